@@ -1,0 +1,187 @@
+"""Tagged records over msgpack: the one way bytes from outside become values.
+
+Rules of this file:
+1. Every record is a NamedTuple whose annotations are its schema. `Codec` compiles them once
+   into checks, so no frame reaches the code behind it with a field of another type.
+2. Decoding never raises anything but `BadMessage`, whatever the bytes (G8).
+3. A record's field types are among: bool, int (0 … 2⁶³-1), float, str, bytes, `X | None`,
+   list[X], tuple[X, ...], tuple[X, Y], and other NamedTuples. Records are msgpack arrays without field names;
+   a new field goes to the end, with a default, so that a peer one version older can still speak.
+"""
+
+from collections.abc import Callable, Iterable
+from types import NoneType, UnionType
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+import msgpack
+
+from raftwork.errors import BadMessage
+
+INT_MAX = 2**63 - 1
+#: Far above any legal frame; the sockets' MAXMSGSIZE cuts first.
+FRAME_MAX = 64 * 1024 * 1024
+
+Check = Callable[[object], object]
+T = TypeVar("T", bound=tuple)  # type: ignore[type-arg]
+
+
+class _Mismatch(Exception):
+    """What a value should have been; becomes a BadMessage at the border."""
+
+
+def _int(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= INT_MAX:
+        raise _Mismatch("an integer from 0 to 2^63-1")
+    return value
+
+
+def _float(value: object) -> float:
+    if type(value) is float:
+        return value
+    if type(value) is int:
+        return float(value)
+    raise _Mismatch("a number")
+
+
+def _exactly(kind: type) -> Check:
+    def check(value: object) -> object:
+        if type(value) is not kind:
+            raise _Mismatch(f"a value of type {kind.__name__}")
+        return value
+
+    return check
+
+
+def _optional(inner: Check) -> Check:
+    return lambda value: None if value is None else inner(value)
+
+
+def _many(inner: Check, make: Callable[[Iterable[object]], object]) -> Check:
+    def check(value: object) -> object:
+        if type(value) is not list:
+            raise _Mismatch("a list")
+        return make(map(inner, value))
+
+    return check
+
+
+def _fixed(inner: list[Check], required: int, make: Callable[[Iterable[object]], object]) -> Check:
+    size = len(inner)
+
+    def check(value: object) -> object:
+        # Fewer than all is an older peer, for which the defaults stand; more is a newer one.
+        if type(value) is not list or len(value) < required:
+            raise _Mismatch(f"an array of at least {required} values")
+        return make([c(v) for c, v in zip(inner, value[:size], strict=False)])
+
+    return check
+
+
+_SCALARS: dict[object, Check] = {
+    int: _int,
+    float: _float,
+    bool: _exactly(bool),
+    str: _exactly(str),
+    bytes: _exactly(bytes),
+}
+
+
+def _compile(annotation: Any) -> Check:
+    if annotation in _SCALARS:
+        return _SCALARS[annotation]
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is UnionType or (origin is not None and NoneType in args):
+        (inner,) = (a for a in args if a is not NoneType)
+        return _optional(_compile(inner))
+    if origin is list:
+        return _many(_compile(args[0]), list)
+    if origin is tuple:
+        if len(args) == 2 and args[1] is ...:
+            return _many(_compile(args[0]), tuple)
+        return _fixed([_compile(a) for a in args], len(args), tuple)
+    if isinstance(annotation, type) and issubclass(annotation, int):
+        return _compile_enum(annotation)
+    return record_check(annotation)
+
+
+def _compile_enum(kind: Callable[[int], object]) -> Check:
+    def check(value: object) -> object:
+        try:
+            return kind(_int(value))
+        except ValueError as error:
+            raise _Mismatch(str(error)) from None
+
+    return check
+
+
+def record_check(record: type[tuple[object, ...]]) -> Check:
+    """Compile a NamedTuple's annotations into a check that builds it from a decoded list."""
+    fields: tuple[str, ...] = record._fields  # type: ignore[attr-defined]
+    defaults: dict[str, object] = record._field_defaults  # type: ignore[attr-defined]
+    hints = get_type_hints(record)
+    inner = [_compile(hints[name]) for name in fields]
+    required = len(fields) - len(defaults)
+    if not defaults:
+        return _fixed(inner, required, record._make)  # type: ignore[attr-defined]
+    return _fixed(inner, required, lambda values: record(*values))
+
+
+def pack(value: object) -> bytes:
+    """Any plain value as msgpack."""
+    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    return packed
+
+
+def unpack(data: bytes) -> object:
+    """Plain values from msgpack, or BadMessage."""
+    try:
+        value: object = msgpack.unpackb(
+            data, raw=False, use_list=True, strict_map_key=False, max_buffer_size=FRAME_MAX
+        )
+    except Exception as error:  # msgpack raises a dozen kinds, RecursionError-like ones too
+        raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
+    return value
+
+
+class Codec(Generic[T]):
+    """Encodes and decodes a closed set of records, each under a tag that never changes."""
+
+    def __init__(self, records: dict[int, type[T]]) -> None:
+        self._tags = {record: tag for tag, record in records.items()}
+        self._records = {tag: (rec, record_check(rec)) for tag, rec in records.items()}
+
+    def encode(self, record: T) -> bytes:
+        return pack((self._tags[type(record)], *record))
+
+    def decode(self, data: bytes) -> T:
+        """The record in `data`. Raises BadMessage and nothing else."""
+        return self.from_plain(unpack(data))
+
+    def plain(self, record: T) -> tuple[object, ...]:
+        """The record as plain values, for nesting in another frame; inverse of `from_plain`."""
+        return (self._tags[type(record)], *record)
+
+    def from_plain(self, values: object) -> T:
+        if type(values) is not list or not values:
+            raise BadMessage("a message is a non-empty array")
+        tag = values[0]
+        known = self._records.get(tag) if type(tag) is int else None
+        if known is None:
+            raise BadMessage(f"unknown message tag {tag!r:.40}")
+        record, check = known
+        try:
+            made: T = check(values[1:])  # type: ignore[assignment]
+        except _Mismatch as error:
+            raise BadMessage(f"{record.__name__}: expected {error}") from None
+        return made
+
+
+def decode_list(data: bytes, check: Check) -> list[object]:
+    """A packed list whose items each pass `check`; raises BadMessage."""
+    values = unpack(data)
+    if type(values) is not list:
+        raise BadMessage("expected an array")
+    try:
+        return [check(value) for value in values]
+    except _Mismatch as error:
+        raise BadMessage(f"expected {error}") from None
