@@ -1,0 +1,163 @@
+"""What the replicated machine is told (commands) and what it tells back (replies and effects).
+
+A log entry's data is a packed `Batch`: the leader's time and the commands that arrived while the
+last fsync ran. Commands decide nothing by themselves: time, jitter and the choice of a worker were
+fixed by the leader before it proposed them, so that every replica applies the same.
+
+Effects are values. Every replica computes them; only an active leader acts on them, and whatever it
+missed in a failover it finds again in the machine's state.
+"""
+
+from typing import NamedTuple
+
+from raftwork.messages import Code, State
+from raftwork.wire import Codec, pack
+
+# ---- commands ---------------------------------------------------------------------------------
+
+
+class Enqueue(NamedTuple):
+    """Put tasks into a queue, all or none; ids already known with the same contents are skipped."""
+
+    created: int  # leader time of the client's first attempt; older than the window is refused
+    spec: bytes
+    tasks: bytes  # a packed list of [id, payload], as the client sent it
+
+
+class Assign(NamedTuple):
+    """Hand waiting tasks to a worker's incarnation; each gets the next token."""
+
+    worker: bytes
+    seqs: list[int]
+
+
+class Finish(NamedTuple):
+    """Tokens whose code returned, with the packed values."""
+
+    outcomes: list[tuple[int, bytes]]
+
+
+class Fail(NamedTuple):
+    """The token's code raised or ran over its time limit (found by the worker)."""
+
+    token: int
+    failure: bytes
+    retry_at: int  # leader time of the next attempt, if one is left
+
+
+class Expire(NamedTuple):
+    """The token's time limit passed and the worker did not say so: counts as a failure."""
+
+    token: int
+    retry_at: int
+
+
+class Release(NamedTuple):
+    """Tokens handed back by a worker that never started them: back to their old place."""
+
+    tokens: list[int]
+
+
+class Lose(NamedTuple):
+    """Tokens whose worker vanished. A started one counts as a loss, another as released."""
+
+    tokens: list[tuple[int, bool]]  # (token, started or unknown)
+
+
+class Tick(NamedTuple):
+    """Nothing but the batch's time: due retries wake, old results are evicted."""
+
+
+Command = Enqueue | Assign | Finish | Fail | Expire | Release | Lose | Tick
+
+commands: Codec[Command] = Codec(
+    {1: Enqueue, 2: Assign, 3: Finish, 4: Fail, 5: Expire, 6: Release, 7: Lose, 8: Tick}
+)
+
+
+def encode_batch(time: int, batch: list[Command]) -> bytes:
+    """A log entry's data."""
+    return pack((time, [commands.plain(command) for command in batch]))
+
+
+# ---- replies ----------------------------------------------------------------------------------
+
+
+class Done(NamedTuple):
+    """The command took effect (or had taken effect before)."""
+
+
+class Rejected(NamedTuple):
+    """The command changed nothing."""
+
+    code: Code
+    text: str
+
+
+Reply = Done | Rejected
+
+
+# ---- effects ----------------------------------------------------------------------------------
+
+
+class Queued(NamedTuple):
+    """New tasks wait in `queue`: task i of `tasks` (id, payload) has number first + i."""
+
+    queue: str
+    spec: bytes
+    first: int
+    tasks: list[tuple[str, bytes]]
+
+
+class Requeued(NamedTuple):
+    """A task waits again in its queue, under its old number."""
+
+    queue: str
+    seq: int
+
+
+class Assigned(NamedTuple):
+    """Tasks now belong to `worker`: (token, seq, attempt) each."""
+
+    worker: bytes
+    tasks: list[tuple[int, int, int]]
+
+
+class NotAssigned(NamedTuple):
+    """These were asked for in an Assign but do not wait (any more)."""
+
+    seqs: list[int]
+
+
+class Settled(NamedTuple):
+    """A task has its outcome. `data` is the packed value or Failure."""
+
+    token: int
+    seq: int
+    id: str
+    queue: str
+    state: State
+    data: bytes
+
+
+class Closed(NamedTuple):
+    """The token is over without an outcome: the task waits again (at once or after a delay)."""
+
+    token: int
+    seq: int
+
+
+class Stale(NamedTuple):
+    """A report came under a token that is not current: refused, nothing changed."""
+
+    token: int
+
+
+Effect = Queued | Requeued | Assigned | NotAssigned | Settled | Closed | Stale
+
+
+class Applied(NamedTuple):
+    """What applying one entry gave: a reply for each command, in order, and the effects."""
+
+    replies: list[Reply]
+    effects: list[Effect]
