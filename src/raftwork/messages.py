@@ -11,7 +11,7 @@ grows over the whole cluster. Tags never change their meaning.
 from enum import IntEnum
 from typing import NamedTuple
 
-from raftwork.wire import Codec, pack, record_check, unpack
+from raftwork.wire import Codec, record_check
 
 #: Speakers of another version are refused at the hello.
 PROTOCOL = 1
@@ -122,8 +122,13 @@ class ClientHello(NamedTuple):
     version: int
 
 
+class Task(NamedTuple):
+    id: str
+    payload: bytes
+
+
 class Enqueue(NamedTuple):
-    """Store these tasks, all or none. `tasks` is a packed list of [id, payload]."""
+    """Store these tasks, all or none. `tasks` is a packed list of Task."""
 
     request: int
     created: int  # leader time of the first attempt
@@ -431,9 +436,8 @@ from_broker: Codec[FromBroker] = Codec(
 
 _spec: Codec[Spec] = Codec({1: Spec})
 _failure: Codec[Failure] = Codec({1: Failure})
-#: Checks one [id, payload] of Enqueue.tasks.
-task_check = record_check(NamedTuple("_Task", [("id", str), ("payload", bytes)]))
+#: Checks one Task of Enqueue.tasks.
+task_check = record_check(Task)
 
 encode_spec, decode_spec = _spec.encode, _spec.decode
 encode_failure, decode_failure = _failure.encode, _failure.decode
-

@@ -5,8 +5,9 @@ Rules of this file:
    into checks, so no frame reaches the code behind it with a field of another type.
 2. Decoding never raises anything but `BadMessage`, whatever the bytes (G8).
 3. A record's field types are among: bool, int (0 … 2⁶³-1), float, str, bytes, `X | None`,
-   list[X], tuple[X, ...], tuple[X, Y], and other NamedTuples. Records are msgpack arrays without field names;
-   a new field goes to the end, with a default, so that a peer one version older can still speak.
+   list[X], tuple[X, ...], tuple[X, Y], and other NamedTuples. Records are msgpack arrays
+   without field names; a new field goes to the end, with a default, so that a peer one version
+   older can still speak.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,8 +19,6 @@ import msgpack
 from raftwork.errors import BadMessage
 
 INT_MAX = 2**63 - 1
-#: Far above any legal frame; the sockets' MAXMSGSIZE cuts first.
-FRAME_MAX = 64 * 1024 * 1024
 
 Check = Callable[[object], object]
 T = TypeVar("T", bound=tuple)  # type: ignore[type-arg]
@@ -27,6 +26,14 @@ T = TypeVar("T", bound=tuple)  # type: ignore[type-arg]
 
 class _Mismatch(Exception):
     """What a value should have been; becomes a BadMessage at the border."""
+
+
+def _tuple(values: Iterable[object]) -> object:
+    return tuple(values)
+
+
+def _list(values: Iterable[object]) -> object:
+    return list(values)
 
 
 def _int(value: object) -> int:
@@ -94,11 +101,11 @@ def _compile(annotation: Any) -> Check:
         (inner,) = (a for a in args if a is not NoneType)
         return _optional(_compile(inner))
     if origin is list:
-        return _many(_compile(args[0]), list)
+        return _many(_compile(args[0]), _list)
     if origin is tuple:
         if len(args) == 2 and args[1] is ...:
-            return _many(_compile(args[0]), tuple)
-        return _fixed([_compile(a) for a in args], len(args), tuple)
+            return _many(_compile(args[0]), _tuple)
+        return _fixed([_compile(a) for a in args], len(args), _tuple)
     if isinstance(annotation, type) and issubclass(annotation, int):
         return _compile_enum(annotation)
     return record_check(annotation)
@@ -123,7 +130,8 @@ def record_check(record: type[tuple[object, ...]]) -> Check:
     required = len(fields) - len(defaults)
     if not defaults:
         return _fixed(inner, required, record._make)  # type: ignore[attr-defined]
-    return _fixed(inner, required, lambda values: record(*values))
+    make: Callable[..., object] = record
+    return _fixed(inner, required, lambda values: make(*values))
 
 
 def pack(value: object) -> bytes:
@@ -135,10 +143,9 @@ def pack(value: object) -> bytes:
 def unpack(data: bytes) -> object:
     """Plain values from msgpack, or BadMessage."""
     try:
-        value: object = msgpack.unpackb(
-            data, raw=False, use_list=True, strict_map_key=False, max_buffer_size=FRAME_MAX
-        )
-    except Exception as error:  # msgpack raises a dozen kinds, RecursionError-like ones too
+        # unpackb bounds every announced length by the frame's own, so a lying header buys no memory.
+        value: object = msgpack.unpackb(data, raw=False, use_list=True, strict_map_key=False)
+    except Exception as error:  # noqa: BLE001 - a dozen kinds, and G8 wants none of them to pass
         raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
     return value
 

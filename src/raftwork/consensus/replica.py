@@ -15,7 +15,7 @@ The rules of this file (design §6.1):
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from raftwork.consensus.core import (
@@ -81,3 +81,156 @@ class Background:
 
     made: bool
     snapshot: Snapshot | None
+
+
+class Host(Protocol):
+    """What lives on a replica (the broker). Called in the order the rules above demand."""
+
+    def apply(self, entry: Entry) -> None:
+        """Apply a DATA entry inside the open transaction. An exception stops the replica."""
+        ...
+
+    def activated(self, epoch: int, now: int) -> None:
+        """This replica is the active leader; everything committed before is applied."""
+        ...
+
+    def deactivated(self) -> None: ...
+
+    def read_ready(self, token: int) -> None:
+        """The barrier asked for with `token` has passed."""
+        ...
+
+    def plan(self, now: int) -> None:
+        """Propose what applying made possible. Called inside the transaction, and before it."""
+        ...
+
+    def before_commit(self) -> None:
+        """Write what is still only in memory; the transaction commits next."""
+        ...
+
+    def released(self) -> None:
+        """The transaction is committed: replies and pushes may leave."""
+        ...
+
+    def switched(self) -> None:
+        """The store now holds an installed snapshot: forget everything read from it before."""
+        ...
+
+
+class Replica:
+    """Glues a core, its store and its host; see the rules at the top of this file."""
+
+    def __init__(
+        self, core: Consensus, store: Store, host: Host, send: Callable[[Message], None]
+    ) -> None:
+        self.core = core
+        self._store = store
+        self._host = host
+        self._send = send
+        self._carry: Output | None = None
+        self._background = 0
+
+    @property
+    def wake_at(self) -> int | None:
+        return self.core.wake_at
+
+    @property
+    def busy(self) -> bool:
+        """A snapshot is being made or installed: call `turn` soon, to notice that it is done."""
+        return self._background > 0
+
+    def wake(self, now: int) -> None:
+        """First in every turn, before anything is read: a leader that slept too long ends here."""
+        self.core.wake(now)
+
+    def receive(self, src: Peer, body: bytes, now: int) -> None:
+        self.core.receive(src, body, now)
+
+    def turn(self, now: int) -> None:
+        """Carry out all the core wants, until it wants nothing more."""
+        self._finish_background(now)
+        self._host.plan(now)
+        while (first := self._next()) is not None:
+            self._settle(self._transact(first, now), now)
+        base = self._store.compact(self.core.compactable())
+        self.core.compacted(base)
+
+    def _next(self) -> Output | None:
+        out, self._carry = self._carry, None
+        return out or self.core.output()
+
+    def _transact(self, first: Output, now: int) -> list[Output]:
+        """One transaction: as many outputs as may share it."""
+        outputs: list[Output] = []
+        store = self._store
+        store.begin(sync=first.promises)
+        try:
+            out: Output | None = first
+            while out is not None:
+                if out.promises and not first.promises:
+                    self._carry = out  # rule (e)
+                    break
+                self._write(out, now)
+                outputs.append(out)
+                self._host.plan(now)
+                out = self.core.output()
+            self._host.before_commit()
+            store.commit()
+        except BaseException:
+            store.rollback()
+            raise
+        return outputs
+
+    def _write(self, out: Output, now: int) -> None:
+        store, host = self._store, self._host
+        if out.deactivated:
+            host.deactivated()
+        for message in out.send:
+            self._send(message)
+        if out.rewind is not None:
+            store.rewind(out.rewind)
+        if out.append:
+            store.append(out.append)
+        if out.state is not None:
+            store.save_state(out.state)
+        for chunk in out.stage:
+            store.stage(chunk.snapshot, chunk.offset, chunk.data)
+        for entry in out.committed:
+            if entry.kind is Kind.DATA:
+                host.apply(entry)
+        if out.committed:
+            store.save_applied(out.committed[-1].at)
+        if out.roster is not None:
+            store.save_roster(out.roster)
+        if out.activated is not None:
+            host.activated(out.activated, now)
+
+    def _settle(self, outputs: list[Output], now: int) -> None:
+        """The transaction is durable as far as it must be: keep the promises' other half."""
+        for out in outputs:
+            for message in out.send_after_sync:
+                self._send(message)
+            self.core.synced(out)
+            for token in out.reads:
+                self._host.read_ready(token)
+            if out.make_snapshot:
+                self._background += 1
+                self._store.start_snapshot()
+            if out.install is not None:
+                self._background += 1
+                self._store.start_install(out.install)
+        self._host.released()
+
+    def _finish_background(self, now: int) -> None:
+        done = self._store.background() if self._background else None
+        if done is None:
+            return
+        self._background -= 1
+        if done.made:
+            self.core.snapshot_made(done.snapshot)
+        elif done.snapshot is None:
+            self.core.installed(None, {}, now)
+        else:
+            roster = self._store.switch(done.snapshot)
+            self._host.switched()
+            self.core.installed(done.snapshot, roster, now)
