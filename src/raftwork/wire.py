@@ -12,7 +12,7 @@ Rules of this file:
 
 from collections.abc import Callable, Iterable
 from types import NoneType, UnionType
-from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgpack
 
@@ -130,7 +130,7 @@ def record_check(record: type[tuple[object, ...]]) -> Check:
     required = len(fields) - len(defaults)
     if not defaults:
         return _fixed(inner, required, record._make)  # type: ignore[attr-defined]
-    make: Callable[..., object] = record
+    make = cast("Callable[..., object]", record)
     return _fixed(inner, required, lambda values: make(*values))
 
 
@@ -143,7 +143,7 @@ def pack(value: object) -> bytes:
 def unpack(data: bytes) -> object:
     """Plain values from msgpack, or BadMessage."""
     try:
-        # unpackb bounds every announced length by the frame's own, so a lying header buys no memory.
+        # unpackb bounds every announced length by the frame's own: a lying header buys no memory.
         value: object = msgpack.unpackb(data, raw=False, use_list=True, strict_map_key=False)
     except Exception as error:  # noqa: BLE001 - a dozen kinds, and G8 wants none of them to pass
         raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
