@@ -1,0 +1,90 @@
+"""What a broker is started with, checked before anything is opened or bound."""
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from raftwork.messages import NAME_MAX
+
+CONSENSUS = ("raft", "zab")
+BALANCERS = ("weighted", "round_robin", "random")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerOptions:
+    """One replica's place in its cluster. Raises ValueError for what can never work."""
+
+    name: str
+    #: The address (host:port) of every broker, this one among them.
+    cluster: dict[str, str]
+    #: The replica's directory; made, with its parents, if it is not there.
+    data: Path
+    consensus: str = "raft"
+    balancer: str = "weighted"
+    #: Allows addresses that other machines can reach, unencrypted.
+    insecure: bool = False
+    #: Accepts a directory that was made under another `cluster` mapping, and keeps this one.
+    readdress: bool = False
+    #: Page checksums in a directory that is new; an old one keeps what it was made with.
+    checksums: bool = True
+
+    def __post_init__(self) -> None:
+        if self.name not in self.cluster:
+            raise ValueError(f"{self.name!r} is not in the cluster ({', '.join(self.cluster)})")
+        if self.consensus not in CONSENSUS:
+            raise ValueError(f"{self.consensus!r} is none of {', '.join(CONSENSUS)}")
+        if self.balancer not in BALANCERS:
+            raise ValueError(f"{self.balancer!r} is none of {', '.join(BALANCERS)}")
+        exposed = [text for text in self.cluster.values() if not is_loopback(text)]
+        if exposed and not self.insecure:
+            raise ValueError(
+                f"{', '.join(exposed)}: other machines could reach this, and frames are neither "
+                "encrypted nor authenticated; --insecure allows it all the same"
+            )
+
+    @property
+    def address(self) -> str:
+        """Where this broker listens."""
+        return self.cluster[self.name]
+
+
+def parse_cluster(text: str) -> dict[str, str]:
+    """The brokers' addresses by name from `a=host:port,b=host:port`, in the order given.
+
+    Raises ValueError naming the part that is wrong.
+    """
+    cluster: dict[str, str] = {}
+    for part in text.split(","):
+        name, equals, address = part.strip().partition("=")
+        if not equals or not name:
+            raise ValueError(f"{part.strip()!r} is not NAME=HOST:PORT")
+        if len(name.encode()) > NAME_MAX or not name.isprintable() or " " in name:
+            raise ValueError(f"{name!r} is no name: printable, no spaces, {NAME_MAX} bytes at most")
+        if name in cluster:
+            raise ValueError(f"two brokers are called {name!r}")
+        parse_address(address)
+        if address in cluster.values():
+            raise ValueError(f"two brokers have the address {address}")
+        cluster[name] = address
+    return cluster
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port from `host:port` or `[v6]:port`. Raises ValueError."""
+    host, _, digits = text.rpartition(":")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"{text!r} is not HOST:PORT (an IPv6 host goes into brackets)")
+    if not host or "/" in host or not host.isprintable() or " " in host:
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    if not (digits.isascii() and digits.isdigit() and 0 < int(digits) < 65536):
+        raise ValueError(f"{text!r} has no port between 1 and 65535")
+    return host, int(digits)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach `address`. Names are not looked up."""
+    host, _ = parse_address(address)
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,59 @@
+"""Broker flags: what can never work is refused before anything is opened."""
+
+from pathlib import Path
+
+import pytest
+
+from raftwork.broker.options import BrokerOptions, is_loopback, parse_cluster
+
+
+def test_a_cluster_is_read_in_the_order_given() -> None:
+    cluster = parse_cluster("b=127.0.0.1:7702, a=localhost:7701,c=[::1]:7703")
+    assert list(cluster.items()) == [
+        ("b", "127.0.0.1:7702"),
+        ("a", "localhost:7701"),
+        ("c", "[::1]:7703"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "NAME=HOST:PORT"),
+        ("a", "NAME=HOST:PORT"),
+        ("=127.0.0.1:7701", "NAME=HOST:PORT"),
+        ("a=127.0.0.1", "HOST:PORT"),
+        ("a=127.0.0.1:", "no port"),
+        ("a=127.0.0.1:0", "no port"),
+        ("a=127.0.0.1:65536", "no port"),
+        ("a=127.0.0.1:77o1", "no port"),
+        ("a=127.0.0.1:²", "no port"),
+        ("a=:7701", "HOST:PORT"),
+        ("a=::1:7701", "brackets"),
+        ("a=tcp://127.0.0.1:7701", "brackets"),
+        ("a b=127.0.0.1:7701", "no name"),
+        ("a=127.0.0.1:7701,a=127.0.0.1:7702", "two brokers are called 'a'"),
+        ("a=127.0.0.1:7701,b=127.0.0.1:7701", "two brokers have the address"),
+        ("a=127.0.0.1:7701,", "NAME=HOST:PORT"),
+    ],
+)
+def test_a_malformed_cluster_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_cluster(text)
+
+
+def test_a_broker_outside_its_own_cluster_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'d' is not in the cluster \(a\)"):
+        BrokerOptions(name="d", cluster={"a": "127.0.0.1:7701"}, data=Path("x"))
+
+
+def test_an_address_others_can_reach_needs_consent() -> None:
+    cluster = {"a": "127.0.0.1:7701", "b": "10.0.0.2:7701"}
+    with pytest.raises(ValueError, match=r"^10\.0\.0\.2:7701: .*--insecure"):
+        BrokerOptions(name="a", cluster=cluster, data=Path("x"))
+    assert BrokerOptions(name="a", cluster=cluster, data=Path("x"), insecure=True).insecure
+
+
+def test_only_loopback_counts_as_loopback() -> None:
+    assert all(map(is_loopback, ("127.0.0.1:1", "127.9.9.9:1", "localhost:1", "[::1]:1")))
+    assert not any(map(is_loopback, ("0.0.0.0:1", "[::]:1", "example.org:1", "10.0.0.1:1")))
