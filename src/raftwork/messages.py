@@ -214,6 +214,8 @@ class BrokerStatus(NamedTuple):
     applied: int
     workers: list[WorkerStatus]
     queues: list[QueueStatus]
+    #: (name, address) of every broker, so that one that does not answer still has a name.
+    cluster: tuple[tuple[str, str], ...] = ()
 
 
 # ---- workers ----------------------------------------------------------------------------------
@@ -356,14 +358,21 @@ class PeerHello(NamedTuple):
 
 
 class PeerWelcome(NamedTuple):
-    """From a formed replica to a blank one: the cluster it belongs to."""
+    """Answers a PeerHello: who is at the other end. The roster is empty while blank."""
 
+    name: str
+    incarnation: bytes
     cluster_id: bytes
     roster: list[tuple[str, bytes]]
+    wall: int
 
 
 class PeerMessage(NamedTuple):
-    """A consensus message; only the cores read `body`."""
+    """A consensus message, from the broker to the peer that said PeerHello on this connection.
+
+    Consensus flows from a ROUTER to the DEALER that its receiver opened: so its source is the
+    address the receiver chose to connect to, and it is read before anybody else's frames.
+    """
 
     body: bytes
 
@@ -380,7 +389,6 @@ ToBroker = (
     | Heartbeat
     | Goodbye
     | PeerHello
-    | PeerMessage
 )
 FromBroker = (
     HelloFirst
@@ -397,6 +405,7 @@ FromBroker = (
     | Acknowledged
     | Beat
     | PeerWelcome
+    | PeerMessage
 )
 
 to_broker: Codec[ToBroker] = Codec(
@@ -412,7 +421,6 @@ to_broker: Codec[ToBroker] = Codec(
         12: Heartbeat,
         13: Goodbye,
         20: PeerHello,
-        21: PeerMessage,
     }
 )
 from_broker: Codec[FromBroker] = Codec(
@@ -431,6 +439,7 @@ from_broker: Codec[FromBroker] = Codec(
         13: Acknowledged,
         14: Beat,
         20: PeerWelcome,
+        21: PeerMessage,
     }
 )
 
