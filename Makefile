@@ -1,0 +1,69 @@
+# Needs git, make and Python 3.11 or newer with venv and pip; everything else is installed into
+# $(VENV) from the lock files. `make VENV=elsewhere …` uses another environment.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+TASKS ?= 2000
+CONSENSUS ?= raft
+SEEDS ?= 500
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit cluster sim lint types bench lock clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+demo: $(VENV)/.ready ## Three brokers, two workers: kill the leader and a worker under load
+	@$(BIN)/python -m raftwork demo --tasks $(TASKS) --consensus $(CONSENSUS)
+
+test: $(VENV)/.ready ## Every test: units, simulated clusters, clusters of real processes
+	$(BIN)/python -m pytest -n 2 -m "not chaos"
+
+unit: $(VENV)/.ready ## Only the fast tests without processes
+	$(BIN)/python -m pytest tests/unit
+
+cluster: $(VENV)/.ready ## Only the tests with clusters of real processes
+	$(BIN)/python -m pytest tests/cluster
+
+sim: $(VENV)/.ready ## Simulate many seeded histories of faults: make sim SEEDS=5000
+	RAFTWORK_SIM_SEEDS=$(SEEDS) $(BIN)/python -m pytest -n 2 tests/sim
+
+lint: $(VENV)/.ready-dev ## Format, lint and layering
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.ready-dev ## Both type checkers
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(VENV)/.ready ## Tasks a second and failover times on this machine
+	$(BIN)/python -m bench
+
+lock: $(VENV)/.ready-dev ## Choose new versions of the dependencies (needs uv)
+	uv pip compile --upgrade --universal --python-version 3.11 --no-annotate \
+	    --custom-compile-command "make lock" \
+	    pyproject.toml --group build --group test -o requirements.lock
+	uv pip compile --upgrade --universal --python-version 3.11 --no-annotate \
+	    --custom-compile-command "make lock" -c requirements.lock \
+	    pyproject.toml --group dev -o requirements-dev.lock
+
+clean: ## Remove the environment and every cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The package itself is installed without build isolation: its build backend is locked, too.
+$(VENV)/.ready: requirements.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
+	@touch $@
