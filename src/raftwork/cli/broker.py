@@ -1,0 +1,77 @@
+"""`raftwork broker`: one replica of a cluster."""
+
+from pathlib import Path
+
+import click
+
+from raftwork.broker.options import BALANCERS, CONSENSUS, BrokerOptions, parse_cluster
+
+
+def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[str, str]:
+    try:
+        return parse_cluster(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, option) from None
+
+
+@click.command("broker")
+@click.option("--name", required=True, help="This broker's name in --cluster.")
+@click.option(
+    "--cluster",
+    required=True,
+    metavar="NAME=HOST:PORT,…",
+    callback=_cluster,
+    help="Every broker of the cluster; one alone is a valid cluster.",
+)
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The replica's directory, made with its parents.",
+)
+@click.option("--consensus", type=click.Choice(CONSENSUS), default="raft", show_default=True)
+@click.option("--balancer", type=click.Choice(BALANCERS), default="weighted", show_default=True)
+@click.option("--insecure", is_flag=True, help="Allow addresses that other machines can reach.")
+@click.option("--readdress", is_flag=True, help="Accept a directory made under other addresses.")
+@click.option("--checksums/--no-checksums", default=True, help="Page checksums in a new directory.")
+def command(
+    name: str,
+    cluster: dict[str, str],
+    data: Path,
+    consensus: str,
+    balancer: str,
+    insecure: bool,
+    readdress: bool,
+    checksums: bool,
+) -> None:
+    """Run one replica until SIGTERM or SIGINT, which hand leadership over first.
+
+    \b
+    Example:
+      raftwork broker --name a --data /var/lib/raftwork/a \\
+          --cluster a=127.0.0.1:7701,b=127.0.0.1:7702,c=127.0.0.1:7703
+    """
+    try:
+        options = BrokerOptions(
+            name=name,
+            cluster=cluster,
+            data=data,
+            consensus=consensus,
+            balancer=balancer,
+            insecure=insecure,
+            readdress=readdress,
+            checksums=checksums,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+    import zmq
+
+    from raftwork.broker.server import run_broker
+
+    try:
+        code = run_broker(options)
+    except (OSError, zmq.ZMQError) as error:
+        raise click.ClickException(f"{options.address}, {data}: {error}") from error
+    raise SystemExit(code)

@@ -1,0 +1,74 @@
+"""Values on the command line: JSON, with bytes written as {"$bytes": "<base64>"} both ways."""
+
+import base64
+import binascii
+import json
+
+import click
+
+from raftwork.broker.options import parse_address
+
+
+def parse_argument(text: str) -> object:
+    """A positional argument: JSON if it parses, else the text itself."""
+    try:
+        return parse_json(text)
+    except ValueError:
+        return text
+
+
+def parse_json(text: str) -> object:
+    """A JSON document; raises ValueError for anything else, NaN and Infinity included."""
+    value: object = json.loads(text, object_hook=_revive, parse_constant=_no_json)
+    return value
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(value, default=_bytes, ensure_ascii=False))
+
+
+def _no_json(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _revive(record: dict[str, object]) -> object:
+    text = record.get("$bytes")
+    if len(record) != 1 or not isinstance(text, str):
+        return record
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"$bytes: {error}") from None
+
+
+def _bytes(value: object) -> object:
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode()}
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _addresses(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    for part in (value or "").split(",") if value is not None else ():
+        try:
+            parse_address(part.strip())
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, option) from None
+    return value
+
+
+#: `--brokers`, checked; None leaves the choice to the App, then to RAFTWORK_BROKERS.
+brokers_option = click.option(
+    "--brokers",
+    metavar="HOST:PORT,…",
+    callback=_addresses,
+    help="The brokers' addresses (default: $RAFTWORK_BROKERS, then 127.0.0.1:7701 to 7703).",
+)
+
+#: `--timeout`, in seconds.
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Seconds to wait at most.",
+)

@@ -1,0 +1,70 @@
+"""`raftwork worker`: runs the tasks of an App."""
+
+import os
+import socket
+import sys
+
+import click
+
+from raftwork.cli.values import brokers_option
+
+
+def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
+    queues = [part.strip() for part in value.split(",")]
+    if not all(queues) or len(set(queues)) < len(queues):
+        raise click.BadParameter("one or more different names, comma-separated", ctx, option)
+    return queues
+
+
+def _target(ctx: click.Context, argument: click.Parameter, value: str) -> str:
+    module, colon, name = value.partition(":")
+    if not (colon and module and name.isidentifier()):
+        raise click.BadParameter(f"{value!r} is not MODULE:APP", ctx, argument)
+    return value
+
+
+@click.command("worker")
+@click.argument("target", metavar="MODULE:APP", callback=_target)
+@brokers_option
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Tasks run at once (default: one per usable CPU).",
+)
+@click.option(
+    "--pool",
+    type=click.Choice(["process", "thread", "async"]),
+    default="process",
+    show_default=True,
+    help="What runs them.",
+)
+@click.option(
+    "--queues",
+    default="default",
+    show_default=True,
+    callback=_queues,
+    metavar="a,b",
+    help="Served.",
+)
+@click.option("--name", help="Shown in `raftwork status` (default: HOST-PID).")
+def command(
+    target: str,
+    brokers: str | None,
+    concurrency: int | None,
+    pool: str,
+    queues: list[str],
+    name: str | None,
+) -> None:
+    """Run tasks of the App called APP in MODULE, imported from the current directory or the path.
+
+    SIGTERM or SIGINT: take nothing new, hand back what has not started, finish what runs. A second
+    one stops at once, and the tasks go back to the queue.
+
+    \b
+    Example:
+      raftwork worker tasks:app --concurrency 8 --pool thread --queues default,mail
+    """
+    from raftwork.worker import load, run_worker
+
+    sys.path.insert(0, os.getcwd())
