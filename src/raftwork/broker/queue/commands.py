@@ -10,8 +10,12 @@ missed in a failover it finds again in the machine's state.
 
 from typing import NamedTuple
 
+from raftwork.errors import BadMessage
 from raftwork.messages import Code, State
-from raftwork.wire import Codec, pack
+from raftwork.wire import Codec, pack, unpack
+
+#: Leader time stays below this, so that no sum of it and a duration leaves 63 bits.
+TIME_MAX = 2**53
 
 # ---- commands ---------------------------------------------------------------------------------
 
@@ -78,6 +82,20 @@ commands: Codec[Command] = Codec(
 def encode_batch(time: int, batch: list[Command]) -> bytes:
     """A log entry's data."""
     return pack((time, [commands.plain(command) for command in batch]))
+
+
+def decode_batch(data: bytes) -> tuple[int, list[object]]:
+    """The time and the commands of a log entry, which `commands.from_plain` reads one by one.
+
+    Raises BadMessage if the entry as a whole is malformed.
+    """
+    batch = unpack(data)
+    if type(batch) is not list or len(batch) < 2:
+        raise BadMessage("an entry is an array of a time and commands")
+    time, plain = batch[:2]
+    if type(time) is not int or not 0 <= time <= TIME_MAX or type(plain) is not list:
+        raise BadMessage("an entry is an array of a time and commands")
+    return time, plain
 
 
 # ---- replies ----------------------------------------------------------------------------------

@@ -1,0 +1,181 @@
+"""Tasks enter: what a batch must be, and how an id enters once.
+
+Rule of this file: everything that may be refused is checked before anything stays changed, so a
+refusal needs no savepoint. The one check that inserts first (is every id new?) takes back what it
+inserted, which are the rows with the highest numbers.
+"""
+
+from collections.abc import Sequence
+from json import dumps
+from zlib import crc32
+
+from raftwork.broker.queue.commands import Effect, Enqueue, Queued
+from raftwork.broker.queue.ledger import Ledger, spec_of
+from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
+from raftwork.messages import (
+    BATCH_BYTES_MAX,
+    BATCH_TASKS_MAX,
+    ID_MAX,
+    NAME_MAX,
+    PAYLOAD_MAX,
+    Spec,
+    Task,
+)
+from raftwork.wire import unpack
+
+#: id, CRC over spec and payload, payload.
+Row = tuple[str, int, bytes]
+
+_INSERT = """INSERT INTO task (seq, id, crc, queue, spec, body) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO NOTHING"""
+_WAIT = "INSERT INTO waiting (queue, seq) SELECT queue, seq FROM task WHERE seq >= ?"
+_KNOWN = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
+
+
+def read_spec(data: bytes) -> Spec:
+    """A batch's Spec. Raises ProtocolError."""
+    try:
+        spec = spec_of(data)
+    except BadMessage as error:
+        raise ProtocolError(f"the task's spec is malformed: {error}") from None
+    for what, name in (("name", spec.name), ("queue", spec.queue)):
+        if not 0 < len(name) <= NAME_MAX:
+            raise ProtocolError(f"a {what} of {len(name)} characters; 1 to {NAME_MAX} are allowed")
+    return spec
+
+
+def read_tasks(data: bytes) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
+    """A batch's ids and payloads. Raises ProtocolError or PayloadTooLarge.
+
+    It checks whole columns: a check per task would cost more than the rest of an enqueue.
+    """
+    if len(data) > BATCH_BYTES_MAX:
+        raise PayloadTooLarge(f"a batch of {len(data)} bytes; {BATCH_BYTES_MAX} are allowed")
+    try:
+        rows = unpack(data)
+    except BadMessage as error:
+        raise ProtocolError(f"the batch is malformed: {error}") from None
+    if type(rows) is not list:
+        raise ProtocolError("the batch is malformed: expected an array")
+    if len(rows) > BATCH_TASKS_MAX:
+        raise PayloadTooLarge(f"a batch of {len(rows)} tasks; {BATCH_TASKS_MAX} are allowed")
+    if not rows:
+        return (), ()
+    if set(map(type, rows)) != {list} or min(map(len, rows)) < 2:
+        raise ProtocolError("the batch is malformed: a task is an array of an id and a payload")
+    # Columns beyond these two are a newer client's.
+    ids, payloads = list(zip(*rows, strict=False))[:2]
+    if set(map(type, ids)) != {str} or set(map(type, payloads)) != {bytes}:
+        raise ProtocolError("the batch is malformed: an id is a string, a payload is bytes")
+    if not all(ids) or max(map(len, ids)) > ID_MAX:
+        raise ProtocolError(f"a task id has 1 to {ID_MAX} characters")
+    if (largest := max(map(len, payloads))) > PAYLOAD_MAX:
+        raise PayloadTooLarge(f"a payload of {largest} bytes; {PAYLOAD_MAX} are allowed")
+    return ids, payloads
+
+
+def check_room(ledger: Ledger, queue: str, tasks: int) -> None:
+    """Raise QueueFull unless so many new tasks may enter."""
+    limits = ledger.limits
+    for what, count, limit in (
+        ("unfinished tasks", ledger.unfinished + tasks, limits.tasks),
+        ("queues", len(ledger.queues) + (queue not in ledger.queues), limits.queues),
+        ("finished tasks to remember", ledger.tombstones + 1, limits.tombstones),
+    ):
+        if count > limit:
+            raise QueueFull(f"no room: this would make {count} {what}, {limit} are allowed")
+
+
+def new_rows(ledger: Ledger, rows: Sequence[Row]) -> list[Row]:
+    """Those whose ids are not known, each id once.
+
+    Raises ProtocolError if an id is known, or given twice, with other contents.
+    """
+    known: dict[str, int] = dict(ledger.db.execute(_KNOWN, (dumps([row[0] for row in rows]),)))
+    new = []
+    for row in rows:
+        task, crc, _ = row
+        if task not in known:
+            known[task] = crc
+            new.append(row)
+        elif known[task] != crc:
+            raise ProtocolError(f"task id {task!r} is already used, with other contents")
+    return new
+
+
+def rows_of(spec: bytes, ids: Sequence[str], payloads: Sequence[bytes]) -> list[Row]:
+    start = crc32(spec)
+    return [(i, crc32(payload, start), payload) for i, payload in zip(ids, payloads, strict=True)]
+
+
+def check(ledger: Ledger, spec: bytes, tasks: bytes) -> tuple[Spec, list[Task]]:
+    """Refuse before it is proposed what would be refused when it is applied.
+
+    Raises ProtocolError, PayloadTooLarge or QueueFull.
+    """
+    read = read_spec(spec)
+    ids, payloads = read_tasks(tasks)
+    try:
+        check_room(ledger, read.queue, len(ids))
+    except QueueFull:
+        # Asking again for what is stored already must not fail because the queue filled up since.
+        if new := new_rows(ledger, rows_of(spec, ids, payloads)):
+            check_room(ledger, read.queue, len(new))
+    return read, list(map(Task, ids, payloads))
+
+
+def enqueue(ledger: Ledger, command: Enqueue, effects: list[Effect]) -> None:
+    """Put the batch's new tasks into its queue. Raises what refuses the whole batch."""
+    spec = read_spec(command.spec)
+    ids, payloads = read_tasks(command.tasks)
+    age = ledger.time - command.created
+    if age > ledger.limits.window:
+        raise ProtocolError(
+            f"first tried {age} ms ago; after {ledger.limits.window} ms an id may be forgotten, "
+            "so it is too late to try again"
+        )
+    rows = rows_of(command.spec, ids, payloads)
+    if not _insert_all(ledger, spec, command.spec, rows):
+        rows = new_rows(ledger, rows)
+        if not rows:
+            return
+        check_room(ledger, spec.queue, len(rows))
+        inserted = _insert(ledger, spec, command.spec, rows)
+        assert inserted, "ids found to be new were not"
+    first = ledger.seq + 1
+    ledger.db.execute(_WAIT, (first,))
+    queue = ledger.queue(spec.queue)
+    queue.queued += len(rows)
+    ledger.touch(queue)
+    ledger.unfinished += len(rows)
+    ledger.seq += len(rows)
+    tasks = [(task, payload) for task, _, payload in rows]
+    effects.append(Queued(spec.queue, command.spec, first, tasks))
+
+
+def _insert_all(ledger: Ledger, spec: Spec, packed: bytes, rows: list[Row]) -> bool:
+    """The usual case, without a look-up per task: room for all, and every id is new."""
+    try:
+        check_room(ledger, spec.queue, len(rows))
+    except QueueFull:
+        return False  # unless some are known already; the slow path finds out
+    return bool(rows) and _insert(ledger, spec, packed, rows)
+
+
+def _insert(ledger: Ledger, spec: Spec, packed: bytes, rows: list[Row]) -> bool:
+    """Insert all rows or, if an id is known, none."""
+    db, first = ledger.db, ledger.seq + 1
+    queue = ledger.queues.get(spec.queue)
+    number = queue.number if queue else len(ledger.queues) + 1
+    before = db.total_changes()
+    db.executemany(
+        _INSERT,
+        [
+            (seq, task, crc, number, packed, payload)
+            for seq, (task, crc, payload) in enumerate(rows, first)
+        ],
+    )
+    if db.total_changes() - before == len(rows):
+        return True
+    db.execute("DELETE FROM task WHERE seq >= ?", (first,))
+    return False

@@ -1,0 +1,176 @@
+"""What the machine knows by heart: counters, queues, and the tasks that run.
+
+Everything here is also in the tables, except what changed since the last `flush`. The running set
+is bounded by the workers' slots; waiting tasks live in the tables alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import apsw
+
+from raftwork.broker.queue.limits import Limits
+from raftwork.broker.queue.tables import VERSION
+from raftwork.errors import StoreError
+from raftwork.messages import decode_spec
+
+#: Later than any machine time.
+NEVER = 2**63 - 1
+
+#: A few hundred kinds of task make up a cluster's traffic; decoding is a pure function.
+spec_of = lru_cache(maxsize=1024)(decode_spec)
+
+
+class Running(NamedTuple):
+    """A task under a current token."""
+
+    token: int
+    seq: int
+    id: str
+    queue: str
+    worker: bytes  # the incarnation that holds it
+    spec: bytes
+    attempt: int  # 1 at the first hand-out
+    failures: int
+    losses: int
+
+
+@dataclass(slots=True)
+class Queue:
+    """A queue's counters, as in its row."""
+
+    number: int
+    name: str
+    queued: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    lost: int = 0
+
+
+class Ledger:
+    """The machine's memory over its tables."""
+
+    def __init__(self, db: apsw.Connection, limits: Limits) -> None:
+        self.db = db
+        self.limits = limits
+        counters: tuple[int, ...] = db.execute("SELECT * FROM machine").fetchone() or ()
+        if not counters or counters[0] != VERSION:
+            raise StoreError(f"the queue's tables are of version {counters[:1]}, not {VERSION}")
+        _, self.time, self.seq, self.token, *kept = counters
+        self.results, self.result_bytes, self.tombstones = kept
+        self.queues: dict[str, Queue] = {}
+        self.numbered: dict[int, Queue] = {}
+        for row in db.execute("SELECT * FROM queue ORDER BY number"):
+            queue = Queue(*row)
+            self.queues[queue.name] = self.numbered[queue.number] = queue
+        self.unfinished = sum(q.queued + q.running for q in self.queues.values())
+        self.running = {run.token: run for run in self._load_running()}
+        self.held = {run.seq for run in self.running.values()}  # only ever asked for membership
+        self.next_retry = self._least("SELECT min(due) FROM delayed")
+        self.next_expiry = NEVER
+        self.find_next_expiry()
+        self._written = self._counters()
+        self._touched: dict[int, Queue] = {}
+        self._begun: dict[int, Running] = {}
+        self._ended: list[int] = []
+
+    # ---- what is due ----------------------------------------------------------------------------
+
+    def find_next_retry(self) -> None:
+        self.next_retry = self._least("SELECT min(due) FROM delayed")
+
+    def find_next_expiry(self) -> None:
+        self.next_expiry = min(
+            self._least("SELECT min(expires) FROM task WHERE forgotten = 0 AND expires > 0"),
+            self._least("SELECT min(expires) FROM task WHERE forgotten = 1 AND expires > 0"),
+        )
+
+    def _least(self, query: str) -> int:
+        ((least,),) = self.db.execute(query)
+        return NEVER if least is None else int(least)
+
+    # ---- queues and running tasks ---------------------------------------------------------------
+
+    def queue(self, name: str) -> Queue:
+        """The queue of this name, made if there is none."""
+        queue = self.queues.get(name)
+        if queue is None:
+            queue = Queue(len(self.queues) + 1, name)
+            self.queues[name] = self.numbered[queue.number] = queue
+        return queue
+
+    def touch(self, queue: Queue) -> None:
+        """The queue's counters changed: its row is written at the next flush."""
+        self._touched[queue.number] = queue
+
+    def begin(self, run: Running) -> None:
+        """The task runs under its token from now on."""
+        self.running[run.token] = self._begun[run.token] = run
+        self.held.add(run.seq)
+
+    def end(self, token: int) -> Running | None:
+        """Take the token away; None if it is not current."""
+        run = self.running.pop(token, None)
+        if run is None:
+            return None
+        self.held.remove(run.seq)
+        # A token that began and ended in one transaction never reaches the table.
+        if self._begun.pop(token, None) is None:
+            self._ended.append(token)
+        return run
+
+    # ---- tables ---------------------------------------------------------------------------------
+
+    def _load_running(self) -> Iterator[Running]:
+        rows = self.db.execute(
+            """SELECT token, seq, task.id, queue.name, worker, spec, attempt, failures, losses
+            FROM running JOIN task USING (seq) JOIN queue ON queue.number = task.queue
+            ORDER BY token"""
+        )
+        for row in rows:
+            yield Running(*row)
+
+    def _counters(self) -> tuple[int, ...]:
+        return (
+            self.time,
+            self.seq,
+            self.token,
+            self.results,
+            self.result_bytes,
+            self.tombstones,
+        )
+
+    def flush(self) -> None:
+        """Write what changed since the last time."""
+        if self._ended:
+            self.db.executemany("DELETE FROM running WHERE token = ?", zip(self._ended))
+            self._ended = []
+        if self._begun:
+            self.db.executemany(
+                "INSERT INTO running VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (r.token, r.seq, r.worker, r.attempt, r.failures, r.losses)
+                    for r in self._begun.values()
+                ],
+            )
+            self._begun = {}
+        if self._touched:
+            self.db.executemany(
+                "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (q.number, q.name, q.queued, q.running, q.succeeded, q.failed, q.lost)
+                    for q in self._touched.values()
+                ],
+            )
+            self._touched = {}
+        counters = self._counters()
+        if counters != self._written:
+            self.db.execute(
+                """UPDATE machine SET time = ?, seq = ?, token = ?,
+                results = ?, result_bytes = ?, tombstones = ?""",
+                counters,
+            )
+            self._written = counters

@@ -1,0 +1,25 @@
+"""How much the machine may hold, and for how long."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one machine. They decide what is applied, so every replica has the same.
+
+    Times are milliseconds.
+    """
+
+    tasks: int = 2_000_000  # not finished
+    queues: int = 1_000
+    results: int = 1_000_000
+    result_bytes: int = 1 << 30
+    tombstones: int = 2_000_000
+    #: An enqueue first tried longer ago than this is refused: its id may have been forgotten.
+    window: int = 3_600_000
+    #: A finished task's id is known at least this long after its result was dropped.
+    tombstone_ttl: int = 3_600_000
+    #: Caps what a Spec asks for.
+    result_ttl: int = 30 * 86_400_000
+    #: A task that lost more workers than this is not given to another one.
+    max_losses: int = 3

@@ -1,0 +1,166 @@
+"""The replicated queue machine: log entries in, replies and effects out.
+
+Rules of this package:
+1. What becomes of a task is decided here, from the entries alone: no clock, no randomness, nothing
+   whose order depends on hashing, no floats. Replicas that applied the same entries have the same
+   tables (`digest`) and gave the same answers.
+2. A command checks everything before it changes anything. What it then refuses is a Rejected reply;
+   any other exception is a defect or a bad disk, goes up, and stops the replica before it commits.
+3. The tables hold all state. `apply` and `flush` run inside the caller's transaction; after a
+   rollback the machine must be made anew.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import apsw
+
+from raftwork.broker.queue import attempts, reading, tables
+from raftwork.broker.queue.commands import (
+    Applied,
+    Assign,
+    Done,
+    Effect,
+    Enqueue,
+    Expire,
+    Fail,
+    Finish,
+    Lose,
+    Rejected,
+    Release,
+    Reply,
+    Tick,
+    commands,
+    decode_batch,
+)
+from raftwork.broker.queue.enqueue import check, enqueue
+from raftwork.broker.queue.ledger import NEVER, Ledger, Running
+from raftwork.broker.queue.limits import Limits
+from raftwork.broker.queue.reading import Waiting
+from raftwork.broker.queue.retention import sweep, trim
+from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
+from raftwork.messages import Code, QueueStatus, Result, Spec, Task
+
+_CODES: dict[type[Exception], Code] = {
+    BadMessage: Code.PROTOCOL,
+    ProtocolError: Code.PROTOCOL,
+    PayloadTooLarge: Code.PAYLOAD_TOO_LARGE,
+    QueueFull: Code.QUEUE_FULL,
+}
+
+
+class Machine:
+    """One replica's queues over one database connection, whose tables exist.
+
+    Raises StoreError if the tables are another version's.
+    """
+
+    version = tables.VERSION
+
+    def __init__(self, db: apsw.Connection, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+        self._db = db
+        self._ledger = Ledger(db, limits)
+
+    # ---- applying -------------------------------------------------------------------------------
+
+    def apply(self, data: bytes) -> Applied:
+        """Carry out one log entry's commands, in order, inside the open transaction."""
+        try:
+            time, batch = decode_batch(data)
+        except BadMessage as error:
+            return Applied([Rejected(Code.PROTOCOL, str(error))], [])
+        ledger = self._ledger
+        ledger.time = max(ledger.time, time)
+        effects: list[Effect] = []
+        sweep(ledger, effects)
+        replies = [self._carry_out(command, effects) for command in batch]
+        trim(ledger)
+        return Applied(replies, effects)
+
+    def _carry_out(self, plain: object, effects: list[Effect]) -> Reply:
+        try:
+            command = commands.from_plain(plain)
+            match command:
+                case Enqueue():
+                    enqueue(self._ledger, command, effects)
+                case Assign():
+                    attempts.assign(self._ledger, command, effects)
+                case Finish():
+                    attempts.finish(self._ledger, command, effects)
+                case Fail():
+                    attempts.fail(self._ledger, command, effects)
+                case Expire():
+                    attempts.expire(self._ledger, command, effects)
+                case Release():
+                    attempts.release(self._ledger, command, effects)
+                case Lose():
+                    attempts.lose(self._ledger, command, effects)
+                case Tick():
+                    pass  # the batch's time has done its work already
+        except tuple(_CODES) as refusal:
+            return Rejected(_CODES[type(refusal)], str(refusal))
+        return Done()
+
+    def flush(self) -> None:
+        """Write the counters and the running set; call it once before COMMIT."""
+        self._ledger.flush()
+
+    # ---- before proposing -----------------------------------------------------------------------
+
+    def validate(self, spec: bytes, tasks: bytes) -> tuple[Spec, list[Task]]:
+        """Check a client's batch as `apply` will.
+
+        Raises ProtocolError, PayloadTooLarge or QueueFull.
+        """
+        return check(self._ledger, spec, tasks)
+
+    # ---- asking ---------------------------------------------------------------------------------
+
+    @property
+    def time(self) -> int:
+        """Machine time in ms: it only grows."""
+        return self._ledger.time
+
+    @property
+    def due(self) -> int | None:
+        """The earliest machine time at which a Tick would do something."""
+        due = min(self._ledger.next_retry, self._ledger.next_expiry)
+        return None if due == NEVER else due
+
+    def lookup(self, ids: Sequence[str]) -> list[Result]:
+        """The state of each id, with data if it is final; UNKNOWN for ids nobody enqueued."""
+        return reading.lookup(self._ledger, ids)
+
+    def waiting(self, queue: str, after: int, limit: int, limit_bytes: int) -> list[Waiting]:
+        """Waiting tasks of a queue in order, numbered above `after`.
+
+        At most `limit`, ending with the one whose payload brings the sum to `limit_bytes`.
+        """
+        return reading.waiting(self._ledger, queue, after, limit, limit_bytes)
+
+    def waiting_by(self, seqs: Sequence[int]) -> list[Waiting]:
+        """Those among `seqs` that wait now, in order of their numbers."""
+        return reading.waiting_by(self._ledger, seqs)
+
+    def running(self) -> Iterable[Running]:
+        """Every running task, in the order of tokens. Not to be used across an `apply`."""
+        return self._ledger.running.values()
+
+    def running_body(self, token: int) -> Waiting | None:
+        """What to push again to a worker that never got it; None if the token is not current."""
+        return reading.running_body(self._ledger, token)
+
+    def current(self, token: int) -> Running | None:
+        """The task under this token, if the token is current."""
+        return self._ledger.running.get(token)
+
+    def queues(self) -> list[QueueStatus]:
+        """Every queue's counters, by name."""
+        return [
+            QueueStatus(q.name, q.queued, q.running, q.succeeded, q.failed, q.lost)
+            for _, q in sorted(self._ledger.queues.items())
+        ]
+
+    def digest(self) -> bytes:
+        """A hash over the whole state; equal on replicas that applied the same. Slow."""
+        self.flush()
+        return tables.digest(self._db)

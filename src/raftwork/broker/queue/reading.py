@@ -1,0 +1,72 @@
+"""Questions to the machine. They change nothing, and see what was applied last."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from json import dumps
+from typing import NamedTuple
+
+from raftwork.broker.queue.ledger import Ledger
+from raftwork.messages import Result, State
+
+_LOOKUP = """SELECT task.id, seq, state, forgotten, CASE state WHEN 0 THEN x'' ELSE body END
+    FROM json_each(?) CROSS JOIN task ON task.id = value"""
+_AFTER = """SELECT task.seq, task.id, spec, body, attempt + 1, losses
+    FROM waiting CROSS JOIN task ON task.seq = waiting.seq
+    WHERE waiting.queue = ? AND waiting.seq > ? ORDER BY waiting.seq LIMIT ?"""
+_AMONG = """SELECT task.seq, task.id, spec, body, attempt + 1, losses
+    FROM json_each(?) CROSS JOIN task ON task.seq = value
+    CROSS JOIN waiting ON waiting.queue = task.queue AND waiting.seq = task.seq
+    ORDER BY task.seq"""
+
+
+class Waiting(NamedTuple):
+    """A task with its payload, as it is to be handed out."""
+
+    seq: int
+    id: str
+    spec: bytes
+    payload: bytes
+    attempt: int  # the number the next hand-out has; a running task's is its own
+    losses: int
+
+
+def lookup(ledger: Ledger, ids: Sequence[str]) -> list[Result]:
+    """One Result per id, in the order of `ids`. The caller bounds them: data can be large."""
+    known: dict[str, Result] = {}
+    for task, seq, state, forgotten, body in ledger.db.execute(_LOOKUP, (dumps(list(ids)),)):
+        now = State(state) or (State.RUNNING if seq in ledger.held else State.QUEUED)
+        known[task] = Result(task, now, body, bool(forgotten))
+    return [known.get(task) or Result(task, State.UNKNOWN, b"") for task in ids]
+
+
+def waiting(ledger: Ledger, queue: str, after: int, limit: int, limit_bytes: int) -> list[Waiting]:
+    """The first tasks of a queue numbered above `after`: at most `limit`.
+
+    They end with the one whose payload brings the sum to `limit_bytes`.
+    """
+    tasks: list[Waiting] = []
+    if queue not in ledger.queues:
+        return tasks
+    rows = ledger.db.execute(_AFTER, (ledger.queues[queue].number, after, limit))
+    with closing(rows):  # an open cursor would keep a read transaction alive
+        for row in rows:
+            task = Waiting(*row)
+            tasks.append(task)
+            limit_bytes -= len(task.payload)
+            if limit_bytes <= 0:
+                break
+    return tasks
+
+
+def waiting_by(ledger: Ledger, seqs: Sequence[int]) -> list[Waiting]:
+    """Those among `seqs` that wait now, in order of their numbers."""
+    return [Waiting(*row) for row in ledger.db.execute(_AMONG, (dumps(list(seqs)),))]
+
+
+def running_body(ledger: Ledger, token: int) -> Waiting | None:
+    """What to push (again) under a current token; None if it is not current."""
+    run = ledger.running.get(token)
+    if run is None:
+        return None
+    ((body,),) = ledger.db.execute("SELECT body FROM task WHERE seq = ?", (run.seq,))
+    return Waiting(run.seq, run.id, run.spec, body, run.attempt, run.losses)

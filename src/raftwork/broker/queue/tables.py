@@ -1,0 +1,106 @@
+"""The machine's tables, which are the whole of its state.
+
+Rules of this file:
+1. A task has one row in `task` from its enqueue until its tombstone is dropped; the UNIQUE id there
+   is what makes "once in" true. It is written at enqueue, at the outcome and at the eviction, and
+   nowhere else: a payload is never rewritten because the task moved.
+2. An unfinished task has one row in exactly one of `waiting`, `delayed` and `running`. That row
+   carries the task's history (hand-outs, failures, losses), so to move is to delete and insert.
+3. What is written in the order of growing keys (seq, token, expiry) appends to its B-tree.
+"""
+
+from hashlib import blake2b
+
+import apsw
+
+from raftwork.wire import pack
+
+#: Stored with the tables. Another version decides differently, so it must not apply to them.
+VERSION = 1
+
+#: Each table with the order in which its rows are compared.
+TABLES = {
+    "machine": "version",
+    "queue": "number",
+    "task": "seq",
+    "waiting": "queue, seq",
+    "delayed": "due, seq",
+    "running": "token",
+}
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS machine (
+    version INTEGER NOT NULL,
+    time INTEGER NOT NULL,          -- machine time, ms
+    seq INTEGER NOT NULL,           -- the last task's number
+    token INTEGER NOT NULL,         -- the last token
+    results INTEGER NOT NULL,       -- outcomes whose data are kept
+    result_bytes INTEGER NOT NULL,
+    tombstones INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS queue (
+    number INTEGER PRIMARY KEY,     -- from 1, in order of first use
+    name TEXT NOT NULL,
+    queued INTEGER NOT NULL,        -- waiting and delayed
+    running INTEGER NOT NULL,
+    succeeded INTEGER NOT NULL,     -- these three only grow
+    failed INTEGER NOT NULL,
+    lost INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS task (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    crc INTEGER NOT NULL,           -- of spec and payload
+    queue INTEGER NOT NULL,
+    state INTEGER NOT NULL DEFAULT 0,       -- a final State, else 0
+    forgotten INTEGER NOT NULL DEFAULT 0,   -- 1: a tombstone
+    expires INTEGER,                -- of the result or the tombstone; NULL while unfinished
+    spec BLOB NOT NULL,             -- empty once finished
+    body BLOB NOT NULL              -- payload, then result, then empty
+) STRICT;
+CREATE INDEX IF NOT EXISTS retention ON task (forgotten, expires) WHERE expires IS NOT NULL;
+CREATE TABLE IF NOT EXISTS waiting (
+    queue INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    attempt INTEGER NOT NULL DEFAULT 0,     -- hand-outs so far
+    failures INTEGER NOT NULL DEFAULT 0,
+    losses INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (queue, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS delayed (
+    due INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    queue INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    losses INTEGER NOT NULL,
+    PRIMARY KEY (due, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS running (
+    token INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    worker BLOB NOT NULL,
+    attempt INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    losses INTEGER NOT NULL
+) STRICT;
+"""
+
+
+def create_tables(db: apsw.Connection) -> None:
+    """Make the tables of an empty machine where there are none yet."""
+    db.execute(_SCHEMA)
+    db.execute(
+        "INSERT INTO machine SELECT ?, 0, 0, 0, 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM machine)",
+        (VERSION,),
+    )
+
+
+def digest(db: apsw.Connection) -> bytes:
+    """BLAKE2b over every row of every table in key order. Slow: it reads them all."""
+    digest = blake2b(digest_size=32)
+    for table, key in TABLES.items():
+        digest.update(pack(table))
+        for row in db.execute(f"SELECT * FROM {table} ORDER BY {key}"):  # noqa: S608 - our names
+            digest.update(pack(row))
+    return digest.digest()
