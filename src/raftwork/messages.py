@@ -9,6 +9,7 @@ grows over the whole cluster. Tags never change their meaning.
 """
 
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from raftwork.wire import Codec, record_check
@@ -448,5 +449,7 @@ _failure: Codec[Failure] = Codec({1: Failure})
 #: Checks one Task of Enqueue.tasks.
 task_check = record_check(Task)
 
-encode_spec, decode_spec = _spec.encode, _spec.decode
+encode_spec = _spec.encode
+#: Specs repeat: a cluster runs some dozens of kinds of task, and each hop reads them per task.
+decode_spec = lru_cache(maxsize=1024)(_spec.decode)
 encode_failure, decode_failure = _failure.encode, _failure.decode

@@ -1,0 +1,189 @@
+"""All that exists only while this broker is the active leader. Sans-IO.
+
+It is made at `activated(epoch)` from the machine's tables alone and dropped at `deactivated`, so
+nothing of one leadership can leak into the next (G6). Clients, workers and the dispatcher put what
+they want into one batch a turn; the batch is one log entry; applying it comes back here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from raftwork.broker.clients import Clients, PendingEnqueue
+from raftwork.broker.dispatch import Dispatcher
+from raftwork.broker.queue.commands import (
+    Assigned,
+    Closed,
+    Command,
+    NotAssigned,
+    Queued,
+    Requeued,
+    Settled,
+    Stale,
+    Tick,
+    encode_batch,
+)
+from raftwork.broker.workforce import Workforce
+from raftwork.errors import NotLeader, QueueFull
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from random import Random
+
+    from raftwork.broker.balancers import Balancer
+    from raftwork.broker.queue import Machine
+    from raftwork.broker.queue.commands import Applied, Effect
+    from raftwork.consensus.core import Consensus, Position
+    from raftwork.messages import FromBroker
+
+#: A batch is closed at so many bytes of payload, so that one entry never holds up the log.
+BATCH_BYTES = 1024 * 1024
+
+
+class Proposal(NamedTuple):
+    """What to do when a command comes back applied; None for those nobody waits for."""
+
+    command: Command
+    pending: PendingEnqueue | None
+
+
+class Leadership:
+    """One activated epoch."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        core: Consensus,
+        balancer: Balancer,
+        rng: Random,
+        *,
+        epoch: int,
+        time: int,
+        now: int,
+    ) -> None:
+        self.epoch = epoch
+        self._machine = machine
+        self._core = core
+        # Leader time: what the cluster's clocks say at activation, then our monotonic clock.
+        self._time_base = max(machine.time, time) - now
+        self.clients = Clients(machine)
+        self.workforce = Workforce(machine, epoch, now, rng)
+        self._dispatcher = Dispatcher(machine, balancer)
+        self._proposed: dict[Position, list[Proposal]] = {}
+        self._waiting: list[Proposal] = []
+        self._barrier = 0
+
+    def time(self, now: int) -> int:
+        """Leader time at `now` on the monotonic clock; never behind what was applied."""
+        return max(self._machine.time, self._time_base + now)
+
+    @property
+    def wake_at(self) -> int:
+        due = self._machine.due
+        beat = self.workforce.wake_at
+        if due is None or self._proposed:  # whatever is on its way wakes what is due
+            return beat
+        return min(beat, due - self._time_base)
+
+    def room_changed(self) -> None:
+        """A worker said something: it may have room again."""
+        self._dispatcher.stirred = True
+
+    # ---- proposing ----------------------------------------------------------------------------
+
+    def plan(self, now: int) -> None:
+        """Propose all that is wanted now, as few entries as the batch limit allows."""
+        time = self.time(now)
+        self.workforce.pass_time(now, time)
+        self._waiting.extend(
+            Proposal(command, pending) for command, pending in self.clients.commands()
+        )
+        self._waiting.extend(Proposal(command, None) for command in self.workforce.commands())
+        if self._dispatcher.stirred:
+            assigns = self._dispatcher.plan(self.workforce.available())
+            self._waiting.extend(Proposal(command, None) for command in assigns)
+        if self._machine.due is not None and self._machine.due <= time and not self._waiting:
+            if not self._proposed:  # any entry's time will do; only an idle log needs a Tick
+                self._waiting.append(Proposal(Tick(), None))
+        if self.clients.asking:
+            self._ask_barrier(now)
+        if self._waiting:
+            self._propose(time, now)
+
+    def _propose(self, time: int, now: int) -> None:
+        waiting, self._waiting = self._waiting, []
+        for start, end in _batches(waiting):
+            part = waiting[start:end]
+            data = encode_batch(time, [proposal.command for proposal in part])
+            try:
+                position = self._core.propose(data, now)
+            except QueueFull:
+                self._waiting = waiting[start:]  # as soon as the log has room again
+                return
+            except NotLeader:
+                self._waiting = waiting[start:]  # handing over: deactivated soon, or still leader
+                return
+            self._proposed[position] = part
+
+    def _ask_barrier(self, now: int) -> None:
+        token = self._barrier + 1
+        try:
+            self._core.barrier(token, now)
+        except NotLeader:
+            return
+        self._barrier = token
+        self.clients.barrier(token)
+
+    # ---- applying -----------------------------------------------------------------------------
+
+    def applied(self, at: Position, applied: Applied) -> None:
+        """An entry of this cluster's log took effect here."""
+        proposals = self._proposed.pop(at, None)
+        if proposals is not None:
+            for proposal, reply in zip(proposals, applied.replies, strict=True):
+                if proposal.pending is not None:
+                    self.clients.applied(proposal.pending, reply)
+        for effect in applied.effects:
+            self._act(effect)
+
+    def _act(self, effect: Effect) -> None:
+        match effect:
+            case Assigned():
+                for token, seq, attempt in effect.tasks:
+                    worker, task = self._dispatcher.assigned(seq)
+                    self.workforce.hand_out(worker, task, token, attempt)
+            case Settled():
+                self.workforce.closed(effect.token)
+                self.clients.settled(effect)
+                self.room_changed()
+            case Queued():
+                self._dispatcher.queued(effect)
+            case Closed():
+                self.workforce.closed(effect.token)
+                self.room_changed()
+            case Requeued():
+                self._dispatcher.requeued(effect)
+            case NotAssigned():
+                self._dispatcher.not_assigned(effect.seqs)
+            case Stale():
+                self.workforce.closed(effect.token)
+
+    def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
+        """What may leave now that the transaction is committed: (routing id, message)."""
+        yield from self.clients.frames()
+        yield from self.workforce.frames()
+
+
+def _batches(waiting: list[Proposal]) -> Iterator[tuple[int, int]]:
+    """Where to cut, so that no entry holds much more than BATCH_BYTES of payload."""
+    start = size = 0
+    for i, proposal in enumerate(waiting):
+        if size >= BATCH_BYTES:
+            yield start, i
+            start, size = i, 0
+        size += _size(proposal)
+    yield start, len(waiting)
+
+
+def _size(proposal: Proposal) -> int:
+    return 64 if proposal.pending is None else proposal.pending.size

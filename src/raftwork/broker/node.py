@@ -1,0 +1,466 @@
+"""One broker without its sockets, files and clocks: what the simulator can run.
+
+1. A turn: `wake`, then everything that arrived (`receive*`, `link`, `unreachable`), then `turn`.
+2. Nothing a client or worker may see leaves before the transaction that made it true is committed
+   (`released`); refusals and redirects, which promise nothing, leave with the same flush.
+3. Only an activated leader serves (`_leadership`); everybody else names the leader it knows.
+4. A broker without a cluster id takes part in nothing but the formation.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.leadership import Leadership
+from raftwork.broker.peers import Peers
+from raftwork.broker.queue import Machine
+from raftwork.broker.sessions import Kind, Sessions
+from raftwork.consensus.core import Message, Peer
+from raftwork.consensus.formation import Formation
+from raftwork.consensus.replica import Replica
+from raftwork.errors import BadMessage
+from raftwork.messages import (
+    PROTOCOL,
+    Ask,
+    BrokerStatus,
+    ClientHello,
+    Code,
+    Enqueue,
+    Goodbye,
+    Heartbeat,
+    HelloFirst,
+    Leader,
+    PeerHello,
+    PeerMessage,
+    PeerWelcome,
+    Ping,
+    Refused,
+    Report,
+    StatusRequest,
+    Watch,
+    WorkerHello,
+    from_broker,
+    to_broker,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from random import Random
+
+    import apsw
+
+    from raftwork.consensus.core import Consensus, Entry, Position, Restored, Roster
+    from raftwork.consensus.replica import Store
+    from raftwork.messages import FromBroker, ToBroker
+
+log = logging.getLogger("raftwork.broker")
+
+#: How often brokers say hello to each other (ms): renews sessions, compares clocks.
+HELLO = 500
+#: A pause of this broker itself (ms) from which on workers' leases are extended by it.
+PAUSE = 300
+
+
+class NodeStore(Store, Protocol):
+    """A replica's store, with what the broker itself needs of it."""
+
+    @property
+    def connection(self) -> apsw.Connection: ...
+    @property
+    def restored(self) -> Restored: ...
+    @property
+    def incarnation(self) -> bytes: ...
+    @property
+    def cluster_id(self) -> bytes: ...
+    @property
+    def applied(self) -> Position: ...
+    @property
+    def roster(self) -> Roster: ...
+
+    def form(self, cluster_id: bytes, roster: Roster) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a node is made of, besides its store."""
+
+    name: str
+    cluster: Mapping[str, str]
+    consensus: str
+    balancer: str
+    rng: Random
+    make_core: Callable[[Peer, NodeStore, int], Consensus]
+    #: Sends a frame to a routing id of our ROUTER; whether it could not be is told later.
+    send: Callable[[bytes, bytes], None]
+    #: The same for a consensus message, which is dropped rather than kept.
+    send_consensus: Callable[[bytes, bytes], None]
+    #: Sends a frame on our DEALER to the named broker.
+    send_peer: Callable[[str, bytes], None]
+    #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
+    cluster_id: bytes
+
+
+class Node:
+    """A broker. Implements `raftwork.consensus.replica.Host`."""
+
+    def __init__(self, setup: Setup, store: NodeStore, now: int, wall: int) -> None:
+        self._setup = setup
+        self._store = store
+        self._wall_base = wall - now
+        self._me = Peer(setup.name, store.incarnation)
+        others = [name for name in setup.cluster if name != setup.name]
+        self._peers = Peers(self._me, setup.consensus, others)
+        self._formation = Formation(self._me, list(setup.cluster))
+        self._sessions = Sessions()
+        self._balancer = BALANCERS[setup.balancer](setup.rng)
+        self._machine = Machine(store.connection)
+        self._replica: Replica | None = None
+        self._leadership: Leadership | None = None
+        self._outgoing: list[tuple[bytes, FromBroker]] = []
+        self._told: tuple[int, str, bool] | None = None
+        self._next_hello = now
+        self._last_turn = now
+        self._now = now
+        if store.cluster_id:
+            self._start_core(now)
+
+    def _start_core(self, now: int) -> None:
+        core = self._setup.make_core(self._me, self._store, now)
+        self._replica = Replica(core, self._store, self, self._send_consensus)
+
+    # ---- the shell's side ---------------------------------------------------------------------
+
+    @property
+    def wake_at(self) -> int:
+        """When the next turn is due at the latest."""
+        times = [self._next_hello]
+        if self._replica is not None:
+            if self._replica.wake_at is not None:
+                times.append(self._replica.wake_at)
+            if self._replica.busy:
+                times.append(self._now + 50)
+        if self._leadership is not None:
+            times.append(self._leadership.wake_at)
+        return min(times)
+
+    @property
+    def leads(self) -> bool:
+        return self._leadership is not None
+
+    def wake(self, now: int, wall: int) -> None:
+        """First in every turn."""
+        self._now = now
+        self._wall_base = wall - now
+        if self._replica is not None:
+            self._replica.wake(now)
+
+    def receive(self, routing: bytes, frame: bytes, now: int) -> None:
+        """A frame from our ROUTER. Whatever it holds, nothing is raised (G8)."""
+        try:
+            message = to_broker.decode(frame)
+        except BadMessage as error:
+            self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
+            return
+        self._route(routing, message, now)
+
+    def receive_peer(self, name: str, frame: bytes, now: int) -> None:
+        """A frame on our DEALER to the named broker."""
+        try:
+            self._from_peer(name, from_broker.decode(frame), now)
+        except BadMessage as error:
+            log.warning("dropped a frame of broker %s: %s", name, error)
+
+    def link(self, name: str, up: bool, now: int) -> None:
+        """The connection of our DEALER to the named broker came up or was lost."""
+        if up:
+            self._say_hello(name, now)
+        else:
+            self._peers.links[name].source = None
+        if self._replica is not None:
+            self._replica.core.link(name, up, now)
+
+    def unreachable(self, routing: bytes) -> None:
+        """A frame could not be sent: nobody is connected under this routing id (any more)."""
+        self._peers.unreachable(routing)
+        if not self._sessions.close(routing):
+            return
+        self._gone(routing)
+
+    def turn(self, now: int) -> None:
+        """Do all there is to do. Raises StoreError if this replica must stop."""
+        if now - self._last_turn >= PAUSE and self._leadership is not None:
+            self._leadership.workforce.forgive(now - self._last_turn)
+        self._last_turn = now
+        if now >= self._next_hello:
+            self._next_hello = now + HELLO
+            for name in self._peers.links:
+                self._say_hello(name, now)
+        if self._replica is None:
+            self._try_to_form(now)
+        if self._replica is not None:
+            self._replica.turn(now)
+        self._tell_leader(now)
+        self._flush()
+
+    def hand_over(self, now: int) -> None:
+        """Ask the core to give leadership away, as a graceful stop does."""
+        if self._replica is not None and self._replica.core.status.active:
+            self._replica.core.transfer(now)
+
+    # ---- formation and peers ------------------------------------------------------------------
+
+    def _say_hello(self, name: str, now: int) -> None:
+        hello = self._peers.hello(self._store.cluster_id, self._wall_base + now)
+        self._setup.send_peer(name, to_broker.encode(hello))
+
+    def _welcome(self, routing: bytes, now: int) -> None:
+        wall = self._wall_base + now
+        self._reply(routing, self._peers.welcome(self._store.cluster_id, self._store.roster, wall))
+
+    def _try_to_form(self, now: int) -> None:
+        roster = self._formation.roster(now)
+        if roster is not None:
+            log.info("forming a new cluster of %s", ", ".join(sorted(roster)))
+            self._join(self._setup.cluster_id, roster, now)
+
+    def _join(self, cluster_id: bytes, roster: Roster, now: int) -> None:
+        self._store.form(cluster_id, roster)
+        self._start_core(now)
+        for routing in self._peers.routings():  # whoever is blank hears of it at once
+            self._welcome(routing, now)
+
+    def _peer_hello(self, routing: bytes, hello: PeerHello, now: int) -> None:
+        objection = self._peers.objection(hello, self._store.cluster_id)
+        if objection is not None:
+            self._reply(routing, Refused(0, Code.PROTOCOL, objection))
+            return
+        peer = self._peers.said_hello(routing, hello, now)
+        self._formation.heard(peer, hello.cluster_id, now)
+        self._welcome(routing, now)
+
+    def _from_peer(self, name: str, message: FromBroker, now: int) -> None:
+        if isinstance(message, PeerMessage):
+            source = self._peers.links[name].source
+            if source is not None and self._replica is not None:
+                self._replica.receive(source, message.body, now)
+        elif isinstance(message, PeerWelcome):
+            self._peer_welcome(name, message, now)
+        elif isinstance(message, HelloFirst):
+            self._say_hello(name, now)
+        elif isinstance(message, Refused):
+            log.warning("broker %s refuses this one: %s", name, message.text)
+
+    def _peer_welcome(self, name: str, welcome: PeerWelcome, now: int) -> None:
+        mine = self._store.cluster_id
+        if mine and welcome.cluster_id and welcome.cluster_id != mine:
+            log.error("broker %s belongs to another cluster", name)
+            self._peers.links[name].source = None
+            return
+        peer = self._peers.welcomed(name, welcome, now)
+        if peer is None:
+            log.error("at the address of broker %s answers %r", name, welcome.name)
+            return
+        self._formation.heard(peer, welcome.cluster_id, now)
+        if self._replica is None and welcome.cluster_id:
+            self._join(welcome.cluster_id, dict(welcome.roster), now)
+
+    def _send_consensus(self, message: Message) -> None:
+        routing = self._peers.links[message.to].routing
+        if routing is not None:  # else it is lost, as any message may be
+            frame = from_broker.encode(PeerMessage(message.body))
+            self._setup.send_consensus(routing, frame)
+
+    # ---- clients and workers ------------------------------------------------------------------
+
+    def _route(self, routing: bytes, message: ToBroker, now: int) -> None:
+        match message:
+            case Enqueue() | Watch() | Ask():
+                self._client_request(routing, message, now)
+            case Report() | Heartbeat() | Goodbye():
+                self._worker_frame(routing, message, now)
+            case WorkerHello():
+                self._worker_hello(routing, message, now)
+            case ClientHello():
+                if self._speaks(routing, message.version):
+                    self._open(routing, Kind.CLIENT, now)
+                    self._reply(routing, self._leader(now))
+            case Ping():
+                self._sessions.heard(routing, Kind.CLIENT, now)
+                self._reply(routing, self._leader(now))
+            case StatusRequest():
+                self._reply(routing, self.status(message.request, now))
+            case PeerHello():
+                self._peer_hello(routing, message, now)
+
+    def _client_request(self, routing: bytes, message: Enqueue | Watch | Ask, now: int) -> None:
+        if not self._sessions.heard(routing, Kind.CLIENT, now):
+            self._reply(routing, HelloFirst())
+            return
+        leadership = self._leadership
+        if leadership is None:
+            self._reply(routing, self._leader(now))
+            text = self._role_text()
+            self._reply(routing, Refused(message.request, Code.NOT_LEADER, text))
+            return
+        match message:
+            case Enqueue():
+                leadership.clients.enqueue(routing, message)
+            case Watch():
+                leadership.clients.watch(routing, message)
+            case Ask():
+                leadership.clients.ask(routing, message)
+
+    def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
+        if not self._speaks(routing, hello.version) or len(hello.incarnation) != 16:
+            return
+        self._open(routing, Kind.WORKER, now)
+        if self._leadership is None:
+            self._reply(routing, self._leader(now))
+            return
+        self._leadership.workforce.hello(routing, hello, now)
+        self._leadership.room_changed()
+
+    def _worker_frame(
+        self, routing: bytes, message: Report | Heartbeat | Goodbye, now: int
+    ) -> None:
+        leadership = self._leadership
+        if leadership is None:
+            self._reply(routing, self._leader(now))
+            return
+        known = self._sessions.heard(routing, Kind.WORKER, now)
+        workforce = leadership.workforce
+        match message:
+            case Report():
+                known = known and workforce.report(routing, message, now, leadership.time(now))
+            case Heartbeat():
+                known = known and workforce.heartbeat(routing, message, now)
+            case Goodbye():
+                known = known and workforce.goodbye(routing, message.session, now)
+                self._sessions.close(routing)
+        if not known:
+            self._reply(routing, HelloFirst())
+        leadership.room_changed()
+
+    def _speaks(self, routing: bytes, version: int) -> bool:
+        if version == PROTOCOL:
+            return True
+        text = f"protocol version {version}, this broker speaks {PROTOCOL}"
+        self._reply(routing, Refused(0, Code.PROTOCOL, text))
+        return False
+
+    def _open(self, routing: bytes, kind: Kind, now: int) -> None:
+        for dropped in self._sessions.open(routing, kind, now):
+            self._gone(dropped)
+
+    def _gone(self, routing: bytes) -> None:
+        if self._leadership is not None:
+            self._leadership.clients.gone(routing)
+            self._leadership.workforce.unreachable(routing)
+
+    # ---- who leads ----------------------------------------------------------------------------
+
+    def _leader(self, now: int) -> Leader:
+        core = None if self._replica is None else self._replica.core.status
+        name = "" if core is None else core.leader or ""
+        address = self._setup.cluster.get(name, "")
+        time = 0 if self._leadership is None else self._leadership.time(now)
+        return Leader(0 if core is None else core.epoch, name, address, self.leads, time)
+
+    def _role_text(self) -> str:
+        if self._replica is None:
+            return "not the leader: waiting for the other brokers to form a cluster"
+        leader = self._replica.core.status.leader
+        return "not the leader" + (f": {leader} is" if leader else " and knows of none")
+
+    def _tell_leader(self, now: int) -> None:
+        """Push a change of leader to every session: nobody has to find out by asking."""
+        leader = self._leader(now)
+        if self._told == (leader.epoch, leader.name, leader.active):
+            return
+        self._told = (leader.epoch, leader.name, leader.active)
+        for routing in self._sessions:
+            self._reply(routing, leader)
+
+    def status(self, request: int, now: int) -> BrokerStatus:
+        """This broker's own facts."""
+        address = self._setup.cluster[self._setup.name]
+        cluster = tuple(self._setup.cluster.items())
+        name, consensus = self._setup.name, self._setup.consensus
+        queues = self._machine.queues()
+        if self._replica is None:
+            return BrokerStatus(
+                request, name, address, consensus, "learner", False, 0, "", 0, 0, [], [], cluster
+            )
+        core = self._replica.core.status
+        workers = [] if self._leadership is None else self._leadership.workforce.statuses(now)
+        return BrokerStatus(
+            request,
+            name,
+            address,
+            consensus,
+            core.role.value,
+            self.leads,
+            core.epoch,
+            core.leader or "",
+            core.committed.seq,
+            self._store.applied.seq,
+            workers,
+            queues,
+            cluster,
+        )
+
+    # ---- out ----------------------------------------------------------------------------------
+
+    def _reply(self, routing: bytes, message: FromBroker) -> None:
+        self._outgoing.append((routing, message))
+
+    def _flush(self) -> None:
+        if self._leadership is not None:
+            self._outgoing.extend(self._leadership.frames())
+        outgoing, self._outgoing = self._outgoing, []
+        for routing, message in outgoing:
+            self._setup.send(routing, from_broker.encode(message))
+
+    # ---- Host: what the replica calls ---------------------------------------------------------
+
+    def apply(self, entry: Entry) -> None:
+        applied = self._machine.apply(entry.data)
+        if self._leadership is not None:
+            self._leadership.applied(entry.at, applied)
+
+    def activated(self, epoch: int, now: int) -> None:
+        assert self._replica is not None
+        log.info("active leader of epoch %d", epoch)
+        self._leadership = Leadership(
+            self._machine,
+            self._replica.core,
+            self._balancer,
+            self._setup.rng,
+            epoch=epoch,
+            time=self._peers.wall_median(self._wall_base + now, now),
+            now=now,
+        )
+
+    def deactivated(self) -> None:
+        log.info("no longer the leader")
+        self._leadership = None
+
+    def read_ready(self, token: int) -> None:
+        if self._leadership is not None:
+            self._leadership.clients.read_ready(token)
+
+    def plan(self, now: int) -> None:
+        if self._leadership is not None:
+            self._leadership.plan(now)
+
+    def before_commit(self) -> None:
+        self._machine.flush()
+
+    def released(self) -> None:
+        self._flush()
+
+    def switched(self) -> None:
+        self._machine = Machine(self._store.connection)

@@ -1,0 +1,97 @@
+"""The other brokers: who they are, whether they belong to this cluster, and how to reach them.
+
+Sans-IO. Each broker opens a DEALER to every other and says PeerHello on it; the other answers
+PeerWelcome and from then on sends its consensus messages down that same connection. So a consensus
+message always comes from an address this broker chose to connect to, and its source is who the
+welcome on that link said it is, not what the message says (design §6.4).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from raftwork.consensus.core import Peer
+from raftwork.messages import PROTOCOL, PeerHello, PeerWelcome
+
+#: A clock reading older than this (ms) no longer counts for the median.
+CLOCK_FRESH = 10_000
+
+
+@dataclass(slots=True)
+class Link:
+    """One other broker."""
+
+    name: str
+    #: Our ROUTER's routing id of its DEALER, once it said hello: the way to it.
+    routing: bytes | None = None
+    #: Who answered on our DEALER: the source of what comes in there.
+    source: Peer | None = None
+    #: Its wall clock minus our monotonic clock, ms, and when it was read.
+    clock: int = 0
+    clock_at: int | None = None
+
+
+class Peers:
+    """The links to all other brokers of the cluster."""
+
+    def __init__(self, me: Peer, consensus: str, others: Iterator[str] | list[str]) -> None:
+        self._me = me
+        self._consensus = consensus
+        self.links = {name: Link(name) for name in others}
+        self._by_routing: dict[bytes, Link] = {}
+
+    def hello(self, cluster_id: bytes, wall: int) -> PeerHello:
+        return PeerHello(
+            PROTOCOL, self._consensus, self._me.name, self._me.incarnation, cluster_id, wall
+        )
+
+    def welcome(self, cluster_id: bytes, roster: Mapping[str, bytes], wall: int) -> PeerWelcome:
+        known = sorted(roster.items()) if cluster_id else []
+        return PeerWelcome(self._me.name, self._me.incarnation, cluster_id, known, wall)
+
+    def objection(self, hello: PeerHello, cluster_id: bytes) -> str | None:
+        """Why this hello is not answered with a welcome, or None."""
+        if hello.version != PROTOCOL:
+            return f"protocol version {hello.version}, this broker speaks {PROTOCOL}"
+        if hello.consensus != self._consensus:
+            return f"consensus {hello.consensus!r}, this cluster runs {self._consensus!r}"
+        if hello.name not in self.links or len(hello.incarnation) != 16:
+            return f"{hello.name!r} is no other broker of this cluster"
+        if hello.cluster_id and cluster_id and hello.cluster_id != cluster_id:
+            return f"{hello.name!r} belongs to another cluster"
+        return None
+
+    def said_hello(self, routing: bytes, hello: PeerHello, now: int) -> Peer:
+        """An acceptable hello: this is the way to that broker from now on."""
+        link = self.links[hello.name]
+        if link.routing is not None:
+            self._by_routing.pop(link.routing, None)
+        link.routing = routing
+        self._by_routing[routing] = link
+        link.clock, link.clock_at = hello.wall - now, now
+        return Peer(hello.name, hello.incarnation)
+
+    def welcomed(self, name: str, welcome: PeerWelcome, now: int) -> Peer | None:
+        """The broker at the address of `name` said who it is. None if it is somebody else."""
+        link = self.links[name]
+        if welcome.name != name or len(welcome.incarnation) != 16:
+            link.source = None
+            return None
+        link.source = Peer(name, welcome.incarnation)
+        link.clock, link.clock_at = welcome.wall - now, now
+        return link.source
+
+    def routings(self) -> list[bytes]:
+        return list(self._by_routing)
+
+    def unreachable(self, routing: bytes) -> None:
+        link = self._by_routing.pop(routing, None)
+        if link is not None:
+            link.routing = None
+
+    def wall_median(self, wall: int, now: int) -> int:
+        """The median of all clocks known here: one broker's wrong clock moves nothing (ms)."""
+        clocks = [wall]
+        for link in self.links.values():
+            if link.clock_at is not None and now - link.clock_at < CLOCK_FRESH:
+                clocks.append(link.clock + now)
+        return sorted(clocks)[(len(clocks) - 1) // 2]

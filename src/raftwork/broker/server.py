@@ -1,0 +1,172 @@
+"""A broker process: sockets, files, clocks and signals around a Node. One thread, one loop.
+
+The order within a turn (design §6.1, §6.4): the clock is read and the core woken before anything is
+read, so that a leader that was paused too long ends here; then links and peers; then everybody else
+within a bound; then the turn, whose fsync blocks this loop on purpose: a leader with a hung disk
+must fall silent.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from random import Random
+from typing import TYPE_CHECKING
+
+import zmq
+
+from raftwork.broker.node import Node, NodeStore, Setup
+from raftwork.broker.queue import create_tables
+from raftwork.broker.store import open_store
+from raftwork.broker.wires import Wires
+from raftwork.consensus.raft import Config, Raft
+from raftwork.errors import StoreError
+
+if TYPE_CHECKING:
+    from raftwork.broker.options import BrokerOptions
+    from raftwork.broker.store import Store
+    from raftwork.consensus.core import Consensus, Peer
+
+log = logging.getLogger("raftwork.broker")
+
+#: A graceful stop waits so long (s) for another broker to take over.
+HAND_OVER = 2.0
+#: What is already with libzmq gets so long (ms) to leave at a graceful stop.
+LINGER = 200
+
+
+def run_broker(options: BrokerOptions) -> int:
+    """Run a broker until it is told to stop; the exit code.
+
+    Raises StoreError for a directory that is not this broker's, is open already or is damaged
+    beyond what the other replicas can mend, and OSError if the address cannot be bound.
+    """
+    if options.consensus != "raft":
+        raise StoreError(f"this version has no consensus protocol {options.consensus!r}")
+    store = open_store(
+        options.data,
+        name=options.name,
+        consensus=options.consensus,
+        cluster=options.cluster,
+        readdress=options.readdress,
+        checksums=options.checksums,
+        create_machine=create_tables,
+    )
+    try:
+        if store.damage is not None:
+            log.error("data put aside, rejoining as a learner: %s", store.damage)
+        others = {n: a for n, a in options.cluster.items() if n != options.name}
+        try:
+            wires = Wires(options.address, others)
+        except zmq.ZMQError as error:
+            raise OSError(f"cannot listen on {options.address}: {error.strerror}") from None
+        try:
+            return _serve(options, store, wires)
+        finally:
+            wires.close(LINGER)
+    finally:
+        store.close()
+
+
+def _serve(options: BrokerOptions, store: Store, wires: Wires) -> int:
+    pid_file = options.data / "broker.pid"
+    pid_file.write_text(f"{os.getpid()}\n")
+    print(f"listening {options.name} {options.address}", file=sys.stderr, flush=True)  # noqa: T201
+    try:
+        Server(options, store, wires).run()
+    except StoreError as error:
+        log.critical("this replica stops: %s", error)
+        return 1
+    finally:
+        with suppress(OSError):
+            pid_file.unlink()
+    return 0
+
+
+def _now() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _wall() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _make_core(names: list[str], rng: Random, me: Peer, store: NodeStore, now: int) -> Consensus:
+    return Raft(me, names, store, store.restored, Config(), rng, now)
+
+
+class Server:
+    """The loop."""
+
+    def __init__(self, options: BrokerOptions, store: Store, wires: Wires) -> None:
+        self._wires = wires
+        self._store = store
+        rng = Random(secrets.randbits(64))
+        names = list(options.cluster)
+        setup = Setup(
+            name=options.name,
+            cluster=options.cluster,
+            consensus=options.consensus,
+            balancer=options.balancer,
+            rng=rng,
+            make_core=lambda me, st, now: _make_core(names, rng, me, st, now),
+            send=wires.send,
+            send_consensus=wires.send_or_drop,
+            send_peer=wires.send_peer,
+            cluster_id=secrets.token_bytes(16),
+        )
+        self._node = Node(setup, store, _now(), _wall())
+        self._stop_by: float | None = None
+        self._signals, self._signals_in = socket.socketpair()
+        self._wires.poller.register(self._signals, zmq.POLLIN)
+        self._wires.poller.register(store.wake_fd, zmq.POLLIN)
+
+    def run(self) -> None:
+        """Serve until a signal; then hand leadership over and return."""
+        self._signals_in.setblocking(False)
+        signal.set_wakeup_fd(self._signals_in.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)  # the wake-up byte is the message
+        # What exists now lives as long as the process; collecting it again and again is a pause.
+        gc.collect()
+        gc.freeze()
+        while not self._stopped():
+            self._turn()
+
+    def _turn(self) -> None:
+        node, wires = self._node, self._wires
+        pause = 5 if wires.congested else max(0, node.wake_at - _now())
+        ready = dict(wires.poller.poll(pause))
+        now = _now()
+        node.wake(now, _wall())
+        if self._signals.fileno() in ready:
+            self._begin_stop(now)
+        for name, up in wires.link_changes():
+            node.link(name, up, now)
+        for name, frame in wires.from_peers():
+            node.receive_peer(name, frame, now)
+        for routing, frame in wires.from_anyone():
+            node.receive(routing, frame, now)
+        for routing in wires.lost():
+            node.unreachable(routing)
+        wires.flush()
+        node.turn(now)
+
+    def _begin_stop(self, now: int) -> None:
+        self._signals.recv(64)
+        if self._stop_by is None:
+            log.info("stopping")
+            self._stop_by = time.monotonic() + HAND_OVER
+            self._node.hand_over(now)
+
+    def _stopped(self) -> bool:
+        if self._stop_by is None:
+            return False
+        return not self._node.leads or time.monotonic() > self._stop_by

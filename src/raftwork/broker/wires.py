@@ -1,0 +1,209 @@
+"""The broker's sockets: one ROUTER for everybody, a DEALER to each other broker.
+
+The rules (design §6.4):
+1. Nothing blocks. What a connection cannot take now waits in an outbox with a byte budget; over the
+   budget the session is closed: its owner says hello again and asks for what it misses.
+2. Consensus messages never wait in an outbox: a stale one is worth nothing, so it is dropped.
+3. A send that finds nobody connected is reported: it is how a killed worker is noticed at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from raftwork.messages import FRAME_BYTES_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+log = logging.getLogger("raftwork.broker")
+
+#: Messages libzmq holds for one connection; the rest waits in our outbox.
+SEND_MESSAGES = 128
+#: Bytes an outbox may hold before its session is closed.
+OUTBOX_BYTES = 32 * 1024 * 1024
+#: One turn reads at most so many frames, and about so many bytes, from the ROUTER.
+TURN_FRAMES = 1_000
+TURN_BYTES = 8 * 1024 * 1024
+#: Parts of a message beyond these are read and forgotten.
+PARTS_MAX = 2
+#: The wire's own heartbeat (ms): finds connections whose other end is gone without a word.
+WIRE_HEARTBEAT = 1_000
+RECONNECT = 30
+RECONNECT_MAX = 300
+
+
+@dataclass(slots=True)
+class Outbox:
+    frames: deque[bytes] = field(default_factory=deque)
+    bytes: int = 0
+
+
+class Wires:
+    """Sends and receives frames; knows nothing of what is in them."""
+
+    def __init__(self, address: str, peers: Mapping[str, str]) -> None:
+        """Raises zmq.ZMQError if `address` cannot be bound."""
+        self._context = zmq.Context()
+        self._outboxes: dict[bytes, Outbox] = {}
+        self._lost: list[bytes] = []
+        self.poller = zmq.Poller()
+        try:
+            self._router = self._bind(address)
+        except zmq.ZMQError:
+            self._context.destroy(linger=0)
+            raise
+        self._dealers = {name: self._connect(address) for name, address in peers.items()}
+        self._monitors = {
+            name: dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+            for name, dealer in self._dealers.items()
+        }
+        for socket in (self._router, *self._dealers.values(), *self._monitors.values()):
+            self.poller.register(socket, zmq.POLLIN)
+
+    def _bind(self, address: str) -> zmq.Socket[bytes]:
+        router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
+        router.setsockopt(zmq.LINGER, 0)
+        router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        router.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a reconnecting id must not wait for its ghost
+        router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
+        router.setsockopt(zmq.SNDHWM, SEND_MESSAGES)
+        router.setsockopt(zmq.HEARTBEAT_IVL, WIRE_HEARTBEAT)
+        router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * WIRE_HEARTBEAT)
+        router.setsockopt(zmq.BACKLOG, 1024)
+        router.setsockopt(zmq.IPV6, int(address.startswith("[")))
+        router.bind(f"tcp://{address}")
+        return router
+
+    def _connect(self, address: str) -> zmq.Socket[bytes]:
+        dealer: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
+        dealer.setsockopt(zmq.LINGER, 0)
+        dealer.setsockopt(zmq.IMMEDIATE, 1)
+        dealer.setsockopt(zmq.SNDHWM, 8)
+        dealer.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
+        dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
+        dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX)
+        dealer.setsockopt(zmq.HEARTBEAT_IVL, WIRE_HEARTBEAT)
+        dealer.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * WIRE_HEARTBEAT)
+        dealer.setsockopt(zmq.IPV6, int(address.startswith("[")))
+        dealer.connect(f"tcp://{address}")
+        return dealer
+
+    # ---- in -----------------------------------------------------------------------------------
+
+    def link_changes(self) -> Iterator[tuple[str, bool]]:
+        """(name, up) for every connection of a DEALER that came up or was lost."""
+        for name, monitor in self._monitors.items():
+            while monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+                event = recv_monitor_message(monitor)
+                yield name, event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+
+    def from_peers(self) -> Iterator[tuple[str, bytes]]:
+        """Frames on our DEALERs: consensus, read before anything else."""
+        for name, dealer in self._dealers.items():
+            for _ in range(TURN_FRAMES):
+                parts = _receive(dealer)
+                if parts is None:
+                    break
+                if len(parts) == 1:
+                    yield name, parts[0]
+
+    def from_anyone(self) -> Iterator[tuple[bytes, bytes]]:
+        """(routing id, frame) from the ROUTER, bounded a turn."""
+        left = TURN_BYTES
+        for _ in range(TURN_FRAMES):
+            parts = _receive(self._router)
+            if parts is None:
+                return
+            if len(parts) == 2:
+                yield parts[0], parts[1]
+                left -= len(parts[1])
+                if left <= 0:
+                    return
+
+    # ---- out ----------------------------------------------------------------------------------
+
+    def send(self, routing: bytes, frame: bytes) -> None:
+        """Send now, or keep for later within the budget. Nobody connected: see `lost`."""
+        outbox = self._outboxes.get(routing)
+        if outbox is None:
+            if self._try(routing, frame) is not False:
+                return
+            outbox = self._outboxes[routing] = Outbox()
+        outbox.frames.append(frame)
+        outbox.bytes += len(frame)
+        if outbox.bytes > OUTBOX_BYTES:
+            log.warning("a connection does not read its %d bytes: session closed", outbox.bytes)
+            del self._outboxes[routing]
+            self._lost.append(routing)
+
+    def send_or_drop(self, routing: bytes, frame: bytes) -> None:
+        """A consensus message: now or never."""
+        self._try(routing, frame)
+
+    def send_peer(self, name: str, frame: bytes) -> None:
+        try:
+            self._dealers[name].send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            pass  # not connected; hellos are repeated
+
+    def lost(self) -> list[bytes]:
+        """Routing ids under which nobody is connected any more, drained."""
+        out, self._lost = self._lost, []
+        return out
+
+    def flush(self) -> None:
+        """Try again what waits in outboxes."""
+        for routing, outbox in list(self._outboxes.items()):
+            while outbox.frames:
+                sent = self._try(routing, outbox.frames[0])
+                if sent is False:
+                    break
+                if sent is None:
+                    outbox.frames.clear()
+                    break
+                outbox.bytes -= len(outbox.frames.popleft())
+            if not outbox.frames:
+                del self._outboxes[routing]
+
+    @property
+    def congested(self) -> bool:
+        return bool(self._outboxes)
+
+    def _try(self, routing: bytes, frame: bytes) -> bool | None:
+        """True: sent. False: the connection is full. None: nobody is there."""
+        try:
+            self._router.send_multipart([routing, frame], zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self._lost.append(routing)
+            return None
+        return True
+
+    def close(self, linger_ms: int) -> None:
+        """Close all; `linger_ms` for what is already with libzmq to leave."""
+        for dealer in self._dealers.values():
+            dealer.disable_monitor()
+        self._context.destroy(linger=linger_ms)
+
+
+def _receive(socket: zmq.Socket[bytes]) -> list[bytes] | None:
+    """The next message's parts, cut off at PARTS_MAX + 1; None if there is none."""
+    try:
+        parts = [socket.recv(zmq.NOBLOCK)]
+    except zmq.Again:
+        return None
+    while socket.getsockopt(zmq.RCVMORE):
+        part = socket.recv()
+        if len(parts) <= PARTS_MAX:
+            parts.append(part)
+    return parts

@@ -1,0 +1,418 @@
+"""The workers as the active leader knows them: sessions, leases, what each holds. Sans-IO.
+
+1. A worker is its incarnation; the name is a label. Its lease lives on hearing from it, never on
+   how long a task takes (G4).
+2. What a worker holds is settled at each hello: kept, stopped or sent again. A frame of an older
+   session is dropped by the worker, so what a hello does not list never arrived.
+3. A token's report is acknowledged only once the machine has decided on it, and always then.
+4. Only a task that had started counts as lost with its worker. In doubt (after a failover, or for
+   the oldest `slots` tasks of a dead worker) it counts as started.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from raftwork.broker.balancers import weight
+from raftwork.broker.dispatch import careful
+from raftwork.broker.queue.commands import Expire, Fail, Finish, Lose, Release
+from raftwork.messages import (
+    Acknowledged,
+    Beat,
+    Heartbeat,
+    Held,
+    Outcome,
+    Push,
+    PushedTask,
+    Report,
+    Stop,
+    WorkerHello,
+    WorkerStatus,
+    WorkerWelcome,
+    decode_spec,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from random import Random
+
+    from raftwork.broker.queue import Machine, Running, Waiting
+    from raftwork.broker.queue.commands import Command
+    from raftwork.messages import FromBroker
+
+#: Silence after which a worker's tasks go to others, ms.
+LEASE = 3_000
+#: The same once its connection is known to be closed.
+LEASE_CLOSED = 1_000
+#: Beats to workers: how a dead connection is noticed (a ROUTER refuses the send).
+BEAT = 200
+#: Past a task's own time limit, how long the leader leaves its end to the worker, ms.
+EXPIRY_GRACE = 5_000
+#: Lost workers stay in `status` for so long, ms.
+LOST_SHOWN = 60_000
+#: How a new load sample moves the smoothed one.
+SMOOTHING = 0.5
+#: At most so many bytes of payload in one Push frame.
+PUSH_BYTES = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Hand:
+    """A task in a worker's hands: assigned, not yet decided."""
+
+    token: int
+    seq: int
+    careful: bool
+    timeout: int  # ms; 0 is no limit
+    known: bool = True  # we saw it handed out, so an unreported start means not started
+    started: int | None = None  # when its code started, on the leader's monotonic clock
+    done: bool = False  # its outcome is proposed
+
+
+@dataclass(slots=True)
+class Worker:
+    """One incarnation of a worker."""
+
+    incarnation: bytes
+    heard: int
+    lease: int = LEASE
+    name: str = ""
+    host: str = ""
+    pid: int = 0
+    slots: int = 1
+    window: int = 0
+    queues: frozenset[str] = frozenset()
+    routing: bytes | None = None
+    session: int = 0
+    draining: bool = False
+    lost: int | None = None  # when it was given up
+    cpu: float | None = None
+    memory: float | None = None
+    weight: float = 1.0
+    busy: int = 0  # slots and window taken: hands not done, and Assigns proposed
+    pushed: int = 0  # in this session
+    hands: dict[int, Hand] = field(default_factory=dict)
+    push: list[PushedTask] = field(default_factory=list)
+    acks: list[int] = field(default_factory=list)
+    stops: list[int] = field(default_factory=list)
+
+    @property
+    def room(self) -> int:
+        return self.slots + self.window - self.busy
+
+    @property
+    def available(self) -> bool:
+        return self.routing is not None and not self.draining and self.lost is None
+
+    def presumed_started(self) -> Iterator[tuple[int, bool]]:
+        """Every token with whether its code may have begun, for a Lose (rule 4)."""
+        slots = self.slots
+        for hand in self.hands.values():
+            if hand.done:
+                yield hand.token, True
+                continue
+            slots -= 1
+            begun = hand.started is not None or slots >= 0 or hand.careful or not hand.known
+            yield hand.token, begun
+
+
+class Workforce:
+    """All workers of one leadership. Facts in; frames and commands out."""
+
+    def __init__(self, machine: Machine, epoch: int, now: int, rng: Random) -> None:
+        self._machine = machine
+        self._epoch = epoch
+        self._rng = rng
+        self._workers: dict[bytes, Worker] = {}
+        self._by_routing: dict[bytes, Worker] = {}
+        self._holder: dict[int, Worker] = {}  # of every token that is not over
+        self._reporter: dict[int, Worker] = {}  # proposed outcomes: who to acknowledge
+        self._commands: list[Command] = []
+        self._finished: list[tuple[int, bytes]] = []
+        self._frames: list[tuple[bytes, FromBroker]] = []
+        self._dirty: dict[bytes, Worker] = {}
+        self._next_beat = now
+        self._next_expiry = now + 1_000
+        for running in machine.running():
+            worker = self._workers.setdefault(running.worker, Worker(running.worker, now))
+            self._take_over(worker, running)
+
+    def _take_over(self, worker: Worker, running: Running) -> None:
+        spec = decode_spec(running.spec)
+        hand = Hand(running.token, running.seq, spec.at_most_once, spec.timeout, known=False)
+        worker.hands[running.token] = hand
+        worker.busy += 1
+        self._holder[running.token] = worker
+
+    # ---- what the dispatcher asks -------------------------------------------------------------
+
+    def available(self) -> list[Worker]:
+        return [w for w in self._workers.values() if w.available]
+
+    def statuses(self, now: int) -> list[WorkerStatus]:
+        return [
+            WorkerStatus(
+                w.name,
+                w.host,
+                w.pid,
+                w.slots,
+                sum(not hand.done for hand in w.hands.values()),
+                w.weight,
+                w.cpu,
+                w.memory,
+                sorted(w.queues),
+                "lost" if w.lost is not None else "draining" if w.draining else "active",
+            )
+            for w in self._workers.values()
+            if w.name
+        ]
+
+    # ---- frames from workers ------------------------------------------------------------------
+
+    def hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
+        """A worker opens or reopens its session: settle every token it has or should have."""
+        worker = self._workers.get(hello.incarnation)
+        if worker is None or worker.lost is not None:
+            worker = self._workers[hello.incarnation] = Worker(hello.incarnation, now)
+        elif hello.session <= worker.session:
+            return  # an older hello, overtaken
+        self._open_session(worker, routing, hello, now)
+        stop: list[int] = []
+        listed = set()
+        for token, held, age in hello.holding:
+            listed.add(token)
+            hand = worker.hands.get(token)
+            if hand is None:
+                (worker.acks if held is Held.DONE else stop).append(token)
+                continue
+            hand.known = True
+            hand.started = now - age if held is not Held.WAITING else None
+        for hand in worker.hands.values():
+            if hand.token not in listed and not hand.done:
+                self._push_again(worker, hand)
+        self._frames.append((routing, WorkerWelcome(self._epoch, worker.session, stop)))
+        self._dirty[worker.incarnation] = worker
+
+    def _open_session(self, worker: Worker, routing: bytes, hello: WorkerHello, now: int) -> None:
+        if worker.routing is not None:
+            self._by_routing.pop(worker.routing, None)
+        self._by_routing[routing] = worker
+        worker.routing, worker.session = routing, hello.session
+        worker.name, worker.host, worker.pid = hello.name, hello.host, hello.pid
+        worker.slots, worker.queues = max(1, hello.slots), frozenset(hello.queues)
+        worker.draining = hello.draining
+        worker.heard, worker.lease = now, LEASE
+        worker.pushed, worker.window = 0, 0
+        worker.push.clear()
+        worker.stops.clear()
+
+    def _push_again(self, worker: Worker, hand: Hand) -> None:
+        running, payload = self._machine.running_body(hand.token)
+        hand.known, hand.started = True, None
+        worker.push.append(
+            PushedTask(hand.token, running.id, running.attempt, running.spec, payload)
+        )
+
+    def heartbeat(self, routing: bytes, beat: Heartbeat, now: int) -> bool:
+        """False if there is no such session: the worker must say hello."""
+        worker = self._session(routing, beat.session, now)
+        if worker is None:
+            return False
+        worker.window, worker.draining = min(beat.window, 1024), beat.draining
+        if beat.cpu is not None and beat.memory is not None:
+            old = worker.weight if worker.cpu is not None else weight(beat.cpu, beat.memory)
+            worker.weight = old + SMOOTHING * (weight(beat.cpu, beat.memory) - old)
+            worker.cpu, worker.memory = beat.cpu, beat.memory
+        return True
+
+    def report(self, routing: bytes, report: Report, now: int, time: int) -> bool:
+        """What happened to its tokens; `time` is leader time. False as for `heartbeat`."""
+        worker = self._session(routing, report.session, now)
+        if worker is None:
+            return False
+        worker.window = min(report.window, 1024)
+        for token, age in report.started:
+            hand = worker.hands.get(token)
+            if hand is not None:
+                hand.started = now - age
+        for outcome in report.outcomes:
+            if self._propose_end(worker, outcome.token):
+                self._propose_outcome(outcome, time)
+        released = [token for token in report.released if self._propose_end(worker, token)]
+        if released:
+            self._commands.append(Release(released))
+        return True
+
+    def _propose_end(self, worker: Worker, token: int) -> bool:
+        """Whether a report about `token` is news; if it is no longer theirs, tell them to forget."""
+        hand = worker.hands.get(token)
+        if hand is None:
+            worker.acks.append(token)
+            self._dirty[worker.incarnation] = worker
+            return False
+        if hand.done:
+            return False  # proposed already; the acknowledgement follows
+        hand.done = True
+        worker.busy -= 1
+        self._reporter[token] = worker
+        return True
+
+    def _propose_outcome(self, outcome: Outcome, time: int) -> None:
+        if outcome.ok:
+            self._finished.append((outcome.token, outcome.data))
+        else:
+            retry_at = self._retry_at(outcome.token, time)
+            self._commands.append(Fail(outcome.token, outcome.data, retry_at))
+
+    def _retry_at(self, token: int, time: int) -> int:
+        """Exponential backoff; half of it jitter, so that tasks that failed together part."""
+        running = self._machine.current(token)
+        if running is None:
+            return time
+        spec = decode_spec(running.spec)
+        delay = min(spec.backoff << min(running.attempt - 1, 32), spec.max_backoff)
+        return time + delay // 2 + self._rng.randrange(delay // 2 + 1)
+
+    def goodbye(self, routing: bytes, session: int, now: int) -> bool:
+        worker = self._session(routing, session, now)
+        if worker is None:
+            return False
+        self._give_up(worker, now)
+        del self._workers[worker.incarnation]  # it left; it is not lost
+        return True
+
+    def unreachable(self, routing: bytes) -> None:
+        """Its connection is closed: it has a second to come back."""
+        worker = self._by_routing.get(routing)
+        if worker is not None:
+            worker.lease = LEASE_CLOSED
+
+    def _session(self, routing: bytes, session: int, now: int) -> Worker | None:
+        worker = self._by_routing.get(routing)
+        if worker is None or worker.session != session:
+            return None
+        worker.heard, worker.lease = now, LEASE
+        return worker
+
+    # ---- what the machine decided -------------------------------------------------------------
+
+    def hand_out(self, worker: Worker, task: Waiting, token: int, attempt: int) -> None:
+        """An Assign was applied: the task is this worker's."""
+        spec = decode_spec(task.spec)
+        if worker.lost is not None or self._workers.get(worker.incarnation) is not worker:
+            self._commands.append(Lose([(token, False)]))  # it left meanwhile; nothing was sent
+            return
+        worker.hands[token] = Hand(token, task.seq, careful(task), spec.timeout)
+        self._holder[token] = worker
+        worker.push.append(PushedTask(token, task.id, attempt, task.spec, task.payload))
+        self._dirty[worker.incarnation] = worker
+
+    def closed(self, token: int) -> None:
+        """The token is over, whatever its end: acknowledge the reporter, or stop the holder."""
+        reporter = self._reporter.pop(token, None)
+        if reporter is not None:
+            reporter.acks.append(token)
+            self._dirty[reporter.incarnation] = reporter
+        worker = self._holder.pop(token, None)
+        if worker is None:
+            return
+        hand = worker.hands.pop(token)
+        if not hand.done:
+            worker.busy -= 1
+            worker.stops.append(token)
+            self._dirty[worker.incarnation] = worker
+
+    # ---- time ---------------------------------------------------------------------------------
+
+    def pass_time(self, now: int, time: int) -> None:
+        """Leases, beats and time limits. Called every turn; cheap until something is due."""
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT
+            for worker in list(self._workers.values()):
+                self._check_lease(worker, now)
+                if worker.routing is not None:
+                    self._dirty[worker.incarnation] = worker  # nothing to say is a Beat
+        if now >= self._next_expiry:
+            self._next_expiry = now + 1_000
+            self._expire(now, time)
+
+    @property
+    def wake_at(self) -> int:
+        return self._next_beat
+
+    def forgive(self, gap: int) -> None:
+        """The leader itself was away for `gap` ms: nobody's silence in it counts."""
+        for worker in self._workers.values():
+            worker.heard += gap
+
+    def _check_lease(self, worker: Worker, now: int) -> None:
+        if worker.lost is None:
+            if now - worker.heard > worker.lease:
+                self._give_up(worker, now)
+        elif now - worker.lost > LOST_SHOWN:
+            del self._workers[worker.incarnation]
+
+    def _give_up(self, worker: Worker, now: int) -> None:
+        worker.lost = now
+        if worker.routing is not None:
+            self._by_routing.pop(worker.routing, None)
+            worker.routing = None
+        tokens = [(t, s) for t, s in worker.presumed_started() if not worker.hands[t].done]
+        if tokens:
+            self._commands.append(Lose(tokens))
+
+    def _expire(self, now: int, time: int) -> None:
+        for worker in self._workers.values():
+            for hand in worker.hands.values():
+                if not hand.timeout or hand.done or hand.started is None:
+                    continue
+                if now > hand.started + hand.timeout + EXPIRY_GRACE:
+                    hand.started = now  # asked once; again only if this one is lost
+                    self._commands.append(Expire(hand.token, self._retry_at(hand.token, time)))
+
+    # ---- out ----------------------------------------------------------------------------------
+
+    def commands(self) -> list[Command]:
+        """What to propose, drained."""
+        out, self._commands = self._commands, []
+        if self._finished:
+            out.append(Finish(self._finished))
+            self._finished = []
+        return out
+
+    def frames(self) -> Iterable[tuple[bytes, FromBroker]]:
+        """What to send, drained: (routing id, message)."""
+        out, self._frames = self._frames, []
+        for worker in self._dirty.values():
+            if worker.routing is not None:
+                out.extend((worker.routing, message) for message in self._pending(worker))
+        self._dirty.clear()
+        return out
+
+    def _pending(self, worker: Worker) -> Iterator[FromBroker]:
+        epoch, session = self._epoch, worker.session
+        if worker.stops:
+            yield Stop(epoch, session, worker.stops)
+            worker.stops = []
+        if worker.acks:
+            yield Acknowledged(epoch, session, worker.acks)
+            worker.acks = []
+        worker.pushed += len(worker.push)
+        for tasks in _frames_of(worker.push):
+            yield Push(epoch, session, tasks)
+        if worker.push:
+            worker.push = []
+        yield Beat(epoch, session, worker.pushed)
+
+
+def _frames_of(tasks: list[PushedTask]) -> Iterator[list[PushedTask]]:
+    """Split by bytes, so that no Push outgrows a frame."""
+    start = size = 0
+    for i, task in enumerate(tasks):
+        size += len(task.payload) + len(task.spec) + 64
+        if size > PUSH_BYTES and i > start:
+            yield tasks[start:i]
+            start, size = i, len(task.payload)
+    if start < len(tasks):
+        yield tasks[start:]
