@@ -95,16 +95,15 @@ class Leadership:
         """Propose all that is wanted now, as few entries as the batch limit allows."""
         time = self.time(now)
         self.workforce.pass_time(now, time)
-        self._waiting.extend(
-            Proposal(command, pending) for command, pending in self.clients.commands()
-        )
+        self._waiting.extend(Proposal(*wanted) for wanted in self.clients.commands())
         self._waiting.extend(Proposal(command, None) for command in self.workforce.commands())
         if self._dispatcher.stirred:
             assigns = self._dispatcher.plan(self.workforce.available())
             self._waiting.extend(Proposal(command, None) for command in assigns)
-        if self._machine.due is not None and self._machine.due <= time and not self._waiting:
-            if not self._proposed:  # any entry's time will do; only an idle log needs a Tick
-                self._waiting.append(Proposal(Tick(), None))
+        due = self._machine.due
+        idle = not self._waiting and not self._proposed  # else some entry's time will do
+        if idle and due is not None and due <= time:
+            self._waiting.append(Proposal(Tick(), None))
         if self.clients.asking:
             self._ask_barrier(now)
         if self._waiting:

@@ -20,7 +20,7 @@ from raftwork.broker.queue import Machine
 from raftwork.broker.sessions import Kind, Sessions
 from raftwork.consensus.core import Message, Peer
 from raftwork.consensus.formation import Formation
-from raftwork.consensus.replica import Replica
+from raftwork.consensus.replica import Replica, Store
 from raftwork.errors import BadMessage
 from raftwork.messages import (
     PROTOCOL,
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     import apsw
 
     from raftwork.consensus.core import Consensus, Entry, Position, Restored, Roster
-    from raftwork.consensus.replica import Store
     from raftwork.messages import FromBroker, ToBroker
 
 log = logging.getLogger("raftwork.broker")
@@ -291,7 +290,7 @@ class Node:
                 self._sessions.heard(routing, Kind.CLIENT, now)
                 self._reply(routing, self._leader(now))
             case StatusRequest():
-                self._reply(routing, self.status(message.request, now))
+                self._reply(routing, self.status(message.request))
             case PeerHello():
                 self._peer_hello(routing, message, now)
 
@@ -384,7 +383,7 @@ class Node:
         for routing in self._sessions:
             self._reply(routing, leader)
 
-    def status(self, request: int, now: int) -> BrokerStatus:
+    def status(self, request: int) -> BrokerStatus:
         """This broker's own facts."""
         address = self._setup.cluster[self._setup.name]
         cluster = tuple(self._setup.cluster.items())
@@ -395,7 +394,7 @@ class Node:
                 request, name, address, consensus, "learner", False, 0, "", 0, 0, [], [], cluster
             )
         core = self._replica.core.status
-        workers = [] if self._leadership is None else self._leadership.workforce.statuses(now)
+        workers = [] if self._leadership is None else self._leadership.workforce.statuses()
         return BrokerStatus(
             request,
             name,

@@ -90,8 +90,10 @@ class Peers:
 
     def wall_median(self, wall: int, now: int) -> int:
         """The median of all clocks known here: one broker's wrong clock moves nothing (ms)."""
-        clocks = [wall]
-        for link in self.links.values():
-            if link.clock_at is not None and now - link.clock_at < CLOCK_FRESH:
-                clocks.append(link.clock + now)
+        fresh = (
+            link.clock + now
+            for link in self.links.values()
+            if link.clock_at is not None and now - link.clock_at < CLOCK_FRESH
+        )
+        clocks = [wall, *fresh]
         return sorted(clocks)[(len(clocks) - 1) // 2]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -148,10 +149,8 @@ class Wires:
         self._try(routing, frame)
 
     def send_peer(self, name: str, frame: bytes) -> None:
-        try:
+        with suppress(zmq.Again):  # not connected; hellos are repeated
             self._dealers[name].send(frame, zmq.NOBLOCK)
-        except zmq.Again:
-            pass  # not connected; hellos are repeated
 
     def lost(self) -> list[bytes]:
         """Routing ids under which nobody is connected any more, drained."""

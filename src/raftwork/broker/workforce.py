@@ -150,7 +150,7 @@ class Workforce:
     def available(self) -> list[Worker]:
         return [w for w in self._workers.values() if w.available]
 
-    def statuses(self, now: int) -> list[WorkerStatus]:
+    def statuses(self) -> list[WorkerStatus]:
         return [
             WorkerStatus(
                 w.name,
@@ -245,7 +245,7 @@ class Workforce:
         return True
 
     def _propose_end(self, worker: Worker, token: int) -> bool:
-        """Whether a report about `token` is news; if it is no longer theirs, tell them to forget."""
+        """Whether a report about `token` is news; if it is not theirs, tell them to forget."""
         hand = worker.hands.get(token)
         if hand is None:
             worker.acks.append(token)
