@@ -101,9 +101,10 @@ class Wires:
     def link_changes(self) -> Iterator[tuple[str, bool]]:
         """(name, up) for every connection of a DEALER that came up or was lost."""
         for name, monitor in self._monitors.items():
-            while monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
-                event = recv_monitor_message(monitor)
-                yield name, event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            with suppress(zmq.Again):
+                while True:
+                    event = recv_monitor_message(monitor, zmq.NOBLOCK)
+                    yield name, event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
 
     def from_peers(self) -> Iterator[tuple[str, bytes]]:
         """Frames on our DEALERs: consensus, read before anything else."""

@@ -208,11 +208,11 @@ class Workforce:
         worker.stops.clear()
 
     def _push_again(self, worker: Worker, hand: Hand) -> None:
-        running, payload = self._machine.running_body(hand.token)
+        task = self._machine.running_body(hand.token)
+        if task is None:
+            return  # decided in the transaction that is just being applied
         hand.known, hand.started = True, None
-        worker.push.append(
-            PushedTask(hand.token, running.id, running.attempt, running.spec, payload)
-        )
+        worker.push.append(PushedTask(hand.token, task.id, task.attempt, task.spec, task.payload))
 
     def heartbeat(self, routing: bytes, beat: Heartbeat, now: int) -> bool:
         """False if there is no such session: the worker must say hello."""
@@ -271,7 +271,7 @@ class Workforce:
         if running is None:
             return time
         spec = decode_spec(running.spec)
-        delay = min(spec.backoff << min(running.attempt - 1, 32), spec.max_backoff)
+        delay = min(spec.backoff << min(running.failures, 32), spec.max_backoff)
         return time + delay // 2 + self._rng.randrange(delay // 2 + 1)
 
     def goodbye(self, routing: bytes, session: int, now: int) -> bool:
