@@ -1,0 +1,128 @@
+"""The data directory: which generation is live, which files belong to it, what was put aside.
+
+    lock  identity.json  promised      the owner, who it is, what it has promised
+    CURRENT                            the name of the live generation's database
+    state-000001.db (-wal, -shm)       a generation; any but the live one is a leftover
+    damaged                            the live generation is not to be trusted, and why
+    damaged-000001/                    the newest generation that was put aside
+    snapshot-*.db  incoming/           snapshots being served and received; gone at every start
+
+A generation is only ever built under a new number and made live by replacing CURRENT: a database
+renamed over another, or copied into it, meets the other's old write-ahead log.
+"""
+
+import re
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from raftwork.broker.store.files import replace_file, sync_directory
+from raftwork.errors import StoreDamaged
+
+_NAME: Final = re.compile(r"state-([0-9]{6,})\.db")
+_SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
+
+
+class Directory:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.promised = path / "promised"
+        self._current = path / "CURRENT"
+        self._damaged = path / "damaged"
+
+    def database(self, number: int) -> Path:
+        return self.path / f"state-{number:06}.db"
+
+    def generations(self) -> list[int]:
+        """The numbers of all generations that have a database file."""
+        found = (_NAME.fullmatch(path.name) for path in self.path.iterdir())
+        return sorted(int(match[1]) for match in found if match)
+
+    def current(self) -> int | None:
+        """The live generation's number; None if none was ever made live.
+
+        Raises StoreDamaged if CURRENT is not readable as such.
+        """
+        try:
+            data = self._current.read_bytes()
+        except FileNotFoundError:
+            return None
+        match = _NAME.fullmatch(data.decode("ascii", "replace").strip())
+        if match is None:
+            raise StoreDamaged(f"CURRENT names no generation: {data[:80]!r}")
+        return int(match[1])
+
+    def set_current(self, number: int) -> None:
+        """Make a generation the live one, durably and at once."""
+        replace_file(self._current, f"{self.database(number).name}\n".encode())
+
+    def remove(self, number: int) -> None:
+        for suffix in _SUFFIXES:
+            self._with_suffix(number, suffix).unlink(missing_ok=True)
+
+    def remove_leftovers(self, live: int) -> None:
+        """Delete what a crash or an earlier run left beside the live generation."""
+        for number in self.generations():
+            if number != live:
+                self.remove(number)
+        for path in self.path.glob("snapshot-*"):
+            path.unlink()
+        shutil.rmtree(self.incoming, ignore_errors=True)
+
+    @property
+    def incoming(self) -> Path:
+        return self.path / "incoming"
+
+    def next_number(self) -> int:
+        """A number no generation here has had."""
+        aside = (int(p.name.removeprefix("damaged-")) for p in self.path.glob("damaged-*"))
+        current = 0
+        with suppress(StoreDamaged):
+            current = self.current() or 0
+        return max(0, current, *self.generations(), *aside) + 1
+
+    def mark_damaged(self, number: int, reason: str) -> None:
+        """Have the next open treat a generation as damaged."""
+        replace_file(self._damaged, f"{self.database(number).name}: {reason}\n".encode())
+
+    def damage(self, number: int | None) -> str | None:
+        """Why generation `number` was marked as damaged, if it was."""
+        try:
+            text = self._damaged.read_text(errors="replace").strip()
+        except FileNotFoundError:
+            return None
+        name, _, reason = text.partition(": ")
+        if number is not None and _NAME.fullmatch(name) and name != self.database(number).name:
+            return None  # the one it speaks of was put aside before a crash
+        return reason or "it was marked as damaged"
+
+    def clear_damage(self) -> None:
+        self._damaged.unlink(missing_ok=True)
+
+    def put_aside(self) -> Path | None:
+        """Move the newest generation's files where nothing opens them; older ones put aside go.
+
+        Gives where to, or None if there was nothing to move.
+        """
+        numbers = self.generations()
+        if not numbers:
+            return None
+        target = self.path / f"damaged-{numbers[-1]:06}"
+        target.mkdir(exist_ok=True)
+        # The write-ahead log first: without its database it can do no harm.
+        for suffix in reversed(_SUFFIXES):
+            path = self._with_suffix(numbers[-1], suffix)
+            if path.exists():
+                path.replace(target / path.name)
+        if self.promised.exists():
+            shutil.copyfile(self.promised, target / self.promised.name)
+        sync_directory(self.path)
+        for other in self.path.glob("damaged-*"):
+            if other != target:
+                shutil.rmtree(other)
+        return target
+
+    def _with_suffix(self, number: int, suffix: str) -> Path:
+        path = self.database(number)
+        return path.with_name(path.name + suffix)

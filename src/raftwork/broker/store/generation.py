@@ -1,0 +1,187 @@
+"""One generation: an open database, its metadata and its log, and the turns that change them.
+
+Rules of this file:
+
+1. One transaction a turn. The metadata row is written last in it, with its turn one higher.
+2. `synchronous` is FULL if and only if the turn's commit must reach the disk, NORMAL otherwise,
+   set before BEGIN and checked. A FULL commit makes every earlier one durable too.
+3. A synced turn is promised (`promised.py`) after its commit returned, never before.
+4. The database file never holds more than what is promised: a checkpoint follows a synced commit.
+   Otherwise damage in the write-ahead log could leave a mixture of two states that looks sound.
+5. Whatever is read at open is made durable before anyone acts on it: a crash may have come between
+   a vote's write and its sync, and the vote will not be written again.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+
+from raftwork.broker.store.database import (
+    CHECKSUM_BYTES,
+    PAGE,
+    SCHEMA,
+    CreateMachine,
+    Meta,
+    Opener,
+    read_meta,
+    set_synchronous,
+)
+from raftwork.broker.store.log import StoredLog
+from raftwork.broker.store.options import StoreOptions
+from raftwork.broker.store.promised import Promised
+from raftwork.errors import StoreDamaged, StoreError
+
+_BUSY_AT_OPEN_MS = 5_000
+
+
+def create_generation(path: Path, opener: Opener, create_machine: CreateMachine) -> None:
+    """A new database with an empty log and empty machine tables, durable and closed."""
+    connection = opener.open(path, create=True)
+    try:
+        _use_wal(connection)
+        set_synchronous(connection, full=True)
+        with connection:
+            create_tables(connection, Meta(checksums=opener.checksums), create_machine)
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    finally:
+        connection.close()
+
+
+def create_tables(connection: apsw.Connection, meta: Meta, create_machine: CreateMachine) -> None:
+    """The store's own tables and the machine's, inside the caller's transaction."""
+    connection.execute(SCHEMA)
+    create_machine(connection)
+    meta.write(connection)
+
+
+def _use_wal(connection: apsw.Connection) -> None:
+    mode = connection.execute("PRAGMA journal_mode=WAL").get
+    if mode != "wal":
+        raise StoreError(f"SQLite uses journal mode {mode} here, not the write-ahead log")
+
+
+class Generation:
+    """The live database of a store."""
+
+    def __init__(self, path: Path, number: int, opener: Opener, promised: Promised) -> None:
+        """Open and verify. Raises StoreDamaged if what was promised is not all there."""
+        if not path.exists():
+            raise StoreDamaged(f"{path.name} is missing")
+        self.path = path
+        self.number = number
+        self._options: StoreOptions = opener.options
+        self._promised = promised
+        self.connection = opener.open(path)
+        try:
+            self._verify()
+            self._make_durable()
+        except BaseException:
+            self.connection.close()
+            raise
+        self._sync = False
+        self._touched = False
+        self._wal_pages = 0
+        self._checkpoint_at = self._options.wal_bytes // PAGE
+        self.connection.set_wal_hook(self._written)
+
+    def _verify(self) -> None:
+        _use_wal(self.connection)
+        self.connection.execute("BEGIN")
+        self._load()
+        if self.meta.turn < self._promised.turn:
+            raise StoreDamaged(
+                f"the database ends at turn {self.meta.turn}, but turn {self._promised.turn} was"
+                " promised: what lies between is lost"
+            )
+        # A flipped bit in this one byte of the header would turn all page checksums off.
+        reserved = self.connection.reserve_bytes("main")
+        if self.meta.checksums and reserved != CHECKSUM_BYTES:
+            raise StoreDamaged(f"{self.path.name} has lost its page checksums")
+        self.log.verify_tail()
+        self.connection.execute("COMMIT")
+
+    def _make_durable(self) -> None:
+        set_synchronous(self.connection, full=True)
+        self.connection.set_busy_timeout(_BUSY_AT_OPEN_MS)
+        self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self.connection.set_busy_timeout(0)
+        self._promised.raise_to(self.meta.turn)
+        self._full = True
+
+    def _load(self) -> None:
+        self.meta = read_meta(self.connection)
+        self.log = StoredLog(self.connection, self.meta, self._options)
+
+    def begin(self, *, sync: bool) -> None:
+        if sync != self._full:
+            set_synchronous(self.connection, full=sync)
+            self._full = sync
+        self.connection.execute("BEGIN")
+
+    def touch(self) -> None:
+        """`meta` was changed: it has to be written even if no table was."""
+        self._touched = True
+
+    def commit(self) -> None:
+        connection, meta = self.connection, self.meta
+        wrote = self._touched or connection.txn_state("main") == apsw.SQLITE_TXN_WRITE
+        if wrote:
+            meta.turn += 1
+            meta.write(connection)
+        connection.execute("COMMIT")
+        self._touched = False
+        if wrote and self._full:
+            self._promised.raise_to(meta.turn)
+
+    def rollback(self) -> None:
+        """Forget the open transaction, if there is one."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+        self._touched = False
+        self._load()
+
+    @property
+    def wal_bytes(self) -> int:
+        return self._wal_pages * PAGE
+
+    def _written(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        if pages < self._wal_pages:  # it began again from its start
+            self._checkpoint_at = self._options.wal_bytes // PAGE
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def checkpoint(self, interrupt_reader: Callable[[], None]) -> None:
+        """Copy the write-ahead log into the database, if it is due. Never waits for a reader.
+
+        Only a reader (a snapshot being made) keeps the log from starting again at its beginning;
+        one that has let it grow to its bound is interrupted.
+        """
+        if self._wal_pages < self._checkpoint_at:
+            return
+        self._promise_all()
+        if self.wal_bytes < self._options.wal_bytes_max:
+            self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._checkpoint_at = self._wal_pages + self._options.wal_bytes // PAGE
+        else:
+            interrupt_reader()
+            self._truncate()
+
+    def _promise_all(self) -> None:
+        if self._promised.turn < self.meta.turn:
+            self.begin(sync=True)
+            self.touch()
+            self.commit()
+
+    def _truncate(self) -> None:
+        try:
+            self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            return  # the reader is not gone yet: again after the next turn
+        self._wal_pages = 0
+
+    def close(self, *, clean: bool) -> None:
+        if clean:
+            self._promise_all()
+            self._truncate()
+        self.connection.close()

@@ -1,0 +1,110 @@
+"""Who this directory is: a name, an incarnation and the cluster it has joined.
+
+`identity.json` is for people to read too. Its CRC is over the other fields in canonical form.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from raftwork.broker.store.files import replace_file
+from raftwork.errors import StoreError
+
+#: The layout of the directory and of the store's own tables.
+FORMAT: Final = 1
+FILE: Final = "identity.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    name: str
+    #: 16 random bytes made with the directory, and again when its contents were put aside.
+    incarnation: bytes
+    #: Empty until the replica has joined a cluster; never changed after.
+    cluster_id: bytes
+    #: The consensus protocol the log and the hard state are written in.
+    consensus: str
+    #: Every replica's name and its "host:port".
+    cluster: Mapping[str, str]
+    format: int = FORMAT
+
+
+def _crc(fields: Mapping[str, object]) -> str:
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return f"{zlib.crc32(canonical.encode()):08x}"
+
+
+def save_identity(directory: Path, identity: Identity) -> None:
+    fields: dict[str, object] = {
+        "format": identity.format,
+        "name": identity.name,
+        "incarnation": identity.incarnation.hex(),
+        "cluster_id": identity.cluster_id.hex(),
+        "consensus": identity.consensus,
+        "cluster": dict(identity.cluster),
+    }
+    fields["crc"] = _crc(fields)
+    replace_file(directory / FILE, (json.dumps(fields, indent=2) + "\n").encode())
+
+
+def load_identity(directory: Path) -> Identity | None:
+    """The directory's identity, or None if it has none.
+
+    Raises StoreError if the file is damaged or written by a newer format.
+    """
+    path = directory / FILE
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        fields = json.loads(text)
+        if fields.pop("crc") != _crc(fields):
+            raise ValueError("the checksum does not match")  # noqa: TRY301 - one answer for all
+        if fields["format"] > FORMAT:
+            raise StoreError(
+                f"{path} has format {fields['format']}, this version reads up to {FORMAT}:"
+                " run the newer version of raftwork that wrote it"
+            )
+        return Identity(
+            name=str(fields["name"]),
+            incarnation=bytes.fromhex(fields["incarnation"]),
+            cluster_id=bytes.fromhex(fields["cluster_id"]),
+            consensus=str(fields["consensus"]),
+            cluster=dict(fields["cluster"]),
+            format=int(fields["format"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"{path} is damaged ({error}): restore it from a backup, or move {directory} away and"
+            " start with an empty directory, which joins its cluster again as a learner"
+        ) from None
+
+
+def admit(directory: Path, identity: Identity, asked: Identity, *, readdress: bool) -> Identity:
+    """`identity` as it holds from here on, if this directory is what `asked` says.
+
+    Raises StoreError if it belongs to another name, protocol or cluster mapping. With `readdress`
+    the same names may have other addresses.
+    """
+    for what, held, wanted in (
+        ("broker", identity.name, asked.name),
+        ("protocol", identity.consensus, asked.consensus),
+    ):
+        if held != wanted:
+            raise StoreError(f"{directory} belongs to {what} {held!r}, not {wanted!r}")
+    if identity.cluster == asked.cluster:
+        return identity
+    if not readdress or identity.cluster.keys() != asked.cluster.keys():
+        raise StoreError(
+            f"{directory} belongs to the cluster {_mapping(identity.cluster)}, not"
+            f" {_mapping(asked.cluster)}; --readdress accepts other addresses of the same names"
+        )
+    return replace(identity, cluster=asked.cluster)
+
+
+def _mapping(cluster: Mapping[str, str]) -> str:
+    return ",".join(f"{name}={address}" for name, address in sorted(cluster.items()))
