@@ -11,6 +11,7 @@ Rules of this file:
 """
 
 from collections.abc import Callable, Iterable
+from operator import call
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -21,19 +22,12 @@ from raftwork.errors import BadMessage
 INT_MAX = 2**63 - 1
 
 Check = Callable[[object], object]
+_check = cast("Callable[[Check, object], object]", call)
 T = TypeVar("T", bound=tuple)  # type: ignore[type-arg]
 
 
 class _Mismatch(Exception):
     """What a value should have been; becomes a BadMessage at the border."""
-
-
-def _tuple(values: Iterable[object]) -> object:
-    return tuple(values)
-
-
-def _list(values: Iterable[object]) -> object:
-    return list(values)
 
 
 def _int(value: object) -> int:
@@ -73,13 +67,11 @@ def _many(inner: Check, make: Callable[[Iterable[object]], object]) -> Check:
 
 
 def _fixed(inner: list[Check], required: int, make: Callable[[Iterable[object]], object]) -> Check:
-    size = len(inner)
-
     def check(value: object) -> object:
         # Fewer than all is an older peer, for which the defaults stand; more is a newer one.
         if type(value) is not list or len(value) < required:
             raise _Mismatch(f"an array of at least {required} values")
-        return make([c(v) for c, v in zip(inner, value[:size], strict=False)])
+        return make(map(_check, inner, value))
 
     return check
 
@@ -101,11 +93,11 @@ def _compile(annotation: Any) -> Check:
         (inner,) = (a for a in args if a is not NoneType)
         return _optional(_compile(inner))
     if origin is list:
-        return _many(_compile(args[0]), _list)
+        return _many(_compile(args[0]), list)
     if origin is tuple:
         if len(args) == 2 and args[1] is ...:
-            return _many(_compile(args[0]), _tuple)
-        return _fixed([_compile(a) for a in args], len(args), _tuple)
+            return _many(_compile(args[0]), tuple)
+        return _fixed([_compile(a) for a in args], len(args), tuple)
     if isinstance(annotation, type) and issubclass(annotation, int):
         return _compile_enum(annotation)
     return record_check(annotation)
