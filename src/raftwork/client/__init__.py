@@ -1,0 +1,7 @@
+"""What programs use: the App, its tasks, and handles for what they enqueued."""
+
+from raftwork.client.app import App
+from raftwork.client.run import Run, Status
+from raftwork.client.task import Task
+
+__all__ = ["App", "Run", "Status", "Task"]

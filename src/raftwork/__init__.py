@@ -1,0 +1,46 @@
+"""Raftwork: a replicated task queue that needs no external broker.
+
+from raftwork import App
+
+app = App(brokers="127.0.0.1:7701,127.0.0.1:7702,127.0.0.1:7703")
+
+@app.task
+def add(x: int, y: int) -> int:
+    return x + y
+
+add.enqueue(1, 2).result(timeout=10)
+"""
+
+from raftwork.client import App, Run, Status, Task
+from raftwork.errors import (
+    NotSerializable,
+    PayloadTooLarge,
+    ProtocolError,
+    QueueFull,
+    RaftworkError,
+    TaskFailed,
+    TaskLost,
+    Unavailable,
+    UnknownTask,
+)
+from raftwork.worker.context import current
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "App",
+    "Run",
+    "Status",
+    "Task",
+    "current",
+    "RaftworkError",
+    "NotSerializable",
+    "PayloadTooLarge",
+    "ProtocolError",
+    "QueueFull",
+    "TaskFailed",
+    "TaskLost",
+    "Unavailable",
+    "UnknownTask",
+    "__version__",
+]

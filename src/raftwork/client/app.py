@@ -1,0 +1,236 @@
+"""The App: a program's tasks, and its one connection to the cluster."""
+
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
+
+from raftwork.client.addresses import broker_addresses
+from raftwork.client.batch import Batch
+from raftwork.client.options import Duration, OptionFields, Options, label, milliseconds, task_id
+from raftwork.client.run import Run
+from raftwork.client.task import BoundTask, Task
+from raftwork.messages import NAME_MAX, Result
+
+if TYPE_CHECKING:
+    from raftwork.client.connection import Connection
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class TaskDecorator(Protocol):
+    """What `app.task(…)` returns: makes a Task of a function, sync or async."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> Task[P, T, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> Task[P, T, T]: ...
+
+
+class App:
+    """Tasks, and the cluster that runs them.
+
+    `brokers` are addresses `host:port`, as a sequence or separated by commas; without it those of
+    RAFTWORK_BROKERS, else the default. `timeout` is how many seconds enqueueing and asking may
+    take, failovers included.
+
+    Safe to use from several threads. The connection is made by the first call that needs it and
+    ends with `close`, with the program or with the last reference; a forked child makes its own.
+    """
+
+    def __init__(
+        self, brokers: str | Sequence[str] | None = None, timeout: Duration = 10.0
+    ) -> None:
+        self.brokers = broker_addresses(brokers)
+        self._timeout = milliseconds("timeout", timeout)
+        if self._timeout == 0:
+            raise ValueError("timeout is more than 0 seconds")
+        self._tasks: dict[str, Task[..., object, object]] = {}
+        self._closed = False
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        _apps.add(self)
+
+    # ---- tasks --------------------------------------------------------------------------------
+
+    @property
+    def tasks(self) -> Mapping[str, Task[..., object, object]]:
+        """The registered tasks by name."""
+        return MappingProxyType(self._tasks)
+
+    @overload
+    def task(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> Task[P, T, Coroutine[Any, Any, T]]: ...
+    @overload
+    def task(self, function: Callable[P, T], /) -> Task[P, T, T]: ...
+    @overload
+    def task(
+        self, /, *, name: str | None = None, **options: Unpack[OptionFields]
+    ) -> TaskDecorator: ...
+    def task(
+        self,
+        function: Callable[..., object] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        **options: Unpack[OptionFields],
+    ) -> object:
+        """Make a function a task; bare, or with options (durations in seconds).
+
+        Raises TypeError and ValueError for options that cannot be meant, and ValueError for a name
+        another function has.
+        """
+        checked = Options().changed(options)
+
+        def register(function: Callable[..., object]) -> Task[..., object, object]:
+            return self._register(function, name, checked)
+
+        return register if function is None else register(function)
+
+    def named(
+        self,
+        name: str,
+        /,
+        *,
+        id: str | None = None,  # noqa: A002
+        **options: Unpack[OptionFields],
+    ) -> BoundTask[..., Any]:
+        """A task by its name, whose code need not be here; with options or an id, if given."""
+        task = self._tasks.get(name)
+        known = task.chosen if task else Options()
+        return BoundTask(
+            self,
+            label("name", name, NAME_MAX),
+            known.changed(options),
+            parameters=task.parameters if task else (),
+            id=None if id is None else task_id(id),
+        )
+
+    def enqueue(self, name: str, /, *args: object, **kwargs: object) -> Run[Any]:
+        """Enqueue a task by its name; as `Task.enqueue`."""
+        return self.named(name).enqueue(*args, **kwargs)
+
+    async def aenqueue(self, name: str, /, *args: object, **kwargs: object) -> Run[Any]:
+        """As `enqueue`, for coroutines."""
+        return await self.named(name).aenqueue(*args, **kwargs)
+
+    def run(self, id: str) -> Run[Any]:  # noqa: A002
+        """A handle for the task of this id, whether there is one or not."""
+        return self.handles((task_id(id),))[0]
+
+    # ---- the cluster --------------------------------------------------------------------------
+
+    def submit(self, spec: bytes, batch: Batch) -> "Future[list[Result]]":
+        """Send a batch; the future ends once it is stored, or with the error. For `BoundTask`."""
+        return self._connect().enqueue(spec, batch.tasks, batch.ids, self._timeout)
+
+    def handles(self, ids: Sequence[str]) -> list[Run[Any]]:
+        """The handle of each id: the live one, else a new one. For `BoundTask`."""
+        return cast("list[Run[Any]]", self._connect().handles.find_or_add(ids, self._handle))
+
+    def _handle(self, id: str) -> Run[Any]:  # noqa: A002
+        return Run(id, self._connect, self._timeout)
+
+    def close(self) -> None:
+        """End the connection; calls that are out get Unavailable, later ones RuntimeError."""
+        with self._lock:
+            self._closed = True
+            connection = self._connection
+        if connection is not None:
+            connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<App {','.join(self.brokers)}>"
+
+    # ---- inside -------------------------------------------------------------------------------
+
+    def _register(
+        self, function: Callable[..., object], name: str | None, options: Options
+    ) -> Task[..., object, object]:
+        if not callable(function):
+            raise TypeError(f"a task is made of a function, not {type(function).__name__}")
+        chosen = _default_name(function) if name is None else name
+        label("name", chosen, NAME_MAX)
+        old = self._tasks.get(chosen)
+        # The same definition run again (a reloaded module, a notebook's cell) replaces itself.
+        if old is not None and not _same_place(old.function, function):
+            raise ValueError(f"the name {chosen} belongs to another task")
+        task = Task[..., object, object](self, chosen, function, options)
+        self._tasks[chosen] = task
+        return task
+
+    def _connect(self) -> "Connection":
+        connection = self._connection
+        if connection is not None:
+            return connection
+        # Imported here because a worker imports programs but opens no client's sockets.
+        from raftwork.client.connection import Connection
+
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("this App is closed")
+            if self._connection is None:
+                self._connection = Connection(self.brokers)
+                # Also at exit, so that the thread ends before the interpreter does.
+                weakref.finalize(self, self._connection.close)
+            return self._connection
+
+    def _start_afresh(self) -> None:
+        """No connection yet; in a forked child, that of the parent is not to be touched."""
+        self._lock = threading.Lock()
+        if self._connection is not None:
+            _inherited.append(self._connection)
+            self._connection = None
+
+
+_apps: "weakref.WeakSet[App]" = weakref.WeakSet()
+#: Connections of a parent process, kept so that nothing ever closes their sockets here.
+_inherited: list[object] = []
+
+
+def _after_fork() -> None:
+    for app in list(_apps):
+        app._start_afresh()  # noqa: SLF001
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _default_name(function: Callable[..., object]) -> str:
+    module = function.__module__
+    if module == "__main__":
+        module = _main_module()
+    return f"{module}.{function.__qualname__}"
+
+
+def _main_module() -> str:
+    """The name under which a worker imports what runs as `__main__` here."""
+    main = sys.modules["__main__"]
+    if (spec := getattr(main, "__spec__", None)) is not None:  # python -m package.module
+        return str(spec.name).removesuffix(".__main__")
+    file = getattr(main, "__file__", None)
+    return Path(file).stem if file else "__main__"
+
+
+def _same_place(one: Callable[..., object], other: Callable[..., object]) -> bool:
+    return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)

@@ -1,0 +1,65 @@
+"""Calls as one request: encoded, given ids and held against the limits, before anything is sent."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from raftwork.client.ids import new_ids
+from raftwork.client.options import task_id
+from raftwork.client.values import pack_call
+from raftwork.errors import PayloadTooLarge
+from raftwork.messages import BATCH_BYTES_MAX, BATCH_TASKS_MAX
+from raftwork.wire import pack
+
+
+class Batch(NamedTuple):
+    """What an Enqueue carries: all of it is stored, or none."""
+
+    ids: tuple[str, ...]
+    tasks: bytes
+
+
+def one_call(
+    name: str,
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    id: str | None,  # noqa: A002
+    parameters: Sequence[str],
+) -> Batch:
+    """A batch of one. Raises NotSerializable, PayloadTooLarge; ValueError, TypeError for the id."""
+    made = new_ids(1)[0] if id is None else task_id(id)
+    payload = pack_call(name, args, kwargs, parameters)
+    return Batch((made,), pack(((made, payload),)))
+
+
+def many_calls(
+    name: str,
+    calls: Sequence[Sequence[object]],
+    ids: Sequence[str] | None,
+    parameters: Sequence[str],
+) -> Batch:
+    """A batch of calls with positional arguments. Raises as `one_call`."""
+    if len(calls) > BATCH_TASKS_MAX:
+        raise PayloadTooLarge(f"a batch of {len(calls)} tasks, more than {BATCH_TASKS_MAX}")
+    made = new_ids(len(calls)) if ids is None else _checked(ids, len(calls))
+    payloads = [pack_call(name, _arguments(call), {}, parameters) for call in calls]
+    tasks = pack(list(zip(made, payloads, strict=True)))
+    if len(tasks) > BATCH_BYTES_MAX:
+        raise PayloadTooLarge(f"a batch of {len(tasks)} bytes, more than {BATCH_BYTES_MAX}")
+    return Batch(tuple(made), tasks)
+
+
+def _arguments(call: Sequence[object]) -> Sequence[object]:
+    if type(call) is not tuple and type(call) is not list:
+        raise TypeError(f"each call is a tuple of arguments, not {type(call).__name__}")
+    return call
+
+
+def _checked(ids: Sequence[str], count: int) -> list[str]:
+    if isinstance(ids, str):
+        raise TypeError("ids is a sequence of ids, not one")
+    checked = [task_id(id) for id in ids]  # noqa: A001
+    if len(checked) != count:
+        raise ValueError(f"{len(checked)} ids for {count} tasks")
+    if len(set(checked)) != count:
+        raise ValueError("an id is given twice")
+    return checked

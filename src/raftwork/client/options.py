@@ -1,0 +1,139 @@
+"""What a user may say about a task or a call of it, checked, and as the Spec that brokers store."""
+
+import math
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from functools import lru_cache
+from typing import Literal, TypedDict
+
+from raftwork.messages import ID_MAX, NAME_MAX, Spec, encode_spec
+
+Duration = float | timedelta
+Delivery = Literal["at_least_once", "at_most_once"]
+
+#: A century, in seconds: what is longer is a mistake.
+_DURATION_MAX = 100 * 366 * 86_400
+
+
+class OptionFields(TypedDict, total=False):
+    """The options of `@app.task(...)` and `task.options(...)`; durations in seconds."""
+
+    queue: str
+    timeout: Duration | None
+    retries: int
+    backoff: Duration
+    max_backoff: Duration
+    delivery: Delivery
+    result_ttl: Duration
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Checked options; durations in ms."""
+
+    queue: str = "default"
+    timeout: int = 0  # 0 is no limit
+    retries: int = 0
+    backoff: int = 1_000
+    max_backoff: int = 60_000
+    delivery: Delivery = "at_least_once"
+    result_ttl: int = 86_400_000
+
+    def changed(self, given: OptionFields) -> "Options":
+        """These options with the given ones in their place. Raises TypeError, ValueError."""
+        if unknown := given.keys() - _NAMES:
+            raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
+        changes: dict[str, str | int] = {}
+        if "queue" in given:
+            changes["queue"] = label("queue", given["queue"], NAME_MAX)
+        if "timeout" in given:
+            changes["timeout"] = _limit(given["timeout"])
+        if "retries" in given:
+            changes["retries"] = _count("retries", given["retries"])
+        if "backoff" in given:
+            changes["backoff"] = milliseconds("backoff", given["backoff"])
+        if "max_backoff" in given:
+            changes["max_backoff"] = milliseconds("max_backoff", given["max_backoff"])
+        if "delivery" in given:
+            changes["delivery"] = _delivery(given["delivery"])
+        if "result_ttl" in given:
+            changes["result_ttl"] = milliseconds("result_ttl", given["result_ttl"])
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def spec(self, name: str) -> bytes:
+        """The packed Spec of a task of this name."""
+        return _spec(name, self)
+
+
+_NAMES = frozenset(field.name for field in fields(Options))
+
+
+@lru_cache(maxsize=1024)
+def _spec(name: str, options: Options) -> bytes:
+    return encode_spec(
+        Spec(
+            name=name,
+            queue=options.queue,
+            timeout=options.timeout,
+            retries=options.retries,
+            backoff=options.backoff,
+            max_backoff=options.max_backoff,
+            at_most_once=options.delivery == "at_most_once",
+            result_ttl=options.result_ttl,
+        )
+    )
+
+
+def milliseconds(what: str, value: Duration) -> int:
+    """A duration in seconds as whole ms, rounded up. Raises TypeError, ValueError."""
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    elif type(value) is float or type(value) is int:
+        seconds = value
+    else:
+        raise TypeError(f"{what} is seconds or a timedelta, not {type(value).__name__}")
+    if not 0 <= seconds <= _DURATION_MAX:  # false for NaN too
+        raise ValueError(f"{what} is from 0 to {_DURATION_MAX} seconds, not {seconds}")
+    return math.ceil(seconds * 1000)
+
+
+def label(what: str, value: object, longest: int) -> str:
+    """A name or id: str, 1 to `longest` characters. Raises TypeError, ValueError."""
+    if type(value) is not str:
+        raise TypeError(f"{what} is a str, not {type(value).__name__}")
+    if not 1 <= len(value) <= longest:
+        raise ValueError(f"{what} has 1 to {longest} characters, not {len(value)}")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{what} has a lone surrogate: {value!a}") from None
+    return value
+
+
+def task_id(value: object) -> str:
+    """A task's id. Raises TypeError, ValueError."""
+    return label("id", value, ID_MAX)
+
+
+def _limit(value: Duration | None) -> int:
+    if value is None:
+        return 0
+    limit = milliseconds("timeout", value)
+    if limit == 0:
+        raise ValueError("timeout is None or more than 0 seconds")
+    return limit
+
+
+def _count(what: str, value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{what} is an int, not {type(value).__name__}")
+    if not 0 <= value < 2**31:
+        raise ValueError(f"{what} is from 0 to 2^31-1, not {value}")
+    return value
+
+
+def _delivery(value: object) -> str:
+    if value not in ("at_least_once", "at_most_once"):
+        raise ValueError(f"delivery is 'at_least_once' or 'at_most_once', not {value!r}")
+    return str(value)

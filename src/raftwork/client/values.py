@@ -1,0 +1,116 @@
+"""Arguments as bytes: which values the wire carries, and which argument it does not.
+
+Carried: None, bool, int from -2⁶³ to 2⁶⁴-1, float, str, bytes, list, tuple (arrives as a list) and
+dict with str keys, nested up to `DEPTH_MAX`. Nothing else, and no subclass such as an IntEnum: it
+would arrive as something else than it was sent as.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgpack
+
+from raftwork.errors import NotSerializable, PayloadTooLarge
+from raftwork.messages import PAYLOAD_MAX
+
+#: Containers within containers, beyond which a value counts as cyclic.
+DEPTH_MAX = 100
+
+_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
+
+
+class _Flaw(NamedTuple):
+    """What is wrong with a value, and where inside it."""
+
+    what: str
+    path: str = ""
+
+
+def pack_call(
+    name: str,
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    parameters: Sequence[str] = (),
+) -> bytes:
+    """The payload of a call: packed [args, kwargs].
+
+    `parameters` are the names of the positional ones, for the text of an error. Raises
+    NotSerializable, naming the argument, and PayloadTooLarge.
+    """
+    if not (_plain(args) and (not kwargs or _plain(kwargs.values()))):
+        _refuse(name, args, kwargs, parameters)
+    try:
+        payload: bytes = msgpack.packb((args, kwargs), use_bin_type=True)
+    except (ValueError, OverflowError):  # an integer too large, a lone surrogate
+        _refuse(name, args, kwargs, parameters)
+        raise
+    if len(payload) > PAYLOAD_MAX:
+        raise PayloadTooLarge(
+            f"the arguments of {name} are {len(payload)} bytes, more than {PAYLOAD_MAX}"
+        )
+    return payload
+
+
+def _plain(values: object, depth: int = 0) -> bool:
+    """Whether all of a container's values are carried, but for the size of its integers."""
+    for value in values:  # type: ignore[attr-defined]
+        kind = type(value)
+        if kind in _SCALARS:
+            continue
+        if depth >= DEPTH_MAX:
+            return False
+        if kind is dict:
+            if not (_all_str(value) and _plain(value.values(), depth + 1)):
+                return False
+        elif not ((kind is list or kind is tuple) and _plain(value, depth + 1)):
+            return False
+    return True
+
+
+def _all_str(keys: Mapping[object, object]) -> bool:
+    return all(type(key) is str for key in keys)
+
+
+def _refuse(
+    name: str, args: Sequence[object], kwargs: Mapping[str, object], parameters: Sequence[str]
+) -> None:
+    """Raise NotSerializable for the first argument that is not carried, if there is one."""
+    for at, value in enumerate(args):
+        if flaw := _flaw(value):
+            label = f" {parameters[at]!r}" if at < len(parameters) else ""
+            raise NotSerializable(f"argument {at + 1}{label} of {name}: {_where(flaw)}")
+    for key, value in kwargs.items():
+        if flaw := _flaw(value):
+            raise NotSerializable(f"argument {key!r} of {name}: {_where(flaw)}")
+
+
+def _where(flaw: _Flaw) -> str:
+    return f"{flaw.what} at {flaw.path}" if flaw.path else flaw.what
+
+
+def _flaw(value: object, path: str = "", depth: int = 0) -> _Flaw | None:
+    kind = type(value)
+    if kind not in _SCALARS and kind not in (list, tuple, dict):
+        return _Flaw(kind.__qualname__, path)
+    if isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
+        return _Flaw("an integer of more than 64 bits", path)
+    if isinstance(value, str) and not _encodable(value):
+        return _Flaw("a str with a lone surrogate", path)
+    if isinstance(value, list | tuple | dict):
+        if depth >= DEPTH_MAX:
+            return _Flaw(f"nested deeper than {DEPTH_MAX}")
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(value, dict) and (type(key) is not str or not _encodable(key)):
+                return _Flaw(f"a key of type {type(key).__qualname__}", path)
+            if flaw := _flaw(inner, f"{path}[{key!r:.40}]", depth + 1):
+                return flaw
+    return None
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
