@@ -1,0 +1,147 @@
+"""How long nothing is acknowledged when a leader ends, and how soon a dead worker's task reruns."""
+
+import argparse
+import os
+import signal
+import statistics
+import threading
+import time
+from pathlib import Path
+
+from bench.harness import (
+    Figures,
+    active_workers,
+    add_workers,
+    client,
+    cluster,
+    leader,
+    wait_until,
+)
+from bench.tasks import mark, noop
+
+from raftwork import App
+from raftwork.cli.processes import LocalCluster
+from raftwork.errors import RaftworkError
+
+
+class Load:
+    """Enqueues steadily from several threads and notes when each was asked for and acknowledged."""
+
+    def __init__(self, app: App, threads: int = 4) -> None:
+        self._task = app.task(name=noop.name, queue="load")(noop.function)
+        self._stop = threading.Event()
+        self.acknowledged: list[tuple[float, float]] = []
+        self.failed = 0
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            asked = time.monotonic()
+            try:
+                self._task.enqueue()
+            except RaftworkError:
+                self.failed += 1
+            else:
+                self.acknowledged.append((asked, time.monotonic()))
+            time.sleep(0.002)
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def first_after(self, moment: float) -> float | None:
+        """Seconds from `moment` to the first acknowledgement after it that the dead leader cannot
+        have sent: one that was asked for later, or came more than 20 ms later."""
+        later = [
+            at for asked, at in list(self.acknowledged) if asked > moment or at > moment + 0.02
+        ]
+        return min(later) - moment if later else None
+
+
+def end_leader(made: LocalCluster, load: Load, number: signal.Signals) -> float:
+    name = leader(made)
+    assert name is not None
+    child = made.children[name]
+    moment = time.monotonic()
+    child.signal(number)
+    wait_until(lambda: load.first_after(moment) is not None, 60, "an acknowledgement")
+    gap = load.first_after(moment)
+    assert gap is not None
+    child.wait(timeout=20)
+    made.start_broker(name)
+    wait_until(lambda: settled(made), 30, "all three brokers")
+    return gap
+
+
+def settled(made: LocalCluster) -> bool:
+    from raftwork.client.status import gather
+
+    found = gather(list(made.addresses.values()), 1.0)
+    ready = [s for s in found if getattr(s, "role", "") in ("leader", "follower")]
+    if len(ready) < len(made.addresses) or leader(made) is None:
+        return False
+    return max(s.applied for s in ready) - min(s.applied for s in ready) < 200
+
+
+def worker_loss(rounds: int) -> list[float]:
+    """kill -9 of a worker that runs a task → the task starts on another, seconds."""
+    gaps = []
+    with cluster(workers=0) as made, client(made) as app:
+        path = made.directory / "marks"
+        task = app.task(name=mark.name)(mark.function)
+        add_workers(made, 1, "process", 1)
+        for i in range(rounds):
+            path = Path(made.directory / f"marks{i}")
+            run = task.enqueue(str(path), 0.5)
+            wait_until(lambda p=path: p.exists() and p.read_text().count("\n") == 1, 30, "a start")
+            old = [n for n, c in made.children.items() if n.startswith("w") and c.alive]
+            add_workers(made, 1, "process", 1)
+            if path.read_text().count("\n") != 1 or run.status() != "running":
+                continue
+            moment = time.time()
+            os.kill(made.children[old[0]].pid, signal.SIGKILL)
+            wait_until(lambda p=path: p.read_text().count("\n") == 2, 30, "the second start")
+            gaps.append(float(path.read_text().splitlines()[1].split()[0]) - moment)
+            run.result(timeout=30)
+            made.children[old[0]].wait(timeout=10)
+            wait_until(lambda: active_workers(made) == 1, 30, "one worker")
+    return gaps
+
+
+def main(rounds: int = 20) -> Figures:
+    figures = Figures("failover")
+    with cluster(workers=0) as made, client(made, timeout=30) as app:
+        load = Load(app)
+        for number, name in ((signal.SIGKILL, "kill -9"), (signal.SIGTERM, "graceful stop")):
+            gaps = [end_leader(made, load, number) * 1e3 for _ in range(rounds)]
+            where = f"3 replicas, 4 enqueueing threads, {rounds} times"
+            figures.add(
+                f"{name} of the leader → next acknowledged enqueue",
+                statistics.median(gaps),
+                "ms",
+                where,
+                min=min(gaps),
+                max=max(gaps),
+            )
+        load.stop()
+        figures.add("enqueues that failed meanwhile", load.failed, "", "30 s timeout")
+    gaps = [gap * 1e3 for gap in worker_loss(10)]
+    figures.add(
+        "kill -9 of a worker → its task starts again",
+        statistics.median(gaps),
+        "ms",
+        f"process pool, {len(gaps)} times",
+        min=min(gaps),
+        max=max(gaps),
+    )
+    figures.save()
+    return figures
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=20)
+    main(parser.parse_args().rounds)

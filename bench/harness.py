@@ -1,0 +1,125 @@
+"""What every benchmark shares: a cluster of real processes, waiting, and a place for the figures.
+
+Figures are medians or totals over one run on one machine; the machine and the date go with them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from raftwork.client.status import gather
+
+from raftwork import App
+from raftwork.cli.processes import LocalCluster
+
+OUT = Path(__file__).parent / "out"
+
+
+@dataclass(slots=True)
+class Figure:
+    """One measured number, with what it was measured under."""
+
+    name: str
+    value: float
+    unit: str
+    conditions: str
+    more: dict[str, float] = field(default_factory=dict)
+
+
+class Figures:
+    """Collects, prints and stores."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.figures: list[Figure] = []
+
+    def add(self, name: str, value: float, unit: str, conditions: str, **more: float) -> None:
+        self.figures.append(Figure(name, value, unit, conditions, more))
+        extra = "  ".join(f"{k} {v:.4g}" for k, v in more.items())
+        print(f"{name:<58} {value:>12,.4g} {unit:<8} {extra}  ({conditions})", flush=True)
+
+    def save(self) -> None:
+        OUT.mkdir(exist_ok=True)
+        document = {
+            "title": self.title,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": f"{os.cpu_count()} CPUs, {platform.machine()}, {platform.system()} "
+            f"{platform.release()}, Python {platform.python_version()}",
+            "figures": [asdict(figure) for figure in self.figures],
+        }
+        (OUT / f"{self.title}.json").write_text(json.dumps(document, indent=1))
+
+
+def wait_until(condition: Callable[[], bool], within: float, what: str) -> None:
+    """Poll until it holds; raises TimeoutError naming `what`."""
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {within} s")
+        time.sleep(0.005)
+
+
+@contextmanager
+def cluster(
+    *,
+    brokers: int = 3,
+    workers: int = 1,
+    pool: str = "thread",
+    concurrency: int = 2,
+    env: dict[str, str] | None = None,
+) -> Iterator[LocalCluster]:
+    """A fresh cluster in a temporary directory, with its workers connected."""
+    names = tuple("abcdefg"[:brokers])
+    with (
+        tempfile.TemporaryDirectory(prefix="raftwork-bench-") as directory,
+        LocalCluster(Path(directory), names=names, env=env) as made,
+    ):
+        for name in names:
+            made.start_broker(name)
+        wait_until(lambda: leader(made) is not None, 30, "a leader")
+        add_workers(made, workers, pool, concurrency)
+        yield made
+
+
+def add_workers(made: LocalCluster, count: int, pool: str, concurrency: int) -> None:
+    start = len([n for n in made.children if n.startswith("w")])
+    for i in range(start, start + count):
+        flags = ("--pool", pool, "--concurrency", str(concurrency))
+        made.start_worker(f"w{i}", "bench.tasks:app", *flags)
+    wait_until(lambda: active_workers(made) >= start + count, 60, f"{count} workers")
+
+
+def leader(made: LocalCluster) -> str | None:
+    """The name of the activated leader, if there is one."""
+    alive = [a for n, a in made.addresses.items() if n in made.children and made.children[n].alive]
+    leading = [s for s in gather(alive, 1.0) if getattr(s, "active", False)]
+    return max(leading, key=lambda s: s.epoch).name if leading else None
+
+
+def active_workers(made: LocalCluster) -> int:
+    found = [s for s in gather(list(made.addresses.values()), 1.0) if getattr(s, "active", False)]
+    return sum(w.state == "active" for s in found for w in s.workers)
+
+
+def client(made: LocalCluster, timeout: float = 60.0) -> App:
+    return App(brokers=made.brokers, timeout=timeout)
+
+
+def rss_mb(pid: int) -> float:
+    return float(psutil.Process(pid).memory_info().rss) / 1e6
+
+
+def percentiles(samples: Sequence[float]) -> dict[str, float]:
+    cuts = statistics.quantiles(samples, n=100, method="inclusive")
+    return {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98], "max": max(samples)}

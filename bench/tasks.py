@@ -1,0 +1,30 @@
+"""The tasks that benchmarks run."""
+
+import os
+import time
+
+from raftwork import App
+
+app = App()
+
+
+@app.task(name="bench.noop")
+def noop() -> None:
+    """Nothing: all that is measured is ours."""
+
+
+@app.task(name="bench.swallow")
+def swallow(payload: bytes) -> int:
+    return len(payload)
+
+
+@app.task(name="bench.mark")
+def mark(path: str, seconds: float) -> int:
+    """Write one line when the code starts, then take a while."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(file, f"{time.time():.6f} {os.getppid()} {os.getpid()}\n".encode())
+    finally:
+        os.close(file)
+    time.sleep(seconds)
+    return os.getpid()
