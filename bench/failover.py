@@ -53,11 +53,12 @@ class Load:
             thread.join()
 
     def first_after(self, moment: float) -> float | None:
-        """Seconds from `moment` to the first acknowledgement after it that the dead leader cannot
-        have sent: one that was asked for later, or came more than 20 ms later."""
-        later = [
-            at for asked, at in list(self.acknowledged) if asked > moment or at > moment + 0.02
-        ]
+        """Seconds from `moment` to the first acknowledgement that the dead leader cannot have sent.
+
+        That is one that was asked for after it, or came more than 20 ms after it.
+        """
+        past = moment + 0.02
+        later = [at for asked, at in list(self.acknowledged) if asked > moment or at > past]
         return min(later) - moment if later else None
 
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     import apsw
 
+    from raftwork.broker.store import Identity
     from raftwork.consensus.core import Consensus, Entry, Position, Restored, Roster
     from raftwork.messages import FromBroker, ToBroker
 
@@ -66,14 +67,12 @@ PAUSE = 300
 class NodeStore(Store, Protocol):
     """A replica's store, with what the broker itself needs of it."""
 
+    identity: Identity
+
     @property
     def connection(self) -> apsw.Connection: ...
     @property
     def restored(self) -> Restored: ...
-    @property
-    def incarnation(self) -> bytes: ...
-    @property
-    def cluster_id(self) -> bytes: ...
     @property
     def applied(self) -> Position: ...
     @property
@@ -109,7 +108,7 @@ class Node:
         self._setup = setup
         self._store = store
         self._wall_base = wall - now
-        self._me = Peer(setup.name, store.incarnation)
+        self._me = Peer(setup.name, store.identity.incarnation)
         others = [name for name in setup.cluster if name != setup.name]
         self._peers = Peers(self._me, setup.consensus, others)
         self._formation = Formation(self._me, list(setup.cluster))
@@ -123,7 +122,7 @@ class Node:
         self._next_hello = now
         self._last_turn = now
         self._now = now
-        if store.cluster_id:
+        if store.identity.cluster_id:
             self._start_core(now)
 
     def _start_core(self, now: int) -> None:
@@ -212,12 +211,14 @@ class Node:
     # ---- formation and peers ------------------------------------------------------------------
 
     def _say_hello(self, name: str, now: int) -> None:
-        hello = self._peers.hello(self._store.cluster_id, self._wall_base + now)
+        hello = self._peers.hello(self._store.identity.cluster_id, self._wall_base + now)
         self._setup.send_peer(name, to_broker.encode(hello))
 
     def _welcome(self, routing: bytes, now: int) -> None:
         wall = self._wall_base + now
-        self._reply(routing, self._peers.welcome(self._store.cluster_id, self._store.roster, wall))
+        self._reply(
+            routing, self._peers.welcome(self._store.identity.cluster_id, self._store.roster, wall)
+        )
 
     def _try_to_form(self, now: int) -> None:
         roster = self._formation.roster(now)
@@ -232,7 +233,7 @@ class Node:
             self._welcome(routing, now)
 
     def _peer_hello(self, routing: bytes, hello: PeerHello, now: int) -> None:
-        objection = self._peers.objection(hello, self._store.cluster_id)
+        objection = self._peers.objection(hello, self._store.identity.cluster_id)
         if objection is not None:
             self._reply(routing, Refused(0, Code.PROTOCOL, objection))
             return
@@ -253,7 +254,7 @@ class Node:
             log.warning("broker %s refuses this one: %s", name, message.text)
 
     def _peer_welcome(self, name: str, welcome: PeerWelcome, now: int) -> None:
-        mine = self._store.cluster_id
+        mine = self._store.identity.cluster_id
         if mine and welcome.cluster_id and welcome.cluster_id != mine:
             log.error("broker %s belongs to another cluster", name)
             self._peers.links[name].source = None

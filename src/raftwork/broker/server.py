@@ -144,6 +144,11 @@ class Server:
         node, wires = self._node, self._wires
         pause = 5 if wires.congested else max(0, node.wake_at - _now())
         ready = dict(wires.poller.poll(pause))
+        with self._store.guard:  # the machine's tables are on the same disk
+            self._carry_out(ready)
+
+    def _carry_out(self, ready: dict[object, int]) -> None:
+        node, wires = self._node, self._wires
         now = _now()
         node.wake(now, _wall())
         if self._signals.fileno() in ready:

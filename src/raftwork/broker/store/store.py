@@ -101,6 +101,14 @@ class Store:
     def last(self) -> Position:
         return self._live.meta.last
 
+    @property
+    def applied(self) -> Position:
+        return self._live.meta.applied
+
+    @property
+    def roster(self) -> Roster:
+        return decode_roster(self._live.meta.roster) if self.identity.cluster_id else {}
+
     def epochs(self) -> Sequence[Position]:
         return self._live.log.epochs
 
