@@ -68,3 +68,12 @@ def command(
       raftwork enqueue tasks.add 1 2 --wait --timeout 10
       raftwork enqueue tasks.mail --kwargs '{"to": "ada@example.org"}' --queue mail
     """
+    from raftwork.cli.result import connect, show
+
+    values = tuple(parse_argument(arg) for arg in args)
+    with connect(brokers, timeout) as app:
+        run = app.named(name, id=task_id, queue=queue).enqueue(*values, **kwargs)
+        if wait:
+            show(run, wait=True, timeout=timeout)
+        else:
+            click.echo(run.id)

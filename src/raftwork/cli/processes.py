@@ -167,10 +167,9 @@ def free_addresses(count: int) -> list[str]:
     for port in candidates:
         if len(addresses) == count:
             return addresses
-        with socket.socket() as probe:
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                addresses.append(f"127.0.0.1:{port}")
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            addresses.append(f"127.0.0.1:{port}")
     raise OSError("no free ports on 127.0.0.1")
 
 

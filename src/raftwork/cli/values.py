@@ -6,7 +6,7 @@ import json
 
 import click
 
-from raftwork.broker.options import parse_address
+from raftwork.client.addresses import broker_addresses
 
 
 def parse_argument(text: str) -> object:
@@ -49,12 +49,10 @@ def _bytes(value: object) -> object:
 
 
 def _addresses(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    for part in (value or "").split(",") if value is not None else ():
-        try:
-            parse_address(part.strip())
-        except ValueError as error:
-            raise click.BadParameter(str(error), ctx, option) from None
-    return value
+    try:
+        return value and ",".join(broker_addresses(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, option) from None
 
 
 #: `--brokers`, checked; None leaves the choice to the App, then to RAFTWORK_BROKERS.

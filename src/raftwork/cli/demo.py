@@ -1,0 +1,104 @@
+"""`raftwork demo`: a cluster that loses its leader and a worker under load, and what that cost."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from raftwork.broker.options import CONSENSUS
+from raftwork.cli.processes import LocalCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from raftwork.cli.rehearsal import Counts
+
+
+@click.command("demo")
+@click.option("--tasks", type=click.IntRange(min=20), default=2000, show_default=True, metavar="N")
+@click.option("--consensus", type=click.Choice(CONSENSUS), default="raft", show_default=True)
+def command(tasks: int, consensus: str) -> None:
+    """Three brokers, two workers, N tasks of 10 ms; the leader and a worker are killed meanwhile.
+
+    Everything runs in processes of its own in a temporary directory. Exits 1 if anything was lost,
+    an outcome came twice, or a kill hit an idle process.
+
+    \b
+    Example:
+      raftwork demo --tasks 500 --consensus zab
+    """
+    from raftwork.cli.rehearsal import Rehearsal
+
+    # An end by SIGTERM, too, goes through the cleaning up.
+    signal.signal(signal.SIGTERM, _leave)
+    directory = Path(tempfile.mkdtemp(prefix="raftwork-demo-"))
+    good = False
+    try:
+        with LocalCluster(directory, consensus=consensus) as cluster, _display(tasks) as display:
+            say, progress = display
+            counts = asyncio.run(Rehearsal(cluster, tasks, say=say, progress=progress).run())
+            good = counts.good
+    except TimeoutError as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        if good:
+            shutil.rmtree(directory)
+        else:
+            click.echo(f"kept the logs and the data: {directory}", err=True)
+    _print(counts)
+    if not good:
+        raise SystemExit(1)
+
+
+@contextmanager
+def _display(tasks: int) -> Iterator[tuple[Callable[[str], None], Callable[[int], None]]]:
+    """How to say something and how to show progress: a bar for people, lines for a file."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        tenth = max(tasks // 10, 1)
+        yield (
+            lambda text: console.print(text, markup=False),
+            lambda done: console.print(f"{done} results") if done % tenth == 0 else None,
+        )
+        return
+    columns = (TextColumn("results"), BarColumn(None), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("results", total=tasks)
+        yield (
+            lambda text: bar.console.print(text, markup=False),
+            lambda done: bar.update(task, completed=done),
+        )
+
+
+def _print(counts: Counts) -> None:
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in (
+        ("enqueued", f"{counts.enqueued}"),
+        ("acknowledged", f"{counts.acknowledged}"),
+        ("results", f"{counts.results}"),
+        ("lost", f"{counts.lost}"),
+        ("duplicate outcomes", f"{counts.duplicate_outcomes}"),
+        ("run more than once", f"{counts.run_more_than_once}"),
+        ("longest gap between acknowledgements (s)", f"{counts.longest_gap:.2f}"),
+        ("tasks/s", f"{counts.rate:.0f}"),
+    ):
+        table.add_row(name, value)
+    Console().print(table)
+    for reason in counts.idle_kills:
+        click.echo(f"a kill proved nothing: {reason}", err=True)
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)

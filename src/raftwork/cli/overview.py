@@ -1,0 +1,91 @@
+"""What a cluster looks like from outside: every broker's own facts, put side by side."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from raftwork.client.addresses import broker_addresses
+from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
+
+#: Seconds each broker has to answer.
+PATIENCE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One broker; `status` is None if it did not answer."""
+
+    name: str
+    address: str
+    status: BrokerStatus | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The leader is an activated broker, that of the highest epoch if two claim it.
+
+    Without one the queues are those of the most advanced reachable replica, and `stale`.
+    """
+
+    leader: str | None
+    epoch: int | None
+    consensus: str | None
+    stale: bool
+    brokers: list[Row]
+    workers: list[WorkerStatus]
+    queues: list[QueueStatus]
+
+    def document(self) -> dict[str, object]:
+        """The overview as `raftwork status --json` prints it."""
+        return {
+            "leader": self.leader,
+            "epoch": self.epoch,
+            "consensus": self.consensus,
+            "stale": self.stale,
+            "brokers": [_broker(row) for row in self.brokers],
+            "workers": [worker._asdict() for worker in self.workers],
+            "queues": {queue.name: _without_name(queue) for queue in self.queues},
+        }
+
+
+def observe(brokers: str | None) -> Overview:
+    """Ask every broker for its own facts, all at once."""
+    from raftwork.client.status import gather
+
+    return overview(gather(broker_addresses(brokers), PATIENCE))
+
+
+def overview(answers: Mapping[str, BrokerStatus | None]) -> Overview:
+    """Judge the brokers' answers, by address."""
+    statuses = [status for status in answers.values() if status]
+    names = {address: name for status in statuses for name, address in status.cluster}
+    names |= {address: status.name for address, status in answers.items() if status}
+    rows = [Row(names.get(address, address), address, s) for address, s in answers.items()]
+    leader = max((s for s in statuses if s.active), key=lambda s: s.epoch, default=None)
+    best = leader or max(statuses, key=lambda s: (s.applied, s.epoch), default=None)
+    return Overview(
+        leader=leader.name if leader else None,
+        epoch=best.epoch if best else None,
+        consensus=best.consensus if best else None,
+        stale=leader is None,
+        brokers=rows,
+        workers=leader.workers if leader else [],
+        queues=best.queues if best else [],
+    )
+
+
+def _broker(row: Row) -> dict[str, object]:
+    status = row.status
+    return {
+        "name": row.name,
+        "address": row.address,
+        "role": status.role if status else "unreachable",
+        "epoch": status.epoch if status else None,
+        "committed": status.committed if status else None,
+        "applied": status.applied if status else None,
+    }
+
+
+def _without_name(queue: QueueStatus) -> dict[str, object]:
+    document: dict[str, object] = queue._asdict()
+    del document["name"]
+    return document

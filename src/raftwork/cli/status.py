@@ -1,0 +1,62 @@
+"""`raftwork status`: brokers, workers and queues at a glance."""
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from raftwork.cli.overview import Overview, observe
+from raftwork.cli.values import brokers_option, print_json
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@brokers_option
+def command(as_json: bool, brokers: str | None) -> None:
+    """Show the leader, the brokers, the workers and the queues. Exits 1 without a leader.
+
+    \b
+    Example:
+      raftwork status --json | jq .leader
+    """
+    seen = observe(brokers)
+    if as_json:
+        print_json(seen.document())
+    else:
+        _print(seen)
+    if seen.leader is None:
+        raise click.ClickException("no broker says that it leads")
+
+
+def _print(seen: Overview) -> None:
+    console = Console(highlight=False)
+    if seen.leader:
+        console.print(f"leader {seen.leader}, epoch {seen.epoch}, {seen.consensus}", markup=False)
+    brokers = _table("broker", "address", "role", "epoch", "committed", "applied")
+    for row in seen.brokers:
+        status = row.status
+        if status:
+            numbers = (status.role, status.epoch, status.committed, status.applied)
+            brokers.add_row(row.name, row.address, *map(str, numbers))
+        else:
+            brokers.add_row(row.name, row.address, "unreachable", "–", "–", "–")
+    workers = _table("worker", "host", "pid", "running", "weight", "cpu", "memory", "queues", "")
+    for w in seen.workers:
+        load = (f"{w.running}/{w.slots}", f"{w.weight:.2f}", _share(w.cpu), _share(w.memory))
+        workers.add_row(w.name, w.host, str(w.pid), *load, ",".join(w.queues), w.state)
+    queues = _table("queue", "queued", "running", "succeeded", "failed", "lost")
+    for q in seen.queues:
+        queues.add_row(q.name, *map(str, (q.queued, q.running, q.succeeded, q.failed, q.lost)))
+    for table in (brokers, workers, queues):
+        if table.row_count:
+            console.print(table, markup=False)
+
+
+def _table(*columns: str) -> Table:
+    table = Table()
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"

@@ -1,0 +1,76 @@
+"""The tasks that workers of test clusters run. They leave marks in the file RAFTWORK_TEST_MARKS."""
+
+import asyncio
+import os
+import signal
+import time
+
+from raftwork import App, current
+
+app = App()
+
+
+def mark(what: str) -> None:
+    """One line `what id token attempt worker pid`, whole even if several processes write."""
+    run = current()
+    line = f"{what} {run.id} {run.token} {run.attempt} {run.worker} {os.getpid()}\n"
+    file = os.open(os.environ["RAFTWORK_TEST_MARKS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(file, line.encode())
+    finally:
+        os.close(file)
+
+
+@app.task(name="add")
+def add(x: int, y: int = 0) -> int:
+    mark("start")
+    return x + y
+
+
+@app.task(name="echo")
+def echo(value: object) -> object:
+    return value
+
+
+@app.task(name="nap")
+def nap(seconds: float) -> int:
+    """Sleeps between two marks; the value is the token under which it ran."""
+    mark("start")
+    time.sleep(seconds)
+    mark("finish")
+    return current().token
+
+
+@app.task(name="anap")
+async def anap(seconds: float) -> int:
+    """As `nap`, as a coroutine."""
+    mark("start")
+    await asyncio.sleep(seconds)
+    mark("finish")
+    return current().token
+
+
+@app.task(name="until")
+def until(path: str) -> int:
+    """Runs until somebody makes the file `path`; the value is the token under which it ran."""
+    mark("start")
+    while not os.path.exists(path):
+        time.sleep(0.005)
+    mark("finish")
+    return current().token
+
+
+@app.task(name="fail")
+def fail(times: int) -> int:
+    """Fails on its first `times` attempts; the value is the attempt that succeeded."""
+    mark("start")
+    if current().attempt <= times:
+        raise ValueError(f"attempt {current().attempt} fails as asked")
+    return current().attempt
+
+
+@app.task(name="crash")
+def crash() -> None:
+    """Kills the process that runs it."""
+    mark("start")
+    os.kill(os.getpid(), signal.SIGKILL)

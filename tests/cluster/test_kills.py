@@ -1,0 +1,154 @@
+"""Processes that die, stop, or are stopped, under load: nothing acknowledged is lost."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from raftwork import ProtocolError, Unavailable
+from tests.cluster.conftest import MakeCluster
+from tests.cluster.harness import Cluster
+from tests.cluster.load import Load
+
+
+def test_nothing_acknowledged_is_lost_when_the_leader_is_killed_under_load(
+    cluster: Cluster,
+) -> None:
+    cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
+    with Load(cluster) as load:
+        load.wait_for_more()
+        old = cluster.leader()
+        cluster.kill(old)
+        cluster.wait_for_leader(other_than=old)
+        load.wait_for_more()
+        cluster.restart(old)
+        cluster.wait_for_caught_up(old)
+    load.check()
+
+
+def test_a_killed_follower_is_not_missed_and_catches_up(cluster: Cluster) -> None:
+    cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
+    leader, (one, _) = cluster.leader(), cluster.followers()
+    with Load(cluster) as load:
+        load.wait_for_more()
+        cluster.kill(one)
+        load.wait_for_more()
+        assert cluster.leader() == leader
+        cluster.restart(one)
+        cluster.wait_for_caught_up(one)
+    load.check()
+
+
+def test_every_acknowledged_task_survives_the_death_of_all_brokers(cluster: Cluster) -> None:
+    with Load(cluster) as load:
+        load.wait_for_more()
+        cluster.kill("a", "b", "c")
+        cluster.restart("a", "b", "c")
+        cluster.wait_for_leader()
+        load.wait_for_more()
+    cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
+    load.check()
+
+
+def test_a_leader_that_was_paused_until_deposed_follows_when_it_wakes(cluster: Cluster) -> None:
+    cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
+    with Load(cluster) as load:
+        load.wait_for_more()
+        old = cluster.leader()
+        epoch = cluster.see().epoch or 0
+        cluster.pause(old)
+        new = cluster.wait_for_leader(other_than=old)
+        load.wait_for_more()
+        cluster.resume(old)
+        cluster.wait_for_caught_up(old)
+        load.wait_for_more()
+    load.check()
+    seen = cluster.see()
+    assert seen.leader is not None
+    assert (seen.epoch or 0) > epoch
+    assert [row.status.active for row in seen.brokers if row.status].count(True) == 1
+    assert new in cluster.names
+
+
+def test_a_leader_told_to_stop_hands_over_first(cluster: Cluster) -> None:
+    cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
+    with Load(cluster) as load:
+        load.wait_for_more()
+        old = cluster.leader()
+        assert (cluster.local.data(old) / "broker.pid").read_text() == f"{cluster[old].pid}\n"
+        assert cluster[old].stop(timeout=5) == 0
+        assert not (cluster.local.data(old) / "broker.pid").exists()
+        load.wait_for_more()
+        assert cluster.leader() != old
+    load.check()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_broker_stops_within_five_seconds_without_a_majority(
+    cluster: Cluster, number: signal.Signals
+) -> None:
+    leader = cluster.leader()
+    cluster.kill(*cluster.followers())
+    cluster[leader].signal(number)
+    assert cluster[leader].wait(timeout=5) == 0
+
+
+def test_a_kill_leaves_the_pid_file(cluster: Cluster) -> None:
+    pid = cluster["a"].pid
+    cluster.kill("a")
+    assert (cluster.local.data("a") / "broker.pid").read_text() == f"{pid}\n"
+
+
+def test_one_broker_is_a_cluster_and_keeps_its_word(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(("solo",))
+    cluster.start()
+    run = cluster.app.named("add").enqueue(1, 2)
+    cluster.kill("solo")
+    cluster.start()
+    cluster.start_worker("w1", "--pool", "thread")
+    assert run.result(timeout=20) == 3
+    assert cluster["solo"].stop(timeout=5) == 0
+
+
+def test_enqueueing_again_after_a_failover_changes_nothing(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    task = cluster.app.named("add", id="once")
+    task.enqueue(1, 2)
+    old = cluster.leader()
+    cluster.kill(old)
+    cluster.wait_for_leader(other_than=old)
+    again = task.enqueue(1, 2)
+    with pytest.raises(ProtocolError, match="once"):
+        task.enqueue(3, 4)
+    cluster.start_worker("w1", "--pool", "thread")
+    assert again.result(timeout=20) == 3
+    task.enqueue(1, 2)
+    assert [q.succeeded for q in cluster.see().queues] == [1]
+    assert len(cluster.marks("once", "start")) == 1
+
+
+def test_without_a_majority_enqueueing_is_unavailable_and_says_who_answered_what(
+    cluster: Cluster,
+) -> None:
+    leader = cluster.leader()
+    dead = cluster.followers()
+    cluster.kill(*dead)
+    cluster.wait_until(lambda: cluster.see().leader is None, "the last broker stops leading")
+    from raftwork import App
+
+    with App(brokers=cluster.brokers, timeout=1.0) as app:
+        with pytest.raises(Unavailable) as caught:
+            app.named("add").enqueue_many([(1, 2), (3, 4)], ids=["x", "y"])
+        assert caught.value.ids == ("x", "y")
+        for name in cluster.names:
+            assert cluster.local.addresses[name] in str(caught.value)
+    status = cluster.cli("status", "--json")
+    assert status.code == 1
+    assert '"leader": null' in status.out
+    cluster.restart(*dead)
+    cluster.wait_for_leader()
+    runs = cluster.app.named("add").enqueue_many([(1, 2), (3, 4)], ids=["x", "y"])
+    cluster.start_worker("w1", "--pool", "thread")
+    assert [run.result(timeout=20) for run in runs] == [3, 7]
+    assert leader in cluster.names

@@ -1,0 +1,208 @@
+"""Workers that die, stall, leave or run bad code: one owner, one outcome, and the queue goes on."""
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from raftwork import App, Status, TaskFailed, TaskLost
+from tests.cluster.harness import Cluster
+
+POOLS = ["process", "thread", "async"]
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_every_pool_runs_every_kind_of_task(cluster: Cluster, pool: str) -> None:
+    cluster.start_worker("w1", "--pool", pool, "--concurrency", "2")
+    app = cluster.app
+    value = {"list": [1, 2.5, None, True], "bytes": b"\x00\xff", "text": "é"}
+    assert app.enqueue("echo", value).result(timeout=20) == value
+    assert app.enqueue("add", 1, y=2).result(timeout=20) == 3
+    runs = [app.enqueue("anap", 0.01), app.enqueue("nap", 0.01)]
+    tokens = [run.result(timeout=20) for run in runs]
+    assert tokens == [cluster.marks(run.id, "finish")[0].token for run in runs]
+    assert {mark.worker for mark in cluster.marks()} == {"w1"}
+
+
+def test_a_task_of_a_killed_worker_runs_again_under_a_greater_token(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    first = cluster.start_worker("w1", "--concurrency", "1")
+    run = cluster.app.enqueue("until", str(tmp_path / "go"))
+    old = cluster.wait_for_start(run.id)
+    cluster.start_worker("w2", "--concurrency", "1")
+    first.kill()
+    new = cluster.wait_for_start(run.id, attempt=2)
+    assert (new.worker, new.token > old.token) == ("w2", True)
+    (tmp_path / "go").touch()
+    assert run.result(timeout=20) == new.token
+
+
+def test_a_killed_worker_takes_its_pool_with_it(cluster: Cluster, tmp_path: Path) -> None:
+    worker = cluster.start_worker("w1", "--concurrency", "2")
+    run = cluster.app.enqueue("until", str(tmp_path / "go"))
+    pid = cluster.wait_for_start(run.id).pid
+    assert pid != worker.pid
+    worker.kill()
+    cluster.wait_until(lambda: not psutil.pid_exists(pid), "the pool's process has ended")
+
+
+def test_the_late_result_of_a_worker_that_was_paused_is_refused(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.start_worker("w1", "--pool", "thread", "--concurrency", "1")
+    run = cluster.app.enqueue("until", str(tmp_path / "go"))
+    old = cluster.wait_for_start(run.id)
+    cluster.pause("w1")
+    cluster.start_worker("w2", "--pool", "thread", "--concurrency", "1")
+    new = cluster.wait_for_start(run.id, attempt=2)
+    assert new.worker == "w2"
+    (tmp_path / "go").touch()
+    assert run.result(timeout=20) == new.token > old.token
+    cluster.resume("w1")
+    cluster.wait_until(
+        lambda: any(m.worker == "w1" for m in cluster.marks(run.id, "finish")),
+        "the old owner's code has ended too",
+    )
+    # The worker is as good as new: it is listed again, and what it runs now counts.
+    cluster["w2"].kill()
+    after = cluster.app.enqueue("nap", 0.0)
+    assert after.result(timeout=20) == cluster.marks(after.id, "finish")[0].token
+    assert cluster.marks(after.id)[0].worker == "w1"
+    with App(brokers=cluster.brokers) as fresh:
+        assert fresh.run(run.id).result(timeout=20) == new.token
+    assert sum(q.succeeded for q in cluster.see().queues) == 2
+
+
+def test_a_task_that_may_run_once_is_lost_with_its_worker_and_never_run_again(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    worker = cluster.start_worker("w1", "--concurrency", "1")
+    app = cluster.app
+    task = app.named("until", delivery="at_most_once")
+    run = task.enqueue(str(tmp_path / "go"))
+    waiting = [task.enqueue(str(tmp_path / "go")) for _ in range(5)]
+    cluster.wait_for_start(run.id)
+    worker.kill()
+    cluster.start_worker("w1", "--concurrency", "2")
+    with pytest.raises(TaskLost):
+        run.result(timeout=20)
+    assert run.status() is Status.LOST
+    (tmp_path / "go").touch()
+    ended = []
+    for other in waiting:
+        try:
+            other.result(timeout=20)
+        except TaskLost:
+            ended.append(other.id)
+    assert not ended, "tasks that may run once are not held ahead"
+    starts = [mark.task for mark in cluster.marks(what="start")]
+    assert sorted(starts) == sorted({run.id, *(other.id for other in waiting)})
+
+
+def test_a_worker_told_to_stop_finishes_what_runs_and_hands_back_the_rest(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    worker = cluster.start_worker("w1", "--concurrency", "1", "--pool", "thread")
+    running = cluster.app.enqueue("until", str(tmp_path / "go"))
+    cluster.wait_for_start(running.id)
+    waiting = [cluster.app.enqueue("add", n, 1) for n in range(20)]
+    cluster.start_worker("w2", "--concurrency", "1", "--pool", "thread")
+    from signal import SIGTERM
+
+    worker.signal(SIGTERM)
+    assert [run.result(timeout=20) for run in waiting] == list(range(1, 21))
+    assert worker.alive
+    (tmp_path / "go").touch()
+    assert worker.wait(timeout=20) == 0
+    (mark,) = cluster.marks(running.id, "finish")
+    assert running.result(timeout=20) == mark.token
+    assert mark.worker == "w1"
+
+
+@pytest.mark.parametrize("pool", ["process", "thread"])
+def test_a_second_signal_stops_a_worker_at_once_and_its_task_goes_back(
+    cluster: Cluster, tmp_path: Path, pool: str
+) -> None:
+    from signal import SIGTERM
+
+    worker = cluster.start_worker("w1", "--concurrency", "1", "--pool", pool)
+    run = cluster.app.enqueue("until", str(tmp_path / "go"))
+    cluster.wait_for_start(run.id)
+    cluster.start_worker("w2", "--concurrency", "1", "--pool", pool)
+    worker.signal(SIGTERM)
+    cluster.wait_until(
+        lambda: any(w.state == "draining" for w in cluster.see().workers), "w1 is draining"
+    )
+    worker.signal(SIGTERM)
+    worker.wait(timeout=5)
+    assert cluster.wait_for_start(run.id, attempt=2).worker == "w2"
+    (tmp_path / "go").touch()
+    run.result(timeout=20)
+
+
+@pytest.mark.parametrize(("pool", "task"), [("process", "nap"), ("async", "anap")])
+def test_a_task_over_its_time_limit_fails_and_frees_its_slot(
+    cluster: Cluster, pool: str, task: str
+) -> None:
+    cluster.start_worker("w1", "--pool", pool, "--concurrency", "1")
+    began = time.monotonic()
+    run = cluster.app.named(task, timeout=0.3).enqueue(60.0)
+    with pytest.raises(TaskFailed, match=r"0\.3"):
+        run.result(timeout=20)
+    assert time.monotonic() - began < 10
+    assert run.status() is Status.FAILED
+    assert not cluster.marks(run.id, "finish")
+    assert cluster.app.enqueue("add", 1, 2).result(timeout=20) == 3
+
+
+def test_a_failing_task_is_retried_with_growing_pauses(cluster: Cluster) -> None:
+    cluster.start_worker("w1", "--pool", "thread")
+    began = time.monotonic()
+    run = cluster.app.named("fail", retries=3, backoff=0.2).enqueue(2)
+    assert run.result(timeout=20) == 3
+    # 0.2 s and 0.4 s, each shortened by its jitter at most by half.
+    assert time.monotonic() - began > 0.3
+    attempts = [(mark.attempt, mark.token) for mark in cluster.marks(run.id, "start")]
+    assert [attempt for attempt, _ in attempts] == [1, 2, 3]
+    assert attempts == sorted(attempts)
+
+
+def test_a_task_that_keeps_failing_fails_with_its_last_error(cluster: Cluster) -> None:
+    cluster.start_worker("w1")
+    run = cluster.app.named("fail", retries=1, backoff=0.01).enqueue(5)
+    with pytest.raises(TaskFailed) as caught:
+        run.result(timeout=20)
+    assert caught.value.type == "ValueError"
+    assert caught.value.message == "attempt 2 fails as asked"
+    assert "in fail" in caught.value.traceback
+    assert len(cluster.marks(run.id, "start")) == 2
+
+
+def test_a_task_that_kills_its_process_does_not_take_the_worker_with_it(
+    cluster: Cluster,
+) -> None:
+    worker = cluster.start_worker("w1", "--concurrency", "1")
+    run = cluster.app.enqueue("crash")
+    with pytest.raises((TaskFailed, TaskLost)):
+        run.result(timeout=30)
+    assert 1 <= len(cluster.marks(run.id, "start")) <= 10
+    assert worker.alive
+    assert cluster.app.enqueue("add", 1, 2).result(timeout=20) == 3
+
+
+def test_a_worker_serves_only_its_queues(cluster: Cluster) -> None:
+    cluster.start_worker("w1", "--pool", "thread", "--queues", "mail,bulk")
+    other = cluster.app.enqueue("add", 1, 1)
+    run = cluster.app.named("add", queue="bulk").enqueue(1, 2)
+    assert run.result(timeout=20) == 3
+    assert other.status() is Status.QUEUED
+    cluster.start_worker("w2", "--pool", "thread")
+    assert other.result(timeout=20) == 2
+
+
+def test_an_unknown_task_name_fails_and_says_what_the_worker_knows(cluster: Cluster) -> None:
+    cluster.start_worker("w1", "--pool", "thread")
+    with pytest.raises(TaskFailed, match="nosuch"):
+        cluster.app.enqueue("nosuch").result(timeout=20)
