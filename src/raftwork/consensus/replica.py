@@ -71,7 +71,11 @@ class Store(Log, Protocol):
         ...
 
     def switch(self, snapshot: Snapshot) -> Roster:
-        """Make the generation built by `start_install` the live one; gives its roster."""
+        """Make the generation built by `start_install` the live one; gives its roster.
+
+        Its log is empty, base and last being the snapshot's position. The hard state is the one
+        saved last, which may be later than `start_install`: a vote must survive the switch.
+        """
         ...
 
 
@@ -151,7 +155,7 @@ class Replica:
         self._finish_background(now)
         self._host.plan(now)
         while (first := self._next()) is not None:
-            self._settle(self._transact(first, now), now)
+            self._settle(self._transact(first, now))
         base = self._store.compact(self.core.compactable())
         self.core.compacted(base)
 
@@ -205,7 +209,7 @@ class Replica:
         if out.activated is not None:
             host.activated(out.activated, now)
 
-    def _settle(self, outputs: list[Output], now: int) -> None:
+    def _settle(self, outputs: list[Output]) -> None:
         """The transaction is durable as far as it must be: keep the promises' other half."""
         for out in outputs:
             for message in out.send_after_sync:

@@ -1,0 +1,53 @@
+"""Raft's timings and bounds. Every queue the core keeps has its limit here."""
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Times in milliseconds, sizes in bytes. Raises ValueError for values that cannot work."""
+
+    heartbeat: int = 75
+    #: Election timeouts are drawn from election_min … election_max. The smaller one is also how
+    #: long a leader lasts without a majority, a voter stays loyal, and a transfer may take.
+    election_min: int = 750
+    election_max: int = 1500
+    #: A lost connection to the leader starts a pre-vote after 0 … hint_delay.
+    hint_delay: int = 20
+    #: Appends a peer may have unanswered.
+    window_messages: int = 64
+    window_bytes: int = 4 * MIB
+    #: One append message; a single larger entry still goes, alone.
+    append_bytes: int = 1 * MIB
+    #: Proposals beyond this many uncommitted bytes are refused.
+    uncommitted_bytes: int = 64 * MIB
+    #: What one Output may ask to apply.
+    apply_bytes: int = 4 * MIB
+    apply_entries: int = 10_000
+    #: Written and applied entries kept in memory for peers that lag a little.
+    tail_bytes: int = 16 * MIB
+    chunk_bytes: int = 256 * KIB
+    #: Snapshot chunks a peer may have unanswered.
+    chunk_window: int = 4
+    #: How long a silent peer's unfinished snapshot transfer keeps the log from being compacted.
+    transfer_patience: int = 10_000
+
+    def __post_init__(self) -> None:
+        if not 0 < 2 * self.heartbeat <= self.election_min < self.election_max:
+            raise ValueError(
+                f"need 0 < 2·heartbeat ≤ election_min < election_max, got "
+                f"{self.heartbeat}, {self.election_min}, {self.election_max}"
+            )
+        for name in self.__slots__:
+            if getattr(self, name) <= 0 and name != "hint_delay":
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.hint_delay < 0:
+            raise ValueError(f"hint_delay must not be negative, got {self.hint_delay}")
+
+    @property
+    def watch(self) -> int:
+        """The longest a core sleeps, so that only a real stall looks like one to `wake`."""
+        return self.election_min // 2

@@ -1,0 +1,354 @@
+"""Raft: the core that implements `raftwork.consensus.core.Consensus`.
+
+References in this package: § is "In Search of an Understandable Consensus Algorithm" (extended
+version), "thesis §" is "Consensus: Bridging Theory and Practice". The phases are in files of their
+own; this one puts them in order and holds all that is done about terms, in `_admit`.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+from raftwork.consensus.core import (
+    ORIGIN,
+    Entry,
+    Kind,
+    Log,
+    Message,
+    Output,
+    Peer,
+    Position,
+    Restored,
+    Role,
+    Roster,
+    Snapshot,
+    Status,
+)
+from raftwork.consensus.core import Progress as PeerProgress
+from raftwork.consensus.raft import election, reads, replication, snapshot, transfer
+from raftwork.consensus.raft.config import Config
+from raftwork.consensus.raft.log import RaftLog
+from raftwork.consensus.raft.messages import (
+    Append,
+    AppendReply,
+    ChunkReply,
+    HardState,
+    PreVote,
+    PreVoteReply,
+    RaftMessage,
+    SnapshotChunk,
+    TimeoutNow,
+    Vote,
+    VoteReply,
+    decode,
+    decode_hard_state,
+    decode_roster,
+    encode,
+)
+from raftwork.consensus.raft.node import Candidate, Follower, Leader, Node, Outbox
+from raftwork.consensus.raft.roster import Membership
+from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
+
+
+class Raft:
+    """One replica's Raft. `names` are all of the cluster; the quorum is a majority of them."""
+
+    def __init__(
+        self,
+        me: Peer,
+        names: Sequence[str],
+        log: Log,
+        restored: Restored,
+        config: Config,
+        rng: Random,
+        now: int,
+    ) -> None:
+        """Restart from what is stored. Raises StoreDamaged if its parts contradict each other."""
+        assert me.name in names, f"{me.name} is not among {names}"
+        view = RaftLog(log, config.tail_bytes)
+        hard = _hard_state(restored, view)
+        if not view.base.seq <= restored.applied.seq <= view.last.seq:
+            raise StoreDamaged(
+                f"applied {restored.applied} is not in the log ({view.base}, {view.last}]"
+            )
+        roster = Membership(restored.roster)
+        _read_rosters(roster, view, restored.applied.seq)
+        self._node = Node(me, names, view, roster, hard, restored.applied.seq, config, rng, now)
+        self._woken = now
+
+    # ---- facts in -------------------------------------------------------------------------------
+
+    def wake(self, now: int) -> None:
+        """Let time pass. After a gap of an election timeout or more a leader steps down here."""
+        node = self._node
+        gap, self._woken = now - self._woken, now
+        node.now = now
+        if gap >= node.config.election_min:
+            # We were stopped: another may lead by now, and what it said may lie unread.
+            node.rest()
+            return
+        role = node.role
+        if isinstance(role, Leader):
+            election.check_quorum(node, role)
+            transfer.expire(node, role)
+            if now >= role.beat_at:
+                role.beat_at = now + node.config.heartbeat
+                transfer.remind(role)
+                node.beat(role)
+                snapshot.tick(node, role)
+        elif now >= role.deadline:
+            election.campaign(node)
+
+    def receive(self, src: Peer, body: bytes, now: int) -> None:
+        """A message from a peer whose name and incarnation the session vouches for.
+
+        Raises BadMessage for bytes that are none; state is unchanged then.
+        """
+        node = self._node
+        if src.name not in node.others:
+            raise BadMessage(f"{src.name!r} is no peer of {node.me.name!r}")
+        message = decode(body)
+        node.now = now
+        if _admit(node, src, message):
+            _dispatch(node, src, message)
+
+    def link(self, name: str, up: bool, now: int) -> None:
+        """The connection to a peer came up or was lost. A hint: it changes no promise."""
+        node = self._node
+        node.now = now
+        if up:
+            node.down.discard(name)
+        elif name in node.others:
+            node.down.add(name)
+            election.lost_link(node, name)
+
+    def propose(self, data: bytes, now: int) -> Position:
+        """Append to the log. Raises NotLeader, or QueueFull over the uncommitted bound."""
+        node = self._node
+        node.now = now
+        role = node.role
+        if not isinstance(role, Leader):
+            raise NotLeader(node.leader)
+        if role.transfer is not None:
+            raise NotLeader(None)
+        waiting = node.log.bytes_after(node.commit)
+        if waiting and waiting + len(data) > node.config.uncommitted_bytes:
+            raise QueueFull(
+                f"{waiting} bytes are waiting for a majority, of {node.config.uncommitted_bytes}"
+            )
+        return node.append(Kind.DATA, data)
+
+    def barrier(self, token: int, now: int) -> None:
+        """Ask for a linearizable read; `token` returns in `Output.reads`. Raises NotLeader."""
+        node = self._node
+        node.now = now
+        if not isinstance(node.role, Leader):
+            raise NotLeader(node.leader)
+        reads.ask(node, node.role, token)
+
+    def transfer(self, now: int) -> None:
+        """Hand leadership to the most advanced voter; gives up after an election timeout."""
+        node = self._node
+        node.now = now
+        if isinstance(node.role, Leader):
+            transfer.begin(node, node.role)
+
+    def synced(self, output: Output) -> None:
+        """The output's write is durable (if it promises anything) and applied."""
+        node = self._node
+        if output.append:
+            node.log.written(output.append[-1].at)
+        if output.committed:
+            node.applied = output.committed[-1].at.seq
+        if output.state is not None and output.state == node.hard_state:
+            election.own_vote_is_durable(node)
+        if isinstance(node.role, Leader):
+            replication.advance(node, node.role)
+        node.log.trim(node.applied)
+
+    def compacted(self, base: Position) -> None:
+        self._node.log.compact(base)
+
+    def snapshot_made(self, made: Snapshot | None) -> None:
+        snapshot.made(self._node, made)
+
+    def installed(self, installed: Snapshot | None, roster: Roster, now: int) -> None:
+        self._node.now = now
+        snapshot.installed(self._node, installed, roster)
+
+    # ---- outputs out ----------------------------------------------------------------------------
+
+    def output(self) -> Output | None:
+        """What to do next, or None."""
+        node = self._node
+        role = node.role
+        if isinstance(role, Leader):
+            reads.begin_round(node, role)
+            transfer.proceed(node, role)
+            replication.flush(node, role)
+        rewind, append = node.log.take()
+        committed, roster = self._take_committed()
+        activated: int | None = None
+        passed: tuple[int, ...] = ()
+        if isinstance(role, Leader):
+            if not role.active and node.handed >= role.noop:
+                role.active = True
+                activated = node.term
+            passed = reads.passed(node, role)
+        box, node.out = node.out, Outbox()
+        if not (append or committed or passed or box != _EMPTY or rewind is not None):
+            return None
+        acks = [Message(to, encode(reply)) for to, reply in box.acks.items()]
+        return Output(
+            deactivated=box.deactivated,
+            send=tuple(box.send),
+            rewind=rewind,
+            append=append,
+            state=node.hard_state if box.state else None,
+            stage=tuple(box.stage),
+            committed=committed,
+            roster=roster,
+            activated=activated,
+            reads=passed,
+            send_after_sync=(*box.promises, *acks),
+            make_snapshot=box.make_snapshot,
+            install=box.install,
+        )
+
+    @property
+    def wake_at(self) -> int | None:
+        """When `wake` is next needed, in milliseconds on the caller's clock."""
+        node, role = self._node, self._node.role
+        at = role.beat_at if isinstance(role, Leader) else role.deadline
+        if isinstance(role, Leader) and role.transfer is not None:
+            at = min(at, role.transfer.deadline)
+        return min(at, self._woken + node.config.watch)
+
+    @property
+    def status(self) -> Status:
+        node, role = self._node, self._node.role
+        counts = node.roster.counts
+        peers: tuple[PeerProgress, ...] = ()
+        if isinstance(role, Leader):
+            name = Role.LEADER
+            peers = tuple(
+                PeerProgress(n, p.match, not counts(n, p.incarnation))
+                for n, p in role.peers.items()
+            )
+        elif isinstance(role, Candidate):
+            name = Role.CANDIDATE
+        else:
+            name = Role.FOLLOWER if node.counts else Role.LEARNER
+        return Status(
+            role=name,
+            active=isinstance(role, Leader) and role.active,
+            epoch=node.term,
+            leader=node.leader,
+            committed=node.log.position(node.commit),
+            peers=peers,
+        )
+
+    def compactable(self) -> Position:
+        """The log up to here may be dropped as far as the core is concerned."""
+        node = self._node
+        held = snapshot.held(node)
+        index = node.applied if held is None else min(held, node.applied)
+        return node.log.position(max(index, node.log.base.seq))
+
+    def _take_committed(self) -> tuple[tuple[Entry, ...], Roster | None]:
+        node = self._node
+        if node.handed == node.commit:
+            return (), None
+        config = node.config
+        upto = min(node.commit, node.handed + config.apply_entries)
+        entries = tuple(node.log.entries(node.handed, upto, config.apply_bytes))
+        node.handed = entries[-1].at.seq
+        rosters = [entry.data for entry in entries if entry.kind is Kind.ROSTER]
+        return entries, decode_roster(rosters[-1]) if rosters else None
+
+
+_EMPTY = Outbox()
+
+
+def _admit(node: Node, src: Peer, message: RaftMessage) -> bool:
+    """All that is done about terms (§5.1). Gives whether the message still has a meaning."""
+    if message.term > node.term:
+        match message:
+            case PreVote() | PreVoteReply(granted=True):
+                return True  # about a term that may never be: it changes nobody's
+            case Vote(transfer=False) if election.sticky(node):
+                return False  # a leader is alive: let no rejoining stranger depose it
+            case _:
+                node.follow(message.term, None)
+    elif message.term < node.term:
+        # Whoever asks from an older term is told of ours. Silence would leave a leader of an
+        # older term and a replica that outgrew it stuck with each other for ever.
+        match message:
+            case Append():
+                replication.refuse_old(node, src, message.prev.seq)
+            case SnapshotChunk():
+                replication.refuse_old(node, src, 0)
+            case Vote():
+                node.promise(src.name, VoteReply(node.term, False))
+            case PreVote():
+                node.promise(src.name, PreVoteReply(node.term, False))
+            case _:
+                pass
+        return False
+    if isinstance(message, Append | SnapshotChunk):
+        assert not isinstance(node.role, Leader), f"{src.name} also leads in term {node.term}"
+        node.follow(node.term, src.name)
+    return True
+
+
+def _dispatch(node: Node, src: Peer, message: RaftMessage) -> None:
+    match message:
+        case Append():
+            replication.on_append(node, src, message)
+        case AppendReply() | ChunkReply():
+            _heard(node, src, message)
+        case Vote():
+            election.on_vote(node, src, message)
+        case VoteReply():
+            election.on_vote_reply(node, src, message)
+        case PreVote():
+            election.on_pre_vote(node, src, message)
+        case PreVoteReply():
+            election.on_pre_vote_reply(node, src, message)
+        case SnapshotChunk():
+            snapshot.on_chunk(node, src, message)
+        case TimeoutNow():
+            if isinstance(node.role, Follower) and election.promotable(node):
+                election.stand(node, transfer=True)
+
+
+def _heard(node: Node, src: Peer, reply: AppendReply | ChunkReply) -> None:
+    """An answer to our present leadership; those to an older one never get here."""
+    leader = node.role
+    if not isinstance(leader, Leader):
+        return
+    peer = replication.progress_of(node, leader, src)
+    peer.heard = node.now
+    if isinstance(reply, AppendReply):
+        replication.on_reply(node, leader, src.name, peer, reply)
+    else:
+        snapshot.on_chunk_reply(peer, reply)
+
+
+def _hard_state(restored: Restored, log: RaftLog) -> HardState:
+    if restored.state is None:
+        if log.last != ORIGIN:
+            raise StoreDamaged("there is a log, but the record of term and vote is missing")
+        return HardState(0, b"")
+    hard = decode_hard_state(restored.state)
+    if hard.term < log.last.epoch:
+        raise StoreDamaged(f"the log ends at {log.last}, but the stored term is {hard.term}")
+    return hard
+
+
+def _read_rosters(roster: Membership, log: RaftLog, applied: int) -> None:
+    """Rosters in the log after the applied one; it is read in bounded slices."""
+    at = applied
+    while at < log.last.seq:
+        entries = log.entries(at, log.last.seq, 4 * 1024 * 1024)
+        roster.appended(entries)
+        at = entries[-1].at.seq

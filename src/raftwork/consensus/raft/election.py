@@ -1,0 +1,125 @@
+"""Elections (§5.2, §5.4.1), pre-vote and check-quorum (thesis §9.6, §6.2), leader stickiness.
+
+All three guards are always on together: any two of them alone are known to leave a cluster without
+a leader under some partial partition.
+"""
+
+from raftwork.consensus.core import Peer, Position
+from raftwork.consensus.quorum import reached
+from raftwork.consensus.raft.messages import PreVote, PreVoteReply, Vote, VoteReply
+from raftwork.consensus.raft.node import Candidate, Follower, Leader, Node
+
+
+def campaign(node: Node) -> None:
+    """The timer ran out: ask whether an election could be won, changing nobody's term."""
+    if not promotable(node):
+        if isinstance(node.role, Follower):
+            node.role.leader = node.role.heard = None
+        node.rest()
+        return
+    node.sound()
+    for name in node.others:
+        node.send(name, PreVote(node.term + 1, node.log.last))
+    _count(node, node.me.name)
+
+
+def stand(node: Node, *, transfer: bool = False) -> None:
+    """Hold the election. The requests leave after the sync: they say that our vote is cast."""
+    node.stand()
+    for name in node.others:
+        node.promise(name, Vote(node.term, node.log.last, transfer))
+
+
+def promotable(node: Node) -> bool:
+    return node.counts and not node.installing
+
+
+def sticky(node: Node) -> bool:
+    """Whether a leader is alive as far as we can tell, so that nobody need disturb it."""
+    role = node.role
+    if isinstance(role, Follower):
+        return role.heard is not None and node.now - role.heard < node.config.election_min
+    return isinstance(role, Leader)
+
+
+def on_pre_vote(node: Node, src: Peer, message: PreVote) -> None:
+    # Candidates answer too, or two of them could wait for each other for ever. A refusal bears our
+    # term: a replica that fell behind in terms catches up by it.
+    granted = message.term > node.term and not sticky(node) and _up_to_date(node, message.last)
+    node.promise(src.name, PreVoteReply(message.term if granted else node.term, granted))
+
+
+def on_vote(node: Node, src: Peer, message: Vote) -> None:
+    granted = node.vote in (b"", src.incarnation) and _up_to_date(node, message.last)
+    if granted and node.vote != src.incarnation:
+        node.vote = src.incarnation
+        node.out.state = True
+        node.rest()
+    node.promise(src.name, VoteReply(node.term, granted))
+
+
+def on_pre_vote_reply(node: Node, src: Peer, message: PreVoteReply) -> None:
+    role = node.role
+    if not isinstance(role, Candidate) or not role.sounding or not node.roster.counts(*src):
+        return
+    if message.granted and message.term == node.term + 1:
+        _count(node, src.name)
+
+
+def on_vote_reply(node: Node, src: Peer, message: VoteReply) -> None:
+    role = node.role
+    if not isinstance(role, Candidate) or role.sounding or not node.roster.counts(*src):
+        return
+    role.answered.add(src.name)
+    if message.granted:
+        _count(node, src.name)
+    else:
+        _give_up_if_lost(node, role)
+
+
+def own_vote_is_durable(node: Node) -> None:
+    """Our vote for ourselves counts like any other: once it is on disk."""
+    if isinstance(node.role, Candidate) and not node.role.sounding:
+        _count(node, node.me.name)
+
+
+def lost_link(node: Node, name: str) -> None:
+    """The connection to our leader closed: no proof of its death, but reason to ask around."""
+    role = node.role
+    if isinstance(role, Follower) and role.leader == name:
+        role.heard = None
+        soon = node.now + node.rng.randint(0, node.config.hint_delay)
+        role.deadline = min(role.deadline, soon)
+
+
+def check_quorum(node: Node, leader: Leader) -> None:
+    """A leader that a majority no longer answers steps down (thesis §6.2)."""
+    heard = [p.heard for name, p in leader.peers.items() if node.roster.counts(name, p.incarnation)]
+    since = reached([*heard, node.now], node.quorum)
+    if since is None or node.now - since >= node.config.election_min:
+        node.follow(node.term, None)
+
+
+def _count(node: Node, name: str) -> None:
+    role = node.role
+    assert isinstance(role, Candidate)
+    role.granted.add(name)
+    if len(role.granted) < node.quorum or not node.counts:
+        return
+    if role.sounding:
+        stand(node)
+    else:
+        node.lead()
+
+
+def _give_up_if_lost(node: Node, role: Candidate) -> None:
+    """A split vote is not waited out once all who can be reached have answered."""
+    silent = [n for n in node.others if n not in role.answered and n not in node.down]
+    if len(role.granted) + len(silent) < node.quorum:
+        soon = node.rng.randint(node.config.heartbeat // 2, 2 * node.config.heartbeat)
+        role.deadline = min(role.deadline, node.now + soon)
+
+
+def _up_to_date(node: Node, last: Position) -> bool:
+    """§5.4.1: the later last term wins, then the longer log; which is how positions compare."""
+    return last >= node.log.last

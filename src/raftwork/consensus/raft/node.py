@@ -1,0 +1,332 @@
+"""What the phases of Raft share: one replica's state, and the transitions between roles.
+
+What belongs to a role lives in the role's object and dies with it, so no flag of an old leadership
+(a transfer, an open read, a peer's progress) can outlive it. The term grows only in `follow` and
+`stand`; the vote is cleared if and only if it grows.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from raftwork.consensus.core import Chunk, Entry, Kind, Message, Peer, Position, Snapshot
+from raftwork.consensus.quorum import majority
+from raftwork.consensus.raft.config import Config
+from raftwork.consensus.raft.log import RaftLog
+from raftwork.consensus.raft.messages import (
+    AppendReply,
+    HardState,
+    RaftMessage,
+    encode,
+    encode_hard_state,
+)
+from raftwork.consensus.raft.roster import Membership
+
+
+@dataclass(slots=True)
+class Follower:
+    """Follows `leader`, or waits for one; a learner is a follower that never campaigns."""
+
+    leader: str | None
+    #: When the leader was last heard; None also when our connection to it closed since.
+    heard: int | None
+    #: When to look for another leader: `timeout` after the last sign of life.
+    deadline: int
+    timeout: int
+
+
+@dataclass(slots=True)
+class Candidate:
+    #: Only asking (pre-vote); the term is still the old one.
+    sounding: bool
+    deadline: int
+    granted: set[str] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A snapshot on its way to a peer: `acked` bytes have arrived, `sent` left."""
+
+    snapshot: Snapshot
+    acked: int = 0
+    sent: int = 0
+    #: `acked` at the last heartbeat: no progress since then means that chunks were lost.
+    seen: int = -1
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the leader knows of one peer's present incarnation. `match` only grows."""
+
+    incarnation: bytes
+    #: Index of the next entry to send.
+    next: int
+    #: When it last answered in this term.
+    heard: int
+    match: int = 0
+    #: Looking for where the logs agree: one empty append at a time.
+    probing: bool = False
+    #: The probe is out; the answer or the next heartbeat lifts this.
+    paused: bool = False
+    #: Say something even if there is no entry to send.
+    beat: bool = True
+    #: Newest read round it answered.
+    round: int = 0
+    #: Last index and size of each unanswered append.
+    inflight: deque[tuple[int, int]] = field(default_factory=deque)
+    inflight_bytes: int = 0
+    outgoing: Outgoing | None = None
+
+
+@dataclass(slots=True)
+class Transfer:
+    """Leadership is promised to `target`; void from `deadline` on."""
+
+    target: str
+    deadline: int
+    told: bool = False
+
+
+@dataclass(slots=True)
+class Read:
+    """A barrier: passed once `round` is answered by a quorum and `at` is applied."""
+
+    token: int
+    round: int
+    at: int
+
+
+@dataclass(slots=True)
+class Leader:
+    peers: dict[str, Progress]
+    #: Index of the no-op of this term: the leader is active once it is committed and applied.
+    noop: int
+    beat_at: int
+    active: bool = False
+    #: Newest read round begun.
+    round: int = 0
+    reads: deque[Read] = field(default_factory=deque)
+    transfer: Transfer | None = None
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A snapshot being received. While `installing`, appends are refused."""
+
+    snapshot: Snapshot
+    have: int = 0
+    installing: bool = False
+
+
+@dataclass(slots=True)
+class Archive:
+    """This replica's own snapshot file, made for peers that lag behind the log."""
+
+    made: Snapshot | None = None
+    #: The applied index when the one being made was asked for.
+    making: int | None = None
+    retry_at: int = 0
+
+
+@dataclass(slots=True)
+class Outbox:
+    """The parts of the next Output that are not derived from elsewhere."""
+
+    deactivated: bool = False
+    send: list[Message] = field(default_factory=list)
+    state: bool = False
+    stage: list[Chunk] = field(default_factory=list)
+    make_snapshot: bool = False
+    install: Snapshot | None = None
+    #: One acknowledgement a leader and output: they are cumulative.
+    acks: dict[str, AppendReply] = field(default_factory=dict)
+    promises: list[Message] = field(default_factory=list)
+
+
+class Node:
+    """One replica's state, shared by the phases. Times in milliseconds, indexes from 1."""
+
+    __slots__ = (
+        "applied",
+        "archive",
+        "commit",
+        "config",
+        "down",
+        "handed",
+        "incoming",
+        "log",
+        "me",
+        "names",
+        "now",
+        "others",
+        "out",
+        "quorum",
+        "rng",
+        "role",
+        "roster",
+        "term",
+        "vote",
+    )
+
+    def __init__(
+        self,
+        me: Peer,
+        names: Sequence[str],
+        log: RaftLog,
+        roster: Membership,
+        hard: HardState,
+        applied: int,
+        config: Config,
+        rng: Random,
+        now: int,
+    ) -> None:
+        self.me = me
+        self.names = tuple(names)
+        self.others = tuple(name for name in names if name != me.name)
+        self.quorum = majority(len(names))
+        self.log = log
+        self.roster = roster
+        self.term, self.vote = hard
+        self.config = config
+        self.rng = rng
+        self.now = now
+        #: Indexes: known committed ≥ given out to be applied ≥ applied.
+        self.commit = self.handed = self.applied = applied
+        self.incoming: Incoming | None = None
+        self.archive = Archive()
+        #: Names whose connection to us is down.
+        self.down: set[str] = set()
+        self.out = Outbox()
+        self.role: Follower | Candidate | Leader = self._resting(None)
+
+    # ---- what others may know -----------------------------------------------------------------
+
+    @property
+    def leader(self) -> str | None:
+        if isinstance(self.role, Leader):
+            return self.me.name
+        return self.role.leader if isinstance(self.role, Follower) else None
+
+    @property
+    def counts(self) -> bool:
+        """Whether this replica itself is a voter; see roster.py."""
+        return self.roster.counts(*self.me)
+
+    @property
+    def installing(self) -> bool:
+        return self.incoming is not None and self.incoming.installing
+
+    @property
+    def hard_state(self) -> bytes:
+        return encode_hard_state(HardState(self.term, self.vote))
+
+    # ---- what leaves --------------------------------------------------------------------------
+
+    def send(self, to: str, message: RaftMessage) -> None:
+        """It promises nothing and may leave before the sync."""
+        self.out.send.append(Message(to, encode(message)))
+
+    def promise(self, to: str, message: RaftMessage) -> None:
+        """It leaves once everything it relies on is durable."""
+        self.out.promises.append(Message(to, encode(message)))
+
+    def acknowledge(self, to: str, reply: AppendReply) -> None:
+        """As `promise`; of several good answers only the last is sent, as it covers the others."""
+        before = self.out.acks.get(to)
+        if before is not None and not (before.ok and reply.ok and before.term == reply.term):
+            self.promise(to, before)
+        elif before is not None:
+            at, rnd = max(before.at, reply.at), max(before.round, reply.round)
+            reply = reply._replace(at=at, round=rnd)
+        self.out.acks[to] = reply
+
+    # ---- roles --------------------------------------------------------------------------------
+
+    def follow(self, term: int, leader: str | None) -> None:
+        """Become or stay a follower in `term`, which is ours or a later one."""
+        role = self.role
+        if term > self.term:
+            self.term, self.vote = term, b""
+            self.out.state = True
+        elif isinstance(role, Follower) and leader is not None and role.leader == leader:
+            role.heard = self.now
+            role.deadline = self.now + role.timeout
+            return
+        assert term == self.term, f"term {term} after {self.term}"
+        if isinstance(role, Leader) and role.active:
+            self.out.deactivated = True
+        self.role = self._resting(leader)
+        if leader is None and isinstance(role, Follower):
+            # Another's higher term is no sign of a leader: a candidate that cannot win must not
+            # be able to keep those who could from campaigning.
+            self.role.deadline, self.role.timeout = role.deadline, role.timeout
+
+    def rest(self) -> None:
+        """Wait a fresh random time before looking for a leader."""
+        role = self.role
+        if isinstance(role, Follower):
+            role.timeout = self._timeout()
+            role.deadline = self.now + role.timeout
+        else:
+            self.follow(self.term, None)
+
+    def sound(self) -> None:
+        self.role = Candidate(sounding=True, deadline=self.now + self._timeout())
+
+    def stand(self) -> None:
+        """A new term, with the first vote for ourselves (it counts once it is durable)."""
+        self.term += 1
+        self.vote = self.me.incarnation
+        self.out.state = True
+        self.role = Candidate(sounding=False, deadline=self.now + self._timeout())
+
+    def lead(self) -> None:
+        """Win: append the no-op whose commit makes everything before it committed (§8)."""
+        assert isinstance(self.role, Candidate) and not self.role.sounding
+        start, latest = self.log.last.seq + 1, self.roster.latest
+        peers = {name: Progress(latest.get(name, b""), start, self.now) for name in self.others}
+        self.role = Leader(peers, noop=start, beat_at=self.now + self.config.heartbeat)
+        self.append(Kind.NOOP, b"")
+
+    def append(self, kind: Kind, data: bytes) -> Position:
+        """The leader's own append."""
+        entry = Entry(Position(self.term, self.log.last.seq + 1), kind, data)
+        self.extend([entry])
+        return entry.at
+
+    # ---- the log ------------------------------------------------------------------------------
+
+    def extend(self, entries: Sequence[Entry]) -> None:
+        self.log.append(entries)
+        self.roster.appended(entries)
+
+    def truncate(self, to: int) -> None:
+        assert to >= self.commit, f"rewind to {to}, but {self.commit} is committed"
+        self.log.truncate(to)
+        self.roster.truncated(to)
+
+    def commit_to(self, index: int) -> None:
+        if index <= self.commit:
+            return
+        assert index <= self.log.last.seq, f"commit {index} beyond the log's end {self.log.last}"
+        self.commit = index
+        if self.roster.commit(index) and isinstance(self.role, Leader):
+            # Until they know, the others cannot count the rebound replica: tell them at once.
+            self.beat(self.role)
+
+    def beat(self, leader: Leader) -> None:
+        for peer in leader.peers.values():
+            peer.beat = True
+            peer.paused = False
+
+    # -------------------------------------------------------------------------------------------
+
+    def _timeout(self) -> int:
+        return self.rng.randint(self.config.election_min, self.config.election_max)
+
+    def _resting(self, leader: str | None) -> Follower:
+        timeout = self._timeout()
+        heard = None if leader is None else self.now
+        return Follower(leader, heard, self.now + timeout, timeout)

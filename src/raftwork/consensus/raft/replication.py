@@ -1,0 +1,184 @@
+"""Log replication (§5.3, §5.4.2): appends down, acknowledgements up, the commit index from both.
+
+A leader starts every peer optimistically at its own log's end and pipelines from there. A peer
+that misses something says so with a hint; then single empty appends find where the logs agree. An
+empty append is also the heartbeat, so a lost message is found out by the next one. What a peer
+needs and the log no longer has goes as a snapshot (snapshot.py).
+"""
+
+from raftwork.consensus.core import ORIGIN, Kind, Message, Peer, Position
+from raftwork.consensus.quorum import reached
+from raftwork.consensus.raft import snapshot
+from raftwork.consensus.raft.messages import Append, AppendReply, encode, encode_roster
+from raftwork.consensus.raft.node import Leader, Node, Progress
+
+# ---- the leader's side -------------------------------------------------------------------------
+
+
+class Ranges:
+    """Encodes each range of the log once in a flush, however many peers it goes to."""
+
+    def __init__(self, node: Node, leader: Leader) -> None:
+        self._node = node
+        self._round = leader.round
+        self._made: dict[tuple[Position, int], tuple[bytes, int, int]] = {}
+
+    def append(self, prev: Position, upto: int) -> tuple[bytes, int, int]:
+        """An append of what follows `prev`, its last index, and what it counts in the window."""
+        made = self._made.get((prev, upto))
+        if made is None:
+            node = self._node
+            entries = (
+                tuple(node.log.entries(prev.seq, upto, node.config.append_bytes))
+                if upto > prev.seq
+                else ()
+            )
+            last = entries[-1].at.seq if entries else prev.seq
+            body = encode(Append(node.term, prev, node.commit, self._round, entries))
+            made = self._made[prev, upto] = (body, last, len(body))
+        return made
+
+
+def flush(node: Node, leader: Leader) -> None:
+    """Send every peer what it may be sent now."""
+    ranges = Ranges(node, leader)
+    for name, peer in leader.peers.items():
+        if peer.next - 1 < node.log.base.seq:
+            snapshot.offer(node, name, peer)
+            prev, upto = ORIGIN, 0
+        elif peer.probing:
+            peer.beat = not peer.paused
+            peer.paused = True
+            prev = node.log.position(peer.next - 1)
+            upto = prev.seq
+        else:
+            _pipeline(node, name, peer, ranges)
+            prev = node.log.position(peer.next - 1)
+            upto = prev.seq
+        if peer.beat:
+            peer.beat = False
+            node.out.send.append(Message(name, ranges.append(prev, upto)[0]))
+
+
+def _pipeline(node: Node, name: str, peer: Progress, ranges: Ranges) -> None:
+    log, config = node.log, node.config
+    last = log.last.seq
+    while (
+        peer.next <= last
+        and len(peer.inflight) < config.window_messages
+        and peer.inflight_bytes < config.window_bytes
+    ):
+        body, upto, size = ranges.append(log.position(peer.next - 1), last)
+        node.out.send.append(Message(name, body))
+        peer.inflight.append((upto, size))
+        peer.inflight_bytes += size
+        peer.next = upto + 1
+        peer.beat = False
+
+
+def on_reply(node: Node, leader: Leader, name: str, peer: Progress, reply: AppendReply) -> None:
+    peer.round = max(peer.round, reply.round)
+    if not reply.ok:
+        _refused(node, peer, reply)
+        return
+    if reply.at > peer.match:
+        assert reply.at <= node.log.last.seq, f"{name} holds {reply.at}, beyond the leader's log"
+        peer.match = reply.at
+        peer.next = max(peer.next, reply.at + 1)
+        while peer.inflight and peer.inflight[0][0] <= reply.at:
+            peer.inflight_bytes -= peer.inflight.popleft()[1]
+        snapshot.settled(peer)
+        advance(node, leader)
+    if peer.probing and reply.at >= peer.next - 1:
+        peer.probing = peer.paused = False
+    _rebind(node, leader, name, peer)
+
+
+def _refused(node: Node, peer: Progress, reply: AppendReply) -> None:
+    """Step back to where the logs may agree (§5.3, with a hint of index and term both ways)."""
+    if reply.at <= peer.match or (peer.probing and reply.at != peer.next - 1):
+        return  # answers something sent before we learnt better
+    agree = node.log.newest(min(reply.hint.seq, reply.at - 1), reply.hint.epoch)
+    peer.next = max(peer.match, agree.seq) + 1
+    peer.probing, peer.paused = True, False
+    peer.inflight.clear()
+    peer.inflight_bytes = 0
+
+
+def advance(node: Node, leader: Leader) -> None:
+    """§5.4.2: only an entry of our own term is committed by counting; those before it follow."""
+    matched = [
+        p.match for name, p in leader.peers.items() if node.roster.counts(name, p.incarnation)
+    ]
+    if node.counts:
+        matched.append(node.log.durable)
+    index = reached(matched, node.quorum)
+    if index is not None and index > node.commit and node.log.term(index) == node.term:
+        node.commit_to(index)
+
+
+def progress_of(node: Node, leader: Leader, src: Peer) -> Progress:
+    """What we know of the sender. A new incarnation under its name starts from nothing."""
+    peer = leader.peers[src.name]
+    if peer.incarnation != src.incarnation:
+        peer = Progress(src.incarnation, node.log.last.seq + 1, node.now, probing=True)
+        leader.peers[src.name] = peer
+    return peer
+
+
+def _rebind(node: Node, leader: Leader, name: str, peer: Progress) -> None:
+    """Propose that a learner which has caught up takes over its name (roster.py)."""
+    latest = node.roster.latest
+    if (
+        latest.get(name) != peer.incarnation
+        and name in latest
+        and leader.active
+        and leader.transfer is None
+        and not node.roster.open
+        and not peer.probing
+        and peer.match >= node.commit
+    ):
+        node.append(Kind.ROSTER, encode_roster({**latest, name: peer.incarnation}))
+
+
+# ---- the follower's side -----------------------------------------------------------------------
+
+
+def on_append(node: Node, src: Peer, message: Append) -> None:
+    if node.installing:
+        # The log is about to be replaced; the leader is alive all the same.
+        at, ok, hint = node.commit, True, ORIGIN
+    else:
+        at, ok, hint = _accept(node, message)
+    node.acknowledge(src.name, AppendReply(node.term, ok, at, hint, message.round))
+
+
+def refuse_old(node: Node, src: Peer, at: int) -> None:
+    """A deposed leader, or one whose term we outgrew, hears of our term and can move on."""
+    node.promise(src.name, AppendReply(node.term, False, at, ORIGIN, 0))
+
+
+def _accept(node: Node, message: Append) -> tuple[int, bool, Position]:
+    """Take what the message brings: (index matched, True, -) or (index missing, False, hint)."""
+    log, prev, entries = node.log, message.prev, message.entries
+    if prev.seq < node.commit:
+        # What is committed here is in every leader's log (§5.4): begin behind it.
+        entries = entries[node.commit - prev.seq :]
+        prev = log.position(node.commit)
+    if not log.holds(prev):
+        # Nothing after the agreed entry can have the missing one's term or a later one.
+        hint = log.newest(prev.seq, prev.epoch)
+        return message.prev.seq, False, max(hint, log.position(node.commit))
+    known = 0
+    # Only a real conflict truncates: an old or reordered append must not take away what a later
+    # one brought, for it may have been acknowledged.
+    while known < len(entries) and log.holds(entries[known].at):
+        known += 1
+    fresh = entries[known:]
+    if fresh:
+        if fresh[0].at.seq <= log.last.seq:
+            node.truncate(fresh[0].at.seq - 1)
+        node.extend(fresh)
+    matched = prev.seq + len(entries)
+    node.commit_to(min(message.commit, matched))
+    return matched, True, ORIGIN

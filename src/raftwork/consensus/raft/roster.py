@@ -1,0 +1,84 @@
+"""Who counts: one rule for votes, acknowledgements, read rounds and check-quorum.
+
+A replica counts if and only if the committed roster and the roster at the end of the log both give
+its name the incarnation its session has. A quorum is a majority of the N names, always.
+
+Why that is safe. A rebind replaces incarnation `o` under one name (its directory is gone, and an
+incarnation that was replaced never returns) by a blank `n`; S are the N-1 others, m the majority.
+1. While the ROSTER entry e is uncommitted, whoever has it in its log counts neither o nor n, so it
+   needs m of S. Whoever lacks it needs m of S + o, hence m-1 of S. Two such sets share a member of
+   S, since m + m-1 > N-1: no two leaders in a term, no commit that an election misses.
+2. So e is committed by m of S. Every quorum of S + o or of S + n then contains a replica with e;
+   by the induction of §5.4.3 every later leader has e and all before it.
+3. What o promised and n has forgotten (a vote or an ack that made a majority with m-1 of S) is
+   remembered by those m-1. One of them is among the m that took e, and had it voted in a later
+   term before, it would have refused e. Counting n's vote from the moment e is merely appended
+   would break this: a cut-off leader and a blank replica could elect each other.
+4. A replica knows of at most one uncommitted rebind: a leader begins one only after an entry of its
+   own term is committed and no other is open (Ongaro's single-server rule), and an append that
+   carries the next one carries the commit of the last.
+Learners are all others. They are replicated to and grant votes if asked, but never campaign.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from raftwork.consensus.core import Entry, Kind, Roster
+from raftwork.consensus.raft.messages import decode_roster
+
+
+class Membership:
+    """The committed roster and those in the log after it."""
+
+    __slots__ = ("_counted", "_open", "committed")
+
+    def __init__(self, committed: Roster) -> None:
+        self.reset(committed)
+
+    def reset(self, committed: Roster) -> None:
+        """Begin from a stored roster: at the start and after a snapshot was installed."""
+        self.committed: Mapping[str, bytes] = dict(committed)
+        self._open: list[tuple[int, Mapping[str, bytes]]] = []
+        self._count()
+
+    @property
+    def latest(self) -> Mapping[str, bytes]:
+        """The roster at the end of the log."""
+        return self._open[-1][1] if self._open else self.committed
+
+    @property
+    def open(self) -> bool:
+        """Whether a rebind is in the log but not committed."""
+        return bool(self._open)
+
+    def counts(self, name: str, incarnation: bytes) -> bool:
+        return self._counted.get(name) == incarnation
+
+    def appended(self, entries: Sequence[Entry]) -> None:
+        rosters = [(e.at.seq, decode_roster(e.data)) for e in entries if e.kind is Kind.ROSTER]
+        if rosters:
+            self._open.extend(rosters)
+            self._count()
+
+    def truncated(self, to: int) -> None:
+        """The log ends at index `to` now: rosters after it never were."""
+        while self._open and self._open[-1][0] > to:
+            self._open.pop()
+            self._count()
+
+    def commit(self, index: int) -> bool:
+        """Everything up to `index` is committed. Gives whether that changed the roster."""
+        changed = False
+        while self._open and self._open[0][0] <= index:
+            self.committed = self._open.pop(0)[1]
+            changed = True
+        if changed:
+            self._count()
+        return changed
+
+    def _count(self) -> None:
+        latest = self.latest
+        self._counted = {
+            name: incarnation
+            for name, incarnation in self.committed.items()
+            if latest.get(name) == incarnation
+        }

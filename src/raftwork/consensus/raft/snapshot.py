@@ -1,0 +1,146 @@
+"""Snapshots for peers that need more than the log holds (§7), in chunks, both sides.
+
+The leader sends a window of chunks; the peer keeps only the next one it misses and answers with
+how far it is, so a transfer resumes wherever it broke off. Lost chunks are sent again once a
+heartbeat passes without progress. The receiver drops whatever it already has: a snapshot at or
+before its commit index, or one whose last entry its log holds (then that is merely committed, and
+nothing acknowledged is lost). Any other replaces its log as a whole. Until the switch is done,
+appends are refused.
+"""
+
+from raftwork.consensus.core import ORIGIN, Chunk, Peer, Roster, Snapshot
+from raftwork.consensus.raft.messages import AppendReply, ChunkReply, SnapshotChunk
+from raftwork.consensus.raft.node import Incoming, Leader, Node, Outgoing, Progress
+
+# ---- the leader's side -------------------------------------------------------------------------
+
+
+def offer(node: Node, name: str, peer: Progress) -> None:
+    """The peer needs what the log no longer has."""
+    made = node.archive.made
+    if made is None or not node.log.holds(made.at):
+        _order(node)
+        return
+    if peer.outgoing is None or peer.outgoing.snapshot != made:
+        peer.outgoing = Outgoing(made)
+    _pump(node, name, peer.outgoing)
+
+
+def _order(node: Node) -> None:
+    archive = node.archive
+    if archive.making is None and node.now >= archive.retry_at:
+        archive.making = node.applied
+        node.out.make_snapshot = True
+
+
+def made(node: Node, snapshot: Snapshot | None) -> None:
+    """The file ordered by `offer` is ready, or could not be made."""
+    node.archive.making = None
+    node.archive.made = snapshot
+    if snapshot is None:
+        node.archive.retry_at = node.now + node.config.election_max
+
+
+def _pump(node: Node, name: str, outgoing: Outgoing) -> None:
+    config, size = node.config, outgoing.snapshot.size
+    limit = min(size, outgoing.acked + config.chunk_window * config.chunk_bytes)
+    while outgoing.sent < limit:
+        _send(node, name, outgoing, outgoing.sent)
+
+
+def _send(node: Node, name: str, outgoing: Outgoing, offset: int) -> None:
+    snap = outgoing.snapshot
+    size = min(node.config.chunk_bytes, snap.size - offset)
+    data = node.log.snapshot_chunk(snap, offset, size) if size else b""
+    node.send(name, SnapshotChunk(node.term, snap.at, snap.size, snap.digest, offset, data))
+    outgoing.sent = offset + len(data)
+
+
+def tick(node: Node, leader: Leader) -> None:
+    """Nothing moved since the last heartbeat: go back to what the peer last said it had."""
+    for name, peer in leader.peers.items():
+        outgoing = peer.outgoing
+        if outgoing is None:
+            continue
+        if outgoing.seen == outgoing.acked:
+            outgoing.sent = outgoing.acked
+            if outgoing.acked == outgoing.snapshot.size:
+                _send(node, name, outgoing, outgoing.acked)  # no data: only asks
+        outgoing.seen = outgoing.acked
+
+
+def on_chunk_reply(peer: Progress, reply: ChunkReply) -> None:
+    outgoing = peer.outgoing
+    if outgoing is None or reply.at != outgoing.snapshot.at:
+        return
+    if outgoing.acked < reply.wanted <= outgoing.snapshot.size:
+        outgoing.acked = reply.wanted
+        outgoing.sent = max(outgoing.sent, reply.wanted)
+    elif reply.wanted < reply.offset == outgoing.acked:
+        # It lost what it had (a restart): what it was sent next lies behind what it wants.
+        outgoing.acked = outgoing.sent = reply.wanted
+
+
+def settled(peer: Progress) -> None:
+    """The peer's log reached the snapshot: appends can carry on from there."""
+    if peer.outgoing is not None and peer.match >= peer.outgoing.snapshot.at.seq:
+        peer.outgoing = None
+
+
+def held(node: Node) -> int | None:
+    """The index that compaction must not pass, if a snapshot is being made or sent."""
+    if node.archive.making is not None:
+        return node.archive.making
+    if isinstance(node.role, Leader):
+        for peer in node.role.peers.values():
+            patient = node.now - peer.heard < node.config.transfer_patience
+            if peer.outgoing is not None and patient:
+                return peer.outgoing.snapshot.at.seq
+    return None
+
+
+# ---- the receiver's side -----------------------------------------------------------------------
+
+
+def on_chunk(node: Node, src: Peer, message: SnapshotChunk) -> None:
+    snap = Snapshot(message.at, message.size, message.digest)
+    incoming = node.incoming
+    if incoming is not None and incoming.installing:
+        if incoming.snapshot == snap:
+            _answer(node, src, message, snap.size)
+        return
+    if node.log.holds(snap.at) or snap.at.seq <= node.commit:
+        node.commit_to(snap.at.seq)
+        node.incoming = None
+        node.acknowledge(src.name, AppendReply(node.term, True, node.commit, ORIGIN, 0))
+        return
+    if incoming is None or incoming.snapshot != snap:
+        incoming = node.incoming = Incoming(snap)
+    if message.offset == incoming.have:
+        if message.data:
+            node.out.stage.append(Chunk(snap, message.offset, message.data))
+            incoming.have += len(message.data)
+        if incoming.have == snap.size:
+            incoming.installing = True
+            node.out.install = snap
+    _answer(node, src, message, incoming.have)
+
+
+def installed(node: Node, snapshot: Snapshot | None, roster: Roster) -> None:
+    """The store switched to the snapshot, or (None) found the staged bytes to be no such thing."""
+    node.incoming = None
+    if snapshot is None:
+        return  # the leader's next question is answered with "all of it"
+    assert snapshot.at.seq > node.commit, f"{snapshot.at} installed over commit {node.commit}"
+    node.log.reload()
+    assert node.log.base == node.log.last == snapshot.at, "a switch leaves nothing of the old log"
+    node.roster.reset(roster)
+    node.commit = node.handed = node.applied = snapshot.at.seq
+    node.archive.made = None
+    leader = node.leader
+    if leader is not None:
+        node.acknowledge(leader, AppendReply(node.term, True, node.commit, ORIGIN, 0))
+
+
+def _answer(node: Node, src: Peer, message: SnapshotChunk, wanted: int) -> None:
+    node.promise(src.name, ChunkReply(node.term, message.at, message.offset, wanted))

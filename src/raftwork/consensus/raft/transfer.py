@@ -1,0 +1,46 @@
+"""Leadership transfer (thesis §3.10): stop proposals, bring one voter level, let it campaign.
+
+It ends after an election timeout whatever happens, and with the leadership: the record of it is
+part of the Leader object. Until then proposals are refused, or the target might never be level.
+"""
+
+from raftwork.consensus.raft.messages import TimeoutNow
+from raftwork.consensus.raft.node import Leader, Node, Transfer
+
+
+def begin(node: Node, leader: Leader) -> None:
+    """Towards the most advanced voter that is connected and answering; none: nothing happens."""
+    if leader.transfer is not None:
+        return
+    candidates = [
+        (peer.match, peer.heard, name)
+        for name, peer in leader.peers.items()
+        if node.roster.counts(name, peer.incarnation) and name not in node.down
+    ]
+    if candidates:
+        *_, target = max(candidates)
+        leader.transfer = Transfer(target, node.now + node.config.election_min)
+
+
+def proceed(node: Node, leader: Leader) -> None:
+    """Tell the target to campaign as soon as it has the whole log."""
+    transfer = leader.transfer
+    if transfer is None or transfer.told:
+        return
+    peer = leader.peers[transfer.target]
+    counts = node.roster.counts(transfer.target, peer.incarnation)
+    if counts and peer.match == node.log.last.seq:
+        transfer.told = True
+        node.send(transfer.target, TimeoutNow(node.term))
+
+
+def expire(node: Node, leader: Leader) -> None:
+    """Give up at the deadline: proposals are taken again."""
+    if leader.transfer is not None and node.now >= leader.transfer.deadline:
+        leader.transfer = None
+
+
+def remind(leader: Leader) -> None:
+    """A word that may have been lost is said again with every heartbeat."""
+    if leader.transfer is not None:
+        leader.transfer.told = False
