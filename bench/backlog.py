@@ -4,10 +4,18 @@ import signal
 import statistics
 import time
 
-from bench.harness import Figures, add_workers, client, cluster, leader, rss_mb, wait_until
+from bench.harness import (
+    Figures,
+    add_workers,
+    client,
+    cluster,
+    leader,
+    rss_mb,
+    statuses,
+    wait_until,
+)
 from bench.tasks import noop
 from bench.throughput import end_to_end
-from raftwork.client.status import gather
 
 from raftwork import App
 from raftwork.cli.processes import LocalCluster
@@ -30,11 +38,8 @@ def restart(made: LocalCluster, name: str) -> float:
     child.wait(timeout=20)
     began = time.monotonic()
     made.start_broker(name)
-    address = [made.addresses[name]]
     roles = ("leader", "follower")
-    wait_until(
-        lambda: any(getattr(s, "role", "") in roles for s in gather(address, 0.2)), 60, "a vote"
-    )
+    wait_until(lambda: any(s.role in roles for s in statuses(made, [name])), 60, "a vote")
     return time.monotonic() - began
 
 

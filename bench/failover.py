@@ -15,6 +15,7 @@ from bench.harness import (
     client,
     cluster,
     leader,
+    statuses,
     wait_until,
 )
 from bench.tasks import mark, noop
@@ -78,13 +79,11 @@ def end_leader(made: LocalCluster, load: Load, number: signal.Signals) -> float:
 
 
 def settled(made: LocalCluster) -> bool:
-    from raftwork.client.status import gather
-
-    found = gather(list(made.addresses.values()), 1.0)
-    ready = [s for s in found if getattr(s, "role", "") in ("leader", "follower")]
-    if len(ready) < len(made.addresses) or leader(made) is None:
+    found = [status for status in statuses(made) if status.role in ("leader", "follower")]
+    if len(found) < len(made.addresses) or not any(status.active for status in found):
         return False
-    return max(s.applied for s in ready) - min(s.applied for s in ready) < 200
+    applied = [status.applied for status in found]
+    return max(applied) - min(applied) < 200
 
 
 def worker_loss(rounds: int) -> list[float]:

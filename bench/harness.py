@@ -11,17 +11,18 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
-from raftwork.client.status import gather
 
 from raftwork import App
 from raftwork.cli.processes import LocalCluster
+from raftwork.client.status import gather
+from raftwork.messages import BrokerStatus
 
 OUT = Path(__file__).parent / "out"
 
@@ -100,16 +101,24 @@ def add_workers(made: LocalCluster, count: int, pool: str, concurrency: int) -> 
     wait_until(lambda: active_workers(made) >= start + count, 60, f"{count} workers")
 
 
+def statuses(made: LocalCluster, names: Iterable[str] | None = None) -> list[BrokerStatus]:
+    """What the living ones among these brokers (all of them) say of themselves."""
+    alive = [
+        made.addresses[name]
+        for name in names or made.addresses
+        if name in made.children and made.children[name].alive
+    ]
+    return [status for status in gather(alive, 1.0).values() if status is not None]
+
+
 def leader(made: LocalCluster) -> str | None:
     """The name of the activated leader, if there is one."""
-    alive = [a for n, a in made.addresses.items() if n in made.children and made.children[n].alive]
-    leading = [s for s in gather(alive, 1.0) if getattr(s, "active", False)]
-    return max(leading, key=lambda s: s.epoch).name if leading else None
+    leading = [status for status in statuses(made) if status.active]
+    return max(leading, key=lambda status: status.epoch).name if leading else None
 
 
 def active_workers(made: LocalCluster) -> int:
-    found = [s for s in gather(list(made.addresses.values()), 1.0) if getattr(s, "active", False)]
-    return sum(w.state == "active" for s in found for w in s.workers)
+    return sum(w.state == "active" for s in statuses(made) if s.active for w in s.workers)
 
 
 def client(made: LocalCluster, timeout: float = 60.0) -> App:
