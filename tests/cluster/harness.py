@@ -190,12 +190,10 @@ class Cluster:
         return self.wait_until(leads, f"a leader other than {other_than}", within)
 
     def wait_for_caught_up(self, name: str, within: float = PATIENCE) -> None:
-        """Until `name` follows, or leads, and has applied all that the leader has."""
+        """Until `name` follows, or leads, and has applied all that the leader has by now."""
+        goal = self.applied(self.leader())
         self.wait_until(
-            lambda: (
-                self.role(name) in ("follower", "leader")
-                and self.applied(name) >= self.applied(self.leader())
-            ),
+            lambda: self.role(name) in ("follower", "leader") and self.applied(name) >= goal,
             f"{name} has caught up as a voter",
             within,
         )

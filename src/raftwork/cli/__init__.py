@@ -4,10 +4,15 @@ Results go to stdout and everything else to stderr. Exit codes: 0 success, 1 the
 2 wrong usage. Commands import what they run when they run it, so `--help` stays quick.
 """
 
+import logging
+
 import click
 
 from raftwork.cli import broker, demo, enqueue, result, status, worker
 from raftwork.errors import RaftworkError
+
+
+LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class _Commands(click.Group):
@@ -31,6 +36,9 @@ def main() -> None:
       raftwork enqueue tasks.add 1 2 --wait --brokers 127.0.0.1:7701
       raftwork status --brokers 127.0.0.1:7701
     """
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
 
 
 for module in (broker, worker, enqueue, result, status, demo):

@@ -3,6 +3,7 @@
 import click
 
 from raftwork.cli.values import brokers_option
+from raftwork.client.addresses import broker_addresses
 
 
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
@@ -61,4 +62,19 @@ def command(
     Example:
       raftwork worker tasks:app --concurrency 8 --pool thread --queues default,mail
     """
-    raise click.ClickException("not yet")
+    from raftwork.worker import LoadError, load, run_worker
+
+    try:
+        app = load(target)
+    except LoadError as error:
+        raise click.ClickException(str(error)) from error
+    code = run_worker(
+        app.tasks,
+        brokers=broker_addresses(brokers or getattr(app, "brokers", None)),
+        concurrency=concurrency,
+        pool=pool,
+        queues=queues,
+        name=name,
+        app_target=target,
+    )
+    raise SystemExit(code)
