@@ -20,17 +20,17 @@ import apsw
 from raftwork.broker.store.database import (
     CHECKSUM_BYTES,
     PAGE,
-    SCHEMA,
-    CreateMachine,
-    Meta,
     Opener,
-    read_meta,
     set_synchronous,
+    use_wal,
 )
+from raftwork.broker.store.files import sync_directory
 from raftwork.broker.store.log import StoredLog
+from raftwork.broker.store.meta import Meta, read_meta
 from raftwork.broker.store.options import StoreOptions
 from raftwork.broker.store.promised import Promised
-from raftwork.errors import StoreDamaged, StoreError
+from raftwork.broker.store.snapshots import CreateMachine, create_tables
+from raftwork.errors import StoreDamaged
 
 _BUSY_AT_OPEN_MS = 5_000
 
@@ -39,26 +39,28 @@ def create_generation(path: Path, opener: Opener, create_machine: CreateMachine)
     """A new database with an empty log and empty machine tables, durable and closed."""
     connection = opener.open(path, create=True)
     try:
-        _use_wal(connection)
+        use_wal(connection)
         set_synchronous(connection, full=True)
         with connection:
             create_tables(connection, Meta(checksums=opener.checksums), create_machine)
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     finally:
         connection.close()
+    sync_directory(path.parent)
 
 
-def create_tables(connection: apsw.Connection, meta: Meta, create_machine: CreateMachine) -> None:
-    """The store's own tables and the machine's, inside the caller's transaction."""
-    connection.execute(SCHEMA)
-    create_machine(connection)
-    meta.write(connection)
-
-
-def _use_wal(connection: apsw.Connection) -> None:
-    mode = connection.execute("PRAGMA journal_mode=WAL").get
-    if mode != "wal":
-        raise StoreError(f"SQLite uses journal mode {mode} here, not the write-ahead log")
+def make_switchable(path: Path, opener: Opener, old: Meta) -> None:
+    """Carry hard state and turn over to a prepared generation, durably, so that it may go live."""
+    connection = opener.open(path)
+    try:
+        set_synchronous(connection, full=True)
+        with connection:
+            meta = read_meta(connection)
+            meta.state = old.state
+            meta.turn = old.turn + 1
+            meta.write(connection)
+    finally:
+        connection.close()
 
 
 class Generation:
@@ -86,7 +88,7 @@ class Generation:
         self.connection.set_wal_hook(self._written)
 
     def _verify(self) -> None:
-        _use_wal(self.connection)
+        use_wal(self.connection)
         self.connection.execute("BEGIN")
         self._load()
         if self.meta.turn < self._promised.turn:

@@ -16,7 +16,7 @@ from zlib import crc32
 
 import apsw
 
-from raftwork.broker.store.database import Meta
+from raftwork.broker.store.meta import Meta
 from raftwork.broker.store.options import StoreOptions
 from raftwork.consensus.core import Entry, Kind, Position
 from raftwork.errors import StoreDamaged
@@ -103,7 +103,7 @@ class StoredLog:
         previous = self._meta.last
         for at, kind, data in entries:
             assert at > previous, f"{at} appended after {previous}"
-            yield (*at, int(kind), data, entry_crc(previous, at, kind, data))
+            yield at.epoch, at.seq, int(kind), data, entry_crc(previous, at, kind, data)
             self._count(at, len(data))
             previous = at
 
@@ -130,6 +130,15 @@ class StoredLog:
             return []
         assert after >= meta.base, f"entries after {after}, below the log's base {meta.base}"
         previous = self._not_after(after)
+        try:
+            found = self._read(previous, after, limit_bytes)
+        except (TypeError, ValueError, struct.error) as error:  # a column of another type
+            raise StoreDamaged(f"the log after {after} cannot be read: {error}") from error
+        if not found:
+            raise StoreDamaged(f"the log has no entry after {after}, though it ends at {meta.last}")
+        return found
+
+    def _read(self, previous: Position, after: Position, limit_bytes: int) -> list[Entry]:
         found: list[Entry] = []
         total = 0
         cursor = self._connection.execute(_AFTER, after)
@@ -143,8 +152,6 @@ class StoredLog:
             found.append(Entry(at, Kind(kind), data))
             previous = at
         cursor.close()
-        if not found:
-            raise StoreDamaged(f"the log has no entry after {after}, though it ends at {meta.last}")
         return found
 
     def _not_after(self, at: Position) -> Position:

@@ -5,13 +5,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from raftwork.broker.store.database import CreateMachine, Opener, as_store_error
+from raftwork.broker.store.database import Opener
 from raftwork.broker.store.directory import Directory
 from raftwork.broker.store.files import DirectoryLock, sync_directory
 from raftwork.broker.store.generation import Generation, create_generation
+from raftwork.broker.store.guard import as_store_error
 from raftwork.broker.store.identity import Identity, admit, load_identity, save_identity
 from raftwork.broker.store.options import StoreOptions
 from raftwork.broker.store.promised import Promised, create_promised
+from raftwork.broker.store.snapshots import CreateMachine
 from raftwork.broker.store.store import Parts, Store
 from raftwork.errors import StoreDamaged, StoreError
 
@@ -52,7 +54,7 @@ def open_store(
     )
     assert name in cluster and len(asked.incarnation) == 16
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = DirectoryLock(directory)
         try:
             opener = Opener(checksums, options or StoreOptions())

@@ -6,19 +6,16 @@ from dataclasses import dataclass, replace
 
 import apsw
 
-from raftwork.broker.store.database import (
-    CreateMachine,
-    Guard,
-    Opener,
-    as_store_error,
-    decode_roster,
-    encode_roster,
-)
+from raftwork.broker.store.database import Opener
 from raftwork.broker.store.directory import Directory
 from raftwork.broker.store.files import DirectoryLock
-from raftwork.broker.store.generation import Generation
+from raftwork.broker.store.generation import Generation, make_switchable
+from raftwork.broker.store.guard import Guard, as_store_error
 from raftwork.broker.store.identity import Identity, save_identity
+from raftwork.broker.store.meta import decode_roster, encode_roster
 from raftwork.broker.store.promised import Promised
+from raftwork.broker.store.snapshots import CreateMachine
+from raftwork.broker.store.transfers import Failed, Made, Transfers
 from raftwork.consensus.core import ORIGIN, Entry, Position, Restored, Roster, Snapshot
 from raftwork.consensus.replica import Background
 from raftwork.errors import StoreDamaged, StoreError
@@ -54,10 +51,8 @@ class Store:
         #: Why the previous contents were put aside when the directory was opened, if they were.
         self.damage = parts.damage
         self.guard = Guard(self._mark_damaged)
-        meta = self._live.meta
-        formed = decode_roster(meta.roster) if self.identity.cluster_id else {}
-        #: What the store held when it was opened.
-        self.restored = Restored(meta.state, meta.applied, formed)
+        self._transfers = Transfers(parts.directory, parts.opener, parts.create_machine)
+        self._prepared: tuple[Snapshot, int] | None = None
 
     def _mark_damaged(self, damage: StoreDamaged) -> None:
         with suppress(OSError):
@@ -67,6 +62,30 @@ class Store:
     def connection(self) -> apsw.Connection:
         """The live database's connection: another one after `switch`."""
         return self._live.connection
+
+    @property
+    def incarnation(self) -> bytes:
+        return self.identity.incarnation
+
+    @property
+    def cluster_id(self) -> bytes:
+        """Empty while the replica is blank."""
+        return self.identity.cluster_id
+
+    @property
+    def applied(self) -> Position:
+        return self._live.meta.applied
+
+    @property
+    def roster(self) -> Roster:
+        """Empty while the replica is blank, or has started over and not caught up."""
+        # Without a cluster id it is what a crash left of a formation that did not happen.
+        return decode_roster(self._live.meta.roster) if self.cluster_id else {}
+
+    @property
+    def restored(self) -> Restored:
+        """What a core that starts now starts from."""
+        return Restored(self._live.meta.state, self.applied, self.roster)
 
     # ---- joining a cluster ----------------------------------------------------------------------
 
@@ -100,14 +119,6 @@ class Store:
     @property
     def last(self) -> Position:
         return self._live.meta.last
-
-    @property
-    def applied(self) -> Position:
-        return self._live.meta.applied
-
-    @property
-    def roster(self) -> Roster:
-        return decode_roster(self._live.meta.roster) if self.identity.cluster_id else {}
 
     def epochs(self) -> Sequence[Position]:
         return self._live.log.epochs
@@ -164,31 +175,75 @@ class Store:
                 live.begin(sync=False)
                 live.log.drop(segment)
                 live.commit()
-            live.checkpoint(self._interrupt_reader)
+            live.checkpoint(self._transfers.helper.interrupt)
         return self.base
-
-    def _interrupt_reader(self) -> None:
-        return
 
     # ---- snapshots ------------------------------------------------------------------------------
 
+    def start_snapshot(self) -> None:
+        with self.guard:
+            self._transfers.make(self._live.path)
+
     def snapshot_chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes:
-        raise NotImplementedError
+        with self.guard:
+            return self._transfers.serving.chunk(snapshot, offset, size)
 
     def stage(self, snapshot: Snapshot, offset: int, data: bytes) -> None:
-        raise NotImplementedError
+        """Keep bytes of a snapshot; those of a new one take the place of the one before.
 
-    def start_snapshot(self) -> None:
-        raise NotImplementedError
+        Bytes outside the snapshot, or of one over the size limit, are not kept: its install fails.
+        """
+        with self.guard:
+            self._transfers.staging.write(snapshot, offset, data)
 
     def start_install(self, snapshot: Snapshot) -> None:
-        raise NotImplementedError
+        with self.guard:
+            self._transfers.prepare(snapshot)
+
+    @property
+    def wake_fd(self) -> int:
+        """Readable when `background` has something."""
+        return self._transfers.helper.wake_fd
 
     def background(self) -> Background | None:
-        return None
+        """A finished piece of background work. Raises StoreError if the disk failed under it."""
+        with self.guard:
+            done = self._transfers.helper.take()
+            if done is None:
+                return None
+            if isinstance(done, Failed):
+                raise done.error
+            if isinstance(done, Made):
+                if done.snapshot is not None:
+                    self._transfers.serving.replace(done.snapshot, done.path)
+                return Background(made=True, snapshot=done.snapshot)
+            return Background(made=False, snapshot=self._accept(done.snapshot, done.number))
+
+    def _accept(self, snapshot: Snapshot, number: int | None) -> Snapshot | None:
+        if number is None:
+            return None
+        live = self._live
+        if snapshot.at <= live.meta.applied or live.log.holds(snapshot.at):
+            # Stale by now. What the log holds beyond it may be acknowledged already.
+            self._parts.directory.remove(number)
+            return None
+        self._prepared = (snapshot, number)
+        return snapshot
 
     def switch(self, snapshot: Snapshot) -> Roster:
-        raise NotImplementedError
+        """Go over to the generation prepared from `snapshot`; the log is empty then."""
+        assert self._prepared is not None and self._prepared[0] == snapshot
+        assert not self.connection.in_transaction
+        _, number = self._prepared
+        self._prepared = None
+        directory, opener, old = self._parts.directory, self._parts.opener, self._live
+        with self.guard:
+            make_switchable(directory.database(number), opener, old.meta)
+            directory.set_current(number)
+            old.close(clean=False)
+            self._live = Generation(directory.database(number), number, opener, self._promised)
+            directory.remove(old.number)
+        return self.roster
 
     # ---- the end --------------------------------------------------------------------------------
 
@@ -202,6 +257,7 @@ class Store:
             else:
                 self._live.close(clean=False)
         finally:
+            self._transfers.close()
             self.guard.fail(StoreError("it is closed"))
             self._promised.close()
             self._parts.lock.release()

@@ -1,0 +1,76 @@
+"""What errors of SQLite and the file system mean to a replica."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final
+
+import apsw
+
+from raftwork.errors import StoreDamaged, StoreError
+
+_DISK_ERRORS: Final = (
+    apsw.IOError,
+    apsw.FullError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.PermissionsError,
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.ProtocolError,
+    OSError,
+)
+_CONTRADICTIONS: Final = (apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_CORRUPTFS)
+
+
+def as_store_error(error: BaseException) -> StoreError | None:
+    """The StoreError an error amounts to; None if it is not about the disk."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)) or (
+        isinstance(error, apsw.IOError) and _extended(error) in _CONTRADICTIONS
+    ):
+        return StoreDamaged(f"the database contradicts its checksums or structure: {error}")
+    if isinstance(error, _DISK_ERRORS):
+        return StoreError(f"the disk failed: {type(error).__name__}: {error}")
+    return None
+
+
+def _extended(error: apsw.Error) -> int:
+    code: int = getattr(error, "extendedresult", 0)  # set by SQLite, absent from a VFS in Python
+    return code
+
+
+class Guard:
+    """Around everything that touches the disk: its errors become StoreError or StoreDamaged.
+
+    After the first one the store refuses further use: after a failed fsync nobody knows what the
+    disk holds, and trying again can succeed without having written anything.
+    """
+
+    def __init__(self, on_damage: Callable[[StoreDamaged], None]) -> None:
+        #: The first error there was.
+        self.failure: StoreError | None = None
+        self._on_damage = on_damage
+
+    def __enter__(self) -> None:
+        if self.failure is not None:
+            raise type(self.failure)(f"the store is out of use: {self.failure}") from self.failure
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None or (meaning := as_store_error(error)) is None:
+            return
+        self.fail(meaning)
+        if meaning is not error:
+            raise meaning from error
+
+    def fail(self, failure: StoreError) -> None:
+        """Refuse further use, for this reason unless there was an earlier one."""
+        if self.failure is None:
+            self.failure = failure
+            if isinstance(failure, StoreDamaged):
+                self._on_damage(failure)
