@@ -11,6 +11,7 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from uuid import UUID
 
@@ -43,19 +44,19 @@ class Bench:
         self.machine = Machine(self.db)
         self.batch = batch
         self.made = 0
-        self.spent: dict[str, float] = {}
+        self.spent: dict[str, list[float]] = {}
 
     def clock(self, step: str, work: Callable[[], object]) -> None:
         begin = perf_counter()
         work()
-        self.spent[step] = self.spent.get(step, 0.0) + perf_counter() - begin
+        self.spent.setdefault(step, []).append(perf_counter() - begin)
 
     def entry(self, step: str, command: Command) -> None:
         data = encode_batch(START + self.made // 10, [command])
         self.db.execute("BEGIN IMMEDIATE")
         self.clock(step, lambda: self.machine.apply(data))
-        self.clock("flush", self.machine.flush)
-        self.clock("commit", lambda: self.db.execute("COMMIT"))
+        self.clock(f"{step} flush", self.machine.flush)
+        self.clock(f"{step} commit", lambda: self.db.execute("COMMIT"))
 
     def enqueue(self, count: int) -> None:
         tasks = pack([(task_id(self.made + i), b"p" * 40) for i in range(count)])
@@ -92,15 +93,18 @@ def report(backlog: int, bench: Bench, rounds: int) -> None:
     bench.spent.clear()
     for _ in range(rounds):
         bench.round()
-    tasks = rounds * bench.batch
-    print(f"backlog {backlog:,}, batches of {bench.batch}: µs per task")
-    for step, seconds in bench.spent.items():
-        print(f"  {step:13}{seconds / tasks * 1e6:7.2f}")
-    life = sum(bench.spent[step] for step in ("enqueue", "assign", "finish", "flush"))
-    print(f"  {'life':13}{life / tasks * 1e6:7.2f}   enqueue + assign + finish + flush")
+    print(f"backlog {backlog:,}, batches of {bench.batch}: µs per task, median round")
+    cost = {
+        step: median(seconds) * len(seconds) / rounds / bench.batch * 1e6
+        for step, seconds in bench.spent.items()
+    }
+    for step, microseconds in cost.items():
+        print(f"  {step:16}{microseconds:7.2f}")
+    life = sum(cost[step] + cost[f"{step} flush"] for step in ("enqueue", "assign", "finish"))
+    print(f"  {'life':16}{life:7.2f}   enqueue + assign + finish + flush")
     begin = perf_counter()
     Machine(bench.db)
-    print(f"  {'restart':13}{(perf_counter() - begin) * 1e3:7.2f} ms\n")
+    print(f"  {'restart':16}{(perf_counter() - begin) * 1e3:7.2f} ms\n")
 
 
 if __name__ == "__main__":

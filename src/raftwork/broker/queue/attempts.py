@@ -8,6 +8,7 @@ Rules of this file:
    after it may have started.
 """
 
+from collections import Counter
 from json import dumps
 
 from raftwork.broker.queue.commands import (
@@ -26,52 +27,48 @@ from raftwork.broker.queue.commands import (
     Stale,
 )
 from raftwork.broker.queue.ledger import Ledger, Running, spec_of
+from raftwork.broker.queue.tables import DELAYED, KEPT, LIVE
 from raftwork.messages import Failure, State, decode_failure, encode_failure
 
-_WAITING = """SELECT task.seq, task.id, task.queue, spec, attempt, failures, losses
-    FROM json_each(?) CROSS JOIN task ON task.seq = value
-    CROSS JOIN waiting ON waiting.queue = task.queue AND waiting.seq = task.seq"""
+_LIVE = """SELECT task.seq, task.id, queue, attempt, failures, losses, spec
+    FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
 _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
-_WAIT = "INSERT INTO waiting VALUES (?, ?, ?, ?, ?)"
-_DELAY = "INSERT INTO delayed VALUES (?, ?, ?, ?, ?, ?)"
-_SETTLE = "UPDATE task SET state = ?, expires = ?, spec = x'', body = ? WHERE seq = ?"
+_WAIT = "INSERT INTO waiting VALUES (?, ?)"
+_RETURN = "UPDATE task SET attempt = ?, failures = ?, losses = ? WHERE seq = ?"
+_DELAY = """UPDATE task SET phase = ?, due = ?, attempt = ?, failures = ?, losses = ?
+    WHERE seq = ?"""
+_SETTLE = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
 
-#: A token's outcome: final state and data.
-Verdict = tuple[Running, State, bytes]
+#: A task that ran, and the packed value or Failure that it ended with.
+Verdict = tuple[Running, bytes]
 
 
 def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> None:
     """Each task that waits gets the next token, in the command's order."""
-    found = {row[0]: row for row in ledger.db.execute(_WAITING, (dumps(command.seqs),))}
-    tasks, absent, moved = [], [], []
+    found = {row[0]: row for row in ledger.db.execute(_LIVE, (dumps(command.seqs), LIVE))}
+    runs: list[Running] = []
+    absent: list[int] = []
+    token, worker = ledger.token, command.worker
     for seq in command.seqs:
         row = found.pop(seq, None)
-        if row is None:
+        if row is None or seq in ledger.held:
             absent.append(seq)
             continue
-        _, task, number, spec, attempt, failures, losses = row
-        queue = ledger.numbered[number]
-        ledger.token += 1
-        run = Running(
-            ledger.token,
-            seq,
-            task,
-            queue.name,
-            command.worker,
-            spec,
-            attempt + 1,
-            failures,
-            losses,
-        )
+        _, task, number, attempt, failures, losses, spec = row
+        token += 1
+        queue = ledger.numbered[number].name
+        run = Running(token, seq, task, queue, worker, spec, attempt + 1, failures, losses)
         ledger.begin(run)
-        tasks.append((run.token, seq, run.attempt))
-        moved.append((number, seq))
-        queue.queued -= 1
-        queue.running += 1
-        ledger.touch(queue)
-    ledger.db.executemany(_UNWAIT, moved)
-    if tasks:
-        effects.append(Assigned(command.worker, tasks))
+        runs.append(run)
+    ledger.token = token
+    for queue, count in Counter(run.queue for run in runs).items():
+        ledger.hand_out(queue, count)
+    before = ledger.db.total_changes()
+    ledger.db.executemany(_UNWAIT, [(ledger.queues[run.queue].number, run.seq) for run in runs])
+    assert ledger.db.total_changes() - before == len(runs), "a live task neither ran nor waited"
+    if runs:
+        tasks = [(run.token, run.seq, run.attempt) for run in runs]
+        effects.append(Assigned(worker, tasks))
     if absent:
         effects.append(NotAssigned(absent))
 
@@ -82,8 +79,8 @@ def finish(ledger: Ledger, command: Finish, effects: list[Effect]) -> None:
     for token, data in command.outcomes:
         run = _end(ledger, token, effects)
         if run is not None:
-            verdicts.append((run, State.SUCCEEDED, data))
-    _settle(ledger, verdicts, effects)
+            verdicts.append((run, data))
+    _settle(ledger, State.SUCCEEDED, verdicts, effects)
 
 
 def fail(ledger: Ledger, command: Fail, effects: list[Effect]) -> None:
@@ -123,8 +120,8 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
         ):
             again.append(run)
         else:
-            verdicts.append((run, State.LOST, _worker_lost(run)))
-    _settle(ledger, verdicts, effects)
+            verdicts.append((run, _worker_lost(run)))
+    _settle(ledger, State.LOST, verdicts, effects)
     _requeue(ledger, again, effects)
 
 
@@ -142,7 +139,7 @@ def _failed(
     spec = spec_of(run.spec)
     run = run._replace(failures=run.failures + 1)
     if spec.at_most_once or run.failures > spec.retries:
-        _settle(ledger, [(run, State.FAILED, failure)], effects)
+        _settle(ledger, State.FAILED, [(run, failure)], effects)
     elif retry_at <= ledger.time:
         _requeue(ledger, [run], effects)
     else:
@@ -159,49 +156,40 @@ def _end(ledger: Ledger, token: int, effects: list[Effect]) -> Running | None:
     return run
 
 
-def _settle(ledger: Ledger, verdicts: list[Verdict], effects: list[Effect]) -> None:
+def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list[Effect]) -> None:
     """The first outcome stands: the payload goes, the result stays for its time."""
-    cap, rows = ledger.limits.result_ttl, []
-    for run, state, data in verdicts:
-        expires = ledger.time + min(spec_of(run.spec).result_ttl, cap)
-        rows.append((state.value, expires, data, run.seq))
-        queue = ledger.queues[run.queue]
-        queue.running -= 1
-        if state is State.SUCCEEDED:
-            queue.succeeded += 1
-        elif state is State.FAILED:
-            queue.failed += 1
-        else:
-            queue.lost += 1
-        ledger.touch(queue)
-        ledger.result_bytes += len(data)
-        ledger.next_expiry = min(ledger.next_expiry, expires)
-        effects.append(Settled(run.token, run.seq, run.id, run.queue, state, data))
-    ledger.unfinished -= len(rows)
-    ledger.results += len(rows)
-    ledger.db.executemany(_SETTLE, rows)
+    if not verdicts:
+        return
+    cap = ledger.limits.result_ttl
+    expires = {
+        spec: ledger.time + min(spec_of(spec).result_ttl, cap)
+        for spec in dict.fromkeys(run.spec for run, _ in verdicts)
+    }
+    ledger.db.executemany(
+        _SETTLE, [(KEPT, expires[run.spec], state.value, data, run.seq) for run, data in verdicts]
+    )
+    for queue, count in Counter(run.queue for run, _ in verdicts).items():
+        ledger.settle(queue, state, count)
+    ledger.result_bytes += sum(len(data) for _, data in verdicts)
+    ledger.next_expiry = min(ledger.next_expiry, *expires.values())
+    effects.extend(
+        [Settled(run.token, run.seq, run.id, run.queue, state, data) for run, data in verdicts]
+    )
 
 
 def _requeue(ledger: Ledger, runs: list[Running], effects: list[Effect]) -> None:
     """The tasks wait again under their old numbers."""
-    rows = []
+    ledger.db.executemany(_RETURN, [(r.attempt, r.failures, r.losses, r.seq) for r in runs])
+    ledger.db.executemany(_WAIT, [(ledger.queues[r.queue].number, r.seq) for r in runs])
     for run in runs:
-        queue = ledger.queues[run.queue]
-        rows.append((queue.number, run.seq, run.attempt, run.failures, run.losses))
-        queue.running -= 1
-        queue.queued += 1
-        ledger.touch(queue)
+        ledger.hand_out(run.queue, -1)
         effects.append(Closed(run.token, run.seq))
         effects.append(Requeued(run.queue, run.seq))
-    ledger.db.executemany(_WAIT, rows)
 
 
 def _delay(ledger: Ledger, run: Running, due: int, effects: list[Effect]) -> None:
     """The task waits until its next attempt is due."""
-    queue = ledger.queues[run.queue]
-    ledger.db.execute(_DELAY, (due, run.seq, queue.number, run.attempt, run.failures, run.losses))
-    queue.running -= 1
-    queue.queued += 1
-    ledger.touch(queue)
+    ledger.db.execute(_DELAY, (DELAYED, due, run.attempt, run.failures, run.losses, run.seq))
+    ledger.hand_out(run.queue, -1)
     ledger.next_retry = min(ledger.next_retry, due)
     effects.append(Closed(run.token, run.seq))

@@ -144,10 +144,7 @@ def enqueue(ledger: Ledger, command: Enqueue, effects: list[Effect]) -> None:
         assert inserted, "ids found to be new were not"
     first = ledger.seq + 1
     ledger.db.execute(_WAIT, (first,))
-    queue = ledger.queue(spec.queue)
-    queue.queued += len(rows)
-    ledger.touch(queue)
-    ledger.unfinished += len(rows)
+    ledger.enter(spec.queue, len(rows))
     ledger.seq += len(rows)
     tasks = [(task, payload) for task, _, payload in rows]
     effects.append(Queued(spec.queue, command.spec, first, tasks))

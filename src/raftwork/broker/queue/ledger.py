@@ -7,14 +7,16 @@ is bounded by the workers' slots; waiting tasks live in the tables alone.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
+from operator import attrgetter
 from typing import NamedTuple
 
 import apsw
 
 from raftwork.broker.queue.limits import Limits
-from raftwork.broker.queue.tables import VERSION
+from raftwork.broker.queue.tables import DELAYED, KEPT, TOMBSTONE, VERSION
 from raftwork.errors import StoreError
-from raftwork.messages import decode_spec
+from raftwork.messages import State, decode_spec
 
 #: Later than any machine time.
 NEVER = 2**63 - 1
@@ -35,6 +37,9 @@ class Running(NamedTuple):
     attempt: int  # 1 at the first hand-out
     failures: int
     losses: int
+
+
+_row = attrgetter("token", "seq", "worker")
 
 
 @dataclass(slots=True)
@@ -67,66 +72,90 @@ class Ledger:
             queue = Queue(*row)
             self.queues[queue.name] = self.numbered[queue.number] = queue
         self.unfinished = sum(q.queued + q.running for q in self.queues.values())
+        #: By token, in the order of tokens.
         self.running = {run.token: run for run in self._load_running()}
-        self.held = {run.seq for run in self.running.values()}  # only ever asked for membership
-        self.next_retry = self._least("SELECT min(due) FROM delayed")
-        self.next_expiry = NEVER
+        #: The numbers of the tasks that run; only ever asked for membership.
+        self.held = {run.seq for run in self.running.values()}
+        self.next_retry = self.next_expiry = NEVER
+        self.find_next_retry()
         self.find_next_expiry()
         self._written = self._counters()
         self._touched: dict[int, Queue] = {}
-        self._begun: dict[int, Running] = {}
-        self._ended: list[int] = []
+        self._token_written = self.token  # running tokens up to here are in the table
+        self._ended: list[tuple[int]] = []  # these of them are to be deleted
 
     # ---- what is due ----------------------------------------------------------------------------
 
     def find_next_retry(self) -> None:
-        self.next_retry = self._least("SELECT min(due) FROM delayed")
+        self.next_retry = self._earliest(DELAYED)
 
     def find_next_expiry(self) -> None:
-        self.next_expiry = min(
-            self._least("SELECT min(expires) FROM task WHERE forgotten = 0 AND expires > 0"),
-            self._least("SELECT min(expires) FROM task WHERE forgotten = 1 AND expires > 0"),
-        )
+        self.next_expiry = min(self._earliest(KEPT), self._earliest(TOMBSTONE))
 
-    def _least(self, query: str) -> int:
-        ((least,),) = self.db.execute(query)
-        return NEVER if least is None else int(least)
+    def _earliest(self, phase: int) -> int:
+        ((due,),) = self.db.execute(
+            "SELECT min(due) FROM task WHERE phase = ? AND due IS NOT NULL", (phase,)
+        )
+        return NEVER if due is None else int(due)
 
     # ---- queues and running tasks ---------------------------------------------------------------
 
-    def queue(self, name: str) -> Queue:
-        """The queue of this name, made if there is none."""
+    def enter(self, name: str, count: int) -> None:
+        """So many new tasks wait in the queue."""
+        self._touch(name).queued += count
+        self.unfinished += count
+
+    def hand_out(self, name: str, count: int) -> None:
+        """So many of its waiting tasks run; a negative count takes them back."""
+        queue = self._touch(name)
+        queue.queued -= count
+        queue.running += count
+
+    def settle(self, name: str, state: State, count: int) -> None:
+        """So many of its running tasks reached this final state."""
+        queue = self._touch(name)
+        queue.running -= count
+        match state:
+            case State.SUCCEEDED:
+                queue.succeeded += count
+            case State.FAILED:
+                queue.failed += count
+            case State.LOST:
+                queue.lost += count
+            case _:
+                raise AssertionError(f"{state!r} is no outcome")
+        self.unfinished -= count
+        self.results += count
+
+    def _touch(self, name: str) -> Queue:
+        """The queue whose counters change now: its row is written at the next flush."""
         queue = self.queues.get(name)
         if queue is None:
             queue = Queue(len(self.queues) + 1, name)
             self.queues[name] = self.numbered[queue.number] = queue
-        return queue
-
-    def touch(self, queue: Queue) -> None:
-        """The queue's counters changed: its row is written at the next flush."""
         self._touched[queue.number] = queue
+        return queue
 
     def begin(self, run: Running) -> None:
         """The task runs under its token from now on."""
-        self.running[run.token] = self._begun[run.token] = run
+        self.running[run.token] = run
         self.held.add(run.seq)
 
     def end(self, token: int) -> Running | None:
         """Take the token away; None if it is not current."""
         run = self.running.pop(token, None)
-        if run is None:
-            return None
-        self.held.remove(run.seq)
-        # A token that began and ended in one transaction never reaches the table.
-        if self._begun.pop(token, None) is None:
-            self._ended.append(token)
+        if run is not None:
+            self.held.remove(run.seq)
+            # A token that began and ended in one transaction never reaches the table.
+            if token <= self._token_written:
+                self._ended.append((token,))
         return run
 
     # ---- tables ---------------------------------------------------------------------------------
 
     def _load_running(self) -> Iterator[Running]:
         rows = self.db.execute(
-            """SELECT token, seq, task.id, queue.name, worker, spec, attempt, failures, losses
+            """SELECT token, seq, task.id, queue.name, worker, spec, attempt + 1, failures, losses
             FROM running JOIN task USING (seq) JOIN queue ON queue.number = task.queue
             ORDER BY token"""
         )
@@ -146,17 +175,13 @@ class Ledger:
     def flush(self) -> None:
         """Write what changed since the last time."""
         if self._ended:
-            self.db.executemany("DELETE FROM running WHERE token = ?", zip(self._ended))
+            self.db.executemany("DELETE FROM running WHERE token = ?", self._ended)
             self._ended = []
-        if self._begun:
-            self.db.executemany(
-                "INSERT INTO running VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (r.token, r.seq, r.worker, r.attempt, r.failures, r.losses)
-                    for r in self._begun.values()
-                ],
-            )
-            self._begun = {}
+        if self.token > self._token_written:
+            youngest = reversed(self.running.values())
+            begun = list(takewhile(lambda run: run.token > self._token_written, youngest))
+            self.db.executemany("INSERT INTO running VALUES (?, ?, ?)", map(_row, reversed(begun)))
+            self._token_written = self.token
         if self._touched:
             self.db.executemany(
                 "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?)",

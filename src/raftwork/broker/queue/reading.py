@@ -6,9 +6,10 @@ from json import dumps
 from typing import NamedTuple
 
 from raftwork.broker.queue.ledger import Ledger
+from raftwork.broker.queue.tables import TOMBSTONE
 from raftwork.messages import Result, State
 
-_LOOKUP = """SELECT task.id, seq, state, forgotten, CASE state WHEN 0 THEN x'' ELSE body END
+_LOOKUP = """SELECT task.id, seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body END
     FROM json_each(?) CROSS JOIN task ON task.id = value"""
 _AFTER = """SELECT task.seq, task.id, spec, body, attempt + 1, losses
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
@@ -33,9 +34,9 @@ class Waiting(NamedTuple):
 def lookup(ledger: Ledger, ids: Sequence[str]) -> list[Result]:
     """One Result per id, in the order of `ids`. The caller bounds them: data can be large."""
     known: dict[str, Result] = {}
-    for task, seq, state, forgotten, body in ledger.db.execute(_LOOKUP, (dumps(list(ids)),)):
+    for task, seq, phase, state, body in ledger.db.execute(_LOOKUP, (dumps(list(ids)),)):
         now = State(state) or (State.RUNNING if seq in ledger.held else State.QUEUED)
-        known[task] = Result(task, now, body, bool(forgotten))
+        known[task] = Result(task, now, body, phase == TOMBSTONE)
     return [known.get(task) or Result(task, State.UNKNOWN, b"") for task in ids]
 
 

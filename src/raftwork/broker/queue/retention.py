@@ -5,27 +5,28 @@ One batch does a bounded part of it. What is left stays due, so the next batch g
 
 from raftwork.broker.queue.commands import Effect, Requeued
 from raftwork.broker.queue.ledger import NEVER, Ledger
+from raftwork.broker.queue.tables import DELAYED, KEPT, LIVE, TOMBSTONE
 
 #: Of each kind of work, in one batch: a few milliseconds at most.
 SWEEP = 500
 
-_DUE = """SELECT due, seq, queue, attempt, failures, losses FROM delayed
-    WHERE due <= ? ORDER BY due, seq LIMIT ?"""
-_RESULTS = """SELECT seq, length(body) FROM task
-    WHERE forgotten = 0 AND expires <= ? ORDER BY expires, seq LIMIT ?"""
-_BURY = "UPDATE task SET forgotten = 1, body = x'', expires = ? WHERE seq = ?"
-_TOMBSTONES = """SELECT seq FROM task
-    WHERE forgotten = 1 AND expires <= ? ORDER BY expires, seq LIMIT ?"""
+_DUE = """SELECT seq, queue, length(body) FROM task WHERE phase = ? AND due <= ?
+    ORDER BY due, seq LIMIT ?"""
+_WAKE = "UPDATE task SET phase = ?, due = NULL WHERE seq = ?"
+_BURY = "UPDATE task SET phase = ?, due = ?, body = x'' WHERE seq = ?"
+
+#: A task whose phase ends: seq, the number of its queue, bytes of its body.
+Due = tuple[int, int, int]
 
 
 def sweep(ledger: Ledger, effects: list[Effect]) -> None:
     """Do what became due by the machine's time."""
     if ledger.next_retry <= ledger.time:
-        _wake(ledger, effects)
+        _wake(ledger, _due(ledger, DELAYED, ledger.time), effects)
         ledger.find_next_retry()
     if ledger.next_expiry <= ledger.time:
-        _forget(ledger)
-        _bury(ledger, list(ledger.db.execute(_RESULTS, (ledger.time, SWEEP))))
+        _forget(ledger, _due(ledger, TOMBSTONE, ledger.time))
+        _bury(ledger, _due(ledger, KEPT, ledger.time))
         ledger.find_next_expiry()
 
 
@@ -33,41 +34,41 @@ def trim(ledger: Ledger) -> None:
     """Keep the results within their limits: those nearest to expiry go first."""
     limits = ledger.limits
     while ledger.results > limits.results or ledger.result_bytes > limits.result_bytes:
-        spare, excess = limits.results - ledger.results, ledger.result_bytes - limits.result_bytes
-        oldest = []
-        for seq, size in ledger.db.execute(_RESULTS, (NEVER, SWEEP)):
-            if spare >= 0 and excess <= 0:
+        many, large = ledger.results - limits.results, ledger.result_bytes - limits.result_bytes
+        oldest: list[Due] = []
+        for task in _due(ledger, KEPT, NEVER):
+            if len(oldest) >= many and large <= 0:
                 break
-            oldest.append((seq, size))
-            spare += 1
-            excess -= size
+            oldest.append(task)
+            large -= task[2]
         _bury(ledger, oldest)
 
 
-def _wake(ledger: Ledger, effects: list[Effect]) -> None:
-    rows: list[tuple[int, ...]] = list(ledger.db.execute(_DUE, (ledger.time, SWEEP)))
-    ledger.db.executemany(
-        "DELETE FROM delayed WHERE due = ? AND seq = ?", [(row[0], row[1]) for row in rows]
-    )
-    ledger.db.executemany(
-        "INSERT INTO waiting (seq, queue, attempt, failures, losses) VALUES (?, ?, ?, ?, ?)",
-        [row[1:] for row in rows],
-    )
-    effects.extend(Requeued(ledger.numbered[number].name, seq) for _, seq, number, *_ in rows)
+def _due(ledger: Ledger, phase: int, time: int) -> list[Due]:
+    return list(ledger.db.execute(_DUE, (phase, time, SWEEP)))
 
 
-def _bury(ledger: Ledger, results: list[tuple[int, int]]) -> None:
+def _wake(ledger: Ledger, tasks: list[Due], effects: list[Effect]) -> None:
+    """Tasks whose next attempt is due wait again."""
+    ledger.db.executemany(_WAKE, [(LIVE, seq) for seq, _, _ in tasks])
+    ledger.db.executemany(
+        "INSERT INTO waiting VALUES (?, ?)", [(queue, seq) for seq, queue, _ in tasks]
+    )
+    effects.extend(Requeued(ledger.numbered[queue].name, seq) for seq, queue, _ in tasks)
+
+
+def _bury(ledger: Ledger, tasks: list[Due]) -> None:
     """Results become tombstones: the outcome stays known, its data go."""
-    expires = ledger.time + ledger.limits.tombstone_ttl
-    ledger.db.executemany(_BURY, [(expires, seq) for seq, _ in results])
-    ledger.results -= len(results)
-    ledger.result_bytes -= sum(size for _, size in results)
-    ledger.tombstones += len(results)
-    if results:
-        ledger.next_expiry = min(ledger.next_expiry, expires)
+    due = ledger.time + ledger.limits.tombstone_ttl
+    ledger.db.executemany(_BURY, [(TOMBSTONE, due, seq) for seq, _, _ in tasks])
+    ledger.results -= len(tasks)
+    ledger.result_bytes -= sum(size for _, _, size in tasks)
+    ledger.tombstones += len(tasks)
+    if tasks:
+        ledger.next_expiry = min(ledger.next_expiry, due)
 
 
-def _forget(ledger: Ledger) -> None:
-    rows = ledger.db.execute(_TOMBSTONES, (ledger.time, SWEEP)).fetchall()
-    ledger.db.executemany("DELETE FROM task WHERE seq = ?", rows)
-    ledger.tombstones -= len(rows)
+def _forget(ledger: Ledger, tasks: list[Due]) -> None:
+    """Tombstones go: their ids may be used again."""
+    ledger.db.executemany("DELETE FROM task WHERE seq = ?", [(seq,) for seq, _, _ in tasks])
+    ledger.tombstones -= len(tasks)

@@ -2,14 +2,15 @@
 
 Rules of this file:
 1. A task has one row in `task` from its enqueue until its tombstone is dropped; the UNIQUE id there
-   is what makes "once in" true. It is written at enqueue, at the outcome and at the eviction, and
-   nowhere else: a payload is never rewritten because the task moved.
-2. An unfinished task has one row in exactly one of `waiting`, `delayed` and `running`. That row
-   carries the task's history (hand-outs, failures, losses), so to move is to delete and insert.
-3. What is written in the order of growing keys (seq, token, expiry) appends to its B-tree.
+   is what makes "once in" true. To hand a task out does not touch that row: only a task that comes
+   back, ends or is forgotten is rewritten.
+2. Where a task is: in `waiting` or in `running` if its phase is LIVE, else in neither.
+   The phases after LIVE each end at `due`, by time alone.
+3. What is written in the order of growing keys (seq, token, due) appends to its B-tree.
 """
 
 from hashlib import blake2b
+from typing import Final
 
 import apsw
 
@@ -18,13 +19,18 @@ from raftwork.wire import pack
 #: Stored with the tables. Another version decides differently, so it must not apply to them.
 VERSION = 1
 
+# The values of task.phase. Plain integers: they go into the statements as they are.
+LIVE: Final = 0  # waits or runs
+DELAYED: Final = 1  # waits again at `due`
+KEPT: Final = 2  # has its outcome; the data become a tombstone at `due`
+TOMBSTONE: Final = 3  # forgotten altogether at `due`
+
 #: Each table with the order in which its rows are compared.
 TABLES = {
     "machine": "version",
     "queue": "number",
     "task": "seq",
     "waiting": "queue, seq",
-    "delayed": "due, seq",
     "running": "token",
 }
 
@@ -52,37 +58,25 @@ CREATE TABLE IF NOT EXISTS task (
     id TEXT NOT NULL UNIQUE,
     crc INTEGER NOT NULL,           -- of spec and payload
     queue INTEGER NOT NULL,
-    state INTEGER NOT NULL DEFAULT 0,       -- a final State, else 0
-    forgotten INTEGER NOT NULL DEFAULT 0,   -- 1: a tombstone
-    expires INTEGER,                -- of the result or the tombstone; NULL while unfinished
-    spec BLOB NOT NULL,             -- empty once finished
+    phase INTEGER NOT NULL DEFAULT 0,
+    due INTEGER,                    -- machine time; NULL while LIVE
+    state INTEGER NOT NULL DEFAULT 0,       -- the final State, 0 before
+    attempt INTEGER NOT NULL DEFAULT 0,     -- hand-outs that came to an end
+    failures INTEGER NOT NULL DEFAULT 0,
+    losses INTEGER NOT NULL DEFAULT 0,
+    spec BLOB NOT NULL,             -- empty once it has its outcome
     body BLOB NOT NULL              -- payload, then result, then empty
 ) STRICT;
-CREATE INDEX IF NOT EXISTS retention ON task (forgotten, expires) WHERE expires IS NOT NULL;
+CREATE INDEX IF NOT EXISTS timed ON task (phase, due) WHERE due IS NOT NULL;
 CREATE TABLE IF NOT EXISTS waiting (
     queue INTEGER NOT NULL,
     seq INTEGER NOT NULL,
-    attempt INTEGER NOT NULL DEFAULT 0,     -- hand-outs so far
-    failures INTEGER NOT NULL DEFAULT 0,
-    losses INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (queue, seq)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS delayed (
-    due INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    queue INTEGER NOT NULL,
-    attempt INTEGER NOT NULL,
-    failures INTEGER NOT NULL,
-    losses INTEGER NOT NULL,
-    PRIMARY KEY (due, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS running (
     token INTEGER PRIMARY KEY,
     seq INTEGER NOT NULL,
-    worker BLOB NOT NULL,
-    attempt INTEGER NOT NULL,
-    failures INTEGER NOT NULL,
-    losses INTEGER NOT NULL
+    worker BLOB NOT NULL
 ) STRICT;
 """
 

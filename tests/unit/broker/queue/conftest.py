@@ -1,0 +1,7 @@
+import pytest
+from tests.unit.broker.queue.driver import Driver
+
+
+@pytest.fixture
+def driver() -> Driver:
+    return Driver()

@@ -1,0 +1,165 @@
+"""A machine in memory, driven as a replica drives it: an entry is a transaction."""
+
+import apsw
+
+from raftwork.broker.queue import Limits, Machine, Waiting, create_tables
+from raftwork.broker.queue.commands import (
+    Applied,
+    Assign,
+    Assigned,
+    Command,
+    Done,
+    Effect,
+    Enqueue,
+    Expire,
+    Fail,
+    Finish,
+    Lose,
+    Rejected,
+    Release,
+    Tick,
+    encode_batch,
+)
+from raftwork.messages import (
+    Failure,
+    Result,
+    Spec,
+    State,
+    decode_spec,
+    encode_failure,
+    encode_spec,
+)
+from raftwork.wire import pack
+
+START = 1_000_000
+WORKER = b"incarnation of 1"
+FAILURE = encode_failure(Failure("ValueError", "no", "Traceback"))
+
+
+def spec_of(
+    queue: str = "default",
+    *,
+    retries: int = 0,
+    timeout: int = 0,
+    at_most_once: bool = False,
+    result_ttl: int = 1_000,
+) -> bytes:
+    return encode_spec(
+        Spec(
+            "module.task",
+            queue,
+            timeout=timeout,
+            retries=retries,
+            at_most_once=at_most_once,
+            result_ttl=result_ttl,
+        )
+    )
+
+
+def tasks_of(*tasks: tuple[str, bytes]) -> bytes:
+    return pack(tasks)
+
+
+class Driver:
+    """`apply` takes commands at the driver's time; the other methods name one command each."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.now = START
+        self.db = apsw.Connection(":memory:")
+        create_tables(self.db)
+        self.machine = Machine(self.db, self.limits)
+
+    def reopen(self) -> None:
+        self.machine = Machine(self.db, self.limits)
+
+    def apply(self, *commands: Command) -> Applied:
+        return self.apply_raw(encode_batch(self.now, list(commands)))
+
+    def apply_raw(self, entry: bytes) -> Applied:
+        with self.db:
+            applied = self.machine.apply(entry)
+            self.machine.flush()
+        return applied
+
+    def effects(self, command: Command) -> list[Effect]:
+        """The effects of one command, which must be carried out."""
+        applied = self.apply(command)
+        assert applied.replies == [Done()]
+        return applied.effects
+
+    def refusal(self, command: Command) -> Rejected:
+        """The refusal of one command, which must have changed nothing but time."""
+        self.apply(Tick())
+        before = self.machine.digest()
+        applied = self.apply(command)
+        (reply,) = applied.replies
+        assert isinstance(reply, Rejected)
+        assert applied.effects == []
+        assert self.machine.digest() == before
+        return reply
+
+    # ---- commands -------------------------------------------------------------------------------
+
+    def put(self, *ids: str, spec: bytes = spec_of(), payload: bytes = b"payload") -> Enqueue:
+        return Enqueue(self.now, spec, tasks_of(*((i, payload) for i in ids)))
+
+    def enqueue(
+        self, *ids: str, spec: bytes = spec_of(), payload: bytes = b"payload"
+    ) -> list[Effect]:
+        return self.effects(self.put(*ids, spec=spec, payload=payload))
+
+    def assign(self, *seqs: int, worker: bytes = WORKER) -> list[int]:
+        """The tokens that the tasks got."""
+        (effect,) = self.effects(Assign(worker, list(seqs)))
+        assert isinstance(effect, Assigned)
+        return [token for token, _, _ in effect.tasks]
+
+    def start(self, task: str, *, spec: bytes = spec_of()) -> int:
+        """Enqueue one task and hand it out; gives its token."""
+        self.enqueue(task, spec=spec)
+        queue = decode_spec(spec).queue
+        (token,) = self.assign(*(w.seq for w in self.waiting(queue) if w.id == task))
+        return token
+
+    def finish(self, token: int, data: bytes = b"value") -> list[Effect]:
+        return self.effects(Finish([(token, data)]))
+
+    def fail(self, token: int, retry_at: int = 0) -> list[Effect]:
+        return self.effects(Fail(token, FAILURE, retry_at))
+
+    def expire(self, token: int, retry_at: int = 0) -> list[Effect]:
+        return self.effects(Expire(token, retry_at))
+
+    def release(self, *tokens: int) -> list[Effect]:
+        return self.effects(Release(list(tokens)))
+
+    def lose(self, token: int, *, started: bool = True) -> list[Effect]:
+        return self.effects(Lose([(token, started)]))
+
+    def tick(self, later: int = 0) -> list[Effect]:
+        self.now += later
+        return self.effects(Tick())
+
+    # ---- questions ------------------------------------------------------------------------------
+
+    def waiting(self, queue: str = "default") -> list[Waiting]:
+        return self.machine.waiting(queue, 0, 10_000, 1 << 30)
+
+    def waiting_ids(self, queue: str = "default") -> list[str]:
+        return [task.id for task in self.waiting(queue)]
+
+    def result(self, task: str) -> Result:
+        (result,) = self.machine.lookup([task])
+        return result
+
+    def state(self, task: str) -> State:
+        return self.result(task).state
+
+    def due(self) -> int | None:
+        return self.machine.due
+
+    def counts(self, queue: str = "default") -> tuple[int, int, int, int, int]:
+        """queued, running, succeeded, failed, lost."""
+        (status,) = (q for q in self.machine.queues() if q.name == queue)
+        return status[1:]

@@ -1,0 +1,255 @@
+"""One owner at a time, by token; the first outcome stands."""
+
+from collections.abc import Callable
+
+import pytest
+from tests.unit.broker.queue.driver import FAILURE, WORKER, Driver, spec_of
+
+from raftwork.broker.queue import Limits
+from raftwork.broker.queue.commands import (
+    Assign,
+    Assigned,
+    Closed,
+    Effect,
+    Fail,
+    Finish,
+    Lose,
+    NotAssigned,
+    Release,
+    Requeued,
+    Settled,
+    Stale,
+)
+from raftwork.messages import Code, State, decode_failure
+
+OTHER = b"incarnation of 2"
+
+
+def test_assigned_tasks_run_under_growing_tokens_in_the_commands_order(driver: Driver) -> None:
+    driver.enqueue("a", "b", "c")
+    effects = driver.effects(Assign(WORKER, [3, 1]))
+    assert effects == [Assigned(WORKER, [(1, 3, 1), (2, 1, 1)])]
+    assert driver.waiting_ids() == ["b"]
+    assert [driver.state(i) for i in "abc"] == [State.RUNNING, State.QUEUED, State.RUNNING]
+    assert driver.counts() == (1, 2, 0, 0, 0)
+
+
+@pytest.mark.parametrize("fate", ["unknown", "running", "delayed", "finished", "forgotten"])
+def test_what_does_not_wait_is_not_assigned(driver: Driver, fate: str) -> None:
+    driver.enqueue("first", "a", spec=spec_of(retries=1))
+    seq = 2
+    if fate == "unknown":
+        seq = 77
+    else:
+        (token,) = driver.assign(2)
+        if fate == "delayed":
+            driver.fail(token, driver.now + 10)
+        elif fate != "running":
+            driver.finish(token)
+            driver.tick(5_000 if fate == "forgotten" else 0)
+    effects = driver.effects(Assign(OTHER, [seq, 1]))
+    assert isinstance(effects[0], Assigned)
+    assert [s for _, s, _ in effects[0].tasks] == [1]
+    assert effects[1:] == [NotAssigned([seq])]
+
+
+def test_a_task_named_twice_in_an_assign_gets_one_token(driver: Driver) -> None:
+    driver.enqueue("a")
+    assert driver.effects(Assign(WORKER, [1, 1])) == [
+        Assigned(WORKER, [(1, 1, 1)]),
+        NotAssigned([1]),
+    ]
+
+
+def test_the_first_outcome_stands(driver: Driver) -> None:
+    token = driver.start("a")
+    assert driver.finish(token, b"one") == [
+        Settled(token, 1, "a", "default", State.SUCCEEDED, b"one")
+    ]
+    assert driver.finish(token, b"two") == [Stale(token)]
+    assert driver.fail(token) == [Stale(token)]
+    assert (driver.state("a"), driver.result("a").data) == (State.SUCCEEDED, b"one")
+    assert driver.counts() == (0, 0, 1, 0, 0)
+
+
+def test_a_token_twice_in_one_finish_settles_once(driver: Driver) -> None:
+    token = driver.start("a")
+    effects = driver.effects(Finish([(token, b"one"), (token, b"two")]))
+    assert Stale(token) in effects and len(effects) == 2
+    assert driver.result("a").data == b"one"
+
+
+@pytest.mark.parametrize("report", ["finish", "fail", "expire", "release", "lose"])
+def test_an_old_token_changes_nothing(driver: Driver, report: str) -> None:
+    old = driver.start("a")
+    driver.release(old)
+    (new,) = driver.assign(1, worker=OTHER)
+    assert new > old
+    before = driver.machine.digest()
+    reports: dict[str, Callable[[int], list[Effect]]] = {
+        "finish": driver.finish,
+        "fail": driver.fail,
+        "expire": driver.expire,
+        "release": driver.release,
+        "lose": driver.lose,
+    }
+    say = reports[report]
+    assert say(old) == [Stale(old)]
+    assert say(999) == [Stale(999)]
+    assert driver.machine.digest() == before
+    running = driver.machine.current(new)
+    assert running is not None and running.worker == OTHER
+    assert driver.machine.current(old) is None
+
+
+def test_tokens_are_never_reused_not_even_after_a_restart(driver: Driver) -> None:
+    tokens = [driver.start("a")]
+    driver.finish(tokens[0])
+    for task in "bc":
+        driver.reopen()
+        tokens.append(driver.start(task))
+    assert tokens == [1, 2, 3]
+
+
+# ---- failures ---------------------------------------------------------------------------------
+
+
+def test_a_failure_without_retries_is_the_outcome(driver: Driver) -> None:
+    token = driver.start("a")
+    assert driver.fail(token, driver.now + 5) == [
+        Settled(token, 1, "a", "default", State.FAILED, FAILURE)
+    ]
+    assert driver.result("a").data == FAILURE
+    assert driver.counts() == (0, 0, 0, 1, 0)
+
+
+def test_a_failed_task_waits_until_its_retry_is_due(driver: Driver) -> None:
+    token = driver.start("a", spec=spec_of(retries=1))
+    assert driver.fail(token, driver.now + 50) == [Closed(token, 1)]
+    assert driver.state("a") is State.QUEUED
+    assert driver.counts() == (1, 0, 0, 0, 0)
+    assert driver.waiting_ids() == []
+    assert driver.due() == driver.now + 50
+    assert driver.tick(49) == []
+    assert driver.tick(1) == [Requeued("default", 1)]
+    (task,) = driver.waiting()
+    assert (task.attempt, task.payload) == (2, b"payload")
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_retry_that_is_due_already_waits_at_once(driver: Driver, late: int) -> None:
+    token = driver.start("a", spec=spec_of(retries=1))
+    assert driver.fail(token, driver.now - late) == [Closed(token, 1), Requeued("default", 1)]
+    assert driver.waiting_ids() == ["a"]
+
+
+def test_as_many_retries_as_the_spec_says(driver: Driver) -> None:
+    driver.enqueue("a", spec=spec_of(retries=2))
+    for attempt in (1, 2, 3):
+        assert [w.attempt for w in driver.waiting()] == [attempt]
+        (token,) = driver.assign(1)
+        driver.reopen()
+        driver.fail(token)
+    assert driver.state("a") is State.FAILED
+
+
+def test_an_expiry_counts_as_a_failure_and_says_so(driver: Driver) -> None:
+    token = driver.start("a", spec=spec_of(timeout=1_500, retries=1))
+    assert driver.expire(token) == [Closed(token, 1), Requeued("default", 1)]
+    driver.expire(*driver.assign(1))
+    failure = decode_failure(driver.result("a").data)
+    assert driver.state("a") is State.FAILED
+    assert failure.type == "TimeLimitExceeded" and "1500 ms" in failure.message
+
+
+def test_a_failure_that_is_none_is_refused_and_the_task_runs_on(driver: Driver) -> None:
+    token = driver.start("a")
+    assert driver.refusal(Fail(token, b"\xc1", 0)).code is Code.PROTOCOL
+    assert driver.state("a") is State.RUNNING
+
+
+# ---- handed back and lost ---------------------------------------------------------------------
+
+
+def test_a_released_task_waits_in_its_old_place_and_nothing_is_counted(driver: Driver) -> None:
+    driver.enqueue("a", "b", "c")
+    tokens = driver.assign(1, 2)
+    assert driver.release(tokens[1]) == [Closed(tokens[1], 2), Requeued("default", 2)]
+    assert driver.waiting_ids() == ["b", "c"]
+    driver.release(tokens[0])
+    assert [(w.id, w.attempt, w.losses) for w in driver.waiting()] == [
+        ("a", 2, 0),
+        ("b", 2, 0),
+        ("c", 1, 0),
+    ]
+    assert driver.counts() == (3, 0, 0, 0, 0)
+
+
+def test_losses_are_counted_apart_from_failures_and_limited() -> None:
+    driver = Driver(Limits(max_losses=2))
+    driver.enqueue("a")
+    for loss in (1, 2):
+        (token,) = driver.assign(1)
+        assert driver.lose(token) == [Closed(token, 1), Requeued("default", 1)]
+        assert [w.losses for w in driver.waiting()] == [loss]
+    (token,) = driver.assign(1)
+    (effect,) = driver.lose(token)
+    assert isinstance(effect, Settled) and effect.state is State.LOST
+    failure = decode_failure(driver.result("a").data)
+    assert failure.type == "WorkerLost" and "3 workers" in failure.message
+    assert driver.counts() == (0, 0, 0, 0, 1)
+
+
+def test_an_unstarted_task_of_a_lost_worker_is_released() -> None:
+    driver = Driver(Limits(max_losses=0))
+    driver.enqueue("a")
+    for _ in range(5):
+        (token,) = driver.assign(1)
+        assert driver.lose(token, started=False) == [Closed(token, 1), Requeued("default", 1)]
+    assert [(w.attempt, w.losses) for w in driver.waiting()] == [(6, 0)]
+
+
+def test_one_lose_settles_some_and_gives_back_others(driver: Driver) -> None:
+    driver.enqueue("once", spec=spec_of(at_most_once=True))
+    driver.enqueue("a", "b")
+    tokens = driver.assign(1, 2, 3)
+    effects = driver.effects(Lose([(tokens[0], True), (tokens[1], True), (tokens[2], False)]))
+    assert isinstance(effects[0], Settled) and effects[0].id == "once"
+    assert effects[1:] == [
+        Closed(tokens[1], 2),
+        Requeued("default", 2),
+        Closed(tokens[2], 3),
+        Requeued("default", 3),
+    ]
+
+
+def test_release_and_lose_tell_the_stale_from_the_current(driver: Driver) -> None:
+    token = driver.start("a")
+    effects: list[Effect] = [Stale(9), Closed(token, 1), Requeued("default", 1)]
+    assert driver.effects(Release([9, token])) == effects
+
+
+# ---- at most once -----------------------------------------------------------------------------
+
+ONCE = spec_of(at_most_once=True, retries=5)
+
+
+@pytest.mark.parametrize("end", ["fail", "expire"])
+def test_any_failure_of_an_at_most_once_task_is_final(driver: Driver, end: str) -> None:
+    token = driver.start("a", spec=ONCE)
+    (effect,) = driver.fail(token) if end == "fail" else driver.expire(token)
+    assert isinstance(effect, Settled) and effect.state is State.FAILED
+
+
+def test_an_at_most_once_task_is_lost_with_its_worker_once_started(driver: Driver) -> None:
+    (effect,) = driver.lose(driver.start("a", spec=ONCE))
+    assert isinstance(effect, Settled) and effect.state is State.LOST
+    failure = decode_failure(driver.result("a").data)
+    assert failure.type == "WorkerLost" and "twice" in failure.message
+    assert driver.waiting_ids() == []
+
+
+def test_an_at_most_once_task_that_never_started_waits_again(driver: Driver) -> None:
+    token = driver.start("a", spec=ONCE)
+    assert Requeued("default", 1) in driver.lose(token, started=False)
+    assert Requeued("default", 1) in driver.release(*driver.assign(1))

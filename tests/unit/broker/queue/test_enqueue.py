@@ -1,0 +1,247 @@
+"""A task enters once, or the whole batch is refused with a reason."""
+
+import pytest
+from tests.unit.broker.queue.driver import Driver, spec_of, tasks_of
+
+from raftwork.broker.queue import Limits
+from raftwork.broker.queue.commands import Done, Enqueue, Queued
+from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull, RaftworkError
+from raftwork.messages import (
+    BATCH_BYTES_MAX,
+    BATCH_TASKS_MAX,
+    ID_MAX,
+    NAME_MAX,
+    PAYLOAD_MAX,
+    Code,
+    Spec,
+    State,
+    Task,
+    encode_spec,
+)
+from raftwork.wire import pack
+
+
+def test_new_tasks_wait_in_the_order_of_the_batch(driver: Driver) -> None:
+    effects = driver.enqueue("b", "a", payload=b"p")
+    assert effects == [Queued("default", spec_of(), 1, [("b", b"p"), ("a", b"p")])]
+    assert driver.waiting_ids() == ["b", "a"]
+    assert driver.counts() == (2, 0, 0, 0, 0)
+
+
+def test_numbers_grow_over_all_queues(driver: Driver) -> None:
+    driver.enqueue("a")
+    (effect,) = driver.enqueue("b", spec=spec_of("other"))
+    assert isinstance(effect, Queued)
+    assert (effect.queue, effect.first) == ("other", 2)
+
+
+def test_a_batch_sent_again_is_done_and_changes_nothing(driver: Driver) -> None:
+    driver.enqueue("a", "b")
+    before = driver.machine.digest()
+    assert driver.enqueue("a", "b") == []
+    assert driver.machine.digest() == before
+
+
+def test_only_the_new_tasks_of_a_batch_enter(driver: Driver) -> None:
+    driver.enqueue("a", "c")
+    effects = driver.enqueue("a", "b", "c", "d")
+    assert effects == [Queued("default", spec_of(), 3, [("b", b"payload"), ("d", b"payload")])]
+    assert driver.waiting_ids() == ["a", "c", "b", "d"]
+    assert driver.counts()[0] == 4
+
+
+@pytest.mark.parametrize("fate", ["waiting", "running", "delayed", "finished", "forgotten"])
+def test_a_known_id_is_skipped_whatever_became_of_its_task(driver: Driver, fate: str) -> None:
+    spec = spec_of(retries=1)
+    driver.enqueue("a", spec=spec)
+    if fate != "waiting":
+        (token,) = driver.assign(1)
+        if fate == "delayed":
+            driver.fail(token, driver.now + 10_000)
+        elif fate in ("finished", "forgotten"):
+            driver.finish(token)
+            driver.tick(2_000 if fate == "forgotten" else 0)
+    assert driver.result("a").forgotten == (fate == "forgotten")
+    before = driver.machine.digest()
+    assert driver.enqueue("a", spec=spec) == []
+    assert driver.machine.digest() == before
+
+
+@pytest.mark.parametrize("fate", ["waiting", "finished", "forgotten"])
+@pytest.mark.parametrize("other", ["payload", "spec"])
+def test_a_known_id_with_other_contents_refuses_the_whole_batch(
+    driver: Driver, fate: str, other: str
+) -> None:
+    driver.enqueue("used")
+    if fate != "waiting":
+        driver.finish(driver.assign(1)[0])
+        driver.tick(2_000 if fate == "forgotten" else 0)
+    changed = (
+        driver.put("new", "used", payload=b"changed")
+        if other == "payload"
+        else driver.put("new", "used", spec=spec_of(timeout=5))
+    )
+    refusal = driver.refusal(changed)
+    assert refusal.code is Code.PROTOCOL
+    assert "'used'" in refusal.text
+    assert driver.state("new") is State.UNKNOWN
+
+
+def test_an_id_twice_in_a_batch_is_one_task(driver: Driver) -> None:
+    driver.enqueue("a", "b", "a")
+    assert driver.waiting_ids() == ["a", "b"]
+    assert driver.counts()[0] == 2
+
+
+def test_an_id_twice_in_a_batch_with_other_contents_is_refused(driver: Driver) -> None:
+    command = Enqueue(driver.now, spec_of(), tasks_of(("a", b"1"), ("b", b"1"), ("a", b"2")))
+    refusal = driver.refusal(command)
+    assert refusal.code is Code.PROTOCOL and "'a'" in refusal.text
+
+
+def test_an_empty_batch_makes_no_queue(driver: Driver) -> None:
+    assert driver.enqueue() == []
+    assert driver.machine.queues() == []
+
+
+@pytest.mark.parametrize("task", ["nul\0inside", "quote\"'\\", "\u2028", "é" * ID_MAX, "𝄞"])
+def test_any_text_is_an_id(driver: Driver, task: str) -> None:
+    driver.enqueue(task, task + "x" if len(task) < ID_MAX else "x")
+    assert driver.enqueue(task) == []
+    assert driver.state(task) is State.QUEUED
+    assert driver.state(task[:3]) is (State.QUEUED if len(task) <= 3 else State.UNKNOWN)
+
+
+# ---- the window -------------------------------------------------------------------------------
+
+
+def test_a_first_attempt_longer_ago_than_the_window_is_refused(driver: Driver) -> None:
+    window = driver.limits.window
+    driver.now += window
+    late = Enqueue(driver.now - window - 1, spec_of(), tasks_of(("a", b"")))
+    refusal = driver.refusal(late)
+    assert refusal.code is Code.PROTOCOL
+    assert str(window + 1) in refusal.text and str(window) in refusal.text
+    assert driver.effects(late._replace(created=driver.now - window)) != []
+
+
+def test_the_window_is_measured_by_machine_time_not_by_the_entry(driver: Driver) -> None:
+    driver.tick(driver.limits.window + 10)
+    driver.now -= driver.limits.window + 10  # an entry of a leader whose clock is behind
+    assert driver.refusal(driver.put("a")).code is Code.PROTOCOL
+
+
+# ---- limits -----------------------------------------------------------------------------------
+
+
+def test_more_unfinished_tasks_than_the_limit_are_refused() -> None:
+    driver = Driver(Limits(tasks=3))
+    driver.enqueue("a", "b")
+    refusal = driver.refusal(driver.put("c", "d"))
+    assert refusal.code is Code.QUEUE_FULL
+    assert "4" in refusal.text and "3" in refusal.text
+    driver.enqueue("c")
+    driver.finish(driver.assign(1)[0])
+    driver.enqueue("d")
+
+
+def test_what_is_stored_already_is_done_although_the_queue_is_full() -> None:
+    driver = Driver(Limits(tasks=2))
+    driver.enqueue("a", "b")
+    assert driver.enqueue("a", "b") == []
+    driver.machine.validate(spec_of(), tasks_of(("a", b"payload"), ("b", b"payload")))
+
+
+def test_a_queue_too_many_is_refused() -> None:
+    driver = Driver(Limits(queues=1))
+    driver.enqueue("a")
+    refusal = driver.refusal(driver.put("b", spec=spec_of("other")))
+    assert refusal.code is Code.QUEUE_FULL and "queues" in refusal.text
+    driver.enqueue("b")
+
+
+def test_full_tombstones_refuse_enqueues_and_none_is_dropped() -> None:
+    driver = Driver(Limits(tombstones=2, tombstone_ttl=500))
+    for task in "abc":
+        driver.finish(driver.start(task))
+    driver.tick(1_000)
+    assert [r.forgotten for r in driver.machine.lookup(["a", "b", "c"])] == [True] * 3
+    assert driver.refusal(driver.put("d")).code is Code.QUEUE_FULL
+    assert driver.enqueue("a") == []
+    driver.tick(500)
+    driver.enqueue("d")
+
+
+# ---- malformed --------------------------------------------------------------------------------
+
+LARGE = tasks_of(("a", b"x" * PAYLOAD_MAX), ("b", b"x" * (PAYLOAD_MAX + 1)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "tasks", "error", "said"),
+    [
+        (b"\xc1", tasks_of(("a", b"")), ProtocolError, "spec"),
+        (encode_spec(Spec("", "q")), tasks_of(("a", b"")), ProtocolError, "name of 0"),
+        (encode_spec(Spec("n", "")), tasks_of(("a", b"")), ProtocolError, "queue of 0"),
+        (spec_of("q" * (NAME_MAX + 1)), tasks_of(("a", b"")), ProtocolError, str(NAME_MAX + 1)),
+        (spec_of(), b"\xc1", ProtocolError, "msgpack"),
+        (spec_of(), pack({"a": 1}), ProtocolError, "array"),
+        (spec_of(), pack([["a", b""], 7]), ProtocolError, "array"),
+        (spec_of(), pack([["a", b""], "ab"]), ProtocolError, "array"),
+        (spec_of(), pack([["a", b""], ["b"]]), ProtocolError, "array"),
+        (spec_of(), pack([["a", b""], [b"b", b""]]), ProtocolError, "string"),
+        (spec_of(), pack([["a", b""], ["b", "text"]]), ProtocolError, "bytes"),
+        (spec_of(), tasks_of(("a", b""), ("", b"")), ProtocolError, str(ID_MAX)),
+        (spec_of(), tasks_of(("i" * (ID_MAX + 1), b"")), ProtocolError, str(ID_MAX)),
+        (spec_of(), LARGE, PayloadTooLarge, f"{PAYLOAD_MAX + 1} bytes; {PAYLOAD_MAX}"),
+        (
+            spec_of(),
+            tasks_of(*((str(i), b"") for i in range(BATCH_TASKS_MAX + 1))),
+            PayloadTooLarge,
+            f"{BATCH_TASKS_MAX + 1} tasks; {BATCH_TASKS_MAX}",
+        ),
+        (
+            spec_of(),
+            tasks_of(*((str(i), b"x" * PAYLOAD_MAX) for i in range(16))),
+            PayloadTooLarge,
+            f"{BATCH_BYTES_MAX}",
+        ),
+    ],
+)
+def test_a_malformed_batch_is_refused_before_and_after_the_log(
+    driver: Driver, spec: bytes, tasks: bytes, error: type[RaftworkError], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        driver.machine.validate(spec, tasks)
+    refusal = driver.refusal(Enqueue(driver.now, spec, tasks))
+    assert said in refusal.text
+    too_large = error is PayloadTooLarge
+    assert refusal.code is (Code.PAYLOAD_TOO_LARGE if too_large else Code.PROTOCOL)
+
+
+def test_validate_gives_the_spec_and_the_tasks(driver: Driver) -> None:
+    spec, tasks = driver.machine.validate(spec_of("q"), tasks_of(("a", b"1"), ("b", b"2")))
+    assert spec.queue == "q"
+    assert tasks == [Task("a", b"1"), Task("b", b"2")]
+    assert driver.machine.validate(spec_of(), pack([]))[1] == []
+
+
+def test_a_newer_clients_extra_columns_are_ignored(driver: Driver) -> None:
+    driver.effects(Enqueue(driver.now, spec_of(), pack([["a", b"", 1], ["b", b"", 2]])))
+    assert driver.waiting_ids() == ["a", "b"]
+
+
+def test_validate_refuses_what_does_not_fit() -> None:
+    driver = Driver(Limits(tasks=1))
+    with pytest.raises(QueueFull, match=r"2 unfinished tasks, 1"):
+        driver.machine.validate(spec_of(), tasks_of(("a", b""), ("b", b"")))
+
+
+def test_one_refused_command_does_not_touch_the_others_of_its_entry(driver: Driver) -> None:
+    driver.enqueue("used")
+    applied = driver.apply(
+        driver.put("a"), driver.put("used", "b", payload=b"changed"), driver.put("c")
+    )
+    assert [type(reply) is Done for reply in applied.replies] == [True, False, True]
+    assert driver.waiting_ids() == ["used", "a", "c"]
+    assert [w.seq for w in driver.waiting()] == [1, 2, 3]
