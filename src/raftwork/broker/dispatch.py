@@ -152,11 +152,13 @@ class Dispatcher:
         assigns: list[Assign] = []
         for queue in list(self._backlogs):
             backlog = self._backlogs.pop(queue)
-            if not backlog:
-                continue  # a new Backlog finds again whatever comes
+            if not backlog and not self._reserved:
+                # A new Backlog finds again whatever comes. It reads the table from the start, where
+                # what is reserved still waits: that must not be found, and reserved, twice.
+                continue
             able = [w for w in workers if queue in w.queues and w.room > 0]
             room = min(sum(w.room for w in able), RESERVED_MAX - len(self._reserved))
-            if room > 0:
+            if room > 0 and backlog:
                 assigns.extend(self._plan_queue(backlog, able, room))
             self._backlogs[queue] = backlog  # now last: the next plan starts with another queue
         self.stirred = False

@@ -11,7 +11,6 @@ import click
 from raftwork.cli import broker, demo, enqueue, result, status, worker
 from raftwork.errors import RaftworkError
 
-
 LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
