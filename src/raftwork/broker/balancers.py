@@ -6,7 +6,9 @@ is one class with one method and one line in `BALANCERS`.
 
 from __future__ import annotations
 
+from collections import deque
 from heapq import heapify, heappop, heapreplace
+from math import isnan
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -29,8 +31,13 @@ class Balancer(Protocol):
         ...
 
 
+def share(told: float) -> float:
+    """A share as a worker told it, brought into 0 … 1; what is no number counts as a full one."""
+    return min(1.0, max(0.0, told)) if not isnan(told) else 1.0
+
+
 def weight(cpu: float | None, memory: float | None) -> float:
-    """What a worker's machine has left, from 0.02 to 1.0.
+    """What a worker's machine has left, from 0.02 to 1.0, by its shares in use (0 … 1).
 
     The scarcer of the two decides: a machine with idle CPUs and no memory is no place for a task.
     Never zero, so that a cluster of loaded workers still works.
@@ -77,13 +84,17 @@ class RoundRobin:
 
     def plan(self, workers: Sequence[Candidate], tasks: int) -> list[int]:
         counts = [0] * len(workers)
-        tasks = min(tasks, sum(w.room for w in workers))
-        while tasks:
-            i = self._next % len(workers)
-            self._next += 1
+        first = self._next % max(1, len(workers))
+        turns = deque(
+            i for i in (*range(first, len(workers)), *range(first)) if workers[i].room > 0
+        )
+        while tasks and turns:
+            i = turns.popleft()
+            counts[i] += 1
+            tasks -= 1
+            self._next = i + 1
             if counts[i] < workers[i].room:
-                counts[i] += 1
-                tasks -= 1
+                turns.append(i)
         return counts
 
 
