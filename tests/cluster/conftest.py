@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from tests.cluster.harness import Cluster
 
 MakeCluster = Callable[..., Cluster]

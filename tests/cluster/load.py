@@ -5,9 +5,8 @@ import uuid
 from types import TracebackType
 from typing import Self
 
-from tests.cluster.harness import PATIENCE, Cluster
-
 from raftwork import App, Run, Unavailable
+from tests.cluster.harness import PATIENCE, Cluster
 
 #: Tasks of one request.
 BATCH = 10

@@ -4,11 +4,11 @@ import signal
 from pathlib import Path
 
 import pytest
+
+from raftwork import ProtocolError, Unavailable
 from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import Cluster
 from tests.cluster.load import Load
-
-from raftwork import ProtocolError, Unavailable
 
 
 def test_nothing_acknowledged_is_lost_when_the_leader_is_killed_under_load(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.cluster.harness import Cluster
 
 from raftwork import App, Status, TaskFailed, TaskLost
+from tests.cluster.harness import Cluster
 
 POOLS = ["process", "thread", "async"]
 
