@@ -1,0 +1,9 @@
+"""The worker: runs tasks for the leader, in processes, threads or coroutines.
+
+`agent` decides (sans-IO), `pool` runs code, `shell` is the process around them.
+"""
+
+from raftwork.worker.loader import LoadError, load
+from raftwork.worker.shell import run_worker
+
+__all__ = ["load", "LoadError", "run_worker"]

@@ -1,0 +1,380 @@
+"""What a worker tells the leader, and what it does with what the leader tells it. Sans-IO.
+
+Facts go in (frames with the broker's address, the pool's news, load samples); `turn` gives what to
+do about them. The rules:
+
+1. A task is in exactly one place: held (given to the pool, or parked before it), or done (its
+   outcome kept until the leader acknowledges it). A token that is in one is not taken again.
+2. Outcomes are bounded in bytes. Over the bound nothing is started, and no window is offered: the
+   leader's acknowledgements set the pace.
+3. The time limit counts from the start of the code; at the limit the outcome is decided here, and
+   what the code still returns is nobody's.
+4. Handing back is a promise that the code never began: only what the pool withdrew is released.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import NamedTuple
+
+from raftwork.errors import BadMessage
+from raftwork.messages import (
+    PROTOCOL,
+    Acknowledged,
+    Beat,
+    FromBroker,
+    Goodbye,
+    Heartbeat,
+    Held,
+    HelloFirst,
+    Holding,
+    Leader,
+    Outcome,
+    Ping,
+    Push,
+    PushedTask,
+    Report,
+    Started,
+    Stop,
+    ToBroker,
+    WorkerHello,
+    WorkerWelcome,
+    decode_spec,
+)
+from raftwork.worker.outcomes import Outcomes
+from raftwork.worker.pool import Running
+from raftwork.worker.runner import Ended, failure
+from raftwork.worker.session import Session
+from raftwork.worker.window import WINDOW_MAX, Window
+
+#: Between heartbeats, ms.
+HEARTBEAT = 1_000
+#: How often the pool is asked what runs while something waits for its start, ms. A task that is
+#: over before is never reported as started: its outcome says it.
+LOOK = 10
+#: Waiting tasks are handed back when no slot has come free for so long, ms.
+STUCK = 250
+_FOREVER = 2**62
+
+
+class Identity(NamedTuple):
+    """A worker process, as its hello tells it."""
+
+    name: str
+    incarnation: bytes
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+
+
+class Load(NamedTuple):
+    """A sample of how busy the machine (or the container) is. Shares are 0 … 1."""
+
+    cpu: float | None = None
+    memory: float | None = None
+    load: float | None = None
+
+
+@dataclass(slots=True)
+class Turn:
+    """What to do now: `start`, then `stop`, then `withdraw`, on the pool; then `send`."""
+
+    send: list[tuple[str, ToBroker]] = field(default_factory=list)
+    start: list[PushedTask] = field(default_factory=list)
+    stop: set[int] = field(default_factory=set)
+    #: Call the pool's `withdraw` and tell the agent through `withdrawn`; then take another turn.
+    withdraw: bool = False
+
+
+class Agent:
+    """One worker. Times are milliseconds on its monotonic clock.
+
+    `slots` are the pool's. The shell calls `turn` after every batch of facts and no later than
+    `wake_at`; and `look` (if it can) whenever `look_at` has come. Once `finished`, nothing more is
+    to be done but send what the last turn gave.
+    """
+
+    def __init__(
+        self, identity: Identity, brokers: Sequence[str], slots: int, now: int, rng: Random
+    ) -> None:
+        self._identity = identity
+        self._session = Session(list(brokers), now, rng)
+        self._slots = slots
+        self._window = Window()
+        self._limits: dict[int, int] = {}  # of every held token: its time limit in ms, 0 is none
+        self._since: dict[int, int] = {}  # of held tokens whose code is known to run
+        self._parked: list[PushedTask] = []  # held, not yet given to the pool
+        self._limit_at = _FOREVER  # no limit of a running task passes before
+        self._done = Outcomes()
+        self._started: list[int] = []  # to be reported, as are the released
+        self._released: list[int] = []
+        self._stop: set[int] = set()
+        self._withdraw = False
+        self._hand_back = False  # what the withdrawal is for
+        self._load = Load()
+        self._heartbeat_at = now
+        self._progress_at = now  # when a slot was last seen to come free
+        self._draining = False
+        self._limit_of: dict[bytes, int] = {}  # by packed spec: one decoding a batch
+        self.look_at = _FOREVER
+        self.finished = False
+
+    # ---- facts from brokers ----------------------------------------------------------------------
+
+    def receive(self, source: str, message: FromBroker, now: int) -> None:
+        """A frame from the broker at address `source`."""
+        session = self._session
+        session.heard(source, now)
+        match message:
+            case Beat(epoch, number, pushed) if session.current(source, epoch, number):
+                session.beat(pushed, now)
+            case Push(epoch, number, tasks) if session.current(source, epoch, number):
+                session.pushed(len(tasks))
+                self._accept(tasks, now)
+            case Acknowledged(epoch, number, tokens) if session.current(source, epoch, number):
+                self._done.forget(tokens)
+            case Stop(epoch, number, tokens) if session.current(source, epoch, number):
+                self._drop(tokens)
+            case WorkerWelcome(epoch, number, tokens) if session.welcomed(source, epoch, number):
+                self._opened(tokens, now)
+            case Leader():
+                session.told(source, message, now)
+            case HelloFirst():
+                session.refused(source, now)
+            case _:
+                pass  # void, or nothing a worker asked for
+
+    def link_lost(self, source: str, now: int) -> None:
+        """The connection to that broker closed, or refused a frame."""
+        self._session.link_lost(source, now)
+
+    def link_made(self, source: str, now: int) -> None:
+        """There is a connection to that broker (again)."""
+        self._session.link_made(source, now)
+
+    def _accept(self, tasks: list[PushedTask], now: int) -> None:
+        for task in tasks:
+            token = task.token
+            if token in self._limits or token in self._done:
+                continue
+            if self._draining or len(self._limits) >= self._slots + 2 * WINDOW_MAX:
+                self._released.append(token)
+                continue
+            self._limits[token] = self._limit(task.spec)
+            self._parked.append(task)
+        if self._parked and self.look_at == _FOREVER:
+            self.look_at = now + LOOK
+            self._progress_at = now
+
+    def _limit(self, spec: bytes) -> int:
+        limit = self._limit_of.get(spec)
+        if limit is None:
+            try:
+                limit = decode_spec(spec).timeout
+            except BadMessage:
+                limit = 0  # running it will say so
+            if len(self._limit_of) >= 1_024:
+                self._limit_of.clear()
+            self._limit_of[spec] = limit
+        return limit
+
+    def _drop(self, tokens: list[int]) -> None:
+        """No longer ours, whatever became of them here."""
+        self._done.forget(tokens)
+        for token in tokens:
+            if self._limits.pop(token, None) is not None:
+                self._since.pop(token, None)
+                self._stop.add(token)
+        self._parked = [task for task in self._parked if task.token not in self._stop]
+
+    def _opened(self, stop: list[int], now: int) -> None:
+        self._drop(stop)
+        self._done.renew()
+        self._heartbeat_at = now  # the window and the load belong to the session
+
+    # ---- facts from this machine -----------------------------------------------------------------
+
+    def ended(self, ends: list[Ended], now: int) -> None:
+        """The code of these tasks is over."""
+        for outcome, elapsed in ends:
+            self._window.ended(elapsed / 1e6)
+            self._decide(outcome)
+        if ends:
+            self._progress_at = now
+
+    def look(self, running: list[Running], slots: int, now: int) -> None:
+        """What the pool runs, and how many slots it has."""
+        if slots != self._slots:
+            self._slots = slots
+            self._session.reopen(now)  # a hello is what says how many
+        for token, since in running:
+            if token in self._limits and token not in self._since:
+                self._since[token] = since
+                self._started.append(token)
+                if self._limits[token]:
+                    self._limit_at = min(self._limit_at, since + self._limits[token])
+        waiting = len(self._limits) > len(self._since)
+        self.look_at = now + LOOK if waiting else _FOREVER
+        if waiting and len(running) >= slots and now - self._progress_at >= STUCK:
+            self._window.stuck(now - self._progress_at)
+            self._progress_at = now
+            self._take_back()
+
+    def withdrawn(self, tasks: list[PushedTask]) -> None:
+        """The pool gave these back unstarted, in order."""
+        held = [task for task in tasks if task.token in self._limits]
+        if self._hand_back:
+            self._release(held + self._parked)
+            self._parked = []
+        else:
+            self._parked[:0] = held
+        self._withdraw = self._hand_back = False
+
+    def sample(self, load: Load) -> None:
+        self._load = load
+
+    def drain(self, now: int) -> None:
+        """Take nothing new, hand back what waits, finish what runs; then say goodbye."""
+        if not self._draining:
+            self._draining = True
+            self._heartbeat_at = now
+            self._take_back()
+
+    def halt(self, now: int) -> Turn:
+        """Stop at once. The last turn: outcomes go out once more, the rest is for others."""
+        turn = Turn(stop=set(self._limits))
+        self._limits.clear()
+        self._since.clear()
+        self._parked.clear()
+        self._started.clear()
+        self._released.clear()
+        self._report(turn, now)
+        self._leave(turn)
+        return turn
+
+    def _decide(self, outcome: Outcome) -> None:
+        token = outcome.token
+        if self._limits.pop(token, None) is None:
+            return  # stopped, or decided by its time limit
+        self._since.pop(token, None)
+        self._done.add(outcome)
+        if self._done.full and len(self._limits) > len(self._since):
+            self._withdraw = True
+
+    def _take_back(self) -> None:
+        self._withdraw = self._hand_back = True
+
+    def _release(self, tasks: list[PushedTask]) -> None:
+        for task in tasks:
+            del self._limits[task.token]
+            self._released.append(task.token)
+
+    # ---- what to do ------------------------------------------------------------------------------
+
+    @property
+    def wake_at(self) -> int:
+        """When `turn` is due, at the latest."""
+        wake = min(self._session.wake_at, self.look_at, self._limit_at)
+        if self._session.open:
+            due_at = self._done.due_at
+            wake = min(wake, self._heartbeat_at, _FOREVER if due_at is None else due_at)
+        return wake
+
+    def turn(self, now: int) -> Turn:
+        """Everything that is due."""
+        self._enforce_limits(now)
+        turn = Turn()
+        if not self._done.full and not self._hand_back:
+            turn.start, self._parked = self._parked, []
+        turn.stop, self._stop = self._stop, set()
+        turn.withdraw = self._withdraw
+        turn.send += ((broker, Ping()) for broker in self._session.asks(now))
+        if self._session.hello(now):
+            self._hello(turn, now)
+        if self._session.open:
+            self._heartbeat(turn, now)
+            self._report(turn, now)
+        if self._draining and not self._withdraw and not self._limits and not self._done:
+            self._leave(turn)
+        return turn
+
+    def _enforce_limits(self, now: int) -> None:
+        if now < self._limit_at:
+            return
+        self._limit_at = _FOREVER
+        for token, since in list(self._since.items()):
+            limit = self._limits[token]
+            if limit and now >= since + limit:
+                self._stop.add(token)
+                text = f"its code ran longer than its time limit of {limit / 1000:g} s"
+                self._decide(failure(token, "TimeLimitExceeded", text))
+                self.look_at = now  # a slot that cannot be freed is a slot less
+            elif limit:
+                self._limit_at = min(self._limit_at, since + limit)
+
+    def _hello(self, turn: Turn, now: int) -> None:
+        me, session = self._identity, self._session
+        self._started.clear()  # the hello lists them,
+        self._released.clear()  # and not these: they come again, and go back again
+        holding = [self._holding(token, now) for token in self._limits]
+        holding += (Holding(token, Held.DONE, 0) for token in self._done.tokens)
+        hello = WorkerHello(
+            PROTOCOL,
+            me.name,
+            me.incarnation,
+            session.number,
+            me.host,
+            me.pid,
+            self._slots,
+            list(me.queues),
+            holding,
+            self._draining,
+        )
+        self._send(turn, hello)
+
+    def _holding(self, token: int, now: int) -> Holding:
+        since = self._since.get(token)
+        if since is None:
+            return Holding(token, Held.WAITING, 0)
+        return Holding(token, Held.RUNNING, max(0, now - since))
+
+    def _heartbeat(self, turn: Turn, now: int) -> None:
+        if now < self._heartbeat_at:
+            return
+        self._heartbeat_at = now + HEARTBEAT
+        cpu, memory, load = self._load
+        running = min(len(self._limits), self._slots)
+        self._send(
+            turn,
+            Heartbeat(
+                self._session.number, cpu, memory, load, running, self._room(), self._draining
+            ),
+        )
+
+    def _report(self, turn: Turn, now: int) -> None:
+        """One Report of whatever happened; further ones only where outcomes outgrow a frame."""
+        if not self._session.open:
+            return
+        since = self._since
+        started = [Started(t, max(0, now - since[t])) for t in self._started if t in since]
+        released = self._released
+        self._started, self._released = [], []
+        batches = self._done.due(now)
+        if (started or released) and not batches:
+            batches = [[]]
+        for outcomes in batches:
+            number, window = self._session.number, self._room()
+            self._send(turn, Report(number, started, outcomes, released, window))
+            started, released = [], []
+
+    def _room(self) -> int:
+        return 0 if self._done.full or self._draining else self._window.size(self._slots)
+
+    def _leave(self, turn: Turn) -> None:
+        if self._session.leader is not None:
+            self._send(turn, Goodbye(self._session.number))
+        self.finished = True
+
+    def _send(self, turn: Turn, message: ToBroker) -> None:
+        assert self._session.leader is not None
+        turn.send.append((self._session.leader, message))

@@ -1,0 +1,85 @@
+"""Outcomes the leader has not acknowledged yet. Sans-IO."""
+
+from collections import deque
+from collections.abc import Iterable
+
+from raftwork.messages import Outcome
+
+#: Before an unacknowledged outcome is sent again, ms.
+RESEND = 1_000
+#: In bytes; above it nothing more may be started.
+BYTES_MAX = 8 * 1024 * 1024
+#: Outcomes of one Report, in bytes, unless it is a single one.
+BATCH_BYTES = 1024 * 1024
+#: What an outcome takes beside its data.
+_ENVELOPE = 64
+
+
+class Outcomes:
+    """Keeps each outcome until it is forgotten, and says which are due to be sent."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, Outcome] = {}
+        self._fresh: list[int] = []
+        self._sent: deque[tuple[int, list[int]]] = deque()  # due again at, these tokens
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, token: int) -> bool:
+        return token in self._kept
+
+    @property
+    def tokens(self) -> Iterable[int]:
+        return self._kept.keys()
+
+    @property
+    def full(self) -> bool:
+        return self._bytes > BYTES_MAX
+
+    @property
+    def due_at(self) -> int | None:
+        """When `due` has something; 0 is at once, None is never."""
+        if self._fresh:
+            return 0
+        return self._sent[0][0] if self._sent else None
+
+    def add(self, outcome: Outcome) -> None:
+        assert outcome.token not in self._kept
+        self._kept[outcome.token] = outcome
+        self._fresh.append(outcome.token)
+        self._bytes += len(outcome.data) + _ENVELOPE
+
+    def forget(self, tokens: Iterable[int]) -> None:
+        for token in tokens:
+            outcome = self._kept.pop(token, None)
+            if outcome is not None:
+                self._bytes -= len(outcome.data) + _ENVELOPE
+
+    def renew(self) -> None:
+        """All are due: another leader, or another session, knows nothing of them."""
+        self._fresh = list(self._kept)
+        self._sent.clear()
+
+    def due(self, now: int) -> list[list[Outcome]]:
+        """What to send now, in batches that fit a frame; each is due again after RESEND."""
+        tokens, self._fresh = self._fresh, []
+        while self._sent and self._sent[0][0] <= now:
+            tokens += self._sent.popleft()[1]
+        due = [outcome for token in tokens if (outcome := self._kept.get(token)) is not None]
+        if due:
+            self._sent.append((now + RESEND, [outcome.token for outcome in due]))
+        return _batches(due)
+
+
+def _batches(outcomes: list[Outcome]) -> list[list[Outcome]]:
+    batches: list[list[Outcome]] = []
+    size = BATCH_BYTES
+    for outcome in outcomes:
+        size += len(outcome.data) + _ENVELOPE
+        if size > BATCH_BYTES:
+            batches.append([])
+            size = len(outcome.data) + _ENVELOPE
+        batches[-1].append(outcome)
+    return batches

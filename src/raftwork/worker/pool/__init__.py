@@ -1,0 +1,61 @@
+"""Pools run tasks' code: in child processes, in threads or as coroutines.
+
+A pool owns every task it was given until it ends: those that wait (in order) and those that run.
+Time limits and outcomes are the agent's business: a pool stops code when it is told to, and says
+what runs since when.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol
+
+from raftwork.messages import PushedTask
+from raftwork.worker.runner import Ended
+
+
+class Running(NamedTuple):
+    """A task's code has begun. `since` is in milliseconds on the monotonic clock."""
+
+    token: int
+    since: int
+
+
+class Pool(Protocol):
+    """What the worker asks of a pool. Every method is called from one thread and returns soon."""
+
+    @property
+    def slots(self) -> int:
+        """How many tasks can run at once; fewer while code that cannot be stopped holds a slot."""
+        ...
+
+    @property
+    def wakers(self) -> Sequence[int]:
+        """File descriptors that become readable when `collect` has something."""
+        ...
+
+    def start(self, tasks: Collection[PushedTask]) -> None:
+        """Take these, to be started in this order."""
+        ...
+
+    def collect(self) -> list[Ended]:
+        """What ended since the last call. A process that died under a task is its failure."""
+        ...
+
+    def running(self) -> list[Running]:
+        """The tasks whose code has begun and not ended."""
+        ...
+
+    def withdraw(self) -> list[PushedTask]:
+        """Give back, in order, tasks whose code has not begun; it never will."""
+        ...
+
+    def stop(self, tokens: Collection[int]) -> None:
+        """Forget these if they wait; stop their code if it runs. Their end may yet be collected."""
+        ...
+
+    def close(self) -> None:
+        """Stop everything."""
+        ...
+
+
+class PoolBroken(Exception):
+    """The pool cannot run anything any more: the worker must stop."""

@@ -1,0 +1,233 @@
+"""Run one task: bytes in, bytes out. Whatever the code does short of ending the process is an
+outcome, never an exception here.
+"""
+
+import asyncio
+import inspect
+import time
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import copy_context
+from typing import NamedTuple, TypeVar, cast
+
+import msgpack
+
+from raftwork.errors import BadMessage, NotSerializable, PayloadTooLarge
+from raftwork.messages import (
+    PAYLOAD_MAX,
+    Failure,
+    Outcome,
+    PushedTask,
+    decode_spec,
+    encode_failure,
+)
+from raftwork.wire import unpack
+from raftwork.worker.context import Context, running
+
+#: Of a traceback, its first and last halves; of a message the first so many characters.
+TRACEBACK_MAX = 64 * 1024
+MESSAGE_MAX = 16 * 1024
+#: Containers within containers in a result.
+_DEPTH_MAX = 100
+#: Names listed when a task is unknown.
+_NAMES_MAX = 20
+
+Function = Callable[..., object]
+Registry = Mapping[str, Function]
+T = TypeVar("T")
+
+
+class Ended(NamedTuple):
+    """A task's code is over. `elapsed` is its run time in nanoseconds, (un)packing included."""
+
+    outcome: Outcome
+    elapsed: int
+
+
+class _Call(NamedTuple):
+    function: Function
+    args: list[object]
+    kwargs: dict[str, object]
+
+
+class _UnknownFunction(Exception):
+    """The worker's App has no task of that name."""
+
+
+class Runner:
+    """Runs tasks of one registry, for one thread or one event loop at a time.
+
+    `worker` is the name that `current().worker` shows.
+    """
+
+    def __init__(self, registry: Registry, worker: str) -> None:
+        self._registry = registry
+        self._worker = worker
+        self._loop: asyncio.Runner | None = None
+
+    def run(self, task: PushedTask) -> Ended:
+        """Run it here; a coroutine function runs in an event loop of this thread."""
+        began = time.monotonic_ns()
+        try:
+            call = self._call(task)
+            with running(self._context(task)):
+                value = call.function(*call.args, **call.kwargs)
+                if inspect.iscoroutine(value):
+                    value = self._complete(value)
+            outcome = Outcome(task.token, True, pack_result(value))
+        except BaseException as error:  # noqa: BLE001 - SystemExit too ends the task, not the worker
+            outcome = failed(task.token, error)
+        return Ended(outcome, time.monotonic_ns() - began)
+
+    async def run_async(self, task: PushedTask) -> Ended:
+        """Run it in the running loop; a plain function runs in the loop's default executor.
+
+        Cancelling stops a coroutine. A function in a thread cannot be stopped: the cancellation
+        is raised once it has ended.
+        """
+        began = time.monotonic_ns()
+        try:
+            call = self._call(task)
+            with running(self._context(task)):
+                if inspect.iscoroutinefunction(call.function):
+                    value = await cast(
+                        "Coroutine[object, object, object]",
+                        call.function(*call.args, **call.kwargs),
+                    )
+                else:
+                    value = await _in_thread(lambda: call.function(*call.args, **call.kwargs))
+            outcome = Outcome(task.token, True, pack_result(value))
+        except BaseException as error:  # noqa: BLE001 - as above
+            outcome = failed(task.token, error)
+        return Ended(outcome, time.monotonic_ns() - began)
+
+    def close(self) -> None:
+        """Close the event loop, if one was made."""
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
+    def _context(self, task: PushedTask) -> Context:
+        return Context(task.id, task.token, task.attempt, self._worker)
+
+    def _call(self, task: PushedTask) -> _Call:
+        name = decode_spec(task.spec).name
+        function = self._registry.get(name)
+        if function is None:
+            raise _UnknownFunction(_unknown(name, self._registry))
+        match unpack(task.payload):
+            case [list(args), dict(kwargs)] if all(type(key) is str for key in kwargs):
+                return _Call(function, args, kwargs)
+        raise BadMessage("a task's payload is [arguments, keyword arguments]")
+
+    def _complete(self, coroutine: Coroutine[object, object, T]) -> T:
+        if self._loop is None:
+            self._loop = asyncio.Runner()
+        try:
+            return self._loop.run(coroutine, context=copy_context())
+        finally:
+            # As asyncio.run would: what one task leaves running must not run on inside the next.
+            self._loop.run(_cancel_others())
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others)
+
+
+async def _in_thread(code: Callable[[], T]) -> T:
+    context = copy_context()
+    thread = asyncio.get_running_loop().run_in_executor(None, context.run, code)
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.wait([thread])  # its slot is taken until then
+        raise
+
+
+def pack_result(value: object) -> bytes:
+    """A task's value as msgpack. Raises NotSerializable or PayloadTooLarge."""
+    _check(value)
+    try:
+        data: bytes = msgpack.packb(value, use_bin_type=True)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise NotSerializable(f"the result cannot be sent: {error}") from None
+    if len(data) > PAYLOAD_MAX:
+        raise PayloadTooLarge(f"the result has {len(data)} bytes; at most {PAYLOAD_MAX} are sent")
+    return data
+
+
+_SCALARS = frozenset({type(None), bool, float, int, str, bytes})
+
+
+def _check(value: object, depth: int = 0) -> None:
+    """Refuse what msgpack would carry as something else, such as a tuple key or a subclass."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return
+    if depth == _DEPTH_MAX:
+        raise NotSerializable(f"the result is nested deeper than {_DEPTH_MAX}, or for ever")
+    if kind is list or kind is tuple:
+        for item in cast("list[object]", value):
+            _check(item, depth + 1)
+    elif kind is dict:
+        for key, item in cast("dict[object, object]", value).items():
+            if type(key) is not str:
+                raise NotSerializable(f"the result has a dict key of type {_name(type(key))}")
+            _check(item, depth + 1)
+    else:
+        raise NotSerializable(f"the result has a value of type {_name(kind)}")
+
+
+def failed(token: int, error: BaseException) -> Outcome:
+    """The outcome of code that raised `error`."""
+    kind = "UnknownTask" if isinstance(error, _UnknownFunction) else type(error).__qualname__
+    return failure(token, kind, _message(error), _traceback(error))
+
+
+def failure(token: int, kind: str, message: str, trace: str = "") -> Outcome:
+    """An outcome without a value. Texts are cut to their limits and made valid UTF-8."""
+    record = Failure(
+        _text(kind, MESSAGE_MAX), _text(message, MESSAGE_MAX), _text(trace, TRACEBACK_MAX)
+    )
+    return Outcome(token, False, encode_failure(record))
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
+        return f"<its text could not be made: {type(broken).__name__}>"
+
+
+def _traceback(error: BaseException) -> str:
+    frames = error.__traceback__
+    if frames is not None:
+        frames = frames.tb_next  # without our own
+    try:
+        return "".join(traceback.format_exception(type(error), error, frames))
+    except Exception as broken:  # noqa: BLE001 - as in _message
+        return f"<its traceback could not be made: {type(broken).__name__}>"
+
+
+def _text(text: str, limit: int) -> str:
+    """Valid UTF-8 of at most `limit` bytes: head and tail of what was longer."""
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) > limit:
+        half = limit // 2 - 16
+        data = data[:half] + b"\n... (cut) ...\n" + data[-half:]
+    return data.decode("utf-8", "ignore")
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+
+
+def _unknown(name: str, registry: Registry) -> str:
+    known = sorted(registry)
+    more = f", and {len(known) - _NAMES_MAX} more" if len(known) > _NAMES_MAX else ""
+    listed = ", ".join(known[:_NAMES_MAX]) or "none"
+    return f"this worker has no task {name!r}; it knows {listed}{more}"

@@ -1,0 +1,137 @@
+"""Which broker leads, and the worker's session with it. Sans-IO.
+
+1. Only an activated leader is said hello to; the highest activated epoch wins, for ever.
+2. Each hello has a higher number. Of the leader's frames only those of the present epoch and number
+   count, so whatever an older session still has in flight is void.
+3. Nothing is relied on once. Silence makes the worker ask every broker; an unanswered hello is
+   repeated; a hello is said again when the leader has pushed more than arrived.
+"""
+
+from random import Random
+
+from raftwork.messages import Leader
+
+#: Of the leader, after which all brokers are asked, ms. It beats several times in it.
+SILENCE = 1_000
+#: Between two rounds of questions, and between two hellos of which neither was answered, ms.
+_AGAIN = 1_000
+#: Between two rounds of questions when there is news, ms: news may repeat, and must not storm.
+_SOON = 100
+#: Brokers a worker will learn of; a hostile one could name ever new addresses.
+_BROKERS_MAX = 32
+
+
+class Session:
+    """Facts in through the methods; `asks` and `hello` say what is due."""
+
+    def __init__(self, brokers: list[str], now: int, rng: Random) -> None:
+        self._rng = rng
+        self.brokers = brokers
+        self.leader: str | None = None  # the address it was reached at
+        self.epoch = 0  # the highest activated one
+        self.number = 0
+        self.open = False  # welcomed, and not closed since
+        self._pushed = 0  # tasks received in it
+        self._heard = now
+        self._asked = now - _SOON
+        self._ask_at = now
+        self._hello_at = now
+
+    # ---- facts -----------------------------------------------------------------------------------
+
+    def heard(self, source: str, now: int) -> None:
+        if source == self.leader:
+            self._heard = now
+            self._ask_at = now + self._jittered(SILENCE)
+
+    def told(self, source: str, news: Leader, now: int) -> None:
+        """A broker's view of who leads."""
+        if news.active:
+            if news.epoch > self.epoch or (news.epoch == self.epoch and self.leader is None):
+                self.epoch, self.leader = news.epoch, source
+                self.heard(source, now)
+                self.reopen(now)
+        elif source == self.leader and news.epoch >= self.epoch:
+            self.leader = None  # deposed
+            self.open = False
+            self._ask_soon()
+        elif news.epoch > self.epoch and news.address:
+            if news.address not in self.brokers and len(self.brokers) < _BROKERS_MAX:
+                self.brokers.append(news.address)
+            self._ask_soon()
+
+    def refused(self, source: str, now: int) -> None:
+        """The broker has no session for us."""
+        if source == self.leader and self.open:
+            self.reopen(now)
+
+    def link_lost(self, source: str, now: int) -> None:
+        """The connection closed or refused a frame: what was under way in it may be gone."""
+        if source == self.leader and self.open:
+            self.open = False
+            self._hello_at = now + _SOON
+            self._ask_soon()
+
+    def link_made(self, source: str, now: int) -> None:
+        """There is a connection (again)."""
+        if source == self.leader and not self.open:
+            self._hello_at = now
+        elif self.leader is None:
+            self._ask_soon()
+
+    def welcomed(self, source: str, epoch: int, number: int) -> bool:
+        """Whether this welcome opens the present session."""
+        if self.open or source != self.leader or number != self.number or epoch < self.epoch:
+            return False
+        self.epoch = epoch
+        self.open = True
+        self._pushed = 0
+        return True
+
+    def current(self, source: str, epoch: int, number: int) -> bool:
+        """Whether a frame of this epoch and session counts."""
+        return self.open and (source, epoch, number) == (self.leader, self.epoch, self.number)
+
+    def pushed(self, tasks: int) -> None:
+        self._pushed += tasks
+
+    def beat(self, pushed: int, now: int) -> None:
+        """The leader has pushed so many tasks in this session."""
+        if pushed != self._pushed:
+            self.reopen(now)
+
+    def reopen(self, now: int) -> None:
+        """Say hello again at once."""
+        self.open = False
+        self._hello_at = now
+
+    # ---- what is due -----------------------------------------------------------------------------
+
+    @property
+    def wake_at(self) -> int:
+        if self.leader is None or self.open:
+            return self._ask_at
+        return min(self._ask_at, self._hello_at)
+
+    def asks(self, now: int) -> list[str]:
+        """Brokers to ask who leads."""
+        if now < self._ask_at:
+            return []
+        self._asked = now
+        self._ask_at = now + self._jittered(_AGAIN)
+        return list(self.brokers)
+
+    def hello(self, now: int) -> bool:
+        """Whether a hello is due; it takes the next number."""
+        if self.leader is None or self.open or now < self._hello_at:
+            return False
+        self.number += 1
+        self._hello_at = now + self._jittered(_AGAIN)
+        return True
+
+    def _ask_soon(self) -> None:
+        self._ask_at = min(self._ask_at, self._asked + _SOON)
+
+    def _jittered(self, base: int) -> int:
+        """Up to a fifth more or less: a thousand workers must not ask in step."""
+        return base + self._rng.randrange(-base // 5, base // 5 + 1)

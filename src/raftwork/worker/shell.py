@@ -1,0 +1,269 @@
+"""`raftwork worker` as a process: sockets, signals and the clock around agent and pool.
+
+One loop, one thread (the async pool's own event loop excepted). Sockets never block and never
+linger: what a dead broker did not take is void, and the agent says it again to the next.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from random import Random
+from types import FrameType
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from raftwork.errors import BadMessage
+from raftwork.messages import FRAME_BYTES_MAX, FromBroker, Refused, from_broker, to_broker
+from raftwork.worker.agent import Agent, Identity, Turn
+from raftwork.worker.context import carry_into_threads
+from raftwork.worker.loader import functions
+from raftwork.worker.pool import Pool, PoolBroken
+from raftwork.worker.pool.thread import ThreadPool
+from raftwork.worker.runner import Registry
+from raftwork.worker.sampler import Sampler, usable_cpus
+
+log = logging.getLogger("raftwork.worker")
+
+#: Frames read from one broker in one turn: the pool and the clock must get their turn too.
+_FRAMES = 256
+#: After a turn that brought several things the next waits so long, s, that bursts become batches.
+_PAUSE = 0.001
+#: How long the last frames may take to leave, ms.
+_FLUSH = 250
+_SAMPLE = 1_000
+
+
+def now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+class Link:
+    """The socket to one broker, and its monitor."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> None:
+        self.address = address
+        self.socket = context.socket(zmq.DEALER)
+        # ZeroMQ reserves identities that begin with a zero byte.
+        self.socket.setsockopt(zmq.IDENTITY, b"w" + secrets.token_bytes(15))
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.IMMEDIATE, 1)  # or a dead broker's backlog would be replayed
+        self.socket.setsockopt(zmq.RECONNECT_IVL, 50 + secrets.randbelow(50))
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
+        self.monitor = self.socket.get_monitor_socket(
+            zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
+        )
+        self.socket.connect(f"tcp://{address}")
+
+    def send(self, data: bytes) -> bool:
+        """False if there is no connection, or it takes no more."""
+        try:
+            self.socket.send(data, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def frames(self) -> Iterator[bytes]:
+        """What has arrived, up to a turn's share."""
+        with suppress(zmq.Again):
+            for _ in range(_FRAMES):
+                parts = self.socket.recv_multipart(zmq.NOBLOCK)
+                if len(parts) == 1:
+                    yield parts[0]
+
+    def changes(self) -> Iterator[bool]:
+        """True for each connection made, False for each one lost."""
+        with suppress(zmq.Again):
+            while True:
+                event = recv_monitor_message(self.monitor, zmq.NOBLOCK)
+                yield event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+
+    def close(self, linger: int) -> None:
+        self.socket.disable_monitor()
+        self.monitor.close(linger=0)
+        self.socket.close(linger=linger)
+
+
+class Worker:
+    """The loop. `run` returns once the agent is finished; `interrupt` may come from a signal."""
+
+    def __init__(self, identity: Identity, brokers: Sequence[str], pool: Pool) -> None:
+        self._pool = pool
+        self._agent = Agent(identity, brokers, pool.slots, now_ms(), Random())
+        self._sampler = Sampler()
+        self._sample_at = now_ms()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._poller = zmq.Poller()
+        self._links: dict[str, Link] = {}
+        self._interrupts = 0
+        self._heeded = 0
+        self._in, self._out = socket.socketpair()
+        self._in.setblocking(False)
+        self._out.setblocking(False)
+        for waker in (self._in.fileno(), *pool.wakers):
+            self._poller.register(waker, zmq.POLLIN)
+        for address in brokers:
+            self._link(address)
+
+    def interrupt(self) -> None:
+        """The first time: drain. The second time: stop at once."""
+        self._interrupts += 1
+        with suppress(OSError):
+            self._out.send(b"\0")
+
+    def run(self) -> None:
+        """Work until drained or stopped. Raises PoolBroken."""
+        try:
+            while not self._agent.finished:
+                self._turn()
+        except PoolBroken:
+            self._perform(self._agent.halt(now_ms()))
+            raise
+        finally:
+            self._close()
+
+    def _turn(self) -> None:
+        agent, pool = self._agent, self._pool
+        wake_at = min(agent.wake_at, self._sample_at)
+        ready = dict(self._poller.poll(max(0, wake_at - now_ms())))
+        now = now_ms()
+        if self._interrupts > self._heeded and self._heed(now):
+            return
+        busy = self._receive(ready, now)
+        ends = pool.collect()
+        agent.ended(ends, now)
+        if now >= agent.look_at:
+            agent.look(pool.running(), pool.slots, now)
+        if now >= self._sample_at:
+            self._sample_at = now + _SAMPLE
+            agent.sample(self._sampler.sample(now))
+        self._perform(agent.turn(now))
+        if busy + len(ends) > 1 and not agent.finished:
+            time.sleep(_PAUSE)
+
+    def _heed(self, now: int) -> bool:
+        """Obey new signals; True if that was the end."""
+        with suppress(BlockingIOError):
+            self._in.recv(64)
+        self._heeded = self._interrupts
+        if self._heeded > 1:
+            log.warning("stopping at once; tasks go back to the queue")
+            self._perform(self._agent.halt(now))
+            return True
+        log.info("draining: taking nothing new, finishing what runs")
+        self._agent.drain(now)
+        return False
+
+    def _receive(self, ready: "dict[object, int]", now: int) -> int:
+        """Hand what arrived to the agent; how many frames."""
+        count = 0
+        for link in list(self._links.values()):
+            if link.monitor in ready:
+                for made in link.changes():
+                    (self._agent.link_made if made else self._agent.link_lost)(link.address, now)
+            if link.socket in ready:
+                for frame in link.frames():
+                    count += 1
+                    self._read(link.address, frame, now)
+        return count
+
+    def _read(self, source: str, frame: bytes, now: int) -> None:
+        try:
+            message: FromBroker = from_broker.decode(frame)
+        except BadMessage as error:
+            log.warning("bad frame from %s: %s", source, error)
+            return
+        if isinstance(message, Refused):
+            log.error("refused by %s: %s", source, message.text)
+        self._agent.receive(source, message, now)
+
+    def _perform(self, turn: Turn) -> None:
+        pool = self._pool
+        if turn.start:
+            pool.start(turn.start)
+        if turn.stop:
+            pool.stop(turn.stop)
+        for address, message in turn.send:
+            if not self._link(address).send(to_broker.encode(message)):
+                self._agent.link_lost(address, now_ms())
+        if turn.withdraw:
+            self._agent.withdrawn(pool.withdraw())
+            self._perform(self._agent.turn(now_ms()))
+
+    def _link(self, address: str) -> Link:
+        link = self._links.get(address)
+        if link is None:
+            link = self._links[address] = Link(self._context, address)
+            self._poller.register(link.socket, zmq.POLLIN)
+            self._poller.register(link.monitor, zmq.POLLIN)
+        return link
+
+    def _close(self) -> None:
+        self._pool.close()
+        for link in self._links.values():
+            link.close(_FLUSH)
+        self._context.term()
+        self._in.close()
+        self._out.close()
+
+
+def make_pool(kind: str, registry: Registry, worker: str, slots: int) -> Pool:
+    match kind:
+        case "thread":
+            return ThreadPool(registry, worker, slots)
+        case _:
+            raise ValueError(f"no pool {kind!r}")
+
+
+def run_worker(
+    registry: Mapping[str, Callable[..., object]],
+    *,
+    brokers: Sequence[str],
+    concurrency: int | None = None,
+    pool: str = "process",
+    queues: Sequence[str] = ("default",),
+    name: str | None = None,
+    app_target: str = "",
+) -> int:
+    """Run tasks until SIGTERM or SIGINT has drained the worker; gives the exit status.
+
+    `registry` maps task names to Tasks or plain callables; `brokers` are "HOST:PORT". Call it from
+    the main thread, before anything else has started threads: the process pool forks here.
+    """
+    host, pid = socket.gethostname(), os.getpid()
+    identity = Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
+    slots = concurrency or usable_cpus()
+    carry_into_threads()
+    made = make_pool(pool, functions(registry), identity.name, slots)
+    worker = Worker(identity, brokers, made)
+    log.info(
+        "worker %s runs %s: %d tasks, %d slots, %s pool, queues %s",
+        *(identity.name, app_target, len(registry), slots, pool, ", ".join(queues)),
+    )
+    with _signals(worker):
+        try:
+            worker.run()
+        except PoolBroken as error:
+            log.critical("%s", error)
+            return 1
+    log.info("worker %s has stopped", identity.name)
+    return 0
+
+
+@contextmanager
+def _signals(worker: Worker) -> Iterator[None]:
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        worker.interrupt()
+
+    old = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
