@@ -18,16 +18,17 @@ from raftwork.broker.queue.commands import Assign, Queued, Requeued
 from raftwork.messages import decode_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from raftwork.broker.queue import Machine
     from raftwork.broker.workforce import Worker
 
 #: A queue's page in memory: at most so many tasks and about so many bytes.
 PAGE_TASKS = 2_000
 PAGE_BYTES = 4 * 1024 * 1024
+#: So many of the tasks that wait again are read at a time.
+FRONT_TASKS = 100
 #: Assigns proposed and not yet applied; more would only make entries larger.
 RESERVED_MAX = 4_000
+RESERVED_BYTES = 64 * 1024 * 1024
 
 
 class Reserved(NamedTuple):
@@ -38,70 +39,98 @@ class Reserved(NamedTuple):
 
 
 class Backlog:
-    """One queue's waiting tasks in order: the head in memory, the rest in the machine's table."""
+    """One queue's waiting tasks in order: the head in memory, the rest in the machine's table.
 
-    def __init__(self, queue: str, machine: Machine) -> None:
+    Every waiting number up to `_passed` is in `_front`, `_head` or `_page`, or was taken. It must
+    hold always: a taken task stays in the table until its Assign is applied, and would be read and
+    handed out a second time.
+    """
+
+    def __init__(self, queue: str, machine: Machine, *, more: bool) -> None:
         self._queue = queue
         self._machine = machine
-        self._front: list[int] = []  # requeued numbers below _passed, a heap
+        self._front: list[int] = []  # numbers that wait again, a heap
+        self._head: deque[Waiting] = deque()  # the lowest of them, read
         self._page: deque[Waiting] = deque()
-        self._page_bytes = 0
-        self._passed = 0  # every waiting number up to here is in _page, in _front or taken
-        self._more = True  # the table may hold numbers above _passed
+        self._bytes = 0  # in _head and _page
+        self._passed = 0
+        self._more = more  # the table may hold numbers above _passed
 
     def __bool__(self) -> bool:
-        return bool(self._page or self._front or self._more)
+        return bool(self._page or self._head or self._front or self._more)
 
     def queued(self, effect: Queued) -> None:
         """New tasks came in behind all others."""
+        if self._more:
+            return
+        self._passed = effect.first - 1
         size = sum(len(payload) for _, payload in effect.tasks)
-        full = len(self._page) + len(effect.tasks) > PAGE_TASKS or (
-            self._page_bytes + size > PAGE_BYTES
-        )
-        if self._more or full:
+        if len(self._page) + len(effect.tasks) > PAGE_TASKS or self._bytes + size > PAGE_BYTES:
             self._more = True
             return
         self._page.extend(
             Waiting(seq, id_, effect.spec, payload, 1, 0)
             for seq, (id_, payload) in enumerate(effect.tasks, effect.first)
         )
-        self._page_bytes += size
-        self._passed = effect.first + len(effect.tasks) - 1
+        self._bytes += size
+        self._passed += len(effect.tasks)
 
     def requeued(self, seq: int) -> None:
         """An old task waits again under its old number: in front of younger ones."""
-        if seq <= self._passed or not self._more:
+        if not self._more:
+            self._passed = max(self._passed, seq)
+        if seq <= self._passed:
             heappush(self._front, seq)
 
-    def take(self, count: int) -> list[Waiting]:
-        """Remove and give up to `count` tasks from the head."""
+    def take(self, count: int, size: int, *, safe: bool) -> list[Waiting]:
+        """Remove and give tasks from the head: up to `count`, until `size` bytes are reached.
+
+        With `safe`, only those before the first careful one: who passed it would take the slots it
+        waits for, again and again.
+        """
         taken: list[Waiting] = []
-        if self._front:
-            again = [heappop(self._front) for _ in range(min(count, len(self._front)))]
-            taken.extend(self._machine.waiting_by(again))
-        while len(taken) < count:
-            if not self._page and not self._read_page():
+        while len(taken) < count and size > 0 and (tasks := self._next()):
+            if safe and careful(tasks[0]):
                 break
-            task = self._page.popleft()
-            self._page_bytes -= len(task.payload)
+            task = tasks.popleft()
+            self._bytes -= len(task.payload)
+            size -= len(task.payload)
             taken.append(task)
         return taken
 
-    def give_back(self, tasks: Iterable[Waiting]) -> None:
-        for task in tasks:
-            heappush(self._front, task.seq)
+    @property
+    def careful(self) -> bool:
+        """Whether the next task waits for a free slot."""
+        tasks = self._next()
+        return bool(tasks) and careful(tasks[0])
 
-    def _read_page(self) -> bool:
-        if not self._more:
-            return False
-        page = self._machine.waiting(self._queue, self._passed, PAGE_TASKS // 2, PAGE_BYTES)
-        self._page.extend(page)
-        self._page_bytes = sum(len(task.payload) for task in page)
-        if page:
-            self._passed = page[-1].seq
+    def _next(self) -> deque[Waiting]:
+        """What the next task is the first of; empty if none waits."""
+        while self._front and (not self._head or self._front[0] < self._head[0].seq):
+            self._read_front()
+        if self._head:
+            return self._head
+        if self._more and not self._page:
+            self._read_page()
+        return self._page
+
+    def _read_front(self) -> None:
+        front, head = self._front, self._head
+        lowest: list[int] = []
+        while front and len(lowest) < FRONT_TASKS and (not head or front[0] < head[0].seq):
+            lowest.append(heappop(front))
+        tasks = self._machine.waiting_by(lowest)
+        self._bytes += sum(len(task.payload) for task in tasks)
+        head.extendleft(reversed(tasks))
+
+    def _read_page(self) -> None:
+        tasks = self._machine.waiting(self._queue, self._passed, PAGE_TASKS // 2, PAGE_BYTES)
+        self._bytes += sum(len(task.payload) for task in tasks)
+        self._page.extend(tasks)
+        if tasks:
+            self._passed = tasks[-1].seq
         else:
             self._more = False
-        return bool(page)
 
 
 class Dispatcher:
@@ -111,8 +140,12 @@ class Dispatcher:
         self._machine = machine
         self._balancer = balancer
         self._reserved: dict[int, Reserved] = {}
+        self._reserved_bytes = 0
+        # A queue that is not here has nothing waiting but what is reserved.
         self._backlogs = {
-            queue.name: Backlog(queue.name, machine) for queue in machine.queues() if queue.queued
+            queue.name: Backlog(queue.name, machine, more=True)
+            for queue in machine.queues()
+            if queue.queued
         }
         #: Something changed since the last plan found nothing to do.
         self.stirred = True
@@ -129,69 +162,83 @@ class Dispatcher:
 
     def assigned(self, seq: int) -> Reserved:
         """The Assign of `seq` was applied."""
-        return self._reserved.pop(seq)
+        reserved = self._reserved.pop(seq)
+        self._reserved_bytes -= len(reserved.task.payload)
+        self.stirred = True
+        return reserved
 
     def not_assigned(self, seqs: list[int]) -> None:
         """The machine found them not waiting: forget them, they are somebody else's by now."""
         for seq in seqs:
-            self._reserved.pop(seq).worker.busy -= 1
-        self.stirred = True
+            self.assigned(seq).worker.busy -= 1
 
     def _backlog(self, queue: str) -> Backlog:
         backlog = self._backlogs.get(queue)
         if backlog is None:
-            backlog = self._backlogs[queue] = Backlog(queue, self._machine)
+            backlog = self._backlogs[queue] = Backlog(queue, self._machine, more=False)
         return backlog
 
     # ---- planning -----------------------------------------------------------------------------
 
     def plan(self, workers: list[Worker]) -> list[Assign]:
-        """The next hand-outs. `workers` are those that may get anything at all."""
+        """The next hand-outs: first free slots for all queues, then tasks to hold ahead of time.
+
+        `workers` are those that may get anything at all.
+        """
         if not self.stirred:
             return []
-        assigns: list[Assign] = []
-        for queue in list(self._backlogs):
-            backlog = self._backlogs.pop(queue)
-            if not backlog and not self._reserved:
-                # A new Backlog finds again whatever comes. It reads the table from the start, where
-                # what is reserved still waits: that must not be found, and reserved, twice.
-                continue
-            able = [w for w in workers if queue in w.queues and w.room > 0]
-            room = min(sum(w.room for w in able), RESERVED_MAX - len(self._reserved))
-            if room > 0 and backlog:
-                assigns.extend(self._plan_queue(backlog, able, room))
-            self._backlogs[queue] = backlog  # now last: the next plan starts with another queue
         self.stirred = False
-        return assigns
+        roomy = [w for w in workers if w.room > 0]
+        given: dict[bytes, list[int]] = {}
+        queues = self._waiting_queues() if roomy else []
+        for queue in queues:
+            self._serve(queue, roomy, given, ahead=False)
+        # A worker that a careful task waits for must come to have a free slot some time.
+        waited_for = {q for q in queues if self._backlogs[q].careful}
+        holders = [w for w in roomy if w.room > 0 and waited_for.isdisjoint(w.queues)]
+        for queue in queues if holders else []:
+            self._serve(queue, holders, given, ahead=True)
+        return [Assign(incarnation, seqs) for incarnation, seqs in given.items()]
 
-    def _plan_queue(self, backlog: Backlog, able: list[Worker], room: int) -> list[Assign]:
-        """First the free slots, by anything; then, ahead of time, tasks safe to hold."""
-        tasks = backlog.take(room)
-        seqs: dict[int, list[int]] = {}
-        slots = [max(0, w.slots - w.busy) for w in able]
-        now, ahead = tasks[: sum(slots)], tasks[sum(slots) :]
-        self._place(now, able, slots, seqs)
-        safe = [task for task in ahead if not careful(task)]
-        backlog.give_back(task for task in ahead if careful(task))
-        if safe:
-            self._place(safe, able, [w.room for w in able], seqs)
-        return [Assign(able[i].incarnation, numbers) for i, numbers in seqs.items()]
+    def _waiting_queues(self) -> list[str]:
+        for queue in [q for q, backlog in self._backlogs.items() if not backlog]:
+            del self._backlogs[queue]
+        return list(self._backlogs)
+
+    def _serve(
+        self, queue: str, workers: list[Worker], given: dict[bytes, list[int]], *, ahead: bool
+    ) -> None:
+        able = [w for w in workers if queue in w.queues]
+        rooms = [max(0, w.room if ahead else w.slots - w.busy) for w in able]
+        count = min(sum(rooms), RESERVED_MAX - len(self._reserved))
+        if count <= 0:
+            return
+        size = RESERVED_BYTES - self._reserved_bytes
+        tasks = self._backlogs[queue].take(count, size, safe=ahead)
+        if tasks:
+            self._place(tasks, able, rooms, given)
+            self._backlogs[queue] = self._backlogs.pop(queue)  # last: others have the next turn
 
     def _place(
-        self, tasks: list[Waiting], able: list[Worker], room: list[int], seqs: dict[int, list[int]]
+        self,
+        tasks: list[Waiting],
+        able: list[Worker],
+        rooms: list[int],
+        given: dict[bytes, list[int]],
     ) -> None:
         candidates = [
-            Candidate(r, w.slots, w.busy, w.weight) for r, w in zip(room, able, strict=True)
+            Candidate(room, w.slots, w.busy, w.weight) for room, w in zip(rooms, able, strict=True)
         ]
         start = 0
-        for i, count in enumerate(self._balancer.plan(candidates, len(tasks))):
+        for worker, count in zip(able, self._balancer.plan(candidates, len(tasks)), strict=True):
             if not count:
                 continue
-            worker = able[i]
             worker.busy += count
+            seqs = given.setdefault(worker.incarnation, [])
             for task in tasks[start : start + count]:
                 self._reserved[task.seq] = Reserved(worker, task)
-                seqs.setdefault(i, []).append(task.seq)
+                self._reserved_bytes += len(task.payload)
+                seqs.append(task.seq)
             start += count
         assert start == len(tasks), "a balancer left tasks although there was room"
 

@@ -1,47 +1,410 @@
-"""The dispatcher: every waiting task is proposed to one worker, once."""
+"""The dispatcher: order, paging, free slots before holding ahead, and never a task twice."""
 
+from collections import Counter
 from random import Random
-from typing import cast
 
-import apsw
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from raftwork.broker.balancers import RoundRobin
-from raftwork.broker.dispatch import Dispatcher
-from raftwork.broker.queue import Machine, create_tables
-from raftwork.broker.queue.commands import Assign, Enqueue, Queued, encode_batch
+from raftwork.broker import dispatch
+from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.dispatch import PAGE_TASKS, Backlog, Dispatcher
+from raftwork.broker.queue.commands import (
+    Assign,
+    Assigned,
+    Command,
+    Effect,
+    Fail,
+    Finish,
+    Lose,
+    NotAssigned,
+    Queued,
+    Release,
+    Requeued,
+)
 from raftwork.broker.workforce import Worker
-from raftwork.messages import Spec, encode_spec
-from raftwork.wire import pack
+from raftwork.messages import Failure, Spec, encode_failure
+from tests.unit.broker.queues import Queues, enqueue
 
-SPEC = encode_spec(Spec("t", "q"))
-
-
-def machine() -> Machine:
-    db = apsw.Connection(":memory:")
-    create_tables(db)
-    return Machine(db)
+ONCE = Spec("job", "default", at_most_once=True)
+FAILURE = encode_failure(Failure("E", "", ""))
 
 
-def enqueue(queue: Machine, *ids: str) -> Queued:
-    tasks = pack([[id_, b""] for id_ in ids])
-    applied = queue.apply(encode_batch(0, [Enqueue(0, SPEC, tasks)]))
-    (effect,) = applied.effects
-    return cast("Queued", effect)
+def worker(name: str, slots: int = 1, window: int = 0, *queues: str) -> Worker:
+    return Worker(
+        name.encode().ljust(16, b"."),
+        0,
+        name=name,
+        slots=slots,
+        window=window,
+        queues=frozenset(queues or ("default",)),
+        routing=name.encode(),
+    )
 
 
-def numbers(assigns: list[Assign]) -> list[int]:
-    return [seq for assign in assigns for seq in assign.seqs]
+class Desk:
+    """A dispatcher between a machine and workers; entries are applied when told to."""
+
+    def __init__(self, *workers: Worker) -> None:
+        self.queues = Queues()
+        self.workers = list(workers)
+        self.dispatcher = Dispatcher(self.queues.machine, BALANCERS["weighted"](Random(1)))
+        self.log: list[Command] = []  # proposed, not applied
+        self.handed: list[tuple[int, int]] = []  # (token, seq), in the order of the log
+
+    def propose(self, *commands: Command) -> None:
+        self.log.extend(commands)
+
+    def plan(self) -> list[Assign]:
+        assigns = self.dispatcher.plan(self.workers)
+        self.log.extend(assigns)
+        return assigns
+
+    def commit(self, count: int | None = None) -> list[Effect]:
+        """Apply the oldest proposed commands, an entry each."""
+        batch, self.log = self.log[:count], self.log[len(self.log[:count]) :]
+        effects = [e for command in batch for e in self.queues.effects(command)]
+        for effect in effects:
+            self._act(effect)
+        return effects
+
+    def _act(self, effect: Effect) -> None:
+        match effect:
+            case Queued():
+                self.dispatcher.queued(effect)
+            case Requeued():
+                self.dispatcher.requeued(effect)
+            case Assigned():
+                for token, seq, _ in effect.tasks:
+                    assert self.dispatcher.assigned(seq).worker.incarnation == effect.worker
+                    self.handed.append((token, seq))
+            case NotAssigned():
+                pytest.fail("a task was proposed for two workers")
+            case _:
+                pass
+
+    def over(self, *commands: Command) -> None:
+        """Tokens end: their workers have room again."""
+        holder = {run.token: run.worker for run in self.queues.machine.running()}
+        self.propose(*commands)
+        self.commit()
+        for token in set(holder) - {run.token for run in self.queues.machine.running()}:
+            for w in self.workers:
+                w.busy -= w.incarnation == holder[token]
+        self.dispatcher.stirred = True
+
+    @property
+    def seqs(self) -> list[int]:
+        return [seq for _, seq in self.handed]
 
 
-def test_a_task_whose_assign_is_not_applied_yet_is_not_handed_out_again() -> None:
-    queue = machine()
-    dispatcher = Dispatcher(queue, RoundRobin(Random(1)))
-    worker = Worker(b"w", 0, slots=10, queues=frozenset("q"))
-    dispatcher.queued(enqueue(queue, "first"))
-    first = numbers(dispatcher.plan([worker]))
-    dispatcher.stirred = True
-    assert dispatcher.plan([worker]) == []
-    dispatcher.queued(enqueue(queue, "second"))
-    second = numbers(dispatcher.plan([worker]))
-    assert len(first) == len(second) == 1
-    assert first != second
+def planned(assigns: list[Assign]) -> dict[str, list[int]]:
+    return {a.worker.rstrip(b".").decode(): a.seqs for a in assigns}
+
+
+# ---- order and pages --------------------------------------------------------------------------
+
+
+def test_tasks_are_handed_out_in_the_order_in_which_they_came() -> None:
+    desk = Desk(worker("w", 100))
+    desk.propose(enqueue("a", "b"), enqueue("c"))
+    desk.commit()
+    assert planned(desk.plan()) == {"w": [1, 2, 3]}
+
+
+def test_a_task_that_waits_again_stands_in_front_of_younger_ones() -> None:
+    desk = Desk(worker("w", 2))
+    desk.propose(enqueue(*"abcdef"))
+    desk.commit()
+    desk.plan()
+    desk.commit()
+    desk.over(Release([2]), Lose([(1, False)]))
+    assert planned(desk.plan()) == {"w": [1, 2]}
+
+
+def test_a_backlog_larger_than_a_page_is_handed_out_whole_and_in_order() -> None:
+    w = worker("w", 700)
+    desk = Desk(w)
+    for i in range(6):
+        desk.propose(enqueue(*(f"{i}-{j}" for j in range(PAGE_TASKS // 2 + 7))))
+    desk.commit()
+    while desk.plan():
+        desk.commit()
+        w.busy = 0
+        desk.dispatcher.stirred = True
+    assert desk.seqs == list(range(1, 6 * (PAGE_TASKS // 2 + 7) + 1))
+
+
+def test_memory_holds_a_page_whatever_the_backlog() -> None:
+    queues = Queues()
+    backlog = Backlog("default", queues.machine, more=False)
+    for i in range(8):
+        for effect in queues.effects(enqueue(*(f"{i}-{j}" for j in range(1_000)))):
+            assert isinstance(effect, Queued)
+            backlog.queued(effect)
+    seen: list[int] = []
+    while taken := backlog.take(100, 1 << 30, safe=False):
+        seen.extend(task.seq for task in taken)
+        assert len(backlog._page) + len(backlog._head) <= PAGE_TASKS
+    assert seen == list(range(1, 8_001))
+    assert not backlog
+
+
+def test_memory_holds_a_bounded_number_of_bytes() -> None:
+    queues = Queues()
+    backlog = Backlog("default", queues.machine, more=False)
+    big = b"x" * (1 << 20)
+    for i in range(20):
+        (effect,) = queues.effects(enqueue(f"{i}", payload=big))
+        assert isinstance(effect, Queued)
+        backlog.queued(effect)
+        assert backlog._bytes <= dispatch.PAGE_BYTES
+    while taken := backlog.take(1, 1 << 30, safe=False):
+        assert backlog._bytes <= dispatch.PAGE_BYTES + len(taken[0].payload)
+    assert backlog._bytes == 0
+
+
+def test_what_is_reserved_is_bounded_in_tasks_and_bytes() -> None:
+    desk = Desk(worker("w", 100_000))
+    for i in range(dispatch.RESERVED_MAX // 1_000 + 1):
+        desk.propose(enqueue(*(f"{i}-{j}" for j in range(1_000))))
+    desk.commit()
+    assert sum(len(a.seqs) for a in desk.plan()) == dispatch.RESERVED_MAX
+    desk.commit()
+    assert sum(len(a.seqs) for a in desk.plan()) == 1_000  # applied: there is room for more
+    desk.commit()
+    for i in range(80):
+        desk.propose(enqueue(f"big-{i}", payload=b"x" * (1 << 20)))
+    desk.commit()
+    assert sum(len(a.seqs) for a in desk.plan()) == dispatch.RESERVED_BYTES >> 20
+
+
+def test_a_new_leader_finds_the_whole_backlog() -> None:
+    desk = Desk()
+    desk.propose(enqueue("a", "b"), enqueue("c", spec=Spec("job", "other")))
+    desk.commit()
+    desk.dispatcher = Dispatcher(desk.queues.machine, BALANCERS["weighted"](Random(1)))
+    desk.workers = [worker("w", 10, 0, "default", "other")]
+    assert planned(desk.plan()) == {"w": [1, 2, 3]}
+
+
+# ---- never twice ------------------------------------------------------------------------------
+
+
+def test_a_task_on_its_way_is_not_handed_out_again_when_more_come() -> None:
+    """The task still stands in the table; a page read afresh must not hold it."""
+    desk = Desk(worker("w", 10))
+    desk.propose(enqueue("a"), enqueue("b"))
+    desk.commit(1)
+    desk.plan()  # Assign(a) goes behind the second enqueue
+    desk.dispatcher.stirred = True
+    desk.plan()  # finds the backlog empty
+    desk.commit(1)  # b
+    assert planned(desk.plan()) == {"w": [2]}
+    desk.commit()
+    assert desk.seqs == [1, 2]
+
+
+def test_a_retry_on_its_way_is_not_read_again_with_the_next_page() -> None:
+    desk = Desk(worker("w", 10_000))
+    desk.propose(enqueue("a", spec=Spec("job", "default", retries=3)))
+    desk.commit()
+    desk.plan()
+    desk.commit()
+    desk.over(Fail(1, FAILURE, 0))
+    desk.plan()  # Assign of the retry, not applied yet
+    batch = enqueue(*(f"{i}" for i in range(PAGE_TASKS + 1)))
+    (effect,) = desk.queues.effects(batch)
+    assert isinstance(effect, Queued)
+    desk.dispatcher.queued(effect)
+    desk.plan()
+    desk.commit()
+    assert desk.seqs == [1, 1, *range(2, PAGE_TASKS + 3)]
+
+
+moves = st.lists(
+    st.sampled_from(["enqueue", "batch", "plan", "commit", "one", "finish", "release", "fail"]),
+    max_size=60,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(moves=moves, seed=st.integers(0, 1 << 20), page=st.sampled_from([2, 4, 2_000]))
+def test_in_any_interleaving_no_task_is_handed_out_twice_or_forgotten(
+    moves: list[str], seed: int, page: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatch, "PAGE_TASKS", page)
+        rng = Random(seed)
+        desk = Desk(worker("v", 2, 3, "default", "b"), worker("w", 1, 0, "default"))
+        names = 0
+
+        def end(kind: str) -> None:
+            running = [run.token for run in desk.queues.machine.running()]
+            if not running:
+                return
+            desk.commit()  # a token ends only after what was proposed before
+            token = rng.choice(running)
+            if kind == "finish":
+                desk.over(Finish([(token, b"")]))
+            elif kind == "release":
+                desk.over(Release([token]))
+            else:
+                desk.over(Fail(token, FAILURE, 0))
+
+        for move in moves:
+            if move in {"enqueue", "batch"}:
+                count = 1 if move == "enqueue" else 5
+                spec = Spec("job", rng.choice(["default", "b"]), retries=100)
+                desk.propose(enqueue(*(f"{names + i}" for i in range(count)), spec=spec))
+                names += count
+            elif move == "plan":
+                desk.dispatcher.stirred = True
+                desk.plan()
+            elif move == "commit":
+                desk.commit()
+            elif move == "one":
+                desk.commit(1)
+            else:
+                end(move)
+        # Whatever is left is handed out, once each.
+        desk.commit()
+        for _ in range(2 * names + 2):
+            for w in desk.workers:
+                w.busy = 0
+            desk.dispatcher.stirred = True
+            desk.plan()
+            desk.commit()
+        assert not any(q.queued for q in desk.queues.machine.queues())
+        held = Counter(run.seq for run in desk.queues.machine.running())
+        assert not held or max(held.values()) == 1
+
+
+# ---- free slots and holding ahead -------------------------------------------------------------
+
+
+def test_free_slots_are_filled_before_anything_is_held_ahead() -> None:
+    desk = Desk(worker("v", 2, 4), worker("w", 2, 4))
+    desk.propose(enqueue(*"abcd"))
+    desk.commit()
+    assert sorted(map(len, planned(desk.plan()).values())) == [2, 2]
+
+
+def test_a_window_takes_what_free_slots_do_not() -> None:
+    desk = Desk(worker("w", 2, 3))
+    desk.propose(enqueue(*"abcdefgh"))
+    desk.commit()
+    assert planned(desk.plan()) == {"w": [1, 2, 3, 4, 5]}
+
+
+def test_without_a_window_nothing_is_held_ahead() -> None:
+    desk = Desk(worker("w", 2, 0))
+    desk.propose(enqueue(*"abcd"))
+    desk.commit()
+    assert planned(desk.plan()) == {"w": [1, 2]}
+    desk.dispatcher.stirred = True
+    assert desk.plan() == []
+
+
+def test_tasks_that_run_at_most_once_go_only_to_free_slots() -> None:
+    desk = Desk(worker("w", 2, 10))
+    desk.propose(enqueue(*"abcd", spec=ONCE))
+    desk.commit()
+    assert planned(desk.plan()) == {"w": [1, 2]}
+
+
+def test_a_task_that_lost_a_worker_goes_only_to_a_free_slot() -> None:
+    desk = Desk(worker("w", 1, 10))
+    desk.propose(enqueue("a", "b"))
+    desk.commit()
+    desk.plan()
+    desk.commit()
+    desk.over(Lose([(1, True)]))
+    assert desk.workers[0].busy == 1  # b
+    assert desk.plan() == []
+    desk.over(Finish([(2, b"")]))
+    assert planned(desk.plan()) == {"w": [1]}
+
+
+@pytest.mark.parametrize("queue", ["default", "other"])
+def test_a_careful_task_does_not_starve_behind_tasks_held_ahead(queue: str) -> None:
+    """Whoever is held ahead takes the next free slot, so nobody may be while one waits for it."""
+    w = worker("w", 1, 4, "default", "other")
+    desk = Desk(w)
+    desk.propose(enqueue(*(f"{i}" for i in range(50))))
+    desk.commit()
+    desk.plan()
+    desk.commit()
+    desk.propose(enqueue("once", spec=Spec("job", queue, at_most_once=True)))
+    desk.propose(enqueue(*(f"later-{i}" for i in range(50)), spec=Spec("job", queue)))
+    desk.commit()
+    for _ in range(100):
+        if 51 in desk.seqs:
+            break
+        running = [run.token for run in desk.queues.machine.running()]
+        desk.over(Finish([(running[0], b"")]))
+        desk.plan()
+        desk.commit()
+    assert desk.seqs.index(51) <= (50 if queue == "default" else 10)
+
+
+def test_planning_again_reads_a_waiting_careful_task_once() -> None:
+    desk = Desk(worker("w", 1, 256))
+    desk.propose(enqueue(*(f"{i}" for i in range(200)), spec=ONCE))
+    desk.commit()
+    desk.plan()
+    desk.commit()
+    queries: list[str] = []
+    desk.queues.db.trace_v2(1, lambda event: queries.append(str(event)))  # every statement
+    for _ in range(10):
+        desk.dispatcher.stirred = True
+        assert desk.plan() == []
+    assert queries == []
+
+
+# ---- whom ---------------------------------------------------------------------------------------
+
+
+def test_a_worker_gets_only_what_its_queues_hold() -> None:
+    desk = Desk(worker("v", 9, 0, "a"), worker("w", 9, 0, "b"))
+    desk.propose(enqueue("1", spec=Spec("job", "a")), enqueue("2", spec=Spec("job", "b")))
+    desk.propose(enqueue("3", spec=Spec("job", "nobody's")))
+    desk.commit()
+    assert planned(desk.plan()) == {"v": [1], "w": [2]}
+
+
+def test_queues_take_turns_when_there_is_room_for_one() -> None:
+    w = worker("w", 1, 0, "a", "b", "c")
+    desk = Desk(w)
+    for name in "abc":
+        tasks = enqueue(*(f"{name}{i}" for i in range(4)), spec=Spec("job", name))
+        desk.propose(tasks)
+    desk.commit()
+    order = []
+    for _ in range(12):
+        (assign,) = desk.plan()
+        order.append("abc"[(assign.seqs[0] - 1) // 4])
+        desk.commit()
+        desk.over(Finish([(desk.handed[-1][0], b"")]))
+    assert "".join(order) == "abc" * 4
+
+
+def test_nothing_is_planned_without_a_reason() -> None:
+    desk = Desk(worker("w", 1))
+    desk.propose(enqueue("a", "b"))
+    desk.commit()
+    desk.plan()
+    desk.workers.append(worker("v", 1))
+    assert desk.plan() == []  # nobody said that there is a new worker
+
+
+def test_a_proposal_the_machine_refuses_frees_the_room() -> None:
+    w = worker("w", 1)
+    desk = Desk(w)
+    desk.propose(enqueue("a"))
+    desk.commit()
+    (assign,) = desk.plan()
+    assert w.busy == 1
+    desk.dispatcher.not_assigned(assign.seqs)
+    assert w.busy == 0

@@ -1,0 +1,35 @@
+"""A real queue machine in memory, for the tests of what stands on it."""
+
+from dataclasses import dataclass, field
+
+import apsw
+
+from raftwork.broker.queue import Limits, Machine, create_tables
+from raftwork.broker.queue.commands import Applied, Command, Effect, Enqueue, encode_batch
+from raftwork.messages import Spec, encode_spec
+from raftwork.wire import pack
+
+SPEC = Spec("job", "default")
+
+
+def enqueue(*ids: str, spec: Spec = SPEC, payload: bytes = b"payload", created: int = 0) -> Enqueue:
+    return Enqueue(created, encode_spec(spec), pack([[id_, payload] for id_ in ids]))
+
+
+@dataclass
+class Queues:
+    """A machine and the log it applies; `time` is the time of the next entries."""
+
+    limits: Limits = field(default_factory=Limits)
+    time: int = 1_000
+
+    def __post_init__(self) -> None:
+        self.db = apsw.Connection(":memory:")
+        create_tables(self.db)
+        self.machine = Machine(self.db, self.limits)
+
+    def apply(self, *commands: Command) -> Applied:
+        return self.machine.apply(encode_batch(self.time, list(commands)))
+
+    def effects(self, *commands: Command) -> list[Effect]:
+        return self.apply(*commands).effects
