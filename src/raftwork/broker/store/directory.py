@@ -100,28 +100,30 @@ class Directory:
     def clear_damage(self) -> None:
         self._damaged.unlink(missing_ok=True)
 
-    def put_aside(self) -> Path | None:
-        """Move the newest generation's files where nothing opens them; older ones put aside go.
+    def suspect(self) -> int:
+        """The generation that damage is about: the live one, or the newest if that is unknown."""
+        with suppress(StoreDamaged):
+            if (number := self.current()) is not None:
+                return number
+        return max(self.generations(), default=0)
 
-        Gives where to, or None if there was nothing to move.
+    def put_aside(self, number: int) -> None:
+        """Move a generation's files where nothing opens them; those put aside before are removed.
+
+        May be repeated after a crash, and then moves what is left.
         """
-        numbers = self.generations()
-        if not numbers:
-            return None
-        target = self.path / f"damaged-{numbers[-1]:06}"
+        target = self.path / f"damaged-{number:06}"
         target.mkdir(exist_ok=True)
-        # The write-ahead log first: without its database it can do no harm.
-        for suffix in reversed(_SUFFIXES):
-            path = self._with_suffix(numbers[-1], suffix)
+        if self.promised.exists() and not (target / self.promised.name).exists():
+            shutil.copyfile(self.promised, target / self.promised.name)
+        for suffix in _SUFFIXES:
+            path = self._with_suffix(number, suffix)
             if path.exists():
                 path.replace(target / path.name)
-        if self.promised.exists():
-            shutil.copyfile(self.promised, target / self.promised.name)
         sync_directory(self.path)
         for other in self.path.glob("damaged-*"):
             if other != target:
                 shutil.rmtree(other)
-        return target
 
     def _with_suffix(self, number: int, suffix: str) -> Path:
         path = self.database(number)

@@ -131,12 +131,9 @@ class StoredLog:
         assert after >= meta.base, f"entries after {after}, below the log's base {meta.base}"
         previous = self._not_after(after)
         try:
-            found = self._read(previous, after, limit_bytes)
+            return self._read(previous, after, limit_bytes)
         except (TypeError, ValueError, struct.error) as error:  # a column of another type
             raise StoreDamaged(f"the log after {after} cannot be read: {error}") from error
-        if not found:
-            raise StoreDamaged(f"the log has no entry after {after}, though it ends at {meta.last}")
-        return found
 
     def _read(self, previous: Position, after: Position, limit_bytes: int) -> list[Entry]:
         found: list[Entry] = []
@@ -151,6 +148,9 @@ class StoredLog:
                 raise StoreDamaged(f"the log entry at {at} contradicts its checksum")
             found.append(Entry(at, Kind(kind), data))
             previous = at
+        else:
+            if previous != self._meta.last:
+                raise StoreDamaged(f"the log ends at {previous}, not at {self._meta.last}")
         cursor.close()
         return found
 

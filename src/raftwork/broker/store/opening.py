@@ -91,7 +91,7 @@ def _open_locked(
         identity = _start_over(directory, identity, asked.incarnation, damage)
         number = _create(directory, opener, create_machine)
         promised, generation = _open_generation(directory, number, opener)
-        directory.clear_damage()
+    directory.clear_damage()
     directory.remove_leftovers(number)
     return Store(
         Parts(
@@ -160,11 +160,12 @@ def _start_over(
         )
     # The mark stands until the new generation is live, so that a crash leads back to here. The new
     # incarnation comes before it: who kept the old one would still count as a voter.
-    if directory.damage(None) is None:
-        directory.mark_damaged(max(directory.generations(), default=0), damage)
+    suspect = directory.suspect()
+    if directory.damage(suspect) is None:
+        directory.mark_damaged(suspect, damage)
     identity = replace(identity, incarnation=incarnation)
     save_identity(directory.path, identity)
-    directory.put_aside()
+    directory.put_aside(suspect)
     return identity
 
 

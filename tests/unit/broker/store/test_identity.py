@@ -1,0 +1,74 @@
+"""A directory belongs to one replica of one cluster, and to nobody else by accident."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from raftwork.broker.store.identity import _crc
+from raftwork.errors import StoreError
+from tests.unit.broker.store.kit import THREE, entry, formed, log, open_at, turn
+
+MOVED = THREE | {"b": "10.0.0.2:7701"}
+
+
+def test_another_name_protocol_or_mapping_is_refused(directory: Path) -> None:
+    formed(directory).close()
+    with pytest.raises(StoreError, match="broker 'a', not 'b'"):
+        open_at(directory, name="b")
+    with pytest.raises(StoreError, match="protocol 'raft', not 'zab'"):
+        open_at(directory, consensus="zab")
+    with pytest.raises(StoreError, match=r"b=127.0.0.1:2.*not .*b=10.0.0.2:7701.*--readdress"):
+        open_at(directory, cluster=MOVED)
+    assert open_at(directory).damage is None
+
+
+def test_readdress_takes_other_addresses_of_the_same_names(directory: Path) -> None:
+    store = formed(directory)
+    turn(store, entry(1))
+    store.close()
+    moved = open_at(directory, cluster=MOVED, readdress=True)
+    assert log(moved) == [entry(1)]
+    assert moved.incarnation == store.incarnation
+    moved.close()
+    open_at(directory, cluster=MOVED).close()
+    with pytest.raises(StoreError, match="same names"):
+        open_at(directory, cluster=MOVED | {"d": "10.0.0.4:7701"}, readdress=True)
+
+
+def test_databases_without_an_identity_are_refused(directory: Path) -> None:
+    formed(directory).close()
+    (directory / "identity.json").unlink()
+    with pytest.raises(StoreError, match=r"no identity\.json"):
+        open_at(directory)
+
+
+def test_a_damaged_identity_says_what_to_do(directory: Path) -> None:
+    formed(directory).close()
+    path = directory / "identity.json"
+    text = path.read_bytes()
+    for broken in (b"", b"[]", b"{}", text[:50], text.replace(b'"a"', b'"b"'), b"\xff" + text):
+        path.write_bytes(broken)
+        with pytest.raises(StoreError, match="is damaged.*empty directory"):
+            open_at(directory)
+
+
+def test_a_newer_format_is_refused(directory: Path) -> None:
+    formed(directory).close()
+    path = directory / "identity.json"
+    fields = json.loads(path.read_text())
+    del fields["crc"]
+    fields |= {"format": 2, "something": "new"}
+    path.write_text(json.dumps(fields | {"crc": _crc(fields)}))
+    with pytest.raises(StoreError, match="format 2.*newer version"):
+        open_at(directory)
+
+
+def test_a_crash_before_the_first_database_is_no_damage(directory: Path) -> None:
+    store = open_at(directory)
+    store.close()
+    incarnation = store.incarnation
+    (directory / "CURRENT").unlink()
+    again = open_at(directory)
+    assert again.damage is None
+    assert again.incarnation == incarnation
