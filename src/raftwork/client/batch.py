@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from raftwork.client.ids import new_ids
 from raftwork.client.options import task_id
-from raftwork.client.values import pack_call
+from raftwork.client.values import call_packer, pack_call
 from raftwork.errors import PayloadTooLarge
 from raftwork.messages import BATCH_BYTES_MAX, BATCH_TASKS_MAX
 from raftwork.wire import pack
@@ -27,7 +27,7 @@ def one_call(
 ) -> Batch:
     """A batch of one. Raises NotSerializable, PayloadTooLarge; ValueError, TypeError for the id."""
     made = new_ids(1)[0] if id is None else task_id(id)
-    payload = pack_call(name, args, kwargs, parameters)
+    payload = pack_call(call_packer(), name, args, kwargs, parameters)
     return Batch((made,), pack(((made, payload),)))
 
 
@@ -41,7 +41,8 @@ def many_calls(
     if len(calls) > BATCH_TASKS_MAX:
         raise PayloadTooLarge(f"a batch of {len(calls)} tasks, more than {BATCH_TASKS_MAX}")
     made = new_ids(len(calls)) if ids is None else _checked(ids, len(calls))
-    payloads = [pack_call(name, _arguments(call), {}, parameters) for call in calls]
+    packer = call_packer()
+    payloads = [pack_call(packer, name, _arguments(call), {}, parameters) for call in calls]
     tasks = pack(list(zip(made, payloads, strict=True)))
     if len(tasks) > BATCH_BYTES_MAX:
         raise PayloadTooLarge(f"a batch of {len(tasks)} bytes, more than {BATCH_BYTES_MAX}")

@@ -27,7 +27,13 @@ class _Flaw(NamedTuple):
     path: str = ""
 
 
+def call_packer() -> msgpack.Packer:
+    """What `pack_call` packs with: one for many calls costs a third of one for each."""
+    return msgpack.Packer(use_bin_type=True)
+
+
 def pack_call(
+    packer: msgpack.Packer,
     name: str,
     args: Sequence[object],
     kwargs: Mapping[str, object],
@@ -41,8 +47,9 @@ def pack_call(
     if not (_plain(args) and (not kwargs or _plain(kwargs.values()))):
         _refuse(name, args, kwargs, parameters)
     try:
-        payload: bytes = msgpack.packb((args, kwargs), use_bin_type=True)
+        payload: bytes = packer.pack((args, kwargs))
     except (ValueError, OverflowError):  # an integer too large, a lone surrogate
+        packer.reset()  # what it packed of this call would lead the next one
         _refuse(name, args, kwargs, parameters)
         raise
     if len(payload) > PAYLOAD_MAX:
