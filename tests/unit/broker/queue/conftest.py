@@ -1,4 +1,5 @@
 import pytest
+
 from tests.unit.broker.queue.driver import Driver
 
 

@@ -77,9 +77,10 @@ class Driver:
         return self.apply_raw(encode_batch(self.now, list(commands)))
 
     def apply_raw(self, entry: bytes) -> Applied:
-        with self.db:
-            applied = self.machine.apply(entry)
-            self.machine.flush()
+        self.db.execute("BEGIN")
+        applied = self.machine.apply(entry)
+        self.machine.flush()
+        self.db.execute("COMMIT")
         return applied
 
     def effects(self, command: Command) -> list[Effect]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from tests.unit.broker.queue.driver import FAILURE, WORKER, Driver, spec_of
 
 from raftwork.broker.queue import Limits
 from raftwork.broker.queue.commands import (
@@ -21,6 +20,7 @@ from raftwork.broker.queue.commands import (
     Stale,
 )
 from raftwork.messages import Code, State, decode_failure
+from tests.unit.broker.queue.driver import FAILURE, WORKER, Driver, spec_of
 
 OTHER = b"incarnation of 2"
 

@@ -1,7 +1,6 @@
 """A task enters once, or the whole batch is refused with a reason."""
 
 import pytest
-from tests.unit.broker.queue.driver import Driver, spec_of, tasks_of
 
 from raftwork.broker.queue import Limits
 from raftwork.broker.queue.commands import Done, Enqueue, Queued
@@ -19,6 +18,7 @@ from raftwork.messages import (
     encode_spec,
 )
 from raftwork.wire import pack
+from tests.unit.broker.queue.driver import Driver, spec_of, tasks_of
 
 
 def test_new_tasks_wait_in_the_order_of_the_batch(driver: Driver) -> None:

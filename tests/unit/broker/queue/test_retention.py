@@ -1,12 +1,12 @@
 """Results and tombstones are kept for their time, within their bounds."""
 
 import pytest
-from tests.unit.broker.queue.driver import Driver, spec_of
 
 from raftwork.broker.queue import Limits
 from raftwork.broker.queue.commands import Queued, Requeued, Tick, encode_batch
 from raftwork.broker.queue.retention import SWEEP
 from raftwork.messages import Result, State
+from tests.unit.broker.queue.driver import Driver, spec_of
 
 
 def finished(driver: Driver, *tasks: str, data: bytes = b"value", ttl: int = 1_000) -> None:

@@ -1,0 +1,286 @@
+"""What the machine ought to do, as naively as it can be said: a dict of tasks and no batching."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from raftwork.broker.queue import Limits, Waiting
+from raftwork.broker.queue.commands import (
+    Assign,
+    Assigned,
+    Closed,
+    Command,
+    Effect,
+    Enqueue,
+    Expire,
+    Fail,
+    Finish,
+    Lose,
+    NotAssigned,
+    Queued,
+    Release,
+    Requeued,
+    Settled,
+    Stale,
+    Tick,
+)
+from raftwork.messages import (
+    Code,
+    Failure,
+    QueueStatus,
+    Result,
+    Spec,
+    State,
+    decode_spec,
+    encode_failure,
+)
+from raftwork.wire import unpack
+
+
+class Place(Enum):
+    WAITING = auto()
+    DELAYED = auto()
+    RUNNING = auto()
+    KEPT = auto()
+    TOMBSTONE = auto()
+
+
+@dataclass
+class Task:
+    seq: int
+    id: str
+    spec: bytes
+    payload: bytes
+    place: Place = Place.WAITING
+    due: int = 0
+    token: int = 0
+    last_token: int = 0
+    attempt: int = 0
+    failures: int = 0
+    losses: int = 0
+    state: State = State.QUEUED
+    data: bytes = b""
+
+    @property
+    def options(self) -> Spec:
+        return decode_spec(self.spec)
+
+    @property
+    def queue(self) -> str:
+        return self.options.queue
+
+
+class Refusal(Exception):
+    def __init__(self, code: Code) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Model:
+    """`apply` gives the code of each command's refusal, or None, and the effects."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.time = self.seq = self.token = 0
+        self.tasks: dict[str, Task] = {}
+        self.totals: dict[str, dict[State, int]] = {}
+        self.effects: list[Effect] = []
+
+    def at(self, *places: Place) -> list[Task]:
+        return [task for task in self.tasks.values() if task.place in places]
+
+    def apply(self, time: int, batch: list[Command]) -> tuple[list[Code | None], list[Effect]]:
+        self.effects = []
+        self.time = max(self.time, time)
+        self._sweep()
+        codes: list[Code | None] = []
+        for command in batch:
+            try:
+                self._command(command)
+                codes.append(None)
+            except Refusal as refusal:
+                codes.append(refusal.code)
+        self._trim()
+        return codes, self.effects
+
+    # ---- time -----------------------------------------------------------------------------------
+
+    def _due(self, place: Place) -> list[Task]:
+        due = [task for task in self.at(place) if task.due <= self.time]
+        return sorted(due, key=lambda task: (task.due, task.seq))
+
+    def _sweep(self) -> None:
+        for task in self._due(Place.DELAYED):
+            task.place = Place.WAITING
+            self.effects.append(Requeued(task.queue, task.seq))
+        for task in self._due(Place.TOMBSTONE):
+            del self.tasks[task.id]
+        for task in self._due(Place.KEPT):
+            self._bury(task)
+
+    def _bury(self, task: Task) -> None:
+        task.place, task.data = Place.TOMBSTONE, b""
+        task.due = self.time + self.limits.tombstone_ttl
+
+    def _trim(self) -> None:
+        while kept := sorted(self.at(Place.KEPT), key=lambda task: (task.due, task.seq)):
+            size = sum(len(task.data) for task in kept)
+            if len(kept) <= self.limits.results and size <= self.limits.result_bytes:
+                return
+            self._bury(kept[0])
+
+    # ---- commands -------------------------------------------------------------------------------
+
+    def _command(self, command: Command) -> None:
+        match command:
+            case Enqueue():
+                self._enqueue(command)
+            case Assign(worker, seqs):
+                self._assign(worker, seqs)
+            case Finish(outcomes):
+                self._finish(outcomes)
+            case Fail(token, failure, retry_at):
+                self._fail(token, failure, retry_at)
+            case Expire(token, retry_at):
+                self._fail(token, None, retry_at)
+            case Release(tokens):
+                self._lose([(token, False) for token in tokens])
+            case Lose(tokens=losses):
+                self._lose(losses)
+            case Tick():
+                pass
+
+    def _enqueue(self, command: Enqueue) -> None:
+        if command.created < self.time - self.limits.window:
+            raise Refusal(Code.PROTOCOL)
+        queue = decode_spec(command.spec).queue
+        tasks = unpack(command.tasks)
+        assert isinstance(tasks, list)
+        new: dict[str, Task] = {}
+        for task_id, payload in tasks:
+            made = Task(self.seq + len(new) + 1, task_id, command.spec, payload)
+            known = new.get(task_id) or self.tasks.get(task_id)
+            if known is None:
+                new[task_id] = made
+            elif (known.spec, known.payload) != (made.spec, made.payload):
+                raise Refusal(Code.PROTOCOL)
+        if not new:
+            return
+        unfinished = self.at(Place.WAITING, Place.DELAYED, Place.RUNNING)
+        if (
+            len(unfinished) + len(new) > self.limits.tasks
+            or len(self.at(Place.TOMBSTONE)) >= self.limits.tombstones
+            or len({*self.totals, queue}) > self.limits.queues
+        ):
+            raise Refusal(Code.QUEUE_FULL)
+        self.effects.append(
+            Queued(queue, command.spec, self.seq + 1, [(t.id, t.payload) for t in new.values()])
+        )
+        self.totals.setdefault(queue, dict.fromkeys(State, 0))
+        self.tasks |= new
+        self.seq += len(new)
+
+    def _assign(self, worker: bytes, seqs: list[int]) -> None:
+        handed: list[tuple[int, int, int]] = []
+        absent: list[int] = []
+        for seq in seqs:
+            task = next((t for t in self.at(Place.WAITING) if t.seq == seq), None)
+            if task is None:
+                absent.append(seq)
+                continue
+            self.token += 1
+            task.place, task.token, task.attempt = Place.RUNNING, self.token, task.attempt + 1
+            handed.append((task.token, seq, task.attempt))
+        if handed:
+            self.effects.append(Assigned(worker, handed))
+        if absent:
+            self.effects.append(NotAssigned(absent))
+
+    def _finish(self, outcomes: list[tuple[int, bytes]]) -> None:
+        for task, data in [(self._end(token), data) for token, data in outcomes]:
+            if task is not None:
+                self._settle(task, State.SUCCEEDED, data)
+
+    def _fail(self, token: int, failure: bytes | None, retry_at: int) -> None:
+        task = self._end(token)
+        if task is None:
+            return
+        task.failures += 1
+        if task.options.at_most_once or task.failures > task.options.retries:
+            text = f"ran longer than its limit of {task.options.timeout} ms"
+            made = encode_failure(Failure("TimeLimitExceeded", text, ""))
+            self._settle(task, State.FAILED, failure or made)
+        else:
+            self._again(task, retry_at)
+
+    def _lose(self, losses: list[tuple[int, bool]]) -> None:
+        ended = [(self._end(token), started) for token, started in losses]
+        again = []
+        for task, started in ended:
+            if task is None:
+                continue
+            task.losses += started
+            if started and task.options.at_most_once:
+                self._lost(task, "its worker vanished, and it may not be handed out twice")
+            elif started and task.losses > self.limits.max_losses:
+                self._lost(task, f"{task.losses} workers vanished while they ran it")
+            else:
+                again.append(task)
+        for task in again:
+            self._again(task, self.time)
+
+    def _lost(self, task: Task, why: str) -> None:
+        self._settle(task, State.LOST, encode_failure(Failure("WorkerLost", why, "")))
+
+    # ---- the ways a token ends ------------------------------------------------------------------
+
+    def _end(self, token: int) -> Task | None:
+        for task in self.at(Place.RUNNING):
+            if task.token == token:
+                task.token, task.last_token = 0, token
+                return task
+        self.effects.append(Stale(token))
+        return None
+
+    def _settle(self, task: Task, state: State, data: bytes) -> None:
+        task.place, task.state, task.data = Place.KEPT, state, data
+        task.due = self.time + min(task.options.result_ttl, self.limits.result_ttl)
+        self.totals[task.queue][state] += 1
+        self.effects.append(Settled(task.last_token, task.seq, task.id, task.queue, state, data))
+
+    def _again(self, task: Task, due: int) -> None:
+        self.effects.append(Closed(task.last_token, task.seq))
+        if due > self.time:
+            task.place, task.due = Place.DELAYED, due
+        else:
+            task.place = Place.WAITING
+            self.effects.append(Requeued(task.queue, task.seq))
+
+    # ---- questions ------------------------------------------------------------------------------
+
+    def result(self, task_id: str) -> Result:
+        task = self.tasks.get(task_id)
+        if task is None:
+            return Result(task_id, State.UNKNOWN, b"")
+        state = State.RUNNING if task.place is Place.RUNNING else task.state
+        return Result(task_id, state, task.data, task.place is Place.TOMBSTONE)
+
+    def queues(self) -> list[QueueStatus]:
+        return [
+            QueueStatus(
+                name,
+                sum(t.queue == name for t in self.at(Place.WAITING, Place.DELAYED)),
+                sum(t.queue == name for t in self.at(Place.RUNNING)),
+                totals[State.SUCCEEDED],
+                totals[State.FAILED],
+                totals[State.LOST],
+            )
+            for name, totals in sorted(self.totals.items())
+        ]
+
+    def waiting(self, queue: str) -> list[Waiting]:
+        tasks = sorted(self.at(Place.WAITING), key=lambda task: task.seq)
+        return [
+            Waiting(t.seq, t.id, t.spec, t.payload, t.attempt + 1, t.losses)
+            for t in tasks
+            if t.queue == queue
+        ]

@@ -1,0 +1,182 @@
+"""Entries, transactions, restarts: what makes the machine replicated."""
+
+import apsw
+import pytest
+
+from raftwork.broker.queue import Limits, create_tables
+from raftwork.broker.queue.commands import (
+    TIME_MAX,
+    Assign,
+    Assigned,
+    Command,
+    Done,
+    Finish,
+    Rejected,
+    Release,
+    Settled,
+    Tick,
+    commands,
+    encode_batch,
+)
+from raftwork.errors import StoreError
+from raftwork.messages import Code, State
+from raftwork.wire import pack
+from tests.unit.broker.queue.driver import START, WORKER, Driver, spec_of
+
+
+def test_the_commands_of_an_entry_see_each_other(driver: Driver) -> None:
+    applied = driver.apply(
+        driver.put("a", "b"), Assign(WORKER, [1, 2]), Finish([(1, b"v")]), Release([2])
+    )
+    assert applied.replies == [Done()] * 4
+    assert [driver.state(i) for i in "ab"] == [State.SUCCEEDED, State.QUEUED]
+    assert driver.db.execute("SELECT * FROM running").fetchall() == []
+
+
+def test_many_entries_may_share_one_transaction_and_one_flush(driver: Driver) -> None:
+    other = Driver()
+    batches: list[list[Command]] = [
+        [driver.put("a", "b", "c")],
+        [Assign(WORKER, [1, 2, 3])],
+        [Finish([(1, b"v")]), Release([2])],
+        [Assign(WORKER, [2])],
+    ]
+    driver.db.execute("BEGIN")
+    for batch in batches:
+        driver.machine.apply(encode_batch(START, batch))
+    driver.machine.flush()
+    driver.db.execute("COMMIT")
+    for batch in batches:
+        other.apply(*batch)
+    assert driver.machine.digest() == other.machine.digest()
+    driver.reopen()
+    assert list(driver.machine.running()) == list(other.machine.running())
+
+
+def test_a_flush_with_nothing_new_writes_nothing(driver: Driver) -> None:
+    driver.start("a")
+    before = driver.db.total_changes()
+    driver.machine.flush()
+    assert driver.db.total_changes() == before
+
+
+def test_the_digest_tells_states_apart() -> None:
+    one, two = Driver(), Driver()
+    assert one.machine.digest() == two.machine.digest()
+    one.enqueue("a")
+    assert one.machine.digest() != two.machine.digest()
+    two.enqueue("a")
+    assert one.machine.digest() == two.machine.digest()
+    one.finish(one.assign(1)[0], b"1")
+    two.finish(two.assign(1)[0], b"2")
+    assert one.machine.digest() != two.machine.digest()
+
+
+def test_making_the_tables_twice_keeps_what_is_there(driver: Driver) -> None:
+    driver.start("a")
+    before = driver.machine.digest()
+    create_tables(driver.db)
+    driver.reopen()
+    assert driver.machine.digest() == before
+
+
+def test_tables_of_another_version_are_refused(driver: Driver) -> None:
+    driver.db.execute("UPDATE machine SET version = version + 1")
+    with pytest.raises(StoreError, match="version"):
+        driver.reopen()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b"",
+        b"\xc1",
+        pack(7),
+        pack([START]),
+        pack([-1, []]),
+        pack([1.5, []]),
+        pack([True, []]),
+        pack([TIME_MAX + 1, []]),
+        pack([START, {}]),
+    ],
+)
+def test_an_entry_that_is_none_is_refused_and_changes_nothing(driver: Driver, entry: bytes) -> None:
+    driver.start("a")
+    before = driver.machine.digest()
+    applied = driver.apply_raw(entry)
+    assert [type(reply) for reply in applied.replies] == [Rejected]
+    assert applied.effects == []
+    assert driver.machine.digest() == before
+
+
+def test_a_malformed_command_is_refused_alone(driver: Driver) -> None:
+    good = [commands.plain(driver.put(task)) for task in ("a", "b")]
+    bad = [[99], [2, b"w", ["1"]], [3, [[1, "text"]]], [5, -1, 0], "tick", [], [4, 1]]
+    applied = driver.apply_raw(pack([START, [good[0], *bad, good[1]]]))
+    assert [type(reply) for reply in applied.replies] == [Done, *[Rejected] * len(bad), Done]
+    assert {r.code for r in applied.replies if isinstance(r, Rejected)} == {Code.PROTOCOL}
+    assert driver.waiting_ids() == ["a", "b"]
+
+
+def test_times_at_their_upper_end_do_not_overflow() -> None:
+    driver = Driver(Limits(result_ttl=2**61))
+    driver.now = TIME_MAX
+    driver.finish(driver.start("a", spec=spec_of(result_ttl=2**63 - 1)))
+    driver.fail(driver.start("b", spec=spec_of(retries=1)), 2**63 - 1)
+    assert (driver.state("a"), driver.state("b")) == (State.SUCCEEDED, State.QUEUED)
+
+
+def test_anything_but_a_refusal_stops_the_replica(driver: Driver) -> None:
+    driver.enqueue("a")
+    driver.db.execute("DROP TABLE waiting")
+    with pytest.raises(apsw.SQLError):
+        driver.machine.apply(encode_batch(START, [Assign(WORKER, [1])]))
+
+
+def test_tables_that_contradict_themselves_stop_the_replica(driver: Driver) -> None:
+    driver.enqueue("a")
+    driver.db.execute("DELETE FROM waiting")
+    with pytest.raises(AssertionError, match="neither ran nor waited"):
+        driver.machine.apply(encode_batch(START, [Assign(WORKER, [1])]))
+
+
+def test_a_machine_made_anew_after_a_rollback_goes_on_from_the_last_commit(driver: Driver) -> None:
+    driver.enqueue("a")
+    before = driver.machine.digest()
+    driver.db.execute("BEGIN")
+    driver.machine.apply(encode_batch(START, [Assign(WORKER, [1])]))
+    driver.machine.flush()
+    driver.db.execute("ROLLBACK")
+    driver.reopen()
+    assert driver.machine.digest() == before
+    assert driver.effects(Assign(WORKER, [1])) == [Assigned(WORKER, [(1, 1, 1)])]
+
+
+def test_a_restart_reads_no_waiting_task(driver: Driver) -> None:
+    """Its cost must not grow with the backlog, so its plans may scan small tables only."""
+    seen: list[str] = []
+
+    def trace(_cursor: apsw.Cursor, sql: str, _bindings: object) -> bool:
+        seen.append(sql)
+        return True
+
+    driver.start("a")
+    driver.db.exec_trace = trace
+    driver.reopen()
+    driver.db.exec_trace = None
+    assert len(seen) >= 5
+    for sql in seen:
+        plan = driver.db.execute(f"EXPLAIN QUERY PLAN {sql}", tuple([1] * sql.count("?")))
+        for _, _, _, step in plan:
+            assert not str(step).startswith(("SCAN task", "SCAN waiting")), (sql, step)
+
+
+def test_an_entry_applied_gives_the_same_answer_on_every_replica() -> None:
+    one, two = Driver(), Driver()
+    entry = encode_batch(START, [one.put("b", "a"), Assign(WORKER, [2, 1]), Finish([(1, b"v")])])
+    assert one.apply_raw(entry) == two.apply_raw(entry)
+    two.reopen()
+    entry = encode_batch(START, [Finish([(2, b"w")]), Tick()])
+    applied = one.apply_raw(entry)
+    assert applied == two.apply_raw(entry)
+    assert applied.effects == [Settled(2, 1, "b", "default", State.SUCCEEDED, b"w")]
