@@ -53,6 +53,7 @@ class Store:
         self.guard = Guard(self._mark_damaged)
         self._transfers = Transfers(parts.directory, parts.opener, parts.create_machine)
         self._prepared: tuple[Snapshot, int] | None = None
+        self._closed = False
 
     def _mark_damaged(self, damage: StoreDamaged) -> None:
         with suppress(OSError):
@@ -248,7 +249,10 @@ class Store:
     # ---- the end --------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close cleanly; after a failure, without touching the disk any more than needed."""
+        """Close cleanly, once; after a failure, without touching the disk any more than needed."""
+        if self._closed:
+            return
+        self._closed = True
         clean = self.guard.failure is None
         try:
             if clean:

@@ -10,6 +10,7 @@ from pathlib import Path
 from select import select
 
 import apsw
+import pytest
 
 from raftwork.broker.store import Store, StoreOptions, open_store
 from raftwork.broker.store.database import checksum_vfs
@@ -174,7 +175,7 @@ class _File(apsw.VFSFile):
 
     def xWrite(self, data: object, offset: int) -> None:  # noqa: N802
         self._note("write")
-        super().xWrite(data, offset)  # type: ignore[arg-type]
+        super().xWrite(data, offset)
 
     def xSync(self, flags: int) -> None:  # noqa: N802
         self._note("sync")
@@ -202,3 +203,55 @@ def simulated_disk() -> Iterator[Disk]:
         yield disk
     finally:
         vfs.unregister()
+
+
+def at_every_step(disk: Disk, patch: pytest.MonkeyPatch, note: Callable[[], None]) -> None:
+    """Call `note` before every write and sync of SQLite's, and around those of the store's own."""
+    disk.on_operation = lambda operation: note()
+    for owner, name in ((os, "fsync"), (os, "rename"), (Path, "replace"), (Path, "unlink")):
+        patch.setattr(owner, name, _noting(getattr(owner, name), note))
+
+
+def _noting(real: Callable[..., object], note: Callable[[], None]) -> Callable[..., object]:
+    def call(*args: object, **options: object) -> object:
+        note()
+        done = real(*args, **options)
+        note()
+        return done
+
+    return call
+
+
+class Platter:
+    """What of a directory would be left after a power loss: only what was synced, by name."""
+
+    def __init__(self, directory: Path, disk: Disk, patch: pytest.MonkeyPatch) -> None:
+        self._directory = directory
+        self._contents: dict[int, bytes] = {}
+        self._names: dict[str, int] = {}
+        disk.on_synced = self._sqlite_synced
+        real = os.fsync
+
+        def fsync(descriptor: int) -> None:
+            real(descriptor)
+            self._synced(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+
+        patch.setattr(os, "fsync", fsync)
+
+    def _sqlite_synced(self, path: Path) -> None:
+        self._synced(path)
+        if path.name.endswith(("-wal", "-journal")):
+            self._synced(path.parent)  # SQLite sees to its logs' names itself
+
+    def _synced(self, path: Path) -> None:
+        if path == self._directory:
+            self._names = {p.name: p.stat().st_ino for p in path.iterdir() if p.is_file()}
+        elif path.is_file():
+            self._contents[path.stat().st_ino] = path.read_bytes()
+
+    def image(self) -> Path:
+        target = self._directory.with_name(f"{self._directory.name}-image-{next(_images)}")
+        target.mkdir()
+        for name, inode in self._names.items():
+            (target / name).write_bytes(self._contents.get(inode, b""))
+        return target

@@ -222,7 +222,7 @@ def test_the_only_replica_stops_and_nothing_is_changed(directory: Path) -> None:
     _flip(directory / "promised", 10, 1)
     before = {p.name: p.read_bytes() for p in directory.iterdir() if p.name != "lock"}
     for _ in range(2):
-        with pytest.raises(StoreDamaged, match="only replica.*Nothing was changed"):
+        with pytest.raises(StoreDamaged, match=r"only replica.*Nothing was changed"):
             open_at(directory, cluster=alone)
     after = {p.name: p.read_bytes() for p in directory.iterdir() if p.name != "lock"}
     assert after == before

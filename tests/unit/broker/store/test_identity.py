@@ -49,7 +49,7 @@ def test_a_damaged_identity_says_what_to_do(directory: Path) -> None:
     text = path.read_bytes()
     for broken in (b"", b"[]", b"{}", text[:50], text.replace(b'"a"', b'"b"'), b"\xff" + text):
         path.write_bytes(broken)
-        with pytest.raises(StoreError, match="is damaged.*empty directory"):
+        with pytest.raises(StoreError, match=r"is damaged.*empty directory"):
             open_at(directory)
 
 
@@ -60,7 +60,7 @@ def test_a_newer_format_is_refused(directory: Path) -> None:
     del fields["crc"]
     fields |= {"format": 2, "something": "new"}
     path.write_text(json.dumps(fields | {"crc": _crc(fields)}))
-    with pytest.raises(StoreError, match="format 2.*newer version"):
+    with pytest.raises(StoreError, match=r"format 2.*newer version"):
         open_at(directory)
 
 

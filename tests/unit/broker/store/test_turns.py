@@ -120,7 +120,7 @@ def test_what_is_read_at_open_is_synced_before_it_is_used(directory: Path, disk:
 
 def test_a_directory_has_one_owner(directory: Path) -> None:
     store = open_at(directory)
-    with pytest.raises(StoreError, match="is open already, by process [0-9]+"):
+    with pytest.raises(StoreError, match=r"is open already, by process [0-9]+"):
         open_at(directory)
     store.close()
     open_at(directory).close()
