@@ -16,7 +16,6 @@ from bench.harness import (
 )
 from bench.tasks import noop
 from bench.throughput import end_to_end
-
 from raftwork import App
 from raftwork.cli.processes import LocalCluster
 

@@ -6,6 +6,7 @@ import signal
 import statistics
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from bench.harness import (
@@ -19,7 +20,6 @@ from bench.harness import (
     wait_until,
 )
 from bench.tasks import mark, noop
-
 from raftwork import App
 from raftwork.cli.processes import LocalCluster
 from raftwork.errors import RaftworkError
@@ -79,11 +79,16 @@ def end_leader(made: LocalCluster, load: Load, number: signal.Signals) -> float:
 
 
 def settled(made: LocalCluster) -> bool:
-    found = [status for status in statuses(made) if status.role in ("leader", "follower")]
+    """Whether all brokers are up, follow the same leader and have applied what it has."""
+    found = statuses(made)
     if len(found) < len(made.addresses) or not any(status.active for status in found):
         return False
     applied = [status.applied for status in found]
-    return max(applied) - min(applied) < 200
+    return len({status.leader for status in found}) == 1 and max(applied) - min(applied) < 30
+
+
+def starts(path: Path, count: int) -> bool:
+    return path.exists() and path.read_text().count("\n") == count
 
 
 def worker_loss(rounds: int) -> list[float]:
@@ -96,14 +101,14 @@ def worker_loss(rounds: int) -> list[float]:
         for i in range(rounds):
             path = Path(made.directory / f"marks{i}")
             run = task.enqueue(str(path), 0.5)
-            wait_until(lambda p=path: p.exists() and p.read_text().count("\n") == 1, 30, "a start")
+            wait_until(partial(starts, path, 1), 30, "a start")
             old = [n for n, c in made.children.items() if n.startswith("w") and c.alive]
             add_workers(made, 1, "process", 1)
             if path.read_text().count("\n") != 1 or run.status() != "running":
                 continue
             moment = time.time()
             os.kill(made.children[old[0]].pid, signal.SIGKILL)
-            wait_until(lambda p=path: p.read_text().count("\n") == 2, 30, "the second start")
+            wait_until(partial(starts, path, 2), 30, "the second start")
             gaps.append(float(path.read_text().splitlines()[1].split()[0]) - moment)
             run.result(timeout=30)
             made.children[old[0]].wait(timeout=10)

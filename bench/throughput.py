@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bench.harness import Figures, client, cluster
 from bench.tasks import noop, swallow
-
 from raftwork import App, Run
 
 BATCH = 1_000
@@ -14,7 +13,7 @@ BATCH = 1_000
 def end_to_end(app: App, name: str, args: tuple[bytes, ...], tasks: int, window: int) -> float:
     """Tasks/s from the first enqueue to the last result, `window` batches ahead of the results."""
     task = app.task(name=name)(noop.function if name == noop.name else swallow.function)
-    pending: list[list[Run[None]]] = []
+    pending: list[list[Run[int | None]]] = []
     began = time.perf_counter()
     for _ in range(tasks // BATCH):
         pending.append(task.enqueue_many([args] * BATCH))

@@ -36,8 +36,9 @@ TURN_BYTES = 8 * 1024 * 1024
 PARTS_MAX = 2
 #: The wire's own heartbeat (ms): finds connections whose other end is gone without a word.
 WIRE_HEARTBEAT = 1_000
-RECONNECT = 30
-RECONNECT_MAX = 300
+#: Between attempts to reach another broker (ms): a restarted one must not stand aside for long.
+RECONNECT = 20
+RECONNECT_MAX = 100
 
 
 @dataclass(slots=True)
