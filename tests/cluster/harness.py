@@ -6,7 +6,6 @@ what it saw instead and how each process's log ended.
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -98,7 +97,12 @@ class Cluster:
     def start_worker(self, name: str = "w1", *flags: str) -> Child:
         """Start a worker and wait until the leader lists it as active."""
         child = self.local.start_worker(name, self._worker_target, *flags)
-        self.wait_until(lambda: child.pid in self.worker_pids(), f"{name} is listed as active")
+
+        def listed() -> bool:
+            assert child.alive, f"{name} ended at its start\n{child.tail()}"
+            return child.pid in self.worker_pids()
+
+        self.wait_until(listed, f"{name} is listed as active")
         return child
 
     def kill(self, *names: str) -> None:
@@ -246,8 +250,3 @@ def _has(process: psutil.Process, variable: str) -> bool:
         return process.environ().get(name) == value
     except psutil.Error:
         return False
-
-
-def listening(line: str) -> bool:
-    """Whether a line is a broker's announcement."""
-    return re.fullmatch(r"listening \S+ \S+:\d+", line) is not None

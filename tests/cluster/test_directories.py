@@ -1,0 +1,119 @@
+"""Data directories that are emptied or damaged: such a replica learns before it votes again."""
+
+import shutil
+from pathlib import Path
+
+from tests.cluster.harness import Cluster
+from tests.cluster.load import Load
+
+
+def empty(cluster: Cluster, name: str) -> None:
+    """What a replaced disk looks like."""
+    assert not cluster[name].alive
+    shutil.rmtree(cluster.local.data(name))
+
+
+def flip_a_bit(path: Path) -> None:
+    """One bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    assert data, path
+    data[len(data) // 2] ^= 0x10
+    path.write_bytes(data)
+
+
+def cure_is_complete(cluster: Cluster, name: str) -> None:
+    """The replica is a voter again that the others can rely on: with it, one more can die."""
+    cluster.wait_for_caught_up(name)
+    other = next(n for n in cluster.followers() if n != name)
+    cluster.kill(other)
+    with Load(cluster) as load:
+        load.wait_for_more()
+    load.check()
+
+
+def test_an_emptied_broker_comes_back_as_a_learner_and_then_counts_again(
+    cluster: Cluster,
+) -> None:
+    cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
+    with Load(cluster) as load:
+        load.wait_for_more(500)
+        name = cluster.followers()[0]
+        cluster.kill(name)
+        empty(cluster, name)
+        load.wait_for_more()
+        cluster.restart(name)
+        cluster.wait_for_caught_up(name)
+    load.check()
+    cure_is_complete(cluster, name)
+
+
+def test_an_emptied_leader_comes_back_as_a_learner_and_then_counts_again(
+    cluster: Cluster,
+) -> None:
+    cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
+    with Load(cluster) as load:
+        load.wait_for_more()
+        name = cluster.leader()
+        cluster.kill(name)
+        empty(cluster, name)
+        cluster.restart(name)
+        cluster.wait_for_caught_up(name)
+    load.check()
+    cure_is_complete(cluster, name)
+
+
+def test_two_emptied_brokers_never_form_a_cluster_without_the_third(cluster: Cluster) -> None:
+    with Load(cluster) as load:
+        load.wait_for_more()
+    cluster.kill("a", "b", "c")
+    empty(cluster, "a")
+    empty(cluster, "b")
+    cluster.restart("a", "b")
+    cluster.wait_until(lambda: cluster.role("a") and cluster.role("b"), "both are reachable")
+    # Many election timeouts.
+    cluster.holds_for(lambda: cluster.see().leader is None, "nobody leads", seconds=4)
+    assert {cluster.role("a"), cluster.role("b")} == {"learner"}
+    cluster.restart("c")
+    # One of three voters is left: it must not lead on its own either.
+    cluster.holds_for(lambda: cluster.see().leader is None, "nobody leads", seconds=3)
+
+
+def damaged(cluster: Cluster, suffix: str) -> None:
+    cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
+    with Load(cluster) as load:
+        load.wait_for_more(500)
+        name = cluster.followers()[0]
+        cluster.kill(name)
+        (path,) = cluster.local.data(name).glob(f"state-*{suffix}")
+        flip_a_bit(path)
+        said = len(cluster[name].log.read_text())
+        cluster.restart(name)
+        cluster.wait_for_caught_up(name)
+    load.check()
+    assert "damage" in cluster[name].log.read_text()[said:]
+    assert list(cluster.local.data(name).glob("damaged-*")), "the evidence is kept"
+    cure_is_complete(cluster, name)
+
+
+def test_a_bit_flipped_in_the_write_ahead_log_is_noticed_and_cured(cluster: Cluster) -> None:
+    damaged(cluster, ".db-wal")
+
+
+def test_a_bit_flipped_in_the_database_is_noticed_and_cured(cluster: Cluster) -> None:
+    damaged(cluster, ".db")
+
+
+def test_other_addresses_are_taken_on_only_when_asked(cluster: Cluster) -> None:
+    from raftwork.cli.processes import free_addresses
+
+    run = cluster.app.enqueue("add", 1, 2)
+    for name in cluster.names:
+        assert cluster[name].stop(timeout=5) == 0
+    cluster.local.addresses.update(zip(cluster.names, free_addresses(3), strict=True))
+    for name in cluster.names:
+        cluster.local.start_broker(name, "--readdress")
+    cluster.wait_for_leader()
+    done = cluster.cli("status", "--json", "--brokers", cluster.local.brokers)
+    assert done.code == 0
+    again = cluster.cli("result", run.id, "--brokers", cluster.local.brokers)
+    assert again.err == "queued\n"

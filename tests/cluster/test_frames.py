@@ -1,0 +1,223 @@
+"""Hostile frames to a live broker: nobody stops, nothing changes, and the sender is told why."""
+
+import os
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import zmq
+
+from raftwork.errors import BadMessage
+from raftwork.messages import (
+    FRAME_BYTES_MAX,
+    PAYLOAD_MAX,
+    PROTOCOL,
+    Ask,
+    ClientHello,
+    Code,
+    Enqueue,
+    FromBroker,
+    HelloFirst,
+    PeerHello,
+    PeerMessage,
+    Push,
+    Refused,
+    Report,
+    Spec,
+    Watch,
+    encode_spec,
+    from_broker,
+    to_broker,
+)
+from raftwork.wire import pack
+from tests.cluster.conftest import MakeCluster
+from tests.cluster.harness import Cluster
+
+SPEC = encode_spec(Spec("add", "default"))
+
+
+@pytest.fixture
+def solo(make_cluster: MakeCluster) -> Iterator[Cluster]:
+    """One broker; whatever a test sends it, it is as it was afterwards."""
+    cluster = make_cluster(("solo",))
+    cluster.start()
+    cluster.app.named("add", id="before").enqueue(1, 2)
+    yield cluster
+    assert cluster["solo"].alive, cluster["solo"].tail()
+    assert sum(queue.queued for queue in cluster.see().queues) == 1
+    cluster.start_worker("w1", "--pool", "thread")
+    assert cluster.app.run("before").result(timeout=20) == 3
+    assert "Traceback" not in cluster["solo"].log.read_text()
+
+
+class Stranger:
+    """A DEALER that says what it likes."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> None:
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.rcvtimeo = 10_000
+        self.socket.connect(f"tcp://{address}")
+
+    def say(self, *frames: bytes) -> None:
+        self.socket.send_multipart(frames)
+
+    def hear(self, *kinds: type[FromBroker]) -> FromBroker:
+        """The next frame of one of these kinds."""
+        while True:
+            message = from_broker.decode(self.socket.recv())
+            if isinstance(message, kinds):
+                return message
+
+    def refusal(self) -> Refused:
+        message = self.hear(Refused)
+        assert isinstance(message, Refused)
+        return message
+
+
+@contextmanager
+def stranger(cluster: Cluster, *, greeted: bool = True) -> Iterator[Stranger]:
+    with zmq.Context() as context:
+        one = Stranger(context, cluster.local.addresses["solo"])
+        if greeted:
+            one.say(to_broker.encode(ClientHello(PROTOCOL)))
+        try:
+            yield one
+        finally:
+            one.socket.close()
+
+
+MALFORMED = [
+    b"",
+    b"\xc1",
+    b"not msgpack at all",
+    pack([]),
+    pack([999, 1]),
+    pack(["3", 1]),
+    pack([3, -1, 0, b"", b""]),
+    pack([3, 1, 2**64 - 1, b"", b""]),
+    pack([5, 1, "not a list"]),
+    pack([5, 1, [1, 2]]),
+    pack({"a": 1}),
+    b"\xdd\xff\xff\xff\xff",  # an array of 2³² - 1 items that never come
+    b"\x91" * 5000,  # nested too deep
+    b"\xc9\xff\xff\xff\xff\x01",
+]
+
+
+@pytest.mark.parametrize("frame", MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_frame_is_refused_by_name(solo: Cluster, frame: bytes) -> None:
+    with stranger(solo) as one:
+        one.say(frame)
+        refusal = one.refusal()
+        assert (refusal.code, bool(refusal.text)) == (Code.PROTOCOL, True)
+
+
+def test_several_parts_are_no_message_and_garbage_before_a_hello_is_harmless(
+    solo: Cluster,
+) -> None:
+    with stranger(solo, greeted=False) as one:
+        one.say(b"a", b"b", b"c")
+        one.say(*[b"x"] * 200)
+        one.say(to_broker.encode(Ask(1, ["before"])))
+        assert isinstance(one.hear(HelloFirst), HelloFirst)
+
+
+def test_a_frame_over_the_limit_is_cut_off_unread(solo: Cluster) -> None:
+    with stranger(solo) as one:
+        one.say(bytes(FRAME_BYTES_MAX + 1))
+    with stranger(solo) as other:
+        other.say(to_broker.encode(Ask(1, ["before"])))
+        other.hear(*(type(from_broker.decode(to_answer())),))
+
+
+def to_answer() -> bytes:
+    from raftwork.messages import Answer
+
+    return from_broker.encode(Answer(1, []))
+
+
+def test_what_breaks_the_limits_inside_a_good_frame_is_refused(solo: Cluster) -> None:
+    tasks = pack([["big", bytes(PAYLOAD_MAX + 1)]])
+    cases: list[tuple[Enqueue, Code]] = [
+        (Enqueue(1, 0, SPEC, tasks), Code.PAYLOAD_TOO_LARGE),
+        (Enqueue(2, 0, b"no spec", pack([["x", b""]])), Code.PROTOCOL),
+        (Enqueue(3, 0, SPEC, b"no tasks"), Code.PROTOCOL),
+        (Enqueue(4, 0, SPEC, pack([["x"]])), Code.PROTOCOL),
+        (Enqueue(5, 0, SPEC, pack([[1, b""]])), Code.PROTOCOL),
+        (Enqueue(6, 0, SPEC, pack([["i" * 256, b""]])), Code.PROTOCOL),
+        (Enqueue(7, 0, SPEC, pack([["", b""]])), Code.PROTOCOL),
+        (Enqueue(8, 0, SPEC, pack([["twice", b"1"], ["twice", b"2"]])), Code.PROTOCOL),
+        (Enqueue(9, 0, SPEC, pack([[str(n), b""] for n in range(10_001)])), Code.PAYLOAD_TOO_LARGE),
+        (Enqueue(10, 0, SPEC, pack([["before", b"other"]])), Code.PROTOCOL),
+    ]
+    with stranger(solo) as one:
+        for request, code in cases:
+            one.say(to_broker.encode(request))
+            refusal = one.refusal()
+            assert (refusal.request, refusal.code) == (request.request, code), refusal
+
+
+def test_asking_for_too_much_is_refused(solo: Cluster) -> None:
+    ids = [str(n) for n in range(10_001)]
+    with stranger(solo) as one:
+        for request in (Watch(1, ids), Ask(2, ids)):
+            one.say(to_broker.encode(request))
+            assert one.refusal().request == request.request
+
+
+def test_a_stranger_that_claims_to_be_a_peer_or_a_worker_changes_nothing(solo: Cluster) -> None:
+    with stranger(solo) as one:
+        one.say(to_broker.encode(PeerMessage(b"vote for me")))
+        one.say(to_broker.encode(PeerHello(PROTOCOL, "raft", "solo", b"x" * 16, b"", 0)))
+        one.say(to_broker.encode(PeerHello(PROTOCOL, "raft", "b", b"x" * 16, b"y" * 16, 0)))
+        one.say(to_broker.encode(PeerMessage(os.urandom(200))))
+        one.say(to_broker.encode(Report(1, [], [], [1, 2, 3], 0)))
+        one.say(from_broker.encode(Push(1, 1, [])))
+        one.say(to_broker.encode(Ask(7, ["before"])))
+        while True:
+            try:
+                message = from_broker.decode(one.socket.recv())
+            except BadMessage:
+                continue
+            if isinstance(message, HelloFirst) or getattr(message, "request", 0) == 7:
+                break
+
+
+def test_a_wrong_version_is_refused_at_the_hello(solo: Cluster) -> None:
+    with stranger(solo, greeted=False) as one:
+        one.say(to_broker.encode(ClientHello(PROTOCOL + 1)))
+        assert str(PROTOCOL) in one.refusal().text
+
+
+def test_bytes_that_are_not_even_zeromq_are_dropped(solo: Cluster) -> None:
+    host, port = solo.local.addresses["solo"].split(":")
+    for junk in (b"GET / HTTP/1.0\r\n\r\n", bytes(64), os.urandom(4096)):
+        with socket.create_connection((host, int(port)), timeout=5) as tcp:
+            tcp.sendall(junk)
+
+
+def test_thousands_of_random_frames_change_nothing(solo: Cluster) -> None:
+    seed = random.randrange(2**32)
+    rng = random.Random(seed)
+    good = [
+        to_broker.encode(Enqueue(1, 0, SPEC, pack([["x", b""]]))),
+        to_broker.encode(Ask(1, ["before"])),
+        to_broker.encode(Report(1, [], [], [1], 0)),
+        to_broker.encode(PeerMessage(b"body")),
+    ]
+    with stranger(solo) as one:
+        for _ in range(3000):
+            frame = bytearray(rng.choice(good))
+            # The tag of an enqueue is spoilt as well: a lucky one would be stored, and rightly.
+            frame[1] = rng.choice([4, 5, 6, 7, 11, 12, 13, 20, 21, 99])
+            for _ in range(rng.randrange(1, 6)):
+                frame[rng.randrange(2, len(frame))] = rng.randrange(256)
+            one.say(bytes(frame))
+        one.say(to_broker.encode(ClientHello(PROTOCOL)))
+        one.say(to_broker.encode(Ask(77, ["before"])))
+        while getattr(from_broker.decode(one.socket.recv()), "request", 0) != 77:
+            pass
+    assert solo["solo"].alive, f"seed {seed}"
