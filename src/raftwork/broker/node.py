@@ -190,7 +190,7 @@ class Node:
     def turn(self, now: int) -> None:
         """Do all there is to do. Raises StoreError if this replica must stop."""
         if now - self._last_turn >= PAUSE and self._leadership is not None:
-            self._leadership.workforce.forgive(now - self._last_turn)
+            self._leadership.workforce.forgive(now - self._last_turn, now)
         self._last_turn = now
         if now >= self._next_hello:
             self._next_hello = now + HELLO
@@ -358,7 +358,7 @@ class Node:
     def _gone(self, routing: bytes) -> None:
         if self._leadership is not None:
             self._leadership.clients.gone(routing)
-            self._leadership.workforce.unreachable(routing)
+            self._leadership.workforce.unreachable(routing, self._now)
 
     # ---- who leads ----------------------------------------------------------------------------
 

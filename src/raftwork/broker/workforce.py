@@ -4,7 +4,9 @@
    how long a task takes (G4).
 2. What a worker holds is settled at each hello: kept, stopped or sent again. A frame of an older
    session is dropped by the worker, so what a hello does not list never arrived.
-3. A token's report is acknowledged only once the machine has decided on it, and always then.
+3. A token's report is acknowledged only once the machine has decided on it, and always then. So a
+   worker's hands are kept until then, even if it was given up: it may come back, and what it would
+   forget on our word another leader might hand out again.
 4. Only a task that had started counts as lost with its worker. In doubt (after a failover, or for
    the oldest `slots` tasks of a dead worker) it counts as started.
 """
@@ -12,14 +14,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from raftwork.broker.balancers import weight
-from raftwork.broker.dispatch import careful
-from raftwork.broker.queue.commands import Expire, Fail, Finish, Lose, Release
+from raftwork.broker.balancers import share, weight
+from raftwork.broker.queue.commands import TIME_MAX, Expire, Fail, Finish, Lose, Release
+from raftwork.errors import BadMessage
 from raftwork.messages import (
+    NAME_MAX,
+    PAYLOAD_MAX,
     Acknowledged,
     Beat,
+    Failure,
     Heartbeat,
     Held,
     Outcome,
@@ -30,11 +35,13 @@ from raftwork.messages import (
     WorkerHello,
     WorkerStatus,
     WorkerWelcome,
+    decode_failure,
     decode_spec,
+    encode_failure,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from random import Random
 
     from raftwork.broker.queue import Machine, Running, Waiting
@@ -43,7 +50,7 @@ if TYPE_CHECKING:
 
 #: Silence after which a worker's tasks go to others, ms.
 LEASE = 3_000
-#: The same once its connection is known to be closed.
+#: How long it may take to come back once its connection is known to be closed.
 LEASE_CLOSED = 1_000
 #: Beats to workers: how a dead connection is noticed (a ROUTER refuses the send).
 BEAT = 200
@@ -53,8 +60,15 @@ EXPIRY_GRACE = 5_000
 LOST_SHOWN = 60_000
 #: How a new load sample moves the smoothed one.
 SMOOTHING = 0.5
-#: At most so many bytes of payload in one Push frame.
+#: At most so many bytes of payload in one Push frame, and of values in one Finish.
 PUSH_BYTES = 1024 * 1024
+FINISH_BYTES = 1024 * 1024
+#: What a hello may claim.
+SLOTS_MAX = 10_000
+QUEUES_MAX = 1_000
+
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -67,7 +81,8 @@ class Hand:
     timeout: int  # ms; 0 is no limit
     known: bool = True  # we saw it handed out, so an unreported start means not started
     started: int | None = None  # when its code started, on the leader's monotonic clock
-    done: bool = False  # its outcome is proposed
+    done: bool = False  # the worker's report about it is proposed
+    lost: bool = False  # its Lose is proposed
 
 
 @dataclass(slots=True)
@@ -75,16 +90,15 @@ class Worker:
     """One incarnation of a worker."""
 
     incarnation: bytes
-    heard: int
-    lease: int = LEASE
-    name: str = ""
+    deadline: int  # of its lease
+    name: str = ""  # empty: it has not said hello, or it said goodbye
     host: str = ""
     pid: int = 0
     slots: int = 1
     window: int = 0
     queues: frozenset[str] = frozenset()
     routing: bytes | None = None
-    session: int = 0
+    session: int = -1
     draining: bool = False
     lost: int | None = None  # when it was given up
     cpu: float | None = None
@@ -127,7 +141,6 @@ class Workforce:
         self._workers: dict[bytes, Worker] = {}
         self._by_routing: dict[bytes, Worker] = {}
         self._holder: dict[int, Worker] = {}  # of every token that is not over
-        self._reporter: dict[int, Worker] = {}  # proposed outcomes: who to acknowledge
         self._commands: list[Command] = []
         self._finished: list[tuple[int, bytes]] = []
         self._frames: list[tuple[bytes, FromBroker]] = []
@@ -135,7 +148,7 @@ class Workforce:
         self._next_beat = now
         self._next_expiry = now + 1_000
         for running in machine.running():
-            worker = self._workers.setdefault(running.worker, Worker(running.worker, now))
+            worker = self._workers.setdefault(running.worker, Worker(running.worker, now + LEASE))
             self._take_over(worker, running)
 
     def _take_over(self, worker: Worker, running: Running) -> None:
@@ -173,7 +186,7 @@ class Workforce:
     def hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
         """A worker opens or reopens its session: settle every token it has or should have."""
         worker = self._workers.get(hello.incarnation)
-        if worker is None or worker.lost is not None:
+        if worker is None:
             worker = self._workers[hello.incarnation] = Worker(hello.incarnation, now)
         elif hello.session <= worker.session:
             return  # an older hello, overtaken
@@ -188,30 +201,43 @@ class Workforce:
                 continue
             hand.known = True
             hand.started = now - age if held is not Held.WAITING else None
-        for hand in worker.hands.values():
-            if hand.token not in listed and not hand.done:
-                self._push_again(worker, hand)
+        self._settle_unlisted(worker, listed)
         self._frames.append((routing, WorkerWelcome(self._epoch, worker.session, stop)))
         self._dirty[worker.incarnation] = worker
 
     def _open_session(self, worker: Worker, routing: bytes, hello: WorkerHello, now: int) -> None:
+        self.unreachable(routing, now)  # whoever was there before
         if worker.routing is not None:
             self._by_routing.pop(worker.routing, None)
         self._by_routing[routing] = worker
         worker.routing, worker.session = routing, hello.session
         worker.name, worker.host, worker.pid = hello.name, hello.host, hello.pid
-        worker.slots, worker.queues = max(1, hello.slots), frozenset(hello.queues)
+        worker.slots = min(max(1, hello.slots), SLOTS_MAX)
+        worker.queues = frozenset(hello.queues)
         worker.draining = hello.draining
-        worker.heard, worker.lease = now, LEASE
+        worker.deadline, worker.lost = now + LEASE, None
         worker.pushed, worker.window = 0, 0
-        worker.push.clear()
-        worker.stops.clear()
+        worker.push, worker.acks, worker.stops = [], [], []
+
+    def _settle_unlisted(self, worker: Worker, listed: set[int]) -> None:
+        """What it does not hold never arrived: send it again, unless its end is on the way."""
+        forgotten: list[tuple[int, bool]] = []
+        for hand in worker.hands.values():
+            if hand.token in listed or hand.done or hand.lost:
+                continue
+            if hand.started is None:
+                self._push_again(worker, hand)
+            else:  # it told us that the code began, and knows nothing of it now
+                hand.lost = True
+                forgotten.append((hand.token, True))
+        if forgotten:
+            self._commands.append(Lose(forgotten))
 
     def _push_again(self, worker: Worker, hand: Hand) -> None:
         task = self._machine.running_body(hand.token)
         if task is None:
             return  # decided in the transaction that is just being applied
-        hand.known, hand.started = True, None
+        hand.known = True
         worker.push.append(PushedTask(hand.token, task.id, task.attempt, task.spec, task.payload))
 
     def heartbeat(self, routing: bytes, beat: Heartbeat, now: int) -> bool:
@@ -221,9 +247,11 @@ class Workforce:
             return False
         worker.window, worker.draining = min(beat.window, 1024), beat.draining
         if beat.cpu is not None and beat.memory is not None:
-            old = worker.weight if worker.cpu is not None else weight(beat.cpu, beat.memory)
-            worker.weight = old + SMOOTHING * (weight(beat.cpu, beat.memory) - old)
-            worker.cpu, worker.memory = beat.cpu, beat.memory
+            cpu, memory = share(beat.cpu), share(beat.memory)
+            new = weight(cpu, memory)
+            old = worker.weight if worker.cpu is not None else new
+            worker.weight = old + SMOOTHING * (new - old)
+            worker.cpu, worker.memory = cpu, memory
         return True
 
     def report(self, routing: bytes, report: Report, now: int, time: int) -> bool:
@@ -239,10 +267,23 @@ class Workforce:
         for outcome in report.outcomes:
             if self._propose_end(worker, outcome.token):
                 self._propose_outcome(outcome, time)
-        released = [token for token in report.released if self._propose_end(worker, token)]
+        self._propose_release(worker, report.released)
+        return True
+
+    def _propose_release(self, worker: Worker, tokens: list[int]) -> None:
+        """Handed back: only what never began may be as if it had not been handed out."""
+        released: list[int] = []
+        begun: list[tuple[int, bool]] = []
+        for token in tokens:
+            if self._propose_end(worker, token):
+                if worker.hands[token].started is None:
+                    released.append(token)
+                else:
+                    begun.append((token, True))
         if released:
             self._commands.append(Release(released))
-        return True
+        if begun:
+            self._commands.append(Lose(begun))
 
     def _propose_end(self, worker: Worker, token: int) -> bool:
         """Whether a report about `token` is news; if it is not theirs, tell them to forget."""
@@ -255,15 +296,14 @@ class Workforce:
             return False  # proposed already; the acknowledgement follows
         hand.done = True
         worker.busy -= 1
-        self._reporter[token] = worker
         return True
 
     def _propose_outcome(self, outcome: Outcome, time: int) -> None:
-        if outcome.ok:
+        if outcome.ok and len(outcome.data) <= PAYLOAD_MAX:
             self._finished.append((outcome.token, outcome.data))
         else:
             retry_at = self._retry_at(outcome.token, time)
-            self._commands.append(Fail(outcome.token, outcome.data, retry_at))
+            self._commands.append(Fail(outcome.token, _failure(outcome), retry_at))
 
     def _retry_at(self, token: int, time: int) -> int:
         """Exponential backoff; half of it jitter, so that tasks that failed together part."""
@@ -272,27 +312,29 @@ class Workforce:
             return time
         spec = decode_spec(running.spec)
         delay = min(spec.backoff << min(running.failures, 32), spec.max_backoff)
-        return time + delay // 2 + self._rng.randrange(delay // 2 + 1)
+        return min(time + delay // 2 + self._rng.randrange(delay // 2 + 1), TIME_MAX)
 
     def goodbye(self, routing: bytes, session: int, now: int) -> bool:
         worker = self._session(routing, session, now)
         if worker is None:
             return False
         self._give_up(worker, now)
-        del self._workers[worker.incarnation]  # it left; it is not lost
+        worker.name = ""  # it left; `status` does not list it as lost
         return True
 
-    def unreachable(self, routing: bytes) -> None:
-        """Its connection is closed: it has a second to come back."""
-        worker = self._by_routing.get(routing)
+    def unreachable(self, routing: bytes, now: int) -> None:
+        """Its connection is closed: it gets nothing new and has a second to come back."""
+        worker = self._by_routing.pop(routing, None)
         if worker is not None:
-            worker.lease = LEASE_CLOSED
+            worker.routing = None
+            worker.push = []  # a hello finds again what did not arrive
+            worker.deadline = min(worker.deadline, now + LEASE_CLOSED)
 
     def _session(self, routing: bytes, session: int, now: int) -> Worker | None:
         worker = self._by_routing.get(routing)
         if worker is None or worker.session != session:
             return None
-        worker.heard, worker.lease = now, LEASE
+        worker.deadline = now + LEASE
         return worker
 
     # ---- what the machine decided -------------------------------------------------------------
@@ -301,27 +343,27 @@ class Workforce:
         """An Assign was applied: the task is this worker's."""
         spec = decode_spec(task.spec)
         if worker.lost is not None or self._workers.get(worker.incarnation) is not worker:
+            worker.busy -= 1
             self._commands.append(Lose([(token, False)]))  # it left meanwhile; nothing was sent
             return
-        worker.hands[token] = Hand(token, task.seq, careful(task), spec.timeout)
+        once = spec.at_most_once or task.losses > 0
+        worker.hands[token] = Hand(token, task.seq, once, spec.timeout)
         self._holder[token] = worker
         worker.push.append(PushedTask(token, task.id, attempt, task.spec, task.payload))
         self._dirty[worker.incarnation] = worker
 
     def closed(self, token: int) -> None:
-        """The token is over, whatever its end: acknowledge the reporter, or stop the holder."""
-        reporter = self._reporter.pop(token, None)
-        if reporter is not None:
-            reporter.acks.append(token)
-            self._dirty[reporter.incarnation] = reporter
+        """The token is over, whatever its end: acknowledge the report, or stop the code."""
         worker = self._holder.pop(token, None)
         if worker is None:
             return
         hand = worker.hands.pop(token)
-        if not hand.done:
+        if hand.done:
+            worker.acks.append(token)
+        else:
             worker.busy -= 1
             worker.stops.append(token)
-            self._dirty[worker.incarnation] = worker
+        self._dirty[worker.incarnation] = worker
 
     # ---- time ---------------------------------------------------------------------------------
 
@@ -341,31 +383,37 @@ class Workforce:
     def wake_at(self) -> int:
         return self._next_beat
 
-    def forgive(self, gap: int) -> None:
+    def forgive(self, gap: int, now: int) -> None:
         """The leader itself was away for `gap` ms: nobody's silence in it counts."""
         for worker in self._workers.values():
-            worker.heard += gap
+            worker.deadline = min(worker.deadline + gap, now + LEASE)
 
     def _check_lease(self, worker: Worker, now: int) -> None:
         if worker.lost is None:
-            if now - worker.heard > worker.lease:
+            if now > worker.deadline:
                 self._give_up(worker, now)
-        elif now - worker.lost > LOST_SHOWN:
+        elif now - worker.lost > LOST_SHOWN and not worker.hands:
             del self._workers[worker.incarnation]
 
     def _give_up(self, worker: Worker, now: int) -> None:
         worker.lost = now
+        worker.push = []
         if worker.routing is not None:
             self._by_routing.pop(worker.routing, None)
             worker.routing = None
-        tokens = [(t, s) for t, s in worker.presumed_started() if not worker.hands[t].done]
+        tokens: list[tuple[int, bool]] = []
+        for token, started in worker.presumed_started():
+            hand = worker.hands[token]
+            if not hand.done and not hand.lost:
+                hand.lost = True
+                tokens.append((token, started))
         if tokens:
             self._commands.append(Lose(tokens))
 
     def _expire(self, now: int, time: int) -> None:
         for worker in self._workers.values():
             for hand in worker.hands.values():
-                if not hand.timeout or hand.done or hand.started is None:
+                if not hand.timeout or hand.done or hand.lost or hand.started is None:
                     continue
                 if now > hand.started + hand.timeout + EXPIRY_GRACE:
                     hand.started = now  # asked once; again only if this one is lost
@@ -376,9 +424,8 @@ class Workforce:
     def commands(self) -> list[Command]:
         """What to propose, drained."""
         out, self._commands = self._commands, []
-        if self._finished:
-            out.append(Finish(self._finished))
-            self._finished = []
+        out.extend(map(Finish, _parts(self._finished, lambda o: len(o[1]), FINISH_BYTES)))
+        self._finished = []
         return out
 
     def frames(self) -> Iterable[tuple[bytes, FromBroker]]:
@@ -399,20 +446,49 @@ class Workforce:
             yield Acknowledged(epoch, session, worker.acks)
             worker.acks = []
         worker.pushed += len(worker.push)
-        for tasks in _frames_of(worker.push):
+        for tasks in _parts(worker.push, lambda t: len(t.payload) + len(t.spec), PUSH_BYTES):
             yield Push(epoch, session, tasks)
-        if worker.push:
-            worker.push = []
+        worker.push = []
         yield Beat(epoch, session, worker.pushed)
 
 
-def _frames_of(tasks: list[PushedTask]) -> Iterator[list[PushedTask]]:
-    """Split by bytes, so that no Push outgrows a frame."""
+def objection(hello: WorkerHello) -> str | None:
+    """Why this hello opens no session, or None."""
+    if len(hello.incarnation) != 16:
+        return f"an incarnation of {len(hello.incarnation)} bytes; it has 16"
+    if len(hello.queues) > QUEUES_MAX:
+        return f"{len(hello.queues)} queues; a worker may serve {QUEUES_MAX}"
+    longest = max(map(len, (hello.name, hello.host, *hello.queues)))
+    if longest > NAME_MAX:
+        return f"a name of {longest} characters; {NAME_MAX} are allowed"
+    return None
+
+
+def _failure(outcome: Outcome) -> bytes:
+    """What to record of an attempt that gave no value.
+
+    The machine refuses what is no Failure, and the token would never come to an end.
+    """
+    size = len(outcome.data)
+    if size > PAYLOAD_MAX:
+        text = f"an outcome of {size} bytes; {PAYLOAD_MAX} are allowed"
+        return encode_failure(Failure("PayloadTooLarge", text, ""))
+    try:
+        decode_failure(outcome.data)
+    except BadMessage as error:
+        text = f"the worker told no proper failure: {error}"
+        return encode_failure(Failure("BadMessage", text, ""))
+    return outcome.data
+
+
+def _parts(items: list[T], size_of: Callable[[T], int], limit: int) -> Iterator[list[T]]:
+    """Cut so that a part holds at most `limit` bytes, or one item."""
     start = size = 0
-    for i, task in enumerate(tasks):
-        size += len(task.payload) + len(task.spec) + 64
-        if size > PUSH_BYTES and i > start:
-            yield tasks[start:i]
-            start, size = i, len(task.payload)
-    if start < len(tasks):
-        yield tasks[start:]
+    for i, item in enumerate(items):
+        grown = size_of(item)
+        size += grown
+        if size > limit and i > start:
+            yield items[start:i]
+            start, size = i, grown
+    if start < len(items):
+        yield items[start:]

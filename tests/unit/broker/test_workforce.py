@@ -1,0 +1,739 @@
+"""Leases, tokens and reports: what a worker may be told, and when."""
+
+from collections.abc import Callable, Sequence
+from math import nan
+from random import Random
+from typing import TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raftwork.broker import workforce as module
+from raftwork.broker.queue.commands import (
+    TIME_MAX,
+    Assign,
+    Assigned,
+    Closed,
+    Command,
+    Expire,
+    Fail,
+    Finish,
+    Lose,
+    Release,
+    Settled,
+    Stale,
+)
+from raftwork.broker.workforce import BEAT, LEASE, LEASE_CLOSED, LOST_SHOWN, Workforce, objection
+from raftwork.messages import (
+    NAME_MAX,
+    PAYLOAD_MAX,
+    PROTOCOL,
+    Acknowledged,
+    Beat,
+    Failure,
+    FromBroker,
+    Heartbeat,
+    Held,
+    Holding,
+    Outcome,
+    Push,
+    Report,
+    Spec,
+    Started,
+    State,
+    Stop,
+    WorkerHello,
+    WorkerWelcome,
+    decode_failure,
+    encode_failure,
+)
+from tests.unit.broker.queues import Queues, enqueue
+
+ME = b"incarnation-of-w"
+OTHER = b"incarnation-of-v"
+FAILURE = encode_failure(Failure("E", "m", "t"))
+ONCE = Spec("job", "default", at_most_once=True)
+T = TypeVar("T", bound=tuple)  # type: ignore[type-arg]
+
+
+class Floor:
+    """A workforce on a machine; commands are committed when told to."""
+
+    def __init__(self, now: int = 10_000) -> None:
+        self.queues = Queues()
+        self.now = now
+        self.force = Workforce(self.queues.machine, 1, now, Random(1))
+        self.names = 0
+
+    def hello(
+        self,
+        session: int = 1,
+        *holding: Holding,
+        me: bytes = ME,
+        routing: bytes = b"w",
+        slots: int = 2,
+    ) -> None:
+        hello = WorkerHello(
+            PROTOCOL, "w", me, session, "h", 1, slots, ["default"], list(holding), False
+        )
+        self.force.hello(routing, hello, self.now)
+
+    def give(self, count: int = 1, spec: Spec | None = None, me: bytes = ME) -> list[int]:
+        """Enqueue and assign; the tokens."""
+        ids = [f"{self.names + i}" for i in range(count)]
+        self.names += count
+        self.queues.apply(enqueue(*ids, spec=spec or Spec("job", "default")))
+        return self.assign(me)
+
+    def assign(self, me: bytes = ME) -> list[int]:
+        waiting = self.queues.machine.waiting("default", 0, 1_000, 1 << 30)
+        (effect,) = self.queues.effects(Assign(me, [task.seq for task in waiting]))
+        assert isinstance(effect, Assigned)
+        worker = self.force._workers[me]
+        for task, (token, _, attempt) in zip(waiting, effect.tasks, strict=True):
+            worker.busy += 1
+            self.force.hand_out(worker, task, token, attempt)
+        return [token for token, _, _ in effect.tasks]
+
+    def report(
+        self,
+        *outcomes: Outcome,
+        started: Sequence[int] = (),
+        released: Sequence[int] = (),
+        session: int = 1,
+        routing: bytes = b"w",
+    ) -> bool:
+        report = Report(session, [Started(t, 0) for t in started], list(outcomes), [*released], 0)
+        return self.force.report(routing, report, self.now, self.queues.time)
+
+    def commit(self, *more: Command) -> list[Command]:
+        """Apply all that is wanted; gives the commands."""
+        commands = [*self.force.commands(), *more]
+        for effect in self.queues.effects(*commands):
+            if isinstance(effect, Settled | Closed | Stale):
+                self.force.closed(effect.token)
+        return commands
+
+    def frames(self, kind: type[T]) -> list[T]:
+        return [m for _, m in self.sent() if isinstance(m, kind)]
+
+    def sent(self) -> list[tuple[bytes, FromBroker]]:
+        return list(self.force.frames())
+
+    def pass_time(self, ms: int, step: int = 50) -> list[Command]:
+        """Let time pass without a word; gives what was proposed, committed too."""
+        proposed: list[Command] = []
+        for _ in range(0, ms, step):
+            self.now += step
+            self.force.pass_time(self.now, self.queues.time)
+            proposed += self.commit()
+        return proposed
+
+    def state(self, id_: str = "0") -> State:
+        return self.queues.machine.lookup([id_])[0].state
+
+    def new_leader(self) -> None:
+        self.force = Workforce(self.queues.machine, 2, self.now, Random(1))
+
+
+@pytest.fixture
+def floor() -> Floor:
+    floor = Floor()
+    floor.hello()
+    floor.sent()
+    return floor
+
+
+# ---- the hello settles every token --------------------------------------------------------------
+
+
+def test_a_hello_keeps_stops_or_sends_again_every_token() -> None:
+    floor = Floor()
+    floor.hello()
+    kept, ended, missing = floor.give(3)
+    floor.sent()
+    floor.report(Outcome(ended, True, b"v"))
+    floor.commit()
+    floor.hello(2, Holding(kept, Held.RUNNING, 5), Holding(ended, Held.WAITING, 0))
+    sent = [m for _, m in floor.sent()]
+    assert sent[0] == WorkerWelcome(1, 2, [ended])
+    assert [t.token for m in sent if isinstance(m, Push) for t in m.tasks] == [missing]
+    assert not floor.force.commands()
+
+
+def test_a_task_sent_again_is_the_same_task() -> None:
+    floor = Floor()
+    floor.hello()
+    floor.give()
+    (first,) = floor.frames(Push)
+    floor.hello(2)
+    (again,) = floor.frames(Push)
+    assert again.tasks == first.tasks
+    assert again.session == 2
+
+
+def test_an_outcome_of_a_finished_task_is_acknowledged_in_the_new_session(floor: Floor) -> None:
+    (token,) = floor.give()
+    floor.report(Outcome(token, True, b"v"))
+    floor.commit()
+    floor.hello(2, Holding(token, Held.DONE, 0))
+    assert floor.frames(Acknowledged) == [Acknowledged(1, 2, [token])]
+
+
+def test_a_task_goes_again_only_to_the_incarnation_it_was_assigned_to(floor: Floor) -> None:
+    floor.give()
+    floor.sent()
+    floor.hello(7, me=OTHER, routing=b"v")
+    assert floor.frames(Push) == []
+
+
+def test_the_next_leader_sends_again_what_its_worker_never_received(floor: Floor) -> None:
+    (token,) = floor.give(spec=ONCE)
+    floor.new_leader()
+    floor.hello(2)
+    (push,) = floor.frames(Push)
+    assert [task.token for task in push.tasks] == [token]
+    assert push.epoch == 2
+
+
+def test_the_next_leader_leaves_alone_what_runs(floor: Floor) -> None:
+    (token,) = floor.give(spec=ONCE)
+    floor.new_leader()
+    floor.hello(2, Holding(token, Held.RUNNING, 100))
+    assert floor.frames(Push) == []
+    assert not floor.force.commands()
+
+
+def test_what_began_and_is_not_known_any_more_is_lost_not_sent_again(floor: Floor) -> None:
+    (token,) = floor.give(spec=ONCE)
+    floor.report(started=[token])
+    floor.sent()
+    floor.hello(2)
+    assert floor.frames(Push) == []
+    assert floor.commit() == [Lose([(token, True)])]
+    assert floor.state() is State.LOST
+
+
+def test_an_overtaken_hello_changes_nothing(floor: Floor) -> None:
+    floor.hello(5)
+    floor.sent()
+    floor.hello(4, routing=b"other")
+    assert floor.sent() == []
+    assert floor.report(session=5)
+
+
+def test_two_hellos_in_one_turn_leave_one_session() -> None:
+    floor = Floor()
+    floor.hello(1)
+    floor.give()
+    floor.hello(2)
+    floor.hello(3)
+    sent = [m for _, m in floor.sent()]
+    assert [m.session for m in sent if isinstance(m, WorkerWelcome)] == [1, 2, 3]
+    assert [(m.session, len(m.tasks)) for m in sent if isinstance(m, Push)] == [(3, 1)]
+    assert [m for m in sent if isinstance(m, Beat)] == [Beat(1, 3, 1)]
+
+
+def test_a_first_hello_may_have_number_zero(floor: Floor) -> None:
+    (token,) = floor.give()
+    floor.new_leader()
+    floor.hello(0)
+    assert [t.token for p in floor.frames(Push) for t in p.tasks] == [token]
+
+
+def test_frames_of_another_session_are_not_heard(floor: Floor) -> None:
+    floor.hello(2)
+    assert not floor.report(session=1)
+    assert not floor.report(session=2, routing=b"stranger")
+
+
+def test_a_reused_routing_id_gets_nothing_of_the_worker_before(floor: Floor) -> None:
+    floor.give()
+    floor.sent()
+    floor.hello(1, me=OTHER, routing=b"w")
+    floor.sent()
+    floor.give()  # for the first worker, whose address is gone
+    floor.pass_time(2 * BEAT)
+    assert floor.frames(Push) == []
+    assert [w.incarnation for w in floor.force.available()] == [OTHER]
+
+
+# ---- leases -----------------------------------------------------------------------------------
+
+
+def test_a_silent_worker_keeps_its_tasks_for_the_lease_and_no_longer(floor: Floor) -> None:
+    (token,) = floor.give()
+    assert floor.pass_time(LEASE - 50) == []
+    assert floor.pass_time(BEAT + 100) == [Lose([(token, True)])]
+
+
+def test_a_long_task_is_not_taken_from_a_worker_that_is_heard(floor: Floor) -> None:
+    floor.give()
+    for _ in range(100):
+        assert floor.pass_time(1_000) == []
+        assert floor.force.heartbeat(b"w", Heartbeat(1, 0.1, 0.1, 0.1, 1, 0, False), floor.now)
+
+
+def test_a_closed_connection_has_a_whole_second_to_come_back(floor: Floor) -> None:
+    (token,) = floor.give()
+    floor.pass_time(950)  # just before the next heartbeat
+    floor.force.unreachable(b"w", floor.now)
+    assert floor.pass_time(LEASE_CLOSED - 50) == []
+    assert floor.pass_time(BEAT + 100) == [Lose([(token, True)])]
+
+
+def test_a_closed_connection_does_not_lengthen_a_lease(floor: Floor) -> None:
+    floor.give()
+    floor.pass_time(LEASE - 100)
+    floor.force.unreachable(b"w", floor.now)
+    assert len(floor.pass_time(BEAT + 150)) == 1
+
+
+def test_who_comes_back_within_the_second_keeps_everything(floor: Floor) -> None:
+    (token,) = floor.give()
+    floor.force.unreachable(b"w", floor.now)
+    floor.pass_time(LEASE_CLOSED - 100)
+    floor.hello(2, Holding(token, Held.RUNNING, 3), routing=b"w2")
+    assert floor.pass_time(LEASE - 100) == []
+
+
+def test_a_worker_whose_connection_closed_gets_nothing_new(floor: Floor) -> None:
+    assert len(floor.force.available()) == 1
+    floor.force.unreachable(b"w", floor.now)
+    assert floor.force.available() == []
+
+
+def test_a_goodbye_gives_the_tasks_back_at_once(floor: Floor) -> None:
+    (token,) = floor.give()
+    floor.report(started=[token])
+    assert floor.force.goodbye(b"w", 1, floor.now)
+    assert floor.commit() == [Lose([(token, True)])]
+    assert floor.state() is State.QUEUED
+    assert floor.force.statuses() == []
+
+
+def test_the_leaders_own_pause_is_forgiven(floor: Floor) -> None:
+    floor.give()
+    floor.now += LEASE + 500
+    floor.force.forgive(LEASE + 500, floor.now)
+    assert floor.pass_time(LEASE - 50) == []
+    assert len(floor.pass_time(BEAT + 100)) == 1
+
+
+def test_a_pause_does_not_lengthen_the_lease_of_who_was_heard_after_it(floor: Floor) -> None:
+    floor.give()
+    floor.now += 2_000
+    floor.report()
+    floor.force.forgive(2_000, floor.now)
+    assert len(floor.pass_time(LEASE + BEAT + 50)) == 1
+
+
+def test_lost_workers_are_shown_for_a_minute_and_then_forgotten(floor: Floor) -> None:
+    floor.pass_time(LEASE + BEAT + 50)
+    assert [w.state for w in floor.force.statuses()] == ["lost"]
+    floor.pass_time(LOST_SHOWN + BEAT, step=BEAT)
+    assert floor.force.statuses() == []
+    assert floor.force._workers == {}
+
+
+def test_a_new_leader_waits_a_lease_for_workers_it_never_saw(floor: Floor) -> None:
+    (token,) = floor.give(spec=ONCE)
+    floor.new_leader()
+    assert floor.pass_time(LEASE - 50) == []
+    # Unknown after a failover counts as started: it must not run twice.
+    assert floor.pass_time(BEAT + 100) == [Lose([(token, True)])]
+    assert floor.state() is State.LOST
+
+
+# ---- losses -----------------------------------------------------------------------------------
+
+
+def test_only_what_may_have_begun_counts_as_a_loss(floor: Floor) -> None:
+    tokens = floor.give(5)  # two slots: three are held ahead
+    (lose,) = floor.pass_time(LEASE + BEAT + 50)
+    assert lose == Lose([(t, i < 2) for i, t in enumerate(tokens)])
+
+
+def test_a_reported_start_counts_wherever_the_task_stood(floor: Floor) -> None:
+    tokens = floor.give(5)
+    floor.report(started=[tokens[4]])
+    (lose,) = floor.pass_time(LEASE + BEAT + 50)
+    assert isinstance(lose, Lose)
+    assert dict(lose.tokens)[tokens[4]] is True
+
+
+def test_what_waited_after_a_failover_counts_as_begun_until_the_worker_says_otherwise(
+    floor: Floor,
+) -> None:
+    tokens = floor.give(4)
+    floor.new_leader()
+    floor.hello(2, *(Holding(t, Held.WAITING, 0) for t in tokens))
+    (lose,) = floor.pass_time(LEASE + BEAT + 50)
+    assert lose == Lose([(t, i < 2) for i, t in enumerate(tokens)])
+    for token in floor.assign(ME):
+        assert token > tokens[-1]
+    floor.new_leader()
+    (lose,) = floor.pass_time(LEASE + BEAT + 50)
+    assert isinstance(lose, Lose)
+    assert all(begun for _, begun in lose.tokens)
+
+
+def test_what_is_assigned_to_a_worker_that_left_meanwhile_goes_back_unhurt(floor: Floor) -> None:
+    worker = floor.force._workers[ME]
+    floor.force.goodbye(b"w", 1, floor.now)
+    (token,) = floor.give(spec=ONCE)
+    assert worker.hands == {}
+    assert floor.commit() == [Lose([(token, False)])]
+    assert floor.state() is State.QUEUED
+    assert floor.frames(Push) == []
+
+
+def test_the_outcome_proposed_before_the_loss_stands(floor: Floor) -> None:
+    (token,) = floor.give()
+    floor.report(Outcome(token, True, b"v"))
+    proposed = floor.force.commands()
+    floor.now += LEASE + 1
+    floor.force.pass_time(floor.now, floor.queues.time)
+    floor.commit(*proposed)
+    assert floor.state() is State.SUCCEEDED
+
+
+def test_a_worker_given_up_that_returns_forgets_nothing_the_log_has_not_decided(
+    floor: Floor,
+) -> None:
+    """The leader's Lose may never be committed: then the outcome is all there is."""
+    done, running, waiting = floor.give(3, spec=ONCE)
+    floor.now += LEASE + 1
+    floor.force.pass_time(floor.now, floor.queues.time)
+    (lose,) = floor.force.commands()
+    floor.hello(
+        2,
+        Holding(done, Held.DONE, 0),
+        Holding(running, Held.RUNNING, 9),
+        Holding(waiting, Held.WAITING, 0),
+    )
+    floor.report(Outcome(done, True, b"v"), session=2)
+    assert floor.frames(WorkerWelcome) == [WorkerWelcome(1, 2, [])]
+    assert floor.sent() == []
+    finish = floor.force.commands()
+    # Now the log decides, in its order: the loss first.
+    floor.commit(lose, *finish)
+    sent = [m for _, m in floor.sent()]
+    assert Acknowledged(1, 2, [done]) in sent
+    assert Stop(1, 2, [running, waiting]) in sent
+    assert floor.state("0") is State.LOST
+
+
+def test_what_a_worker_given_up_never_got_is_not_sent_to_it_when_it_returns(floor: Floor) -> None:
+    floor.give()
+    floor.sent()
+    floor.now += LEASE + 1
+    floor.force.pass_time(floor.now, floor.queues.time)
+    floor.hello(2)
+    assert floor.frames(Push) == []
+    floor.commit()
+    assert floor.state() is State.QUEUED
+
+
+def test_a_returned_workers_room_is_what_it_was(floor: Floor) -> None:
+    floor.give(2)
+    floor.pass_time(LEASE + BEAT + 50)
+    floor.hello(2)
+    (worker,) = floor.force.available()
+    assert worker.busy == 0
+    assert worker.room == 2
+
+
+def test_a_task_lost_too_often_is_proposed_as_lost_only_once(floor: Floor) -> None:
+    floor.give()
+    floor.now += LEASE + 1
+    floor.force.pass_time(floor.now, floor.queues.time)
+    floor.hello(2)
+    floor.now += LEASE + 1
+    floor.force.pass_time(floor.now, floor.queues.time)
+    assert len(floor.force.commands()) == 1
+
+
+# ---- reports ----------------------------------------------------------------------------------
+
+
+def test_an_outcome_is_acknowledged_after_the_machine_decided_not_before(floor: Floor) -> None:
+    (token,) = floor.give()
+    floor.report(Outcome(token, True, b"v"))
+    assert floor.frames(Acknowledged) == []
+    assert floor.commit() == [Finish([(token, b"v")])]
+    assert floor.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
+
+
+def test_a_repeated_report_is_proposed_once_and_acknowledged(floor: Floor) -> None:
+    (token,) = floor.give()
+    for _ in range(3):
+        floor.report(Outcome(token, True, b"v"))
+    assert floor.commit() == [Finish([(token, b"v")])]
+    floor.sent()
+    floor.report(Outcome(token, True, b"v"))
+    assert floor.commit() == []
+    assert floor.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
+
+
+def test_a_report_about_somebody_elses_token_is_acknowledged_and_changes_nothing(
+    floor: Floor,
+) -> None:
+    (token,) = floor.give()
+    floor.hello(1, me=OTHER, routing=b"v")
+    floor.sent()
+    floor.report(Outcome(token, True, b"stolen"), routing=b"v")
+    assert floor.commit() == []
+    assert floor.sent()[0] == (b"v", Acknowledged(1, 1, [token]))
+
+
+def test_a_failure_waits_for_its_retry_and_is_acknowledged(floor: Floor) -> None:
+    spec = Spec("job", "default", retries=1, backoff=1_000)
+    (token,) = floor.give(spec=spec)
+    floor.report(Outcome(token, False, FAILURE))
+    (fail,) = floor.commit()
+    assert isinstance(fail, Fail)
+    assert 500 <= fail.retry_at - floor.queues.time <= 1_000
+    assert floor.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Spec("job", "default", retries=1 << 60, backoff=2**63 - 1, max_backoff=2**63 - 1),
+        Spec("job", "default", retries=1, backoff=0, max_backoff=0),
+    ],
+)
+def test_any_backoff_gives_a_time_the_machine_takes(floor: Floor, spec: Spec) -> None:
+    (token,) = floor.give(spec=spec)
+    floor.report(Outcome(token, False, FAILURE))
+    (fail,) = floor.commit()
+    assert isinstance(fail, Fail)
+    assert fail.retry_at <= TIME_MAX
+    assert floor.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x90", b"x" * (PAYLOAD_MAX + 1)])
+def test_a_malformed_failure_is_a_failure_all_the_same(floor: Floor, data: bytes) -> None:
+    """The machine would refuse it, and the task would run for ever."""
+    (token,) = floor.give()
+    floor.report(Outcome(token, False, data))
+    floor.commit()
+    assert floor.state() is State.FAILED
+    assert floor.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
+
+
+def test_a_value_over_the_limit_fails_the_task_with_both_sizes(floor: Floor) -> None:
+    (token,) = floor.give()
+    floor.report(Outcome(token, True, b"x" * (PAYLOAD_MAX + 1)))
+    floor.commit()
+    failure = decode_failure(floor.queues.machine.lookup(["0"])[0].data)
+    assert failure.type == "PayloadTooLarge"
+    assert str(PAYLOAD_MAX) in failure.message
+    assert str(PAYLOAD_MAX + 1) in failure.message
+
+
+def test_values_are_cut_into_several_commands_by_size(floor: Floor) -> None:
+    tokens = floor.give(5)
+    floor.report(*(Outcome(t, True, b"x" * (module.FINISH_BYTES // 2)) for t in tokens))
+    finishes = floor.commit()
+    assert [len(f.outcomes) for f in finishes if isinstance(f, Finish)] == [2, 2, 1]
+
+
+def test_a_released_task_waits_again_and_the_worker_has_room(floor: Floor) -> None:
+    (token,) = floor.give()
+    floor.report(released=[token])
+    assert floor.commit() == [Release([token])]
+    assert floor.state() is State.QUEUED
+    assert floor.force.available()[0].busy == 0
+
+
+def test_what_began_cannot_be_handed_back_as_if_it_had_not(floor: Floor) -> None:
+    (token,) = floor.give(spec=ONCE)
+    floor.report(started=[token])
+    floor.report(released=[token])
+    floor.commit()
+    assert floor.state() is State.LOST
+
+
+def test_a_token_in_one_report_twice_counts_once(floor: Floor) -> None:
+    (token,) = floor.give()
+    floor.report(Outcome(token, True, b"1"), Outcome(token, True, b"2"), released=[token, token])
+    assert floor.commit() == [Finish([(token, b"1")])]
+    assert floor.force.available()[0].busy == 0
+
+
+# ---- time limits ------------------------------------------------------------------------------
+
+
+def test_a_task_over_its_limit_expires_only_if_the_worker_says_nothing(floor: Floor) -> None:
+    (token,) = floor.give(spec=Spec("job", "default", timeout=2_000))
+    floor.report(started=[token])
+    seen: list[Command] = []
+    for _ in range(10):
+        seen += floor.pass_time(1_000)
+        assert not seen or floor.now - 10_000 > 2_000 + module.EXPIRY_GRACE
+        floor.report()
+    assert [type(c) for c in seen] == [Expire]
+    assert floor.state() is State.FAILED
+    assert floor.frames(Stop) == [Stop(1, 1, [token])]
+
+
+def test_what_has_not_begun_does_not_expire(floor: Floor) -> None:
+    floor.give(spec=Spec("job", "default", timeout=1))
+    for _ in range(20):
+        assert floor.pass_time(1_000) == []
+        floor.report()
+
+
+def test_a_start_told_by_the_hello_counts_for_the_limit(floor: Floor) -> None:
+    (token,) = floor.give(spec=Spec("job", "default", timeout=1_000))
+    floor.new_leader()
+    floor.hello(2, Holding(token, Held.RUNNING, 60_000))
+    (expire,) = floor.pass_time(1_100)
+    assert isinstance(expire, Expire)
+
+
+# ---- frames -----------------------------------------------------------------------------------
+
+
+def test_a_beat_counts_what_was_pushed_in_the_session(floor: Floor) -> None:
+    floor.give(2)
+    assert floor.frames(Beat) == [Beat(1, 1, 2)]
+    floor.give(3)
+    assert floor.frames(Beat) == [Beat(1, 1, 5)]
+    floor.hello(2)
+    assert floor.frames(Beat) == [Beat(1, 2, 5)]
+
+
+def test_workers_are_beaten_to_several_times_a_second(floor: Floor) -> None:
+    beats = 0
+    for _ in range(20):
+        floor.now += 50
+        floor.force.pass_time(floor.now, 0)
+        beats += len(floor.frames(Beat))
+    assert beats == 1_000 // BEAT
+    assert floor.force.wake_at <= floor.now + BEAT
+
+
+def test_pushes_are_cut_by_size(floor: Floor) -> None:
+    queue = floor.queues
+    queue.apply(enqueue("a", "b", "c", payload=b"x" * (module.PUSH_BYTES // 2)))
+    floor.assign()
+    pushes = floor.frames(Push)
+    assert [len(p.tasks) for p in pushes] == [1, 1, 1]
+
+
+def test_a_draining_worker_gets_nothing_new(floor: Floor) -> None:
+    floor.force.heartbeat(b"w", Heartbeat(1, None, None, None, 0, 0, True), floor.now)
+    assert floor.force.available() == []
+    assert [w.state for w in floor.force.statuses()] == ["draining"]
+
+
+@given(
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.integers(0, 2**63 - 1),
+)
+def test_any_load_is_taken(cpu: float, memory: float, window: int) -> None:
+    floor = Floor()
+    floor.hello()
+    for load in (nan, cpu):
+        beat = Heartbeat(1, load, memory, nan, 2**60, window, False)
+        assert floor.force.heartbeat(b"w", beat, floor.now)
+    (status,) = floor.force.statuses()
+    assert 0.02 <= status.weight <= 1.0
+    assert status.cpu is not None
+    assert 0.0 <= status.cpu <= 1.0
+    assert floor.force.available()[0].window <= 1_024
+
+
+def test_a_worker_cannot_claim_more_slots_than_a_worker_may_have() -> None:
+    floor = Floor()
+    floor.hello(slots=2**63 - 1)
+    assert floor.force.available()[0].room == module.SLOTS_MAX
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"incarnation": b"short"}, "5 bytes"),
+        ({"name": "n" * (NAME_MAX + 1)}, "256"),
+        ({"host": "n" * (NAME_MAX + 1)}, "256"),
+        ({"queues": ["q" * (NAME_MAX + 1)]}, "256"),
+        ({"queues": ["q"] * 1_001}, "1001"),
+    ],
+)
+def test_an_objectionable_hello_is_told_what_is_wrong(
+    change: dict[str, object], wrong: str
+) -> None:
+    hello = WorkerHello(PROTOCOL, "w", ME, 1, "h", 1, 1, ["default"], [], False)
+    assert objection(hello) is None
+    text = objection(hello._replace(**change))  # type: ignore[arg-type]
+    assert text is not None
+    assert wrong in text
+
+
+# ---- everything at once -----------------------------------------------------------------------
+
+
+class History(Floor):
+    """Moves by name; `pick` chooses among the running tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session = 0
+        self.say_hello(0)
+
+    def token(self, pick: int) -> int:
+        tokens = [run.token for run in self.queues.machine.running()]
+        return tokens[pick % len(tokens)] if tokens else 10_000
+
+    def say_hello(self, pick: int) -> None:
+        self.session += 1
+        held = [run.token for run in self.queues.machine.running()][::2]
+        self.hello(self.session, *(Holding(t, Held(pick % 3), 0) for t in held))
+
+    def enqueue(self, pick: int) -> None:
+        if ME in self.force._workers:
+            self.give(spec=Spec("job", "default", at_most_once=pick % 2 == 0))
+
+    def tell(self, *outcomes: Outcome, **more: list[int]) -> None:
+        self.report(*outcomes, **more, session=self.session)  # type: ignore[arg-type]
+
+    def wait(self, pick: int) -> None:
+        self.now += 100 * pick
+        self.force.pass_time(self.now, self.queues.time)
+
+
+MOVES: dict[str, Callable[[History, int], object]] = {
+    "enqueue": History.enqueue,
+    "start": lambda h, pick: h.tell(started=[h.token(pick)]),
+    "finish": lambda h, pick: h.tell(Outcome(h.token(pick), True, b"")),
+    "fail": lambda h, pick: h.tell(Outcome(h.token(pick), False, FAILURE)),
+    "release": lambda h, pick: h.tell(released=[h.token(pick)]),
+    "hello": History.say_hello,
+    "commit": lambda h, _: h.commit(),
+    "close": lambda h, _: h.force.unreachable(b"w", h.now),
+    "goodbye": lambda h, _: h.force.goodbye(b"w", h.session, h.now),
+    "wait": History.wait,
+    "lease": lambda h, _: h.pass_time(LEASE + BEAT + 50),
+    "leader": lambda h, _: h.new_leader(),
+}
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(list(MOVES)), st.integers(0, 50)), max_size=40))
+def test_in_any_history_every_token_is_accounted_for(moves: list[tuple[str, int]]) -> None:
+    history = History()
+    for move, pick in moves:
+        MOVES[move](history, pick)
+        for worker in history.force._workers.values():
+            assert worker.busy == sum(not hand.done for hand in worker.hands.values())
+    # Nobody comes back: every token must come to its end.
+    history.pass_time(2 * LEASE + BEAT)
+    while history.commit():
+        pass
+    assert list(history.queues.machine.running()) == []
+    assert not history.force._holder
