@@ -92,10 +92,13 @@ class Brokers:
         """It refused a request because it does not lead (any more)."""
         broker = self._brokers[address]
         broker.claim, broker.said = None, "not the leader"
-        self._ping_at = 0
 
     def refused(self, address: str, text: str) -> None:
         self._brokers[address].said = f"refused: {text}"
+
+    def ask_soon(self) -> None:
+        """Do not wait for the next round of questions."""
+        self._ping_at = 0
 
     def wake(self, now: int) -> int:
         """Ask who is silent; returns when to be woken again. Only while something is wanted."""

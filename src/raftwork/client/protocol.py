@@ -129,6 +129,7 @@ class Session:
         self._watches = _Watches()
         self._answers: list[Answered] = []
         self._outcomes: list[Result] = []
+        self._place: Place | None = None
         self._wake_at: int | None = None
 
     # ---- facts from callers -------------------------------------------------------------------
@@ -185,9 +186,10 @@ class Session:
         if not self._busy:
             self._wake_at = None
             return
-        self._wake_at = self._brokers.wake(now)
-        self._expire(now)
+        ask_at = self._brokers.wake(now)
         self._follow(now)
+        self._wake_at = ask_at  # the steps below lower it to whatever else is due
+        self._expire(now)
         self._resend(now)
         self._refresh(now)
 
@@ -276,9 +278,11 @@ class Session:
 
     def _follow(self, now: int) -> None:
         """Send to the leader's new place whatever it has not been sent."""
-        place = self._brokers.place
+        lost, self._place = self._place, self._brokers.place
+        place = self._place
         if place is None:
-            if self._busy:
+            if lost is not None and self._busy:
+                self._brokers.ask_soon()
                 self._due(now)
             return
         if self._watches.place != place:

@@ -1,0 +1,70 @@
+"""Calls become one request, held against the limits before anything is sent."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+
+from raftwork.client.batch import many_calls, one_call
+from raftwork.errors import NotSerializable, PayloadTooLarge
+from raftwork.messages import BATCH_BYTES_MAX, BATCH_TASKS_MAX, task_check
+from raftwork.wire import decode_list, pack, unpack
+
+
+def test_one_call_carries_its_id_and_its_packed_arguments() -> None:
+    batch = one_call("t", (1, "a"), {"k": None}, "my-id", ())
+    assert batch.ids == ("my-id",)
+    assert decode_list(batch.tasks, task_check) == [("my-id", pack([[1, "a"], {"k": None}]))]
+
+
+def test_many_calls_keep_their_order_and_their_ids() -> None:
+    batch = many_calls("t", [(1,), [2], ()], ["c", "a", "b"], ())
+    assert batch.ids == ("c", "a", "b")
+    assert unpack(batch.tasks) == [
+        ["c", pack([[1], {}])],
+        ["a", pack([[2], {}])],
+        ["b", pack([[], {}])],
+    ]
+
+
+def test_ids_are_made_where_none_are_given() -> None:
+    batch = many_calls("t", [(i,) for i in range(100)], None, ())
+    assert len(set(batch.ids)) == 100
+
+
+@pytest.mark.parametrize(
+    ("ids", "error"),
+    [
+        (["a"], ValueError),
+        (["a", "a"], ValueError),
+        (["a", ""], ValueError),
+        (["a", "x" * 256], ValueError),
+        (["a", "\ud800"], ValueError),
+        (["a", 1], TypeError),
+        ("ab", TypeError),
+    ],
+)
+def test_ids_that_cannot_be_meant_are_refused(ids: object, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        many_calls("t", [(1,), (2,)], cast("Sequence[str]", ids), ())
+
+
+def test_a_call_that_is_no_tuple_of_arguments_is_refused() -> None:
+    with pytest.raises(TypeError, match="each call is a tuple of arguments, not str"):
+        many_calls("t", ["ab"], None, ())
+
+
+def test_too_many_tasks_are_refused_with_both_numbers() -> None:
+    with pytest.raises(PayloadTooLarge, match=f"{BATCH_TASKS_MAX + 1} tasks.*{BATCH_TASKS_MAX}"):
+        many_calls("t", [()] * (BATCH_TASKS_MAX + 1), None, ())
+
+
+def test_too_many_bytes_are_refused_with_both_sizes() -> None:
+    calls = [(b"x" * 1_000_000,)] * 17
+    with pytest.raises(PayloadTooLarge, match=rf"170\d{{5}} bytes.*{BATCH_BYTES_MAX}"):
+        many_calls("t", calls, None, ())
+
+
+def test_one_bad_call_refuses_the_batch_and_names_its_argument() -> None:
+    with pytest.raises(NotSerializable, match=r"argument 1 'x' of t: set"):
+        many_calls("t", [(1,), ({2},)], None, ("x",))

@@ -1,0 +1,67 @@
+"""Options are checked where they are written, and reach the broker as ms."""
+
+import math
+from datetime import timedelta
+from typing import cast
+
+import pytest
+
+from raftwork.client.options import OptionFields, Options, milliseconds
+from raftwork.messages import Spec, decode_spec
+
+
+def test_options_become_a_spec_in_ms() -> None:
+    options = Options().changed(
+        {
+            "queue": "bulk",
+            "timeout": 1.5,
+            "retries": 3,
+            "backoff": timedelta(milliseconds=20),
+            "max_backoff": 2,
+            "delivery": "at_most_once",
+            "result_ttl": 0,
+        }
+    )
+    assert decode_spec(options.spec("pkg.add")) == Spec(
+        "pkg.add", "bulk", 1_500, 3, 20, 2_000, at_most_once=True, result_ttl=0
+    )
+
+
+def test_the_defaults_are_those_of_the_spec() -> None:
+    assert decode_spec(Options().spec("t")) == Spec("t", "default")
+
+
+def test_changes_leave_the_rest_as_it_was() -> None:
+    options = Options().changed({"queue": "a", "timeout": 5}).changed({"timeout": None})
+    assert (options.queue, options.timeout) == ("a", 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"timeout": -1}, ValueError),
+        ({"timeout": 0}, ValueError),
+        ({"timeout": math.nan}, ValueError),
+        ({"timeout": math.inf}, ValueError),
+        ({"timeout": True}, TypeError),
+        ({"timeout": "5"}, TypeError),
+        ({"backoff": None}, TypeError),
+        ({"backoff": timedelta(seconds=-1)}, ValueError),
+        ({"retries": -1}, ValueError),
+        ({"retries": True}, TypeError),
+        ({"retries": 1.0}, TypeError),
+        ({"queue": ""}, ValueError),
+        ({"queue": "q" * 256}, ValueError),
+        ({"queue": 7}, TypeError),
+        ({"delivery": "exactly_once"}, ValueError),
+        ({"priority": 3}, TypeError),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(given: object, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        Options().changed(cast("OptionFields", given))
+
+
+def test_a_duration_is_rounded_up_so_that_none_becomes_no_time() -> None:
+    assert milliseconds("x", 0.0001) == 1
+    assert milliseconds("x", 0) == 0

@@ -1,0 +1,341 @@
+"""Requests and watches, whoever leads and whatever is dropped."""
+
+import pytest
+
+from raftwork.client.protocol import RETRY_WINDOW, WINDOW_BYTES, WINDOW_REQUESTS
+from raftwork.errors import (
+    PayloadTooLarge,
+    ProtocolError,
+    QueueFull,
+    RaftworkError,
+    Unavailable,
+    UnknownTask,
+)
+from raftwork.messages import (
+    WATCH_IDS_MAX,
+    Answer,
+    Ask,
+    Code,
+    Enqueue,
+    Enqueued,
+    HelloFirst,
+    Leader,
+    Refused,
+    Result,
+    Results,
+    State,
+    Watch,
+    Watched,
+)
+from tests.unit.client.playing import A, B, C, Play
+
+ALIVE = (A, Leader(1, "a", A, active=True, time=50_000))
+
+
+def succeeded(id_: str) -> Result:
+    return Result(id_, State.SUCCEEDED, b"\x03")
+
+
+def test_an_enqueue_goes_to_the_leader_and_ends_with_its_acknowledgement() -> None:
+    play = Play()
+    play.formed()
+    number = play.enqueue("t1")
+    assert [to for to, _ in play.heard] == [A]
+    play.say(A, Enqueued(number))
+    assert [(a.request, a.error) for a in play.answers] == [(number, None)]
+    assert play.session.wake_at is not None
+    play.run(10_000)
+    assert play.session.wake_at is None
+
+
+def test_a_request_made_before_there_is_a_leader_goes_out_with_the_first_one() -> None:
+    play = Play()
+    play.enqueue("t1")
+    play.up(B)
+    play.lead(B, epoch=7)
+    assert [(to, type(m)) for to, m in play.heard][-1] == (B, Enqueue)
+
+
+def test_a_new_leader_gets_the_same_request_at_once_with_the_same_ids_and_created() -> None:
+    play = Play()
+    play.formed()
+    play.enqueue("t1", "t2")
+    play.run(200)
+    play.lead(B, epoch=2, time=99_999)
+    first, second = play.enqueues
+    assert play.heard[-1][0] == B
+    assert first == second
+
+
+def test_created_is_the_leaders_time_at_the_first_attempt() -> None:
+    play = Play()
+    play.up(A)
+    play.lead(A, time=50_000)
+    play.run(700)
+    play.enqueue("t1")
+    assert play.enqueues[0].created == 50_700
+
+
+def test_an_unanswered_request_goes_again_after_waits_that_double() -> None:
+    play = Play()
+    play.formed()
+    play.enqueue("t1", timeout=60_000)
+    play.run(8_000, answering=ALIVE)
+    # at 0, 0.5, 1.5, 3.5 and 7.5 s
+    assert len(play.enqueues) == 5
+    assert len(set(play.enqueues)) == 1
+
+
+def test_a_second_acknowledgement_changes_nothing() -> None:
+    play = Play()
+    play.formed()
+    number = play.enqueue("t1")
+    play.say(A, Enqueued(number), Enqueued(number))
+    assert len(play.answers) == 1
+
+
+def test_a_leader_that_forgot_the_session_is_greeted_and_asked_again() -> None:
+    play = Play()
+    play.formed()
+    play.now += 1_000
+    play.enqueue("t1")
+    play.watch("w1")
+    play.heard.clear()
+    play.say(A, HelloFirst())
+    assert play.hellos == [A]
+    assert len(play.enqueues) == 1
+    assert play.watches == [["w1"]]
+
+
+def test_not_leader_keeps_the_request_for_the_next_leader() -> None:
+    play = Play()
+    play.formed()
+    number = play.enqueue("t1")
+    play.say(A, Refused(number, Code.NOT_LEADER, ""))
+    assert not play.answers
+    play.lead(B, epoch=2)
+    assert play.heard[-1] == (B, play.enqueues[0])
+
+
+def test_a_leader_that_claims_and_refuses_is_not_asked_in_a_circle() -> None:
+    play = Play()
+    play.formed()
+    number = play.enqueue("t1")
+    for _ in range(20):
+        play.say(A, Refused(number, Code.NOT_LEADER, ""))
+        play.lead(A)
+    assert len(play.enqueues) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (Code.PROTOCOL, ProtocolError),
+        (Code.PAYLOAD_TOO_LARGE, PayloadTooLarge),
+        (Code.QUEUE_FULL, QueueFull),
+        (Code.UNKNOWN_TASK, UnknownTask),
+    ],
+)
+def test_a_refusal_ends_the_request_with_the_error_of_its_code(
+    code: Code, error: type[RaftworkError]
+) -> None:
+    play = Play()
+    play.formed()
+    number = play.enqueue("t1")
+    play.say(A, Refused(number, code, "the text"))
+    (answer,) = play.answers
+    assert type(answer.error) is error
+    assert str(answer.error) == "the text"
+
+
+def test_unavailable_names_the_ids_in_order_and_what_each_broker_said() -> None:
+    play = Play()
+    play.up(A, B)
+    play.say(B, Leader(3, "c", C, active=False, time=0))
+    play.enqueue("t2", "t1", timeout=3_000)
+    play.run(2_999)
+    assert not play.answers
+    play.run(1)
+    error = play.answers[0].error
+    assert isinstance(error, Unavailable)
+    assert error.ids == ("t2", "t1")
+    assert str(error) == (
+        "no answer in time from a leader with a majority (127.0.0.1:7701: no answer, "
+        "127.0.0.1:7702: not the leader, names c, 127.0.0.1:7703: no connection)"
+    )
+
+
+def test_unavailable_says_that_a_leader_was_there_and_did_not_acknowledge() -> None:
+    play = Play()
+    play.formed()
+    play.enqueue("t1", timeout=3_000)
+    play.run(3_000, answering=ALIVE)
+    assert "127.0.0.1:7701: leads epoch 1, did not acknowledge" in str(play.answers[0].error)
+
+
+def test_a_broker_of_another_version_is_named_in_unavailable() -> None:
+    play = Play(A)
+    play.up(A)
+    play.say(A, Refused(0, Code.PROTOCOL, "this broker speaks version 2"))
+    play.enqueue("t1", timeout=200)
+    play.run(200)
+    assert "refused: this broker speaks version 2" in str(play.answers[0].error)
+
+
+def test_no_request_is_retried_beyond_what_brokers_remember() -> None:
+    play = Play()
+    play.enqueue("t1", timeout=10 * RETRY_WINDOW)
+    play.run(RETRY_WINDOW)
+    assert isinstance(play.answers[0].error, Unavailable)
+
+
+def test_requests_beyond_the_window_wait_and_follow_in_order() -> None:
+    play = Play()
+    play.formed()
+    numbers = [play.enqueue(f"t{i}") for i in range(WINDOW_REQUESTS + 3)]
+    assert len(play.enqueues) == WINDOW_REQUESTS
+    play.say(A, Enqueued(numbers[5]), Enqueued(numbers[9]))
+    assert [e.request for e in play.enqueues[WINDOW_REQUESTS:]] == numbers[-3:-1]
+
+
+def test_the_window_is_bounded_in_bytes_but_never_shut_to_a_single_request() -> None:
+    play = Play()
+    play.formed()
+    first = play.enqueue("big", size=WINDOW_BYTES + 1)
+    second = play.enqueue("small")
+    assert [e.request for e in play.enqueues] == [first]
+    play.say(A, Enqueued(first))
+    assert [e.request for e in play.enqueues] == [first, second]
+
+
+def test_a_request_that_never_left_the_backlog_ends_at_its_deadline_too() -> None:
+    play = Play()
+    play.formed()
+    for i in range(WINDOW_REQUESTS):
+        play.enqueue(f"t{i}", timeout=60_000)
+    late = play.enqueue("late", timeout=1_000)
+    play.run(1_000, answering=ALIVE)
+    assert [a.request for a in play.answers] == [late]
+    assert late not in {e.request for e in play.enqueues}
+
+
+def test_an_ask_is_answered_with_its_results() -> None:
+    play = Play()
+    play.formed()
+    number = play.session.ask(["t1"], play.now + 1_000, play.now)
+    play.collect()
+    assert play.told(Ask) == [Ask(number, ["t1"])]
+    running = Result("t1", State.RUNNING, b"")
+    play.say(A, Answer(number, [running]))
+    assert play.answers[0].results == [running]
+
+
+def test_closing_ends_every_request_that_is_out() -> None:
+    play = Play()
+    play.formed()
+    for i in range(WINDOW_REQUESTS + 1):
+        play.enqueue(f"t{i}")
+    play.session.abandon("closed")
+    play.collect()
+    assert len(play.answers) == WINDOW_REQUESTS + 1
+    assert all(isinstance(a.error, Unavailable) and len(a.error.ids) == 1 for a in play.answers)
+
+
+# ---- watches ------------------------------------------------------------------------------------
+
+
+def test_outcomes_of_watched_tasks_are_delivered_once() -> None:
+    play = Play()
+    play.formed()
+    play.watch("t1", "t2")
+    assert play.watches == [["t1", "t2"]]
+    play.say(A, Results([succeeded("t2")]), Results([succeeded("t2"), succeeded("other")]))
+    assert play.outcomes == [succeeded("t2")]
+
+
+def test_a_watch_is_registered_anew_on_a_new_epoch_without_what_has_come() -> None:
+    play = Play()
+    play.formed()
+    play.watch("t1", "t2", "t3")
+    (watch,) = play.told(Watch)
+    play.say(A, Watched(watch.request), Results([succeeded("t2")]))
+    play.heard.clear()
+    play.lead(A, epoch=2)
+    assert play.watches == [["t1", "t3"]]
+    play.lead(B, epoch=3)
+    assert play.heard[-1] == (B, play.told(Watch)[-1])
+    assert play.watches == [["t1", "t3"]] * 2
+
+
+def test_a_watch_is_registered_anew_after_a_reconnection() -> None:
+    play = Play()
+    play.formed()
+    play.watch("t1")
+    play.say(A, Watched(play.told(Watch)[0].request))
+    play.heard.clear()
+    play.down(A)
+    play.up(A)
+    play.lead(A)
+    assert play.watches == [["t1"]]
+
+
+def test_an_unconfirmed_watch_goes_again_and_a_confirmed_one_does_not() -> None:
+    play = Play()
+    play.formed()
+    play.watch("t1")
+    play.run(600, answering=ALIVE)
+    assert play.watches == [["t1"]] * 2
+    play.say(A, Watched(play.told(Watch)[0].request))
+    play.run(3_000, answering=ALIVE)
+    assert play.watches == [["t1"]] * 2
+
+
+def test_a_dropped_outcome_is_found_by_watching_again_after_a_quiet_while() -> None:
+    play = Play()
+    play.formed()
+    play.watch("t1")
+    play.say(A, Watched(play.told(Watch)[0].request))
+    play.run(5_100, answering=ALIVE)
+    assert play.watches == [["t1"]] * 2
+
+
+def test_a_watch_waits_for_ever() -> None:
+    play = Play()
+    play.watch("t1")
+    play.run(3_600_000)
+    play.up(C)
+    play.lead(C, epoch=9)
+    play.say(C, Results([succeeded("t1")]))
+    assert play.outcomes == [succeeded("t1")]
+
+
+def test_an_unwatched_task_is_not_registered_again_and_costs_no_pings() -> None:
+    play = Play()
+    play.formed()
+    play.watch("t1", "t2")
+    play.say(A, Watched(play.told(Watch)[0].request))
+    play.session.unwatch(["t1"])
+    play.heard.clear()
+    play.lead(A, epoch=2)
+    assert play.watches == [["t2"]]
+    play.session.unwatch(["t2"])
+    play.say(A, Watched(play.told(Watch)[0].request))
+    play.run(60_000)
+    assert play.session.wake_at is None
+
+
+def test_many_watches_go_in_frames_the_broker_takes() -> None:
+    play = Play()
+    play.formed()
+    ids = [f"t{i}" for i in range(WATCH_IDS_MAX + 1)]
+    play.watch(*ids)
+    assert [len(w) for w in play.watches] == [WATCH_IDS_MAX, 1]
+
+
+def test_a_state_that_is_not_final_is_no_outcome_but_unknown_is() -> None:
+    play = Play()
+    play.formed()
+    play.watch("t1", "t2")
+    unknown = Result("t2", State.UNKNOWN, b"")
+    play.say(A, Results([Result("t1", State.RUNNING, b""), unknown]))
+    assert play.outcomes == [unknown]
