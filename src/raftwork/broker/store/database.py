@@ -17,13 +17,13 @@ CHECKSUM_BYTES: Final = 8
 
 
 @cache
-def checksum_vfs() -> str:
-    """Register the VFS that checks pages, once a process; gives its name."""
+def checksum_vfs() -> str | None:
+    """Register the VFS that checks pages, once a process; its name, or None if APSW lacks it."""
     try:
         connection = apsw.Connection(":memory:")
         apsw.sqlite_extra.load(connection, "cksumvfs")
-    except (apsw.sqlite_extra.NotAvailable, apsw.ExtensionLoadingError) as error:
-        raise StoreError(f"this build of APSW has no page checksums: {error}") from error
+    except (apsw.sqlite_extra.NotAvailable, apsw.ExtensionLoadingError):
+        return None
     # Loading makes it everybody's default; other users of SQLite here did not ask for it.
     apsw.set_default_vfs("unix")
     return "cksmvfs"
@@ -31,6 +31,7 @@ def checksum_vfs() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Opener:
+    #: Whether new databases get page checksums. Those that have them are always checked.
     checksums: bool
     options: StoreOptions
 
@@ -39,7 +40,9 @@ class Opener:
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
         if create:
             flags |= apsw.SQLITE_OPEN_CREATE
-        vfs = self.options.vfs or (checksum_vfs() if self.checksums else None)
+        vfs = self.options.vfs or checksum_vfs()
+        if self.checksums and vfs is None:
+            raise StoreError("this build of APSW has no page checksums (cksumvfs)")
         connection = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=256)
         if create and self.checksums:
             connection.reserve_bytes("main", CHECKSUM_BYTES)
@@ -57,6 +60,14 @@ class Opener:
         ):
             connection.execute("PRAGMA " + pragma)
         return connection
+
+
+def has_checksums(connection: apsw.Connection) -> bool:
+    """Whether the database has page checksums and they are verified."""
+    return (
+        connection.reserve_bytes("main") == CHECKSUM_BYTES
+        and str(connection.execute("PRAGMA checksum_verification").get) == "1"
+    )
 
 
 def use_wal(connection: apsw.Connection) -> None:

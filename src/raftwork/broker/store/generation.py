@@ -18,9 +18,9 @@ from pathlib import Path
 import apsw
 
 from raftwork.broker.store.database import (
-    CHECKSUM_BYTES,
     PAGE,
     Opener,
+    has_checksums,
     set_synchronous,
     use_wal,
 )
@@ -97,8 +97,7 @@ class Generation:
                 " promised: what lies between is lost"
             )
         # A flipped bit in this one byte of the header would turn all page checksums off.
-        reserved = self.connection.reserve_bytes("main")
-        if self.meta.checksums and reserved != CHECKSUM_BYTES:
+        if self.meta.checksums and not has_checksums(self.connection):
             raise StoreDamaged(f"{self.path.name} has lost its page checksums")
         self.log.verify_tail()
         self.connection.execute("COMMIT")

@@ -14,7 +14,7 @@ from typing import Final
 
 import apsw
 
-from raftwork.broker.store.database import Opener, set_synchronous, use_wal
+from raftwork.broker.store.database import Opener, has_checksums, set_synchronous, use_wal
 from raftwork.broker.store.files import sync_directory, sync_file
 from raftwork.broker.store.identity import FORMAT
 from raftwork.broker.store.meta import SCHEMA, Meta, decode_roster, read_meta
@@ -128,7 +128,6 @@ def prepare_generation(
     sync_file(staged)
     os.rename(staged, target)
     sync_directory(target.parent)
-    sync_directory(staged.parent)
 
 
 def _rebuild(
@@ -147,7 +146,7 @@ def _rebuild(
         with connection:
             connection.execute("DROP TABLE store_snapshot")
             meta = Meta(
-                checksums=opener.checksums,
+                checksums=has_checksums(connection),
                 applied=snapshot.at,
                 base=snapshot.at,
                 last=snapshot.at,

@@ -81,8 +81,8 @@ def test_a_flipped_bit_in_the_wal_is_noticed_or_harmless(directory: Path) -> Non
     store = _lived_in(directory)
     pristine, expected = image(directory), contents(store)
     size = (pristine / WAL).stat().st_size
-    found = [_noticed(pristine, WAL, p, expected) for p in _positions(size, 64, 150)]
-    assert found.count(True) > 150
+    found = [_noticed(pristine, WAL, p, expected) for p in _positions(size, 56, 100)]
+    assert found.count(True) > 100
 
 
 def test_a_flipped_bit_in_the_database_is_noticed_or_harmless(directory: Path) -> None:
@@ -91,8 +91,34 @@ def test_a_flipped_bit_in_the_database_is_noticed_or_harmless(directory: Path) -
     store.close()
     pristine = image(directory)
     size = (pristine / DB).stat().st_size
-    found = [_noticed(pristine, DB, p, expected) for p in _positions(size, 112, 150)]
-    assert found.count(True) > 150
+    found = [_noticed(pristine, DB, p, expected) for p in _positions(size, 100, 100)]
+    assert found.count(True) > 100
+
+
+def test_page_checksums_cannot_be_turned_off_by_a_flipped_bit(directory: Path) -> None:
+    store = _lived_in(directory)
+    store.close()
+    with (directory / DB).open("r+b") as file:  # the bytes reserved at the end of every page
+        file.seek(20)
+        file.write(b"\0")
+    again = open_at(directory)
+    assert again.damage is not None
+    assert "page checksums" in again.damage
+
+
+def test_a_database_keeps_its_page_checksums_whatever_is_asked_for_later(directory: Path) -> None:
+    store = _lived_in(directory)
+    store.close()
+    plain = open_at(directory, checksums=False)
+    turn(plain, tasks={f"later {n}": bytes(400) for n in range(50)})
+    expected = contents(plain)
+    plain.close()
+    again = open_at(directory)
+    assert again.damage is None
+    assert contents(again) == expected
+    again.close()
+    pristine = image(directory)
+    assert _noticed(pristine, DB, (directory / DB).stat().st_size - 2_000, expected)
 
 
 def test_without_page_checksums_votes_and_log_are_still_checked(tmp_path: Path) -> None:
@@ -103,7 +129,7 @@ def test_without_page_checksums_votes_and_log_are_still_checked(tmp_path: Path) 
     expected = contents(store)
     store.close()
     size = (tmp_path / "data" / DB).stat().st_size
-    for position in _positions(size, 0, 150):
+    for position in _positions(size, 0, 100):
         broken = image(tmp_path / "data")
         _flip(broken / DB, position, position % 8)
         try:
