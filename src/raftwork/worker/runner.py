@@ -3,12 +3,14 @@ outcome, never an exception here.
 """
 
 import asyncio
+import concurrent.futures
 import inspect
+import threading
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import copy_context
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 import msgpack
 
@@ -34,6 +36,7 @@ _NAMES_MAX = 20
 
 Function = Callable[..., object]
 Registry = Mapping[str, Function]
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -80,26 +83,28 @@ class Runner:
         return Ended(outcome, time.monotonic_ns() - began)
 
     async def run_async(self, task: PushedTask) -> Ended:
-        """Run it in the running loop; a plain function runs in the loop's default executor.
+        """Run it in the running loop; a plain function runs in a thread of its own.
 
-        Cancelling stops a coroutine. A function in a thread cannot be stopped: the cancellation
-        is raised once it has ended.
+        Cancelling stops a coroutine. A function cannot be stopped: this returns once it has ended.
         """
         began = time.monotonic_ns()
         try:
             call = self._call(task)
+            if not inspect.iscoroutinefunction(call.function):
+                return await in_thread(Runner(self._registry, self._worker).run_once, task)
             with running(self._context(task)):
-                if inspect.iscoroutinefunction(call.function):
-                    value = await cast(
-                        "Coroutine[object, object, object]",
-                        call.function(*call.args, **call.kwargs),
-                    )
-                else:
-                    value = await _in_thread(lambda: call.function(*call.args, **call.kwargs))
+                value: object = await call.function(*call.args, **call.kwargs)
             outcome = Outcome(task.token, True, pack_result(value))
         except BaseException as error:  # noqa: BLE001 - as above
             outcome = failed(task.token, error)
         return Ended(outcome, time.monotonic_ns() - began)
+
+    def run_once(self, task: PushedTask) -> Ended:
+        """`run` and `close`."""
+        try:
+            return self.run(task)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Close the event loop, if one was made."""
@@ -138,13 +143,26 @@ async def _cancel_others() -> None:
         await asyncio.wait(others)
 
 
-async def _in_thread(code: Callable[[], T]) -> T:
-    context = copy_context()
-    thread = asyncio.get_running_loop().run_in_executor(None, context.run, code)
+async def in_thread(code: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run `code` in a thread of its own. A cancellation is raised once it has ended.
+
+    The thread is a daemon, unlike an executor's: code that cannot be stopped must not keep the
+    process from ending.
+    """
+    result: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def work() -> None:
+        try:
+            result.set_result(code(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller
+            result.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    waiting = asyncio.wrap_future(result)
     try:
-        return await asyncio.shield(thread)
+        return await asyncio.shield(waiting)
     except asyncio.CancelledError:
-        await asyncio.wait([thread])  # its slot is taken until then
+        await asyncio.wait([waiting])  # its slot is taken until then
         raise
 
 

@@ -4,11 +4,13 @@ One loop, one thread (the async pool's own event loop excepted). Sockets never b
 linger: what a dead broker did not take is void, and the agent says it again to the next.
 """
 
+import asyncio
 import logging
 import os
 import secrets
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,8 +26,10 @@ from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.context import carry_into_threads
 from raftwork.worker.loader import functions
 from raftwork.worker.pool import Pool, PoolBroken
+from raftwork.worker.pool.coroutine import AsyncPool
+from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.thread import ThreadPool
-from raftwork.worker.runner import Registry
+from raftwork.worker.runner import Registry, in_thread
 from raftwork.worker.sampler import Sampler, usable_cpus
 
 log = logging.getLogger("raftwork.worker")
@@ -117,13 +121,18 @@ class Worker:
         with suppress(OSError):
             self._out.send(b"\0")
 
+    @property
+    def halted(self) -> bool:
+        """Whether it was a second signal that ended it."""
+        return self._heeded > 1
+
     def run(self) -> None:
         """Work until drained or stopped. Raises PoolBroken."""
         try:
             while not self._agent.finished:
                 self._turn()
         except PoolBroken:
-            self._perform(self._agent.halt(now_ms()))
+            self._send(self._agent.halt(now_ms()))
             raise
         finally:
             self._close()
@@ -189,12 +198,15 @@ class Worker:
             pool.start(turn.start)
         if turn.stop:
             pool.stop(turn.stop)
-        for address, message in turn.send:
-            if not self._link(address).send(to_broker.encode(message)):
-                self._agent.link_lost(address, now_ms())
+        self._send(turn)
         if turn.withdraw:
             self._agent.withdrawn(pool.withdraw())
             self._perform(self._agent.turn(now_ms()))
+
+    def _send(self, turn: Turn) -> None:
+        for address, message in turn.send:
+            if not self._link(address).send(to_broker.encode(message)):
+                self._agent.link_lost(address, now_ms())
 
     def _link(self, address: str) -> Link:
         link = self._links.get(address)
@@ -213,14 +225,6 @@ class Worker:
         self._out.close()
 
 
-def make_pool(kind: str, registry: Registry, worker: str, slots: int) -> Pool:
-    match kind:
-        case "thread":
-            return ThreadPool(registry, worker, slots)
-        case _:
-            raise ValueError(f"no pool {kind!r}")
-
-
 def run_worker(
     registry: Mapping[str, Callable[..., object]],
     *,
@@ -233,27 +237,57 @@ def run_worker(
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; gives the exit status.
 
-    `registry` maps task names to Tasks or plain callables; `brokers` are "HOST:PORT". Call it from
-    the main thread, before anything else has started threads: the process pool forks here.
+    `registry` maps task names to Tasks or plain callables; `brokers` are "HOST:PORT"; `pool` is
+    "process", "thread" or "async". Call it from the main thread, before anything else has started
+    threads: the process pool forks here. A second signal ends the process from inside, with
+    status 0: no thread or exit handler of a task may delay that.
     """
     host, pid = socket.gethostname(), os.getpid()
     identity = Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
-    slots = concurrency or usable_cpus()
-    carry_into_threads()
-    made = make_pool(pool, functions(registry), identity.name, slots)
-    worker = Worker(identity, brokers, made)
+    tasks, slots = functions(registry), concurrency or usable_cpus()
     log.info(
         "worker %s runs %s: %d tasks, %d slots, %s pool, queues %s",
-        *(identity.name, app_target, len(registry), slots, pool, ", ".join(queues)),
+        *(identity.name, app_target, len(tasks), slots, pool, ", ".join(queues)),
     )
-    with _signals(worker):
-        try:
-            worker.run()
-        except PoolBroken as error:
-            log.critical("%s", error)
-            return 1
+    carry_into_threads()
+    try:
+        match pool:
+            case "process":
+                _run(Worker(identity, brokers, ProcessPool(tasks, identity.name, slots)))
+            case "thread":
+                _run(Worker(identity, brokers, ThreadPool(tasks, identity.name, slots)))
+            case "async":
+                asyncio.run(_run_async(identity, brokers, tasks, slots))
+            case _:
+                raise ValueError(f"there is no {pool!r} pool")
+    except PoolBroken as error:
+        log.critical("%s", error)
+        return 1
     log.info("worker %s has stopped", identity.name)
     return 0
+
+
+def _run(worker: Worker) -> None:
+    with _signals(worker):
+        worker.run()
+    _leave_at_once_if_halted(worker)
+
+
+async def _run_async(
+    identity: Identity, brokers: Sequence[str], tasks: Registry, slots: int
+) -> None:
+    worker = Worker(identity, brokers, AsyncPool(tasks, identity.name, slots))
+    with _signals(worker):
+        await in_thread(worker.run)
+    _leave_at_once_if_halted(worker)
+
+
+def _leave_at_once_if_halted(worker: Worker) -> None:
+    if worker.halted:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 @contextmanager

@@ -1,0 +1,259 @@
+"""Tasks in child processes, one at a time each: the default pool.
+
+Every child has its own channel, of which this side keeps both ends: its own, and the child's, from
+which it takes back jobs that have not begun. While tasks are short a child gets some ahead, so that
+it need not wait for us in between; the moment one of them turns out long, the others are taken back
+and go to whoever is free.
+"""
+
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Collection
+from contextlib import suppress
+
+from raftwork.messages import Outcome, PushedTask
+from raftwork.wire import unpack
+from raftwork.worker.pool import PoolBroken, Running
+from raftwork.worker.pool.channel import pair, receive, send
+from raftwork.worker.pool.slate import Slate
+from raftwork.worker.pool.zygote import (
+    Died,
+    Fork,
+    Kill,
+    Notice,
+    Zygote,
+    decode_job,
+    encode_job,
+    notices,
+)
+from raftwork.worker.runner import Ended, Registry, failure
+
+#: Work a child has ahead, ns; a job that runs for longer gives up what is queued behind it.
+_AHEAD = 5_000_000
+_DEPTH_MAX = 128
+#: A child that died without a task is replaced no sooner than this after its birth, ns.
+_REBIRTH = 1_000_000_000
+#: For the zygote to bury the children, s.
+_BURIAL = 2.0
+_SMOOTHING = 0.125
+
+
+class _Child:
+    """A slot: its channel stays when the process in it is replaced."""
+
+    __slots__ = ("born", "end", "far", "handed", "present", "reborn_at", "slow")
+
+    def __init__(self) -> None:
+        self.end, self.far = pair()
+        self.handed: dict[int, PushedTask] = {}  # in order; the first may be running
+        self.present = False
+        self.slow = False  # what it runs is longer than _AHEAD
+        self.born = 0
+        self.reborn_at = 0
+
+
+class ProcessPool:
+    """`slots` children under a zygote. Make it before any thread or ZeroMQ socket exists."""
+
+    def __init__(self, registry: Registry, worker: str, slots: int) -> None:
+        self._slate = Slate(slots)
+        self._children = [_Child() for _ in range(slots)]
+        self._backlog: deque[PushedTask] = deque()
+        self._ended: list[Ended] = []
+        self._doomed: dict[int, bool] = {}  # tokens to be killed, and whether that was asked for
+        self._mean = float(_AHEAD)  # ns
+        self._control, far = pair()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._zygote = os.fork()
+        if self._zygote == 0:
+            self._become_zygote(far, registry, worker)
+        far.close()
+        self._replace()
+
+    def _become_zygote(self, control: socket.socket, registry: Registry, worker: str) -> None:
+        status = 1
+        try:
+            self._control.close()  # or the worker's death would not be seen
+            for child in self._children:
+                child.end.close()
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, 0)
+            os.close(null)
+            ends = [child.far for child in self._children]
+            Zygote(control, ends, self._slate, registry, worker).serve()
+            status = 0
+        except BaseException:  # noqa: BLE001 - nothing may return into the worker's stack
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    # ---- Pool ------------------------------------------------------------------------------------
+
+    @property
+    def slots(self) -> int:
+        return len(self._children)
+
+    @property
+    def wakers(self) -> list[int]:
+        return [self._control.fileno(), *(child.end.fileno() for child in self._children)]
+
+    def start(self, tasks: Collection[PushedTask]) -> None:
+        self._backlog.extend(tasks)
+        self._deal()
+
+    def collect(self) -> list[Ended]:
+        for child in self._children:
+            if child.handed:
+                self._read(child)
+        self._read_control()
+        self._replace()
+        now = time.monotonic_ns()
+        for slot, child in enumerate(self._children):
+            if child.handed:
+                entry = self._slate.read(slot)
+                child.slow = entry is not None and now - entry.since > _AHEAD
+                if child.slow and len(child.handed) > 1:
+                    self._backlog.extendleft(reversed(self._take_back(child)))
+        self._kill_doomed()
+        self._deal()
+        ended, self._ended = self._ended, []
+        return ended
+
+    def running(self) -> list[Running]:
+        entries = (
+            entry
+            for slot, child in enumerate(self._children)
+            if (entry := self._slate.read(slot)) is not None and entry.token in child.handed
+        )
+        return [Running(entry.token, entry.since // 1_000_000) for entry in entries]
+
+    def withdraw(self) -> list[PushedTask]:
+        tasks = [task for child in self._children for task in self._take_back(child)]
+        tasks += self._backlog
+        self._backlog.clear()
+        return tasks
+
+    def stop(self, tokens: Collection[int]) -> None:
+        self._backlog = deque(task for task in self.withdraw() if task.token not in tokens)
+        running = (token for child in self._children for token in child.handed)
+        self._doomed.update((token, False) for token in running if token in tokens)
+        self._kill_doomed()
+        self._deal()
+
+    def close(self) -> None:
+        for child in self._children:
+            child.end.close()
+            child.far.close()
+        self._control.close()
+        deadline = time.monotonic() + _BURIAL
+        while os.waitpid(self._zygote, os.WNOHANG) == (0, 0):
+            if time.monotonic() > deadline:
+                os.kill(self._zygote, signal.SIGKILL)
+                os.waitpid(self._zygote, 0)
+                return
+            time.sleep(0.002)
+
+    # ---- jobs and outcomes -----------------------------------------------------------------------
+
+    def _deal(self) -> None:
+        """Hand out evenly what waits, to the depth that run times allow."""
+        backlog = self._backlog
+        if not backlog:
+            return
+        total = len(backlog) + sum(len(child.handed) for child in self._children)
+        depth = max(1, min(_DEPTH_MAX, int(_AHEAD / max(self._mean, 1.0))))
+        depth = min(depth, -(-total // len(self._children)))
+        for child in self._children:
+            room = (1 if child.slow else depth) - len(child.handed) if child.present else 0
+            with suppress(BlockingIOError):  # its queue is full of long jobs: later
+                while room > 0 and backlog:
+                    task = backlog[0]
+                    send(child.end, encode_job(task), socket.MSG_DONTWAIT)
+                    child.handed[task.token] = backlog.popleft()
+                    room -= 1
+
+    def _read(self, child: _Child) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                fields = unpack(receive(child.end, socket.MSG_DONTWAIT))
+                assert isinstance(fields, list)
+                token, ok, data, elapsed = fields
+                self._end(child, Outcome(token, ok, data), elapsed)
+                self._mean += _SMOOTHING * (elapsed - self._mean)
+
+    def _end(self, child: _Child, outcome: Outcome, elapsed: int) -> None:
+        del child.handed[outcome.token]
+        child.slow = False
+        self._doomed.pop(outcome.token, None)
+        self._ended.append(Ended(outcome, elapsed))
+
+    def _take_back(self, child: _Child) -> list[PushedTask]:
+        """Jobs that the child has not taken, in order."""
+        tasks = []
+        with suppress(BlockingIOError):
+            while child.handed:
+                token = decode_job(receive(child.far, socket.MSG_DONTWAIT)).token
+                tasks.append(child.handed.pop(token))
+        return tasks
+
+    # ---- children --------------------------------------------------------------------------------
+
+    def _ask(self, notice: Notice) -> None:
+        try:
+            send(self._control, notices.encode(notice))
+        except OSError as error:
+            raise PoolBroken(f"the fork server is gone: {error}") from error
+
+    def _read_control(self) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                try:
+                    packet = receive(self._control, socket.MSG_DONTWAIT)
+                except ConnectionError:
+                    packet = b""
+                if not packet:
+                    raise PoolBroken("the fork server is gone")
+                notice = notices.decode(packet)
+                assert isinstance(notice, Died)
+                self._settle(notice)
+
+    def _settle(self, died: Died) -> None:
+        """Charge a death to the task that ran; what had not begun is as if never handed out."""
+        child, entry = self._children[died.slot], self._slate.read(died.slot)
+        self._slate.clear(died.slot)
+        self._read(child)
+        waiting = self._take_back(child)
+        now = time.monotonic_ns()
+        child.reborn_at = child.born + _REBIRTH
+        for task in list(child.handed.values()):
+            if entry is not None and entry.token == task.token:
+                text = f"the process that ran it was lost: {died.how}"
+                self._end(child, failure(task.token, "ProcessDied", text), now - entry.since)
+                child.reborn_at = now
+            else:
+                waiting.insert(0, child.handed.pop(task.token))
+        self._backlog.extendleft(reversed(waiting))
+        child.present = False
+
+    def _replace(self) -> None:
+        now = time.monotonic_ns()
+        for slot, child in enumerate(self._children):
+            if not child.present and now >= child.reborn_at:
+                self._ask(Fork(slot))
+                child.present, child.born = True, now
+
+    def _kill_doomed(self) -> None:
+        if not self._doomed:
+            return
+        for slot in range(len(self._children)):
+            entry = self._slate.read(slot)
+            # Asked once it is seen to run: between its taking and that, the zygote would spare it.
+            if entry is not None and self._doomed.get(entry.token) is False:
+                self._doomed[entry.token] = True
+                self._ask(Kill(slot, entry.token))

@@ -1,0 +1,39 @@
+"""What each child is running, in memory that it shares with the worker and the fork server.
+
+A child writes, the others read, and it stays readable when the child is dead: so that a death is
+charged to the task that ran, and the code of one task is never killed for another's.
+"""
+
+import mmap
+from typing import NamedTuple
+
+_WORDS = 8  # a cache line each
+
+
+class Entry(NamedTuple):
+    token: int
+    since: int  # ns on the monotonic clock, which is one for all processes of a machine
+
+
+class Slate:
+    """One entry per slot. Create it before forking."""
+
+    def __init__(self, slots: int) -> None:
+        self._words = memoryview(mmap.mmap(-1, slots * _WORDS * 8)).cast("Q")
+
+    def write(self, slot: int, token: int, since: int) -> None:
+        # The token last: it says that the time is valid.
+        self._words[slot * _WORDS + 1] = since
+        self._words[slot * _WORDS] = token
+
+    def clear(self, slot: int) -> None:
+        self._words[slot * _WORDS] = 0
+
+    def read(self, slot: int) -> Entry | None:
+        """None between two tasks."""
+        words, at = self._words, slot * _WORDS
+        while token := words[at]:
+            since = words[at + 1]
+            if words[at] == token:
+                return Entry(token, since)
+        return None

@@ -1,0 +1,257 @@
+"""The fork server: makes, kills and buries the children that run tasks.
+
+It is forked from the worker when the user's module is imported and before there is any thread or
+ZeroMQ socket, and it never makes one: so a child can be forked from it at any time, which from the
+worker itself would be undefined. Rules:
+
+1. It alone signals children, because it alone knows that a pid is still theirs: it reaps them.
+2. A child leads a process group; killing it kills what its task started.
+3. When the worker is gone, however that came (its end of the control socket is closed), everything
+   is killed. When the zygote is gone, the kernel kills the children (Linux).
+"""
+
+import ctypes
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from contextlib import suppress
+from types import FrameType
+from typing import NamedTuple, NoReturn
+
+from raftwork.messages import PushedTask
+from raftwork.wire import Codec, pack, unpack
+from raftwork.worker.pool.channel import receive, send
+from raftwork.worker.pool.slate import Slate
+from raftwork.worker.runner import Registry, Runner
+
+#: For idle children to end by themselves when the worker leaves, s.
+_GRACE = 0.2
+#: For a stopped child to have left user code, s. A signal to another CPU takes microseconds.
+_STOP = 0.05
+_PR_SET_PDEATHSIG = 1
+
+
+class Fork(NamedTuple):
+    """Make a child for this slot; it has none."""
+
+    slot: int
+
+
+class Kill(NamedTuple):
+    """Kill the child of this slot if it runs this token and no other."""
+
+    slot: int
+    token: int
+
+
+class Died(NamedTuple):
+    """The child of this slot is gone, `how` in words."""
+
+    slot: int
+    how: str
+
+
+Notice = Fork | Kill | Died
+notices: Codec[Notice] = Codec({1: Fork, 2: Kill, 3: Died})
+
+
+class Zygote:
+    """Runs in its own process. `ends` are the children's ends of their channels, by slot."""
+
+    def __init__(
+        self,
+        control: socket.socket,
+        ends: list[socket.socket],
+        slate: Slate,
+        registry: Registry,
+        worker: str,
+    ) -> None:
+        self._control = control
+        self._ends = ends
+        self._slate = slate
+        self._registry = registry
+        self._worker = worker
+        self._children: dict[int, int] = {}  # pid by slot
+        self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def serve(self) -> None:
+        """Until the worker is gone."""
+        os.setpgid(0, 0)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, _heed)
+        died, wakeup = os.pipe()
+        os.set_blocking(died, False)
+        os.set_blocking(wakeup, False)
+        signal.set_wakeup_fd(wakeup)
+        gc.freeze()  # or every child's first collection would copy every page
+        try:
+            while True:
+                select.select([self._control, died], [], [])
+                with suppress(BlockingIOError):
+                    os.read(died, 4096)
+                self._reap()
+                if not self._obey():
+                    break
+        finally:
+            self._bury()
+
+    def _obey(self) -> bool:
+        """Carry out what has been asked; False if nobody asks any more."""
+        with suppress(BlockingIOError):
+            while packet := receive(self._control, socket.MSG_DONTWAIT):
+                match notices.decode(packet):
+                    case Fork(slot):
+                        self._fork(slot)
+                    case Kill(slot, token):
+                        self._kill(slot, token)
+            return False
+        return True
+
+    def _tell(self, notice: Died) -> None:
+        with suppress(OSError):  # the worker is gone: the next read says so
+            send(self._control, notices.encode(notice))
+
+    def _fork(self, slot: int) -> None:
+        assert slot not in self._children
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._tell(Died(slot, f"could not be forked: {error}"))
+            return
+        if pid == 0:
+            self._become_child(slot, parent)
+        with suppress(OSError):  # the child does it too; whoever is first
+            os.setpgid(pid, pid)
+        self._children[slot] = pid
+
+    def _kill(self, slot: int, token: int) -> None:
+        pid = self._children.get(slot)
+        if pid is None:
+            return
+        # Stop it first: the task may end, and another one begin, between a look and a kill.
+        _signal(pid, signal.SIGSTOP)
+        deadline = time.monotonic() + _STOP
+        while time.monotonic() < deadline:
+            gone, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+            if gone and not os.WIFSTOPPED(status):
+                self._lost(slot, pid, status)
+                return
+            if gone:
+                break
+            time.sleep(0.000_2)
+        entry = self._slate.read(slot)
+        ours = entry is not None and entry.token == token
+        _signal(pid, signal.SIGKILL if ours else signal.SIGCONT)
+
+    def _reap(self) -> None:
+        for slot, pid in list(self._children.items()):
+            gone, status = os.waitpid(pid, os.WNOHANG)
+            if gone:
+                self._lost(slot, pid, status)
+
+    def _lost(self, slot: int, pid: int, status: int) -> None:
+        del self._children[slot]
+        _signal(pid, signal.SIGKILL)  # what it had started
+        self._tell(Died(slot, _how(status)))
+
+    def _bury(self) -> None:
+        """Idle children see the end of their channel; the others are killed."""
+        deadline = time.monotonic() + _GRACE
+        while self._children and time.monotonic() < deadline:
+            self._reap()
+            time.sleep(0.005)
+        for pid in self._children.values():
+            _signal(pid, signal.SIGKILL)
+        for pid in self._children.values():
+            os.waitpid(pid, 0)
+
+    # ---- in the child ----------------------------------------------------------------------------
+
+    def _become_child(self, slot: int, parent: int) -> NoReturn:
+        status = 1
+        try:
+            os.setpgid(0, 0)
+            if self._libc is not None:
+                self._libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+            if os.getppid() == parent:  # else it died before it could be tied to us
+                self._control.close()
+                for other, end in enumerate(self._ends):
+                    if other != slot:
+                        end.close()
+                _settle_signals()
+                run_tasks(self._ends[slot], slot, self._slate, Runner(self._registry, self._worker))
+                status = 0
+        except ConnectionError:
+            status = 0  # the worker has left
+        except BaseException:  # noqa: BLE001 - nothing may return into the zygote's stack
+            traceback.print_exc()
+        finally:
+            with suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+
+
+def run_tasks(end: socket.socket, slot: int, slate: Slate, runner: Runner) -> None:
+    """A child's life: take, run, answer, until the channel is closed."""
+    while packet := receive(end):
+        task = decode_job(packet)
+        slate.write(slot, task.token, time.monotonic_ns())
+        outcome, elapsed = runner.run(task)
+        # Sent before the slate is cleared: a death in between leaves an outcome, not a doubt.
+        send(end, pack((*outcome, elapsed)))
+        slate.clear(slot)
+    runner.close()
+
+
+def encode_job(task: PushedTask) -> bytes:
+    return pack(tuple(task))
+
+
+def decode_job(packet: bytes) -> PushedTask:
+    fields = unpack(packet)
+    assert isinstance(fields, list)
+    return PushedTask(*fields)
+
+
+def _settle_signals() -> None:
+    """A child ends by the zygote's hand; a stop of the whole service is the worker's to handle."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # Not ignored: that would be inherited by the programs a task starts.
+    stops = (signal.SIGINT, signal.SIGTERM)
+    for number in stops:
+        signal.signal(number, _heed)
+
+    def as_usual() -> None:
+        for number in stops:
+            signal.signal(number, signal.SIG_DFL)
+
+    os.register_at_fork(after_in_child=as_usual)
+
+
+def _heed(_signal: int, _frame: FrameType | None) -> None:
+    """Nothing: in the zygote it makes the wake-up descriptor readable, in a child it is ignored."""
+
+
+def _signal(group: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _how(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exited with status {code}"
+    try:
+        return f"killed by signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"killed by signal {-code}"
