@@ -11,6 +11,8 @@ def add(x: int, y: int) -> int:
 add.enqueue(1, 2).result(timeout=10)
 """
 
+from typing import TYPE_CHECKING
+
 from raftwork.client import App, Run, Status, Task
 from raftwork.errors import (
     NotSerializable,
@@ -23,7 +25,9 @@ from raftwork.errors import (
     Unavailable,
     UnknownTask,
 )
-from raftwork.worker.context import current
+
+if TYPE_CHECKING:
+    from raftwork.worker.context import current as current
 
 __version__ = "0.1.0"
 
@@ -44,3 +48,12 @@ __all__ = [
     "UnknownTask",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """`current`, imported when it is first used: a program that only enqueues needs no worker."""
+    if name != "current":
+        raise AttributeError(f"module 'raftwork' has no attribute {name!r}")
+    from raftwork.worker.context import current
+
+    return current

@@ -192,7 +192,7 @@ class App:
             if self._connection is None:
                 self._connection = Connection(self.brokers)
                 # Also at exit, so that the thread ends before the interpreter does.
-                weakref.finalize(self, self._connection.close)
+                weakref.finalize(self, self._connection.vanish)
             return self._connection
 
     def _start_afresh(self) -> None:

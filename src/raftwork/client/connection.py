@@ -76,6 +76,7 @@ class Connection:
         os.set_blocking(self._write_fd, False)
         self._woken = False
         self._closing = False
+        self._reason: str | None = None
         # Held while a job is handed over, so that none comes after the last. Reentrant: a collected
         # App closes its connection from wherever the collector ran.
         self._closed = threading.RLock()
@@ -107,9 +108,17 @@ class Connection:
 
     def close(self) -> None:
         """End the thread and its sockets; whoever still waits gets Unavailable."""
+        self._end("the App was closed while this call was out")
+
+    def vanish(self) -> None:
+        """As `close`, but nobody is told: only a dying interpreter's threads can still wait."""
+        self._end(None)
+
+    def _end(self, reason: str | None) -> None:
         if self._pid != os.getpid() or self._closing:
             return  # a forked child's copy: the thread and the sockets are the parent's
         with self._closed:
+            self._reason = reason
             self._closing = True
             self._wake()
         if self._thread is not threading.current_thread():
@@ -132,19 +141,18 @@ class Connection:
 
     def _run(self) -> None:
         loop = _Loop(self._brokers, self.handles, self._read_fd)
-        reason = "the App was closed while this call was out"
         try:
             while not self._closing:
                 self._drain(loop)
                 loop.turn()
         except BaseException as error:
-            reason = f"the client's connection failed: {error!r}"
+            self._reason = f"the client's connection failed: {error!r}"
             raise
         finally:
             with self._closed:
                 self._closing = True
             self._drain(loop)
-            loop.close(reason)
+            loop.close(self._reason)
             os.close(self._read_fd)
             os.close(self._write_fd)
 
@@ -200,11 +208,12 @@ class _Loop:
                 os.read(self._wake_fd, 64)
         self._flush()
 
-    def close(self, reason: str) -> None:
-        self._session.abandon(reason)
-        for answered in self._session.take().answers:
-            self._calls.pop(answered.request).set_exception(answered.error)
-        self._handles.fail_all(Unavailable(reason))
+    def close(self, reason: str | None) -> None:
+        if reason is not None:
+            self._session.abandon(reason)
+            for answered in self._session.take().answers:
+                self._calls.pop(answered.request).set_exception(answered.error)
+            self._handles.fail_all(Unavailable(reason))
         for link in self._links.values():
             link.socket.disable_monitor()
             link.monitor.close(linger=0)

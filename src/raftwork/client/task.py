@@ -91,6 +91,8 @@ class BoundTask(Generic[P, T]):
 class Task(BoundTask[P, T], Generic[P, T, R]):
     """A function of an App: call it to run it here, enqueue it to have a worker run it."""
 
+    __name__: str
+
     def __init__(self, app: "App", name: str, function: Callable[P, R], options: Options) -> None:
         super().__init__(app, name, options, parameters=_positional(function))
         #: The function itself.

@@ -1,0 +1,60 @@
+"""A cluster in memory behind an App: the Connection's interface, without sockets or a thread."""
+
+from concurrent.futures import Future
+from typing import cast
+
+from raftwork import App, RaftworkError
+from raftwork.client.connection import Connection
+from raftwork.client.handles import Handles, Slot
+from raftwork.messages import Result, Spec, State, decode_spec, task_check
+from raftwork.wire import decode_list, unpack
+
+
+class FakeCluster:
+    """Stores what is enqueued; tells of a task what the test put into `states`."""
+
+    def __init__(self) -> None:
+        self.handles = Handles()
+        self.batches: list[tuple[Spec, list[tuple[str, object]]]] = []
+        self.timeouts: list[int] = []
+        self.states: dict[str, Result] = {}
+        self.watched: list[list[str]] = []
+        self.error: RaftworkError | None = None
+
+    def enqueue(
+        self, spec: bytes, tasks: bytes, ids: tuple[str, ...], timeout: int
+    ) -> "Future[list[Result]]":
+        found = cast("list[tuple[str, bytes]]", decode_list(tasks, task_check))
+        assert tuple(id_ for id_, _ in found) == ids
+        self.batches.append((decode_spec(spec), [(i, unpack(payload)) for i, payload in found]))
+        self.timeouts.append(timeout)
+        future: Future[list[Result]] = Future()
+        if self.error is None:
+            future.set_result([])
+        else:
+            future.set_exception(self.error)
+        return future
+
+    def ask(self, ids: list[str], timeout: int) -> "Future[list[Result]]":
+        future: Future[list[Result]] = Future()
+        future.set_result([self.states.get(i, Result(i, State.UNKNOWN, b"")) for i in ids])
+        self.timeouts.append(timeout)
+        return future
+
+    def wait_for(self, slot: Slot) -> "Future[Result]":
+        waiter, ids = self.handles.wait_for(slot)
+        if ids:
+            self.watched.append(ids)
+            known = [self.states[i] for i in ids if i in self.states]
+            self.handles.deliver([r for r in known if r.state.final or not r.state])
+        return waiter
+
+    def close(self) -> None:
+        pass
+
+
+def app_and_cluster(timeout: float = 10.0) -> tuple[App, FakeCluster]:
+    """An App whose connection is a fake cluster."""
+    app, cluster = App("127.0.0.1:1", timeout=timeout), FakeCluster()
+    app._connection = cast("Connection", cluster)
+    return app, cluster

@@ -1,0 +1,154 @@
+"""The thread and the processes around a Session, against brokers that are not there.
+
+Port 1 of loopback refuses every connection, so nothing here needs a broker or waits for one.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from raftwork import App, Unavailable
+
+NOBODY = "127.0.0.1:1"
+
+
+def clients() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name == "raftwork-client"]
+
+
+def test_nothing_is_started_before_it_is_needed() -> None:
+    before = clients()
+    with App(NOBODY):
+        assert clients() == before
+
+
+def test_without_brokers_a_call_is_unavailable_with_its_ids_in_order() -> None:
+    with App(NOBODY, timeout=0.05) as app:
+        with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1: no connection") as raised:
+            app.named("t").enqueue_many([(), ()], ids=["b", "a"])
+        assert raised.value.ids == ("b", "a")
+        with pytest.raises(Unavailable) as asked:
+            app.run("t").status()
+        assert asked.value.ids == ("t",)
+        with pytest.raises(Unavailable):
+            asyncio.run(app.aenqueue("t"))
+
+
+def test_waiting_for_a_result_without_brokers_ends_with_its_own_timeout() -> None:
+    with App(NOBODY, timeout=0.01) as app, pytest.raises(TimeoutError):
+        app.run("t").result(timeout=0.05)
+
+
+def test_several_threads_share_one_connection() -> None:
+    before = len(clients())
+    with App(NOBODY, timeout=0.05) as app, ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(app.enqueue, "t", i) for i in range(100)]
+        assert all(isinstance(call.exception(), Unavailable) for call in calls)
+        assert len(clients()) == before + 1
+
+
+def test_closing_ends_the_thread_and_what_is_out() -> None:
+    app = App(NOBODY, timeout=60)
+    run = app.run("t")
+    with ThreadPoolExecutor(2) as pool:
+        call, wait = pool.submit(app.enqueue, "t"), pool.submit(run.result)
+        while not (run.waiters and app._connection and app._connection.handles._watched):
+            pass
+        app.close()
+        assert isinstance(call.exception(10), (Unavailable, RuntimeError))
+        assert isinstance(wait.exception(10), Unavailable)
+    with pytest.raises(RuntimeError, match="closed"):
+        app.enqueue("t")
+    app.close()
+
+
+def test_an_app_that_is_dropped_takes_its_thread_along() -> None:
+    app = App(NOBODY, timeout=0.01)
+    with pytest.raises(Unavailable):
+        app.enqueue("t")
+    assert app._connection is not None
+    thread = app._connection._thread
+    del app
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_forked_child_makes_its_own_connection_and_leaves_the_parents_alone() -> None:
+    with App(NOBODY, timeout=0.05) as app:
+        with pytest.raises(Unavailable):
+            app.enqueue("t")
+        first = app._connection
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                app.enqueue("t")
+            except Unavailable:
+                code = 0 if app._connection is not first else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        with pytest.raises(Unavailable):
+            app.enqueue("t")
+        assert app._connection is first
+
+
+def test_forked_children_make_other_ids() -> None:
+    app = App(NOBODY)
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(write, app.named("t")._batch([()], None).ids[0].encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    child = os.read(read, 100).decode()
+    os.close(read)
+    os.close(write)
+    mine = app.named("t")._batch([()], None).ids[0]
+    assert child[14:] != mine[14:]
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "pass",
+        "raise SystemExit(0)",
+        "pid = os.fork(); pid and os.waitpid(pid, 0)",
+        "threading.Thread(target=run.result, daemon=True).start()",
+    ],
+)
+def test_a_program_that_never_closes_its_app_ends_quietly(ending: str) -> None:
+    script = (
+        "import os, sys, threading\n"
+        "import raftwork\n"
+        "assert 'zmq' not in sys.modules and 'asyncio' not in sys.modules\n"
+        f"app = raftwork.App('{NOBODY}', timeout=0.01)\n"
+        "run = app.run('t')\n"
+        "try:\n    app.enqueue('t')\nexcept raftwork.Unavailable:\n    pass\n"
+        f"{ending}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_an_interrupt_ends_a_wait_in_the_main_thread() -> None:
+    script = (
+        "import os, signal, threading, raftwork\n"
+        f"run = raftwork.App('{NOBODY}').run('t')\n"
+        "def interrupt():\n"
+        "    while not run.waiters: pass\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "threading.Thread(target=interrupt).start()\n"
+        "try:\n    run.result()\nexcept KeyboardInterrupt:\n    print('interrupted')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, timeout=30, check=False
+    )
+    assert (done.stdout, done.stderr) == (b"interrupted\n", b"")

@@ -1,0 +1,137 @@
+"""Handles: results, failures, status."""
+
+import asyncio
+
+import pytest
+
+from raftwork import App, Run, Status, TaskFailed, TaskLost, UnknownTask
+from raftwork.messages import Failure, Result, State, encode_failure
+from raftwork.wire import pack
+from tests.unit.client.cluster import app_and_cluster
+
+FAILURE = encode_failure(Failure("ValueError", "no", "Traceback …"))
+
+
+def test_a_value_is_unpacked_once_and_kept() -> None:
+    app, cluster = app_and_cluster()
+    cluster.states["t"] = Result("t", State.SUCCEEDED, pack([1, {"a": b"x"}]))
+    run = app.run("t")
+    assert run.result() == [1, {"a": b"x"}]
+    assert run.result(timeout=0) is run.result()
+    assert asyncio.run(run.aresult()) is run.result()
+
+
+def test_waiting_for_many_results_costs_one_watch() -> None:
+    app, cluster = app_and_cluster()
+    runs = app.named("t").enqueue_many([(i,) for i in range(100)])
+    cluster.states = {r.id: Result(r.id, State.SUCCEEDED, pack(i)) for i, r in enumerate(runs)}
+    assert [run.result(1) for run in runs] == list(range(100))
+    assert len(cluster.watched) == 1
+
+
+def test_a_failure_is_raised_with_its_parts() -> None:
+    app, cluster = app_and_cluster()
+    cluster.states["t"] = Result("t", State.FAILED, FAILURE)
+    for _ in range(2):
+        with pytest.raises(TaskFailed) as raised:
+            app.run("t").result()
+        error = raised.value
+        assert (error.type, error.message, error.traceback) == ("ValueError", "no", "Traceback …")
+
+
+def test_a_lost_task_is_raised_as_lost() -> None:
+    app, cluster = app_and_cluster()
+    cluster.states["t"] = Result("t", State.LOST, FAILURE)
+    with pytest.raises(TaskLost, match="no"):
+        app.run("t").result()
+
+
+def test_an_unknown_id_is_an_error_and_may_become_known() -> None:
+    app, cluster = app_and_cluster()
+    run = app.run("t")
+    cluster.states["t"] = Result("t", State.UNKNOWN, b"")
+    with pytest.raises(UnknownTask, match="no task has the id t"):
+        run.result()
+    with pytest.raises(UnknownTask, match="no task has the id t"):
+        run.status()
+    cluster.states["t"] = Result("t", State.SUCCEEDED, pack(1))
+    assert run.result() == 1
+
+
+def test_a_forgotten_result_says_that_it_was_forgotten() -> None:
+    app, cluster = app_and_cluster()
+    cluster.states["t"] = Result("t", State.SUCCEEDED, b"", forgotten=True)
+    run = app.run("t")
+    assert run.status() is Status.SUCCEEDED
+    with pytest.raises(UnknownTask, match="kept for its retention only"):
+        run.result()
+
+
+def test_waiting_too_long_is_the_builtin_timeout_and_leaves_nothing_behind() -> None:
+    app, _ = app_and_cluster()
+    run = app.run("t")
+    with pytest.raises(TimeoutError, match=r"task t within 0\.001 s"):
+        run.result(timeout=0.001)
+    with pytest.raises(TimeoutError, match=r"task t within 0\.001 s"):
+        asyncio.run(run.aresult(timeout=0.001))
+    assert not run.waiters
+
+
+def test_a_cancelled_wait_leaves_nothing_behind() -> None:
+    app, _ = app_and_cluster()
+    run = app.run("t")
+
+    async def main() -> None:
+        wait = asyncio.create_task(run.aresult())
+        await asyncio.sleep(0)
+        assert run.waiters
+        wait.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await wait
+
+    asyncio.run(main())
+    assert not run.waiters
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (State.QUEUED, "queued"),
+        (State.RUNNING, "running"),
+        (State.SUCCEEDED, "succeeded"),
+        (State.FAILED, "failed"),
+        (State.LOST, "lost"),
+    ],
+)
+def test_status_is_a_str_enum(state: State, status: str) -> None:
+    app, cluster = app_and_cluster(timeout=3)
+    cluster.states["t"] = Result("t", state, b"")
+    assert app.run("t").status() == status
+    assert asyncio.run(app.run("t").astatus()) is Status(status)
+    assert cluster.timeouts == [3_000, 3_000]
+
+
+def test_status_asks_nobody_once_the_outcome_is_known() -> None:
+    app, cluster = app_and_cluster()
+    cluster.states["t"] = Result("t", State.FAILED, FAILURE)
+    run = app.run("t")
+    with pytest.raises(TaskFailed):
+        run.result()
+    assert run.status() is Status.FAILED
+    assert cluster.timeouts == []
+
+
+def test_handles_are_equal_by_id() -> None:
+    app, other = app_and_cluster()[0], app_and_cluster()[0]
+    assert app.run("t") == other.run("t") != app.run("u")
+    assert {app.run("t"), other.run("t")} == {app.run("t")}
+    assert app.run("t") != "t"
+    assert repr(app.run("t")) == "<Run t>"
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf")])
+def test_a_timeout_that_cannot_be_meant_is_refused(timeout: float) -> None:
+    app: App = app_and_cluster()[0]
+    run: Run[object] = app.run("t")
+    with pytest.raises(ValueError, match="timeout"):
+        run.result(timeout=timeout)
