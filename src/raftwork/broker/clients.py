@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from raftwork.broker.queue.commands import Done, Enqueue
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull
 from raftwork.messages import (
+    BATCH_BYTES_MAX,
+    ID_MAX,
     WATCH_IDS_MAX,
     Answer,
     Ask,
@@ -42,6 +44,12 @@ WATCHES_MAX = 2_000_000
 RESULTS_BYTES = 1024 * 1024
 #: Bytes of enqueues taken in and not yet applied; beyond, clients are told to come later.
 PENDING_BYTES_MAX = 128 * 1024 * 1024
+#: What an enqueue costs beside its tasks, so that a flood of empty ones is bounded too.
+ENQUEUE_BYTES = 512
+#: A Spec is stored with every task of its batch; names of the greatest length fit well.
+SPEC_BYTES_MAX = 4_096
+#: Ids in questions that wait for a barrier.
+ASKED_IDS_MAX = 1_000_000
 
 CODES = {
     ProtocolError: Code.PROTOCOL,
@@ -79,6 +87,7 @@ class Clients:
         self._watched: dict[bytes, set[str]] = defaultdict(set)
         self._questions: list[Question] = []
         self._asked: dict[int, list[Question]] = {}
+        self._asked_ids = 0  # in both
         self._outcomes: dict[bytes, list[Result]] = defaultdict(list)
 
     # ---- requests -----------------------------------------------------------------------------
@@ -86,7 +95,11 @@ class Clients:
     def enqueue(self, routing: bytes, request: messages.Enqueue) -> None:
         if (routing, request.request) in self._pending:
             return  # asked again while the first one is on its way to the disks
-        size = len(request.tasks)
+        if len(request.spec) > SPEC_BYTES_MAX:
+            text = f"a spec of {len(request.spec)} bytes; {SPEC_BYTES_MAX} are allowed"
+            self.refuse(routing, request.request, Code.PAYLOAD_TOO_LARGE, text)
+            return
+        size = len(request.tasks) + ENQUEUE_BYTES
         if self._pending_bytes + size > PENDING_BYTES_MAX:
             text = f"{self._pending_bytes} bytes of tasks are on their way already"
             self.refuse(routing, request.request, Code.QUEUE_FULL, text)
@@ -106,20 +119,17 @@ class Clients:
         )
 
     def watch(self, routing: bytes, request: Watch) -> None:
-        mine = self._watched[routing]
-        if len(request.ids) > WATCH_IDS_MAX:
-            text = f"{len(request.ids)} ids in one watch, at most {WATCH_IDS_MAX} may be"
-            self.refuse(routing, request.request, Code.PROTOCOL, text)
+        if not self._acceptable(routing, request):
             return
-        if (
-            len(mine) + len(request.ids) > WATCHES_PER_SESSION
-            or len(self._watchers) + len(request.ids) > WATCHES_MAX
-        ):
+        ids = list(dict.fromkeys(request.ids))
+        mine = self._watched[routing]
+        new = sum(id_ not in mine for id_ in ids)
+        if len(mine) + new > WATCHES_PER_SESSION or len(self._watchers) + new > WATCHES_MAX:
             text = f"too many results are waited for (at most {WATCHES_PER_SESSION} a client)"
             self.refuse(routing, request.request, Code.QUEUE_FULL, text)
             return
         unknown: list[str] = []
-        for result in self._machine.lookup(request.ids):
+        for result in self._machine.lookup(ids):
             if result.state.final:
                 self._outcomes[routing].append(result)
                 continue
@@ -129,25 +139,45 @@ class Clients:
             mine.add(result.id)
         self._frames.append((routing, Watched(request.request)))
         if unknown:
-            self._questions.append(Question(routing, None, unknown))
+            self._question(Question(routing, None, unknown))
 
     def ask(self, routing: bytes, request: Ask) -> None:
-        if len(request.ids) > WATCH_IDS_MAX:
-            text = f"{len(request.ids)} ids in one question, at most {WATCH_IDS_MAX} may be"
+        if self._acceptable(routing, request):
+            ids = list(dict.fromkeys(request.ids))
+            self._question(Question(routing, request.request, ids))
+
+    def _acceptable(self, routing: bytes, request: Watch | Ask) -> bool:
+        ids = request.ids
+        if len(ids) > WATCH_IDS_MAX:
+            text = f"{len(ids)} ids in one request; {WATCH_IDS_MAX} are allowed"
             self.refuse(routing, request.request, Code.PROTOCOL, text)
-            return
-        self._questions.append(Question(routing, request.request, request.ids))
+        elif (longest := max(map(len, ids), default=0)) > ID_MAX:
+            text = f"an id of {longest} characters; {ID_MAX} are allowed"
+            self.refuse(routing, request.request, Code.PROTOCOL, text)
+        elif self._asked_ids + len(ids) > ASKED_IDS_MAX:
+            text = f"{self._asked_ids} ids are being asked for already"
+            self.refuse(routing, request.request, Code.QUEUE_FULL, text)
+        else:
+            return True
+        return False
+
+    def _question(self, question: Question) -> None:
+        self._questions.append(question)
+        self._asked_ids += len(question.ids)
 
     def refuse(self, routing: bytes, request: int, code: Code, text: str) -> None:
         self._frames.append((routing, Refused(request, code, text)))
 
     def gone(self, routing: bytes) -> None:
         """The session is closed: nobody is there to be told."""
-        for id_ in self._watched.pop(routing, ()):
+        for id_ in list(self._watched.get(routing, ())):
             self._unwatch(id_, routing)
+        self._watched.pop(routing, None)
         self._outcomes.pop(routing, None)
 
     def _unwatch(self, id_: str, routing: bytes) -> None:
+        if routing in self._watched:
+            self._watched[routing].discard(id_)
         watchers = self._watchers.get(id_)
         if watchers is not None:
             watchers.discard(routing)
@@ -189,14 +219,23 @@ class Clients:
 
     def read_ready(self, token: int) -> None:
         for question in self._asked.pop(token, ()):
+            self._asked_ids -= len(question.ids)
             results = self._machine.lookup(question.ids)
             if question.request is not None:
-                self._frames.append((question.routing, Answer(question.request, results)))
+                self._answer(question.routing, question.request, results)
                 continue
             for result in results:
                 if result.state is State.UNKNOWN:
                     self._outcomes[question.routing].append(result)
                     self._unwatch(result.id, question.routing)
+
+    def _answer(self, routing: bytes, request: int, results: list[Result]) -> None:
+        size = sum(len(result.data) for result in results)
+        if size > BATCH_BYTES_MAX:  # no frame may hold it
+            text = f"results of {size} bytes in one answer; {BATCH_BYTES_MAX} are allowed"
+            self.refuse(routing, request, Code.PAYLOAD_TOO_LARGE, text)
+        else:
+            self._frames.append((routing, Answer(request, results)))
 
     # ---- out ----------------------------------------------------------------------------------
 
