@@ -141,6 +141,7 @@ class Cluster:
             for n in self.names
             if n in self.local.children and self[n].alive and not _stopped(self[n].pid)
         ]
+        assert asked, f"no broker runs\n{self.tails()}"
         return observe(",".join(self.local.addresses[name] for name in asked))
 
     def role(self, name: str) -> str | None:
@@ -211,11 +212,13 @@ class Cluster:
 
     def story(self) -> str:
         """What the brokers say and how each log ended, for people."""
-        try:
-            said = json.dumps(self.see().document(), indent=1)
-        except (OSError, ValueError) as error:
-            said = f"no overview: {error}"
-        return "\n".join([said, *(child.tail() for child in self.local.children.values())])
+        alive = [name for name in self.names if self[name].alive]
+        said = json.dumps(self.see().document(), indent=1) if alive else "no broker runs"
+        return f"{said}\n{self.tails()}"
+
+    def tails(self) -> str:
+        """How each log ended."""
+        return "\n".join(child.tail() for child in self.local.children.values())
 
     @staticmethod
     def wait_for_none(look: Callable[[], list[T]], within: float = 5.0) -> list[T]:
