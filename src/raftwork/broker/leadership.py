@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from raftwork.broker.clients import Clients, PendingEnqueue
 from raftwork.broker.dispatch import Dispatcher
 from raftwork.broker.queue.commands import (
+    TIME_MAX,
     Assigned,
     Closed,
     Command,
+    Fail,
+    Finish,
     NotAssigned,
     Queued,
     Requeued,
@@ -71,17 +74,19 @@ class Leadership:
         self._dispatcher = Dispatcher(machine, balancer)
         self._proposed: dict[Position, list[Proposal]] = {}
         self._waiting: list[Proposal] = []
-        self._barrier = 0
+        # Growing from one leadership to the next: an old barrier must never answer for a new one.
+        self._barrier = epoch << 32
 
     def time(self, now: int) -> int:
         """Leader time at `now` on the monotonic clock; never behind what was applied."""
-        return max(self._machine.time, self._time_base + now)
+        return min(max(self._machine.time, self._time_base + now), TIME_MAX)
 
     @property
     def wake_at(self) -> int:
         due = self._machine.due
         beat = self.workforce.wake_at
-        if due is None or self._proposed:  # whatever is on its way wakes what is due
+        # Whatever is on its way wakes what is due; what cannot be proposed now must not spin.
+        if due is None or self._proposed or self._waiting:
             return beat
         return min(beat, due - self._time_base)
 
@@ -185,4 +190,12 @@ def _batches(waiting: list[Proposal]) -> Iterator[tuple[int, int]]:
 
 
 def _size(proposal: Proposal) -> int:
-    return 64 if proposal.pending is None else proposal.pending.size
+    if proposal.pending is not None:
+        return proposal.pending.size
+    match proposal.command:
+        case Finish(outcomes):
+            return sum(len(data) + 16 for _, data in outcomes)
+        case Fail(_, failure, _):
+            return len(failure) + 32
+        case _:
+            return 64
