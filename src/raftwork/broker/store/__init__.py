@@ -3,6 +3,6 @@
 from raftwork.broker.store.identity import Identity
 from raftwork.broker.store.opening import open_store
 from raftwork.broker.store.options import StoreOptions
-from raftwork.broker.store.store import Store
+from raftwork.broker.store.store import Sizes, Store
 
-__all__ = ["open_store", "Store", "StoreOptions", "Identity"]
+__all__ = ["open_store", "Store", "StoreOptions", "Identity", "Sizes"]

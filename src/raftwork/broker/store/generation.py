@@ -81,7 +81,6 @@ class Generation:
         except BaseException:
             self.connection.close()
             raise
-        self._sync = False
         self._touched = False
         self._wal_pages = 0
         self._checkpoint_at = self._options.wal_bytes // PAGE
@@ -180,6 +179,7 @@ class Generation:
         except apsw.BusyError:
             return  # the reader is not gone yet: again after the next turn
         self._wal_pages = 0
+        self._checkpoint_at = self._options.wal_bytes // PAGE
 
     def close(self, *, clean: bool) -> None:
         if clean:

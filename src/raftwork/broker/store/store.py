@@ -35,6 +35,18 @@ class Parts:
     damage: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """For `status`: how much the store holds."""
+
+    log_entries: int
+    log_bytes: int
+    #: Of SQLite's write-ahead log, in use.
+    wal_bytes: int
+    #: Of the database file, free pages included.
+    database_bytes: int
+
+
 class Store:
     """Log, hard state and the machine's tables in one database. For one thread; see `open_store`.
 
@@ -87,6 +99,12 @@ class Store:
     def restored(self) -> Restored:
         """What a core that starts now starts from."""
         return Restored(self._live.meta.state, self.applied, self.roster)
+
+    def sizes(self) -> Sizes:
+        with self.guard:
+            live = self._live
+            size = live.path.stat().st_size
+            return Sizes(live.meta.entries, live.meta.size, live.wal_bytes, size)
 
     # ---- joining a cluster ----------------------------------------------------------------------
 
@@ -253,15 +271,15 @@ class Store:
         if self._closed:
             return
         self._closed = True
-        clean = self.guard.failure is None
         try:
+            self._transfers.close()
+            clean = self.guard.failure is None and not self.connection.in_transaction
             if clean:
                 with self.guard:
                     self._live.close(clean=True)
             else:
                 self._live.close(clean=False)
         finally:
-            self._transfers.close()
             self.guard.fail(StoreError("it is closed"))
             self._promised.close()
             self._parts.lock.release()

@@ -81,8 +81,8 @@ def test_a_flipped_bit_in_the_wal_is_noticed_or_harmless(directory: Path) -> Non
     store = _lived_in(directory)
     pristine, expected = image(directory), contents(store)
     size = (pristine / WAL).stat().st_size
-    found = [_noticed(pristine, WAL, p, expected) for p in _positions(size, 56, 100)]
-    assert found.count(True) > 100
+    found = [_noticed(pristine, WAL, p, expected) for p in _positions(size, 56, 400)]
+    assert found.count(True) > 250
 
 
 def test_a_flipped_bit_in_the_database_is_noticed_or_harmless(directory: Path) -> None:
@@ -91,8 +91,8 @@ def test_a_flipped_bit_in_the_database_is_noticed_or_harmless(directory: Path) -
     store.close()
     pristine = image(directory)
     size = (pristine / DB).stat().st_size
-    found = [_noticed(pristine, DB, p, expected) for p in _positions(size, 100, 100)]
-    assert found.count(True) > 100
+    found = [_noticed(pristine, DB, p, expected) for p in _positions(size, 100, 400)]
+    assert found.count(True) > 250
 
 
 def test_page_checksums_cannot_be_turned_off_by_a_flipped_bit(directory: Path) -> None:
@@ -129,7 +129,7 @@ def test_without_page_checksums_votes_and_log_are_still_checked(tmp_path: Path) 
     expected = contents(store)
     store.close()
     size = (tmp_path / "data" / DB).stat().st_size
-    for position in _positions(size, 0, 100):
+    for position in _positions(size, 0, 300):
         broken = image(tmp_path / "data")
         _flip(broken / DB, position, position % 8)
         try:

@@ -83,6 +83,7 @@ def test_compaction_goes_a_segment_at_a_time_and_keeps_the_tail(directory: Path)
     bases = [store.compact(Position(1, 55)) for _ in range(5)]
     assert bases == [Position(1, n) for n in (10, 20, 30, 30, 30)]
     assert log(store) == [entry(n, bytes(10)) for n in range(31, 56)]
+    assert (store.sizes().log_entries, store.sizes().log_bytes) == (25, 250)
     assert list(store.epochs()) == [Position(1, 31)]
     after_crash = open_at(image(directory))
     assert after_crash.base in (Position(1, 20), Position(1, 30))

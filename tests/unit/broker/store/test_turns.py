@@ -71,6 +71,17 @@ def test_a_clean_close_leaves_everything(directory: Path) -> None:
     again.close()
 
 
+def test_closing_in_the_middle_of_a_turn_leaves_the_turn_before(directory: Path) -> None:
+    store = formed(directory)
+    turn(store, entry(1), state=b"vote")
+    before = contents(store)
+    store.begin(sync=True)
+    store.append((entry(2),))
+    store.close()
+    store.close()
+    assert contents(open_at(directory)) == before
+
+
 def test_only_a_turn_that_promises_is_synced(directory: Path, disk: Disk) -> None:
     store = formed(directory, disk.options)
     disk.operations.clear()
