@@ -141,7 +141,10 @@ def test_more_unfinished_tasks_than_the_limit_are_refused() -> None:
     assert refusal.code is Code.QUEUE_FULL
     assert "4" in refusal.text and "3" in refusal.text
     driver.enqueue("c")
-    driver.finish(driver.assign(1)[0])
+    (token,) = driver.assign(1)
+    driver.reopen()
+    assert driver.refusal(driver.put("d")).code is Code.QUEUE_FULL
+    driver.finish(token)
     driver.enqueue("d")
 
 
@@ -160,12 +163,12 @@ def test_a_queue_too_many_is_refused() -> None:
     driver.enqueue("b")
 
 
-def test_full_tombstones_refuse_enqueues_and_none_is_dropped() -> None:
-    driver = Driver(Limits(tombstones=2, tombstone_ttl=500))
-    for task in "abc":
+def test_full_tombstones_refuse_enqueues_and_none_is_dropped_before_its_time() -> None:
+    driver = Driver(Limits(results=0, tombstones=2, tombstone_ttl=500))
+    for task in "ab":
         driver.finish(driver.start(task))
-    driver.tick(1_000)
-    assert [r.forgotten for r in driver.machine.lookup(["a", "b", "c"])] == [True] * 3
+    assert [r.forgotten for r in driver.machine.lookup(["a", "b"])] == [True] * 2
+    driver.reopen()
     assert driver.refusal(driver.put("d")).code is Code.QUEUE_FULL
     assert driver.enqueue("a") == []
     driver.tick(500)
