@@ -49,7 +49,6 @@ def pack_call(
     try:
         payload: bytes = packer.pack((args, kwargs))
     except (ValueError, OverflowError):  # an integer too large, a lone surrogate
-        packer.reset()  # what it packed of this call would lead the next one
         _refuse(name, args, kwargs, parameters)
         raise
     if len(payload) > PAYLOAD_MAX:
