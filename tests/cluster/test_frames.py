@@ -14,6 +14,7 @@ from raftwork.messages import (
     FRAME_BYTES_MAX,
     PAYLOAD_MAX,
     PROTOCOL,
+    Answer,
     Ask,
     ClientHello,
     Code,
@@ -107,12 +108,12 @@ MALFORMED = [
 ]
 
 
-@pytest.mark.parametrize("frame", MALFORMED, ids=range(len(MALFORMED)))
-def test_a_malformed_frame_is_refused_by_name(solo: Cluster, frame: bytes) -> None:
+def test_a_malformed_frame_is_refused(solo: Cluster) -> None:
     with stranger(solo) as one:
-        one.say(frame)
-        refusal = one.refusal()
-        assert (refusal.code, bool(refusal.text)) == (Code.PROTOCOL, True)
+        for frame in MALFORMED:
+            one.say(frame)
+            refusal = one.refusal()
+            assert (refusal.code, bool(refusal.text)) == (Code.PROTOCOL, True), frame
 
 
 def test_several_parts_are_no_message_and_garbage_before_a_hello_is_harmless(
@@ -130,13 +131,7 @@ def test_a_frame_over_the_limit_is_cut_off_unread(solo: Cluster) -> None:
         one.say(bytes(FRAME_BYTES_MAX + 1))
     with stranger(solo) as other:
         other.say(to_broker.encode(Ask(1, ["before"])))
-        other.hear(*(type(from_broker.decode(to_answer())),))
-
-
-def to_answer() -> bytes:
-    from raftwork.messages import Answer
-
-    return from_broker.encode(Answer(1, []))
+        other.hear(Answer)
 
 
 def test_what_breaks_the_limits_inside_a_good_frame_is_refused(solo: Cluster) -> None:

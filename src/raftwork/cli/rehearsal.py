@@ -5,7 +5,6 @@ process is killed and not a guess.
 """
 
 import asyncio
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -159,7 +158,7 @@ class Rehearsal:
         await asyncio.wait({request}, timeout=0.001)
         if request.done() or seen.leader is None:
             return  # nothing pending: the next batch tries again
-        self._cluster.children[seen.leader].signal(signal.SIGKILL)
+        self._cluster.children[seen.leader].kill()
         self._leader_killed = time.monotonic()
         self._say(f"killed the leader {seen.leader} with {size} enqueues pending")
         self._background.append(asyncio.create_task(self._tell_election(seen)))
