@@ -18,6 +18,7 @@ from raftwork.broker.leadership import Leadership
 from raftwork.broker.peers import Peers
 from raftwork.broker.queue import Machine
 from raftwork.broker.sessions import Kind, Sessions
+from raftwork.broker.workforce import objection
 from raftwork.consensus.core import Message, Peer
 from raftwork.consensus.formation import Formation
 from raftwork.consensus.replica import Replica, Store
@@ -237,7 +238,7 @@ class Node:
         if objection is not None:
             self._reply(routing, Refused(0, Code.PROTOCOL, objection))
             return
-        peer = self._peers.said_hello(routing, hello, now)
+        peer = self._peers.said_hello(routing, hello)
         self._formation.heard(peer, hello.cluster_id, now)
         self._welcome(routing, now)
 
@@ -261,10 +262,10 @@ class Node:
             return
         peer = self._peers.welcomed(name, welcome, now)
         if peer is None:
-            log.error("at the address of broker %s answers %r", name, welcome.name)
+            log.error("at the address of broker %s answers %.300r", name, welcome)
             return
         self._formation.heard(peer, welcome.cluster_id, now)
-        if self._replica is None and welcome.cluster_id:
+        if self._replica is None and welcome.roster:
             self._join(welcome.cluster_id, dict(welcome.roster), now)
 
     def _send_consensus(self, message: Message) -> None:
@@ -314,7 +315,11 @@ class Node:
                 leadership.clients.ask(routing, message)
 
     def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
-        if not self._speaks(routing, hello.version) or len(hello.incarnation) != 16:
+        if not self._speaks(routing, hello.version):
+            return
+        wrong = objection(hello)
+        if wrong is not None:
+            self._reply(routing, Refused(0, Code.PROTOCOL, wrong))
             return
         self._open(routing, Kind.WORKER, now)
         if self._leadership is None:
@@ -352,6 +357,8 @@ class Node:
         return False
 
     def _open(self, routing: bytes, kind: Kind, now: int) -> None:
+        if self._sessions.kind(routing) not in {None, kind}:
+            self._gone(routing)  # somebody else is at this address now
         for dropped in self._sessions.open(routing, kind, now):
             self._gone(dropped)
 

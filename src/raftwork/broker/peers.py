@@ -60,25 +60,40 @@ class Peers:
             return f"{hello.name!r} belongs to another cluster"
         return None
 
-    def said_hello(self, routing: bytes, hello: PeerHello, now: int) -> Peer:
-        """An acceptable hello: this is the way to that broker from now on."""
+    def said_hello(self, routing: bytes, hello: PeerHello) -> Peer:
+        """An acceptable hello: this is the way to that broker from now on.
+
+        Anybody may say hello, so its clock is not believed; the welcome's is.
+        """
         link = self.links[hello.name]
+        self.unreachable(routing)  # whoever was there before
         if link.routing is not None:
             self._by_routing.pop(link.routing, None)
         link.routing = routing
         self._by_routing[routing] = link
-        link.clock, link.clock_at = hello.wall - now, now
         return Peer(hello.name, hello.incarnation)
 
     def welcomed(self, name: str, welcome: PeerWelcome, now: int) -> Peer | None:
         """The broker at the address of `name` said who it is. None if it is somebody else."""
         link = self.links[name]
-        if welcome.name != name or len(welcome.incarnation) != 16:
+        if welcome.name != name or len(welcome.incarnation) != 16 or not self._sound(welcome):
             link.source = None
             return None
         link.source = Peer(name, welcome.incarnation)
         link.clock, link.clock_at = welcome.wall - now, now
         return link.source
+
+    def _sound(self, welcome: PeerWelcome) -> bool:
+        """Whether what it says of the cluster can be: nothing else may ever be stored."""
+        if not welcome.cluster_id:
+            return True
+        roster = dict(welcome.roster)
+        # A replica that starts over after damage knows its cluster, but no roster yet.
+        return (
+            len(welcome.cluster_id) == 16
+            and roster.keys() in (set(), {self._me.name, *self.links})
+            and all(len(incarnation) == 16 for incarnation in roster.values())
+        )
 
     def routings(self) -> list[bytes]:
         return list(self._by_routing)

@@ -48,6 +48,11 @@ class Sessions:
         self._sessions.move_to_end(routing)
         return True
 
+    def kind(self, routing: bytes) -> Kind | None:
+        """What sort of session it has, if any."""
+        session = self._sessions.get(routing)
+        return None if session is None else session[0]
+
     def close(self, routing: bytes) -> bool:
         return self._sessions.pop(routing, None) is not None
 

@@ -1,0 +1,42 @@
+"""Sessions: bounded, the least lately heard goes first."""
+
+import pytest
+
+from raftwork.broker import sessions as module
+from raftwork.broker.sessions import IDLE, Kind, Sessions
+
+
+def test_only_who_said_hello_is_known_and_only_as_what_it_is() -> None:
+    sessions = Sessions()
+    assert not sessions.heard(b"1", Kind.CLIENT, 0)
+    sessions.open(b"1", Kind.CLIENT, 0)
+    assert sessions.heard(b"1", Kind.CLIENT, 0)
+    assert not sessions.heard(b"1", Kind.WORKER, 0)
+    assert sessions.kind(b"1") is Kind.CLIENT
+    assert sessions.close(b"1")
+    assert not sessions.close(b"1")
+    assert sessions.kind(b"1") is None
+
+
+def test_the_least_lately_heard_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SESSIONS_MAX", 3)
+    sessions = Sessions()
+    for routing in (b"1", b"2", b"3"):
+        assert sessions.open(routing, Kind.CLIENT, 0) == []
+    sessions.heard(b"1", Kind.CLIENT, 1)
+    assert sessions.open(b"4", Kind.WORKER, 2) == [b"2"]
+    assert sorted(sessions) == [b"1", b"3", b"4"]
+
+
+def test_a_session_opened_again_takes_no_second_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SESSIONS_MAX", 2)
+    sessions = Sessions()
+    for routing in (b"1", b"2", b"2", b"2"):
+        assert sessions.open(routing, Kind.CLIENT, 0) == []
+
+
+def test_idle_sessions_are_dropped_when_somebody_comes() -> None:
+    sessions = Sessions()
+    sessions.open(b"1", Kind.CLIENT, 0)
+    sessions.open(b"2", Kind.CLIENT, 5)
+    assert sessions.open(b"3", Kind.CLIENT, IDLE + 1) == [b"1"]
