@@ -23,6 +23,9 @@ from raftwork.messages import (
 )
 from raftwork.wire import unpack
 
+#: Two names of any characters, and room for what newer clients add. Every task stores its spec.
+SPEC_MAX = 4096
+
 #: id, CRC over spec and payload, payload.
 Row = tuple[str, int, bytes]
 
@@ -33,7 +36,9 @@ _KNOWN = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = val
 
 
 def read_spec(data: bytes) -> Spec:
-    """A batch's Spec. Raises ProtocolError."""
+    """A batch's Spec. Raises ProtocolError or PayloadTooLarge."""
+    if len(data) > SPEC_MAX:
+        raise PayloadTooLarge(f"a spec of {len(data)} bytes; {SPEC_MAX} are allowed")
     try:
         spec = spec_of(data)
     except BadMessage as error:
@@ -121,7 +126,7 @@ def check(ledger: Ledger, spec: bytes, tasks: bytes) -> tuple[Spec, list[Task]]:
         # Asking again for what is stored already must not fail because the queue filled up since.
         if new := new_rows(ledger, rows_of(spec, ids, payloads)):
             check_room(ledger, read.queue, len(new))
-    return read, list(map(Task, ids, payloads))
+    return read, list(map(Task._make, zip(ids, payloads, strict=True)))
 
 
 def enqueue(ledger: Ledger, command: Enqueue, effects: list[Effect]) -> None:

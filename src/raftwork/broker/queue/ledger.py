@@ -63,7 +63,8 @@ class Ledger:
         self.limits = limits
         counters: tuple[int, ...] = db.execute("SELECT * FROM machine").fetchone() or ()
         if not counters or counters[0] != VERSION:
-            raise StoreError(f"the queue's tables are of version {counters[:1]}, not {VERSION}")
+            found = counters[0] if counters else "none"
+            raise StoreError(f"the queue's tables are of version {found}, not {VERSION}")
         _, self.time, self.seq, self.token, *kept = counters
         self.results, self.result_bytes, self.tombstones = kept
         self.queues: dict[str, Queue] = {}

@@ -36,16 +36,17 @@ def trim(ledger: Ledger) -> None:
     while ledger.results > limits.results or ledger.result_bytes > limits.result_bytes:
         many, large = ledger.results - limits.results, ledger.result_bytes - limits.result_bytes
         oldest: list[Due] = []
-        for task in _due(ledger, KEPT, NEVER):
+        for task in _due(ledger, KEPT, NEVER, SWEEP if large > 0 else min(many, SWEEP)):
             if len(oldest) >= many and large <= 0:
                 break
             oldest.append(task)
             large -= task[2]
+        assert oldest, "results are counted that are not there"
         _bury(ledger, oldest)
 
 
-def _due(ledger: Ledger, phase: int, time: int) -> list[Due]:
-    return list(ledger.db.execute(_DUE, (phase, time, SWEEP)))
+def _due(ledger: Ledger, phase: int, time: int, limit: int = SWEEP) -> list[Due]:
+    return list(ledger.db.execute(_DUE, (phase, time, limit)))
 
 
 def _wake(ledger: Ledger, tasks: list[Due], effects: list[Effect]) -> None:

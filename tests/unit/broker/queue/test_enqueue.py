@@ -4,6 +4,7 @@ import pytest
 
 from raftwork.broker.queue import Limits
 from raftwork.broker.queue.commands import Done, Enqueue, Queued
+from raftwork.broker.queue.enqueue import SPEC_MAX
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull, RaftworkError
 from raftwork.messages import (
     BATCH_BYTES_MAX,
@@ -187,6 +188,12 @@ LARGE = tasks_of(("a", b"x" * PAYLOAD_MAX), ("b", b"x" * (PAYLOAD_MAX + 1)))
         (encode_spec(Spec("", "q")), tasks_of(("a", b"")), ProtocolError, "name of 0"),
         (encode_spec(Spec("n", "")), tasks_of(("a", b"")), ProtocolError, "queue of 0"),
         (spec_of("q" * (NAME_MAX + 1)), tasks_of(("a", b"")), ProtocolError, str(NAME_MAX + 1)),
+        (
+            pack([1, "n", "q", 0, 0, 0, 0, False, 0, b"x" * SPEC_MAX]),
+            tasks_of(("a", b"")),
+            PayloadTooLarge,
+            f"{SPEC_MAX}",
+        ),
         (spec_of(), b"\xc1", ProtocolError, "msgpack"),
         (spec_of(), pack({"a": 1}), ProtocolError, "array"),
         (spec_of(), pack([["a", b""], 7]), ProtocolError, "array"),
@@ -227,6 +234,13 @@ def test_validate_gives_the_spec_and_the_tasks(driver: Driver) -> None:
     assert spec.queue == "q"
     assert tasks == [Task("a", b"1"), Task("b", b"2")]
     assert driver.machine.validate(spec_of(), pack([]))[1] == []
+
+
+def test_the_longest_names_fit() -> None:
+    driver = Driver()
+    longest = encode_spec(Spec("𝄞" * NAME_MAX, "𝄞" * NAME_MAX, 2**63 - 1, 2**63 - 1))
+    driver.enqueue("a", spec=longest)
+    assert driver.waiting_ids("𝄞" * NAME_MAX) == ["a"]
 
 
 def test_a_newer_clients_extra_columns_are_ignored(driver: Driver) -> None:
