@@ -13,9 +13,11 @@ from raftwork.messages import Leader
 
 #: Of the leader, after which all brokers are asked, ms. It beats several times in it.
 SILENCE = 1_000
-#: Between two rounds of questions, and between two hellos of which neither was answered, ms.
+#: Between two hellos of which neither was answered, and between two rounds of questions once they
+#: were asked in vain for a while, ms.
 _AGAIN = 1_000
-#: Between two rounds of questions when there is news, ms: news may repeat, and must not storm.
+#: Before the second round of questions, ms; doubled at each further one. An election is mostly over
+#: by then, and the old leader's tasks wait for this worker's hello. Repeated news must not storm.
 _SOON = 100
 #: Brokers a worker will learn of; a hostile one could name ever new addresses.
 _BROKERS_MAX = 32
@@ -34,6 +36,7 @@ class Session:
         self._pushed = 0  # tasks received in it
         self._heard = now
         self._asked = now - _SOON
+        self._pause = _SOON  # before the next round
         self._ask_at = now
         self._hello_at = now
 
@@ -86,6 +89,7 @@ class Session:
         self.epoch = epoch
         self.open = True
         self._pushed = 0
+        self._pause = _SOON
         return True
 
     def current(self, source: str, epoch: int, number: int) -> bool:
@@ -118,7 +122,8 @@ class Session:
         if now < self._ask_at:
             return []
         self._asked = now
-        self._ask_at = now + self._jittered(_AGAIN)
+        self._ask_at = now + self._jittered(self._pause)
+        self._pause = min(2 * self._pause, _AGAIN)
         return list(self.brokers)
 
     def hello(self, now: int) -> bool:
