@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import copy_context
+from types import FrameType
 from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 import msgpack
@@ -223,12 +224,18 @@ def _message(error: BaseException) -> str:
 
 def _traceback(error: BaseException) -> str:
     frames = error.__traceback__
-    if frames is not None:
-        frames = frames.tb_next  # without our own
+    while frames is not None and _ours(frames.tb_frame):
+        frames = frames.tb_next
     try:
         return "".join(traceback.format_exception(type(error), error, frames))
     except Exception as broken:  # noqa: BLE001 - as in _message
         return f"<its traceback could not be made: {type(broken).__name__}>"
+
+
+def _ours(frame: FrameType) -> bool:
+    """Whether it belongs to what runs the task rather than to the task."""
+    module = str(frame.f_globals.get("__name__"))
+    return module == __name__ or module.startswith("asyncio.")
 
 
 def _text(text: str, limit: int) -> str:

@@ -92,7 +92,7 @@ class Zygote:
         gc.freeze()  # or every child's first collection would copy every page
         try:
             while True:
-                select.select([self._control, died], [], [])
+                select.select([self._control.fileno(), died], [], [])
                 with suppress(BlockingIOError):
                     os.read(died, 4096)
                 self._reap()

@@ -1,0 +1,237 @@
+"""The process pool: deaths are charged to the right task, and nothing survives the worker."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from raftwork.worker.pool import PoolBroken
+from raftwork.worker.pool.process import ProcessPool
+from raftwork.worker.pool.zygote import Kill
+from tests.unit.worker.pool.drive import (
+    alive,
+    collect,
+    failure,
+    job,
+    until,
+    until_running,
+    value,
+    wait_for,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
+
+def die(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def spin_with_helper(path: str) -> None:
+    helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    note(path, helper.pid)
+    spin()
+
+
+def note(path: str, *pids: int) -> None:
+    partial = Path(path + ".part")
+    partial.write_text(" ".join(map(str, (os.getpid(), *pids))))
+    partial.rename(path)
+
+
+def count_run(directory: str, name: int) -> None:
+    with open(os.path.join(directory, str(name)), "a") as file:
+        file.write("x")
+
+
+def stdin_is_empty() -> bool:
+    return os.read(0, 1) == b""
+
+
+def ignores_stops() -> int:
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
+    helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    helper.terminate()
+    return helper.wait(20)
+
+
+REGISTRY: dict[str, Callable[..., object]] = {
+    "add": lambda x, y: x + y,
+    "count": count_run,
+    "die": die,
+    "exit": os._exit,
+    "ignores_stops": ignores_stops,
+    "pid": os.getpid,
+    "sleep": time.sleep,
+    "spin": spin,
+    "spin_with_helper": spin_with_helper,
+    "stdin": stdin_is_empty,
+    "wait": wait_for,
+}
+
+
+@pytest.fixture
+def pool() -> Iterator[ProcessPool]:
+    """Two children."""
+    pool = ProcessPool(REGISTRY, "w", 2)
+    yield pool
+    pool.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "how"),
+    [("die", 9, "signal 9 (SIGKILL)"), ("exit", 3, "status 3"), ("die", 10, "SIGUSR1")],
+)
+def test_a_death_fails_the_task_that_ran_and_no_other(
+    pool: ProcessPool, tmp_path: Path, name: str, argument: int, how: str
+) -> None:
+    pool.start([job(n, "count", str(tmp_path), n) for n in range(1, 101)])
+    collect(pool, 100)  # short tasks: children get many ahead
+
+    pool.start([job(500, name, argument)])
+    pool.start([job(n, "count", str(tmp_path), n) for n in range(501, 600)])
+
+    ends = collect(pool, 100)
+    died = failure(ends.pop(500))
+    assert died.type == "ProcessDied"
+    assert how in died.message
+    assert all(end.outcome.ok for end in ends.values())
+    runs = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert set(runs.values()) == {"x"}  # none was run twice
+    assert len(runs) == 199
+
+
+@pytest.mark.parametrize("name", ["spin", "sleep"])
+def test_code_is_stopped_whatever_it_does(pool: ProcessPool, name: str) -> None:
+    pool.start([job(1, name, *([3600.0] if name == "sleep" else []))])
+    until_running(pool, 1)
+
+    pool.stop({1})
+
+    assert failure(collect(pool, 1)[1]).type == "ProcessDied"
+    pool.start([job(n, "add", 1, 1) for n in (2, 3)])
+    assert {value(end) for end in collect(pool, 2).values()} == {2}
+
+
+def test_what_a_stopped_task_had_started_dies_with_it(pool: ProcessPool, tmp_path: Path) -> None:
+    path = tmp_path / "pids"
+    pool.start([job(1, "spin_with_helper", str(path))])
+    until(path.exists, "the task runs")
+    child, helper = map(int, path.read_text().split())
+
+    pool.stop({1})
+    collect(pool, 1)
+
+    until(lambda: not alive(child) and not alive(helper), "both are gone")
+
+
+def test_a_stop_that_comes_too_late_kills_nobody_else(pool: ProcessPool, tmp_path: Path) -> None:
+    pool.start([job(1, "pid"), job(2, "pid")])
+    before = {value(end) for end in collect(pool, 2).values()}
+    go = str(tmp_path / "go")
+    pool.start([job(3, "wait", go), job(4, "wait", go)])
+    until_running(pool, 3, 4)
+
+    pool.stop({1, 2})
+    for slot in range(2):
+        pool._ask(Kill(slot, 1))  # as if token 1 had ended while this was under way
+
+    (tmp_path / "go").touch()
+    assert all(end.outcome.ok for end in collect(pool, 2).values())
+    pool.start([job(n, "pid") for n in (5, 6)])
+    assert {value(end) for end in collect(pool, 2).values()} <= before
+
+
+def test_children_read_no_input_and_leave_stops_to_the_worker(pool: ProcessPool) -> None:
+    pool.start([job(1, "stdin"), job(2, "ignores_stops")])
+
+    ends = collect(pool, 2)
+
+    assert value(ends[1]) is True
+    assert value(ends[2]) == -signal.SIGTERM  # but the programs of a task are stopped as usual
+
+
+def test_an_idle_child_that_dies_is_replaced(pool: ProcessPool) -> None:
+    pool.start([job(n, "pid") for n in (1, 2)])
+    pids = {int(str(value(end))) for end in collect(pool, 2).values()}
+
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(map(alive, pids)), "they are gone")
+
+    pool.start([job(3, "add", 1, 1)])
+    assert value(collect(pool, 1)[3]) == 2
+
+
+def test_without_its_fork_server_the_pool_is_broken(pool: ProcessPool) -> None:
+    pool.start([job(1, "sleep", 3600.0), job(2, "sleep", 3600.0)])
+    until_running(pool, 1, 2)
+
+    os.kill(pool._zygote, signal.SIGKILL)
+
+    def broken() -> bool:
+        try:
+            pool.collect()
+        except PoolBroken:
+            return True
+        return False
+
+    until(broken, "the pool says so")
+
+
+def test_closing_leaves_no_process(tmp_path: Path) -> None:
+    pool = ProcessPool(REGISTRY, "w", 2)
+    path = tmp_path / "pids"
+    pool.start([job(1, "spin_with_helper", str(path))])
+    until(path.exists, "the task runs")
+    pids = [int(pid) for pid in path.read_text().split()]
+
+    pool.close()
+
+    until(lambda: not any(map(alive, pids)), "they are gone")
+    assert not alive(pool._zygote)
+
+
+WORKER = """
+import sys
+from raftwork.worker.pool.zygote import Kill
+from tests.unit.worker.pool.drive import job
+from tests.unit.worker.pool.test_process import REGISTRY
+from raftwork.worker.pool.process import ProcessPool
+pool = ProcessPool(REGISTRY, "w", 2)
+pool.start([job(1, "spin_with_helper", sys.argv[1])])
+print(pool._zygote, flush=True)
+while True: pool.collect()
+"""
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_nothing_survives_a_worker_that_is_killed(tmp_path: Path, group: bool) -> None:
+    path = tmp_path / "pids"
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(path)],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        cwd=Path(__file__).parents[4],
+    )
+    assert worker.stdout is not None
+    zygote = int(worker.stdout.readline())
+    until(path.exists, "the task runs")
+    pids = [zygote, *map(int, path.read_text().split())]
+    assert all(map(alive, pids))
+
+    os.killpg(worker.pid, signal.SIGKILL) if group else worker.kill()
+    worker.wait()
+    worker.stdout.close()
+
+    until(lambda: not any(map(alive, pids)), "zygote, child and its helper are gone")

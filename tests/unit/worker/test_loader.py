@@ -1,0 +1,59 @@
+"""Finding the user's App."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from raftwork.worker.loader import LoadError, functions, load
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A current directory for modules that are forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+APP = """
+class Task:
+    def __init__(self, function): self.function = function
+    def __call__(self): return "called"
+class App: tasks = {"plain": lambda: "plain", "task": Task(lambda: "function")}
+app = App()
+number = 3
+"""
+
+
+def test_an_app_is_found_in_the_current_directory(here: Path) -> None:
+    (here / "their_tasks.py").write_text(APP)
+
+    registry = functions(load("their_tasks:app").tasks)
+
+    assert {name: run() for name, run in registry.items()} == {
+        "plain": "plain",
+        "task": "function",
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("no_such_module_here:app", "no_such_module_here"),
+        ("their_tasks:apple", "has no 'apple'"),
+        ("their_tasks:number", "is not an App"),
+        ("their_tasks", "is not MODULE:APP"),
+        ("broken_tasks:app", "ZeroDivisionError"),
+    ],
+)
+def test_what_is_wrong_with_a_target_is_said(here: Path, target: str, text: str) -> None:
+    (here / "their_tasks.py").write_text(APP)
+    (here / "broken_tasks.py").write_text("1 / 0")
+
+    with pytest.raises(LoadError, match=text):
+        load(target)

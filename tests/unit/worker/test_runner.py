@@ -1,0 +1,226 @@
+"""Running one task: every end is an outcome."""
+
+import asyncio
+import math
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+
+import pytest
+
+from raftwork.errors import NotSerializable, PayloadTooLarge
+from raftwork.messages import (
+    PAYLOAD_MAX,
+    Failure,
+    PushedTask,
+    Spec,
+    decode_failure,
+    encode_spec,
+)
+from raftwork.wire import pack, unpack
+from raftwork.worker import context
+from raftwork.worker.runner import TRACEBACK_MAX, Runner, pack_result
+
+
+class Colour(IntEnum):
+    RED = 1
+
+
+def job(*args: object, **kwargs: object) -> PushedTask:
+    return PushedTask(7, "id", 2, encode_spec(Spec("t", "default")), pack([args, kwargs]))
+
+
+def value_of(function: Callable[..., object], *args: object, **kwargs: object) -> object:
+    runner = Runner({"t": function}, "w")
+    outcome = runner.run_once(job(*args, **kwargs)).outcome
+    assert outcome.ok and outcome.token == 7
+    return unpack(outcome.data)
+
+
+def failure_of(function: Callable[..., object], *args: object) -> Failure:
+    outcome = Runner({"t": function}, "w").run_once(job(*args)).outcome
+    assert not outcome.ok
+    return decode_failure(outcome.data)
+
+
+def test_arguments_arrive_and_the_value_leaves() -> None:
+    def spread(x: int, *, y: bytes) -> object:
+        return {"x": x, "y": [y, None, (1.5, True)]}
+
+    assert value_of(spread, 2**63, y=b"\0") == {"x": 2**63, "y": [b"\0", None, [1.5, True]]}
+
+
+def test_a_coroutine_function_runs_in_a_loop() -> None:
+    async def double(x: int) -> int:
+        await asyncio.sleep(0)
+        return 2 * x
+
+    assert value_of(double, 21) == 42
+
+
+def test_what_a_coroutine_leaves_running_is_cancelled_before_the_next_task() -> None:
+    ended = []
+
+    async def leave() -> None:
+        async def linger() -> None:
+            try:
+                await asyncio.sleep(3_600)
+            finally:
+                ended.append("cancelled")
+
+        leave.kept = asyncio.create_task(linger())  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+
+    runner = Runner({"t": leave}, "w")
+    runner.run(job())
+
+    assert ended == ["cancelled"]
+    runner.close()
+
+
+def test_an_exception_becomes_a_failure_with_the_users_traceback_only() -> None:
+    def fail() -> None:
+        raise ValueError("nope")
+
+    failed = failure_of(fail)
+
+    assert (failed.type, failed.message) == ("ValueError", "nope")
+    assert "in fail" in failed.traceback
+    assert "/runner.py" not in failed.traceback
+
+
+def test_so_does_one_of_a_coroutine() -> None:
+    async def fail() -> None:
+        raise ValueError("nope")
+
+    failed = failure_of(fail)
+
+    assert "in fail" in failed.traceback
+    assert "asyncio" not in failed.traceback
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_even_exits_are_failures_of_the_task(error: BaseException) -> None:
+    def leave() -> None:
+        raise error
+
+    assert failure_of(leave).type == type(error).__name__
+
+
+def test_an_exit_in_a_coroutine_is_one_too() -> None:
+    async def leave() -> None:
+        sys.exit(3)
+
+    assert failure_of(leave).type == "SystemExit"
+
+
+def test_an_exception_that_cannot_be_shown_is_still_a_failure() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("mute")
+
+    def fail() -> None:
+        raise Mute
+
+    assert "RuntimeError" in failure_of(fail).message
+
+
+def test_texts_are_bounded_and_valid() -> None:
+    def fail() -> None:
+        raise ValueError("\udc80" + "x" * 10**6)
+
+    failed = failure_of(fail)
+
+    assert failed.message.startswith("\\udc80")
+    assert len(failed.message.encode()) < TRACEBACK_MAX
+    assert len(failed.traceback.encode()) <= TRACEBACK_MAX
+
+
+def test_an_unknown_task_names_the_known_ones() -> None:
+    outcome = Runner({"shop.pay": print}, "w").run(job()).outcome
+
+    failed = decode_failure(outcome.data)
+    assert failed.type == "UnknownTask"
+    assert "'t'" in failed.message
+    assert "shop.pay" in failed.message
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xc1", pack(1), pack([[1]]), pack([[], {1: 2}])])
+def test_a_payload_that_is_none_is_a_failure(payload: bytes) -> None:
+    task = job()._replace(payload=payload)
+
+    outcome = Runner({"t": print}, "w").run(task).outcome
+
+    assert decode_failure(outcome.data).type == "BadMessage"
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (object(), "object"),
+        ([{"a": {1, 2}}], "set"),
+        ({1: 2}, "int"),
+        (Colour.RED, "Colour"),
+        (2**64, "out of range"),
+        (bytearray(b"x"), "bytearray"),
+    ],
+)
+def test_a_value_the_wire_cannot_carry_is_refused_by_type(value: object, named: str) -> None:
+    with pytest.raises(NotSerializable, match=named):
+        pack_result(value)
+
+
+def test_a_value_that_holds_itself_is_refused() -> None:
+    value: list[object] = []
+    value.append(value)
+
+    with pytest.raises(NotSerializable, match="nested"):
+        pack_result(value)
+
+
+def test_a_value_with_a_lone_surrogate_is_refused() -> None:
+    with pytest.raises(NotSerializable):
+        pack_result("\ud800")
+
+
+def test_a_value_over_the_limit_is_refused_with_both_sizes() -> None:
+    with pytest.raises(PayloadTooLarge, match=f"{PAYLOAD_MAX + 5}.*{PAYLOAD_MAX}"):
+        pack_result(bytes(PAYLOAD_MAX))
+
+
+def test_odd_floats_are_carried() -> None:
+    assert math.isnan(float(str(unpack(pack_result(math.nan)))))
+
+
+def test_current_is_the_task_while_it_runs() -> None:
+    def show() -> list[object]:
+        now = context.current()
+        return [now.id, now.token, now.attempt, now.worker]
+
+    async def show_async() -> list[object]:
+        return show()
+
+    assert value_of(show) == ["id", 7, 2, "w"]
+    assert value_of(show_async) == ["id", 7, 2, "w"]
+    with pytest.raises(RuntimeError, match="outside a task"):
+        context.current()
+
+
+def test_a_plain_function_does_not_hold_up_the_loop() -> None:
+    async def main() -> object:
+        release = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def wait_for_loop() -> str:
+            asyncio.run_coroutine_threadsafe(set_it(), loop).result(10)
+            return context.current().id
+
+        async def set_it() -> None:
+            release.set()
+
+        runner = Runner({"t": wait_for_loop}, "w")
+        ended = await runner.run_async(job())
+        assert release.is_set()
+        return unpack(ended.outcome.data)
+
+    assert asyncio.run(main()) == "id"
