@@ -1,5 +1,6 @@
 """A worker's session: who leads is found soon after an election, and nobody is asked in a storm."""
 
+from itertools import pairwise
 from random import Random
 
 from raftwork.messages import Leader
@@ -23,7 +24,7 @@ def test_a_lost_leader_is_asked_after_often_at_first_then_once_a_second() -> Non
     # An election takes some 50 ms: the second round finds its winner, and with it our tasks' owner.
     assert times[0] == 5_000
     assert times[1] <= 5_150
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(times)]
     assert all(pause >= 80 for pause in pauses)
     assert all(800 <= pause <= 1_200 for pause in pauses[5:])
 
