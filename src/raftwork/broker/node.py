@@ -18,7 +18,7 @@ from raftwork.broker.leadership import Leadership
 from raftwork.broker.peers import Peers
 from raftwork.broker.queue import Machine
 from raftwork.broker.sessions import Kind, Sessions
-from raftwork.broker.workforce import objection
+from raftwork.broker.workforce import objection as worker_objection
 from raftwork.consensus.core import Message, Peer
 from raftwork.consensus.formation import Formation
 from raftwork.consensus.replica import Replica, Store
@@ -317,7 +317,7 @@ class Node:
     def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
         if not self._speaks(routing, hello.version):
             return
-        wrong = objection(hello)
+        wrong = worker_objection(hello)
         if wrong is not None:
             self._reply(routing, Refused(0, Code.PROTOCOL, wrong))
             return

@@ -86,7 +86,7 @@ class Peers:
     def _sound(self, welcome: PeerWelcome) -> bool:
         """Whether what it says of the cluster can be: nothing else may ever be stored."""
         if not welcome.cluster_id:
-            return True
+            return not welcome.roster
         roster = dict(welcome.roster)
         # A replica that starts over after damage knows its cluster, but no roster yet.
         return (

@@ -66,6 +66,8 @@ def test_the_source_of_a_link_is_who_answered_there(peers: Peers) -> None:
     [
         welcome()._replace(incarnation=b"short"),
         welcome()._replace(cluster_id=b"short"),
+        welcome()._replace(cluster_id=b"short", roster=[]),
+        welcome()._replace(cluster_id=b""),
         welcome()._replace(roster=ROSTER[:2]),
         welcome()._replace(roster=[*ROSTER, ("d", inc("d"))]),
         welcome()._replace(roster=[*ROSTER[:2], ("c", b"short")]),
@@ -74,6 +76,12 @@ def test_the_source_of_a_link_is_who_answered_there(peers: Peers) -> None:
 def test_a_welcome_that_cannot_be_true_is_not_believed(peers: Peers, wrong: PeerWelcome) -> None:
     assert peers.welcomed("b", wrong, 0) is None
     assert peers.links["b"].source is None
+
+
+@pytest.mark.parametrize("cluster_id", [b"", CLUSTER])
+def test_a_broker_that_knows_no_roster_is_believed(peers: Peers, cluster_id: bytes) -> None:
+    told = welcome()._replace(cluster_id=cluster_id, roster=[])
+    assert peers.welcomed("b", told, 0) == Peer("b", inc("b"))
 
 
 def test_the_newest_hello_is_the_way_to_a_broker(peers: Peers) -> None:

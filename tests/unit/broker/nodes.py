@@ -1,0 +1,255 @@
+"""Brokers in memory: real nodes, cores and machines; frames travel through lists."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+
+import apsw
+
+from raftwork.broker.node import Node, NodeStore, Setup
+from raftwork.broker.queue import create_tables
+from raftwork.broker.store.identity import Identity
+from raftwork.consensus.core import (
+    ORIGIN,
+    Consensus,
+    Entry,
+    Peer,
+    Position,
+    Restored,
+    Roster,
+    Snapshot,
+)
+from raftwork.consensus.raft import Config, Raft
+from raftwork.consensus.replica import Background
+from raftwork.messages import (
+    PROTOCOL,
+    ClientHello,
+    FromBroker,
+    Holding,
+    ToBroker,
+    WorkerHello,
+    from_broker,
+    to_broker,
+)
+
+STEP = 5
+
+
+class MemoryStore:
+    """A `NodeStore` without a disk: the log is a list, the tables are SQLite's in memory."""
+
+    def __init__(self, name: str, number: int = 0) -> None:
+        self.connection = apsw.Connection(":memory:")
+        create_tables(self.connection)
+        incarnation = f"{name}{number}".encode().ljust(16, b".")
+        self.identity = Identity(name, incarnation, b"", "raft", {})
+        self.roster: Roster = {}
+        self.applied = ORIGIN
+        self.base = ORIGIN
+        self.log: list[Entry] = []
+        self.state: bytes | None = None
+        self.writing = False
+
+    @property
+    def restored(self) -> Restored:
+        return Restored(self.state, self.applied, self.roster)
+
+    def form(self, cluster_id: bytes, roster: Roster) -> None:
+        assert not self.identity.cluster_id
+        self.identity, self.roster = replace(self.identity, cluster_id=cluster_id), dict(roster)
+
+    @property
+    def last(self) -> Position:
+        return self.log[-1].at if self.log else ORIGIN
+
+    def epochs(self) -> Sequence[Position]:
+        firsts: dict[int, Position] = {}
+        for entry in self.log:
+            firsts.setdefault(entry.at.epoch, entry.at)
+        return list(firsts.values())
+
+    def entries(self, after: Position, limit_bytes: int) -> list[Entry]:
+        found: list[Entry] = []
+        for entry in self.log[after.seq :]:
+            limit_bytes -= len(entry.data)
+            if found and limit_bytes < 0:
+                break
+            found.append(entry)
+        return found
+
+    def begin(self, *, sync: bool) -> None:
+        assert not self.writing
+        self.writing = True
+        self.connection.execute("BEGIN")
+
+    def commit(self) -> None:
+        self.connection.execute("COMMIT")
+        self.writing = False
+
+    def rollback(self) -> None:
+        self.connection.execute("ROLLBACK")
+        self.writing = False
+
+    def rewind(self, to: Position) -> None:
+        assert to >= self.applied
+        del self.log[to.seq :]
+
+    def append(self, entries: tuple[Entry, ...]) -> None:
+        self.log.extend(entries)
+
+    def save_state(self, state: bytes) -> None:
+        self.state = state
+
+    def save_applied(self, at: Position) -> None:
+        self.applied = at
+
+    def save_roster(self, roster: Roster) -> None:
+        self.roster = dict(roster)
+
+    def compact(self, upto: Position) -> Position:
+        return self.base
+
+    def snapshot_chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes:
+        raise NotImplementedError
+
+    def stage(self, snapshot: Snapshot, offset: int, data: bytes) -> None:
+        raise NotImplementedError
+
+    def start_snapshot(self) -> None:
+        raise NotImplementedError
+
+    def start_install(self, snapshot: Snapshot) -> None:
+        raise NotImplementedError
+
+    def background(self) -> Background | None:
+        return None
+
+    def switch(self, snapshot: Snapshot) -> Roster:
+        raise NotImplementedError
+
+
+class World:
+    """Brokers with these names, and whoever talks to them.
+
+    `cut` holds the names of brokers whose peer frames are lost; `dead` the routing ids at which
+    nobody is connected any more.
+    """
+
+    def __init__(self, *names: str, stores: dict[str, MemoryStore] | None = None) -> None:
+        self.names = names or ("a",)
+        self.now = 1_000
+        self.rng = Random(7)
+        self.stores = stores or {name: MemoryStore(name) for name in self.names}
+        self.inbox: dict[bytes, list[tuple[str, FromBroker]]] = defaultdict(list)
+        self.cut: set[str] = set()
+        self.dead: set[bytes] = set()
+        self._lost: list[tuple[str, bytes]] = []
+        self._peer_frames: list[tuple[str, str, bytes]] = []  # (to, from's name or routing, frame)
+        self._hellos: list[tuple[str, str, bytes]] = []
+        self.nodes = {name: self.start(name) for name in self.names}
+
+    def start(self, name: str) -> Node:
+        store = self.stores[name]
+
+        def make_core(me: Peer, store: NodeStore, now: int) -> Consensus:
+            return Raft(me, self.names, store, store.restored, Config(), self.rng, now)
+
+        def send(routing: bytes, frame: bytes) -> None:
+            if routing in self.dead:
+                self._lost.append((name, routing))
+            elif routing.startswith(b"peer-"):
+                self._peer_frames.append((routing[5:].decode(), name, frame))
+            else:
+                assert not store.writing, "a frame left before its transaction was committed"
+                self.inbox[routing].append((name, from_broker.decode(frame)))
+
+        def send_consensus(routing: bytes, frame: bytes) -> None:
+            self._peer_frames.append((routing[5:].decode(), name, frame))
+
+        def send_peer(other: str, frame: bytes) -> None:
+            self._hellos.append((other, name, frame))
+
+        setup = Setup(
+            name=name,
+            cluster={n: f"host:{n}" for n in self.names},
+            consensus="raft",
+            balancer="weighted",
+            rng=self.rng,
+            make_core=make_core,
+            send=send,
+            send_consensus=send_consensus,
+            send_peer=send_peer,
+            cluster_id=b"cluster-of-" + name.encode().ljust(5, b"."),
+        )
+        return Node(setup, store, self.now, 1_000_000 + self.now)
+
+    # ---- time -----------------------------------------------------------------------------------
+
+    def step(self, ms: int = STEP) -> None:
+        """One turn of every broker, then what they sent each other arrives."""
+        self.now += ms
+        for node in self.nodes.values():
+            node.wake(self.now, 1_000_000 + self.now)
+        hellos, self._hellos = self._hellos, []
+        for to, source, frame in hellos:
+            if not {to, source} & self.cut and to in self.nodes:
+                self.nodes[to].receive(b"peer-" + source.encode(), frame, self.now)
+        frames, self._peer_frames = self._peer_frames, []
+        for to, source, frame in frames:
+            if not {to, source} & self.cut and to in self.nodes:
+                self.nodes[to].receive_peer(source, frame, self.now)
+        lost, self._lost = self._lost, []
+        for name, routing in lost:
+            self.nodes[name].unreachable(routing)
+        for node in self.nodes.values():
+            node.turn(self.now)
+
+    def run(self, ms: int) -> None:
+        for _ in range(0, ms, STEP):
+            self.step()
+
+    def elect(self, limit: int = 20_000) -> str:
+        """Run until one broker leads; its name."""
+        for _ in range(0, limit, STEP):
+            self.step()
+            leaders = [n for n, node in self.nodes.items() if node.leads and n not in self.cut]
+            if leaders:
+                return leaders[0]
+        raise AssertionError("nobody came to lead")
+
+    # ---- clients and workers --------------------------------------------------------------------
+
+    def say(self, routing: bytes, message: ToBroker, to: str = "a") -> None:
+        self.nodes[to].receive(routing, to_broker.encode(message), self.now)
+
+    def heard(self, routing: bytes) -> list[FromBroker]:
+        """What was sent to this routing id, drained."""
+        out = [message for _, message in self.inbox[routing]]
+        self.inbox[routing].clear()
+        return out
+
+    def ask(self, routing: bytes, message: ToBroker, to: str = "a") -> list[FromBroker]:
+        """Say it, let a few turns pass, and hear the answers."""
+        self.say(routing, message, to)
+        self.run(10 * STEP)
+        return self.heard(routing)
+
+    def client(self, routing: bytes = b"client", to: str = "a") -> None:
+        self.ask(routing, ClientHello(PROTOCOL), to)
+
+    def worker(
+        self,
+        routing: bytes = b"worker",
+        to: str = "a",
+        session: int = 1,
+        holding: Sequence[Holding] = (),
+        incarnation: bytes = b"incarnation-of-w",
+    ) -> list[FromBroker]:
+        hello = WorkerHello(
+            PROTOCOL, "w", incarnation, session, "h", 1, 2, ["default"], list(holding), False
+        )
+        return self.ask(routing, hello, to)
+
+    def digests(self) -> dict[str, bytes]:
+        return {name: node._machine.digest() for name, node in self.nodes.items()}
