@@ -34,7 +34,6 @@ class Session:
         self.number = 0
         self.open = False  # welcomed, and not closed since
         self._pushed = 0  # tasks received in it
-        self._heard = now
         self._asked = now - _SOON
         self._pause = _SOON  # before the next round
         self._ask_at = now
@@ -44,7 +43,7 @@ class Session:
 
     def heard(self, source: str, now: int) -> None:
         if source == self.leader:
-            self._heard = now
+            self._pause = _SOON
             self._ask_at = now + self._jittered(SILENCE)
 
     def told(self, source: str, news: Leader, now: int) -> None:
@@ -89,7 +88,6 @@ class Session:
         self.epoch = epoch
         self.open = True
         self._pushed = 0
-        self._pause = _SOON
         return True
 
     def current(self, source: str, epoch: int, number: int) -> bool:
