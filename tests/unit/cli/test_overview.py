@@ -1,0 +1,69 @@
+"""The brokers' answers side by side: who leads, and what is known without a leader."""
+
+from raftwork.cli.overview import overview
+from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
+
+CLUSTER = (("a", "h:1"), ("b", "h:2"), ("c", "h:3"))
+WORKER = WorkerStatus("w", "host", 1, 4, 1, 0.5, None, 0.25, ["q"], "active")
+
+
+def says(name: str, *, active: bool, epoch: int, applied: int) -> BrokerStatus:
+    role = "leader" if active else "follower"
+    queue = QueueStatus("q", applied, 0, 0, 0, 0)
+    workers = [WORKER._replace(name=f"of {name}")] if active else []
+    address = dict(CLUSTER)[name]
+    facts = (name, address, "raft", role, active, epoch, "", applied, applied)
+    return BrokerStatus(1, *facts, workers, [queue], CLUSTER)
+
+
+def test_of_two_that_claim_to_lead_the_higher_epoch_leads() -> None:
+    seen = overview(
+        {
+            "h:1": says("a", active=True, epoch=3, applied=9),
+            "h:2": says("b", active=True, epoch=4, applied=8),
+        }
+    )
+    assert (seen.leader, seen.epoch, seen.stale) == ("b", 4, False)
+    assert [worker.name for worker in seen.workers] == ["of b"]
+    assert [queue.queued for queue in seen.queues] == [8]
+
+
+def test_without_a_leader_the_most_advanced_replica_tells_the_queues() -> None:
+    seen = overview(
+        {
+            "h:1": says("a", active=False, epoch=3, applied=7),
+            "h:2": None,
+            "h:3": says("c", active=False, epoch=3, applied=9),
+        }
+    )
+    assert (seen.leader, seen.stale, seen.workers) == (None, True, [])
+    assert seen.document()["queues"] == {
+        "q": {"queued": 9, "running": 0, "succeeded": 0, "failed": 0, "lost": 0}
+    }
+
+
+def test_a_broker_that_does_not_answer_is_named_by_those_that_do() -> None:
+    seen = overview({"h:1": says("a", active=True, epoch=1, applied=1), "h:3": None})
+    assert seen.document()["brokers"] == [
+        {
+            "name": "a",
+            "address": "h:1",
+            "role": "leader",
+            "epoch": 1,
+            "committed": 1,
+            "applied": 1,
+        },
+        {
+            "name": "c",
+            "address": "h:3",
+            "role": "unreachable",
+            "epoch": None,
+            "committed": None,
+            "applied": None,
+        },
+    ]
+
+
+def test_nobody_there_is_an_overview_too() -> None:
+    seen = overview({"h:1": None})
+    assert (seen.leader, seen.epoch, seen.consensus, seen.queues) == (None, None, None, [])
