@@ -355,6 +355,11 @@ def test_only_what_may_have_begun_counts_as_a_loss(floor: Floor) -> None:
     assert lose == Lose([(t, i < 2) for i, t in enumerate(tokens)])
 
 
+def test_a_task_that_runs_at_most_once_counts_as_begun_wherever_it_stands(floor: Floor) -> None:
+    tokens = floor.give(4, spec=ONCE)
+    assert floor.pass_time(LEASE + BEAT + 50) == [Lose([(t, True) for t in tokens])]
+
+
 def test_a_reported_start_counts_wherever_the_task_stood(floor: Floor) -> None:
     tokens = floor.give(5)
     floor.report(started=[tokens[4]])
