@@ -236,7 +236,7 @@ class Model:
     def _end(self, token: int) -> Task | None:
         for task in self.at(Place.RUNNING):
             if task.token == token:
-                task.token, task.last_token = 0, token
+                task.token, task.last_token = -1, token
                 return task
         self.effects.append(Stale(token))
         return None
