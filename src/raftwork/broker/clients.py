@@ -44,10 +44,8 @@ WATCHES_MAX = 2_000_000
 RESULTS_BYTES = 1024 * 1024
 #: Bytes of enqueues taken in and not yet applied; beyond, clients are told to come later.
 PENDING_BYTES_MAX = 128 * 1024 * 1024
-#: What an enqueue costs beside its tasks, so that a flood of empty ones is bounded too.
+#: What an enqueue may cost beside its tasks, so that a flood of empty ones is bounded too.
 ENQUEUE_BYTES = 512
-#: A Spec is stored with every task of its batch; names of the greatest length fit well.
-SPEC_BYTES_MAX = 4_096
 #: Ids in questions that wait for a barrier.
 ASKED_IDS_MAX = 1_000_000
 
@@ -95,10 +93,6 @@ class Clients:
     def enqueue(self, routing: bytes, request: messages.Enqueue) -> None:
         if (routing, request.request) in self._pending:
             return  # asked again while the first one is on its way to the disks
-        if len(request.spec) > SPEC_BYTES_MAX:
-            text = f"a spec of {len(request.spec)} bytes; {SPEC_BYTES_MAX} are allowed"
-            self.refuse(routing, request.request, Code.PAYLOAD_TOO_LARGE, text)
-            return
         size = len(request.tasks) + ENQUEUE_BYTES
         if self._pending_bytes + size > PENDING_BYTES_MAX:
             text = f"{self._pending_bytes} bytes of tasks are on their way already"

@@ -61,6 +61,12 @@ class Desk:
         self.log.extend(assigns)
         return assigns
 
+    def plan_twice(self) -> None:
+        """The second time finds what the first one emptied."""
+        for _ in range(2):
+            self.dispatcher.stirred = True
+            self.plan()
+
     def commit(self, count: int | None = None) -> list[Effect]:
         """Apply the oldest proposed commands, an entry each."""
         batch, self.log = self.log[:count], self.log[len(self.log[:count]) :]
@@ -272,9 +278,7 @@ def test_in_any_interleaving_no_task_is_handed_out_twice_or_forgotten(
                 desk.propose(enqueue(*(f"{names + i}" for i in range(count)), spec=spec))
                 names += count
             elif move == "plan":
-                for _ in range(2):  # the second finds what the first emptied
-                    desk.dispatcher.stirred = True
-                    desk.plan()
+                desk.plan_twice()
             elif move == "commit":
                 desk.commit()
             elif move == "one":
