@@ -1,0 +1,328 @@
+"""A broker process: the real Node over a simulated directory, network and clock.
+
+The loop is that of `raftwork.broker.server`: wake; links and peers; everybody else; then the turn,
+in which a sync keeps the process busy.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, TypeVar
+
+from raftwork.broker.node import Node, Setup
+from raftwork.broker.queue import Machine
+from raftwork.broker.queue.commands import Applied
+from raftwork.consensus.core import Entry, Peer, Position, Snapshot
+from raftwork.consensus.raft import Raft
+from raftwork.errors import StoreDamaged, StoreError
+from raftwork.messages import PeerMessage, from_broker
+from tests.sim.system.disk import CLUSTER, Crash, Disk, Facts
+from tests.sim.system.network import Dealer
+from tests.sim.system.process import Clock, Process
+from tests.sim.system.watched import Inner, WatchedStore
+
+if TYPE_CHECKING:
+    from tests.sim.system.world import World
+
+T = TypeVar("T")
+
+#: A graceful stop waits so long for another broker to take over, ms.
+HAND_OVER = 2_000
+
+
+class WatchedNode(Node):
+    """A node whose machine and leadership are watched."""
+
+    def __init__(self, broker: "Broker", setup: Setup, store: WatchedStore) -> None:
+        self._broker = broker
+        self._at = Position(0, 0)
+        super().__init__(setup, store, broker.mono, broker.clock.wall(broker.timeline.now))
+        self._watch(self._machine)
+
+    def _watch(self, machine: Machine) -> None:
+        apply = machine.apply
+
+        def watched(data: bytes) -> Applied:
+            applied = apply(data)
+            self._broker.machine_applied(self._at, data, applied, machine)
+            return applied
+
+        machine.apply = watched  # type: ignore[method-assign]
+
+    @property
+    def machine(self) -> Machine:
+        return self._machine
+
+    @property
+    def core(self) -> Raft | None:
+        core = self._replica.core if self._replica is not None else None
+        assert core is None or isinstance(core, Raft)
+        return core
+
+    @property
+    def asking(self) -> bool:
+        """Whether a client's question waits for a barrier."""
+        leadership = self._leadership
+        return leadership is not None and bool(leadership.clients._asked)
+
+    def apply(self, entry: Entry) -> None:
+        self._at = entry.at
+        super().apply(entry)
+
+    def activated(self, epoch: int, now: int) -> None:
+        self._broker.activated(epoch)
+        super().activated(epoch, now)
+
+    def deactivated(self) -> None:
+        self._broker.deactivated()
+        super().deactivated()
+
+    def switched(self) -> None:
+        super().switched()
+        self._watch(self._machine)
+
+
+class Broker(Process):
+    """A name's place in the cluster. Implements `watched.Observer` and the sockets' owners."""
+
+    def __init__(self, world: "World", name: str, clock: Clock, disk: Disk) -> None:
+        super().__init__(world.timeline, name, clock)
+        self.world = world
+        self.disk = disk
+        self.node: WatchedNode | None = None
+        self.active: int | None = None
+        self.activated_at = 0
+        self.stopping: int | None = None
+        self._inner: Inner | None = None
+        self._lag = 0
+        self._dealers: dict[str, Dealer] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        self._links: list[tuple[str, bool]] = []
+        self._from_peers: list[tuple[str, bytes]] = []
+        self._from_anyone: list[tuple[bytes, bytes]] = []
+        self._lost: list[bytes] = []
+        self._done: list[Callable[[], None]] = []
+        self.active = self.stopping = None
+
+    # ---- life -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the directory and begin; again later if that is refused."""
+        if self.alive:
+            return
+        try:
+            inner = self.disk.open()
+        except StoreError as error:
+            self.timeline.note("store refuses", self.host, error)
+            self.disk.release()
+            self.world.later(self.start)
+            return
+        self.timeline.note("start", self.host, inner.damage or "")
+        self._inner, self.peer = inner, Peer(self.host, inner.identity.incarnation)
+        others = [name for name in CLUSTER if name != self.host]
+        self._dealers = {name: Dealer(self.world.network, self, name) for name in others}
+        store = WatchedStore(inner, self.disk, self)
+        self.node = WatchedNode(self, self._setup(), store)
+        self._applied = store.applied
+        self.world.network.listen(self)
+        self.born()
+
+    def _setup(self) -> Setup:
+        rng = Random(self.timeline.rng.getrandbits(64))
+        names, config = list(CLUSTER), self.world.shape.config
+        return Setup(
+            name=self.host,
+            cluster=CLUSTER,
+            consensus="raft",
+            balancer=self.world.shape.balancer,
+            rng=rng,
+            make_core=lambda me, store, now: Raft(
+                me, names, store, store.restored, config, rng, now
+            ),
+            send=self._send,
+            send_consensus=self._send_consensus,
+            send_peer=lambda name, frame: self._dealers[name].send(frame, self._lag),
+            cluster_id=rng.getrandbits(128).to_bytes(16, "big"),
+        )
+
+    def stop(self, how: str, *, silently: bool = False) -> None:
+        """The process is gone: "exit" closes what it has, all else leaves it as it is."""
+        if not self.alive:
+            return
+        self.timeline.note(how, self.host)
+        self.died()
+        for dealer in self._dealers.values():
+            dealer.close()
+        self.world.network.vanish(self.host, silently=silently)
+        if how == "exit" and self._inner is not None:
+            self._inner.close()
+        self.node = self._inner = None
+        self._clear()
+        self.disk.release()
+
+    # ---- the loop -------------------------------------------------------------------------------
+
+    def turn(self) -> int | None:
+        node, inner = self.node, self._inner
+        assert node is not None and inner is not None
+        self._lag = 0
+        try:
+            with inner.guard:
+                self._carry_out(node)
+        except Crash as crash:
+            self.stop(f"crash {crash}")
+            if self.timeline.chance(0.5):
+                self.disk.power_cut()
+            self.world.later(self.start)
+            return None
+        except StoreError as error:
+            kind = "damage noticed" if isinstance(error, StoreDamaged) else "disk failed"
+            self.stop(kind)
+            self.world.later(self.start)
+            return None
+        self._check(node)
+        self.busy(self._lag)
+        if self.stopping is not None and (not node.leads or self.timeline.now > self.stopping):
+            self.stop("exit")
+            self.world.later(self.start)
+        return node.wake_at
+
+    def _carry_out(self, node: Node) -> None:
+        now = self.mono
+        node.wake(now, self.clock.wall(self.timeline.now))
+        for done in _drain(self._done):
+            done()
+        for name, up in _drain(self._links):
+            node.link(name, up, now)
+        for name, frame in _drain(self._from_peers):
+            node.receive_peer(name, frame, now)
+        for routing, frame in _drain(self._from_anyone):
+            self.world.leases.reads(self, routing, frame, now)
+            node.receive(routing, frame, now)
+        for routing in _drain(self._lost):
+            node.unreachable(routing)
+        node.turn(now)
+
+    def _check(self, node: WatchedNode) -> None:
+        core = node.core
+        if core is not None and core.status.role == "leader":
+            self.world.consensus.leads(self.peer, core.status.epoch, self._last)
+
+    @property
+    def _last(self) -> Position:
+        assert self._inner is not None
+        return self._inner.last
+
+    def hand_over(self) -> None:
+        if self.node is not None:
+            self.node.hand_over(self.mono)
+            self.poke()
+
+    def exit_gracefully(self) -> None:
+        if self.alive and self.stopping is None:
+            self.stopping = self.timeline.now + HAND_OVER
+            self.hand_over()
+
+    # ---- sockets --------------------------------------------------------------------------------
+
+    def router_frame(self, routing: bytes, frame: bytes) -> None:
+        self._from_anyone.append((routing, frame))
+        self.poke()
+
+    def dealer_frame(self, target: str, frame: bytes) -> None:
+        self._from_peers.append((target, frame))
+        self.poke()
+
+    def dealer_link(self, target: str, *, up: bool) -> None:
+        self._links.append((target, up))
+        self.poke()
+
+    def _send(self, routing: bytes, frame: bytes) -> None:
+        self.world.pushes.leaves(self, routing, frame)
+        if not self.world.network.route(self, routing, frame, self._lag):
+            self._lost.append(routing)
+
+    def _send_consensus(self, routing: bytes, frame: bytes) -> None:
+        message = from_broker.decode(frame)
+        assert isinstance(message, PeerMessage)
+        to = self.world.peer_at(routing)
+        if to is not None:
+            self.world.consensus.sends(self.peer, to, message.body, self.disk.facts)
+        self.world.reach.consensus(message.body)
+        self.world.network.transmit_consensus(self, routing, frame, self._lag)
+
+    # ---- what the store tells (watched.Observer) ------------------------------------------------
+
+    def appended(self, before: Position, entries: tuple[Entry, ...]) -> None:
+        if self.active is not None:
+            self.world.leases.proposed(self, entries)
+        self.world.consensus.appended(self.peer, before, entries)
+
+    def durable(self, entries: list[Position]) -> None:
+        self.world.consensus.durable(self.peer, entries)
+
+    def applied(self, at: Position) -> None:
+        core = None if self.node is None else self.node.core
+        term = None
+        if core is not None and core.status.role == "leader":
+            term = core.status.epoch
+        self.world.consensus.applied(self.peer, self._applied, at, term)
+        self._applied = at
+
+    def synced(self, facts: Facts) -> None:
+        self.world.consensus.synced(self.peer, facts)
+
+    def committed(self) -> None:
+        self.world.outcomes_committed(self)
+
+    def background(self, what: str, done: Callable[[], None]) -> None:
+        node = self.node
+
+        def finish() -> None:
+            if self.node is node and self.alive:
+                self._done.append(done)
+                self.poke()
+
+        self.timeline.note(f"{what} begun", self.host)
+        self.timeline.after(self.timeline.rng.randint(1, 120), finish)
+
+    def switched(self, snapshot: Snapshot) -> None:
+        self.timeline.note("snapshot installed", self.host, snapshot.at)
+        self._applied = snapshot.at
+
+    def took(self, length: int) -> None:
+        self._lag += length
+
+    # ---- what the node tells --------------------------------------------------------------------
+
+    def machine_applied(
+        self, at: Position, data: bytes, applied: Applied, machine: Machine
+    ) -> None:
+        self.world.queue.applied(self.host, at, data, applied)
+        self.world.reach.effects(applied)
+        if at.seq % 64 == 0:
+            self.world.queue.digest(self.host, at.seq, machine.digest())
+
+    def activated(self, epoch: int) -> None:
+        self.timeline.note("activated", self.host, epoch)
+        assert self._inner is not None
+        self.world.consensus.activated(self.peer, epoch, self._inner.applied)
+        self.active, self.activated_at = epoch, self.timeline.now
+        self.world.leases.activated(self)
+
+    def deactivated(self) -> None:
+        self.timeline.note("deactivated", self.host, self.active)
+        self.active = None
+
+    def check_state(self) -> None:
+        """Compare the machine's tables with those of others at the same position."""
+        if self.alive and self.node is not None and self._inner is not None:
+            seq = self._inner.applied.seq
+            self.world.queue.digest(self.host, seq, self.node.machine.digest())
+
+
+def _drain(items: list[T]) -> list[T]:
+    out = items[:]
+    items.clear()
+    return out

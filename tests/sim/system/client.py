@@ -1,0 +1,201 @@
+"""A client process: the real Session, and an application that wants tasks done.
+
+The application never gives up: what ended as Unavailable it enqueues again with the same ids, and
+after a crash it goes on from what it had written down before (its batches, and which of them were
+acknowledged).
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from raftwork.client.protocol import Answered, Session
+from raftwork.errors import Unavailable
+from raftwork.messages import Result, State
+from tests.sim.system.disk import CLUSTER
+from tests.sim.system.network import Dealer
+from tests.sim.system.process import Clock, Process
+from tests.sim.system.worker import ADDRESSES
+from tests.sim.system.workload import Batch
+
+if TYPE_CHECKING:
+    from tests.sim.system.world import World
+
+#: How long the application lets a call take, ms.
+TIMEOUT = 6_000
+
+
+@dataclass(slots=True)
+class Call:
+    """An enqueue (with its batch) or a question that is under way."""
+
+    at: int
+    ids: tuple[str, ...]
+    batch: Batch | None = None
+
+
+@dataclass(slots=True)
+class Wish:
+    """A task whose outcome this application wants: since when it watches."""
+
+    at: int
+    result: Result | None = None
+
+
+@dataclass
+class Application:
+    """What outlives the client's process."""
+
+    todo: list[Batch] = field(default_factory=list)
+    wishes: dict[str, Wish] = field(default_factory=dict)
+
+
+class Client(Process):
+    def __init__(self, world: "World", name: str, clock: Clock) -> None:
+        super().__init__(world.timeline, name, clock)
+        self.world = world
+        self.application = Application()
+        self._dealers: dict[str, Dealer] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        self._frames: list[tuple[str, bytes]] = []
+        self._links: list[tuple[str, bool]] = []
+        self._calls: dict[int, Call] = {}
+
+    # ---- life -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        if self.alive:
+            return
+        self.timeline.note("start", self.host)
+        self._session = Session(list(CLUSTER.values()))
+        self._dealers = {}
+        application = self.application
+        wanted = [task for task, wish in application.wishes.items() if wish.result is None]
+        for task in wanted:
+            application.wishes[task].at = self.timeline.now
+        self._session.watch(wanted, self.mono)
+        todo, application.todo = application.todo, []
+        for batch in todo:
+            self._enqueue(batch)
+        self.born()
+
+    def stop(self, how: str, *, silently: bool = False) -> None:
+        if not self.alive:
+            return
+        self.timeline.note(how, self.host)
+        self.died()
+        for dealer in self._dealers.values():
+            dealer.close()
+        self.world.network.vanish(self.host, silently=silently)
+        under_way = [call.batch for call in self._calls.values() if call.batch is not None]
+        self.application.todo.extend(under_way)
+        self._clear()
+
+    # ---- the application ------------------------------------------------------------------------
+
+    def act(self) -> None:
+        """One more thing this application wants."""
+        if not self.alive:
+            return
+        rng, book = self.timeline.rng, self.world.book
+        match rng.randrange(20):
+            case 0 | 1 if (batch := book.again()) is not None:
+                self._enqueue(batch)
+            case 2 if (batch := book.contradiction()) is not None:
+                self._enqueue(batch)
+            case 3 | 4 | 5 | 6 if book.ids:
+                self._ask(book.some_ids())
+            case 7 if book.ids:
+                self._watch(book.some_ids())
+            case _:
+                batch = book.fresh()
+                if rng.random() < 0.2:
+                    self._watch(batch.ids)
+                self._enqueue(batch)
+        self.poke()
+
+    def _enqueue(self, batch: Batch) -> None:
+        now = self.mono
+        number = self._session.enqueue(batch.spec, batch.tasks, batch.ids, now + TIMEOUT, now)
+        self._calls[number] = Call(self.timeline.now, batch.ids, batch)
+
+    def _ask(self, ids: list[str]) -> None:
+        now = self.mono
+        number = self._session.ask(ids, now + TIMEOUT, now)
+        self._calls[number] = Call(self.timeline.now, tuple(ids))
+
+    def _watch(self, ids: list[str] | tuple[str, ...]) -> None:
+        wishes = self.application.wishes
+        for task in ids:
+            held = wishes.get(task)
+            if held is None or (held.result is not None and not held.result.state.final):
+                wishes[task] = Wish(self.timeline.now)
+        self._session.watch([i for i in ids if wishes[i].result is None], self.mono)
+
+    @property
+    def content(self) -> bool:
+        """Nothing is under way and every wish is fulfilled."""
+        done = not self._calls and not self.application.todo
+        return done and all(wish.result is not None for wish in self.application.wishes.values())
+
+    def wants(self) -> str:
+        ids = [i for i, wish in self.application.wishes.items() if wish.result is None]
+        return f"{len(self._calls)} calls, {len(self.application.todo)} batches, outcomes of {ids}"
+
+    # ---- the loop -------------------------------------------------------------------------------
+
+    def turn(self) -> int | None:
+        session, now = self._session, self.mono
+        links, frames = self._links, self._frames
+        self._links, self._frames = [], []
+        for address, up in links:
+            (session.link_up if up else session.link_down)(address, now)
+        for address, frame in frames:
+            session.receive(address, frame, now)
+        session.wake(now)
+        self._carry_out()
+        return session.wake_at
+
+    def _carry_out(self) -> None:
+        output = self._session.take()
+        for address in output.connect:
+            self._dealers[address] = Dealer(self.world.network, self, ADDRESSES[address])
+        for address, frame in output.frames:
+            self._dealers[address].send(frame)
+        for answer in output.answers:
+            self._answered(self._calls.pop(answer.request), answer)
+        for result in output.outcomes:
+            self._outcome(result)
+        if output.answers or output.outcomes:
+            self._carry_out()
+
+    def _answered(self, call: Call, answer: Answered) -> None:
+        if isinstance(answer.error, Unavailable):
+            self.timeline.note("unavailable", self.host)
+            if call.batch is not None:
+                self._enqueue(call.batch)
+        elif call.batch is None:
+            self.world.clients.answered(call.at, call.ids, answer.results)
+        elif answer.error is not None:
+            self.world.clients.refused(call.batch, answer.error)
+        else:
+            self.world.clients.acknowledged(call.batch)
+            self._watch(call.batch.ids)
+
+    def _outcome(self, result: Result) -> None:
+        wish = self.application.wishes[result.id]
+        self.world.clients.outcome(wish.at, result)
+        wish.result = result
+        if result.state is State.UNKNOWN and self.world.clients.is_acknowledged(result.id):
+            self._watch([result.id])  # it came in after we had asked
+
+    # ---- sockets --------------------------------------------------------------------------------
+
+    def dealer_frame(self, target: str, frame: bytes) -> None:
+        self._frames.append((CLUSTER[target], frame))
+        self.poke()
+
+    def dealer_link(self, target: str, *, up: bool) -> None:
+        self._links.append((CLUSTER[target], up))
+        self.poke()

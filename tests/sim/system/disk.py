@@ -1,0 +1,96 @@
+"""What every simulated disk can do to the broker that writes to it, whatever the store behind it."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+from raftwork.consensus.core import ORIGIN, Position
+
+if TYPE_CHECKING:
+    from tests.sim.system.watched import Inner
+
+CLUSTER = {"a": "127.0.0.1:7701", "b": "127.0.0.1:7702", "c": "127.0.0.1:7703"}
+
+
+class Crash(Exception):
+    """The process dies in the middle of a commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is on the disk for sure."""
+
+    state: bytes | None = None
+    last: Position = ORIGIN
+    applied: Position = ORIGIN
+    roster: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass
+class Faults:
+    """What this disk does at the next chance."""
+
+    #: A sync takes 0 … so many ms.
+    slow: int = 1
+    #: The next sync takes so many more.
+    hang: int = 0
+    #: Writes and syncs fail: "eio" or "full".
+    failing: str | None = None
+    #: The next synced commit ends the process: "before" it reached the disk, or "after".
+    crash: str | None = None
+
+
+class Disk(ABC):
+    """A replica's directory. It outlives the process that writes to it."""
+
+    def __init__(self, name: str, rng: Random, notes: "Notes") -> None:
+        self.name = name
+        self.rng = rng
+        self.notes = notes
+        self.faults = Faults()
+        self.facts = Facts()
+        #: A bit was flipped, and nobody has noticed yet.
+        self.rotten = False
+
+    def sync_time(self) -> int:
+        hang, self.faults.hang = self.faults.hang, 0
+        return hang + (self.rng.randrange(self.faults.slow + 1) if self.faults.slow else 0)
+
+    def new_incarnation(self) -> bytes:
+        return self.rng.getrandbits(128).to_bytes(16, "big")
+
+    @property
+    @abstractmethod
+    def incarnation(self) -> bytes:
+        """Whose directory it is; empty if it has never been opened."""
+
+    @abstractmethod
+    def open(self) -> "Inner":
+        """A store over this directory. Raises StoreError."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """The process that had it open is gone; whatever it had written is still there."""
+
+    @abstractmethod
+    def power_cut(self) -> None:
+        """Of what was not synced any part may be gone. After `release`."""
+
+    @abstractmethod
+    def wipe(self) -> None:
+        """The directory is empty. After `release`."""
+
+    @abstractmethod
+    def flip(self) -> None:
+        """A bit rots."""
+
+
+@dataclass
+class Notes:
+    """What disks have to tell the reach counters."""
+
+    reached: dict[str, int] = field(default_factory=dict)
+
+    def note(self, what: str) -> None:
+        self.reached[what] = self.reached.get(what, 0) + 1

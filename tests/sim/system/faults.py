@@ -1,0 +1,166 @@
+"""Everything that goes wrong, and the end of it."""
+
+from typing import TYPE_CHECKING
+
+from tests.sim.system.broker import Broker
+from tests.sim.system.disk import CLUSTER
+
+if TYPE_CHECKING:
+    from tests.sim.system.world import World
+
+Pairs = list[tuple[str, str]]
+
+
+def _both(pairs: Pairs) -> Pairs:
+    return pairs + [(there, here) for here, there in pairs]
+
+
+class Faults:
+    """Draws what goes wrong next, and mends it some time later."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._timeline = world.timeline
+        self._rng = world.timeline.rng
+        self._liar = self._rng.randrange(len(world.brokers))
+        self._peace = False
+
+    def next(self) -> None:
+        shape, timeline = self._world.shape, self._timeline
+        if self._peace or not shape.faults:
+            return
+        (kind,) = self._rng.choices(shape.faults, shape.weights)
+        self.strike(kind)
+        timeline.after(self._rng.randint(1, 2 * shape.fault_every), self.next)
+
+    def strike(self, kind: str) -> None:
+        broker = self._rng.choice(self._world.brokers)
+        match kind:
+            case "isolate broker" | "one-way cut" | "partial cut" | "cut off client or worker":
+                self._part(kind, broker)
+            case "reset connection":
+                self._reset()
+            case "slow disk" | "hung disk" | "failing disk" | "rotten bit" | "lost directory":
+                self._disk(kind, broker)
+            case "kill worker" | "pause worker" | "drain worker" | "kill client":
+                self._others(kind)
+            case "clock jump":  # a minority's: whom a majority of clocks deceives cannot be helped
+                self._world.brokers[self._liar].clock.wall_offset += self._rng.choice((-1, 1)) * self._rng.randint(1, 10**7)
+            case _:
+                self._broker(kind, broker)
+
+    # ---- brokers --------------------------------------------------------------------------------
+
+    def _broker(self, kind: str, broker: Broker) -> None:
+        rng = self._rng
+        match kind:
+            case "kill broker":
+                self._kill(broker)
+            case "power cut":
+                self._cut_power(broker)
+            case "blackout":
+                for each in self._world.brokers:
+                    self._cut_power(each)
+            case "crash in commit":
+                broker.disk.faults.crash = rng.choice(("before", "after"))
+            case "pause broker":
+                broker.pause(rng.choice((100, 400, 800, 2_500)) + rng.randint(0, 300))
+            case "graceful stop":
+                broker.exit_gracefully()
+            case "transfer":
+                for each in self._world.brokers:
+                    each.hand_over()
+
+    def _kill(self, broker: Broker) -> None:
+        if broker.alive:
+            broker.stop("killed")
+            self._world.later(broker.start)
+
+    def _cut_power(self, broker: Broker) -> None:
+        if broker.alive:
+            broker.stop("power cut", silently=self._rng.random() < 0.5)
+            broker.disk.power_cut()
+            self._world.later(broker.start)
+
+    def _disk(self, kind: str, broker: Broker) -> None:
+        rng, faults = self._rng, broker.disk.faults
+        match kind:
+            case "slow disk":
+                faults.slow = rng.choice((0, 10, 60, 200))
+            case "hung disk":
+                faults.hang = rng.randint(500, 4_000)
+            case "failing disk":
+                faults.failing = rng.choice(("eio", "full"))
+                self._timeline.after(rng.randint(100, 2_000), self._mend, broker)
+            case _ if not self._world.may_lose(broker):
+                return
+            case "rotten bit":
+                broker.disk.flip()
+            case "lost directory":
+                self._timeline.note("lost directory", broker.host)
+                broker.stop("killed")
+                broker.disk.wipe()
+                self._world.later(broker.start)
+        self._timeline.note(kind, broker.host)
+
+    def _mend(self, broker: Broker) -> None:
+        broker.disk.faults.failing = None
+
+    # ---- the network ----------------------------------------------------------------------------
+
+    def _part(self, kind: str, broker: Broker) -> None:
+        rng, world, here = self._rng, self._world, broker.host
+        others = [name for name in CLUSTER if name != here]
+        outside = [each.host for each in (*world.workers, *world.users)]
+        match kind:
+            case "isolate broker":
+                everybody = rng.random() < 0.5
+                pairs = _both([(here, there) for there in others + outside * everybody])
+            case "one-way cut":
+                hosts = [h for h in others + outside if rng.random() < 0.6]
+                pairs = [(here, h) if rng.random() < 0.8 else (h, here) for h in hosts]
+            case "partial cut":
+                pairs = _both([(here, rng.choice(others))])
+            case _:
+                pairs = _both([(rng.choice(outside), name) for name in CLUSTER if rng.random() < 0.6])
+        self._timeline.note(kind, *sorted(set(map("-".join, pairs))))
+        world.network.cut(pairs, reset=rng.random() < 0.5)
+        self._timeline.after(rng.choice((200, 900, 2_500, 5_000)), world.network.heal, pairs)
+
+    def _reset(self) -> None:
+        connections = self._world.network.connections(self._rng.choice(list(CLUSTER)))
+        if connections:
+            self._world.network.drop(self._rng.choice(connections))
+
+    # ---- workers and clients --------------------------------------------------------------------
+
+    def _others(self, kind: str) -> None:
+        rng = self._rng
+        worker, client = rng.choice(self._world.workers), rng.choice(self._world.users)
+        match kind:
+            case "kill worker":
+                worker.stop("killed", silently=rng.random() < 0.3)
+                self._world.later(worker.start)
+            case "pause worker":
+                if worker.alive:
+                    worker.pause(rng.choice((200, 1_500, 4_000)))
+            case "drain worker":
+                (worker.drain if rng.random() < 0.7 else worker.halt)()
+            case "kill client":
+                client.stop("killed")
+                self._world.later(client.start)
+
+    # ---- peace ----------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """No more faults, and those that last are mended."""
+        self._peace = True
+        world = self._world
+        self._timeline.note("peace")
+        world.network.weather = type(world.network.weather)()
+        world.network.heal(list(world.network.cuts.elements()))
+        for broker in world.brokers:
+            faults = broker.disk.faults
+            faults.slow, faults.hang, faults.failing, faults.crash = 1, 0, None, None
+        for process in (*world.brokers, *world.workers, *world.users):
+            process.start()

@@ -1,0 +1,305 @@
+"""A replica's store in memory, over a disk that knows what was synced.
+
+The machine's tables live in one `:memory:` database whose transaction *is* the unsynced part: a
+synced commit commits it, any other commit only sets a savepoint. So a killed process leaves
+everything, and a power cut rolls back to the last synced commit or to any savepoint after it, at
+no cost to the turns in between.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from hashlib import blake2b
+from random import Random
+from typing import NamedTuple, cast
+
+import apsw
+
+from raftwork.broker.queue import create_tables
+from raftwork.broker.store import Identity
+from raftwork.consensus.core import ORIGIN, Entry, Position, Restored, Roster, Snapshot
+from raftwork.consensus.replica import Background
+from raftwork.errors import StoreDamaged, StoreError
+from raftwork.wire import pack, unpack
+from tests.sim.system.disk import CLUSTER, Disk, Facts, Notes
+
+
+class Image(NamedTuple):
+    """All of a replica's durable state but the machine's tables."""
+
+    base: Position = ORIGIN
+    entries: tuple[Entry, ...] = ()
+    state: bytes | None = None
+    applied: Position = ORIGIN
+    roster: "Members" = ()
+
+
+Members = tuple[tuple[str, bytes], ...]
+
+
+class _Prepared(NamedTuple):
+    """A snapshot that was received and found to be what it should be."""
+
+    snapshot: Snapshot
+    roster: Members
+    tables: bytes
+
+
+def _contents(data: bytes) -> tuple[Members, bytes]:
+    roster, tables = cast("tuple[list[tuple[str, bytes]], bytes]", unpack(data))
+    return tuple((name, incarnation) for name, incarnation in roster), tables
+
+
+def _blank() -> apsw.Connection:
+    return apsw.Connection(":memory:", statementcachesize=256)
+
+
+class MemoryDisk(Disk):
+    def __init__(self, name: str, rng: Random, notes: Notes, *, tail: int) -> None:
+        super().__init__(name, rng, notes)
+        self.tail = tail
+        self.identity: Identity | None = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self.db = _blank()
+        create_tables(self.db)
+        #: The last synced commit, and those after it.
+        self.commits: list[Image] = [Image()]
+        self.facts = Facts()
+
+    @property
+    def incarnation(self) -> bytes:
+        return self.identity.incarnation if self.identity else b""
+
+    def open(self) -> "MemoryStore":
+        if self.faults.failing:
+            raise StoreError(f"the disk fails: {self.faults.failing}")
+        if self.identity is None:
+            new = self.new_incarnation()
+            self.identity = Identity(self.name, new, b"", "raft", CLUSTER)
+        elif self.rotten:
+            self.notes.note("checksum refusal")
+            self.identity = replace(self.identity, incarnation=self.new_incarnation())
+            self._clear()
+        self.rotten = False
+        self.settle()
+        return MemoryStore(self, self.identity)
+
+    def settle(self) -> None:
+        """Everything written so far is synced."""
+        if self.db.in_transaction:
+            self.db.execute("COMMIT")
+        del self.commits[:-1]
+
+    def release(self) -> None:
+        """An open turn was rolled back by the store already."""
+
+    def power_cut(self) -> None:
+        keep = self.rng.randrange(len(self.commits))
+        if keep < len(self.commits) - 1:
+            self.notes.note("unsynced commits lost")
+            self.db.execute(f"ROLLBACK TO t{keep}" if keep else "ROLLBACK")
+        del self.commits[keep + 1 :]
+        self.settle()
+
+    def wipe(self) -> None:
+        self.identity = None
+        self.rotten = False
+        self._clear()
+
+    def flip(self) -> None:
+        self.rotten = True
+
+
+class MemoryStore:
+    """Implements `raftwork.broker.node.NodeStore`; asserts what a store may assume."""
+
+    def __init__(self, disk: MemoryDisk, identity: Identity) -> None:
+        self._disk = disk
+        self.identity = identity
+        self.guard = nullcontext()
+        self.damage: str | None = None
+        self._staging: Snapshot | None = None
+        self._staged = bytearray()
+        self._serving: tuple[Snapshot, bytes] | None = None
+        self._built: _Prepared | None = None
+        self._done: list[Background] = []
+        self._open = False
+        self._load(disk.commits[-1])
+
+    def _load(self, image: Image) -> None:
+        self.base = image.base
+        self._entries = list(image.entries)
+        self._state = image.state
+        self.applied = image.applied
+        self._roster = image.roster
+
+    def _image(self) -> Image:
+        return Image(self.base, tuple(self._entries), self._state, self.applied, self._roster)
+
+    @property
+    def connection(self) -> apsw.Connection:
+        return self._disk.db
+
+    @property
+    def roster(self) -> Roster:
+        return dict(self._roster) if self.identity.cluster_id else {}
+
+    @property
+    def restored(self) -> Restored:
+        return Restored(self._state, self.applied, self.roster)
+
+    def form(self, cluster_id: bytes, roster: Roster) -> None:
+        held = self.identity.cluster_id
+        if held and held != cluster_id:
+            raise StoreError("this replica belongs to another cluster")
+        assert self.applied == ORIGIN
+        self.begin(sync=True)
+        self.save_roster(roster)
+        self.commit()
+        self.identity = self._disk.identity = replace(self.identity, cluster_id=cluster_id)
+
+    # ---- Log ------------------------------------------------------------------------------------
+
+    @property
+    def last(self) -> Position:
+        return self._entries[-1].at if self._entries else self.base
+
+    def epochs(self) -> Sequence[Position]:
+        firsts: list[Position] = []
+        for entry in self._entries:
+            if not firsts or firsts[-1].epoch != entry.at.epoch:
+                firsts.append(entry.at)
+        return firsts
+
+    def entries(self, after: Position, limit_bytes: int) -> list[Entry]:
+        if self._disk.rotten:
+            raise StoreDamaged("the log contradicts its checksum")
+        start = after.seq - self.base.seq
+        assert start >= 0, f"{after} is compacted"
+        assert after == (self._entries[start - 1].at if start else self.base)
+        found: list[Entry] = []
+        for entry in self._entries[start:]:
+            limit_bytes -= len(entry.data)
+            if found and limit_bytes < 0:
+                break
+            found.append(entry)
+        return found
+
+    # ---- a turn ---------------------------------------------------------------------------------
+
+    def begin(self, *, sync: bool) -> None:
+        assert not self._open, "one transaction at a time"
+        self._open, self._sync = True, sync
+        unsynced = len(self._disk.commits) - 1
+        self._disk.db.execute(f"SAVEPOINT t{unsynced}" if unsynced else "BEGIN")
+
+    def rewind(self, to: Position) -> None:
+        assert self._sync, "a rewind must be synced"
+        assert self.applied <= to, f"rewind to {to}, below applied {self.applied}"
+        keep = to.seq - self.base.seq
+        assert 0 <= keep <= len(self._entries)
+        del self._entries[keep:]
+        assert self.last == to
+
+    def append(self, entries: tuple[Entry, ...]) -> None:
+        assert self._sync, "appends must be synced"
+        assert entries[0].at.seq == self.last.seq + 1
+        self._entries.extend(entries)
+
+    def save_state(self, state: bytes) -> None:
+        assert self._sync, "hard state must be synced"
+        self._state = state
+
+    def save_applied(self, at: Position) -> None:
+        assert self.applied.seq < at.seq <= self.last.seq
+        self.applied = at
+
+    def save_roster(self, roster: Roster) -> None:
+        self._roster = tuple(sorted(roster.items()))
+
+    def commit(self) -> None:
+        assert self._open
+        if self._disk.faults.failing:
+            raise StoreError(f"the disk fails: {self._disk.faults.failing}")
+        self._open = False
+        self._disk.commits.append(self._image())
+        if self._sync:
+            self._disk.settle()
+
+    def rollback(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        unsynced = len(self._disk.commits) - 1
+        self._disk.db.execute(f"ROLLBACK TO t{unsynced}" if unsynced else "ROLLBACK")
+        if unsynced:
+            self._disk.db.execute(f"RELEASE t{unsynced}")
+        self._load(self._disk.commits[-1])
+
+    def compact(self, upto: Position) -> Position:
+        assert upto.seq <= self.applied.seq, f"compact to {upto} beyond applied {self.applied}"
+        drop = upto.seq - self._disk.tail - self.base.seq
+        if drop > self._disk.tail // 2:
+            self.begin(sync=False)
+            self.base = self._entries[drop - 1].at
+            del self._entries[:drop]
+            self.commit()
+        return self.base
+
+    # ---- snapshots ------------------------------------------------------------------------------
+
+    def start_snapshot(self) -> None:
+        content = pack((self._roster, self._disk.db.serialize("main")))
+        digest = blake2b(content, digest_size=32).digest()
+        snapshot = Snapshot(self.applied, len(content), digest)
+        self._serving = (snapshot, content)
+        self._done.append(Background(made=True, snapshot=snapshot))
+
+    def snapshot_chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes:
+        assert self._serving is not None and self._serving[0] == snapshot
+        return self._serving[1][offset : offset + size]
+
+    def stage(self, snapshot: Snapshot, offset: int, data: bytes) -> None:
+        if snapshot != self._staging:
+            self._staging, self._staged = snapshot, bytearray()
+        assert offset <= len(self._staged), "a hole in the staged file"
+        self._staged[offset:] = data
+
+    def start_install(self, snapshot: Snapshot) -> None:
+        content = bytes(self._staged)
+        good = (
+            snapshot == self._staging
+            and snapshot.digest == blake2b(content, digest_size=32).digest()
+            and snapshot.at > self.applied
+            and not self._holds(snapshot.at)
+        )
+        if good:
+            self._built = _Prepared(snapshot, *_contents(content))
+        self._done.append(Background(made=False, snapshot=snapshot if good else None))
+
+    def _holds(self, at: Position) -> bool:
+        index = at.seq - self.base.seq - 1
+        return 0 <= index < len(self._entries) and self._entries[index].at == at
+
+    def background(self) -> Background | None:
+        return self._done.pop(0) if self._done else None
+
+    def switch(self, snapshot: Snapshot) -> Roster:
+        assert self._built is not None and self._built.snapshot == snapshot
+        assert not self._open
+        received, target = apsw.Connection(":memory:"), _blank()
+        received.deserialize("main", self._built.tables)
+        with target.backup("main", received, "main") as copy:
+            copy.step()
+        received.close()
+        self._disk.db = target
+        image = Image(snapshot.at, (), self._state, snapshot.at, self._built.roster)
+        self._disk.commits = [image]
+        self._load(image)
+        self._built = None
+        return self.roster
+
+    def close(self) -> None:
+        self._disk.settle()

@@ -1,0 +1,192 @@
+"""What must be true of tasks (G1–G5, G7): a model fed by what was applied, executed and told.
+
+The model knows the rules of a task's life and nothing of how the machine keeps them.
+"""
+
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from raftwork.broker.queue.commands import (
+    Applied,
+    Assigned,
+    Closed,
+    Expire,
+    NotAssigned,
+    Queued,
+    Release,
+    Requeued,
+    Settled,
+    Stale,
+    commands,
+    decode_batch,
+)
+from raftwork.consensus.core import Position
+from raftwork.messages import Result, Spec, State, decode_failure, decode_spec
+from tests.sim.system.consensus_checker import require
+
+
+@dataclass(slots=True)
+class Known:
+    """A committed task."""
+
+    id: str
+    spec: Spec
+    contents: int
+    token: int | None = None
+    attempts: int = 0
+    outcome: tuple[State, bytes] | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """Code that began under a token."""
+
+    id: str
+    worker: bytes
+    at: int
+    ok: bool | None = None
+    data: bytes = b""
+
+
+@dataclass(slots=True)
+class QueueChecker:
+    tasks: dict[str, Known] = field(default_factory=dict)
+    by_seq: dict[int, Known] = field(default_factory=dict)
+    #: Whose each token ever handed out is or was: the task, and the worker's incarnation.
+    tokens: dict[int, tuple[Known, bytes]] = field(default_factory=dict)
+    last_token: int = 0
+    runs: dict[int, Run] = field(default_factory=dict)
+    executions: dict[str, int] = field(default_factory=dict)
+    #: Tokens handed back with the promise that their code never began.
+    released: set[int] = field(default_factory=set)
+    #: By index: what was applied, and what that gave.
+    applications: dict[int, tuple[int, int]] = field(default_factory=dict)
+    digests: dict[int, bytes] = field(default_factory=dict)
+    #: Committed outcomes since last asked for.
+    settled: list[str] = field(default_factory=list)
+
+    # ---- applying -------------------------------------------------------------------------------
+
+    def applied(self, name: str, at: Position, data: bytes, applied: Applied) -> None:
+        made = (crc32(data), crc32(repr(applied).encode()))
+        known = self.applications.get(at.seq)
+        if known is not None:
+            require(known == made, "same commands, same answers", f"{name} differs at {at}")
+            return
+        self.applications[at.seq] = made
+        for plain in decode_batch(data)[1]:
+            command = commands.from_plain(plain)
+            if isinstance(command, Release):
+                self._released(command)
+            elif isinstance(command, Expire):
+                self._expires(command)
+        for effect in applied.effects:
+            match effect:
+                case Queued():
+                    self._queued(effect)
+                case Assigned():
+                    self._assigned(effect)
+                case Settled():
+                    self._settled(effect)
+                case Closed(token, seq):
+                    self._current(token, seq).token = None
+                case Requeued(_, seq):
+                    task = self.by_seq[seq]
+                    waits = task.token is None and task.outcome is None
+                    require(waits, "one owner", f"{task.id} waits again, but has {task}")
+                case Stale(token):
+                    mine = self.tokens.get(token)
+                    stale = mine is None or mine[0].token != token
+                    require(stale, "first outcome", f"current token {token} is called stale")
+                case NotAssigned():
+                    pass
+
+    def digest(self, name: str, seq: int, digest: bytes) -> None:
+        known = self.digests.setdefault(seq, digest)
+        require(known == digest, "same state", f"{name} holds another state after entry {seq}")
+
+    def _queued(self, effect: Queued) -> None:
+        start = crc32(effect.spec)
+        for seq, (task, payload) in enumerate(effect.tasks, effect.first):
+            require(task not in self.tasks, "once in", f"{task} is enqueued a second time")
+            require(seq not in self.by_seq, "once in", f"number {seq} is given a second time")
+            known = Known(task, decode_spec(effect.spec), crc32(payload, start))
+            self.tasks[task] = self.by_seq[seq] = known
+
+    def _assigned(self, effect: Assigned) -> None:
+        for token, seq, attempt in effect.tasks:
+            task = self.by_seq[seq]
+            text = f"token {token} of {task.id} follows {self.last_token}"
+            require(token > self.last_token, "tokens grow", text)
+            require(task.token is None, "one owner", f"{task.id} has {task.token} and {token}")
+            require(task.outcome is None, "first outcome", f"{task.id} is over, and handed out")
+            text = f"attempt {attempt} of {task.id} after {task.attempts}"
+            require(attempt == task.attempts + 1, "attempts count", text)
+            self.last_token = task.token = token
+            task.attempts = attempt
+            self.tokens[token] = (task, effect.worker)
+
+    def _current(self, token: int, seq: int) -> Known:
+        task = self.by_seq[seq]
+        text = f"token {token} of {task.id} ends, but {task.token} is current"
+        require(task.token == token, "stale token", text)
+        return task
+
+    def _settled(self, effect: Settled) -> None:
+        task = self._current(effect.token, effect.seq)
+        require(task.outcome is None, "first outcome", f"{task.id} has a second outcome")
+        run = self.runs.get(effect.token)
+        if effect.state is State.SUCCEEDED:
+            mine = run is not None and run.ok is True and run.data == effect.data
+            text = f"{task.id} succeeded under {effect.token} with what its worker never computed"
+            require(mine, "true results", text)
+        elif effect.state is State.FAILED and not self._timed_out(effect, task):
+            mine = run is not None and run.ok is False and run.data == effect.data
+            require(mine, "true results", f"{task.id} failed under {effect.token}, not in its code")
+        task.outcome = (effect.state, effect.data)
+        task.token = None
+        self.settled.append(task.id)
+
+    def _timed_out(self, effect: Settled, task: Known) -> bool:
+        late = decode_failure(effect.data).type == "TimeLimitExceeded"
+        return task.spec.timeout > 0 and late and effect.token in self.runs
+
+    def _released(self, command: Release) -> None:
+        for token in command.tokens:
+            require(token not in self.runs, "released unstarted", f"the code of {token} ran")
+            self.released.add(token)
+
+    def _expires(self, command: Expire) -> None:
+        task = self.tokens[command.token][0]
+        require(task.spec.timeout > 0, "lease", f"{task.id} has no time limit, and is expired")
+
+    # ---- executing ------------------------------------------------------------------------------
+
+    def began(self, token: int, task: str, worker: bytes, now: int) -> None:
+        """A worker starts the code of a task."""
+        require(token not in self.runs, "a token runs once", f"{token} of {task} runs again")
+        require(token not in self.released, "released unstarted", f"{token} was handed back")
+        owner = self.tokens.get(token)
+        mine = owner is not None and (owner[0].id, owner[1]) == (task, worker)
+        require(mine, "committed before pushed", f"{token} of {task} runs where it is not assigned")
+        assert owner is not None
+        self.runs[token] = Run(task, worker, now)
+        count = self.executions[task] = self.executions.get(task, 0) + 1
+        if owner[0].spec.at_most_once:
+            require(count == 1, "at most once", f"{task} runs for the {count}th time")
+
+    def ended(self, token: int, *, ok: bool, data: bytes) -> None:
+        run = self.runs[token]
+        run.ok, run.data = ok, data
+
+    # ---- telling --------------------------------------------------------------------------------
+
+    def told(self, result: Result) -> None:
+        """A client read an outcome: it is the committed one."""
+        task = self.tasks.get(result.id)
+        committed = task.outcome if task is not None else None
+        text = f"{result.id} is told to be {result.state!r}, committed is {committed}"
+        same = committed is not None and committed[0] is result.state
+        require(same, "true outcomes", text)
+        assert committed is not None
+        require(result.forgotten or committed[1] == result.data, "true outcomes", text)

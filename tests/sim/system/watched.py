@@ -1,0 +1,179 @@
+"""A store as a broker sees it, with a disk's faults in front of it and an observer beside it.
+
+The same wrapper stands around the store in memory and around the real one, so that what is checked
+of a store, and when its process may die, does not depend on which of them is behind it.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import apsw
+
+from raftwork.broker.node import NodeStore
+from raftwork.broker.store import Identity
+from raftwork.consensus.core import Entry, Position, Restored, Roster, Snapshot
+from raftwork.consensus.replica import Background
+from tests.sim.system.disk import Crash, Disk, Facts
+
+
+class Inner(NodeStore, Protocol):
+    """A store that can be opened and closed."""
+
+    damage: str | None
+
+    @property
+    def guard(self) -> AbstractContextManager[None]: ...
+    def close(self) -> None: ...
+
+
+class Observer(Protocol):
+    """Whoever wants to know what a store is told."""
+
+    def appended(self, before: Position, entries: tuple[Entry, ...]) -> None: ...
+    def durable(self, entries: list[Position]) -> None: ...
+    def applied(self, at: Position) -> None: ...
+    def synced(self, facts: Facts) -> None: ...
+    def committed(self) -> None: ...
+    def background(self, what: str, done: Callable[[], None]) -> None: ...
+    def switched(self, snapshot: Snapshot) -> None: ...
+    def took(self, length: int) -> None: ...
+
+
+class WatchedStore:
+    """Implements `raftwork.broker.node.NodeStore` by handing everything on."""
+
+    def __init__(self, inner: Inner, disk: Disk, observer: Observer) -> None:
+        self._inner = inner
+        self._disk = disk
+        self._observer = observer
+        self._unsynced: list[Position] = []
+        self._sync = False
+        self._ready = 0
+        self._note_facts()
+
+    def _note_facts(self) -> None:
+        restored = self._inner.restored
+        roster = tuple(sorted(restored.roster.items()))
+        self._disk.facts = Facts(restored.state, self._inner.last, restored.applied, roster)
+        self._observer.synced(self._disk.facts)
+
+    # ---- handed on as it is ---------------------------------------------------------------------
+
+    @property
+    def identity(self) -> Identity:
+        return self._inner.identity
+
+    @property
+    def connection(self) -> apsw.Connection:
+        return self._inner.connection
+
+    @property
+    def restored(self) -> Restored:
+        return self._inner.restored
+
+    @property
+    def applied(self) -> Position:
+        return self._inner.applied
+
+    @property
+    def roster(self) -> Roster:
+        return self._inner.roster
+
+    @property
+    def base(self) -> Position:
+        return self._inner.base
+
+    @property
+    def last(self) -> Position:
+        return self._inner.last
+
+    def epochs(self) -> Sequence[Position]:
+        return self._inner.epochs()
+
+    def entries(self, after: Position, limit_bytes: int) -> list[Entry]:
+        return self._inner.entries(after, limit_bytes)
+
+    def snapshot_chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes:
+        return self._inner.snapshot_chunk(snapshot, offset, size)
+
+    def rewind(self, to: Position) -> None:
+        self._inner.rewind(to)
+        self._unsynced = [at for at in self._unsynced if at <= to]
+
+    def save_state(self, state: bytes) -> None:
+        self._inner.save_state(state)
+
+    def save_roster(self, roster: Roster) -> None:
+        self._inner.save_roster(roster)
+
+    def stage(self, snapshot: Snapshot, offset: int, data: bytes) -> None:
+        self._inner.stage(snapshot, offset, data)
+
+    def compact(self, upto: Position) -> Position:
+        return self._inner.compact(upto)
+
+    # ---- watched --------------------------------------------------------------------------------
+
+    def form(self, cluster_id: bytes, roster: Roster) -> None:
+        self._inner.form(cluster_id, roster)
+        self._note_facts()
+
+    def begin(self, *, sync: bool) -> None:
+        self._sync = sync
+        self._inner.begin(sync=sync)
+
+    def append(self, entries: tuple[Entry, ...]) -> None:
+        self._observer.appended(self._inner.last, entries)
+        self._inner.append(entries)
+        self._unsynced.extend(entry.at for entry in entries)
+
+    def save_applied(self, at: Position) -> None:
+        self._inner.save_applied(at)
+        self._observer.applied(at)
+
+    def commit(self) -> None:
+        faults = self._disk.faults
+        crash = faults.crash if self._sync else None
+        if crash == "before":
+            faults.crash = None
+            raise Crash("before the commit")
+        self._inner.commit()
+        if self._sync:
+            self._observer.took(self._disk.sync_time())
+            self._note_facts()
+            self._observer.durable(self._unsynced)
+            self._unsynced = []
+        if crash == "after":
+            faults.crash = None
+            raise Crash("after the commit")
+        self._observer.committed()
+
+    def rollback(self) -> None:
+        self._inner.rollback()
+
+    # ---- background work takes its time ---------------------------------------------------------
+
+    def start_snapshot(self) -> None:
+        self._inner.start_snapshot()
+        self._observer.background("snapshot", self._finished)
+
+    def start_install(self, snapshot: Snapshot) -> None:
+        self._inner.start_install(snapshot)
+        self._observer.background("install", self._finished)
+
+    def _finished(self) -> None:
+        self._ready += 1
+
+    def background(self) -> Background | None:
+        if not self._ready:
+            return None
+        self._ready -= 1
+        return self._inner.background()
+
+    def switch(self, snapshot: Snapshot) -> Roster:
+        roster = self._inner.switch(snapshot)
+        self._unsynced = []
+        self._note_facts()
+        self._observer.switched(snapshot)
+        return roster

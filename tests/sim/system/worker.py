@@ -1,0 +1,216 @@
+"""A worker process: the real Agent over a pool whose code runs in virtual time.
+
+What a task's code does stands in its payload (see `workload.py`), so that it is the same wherever
+and whenever it runs; what it returns names its token, so that no two attempts return the same.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, cast
+
+from raftwork.messages import Outcome, PushedTask, from_broker, to_broker
+from raftwork.wire import pack, unpack
+from raftwork.worker.agent import Agent, Identity, Load, Turn
+from raftwork.worker.pool import Running
+from raftwork.worker.runner import Ended, failure
+from tests.sim.system.disk import CLUSTER
+from tests.sim.system.network import Dealer
+from tests.sim.system.process import Clock, Process
+
+if TYPE_CHECKING:
+    from tests.sim.system.world import World
+
+ADDRESSES = {address: name for name, address in CLUSTER.items()}
+
+
+@dataclass(slots=True)
+class Code:
+    """Code that runs: until when, and how it ends (None: its worker dies of it)."""
+
+    task: PushedTask
+    since: int
+    until: int
+    outcome: Outcome | None
+
+
+class Pool:
+    """Runs code in virtual time, as `raftwork.worker.pool.Pool` demands."""
+
+    def __init__(self, worker: "Worker", slots: int) -> None:
+        self._worker = worker
+        self.slots = slots
+        self._waiting: deque[PushedTask] = deque()
+        self._running: dict[int, Code] = {}
+        self.fatal = False
+
+    def start(self, tasks: list[PushedTask]) -> None:
+        self._waiting.extend(tasks)
+        self._fill()
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._running) < self.slots:
+            task = self._waiting.popleft()
+            code = self._running[task.token] = self._worker.begin(task)
+            self._worker.poke(code.until)
+
+    def collect(self) -> list[Ended]:
+        now = self._worker.timeline.now
+        over = [c for c in self._running.values() if c.until <= now]
+        ended: list[Ended] = []
+        for code in over:
+            del self._running[code.task.token]
+            if code.outcome is None:
+                self.fatal = True
+                continue
+            self._worker.end(code.outcome)
+            ended.append(Ended(code.outcome, (code.until - code.since) * 1_000_000))
+        self._fill()
+        return ended
+
+    def running(self) -> list[Running]:
+        clock = self._worker.clock
+        return [Running(t, clock.monotonic(c.since)) for t, c in self._running.items()]
+
+    def withdraw(self) -> list[PushedTask]:
+        back = list(self._waiting)
+        self._waiting.clear()
+        return back
+
+    def stop(self, tokens: set[int]) -> None:
+        self._waiting = deque(task for task in self._waiting if task.token not in tokens)
+        for token in [t for t in self._running if t in tokens]:
+            del self._running[token]
+        self._fill()
+
+    def next_end(self) -> int | None:
+        return min((c.until for c in self._running.values()), default=None)
+
+
+class Worker(Process):
+    """A place a worker runs at; each process there is another incarnation."""
+
+    def __init__(self, world: "World", name: str, clock: Clock, slots: int) -> None:
+        super().__init__(world.timeline, name, clock)
+        self.world = world
+        self.slots = slots
+        self.queues: tuple[str, ...] = ("default", "bulk")
+        self.incarnation = b""
+        self.agent: Agent | None = None
+        self.disturbed_at = 0
+        self._dealers: dict[str, Dealer] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        self._frames: list[tuple[str, bytes]] = []
+        self._links: list[tuple[str, bool]] = []
+
+    # ---- life -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        if self.alive:
+            return
+        rng = Random(self.timeline.rng.getrandbits(64))
+        self.incarnation = rng.getrandbits(128).to_bytes(16, "big")
+        self.timeline.note("start", self.host)
+        identity = Identity(self.host, self.incarnation, self.host, 1, self.queues)
+        self.agent = Agent(identity, list(CLUSTER.values()), self.slots, self.mono, rng)
+        self.agent.sample(Load(rng.random(), rng.random(), 0.5))
+        self._pool = Pool(self, self.slots)
+        self._dealers = {
+            address: Dealer(self.world.network, self, name) for address, name in ADDRESSES.items()
+        }
+        self.disturbed_at = self.timeline.now
+        self.born()
+
+    def stop(self, how: str, *, silently: bool = False) -> None:
+        if not self.alive:
+            return
+        self.timeline.note(how, self.host)
+        self.died()
+        for dealer in self._dealers.values():
+            dealer.close()
+        self.world.network.vanish(self.host, silently=silently)
+        self.agent = None
+        self._clear()
+
+    def drain(self) -> None:
+        if self.agent is not None:
+            self.timeline.note("drain", self.host)
+            self.agent.drain(self.mono)
+            self.poke()
+
+    def halt(self) -> None:
+        """The second signal: stop at once."""
+        if self.agent is not None:
+            self._send(self.agent.halt(self.mono))
+            self.stop("halt")
+            self.world.later(self.start)
+
+    # ---- the loop -------------------------------------------------------------------------------
+
+    def turn(self) -> int | None:
+        agent, pool, now = self.agent, self._pool, self.mono
+        assert agent is not None
+        links, frames = self._links, self._frames
+        self._clear()
+        for address, up in links:
+            (agent.link_made if up else agent.link_lost)(address, now)
+        for address, frame in frames:
+            agent.receive(address, from_broker.decode(frame), now)
+        agent.ended(pool.collect(), now)
+        if pool.fatal:
+            self.stop("killed by its task", silently=self.timeline.chance(0.1))
+            self.world.later(self.start)
+            return None
+        if now >= agent.look_at:
+            agent.look(pool.running(), pool.slots, now)
+        self._perform(agent, agent.turn(now))
+        if agent.finished:
+            self.stop("drained")
+            self.world.later(self.start)
+            return None
+        end = pool.next_end()
+        wake_at = agent.wake_at
+        return wake_at if end is None else min(wake_at, self.clock.monotonic(end))
+
+    def _perform(self, agent: Agent, turn: Turn) -> None:
+        self._pool.start(turn.start)
+        self._pool.stop(turn.stop)
+        self._send(turn)
+        if turn.withdraw:
+            agent.withdrawn(self._pool.withdraw())
+            self._perform(agent, agent.turn(self.mono))
+
+    def _send(self, turn: Turn) -> None:
+        for address, message in turn.send:
+            self._dealers[address].send(to_broker.encode(message))
+
+    # ---- code -----------------------------------------------------------------------------------
+
+    def begin(self, task: PushedTask) -> Code:
+        """The code of a task begins: what it will do is decided by its payload and its token."""
+        now = self.timeline.now
+        self.world.queue.began(task.token, task.id, self.incarnation, now)
+        kind, length, count = cast("tuple[str, int, int]", unpack(task.payload))
+        outcome: Outcome | None = Outcome(task.token, True, pack([task.id, task.token]))
+        if kind == "fail" and self.world.failures.get(task.id, 0) < count:
+            self.world.failures[task.id] = self.world.failures.get(task.id, 0) + 1
+            outcome = failure(task.token, "ValueError", f"attempt {task.attempt} of {task.id}")
+        elif kind == "kill" and not self.world.spared(task.id, count):
+            outcome = None
+        return Code(task, now, now + length, outcome)
+
+    def end(self, outcome: Outcome) -> None:
+        self.world.queue.ended(outcome.token, ok=outcome.ok, data=outcome.data)
+
+    # ---- sockets --------------------------------------------------------------------------------
+
+    def dealer_frame(self, target: str, frame: bytes) -> None:
+        self._frames.append((CLUSTER[target], frame))
+        self.poke()
+
+    def dealer_link(self, target: str, *, up: bool) -> None:
+        self.disturbed_at = self.timeline.now
+        self._links.append((CLUSTER[target], up))
+        self.poke()

@@ -1,0 +1,93 @@
+"""What clients want done: kinds of task, batches, and what is said of them twice."""
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import NamedTuple
+from zlib import crc32
+
+from raftwork.messages import Spec, encode_spec
+from raftwork.wire import pack
+
+#: (kind of code, how long it runs in ms, how often it fails or kills)
+Code = tuple[str, int, int]
+
+
+class Batch(NamedTuple):
+    """One enqueue, as a client sends it and sends it again."""
+
+    spec: bytes
+    tasks: bytes
+    ids: tuple[str, ...]
+    #: Of each id: the CRC over spec and payload, by which the cluster tells contents apart.
+    contents: tuple[int, ...]
+
+
+def make_batch(spec: Spec, codes: dict[str, Code]) -> Batch:
+    packed = encode_spec(spec)
+    payloads = [pack(code) for code in codes.values()]
+    start = crc32(packed)
+    contents = tuple(crc32(payload, start) for payload in payloads)
+    tasks = pack(list(zip(codes, payloads, strict=True)))
+    return Batch(packed, tasks, tuple(codes), contents)
+
+
+def draw(rng: Random, fatal: float) -> tuple[Spec, Code]:
+    """A kind of task; `fatal` is the share of those that kill their worker."""
+    queue = rng.choice(("default", "default", "default", "bulk", "rare"))
+    if rng.random() < fatal:
+        once = rng.random() < 0.3
+        return Spec("fatal", queue, at_most_once=once), ("kill", 20, rng.randint(1, 5))
+    match rng.randrange(10):
+        case 0 | 1:
+            retries, backoff = rng.randint(0, 3), rng.choice((1, 60, 300))
+            spec = Spec("flaky", queue, retries=retries, backoff=backoff, max_backoff=400)
+            return spec, ("fail", rng.randint(1, 40), rng.randint(1, 4))
+        case 2:
+            spec = Spec("limited", queue, timeout=200, retries=rng.randint(0, 1), backoff=50)
+            return spec, ("ok", rng.choice((20, 150, 600)), 0)
+        case 3 | 4:
+            kind = rng.choice(("ok", "ok", "fail"))
+            return Spec("once", queue, at_most_once=True), (kind, rng.choice((2, 30, 400)), 1)
+        case 5:
+            return Spec("brief", queue, result_ttl=rng.choice((1, 500))), ("ok", 5, 0)
+        case 6:
+            return Spec("long", queue), ("ok", rng.choice((500, 1_500, 4_500)), 0)
+        case _:
+            return Spec("ok", queue), ("ok", rng.choice((0, 1, 5, 30)), 0)
+
+
+@dataclass
+class Book:
+    """Every batch any client ever made: what can be asked about, repeated and contradicted."""
+
+    rng: Random
+    fatal: float
+    batches: list[Batch] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+
+    def fresh(self) -> Batch:
+        """New tasks, perhaps with some that are known already under the same contents."""
+        rng = self.rng
+        spec, code = draw(rng, self.fatal)
+        count = 1 if code[0] == "kill" or code[1] > 1_000 else rng.choice((1, 1, 2, 5, 12))
+        codes = {f"t{len(self.ids) + i}": code for i in range(count)}
+        batch = make_batch(spec, codes)
+        self.batches.append(batch)
+        self.ids.extend(codes)
+        return batch
+
+    def again(self) -> Batch | None:
+        """One that was made before, perhaps by another client."""
+        return self.rng.choice(self.batches) if self.batches else None
+
+    def contradiction(self) -> Batch | None:
+        """A known id with other contents."""
+        if not self.ids:
+            return None
+        task = self.rng.choice(self.ids)
+        length = self.rng.randint(1, 9)
+        return make_batch(Spec("other", "default"), {task: ("ok", length, 7)})
+
+    def some_ids(self) -> list[str]:
+        known = self.rng.sample(self.ids, min(len(self.ids), self.rng.randint(1, 6)))
+        return [*known, "nobody's"] if self.rng.random() < 0.1 else known

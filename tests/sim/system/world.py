@@ -1,0 +1,159 @@
+"""The whole system in one process and one history: three brokers, five workers, two clients.
+
+A seed first draws a shape, then lives through it: load and faults together, then peace, in which
+the system must mend itself, and every promise made under the faults must turn out to be kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+from raftwork.broker import workforce
+from raftwork.consensus.core import Peer
+from tests.sim.system.broker import Broker
+from tests.sim.system.client import Client
+from tests.sim.system.consensus_checker import ConsensusChecker, require
+from tests.sim.system.disk import CLUSTER, Disk, Notes
+from tests.sim.system.faults import Faults
+from tests.sim.system.memory import MemoryDisk
+from tests.sim.system.network import Network
+from tests.sim.system.process import Clock
+from tests.sim.system.queue_checker import QueueChecker
+from tests.sim.system.reach import Reach
+from tests.sim.system.service_checker import ClientChecker, LeaseChecker, PushChecker
+from tests.sim.system.shape import Shape
+from tests.sim.system.timeline import Timeline
+from tests.sim.system.worker import Worker
+from tests.sim.system.workload import Book
+
+#: In peace everything must be as it should within so many ms.
+RECOVERY = 25_000
+WORKERS = 5
+CLIENTS = 2
+
+
+class World:
+    def __init__(self, seed: int, *, real_store: Path | None = None) -> None:
+        self.seed = seed
+        self.timeline = Timeline(seed)
+        rng = self.timeline.rng
+        self.shape = Shape.draw(rng, real_store=real_store is not None)
+        self.network = Network(self.timeline)
+        self.notes, self.reach = Notes(), Reach()
+        self.book = Book(rng, self.shape.fatal)
+        #: How often the code of a task has failed, or killed its worker, so far.
+        self.failures: dict[str, int] = {}
+        self._kills: dict[str, int] = {}
+        self.consensus, self.queue = ConsensusChecker(), QueueChecker()
+        self.clients = ClientChecker(self.timeline, self.queue)
+        self.leases = LeaseChecker(self.queue, self.network.routed)
+        self.pushes = PushChecker(self.queue)
+        self.brokers = [Broker(self, name, self._clock(), self._disk(name)) for name in CLUSTER]
+        self.workers = [
+            Worker(self, f"w{i}", self._clock(), rng.randint(1, 4)) for i in range(WORKERS)
+        ]
+        for worker in self.workers[:2]:
+            worker.queues = ("default", "bulk", "rare")
+        self.users = [Client(self, f"c{i}", self._clock()) for i in range(CLIENTS)]
+        self.faults = Faults(self)
+
+    def _clock(self) -> Clock:
+        rng, drift = self.timeline.rng, self.shape.drift_ppm
+        wall = 1_700_000_000_000 + rng.randint(-5_000, 5_000)
+        return Clock(rng.randint(10_000, 10**9), rng.randint(-drift, drift), wall)
+
+    def _disk(self, name: str) -> Disk:
+        rng = Random(self.timeline.rng.getrandbits(64))
+        return MemoryDisk(name, rng, self.notes, tail=self.shape.tail)
+
+    # ---- a history ------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Live through it. Raises AssertionError if a promise is broken."""
+        timeline, shape = self.timeline, self.shape
+        grace, workforce.EXPIRY_GRACE = workforce.EXPIRY_GRACE, shape.expiry_grace
+        try:
+            for process in (*self.brokers, *self.workers, *self.users):
+                process.start()
+            for user in self.users:
+                timeline.after(timeline.rng.randint(0, 500), self._act, user)
+            timeline.after(500, self._compare)
+            timeline.run(1_200)
+            self.network.weather = shape.weather
+            for broker in self.brokers:
+                broker.disk.faults.slow = shape.disk_slow
+            timeline.after(timeline.rng.randint(0, 800), self.faults.next)
+            timeline.run(shape.peace_at)
+            self.faults.end()
+            whole = timeline.run(timeline.now + RECOVERY, self.whole)
+            require(whole, "liveness", self.complaint())
+            self._compare()
+        finally:
+            workforce.EXPIRY_GRACE = grace
+
+    def _act(self, user: Client) -> None:
+        if self.timeline.now < self.shape.peace_at:
+            user.act()
+            wait = self.timeline.rng.randint(1, 2 * self.shape.op_every)
+            self.timeline.after(wait, self._act, user)
+
+    def _compare(self) -> None:
+        for broker in self.brokers:
+            broker.check_state()
+        self.timeline.after(500, self._compare)
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Start a process again, some time later."""
+        self.timeline.after(self.timeline.rng.choice((20, 300, 1_500)), action)
+
+    # ---- peace ----------------------------------------------------------------------------------
+
+    def whole(self) -> bool:
+        """One leader, every task over, every client content, every replica up to date."""
+        return not self.complaint()
+
+    def complaint(self) -> str:
+        active = [broker for broker in self.brokers if broker.active is not None]
+        if len(active) != 1:
+            return f"{len(active)} active leaders"
+        for task, known in self.queue.tasks.items():
+            if known.outcome is None:
+                return f"{task} has no outcome: {known}"
+        for user in self.users:
+            if not user.content:
+                return f"{user.host} still waits: {user.wants()}"
+        applied = {broker.disk.facts.roster for broker in self.brokers}
+        mapping = tuple((broker.host, broker.disk.incarnation) for broker in self.brokers)
+        if applied != {mapping}:
+            return "not every replica is a voter"
+        return ""
+
+    # ---- asked by the parts ---------------------------------------------------------------------
+
+    def may_lose(self, broker: Broker) -> bool:
+        """Whether a majority's disks know of the last rebind: else one loss more is too many."""
+        mapping = tuple((each.host, each.disk.incarnation) for each in self.brokers)
+        knowing = [each for each in self.brokers if each.disk.facts.roster == mapping]
+        return len(knowing) > len(self.brokers) // 2 and not any(
+            each.disk.rotten for each in self.brokers
+        )
+
+    def peer_at(self, routing: bytes) -> Peer | None:
+        """The broker whose DEALER is connected under this routing id of another's ROUTER."""
+        connection = self.network.routed.get(routing)
+        owner = connection.dealer.owner if connection is not None else None
+        return owner.peer if isinstance(owner, Broker) else None
+
+    def spared(self, task: str, times: int) -> bool:
+        """Whether a task has killed so many workers that it stops."""
+        kills = self._kills[task] = self._kills.get(task, 0) + 1
+        return kills > times
+
+    def outcomes_committed(self, broker: Broker) -> None:
+        """An active leader has told the watchers of what it settled."""
+        self.queue.settled.clear()
+
+
+def describe(world: World) -> str:
+    return str(replace(world.shape))
