@@ -49,6 +49,22 @@ def test_an_emptied_broker_comes_back_as_a_learner_and_then_counts_again(
     cure_is_complete(cluster, name)
 
 
+def test_a_broker_that_the_log_no_longer_reaches_catches_up_by_snapshot(cluster: Cluster) -> None:
+    name = cluster.followers()[0]
+    cluster.kill(name)
+    empty(cluster, name)
+    # More than the log keeps for those who are behind.
+    values = [bytes([n]) * 900_000 for n in range(24)]
+    runs = [cluster.app.enqueue("echo", value) for value in values]
+    cluster.restart(name)
+    cluster.wait_for_caught_up(name)
+    current = (cluster.local.data(name) / "CURRENT").read_text().strip()
+    assert current != "state-000001.db", "a snapshot is a generation of its own"
+    cluster.kill(next(n for n in cluster.followers() if n != name))
+    cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
+    assert [run.result(timeout=30) for run in runs] == values
+
+
 def test_an_emptied_leader_comes_back_as_a_learner_and_then_counts_again(
     cluster: Cluster,
 ) -> None:

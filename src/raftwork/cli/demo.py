@@ -35,7 +35,7 @@ def command(tasks: int, consensus: str) -> None:
 
     \b
     Example:
-      raftwork demo --tasks 500 --consensus zab
+      raftwork demo --tasks 500
     """
     from raftwork.cli.rehearsal import Rehearsal
 
