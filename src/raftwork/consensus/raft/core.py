@@ -97,6 +97,8 @@ class Raft:
                 snapshot.tick(node, role)
         elif now >= role.deadline:
             election.campaign(node)
+        elif isinstance(role, Candidate) and now >= role.ask_at:
+            election.ask(node)
 
     def receive(self, src: Peer, body: bytes, now: int) -> None:
         """A message from a peer whose name and incarnation the session vouches for.
@@ -221,6 +223,8 @@ class Raft:
         at = role.beat_at if isinstance(role, Leader) else role.deadline
         if isinstance(role, Leader) and role.transfer is not None:
             at = min(at, role.transfer.deadline)
+        if isinstance(role, Candidate):
+            at = min(at, role.ask_at)
         return min(at, self._woken + node.config.watch)
 
     @property

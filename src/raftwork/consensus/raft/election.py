@@ -18,16 +18,33 @@ def campaign(node: Node) -> None:
         node.rest()
         return
     node.sound()
-    for name in node.others:
-        node.send(name, PreVote(node.term + 1, node.log.last))
+    ask(node)
     _count(node, node.me.name)
 
 
 def stand(node: Node, *, transfer: bool = False) -> None:
     """Hold the election. The requests leave after the sync: they say that our vote is cast."""
     node.stand()
+    assert isinstance(node.role, Candidate)
+    node.role.transfer = transfer
+    ask(node)
+
+
+def ask(node: Node) -> None:
+    """Ask whoever has not answered (§5.1: requests are repeated until they are).
+
+    A request lost to a connection that was just coming up would otherwise cost a whole timeout.
+    """
+    role = node.role
+    assert isinstance(role, Candidate)
+    role.ask_at = node.now + node.config.heartbeat
     for name in node.others:
-        node.promise(name, Vote(node.term, node.log.last, transfer))
+        if name in role.granted or name in role.answered:
+            continue
+        if role.sounding:
+            node.send(name, PreVote(node.term + 1, node.log.last))
+        else:
+            node.promise(name, Vote(node.term, node.log.last, role.transfer))
 
 
 def promotable(node: Node) -> bool:

@@ -41,6 +41,9 @@ class Candidate:
     #: Only asking (pre-vote); the term is still the old one.
     sounding: bool
     deadline: int
+    #: When to ask those again who have not answered.
+    ask_at: int
+    transfer: bool = False
     granted: set[str] = field(default_factory=set)
     answered: set[str] = field(default_factory=set)
 
@@ -273,14 +276,18 @@ class Node:
             self.follow(self.term, None)
 
     def sound(self) -> None:
-        self.role = Candidate(sounding=True, deadline=self.now + self._timeout())
+        self._candidate(sounding=True)
 
     def stand(self) -> None:
         """A new term, with the first vote for ourselves (it counts once it is durable)."""
         self.term += 1
         self.vote = self.me.incarnation
         self.out.state = True
-        self.role = Candidate(sounding=False, deadline=self.now + self._timeout())
+        self._candidate(sounding=False)
+
+    def _candidate(self, *, sounding: bool) -> None:
+        ask_at = self.now + self.config.heartbeat
+        self.role = Candidate(sounding, self.now + self._timeout(), ask_at)
 
     def lead(self) -> None:
         """Win: append the no-op whose commit makes everything before it committed (§8)."""
