@@ -3,7 +3,7 @@
 import apsw
 import pytest
 
-from raftwork.broker.queue import Limits, create_tables
+from raftwork.broker.queue import TABLES, Limits, create_tables
 from raftwork.broker.queue.commands import (
     TIME_MAX,
     Assign,
@@ -70,6 +70,17 @@ def test_the_digest_tells_states_apart() -> None:
     one.finish(one.assign(1)[0], b"1")
     two.finish(two.assign(1)[0], b"2")
     assert one.machine.digest() != two.machine.digest()
+
+
+def test_the_digest_covers_every_table(driver: Driver) -> None:
+    driver.enqueue("waits")
+    driver.start("runs")
+    made = driver.db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    assert [name for (name,) in made] == list(TABLES)
+    for table in TABLES:
+        before = driver.machine.digest()
+        driver.db.execute(f"DELETE FROM {table}")
+        assert driver.machine.digest() != before, table
 
 
 def test_making_the_tables_twice_keeps_what_is_there(driver: Driver) -> None:

@@ -54,6 +54,14 @@ def test_the_result_nearest_to_expiry_goes_first_when_there_are_too_many() -> No
     assert [r.forgotten for r in results] == [False, True, False]
 
 
+def test_a_tombstone_made_early_is_due_early() -> None:
+    driver = Driver(Limits(results=0, tombstone_ttl=10))
+    finished(driver, "a")
+    assert driver.due() == driver.now + 10
+    driver.tick(10)
+    assert driver.state("a") is State.UNKNOWN
+
+
 def test_results_are_bounded_in_bytes() -> None:
     driver = Driver(Limits(result_bytes=10))
     finished(driver, "a", "b", data=b"12345")
@@ -106,6 +114,7 @@ def test_retries_wake_in_the_order_they_fell_due(driver: Driver) -> None:
     driver.fail(third, driver.now + 10)
     assert driver.tick(20) == [Requeued("default", seq) for seq in (2, 3, 1)]
     assert driver.waiting_ids() == ["a", "b", "c"]
+    assert driver.db.execute("SELECT count(due) FROM task").fetchall() == [(0,)]
 
 
 @pytest.mark.parametrize("behind", [1, 10**6])
