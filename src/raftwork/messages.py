@@ -170,6 +170,8 @@ class Ask(NamedTuple):
 
 
 class Answer(NamedTuple):
+    """States only: outcomes come as Results, to who watches."""
+
     request: int
     results: list[Result]
 

@@ -8,13 +8,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from raftwork.broker.delivery import WATCHES_PER_SESSION, Deliveries
 from raftwork.broker.queue.commands import Done, Enqueue
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull
 from raftwork.messages import (
-    BATCH_BYTES_MAX,
     ID_MAX,
     WATCH_IDS_MAX,
     Answer,
@@ -23,25 +22,19 @@ from raftwork.messages import (
     Enqueued,
     Refused,
     Result,
-    Results,
     State,
     Watch,
     Watched,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from raftwork import messages
     from raftwork.broker.queue import Machine
     from raftwork.broker.queue.commands import Reply, Settled
     from raftwork.messages import FromBroker
 
-#: Ids one session may watch at a time, and all sessions together.
-WATCHES_PER_SESSION = 200_000
-WATCHES_MAX = 2_000_000
-#: Bytes of results in one frame.
-RESULTS_BYTES = 1024 * 1024
 #: Bytes of enqueues taken in and not yet applied; beyond, clients are told to come later.
 PENDING_BYTES_MAX = 128 * 1024 * 1024
 #: What an enqueue may cost beside its tasks, so that a flood of empty ones is bounded too.
@@ -75,18 +68,19 @@ class Question(NamedTuple):
 class Clients:
     """All client requests of one leadership. Requests in; frames, commands and barriers out."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(
+        self, machine: Machine, room: Callable[[bytes], bool] = lambda _routing: True
+    ) -> None:
+        """`room(routing)` tells whether a session's connection takes more results now."""
         self._machine = machine
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._commands: list[tuple[Enqueue, PendingEnqueue]] = []
         self._pending: set[tuple[bytes, int]] = set()
         self._pending_bytes = 0
-        self._watchers: dict[str, set[bytes]] = {}
-        self._watched: dict[bytes, set[str]] = defaultdict(set)
+        self._deliveries = Deliveries(machine, room)
         self._questions: list[Question] = []
         self._asked: dict[int, list[Question]] = {}
         self._asked_ids = 0  # in both
-        self._outcomes: dict[bytes, list[Result]] = defaultdict(list)
 
     # ---- requests -----------------------------------------------------------------------------
 
@@ -116,21 +110,18 @@ class Clients:
         if not self._acceptable(routing, request):
             return
         ids = list(dict.fromkeys(request.ids))
-        mine = self._watched[routing]
-        new = sum(id_ not in mine for id_ in ids)
-        if len(mine) + new > WATCHES_PER_SESSION or len(self._watchers) + new > WATCHES_MAX:
+        if not self._deliveries.room_to_watch(routing, ids):
             text = f"too many results are waited for (at most {WATCHES_PER_SESSION} a client)"
             self.refuse(routing, request.request, Code.QUEUE_FULL, text)
             return
         unknown: list[str] = []
-        for result in self._machine.lookup(ids):
-            if result.state.final:
-                self._outcomes[routing].append(result)
+        for id_, state in zip(ids, self._machine.states(ids), strict=True):
+            if state.final:
+                self._deliveries.tell(routing, id_)
                 continue
-            if result.state is State.UNKNOWN:
-                unknown.append(result.id)
-            self._watchers.setdefault(result.id, set()).add(routing)
-            mine.add(result.id)
+            if state is State.UNKNOWN:
+                unknown.append(id_)
+            self._deliveries.watch(routing, id_)
         self._frames.append((routing, Watched(request.request)))
         if unknown:
             self._question(Question(routing, None, unknown))
@@ -164,19 +155,7 @@ class Clients:
 
     def gone(self, routing: bytes) -> None:
         """The session is closed: nobody is there to be told."""
-        for id_ in list(self._watched.get(routing, ())):
-            self._unwatch(id_, routing)
-        self._watched.pop(routing, None)
-        self._outcomes.pop(routing, None)
-
-    def _unwatch(self, id_: str, routing: bytes) -> None:
-        if routing in self._watched:
-            self._watched[routing].discard(id_)
-        watchers = self._watchers.get(id_)
-        if watchers is not None:
-            watchers.discard(routing)
-            if not watchers:
-                del self._watchers[id_]
+        self._deliveries.gone(routing)
 
     # ---- what the machine decided -------------------------------------------------------------
 
@@ -191,13 +170,7 @@ class Clients:
 
     def settled(self, effect: Settled) -> None:
         """A task has its outcome: tell whoever waits for it."""
-        watchers = self._watchers.pop(effect.id, None)
-        if watchers is None:
-            return
-        result = Result(effect.id, effect.state, effect.data)
-        for routing in watchers:
-            self._outcomes[routing].append(result)
-            self._watched[routing].discard(effect.id)
+        self._deliveries.settled(effect)
 
     # ---- barriers -----------------------------------------------------------------------------
 
@@ -214,22 +187,14 @@ class Clients:
     def read_ready(self, token: int) -> None:
         for question in self._asked.pop(token, ()):
             self._asked_ids -= len(question.ids)
-            results = self._machine.lookup(question.ids)
+            states = self._machine.states(question.ids)
             if question.request is not None:
-                self._answer(question.routing, question.request, results)
+                answers = [Result(*known, b"") for known in zip(question.ids, states, strict=True)]
+                self._frames.append((question.routing, Answer(question.request, answers)))
                 continue
-            for result in results:
-                if result.state is State.UNKNOWN:
-                    self._outcomes[question.routing].append(result)
-                    self._unwatch(result.id, question.routing)
-
-    def _answer(self, routing: bytes, request: int, results: list[Result]) -> None:
-        size = sum(len(result.data) for result in results)
-        if size > BATCH_BYTES_MAX:  # no frame may hold it
-            text = f"results of {size} bytes in one answer; {BATCH_BYTES_MAX} are allowed"
-            self.refuse(routing, request, Code.PAYLOAD_TOO_LARGE, text)
-        else:
-            self._frames.append((routing, Answer(request, results)))
+            for id_, state in zip(question.ids, states, strict=True):
+                if state is State.UNKNOWN:
+                    self._deliveries.unknown(question.routing, id_)
 
     # ---- out ----------------------------------------------------------------------------------
 
@@ -237,21 +202,12 @@ class Clients:
         out, self._commands = self._commands, []
         return out
 
-    def frames(self) -> Iterable[tuple[bytes, FromBroker]]:
+    @property
+    def waiting(self) -> bool:
+        """Whether outcomes wait for a connection that had no room."""
+        return self._deliveries.waiting
+
+    def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
         out, self._frames = self._frames, []
-        if self._outcomes:
-            for routing, results in self._outcomes.items():
-                out.extend((routing, Results(part)) for part in _parts(results))
-            self._outcomes.clear()
-        return out
-
-
-def _parts(results: list[Result]) -> Iterator[list[Result]]:
-    start = size = 0
-    for i, result in enumerate(results):
-        size += len(result.data) + 64
-        if size > RESULTS_BYTES and i > start:
-            yield results[start:i]
-            start, size = i, len(result.data)
-    if start < len(results):
-        yield results[start:]
+        yield from out
+        yield from self._deliveries.frames()

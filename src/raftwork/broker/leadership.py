@@ -30,7 +30,7 @@ from raftwork.broker.workforce import Workforce
 from raftwork.errors import NotLeader, QueueFull
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from random import Random
 
     from raftwork.broker.balancers import Balancer
@@ -63,13 +63,14 @@ class Leadership:
         epoch: int,
         time: int,
         now: int,
+        room: Callable[[bytes], bool] = lambda _routing: True,
     ) -> None:
         self.epoch = epoch
         self._machine = machine
         self._core = core
         # Leader time: what the cluster's clocks say at activation, then our monotonic clock.
         self._time_base = max(machine.time, time) - now
-        self.clients = Clients(machine)
+        self.clients = Clients(machine, room)
         self.workforce = Workforce(machine, epoch, now, rng)
         self._dispatcher = Dispatcher(machine, balancer)
         self._proposed: dict[Position, list[Proposal]] = {}

@@ -96,6 +96,8 @@ class Setup:
     send: Callable[[bytes, bytes], None]
     #: The same for a consensus message, which is dropped rather than kept.
     send_consensus: Callable[[bytes, bytes], None]
+    #: Whether a connection has taken all it was sent so far.
+    room: Callable[[bytes], bool] = lambda _routing: True
     #: Sends a frame on our DEALER to the named broker.
     send_peer: Callable[[str, bytes], None]
     #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
@@ -143,6 +145,8 @@ class Node:
                 times.append(self._now + 50)
         if self._leadership is not None:
             times.append(self._leadership.wake_at)
+            if self._leadership.clients.waiting:
+                times.append(self._now + 5)
         return min(times)
 
     @property
@@ -449,6 +453,7 @@ class Node:
             epoch=epoch,
             time=self._peers.wall_median(self._wall_base + now, now),
             now=now,
+            room=self._setup.room,
         )
 
     def deactivated(self) -> None:

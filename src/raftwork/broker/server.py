@@ -119,6 +119,7 @@ class Server:
             make_core=lambda me, st, now: _make_core(names, rng, me, st, now),
             send=wires.send,
             send_consensus=wires.send_or_drop,
+            room=wires.takes_more,
             send_peer=wires.send_peer,
             cluster_id=secrets.token_bytes(16),
         )

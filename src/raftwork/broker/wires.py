@@ -173,6 +173,10 @@ class Wires:
             if not outbox.frames:
                 del self._outboxes[routing]
 
+    def takes_more(self, routing: bytes) -> bool:
+        """Whether this connection has taken all it was sent so far."""
+        return routing not in self._outboxes
+
     @property
     def congested(self) -> bool:
         return bool(self._outboxes)

@@ -4,6 +4,7 @@ import pytest
 
 from raftwork import messages
 from raftwork.broker import clients as module
+from raftwork.broker import delivery
 from raftwork.broker.clients import Clients, PendingEnqueue
 from raftwork.broker.queue import Limits
 from raftwork.broker.queue.commands import Assign, Finish, Settled
@@ -238,28 +239,30 @@ def test_nothing_is_left_of_a_client_that_left(counter: Counter) -> None:
     counter.commit()
     counter.sent()
     counter.clients.watch(ME, Watch(5, ["a", "b"]))
+    counter.sent()
     counter.clients.gone(ME)
     counter.barrier()
     counter.finish(1)
-    assert counter.clients._watchers == {}
-    assert ME not in counter.clients._watched
+    assert not counter.clients._deliveries._watchers
+    assert not counter.clients._deliveries._watched
+    assert counter.sent() == []
 
 
 def test_asking_for_unknown_ids_for_ever_uses_nothing_up(
     counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WATCHES_PER_SESSION", 10)
+    monkeypatch.setattr(delivery, "WATCHES_PER_SESSION", 10)
     for i in range(30):
         counter.clients.watch(ME, Watch(i, [f"{i}"]))
         counter.barrier()
         assert not any(isinstance(m, Refused) for m in counter.sent())
-    assert counter.clients._watchers == {}
+    assert not counter.clients._deliveries._watchers
 
 
 def test_watches_are_bounded_and_renewing_them_is_free(
     counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WATCHES_PER_SESSION", 4)
+    monkeypatch.setattr(delivery, "WATCHES_PER_SESSION", 4)
     counter.enqueue(*"abcde")
     counter.commit()
     counter.sent()
@@ -301,10 +304,10 @@ def test_results_are_cut_into_frames_by_size(counter: Counter) -> None:
     counter.enqueue(*"abc")
     counter.commit()
     for seq in (1, 2, 3):
-        counter.finish(seq, b"x" * (module.RESULTS_BYTES * 2 // 3))
+        counter.finish(seq, b"x" * (delivery.RESULTS_BYTES * 2 // 3))
     counter.sent()
     counter.clients.watch(ME, Watch(1, list("abc")))
-    assert [len(m.results) for m in counter.sent() if isinstance(m, Results)] == [1, 1, 1]
+    assert [len(m.results) for m in counter.sent() if isinstance(m, Results)] == [2, 1]
 
 
 # ---- ask --------------------------------------------------------------------------------------
@@ -326,7 +329,7 @@ def test_a_question_is_answered_behind_a_barrier_in_the_order_of_its_ids(counter
     assert [r.state for r in answer.results] == states
 
 
-def test_an_answer_no_frame_could_hold_is_refused(counter: Counter) -> None:
+def test_an_answer_tells_states_and_carries_no_results(counter: Counter) -> None:
     ids = [f"{i}" for i in range(20)]
     counter.enqueue(*ids)
     counter.commit()
@@ -335,9 +338,8 @@ def test_an_answer_no_frame_could_hold_is_refused(counter: Counter) -> None:
     counter.sent()
     counter.clients.ask(ME, Ask(1, ids))
     counter.barrier()
-    (refused,) = counter.sent()
-    assert isinstance(refused, Refused)
-    assert refused.code is Code.PAYLOAD_TOO_LARGE
+    (answer,) = counter.sent()
+    assert answer == Answer(1, [Result(id_, State.SUCCEEDED, b"") for id_ in ids])
 
 
 def test_questions_that_wait_are_bounded(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ class Limits:
     queues: int = 1_000
     results: int = 1_000_000
     result_bytes: int = 1 << 30
-    tombstones: int = 2_000_000
+    #: On disk, about 100 bytes each: an hour of 13,000 tasks a second.
+    tombstones: int = 50_000_000
     #: An enqueue first tried longer ago than this is refused: its id may have been forgotten.
     window: int = 3_600_000
     #: A finished task's id is known at least this long after its result was dropped.

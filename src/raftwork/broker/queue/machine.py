@@ -38,7 +38,7 @@ from raftwork.broker.queue.limits import Limits
 from raftwork.broker.queue.reading import Waiting
 from raftwork.broker.queue.retention import sweep, trim
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
-from raftwork.messages import Code, QueueStatus, Result, Spec, Task
+from raftwork.messages import Code, QueueStatus, Result, Spec, State, Task
 
 _CODES: dict[type[Exception], Code] = {
     BadMessage: Code.PROTOCOL,
@@ -129,6 +129,14 @@ class Machine:
     def lookup(self, ids: Sequence[str]) -> list[Result]:
         """The state of each id, with data if it is final; UNKNOWN for ids nobody enqueued."""
         return reading.lookup(self._ledger, ids)
+
+    def states(self, ids: Sequence[str]) -> list[State]:
+        """The state of each id; UNKNOWN for ids nobody enqueued."""
+        return reading.states(self._ledger, ids)
+
+    def outcomes(self, ids: Sequence[str], limit_bytes: int) -> list[Result]:
+        """Results for the first of `ids`, up to about `limit_bytes` of data, at least one."""
+        return reading.outcomes(self._ledger, ids, limit_bytes)
 
     def waiting(self, queue: str, after: int, limit: int, limit_bytes: int) -> list[Waiting]:
         """Waiting tasks of a queue in order, numbered above `after`.

@@ -11,6 +11,7 @@ from raftwork.messages import Result, State
 
 _LOOKUP = """SELECT task.id, seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body END
     FROM json_each(?) CROSS JOIN task ON task.id = value"""
+_STATES = """SELECT task.id, seq, state FROM json_each(?) CROSS JOIN task ON task.id = value"""
 _AFTER = """SELECT task.seq, task.id, spec, body, attempt + 1, losses
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
     WHERE waiting.queue = ? AND waiting.seq > ? ORDER BY waiting.seq LIMIT ?"""
@@ -31,13 +32,39 @@ class Waiting(NamedTuple):
     losses: int
 
 
+def states(ledger: Ledger, ids: Sequence[str]) -> list[State]:
+    """One State per id, in the order of `ids`; no payload or result is read."""
+    known: dict[str, State] = {}
+    for task, seq, state in ledger.db.execute(_STATES, (dumps(list(ids)),)):
+        known[task] = _state(ledger, seq, state)
+    return [known.get(task, State.UNKNOWN) for task in ids]
+
+
+def outcomes(ledger: Ledger, ids: Sequence[str], limit_bytes: int) -> list[Result]:
+    """Results for the first of `ids`, in order.
+
+    They end with the one whose data bring the sum to `limit_bytes`.
+    """
+    results: list[Result] = []
+    for task in ids:
+        (result,) = lookup(ledger, (task,))
+        results.append(result)
+        limit_bytes -= len(result.data)
+        if limit_bytes <= 0:
+            break
+    return results
+
+
 def lookup(ledger: Ledger, ids: Sequence[str]) -> list[Result]:
     """One Result per id, in the order of `ids`. The caller bounds them: data can be large."""
     known: dict[str, Result] = {}
     for task, seq, phase, state, body in ledger.db.execute(_LOOKUP, (dumps(list(ids)),)):
-        now = State(state) or (State.RUNNING if seq in ledger.held else State.QUEUED)
-        known[task] = Result(task, now, body, phase == TOMBSTONE)
+        known[task] = Result(task, _state(ledger, seq, state), body, phase == TOMBSTONE)
     return [known.get(task) or Result(task, State.UNKNOWN, b"") for task in ids]
+
+
+def _state(ledger: Ledger, seq: int, state: int) -> State:
+    return State(state) or (State.RUNNING if seq in ledger.held else State.QUEUED)
 
 
 def waiting(ledger: Ledger, queue: str, after: int, limit: int, limit_bytes: int) -> list[Waiting]:

@@ -1,0 +1,102 @@
+"""Deliveries: what a slow reader is owed is ids, and it gets everything in the end."""
+
+import pytest
+
+from raftwork.broker import delivery
+from raftwork.broker.delivery import Deliveries
+from raftwork.broker.queue.commands import Assign, Finish, Settled
+from raftwork.messages import Result, State
+from tests.unit.broker.queues import Queues, enqueue
+
+ME = b"me"
+KIB = 1024
+
+
+class Desk:
+    """Deliveries on a machine, to connections that take `room` more frames."""
+
+    def __init__(self) -> None:
+        self.queues = Queues()
+        self.room = 1_000
+        self.deliveries = Deliveries(self.queues.machine, lambda _: self.room > 0)
+
+    def finished(self, *ids: str, size: int) -> None:
+        self.queues.apply(enqueue(*ids))
+        seqs = [task.seq for task in self.queues.machine.waiting("default", 0, len(ids), 1 << 30)]
+        self.queues.apply(Assign(b"w", seqs))
+        tokens = sorted(run.token for run in self.queues.machine.running())
+        for effect in self.queues.effects(Finish([(token, b"x" * size) for token in tokens])):
+            assert isinstance(effect, Settled)
+            self.deliveries.settled(effect)
+
+    def take(self) -> list[Result]:
+        taken: list[Result] = []
+        for routing, frame in self.deliveries.frames():
+            assert routing == ME
+            assert sum(len(r.data) for r in frame.results) <= delivery.RESULTS_BYTES + 64 * KIB
+            self.room -= 1
+            taken.extend(frame.results)
+        return taken
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_a_reader_with_room_gets_outcomes_from_memory(desk: Desk) -> None:
+    desk.deliveries.watch(ME, "a")
+    desk.finished("a", size=3)
+    assert desk.take() == [Result("a", State.SUCCEEDED, b"xxx")]
+    assert not desk.deliveries.waiting
+
+
+def test_a_reader_without_room_costs_ids_and_loses_nothing(desk: Desk) -> None:
+    ids = [f"{i:03}" for i in range(100)]
+    for id_ in ids:
+        desk.deliveries.watch(ME, id_)
+    desk.room = 0
+    desk.finished(*ids, size=64 * KIB)
+    assert desk.take() == []
+    assert not desk.deliveries._fresh
+    taken: list[Result] = []
+    while len(taken) < len(ids):
+        before, desk.room = len(taken), 1
+        taken.extend(desk.take())
+        assert len(taken) > before
+    assert [r.id for r in taken] == ids
+    assert {r.data for r in taken} == {b"x" * 64 * KIB}
+
+
+def test_one_turn_reads_a_bounded_number_of_bytes(desk: Desk) -> None:
+    ids = [f"{i:03}" for i in range(100)]
+    desk.finished(*ids, size=128 * KIB)
+    for id_ in ids:
+        desk.deliveries.tell(ME, id_)
+    taken = desk.take()
+    assert 0 < sum(len(r.data) for r in taken) <= delivery.TURN_BYTES + delivery.RESULTS_BYTES
+    assert desk.deliveries.waiting
+
+
+def test_more_outcomes_in_a_turn_than_its_bytes_are_read_later(desk: Desk) -> None:
+    ids = [f"{i:03}" for i in range(100)]
+    for id_ in ids:
+        desk.deliveries.watch(ME, id_)
+    desk.finished(*ids, size=128 * KIB)
+    assert sum(desk.deliveries._fresh_bytes.values()) <= delivery.TURN_BYTES
+    taken: list[Result] = []
+    while len(taken) < len(ids):
+        before = len(taken)
+        taken.extend(desk.take())
+        assert len(taken) > before
+    assert sorted(r.id for r in taken) == ids
+
+
+def test_nothing_is_kept_for_a_session_that_is_gone(desk: Desk) -> None:
+    desk.deliveries.watch(ME, "a")
+    desk.deliveries.watch(ME, "b")
+    desk.deliveries.tell(ME, "b")
+    desk.deliveries.gone(ME)
+    desk.finished("a", size=1)
+    assert desk.take() == []
+    assert not desk.deliveries.waiting
