@@ -5,8 +5,10 @@ version), "thesis §" is "Consensus: Bridging Theory and Practice". The phases a
 own; this one puts them in order and holds all that is done about terms, in `_admit`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from random import Random
+from typing import TYPE_CHECKING
 
 from raftwork.consensus.core import (
     ORIGIN,
@@ -24,7 +26,8 @@ from raftwork.consensus.core import (
     Status,
 )
 from raftwork.consensus.core import Progress as PeerProgress
-from raftwork.consensus.raft import election, reads, replication, snapshot, transfer
+from raftwork.consensus.raft import election, reads, replication, transfer
+from raftwork.consensus.raft import snapshot as snapshots
 from raftwork.consensus.raft.config import Config
 from raftwork.consensus.raft.log import RaftLog
 from raftwork.consensus.raft.messages import (
@@ -47,6 +50,9 @@ from raftwork.consensus.raft.messages import (
 from raftwork.consensus.raft.node import Candidate, Follower, Leader, Node, Outbox
 from raftwork.consensus.raft.roster import Membership
 from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
+
+if TYPE_CHECKING:
+    from random import Random
 
 
 class Raft:
@@ -94,7 +100,7 @@ class Raft:
                 role.beat_at = now + node.config.heartbeat
                 transfer.remind(role)
                 node.beat(role)
-                snapshot.tick(node, role)
+                snapshots.tick(node, role)
         elif now >= role.deadline:
             election.campaign(node)
         elif isinstance(role, Candidate) and now >= role.ask_at:
@@ -170,12 +176,12 @@ class Raft:
     def compacted(self, base: Position) -> None:
         self._node.log.compact(base)
 
-    def snapshot_made(self, made: Snapshot | None) -> None:
-        snapshot.made(self._node, made)
+    def snapshot_made(self, snapshot: Snapshot | None) -> None:
+        snapshots.made(self._node, snapshot)
 
-    def installed(self, installed: Snapshot | None, roster: Roster, now: int) -> None:
+    def installed(self, snapshot: Snapshot | None, roster: Roster, now: int) -> None:
         self._node.now = now
-        snapshot.installed(self._node, installed, roster)
+        snapshots.installed(self._node, snapshot, roster)
 
     # ---- outputs out ----------------------------------------------------------------------------
 
@@ -254,7 +260,7 @@ class Raft:
     def compactable(self) -> Position:
         """The log up to here may be dropped as far as the core is concerned."""
         node = self._node
-        held = snapshot.held(node)
+        held = snapshots.held(node)
         index = node.applied if held is None else min(held, node.applied)
         return node.log.position(max(index, node.log.base.seq))
 
@@ -319,7 +325,7 @@ def _dispatch(node: Node, src: Peer, message: RaftMessage) -> None:
         case PreVoteReply():
             election.on_pre_vote_reply(node, src, message)
         case SnapshotChunk():
-            snapshot.on_chunk(node, src, message)
+            snapshots.on_chunk(node, src, message)
         case TimeoutNow():
             if isinstance(node.role, Follower) and election.promotable(node):
                 election.stand(node, transfer=True)
@@ -335,7 +341,7 @@ def _heard(node: Node, src: Peer, reply: AppendReply | ChunkReply) -> None:
     if isinstance(reply, AppendReply):
         replication.on_reply(node, leader, src.name, peer, reply)
     else:
-        snapshot.on_chunk_reply(peer, reply)
+        snapshots.on_chunk_reply(peer, reply)
 
 
 def _hard_state(restored: Restored, log: RaftLog) -> HardState:

@@ -5,10 +5,12 @@ What belongs to a role lives in the role's object and dies with it, so no flag o
 `stand`; the vote is cleared if and only if it grows.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from random import Random
+from typing import TYPE_CHECKING
 
 from raftwork.consensus.core import Chunk, Entry, Kind, Message, Peer, Position, Snapshot
 from raftwork.consensus.quorum import majority
@@ -22,6 +24,9 @@ from raftwork.consensus.raft.messages import (
     encode_hard_state,
 )
 from raftwork.consensus.raft.roster import Membership
+
+if TYPE_CHECKING:
+    from random import Random
 
 
 @dataclass(slots=True)
