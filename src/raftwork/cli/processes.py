@@ -20,15 +20,25 @@ from typing import Self
 
 
 class Child:
-    """A `raftwork` command in a process of its own; both its outputs go to the file `log`."""
+    """A `raftwork` command in a process of its own; both its outputs go to the file `log`.
 
-    def __init__(self, name: str, arguments: list[str], cwd: Path, env: dict[str, str]) -> None:
+    `module` is another module to run instead.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        cwd: Path,
+        env: dict[str, str],
+        module: str = "raftwork",
+    ) -> None:
         self.name = name
         self.arguments = arguments
         self.log = cwd / f"{name}.log"
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", "raftwork", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 cwd=cwd,
                 env=os.environ | env,
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,162 @@
+"""`raftwork chaos`: faults under load, then the verdict."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from raftwork.broker.options import CONSENSUS
+from raftwork.cli.values import brokers_option, print_json
+
+if TYPE_CHECKING:
+    from raftwork.cli.trial.members import Brokers
+    from raftwork.cli.trial.trial import Report
+
+_BROKERS = ("leader", "follower", "random")
+#: Of each kind of finding, on stderr.
+FINDINGS_SHOWN = 10
+_SECONDS = click.FloatRange(min=0, min_open=True)
+
+
+@click.command("chaos")
+@click.option(
+    "--kill",
+    multiple=True,
+    type=click.Choice(["leader", "follower", "worker", "client", "random", "all"]),
+    help="SIGKILL, and a new start later; random: any broker, all: every broker at once.",
+)
+@click.option("--pause", multiple=True, type=click.Choice([*_BROKERS, "worker"]), help="SIGSTOP.")
+@click.option(
+    "--partition",
+    multiple=True,
+    type=click.Choice(_BROKERS),
+    help="Cut a broker off from the others, in one direction or both.",
+)
+@click.option(
+    "--lossy", multiple=True, type=click.Choice(_BROKERS), help="A fifth of the packets is lost."
+)
+@click.option("--every", type=_SECONDS, default=5.0, show_default=True, metavar="S")
+@click.option("--for", "duration", type=_SECONDS, default=60.0, show_default=True, metavar="S")
+@click.option("--lasting", type=_SECONDS, default=1.5, show_default=True, metavar="S")
+@click.option("--rate", type=_SECONDS, default=150.0, show_default=True, help="Tasks per second.")
+@click.option("--consensus", type=click.Choice(CONSENSUS), default="raft", show_default=True)
+@brokers_option
+@click.option(
+    "--data",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Attack the running cluster whose brokers' directories are in DIR, instead of an own one.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def command(
+    kill: tuple[str, ...],
+    pause: tuple[str, ...],
+    partition: tuple[str, ...],
+    lossy: tuple[str, ...],
+    every: float,
+    duration: float,
+    lasting: float,
+    rate: float,
+    consensus: str,
+    brokers: str | None,
+    data: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Faults every S seconds under load, each lasting a while; then whether any promise was broken.
+
+    Faults given more than once, or of several kinds, take turns at random. The load are clients and
+    workers of its own. Exits 1 if anything acknowledged was lost or any other promise was broken.
+
+    \b
+    Example:
+      raftwork chaos --kill leader --every 5 --for 60
+      raftwork chaos --kill random --kill worker --pause leader --partition random --for 600
+      raftwork chaos --kill leader --data /var/lib/raftwork     # a cluster that runs
+    """
+    from raftwork.cli.trial.nemesis import Fault
+    from raftwork.cli.trial.trial import Plan, Trial
+
+    faults = [
+        *(Fault("kill", role) for role in kill),
+        *(Fault("pause", role) for role in pause),
+        *(Fault("partition", role) for role in partition),
+        *(Fault("lossy", role) for role in lossy),
+    ]
+    if not faults:
+        raise click.UsageError("give at least one of --kill, --pause, --partition and --lossy")
+    if brokers and not data:
+        raise click.UsageError("--brokers needs --data, to know whose processes they are")
+    plan = Plan(faults=faults, every=every, lasting=lasting, duration=duration, rate=rate)
+    # An end by SIGTERM, too, goes through the cleaning up.
+    signal.signal(signal.SIGTERM, _leave)
+    directory = Path(tempfile.mkdtemp(prefix="raftwork-chaos-"))
+    good = False
+    try:
+        with _cluster(directory, data, brokers, consensus) as members:
+            trial = Trial(members, directory, plan, lambda text: click.echo(text, err=True))
+            try:
+                report = trial.run()
+            finally:
+                if not data:
+                    trial.close()
+        good = report.good
+    except (TimeoutError, PermissionError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        if good:
+            shutil.rmtree(directory)
+        else:
+            click.echo(f"kept the histories and the logs: {directory}", err=True)
+    _show(report, as_json=as_json)
+    if not good:
+        raise SystemExit(1)
+
+
+@contextmanager
+def _cluster(
+    directory: Path, data: tuple[Path, ...], brokers: str | None, consensus: str
+) -> Iterator[Brokers]:
+    from raftwork.cli.trial.members import Brokers
+    from raftwork.cli.trial.trial import own_cluster
+
+    if not data:
+        with own_cluster(directory, consensus) as members:
+            yield members
+        return
+    members = Brokers(data)
+    if brokers and set(brokers.split(",")) != set(members.addresses.values()):
+        raise ValueError(f"the brokers of {', '.join(map(str, data))} are {members.text}")
+    yield members
+
+
+def _show(report: Report, *, as_json: bool) -> None:
+    from raftwork.cli.trial.report import document, rows
+
+    if as_json:
+        print_json(document(report))
+    else:
+        table = Table(show_header=False)
+        table.add_column()
+        table.add_column(justify="right")
+        for name, value in rows(report):
+            table.add_row(name, value)
+        Console(highlight=False).print(table, markup=False)
+    for trouble in report.troubles:
+        click.echo(f"trouble: {trouble}", err=True)
+    for name, findings in report.verdict.findings.items():
+        for text in findings[:FINDINGS_SHOWN]:
+            click.echo(f"{name}: {text}", err=True)
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)

@@ -1,0 +1,154 @@
+"""What happened during a trial, as events; one a line, in files to which each process appends.
+
+Times are seconds of CLOCK_MONOTONIC, which all processes of a machine share and no jump of the wall
+clock moves. A line is the event's name and its fields, so histories can be written by hand.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, get_type_hints
+
+
+class Asked(NamedTuple):
+    """A client is about to enqueue its `number`th task; `once`: it is at most once."""
+
+    at: float
+    client: str
+    task: str
+    number: int
+    once: int = 0
+
+
+class Stored(NamedTuple):
+    """The enqueue was acknowledged."""
+
+    at: float
+    client: str
+    task: str
+
+
+class Refused(NamedTuple):
+    """The enqueue was refused for good: it must never run."""
+
+    at: float
+    client: str
+    task: str
+
+
+class Ended(NamedTuple):
+    """What a client was told of a task's end.
+
+    `state` is succeeded, failed, lost, unknown, or none if nothing came in time. `number` and
+    `token` are what a succeeded task returned, else -1.
+    """
+
+    at: float
+    client: str
+    task: str
+    state: str
+    number: int = -1
+    token: int = -1
+
+
+class Looked(NamedTuple):
+    """The answer to a question for the task's state, which was `asked` so much earlier."""
+
+    at: float
+    client: str
+    task: str
+    asked: float
+    state: str
+
+
+class Started(NamedTuple):
+    """The task's code began."""
+
+    at: float
+    worker: str
+    task: str
+    token: int
+    attempt: int
+
+
+class Finished(NamedTuple):
+    """The task's code came to its end; whether that counts is the log's to decide."""
+
+    at: float
+    worker: str
+    task: str
+    token: int
+
+
+class Struck(NamedTuple):
+    """A fault began. `role` is leader, follower, worker, client or all."""
+
+    at: float
+    fault: str
+    role: str
+    victim: str
+
+
+class Healed(NamedTuple):
+    """A fault ended; for a kill: the process was started again."""
+
+    at: float
+    fault: str
+    victim: str
+
+
+Event = Asked | Stored | Refused | Ended | Looked | Started | Finished | Struck | Healed
+
+#: The client under whose name the final questions are asked.
+AUDIT = "audit"
+
+_KINDS: dict[str, type[Event]] = {
+    kind.__name__.lower(): kind
+    for kind in (Asked, Stored, Refused, Ended, Looked, Started, Finished, Struck, Healed)
+}
+_FIELDS = {kind: list(get_type_hints(kind).values()) for kind in _KINDS.values()}
+
+
+class Journal:
+    """One process's part of the history, appended to a file of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def write(self, *events: Event) -> None:
+        """Hand the lines to the kernel, where no kill of this process can take them back."""
+        os.write(self._file, "".join(map(line, events)).encode())
+
+
+def now() -> float:
+    return time.monotonic()
+
+
+def line(event: Event) -> str:
+    fields = (f"{x:.6f}" if isinstance(x, float) else str(x) for x in event)
+    return f"{type(event).__name__.lower()} {' '.join(fields)}\n"
+
+
+def parse(text: str) -> Event:
+    """Raises ValueError for what is no event."""
+    name, *fields = text.split(" ")
+    kind = _KINDS.get(name)
+    if kind is None or len(fields) > len(_FIELDS[kind]):
+        raise ValueError(f"no event: {text!r}")
+    try:
+        return kind(*(make(x) for make, x in zip(_FIELDS[kind], fields, strict=False)))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"no event: {text!r}: {error}") from None
+
+
+def read(directory: Path) -> list[Event]:
+    """All events of all journals, by time. A last line that a kill cut short is left out."""
+    events = [event for path in sorted(directory.iterdir()) for event in _read(path)]
+    return sorted(events, key=lambda event: event.at)
+
+
+def _read(path: Path) -> Iterator[Event]:
+    whole, _, _ = path.read_text().rpartition("\n")
+    for text in whole.splitlines():
+        yield parse(text)

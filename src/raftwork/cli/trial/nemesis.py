@@ -1,0 +1,176 @@
+"""Faults on running processes, one at a time: begun, written down, and ended again."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import Concatenate, Literal, ParamSpec, Protocol
+
+from raftwork.cli.trial import links
+from raftwork.cli.trial.history import Healed, Struck, now
+from raftwork.cli.trial.members import Brokers, Command, Process
+
+Kind = Literal["kill", "pause", "partition", "lossy"]
+KINDS: tuple[Kind, ...] = ("kill", "pause", "partition", "lossy")
+#: Whom each kind can hit. `random` is any broker.
+ROLES: dict[Kind, tuple[str, ...]] = {
+    "kill": ("leader", "follower", "worker", "client", "random", "all"),
+    "pause": ("leader", "follower", "worker", "random"),
+    "partition": ("leader", "follower", "random"),
+    "lossy": ("leader", "follower", "random"),
+}
+#: The share of packets a lossy link loses.
+LOSS = 0.2
+#: Seconds a killed process may take to be gone.
+GONE_WITHIN = 30.0
+
+DIRECTIONS: tuple[links.Direction, ...] = ("both", "in", "out")
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    kind: Kind
+    role: str
+
+
+class NoVictim(Exception):
+    """Nobody of that role is running."""
+
+
+class Signalled(Protocol):
+    """A process as far as faults need it."""
+
+    def signal(self, number: signal.Signals) -> None: ...
+    def wait(self, timeout: float) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    name: str
+    process: Signalled
+    #: Called while it lives; what it returns starts it again after its death.
+    prepare_revival: Callable[[], Callable[[], object]]
+
+
+class Nemesis:
+    """`others` finds victims that are no brokers, by their role; `write` is told of each fault."""
+
+    def __init__(
+        self,
+        brokers: Brokers,
+        others: Mapping[str, Callable[[], Sequence[Victim]]],
+        write: Callable[[Struck | Healed], None],
+        rng: Random,
+    ) -> None:
+        self._brokers = brokers
+        self._others = others
+        self._write = write
+        self._rng = rng
+        #: What was started again, to be ended with a cluster of our own.
+        self.revived: list[subprocess.Popen[bytes]] = []
+
+    def strike(self, fault: Fault, lasting: float) -> None:
+        """One fault from its begin to its end. Raises NoVictim before anything is done."""
+        running = self._brokers.running()
+        role, victims = self._choose(fault.role, running)
+        match fault.kind:
+            case "kill":
+                self._kill(role, victims, lasting)
+            case "pause":
+                self._pause(role, victims, lasting)
+            case "partition":
+                direction = self._rng.choice(DIRECTIONS)
+                label = "partition" if direction == "both" else f"partition-{direction}"
+                with self._written(label, role, victims):
+                    self._spoil(running, lasting, links.cut, victims[0].name, direction)
+            case "lossy":
+                with self._written("lossy", role, victims):
+                    self._spoil(running, lasting, links.lose, victims[0].name, LOSS)
+
+    def end(self) -> None:
+        """Kill the brokers that were started again."""
+        for process in self.revived:
+            process.kill()
+            process.wait()
+
+    # ---- whom ---------------------------------------------------------------------------------
+
+    def _choose(self, role: str, running: Mapping[str, Process]) -> tuple[str, list[Victim]]:
+        """The victims, with the role they really have."""
+        if role in self._others:
+            found = self._others[role]()
+            return role, [self._rng.choice(self._some(found, role))]
+        brokers = [self._broker(process) for process in running.values()]
+        if role == "all":
+            return role, list(self._some(brokers, role))
+        leader = self._brokers.see().leader
+        chosen = [
+            victim
+            for victim in brokers
+            if role == "random" or (victim.name == leader) == (role == "leader")
+        ]
+        victim = self._rng.choice(self._some(chosen, role))
+        return "leader" if victim.name == leader else "follower", [victim]
+
+    def _some(self, found: Sequence[Victim], role: str) -> Sequence[Victim]:
+        if not found:
+            raise NoVictim(f"no {role} is running" if role != "random" else "no broker is running")
+        return found
+
+    def _broker(self, process: Process) -> Victim:
+        def prepare() -> Callable[[], object]:
+            command = Command(process)
+            return lambda: self.revived.append(command.start())
+
+        return Victim(process.name, process, prepare)
+
+    # ---- what ---------------------------------------------------------------------------------
+
+    def _kill(self, role: str, victims: Sequence[Victim], lasting: float) -> None:
+        revivals = [victim.prepare_revival() for victim in victims]
+        with self._written("kill", role, victims):
+            for victim in victims:
+                victim.process.signal(signal.SIGKILL)
+            for victim in victims:
+                victim.process.wait(GONE_WITHIN)
+            time.sleep(lasting)
+            for revive in revivals:
+                revive()
+
+    def _pause(self, role: str, victims: Sequence[Victim], lasting: float) -> None:
+        with self._written("pause", role, victims):
+            try:
+                for victim in victims:
+                    victim.process.signal(signal.SIGSTOP)
+                time.sleep(lasting)
+            finally:
+                for victim in victims:
+                    victim.process.signal(signal.SIGCONT)
+
+    def _spoil(
+        self,
+        running: Mapping[str, Process],
+        lasting: float,
+        spoil: Callable[Concatenate[Mapping[str, Process], P], None],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        try:
+            spoil(running, *args, **kwargs)
+            time.sleep(lasting)
+        finally:
+            links.heal(running)
+
+    @contextmanager
+    def _written(self, fault: str, role: str, victims: Sequence[Victim]) -> Iterator[None]:
+        names = "+".join(victim.name for victim in victims)
+        self._write(Struck(now(), fault, role, names))
+        yield
+        self._write(Healed(now(), fault, names))

@@ -1,0 +1,31 @@
+"""What the workers of a trial run: sleeps between two lines of the history."""
+
+import os
+import time
+from functools import lru_cache
+from pathlib import Path
+
+from raftwork import App, current
+from raftwork.cli.trial.history import Finished, Journal, Started, now
+
+#: Where a trial's tasks wait, so that on a running cluster they meet nobody else's workers.
+QUEUE = "chaos"
+
+app = App()
+
+
+@app.task(name="chaos.work", queue=QUEUE)
+def work(number: int, milliseconds: int, journals: str) -> list[int]:
+    """The value tells this run from every other of any task."""
+    run = current()
+    journal = _journal(Path(journals) / f"runs-{os.getpid()}")
+    journal.write(Started(now(), run.worker, run.id, run.token, run.attempt))
+    time.sleep(milliseconds / 1000)
+    journal.write(Finished(now(), run.worker, run.id, run.token))
+    return [number, run.token]
+
+
+@lru_cache(maxsize=1)
+def _journal(path: Path) -> Journal:
+    # By pid, because children are forked from a process that may have one open.
+    return Journal(path)

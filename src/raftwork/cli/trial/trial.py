@@ -1,0 +1,263 @@
+"""One trial: a load of clients and workers, faults while it runs, last questions, the verdict."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from raftwork import App, RaftworkError
+from raftwork.cli.processes import Child, LocalCluster
+from raftwork.cli.trial.checker import Verdict, judge
+from raftwork.cli.trial.history import AUDIT, Asked, Ended, Journal, Struck, now, read
+from raftwork.cli.trial.members import Brokers
+from raftwork.cli.trial.nemesis import Fault, Nemesis, NoVictim, Victim
+from raftwork.cli.trial.tasks import QUEUE
+from raftwork.cli.trial.timings import Timings, measure
+from raftwork.cli.trial.workload import SETTLED_WITHIN, state_of
+
+#: Seconds for a cluster to be whole: a leader, every broker following it, every worker known.
+WHOLE_WITHIN = 60.0
+#: Log entries by which a follower of a whole cluster may lag.
+LAG = 200
+#: Outcomes asked for at once.
+AUDIT_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Every `every` seconds one of `faults` at random, each `lasting`; `duration` altogether."""
+
+    faults: Sequence[Fault]
+    every: float
+    lasting: float
+    duration: float
+    clients: int = 3
+    workers: int = 2
+    slots: int = 4
+    rate: float = 150.0  # tasks/s
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    verdict: Verdict
+    timings: Timings
+    faults: Counter[str]
+    #: What went wrong with the trial or the cluster besides the verdict's findings.
+    troubles: list[str]
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        return self.verdict.good and not self.troubles
+
+
+@contextmanager
+def own_cluster(directory: Path, consensus: str) -> Iterator[Brokers]:
+    """Three brokers below `directory`, killed in the end. TimeoutError if one won't start."""
+    with LocalCluster(directory, consensus=consensus) as local:
+        children = [local.start_broker(name) for name in local.addresses]
+        deadline = now() + WHOLE_WITHIN
+        while not all((local.data(name) / "broker.pid").exists() for name in local.addresses):
+            if now() > deadline or not all(child.alive for child in children):
+                tails = "\n".join(child.tail() for child in children)
+                raise TimeoutError(f"the brokers did not start:\n{tails}")
+            time.sleep(0.02)
+        yield Brokers([directory])
+
+
+class Crew:
+    """The trial's own workers and clients. Each has a name nobody had before."""
+
+    def __init__(self, brokers: str, directory: Path, plan: Plan) -> None:
+        self._brokers = brokers
+        self._directory = directory
+        self._plan = plan
+        self._journals = directory / "history"
+        self._journals.mkdir()
+        # On a running cluster other trials' tasks may still be known under their ids.
+        self._prefix = f"{time.time_ns() // 1_000_000_000:x}"
+        self._made = 0
+        self._present: dict[str, list[Child]] = {"worker": [], "client": []}
+        self._gone: list[Child] = []
+
+    @property
+    def journals(self) -> Path:
+        return self._journals
+
+    def start(self, role: str) -> None:
+        self._made += 1
+        name = f"{self._prefix}-{role[0]}{self._made}"
+        if role == "worker":
+            flags = ("--brokers", self._brokers, "--name", name, "--queues", QUEUE)
+            slots = ("--concurrency", str(self._plan.slots))
+            child = self._child(name, "worker", "raftwork.cli.trial.tasks:app", *flags, *slots)
+        else:
+            rate = str(self._plan.rate / self._plan.clients)
+            arguments = (name, self._brokers, str(self._journals), rate)
+            child = self._child(name, *arguments, module="raftwork.cli.trial.workload")
+        self._present[role].append(child)
+
+    def victims(self, role: str) -> list[Victim]:
+        return [self._victim(role, child) for child in self._present[role] if child.alive]
+
+    def workers(self) -> set[str]:
+        return {child.name for child in self._present["worker"]}
+
+    def stop_clients(self) -> list[str]:
+        """Have them finish; returns what went wrong with that."""
+        troubles = []
+        for child in self._present["client"]:
+            while child.alive and not (self._journals / child.name).exists():
+                time.sleep(0.01)  # not yet ready to be told
+            child.signal(signal.SIGTERM)
+        for child in self._present["client"]:
+            try:
+                if code := child.wait(SETTLED_WITHIN * 2):
+                    troubles.append(f"the client {child.name} ended with {code}\n{child.tail()}")
+            except TimeoutError as error:
+                troubles.append(str(error))
+        return troubles
+
+    def close(self) -> None:
+        for child in (*self._gone, *self._present["client"], *self._present["worker"]):
+            child.kill_group()
+
+    def _victim(self, role: str, child: Child) -> Victim:
+        return Victim(child.name, child, lambda: lambda: self._replace(role, child))
+
+    def _replace(self, role: str, child: Child) -> None:
+        child.kill_group()
+        self._present[role].remove(child)
+        self._gone.append(child)
+        self.start(role)
+
+    def _child(self, name: str, *arguments: str, module: str = "raftwork") -> Child:
+        return Child(name, list(arguments), self._directory, {}, module)
+
+
+class Trial:
+    """Runs `plan` against running brokers. `say` is told what happens."""
+
+    def __init__(
+        self, brokers: Brokers, directory: Path, plan: Plan, say: Callable[[str], None]
+    ) -> None:
+        self._brokers = brokers
+        self._plan = plan
+        self._say = say
+        self._crew = Crew(brokers.text, directory, plan)
+        self._rng = Random()
+        self._journal = Journal(self._crew.journals / "trial")
+        others = {role: partial(self._crew.victims, role) for role in ("worker", "client")}
+        self._nemesis = Nemesis(brokers, others, self._journal.write, self._rng)
+        self._faults: Counter[str] = Counter()
+        self._troubles: list[str] = []
+
+    def run(self) -> Report:
+        """Raises TimeoutError if there never was a whole cluster to begin with."""
+        began = now()
+        try:
+            self._begin()
+            self._torment()
+            self._say("no more faults; waiting for what is out")
+            self._wait_until_whole()
+            self._troubles += self._crew.stop_clients()
+            self._audit()
+        finally:
+            self._crew.close()
+        history = read(self._crew.journals)
+        self._faults.update(
+            f"{event.fault} {event.role}" for event in history if isinstance(event, Struck)
+        )
+        if not self._faults:
+            self._troubles.append("no fault was injected")
+        return Report(judge(history), measure(history), self._faults, self._troubles, now() - began)
+
+    def close(self) -> None:
+        """End the brokers that were started again: for a cluster of one's own."""
+        self._nemesis.end()
+
+    def _begin(self) -> None:
+        for _ in range(self._plan.workers):
+            self._crew.start("worker")
+        if (missing := self._missing(WHOLE_WITHIN)) is not None:
+            raise TimeoutError(f"no whole cluster within {WHOLE_WITHIN:.0f} s: {missing}")
+        for _ in range(self._plan.clients):
+            self._crew.start("client")
+
+    # ---- faults -------------------------------------------------------------------------------
+
+    def _torment(self) -> None:
+        end = now() + self._plan.duration
+        due = now() + self._plan.every
+        while due < end:
+            time.sleep(max(0.0, due - now()))
+            due = now() + self._plan.every
+            fault = self._rng.choice(self._plan.faults)
+            self._say(f"{fault.kind} {fault.role}")
+            try:
+                self._nemesis.strike(fault, self._plan.lasting)
+            except NoVictim as error:
+                self._troubles.append(f"{fault.kind}: {error}")
+            self._wait_until_whole()
+
+    def _wait_until_whole(self) -> None:
+        began = now()
+        if (missing := self._missing(WHOLE_WITHIN)) is not None:
+            self._troubles.append(f"not whole again within {WHOLE_WITHIN:.0f} s: {missing}")
+        self._say(f"  whole again after {now() - began:.1f} s")
+
+    def _missing(self, within: float) -> str | None:
+        """What a whole cluster still lacks after at most `within` seconds."""
+        deadline = now() + within
+        while (missing := self._lack()) is not None and now() < deadline:
+            time.sleep(0.05)
+        return missing
+
+    def _lack(self) -> str | None:
+        seen = self._brokers.see()
+        if seen.leader is None:
+            return "no leader"
+        statuses = [row.status for row in seen.brokers]
+        applied = max(status.applied for status in statuses if status)
+        for row in seen.brokers:
+            if row.status is None:
+                return f"{row.name} does not answer"
+            if row.status.role not in ("leader", "follower") or row.status.leader != seen.leader:
+                return f"{row.name} is a {row.status.role} of {row.status.leader or 'nobody'}"
+            if row.status.applied < applied - LAG:
+                return f"{row.name} has applied {row.status.applied} of {applied}"
+        active = {worker.name for worker in seen.workers if worker.state == "active"}
+        absent = self._crew.workers() - active
+        return f"{', '.join(sorted(absent))} not listed as active" if absent else None
+
+    # ---- the last questions -------------------------------------------------------------------
+
+    def _audit(self) -> None:
+        """Ask for the outcome of every task anybody wanted, over a fresh connection."""
+        asked = {e.task: None for e in read(self._crew.journals) if isinstance(e, Asked)}
+        tasks = list(asked)
+        self._say(f"asking for the outcomes of {len(tasks)} tasks")
+        deadline = now() + SETTLED_WITHIN
+        with App(brokers=self._brokers.text, timeout=SETTLED_WITHIN) as app:
+            for first in range(0, len(tasks), AUDIT_BATCH):
+                runs = [app.run(task) for task in tasks[first : first + AUDIT_BATCH]]
+                for run in runs:
+                    # Time is only out when nothing has come for so long.
+                    end = _ended(app, run.id, max(0.0, deadline - now()))
+                    deadline = now() + SETTLED_WITHIN if end.state != "none" else deadline
+                    self._journal.write(end)
+
+
+def _ended(app: App, task: str, within: float) -> Ended:
+    try:
+        value = app.run(task).result(timeout=within)
+    except (RaftworkError, TimeoutError) as error:
+        return Ended(now(), AUDIT, task, state_of(error))
+    return Ended(now(), AUDIT, task, "succeeded", *value)
