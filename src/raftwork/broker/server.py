@@ -123,7 +123,9 @@ class Server:
             send_peer=wires.send_peer,
             cluster_id=secrets.token_bytes(16),
         )
-        self._node = Node(setup, store, _now(), _wall())
+        # It reads the machine's tables: unless damage found there is marked, every start ends here.
+        with store.guard:
+            self._node = Node(setup, store, _now(), _wall())
         self._stop_by: float | None = None
         self._signals, self._signals_in = socket.socketpair()
         self._wires.poller.register(self._signals, zmq.POLLIN)
