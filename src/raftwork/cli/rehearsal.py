@@ -7,11 +7,14 @@ process is killed and not a guess.
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import psutil
+
 from raftwork import App, RaftworkError, Run, Task
-from raftwork.cli.demo_tasks import Records, demo_task
+from raftwork.cli.demo_tasks import Records, Start, demo_task
 from raftwork.cli.overview import Overview, observe
 from raftwork.cli.processes import LocalCluster
 
@@ -68,6 +71,8 @@ class Rehearsal:
         self._deadline = 0.0
         self._leader_killed: float | None = None
         self._background: list[asyncio.Task[None]] = []
+        #: Each worker's process and those of its pool.
+        self._families: dict[str, list[psutil.Process]] = {}
 
     async def run(self) -> Counts:
         """Raises TimeoutError if the cluster does not come up, and the errors of enqueueing."""
@@ -98,6 +103,9 @@ class Rehearsal:
                 raise TimeoutError(f"no leader with two workers within {READY_WITHIN:.0f} s")
             await asyncio.sleep(0.05)
         self._say(f"{seen.leader} leads (epoch {seen.epoch}); workers {', '.join(WORKERS)}")
+        for name in WORKERS:
+            agent = psutil.Process(self._cluster.children[name].pid)
+            self._families[name] = [agent, *agent.children(recursive=True)]
 
     async def _observe(self) -> Overview:
         """What the living brokers say."""
@@ -183,26 +191,32 @@ class Rehearsal:
         await asyncio.wait({enqueued})
         took = time.monotonic() - self._leader_killed
         self._say(f"enqueues are acknowledged again {took:.2f} s after the kill")
-        while (worker := self._busy_worker()) is None:
+        while not (held := self._strike()):
             if len(self._results) == self._tasks or time.monotonic() > self._deadline:
                 self._counts.idle_kills.append("no worker was running a task when one was due")
                 return
             await asyncio.sleep(0.001)
-        self._cluster.children[worker].kill_group()
         killed = time.time()
-        self._records.read()
-        held = {start.task for start in self._records.running.values() if start.worker == worker}
+        (worker,) = {start.worker for start in held}
         self._say(f"killed the worker {worker} while it ran {len(held)} tasks")
-        if held:
-            await self._tell_reruns(held, killed)
-        else:
-            self._counts.idle_kills.append(f"{worker} finished its task before the kill")
+        await self._tell_reruns({start.task for start in held}, killed)
 
-    def _busy_worker(self) -> str | None:
-        """A worker with a task so young that it will not finish before a signal gets there."""
+    def _strike(self) -> list[Start]:
+        """Kill a worker that is running tasks, and give them; nothing if none is.
+
+        It is frozen with its pool before the last look: a task of 10 ms could end between a look
+        and a signal.
+        """
         self._records.read()
-        fresh = time.time() - 0.005
-        return next((s.worker for s in self._records.running.values() if s.at > fresh), None)
+        worker = next((start.worker for start in self._records.running.values()), None)
+        if worker is None:
+            return []
+        family = self._families[worker]
+        _each(family, psutil.Process.suspend)
+        self._records.read()
+        held = [start for start in self._records.running.values() if start.worker == worker]
+        _each(family, psutil.Process.kill if held else psutil.Process.resume)
+        return held
 
     async def _tell_reruns(self, held: set[str], killed: float) -> None:
         while time.monotonic() < self._deadline:
@@ -233,3 +247,9 @@ class Rehearsal:
         counts.run_more_than_once = sum(len(at) > 1 for at in self._records.starts.values())
         gaps = (later - earlier for earlier, later in pairwise(self._acknowledged_at))
         counts.longest_gap = max(gaps, default=0.0)
+
+
+def _each(family: list[psutil.Process], act: Callable[[psutil.Process], None]) -> None:
+    for process in family:
+        with suppress(psutil.NoSuchProcess):  # psutil checks that the pid still means this process
+            act(process)
