@@ -115,7 +115,12 @@ class Output:
     @property
     def promises(self) -> bool:
         """Whether the write must be fsynced before `send_after_sync` and `synced`."""
-        return bool(self.append) or self.state is not None or self.rewind is not None
+        return (
+            bool(self.append)
+            or self.state is not None
+            or self.rewind is not None
+            or self.roster is not None  # who counts must not be forgotten by a crash
+        )
 
 
 class Log(Protocol):
