@@ -1,7 +1,6 @@
 """How long nothing is acknowledged when a leader ends, and how soon a dead worker's task reruns."""
 
 import argparse
-import os
 import signal
 import statistics
 import threading
@@ -94,24 +93,19 @@ def starts(path: Path, count: int) -> bool:
 def worker_loss(rounds: int) -> list[float]:
     """kill -9 of a worker that runs a task → the task starts on another, seconds."""
     gaps = []
-    with cluster(workers=0) as made, client(made) as app:
-        path = made.directory / "marks"
+    with cluster(workers=1, pool="process", concurrency=1) as made, client(made) as app:
         task = app.task(name=mark.name)(mark.function)
-        add_workers(made, 1, "process", 1)
         for i in range(rounds):
-            path = Path(made.directory / f"marks{i}")
-            run = task.enqueue(str(path), 0.5)
-            wait_until(partial(starts, path, 1), 30, "a start")
-            old = [n for n, c in made.children.items() if n.startswith("w") and c.alive]
             add_workers(made, 1, "process", 1)
-            if path.read_text().count("\n") != 1 or run.status() != "running":
-                continue
+            path = made.directory / f"marks{i}"
+            run = task.enqueue(str(path), 1.0)
+            wait_until(partial(starts, path, 1), 30, "a start")
+            victim = made.children[path.read_text().split()[1]]
             moment = time.time()
-            os.kill(made.children[old[0]].pid, signal.SIGKILL)
+            victim.signal(signal.SIGKILL)
             wait_until(partial(starts, path, 2), 30, "the second start")
             gaps.append(float(path.read_text().splitlines()[1].split()[0]) - moment)
             run.result(timeout=30)
-            made.children[old[0]].wait(timeout=10)
             wait_until(lambda: active_workers(made) == 1, 30, "one worker")
     return gaps
 

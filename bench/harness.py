@@ -98,7 +98,8 @@ def add_workers(made: LocalCluster, count: int, pool: str, concurrency: int) -> 
     for i in range(start, start + count):
         flags = ("--pool", pool, "--concurrency", str(concurrency))
         made.start_worker(f"w{i}", "bench.tasks:app", *flags)
-    wait_until(lambda: active_workers(made) >= start + count, 60, f"{count} workers")
+    running = sum(made.children[n].alive for n in made.children if n.startswith("w"))
+    wait_until(lambda: active_workers(made) >= running, 60, f"{running} workers")
 
 
 def statuses(made: LocalCluster, names: Iterable[str] | None = None) -> list[BrokerStatus]:
