@@ -59,6 +59,29 @@ class Victim:
     prepare_revival: Callable[[], Callable[[], object]]
 
 
+class Reviver:
+    """Makes victims of processes that others started, and starts them again."""
+
+    def __init__(self, *, stay_dead: bool = False) -> None:
+        self._stay_dead = stay_dead
+        self._revived: list[subprocess.Popen[bytes]] = []
+
+    def victim(self, process: Process) -> Victim:
+        def prepare() -> Callable[[], object]:
+            if self._stay_dead:
+                return lambda: None
+            command = Command(process)
+            return lambda: self._revived.append(command.start())
+
+        return Victim(process.name, process, prepare)
+
+    def end(self) -> None:
+        """Kill whoever was started again: for a cluster of one's own."""
+        for process in self._revived:
+            process.kill()
+            process.wait()
+
+
 class Nemesis:
     """`others` finds victims that are no brokers, by their role; `write` is told of each fault."""
 
@@ -66,15 +89,15 @@ class Nemesis:
         self,
         brokers: Brokers,
         others: Mapping[str, Callable[[], Sequence[Victim]]],
+        reviver: Reviver,
         write: Callable[[Struck | Healed], None],
         rng: Random,
     ) -> None:
         self._brokers = brokers
         self._others = others
+        self._reviver = reviver
         self._write = write
         self._rng = rng
-        #: What was started again, to be ended with a cluster of our own.
-        self.revived: list[subprocess.Popen[bytes]] = []
 
     def strike(self, fault: Fault, lasting: float) -> None:
         """One fault from its begin to its end. Raises NoVictim before anything is done."""
@@ -94,12 +117,6 @@ class Nemesis:
                 with self._written("lossy", role, victims):
                     self._spoil(running, lasting, links.lose, victims[0].name, LOSS)
 
-    def end(self) -> None:
-        """Kill the brokers that were started again."""
-        for process in self.revived:
-            process.kill()
-            process.wait()
-
     # ---- whom ---------------------------------------------------------------------------------
 
     def _choose(self, role: str, running: Mapping[str, Process]) -> tuple[str, list[Victim]]:
@@ -107,7 +124,7 @@ class Nemesis:
         if role in self._others:
             found = self._others[role]()
             return role, [self._rng.choice(self._some(found, role))]
-        brokers = [self._broker(process) for process in running.values()]
+        brokers = [self._reviver.victim(process) for process in running.values()]
         if role == "all":
             return role, list(self._some(brokers, role))
         leader = self._brokers.see().leader
@@ -123,13 +140,6 @@ class Nemesis:
         if not found:
             raise NoVictim(f"no {role} is running" if role != "random" else "no broker is running")
         return found
-
-    def _broker(self, process: Process) -> Victim:
-        def prepare() -> Callable[[], object]:
-            command = Command(process)
-            return lambda: self.revived.append(command.start())
-
-        return Victim(process.name, process, prepare)
 
     # ---- what ---------------------------------------------------------------------------------
 

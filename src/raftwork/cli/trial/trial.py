@@ -17,7 +17,7 @@ from raftwork.cli.processes import Child, LocalCluster
 from raftwork.cli.trial.checker import Verdict, judge
 from raftwork.cli.trial.history import AUDIT, Asked, Ended, Journal, Struck, now, read
 from raftwork.cli.trial.members import Brokers
-from raftwork.cli.trial.nemesis import Fault, Nemesis, NoVictim, Victim
+from raftwork.cli.trial.nemesis import Fault, Nemesis, NoVictim, Reviver, Victim
 from raftwork.cli.trial.tasks import QUEUE
 from raftwork.cli.trial.timings import Timings, measure
 from raftwork.cli.trial.workload import SETTLED_WITHIN, state_of
@@ -155,7 +155,8 @@ class Trial:
         self._rng = Random()
         self._journal = Journal(self._crew.journals / "trial")
         others = {role: partial(self._crew.victims, role) for role in ("worker", "client")}
-        self._nemesis = Nemesis(brokers, others, self._journal.write, self._rng)
+        self._reviver = Reviver()
+        self._nemesis = Nemesis(brokers, others, self._reviver, self._journal.write, self._rng)
         self._faults: Counter[str] = Counter()
         self._troubles: list[str] = []
 
@@ -181,7 +182,7 @@ class Trial:
 
     def close(self) -> None:
         """End the brokers that were started again: for a cluster of one's own."""
-        self._nemesis.end()
+        self._reviver.end()
 
     def _begin(self) -> None:
         for _ in range(self._plan.workers):

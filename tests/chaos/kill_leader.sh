@@ -1,0 +1,9 @@
+#!/bin/sh
+# usage: kill_leader.sh DIR… [--every S] [--for S] [--lasting S] [--stay-dead]
+#
+# SIGKILL to the leader, which is started again after --lasting seconds.
+# DIR holds the data directories of a cluster's brokers that run on this machine. PYTHON names
+# the Python that has raftwork (default: python3).
+set -eu
+export STRIKE_USAGE="$0"
+exec "${PYTHON:-python3}" -m raftwork.cli.trial.strike kill leader "$@"
