@@ -17,5 +17,5 @@ def test_every_test_the_guarantees_name_exists() -> None:
 
 def test_every_guarantee_has_a_test_by_its_side() -> None:
     text = (ROOT / "docs/guarantees.md").read_text()
-    for section in re.split(r"^## ", text, flags=re.M)[1:]:
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         assert "`test_" in section, section.splitlines()[0]
