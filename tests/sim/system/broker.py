@@ -13,6 +13,7 @@ from raftwork.broker.queue import Machine
 from raftwork.broker.queue.commands import Applied
 from raftwork.consensus.core import Entry, Peer, Position, Snapshot
 from raftwork.consensus.raft import Raft
+from raftwork.consensus.raft.node import Leader
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.messages import PeerMessage, from_broker
 from tests.sim.system.disk import CLUSTER, Crash, Disk, Facts
@@ -53,10 +54,12 @@ class WatchedNode(Node):
         return self._machine
 
     @property
-    def core(self) -> Raft | None:
+    def leading(self) -> int | None:
+        """The term it leads, if it does, active or not."""
         core = self._replica.core if self._replica is not None else None
-        assert core is None or isinstance(core, Raft)
-        return core
+        if not isinstance(core, Raft) or not isinstance(core._node.role, Leader):
+            return None
+        return core._node.term
 
     @property
     def asking(self) -> bool:
@@ -113,20 +116,24 @@ class Broker(Process):
             return
         try:
             inner = self.disk.open()
+            self._begin(inner)
         except StoreError as error:
             self.timeline.note("store refuses", self.host, error)
             self.disk.release()
             self.world.later(self.start)
             return
         self.timeline.note("start", self.host, inner.damage or "")
-        self._inner, self.peer = inner, Peer(self.host, inner.identity.incarnation)
         others = [name for name in CLUSTER if name != self.host]
         self._dealers = {name: Dealer(self.world.network, self, name) for name in others}
-        store = WatchedStore(inner, self.disk, self)
-        self.node = WatchedNode(self, self._setup(), store)
-        self._applied = store.applied
         self.world.network.listen(self)
         self.born()
+
+    def _begin(self, inner: Inner) -> None:
+        self._inner, self.peer = inner, Peer(self.host, inner.identity.incarnation)
+        store = WatchedStore(inner, self.disk, self)
+        with inner.guard:
+            self.node = WatchedNode(self, self._setup(), store)
+        self._applied = store.applied
 
     def _setup(self) -> Setup:
         rng = Random(self.timeline.rng.getrandbits(64))
@@ -155,8 +162,8 @@ class Broker(Process):
         for dealer in self._dealers.values():
             dealer.close()
         self.world.network.vanish(self.host, silently=silently)
-        if how == "exit" and self._inner is not None:
-            self._inner.close()
+        if how == "exit":
+            self.disk.close()
         self.node = self._inner = None
         self._clear()
         self.disk.release()
@@ -205,9 +212,9 @@ class Broker(Process):
         node.turn(now)
 
     def _check(self, node: WatchedNode) -> None:
-        core = node.core
-        if core is not None and core.status.role == "leader":
-            self.world.consensus.leads(self.peer, core.status.epoch, self._last)
+        term = node.leading
+        if term is not None:
+            self.world.consensus.leads(self.peer, term, self._last)
 
     @property
     def _last(self) -> Position:
@@ -263,10 +270,8 @@ class Broker(Process):
         self.world.consensus.durable(self.peer, entries)
 
     def applied(self, at: Position) -> None:
-        core = None if self.node is None else self.node.core
-        term = None
-        if core is not None and core.status.role == "leader":
-            term = core.status.epoch
+        assert self.node is not None
+        term = self.node.leading
         self.world.consensus.applied(self.peer, self._applied, at, term)
         self._applied = at
 
@@ -301,7 +306,7 @@ class Broker(Process):
     ) -> None:
         self.world.queue.applied(self.host, at, data, applied)
         self.world.reach.effects(applied)
-        if at.seq % 64 == 0:
+        if at.seq % 100 == 0:
             self.world.queue.digest(self.host, at.seq, machine.digest())
 
     def activated(self, epoch: int) -> None:

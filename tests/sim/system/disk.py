@@ -60,6 +60,10 @@ class Disk(ABC):
     def new_incarnation(self) -> bytes:
         return self.rng.getrandbits(128).to_bytes(16, "big")
 
+    def forget(self) -> None:
+        """The world is over."""
+        self.release()
+
     @property
     @abstractmethod
     def incarnation(self) -> bytes:
@@ -68,6 +72,10 @@ class Disk(ABC):
     @abstractmethod
     def open(self) -> "Inner":
         """A store over this directory. Raises StoreError."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """The process that had it open exits cleanly."""
 
     @abstractmethod
     def release(self) -> None:

@@ -45,7 +45,9 @@ class Faults:
             case "kill worker" | "pause worker" | "drain worker" | "kill client":
                 self._others(kind)
             case "clock jump":  # a minority's: whom a majority of clocks deceives cannot be helped
-                self._world.brokers[self._liar].clock.wall_offset += self._rng.choice((-1, 1)) * self._rng.randint(1, 10**7)
+                self._world.brokers[self._liar].clock.wall_offset += self._rng.choice(
+                    (-1, 1)
+                ) * self._rng.randint(1, 10**7)
             case _:
                 self._broker(kind, broker)
 
@@ -122,7 +124,9 @@ class Faults:
             case "partial cut":
                 pairs = _both([(here, rng.choice(others))])
             case _:
-                pairs = _both([(rng.choice(outside), name) for name in CLUSTER if rng.random() < 0.6])
+                pairs = _both(
+                    [(rng.choice(outside), name) for name in CLUSTER if rng.random() < 0.6]
+                )
         self._timeline.note(kind, *sorted(set(map("-".join, pairs))))
         world.network.cut(pairs, reset=rng.random() < 0.5)
         self._timeline.after(rng.choice((200, 900, 2_500, 5_000)), world.network.heal, pairs)

@@ -92,6 +92,9 @@ class MemoryDisk(Disk):
             self.db.execute("COMMIT")
         del self.commits[:-1]
 
+    def close(self) -> None:
+        self.settle()
+
     def release(self) -> None:
         """An open turn was rolled back by the store already."""
 
@@ -300,6 +303,3 @@ class MemoryStore:
         self._load(image)
         self._built = None
         return self.roster
-
-    def close(self) -> None:
-        self._disk.settle()

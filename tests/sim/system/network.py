@@ -2,8 +2,9 @@
 
 What is kept of ZeroMQ, because the code relies on it: frames of one connection and direction arrive
 in order; a lost connection takes along what was under way; each connection has a routing id of its
-own; a ROUTER says of a send that nobody is there once it knows. What is not: a frame may be dropped
-any time. Consensus messages may also come twice or overtake each other.
+own; a ROUTER says of a send that nobody is there once it knows; a worker's DEALER says so of a send
+that goes nowhere. What is not: any other frame may be dropped any time. Consensus messages may also
+come twice or overtake each other.
 """
 
 from collections import Counter, deque
@@ -71,8 +72,12 @@ class Connection:
 class Dealer:
     """A DEALER socket: it connects again whenever its connection is lost."""
 
-    def __init__(self, network: "Network", owner: DealerOwner, target: str) -> None:
+    def __init__(
+        self, network: "Network", owner: DealerOwner, target: str, *, tells: bool = False
+    ) -> None:
         self.network = network
+        #: The owner is told when a frame is lost: to it, that is a lost connection.
+        self.tells = tells
         self.owner = owner
         self.target = target
         self.connection: Connection | None = None
@@ -82,8 +87,15 @@ class Dealer:
 
     def send(self, frame: bytes, lag: int = 0) -> None:
         """Without a connection the frame is dropped (ZMQ_IMMEDIATE, no waiting)."""
-        if self.connection is not None:
-            self.network.transmit(self.connection, UP, frame, lag)
+        connection, network = self.connection, self.network
+        if connection is None:
+            sent = False
+        else:
+            sent = not network.timeline.chance(network.weather.loss)
+        if sent and connection is not None:
+            network.transmit(connection, UP, frame, lag)
+        elif self.tells:
+            self.owner.dealer_link(self.target, up=False)
 
     def close(self) -> None:
         self.closed = True
@@ -130,7 +142,8 @@ class Network:
         connection = self.routed.get(routing)
         if connection is None or not connection.routed or connection.router is not router:
             return False
-        self.transmit(connection, DOWN, frame, lag)
+        if not self.timeline.chance(self.weather.loss):
+            self.transmit(connection, DOWN, frame, lag)
         return True
 
     def connect(self, dealer: Dealer) -> Connection | None:
@@ -152,8 +165,6 @@ class Network:
     # ---- frames ---------------------------------------------------------------------------------
 
     def transmit(self, connection: Connection, direction: int, frame: bytes, lag: int) -> None:
-        if self.timeline.chance(self.weather.loss):
-            return
         departs = self.timeline.now + lag
         arrives = departs + self._delay()
         arrives = connection.last[direction] = max(arrives, connection.last[direction])
@@ -226,11 +237,7 @@ class Network:
 
     def _across(self, pairs: list[tuple[str, str]]) -> list[Connection]:
         parted = set(pairs)
-        return [
-            c
-            for c in self.routed.values()
-            if c.ends(UP) in parted or c.ends(DOWN) in parted
-        ]
+        return [c for c in self.routed.values() if c.ends(UP) in parted or c.ends(DOWN) in parted]
 
     def _release(self, connection: Connection, direction: int) -> None:
         if self.cuts[connection.ends(direction)]:

@@ -68,6 +68,8 @@ class Process(ABC):
 
     def poke(self, at: int | None = None) -> None:
         """Take a turn at `at` (now), or as soon as the process is free."""
+        if not self.alive:
+            return
         now = self.timeline.now
         at = max(self.free_at, now if at is None else at, now)
         if self._turn_at is None or at < self._turn_at:

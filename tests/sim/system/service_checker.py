@@ -71,17 +71,17 @@ class ClientChecker:
     def answered(self, asked: int, ids: tuple[str, ...], results: list[Result]) -> None:
         require(tuple(r.id for r in results) == ids, "true reads", "an answer to another question")
         for result in results:
-            self._check(asked, result)
+            self._check(asked, result, with_data=False)
 
     def outcome(self, asked: int, result: Result) -> None:
         final = result.state.final or result.state is State.UNKNOWN
         require(final, "true reads", f"{result.state!r} is told as an outcome")
-        self._check(asked, result)
+        self._check(asked, result, with_data=True)
 
-    def _check(self, asked: int, result: Result) -> None:
+    def _check(self, asked: int, result: Result, *, with_data: bool) -> None:
         task = result.id
         if result.state.final:
-            self._queue.told(result)
+            self._queue.told(result, with_data=with_data)
             self._read.setdefault(task, (result, self._timeline.now))
             return
         read = self._read.get(task)

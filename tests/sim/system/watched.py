@@ -18,13 +18,12 @@ from tests.sim.system.disk import Crash, Disk, Facts
 
 
 class Inner(NodeStore, Protocol):
-    """A store that can be opened and closed."""
+    """A store, as its disk gives it."""
 
     damage: str | None
 
     @property
     def guard(self) -> AbstractContextManager[None]: ...
-    def close(self) -> None: ...
 
 
 class Observer(Protocol):

@@ -118,7 +118,8 @@ class Worker(Process):
         self.agent.sample(Load(rng.random(), rng.random(), 0.5))
         self._pool = Pool(self, self.slots)
         self._dealers = {
-            address: Dealer(self.world.network, self, name) for address, name in ADDRESSES.items()
+            address: Dealer(self.world.network, self, name, tells=True)
+            for address, name in ADDRESSES.items()
         }
         self.disturbed_at = self.timeline.now
         self.born()

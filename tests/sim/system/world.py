@@ -23,6 +23,7 @@ from tests.sim.system.queue_checker import QueueChecker
 from tests.sim.system.reach import Reach
 from tests.sim.system.service_checker import ClientChecker, LeaseChecker, PushChecker
 from tests.sim.system.shape import Shape
+from tests.sim.system.sqlite import SqliteDisk
 from tests.sim.system.timeline import Timeline
 from tests.sim.system.worker import Worker
 from tests.sim.system.workload import Book
@@ -34,8 +35,11 @@ CLIENTS = 2
 
 
 class World:
+    """`real_store` is a directory for the real store's files; without it stores are in memory."""
+
     def __init__(self, seed: int, *, real_store: Path | None = None) -> None:
         self.seed = seed
+        self._root = real_store
         self.timeline = Timeline(seed)
         rng = self.timeline.rng
         self.shape = Shape.draw(rng, real_store=real_store is not None)
@@ -65,6 +69,8 @@ class World:
 
     def _disk(self, name: str) -> Disk:
         rng = Random(self.timeline.rng.getrandbits(64))
+        if self._root is not None:
+            return SqliteDisk(name, rng, self.notes, self._root, tail=self.shape.tail)
         return MemoryDisk(name, rng, self.notes, tail=self.shape.tail)
 
     # ---- a history ------------------------------------------------------------------------------
@@ -78,7 +84,7 @@ class World:
                 process.start()
             for user in self.users:
                 timeline.after(timeline.rng.randint(0, 500), self._act, user)
-            timeline.after(500, self._compare)
+            timeline.after(1_500, self._compare)
             timeline.run(1_200)
             self.network.weather = shape.weather
             for broker in self.brokers:
@@ -91,6 +97,8 @@ class World:
             self._compare()
         finally:
             workforce.EXPIRY_GRACE = grace
+            for broker in self.brokers:
+                broker.disk.forget()
 
     def _act(self, user: Client) -> None:
         if self.timeline.now < self.shape.peace_at:
@@ -101,7 +109,7 @@ class World:
     def _compare(self) -> None:
         for broker in self.brokers:
             broker.check_state()
-        self.timeline.after(500, self._compare)
+        self.timeline.after(1_500, self._compare)
 
     def later(self, action: Callable[[], None]) -> None:
         """Start a process again, some time later."""
