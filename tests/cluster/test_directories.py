@@ -17,9 +17,11 @@ def empty(cluster: Cluster, name: str) -> None:
     shutil.rmtree(cluster.local.data(name))
 
 
-def flip_a_bit(path: Path, at: int) -> None:
+def flip_a_bit(path: Path, *places: int) -> None:
+    """One bit at each of these places."""
     data = bytearray(path.read_bytes())
-    data[at] ^= 0x10
+    for place in places:
+        data[place] ^= 0x10
     path.write_bytes(data)
 
 
@@ -96,10 +98,20 @@ def test_two_emptied_brokers_never_form_a_cluster_without_the_third(cluster: Clu
     cluster.holds_for(lambda: cluster.see().leader is None, "nobody leads", seconds=3)
 
 
-def damage_is_cured(cluster: Cluster, name: str, said: int) -> None:
+def damage_is_cured(cluster: Cluster, name: str) -> None:
     """The damaged replica says so, keeps the evidence, and becomes a sound voter again."""
+    said = len(cluster[name].log.read_text())
+    goal = cluster.applied(cluster.leader())
     cluster.restart(name)
-    cluster.wait_for_caught_up(name)
+
+    def cured() -> bool:
+        if not cluster[name].alive:
+            # Noticed in the middle of its work; whatever supervises it starts it again.
+            assert cluster[name].wait(timeout=0) == 1, cluster[name].tail()
+            cluster.restart(name)
+        return cluster.role(name) == "follower" and cluster.applied(name) >= goal
+
+    cluster.wait_until(cured, f"{name} is a voter again")
     assert "data put aside, rejoining as a learner" in cluster[name].log.read_text()[said:]
     assert list(cluster.local.data(name).glob("damaged-*")), "the evidence is kept"
     cure_is_complete(cluster, name)
@@ -112,13 +124,13 @@ def test_a_bit_flipped_in_the_write_ahead_log_is_noticed_and_cured(cluster: Clus
         name = cluster.followers()[0]
         cluster.kill(name)
     (path,) = cluster.local.data(name).glob("state-*.db-wal")
-    flip_a_bit(path, at=path.stat().st_size // 2)
-    damage_is_cured(cluster, name, len(cluster[name].log.read_text()))
+    flip_a_bit(path, path.stat().st_size // 2)
+    damage_is_cured(cluster, name)
     load.check()
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_a_bit_flipped_in_the_database_is_noticed_and_cured(cluster: Cluster, share: float) -> None:
+@pytest.mark.parametrize("where", ["the first page", "every other page"])
+def test_a_bit_flipped_in_the_database_is_noticed_and_cured(cluster: Cluster, where: str) -> None:
     cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
     with Load(cluster) as load:
         load.wait_for_more(500)
@@ -127,8 +139,10 @@ def test_a_bit_flipped_in_the_database_is_noticed_and_cured(cluster: Cluster, sh
     (path,) = cluster.local.data(name).glob("state-*.db")
     with closing(apsw.Connection(str(path))) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that no newer copy hides the page
-    flip_a_bit(path, at=int(path.stat().st_size * share) + 1000)
-    damage_is_cured(cluster, name, len(cluster[name].log.read_text()))
+    page = int.from_bytes(path.read_bytes()[16:18])
+    others = range(page + 1000, path.stat().st_size, page)
+    flip_a_bit(path, *([1000] if where == "the first page" else others))
+    damage_is_cured(cluster, name)
     load.check()
 
 
