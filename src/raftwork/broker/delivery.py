@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
+from raftwork.broker.parts import parts
 from raftwork.messages import Result, Results, State
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Deliveries:
         self._fresh_bytes.clear()
         for routing, results in fresh.items():
             if self._room(routing):
-                for part in _parts(results):
+                for part in parts(results, _size, RESULTS_BYTES):
                     yield routing, Results(part)
             else:
                 due = self._due.setdefault(routing, deque())
@@ -126,7 +127,7 @@ class Deliveries:
             results = self._machine.outcomes(page, RESULTS_BYTES)
             for result in results:
                 due.popleft()
-                left -= len(result.data) + 64
+                left -= _size(result)
             told = [r for r in results if r.state.final or r.state is State.UNKNOWN]
             if told:
                 yield routing, Results(told)
@@ -134,12 +135,5 @@ class Deliveries:
             del self._due[routing]
 
 
-def _parts(results: list[Result]) -> Iterator[list[Result]]:
-    start = size = 0
-    for i, result in enumerate(results):
-        size += len(result.data) + 64
-        if size > RESULTS_BYTES and i > start:
-            yield results[start:i]
-            start, size = i, len(result.data)
-    if start < len(results):
-        yield results[start:]
+def _size(result: Result) -> int:
+    return len(result.data) + 64

@@ -18,8 +18,8 @@ from raftwork.broker.queue.commands import Assign, Queued, Requeued
 from raftwork.messages import decode_spec
 
 if TYPE_CHECKING:
+    from raftwork.broker.hands import Worker
     from raftwork.broker.queue import Machine
-    from raftwork.broker.workforce import Worker
 
 #: A queue's page in memory: at most so many tasks and about so many bytes.
 PAGE_TASKS = 2_000

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.clients import Clients, PendingEnqueue
 from raftwork.broker.dispatch import Dispatcher
+from raftwork.broker.parts import parts
 from raftwork.broker.queue.commands import (
     TIME_MAX,
     Assigned,
@@ -117,17 +118,16 @@ class Leadership:
 
     def _propose(self, time: int, now: int) -> None:
         waiting, self._waiting = self._waiting, []
-        for start, end in _batches(waiting):
-            part = waiting[start:end]
+        done = 0
+        for part in parts(waiting, _size, BATCH_BYTES):
             data = encode_batch(time, [proposal.command for proposal in part])
             try:
                 position = self._core.propose(data, now)
-            except QueueFull:
-                self._waiting = waiting[start:]  # as soon as the log has room again
+            except (QueueFull, NotLeader):
+                # As soon as the log has room again; or, while handing over, if that fails.
+                self._waiting = waiting[done:]
                 return
-            except NotLeader:
-                self._waiting = waiting[start:]  # handing over: deactivated soon, or still leader
-                return
+            done += len(part)
             self._proposed[position] = part
 
     def _ask_barrier(self, now: int) -> None:
@@ -177,17 +177,6 @@ class Leadership:
         """What may leave now that the transaction is committed: (routing id, message)."""
         yield from self.clients.frames()
         yield from self.workforce.frames()
-
-
-def _batches(waiting: list[Proposal]) -> Iterator[tuple[int, int]]:
-    """Where to cut, so that no entry holds much more than BATCH_BYTES of payload."""
-    start = size = 0
-    for i, proposal in enumerate(waiting):
-        if size >= BATCH_BYTES:
-            yield start, i
-            start, size = i, 0
-        size += _size(proposal)
-    yield start, len(waiting)
 
 
 def _size(proposal: Proposal) -> int:

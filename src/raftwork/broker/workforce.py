@@ -13,25 +13,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from raftwork.broker.balancers import share, weight
+from raftwork.broker.balancers import share
+from raftwork.broker.hands import Hand, Worker
+from raftwork.broker.parts import parts
 from raftwork.broker.queue.commands import TIME_MAX, Expire, Fail, Finish, Lose, Release
 from raftwork.errors import BadMessage
 from raftwork.messages import (
     NAME_MAX,
     PAYLOAD_MAX,
-    Acknowledged,
-    Beat,
     Failure,
     Heartbeat,
     Held,
     Outcome,
-    Push,
     PushedTask,
     Report,
-    Stop,
     WorkerHello,
     WorkerStatus,
     WorkerWelcome,
@@ -41,7 +38,7 @@ from raftwork.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
     from random import Random
 
     from raftwork.broker.queue import Machine, Running, Waiting
@@ -58,77 +55,10 @@ BEAT = 200
 EXPIRY_GRACE = 5_000
 #: Lost workers stay in `status` for so long, ms.
 LOST_SHOWN = 60_000
-#: How a new load sample moves the smoothed one.
-SMOOTHING = 0.5
-#: At most so many bytes of payload in one Push frame, and of values in one Finish.
-PUSH_BYTES = 1024 * 1024
+#: At most so many bytes of values in one Finish.
 FINISH_BYTES = 1024 * 1024
 #: What a hello may claim.
-SLOTS_MAX = 10_000
 QUEUES_MAX = 1_000
-
-
-T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Hand:
-    """A task in a worker's hands: assigned, not yet decided."""
-
-    token: int
-    seq: int
-    careful: bool
-    timeout: int  # ms; 0 is no limit
-    known: bool = True  # we saw it handed out, so an unreported start means not started
-    started: int | None = None  # when its code started, on the leader's monotonic clock
-    done: bool = False  # the worker's report about it is proposed
-    lost: bool = False  # its Lose is proposed
-
-
-@dataclass(slots=True)
-class Worker:
-    """One incarnation of a worker."""
-
-    incarnation: bytes
-    deadline: int  # of its lease
-    name: str = ""  # empty: it has not said hello, or it said goodbye
-    host: str = ""
-    pid: int = 0
-    slots: int = 1
-    window: int = 0
-    queues: frozenset[str] = frozenset()
-    routing: bytes | None = None
-    session: int = -1
-    draining: bool = False
-    lost: int | None = None  # when it was given up
-    cpu: float | None = None
-    memory: float | None = None
-    weight: float = 1.0
-    busy: int = 0  # slots and window taken: hands not done, and Assigns proposed
-    pushed: int = 0  # in this session
-    hands: dict[int, Hand] = field(default_factory=dict)
-    push: list[PushedTask] = field(default_factory=list)
-    acks: list[int] = field(default_factory=list)
-    stops: list[int] = field(default_factory=list)
-
-    @property
-    def room(self) -> int:
-        return self.slots + self.window - self.busy
-
-    @property
-    def available(self) -> bool:
-        return self.routing is not None and not self.draining and self.lost is None
-
-    def presumed_started(self) -> Iterator[tuple[int, bool]]:
-        """Every token with whether its code may have begun, for a Lose (rule 4)."""
-        slots = self.slots
-        for hand in self.hands.values():
-            if hand.done:
-                yield hand.token, True
-                continue
-            slots -= 1
-            begun = hand.started is not None or slots >= 0 or hand.careful or not hand.known
-            yield hand.token, begun
 
 
 class Workforce:
@@ -164,22 +94,7 @@ class Workforce:
         return [w for w in self._workers.values() if w.available]
 
     def statuses(self) -> list[WorkerStatus]:
-        return [
-            WorkerStatus(
-                w.name,
-                w.host,
-                w.pid,
-                w.slots,
-                sum(not hand.done for hand in w.hands.values()),
-                w.weight,
-                w.cpu,
-                w.memory,
-                sorted(w.queues),
-                "lost" if w.lost is not None else "draining" if w.draining else "active",
-            )
-            for w in self._workers.values()
-            if w.name
-        ]
+        return [worker.status for worker in self._workers.values() if worker.name]
 
     # ---- frames from workers ------------------------------------------------------------------
 
@@ -210,14 +125,8 @@ class Workforce:
         if worker.routing is not None:
             self._by_routing.pop(worker.routing, None)
         self._by_routing[routing] = worker
-        worker.routing, worker.session = routing, hello.session
-        worker.name, worker.host, worker.pid = hello.name, hello.host, hello.pid
-        worker.slots = min(max(1, hello.slots), SLOTS_MAX)
-        worker.queues = frozenset(hello.queues)
-        worker.draining = hello.draining
+        worker.begin_session(routing, hello)
         worker.deadline, worker.lost = now + LEASE, None
-        worker.pushed, worker.window = 0, 0
-        worker.push, worker.acks, worker.stops = [], [], []
 
     def _settle_unlisted(self, worker: Worker, listed: set[int]) -> None:
         """What it does not hold never arrived: send it again, unless its end is on the way."""
@@ -247,11 +156,7 @@ class Workforce:
             return False
         worker.window, worker.draining = min(beat.window, 1024), beat.draining
         if beat.cpu is not None and beat.memory is not None:
-            cpu, memory = share(beat.cpu), share(beat.memory)
-            new = weight(cpu, memory)
-            old = worker.weight if worker.cpu is not None else new
-            worker.weight = old + SMOOTHING * (new - old)
-            worker.cpu, worker.memory = cpu, memory
+            worker.load(share(beat.cpu), share(beat.memory))
         return True
 
     def report(self, routing: bytes, report: Report, now: int, time: int) -> bool:
@@ -424,7 +329,7 @@ class Workforce:
     def commands(self) -> list[Command]:
         """What to propose, drained."""
         out, self._commands = self._commands, []
-        out.extend(map(Finish, _parts(self._finished, lambda o: len(o[1]), FINISH_BYTES)))
+        out.extend(map(Finish, parts(self._finished, lambda o: len(o[1]), FINISH_BYTES)))
         self._finished = []
         return out
 
@@ -433,23 +338,9 @@ class Workforce:
         out, self._frames = self._frames, []
         for worker in self._dirty.values():
             if worker.routing is not None:
-                out.extend((worker.routing, message) for message in self._pending(worker))
+                out.extend((worker.routing, message) for message in worker.pending(self._epoch))
         self._dirty.clear()
         return out
-
-    def _pending(self, worker: Worker) -> Iterator[FromBroker]:
-        epoch, session = self._epoch, worker.session
-        if worker.stops:
-            yield Stop(epoch, session, worker.stops)
-            worker.stops = []
-        if worker.acks:
-            yield Acknowledged(epoch, session, worker.acks)
-            worker.acks = []
-        worker.pushed += len(worker.push)
-        for tasks in _parts(worker.push, lambda t: len(t.payload) + len(t.spec), PUSH_BYTES):
-            yield Push(epoch, session, tasks)
-        worker.push = []
-        yield Beat(epoch, session, worker.pushed)
 
 
 def objection(hello: WorkerHello) -> str | None:
@@ -479,16 +370,3 @@ def _failure(outcome: Outcome) -> bytes:
         text = f"the worker told no proper failure: {error}"
         return encode_failure(Failure("BadMessage", text, ""))
     return outcome.data
-
-
-def _parts(items: list[T], size_of: Callable[[T], int], limit: int) -> Iterator[list[T]]:
-    """Cut so that a part holds at most `limit` bytes, or one item."""
-    start = size = 0
-    for i, item in enumerate(items):
-        grown = size_of(item)
-        size += grown
-        if size > limit and i > start:
-            yield items[start:i]
-            start, size = i, grown
-    if start < len(items):
-        yield items[start:]

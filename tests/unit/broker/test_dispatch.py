@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from raftwork.broker import dispatch
 from raftwork.broker.balancers import BALANCERS
 from raftwork.broker.dispatch import PAGE_TASKS, Backlog, Dispatcher
+from raftwork.broker.hands import Worker
 from raftwork.broker.queue.commands import (
     Assign,
     Assigned,
@@ -23,7 +24,6 @@ from raftwork.broker.queue.commands import (
     Release,
     Requeued,
 )
-from raftwork.broker.workforce import Worker
 from raftwork.messages import Failure, Spec, encode_failure
 from tests.unit.broker.queues import Queues, enqueue
 

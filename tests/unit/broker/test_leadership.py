@@ -201,7 +201,7 @@ def test_entries_are_cut_at_a_batch_of_bytes(office: Office, payload: int) -> No
     for _, data in office.core.log:
         assert len(data) < BATCH_BYTES + payload + 10_000
     assert sum(map(len, entries)) == 12
-    assert len(entries) == (1 if payload == 100 else 3)
+    assert len(entries) == (1 if payload == 100 else 4)
 
 
 @pytest.mark.parametrize("ok", [True, False])

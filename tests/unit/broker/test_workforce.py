@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raftwork.broker import hands
 from raftwork.broker import workforce as module
 from raftwork.broker.queue.commands import (
     TIME_MAX,
@@ -624,7 +625,7 @@ def test_workers_are_beaten_to_several_times_a_second(floor: Floor) -> None:
 
 def test_pushes_are_cut_by_size(floor: Floor) -> None:
     queue = floor.queues
-    queue.apply(enqueue("a", "b", "c", payload=b"x" * (module.PUSH_BYTES // 2)))
+    queue.apply(enqueue("a", "b", "c", payload=b"x" * (hands.PUSH_BYTES // 2)))
     floor.assign()
     pushes = floor.frames(Push)
     assert [len(p.tasks) for p in pushes] == [1, 1, 1]
@@ -657,7 +658,7 @@ def test_any_load_is_taken(cpu: float, memory: float, window: int) -> None:
 def test_a_worker_cannot_claim_more_slots_than_a_worker_may_have() -> None:
     floor = Floor()
     floor.hello(slots=2**63 - 1)
-    assert floor.force.available()[0].room == module.SLOTS_MAX
+    assert floor.force.available()[0].room == hands.SLOTS_MAX
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,133 @@
+"""A worker as the active leader knows it, and the tasks in its hands. Sans-IO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from raftwork.broker.balancers import weight
+from raftwork.broker.parts import parts
+from raftwork.messages import Acknowledged, Beat, Push, PushedTask, Stop, WorkerStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from raftwork.messages import FromBroker, WorkerHello
+
+#: How a new load sample moves the smoothed one.
+SMOOTHING = 0.5
+#: At most so many bytes of payload in one Push frame.
+PUSH_BYTES = 1024 * 1024
+#: What a hello may claim.
+SLOTS_MAX = 10_000
+
+
+@dataclass(slots=True)
+class Hand:
+    """A task in a worker's hands: assigned, not yet decided."""
+
+    token: int
+    seq: int
+    careful: bool
+    timeout: int  # ms; 0 is no limit
+    known: bool = True  # we saw it handed out, so an unreported start means not started
+    started: int | None = None  # when its code started, on the leader's monotonic clock
+    done: bool = False  # the worker's report about it is proposed
+    lost: bool = False  # its Lose is proposed
+
+
+@dataclass(slots=True)
+class Worker:
+    """One incarnation of a worker."""
+
+    incarnation: bytes
+    deadline: int  # of its lease
+    name: str = ""  # empty: it has not said hello, or it said goodbye
+    host: str = ""
+    pid: int = 0
+    slots: int = 1
+    window: int = 0
+    queues: frozenset[str] = frozenset()
+    routing: bytes | None = None
+    session: int = -1
+    draining: bool = False
+    lost: int | None = None  # when it was given up
+    cpu: float | None = None
+    memory: float | None = None
+    weight: float = 1.0
+    busy: int = 0  # slots and window taken: hands not done, and Assigns proposed
+    pushed: int = 0  # in this session
+    hands: dict[int, Hand] = field(default_factory=dict)
+    push: list[PushedTask] = field(default_factory=list)
+    acks: list[int] = field(default_factory=list)
+    stops: list[int] = field(default_factory=list)
+
+    def begin_session(self, routing: bytes, hello: WorkerHello) -> None:
+        """What the hello says holds from here on; nothing that was on its way arrives."""
+        self.routing, self.session = routing, hello.session
+        self.name, self.host, self.pid = hello.name, hello.host, hello.pid
+        self.slots = min(max(1, hello.slots), SLOTS_MAX)
+        self.queues = frozenset(hello.queues)
+        self.draining = hello.draining
+        self.pushed, self.window = 0, 0
+        self.push, self.acks, self.stops = [], [], []
+
+    def load(self, cpu: float, memory: float) -> None:
+        """A sample of its machine's load, 0 … 1 each."""
+        new = weight(cpu, memory)
+        old = self.weight if self.cpu is not None else new
+        self.weight = old + SMOOTHING * (new - old)
+        self.cpu, self.memory = cpu, memory
+
+    @property
+    def status(self) -> WorkerStatus:
+        return WorkerStatus(
+            self.name,
+            self.host,
+            self.pid,
+            self.slots,
+            sum(not hand.done for hand in self.hands.values()),
+            self.weight,
+            self.cpu,
+            self.memory,
+            sorted(self.queues),
+            "lost" if self.lost is not None else "draining" if self.draining else "active",
+        )
+
+    @property
+    def room(self) -> int:
+        return self.slots + self.window - self.busy
+
+    @property
+    def available(self) -> bool:
+        return self.routing is not None and not self.draining and self.lost is None
+
+    def presumed_started(self) -> Iterator[tuple[int, bool]]:
+        """Every token with whether its code may have begun, for a Lose.
+
+        In doubt it had: after a failover, and for the oldest `slots` tasks, which it may have begun
+        without our hearing of it.
+        """
+        slots = self.slots
+        for hand in self.hands.values():
+            if hand.done:
+                yield hand.token, True
+                continue
+            slots -= 1
+            begun = hand.started is not None or slots >= 0 or hand.careful or not hand.known
+            yield hand.token, begun
+
+    def pending(self, epoch: int) -> Iterator[FromBroker]:
+        """What to send it, drained; with nothing to say, a Beat."""
+        session = self.session
+        if self.stops:
+            yield Stop(epoch, session, self.stops)
+            self.stops = []
+        if self.acks:
+            yield Acknowledged(epoch, session, self.acks)
+            self.acks = []
+        self.pushed += len(self.push)
+        for tasks in parts(self.push, lambda t: len(t.payload) + len(t.spec), PUSH_BYTES):
+            yield Push(epoch, session, tasks)
+        self.push = []
+        yield Beat(epoch, session, self.pushed)
