@@ -19,7 +19,7 @@ from raftwork.cli.values import brokers_option, print_json
 
 if TYPE_CHECKING:
     from raftwork.cli.trial.members import Brokers
-    from raftwork.cli.trial.trial import Report
+    from raftwork.cli.trial.trial import Plan, Report
 
 _BROKERS = ("leader", "follower", "random")
 #: Of each kind of finding, on stderr.
@@ -84,7 +84,7 @@ def command(
       raftwork chaos --kill leader --data /var/lib/raftwork     # a cluster that runs
     """
     from raftwork.cli.trial.nemesis import Fault
-    from raftwork.cli.trial.trial import Plan, Trial
+    from raftwork.cli.trial.trial import Plan
 
     faults = [
         *(Fault("kill", role) for role in kill),
@@ -103,12 +103,7 @@ def command(
     good = False
     try:
         with _cluster(directory, data, brokers, consensus) as members:
-            trial = Trial(members, directory, plan, lambda text: click.echo(text, err=True))
-            try:
-                report = trial.run()
-            finally:
-                if not data:
-                    trial.close()
+            report = _run(members, directory, plan, ours=not data)
         good = report.good
     except (TimeoutError, PermissionError, ValueError) as error:
         raise click.ClickException(str(error)) from error
@@ -120,6 +115,17 @@ def command(
     _show(report, as_json=as_json)
     if not good:
         raise SystemExit(1)
+
+
+def _run(members: Brokers, directory: Path, plan: Plan, *, ours: bool) -> Report:
+    from raftwork.cli.trial.trial import Trial
+
+    trial = Trial(members, directory, plan, lambda text: click.echo(text, err=True))
+    try:
+        return trial.run()
+    finally:
+        if ours:
+            trial.close()
 
 
 @contextmanager

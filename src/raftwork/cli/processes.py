@@ -141,9 +141,9 @@ class LocalCluster:
         where = ("--brokers", self.brokers, "--name", name)
         return self.start(name, ["worker", target, *where, *flags])
 
-    def start(self, name: str, arguments: list[str]) -> Child:
+    def start(self, name: str, arguments: list[str], env: dict[str, str] | None = None) -> Child:
         """Run any command; `name` labels it and its log, which continues across restarts."""
-        child = Child(name, arguments, self.directory, self._env)
+        child = Child(name, arguments, self.directory, self._env | (env or {}))
         self.children[name] = child
         self._all.append(child)
         return child

@@ -15,7 +15,7 @@ from random import Random
 from raftwork import App, RaftworkError
 from raftwork.cli.processes import Child, LocalCluster
 from raftwork.cli.trial.checker import Verdict, judge
-from raftwork.cli.trial.history import AUDIT, Asked, Ended, Journal, Struck, now, read
+from raftwork.cli.trial.history import AUDIT, Asked, Ended, Healed, Journal, Struck, now, read
 from raftwork.cli.trial.members import Brokers
 from raftwork.cli.trial.nemesis import Fault, Nemesis, NoVictim, Reviver, Victim
 from raftwork.cli.trial.tasks import QUEUE
@@ -143,7 +143,7 @@ class Crew:
 
 
 class Trial:
-    """Runs `plan` against running brokers. `say` is told what happens."""
+    """A load on running brokers, faults of `plan`, and what came of it. `say` is told of each."""
 
     def __init__(
         self, brokers: Brokers, directory: Path, plan: Plan, say: Callable[[str], None]
@@ -157,28 +157,56 @@ class Trial:
         others = {role: partial(self._crew.victims, role) for role in ("worker", "client")}
         self._reviver = Reviver()
         self._nemesis = Nemesis(brokers, others, self._reviver, self._journal.write, self._rng)
-        self._faults: Counter[str] = Counter()
         self._troubles: list[str] = []
+        self._began = now()
 
     def run(self) -> Report:
         """Raises TimeoutError if there never was a whole cluster to begin with."""
-        began = now()
+        with self.load():
+            self._torment()
+        return self.report()
+
+    @contextmanager
+    def load(self) -> Iterator[None]:
+        """Clients and workers for the length of the block; then the last questions are asked.
+
+        Raises TimeoutError if there never was a whole cluster to begin with.
+        """
         try:
             self._begin()
-            self._torment()
+            yield
             self._say("no more faults; waiting for what is out")
-            self._wait_until_whole()
+            self.wait_until_whole()
             self._troubles += self._crew.stop_clients()
             self._audit()
         finally:
             self._crew.close()
+
+    def report(self) -> Report:
+        """The verdict, after `load`."""
         history = read(self._crew.journals)
-        self._faults.update(
-            f"{event.fault} {event.role}" for event in history if isinstance(event, Struck)
-        )
-        if not self._faults:
+        faults = Counter(f"{e.fault} {e.role}" for e in history if isinstance(e, Struck))
+        if not faults:
             self._troubles.append("no fault was injected")
-        return Report(judge(history), measure(history), self._faults, self._troubles, now() - began)
+        took = now() - self._began
+        return Report(judge(history), measure(history), faults, self._troubles, took)
+
+    def strike(self, fault: Fault) -> None:
+        """One fault, and the cluster whole again after it; what is not so is a trouble."""
+        self._say(f"{fault.kind} {fault.role}")
+        try:
+            self._nemesis.strike(fault, self._plan.lasting)
+        except NoVictim as error:
+            self._troubles.append(f"{fault.kind}: {error}")
+        self.wait_until_whole()
+
+    @contextmanager
+    def struck(self, fault: str, role: str, victim: str) -> Iterator[None]:
+        """A fault of the caller's own, written down."""
+        self._say(f"{fault} {role}")
+        self._journal.write(Struck(now(), fault, role, victim))
+        yield
+        self._journal.write(Healed(now(), fault, victim))
 
     def close(self) -> None:
         """End the brokers that were started again: for a cluster of one's own."""
@@ -200,15 +228,10 @@ class Trial:
         while due < end:
             time.sleep(max(0.0, due - now()))
             due = now() + self._plan.every
-            fault = self._rng.choice(self._plan.faults)
-            self._say(f"{fault.kind} {fault.role}")
-            try:
-                self._nemesis.strike(fault, self._plan.lasting)
-            except NoVictim as error:
-                self._troubles.append(f"{fault.kind}: {error}")
-            self._wait_until_whole()
+            self.strike(self._rng.choice(self._plan.faults))
 
-    def _wait_until_whole(self) -> None:
+    def wait_until_whole(self) -> None:
+        """Until every broker and worker plays its part; a trouble if that takes too long."""
         began = now()
         if (missing := self._missing(WHOLE_WITHIN)) is not None:
             self._troubles.append(f"not whole again within {WHOLE_WITHIN:.0f} s: {missing}")

@@ -1,0 +1,98 @@
+"""Trials for tests: a load on three brokers in processes of their own, and the verdict on it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from raftwork.cli.processes import LocalCluster
+from raftwork.cli.trial.history import Stored, read
+from raftwork.cli.trial.members import Brokers
+from raftwork.cli.trial.trial import Plan, Report, Trial, own_cluster
+
+#: Seconds; nothing waits it out that works.
+PATIENCE = 60.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.chaos)
+            item.add_marker(pytest.mark.timeout(300))
+
+
+def wait_until(condition: Callable[[], object], what: str, within: float = PATIENCE) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within} s: {what}"
+        time.sleep(0.02)
+
+
+class Load:
+    """A trial's load while it runs."""
+
+    def __init__(self, trial: Trial, journals: Path) -> None:
+        self.trial = trial
+        self._journals = journals
+
+    def wait_for_more(self, count: int = 100) -> None:
+        """Until so many more tasks have been acknowledged."""
+        goal = self._acknowledged() + count
+        wait_until(lambda: self._acknowledged() >= goal, f"{count} more tasks acknowledged")
+
+    def _acknowledged(self) -> int:
+        return sum(isinstance(event, Stored) for event in read(self._journals))
+
+
+@contextmanager
+def under_load(brokers: Brokers, directory: Path, lasting: float = 1.5) -> Iterator[Load]:
+    """A block in which tasks are enqueued and run; after it every promise was kept, or it fails."""
+    plan = Plan(faults=(), every=1.0, lasting=lasting, duration=0.0, clients=2)
+    trial = Trial(brokers, directory, plan, print)
+    try:
+        with trial.load():
+            load = Load(trial, directory / "history")
+            load.wait_for_more()
+            yield load
+            load.wait_for_more()
+        report = trial.report()
+    finally:
+        trial.close()
+    assert_kept(report)
+
+
+def assert_kept(report: Report) -> None:
+    findings = {name: texts[:5] for name, texts in report.verdict.findings.items() if texts}
+    assert not findings
+    assert not report.troubles
+    assert report.verdict.acknowledged >= 200
+
+
+@pytest.fixture
+def brokers(tmp_path: Path) -> Iterator[Brokers]:
+    """Three brokers that run."""
+    with own_cluster(tmp_path, "raft") as members:
+        yield members
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[LocalCluster]:
+    """Three brokers that were not started yet."""
+    with LocalCluster(tmp_path) as made:
+        yield made
+
+
+def started(local: LocalCluster, *flags: str) -> Brokers:
+    """The brokers of `local`, all of which run now."""
+    for name in local.addresses:
+        local.start_broker(name, *flags)
+    return all_started(local)
+
+
+def all_started(local: LocalCluster) -> Brokers:
+    for name in local.addresses:
+        wait_until((local.data(name) / "broker.pid").exists, f"{name} has started")
+    return Brokers([local.directory])

@@ -1,0 +1,80 @@
+"""Wall clocks that jump: no lease, delay or retention follows them."""
+
+from pathlib import Path
+
+import pytest
+
+from raftwork.cli.processes import LocalCluster
+from raftwork.cli.trial.members import Brokers
+from tests.chaos.conftest import all_started, under_load
+
+LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+DAY = 86_400
+
+
+def set_clock(directory: Path, name: str, offset: int) -> None:
+    """From now on the broker's wall clock is off by so many seconds; replaced at once, whole."""
+    new = directory / f"clock-{name}.new"
+    new.write_text(f"{offset:+d}s\n")
+    new.replace(directory / f"clock-{name}")
+
+
+def start_with_own_clock(local: LocalCluster, name: str) -> None:
+    set_clock(local.directory, name, 0)
+    env = {
+        "LD_PRELOAD": str(LIBRARY),
+        "FAKETIME_TIMESTAMP_FILE": str(local.directory / f"clock-{name}"),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
+    local.start(name, local.broker_arguments(name), env)
+
+
+pytestmark = pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed")
+
+
+@pytest.fixture
+def clocked(local: LocalCluster) -> Brokers:
+    """Three brokers, each with a wall clock of its own."""
+    for name in local.addresses:
+        start_with_own_clock(local, name)
+    return all_started(local)
+
+
+@pytest.mark.parametrize("offset", [DAY, -DAY])
+@pytest.mark.parametrize("role", ["leader", "follower"])
+def test_one_wrong_clock_changes_nothing(
+    offset: int, role: str, clocked: Brokers, local: LocalCluster, tmp_path: Path
+) -> None:
+    """Not even when a new leader asks all the others for the time."""
+    with under_load(clocked, tmp_path) as load:
+        before = clocked.see().leader
+        name = next(n for n in local.addresses if (n == before) == (role == "leader"))
+        with load.trial.struck(f"clock{offset:+d}", role, name):
+            set_clock(tmp_path, name, offset)
+            load.wait_for_more()
+        after = clocked.see()
+        assert after.leader == before
+        assert {worker.state for worker in after.workers} == {"active"}
+        assert before is not None
+        with load.trial.struck("kill", "leader", before):
+            local.children[before].kill()
+            load.wait_for_more()
+            start_with_own_clock(local, before)
+        load.trial.wait_until_whole()
+
+
+@pytest.mark.parametrize("offset", [DAY, -DAY])
+def test_a_leader_does_not_look_at_wall_clocks_while_it_leads(
+    offset: int, clocked: Brokers, tmp_path: Path
+) -> None:
+    with under_load(clocked, tmp_path) as load:
+        before = clocked.see()
+        with load.trial.struck(f"clock{offset:+d}", "all", "+".join(clocked.addresses)):
+            for name in clocked.addresses:
+                set_clock(tmp_path, name, offset)
+            load.wait_for_more(300)
+        after = clocked.see()
+        assert (after.leader, after.epoch) == (before.leader, before.epoch)
+        assert {worker.state for worker in after.workers} == {"active"}

@@ -1,0 +1,47 @@
+"""One fault of each kind on real processes under load breaks no promise."""
+
+from pathlib import Path
+
+import pytest
+
+from raftwork.cli.trial import links
+from raftwork.cli.trial.members import Brokers
+from raftwork.cli.trial.nemesis import ROLES, Fault, Kind
+from tests.chaos.conftest import under_load
+
+
+def skip_unless_possible(kind: Kind, brokers: Brokers) -> None:
+    """Faults of links need the rights of a debugger; ending none of them needs the same."""
+    if kind in ("partition", "lossy"):
+        try:
+            links.heal(brokers.running())
+        except PermissionError as error:
+            pytest.skip(f"no right to the brokers' sockets: {error}")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(kind, role) for kind, roles in ROLES.items() for role in roles if role != "random"],
+    ids=lambda fault: f"{fault.kind}-{fault.role}",
+)
+def test_one_fault_breaks_no_promise(fault: Fault, brokers: Brokers, tmp_path: Path) -> None:
+    skip_unless_possible(fault.kind, brokers)
+    with under_load(brokers, tmp_path) as load:
+        load.trial.strike(fault)
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_a_leader_cut_off_in_one_direction_is_replaced(
+    direction: links.Direction, brokers: Brokers, tmp_path: Path
+) -> None:
+    """A leader that hears nobody must resign; one whom nobody hears must be given up."""
+    skip_unless_possible("partition", brokers)
+    with under_load(brokers, tmp_path) as load:
+        running, old = brokers.running(), brokers.see()
+        assert old.leader is not None and old.epoch is not None
+        with load.trial.struck(f"partition-{direction}", "leader", old.leader):
+            links.cut(running, old.leader, direction)
+            load.wait_for_more()  # which the old leader cannot commit
+            links.heal(running)
+        load.trial.wait_until_whole()
+        assert (brokers.see().epoch or 0) > old.epoch
