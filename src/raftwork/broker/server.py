@@ -30,6 +30,8 @@ from raftwork.consensus.raft import Config, Raft
 from raftwork.errors import StoreError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from raftwork.broker.options import BrokerOptions
     from raftwork.broker.store import Store
     from raftwork.consensus.core import Consensus, Peer
@@ -77,10 +79,11 @@ def run_broker(options: BrokerOptions) -> int:
 
 def _serve(options: BrokerOptions, store: Store, wires: Wires) -> int:
     pid_file = options.data / "broker.pid"
-    pid_file.write_text(f"{os.getpid()}\n")
-    print(f"listening {options.name} {options.address}", file=sys.stderr, flush=True)  # noqa: T201
     try:
-        Server(options, store, wires).run()
+        server = Server(options, store, wires)  # from here on a signal is a graceful stop
+        _publish(pid_file, f"{os.getpid()}\n")
+        print(f"listening {options.name} {options.address}", file=sys.stderr, flush=True)  # noqa: T201
+        server.run()
     except StoreError as error:
         log.critical("this replica stops: %s", error)
         return 1
@@ -88,6 +91,13 @@ def _serve(options: BrokerOptions, store: Store, wires: Wires) -> int:
         with suppress(OSError):
             pid_file.unlink()
     return 0
+
+
+def _publish(path: Path, text: str) -> None:
+    """Write a small file that nobody may see half written."""
+    unfinished = path.with_suffix(".new")
+    unfinished.write_text(text)
+    unfinished.replace(path)
 
 
 def _now() -> int:
@@ -103,7 +113,7 @@ def _make_core(names: list[str], rng: Random, me: Peer, store: NodeStore, now: i
 
 
 class Server:
-    """The loop."""
+    """The loop. From its making on SIGTERM and SIGINT end `run`, at once if it has not begun."""
 
     def __init__(self, options: BrokerOptions, store: Store, wires: Wires) -> None:
         self._wires = wires
@@ -130,13 +140,13 @@ class Server:
         self._signals, self._signals_in = socket.socketpair()
         self._wires.poller.register(self._signals, zmq.POLLIN)
         self._wires.poller.register(store.wake_fd, zmq.POLLIN)
-
-    def run(self) -> None:
-        """Serve until a signal; then hand leadership over and return."""
         self._signals_in.setblocking(False)
         signal.set_wakeup_fd(self._signals_in.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)  # the wake-up byte is the message
+
+    def run(self) -> None:
+        """Serve until a signal; then hand leadership over and return."""
         # What exists now lives as long as the process; collecting it again and again is a pause.
         gc.collect()
         gc.freeze()
