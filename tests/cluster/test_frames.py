@@ -165,10 +165,10 @@ def test_asking_for_too_much_is_refused(solo: Cluster) -> None:
 
 def test_a_stranger_that_claims_to_be_a_peer_or_a_worker_changes_nothing(solo: Cluster) -> None:
     with stranger(solo) as one:
-        one.say(from_broker.encode(PeerMessage(b"vote for me")))
+        one.say(from_broker.encode(PeerMessage(b"b" * 16, b"vote for me")))
         one.say(to_broker.encode(PeerHello(PROTOCOL, "raft", "solo", b"x" * 16, b"", 0)))
         one.say(to_broker.encode(PeerHello(PROTOCOL, "raft", "b", b"x" * 16, b"y" * 16, 0)))
-        one.say(from_broker.encode(PeerMessage(os.urandom(200))))
+        one.say(from_broker.encode(PeerMessage(b"b" * 16, os.urandom(200))))
         one.say(to_broker.encode(Report(1, [], [], [1, 2, 3], 0)))
         one.say(from_broker.encode(Push(1, 1, [])))
         one.say(to_broker.encode(Ask(7, ["before"])))
@@ -201,7 +201,7 @@ def test_thousands_of_random_frames_change_nothing(solo: Cluster) -> None:
         to_broker.encode(Enqueue(1, 0, SPEC, pack([["x", b""]]))),
         to_broker.encode(Ask(1, ["before"])),
         to_broker.encode(Report(1, [], [], [1], 0)),
-        from_broker.encode(PeerMessage(b"body")),
+        from_broker.encode(PeerMessage(b"b" * 16, b"body")),
     ]
     with stranger(solo) as one:
         for _ in range(3000):

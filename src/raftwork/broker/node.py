@@ -219,6 +219,10 @@ class Node:
         hello = self._peers.hello(self._store.identity.cluster_id, self._wall_base + now)
         self._setup.send_peer(name, to_broker.encode(hello))
 
+    def _ask_to_join(self, name: str, cluster_id: bytes, now: int) -> None:
+        hello = self._peers.hello(cluster_id, self._wall_base + now, joining=True)
+        self._setup.send_peer(name, to_broker.encode(hello))
+
     def _welcome(self, routing: bytes, now: int) -> None:
         wall = self._wall_base + now
         self._reply(
@@ -234,22 +238,29 @@ class Node:
     def _join(self, cluster_id: bytes, roster: Roster, now: int) -> None:
         self._store.form(cluster_id, roster)
         self._start_core(now)
-        for routing in self._peers.routings():  # whoever is blank hears of it at once
-            self._welcome(routing, now)
+        for name in self._peers.links:  # whoever is blank hears of it at once
+            self._say_hello(name, now)
 
     def _peer_hello(self, routing: bytes, hello: PeerHello, now: int) -> None:
-        objection = self._peers.objection(hello, self._store.identity.cluster_id)
+        mine = self._store.identity.cluster_id
+        objection = self._peers.objection(hello, mine)
         if objection is not None:
             self._reply(routing, Refused(0, Code.PROTOCOL, objection))
-            return
-        peer = self._peers.said_hello(routing, hello)
-        self._formation.heard(peer, hello.cluster_id, now)
-        self._welcome(routing, now)
+        elif hello.cluster_id == mine:
+            self._welcome(routing, now)
+            member = bool(mine) and not hello.joining
+            if member and self._peers.said_hello(routing, hello.name):
+                self._say_hello(hello.name, now)  # so that it has a way to us as soon
+        elif not mine and not hello.joining:
+            # Only who is at that broker's address may tell us more, so it is asked there.
+            self._ask_to_join(hello.name, hello.cluster_id, now)
+        # A member does not answer who names no cluster: our own hello finds the real one.
 
     def _from_peer(self, name: str, message: FromBroker, now: int) -> None:
         if isinstance(message, PeerMessage):
             source = self._peers.links[name].source
-            if source is not None and self._replica is not None:
+            known = source is not None and source.incarnation == message.incarnation
+            if source is not None and known and self._replica is not None:
                 self._replica.receive(source, message.body, now)
         elif isinstance(message, PeerWelcome):
             self._peer_welcome(name, message, now)
@@ -275,7 +286,7 @@ class Node:
     def _send_consensus(self, message: Message) -> None:
         routing = self._peers.links[message.to].routing
         if routing is not None:  # else it is lost, as any message may be
-            frame = from_broker.encode(PeerMessage(message.body))
+            frame = from_broker.encode(PeerMessage(self._me.incarnation, message.body))
             self._setup.send_consensus(routing, frame)
 
     # ---- clients and workers ------------------------------------------------------------------

@@ -4,6 +4,10 @@ Sans-IO. Each broker opens a DEALER to every other and says PeerHello on it; the
 PeerWelcome and from then on sends its consensus messages down that same connection. So a consensus
 message always comes from an address this broker chose to connect to, and its source is who the
 welcome on that link said it is, not what the message says (design §6.4).
+
+Anybody may say hello, so a hello proves nothing but what it names: the cluster's id, which a member
+tells only in its own hellos, on connections it opened to the addresses of `--cluster`. A hello
+without it is told nothing by a member and changes no way to anybody.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,9 +43,10 @@ class Peers:
         self.links = {name: Link(name) for name in others}
         self._by_routing: dict[bytes, Link] = {}
 
-    def hello(self, cluster_id: bytes, wall: int) -> PeerHello:
+    def hello(self, cluster_id: bytes, wall: int, *, joining: bool = False) -> PeerHello:
+        me = self._me
         return PeerHello(
-            PROTOCOL, self._consensus, self._me.name, self._me.incarnation, cluster_id, wall
+            PROTOCOL, self._consensus, me.name, me.incarnation, cluster_id, wall, joining
         )
 
     def welcome(self, cluster_id: bytes, roster: Mapping[str, bytes], wall: int) -> PeerWelcome:
@@ -60,18 +65,20 @@ class Peers:
             return f"{hello.name!r} belongs to another cluster"
         return None
 
-    def said_hello(self, routing: bytes, hello: PeerHello) -> Peer:
-        """An acceptable hello: this is the way to that broker from now on.
+    def said_hello(self, routing: bytes, name: str) -> bool:
+        """A member's hello: this is the way to that broker from now on. False if it was before.
 
-        Anybody may say hello, so its clock is not believed; the welcome's is.
+        Its clock is not believed; the welcome's is.
         """
-        link = self.links[hello.name]
+        link = self.links[name]
+        if link.routing == routing:
+            return False
         self.unreachable(routing)  # whoever was there before
         if link.routing is not None:
             self._by_routing.pop(link.routing, None)
         link.routing = routing
         self._by_routing[routing] = link
-        return Peer(hello.name, hello.incarnation)
+        return True
 
     def welcomed(self, name: str, welcome: PeerWelcome, now: int) -> Peer | None:
         """The broker at the address of `name` said who it is. None if it is somebody else."""
@@ -94,9 +101,6 @@ class Peers:
             and roster.keys() in (set(), {self._me.name, *self.links})
             and all(len(incarnation) == 16 for incarnation in roster.values())
         )
-
-    def routings(self) -> list[bytes]:
-        return list(self._by_routing)
 
     def unreachable(self, routing: bytes) -> None:
         link = self._by_routing.pop(routing, None)

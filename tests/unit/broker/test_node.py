@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from raftwork.broker.node import PAUSE
 from raftwork.broker.workforce import LEASE
+from raftwork.consensus.core import Position
+from raftwork.consensus.raft.messages import Vote, encode
 from raftwork.messages import (
     PROTOCOL,
     Acknowledged,
@@ -239,7 +241,7 @@ to_frames = [
 from_frames = [
     from_broker.encode(message)
     for message in (
-        PeerMessage(b"\x93\x01\x02\x03"),
+        PeerMessage(b"b" * 16, b"\x93\x01\x02\x03"),
         PeerWelcome("b", b"b" * 16, b"c" * 16, [("a", b"a" * 16), ("b", b"b" * 16)], 2**63 - 1),
         PeerWelcome("b", b"b" * 16, b"", [], 5),
         HelloFirst(),
@@ -355,6 +357,57 @@ def test_an_emptied_directory_does_not_form_a_cluster_anew(three: World) -> None
     assert three.stores["a"].identity.cluster_id == three.stores["b"].identity.cluster_id
     assert sum(node.leads for node in three.nodes.values()) == 1
     assert len({node.status(1).epoch for node in three.nodes.values()}) == 1
+
+
+@pytest.mark.parametrize("cluster_id", [b"", b"some other one.."])
+def test_a_stranger_that_says_hello_as_a_peer_learns_and_changes_nothing(
+    three: World, cluster_id: bytes
+) -> None:
+    leader = three.elect()
+    three.run(1_000)
+    epoch = three.nodes[leader].status(1).epoch
+    for _ in range(200):
+        for name in three.names:
+            for target in three.names:
+                hello = PeerHello(PROTOCOL, "raft", name, b"s" * 16, cluster_id, 0)
+                three.say(b"stranger", hello, to=target)
+        three.step()
+    heard = three.heard(b"stranger")
+    assert not any(isinstance(m, PeerWelcome | PeerMessage) for m in heard)
+    assert three.nodes[leader].leads
+    assert three.nodes[leader].status(1).epoch == epoch
+    assert len(set(three.digests().values())) == 1
+
+
+def test_a_stranger_cannot_name_the_cluster_that_is_formed(three: World) -> None:
+    for _ in range(100):
+        for target in three.names:
+            for name in three.names:
+                for joining in (False, True):
+                    hello = PeerHello(PROTOCOL, "raft", name, b"s" * 16, b"t" * 16, 0, joining)
+                    three.say(b"stranger", hello, to=target)
+        three.step()
+    three.elect()
+    three.run(1_000)
+    for store in three.stores.values():
+        assert store.identity.cluster_id == b"cluster-of-a...."
+        assert b"s" * 16 not in store.roster.values()
+
+
+def test_what_an_earlier_process_left_unread_is_not_taken_for_its_successors_word(
+    three: World,
+) -> None:
+    leader = three.elect()
+    three.run(1_000)
+    other = next(name for name in three.names if name != leader)
+    node = three.nodes[other]
+    later = encode(Vote(99, Position(98, 10_000), True))
+    before = node.status(1).epoch
+    node.receive_peer(leader, from_broker.encode(PeerMessage(b"o" * 16, later)), three.now)
+    assert node.status(1).epoch == before
+    incarnation = three.stores[leader].identity.incarnation
+    node.receive_peer(leader, from_broker.encode(PeerMessage(incarnation, later)), three.now)
+    assert node.status(1).epoch == 99
 
 
 def test_everybody_else_names_the_leader(three: World) -> None:
