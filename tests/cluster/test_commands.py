@@ -159,14 +159,28 @@ def test_what_has_no_result_yet_says_its_state(solo: Cluster) -> None:
         ("enqueue", "add", "--kwargs", "[1]"),
         ("enqueue", "add", "--kwargs", "{"),
         ("enqueue", "add", "--timeout", "-1"),
+        ("enqueue", "add", "--timeout", "0"),
+        ("enqueue", "add", "--timeout", "nan"),
+        ("enqueue", "add", "--timeout", "inf"),
+        ("enqueue", "add", "--id", ""),
+        ("enqueue", "add", "--id", "x" * 256),
+        ("enqueue", "add", "--queue", ""),
+        ("enqueue", "add", "--queue", "a,b"),
+        ("enqueue", "x" * 256),
         ("enqueue", "add", "--brokers", "nonsense"),
         ("result",),
+        ("result", ""),
         ("result", "x", "--timeout", "soon"),
+        ("result", "x", "--timeout", "0"),
+        ("status", "--brokers", ""),
         ("status", "--xml"),
         ("worker", "tasks"),
         ("worker", "tasks:app", "--pool", "fibre"),
         ("worker", "tasks:app", "--concurrency", "0"),
         ("worker", "tasks:app", "--queues", "a,,b"),
+        ("worker", "tasks:app", "--queues", "x" * 256),
+        ("worker", "tasks:app", "--name", "x" * 256),
+        ("worker", "tasks:app", "--name", "a\nb"),
         ("demo", "--tasks", "0"),
         ("nosuch",),
     ],
@@ -175,6 +189,17 @@ def test_wrong_usage_exits_2_on_stderr(tmp_path: Path, arguments: tuple[str, ...
     done = run_cli(*arguments, cwd=tmp_path)
     assert (done.code, done.out) == (2, "")
     assert "Usage:" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("status",), ("result", "x"), ("enqueue", "add"), ("worker", "json:loads")]
+)
+def test_an_environment_that_names_no_address_is_wrong_usage(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = run_cli(*arguments, cwd=tmp_path, env={"RAFTWORK_BROKERS": "nonsense"})
+    assert (done.code, done.out) == (2, "")
+    assert "RAFTWORK_BROKERS: a broker's address is host:port, not 'nonsense'" in done.err
 
 
 def test_without_brokers_commands_exit_1_and_say_who_was_asked(tmp_path: Path) -> None:

@@ -93,6 +93,17 @@ def test_a_broker_stops_within_five_seconds_without_a_majority(
     assert cluster[leader].wait(timeout=5) == 0
 
 
+def test_a_broker_may_be_told_to_stop_as_soon_as_it_listens(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(("solo",))
+    pid_file = cluster.local.data("solo") / "broker.pid"
+    for _ in range(4):
+        broker = cluster.local.start_broker("solo")
+        cluster.wait_until(lambda: "listening" in cluster["solo"].log.read_text(), "it listens")
+        assert broker.stop(timeout=5) == 0
+        assert not pid_file.exists()
+        broker.log.unlink()
+
+
 def test_a_kill_leaves_the_pid_file(cluster: Cluster) -> None:
     pid = cluster["a"].pid
     cluster.kill("a")

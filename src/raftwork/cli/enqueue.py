@@ -9,6 +9,7 @@ from raftwork.cli.values import (
     parse_argument,
     parse_json,
     timeout_option,
+    usage,
 )
 
 _NUMBER = re.compile(r"-\d")
@@ -71,8 +72,11 @@ def command(
     from raftwork.cli.result import connect, show
 
     values = tuple(parse_argument(arg) for arg in args)
-    with connect(brokers, timeout) as app:
-        run = app.named(name, id=task_id, queue=queue).enqueue(*values, **kwargs)
+    with usage():
+        app = connect(brokers, timeout)
+        task = app.named(name, id=task_id, queue=queue)
+    with app:
+        run = task.enqueue(*values, **kwargs)
         if wait:
             show(run, wait=True, timeout=timeout)
         else:

@@ -5,7 +5,7 @@ from typing import NoReturn
 import click
 
 from raftwork import App, Run, Status, TaskFailed, TaskLost, UnknownTask
-from raftwork.cli.values import brokers_option, print_json, timeout_option
+from raftwork.cli.values import brokers_option, print_json, timeout_option, usage
 
 
 @click.command("result")
@@ -20,8 +20,11 @@ def command(task_id: str, wait: bool, timeout: float | None, brokers: str | None
     Example:
       raftwork result 0199c1a2-7f2b-7c3e-8d4f-5a6b7c8d9e0f --wait --timeout 10
     """
-    with connect(brokers, timeout) as app:
-        show(app.run(task_id), wait=wait, timeout=timeout)
+    with usage():
+        app = connect(brokers, timeout)
+        run = app.run(task_id)
+    with app:
+        show(run, wait=wait, timeout=timeout)
 
 
 def connect(brokers: str | None, timeout: float | None) -> App:

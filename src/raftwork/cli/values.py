@@ -3,6 +3,8 @@
 import base64
 import binascii
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -50,9 +52,20 @@ def _bytes(value: object) -> object:
 
 def _addresses(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
     try:
-        return value and ",".join(broker_addresses(value))
+        addresses = broker_addresses(value)  # without a value, those of the environment
     except ValueError as error:
-        raise click.BadParameter(str(error), ctx, option) from None
+        text = str(error) if value is not None else f"RAFTWORK_BROKERS: {error}"
+        raise click.BadParameter(text, ctx, option) from None
+    return value and ",".join(addresses)
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """What the library refuses to be told is wrong usage of the command."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 #: `--brokers`, checked; None leaves the choice to the App, then to RAFTWORK_BROKERS.
@@ -66,7 +79,7 @@ brokers_option = click.option(
 #: `--timeout`, in seconds.
 timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, min_open=True),
     metavar="S",
     help="Seconds to wait at most.",
 )

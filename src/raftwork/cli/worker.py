@@ -2,15 +2,27 @@
 
 import click
 
-from raftwork.cli.values import brokers_option
+from raftwork.cli.values import brokers_option, usage
 from raftwork.client.addresses import broker_addresses
+from raftwork.client.options import label, queue_name
+from raftwork.messages import NAME_MAX
 
 
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
     queues = [part.strip() for part in value.split(",")]
     if not all(queues) or len(set(queues)) < len(queues):
         raise click.BadParameter("one or more different names, comma-separated", ctx, option)
-    return queues
+    with usage():
+        return [queue_name(queue) for queue in queues]
+
+
+def _name(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not value.isprintable():
+        raise click.BadParameter(f"{value!r} is not printable", ctx, option)
+    with usage():
+        return label("name", value, NAME_MAX)
 
 
 def _target(ctx: click.Context, argument: click.Parameter, value: str) -> str:
@@ -44,7 +56,7 @@ def _target(ctx: click.Context, argument: click.Parameter, value: str) -> str:
     metavar="a,b",
     help="Served.",
 )
-@click.option("--name", help="Shown in `raftwork status` (default: HOST-PID).")
+@click.option("--name", callback=_name, help="Shown in `raftwork status` (default: HOST-PID).")
 def command(
     target: str,
     brokers: str | None,

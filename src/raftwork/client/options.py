@@ -45,7 +45,7 @@ class Options:
             raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
         changes: dict[str, str | int] = {}
         if "queue" in given:
-            changes["queue"] = label("queue", given["queue"], NAME_MAX)
+            changes["queue"] = queue_name(given["queue"])
         if "timeout" in given:
             changes["timeout"] = _limit(given["timeout"])
         if "retries" in given:
@@ -109,6 +109,15 @@ def label(what: str, value: object, longest: int) -> str:
         except UnicodeEncodeError:
             raise ValueError(f"{what} has a lone surrogate: {value!a}") from None
     return value
+
+
+def queue_name(value: object) -> str:
+    """A queue's name. Raises TypeError, ValueError."""
+    name = label("queue", value, NAME_MAX)
+    # Workers are told theirs as a list of names between commas: no other could ever be served.
+    if "," in name or name != name.strip():
+        raise ValueError(f"queue has no comma, nor spaces around it: {name!r}")
+    return name
 
 
 def task_id(value: object) -> str:

@@ -52,6 +52,8 @@ def test_changes_leave_the_rest_as_it_was() -> None:
         ({"retries": 1.0}, TypeError),
         ({"queue": ""}, ValueError),
         ({"queue": "q" * 256}, ValueError),
+        ({"queue": "a,b"}, ValueError),
+        ({"queue": " a"}, ValueError),
         ({"queue": 7}, TypeError),
         ({"delivery": "exactly_once"}, ValueError),
         ({"priority": 3}, TypeError),
