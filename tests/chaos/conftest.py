@@ -43,6 +43,18 @@ class Load:
         goal = self._acknowledged() + count
         wait_until(lambda: self._acknowledged() >= goal, f"{count} more tasks acknowledged")
 
+    def wait_for_silence(self, seconds: float = 2.0) -> None:
+        """Until nothing has been acknowledged for so long."""
+        heard = [(self._acknowledged(), time.monotonic())]
+
+        def silent() -> bool:
+            count, _ = heard[-1]
+            if (seen := self._acknowledged()) != count:
+                heard.append((seen, time.monotonic()))
+            return time.monotonic() - heard[-1][1] > seconds
+
+        wait_until(silent, f"nothing acknowledged for {seconds} s")
+
     def _acknowledged(self) -> int:
         return sum(isinstance(event, Stored) for event in read(self._journals))
 
