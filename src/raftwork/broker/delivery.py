@@ -36,7 +36,8 @@ class Deliveries:
         """`room(routing)` tells whether a session's connection takes more now."""
         self._machine = machine
         self._room = room
-        self._watchers: dict[str, set[bytes]] = {}
+        # Ordered, unlike sets of bytes: who is told first must not depend on a process's hashes.
+        self._watchers: dict[str, dict[bytes, None]] = {}
         self._watched: dict[bytes, set[str]] = defaultdict(set)
         self._fresh: dict[bytes, list[Result]] = {}
         self._fresh_bytes: dict[bytes, int] = {}
@@ -51,7 +52,7 @@ class Deliveries:
 
     def watch(self, routing: bytes, id_: str) -> None:
         """Tell this session the outcome once there is one."""
-        self._watchers.setdefault(id_, set()).add(routing)
+        self._watchers.setdefault(id_, {})[routing] = None
         self._watched[routing].add(id_)
 
     def tell(self, routing: bytes, id_: str) -> None:
@@ -90,7 +91,7 @@ class Deliveries:
         self._forget(routing, id_)
         watchers = self._watchers.get(id_)
         if watchers is not None:
-            watchers.discard(routing)
+            watchers.pop(routing, None)
             if not watchers:
                 del self._watchers[id_]
 
