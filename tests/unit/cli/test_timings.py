@@ -23,12 +23,12 @@ stored 1.6 c t2
 """
         )
     )
-    assert timings.acknowledged == [pytest.approx(0.5)]
+    assert timings.acknowledged == {"kill leader": [pytest.approx(0.5)]}
 
 
 def test_an_acknowledgement_of_what_was_asked_for_after_the_kill_counts_at_once() -> None:
     text = "struck 1.0 kill leader a\nasked 1.001 c t 1\nstored 1.01 c t"
-    assert measure(history(text)).acknowledged == [pytest.approx(0.01)]
+    assert measure(history(text)).acknowledged == {"kill leader": [pytest.approx(0.01)]}
 
 
 def test_the_first_push_is_of_a_task_enqueued_after_the_kill() -> None:
@@ -43,12 +43,34 @@ started 1.7 w new 6 1
 """
         )
     )
-    assert timings.pushed == [pytest.approx(0.7)]
+    assert timings.pushed == {"kill leader": [pytest.approx(0.7)]}
 
 
 def test_a_followers_death_is_no_failover() -> None:
     timings = measure(history("struck 1.0 kill follower a\nasked 1.1 c t 1\nstored 1.2 c t"))
-    assert timings.acknowledged == timings.pushed == []
+    assert timings.acknowledged == timings.pushed == {}
+
+
+def test_recoveries_are_told_apart_by_their_fault() -> None:
+    timings = measure(
+        history(
+            """
+struck 1.0 kill leader a
+asked 1.1 c t1 1
+stored 1.3 c t1
+struck 2.0 pause leader b
+asked 2.1 c t2 2
+stored 3.0 c t2
+struck 4.0 kill leader c
+asked 4.1 c t3 3
+stored 4.2 c t3
+"""
+        )
+    )
+    assert timings.acknowledged == {
+        "kill leader": [pytest.approx(0.3), pytest.approx(0.2)],
+        "pause leader": [pytest.approx(1.0)],
+    }
 
 
 def test_a_dead_workers_tasks_count_when_they_start_elsewhere() -> None:

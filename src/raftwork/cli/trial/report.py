@@ -58,6 +58,7 @@ def _counts(report: Report) -> Iterator[tuple[str, int]]:
 
 def _samples(report: Report) -> Iterator[tuple[str, list[float]]]:
     timings = report.timings
-    yield "leader's fault to next acknowledgement", timings.acknowledged
-    yield "leader's fault to first new task started", timings.pushed
-    yield "worker's kill to its tasks elsewhere", timings.moved
+    for fault in timings.acknowledged:
+        yield f"{fault} to next acknowledgement", timings.acknowledged[fault]
+        yield f"{fault} to first new task started", timings.pushed[fault]
+    yield "kill worker to its tasks elsewhere", timings.moved

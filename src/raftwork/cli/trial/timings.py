@@ -18,10 +18,10 @@ ON_ITS_WAY = 0.02
 class Timings:
     """Every sample. Kills after which nothing more happened leave none."""
 
-    #: A leader's fault → the first acknowledgement that is not its own.
-    acknowledged: list[float] = field(default_factory=list)
-    #: A leader's fault → the first start of a task that was enqueued after it.
-    pushed: list[float] = field(default_factory=list)
+    #: A leader's fault → the first acknowledgement that is not its own; by the fault.
+    acknowledged: dict[str, list[float]] = field(default_factory=dict)
+    #: A leader's fault → the first start of a task that was enqueued after it; by the fault.
+    pushed: dict[str, list[float]] = field(default_factory=dict)
     #: A worker's kill → the start of each task it ran, elsewhere.
     moved: list[float] = field(default_factory=list)
 
@@ -36,19 +36,20 @@ def measure(history: Sequence[Event]) -> Timings:
     for fault in history:
         if not isinstance(fault, Struck):
             continue
-        if fault.role in ("leader", "all"):
+        if fault.role in ("leader", "all") and fault.fault != "lossy":  # which it may survive
+            name = f"{fault.fault} {fault.role}"
             late = (
                 event.at - fault.at
                 for event in _since(stored, fault.at)
                 if event.at > fault.at + ON_ITS_WAY or asked.get(event.task, 0.0) > fault.at
             )
-            timings.acknowledged += itertools.islice(late, 1)
+            timings.acknowledged.setdefault(name, []).extend(itertools.islice(late, 1))
             new = (
                 start.at - fault.at
                 for start in _since(starts, fault.at)
                 if asked.get(start.task, 0.0) > fault.at
             )
-            timings.pushed += itertools.islice(new, 1)
+            timings.pushed.setdefault(name, []).extend(itertools.islice(new, 1))
         if fault.role == "worker" and fault.fault == "kill":
             timings.moved += _moves(fault, starts, finished)
     return timings
