@@ -211,13 +211,17 @@ class Workforce:
             self._commands.append(Fail(outcome.token, _failure(outcome), retry_at))
 
     def _retry_at(self, token: int, time: int) -> int:
-        """Exponential backoff; half of it jitter, so that tasks that failed together part."""
+        """Exponential backoff, never less than asked for and never more than its bound.
+
+        Up to a quarter of jitter is added, so that tasks that failed together part.
+        """
         running = self._machine.current(token)
         if running is None:
             return time
         spec = decode_spec(running.spec)
-        delay = min(spec.backoff << min(running.failures, 32), spec.max_backoff)
-        return min(time + delay // 2 + self._rng.randrange(delay // 2 + 1), TIME_MAX)
+        asked = spec.backoff << min(running.failures, 32)
+        delay = min(asked + self._rng.randrange(asked // 4 + 1), spec.max_backoff)
+        return min(time + delay, TIME_MAX)
 
     def goodbye(self, routing: bytes, session: int, now: int) -> bool:
         worker = self._session(routing, session, now)

@@ -500,8 +500,17 @@ def test_a_failure_waits_for_its_retry_and_is_acknowledged(floor: Floor) -> None
     floor.report(Outcome(token, False, FAILURE))
     (fail,) = floor.commit()
     assert isinstance(fail, Fail)
-    assert 500 <= fail.retry_at - floor.queues.time <= 1_000
+    assert 1_000 <= fail.retry_at - floor.queues.time <= 1_250
     assert floor.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
+
+
+def test_no_backoff_is_longer_than_its_bound(floor: Floor) -> None:
+    spec = Spec("job", "default", retries=1, backoff=1_000, max_backoff=300)
+    (token,) = floor.give(spec=spec)
+    floor.report(Outcome(token, False, FAILURE))
+    (fail,) = floor.commit()
+    assert isinstance(fail, Fail)
+    assert fail.retry_at - floor.queues.time == 300
 
 
 @pytest.mark.parametrize(
