@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
@@ -32,15 +33,21 @@ def load(target: str) -> AppLike:
         sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = f"cannot import {module_name!r}: {type(error).__name__}: {error}"
-        raise LoadError(text) from error
+        raise LoadError(text + _place(error)) from error
     app: object = getattr(module, app_name, None)
     if app is None:
         raise LoadError(f"module {module_name!r} has no {app_name!r}")
     if not isinstance(getattr(app, "tasks", None), Mapping):
         raise LoadError(f"{target!r} is not an App: it has no mapping `tasks`")
     return cast("AppLike", app)
+
+
+def _place(error: BaseException) -> str:
+    """Where in the user's code it was raised, if it was there."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return "" if last.filename.startswith("<") else f" ({last.filename}:{last.lineno})"
 
 
 def functions(tasks: Mapping[str, Callable[..., object]]) -> Registry:

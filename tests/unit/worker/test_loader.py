@@ -48,12 +48,14 @@ def test_an_app_is_found_in_the_current_directory(here: Path) -> None:
         ("their_tasks:apple", "has no 'apple'"),
         ("their_tasks:number", "is not an App"),
         ("their_tasks", "is not MODULE:APP"),
-        ("broken_tasks:app", "ZeroDivisionError"),
+        ("broken_tasks:app", r"ZeroDivisionError: .*broken_tasks.py:1\)"),
+        ("leaving_tasks:app", "SystemExit: 7"),
     ],
 )
 def test_what_is_wrong_with_a_target_is_said(here: Path, target: str, text: str) -> None:
     (here / "their_tasks.py").write_text(APP)
     (here / "broken_tasks.py").write_text("1 / 0")
+    (here / "leaving_tasks.py").write_text("raise SystemExit(7)")
 
     with pytest.raises(LoadError, match=text):
         load(target)

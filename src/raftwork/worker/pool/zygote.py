@@ -89,10 +89,13 @@ class Zygote:
         os.set_blocking(died, False)
         os.set_blocking(wakeup, False)
         signal.set_wakeup_fd(wakeup)
+        awake = select.poll()  # not select(), which knows no descriptor above 1023
+        awake.register(self._control.fileno(), select.POLLIN)
+        awake.register(died, select.POLLIN)
         gc.freeze()  # or every child's first collection would copy every page
         try:
             while True:
-                select.select([self._control.fileno(), died], [], [])
+                awake.poll()
                 with suppress(BlockingIOError):
                     os.read(died, 4096)
                 self._reap()

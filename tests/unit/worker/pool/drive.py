@@ -29,9 +29,12 @@ def collect(pool: Pool, count: int) -> dict[int, Ended]:
     """Wait for so many ends, by token."""
     ends: dict[int, Ended] = {}
     deadline = time.monotonic() + DEADLINE
+    awake = select.poll()
+    for waker in pool.wakers:
+        awake.register(waker, select.POLLIN)
     while len(ends) < count:
         assert time.monotonic() < deadline, f"only {sorted(ends)} of {count} ended"
-        select.select(pool.wakers, [], [], 0.05)
+        awake.poll(50)
         for end in pool.collect():
             assert end.outcome.token not in ends
             ends[end.outcome.token] = end

@@ -1,6 +1,7 @@
 """The process pool: deaths are charged to the right task, and nothing survives the worker."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -187,6 +188,21 @@ def test_without_its_fork_server_the_pool_is_broken(pool: ProcessPool) -> None:
         return False
 
     until(broken, "the pool says so")
+
+
+def test_a_worker_with_many_open_files_has_a_pool_all_the_same() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 1200:
+        pytest.skip(f"only {soft} files may be open here (of {hard})")
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        pool = ProcessPool(REGISTRY, "w", 1)
+        pool.start([job(1, "add", 1, 1)])
+        assert value(collect(pool, 1)[1]) == 2
+        pool.close()
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def test_closing_leaves_no_process(tmp_path: Path) -> None:
