@@ -149,6 +149,7 @@ class Broker(Process):
             ),
             send=self._send,
             send_consensus=self._send_consensus,
+            room=self._room,
             send_peer=lambda name, frame: self._dealers[name].send(frame, self._lag),
             cluster_id=rng.getrandbits(128).to_bytes(16, "big"),
         )
@@ -250,6 +251,9 @@ class Broker(Process):
         if not self.world.network.route(self, routing, frame, self._lag):
             self._lost.append(routing)
 
+    def _room(self, routing: bytes) -> bool:
+        return not self.timeline.chance(self.world.network.weather.congestion)
+
     def _send_consensus(self, routing: bytes, frame: bytes) -> None:
         message = from_broker.decode(frame)
         assert isinstance(message, PeerMessage)
@@ -279,7 +283,7 @@ class Broker(Process):
         self.world.consensus.synced(self.peer, facts)
 
     def committed(self) -> None:
-        self.world.outcomes_committed(self)
+        self.world.committed()
 
     def background(self, what: str, done: Callable[[], None]) -> None:
         node = self.node

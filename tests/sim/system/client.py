@@ -139,9 +139,13 @@ class Client(Process):
         done = not self._calls and not self.application.todo
         return done and all(wish.result is not None for wish in self.application.wishes.values())
 
+    def waits_for(self) -> list[str]:
+        """Tasks whose outcome it wants and has not been told."""
+        return [task for task, wish in self.application.wishes.items() if wish.result is None]
+
     def wants(self) -> str:
-        ids = [i for i, wish in self.application.wishes.items() if wish.result is None]
-        return f"{len(self._calls)} calls, {len(self.application.todo)} batches, outcomes of {ids}"
+        calls, batches = len(self._calls), len(self.application.todo)
+        return f"{calls} calls, {batches} batches, outcomes of {self.waits_for()}"
 
     # ---- the loop -------------------------------------------------------------------------------
 

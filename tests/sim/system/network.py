@@ -47,6 +47,8 @@ class Weather:
     consensus_loss: float = 0.0
     duplicates: float = 0.0
     overtaking: bool = False
+    #: How often a connection takes no more just now.
+    congestion: float = 0.0
 
 
 @dataclass(slots=True)

@@ -3,16 +3,20 @@
 The model knows the rules of a task's life and nothing of how the machine keeps them.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import cast
 from zlib import crc32
 
 from raftwork.broker.queue.commands import (
     Applied,
     Assigned,
     Closed,
+    Enqueue,
     Expire,
     NotAssigned,
     Queued,
+    Rejected,
     Release,
     Requeued,
     Settled,
@@ -22,6 +26,7 @@ from raftwork.broker.queue.commands import (
 )
 from raftwork.consensus.core import Position
 from raftwork.messages import Result, Spec, State, decode_failure, decode_spec
+from raftwork.wire import unpack
 from tests.sim.system.consensus_checker import require
 
 
@@ -50,6 +55,8 @@ class Run:
 
 @dataclass(slots=True)
 class QueueChecker:
+    #: Where to count what is rare.
+    reached: Counter[str] = field(default_factory=Counter)
     tasks: dict[str, Known] = field(default_factory=dict)
     by_seq: dict[int, Known] = field(default_factory=dict)
     #: Whose each token ever handed out is or was: the task, and the worker's incarnation.
@@ -74,12 +81,16 @@ class QueueChecker:
             require(known == made, "same commands, same answers", f"{name} differs at {at}")
             return
         self.applications[at.seq] = made
-        for plain in decode_batch(data)[1]:
+        for plain, reply in zip(decode_batch(data)[1], applied.replies, strict=True):
             command = commands.from_plain(plain)
-            if isinstance(command, Release):
-                self._released(command)
-            elif isinstance(command, Expire):
-                self._expires(command)
+            self.reached["contradiction refused"] += isinstance(reply, Rejected)
+            match command:
+                case Enqueue():
+                    self._enqueues(command)
+                case Release():
+                    self._released(command)
+                case Expire():
+                    self._expires(command)
         for effect in applied.effects:
             match effect:
                 case Queued():
@@ -151,14 +162,20 @@ class QueueChecker:
         late = decode_failure(effect.data).type == "TimeLimitExceeded"
         return task.spec.timeout > 0 and late and effect.token in self.runs
 
+    def _enqueues(self, command: Enqueue) -> None:
+        ids = [task for task, _ in cast("list[tuple[str, bytes]]", unpack(command.tasks))]
+        self.reached["duplicate enqueue suppressed"] += any(task in self.tasks for task in ids)
+
     def _released(self, command: Release) -> None:
         for token in command.tokens:
             require(token not in self.runs, "released unstarted", f"the code of {token} ran")
             self.released.add(token)
+            self.reached["handed back unstarted"] += 1
 
     def _expires(self, command: Expire) -> None:
         task = self.tokens[command.token][0]
         require(task.spec.timeout > 0, "lease", f"{task.id} has no time limit, and is expired")
+        self.reached["expired by the leader"] += 1
 
     # ---- executing ------------------------------------------------------------------------------
 

@@ -68,6 +68,7 @@ class Shape:
             consensus_loss=rng.choice((0.0, 0.02, 0.15)),
             duplicates=rng.choice((0.0, 0.0, 0.05)),
             overtaking=rng.random() < 0.3,
+            congestion=rng.choice((0.0, 0.0, 0.3)),
         )
         return cls(
             faults=faults,

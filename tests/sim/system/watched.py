@@ -105,6 +105,7 @@ class WatchedStore:
 
     def save_roster(self, roster: Roster) -> None:
         self._inner.save_roster(roster)
+        self._disk.notes.note("rebind committed")
 
     def stage(self, snapshot: Snapshot, offset: int, data: bytes) -> None:
         self._inner.stage(snapshot, offset, data)

@@ -5,7 +5,6 @@ the system must mend itself, and every promise made under the faults must turn o
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -30,6 +29,8 @@ from tests.sim.system.workload import Book
 
 #: In peace everything must be as it should within so many ms.
 RECOVERY = 25_000
+#: By then what was paused, hung or starting is over; from then on outcomes are told within …
+SETTLING, PATIENCE = 5_000, 2_000
 WORKERS = 5
 CLIENTS = 2
 
@@ -49,7 +50,8 @@ class World:
         #: How often the code of a task has failed, or killed its worker, so far.
         self.failures: dict[str, int] = {}
         self._kills: dict[str, int] = {}
-        self.consensus, self.queue = ConsensusChecker(), QueueChecker()
+        self._settled_at: dict[str, int] = {}
+        self.consensus, self.queue = ConsensusChecker(), QueueChecker(self.reach.counts)
         self.clients = ClientChecker(self.timeline, self.queue)
         self.leases = LeaseChecker(self.queue, self.network.routed)
         self.pushes = PushChecker(self.queue)
@@ -92,6 +94,7 @@ class World:
             timeline.after(timeline.rng.randint(0, 800), self.faults.next)
             timeline.run(shape.peace_at)
             self.faults.end()
+            timeline.after(0, self._check_waiters)
             whole = timeline.run(timeline.now + RECOVERY, self.whole)
             require(whole, "liveness", self.complaint())
             self._compare()
@@ -137,6 +140,22 @@ class World:
             return "not every replica is a voter"
         return ""
 
+    def _check_waiters(self) -> None:
+        """In peace an outcome reaches who waits for it at once, not when he asks again.
+
+        Where single frames were lost before, he may have to ask again.
+        """
+        self.timeline.after(250, self._check_waiters)
+        active = [broker for broker in self.brokers if broker.active is not None]
+        if self.shape.weather.loss or len(active) != 1:
+            return
+        calm_since = max(active[0].activated_at, self.shape.peace_at + SETTLING)
+        for user in self.users:
+            for task in user.waits_for():
+                since = max(calm_since, self._settled_at.get(task, self.timeline.now))
+                text = f"{user.host} is not told the outcome of {task}"
+                require(self.timeline.now - since <= PATIENCE, "waiters", text)
+
     # ---- asked by the parts ---------------------------------------------------------------------
 
     def may_lose(self, broker: Broker) -> bool:
@@ -158,10 +177,8 @@ class World:
         kills = self._kills[task] = self._kills.get(task, 0) + 1
         return kills > times
 
-    def outcomes_committed(self, broker: Broker) -> None:
-        """An active leader has told the watchers of what it settled."""
+    def committed(self) -> None:
+        """Some broker's transaction was committed, and perhaps outcomes with it."""
+        for task in self.queue.settled:
+            self._settled_at[task] = self.timeline.now
         self.queue.settled.clear()
-
-
-def describe(world: World) -> str:
-    return str(replace(world.shape))

@@ -1,0 +1,87 @@
+"""Running seeds: which of them use the real store, and what a run tells of itself."""
+
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.sim.system.world import World
+
+#: Every so many seeds one runs the real store, over files.
+REAL_EVERY = 5
+#: Files are kept in memory where that is possible: what is simulated is the disk.
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A seed's history, in short."""
+
+    seed: int
+    hash: int
+    duration: int
+    tasks: int
+    reached: Counter[str]
+    #: The checker (or the place in production's code) that found something, and what.
+    checker: str = ""
+    failure: str = ""
+    #: The shape and the trace, of a history that failed or was asked for.
+    trace: str = ""
+
+
+def run(seed: int, *, real: bool | None = None, trace: bool = False) -> Run:
+    """Live through one seed; `real` overrides which store it uses."""
+    if real is None:
+        real = seed % REAL_EVERY == 0
+    if not real:
+        return _run(World(seed), trace)
+    where = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
+    with TemporaryDirectory(prefix="raftwork-sim-", dir=where) as directory:
+        return _run(World(seed, real_store=Path(directory)), trace)
+
+
+def _run(world: World, trace: bool) -> Run:
+    checker = failure = ""
+    try:
+        with world.reach.watching():
+            world.run()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed found
+        checker, failure = _found(error), f"{type(error).__name__}: {error}"
+    timeline = world.timeline
+    lines = [str(world.shape), *timeline.lines()] if trace or failure else []
+    reached = world.reach.counts + timeline.reached + Counter(world.notes.reached)
+    return Run(
+        seed=world.seed,
+        hash=timeline.hash,
+        duration=timeline.now,
+        tasks=len(world.queue.tasks),
+        reached=reached,
+        checker=checker,
+        failure=failure,
+        trace="\n".join(lines),
+    )
+
+
+def _found(error: Exception) -> str:
+    checker = getattr(error, "checker", None)
+    if isinstance(checker, str):
+        return checker
+    place, traceback = "", error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if "raftwork" in code.co_filename:
+            place = f"{Path(code.co_filename).name}:{code.co_name}"
+        traceback = traceback.tb_next
+    return f"{type(error).__name__} in {place or 'the simulator'}"
+
+
+def run_all(seeds: Iterable[int], jobs: int) -> Iterable[Run]:
+    """Runs in the order of `seeds`, in `jobs` processes."""
+    if jobs == 1:
+        yield from map(run, seeds)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(run, seeds)

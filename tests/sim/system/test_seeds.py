@@ -1,0 +1,72 @@
+"""Hundreds of histories of the whole system under faults, and what they must have reached.
+
+Each chunk runs in a process of its own, because the simulated disk has to be registered with SQLite
+before anything else uses it. Another number of seeds: RAFTWORK_SIM_SEEDS=1000.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.sim.system.reach import EXPECTED
+
+CHUNK = 10
+SEEDS = int(os.environ.get("RAFTWORK_SIM_SEEDS", "300"))
+STARTS = range(1, SEEDS + 1, CHUNK)
+
+
+def simulate(
+    seeds: str, report: Path, hash_seed: str = "random"
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.sim.system", "--seeds", seeds, "--jobs", "1"]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    return subprocess.run(
+        [*command, "--report", str(report)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the chunks' reports meet, whichever of pytest's processes ran them."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    directory = base / "sim-reports"
+    directory.mkdir(exist_ok=True)
+    return directory
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("start", STARTS)
+def test_every_promise_is_kept(start: int, reports: Path, tmp_path: Path) -> None:
+    last = min(start + CHUNK - 1, SEEDS)
+    report = tmp_path / "report.json"
+    result = simulate(f"{start}-{last}", report)
+    assert result.returncode == 0, f"{result.stdout[-8_000:]}\n{result.stderr[-4_000:]}"
+    report.rename(reports / f"{start}.json")
+    found = [reports / f"{chunk}.json" for chunk in STARTS]
+    if SEEDS >= 300 and all(path.exists() for path in found):
+        reached: Counter[str] = Counter()
+        for path in found:
+            reached.update(json.loads(path.read_text())["reached"])
+        missed = [name for name in EXPECTED if not reached[name]]
+        assert not missed, f"no seed reached: {', '.join(missed)}"
+
+
+def test_a_seed_is_one_history_whatever_the_hash_seed(tmp_path: Path) -> None:
+    hashes = []
+    for hash_seed in ("1", "2"):
+        report = tmp_path / f"{hash_seed}.json"
+        result = simulate("18-20", report, hash_seed)
+        assert result.returncode == 0, result.stdout[-4_000:]
+        hashes.append(json.loads(report.read_text())["hashes"])
+    assert hashes[0] == hashes[1]
