@@ -31,9 +31,11 @@ class Config:
     tail_bytes: int = 16 * MIB
     chunk_bytes: int = 256 * KIB
     #: Snapshot chunks a peer may have unanswered.
-    chunk_window: int = 4
-    #: How long a silent peer's unfinished snapshot transfer keeps the log from being compacted.
+    chunk_window: int = 16
+    #: How long a silent peer that is catching up by snapshot keeps the log from being compacted …
     transfer_patience: int = 10_000
+    #: … and how much the log may grow for one that answers, before it needs another snapshot.
+    transfer_bytes: int = 1024 * MIB
 
     def __post_init__(self) -> None:
         if not 0 < 2 * self.heartbeat <= self.election_min < self.election_max:

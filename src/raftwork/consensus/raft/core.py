@@ -98,6 +98,7 @@ class Raft:
             transfer.expire(node, role)
             if now >= role.beat_at:
                 role.beat_at = now + node.config.heartbeat
+                role.marked = max(role.marked, node.commit)
                 transfer.remind(role)
                 node.beat(role)
                 snapshots.tick(node, role)

@@ -145,6 +145,11 @@ class RaftLog:
         """Bytes of our own snapshot file."""
         return self._store.snapshot_chunk(snapshot, offset, size)
 
+    @property
+    def grown(self) -> int:
+        """Bytes appended since the last reload: only differences mean something."""
+        return self._ends[-1] if self._ends else self._trimmed
+
     def bytes_after(self, index: int) -> int:
         """Size of the entries after `index` that are in memory."""
         if not self._tail:

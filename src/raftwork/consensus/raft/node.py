@@ -86,6 +86,8 @@ class Progress:
     inflight: deque[tuple[int, int]] = field(default_factory=deque)
     inflight_bytes: int = 0
     outgoing: Outgoing | None = None
+    #: It was sent a snapshot and has not reached the commit since: how far the log had grown then.
+    behind: int | None = None
 
 
 @dataclass(slots=True)
@@ -112,6 +114,8 @@ class Leader:
     #: Index of the no-op of this term: the leader is active once it is committed and applied.
     noop: int
     beat_at: int
+    #: What was committed at the last heartbeat.
+    marked: int
     active: bool = False
     #: Newest read round begun.
     round: int = 0
@@ -299,7 +303,8 @@ class Node:
         assert isinstance(self.role, Candidate) and not self.role.sounding
         start, latest = self.log.last.seq + 1, self.roster.latest
         peers = {name: Progress(latest.get(name, b""), start, self.now) for name in self.others}
-        self.role = Leader(peers, noop=start, beat_at=self.now + self.config.heartbeat)
+        beat_at = self.now + self.config.heartbeat
+        self.role = Leader(peers, noop=start, beat_at=beat_at, marked=start)
         self.append(Kind.NOOP, b"")
 
     def append(self, kind: Kind, data: bytes) -> Position:

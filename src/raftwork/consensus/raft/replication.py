@@ -87,8 +87,8 @@ def on_reply(node: Node, leader: Leader, name: str, peer: Progress, reply: Appen
         peer.next = max(peer.next, reply.at + 1)
         while peer.inflight and peer.inflight[0][0] <= reply.at:
             peer.inflight_bytes -= peer.inflight.popleft()[1]
-        snapshot.settled(peer)
         advance(node, leader)
+        snapshot.settled(node, peer)
     if peer.probing and reply.at >= peer.next - 1:
         peer.probing = peer.paused = False
     _rebind(node, leader, name, peer)
@@ -127,7 +127,11 @@ def progress_of(node: Node, leader: Leader, src: Peer) -> Progress:
 
 
 def _rebind(node: Node, leader: Leader, name: str, peer: Progress) -> None:
-    """Propose that a learner which has caught up takes over its name (roster.py)."""
+    """Propose that a learner which has caught up takes over its name (roster.py).
+
+    Caught up with the last heartbeat's commit: under load another voter's answer is always a
+    little earlier, and the learner would never be level with the present one.
+    """
     latest = node.roster.latest
     if (
         latest.get(name) != peer.incarnation
@@ -136,7 +140,7 @@ def _rebind(node: Node, leader: Leader, name: str, peer: Progress) -> None:
         and leader.transfer is None
         and not node.roster.open
         and not peer.probing
-        and peer.match >= node.commit
+        and peer.match >= leader.marked
     ):
         node.append(Kind.ROSTER, encode_roster({**latest, name: peer.incarnation}))
 

@@ -17,12 +17,15 @@ from raftwork.consensus.raft.node import Incoming, Leader, Node, Outgoing, Progr
 
 def offer(node: Node, name: str, peer: Progress) -> None:
     """The peer needs what the log no longer has."""
+    if node.now - peer.heard >= node.config.election_min:
+        return  # away: a snapshot made now would be outdated when it returns
     made = node.archive.made
     if made is None or not node.log.holds(made.at):
         _order(node)
         return
     if peer.outgoing is None or peer.outgoing.snapshot != made:
         peer.outgoing = Outgoing(made)
+        peer.behind = node.log.grown
     _pump(node, name, peer.outgoing)
 
 
@@ -81,22 +84,29 @@ def on_chunk_reply(peer: Progress, reply: ChunkReply) -> None:
         outgoing.acked = outgoing.sent = reply.wanted
 
 
-def settled(peer: Progress) -> None:
+def settled(node: Node, peer: Progress) -> None:
     """The peer's log reached the snapshot: appends can carry on from there."""
     if peer.outgoing is not None and peer.match >= peer.outgoing.snapshot.at.seq:
         peer.outgoing = None
+    if peer.match >= node.commit:
+        peer.behind = None
 
 
 def held(node: Node) -> int | None:
-    """The index that compaction must not pass, if a snapshot is being made or sent."""
-    if node.archive.making is not None:
-        return node.archive.making
-    if isinstance(node.role, Leader):
-        for peer in node.role.peers.values():
-            patient = node.now - peer.heard < node.config.transfer_patience
-            if peer.outgoing is not None and patient:
-                return peer.outgoing.snapshot.at.seq
-    return None
+    """The index that compaction must not pass, if a snapshot is being made or a peer follows one.
+
+    Until the peer has also read what was appended meanwhile: under load that is more than the tail
+    which compaction leaves, and it would need one snapshot after the other.
+    """
+    archive, role, config = node.archive, node.role, node.config
+    held = [] if archive.making is None else [archive.making]
+    for peer in role.peers.values() if isinstance(role, Leader) else ():
+        patient = node.now - peer.heard < config.transfer_patience
+        if peer.behind is None or not patient:
+            continue
+        if node.log.grown - peer.behind <= config.transfer_bytes:
+            held.append(peer.outgoing.snapshot.at.seq if peer.outgoing else peer.match)
+    return min(held, default=None)
 
 
 # ---- the receiver's side -----------------------------------------------------------------------

@@ -66,6 +66,33 @@ def test_a_learner_is_proposed_once_it_has_caught_up() -> None:
     assert decode_roster(last.data) == NEW
 
 
+def test_a_learner_is_caught_up_though_another_always_answers_first() -> None:
+    """Under load the commit is an entry ahead of the learner at each of its answers."""
+    a = leader()
+    a.hear(peer("c", 1), AppendReply(1, True, 0, ORIGIN, 0), AppendReply(1, True, 0, ORIGIN, 0))
+    for _ in range(3):
+        last = a.core.propose(b"x", a.now).seq
+        a.turn()
+        a.hear("b", AppendReply(1, True, last, ORIGIN, 0))
+        a.hear(peer("c", 1), AppendReply(1, True, last - 1, ORIGIN, 0))
+        a.turn(a.now + 75)
+
+    assert any(entry.kind is Kind.ROSTER for entry in a.store.image().entries)
+
+
+def test_a_learner_that_is_further_behind_is_not_caught_up() -> None:
+    a = leader()
+    for _ in range(3):
+        last = a.core.propose(b"x", a.now).seq
+        a.turn()
+        a.hear("b", AppendReply(1, True, last, ORIGIN, 0))
+        a.turn(a.now + 75)
+    a.hear(peer("c", 1), AppendReply(1, False, last, Position(1, 2), 0))
+    a.hear(peer("c", 1), AppendReply(1, True, 2, ORIGIN, 0), AppendReply(1, True, 3, ORIGIN, 0))
+
+    assert not any(entry.kind is Kind.ROSTER for entry in a.store.image().entries)
+
+
 def test_a_rebind_is_committed_by_a_majority_of_the_others() -> None:
     a = with_a_learner_level()
 

@@ -102,6 +102,62 @@ def test_a_peer_that_stays_away_holds_compaction_for_a_while_only() -> None:
     assert cluster["a"].core.compactable() == (1, 7)
 
 
+def test_no_snapshot_is_made_for_a_peer_that_is_away() -> None:
+    cluster = Cluster(config=SMALL, padding=900)
+    cluster.elect("a")
+    cluster.sleep(100)
+    cluster.cut("c")
+    cluster.sleep(1_000)
+    cluster["a"].store._tail = 0
+    for _ in range(5):
+        cluster.propose("a", b"x")
+        cluster.sleep(1_000)
+    before = kinds(cluster["a"]).count("snapshot")
+    cluster.heal()
+    cluster.sleep(1_000)
+
+    assert before == 0
+    assert kinds(cluster["a"]).count("snapshot") == 1
+    assert cluster["c"].store.machine == cluster["a"].store.machine
+
+
+def test_the_log_is_kept_until_a_peer_has_read_what_came_after_its_snapshot() -> None:
+    """Under load that is more than the tail: else it would need one snapshot after the other."""
+    cluster = compacted_cluster()
+    cluster.heal()
+    cluster.lost = lambda src, to, m: isinstance(m, ChunkReply)
+    cluster.sleep(200)
+    for _ in range(5):
+        cluster.propose("a", b"y")
+    # The snapshot arrives, and what follows it is late.
+    cluster.lost = lambda src, to, m: to == "c" and isinstance(m, Append) and bool(m.entries)
+    cluster.sleep(300)
+    cluster.propose("a", b"z")
+    between = cluster["a"].core.compactable()
+    installed = cluster["c"].store.applied
+    cluster.lost = lambda *_: False
+    cluster.sleep(300)
+
+    assert between == installed == (1, 6)
+    assert kinds(cluster["c"]).count("switch") == 1
+    assert cluster["c"].store.machine == cluster["a"].store.machine
+    assert cluster["a"].core.compactable() == cluster["a"].store.applied
+
+
+def test_a_peer_that_never_gets_on_holds_only_so_much_of_the_log() -> None:
+    cluster = compacted_cluster(Config(chunk_bytes=100, chunk_window=2, transfer_bytes=1_000))
+    cluster.heal()
+    cluster.lost = lambda src, to, m: isinstance(m, ChunkReply)
+    cluster.sleep(200)
+    cluster.propose("a", bytes(900))
+    within = cluster["a"].core.compactable()
+    cluster.propose("a", bytes(900))
+    beyond = cluster["a"].core.compactable()
+
+    assert within == (1, 6)
+    assert beyond == (1, 8)
+
+
 def test_lost_chunks_are_sent_again() -> None:
     cluster = compacted_cluster()
     cluster.heal()
