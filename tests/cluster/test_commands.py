@@ -207,6 +207,8 @@ def test_without_brokers_commands_exit_1_and_say_who_was_asked(tmp_path: Path) -
         done = run_cli(*arguments, cwd=tmp_path)
         assert (done.code, done.out) == (1, "")
         assert "127.0.0.1:1" in done.err
+    unsure = run_cli("enqueue", "add", "--id", "mine", *ABSENT, cwd=tmp_path)
+    assert "--id mine" in unsure.err, "how to enqueue it again without doing it twice"
     status = run_cli("status", "--json", "--brokers", "127.0.0.1:1", cwd=tmp_path)
     assert status.code == 1
     assert json.loads(status.out) == {
@@ -306,6 +308,7 @@ def test_status_shows_brokers_workers_and_queues(cluster: Cluster) -> None:
     people = cluster.cli("status")
     assert people.code == 0
     assert all(word in people.out for word in ("leader", "unreachable", "w1", "default"))
+    assert "…" not in people.out, "what goes to a pipe is not cut off"
 
 
 @pytest.mark.parametrize("command", ["broker", "worker", "enqueue", "result", "status", "demo"])

@@ -69,6 +69,7 @@ def command(
       raftwork enqueue tasks.add 1 2 --wait --timeout 10
       raftwork enqueue tasks.mail --kwargs '{"to": "ada@example.org"}' --queue mail
     """
+    from raftwork import Unavailable
     from raftwork.cli.result import connect, show
 
     values = tuple(parse_argument(arg) for arg in args)
@@ -76,7 +77,14 @@ def command(
         app = connect(brokers, timeout)
         task = app.named(name, id=task_id, queue=queue)
     with app:
-        run = task.enqueue(*values, **kwargs)
+        try:
+            run = task.enqueue(*values, **kwargs)
+        except Unavailable as error:
+            (unsure,) = error.ids
+            raise click.ClickException(
+                f"Unavailable: {error}; it may have been stored: the same again with --id {unsure} "
+                "is safe"
+            ) from error
         if wait:
             show(run, wait=True, timeout=timeout)
         else:

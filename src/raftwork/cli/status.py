@@ -27,8 +27,14 @@ def command(as_json: bool, brokers: str | None) -> None:
         raise click.ClickException("no broker says that it leads")
 
 
+#: Columns of a line that goes to a file or a pipe: nothing is cut off there.
+_UNBOUNDED = 10_000
+
+
 def _print(seen: Overview) -> None:
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _UNBOUNDED
     if seen.leader:
         console.print(f"leader {seen.leader}, epoch {seen.epoch}, {seen.consensus}", markup=False)
     brokers = _table("broker", "address", "role", "epoch", "committed", "applied")
