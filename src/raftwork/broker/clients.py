@@ -55,6 +55,8 @@ class PendingEnqueue(NamedTuple):
     routing: bytes
     request: int
     size: int
+    queue: str
+    tasks: int
 
 
 class Question(NamedTuple):
@@ -93,7 +95,7 @@ class Clients:
             self.refuse(routing, request.request, Code.QUEUE_FULL, text)
             return
         try:
-            self._machine.validate(request.spec, request.tasks)
+            spec, tasks = self._machine.validate(request.spec, request.tasks)
         except (ProtocolError, PayloadTooLarge, QueueFull) as error:
             self.refuse(routing, request.request, CODES[type(error)], str(error))
             return
@@ -102,7 +104,7 @@ class Clients:
         self._commands.append(
             (
                 Enqueue(request.created, request.spec, request.tasks),
-                PendingEnqueue(routing, request.request, size),
+                PendingEnqueue(routing, request.request, size, spec.queue, len(tasks)),
             )
         )
 

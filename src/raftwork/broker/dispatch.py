@@ -178,6 +178,22 @@ class Dispatcher:
             backlog = self._backlogs[queue] = Backlog(queue, self._machine, more=False)
         return backlog
 
+    def begin(self, queue: str, count: int, workers: list[Worker]) -> list[tuple[bytes, int]]:
+        """Who may begin the next new tasks at once: free slots of a queue nothing waits in.
+
+        The tasks count as these workers' from now on; see `Workforce.unreserve`.
+        """
+        if self._backlogs.get(queue):
+            return []
+        able = [w for w in workers if w.busy < w.slots and queue in w.queues]
+        if not able:
+            return []
+        candidates = [Candidate(w.slots - w.busy, w.slots, w.busy, w.weight) for w in able]
+        shares = self._balancer.plan(candidates, count)
+        for worker, share in zip(able, shares, strict=True):
+            worker.busy += share
+        return [(w.incarnation, n) for w, n in zip(able, shares, strict=True) if n]
+
     # ---- planning -----------------------------------------------------------------------------
 
     def plan(self, workers: list[Worker]) -> list[Assign]:

@@ -7,6 +7,7 @@ they want into one batch a turn; the batch is one log entry; applying it comes b
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.clients import Clients, PendingEnqueue
@@ -15,8 +16,10 @@ from raftwork.broker.parts import parts
 from raftwork.broker.queue.commands import (
     TIME_MAX,
     Assigned,
+    Begun,
     Closed,
     Command,
+    Enqueue,
     Fail,
     Finish,
     NotAssigned,
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 
     from raftwork.broker.balancers import Balancer
     from raftwork.broker.queue import Machine
-    from raftwork.broker.queue.commands import Applied, Effect
+    from raftwork.broker.queue.commands import Applied, Effect, Reply
     from raftwork.consensus.core import Consensus, Position
     from raftwork.messages import FromBroker
 
@@ -76,6 +79,8 @@ class Leadership:
         self._dispatcher = Dispatcher(machine, balancer)
         self._proposed: dict[Position, list[Proposal]] = {}
         self._waiting: list[Proposal] = []
+        # Tasks on their way into each queue that no worker is named for: later ones stay behind.
+        self._unplaced: Counter[str] = Counter()
         # Growing from one leadership to the next: an old barrier must never answer for a new one.
         self._barrier = epoch << 32
 
@@ -102,7 +107,7 @@ class Leadership:
         """Propose all that is wanted now, as few entries as the batch limit allows."""
         time = self.time(now)
         self.workforce.pass_time(now, time)
-        self._waiting.extend(Proposal(*wanted) for wanted in self.clients.commands())
+        self._take_enqueues()
         self._waiting.extend(Proposal(command, None) for command in self.workforce.commands())
         if self._dispatcher.stirred:
             assigns = self._dispatcher.plan(self.workforce.available())
@@ -115,6 +120,27 @@ class Leadership:
             self._ask_barrier(now)
         if self._waiting:
             self._propose(time, now)
+
+    def _take_enqueues(self) -> None:
+        """New tasks, handed out at once as far as none of their queue is before them."""
+        wanted = self.clients.commands()
+        workers = self.workforce.available() if wanted else []
+        for command, pending in wanted:
+            queue, tasks, begin = pending.queue, pending.tasks, []
+            if not self._unplaced[queue]:
+                begin = self._dispatcher.begin(queue, tasks, workers)
+            self._unplaced[queue] += tasks - sum(count for _, count in begin)
+            self._waiting.append(Proposal(command._replace(begin=begin), pending))
+
+    def _enqueued(self, command: Enqueue, pending: PendingEnqueue, reply: Reply) -> None:
+        begun = sum(count for _, count in command.begin)
+        self._unplaced[pending.queue] -= pending.tasks - begun
+        if not self._unplaced[pending.queue]:
+            del self._unplaced[pending.queue]
+        self.workforce.unreserve(command.begin)
+        if command.begin:
+            self.room_changed()
+        self.clients.applied(pending, reply)
 
     def _propose(self, time: int, now: int) -> None:
         waiting, self._waiting = self._waiting, []
@@ -146,8 +172,8 @@ class Leadership:
         proposals = self._proposed.pop(at, None)
         if proposals is not None:
             for proposal, reply in zip(proposals, applied.replies, strict=True):
-                if proposal.pending is not None:
-                    self.clients.applied(proposal.pending, reply)
+                if isinstance(proposal.command, Enqueue) and proposal.pending is not None:
+                    self._enqueued(proposal.command, proposal.pending, reply)
         for effect in applied.effects:
             self._act(effect)
 
@@ -163,6 +189,8 @@ class Leadership:
                 self.room_changed()
             case Queued():
                 self._dispatcher.queued(effect)
+            case Begun():
+                self.workforce.begun(effect)
             case Closed():
                 self.workforce.closed(effect.token)
                 self.room_changed()

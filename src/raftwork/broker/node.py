@@ -22,7 +22,7 @@ from raftwork.broker.workforce import objection as worker_objection
 from raftwork.consensus.core import Message, Peer
 from raftwork.consensus.formation import Formation
 from raftwork.consensus.replica import Replica, Store
-from raftwork.errors import BadMessage
+from raftwork.errors import BadMessage, StoreError
 from raftwork.messages import (
     PROTOCOL,
     Ask,
@@ -181,7 +181,7 @@ class Node:
         if up:
             self._say_hello(name, now)
         else:
-            self._peers.links[name].source = None
+            self._peers.lost(name)
         if self._replica is not None:
             self._replica.core.link(name, up, now)
 
@@ -199,6 +199,8 @@ class Node:
         self._last_turn = now
         if now >= self._next_hello:
             self._next_hello = now + HELLO
+            if (rejection := self._peers.rejection()) is not None:
+                raise StoreError(f"this directory does not belong here: {rejection}")
             for name in self._peers.links:
                 self._say_hello(name, now)
         if self._replica is None:
@@ -267,7 +269,8 @@ class Node:
         elif isinstance(message, HelloFirst):
             self._say_hello(name, now)
         elif isinstance(message, Refused):
-            log.warning("broker %s refuses this one: %s", name, message.text)
+            if self._peers.refused(name, message.text):
+                log.warning("broker %s refuses this one: %s", name, message.text)
 
     def _peer_welcome(self, name: str, welcome: PeerWelcome, now: int) -> None:
         mine = self._store.identity.cluster_id

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from raftwork.consensus.core import Peer
+from raftwork.consensus.quorum import majority
 from raftwork.messages import PROTOCOL, PeerHello, PeerWelcome
 
 #: A clock reading older than this (ms) no longer counts for the median.
@@ -29,6 +30,8 @@ class Link:
     routing: bytes | None = None
     #: Who answered on our DEALER: the source of what comes in there.
     source: Peer | None = None
+    #: Why it does not take us for a member of its cluster; empty if it does, or has not said.
+    refusal: str = ""
     #: Its wall clock minus our monotonic clock, ms, and when it was read.
     clock: int = 0
     clock_at: int | None = None
@@ -86,9 +89,28 @@ class Peers:
         if welcome.name != name or len(welcome.incarnation) != 16 or not self._sound(welcome):
             link.source = None
             return None
-        link.source = Peer(name, welcome.incarnation)
+        link.source, link.refusal = Peer(name, welcome.incarnation), ""
         link.clock, link.clock_at = welcome.wall - now, now
         return link.source
+
+    def refused(self, name: str, text: str) -> bool:
+        """The broker at the address of `name` does not take us for a member. False if known."""
+        link = self.links[name]
+        known, link.refusal = link.refusal, text
+        return known != text
+
+    def lost(self, name: str) -> None:
+        """The connection of our DEALER to that broker is gone, and what was said on it."""
+        link = self.links[name]
+        link.source, link.refusal = None, ""
+
+    def rejection(self) -> str | None:
+        """Who refuses us and why, once there can be no majority with us among the others."""
+        refusals = {name: link.refusal for name, link in self.links.items() if link.refusal}
+        size = len(self.links) + 1
+        if size - len(refusals) >= majority(size):
+            return None
+        return "; ".join(f"{name} says: {text}" for name, text in refusals.items())
 
     def _sound(self, welcome: PeerWelcome) -> bool:
         """Whether what it says of the cluster can be: nothing else may ever be stored."""

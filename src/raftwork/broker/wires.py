@@ -27,6 +27,9 @@ log = logging.getLogger("raftwork.broker")
 
 #: Messages libzmq holds for one connection; the rest waits in our outbox.
 SEND_MESSAGES = 128
+#: Messages libzmq reads ahead for one connection. A frame may be as large as a whole batch, and
+#: whoever floods us with those should fill its own buffers, not our memory.
+RECEIVE_MESSAGES = 16
 #: Bytes an outbox may hold before its session is closed.
 OUTBOX_BYTES = 32 * 1024 * 1024
 #: One turn reads at most so many frames, and about so many bytes, from the ROUTER.
@@ -76,6 +79,7 @@ class Wires:
         router.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a reconnecting id must not wait for its ghost
         router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         router.setsockopt(zmq.SNDHWM, SEND_MESSAGES)
+        router.setsockopt(zmq.RCVHWM, RECEIVE_MESSAGES)
         router.setsockopt(zmq.HEARTBEAT_IVL, WIRE_HEARTBEAT)
         router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * WIRE_HEARTBEAT)
         router.setsockopt(zmq.BACKLOG, 1024)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from raftwork.broker.balancers import share
 from raftwork.broker.hands import Hand, Worker
 from raftwork.broker.parts import parts
+from raftwork.broker.queue import Waiting
 from raftwork.broker.queue.commands import TIME_MAX, Expire, Fail, Finish, Lose, Release
 from raftwork.errors import BadMessage
 from raftwork.messages import (
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
 
-    from raftwork.broker.queue import Machine, Running, Waiting
-    from raftwork.broker.queue.commands import Command
+    from raftwork.broker.queue import Machine, Running
+    from raftwork.broker.queue.commands import Begun, Command
     from raftwork.messages import FromBroker
 
 #: Silence after which a worker's tasks go to others, ms.
@@ -260,6 +261,23 @@ class Workforce:
         self._holder[token] = worker
         worker.push.append(PushedTask(token, task.id, attempt, task.spec, task.payload))
         self._dirty[worker.incarnation] = worker
+
+    def unreserve(self, begin: list[tuple[bytes, int]]) -> None:
+        """An Enqueue that named these workers is applied: what it gave them follows as Begun."""
+        for incarnation, count in begin:
+            worker = self._workers.get(incarnation)
+            if worker is not None:
+                worker.busy -= count
+
+    def begun(self, effect: Begun) -> None:
+        """New tasks were handed out with their enqueue."""
+        worker = self._workers.get(effect.worker)
+        if worker is None:
+            self._commands.append(Lose([(token, False) for token, *_ in effect.tasks]))
+            return
+        worker.busy += len(effect.tasks)
+        for token, seq, id_, payload in effect.tasks:
+            self.hand_out(worker, Waiting(seq, id_, effect.spec, payload, 1, 0), token, 1)
 
     def closed(self, token: int) -> None:
         """The token is over, whatever its end: acknowledge the report, or stop the code."""

@@ -39,7 +39,7 @@ class Counter:
         self.barriers = 0
 
     def enqueue(self, *ids: str, request: int = 1, payload: bytes = b"", me: bytes = ME) -> None:
-        _, spec, tasks = enqueue(*ids, payload=payload)
+        _, spec, tasks, _ = enqueue(*ids, payload=payload)
         self.clients.enqueue(me, messages.Enqueue(request, 0, spec, tasks))
 
     def commit(self) -> None:
@@ -172,7 +172,7 @@ def test_a_client_that_left_has_its_enqueue_stored_all_the_same(counter: Counter
 def test_the_fate_of_a_pending_enqueue_is_told_once(counter: Counter) -> None:
     counter.enqueue("a", request=7)
     ((command, pending),) = counter.clients.commands()
-    assert pending == PendingEnqueue(ME, 7, pending.size)
+    assert pending == PendingEnqueue(ME, 7, pending.size, "default", 1)
     counter.clients.applied(pending, counter.queues.apply(command).replies[0])
     assert counter.sent() == [Enqueued(7)]
     assert counter.sent() == []

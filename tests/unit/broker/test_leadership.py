@@ -84,6 +84,10 @@ class Core:
     def installed(self, snapshot: Snapshot | None, roster: Roster, now: int) -> None: ...
 
 
+def parse(entry: bytes) -> list[Command]:
+    return [commands.from_plain(plain) for plain in decode_batch(entry)[1]]
+
+
 class Office:
     """A leadership over a real machine and the core above."""
 
@@ -104,7 +108,7 @@ class Office:
 
     def enqueue(self, *ids: str, spec: Spec | None = None, payload: bytes = b"") -> int:
         self.requests += 1
-        _, packed, tasks = enqueue(*ids, spec=spec or Spec("job", "default"), payload=payload)
+        _, packed, tasks, _ = enqueue(*ids, spec=spec or Spec("job", "default"), payload=payload)
         request = messages.Enqueue(self.requests, self.lead.time(self.now), packed, tasks)
         self.lead.clients.enqueue(b"c", request)
         return self.requests
@@ -123,10 +127,7 @@ class Office:
         """Propose; gives the commands of every new entry."""
         before = len(self.core.log)
         self.lead.plan(self.now)
-        return [
-            [commands.from_plain(plain) for plain in decode_batch(data)[1]]
-            for _, data in self.core.log[before:]
-        ]
+        return [parse(data) for _, data in self.core.log[before:]]
 
     def commit(self) -> None:
         log, self.core.log = self.core.log, []
@@ -175,22 +176,91 @@ def test_all_wants_of_a_turn_are_one_entry(office: Office) -> None:
 
 
 def test_what_applying_makes_possible_is_proposed_in_the_same_turn(office: Office) -> None:
-    office.hello()
     office.enqueue("a")
     office.plan()
+    office.hello()
     office.commit()
     assert [[type(c) for c in entry] for entry in office.plan()] == [[Assign]]
 
 
 def test_nothing_is_pushed_before_its_assign_is_applied(office: Office) -> None:
-    office.hello()
     office.enqueue("a")
     office.plan()
+    office.hello()
     office.commit()
     office.plan()
     assert office.pushed() == []
     office.commit()
     assert office.pushed() == [1]
+
+
+def begun(entry: list[Command]) -> list[list[int]]:
+    """How many tasks each Enqueue of an entry hands out at once."""
+    return [[count for _, count in c.begin] for c in entry if isinstance(c, Enqueue)]
+
+
+def test_a_task_that_nothing_waits_before_is_handed_out_with_its_enqueue(office: Office) -> None:
+    office.hello(slots=2)
+    request = office.enqueue("a")
+    (entry,) = office.plan()
+    assert begun(entry) == [[1]]
+    office.commit()
+    sent = office.sent()
+    assert Enqueued(request) in sent
+    assert [(t.id, t.attempt) for m in sent if isinstance(m, Push) for t in m.tasks] == [("a", 1)]
+
+
+def test_no_more_tasks_begin_at_once_than_slots_are_free(office: Office) -> None:
+    office.hello(slots=2)
+    office.enqueue("a")
+    office.enqueue("b", "c", "d")
+    office.enqueue("e")
+    (entry,) = office.plan()
+    assert begun(entry) == [[1], [1], []]
+    office.turn()
+    assert office.pushed() == [1, 2]
+
+
+def test_nobody_overtakes_what_is_on_its_way_into_the_same_queue(office: Office) -> None:
+    office.enqueue("a", "b")
+    office.plan()
+    office.hello(slots=1)
+    office.enqueue("c")
+    office.enqueue("x", spec=Spec("job", "b"))
+    (entry,) = office.plan()
+    assert begun(entry) == [[], [1]]
+
+
+def test_nobody_overtakes_what_waits(office: Office) -> None:
+    office.enqueue("a", "b")
+    office.turn()
+    office.hello(slots=1)
+    office.enqueue("c")
+    office.lead.plan(office.now)
+    assert not any(begun([c for p in office.core.log for c in parse(p[1])])[0])
+
+
+def test_what_was_reserved_for_tasks_that_were_known_is_free_again(office: Office) -> None:
+    office.hello(slots=4)
+    office.enqueue("a", "b", "c")
+    office.enqueue("a", "b", "c")
+    office.enqueue("a", payload=b"other")
+    office.turn()
+    assert office.pushed() == [1, 2, 3]
+    (worker,) = office.lead.workforce.available()
+    assert worker.busy == 3
+    assert worker.room == 1
+
+
+def test_a_task_begun_at_a_worker_that_left_meanwhile_waits_again(office: Office) -> None:
+    office.hello(slots=1)
+    office.enqueue("a")
+    office.plan()
+    assert office.lead.workforce.goodbye(b"w", 1, office.now)
+    office.turn()
+    assert office.pushed() == []
+    (waiting,) = office.queues.machine.waiting("default", 0, 9, 1 << 20)
+    assert (waiting.id, waiting.losses) == ("a", 0)
 
 
 @pytest.mark.parametrize("payload", [100, 300_000])
@@ -238,15 +308,16 @@ def test_a_log_that_takes_nothing_now_gets_everything_later_once(
     office.commit()
     sent = office.sent()
     assert [m.request for m in sent if isinstance(m, Enqueued)] == [first, second]
+    tokens = [t.token for m in sent if isinstance(m, Push) for t in m.tasks]
     office.turn()
-    assert office.pushed() == [1, 2]
+    assert tokens + office.pushed() == [1, 2]
 
 
 def test_assigns_that_could_not_be_proposed_are_not_planned_twice(office: Office) -> None:
-    office.hello()
     office.enqueue("a", "b")
     office.plan()
     office.commit()
+    office.hello()
     office.core.refusal = QueueFull("the log is full")
     for _ in range(3):
         office.lead.room_changed()

@@ -57,7 +57,7 @@ INCARNATION = b"incarnation-of-w"
 
 
 def request(*ids: str, number: int = 1, once: bool = False, created: int = 1 << 52) -> Enqueue:
-    _, spec, tasks = enqueue(*ids, spec=SPEC._replace(at_most_once=once))
+    _, spec, tasks, _ = enqueue(*ids, spec=SPEC._replace(at_most_once=once))
     return Enqueue(number, created, spec, tasks)
 
 

@@ -43,8 +43,8 @@ _SETTLE = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? W
 Verdict = tuple[Running, bytes]
 
 
-def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> None:
-    """Each task that waits gets the next token, in the command's order."""
+def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> list[int]:
+    """Each task that waits gets the next token, in the command's order; gives those tokens."""
     found = {row[0]: row for row in ledger.db.execute(_LIVE, (dumps(command.seqs), LIVE))}
     runs: list[Running] = []
     absent: list[int] = []
@@ -71,6 +71,7 @@ def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> None:
         effects.append(Assigned(worker, tasks))
     if absent:
         effects.append(NotAssigned(absent))
+    return [run.token for run in runs]
 
 
 def finish(ledger: Ledger, command: Finish, effects: list[Effect]) -> None:

@@ -21,11 +21,16 @@ TIME_MAX = 2**53
 
 
 class Enqueue(NamedTuple):
-    """Put tasks into a queue, all or none; ids already known with the same contents are skipped."""
+    """Put tasks into a queue, all or none; ids already known with the same contents are skipped.
+
+    `begin` hands the first of the new tasks out in the same breath, so many to each worker's
+    incarnation: a task that nothing waits before needs one commit less until it runs.
+    """
 
     created: int  # leader time of the client's first attempt; older than the window is refused
     spec: bytes
     tasks: bytes  # a packed list of [id, payload], as the client sent it
+    begin: list[tuple[bytes, int]] = []  # noqa: RUF012 - never changed, as all of a record
 
 
 class Assign(NamedTuple):
@@ -127,6 +132,14 @@ class Queued(NamedTuple):
     tasks: list[tuple[str, bytes]]
 
 
+class Begun(NamedTuple):
+    """New tasks belong to `worker` from the start, as `Enqueue.begin` said: the first attempt."""
+
+    worker: bytes
+    spec: bytes
+    tasks: list[tuple[int, int, str, bytes]]  # (token, seq, id, payload)
+
+
 class Requeued(NamedTuple):
     """A task waits again in its queue, under its old number."""
 
@@ -171,7 +184,7 @@ class Stale(NamedTuple):
     token: int
 
 
-Effect = Queued | Requeued | Assigned | NotAssigned | Settled | Closed | Stale
+Effect = Queued | Begun | Requeued | Assigned | NotAssigned | Settled | Closed | Stale
 
 
 class Applied(NamedTuple):

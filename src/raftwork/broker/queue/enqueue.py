@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from json import dumps
 from zlib import crc32
 
-from raftwork.broker.queue.commands import Effect, Enqueue, Queued
+from raftwork.broker.queue.attempts import assign
+from raftwork.broker.queue.commands import Assign, Begun, Effect, Enqueue, Queued
 from raftwork.broker.queue.ledger import Ledger, spec_of
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
 from raftwork.messages import (
@@ -152,7 +153,33 @@ def enqueue(ledger: Ledger, command: Enqueue, effects: list[Effect]) -> None:
     ledger.enter(spec.queue, len(rows))
     ledger.seq += len(rows)
     tasks = [(task, payload) for task, _, payload in rows]
-    effects.append(Queued(spec.queue, command.spec, first, tasks))
+    begun = _begin(ledger, command, first, tasks, effects) if command.begin else 0
+    if begun < len(tasks):
+        effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:]))
+
+
+def _begin(
+    ledger: Ledger,
+    command: Enqueue,
+    first: int,
+    tasks: list[tuple[str, bytes]],
+    effects: list[Effect],
+) -> int:
+    """Hand the first of these new tasks to the workers named for them; gives how many."""
+    begun = 0
+    for worker, count in command.begin:
+        part = tasks[begun : begun + count]
+        if not part:
+            break
+        seqs = range(first + begun, first + begun + len(part))
+        tokens = assign(ledger, Assign(worker, list(seqs)), [])
+        named = [
+            (token, seq, task, payload)
+            for token, seq, (task, payload) in zip(tokens, seqs, part, strict=True)
+        ]
+        effects.append(Begun(worker, command.spec, named))
+        begun += len(part)
+    return begun
 
 
 def _insert_all(ledger: Ledger, spec: Spec, packed: bytes, rows: list[Row]) -> bool:

@@ -3,7 +3,7 @@
 import pytest
 
 from raftwork.broker.queue import Limits
-from raftwork.broker.queue.commands import Done, Enqueue, Queued
+from raftwork.broker.queue.commands import Begun, Done, Enqueue, Queued
 from raftwork.broker.queue.enqueue import SPEC_MAX
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull, RaftworkError
 from raftwork.messages import (
@@ -19,7 +19,7 @@ from raftwork.messages import (
     encode_spec,
 )
 from raftwork.wire import pack
-from tests.unit.broker.queue.driver import Driver, spec_of, tasks_of
+from tests.unit.broker.queue.driver import WORKER, Driver, spec_of, tasks_of
 
 
 def test_new_tasks_wait_in_the_order_of_the_batch(driver: Driver) -> None:
@@ -27,6 +27,38 @@ def test_new_tasks_wait_in_the_order_of_the_batch(driver: Driver) -> None:
     assert effects == [Queued("default", spec_of(), 1, [("b", b"p"), ("a", b"p")])]
     assert driver.waiting_ids() == ["b", "a"]
     assert driver.counts() == (2, 0, 0, 0, 0)
+
+
+def test_an_enqueue_may_hand_out_its_first_tasks(driver: Driver) -> None:
+    command = driver.put("a", "b", "c", "d")._replace(begin=[(WORKER, 1), (b"two", 2)])
+    assert driver.effects(command) == [
+        Begun(WORKER, spec_of(), [(1, 1, "a", b"payload")]),
+        Begun(b"two", spec_of(), [(2, 2, "b", b"payload"), (3, 3, "c", b"payload")]),
+        Queued("default", spec_of(), 4, [("d", b"payload")]),
+    ]
+    assert driver.waiting_ids() == ["d"]
+    assert driver.counts() == (1, 3, 0, 0, 0)
+    assert [(r.worker, r.attempt) for r in driver.machine.running()] == [
+        (WORKER, 1),
+        (b"two", 1),
+        (b"two", 1),
+    ]
+    driver.reopen()
+    driver.finish(2)
+    assert driver.state("b") is State.SUCCEEDED
+
+
+def test_only_new_tasks_are_handed_out_by_an_enqueue(driver: Driver) -> None:
+    driver.enqueue("a", "c")
+    command = driver.put("a", "b", "c")._replace(begin=[(WORKER, 3)])
+    assert driver.effects(command) == [Begun(WORKER, spec_of(), [(1, 3, "b", b"payload")])]
+    assert driver.effects(command) == []
+    assert driver.waiting_ids() == ["a", "c"]
+
+
+def test_a_refused_enqueue_hands_out_nothing(driver: Driver) -> None:
+    driver.enqueue("a")
+    driver.refusal(driver.put("b", "a", payload=b"other")._replace(begin=[(WORKER, 2)]))
 
 
 def test_numbers_grow_over_all_queues(driver: Driver) -> None:
