@@ -7,9 +7,12 @@ BIN := $(VENV)/bin
 TASKS ?= 2000
 CONSENSUS ?= raft
 SEEDS ?= 500
+FOR ?= 60
+FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --pause worker \
+          --partition leader --partition follower --lossy random
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster sim lint types bench lock clean
+.PHONY: help demo test unit cluster sim chaos faults lint types bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -28,6 +31,12 @@ cluster: $(VENV)/.ready ## Only the tests with clusters of real processes
 
 sim: $(VENV)/.ready ## Simulate many seeded histories of faults: make sim SEEDS=5000
 	RAFTWORK_SIM_SEEDS=$(SEEDS) $(BIN)/python -m pytest -n 2 tests/sim
+
+chaos: $(VENV)/.ready ## Mixed faults under load for a minute, then the verdict: make chaos FOR=1800
+	$(BIN)/python -m raftwork chaos $(FAULTS) --every 4 --lasting 1.5 --for $(FOR)
+
+faults: $(VENV)/.ready ## Each fault by itself: kills, pauses, networks, disks, clocks
+	$(BIN)/python -m pytest -n 2 tests/chaos
 
 lint: $(VENV)/.ready-dev ## Format, lint and layering
 	$(BIN)/ruff format --check .

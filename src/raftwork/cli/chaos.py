@@ -34,7 +34,12 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
     type=click.Choice(["leader", "follower", "worker", "client", "random", "all"]),
     help="SIGKILL, and a new start later; random: any broker, all: every broker at once.",
 )
-@click.option("--pause", multiple=True, type=click.Choice([*_BROKERS, "worker"]), help="SIGSTOP.")
+@click.option(
+    "--pause",
+    multiple=True,
+    type=click.Choice([*_BROKERS, "worker", "client"]),
+    help="SIGSTOP, and SIGCONT later.",
+)
 @click.option(
     "--partition",
     multiple=True,
@@ -76,6 +81,7 @@ def command(
 
     Faults given more than once, or of several kinds, take turns at random. The load are clients and
     workers of its own. Exits 1 if anything acknowledged was lost or any other promise was broken.
+    Linux only; --partition and --lossy need the rights of a debugger over the brokers.
 
     \b
     Example:

@@ -20,7 +20,7 @@ KINDS: tuple[Kind, ...] = ("kill", "pause", "partition", "lossy")
 #: Whom each kind can hit. `random` is any broker.
 ROLES: dict[Kind, tuple[str, ...]] = {
     "kill": ("leader", "follower", "worker", "client", "random", "all"),
-    "pause": ("leader", "follower", "worker", "random"),
+    "pause": ("leader", "follower", "worker", "client", "random"),
     "partition": ("leader", "follower", "random"),
     "lossy": ("leader", "follower", "random"),
 }
@@ -98,6 +98,11 @@ class Nemesis:
         self._reviver = reviver
         self._write = write
         self._rng = rng
+
+    def check(self, faults: Sequence[Fault]) -> None:
+        """Whether these are possible at all. Raises PermissionError."""
+        if any(fault.kind in ("partition", "lossy") for fault in faults):
+            links.heal(self._brokers.running())
 
     def strike(self, fault: Fault, lasting: float) -> None:
         """One fault from its begin to its end. Raises NoVictim before anything is done."""

@@ -217,6 +217,7 @@ class Trial:
             self._crew.start("worker")
         if (missing := self._missing(WHOLE_WITHIN)) is not None:
             raise TimeoutError(f"no whole cluster within {WHOLE_WITHIN:.0f} s: {missing}")
+        self._nemesis.check(self._plan.faults)
         for _ in range(self._plan.clients):
             self._crew.start("client")
 
