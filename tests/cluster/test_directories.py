@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from raftwork import Status
 from tests.cluster.harness import Cluster
 from tests.cluster.load import Load
 
@@ -160,3 +161,21 @@ def test_other_addresses_are_taken_on_only_when_asked(cluster: Cluster) -> None:
     assert done.code == 0
     again = cluster.cli("result", run.id, "--brokers", cluster.local.brokers)
     assert again.err == "queued\n"
+
+
+def test_a_directory_of_another_cluster_at_these_addresses_is_refused(cluster: Cluster) -> None:
+    cluster.wait_for_caught_up("c")
+    for name in cluster.names:
+        assert cluster[name].stop(timeout=5) == 0
+    (cluster.local.data("c")).rename(cluster.directory / "of the first")
+    for name in ("a", "b"):
+        empty(cluster, name)
+    cluster.start()
+    cluster.wait_for_caught_up("c")
+    cluster.kill("c")
+    empty(cluster, "c")
+    (cluster.directory / "of the first").rename(cluster.local.data("c"))
+    cluster.restart("c")
+    assert cluster["c"].wait(timeout=20) == 1
+    assert "says: 'c' belongs to another cluster" in cluster["c"].tail()
+    assert cluster.app.enqueue("add", 1, 2).status() is Status.QUEUED

@@ -199,8 +199,9 @@ class Node:
         self._last_turn = now
         if now >= self._next_hello:
             self._next_hello = now + HELLO
-            if (rejection := self._peers.rejection()) is not None:
-                raise StoreError(f"this directory does not belong here: {rejection}")
+            rejection = self._peers.rejection()
+            if rejection is not None and self._store.identity.cluster_id:
+                raise StoreError(f"its directory is not of this cluster: {rejection}")
             for name in self._peers.links:
                 self._say_hello(name, now)
         if self._replica is None:
@@ -268,9 +269,8 @@ class Node:
             self._peer_welcome(name, message, now)
         elif isinstance(message, HelloFirst):
             self._say_hello(name, now)
-        elif isinstance(message, Refused):
-            if self._peers.refused(name, message.text):
-                log.warning("broker %s refuses this one: %s", name, message.text)
+        elif isinstance(message, Refused) and self._peers.refused(name, message.text):
+            log.warning("broker %s refuses this one: %.300s", name, message.text)
 
     def _peer_welcome(self, name: str, welcome: PeerWelcome, now: int) -> None:
         mine = self._store.identity.cluster_id

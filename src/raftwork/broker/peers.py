@@ -45,6 +45,8 @@ class Peers:
         self._consensus = consensus
         self.links = {name: Link(name) for name in others}
         self._by_routing: dict[bytes, Link] = {}
+        #: Whether anybody has taken us for a member since we started.
+        self._taken = False
 
     def hello(self, cluster_id: bytes, wall: int, *, joining: bool = False) -> PeerHello:
         me = self._me
@@ -90,6 +92,7 @@ class Peers:
             link.source = None
             return None
         link.source, link.refusal = Peer(name, welcome.incarnation), ""
+        self._taken = True
         link.clock, link.clock_at = welcome.wall - now, now
         return link.source
 
@@ -105,10 +108,14 @@ class Peers:
         link.source, link.refusal = None, ""
 
     def rejection(self) -> str | None:
-        """Who refuses us and why, once there can be no majority with us among the others."""
+        """Who refuses us and why, once no majority can have us, nor anybody ever had.
+
+        Whoever was a member once is never talked out of it: only a start in the wrong place is
+        noticed here.
+        """
         refusals = {name: link.refusal for name, link in self.links.items() if link.refusal}
         size = len(self.links) + 1
-        if size - len(refusals) >= majority(size):
+        if self._taken or size - len(refusals) >= majority(size):
             return None
         return "; ".join(f"{name} says: {text}" for name, text in refusals.items())
 

@@ -1,5 +1,6 @@
 """A broker without sockets: sessions, redirects, frames of every kind, and three of them."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -10,6 +11,7 @@ from raftwork.broker.node import PAUSE
 from raftwork.broker.workforce import LEASE
 from raftwork.consensus.core import Position
 from raftwork.consensus.raft.messages import Vote, encode
+from raftwork.errors import StoreError
 from raftwork.messages import (
     PROTOCOL,
     Acknowledged,
@@ -334,6 +336,22 @@ def test_three_blank_brokers_form_one_cluster_of_the_lowest_names_making(three: 
     assert rosters[0] == {name: store.identity.incarnation for name, store in three.stores.items()}
     assert rosters.count(rosters[0]) == 3
     assert sum(node.leads for node in three.nodes.values()) == 1
+
+
+def test_a_broker_of_another_cluster_stops_and_the_others_do_not(three: World) -> None:
+    other = World("a", "b", "c")
+    other.elect()
+    other.run(2_000)
+    three.elect()
+    three.run(2_000)
+    three.stores["c"] = other.stores["c"]
+    three.stores["c"].identity = replace(three.stores["c"].identity, cluster_id=b"other-cluster...")
+    three.nodes["c"] = three.start("c")
+    with pytest.raises(StoreError, match="a says: 'c' belongs to another cluster"):
+        three.run(2_000)
+    del three.nodes["c"]
+    three.elect()
+    three.run(2_000)
 
 
 @pytest.mark.parametrize("missing", ["a", "b", "c"])

@@ -61,6 +61,23 @@ def test_the_source_of_a_link_is_who_answered_there(peers: Peers) -> None:
     assert peers.links["b"].source is None
 
 
+def test_a_broker_is_rejected_once_no_majority_can_be_with_it(peers: Peers) -> None:
+    assert peers.refused("b", "no member")
+    assert not peers.refused("b", "no member"), "said before"
+    assert peers.rejection() is None, "c may still be with us"
+    peers.refused("c", "nor here")
+    assert peers.rejection() == "b says: no member; c says: nor here"
+    peers.lost("b")
+    assert peers.rejection() is None, "who went away may be another when it comes back"
+
+
+def test_a_member_is_not_talked_out_of_it(peers: Peers) -> None:
+    peers.welcomed("c", welcome("c"), 0)
+    peers.refused("b", "no member")
+    peers.refused("c", "no longer")
+    assert peers.rejection() is None
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
