@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from raftwork import App, RaftworkError
+from raftwork import App, RaftworkError, Run
 from raftwork.cli.processes import Child, LocalCluster
 from raftwork.cli.trial.checker import Verdict, judge
 from raftwork.cli.trial.history import AUDIT, Asked, Ended, Healed, Journal, Struck, now, read
@@ -275,14 +275,14 @@ class Trial:
                 runs = [app.run(task) for task in tasks[first : first + AUDIT_BATCH]]
                 for run in runs:
                     # Time is only out when nothing has come for so long.
-                    end = _ended(app, run.id, max(0.0, deadline - now()))
+                    end = _ended(run, max(0.0, deadline - now()))
                     deadline = now() + SETTLED_WITHIN if end.state != "none" else deadline
                     self._journal.write(end)
 
 
-def _ended(app: App, task: str, within: float) -> Ended:
+def _ended(run: Run[list[int]], within: float) -> Ended:
     try:
-        value = app.run(task).result(timeout=within)
+        value = run.result(timeout=within)
     except (RaftworkError, TimeoutError) as error:
-        return Ended(now(), AUDIT, task, state_of(error))
-    return Ended(now(), AUDIT, task, "succeeded", *value)
+        return Ended(now(), AUDIT, run.id, state_of(error))
+    return Ended(now(), AUDIT, run.id, "succeeded", *value)
