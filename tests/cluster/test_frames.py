@@ -194,6 +194,22 @@ def test_bytes_that_are_not_even_zeromq_are_dropped(solo: Cluster) -> None:
             tcp.sendall(junk)
 
 
+def test_a_message_of_a_million_parts_stops_nobody(solo: Cluster) -> None:
+    """It is skipped bit by bit: a leader that read it at one go would end as leader."""
+    epoch = solo.see().epoch
+    with stranger(solo) as flood, stranger(solo) as one:
+        for _ in range(1_500_000):
+            flood.socket.send(b"", zmq.SNDMORE)
+        flood.say(to_broker.encode(Ask(1, ["before"])))
+        one.say(to_broker.encode(Ask(77, ["before"])))
+        while getattr(from_broker.decode(one.socket.recv()), "request", 0) != 77:
+            pass
+        flood.say(to_broker.encode(Ask(78, ["before"])))  # once the long one is over
+        while getattr(from_broker.decode(flood.socket.recv()), "request", 0) != 78:
+            pass
+    assert solo.see().epoch == epoch
+
+
 def test_thousands_of_random_frames_change_nothing(solo: Cluster) -> None:
     seed = random.randrange(2**32)
     rng = random.Random(seed)

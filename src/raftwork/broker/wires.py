@@ -35,7 +35,7 @@ OUTBOX_BYTES = 32 * 1024 * 1024
 #: One turn reads at most so many frames, and about so many bytes, from the ROUTER.
 TURN_FRAMES = 1_000
 TURN_BYTES = 8 * 1024 * 1024
-#: Parts of a message beyond these are read and forgotten.
+#: A message of more parts is dropped, these and one at a time: it may have millions.
 PARTS_MAX = 2
 #: The wire's own heartbeat (ms): finds connections whose other end is gone without a word.
 WIRE_HEARTBEAT = 1_000
@@ -48,6 +48,27 @@ RECONNECT_MAX = 100
 class Outbox:
     frames: deque[bytes] = field(default_factory=deque)
     bytes: int = 0
+
+
+class Inlet:
+    """The reading side of a socket."""
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self._socket = socket
+        #: Parts are left of a message that has too many.
+        self._within = False
+
+    def receive(self) -> list[bytes] | None:
+        """The next message's parts; none of them if there are too many; None if nothing came."""
+        socket = self._socket
+        try:
+            parts = [socket.recv(zmq.NOBLOCK)]
+        except zmq.Again:
+            return None
+        while (more := bool(socket.getsockopt(zmq.RCVMORE))) and len(parts) <= PARTS_MAX:
+            parts.append(socket.recv())
+        began_within, self._within = self._within, more
+        return [] if began_within or more else parts
 
 
 class Wires:
@@ -64,7 +85,9 @@ class Wires:
         except zmq.ZMQError:
             self._context.destroy(linger=0)
             raise
+        self._inlet = Inlet(self._router)
         self._dealers = {name: self._connect(address) for name, address in peers.items()}
+        self._peer_inlets = {name: Inlet(dealer) for name, dealer in self._dealers.items()}
         self._monitors = {
             name: dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
             for name, dealer in self._dealers.items()
@@ -113,9 +136,9 @@ class Wires:
 
     def from_peers(self) -> Iterator[tuple[str, bytes]]:
         """Frames on our DEALERs: consensus, read before anything else."""
-        for name, dealer in self._dealers.items():
+        for name, inlet in self._peer_inlets.items():
             for _ in range(TURN_FRAMES):
-                parts = _receive(dealer)
+                parts = inlet.receive()
                 if parts is None:
                     break
                 if len(parts) == 1:
@@ -125,7 +148,7 @@ class Wires:
         """(routing id, frame) from the ROUTER, bounded a turn."""
         left = TURN_BYTES
         for _ in range(TURN_FRAMES):
-            parts = _receive(self._router)
+            parts = self._inlet.receive()
             if parts is None:
                 return
             if len(parts) == 2:
@@ -203,16 +226,3 @@ class Wires:
         for dealer in self._dealers.values():
             dealer.disable_monitor()
         self._context.destroy(linger=linger_ms)
-
-
-def _receive(socket: zmq.Socket[bytes]) -> list[bytes] | None:
-    """The next message's parts, cut off at PARTS_MAX + 1; None if there is none."""
-    try:
-        parts = [socket.recv(zmq.NOBLOCK)]
-    except zmq.Again:
-        return None
-    while socket.getsockopt(zmq.RCVMORE):
-        part = socket.recv()
-        if len(parts) <= PARTS_MAX:
-            parts.append(part)
-    return parts
