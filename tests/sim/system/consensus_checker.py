@@ -50,6 +50,8 @@ class ConsensusChecker:
     leaders: dict[int, Peer] = field(default_factory=dict)
     active: dict[int, Peer] = field(default_factory=dict)
     terms: dict[Peer, HardState] = field(default_factory=dict)
+    #: Terms in which somebody stands.
+    stood: set[int] = field(default_factory=lambda: {0})
 
     # ---- the log --------------------------------------------------------------------------------
 
@@ -123,6 +125,10 @@ class ConsensusChecker:
             now.term == before.term and before.vote in (b"", now.vote)
         )
         require(kept, "one vote a term", f"{peer.name} goes from {before} to {now}")
+        if now.vote == peer.incarnation:
+            self.stood.add(now.term)
+        text = f"{peer.name} is in term {now.term}, in which nobody stands"
+        require(now.term in self.stood, "no term without a candidate", text)
         self.terms[peer] = now
 
     def sends(self, peer: Peer, to: Peer, body: bytes, facts: Facts) -> None:

@@ -37,7 +37,7 @@ class Faults:
     hang: int = 0
     #: Writes and syncs fail: "eio" or "full".
     failing: str | None = None
-    #: The next synced commit ends the process: "before" it reached the disk, or "after".
+    #: The next synced commit ends the process: "before" it is written, "during" its sync or "after".
     crash: str | None = None
 
 
@@ -72,6 +72,10 @@ class Disk(ABC):
     @abstractmethod
     def open(self) -> "Inner":
         """A store over this directory. Raises StoreError."""
+
+    @abstractmethod
+    def commit_unsynced(self, store: "Inner") -> None:
+        """Commit as far as a process comes that dies before its sync returns."""
 
     @abstractmethod
     def close(self) -> None:

@@ -64,7 +64,7 @@ class Faults:
                 for each in self._world.brokers:
                     self._cut_power(each)
             case "crash in commit":
-                broker.disk.faults.crash = rng.choice(("before", "after"))
+                broker.disk.faults.crash = rng.choice(("before", "during", "after"))
             case "pause broker":
                 broker.pause(rng.choice((100, 400, 800, 2_500)) + rng.randint(0, 300))
             case "graceful stop":

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from hashlib import blake2b
 from random import Random
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import apsw
 
@@ -22,6 +22,9 @@ from raftwork.consensus.replica import Background
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.wire import pack, unpack
 from tests.sim.system.disk import CLUSTER, Disk, Facts, Notes
+
+if TYPE_CHECKING:
+    from tests.sim.system.watched import Inner
 
 
 class Image(NamedTuple):
@@ -91,6 +94,10 @@ class MemoryDisk(Disk):
         if self.db.in_transaction:
             self.db.execute("COMMIT")
         del self.commits[:-1]
+
+    def commit_unsynced(self, store: "Inner") -> None:
+        assert isinstance(store, MemoryStore)
+        store.write_unsynced()
 
     def close(self) -> None:
         self.settle()
@@ -230,6 +237,10 @@ class MemoryStore:
         self._disk.commits.append(self._image())
         if self._sync:
             self._disk.settle()
+
+    def write_unsynced(self) -> None:
+        self._sync = False
+        self.commit()
 
     def rollback(self) -> None:
         if not self._open:

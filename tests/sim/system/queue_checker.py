@@ -11,9 +11,11 @@ from zlib import crc32
 from raftwork.broker.queue.commands import (
     Applied,
     Assigned,
+    Begun,
     Closed,
     Enqueue,
     Expire,
+    Fail,
     NotAssigned,
     Queued,
     Rejected,
@@ -39,6 +41,7 @@ class Known:
     contents: int
     token: int | None = None
     attempts: int = 0
+    failures: int = 0
     outcome: tuple[State, bytes] | None = None
 
 
@@ -91,12 +94,18 @@ class QueueChecker:
                     self._released(command)
                 case Expire():
                     self._expires(command)
+                    self._fails(command.token)
+                case Fail():
+                    self._fails(command.token)
         for effect in applied.effects:
             match effect:
-                case Queued():
-                    self._queued(effect)
-                case Assigned():
-                    self._assigned(effect)
+                case Queued(_, spec, first, tasks):
+                    self._queued(spec, list(enumerate(tasks, first)))
+                case Begun(worker, spec, tasks):
+                    self._queued(spec, [(seq, (task, data)) for _, seq, task, data in tasks])
+                    self._assigned(worker, [(token, seq, 1) for token, seq, *_ in tasks])
+                case Assigned(worker, tasks):
+                    self._assigned(worker, tasks)
                 case Settled():
                     self._settled(effect)
                 case Closed(token, seq):
@@ -116,16 +125,16 @@ class QueueChecker:
         known = self.digests.setdefault(seq, digest)
         require(known == digest, "same state", f"{name} holds another state after entry {seq}")
 
-    def _queued(self, effect: Queued) -> None:
-        start = crc32(effect.spec)
-        for seq, (task, payload) in enumerate(effect.tasks, effect.first):
+    def _queued(self, spec: bytes, tasks: list[tuple[int, tuple[str, bytes]]]) -> None:
+        start = crc32(spec)
+        for seq, (task, payload) in tasks:
             require(task not in self.tasks, "once in", f"{task} is enqueued a second time")
             require(seq not in self.by_seq, "once in", f"number {seq} is given a second time")
-            known = Known(task, decode_spec(effect.spec), crc32(payload, start))
+            known = Known(task, decode_spec(spec), crc32(payload, start))
             self.tasks[task] = self.by_seq[seq] = known
 
-    def _assigned(self, effect: Assigned) -> None:
-        for token, seq, attempt in effect.tasks:
+    def _assigned(self, worker: bytes, tasks: list[tuple[int, int, int]]) -> None:
+        for token, seq, attempt in tasks:
             task = self.by_seq[seq]
             text = f"token {token} of {task.id} follows {self.last_token}"
             require(token > self.last_token, "tokens grow", text)
@@ -135,7 +144,7 @@ class QueueChecker:
             require(attempt == task.attempts + 1, "attempts count", text)
             self.last_token = task.token = token
             task.attempts = attempt
-            self.tokens[token] = (task, effect.worker)
+            self.tokens[token] = (task, worker)
 
     def _current(self, token: int, seq: int) -> Known:
         task = self.by_seq[seq]
@@ -161,6 +170,14 @@ class QueueChecker:
     def _timed_out(self, effect: Settled, task: Known) -> bool:
         late = decode_failure(effect.data).type == "TimeLimitExceeded"
         return task.spec.timeout > 0 and late and effect.token in self.runs
+
+    def _fails(self, token: int) -> None:
+        task = self.tokens[token][0]
+        if task.token == token:
+            task.failures += 1
+            bound = 0 if task.spec.at_most_once else task.spec.retries
+            text = f"{task.id} fails for the {task.failures}th time, {bound} retries are allowed"
+            require(task.failures <= bound + 1, "retries bounded", text)
 
     def _enqueues(self, command: Enqueue) -> None:
         ids = [task for task, _ in cast("list[tuple[str, bytes]]", unpack(command.tasks))]

@@ -31,6 +31,7 @@ EXPECTED = (
     "deactivated",
     # disks
     "crash before the commit",
+    "crash during the commit",
     "crash after the commit",
     "unsynced commits lost",
     "unsynced writes lost",

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
@@ -24,7 +24,11 @@ from raftwork.broker.store.helper import Stopped
 from raftwork.broker.store.promised import _encode, read_promised
 from raftwork.broker.store.transfers import Done
 from raftwork.errors import StoreDamaged, StoreError
+from tests.sim.system.consensus_checker import require
 from tests.sim.system.disk import CLUSTER, Disk, Notes
+
+if TYPE_CHECKING:
+    from tests.sim.system.watched import Inner
 
 _SECTOR = 512
 _DISKS: dict[str, "SqliteDisk"] = {}
@@ -55,6 +59,8 @@ class File(apsw.VFSFile):
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         self._path = Path(path or "temporary")
         self._disk = _DISKS.get(str(self._path.parent))
+        if self._disk is not None and not self._path.exists():
+            self._disk.unsynced(self._path).clear()  # of another file of this name
         super().__init__("unix", name, flags)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # type: ignore[override]  # noqa: N802
@@ -138,6 +144,7 @@ class SqliteDisk(Disk):
         self._store: Store | None = None
         self._unsynced: dict[Path, list[Write]] = {}
         self._incarnation = b""
+        self._dying = False
         _DISKS[str(self._path)] = self
 
     @property
@@ -152,6 +159,8 @@ class SqliteDisk(Disk):
     # ---- what the VFS asks ----------------------------------------------------------------------
 
     def check(self, operation: str) -> None:
+        if self._dying and operation == "sync":
+            raise apsw.IOError("simulated: the process dies")
         if self.faults.failing == "eio":
             raise apsw.IOError(f"simulated: the {operation} fails")
         if self.faults.failing == "full" and operation == "write":
@@ -177,10 +186,22 @@ class SqliteDisk(Disk):
         if store.damage is not None:
             self.notes.note("checksum refusal")
             self.rotten = False
+        pending = [
+            path.name
+            for path, writes in self._unsynced.items()
+            if path.name.startswith("state-") and path.exists() and path.stat().st_size
+            if any(write.new for write in writes)
+        ]
+        require(not pending, "durable at open", f"{self.name} acts on unsynced {pending}")
         store._transfers.helper.close()
         store._transfers.helper = Synchronous()  # type: ignore[assignment]
         self._store, self._incarnation = store, store.incarnation
         return store
+
+    def commit_unsynced(self, store: "Inner") -> None:
+        self._dying = True
+        with suppress(StoreError):
+            store.commit()
 
     def close(self) -> None:
         store, self._store = self._store, None
@@ -191,6 +212,7 @@ class SqliteDisk(Disk):
 
     def release(self) -> None:
         store, self._store = self._store, None
+        self._dying = False
         if store is None:
             return
         store._live.connection.close()

@@ -5,7 +5,7 @@ of a store, and when its process may die, does not depend on which of them is be
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
 import apsw
@@ -14,6 +14,7 @@ from raftwork.broker.node import NodeStore
 from raftwork.broker.store import Identity
 from raftwork.consensus.core import Entry, Position, Restored, Roster, Snapshot
 from raftwork.consensus.replica import Background
+from raftwork.errors import StoreError
 from tests.sim.system.disk import Crash, Disk, Facts
 
 
@@ -50,6 +51,8 @@ class WatchedStore:
         self._sync = False
         self._ready = 0
         self._note_facts()
+        # Opening made durable whatever was there, also what a dying process never promised.
+        observer.durable([entry.at for entry in inner.entries(inner.base, 1 << 40)])
 
     def _note_facts(self) -> None:
         restored = self._inner.restored
@@ -135,9 +138,11 @@ class WatchedStore:
     def commit(self) -> None:
         faults = self._disk.faults
         crash = faults.crash if self._sync else None
-        if crash == "before":
+        if crash is not None and crash != "after":
             faults.crash = None
-            raise Crash("before the commit")
+            if crash == "during":
+                self._disk.commit_unsynced(self._inner)
+            raise Crash(f"{crash} the commit")
         self._inner.commit()
         if self._sync:
             self._observer.took(self._disk.sync_time())
@@ -150,7 +155,8 @@ class WatchedStore:
         self._observer.committed()
 
     def rollback(self) -> None:
-        self._inner.rollback()
+        with suppress(StoreError):
+            self._inner.rollback()
 
     # ---- background work takes its time ---------------------------------------------------------
 

@@ -1,0 +1,370 @@
+"""Deliberate bugs, each a classic of some queue or consensus implementation, as changes of a line.
+
+`seeds` is how many histories may be needed until one of them shows the bug.
+"""
+
+from dataclasses import dataclass
+
+from tests.sim.mutants.surgery import Edit
+
+_RAFT, _BROKER, _QUEUE = "raftwork.consensus.raft", "raftwork.broker", "raftwork.broker.queue"
+_STORE, _WORKER, _CLIENT = "raftwork.broker.store", "raftwork.worker", "raftwork.client"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    name: str
+    edits: tuple[Edit, ...]
+    #: Seeds within which it must be caught.
+    seeds: int = 10
+    #: It is a bug of the real store.
+    real: bool = False
+    #: Among those that every run of the tests checks.
+    fast: bool = False
+
+
+def _mutant(
+    name: str,
+    place: str,
+    old: str,
+    new: str,
+    *,
+    seeds: int = 10,
+    real: bool = False,
+    fast: bool = False,
+) -> Mutant:
+    return Mutant(name, (Edit(place, old, new),), seeds, real, fast)
+
+
+CONSENSUS = (
+    _mutant(
+        "vote not persisted",
+        f"{_RAFT}.node:Node.hard_state",
+        "HardState(self.term, self.vote)",
+        'HardState(self.term, b"")',
+        fast=True,
+    ),
+    _mutant(
+        "promise sent before the sync",
+        "raftwork.consensus.replica:Replica._write",
+        "for message in out.send:",
+        "for message in (*out.send, *out.send_after_sync):",
+        fast=True,
+    ),
+    _mutant(
+        "own copy counted before the sync",
+        f"{_RAFT}.replication:advance",
+        "matched.append(node.log.durable)",
+        "matched.append(node.log.last.seq)",
+        fast=True,
+    ),
+    _mutant(
+        "commits not synced",
+        "raftwork.consensus.replica:Replica._transact",
+        "store.begin(sync=first.promises)",
+        "store.begin(sync=first.promises and first.state is not None)",
+    ),
+    _mutant(
+        "commit of an older term by counting",
+        f"{_RAFT}.replication:advance",
+        " and node.log.term(index) == node.term",
+        "",
+        seeds=60,
+    ),
+    _mutant(
+        "truncation on any append",
+        f"{_RAFT}.replication:_accept",
+        "while known < len(entries) and log.holds(entries[known].at):",
+        "while known < 0:",
+        seeds=40,
+    ),
+    _mutant(
+        "vote cleared within its term",
+        f"{_RAFT}.node:Node.rest",
+        "role = self.role\n",
+        'role = self.role\n    self.vote, self.out.state = b"", True\n',
+    ),
+    _mutant(
+        "votes for any log",
+        f"{_RAFT}.election:_up_to_date",
+        "return last >= node.log.last",
+        "return True",
+        seeds=60,
+    ),
+    _mutant(
+        "pre-vote raises the term",
+        f"{_RAFT}.core:_admit",
+        "case PreVote() | PreVoteReply(granted=True):",
+        "case PreVoteReply(granted=True):",
+        fast=True,
+    ),
+    _mutant(
+        "leader active before its no-op is applied",
+        f"{_RAFT}.core:Raft.output",
+        "if not role.active and node.handed >= role.noop:",
+        "if not role.active:",
+        fast=True,
+    ),
+    _mutant(
+        "any incarnation counts",
+        f"{_RAFT}.roster:Membership.counts",
+        "return self._counted.get(name) == incarnation",
+        "return name in self._counted",
+        seeds=60,
+    ),
+    _mutant(
+        "reads without a round",
+        f"{_RAFT}.reads:passed",
+        "answered = _answered(node, leader)",
+        "answered = leader.round + 1",
+        seeds=200,
+    ),
+    _mutant(
+        "conflicting log kept under a snapshot",
+        f"{_RAFT}.snapshot:on_chunk",
+        "if node.log.holds(snap.at) or snap.at.seq <= node.commit:",
+        "if node.log.last.seq >= snap.at.seq:",
+        seeds=200,
+    ),
+    _mutant(
+        "leader without a majority stays",
+        f"{_RAFT}.election:check_quorum",
+        "node.follow(node.term, None)",
+        "pass",
+        seeds=40,
+    ),
+    _mutant(
+        "transfer never given up",
+        f"{_RAFT}.transfer:expire",
+        "leader.transfer = None",
+        "pass",
+        seeds=200,
+    ),
+    _mutant(
+        "lost snapshot chunks not sent again",
+        f"{_RAFT}.snapshot:tick",
+        "outgoing.sent = outgoing.acked",
+        "pass",
+        seeds=60,
+    ),
+)
+
+REPLICA = (
+    _mutant(
+        "applied position saved apart from the data",
+        "raftwork.consensus.replica:Replica._write",
+        "if out.committed:\n",
+        "if out.committed and not out.append:\n",
+        seeds=20,
+    ),
+    _mutant(
+        "deposed leader goes on",
+        f"{_BROKER}.node:Node.deactivated",
+        "self._leadership = None",
+        "pass",
+        fast=True,
+    ),
+    _mutant(
+        "snapshot install forgets the vote",
+        f"{_STORE}.generation:make_switchable",
+        "meta.state = old.state",
+        "pass",
+        real=True,
+    ),
+    _mutant(
+        "unsynced tail trusted",
+        f"{_STORE}.generation:Generation._make_durable",
+        "self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)",
+        "pass",
+        seeds=40,
+        real=True,
+    ),
+    _mutant(
+        "page checksums ignored",
+        f"{_STORE}.database:Opener.open",
+        "(checksum_vfs() if self.checksums else None)",
+        '"sim-disk"',
+        seeds=150,
+        real=True,
+    ),
+    _mutant(
+        "promised turn not checked",
+        f"{_STORE}.generation:Generation._verify",
+        "if self.meta.turn < self._promised.turn:",
+        "if False:",
+        seeds=150,
+        real=True,
+    ),
+    _mutant(
+        "synchronous never FULL",
+        f"{_STORE}.database:set_synchronous",
+        "level = 2 if full else 1",
+        "level = 1",
+        seeds=40,
+        real=True,
+    ),
+)
+
+MACHINE = (
+    _mutant(
+        "clock of the host used in apply",
+        f"{_QUEUE}.machine:Machine.apply",
+        "max(ledger.time, time)",
+        'max(ledger.time, time) + __import__("time").monotonic_ns() % 1_000',
+        fast=True,
+    ),
+    _mutant(
+        "order of addresses in apply",
+        f"{_QUEUE}.enqueue:rows_of",
+        "zip(ids, payloads, strict=True)]",
+        "sorted(zip(ids, payloads, strict=True), key=id)]",
+    ),
+    _mutant(
+        "contents of a known id not compared",
+        f"{_QUEUE}.enqueue:new_rows",
+        "elif known[task] != crc:",
+        "elif False:",
+        fast=True,
+    ),
+    _mutant(
+        "token given back when a task comes back",
+        f"{_QUEUE}.attempts:_requeue",
+        "for run in runs:\n",
+        "for run in runs:\n        ledger.token -= 1\n",
+        fast=True,
+    ),
+    _mutant(
+        "at-most-once task handed out after a loss",
+        f"{_QUEUE}.attempts:lose",
+        " and not spec_of(run.spec).at_most_once",
+        "",
+    ),
+    _mutant(
+        "failures not counted",
+        f"{_QUEUE}.attempts:_failed",
+        "failures=run.failures + 1",
+        "failures=run.failures",
+    ),
+    _mutant(
+        "delayed tasks forgotten at a restart",
+        f"{_QUEUE}.ledger:Ledger.find_next_retry",
+        "self.next_retry = self._earliest(DELAYED)",
+        "pass",
+    ),
+    Mutant(
+        "outcome accepted under a stale token",
+        (
+            Edit(
+                f"{_BROKER}.workforce:Workforce._propose_end",
+                "if hand is None:\n",
+                "if hand is None:\n        return True\n    if hand is None:\n",
+            ),
+            Edit(
+                f"{_QUEUE}.ledger:Ledger.end",
+                "run = self.running.pop(token, None)",
+                "run = self.running.pop(token, None) or (self.running and self.running.popitem()[1])",
+            ),
+        ),
+    ),
+    Mutant(
+        "assign not checked",
+        (
+            Edit(
+                f"{_QUEUE}.attempts:assign",
+                "if row is None or seq in ledger.held:",
+                "if row is None:",
+            ),
+            Edit(f"{_BROKER}.dispatch:Backlog._read_page", "self._passed, PAGE", "0, PAGE"),
+        ),
+    ),
+)
+
+SERVICE = (
+    _mutant(
+        "answers without a barrier",
+        f"{_BROKER}.clients:Clients.ask",
+        "self._question(Question(routing, request.request, ids))",
+        "self._asked[-1] = [Question(routing, request.request, ids)]; self._asked_ids += len(ids);"
+        " self.read_ready(-1)",
+        seeds=200,
+    ),
+    _mutant(
+        "waiter dropped on failover",
+        f"{_CLIENT}.protocol:Session._follow",
+        "if self._watches.place != place:",
+        "if False:",
+        seeds=20,
+    ),
+    _mutant(
+        "only the first watcher is told",
+        f"{_BROKER}.delivery:Deliveries.settled",
+        "for routing in watchers:",
+        "for routing in list(watchers)[:1]:",
+        seeds=20,
+    ),
+    _mutant(
+        "enqueue acknowledged when proposed",
+        f"{_BROKER}.clients:Clients.enqueue",
+        "self._pending_bytes += size",
+        "self._pending_bytes += size; "
+        "self._frames.append((routing, __import__('raftwork.messages').messages.Enqueued("
+        "request.request)))",
+        fast=True,
+    ),
+    _mutant(
+        "lease not renewed by heartbeats",
+        f"{_BROKER}.workforce:Workforce._session",
+        "worker.deadline = now + LEASE",
+        "pass",
+        fast=True,
+    ),
+    _mutant(
+        "silent worker keeps its tasks",
+        f"{_BROKER}.workforce:Workforce._check_lease",
+        "if now > worker.deadline:",
+        "if False:",
+    ),
+    _mutant(
+        "a failover forgets who holds what",
+        f"{_BROKER}.workforce:Workforce._take_over",
+        "self._holder[running.token] = worker",
+        "worker.hands.clear()",
+    ),
+    _mutant(
+        "lost pushes not noticed",
+        f"{_WORKER}.session:Session.beat",
+        "if pushed != self._pushed:",
+        "if False:",
+        seeds=60,
+    ),
+    _mutant(
+        "worker takes a token twice",
+        f"{_WORKER}.agent:Agent._accept",
+        "if token in self._limits or token in self._done:",
+        "if False:",
+        seeds=60,
+    ),
+    _mutant(
+        "worker forgets unacknowledged outcomes",
+        f"{_WORKER}.agent:Agent._opened",
+        "self._done.renew()",
+        "self._done.forget(list(self._done.tokens))",
+        seeds=20,
+    ),
+    _mutant(
+        "frames of an older session count",
+        f"{_WORKER}.session:Session.current",
+        "(source, epoch, number) == (self.leader, self.epoch, self.number)",
+        "True",
+        seeds=200,
+    ),
+    _mutant(
+        "unstarted tasks of a drained worker handed back although one began",
+        f"{_WORKER}.agent:Agent.withdrawn",
+        "self._release(held + self._parked)",
+        "self._since.clear(); self._parked = []; self._released += self._limits; "
+        "self._limits.clear()",
+    ),
+)
+
+ALL = (*CONSENSUS, *REPLICA, *MACHINE, *SERVICE)
