@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from raftwork.cli.trial import links
+from raftwork.cli.trial.history import Asked, Journal, Stored, now
 from raftwork.cli.trial.members import Brokers
 from raftwork.cli.trial.nemesis import ROLES, Fault, Kind
+from raftwork.cli.trial.trial import Plan, Trial
 from tests.chaos.conftest import under_load
 
 
@@ -45,3 +47,17 @@ def test_a_leader_cut_off_in_one_direction_is_replaced(
             links.heal(running)
         load.trial.wait_until_whole()
         assert (brokers.see().epoch or 0) > old.epoch
+
+
+def test_a_loss_would_be_found(brokers: Brokers, tmp_path: Path) -> None:
+    """A task that was acknowledged in a client's history only, and that no broker has."""
+    plan = Plan(faults=(), every=1.0, lasting=1.0, duration=0.0, clients=1)
+    trial = Trial(brokers, tmp_path, plan, print)
+    with trial.load(), trial.struck("forgery", "client", "ghost"):
+        journal = Journal(tmp_path / "history" / "ghost")
+        journal.write(Asked(now(), "ghost", "ghost-1", 1), Stored(now(), "ghost", "ghost-1"))
+    report = trial.report()
+    assert not report.good
+    (lost,) = report.verdict.findings["lost"]
+    assert lost.startswith("ghost-1: ")
+    assert not report.troubles
