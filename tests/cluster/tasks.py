@@ -1,6 +1,7 @@
 """The tasks that workers of test clusters run. They leave marks in the file RAFTWORK_TEST_MARKS."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -58,6 +59,26 @@ def until(path: str) -> int:
         time.sleep(0.005)
     mark("finish")
     return current().token
+
+
+@app.task(name="add_elsewhere")
+def add_elsewhere(x: int, y: int) -> int:
+    """Has another task do it."""
+    return add.enqueue(x, y).result(timeout=20)
+
+
+@app.task(name="deaf")
+async def deaf() -> None:
+    """Does not let itself be cancelled."""
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+
+
+@app.task(name="blocking")
+async def blocking() -> None:
+    """Blocks its event loop."""
+    time.sleep(3600)  # noqa: ASYNC251
 
 
 @app.task(name="fail")

@@ -157,6 +157,26 @@ def test_a_task_over_its_time_limit_fails_and_frees_its_slot(
     assert cluster.app.enqueue("add", 1, 2).result(timeout=20) == 3
 
 
+@pytest.mark.parametrize(
+    ("pool", "task"),
+    [("async", "deaf"), ("async", "blocking"), ("async", "nap"), ("thread", "nap")],
+)
+def test_code_that_cannot_be_stopped_keeps_no_worker_from_stopping(
+    cluster: Cluster, pool: str, task: str
+) -> None:
+    worker = cluster.start_worker("w1", "--pool", pool, "--concurrency", "2")
+    run = cluster.app.named(task, timeout=0.2).enqueue(*([3600.0] if task == "nap" else []))
+    with pytest.raises(TaskFailed):
+        run.result(timeout=20)
+    assert worker.stop(timeout=10) == 0
+
+
+@pytest.mark.parametrize("pool", ["process", "thread", "async"])
+def test_a_task_enqueues_where_its_worker_gets_its_work(cluster: Cluster, pool: str) -> None:
+    cluster.start_worker("w1", "--pool", pool, "--concurrency", "2")
+    assert cluster.app.enqueue("add_elsewhere", 1, 2).result(timeout=20) == 3
+
+
 def test_a_failing_task_is_retried_with_growing_pauses(cluster: Cluster) -> None:
     cluster.start_worker("w1", "--pool", "thread")
     began = time.monotonic()

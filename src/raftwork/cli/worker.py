@@ -74,15 +74,19 @@ def command(
     Example:
       raftwork worker tasks:app --concurrency 8 --pool thread --queues default,mail
     """
+    from raftwork import App
     from raftwork.worker import LoadError, load, run_worker
 
     try:
         app = load(target)
     except LoadError as error:
         raise click.ClickException(str(error)) from error
+    addresses = broker_addresses(brokers or getattr(app, "brokers", None))
+    if isinstance(app, App):
+        app.brokers = addresses  # what its tasks enqueue goes to where they came from
     code = run_worker(
         app.tasks,
-        brokers=broker_addresses(brokers or getattr(app, "brokers", None)),
+        brokers=addresses,
         concurrency=concurrency,
         pool=pool,
         queues=queues,

@@ -11,6 +11,7 @@ import secrets
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -41,6 +42,8 @@ _PAUSE = 0.001
 #: How long the last frames may take to leave, ms.
 _FLUSH = 250
 _SAMPLE = 1_000
+#: Seconds for coroutines that were cancelled to end, once all other work is done.
+_FAREWELL = 1.0
 
 
 def now_ms() -> int:
@@ -257,7 +260,11 @@ def run_worker(
             case "thread":
                 _run(Worker(identity, brokers, ThreadPool(tasks, identity.name, slots)))
             case "async":
-                asyncio.run(_run_async(identity, brokers, tasks, slots))
+                # A coroutine that refuses to be cancelled would keep asyncio here for ever.
+                farewell = threading.Timer(_FAREWELL, _leave)
+                farewell.daemon = True
+                asyncio.run(_run_async(identity, brokers, tasks, slots, farewell))
+                farewell.cancel()
             case _:
                 raise ValueError(f"there is no {pool!r} pool")
     except PoolBroken as error:
@@ -270,24 +277,36 @@ def run_worker(
 def _run(worker: Worker) -> None:
     with _signals(worker):
         worker.run()
-    _leave_at_once_if_halted(worker)
+    if worker.halted:
+        _leave()
 
 
 async def _run_async(
-    identity: Identity, brokers: Sequence[str], tasks: Registry, slots: int
+    identity: Identity,
+    brokers: Sequence[str],
+    tasks: Registry,
+    slots: int,
+    farewell: threading.Timer,
 ) -> None:
     worker = Worker(identity, brokers, AsyncPool(tasks, identity.name, slots))
+
+    def work() -> None:
+        """In a thread of its own: a coroutine may block the loop, and never give it back."""
+        worker.run()
+        if worker.halted:
+            _leave()
+        farewell.start()
+
     with _signals(worker):
-        await in_thread(worker.run)
-    _leave_at_once_if_halted(worker)
+        await in_thread(work)
 
 
-def _leave_at_once_if_halted(worker: Worker) -> None:
-    if worker.halted:
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+def _leave() -> None:
+    """End the process from inside, with status 0."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextmanager
