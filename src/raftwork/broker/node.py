@@ -10,19 +10,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from raftwork.broker.balancers import BALANCERS
 from raftwork.broker.leadership import Leadership
-from raftwork.broker.peers import Peers
+from raftwork.broker.neighbours import Neighbours
 from raftwork.broker.queue import Machine
 from raftwork.broker.sessions import Kind, Sessions
 from raftwork.broker.workforce import objection as worker_objection
-from raftwork.consensus.core import Message, Peer
-from raftwork.consensus.formation import Formation
-from raftwork.consensus.replica import Replica, Store
-from raftwork.errors import BadMessage, StoreError
+from raftwork.consensus.core import Peer
+from raftwork.consensus.replica import Replica
+from raftwork.errors import BadMessage
 from raftwork.messages import (
     PROTOCOL,
     Ask,
@@ -35,8 +33,6 @@ from raftwork.messages import (
     HelloFirst,
     Leader,
     PeerHello,
-    PeerMessage,
-    PeerWelcome,
     Ping,
     Refused,
     Report,
@@ -48,60 +44,14 @@ from raftwork.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from random import Random
-
-    import apsw
-
-    from raftwork.broker.store import Identity
-    from raftwork.consensus.core import Consensus, Entry, Position, Restored, Roster
+    from raftwork.broker.setup import NodeStore, Setup
+    from raftwork.consensus.core import Entry
     from raftwork.messages import FromBroker, ToBroker
 
 log = logging.getLogger("raftwork.broker")
 
-#: How often brokers say hello to each other (ms): renews sessions, compares clocks.
-HELLO = 500
 #: A pause of this broker itself (ms) from which on workers' leases are extended by it.
 PAUSE = 300
-
-
-class NodeStore(Store, Protocol):
-    """A replica's store, with what the broker itself needs of it."""
-
-    identity: Identity
-
-    @property
-    def connection(self) -> apsw.Connection: ...
-    @property
-    def restored(self) -> Restored: ...
-    @property
-    def applied(self) -> Position: ...
-    @property
-    def roster(self) -> Roster: ...
-
-    def form(self, cluster_id: bytes, roster: Roster) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
-    """What a node is made of, besides its store."""
-
-    name: str
-    cluster: Mapping[str, str]
-    consensus: str
-    balancer: str
-    rng: Random
-    make_core: Callable[[Peer, NodeStore, int], Consensus]
-    #: Sends a frame to a routing id of our ROUTER; whether it could not be is told later.
-    send: Callable[[bytes, bytes], None]
-    #: The same for a consensus message, which is dropped rather than kept.
-    send_consensus: Callable[[bytes, bytes], None]
-    #: Whether a connection has taken all it was sent so far.
-    room: Callable[[bytes], bool] = lambda _routing: True
-    #: Sends a frame on our DEALER to the named broker.
-    send_peer: Callable[[str, bytes], None]
-    #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
-    cluster_id: bytes
 
 
 class Node:
@@ -110,11 +60,17 @@ class Node:
     def __init__(self, setup: Setup, store: NodeStore, now: int, wall: int) -> None:
         self._setup = setup
         self._store = store
-        self._wall_base = wall - now
         self._me = Peer(setup.name, store.identity.incarnation)
-        others = [name for name in setup.cluster if name != setup.name]
-        self._peers = Peers(self._me, setup.consensus, others)
-        self._formation = Formation(self._me, list(setup.cluster))
+        self._neighbours = Neighbours(
+            setup,
+            self._me,
+            store,
+            now,
+            reply=self._reply,
+            deliver=self._deliver,
+            joined=self._start_core,
+        )
+        self._neighbours.tell_time(wall - now)
         self._sessions = Sessions()
         self._balancer = BALANCERS[setup.balancer](setup.rng)
         self._machine = Machine(store.connection)
@@ -122,7 +78,6 @@ class Node:
         self._leadership: Leadership | None = None
         self._outgoing: list[tuple[bytes, FromBroker]] = []
         self._told: tuple[int, str, bool] | None = None
-        self._next_hello = now
         self._last_turn = now
         self._now = now
         if store.identity.cluster_id:
@@ -130,14 +85,18 @@ class Node:
 
     def _start_core(self, now: int) -> None:
         core = self._setup.make_core(self._me, self._store, now)
-        self._replica = Replica(core, self._store, self, self._send_consensus)
+        self._replica = Replica(core, self._store, self, self._neighbours.send)
+
+    def _deliver(self, source: Peer, body: bytes, now: int) -> None:
+        if self._replica is not None:
+            self._replica.receive(source, body, now)
 
     # ---- the shell's side ---------------------------------------------------------------------
 
     @property
     def wake_at(self) -> int:
         """When the next turn is due at the latest."""
-        times = [self._next_hello]
+        times = [self._neighbours.wake_at]
         if self._replica is not None:
             if self._replica.wake_at is not None:
                 times.append(self._replica.wake_at)
@@ -156,7 +115,7 @@ class Node:
     def wake(self, now: int, wall: int) -> None:
         """First in every turn."""
         self._now = now
-        self._wall_base = wall - now
+        self._neighbours.tell_time(wall - now)
         if self._replica is not None:
             self._replica.wake(now)
 
@@ -172,22 +131,22 @@ class Node:
     def receive_peer(self, name: str, frame: bytes, now: int) -> None:
         """A frame on our DEALER to the named broker."""
         try:
-            self._from_peer(name, from_broker.decode(frame), now)
+            self._neighbours.heard(name, from_broker.decode(frame), now)
         except BadMessage as error:
             log.warning("dropped a frame of broker %s: %s", name, error)
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection of our DEALER to the named broker came up or was lost."""
         if up:
-            self._say_hello(name, now)
+            self._neighbours.say_hello(name, now)
         else:
-            self._peers.lost(name)
+            self._neighbours.peers.lost(name)
         if self._replica is not None:
             self._replica.core.link(name, up, now)
 
     def unreachable(self, routing: bytes) -> None:
         """A frame could not be sent: nobody is connected under this routing id (any more)."""
-        self._peers.unreachable(routing)
+        self._neighbours.peers.unreachable(routing)
         if not self._sessions.close(routing):
             return
         self._gone(routing)
@@ -197,15 +156,7 @@ class Node:
         if now - self._last_turn >= PAUSE and self._leadership is not None:
             self._leadership.workforce.forgive(now - self._last_turn, now)
         self._last_turn = now
-        if now >= self._next_hello:
-            self._next_hello = now + HELLO
-            rejection = self._peers.rejection()
-            if rejection is not None and self._store.identity.cluster_id:
-                raise StoreError(f"its directory is not of this cluster: {rejection}")
-            for name in self._peers.links:
-                self._say_hello(name, now)
-        if self._replica is None:
-            self._try_to_form(now)
+        self._neighbours.turn(now)
         if self._replica is not None:
             self._replica.turn(now)
         self._tell_leader(now)
@@ -215,82 +166,6 @@ class Node:
         """Ask the core to give leadership away, as a graceful stop does."""
         if self._replica is not None and self._replica.core.status.active:
             self._replica.core.transfer(now)
-
-    # ---- formation and peers ------------------------------------------------------------------
-
-    def _say_hello(self, name: str, now: int) -> None:
-        hello = self._peers.hello(self._store.identity.cluster_id, self._wall_base + now)
-        self._setup.send_peer(name, to_broker.encode(hello))
-
-    def _ask_to_join(self, name: str, cluster_id: bytes, now: int) -> None:
-        hello = self._peers.hello(cluster_id, self._wall_base + now, joining=True)
-        self._setup.send_peer(name, to_broker.encode(hello))
-
-    def _welcome(self, routing: bytes, now: int) -> None:
-        wall = self._wall_base + now
-        self._reply(
-            routing, self._peers.welcome(self._store.identity.cluster_id, self._store.roster, wall)
-        )
-
-    def _try_to_form(self, now: int) -> None:
-        roster = self._formation.roster(now)
-        if roster is not None:
-            log.info("forming a new cluster of %s", ", ".join(sorted(roster)))
-            self._join(self._setup.cluster_id, roster, now)
-
-    def _join(self, cluster_id: bytes, roster: Roster, now: int) -> None:
-        self._store.form(cluster_id, roster)
-        self._start_core(now)
-        for name in self._peers.links:  # whoever is blank hears of it at once
-            self._say_hello(name, now)
-
-    def _peer_hello(self, routing: bytes, hello: PeerHello, now: int) -> None:
-        mine = self._store.identity.cluster_id
-        objection = self._peers.objection(hello, mine)
-        if objection is not None:
-            self._reply(routing, Refused(0, Code.PROTOCOL, objection))
-        elif hello.cluster_id == mine:
-            self._welcome(routing, now)
-            member = bool(mine) and not hello.joining
-            if member and self._peers.said_hello(routing, hello.name):
-                self._say_hello(hello.name, now)  # so that it has a way to us as soon
-        elif not mine and not hello.joining:
-            # Only who is at that broker's address may tell us more, so it is asked there.
-            self._ask_to_join(hello.name, hello.cluster_id, now)
-        # A member does not answer who names no cluster: our own hello finds the real one.
-
-    def _from_peer(self, name: str, message: FromBroker, now: int) -> None:
-        if isinstance(message, PeerMessage):
-            source = self._peers.links[name].source
-            known = source is not None and source.incarnation == message.incarnation
-            if source is not None and known and self._replica is not None:
-                self._replica.receive(source, message.body, now)
-        elif isinstance(message, PeerWelcome):
-            self._peer_welcome(name, message, now)
-        elif isinstance(message, HelloFirst):
-            self._say_hello(name, now)
-        elif isinstance(message, Refused) and self._peers.refused(name, message.text):
-            log.warning("broker %s refuses this one: %.300s", name, message.text)
-
-    def _peer_welcome(self, name: str, welcome: PeerWelcome, now: int) -> None:
-        mine = self._store.identity.cluster_id
-        if mine and welcome.cluster_id and welcome.cluster_id != mine:
-            log.error("broker %s belongs to another cluster", name)
-            self._peers.links[name].source = None
-            return
-        peer = self._peers.welcomed(name, welcome, now)
-        if peer is None:
-            log.error("at the address of broker %s answers %.300r", name, welcome)
-            return
-        self._formation.heard(peer, welcome.cluster_id, now)
-        if self._replica is None and welcome.roster:
-            self._join(welcome.cluster_id, dict(welcome.roster), now)
-
-    def _send_consensus(self, message: Message) -> None:
-        routing = self._peers.links[message.to].routing
-        if routing is not None:  # else it is lost, as any message may be
-            frame = from_broker.encode(PeerMessage(self._me.incarnation, message.body))
-            self._setup.send_consensus(routing, frame)
 
     # ---- clients and workers ------------------------------------------------------------------
 
@@ -312,7 +187,7 @@ class Node:
             case StatusRequest():
                 self._reply(routing, self.status(message.request))
             case PeerHello():
-                self._peer_hello(routing, message, now)
+                self._neighbours.hello(routing, message, now)
 
     def _client_request(self, routing: bytes, message: Enqueue | Watch | Ask, now: int) -> None:
         if not self._sessions.heard(routing, Kind.CLIENT, now):
@@ -465,7 +340,7 @@ class Node:
             self._balancer,
             self._setup.rng,
             epoch=epoch,
-            time=self._peers.wall_median(self._wall_base + now, now),
+            time=self._neighbours.wall_median(now),
             now=now,
             room=self._setup.room,
         )

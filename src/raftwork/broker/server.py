@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from raftwork.broker.node import Node, NodeStore, Setup
+from raftwork.broker.node import Node
 from raftwork.broker.queue import create_tables
+from raftwork.broker.setup import NodeStore, Setup
 from raftwork.broker.store import open_store
 from raftwork.broker.wires import Wires
 from raftwork.consensus.raft import Config, Raft

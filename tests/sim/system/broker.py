@@ -8,9 +8,10 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
-from raftwork.broker.node import Node, Setup
+from raftwork.broker.node import Node
 from raftwork.broker.queue import Machine
 from raftwork.broker.queue.commands import Applied
+from raftwork.broker.setup import Setup
 from raftwork.consensus.core import Entry, Peer, Position, Snapshot
 from raftwork.consensus.raft import Raft
 from raftwork.consensus.raft.node import Leader

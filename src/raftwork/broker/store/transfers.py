@@ -10,7 +10,7 @@ import apsw
 
 from raftwork.broker.store.database import Opener
 from raftwork.broker.store.directory import Directory
-from raftwork.broker.store.guard import as_store_error
+from raftwork.broker.store.guard import as_store_error, out_of_descriptors
 from raftwork.broker.store.helper import Helper, Stopped
 from raftwork.broker.store.snapshots import (
     CreateMachine,
@@ -90,20 +90,28 @@ class Staging:
         fits = offset >= 0 and offset + len(data) <= snapshot.size <= self._size_max
         if not fits:
             return
-        if snapshot.digest != self._digest:
-            self._begin(snapshot)
+        if snapshot.digest != self._digest and not self._begin(snapshot):
+            return
         view = memoryview(data)
         while view:
             written = os.pwrite(self._descriptor, view, offset)
             view, offset = view[written:], offset + written
 
-    def _begin(self, snapshot: Snapshot) -> None:
+    def _begin(self, snapshot: Snapshot) -> bool:
         self.close()
-        self._directory.mkdir(exist_ok=True)
-        for path in self._directory.iterdir():
-            path.unlink()
-        self._descriptor = os.open(self.path(snapshot), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        try:
+            self._directory.mkdir(exist_ok=True)
+            for path in self._directory.iterdir():
+                path.unlink()
+            self._descriptor = os.open(self.path(snapshot), flags, 0o600)
+        except OSError as error:
+            if not out_of_descriptors(error):
+                raise
+            log.warning("a snapshot cannot be received now: %s", error)
+            return False
         self._digest = snapshot.digest
+        return True
 
     def close(self) -> None:
         """Before SQLite opens the file: see the rule in `files.py`."""
@@ -152,7 +160,9 @@ class Transfers:
             prepare_generation(
                 snapshot, staged, target, self._opener, self._create_machine, stopped
             )
-        except (Rejected, apsw.InterruptError) as error:
+        except (Rejected, apsw.InterruptError, apsw.CantOpenError, OSError) as error:
+            if isinstance(error, OSError) and not out_of_descriptors(error):
+                raise
             log.warning("a received snapshot is not installed: %s", error)
             return Prepared(snapshot, None)
         return Prepared(snapshot, number)

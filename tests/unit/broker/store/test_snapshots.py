@@ -1,7 +1,9 @@
 """Snapshots: the machine's tables go to another replica whole, or not at all."""
 
 import os
+import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
@@ -210,6 +212,40 @@ def test_a_full_disk_during_an_install_ends_the_store(
     store.start_install(snapshot)
     with pytest.raises(StoreError, match="FullError"):
         finished(store)
+
+
+@contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("step", ["make", "stage", "install"])
+def test_too_many_open_files_are_no_broken_disk(leader: Store, learner: Store, step: str) -> None:
+    """Strangers' connections may use up the descriptors: the transfer fails, the replica stays."""
+    snapshot = snapshot_of(leader)
+    data = leader.snapshot_chunk(snapshot, 0, snapshot.size)
+    if step == "make":
+        with no_descriptors_left():
+            leader.start_snapshot()
+            assert finished(leader) == Background(made=True, snapshot=None)
+        snapshot_of(leader)
+    if step == "stage":
+        with no_descriptors_left():
+            learner.stage(snapshot, 0, data)
+        assert _install(learner, snapshot) is None
+    if step == "install":
+        learner.stage(snapshot, 0, data)
+        with no_descriptors_left():
+            assert _install(learner, snapshot) is None
+    learner.stage(snapshot, 0, data)
+    assert _install(learner, snapshot) == snapshot
 
 
 def test_closing_does_not_wait_for_background_work(leader: Store) -> None:

@@ -1,0 +1,56 @@
+"""What a node is made of: its store, and everything it is given from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from raftwork.consensus.replica import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from random import Random
+
+    import apsw
+
+    from raftwork.broker.store import Identity
+    from raftwork.consensus.core import Consensus, Peer, Position, Restored, Roster
+
+
+class NodeStore(Store, Protocol):
+    """A replica's store, with what the broker itself needs of it."""
+
+    identity: Identity
+
+    @property
+    def connection(self) -> apsw.Connection: ...
+    @property
+    def restored(self) -> Restored: ...
+    @property
+    def applied(self) -> Position: ...
+    @property
+    def roster(self) -> Roster: ...
+
+    def form(self, cluster_id: bytes, roster: Roster) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a node is made of, besides its store."""
+
+    name: str
+    cluster: Mapping[str, str]
+    consensus: str
+    balancer: str
+    rng: Random
+    make_core: Callable[[Peer, NodeStore, int], Consensus]
+    #: Sends a frame to a routing id of our ROUTER; whether it could not be is told later.
+    send: Callable[[bytes, bytes], None]
+    #: The same for a consensus message, which is dropped rather than kept.
+    send_consensus: Callable[[bytes, bytes], None]
+    #: Whether a connection has taken all it was sent so far.
+    room: Callable[[bytes], bool] = lambda _routing: True
+    #: Sends a frame on our DEALER to the named broker.
+    send_peer: Callable[[str, bytes], None]
+    #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
+    cluster_id: bytes
