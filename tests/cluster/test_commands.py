@@ -23,6 +23,17 @@ def test_a_broker_announces_itself_and_runs_until_told(make_cluster: MakeCluster
     assert cluster["solo"].stop(timeout=5) == 0
 
 
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
+def test_everything_speaks_ipv6(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(("solo",))
+    cluster.brokers = cluster.brokers.replace("127.0.0.1", "[::1]")
+    cluster.local.addresses["solo"] = cluster.brokers
+    cluster.start()
+    cluster.start_worker("w1", "--pool", "thread")
+    done = cluster.cli("enqueue", "add", "1", "2", "--wait", "--timeout", "20")
+    assert (done.code, done.out, done.err) == (0, "3\n", "")
+
+
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
