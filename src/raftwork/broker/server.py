@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -53,6 +54,7 @@ def run_broker(options: BrokerOptions) -> int:
     """
     if options.consensus != "raft":
         raise StoreError(f"this version has no consensus protocol {options.consensus!r}")
+    _allow_connections()
     store = open_store(
         options.data,
         name=options.name,
@@ -99,6 +101,13 @@ def _publish(path: Path, text: str) -> None:
     unfinished = path.with_suffix(".new")
     unfinished.write_text(text)
     unfinished.replace(path)
+
+
+def _allow_connections() -> None:
+    """Every connection is a file: the usual soft limit is for programs that still use select."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _now() -> int:

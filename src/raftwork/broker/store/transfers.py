@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +138,11 @@ class Transfers:
         self.helper.start(lambda stopped: _reporting(lambda: self._make(source, target, stopped)))
 
     def _make(self, source: Path, target: Path, stopped: Stopped) -> Made:
+        size, free = source.stat().st_size, shutil.disk_usage(source.parent).free
+        if free < size + 8 * self._opener.options.wal_bytes:
+            # The snapshot would take the last of the disk, and the next commit would end us.
+            log.warning("no snapshot is made: the disk has %d bytes left for %d", free, size)
+            return Made(None, target)
         try:
             return Made(write_snapshot(source, target, self._opener, stopped), target)
         except (apsw.Error, OSError) as error:

@@ -2,10 +2,12 @@
 
 import os
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from types import SimpleNamespace
 
 import apsw
 import pytest
@@ -212,6 +214,17 @@ def test_a_full_disk_during_an_install_ends_the_store(
     store.start_install(snapshot)
     with pytest.raises(StoreError, match="FullError"):
         finished(store)
+
+
+def test_a_snapshot_does_not_take_the_last_of_the_disk(
+    leader: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leader's next commit would find it full, and end the leader."""
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+        leader.start_snapshot()
+        assert finished(leader) == Background(made=True, snapshot=None)
+    assert snapshot_of(leader).at == Position(3, 100)
 
 
 @contextmanager
