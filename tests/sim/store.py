@@ -19,12 +19,12 @@ from raftwork.consensus.replica import Background
 class Machine(NamedTuple):
     """The state machine: how many DATA entries were applied, and the hash over all of them."""
 
-    count: int
+    length: int
     chain: bytes
 
     def after(self, data: bytes) -> "Machine":
         chain = blake2b(self.chain + data, digest_size=8).digest()
-        return Machine(self.count + 1, chain)
+        return Machine(self.length + 1, chain)
 
 
 class Image(NamedTuple):

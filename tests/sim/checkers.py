@@ -1,0 +1,164 @@
+"""The oracle: what must be true of the cores after every step (§5, figure 3).
+
+It sees every append, every apply and every change of role, and knows nothing of how a core works.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from raftwork.consensus.core import ORIGIN, Entry, Kind, Peer, Position
+from raftwork.consensus.replica import Store
+from tests.sim.store import Machine, MemoryStore
+
+
+class Violation(AssertionError):
+    """A property does not hold."""
+
+
+def require(holds: bool, text: str) -> None:
+    if not holds:
+        raise Violation(text)
+
+
+@dataclass(slots=True)
+class Checker:
+    #: Every entry ever applied anywhere; the one with index i is at i - 1.
+    history: list[Entry] = field(default_factory=list)
+    #: Every entry ever appended, with the one before it.
+    appended: dict[Position, tuple[Entry, Position]] = field(default_factory=dict)
+    machines: dict[int, Machine] = field(default_factory=dict)
+    leaders: dict[int, Peer] = field(default_factory=dict)
+    active: dict[int, Peer] = field(default_factory=dict)
+    #: Data of acknowledged proposals, with their index, and the highest of these.
+    acknowledged: dict[bytes, int] = field(default_factory=dict)
+    acknowledged_upto: int = 0
+    reached: Counter[str] = field(default_factory=Counter)
+
+    def append(self, before: Position, entries: tuple[Entry, ...]) -> None:
+        """Log matching: one (term, index), one entry, one predecessor."""
+        for entry in entries:
+            known = self.appended.setdefault(entry.at, (entry, before))
+            require(known == (entry, before), f"log matching: {known} and {(entry, before)}")
+            before = entry.at
+
+    def apply(self, peer: Peer, entry: Entry) -> None:
+        """State machine safety: one entry for each index, on all replicas."""
+        known = len(self.history)
+        require(entry.at.seq <= known + 1, f"{peer.name} applies {entry.at} before {known + 1}")
+        if entry.at.seq == known + 1:
+            self.history.append(entry)
+            self.reached["rebound"] += entry.kind is Kind.ROSTER
+        first = self.history[entry.at.seq - 1]
+        require(first == entry, f"state machine safety: {peer.name} applies {entry}, not {first}")
+
+    def machine(self, peer: Peer, machine: Machine) -> None:
+        """The Nth hash is the same everywhere."""
+        known = self.machines.setdefault(machine.length, machine)
+        require(known == machine, f"{peer.name} diverges at its {machine.length}th command")
+
+    def leads(self, peer: Peer, term: int, store: Store) -> bool:
+        """Election safety, and leader completeness when a leader is first seen (gives True)."""
+        if (first := self.leaders.get(term)) is not None:
+            require(first == peer, f"election safety: {first} and {peer} lead in term {term}")
+            return False
+        self.leaders[term] = peer
+        last = self.history[-1].at if self.history else ORIGIN
+        if last <= store.base:
+            return True
+        require(store.last.seq >= last.seq, f"leader completeness: {peer.name} lacks {last}")
+        mine = store.entries(self.history[last.seq - 2].at if last.seq > 1 else ORIGIN, 0)
+        require(bool(mine) and mine[0].at == last, f"leader completeness: {peer.name} lacks {last}")
+        return True
+
+    def activate(self, peer: Peer, term: int) -> None:
+        first = self.active.setdefault(term, peer)
+        require(first == peer, f"{first} and {peer} are active in term {term}")
+
+    def acknowledge(self, data: bytes, at: Position) -> None:
+        self.reached["acknowledged"] += 1
+        self.acknowledged[data] = at.seq
+        self.acknowledged_upto = max(self.acknowledged_upto, at.seq)
+
+    def nothing_lost(self) -> None:
+        """Every acknowledged proposal is in the one history."""
+        held = {entry.data: entry.at.seq for entry in self.history}
+        for data, at in self.acknowledged.items():
+            require(held.get(data) == at, f"acknowledged {data!r} at {at} is lost")
+
+
+class CheckedStore(MemoryStore):
+    """A store that shows the oracle what is written."""
+
+    peer: Peer
+    checker: Checker
+
+    def append(self, entries: tuple[Entry, ...]) -> None:
+        self.checker.append(self.last, entries)
+        super().append(entries)
+
+    def save_applied(self, at: Position) -> None:
+        for entry in self._entries[self.applied.seq - self.base.seq : at.seq - self.base.seq]:
+            self.checker.apply(self.peer, entry)
+        super().save_applied(at)
+
+
+class ChainHost:
+    """A state machine that is a hash over its commands, and a client's acknowledgements."""
+
+    def __init__(self, peer: Peer, store: MemoryStore, checker: Checker) -> None:
+        self._peer = peer
+        self._store = store
+        self._checker = checker
+        self._active: int | None = None
+        self._proposed: dict[Position, bytes] = {}
+        self._replies: list[tuple[bytes, Position]] = []
+        self._asked: dict[int, int] = {}
+
+    def proposed(self, at: Position, data: bytes) -> None:
+        self._proposed[at] = data
+
+    def asked(self, token: int) -> None:
+        self._asked[token] = self._checker.acknowledged_upto
+
+    def apply(self, entry: Entry) -> None:
+        self._store.machine = self._store.machine.after(entry.data)
+        self._checker.machine(self._peer, self._store.machine)
+        data = self._proposed.pop(entry.at, None)
+        if data is not None and self._active is not None:
+            require(data == entry.data, f"{entry.at} was proposed as {data!r}")
+            self._replies.append((data, entry.at))
+
+    def activated(self, epoch: int, now: int) -> None:
+        require(self._active is None, f"{self._peer.name} activated twice")
+        self._active = epoch
+        self._checker.activate(self._peer, epoch)
+
+    def deactivated(self) -> None:
+        require(self._active is not None, f"{self._peer.name} deactivated, but was not active")
+        self._active = None
+        self._proposed.clear()
+        self._replies.clear()
+        self._asked.clear()
+
+    def read_ready(self, token: int) -> None:
+        """A barrier covers all that had been acknowledged anywhere when it was asked for."""
+        floor = self._asked.pop(token, None)
+        if floor is not None:
+            self._checker.reached["read"] += 1
+            at = self._store.applied.seq
+            require(at >= floor, f"stale read on {self._peer.name}: at {at}, {floor} acknowledged")
+
+    def plan(self, now: int) -> None:
+        pass
+
+    def before_commit(self) -> None:
+        pass
+
+    def released(self) -> None:
+        for data, at in self._replies:
+            self._checker.acknowledge(data, at)
+        self._replies.clear()
+
+    def switched(self) -> None:
+        self._checker.reached["installed"] += 1
+        self._checker.machine(self._peer, self._store.machine)
