@@ -42,6 +42,17 @@ def restart(made: LocalCluster, name: str) -> float:
     return time.monotonic() - began
 
 
+def drain(made: LocalCluster, seconds: float) -> float:
+    """Tasks/s finished of what waits, by the leader's own count."""
+
+    def done() -> int:
+        return max(sum(queue.succeeded for queue in status.queues) for status in statuses(made))
+
+    first, began = done(), time.monotonic()
+    time.sleep(seconds)
+    return (done() - first) / (time.monotonic() - began)
+
+
 def main(sizes: tuple[int, ...] = SIZES) -> Figures:
     figures = Figures("backlog")
     with cluster(workers=0) as made, client(made) as app:
@@ -80,6 +91,15 @@ def main(sizes: tuple[int, ...] = SIZES) -> Figures:
             rss_mb(made.children[followers[0]].pid),
             "MB",
             f"{sizes[-1]:,} waiting",
+        )
+    with cluster(workers=0) as made, client(made) as app:
+        fill(app, "default", sizes[-1])
+        add_workers(made, 1, "thread", 2)
+        figures.add(
+            f"drain of {sizes[-1]:,} waiting",
+            drain(made, 10),
+            "tasks/s",
+            "no-op, thread pool, nothing enqueued meanwhile, over 10 s",
         )
     figures.save()
     return figures
