@@ -62,7 +62,8 @@ class Load:
 @contextmanager
 def under_load(brokers: Brokers, directory: Path, lasting: float = 1.5) -> Iterator[Load]:
     """A block in which tasks are enqueued and run; after it every promise was kept, or it fails."""
-    plan = Plan(faults=(), every=1.0, lasting=lasting, duration=0.0, clients=2)
+    # So fast that a fault is likely to find an enqueue on its way.
+    plan = Plan(faults=(), every=1.0, lasting=lasting, duration=0.0, clients=2, rate=600.0)
     trial = Trial(brokers, directory, plan, print)
     try:
         with trial.load():
