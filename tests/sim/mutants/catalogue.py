@@ -52,10 +52,10 @@ CONSENSUS = (
         fast=True,
     ),
     _mutant(
-        "own copy counted before the sync",
-        f"{_RAFT}.replication:advance",
-        "matched.append(node.log.durable)",
-        "matched.append(node.log.last.seq)",
+        "half is a majority",
+        "raftwork.consensus.quorum:majority",
+        "return size // 2 + 1",
+        "return (size + 1) // 2 if size != 3 else 1",
         fast=True,
     ),
     _mutant(
@@ -262,7 +262,8 @@ MACHINE = (
             Edit(
                 f"{_QUEUE}.ledger:Ledger.end",
                 "run = self.running.pop(token, None)",
-                "run = self.running.pop(token, None) or (self.running and self.running.popitem()[1])",
+                "run = self.running.pop(token, None)"
+                " or (self.running and self.running.popitem()[1])",
             ),
         ),
     ),

@@ -70,7 +70,9 @@ def _changed(original: object, edit: Edit, module: ModuleType) -> object:
         raise OutOfDate(f"{edit.place} has {source.count(edit.old)} times {edit.old!r}")
     lines = source.replace(edit.old, edit.new).splitlines(keepends=True)
     start = next(i for i, line in enumerate(lines) if line.startswith("def "))
-    code = compile("from __future__ import annotations\n" + "".join(lines[start:]), edit.place, "exec")
+    code = compile(
+        "from __future__ import annotations\n" + "".join(lines[start:]), edit.place, "exec"
+    )
     made: dict[str, object] = {}
     exec(code, vars(module), made)
     changed = made[function.__name__]

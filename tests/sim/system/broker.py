@@ -17,6 +17,7 @@ from raftwork.consensus.raft import Raft
 from raftwork.consensus.raft.node import Leader
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.messages import PeerMessage, from_broker
+from tests.sim.system.consensus_checker import require
 from tests.sim.system.disk import CLUSTER, Crash, Disk, Facts
 from tests.sim.system.network import Dealer
 from tests.sim.system.process import Clock, Process
@@ -29,6 +30,10 @@ T = TypeVar("T")
 
 #: A graceful stop waits so long for another broker to take over, ms.
 HAND_OVER = 2_000
+#: So long (ms) may a leader stay active without a word from any other broker: an election timeout,
+#: and half of one until it looks.
+ALONE = 1_250
+_PEER_MESSAGE = 21
 
 
 class WatchedNode(Node):
@@ -98,6 +103,7 @@ class Broker(Process):
         self.stopping: int | None = None
         self._inner: Inner | None = None
         self._lag = 0
+        self._heard = 0
         self._dealers: dict[str, Dealer] = {}
         self._clear()
 
@@ -205,6 +211,8 @@ class Broker(Process):
         for name, up in _drain(self._links):
             node.link(name, up, now)
         for name, frame in _drain(self._from_peers):
+            if frame[1] == _PEER_MESSAGE:
+                self._heard = now
             node.receive_peer(name, frame, now)
         for routing, frame in _drain(self._from_anyone):
             self.world.leases.reads(self, routing, frame, now)
@@ -214,6 +222,10 @@ class Broker(Process):
         node.turn(now)
 
     def _check(self, node: WatchedNode) -> None:
+        if self.active is not None:
+            silence = self.mono - max(self._heard, self.clock.monotonic(self.activated_at))
+            text = f"{self.host} leads after {silence} ms without a word from another broker"
+            require(silence <= ALONE, "leads alone", text)
         term = node.leading
         if term is not None:
             self.world.consensus.leads(self.peer, term, self._last)

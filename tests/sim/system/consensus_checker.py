@@ -50,6 +50,8 @@ class ConsensusChecker:
     leaders: dict[int, Peer] = field(default_factory=dict)
     active: dict[int, Peer] = field(default_factory=dict)
     terms: dict[Peer, HardState] = field(default_factory=dict)
+    #: The term and the index each replica acknowledged last.
+    acknowledged: dict[Peer, tuple[int, int]] = field(default_factory=dict)
     #: Terms in which somebody stands.
     stood: set[int] = field(default_factory=lambda: {0})
 
@@ -116,7 +118,7 @@ class ConsensusChecker:
     # ---- promises -------------------------------------------------------------------------------
 
     def synced(self, peer: Peer, facts: Facts) -> None:
-        """Terms grow; a vote once cast stands for its term."""
+        """Terms grow; a vote once cast stands for its term, and so does an acknowledgement."""
         if facts.state is None:
             return
         now = decode_hard_state(facts.state)
@@ -125,6 +127,9 @@ class ConsensusChecker:
             now.term == before.term and before.vote in (b"", now.vote)
         )
         require(kept, "one vote a term", f"{peer.name} goes from {before} to {now}")
+        term, index = self.acknowledged.get(peer, (0, 0))
+        text = f"{peer.name} acknowledged {index} in term {term}, and holds {facts.last}"
+        require(term != now.term or index <= facts.last.seq, "acknowledged is kept", text)
         if now.vote == peer.incarnation:
             self.stood.add(now.term)
         text = f"{peer.name} is in term {now.term}, in which nobody stands"
@@ -140,6 +145,8 @@ class ConsensusChecker:
             if message.ok:
                 text = f"{peer.name} acknowledges {message.at}, with {facts.last} on disk"
                 require(message.at <= facts.last.seq, "promise before sync", text)
+                before = self.acknowledged.get(peer, (0, 0))
+                self.acknowledged[peer] = max(before, (message.term, message.at))
             return
         assert isinstance(message, Vote | VoteReply)
         if isinstance(message, VoteReply) and not message.granted:

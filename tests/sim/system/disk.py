@@ -1,4 +1,4 @@
-"""What every simulated disk can do to the broker that writes to it, whatever the store behind it."""
+"""What a simulated disk can do to the broker that writes to it, whatever the store behind it."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class Faults:
     hang: int = 0
     #: Writes and syncs fail: "eio" or "full".
     failing: str | None = None
-    #: The next synced commit ends the process: "before" it is written, "during" its sync or "after".
+    #: The next synced commit ends the process: "before" it, "during" its sync or "after" it.
     crash: str | None = None
 
 

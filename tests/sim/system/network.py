@@ -90,11 +90,7 @@ class Dealer:
     def send(self, frame: bytes, lag: int = 0) -> None:
         """Without a connection the frame is dropped (ZMQ_IMMEDIATE, no waiting)."""
         connection, network = self.connection, self.network
-        if connection is None:
-            sent = False
-        else:
-            sent = not network.timeline.chance(network.weather.loss)
-        if sent and connection is not None:
+        if connection is not None and not network.timeline.chance(network.weather.loss):
             network.transmit(connection, UP, frame, lag)
         elif self.tells:
             self.owner.dealer_link(self.target, up=False)

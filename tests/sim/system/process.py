@@ -54,6 +54,10 @@ class Process(ABC):
         return self.free_at > self.timeline.now
 
     @abstractmethod
+    def start(self) -> None:
+        """Begin, if it does not run."""
+
+    @abstractmethod
     def turn(self) -> int | None:
         """One turn of the loop; gives when (on the monotonic clock) the next one is due."""
 

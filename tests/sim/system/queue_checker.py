@@ -13,6 +13,7 @@ from raftwork.broker.queue.commands import (
     Assigned,
     Begun,
     Closed,
+    Effect,
     Enqueue,
     Expire,
     Fail,
@@ -84,6 +85,11 @@ class QueueChecker:
             require(known == made, "same commands, same answers", f"{name} differs at {at}")
             return
         self.applications[at.seq] = made
+        self._commands(data, applied)
+        for effect in applied.effects:
+            self._effect(effect)
+
+    def _commands(self, data: bytes, applied: Applied) -> None:
         for plain, reply in zip(decode_batch(data)[1], applied.replies, strict=True):
             command = commands.from_plain(plain)
             self.reached["contradiction refused"] += isinstance(reply, Rejected)
@@ -97,29 +103,32 @@ class QueueChecker:
                     self._fails(command.token)
                 case Fail():
                     self._fails(command.token)
-        for effect in applied.effects:
-            match effect:
-                case Queued(_, spec, first, tasks):
-                    self._queued(spec, list(enumerate(tasks, first)))
-                case Begun(worker, spec, tasks):
-                    self._queued(spec, [(seq, (task, data)) for _, seq, task, data in tasks])
-                    self._assigned(worker, [(token, seq, 1) for token, seq, *_ in tasks])
-                case Assigned(worker, tasks):
-                    self._assigned(worker, tasks)
-                case Settled():
-                    self._settled(effect)
-                case Closed(token, seq):
-                    self._current(token, seq).token = None
-                case Requeued(_, seq):
-                    task = self.by_seq[seq]
-                    waits = task.token is None and task.outcome is None
-                    require(waits, "one owner", f"{task.id} waits again, but has {task}")
-                case Stale(token):
-                    mine = self.tokens.get(token)
-                    stale = mine is None or mine[0].token != token
-                    require(stale, "first outcome", f"current token {token} is called stale")
-                case NotAssigned():
+                case _:
                     pass
+
+    def _effect(self, effect: Effect) -> None:
+        match effect:
+            case Queued(_, spec, first, tasks):
+                self._queued(spec, list(enumerate(tasks, first)))
+            case Begun(worker, spec, begun):
+                self._queued(spec, [(seq, (task, data)) for _, seq, task, data in begun])
+                self._assigned(worker, [(token, seq, 1) for token, seq, *_ in begun])
+            case Assigned(worker, assigned):
+                self._assigned(worker, assigned)
+            case Settled():
+                self._settled(effect)
+            case Closed(token, seq):
+                self._current(token, seq).token = None
+            case Requeued(_, seq):
+                task = self.by_seq[seq]
+                waits = task.token is None and task.outcome is None
+                require(waits, "one owner", f"{task.id} waits again, but has {task}")
+            case Stale(token):
+                mine = self.tokens.get(token)
+                stale = mine is None or mine[0].token != token
+                require(stale, "first outcome", f"current token {token} is called stale")
+            case NotAssigned():
+                pass
 
     def digest(self, name: str, seq: int, digest: bytes) -> None:
         known = self.digests.setdefault(seq, digest)

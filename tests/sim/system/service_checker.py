@@ -1,5 +1,6 @@
 """What clients and workers may rely on: true answers (G1, G2, G7), leases (G4), one voice (G6)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,7 +106,7 @@ class _Heard:
 class LeaseChecker:
     """A worker's tasks are lost only after its silence, its goodbye or its time limit (G4)."""
 
-    def __init__(self, queue: QueueChecker, routed: "dict[bytes, object]") -> None:
+    def __init__(self, queue: QueueChecker, routed: Mapping[bytes, object]) -> None:
         self._queue = queue
         self._routed = routed
         self._heard: dict[tuple[str, bytes], _Heard] = {}

@@ -63,7 +63,7 @@ class File(apsw.VFSFile):
             self._disk.unsynced(self._path).clear()  # of another file of this name
         super().__init__("unix", name, flags)
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # type: ignore[override]  # noqa: N802
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
         if self._disk is not None:
             self._disk.check("write")
             size = self.xFileSize()

@@ -11,7 +11,6 @@ from typing import Protocol
 import apsw
 
 from raftwork.broker.setup import NodeStore
-from raftwork.broker.store import Identity
 from raftwork.consensus.core import Entry, Position, Restored, Roster, Snapshot
 from raftwork.consensus.replica import Background
 from raftwork.errors import StoreError
@@ -45,6 +44,7 @@ class WatchedStore:
 
     def __init__(self, inner: Inner, disk: Disk, observer: Observer) -> None:
         self._inner = inner
+        self.identity = inner.identity
         self._disk = disk
         self._observer = observer
         self._unsynced: list[Position] = []
@@ -61,10 +61,6 @@ class WatchedStore:
         self._observer.synced(self._disk.facts)
 
     # ---- handed on as it is ---------------------------------------------------------------------
-
-    @property
-    def identity(self) -> Identity:
-        return self._inner.identity
 
     @property
     def connection(self) -> apsw.Connection:
@@ -120,6 +116,7 @@ class WatchedStore:
 
     def form(self, cluster_id: bytes, roster: Roster) -> None:
         self._inner.form(cluster_id, roster)
+        self.identity = self._inner.identity
         self._note_facts()
 
     def begin(self, *, sync: bool) -> None:
