@@ -6,13 +6,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TASKS ?= 2000
 CONSENSUS ?= raft
-SEEDS ?= 500
+SEEDS ?= 1-300
 FOR ?= 60
 FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --pause worker \
           --partition leader --partition follower --lossy random
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster sim chaos faults lint types bench lock clean
+.PHONY: help demo test unit cluster sim mutants chaos faults lint types bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -29,8 +29,12 @@ unit: $(VENV)/.ready ## Only the fast tests without processes
 cluster: $(VENV)/.ready ## Only the tests with clusters of real processes
 	$(BIN)/python -m pytest tests/cluster
 
-sim: $(VENV)/.ready ## Simulate many seeded histories of faults: make sim SEEDS=5000
-	RAFTWORK_SIM_SEEDS=$(SEEDS) $(BIN)/python -m pytest -n 2 tests/sim
+sim: $(VENV)/.ready ## Simulated histories of faults: make sim SEEDS=1-5000; one, with its trace: make sim SEED=7
+	$(BIN)/python -m tests.sim.cores $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$(BIN)/python -m tests.sim.system $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+mutants: $(VENV)/.ready ## Deliberate bugs, and what it takes until the simulator finds them
+	$(BIN)/python -m tests.sim.mutants
 
 chaos: $(VENV)/.ready ## Mixed faults under load for a minute, then the verdict: make chaos FOR=1800
 	$(BIN)/python -m raftwork chaos $(FAULTS) --every 4 --lasting 1.5 --for $(FOR)
