@@ -81,7 +81,7 @@ def test_a_learner_is_caught_up_though_another_always_answers_first() -> None:
 
 
 def test_a_learner_that_is_further_behind_is_not_caught_up() -> None:
-    a = leader()
+    a, last = leader(), 0
     for _ in range(3):
         last = a.core.propose(b"x", a.now).seq
         a.turn()

@@ -1,5 +1,7 @@
 """Snapshots for peers that the log can no longer serve (§7, consensus under §4.1)."""
 
+from itertools import pairwise
+
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Position, Role, Snapshot
 from raftwork.consensus.raft import Config
 from raftwork.consensus.raft.messages import (
@@ -8,10 +10,10 @@ from raftwork.consensus.raft.messages import (
     ChunkReply,
     SnapshotChunk,
     TimeoutNow,
-    VoteReply,
 )
+from raftwork.consensus.replica import Background
 from tests.sim.store import Image, Machine
-from tests.unit.consensus.cluster import Cluster, Event, Member, formed, peer, roster
+from tests.unit.consensus.cluster import Cluster, Member, formed, peer, roster
 
 NAMES = "abc"
 SMALL = Config(chunk_bytes=100, chunk_window=2)
@@ -316,22 +318,20 @@ def test_bytes_that_are_no_snapshot_are_asked_for_again() -> None:
 
 
 def test_a_snapshot_that_cannot_be_made_is_not_asked_for_at_once_again() -> None:
-    a = Member(peer("a"), NAMES, formed(NAMES))
-    a.hear("b", TimeoutNow(0))
-    a.hear("b", VoteReply(1, True))
-    a.hear("b", AppendReply(1, True, 1, ORIGIN, 0))
-    a.store._tail = 0
-    a.turn()
-    a.hear("c", AppendReply(1, False, 0 + 1, ORIGIN, 0))
-    a.hear("c", AppendReply(1, False, 1, ORIGIN, 0))
+    cluster = compacted_cluster()
+    a, orders = cluster["a"], list[int]()
 
-    orders = 0
-    for _ in range(5):
-        output = a.core.output()
-        orders += 1 if output is not None and output.make_snapshot else 0
-        a.core.snapshot_made(None)
+    def start_snapshot() -> None:
+        orders.append(cluster.now)
+        a.store._pending.append((1, Background(made=True, snapshot=None)))
 
-    assert orders <= 1
+    a.store.start_snapshot = start_snapshot  # type: ignore[method-assign]
+    cluster.heal()
+    cluster.sleep(5_000)
+
+    waits = [later - earlier for earlier, later in pairwise(orders)]
+    assert len(waits) >= 2
+    assert min(waits) >= 1_500
 
 
 def test_events_name_the_snapshot_that_was_installed() -> None:
@@ -340,4 +340,4 @@ def test_events_name_the_snapshot_that_was_installed() -> None:
     installed = [event for event in b.events if event.kind == "switch"]
 
     assert len(installed) == 1
-    assert isinstance(installed[0], Event) and isinstance(installed[0].what, Snapshot)
+    assert isinstance(installed[0].what, Snapshot)
