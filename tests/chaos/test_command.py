@@ -64,3 +64,4 @@ def test_a_directory_without_brokers_is_an_error(tmp_path: Path) -> None:
     done = chaos("--kill", "leader", "--data", str(tmp_path), cwd=tmp_path)
     assert done.returncode == 1
     assert "no broker's data directory" in done.stderr
+    assert "kept" not in done.stderr

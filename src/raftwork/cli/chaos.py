@@ -114,7 +114,7 @@ def command(
     except (TimeoutError, PermissionError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     finally:
-        if good:
+        if good or not any(directory.iterdir()):  # nothing was begun
             shutil.rmtree(directory)
         else:
             click.echo(f"kept the histories and the logs: {directory}", err=True)
