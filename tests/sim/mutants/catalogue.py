@@ -182,7 +182,7 @@ REPLICA = (
     _mutant(
         "page checksums ignored",
         f"{_STORE}.database:Opener.open",
-        "(checksum_vfs() if self.checksums else None)",
+        "self.options.vfs or checksum_vfs()",
         '"sim-disk"',
         seeds=150,
         real=True,

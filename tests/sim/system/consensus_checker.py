@@ -120,6 +120,7 @@ class ConsensusChecker:
     def synced(self, peer: Peer, facts: Facts) -> None:
         """Terms grow; a vote once cast stands for its term, and so does an acknowledgement."""
         if facts.state is None:
+            require(peer not in self.terms, "one vote a term", f"{peer.name} forgot its vote")
             return
         now = decode_hard_state(facts.state)
         before = self.terms.get(peer, HardState(0, b""))

@@ -72,6 +72,8 @@ class Faults:
             case "transfer":
                 for each in self._world.brokers:
                     each.hand_over()
+                if rng.random() < 0.5:
+                    broker.pause(rng.randint(700, 1_500))  # perhaps the one it is handed to
 
     def _kill(self, broker: Broker) -> None:
         if broker.alive:
@@ -98,6 +100,8 @@ class Faults:
                 return
             case "rotten bit":
                 broker.disk.flip()
+                if rng.random() < 0.5:
+                    self._kill(broker)  # so that all of it is read again
             case "lost directory":
                 self._timeline.note("lost directory", broker.host)
                 broker.stop("killed")
