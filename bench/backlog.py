@@ -23,7 +23,7 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
 
 def fill(app: App, queue: str, count: int) -> None:
-    task = app.task(name="bench.waiting", queue=queue)(noop.function)
+    task = app.named(noop.name, queue=queue)
     for _ in range(count // 10_000):
         task.enqueue_many([()] * 10_000)
     if count % 10_000:
