@@ -126,10 +126,14 @@ class Deliveries:
         while due and left > 0 and self._room(routing):
             page = [due[i] for i in range(min(PAGE, len(due)))]
             results = self._machine.outcomes(page, RESULTS_BYTES)
+            told: list[Result] = []
             for result in results:
                 due.popleft()
                 left -= _size(result)
-            told = [r for r in results if r.state.final or r.state is State.UNKNOWN]
+                if result.state.final or result.state is State.UNKNOWN:
+                    told.append(result)
+                else:
+                    self.watch(routing, result.id)  # it came in while its "unknown" waited
             if told:
                 yield routing, Results(told)
         if not due:

@@ -100,3 +100,22 @@ def test_nothing_is_kept_for_a_session_that_is_gone(desk: Desk) -> None:
     desk.finished("a", size=1)
     assert desk.take() == []
     assert not desk.deliveries.waiting
+
+
+def test_a_task_that_comes_in_while_its_unknown_waits_for_room_is_still_watched(
+    desk: Desk,
+) -> None:
+    # Found by the simulator: neither the old verdict nor, later, the outcome was told.
+    desk.deliveries.watch(ME, "a")
+    desk.deliveries.unknown(ME, "a")
+    desk.room = 0
+    assert desk.take() == []
+    desk.queues.apply(enqueue("a"))
+    desk.room = 1_000
+    assert desk.take() == []
+    (run,) = desk.queues.machine.waiting("default", 0, 1, 1 << 30)
+    desk.queues.apply(Assign(b"w", [run.seq]))
+    (effect,) = desk.queues.effects(Finish([(1, b"x")]))
+    assert isinstance(effect, Settled)
+    desk.deliveries.settled(effect)
+    assert desk.take() == [Result("a", State.SUCCEEDED, b"x")]
