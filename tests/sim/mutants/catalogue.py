@@ -339,13 +339,6 @@ SERVICE = (
         seeds=60,
     ),
     _mutant(
-        "worker takes a token twice",
-        f"{_WORKER}.agent:Agent._accept",
-        "if token in self._limits or token in self._done:",
-        "if False:",
-        seeds=60,
-    ),
-    _mutant(
         "worker forgets unacknowledged outcomes",
         f"{_WORKER}.agent:Agent._opened",
         "self._done.renew()",

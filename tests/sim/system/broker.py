@@ -12,7 +12,7 @@ from raftwork.broker.node import Node
 from raftwork.broker.queue import Machine
 from raftwork.broker.queue.commands import Applied
 from raftwork.broker.setup import Setup
-from raftwork.consensus.core import Entry, Peer, Position, Snapshot
+from raftwork.consensus.core import ORIGIN, Entry, Peer, Position, Snapshot
 from raftwork.consensus.raft import Raft
 from raftwork.consensus.raft.node import Leader
 from raftwork.errors import StoreDamaged, StoreError
@@ -33,6 +33,8 @@ HAND_OVER = 2_000
 #: So long (ms) may a leader stay active without a word from any other broker: an election timeout,
 #: and half of one until it looks.
 ALONE = 1_250
+#: … and so long after its deadline may a transfer of leadership still keep proposals out.
+OVERDUE = 500
 _PEER_MESSAGE = 21
 
 
@@ -68,10 +70,13 @@ class WatchedNode(Node):
         return core._node.term
 
     @property
-    def asking(self) -> bool:
-        """Whether a client's question waits for a barrier."""
-        leadership = self._leadership
-        return leadership is not None and bool(leadership.clients._asked)
+    def transfer_overdue(self) -> int:
+        """How long ago (ms) a transfer that is still under way should have been given up."""
+        core = self._replica.core if self._replica is not None else None
+        role = core._node.role if isinstance(core, Raft) else None
+        if not isinstance(role, Leader) or role.transfer is None:
+            return 0
+        return self._now - role.transfer.deadline
 
     def apply(self, entry: Entry) -> None:
         self._at = entry.at
@@ -104,6 +109,7 @@ class Broker(Process):
         self._inner: Inner | None = None
         self._lag = 0
         self._heard = 0
+        self._applied = ORIGIN
         self._dealers: dict[str, Dealer] = {}
         self._clear()
 
@@ -226,9 +232,17 @@ class Broker(Process):
             silence = self.mono - max(self._heard, self.clock.monotonic(self.activated_at))
             text = f"{self.host} leads after {silence} ms without a word from another broker"
             require(silence <= ALONE, "leads alone", text)
+            late = node.transfer_overdue
+            text = f"{self.host} refuses proposals {late} ms after its transfer should have ended"
+            require(late <= OVERDUE, "transfer ends", text)
         term = node.leading
         if term is not None:
             self.world.consensus.leads(self.peer, term, self._last)
+
+    @property
+    def position(self) -> Position:
+        """Up to where it has applied the log."""
+        return self._applied
 
     @property
     def _last(self) -> Position:

@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any
 
-from raftwork.broker.queue.commands import Applied, Closed, NotAssigned, Requeued, Settled, Stale
+from raftwork.broker.hands import Worker
+from raftwork.broker.queue.commands import Applied, Closed, Requeued, Settled
 from raftwork.broker.workforce import Workforce
 from raftwork.consensus.raft import election, snapshot, transfer
 from raftwork.consensus.raft.messages import AppendReply, ChunkReply, decode
@@ -59,7 +60,6 @@ EXPECTED = (
 )
 
 _APPEND_REPLY, _TIMEOUT_NOW = 6, 9
-_EFFECTS = {Stale: "stale token refused", NotAssigned: "assign of a task that does not wait"}
 
 
 class Reach:
@@ -80,10 +80,7 @@ class Reach:
     def effects(self, applied: Applied) -> None:
         counts, waiting = self.counts, 0
         for effect in applied.effects:
-            name = _EFFECTS.get(type(effect))
-            if name is not None:
-                counts[name] += 1
-            elif isinstance(effect, Settled):
+            if isinstance(effect, Settled):
                 counts[f"task {effect.state.name.lower()}"] += 1
             else:
                 waiting += isinstance(effect, Closed) - isinstance(effect, Requeued)
@@ -97,6 +94,7 @@ class Reach:
                 (Node, "truncate", self._always("truncation")),
                 (Workforce, "_push_again", self._always("pushed again at a hello")),
                 (Workforce, "_give_up", self._always("worker given up")),
+                (Workforce, "_propose_end", self._reported),
                 (transfer, "expire", self._transfer_expires),
                 (snapshot, "on_chunk_reply", self._chunk_reply),
                 (snapshot, "_send", self._chunk_sent),
@@ -110,6 +108,9 @@ class Reach:
             self.counts[name] += 1
 
         return note
+
+    def _reported(self, _workforce: Workforce, worker: Worker, token: int) -> None:
+        self.counts["stale token refused"] += token not in worker.hands
 
     def _transfer_expires(self, node: Node, leader: Leader) -> None:
         if leader.transfer is not None and node.now >= leader.transfer.deadline:

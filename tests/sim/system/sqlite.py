@@ -25,7 +25,7 @@ from raftwork.broker.store.promised import _encode, read_promised
 from raftwork.broker.store.transfers import Done
 from raftwork.errors import StoreDamaged, StoreError
 from tests.sim.system.consensus_checker import require
-from tests.sim.system.disk import CLUSTER, Disk, Notes
+from tests.sim.system.disk import CLUSTER, Disk, Facts, Notes
 
 if TYPE_CHECKING:
     from tests.sim.system.watched import Inner
@@ -257,7 +257,7 @@ class SqliteDisk(Disk):
 
     def wipe(self) -> None:
         self._unsynced.clear()
-        self.rotten = False
+        self.rotten, self._incarnation, self.facts = False, b"", Facts()
         shutil.rmtree(self._path, ignore_errors=True)
 
     def flip(self) -> None:

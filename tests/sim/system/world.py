@@ -134,10 +134,13 @@ class World:
         for user in self.users:
             if not user.content:
                 return f"{user.host} still waits: {user.wants()}"
-        applied = {broker.disk.facts.roster for broker in self.brokers}
+        rosters = {broker.disk.facts.roster for broker in self.brokers}
         mapping = tuple((broker.host, broker.disk.incarnation) for broker in self.brokers)
-        if applied != {mapping}:
+        if rosters != {mapping}:
             return "not every replica is a voter"
+        positions = {broker.host: broker.position for broker in self.brokers}
+        if len(set(positions.values())) > 1:
+            return f"not every replica has caught up: {positions}"
         return ""
 
     def _check_waiters(self) -> None:
