@@ -1,8 +1,8 @@
 """A snapshot on its way in chunks, as either protocol does it.
 
 The leader sends a window of chunks; the peer keeps only the next one it misses and answers with
-how far it is, so a transfer resumes wherever it broke off. Chunks that were lost are sent again once
-a heartbeat passes without progress. What a chunk or its answer looks like is the protocol's.
+how far it is, so a transfer resumes wherever it broke off. Chunks that were lost are sent again
+once a heartbeat passes without progress. What a chunk or its answer looks like is the protocol's.
 """
 
 from collections.abc import Iterator

@@ -40,12 +40,9 @@ def flush(node: Node, leader: Leader) -> None:
         if leader.epoch is not None:
             discovery.inform(node, leader, name, link)
         if leader.initial is not None and link.ends is not None:
-            in_reach = link.sent >= node.log.base
-            if (
-                link.streaming
-                and in_reach
-                or (not link.streaming and synchronisation.begin(node, name, link))
-            ):
+            if not link.streaming:
+                synchronisation.begin(node, name, link)
+            if link.streaming and link.sent >= node.log.base:
                 _stream(node, leader, name, link, leader.initial, ranges)
             else:
                 snapshot.offer(node, name, link)

@@ -15,11 +15,11 @@ class Config:
     #: Ticks of silence after which a follower gives its leader up, or a leader its quorum. A
     #: hand-over of leadership may take as long.
     sync_limit: int = 8
-    #: Ticks until an elected leader must have its quorum of FOLLOWERINFO, or its follower an answer.
+    #: Ticks until an elected leader must be through phase 1, or its follower have an answer.
     connect_limit: int = 4
     #: How long a quorum's vote waits for a better one.
     finalize_wait: int = 30
-    #: Between the same notification or FOLLOWERINFO and its repetition; it doubles up to the second.
+    #: Until a notification or FOLLOWERINFO is repeated; doubles from the one to the other.
     resend: int = 50
     resend_max: int = 400
     #: How long a message that is missing from a link may be merely late.

@@ -15,7 +15,6 @@ from raftwork.consensus.core import (
     Entry,
     Kind,
     Log,
-    Message,
     Output,
     Peer,
     Position,
@@ -47,11 +46,9 @@ from raftwork.consensus.zab.messages import (
     Notification,
     Snap,
     SnapReply,
-    ZabMessage,
     decode,
     decode_framed,
     decode_hard_state,
-    encode,
 )
 from raftwork.consensus.zab.node import Follower, Leader, Looking, Node, Outbox
 from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
@@ -232,9 +229,9 @@ class Zab:
                 activated = role.epoch
             passed = reads.passed(node, role)
         box, node.out = node.out, Outbox()
-        if not (append or committed or passed or box != _EMPTY or rewind is not None):
-            if activated is None:
-                return None
+        news = append or committed or passed or box != _EMPTY or rewind is not None
+        if not news and activated is None:
+            return None
         return Output(
             deactivated=box.deactivated,
             send=tuple(box.send),

@@ -1,9 +1,9 @@
 """Phase 1: discovery. A quorum agrees on a new epoch and shows that nobody in it knows more.
 
-The paper's steps: a follower sends CEPOCH(f.p), here FOLLOWERINFO (f.1.1); the leader picks e' above
-all of a quorum's and says NEWEPOCH(e'), here LEADERINFO (l.1.1); a follower that accepts makes f.p
-durable and answers ACK-E with its epoch and history (f.1.2). The election has chosen the best
-history already, so that the leader need not fetch it (l.1.2) but only abdicates where it was wrong.
+The paper's steps: a follower sends CEPOCH(f.p), here FOLLOWERINFO (f.1.1); the leader picks e'
+above all of a quorum's and says NEWEPOCH(e'), here LEADERINFO (l.1.1); a follower that accepts
+makes f.p durable and answers ACK-E with its epoch and history (f.1.2). The election has chosen the
+best history already, so the leader need not fetch it (l.1.2), but abdicates where it was wrong.
 """
 
 from raftwork.consensus.core import Peer

@@ -7,6 +7,7 @@ Notifications belong to no session. Tags never change their meaning.
 """
 
 from enum import IntEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 from raftwork.consensus.core import Entry, Kind, Position
@@ -223,11 +224,11 @@ def decode_framed(body: bytes) -> Framed:
 
 
 def _ascending(ends: tuple[Position, ...]) -> bool:
-    return bool(ends) and all(a < b for a, b in zip(ends, ends[1:], strict=False))
+    return bool(ends) and all(a < b for a, b in pairwise(ends))
 
 
 def follows(at: Position, before: Position) -> bool:
-    """Whether zxid `at` can come right after `before`: the next of its epoch, or a later's first."""
+    """Whether zxid `at` can come right after `before`: its epoch's next, or a later one's first."""
     if at.epoch == before.epoch:
         return at.seq == before.seq + 1
     return at.epoch > before.epoch and at.seq == 1
@@ -236,7 +237,7 @@ def follows(at: Position, before: Position) -> bool:
 def _check_proposals(entries: tuple[Entry, ...]) -> None:
     if not entries:
         raise BadMessage("Propose: no proposals")
-    for before, entry in zip(entries, entries[1:], strict=False):
+    for before, entry in pairwise(entries):
         if not follows(entry.at, before.at):
             raise BadMessage(f"Propose: {entry.at} cannot follow {before.at}")
     for entry in entries:

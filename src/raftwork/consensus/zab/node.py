@@ -22,6 +22,7 @@ from raftwork.consensus.zab.config import Config
 from raftwork.consensus.zab.link import Inbound
 from raftwork.consensus.zab.log import History
 from raftwork.consensus.zab.messages import (
+    Frame,
     Framed,
     HardState,
     Session,
@@ -31,7 +32,6 @@ from raftwork.consensus.zab.messages import (
     encode_hard_state,
     framed,
 )
-from raftwork.consensus.zab.messages import Frame as FrameMessage
 
 if TYPE_CHECKING:
     from random import Random
@@ -276,7 +276,7 @@ class Node:
     def forward(self, to: str, link: Link, body: bytes) -> int:
         """As `frame`, for what is encoded already."""
         link.seq += 1
-        self.send(to, FrameMessage(link.session, link.seq, body))
+        self.send(to, Frame(link.session, link.seq, body))
         return len(body)
 
     # ---- roles ----------------------------------------------------------------------------------

@@ -25,16 +25,14 @@ from raftwork.consensus.zab.node import Follower, Leader, Link, Node, Stage
 # ---- the leader's side ---------------------------------------------------------------------------
 
 
-def begin(node: Node, name: str, link: Link) -> bool:
-    """Decide how to synchronise the follower, and begin. False: it needs a snapshot."""
+def begin(node: Node, name: str, link: Link) -> None:
+    """Begin the stream where the histories part; nothing begins if that needs a snapshot."""
     assert link.ends is not None
     common = node.log.common(link.ends)
-    if common is None:
-        return False
-    last = link.ends[-1]
-    node.frame(name, link, Diff(common) if common == last else Trunc(common))
-    link.streaming, link.sent = True, common
-    return True
+    if common is not None:
+        last = link.ends[-1]
+        node.frame(name, link, Diff(common) if common == last else Trunc(common))
+        link.streaming, link.sent = True, common
 
 
 def establish(node: Node, leader: Leader) -> None:
