@@ -66,7 +66,7 @@ def _zab_words(body: bytes) -> object:
 
 
 PROTOCOLS = {
-    # Raft §5.4.3: from the election on. Zab: once the epoch is established; before, it may abdicate.
+    # Raft §5.4.3: from the election on. Zab: once its epoch is established; it may abdicate before.
     "raft": Protocol(_raft, decode_raft, lambda status: status.role is Role.LEADER),
     "zab": Protocol(_zab, _zab_words, lambda status: status.active),
 }
