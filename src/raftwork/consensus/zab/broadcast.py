@@ -85,6 +85,7 @@ def on_ack(node: Node, leader: Leader, src: Peer, link: Link, message: Ack) -> N
         while link.inflight and link.inflight[0][0] <= message.zxid:
             link.inflight_bytes -= link.inflight.popleft()[1]
     advance(node, leader)
+    snapshot.caught_up(node, link)
     _rebind(node, leader, src.name, link)
 
 
@@ -118,7 +119,11 @@ def ping(leader: Leader) -> None:
 
 
 def _rebind(node: Node, leader: Leader, name: str, link: Link) -> None:
-    """Propose that a learner which has caught up takes over its name (roster.py)."""
+    """Propose that a learner which has caught up takes over its name (roster.py).
+
+    Caught up with the last ping's commit: under load another voter's answer is always a little
+    earlier, and the learner would never be level with the present one.
+    """
     latest = node.roster.latest
     if (
         latest.get(name) != link.incarnation
@@ -127,7 +132,7 @@ def _rebind(node: Node, leader: Leader, name: str, link: Link) -> None:
         and leader.transfer is None
         and not node.roster.open
         and link.current == leader.epoch
-        and link.match >= node.commit
+        and link.match >= leader.marked
     ):
         node.append(Kind.ROSTER, encode_roster({**latest, name: link.incarnation}))
 

@@ -40,9 +40,11 @@ class Config:
     tail_bytes: int = 16 * MIB
     chunk_bytes: int = 256 * KIB
     #: Snapshot chunks a follower may have unanswered.
-    chunk_window: int = 4
-    #: How long a silent follower's unfinished snapshot keeps the log from being compacted.
+    chunk_window: int = 16
+    #: How long a silent follower that catches up by snapshot keeps the log from being compacted …
     transfer_patience: int = 10_000
+    #: … and how much the log may grow for one that answers, before it needs another snapshot.
+    transfer_bytes: int = 1024 * MIB
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

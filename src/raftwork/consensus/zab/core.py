@@ -104,6 +104,7 @@ class Zab:
             transfer.expire(node, role)
             if now >= role.ping_at:
                 role.ping_at = now + node.config.ping
+                role.marked = node.commit
                 broadcast.ping(role)
                 snapshots.tick(node, role)
 

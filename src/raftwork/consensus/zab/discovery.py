@@ -28,7 +28,10 @@ def on_follower_info(node: Node, src: Peer, message: FollowerInfo) -> None:
         # It has accepted an epoch that never came to be, or not yet: only a later one can have it.
         election.look(node)
         return
-    leader.links[src.name] = Link(src.incarnation, message.session, message.accepted, node.now)
+    fresh = Link(src.incarnation, message.session, message.accepted, node.now)
+    if link is not None and link.incarnation == src.incarnation:
+        fresh.catching = link.catching
+    leader.links[src.name] = fresh
 
 
 def pick_epoch(node: Node, leader: Leader) -> None:

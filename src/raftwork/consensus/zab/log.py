@@ -162,6 +162,11 @@ class History:
         """Bytes of our own snapshot file."""
         return self._store.snapshot_chunk(snapshot, offset, size)
 
+    @property
+    def grown(self) -> int:
+        """Bytes appended since the last reload: only differences mean something."""
+        return self._sums[-1] if self._sums else self._trimmed
+
     def bytes_after(self, at: Position) -> int:
         """Size of the entries after `at` that are in memory."""
         if not self._tail:

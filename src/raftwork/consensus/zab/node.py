@@ -120,6 +120,17 @@ class Link:
     inflight: deque[tuple[Position, int]] = field(default_factory=deque)
     inflight_bytes: int = 0
     outgoing: Outgoing | None = None
+    catching: Catching | None = None
+
+
+@dataclass(slots=True)
+class Catching:
+    """A follower that was sent a snapshot and has not reached the commit since."""
+
+    #: How far the log had grown when the snapshot was begun.
+    grown: int
+    #: What it needs next comes after this.
+    at: Position
 
 
 @dataclass(slots=True)
@@ -150,6 +161,8 @@ class Leader:
     epoch: int | None = None
     #: The end of the initial history, once a quorum said ACKEPOCH.
     initial: Position | None = None
+    #: What was committed at the last ping.
+    marked: Position = ORIGIN
     #: A quorum has acknowledged NEWLEADER: the initial history is committed.
     established: bool = False
     active: bool = False

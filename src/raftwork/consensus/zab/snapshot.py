@@ -10,19 +10,21 @@ proposal must never be lost to a sync).
 from raftwork.consensus.chunks import Incoming, Outgoing
 from raftwork.consensus.core import Chunk, Peer, Position, Roster, Snapshot
 from raftwork.consensus.zab.messages import Snap, SnapReply
-from raftwork.consensus.zab.node import Follower, Leader, Link, Node, Stage
+from raftwork.consensus.zab.node import Catching, Follower, Leader, Link, Node, Stage
 
 # ---- the leader's side ---------------------------------------------------------------------------
 
 
 def offer(node: Node, name: str, link: Link) -> None:
     """The follower needs what the log no longer has."""
+    if node.now - link.heard >= node.config.silence:
+        return  # away: a snapshot made now would be outdated when it returns
     made = node.archive.made
     if made is None or not node.log.holds(made.at):
         _order(node)
         return
     if link.outgoing is None or link.outgoing.snapshot != made:
-        link.outgoing = Outgoing(made)
+        link.outgoing, link.catching = Outgoing(made), Catching(node.log.grown, made.at)
     for offset, size in link.outgoing.due(node.config.chunk_bytes, node.config.chunk_window):
         _send(node, name, link, made, offset, size)
 
@@ -61,16 +63,28 @@ def on_reply(link: Link, reply: SnapReply) -> None:
         outgoing.replied(reply.offset, reply.wanted)
 
 
+def caught_up(node: Node, link: Link) -> None:
+    """The follower's log reached the snapshot, or even the commit."""
+    if link.catching is not None:
+        link.catching.at = max(link.catching.at, link.match)
+        if link.match >= node.commit:
+            link.catching = None
+
+
 def held(node: Node) -> Position | None:
-    """What compaction must not pass, if a snapshot is being made or sent."""
-    if node.archive.making is not None:
-        return node.archive.making
-    if isinstance(node.role, Leader):
-        for link in node.role.links.values():
-            patient = node.now - link.heard < node.config.transfer_patience
-            if link.outgoing is not None and patient:
-                return link.outgoing.snapshot.at
-    return None
+    """What compaction must not pass, if a snapshot is being made or a follower catches up by one.
+
+    Until it has also read what was appended meanwhile: under load that is more than the tail which
+    compaction leaves, and it would need one snapshot after the other.
+    """
+    archive, role, config = node.archive, node.role, node.config
+    held = [] if archive.making is None else [archive.making]
+    for link in role.links.values() if isinstance(role, Leader) else ():
+        patient = node.now - link.heard < config.transfer_patience
+        catching = link.catching
+        if catching and patient and node.log.grown - catching.grown <= config.transfer_bytes:
+            held.append(catching.at)
+    return min(held, default=None)
 
 
 # ---- the follower's side -------------------------------------------------------------------------
