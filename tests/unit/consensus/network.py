@@ -74,9 +74,11 @@ class Network:
         self.cuts: set[tuple[str, str]] = set()
         #: Whether a message (source, target, body) is lost.
         self.lost: Callable[[str, str, bytes], bool] = lambda *_: False
-        #: Told of every message that arrives: (source, target, body).
+        #: Told of every message that arrives (source, target, body), and of every turn's end.
         self.heard: Callable[[str, str, bytes], None] = lambda *_: None
+        self.turned: Callable[[], None] = lambda: None
         self.tail = 1_000_000
+        self._starts = 0
         self.places: dict[str, Place] = {}
         for name in names:
             disk = Disk(Image()) if name in blank else formed(self.names)
@@ -95,7 +97,9 @@ class Network:
         place.store = RecordingStore(place.disk, tail=self.tail, padding=300)
         place.store.events = []
         place.host = RecordingHost(place.store)
-        core = self.make(place.peer, self.names, place.store, random.Random(name), self.now)
+        self._starts += 1
+        rng = random.Random(f"{name} {self._starts}")
+        core = self.make(place.peer, self.names, place.store, rng, self.now)
 
         def send(message: Message) -> None:
             place.outbox.append(message)
@@ -141,6 +145,7 @@ class Network:
         running = self[name].running
         running.wake(self.now)
         running.turn(self.now)
+        self.turned()
         self.deliver()
 
     def deliver(self) -> None:
@@ -163,14 +168,17 @@ class Network:
         target.replica.wake(self.now)
         target.replica.receive(src, message.body, self.now)
         target.replica.turn(self.now)
+        self.turned()
 
     def sleep(self, length: int) -> None:
         """Let time pass, from one wake-up to the next."""
         end = self.now + length
         self.deliver()
         while True:
-            due = [(self[name].running.wake_at or end, name) for name in self.up()]
-            at, name = min(due, default=(end + 1, ""))
+            wakes = [(self[name].running.wake_at, name) for name in self.up()]
+            at, name = min(
+                ((at, name) for at, name in wakes if at is not None), default=(end + 1, "")
+            )
             if at > end:
                 break
             self.now = max(self.now, at)

@@ -161,9 +161,12 @@ def test_uncommitted_bytes_are_bounded(network: Network) -> None:
     leader = network.leader()
     network.cut(leader)
 
-    with pytest.raises(QueueFull):
+    def propose_for_ever() -> None:
         for _ in range(20):
             network.propose(leader, bytes(500))
+
+    with pytest.raises(QueueFull):
+        propose_for_ever()
 
 
 def test_an_applied_proposal_survives_its_leader(network: Network) -> None:

@@ -38,7 +38,7 @@ def on_notification(node: Node, src: Peer, message: Notification) -> None:
         # Its own word is enough (ZooKeeper wants a quorum's besides): to follow a leader that has
         # no quorum promises nothing, and its being followed may be all that it lacks.
         node.round = max(node.round, message.round)
-        _follow(node, src, message.vote)
+        node.follow(src, message.vote)
     elif message.round == node.round:
         # It has settled in the round we are still in: its vote counts like any other's.
         _count(node, role, src, message._replace(mode=Mode.LOOKING))
@@ -101,7 +101,8 @@ def _count(node: Node, role: Looking, src: Peer, message: Notification) -> None:
         node.round, role.received, role.vote = message.round, {}, role.own
     known = src.name in role.received
     role.received[src.name] = message.vote
-    role.vote = max(role.vote, message.vote)
+    if _possible(node, message.vote):
+        role.vote = max(role.vote, message.vote)
     if newer or role.vote != before:
         role.finalize_at = None
         _announce(node)
@@ -131,9 +132,9 @@ def _decide(node: Node, vote: Vote) -> None:
         node.lead(vote)
         _announce(node)  # those who voted with us need not wait to be told again
     else:
-        _follow(node, elected, vote)
+        node.follow(elected, vote)
 
 
-def _follow(node: Node, leader: Peer, vote: Vote) -> None:
-    if leader.name in node.others:
-        node.follow(leader, vote)
+def _possible(node: Node, vote: Vote) -> bool:
+    """Whether the vote is for somebody there is: not for an earlier directory of our own name."""
+    return vote.name in node.others or (vote.name, vote.incarnation) == node.me

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.consensus.core import ORIGIN, Position
+from raftwork.consensus.core import ORIGIN, Position, Role
 from raftwork.consensus.zab.messages import (
     Ack,
     Commit,
@@ -10,15 +10,18 @@ from raftwork.consensus.zab.messages import (
     FollowerInfo,
     Framed,
     LeaderInfo,
+    Mode,
     NewLeader,
+    Notification,
     Propose,
     Snap,
     Trunc,
     UpToDate,
+    Vote,
     ZabMessage,
 )
 from tests.sim.store import Disk, Image
-from tests.unit.consensus.cluster import Event, roster
+from tests.unit.consensus.cluster import Event, peer, roster
 from tests.unit.consensus.zab.solo import Solo, acks, agrees, data, disk, link, of, to
 
 
@@ -266,11 +269,11 @@ def test_an_epoch_before_the_accepted_one_is_not_followed() -> None:
 def test_a_leader_with_a_worse_history_than_its_quorum_abdicates() -> None:
     c = Solo("c", disk(*data(1, 1), accepted=1, current=1))
     c.lead("b")
-    assert c.core.status.role == "leader"
+    before = c.core.status.role
 
     agrees(c, "b", ORIGIN, at(1, 2), current=1)
 
-    assert c.core.status.role == "candidate"
+    assert (before, c.core.status.role) == (Role.LEADER, Role.CANDIDATE)
 
 
 def test_a_higher_accepted_epoch_makes_a_leader_stand_again() -> None:
@@ -324,3 +327,18 @@ def test_an_acknowledgement_of_an_older_session_is_not_heard() -> None:
     acks(c, "b", at(2, 1))
 
     assert c.core.status.committed == at(1, 2)
+
+
+def test_a_vote_for_an_earlier_directory_of_our_own_name_is_not_taken() -> None:
+    """Or the blank replica would wait for ever for a leader that it is itself, and is not."""
+    lost = Vote(5, at(5, 5), *peer("b", 7))
+    b = Solo("b")
+    b.turn()
+
+    b.hear("a", Notification(1, Mode.LOOKING, lost))
+    b.hear("c", Notification(1, Mode.LOOKING, lost))
+    b.turn(1_000)
+
+    assert b.core.status.role is Role.CANDIDATE
+    assert b.core.wake_at is not None
+    assert b.core.wake_at > b.now
