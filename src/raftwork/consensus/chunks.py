@@ -21,13 +21,13 @@ class Outgoing:
     #: `acked` at the last heartbeat: no progress since then means that chunks were lost.
     seen: int = -1
 
-    def due(self, chunk: int, window: int) -> Iterator[tuple[int, int]]:
-        """(offset, size) of the chunks to send now, of `chunk` bytes and `window` at a time."""
+    def due(self, chunk: int, window: int) -> Iterator[int]:
+        """Offsets of the chunks to send now, of `chunk` bytes and `window` at a time."""
         limit = min(self.snapshot.size, self.acked + window * chunk)
         while self.sent < limit:
-            offset, size = self.sent, min(chunk, self.snapshot.size - self.sent)
-            self.sent += size
-            yield offset, size
+            offset = self.sent
+            self.sent = min(offset + chunk, self.snapshot.size)
+            yield offset
 
     def stuck(self) -> bool:
         """At a heartbeat: go back to what the peer last said it had, if nothing moved since.

@@ -46,11 +46,13 @@ def made(node: Node, snapshot: Snapshot | None) -> None:
 
 
 def _pump(node: Node, name: str, outgoing: Outgoing) -> None:
-    for offset, size in outgoing.due(node.config.chunk_bytes, node.config.chunk_window):
-        _send(node, name, outgoing.snapshot, offset, size)
+    for offset in outgoing.due(node.config.chunk_bytes, node.config.chunk_window):
+        _send(node, name, outgoing, offset)
 
 
-def _send(node: Node, name: str, snap: Snapshot, offset: int, size: int) -> None:
+def _send(node: Node, name: str, outgoing: Outgoing, offset: int) -> None:
+    snap = outgoing.snapshot
+    size = min(node.config.chunk_bytes, snap.size - offset)
     data = node.log.snapshot_chunk(snap, offset, size) if size else b""
     node.send(name, SnapshotChunk(node.term, snap.at, snap.size, snap.digest, offset, data))
 
@@ -60,7 +62,7 @@ def tick(node: Node, leader: Leader) -> None:
     for name, peer in leader.peers.items():
         outgoing = peer.outgoing
         if outgoing is not None and outgoing.stuck():
-            _send(node, name, outgoing.snapshot, outgoing.acked, 0)  # no data: only asks
+            _send(node, name, outgoing, outgoing.acked)  # no data: only asks
 
 
 def on_chunk_reply(peer: Progress, reply: ChunkReply) -> None:

@@ -47,7 +47,7 @@ def inform(node: Node, leader: Leader, name: str, link: Link) -> None:
     """Offer the epoch, once it is durable that we do so: no leader offers the same one twice."""
     if not link.informed and leader.epoch == node.saved.accepted:
         link.informed = True
-        node.frame(name, link, LeaderInfo(leader.epoch))
+        node.frame(name, link, LeaderInfo(node.saved.accepted))
 
 
 def on_ack_epoch(node: Node, leader: Leader, src: Peer, link: Link, message: AckEpoch) -> None:

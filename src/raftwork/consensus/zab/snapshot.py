@@ -25,8 +25,8 @@ def offer(node: Node, name: str, link: Link) -> None:
         return
     if link.outgoing is None or link.outgoing.snapshot != made:
         link.outgoing, link.catching = Outgoing(made), Catching(node.log.grown, made.at)
-    for offset, size in link.outgoing.due(node.config.chunk_bytes, node.config.chunk_window):
-        _send(node, name, link, made, offset, size)
+    for offset in link.outgoing.due(node.config.chunk_bytes, node.config.chunk_window):
+        _send(node, name, link, made, offset)
 
 
 def _order(node: Node) -> None:
@@ -44,7 +44,8 @@ def made(node: Node, snapshot: Snapshot | None) -> None:
         node.archive.retry_at = node.now + node.config.silence
 
 
-def _send(node: Node, name: str, link: Link, snap: Snapshot, offset: int, size: int) -> None:
+def _send(node: Node, name: str, link: Link, snap: Snapshot, offset: int) -> None:
+    size = min(node.config.chunk_bytes, snap.size - offset)
     data = node.log.snapshot_chunk(snap, offset, size) if size else b""
     node.send(name, Snap(link.session, snap.at, snap.size, snap.digest, offset, data))
 
@@ -54,7 +55,7 @@ def tick(node: Node, leader: Leader) -> None:
     for name, link in leader.links.items():
         outgoing = link.outgoing
         if outgoing is not None and outgoing.stuck():
-            _send(node, name, link, outgoing.snapshot, outgoing.acked, 0)  # no data: only asks
+            _send(node, name, link, outgoing.snapshot, outgoing.acked)  # no data: only asks
 
 
 def on_reply(link: Link, reply: SnapReply) -> None:

@@ -5,9 +5,9 @@ of it. `pytest tests/unit/consensus --rewrite` writes the traces anew: commit th
 every changed line is understood.
 
 Commands: start a b c · wait MS · propose NAME TEXT · barrier NAME TOKEN · transfer NAME ·
-isolate NAME… · heal · drop SRC DST COUNT · crash NAME · restart NAME · wipe NAME · unlink NAME OTHER
-· compact NAME. Pings and answers that bring no news are left out; `1.4` is the zxid of epoch 1 and
-counter 4.
+isolate NAME… · heal · drop SRC DST COUNT · crash NAME · restart NAME · wipe NAME ·
+unlink NAME OTHER · compact NAME. Pings and answers that bring no news are left out; `1.4` is the
+zxid of epoch 1 and counter 4.
 """
 
 from collections.abc import Callable

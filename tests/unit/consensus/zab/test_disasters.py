@@ -289,14 +289,11 @@ def test_nothing_is_served_before_a_quorum_took_newleader() -> None:
     c = Solo("c", disk(*data(1, 1), accepted=1, current=1))
     c.lead("a", "b")
     agrees(c, "b", at(1, 1), current=1)
-    assert not c.core.status.active
     acks(c, "b", at(1, 1), current=1)
-    assert not c.core.status.active
-    assert "apply" not in c.kinds()
+    assert not {"apply", "activated"} & set(c.kinds())
 
     acks(c, "b", at(1, 1), current=2)
 
-    assert c.core.status.active
     assert c.kinds().index("apply") < c.kinds().index("activated")
 
 
