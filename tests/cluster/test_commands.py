@@ -87,7 +87,8 @@ def test_a_directory_that_is_not_this_brokers_is_refused(make_cluster: MakeClust
     of_a = ("--data", str(local.data("a")))
     assert "'a'" in refused(*local.broker_arguments("b"), *of_a)
     mapping = f"a={local.addresses['a']}"
-    assert "--readdress" in refused("broker", "--name", "a", "--cluster", mapping, *of_a)
+    protocol = ("--consensus", cluster.consensus)
+    assert "--readdress" in refused("broker", "--name", "a", "--cluster", mapping, *of_a, *protocol)
 
 
 def test_a_directory_keeps_to_its_protocol(make_cluster: MakeCluster) -> None:

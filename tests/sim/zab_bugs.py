@@ -25,6 +25,7 @@ from raftwork.consensus.zab.messages import (
     HardState,
     LeaderInfo,
     Propose,
+    Trunc,
     Vote,
     encode_hard_state,
 )
@@ -49,14 +50,18 @@ def an_ack_before_the_sync(patch: Patch) -> None:
 
 def a_current_epoch_before_its_history(patch: Patch) -> None:
     """ZOOKEEPER-4643."""
-    original = discovery.on_leader_info
+    on_diff, on_trunc = synchronisation.on_diff, synchronisation.on_trunc
 
-    def on_leader_info(node: Node, role: Follower, message: LeaderInfo) -> None:
-        original(node, role, message)
-        if node.role is role and node.hard.accepted == message.epoch:
-            node.enter(message.epoch)
+    def early_diff(node: Node, role: Follower, message: Diff) -> bool:
+        node.enter(role.epoch)
+        return on_diff(node, role, message)
 
-    patch.setattr(discovery, "on_leader_info", on_leader_info)
+    def early_trunc(node: Node, role: Follower, message: Trunc) -> bool:
+        node.enter(role.epoch)
+        return on_trunc(node, role, message)
+
+    patch.setattr(synchronisation, "on_diff", early_diff)
+    patch.setattr(synchronisation, "on_trunc", early_trunc)
 
 
 def a_proposal_kept_from_a_joiner_until_uptodate(patch: Patch) -> None:
