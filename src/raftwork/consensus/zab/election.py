@@ -36,8 +36,9 @@ def on_notification(node: Node, src: Peer, message: Notification) -> None:
         _count(node, role, src, message)
     elif message.mode is Mode.LEADING:
         # Its own word is enough (ZooKeeper wants a quorum's besides): to follow a leader that has
-        # no quorum promises nothing, and its being followed may be all that it lacks.
-        node.round = max(node.round, message.round)
+        # no quorum promises nothing, and its being followed may be all that it lacks. Its round
+        # becomes ours, even if it is an earlier one: or its next would not be news to us.
+        node.round = message.round
         node.follow(src, message.vote)
     elif message.round == node.round:
         # It has settled in the round we are still in: its vote counts like any other's.
@@ -84,7 +85,10 @@ def _answer(node: Node, role: Follower | Leader, src: Peer, message: Notificatio
     ours = isinstance(role, Follower) and role.leader == src
     if ours and message.mode is Mode.LEADING:
         assert isinstance(role, Follower)
-        if not role.inbound.opened:
+        if message.round > node.round:
+            node.round = message.round
+            node.follow(src, message.vote)  # it leads again: of our session it knows nothing
+        elif not role.inbound.opened:
             role.resend_at = node.now  # it leads now and may have missed our FOLLOWERINFO
     elif ours and message.round >= node.round + (message.mode is Mode.LOOKING):
         look(node)

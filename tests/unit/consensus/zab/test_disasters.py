@@ -339,3 +339,18 @@ def test_a_vote_for_an_earlier_directory_of_our_own_name_is_not_taken() -> None:
     assert b.core.status.role is Role.CANDIDATE
     assert b.core.wake_at is not None
     assert b.core.wake_at > b.now
+
+
+def test_a_follower_in_a_later_round_notices_that_its_leader_left() -> None:
+    """It had begun a round of its own before it heard of the leader, whose next one that is."""
+    b = Solo("b")
+    b.turn()
+    b.core.link("c", False, b.now)
+    b.follow("a", 1)
+    b.core.link("a", False, b.now)
+    assert b.core._node.round == 2
+    b.follow("c", 2)
+
+    b.hear("c", Notification(2, Mode.LOOKING, Vote(0, ORIGIN, *peer("c"))))
+
+    assert b.core.status.role is Role.CANDIDATE
