@@ -23,6 +23,8 @@ from raftwork.cli.processes import Child, LocalCluster
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
+#: The protocol of every cluster that does not ask for one.
+CONSENSUS = os.environ.get("RAFTWORK_TEST_CONSENSUS", "raft")
 #: Seconds; generous, as two cores may be shared with everything else. Nothing waits it out that
 #: works.
 PATIENCE = 30.0
@@ -69,7 +71,7 @@ class Cluster:
         directory: Path,
         names: tuple[str, ...] = ("a", "b", "c"),
         *,
-        consensus: str = "raft",
+        consensus: str = CONSENSUS,
         worker_target: str = "tests.cluster.tasks:app",
     ) -> None:
         self.directory = directory
@@ -78,6 +80,7 @@ class Cluster:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self.env = {"PYTHONPATH": path, "RAFTWORK_TEST_MARKS": str(self._marks)}
         self.local = LocalCluster(directory, names=names, consensus=consensus, env=self.env)
+        self.consensus = consensus
         self.brokers = self.local.brokers
         self.app = App(brokers=self.brokers, timeout=PATIENCE)
         self._worker_target = worker_target

@@ -15,7 +15,7 @@ from raftwork.consensus.quorum import reached
 from raftwork.consensus.raft import Raft, election, reads, replication
 from raftwork.consensus.raft.messages import Append, HardState, encode_hard_state
 from raftwork.consensus.raft.node import Leader, Node, Progress
-from raftwork.consensus.raft.roster import Membership
+from raftwork.consensus.roster import Membership
 from tests.sim.shape import Kind
 
 Patch = pytest.MonkeyPatch

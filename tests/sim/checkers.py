@@ -1,6 +1,7 @@
-"""The oracle: what must be true of the cores after every step (§5, figure 3).
+"""The oracle: what must be true of the cores after every step (Raft §5, figure 3; Zab §IV).
 
 It sees every append, every apply and every change of role, and knows nothing of how a core works.
+Positions are only compared: what follows what is learnt from the logs and the history themselves.
 """
 
 from collections import Counter
@@ -22,33 +23,39 @@ def require(holds: bool, text: str) -> None:
 
 @dataclass(slots=True)
 class Checker:
-    #: Every entry ever applied anywhere; the one with index i is at i - 1.
+    #: Every entry ever applied anywhere, in order, and how many there are up to each position.
     history: list[Entry] = field(default_factory=list)
+    counted: dict[Position, int] = field(default_factory=lambda: {ORIGIN: 0})
     #: Every entry ever appended, with the one before it.
     appended: dict[Position, tuple[Entry, Position]] = field(default_factory=dict)
     machines: dict[int, Machine] = field(default_factory=dict)
     leaders: dict[int, Peer] = field(default_factory=dict)
     active: dict[int, Peer] = field(default_factory=dict)
-    #: Data of acknowledged proposals, with their index, and the highest of these.
-    acknowledged: dict[bytes, int] = field(default_factory=dict)
-    acknowledged_upto: int = 0
+    #: Data of acknowledged proposals, with their position, and the highest of these.
+    acknowledged: dict[bytes, Position] = field(default_factory=dict)
+    acknowledged_upto: Position = ORIGIN
     reached: Counter[str] = field(default_factory=Counter)
 
     def append(self, before: Position, entries: tuple[Entry, ...]) -> None:
-        """Log matching: one (term, index), one entry, one predecessor."""
+        """Log matching, and Zab's integrity: one position, one entry, one predecessor."""
         for entry in entries:
             known = self.appended.setdefault(entry.at, (entry, before))
             require(known == (entry, before), f"log matching: {known} and {(entry, before)}")
             before = entry.at
 
-    def apply(self, peer: Peer, entry: Entry) -> None:
-        """State machine safety: one entry for each index, on all replicas."""
-        known = len(self.history)
-        require(entry.at.seq <= known + 1, f"{peer.name} applies {entry.at} before {known + 1}")
-        if entry.at.seq == known + 1:
+    def apply(self, peer: Peer, before: Position, entry: Entry) -> None:
+        """State machine safety, and Zab's total order: all replicas apply one history.
+
+        It ascends: that is Zab's local and global primary order.
+        """
+        index = self.counted[before]
+        if index == len(self.history):
+            require(entry.at > before, f"primary order: {peer.name} applies {entry} after {before}")
+            require(entry.at in self.appended, f"integrity: nobody appended {entry}")
             self.history.append(entry)
+            self.counted[entry.at] = index + 1
             self.reached["rebound"] += entry.kind is Kind.ROSTER
-        first = self.history[entry.at.seq - 1]
+        first = self.history[index]
         require(first == entry, f"state machine safety: {peer.name} applies {entry}, not {first}")
 
     def machine(self, peer: Peer, machine: Machine) -> None:
@@ -56,32 +63,31 @@ class Checker:
         known = self.machines.setdefault(machine.length, machine)
         require(known == machine, f"{peer.name} diverges at its {machine.length}th command")
 
-    def leads(self, peer: Peer, term: int, store: Store) -> bool:
-        """Election safety, and leader completeness when a leader is first seen (gives True)."""
+    def leads(self, peer: Peer, term: int, store: Store) -> None:
+        """Election safety, and leader completeness when a leader is first seen."""
         if (first := self.leaders.get(term)) is not None:
             require(first == peer, f"election safety: {first} and {peer} lead in term {term}")
-            return False
+            return
         self.leaders[term] = peer
         last = self.history[-1].at if self.history else ORIGIN
-        if last <= store.base:
-            return True
-        require(store.last.seq >= last.seq, f"leader completeness: {peer.name} lacks {last}")
-        mine = store.entries(self.history[last.seq - 2].at if last.seq > 1 else ORIGIN, 0)
-        require(bool(mine) and mine[0].at == last, f"leader completeness: {peer.name} lacks {last}")
-        return True
+        complete = last <= store.base or store.floor(last) == last
+        require(complete, f"leader completeness: {peer.name} lacks {last}")
 
-    def activate(self, peer: Peer, term: int) -> None:
+    def activate(self, peer: Peer, term: int, applied: Position) -> None:
+        """One active leader an epoch, and Zab's primary integrity: it has applied all before."""
         first = self.active.setdefault(term, peer)
         require(first == peer, f"{first} and {peer} are active in term {term}")
+        past = [entry.at for entry in self.history if entry.at.epoch < term]
+        require(not past or applied >= past[-1], f"{peer.name} is active without {past[-1:]}")
 
     def acknowledge(self, data: bytes, at: Position) -> None:
         self.reached["acknowledged"] += 1
-        self.acknowledged[data] = at.seq
-        self.acknowledged_upto = max(self.acknowledged_upto, at.seq)
+        self.acknowledged[data] = at
+        self.acknowledged_upto = max(self.acknowledged_upto, at)
 
     def nothing_lost(self) -> None:
         """Every acknowledged proposal is in the one history."""
-        held = {entry.data: entry.at.seq for entry in self.history}
+        held = {entry.data: entry.at for entry in self.history}
         for data, at in self.acknowledged.items():
             require(held.get(data) == at, f"acknowledged {data!r} at {at} is lost")
 
@@ -97,8 +103,10 @@ class CheckedStore(MemoryStore):
         super().append(entries)
 
     def save_applied(self, at: Position) -> None:
-        for entry in self._entries[self.applied.seq - self.base.seq : at.seq - self.base.seq]:
-            self.checker.apply(self.peer, entry)
+        before = self.applied
+        for entry in self._entries[self._index(before) : self._index(at)]:
+            self.checker.apply(self.peer, before, entry)
+            before = entry.at
         super().save_applied(at)
 
 
@@ -112,7 +120,7 @@ class ChainHost:
         self._active: int | None = None
         self._proposed: dict[Position, bytes] = {}
         self._replies: list[tuple[bytes, Position]] = []
-        self._asked: dict[int, int] = {}
+        self._asked: dict[int, Position] = {}
 
     def proposed(self, at: Position, data: bytes) -> None:
         self._proposed[at] = data
@@ -131,7 +139,7 @@ class ChainHost:
     def activated(self, epoch: int, now: int) -> None:
         require(self._active is None, f"{self._peer.name} activated twice")
         self._active = epoch
-        self._checker.activate(self._peer, epoch)
+        self._checker.activate(self._peer, epoch, self._store.applied)
 
     def deactivated(self) -> None:
         require(self._active is not None, f"{self._peer.name} deactivated, but was not active")
@@ -145,7 +153,7 @@ class ChainHost:
         floor = self._asked.pop(token, None)
         if floor is not None:
             self._checker.reached["read"] += 1
-            at = self._store.applied.seq
+            at = self._store.applied
             require(at >= floor, f"stale read on {self._peer.name}: at {at}, {floor} acknowledged")
 
     def plan(self, now: int) -> None:

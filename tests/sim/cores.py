@@ -12,6 +12,7 @@ import click
 
 from tests.sim import faults
 from tests.sim.checkers import require
+from tests.sim.protocols import PROTOCOLS
 from tests.sim.shape import Kind
 from tests.sim.world import Op, World
 
@@ -27,15 +28,15 @@ class Failure(AssertionError):
         self.world = world
 
 
-def run(seed: int, kind: Kind | None = None) -> World:
+def run(seed: int, kind: Kind | None = None, protocol: str = "raft") -> World:
     """Live through one seed, in a world of its own or the given kind. Raises Failure."""
-    world = World(seed, kind)
+    world = World(seed, kind, protocol)
     try:
         _suffer(world)
         _recover(world)
     except AssertionError as error:
-        of_kind = f" --kind {kind}" if kind else ""
-        raise Failure(world, f"python -m tests.sim.cores --seed {seed}{of_kind}", error) from error
+        options = f"--seed {seed} --protocol {protocol}" + (f" --kind {kind}" if kind else "")
+        raise Failure(world, f"python -m tests.sim.cores {options}", error) from error
     return world
 
 
@@ -80,7 +81,7 @@ def _whole(world: World, marker: int) -> bool:
         and all(store.restored().roster == roster for store in stores)
         and {store.machine for store in stores} == {stores[0].machine}
         and b"marker" in world.checker.history[-1].data
-        and stores[0].applied.seq == len(world.checker.history)
+        and stores[0].applied == world.checker.history[-1].at
     )
 
 
@@ -88,13 +89,14 @@ def _whole(world: World, marker: int) -> bool:
 @click.option("--seed", type=int, help="Run one seed and print its trace.")
 @click.option("--seeds", default="0-300", help="Run a range A-B, ends included.")
 @click.option("--kind", type=click.Choice([str(kind) for kind in Kind]), help="Only such worlds.")
-def main(seed: int | None, seeds: str, kind: str | None) -> None:
+@click.option("--protocol", type=click.Choice(list(PROTOCOLS)), default="raft", show_default=True)
+def main(seed: int | None, seeds: str, kind: str | None, protocol: str) -> None:
     """Simulate clusters of consensus cores; exit 1 at the first seed that fails."""
     first, last = (seed, seed) if seed is not None else map(int, seeds.split("-"))
     reached: Counter[str] = Counter()
     for number in range(first, last + 1):
         try:
-            world = run(number, Kind(kind) if kind else None)
+            world = run(number, Kind(kind) if kind else None, protocol)
         except Failure as failure:
             tell(failure.world)
             print(f"FAILED: {failure}")

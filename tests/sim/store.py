@@ -6,6 +6,7 @@ either.
 """
 
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
@@ -110,10 +111,18 @@ class MemoryStore:
                 firsts.append(entry.at)
         return firsts
 
+    def floor(self, at: Position) -> Position:
+        index = self._index(at)
+        return self._entries[index - 1].at if index else self.base
+
+    def _index(self, at: Position) -> int:
+        """How many of the kept entries are not after `at`."""
+        return bisect_right(self._entries, at, key=lambda entry: entry.at)
+
     def entries(self, after: Position, limit_bytes: int) -> list[Entry]:
-        start = after.seq - self.base.seq
-        assert start >= 0, f"{after} is compacted"
-        assert after == (self._entries[start - 1].at if start else self.base)
+        assert after >= self.base, f"{after} is compacted"
+        assert after == self.floor(after), f"{after} is not in the log"
+        start = self._index(after)
         found: list[Entry] = []
         for entry in self._entries[start:]:
             limit_bytes -= len(entry.data)
@@ -135,14 +144,17 @@ class MemoryStore:
     def rewind(self, to: Position) -> None:
         assert self._sync, "a rewind must be synced"
         assert self.applied <= to, f"rewind to {to} below applied {self.applied}"
-        keep = to.seq - self.base.seq
-        assert 0 <= keep <= len(self._entries)
-        del self._entries[keep:]
+        del self._entries[self._index(to) :]
         assert self.last == to
 
     def append(self, entries: tuple[Entry, ...]) -> None:
         assert self._sync, "appends must be synced"
-        assert entries[0].at.seq == self.last.seq + 1
+        before = self.last
+        for entry in entries:
+            dense = entry.at.seq == before.seq + 1 and entry.at.epoch >= before.epoch
+            first = entry.at.seq == 1 and entry.at.epoch > before.epoch
+            assert dense or first, f"{entry.at} cannot follow {before}"
+            before = entry.at
         self._entries.extend(entries)
 
     def save_state(self, state: bytes) -> None:
@@ -150,8 +162,7 @@ class MemoryStore:
         self._state = state
 
     def save_applied(self, at: Position) -> None:
-        assert at.seq > self.applied.seq, f"applied went from {self.applied} to {at}"
-        assert at.seq <= self.last.seq
+        assert self.applied < at <= self.last, f"applied went from {self.applied} to {at}"
         self.applied = at
 
     def save_roster(self, roster: Roster) -> None:
@@ -172,10 +183,9 @@ class MemoryStore:
     # ---- compaction and snapshots ---------------------------------------------------------------
 
     def compact(self, upto: Position) -> Position:
-        assert upto.seq <= self.applied.seq, f"compact to {upto} beyond applied {self.applied}"
-        seq = upto.seq - self._tail
-        if seq > self.base.seq:
-            drop = seq - self.base.seq
+        assert upto <= self.applied, f"compact to {upto} beyond applied {self.applied}"
+        drop = self._index(upto) - self._tail
+        if drop > 0:
             self.base = self._entries[drop - 1].at
             del self._entries[:drop]
             self._disk.committed = self.image()
@@ -199,8 +209,11 @@ class MemoryStore:
 
     def start_install(self, snapshot: Snapshot) -> None:
         content = bytes(self._staged)
-        good = snapshot == self._staging and snapshot.digest == (
-            blake2b(content, digest_size=16).digest()
+        good = (
+            snapshot == self._staging
+            and snapshot.digest == blake2b(content, digest_size=16).digest()
+            and snapshot.at > self.applied
+            and snapshot.at != self.floor(snapshot.at)
         )
         if good:
             applied, machine, roster, _ = msgpack.unpackb(content, use_list=False)
@@ -223,7 +236,7 @@ class MemoryStore:
     def switch(self, snapshot: Snapshot) -> Roster:
         assert self._built is not None and self._built[0] == snapshot
         image = self._built[1]._replace(state=self._state)
-        assert image.applied.seq > self.applied.seq, "a stale install must be dropped before"
+        assert image.applied > self.applied, "a stale install must be dropped before"
         self._built, self._file, self._staging = None, None, None
         self._load(image)
         self._disk.committed = self._disk.synced = image

@@ -15,11 +15,10 @@ from typing import NamedTuple
 from zlib import crc32
 
 from raftwork.consensus.core import Consensus, Message, Peer, Role
-from raftwork.consensus.raft import Raft
-from raftwork.consensus.raft.messages import decode
 from raftwork.consensus.replica import Replica
 from raftwork.errors import NotLeader, QueueFull
 from tests.sim.checkers import ChainHost, CheckedStore, Checker
+from tests.sim.protocols import PROTOCOLS
 from tests.sim.shape import Kind, Shape
 from tests.sim.store import Disk, Image
 
@@ -80,9 +79,10 @@ class Process:
 class World:
     """Replicas, a network and a clock. Everything random comes from one seed."""
 
-    def __init__(self, seed: int, kind: Kind | None = None) -> None:
+    def __init__(self, seed: int, kind: Kind | None = None, protocol: str = "raft") -> None:
         self.rng = random.Random(seed)
         self.shape = Shape.draw(self.rng, kind)
+        self.protocol = PROTOCOLS[protocol]
         self.now = 0
         self.checker = Checker()
         self.names = [chr(ord("a") + i) for i in range(self.shape.size)]
@@ -95,6 +95,7 @@ class World:
         #: Directed pairs between which nothing passes.
         self.cuts: set[tuple[str, str]] = set()
         self.reached = self.checker.reached
+        self._led: set[tuple[str, int]] = set()
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self._tokens = 0
@@ -132,7 +133,7 @@ class World:
                 src, to, body = rest
                 assert isinstance(body, bytes) and isinstance(src, Peer)
                 new = "" if src.incarnation in incarnations else "(old)"
-                yield f"{now:6} {src.name}{new} → {to}: {decode(body)}"
+                yield f"{now:6} {src.name}{new} → {to}: {self.protocol.words(body)}"
             else:
                 yield f"{now:6} {kind} {' '.join(map(str, rest))}"
 
@@ -163,7 +164,8 @@ class World:
         store.peer, store.checker = process.peer, self.checker
         host = ChainHost(process.peer, store, self.checker)
         rng = random.Random(self.rng.getrandbits(32))
-        core = Raft(process.peer, self.names, store, store.restored(), shape.config, rng, self.now)
+        make = self.protocol.make
+        core = make(process.peer, self.names, store, shape.config, rng, self.now)
         process.store, process.host = store, host
         process.replica = Replica(core, store, host, lambda message: self._send(process, message))
         process.free_at = self.now
@@ -226,8 +228,11 @@ class World:
             return
         assert process.store is not None
         status = replica.core.status
-        leads = status.role is Role.LEADER
-        if leads and self.checker.leads(process.peer, status.epoch, process.store):
+        if self.protocol.complete(status):
+            self.checker.leads(process.peer, status.epoch, process.store)
+        reign = (process.peer.name, status.epoch)
+        if status.role is Role.LEADER and reign not in self._led:
+            self._led.add(reign)
             self.elected(process.peer.name)
         process.free_at = self.now + process.lag
         wake_at = replica.wake_at

@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING
@@ -28,7 +29,8 @@ from raftwork.broker.queue import create_tables
 from raftwork.broker.setup import NodeStore, Setup
 from raftwork.broker.store import open_store
 from raftwork.broker.wires import Wires
-from raftwork.consensus.raft import Config, Raft
+from raftwork.consensus import raft, zab
+from raftwork.consensus.core import Consensus, Peer
 from raftwork.errors import StoreError
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
     from raftwork.broker.options import BrokerOptions
     from raftwork.broker.store import Store
-    from raftwork.consensus.core import Consensus, Peer
 
 log = logging.getLogger("raftwork.broker")
 
@@ -52,8 +53,6 @@ def run_broker(options: BrokerOptions) -> int:
     Raises StoreError for a directory that is not this broker's, is open already or is damaged
     beyond what the other replicas can mend, and OSError if the address cannot be bound.
     """
-    if options.consensus != "raft":
-        raise StoreError(f"this version has no consensus protocol {options.consensus!r}")
     _allow_connections()
     store = open_store(
         options.data,
@@ -118,8 +117,17 @@ def _wall() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _make_core(names: list[str], rng: Random, me: Peer, store: NodeStore, now: int) -> Consensus:
-    return Raft(me, names, store, store.restored, Config(), rng, now)
+MakeCore = Callable[[Peer, list[str], NodeStore, Random, int], Consensus]
+
+#: The core behind each `--consensus`.
+CORES: dict[str, MakeCore] = {
+    "raft": lambda me, names, store, rng, now: raft.Raft(
+        me, names, store, store.restored, raft.Config(), rng, now
+    ),
+    "zab": lambda me, names, store, rng, now: zab.Zab(
+        me, names, store, store.restored, zab.Config(), rng, now
+    ),
+}
 
 
 class Server:
@@ -136,7 +144,7 @@ class Server:
             consensus=options.consensus,
             balancer=options.balancer,
             rng=rng,
-            make_core=lambda me, st, now: _make_core(names, rng, me, st, now),
+            make_core=lambda me, st, now: CORES[options.consensus](me, names, st, rng, now),
             send=wires.send,
             send_consensus=wires.send_or_drop,
             room=wires.takes_more,

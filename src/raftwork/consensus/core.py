@@ -140,6 +140,10 @@ class Log(Protocol):
         """The first kept position of every epoch in the log, ascending."""
         ...
 
+    def floor(self, at: Position) -> Position:
+        """The newest kept position not after `at`, or `base` if none is."""
+        ...
+
     def entries(self, after: Position, limit_bytes: int) -> list[Entry]:
         """Entries following `after`, at least one if there is any, else up to `limit_bytes`."""
         ...

@@ -1,6 +1,11 @@
 """Majorities: pure arithmetic over what replicas have said."""
 
 from collections.abc import Iterable
+from typing import TypeVar
+
+from raftwork.consensus.core import Position
+
+Rank = TypeVar("Rank", int, Position)
 
 
 def majority(size: int) -> int:
@@ -9,7 +14,7 @@ def majority(size: int) -> int:
     return size // 2 + 1
 
 
-def reached(values: Iterable[int], quorum: int) -> int | None:
-    """The largest number that at least `quorum` of the values have reached, None if too few."""
+def reached(values: Iterable[Rank], quorum: int) -> Rank | None:
+    """The largest value that at least `quorum` of the values have reached, None if too few."""
     ranked = sorted(values, reverse=True)
     return ranked[quorum - 1] if len(ranked) >= quorum else None

@@ -107,7 +107,7 @@ CONSENSUS = (
     ),
     _mutant(
         "any incarnation counts",
-        f"{_RAFT}.roster:Membership.counts",
+        "raftwork.consensus.roster:Membership.counts",
         "return self._counted.get(name) == incarnation",
         "return name in self._counted",
         seeds=60,
@@ -142,8 +142,8 @@ CONSENSUS = (
     ),
     _mutant(
         "lost snapshot chunks not sent again",
-        f"{_RAFT}.snapshot:tick",
-        "outgoing.sent = outgoing.acked",
+        "raftwork.consensus.chunks:Outgoing.stuck",
+        "self.sent = self.acked",
         "pass",
         seeds=60,
     ),

@@ -6,6 +6,7 @@ everything, and a power cut rolls back to the last synced commit or to any savep
 no cost to the turns in between.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -182,6 +183,14 @@ class MemoryStore:
             if not firsts or firsts[-1].epoch != entry.at.epoch:
                 firsts.append(entry.at)
         return firsts
+
+    def floor(self, at: Position) -> Position:
+        index = self._index(at)
+        return self._entries[index - 1].at if index else self.base
+
+    def _index(self, at: Position) -> int:
+        """How many of the kept entries are not after `at`."""
+        return bisect_right(self._entries, at, key=lambda entry: entry.at)
 
     def entries(self, after: Position, limit_bytes: int) -> list[Entry]:
         if self._disk.rotten:

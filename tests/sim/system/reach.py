@@ -13,9 +13,10 @@ from typing import Any
 from raftwork.broker.hands import Worker
 from raftwork.broker.queue.commands import Applied, Closed, Requeued, Settled
 from raftwork.broker.workforce import Workforce
+from raftwork.consensus.chunks import Outgoing
 from raftwork.consensus.raft import election, snapshot, transfer
 from raftwork.consensus.raft.messages import AppendReply, ChunkReply, decode
-from raftwork.consensus.raft.node import Leader, Node, Outgoing, Progress
+from raftwork.consensus.raft.node import Leader, Node, Progress
 
 #: What CI's seeds must reach between them.
 EXPECTED = (

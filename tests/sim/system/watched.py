@@ -89,6 +89,9 @@ class WatchedStore:
     def epochs(self) -> Sequence[Position]:
         return self._inner.epochs()
 
+    def floor(self, at: Position) -> Position:
+        return self._inner.floor(at)
+
     def entries(self, after: Position, limit_bytes: int) -> list[Entry]:
         return self._inner.entries(after, limit_bytes)
 

@@ -70,6 +70,9 @@ class MemoryStore:
             firsts.setdefault(entry.at.epoch, entry.at)
         return list(firsts.values())
 
+    def floor(self, at: Position) -> Position:
+        return max((entry.at for entry in self.log if entry.at <= at), default=self.base)
+
     def entries(self, after: Position, limit_bytes: int) -> list[Entry]:
         found: list[Entry] = []
         for entry in self.log[after.seq :]:

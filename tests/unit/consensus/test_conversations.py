@@ -28,8 +28,8 @@ from raftwork.consensus.raft.messages import (
     Vote,
     VoteReply,
     decode_hard_state,
-    decode_roster,
 )
+from raftwork.consensus.roster import decode_roster
 from raftwork.errors import NotLeader
 from tests.sim.store import Disk, Image
 from tests.unit.consensus.cluster import Cluster, Event, peer

@@ -129,7 +129,7 @@ class StoredLog:
         if after >= meta.last:
             return []
         assert after >= meta.base, f"entries after {after}, below the log's base {meta.base}"
-        previous = self._not_after(after)
+        previous = self.floor(after)
         try:
             return self._read(previous, after, limit_bytes)
         except (TypeError, ValueError, struct.error) as error:  # a column of another type
@@ -154,15 +154,15 @@ class StoredLog:
         cursor.close()
         return found
 
-    def _not_after(self, at: Position) -> Position:
-        """The newest position of the log that is not after `at`."""
+    def floor(self, at: Position) -> Position:
+        """As `core.Log.floor`."""
         if at == self._meta.base:
             return at
         row = self._connection.execute(_NOT_AFTER, at).fetchone()
         return Position(*row) if row else self._meta.base
 
     def holds(self, at: Position) -> bool:
-        return self._meta.base < at <= self._meta.last and self._not_after(at) == at
+        return self._meta.base < at <= self._meta.last and self.floor(at) == at
 
     def verify_tail(self) -> None:
         """Verify the newest entries, as many as the options say. Raises StoreDamaged."""

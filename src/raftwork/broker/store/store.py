@@ -142,6 +142,10 @@ class Store:
     def epochs(self) -> Sequence[Position]:
         return self._live.log.epochs
 
+    def floor(self, at: Position) -> Position:
+        with self.guard:
+            return self._live.log.floor(at)
+
     def entries(self, after: Position, limit_bytes: int) -> list[Entry]:
         with self.guard:
             return self._live.log.entries(after, limit_bytes)

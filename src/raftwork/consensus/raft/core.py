@@ -44,11 +44,10 @@ from raftwork.consensus.raft.messages import (
     VoteReply,
     decode,
     decode_hard_state,
-    decode_roster,
     encode,
 )
 from raftwork.consensus.raft.node import Candidate, Follower, Leader, Node, Outbox
-from raftwork.consensus.raft.roster import Membership
+from raftwork.consensus.roster import Membership, decode_roster
 from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
 
 if TYPE_CHECKING:

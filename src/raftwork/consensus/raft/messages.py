@@ -7,7 +7,8 @@ change their meaning.
 
 from typing import NamedTuple
 
-from raftwork.consensus.core import Entry, Kind, Position, Roster
+from raftwork.consensus.core import Entry, Kind, Position
+from raftwork.consensus.roster import decode_roster
 from raftwork.errors import BadMessage
 from raftwork.wire import Codec
 
@@ -95,12 +96,6 @@ class HardState(NamedTuple):
     vote: bytes
 
 
-class RosterRecord(NamedTuple):
-    """The data of a ROSTER entry."""
-
-    members: tuple[tuple[str, bytes], ...]
-
-
 Request = PreVote | Vote | Append | SnapshotChunk | TimeoutNow
 Reply = PreVoteReply | VoteReply | AppendReply | ChunkReply
 RaftMessage = Request | Reply
@@ -119,19 +114,9 @@ codec: Codec[RaftMessage] = Codec(
     }
 )
 _hard_state: Codec[HardState] = Codec({1: HardState})
-_roster: Codec[RosterRecord] = Codec({1: RosterRecord})
 
 encode = codec.encode
 encode_hard_state, decode_hard_state = _hard_state.encode, _hard_state.decode
-
-
-def encode_roster(roster: Roster) -> bytes:
-    return _roster.encode(RosterRecord(tuple(sorted(roster.items()))))
-
-
-def decode_roster(data: bytes) -> dict[str, bytes]:
-    """The roster in a ROSTER entry's data. Raises BadMessage."""
-    return dict(_roster.decode(data).members)
 
 
 def decode(body: bytes) -> RaftMessage:

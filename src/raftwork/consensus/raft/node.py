@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from raftwork.consensus.chunks import Archive, Incoming, Outgoing
 from raftwork.consensus.core import Chunk, Entry, Kind, Message, Peer, Position, Snapshot
 from raftwork.consensus.quorum import majority
 from raftwork.consensus.raft.config import Config
@@ -23,7 +24,7 @@ from raftwork.consensus.raft.messages import (
     encode,
     encode_hard_state,
 )
-from raftwork.consensus.raft.roster import Membership
+from raftwork.consensus.roster import Membership
 
 if TYPE_CHECKING:
     from random import Random
@@ -51,17 +52,6 @@ class Candidate:
     transfer: bool = False
     granted: set[str] = field(default_factory=set)
     answered: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Outgoing:
-    """A snapshot on its way to a peer: `acked` bytes have arrived, `sent` left."""
-
-    snapshot: Snapshot
-    acked: int = 0
-    sent: int = 0
-    #: `acked` at the last heartbeat: no progress since then means that chunks were lost.
-    seen: int = -1
 
 
 @dataclass(slots=True)
@@ -121,25 +111,6 @@ class Leader:
     round: int = 0
     reads: deque[Read] = field(default_factory=deque)
     transfer: Transfer | None = None
-
-
-@dataclass(slots=True)
-class Incoming:
-    """A snapshot being received. While `installing`, appends are refused."""
-
-    snapshot: Snapshot
-    have: int = 0
-    installing: bool = False
-
-
-@dataclass(slots=True)
-class Archive:
-    """This replica's own snapshot file, made for peers that lag behind the log."""
-
-    made: Snapshot | None = None
-    #: The applied index when the one being made was asked for.
-    making: int | None = None
-    retry_at: int = 0
 
 
 @dataclass(slots=True)
@@ -322,14 +293,14 @@ class Node:
     def truncate(self, to: int) -> None:
         assert to >= self.commit, f"rewind to {to}, but {self.commit} is committed"
         self.log.truncate(to)
-        self.roster.truncated(to)
+        self.roster.truncated(self.log.last)
 
     def commit_to(self, index: int) -> None:
         if index <= self.commit:
             return
         assert index <= self.log.last.seq, f"commit {index} beyond the log's end {self.log.last}"
         self.commit = index
-        if self.roster.commit(index) and isinstance(self.role, Leader):
+        if self.roster.commit(self.log.position(index)) and isinstance(self.role, Leader):
             # Until they know, the others cannot count the rebound replica: tell them at once.
             self.beat(self.role)
 

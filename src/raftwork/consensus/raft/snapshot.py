@@ -8,9 +8,10 @@ nothing acknowledged is lost). Any other replaces its log as a whole. Until the 
 appends are refused.
 """
 
+from raftwork.consensus.chunks import Incoming, Outgoing
 from raftwork.consensus.core import ORIGIN, Chunk, Peer, Roster, Snapshot
 from raftwork.consensus.raft.messages import AppendReply, ChunkReply, SnapshotChunk
-from raftwork.consensus.raft.node import Incoming, Leader, Node, Outgoing, Progress
+from raftwork.consensus.raft.node import Leader, Node, Progress
 
 # ---- the leader's side -------------------------------------------------------------------------
 
@@ -32,7 +33,7 @@ def offer(node: Node, name: str, peer: Progress) -> None:
 def _order(node: Node) -> None:
     archive = node.archive
     if archive.making is None and node.now >= archive.retry_at:
-        archive.making = node.applied
+        archive.making = node.log.position(node.applied)
         node.out.make_snapshot = True
 
 
@@ -45,10 +46,8 @@ def made(node: Node, snapshot: Snapshot | None) -> None:
 
 
 def _pump(node: Node, name: str, outgoing: Outgoing) -> None:
-    config, size = node.config, outgoing.snapshot.size
-    limit = min(size, outgoing.acked + config.chunk_window * config.chunk_bytes)
-    while outgoing.sent < limit:
-        _send(node, name, outgoing, outgoing.sent)
+    for offset in outgoing.due(node.config.chunk_bytes, node.config.chunk_window):
+        _send(node, name, outgoing, offset)
 
 
 def _send(node: Node, name: str, outgoing: Outgoing, offset: int) -> None:
@@ -56,32 +55,20 @@ def _send(node: Node, name: str, outgoing: Outgoing, offset: int) -> None:
     size = min(node.config.chunk_bytes, snap.size - offset)
     data = node.log.snapshot_chunk(snap, offset, size) if size else b""
     node.send(name, SnapshotChunk(node.term, snap.at, snap.size, snap.digest, offset, data))
-    outgoing.sent = offset + len(data)
 
 
 def tick(node: Node, leader: Leader) -> None:
-    """Nothing moved since the last heartbeat: go back to what the peer last said it had."""
+    """A heartbeat passed: what made no progress since the last one is sent again."""
     for name, peer in leader.peers.items():
         outgoing = peer.outgoing
-        if outgoing is None:
-            continue
-        if outgoing.seen == outgoing.acked:
-            outgoing.sent = outgoing.acked
-            if outgoing.acked == outgoing.snapshot.size:
-                _send(node, name, outgoing, outgoing.acked)  # no data: only asks
-        outgoing.seen = outgoing.acked
+        if outgoing is not None and outgoing.stuck():
+            _send(node, name, outgoing, outgoing.acked)  # no data: only asks
 
 
 def on_chunk_reply(peer: Progress, reply: ChunkReply) -> None:
     outgoing = peer.outgoing
-    if outgoing is None or reply.at != outgoing.snapshot.at:
-        return
-    if outgoing.acked < reply.wanted <= outgoing.snapshot.size:
-        outgoing.acked = reply.wanted
-        outgoing.sent = max(outgoing.sent, reply.wanted)
-    elif reply.wanted < reply.offset == outgoing.acked:
-        # It lost what it had (a restart): what it was sent next lies behind what it wants.
-        outgoing.acked = outgoing.sent = reply.wanted
+    if outgoing is not None and reply.at == outgoing.snapshot.at:
+        outgoing.replied(reply.offset, reply.wanted)
 
 
 def settled(node: Node, peer: Progress) -> None:
@@ -99,7 +86,7 @@ def held(node: Node) -> int | None:
     which compaction leaves, and it would need one snapshot after the other.
     """
     archive, role, config = node.archive, node.role, node.config
-    held = [] if archive.making is None else [archive.making]
+    held = [] if archive.making is None else [archive.making.seq]
     for peer in role.peers.values() if isinstance(role, Leader) else ():
         patient = node.now - peer.heard < config.transfer_patience
         if peer.behind is None or not patient:
@@ -126,12 +113,10 @@ def on_chunk(node: Node, src: Peer, message: SnapshotChunk) -> None:
         return
     if incoming is None or incoming.snapshot != snap:
         incoming = node.incoming = Incoming(snap)
-    if message.offset == incoming.have:
+    if incoming.takes(message.offset, len(message.data)):
         if message.data:
             node.out.stage.append(Chunk(snap, message.offset, message.data))
-            incoming.have += len(message.data)
-        if incoming.have == snap.size:
-            incoming.installing = True
+        if incoming.installing:
             node.out.install = snap
     _answer(node, src, message, incoming.have)
 

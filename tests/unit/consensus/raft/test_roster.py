@@ -7,10 +7,8 @@ from raftwork.consensus.raft.messages import (
     TimeoutNow,
     Vote,
     VoteReply,
-    decode_roster,
-    encode_roster,
 )
-from raftwork.consensus.raft.roster import Membership
+from raftwork.consensus.roster import Membership, decode_roster, encode_roster
 from tests.sim.store import Disk, Image
 from tests.unit.consensus.cluster import Cluster, Member, formed, peer, roster
 
@@ -175,7 +173,7 @@ def test_a_replica_counts_if_the_committed_and_the_last_roster_agree() -> None:
     assert membership.counts("a", OLD["a"])
     assert not membership.counts("c", OLD["c"])
     assert not membership.counts("c", NEW["c"])
-    assert membership.commit(5)
+    assert membership.commit(Position(1, 5))
     assert membership.counts("c", NEW["c"])
 
 
@@ -183,7 +181,7 @@ def test_a_truncated_rebind_never_was() -> None:
     membership = Membership(OLD)
     membership.appended([rebind(1, 5)])
 
-    membership.truncated(4)
+    membership.truncated(Position(1, 4))
 
     assert membership.counts("c", OLD["c"])
     assert not membership.open

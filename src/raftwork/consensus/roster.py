@@ -1,29 +1,51 @@
-"""Who counts: one rule for votes, acknowledgements, read rounds and check-quorum.
+"""Who counts: one rule for votes, promises, acknowledgements and read rounds, in either protocol.
 
 A replica counts if and only if the committed roster and the roster at the end of the log both give
 its name the incarnation its session has. A quorum is a majority of the N names, always.
 
 Why that is safe. A rebind replaces incarnation `o` under one name (its directory is gone, and an
 incarnation that was replaced never returns) by a blank `n`; S are the N-1 others, m the majority.
+An epoch is a term in Raft; who takes part in one has voted for its leader, or in Zab has accepted
+the epoch from it.
 1. While the ROSTER entry e is uncommitted, whoever has it in its log counts neither o nor n, so it
    needs m of S. Whoever lacks it needs m of S + o, hence m-1 of S. Two such sets share a member of
-   S, since m + m-1 > N-1: no two leaders in a term, no commit that an election misses.
+   S, since m + m-1 > N-1: no two leaders in an epoch, no commit that a later leader misses.
 2. So e is committed by m of S. Every quorum of S + o or of S + n then contains a replica with e;
-   by the induction of §5.4.3 every later leader has e and all before it.
-3. What o promised and n has forgotten (a vote or an ack that made a majority with m-1 of S) is
-   remembered by those m-1. One of them is among the m that took e, and had it voted in a later
-   term before, it would have refused e. Counting n's vote from the moment e is merely appended
-   would break this: a cut-off leader and a blank replica could elect each other.
-4. A replica knows of at most one uncommitted rebind: a leader begins one only after an entry of its
-   own term is committed and no other is open (Ongaro's single-server rule), and an append that
-   carries the next one carries the commit of the last.
-Learners are all others. They are replicated to and grant votes if asked, but never campaign.
+   by induction (Raft §5.4.3; Zab: whoever has a worse history than its quorum abdicates) every
+   later leader has e and all before it.
+3. What o promised and n has forgotten (a vote, an accepted epoch, an ack that made a majority with
+   m-1 of S) is remembered by those m-1. One of them is among the m that took e, and had it taken
+   part in a later epoch before, it would have refused e. Counting n from the moment e is merely
+   appended would break this: a cut-off leader and a blank replica could elect each other.
+4. A replica knows of at most one uncommitted rebind: a leader begins one only once its own epoch is
+   established by a commit and no other is open (Ongaro's single-server rule), and whoever receives
+   the next one has heard that the last is committed.
+Learners are all others. They are replicated to and answer whoever asks, but never campaign.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from raftwork.consensus.core import Entry, Kind, Roster
-from raftwork.consensus.raft.messages import decode_roster
+from raftwork.consensus.core import Entry, Kind, Position, Roster
+from raftwork.wire import Codec
+
+
+class RosterRecord(NamedTuple):
+    """The data of a ROSTER entry."""
+
+    members: tuple[tuple[str, bytes], ...]
+
+
+_roster: Codec[RosterRecord] = Codec({1: RosterRecord})
+
+
+def encode_roster(roster: Roster) -> bytes:
+    return _roster.encode(RosterRecord(tuple(sorted(roster.items()))))
+
+
+def decode_roster(data: bytes) -> dict[str, bytes]:
+    """The roster in a ROSTER entry's data. Raises BadMessage."""
+    return dict(_roster.decode(data).members)
 
 
 class Membership:
@@ -37,7 +59,7 @@ class Membership:
     def reset(self, committed: Roster) -> None:
         """Begin from a stored roster: at the start and after a snapshot was installed."""
         self.committed: Mapping[str, bytes] = dict(committed)
-        self._open: list[tuple[int, Mapping[str, bytes]]] = []
+        self._open: list[tuple[Position, Mapping[str, bytes]]] = []
         self._count()
 
     @property
@@ -54,21 +76,21 @@ class Membership:
         return self._counted.get(name) == incarnation
 
     def appended(self, entries: Sequence[Entry]) -> None:
-        rosters = [(e.at.seq, decode_roster(e.data)) for e in entries if e.kind is Kind.ROSTER]
+        rosters = [(e.at, decode_roster(e.data)) for e in entries if e.kind is Kind.ROSTER]
         if rosters:
             self._open.extend(rosters)
             self._count()
 
-    def truncated(self, to: int) -> None:
-        """The log ends at index `to` now: rosters after it never were."""
+    def truncated(self, to: Position) -> None:
+        """The log ends at `to` now: rosters after it never were."""
         while self._open and self._open[-1][0] > to:
             self._open.pop()
             self._count()
 
-    def commit(self, index: int) -> bool:
-        """Everything up to `index` is committed. Gives whether that changed the roster."""
+    def commit(self, at: Position) -> bool:
+        """Everything up to `at` is committed. Gives whether that changed the roster."""
         changed = False
-        while self._open and self._open[0][0] <= index:
+        while self._open and self._open[0][0] <= at:
             self.committed = self._open.pop(0)[1]
             changed = True
         if changed:

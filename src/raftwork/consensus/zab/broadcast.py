@@ -1,0 +1,166 @@
+"""Phase 3: broadcast. Proposals down, acknowledgements up, commits in zxid order.
+
+Each follower's link carries one stream of the leader's history, from where the sync began (l.3.1);
+`Link.sent` is how far. A follower stores what comes and acknowledges it once it is durable (f.3.1);
+an ACK is of everything before it, too. What a quorum has acknowledged is committed (l.3.2).
+"""
+
+from raftwork.consensus.core import Kind, Peer, Position
+from raftwork.consensus.quorum import reached
+from raftwork.consensus.roster import encode_roster
+from raftwork.consensus.zab import discovery, snapshot, synchronisation
+from raftwork.consensus.zab.messages import Ack, Commit, NewLeader, Ping, Propose, framed
+from raftwork.consensus.zab.node import Follower, Leader, Link, Node, Stage
+
+# ---- the leader's side ---------------------------------------------------------------------------
+
+
+class Ranges:
+    """Encodes each range of the log once in a flush, however many followers it goes to."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._made: dict[tuple[Position, Position], tuple[bytes, Position]] = {}
+
+    def proposals(self, after: Position, upto: Position) -> tuple[bytes, Position]:
+        """A PROPOSE of what follows `after`, and its last zxid."""
+        made = self._made.get((after, upto))
+        if made is None:
+            node = self._node
+            entries = tuple(node.log.entries(after, upto, node.config.propose_bytes))
+            made = framed.encode(Propose(entries)), entries[-1].at
+            self._made[after, upto] = made
+        return made
+
+
+def flush(node: Node, leader: Leader) -> None:
+    """Send every follower what it may be sent now."""
+    ranges = Ranges(node)
+    for name, link in leader.links.items():
+        if leader.epoch is not None:
+            discovery.inform(node, leader, name, link)
+        if leader.initial is not None and link.ends is not None:
+            if not link.streaming:
+                synchronisation.begin(node, name, link)
+            if link.streaming and link.sent >= node.log.base:
+                _stream(node, leader, name, link, leader.initial, ranges)
+            else:
+                snapshot.offer(node, name, link)
+        if link.ping:
+            link.ping = False
+            node.frame(name, link, Ping(leader.round))
+
+
+def _stream(
+    node: Node, leader: Leader, name: str, link: Link, initial: Position, ranges: Ranges
+) -> None:
+    config = node.config
+    assert leader.epoch is not None
+    while len(link.inflight) < config.window_messages and link.inflight_bytes < config.window_bytes:
+        if not link.new_leader and link.sent >= initial:
+            link.new_leader = True
+            node.frame(name, link, NewLeader(leader.epoch))
+        upto = node.log.last if link.new_leader else initial
+        if link.sent >= upto:
+            break
+        body, link.sent = ranges.proposals(link.sent, upto)
+        size = node.forward(name, link, body)
+        link.inflight.append((link.sent, size))
+        link.inflight_bytes += size
+    synchronisation.confirm(node, leader, name, link)
+    known = min(node.commit, link.sent)
+    if link.up_to_date and known > link.committed:
+        link.committed = known
+        node.frame(name, link, Commit(known))
+
+
+def on_ack(node: Node, leader: Leader, src: Peer, link: Link, message: Ack) -> None:
+    link.round = max(link.round, message.round)
+    if not link.streaming:
+        return
+    link.current = max(link.current, message.current)
+    if message.zxid > link.match:
+        assert message.zxid <= link.sent, f"{src.name} acknowledges {message.zxid}, never sent"
+        link.match = message.zxid
+        while link.inflight and link.inflight[0][0] <= message.zxid:
+            link.inflight_bytes -= link.inflight.popleft()[1]
+    advance(node, leader)
+    snapshot.caught_up(node, link)
+    _rebind(node, leader, src.name, link)
+
+
+def advance(node: Node, leader: Leader) -> None:
+    """l.3.2: commit what a quorum of the epoch's followers has, once the epoch is established."""
+    synchronisation.establish(node, leader)
+    if not leader.established:
+        return
+    matched = [x.match for x in node.counted(leader) if x.current == leader.epoch]
+    if synchronisation.enlisted(node, leader):
+        matched.append(node.log.durable)
+    at = reached(matched, node.quorum)
+    if at is not None and at > node.commit:
+        node.commit_to(at)
+
+
+def check_quorum(node: Node, leader: Leader) -> bool:
+    """Whether a quorum was heard within syncLimit; before phase 1 is over, within its deadline."""
+    if leader.initial is None:
+        return node.now < leader.deadline
+    heard = [link.heard for link in node.counted(leader)]
+    if node.counts:
+        heard.append(node.now)
+    since = reached(heard, node.quorum)
+    return since is not None and node.now - since < node.config.silence
+
+
+def ping(leader: Leader) -> None:
+    for link in leader.links.values():
+        link.ping = True
+
+
+def _rebind(node: Node, leader: Leader, name: str, link: Link) -> None:
+    """Propose that a learner which has caught up takes over its name (roster.py).
+
+    Caught up with the last ping's commit: under load another voter's answer is always a little
+    earlier, and the learner would never be level with the present one.
+    """
+    latest = node.roster.latest
+    if (
+        latest.get(name) != link.incarnation
+        and name in latest
+        and leader.active
+        and leader.transfer is None
+        and not node.roster.open
+        and link.current == leader.epoch
+        and link.match >= leader.marked
+    ):
+        node.append(Kind.ROSTER, encode_roster({**latest, name: link.incarnation}))
+
+
+# ---- the follower's side -------------------------------------------------------------------------
+
+
+def on_propose(node: Node, role: Follower, message: Propose) -> bool:
+    """f.3.1. What is held already is no harm: a proposal may come twice."""
+    if role.stage < Stage.SYNCING:
+        return False
+    known = 0
+    while known < len(message.entries) and message.entries[known].at <= node.log.last:
+        if not node.log.holds(message.entries[known].at):
+            return False
+        known += 1
+    fresh = message.entries[known:]
+    if fresh:
+        if not node.log.precedes(fresh[0].at):
+            return False
+        node.extend(fresh)
+    role.speaks = True
+    return True
+
+
+def on_commit(node: Node, role: Follower, message: Commit) -> bool:
+    """f.3.2."""
+    if role.stage is not Stage.UP_TO_DATE or not node.log.holds(message.zxid):
+        return False
+    node.commit_to(message.zxid)
+    return True

@@ -1,0 +1,76 @@
+"""Zab's timings and bounds. Every queue the core keeps has its limit here."""
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Times in milliseconds, sizes in bytes. Raises ValueError for values that cannot work."""
+
+    #: ZooKeeper's unit of time; a leader pings twice a tick.
+    tick: int = 100
+    #: Ticks of silence after which a follower gives its leader up, or a leader its quorum. A
+    #: hand-over of leadership may take as long.
+    sync_limit: int = 8
+    #: Ticks until an elected leader must be through phase 1, or its follower have an answer.
+    connect_limit: int = 4
+    #: How long a quorum's vote waits for a better one.
+    finalize_wait: int = 30
+    #: Until a notification or FOLLOWERINFO is repeated; doubles from the one to the other.
+    resend: int = 50
+    resend_max: int = 400
+    #: How long a message that is missing from a link may be merely late.
+    gap_patience: int = 20
+    #: Messages that may be held back behind a missing one.
+    gap_messages: int = 256
+    #: Proposals a follower may have unanswered.
+    window_messages: int = 64
+    window_bytes: int = 4 * MIB
+    #: One PROPOSE message; a single larger entry still goes, alone.
+    propose_bytes: int = 1 * MIB
+    #: Proposals beyond this many uncommitted bytes are refused.
+    uncommitted_bytes: int = 64 * MIB
+    #: What one Output may ask to apply.
+    apply_bytes: int = 4 * MIB
+    apply_entries: int = 10_000
+    #: Written and applied entries kept in memory for followers that lag a little.
+    tail_bytes: int = 16 * MIB
+    chunk_bytes: int = 256 * KIB
+    #: Snapshot chunks a follower may have unanswered.
+    chunk_window: int = 16
+    #: How long a silent follower that catches up by snapshot keeps the log from being compacted …
+    transfer_patience: int = 10_000
+    #: … and how much the log may grow for one that answers, before it needs another snapshot.
+    transfer_bytes: int = 1024 * MIB
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.tick < 2 or self.sync_limit < 2:
+            raise ValueError(
+                f"need tick ≥ 2 and sync_limit ≥ 2, got {self.tick}, {self.sync_limit}"
+            )
+        if self.resend > self.resend_max:
+            raise ValueError(f"need resend ≤ resend_max, got {self.resend}, {self.resend_max}")
+
+    @property
+    def ping(self) -> int:
+        return self.tick // 2
+
+    @property
+    def silence(self) -> int:
+        """syncLimit in milliseconds."""
+        return self.tick * self.sync_limit
+
+    @property
+    def connect(self) -> int:
+        return self.tick * self.connect_limit
+
+    @property
+    def watch(self) -> int:
+        """The longest a core sleeps, so that only a real stall looks like one to `wake`."""
+        return self.silence // 2

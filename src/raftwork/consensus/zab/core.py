@@ -1,0 +1,357 @@
+"""Zab: the core that implements `raftwork.consensus.core.Consensus`.
+
+References in this package: l.p.s and f.p.s are the leader's and the follower's step s of phase p in
+"Zab: High-performance broadcast for primary-backup systems"; names of messages and the election are
+ZooKeeper's. The phases are in files of their own; this one puts them in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from raftwork.consensus.core import (
+    ORIGIN,
+    Entry,
+    Kind,
+    Log,
+    Output,
+    Peer,
+    Position,
+    Progress,
+    Restored,
+    Role,
+    Roster,
+    Snapshot,
+    Status,
+)
+from raftwork.consensus.roster import Membership, decode_roster
+from raftwork.consensus.zab import (
+    broadcast,
+    discovery,
+    election,
+    following,
+    reads,
+    transfer,
+)
+from raftwork.consensus.zab import snapshot as snapshots
+from raftwork.consensus.zab.config import Config
+from raftwork.consensus.zab.log import History
+from raftwork.consensus.zab.messages import (
+    Ack,
+    AckEpoch,
+    FollowerInfo,
+    Frame,
+    HardState,
+    Notification,
+    Snap,
+    SnapReply,
+    decode,
+    decode_framed,
+    decode_hard_state,
+)
+from raftwork.consensus.zab.node import Follower, Leader, Looking, Node, Outbox
+from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
+
+if TYPE_CHECKING:
+    from random import Random
+
+
+class Zab:
+    """One replica's Zab. `names` are all of the cluster; the quorum is a majority of them."""
+
+    def __init__(
+        self,
+        me: Peer,
+        names: Sequence[str],
+        log: Log,
+        restored: Restored,
+        config: Config,
+        rng: Random,
+        now: int,
+    ) -> None:
+        """Restart from what is stored. Raises StoreDamaged if its parts contradict each other."""
+        assert me.name in names, f"{me.name} is not among {names}"
+        history = History(log, config.tail_bytes)
+        hard = _hard_state(restored, history)
+        applied = restored.applied
+        if not (history.base <= applied and history.holds(applied)):
+            raise StoreDamaged(f"applied {applied} is not in ({history.base}, {history.last}]")
+        roster = Membership(restored.roster)
+        _read_rosters(roster, history, applied)
+        self._node = Node(me, names, history, roster, hard, applied, config, rng, now)
+        self._woken = now
+
+    # ---- facts in -------------------------------------------------------------------------------
+
+    def wake(self, now: int) -> None:
+        """Let time pass. After a gap of syncLimit or more a leader steps down here."""
+        node = self._node
+        gap, self._woken = now - self._woken, now
+        node.now = now
+        role = node.role
+        stalled = gap >= node.config.silence
+        if isinstance(role, Looking):
+            election.tick(node, role)
+        elif isinstance(role, Follower):
+            if stalled:  # what the leader said meanwhile may lie unread
+                role.deadline = now + node.config.silence
+            following.tick(node, role)
+        elif stalled or not broadcast.check_quorum(node, role):
+            # Stopped for so long, another may lead by now; and nobody needs one without a quorum.
+            election.look(node)
+        else:
+            transfer.expire(node, role)
+            if now >= role.ping_at:
+                role.ping_at = now + node.config.ping
+                role.marked = node.commit
+                broadcast.ping(role)
+                snapshots.tick(node, role)
+
+    def receive(self, src: Peer, body: bytes, now: int) -> None:
+        """A message from a peer whose name and incarnation the session vouches for.
+
+        Raises BadMessage for bytes that are none; state is unchanged then.
+        """
+        node = self._node
+        if src.name not in node.others:
+            raise BadMessage(f"{src.name!r} is no peer of {node.me.name!r}")
+        message = decode(body)
+        if isinstance(message, Frame):
+            content = decode_framed(message.body)
+            node.now = now
+            following.on_frame(node, src, message, content)
+            return
+        node.now = now
+        match message:
+            case Notification():
+                election.on_notification(node, src, message)
+            case FollowerInfo():
+                discovery.on_follower_info(node, src, message)
+            case AckEpoch() | Ack() | SnapReply():
+                _heard(node, src, message)
+            case Snap():
+                following.on_chunk(node, src, message)
+
+    def link(self, name: str, up: bool, now: int) -> None:
+        """The connection to a peer came up or was lost. A hint: it changes no promise."""
+        node = self._node
+        node.now = now
+        if name not in node.others:
+            return
+        if up:
+            node.down.discard(name)
+        else:
+            node.down.add(name)
+        election.link_changed(node, name, up)
+
+    def propose(self, data: bytes, now: int) -> Position:
+        """Append to the log. Raises NotLeader, or QueueFull over the uncommitted bound."""
+        node = self._node
+        node.now = now
+        role = node.role
+        if not isinstance(role, Leader):
+            raise NotLeader(node.leader)
+        if not role.established or role.transfer is not None:
+            raise NotLeader(None)
+        waiting = node.log.bytes_after(node.commit)
+        if waiting and waiting + len(data) > node.config.uncommitted_bytes:
+            raise QueueFull(
+                f"{waiting} bytes are waiting for a majority, of {node.config.uncommitted_bytes}"
+            )
+        return node.append(Kind.DATA, data)
+
+    def barrier(self, token: int, now: int) -> None:
+        """Ask for a linearizable read; `token` returns in `Output.reads`. Raises NotLeader."""
+        node = self._node
+        node.now = now
+        role = node.role
+        if not isinstance(role, Leader):
+            raise NotLeader(node.leader)
+        if not role.established:
+            raise NotLeader(None)
+        reads.ask(node, role, token)
+
+    def transfer(self, now: int) -> None:
+        """Resign in favour of the most advanced voter; gives up after syncLimit."""
+        node = self._node
+        node.now = now
+        if isinstance(node.role, Leader):
+            transfer.begin(node, node.role)
+
+    def synced(self, output: Output) -> None:
+        """The output's write is durable (if it promises anything) and applied."""
+        node = self._node
+        if output.append:
+            node.log.written(output.append[-1].at)
+        if output.committed:
+            node.applied = output.committed[-1].at
+        if output.state is not None:
+            node.saved = decode_hard_state(output.state)
+        if isinstance(node.role, Leader):
+            discovery.conclude(node, node.role)
+            broadcast.advance(node, node.role)
+        node.log.trim(node.applied)
+
+    def compacted(self, base: Position) -> None:
+        self._node.log.compact(base)
+
+    def snapshot_made(self, snapshot: Snapshot | None) -> None:
+        snapshots.made(self._node, snapshot)
+
+    def installed(self, snapshot: Snapshot | None, roster: Roster, now: int) -> None:
+        node = self._node
+        node.now = now
+        snapshots.installed(node, snapshot, roster)
+        if isinstance(node.role, Follower):
+            following.resync(node, node.role)
+
+    # ---- outputs out ----------------------------------------------------------------------------
+
+    def output(self) -> Output | None:
+        """What to do next, or None."""
+        node = self._node
+        if isinstance(node.role, Leader):
+            if node.role.epoch is None:
+                discovery.pick_epoch(node, node.role)
+            reads.begin_round(node, node.role)
+            broadcast.flush(node, node.role)
+            transfer.proceed(node, node.role)
+        rewind, append = node.log.take()
+        following.speak(node)
+        committed, roster = self._take_committed()
+        activated: int | None = None
+        passed: tuple[int, ...] = ()
+        role = node.role
+        if isinstance(role, Leader) and role.established:
+            assert role.initial is not None
+            if not role.active and node.handed >= role.initial:
+                role.active = True
+                activated = role.epoch
+            passed = reads.passed(node, role)
+        box, node.out = node.out, Outbox()
+        news = append or committed or passed or box != _EMPTY or rewind is not None
+        if not news and activated is None:
+            return None
+        return Output(
+            deactivated=box.deactivated,
+            send=tuple(box.send),
+            rewind=rewind,
+            append=append,
+            state=node.hard_state if box.state else None,
+            stage=tuple(box.stage),
+            committed=committed,
+            roster=roster,
+            activated=activated,
+            reads=passed,
+            send_after_sync=tuple(box.promises),
+            make_snapshot=box.make_snapshot,
+            install=box.install,
+        )
+
+    @property
+    def wake_at(self) -> int | None:
+        """When `wake` is next needed, in milliseconds on the caller's clock."""
+        node, role = self._node, self._node.role
+        times = [self._woken + node.config.watch]
+        if isinstance(role, Leader):
+            times.append(role.ping_at)
+            if role.initial is None:
+                times.append(role.deadline)
+            if role.transfer is not None:
+                times.append(role.transfer.deadline)
+        elif isinstance(role, Follower):
+            times.append(role.deadline)
+            if not role.inbound.opened:
+                times.append(role.resend_at)
+            if role.inbound.gap_since is not None:
+                times.append(role.inbound.gap_since + node.config.gap_patience)
+        else:
+            times.append(role.resend_at)
+            if role.finalize_at is not None:
+                times.append(role.finalize_at)
+        return min(times)
+
+    @property
+    def status(self) -> Status:
+        node, role = self._node, self._node.role
+        counts = node.roster.counts
+        peers: tuple[Progress, ...] = ()
+        if isinstance(role, Leader):
+            name = Role.LEADER
+            peers = tuple(
+                Progress(n, link.match.seq, not counts(n, link.incarnation))
+                for n, link in role.links.items()
+            )
+        elif not node.counts:
+            name = Role.LEARNER
+        else:
+            name = Role.CANDIDATE if isinstance(role, Looking) else Role.FOLLOWER
+        return Status(
+            role=name,
+            active=isinstance(role, Leader) and role.active,
+            epoch=node.hard.accepted,
+            leader=node.leader,
+            committed=node.commit,
+            peers=peers,
+        )
+
+    def compactable(self) -> Position:
+        """The log up to here may be dropped as far as the core is concerned."""
+        node = self._node
+        held = snapshots.held(node)
+        return max(node.log.base, node.applied if held is None else min(held, node.applied))
+
+    def _take_committed(self) -> tuple[tuple[Entry, ...], Roster | None]:
+        node = self._node
+        if node.handed == node.commit:
+            return (), None
+        config = node.config
+        found = node.log.entries(node.handed, node.commit, config.apply_bytes)
+        entries = tuple(found[: config.apply_entries])
+        node.handed = entries[-1].at
+        rosters = [entry.data for entry in entries if entry.kind is Kind.ROSTER]
+        return entries, decode_roster(rosters[-1]) if rosters else None
+
+
+_EMPTY = Outbox()
+
+
+def _heard(node: Node, src: Peer, message: AckEpoch | Ack | SnapReply) -> None:
+    """A follower's word in its present session with us; those of older ones end here."""
+    leader = node.role
+    link = leader.links.get(src.name) if isinstance(leader, Leader) else None
+    if (
+        link is None
+        or not isinstance(leader, Leader)
+        or (link.incarnation, link.session) != (src.incarnation, message.session)
+    ):
+        return
+    link.heard = node.now
+    match message:
+        case AckEpoch():
+            discovery.on_ack_epoch(node, leader, src, link, message)
+        case Ack():
+            broadcast.on_ack(node, leader, src, link, message)
+        case SnapReply():
+            snapshots.on_reply(link, message)
+
+
+def _hard_state(restored: Restored, log: History) -> HardState:
+    if restored.state is None:
+        if log.last != ORIGIN:
+            raise StoreDamaged("there is a log, but the record of the epochs is missing")
+        return HardState(0, b"", 0)
+    hard = decode_hard_state(restored.state)
+    if hard.accepted < max(hard.current, log.last.epoch):
+        raise StoreDamaged(f"the log ends at {log.last}, but the stored epochs are {hard}")
+    return hard
+
+
+def _read_rosters(roster: Membership, log: History, applied: Position) -> None:
+    """Rosters in the log after the applied one; it is read in bounded slices."""
+    at = applied
+    while at < log.last:
+        entries = log.entries(at, log.last, 4 * 1024 * 1024)
+        roster.appended(entries)
+        at = entries[-1].at

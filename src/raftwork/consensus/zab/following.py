@@ -1,0 +1,128 @@
+"""A follower's side of its link: what comes in frames, what it answers, and when it gives up.
+
+Frames are acted on in order, one phase after the other. One that makes no sense where the follower
+stands means that the two disagree about the link: it is opened anew.
+"""
+
+from raftwork.consensus.core import Peer
+from raftwork.consensus.zab import broadcast, discovery, election, snapshot, synchronisation
+from raftwork.consensus.zab.link import Inbound
+from raftwork.consensus.zab.messages import (
+    Ack,
+    AckEpoch,
+    Commit,
+    Diff,
+    FollowerInfo,
+    Frame,
+    Framed,
+    FromFollower,
+    LeaderInfo,
+    NewLeader,
+    Ping,
+    Propose,
+    Resign,
+    Snap,
+    Trunc,
+    UpToDate,
+)
+from raftwork.consensus.zab.node import Follower, Node, Stage
+
+
+def on_frame(node: Node, src: Peer, frame: Frame, content: Framed) -> None:
+    role = node.role
+    if (
+        not isinstance(role, Follower)
+        or role.leader != src
+        or role.inbound.session != frame.session
+    ):
+        return
+    role.deadline = node.now + node.config.silence
+    for message in role.inbound.take(frame.seq, content, node.now):
+        sense = _act(node, role, message)
+        if node.role is not role:
+            return
+        if not sense:
+            resync(node, role)
+            return
+
+
+def on_chunk(node: Node, src: Peer, message: Snap) -> None:
+    role = node.role
+    if (
+        isinstance(role, Follower)
+        and role.leader == src
+        and role.inbound.session == message.session
+        and not snapshot.on_chunk(node, src, role, message)
+    ):
+        resync(node, role)
+
+
+def _act(node: Node, role: Follower, message: Framed) -> bool:
+    """Gives whether the message makes sense where we stand."""
+    match message:
+        case LeaderInfo():
+            discovery.on_leader_info(node, role, message)
+            return True
+        case Diff():
+            return synchronisation.on_diff(node, role, message)
+        case Trunc():
+            return synchronisation.on_trunc(node, role, message)
+        case Propose():
+            return not node.installing and broadcast.on_propose(node, role, message)
+        case NewLeader():
+            return synchronisation.on_new_leader(node, role, message)
+        case UpToDate():
+            return synchronisation.on_up_to_date(node, role, message)
+        case Commit():
+            return broadcast.on_commit(node, role, message)
+        case Ping():
+            role.round, role.speaks = message.round, True
+            return True
+        case Resign():
+            election.resigned(node, role, message.vote)
+            return True
+
+
+def tick(node: Node, role: Follower) -> None:
+    inbound, config = role.inbound, node.config
+    if node.now >= role.deadline:
+        election.look(node)
+    elif inbound.broken(node.now, config.gap_patience, config.gap_messages):
+        resync(node, role)
+    elif not inbound.opened and node.now >= role.resend_at:
+        role.interval = min(2 * role.interval, config.resend_max)
+        role.resend_at = node.now + role.interval
+        role.speaks = True
+
+
+def resync(node: Node, role: Follower) -> None:
+    """Open a new session: the leader synchronises us from where we stand."""
+    role.inbound = Inbound(node.new_session())
+    role.stage, role.round, role.speaks = Stage.INFO, 0, True
+    role.interval = node.config.resend
+    role.resend_at = node.now + role.interval
+
+
+def speak(node: Node) -> None:
+    """Say our last word, if it is due; it leaves once all that it claims is durable.
+
+    So a PING makes good whatever word was lost, and of several there is only one a turn. While a
+    snapshot is being switched to, nothing can be said of the log.
+    """
+    role = node.role
+    if isinstance(role, Follower) and role.speaks and not node.installing:
+        role.speaks = False
+        node.promise(role.leader.name, last_word(node, role))
+
+
+def last_word(node: Node, role: Follower) -> FromFollower:
+    session, hard = role.inbound.session, node.hard
+    match role.stage:
+        case Stage.INFO:
+            return FollowerInfo(session, hard.accepted)
+        case Stage.ACCEPTED:
+            counts = hard.accepted == role.epoch and hard.source == role.leader.incarnation
+            ends = node.log.ends(node.commit)
+            return AckEpoch(session, role.epoch, counts, hard.current, ends)
+        case _:
+            return Ack(session, hard.current, node.log.last, role.round)

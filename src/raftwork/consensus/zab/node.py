@@ -1,0 +1,364 @@
+"""What the phases of Zab share: one replica's state, and the transitions between roles.
+
+What belongs to a role lives in the role's object and dies with it, so nothing of an old leadership
+(an open read, a follower's progress) can outlive it. `hard.accepted` is the paper's f.p and only
+grows; `hard.current` is f.a and is set in the same record, and so in the same transaction, as the
+history it stands for: history first, then the epoch, then the ACK.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from raftwork.consensus.chunks import Archive, Incoming, Outgoing
+from raftwork.consensus.core import ORIGIN, Chunk, Entry, Kind, Message, Peer, Position, Snapshot
+from raftwork.consensus.quorum import majority
+from raftwork.consensus.roster import Membership
+from raftwork.consensus.zab.config import Config
+from raftwork.consensus.zab.link import Inbound
+from raftwork.consensus.zab.log import History
+from raftwork.consensus.zab.messages import (
+    Frame,
+    Framed,
+    HardState,
+    Session,
+    Vote,
+    ZabMessage,
+    encode,
+    encode_hard_state,
+    framed,
+)
+
+if TYPE_CHECKING:
+    from random import Random
+
+#: The vote of whoever may not lead and knows of nobody who might.
+NOBODY = Vote(0, ORIGIN, "", b"")
+
+
+@dataclass(slots=True)
+class Looking:
+    """Phase 0: electing."""
+
+    #: Our first vote in every round, and the best one seen in this round.
+    own: Vote
+    vote: Vote
+    resend_at: int
+    interval: int
+    #: The votes of this round by name.
+    received: dict[str, Vote] = field(default_factory=dict)
+    #: When a quorum's vote becomes final.
+    finalize_at: int | None = None
+
+
+class Stage(IntEnum):
+    """How far a follower is with its leader; see `core.last_word`."""
+
+    #: FOLLOWERINFO is said.
+    INFO = 0
+    #: The epoch is accepted: ACKEPOCH is said.
+    ACCEPTED = 1
+    #: The sync has begun: ACKs are said.
+    SYNCING = 2
+    #: UPTODATE has come.
+    UP_TO_DATE = 3
+
+
+@dataclass(slots=True)
+class Follower:
+    leader: Peer
+    inbound: Inbound
+    #: The vote that was settled on, for those who still look.
+    vote: Vote
+    #: When the leader is given up.
+    deadline: int
+    #: When FOLLOWERINFO is repeated, unless it is answered.
+    resend_at: int
+    interval: int
+    stage: Stage = Stage.INFO
+    #: The epoch of LEADERINFO.
+    epoch: int = 0
+    #: Newest PING, and whether the last word is to be said (again).
+    round: int = 0
+    speaks: bool = False
+
+
+@dataclass(slots=True)
+class Link:
+    """What the leader knows of one follower in its present session."""
+
+    incarnation: bytes
+    session: Session
+    accepted: int
+    heard: int
+    #: Frames sent.
+    seq: int = 0
+    #: LEADERINFO is sent.
+    informed: bool = False
+    #: From ACKEPOCH: whether it counts, and how its history ends.
+    acked: bool = False
+    ends: tuple[Position, ...] | None = None
+    #: The sync has begun; proposals up to `sent` are on their way.
+    streaming: bool = False
+    sent: Position = ORIGIN
+    #: NEWLEADER and UPTODATE are sent.
+    new_leader: bool = False
+    up_to_date: bool = False
+    #: The last COMMIT.
+    committed: Position = ORIGIN
+    #: From its ACKs: currentEpoch, durable history, newest ping round.
+    current: int = -1
+    match: Position = ORIGIN
+    round: int = 0
+    #: A PING is due.
+    ping: bool = True
+    #: Last zxid and size of each unanswered PROPOSE.
+    inflight: deque[tuple[Position, int]] = field(default_factory=deque)
+    inflight_bytes: int = 0
+    outgoing: Outgoing | None = None
+    catching: Catching | None = None
+
+
+@dataclass(slots=True)
+class Catching:
+    """A follower that was sent a snapshot and has not reached the commit since."""
+
+    #: How far the log had grown when the snapshot was begun.
+    grown: int
+    #: What it needs next comes after this.
+    at: Position
+
+
+@dataclass(slots=True)
+class Transfer:
+    """Leadership is promised to `target`; void from `deadline` on."""
+
+    target: str
+    deadline: int
+
+
+@dataclass(slots=True)
+class Read:
+    """A barrier: passed once `round` is answered by a quorum and `at` is applied."""
+
+    token: int
+    round: int
+    at: Position
+
+
+@dataclass(slots=True)
+class Leader:
+    vote: Vote
+    #: By when the quorum of phase 1 must be there.
+    deadline: int
+    ping_at: int
+    links: dict[str, Link] = field(default_factory=dict)
+    #: e', once a quorum said FOLLOWERINFO.
+    epoch: int | None = None
+    #: The end of the initial history, once a quorum said ACKEPOCH.
+    initial: Position | None = None
+    #: What was committed at the last ping.
+    marked: Position = ORIGIN
+    #: A quorum has acknowledged NEWLEADER: the initial history is committed.
+    established: bool = False
+    active: bool = False
+    #: Newest ping round begun for a read.
+    round: int = 0
+    reads: deque[Read] = field(default_factory=deque)
+    transfer: Transfer | None = None
+
+
+@dataclass(slots=True)
+class Outbox:
+    """The parts of the next Output that are not derived from elsewhere."""
+
+    deactivated: bool = False
+    send: list[Message] = field(default_factory=list)
+    state: bool = False
+    stage: list[Chunk] = field(default_factory=list)
+    make_snapshot: bool = False
+    install: Snapshot | None = None
+    promises: list[Message] = field(default_factory=list)
+
+
+class Node:
+    """One replica's state, shared by the phases. Times in milliseconds."""
+
+    __slots__ = (
+        "applied",
+        "archive",
+        "boot",
+        "commit",
+        "config",
+        "down",
+        "handed",
+        "hard",
+        "incoming",
+        "log",
+        "me",
+        "names",
+        "now",
+        "others",
+        "out",
+        "quorum",
+        "role",
+        "roster",
+        "round",
+        "saved",
+        "sessions",
+    )
+
+    def __init__(
+        self,
+        me: Peer,
+        names: Sequence[str],
+        log: History,
+        roster: Membership,
+        hard: HardState,
+        applied: Position,
+        config: Config,
+        rng: Random,
+        now: int,
+    ) -> None:
+        self.me = me
+        self.names = tuple(names)
+        self.others = tuple(name for name in names if name != me.name)
+        self.quorum = majority(len(names))
+        self.log = log
+        self.roster = roster
+        #: As it is now, and as it is on the disk.
+        self.hard = self.saved = hard
+        self.config = config
+        self.boot = rng.getrandbits(62)
+        self.sessions = 0
+        self.now = now
+        #: Known committed ≥ given out to be applied ≥ applied.
+        self.commit = self.handed = self.applied = applied
+        self.incoming: Incoming | None = None
+        self.archive = Archive()
+        #: Names whose connection to us is down.
+        self.down: set[str] = set()
+        self.out = Outbox()
+        #: FLE's logical clock.
+        self.round = 1
+        self.role: Looking | Follower | Leader = self._looking(None)
+
+    # ---- what others may know -------------------------------------------------------------------
+
+    @property
+    def leader(self) -> str | None:
+        if isinstance(self.role, Leader):
+            return self.me.name
+        return self.role.leader.name if isinstance(self.role, Follower) else None
+
+    @property
+    def counts(self) -> bool:
+        """Whether this replica itself is a voter; see roster.py."""
+        return self.roster.counts(*self.me)
+
+    @property
+    def installing(self) -> bool:
+        return self.incoming is not None and self.incoming.installing
+
+    @property
+    def hard_state(self) -> bytes:
+        return encode_hard_state(self.hard)
+
+    def counted(self, leader: Leader) -> list[Link]:
+        """The followers that count."""
+        return [x for n, x in leader.links.items() if self.roster.counts(n, x.incarnation)]
+
+    # ---- what leaves ----------------------------------------------------------------------------
+
+    def send(self, to: str, message: ZabMessage) -> None:
+        """It promises nothing and may leave before the sync."""
+        self.out.send.append(Message(to, encode(message)))
+
+    def promise(self, to: str, message: ZabMessage) -> None:
+        """It leaves once everything it relies on is durable."""
+        self.out.promises.append(Message(to, encode(message)))
+
+    def frame(self, to: str, link: Link, message: Framed) -> int:
+        """Send the next frame of this link; gives its size."""
+        return self.forward(to, link, framed.encode(message))
+
+    def forward(self, to: str, link: Link, body: bytes) -> int:
+        """As `frame`, for what is encoded already."""
+        link.seq += 1
+        self.send(to, Frame(link.session, link.seq, body))
+        return len(body)
+
+    # ---- roles ----------------------------------------------------------------------------------
+
+    def look(self, prefer: Vote | None = None) -> None:
+        """Leave what we followed or led, and hold an election in a new round."""
+        if isinstance(self.role, Leader) and self.role.active:
+            self.out.deactivated = True
+        self.round += 1
+        self.role = self._looking(prefer)
+
+    def follow(self, leader: Peer, vote: Vote) -> None:
+        until = self.now + self.config.connect
+        inbound, interval = Inbound(self.new_session()), self.config.resend
+        self.role = Follower(leader, inbound, vote, until, self.now + interval, interval)
+        self.role.speaks = True
+
+    def lead(self, vote: Vote) -> None:
+        now, config = self.now, self.config
+        self.role = Leader(vote, deadline=now + config.connect, ping_at=now + config.ping)
+
+    def new_session(self) -> Session:
+        self.sessions += 1
+        return Session(self.boot, self.sessions)
+
+    def own_vote(self) -> Vote:
+        """For ourselves, unless we may not lead."""
+        if not self.counts or self.installing:
+            return NOBODY
+        return Vote(self.hard.current, self.log.last, *self.me)
+
+    def _looking(self, prefer: Vote | None) -> Looking:
+        own = prefer or self.own_vote()
+        return Looking(own, own, resend_at=self.now, interval=self.config.resend)
+
+    # ---- epochs and the log ---------------------------------------------------------------------
+
+    def accept(self, epoch: int, source: Peer) -> None:
+        """f.p := e' (phase 1): nothing of an earlier epoch is accepted any more."""
+        assert epoch > self.hard.accepted, f"epoch {epoch} after {self.hard.accepted}"
+        self.hard = self.hard._replace(accepted=epoch, source=source.incarnation)
+        self.out.state = True
+
+    def enter(self, epoch: int) -> None:
+        """f.a := e' (phase 2): the log holds all of the epoch's initial history."""
+        assert self.hard.current <= epoch == self.hard.accepted, f"{epoch} entered in {self.hard}"
+        if epoch > self.hard.current:
+            self.hard = self.hard._replace(current=epoch)
+            self.out.state = True
+
+    def append(self, kind: Kind, data: bytes) -> Position:
+        """The leader's own proposal."""
+        last, epoch = self.log.last, self.hard.current
+        at = Position(epoch, last.seq + 1 if last.epoch == epoch else 1)
+        self.extend([Entry(at, kind, data)])
+        return at
+
+    def extend(self, entries: Sequence[Entry]) -> None:
+        self.log.append(entries)
+        self.roster.appended(entries)
+
+    def truncate(self, to: Position) -> None:
+        assert to >= self.commit, f"rewind to {to}, but {self.commit} is committed"
+        self.log.truncate(to)
+        self.roster.truncated(to)
+
+    def commit_to(self, at: Position) -> None:
+        if at <= self.commit:
+            return
+        assert self.log.holds(at), f"commit {at}, which is not in the log"
+        self.commit = at
+        self.roster.commit(at)
