@@ -117,7 +117,7 @@ CONSENSUS = (
         f"{_RAFT}.reads:passed",
         "answered = _answered(node, leader)",
         "answered = leader.round + 1",
-        seeds=200,
+        seeds=300,
     ),
     _mutant(
         "conflicting log kept under a snapshot",
@@ -180,10 +180,10 @@ REPLICA = (
         real=True,
     ),
     _mutant(
-        "page checksums ignored",
-        f"{_STORE}.database:Opener.open",
-        "self.options.vfs or checksum_vfs()",
-        '"sim-disk"',
+        "damage not remembered over a restart",
+        f"{_STORE}.guard:Guard.fail",
+        "if isinstance(failure, StoreDamaged):",
+        "if False:",
         seeds=150,
         real=True,
     ),

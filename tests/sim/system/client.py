@@ -104,9 +104,9 @@ class Client(Process):
                 self._enqueue(batch)
             case 2 if (batch := book.contradiction()) is not None:
                 self._enqueue(batch)
-            case 3 | 4 | 5 | 6 if book.ids:
+            case 3 | 4 | 5 | 6 | 7 | 8 if book.ids:
                 self._ask(book.some_ids())
-            case 7 if book.ids:
+            case 9 if book.ids:
                 self._watch(book.some_ids())
             case _:
                 batch = book.fresh()

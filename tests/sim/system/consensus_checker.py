@@ -3,6 +3,7 @@
 It sees every append, sync, apply, message and activation from outside, and is asked nothing.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -50,6 +51,8 @@ class ConsensusChecker:
     leaders: dict[int, Peer] = field(default_factory=dict)
     active: dict[int, Peer] = field(default_factory=dict)
     terms: dict[Peer, HardState] = field(default_factory=dict)
+    #: Of every name all it ever had: an answer to the last one may reach the next one.
+    incarnations: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     #: The term and the index each replica acknowledged last.
     acknowledged: dict[Peer, tuple[int, int]] = field(default_factory=dict)
     #: Terms in which somebody stands.
@@ -119,6 +122,7 @@ class ConsensusChecker:
 
     def synced(self, peer: Peer, facts: Facts) -> None:
         """Terms grow; a vote once cast stands for its term, and so does an acknowledgement."""
+        self.incarnations[peer.name].add(peer.incarnation)
         if facts.state is None:
             require(peer not in self.terms, "one vote a term", f"{peer.name} forgot its vote")
             return
@@ -152,9 +156,10 @@ class ConsensusChecker:
         assert isinstance(message, Vote | VoteReply)
         if isinstance(message, VoteReply) and not message.granted:
             return
-        vote = peer.incarnation if isinstance(message, Vote) else to.incarnation
+        voted = {peer.incarnation} if isinstance(message, Vote) else self.incarnations[to.name]
         stored = HardState(0, b"") if facts.state is None else decode_hard_state(facts.state)
         text = f"{peer.name} votes in {message.term}, with {stored} on disk"
         # A vote of an older term may still be leaving while a later term is on disk already.
         later = stored.term > message.term
-        require(later or stored == (message.term, vote), "promise before sync", text)
+        kept = stored.term == message.term and stored.vote in voted
+        require(later or kept, "promise before sync", text)

@@ -35,8 +35,13 @@ class Faults:
 
     def strike(self, kind: str) -> None:
         broker = self._rng.choice(self._world.brokers)
+        active = [each for each in self._world.brokers if each.active is not None]
+        if active and self._rng.random() < 0.4:
+            broker = active[-1]
         match kind:
-            case "isolate broker" | "one-way cut" | "partial cut" | "cut off client or worker":
+            case "isolate broker" | "one-way cut" | "partial cut" | "split":
+                self._part(kind, broker)
+            case "cut off client or worker":
                 self._part(kind, broker)
             case "reset connection":
                 self._reset()
@@ -127,12 +132,16 @@ class Faults:
                 pairs = [(here, h) if rng.random() < 0.8 else (h, here) for h in hosts]
             case "partial cut":
                 pairs = _both([(here, rng.choice(others))])
+            case "split":  # one broker, with the clients and workers it has on its side
+                with_it = [here, *(host for host in outside if rng.random() < 0.5)]
+                rest = [host for host in others + outside if host not in with_it]
+                pairs = _both([(one, other) for one in with_it for other in rest])
             case _:
                 pairs = _both(
                     [(rng.choice(outside), name) for name in CLUSTER if rng.random() < 0.6]
                 )
         self._timeline.note(kind, *sorted(set(map("-".join, pairs))))
-        world.network.cut(pairs, reset=rng.random() < 0.5)
+        world.network.cut(pairs, reset=rng.random() < (0.8 if kind == "split" else 0.5))
         self._timeline.after(rng.choice((200, 900, 2_500, 5_000)), world.network.heal, pairs)
 
     def _reset(self) -> None:

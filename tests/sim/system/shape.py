@@ -16,6 +16,7 @@ FAULTS = (
     "isolate broker",
     "one-way cut",
     "partial cut",
+    "split",
     "cut off client or worker",
     "reset connection",
     "slow disk",

@@ -89,5 +89,7 @@ class Book:
         return make_batch(Spec("other", "default"), {task: ("ok", length, 7)})
 
     def some_ids(self) -> list[str]:
-        known = self.rng.sample(self.ids, min(len(self.ids), self.rng.randint(1, 6)))
+        """Mostly the newest: of them a broker that was left behind knows nothing."""
+        ids = self.ids[-12:] if self.rng.random() < 0.7 else self.ids
+        known = self.rng.sample(ids, min(len(ids), self.rng.randint(1, 6)))
         return [*known, "nobody's"] if self.rng.random() < 0.1 else known

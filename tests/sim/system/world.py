@@ -172,7 +172,9 @@ class World:
     def peer_at(self, routing: bytes) -> Peer | None:
         """The broker whose DEALER is connected under this routing id of another's ROUTER."""
         connection = self.network.routed.get(routing)
-        owner = connection.dealer.owner if connection is not None else None
+        if connection is None or connection.dealer.closed:
+            return None  # of a process that is gone
+        owner = connection.dealer.owner
         return owner.peer if isinstance(owner, Broker) else None
 
     def spared(self, task: str, times: int) -> bool:
