@@ -79,6 +79,8 @@ class Raft:
         _read_rosters(roster, view, restored.applied.seq)
         self._node = Node(me, names, view, roster, hard, restored.applied.seq, config, rng, now)
         self._woken = now
+        #: Time has passed since what is due was last looked at.
+        self._passed = False
 
     # ---- facts in -------------------------------------------------------------------------------
 
@@ -90,8 +92,16 @@ class Raft:
         if gap >= node.config.election_min:
             # We were stopped: another may lead by now, and what it said may lie unread.
             node.rest()
-            return
-        role = node.role
+        else:
+            self._passed = True
+
+    def _pass_time(self) -> None:
+        """What is due, once everything is read: a slow disk here must not look like silence there.
+
+        Answers that came during a long turn are still unread when the core is woken.
+        """
+        self._passed = False
+        node, role, now = self._node, self._node.role, self._node.now
         if isinstance(role, Leader):
             election.check_quorum(node, role)
             transfer.expire(node, role)
@@ -187,6 +197,8 @@ class Raft:
 
     def output(self) -> Output | None:
         """What to do next, or None."""
+        if self._passed:
+            self._pass_time()
         node = self._node
         role = node.role
         if isinstance(role, Leader):

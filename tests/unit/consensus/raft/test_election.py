@@ -195,6 +195,31 @@ def test_6_2_hearing_pre_votes_is_not_being_answered() -> None:
     assert a.core.status.role is not Role.LEADER
 
 
+def test_a_leader_reads_what_came_during_a_long_turn_before_it_counts_who_answered() -> None:
+    """Its disk was slow, not its followers."""
+    a = leader()
+    a.turn(a.now + 150)
+    a.now += 700
+
+    a.replica.wake(a.now)
+    a.hear("b", AppendReply(a.core.status.epoch, True, 1, ORIGIN, 0))
+
+    assert a.core.status.active
+
+
+def test_a_follower_reads_what_came_during_a_long_turn_before_it_looks_for_another_leader() -> None:
+    a = member(term=2)
+    a.hear("b", beat(2))
+    a.turn(a.now + 700)
+    a.now += 700
+
+    a.replica.wake(a.now)
+    said = a.hear("b", beat(2))
+
+    assert a.core.status.leader == "b"
+    assert not any(isinstance(message, PreVote) for _, message in said)
+
+
 def test_a_leader_that_stood_still_steps_down_before_anything_else() -> None:
     a = leader()
     a.said()
