@@ -145,6 +145,7 @@ class SqliteDisk(Disk):
         self._unsynced: dict[Path, list[Write]] = {}
         self._incarnation = b""
         self._dying = False
+        self._lags = False
         _DISKS[str(self._path)] = self
 
     @property
@@ -195,6 +196,7 @@ class SqliteDisk(Disk):
         require(not pending, "durable at open", f"{self.name} acts on unsynced {pending}")
         store._transfers.helper.close()
         store._transfers.helper = Synchronous()  # type: ignore[assignment]
+        self._lags = False
         self._store, self._incarnation = store, store.incarnation
         return store
 
@@ -248,6 +250,10 @@ class SqliteDisk(Disk):
         path.write_bytes(content)
 
     def _let_promise_lag(self) -> None:
+        """Not together with damage: what both hide nobody can notice (docs/guarantees.md)."""
+        if self.rotten:
+            return
+        self._lags = True
         promised = self._path / "promised"
         try:
             turn = read_promised(promised)
@@ -263,6 +269,8 @@ class SqliteDisk(Disk):
     def flip(self) -> None:
         """In the live database, its write-ahead log or the file of promised turns."""
         found = sorted(p for p in self._path.glob("state-*.db*") if p.suffix != ".db-shm")
+        if self._lags:
+            return
         files = [p for p in [*found, self._path / "promised"] if p.exists() and p.stat().st_size]
         if not files:
             return
