@@ -12,7 +12,7 @@ FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --
           --partition leader --partition follower --lossy random
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster sim mutants chaos faults lint types bench lock clean
+.PHONY: help demo test unit cluster sim soak mutants chaos faults lint types bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -32,6 +32,9 @@ cluster: $(VENV)/.ready ## Only the tests with clusters of real processes
 sim: $(VENV)/.ready ## Simulated histories of faults: make sim SEEDS=1-5000; one, with its trace: make sim SEED=7
 	$(BIN)/python -m tests.sim.cores $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 	$(BIN)/python -m tests.sim.system $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+soak: $(VENV)/.ready ## Hours of simulated systems, to go on with whenever: make soak SEEDS=1-10000
+	$(BIN)/python -m tests.sim.system --seeds $(SEEDS) --soak $(VENV)/soak.jsonl
 
 mutants: $(VENV)/.ready ## Deliberate bugs, and what it takes until the simulator finds them
 	$(BIN)/python -m tests.sim.mutants

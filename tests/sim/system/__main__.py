@@ -9,6 +9,7 @@ import click
 
 from tests.sim.system.reach import EXPECTED
 from tests.sim.system.runs import Run, run, run_all
+from tests.sim.system.soak import read, soak
 
 
 @click.command()
@@ -16,12 +17,18 @@ from tests.sim.system.runs import Run, run, run_all
 @click.option("--seeds", default="1-300", help="Run a range A-B, ends included.")
 @click.option("--jobs", default=2, help="Processes that share the seeds.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write hashes and reach here.")
-def main(seed: int | None, seeds: str, jobs: int, report: Path | None) -> None:
+@click.option("--soak", "progress", type=click.Path(path_type=Path), help="Go on where FILE ends.")
+def main(
+    seed: int | None, seeds: str, jobs: int, report: Path | None, progress: Path | None
+) -> None:
     """Simulate whole systems; exit 1 if a seed fails."""
     if seed is not None:
         _show(run(seed, trace=True))
         return
     first, last = map(int, seeds.split("-"))
+    if progress is not None:
+        _soak(first, last, jobs, progress)
+        return
     reached: Counter[str] = Counter()
     hashes: dict[int, str] = {}
     for each in run_all(range(first, last + 1), jobs):
@@ -34,6 +41,24 @@ def main(seed: int | None, seeds: str, jobs: int, report: Path | None) -> None:
     print(f"{len(hashes)} seeds hold")
     if report is not None:
         report.write_text(json.dumps({"hashes": hashes, "reached": reached}))
+
+
+def _soak(first: int, last: int, jobs: int, progress: Path) -> None:
+    """All seeds, those that fail, too: hours should not end at the first."""
+    for stride in soak(first, last, jobs, progress):
+        print(f"{stride.first}-{stride.last}: {len(stride.failed)} failed", flush=True)
+    reached: Counter[str] = Counter()
+    failed: dict[str, str] = {}
+    strides = [s for s in read(progress) if first <= s.first and s.last <= last]
+    for stride in strides:
+        reached.update(stride.reached)
+        failed.update(stride.failed)
+    for name in EXPECTED:
+        print(f"{reached[name]:8} {name}")
+    print(f"{sum(s.last - s.first + 1 for s in strides)} seeds, {len(failed)} failed")
+    for number, what in failed.items():
+        print(f"make sim SEED={number}: {what}")
+    sys.exit(bool(failed))
 
 
 def _show(run: Run) -> None:
