@@ -5,11 +5,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TASKS ?= 2000
-CONSENSUS ?= raft
+CONSENSUS ?=
 SEEDS ?= 1-300
 FOR ?= 60
 FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --pause worker \
           --partition leader --partition follower --lossy random
+
+# make CONSENSUS=zab …: all of it with this protocol. Without: with Raft, and tests of what rests on
+# replication with Zab, too.
+PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit cluster sim soak mutants chaos faults lint types bench lock clean
@@ -18,16 +22,16 @@ help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 demo: $(VENV)/.ready ## Three brokers, two workers: kill the leader and a worker under load
-	@$(BIN)/python -m raftwork demo --tasks $(TASKS) --consensus $(CONSENSUS)
+	@$(BIN)/python -m raftwork demo --tasks $(TASKS) $(PROTOCOL)
 
 test: $(VENV)/.ready ## Every test: units, simulated clusters, clusters of real processes
-	$(BIN)/python -m pytest -n 2 -m "not chaos"
+	$(BIN)/python -m pytest -n 2 -m "not chaos" $(PROTOCOL)
 
 unit: $(VENV)/.ready ## Only the fast tests without processes
 	$(BIN)/python -m pytest tests/unit
 
 cluster: $(VENV)/.ready ## Only the tests with clusters of real processes
-	$(BIN)/python -m pytest tests/cluster
+	$(BIN)/python -m pytest tests/cluster $(PROTOCOL)
 
 sim: $(VENV)/.ready ## Simulated histories of faults: make sim SEEDS=1-5000; one, with its trace: make sim SEED=7
 	$(BIN)/python -m tests.sim.cores $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
@@ -40,10 +44,10 @@ mutants: $(VENV)/.ready ## Deliberate bugs, and what it takes until the simulato
 	$(BIN)/python -m tests.sim.mutants
 
 chaos: $(VENV)/.ready ## Mixed faults under load for a minute, then the verdict: make chaos FOR=1800
-	$(BIN)/python -m raftwork chaos $(FAULTS) --every 4 --lasting 1.5 --for $(FOR)
+	$(BIN)/python -m raftwork chaos $(FAULTS) $(PROTOCOL) --every 4 --lasting 1.5 --for $(FOR)
 
 faults: $(VENV)/.ready ## Each fault by itself: kills, pauses, networks, disks, clocks
-	$(BIN)/python -m pytest -n 2 tests/chaos
+	$(BIN)/python -m pytest -n 2 tests/chaos $(PROTOCOL)
 
 lint: $(VENV)/.ready-dev ## Format, lint and layering
 	$(BIN)/ruff format --check .

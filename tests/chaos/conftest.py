@@ -85,16 +85,16 @@ def assert_kept(report: Report) -> None:
 
 
 @pytest.fixture
-def brokers(tmp_path: Path) -> Iterator[Brokers]:
+def brokers(tmp_path: Path, consensus: str) -> Iterator[Brokers]:
     """Three brokers that run."""
-    with own_cluster(tmp_path, "raft") as members:
+    with own_cluster(tmp_path, consensus) as members:
         yield members
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Iterator[LocalCluster]:
+def local(tmp_path: Path, consensus: str) -> Iterator[LocalCluster]:
     """Three brokers that were not started yet."""
-    with LocalCluster(tmp_path) as made:
+    with LocalCluster(tmp_path, consensus=consensus) as made:
         yield made
 
 

@@ -31,7 +31,10 @@ def start_with_own_clock(local: LocalCluster, name: str) -> None:
     local.start(name, local.broker_arguments(name), env)
 
 
-pytestmark = pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed")
+pytestmark = [
+    pytest.mark.replication,
+    pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed"),
+]
 
 
 @pytest.fixture

@@ -22,9 +22,11 @@ def chaos(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_mixture_of_faults_on_a_cluster_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.replication
+def test_a_mixture_of_faults_on_a_cluster_of_its_own(tmp_path: Path, consensus: str) -> None:
     kills = ("--kill", "leader", "--kill", "worker", "--kill", "client", "--pause", "random")
-    done = chaos(*kills, "--every", "2", "--for", "12", "--json", cwd=tmp_path)
+    protocol = ("--consensus", consensus)
+    done = chaos(*kills, "--every", "2", "--for", "12", "--json", *protocol, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["good"] is True

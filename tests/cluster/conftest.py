@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def make_cluster(tmp_path: Path) -> Iterator[MakeCluster]:
+def make_cluster(tmp_path: Path, consensus: str) -> Iterator[MakeCluster]:
     """Clusters that are not started yet; several get directories of their own."""
     with ExitStack() as stack:
         made = 0
@@ -29,7 +29,7 @@ def make_cluster(tmp_path: Path) -> Iterator[MakeCluster]:
             made += 1
             directory = tmp_path / f"cluster{made}"
             directory.mkdir()
-            cluster = Cluster(directory, names, **settings)
+            cluster = Cluster(directory, names, consensus=consensus, **settings)
             stack.callback(cluster.close)
             return cluster
 

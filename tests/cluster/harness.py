@@ -23,8 +23,6 @@ from raftwork.cli.processes import Child, LocalCluster
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-#: The protocol of every cluster that does not ask for one.
-CONSENSUS = os.environ.get("RAFTWORK_TEST_CONSENSUS", "raft")
 #: Seconds; generous, as two cores may be shared with everything else. Nothing waits it out that
 #: works.
 PATIENCE = 30.0
@@ -71,7 +69,7 @@ class Cluster:
         directory: Path,
         names: tuple[str, ...] = ("a", "b", "c"),
         *,
-        consensus: str = CONSENSUS,
+        consensus: str,
         worker_target: str = "tests.cluster.tasks:app",
     ) -> None:
         self.directory = directory

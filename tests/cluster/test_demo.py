@@ -26,8 +26,10 @@ def row(done: Finished, name: str) -> float:
     return float(line.replace("│", " ").replace("|", " ").split()[-1])
 
 
-def test_the_demo_loses_nothing_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    done = run_cli("demo", "--tasks", "200", cwd=tmp_path, env={"TMPDIR": str(tmp_path)})
+@pytest.mark.replication
+def test_the_demo_loses_nothing_and_leaves_nothing_behind(tmp_path: Path, consensus: str) -> None:
+    flags = ("--tasks", "200", "--consensus", consensus)
+    done = run_cli("demo", *flags, cwd=tmp_path, env={"TMPDIR": str(tmp_path)})
     assert done.code == 0, done.err
     assert [name for name in ROWS if name in done.out] == list(ROWS)
     assert [row(done, name) for name in ROWS[:5]] == [200, 200, 200, 0, 0]

@@ -11,6 +11,8 @@ from raftwork import Status
 from tests.cluster.harness import Cluster
 from tests.cluster.load import Load
 
+pytestmark = pytest.mark.replication
+
 
 def empty(cluster: Cluster, name: str) -> None:
     """What a replaced disk looks like."""

@@ -34,7 +34,7 @@ from raftwork.messages import (
 )
 from raftwork.wire import pack
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import CONSENSUS, Cluster
+from tests.cluster.harness import Cluster
 
 SPEC = encode_spec(Spec("add", "default"))
 
@@ -166,8 +166,8 @@ def test_asking_for_too_much_is_refused(solo: Cluster) -> None:
 def test_a_stranger_that_claims_to_be_a_peer_or_a_worker_changes_nothing(solo: Cluster) -> None:
     with stranger(solo) as one:
         one.say(from_broker.encode(PeerMessage(b"b" * 16, b"vote for me")))
-        one.say(to_broker.encode(PeerHello(PROTOCOL, CONSENSUS, "solo", b"x" * 16, b"", 0)))
-        one.say(to_broker.encode(PeerHello(PROTOCOL, CONSENSUS, "b", b"x" * 16, b"y" * 16, 0)))
+        one.say(to_broker.encode(PeerHello(PROTOCOL, solo.consensus, "solo", b"x" * 16, b"", 0)))
+        one.say(to_broker.encode(PeerHello(PROTOCOL, solo.consensus, "b", b"x" * 16, b"y" * 16, 0)))
         one.say(from_broker.encode(PeerMessage(b"b" * 16, os.urandom(200))))
         one.say(to_broker.encode(Report(1, [], [], [1, 2, 3], 0)))
         one.say(from_broker.encode(Push(1, 1, [])))
