@@ -1,5 +1,6 @@
 """`python -m bench [name …]`: run the benchmarks, print their tables, write bench/out/*.json."""
 
+import signal
 import sys
 
 from bench import backlog, failover, latency, throughput, workers
@@ -12,6 +13,8 @@ ALL = {
     "workers": workers.main,
 }
 
+# An end by SIGTERM, too, goes through the cleaning up.
+signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 for name in sys.argv[1:] or ALL:
     print(f"\n== {name}")
     ALL[name]()

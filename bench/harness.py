@@ -24,7 +24,8 @@ from raftwork.cli.processes import LocalCluster
 from raftwork.client.status import gather
 from raftwork.messages import BrokerStatus
 
-OUT = Path(__file__).parent / "out"
+ROOT = Path(__file__).parent.parent
+OUT = ROOT / "bench" / "out"
 
 
 @dataclass(slots=True)
@@ -82,6 +83,9 @@ def cluster(
 ) -> Iterator[LocalCluster]:
     """A fresh cluster in a temporary directory, with its workers connected."""
     names = tuple("abcdefg"[:brokers])
+    # Workers run elsewhere and must find `bench.tasks` all the same.
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    env = {"PYTHONPATH": path} | (env or {})
     with (
         tempfile.TemporaryDirectory(prefix="raftwork-bench-") as directory,
         LocalCluster(Path(directory), names=names, env=env) as made,

@@ -1,0 +1,17 @@
+"""The benchmarks' own cluster: as a new user starts it, with nothing but the installed package."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.harness import client, cluster
+from bench.tasks import noop
+
+
+def test_a_benchmarks_workers_find_their_tasks_wherever_it_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    with cluster(brokers=1) as made, client(made) as app:
+        assert app.enqueue(noop.name).result(timeout=30) is None
