@@ -24,6 +24,7 @@ from raftwork.errors import (
     TaskLost,
     Unavailable,
     UnknownTask,
+    UnknownWorker,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ __all__ = [
     "TaskLost",
     "Unavailable",
     "UnknownTask",
+    "UnknownWorker",
     "__version__",
 ]
 

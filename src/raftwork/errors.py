@@ -5,6 +5,7 @@ RaftworkError
 │   ├── NotSerializable      an argument the wire cannot carry (also a TypeError)
 │   ├── PayloadTooLarge      over a stated limit; both sizes are in the text
 │   ├── UnknownTask          no task has this id (or its last trace was forgotten)
+│   ├── UnknownWorker        no worker of this name works for the cluster
 │   └── ProtocolError        a request that contradicts itself or an earlier one
 ├── try again, later or elsewhere
 │   ├── QueueFull            the cluster holds as much as it may
@@ -36,6 +37,10 @@ class PayloadTooLarge(RaftworkError):
 
 class UnknownTask(RaftworkError):
     """No task has this id: never enqueued, or forgotten after its retention."""
+
+
+class UnknownWorker(RaftworkError):
+    """No worker of this name works for the cluster."""
 
 
 class ProtocolError(RaftworkError):

@@ -50,6 +50,7 @@ class Code(IntEnum):
     QUEUE_FULL = 3
     NOT_LEADER = 4
     UNKNOWN_TASK = 5
+    UNKNOWN_WORKER = 6
 
 
 class Spec(NamedTuple):
@@ -221,6 +222,19 @@ class BrokerStatus(NamedTuple):
     cluster: tuple[tuple[str, str], ...] = ()
 
 
+class DrainWorker(NamedTuple):
+    """Let every worker of this name take nothing new, finish what it runs, and end."""
+
+    request: int
+    name: str
+
+
+class WorkerDraining(NamedTuple):
+    """The workers of that name know it themselves, so that it outlives this leader."""
+
+    request: int
+
+
 # ---- workers ----------------------------------------------------------------------------------
 
 
@@ -307,10 +321,19 @@ class Beat(NamedTuple):
     pushed: int
 
 
+class Drain(NamedTuple):
+    """Take nothing new, hand back what has not begun, finish what runs, say goodbye."""
+
+    epoch: int
+    session: int
+
+
 class Outcome(NamedTuple):
     token: int
     ok: bool
     data: bytes  # the packed value, or a packed Failure
+    #: The worker has no task of that name: a fault of the worker rather than of the task.
+    unknown: bool = False
 
 
 class Started(NamedTuple):
@@ -398,6 +421,7 @@ ToBroker = (
     | Watch
     | Ask
     | StatusRequest
+    | DrainWorker
     | WorkerHello
     | Report
     | Heartbeat
@@ -413,11 +437,13 @@ FromBroker = (
     | Results
     | Answer
     | BrokerStatus
+    | WorkerDraining
     | WorkerWelcome
     | Push
     | Stop
     | Acknowledged
     | Beat
+    | Drain
     | PeerWelcome
     | PeerMessage
 )
@@ -435,6 +461,7 @@ to_broker: Codec[ToBroker] = Codec(
         12: Heartbeat,
         13: Goodbye,
         20: PeerHello,
+        40: DrainWorker,
     }
 )
 from_broker: Codec[FromBroker] = Codec(
@@ -452,8 +479,10 @@ from_broker: Codec[FromBroker] = Codec(
         12: Stop,
         13: Acknowledged,
         14: Beat,
+        15: Drain,
         20: PeerWelcome,
         21: PeerMessage,
+        40: WorkerDraining,
     }
 )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from raftwork.broker.balancers import weight
 from raftwork.broker.parts import parts
-from raftwork.messages import Acknowledged, Beat, Push, PushedTask, Stop, WorkerStatus
+from raftwork.messages import Acknowledged, Beat, Drain, Push, PushedTask, Stop, WorkerStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,9 @@ class Worker:
     queues: frozenset[str] = frozenset()
     routing: bytes | None = None
     session: int = -1
-    draining: bool = False
+    draining: bool = False  # by its own word
+    leaving: bool = False  # told to drain, whether it has heard of it or not
+    left: bool = False  # it said goodbye
     lost: int | None = None  # when it was given up
     cpu: float | None = None
     memory: float | None = None
@@ -91,8 +93,14 @@ class Worker:
             self.cpu,
             self.memory,
             sorted(self.queues),
-            "lost" if self.lost is not None else "draining" if self.draining else "active",
+            self._state,
         )
+
+    @property
+    def _state(self) -> str:
+        if self.lost is not None:
+            return "lost"
+        return "draining" if self.draining or self.leaving else "active"
 
     @property
     def room(self) -> int:
@@ -100,7 +108,8 @@ class Worker:
 
     @property
     def available(self) -> bool:
-        return self.routing is not None and not self.draining and self.lost is None
+        staying = not (self.draining or self.leaving)
+        return self.routing is not None and staying and self.lost is None
 
     def presumed_started(self) -> Iterator[tuple[int, bool]]:
         """Every token with whether its code may have begun, for a Lose.
@@ -126,6 +135,8 @@ class Worker:
         if self.acks:
             yield Acknowledged(epoch, session, self.acks)
             self.acks = []
+        if self.leaving and not self.draining:  # again and again, until it says so
+            yield Drain(epoch, session)
         self.pushed += len(self.push)
         for tasks in parts(self.push, lambda t: len(t.payload) + len(t.spec), PUSH_BYTES):
             yield Push(epoch, session, tasks)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.clients import Clients, PendingEnqueue
 from raftwork.broker.dispatch import Dispatcher
+from raftwork.broker.drains import Drains
 from raftwork.broker.parts import parts
 from raftwork.broker.queue.commands import (
     TIME_MAX,
@@ -30,7 +31,7 @@ from raftwork.broker.queue.commands import (
     Tick,
     encode_batch,
 )
-from raftwork.broker.workforce import Workforce
+from raftwork.broker.workforce import LEASE, Workforce
 from raftwork.errors import NotLeader, QueueFull
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Leadership:
         self._time_base = max(machine.time, time) - now
         self.clients = Clients(machine, room)
         self.workforce = Workforce(machine, epoch, now, rng)
+        self.drains = Drains(self.workforce, now + LEASE)
         self._dispatcher = Dispatcher(machine, balancer)
         self._proposed: dict[Position, list[Proposal]] = {}
         self._waiting: list[Proposal] = []
@@ -107,6 +109,7 @@ class Leadership:
         """Propose all that is wanted now, as few entries as the batch limit allows."""
         time = self.time(now)
         self.workforce.pass_time(now, time)
+        self.drains.settle(now)
         self._take_enqueues()
         self._waiting.extend(Proposal(command, None) for command in self.workforce.commands())
         if self._dispatcher.stirred:
@@ -204,6 +207,7 @@ class Leadership:
     def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
         """What may leave now that the transaction is committed: (routing id, message)."""
         yield from self.clients.frames()
+        yield from self.drains.frames()
         yield from self.workforce.frames()
 
 

@@ -27,6 +27,7 @@ from raftwork.messages import (
     BrokerStatus,
     ClientHello,
     Code,
+    DrainWorker,
     Enqueue,
     Goodbye,
     Heartbeat,
@@ -171,7 +172,7 @@ class Node:
 
     def _route(self, routing: bytes, message: ToBroker, now: int) -> None:
         match message:
-            case Enqueue() | Watch() | Ask():
+            case Enqueue() | Watch() | Ask() | DrainWorker():
                 self._client_request(routing, message, now)
             case Report() | Heartbeat() | Goodbye():
                 self._worker_frame(routing, message, now)
@@ -189,7 +190,9 @@ class Node:
             case PeerHello():
                 self._neighbours.hello(routing, message, now)
 
-    def _client_request(self, routing: bytes, message: Enqueue | Watch | Ask, now: int) -> None:
+    def _client_request(
+        self, routing: bytes, message: Enqueue | Watch | Ask | DrainWorker, now: int
+    ) -> None:
         if not self._sessions.heard(routing, Kind.CLIENT, now):
             self._reply(routing, HelloFirst())
             return
@@ -206,6 +209,8 @@ class Node:
                 leadership.clients.watch(routing, message)
             case Ask():
                 leadership.clients.ask(routing, message)
+            case DrainWorker():
+                leadership.drains.ask(routing, message)
 
     def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
         if not self._speaks(routing, hello.version):
@@ -258,6 +263,7 @@ class Node:
     def _gone(self, routing: bytes) -> None:
         if self._leadership is not None:
             self._leadership.clients.gone(routing)
+            self._leadership.drains.gone(routing)
             self._leadership.workforce.unreachable(routing, self._now)
 
     # ---- who leads ----------------------------------------------------------------------------

@@ -95,7 +95,16 @@ class Workforce:
         return [w for w in self._workers.values() if w.available]
 
     def statuses(self) -> list[WorkerStatus]:
-        return [worker.status for worker in self._workers.values() if worker.name]
+        return [w.status for w in self._workers.values() if w.name and not w.left]
+
+    def named(self, name: str) -> list[Worker]:
+        """Those of this name that may still be at work."""
+        return [w for w in self._workers.values() if w.name == name and w.lost is None]
+
+    def drain(self, worker: Worker) -> None:
+        """It gets nothing new, and is told so until it says that it drains."""
+        worker.leaving = True
+        self._dirty[worker.incarnation] = worker
 
     # ---- frames from workers ------------------------------------------------------------------
 
@@ -229,7 +238,7 @@ class Workforce:
         if worker is None:
             return False
         self._give_up(worker, now)
-        worker.name = ""  # it left; `status` does not list it as lost
+        worker.left = True  # `status` does not list it as lost
         return True
 
     def unreachable(self, routing: bytes, now: int) -> None:

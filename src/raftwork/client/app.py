@@ -15,7 +15,7 @@ from raftwork.client.batch import Batch
 from raftwork.client.options import Duration, OptionFields, Options, label, milliseconds, task_id
 from raftwork.client.run import Run
 from raftwork.client.task import BoundTask, Task
-from raftwork.messages import NAME_MAX, Result
+from raftwork.messages import NAME_MAX, DrainWorker, Result
 
 if TYPE_CHECKING:
     from raftwork.client.connection import Connection
@@ -126,6 +126,26 @@ class App:
     def run(self, id: str) -> Run[Any]:  # noqa: A002
         """A handle for the task of this id, whether there is one or not."""
         return self.handles((task_id(id),))[0]
+
+    # ---- workers ------------------------------------------------------------------------------
+
+    def drain(self, name: str, /) -> None:
+        """Let the worker of this name (all of them, if it repeats) take nothing new and leave.
+
+        It hands back what it has not begun, finishes what runs and ends with status 0. Returns once
+        it says that it does so, which no failover undoes. Raises UnknownWorker.
+        """
+        self._drain(name).result()
+
+    async def adrain(self, name: str, /) -> None:
+        """As `drain`, for coroutines."""
+        import asyncio
+
+        await asyncio.wrap_future(self._drain(name))
+
+    def _drain(self, name: str) -> "Future[list[Result]]":
+        request = DrainWorker(0, label("name", name, NAME_MAX))
+        return self._connect().request(request, self._timeout)
 
     # ---- the cluster --------------------------------------------------------------------------
 

@@ -18,9 +18,9 @@ import zmq
 import zmq.utils.monitor
 
 from raftwork.client.handles import Handles, Slot
-from raftwork.client.protocol import Session
+from raftwork.client.protocol import Question, Session
 from raftwork.errors import Unavailable
-from raftwork.messages import FRAME_BYTES_MAX, Result
+from raftwork.messages import FRAME_BYTES_MAX, Ask, Result
 
 #: ms between attempts to connect to a broker that is not there.
 _RECONNECT = 50
@@ -42,9 +42,9 @@ class _Enqueue(NamedTuple):
     deadline: int
 
 
-class _Ask(NamedTuple):
+class _Request(NamedTuple):
     future: "Future[list[Result]]"
-    ids: list[str]
+    question: Question
     deadline: int
 
 
@@ -70,7 +70,7 @@ class Connection:
         self.handles = Handles()
         self._brokers = brokers
         self._pid = os.getpid()
-        self._jobs: deque[_Enqueue | _Ask | _Watch] = deque()
+        self._jobs: deque[_Enqueue | _Request | _Watch] = deque()
         self._read_fd, self._write_fd = os.pipe()
         os.set_blocking(self._read_fd, False)
         os.set_blocking(self._write_fd, False)
@@ -95,8 +95,12 @@ class Connection:
 
     def ask(self, ids: list[str], timeout: int) -> "Future[list[Result]]":
         """The states of these tasks now, within `timeout` ms."""
+        return self.request(Ask(0, ids), timeout)
+
+    def request(self, question: Question, timeout: int) -> "Future[list[Result]]":
+        """Have the leader carry it out within `timeout` ms. Only an Ask has results."""
         future: Future[list[Result]] = Future()
-        self._hand_over(_Ask(future, ids, _now() + timeout))
+        self._hand_over(_Request(future, question, _now() + timeout))
         return future
 
     def wait_for(self, slot: Slot) -> "Future[Result]":
@@ -124,7 +128,7 @@ class Connection:
         if self._thread is not threading.current_thread():
             self._thread.join(_CLOSE_SECONDS)
 
-    def _hand_over(self, job: _Enqueue | _Ask | _Watch) -> None:
+    def _hand_over(self, job: _Enqueue | _Request | _Watch) -> None:
         with self._closed:
             if self._closing:
                 raise RuntimeError("this App is closed")
@@ -178,7 +182,7 @@ class _Loop:
         self._wake_fd = wake_fd
         self._poller.register(wake_fd, zmq.POLLIN)
 
-    def take_job(self, job: _Enqueue | _Ask | _Watch) -> None:
+    def take_job(self, job: _Enqueue | _Request | _Watch) -> None:
         now = _now()
         if isinstance(job, _Watch):
             self._session.watch(job.ids, now)
@@ -188,7 +192,7 @@ class _Loop:
         if isinstance(job, _Enqueue):
             number = self._session.enqueue(job.spec, job.tasks, job.ids, job.deadline, now)
         else:
-            number = self._session.ask(job.ids, job.deadline, now)
+            number = self._session.request(job.question, job.deadline, now)
         self._calls[number] = job.future
 
     def turn(self) -> None:

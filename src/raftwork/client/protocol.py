@@ -28,12 +28,14 @@ from raftwork.errors import (
     RaftworkError,
     Unavailable,
     UnknownTask,
+    UnknownWorker,
 )
 from raftwork.messages import (
     WATCH_IDS_MAX,
     Answer,
     Ask,
     Code,
+    DrainWorker,
     Enqueue,
     Enqueued,
     FromBroker,
@@ -45,6 +47,7 @@ from raftwork.messages import (
     State,
     Watch,
     Watched,
+    WorkerDraining,
     from_broker,
     to_broker,
 )
@@ -65,7 +68,11 @@ _ERRORS: dict[Code, type[RaftworkError]] = {
     Code.PAYLOAD_TOO_LARGE: PayloadTooLarge,
     Code.QUEUE_FULL: QueueFull,
     Code.UNKNOWN_TASK: UnknownTask,
+    Code.UNKNOWN_WORKER: UnknownWorker,
 }
+
+#: Requests that change nothing when they are carried out twice.
+Question = Ask | DrainWorker
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,7 @@ class Output:
 
 @dataclass(slots=True)
 class _Request:
-    record: Enqueue | Ask | Watch
+    record: Enqueue | Question | Watch
     size: int
     ids: tuple[str, ...] = ()
     deadline: int | None = None
@@ -143,8 +150,13 @@ class Session:
 
     def ask(self, ids: list[str], deadline: int, now: int) -> int:
         """What state are these tasks in? Returns the request's number."""
-        record = Ask(self._number(), ids)
-        return self._submit(_Request(record, sum(map(len, ids)), tuple(ids), deadline), now)
+        return self.request(Ask(0, ids), deadline, now)
+
+    def request(self, question: Question, deadline: int, now: int) -> int:
+        """Have the leader carry it out by `deadline`; gives it a number and returns that."""
+        record = question._replace(request=self._number())
+        ids = tuple(record.ids) if isinstance(record, Ask) else ()
+        return self._submit(_Request(record, sum(map(len, ids)), ids, deadline), now)
 
     def watch(self, ids: Iterable[str], now: int) -> None:
         """Deliver each of these outcomes once known; without end, whoever leads."""
@@ -350,7 +362,7 @@ class Session:
 
     def _handle(self, address: str, message: FromBroker, now: int) -> None:
         match message:
-            case Enqueued(number):
+            case Enqueued(number) | WorkerDraining(number):
                 if request := self._end(number, now):
                     self._finish(request)
             case Results(results):

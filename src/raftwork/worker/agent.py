@@ -22,6 +22,7 @@ from raftwork.messages import (
     PROTOCOL,
     Acknowledged,
     Beat,
+    Drain,
     FromBroker,
     Goodbye,
     Heartbeat,
@@ -135,6 +136,8 @@ class Agent:
                 self._done.forget(tokens)
             case Stop(epoch, number, tokens) if session.current(source, epoch, number):
                 self._drop(tokens)
+            case Drain(epoch, number) if session.current(source, epoch, number):
+                self.drain(now)
             case WorkerWelcome(epoch, number, tokens) if session.welcomed(source, epoch, number):
                 self._opened(tokens, now)
             case Leader():

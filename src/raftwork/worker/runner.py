@@ -203,16 +203,19 @@ def _check(value: object, depth: int = 0) -> None:
 
 def failed(token: int, error: BaseException) -> Outcome:
     """The outcome of code that raised `error`."""
-    kind = "UnknownTask" if isinstance(error, _UnknownFunction) else type(error).__qualname__
-    return failure(token, kind, _message(error), _traceback(error))
+    if isinstance(error, _UnknownFunction):
+        return failure(token, "UnknownTask", str(error), unknown=True)
+    return failure(token, type(error).__qualname__, _message(error), _traceback(error))
 
 
-def failure(token: int, kind: str, message: str, trace: str = "") -> Outcome:
+def failure(
+    token: int, kind: str, message: str, trace: str = "", *, unknown: bool = False
+) -> Outcome:
     """An outcome without a value. Texts are cut to their limits and made valid UTF-8."""
     record = Failure(
         _text(kind, MESSAGE_MAX), _text(message, MESSAGE_MAX), _text(trace, TRACEBACK_MAX)
     )
-    return Outcome(token, False, encode_failure(record))
+    return Outcome(token, False, encode_failure(record), unknown)
 
 
 def _message(error: BaseException) -> str:

@@ -22,7 +22,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.errors import BadMessage
-from raftwork.messages import FRAME_BYTES_MAX, FromBroker, Refused, from_broker, to_broker
+from raftwork.messages import FRAME_BYTES_MAX, Drain, FromBroker, Refused, from_broker, to_broker
 from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.context import carry_into_threads
 from raftwork.worker.loader import functions
@@ -194,6 +194,8 @@ class Worker:
             return
         if isinstance(message, Refused):
             log.error("refused by %s: %s", source, message.text)
+        elif isinstance(message, Drain):
+            log.info("told to drain: taking nothing new, finishing what runs")
         self._agent.receive(source, message, now)
 
     def _perform(self, turn: Turn) -> None:

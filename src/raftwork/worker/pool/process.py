@@ -183,8 +183,8 @@ class ProcessPool:
             while True:
                 fields = unpack(receive(child.end, socket.MSG_DONTWAIT))
                 assert isinstance(fields, list)
-                token, ok, data, elapsed = fields
-                self._end(child, Outcome(token, ok, data), elapsed)
+                *outcome, elapsed = fields
+                self._end(child, Outcome(*outcome), elapsed)
                 self._mean += _SMOOTHING * (elapsed - self._mean)
 
     def _end(self, child: _Child, outcome: Outcome, elapsed: int) -> None:
