@@ -10,12 +10,14 @@ from raftwork.errors import (
     RaftworkError,
     Unavailable,
     UnknownTask,
+    UnknownWorker,
 )
 from raftwork.messages import (
     WATCH_IDS_MAX,
     Answer,
     Ask,
     Code,
+    DrainWorker,
     Enqueue,
     Enqueued,
     HelloFirst,
@@ -26,6 +28,7 @@ from raftwork.messages import (
     State,
     Watch,
     Watched,
+    WorkerDraining,
 )
 from tests.unit.client.playing import A, B, C, Play
 
@@ -339,3 +342,23 @@ def test_a_state_that_is_not_final_is_no_outcome_but_unknown_is() -> None:
     unknown = Result("t2", State.UNKNOWN, b"")
     play.say(A, Results([Result("t1", State.RUNNING, b""), unknown]))
     assert play.outcomes == [unknown]
+
+
+def test_a_request_to_drain_goes_to_every_new_leader_until_one_answers() -> None:
+    play = Play()
+    play.formed()
+    number = play.session.request(DrainWorker(0, "w1"), play.now + 10_000, play.now)
+    play.collect()
+    play.lead(B, epoch=2)
+    sent = [(to, message) for to, message in play.heard if isinstance(message, DrainWorker)]
+    assert sent == [(A, DrainWorker(number, "w1")), (B, DrainWorker(number, "w1"))]
+    play.say(B, WorkerDraining(number))
+    assert [(a.request, a.error) for a in play.answers] == [(number, None)]
+
+
+def test_a_worker_that_is_not_there_is_an_error_of_its_own() -> None:
+    play = Play()
+    play.formed()
+    number = play.session.request(DrainWorker(0, "w1"), play.now + 10_000, play.now)
+    play.say(A, Refused(number, Code.UNKNOWN_WORKER, "no worker named 'w1'"))
+    assert [type(answer.error) for answer in play.answers] == [UnknownWorker]

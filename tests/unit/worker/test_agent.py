@@ -4,6 +4,7 @@ import pytest
 
 from raftwork.messages import (
     Acknowledged,
+    Drain,
     Goodbye,
     Heartbeat,
     Held,
@@ -380,6 +381,20 @@ def test_a_draining_worker_hands_back_what_waits_and_finishes_what_runs(
     talk.hear(A, Acknowledged(1, 1, [1]))
     assert talk.finished()
     assert talk.sent[-1] == (A, Goodbye(1))
+
+
+def test_a_leaders_word_drains_a_worker_as_a_signal_does(talk: Conversation) -> None:
+    talk.push(task(1), task(2))
+    talk.begin(1)
+
+    talk.hear(B, Drain(1, 1))
+    talk.hear(A, Drain(1, 7))
+    assert not talk.released(), "only its leader's word in the present session counts"
+
+    talk.hear(A, Drain(1, 1))
+    talk.hear(A, Drain(1, 1))
+    assert talk.released() == [2]
+    assert [beat.draining for beat in talk.all(Heartbeat)] == [False, True]
 
 
 def test_a_draining_worker_says_so_to_the_next_leader(talk: Conversation) -> None:

@@ -1,0 +1,156 @@
+"""Workers that are told to leave: nothing is lost, nothing runs twice, and the queue goes on."""
+
+import threading
+from collections import Counter
+from pathlib import Path
+from signal import SIGKILL
+
+import pytest
+
+from raftwork import Run, UnknownWorker
+from tests.cluster.harness import Cluster
+
+
+def _state(cluster: Cluster, name: str) -> list[str]:
+    return [w.state for w in cluster.see().workers if w.name == name]
+
+
+def test_a_drained_worker_finishes_what_runs_and_hands_back_the_rest(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    worker = cluster.start_worker("w1", "--concurrency", "1", "--pool", "thread")
+    running = cluster.app.enqueue("until", str(tmp_path / "go"))
+    cluster.wait_for_start(running.id)
+    waiting = [cluster.app.enqueue("add", n, 1) for n in range(20)]
+    cluster.start_worker("w2", "--concurrency", "1", "--pool", "thread")
+    done = cluster.cli("drain", "w1")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert _state(cluster, "w1") == ["draining"]
+    assert [run.result(timeout=20) for run in waiting] == list(range(1, 21))
+    assert worker.alive
+    (tmp_path / "go").touch()
+    assert worker.wait(timeout=20) == 0
+    assert running.result(timeout=20) == cluster.marks(running.id, "finish")[0].token
+    cluster.wait_until(lambda: not _state(cluster, "w1"), "w1 is listed no more")
+
+
+def test_a_draining_worker_drains_under_the_next_leader_too(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    worker = cluster.start_worker("w1", "--concurrency", "1")
+    run = cluster.app.enqueue("until", str(tmp_path / "go"))
+    mark = cluster.wait_for_start(run.id)
+    cluster.app.drain("w1")
+    old = cluster.leader()
+    cluster.kill(old)
+    cluster.wait_for_leader(other_than=old)
+    cluster.wait_until(lambda: _state(cluster, "w1") == ["draining"], "w1 drains")
+    later = cluster.app.enqueue("add", 1, 2)
+    waiting = threading.Thread(target=(done := _Waiting(cluster, "w1")).run)
+    waiting.start()
+    cluster.holds_for(lambda: worker.alive and done.code is None, "w1 runs its task", 1.0)
+    (tmp_path / "go").touch()
+    assert worker.wait(timeout=20) == 0
+    waiting.join()
+    assert done.code == 0
+    assert run.result(timeout=20) == mark.token
+    cluster.start_worker("w2")
+    assert later.result(timeout=20) == 3
+
+
+class _Waiting:
+    """`raftwork drain NAME --wait`, in a thread."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self._cluster, self._name = cluster, name
+        self.code: int | None = None
+
+    def run(self) -> None:
+        self.code = self._cluster.cli("drain", self._name, "--wait", "--timeout", "30").code
+
+
+def test_a_name_that_no_worker_has_is_an_error_that_names_the_others(cluster: Cluster) -> None:
+    cluster.start_worker("w1", "--pool", "thread")
+    done = cluster.cli("drain", "w2")
+    assert (done.code, done.out) == (1, "")
+    assert "'w2'" in done.err
+    assert "w1" in done.err
+    with pytest.raises(UnknownWorker):
+        cluster.app.drain("w2")
+    assert _state(cluster, "w1") == ["active"]
+
+
+def test_waiting_for_a_worker_that_is_killed_meanwhile_says_so(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    worker = cluster.start_worker("w1", "--concurrency", "1", "--pool", "thread")
+    run = cluster.app.enqueue("until", str(tmp_path / "go"))
+    cluster.wait_for_start(run.id)
+    short = cluster.cli("drain", "w1", "--wait", "--timeout", "1")
+    assert (short.code, "still drains" in short.err) == (1, True)
+    waiting = threading.Thread(target=(done := _Waiting(cluster, "w1")).run)
+    waiting.start()
+    cluster.holds_for(lambda: done.code is None, "w1 runs its task", 1.0)
+    worker.signal(SIGKILL)
+    waiting.join()
+    assert done.code == 1
+
+
+@pytest.mark.parametrize("pool", ["process", "thread"])
+def test_a_rolling_restart_of_all_workers_loses_nothing_and_runs_nothing_twice(
+    cluster: Cluster, pool: str
+) -> None:
+    flags = ("--concurrency", "2", "--pool", pool)
+    names = ["w1", "w2", "w3"]
+    for name in names:
+        cluster.start_worker(name, *flags)
+    load = _Load(cluster)
+    with load:
+        for number, name in enumerate(names):
+            old = cluster[name]
+            load.wait_for(10)
+            cluster.start_worker(f"{name}b", *flags)
+            if number % 2:
+                assert old.stop(timeout=20) == 0
+            else:
+                assert cluster.cli("drain", name, "--wait", "--timeout", "20").code == 0
+                assert old.wait(timeout=20) == 0
+            load.wait_for(10)
+    values = [run.result(timeout=30) for run in load.runs]
+    marks = cluster.marks(what="finish")
+    assert sorted(values) == sorted(mark.token for mark in marks), "each result is of its one run"
+    begun = Counter(mark.task for mark in cluster.marks(what="start"))
+    assert set(begun) == {run.id for run in load.runs}
+    assert set(begun.values()) == {1}
+    assert {mark.worker for mark in marks} == {*names, *(f"{name}b" for name in names)}
+
+
+class _Load:
+    """Short and longer tasks, more than the workers have slots, without a pause."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.runs: list[Run[int]] = []
+
+    def _run(self) -> None:
+        nap = self._cluster.app.named("nap")
+        while not self._end.is_set():
+            batch = nap.enqueue_many([(0.0,), (0.1,), (0.001,), (0.02,)] * 5)
+            self.runs += batch
+            batch[-1].result(timeout=30)
+
+    def wait_for(self, more: int) -> None:
+        """Until so many tasks more have ended."""
+        goal = len(self._cluster.marks(what="finish")) + more
+        self._cluster.wait_until(
+            lambda: len(self._cluster.marks(what="finish")) >= goal, f"{more} tasks more"
+        )
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
