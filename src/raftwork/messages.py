@@ -181,6 +181,15 @@ class StatusRequest(NamedTuple):
     request: int
 
 
+class Terms(NamedTuple):
+    """The factors of a worker's weight, each 0 … 1; 1 takes nothing away. See docs/balancing.md."""
+
+    cpu: float = 1.0  # what others leave of its CPUs
+    memory: float = 1.0  # what is left before it runs short
+    speed: float = 1.0  # of its code, against the fastest worker of the same queues
+    fresh: float = 1.0  # how recent its last heartbeat is
+
+
 class WorkerStatus(NamedTuple):
     name: str
     host: str
@@ -192,6 +201,11 @@ class WorkerStatus(NamedTuple):
     memory: float | None
     queues: list[str]
     state: str  # active, draining, lost
+    #: Why it is given no tasks, or fewer than it could take, for people to read; else empty.
+    reason: str = ""
+    others: float | None = None  # share of its CPUs that is used by what is not its own
+    load: float | None = None  # as in its heartbeat
+    terms: Terms = Terms()
 
 
 class QueueStatus(NamedTuple):
@@ -361,6 +375,10 @@ class Heartbeat(NamedTuple):
     running: int
     window: int
     draining: bool
+    own: float | None = None  # of `cpu`: what the worker and its tasks use
+    #: Tasks whose code ended since the process began, and the sum of log2(ns) of their run times.
+    ended: int = 0
+    log_times: float = 0.0
 
 
 class Goodbye(NamedTuple):

@@ -320,7 +320,8 @@ def test_status_shows_brokers_workers_and_queues(cluster: Cluster) -> None:
     assert sorted(worker["queues"]) == ["default", "x"]
     assert worker["pid"] == cluster["w1"].pid
     assert set(worker) == {
-        *("name", "host", "pid", "slots", "running", "weight", "cpu", "memory", "queues", "state")
+        *("name", "host", "pid", "slots", "running", "weight", "cpu", "memory", "queues", "state"),
+        *("reason", "others", "load", "terms"),
     }
     assert seen["queues"] == {
         "default": {"queued": 0, "running": 0, "succeeded": 3, "failed": 0, "lost": 0}

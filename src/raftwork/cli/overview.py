@@ -42,7 +42,7 @@ class Overview:
             "consensus": self.consensus,
             "stale": self.stale,
             "brokers": [_broker(row) for row in self.brokers],
-            "workers": [worker._asdict() for worker in self.workers],
+            "workers": [_worker(worker) for worker in self.workers],
             "queues": {queue.name: _without_name(queue) for queue in self.queues},
         }
 
@@ -83,6 +83,10 @@ def _broker(row: Row) -> dict[str, object]:
         "committed": status.committed if status else None,
         "applied": status.applied if status else None,
     }
+
+
+def _worker(worker: WorkerStatus) -> dict[str, object]:
+    return worker._asdict() | {"terms": worker.terms._asdict()}
 
 
 def _without_name(queue: QueueStatus) -> dict[str, object]:

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from raftwork.cli.overview import Overview, observe
 from raftwork.cli.values import brokers_option, print_json
+from raftwork.messages import WorkerStatus
 
 
 @click.command("status")
@@ -48,7 +49,7 @@ def _print(seen: Overview) -> None:
     workers = _table("worker", "host", "pid", "running", "weight", "cpu", "memory", "queues", "")
     for w in seen.workers:
         load = (f"{w.running}/{w.slots}", f"{w.weight:.2f}", _share(w.cpu), _share(w.memory))
-        workers.add_row(w.name, w.host, str(w.pid), *load, ",".join(w.queues), w.state)
+        workers.add_row(w.name, w.host, str(w.pid), *load, ",".join(w.queues), _state(w))
     queues = _table("queue", "queued", "running", "succeeded", "failed", "lost")
     for q in seen.queues:
         queues.add_row(q.name, *map(str, (q.queued, q.running, q.succeeded, q.failed, q.lost)))
@@ -62,6 +63,11 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=True)
     return table
+
+
+def _state(worker: WorkerStatus) -> str:
+    """The state, and why it gets less than it could take."""
+    return ", ".join(filter(None, (worker.state, worker.reason)))
 
 
 def _share(value: float | None) -> str:
