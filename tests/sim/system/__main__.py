@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from raftwork.broker.options import CONSENSUS
 from tests.sim.system.reach import EXPECTED
 from tests.sim.system.runs import Run, run, run_all
 from tests.sim.system.soak import read, soak
@@ -15,37 +16,43 @@ from tests.sim.system.soak import read, soak
 @click.command()
 @click.option("--seed", type=int, help="Run one seed and print its trace.")
 @click.option("--seeds", default="1-300", help="Run a range A-B, ends included.")
+@click.option("--consensus", type=click.Choice(CONSENSUS), default="raft", show_default=True)
 @click.option("--jobs", default=2, help="Processes that share the seeds.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write hashes and reach here.")
 @click.option("--soak", "progress", type=click.Path(path_type=Path), help="Go on where FILE ends.")
 def main(
-    seed: int | None, seeds: str, jobs: int, report: Path | None, progress: Path | None
+    seed: int | None,
+    seeds: str,
+    consensus: str,
+    jobs: int,
+    report: Path | None,
+    progress: Path | None,
 ) -> None:
     """Simulate whole systems; exit 1 if a seed fails."""
     if seed is not None:
-        _show(run(seed, trace=True))
+        _show(run(seed, consensus, trace=True), consensus)
         return
     first, last = map(int, seeds.split("-"))
     if progress is not None:
-        _soak(first, last, jobs, progress)
+        _soak(first, last, jobs, consensus, progress)
         return
     reached: Counter[str] = Counter()
     hashes: dict[int, str] = {}
-    for each in run_all(range(first, last + 1), jobs):
+    for each in run_all(range(first, last + 1), jobs, consensus):
         if each.failure:
-            _show(each)
+            _show(each, consensus)
         reached.update(each.reached)
         hashes[each.seed] = f"{each.hash:08x}"
-    for name in EXPECTED:
+    for name in EXPECTED[consensus]:
         print(f"{reached[name]:8} {name}")
     print(f"{len(hashes)} seeds hold")
     if report is not None:
         report.write_text(json.dumps({"hashes": hashes, "reached": reached}))
 
 
-def _soak(first: int, last: int, jobs: int, progress: Path) -> None:
+def _soak(first: int, last: int, jobs: int, consensus: str, progress: Path) -> None:
     """All seeds, those that fail, too: hours should not end at the first."""
-    for stride in soak(first, last, jobs, progress):
+    for stride in soak(first, last, jobs, consensus, progress):
         print(f"{stride.first}-{stride.last}: {len(stride.failed)} failed", flush=True)
     reached: Counter[str] = Counter()
     failed: dict[str, str] = {}
@@ -53,20 +60,24 @@ def _soak(first: int, last: int, jobs: int, progress: Path) -> None:
     for stride in strides:
         reached.update(stride.reached)
         failed.update(stride.failed)
-    for name in EXPECTED:
+    for name in EXPECTED[consensus]:
         print(f"{reached[name]:8} {name}")
     print(f"{sum(s.last - s.first + 1 for s in strides)} seeds, {len(failed)} failed")
     for number, what in failed.items():
-        print(f"make sim SEED={number}: {what}")
+        print(f"{_again(number, consensus)}: {what}")
     sys.exit(bool(failed))
 
 
-def _show(run: Run) -> None:
+def _again(seed: int | str, consensus: str) -> str:
+    return f"make sim SEED={seed} CONSENSUS={consensus}"
+
+
+def _show(run: Run, consensus: str) -> None:
     if run.trace:
         print(run.trace)
     print(f"seed {run.seed}: {run.duration} ms, {run.tasks} tasks, hash {run.hash:08x}")
     if run.failure:
-        print(f"FAILED: make sim SEED={run.seed}: {run.failure}")
+        print(f"FAILED: {_again(run.seed, consensus)}: {run.failure}")
         sys.exit(1)
 
 

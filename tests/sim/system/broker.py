@@ -13,14 +13,13 @@ from raftwork.broker.queue import Machine
 from raftwork.broker.queue.commands import Applied
 from raftwork.broker.setup import Setup
 from raftwork.consensus.core import ORIGIN, Entry, Peer, Position, Snapshot
-from raftwork.consensus.raft import Raft
-from raftwork.consensus.raft.node import Leader
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.messages import PeerMessage, from_broker
-from tests.sim.system.consensus_checker import require
 from tests.sim.system.disk import CLUSTER, Crash, Disk, Facts
 from tests.sim.system.network import Dealer
 from tests.sim.system.process import Clock, Process
+from tests.sim.system.promises import require
+from tests.sim.system.protocols import Leading
 from tests.sim.system.watched import Inner, WatchedStore
 
 if TYPE_CHECKING:
@@ -62,21 +61,11 @@ class WatchedNode(Node):
         return self._machine
 
     @property
-    def leading(self) -> int | None:
-        """The term it leads, if it does, active or not."""
-        core = self._replica.core if self._replica is not None else None
-        if not isinstance(core, Raft) or not isinstance(core._node.role, Leader):
+    def leading(self) -> Leading | None:
+        """What it leads, if it does, active or not."""
+        if self._replica is None:
             return None
-        return core._node.term
-
-    @property
-    def transfer_overdue(self) -> int:
-        """How long ago (ms) a transfer that is still under way should have been given up."""
-        core = self._replica.core if self._replica is not None else None
-        role = core._node.role if isinstance(core, Raft) else None
-        if not isinstance(role, Leader) or role.transfer is None:
-            return 0
-        return self._now - role.transfer.deadline
+        return self._broker.world.protocol.leading(self._replica.core)
 
     def apply(self, entry: Entry) -> None:
         self._at = entry.at
@@ -151,15 +140,14 @@ class Broker(Process):
     def _setup(self) -> Setup:
         rng = Random(self.timeline.rng.getrandbits(64))
         names, config = list(CLUSTER), self.world.shape.config
+        make = self.world.protocol.make
         return Setup(
             name=self.host,
             cluster=CLUSTER,
-            consensus="raft",
+            consensus=self.world.consensus_name,
             balancer=self.world.shape.balancer,
             rng=rng,
-            make_core=lambda me, store, now: Raft(
-                me, names, store, store.restored, config, rng, now
-            ),
+            make_core=lambda me, store, now: make(me, names, store, config, rng, now),
             send=self._send,
             send_consensus=self._send_consensus,
             room=self._room,
@@ -232,12 +220,14 @@ class Broker(Process):
             silence = self.mono - max(self._heard, self.clock.monotonic(self.activated_at))
             text = f"{self.host} leads after {silence} ms without a word from another broker"
             require(silence <= ALONE, "leads alone", text)
-            late = node.transfer_overdue
+            leads = node.leading
+            deadline = leads.transfer_deadline if leads is not None else None
+            late = self.mono - deadline if deadline is not None else 0
             text = f"{self.host} refuses proposals {late} ms after its transfer should have ended"
             require(late <= OVERDUE, "transfer ends", text)
-        term = node.leading
-        if term is not None:
-            self.world.consensus.leads(self.peer, term, self._last)
+        leads = node.leading
+        if leads is not None:
+            self.world.consensus.leads(self.peer, leads.epoch, self._last)
 
     @property
     def position(self) -> Position:
@@ -286,7 +276,7 @@ class Broker(Process):
         assert isinstance(message, PeerMessage)
         to = self.world.peer_at(routing)
         if to is not None:
-            self.world.consensus.sends(self.peer, to, message.body, self.disk.facts)
+            self.world.consensus.promises.sends(self.peer, to, message.body, self.disk.facts)
         self.world.reach.consensus(message.body)
         self.world.network.transmit_consensus(self, routing, frame, self._lag)
 
@@ -302,12 +292,13 @@ class Broker(Process):
 
     def applied(self, at: Position) -> None:
         assert self.node is not None
-        term = self.node.leading
-        self.world.consensus.applied(self.peer, self._applied, at, term)
+        leads = self.node.leading
+        epoch = leads.epoch if leads is not None else None
+        self.world.consensus.applied(self.peer, self._applied, at, epoch)
         self._applied = at
 
     def synced(self, facts: Facts) -> None:
-        self.world.consensus.synced(self.peer, facts)
+        self.world.consensus.promises.synced(self.peer, facts)
 
     def committed(self) -> None:
         self.world.committed()
@@ -338,7 +329,7 @@ class Broker(Process):
         self.world.queue.applied(self.host, at, data, applied)
         self.world.reach.effects(applied)
         if at.seq % 100 == 0:
-            self.world.queue.digest(self.host, at.seq, machine.digest())
+            self.world.queue.digest(self.host, at, machine.digest())
 
     def activated(self, epoch: int) -> None:
         self.timeline.note("activated", self.host, epoch)
@@ -354,8 +345,8 @@ class Broker(Process):
     def check_state(self) -> None:
         """Compare the machine's tables with those of others at the same position."""
         if self.alive and self.node is not None and self._inner is not None:
-            seq = self._inner.applied.seq
-            self.world.queue.digest(self.host, seq, self.node.machine.digest())
+            at = self._inner.applied
+            self.world.queue.digest(self.host, at, self.node.machine.digest())
 
 
 def _drain(items: list[T]) -> list[T]:

@@ -44,8 +44,9 @@ class Faults:
 class Disk(ABC):
     """A replica's directory. It outlives the process that writes to it."""
 
-    def __init__(self, name: str, rng: Random, notes: "Notes") -> None:
+    def __init__(self, name: str, rng: Random, notes: "Notes", consensus: str) -> None:
         self.name = name
+        self.consensus = consensus
         self.rng = rng
         self.notes = notes
         self.faults = Faults()

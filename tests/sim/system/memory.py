@@ -59,8 +59,8 @@ def _blank() -> apsw.Connection:
 
 
 class MemoryDisk(Disk):
-    def __init__(self, name: str, rng: Random, notes: Notes, *, tail: int) -> None:
-        super().__init__(name, rng, notes)
+    def __init__(self, name: str, rng: Random, notes: Notes, consensus: str, *, tail: int) -> None:
+        super().__init__(name, rng, notes, consensus)
         self.tail = tail
         self.identity: Identity | None = None
         self._clear()
@@ -81,7 +81,7 @@ class MemoryDisk(Disk):
             raise StoreError(f"the disk fails: {self.faults.failing}")
         if self.identity is None:
             new = self.new_incarnation()
-            self.identity = Identity(self.name, new, b"", "raft", CLUSTER)
+            self.identity = Identity(self.name, new, b"", self.consensus, CLUSTER)
         elif self.rotten:
             self.notes.note("checksum refusal")
             self.identity = replace(self.identity, incarnation=self.new_incarnation())
@@ -195,9 +195,9 @@ class MemoryStore:
     def entries(self, after: Position, limit_bytes: int) -> list[Entry]:
         if self._disk.rotten:
             raise StoreDamaged("the log contradicts its checksum")
-        start = after.seq - self.base.seq
-        assert start >= 0, f"{after} is compacted"
-        assert after == (self._entries[start - 1].at if start else self.base)
+        assert after >= self.base, f"{after} is compacted"
+        start = self._index(after)
+        assert after == self.floor(after)
         found: list[Entry] = []
         for entry in self._entries[start:]:
             limit_bytes -= len(entry.data)
@@ -217,14 +217,15 @@ class MemoryStore:
     def rewind(self, to: Position) -> None:
         assert self._sync, "a rewind must be synced"
         assert self.applied <= to, f"rewind to {to}, below applied {self.applied}"
-        keep = to.seq - self.base.seq
-        assert 0 <= keep <= len(self._entries)
-        del self._entries[keep:]
+        assert to >= self.base, f"{to} is compacted"
+        del self._entries[self._index(to) :]
         assert self.last == to
 
     def append(self, entries: tuple[Entry, ...]) -> None:
         assert self._sync, "appends must be synced"
-        assert entries[0].at.seq == self.last.seq + 1
+        first, before = entries[0].at, self.last
+        dense = first.seq == before.seq + 1 and first.epoch >= before.epoch
+        assert dense or (first.seq == 1 and first.epoch > before.epoch)
         self._entries.extend(entries)
 
     def save_state(self, state: bytes) -> None:
@@ -232,7 +233,7 @@ class MemoryStore:
         self._state = state
 
     def save_applied(self, at: Position) -> None:
-        assert self.applied.seq < at.seq <= self.last.seq
+        assert self.applied < at <= self.last
         self.applied = at
 
     def save_roster(self, roster: Roster) -> None:
@@ -262,8 +263,8 @@ class MemoryStore:
         self._load(self._disk.commits[-1])
 
     def compact(self, upto: Position) -> Position:
-        assert upto.seq <= self.applied.seq, f"compact to {upto} beyond applied {self.applied}"
-        drop = upto.seq - self._disk.tail - self.base.seq
+        assert upto <= self.applied, f"compact to {upto} beyond applied {self.applied}"
+        drop = self._index(upto) - self._disk.tail
         if drop > self._disk.tail // 2:
             self.begin(sync=False)
             self.base = self._entries[drop - 1].at
@@ -303,8 +304,8 @@ class MemoryStore:
         self._done.append(Background(made=False, snapshot=snapshot if good else None))
 
     def _holds(self, at: Position) -> bool:
-        index = at.seq - self.base.seq - 1
-        return 0 <= index < len(self._entries) and self._entries[index].at == at
+        index = self._index(at)
+        return index > 0 and self._entries[index - 1].at == at
 
     def background(self) -> Background | None:
         return self._done.pop(0) if self._done else None

@@ -30,7 +30,7 @@ from raftwork.broker.queue.commands import (
 from raftwork.consensus.core import Position
 from raftwork.messages import Result, Spec, State, decode_failure, decode_spec
 from raftwork.wire import unpack
-from tests.sim.system.consensus_checker import require
+from tests.sim.system.promises import require
 
 
 @dataclass(slots=True)
@@ -70,9 +70,9 @@ class QueueChecker:
     executions: dict[str, int] = field(default_factory=dict)
     #: Tokens handed back with the promise that their code never began.
     released: set[int] = field(default_factory=set)
-    #: By index: what was applied, and what that gave.
-    applications: dict[int, tuple[int, int]] = field(default_factory=dict)
-    digests: dict[int, bytes] = field(default_factory=dict)
+    #: By position: what was applied, and what that gave.
+    applications: dict[Position, tuple[int, int]] = field(default_factory=dict)
+    digests: dict[Position, bytes] = field(default_factory=dict)
     #: Committed outcomes since last asked for.
     settled: list[str] = field(default_factory=list)
 
@@ -80,11 +80,11 @@ class QueueChecker:
 
     def applied(self, name: str, at: Position, data: bytes, applied: Applied) -> None:
         made = (crc32(data), crc32(repr(applied).encode()))
-        known = self.applications.get(at.seq)
+        known = self.applications.get(at)
         if known is not None:
             require(known == made, "same commands, same answers", f"{name} differs at {at}")
             return
-        self.applications[at.seq] = made
+        self.applications[at] = made
         self._commands(data, applied)
         for effect in applied.effects:
             self._effect(effect)
@@ -130,9 +130,9 @@ class QueueChecker:
             case NotAssigned():
                 pass
 
-    def digest(self, name: str, seq: int, digest: bytes) -> None:
-        known = self.digests.setdefault(seq, digest)
-        require(known == digest, "same state", f"{name} holds another state after entry {seq}")
+    def digest(self, name: str, at: Position, digest: bytes) -> None:
+        known = self.digests.setdefault(at, digest)
+        require(known == digest, "same state", f"{name} holds another state after entry {at}")
 
     def _queued(self, spec: bytes, tasks: list[tuple[int, tuple[str, bytes]]]) -> None:
         start = crc32(spec)

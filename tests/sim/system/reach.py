@@ -6,23 +6,18 @@ branches leave no trace, and for those the function that takes them is wrapped.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import wraps
-from typing import Any
+from contextlib import contextmanager
 
 from raftwork.broker.hands import Worker
 from raftwork.broker.queue.commands import Applied, Closed, Requeued, Settled
 from raftwork.broker.workforce import Workforce
-from raftwork.consensus.chunks import Outgoing
-from raftwork.consensus.raft import election, snapshot, transfer
-from raftwork.consensus.raft.messages import AppendReply, ChunkReply, decode
-from raftwork.consensus.raft.node import Leader, Node, Progress
+from tests.sim.system import raft_reach, zab_reach
+from tests.sim.system.hooks import ConsensusReach, Hook, hooked
 
-#: What CI's seeds must reach between them.
-EXPECTED = (
+#: What CI's seeds must reach between them, whatever the protocol.
+_EXPECTED = (
     # the log
     "truncation",
-    "conflict hint",
     "quorum lost",
     "snapshot installed",
     "snapshot resumed",
@@ -60,23 +55,27 @@ EXPECTED = (
     "unavailable",
 )
 
-_APPEND_REPLY, _TIMEOUT_NOW = 6, 9
+#: All that seeds of a protocol must reach.
+EXPECTED = {
+    "raft": (*raft_reach.EXPECTED, *_EXPECTED),
+    "zab": (*zab_reach.EXPECTED, *_EXPECTED),
+}
+_REACH: dict[str, Callable[[Counter[str]], ConsensusReach]] = {
+    "raft": raft_reach.RaftReach,
+    "zab": zab_reach.ZabReach,
+}
 
 
 class Reach:
     """Counts of one world; `watching` wraps what cannot be seen otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, consensus: str) -> None:
         self.counts: Counter[str] = Counter()
+        self._protocol = _REACH[consensus](self.counts)
 
     def consensus(self, body: bytes) -> None:
         """A consensus message leaves."""
-        if body[1] == _APPEND_REPLY:
-            reply = decode(body)
-            if isinstance(reply, AppendReply) and not reply.ok and reply.hint.seq:
-                self.counts["conflict hint"] += 1
-        elif body[1] == _TIMEOUT_NOW:
-            self.counts["transfer"] += 1
+        self._protocol.leaves(body)
 
     def effects(self, applied: Applied) -> None:
         counts, waiting = self.counts, 0
@@ -90,18 +89,12 @@ class Reach:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """While it lasts, calls of the functions below are counted."""
-        with ExitStack() as stack:
-            for owner, name, note in (
-                (Node, "truncate", self._always("truncation")),
-                (Workforce, "_push_again", self._always("pushed again at a hello")),
-                (Workforce, "_give_up", self._always("worker given up")),
-                (Workforce, "_propose_end", self._reported),
-                (transfer, "expire", self._transfer_expires),
-                (snapshot, "on_chunk_reply", self._chunk_reply),
-                (snapshot, "_send", self._chunk_sent),
-                (election, "check_quorum", self._check_quorum),
-            ):
-                stack.enter_context(_before(owner, name, note))
+        own = (
+            Hook(Workforce, "_push_again", self._always("pushed again at a hello")),
+            Hook(Workforce, "_give_up", self._always("worker given up")),
+            Hook(Workforce, "_propose_end", self._reported),
+        )
+        with hooked((*own, *self._protocol.hooks())):
             yield
 
     def _always(self, name: str) -> Callable[..., None]:
@@ -112,35 +105,3 @@ class Reach:
 
     def _reported(self, _workforce: Workforce, worker: Worker, token: int) -> None:
         self.counts["stale token refused"] += token not in worker.hands
-
-    def _transfer_expires(self, node: Node, leader: Leader) -> None:
-        if leader.transfer is not None and node.now >= leader.transfer.deadline:
-            self.counts["transfer aborted"] += 1
-
-    def _check_quorum(self, node: Node, leader: Leader) -> None:
-        recent = [p for p in leader.peers.values() if node.now - p.heard < 750]
-        self.counts["quorum lost"] += not recent
-
-    def _chunk_reply(self, peer: Progress, reply: ChunkReply) -> None:
-        if peer.outgoing is not None and reply.wanted < reply.offset == peer.outgoing.acked:
-            self.counts["snapshot begun again"] += 1
-
-    def _chunk_sent(self, node: Node, name: str, outgoing: Outgoing, offset: int) -> None:
-        resumed = outgoing.seen == outgoing.acked == offset and 0 < offset < outgoing.snapshot.size
-        self.counts["snapshot resumed"] += resumed
-
-
-@contextmanager
-def _before(owner: object, name: str, note: Callable[..., None]) -> Iterator[None]:
-    original: Any = getattr(owner, name)
-
-    @wraps(original)
-    def wrapper(*args: Any) -> Any:
-        note(*args)
-        return original(*args)
-
-    setattr(owner, name, wrapper)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,15 +33,18 @@ class Run:
     trace: str = ""
 
 
-def run(seed: int, *, real: bool | None = None, trace: bool = False) -> Run:
+def run(
+    seed: int, consensus: str = "raft", *, real: bool | None = None, trace: bool = False
+) -> Run:
     """Live through one seed; `real` overrides which store it uses."""
     if real is None:
         real = seed % REAL_EVERY == 0
     if not real:
-        return _run(World(seed), trace)
+        return _run(World(seed, consensus=consensus), trace)
     where = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
     with TemporaryDirectory(prefix="raftwork-sim-", dir=where) as directory:
-        return _run(World(seed, real_store=Path(directory)), trace)
+        world = World(seed, consensus=consensus, real_store=Path(directory))
+        return _run(world, trace)
 
 
 def _run(world: World, trace: bool) -> Run:
@@ -78,10 +82,11 @@ def _found(error: Exception) -> str:
     return f"{type(error).__name__} in {place or 'the simulator'}"
 
 
-def run_all(seeds: Iterable[int], jobs: int) -> Iterable[Run]:
+def run_all(seeds: Iterable[int], jobs: int, consensus: str) -> Iterable[Run]:
     """Runs in the order of `seeds`, in `jobs` processes."""
+    live = partial(run, consensus=consensus)
     if jobs == 1:
-        yield from map(run, seeds)
+        yield from map(live, seeds)
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(run, seeds)
+        yield from pool.map(live, seeds)

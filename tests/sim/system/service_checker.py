@@ -18,7 +18,7 @@ from raftwork.messages import (
     from_broker,
     to_broker,
 )
-from tests.sim.system.consensus_checker import require
+from tests.sim.system.promises import require
 from tests.sim.system.queue_checker import QueueChecker
 from tests.sim.system.timeline import Timeline
 from tests.sim.system.workload import Batch

@@ -22,7 +22,7 @@ class Stride:
     failed: dict[str, str]
 
 
-def soak(first: int, last: int, jobs: int, progress: Path) -> Iterator[Stride]:
+def soak(first: int, last: int, jobs: int, consensus: str, progress: Path) -> Iterator[Stride]:
     """Run the seeds of [first, last] that `progress` does not hold yet, a stride at a time."""
     done = {stride.first for stride in read(progress)}
     for start in range(first, last + 1, STRIDE):
@@ -31,7 +31,7 @@ def soak(first: int, last: int, jobs: int, progress: Path) -> Iterator[Stride]:
         end = min(start + STRIDE - 1, last)
         reached: Counter[str] = Counter()
         failed: dict[str, str] = {}
-        for each in run_all(range(start, end + 1), jobs):
+        for each in run_all(range(start, end + 1), jobs, consensus):
             reached.update(each.reached)
             if each.failure:
                 failed[str(each.seed)] = f"{each.checker}: {each.failure}"

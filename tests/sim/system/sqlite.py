@@ -24,8 +24,8 @@ from raftwork.broker.store.helper import Stopped
 from raftwork.broker.store.promised import _encode, read_promised
 from raftwork.broker.store.transfers import Done
 from raftwork.errors import StoreDamaged, StoreError
-from tests.sim.system.consensus_checker import require
 from tests.sim.system.disk import CLUSTER, Disk, Facts, Notes
+from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
     from tests.sim.system.watched import Inner
@@ -131,8 +131,10 @@ class Synchronous:
 
 
 class SqliteDisk(Disk):
-    def __init__(self, name: str, rng: Random, notes: Notes, root: Path, *, tail: int) -> None:
-        super().__init__(name, rng, notes)
+    def __init__(
+        self, name: str, rng: Random, notes: Notes, consensus: str, root: Path, *, tail: int
+    ) -> None:
+        super().__init__(name, rng, notes, consensus)
         Registered.ensure()
         self._path = root / name
         self._options = StoreOptions(
@@ -178,7 +180,7 @@ class SqliteDisk(Disk):
         store = open_store(
             self._path,
             name=self.name,
-            consensus="raft",
+            consensus=self.consensus,
             cluster=CLUSTER,
             create_machine=create_tables,
             options=self._options,

@@ -12,12 +12,14 @@ from raftwork.broker import workforce
 from raftwork.consensus.core import Peer
 from tests.sim.system.broker import Broker
 from tests.sim.system.client import Client
-from tests.sim.system.consensus_checker import ConsensusChecker, require
+from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
 from tests.sim.system.process import Clock
+from tests.sim.system.promises import require
+from tests.sim.system.protocols import PROTOCOLS
 from tests.sim.system.queue_checker import QueueChecker
 from tests.sim.system.reach import Reach
 from tests.sim.system.service_checker import ClientChecker, LeaseChecker, PushChecker
@@ -38,20 +40,24 @@ CLIENTS = 2
 class World:
     """`real_store` is a directory for the real store's files; without it stores are in memory."""
 
-    def __init__(self, seed: int, *, real_store: Path | None = None) -> None:
+    def __init__(
+        self, seed: int, *, consensus: str = "raft", real_store: Path | None = None
+    ) -> None:
         self.seed = seed
+        self.consensus_name, self.protocol = consensus, PROTOCOLS[consensus]
         self._root = real_store
         self.timeline = Timeline(seed)
         rng = self.timeline.rng
         self.shape = Shape.draw(rng, real_store=real_store is not None)
         self.network = Network(self.timeline)
-        self.notes, self.reach = Notes(), Reach()
+        self.notes, self.reach = Notes(), Reach(consensus)
         self.book = Book(rng, self.shape.fatal)
         #: How often the code of a task has failed, or killed its worker, so far.
         self.failures: dict[str, int] = {}
         self._kills: dict[str, int] = {}
         self._settled_at: dict[str, int] = {}
-        self.consensus, self.queue = ConsensusChecker(), QueueChecker(self.reach.counts)
+        self.consensus = ConsensusChecker(self.protocol.promises())
+        self.queue = QueueChecker(self.reach.counts)
         self.clients = ClientChecker(self.timeline, self.queue)
         self.leases = LeaseChecker(self.queue, self.network.routed)
         self.pushes = PushChecker(self.queue)
@@ -71,9 +77,10 @@ class World:
 
     def _disk(self, name: str) -> Disk:
         rng = Random(self.timeline.rng.getrandbits(64))
+        protocol, tail = self.consensus_name, self.shape.tail
         if self._root is not None:
-            return SqliteDisk(name, rng, self.notes, self._root, tail=self.shape.tail)
-        return MemoryDisk(name, rng, self.notes, tail=self.shape.tail)
+            return SqliteDisk(name, rng, self.notes, protocol, self._root, tail=tail)
+        return MemoryDisk(name, rng, self.notes, protocol, tail=tail)
 
     # ---- a history ------------------------------------------------------------------------------
 
