@@ -34,11 +34,11 @@ cluster: $(VENV)/.ready ## Only the tests with clusters of real processes
 	$(BIN)/python -m pytest tests/cluster $(PROTOCOL)
 
 sim: $(VENV)/.ready ## Simulated histories of faults: make sim SEEDS=1-5000; one, with its trace: make sim SEED=7
-	$(BIN)/python -m tests.sim.cores $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
-	$(BIN)/python -m tests.sim.system $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$(BIN)/python -m tests.sim.cores $(PROTOCOL) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$(BIN)/python -m tests.sim.system $(PROTOCOL) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 soak: $(VENV)/.ready ## Hours of simulated systems, to go on with whenever: make soak SEEDS=1-10000
-	$(BIN)/python -m tests.sim.system --seeds $(SEEDS) --soak $(VENV)/soak.jsonl
+	$(BIN)/python -m tests.sim.system $(PROTOCOL) --seeds $(SEEDS) --soak $(VENV)/soak$(CONSENSUS).jsonl
 
 mutants: $(VENV)/.ready ## Deliberate bugs, and what it takes until the simulator finds them
 	$(BIN)/python -m tests.sim.mutants

@@ -35,7 +35,7 @@ def run(seed: int, kind: Kind | None = None, protocol: str = "raft") -> World:
         _suffer(world)
         _recover(world)
     except AssertionError as error:
-        options = f"--seed {seed} --protocol {protocol}" + (f" --kind {kind}" if kind else "")
+        options = f"--seed {seed} --consensus {protocol}" + (f" --kind {kind}" if kind else "")
         raise Failure(world, f"python -m tests.sim.cores {options}", error) from error
     return world
 
@@ -89,14 +89,14 @@ def _whole(world: World, marker: int) -> bool:
 @click.option("--seed", type=int, help="Run one seed and print its trace.")
 @click.option("--seeds", default="0-300", help="Run a range A-B, ends included.")
 @click.option("--kind", type=click.Choice([str(kind) for kind in Kind]), help="Only such worlds.")
-@click.option("--protocol", type=click.Choice(list(PROTOCOLS)), default="raft", show_default=True)
-def main(seed: int | None, seeds: str, kind: str | None, protocol: str) -> None:
+@click.option("--consensus", type=click.Choice(list(PROTOCOLS)), default="raft", show_default=True)
+def main(seed: int | None, seeds: str, kind: str | None, consensus: str) -> None:
     """Simulate clusters of consensus cores; exit 1 at the first seed that fails."""
     first, last = (seed, seed) if seed is not None else map(int, seeds.split("-"))
     reached: Counter[str] = Counter()
     for number in range(first, last + 1):
         try:
-            world = run(number, Kind(kind) if kind else None, protocol)
+            world = run(number, Kind(kind) if kind else None, consensus)
         except Failure as failure:
             tell(failure.world)
             print(f"FAILED: {failure}")

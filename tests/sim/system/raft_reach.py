@@ -9,7 +9,7 @@ from raftwork.consensus.raft.node import Leader, Node, Progress
 from tests.sim.system.hooks import Hook
 
 #: What CI's seeds must reach between them.
-EXPECTED = ("conflict hint",)
+EXPECTED = ("conflict hint", "transfer aborted")
 
 _APPEND_REPLY, _TIMEOUT_NOW = 6, 9
 

@@ -24,7 +24,6 @@ _EXPECTED = (
     "snapshot begun again",
     "rebind committed",
     "transfer",
-    "transfer aborted",
     "deactivated",
     # disks
     "crash before the commit",

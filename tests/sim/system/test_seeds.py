@@ -17,16 +17,16 @@ from tests.sim.system.reach import EXPECTED
 
 CHUNK = 10
 SEEDS = int(os.environ.get("RAFTWORK_SIM_SEEDS", "300"))
-#: Zab has a third of them: what is not consensus has been simulated by then.
+#: Zab has a third of them: what is not protocol has been simulated by then.
 CHUNKS = [
-    (consensus, start)
-    for consensus, seeds in (("raft", SEEDS), ("zab", SEEDS // 3))
+    (protocol, start)
+    for protocol, seeds in (("raft", SEEDS), ("zab", SEEDS // 3))
     for start in range(1, seeds + 1, CHUNK)
 ]
 
 
 def simulate(
-    seeds: str, consensus: str, report: Path, hash_seed: str = "random"
+    seeds: str, protocol: str, report: Path, hash_seed: str = "random"
 ) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable,
@@ -34,8 +34,8 @@ def simulate(
         "tests.sim.system",
         "--seeds",
         seeds,
-        "--consensus",
-        consensus,
+        "--protocol",
+        protocol,
         "--jobs",
         "1",
     ]
@@ -61,27 +61,27 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("consensus", "start"), CHUNKS)
-def test_every_promise_is_kept(consensus: str, start: int, reports: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("protocol", "start"), CHUNKS)
+def test_every_promise_is_kept(protocol: str, start: int, reports: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    result = simulate(f"{start}-{start + CHUNK - 1}", consensus, report)
+    result = simulate(f"{start}-{start + CHUNK - 1}", protocol, report)
     assert result.returncode == 0, f"{result.stdout[-8_000:]}\n{result.stderr[-4_000:]}"
-    report.rename(reports / f"{consensus}-{start}.json")
-    found = [reports / f"{name}-{first}.json" for name, first in CHUNKS if name == consensus]
+    report.rename(reports / f"{protocol}-{start}.json")
+    found = [reports / f"{name}-{first}.json" for name, first in CHUNKS if name == protocol]
     if SEEDS >= 300 and all(path.exists() for path in found):
         reached: Counter[str] = Counter()
         for path in found:
             reached.update(json.loads(path.read_text())["reached"])
-        missed = [name for name in EXPECTED[consensus] if not reached[name]]
+        missed = [name for name in EXPECTED[protocol] if not reached[name]]
         assert not missed, f"no seed reached: {', '.join(missed)}"
 
 
-@pytest.mark.parametrize("consensus", list(EXPECTED))
-def test_a_seed_is_one_history_whatever_the_hash_seed(consensus: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", list(EXPECTED))
+def test_a_seed_is_one_history_whatever_the_hash_seed(protocol: str, tmp_path: Path) -> None:
     hashes = []
     for hash_seed in ("1", "2"):
         report = tmp_path / f"{hash_seed}.json"
-        result = simulate("18-20", consensus, report, hash_seed)
+        result = simulate("18-20", protocol, report, hash_seed)
         assert result.returncode == 0, result.stdout[-4_000:]
         hashes.append(json.loads(report.read_text())["hashes"])
     assert hashes[0] == hashes[1]
