@@ -17,7 +17,7 @@ from tests.sim.system.reach import EXPECTED
 
 CHUNK = 10
 SEEDS = int(os.environ.get("RAFTWORK_SIM_SEEDS", "300"))
-#: Zab has a third of them: what is not protocol has been simulated by then.
+#: Zab has a third of them: what is not consensus has been simulated by then.
 CHUNKS = [
     (protocol, start)
     for protocol, seeds in (("raft", SEEDS), ("zab", SEEDS // 3))
@@ -34,7 +34,7 @@ def simulate(
         "tests.sim.system",
         "--seeds",
         seeds,
-        "--protocol",
+        "--consensus",
         protocol,
         "--jobs",
         "1",
