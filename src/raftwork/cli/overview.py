@@ -86,7 +86,9 @@ def _broker(row: Row) -> dict[str, object]:
 
 
 def _worker(worker: WorkerStatus) -> dict[str, object]:
-    return worker._asdict() | {"terms": worker.terms._asdict()}
+    document: dict[str, object] = worker._asdict()
+    document["terms"] = worker.terms._asdict()
+    return document
 
 
 def _without_name(queue: QueueStatus) -> dict[str, object]:

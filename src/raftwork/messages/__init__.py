@@ -1,0 +1,208 @@
+"""Every frame between clients, workers and brokers, and the limits they keep.
+
+A frame is one ZeroMQ message part. A DEALER opens a session with a hello; a broker that has no
+session for a routing id answers `HelloFirst`, so a restart on either side mends itself. Nothing is
+relied on once: ZeroMQ may drop any frame, so requests go again with the same ids until answered.
+
+Times are integer milliseconds. "Leader time" is the machine time of the active leader, which only
+grows over the whole cluster. Tags never change their meaning.
+"""
+
+from raftwork.messages.client import (
+    Answer,
+    Ask,
+    BrokerStatus,
+    ClientHello,
+    DrainWorker,
+    Enqueue,
+    Enqueued,
+    QueueStatus,
+    Results,
+    StatusRequest,
+    Task,
+    Terms,
+    Watch,
+    Watched,
+    WorkerDraining,
+    WorkerStatus,
+    task_check,
+)
+from raftwork.messages.peer import (
+    PeerHello,
+    PeerMessage,
+    PeerWelcome,
+)
+from raftwork.messages.shared import (
+    BATCH_BYTES_MAX,
+    BATCH_TASKS_MAX,
+    FRAME_BYTES_MAX,
+    ID_MAX,
+    NAME_MAX,
+    PAYLOAD_MAX,
+    PROTOCOL,
+    WATCH_IDS_MAX,
+    Code,
+    Failure,
+    HelloFirst,
+    Leader,
+    Ping,
+    Refused,
+    Result,
+    Spec,
+    State,
+    decode_failure,
+    decode_spec,
+    encode_failure,
+    encode_spec,
+)
+from raftwork.messages.worker import (
+    Acknowledged,
+    Beat,
+    Drain,
+    Goodbye,
+    Heartbeat,
+    Held,
+    Holding,
+    Outcome,
+    Push,
+    PushedTask,
+    Report,
+    Started,
+    Stop,
+    WorkerHello,
+    WorkerWelcome,
+)
+from raftwork.wire import Codec
+
+__all__ = [
+    "to_broker",
+    "from_broker",
+    "State",
+    "Code",
+    "Spec",
+    "Failure",
+    "Result",
+    "HelloFirst",
+    "Refused",
+    "Leader",
+    "Ping",
+    "PROTOCOL",
+    "PAYLOAD_MAX",
+    "BATCH_TASKS_MAX",
+    "BATCH_BYTES_MAX",
+    "ID_MAX",
+    "NAME_MAX",
+    "FRAME_BYTES_MAX",
+    "WATCH_IDS_MAX",
+    "encode_spec",
+    "decode_spec",
+    "encode_failure",
+    "decode_failure",
+    "ClientHello",
+    "Task",
+    "Enqueue",
+    "Enqueued",
+    "Watch",
+    "Watched",
+    "Results",
+    "Ask",
+    "Answer",
+    "StatusRequest",
+    "Terms",
+    "WorkerStatus",
+    "QueueStatus",
+    "BrokerStatus",
+    "DrainWorker",
+    "WorkerDraining",
+    "task_check",
+    "Held",
+    "Holding",
+    "WorkerHello",
+    "WorkerWelcome",
+    "PushedTask",
+    "Push",
+    "Stop",
+    "Acknowledged",
+    "Beat",
+    "Drain",
+    "Outcome",
+    "Started",
+    "Report",
+    "Heartbeat",
+    "Goodbye",
+    "PeerHello",
+    "PeerWelcome",
+    "PeerMessage",
+]
+
+ToBroker = (
+    Ping
+    | ClientHello
+    | Enqueue
+    | Watch
+    | Ask
+    | StatusRequest
+    | DrainWorker
+    | WorkerHello
+    | Report
+    | Heartbeat
+    | Goodbye
+    | PeerHello
+)
+FromBroker = (
+    HelloFirst
+    | Refused
+    | Leader
+    | Enqueued
+    | Watched
+    | Results
+    | Answer
+    | BrokerStatus
+    | WorkerDraining
+    | WorkerWelcome
+    | Push
+    | Stop
+    | Acknowledged
+    | Beat
+    | Drain
+    | PeerWelcome
+    | PeerMessage
+)
+
+to_broker: Codec[ToBroker] = Codec(
+    {
+        1: Ping,
+        2: ClientHello,
+        3: Enqueue,
+        4: Watch,
+        5: Ask,
+        6: StatusRequest,
+        10: WorkerHello,
+        11: Report,
+        12: Heartbeat,
+        13: Goodbye,
+        20: PeerHello,
+        40: DrainWorker,
+    }
+)
+from_broker: Codec[FromBroker] = Codec(
+    {
+        1: HelloFirst,
+        2: Refused,
+        3: Leader,
+        4: Enqueued,
+        5: Watched,
+        6: Results,
+        7: Answer,
+        8: BrokerStatus,
+        10: WorkerWelcome,
+        11: Push,
+        12: Stop,
+        13: Acknowledged,
+        14: Beat,
+        15: Drain,
+        20: PeerWelcome,
+        21: PeerMessage,
+        40: WorkerDraining,
+    }
+)

@@ -1,0 +1,139 @@
+"""Frames between clients and brokers."""
+
+from typing import NamedTuple
+
+from raftwork.messages.shared import Result
+from raftwork.wire import record_check
+
+
+class ClientHello(NamedTuple):
+    version: int
+
+
+class Task(NamedTuple):
+    id: str
+    payload: bytes
+
+
+class Enqueue(NamedTuple):
+    """Store these tasks, all or none. `tasks` is a packed list of Task."""
+
+    request: int
+    created: int  # leader time of the first attempt
+    spec: bytes  # a packed Spec
+    tasks: bytes
+
+
+class Enqueued(NamedTuple):
+    """All tasks of the request are on a majority's disks."""
+
+    request: int
+
+
+class Watch(NamedTuple):
+    """Push the outcome of each of these to this session, now or once it is committed."""
+
+    request: int
+    ids: list[str]
+
+
+class Watched(NamedTuple):
+    """The watch stands for this session; outcomes come as Results."""
+
+    request: int
+
+
+class Results(NamedTuple):
+    """Outcomes (final states) of watched tasks, or UNKNOWN for ids nobody enqueued."""
+
+    results: list[Result]
+
+
+class Ask(NamedTuple):
+    """The state of these tasks now (linearizable)."""
+
+    request: int
+    ids: list[str]
+
+
+class Answer(NamedTuple):
+    """States only: outcomes come as Results, to who watches."""
+
+    request: int
+    results: list[Result]
+
+
+class StatusRequest(NamedTuple):
+    request: int
+
+
+class Terms(NamedTuple):
+    """The factors of a worker's weight, each 0 … 1; 1 takes nothing away. See docs/balancing.md."""
+
+    cpu: float = 1.0  # what others leave of its CPUs
+    memory: float = 1.0  # what is left before it runs short
+    speed: float = 1.0  # of its code, against the fastest worker of the same queues
+    fresh: float = 1.0  # how recent its last heartbeat is
+
+
+class WorkerStatus(NamedTuple):
+    name: str
+    host: str
+    pid: int
+    slots: int
+    running: int
+    weight: float
+    cpu: float | None
+    memory: float | None
+    queues: list[str]
+    state: str  # active, draining, lost
+    #: Why it is given no tasks, or fewer than it could take, for people to read; else empty.
+    reason: str = ""
+    others: float | None = None  # share of its CPUs that is used by what is not its own
+    load: float | None = None  # as in its heartbeat
+    terms: Terms = Terms()
+
+
+class QueueStatus(NamedTuple):
+    name: str
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    lost: int
+
+
+class BrokerStatus(NamedTuple):
+    """One broker's own facts; workers are listed by the active leader only."""
+
+    request: int
+    name: str
+    address: str
+    consensus: str
+    role: str
+    active: bool
+    epoch: int
+    leader: str
+    committed: int
+    applied: int
+    workers: list[WorkerStatus]
+    queues: list[QueueStatus]
+    #: (name, address) of every broker, so that one that does not answer still has a name.
+    cluster: tuple[tuple[str, str], ...] = ()
+
+
+class DrainWorker(NamedTuple):
+    """Let every worker of this name take nothing new, finish what it runs, and end."""
+
+    request: int
+    name: str
+
+
+class WorkerDraining(NamedTuple):
+    """The workers of that name know it themselves, so that it outlives this leader."""
+
+    request: int
+
+
+#: Checks one Task of Enqueue.tasks.
+task_check = record_check(Task)

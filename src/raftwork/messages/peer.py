@@ -1,0 +1,45 @@
+"""Frames between brokers."""
+
+from typing import NamedTuple
+
+
+class PeerHello(NamedTuple):
+    """Opens a peer's session. A blank replica has an empty `cluster_id`.
+
+    The id of a cluster is only ever told to an address of `--cluster`. So a blank replica that was
+    told one says it back (`joining`): it is where it should be, and may be told the roster.
+    """
+
+    version: int
+    consensus: str
+    name: str
+    incarnation: bytes
+    cluster_id: bytes
+    wall: int  # ms since the epoch: machine time starts from a majority's median
+    joining: bool = False
+
+
+class PeerWelcome(NamedTuple):
+    """Answers a PeerHello: who is at the other end. The roster is empty while blank.
+
+    A member answers only who names its cluster.
+    """
+
+    name: str
+    incarnation: bytes
+    cluster_id: bytes
+    roster: list[tuple[str, bytes]]
+    wall: int
+
+
+class PeerMessage(NamedTuple):
+    """A consensus message, from the broker to the peer that said PeerHello on this connection.
+
+    Consensus flows from a ROUTER to the DEALER that its receiver opened: so its source is the
+    address the receiver chose to connect to, and it is read before anybody else's frames. What an
+    earlier connection left unread may come after the next one's welcome: `incarnation` is the
+    sender's, and a message that is not of who answered there last is dropped.
+    """
+
+    incarnation: bytes
+    body: bytes

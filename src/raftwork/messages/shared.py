@@ -1,0 +1,115 @@
+"""What more than one kind of frame speaks of, the limits all keep, and frames of any session."""
+
+from enum import IntEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+from raftwork.wire import Codec
+
+#: Speakers of another version are refused at the hello.
+PROTOCOL = 1
+
+PAYLOAD_MAX = 1024 * 1024
+BATCH_TASKS_MAX = 10_000
+BATCH_BYTES_MAX = 16 * 1024 * 1024
+ID_MAX = 255
+NAME_MAX = 255
+#: A batch and its envelope; sockets refuse longer frames unread.
+FRAME_BYTES_MAX = BATCH_BYTES_MAX + 1024 * 1024
+WATCH_IDS_MAX = 10_000
+
+
+class State(IntEnum):
+    """A task's state as brokers tell it. The final ones never change once committed."""
+
+    UNKNOWN = 0
+    QUEUED = 1
+    RUNNING = 2
+    SUCCEEDED = 3
+    FAILED = 4
+    LOST = 5
+
+    @property
+    def final(self) -> bool:
+        return self >= State.SUCCEEDED
+
+
+class Code(IntEnum):
+    """Why a request was refused; the client raises the error of the same name."""
+
+    PROTOCOL = 1
+    PAYLOAD_TOO_LARGE = 2
+    QUEUE_FULL = 3
+    NOT_LEADER = 4
+    UNKNOWN_TASK = 5
+    UNKNOWN_WORKER = 6
+
+
+class Spec(NamedTuple):
+    """What is the same for every task of a batch. Brokers store it; workers obey it."""
+
+    name: str
+    queue: str
+    timeout: int = 0  # ms of run time; 0 is no limit
+    retries: int = 0  # further attempts after a failure
+    backoff: int = 1_000  # ms before the first retry, doubled at each further one
+    max_backoff: int = 60_000  # ms
+    at_most_once: bool = False
+    result_ttl: int = 86_400_000  # ms a result is kept
+
+
+class Failure(NamedTuple):
+    """The `data` of a task that failed or was lost."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+class Result(NamedTuple):
+    """A task's state; `data` is its packed value, or a packed Failure."""
+
+    id: str
+    state: State
+    data: bytes
+    #: The outcome is known but its data were dropped after their retention.
+    forgotten: bool = False
+
+
+class HelloFirst(NamedTuple):
+    """This broker has no session for you: say hello (again)."""
+
+
+class Refused(NamedTuple):
+    """The request was not carried out. `request` is 0 if it could not be read."""
+
+    request: int
+    code: Code
+    text: str
+
+
+class Leader(NamedTuple):
+    """Who leads, as this broker knows it; the highest activated epoch wins.
+
+    Sent in answer to a hello or a Ping, and to every session when it changes.
+    """
+
+    epoch: int
+    name: str  # empty if unknown
+    address: str
+    #: The sender itself is the activated leader; `time` is leader time then, else 0.
+    active: bool
+    time: int
+
+
+class Ping(NamedTuple):
+    """Client to broker: are you there, and who leads?"""
+
+
+_spec: Codec[Spec] = Codec({1: Spec})
+_failure: Codec[Failure] = Codec({1: Failure})
+
+encode_spec = _spec.encode
+#: Specs repeat: a cluster runs some dozens of kinds of task, and each hop reads them per task.
+decode_spec = lru_cache(maxsize=1024)(_spec.decode)
+encode_failure, decode_failure = _failure.encode, _failure.decode

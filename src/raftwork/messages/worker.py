@@ -1,0 +1,139 @@
+"""Frames between workers and brokers."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Held(IntEnum):
+    """What a worker is doing with a token."""
+
+    WAITING = 0  # received, not started
+    RUNNING = 1
+    DONE = 2  # its outcome is not acknowledged yet
+
+
+class Holding(NamedTuple):
+    token: int
+    held: Held
+    age: int  # ms since its code started; 0 while waiting
+
+
+class WorkerHello(NamedTuple):
+    """Opens (or reopens) a worker's session: everything it still holds is listed."""
+
+    version: int
+    name: str
+    incarnation: bytes  # 16 random bytes of this process
+    session: int  # grows with every hello of this incarnation
+    host: str
+    pid: int
+    slots: int
+    queues: list[str]
+    holding: list[Holding]
+    draining: bool
+
+
+class WorkerWelcome(NamedTuple):
+    """The hello's answer. `stop` lists held tokens that are no longer this worker's.
+
+    Tokens the worker did not list and the leader thinks are its own come again in a Push.
+    """
+
+    epoch: int
+    session: int
+    stop: list[int]
+
+
+class PushedTask(NamedTuple):
+    token: int
+    id: str
+    attempt: int
+    spec: bytes
+    payload: bytes
+
+
+class Push(NamedTuple):
+    """Tasks handed out, in the order in which to start them."""
+
+    epoch: int
+    session: int
+    tasks: list[PushedTask]
+
+
+class Stop(NamedTuple):
+    """These tokens are no longer yours: stop their code and forget them."""
+
+    epoch: int
+    session: int
+    tokens: list[int]
+
+
+class Acknowledged(NamedTuple):
+    """What you reported of these tokens is committed (or refused for good): forget them."""
+
+    epoch: int
+    session: int
+    tokens: list[int]
+
+
+class Beat(NamedTuple):
+    """Leader to worker, several a second. `pushed` counts the tasks pushed in this session:
+
+    a worker that counted fewer has lost a frame and says hello again.
+    """
+
+    epoch: int
+    session: int
+    pushed: int
+
+
+class Drain(NamedTuple):
+    """Take nothing new, hand back what has not begun, finish what runs, say goodbye."""
+
+    epoch: int
+    session: int
+
+
+class Outcome(NamedTuple):
+    token: int
+    ok: bool
+    data: bytes  # the packed value, or a packed Failure
+    #: The worker has no task of that name: a fault of the worker rather than of the task.
+    unknown: bool = False
+
+
+class Started(NamedTuple):
+    token: int
+    age: int  # ms since its code started
+
+
+class Report(NamedTuple):
+    """What happened at the worker since the last report; outcomes repeat until acknowledged."""
+
+    session: int
+    started: list[Started]
+    outcomes: list[Outcome]
+    released: list[int]  # handed back unstarted
+    window: int  # unstarted tasks it may hold beyond its slots
+
+
+class Heartbeat(NamedTuple):
+    """A worker's load, once a second; its lease lives on it. Shares are 0 … 1."""
+
+    session: int
+    cpu: float | None
+    memory: float | None
+    load: float | None  # 1-minute run queue per usable CPU
+    running: int
+    window: int
+    draining: bool
+    own: float | None = None  # of `cpu`: what the worker and its tasks use
+    #: Tasks whose code ended since the process began, and the sum of log2(ns) of their run times.
+    ended: int = 0
+    log_times: float = 0.0
+
+
+class Goodbye(NamedTuple):
+    """The worker is leaving for good; whatever it still holds is given to others."""
+
+    session: int
