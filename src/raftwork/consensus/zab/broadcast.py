@@ -3,6 +3,9 @@
 Each follower's link carries one stream of the leader's history, from where the sync began (l.3.1);
 `Link.sent` is how far. A follower stores what comes and acknowledges it once it is durable (f.3.1);
 an ACK is of everything before it, too. What a quorum has acknowledged is committed (l.3.2).
+
+COMMIT rides on the next PROPOSE or goes along with the next ping: a message of its own for every
+commit would wake each follower twice for it, and nobody waits for what a follower applies.
 """
 
 from raftwork.consensus.core import Kind, Peer, Position
@@ -28,7 +31,8 @@ class Ranges:
         if made is None:
             node = self._node
             entries = tuple(node.log.entries(after, upto, node.config.propose_bytes))
-            made = framed.encode(Propose(entries)), entries[-1].at
+            committed = min(node.commit, after)
+            made = framed.encode(Propose(entries, committed)), entries[-1].at
             self._made[after, upto] = made
         return made
 
@@ -63,13 +67,16 @@ def _stream(
         upto = node.log.last if link.new_leader else initial
         if link.sent >= upto:
             break
+        if link.up_to_date:
+            link.committed = min(node.commit, link.sent)
         body, link.sent = ranges.proposals(link.sent, upto)
         size = node.forward(name, link, body)
         link.inflight.append((link.sent, size))
         link.inflight_bytes += size
     synchronisation.confirm(node, leader, name, link)
     known = min(node.commit, link.sent)
-    if link.up_to_date and known > link.committed:
+    due = link.ping or leader.transfer is not None
+    if link.up_to_date and due and known > link.committed:
         link.committed = known
         node.frame(name, link, Commit(known))
 
@@ -113,11 +120,6 @@ def check_quorum(node: Node, leader: Leader) -> bool:
     return since is not None and node.now - since < node.config.silence
 
 
-def ping(leader: Leader) -> None:
-    for link in leader.links.values():
-        link.ping = True
-
-
 def _rebind(node: Node, leader: Leader, name: str, link: Link) -> None:
     """Propose that a learner which has caught up takes over its name (roster.py).
 
@@ -155,12 +157,12 @@ def on_propose(node: Node, role: Follower, message: Propose) -> bool:
             return False
         node.extend(fresh)
     role.speaks = True
-    return True
+    return role.stage is not Stage.UP_TO_DATE or on_commit(node, role, message.committed)
 
 
-def on_commit(node: Node, role: Follower, message: Commit) -> bool:
+def on_commit(node: Node, role: Follower, zxid: Position) -> bool:
     """f.3.2."""
-    if role.stage is not Stage.UP_TO_DATE or not node.log.holds(message.zxid):
+    if role.stage is not Stage.UP_TO_DATE or not node.log.holds(max(zxid, node.commit)):
         return False
-    node.commit_to(message.zxid)
+    node.commit_to(zxid)
     return True

@@ -105,7 +105,7 @@ class Zab:
             if now >= role.ping_at:
                 role.ping_at = now + node.config.ping
                 role.marked = node.commit
-                broadcast.ping(role)
+                node.ping(role)
                 snapshots.tick(node, role)
 
     def receive(self, src: Peer, body: bytes, now: int) -> None:

@@ -74,7 +74,7 @@ def _act(node: Node, role: Follower, message: Framed) -> bool:
         case UpToDate():
             return synchronisation.on_up_to_date(node, role, message)
         case Commit():
-            return broadcast.on_commit(node, role, message)
+            return broadcast.on_commit(node, role, message.zxid)
         case Ping():
             role.round, role.speaks = message.round, True
             return True

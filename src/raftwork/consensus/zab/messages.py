@@ -133,9 +133,13 @@ class Trunc(NamedTuple):
 
 
 class Propose(NamedTuple):
-    """Proposals, of the sync or of the broadcast: the history behind what you have."""
+    """Proposals, of the sync or of the broadcast: the history behind what you have.
+
+    COMMIT rides on it: what is committed of what was sent before. Of the sync it means nothing yet.
+    """
 
     entries: tuple[Entry, ...]
+    committed: Position
 
 
 class NewLeader(NamedTuple):
@@ -151,7 +155,7 @@ class UpToDate(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """COMMIT, of everything up to this zxid."""
+    """COMMIT, of everything up to this zxid, where no PROPOSE came along to bear it."""
 
     zxid: Position
 

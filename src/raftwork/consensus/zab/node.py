@@ -361,4 +361,10 @@ class Node:
             return
         assert self.log.holds(at), f"commit {at}, which is not in the log"
         self.commit = at
-        self.roster.commit(at)
+        if self.roster.commit(at) and isinstance(self.role, Leader):
+            # Until they know, the others cannot count the rebound replica: tell them at once.
+            self.ping(self.role)
+
+    def ping(self, leader: Leader) -> None:
+        for link in leader.links.values():
+            link.ping = True

@@ -7,7 +7,6 @@ meanwhile share the next one.
 """
 
 from raftwork.consensus.quorum import reached
-from raftwork.consensus.zab import broadcast
 from raftwork.consensus.zab.node import Leader, Node, Read
 
 
@@ -21,7 +20,7 @@ def begin_round(node: Node, leader: Leader) -> None:
         return
     if _answered(node, leader) == leader.round:
         leader.round += 1
-        broadcast.ping(leader)
+        node.ping(leader)
 
 
 def passed(node: Node, leader: Leader) -> tuple[int, ...]:

@@ -110,7 +110,8 @@ def order(message: Framed) -> str:
         case Trunc():
             return f"drop your log after {at(message.to)}"
         case Propose():
-            return f"proposals {', '.join(map(entry, message.entries))}"
+            known = f"; committed up to {at(message.committed)}" if any(message.committed) else ""
+            return f"proposals {', '.join(map(entry, message.entries))}{known}"
         case NewLeader():
             return f"that was all before epoch {message.epoch}: enter it!"
         case UpToDate():

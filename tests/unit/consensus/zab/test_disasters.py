@@ -85,7 +85,7 @@ def test_zookeeper_3911_newleader_is_acknowledged_once_the_history_is_durable() 
     b.follow("c", 2)
     b.store.events.clear()
 
-    said = b.lead_by("c", Diff(ORIGIN), Propose(data(1, 1, 2)), NewLeader(2))
+    said = b.lead_by("c", Diff(ORIGIN), Propose(data(1, 1, 2), ORIGIN), NewLeader(2))
 
     assert of(said, Ack).current == 2
     assert of(said, Ack).zxid == at(1, 2)
@@ -99,7 +99,7 @@ def test_zookeeper_4643_the_epoch_is_not_current_before_its_history_is_there() -
     """It is cut off in the middle of the sync: it must not win by an epoch it has not earned."""
     b = Solo("b", disk(*data(1, 1), accepted=1, current=1))
     b.follow("c", 2)
-    b.lead_by("c", Diff(at(1, 1)), Propose(data(1, 2)))
+    b.lead_by("c", Diff(at(1, 1)), Propose(data(1, 2), ORIGIN))
 
     b.crash()
 
@@ -114,7 +114,7 @@ def test_zookeeper_4646_a_disk_that_fails_leaves_newleader_unacknowledged() -> N
     b.store.fails = OSError("disk")
 
     with pytest.raises(OSError, match="disk"):
-        b.lead_by("c", Diff(ORIGIN), Propose(data(1, 1)), NewLeader(2))
+        b.lead_by("c", Diff(ORIGIN), Propose(data(1, 1), ORIGIN), NewLeader(2))
 
     assert not [m for _, m in b.sent if isinstance(m, Ack)]
     b.crash()
@@ -125,9 +125,9 @@ def test_zookeeper_4785_everything_before_newleader_is_stored_with_its_epoch() -
     """There is no list of proposals still to be logged when NEWLEADER is taken."""
     b = Solo("b")
     b.follow("c", 5)
-    b.lead_by("c", Diff(ORIGIN), Propose(data(1, 1)))
+    b.lead_by("c", Diff(ORIGIN), Propose(data(1, 1), ORIGIN))
 
-    b.lead_by("c", Propose(data(1, 2, 3)), NewLeader(5))
+    b.lead_by("c", Propose(data(1, 2, 3), ORIGIN), NewLeader(5))
     b.crash()
 
     assert b.state.current == 5
@@ -137,8 +137,8 @@ def test_zookeeper_4785_everything_before_newleader_is_stored_with_its_epoch() -
 def test_zookeeper_4925_a_leader_synchronised_itself_passes_no_hole_on() -> None:
     b = Solo("b")
     b.follow("c", 2)
-    b.lead_by("c", Diff(ORIGIN), Propose(data(1, 1, 2)), NewLeader(2), UpToDate(at(1, 2)))
-    b.lead_by("c", Propose(data(2, 1)), Commit(at(2, 1)))
+    b.lead_by("c", Diff(ORIGIN), Propose(data(1, 1, 2), ORIGIN), NewLeader(2), UpToDate(at(1, 2)))
+    b.lead_by("c", Propose(data(2, 1), ORIGIN), Commit(at(2, 1)))
     b.core.link("c", False, b.now)
     b.lead("a")
 
@@ -151,7 +151,7 @@ def test_zookeeper_4925_a_hole_in_what_a_leader_sends_is_not_stored() -> None:
     b = Solo("b")
     b.follow("c", 2)
 
-    said = b.lead_by("c", Diff(ORIGIN), Propose(data(1, 2)))
+    said = b.lead_by("c", Diff(ORIGIN), Propose(data(1, 2), ORIGIN))
 
     assert b.store.last == ORIGIN
     assert of(said, FollowerInfo).session.number == 2
@@ -194,7 +194,7 @@ def test_hole_b_a_proposal_may_come_twice() -> None:
     b = Solo("b", disk(*data(1, 1), accepted=1, current=1))
     b.follow("c", 2)
 
-    said = b.lead_by("c", Diff(at(1, 1)), Propose(data(1, 1, 2)), Propose(data(1, 2)))
+    said = b.lead_by("c", Diff(at(1, 1)), Propose(data(1, 1, 2), ORIGIN), Propose(data(1, 2), ORIGIN))
 
     assert of(said, Ack).zxid == at(1, 2)
     assert b.store.image().entries == data(1, 1, 2)
