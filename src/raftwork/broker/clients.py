@@ -57,6 +57,7 @@ class PendingEnqueue(NamedTuple):
     size: int
     queue: str
     tasks: int
+    keyed: bool = False  # some of them have a key
 
 
 class Question(NamedTuple):
@@ -104,7 +105,14 @@ class Clients:
         self._commands.append(
             (
                 Enqueue(request.created, request.spec, request.tasks),
-                PendingEnqueue(routing, request.request, size, spec.queue, len(tasks)),
+                PendingEnqueue(
+                    routing,
+                    request.request,
+                    size,
+                    spec.queue,
+                    len(tasks.ids),
+                    bool(tasks.keys),
+                ),
             )
         )
 

@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from heapq import heappop, heappush
+from itertools import count, repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.balancers import Balancer, Candidate
@@ -68,9 +69,10 @@ class Backlog:
         if len(self._page) + len(effect.tasks) > PAGE_TASKS or self._bytes + size > PAGE_BYTES:
             self._more = True
             return
+        keys = effect.keys or repeat("")
         self._page.extend(
-            Waiting(seq, id_, effect.spec, payload, 1, 0)
-            for seq, (id_, payload) in enumerate(effect.tasks, effect.first)
+            Waiting(seq, id_, effect.spec, payload, 1, 0, key)
+            for seq, (id_, payload), key in zip(count(effect.first), effect.tasks, keys)
         )
         self._bytes += size
         self._passed += len(effect.tasks)
@@ -188,11 +190,12 @@ class Dispatcher:
         able = [w for w in workers if w.busy < w.slots and queue in w.queues]
         if not able:
             return []
-        candidates = [Candidate(w.slots - w.busy, w.slots, w.busy, w.weight) for w in able]
-        shares = self._balancer.plan(candidates, count)
-        for worker, share in zip(able, shares, strict=True):
-            worker.busy += share
-        return [(w.incarnation, n) for w, n in zip(able, shares, strict=True) if n]
+        rooms = [w.slots - w.busy for w in able]
+        plan = self._choose(able, rooms, [""] * min(count, sum(rooms)))
+        for i in plan:
+            able[i].busy += 1
+        shares = Counter(plan)
+        return [(able[i].incarnation, n) for i, n in shares.items()]
 
     # ---- planning -----------------------------------------------------------------------------
 
@@ -242,21 +245,23 @@ class Dispatcher:
         rooms: list[int],
         given: dict[bytes, list[int]],
     ) -> None:
+        plan = self._choose(able, rooms, [task.key for task in tasks])
+        for task, i in zip(tasks, plan, strict=True):
+            worker = able[i]
+            worker.busy += 1
+            self._reserved[task.seq] = Reserved(worker, task)
+            self._reserved_bytes += len(task.payload)
+            given.setdefault(worker.incarnation, []).append(task.seq)
+
+    def _choose(self, able: list[Worker], rooms: list[int], keys: list[str]) -> list[int]:
+        """The worker of each task, by the strategy; there is room for all of them."""
+        if len(able) == 1:
+            return [0] * len(keys)
         candidates = [
-            Candidate(room, w.slots, w.busy, w.weight) for room, w in zip(rooms, able, strict=True)
+            Candidate(room, w.slots, w.busy, w.weight, w.name, w.incarnation)
+            for room, w in zip(rooms, able, strict=True)
         ]
-        start = 0
-        for worker, count in zip(able, self._balancer.plan(candidates, len(tasks)), strict=True):
-            if not count:
-                continue
-            worker.busy += count
-            seqs = given.setdefault(worker.incarnation, [])
-            for task in tasks[start : start + count]:
-                self._reserved[task.seq] = Reserved(worker, task)
-                self._reserved_bytes += len(task.payload)
-                seqs.append(task.seq)
-            start += count
-        assert start == len(tasks), "a balancer left tasks although there was room"
+        return self._balancer.plan(candidates, keys)
 
 
 def careful(task: Waiting) -> bool:

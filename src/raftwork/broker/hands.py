@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raftwork.broker.balancers import weight
 from raftwork.broker.parts import parts
+from raftwork.broker.weight import weight
 from raftwork.messages import Acknowledged, Beat, Drain, Push, PushedTask, Stop, WorkerStatus
 
 if TYPE_CHECKING:

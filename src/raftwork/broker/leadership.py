@@ -130,7 +130,8 @@ class Leadership:
         workers = self.workforce.available() if wanted else []
         for command, pending in wanted:
             queue, tasks, begin = pending.queue, pending.tasks, []
-            if not self._unplaced[queue]:
+            # Where a task with a key goes, its key decides: it is planned once it is in its queue.
+            if not self._unplaced[queue] and not pending.keyed:
                 begin = self._dispatcher.begin(queue, tasks, workers)
             self._unplaced[queue] += tasks - sum(count for _, count in begin)
             self._waiting.append(Proposal(command._replace(begin=begin), pending))

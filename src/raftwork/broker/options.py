@@ -4,10 +4,10 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from raftwork.broker.balancers import BALANCERS
 from raftwork.messages import NAME_MAX
 
 CONSENSUS = ("raft", "zab")
-BALANCERS = ("weighted", "round_robin", "random")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raftwork.broker.balancers import share
 from raftwork.broker.hands import Hand, Worker
 from raftwork.broker.parts import parts
 from raftwork.broker.queue import Waiting
 from raftwork.broker.queue.commands import TIME_MAX, Expire, Fail, Finish, Lose, Release
+from raftwork.broker.weight import share
 from raftwork.errors import BadMessage
 from raftwork.messages import (
     NAME_MAX,

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from raftwork.broker.options import BALANCERS, CONSENSUS, BrokerOptions, parse_cluster
+from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.options import CONSENSUS, BrokerOptions, parse_cluster
 
 
 def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[str, str]:
@@ -31,7 +32,9 @@ def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[st
     help="The replica's directory, made with its parents.",
 )
 @click.option("--consensus", type=click.Choice(CONSENSUS), default="raft", show_default=True)
-@click.option("--balancer", type=click.Choice(BALANCERS), default="weighted", show_default=True)
+@click.option(
+    "--balancer", type=click.Choice(list(BALANCERS)), default="weighted", show_default=True
+)
 @click.option("--insecure", is_flag=True, help="Allow addresses that other machines can reach.")
 @click.option("--readdress", is_flag=True, help="Accept a directory made under other addresses.")
 @click.option("--checksums/--no-checksums", default=True, help="Page checksums in a new directory.")

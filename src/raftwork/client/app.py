@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpac
 
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.batch import Batch
-from raftwork.client.options import Duration, OptionFields, Options, label, milliseconds, task_id
+from raftwork.client.options import (
+    Duration,
+    OptionFields,
+    Options,
+    label,
+    milliseconds,
+    task_id,
+    task_key,
+)
 from raftwork.client.run import Run
 from raftwork.client.task import BoundTask, Task
 from raftwork.messages import NAME_MAX, DrainWorker, Result
@@ -102,9 +110,10 @@ class App:
         /,
         *,
         id: str | None = None,  # noqa: A002
+        key: str | None = None,
         **options: Unpack[OptionFields],
     ) -> BoundTask[..., Any]:
-        """A task by its name, whose code need not be here; with options or an id, if given."""
+        """A task by its name, whose code need not be here; with options, id or key, if given."""
         task = self._tasks.get(name)
         known = task.chosen if task else Options()
         return BoundTask(
@@ -113,6 +122,7 @@ class App:
             known.changed(options),
             parameters=task.parameters if task else (),
             id=None if id is None else task_id(id),
+            key=None if key is None else task_key(key),
         )
 
     def enqueue(self, name: str, /, *args: object, **kwargs: object) -> Run[Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from raftwork.client.ids import new_ids
-from raftwork.client.options import task_id
+from raftwork.client.options import task_id, task_key
 from raftwork.client.values import call_packer, pack_call
 from raftwork.errors import PayloadTooLarge
 from raftwork.messages import BATCH_BYTES_MAX, BATCH_TASKS_MAX
@@ -24,11 +24,12 @@ def one_call(
     kwargs: Mapping[str, object],
     id: str | None,  # noqa: A002
     parameters: Sequence[str],
+    key: str = "",
 ) -> Batch:
     """A batch of one. Raises NotSerializable, PayloadTooLarge; ValueError, TypeError for the id."""
     made = new_ids(1)[0] if id is None else task_id(id)
     payload = pack_call(call_packer(), name, args, kwargs, parameters)
-    return Batch((made,), pack(((made, payload),)))
+    return Batch((made,), pack(((made, payload, key) if key else (made, payload),)))
 
 
 def many_calls(
@@ -36,6 +37,7 @@ def many_calls(
     calls: Sequence[Sequence[object]],
     ids: Sequence[str] | None,
     parameters: Sequence[str],
+    keys: Sequence[str] | None = None,
 ) -> Batch:
     """A batch of calls with positional arguments. Raises as `one_call`."""
     if len(calls) > BATCH_TASKS_MAX:
@@ -43,7 +45,8 @@ def many_calls(
     made = new_ids(len(calls)) if ids is None else _checked(ids, len(calls))
     packer = call_packer()
     payloads = [pack_call(packer, name, _arguments(call), {}, parameters) for call in calls]
-    tasks = pack(list(zip(made, payloads, strict=True)))
+    columns = (made, payloads) if keys is None else (made, payloads, _keys(keys, len(calls)))
+    tasks = pack(list(zip(*columns, strict=True)))
     if len(tasks) > BATCH_BYTES_MAX:
         raise PayloadTooLarge(f"a batch of {len(tasks)} bytes, more than {BATCH_BYTES_MAX}")
     return Batch(tuple(made), tasks)
@@ -53,6 +56,15 @@ def _arguments(call: Sequence[object]) -> Sequence[object]:
     if type(call) is not tuple and type(call) is not list:
         raise TypeError(f"each call is a tuple of arguments, not {type(call).__name__}")
     return call
+
+
+def _keys(keys: Sequence[str], count: int) -> list[str]:
+    if isinstance(keys, str):
+        raise TypeError("keys is a sequence of keys, not one")
+    checked = [task_key(key) for key in keys]
+    if len(checked) != count:
+        raise ValueError(f"{len(checked)} keys for {count} tasks")
+    return checked
 
 
 def _checked(ids: Sequence[str], count: int) -> list[str]:

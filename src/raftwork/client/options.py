@@ -125,6 +125,11 @@ def task_id(value: object) -> str:
     return label("id", value, ID_MAX)
 
 
+def task_key(value: object) -> str:
+    """What a task is placed by. Raises TypeError, ValueError."""
+    return label("key", value, ID_MAX)
+
+
 def _limit(value: Duration | None) -> int:
     if value is None:
         return 0

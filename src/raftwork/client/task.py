@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar, Unpack
 
 from raftwork.client.batch import Batch, many_calls, one_call
-from raftwork.client.options import OptionFields, Options, task_id
+from raftwork.client.options import OptionFields, Options, task_id, task_key
 from raftwork.client.run import Run
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class BoundTask(Generic[P, T]):
         *,
         parameters: Sequence[str] = (),
         id: str | None = None,  # noqa: A002
+        key: str | None = None,
     ) -> None:
         self._app = app
         self._name = name
@@ -35,6 +36,7 @@ class BoundTask(Generic[P, T]):
         #: Names of the positional parameters, as far as known: for the texts of errors.
         self.parameters = parameters
         self._id = id
+        self._key = key
 
     @property
     def name(self) -> str:
@@ -47,35 +49,54 @@ class BoundTask(Generic[P, T]):
         Raises NotSerializable and PayloadTooLarge before anything is sent, then QueueFull,
         ProtocolError (the id is used, with other contents) and Unavailable.
         """
-        batch = one_call(self._name, args, kwargs, self._id, self.parameters)
+        batch = self._call(args, kwargs)
         return self._enqueue(batch)[0]
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
         """As `enqueue`, for coroutines."""
-        batch = one_call(self._name, args, kwargs, self._id, self.parameters)
+        batch = self._call(args, kwargs)
         return (await self._aenqueue(batch))[0]
 
     def enqueue_many(
-        self, calls: Iterable[Sequence[object]], *, ids: Sequence[str] | None = None
+        self,
+        calls: Iterable[Sequence[object]],
+        *,
+        ids: Sequence[str] | None = None,
+        keys: Sequence[str] | None = None,
     ) -> list[Run[T]]:
         """Enqueue many calls in one round trip, all or none; handles in the order of the calls.
 
-        Each call is a tuple of positional arguments. Raises as `enqueue`.
+        Each call is a tuple of positional arguments; `keys` has one for each. Raises as `enqueue`.
         """
-        batch = self._batch(calls, ids)
+        batch = self._batch(calls, ids, keys)
         return self._enqueue(batch) if batch.ids else []
 
     async def aenqueue_many(
-        self, calls: Iterable[Sequence[object]], *, ids: Sequence[str] | None = None
+        self,
+        calls: Iterable[Sequence[object]],
+        *,
+        ids: Sequence[str] | None = None,
+        keys: Sequence[str] | None = None,
     ) -> list[Run[T]]:
         """As `enqueue_many`, for coroutines."""
-        batch = self._batch(calls, ids)
+        batch = self._batch(calls, ids, keys)
         return await self._aenqueue(batch) if batch.ids else []
 
-    def _batch(self, calls: Iterable[Sequence[object]], ids: Sequence[str] | None) -> Batch:
+    def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Batch:
+        return one_call(self._name, args, kwargs, self._id, self.parameters, self._key or "")
+
+    def _batch(
+        self,
+        calls: Iterable[Sequence[object]],
+        ids: Sequence[str] | None,
+        keys: Sequence[str] | None,
+    ) -> Batch:
         if self._id is not None:
             raise TypeError("many tasks cannot share one id: give ids=[…]")
-        return many_calls(self._name, list(calls), ids, self.parameters)
+        made = list(calls)
+        if keys is None and self._key is not None:
+            keys = [self._key] * len(made)
+        return many_calls(self._name, made, ids, self.parameters, keys)
 
     def _enqueue(self, batch: Batch) -> list[Run[T]]:
         self._app.submit(self.chosen.spec(self._name), batch).result()
@@ -107,15 +128,20 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
         self,
         *,
         id: str | None = None,  # noqa: A002
+        key: str | None = None,
         **given: Unpack[OptionFields],
     ) -> BoundTask[P, T]:
-        """The same task under other options, or with an id, for the calls made through it."""
+        """The same task under other options, or with an id or a key, for calls made through it.
+
+        Tasks of equal keys run on the same worker where their queue's balancer is consistent_hash.
+        """
         return BoundTask(
             self._app,
             self._name,
             self.chosen.changed(given),
             parameters=self.parameters,
             id=None if id is None else task_id(id),
+            key=None if key is None else task_key(key),
         )
 
     def __repr__(self) -> str:

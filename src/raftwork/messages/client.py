@@ -13,6 +13,7 @@ class ClientHello(NamedTuple):
 class Task(NamedTuple):
     id: str
     payload: bytes
+    key: str = ""  # the balancer consistent_hash sends equal ones to the same worker
 
 
 class Enqueue(NamedTuple):

@@ -216,8 +216,8 @@ MACHINE = (
     _mutant(
         "order of addresses in apply",
         f"{_QUEUE}.enqueue:rows_of",
-        "zip(ids, payloads, strict=True)]",
-        "sorted(zip(ids, payloads, strict=True), key=id)]",
+        "zip(tasks.ids, tasks.payloads, strict=True)",
+        "sorted(zip(tasks.ids, tasks.payloads, strict=True), key=id)",
     ),
     _mutant(
         "contents of a known id not compared",

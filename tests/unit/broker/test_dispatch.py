@@ -16,6 +16,7 @@ from raftwork.broker.queue.commands import (
     Assigned,
     Command,
     Effect,
+    Enqueue,
     Fail,
     Finish,
     Lose,
@@ -24,7 +25,8 @@ from raftwork.broker.queue.commands import (
     Release,
     Requeued,
 )
-from raftwork.messages import Failure, Spec, encode_failure
+from raftwork.messages import Failure, Spec, encode_failure, encode_spec
+from raftwork.wire import pack
 from tests.unit.broker.queues import Queues, enqueue
 
 ONCE = Spec("job", "default", at_most_once=True)
@@ -432,3 +434,26 @@ def test_a_proposal_the_machine_refuses_frees_the_room() -> None:
     assert w.busy == 1
     desk.dispatcher.not_assigned(assign.seqs)
     assert w.busy == 0
+
+
+# ---- keys -------------------------------------------------------------------------------------
+
+
+def test_tasks_of_equal_keys_go_to_the_same_worker() -> None:
+    desk = Desk(*(worker(f"w{i}", 100) for i in range(5)))
+    desk.dispatcher = Dispatcher(desk.queues.machine, BALANCERS["consistent_hash"](Random(1)))
+    keys = [f"key {i}" for i in range(20)] * 5
+    tasks = [[f"task {i}", b"", key] for i, key in enumerate(keys)]
+    desk.propose(Enqueue(0, encode_spec(Spec("job", "default")), pack(tasks)))
+    desk.commit()
+    homes: dict[str, set[str]] = {}
+    for name, seqs in planned(desk.plan()).items():
+        for seq in seqs:
+            homes.setdefault(keys[seq - 1], set()).add(name)
+    assert all(len(home) == 1 for home in homes.values())
+    assert len(set.union(*homes.values())) == 5
+    # Those that come back are read from the table, and their keys with them.
+    desk.commit()
+    desk.over(Release([token for token, _ in desk.handed]))
+    again = {seq: name for name, seqs in planned(desk.plan()).items() for seq in seqs}
+    assert {again[seq] for seq in (1, 21, 41, 61, 81)} == homes["key 0"]

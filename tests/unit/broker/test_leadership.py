@@ -35,8 +35,10 @@ from raftwork.messages import (
     State,
     WorkerHello,
     encode_failure,
+    encode_spec,
 )
-from tests.unit.broker.queues import Queues, enqueue
+from raftwork.wire import pack
+from tests.unit.broker.queues import SPEC, Queues, enqueue
 
 ME = b"incarnation-of-w"
 
@@ -229,6 +231,18 @@ def test_nobody_overtakes_what_is_on_its_way_into_the_same_queue(office: Office)
     office.enqueue("x", spec=Spec("job", "b"))
     (entry,) = office.plan()
     assert begun(entry) == [[], [1]]
+
+
+def test_a_task_with_a_key_waits_to_be_placed_by_it(office: Office) -> None:
+    office.hello(slots=2)
+    tasks = pack([["a", b"", "red"]])
+    request = messages.Enqueue(9, office.lead.time(office.now), encode_spec(SPEC), tasks)
+    office.lead.clients.enqueue(b"c", request)
+    office.enqueue("b")
+    (entry,) = office.plan()
+    assert begun(entry) == [[], []]  # nor does the one behind it overtake
+    office.turn()
+    assert office.pushed() == [1, 2]
 
 
 def test_nobody_overtakes_what_waits(office: Office) -> None:

@@ -6,7 +6,7 @@ from typing import cast
 from raftwork import App, RaftworkError
 from raftwork.client.connection import Connection
 from raftwork.client.handles import Handles, Slot
-from raftwork.messages import Result, Spec, State, decode_spec, task_check
+from raftwork.messages import Result, Spec, State, Task, decode_spec, task_check
 from raftwork.wire import decode_list, unpack
 
 
@@ -16,6 +16,7 @@ class FakeCluster:
     def __init__(self) -> None:
         self.handles = Handles()
         self.batches: list[tuple[Spec, list[tuple[str, object]]]] = []
+        self.keys: list[list[str]] = []
         self.timeouts: list[int] = []
         self.states: dict[str, Result] = {}
         self.watched: list[list[str]] = []
@@ -24,9 +25,10 @@ class FakeCluster:
     def enqueue(
         self, spec: bytes, tasks: bytes, ids: tuple[str, ...], timeout: int
     ) -> "Future[list[Result]]":
-        found = cast("list[tuple[str, bytes]]", decode_list(tasks, task_check))
-        assert tuple(id_ for id_, _ in found) == ids
-        self.batches.append((decode_spec(spec), [(i, unpack(payload)) for i, payload in found]))
+        found = cast("list[Task]", decode_list(tasks, task_check))
+        assert tuple(task.id for task in found) == ids
+        self.batches.append((decode_spec(spec), [(t.id, unpack(t.payload)) for t in found]))
+        self.keys.append([task.key for task in found])
         self.timeouts.append(timeout)
         future: Future[list[Result]] = Future()
         if self.error is None:

@@ -111,6 +111,17 @@ def test_enqueue_many_is_one_request_with_handles_in_order() -> None:
     assert [r.id for r in task.enqueue_many([(1,), (2,)], ids=["b", "a"])] == ["b", "a"]
 
 
+def test_a_key_goes_with_the_call_or_with_each_of_many() -> None:
+    app, cluster = app_and_cluster()
+    task = app.task(name="t")(plain)
+    task.options(key="red").enqueue(1)
+    task.options(key="red").enqueue_many([(1,), (2,)])
+    task.enqueue_many([(1,), (2,)], keys=["red", "blue"])
+    app.named("t", key="blue").enqueue()
+    task.enqueue(1)
+    assert cluster.keys == [["red"], ["red", "red"], ["red", "blue"], ["blue"], [""]]
+
+
 def test_enqueueing_nothing_sends_nothing() -> None:
     app, cluster = app_and_cluster()
     task = app.task(name="t")(plain)

@@ -14,7 +14,30 @@ from raftwork.wire import decode_list, pack, unpack
 def test_one_call_carries_its_id_and_its_packed_arguments() -> None:
     batch = one_call("t", (1, "a"), {"k": None}, "my-id", ())
     assert batch.ids == ("my-id",)
-    assert decode_list(batch.tasks, task_check) == [("my-id", pack([[1, "a"], {"k": None}]))]
+    assert decode_list(batch.tasks, task_check) == [("my-id", pack([[1, "a"], {"k": None}]), "")]
+
+
+def test_keys_travel_beside_the_calls_and_cost_nothing_where_there_are_none() -> None:
+    assert unpack(one_call("t", (), {}, "a", (), "red").tasks) == [["a", pack([[], {}]), "red"]]
+    assert unpack(one_call("t", (), {}, "a", ()).tasks) == [["a", pack([[], {}])]]
+    many = many_calls("t", [(), ()], ["a", "b"], (), ["red", "blue"])
+    assert unpack(many.tasks) == [["a", pack([[], {}]), "red"], ["b", pack([[], {}]), "blue"]]
+
+
+@pytest.mark.parametrize(
+    ("keys", "error"),
+    [
+        (["a"], ValueError),
+        (["a", ""], ValueError),
+        (["a", "x" * 256], ValueError),
+        (["a", "\ud800"], ValueError),
+        (["a", 1], TypeError),
+        ("ab", TypeError),
+    ],
+)
+def test_keys_that_cannot_be_meant_are_refused(keys: object, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        many_calls("t", [(1,), (2,)], None, (), cast("Sequence[str]", keys))
 
 
 def test_many_calls_keep_their_order_and_their_ids() -> None:

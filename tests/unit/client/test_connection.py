@@ -113,13 +113,13 @@ def test_forked_children_make_other_ids() -> None:
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.write(write, app.named("t")._batch([()], None).ids[0].encode())
+        os.write(write, app.named("t")._batch([()], None, None).ids[0].encode())
         os._exit(0)
     os.waitpid(pid, 0)
     child = os.read(read, 100).decode()
     os.close(read)
     os.close(write)
-    mine = app.named("t")._batch([()], None).ids[0]
+    mine = app.named("t")._batch([()], None, None).ids[0]
     assert child[14:] != mine[14:]
 
 

@@ -29,7 +29,7 @@ class Enqueue(NamedTuple):
 
     created: int  # leader time of the client's first attempt; older than the window is refused
     spec: bytes
-    tasks: bytes  # a packed list of [id, payload], as the client sent it
+    tasks: bytes  # a packed list of [id, payload] or [id, payload, key], as the client sent it
     begin: list[tuple[bytes, int]] = []  # noqa: RUF012 - never changed, as all of a record
 
 
@@ -130,6 +130,7 @@ class Queued(NamedTuple):
     spec: bytes
     first: int
     tasks: list[tuple[str, bytes]]
+    keys: list[str] = []  # noqa: RUF012 - one for each task; or none, if no task has one
 
 
 class Begun(NamedTuple):

@@ -7,6 +7,7 @@ inserted, which are the rows with the highest numbers.
 
 from collections.abc import Sequence
 from json import dumps
+from typing import NamedTuple, cast
 from zlib import crc32
 
 from raftwork.broker.queue.attempts import assign
@@ -20,17 +21,16 @@ from raftwork.messages import (
     NAME_MAX,
     PAYLOAD_MAX,
     Spec,
-    Task,
 )
 from raftwork.wire import unpack
 
 #: Two names of any characters, and room for what newer clients add. Every task stores its spec.
 SPEC_MAX = 4096
 
-#: id, CRC over spec and payload, payload.
-Row = tuple[str, int, bytes]
+#: id, CRC over spec, payload and key, payload, key.
+Row = tuple[str, int, bytes, str]
 
-_INSERT = """INSERT INTO task (seq, id, crc, queue, spec, body) VALUES (?, ?, ?, ?, ?, ?)
+_INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING"""
 _WAIT = "INSERT INTO waiting (queue, seq) SELECT queue, seq FROM task WHERE seq >= ?"
 _KNOWN = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
@@ -50,8 +50,16 @@ def read_spec(data: bytes) -> Spec:
     return spec
 
 
-def read_tasks(data: bytes) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
-    """A batch's ids and payloads. Raises ProtocolError or PayloadTooLarge.
+class Columns(NamedTuple):
+    """A batch's tasks. `keys` is empty if no task has one."""
+
+    ids: Sequence[str] = ()
+    payloads: Sequence[bytes] = ()
+    keys: Sequence[str] = ()
+
+
+def read_tasks(data: bytes) -> Columns:
+    """A batch's tasks. Raises ProtocolError or PayloadTooLarge.
 
     It checks whole columns: a check per task would cost more than the rest of an enqueue.
     """
@@ -66,10 +74,9 @@ def read_tasks(data: bytes) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
     if len(rows) > BATCH_TASKS_MAX:
         raise PayloadTooLarge(f"a batch of {len(rows)} tasks; {BATCH_TASKS_MAX} are allowed")
     if not rows:
-        return (), ()
+        return Columns()
     if set(map(type, rows)) != {list} or min(map(len, rows)) < 2:
         raise ProtocolError("the batch is malformed: a task is an array of an id and a payload")
-    # Columns beyond these two are a newer client's.
     ids, payloads = list(zip(*rows, strict=False))[:2]
     if set(map(type, ids)) != {str} or set(map(type, payloads)) != {bytes}:
         raise ProtocolError("the batch is malformed: an id is a string, a payload is bytes")
@@ -77,7 +84,18 @@ def read_tasks(data: bytes) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
         raise ProtocolError(f"a task id has 1 to {ID_MAX} characters")
     if (largest := max(map(len, payloads))) > PAYLOAD_MAX:
         raise PayloadTooLarge(f"a payload of {largest} bytes; {PAYLOAD_MAX} are allowed")
-    return ids, payloads
+    return Columns(ids, payloads, _keys(rows) if max(map(len, rows)) > 2 else ())
+
+
+def _keys(rows: list[list[object]]) -> Sequence[str]:
+    """The third column. Further ones are a newer client's."""
+    keys = [row[2] if len(row) > 2 else "" for row in rows]
+    if set(map(type, keys)) != {str}:
+        raise ProtocolError("the batch is malformed: a key is a string")
+    named = cast("list[str]", keys)
+    if max(map(len, named)) > ID_MAX:
+        raise ProtocolError(f"a key has at most {ID_MAX} characters")
+    return named if any(named) else ()
 
 
 def check_room(ledger: Ledger, queue: str, tasks: int) -> None:
@@ -100,7 +118,7 @@ def new_rows(ledger: Ledger, rows: Sequence[Row]) -> list[Row]:
     known: dict[str, int] = dict(ledger.db.execute(_KNOWN, (dumps([row[0] for row in rows]),)))
     new = []
     for row in rows:
-        task, crc, _ = row
+        task, crc, *_ = row
         if task not in known:
             known[task] = crc
             new.append(row)
@@ -109,38 +127,44 @@ def new_rows(ledger: Ledger, rows: Sequence[Row]) -> list[Row]:
     return new
 
 
-def rows_of(spec: bytes, ids: Sequence[str], payloads: Sequence[bytes]) -> list[Row]:
+def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
     start = crc32(spec)
-    return [(i, crc32(payload, start), payload) for i, payload in zip(ids, payloads, strict=True)]
+    if not tasks.keys:
+        ids_payloads = zip(tasks.ids, tasks.payloads, strict=True)
+        return [(i, crc32(payload, start), payload, "") for i, payload in ids_payloads]
+    return [
+        (i, crc32(key.encode(), crc32(payload, start)), payload, key)
+        for i, payload, key in zip(*tasks, strict=True)
+    ]
 
 
-def check(ledger: Ledger, spec: bytes, tasks: bytes) -> tuple[Spec, list[Task]]:
+def check(ledger: Ledger, spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
     """Refuse before it is proposed what would be refused when it is applied.
 
     Raises ProtocolError, PayloadTooLarge or QueueFull.
     """
     read = read_spec(spec)
-    ids, payloads = read_tasks(tasks)
+    columns = read_tasks(tasks)
     try:
-        check_room(ledger, read.queue, len(ids))
+        check_room(ledger, read.queue, len(columns.ids))
     except QueueFull:
         # Asking again for what is stored already must not fail because the queue filled up since.
-        if new := new_rows(ledger, rows_of(spec, ids, payloads)):
+        if new := new_rows(ledger, rows_of(spec, columns)):
             check_room(ledger, read.queue, len(new))
-    return read, list(map(Task._make, zip(ids, payloads, strict=True)))
+    return read, columns
 
 
 def enqueue(ledger: Ledger, command: Enqueue, effects: list[Effect]) -> None:
     """Put the batch's new tasks into its queue. Raises what refuses the whole batch."""
     spec = read_spec(command.spec)
-    ids, payloads = read_tasks(command.tasks)
+    columns = read_tasks(command.tasks)
     age = ledger.time - command.created
     if age > ledger.limits.window:
         raise ProtocolError(
             f"first tried {age} ms ago; after {ledger.limits.window} ms an id may be forgotten, "
             "so it is too late to try again"
         )
-    rows = rows_of(command.spec, ids, payloads)
+    rows = rows_of(command.spec, columns)
     if not _insert_all(ledger, spec, command.spec, rows):
         rows = new_rows(ledger, rows)
         if not rows:
@@ -152,10 +176,11 @@ def enqueue(ledger: Ledger, command: Enqueue, effects: list[Effect]) -> None:
     ledger.db.execute(_WAIT, (first,))
     ledger.enter(spec.queue, len(rows))
     ledger.seq += len(rows)
-    tasks = [(task, payload) for task, _, payload in rows]
+    tasks = [(task, payload) for task, _, payload, _ in rows]
     begun = _begin(ledger, command, first, tasks, effects) if command.begin else 0
     if begun < len(tasks):
-        effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:]))
+        keys = [key for *_, key in rows[begun:]] if columns.keys else []
+        effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:], keys))
 
 
 def _begin(
@@ -200,8 +225,8 @@ def _insert(ledger: Ledger, spec: Spec, packed: bytes, rows: list[Row]) -> bool:
     db.executemany(
         _INSERT,
         [
-            (seq, task, crc, number, packed, payload)
-            for seq, (task, crc, payload) in enumerate(rows, first)
+            (seq, task, crc, number, key, packed, payload)
+            for seq, (task, crc, payload, key) in enumerate(rows, first)
         ],
     )
     if db.total_changes() - before == len(rows):

@@ -32,13 +32,13 @@ from raftwork.broker.queue.commands import (
     commands,
     decode_batch,
 )
-from raftwork.broker.queue.enqueue import check, enqueue
+from raftwork.broker.queue.enqueue import Columns, check, enqueue
 from raftwork.broker.queue.ledger import NEVER, Ledger, Running
 from raftwork.broker.queue.limits import Limits
 from raftwork.broker.queue.reading import Waiting
 from raftwork.broker.queue.retention import sweep, trim
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
-from raftwork.messages import Code, QueueStatus, Result, Spec, State, Task
+from raftwork.messages import Code, QueueStatus, Result, Spec, State
 
 _CODES: dict[type[Exception], Code] = {
     BadMessage: Code.PROTOCOL,
@@ -106,7 +106,7 @@ class Machine:
 
     # ---- before proposing -----------------------------------------------------------------------
 
-    def validate(self, spec: bytes, tasks: bytes) -> tuple[Spec, list[Task]]:
+    def validate(self, spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
         """Check a client's batch as `apply` will.
 
         Raises ProtocolError, PayloadTooLarge or QueueFull.

@@ -12,10 +12,10 @@ from raftwork.messages import Result, State
 _LOOKUP = """SELECT task.id, seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body END
     FROM json_each(?) CROSS JOIN task ON task.id = value"""
 _STATES = """SELECT task.id, seq, state FROM json_each(?) CROSS JOIN task ON task.id = value"""
-_AFTER = """SELECT task.seq, task.id, spec, body, attempt + 1, losses
+_AFTER = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
     WHERE waiting.queue = ? AND waiting.seq > ? ORDER BY waiting.seq LIMIT ?"""
-_AMONG = """SELECT task.seq, task.id, spec, body, attempt + 1, losses
+_AMONG = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key
     FROM json_each(?) CROSS JOIN task ON task.seq = value
     CROSS JOIN waiting ON waiting.queue = task.queue AND waiting.seq = task.seq
     ORDER BY task.seq"""
@@ -30,6 +30,7 @@ class Waiting(NamedTuple):
     payload: bytes
     attempt: int  # the number the next hand-out has; a running task's is its own
     losses: int
+    key: str = ""  # for a balancer that places by it
 
 
 def states(ledger: Ledger, ids: Sequence[str]) -> list[State]:

@@ -56,8 +56,9 @@ CREATE TABLE IF NOT EXISTS queue (
 CREATE TABLE IF NOT EXISTS task (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
-    crc INTEGER NOT NULL,           -- of spec and payload
+    crc INTEGER NOT NULL,           -- of spec, payload and key
     queue INTEGER NOT NULL,
+    key TEXT NOT NULL,              -- what a balancer may place it by; mostly empty
     phase INTEGER NOT NULL DEFAULT 0,
     due INTEGER,                    -- machine time; NULL while LIVE
     state INTEGER NOT NULL DEFAULT 0,       -- the final State, 0 before

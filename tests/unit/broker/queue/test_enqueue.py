@@ -15,7 +15,6 @@ from raftwork.messages import (
     Code,
     Spec,
     State,
-    Task,
     encode_spec,
 )
 from raftwork.wire import pack
@@ -235,6 +234,8 @@ LARGE = tasks_of(("a", b"x" * PAYLOAD_MAX), ("b", b"x" * (PAYLOAD_MAX + 1)))
         (spec_of(), pack([["a", b""], ["b", "text"]]), ProtocolError, "bytes"),
         (spec_of(), tasks_of(("a", b""), ("", b"")), ProtocolError, str(ID_MAX)),
         (spec_of(), tasks_of(("i" * (ID_MAX + 1), b"")), ProtocolError, str(ID_MAX)),
+        (spec_of(), pack([["a", b"", b"k"]]), ProtocolError, "key"),
+        (spec_of(), pack([["a", b"", "k" * (ID_MAX + 1)]]), ProtocolError, str(ID_MAX)),
         (spec_of(), LARGE, PayloadTooLarge, f"{PAYLOAD_MAX + 1} bytes; {PAYLOAD_MAX}"),
         (
             spec_of(),
@@ -264,8 +265,27 @@ def test_a_malformed_batch_is_refused_before_and_after_the_log(
 def test_validate_gives_the_spec_and_the_tasks(driver: Driver) -> None:
     spec, tasks = driver.machine.validate(spec_of("q"), tasks_of(("a", b"1"), ("b", b"2")))
     assert spec.queue == "q"
-    assert tasks == [Task("a", b"1"), Task("b", b"2")]
-    assert driver.machine.validate(spec_of(), pack([]))[1] == []
+    assert tasks == (("a", "b"), (b"1", b"2"), ())
+    assert driver.machine.validate(spec_of(), pack([]))[1] == ((), (), ())
+
+
+def test_keys_stay_with_their_tasks_from_the_enqueue_to_every_hand_out(driver: Driver) -> None:
+    tasks = pack([["a", b"1", "red"], ["b", b"2"], ["c", b"3", "blue"]])
+    (queued,) = driver.effects(Enqueue(driver.now, spec_of(), tasks))
+    assert queued == Queued(
+        "default", spec_of(), 1, [("a", b"1"), ("b", b"2"), ("c", b"3")], ["red", "", "blue"]
+    )
+    assert [task.key for task in driver.waiting()] == ["red", "", "blue"]
+    driver.release(*driver.assign(1))
+    assert [task.key for task in driver.machine.waiting_by([1, 2])] == ["red", ""]
+
+
+def test_the_same_id_with_another_key_is_other_contents(driver: Driver) -> None:
+    driver.effects(Enqueue(driver.now, spec_of(), pack([["a", b"1", "red"]])))
+    driver.effects(Enqueue(driver.now, spec_of(), pack([["a", b"1", "red"]])))
+    for task in (["a", b"1", "blue"], ["a", b"1"]):
+        refusal = driver.refusal(Enqueue(driver.now, spec_of(), pack([task])))
+        assert "other contents" in refusal.text
 
 
 def test_the_longest_names_fit() -> None:
@@ -276,7 +296,7 @@ def test_the_longest_names_fit() -> None:
 
 
 def test_a_newer_clients_extra_columns_are_ignored(driver: Driver) -> None:
-    driver.effects(Enqueue(driver.now, spec_of(), pack([["a", b"", 1], ["b", b"", 2]])))
+    driver.effects(Enqueue(driver.now, spec_of(), pack([["a", b"", "", 1], ["b", b"", "", 2]])))
     assert driver.waiting_ids() == ["a", "b"]
 
 

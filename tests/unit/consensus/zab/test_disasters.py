@@ -194,7 +194,9 @@ def test_hole_b_a_proposal_may_come_twice() -> None:
     b = Solo("b", disk(*data(1, 1), accepted=1, current=1))
     b.follow("c", 2)
 
-    said = b.lead_by("c", Diff(at(1, 1)), Propose(data(1, 1, 2), ORIGIN), Propose(data(1, 2), ORIGIN))
+    said = b.lead_by(
+        "c", Diff(at(1, 1)), Propose(data(1, 1, 2), ORIGIN), Propose(data(1, 2), ORIGIN)
+    )
 
     assert of(said, Ack).zxid == at(1, 2)
     assert b.store.image().entries == data(1, 1, 2)

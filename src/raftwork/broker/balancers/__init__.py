@@ -1,0 +1,32 @@
+"""Balancers: which of a queue's next tasks goes to which worker. Planned per batch, sans-IO.
+
+A balancer sees only workers that may take something. Adding a strategy is adding one file and one
+line in `BALANCERS`; docs/balancing.md says when to choose which.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from raftwork.broker.balancers.consistent_hash import ConsistentHash
+from raftwork.broker.balancers.failover import Failover
+from raftwork.broker.balancers.least_loaded import LeastLoaded
+from raftwork.broker.balancers.lru import Lru
+from raftwork.broker.balancers.power_of_two import PowerOfTwo
+from raftwork.broker.balancers.protocol import Balancer, Candidate
+from raftwork.broker.balancers.random_choice import RandomChoice
+from raftwork.broker.balancers.round_robin import RoundRobin
+from raftwork.broker.balancers.weighted import Weighted
+
+__all__ = ["BALANCERS", "Balancer", "Candidate"]
+
+#: By the names that users know. The first one is the default.
+BALANCERS: dict[str, Callable[[Random], Balancer]] = {
+    "weighted": Weighted,
+    "round_robin": RoundRobin,
+    "random": RandomChoice,
+    "least_loaded": LeastLoaded,
+    "power_of_two": PowerOfTwo,
+    "consistent_hash": ConsistentHash,
+    "failover": Failover,
+    "lru": Lru,
+}

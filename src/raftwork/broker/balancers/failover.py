@@ -1,0 +1,18 @@
+"""`failover`: all to the first worker by name; the second gets what the first has no room for."""
+
+from collections.abc import Sequence
+from random import Random
+
+from raftwork.broker.balancers.protocol import Candidate
+
+
+class Failover:
+    def __init__(self, _rng: Random) -> None:
+        pass
+
+    def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
+        order = sorted(range(len(workers)), key=lambda i: (workers[i].name, workers[i].incarnation))
+        plan: list[int] = []
+        for i in order:
+            plan += [i] * min(workers[i].room, len(keys) - len(plan))
+        return plan

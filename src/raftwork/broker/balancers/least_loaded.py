@@ -1,0 +1,15 @@
+"""`least_loaded`: each task to where (tasks there + 1) / slots is least, by our own books."""
+
+from collections.abc import Sequence
+from random import Random
+
+from raftwork.broker.balancers.least import least_first
+from raftwork.broker.balancers.protocol import Candidate
+
+
+class LeastLoaded:
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+
+    def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
+        return least_first(workers, [w.slots for w in workers], len(keys), self._rng)

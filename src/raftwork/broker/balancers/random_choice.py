@@ -1,0 +1,25 @@
+"""`random`: each task to any worker with room, all equally likely."""
+
+from collections.abc import Sequence
+from random import Random
+
+from raftwork.broker.balancers.protocol import Candidate
+
+
+class RandomChoice:
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+
+    def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
+        rooms = [w.room for w in workers]
+        open_ = [i for i, room in enumerate(rooms) if room > 0]
+        plan = []
+        for _ in keys:
+            at = self._rng.randrange(len(open_))
+            i = open_[at]
+            plan.append(i)
+            rooms[i] -= 1
+            if not rooms[i]:
+                open_[at] = open_[-1]
+                open_.pop()
+        return plan

@@ -1,0 +1,22 @@
+"""`round_robin`: one task each in turn; the turn goes on where the last plan ended."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from random import Random
+
+from raftwork.broker.balancers.protocol import Candidate
+from raftwork.broker.balancers.turns import in_turn
+
+
+class RoundRobin:
+    def __init__(self, rng: Random) -> None:
+        self._last = rng.randbytes(16)
+
+    def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
+        # The round goes by incarnation: a position would mean somebody else whenever one is full.
+        order = sorted(range(len(workers)), key=lambda i: workers[i].incarnation)
+        first = bisect_right(order, self._last, key=lambda i: workers[i].incarnation)
+        plan = in_turn(workers, order[first:] + order[:first], len(keys))
+        if plan:
+            self._last = workers[plan[-1]].incarnation
+        return plan

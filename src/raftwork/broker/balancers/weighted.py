@@ -1,0 +1,16 @@
+"""`weighted`: each task to where (tasks there + 1) / (slots · weight) is least. The default."""
+
+from collections.abc import Sequence
+from random import Random
+
+from raftwork.broker.balancers.least import least_first
+from raftwork.broker.balancers.protocol import Candidate
+
+
+class Weighted:
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+
+    def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
+        capacities = [w.slots * w.weight for w in workers]
+        return least_first(workers, capacities, len(keys), self._rng)
