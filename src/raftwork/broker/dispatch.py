@@ -187,7 +187,7 @@ class Dispatcher:
         """
         if self._backlogs.get(queue):
             return []
-        able = [w for w in workers if w.busy < w.slots and queue in w.queues]
+        able = [w for w in self._able(queue, workers) if w.busy < w.slots]
         if not able:
             return []
         rooms = [w.slots - w.busy for w in able]
@@ -227,7 +227,7 @@ class Dispatcher:
     def _serve(
         self, queue: str, workers: list[Worker], given: dict[bytes, list[int]], *, ahead: bool
     ) -> None:
-        able = [w for w in workers if queue in w.queues]
+        able = self._able(queue, workers)
         rooms = [max(0, w.room if ahead else w.slots - w.busy) for w in able]
         count = min(sum(rooms), RESERVED_MAX - len(self._reserved))
         if count <= 0:
@@ -253,12 +253,17 @@ class Dispatcher:
             self._reserved_bytes += len(task.payload)
             given.setdefault(worker.incarnation, []).append(task.seq)
 
+    def _able(self, queue: str, workers: list[Worker]) -> list[Worker]:
+        if self._balancer.spares_overloaded:
+            return [w for w in workers if queue in w.serves]
+        return [w for w in workers if queue in w.queues]
+
     def _choose(self, able: list[Worker], rooms: list[int], keys: list[str]) -> list[int]:
         """The worker of each task, by the strategy; there is room for all of them."""
         if len(able) == 1:
             return [0] * len(keys)
         candidates = [
-            Candidate(room, w.slots, w.busy, w.weight, w.name, w.incarnation)
+            Candidate(room, w.slots, w.busy, w.gauge.weight, w.name, w.incarnation)
             for room, w in zip(rooms, able, strict=True)
         ]
         return self._balancer.plan(candidates, keys)

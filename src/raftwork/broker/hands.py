@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from raftwork.broker.parts import parts
-from raftwork.broker.weight import weight
+from raftwork.broker.weight import Gauge
 from raftwork.messages import Acknowledged, Beat, Drain, Push, PushedTask, Stop, WorkerStatus
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from raftwork.messages import FromBroker, WorkerHello
 
-#: How a new load sample moves the smoothed one.
-SMOOTHING = 0.5
 #: At most so many bytes of payload in one Push frame.
 PUSH_BYTES = 1024 * 1024
 #: What a hello may claim.
@@ -54,9 +52,9 @@ class Worker:
     leaving: bool = False  # told to drain, whether it has heard of it or not
     left: bool = False  # it said goodbye
     lost: int | None = None  # when it was given up
-    cpu: float | None = None
-    memory: float | None = None
-    weight: float = 1.0
+    gauge: Gauge = field(default_factory=Gauge)
+    #: The queues that should give it tasks; fewer than all only while it is overloaded.
+    serves: frozenset[str] = frozenset()
     busy: int = 0  # slots and window taken: hands not done, and Assigns proposed
     pushed: int = 0  # in this session
     hands: dict[int, Hand] = field(default_factory=dict)
@@ -69,31 +67,30 @@ class Worker:
         self.routing, self.session = routing, hello.session
         self.name, self.host, self.pid = hello.name, hello.host, hello.pid
         self.slots = min(max(1, hello.slots), SLOTS_MAX)
-        self.queues = frozenset(hello.queues)
+        self.queues = self.serves = frozenset(hello.queues)
+        self.gauge.host, self.gauge.queues = hello.host, self.queues
         self.draining = hello.draining
         self.pushed, self.window = 0, 0
         self.push, self.acks, self.stops = [], [], []
 
-    def load(self, cpu: float, memory: float) -> None:
-        """A sample of its machine's load, 0 … 1 each."""
-        new = weight(cpu, memory)
-        old = self.weight if self.cpu is not None else new
-        self.weight = old + SMOOTHING * (new - old)
-        self.cpu, self.memory = cpu, memory
-
     @property
     def status(self) -> WorkerStatus:
+        state = self._state
         return WorkerStatus(
             self.name,
             self.host,
             self.pid,
             self.slots,
             sum(not hand.done for hand in self.hands.values()),
-            self.weight,
-            self.cpu,
-            self.memory,
+            self.gauge.weight,
+            self.gauge.cpu,
+            self.gauge.memory,
             sorted(self.queues),
-            self._state,
+            state,
+            self.gauge.reason if state == "active" else "",
+            self.gauge.others,
+            self.gauge.load,
+            self.gauge.terms,
         )
 
     @property

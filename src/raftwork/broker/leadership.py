@@ -108,7 +108,8 @@ class Leadership:
     def plan(self, now: int) -> None:
         """Propose all that is wanted now, as few entries as the batch limit allows."""
         time = self.time(now)
-        self.workforce.pass_time(now, time)
+        if self.workforce.pass_time(now, time):
+            self.room_changed()
         self.drains.settle(now)
         self._take_enqueues()
         self._waiting.extend(Proposal(command, None) for command in self.workforce.commands())

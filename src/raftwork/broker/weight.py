@@ -1,6 +1,42 @@
-"""What a worker's machine has left, as one number. Sans-IO."""
+"""How good a place for a task a worker is, by its heartbeats. Sans-IO. See docs/balancing.md.
 
-from math import isnan
+1. Only what others do to a worker's CPUs counts against it: its own tasks are counted by the
+   balancer, exactly and at once, where a heartbeat would tell of them late and as load.
+2. Numbers from outside are brought into their bounds first.
+3. A weight is never zero, and overload takes a worker out only while some other one serves the
+   same queue: a cluster that is loaded as a whole still works.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from math import isfinite, isnan
+from typing import TYPE_CHECKING
+
+from raftwork.messages import Terms
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from raftwork.messages import Heartbeat
+
+#: The least weight.
+FLOOR = 0.02
+#: How far a new sample moves the smoothed one: load is believed sooner than relief.
+RISE, FALL = 0.7, 0.5
+#: Shares of CPU used by others, and of memory, at which a worker is overloaded, and below which
+#: (both of them) it is so no longer. In between nothing changes, so that it does not flap.
+CPU_OVER, CPU_UNDER = 0.90, 0.70
+MEMORY_OVER, MEMORY_UNDER = 0.95, 0.90
+#: Memory in use from which a worker is worth less, down to nothing at MEMORY_OVER.
+MEMORY_FREE = 0.70
+#: Age of a heartbeat, ms, from which it counts less, down to nothing at STALE.
+FRESH, STALE = 1_500, 3_000
+#: A pace is the mean over about so many tasks, however long they take to come by.
+PACE_TASKS = 32
+#: So many tasks at its group's pace are added: a few of its own say little yet.
+PACE_DOUBT = 2
 
 
 def share(told: float) -> float:
@@ -8,11 +44,134 @@ def share(told: float) -> float:
     return min(1.0, max(0.0, told)) if not isnan(told) else 1.0
 
 
-def weight(cpu: float | None, memory: float | None) -> float:
-    """What a worker's machine has left, from 0.02 to 1.0, by its shares in use (0 … 1).
+@dataclass(slots=True)
+class Pace:
+    """How long the tasks of a worker take: the mean of log2 of their run times in ns.
 
-    The scarcer of the two decides: a machine with idle CPUs and no memory is no place for a task.
-    Never zero, so that a cluster of loaded workers still works.
+    Of logarithms, because one long task among short ones must not pass for a slow worker.
     """
-    left = min(1.0 - (cpu or 0.0), 1.0 - (memory or 0.0) ** 4)
-    return max(0.02, left)
+
+    tasks: float = 0.0
+    mean: float = 0.0
+    _ended: int = 0
+    _sum: float = 0.0
+
+    def told(self, ended: int, total: float) -> None:
+        """A worker's count of tasks ended and sum of their logarithms, since its process began."""
+        new, more = ended - self._ended, total - self._sum
+        if new > 0 and isfinite(total) and 0 <= more / new <= 64:
+            kept = max(0.0, min(self.tasks, PACE_TASKS - new))
+            self.mean = (self.mean * kept + more) / (kept + new)
+            self.tasks = min(kept + new, PACE_TASKS)
+            self._ended, self._sum = ended, total
+
+    def forget(self) -> None:
+        """What was measured says nothing about now."""
+        self.tasks = 0.0
+
+
+@dataclass(slots=True)
+class Gauge:
+    """One worker's load and weight. Times are ms on the leader's monotonic clock."""
+
+    host: str = ""
+    queues: frozenset[str] = frozenset()
+    cpu: float | None = None  # as last told, as are these
+    memory: float | None = None
+    load: float | None = None
+    own: float = 0.0
+    place: int = 0  # workers of one host and place share their CPUs
+    others: float | None = None  # smoothed: the share of its CPUs used by what is no worker's
+    pace: Pace = field(default_factory=Pace)
+    told_at: int | None = None
+    news: bool = False  # told and not yet followed
+    overloaded: bool = False
+    terms: Terms = field(default_factory=Terms)
+    weight: float = 1.0
+
+    def told(self, beat: Heartbeat, now: int) -> None:
+        """A heartbeat came in. What it means among all workers is found by `weigh`."""
+        self.told_at, self.news = now, True
+        self.cpu = None if beat.cpu is None else share(beat.cpu)
+        self.memory = None if beat.memory is None else share(beat.memory)
+        self.load = beat.load if beat.load is not None and isfinite(beat.load) else None
+        self.own = 0.0 if beat.own is None else min(share(beat.own), self.cpu or 0.0)
+        self.place = beat.place
+        self.pace.told(beat.ended, beat.log_times)
+
+    def follow(self, others: float) -> None:
+        """The newest sample of what others use; finds overload by it."""
+        old = others if self.others is None else self.others
+        self.others = old + (RISE if others > old else FALL) * (others - old)
+        memory = self.memory or 0.0
+        if self.others >= CPU_OVER or memory >= MEMORY_OVER:
+            self.overloaded = True
+        elif self.overloaded and self.others < CPU_UNDER and memory < MEMORY_UNDER:
+            self.overloaded = False
+            self.pace.forget()
+
+    def weigh(self, speed: float, now: int) -> None:
+        """Bring its terms together; `speed` is against the fastest of its kind."""
+        others, memory = self.others or 0.0, self.memory or 0.0
+        age = 0 if self.told_at is None else now - self.told_at
+        # Threads that want a CPU, or wait for a disk, beyond one for each CPU and its own.
+        waiting = max(1.0, (self.load or 0.0) - self.own)
+        self.terms = terms = Terms(
+            cpu=1.0 - others,
+            memory=share((MEMORY_OVER - memory) / (MEMORY_OVER - MEMORY_FREE)),
+            speed=speed,
+            fresh=share((STALE - age) / (STALE - FRESH)),
+            queue=1.0 / waiting,
+        )
+        # CPU, run queue and speed are three views of one shortage: multiplied, a single neighbour
+        # would count three times. The scarcest decides.
+        left = min(terms.cpu, terms.memory, terms.speed, terms.queue)
+        self.weight = max(FLOOR, left * terms.fresh)
+
+    @property
+    def reason(self) -> str:
+        """Why it gets less than an idle worker would, for people; empty if it hardly does."""
+        term, value = min(zip(Terms._fields, self.terms, strict=True), key=lambda pair: pair[1])
+        said = {
+            "cpu": f"others use {self.others or 0.0:.0%} of its CPUs",
+            "memory": f"{self.memory or 0.0:.0%} of its memory is in use",
+            "speed": f"its tasks take {1 / max(value, 0.001):.1f} times as long as elsewhere",
+            "fresh": "its last heartbeat is old",
+            "queue": f"{self.load or 0.0:.1f} threads want each of its machine's CPUs",
+        }
+        if self.overloaded:
+            term = "memory" if (self.memory or 0.0) >= MEMORY_UNDER else "cpu"
+            return f"overloaded: {said[term]}"
+        return said[term] if value < 0.75 else ""
+
+
+def weigh(gauges: Collection[Gauge], now: int) -> None:
+    """Find every worker's weight from what all of them told.
+
+    Workers that share CPUs see each other's tasks as load. They are ours all the same, and must not
+    take each other out: what they cost each other shows in their speed.
+    """
+    ours: defaultdict[tuple[str, int], float] = defaultdict(float)
+    groups: defaultdict[frozenset[str], list[Gauge]] = defaultdict(list)
+    for gauge in gauges:
+        ours[gauge.host, gauge.place] += gauge.own
+        groups[gauge.queues].append(gauge)
+    for gauge in gauges:
+        if gauge.news and gauge.cpu is not None:
+            gauge.follow(max(0.0, gauge.cpu - ours[gauge.host, gauge.place]))
+        gauge.news = False
+    for group in groups.values():
+        _compare(group, now)
+
+
+def _compare(group: list[Gauge], now: int) -> None:
+    """Weigh workers of the same queues, whose speeds can be compared."""
+    tasks = sum(gauge.pace.tasks for gauge in group)
+    mean = sum(g.pace.tasks * g.pace.mean for g in group) / tasks if tasks else 0.0
+    paces = [
+        (g.pace.tasks * g.pace.mean + PACE_DOUBT * mean) / (g.pace.tasks + PACE_DOUBT)
+        for g in group
+    ]
+    fastest = min(paces)
+    for gauge, pace in zip(group, paces, strict=True):
+        gauge.weigh(2 ** (fastest - pace), now)

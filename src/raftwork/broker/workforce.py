@@ -19,7 +19,7 @@ from raftwork.broker.hands import Hand, Worker
 from raftwork.broker.parts import parts
 from raftwork.broker.queue import Waiting
 from raftwork.broker.queue.commands import TIME_MAX, Expire, Fail, Finish, Lose, Release
-from raftwork.broker.weight import share
+from raftwork.broker.weight import weigh
 from raftwork.errors import BadMessage
 from raftwork.messages import (
     NAME_MAX,
@@ -165,8 +165,7 @@ class Workforce:
         if worker is None:
             return False
         worker.window, worker.draining = min(beat.window, 1024), beat.draining
-        if beat.cpu is not None and beat.memory is not None:
-            worker.load(share(beat.cpu), share(beat.memory))
+        worker.gauge.told(beat, now)
         return True
 
     def report(self, routing: bytes, report: Report, now: int, time: int) -> bool:
@@ -303,17 +302,35 @@ class Workforce:
 
     # ---- time ---------------------------------------------------------------------------------
 
-    def pass_time(self, now: int, time: int) -> None:
-        """Leases, beats and time limits. Called every turn; cheap until something is due."""
+    def pass_time(self, now: int, time: int) -> bool:
+        """Leases, beats, weights and time limits. Called every turn; cheap until something is due.
+
+        Whether a worker may now be given what it could not before.
+        """
+        stirred = False
         if now >= self._next_beat:
             self._next_beat = now + BEAT
             for worker in list(self._workers.values()):
                 self._check_lease(worker, now)
                 if worker.routing is not None:
                     self._dirty[worker.incarnation] = worker  # nothing to say is a Beat
+            stirred = self._weigh(now)
         if now >= self._next_expiry:
             self._next_expiry = now + 1_000
             self._expire(now, time)
+        return stirred
+
+    def _weigh(self, now: int) -> bool:
+        """Overloaded workers get nothing while somebody else serves their queues."""
+        workers = self.available()
+        weigh([worker.gauge for worker in workers], now)
+        healthy = frozenset[str]().union(*(w.queues for w in workers if not w.gauge.overloaded))
+        stirred = False
+        for worker in workers:
+            before = worker.serves
+            worker.serves = worker.queues - healthy if worker.gauge.overloaded else worker.queues
+            stirred = stirred or not worker.serves <= before
+        return stirred
 
     @property
     def wake_at(self) -> int:

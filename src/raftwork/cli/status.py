@@ -46,10 +46,12 @@ def _print(seen: Overview) -> None:
             brokers.add_row(row.name, row.address, *map(str, numbers))
         else:
             brokers.add_row(row.name, row.address, "unreachable", "–", "–", "–")
-    workers = _table("worker", "host", "pid", "running", "weight", "cpu", "memory", "queues", "")
+    load = ("running", "weight", "cpu", "others", "memory")  # of the CPU, what is not Raftwork's
+    workers = _table("worker", "host", "pid", *load, "queues", "")
     for w in seen.workers:
-        load = (f"{w.running}/{w.slots}", f"{w.weight:.2f}", _share(w.cpu), _share(w.memory))
-        workers.add_row(w.name, w.host, str(w.pid), *load, ",".join(w.queues), _state(w))
+        shares = map(_share, (w.cpu, w.others, w.memory))
+        facts = (f"{w.running}/{w.slots}", f"{w.weight:.2f}", *shares)
+        workers.add_row(w.name, w.host, str(w.pid), *facts, ",".join(w.queues), _state(w))
     queues = _table("queue", "queued", "running", "succeeded", "failed", "lost")
     for q in seen.queues:
         queues.add_row(q.name, *map(str, (q.queued, q.running, q.succeeded, q.failed, q.lost)))

@@ -69,12 +69,13 @@ class StatusRequest(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """The factors of a worker's weight, each 0 … 1; 1 takes nothing away. See docs/balancing.md."""
+    """What a worker's weight is made of, each 0 … 1; 1 is the best. See docs/balancing.md."""
 
     cpu: float = 1.0  # what others leave of its CPUs
     memory: float = 1.0  # what is left before it runs short
     speed: float = 1.0  # of its code, against the fastest worker of the same queues
     fresh: float = 1.0  # how recent its last heartbeat is
+    queue: float = 1.0  # a CPU's part for one more thread, by the run queue
 
 
 class WorkerStatus(NamedTuple):

@@ -123,14 +123,16 @@ class Heartbeat(NamedTuple):
     session: int
     cpu: float | None
     memory: float | None
-    load: float | None  # 1-minute run queue per usable CPU
+    load: float | None  # 1-minute run queue of the host per CPU of it
     running: int
     window: int
     draining: bool
     own: float | None = None  # of `cpu`: what the worker and its tasks use
-    #: Tasks whose code ended since the process began, and the sum of log2(ns) of their run times.
+    #: Tasks that gave a value since the process began, and the sum of log2(ns) of their run times.
     ended: int = 0
     log_times: float = 0.0
+    #: Which CPUs those are: workers of one host and place share them.
+    place: int = 0
 
 
 class Goodbye(NamedTuple):

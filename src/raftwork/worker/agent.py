@@ -14,6 +14,7 @@ do about them. The rules:
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import log2
 from random import Random
 from typing import NamedTuple
 
@@ -74,6 +75,8 @@ class Load(NamedTuple):
     cpu: float | None = None
     memory: float | None = None
     load: float | None = None
+    own: float | None = None  # of `cpu`: this worker and its tasks
+    place: int = 0  # which CPUs: see Heartbeat
 
 
 @dataclass(slots=True)
@@ -91,8 +94,8 @@ class Agent:
     """One worker. Times are milliseconds on its monotonic clock.
 
     `slots` are the pool's. The shell calls `turn` after every batch of facts and no later than
-    `wake_at`; and `look` (if it can) whenever `look_at` has come. Once `finished`, nothing more is
-    to be done but send what the last turn gave.
+    `wake_at`; `look` (if it can) whenever `look_at` has come; and `sample` before a heartbeat is
+    due. Once `finished`, nothing more is to be done but send what the last turn gave.
     """
 
     def __init__(
@@ -113,7 +116,9 @@ class Agent:
         self._withdraw = False
         self._hand_back = False  # what the withdrawal is for
         self._load = Load()
-        self._heartbeat_at = now
+        self._succeeded = 0
+        self._log_times = 0.0  # the sum of log2(ns) of their run times
+        self.heartbeat_at = now
         self._progress_at = now  # when a slot was last seen to come free
         self._draining = False
         self._limit_of: dict[bytes, int] = {}  # by packed spec: one decoding a batch
@@ -193,7 +198,7 @@ class Agent:
     def _opened(self, stop: list[int], now: int) -> None:
         self._drop(stop)
         self._done.renew()
-        self._heartbeat_at = now  # the window and the load belong to the session
+        self.heartbeat_at = now  # the window and the load belong to the session
 
     # ---- facts from this machine -----------------------------------------------------------------
 
@@ -201,6 +206,9 @@ class Agent:
         """The code of these tasks is over."""
         for outcome, elapsed in ends:
             self._window.ended(elapsed / 1e6)
+            if outcome.ok:  # who fails at once must not pass for fast, and draw all tasks
+                self._succeeded += 1
+                self._log_times += log2(max(1, elapsed))
             self._decide(outcome)
         if ends:
             self._progress_at = now
@@ -240,7 +248,7 @@ class Agent:
         """Take nothing new, hand back what waits, finish what runs; then say goodbye."""
         if not self._draining:
             self._draining = True
-            self._heartbeat_at = now
+            self.heartbeat_at = now
             self._take_back()
 
     def halt(self, now: int) -> Turn:
@@ -280,7 +288,7 @@ class Agent:
         wake = min(self._session.wake_at, self.look_at, self._limit_at)
         if self._session.open:
             due_at = self._done.due_at
-            wake = min(wake, self._heartbeat_at, _FOREVER if due_at is None else due_at)
+            wake = min(wake, self.heartbeat_at, _FOREVER if due_at is None else due_at)
         return wake
 
     def turn(self, now: int) -> Turn:
@@ -342,15 +350,24 @@ class Agent:
         return Holding(token, Held.RUNNING, max(0, now - since))
 
     def _heartbeat(self, turn: Turn, now: int) -> None:
-        if now < self._heartbeat_at:
+        if now < self.heartbeat_at:
             return
-        self._heartbeat_at = now + HEARTBEAT
-        cpu, memory, load = self._load
+        self.heartbeat_at = now + HEARTBEAT
         running = min(len(self._limits), self._slots)
         self._send(
             turn,
             Heartbeat(
-                self._session.number, cpu, memory, load, running, self._room(), self._draining
+                self._session.number,
+                self._load.cpu,
+                self._load.memory,
+                self._load.load,
+                running,
+                self._room(),
+                self._draining,
+                self._load.own,
+                self._succeeded,
+                self._log_times,
+                self._load.place,
             ),
         )
 

@@ -2,13 +2,18 @@
 
 In a container the host's numbers mislead: sixty idle cores mean nothing to a quota of one. So CPU
 and memory are shares of the control group's limits where it has any (version 1 or 2), else of the
-CPUs this process may run on and of the host's memory. The run queue is known for the host only.
+CPUs this process may run on and of the host's memory. The run queue is known for the host only, so
+within a quota it is not told.
+
+What this process and its descendants use is measured apart: a worker that is busy with our tasks is
+not a worker that others keep busy.
 """
 
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import psutil
 
@@ -22,6 +27,7 @@ class Cgroup:
         self, root: Path = Path("/sys/fs/cgroup"), proc: Path = Path("/proc/self")
     ) -> None:
         self._v2, self._v1 = _groups(root, proc)
+        self.name = _text(proc / "cgroup")
 
     @property
     def cpus(self) -> float | None:
@@ -67,28 +73,40 @@ class Sampler:
     def __init__(self, cgroup: Cgroup | None = None) -> None:
         self._cgroup = cgroup or Cgroup()
         self._host = _host_cpu()
-        self._group: tuple[int, float] | None = None  # at ms, CPU seconds
+        self._group: float | None = None  # CPU seconds so far, as are the seconds of our own
+        self._own = _own_cpu()
+        #: When the last sample was taken; long ago if there was none.
+        self.sampled_at = -(2**62)
 
     def sample(self, now: int) -> Load:
         """Load since the last call; `now` is in ms. What cannot be read is None."""
+        quota = self._cgroup.cpus
+        passed, self.sampled_at = (now - self.sampled_at) / 1000, now
         memory = self._cgroup.memory
         if memory is None:
             memory = psutil.virtual_memory().percent / 100
-        load = psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
-        return Load(self._cpu(now), _clamped(memory), load)
+        load = psutil.getloadavg()[0] / (psutil.cpu_count() or 1) if quota is None else None
+        cpu = self._cpu(quota, passed)
+        before, self._own = self._own, _own_cpu()
+        capacity = passed * (quota or len(_affinity()))
+        own = _clamped((self._own - before) / capacity) if passed > 0 else None
+        return Load(cpu, _clamped(memory), load, own, self._place(quota))
 
-    def _cpu(self, now: int) -> float | None:
+    def _cpu(self, quota: float | None, passed: float) -> float | None:
         host, (busy, total) = self._host, _host_cpu()
         self._host = (busy, total)
-        quota, seconds = self._cgroup.cpus, self._cgroup.cpu_seconds
-        if quota is not None and seconds is not None:
-            before, self._group = self._group, (now, seconds)
-            if before is not None and now > before[0]:
-                return _clamped((seconds - before[1]) * 1000 / (now - before[0]) / quota)
-            return None
+        before, self._group = self._group, self._cgroup.cpu_seconds
+        if quota is not None and self._group is not None:
+            if before is None or passed <= 0:
+                return None
+            return _clamped((self._group - before) / (passed * quota))
         if total <= host[1]:
             return None
         return _clamped((busy - host[0]) / (total - host[1]))
+
+    def _place(self, quota: float | None) -> int:
+        group = self._cgroup.name if quota is not None else ""
+        return crc32(f"{_affinity()} {group}".encode())
 
 
 def _affinity() -> list[int]:
@@ -110,6 +128,28 @@ def _host_cpu() -> tuple[float, float]:
             total += spent
             busy += spent - times[cpu].idle - getattr(times[cpu], "iowait", 0.0)
     return busy, total
+
+
+def _own_cpu() -> float:
+    """CPU seconds so far of this process and its descendants, the dead ones they waited for too."""
+    seconds, pids = 0.0, [os.getpid()]
+    for pid in pids:
+        try:
+            times = psutil.Process(pid).cpu_times()
+            pids += _children(pid)
+        except (psutil.Error, OSError):
+            continue  # it is gone: its parent has its seconds
+        seconds += times.user + times.system
+        seconds += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+    return seconds
+
+
+def _children(pid: int) -> list[int]:
+    """Where the kernel lists them; else psutil, which reads every process of the machine."""
+    threads = list(Path(f"/proc/{pid}/task").glob("*/children"))
+    if not threads:
+        return [child.pid for child in psutil.Process(pid).children()]
+    return [int(child) for thread in threads for child in _text(thread).split()]
 
 
 def _clamped(share: float) -> float:

@@ -41,7 +41,8 @@ _FRAMES = 256
 _PAUSE = 0.001
 #: How long the last frames may take to leave, ms.
 _FLUSH = 250
-_SAMPLE = 1_000
+#: Between two samples of the load, at least, ms: over less, ticks of 10 ms are too coarse.
+_SAMPLE = 500
 #: Seconds for coroutines that were cancelled to end, once all other work is done.
 _FAREWELL = 1.0
 
@@ -105,7 +106,6 @@ class Worker:
         self._pool = pool
         self._agent = Agent(identity, brokers, pool.slots, now_ms(), Random())
         self._sampler = Sampler()
-        self._sample_at = now_ms()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._links: dict[str, Link] = {}
@@ -143,8 +143,7 @@ class Worker:
 
     def _turn(self) -> None:
         agent, pool = self._agent, self._pool
-        wake_at = min(agent.wake_at, self._sample_at)
-        ready = dict(self._poller.poll(max(0, wake_at - now_ms())))
+        ready = dict(self._poller.poll(max(0, agent.wake_at - now_ms())))
         now = now_ms()
         if self._interrupts > self._heeded and self._heed(now):
             return
@@ -153,8 +152,7 @@ class Worker:
         agent.ended(ends, now)
         if now >= agent.look_at:
             agent.look(pool.running(), pool.slots, now)
-        if now >= self._sample_at:
-            self._sample_at = now + _SAMPLE
+        if now >= agent.heartbeat_at and now - self._sampler.sampled_at >= _SAMPLE:
             agent.sample(self._sampler.sample(now))
         self._perform(agent.turn(now))
         if busy + len(ends) > 1 and not agent.finished:

@@ -41,6 +41,7 @@ def worker(name: str, slots: int = 1, window: int = 0, *queues: str) -> Worker:
         slots=slots,
         window=window,
         queues=frozenset(queues or ("default",)),
+        serves=frozenset(queues or ("default",)),
         routing=name.encode(),
     )
 
@@ -457,3 +458,23 @@ def test_tasks_of_equal_keys_go_to_the_same_worker() -> None:
     desk.over(Release([token for token, _ in desk.handed]))
     again = {seq: name for name, seqs in planned(desk.plan()).items() for seq in seqs}
     assert {again[seq] for seq in (1, 21, 41, 61, 81)} == homes["key 0"]
+
+
+# ---- overload ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "spared"), [("weighted", True), ("round_robin", False)])
+def test_a_balancer_that_heeds_load_gives_an_overloaded_worker_nothing(
+    name: str, spared: bool
+) -> None:
+    desk = Desk(worker("over", 2, 8), worker("well", 2))
+    desk.workers[0].serves = frozenset()
+    desk.dispatcher = Dispatcher(desk.queues.machine, BALANCERS[name](Random(1)))
+    assert [n for _, n in desk.dispatcher.begin("default", 9, desk.workers)] == (
+        [2] if spared else [2, 2]
+    )
+    for w in desk.workers:
+        w.busy = 0
+    desk.propose(enqueue(*(f"{i}" for i in range(9))))
+    desk.commit()
+    assert ("over" in planned(desk.plan())) is not spared

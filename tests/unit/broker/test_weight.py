@@ -1,19 +1,54 @@
-"""The weight: sane whatever a worker tells."""
+"""The weight: what a worker's heartbeats make of it, alone and among others."""
 
-from math import inf, nan
+from itertools import pairwise
+from math import inf, log2, nan
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftwork.broker.weight import share, weight
+from raftwork.broker.weight import FLOOR, Gauge, share, weigh
+from raftwork.messages import Heartbeat
+
+numbers = st.floats(allow_nan=True, allow_infinity=True)
 
 
-@given(
-    st.floats(allow_nan=True, allow_infinity=True), st.floats(allow_nan=True, allow_infinity=True)
-)
-def test_a_weight_is_sane_whatever_a_worker_tells(cpu: float, memory: float) -> None:
-    assert 0.02 <= weight(share(cpu), share(memory)) <= 1.0
+class Team:
+    """Workers by name, told of once a second."""
+
+    def __init__(self, *names: str, host: str | None = None) -> None:
+        queues = frozenset({"default"})
+        self.now = 0
+        self.gauges = {name: Gauge(host=host or name, queues=queues) for name in names}
+        self.tasks = dict.fromkeys(names, 0)
+        self.logs = dict.fromkeys(names, 0.0)
+
+    def beat(
+        self,
+        name: str,
+        *,
+        cpu: float | None = 0.0,
+        own: float | None = 0.0,
+        memory: float | None = 0.1,
+        load: float | None = 0.0,
+        place: int = 0,
+        tasks: int = 0,
+        seconds: float = 0.1,
+    ) -> None:
+        self.tasks[name] += tasks
+        self.logs[name] += tasks * log2(seconds * 1e9)
+        done, logs = self.tasks[name], self.logs[name]
+        beat = Heartbeat(1, cpu, memory, load, 0, 0, False, own, done, logs, place)
+        self.gauges[name].told(beat, self.now)
+
+    def weigh(self) -> dict[str, float]:
+        weigh(list(self.gauges.values()), self.now)
+        return {name: gauge.weight for name, gauge in self.gauges.items()}
+
+    def second(self) -> dict[str, float]:
+        weights = self.weigh()
+        self.now += 1_000
+        return weights
 
 
 @pytest.mark.parametrize(
@@ -21,3 +56,165 @@ def test_a_weight_is_sane_whatever_a_worker_tells(cpu: float, memory: float) -> 
 )
 def test_a_share_is_between_none_and_all(told: float, taken: float) -> None:
     assert share(told) == taken
+
+
+@given(
+    st.lists(
+        st.builds(
+            Heartbeat,
+            session=st.just(1),
+            cpu=st.none() | numbers,
+            memory=st.none() | numbers,
+            load=st.none() | numbers,
+            running=st.just(0),
+            window=st.just(0),
+            draining=st.just(False),
+            own=st.none() | numbers,
+            ended=st.integers(0, 2**63 - 1),
+            log_times=numbers,
+            place=st.integers(0, 2),
+        ),
+        max_size=12,
+    ),
+    st.integers(0, 10_000),
+)
+def test_a_weight_is_sane_whatever_workers_tell(beats: list[Heartbeat], age: int) -> None:
+    gauges = [Gauge(), Gauge()]
+    for i, beat in enumerate(beats):
+        gauges[i % 2].told(beat, 0)
+        weigh(gauges, age)
+        for gauge in gauges:
+            assert FLOOR <= gauge.weight <= 1.0
+            assert all(0.0 <= term <= 1.0 for term in gauge.terms)
+            assert isinstance(gauge.reason, str)
+
+
+def test_a_worker_nobody_heard_of_yet_is_as_good_as_any() -> None:
+    team = Team("new", "old")
+    team.beat("old", tasks=50)
+    assert team.weigh()["new"] == 1.0
+
+
+def test_others_work_counts_and_its_own_does_not() -> None:
+    team = Team("busy", "hogged")
+    for _ in range(5):
+        team.beat("busy", cpu=1.0, own=0.95)
+        team.beat("hogged", cpu=0.6, own=0.0)
+        team.second()
+    weights = team.weigh()
+    assert weights["busy"] == pytest.approx(0.95, abs=0.01)
+    assert weights["hogged"] == pytest.approx(0.4, abs=0.05)
+    assert "others use" in team.gauges["hogged"].reason
+    assert team.gauges["busy"].reason == ""
+
+
+def test_two_heartbeats_take_a_hogged_worker_out_and_one_brings_it_back() -> None:
+    team = Team("w")
+    over = []
+    for cpu in (0.0, 1.0, 1.0, 1.0, 0.0, 0.0):
+        team.beat("w", cpu=cpu)
+        team.second()
+        over.append(team.gauges["w"].overloaded)
+    assert over == [False, False, True, True, False, False]
+    team.beat("w")
+    assert team.weigh()["w"] > 0.75
+
+
+def test_overload_does_not_flap_in_between() -> None:
+    team = Team("w")
+    seen = []
+    for cpu in [0.8] * 5 + [0.95] * 5 + [0.8] * 5 + [0.6] * 5 + [0.8] * 5:
+        team.beat("w", cpu=cpu)
+        team.second()
+        seen.append(team.gauges["w"].overloaded)
+    assert [seen[i] for i in (4, 9, 14, 19, 24)] == [False, True, True, False, False]
+    assert sum(a is not b for a, b in pairwise(seen)) == 2
+
+
+def test_memory_counts_only_once_it_runs_short() -> None:
+    team = Team("free", "short", "full")
+    team.beat("free", memory=0.7)
+    team.beat("short", memory=0.9)
+    team.beat("full", memory=0.96)
+    weights = team.weigh()
+    assert weights["free"] == 1.0
+    assert weights["short"] == pytest.approx(0.2)
+    assert weights["full"] == FLOOR
+    assert [g.overloaded for g in team.gauges.values()] == [False, False, True]
+    assert team.gauges["full"].reason == "overloaded: 96% of its memory is in use"
+
+
+def test_speeds_are_told_apart_by_how_long_tasks_take() -> None:
+    team = Team("1", "2", "4", "8")
+    for _ in range(20):
+        for name in team.gauges:
+            team.beat(name, cpu=0.5, own=0.5, tasks=int(name), seconds=1 / int(name))
+        team.second()
+    assert team.weigh() == pytest.approx({"1": 1 / 8, "2": 1 / 4, "4": 1 / 2, "8": 1.0}, rel=0.3)
+    assert "times as long" in team.gauges["1"].reason
+
+
+def test_one_long_task_does_not_make_a_slow_worker() -> None:
+    team = Team("unlucky", "other")
+    for second in range(10):
+        team.beat("unlucky", tasks=5)
+        team.beat("other", tasks=5)
+        team.second()
+        if second == 8:
+            team.beat("unlucky", tasks=1, seconds=60.0)
+    assert team.weigh()["unlucky"] > 0.7
+
+
+def test_a_few_tasks_say_little() -> None:
+    team = Team("new", "old")
+    team.beat("old", tasks=50)
+    team.beat("new", tasks=1, seconds=0.8)
+    assert team.weigh()["new"] > 0.4  # 0.125 by that one
+
+
+def test_speed_is_compared_among_workers_of_the_same_queues_only() -> None:
+    team = Team("reports", "mails")
+    team.gauges["reports"].queues = frozenset({"reports"})
+    team.beat("reports", tasks=50, seconds=100.0)
+    team.beat("mails", tasks=50, seconds=0.01)
+    assert team.weigh() == {"reports": 1.0, "mails": 1.0}
+
+
+def test_what_was_measured_beside_a_hog_is_forgotten_with_it() -> None:
+    team = Team("w", "other")
+    for cpu, seconds in ((1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (0.0, 1.0), (0.0, 0.1), (0.0, 0.1)):
+        team.beat("w", cpu=cpu, tasks=8 if cpu else 0, seconds=seconds)
+        team.beat("other", tasks=8)
+        team.second()
+    assert team.weigh()["w"] > 0.8
+
+
+def test_an_old_heartbeat_counts_less_and_less() -> None:
+    team = Team("w")
+    team.beat("w")
+    weights = []
+    for _ in range(6):
+        weights.append(team.weigh()["w"])
+        team.now += 500
+    assert weights == pytest.approx([1.0, 1.0, 1.0, 1.0, 2 / 3, 1 / 3])
+
+
+def test_workers_that_share_cpus_do_not_take_each_other_out() -> None:
+    team = Team(*(f"w{i}" for i in range(20)), host="big")
+    for _ in range(5):
+        for name in team.gauges:
+            team.beat(name, cpu=1.0, own=0.05)
+        team.second()
+    assert min(team.weigh().values()) > 0.95
+    # On other CPUs of the same machine it is somebody else's work.
+    for _ in range(5):
+        team.beat("w0", cpu=1.0, own=0.05, place=1)
+        team.second()
+    assert team.gauges["w0"].overloaded
+
+
+def test_a_long_run_queue_counts_where_cpus_look_idle() -> None:
+    team = Team("thrashing")
+    team.beat("thrashing", cpu=0.1, load=5.0)
+    assert team.weigh()["thrashing"] == pytest.approx(0.2)
+    assert "threads want" in team.gauges["thrashing"].reason

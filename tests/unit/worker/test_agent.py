@@ -22,6 +22,7 @@ from raftwork.messages import (
 from raftwork.worker.agent import STUCK, Load
 from raftwork.worker.outcomes import BYTES_MAX, RESEND
 from raftwork.worker.pool import Running
+from raftwork.worker.runner import Ended, failure
 from raftwork.worker.window import WINDOW_MAX
 from tests.unit.worker.conversation import A, B, C, Conversation, task
 
@@ -438,3 +439,23 @@ def test_the_load_goes_out_once_a_second(talk: Conversation) -> None:
     beats = talk.all(Heartbeat)
     assert [(b.cpu, b.memory, b.load) for b in beats] == [(0.5, 0.25, 1.5)] * len(beats)
     assert len(beats) == 3
+
+
+def test_a_heartbeat_tells_how_long_tasks_took_that_gave_a_value(talk: Conversation) -> None:
+    talk.push(task(1), task(2), task(3))
+    talk.agent.ended(
+        [
+            Ended(Outcome(1, True, b""), 1 << 20),
+            Ended(Outcome(2, True, b""), 1 << 30),
+            Ended(failure(3, "ImportError", "at once"), 1 << 4),
+        ],
+        talk.now,
+    )
+    talk.agent.sample(Load(0.5, 0.25, None, 0.4, 7))
+    talk.forget()
+
+    talk.pass_time(1_000)
+
+    beat = talk.all(Heartbeat)[-1]
+    assert (beat.own, beat.place) == (0.4, 7)
+    assert (beat.ended, beat.log_times) == (2, 50.0)

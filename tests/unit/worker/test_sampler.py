@@ -1,12 +1,15 @@
 """Load and limits as control groups tell them."""
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from raftwork.worker.sampler import Cgroup, Sampler, usable_cpus
+from raftwork.worker.sampler import Cgroup, Sampler, _own_cpu, usable_cpus
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -101,3 +104,33 @@ def test_no_control_groups_at_all_is_no_error(tmp_path: Path) -> None:
 
     assert (group.cpus, group.memory, group.cpu_seconds) == (None, None, None)
     assert usable_cpus(group) >= 1
+
+
+def test_its_own_work_and_its_childrens_is_told_apart(tmp_path: Path) -> None:
+    sampler = Sampler(Cgroup(tmp_path / "none", tmp_path / "none"))
+    assert sampler.sample(0).own is not None
+    busy = "import time\nwhile time.process_time() < 0.3: pass"
+    subprocess.run([sys.executable, "-c", busy], check=True)
+    own = sampler.sample(1_000).own
+
+    assert own is not None and own * len(os.sched_getaffinity(0)) >= 0.25
+
+
+def test_descendants_at_work_count_too(tmp_path: Path) -> None:
+    before = _own_cpu()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as child:
+        deadline = time.monotonic() + 20
+        while _own_cpu() < before + 0.2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        child.kill()
+
+
+def test_workers_of_the_same_cpus_have_the_same_place(tmp_path: Path) -> None:
+    none = Cgroup(tmp_path / "none", tmp_path / "none")
+    quota = {"cpu.max": "200000 100000", "cpu.stat": "usage_usec 1000000\n"}
+    group = cgroup(tmp_path, "0::/box\n", quota)
+    assert Sampler(none).sample(0).place == Sampler(none).sample(5).place
+    assert Sampler(none).sample(0).place != Sampler(group).sample(0).place
+    # A quota's CPUs are not the host's, whose run queue says nothing about them.
+    assert Sampler(group).sample(0).load is None

@@ -25,6 +25,8 @@ KNOWN_MAX = 4_096
 
 
 class ConsistentHash:
+    spares_overloaded = False
+
     def __init__(self, rng: Random) -> None:
         self._rng = rng
         self._known: set[bytes] = set()

@@ -7,6 +7,8 @@ from raftwork.broker.balancers.protocol import Candidate
 
 
 class Failover:
+    spares_overloaded = True
+
     def __init__(self, _rng: Random) -> None:
         pass
 

@@ -8,6 +8,8 @@ from raftwork.broker.balancers.protocol import Candidate
 
 
 class LeastLoaded:
+    spares_overloaded = False
+
     def __init__(self, rng: Random) -> None:
         self._rng = rng
 

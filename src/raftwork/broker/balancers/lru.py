@@ -11,6 +11,8 @@ from raftwork.broker.balancers.turns import in_turn
 
 
 class Lru:
+    spares_overloaded = False
+
     def __init__(self, rng: Random) -> None:
         self._rng = rng
         self._used: dict[bytes, int] = {}  # the number of an incarnation's last task

@@ -11,6 +11,8 @@ from raftwork.broker.balancers.protocol import Candidate
 
 
 class PowerOfTwo:
+    spares_overloaded = False
+
     def __init__(self, rng: Random) -> None:
         self._rng = rng
 

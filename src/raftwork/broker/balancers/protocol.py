@@ -18,6 +18,11 @@ class Candidate(NamedTuple):
 class Balancer(Protocol):
     """A strategy. It keeps what it must remember by incarnation: candidates come and go."""
 
+    @property
+    def spares_overloaded(self) -> bool:
+        """Whether an overloaded worker gets nothing, as long as another one serves the queue."""
+        ...
+
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
         """The worker of each task, as an index into `workers`.
 

@@ -7,6 +7,8 @@ from raftwork.broker.balancers.protocol import Candidate
 
 
 class RandomChoice:
+    spares_overloaded = False
+
     def __init__(self, rng: Random) -> None:
         self._rng = rng
 

@@ -9,6 +9,8 @@ from raftwork.broker.balancers.turns import in_turn
 
 
 class RoundRobin:
+    spares_overloaded = False
+
     def __init__(self, rng: Random) -> None:
         self._last = rng.randbytes(16)
 

@@ -8,6 +8,8 @@ from raftwork.broker.balancers.protocol import Candidate
 
 
 class Weighted:
+    spares_overloaded = True
+
     def __init__(self, rng: Random) -> None:
         self._rng = rng
 
