@@ -4,6 +4,7 @@ import signal
 import sys
 
 from bench import backlog, failover, latency, throughput, workers
+from bench.consensus import __main__ as consensus
 
 ALL = {
     "throughput": throughput.main,
@@ -11,6 +12,7 @@ ALL = {
     "failover": failover.main,
     "backlog": backlog.main,
     "workers": workers.main,
+    "consensus": consensus.main,
 }
 
 # An end by SIGTERM, too, goes through the cleaning up.

@@ -79,6 +79,7 @@ def cluster(
     workers: int = 1,
     pool: str = "thread",
     concurrency: int = 2,
+    consensus: str = "raft",
     env: dict[str, str] | None = None,
 ) -> Iterator[LocalCluster]:
     """A fresh cluster in a temporary directory, with its workers connected."""
@@ -88,7 +89,7 @@ def cluster(
     env = {"PYTHONPATH": path} | (env or {})
     with (
         tempfile.TemporaryDirectory(prefix="raftwork-bench-") as directory,
-        LocalCluster(Path(directory), names=names, env=env) as made,
+        LocalCluster(Path(directory), names=names, consensus=consensus, env=env) as made,
     ):
         for name in names:
             made.start_broker(name)

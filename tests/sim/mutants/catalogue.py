@@ -3,37 +3,13 @@
 `seeds` is how many histories may be needed until one of them shows the bug.
 """
 
-from dataclasses import dataclass
-
+from tests.sim.mutants.mutant import Mutant
+from tests.sim.mutants.mutant import mutant as _mutant
 from tests.sim.mutants.surgery import Edit
+from tests.sim.mutants.zab import ZAB
 
 _RAFT, _BROKER, _QUEUE = "raftwork.consensus.raft", "raftwork.broker", "raftwork.broker.queue"
 _STORE, _WORKER, _CLIENT = "raftwork.broker.store", "raftwork.worker", "raftwork.client"
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    name: str
-    edits: tuple[Edit, ...]
-    #: Seeds within which it must be caught.
-    seeds: int = 10
-    #: It is a bug of the real store.
-    real: bool = False
-    #: Among those that every run of the tests checks.
-    fast: bool = False
-
-
-def _mutant(
-    name: str,
-    place: str,
-    old: str,
-    new: str,
-    *,
-    seeds: int = 10,
-    real: bool = False,
-    fast: bool = False,
-) -> Mutant:
-    return Mutant(name, (Edit(place, old, new),), seeds, real, fast)
 
 
 CONSENSUS = (
@@ -361,4 +337,4 @@ SERVICE = (
     ),
 )
 
-ALL = (*CONSENSUS, *REPLICA, *MACHINE, *SERVICE)
+ALL = (*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *SERVICE)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from tests.sim.mutants.catalogue import Mutant
+from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.surgery import mutated
 from tests.sim.system.runs import run
 from tests.sim.system.sqlite import Registered
@@ -23,7 +23,7 @@ def hunt(mutant: Mutant) -> Catch | None:
         Registered.ensure()  # before a mutant keeps it from standing under the checksums
     with mutated(mutant.edits):
         for count in range(1, mutant.seeds + 1):
-            result = run(FIRST + count - 1, real=mutant.real)
+            result = run(FIRST + count - 1, mutant.consensus, real=mutant.real)
             if result.failure:
                 return Catch(count, result.checker, result.failure)
     return None

@@ -31,21 +31,21 @@ class OutOfDate(Exception):
 @contextmanager
 def mutated(edits: tuple[Edit, ...]) -> Iterator[None]:
     with ExitStack() as stack:
-        for edit in edits:
-            stack.enter_context(_mutated(edit))
+        for place in dict.fromkeys(edit.place for edit in edits):
+            stack.enter_context(_mutated(place, [edit for edit in edits if edit.place == place]))
         yield
 
 
 @contextmanager
-def _mutated(edit: Edit) -> Iterator[None]:
-    module_name, _, path = edit.place.partition(":")
+def _mutated(place: str, edits: list[Edit]) -> Iterator[None]:
+    module_name, _, path = place.partition(":")
     module = import_module(module_name)
     *outer, name = path.split(".")
     owner: Any = module
     for each in outer:
         owner = getattr(owner, each)
     original = vars(owner)[name]
-    changed = _changed(original, edit, module)
+    changed = _changed(original, edits, module)
     holders = [owner] if outer else _holders(name, original)
     for holder in holders:
         setattr(holder, name, changed)
@@ -62,16 +62,18 @@ def _holders(name: str, original: object) -> list[ModuleType]:
     return [module for module in modules if vars(module).get(name) is original]
 
 
-def _changed(original: object, edit: Edit, module: ModuleType) -> object:
+def _changed(original: object, edits: list[Edit], module: ModuleType) -> object:
     is_property = isinstance(original, property)
     function = cast("FunctionType", original.fget if isinstance(original, property) else original)
     source = dedent(getsource(function))
-    if source.count(edit.old) != 1:
-        raise OutOfDate(f"{edit.place} has {source.count(edit.old)} times {edit.old!r}")
-    lines = source.replace(edit.old, edit.new).splitlines(keepends=True)
+    for edit in edits:
+        if source.count(edit.old) != 1:
+            raise OutOfDate(f"{edit.place} has {source.count(edit.old)} times {edit.old!r}")
+        source = source.replace(edit.old, edit.new)
+    lines = source.splitlines(keepends=True)
     start = next(i for i, line in enumerate(lines) if line.startswith("def "))
     code = compile(
-        "from __future__ import annotations\n" + "".join(lines[start:]), edit.place, "exec"
+        "from __future__ import annotations\n" + "".join(lines[start:]), edits[0].place, "exec"
     )
     made: dict[str, object] = {}
     exec(code, vars(module), made)

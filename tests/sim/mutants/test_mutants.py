@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.sim.mutants.catalogue import ALL, Mutant
+from tests.sim.mutants.catalogue import ALL
 from tests.sim.mutants.hunt import hunt
+from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.surgery import mutated
 
 

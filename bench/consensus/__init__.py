@@ -1,0 +1,1 @@
+"""Raft and Zab compared: same machine, same run, by turns."""
