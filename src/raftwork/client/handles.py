@@ -71,10 +71,11 @@ class Handles:
             if slot.waiters is None:
                 slot.waiters = []
             slot.waiters.append(waiter)
-            if slot.id in self._watched:
-                slot.asked_late = True
+            watched = self._watched.get(slot.id)
+            slot.asked_late = watched is not None
+            if watched is not None and watched() is slot:
                 return waiter, []
-            return waiter, self._watch_from(slot)
+            return waiter, self._watch_from(slot)  # else: as the one that was dropped, or anew
 
     def give_up(self, slot: Slot, waiter: "Future[Result]") -> None:
         """This wait is over, whatever came of it."""

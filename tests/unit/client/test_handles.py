@@ -118,3 +118,27 @@ def test_closing_fails_every_wait() -> None:
     handles.fail_all(Unavailable("closed"))
     with pytest.raises(Unavailable, match="closed"):
         waiter.result(0)
+
+
+def test_who_asks_after_a_watched_handle_was_dropped_is_told_too() -> None:
+    handles = Handles()
+    (first,) = handles.find_or_add(["t"], Slot)
+    handles.wait_for(first)
+    del first
+    (second,) = handles.find_or_add(["t"], Slot)
+    waiter, ids = handles.wait_for(second)
+    assert ids == ["t"]
+    assert handles.sweep() == []
+    handles.deliver([succeeded("t")])
+    assert waiter.result(0) == succeeded("t")
+
+
+def test_an_unknown_that_a_dropped_handle_was_told_is_asked_for_again() -> None:
+    handles = Handles()
+    (first,) = handles.find_or_add(["t"], Slot)
+    handles.wait_for(first)
+    del first
+    (second,) = handles.find_or_add(["t"], Slot)
+    waiter, _ = handles.wait_for(second)
+    assert handles.deliver([unknown("t")]) == ["t"]
+    assert not waiter.done()
