@@ -47,8 +47,9 @@ class Run(Slot, Generic[T_co]):
     def result(self, timeout: Duration | None = None) -> T_co:
         """The task's value, once it has one; waits `timeout` seconds, or for ever.
 
-        The wait goes on through failovers. The value is unpacked once: every call returns the same
-        object. Raises TaskFailed, TaskLost, UnknownTask, and the built-in TimeoutError.
+        The wait goes on through failovers; with 0 the cluster is asked once. The value is unpacked
+        once: every call returns the same object. Raises TaskFailed, TaskLost, UnknownTask, and the
+        built-in TimeoutError.
         """
         if self.outcome is None:
             self._wait(timeout)
@@ -61,7 +62,10 @@ class Run(Slot, Generic[T_co]):
         return self._read(cast("Result", self.outcome))
 
     def status(self) -> Status:
-        """The task's state now. Raises UnknownTask, and Unavailable without a leader."""
+        """The task's state now. Raises UnknownTask, and Unavailable without a leader.
+
+        A final state is told for at least an hour longer than the result is kept.
+        """
         if self.outcome is not None:
             return _status(self.outcome)
         return _status(_only(self._ask().result()))
@@ -86,6 +90,8 @@ class Run(Slot, Generic[T_co]):
 
     def _wait(self, timeout: Duration | None) -> None:
         seconds = _seconds(timeout)
+        if seconds == 0:
+            seconds = self._arrival(_only(self._ask().result()))
         connection = self._connect()
         waiter = connection.wait_for(self)
         try:
@@ -99,6 +105,8 @@ class Run(Slot, Generic[T_co]):
         import asyncio
 
         seconds = _seconds(timeout)
+        if seconds == 0:
+            seconds = self._arrival(_only(await asyncio.wrap_future(self._ask())))
         connection = self._connect()
         waiter = connection.wait_for(self)
         try:
@@ -110,6 +118,11 @@ class Run(Slot, Generic[T_co]):
 
     def _ask(self) -> "Future[list[Result]]":
         return self._connect().ask([self.id], self._timeout)
+
+    def _arrival(self, asked: Result) -> float:
+        """How long (s) to wait for the outcome when asking showed this: only for its way here."""
+        _settled(asked)
+        return self._timeout / 1000 if asked.state.final else 0.0
 
     def _read(self, outcome: Result) -> T_co:
         if outcome.forgotten:

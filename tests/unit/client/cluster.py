@@ -1,5 +1,6 @@
 """A cluster in memory behind an App: the Connection's interface, without sockets or a thread."""
 
+import threading
 from concurrent.futures import Future
 from typing import cast
 
@@ -21,6 +22,8 @@ class FakeCluster:
         self.states: dict[str, Result] = {}
         self.watched: list[list[str]] = []
         self.error: RaftworkError | None = None
+        #: Outcomes come a moment after they were asked for.
+        self.slow = False
 
     def enqueue(
         self, spec: bytes, tasks: bytes, ids: tuple[str, ...], timeout: int
@@ -48,7 +51,11 @@ class FakeCluster:
         if ids:
             self.watched.append(ids)
             known = [self.states[i] for i in ids if i in self.states]
-            self.handles.deliver([r for r in known if r.state.final or not r.state])
+            results = [r for r in known if r.state.final or not r.state]
+            if self.slow:
+                threading.Timer(0.05, self.handles.deliver, (results,)).start()
+            else:
+                self.handles.deliver(results)
         return waiter
 
     def close(self) -> None:

@@ -67,6 +67,19 @@ def test_a_forgotten_result_says_that_it_was_forgotten() -> None:
         run.result()
 
 
+def test_a_timeout_of_zero_asks_once() -> None:
+    app, cluster = app_and_cluster()
+    cluster.states["t"] = Result("t", State.RUNNING, b"")
+    with pytest.raises(TimeoutError):
+        app.run("t").result(timeout=0)
+    with pytest.raises(UnknownTask):
+        app.run("nosuch").result(timeout=0)
+    cluster.slow = True  # asked for, it is pushed a moment later
+    cluster.states["t"] = Result("t", State.SUCCEEDED, pack(1))
+    assert app.run("t").result(timeout=0) == 1
+    assert asyncio.run(app.run("t").aresult(timeout=0)) == 1
+
+
 def test_waiting_too_long_is_the_builtin_timeout_and_leaves_nothing_behind() -> None:
     app, _ = app_and_cluster()
     run = app.run("t")
