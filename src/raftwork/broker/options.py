@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from raftwork.addresses import parse_address
 from raftwork.broker.balancers import BALANCERS
 from raftwork.messages import NAME_MAX
 
@@ -67,18 +68,6 @@ def parse_cluster(text: str) -> dict[str, str]:
             raise ValueError(f"two brokers have the address {address}")
         cluster[name] = address
     return cluster
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """Host and port from `host:port` or `[v6]:port`. Raises ValueError."""
-    host, _, digits = text.rpartition(":")
-    if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError(f"{text!r} is not HOST:PORT (an IPv6 host goes into brackets)")
-    if not host or "/" in host or not host.isprintable() or " " in host:
-        raise ValueError(f"{text!r} is not HOST:PORT")
-    if not (digits.isascii() and digits.isdigit() and 0 < int(digits) < 65536):
-        raise ValueError(f"{text!r} has no port between 1 and 65535")
-    return host, int(digits)
 
 
 def is_loopback(address: str) -> bool:

@@ -24,6 +24,7 @@ from raftwork.errors import BadMessage
 from raftwork.messages import (
     NAME_MAX,
     PAYLOAD_MAX,
+    QUEUES_MAX,
     Failure,
     Heartbeat,
     Held,
@@ -58,8 +59,6 @@ EXPIRY_GRACE = 5_000
 LOST_SHOWN = 60_000
 #: At most so many bytes of values in one Finish.
 FINISH_BYTES = 1024 * 1024
-#: What a hello may claim.
-QUEUES_MAX = 1_000
 
 
 class Workforce:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from raftwork.client.addresses import parse_address
+from raftwork.addresses import parse_address
 from raftwork.client.leader import Brokers, Place
 from raftwork.errors import (
     BadMessage,
@@ -383,8 +383,9 @@ class Session:
                 pass  # meant for workers, peers or the status command
 
     def _hear_leader(self, address: str, message: Leader, now: int) -> None:
+        hint = message.address
         try:
-            hint = parse_address(message.address) if message.address else ""
+            parse_address(hint)
         except ValueError:
             hint = ""
         self._brokers.leader_is(address, message._replace(address=hint), now)

@@ -14,6 +14,8 @@ BATCH_TASKS_MAX = 10_000
 BATCH_BYTES_MAX = 16 * 1024 * 1024
 ID_MAX = 255
 NAME_MAX = 255
+#: Queues of one worker.
+QUEUES_MAX = 1_000
 #: A batch and its envelope; sockets refuse longer frames unread.
 FRAME_BYTES_MAX = BATCH_BYTES_MAX + 1024 * 1024
 WATCH_IDS_MAX = 10_000
