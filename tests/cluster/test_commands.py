@@ -1,13 +1,14 @@
 """Every command as a user meets it: what it prints where, and how it exits."""
 
 import json
+import signal
 import socket
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import Cluster, run_cli
+from tests.cluster.harness import PATIENCE, Cluster, run_cli
 
 ABSENT = ("--brokers", "127.0.0.1:1", "--timeout", "0.3")
 
@@ -194,6 +195,7 @@ def test_what_has_no_result_yet_says_its_state(solo: Cluster) -> None:
         ("worker", "tasks:app", "--concurrency", "0"),
         ("worker", "tasks:app", "--queues", "a,,b"),
         ("worker", "tasks:app", "--queues", "x" * 256),
+        ("worker", "tasks:app", "--queues", ",".join(map(str, range(1_001)))),
         ("worker", "tasks:app", "--name", "x" * 256),
         ("worker", "tasks:app", "--name", "a\nb"),
         ("demo", "--tasks", "0"),
@@ -214,7 +216,7 @@ def test_an_environment_that_names_no_address_is_wrong_usage(
 ) -> None:
     done = run_cli(*arguments, cwd=tmp_path, env={"RAFTWORK_BROKERS": "nonsense"})
     assert (done.code, done.out) == (2, "")
-    assert "RAFTWORK_BROKERS: a broker's address is host:port, not 'nonsense'" in done.err
+    assert "RAFTWORK_BROKERS: a broker's address is HOST:PORT, not 'nonsense'" in done.err
 
 
 def test_without_brokers_commands_exit_1_and_say_who_was_asked(tmp_path: Path) -> None:
@@ -259,6 +261,7 @@ def test_a_worker_without_an_app_exits_1_and_says_why(
     done = run_cli("worker", target, cwd=tmp_path)
     assert (done.code, done.out) == (1, "")
     assert reason in done.err
+    assert "Traceback" not in done.err
 
 
 def test_a_worker_finds_its_module_in_the_current_directory(
@@ -273,13 +276,30 @@ def test_a_worker_finds_its_module_in_the_current_directory(
         "    return 2 * x\n"
     )
     cluster.start()
-    child = cluster.local.start("w1", ["worker", "mytasks:queue", "--pool", "thread"])
+    # As the installed command is: `python -m` would put the directory on the path by itself.
+    child = cluster.local.start(
+        "w1", ["worker", "mytasks:queue", "--pool", "thread"], env={"PYTHONSAFEPATH": "1"}
+    )
     done = cluster.cli("enqueue", "mytasks.double", "21", "--wait", "--timeout", "20")
     assert (done.code, done.out) == (0, "42\n")
     (worker,) = cluster.see().workers
     assert worker.pid == child.pid
     assert worker.name.endswith(f"-{child.pid}")
     assert child.stop(timeout=10) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_told_to_stop_while_it_imports_its_tasks_exits_0(
+    make_cluster: MakeCluster, number: signal.Signals
+) -> None:
+    cluster = make_cluster(("solo",))
+    (cluster.directory / "slow.py").write_text(
+        "import pathlib, time\npathlib.Path('imports').touch()\ntime.sleep(600)\n"
+    )
+    worker = cluster.local.start("w1", ["worker", "slow:app"])
+    cluster.wait_until((cluster.directory / "imports").exists, "it imports")
+    worker.signal(number)
+    assert worker.wait(timeout=PATIENCE) == 0
 
 
 # ---- status -------------------------------------------------------------------------------------
@@ -332,7 +352,9 @@ def test_status_shows_brokers_workers_and_queues(cluster: Cluster) -> None:
     assert "…" not in people.out, "what goes to a pipe is not cut off"
 
 
-@pytest.mark.parametrize("command", ["broker", "worker", "enqueue", "result", "status", "demo"])
+@pytest.mark.parametrize(
+    "command", ["broker", "worker", "enqueue", "result", "status", "demo", "drain", "chaos"]
+)
 def test_every_command_explains_itself_with_an_example(tmp_path: Path, command: str) -> None:
     done = run_cli(command, "--help", cwd=tmp_path)
     assert (done.code, done.err) == (0, "")

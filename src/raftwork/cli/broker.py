@@ -6,6 +6,7 @@ import click
 
 from raftwork.broker.balancers import BALANCERS
 from raftwork.broker.options import CONSENSUS, BrokerOptions, parse_cluster
+from raftwork.cli.signals import leave_when_told
 
 
 def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[str, str]:
@@ -69,6 +70,7 @@ def command(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
+    leave_when_told()
     import zmq
 
     from raftwork.broker.server import run_broker

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from raftwork.broker.options import CONSENSUS
 from raftwork.cli.values import brokers_option, print_json
@@ -157,6 +155,9 @@ def _show(report: Report, *, as_json: bool) -> None:
     if as_json:
         print_json(document(report))
     else:
+        from rich.console import Console
+        from rich.table import Table
+
         table = Table(show_header=False)
         table.add_column()
         table.add_column(justify="right")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import signal
 import tempfile
@@ -11,12 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from raftwork.broker.options import CONSENSUS
-from raftwork.cli.processes import LocalCluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +32,9 @@ def command(tasks: int, consensus: str) -> None:
     Example:
       raftwork demo --tasks 500
     """
+    import asyncio
+
+    from raftwork.cli.processes import LocalCluster
     from raftwork.cli.rehearsal import Rehearsal
 
     # An end by SIGTERM, too, goes through the cleaning up.
@@ -63,6 +61,9 @@ def command(tasks: int, consensus: str) -> None:
 @contextmanager
 def _display(tasks: int) -> Iterator[tuple[Callable[[str], None], Callable[[int], None]]]:
     """How to say something and how to show progress: a bar for people, lines for a file."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         tenth = max(tasks // 10, 1)
@@ -81,6 +82,9 @@ def _display(tasks: int) -> Iterator[tuple[Callable[[str], None], Callable[[int]
 
 
 def _print(counts: Counts) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(show_header=False)
     table.add_column()
     table.add_column(justify="right")

@@ -16,6 +16,9 @@ from raftwork.cli.values import brokers_option, print_json, timeout_option, usag
 def command(task_id: str, wait: bool, timeout: float | None, brokers: str | None) -> None:
     """Print the task's result as JSON. Without one its state goes to stderr and the exit code is 1.
 
+    Bytes are printed as {"$bytes": "<base64>"}, floats that are no numbers as {"$float": "NaN"},
+    "Infinity" or "-Infinity"; `raftwork enqueue` takes both.
+
     \b
     Example:
       raftwork result 0199c1a2-7f2b-7c3e-8d4f-5a6b7c8d9e0f --wait --timeout 10

@@ -1,12 +1,18 @@
 """`raftwork status`: brokers, workers and queues at a glance."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
-from rich.console import Console
-from rich.table import Table
 
 from raftwork.cli.overview import Overview, observe
 from raftwork.cli.values import brokers_option, print_json
-from raftwork.messages import WorkerStatus
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from raftwork.messages import WorkerStatus
 
 
 @click.command("status")
@@ -33,6 +39,8 @@ _UNBOUNDED = 10_000
 
 
 def _print(seen: Overview) -> None:
+    from rich.console import Console
+
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _UNBOUNDED
@@ -61,6 +69,8 @@ def _print(seen: Overview) -> None:
 
 
 def _table(*columns: str) -> Table:
+    from rich.table import Table
+
     table = Table()
     for column in columns:
         table.add_column(column, no_wrap=True)

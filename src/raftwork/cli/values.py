@@ -1,14 +1,21 @@
-"""Values on the command line: JSON, with bytes written as {"$bytes": "<base64>"} both ways."""
+"""Values on the command line: JSON both ways.
+
+What JSON has no way to write is {"$bytes": "<base64>"}, and {"$float": "NaN"}, "Infinity" or
+"-Infinity".
+"""
 
 import base64
 import binascii
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
 from raftwork.client.addresses import broker_addresses
+
+_FLOATS = ("NaN", "Infinity", "-Infinity")
 
 
 def parse_argument(text: str) -> object:
@@ -27,7 +34,7 @@ def parse_json(text: str) -> object:
 
 def print_json(value: object) -> None:
     """One JSON document on stdout."""
-    click.echo(json.dumps(value, default=_bytes, ensure_ascii=False))
+    click.echo(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
 
 
 def _no_json(name: str) -> object:
@@ -35,8 +42,12 @@ def _no_json(name: str) -> object:
 
 
 def _revive(record: dict[str, object]) -> object:
-    text = record.get("$bytes")
-    if len(record) != 1 or not isinstance(text, str):
+    if len(record) != 1:
+        return record
+    ((kind, text),) = record.items()
+    if kind == "$float" and text in _FLOATS:
+        return float(str(text))
+    if kind != "$bytes" or not isinstance(text, str):
         return record
     try:
         return base64.b64decode(text, validate=True)
@@ -44,10 +55,17 @@ def _revive(record: dict[str, object]) -> object:
         raise ValueError(f"$bytes: {error}") from None
 
 
-def _bytes(value: object) -> object:
-    if isinstance(value, bytes):
-        return {"$bytes": base64.b64encode(value).decode()}
-    raise TypeError(f"{type(value).__name__} is not JSON")
+def _plain(value: object) -> object:
+    match value:
+        case bytes():
+            return {"$bytes": base64.b64encode(value).decode()}
+        case float() if not math.isfinite(value):
+            return {"$float": json.dumps(value)}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+    return value
 
 
 def _addresses(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:

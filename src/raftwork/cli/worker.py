@@ -2,16 +2,20 @@
 
 import click
 
+from raftwork.cli.signals import leave_when_told
 from raftwork.cli.values import brokers_option, usage
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.options import label, queue_name
-from raftwork.messages import NAME_MAX
+from raftwork.messages import NAME_MAX, QUEUES_MAX
 
 
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
     queues = [part.strip() for part in value.split(",")]
     if not all(queues) or len(set(queues)) < len(queues):
         raise click.BadParameter("one or more different names, comma-separated", ctx, option)
+    if len(queues) > QUEUES_MAX:
+        text = f"{len(queues)} queues; a worker may serve {QUEUES_MAX}"
+        raise click.BadParameter(text, ctx, option)
     with usage():
         return [queue_name(queue) for queue in queues]
 
@@ -74,6 +78,7 @@ def command(
     Example:
       raftwork worker tasks:app --concurrency 8 --pool thread --queues default,mail
     """
+    leave_when_told()
     from raftwork import App
     from raftwork.worker import LoadError, load, run_worker
 

@@ -1,6 +1,7 @@
 """Values on the command line: JSON both ways, and bytes survive."""
 
 import json
+import math
 
 import pytest
 
@@ -27,6 +28,9 @@ from raftwork.cli.values import parse_argument, parse_json, print_json
         ('{"$bytes": "no base64"}', '{"$bytes": "no base64"}'),
         ('{"$bytes": "AP8=", "more": 1}', {"$bytes": "AP8=", "more": 1}),
         ('{"$bytes": 1}', {"$bytes": 1}),
+        ('{"$float": "-Infinity"}', -math.inf),
+        ('{"$float": "1"}', {"$float": "1"}),
+        ('{"$float": ["NaN"]}', {"$float": ["NaN"]}),
     ],
 )
 def test_an_argument_is_json_if_it_parses_else_the_text(text: str, value: object) -> None:
@@ -40,3 +44,16 @@ def test_what_is_printed_is_read_back_as_it_was(capsys: pytest.CaptureFixture[st
     assert printed.count("\n") == 1
     assert json.loads(printed)["bytes"] == {"$bytes": "AP8="}
     assert parse_json(printed) == value
+
+
+def test_what_is_printed_is_json_even_where_a_float_is_no_number(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_json([math.inf, {"x": -math.inf}, math.nan, 1e308])
+    printed = capsys.readouterr().out
+
+    def no_json(name: str) -> object:
+        raise AssertionError(f"{name} is not JSON")
+
+    json.loads(printed, parse_constant=no_json)
+    assert str(parse_json(printed)) == "[inf, {'x': -inf}, nan, 1e+308]"

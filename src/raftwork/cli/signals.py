@@ -1,0 +1,15 @@
+"""Signals to a command that does not serve yet."""
+
+import os
+import signal
+
+
+def leave_when_told() -> None:
+    """SIGTERM and SIGINT end the process with status 0, until something takes them over.
+
+    Nothing has begun, so there is nothing to hand over or to finish. It leaves as from a kill,
+    which every file of ours survives: an exception could end up anywhere, such as in the import of
+    a user's module.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
