@@ -8,6 +8,7 @@ TASKS ?= 2000
 CONSENSUS ?=
 SEEDS ?= 1-300
 FOR ?= 60
+ONLY ?=
 FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --pause worker \
           --partition leader --partition follower --lossy random
 
@@ -16,7 +17,7 @@ FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --
 PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster sim soak mutants chaos faults lint types bench lock clean
+.PHONY: help demo test unit cluster sim soak mutants teeth chaos faults lint types bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -42,6 +43,9 @@ soak: $(VENV)/.ready ## Hours of simulated systems, to go on with whenever: make
 
 mutants: $(VENV)/.ready ## Deliberate bugs, and what it takes until the simulator finds them
 	$(BIN)/python -m tests.sim.mutants
+
+teeth: $(VENV)/.ready ## Each cluster test's promise broken on purpose, and the test seen to fail: make teeth ONLY=kill
+	$(BIN)/python -m tests.teeth --only "$(ONLY)"
 
 chaos: $(VENV)/.ready ## Mixed faults under load for a minute, then the verdict: make chaos FOR=1800
 	$(BIN)/python -m raftwork chaos $(FAULTS) $(PROTOCOL) --every 4 --lasting 1.5 --for $(FOR)

@@ -22,6 +22,7 @@ class Load:
         self._cluster = cluster
         self._app = App(brokers=cluster.brokers, timeout=PATIENCE)
         self._end = threading.Event()
+        self._failed = False  # the block ended with an error: what is not acknowledged may stay so
         self._thread = threading.Thread(target=self._run)
         self._error: BaseException | None = None
         #: Every acknowledged run with the value it must have.
@@ -37,9 +38,10 @@ class Load:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._failed = kind is not None
         self._end.set()
         self._thread.join()
-        if kind is not None:
+        if self._failed:
             self._app.close()
 
     def wait_for_more(self, count: int = 100) -> None:
@@ -80,6 +82,8 @@ class Load:
             try:
                 runs = task.enqueue_many(calls, ids=ids)
             except Unavailable:
+                if self._failed:
+                    raise
                 continue
             self.runs += [(run, x + y) for run, (x, y) in zip(runs, calls, strict=True)]
             return

@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from raftwork import Status
-from tests.cluster.harness import Cluster
+from tests.cluster.harness import PATIENCE, Cluster
 from tests.cluster.load import Load
 
 pytestmark = pytest.mark.replication
@@ -65,7 +65,11 @@ def test_a_broker_that_the_log_no_longer_reaches_catches_up_by_snapshot(cluster:
     cluster.wait_for_caught_up(name)
     current = (cluster.local.data(name) / "CURRENT").read_text().strip()
     assert current != "state-000001.db", "a snapshot is a generation of its own"
-    cluster.kill(next(n for n in cluster.followers() if n != name))
+    while (old := cluster.leader()) != name:  # until it serves what it was sent
+        cluster.kill(old)
+        cluster.wait_for_leader(other_than=old)
+        cluster.restart(old)
+        cluster.wait_for_caught_up(old)
     cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
     assert [run.result(timeout=30) for run in runs] == values
 
@@ -156,6 +160,7 @@ def test_other_addresses_are_taken_on_only_when_asked(cluster: Cluster) -> None:
     for name in cluster.names:
         assert cluster[name].stop(timeout=5) == 0
     cluster.local.addresses.update(zip(cluster.names, free_addresses(3), strict=True))
+    assert cluster.local.start_broker("a").wait(timeout=PATIENCE) == 1, "it was not asked"
     for name in cluster.names:
         cluster.local.start_broker(name, "--readdress")
     cluster.wait_for_leader()

@@ -34,7 +34,7 @@ from raftwork.messages import (
 )
 from raftwork.wire import pack
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import Cluster
+from tests.cluster.harness import PATIENCE, Cluster
 
 SPEC = encode_spec(Spec("add", "default"))
 
@@ -59,7 +59,7 @@ class Stranger:
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> None:
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
-        self.socket.rcvtimeo = 10_000
+        self.socket.rcvtimeo = self.socket.sndtimeo = 10_000
         self.socket.connect(f"tcp://{address}")
 
     def say(self, *frames: bytes) -> None:
@@ -127,8 +127,10 @@ def test_several_parts_are_no_message_and_garbage_before_a_hello_is_harmless(
 
 
 def test_a_frame_over_the_limit_is_cut_off_unread(solo: Cluster) -> None:
-    with stranger(solo) as one:
+    with stranger(solo) as one, one.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED) as cut:
         one.say(bytes(FRAME_BYTES_MAX + 1))
+        assert cut.poll(int(PATIENCE * 1000)), "it is not even asked what it meant"
+        one.socket.disable_monitor()
     with stranger(solo) as other:
         other.say(to_broker.encode(Ask(1, ["before"])))
         other.hear(Answer)

@@ -8,7 +8,7 @@ import pytest
 from raftwork import ProtocolError, Unavailable
 from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import Cluster
-from tests.cluster.load import Load
+from tests.cluster.load import BATCH, Load
 
 pytestmark = pytest.mark.replication
 
@@ -19,8 +19,17 @@ def test_nothing_acknowledged_is_lost_when_the_leader_is_killed_under_load(
     cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
     with Load(cluster) as load:
         load.wait_for_more()
-        old = cluster.leader()
+        old, followers = cluster.leader(), cluster.followers()
+        # What the leader acknowledges from here on it alone could have, and it dies.
+        for name in followers:
+            cluster.pause(name)
+        before = len(load.runs)
+        cluster.holds_for(
+            lambda: len(load.runs) <= before + BATCH, "only what was on its way before", 0.2
+        )
         cluster.kill(old)
+        for name in followers:
+            cluster.resume(name)
         cluster.wait_for_leader(other_than=old)
         load.wait_for_more()
         cluster.restart(old)
@@ -80,6 +89,7 @@ def test_a_leader_told_to_stop_hands_over_first(cluster: Cluster) -> None:
         assert (cluster.local.data(old) / "broker.pid").read_text() == f"{cluster[old].pid}\n"
         assert cluster[old].stop(timeout=5) == 0
         assert not (cluster.local.data(old) / "broker.pid").exists()
+        assert "no longer the leader" in cluster[old].log.read_text(), "another led before it left"
         load.wait_for_more()
         assert cluster.leader() != old
     load.check()

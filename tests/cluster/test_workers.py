@@ -180,11 +180,11 @@ def test_a_task_enqueues_where_its_worker_gets_its_work(cluster: Cluster, pool: 
 def test_a_failing_task_is_retried_with_growing_pauses(cluster: Cluster) -> None:
     cluster.start_worker("w1", "--pool", "thread")
     began = time.monotonic()
-    run = cluster.app.named("fail", retries=3, backoff=0.2).enqueue(2)
-    assert run.result(timeout=20) == 3
-    assert time.monotonic() - began > 0.2 + 0.4
+    run = cluster.app.named("fail", retries=3, backoff=0.2).enqueue(3)
+    assert run.result(timeout=20) == 4
+    assert time.monotonic() - began > 0.2 + 0.4 + 0.8
     attempts = [(mark.attempt, mark.token) for mark in cluster.marks(run.id, "start")]
-    assert [attempt for attempt, _ in attempts] == [1, 2, 3]
+    assert [attempt for attempt, _ in attempts] == [1, 2, 3, 4]
     assert attempts == sorted(attempts)
 
 
@@ -223,5 +223,5 @@ def test_a_worker_serves_only_its_queues(cluster: Cluster) -> None:
 
 def test_an_unknown_task_name_fails_and_says_what_the_worker_knows(cluster: Cluster) -> None:
     cluster.start_worker("w1", "--pool", "thread")
-    with pytest.raises(TaskFailed, match="nosuch"):
+    with pytest.raises(TaskFailed, match=r"no task 'nosuch'; it knows add, .*until"):
         cluster.app.enqueue("nosuch").result(timeout=20)

@@ -1,0 +1,675 @@
+"""What each test over real processes promises, broken on purpose: `make teeth` sees the test fail.
+
+A new test needs its name in `tests` of a break here; a break is a replacement of text in one
+function, class or module of the product (tests/teeth/breaking.py).
+"""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.sim.mutants.surgery import Edit
+
+ROOT = Path(__file__).parents[2]
+
+_BROKER, _QUEUE, _STORE = "raftwork.broker", "raftwork.broker.queue", "raftwork.broker.store"
+_WORKER, _CLIENT, _CLI = "raftwork.worker", "raftwork.client", "raftwork.cli"
+_RAFT = "raftwork.consensus.raft"
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    name: str
+    edits: tuple[Edit, ...]
+    #: Each of these must fail under it.
+    tests: tuple[str, ...]
+
+
+def cluster_tests() -> dict[str, Path]:
+    """Every test over real processes, with its file."""
+    return {
+        node.name: path
+        for path in sorted((ROOT / "tests/cluster").glob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+
+
+#: Tests that nothing in the product can break, and why.
+WITHOUT = {
+    "test_the_two_commands_are_the_first_the_readme_shows": "it reads the README, no code",
+    "test_bytes_that_are_not_even_zeromq_are_dropped": "libzmq drops them before any code of ours",
+}
+
+_DURABILITY = (
+    Break(
+        "acknowledged on arrival",
+        (
+            Edit(
+                f"{_BROKER}.clients:Clients.enqueue",
+                "self._pending_bytes += size",
+                "self._pending_bytes += size\n"
+                "    from raftwork.messages import Enqueued\n"
+                "    self._frames.append((routing, Enqueued(request.request)))",
+            ),
+        ),
+        ("test_nothing_acknowledged_is_lost_when_the_leader_is_killed_under_load",),
+    ),
+    Break(
+        "commits stay in memory for a while",
+        (
+            Edit(
+                f"{_STORE}.generation:Generation.begin",
+                'self.connection.execute("BEGIN")',
+                'if not self.connection.in_transaction:\n        self.connection.execute("BEGIN")',
+            ),
+            Edit(
+                f"{_STORE}.generation:Generation.begin",
+                "if sync != self._full:",
+                "if sync != self._full and not self.connection.in_transaction:",
+            ),
+            Edit(
+                f"{_STORE}.generation:Generation.commit",
+                'connection.execute("COMMIT")',
+                'if meta.turn % 100 < 3:\n        connection.execute("COMMIT")',
+            ),
+            Edit(
+                f"{_STORE}.generation:Generation.commit",
+                "if wrote and self._full:",
+                "if False:",
+            ),
+            Edit(
+                f"{_STORE}.generation:Generation._verify",
+                "if self.meta.turn < self._promised.turn:",
+                "if False:",
+            ),
+        ),
+        (
+            "test_every_acknowledged_task_survives_the_death_of_all_brokers",
+            "test_one_broker_is_a_cluster_and_keeps_its_word",
+        ),
+    ),
+    Break(
+        "a majority is everybody",
+        (Edit("raftwork.consensus.quorum:majority", "return size // 2 + 1", "return size"),),
+        ("test_a_killed_follower_is_not_missed_and_catches_up",),
+    ),
+    Break(
+        "contents of a known id not compared",
+        (Edit(f"{_QUEUE}.enqueue:new_rows", "elif known[task] != crc:", "elif False:"),),
+        ("test_enqueueing_again_after_a_failover_changes_nothing",),
+    ),
+)
+
+_NO_EARLY_SIGNALS = Edit(f"{_CLI}.signals:leave_when_told", "(signal.SIGTERM, signal.SIGINT)", "()")
+_LEADERSHIP = (
+    Break(
+        "a deposed leader goes on",
+        (Edit(f"{_BROKER}.node:Node.deactivated", "self._leadership = None", "pass"),),
+        ("test_a_leader_that_was_paused_until_deposed_follows_when_it_wakes",),
+    ),
+    Break(
+        "a leader without a majority stays",
+        (Edit(f"{_RAFT}.election:check_quorum", "node.follow(node.term, None)", "pass"),),
+        ("test_without_a_majority_enqueueing_is_unavailable_and_says_who_answered_what",),
+    ),
+    Break(
+        "Unavailable does not say which ids",
+        (
+            Edit(
+                f"{_CLIENT}.protocol:Session._expire",
+                "Unavailable(text, request.ids)",
+                "Unavailable(text)",
+            ),
+        ),
+        ("test_without_a_majority_enqueueing_is_unavailable_and_says_who_answered_what",),
+    ),
+    Break(
+        "leadership not handed over",
+        (Edit(f"{_BROKER}.node:Node.hand_over", "self._replica.core.transfer(now)", "pass"),),
+        ("test_a_leader_told_to_stop_hands_over_first",),
+    ),
+    Break(
+        "pid file left behind",
+        (Edit(f"{_BROKER}.server:_serve", "pid_file.unlink()", "pass"),),
+        ("test_a_leader_told_to_stop_hands_over_first",),
+    ),
+    Break(
+        "pid file without its newline",
+        (Edit(f"{_BROKER}.server:_serve", 'f"{os.getpid()}\\n"', 'f"{os.getpid()}"'),),
+        ("test_a_kill_leaves_the_pid_file",),
+    ),
+    Break(
+        "a stop waits for a leader, however long",
+        (
+            Edit(
+                f"{_BROKER}.server:Server._stopped",
+                "return not self._node.leads or time.monotonic() > self._stop_by",
+                'return self._node.status(0).leader not in ("", self._node.status(0).name)',
+            ),
+        ),
+        ("test_a_broker_stops_within_five_seconds_without_a_majority",),
+    ),
+    Break(
+        "it listens before it heeds signals",
+        (
+            Edit(
+                f"{_BROKER}.server:_serve",
+                "server = Server(",
+                'print("listening", file=sys.stderr, flush=True)\n'
+                "        time.sleep(0.2)\n        server = Server(",
+            ),
+            _NO_EARLY_SIGNALS,
+        ),
+        ("test_a_broker_may_be_told_to_stop_as_soon_as_it_listens",),
+    ),
+    Break(
+        "signals not heeded before it serves",
+        (_NO_EARLY_SIGNALS,),
+        ("test_a_worker_told_to_stop_while_it_imports_its_tasks_exits_0",),
+    ),
+)
+
+_DIRECTORIES = (
+    Break(
+        "a learner never counts again",
+        (
+            Edit(
+                f"{_RAFT}.replication:_rebind",
+                "and peer.match >= leader.marked",
+                "and False",
+            ),
+        ),
+        (
+            "test_an_emptied_broker_comes_back_as_a_learner_and_then_counts_again",
+            "test_an_emptied_leader_comes_back_as_a_learner_and_then_counts_again",
+        ),
+    ),
+    Break(
+        "snapshots leave the tasks out",
+        (
+            Edit(
+                f"{_STORE}.snapshots:_copy",
+                "for name in tables:",
+                'for name in set(tables) - {"task"}:',
+            ),
+        ),
+        ("test_a_broker_that_the_log_no_longer_reaches_catches_up_by_snapshot",),
+    ),
+    Break(
+        "a majority of blank brokers forms a cluster",
+        (
+            Edit("raftwork.consensus.formation:Formation.roster", "if any(", "if 1 < sum("),
+            Edit(
+                "raftwork.consensus.formation:Formation.roster",
+                "self._blank[name][0] for name",
+                'self._blank.get(name, (b"x" * 16, 0))[0] for name',
+            ),
+        ),
+        ("test_two_emptied_brokers_never_form_a_cluster_without_the_third",),
+    ),
+    Break(
+        "promised turn not checked",
+        (
+            Edit(
+                f"{_STORE}.generation:Generation._verify",
+                "if self.meta.turn < self._promised.turn:",
+                "if False:",
+            ),
+        ),
+        ("test_a_bit_flipped_in_the_write_ahead_log_is_noticed_and_cured",),
+    ),
+    Break(
+        "no page checksums",
+        (
+            Edit(
+                f"{_CLI}.broker:command",
+                '"--checksums/--no-checksums", default=True',
+                '"--checksums/--no-checksums", default=False',
+            ),
+        ),
+        ("test_a_bit_flipped_in_the_database_is_noticed_and_cured",),
+    ),
+    Break(
+        "other addresses taken on unasked",
+        (Edit(f"{_STORE}.identity:admit", "if not readdress or ", "if "),),
+        ("test_other_addresses_are_taken_on_only_when_asked",),
+    ),
+    Break(
+        "other clusters' brokers not refused",
+        (
+            Edit(
+                f"{_BROKER}.peers:Peers.objection",
+                "if hello.cluster_id and cluster_id and hello.cluster_id != cluster_id:",
+                "if False:",
+            ),
+        ),
+        ("test_a_directory_of_another_cluster_at_these_addresses_is_refused",),
+    ),
+    Break(
+        "a directory's name and protocol not checked",
+        (Edit(f"{_STORE}.identity:admit", "if held != wanted:", "if False:"),),
+        (
+            "test_a_directory_that_is_not_this_brokers_is_refused",
+            "test_a_directory_keeps_to_its_protocol",
+        ),
+    ),
+)
+
+_FRAMES = (
+    Break(
+        "unreadable frames not answered",
+        (
+            Edit(
+                f"{_BROKER}.node:Node.receive",
+                "self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))",
+                "pass",
+            ),
+        ),
+        ("test_a_malformed_frame_is_refused",),
+    ),
+    Break(
+        "a message of several parts taken for one",
+        (Edit(f"{_BROKER}.wires:Wires.from_anyone", "if len(parts) == 2:", "if True:"),),
+        (
+            "test_several_parts_are_no_message_and_garbage_before_a_hello_is_harmless",
+            "test_a_message_of_very_many_parts_stops_nobody",
+        ),
+    ),
+    Break(
+        "frames of any size read",
+        (
+            Edit(
+                f"{_BROKER}.wires:Wires._bind",
+                "router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)",
+                "router.setsockopt(zmq.MAXMSGSIZE, -1)",
+            ),
+        ),
+        ("test_a_frame_over_the_limit_is_cut_off_unread",),
+    ),
+    Break(
+        "payloads of any size taken",
+        (
+            Edit(
+                f"{_QUEUE}.enqueue:read_tasks",
+                "if (largest := max(map(len, payloads))) > PAYLOAD_MAX:",
+                "if (largest := 0):",
+            ),
+        ),
+        ("test_what_breaks_the_limits_inside_a_good_frame_is_refused",),
+    ),
+    Break(
+        "any number of ids may be asked for",
+        (
+            Edit(
+                f"{_BROKER}.clients:Clients._acceptable",
+                "if len(ids) > WATCH_IDS_MAX:",
+                "if False:",
+            ),
+        ),
+        ("test_asking_for_too_much_is_refused",),
+    ),
+    Break(
+        "a worker's frame believed without a session",
+        (
+            Edit(
+                f"{_BROKER}.workforce:Workforce._session",
+                "if worker is None or worker.session != session:",
+                "if False:",
+            ),
+            Edit(
+                f"{_BROKER}.node:Node._worker_frame",
+                "known and workforce.report",
+                "workforce.report",
+            ),
+        ),
+        ("test_a_stranger_that_claims_to_be_a_peer_or_a_worker_changes_nothing",),
+    ),
+    Break(
+        "any protocol version spoken",
+        (Edit(f"{_BROKER}.node:Node._speaks", "if version == PROTOCOL:", "if True:"),),
+        ("test_a_wrong_version_is_refused_at_the_hello",),
+    ),
+    Break(
+        "fields of another type are an error nobody expects",
+        (Edit("raftwork.wire:Codec.from_plain", "except _Mismatch", "except KeyError"),),
+        ("test_thousands_of_random_frames_change_nothing",),
+    ),
+)
+
+_COMMANDS = (
+    Break(
+        "announced without its name",
+        (Edit(f"{_BROKER}.server:_serve", "listening {options.name} ", "listening "),),
+        ("test_a_broker_announces_itself_and_runs_until_told",),
+    ),
+    Break(
+        "brokers speak IPv4 only",
+        (
+            Edit(
+                f"{_BROKER}.wires:Wires._bind",
+                'int(address.startswith("["))',
+                "0",
+            ),
+        ),
+        ("test_everything_speaks_ipv6",),
+    ),
+    Break(
+        "a broker's name not looked for in its cluster",
+        (
+            Edit(
+                f"{_BROKER}.options:BrokerOptions.__post_init__",
+                "if self.name not in self.cluster:",
+                "if False:",
+            ),
+        ),
+        ("test_a_broker_with_wrong_flags_exits_2_and_says_why",),
+    ),
+    Break(
+        "errors of the system shown as tracebacks",
+        (
+            Edit(
+                f"{_CLI}.broker:command",
+                "except (OSError, zmq.ZMQError) as error:",
+                "except KeyError as error:",
+            ),
+        ),
+        ("test_a_broker_whose_port_is_taken_exits_1_and_names_it",),
+    ),
+    Break(
+        "enqueue prints a handle",
+        (Edit(f"{_CLI}.enqueue:command", "click.echo(run.id)", "click.echo(run)"),),
+        ("test_enqueue_prints_the_id_and_result_the_value",),
+    ),
+    Break(
+        "arguments are text",
+        (Edit(f"{_CLI}.values:parse_argument", "return parse_json(text)", "return text"),),
+        ("test_an_argument_is_json_if_it_parses_else_a_string",),
+    ),
+    Break(
+        "a failure without its traceback",
+        (Edit(f"{_CLI}.result:show", "error.traceback or str(error)", "str(error)"),),
+        ("test_a_failure_goes_to_stderr_with_its_traceback",),
+    ),
+    Break(
+        "no result is a success",
+        (Edit(f"{_CLI}.result:_no_value", "raise SystemExit(1)", "raise SystemExit(0)"),),
+        ("test_what_has_no_result_yet_says_its_state",),
+    ),
+    Break(
+        "wrong usage is a failed operation",
+        (Edit(f"{_CLI}.values:usage", "click.UsageError", "click.ClickException"),),
+        ("test_wrong_usage_exits_2_on_stderr",),
+    ),
+    Break(
+        "a wrong environment not named",
+        (
+            Edit(
+                f"{_CLI}.values:_addresses",
+                'str(error) if value is not None else f"RAFTWORK_BROKERS: {error}"',
+                "str(error)",
+            ),
+        ),
+        ("test_an_environment_that_names_no_address_is_wrong_usage",),
+    ),
+    Break(
+        "nobody says which brokers were asked",
+        (Edit(f"{_CLIENT}.leader:Brokers.report", "return ", 'return "" and '),),
+        ("test_without_brokers_commands_exit_1_and_say_who_was_asked",),
+    ),
+    Break(
+        "anything is an App",
+        (
+            Edit(
+                f"{_WORKER}.loader:load",
+                'if not isinstance(getattr(app, "tasks", None), Mapping):',
+                "if False:",
+            ),
+        ),
+        ("test_a_worker_without_an_app_exits_1_and_says_why",),
+    ),
+    Break(
+        "the current directory is not on the path",
+        (Edit(f"{_WORKER}.loader:load", "sys.path.insert(0, os.getcwd())", "pass"),),
+        ("test_a_worker_finds_its_module_in_the_current_directory",),
+    ),
+    Break(
+        "unreachable brokers called something else",
+        (Edit(f"{_CLI}.overview:_broker", '"unreachable"', '"gone"'),),
+        ("test_status_shows_brokers_workers_and_queues",),
+    ),
+    Break(
+        "help without examples",
+        (
+            Edit(
+                f"{_CLI}:_Commands.invoke",
+                "return super()",
+                "for each in self.commands.values():\n"
+                "            each.help = (each.help or '').partition('Example')[0]\n"
+                "        return super()",
+            ),
+        ),
+        ("test_every_command_explains_itself_with_an_example",),
+    ),
+    Break(
+        "the demo leaves its directory",
+        (Edit(f"{_CLI}.demo:command", "shutil.rmtree(directory)", "pass"),),
+        ("test_the_demo_loses_nothing_and_leaves_nothing_behind",),
+    ),
+    Break(
+        "a demo of any size",
+        (Edit(f"{_CLI}.demo:command", "click.IntRange(min=20)", "click.IntRange(min=1)"),),
+        ("test_a_demo_that_could_show_nothing_is_refused",),
+    ),
+    Break(
+        "tasks are called without their module",
+        (
+            Edit(
+                f"{_CLIENT}.app:_default_name",
+                'return f"{module}.{function.__qualname__}"',
+                "return function.__qualname__",
+            ),
+        ),
+        (
+            "test_the_quick_start_and_the_example_work_as_shown",
+            "test_the_example_runs",
+        ),
+    ),
+    Break(
+        "a flag of the README renamed",
+        (Edit(f"{_CLI}.broker:command", '"--data",', '"--dir",'),),
+        ("test_the_readmes_broker_flags_are_understood",),
+    ),
+    Break(
+        "benchmarks rely on where they are started",
+        (Edit("bench.harness:cluster", '{"PYTHONPATH": path} | (env or {})', "env or {}"),),
+        ("test_a_benchmarks_workers_find_their_tasks_wherever_it_is_started",),
+    ),
+)
+
+_WORKERS = (
+    Break(
+        "coroutines not awaited",
+        (Edit(f"{_WORKER}.runner:Runner.run", "if inspect.iscoroutine(value):", "if False:"),),
+        ("test_every_pool_runs_every_kind_of_task",),
+    ),
+    Break(
+        "a silent worker keeps its tasks",
+        (
+            Edit(
+                f"{_BROKER}.workforce:Workforce._check_lease",
+                "if now > worker.deadline:",
+                "if False:",
+            ),
+        ),
+        (
+            "test_a_task_of_a_killed_worker_runs_again_under_a_greater_token",
+            "test_the_late_result_of_a_worker_that_was_paused_is_refused",
+            "test_the_demo_loses_nothing_and_leaves_nothing_behind",
+        ),
+    ),
+    Break(
+        "tokens used again",
+        (
+            Edit(
+                f"{_QUEUE}.attempts:_requeue",
+                "for run in runs:\n",
+                "for run in runs:\n        ledger.token -= 1\n",
+            ),
+        ),
+        ("test_a_task_of_a_killed_worker_runs_again_under_a_greater_token",),
+    ),
+    Break(
+        "late results accepted under their old tokens",
+        (
+            Edit(f"{_WORKER}.agent:Agent._opened", "self._drop(stop)", "pass"),
+            Edit(
+                f"{_BROKER}.workforce:Workforce.hello",
+                "(worker.acks if held is Held.DONE else stop).append(token)",
+                "pass",
+            ),
+            Edit(
+                f"{_BROKER}.workforce:Workforce._propose_end",
+                "if hand is None:\n",
+                "if hand is None:\n        return True\n    if hand is None:\n",
+            ),
+            Edit(
+                f"{_QUEUE}.ledger:Ledger.end",
+                "run = self.running.pop(token, None)\n",
+                "run, old = self.running.pop(token, None), self.__dict__.setdefault('old', {})\n"
+                "    if run is None:\n        return old.get(token)\n"
+                "    old[token] = run\n",
+            ),
+        ),
+        ("test_the_late_result_of_a_worker_that_was_paused_is_refused",),
+    ),
+    Break(
+        "at-most-once tasks handed out again",
+        (Edit(f"{_QUEUE}.attempts:lose", " and not spec_of(run.spec).at_most_once", ""),),
+        ("test_a_task_that_may_run_once_is_lost_with_its_worker_and_never_run_again",),
+    ),
+    Break(
+        "a killed worker's pool runs on",
+        (Edit(f"{_WORKER}.pool.zygote:Zygote._bury", "_signal(pid, signal.SIGKILL)", "pass"),),
+        ("test_a_killed_worker_takes_its_pool_with_it",),
+    ),
+    Break(
+        "a draining worker does not finish what runs",
+        (
+            Edit(
+                f"{_WORKER}.agent:Agent.turn",
+                "not self._withdraw and not self._limits and not self._done",
+                "not self._withdraw and not self._done",
+            ),
+        ),
+        (
+            "test_a_worker_told_to_stop_finishes_what_runs_and_hands_back_the_rest",
+            "test_a_drained_worker_finishes_what_runs_and_hands_back_the_rest",
+            "test_a_rolling_restart_of_all_workers_loses_nothing_and_runs_nothing_twice",
+        ),
+    ),
+    Break(
+        "a second signal not heeded",
+        (Edit(f"{_WORKER}.shell:Worker._heed", "if self._heeded > 1:", "if False:"),),
+        ("test_a_second_signal_stops_a_worker_at_once_and_its_task_goes_back",),
+    ),
+    Break(
+        "workers do not watch time limits",
+        (
+            Edit(
+                f"{_WORKER}.agent:Agent._enforce_limits",
+                "if limit and now >= since + limit:",
+                "if False:",
+            ),
+        ),
+        ("test_a_task_over_its_time_limit_fails_and_frees_its_slot",),
+    ),
+    Break(
+        "a worker waits for code that cannot be stopped",
+        (Edit(f"{_WORKER}.shell:_run_async", "farewell.start()", "pass"),),
+        ("test_code_that_cannot_be_stopped_keeps_no_worker_from_stopping",),
+    ),
+    Break(
+        "tasks enqueue at the default brokers",
+        (Edit(f"{_CLI}.worker:command", "app.brokers = addresses", "pass"),),
+        ("test_a_task_enqueues_where_its_worker_gets_its_work",),
+    ),
+    Break(
+        "pauses do not grow",
+        (
+            Edit(
+                f"{_BROKER}.workforce:Workforce._retry_at",
+                "spec.backoff << min(running.failures, 32)",
+                "spec.backoff",
+            ),
+        ),
+        ("test_a_failing_task_is_retried_with_growing_pauses",),
+    ),
+    Break(
+        "failures not counted",
+        (Edit(f"{_QUEUE}.attempts:_failed", "failures=run.failures + 1", "failures=run.failures"),),
+        ("test_a_task_that_keeps_failing_fails_with_its_last_error",),
+    ),
+    Break(
+        "dead processes of a pool not replaced",
+        (
+            Edit(
+                f"{_WORKER}.pool.process:ProcessPool._replace",
+                "if not child.present and now >= child.reborn_at:",
+                "if not child.present and not child.born:",
+            ),
+        ),
+        ("test_a_task_that_kills_its_process_does_not_take_the_worker_with_it",),
+    ),
+    Break(
+        "any worker serves any queue",
+        (
+            Edit(
+                f"{_BROKER}.dispatch:Dispatcher._able",
+                "if self._balancer.spares_overloaded:",
+                "if True:\n        return list(workers)\n    if False:",
+            ),
+        ),
+        ("test_a_worker_serves_only_its_queues",),
+    ),
+    Break(
+        "an unknown task is just an error",
+        (
+            Edit(
+                f"{_WORKER}.runner:Runner._call",
+                "raise _UnknownFunction(_unknown(name, self._registry))",
+                "raise KeyError(name)",
+            ),
+        ),
+        ("test_an_unknown_task_name_fails_and_says_what_the_worker_knows",),
+    ),
+    Break(
+        "a new leader undoes a drain",
+        (
+            Edit(
+                f"{_WORKER}.agent:Agent._opened",
+                "self._drop(stop)",
+                "self._drop(stop)\n    self._draining = False",
+            ),
+        ),
+        ("test_a_draining_worker_drains_under_the_next_leader_too",),
+    ),
+    Break(
+        "a worker nobody has is drained",
+        (
+            Edit(
+                f"{_BROKER}.drains:Drains._answer",
+                "return Refused(number, Code.UNKNOWN_WORKER, self._unknown(asked.request.name))",
+                "return WorkerDraining(number)",
+            ),
+        ),
+        ("test_a_name_that_no_worker_has_is_an_error_that_names_the_others",),
+    ),
+    Break(
+        "a worker that was killed counts as drained",
+        (Edit(f"{_CLI}.drain:_wait", 'if pids & _listed(seen, name, "lost"):', "if False:"),),
+        ("test_waiting_for_a_worker_that_is_killed_meanwhile_says_so",),
+    ),
+)
+
+BREAKS = (*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *_FRAMES, *_COMMANDS, *_WORKERS)
