@@ -545,7 +545,7 @@ _WORKERS = (
     ),
     Break(
         "at-most-once tasks handed out again",
-        (Edit(f"{_QUEUE}.attempts:lose", " and not spec_of(run.spec).at_most_once", ""),),
+        (Edit(f"{_QUEUE}.attempts:_too_many", "spec.at_most_once or ", ""),),
         ("test_a_task_that_may_run_once_is_lost_with_its_worker_and_never_run_again",),
     ),
     Break(
@@ -672,4 +672,17 @@ _WORKERS = (
     ),
 )
 
-BREAKS = (*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *_FRAMES, *_COMMANDS, *_WORKERS)
+_PREVENTION = (
+    Break(
+        "a poison task is never lost",
+        (Edit(f"{_QUEUE}.attempts:_too_many", "run.losses >= min(", "run.losses > 9 + min("),),
+        ("test_a_poison_task_takes_so_many_processes_down_and_no_more",),
+    ),
+    Break(
+        "a dead task is retried as often as it is asked for",
+        (Edit(f"{_QUEUE}.retrying:retry", "if again:", "if False:"),),
+        ("test_the_dead_are_listed_retried_once_and_purged",),
+    ),
+)
+
+BREAKS = (*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *_FRAMES, *_COMMANDS, *_WORKERS, *_PREVENTION)

@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.clients import Clients, PendingEnqueue
+from raftwork.broker.dead import DeadTasks, PendingDead
 from raftwork.broker.dispatch import Dispatcher
 from raftwork.broker.drains import Drains
 from raftwork.broker.parts import parts
@@ -24,6 +25,7 @@ from raftwork.broker.queue.commands import (
     Fail,
     Finish,
     NotAssigned,
+    Purge,
     Queued,
     Requeued,
     Settled,
@@ -52,7 +54,7 @@ class Proposal(NamedTuple):
     """What to do when a command comes back applied; None for those nobody waits for."""
 
     command: Command
-    pending: PendingEnqueue | None
+    pending: PendingEnqueue | PendingDead | None
 
 
 class Leadership:
@@ -77,6 +79,7 @@ class Leadership:
         self._time_base = max(machine.time, time) - now
         self.clients = Clients(machine, room)
         self.workforce = Workforce(machine, epoch, now, rng)
+        self.dead = DeadTasks(machine)
         self.drains = Drains(self.workforce, now + LEASE)
         self._dispatcher = Dispatcher(machine, balancer)
         self._proposed: dict[Position, list[Proposal]] = {}
@@ -112,6 +115,9 @@ class Leadership:
             self.room_changed()
         self.drains.settle(now)
         self._take_enqueues()
+        self._waiting.extend(
+            Proposal(command, asked) for command, asked in self.dead.commands(time)
+        )
         self._waiting.extend(Proposal(command, None) for command in self.workforce.commands())
         if self._dispatcher.stirred:
             assigns = self._dispatcher.plan(self.workforce.available())
@@ -120,7 +126,7 @@ class Leadership:
         idle = not self._waiting and not self._proposed  # else some entry's time will do
         if idle and due is not None and due <= time:
             self._waiting.append(Proposal(Tick(), None))
-        if self.clients.asking:
+        if self.clients.asking or self.dead.asking:
             self._ask_barrier(now)
         if self._waiting:
             self._propose(time, now)
@@ -169,6 +175,12 @@ class Leadership:
             return
         self._barrier = token
         self.clients.barrier(token)
+        self.dead.barrier(token)
+
+    def read_ready(self, token: int) -> None:
+        """The barrier stands behind all that was acknowledged before it was asked for."""
+        self.clients.read_ready(token)
+        self.dead.read_ready(token)
 
     # ---- applying -----------------------------------------------------------------------------
 
@@ -177,8 +189,13 @@ class Leadership:
         proposals = self._proposed.pop(at, None)
         if proposals is not None:
             for proposal, reply in zip(proposals, applied.replies, strict=True):
-                if isinstance(proposal.command, Enqueue) and proposal.pending is not None:
-                    self._enqueued(proposal.command, proposal.pending, reply)
+                match proposal:
+                    case Proposal(Enqueue() as command, PendingEnqueue() as pending):
+                        self._enqueued(command, pending, reply)
+                    case Proposal(_, PendingDead() as asked):
+                        self.dead.applied(asked, reply)
+                    case _:
+                        pass
         for effect in applied.effects:
             self._act(effect)
 
@@ -210,16 +227,19 @@ class Leadership:
         """What may leave now that the transaction is committed: (routing id, message)."""
         yield from self.clients.frames()
         yield from self.drains.frames()
+        yield from self.dead.frames()
         yield from self.workforce.frames()
 
 
 def _size(proposal: Proposal) -> int:
-    if proposal.pending is not None:
+    if isinstance(proposal.pending, PendingEnqueue):
         return proposal.pending.size
     match proposal.command:
         case Finish(outcomes):
             return sum(len(data) + 16 for _, data in outcomes)
         case Fail(_, failure, _):
             return len(failure) + 32
+        case Purge(ids, _):
+            return 64 + sum(map(len, ids))
         case _:
             return 64

@@ -13,6 +13,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.dead import DeadRequest
 from raftwork.broker.leadership import Leadership
 from raftwork.broker.neighbours import Neighbours
 from raftwork.broker.queue import Machine
@@ -33,10 +34,14 @@ from raftwork.messages import (
     Heartbeat,
     HelloFirst,
     Leader,
+    ListDead,
     PeerHello,
     Ping,
+    PurgeDead,
     Refused,
     Report,
+    RetryDead,
+    ShowDead,
     StatusRequest,
     Watch,
     WorkerHello,
@@ -50,6 +55,9 @@ if TYPE_CHECKING:
     from raftwork.messages import FromBroker, ToBroker
 
 log = logging.getLogger("raftwork.broker")
+
+#: What only the leader can carry out for a client.
+ClientRequest = Enqueue | Watch | Ask | DrainWorker | DeadRequest
 
 #: A pause of this broker itself (ms) from which on workers' leases are extended by it.
 PAUSE = 300
@@ -174,6 +182,8 @@ class Node:
         match message:
             case Enqueue() | Watch() | Ask() | DrainWorker():
                 self._client_request(routing, message, now)
+            case ListDead() | ShowDead() | RetryDead() | PurgeDead():
+                self._client_request(routing, message, now)
             case Report() | Heartbeat() | Goodbye():
                 self._worker_frame(routing, message, now)
             case WorkerHello():
@@ -190,9 +200,7 @@ class Node:
             case PeerHello():
                 self._neighbours.hello(routing, message, now)
 
-    def _client_request(
-        self, routing: bytes, message: Enqueue | Watch | Ask | DrainWorker, now: int
-    ) -> None:
+    def _client_request(self, routing: bytes, message: ClientRequest, now: int) -> None:
         if not self._sessions.heard(routing, Kind.CLIENT, now):
             self._reply(routing, HelloFirst())
             return
@@ -211,6 +219,8 @@ class Node:
                 leadership.clients.ask(routing, message)
             case DrainWorker():
                 leadership.drains.ask(routing, message)
+            case ListDead() | ShowDead() | RetryDead() | PurgeDead():
+                leadership.dead.ask(routing, message)
 
     def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
         if not self._speaks(routing, hello.version):
@@ -357,7 +367,7 @@ class Node:
 
     def read_ready(self, token: int) -> None:
         if self._leadership is not None:
-            self._leadership.clients.read_ready(token)
+            self._leadership.read_ready(token)
 
     def plan(self, now: int) -> None:
         if self._leadership is not None:

@@ -28,6 +28,7 @@ from raftwork.messages import (
     Failure,
     Heartbeat,
     Held,
+    Loss,
     Outcome,
     PushedTask,
     Report,
@@ -149,7 +150,7 @@ class Workforce:
                 hand.lost = True
                 forgotten.append((hand.token, True))
         if forgotten:
-            self._commands.append(Lose(forgotten))
+            self._commands.append(Lose(forgotten, Loss(worker.name)))
 
     def _push_again(self, worker: Worker, hand: Hand) -> None:
         task = self._machine.running_body(hand.token)
@@ -179,7 +180,7 @@ class Workforce:
                 hand.started = now - age
         for outcome in report.outcomes:
             if self._propose_end(worker, outcome.token):
-                self._propose_outcome(outcome, time)
+                self._propose_outcome(worker, outcome, time)
         self._propose_release(worker, report.released)
         return True
 
@@ -196,7 +197,7 @@ class Workforce:
         if released:
             self._commands.append(Release(released))
         if begun:
-            self._commands.append(Lose(begun))
+            self._commands.append(Lose(begun, Loss(worker.name)))
 
     def _propose_end(self, worker: Worker, token: int) -> bool:
         """Whether a report about `token` is news; if it is not theirs, tell them to forget."""
@@ -211,8 +212,11 @@ class Workforce:
         worker.busy -= 1
         return True
 
-    def _propose_outcome(self, outcome: Outcome, time: int) -> None:
-        if outcome.ok and len(outcome.data) <= PAYLOAD_MAX:
+    def _propose_outcome(self, worker: Worker, outcome: Outcome, time: int) -> None:
+        if outcome.loss is not None:
+            by = outcome.loss._replace(worker=worker.name)
+            self._commands.append(Lose([(outcome.token, True)], by))
+        elif outcome.ok and len(outcome.data) <= PAYLOAD_MAX:
             self._finished.append((outcome.token, outcome.data))
         else:
             retry_at = self._retry_at(outcome.token, time)
@@ -360,7 +364,7 @@ class Workforce:
                 hand.lost = True
                 tokens.append((token, started))
         if tokens:
-            self._commands.append(Lose(tokens))
+            self._commands.append(Lose(tokens, Loss(worker.name)))
 
     def _expire(self, now: int, time: int) -> None:
         for worker in self._workers.values():

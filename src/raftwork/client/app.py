@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpac
 
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.batch import Batch
+from raftwork.client.dead import DeadTasks
 from raftwork.client.options import (
     Duration,
     OptionFields,
@@ -23,10 +24,11 @@ from raftwork.client.options import (
 )
 from raftwork.client.run import Run
 from raftwork.client.task import BoundTask, Task
-from raftwork.messages import NAME_MAX, DrainWorker, Result
+from raftwork.messages import NAME_MAX, DrainWorker, FromBroker, Result
 
 if TYPE_CHECKING:
     from raftwork.client.connection import Connection
+    from raftwork.client.protocol import Question
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -156,6 +158,19 @@ class App:
     def _drain(self, name: str) -> "Future[list[Result]]":
         request = DrainWorker(0, label("name", name, NAME_MAX))
         return self._connect().request(request, self._timeout)
+
+    # ---- dead tasks ---------------------------------------------------------------------------
+
+    def dead(self, queue: str | None = None) -> DeadTasks:
+        """The tasks (of one queue) that failed after all retries or were lost: list, show, retry.
+
+        They are kept as long as their results, and of all of them the newest 10,000 and 64 MiB.
+        """
+        return DeadTasks(self, queue)
+
+    def inquire(self, question: "Question") -> "Future[FromBroker]":
+        """Have the leader answer. For `DeadTasks`."""
+        return self._connect().inquire(question, self._timeout)
 
     # ---- the cluster --------------------------------------------------------------------------
 

@@ -18,9 +18,9 @@ import zmq
 import zmq.utils.monitor
 
 from raftwork.client.handles import Handles, Slot
-from raftwork.client.protocol import Question, Session
+from raftwork.client.protocol import Answered, Question, Session
 from raftwork.errors import Unavailable
-from raftwork.messages import FRAME_BYTES_MAX, Ask, Result
+from raftwork.messages import FRAME_BYTES_MAX, Ask, FromBroker, Result
 
 #: ms between attempts to connect to a broker that is not there.
 _RECONNECT = 50
@@ -48,8 +48,28 @@ class _Request(NamedTuple):
     deadline: int
 
 
+class _Inquiry(NamedTuple):
+    future: "Future[FromBroker]"
+    question: Question
+    deadline: int
+
+
 class _Watch(NamedTuple):
     ids: list[str]
+
+
+_Job = _Enqueue | _Request | _Inquiry | _Watch
+
+
+def _end(call: _Enqueue | _Request | _Inquiry, answered: Answered) -> None:
+    """Tell the caller what came of it."""
+    if answered.error is not None:
+        call.future.set_exception(answered.error)
+    elif isinstance(call, _Inquiry):
+        assert answered.message is not None
+        call.future.set_result(answered.message)
+    else:
+        call.future.set_result(answered.results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +90,7 @@ class Connection:
         self.handles = Handles()
         self._brokers = brokers
         self._pid = os.getpid()
-        self._jobs: deque[_Enqueue | _Request | _Watch] = deque()
+        self._jobs: deque[_Job] = deque()
         self._read_fd, self._write_fd = os.pipe()
         os.set_blocking(self._read_fd, False)
         os.set_blocking(self._write_fd, False)
@@ -103,6 +123,12 @@ class Connection:
         self._hand_over(_Request(future, question, _now() + timeout))
         return future
 
+    def inquire(self, question: Question, timeout: int) -> "Future[FromBroker]":
+        """As `request`, for what is answered by a message of its own."""
+        future: Future[FromBroker] = Future()
+        self._hand_over(_Inquiry(future, question, _now() + timeout))
+        return future
+
     def wait_for(self, slot: Slot) -> "Future[Result]":
         """The outcome of a handle's task (or UNKNOWN), whenever that comes."""
         waiter, ids = self.handles.wait_for(slot)
@@ -128,7 +154,7 @@ class Connection:
         if self._thread is not threading.current_thread():
             self._thread.join(_CLOSE_SECONDS)
 
-    def _hand_over(self, job: _Enqueue | _Request | _Watch) -> None:
+    def _hand_over(self, job: _Job) -> None:
         with self._closed:
             if self._closing:
                 raise RuntimeError("this App is closed")
@@ -178,11 +204,11 @@ class _Loop:
         self._by_socket: dict[object, _Link] = {}
         self._by_monitor: dict[object, _Link] = {}
         self._session = Session(brokers)
-        self._calls: dict[int, Future[list[Result]]] = {}
+        self._calls: dict[int, _Enqueue | _Request | _Inquiry] = {}
         self._wake_fd = wake_fd
         self._poller.register(wake_fd, zmq.POLLIN)
 
-    def take_job(self, job: _Enqueue | _Request | _Watch) -> None:
+    def take_job(self, job: _Job) -> None:
         now = _now()
         if isinstance(job, _Watch):
             self._session.watch(job.ids, now)
@@ -193,7 +219,7 @@ class _Loop:
             number = self._session.enqueue(job.spec, job.tasks, job.ids, job.deadline, now)
         else:
             number = self._session.request(job.question, job.deadline, now)
-        self._calls[number] = job.future
+        self._calls[number] = job
 
     def turn(self) -> None:
         """Send what the jobs led to, then wait for a wake, a frame, a link or a deadline."""
@@ -216,7 +242,7 @@ class _Loop:
         if reason is not None:
             self._session.abandon(reason)
             for answered in self._session.take().answers:
-                self._calls.pop(answered.request).set_exception(answered.error)
+                _end(self._calls.pop(answered.request), answered)
             self._handles.fail_all(Unavailable(reason))
         for link in self._links.values():
             link.socket.disable_monitor()
@@ -233,11 +259,7 @@ class _Loop:
             with contextlib.suppress(zmq.Again):
                 self._links[address].socket.send(frame, zmq.DONTWAIT)
         for answered in output.answers:
-            call = self._calls.pop(answered.request)
-            if answered.error is None:
-                call.set_result(answered.results)
-            else:
-                call.set_exception(answered.error)
+            _end(self._calls.pop(answered.request), answered)
         if output.outcomes and (again := self._handles.deliver(output.outcomes)):
             self._session.watch(again, _now())
 

@@ -11,6 +11,8 @@ from raftwork.messages import ID_MAX, NAME_MAX, Spec, encode_spec
 Duration = float | timedelta
 Delivery = Literal["at_least_once", "at_most_once"]
 
+#: What brokers grant.
+LOSSES_MAX = 100
 #: A century, in seconds: what is longer is a mistake.
 _DURATION_MAX = 100 * 366 * 86_400
 
@@ -25,6 +27,7 @@ class OptionFields(TypedDict, total=False):
     max_backoff: Duration
     delivery: Delivery
     result_ttl: Duration
+    max_losses: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Options:
     max_backoff: int = 60_000
     delivery: Delivery = "at_least_once"
     result_ttl: int = 86_400_000
+    max_losses: int = 3
 
     def changed(self, given: OptionFields) -> "Options":
         """These options with the given ones in their place. Raises TypeError, ValueError."""
@@ -58,6 +62,8 @@ class Options:
             changes["delivery"] = _delivery(given["delivery"])
         if "result_ttl" in given:
             changes["result_ttl"] = milliseconds("result_ttl", given["result_ttl"])
+        if "max_losses" in given:
+            changes["max_losses"] = _losses(given["max_losses"])
         return replace(self, **changes)  # type: ignore[arg-type]
 
     def spec(self, name: str) -> bytes:
@@ -80,6 +86,7 @@ def _spec(name: str, options: Options) -> bytes:
             max_backoff=options.max_backoff,
             at_most_once=options.delivery == "at_most_once",
             result_ttl=options.result_ttl,
+            max_losses=options.max_losses,
         )
     )
 
@@ -145,6 +152,13 @@ def _count(what: str, value: object) -> int:
     if not 0 <= value < 2**31:
         raise ValueError(f"{what} is from 0 to 2^31-1, not {value}")
     return value
+
+
+def _losses(value: object) -> int:
+    losses = _count("max_losses", value)
+    if not 1 <= losses <= LOSSES_MAX:
+        raise ValueError(f"max_losses is from 1 to {LOSSES_MAX}, not {losses}")
+    return losses
 
 
 def _delivery(value: object) -> str:

@@ -35,15 +35,23 @@ from raftwork.messages import (
     Answer,
     Ask,
     Code,
+    DeadDetails,
+    DeadPage,
+    DeadPurged,
+    DeadRetried,
     DrainWorker,
     Enqueue,
     Enqueued,
     FromBroker,
     HelloFirst,
     Leader,
+    ListDead,
+    PurgeDead,
     Refused,
     Result,
     Results,
+    RetryDead,
+    ShowDead,
     State,
     Watch,
     Watched,
@@ -71,17 +79,18 @@ _ERRORS: dict[Code, type[RaftworkError]] = {
     Code.UNKNOWN_WORKER: UnknownWorker,
 }
 
-#: Requests that change nothing when they are carried out twice.
-Question = Ask | DrainWorker
+#: Requests that change no more when they are carried out twice.
+Question = Ask | DrainWorker | ListDead | ShowDead | RetryDead | PurgeDead
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A request's end. Only an Ask has results."""
+    """A request's end. Only an Ask has results; what else is told is in `message`."""
 
     request: int
     results: list[Result]
     error: RaftworkError | None = None
+    message: FromBroker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,10 +292,15 @@ class Session:
         return request
 
     def _finish(
-        self, request: _Request, results: Sequence[Result] = (), error: RaftworkError | None = None
+        self,
+        request: _Request,
+        results: Sequence[Result] = (),
+        error: RaftworkError | None = None,
+        message: FromBroker | None = None,
     ) -> None:
         if not isinstance(request.record, Watch):
-            self._answers.append(Answered(request.record.request, list(results), error))
+            answer = Answered(request.record.request, list(results), error, message)
+            self._answers.append(answer)
 
     def _follow(self, now: int) -> None:
         """Send to the leader's new place whatever it has not been sent."""
@@ -365,6 +379,9 @@ class Session:
             case Enqueued(number) | WorkerDraining(number):
                 if request := self._end(number, now):
                     self._finish(request)
+            case DeadPage() | DeadDetails() | DeadRetried() | DeadPurged():
+                if request := self._end(message.request, now):
+                    self._finish(request, message=message)
             case Results(results):
                 self._settle(results, now)
             case Watched(number):

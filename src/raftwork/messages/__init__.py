@@ -27,6 +27,19 @@ from raftwork.messages.client import (
     WorkerStatus,
     task_check,
 )
+from raftwork.messages.dead import (
+    DEAD_IDS_MAX,
+    DEAD_PAGE_MAX,
+    DeadDetails,
+    DeadPage,
+    DeadPurged,
+    DeadRetried,
+    DeadTask,
+    ListDead,
+    PurgeDead,
+    RetryDead,
+    ShowDead,
+)
 from raftwork.messages.peer import (
     PeerHello,
     PeerMessage,
@@ -46,6 +59,7 @@ from raftwork.messages.shared import (
     Failure,
     HelloFirst,
     Leader,
+    Loss,
     Ping,
     Refused,
     Result,
@@ -82,6 +96,7 @@ __all__ = [
     "Code",
     "Spec",
     "Failure",
+    "Loss",
     "Result",
     "HelloFirst",
     "Refused",
@@ -116,6 +131,17 @@ __all__ = [
     "BrokerStatus",
     "DrainWorker",
     "WorkerDraining",
+    "DEAD_IDS_MAX",
+    "DEAD_PAGE_MAX",
+    "DeadTask",
+    "ListDead",
+    "DeadPage",
+    "ShowDead",
+    "DeadDetails",
+    "RetryDead",
+    "DeadRetried",
+    "PurgeDead",
+    "DeadPurged",
     "task_check",
     "Held",
     "Holding",
@@ -145,6 +171,10 @@ ToBroker = (
     | Ask
     | StatusRequest
     | DrainWorker
+    | ListDead
+    | ShowDead
+    | RetryDead
+    | PurgeDead
     | WorkerHello
     | Report
     | Heartbeat
@@ -161,6 +191,10 @@ FromBroker = (
     | Answer
     | BrokerStatus
     | WorkerDraining
+    | DeadPage
+    | DeadDetails
+    | DeadRetried
+    | DeadPurged
     | WorkerWelcome
     | Push
     | Stop
@@ -185,6 +219,10 @@ to_broker: Codec[ToBroker] = Codec(
         13: Goodbye,
         20: PeerHello,
         40: DrainWorker,
+        60: ListDead,
+        61: ShowDead,
+        62: RetryDead,
+        63: PurgeDead,
     }
 )
 from_broker: Codec[FromBroker] = Codec(
@@ -206,5 +244,9 @@ from_broker: Codec[FromBroker] = Codec(
         20: PeerWelcome,
         21: PeerMessage,
         40: WorkerDraining,
+        60: DeadPage,
+        61: DeadDetails,
+        62: DeadRetried,
+        63: DeadPurged,
     }
 )

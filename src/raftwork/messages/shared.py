@@ -58,6 +58,20 @@ class Spec(NamedTuple):
     max_backoff: int = 60_000  # ms
     at_most_once: bool = False
     result_ttl: int = 86_400_000  # ms a result is kept
+    max_losses: int = 3  # so many workers or processes lost under it, and it is lost itself
+
+
+class Loss(NamedTuple):
+    """A worker, or one process of it, was lost while it ran a task.
+
+    Of a whole worker that vanished only the name is known.
+    """
+
+    worker: str = ""  # its name
+    exit: int | None = None  # the status with which the process ended by itself
+    signal: int | None = None  # or the signal that ended it
+    memory: int | None = None  # the most it had resident, bytes
+    time: int = 0  # leader time, ms
 
 
 class Failure(NamedTuple):

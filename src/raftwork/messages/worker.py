@@ -3,6 +3,8 @@
 from enum import IntEnum
 from typing import NamedTuple
 
+from raftwork.messages.shared import Loss
+
 
 class Held(IntEnum):
     """What a worker is doing with a token."""
@@ -100,6 +102,8 @@ class Outcome(NamedTuple):
     data: bytes  # the packed value, or a packed Failure
     #: The worker has no task of that name: a fault of the worker rather than of the task.
     unknown: bool = False
+    #: The code neither returned nor raised: the process that ran it is gone.
+    loss: Loss | None = None
 
 
 class Started(NamedTuple):

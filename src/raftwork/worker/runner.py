@@ -19,6 +19,7 @@ from raftwork.errors import BadMessage, NotSerializable, PayloadTooLarge
 from raftwork.messages import (
     PAYLOAD_MAX,
     Failure,
+    Loss,
     Outcome,
     PushedTask,
     decode_spec,
@@ -216,6 +217,16 @@ def failure(
         _text(kind, MESSAGE_MAX), _text(message, MESSAGE_MAX), _text(trace, TRACEBACK_MAX)
     )
     return Outcome(token, False, encode_failure(record), unknown)
+
+
+def lost(token: int, loss: Loss) -> Outcome:
+    """The outcome of code whose process is gone."""
+    text = (
+        f"exited with status {loss.exit}"
+        if loss.signal is None
+        else f"was killed by signal {loss.signal}"
+    )
+    return failure(token, "ProcessDied", f"the process that ran it {text}")._replace(loss=loss)
 
 
 def _message(error: BaseException) -> str:

@@ -211,9 +211,15 @@ MACHINE = (
     ),
     _mutant(
         "at-most-once task handed out after a loss",
-        f"{_QUEUE}.attempts:lose",
-        " and not spec_of(run.spec).at_most_once",
+        f"{_QUEUE}.attempts:_too_many",
+        "spec.at_most_once or ",
         "",
+    ),
+    _mutant(
+        "poison task handed out once too often",
+        f"{_QUEUE}.attempts:_too_many",
+        "run.losses >= min(",
+        "run.losses > min(",
     ),
     _mutant(
         "failures not counted",

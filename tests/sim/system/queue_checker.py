@@ -17,6 +17,7 @@ from raftwork.broker.queue.commands import (
     Enqueue,
     Expire,
     Fail,
+    Lose,
     NotAssigned,
     Queued,
     Rejected,
@@ -43,6 +44,7 @@ class Known:
     token: int | None = None
     attempts: int = 0
     failures: int = 0
+    losses: int = 0
     outcome: tuple[State, bytes] | None = None
 
 
@@ -103,6 +105,8 @@ class QueueChecker:
                     self._fails(command.token)
                 case Fail():
                     self._fails(command.token)
+                case Lose():
+                    self._loses(command)
                 case _:
                     pass
 
@@ -118,7 +122,10 @@ class QueueChecker:
             case Settled():
                 self._settled(effect)
             case Closed(token, seq):
-                self._current(token, seq).token = None
+                task = self._current(token, seq)
+                text = f"{task.id} may run again after {task.losses} losses"
+                require(task.losses < _losses_allowed(task), "quarantine", text)
+                task.token = None
             case Requeued(_, seq):
                 task = self.by_seq[seq]
                 waits = task.token is None and task.outcome is None
@@ -172,6 +179,10 @@ class QueueChecker:
         elif effect.state is State.FAILED and not self._timed_out(effect, task):
             mine = run is not None and run.ok is False and run.data == effect.data
             require(mine, "true results", f"{task.id} failed under {effect.token}, not in its code")
+        if effect.state is State.LOST:
+            text = f"{task.id} is lost after {task.losses} losses"
+            require(task.losses == _losses_allowed(task), "quarantine", text)
+            self.reached["quarantined"] += task.losses > 1
         task.outcome = (effect.state, effect.data)
         task.token = None
         self.settled.append(task.id)
@@ -187,6 +198,11 @@ class QueueChecker:
             bound = 0 if task.spec.at_most_once else task.spec.retries
             text = f"{task.id} fails for the {task.failures}th time, {bound} retries are allowed"
             require(task.failures <= bound + 1, "retries bounded", text)
+
+    def _loses(self, command: Lose) -> None:
+        for token, started in command.tokens:
+            task = self.tokens[token][0]
+            task.losses += started and task.token == token
 
     def _enqueues(self, command: Enqueue) -> None:
         ids = [task for task, _ in cast("list[tuple[str, bytes]]", unpack(command.tasks))]
@@ -234,3 +250,7 @@ class QueueChecker:
         assert committed is not None
         if with_data and not result.forgotten:
             require(committed[1] == result.data, "true outcomes", text)
+
+
+def _losses_allowed(task: Known) -> int:
+    return 1 if task.spec.at_most_once else task.spec.max_losses

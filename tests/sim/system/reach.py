@@ -44,6 +44,7 @@ _EXPECTED = (
     "retry delayed",
     "task failed",
     "task lost",
+    "quarantined",
     "worker given up",
     "pushed again at a hello",
     "expired by the leader",

@@ -36,7 +36,8 @@ def draw(rng: Random, fatal: float) -> tuple[Spec, Code]:
     queue = rng.choice(("default", "default", "default", "bulk", "rare"))
     if rng.random() < fatal:
         once = rng.random() < 0.3
-        return Spec("fatal", queue, at_most_once=once), ("kill", 20, rng.randint(1, 5))
+        spec = Spec("fatal", queue, at_most_once=once, max_losses=rng.randint(1, 4))
+        return spec, ("kill", 20, rng.randint(1, 5))
     match rng.randrange(10):
         case 0 | 1:
             retries, backoff = rng.randint(0, 3), rng.choice((1, 60, 300))

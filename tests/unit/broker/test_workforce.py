@@ -37,6 +37,7 @@ from raftwork.messages import (
     Heartbeat,
     Held,
     Holding,
+    Loss,
     Outcome,
     Push,
     Report,
@@ -212,7 +213,7 @@ def test_what_began_and_is_not_known_any_more_is_lost_not_sent_again(floor: Floo
     floor.sent()
     floor.hello(2)
     assert floor.frames(Push) == []
-    assert floor.commit() == [Lose([(token, True)])]
+    assert floor.commit() == [Lose([(token, True)], Loss("w"))]
     assert floor.state() is State.LOST
 
 
@@ -266,7 +267,7 @@ def test_a_reused_routing_id_gets_nothing_of_the_worker_before(floor: Floor) -> 
 def test_a_silent_worker_keeps_its_tasks_for_the_lease_and_no_longer(floor: Floor) -> None:
     (token,) = floor.give()
     assert floor.pass_time(LEASE - 50) == []
-    assert floor.pass_time(BEAT + 100) == [Lose([(token, True)])]
+    assert floor.pass_time(BEAT + 100) == [Lose([(token, True)], Loss("w"))]
 
 
 def test_a_long_task_is_not_taken_from_a_worker_that_is_heard(floor: Floor) -> None:
@@ -281,7 +282,7 @@ def test_a_closed_connection_has_a_whole_second_to_come_back(floor: Floor) -> No
     floor.pass_time(950)  # just before the next heartbeat
     floor.force.unreachable(b"w", floor.now)
     assert floor.pass_time(LEASE_CLOSED - 50) == []
-    assert floor.pass_time(BEAT + 100) == [Lose([(token, True)])]
+    assert floor.pass_time(BEAT + 100) == [Lose([(token, True)], Loss("w"))]
 
 
 def test_a_closed_connection_does_not_lengthen_a_lease(floor: Floor) -> None:
@@ -309,7 +310,7 @@ def test_a_goodbye_gives_the_tasks_back_at_once(floor: Floor) -> None:
     (token,) = floor.give()
     floor.report(started=[token])
     assert floor.force.goodbye(b"w", 1, floor.now)
-    assert floor.commit() == [Lose([(token, True)])]
+    assert floor.commit() == [Lose([(token, True)], Loss("w"))]
     assert floor.state() is State.QUEUED
     assert floor.force.statuses() == []
 
@@ -353,12 +354,12 @@ def test_a_new_leader_waits_a_lease_for_workers_it_never_saw(floor: Floor) -> No
 def test_only_what_may_have_begun_counts_as_a_loss(floor: Floor) -> None:
     tokens = floor.give(5)  # two slots: three are held ahead
     (lose,) = floor.pass_time(LEASE + BEAT + 50)
-    assert lose == Lose([(t, i < 2) for i, t in enumerate(tokens)])
+    assert lose == Lose([(t, i < 2) for i, t in enumerate(tokens)], Loss("w"))
 
 
 def test_a_task_that_runs_at_most_once_counts_as_begun_wherever_it_stands(floor: Floor) -> None:
     tokens = floor.give(4, spec=ONCE)
-    assert floor.pass_time(LEASE + BEAT + 50) == [Lose([(t, True) for t in tokens])]
+    assert floor.pass_time(LEASE + BEAT + 50) == [Lose([(t, True) for t in tokens], Loss("w"))]
 
 
 def test_a_reported_start_counts_wherever_the_task_stood(floor: Floor) -> None:
@@ -376,7 +377,7 @@ def test_what_waited_after_a_failover_counts_as_begun_until_the_worker_says_othe
     floor.new_leader()
     floor.hello(2, *(Holding(t, Held.WAITING, 0) for t in tokens))
     (lose,) = floor.pass_time(LEASE + BEAT + 50)
-    assert lose == Lose([(t, i < 2) for i, t in enumerate(tokens)])
+    assert lose == Lose([(t, i < 2) for i, t in enumerate(tokens)], Loss("w"))
     for token in floor.assign(ME):
         assert token > tokens[-1]
     floor.new_leader()

@@ -11,6 +11,7 @@ Rules of this file:
 from collections import Counter
 from json import dumps
 
+from raftwork.broker.queue import dead
 from raftwork.broker.queue.commands import (
     Assign,
     Assigned,
@@ -28,7 +29,7 @@ from raftwork.broker.queue.commands import (
 )
 from raftwork.broker.queue.ledger import Ledger, Running, spec_of
 from raftwork.broker.queue.tables import DELAYED, KEPT, LIVE
-from raftwork.messages import Failure, State, decode_failure, encode_failure
+from raftwork.messages import Failure, Loss, State, decode_failure, encode_failure
 
 _LIVE = """SELECT task.seq, task.id, queue, attempt, failures, losses, spec
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
@@ -111,27 +112,43 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
     """The worker vanished. What it had not started is as good as released."""
     verdicts: list[Verdict] = []
     again: list[Running] = []
+    charged: list[Running] = []
     for token, started in command.tokens:
         run = _end(ledger, token, effects)
         if run is None:
             continue
-        run = run._replace(losses=run.losses + started)
-        if not started or (
-            run.losses <= ledger.limits.max_losses and not spec_of(run.spec).at_most_once
-        ):
-            again.append(run)
+        if started:
+            run = run._replace(losses=run.losses + 1)
+            charged.append(run)
+        if started and _too_many(ledger, run):
+            verdicts.append((run, _worker_lost(run, command.by)))
         else:
-            verdicts.append((run, _worker_lost(run)))
+            again.append(run)
+    dead.note_losses(ledger, charged, command.by)
     _settle(ledger, State.LOST, verdicts, effects)
     _requeue(ledger, again, effects)
 
 
-def _worker_lost(run: Running) -> bytes:
+def _too_many(ledger: Ledger, run: Running) -> bool:
+    spec = spec_of(run.spec)
+    return spec.at_most_once or run.losses >= min(spec.max_losses, ledger.limits.max_losses)
+
+
+def _worker_lost(run: Running, by: Loss) -> bytes:
+    last = f"{by.worker or 'its worker'} {_how(by)}"
     if spec_of(run.spec).at_most_once:
-        why = "its worker vanished, and it may not be handed out twice"
+        why = f"{last} while it ran it, and it may not be handed out twice"
     else:
-        why = f"{run.losses} workers vanished while they ran it"
+        why = f"lost {run.losses} times while it ran, the last time: {last}"
     return encode_failure(Failure("WorkerLost", why, ""))
+
+
+def _how(by: Loss) -> str:
+    if by.signal is not None:
+        return f"lost the process to signal {by.signal}"
+    if by.exit is not None:
+        return f"lost the process, which exited with status {by.exit}"
+    return "vanished"
 
 
 def _failed(
@@ -166,6 +183,10 @@ def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list
         spec: ledger.time + min(spec_of(spec).result_ttl, cap)
         for spec in dict.fromkeys(run.spec for run, _ in verdicts)
     }
+    if state is State.SUCCEEDED:
+        dead.forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
+    else:
+        dead.keep(ledger, [run for run, _ in verdicts])
     ledger.db.executemany(
         _SETTLE, [(KEPT, expires[run.spec], state.value, data, run.seq) for run, data in verdicts]
     )

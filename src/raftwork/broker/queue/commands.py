@@ -11,7 +11,7 @@ missed in a failover it finds again in the machine's state.
 from typing import NamedTuple
 
 from raftwork.errors import BadMessage
-from raftwork.messages import Code, State
+from raftwork.messages import Code, Loss, State
 from raftwork.wire import Codec, pack, unpack
 
 #: Leader time stays below this, so that no sum of it and a duration leaves 63 bits.
@@ -71,16 +71,43 @@ class Lose(NamedTuple):
     """Tokens whose worker vanished. A started one counts as a loss, another as released."""
 
     tokens: list[tuple[int, bool]]  # (token, started or unknown)
+    by: Loss = Loss()
+
+
+class Retry(NamedTuple):
+    """Enqueue a dead task once more under the id `new`, unless it was before."""
+
+    created: int
+    id: str
+    new: str
+
+
+class Purge(NamedTuple):
+    """Forget what it takes to retry these dead tasks; without ids, all of a queue's, or all."""
+
+    ids: list[str]
+    queue: str
 
 
 class Tick(NamedTuple):
     """Nothing but the batch's time: due retries wake, old results are evicted."""
 
 
-Command = Enqueue | Assign | Finish | Fail | Expire | Release | Lose | Tick
+Command = Enqueue | Assign | Finish | Fail | Expire | Release | Lose | Tick | Retry | Purge
 
 commands: Codec[Command] = Codec(
-    {1: Enqueue, 2: Assign, 3: Finish, 4: Fail, 5: Expire, 6: Release, 7: Lose, 8: Tick}
+    {
+        1: Enqueue,
+        2: Assign,
+        3: Finish,
+        4: Fail,
+        5: Expire,
+        6: Release,
+        7: Lose,
+        8: Tick,
+        60: Retry,
+        61: Purge,
+    }
 )
 
 
@@ -108,6 +135,8 @@ def decode_batch(data: bytes) -> tuple[int, list[object]]:
 
 class Done(NamedTuple):
     """The command took effect (or had taken effect before)."""
+
+    found: int = 0  # dead tasks of a Purge
 
 
 class Rejected(NamedTuple):

@@ -72,6 +72,10 @@ class Ledger:
         for row in db.execute("SELECT * FROM queue ORDER BY number"):
             queue = Queue(*row)
             self.queues[queue.name] = self.numbered[queue.number] = queue
+        # Bounded by Limits.dead, so counting them at the start costs little.
+        ((self.dead, self.dead_bytes),) = db.execute(
+            "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
+        )
         self.unfinished = sum(q.queued + q.running for q in self.queues.values())
         #: By token, in the order of tokens.
         self.running = {run.token: run for run in self._load_running()}

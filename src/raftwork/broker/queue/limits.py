@@ -22,5 +22,8 @@ class Limits:
     tombstone_ttl: int = 3_600_000
     #: Caps what a Spec asks for.
     result_ttl: int = 30 * 86_400_000
-    #: A task that lost more workers than this is not given to another one.
-    max_losses: int = 3
+    #: Caps what a Spec asks for.
+    max_losses: int = 100
+    #: Tasks that ended without a value and can be retried, and bytes of their payloads.
+    dead: int = 10_000
+    dead_bytes: int = 64 << 20

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import apsw
 
-from raftwork.broker.queue import attempts, reading, tables
+from raftwork.broker.queue import attempts, dead, reading, tables
 from raftwork.broker.queue.commands import (
     Applied,
     Assign,
@@ -25,9 +25,11 @@ from raftwork.broker.queue.commands import (
     Fail,
     Finish,
     Lose,
+    Purge,
     Rejected,
     Release,
     Reply,
+    Retry,
     Tick,
     commands,
     decode_batch,
@@ -37,14 +39,16 @@ from raftwork.broker.queue.ledger import NEVER, Ledger, Running
 from raftwork.broker.queue.limits import Limits
 from raftwork.broker.queue.reading import Waiting
 from raftwork.broker.queue.retention import sweep, trim
-from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
-from raftwork.messages import Code, QueueStatus, Result, Spec, State
+from raftwork.broker.queue.retrying import retry
+from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull, UnknownTask
+from raftwork.messages import Code, DeadDetails, DeadTask, QueueStatus, Result, Spec, State
 
 _CODES: dict[type[Exception], Code] = {
     BadMessage: Code.PROTOCOL,
     ProtocolError: Code.PROTOCOL,
     PayloadTooLarge: Code.PAYLOAD_TOO_LARGE,
     QueueFull: Code.QUEUE_FULL,
+    UnknownTask: Code.UNKNOWN_TASK,
 }
 
 
@@ -74,6 +78,7 @@ class Machine:
         sweep(ledger, effects)
         replies = [self._carry_out(command, effects) for command in batch]
         trim(ledger)
+        dead.trim(ledger)
         return Applied(replies, effects)
 
     def _carry_out(self, plain: object, effects: list[Effect]) -> Reply:
@@ -94,6 +99,10 @@ class Machine:
                     attempts.release(self._ledger, command, effects)
                 case Lose():
                     attempts.lose(self._ledger, command, effects)
+                case Retry():
+                    retry(self._ledger, command, effects)
+                case Purge():
+                    return Done(dead.purge(self._ledger, command))
                 case Tick():
                     pass  # the batch's time has done its work already
         except tuple(_CODES) as refusal:
@@ -167,6 +176,18 @@ class Machine:
             QueueStatus(q.name, q.queued, q.running, q.succeeded, q.failed, q.lost)
             for _, q in sorted(self._ledger.queues.items())
         ]
+
+    def dead_page(self, queue: str, before: int, limit: int) -> list[DeadTask]:
+        """Dead tasks numbered below `before`, newest first; an empty name is all queues."""
+        return dead.page(self._ledger, queue, before, limit)
+
+    def dead_details(self, request: int, id_: str) -> DeadDetails | None:
+        """Everything about one dead task, in answer to `request`; None if it is none."""
+        return dead.details(self._ledger, request, id_)
+
+    def retried_as(self, id_: str) -> str:
+        """The id under which a dead task was enqueued again; empty if it was not."""
+        return dead.retried_as(self._ledger, id_)
 
     def digest(self) -> bytes:
         """A hash over the whole state; equal on replicas that applied the same. Slow."""

@@ -32,6 +32,8 @@ TABLES = {
     "task": "seq",
     "waiting": "queue, seq",
     "running": "token",
+    "loss": "seq, number",
+    "dead": "number",
 }
 
 _SCHEMA = """
@@ -78,6 +80,28 @@ CREATE TABLE IF NOT EXISTS running (
     token INTEGER PRIMARY KEY,
     seq INTEGER NOT NULL,
     worker BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS loss (   -- of tasks that are unfinished or dead
+    seq INTEGER NOT NULL,
+    number INTEGER NOT NULL,        -- from 1 for each task
+    worker TEXT NOT NULL,
+    exit INTEGER,
+    signal INTEGER,
+    memory INTEGER,
+    time INTEGER NOT NULL,
+    PRIMARY KEY (seq, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dead (   -- what it takes to run it again
+    number INTEGER PRIMARY KEY,     -- in the order of their ends
+    seq INTEGER NOT NULL UNIQUE,
+    queue INTEGER NOT NULL,
+    ended INTEGER NOT NULL,         -- machine time
+    attempts INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    losses INTEGER NOT NULL,
+    again TEXT NOT NULL DEFAULT '', -- the id of the task that runs it again
+    spec BLOB NOT NULL,
+    payload BLOB NOT NULL
 ) STRICT;
 """
 

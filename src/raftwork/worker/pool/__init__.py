@@ -37,7 +37,7 @@ class Pool(Protocol):
         ...
 
     def collect(self) -> list[Ended]:
-        """What ended since the last call. A process that died under a task is its failure."""
+        """What ended since the last call. A process that died under a task is a loss."""
         ...
 
     def running(self) -> list[Running]:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
 
-from raftwork.messages import Outcome, PushedTask
+from raftwork.messages import Loss, Outcome, PushedTask
 from raftwork.wire import unpack
 from raftwork.worker.pool import PoolBroken, Running
 from raftwork.worker.pool.channel import pair, receive, send
@@ -31,7 +31,7 @@ from raftwork.worker.pool.zygote import (
     encode_job,
     notices,
 )
-from raftwork.worker.runner import Ended, Registry, failure
+from raftwork.worker.runner import Ended, Registry, lost
 
 #: Work a child has ahead, ns; a job that runs for longer gives up what is queued behind it.
 _AHEAD = 5_000_000
@@ -233,8 +233,7 @@ class ProcessPool:
         child.reborn_at = child.born + _REBIRTH
         for task in list(child.handed.values()):
             if entry is not None and entry.token == task.token:
-                text = f"the process that ran it was lost: {died.how}"
-                self._end(child, failure(task.token, "ProcessDied", text), now - entry.since)
+                self._end(child, lost(task.token, died.loss or Loss()), now - entry.since)
                 child.reborn_at = now
             else:
                 waiting.insert(0, child.handed.pop(task.token))

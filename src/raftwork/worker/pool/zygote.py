@@ -20,10 +20,11 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from resource import struct_rusage
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
-from raftwork.messages import PushedTask
+from raftwork.messages import Loss, PushedTask
 from raftwork.wire import Codec, pack, unpack
 from raftwork.worker.pool.channel import receive, send
 from raftwork.worker.pool.slate import Slate
@@ -50,10 +51,10 @@ class Kill(NamedTuple):
 
 
 class Died(NamedTuple):
-    """The child of this slot is gone, `how` in words."""
+    """The child of this slot is gone; None as `loss` if there never was one."""
 
     slot: int
-    how: str
+    loss: Loss | None
 
 
 Notice = Fork | Kill | Died
@@ -126,7 +127,8 @@ class Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            self._tell(Died(slot, f"could not be forked: {error}"))
+            sys.stderr.write(f"a child could not be forked: {error}\n")
+            self._tell(Died(slot, None))
             return
         if pid == 0:
             self._become_child(slot, parent)
@@ -142,9 +144,9 @@ class Zygote:
         _signal(pid, signal.SIGSTOP)
         deadline = time.monotonic() + _STOP
         while time.monotonic() < deadline:
-            gone, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+            gone, status, usage = os.wait4(pid, os.WNOHANG | os.WUNTRACED)
             if gone and not os.WIFSTOPPED(status):
-                self._lost(slot, pid, status)
+                self._lost(slot, pid, status, usage)
                 return
             if gone:
                 break
@@ -155,14 +157,14 @@ class Zygote:
 
     def _reap(self) -> None:
         for slot, pid in list(self._children.items()):
-            gone, status = os.waitpid(pid, os.WNOHANG)
+            gone, status, usage = os.wait4(pid, os.WNOHANG)
             if gone:
-                self._lost(slot, pid, status)
+                self._lost(slot, pid, status, usage)
 
-    def _lost(self, slot: int, pid: int, status: int) -> None:
+    def _lost(self, slot: int, pid: int, status: int, usage: struct_rusage) -> None:
         del self._children[slot]
         _signal(pid, signal.SIGKILL)  # what it had started
-        self._tell(Died(slot, _how(status)))
+        self._tell(Died(slot, _loss(status, usage)))
 
     def _bury(self) -> None:
         """Idle children see the end of their channel; the others are killed."""
@@ -250,11 +252,8 @@ def _signal(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _how(status: int) -> str:
+def _loss(status: int, usage: struct_rusage) -> Loss:
+    """How it ended. Its peak of memory is in KiB, on macOS in bytes."""
     code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"exited with status {code}"
-    try:
-        return f"killed by signal {-code} ({signal.Signals(-code).name})"
-    except ValueError:
-        return f"killed by signal {-code}"
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Loss(exit=code, memory=peak) if code >= 0 else Loss(signal=-code, memory=peak)

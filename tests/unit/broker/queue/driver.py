@@ -43,6 +43,7 @@ def spec_of(
     timeout: int = 0,
     at_most_once: bool = False,
     result_ttl: int = 1_000,
+    max_losses: int = 3,
 ) -> bytes:
     return encode_spec(
         Spec(
@@ -52,6 +53,7 @@ def spec_of(
             retries=retries,
             at_most_once=at_most_once,
             result_ttl=result_ttl,
+            max_losses=max_losses,
         )
     )
 

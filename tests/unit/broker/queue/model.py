@@ -1,6 +1,6 @@
 """What the machine ought to do, as naively as it can be said: a dict of tasks and no batching."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from raftwork.broker.queue import Limits, Waiting
@@ -16,9 +16,11 @@ from raftwork.broker.queue.commands import (
     Finish,
     Lose,
     NotAssigned,
+    Purge,
     Queued,
     Release,
     Requeued,
+    Retry,
     Settled,
     Stale,
     Tick,
@@ -26,6 +28,7 @@ from raftwork.broker.queue.commands import (
 from raftwork.messages import (
     Code,
     Failure,
+    Loss,
     QueueStatus,
     Result,
     Spec,
@@ -33,7 +36,7 @@ from raftwork.messages import (
     decode_spec,
     encode_failure,
 )
-from raftwork.wire import unpack
+from raftwork.wire import pack, unpack
 
 
 class Place(Enum):
@@ -59,6 +62,8 @@ class Task:
     losses: int = 0
     state: State = State.QUEUED
     data: bytes = b""
+    lost: list[Loss] = field(default_factory=list)
+    again: str = ""
 
     @property
     def options(self) -> Spec:
@@ -84,6 +89,8 @@ class Model:
         self.tasks: dict[str, Task] = {}
         self.totals: dict[str, dict[State, int]] = {}
         self.effects: list[Effect] = []
+        #: In the order of their ends.
+        self.dead: list[Task] = []
 
     def at(self, *places: Place) -> list[Task]:
         return [task for task in self.tasks.values() if task.place in places]
@@ -100,6 +107,7 @@ class Model:
             except Refusal as refusal:
                 codes.append(refusal.code)
         self._trim()
+        self._trim_dead()
         return codes, self.effects
 
     # ---- time -----------------------------------------------------------------------------------
@@ -119,6 +127,7 @@ class Model:
 
     def _bury(self, task: Task) -> None:
         task.place, task.data = Place.TOMBSTONE, b""
+        self.dead = [other for other in self.dead if other is not task]
         task.due = self.time + self.limits.tombstone_ttl
 
     def _trim(self) -> None:
@@ -144,8 +153,12 @@ class Model:
                 self._fail(token, None, retry_at)
             case Release(tokens):
                 self._lose([(token, False) for token in tokens])
-            case Lose(tokens=losses):
-                self._lose(losses)
+            case Lose(losses, by):
+                self._lose(losses, by)
+            case Retry(created, task_id, new):
+                self._retry(created, task_id, new)
+            case Purge(ids, queue):
+                self._purge(ids, queue)
             case Tick():
                 pass
 
@@ -212,17 +225,24 @@ class Model:
         else:
             self._again(task, retry_at)
 
-    def _lose(self, losses: list[tuple[int, bool]]) -> None:
+    def _lose(self, losses: list[tuple[int, bool]], by: Loss = Loss()) -> None:  # noqa: B008
         ended = [(self._end(token), started) for token, started in losses]
         again = []
         for task, started in ended:
             if task is None:
                 continue
-            task.losses += started
+            if started:
+                task.losses += 1
+                task.lost.append(by._replace(time=self.time))
             if started and task.options.at_most_once:
-                self._lost(task, "its worker vanished, and it may not be handed out twice")
-            elif started and task.losses > self.limits.max_losses:
-                self._lost(task, f"{task.losses} workers vanished while they ran it")
+                self._lost(
+                    task, "its worker vanished while it ran it, and it may not be handed out twice"
+                )
+            elif started and task.losses >= min(task.options.max_losses, self.limits.max_losses):
+                self._lost(
+                    task,
+                    f"lost {task.losses} times while it ran, the last time: its worker vanished",
+                )
             else:
                 again.append(task)
         for task in again:
@@ -230,6 +250,29 @@ class Model:
 
     def _lost(self, task: Task, why: str) -> None:
         self._settle(task, State.LOST, encode_failure(Failure("WorkerLost", why, "")))
+
+    # ---- the dead -------------------------------------------------------------------------------
+
+    def _trim_dead(self) -> None:
+        def size() -> int:
+            return sum(len(task.spec) + len(task.payload) for task in self.dead)
+
+        while len(self.dead) > self.limits.dead or size() > self.limits.dead_bytes:
+            del self.dead[0]
+
+    def _retry(self, created: int, task_id: str, new: str) -> None:
+        task = next((task for task in self.dead if task.id == task_id), None)
+        if task is None:
+            raise Refusal(Code.UNKNOWN_TASK)
+        if not task.again:
+            self._enqueue(Enqueue(created, task.spec, pack([[new, task.payload]])))
+            task.again = new
+
+    def _purge(self, ids: list[str], queue: str) -> None:
+        def meant(task: Task) -> bool:
+            return task.id in ids if ids else queue in ("", task.queue)
+
+        self.dead = [task for task in self.dead if not meant(task)]
 
     # ---- the ways a token ends ------------------------------------------------------------------
 
@@ -245,6 +288,8 @@ class Model:
         task.place, task.state, task.data = Place.KEPT, state, data
         task.due = self.time + min(task.options.result_ttl, self.limits.result_ttl)
         self.totals[task.queue][state] += 1
+        if state is not State.SUCCEEDED:
+            self.dead.append(task)
         self.effects.append(Settled(task.last_token, task.seq, task.id, task.queue, state, data))
 
     def _again(self, task: Task, due: int) -> None:

@@ -19,7 +19,7 @@ from raftwork.broker.queue.commands import (
     Settled,
     Stale,
 )
-from raftwork.messages import Code, State, decode_failure
+from raftwork.messages import Code, Loss, State, decode_failure
 from tests.unit.broker.queue.driver import FAILURE, WORKER, Driver, spec_of
 
 OTHER = b"incarnation of 2"
@@ -186,22 +186,32 @@ def test_a_released_task_waits_in_its_old_place_and_nothing_is_counted(driver: D
 
 
 def test_losses_are_counted_apart_from_failures_and_limited() -> None:
-    driver = Driver(Limits(max_losses=2))
-    driver.enqueue("a")
+    driver = Driver()
+    driver.enqueue("a", spec=spec_of(retries=1, max_losses=3))
+    driver.fail(*driver.assign(1))
     for loss in (1, 2):
         (token,) = driver.assign(1)
         assert driver.lose(token) == [Closed(token, 1), Requeued("default", 1)]
         assert [w.losses for w in driver.waiting()] == [loss]
     (token,) = driver.assign(1)
-    (effect,) = driver.lose(token)
+    (effect,) = driver.effects(Lose([(token, True)], Loss("w1", signal=9)))
     assert isinstance(effect, Settled) and effect.state is State.LOST
     failure = decode_failure(driver.result("a").data)
-    assert failure.type == "WorkerLost" and "3 workers" in failure.message
+    assert failure.type == "WorkerLost"
+    assert failure.message == (
+        "lost 3 times while it ran, the last time: w1 lost the process to signal 9"
+    )
     assert driver.counts() == (0, 0, 0, 0, 1)
 
 
+def test_no_task_may_lose_more_workers_than_the_cluster_grants() -> None:
+    driver = Driver(Limits(max_losses=1))
+    (effect,) = driver.lose(driver.start("a", spec=spec_of(max_losses=50)))
+    assert isinstance(effect, Settled) and effect.state is State.LOST
+
+
 def test_an_unstarted_task_of_a_lost_worker_is_released() -> None:
-    driver = Driver(Limits(max_losses=0))
+    driver = Driver(Limits(max_losses=1))
     driver.enqueue("a")
     for _ in range(5):
         (token,) = driver.assign(1)

@@ -75,6 +75,7 @@ def test_the_digest_tells_states_apart() -> None:
 def test_the_digest_covers_every_table(driver: Driver) -> None:
     driver.enqueue("waits")
     driver.start("runs")
+    driver.lose(driver.start("dead", spec=spec_of(at_most_once=True)))
     made = driver.db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
     assert [name for (name,) in made] == list(TABLES)
     for table in TABLES:

@@ -16,8 +16,10 @@ from raftwork.broker.queue.commands import (
     Fail,
     Finish,
     Lose,
+    Purge,
     Rejected,
     Release,
+    Retry,
     Tick,
     encode_batch,
 )
@@ -34,7 +36,9 @@ LIMITS = Limits(
     window=100,
     tombstone_ttl=60,
     result_ttl=80,
-    max_losses=1,
+    max_losses=2,
+    dead=2,
+    dead_bytes=100,
 )
 IDS = [f"task {i}" for i in range(14)]
 SPECS = [
@@ -90,6 +94,19 @@ recipes: st.SearchStrategy[Callable[[Model], Command]] = st.one_of(
         st.booleans(),
     ),
     st.just(lambda _model: Tick()),
+    st.builds(
+        lambda dead, new, age: (
+            lambda model: Retry(max(0, model.time - age), dead_at(model, dead), new)
+        ),
+        small,
+        st.sampled_from(IDS),
+        st.sampled_from([0, 101]),
+    ),
+    st.builds(
+        lambda picks, queue: lambda model: Purge([dead_at(model, i) for i in picks], queue),
+        st.lists(small, max_size=2),
+        st.sampled_from(["a", "b", "z", ""]),
+    ),
 )
 
 
@@ -101,6 +118,10 @@ def seq_at(model: Model, position: int) -> int:
 def token_at(model: Model, position: int) -> int:
     running = sorted(task.token for task in model.at(Place.RUNNING))
     return running[position] if position < len(running) else model.token + position
+
+
+def dead_at(model: Model, position: int) -> str:
+    return model.dead[position].id if position < len(model.dead) else IDS[position]
 
 
 class Machines(RuleBasedStateMachine):
@@ -157,6 +178,14 @@ class Machines(RuleBasedStateMachine):
             (t.token, t.seq, t.id, t.queue, t.spec, t.attempt, t.failures, t.losses)
             for t in running
         ]
+        page = machine.dead_page("", 1 << 60, 100)
+        assert [(t.id, t.state, t.attempts, t.failures, t.losses, t.again) for t in page] == [
+            (t.id, t.state, t.attempt, t.failures, t.losses, t.again) for t in reversed(model.dead)
+        ]
+        for dead in model.dead:
+            details = machine.dead_details(1, dead.id)
+            assert details is not None
+            assert (details.payload, details.losses) == (dead.payload, dead.lost)
         times = [t.due for t in model.at(Place.DELAYED, Place.KEPT, Place.TOMBSTONE)]
         assert (machine.due is None) == (not times)
         # Evicting early may leave `due` too soon, which costs a Tick, but never too late.

@@ -1,0 +1,205 @@
+"""`raftwork dead`: tasks that failed after all retries or were lost."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import click
+
+from raftwork.cli.result import connect
+from raftwork.cli.values import brokers_option, print_json, timeout_option, usage
+
+if TYPE_CHECKING:
+    from raftwork import App
+    from raftwork.client.dead import DeadReport, DeadTask, Loss
+
+queue_option = click.option("--queue", metavar="Q", help="Only of this queue (default: of all).")
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+#: Columns of a line that goes to a file or a pipe: nothing is cut off there.
+_UNBOUNDED = 10_000
+
+
+@click.group("dead")
+def command() -> None:
+    """Show, retry or forget tasks that failed after all retries or were lost.
+
+    \b
+    Example:
+      raftwork dead list --queue mail
+      raftwork dead retry 0199c1a2-7f2b-7c3e-8d4f-5a6b7c8d9e0f
+    """
+
+
+@command.command("list")
+@queue_option
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, metavar="N")
+@click.option("--before", type=click.IntRange(min=1), metavar="NUMBER", help="Older than this one.")
+@json_option
+@timeout_option
+@brokers_option
+def list_command(
+    queue: str | None,
+    limit: int,
+    before: int | None,
+    as_json: bool,
+    timeout: float | None,
+    brokers: str | None,
+) -> None:
+    """List dead tasks, the newest first.
+
+    \b
+    Example:
+      raftwork dead list --limit 20 --json | jq -r .[].id
+    """
+    with _app(brokers, timeout) as app, usage():
+        tasks = app.dead(queue).list(limit, before=before)
+    if as_json:
+        print_json([_document(task) for task in tasks])
+        return
+    if tasks:
+        _print_table(tasks)
+
+
+@command.command("show")
+@click.argument("task_id", metavar="ID")
+@json_option
+@timeout_option
+@brokers_option
+def show_command(task_id: str, as_json: bool, timeout: float | None, brokers: str | None) -> None:
+    """Show one dead task: its arguments, its error, and the workers it took down.
+
+    \b
+    Example:
+      raftwork dead show 0199c1a2-7f2b-7c3e-8d4f-5a6b7c8d9e0f
+    """
+    with _app(brokers, timeout) as app, usage():
+        report = app.dead().show(task_id)
+    if as_json:
+        print_json(_report_document(report))
+    else:
+        _print(report)
+
+
+@command.command("retry")
+@click.argument("task_ids", metavar="ID…", nargs=-1, required=True)
+@timeout_option
+@brokers_option
+def retry_command(task_ids: tuple[str, ...], timeout: float | None, brokers: str | None) -> None:
+    """Enqueue dead tasks once more, each under a new id, and print those ids in order.
+
+    A task's own outcome stands for ever. To retry it again prints the same id.
+
+    \b
+    Example:
+      raftwork dead retry $(raftwork dead list --queue mail --json | jq -r .[].id)
+    """
+    with _app(brokers, timeout) as app, usage():
+        for run in app.dead().retry(*task_ids):
+            click.echo(run.id)
+
+
+@command.command("purge")
+@click.argument("task_ids", metavar="[ID…]", nargs=-1)
+@queue_option
+@click.option("--all", "everything", is_flag=True, help="Of all queues.")
+@timeout_option
+@brokers_option
+def purge_command(
+    task_ids: tuple[str, ...],
+    queue: str | None,
+    everything: bool,
+    timeout: float | None,
+    brokers: str | None,
+) -> None:
+    """Forget dead tasks: these, or all of a queue, or all. Prints how many. Their outcomes stay.
+
+    \b
+    Example:
+      raftwork dead purge --queue mail
+    """
+    if bool(task_ids) + bool(queue) + everything != 1:
+        raise click.UsageError("give either ids, or --queue, or --all")
+    with _app(brokers, timeout) as app, usage():
+        click.echo(app.dead(queue).purge(*task_ids))
+
+
+def _app(brokers: str | None, timeout: float | None) -> App:
+    with usage():
+        return connect(brokers, timeout)
+
+
+def _document(task: DeadTask) -> dict[str, object]:
+    return {
+        "number": task.number,
+        "id": task.id,
+        "name": task.name,
+        "queue": task.queue,
+        "status": task.status.value,
+        "ended": task.ended.isoformat(),
+        "attempts": task.attempts,
+        "failures": task.failures,
+        "losses": task.losses,
+        "error": task.error,
+        "retried_as": task.retried_as,
+    }
+
+
+def _report_document(report: DeadReport) -> dict[str, object]:
+    return _document(report.task) | {
+        "type": report.type,
+        "message": report.message,
+        "traceback": report.traceback,
+        "args": report.args,
+        "kwargs": report.kwargs,
+        "lost": [loss._asdict() | {"time": loss.time.isoformat()} for loss in report.losses],
+    }
+
+
+def _print_table(tasks: list[DeadTask]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _UNBOUNDED
+    columns = ("number", "id", "task", "queue", "state", "ended", "failures", "losses", "error")
+    table = Table(*columns, "retried as")
+    for task in tasks:
+        facts = (str(task.number), task.id, task.name, task.queue, task.status.value)
+        counts = (f"{task.ended:%Y-%m-%d %H:%M:%S}", str(task.failures), str(task.losses))
+        table.add_row(*facts, *counts, task.error, task.retried_as or "")
+    console.print(table, markup=False)
+
+
+def _print(report: DeadReport) -> None:
+    task = report.task
+    click.echo(f"{task.id}  {task.name}  in queue {task.queue}")
+    counts = f"{task.attempts} attempts, {task.failures} failures, {task.losses} losses"
+    click.echo(f"{task.status.value} at {task.ended:%Y-%m-%d %H:%M:%S} UTC after {counts}")
+    if task.retried_as:
+        click.echo(f"retried as {task.retried_as}")
+    arguments = [repr(value) for value in report.args]
+    arguments += [f"{name}={value!r}" for name, value in report.kwargs.items()]
+    click.echo(f"called with ({', '.join(arguments)})")
+    for loss in report.losses:
+        click.echo(f"lost at {loss.time:%Y-%m-%d %H:%M:%S} UTC: {_how(loss)}")
+    click.echo(report.traceback.rstrip() or f"{report.type}: {report.message}")
+
+
+def _how(loss: Loss) -> str:
+    worker = loss.worker or "an unknown worker"
+    if loss.signal is not None:
+        how = f"a process of {worker}, killed by signal {loss.signal}{_signal_name(loss.signal)}"
+    elif loss.exit is not None:
+        how = f"a process of {worker}, which exited with status {loss.exit}"
+    else:
+        return f"{worker}, which vanished"
+    return how if loss.memory is None else f"{how}, at most {loss.memory / 2**20:.0f} MiB resident"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f" ({signal.Signals(number).name})"
+    except ValueError:
+        return ""

@@ -1,0 +1,204 @@
+"""Dead tasks as a program sees them: those that failed after all retries, and those that were lost.
+
+An outcome never changes. So a retry is another task with the same contents and an id of its own,
+and to retry a task twice gives the same one.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from raftwork import messages
+from raftwork.client.ids import new_ids
+from raftwork.client.options import queue_name, task_id
+from raftwork.client.run import Run, Status
+from raftwork.messages import (
+    DEAD_IDS_MAX,
+    DEAD_PAGE_MAX,
+    DeadDetails,
+    DeadPage,
+    DeadPurged,
+    DeadRetried,
+    FromBroker,
+    ListDead,
+    PurgeDead,
+    RetryDead,
+    ShowDead,
+    State,
+    decode_failure,
+)
+from raftwork.wire import INT_MAX, unpack
+
+if TYPE_CHECKING:
+    from raftwork.client.app import App
+    from raftwork.client.protocol import Question
+
+
+@dataclass(frozen=True, slots=True)
+class DeadTask:
+    """A task that ended without a value, in short."""
+
+    id: str
+    name: str
+    queue: str
+    status: Status  # failed or lost
+    ended: datetime  # UTC, by the cluster's clock
+    attempts: int
+    failures: int  # attempts whose code raised, or ran over its time limit
+    losses: int  # attempts that ended with the worker or the process they ran in
+    error: str  # the first 200 characters
+    retried_as: str | None  # the id of the task that runs it again
+    #: Of all dead tasks, in the order of their ends: where a page begins.
+    number: int
+
+
+class Loss(NamedTuple):
+    """A worker, or a process of it, that a task took down. None: not known."""
+
+    worker: str
+    time: datetime
+    exit: int | None  # the status with which the process ended
+    signal: int | None  # or the signal that ended it; neither: the whole worker vanished
+    memory: int | None  # the most that the process had resident, bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeadReport:
+    """Everything that is known of a dead task."""
+
+    task: DeadTask
+    type: str
+    message: str
+    traceback: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    losses: list[Loss]
+
+
+class DeadTasks:
+    """The dead tasks of one queue, or of all. Made by `App.dead`.
+
+    Every method raises Unavailable if no leader answers in the App's timeout.
+    """
+
+    def __init__(self, app: "App", queue: str | None) -> None:
+        self._app = app
+        self._queue = "" if queue is None else queue_name(queue)
+
+    def list(self, limit: int = 100, *, before: int | None = None) -> list[DeadTask]:
+        """The newest first, at most `limit` (1 to 200); `before` a task's number goes on there."""
+        return _page(self._ask(self._list(limit, before)).result())
+
+    async def alist(self, limit: int = 100, *, before: int | None = None) -> Sequence[DeadTask]:
+        """As `list`, for coroutines."""
+        return _page(await self._aask(self._list(limit, before)))
+
+    def show(self, id: str) -> DeadReport:  # noqa: A002
+        """One task, with its error, arguments and losses. Raises UnknownTask if it is not dead."""
+        return _report(self._ask(ShowDead(0, task_id(id))).result())
+
+    async def ashow(self, id: str) -> DeadReport:  # noqa: A002
+        """As `show`, for coroutines."""
+        return _report(await self._aask(ShowDead(0, task_id(id))))
+
+    def retry(self, *ids: str) -> Sequence[Run[Any]]:
+        """Enqueue them once more, with all their retries; the handles of the new tasks, in order.
+
+        Of a task that was retried before, the handle of that one. Raises UnknownTask for an id that
+        is not of a dead task, after those before it were enqueued.
+        """
+        return self._app.handles([_retried(asked.result()) for asked in self._retry(ids)])
+
+    async def aretry(self, *ids: str) -> Sequence[Run[Any]]:
+        """As `retry`, for coroutines."""
+        import asyncio
+
+        made = [_retried(await asyncio.wrap_future(asked)) for asked in self._retry(ids)]
+        return self._app.handles(made)
+
+    def purge(self, *ids: str) -> int:
+        """Forget these, or without ids all of the queue; gives how many were dead.
+
+        Their outcomes stay known for as long as any; they can no longer be shown or retried.
+        """
+        return _purged(self._ask(self._purge(ids)).result())
+
+    async def apurge(self, *ids: str) -> int:
+        """As `purge`, for coroutines."""
+        return _purged(await self._aask(self._purge(ids)))
+
+    # ---- requests -----------------------------------------------------------------------------
+
+    def _ask(self, question: "Question") -> "Future[FromBroker]":
+        return self._app.inquire(question)
+
+    async def _aask(self, question: "Question") -> FromBroker:
+        import asyncio
+
+        return await asyncio.wrap_future(self._ask(question))
+
+    def _list(self, limit: int, before: int | None) -> ListDead:
+        if not 1 <= limit <= DEAD_PAGE_MAX:
+            raise ValueError(f"limit is from 1 to {DEAD_PAGE_MAX}, not {limit}")
+        return ListDead(0, self._queue, INT_MAX if before is None else before, limit)
+
+    def _retry(self, ids: Sequence[str]) -> "Sequence[Future[FromBroker]]":
+        checked = [task_id(id) for id in ids]  # noqa: A001
+        pairs = zip(checked, new_ids(len(checked)), strict=True)
+        return [self._ask(RetryDead(0, *pair)) for pair in pairs]
+
+    def _purge(self, ids: Sequence[str]) -> PurgeDead:
+        if len(ids) > DEAD_IDS_MAX:
+            raise ValueError(f"{len(ids)} ids; {DEAD_IDS_MAX} are allowed at a time")
+        return PurgeDead(0, [task_id(id) for id in ids], self._queue)  # noqa: A001
+
+
+def _page(answer: FromBroker) -> list[DeadTask]:
+    assert isinstance(answer, DeadPage)
+    return [_task(task) for task in answer.tasks]
+
+
+def _report(answer: FromBroker) -> DeadReport:
+    assert isinstance(answer, DeadDetails)
+    match unpack(answer.payload):
+        case [list(args), dict(kwargs)]:
+            pass
+        case _:
+            args, kwargs = [], {}  # another kind of client's
+    losses = [
+        Loss(loss.worker, _time(loss.time), loss.exit, loss.signal, loss.memory)
+        for loss in answer.losses
+    ]
+    return DeadReport(_task(answer.task), *decode_failure(answer.failure), args, kwargs, losses)
+
+
+def _retried(answer: FromBroker) -> str:
+    assert isinstance(answer, DeadRetried)
+    return answer.id
+
+
+def _purged(answer: FromBroker) -> int:
+    assert isinstance(answer, DeadPurged)
+    return answer.purged
+
+
+def _task(task: messages.DeadTask) -> DeadTask:
+    return DeadTask(
+        id=task.id,
+        name=task.name,
+        queue=task.queue,
+        status=Status.LOST if task.state is State.LOST else Status.FAILED,
+        ended=_time(task.ended),
+        attempts=task.attempts,
+        failures=task.failures,
+        losses=task.losses,
+        error=task.error,
+        retried_as=task.again or None,
+        number=task.number,
+    )
+
+
+def _time(leader_time: int) -> datetime:
+    return datetime.fromtimestamp(leader_time / 1000, UTC)

@@ -1,0 +1,119 @@
+"""Requests about dead tasks: told behind a barrier, carried out once, bounded."""
+
+import pytest
+
+from raftwork.broker.dead import OPEN_MAX, DeadRequest, DeadTasks
+from raftwork.broker.queue.commands import Assign, Fail, Purge, Retry
+from raftwork.messages import (
+    DEAD_PAGE_MAX,
+    Code,
+    DeadDetails,
+    DeadPage,
+    DeadPurged,
+    DeadRetried,
+    Failure,
+    FromBroker,
+    ListDead,
+    PurgeDead,
+    Refused,
+    RetryDead,
+    ShowDead,
+    encode_failure,
+)
+from tests.unit.broker.queues import Queues, enqueue
+
+ME = b"me"
+ALL = 1 << 62
+
+
+class Desk:
+    """A leader's desk over a machine in which the task "a" is dead."""
+
+    def __init__(self) -> None:
+        self.queues = Queues()
+        failure = encode_failure(Failure("E", "m", "t"))
+        self.queues.apply(enqueue("a"), Assign(b"w" * 16, [1]), Fail(1, failure, 0))
+        self.dead = DeadTasks(self.queues.machine)
+
+    def ask(self, request: DeadRequest) -> list[FromBroker]:
+        self.dead.ask(ME, request)
+        return self.answers()
+
+    def answers(self) -> list[FromBroker]:
+        return [message for _, message in self.dead.frames()]
+
+    def commit(self) -> list[FromBroker]:
+        for command, pending in self.dead.commands(2_000):
+            (reply,) = self.queues.apply(command).replies
+            self.dead.applied(pending, reply)
+        return self.answers()
+
+    def pass_barrier(self) -> list[FromBroker]:
+        self.dead.barrier(1)
+        self.dead.read_ready(1)
+        return self.answers()
+
+
+def test_who_is_dead_is_told_behind_a_barrier() -> None:
+    desk = Desk()
+    assert desk.ask(ListDead(1, "", ALL, 10)) == desk.ask(ShowDead(2, "a")) == []
+    assert desk.dead.asking
+    page, details = desk.pass_barrier()
+    assert isinstance(page, DeadPage) and [task.id for task in page.tasks] == ["a"]
+    assert isinstance(details, DeadDetails) and details.task == page.tasks[0]
+
+
+def test_who_is_not_dead_is_unknown() -> None:
+    desk = Desk()
+    desk.ask(ShowDead(1, "b"))
+    (refused,) = desk.pass_barrier()
+    assert isinstance(refused, Refused) and refused.code is Code.UNKNOWN_TASK
+    desk.ask(RetryDead(2, "b", "c"))
+    (refused,) = desk.commit()
+    assert isinstance(refused, Refused) and refused.code is Code.UNKNOWN_TASK
+
+
+def test_a_retry_is_acknowledged_when_it_is_applied_and_only_once_proposed() -> None:
+    desk = Desk()
+    assert desk.ask(RetryDead(1, "a", "b")) == desk.ask(RetryDead(1, "a", "b")) == []
+    assert desk.commit() == [DeadRetried(1, "b")]
+    assert desk.ask(RetryDead(2, "a", "c")) == []
+    assert desk.commit() == [DeadRetried(2, "b")]
+
+
+def test_a_retry_is_tried_first_when_it_is_proposed() -> None:
+    desk = Desk()
+    desk.ask(RetryDead(1, "a", "b"))
+    assert [command for command, _ in desk.dead.commands(2_000)] == [Retry(2_000, "a", "b")]
+
+
+def test_a_purge_tells_how_many_it_found() -> None:
+    desk = Desk()
+    desk.ask(PurgeDead(1, ["a", "b"], ""))
+    ((command, pending),) = desk.dead.commands(2_000)
+    assert command == Purge(["a", "b"], "")
+    desk.dead.applied(pending, desk.queues.apply(command).replies[0])
+    assert desk.answers() == [DeadPurged(1, 1)]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ListDead(1, "", ALL, 0),
+        ListDead(1, "", ALL, DEAD_PAGE_MAX + 1),
+        ShowDead(1, ""),
+        RetryDead(1, "a", "b" * 256),
+        PurgeDead(1, ["a"] * 10_001, ""),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused(request_: DeadRequest) -> None:
+    (refused,) = Desk().ask(request_)
+    assert isinstance(refused, Refused) and refused.code is Code.PROTOCOL
+
+
+def test_requests_under_way_are_bounded() -> None:
+    desk = Desk()
+    for number in range(OPEN_MAX):
+        assert desk.ask(ListDead(number, "", ALL, 1)) == []
+    (refused,) = desk.ask(RetryDead(OPEN_MAX, "a", "b"))
+    assert isinstance(refused, Refused) and refused.code is Code.QUEUE_FULL
