@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from bench import backlog, failover, latency, throughput, workers
+from bench import backlog, failover, herd, latency, poison, throughput, workers
 from bench.consensus import __main__ as consensus
 
 ALL = {
@@ -12,6 +12,8 @@ ALL = {
     "failover": failover.main,
     "backlog": backlog.main,
     "workers": workers.main,
+    "poison": poison.main,
+    "herd": herd.main,
     "consensus": consensus.main,
 }
 

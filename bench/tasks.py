@@ -1,6 +1,7 @@
 """The tasks that benchmarks run."""
 
 import os
+import signal
 import time
 
 from raftwork import App, current
@@ -27,3 +28,14 @@ def mark(path: str, seconds: float) -> None:
     finally:
         os.close(file)
     time.sleep(seconds)
+
+
+@app.task(name="bench.sleep")
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@app.task(name="bench.poison")
+def poison() -> None:
+    """Take the process that runs it down."""
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -683,6 +683,16 @@ _PREVENTION = (
         (Edit(f"{_QUEUE}.retrying:retry", "if again:", "if False:"),),
         ("test_the_dead_are_listed_retried_once_and_purged",),
     ),
+    Break(
+        "no process is ever replaced",
+        (Edit(f"{_WORKER}.pool.recycling:Recycling.due", "0 < self.tasks <= ran", "False"),),
+        ("test_processes_are_replaced_after_so_many_tasks_and_every_task_runs_once",),
+    ),
+    Break(
+        "any pool is told to replace its processes",
+        (Edit(f"{_CLI}.worker:command", 'if pool != "process" and any(recycling):', "if False:"),),
+        ("test_only_processes_can_be_replaced",),
+    ),
 )
 
 BREAKS = (*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *_FRAMES, *_COMMANDS, *_WORKERS, *_PREVENTION)

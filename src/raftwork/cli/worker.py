@@ -1,5 +1,7 @@
 """`raftwork worker`: runs the tasks of an App."""
 
+import re
+
 import click
 
 from raftwork.cli.signals import leave_when_told
@@ -36,6 +38,18 @@ def _target(ctx: click.Context, argument: click.Parameter, value: str) -> str:
     return value
 
 
+_UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> int:
+    if value is None:
+        return 0
+    found = re.fullmatch(r"([1-9][0-9]{0,14})(KiB|MiB|GiB|)", value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is no number of bytes, KiB, MiB or GiB", ctx, option)
+    return int(found[1]) * _UNITS[found[2]]
+
+
 @click.command("worker")
 @click.argument("target", metavar="MODULE:APP", callback=_target)
 @brokers_option
@@ -60,6 +74,18 @@ def _target(ctx: click.Context, argument: click.Parameter, value: str) -> str:
     metavar="a,b",
     help="Served.",
 )
+@click.option(
+    "--max-tasks-per-child",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Replace a process of the pool after so many tasks.",
+)
+@click.option(
+    "--max-memory-per-child",
+    callback=_bytes,
+    metavar="SIZE",
+    help="Replace a process of the pool that had more resident: bytes, or as 300MiB.",
+)
 @click.option("--name", callback=_name, help="Shown in `raftwork status` (default: HOST-PID).")
 def command(
     target: str,
@@ -67,6 +93,8 @@ def command(
     concurrency: int | None,
     pool: str,
     queues: list[str],
+    max_tasks_per_child: int | None,
+    max_memory_per_child: int,
     name: str | None,
 ) -> None:
     """Run tasks of the App called APP in MODULE, imported from the current directory or the path.
@@ -80,8 +108,11 @@ def command(
     """
     leave_when_told()
     from raftwork import App
-    from raftwork.worker import LoadError, load, run_worker
+    from raftwork.worker import LoadError, Recycling, load, run_worker
 
+    recycling = Recycling(max_tasks_per_child or 0, max_memory_per_child)
+    if pool != "process" and any(recycling):
+        raise click.UsageError("only the process pool has children to replace")
     try:
         app = load(target)
     except LoadError as error:
@@ -97,5 +128,6 @@ def command(
         queues=queues,
         name=name,
         app_target=target,
+        recycling=recycling,
     )
     raise SystemExit(code)

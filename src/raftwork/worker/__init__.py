@@ -4,6 +4,7 @@
 """
 
 from raftwork.worker.loader import LoadError, load
+from raftwork.worker.pool.recycling import Recycling
 from raftwork.worker.shell import run_worker
 
-__all__ = ["load", "LoadError", "run_worker"]
+__all__ = ["load", "LoadError", "Recycling", "run_worker"]

@@ -29,6 +29,7 @@ from raftwork.worker.loader import functions
 from raftwork.worker.pool import Pool, PoolBroken
 from raftwork.worker.pool.coroutine import AsyncPool
 from raftwork.worker.pool.process import ProcessPool
+from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.thread import ThreadPool
 from raftwork.worker.runner import Registry, in_thread
 from raftwork.worker.sampler import Sampler, usable_cpus
@@ -238,13 +239,14 @@ def run_worker(
     queues: Sequence[str] = ("default",),
     name: str | None = None,
     app_target: str = "",
+    recycling: Recycling = NEVER,
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; gives the exit status.
 
     `registry` maps task names to Tasks or plain callables; `brokers` are "HOST:PORT"; `pool` is
     "process", "thread" or "async". Call it from the main thread, before anything else has started
     threads: the process pool forks here. A second signal ends the process from inside, with
-    status 0: no thread or exit handler of a task may delay that.
+    status 0: no thread or exit handler of a task may delay that. `recycling` is for processes only.
     """
     host, pid = socket.gethostname(), os.getpid()
     identity = Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
@@ -257,7 +259,8 @@ def run_worker(
     try:
         match pool:
             case "process":
-                _run(Worker(identity, brokers, ProcessPool(tasks, identity.name, slots)))
+                processes = ProcessPool(tasks, identity.name, slots, recycling)
+                _run(Worker(identity, brokers, processes))
             case "thread":
                 _run(Worker(identity, brokers, ThreadPool(tasks, identity.name, slots)))
             case "async":

@@ -20,6 +20,7 @@ from raftwork.messages import Loss, Outcome, PushedTask
 from raftwork.wire import unpack
 from raftwork.worker.pool import PoolBroken, Running
 from raftwork.worker.pool.channel import pair, receive, send
+from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.slate import Slate
 from raftwork.worker.pool.zygote import (
     Died,
@@ -60,8 +61,11 @@ class _Child:
 class ProcessPool:
     """`slots` children under a zygote. Make it before any thread or ZeroMQ socket exists."""
 
-    def __init__(self, registry: Registry, worker: str, slots: int) -> None:
+    def __init__(
+        self, registry: Registry, worker: str, slots: int, recycling: Recycling = NEVER
+    ) -> None:
         self._slate = Slate(slots)
+        self._recycling = recycling
         self._children = [_Child() for _ in range(slots)]
         self._backlog: deque[PushedTask] = deque()
         self._ended: list[Ended] = []
@@ -86,7 +90,7 @@ class ProcessPool:
             os.dup2(null, 0)
             os.close(null)
             ends = [child.far for child in self._children]
-            Zygote(control, ends, self._slate, registry, worker).serve()
+            Zygote(control, ends, self._slate, registry, worker, self._recycling).serve()
             status = 0
         except BaseException:  # noqa: BLE001 - nothing may return into the worker's stack
             traceback.print_exc()
@@ -168,7 +172,7 @@ class ProcessPool:
             return
         total = len(backlog) + sum(len(child.handed) for child in self._children)
         depth = max(1, min(_DEPTH_MAX, int(_AHEAD / max(self._mean, 1.0))))
-        depth = min(depth, -(-total // len(self._children)))
+        depth = min(depth, -(-total // len(self._children)), self._recycling.tasks or depth)
         for child in self._children:
             room = (1 if child.slow else depth) - len(child.handed) if child.present else 0
             with suppress(BlockingIOError):  # its queue is full of long jobs: later
@@ -230,7 +234,9 @@ class ProcessPool:
         self._read(child)
         waiting = self._take_back(child)
         now = time.monotonic_ns()
-        child.reborn_at = child.born + _REBIRTH
+        # One that left in peace had done its part; the others may die again at once.
+        done = died.loss is not None and died.loss.exit == 0
+        child.reborn_at = now if done else child.born + _REBIRTH
         for task in list(child.handed.values()):
             if entry is not None and entry.token == task.token:
                 self._end(child, lost(task.token, died.loss or Loss()), now - entry.since)

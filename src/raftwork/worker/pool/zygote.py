@@ -27,6 +27,7 @@ from typing import NamedTuple, NoReturn
 from raftwork.messages import Loss, PushedTask
 from raftwork.wire import Codec, pack, unpack
 from raftwork.worker.pool.channel import receive, send
+from raftwork.worker.pool.recycling import Recycling, peak_bytes
 from raftwork.worker.pool.slate import Slate
 from raftwork.worker.runner import Registry, Runner
 
@@ -71,12 +72,14 @@ class Zygote:
         slate: Slate,
         registry: Registry,
         worker: str,
+        recycling: Recycling,
     ) -> None:
         self._control = control
         self._ends = ends
         self._slate = slate
         self._registry = registry
         self._worker = worker
+        self._recycling = recycling
         self._children: dict[int, int] = {}  # pid by slot
         self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -191,7 +194,8 @@ class Zygote:
                     if other != slot:
                         end.close()
                 _settle_signals()
-                run_tasks(self._ends[slot], slot, self._slate, Runner(self._registry, self._worker))
+                runner = Runner(self._registry, self._worker)
+                run_tasks(self._ends[slot], slot, self._slate, runner, self._recycling)
                 status = 0
         except ConnectionError:
             status = 0  # the worker has left
@@ -204,15 +208,19 @@ class Zygote:
             os._exit(status)
 
 
-def run_tasks(end: socket.socket, slot: int, slate: Slate, runner: Runner) -> None:
-    """A child's life: take, run, answer, until the channel is closed."""
-    while packet := receive(end):
+def run_tasks(
+    end: socket.socket, slot: int, slate: Slate, runner: Runner, recycling: Recycling
+) -> None:
+    """A child's life: take, run, answer, until it has done its part or the channel is closed."""
+    ran = 0
+    while not recycling.due(ran) and (packet := receive(end)):
         task = decode_job(packet)
         slate.write(slot, task.token, time.monotonic_ns())
         outcome, elapsed = runner.run(task)
         # Sent before the slate is cleared: a death in between leaves an outcome, not a doubt.
         send(end, pack((*outcome, elapsed)))
         slate.clear(slot)
+        ran += 1
     runner.close()
 
 
@@ -253,7 +261,6 @@ def _signal(group: int, number: int) -> None:
 
 
 def _loss(status: int, usage: struct_rusage) -> Loss:
-    """How it ended. Its peak of memory is in KiB, on macOS in bytes."""
-    code = os.waitstatus_to_exitcode(status)
-    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    """How it ended."""
+    code, peak = os.waitstatus_to_exitcode(status), peak_bytes(usage)
     return Loss(exit=code, memory=peak) if code >= 0 else Loss(signal=-code, memory=peak)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from raftwork.worker.pool import PoolBroken
 from raftwork.worker.pool.process import ProcessPool
+from raftwork.worker.pool.recycling import Recycling, peak_memory
 from raftwork.worker.pool.zygote import Kill
 from tests.unit.worker.pool.drive import (
     alive,
@@ -54,6 +56,17 @@ def count_run(directory: str, name: int) -> None:
         file.write("x")
 
 
+def count_pid(directory: str, name: int) -> int:
+    count_run(directory, name)
+    return os.getpid()
+
+
+def grow(size: int) -> int:
+    """Has had so many bytes resident."""
+    assert len(b"x" * size) == size
+    return os.getpid()
+
+
 def stdin_is_empty() -> bool:
     return os.read(0, 1) == b""
 
@@ -69,6 +82,8 @@ def ignores_stops() -> int:
 REGISTRY: dict[str, Callable[..., object]] = {
     "add": lambda x, y: x + y,
     "count": count_run,
+    "count_pid": count_pid,
+    "grow": grow,
     "die": die,
     "exit": os._exit,
     "ignores_stops": ignores_stops,
@@ -116,6 +131,35 @@ def test_a_death_is_a_loss_of_the_task_that_ran_and_of_no_other(
     runs = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert set(runs.values()) == {"x"}  # none was run twice
     assert len(runs) == 199
+
+
+@pytest.mark.parametrize("most", [1, 7])
+def test_a_child_is_replaced_after_so_many_tasks_and_none_is_lost_or_run_twice(
+    tmp_path: Path, most: int
+) -> None:
+    pool = ProcessPool(REGISTRY, "w", 2, Recycling(tasks=most))
+    try:
+        pool.start([job(n, "count_pid", str(tmp_path), n) for n in range(1, 61)])
+        ends = collect(pool, 60)
+    finally:
+        pool.close()
+    runs = Counter(str(value(end)) for end in ends.values())
+    assert max(runs.values()) <= most
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"x"}
+    assert len(list(tmp_path.iterdir())) == 60
+
+
+def test_a_child_is_replaced_once_it_had_too_much_memory() -> None:
+    pool = ProcessPool(REGISTRY, "w", 1, Recycling(memory=peak_memory() + 50 * 2**20))
+    try:
+        pool.start([job(1, "pid"), job(2, "pid")])
+        first = {value(end) for end in collect(pool, 2).values()}
+        pool.start([job(3, "grow", 100 * 2**20), job(4, "pid")])
+        third, fourth = (value(end) for _, end in sorted(collect(pool, 2).items()))
+    finally:
+        pool.close()
+    assert first == {third}
+    assert fourth != third
 
 
 @pytest.mark.parametrize("name", ["spin", "sleep"])
