@@ -45,6 +45,8 @@ def test_a_draining_worker_drains_under_the_next_leader_too(
     cluster.kill(old)
     cluster.wait_for_leader(other_than=old)
     cluster.wait_until(lambda: _state(cluster, "w1") == ["draining"], "w1 drains")
+    # Beyond its next heartbeat, which says so again.
+    cluster.holds_for(lambda: _state(cluster, "w1") == ["draining"], "w1 drains on", 1.5)
     later = cluster.app.enqueue("add", 1, 2)
     waiting = threading.Thread(target=(done := _Waiting(cluster, "w1")).run)
     waiting.start()

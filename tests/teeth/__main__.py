@@ -5,6 +5,7 @@ Each must fail, and say what it misses. One at a time: whoever shares the machin
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -77,7 +78,10 @@ def _kill_marked(mark: str) -> None:
 @click.option("--verbose", is_flag=True, help="All that a test said, if it did not bite.")
 def main(only: str, patience: float, verbose: bool) -> None:
     """Exit 1 if a test did not fail."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # through the cleaning up
     pairs = [(t, b.name) for b in BREAKS for t in b.tests if only in t or only in b.name]
+    if not pairs:
+        raise click.UsageError(f"no test or break has {only!r} in its name")
     toothless = 0
     for test, name in pairs:
         said, output, seconds = bite(test, name, patience)
