@@ -28,16 +28,17 @@ from raftwork.consensus.zab.messages import (
     Trunc,
     Vote,
 )
-from raftwork.consensus.zab.node import Follower, Leader, Link, Node, Stage
+from raftwork.consensus.zab.node import Follower, Leader, Link, Node
+from raftwork.consensus.zab.states import Event, State
 from tests.sim.shape import Kind
 
 Patch = pytest.MonkeyPatch
 Bug = Callable[[Patch], None]
 
 
-def _committed(node: Node, role: Follower, message: Propose) -> bool:
+def _committed(node: Node, message: Propose) -> bool:
     """What every `on_propose` ends with."""
-    return role.stage is not Stage.UP_TO_DATE or broadcast.on_commit(node, role, message.committed)
+    return node.state is not State.UP_TO_DATE or broadcast.on_commit(node, message.committed)
 
 
 def an_ack_before_the_sync(patch: Patch) -> None:
@@ -99,7 +100,7 @@ def a_tail_inside_the_leaders_range_not_truncated(patch: Patch) -> None:
     """ZOOKEEPER-1154."""
 
     def on_trunc(node: Node, role: Follower, message: object) -> bool:
-        role.stage, role.speaks = Stage.SYNCING, True
+        role.speaks = True
         return True
 
     def common(history: History, ends: Sequence[Position]) -> Position | None:
@@ -114,7 +115,7 @@ def a_tail_inside_the_leaders_range_not_truncated(patch: Patch) -> None:
             return False
         node.extend(fresh)
         role.speaks = True
-        return _committed(node, role, message)
+        return _committed(node, message)
 
     original = History.common
     patch.setattr(History, "common", common)
@@ -133,7 +134,7 @@ def a_diff_after_a_part_of_a_snapshot(patch: Patch) -> None:
             node.frame(name, link, Diff(link.sent))
 
     def on_diff(node: Node, role: Follower, message: Diff) -> bool:
-        role.stage, role.speaks = Stage.SYNCING, True
+        role.speaks = True
         return True
 
     def on_propose(node: Node, role: Follower, message: Propose) -> bool:
@@ -141,7 +142,7 @@ def a_diff_after_a_part_of_a_snapshot(patch: Patch) -> None:
         if fresh and (fresh[0].at.seq == 1 or node.log.precedes(fresh[0].at)):
             node.extend(fresh)
         role.speaks = True
-        return _committed(node, role, message)
+        return _committed(node, message)
 
     patch.setattr(snapshots, "offer", offer)
     patch.setattr(synchronisation, "on_diff", on_diff)
@@ -155,10 +156,10 @@ def a_gap_in_the_link_ignored(patch: Patch) -> None:
 
     def on_propose(node: Node, role: Follower, message: Propose) -> bool:
         fresh = tuple(e for e in message.entries if e.at > node.log.last)
-        if role.stage >= Stage.SYNCING and fresh and node.log.precedes(fresh[0].at):
+        if fresh and node.log.precedes(fresh[0].at):
             node.extend(fresh)
         role.speaks = True
-        return _committed(node, role, message)
+        return _committed(node, message)
 
     patch.setattr(Inbound, "take", take)
     patch.setattr(broadcast, "on_propose", on_propose)
@@ -175,7 +176,7 @@ def a_hole_in_the_committed_log_passed_on(patch: Patch) -> None:
         return found
 
     def on_diff(node: Node, role: Follower, message: Diff) -> bool:
-        role.stage, role.speaks = Stage.SYNCING, True
+        role.speaks = True
         return True
 
     def on_propose(node: Node, role: Follower, message: Propose) -> bool:
@@ -183,7 +184,7 @@ def a_hole_in_the_committed_log_passed_on(patch: Patch) -> None:
         if fresh and (fresh[0].at.seq == 1 or node.log.precedes(fresh[0].at)):
             node.extend(fresh)
         role.speaks = True
-        return _committed(node, role, message)
+        return _committed(node, message)
 
     patch.setattr(History, "common", common)
     patch.setattr(synchronisation, "on_diff", on_diff)
@@ -192,8 +193,8 @@ def a_hole_in_the_committed_log_passed_on(patch: Patch) -> None:
 
 def a_leader_that_serves_before_its_newleader_quorum(patch: Patch) -> None:
     def establish(node: Node, leader: Leader) -> None:
-        if leader.initial is not None and not leader.established:
-            leader.established = True
+        if leader.initial is not None and not node.established:
+            node.move(Event.ACKNOWLEDGED)
             node.commit_to(leader.initial)
 
     patch.setattr(synchronisation, "establish", establish)

@@ -77,8 +77,8 @@ CONSENSUS = (
     _mutant(
         "leader active before its no-op is applied",
         f"{_RAFT}.core:Raft.output",
-        "if not role.active and node.handed >= role.noop:",
-        "if not role.active:",
+        "if not node.active and node.handed >= role.noop:",
+        "if not node.active:",
         fast=True,
     ),
     _mutant(

@@ -18,8 +18,8 @@ _UNCHECKED_PROPOSALS = Edit(
 )
 _UNCHECKED_DIFF = Edit(
     f"{_ZAB}.synchronisation:on_diff",
-    " or node.log.last != message.after",
-    "",
+    "node.log.last != message.after",
+    "False",
 )
 
 
@@ -82,13 +82,13 @@ _SYNCHRONISATION = (
         "currentEpoch before its history",  # ZOOKEEPER-4643
         Edit(
             f"{_ZAB}.synchronisation:on_diff",
-            "role.stage, role.speaks = ",
-            "node.enter(role.epoch)\n    role.stage, role.speaks = ",
+            "role.speaks = ",
+            "node.enter(role.epoch)\n    role.speaks = ",
         ),
         Edit(
             f"{_ZAB}.synchronisation:on_trunc",
-            "role.stage, role.speaks = ",
-            "node.enter(role.epoch)\n    role.stage, role.speaks = ",
+            "role.speaks = ",
+            "node.enter(role.epoch)\n    role.speaks = ",
         ),
         seeds=200,
     ),
@@ -103,8 +103,8 @@ _SYNCHRONISATION = (
         ),
         Edit(
             f"{_ZAB}.synchronisation:on_trunc",
-            " or not node.log.holds(message.to)",
-            "",
+            "not node.log.holds(message.to)",
+            "False",
         ),
         Edit(f"{_ZAB}.synchronisation:on_trunc", "node.truncate(message.to)", "pass"),
         Edit(

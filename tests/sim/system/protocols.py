@@ -71,7 +71,12 @@ def _zab(
 def _zab_leading(core: Consensus) -> Leading | None:
     """From its establishment on: before, it may still have to abdicate."""
     role = core._node.role if isinstance(core, zab.Zab) else None
-    if not isinstance(role, ZabLeader) or not role.established or role.epoch is None:
+    if (
+        not isinstance(core, zab.Zab)
+        or not isinstance(role, ZabLeader)
+        or not core._node.established
+        or role.epoch is None
+    ):
         return None
     return Leading(role.epoch, role.transfer.deadline if role.transfer else None)
 

@@ -54,7 +54,7 @@ class ZabReach:
 
     def _looks(self, node: Node, *_args: object) -> None:
         role = node.role
-        self.counts["abdicated"] += isinstance(role, Leader) and not role.established
+        self.counts["abdicated"] += isinstance(role, Leader) and not node.established
 
     def _resyncs(self, node: Node, role: Follower) -> None:
         self.counts["session begun again"] += role.inbound.opened
@@ -65,7 +65,7 @@ class ZabReach:
 
     def _check_quorum(self, node: Node, leader: Leader) -> None:
         recent = [x for x in leader.links.values() if node.now - x.heard < node.config.silence]
-        self.counts["quorum lost"] += leader.established and not recent
+        self.counts["quorum lost"] += node.established and not recent
 
     def _chunk_reply(self, link: Link, reply: SnapReply) -> None:
         if link.outgoing is not None and reply.wanted < reply.offset == link.outgoing.acked:

@@ -47,6 +47,7 @@ from raftwork.consensus.raft.messages import (
     encode,
 )
 from raftwork.consensus.raft.node import Candidate, Follower, Leader, Node, Outbox
+from raftwork.consensus.raft.states import Event
 from raftwork.consensus.roster import Membership, decode_roster
 from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
 
@@ -210,8 +211,8 @@ class Raft:
         activated: int | None = None
         passed: tuple[int, ...] = ()
         if isinstance(role, Leader):
-            if not role.active and node.handed >= role.noop:
-                role.active = True
+            if not node.active and node.handed >= role.noop:
+                node.move(Event.NOOP_APPLIED)
                 activated = node.term
             passed = reads.passed(node, role)
         box, node.out = node.out, Outbox()
@@ -262,7 +263,7 @@ class Raft:
             name = Role.FOLLOWER if node.counts else Role.LEARNER
         return Status(
             role=name,
-            active=isinstance(role, Leader) and role.active,
+            active=node.active,
             epoch=node.term,
             leader=node.leader,
             committed=node.log.position(node.commit),

@@ -8,6 +8,7 @@ from raftwork.consensus.core import Peer, Position
 from raftwork.consensus.quorum import reached
 from raftwork.consensus.raft.messages import PreVote, PreVoteReply, Vote, VoteReply
 from raftwork.consensus.raft.node import Candidate, Follower, Leader, Node
+from raftwork.consensus.raft.states import State
 
 
 def campaign(node: Node) -> None:
@@ -41,7 +42,7 @@ def ask(node: Node) -> None:
     for name in node.others:
         if name in role.granted or name in role.answered:
             continue
-        if role.sounding:
+        if sounding(node):
             node.send(name, PreVote(node.term + 1, node.log.last))
         else:
             node.promise(name, Vote(node.term, node.log.last, role.transfer))
@@ -49,6 +50,10 @@ def ask(node: Node) -> None:
 
 def promotable(node: Node) -> bool:
     return node.counts and not node.installing
+
+
+def sounding(node: Node) -> bool:
+    return node.state is State.PRE_CANDIDATE
 
 
 def sticky(node: Node) -> bool:
@@ -77,7 +82,7 @@ def on_vote(node: Node, src: Peer, message: Vote) -> None:
 
 def on_pre_vote_reply(node: Node, src: Peer, message: PreVoteReply) -> None:
     role = node.role
-    if not isinstance(role, Candidate) or not role.sounding or not node.roster.counts(*src):
+    if not isinstance(role, Candidate) or not sounding(node) or not node.roster.counts(*src):
         return
     if message.granted and message.term == node.term + 1:
         _count(node, src.name)
@@ -85,7 +90,7 @@ def on_pre_vote_reply(node: Node, src: Peer, message: PreVoteReply) -> None:
 
 def on_vote_reply(node: Node, src: Peer, message: VoteReply) -> None:
     role = node.role
-    if not isinstance(role, Candidate) or role.sounding or not node.roster.counts(*src):
+    if not isinstance(role, Candidate) or sounding(node) or not node.roster.counts(*src):
         return
     role.answered.add(src.name)
     if message.granted:
@@ -96,7 +101,7 @@ def on_vote_reply(node: Node, src: Peer, message: VoteReply) -> None:
 
 def own_vote_is_durable(node: Node) -> None:
     """Our vote for ourselves counts like any other: once it is on disk."""
-    if isinstance(node.role, Candidate) and not node.role.sounding:
+    if isinstance(node.role, Candidate) and not sounding(node):
         _count(node, node.me.name)
 
 
@@ -123,7 +128,7 @@ def _count(node: Node, name: str) -> None:
     role.granted.add(name)
     if len(role.granted) < node.quorum or not node.counts:
         return
-    if role.sounding:
+    if sounding(node):
         stand(node)
     else:
         node.lead()

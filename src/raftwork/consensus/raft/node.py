@@ -24,6 +24,7 @@ from raftwork.consensus.raft.messages import (
     encode,
     encode_hard_state,
 )
+from raftwork.consensus.raft.states import TRANSITIONS, Event, State
 from raftwork.consensus.roster import Membership
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ class Follower:
 
 @dataclass(slots=True)
 class Candidate:
-    #: Only asking (pre-vote); the term is still the old one.
-    sounding: bool
     deadline: int
     #: When to ask those again who have not answered.
     ask_at: int
@@ -106,7 +105,6 @@ class Leader:
     beat_at: int
     #: What was committed at the last heartbeat.
     marked: int
-    active: bool = False
     #: Newest read round begun.
     round: int = 0
     reads: deque[Read] = field(default_factory=deque)
@@ -149,6 +147,7 @@ class Node:
         "rng",
         "role",
         "roster",
+        "state",
         "term",
         "vote",
     )
@@ -182,6 +181,7 @@ class Node:
         #: Names whose connection to us is down.
         self.down: set[str] = set()
         self.out = Outbox()
+        self.state = State.FOLLOWER
         self.role: Follower | Candidate | Leader = self._resting(None)
 
     # ---- what others may know -----------------------------------------------------------------
@@ -196,6 +196,10 @@ class Node:
     def counts(self) -> bool:
         """Whether this replica itself is a voter; see roster.py."""
         return self.roster.counts(*self.me)
+
+    @property
+    def active(self) -> bool:
+        return self.state is State.ACTIVE
 
     @property
     def installing(self) -> bool:
@@ -227,9 +231,15 @@ class Node:
 
     # ---- roles --------------------------------------------------------------------------------
 
+    def move(self, event: Event) -> None:
+        after = TRANSITIONS[self.state].get(event)
+        assert after is not None, f"{event}, although {self.me.name} is {self.state}"
+        self.state = after
+
     def follow(self, term: int, leader: str | None) -> None:
         """Become or stay a follower in `term`, which is ours or a later one."""
         role = self.role
+        heard = term > self.term or leader is not None
         if term > self.term:
             self.term, self.vote = term, b""
             self.out.state = True
@@ -238,8 +248,9 @@ class Node:
             role.deadline = self.now + role.timeout
             return
         assert term == self.term, f"term {term} after {self.term}"
-        if isinstance(role, Leader) and role.active:
+        if self.active:
             self.out.deactivated = True
+        self.move(Event.FOLLOWS if heard else Event.GIVES_UP)
         self.role = self._resting(leader)
         if leader is None and isinstance(role, Follower):
             # Another's higher term is no sign of a leader: a candidate that cannot win must not
@@ -256,22 +267,25 @@ class Node:
             self.follow(self.term, None)
 
     def sound(self) -> None:
-        self._candidate(sounding=True)
+        self.move(Event.TIMED_OUT)
+        self._candidate()
 
     def stand(self) -> None:
         """A new term, with the first vote for ourselves (it counts once it is durable)."""
+        sounded = self.state is State.PRE_CANDIDATE
+        self.move(Event.WOULD_WIN if sounded else Event.TOLD)
         self.term += 1
         self.vote = self.me.incarnation
         self.out.state = True
-        self._candidate(sounding=False)
+        self._candidate()
 
-    def _candidate(self, *, sounding: bool) -> None:
+    def _candidate(self) -> None:
         ask_at = self.now + self.config.heartbeat
-        self.role = Candidate(sounding, self.now + self._timeout(), ask_at)
+        self.role = Candidate(self.now + self._timeout(), ask_at)
 
     def lead(self) -> None:
         """Win: append the no-op whose commit makes everything before it committed (§8)."""
-        assert isinstance(self.role, Candidate) and not self.role.sounding
+        self.move(Event.WON)
         start, latest = self.log.last.seq + 1, self.roster.latest
         peers = {name: Progress(latest.get(name, b""), start, self.now) for name in self.others}
         beat_at = self.now + self.config.heartbeat

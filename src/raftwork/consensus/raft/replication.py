@@ -137,7 +137,7 @@ def _rebind(node: Node, leader: Leader, name: str, peer: Progress) -> None:
     if (
         latest.get(name) != peer.incarnation
         and name in latest
-        and leader.active
+        and node.active
         and leader.transfer is None
         and not node.roster.open
         and not peer.probing

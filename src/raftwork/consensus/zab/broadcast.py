@@ -13,7 +13,8 @@ from raftwork.consensus.quorum import reached
 from raftwork.consensus.roster import encode_roster
 from raftwork.consensus.zab import discovery, snapshot, synchronisation
 from raftwork.consensus.zab.messages import Ack, Commit, NewLeader, Ping, Propose, framed
-from raftwork.consensus.zab.node import Follower, Leader, Link, Node, Stage
+from raftwork.consensus.zab.node import Follower, Leader, Link, Node
+from raftwork.consensus.zab.states import State
 
 # ---- the leader's side ---------------------------------------------------------------------------
 
@@ -99,7 +100,7 @@ def on_ack(node: Node, leader: Leader, src: Peer, link: Link, message: Ack) -> N
 def advance(node: Node, leader: Leader) -> None:
     """l.3.2: commit what a quorum of the epoch's followers has, once the epoch is established."""
     synchronisation.establish(node, leader)
-    if not leader.established:
+    if not node.established:
         return
     matched = [x.match for x in node.counted(leader) if x.current == leader.epoch]
     if synchronisation.enlisted(node, leader):
@@ -130,7 +131,7 @@ def _rebind(node: Node, leader: Leader, name: str, link: Link) -> None:
     if (
         latest.get(name) != link.incarnation
         and name in latest
-        and leader.active
+        and node.active
         and leader.transfer is None
         and not node.roster.open
         and link.current == leader.epoch
@@ -144,8 +145,6 @@ def _rebind(node: Node, leader: Leader, name: str, link: Link) -> None:
 
 def on_propose(node: Node, role: Follower, message: Propose) -> bool:
     """f.3.1. What is held already is no harm: a proposal may come twice."""
-    if role.stage < Stage.SYNCING:
-        return False
     known = 0
     while known < len(message.entries) and message.entries[known].at <= node.log.last:
         if not node.log.holds(message.entries[known].at):
@@ -157,12 +156,12 @@ def on_propose(node: Node, role: Follower, message: Propose) -> bool:
             return False
         node.extend(fresh)
     role.speaks = True
-    return role.stage is not Stage.UP_TO_DATE or on_commit(node, role, message.committed)
+    return node.state is not State.UP_TO_DATE or on_commit(node, message.committed)
 
 
-def on_commit(node: Node, role: Follower, zxid: Position) -> bool:
+def on_commit(node: Node, zxid: Position) -> bool:
     """f.3.2."""
-    if role.stage is not Stage.UP_TO_DATE or not node.log.holds(max(zxid, node.commit)):
+    if not node.log.holds(max(zxid, node.commit)):
         return False
     node.commit_to(zxid)
     return True

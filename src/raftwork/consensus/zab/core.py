@@ -51,6 +51,7 @@ from raftwork.consensus.zab.messages import (
     decode_hard_state,
 )
 from raftwork.consensus.zab.node import Follower, Leader, Looking, Node, Outbox
+from raftwork.consensus.zab.states import Event
 from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Zab:
         role = node.role
         if not isinstance(role, Leader):
             raise NotLeader(node.leader)
-        if not role.established or role.transfer is not None:
+        if not node.established or role.transfer is not None:
             raise NotLeader(None)
         waiting = node.log.bytes_after(node.commit)
         if waiting and waiting + len(data) > node.config.uncommitted_bytes:
@@ -168,7 +169,7 @@ class Zab:
         role = node.role
         if not isinstance(role, Leader):
             raise NotLeader(node.leader)
-        if not role.established:
+        if not node.established:
             raise NotLeader(None)
         reads.ask(node, role, token)
 
@@ -223,10 +224,10 @@ class Zab:
         activated: int | None = None
         passed: tuple[int, ...] = ()
         role = node.role
-        if isinstance(role, Leader) and role.established:
+        if isinstance(role, Leader) and node.established:
             assert role.initial is not None
-            if not role.active and node.handed >= role.initial:
-                role.active = True
+            if not node.active and node.handed >= role.initial:
+                node.move(Event.APPLIED)
                 activated = role.epoch
             passed = reads.passed(node, role)
         box, node.out = node.out, Outbox()
@@ -289,7 +290,7 @@ class Zab:
             name = Role.CANDIDATE if isinstance(role, Looking) else Role.FOLLOWER
         return Status(
             role=name,
-            active=isinstance(role, Leader) and role.active,
+            active=node.active,
             epoch=node.hard.accepted,
             leader=node.leader,
             committed=node.commit,

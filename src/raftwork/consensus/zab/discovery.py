@@ -9,7 +9,8 @@ best history already, so the leader need not fetch it (l.1.2), but abdicates whe
 from raftwork.consensus.core import Peer
 from raftwork.consensus.zab import election
 from raftwork.consensus.zab.messages import AckEpoch, FollowerInfo, LeaderInfo
-from raftwork.consensus.zab.node import Follower, Leader, Link, Node, Stage
+from raftwork.consensus.zab.node import Follower, Leader, Link, Node
+from raftwork.consensus.zab.states import Event
 
 # ---- the leader's side ---------------------------------------------------------------------------
 
@@ -41,6 +42,7 @@ def pick_epoch(node: Node, leader: Leader) -> None:
         accepted = [link.accepted for link in leader.links.values()]
         leader.epoch = max([node.hard.accepted, *accepted]) + 1
         node.accept(leader.epoch, node.me)
+        node.move(Event.INFORMED)
 
 
 def inform(node: Node, leader: Leader, name: str, link: Link) -> None:
@@ -71,16 +73,18 @@ def conclude(node: Node, leader: Leader) -> None:
     if acked >= node.quorum:
         leader.initial = node.log.last
         node.enter(epoch)
+        node.move(Event.ACCEPTED)
 
 
 # ---- the follower's side -------------------------------------------------------------------------
 
 
-def on_leader_info(node: Node, role: Follower, message: LeaderInfo) -> None:
+def on_leader_info(node: Node, role: Follower, message: LeaderInfo) -> bool:
     """f.1.2. An epoch accepted before, from another, is followed, but counts for nobody."""
     if message.epoch < node.hard.accepted:
         election.look(node)
-        return
+        return True
     if message.epoch > node.hard.accepted:
         node.accept(message.epoch, role.leader)
-    role.epoch, role.stage, role.speaks = message.epoch, Stage.ACCEPTED, True
+    role.epoch, role.speaks = message.epoch, True
+    return True

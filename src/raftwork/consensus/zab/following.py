@@ -4,6 +4,8 @@ Frames are acted on in order, one phase after the other. One that makes no sense
 stands means that the two disagree about the link: it is opened anew.
 """
 
+from collections.abc import Mapping
+
 from raftwork.consensus.core import Peer
 from raftwork.consensus.zab import broadcast, discovery, election, snapshot, synchronisation
 from raftwork.consensus.zab.link import Inbound
@@ -25,7 +27,19 @@ from raftwork.consensus.zab.messages import (
     Trunc,
     UpToDate,
 )
-from raftwork.consensus.zab.node import Follower, Node, Stage
+from raftwork.consensus.zab.node import Follower, Node
+from raftwork.consensus.zab.states import TRANSITIONS, Event, State
+
+#: What else comes in frames has its place everywhere and changes no state.
+_EVENTS: Mapping[type[Framed], Event] = {
+    LeaderInfo: Event.LEADERINFO,
+    Diff: Event.DIFF,
+    Trunc: Event.TRUNC,
+    Propose: Event.PROPOSE,
+    NewLeader: Event.NEWLEADER,
+    UpToDate: Event.UPTODATE,
+    Commit: Event.COMMIT,
+}
 
 
 def on_frame(node: Node, src: Peer, frame: Frame, content: Framed) -> None:
@@ -52,17 +66,26 @@ def on_chunk(node: Node, src: Peer, message: Snap) -> None:
         isinstance(role, Follower)
         and role.leader == src
         and role.inbound.session == message.session
-        and not snapshot.on_chunk(node, src, role, message)
+        and not snapshot.on_chunk(node, src, message)
     ):
         resync(node, role)
 
 
 def _act(node: Node, role: Follower, message: Framed) -> bool:
     """Gives whether the message makes sense where we stand."""
+    event = _EVENTS.get(type(message))
+    if event is not None and event not in TRANSITIONS[node.state]:
+        return False
+    sense = _carry_out(node, role, message)
+    if sense and event is not None and node.role is role:
+        node.move(event)
+    return sense
+
+
+def _carry_out(node: Node, role: Follower, message: Framed) -> bool:
     match message:
         case LeaderInfo():
-            discovery.on_leader_info(node, role, message)
-            return True
+            return discovery.on_leader_info(node, role, message)
         case Diff():
             return synchronisation.on_diff(node, role, message)
         case Trunc():
@@ -74,7 +97,7 @@ def _act(node: Node, role: Follower, message: Framed) -> bool:
         case UpToDate():
             return synchronisation.on_up_to_date(node, role, message)
         case Commit():
-            return broadcast.on_commit(node, role, message.zxid)
+            return broadcast.on_commit(node, message.zxid)
         case Ping():
             role.round, role.speaks = message.round, True
             return True
@@ -97,8 +120,9 @@ def tick(node: Node, role: Follower) -> None:
 
 def resync(node: Node, role: Follower) -> None:
     """Open a new session: the leader synchronises us from where we stand."""
+    node.move(Event.BROKEN)
     role.inbound = Inbound(node.new_session())
-    role.stage, role.round, role.speaks = Stage.INFO, 0, True
+    role.round, role.speaks = 0, True
     role.interval = node.config.resend
     role.resend_at = node.now + role.interval
 
@@ -117,10 +141,10 @@ def speak(node: Node) -> None:
 
 def last_word(node: Node, role: Follower) -> FromFollower:
     session, hard = role.inbound.session, node.hard
-    match role.stage:
-        case Stage.INFO:
+    match node.state:
+        case State.JOINING:
             return FollowerInfo(session, hard.accepted)
-        case Stage.ACCEPTED:
+        case State.ACCEPTED:
             counts = hard.accepted == role.epoch and hard.source == role.leader.incarnation
             ends = node.log.ends(node.commit)
             return AckEpoch(session, role.epoch, counts, hard.current, ends)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from raftwork.consensus.chunks import Archive, Incoming, Outgoing
@@ -32,6 +31,7 @@ from raftwork.consensus.zab.messages import (
     encode_hard_state,
     framed,
 )
+from raftwork.consensus.zab.states import TRANSITIONS, Event, State
 
 if TYPE_CHECKING:
     from random import Random
@@ -55,19 +55,6 @@ class Looking:
     finalize_at: int | None = None
 
 
-class Stage(IntEnum):
-    """How far a follower is with its leader; see `core.last_word`."""
-
-    #: FOLLOWERINFO is said.
-    INFO = 0
-    #: The epoch is accepted: ACKEPOCH is said.
-    ACCEPTED = 1
-    #: The sync has begun: ACKs are said.
-    SYNCING = 2
-    #: UPTODATE has come.
-    UP_TO_DATE = 3
-
-
 @dataclass(slots=True)
 class Follower:
     leader: Peer
@@ -79,7 +66,6 @@ class Follower:
     #: When FOLLOWERINFO is repeated, unless it is answered.
     resend_at: int
     interval: int
-    stage: Stage = Stage.INFO
     #: The epoch of LEADERINFO.
     epoch: int = 0
     #: Newest PING, and whether the last word is to be said (again).
@@ -163,9 +149,6 @@ class Leader:
     initial: Position | None = None
     #: What was committed at the last ping.
     marked: Position = ORIGIN
-    #: A quorum has acknowledged NEWLEADER: the initial history is committed.
-    established: bool = False
-    active: bool = False
     #: Newest ping round begun for a read.
     round: int = 0
     reads: deque[Read] = field(default_factory=deque)
@@ -210,6 +193,7 @@ class Node:
         "round",
         "saved",
         "sessions",
+        "state",
     )
 
     def __init__(
@@ -245,6 +229,7 @@ class Node:
         self.out = Outbox()
         #: FLE's logical clock.
         self.round = 1
+        self.state = State.LOOKING
         self.role: Looking | Follower | Leader = self._looking(None)
 
     # ---- what others may know -------------------------------------------------------------------
@@ -259,6 +244,15 @@ class Node:
     def counts(self) -> bool:
         """Whether this replica itself is a voter; see roster.py."""
         return self.roster.counts(*self.me)
+
+    @property
+    def established(self) -> bool:
+        """A quorum has acknowledged our NEWLEADER: the initial history is committed."""
+        return self.state in (State.ESTABLISHED, State.ACTIVE)
+
+    @property
+    def active(self) -> bool:
+        return self.state is State.ACTIVE
 
     @property
     def installing(self) -> bool:
@@ -294,20 +288,28 @@ class Node:
 
     # ---- roles ----------------------------------------------------------------------------------
 
+    def move(self, event: Event) -> None:
+        after = TRANSITIONS[self.state].get(event)
+        assert after is not None, f"{event}, although {self.me.name} is {self.state}"
+        self.state = after
+
     def look(self, prefer: Vote | None = None) -> None:
         """Leave what we followed or led, and hold an election in a new round."""
-        if isinstance(self.role, Leader) and self.role.active:
+        if self.active:
             self.out.deactivated = True
+        self.move(Event.LEFT if isinstance(self.role, Leader) else Event.LOST)
         self.round += 1
         self.role = self._looking(prefer)
 
     def follow(self, leader: Peer, vote: Vote) -> None:
+        self.move(Event.FOUND)
         until = self.now + self.config.connect
         inbound, interval = Inbound(self.new_session()), self.config.resend
         self.role = Follower(leader, inbound, vote, until, self.now + interval, interval)
         self.role.speaks = True
 
     def lead(self, vote: Vote) -> None:
+        self.move(Event.WON)
         now, config = self.now, self.config
         self.role = Leader(vote, deadline=now + config.connect, ping_at=now + config.ping)
 

@@ -10,7 +10,8 @@ proposal must never be lost to a sync).
 from raftwork.consensus.chunks import Incoming, Outgoing
 from raftwork.consensus.core import Chunk, Peer, Position, Roster, Snapshot
 from raftwork.consensus.zab.messages import Snap, SnapReply
-from raftwork.consensus.zab.node import Catching, Follower, Leader, Link, Node, Stage
+from raftwork.consensus.zab.node import Catching, Leader, Link, Node
+from raftwork.consensus.zab.states import State
 
 # ---- the leader's side ---------------------------------------------------------------------------
 
@@ -91,7 +92,7 @@ def held(node: Node) -> Position | None:
 # ---- the follower's side -------------------------------------------------------------------------
 
 
-def on_chunk(node: Node, src: Peer, role: Follower, message: Snap) -> bool:
+def on_chunk(node: Node, src: Peer, message: Snap) -> bool:
     """Gives whether the snapshot makes sense here."""
     snap = Snapshot(message.at, message.size, message.digest)
     incoming = node.incoming
@@ -99,7 +100,7 @@ def on_chunk(node: Node, src: Peer, role: Follower, message: Snap) -> bool:
         if incoming.snapshot == snap:
             _answer(node, src, message, snap.size)
         return True
-    if role.stage < Stage.ACCEPTED or snap.at <= node.commit or node.log.holds(snap.at):
+    if node.state is State.JOINING or snap.at <= node.commit or node.log.holds(snap.at):
         return False
     if incoming is None or incoming.snapshot != snap:
         incoming = node.incoming = Incoming(snap)

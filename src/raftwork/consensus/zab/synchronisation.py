@@ -20,7 +20,8 @@ history before: all that they could displace was not committed, or the leader wo
 
 from raftwork.consensus.zab import election
 from raftwork.consensus.zab.messages import Diff, NewLeader, Trunc, UpToDate
-from raftwork.consensus.zab.node import Follower, Leader, Link, Node, Stage
+from raftwork.consensus.zab.node import Follower, Leader, Link, Node
+from raftwork.consensus.zab.states import Event
 
 # ---- the leader's side ---------------------------------------------------------------------------
 
@@ -41,11 +42,11 @@ def establish(node: Node, leader: Leader) -> None:
     Our own word counts once our epoch and the history it stands for are on our own disk.
     """
     epoch, initial = leader.epoch, leader.initial
-    if leader.established or initial is None:
+    if node.established or initial is None:
         return
     acked = sum(link.current == epoch for link in node.counted(leader)) + enlisted(node, leader)
     if acked >= node.quorum:
-        leader.established = True
+        node.move(Event.ACKNOWLEDGED)
         node.commit_to(initial)
 
 
@@ -62,7 +63,7 @@ def enlisted(node: Node, leader: Leader) -> bool:
 
 def confirm(node: Node, leader: Leader, name: str, link: Link) -> None:
     """UPTODATE, with the latest commit: not only that of the initial history."""
-    if leader.established and not link.up_to_date and link.current == leader.epoch:
+    if node.established and not link.up_to_date and link.current == leader.epoch:
         link.up_to_date = True
         link.committed = min(node.commit, link.sent)
         node.frame(name, link, UpToDate(link.committed))
@@ -73,23 +74,23 @@ def confirm(node: Node, leader: Leader, name: str, link: Link) -> None:
 
 def on_diff(node: Node, role: Follower, message: Diff) -> bool:
     """Gives whether it makes sense here; so do the others."""
-    if role.stage is not Stage.ACCEPTED or node.log.last != message.after:
+    if node.log.last != message.after:
         return False
-    role.stage, role.speaks = Stage.SYNCING, True
+    role.speaks = True
     return True
 
 
 def on_trunc(node: Node, role: Follower, message: Trunc) -> bool:
-    if role.stage is not Stage.ACCEPTED or not node.log.holds(message.to):
+    if not node.log.holds(message.to):
         return False
     node.truncate(message.to)
-    role.stage, role.speaks = Stage.SYNCING, True
+    role.speaks = True
     return True
 
 
 def on_new_leader(node: Node, role: Follower, message: NewLeader) -> bool:
     """f.2.1: the epoch goes into the same transaction as what is left of the history."""
-    if role.stage is not Stage.SYNCING or message.epoch != role.epoch:
+    if message.epoch != role.epoch:
         return False
     if node.hard.accepted != role.epoch:
         election.look(node)
@@ -101,8 +102,7 @@ def on_new_leader(node: Node, role: Follower, message: NewLeader) -> bool:
 
 def on_up_to_date(node: Node, role: Follower, message: UpToDate) -> bool:
     """f.2.2: what the leader has committed may be applied."""
-    if role.stage is not Stage.SYNCING or node.hard.current != role.epoch:
+    if node.hard.current != role.epoch:
         return False
-    role.stage = Stage.UP_TO_DATE
     node.commit_to(message.committed)
     return True

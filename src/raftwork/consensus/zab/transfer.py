@@ -13,7 +13,7 @@ from raftwork.consensus.zab.node import Leader, Node, Transfer
 
 def begin(node: Node, leader: Leader) -> None:
     """Towards the most advanced voter that is connected; none: nothing happens."""
-    if leader.transfer is not None or not leader.active:
+    if leader.transfer is not None or not node.active:
         return
     candidates = [
         (link.match, link.heard, name)
