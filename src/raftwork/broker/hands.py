@@ -53,7 +53,7 @@ class Worker:
     left: bool = False  # it said goodbye
     lost: int | None = None  # when it was given up
     gauge: Gauge = field(default_factory=Gauge)
-    #: The queues that should give it tasks; fewer than all only while it is overloaded.
+    #: The queues that should give it tasks; fewer than all while memory is short.
     serves: frozenset[str] = frozenset()
     busy: int = 0  # slots and window taken: hands not done, and Assigns proposed
     pushed: int = 0  # in this session

@@ -3,8 +3,10 @@
 1. Only what others do to a worker's CPUs counts against it: its own tasks are counted by the
    balancer, exactly and at once, where a heartbeat would tell of them late and as load.
 2. Numbers from outside are brought into their bounds first.
-3. A weight is never zero, and overload takes a worker out only while some other one serves the
-   same queue: a cluster that is loaded as a whole still works.
+3. A worker crowded by others has the least weight: it is the last resort, which costs less than
+   tasks that wait beside an idle slot. One short of memory gets nothing at all, since one task more
+   may kill them all; but only while some other one serves the same queue. A weight is never zero:
+   a cluster that is loaded as a whole still works.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 FLOOR = 0.02
 #: How far a new sample moves the smoothed one: load is believed sooner than relief.
 RISE, FALL = 0.7, 0.5
-#: Shares of CPU used by others, and of memory, at which a worker is overloaded, and below which
-#: (both of them) it is so no longer. In between nothing changes, so that it does not flap.
+#: The share of its CPUs used by others at which a worker is crowded, and of memory at which it is
+#: overloaded; and below which it is so no longer. In between nothing changes: it must not flap.
 CPU_OVER, CPU_UNDER = 0.90, 0.70
 MEMORY_OVER, MEMORY_UNDER = 0.95, 0.90
 #: Memory in use from which a worker is worth less, down to nothing at MEMORY_OVER.
@@ -85,7 +87,8 @@ class Gauge:
     pace: Pace = field(default_factory=Pace)
     told_at: int | None = None
     news: bool = False  # told and not yet followed
-    overloaded: bool = False
+    crowded: bool = False  # by others, on its CPUs
+    overloaded: bool = False  # short of memory
     terms: Terms = field(default_factory=Terms)
     weight: float = 1.0
 
@@ -94,20 +97,18 @@ class Gauge:
         self.told_at, self.news = now, True
         self.cpu = None if beat.cpu is None else share(beat.cpu)
         self.memory = None if beat.memory is None else share(beat.memory)
+        self.overloaded = (self.memory or 0.0) >= (MEMORY_UNDER if self.overloaded else MEMORY_OVER)
         self.load = beat.load if beat.load is not None and isfinite(beat.load) else None
         self.own = 0.0 if beat.own is None else min(share(beat.own), self.cpu or 0.0)
         self.place = beat.place
         self.pace.told(beat.ended, beat.log_times)
 
     def follow(self, others: float) -> None:
-        """The newest sample of what others use; finds overload by it."""
+        """The newest sample of what others use."""
         old = others if self.others is None else self.others
         self.others = old + (RISE if others > old else FALL) * (others - old)
-        memory = self.memory or 0.0
-        if self.others >= CPU_OVER or memory >= MEMORY_OVER:
-            self.overloaded = True
-        elif self.overloaded and self.others < CPU_UNDER and memory < MEMORY_UNDER:
-            self.overloaded = False
+        was, self.crowded = self.crowded, self.others >= (CPU_UNDER if self.crowded else CPU_OVER)
+        if was and not self.crowded:
             self.pace.forget()
 
     def weigh(self, speed: float, now: int) -> None:
@@ -126,7 +127,7 @@ class Gauge:
         # CPU, run queue and speed are three views of one shortage: multiplied, a single neighbour
         # would count three times. The scarcest decides.
         left = min(terms.cpu, terms.memory, terms.speed, terms.queue)
-        self.weight = max(FLOOR, left * terms.fresh)
+        self.weight = FLOOR if self.crowded else max(FLOOR, left * terms.fresh)
 
     @property
     def reason(self) -> str:
@@ -139,9 +140,8 @@ class Gauge:
             "fresh": "its last heartbeat is old",
             "queue": f"{self.load or 0.0:.1f} threads want each of its machine's CPUs",
         }
-        if self.overloaded:
-            term = "memory" if (self.memory or 0.0) >= MEMORY_UNDER else "cpu"
-            return f"overloaded: {said[term]}"
+        if self.overloaded or self.crowded:
+            return f"overloaded: {said['memory' if self.overloaded else 'cpu']}"
         return said[term] if value < 0.75 else ""
 
 

@@ -108,16 +108,32 @@ def test_others_work_counts_and_its_own_does_not() -> None:
     assert team.gauges["busy"].reason == ""
 
 
-def test_two_heartbeats_take_a_hogged_worker_out_and_one_brings_it_back() -> None:
+def test_two_heartbeats_make_a_hogged_worker_the_last_resort_and_one_brings_it_back() -> None:
     team = Team("w")
     over = []
     for cpu in (0.0, 1.0, 1.0, 1.0, 0.0, 0.0):
         team.beat("w", cpu=cpu)
         team.second()
-        over.append(team.gauges["w"].overloaded)
+        over.append(team.gauges["w"].crowded)
     assert over == [False, False, True, True, False, False]
     team.beat("w")
     assert team.weigh()["w"] > 0.75
+
+
+def test_a_crowded_worker_has_the_least_weight_and_says_why() -> None:
+    team = Team("w")
+    team.beat("w", cpu=0.92)
+    assert team.weigh() == {"w": FLOOR}
+    assert team.gauges["w"].reason == "overloaded: others use 92% of its CPUs"
+
+
+def test_a_worker_short_of_memory_does_not_flap() -> None:
+    team = Team("w")
+    seen = []
+    for memory in (0.9, 0.94, 0.96, 0.92, 0.94, 0.89, 0.94):
+        team.beat("w", memory=memory)
+        seen.append(team.gauges["w"].overloaded)
+    assert seen == [False, False, True, True, True, False, False]
 
 
 def test_overload_does_not_flap_in_between() -> None:
@@ -126,7 +142,7 @@ def test_overload_does_not_flap_in_between() -> None:
     for cpu in [0.8] * 5 + [0.95] * 5 + [0.8] * 5 + [0.6] * 5 + [0.8] * 5:
         team.beat("w", cpu=cpu)
         team.second()
-        seen.append(team.gauges["w"].overloaded)
+        seen.append(team.gauges["w"].crowded)
     assert [seen[i] for i in (4, 9, 14, 19, 24)] == [False, True, True, False, False]
     assert sum(a is not b for a, b in pairwise(seen)) == 2
 
@@ -210,7 +226,7 @@ def test_workers_that_share_cpus_do_not_take_each_other_out() -> None:
     for _ in range(5):
         team.beat("w0", cpu=1.0, own=0.05, place=1)
         team.second()
-    assert team.gauges["w0"].overloaded
+    assert team.gauges["w0"].crowded
 
 
 def test_a_long_run_queue_counts_where_cpus_look_idle() -> None:

@@ -758,8 +758,8 @@ def test_in_any_history_every_token_is_accounted_for(moves: list[tuple[str, int]
 # ---- weights ----------------------------------------------------------------------------------
 
 
-def beat(floor: Floor, routing: bytes, cpu: float) -> None:
-    told = Heartbeat(1, cpu, 0.1, 0.0, 0, 0, False, 0.0, 0, 0.0, 0)
+def beat(floor: Floor, routing: bytes, memory: float) -> None:
+    told = Heartbeat(1, 0.5, memory, 0.0, 0, 0, False, 0.5, 0, 0.0, 0)
     assert floor.force.heartbeat(routing, told, floor.now)
     floor.pass_time(BEAT)
 
@@ -774,8 +774,13 @@ def test_an_overloaded_worker_gets_nothing_while_another_serves_its_queues(floor
     beat(floor, b"w", 1.0)
     assert serving(floor) == {ME: False, OTHER: True}
     (status, _) = floor.force.statuses()
-    assert status.reason == "overloaded: others use 100% of its CPUs"
-    assert (status.state, status.cpu, status.others, status.terms.cpu) == ("active", 1.0, 1.0, 0.0)
+    assert status.reason == "overloaded: 100% of its memory is in use"
+    assert (status.state, status.cpu, status.others, status.terms.memory) == (
+        "active",
+        0.5,
+        0.0,
+        0.0,
+    )
     beat(floor, b"v", 1.0)
     assert serving(floor) == {ME: True, OTHER: True}  # nobody else is left
 
