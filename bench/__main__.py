@@ -4,6 +4,7 @@ import signal
 import sys
 
 from bench import backlog, failover, herd, latency, poison, throughput, workers
+from bench.balancing import cost, hog, virtual
 from bench.consensus import __main__ as consensus
 
 ALL = {
@@ -14,6 +15,9 @@ ALL = {
     "workers": workers.main,
     "poison": poison.main,
     "herd": herd.main,
+    "balancing": virtual.main,
+    "balancing-cost": cost.main,
+    "balancing-hog": hog.main,
     "consensus": consensus.main,
 }
 

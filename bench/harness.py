@@ -80,6 +80,7 @@ def cluster(
     pool: str = "thread",
     concurrency: int = 2,
     consensus: str = "raft",
+    balancer: str = "weighted",
     env: dict[str, str] | None = None,
 ) -> Iterator[LocalCluster]:
     """A fresh cluster in a temporary directory, with its workers connected."""
@@ -92,7 +93,7 @@ def cluster(
         LocalCluster(Path(directory), names=names, consensus=consensus, env=env) as made,
     ):
         for name in names:
-            made.start_broker(name)
+            made.start_broker(name, "--balancer", balancer)
         wait_until(lambda: leader(made) is not None, 30, "a leader")
         add_workers(made, workers, pool, concurrency)
         yield made

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+from bench.balancing import plots
 from bench.harness import OUT
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -36,5 +37,14 @@ def main() -> None:
     figure.savefig(IMAGES / "throughput.svg")
 
 
+def balancing() -> None:
+    figure, (closed, opened, real) = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
+    plots.worlds(closed, opened)
+    plots.hog(real)
+    figure.savefig(IMAGES / "balancing.svg")
+
+
 if __name__ == "__main__":
-    main()
+    for title, draw in (("backlog", main), ("balancing", balancing)):
+        if (OUT / f"{title}.json").exists():
+            draw()

@@ -39,3 +39,12 @@ def sleep(seconds: float) -> None:
 def poison() -> None:
     """Take the process that runs it down."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(name="bench.spin")
+def spin(seconds: float) -> list[object]:
+    """Compute for so many seconds of CPU; gives when it began, and where."""
+    began, until = time.time(), time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+    return [began, current().worker]
