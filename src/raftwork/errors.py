@@ -8,7 +8,7 @@ RaftworkError
 │   ├── UnknownWorker        no worker of this name works for the cluster
 │   └── ProtocolError        a request that contradicts itself or an earlier one
 ├── try again, later or elsewhere
-│   ├── QueueFull            the cluster holds as much as it may
+│   ├── QueueFull            a queue, or the cluster, holds as much as it may
 │   └── NotLeader            another broker leads; `leader` names it when known
 ├── the outcome is unknown: asking again with the same ids is safe
 │   └── Unavailable          no leader or no majority within the timeout
@@ -48,7 +48,7 @@ class ProtocolError(RaftworkError):
 
 
 class QueueFull(RaftworkError):
-    """The cluster holds as many tasks, results or tombstones as it may."""
+    """A queue, or the cluster, holds as much as it may. See docs/prevention.md, "Backpressure"."""
 
 
 class NotLeader(RaftworkError):

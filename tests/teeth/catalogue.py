@@ -626,7 +626,7 @@ _WORKERS = (
         (
             Edit(
                 f"{_BROKER}.dispatch:Dispatcher._able",
-                "if self._balancer.spares_overloaded:",
+                "if self._balancer_of(queue).spares_overloaded:",
                 "if True:\n        return list(workers)\n    if False:",
             ),
         ),
@@ -673,6 +673,22 @@ _WORKERS = (
 )
 
 _PREVENTION = (
+    Break(
+        "a queue's length is not looked at",
+        (Edit(f"{_QUEUE}.configuring:check_fits", "limit and held + new > limit", "False"),),
+        ("test_a_full_queue_refuses_and_who_waits_goes_on_once_there_is_room",),
+    ),
+    Break(
+        "a queue's settings are acknowledged and never reach the log",
+        (
+            Edit(
+                f"{_BROKER}.settings:Settings.change",
+                "self._pending.add(pending)",
+                "self._frames.append((routing, QueueSet(request.request)))\n    return",
+            ),
+        ),
+        ("test_what_is_set_for_a_queue_outlives_the_leader",),
+    ),
     Break(
         "a poison task is never lost",
         (Edit(f"{_QUEUE}.attempts:_too_many", "run.losses >= min(", "run.losses > 9 + min("),),

@@ -91,14 +91,13 @@ class Clients:
         if (routing, request.request) in self._pending:
             return  # asked again while the first one is on its way to the disks
         size = len(request.tasks) + ENQUEUE_BYTES
-        if self._pending_bytes + size > PENDING_BYTES_MAX:
-            text = f"{self._pending_bytes} bytes of tasks are on their way already"
-            self.refuse(routing, request.request, Code.QUEUE_FULL, text)
-            return
         try:
             spec, tasks = self._machine.validate(request.spec, request.tasks)
         except (ProtocolError, PayloadTooLarge, QueueFull) as error:
             self.refuse(routing, request.request, CODES[type(error)], str(error))
+            return
+        if self._pending_bytes + size > PENDING_BYTES_MAX:
+            self._refuse_or_recall(routing, request)
             return
         self._pending.add((routing, request.request))
         self._pending_bytes += size
@@ -115,6 +114,17 @@ class Clients:
                 ),
             )
         )
+
+    def _refuse_or_recall(self, routing: bytes, request: messages.Enqueue) -> None:
+        """Nothing more is taken in, but what was stored before is as true as ever."""
+        if self._machine.stored(request.spec, request.tasks):
+            self._frames.append((routing, Enqueued(request.request)))
+            return
+        text = (
+            f"the leader takes in no more for now: {self._pending_bytes} bytes of tasks are on "
+            f"their way to a majority's disks, {PENDING_BYTES_MAX} may be; try again later"
+        )
+        self.refuse(routing, request.request, Code.QUEUE_FULL, text)
 
     def watch(self, routing: bytes, request: Watch) -> None:
         if not self._acceptable(routing, request):

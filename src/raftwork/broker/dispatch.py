@@ -19,6 +19,8 @@ from raftwork.broker.queue.commands import Assign, Queued, Requeued
 from raftwork.messages import decode_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from raftwork.broker.hands import Worker
     from raftwork.broker.queue import Machine
 
@@ -138,9 +140,10 @@ class Backlog:
 class Dispatcher:
     """Matches backlogs with workers' room, by the balancer's plan."""
 
-    def __init__(self, machine: Machine, balancer: Balancer) -> None:
+    def __init__(self, machine: Machine, balancer_of: Callable[[str], Balancer]) -> None:
+        """`balancer_of(queue)` is asked at every plan, so that a change counts at once."""
         self._machine = machine
-        self._balancer = balancer
+        self._balancer_of = balancer_of
         self._reserved: dict[int, Reserved] = {}
         self._reserved_bytes = 0
         # A queue that is not here has nothing waiting but what is reserved.
@@ -191,7 +194,7 @@ class Dispatcher:
         if not able:
             return []
         rooms = [w.slots - w.busy for w in able]
-        plan = self._choose(able, rooms, [""] * min(count, sum(rooms)))
+        plan = self._choose(queue, able, rooms, [""] * min(count, sum(rooms)))
         for i in plan:
             able[i].busy += 1
         shares = Counter(plan)
@@ -235,17 +238,18 @@ class Dispatcher:
         size = RESERVED_BYTES - self._reserved_bytes
         tasks = self._backlogs[queue].take(count, size, safe=ahead)
         if tasks:
-            self._place(tasks, able, rooms, given)
+            self._place(queue, tasks, able, rooms, given)
             self._backlogs[queue] = self._backlogs.pop(queue)  # last: others have the next turn
 
     def _place(
         self,
+        queue: str,
         tasks: list[Waiting],
         able: list[Worker],
         rooms: list[int],
         given: dict[bytes, list[int]],
     ) -> None:
-        plan = self._choose(able, rooms, [task.key for task in tasks])
+        plan = self._choose(queue, able, rooms, [task.key for task in tasks])
         for task, i in zip(tasks, plan, strict=True):
             worker = able[i]
             worker.busy += 1
@@ -254,11 +258,13 @@ class Dispatcher:
             given.setdefault(worker.incarnation, []).append(task.seq)
 
     def _able(self, queue: str, workers: list[Worker]) -> list[Worker]:
-        if self._balancer.spares_overloaded:
+        if self._balancer_of(queue).spares_overloaded:
             return [w for w in workers if queue in w.serves]
         return [w for w in workers if queue in w.queues]
 
-    def _choose(self, able: list[Worker], rooms: list[int], keys: list[str]) -> list[int]:
+    def _choose(
+        self, queue: str, able: list[Worker], rooms: list[int], keys: list[str]
+    ) -> list[int]:
         """The worker of each task, by the strategy; there is room for all of them."""
         if len(able) == 1:
             return [0] * len(keys)
@@ -266,7 +272,7 @@ class Dispatcher:
             Candidate(room, w.slots, w.busy, w.gauge.weight, w.name, w.incarnation)
             for room, w in zip(rooms, able, strict=True)
         ]
-        return self._balancer.plan(candidates, keys)
+        return self._balancer_of(queue).plan(candidates, keys)
 
 
 def careful(task: Waiting) -> bool:

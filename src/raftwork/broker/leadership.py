@@ -33,6 +33,8 @@ from raftwork.broker.queue.commands import (
     Tick,
     encode_batch,
 )
+from raftwork.broker.settings import PendingChange, Settings
+from raftwork.broker.strategies import Strategies
 from raftwork.broker.workforce import LEASE, Workforce
 from raftwork.errors import NotLeader, QueueFull
 
@@ -54,7 +56,7 @@ class Proposal(NamedTuple):
     """What to do when a command comes back applied; None for those nobody waits for."""
 
     command: Command
-    pending: PendingEnqueue | PendingDead | None
+    pending: PendingEnqueue | PendingDead | PendingChange | None
 
 
 class Leadership:
@@ -81,7 +83,8 @@ class Leadership:
         self.workforce = Workforce(machine, epoch, now, rng)
         self.dead = DeadTasks(machine)
         self.drains = Drains(self.workforce, now + LEASE)
-        self._dispatcher = Dispatcher(machine, balancer)
+        self.settings = Settings(machine)
+        self._dispatcher = Dispatcher(machine, Strategies(machine, balancer, rng).of)
         self._proposed: dict[Position, list[Proposal]] = {}
         self._waiting: list[Proposal] = []
         # Tasks on their way into each queue that no worker is named for: later ones stay behind.
@@ -118,6 +121,9 @@ class Leadership:
         self._waiting.extend(
             Proposal(command, asked) for command, asked in self.dead.commands(time)
         )
+        self._waiting.extend(
+            Proposal(command, asked) for command, asked in self.settings.commands()
+        )
         self._waiting.extend(Proposal(command, None) for command in self.workforce.commands())
         if self._dispatcher.stirred:
             assigns = self._dispatcher.plan(self.workforce.available())
@@ -126,7 +132,7 @@ class Leadership:
         idle = not self._waiting and not self._proposed  # else some entry's time will do
         if idle and due is not None and due <= time:
             self._waiting.append(Proposal(Tick(), None))
-        if self.clients.asking or self.dead.asking:
+        if self.clients.asking or self.dead.asking or self.settings.asking:
             self._ask_barrier(now)
         if self._waiting:
             self._propose(time, now)
@@ -176,11 +182,13 @@ class Leadership:
         self._barrier = token
         self.clients.barrier(token)
         self.dead.barrier(token)
+        self.settings.barrier(token)
 
     def read_ready(self, token: int) -> None:
         """The barrier stands behind all that was acknowledged before it was asked for."""
         self.clients.read_ready(token)
         self.dead.read_ready(token)
+        self.settings.read_ready(token)
 
     # ---- applying -----------------------------------------------------------------------------
 
@@ -192,6 +200,8 @@ class Leadership:
                 match proposal:
                     case Proposal(Enqueue() as command, PendingEnqueue() as pending):
                         self._enqueued(command, pending, reply)
+                    case Proposal(_, PendingChange() as pending):
+                        self.settings.applied(pending, reply)
                     case Proposal(_, PendingDead() as asked):
                         self.dead.applied(asked, reply)
                     case _:
@@ -228,6 +238,7 @@ class Leadership:
         yield from self.clients.frames()
         yield from self.drains.frames()
         yield from self.dead.frames()
+        yield from self.settings.frames()
         yield from self.workforce.frames()
 
 

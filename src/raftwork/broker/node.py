@@ -25,6 +25,7 @@ from raftwork.errors import BadMessage
 from raftwork.messages import (
     PROTOCOL,
     Ask,
+    AskQueue,
     BrokerStatus,
     ClientHello,
     Code,
@@ -41,6 +42,7 @@ from raftwork.messages import (
     Refused,
     Report,
     RetryDead,
+    SetQueue,
     ShowDead,
     StatusRequest,
     Watch,
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("raftwork.broker")
 
 #: What only the leader can carry out for a client.
-ClientRequest = Enqueue | Watch | Ask | DrainWorker | DeadRequest
+ClientRequest = Enqueue | Watch | Ask | DrainWorker | SetQueue | AskQueue | DeadRequest
 
 #: A pause of this broker itself (ms) from which on workers' leases are extended by it.
 PAUSE = 300
@@ -180,7 +182,7 @@ class Node:
 
     def _route(self, routing: bytes, message: ToBroker, now: int) -> None:
         match message:
-            case Enqueue() | Watch() | Ask() | DrainWorker():
+            case Enqueue() | Watch() | Ask() | DrainWorker() | SetQueue() | AskQueue():
                 self._client_request(routing, message, now)
             case ListDead() | ShowDead() | RetryDead() | PurgeDead():
                 self._client_request(routing, message, now)
@@ -221,6 +223,10 @@ class Node:
                 leadership.drains.ask(routing, message)
             case ListDead() | ShowDead() | RetryDead() | PurgeDead():
                 leadership.dead.ask(routing, message)
+            case SetQueue():
+                leadership.settings.change(routing, message)
+            case AskQueue():
+                leadership.settings.ask(routing, message)
 
     def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
         if not self._speaks(routing, hello.version):

@@ -8,7 +8,7 @@ import logging
 
 import click
 
-from raftwork.cli import broker, chaos, dead, demo, drain, enqueue, result, status, worker
+from raftwork.cli import broker, chaos, dead, demo, drain, enqueue, queue, result, status, worker
 from raftwork.errors import RaftworkError
 
 LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -40,5 +40,5 @@ def main() -> None:
     )
 
 
-for module in (broker, worker, enqueue, result, dead, drain, status, demo, chaos):
+for module in (broker, worker, enqueue, result, queue, dead, drain, status, demo, chaos):
     main.add_command(module.command)

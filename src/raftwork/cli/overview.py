@@ -43,7 +43,7 @@ class Overview:
             "stale": self.stale,
             "brokers": [_broker(row) for row in self.brokers],
             "workers": [_worker(worker) for worker in self.workers],
-            "queues": {queue.name: _without_name(queue) for queue in self.queues},
+            "queues": {queue.name: queue_document(queue) for queue in self.queues},
         }
 
 
@@ -91,7 +91,8 @@ def _worker(worker: WorkerStatus) -> dict[str, object]:
     return document
 
 
-def _without_name(queue: QueueStatus) -> dict[str, object]:
+def queue_document(queue: QueueStatus) -> dict[str, object]:
+    """A queue as `raftwork status --json` prints it."""
     document: dict[str, object] = queue._asdict()
     del document["name"]
     return document

@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,9 @@ import click
 from raftwork.client.addresses import broker_addresses
 
 _FLOATS = ("NaN", "Infinity", "-Infinity")
+
+
+_UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
 def parse_argument(text: str) -> object:
@@ -30,6 +34,14 @@ def parse_json(text: str) -> object:
     """A JSON document; raises ValueError for anything else, NaN and Infinity included."""
     value: object = json.loads(text, object_hook=_revive, parse_constant=_no_json)
     return value
+
+
+def parse_size(text: str) -> int:
+    """A number of bytes, at least one: `300`, `300KiB`, `300MiB` or `2GiB`. Raises ValueError."""
+    found = re.fullmatch(r"([1-9][0-9]{0,14})(KiB|MiB|GiB|)", text)
+    if found is None:
+        raise ValueError(f"{text!r} is no number of bytes, KiB, MiB or GiB")
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def print_json(value: object) -> None:

@@ -1,11 +1,9 @@
 """`raftwork worker`: runs the tasks of an App."""
 
-import re
-
 import click
 
 from raftwork.cli.signals import leave_when_told
-from raftwork.cli.values import brokers_option, usage
+from raftwork.cli.values import brokers_option, parse_size, usage
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.options import label, queue_name
 from raftwork.messages import NAME_MAX, QUEUES_MAX
@@ -38,16 +36,13 @@ def _target(ctx: click.Context, argument: click.Parameter, value: str) -> str:
     return value
 
 
-_UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-
-
 def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> int:
     if value is None:
         return 0
-    found = re.fullmatch(r"([1-9][0-9]{0,14})(KiB|MiB|GiB|)", value)
-    if found is None:
-        raise click.BadParameter(f"{value!r} is no number of bytes, KiB, MiB or GiB", ctx, option)
-    return int(found[1]) * _UNITS[found[2]]
+    try:
+        return parse_size(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, option) from None
 
 
 @click.command("worker")

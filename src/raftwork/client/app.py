@@ -22,6 +22,7 @@ from raftwork.client.options import (
     task_id,
     task_key,
 )
+from raftwork.client.queue import Queue
 from raftwork.client.run import Run
 from raftwork.client.task import BoundTask, Task
 from raftwork.messages import NAME_MAX, DrainWorker, FromBroker, Result
@@ -159,6 +160,12 @@ class App:
         request = DrainWorker(0, label("name", name, NAME_MAX))
         return self._connect().request(request, self._timeout)
 
+    # ---- queues -------------------------------------------------------------------------------
+
+    def queue(self, name: str, /) -> Queue:
+        """The queue of this name, whether anybody used it yet or not: its limits and balancer."""
+        return Queue(self, name)
+
     # ---- dead tasks ---------------------------------------------------------------------------
 
     def dead(self, queue: str | None = None) -> DeadTasks:
@@ -169,14 +176,14 @@ class App:
         return DeadTasks(self, queue)
 
     def inquire(self, question: "Question") -> "Future[FromBroker]":
-        """Have the leader answer. For `DeadTasks`."""
+        """Have the leader answer. For `DeadTasks` and `Queue`."""
         return self._connect().inquire(question, self._timeout)
 
     # ---- the cluster --------------------------------------------------------------------------
 
-    def submit(self, spec: bytes, batch: Batch) -> "Future[list[Result]]":
+    def submit(self, spec: bytes, batch: Batch, *, patient: bool = False) -> "Future[list[Result]]":
         """Send a batch; the future ends once it is stored, or with the error. For `BoundTask`."""
-        return self._connect().enqueue(spec, batch.tasks, batch.ids, self._timeout)
+        return self._connect().enqueue(spec, batch.tasks, batch.ids, self._timeout, patient=patient)
 
     def handles(self, ids: Sequence[str]) -> list[Run[Any]]:
         """The handle of each id: the live one, else a new one. For `BoundTask`."""

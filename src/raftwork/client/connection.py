@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from random import Random
 from typing import NamedTuple
 
 import zmq
@@ -40,6 +41,7 @@ class _Enqueue(NamedTuple):
     tasks: bytes
     ids: tuple[str, ...]
     deadline: int
+    patient: bool
 
 
 class _Request(NamedTuple):
@@ -106,11 +108,20 @@ class Connection:
     # ---- for callers --------------------------------------------------------------------------
 
     def enqueue(
-        self, spec: bytes, tasks: bytes, ids: tuple[str, ...], timeout: int
+        self,
+        spec: bytes,
+        tasks: bytes,
+        ids: tuple[str, ...],
+        timeout: int,
+        *,
+        patient: bool = False,
     ) -> "Future[list[Result]]":
-        """Store these tasks within `timeout` ms. The future has an empty list or the error."""
+        """Store these tasks within `timeout` ms. The future has an empty list or the error.
+
+        A patient call waits for room instead of ending with QueueFull at once.
+        """
         future: Future[list[Result]] = Future()
-        self._hand_over(_Enqueue(future, spec, tasks, ids, _now() + timeout))
+        self._hand_over(_Enqueue(future, spec, tasks, ids, _now() + timeout, patient))
         return future
 
     def ask(self, ids: list[str], timeout: int) -> "Future[list[Result]]":
@@ -203,7 +214,7 @@ class _Loop:
         self._links: dict[str, _Link] = {}
         self._by_socket: dict[object, _Link] = {}
         self._by_monitor: dict[object, _Link] = {}
-        self._session = Session(brokers)
+        self._session = Session(brokers, Random())
         self._calls: dict[int, _Enqueue | _Request | _Inquiry] = {}
         self._wake_fd = wake_fd
         self._poller.register(wake_fd, zmq.POLLIN)
@@ -216,7 +227,9 @@ class _Loop:
         if not job.future.set_running_or_notify_cancel():
             return
         if isinstance(job, _Enqueue):
-            number = self._session.enqueue(job.spec, job.tasks, job.ids, job.deadline, now)
+            number = self._session.enqueue(
+                job.spec, job.tasks, job.ids, job.deadline, now, patient=job.patient
+            )
         else:
             number = self._session.request(job.question, job.deadline, now)
         self._calls[number] = job

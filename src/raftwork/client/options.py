@@ -10,6 +10,7 @@ from raftwork.messages import ID_MAX, NAME_MAX, Spec, encode_spec
 
 Duration = float | timedelta
 Delivery = Literal["at_least_once", "at_most_once"]
+WhenFull = Literal["raise", "wait"]
 
 #: What brokers grant.
 LOSSES_MAX = 100
@@ -28,6 +29,7 @@ class OptionFields(TypedDict, total=False):
     delivery: Delivery
     result_ttl: Duration
     max_losses: int
+    when_full: WhenFull
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Options:
     delivery: Delivery = "at_least_once"
     result_ttl: int = 86_400_000
     max_losses: int = 3
+    when_full: WhenFull = "raise"  # what an enqueue does where there is no room; not told brokers
 
     def changed(self, given: OptionFields) -> "Options":
         """These options with the given ones in their place. Raises TypeError, ValueError."""
@@ -64,6 +67,8 @@ class Options:
             changes["result_ttl"] = milliseconds("result_ttl", given["result_ttl"])
         if "max_losses" in given:
             changes["max_losses"] = _losses(given["max_losses"])
+        if "when_full" in given:
+            changes["when_full"] = _when_full(given["when_full"])
         return replace(self, **changes)  # type: ignore[arg-type]
 
     def spec(self, name: str) -> bytes:
@@ -164,4 +169,10 @@ def _losses(value: object) -> int:
 def _delivery(value: object) -> str:
     if value not in ("at_least_once", "at_most_once"):
         raise ValueError(f"delivery is 'at_least_once' or 'at_most_once', not {value!r}")
+    return str(value)
+
+
+def _when_full(value: object) -> str:
+    if value not in ("raise", "wait"):
+        raise ValueError(f"when_full is 'raise' or 'wait', not {value!r}")
     return str(value)

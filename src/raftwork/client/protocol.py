@@ -9,6 +9,8 @@ Rules of this file:
    because a pushed outcome may have been dropped.
 3. Calls beyond the window wait in the backlog, unsent, in order. It holds only calls whose
    callers wait in them.
+4. A patient enqueue that is refused for want of room leaves the window, so that it holds up nobody,
+   and comes back after a pause that doubles and that no two clients share.
 
 Times are ms of a clock that only grows.
 """
@@ -17,6 +19,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from raftwork.addresses import parse_address
 from raftwork.client.leader import Brokers, Place
@@ -34,6 +37,7 @@ from raftwork.messages import (
     WATCH_IDS_MAX,
     Answer,
     Ask,
+    AskQueue,
     Code,
     DeadDetails,
     DeadPage,
@@ -47,10 +51,13 @@ from raftwork.messages import (
     Leader,
     ListDead,
     PurgeDead,
+    QueueSet,
+    QueueSettings,
     Refused,
     Result,
     Results,
     RetryDead,
+    SetQueue,
     ShowDead,
     State,
     Watch,
@@ -60,11 +67,16 @@ from raftwork.messages import (
     to_broker,
 )
 
+if TYPE_CHECKING:
+    from random import Random
+
 #: Unanswered requests on the wire; further calls wait.
 WINDOW_REQUESTS = 1_024
 WINDOW_BYTES = 32 * 1024 * 1024
 #: ms before an unanswered request goes to the same place again, doubled each time.
 RESEND_FIRST, RESEND_MAX = 500, 8_000
+#: ms before a patient enqueue asks for room again, doubled each time; half of it more or less.
+PAUSE_FIRST, PAUSE_MAX = 50, 1_000
 #: ms of quiet before all watches are registered again at the same place, doubled each time.
 REFRESH_FIRST, REFRESH_MAX = 5_000, 60_000
 #: No request is retried for longer: brokers remember ids for an hour at least, and a retry beyond
@@ -80,7 +92,7 @@ _ERRORS: dict[Code, type[RaftworkError]] = {
 }
 
 #: Requests that change no more when they are carried out twice.
-Question = Ask | DrainWorker | ListDead | ShowDead | RetryDead | PurgeDead
+Question = Ask | DrainWorker | SetQueue | AskQueue | ListDead | ShowDead | RetryDead | PurgeDead
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +125,9 @@ class _Request:
     sent: Place | None = None
     again_at: int = 0
     wait: int = RESEND_FIRST
+    patient: bool = False
+    pause: int = PAUSE_FIRST
+    full: RaftworkError | None = None  # why it waits for room
 
     def late(self, now: int) -> bool:
         return self.deadline is not None and now >= self.deadline
@@ -135,13 +150,15 @@ class _Watches:
 class Session:
     """One client's requests and watches, whoever leads."""
 
-    def __init__(self, brokers: Sequence[str]) -> None:
+    def __init__(self, brokers: Sequence[str], rng: "Random") -> None:
         self._brokers = Brokers(brokers)
+        self._rng = rng
         self._last_request = 0
         self._sent: dict[int, _Request] = {}  # in the window; watch requests too, uncounted
         self._sent_count = 0
         self._sent_bytes = 0
         self._backlog: deque[_Request] = deque()
+        self._put_off: list[_Request] = []
         self._watches = _Watches()
         self._answers: list[Answered] = []
         self._outcomes: list[Result] = []
@@ -151,11 +168,21 @@ class Session:
     # ---- facts from callers -------------------------------------------------------------------
 
     def enqueue(
-        self, spec: bytes, tasks: bytes, ids: tuple[str, ...], deadline: int, now: int
+        self,
+        spec: bytes,
+        tasks: bytes,
+        ids: tuple[str, ...],
+        deadline: int,
+        now: int,
+        *,
+        patient: bool = False,
     ) -> int:
-        """Store these tasks, all or none, by `deadline`; returns the request's number."""
+        """Store these tasks, all or none, by `deadline`; returns the request's number.
+
+        A patient one waits for room where there is none.
+        """
         record = Enqueue(self._number(), 0, spec, tasks)
-        return self._submit(_Request(record, len(tasks), ids, deadline), now)
+        return self._submit(_Request(record, len(tasks), ids, deadline, patient=patient), now)
 
     def ask(self, ids: list[str], deadline: int, now: int) -> int:
         """What state are these tasks in? Returns the request's number."""
@@ -211,6 +238,7 @@ class Session:
         self._follow(now)
         self._wake_at = ask_at  # the steps below lower it to whatever else is due
         self._expire(now)
+        self._readmit(now)
         self._resend(now)
         self._refresh(now)
 
@@ -231,16 +259,17 @@ class Session:
 
     def abandon(self, reason: str) -> None:
         """Fail every call that is still out: the client is closing."""
-        for request in [*self._sent.values(), *self._backlog]:
+        for request in [*self._sent.values(), *self._backlog, *self._put_off]:
             self._finish(request, error=Unavailable(reason, request.ids))
         self._sent.clear()
         self._backlog.clear()
+        self._put_off.clear()
 
     # ---- requests -----------------------------------------------------------------------------
 
     @property
     def _busy(self) -> bool:
-        return bool(self._sent or self._backlog or self._watches.ids)
+        return bool(self._sent or self._backlog or self._put_off or self._watches.ids)
 
     def _number(self) -> int:
         self._last_request += 1
@@ -276,10 +305,10 @@ class Session:
         if place is None:
             return
         record = request.record
-        if isinstance(record, Enqueue) and request.sent is None:
+        if isinstance(record, Enqueue) and not record.created:
             record = request.record = record._replace(created=self._brokers.leader_time(now))
         request.wait = RESEND_FIRST if request.sent != place else min(request.wait * 2, RESEND_MAX)
-        request.sent, request.again_at = place, now + request.wait
+        request.sent, request.again_at, request.full = place, now + request.wait, None
         self._due(request.again_at)
         self._brokers.send(place.address, record, now)
 
@@ -325,18 +354,36 @@ class Session:
                 self._due(request.again_at)
 
     def _expire(self, now: int) -> None:
-        late = [r for r in self._backlog if r.late(now)]
+        late = [r for r in (*self._backlog, *self._put_off) if r.late(now)]
         if late:
             self._backlog = deque(r for r in self._backlog if not r.late(now))
+            self._put_off = [r for r in self._put_off if not r.late(now)]
         for request in [r for r in self._sent.values() if r.late(now)]:
             self._end(request.record.request, now)
             late.append(request)
         for request in late:
             text = f"no answer in time from a leader with a majority ({self._brokers.report()})"
-            self._finish(request, error=Unavailable(text, request.ids))
-        for request in [*self._sent.values(), *self._backlog]:
+            self._finish(request, error=request.full or Unavailable(text, request.ids))
+        for request in [*self._sent.values(), *self._backlog, *self._put_off]:
             if request.deadline is not None:
                 self._due(request.deadline)
+
+    def _wait_for_room(self, request: _Request, error: RaftworkError, now: int) -> None:
+        request.full, request.sent = error, None
+        request.again_at = now + round(request.pause * self._rng.uniform(0.5, 1.5))
+        request.pause = min(request.pause * 2, PAUSE_MAX)
+        self._put_off.append(request)
+        self._due(request.again_at)
+
+    def _readmit(self, now: int) -> None:
+        """Ask again for room on behalf of those whose pause is over."""
+        ready = [r for r in self._put_off if now >= r.again_at]
+        if ready:
+            self._put_off = [r for r in self._put_off if now < r.again_at]
+            self._backlog.extend(ready)
+            self._fill_window(now)
+        for request in self._put_off:
+            self._due(request.again_at)
 
     # ---- watches ------------------------------------------------------------------------------
 
@@ -379,7 +426,14 @@ class Session:
             case Enqueued(number) | WorkerDraining(number):
                 if request := self._end(number, now):
                     self._finish(request)
-            case DeadPage() | DeadDetails() | DeadRetried() | DeadPurged():
+            case (
+                QueueSet()
+                | QueueSettings()
+                | DeadPage()
+                | DeadDetails()
+                | DeadRetried()
+                | DeadPurged()
+            ):
                 if request := self._end(message.request, now):
                     self._finish(request, message=message)
             case Results(results):
@@ -418,4 +472,8 @@ class Session:
             self._brokers.refused(address, refused.text)
         elif not isinstance(request.record, Watch):  # a watch has no caller to tell: it goes again
             self._end(refused.request, now)
-            self._finish(request, error=_ERRORS[refused.code](refused.text))
+            error = _ERRORS[refused.code](refused.text)
+            if request.patient and isinstance(error, QueueFull):
+                self._wait_for_room(request, error, now)
+            else:
+                self._finish(request, error=error)

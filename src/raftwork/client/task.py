@@ -10,7 +10,10 @@ from raftwork.client.options import OptionFields, Options, task_id, task_key
 from raftwork.client.run import Run
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from raftwork.client.app import App
+    from raftwork.messages import Result
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,8 +49,9 @@ class BoundTask(Generic[P, T]):
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
         """Enqueue one call; returns once a majority of the brokers has it on disk.
 
-        Raises NotSerializable and PayloadTooLarge before anything is sent, then QueueFull,
-        ProtocolError (the id is used, with other contents) and Unavailable.
+        Where there is no room it raises QueueFull at once or, with `when_full="wait"`, if there is
+        none within the App's timeout. Raises NotSerializable and PayloadTooLarge before anything is
+        sent, then ProtocolError (the id is used, with other contents) and Unavailable.
         """
         batch = self._call(args, kwargs)
         return self._enqueue(batch)[0]
@@ -99,14 +103,18 @@ class BoundTask(Generic[P, T]):
         return many_calls(self._name, made, ids, self.parameters, keys)
 
     def _enqueue(self, batch: Batch) -> list[Run[T]]:
-        self._app.submit(self.chosen.spec(self._name), batch).result()
+        self._submit(batch).result()
         return self._app.handles(batch.ids)
 
     async def _aenqueue(self, batch: Batch) -> list[Run[T]]:
         import asyncio
 
-        await asyncio.wrap_future(self._app.submit(self.chosen.spec(self._name), batch))
+        await asyncio.wrap_future(self._submit(batch))
         return self._app.handles(batch.ids)
+
+    def _submit(self, batch: Batch) -> "Future[list[Result]]":
+        patient = self.chosen.when_full == "wait"
+        return self._app.submit(self.chosen.spec(self._name), batch, patient=patient)
 
 
 class Task(BoundTask[P, T], Generic[P, T, R]):

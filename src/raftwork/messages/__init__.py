@@ -11,13 +11,17 @@ grows over the whole cluster. Tags never change their meaning.
 from raftwork.messages.client import (
     Answer,
     Ask,
+    AskQueue,
     BrokerStatus,
     ClientHello,
     DrainWorker,
     Enqueue,
     Enqueued,
+    QueueSet,
+    QueueSettings,
     QueueStatus,
     Results,
+    SetQueue,
     StatusRequest,
     Task,
     Terms,
@@ -142,6 +146,10 @@ __all__ = [
     "DeadRetried",
     "PurgeDead",
     "DeadPurged",
+    "SetQueue",
+    "QueueSet",
+    "AskQueue",
+    "QueueSettings",
     "task_check",
     "Held",
     "Holding",
@@ -175,6 +183,8 @@ ToBroker = (
     | ShowDead
     | RetryDead
     | PurgeDead
+    | SetQueue
+    | AskQueue
     | WorkerHello
     | Report
     | Heartbeat
@@ -195,6 +205,8 @@ FromBroker = (
     | DeadDetails
     | DeadRetried
     | DeadPurged
+    | QueueSet
+    | QueueSettings
     | WorkerWelcome
     | Push
     | Stop
@@ -223,6 +235,8 @@ to_broker: Codec[ToBroker] = Codec(
         61: ShowDead,
         62: RetryDead,
         63: PurgeDead,
+        50: SetQueue,
+        51: AskQueue,
     }
 )
 from_broker: Codec[FromBroker] = Codec(
@@ -248,5 +262,7 @@ from_broker: Codec[FromBroker] = Codec(
         61: DeadDetails,
         62: DeadRetried,
         63: DeadPurged,
+        50: QueueSet,
+        51: QueueSettings,
     }
 )

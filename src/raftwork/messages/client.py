@@ -103,6 +103,11 @@ class QueueStatus(NamedTuple):
     succeeded: int
     failed: int
     lost: int
+    bytes: int = 0  # of the payloads of `queued`
+    #: What was set for it at run time; None where nothing was.
+    balancer: str | None = None
+    max_length: int | None = None
+    max_bytes: int | None = None
 
 
 class BrokerStatus(NamedTuple):
@@ -135,6 +140,38 @@ class WorkerDraining(NamedTuple):
     """The workers of that name know it themselves, so that it outlives this leader."""
 
     request: int
+
+
+class SetQueue(NamedTuple):
+    """Change a queue's settings: None leaves one as it is, an empty name or 0 clears it."""
+
+    request: int
+    queue: str
+    balancer: str | None = None
+    max_length: int | None = None  # tasks that wait
+    max_bytes: int | None = None  # of their payloads
+
+
+class QueueSet(NamedTuple):
+    """The settings stand, whoever leads."""
+
+    request: int
+
+
+class AskQueue(NamedTuple):
+    """What is set for this queue now (linearizable)?"""
+
+    request: int
+    queue: str
+
+
+class QueueSettings(NamedTuple):
+    """What is set; None where nothing is."""
+
+    request: int
+    balancer: str | None
+    max_length: int | None
+    max_bytes: int | None
 
 
 #: Checks one Task of Enqueue.tasks.

@@ -68,7 +68,7 @@ class Client(Process):
         if self.alive:
             return
         self.timeline.note("start", self.host)
-        self._session = Session(list(CLUSTER.values()))
+        self._session = Session(list(CLUSTER.values()), self.timeline.rng)
         self._dealers = {}
         application = self.application
         wanted = [task for task, wish in application.wishes.items() if wish.result is None]

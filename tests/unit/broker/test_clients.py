@@ -7,7 +7,7 @@ from raftwork.broker import clients as module
 from raftwork.broker import delivery
 from raftwork.broker.clients import Clients, PendingEnqueue
 from raftwork.broker.queue import Limits
-from raftwork.broker.queue.commands import Assign, Finish, Settled
+from raftwork.broker.queue.commands import Assign, Configure, Finish, Settled
 from raftwork.messages import (
     ID_MAX,
     PAYLOAD_MAX,
@@ -158,6 +158,38 @@ def test_what_is_on_its_way_is_bounded_even_if_it_holds_no_task(
     counter.enqueue("a", request=200)  # there is room again
     counter.commit()
     assert counter.sent() == [Enqueued(200)]
+
+
+def test_a_leader_that_takes_in_no_more_still_acknowledges_what_it_has(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter.enqueue("a", "b", request=1)
+    counter.commit()
+    counter.sent()
+    monkeypatch.setattr(module, "PENDING_BYTES_MAX", 1)
+    counter.enqueue("a", "b", request=2)
+    counter.enqueue("a", "c", request=3)
+    done, refused = counter.sent()
+    assert done == Enqueued(2)
+    assert isinstance(refused, Refused)
+    assert (refused.request, refused.code) == (3, Code.QUEUE_FULL)
+    assert "try again later" in refused.text
+    assert counter.clients.commands() == []
+
+
+def test_a_full_queue_refuses_before_anything_is_proposed(counter: Counter) -> None:
+    counter.queues.apply(Configure("default", None, 1, None))
+    counter.enqueue("a", request=1)
+    counter.enqueue("b", request=2)  # the leader cannot know yet: the log decides
+    counter.commit()
+    assert [type(message) for message in counter.sent()] == [Enqueued, Refused]
+    counter.enqueue("c", request=3)
+    assert counter.clients.commands() == []
+    (refused,) = counter.sent()
+    assert isinstance(refused, Refused) and refused.code is Code.QUEUE_FULL
+    counter.enqueue("a", request=4)
+    counter.commit()
+    assert counter.sent() == [Enqueued(4)]
 
 
 def test_a_client_that_left_has_its_enqueue_stored_all_the_same(counter: Counter) -> None:

@@ -46,13 +46,18 @@ def worker(name: str, slots: int = 1, window: int = 0, *queues: str) -> Worker:
     )
 
 
+def dispatcher_of(queues: Queues, name: str = "weighted") -> Dispatcher:
+    balancer = BALANCERS[name](Random(1))
+    return Dispatcher(queues.machine, lambda _queue: balancer)
+
+
 class Desk:
     """A dispatcher between a machine and workers; entries are applied when told to."""
 
     def __init__(self, *workers: Worker) -> None:
         self.queues = Queues()
         self.workers = list(workers)
-        self.dispatcher = Dispatcher(self.queues.machine, BALANCERS["weighted"](Random(1)))
+        self.dispatcher = dispatcher_of(self.queues)
         self.log: list[Command] = []  # proposed, not applied
         self.handed: list[tuple[int, int]] = []  # (token, seq), in the order of the log
 
@@ -193,7 +198,7 @@ def test_a_new_leader_finds_the_whole_backlog() -> None:
     desk = Desk()
     desk.propose(enqueue("a", "b"), enqueue("c", spec=Spec("job", "other")))
     desk.commit()
-    desk.dispatcher = Dispatcher(desk.queues.machine, BALANCERS["weighted"](Random(1)))
+    desk.dispatcher = dispatcher_of(desk.queues)
     desk.workers = [worker("w", 10, 0, "default", "other")]
     assert planned(desk.plan()) == {"w": [1, 2, 3]}
 
@@ -442,7 +447,7 @@ def test_a_proposal_the_machine_refuses_frees_the_room() -> None:
 
 def test_tasks_of_equal_keys_go_to_the_same_worker() -> None:
     desk = Desk(*(worker(f"w{i}", 100) for i in range(5)))
-    desk.dispatcher = Dispatcher(desk.queues.machine, BALANCERS["consistent_hash"](Random(1)))
+    desk.dispatcher = dispatcher_of(desk.queues, "consistent_hash")
     keys = [f"key {i}" for i in range(20)] * 5
     tasks = [[f"task {i}", b"", key] for i, key in enumerate(keys)]
     desk.propose(Enqueue(0, encode_spec(Spec("job", "default")), pack(tasks)))
@@ -469,7 +474,7 @@ def test_a_balancer_that_heeds_load_gives_an_overloaded_worker_nothing(
 ) -> None:
     desk = Desk(worker("over", 2, 8), worker("well", 2))
     desk.workers[0].serves = frozenset()
-    desk.dispatcher = Dispatcher(desk.queues.machine, BALANCERS[name](Random(1)))
+    desk.dispatcher = dispatcher_of(desk.queues, name)
     assert [n for _, n in desk.dispatcher.begin("default", 9, desk.workers)] == (
         [2] if spared else [2, 2]
     )

@@ -11,6 +11,7 @@ from raftwork.broker.queue.commands import (
     TIME_MAX,
     Assign,
     Command,
+    Configure,
     Enqueue,
     Fail,
     Finish,
@@ -451,3 +452,13 @@ def test_entries_of_others_are_applied_without_replies(office: Office) -> None:
     office.hello()
     office.turn()
     assert office.pushed() == [1]
+
+
+def test_every_leader_places_a_queues_tasks_by_the_balancer_set_for_it() -> None:
+    queues = Queues()
+    queues.apply(Configure("b", "failover", None, None))
+    for epoch in (1, 2):
+        office = Office(queues, epoch=epoch)
+        of = office.lead._dispatcher._balancer_of
+        assert type(of("b")) is type(BALANCERS["failover"](Random(1)))
+        assert type(of("default")) is type(BALANCERS["weighted"](Random(1)))

@@ -38,7 +38,17 @@ def test_without_a_leader_the_most_advanced_replica_tells_the_queues() -> None:
     )
     assert (seen.leader, seen.stale, seen.workers) == (None, True, [])
     assert seen.document()["queues"] == {
-        "q": {"queued": 9, "running": 0, "succeeded": 0, "failed": 0, "lost": 0}
+        "q": {
+            "queued": 9,
+            "running": 0,
+            "succeeded": 0,
+            "failed": 0,
+            "lost": 0,
+            "bytes": 0,
+            "balancer": None,
+            "max_length": None,
+            "max_bytes": None,
+        }
     }
 
 

@@ -19,6 +19,7 @@ class FakeCluster:
         self.batches: list[tuple[Spec, list[tuple[str, object]]]] = []
         self.keys: list[list[str]] = []
         self.timeouts: list[int] = []
+        self.patient: list[bool] = []
         self.states: dict[str, Result] = {}
         self.watched: list[list[str]] = []
         self.error: RaftworkError | None = None
@@ -26,13 +27,20 @@ class FakeCluster:
         self.slow = False
 
     def enqueue(
-        self, spec: bytes, tasks: bytes, ids: tuple[str, ...], timeout: int
+        self,
+        spec: bytes,
+        tasks: bytes,
+        ids: tuple[str, ...],
+        timeout: int,
+        *,
+        patient: bool = False,
     ) -> "Future[list[Result]]":
         found = cast("list[Task]", decode_list(tasks, task_check))
         assert tuple(task.id for task in found) == ids
         self.batches.append((decode_spec(spec), [(t.id, unpack(t.payload)) for t in found]))
         self.keys.append([task.key for task in found])
         self.timeouts.append(timeout)
+        self.patient.append(patient)
         future: Future[list[Result]] = Future()
         if self.error is None:
             future.set_result([])

@@ -1,5 +1,6 @@
 """A Session played by hand: what the brokers say goes in, what they would hear comes out."""
 
+from random import Random
 from typing import TypeVar
 
 from raftwork.client.protocol import Answered, Session
@@ -26,7 +27,7 @@ class Play:
     """A Session, its time, and everything that came out of it so far."""
 
     def __init__(self, *brokers: str) -> None:
-        self.session = Session(brokers or (A, B, C))
+        self.session = Session(brokers or (A, B, C), Random(3))
         self.now = 1_000
         self.connected: list[str] = []
         self.heard: list[tuple[str, ToBroker]] = []
@@ -57,9 +58,12 @@ class Play:
         self.lead(A)
         self.heard.clear()
 
-    def enqueue(self, *ids: str, timeout: int = 10_000, size: int = 0) -> int:
+    def enqueue(
+        self, *ids: str, timeout: int = 10_000, size: int = 0, patient: bool = False
+    ) -> int:
         tasks = pack([(id_, b"x" * size) for id_ in ids])
-        number = self.session.enqueue(b"spec", tasks, ids, self.now + timeout, self.now)
+        deadline = self.now + timeout
+        number = self.session.enqueue(b"spec", tasks, ids, deadline, self.now, patient=patient)
         self.collect()
         return number
 

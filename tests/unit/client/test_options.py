@@ -31,6 +31,10 @@ def test_the_defaults_are_those_of_the_spec() -> None:
     assert decode_spec(Options().spec("t")) == Spec("t", "default")
 
 
+def test_what_a_client_does_where_there_is_no_room_is_its_own_business() -> None:
+    assert Options().changed({"when_full": "wait"}).spec("t") == Options().spec("t")
+
+
 def test_changes_leave_the_rest_as_it_was() -> None:
     options = Options().changed({"queue": "a", "timeout": 5}).changed({"timeout": None})
     assert (options.queue, options.timeout) == ("a", 0)
@@ -57,6 +61,7 @@ def test_changes_leave_the_rest_as_it_was() -> None:
         ({"queue": 7}, TypeError),
         ({"delivery": "exactly_once"}, ValueError),
         ({"priority": 3}, TypeError),
+        ({"when_full": "block"}, ValueError),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(given: object, error: type[Exception]) -> None:

@@ -2,7 +2,13 @@
 
 import pytest
 
-from raftwork.client.protocol import RETRY_WINDOW, WINDOW_BYTES, WINDOW_REQUESTS
+from raftwork.client.protocol import (
+    PAUSE_FIRST,
+    PAUSE_MAX,
+    RETRY_WINDOW,
+    WINDOW_BYTES,
+    WINDOW_REQUESTS,
+)
 from raftwork.errors import (
     PayloadTooLarge,
     ProtocolError,
@@ -362,3 +368,100 @@ def test_a_worker_that_is_not_there_is_an_error_of_its_own() -> None:
     number = play.session.request(DrainWorker(0, "w1"), play.now + 10_000, play.now)
     play.say(A, Refused(number, Code.UNKNOWN_WORKER, "no worker named 'w1'"))
     assert [type(answer.error) for answer in play.answers] == [UnknownWorker]
+
+
+# ---- no room ----------------------------------------------------------------------------------
+
+
+def full(number: int) -> Refused:
+    return Refused(number, Code.QUEUE_FULL, "queue 'q' is full")
+
+
+def test_an_enqueue_without_room_ends_at_once_unless_it_is_patient() -> None:
+    play = Play()
+    play.formed()
+    play.say(A, full(play.enqueue("t1")))
+    (answer,) = play.answers
+    assert isinstance(answer.error, QueueFull)
+    play.answers.clear()
+    play.say(A, full(play.enqueue("t2", patient=True)))
+    assert play.answers == []
+
+
+def test_a_patient_enqueue_asks_again_with_growing_pauses_until_there_is_room() -> None:
+    play = Play()
+    play.formed()
+    number = play.enqueue("t1", "t2", patient=True)
+    pauses = []
+    for _ in range(8):
+        play.say(A, full(number))
+        before, sent = play.now, len(play.enqueues)
+        while len(play.enqueues) == sent:
+            play.run(1, ALIVE)
+        pauses.append(play.now - before)
+    assert len(set(play.enqueues)) == 1
+    first, longest = pauses[0], max(pauses)
+    assert PAUSE_FIRST / 2 <= first <= PAUSE_FIRST * 1.5
+    assert PAUSE_MAX / 2 <= pauses[-1] <= longest <= PAUSE_MAX * 1.5 + 1
+    play.say(A, Enqueued(number))
+    assert [(a.request, a.error) for a in play.answers] == [(number, None)]
+
+
+def test_a_patient_enqueue_ends_as_full_at_its_deadline() -> None:
+    play = Play()
+    play.formed()
+    number = play.enqueue("t1", timeout=2_000, patient=True)
+    play.say(A, full(number))
+    while not play.answers:
+        sent = len(play.enqueues)
+        play.run(1, ALIVE)
+        if len(play.enqueues) > sent:
+            play.say(A, full(number))
+    (answer,) = play.answers
+    assert isinstance(answer.error, QueueFull)
+    assert play.now == 3_000
+    play.run(60_000, ALIVE)
+    assert play.session.wake_at is None
+
+
+def test_a_patient_enqueue_that_is_unanswered_at_its_deadline_may_be_stored() -> None:
+    play = Play()
+    play.formed()
+    number = play.enqueue("t1", timeout=2_000, patient=True)
+    play.say(A, full(number))
+    play.run(3_000, ALIVE)
+    (answer,) = play.answers
+    assert isinstance(answer.error, Unavailable)
+
+
+def test_calls_that_wait_for_room_hold_up_no_others() -> None:
+    play = Play()
+    play.formed()
+    for n in range(WINDOW_REQUESTS):
+        play.say(A, full(play.enqueue(f"t{n}", patient=True)))
+    sent = len(play.enqueues)
+    play.say(A, Enqueued(play.enqueue("other")))
+    assert len(play.enqueues) == sent + 1
+    assert [a.error for a in play.answers] == [None]
+
+
+def test_a_patient_enqueue_goes_to_the_next_leader_as_the_same_request() -> None:
+    play = Play()
+    play.formed()
+    number = play.enqueue("t1", patient=True)
+    play.say(A, full(number))
+    play.lead(B, epoch=2, time=99_999)
+    play.run(200)
+    first, second = play.enqueues
+    assert (first, play.heard[-1][0]) == (second, B)
+
+
+def test_a_client_that_closes_fails_calls_that_wait_for_room() -> None:
+    play = Play()
+    play.formed()
+    number = play.enqueue("t1", patient=True)
+    play.say(A, full(number))
+    play.session.abandon("closing")
+    play.collect()
+    (answer,) = play.answers
+    assert isinstance(answer.error, Unavailable)

@@ -31,7 +31,7 @@ from raftwork.broker.queue.ledger import Ledger, Running, spec_of
 from raftwork.broker.queue.tables import DELAYED, KEPT, LIVE
 from raftwork.messages import Failure, Loss, State, decode_failure, encode_failure
 
-_LIVE = """SELECT task.seq, task.id, queue, attempt, failures, losses, spec
+_LIVE = """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
 _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
 _WAIT = "INSERT INTO waiting VALUES (?, ?)"
@@ -55,15 +55,14 @@ def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> list[int]:
         if row is None or seq in ledger.held:
             absent.append(seq)
             continue
-        _, task, number, attempt, failures, losses, spec = row
+        _, task, number, attempt, failures, losses, size, spec = row
         token += 1
         queue = ledger.numbered[number].name
-        run = Running(token, seq, task, queue, worker, spec, attempt + 1, failures, losses)
+        run = Running(token, seq, task, queue, worker, spec, attempt + 1, failures, losses, size)
         ledger.begin(run)
         runs.append(run)
     ledger.token = token
-    for queue, count in Counter(run.queue for run in runs).items():
-        ledger.hand_out(queue, count)
+    ledger.hand_out(runs)
     before = ledger.db.total_changes()
     ledger.db.executemany(_UNWAIT, [(ledger.queues[run.queue].number, run.seq) for run in runs])
     assert ledger.db.total_changes() - before == len(runs), "a live task neither ran nor waited"
@@ -203,8 +202,8 @@ def _requeue(ledger: Ledger, runs: list[Running], effects: list[Effect]) -> None
     """The tasks wait again under their old numbers."""
     ledger.db.executemany(_RETURN, [(r.attempt, r.failures, r.losses, r.seq) for r in runs])
     ledger.db.executemany(_WAIT, [(ledger.queues[r.queue].number, r.seq) for r in runs])
+    ledger.take_back(runs)
     for run in runs:
-        ledger.hand_out(run.queue, -1)
         effects.append(Closed(run.token, run.seq))
         effects.append(Requeued(run.queue, run.seq))
 
@@ -212,6 +211,6 @@ def _requeue(ledger: Ledger, runs: list[Running], effects: list[Effect]) -> None
 def _delay(ledger: Ledger, run: Running, due: int, effects: list[Effect]) -> None:
     """The task waits until its next attempt is due."""
     ledger.db.execute(_DELAY, (DELAYED, due, run.attempt, run.failures, run.losses, run.seq))
-    ledger.hand_out(run.queue, -1)
+    ledger.take_back([run])
     ledger.next_retry = min(ledger.next_retry, due)
     effects.append(Closed(run.token, run.seq))

@@ -89,11 +89,22 @@ class Purge(NamedTuple):
     queue: str
 
 
+class Configure(NamedTuple):
+    """Change a queue's settings: None leaves one as it is, an empty name or 0 clears it."""
+
+    queue: str
+    balancer: str | None
+    max_length: int | None
+    max_bytes: int | None
+
+
 class Tick(NamedTuple):
     """Nothing but the batch's time: due retries wake, old results are evicted."""
 
 
-Command = Enqueue | Assign | Finish | Fail | Expire | Release | Lose | Tick | Retry | Purge
+Command = (
+    Enqueue | Assign | Finish | Fail | Expire | Release | Lose | Tick | Retry | Purge | Configure
+)
 
 commands: Codec[Command] = Codec(
     {
@@ -105,6 +116,7 @@ commands: Codec[Command] = Codec(
         6: Release,
         7: Lose,
         8: Tick,
+        50: Configure,
         60: Retry,
         61: Purge,
     }

@@ -12,6 +12,7 @@ from zlib import crc32
 
 from raftwork.broker.queue.attempts import assign
 from raftwork.broker.queue.commands import Assign, Begun, Effect, Enqueue, Queued
+from raftwork.broker.queue.configuring import check_fits, check_queues
 from raftwork.broker.queue.ledger import Ledger, spec_of
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
 from raftwork.messages import (
@@ -98,16 +99,20 @@ def _keys(rows: list[list[object]]) -> Sequence[str]:
     return named if any(named) else ()
 
 
-def check_room(ledger: Ledger, queue: str, tasks: int) -> None:
+def check_room(ledger: Ledger, name: str, payloads: Sequence[bytes]) -> None:
     """Raise QueueFull unless so many new tasks may enter."""
-    limits = ledger.limits
+    limits, tasks = ledger.limits, len(payloads)
     for what, count, limit in (
         ("unfinished tasks", ledger.unfinished + tasks, limits.tasks),
-        ("queues", len(ledger.queues) + (queue not in ledger.queues), limits.queues),
         ("finished tasks to remember", ledger.tombstones + 1, limits.tombstones),
     ):
         if count > limit:
             raise QueueFull(f"no room: this would make {count} {what}, {limit} are allowed")
+    queue = ledger.queues.get(name)
+    if queue is None:
+        check_queues(ledger, name)
+    elif queue.max_length or queue.max_bytes:
+        check_fits(queue, tasks, sum(map(len, payloads)))
 
 
 def new_rows(ledger: Ledger, rows: Sequence[Row]) -> list[Row]:
@@ -146,12 +151,22 @@ def check(ledger: Ledger, spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
     read = read_spec(spec)
     columns = read_tasks(tasks)
     try:
-        check_room(ledger, read.queue, len(columns.ids))
+        check_room(ledger, read.queue, columns.payloads)
     except QueueFull:
         # Asking again for what is stored already must not fail because the queue filled up since.
         if new := new_rows(ledger, rows_of(spec, columns)):
-            check_room(ledger, read.queue, len(new))
+            check_room(ledger, read.queue, _payloads(new))
     return read, columns
+
+
+def _payloads(rows: Sequence[Row]) -> list[bytes]:
+    return [payload for _, _, payload, _ in rows]
+
+
+def stored(ledger: Ledger, spec: bytes, tasks: bytes) -> bool:
+    """Whether a valid batch has tasks, and none that is new. Raises ProtocolError."""
+    rows = rows_of(spec, read_tasks(tasks))
+    return bool(rows) and not new_rows(ledger, rows)
 
 
 def enqueue(ledger: Ledger, command: Enqueue, effects: list[Effect]) -> None:
@@ -169,14 +184,14 @@ def enqueue(ledger: Ledger, command: Enqueue, effects: list[Effect]) -> None:
         rows = new_rows(ledger, rows)
         if not rows:
             return
-        check_room(ledger, spec.queue, len(rows))
+        check_room(ledger, spec.queue, _payloads(rows))
         inserted = _insert(ledger, spec, command.spec, rows)
         assert inserted, "ids found to be new were not"
     first = ledger.seq + 1
     ledger.db.execute(_WAIT, (first,))
-    ledger.enter(spec.queue, len(rows))
-    ledger.seq += len(rows)
     tasks = [(task, payload) for task, _, payload, _ in rows]
+    ledger.enter(spec.queue, len(rows), sum(len(payload) for _, payload in tasks))
+    ledger.seq += len(rows)
     begun = _begin(ledger, command, first, tasks, effects) if command.begin else 0
     if begun < len(tasks):
         keys = [key for *_, key in rows[begun:]] if columns.keys else []
@@ -210,7 +225,7 @@ def _begin(
 def _insert_all(ledger: Ledger, spec: Spec, packed: bytes, rows: list[Row]) -> bool:
     """The usual case, without a look-up per task: room for all, and every id is new."""
     try:
-        check_room(ledger, spec.queue, len(rows))
+        check_room(ledger, spec.queue, _payloads(rows))
     except QueueFull:
         return False  # unless some are known already; the slow path finds out
     return bool(rows) and _insert(ledger, spec, packed, rows)

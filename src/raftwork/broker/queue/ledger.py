@@ -4,8 +4,8 @@ Everything here is also in the tables, except what changed since the last `flush
 is bounded by the workers' slots; waiting tasks live in the tables alone.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import takewhile
 from operator import attrgetter
@@ -37,6 +37,7 @@ class Running(NamedTuple):
     attempt: int  # 1 at the first hand-out
     failures: int
     losses: int
+    size: int  # bytes of its payload
 
 
 _row = attrgetter("token", "seq", "worker")
@@ -44,7 +45,7 @@ _row = attrgetter("token", "seq", "worker")
 
 @dataclass(slots=True)
 class Queue:
-    """A queue's counters, as in its row."""
+    """A queue's counters and settings, as in its row."""
 
     number: int
     name: str
@@ -53,6 +54,16 @@ class Queue:
     succeeded: int = 0
     failed: int = 0
     lost: int = 0
+    #: Of the payloads of what is queued.
+    bytes: int = 0
+    #: What was set for it; empty or 0 if nothing was.
+    balancer: str = ""
+    max_length: int = 0
+    max_bytes: int = 0
+
+
+_queue_row = attrgetter(*(field.name for field in fields(Queue)))
+_PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Ledger:
@@ -105,20 +116,32 @@ class Ledger:
 
     # ---- queues and running tasks ---------------------------------------------------------------
 
-    def enter(self, name: str, count: int) -> None:
-        """So many new tasks wait in the queue."""
-        self._touch(name).queued += count
+    def enter(self, name: str, count: int, size: int) -> None:
+        """So many new tasks, with payloads of `size` bytes together, wait in the queue."""
+        queue = self.touch(name)
+        queue.queued += count
+        queue.bytes += size
         self.unfinished += count
 
-    def hand_out(self, name: str, count: int) -> None:
-        """So many of its waiting tasks run; a negative count takes them back."""
-        queue = self._touch(name)
-        queue.queued -= count
-        queue.running += count
+    def hand_out(self, runs: Iterable[Running]) -> None:
+        """These wait no more, they run."""
+        for run in runs:
+            queue = self.touch(run.queue)
+            queue.queued -= 1
+            queue.running += 1
+            queue.bytes -= run.size
+
+    def take_back(self, runs: Iterable[Running]) -> None:
+        """These run no more, they wait, at once or for the time of their next attempt."""
+        for run in runs:
+            queue = self.touch(run.queue)
+            queue.queued += 1
+            queue.running -= 1
+            queue.bytes += run.size
 
     def settle(self, name: str, state: State, count: int) -> None:
         """So many of its running tasks reached this final state."""
-        queue = self._touch(name)
+        queue = self.touch(name)
         queue.running -= count
         match state:
             case State.SUCCEEDED:
@@ -132,8 +155,8 @@ class Ledger:
         self.unfinished -= count
         self.results += count
 
-    def _touch(self, name: str) -> Queue:
-        """The queue whose counters change now: its row is written at the next flush."""
+    def touch(self, name: str) -> Queue:
+        """The queue whose row changes now: it is written at the next flush."""
         queue = self.queues.get(name)
         if queue is None:
             queue = Queue(len(self.queues) + 1, name)
@@ -160,7 +183,8 @@ class Ledger:
 
     def _load_running(self) -> Iterator[Running]:
         rows = self.db.execute(
-            """SELECT token, seq, task.id, queue.name, worker, spec, attempt + 1, failures, losses
+            """SELECT token, seq, task.id, queue.name, worker, spec, attempt + 1, failures, losses,
+                length(body)
             FROM running JOIN task USING (seq) JOIN queue ON queue.number = task.queue
             ORDER BY token"""
         )
@@ -188,13 +212,7 @@ class Ledger:
             self.db.executemany("INSERT INTO running VALUES (?, ?, ?)", map(_row, reversed(begun)))
             self._token_written = self.token
         if self._touched:
-            self.db.executemany(
-                "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (q.number, q.name, q.queued, q.running, q.succeeded, q.failed, q.lost)
-                    for q in self._touched.values()
-                ],
-            )
+            self.db.executemany(_PUT_QUEUE, map(_queue_row, self._touched.values()))
             self._touched = {}
         counters = self._counters()
         if counters != self._written:

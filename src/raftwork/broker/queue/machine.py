@@ -18,6 +18,7 @@ from raftwork.broker.queue import attempts, dead, reading, tables
 from raftwork.broker.queue.commands import (
     Applied,
     Assign,
+    Configure,
     Done,
     Effect,
     Enqueue,
@@ -34,14 +35,24 @@ from raftwork.broker.queue.commands import (
     commands,
     decode_batch,
 )
-from raftwork.broker.queue.enqueue import Columns, check, enqueue
-from raftwork.broker.queue.ledger import NEVER, Ledger, Running
+from raftwork.broker.queue.configuring import check_settings, configure
+from raftwork.broker.queue.enqueue import Columns, check, enqueue, stored
+from raftwork.broker.queue.ledger import NEVER, Ledger, Queue, Running
 from raftwork.broker.queue.limits import Limits
 from raftwork.broker.queue.reading import Waiting
 from raftwork.broker.queue.retention import sweep, trim
 from raftwork.broker.queue.retrying import retry
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull, UnknownTask
-from raftwork.messages import Code, DeadDetails, DeadTask, QueueStatus, Result, Spec, State
+from raftwork.messages import (
+    Code,
+    DeadDetails,
+    DeadTask,
+    QueueStatus,
+    Result,
+    SetQueue,
+    Spec,
+    State,
+)
 
 _CODES: dict[type[Exception], Code] = {
     BadMessage: Code.PROTOCOL,
@@ -87,27 +98,36 @@ class Machine:
             match command:
                 case Enqueue():
                     enqueue(self._ledger, command, effects)
-                case Assign():
-                    attempts.assign(self._ledger, command, effects)
-                case Finish():
-                    attempts.finish(self._ledger, command, effects)
-                case Fail():
-                    attempts.fail(self._ledger, command, effects)
-                case Expire():
-                    attempts.expire(self._ledger, command, effects)
-                case Release():
-                    attempts.release(self._ledger, command, effects)
-                case Lose():
-                    attempts.lose(self._ledger, command, effects)
+                case Configure():
+                    configure(self._ledger, command)
                 case Retry():
                     retry(self._ledger, command, effects)
                 case Purge():
                     return Done(dead.purge(self._ledger, command))
                 case Tick():
                     pass  # the batch's time has done its work already
+                case _:
+                    self._attempt(command, effects)
         except tuple(_CODES) as refusal:
             return Rejected(_CODES[type(refusal)], str(refusal))
         return Done()
+
+    def _attempt(
+        self, command: Assign | Finish | Fail | Expire | Release | Lose, effects: list[Effect]
+    ) -> None:
+        match command:
+            case Assign():
+                attempts.assign(self._ledger, command, effects)
+            case Finish():
+                attempts.finish(self._ledger, command, effects)
+            case Fail():
+                attempts.fail(self._ledger, command, effects)
+            case Expire():
+                attempts.expire(self._ledger, command, effects)
+            case Release():
+                attempts.release(self._ledger, command, effects)
+            case Lose():
+                attempts.lose(self._ledger, command, effects)
 
     def flush(self) -> None:
         """Write the counters and the running set; call it once before COMMIT."""
@@ -121,6 +141,17 @@ class Machine:
         Raises ProtocolError, PayloadTooLarge or QueueFull.
         """
         return check(self._ledger, spec, tasks)
+
+    def stored(self, spec: bytes, tasks: bytes) -> bool:
+        """Whether all of a batch that is valid is in already, with the same contents."""
+        return stored(self._ledger, spec, tasks)
+
+    def validate_settings(self, change: SetQueue) -> None:
+        """Check a change of a queue's settings as `apply` will.
+
+        Raises ProtocolError or QueueFull.
+        """
+        check_settings(self._ledger, change)
 
     # ---- asking ---------------------------------------------------------------------------------
 
@@ -172,10 +203,16 @@ class Machine:
 
     def queues(self) -> list[QueueStatus]:
         """Every queue's counters, by name."""
-        return [
-            QueueStatus(q.name, q.queued, q.running, q.succeeded, q.failed, q.lost)
-            for _, q in sorted(self._ledger.queues.items())
-        ]
+        return [reading.queue_status(queue) for _, queue in sorted(self._ledger.queues.items())]
+
+    def queue(self, name: str) -> QueueStatus:
+        """A queue's counters and settings; all zero and none for one that nobody used yet."""
+        return reading.queue_status(self._ledger.queues.get(name) or Queue(0, name))
+
+    def balancer(self, name: str) -> str | None:
+        """The balancer that was set for a queue, if one was."""
+        queue = self._ledger.queues.get(name)
+        return queue.balancer or None if queue else None
 
     def dead_page(self, queue: str, before: int, limit: int) -> list[DeadTask]:
         """Dead tasks numbered below `before`, newest first; an empty name is all queues."""

@@ -5,9 +5,9 @@ from contextlib import closing
 from json import dumps
 from typing import NamedTuple
 
-from raftwork.broker.queue.ledger import Ledger
+from raftwork.broker.queue.ledger import Ledger, Queue
 from raftwork.broker.queue.tables import TOMBSTONE
-from raftwork.messages import Result, State
+from raftwork.messages import QueueStatus, Result, State
 
 _LOOKUP = """SELECT task.id, seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body END
     FROM json_each(?) CROSS JOIN task ON task.id = value"""
@@ -31,6 +31,22 @@ class Waiting(NamedTuple):
     attempt: int  # the number the next hand-out has; a running task's is its own
     losses: int
     key: str = ""  # for a balancer that places by it
+
+
+def queue_status(queue: Queue) -> QueueStatus:
+    """A queue's counters and settings."""
+    return QueueStatus(
+        queue.name,
+        queue.queued,
+        queue.running,
+        queue.succeeded,
+        queue.failed,
+        queue.lost,
+        queue.bytes,
+        queue.balancer or None,
+        queue.max_length or None,
+        queue.max_bytes or None,
+    )
 
 
 def states(ledger: Ledger, ids: Sequence[str]) -> list[State]:

@@ -17,7 +17,7 @@ import apsw
 from raftwork.wire import pack
 
 #: Stored with the tables. Another version decides differently, so it must not apply to them.
-VERSION = 1
+VERSION = 2
 
 # The values of task.phase. Plain integers: they go into the statements as they are.
 LIVE: Final = 0  # waits or runs
@@ -53,7 +53,11 @@ CREATE TABLE IF NOT EXISTS queue (
     running INTEGER NOT NULL,
     succeeded INTEGER NOT NULL,     -- these three only grow
     failed INTEGER NOT NULL,
-    lost INTEGER NOT NULL
+    lost INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,         -- of the payloads of what is queued
+    balancer TEXT NOT NULL,         -- what was set for it; empty or 0 if nothing was
+    max_length INTEGER NOT NULL,
+    max_bytes INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS task (
     seq INTEGER PRIMARY KEY,

@@ -165,4 +165,4 @@ class Driver:
     def counts(self, queue: str = "default") -> tuple[int, int, int, int, int]:
         """queued, running, succeeded, failed, lost."""
         (status,) = (q for q in self.machine.queues() if q.name == queue)
-        return status[1:]
+        return status[1:6]

@@ -9,6 +9,7 @@ from raftwork.broker.queue.commands import (
     Assigned,
     Closed,
     Command,
+    Configure,
     Effect,
     Enqueue,
     Expire,
@@ -74,6 +75,13 @@ class Task:
         return self.options.queue
 
 
+@dataclass
+class Settings:
+    balancer: str | None = None
+    max_length: int | None = None
+    max_bytes: int | None = None
+
+
 class Refusal(Exception):
     def __init__(self, code: Code) -> None:
         super().__init__(code)
@@ -88,12 +96,16 @@ class Model:
         self.time = self.seq = self.token = 0
         self.tasks: dict[str, Task] = {}
         self.totals: dict[str, dict[State, int]] = {}
+        self.settings: dict[str, Settings] = {}
         self.effects: list[Effect] = []
         #: In the order of their ends.
         self.dead: list[Task] = []
 
     def at(self, *places: Place) -> list[Task]:
         return [task for task in self.tasks.values() if task.place in places]
+
+    def queued(self, queue: str) -> list[Task]:
+        return [t for t in self.at(Place.WAITING, Place.DELAYED) if t.queue == queue]
 
     def apply(self, time: int, batch: list[Command]) -> tuple[list[Code | None], list[Effect]]:
         self.effects = []
@@ -159,6 +171,8 @@ class Model:
                 self._retry(created, task_id, new)
             case Purge(ids, queue):
                 self._purge(ids, queue)
+            case Configure():
+                self._configure(command)
             case Tick():
                 pass
 
@@ -185,12 +199,33 @@ class Model:
             or len({*self.totals, queue}) > self.limits.queues
         ):
             raise Refusal(Code.QUEUE_FULL)
+        settings = self.settings.get(queue, Settings())
+        there = self.queued(queue)
+        size = sum(len(t.payload) for t in [*there, *new.values()])
+        if settings.max_length is not None and len(there) + len(new) > settings.max_length:
+            raise Refusal(Code.QUEUE_FULL)
+        if settings.max_bytes is not None and size > settings.max_bytes:
+            raise Refusal(Code.QUEUE_FULL)
         self.effects.append(
             Queued(queue, command.spec, self.seq + 1, [(t.id, t.payload) for t in new.values()])
         )
         self.totals.setdefault(queue, dict.fromkeys(State, 0))
         self.tasks |= new
         self.seq += len(new)
+
+    def _configure(self, command: Configure) -> None:
+        if not command.queue:
+            raise Refusal(Code.PROTOCOL)
+        if len({*self.totals, command.queue}) > self.limits.queues:
+            raise Refusal(Code.QUEUE_FULL)
+        self.totals.setdefault(command.queue, dict.fromkeys(State, 0))
+        settings = self.settings.setdefault(command.queue, Settings())
+        if command.balancer is not None:
+            settings.balancer = command.balancer or None
+        if command.max_length is not None:
+            settings.max_length = command.max_length or None
+        if command.max_bytes is not None:
+            settings.max_bytes = command.max_bytes or None
 
     def _assign(self, worker: bytes, seqs: list[int]) -> None:
         handed: list[tuple[int, int, int]] = []
@@ -313,13 +348,18 @@ class Model:
         return [
             QueueStatus(
                 name,
-                sum(t.queue == name for t in self.at(Place.WAITING, Place.DELAYED)),
+                len(self.queued(name)),
                 sum(t.queue == name for t in self.at(Place.RUNNING)),
                 totals[State.SUCCEEDED],
                 totals[State.FAILED],
                 totals[State.LOST],
+                sum(len(t.payload) for t in self.queued(name)),
+                settings.balancer,
+                settings.max_length,
+                settings.max_bytes,
             )
             for name, totals in sorted(self.totals.items())
+            for settings in [self.settings.get(name, Settings())]
         ]
 
     def waiting(self, queue: str) -> list[Waiting]:

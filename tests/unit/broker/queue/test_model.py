@@ -11,6 +11,7 @@ from raftwork.broker.queue import Limits
 from raftwork.broker.queue.commands import (
     Assign,
     Command,
+    Configure,
     Enqueue,
     Expire,
     Fail,
@@ -92,6 +93,15 @@ recipes: st.SearchStrategy[Callable[[Model], Command]] = st.one_of(
         lambda picks, started: lambda model: Lose([(token_at(model, i), started) for i in picks]),
         picks,
         st.booleans(),
+    ),
+    st.builds(
+        lambda queue, balancer, length, size: (
+            lambda _model: Configure(queue, balancer, length, size)
+        ),
+        st.sampled_from(["a", "b", "c", "d", ""]),
+        st.sampled_from([None, "", "random"]),
+        st.sampled_from([None, None, 0, 1, 3, 5]),
+        st.sampled_from([None, None, 0, 1, 2, 4]),
     ),
     st.just(lambda _model: Tick()),
     st.builds(

@@ -87,7 +87,7 @@ def test_queues_are_counted_by_name(driver: Driver) -> None:
     driver.start("b", spec=spec_of("y"))
     assert driver.machine.queues() == [
         QueueStatus("y", 0, 1, 0, 0, 0),
-        QueueStatus("z", 1, 0, 0, 0, 0),
+        QueueStatus("z", 1, 0, 0, 0, 0, len(b"payload")),
     ]
     driver.reopen()
     assert [q.name for q in driver.machine.queues()] == ["y", "z"]

@@ -1,0 +1,79 @@
+"""What is set for a queue, as a program says and reads it."""
+
+import asyncio
+from concurrent.futures import Future
+from typing import Any, cast
+
+import pytest
+
+from raftwork import App, messages
+from raftwork.client.queue import Queue, QueueSettings
+from raftwork.messages import AskQueue, FromBroker, QueueSet, SetQueue
+
+
+class FakeApp:
+    """Answers every question, and remembers it."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    def inquire(self, question: object) -> "Future[FromBroker]":
+        self.asked.append(question)
+        future: Future[FromBroker] = Future()
+        if isinstance(question, AskQueue):
+            future.set_result(messages.QueueSettings(0, "lru", None, 7))
+        else:
+            future.set_result(QueueSet(0))
+        return future
+
+
+def queue() -> tuple[Queue, FakeApp]:
+    app = FakeApp()
+    return Queue(cast("App", app), "q"), app
+
+
+def test_only_what_is_given_changes_and_none_clears_it() -> None:
+    q, app = queue()
+    q.set(max_length=5)
+    q.set(balancer="lru", max_bytes=None)
+    asyncio.run(q.aset(balancer=None, max_bytes=9))
+    assert app.asked == [
+        SetQueue(0, "q", None, 5, None),
+        SetQueue(0, "q", "lru", None, 0),
+        SetQueue(0, "q", "", None, 9),
+    ]
+
+
+def test_what_is_set_is_read() -> None:
+    q, app = queue()
+    expected = QueueSettings("lru", None, 7)
+    assert q.settings() == asyncio.run(q.asettings()) == expected
+    assert app.asked == [AskQueue(0, "q")] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({}, TypeError),
+        ({"length": 1}, TypeError),
+        ({"max_length": 0}, ValueError),
+        ({"max_length": -1}, ValueError),
+        ({"max_length": 2**53 + 1}, ValueError),
+        ({"max_length": True}, TypeError),
+        ({"max_bytes": 1.5}, TypeError),
+        ({"balancer": ""}, ValueError),
+        ({"balancer": 1}, TypeError),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(
+    changes: dict[str, Any], error: type[Exception]
+) -> None:
+    q, app = queue()
+    with pytest.raises(error):
+        q.set(**changes)
+    assert app.asked == []
+
+
+def test_a_queues_name_is_one_that_workers_can_serve() -> None:
+    with pytest.raises(ValueError, match="comma"):
+        App("127.0.0.1:1").queue("a,b")
