@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from bench import backlog, failover, herd, latency, poison, throughput, workers
+from bench import backlog, failover, herd, latency, poison, pressure, throughput, workers
 from bench.balancing import cost, hog, virtual
 from bench.consensus import __main__ as consensus
 
@@ -14,6 +14,7 @@ ALL = {
     "backlog": backlog.main,
     "workers": workers.main,
     "poison": poison.main,
+    "pressure": pressure.main,
     "herd": herd.main,
     "balancing": virtual.main,
     "balancing-cost": cost.main,

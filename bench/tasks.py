@@ -19,6 +19,11 @@ def swallow(payload: bytes) -> int:
     return len(payload)
 
 
+@app.task(name="bench.inflate")
+def inflate(size: int) -> bytes:
+    return bytes(size)
+
+
 @app.task(name="bench.mark")
 def mark(path: str, seconds: float) -> None:
     """Write when and where the code starts, then take a while."""
