@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from raftwork.cli.trial.history import Healed, Struck, parse
-from raftwork.cli.trial.members import Brokers
+from raftwork.cli.trial.members import Brokers, Process
 from tests.chaos.conftest import wait_until
 
 HERE = Path(__file__).parent
@@ -30,13 +31,30 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def ending(brokers: Brokers) -> Iterator[None]:
-    """Whatever the scripts started again is killed in the end."""
+def ending(directory: Path) -> Iterator[None]:
+    """Whatever the scripts started again is killed in the end.
+
+    It is found by its arguments: one that was started a moment ago has not opened its directory
+    yet, and would live on unseen.
+    """
     try:
         yield
     finally:
-        for process in brokers.running().values():
+        for process in started_in(directory):
             process.signal(signal.SIGKILL)
+            process.wait(10)
+
+
+def started_in(directory: Path) -> list[Process]:
+    """The brokers that run on a directory below this one, whether they have opened it or not."""
+    found = []
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError, psutil.Error):
+            process = Process("broker", pid)
+            arguments = psutil.Process(pid).cmdline()
+            if "broker" in arguments and any(a.startswith(f"{directory}/") for a in arguments):
+                found.append(process)
+    return found
 
 
 def pids(brokers: Brokers) -> dict[str, int]:
@@ -48,7 +66,7 @@ def wait_for_all(brokers: Brokers) -> None:
 
 
 def test_a_killed_leader_is_started_again(brokers: Brokers, tmp_path: Path) -> None:
-    with ending(brokers):
+    with ending(tmp_path):
         wait_for_all(brokers)
         before, leader = pids(brokers), brokers.see().leader
         done = run("kill_leader.sh", str(tmp_path), "--lasting", "0.2")
@@ -62,7 +80,7 @@ def test_a_killed_leader_is_started_again(brokers: Brokers, tmp_path: Path) -> N
 
 
 def test_again_and_again_for_a_while(brokers: Brokers, tmp_path: Path) -> None:
-    with ending(brokers):
+    with ending(tmp_path):
         wait_for_all(brokers)
         flags = ("--every", "0.5", "--for", "1.4", "--lasting", "0.1")
         done = run("kill_follower.sh", str(tmp_path), *flags)
@@ -70,6 +88,32 @@ def test_again_and_again_for_a_while(brokers: Brokers, tmp_path: Path) -> None:
         events = list(map(parse, done.stdout.splitlines()))
         assert len(events) == 6
         assert {event.role for event in events if isinstance(event, Struck)} == {"follower"}
+
+
+def test_a_script_that_is_told_to_stop_ends_its_fault(brokers: Brokers, tmp_path: Path) -> None:
+    with ending(tmp_path):
+        wait_for_all(brokers)
+        arguments = [str(HERE / "kill_follower.sh"), str(tmp_path), "--lasting", "60"]
+        environment = os.environ | {"PYTHON": sys.executable}
+        with subprocess.Popen(
+            arguments, env=environment, stdout=subprocess.PIPE, text=True
+        ) as script:
+            assert script.stdout is not None
+            assert isinstance(parse(script.stdout.readline()), Struck)
+            wait_until(lambda: len(brokers.running()) == 2, "one is dead")
+            script.terminate()
+            assert script.wait(20) == 128 + signal.SIGTERM
+        wait_for_all(brokers)
+
+
+def test_what_was_started_again_a_moment_ago_is_found(brokers: Brokers, tmp_path: Path) -> None:
+    """Before it has opened its directory nothing but its arguments says whose it is."""
+    wait_for_all(brokers)
+    with ending(tmp_path):
+        done = run("kill_random.sh", str(tmp_path), "--lasting", "0")
+        assert done.returncode == 0, done.stderr
+        assert len(started_in(tmp_path)) == 3
+    assert not started_in(tmp_path)
 
 
 def test_who_is_to_stay_dead_does(brokers: Brokers, tmp_path: Path) -> None:

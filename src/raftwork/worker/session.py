@@ -7,8 +7,10 @@
    repeated; a hello is said again when the leader has pushed more than arrived.
 """
 
+from contextlib import suppress
 from random import Random
 
+from raftwork.addresses import parse_address
 from raftwork.messages import Leader
 
 #: Of the leader, after which all brokers are asked, ms. It beats several times in it.
@@ -58,8 +60,7 @@ class Session:
             self.open = False
             self._ask_soon()
         elif news.epoch > self.epoch and news.address:
-            if news.address not in self.brokers and len(self.brokers) < _BROKERS_MAX:
-                self.brokers.append(news.address)
+            self._learn(news.address)
             self._ask_soon()
 
     def refused(self, source: str, now: int) -> None:
@@ -106,6 +107,14 @@ class Session:
         """Say hello again at once."""
         self.open = False
         self._hello_at = now
+
+    def _learn(self, address: str) -> None:
+        """Ask this broker, too, from now on, unless it is none: a socket would end the worker."""
+        if address in self.brokers or len(self.brokers) >= _BROKERS_MAX:
+            return
+        with suppress(ValueError):
+            parse_address(address)
+            self.brokers.append(address)
 
     # ---- what is due -----------------------------------------------------------------------------
 

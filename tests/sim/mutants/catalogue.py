@@ -155,6 +155,49 @@ REPLICA = (
         seeds=40,
         real=True,
     ),
+    Mutant(
+        "snapshot goes live before its vote is in it",
+        (
+            Edit(
+                f"{_STORE}.store:Store.switch",
+                "make_switchable(directory.database(number), opener, old.meta)\n",
+                "directory.set_current(number)\n"
+                "        make_switchable(directory.database(number), opener, old.meta)\n",
+            ),
+            # The second line of defence: its turn is below the one that was promised.
+            Edit(f"{_STORE}.generation:Generation._verify", "self.meta.turn < ", "False and 0 < "),
+            Edit(
+                f"{_STORE}.promised:Promised.raise_to",
+                "assert turn >= self.turn",
+                "if turn < self.turn: return",
+            ),
+        ),
+        seeds=300,
+        real=True,
+    ),
+    Mutant(
+        "checksums ignored",
+        (
+            Edit(  # once its first page was read: that turns the verification on
+                f"{_STORE}.database:use_wal",
+                'if mode != "wal":\n',
+                'connection.execute("PRAGMA checksum_verification=OFF")\n    if mode != "wal":\n',
+            ),
+            Edit(
+                f"{_STORE}.database:has_checksums",
+                'str(connection.execute("PRAGMA checksum_verification").get) == "1"',
+                "True",
+            ),
+            Edit(
+                f"{_STORE}.log:StoredLog._read", "crc != entry_crc(", "False and crc != entry_crc("
+            ),
+            Edit(
+                f"{_STORE}.meta:read_meta", "values[-1] != crc32(", "False and values[-1] != crc32("
+            ),
+        ),
+        seeds=150,
+        real=True,
+    ),
     _mutant(
         "damage not remembered over a restart",
         f"{_STORE}.guard:Guard.fail",
@@ -194,6 +237,13 @@ MACHINE = (
         f"{_QUEUE}.enqueue:rows_of",
         "zip(tasks.ids, tasks.payloads, strict=True)",
         "sorted(zip(tasks.ids, tasks.payloads, strict=True), key=id)",
+    ),
+    _mutant(
+        "known ids enqueued again",
+        f"{_QUEUE}.enqueue:_insert",
+        "        _INSERT,\n",
+        '        _INSERT.replace("DO NOTHING", "DO UPDATE SET seq = excluded.seq"),\n',
+        fast=True,
     ),
     _mutant(
         "contents of a known id not compared",

@@ -186,9 +186,7 @@ class Broker(Process):
             self.world.later(self.start)
             return None
         except StoreError as error:
-            kind = "damage noticed" if isinstance(error, StoreDamaged) else "disk failed"
-            self.stop(kind)
-            self.world.later(self.start)
+            self._fail(error)
             return None
         self._check(node)
         self.busy(self._lag)
@@ -196,6 +194,11 @@ class Broker(Process):
             self.stop("exit")
             self.world.later(self.start)
         return node.wake_at
+
+    def _fail(self, error: StoreError) -> None:
+        """The replica stops because its disk is not to be trusted, and is started again."""
+        self.stop("damage noticed" if isinstance(error, StoreDamaged) else "disk failed")
+        self.world.later(self.start)
 
     def _carry_out(self, node: Node) -> None:
         now = self.mono
@@ -344,9 +347,16 @@ class Broker(Process):
 
     def check_state(self) -> None:
         """Compare the machine's tables with those of others at the same position."""
-        if self.alive and self.node is not None and self._inner is not None:
-            at = self._inner.applied
-            self.world.queue.digest(self.host, at, self.node.machine.digest())
+        node, inner = self.node, self._inner
+        if not self.alive or node is None or inner is None:
+            return
+        try:
+            with inner.guard:
+                digest = node.machine.digest()
+        except StoreError as error:  # we were the first to read a rotten page
+            self._fail(error)
+            return
+        self.world.queue.digest(self.host, inner.applied, digest)
 
 
 def _drain(items: list[T]) -> list[T]:

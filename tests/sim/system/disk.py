@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from raftwork.consensus.core import ORIGIN, Position
+from raftwork.consensus.core import ORIGIN, Position, Snapshot
 
 if TYPE_CHECKING:
     from tests.sim.system.watched import Inner
@@ -14,7 +14,7 @@ CLUSTER = {"a": "127.0.0.1:7701", "b": "127.0.0.1:7702", "c": "127.0.0.1:7703"}
 
 
 class Crash(Exception):
-    """The process dies in the middle of a commit."""
+    """The process dies in the middle of a commit, or of a switch to a snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class Faults:
     failing: str | None = None
     #: The next synced commit ends the process: "before" it, "during" its sync or "after" it.
     crash: str | None = None
+    #: So does the next switch to a received snapshot.
+    crash_in_switch: str | None = None
 
 
 class Disk(ABC):
@@ -77,6 +79,10 @@ class Disk(ABC):
     @abstractmethod
     def commit_unsynced(self, store: "Inner") -> None:
         """Commit as far as a process comes that dies before its sync returns."""
+
+    @abstractmethod
+    def switch_unsynced(self, store: "Inner", snapshot: Snapshot) -> None:
+        """Go over to a received snapshot as far as a process comes that dies at its first sync."""
 
     @abstractmethod
     def close(self) -> None:

@@ -69,7 +69,11 @@ class Faults:
                 for each in self._world.brokers:
                     self._cut_power(each)
             case "crash in commit":
-                broker.disk.faults.crash = rng.choice(("before", "during", "after"))
+                when = rng.choice(("before", "during", "after"))
+                if rng.random() < 0.7:
+                    broker.disk.faults.crash = when
+                else:
+                    broker.disk.faults.crash_in_switch = when
             case "pause broker":
                 broker.pause(rng.choice((100, 400, 800, 2_500)) + rng.randint(0, 300))
             case "graceful stop":
@@ -178,6 +182,7 @@ class Faults:
         world.network.heal(list(world.network.cuts.elements()))
         for broker in world.brokers:
             faults = broker.disk.faults
-            faults.slow, faults.hang, faults.failing, faults.crash = 1, 0, None, None
+            faults.slow, faults.hang, faults.failing = 1, 0, None
+            faults.crash = faults.crash_in_switch = None
         for process in (*world.brokers, *world.workers, *world.users):
             process.start()

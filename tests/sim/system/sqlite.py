@@ -23,6 +23,7 @@ from raftwork.broker.store.database import checksum_vfs
 from raftwork.broker.store.helper import Stopped
 from raftwork.broker.store.promised import _encode, read_promised
 from raftwork.broker.store.transfers import Done
+from raftwork.consensus.core import Snapshot
 from raftwork.errors import StoreDamaged, StoreError
 from tests.sim.system.disk import CLUSTER, Disk, Facts, Notes
 from tests.sim.system.promises import require
@@ -207,6 +208,11 @@ class SqliteDisk(Disk):
         with suppress(StoreError):
             store.commit()
 
+    def switch_unsynced(self, store: "Inner", snapshot: Snapshot) -> None:
+        self._dying = True
+        with suppress(StoreError):
+            store.switch(snapshot)
+
     def close(self) -> None:
         store, self._store = self._store, None
         if store is not None:
@@ -269,7 +275,10 @@ class SqliteDisk(Disk):
         shutil.rmtree(self._path, ignore_errors=True)
 
     def flip(self) -> None:
-        """In the live database, its write-ahead log or the file of promised turns."""
+        """In the live database, its write-ahead log or the file of promised turns.
+
+        Where something is stored: most of a small database is zeros that nobody reads.
+        """
         found = sorted(p for p in self._path.glob("state-*.db*") if p.suffix != ".db-shm")
         if self._lags:
             return
@@ -278,7 +287,8 @@ class SqliteDisk(Disk):
             return
         path = self.rng.choice(files)
         content = bytearray(path.read_bytes())
-        content[self.rng.randrange(len(content))] ^= 1 << self.rng.randrange(8)
+        stored = [at for at, byte in enumerate(content) if byte]
+        content[self.rng.choice(stored)] ^= 1 << self.rng.randrange(8)
         with path.open("r+b") as file:
             file.write(content)
         self.rotten = True

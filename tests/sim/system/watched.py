@@ -178,8 +178,16 @@ class WatchedStore:
         return self._inner.background()
 
     def switch(self, snapshot: Snapshot) -> Roster:
+        faults = self._disk.faults
+        crash, faults.crash_in_switch = faults.crash_in_switch, None
+        if crash in ("before", "during"):
+            if crash == "during":
+                self._disk.switch_unsynced(self._inner, snapshot)
+            raise Crash(f"{crash} the switch")
         roster = self._inner.switch(snapshot)
         self._unsynced = []
         self._note_facts()
+        if crash == "after":
+            raise Crash("after the switch")
         self._observer.switched(snapshot)
         return roster

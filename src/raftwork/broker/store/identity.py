@@ -77,7 +77,7 @@ def load_identity(directory: Path) -> Identity | None:
             cluster=dict(fields["cluster"]),
             format=int(fields["format"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(
             f"{path} is damaged ({error}): restore it from a backup, or move {directory} away and"
             " start with an empty directory, which joins its cluster again as a learner"

@@ -115,5 +115,9 @@ def encode_roster(roster: Roster) -> bytes:
 
 
 def decode_roster(data: bytes) -> dict[str, bytes]:
-    fields: Mapping[str, str] = json.loads(data)
-    return {name: bytes.fromhex(incarnation) for name, incarnation in fields.items()}
+    """Raises StoreDamaged."""
+    try:
+        fields: Mapping[str, str] = json.loads(data)
+        return {name: bytes.fromhex(incarnation) for name, incarnation in fields.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreDamaged(f"the roster cannot be read: {error}") from None

@@ -151,13 +151,15 @@ class Nemesis:
     def _kill(self, role: str, victims: Sequence[Victim], lasting: float) -> None:
         revivals = [victim.prepare_revival() for victim in victims]
         with self._written("kill", role, victims):
-            for victim in victims:
-                victim.process.signal(signal.SIGKILL)
-            for victim in victims:
-                victim.process.wait(GONE_WITHIN)
-            time.sleep(lasting)
-            for revive in revivals:
-                revive()
+            try:
+                for victim in victims:
+                    victim.process.signal(signal.SIGKILL)
+                for victim in victims:
+                    victim.process.wait(GONE_WITHIN)
+                time.sleep(lasting)
+            finally:  # whoever interrupts us wants the fault to end, too
+                for revive in revivals:
+                    revive()
 
     def _pause(self, role: str, victims: Sequence[Victim], lasting: float) -> None:
         with self._written("pause", role, victims):
