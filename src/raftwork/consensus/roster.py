@@ -20,6 +20,9 @@ the epoch from it.
 4. A replica knows of at most one uncommitted rebind: a leader begins one only once its own epoch is
    established by a commit and no other is open (Ongaro's single-server rule), and whoever receives
    the next one has heard that the last is committed.
+5. Whoever knows that e is committed says so in elections, too. n may be the only one that holds
+   what a leader committed which then died before it told n that it counts: not knowing, n could
+   not lead, and would let nobody lead whose log is shorter.
 Learners are all others. They are replicated to and answer whoever asks, but never campaign.
 """
 

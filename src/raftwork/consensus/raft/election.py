@@ -43,7 +43,7 @@ def ask(node: Node) -> None:
         if name in role.granted or name in role.answered:
             continue
         if sounding(node):
-            node.send(name, PreVote(node.term + 1, node.log.last))
+            node.send(name, PreVote(node.term + 1, node.log.last, node.log.position(node.commit)))
         else:
             node.promise(name, Vote(node.term, node.log.last, role.transfer))
 
@@ -65,10 +65,21 @@ def sticky(node: Node) -> bool:
 
 
 def on_pre_vote(node: Node, src: Peer, message: PreVote) -> None:
+    _learn_commit(node, message.committed)
     # Candidates answer too, or two of them could wait for each other for ever. A refusal bears our
     # term: a replica that fell behind in terms catches up by it.
     granted = message.term > node.term and not sticky(node) and _up_to_date(node, message.last)
     node.promise(src.name, PreVoteReply(message.term if granted else node.term, granted))
+
+
+def _learn_commit(node: Node, at: Position) -> None:
+    """What is committed is so for ever, whoever knows it, and in the log of whoever holds it.
+
+    A replica that was rebound and then lost its leader may be the only one with a whole log. It
+    must learn that it counts: else it cannot lead, and lets nobody lead whose log is shorter.
+    """
+    if at.seq > node.commit and not node.installing and node.log.holds(at):
+        node.commit_to(at.seq)
 
 
 def on_vote(node: Node, src: Peer, message: Vote) -> None:

@@ -7,7 +7,7 @@ change their meaning.
 
 from typing import NamedTuple
 
-from raftwork.consensus.core import Entry, Kind, Position
+from raftwork.consensus.core import ORIGIN, Entry, Kind, Position
 from raftwork.consensus.roster import decode_roster
 from raftwork.errors import BadMessage
 from raftwork.wire import Codec
@@ -18,6 +18,8 @@ class PreVote(NamedTuple):
 
     term: int
     last: Position
+    #: What the sender knows to be committed.
+    committed: Position = ORIGIN
 
 
 class PreVoteReply(NamedTuple):

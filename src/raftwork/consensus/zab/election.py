@@ -6,7 +6,7 @@ wrong one costs time only. Whoever has settled answers those who look; nobody wh
 ever disturbed by them.
 """
 
-from raftwork.consensus.core import Peer
+from raftwork.consensus.core import Peer, Position
 from raftwork.consensus.zab.messages import Mode, Notification, Vote
 from raftwork.consensus.zab.node import NOBODY, Follower, Leader, Looking, Node
 
@@ -29,6 +29,7 @@ def tick(node: Node, role: Looking) -> None:
 
 
 def on_notification(node: Node, src: Peer, message: Notification) -> None:
+    _learn_commit(node, message.committed)
     role = node.role
     if not isinstance(role, Looking):
         _answer(node, role, src, message)
@@ -43,6 +44,19 @@ def on_notification(node: Node, src: Peer, message: Notification) -> None:
     elif message.round == node.round:
         # It has settled in the round we are still in: its vote counts like any other's.
         _count(node, role, src, message._replace(mode=Mode.LOOKING))
+
+
+def _learn_commit(node: Node, at: Position) -> None:
+    """What is committed is so for ever, whoever knows it, and in the log of whoever holds it.
+
+    A replica that was rebound and then lost its leader may be the only one with the whole history.
+    It must learn that it counts: else it cannot lead, and whoever else does must abdicate.
+    """
+    if at > node.commit and not node.installing and node.log.holds(at):
+        counted = node.counts
+        node.commit_to(at)
+        if isinstance(node.role, Looking) and node.counts != counted:
+            node.stand()
 
 
 def link_changed(node: Node, name: str, up: bool) -> None:
@@ -70,7 +84,7 @@ def notify(node: Node, name: str) -> None:
     mode = Mode.LOOKING
     if not isinstance(role, Looking):
         mode = Mode.LEADING if isinstance(role, Leader) else Mode.FOLLOWING
-    node.send(name, Notification(node.round, mode, role.vote))
+    node.send(name, Notification(node.round, mode, role.vote, node.commit))
 
 
 def _announce(node: Node) -> None:

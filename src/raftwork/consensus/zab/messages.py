@@ -10,7 +10,7 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import NamedTuple
 
-from raftwork.consensus.core import Entry, Kind, Position
+from raftwork.consensus.core import ORIGIN, Entry, Kind, Position
 from raftwork.consensus.roster import decode_roster
 from raftwork.errors import BadMessage
 from raftwork.wire import Codec
@@ -49,6 +49,8 @@ class Notification(NamedTuple):
     round: int
     mode: Mode
     vote: Vote
+    #: What the sender knows to be committed.
+    committed: Position = ORIGIN
 
 
 # ---- from a follower -----------------------------------------------------------------------------

@@ -301,6 +301,12 @@ class Node:
         self.round += 1
         self.role = self._looking(prefer)
 
+    def stand(self) -> None:
+        """In the midst of an election we have become one who may lead, or are one no more."""
+        assert isinstance(self.role, Looking)
+        self.round += 1
+        self.role = self._looking(None)
+
     def follow(self, leader: Peer, vote: Vote) -> None:
         self.move(Event.FOUND)
         until = self.now + self.config.connect

@@ -4,9 +4,11 @@ from raftwork.consensus.core import ORIGIN, Entry, Kind, Position, Role
 from raftwork.consensus.raft.messages import (
     Append,
     AppendReply,
+    HardState,
     TimeoutNow,
     Vote,
     VoteReply,
+    encode_hard_state,
 )
 from raftwork.consensus.roster import Membership, decode_roster, encode_roster
 from tests.sim.store import Disk, Image
@@ -219,6 +221,30 @@ def test_a_replica_follows_a_leader_that_its_own_roster_does_not_know() -> None:
 
     assert granted == [("c", VoteReply(2, True))]
     assert b.core.status.leader == "c"
+
+
+def test_who_was_not_told_that_it_counts_leads_if_only_its_log_is_whole() -> None:
+    """The first of two losses is mended, but only `a` has learnt so; then the leader, b, is wiped.
+
+    c alone has x, which may have been acknowledged: so a must not lead, and c has to. Found by a
+    simulated history (seed 2074 of its time): nobody ever led again.
+    """
+    noop, x = Entry(Position(1, 1), Kind.NOOP, b""), Entry(Position(1, 3), Kind.DATA, b"x")
+    log, state = (noop, rebind(1, 2), x), encode_hard_state(HardState(1, b""))
+    told = Image(entries=log[:2], state=state, applied=Position(1, 2), roster=tuple(NEW.items()))
+    untold = Image(entries=log, state=state, applied=Position(1, 1), roster=tuple(OLD.items()))
+    cluster = Cluster()
+    for name in NAMES:
+        cluster.crash(name)
+    cluster.start(peer("a"), Disk(told))
+    cluster.start(peer("b", 1), Disk(Image()))
+    cluster.start(peer("c", 1), Disk(untold))
+
+    cluster.sleep(5_000)
+
+    assert cluster["c"].core.status.active
+    assert {m.core.status.role for m in cluster.members.values()} == {Role.LEADER, Role.FOLLOWER}
+    assert all(m.store.machine.length == 1 for m in cluster.members.values())
 
 
 def test_the_roster_is_synced_before_it_is_relied_on() -> None:

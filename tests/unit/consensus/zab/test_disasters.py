@@ -2,13 +2,15 @@
 
 import pytest
 
-from raftwork.consensus.core import ORIGIN, Position, Role
+from raftwork.consensus.core import ORIGIN, Entry, Kind, Position, Role
+from raftwork.consensus.roster import encode_roster
 from raftwork.consensus.zab.messages import (
     Ack,
     Commit,
     Diff,
     FollowerInfo,
     Framed,
+    HardState,
     LeaderInfo,
     Mode,
     NewLeader,
@@ -19,9 +21,11 @@ from raftwork.consensus.zab.messages import (
     UpToDate,
     Vote,
     ZabMessage,
+    encode_hard_state,
 )
 from tests.sim.store import Disk, Image
 from tests.unit.consensus.cluster import Event, peer, roster
+from tests.unit.consensus.network import Network, make_zab
 from tests.unit.consensus.zab.solo import Solo, acks, agrees, data, disk, link, of, to
 
 
@@ -356,3 +360,33 @@ def test_a_follower_in_a_later_round_notices_that_its_leader_left() -> None:
     b.hear("c", Notification(2, Mode.LOOKING, Vote(0, ORIGIN, *peer("c"))))
 
     assert b.core.status.role is Role.CANDIDATE
+
+
+def test_who_was_not_told_that_it_counts_leads_if_only_its_history_is_whole() -> None:
+    """The first of two losses is mended, but only `a` has learnt so; then the leader, b, is wiped.
+
+    c alone has x, which may have been acknowledged: so a must abdicate, and c has to lead.
+    """
+    old = dict(roster("abc"))
+    new = {**old, "c": peer("c", 1).incarnation}
+    rebind = Entry(at(1, 2), Kind.ROSTER, encode_roster(new))
+    log = (Entry(at(1, 1), Kind.NOOP, b""), rebind, Entry(at(1, 3), Kind.DATA, b"x"))
+    state = encode_hard_state(HardState(1, peer("b").incarnation, 1))
+    told = Image(entries=log[:2], state=state, applied=at(1, 2), roster=tuple(new.items()))
+    untold = Image(entries=log, state=state, applied=at(1, 1), roster=tuple(old.items()))
+    network = Network(make_zab)
+    for place, me, image in (
+        (network["a"], peer("a"), told),
+        (network["b"], peer("b", 1), Image()),
+        (network["c"], peer("c", 1), untold),
+    ):
+        network.crash(place.peer.name)
+        place.peer, place.disk = me, Disk(image)
+    for name in "abc":
+        network.start(name)
+
+    network.until(lambda: network.active() == ["c"])
+    network.until(network.agreed)
+
+    assert network["a"].store.machine.length == 1
+    assert network["b"].core.status.role is Role.FOLLOWER
