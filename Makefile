@@ -17,7 +17,7 @@ FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --
 PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster sim soak mutants teeth chaos faults fuzz lint types bench lock clean
+.PHONY: help demo test unit cluster sim soak versions mutants teeth chaos faults fuzz lint types bench lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -52,6 +52,9 @@ chaos: $(VENV)/.ready ## Mixed faults under load for a minute, then the verdict:
 
 faults: $(VENV)/.ready ## Each fault by itself: kills, pauses, networks, disks, clocks
 	$(BIN)/python -m pytest -n 2 tests/chaos $(PROTOCOL)
+
+versions: $(VENV)/.ready ## The same seeds are the same histories under every Python that is here
+	$(BIN)/python -m tests.sim.system.versions
 
 # Its wheels are for Linux on x86-64 alone, so it is not among the locked dependencies.
 fuzz: $(VENV)/.ready ## Coverage-guided fuzzing of every decoder: make fuzz FOR=600
