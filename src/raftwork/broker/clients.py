@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.delivery import WATCHES_PER_SESSION, Deliveries
+from raftwork.broker.questions import Questions
 from raftwork.broker.queue.commands import Done, Enqueue
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull
 from raftwork.messages import (
@@ -81,9 +82,8 @@ class Clients:
         self._pending: set[tuple[bytes, int]] = set()
         self._pending_bytes = 0
         self._deliveries = Deliveries(machine, room)
-        self._questions: list[Question] = []
-        self._asked: dict[int, list[Question]] = {}
-        self._asked_ids = 0  # in both
+        self.questions = Questions[Question]()
+        self._asked_ids = 0  # in them
 
     # ---- requests -----------------------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class Clients:
         return False
 
     def _question(self, question: Question) -> None:
-        self._questions.append(question)
+        self.questions.add(question)
         self._asked_ids += len(question.ids)
 
     def refuse(self, routing: bytes, request: int, code: Code, text: str) -> None:
@@ -192,20 +192,10 @@ class Clients:
         """A task has its outcome: tell whoever waits for it."""
         self._deliveries.settled(effect)
 
-    # ---- barriers -----------------------------------------------------------------------------
-
-    @property
-    def asking(self) -> bool:
-        """Whether questions wait for a barrier to be asked for."""
-        return bool(self._questions)
-
-    def barrier(self, token: int) -> None:
-        """All open questions wait for this one barrier."""
-        self._asked[token] = self._questions
-        self._questions = []
+    # ---- a barrier has passed ------------------------------------------------------------------
 
     def read_ready(self, token: int) -> None:
-        for question in self._asked.pop(token, ()):
+        for question in self.questions.passed(token):
             self._asked_ids -= len(question.ids)
             states = self._machine.states(question.ids)
             if question.request is not None:

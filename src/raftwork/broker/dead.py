@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from raftwork.broker.questions import Questions
 from raftwork.broker.queue.commands import Done, Purge, Retry
 from raftwork.messages import (
     DEAD_IDS_MAX,
@@ -52,8 +53,7 @@ class DeadTasks:
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._commands: list[tuple[RetryDead | PurgeDead, PendingDead]] = []
         self._pending: dict[tuple[bytes, int], int] = {}  # with the number of ids
-        self._questions: list[tuple[bytes, ListDead | ShowDead]] = []
-        self._asked: dict[int, list[tuple[bytes, ListDead | ShowDead]]] = {}
+        self.questions = Questions[tuple[bytes, ListDead | ShowDead]]()
 
     # ---- requests -----------------------------------------------------------------------------
 
@@ -65,7 +65,7 @@ class DeadTasks:
         if refusal is not None:
             self._frames.append((routing, refusal))
         elif isinstance(request, ListDead | ShowDead):
-            self._questions.append((routing, request))
+            self.questions.add((routing, request))
         else:
             ids = len(request.ids) if isinstance(request, PurgeDead) else 1
             self._pending[routing, request.request] = ids
@@ -87,7 +87,7 @@ class DeadTasks:
         if len(ids) > DEAD_IDS_MAX or not all(0 < len(id_) <= ID_MAX for id_ in ids):
             text = f"at most {DEAD_IDS_MAX} ids, of 1 to {ID_MAX} characters each, are allowed"
             return Refused(request.request, Code.PROTOCOL, text)
-        asked = len(self._questions) + sum(map(len, self._asked.values())) + len(self._pending)
+        asked = len(self.questions) + len(self._pending)
         if asked >= OPEN_MAX or sum(self._pending.values()) + len(ids) > OPEN_IDS_MAX:
             text = f"{asked} requests about dead tasks are under way already; try again later"
             return Refused(request.request, Code.QUEUE_FULL, text)
@@ -108,20 +108,10 @@ class DeadTasks:
             answer = DeadPurged(request.request, reply.found)
         self._frames.append((routing, answer))
 
-    # ---- barriers -----------------------------------------------------------------------------
-
-    @property
-    def asking(self) -> bool:
-        """Whether questions wait for a barrier to be asked for."""
-        return bool(self._questions)
-
-    def barrier(self, token: int) -> None:
-        """All open questions wait for this one barrier."""
-        self._asked[token] = self._questions
-        self._questions = []
+    # ---- a barrier has passed ------------------------------------------------------------------
 
     def read_ready(self, token: int) -> None:
-        for routing, question in self._asked.pop(token, ()):
+        for routing, question in self.questions.passed(token):
             self._frames.append((routing, self._answer(question)))
 
     def _answer(self, question: ListDead | ShowDead) -> FromBroker:

@@ -84,6 +84,7 @@ class Leadership:
         self.dead = DeadTasks(machine)
         self.drains = Drains(self.workforce, now + LEASE)
         self.settings = Settings(machine)
+        self._desks = (self.clients, self.dead, self.settings)
         self._dispatcher = Dispatcher(machine, Strategies(machine, balancer, rng).of)
         self._proposed: dict[Position, list[Proposal]] = {}
         self._waiting: list[Proposal] = []
@@ -132,7 +133,7 @@ class Leadership:
         idle = not self._waiting and not self._proposed  # else some entry's time will do
         if idle and due is not None and due <= time:
             self._waiting.append(Proposal(Tick(), None))
-        if self.clients.asking or self.dead.asking or self.settings.asking:
+        if any(desk.questions.asking for desk in self._desks):
             self._ask_barrier(now)
         if self._waiting:
             self._propose(time, now)
@@ -180,15 +181,13 @@ class Leadership:
         except NotLeader:
             return
         self._barrier = token
-        self.clients.barrier(token)
-        self.dead.barrier(token)
-        self.settings.barrier(token)
+        for desk in self._desks:
+            desk.questions.barrier(token)
 
     def read_ready(self, token: int) -> None:
         """The barrier stands behind all that was acknowledged before it was asked for."""
-        self.clients.read_ready(token)
-        self.dead.read_ready(token)
-        self.settings.read_ready(token)
+        for desk in self._desks:
+            desk.read_ready(token)
 
     # ---- applying -----------------------------------------------------------------------------
 

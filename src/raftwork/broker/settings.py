@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.questions import Questions
 from raftwork.broker.queue.commands import Configure, Done
 from raftwork.errors import ProtocolError, QueueFull
 from raftwork.messages import AskQueue, Code, QueueSet, QueueSettings, Refused
@@ -38,8 +39,7 @@ class Settings:
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._commands: list[tuple[Configure, PendingChange]] = []
         self._pending: set[PendingChange] = set()
-        self._questions: list[tuple[bytes, AskQueue]] = []
-        self._asked: dict[int, list[tuple[bytes, AskQueue]]] = {}
+        self.questions = Questions[tuple[bytes, AskQueue]]()
 
     # ---- requests -----------------------------------------------------------------------------
 
@@ -59,11 +59,10 @@ class Settings:
 
     def ask(self, routing: bytes, request: AskQueue) -> None:
         if self._room(routing, request):
-            self._questions.append((routing, request))
+            self.questions.add((routing, request))
 
     def _room(self, routing: bytes, request: SetQueue | AskQueue) -> bool:
-        asked = len(self._questions) + sum(map(len, self._asked.values()))
-        if len(self._pending) + asked < OPEN_MAX:
+        if len(self._pending) + len(self.questions) < OPEN_MAX:
             return True
         text = f"{OPEN_MAX} requests about queues are under way already; try again later"
         self._frames.append((routing, Refused(request.request, Code.QUEUE_FULL, text)))
@@ -81,20 +80,10 @@ class Settings:
             answer = Refused(pending.request, reply.code, reply.text)
         self._frames.append((pending.routing, answer))
 
-    # ---- barriers -----------------------------------------------------------------------------
-
-    @property
-    def asking(self) -> bool:
-        """Whether questions wait for a barrier to be asked for."""
-        return bool(self._questions)
-
-    def barrier(self, token: int) -> None:
-        """All open questions wait for this one barrier."""
-        self._asked[token] = self._questions
-        self._questions = []
+    # ---- a barrier has passed ------------------------------------------------------------------
 
     def read_ready(self, token: int) -> None:
-        for routing, question in self._asked.pop(token, ()):
+        for routing, question in self.questions.passed(token):
             status = self._machine.queue(question.queue)
             set_ = (status.balancer, status.max_length, status.max_bytes)
             self._frames.append((routing, QueueSettings(question.request, *set_)))

@@ -317,8 +317,8 @@ SERVICE = (
         "answers without a barrier",
         f"{_BROKER}.clients:Clients.ask",
         "self._question(Question(routing, request.request, ids))",
-        "self._asked[-1] = [Question(routing, request.request, ids)]; self._asked_ids += len(ids);"
-        " self.read_ready(-1)",
+        "self._question(Question(routing, request.request, ids));"
+        " self.questions.barrier(-1); self.read_ready(-1)",
         seeds=200,
     ),
     _mutant(

@@ -55,7 +55,7 @@ class Counter:
 
     def barrier(self) -> None:
         self.barriers += 1
-        self.clients.barrier(self.barriers)
+        self.clients.questions.barrier(self.barriers)
         self.clients.read_ready(self.barriers)
 
     def sent(self, me: bytes = ME) -> list[FromBroker]:
@@ -220,7 +220,7 @@ def test_a_finished_task_is_told_at_once(counter: Counter) -> None:
     counter.sent()
     counter.clients.watch(ME, Watch(5, ["a"]))
     assert counter.sent() == [Watched(5), Results([Result("a", State.SUCCEEDED, b"v")])]
-    assert not counter.clients.asking
+    assert not counter.clients.questions.asking
 
 
 def test_an_unfinished_task_is_told_when_it_ends_and_once(counter: Counter) -> None:
@@ -240,7 +240,7 @@ def test_an_unfinished_task_is_told_when_it_ends_and_once(counter: Counter) -> N
 def test_unknown_is_told_only_behind_a_barrier(counter: Counter) -> None:
     counter.clients.watch(ME, Watch(5, ["nobody's"]))
     assert counter.sent() == [Watched(5)]
-    assert counter.clients.asking
+    assert counter.clients.questions.asking
     counter.barrier()
     assert counter.sent() == [Results([Result("nobody's", State.UNKNOWN, b"")])]
 
@@ -257,11 +257,11 @@ def test_a_task_that_arrives_before_the_barrier_is_not_told_as_unknown(counter: 
 
 def test_a_barrier_answers_what_was_asked_before_it_and_nothing_else(counter: Counter) -> None:
     counter.clients.ask(ME, Ask(1, ["a"]))
-    counter.clients.barrier(1)
+    counter.clients.questions.barrier(1)
     counter.clients.ask(ME, Ask(2, ["a"]))
     counter.clients.read_ready(1)
     assert [m.request for m in counter.sent() if isinstance(m, Answer)] == [1]
-    assert counter.clients.asking
+    assert counter.clients.questions.asking
     counter.clients.read_ready(99)  # nobody asked
     assert counter.sent() == []
 
@@ -317,7 +317,7 @@ def test_too_many_or_too_long_ids_are_refused_with_both_sizes(
     counter.clients.ask(ME, Ask(2, ids))
     refusals = [m for m in counter.sent() if isinstance(m, Refused)]
     assert [(m.request, m.code) for m in refusals] == [(1, Code.PROTOCOL), (2, Code.PROTOCOL)]
-    assert not counter.clients.asking
+    assert not counter.clients.questions.asking
 
 
 def test_an_id_asked_for_many_times_is_told_once(counter: Counter) -> None:
@@ -382,4 +382,4 @@ def test_questions_that_wait_are_bounded(counter: Counter, monkeypatch: pytest.M
     counter.barrier()
     assert len(counter.sent()) == 5
     counter.clients.ask(ME, Ask(10, ["a"]))
-    assert counter.clients.asking
+    assert counter.clients.questions.asking

@@ -49,7 +49,7 @@ class Desk:
         return self.answers()
 
     def pass_barrier(self) -> list[FromBroker]:
-        self.dead.barrier(1)
+        self.dead.questions.barrier(1)
         self.dead.read_ready(1)
         return self.answers()
 
@@ -57,7 +57,7 @@ class Desk:
 def test_who_is_dead_is_told_behind_a_barrier() -> None:
     desk = Desk()
     assert desk.ask(ListDead(1, "", ALL, 10)) == desk.ask(ShowDead(2, "a")) == []
-    assert desk.dead.asking
+    assert desk.dead.questions.asking
     page, details = desk.pass_barrier()
     assert isinstance(page, DeadPage) and [task.id for task in page.tasks] == ["a"]
     assert isinstance(details, DeadDetails) and details.task == page.tasks[0]

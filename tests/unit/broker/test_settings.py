@@ -38,7 +38,7 @@ class Desk:
     def ask(self, queue: str) -> list[FromBroker]:
         self.settings.ask(ME, AskQueue(9, queue))
         assert self.answers() == []
-        self.settings.barrier(1)
+        self.settings.questions.barrier(1)
         self.settings.read_ready(1)
         return self.answers()
 
@@ -60,10 +60,10 @@ def test_a_change_that_is_on_its_way_is_not_proposed_again() -> None:
 def test_what_is_set_is_told_behind_a_barrier() -> None:
     desk = Desk()
     desk.settings.ask(ME, AskQueue(1, "q"))
-    assert desk.settings.asking
+    assert desk.settings.questions.asking
     assert desk.answers() == []
     assert desk.ask("q") == [QueueSettings(1, None, None, None), QueueSettings(9, None, None, None)]
-    assert not desk.settings.asking
+    assert not desk.settings.questions.asking
 
 
 def test_a_balancer_that_nobody_knows_is_refused_before_it_is_proposed() -> None:
@@ -89,7 +89,7 @@ def test_requests_under_way_are_bounded() -> None:
     for request in range(OPEN_MAX // 2):
         assert desk.change(SetQueue(request, "q", None, 5)) == []
         desk.settings.ask(ME, AskQueue(OPEN_MAX + request, "q"))
-    desk.settings.barrier(1)
+    desk.settings.questions.barrier(1)
     (refused,) = desk.change(SetQueue(99_999, "q", None, 5))
     assert isinstance(refused, Refused) and refused.code is Code.QUEUE_FULL
     desk.settings.read_ready(1)
