@@ -1,8 +1,11 @@
 """A handle for one task in the cluster: what became of it."""
 
 import enum
+import math
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from raftwork.client.handles import Slot
@@ -31,6 +34,8 @@ class Status(enum.StrEnum):
 Connect = Callable[[], "Connection"]
 
 _NOT_YET = object()
+#: Seconds after which a thread that waits looks up.
+_TURN = 1.0
 
 
 class Run(Slot, Generic[T_co]):
@@ -95,7 +100,7 @@ class Run(Slot, Generic[T_co]):
         connection = self._connect()
         waiter = connection.wait_for(self)
         try:
-            _settled(waiter.result(seconds))
+            _settled(_result(waiter, seconds))
         except TimeoutError:
             raise TimeoutError(f"no outcome of task {self.id} within {seconds} s") from None
         finally:
@@ -137,6 +142,19 @@ class Run(Slot, Generic[T_co]):
         if outcome.state is State.FAILED:
             raise TaskFailed(failure.type, failure.message, failure.traceback)
         raise TaskLost(failure.message)
+
+
+def _result(waiter: "Future[Result]", seconds: float | None) -> Result:
+    """What the future holds within `seconds`. Raises TimeoutError.
+
+    Waits in short turns: CPython overlooks a signal that comes when it has just looked for one and
+    is about to sleep on a lock, and a single wait without end would swallow that Ctrl-C.
+    """
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > _TURN:
+        with suppress(TimeoutError):
+            return waiter.result(_TURN)
+    return waiter.result(max(0.0, left))
 
 
 def _seconds(timeout: Duration | None) -> float | None:

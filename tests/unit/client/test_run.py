@@ -1,6 +1,8 @@
 """Handles: results, failures, status."""
 
 import asyncio
+import time
+from concurrent.futures import Future
 
 import pytest
 
@@ -148,3 +150,30 @@ def test_a_timeout_that_cannot_be_meant_is_refused(timeout: float) -> None:
     run: Run[object] = app.run("t")
     with pytest.raises(ValueError, match="timeout"):
         run.result(timeout=timeout)
+
+
+def test_no_wait_sleeps_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it does not look up from, no Ctrl-C may be lost in."""
+    app, cluster = app_and_cluster()
+    cluster.states["t"] = Result("t", State.SUCCEEDED, pack(1))
+    asked: list[float | None] = []
+    result = Future.result
+
+    def overlooked(future: Future[Result], timeout: float | None = None) -> Result:
+        asked.append(timeout)
+        if len(asked) < 3:
+            raise TimeoutError
+        return result(future, timeout)
+
+    monkeypatch.setattr(Future, "result", overlooked)
+    assert app.run("t").result() == 1
+    assert len(asked) == 3
+    assert all(timeout is not None and timeout <= 1 for timeout in asked)
+
+
+def test_turns_of_waiting_add_up_to_the_timeout_and_no_more() -> None:
+    app, _ = app_and_cluster()
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"within 1\.2 s"):
+        app.run("t").result(timeout=1.2)
+    assert 1.2 <= time.monotonic() - began < 30
