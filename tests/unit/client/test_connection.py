@@ -151,6 +151,7 @@ def test_a_program_that_never_closes_its_app_ends_quietly(ending: str) -> None:
 def test_an_interrupt_ends_a_wait_in_the_main_thread() -> None:
     script = (
         "import os, signal, threading, raftwork\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored\n"
         f"run = raftwork.App('{NOBODY}').run('t')\n"
         "def interrupt():\n"
         "    while not run.waiters: pass\n"
