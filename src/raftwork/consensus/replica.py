@@ -12,6 +12,8 @@ The rules of this file (design §6.1):
 (f) What applying makes possible is proposed in the same transaction (`Host.plan`).
 (g) Any exception while writing or applying stops the replica before COMMIT: the store rolls back
     and the error goes up. Half-applied entries never become durable.
+(h) Of a long backlog a turn applies one slice (`Output.more`), so that a replica that is far behind
+    answers between two of them, instead of falling silent until it has caught up.
 """
 
 from collections.abc import Callable
@@ -133,10 +135,11 @@ class Replica:
         self._send = send
         self._carry: Output | None = None
         self._background = 0
+        self._more_at: int | None = None
 
     @property
     def wake_at(self) -> int | None:
-        return self.core.wake_at
+        return self.core.wake_at if self._more_at is None else self._more_at
 
     @property
     def busy(self) -> bool:
@@ -151,11 +154,15 @@ class Replica:
         self.core.receive(src, body, now)
 
     def turn(self, now: int) -> None:
-        """Carry out all the core wants, until it wants nothing more."""
+        """Carry out what the core wants, until it wants nothing more or rule (h) ends the turn."""
         self._finish_background(now)
         self._host.plan(now)
-        while (first := self._next()) is not None:
-            self._settle(self._transact(first, now))
+        self._more_at = None
+        while self._more_at is None and (first := self._next()) is not None:
+            outputs = self._transact(first, now)
+            self._settle(outputs)
+            if outputs[-1].more:
+                self._more_at = now
         base = self._store.compact(self.core.compactable())
         self.core.compacted(base)
 
@@ -177,7 +184,7 @@ class Replica:
                 self._write(out, now)
                 outputs.append(out)
                 self._host.plan(now)
-                out = self.core.output()
+                out = None if out.more else self.core.output()
             self._host.before_commit()
             store.commit()
         except BaseException:

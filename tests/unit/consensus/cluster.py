@@ -196,13 +196,19 @@ class Member:
         return self.turn(end)
 
     def hear(self, src: Peer | str, *messages: RaftMessage) -> list[tuple[str, RaftMessage]]:
-        """Receive these in one turn; gives what is sent in answer."""
+        """Receive these, then turn until what they commit is applied; gives what is sent."""
         self.sent.clear()
         for message in messages:
             src = peer(src) if isinstance(src, str) else src
             self.replica.receive(src, codec.encode(message), self.now)
-        self.replica.turn(self.now)
+        self.work()
         return self.said()
+
+    def work(self) -> None:
+        """Turn, and again while something that is committed is not applied."""
+        self.replica.turn(self.now)
+        while self.store.applied < self.core.status.committed:
+            self.replica.turn(self.now)
 
     def said(self) -> list[tuple[str, RaftMessage]]:
         """What has been sent since the last time this was asked."""
@@ -283,7 +289,7 @@ class Cluster:
         self.watch(message.to, src, known)
         target.replica.wake(self.now)
         target.replica.receive(src, message.body, self.now)
-        target.replica.turn(self.now)
+        target.work()
         self.watch(message.to, None, None)
 
     def turn(self, name: str) -> None:

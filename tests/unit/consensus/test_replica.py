@@ -1,8 +1,9 @@
-"""Replica's rules (a) to (g), on what a member does and in which order."""
+"""Replica's rules (a) to (h), on what a member does and in which order."""
 
 import pytest
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Position
+from raftwork.consensus.raft import Config
 from raftwork.consensus.raft.messages import Append, AppendReply, TimeoutNow, Vote, VoteReply, codec
 from tests.unit.consensus.cluster import Event, Member, formed, peer
 
@@ -197,3 +198,43 @@ def test_activation_comes_with_the_no_op_applied() -> None:
     assert "activated" not in elected
     assert kinds(a).index("applied") < kinds(a).index("activated")
     assert Event("activated", 1) in a.events
+
+
+def test_h_a_long_backlog_is_applied_in_slices_with_a_turn_for_each() -> None:
+    a = Member(peer("a"), NAMES, formed(NAMES), config=Config(apply_entries=2))
+    a.replica.receive(
+        peer("b"), codec.encode(Append(1, ORIGIN, 5, 0, tuple(map(entry, range(1, 6))))), a.now
+    )
+    applied: list[int] = []
+    for _ in range(3):
+        a.turn()
+        applied.append(a.store.applied.seq)
+
+    assert applied == [2, 4, 5]
+    assert kinds(a).count("commit") == 3
+
+
+def test_h_between_two_slices_it_wants_its_next_turn_at_once() -> None:
+    a = Member(peer("a"), NAMES, formed(NAMES), config=Config(apply_entries=2))
+    a.replica.receive(
+        peer("b"), codec.encode(Append(1, ORIGIN, 3, 0, tuple(map(entry, range(1, 4))))), a.now
+    )
+    a.turn(a.now + 7)
+
+    assert a.replica.wake_at == a.now
+    a.turn()
+    assert a.replica.wake_at is not None and a.replica.wake_at > a.now
+
+
+def test_h_between_two_slices_it_votes_and_answers() -> None:
+    a = Member(peer("a"), NAMES, formed(NAMES), config=Config(apply_entries=2))
+    a.replica.receive(
+        peer("b"), codec.encode(Append(1, ORIGIN, 5, 0, tuple(map(entry, range(1, 6))))), a.now
+    )
+    a.turn()
+    a.said()
+    a.replica.receive(peer("c"), codec.encode(Vote(2, Position(1, 9), True)), a.now)
+    a.turn()
+
+    assert a.said() == [("c", VoteReply(2, True))]
+    assert a.store.applied.seq == 4

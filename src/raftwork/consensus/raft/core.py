@@ -227,6 +227,7 @@ class Raft:
             state=node.hard_state if box.state else None,
             stage=tuple(box.stage),
             committed=committed,
+            more=node.handed != node.commit,
             roster=roster,
             activated=activated,
             reads=passed,

@@ -34,8 +34,8 @@ class Config:
     #: Proposals beyond this many uncommitted bytes are refused.
     uncommitted_bytes: int = 64 * MIB
     #: What one Output may ask to apply.
-    apply_bytes: int = 4 * MIB
-    apply_entries: int = 10_000
+    apply_bytes: int = 1 * MIB
+    apply_entries: int = 1_000
     #: Written and applied entries kept in memory for followers that lag a little.
     tail_bytes: int = 16 * MIB
     chunk_bytes: int = 256 * KIB

@@ -242,6 +242,7 @@ class Zab:
             state=node.hard_state if box.state else None,
             stage=tuple(box.stage),
             committed=committed,
+            more=node.handed != node.commit,
             roster=roster,
             activated=activated,
             reads=passed,
