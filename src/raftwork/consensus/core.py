@@ -3,9 +3,9 @@
 The contract with whoever embeds a core (`replica.py` is the one that does):
 
 1. Call `wake(now)` first in every turn, then feed what arrived (`receive`, `link`), then `propose`.
-2. Drain `output()` until it gives None, or one that has `more`: the rest is for the next turn, which
-   follows at once. Carry out each Output in the order of its fields. `rewind`,
-   `append`, `state`, `roster`, `stage` and the applying of `committed` go into one atomic write.
+2. Drain `output()` until it gives None, or one that has `more`: what follows is for the next turn,
+   at once. Carry out each Output in the order of its fields. `rewind`, `append`, `state`, `roster`,
+   `stage` and the applying of `committed` go into one atomic write.
 3. When, and only when, that write is as durable as it needs to be, release `send_after_sync` and
    call `synced(output)`. Outputs are settled in the order they were drained.
 4. Message bodies and `state` are opaque. A `Position` may only be compared.
@@ -104,7 +104,7 @@ class Output:
     roster: Roster | None = None
     #: This replica is the active leader of this epoch from here on (`committed` is applied).
     activated: int | None = None
-    #: More is committed than `committed` asks to apply: let others have a turn before the next slice.
+    #: More is committed than `committed` asks to apply: others have a turn before the next slice.
     more: bool = False
     #: Barriers passed: whatever was committed when they were asked for is applied now.
     reads: tuple[int, ...] = ()

@@ -223,7 +223,7 @@ def test_h_between_two_slices_it_wants_its_next_turn_at_once() -> None:
 
     assert a.replica.wake_at == a.now
     a.turn()
-    assert a.replica.wake_at is not None and a.replica.wake_at > a.now
+    assert a.replica.wake_at != a.now
 
 
 def test_h_between_two_slices_it_votes_and_answers() -> None:
