@@ -95,9 +95,9 @@ class Cluster:
             self.local.start_broker(name)
         self.wait_for_leader()
 
-    def start_worker(self, name: str = "w1", *flags: str) -> Child:
+    def start_worker(self, name: str = "w1", *flags: str, target: str = "") -> Child:
         """Start a worker and wait until the leader lists it as active."""
-        child = self.local.start_worker(name, self._worker_target, *flags)
+        child = self.local.start_worker(name, target or self._worker_target, *flags)
 
         def listed() -> bool:
             assert child.alive, f"{name} ended at its start\n{child.tail()}"

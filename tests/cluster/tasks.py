@@ -9,6 +9,8 @@ import time
 from raftwork import App, current
 
 app = App()
+#: Of the release before: it knows none of the other tasks.
+old = App()
 
 
 def mark(what: str) -> None:
@@ -95,3 +97,8 @@ def crash() -> None:
     """Kills the process that runs it."""
     mark("start")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@old.task(name="old")
+def old_task() -> None:
+    """Of this release the code is not there any more."""

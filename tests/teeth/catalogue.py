@@ -644,6 +644,28 @@ _WORKERS = (
         ("test_an_unknown_task_name_fails_and_says_what_the_worker_knows",),
     ),
     Break(
+        "a worker that does not know a task fails it for all",
+        (
+            Edit(
+                f"{_BROKER}.workforce:Workforce._others_may_know",
+                "if running is None:",
+                "if True:",
+            ),
+        ),
+        ("test_a_task_goes_to_a_worker_that_knows_it",),
+    ),
+    Break(
+        "a task waits for ever for a worker that knows it",
+        (
+            Edit(
+                f"{_BROKER}.exclusions:Exclusions.shunned",
+                "return shunned if self._anyone(queue, shunned) else ANY.shuns",
+                "return shunned",
+            ),
+        ),
+        ("test_a_task_that_no_worker_knows_fails_at_every_one_of_them",),
+    ),
+    Break(
         "a new leader undoes a drain",
         (
             Edit(

@@ -57,6 +57,7 @@ class PendingEnqueue(NamedTuple):
     request: int
     size: int
     queue: str
+    name: str
     tasks: int
     keyed: bool = False  # some of them have a key
 
@@ -109,6 +110,7 @@ class Clients:
                     request.request,
                     size,
                     spec.queue,
+                    spec.name,
                     len(tasks.ids),
                     bool(tasks.keys),
                 ),

@@ -3,32 +3,25 @@
 1. It proposes; the log decides. A task counts as handed out only when its Assign is applied.
 2. Everything here is derived from the machine's tables and may be thrown away at any moment: a new
    leader starts with an empty dispatcher and reads the backlog as it needs it.
-3. Memory is bounded whatever the backlog: a queue keeps a page of its head; the rest is on disk.
+3. Tasks pass one that waits for a worker which may take it, but only so many of them.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from heapq import heappop, heappush
-from itertools import count, repeat
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from raftwork.broker.backlog import Backlog
 from raftwork.broker.balancers import Balancer, Candidate
-from raftwork.broker.queue import Waiting
 from raftwork.broker.queue.commands import Assign, Queued, Requeued
-from raftwork.messages import decode_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from raftwork.broker.exclusions import Demand, Exclusions
     from raftwork.broker.hands import Worker
-    from raftwork.broker.queue import Machine
+    from raftwork.broker.queue import Machine, Waiting
 
-#: A queue's page in memory: at most so many tasks and about so many bytes.
-PAGE_TASKS = 2_000
-PAGE_BYTES = 4 * 1024 * 1024
-#: So many of the tasks that wait again are read at a time.
-FRONT_TASKS = 100
 #: Assigns proposed and not yet applied; more would only make entries larger.
 RESERVED_MAX = 4_000
 RESERVED_BYTES = 64 * 1024 * 1024
@@ -41,109 +34,19 @@ class Reserved(NamedTuple):
     task: Waiting
 
 
-class Backlog:
-    """One queue's waiting tasks in order: the head in memory, the rest in the machine's table.
-
-    Every waiting number up to `_passed` is in `_front`, `_head` or `_page`, or was taken. It must
-    hold always: a taken task stays in the table until its Assign is applied, and would be read and
-    handed out a second time.
-    """
-
-    def __init__(self, queue: str, machine: Machine, *, more: bool) -> None:
-        self._queue = queue
-        self._machine = machine
-        self._front: list[int] = []  # numbers that wait again, a heap
-        self._head: deque[Waiting] = deque()  # the lowest of them, read
-        self._page: deque[Waiting] = deque()
-        self._bytes = 0  # in _head and _page
-        self._passed = 0
-        self._more = more  # the table may hold numbers above _passed
-
-    def __bool__(self) -> bool:
-        return bool(self._page or self._head or self._front or self._more)
-
-    def queued(self, effect: Queued) -> None:
-        """New tasks came in behind all others."""
-        if self._more:
-            return
-        self._passed = effect.first - 1
-        size = sum(len(payload) for _, payload in effect.tasks)
-        if len(self._page) + len(effect.tasks) > PAGE_TASKS or self._bytes + size > PAGE_BYTES:
-            self._more = True
-            return
-        keys = effect.keys or repeat("")
-        self._page.extend(
-            Waiting(seq, id_, effect.spec, payload, 1, 0, key)
-            for seq, (id_, payload), key in zip(count(effect.first), effect.tasks, keys)
-        )
-        self._bytes += size
-        self._passed += len(effect.tasks)
-
-    def requeued(self, seq: int) -> None:
-        """An old task waits again under its old number: in front of younger ones."""
-        if not self._more:
-            self._passed = max(self._passed, seq)
-        if seq <= self._passed:
-            heappush(self._front, seq)
-
-    def take(self, count: int, size: int, *, safe: bool) -> list[Waiting]:
-        """Remove and give tasks from the head: up to `count`, until `size` bytes are reached.
-
-        With `safe`, only those before the first careful one: who passed it would take the slots it
-        waits for, again and again.
-        """
-        taken: list[Waiting] = []
-        while len(taken) < count and size > 0 and (tasks := self._next()):
-            if safe and careful(tasks[0]):
-                break
-            task = tasks.popleft()
-            self._bytes -= len(task.payload)
-            size -= len(task.payload)
-            taken.append(task)
-        return taken
-
-    @property
-    def careful(self) -> bool:
-        """Whether the next task waits for a free slot."""
-        tasks = self._next()
-        return bool(tasks) and careful(tasks[0])
-
-    def _next(self) -> deque[Waiting]:
-        """What the next task is the first of; empty if none waits."""
-        while self._front and (not self._head or self._front[0] < self._head[0].seq):
-            self._read_front()
-        if self._head:
-            return self._head
-        if self._more and not self._page:
-            self._read_page()
-        return self._page
-
-    def _read_front(self) -> None:
-        front, head = self._front, self._head
-        lowest: list[int] = []
-        while front and len(lowest) < FRONT_TASKS and (not head or front[0] < head[0].seq):
-            lowest.append(heappop(front))
-        tasks = self._machine.waiting_by(lowest)
-        self._bytes += sum(len(task.payload) for task in tasks)
-        head.extendleft(reversed(tasks))
-
-    def _read_page(self) -> None:
-        tasks = self._machine.waiting(self._queue, self._passed, PAGE_TASKS // 2, PAGE_BYTES)
-        self._bytes += sum(len(task.payload) for task in tasks)
-        self._page.extend(tasks)
-        if tasks:
-            self._passed = tasks[-1].seq
-        else:
-            self._more = False
-
-
 class Dispatcher:
     """Matches backlogs with workers' room, by the balancer's plan."""
 
-    def __init__(self, machine: Machine, balancer_of: Callable[[str], Balancer]) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        balancer_of: Callable[[str], Balancer],
+        exclusions: Exclusions,
+    ) -> None:
         """`balancer_of(queue)` is asked at every plan, so that a change counts at once."""
         self._machine = machine
         self._balancer_of = balancer_of
+        self._exclusions = exclusions
         self._reserved: dict[int, Reserved] = {}
         self._reserved_bytes = 0
         # A queue that is not here has nothing waiting but what is reserved.
@@ -183,17 +86,22 @@ class Dispatcher:
             backlog = self._backlogs[queue] = Backlog(queue, self._machine, more=False)
         return backlog
 
-    def begin(self, queue: str, count: int, workers: list[Worker]) -> list[tuple[bytes, int]]:
-        """Who may begin the next new tasks at once: free slots of a queue nothing waits in.
+    def begin(
+        self, queue: str, name: str, count: int, workers: list[Worker]
+    ) -> list[tuple[bytes, int]]:
+        """Who may begin new tasks of that name at once: free slots of a queue nothing waits in.
 
         The tasks count as these workers' from now on; see `Workforce.unreserve`.
         """
         if self._backlogs.get(queue):
             return []
-        able = [w for w in self._able(queue, workers) if w.busy < w.slots]
+        shunned = self._exclusions.shunned(queue, self._exclusions.demand(name))
+        able = [
+            w for w in self._able(queue, workers) if w.free > 0 and w.incarnation not in shunned
+        ]
         if not able:
             return []
-        rooms = [w.slots - w.busy for w in able]
+        rooms = [w.free for w in able]
         plan = self._choose(queue, able, rooms, [""] * min(count, sum(rooms)))
         for i in plan:
             able[i].busy += 1
@@ -215,9 +123,7 @@ class Dispatcher:
         queues = self._waiting_queues() if roomy else []
         for queue in queues:
             self._serve(queue, roomy, given, ahead=False)
-        # A worker that a careful task waits for must come to have a free slot some time.
-        waited_for = {q for q in queues if self._backlogs[q].careful}
-        holders = [w for w in roomy if w.room > 0 and waited_for.isdisjoint(w.queues)]
+        holders = self._may_hold(queues, roomy)
         for queue in queues if holders else []:
             self._serve(queue, holders, given, ahead=True)
         return [Assign(incarnation, seqs) for incarnation, seqs in given.items()]
@@ -227,19 +133,53 @@ class Dispatcher:
             del self._backlogs[queue]
         return list(self._backlogs)
 
+    def _may_hold(self, queues: list[str], workers: list[Worker]) -> list[Worker]:
+        """Who may hold tasks ahead: whom a careful task waits for must come to have a free slot."""
+        waited_for = {queue for queue in queues if self._backlogs[queue].careful}
+        passed = [
+            (queue, self._exclusions.shunned(queue, demand))
+            for queue in queues
+            for demand in self._backlogs[queue].aside.careful
+        ]
+        return [
+            w
+            for w in workers
+            if w.room > 0
+            and waited_for.isdisjoint(w.queues)
+            and not any(q in w.queues and w.incarnation not in shunned for q, shunned in passed)
+        ]
+
     def _serve(
         self, queue: str, workers: list[Worker], given: dict[bytes, list[int]], *, ahead: bool
     ) -> None:
         able = self._able(queue, workers)
-        rooms = [max(0, w.room if ahead else w.slots - w.busy) for w in able]
-        count = min(sum(rooms), RESERVED_MAX - len(self._reserved))
-        if count <= 0:
-            return
-        size = RESERVED_BYTES - self._reserved_bytes
-        tasks = self._backlogs[queue].take(count, size, safe=ahead)
-        if tasks:
-            self._place(queue, tasks, able, rooms, given)
+        rooms = [max(0, w.room if ahead else w.free) for w in able]
+        backlog, before = self._backlogs[queue], len(self._reserved)
+        for demand in backlog.aside.demands:
+            fit = self._fit(queue, able, demand)
+            count = min(sum(rooms[i] for i in fit), RESERVED_MAX - len(self._reserved))
+            size = RESERVED_BYTES - self._reserved_bytes
+            tasks = backlog.aside.take(demand, count, size, safe=ahead)
+            self._place(queue, tasks, able, rooms, fit, given)
+        while True:
+            count = min(sum(rooms), RESERVED_MAX - len(self._reserved), backlog.aside.room)
+            tasks = backlog.take(count, RESERVED_BYTES - self._reserved_bytes, safe=ahead)
+            if not tasks:
+                break
+            for demand, group in self._exclusions.split(tasks):
+                fit = self._fit(queue, able, demand)
+                room = sum(rooms[i] for i in fit)
+                self._place(queue, group[:room], able, rooms, fit, given)
+                backlog.aside.add(demand, group[room:])
+        if len(self._reserved) > before:
             self._backlogs[queue] = self._backlogs.pop(queue)  # last: others have the next turn
+
+    def _fit(self, queue: str, able: list[Worker], demand: Demand) -> Sequence[int]:
+        """Which of them such tasks may go to."""
+        shunned = self._exclusions.shunned(queue, demand)
+        if not shunned:
+            return range(len(able))
+        return [i for i, w in enumerate(able) if w.incarnation not in shunned]
 
     def _place(
         self,
@@ -247,12 +187,18 @@ class Dispatcher:
         tasks: list[Waiting],
         able: list[Worker],
         rooms: list[int],
+        fit: Sequence[int],
         given: dict[bytes, list[int]],
     ) -> None:
-        plan = self._choose(queue, able, rooms, [task.key for task in tasks])
-        for task, i in zip(tasks, plan, strict=True):
-            worker = able[i]
+        """Give them to those of `able` that `fit` names, who have room for them."""
+        if not tasks:
+            return
+        keys = [task.key for task in tasks]
+        plan = self._choose(queue, [able[i] for i in fit], [rooms[i] for i in fit], keys)
+        for task, at in zip(tasks, plan, strict=True):
+            worker = able[fit[at]]
             worker.busy += 1
+            rooms[fit[at]] -= 1
             self._reserved[task.seq] = Reserved(worker, task)
             self._reserved_bytes += len(task.payload)
             given.setdefault(worker.incarnation, []).append(task.seq)
@@ -273,8 +219,3 @@ class Dispatcher:
             for room, w in zip(rooms, able, strict=True)
         ]
         return self._balancer_of(queue).plan(candidates, keys)
-
-
-def careful(task: Waiting) -> bool:
-    """Whether a task may only go to a free slot: a loss must be charged to the one that ran."""
-    return task.losses > 0 or decode_spec(task.spec).at_most_once

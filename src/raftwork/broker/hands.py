@@ -100,13 +100,23 @@ class Worker:
         return "draining" if self.draining or self.leaving else "active"
 
     @property
+    def free(self) -> int:
+        """Slots that are free."""
+        return self.slots - self.busy
+
+    @property
     def room(self) -> int:
+        """Tasks it may still be given, most of them to hold ahead."""
         return self.slots + self.window - self.busy
 
     @property
+    def stays(self) -> bool:
+        """Whether it may be given tasks, now or when it is back."""
+        return self.lost is None and not (self.draining or self.leaving)
+
+    @property
     def available(self) -> bool:
-        staying = not (self.draining or self.leaving)
-        return self.routing is not None and staying and self.lost is None
+        return self.routing is not None and self.stays
 
     def presumed_started(self) -> Iterator[tuple[int, bool]]:
         """Every token with whether its code may have begun, for a Lose.

@@ -85,7 +85,9 @@ class Leadership:
         self.drains = Drains(self.workforce, now + LEASE)
         self.settings = Settings(machine)
         self._desks = (self.clients, self.dead, self.settings)
-        self._dispatcher = Dispatcher(machine, Strategies(machine, balancer, rng).of)
+        self._exclusions = self.workforce.exclusions
+        balancers = Strategies(machine, balancer, rng)
+        self._dispatcher = Dispatcher(machine, balancers.of, self._exclusions)
         self._proposed: dict[Position, list[Proposal]] = {}
         self._waiting: list[Proposal] = []
         # Tasks on their way into each queue that no worker is named for: later ones stay behind.
@@ -146,7 +148,7 @@ class Leadership:
             queue, tasks, begin = pending.queue, pending.tasks, []
             # Where a task with a key goes, its key decides: it is planned once it is in its queue.
             if not self._unplaced[queue] and not pending.keyed:
-                begin = self._dispatcher.begin(queue, tasks, workers)
+                begin = self._dispatcher.begin(queue, pending.name, tasks, workers)
             self._unplaced[queue] += tasks - sum(count for _, count in begin)
             self._waiting.append(Proposal(command._replace(begin=begin), pending))
 
@@ -216,6 +218,7 @@ class Leadership:
                     self.workforce.hand_out(worker, task, token, attempt)
             case Settled():
                 self.workforce.closed(effect.token)
+                self._exclusions.settled(effect.seq)
                 self.clients.settled(effect)
                 self.room_changed()
             case Queued():

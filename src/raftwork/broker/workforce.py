@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from raftwork.broker.exclusions import UNHEARD, Exclusions
 from raftwork.broker.hands import Hand, Worker
 from raftwork.broker.parts import parts
 from raftwork.broker.queue import Waiting
@@ -76,6 +77,9 @@ class Workforce:
         self._finished: list[tuple[int, bytes]] = []
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._dirty: dict[bytes, Worker] = {}
+        self.exclusions = Exclusions(self._anyone)
+        self._all_heard = False  # every worker had the time to say hello
+        self._all_heard_at = now + LEASE
         self._next_beat = now
         self._next_expiry = now + 1_000
         for running in machine.running():
@@ -93,6 +97,13 @@ class Workforce:
 
     def available(self) -> list[Worker]:
         return [w for w in self._workers.values() if w.available]
+
+    def _anyone(self, queue: str, shunned: frozenset[bytes]) -> bool:
+        """Whether a worker besides these serves the queue, or may come to say that it does."""
+        if not self._all_heard and UNHEARD not in shunned:
+            return True
+        workers = self._workers.values()
+        return any(w.incarnation not in shunned and queue in w.queues and w.stays for w in workers)
 
     def statuses(self) -> list[WorkerStatus]:
         return [w.status for w in self._workers.values() if w.name and not w.left]
@@ -178,11 +189,27 @@ class Workforce:
             hand = worker.hands.get(token)
             if hand is not None:
                 hand.started = now - age
+        unknown: list[int] = []
         for outcome in report.outcomes:
             if self._propose_end(worker, outcome.token):
-                self._propose_outcome(worker, outcome, time)
+                if outcome.unknown and self._others_may_know(worker, outcome.token):
+                    unknown.append(outcome.token)  # whatever was seen of it, no code began
+                else:
+                    self._propose_outcome(worker, outcome, time)
+        if unknown:
+            self._commands.append(Release(unknown))
         self._propose_release(worker, report.released)
         return True
+
+    def _others_may_know(self, worker: Worker, token: int) -> bool:
+        """This worker has no task of that name; whether somebody else may have one."""
+        running = self._machine.current(token)
+        if running is None:
+            return False
+        name, exclusions = decode_spec(running.spec).name, self.exclusions
+        if not exclusions.lacks(worker.incarnation, name):
+            return False
+        return bool(exclusions.shunned(running.queue, exclusions.demand(name)))
 
     def _propose_release(self, worker: Worker, tokens: list[int]) -> None:
         """Handed back: only what never began may be as if it had not been handed out."""
@@ -215,6 +242,7 @@ class Workforce:
     def _propose_outcome(self, worker: Worker, outcome: Outcome, time: int) -> None:
         if outcome.loss is not None:
             by = outcome.loss._replace(worker=worker.name)
+            self.exclusions.lost(worker.incarnation, worker.hands[outcome.token].seq)
             self._commands.append(Lose([(outcome.token, True)], by))
         elif outcome.ok and len(outcome.data) <= PAYLOAD_MAX:
             self._finished.append((outcome.token, outcome.data))
@@ -317,7 +345,9 @@ class Workforce:
                 self._check_lease(worker, now)
                 if worker.routing is not None:
                     self._dirty[worker.incarnation] = worker  # nothing to say is a Beat
-            stirred = self._weigh(now)
+            self._all_heard = now >= self._all_heard_at
+            # Who may take what nobody else may changes with time, and with who is there.
+            stirred = self._weigh(now) or bool(self.exclusions)
         if now >= self._next_expiry:
             self._next_expiry = now + 1_000
             self._expire(now, time)
@@ -350,6 +380,7 @@ class Workforce:
                 self._give_up(worker, now)
         elif now - worker.lost > LOST_SHOWN and not worker.hands:
             del self._workers[worker.incarnation]
+            self.exclusions.left(worker.incarnation)
 
     def _give_up(self, worker: Worker, now: int) -> None:
         worker.lost = now

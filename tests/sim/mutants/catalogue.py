@@ -307,7 +307,7 @@ MACHINE = (
                 "if row is None or seq in ledger.held:",
                 "if row is None:",
             ),
-            Edit(f"{_BROKER}.dispatch:Backlog._read_page", "self._passed, PAGE", "0, PAGE"),
+            Edit(f"{_BROKER}.backlog:Backlog._read_page", "self._passed, PAGE", "0, PAGE"),
         ),
     ),
 )

@@ -204,7 +204,7 @@ def test_a_client_that_left_has_its_enqueue_stored_all_the_same(counter: Counter
 def test_the_fate_of_a_pending_enqueue_is_told_once(counter: Counter) -> None:
     counter.enqueue("a", request=7)
     ((command, pending),) = counter.clients.commands()
-    assert pending == PendingEnqueue(ME, 7, pending.size, "default", 1)
+    assert pending == PendingEnqueue(ME, 7, pending.size, "default", "job", 1)
     counter.clients.applied(pending, counter.queues.apply(command).replies[0])
     assert counter.sent() == [Enqueued(7)]
     assert counter.sent() == []

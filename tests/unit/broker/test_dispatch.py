@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftwork.broker import dispatch
+from raftwork.broker import aside, dispatch
+from raftwork.broker import backlog as pages
+from raftwork.broker.backlog import PAGE_TASKS, Backlog
 from raftwork.broker.balancers import BALANCERS
-from raftwork.broker.dispatch import PAGE_TASKS, Backlog, Dispatcher
+from raftwork.broker.dispatch import Dispatcher
+from raftwork.broker.exclusions import Exclusions
 from raftwork.broker.hands import Worker
 from raftwork.broker.queue.commands import (
     Assign,
@@ -25,7 +28,7 @@ from raftwork.broker.queue.commands import (
     Release,
     Requeued,
 )
-from raftwork.messages import Failure, Spec, encode_failure, encode_spec
+from raftwork.messages import Failure, Spec, decode_spec, encode_failure, encode_spec
 from raftwork.wire import pack
 from tests.unit.broker.queues import Queues, enqueue
 
@@ -48,7 +51,7 @@ def worker(name: str, slots: int = 1, window: int = 0, *queues: str) -> Worker:
 
 def dispatcher_of(queues: Queues, name: str = "weighted") -> Dispatcher:
     balancer = BALANCERS[name](Random(1))
-    return Dispatcher(queues.machine, lambda _queue: balancer)
+    return Dispatcher(queues.machine, lambda _queue: balancer, Exclusions(lambda *_: True))
 
 
 class Desk:
@@ -58,6 +61,7 @@ class Desk:
         self.queues = Queues()
         self.workers = list(workers)
         self.dispatcher = dispatcher_of(self.queues)
+        self.exclusions = self.dispatcher._exclusions
         self.log: list[Command] = []  # proposed, not applied
         self.handed: list[tuple[int, int]] = []  # (token, seq), in the order of the log
 
@@ -173,9 +177,9 @@ def test_memory_holds_a_bounded_number_of_bytes() -> None:
         (effect,) = queues.effects(enqueue(f"{i}", payload=big))
         assert isinstance(effect, Queued)
         backlog.queued(effect)
-        assert backlog._bytes <= dispatch.PAGE_BYTES
+        assert backlog._bytes <= pages.PAGE_BYTES
     while taken := backlog.take(1, 1 << 30, safe=False):
-        assert backlog._bytes <= dispatch.PAGE_BYTES + len(taken[0].payload)
+        assert backlog._bytes <= pages.PAGE_BYTES + len(taken[0].payload)
     assert backlog._bytes == 0
 
 
@@ -256,14 +260,21 @@ moves = st.lists(
 
 
 @settings(max_examples=300, deadline=None)
-@given(moves=moves, seed=st.integers(0, 1 << 20), page=st.sampled_from([2, 4, 2_000]))
+@given(
+    moves=moves,
+    seed=st.integers(0, 1 << 20),
+    page=st.sampled_from([2, 4, 2_000]),
+    lacked=st.sampled_from(["nothing", "odd"]),
+)
 def test_in_any_interleaving_no_task_is_handed_out_twice_or_forgotten(
-    moves: list[str], seed: int, page: int
+    moves: list[str], seed: int, page: int, lacked: str
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dispatch, "PAGE_TASKS", page)
+        patch.setattr(pages, "PAGE_TASKS", page)
+        patch.setattr(aside, "ASIDE_TASKS", page)
         rng = Random(seed)
         desk = Desk(worker("v", 2, 3, "default", "b"), worker("w", 1, 0, "default"))
+        desk.exclusions.lacks(desk.workers[1].incarnation, lacked)
         names = 0
 
         def end(kind: str) -> None:
@@ -282,7 +293,7 @@ def test_in_any_interleaving_no_task_is_handed_out_twice_or_forgotten(
         for move in moves:
             if move in {"enqueue", "batch"}:
                 count = 1 if move == "enqueue" else 5
-                spec = Spec("job", rng.choice(["default", "b"]), retries=100)
+                spec = Spec(rng.choice(["job", "odd"]), rng.choice(["default", "b"]), retries=100)
                 desk.propose(enqueue(*(f"{names + i}" for i in range(count)), spec=spec))
                 names += count
             elif move == "plan":
@@ -302,8 +313,11 @@ def test_in_any_interleaving_no_task_is_handed_out_twice_or_forgotten(
             desk.plan()
             desk.commit()
         assert not any(q.queued for q in desk.queues.machine.queues())
-        held = Counter(run.seq for run in desk.queues.machine.running())
+        running = list(desk.queues.machine.running())
+        held = Counter(run.seq for run in running)
         assert not held or max(held.values()) == 1
+        names_of_w = {decode_spec(r.spec).name for r in running if r.worker.startswith(b"w")}
+        assert lacked not in names_of_w
 
 
 # ---- free slots and holding ahead -------------------------------------------------------------
@@ -475,7 +489,7 @@ def test_a_balancer_that_heeds_load_gives_an_overloaded_worker_nothing(
     desk = Desk(worker("over", 2, 8), worker("well", 2))
     desk.workers[0].serves = frozenset()
     desk.dispatcher = dispatcher_of(desk.queues, name)
-    assert [n for _, n in desk.dispatcher.begin("default", 9, desk.workers)] == (
+    assert [n for _, n in desk.dispatcher.begin("default", "job", 9, desk.workers)] == (
         [2] if spared else [2, 2]
     )
     for w in desk.workers:

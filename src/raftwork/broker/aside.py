@@ -1,0 +1,67 @@
+"""Tasks that were passed by because who may take them had no room. Sans-IO."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from raftwork.messages import decode_spec
+
+if TYPE_CHECKING:
+    from raftwork.broker.exclusions import Demand
+    from raftwork.broker.queue import Waiting
+
+#: Of one queue. Once it is full nobody passes any more: who may not take what is here gets nothing.
+ASIDE_TASKS = 1_000
+ASIDE_BYTES = 4 * 1024 * 1024
+
+
+class Aside:
+    """Those of one queue, by what they demand, in the order in which they were passed."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[Demand, deque[Waiting]] = {}
+        self._count = 0
+        self._bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._tasks)
+
+    @property
+    def room(self) -> int:
+        """How many more may be passed."""
+        return ASIDE_TASKS - self._count if self._bytes < ASIDE_BYTES else 0
+
+    @property
+    def demands(self) -> list[Demand]:
+        return list(self._tasks)
+
+    @property
+    def careful(self) -> list[Demand]:
+        """Those whose next task waits for a free slot."""
+        return [demand for demand, tasks in self._tasks.items() if careful(tasks[0])]
+
+    def add(self, demand: Demand, tasks: list[Waiting]) -> None:
+        if tasks:
+            self._tasks.setdefault(demand, deque()).extend(tasks)
+            self._count += len(tasks)
+            self._bytes += sum(len(task.payload) for task in tasks)
+
+    def take(self, demand: Demand, count: int, size: int, *, safe: bool) -> list[Waiting]:
+        """As `Backlog.take`, of those that demand this."""
+        tasks = self._tasks[demand]
+        taken: list[Waiting] = []
+        while len(taken) < count and size > 0 and tasks and not (safe and careful(tasks[0])):
+            task = tasks.popleft()
+            size -= len(task.payload)
+            taken.append(task)
+        if not tasks:
+            del self._tasks[demand]
+        self._count -= len(taken)
+        self._bytes -= sum(len(task.payload) for task in taken)
+        return taken
+
+
+def careful(task: Waiting) -> bool:
+    """Whether a task may only go to a free slot: a loss must be charged to the one that ran."""
+    return task.losses > 0 or decode_spec(task.spec).at_most_once

@@ -1,0 +1,121 @@
+"""A queue's waiting tasks as the dispatcher reads them: in order, a page at a time. Sans-IO.
+
+Memory is bounded whatever the backlog: a queue keeps a page of its head; the rest is on disk.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heappop, heappush
+from itertools import count, repeat
+from typing import TYPE_CHECKING
+
+from raftwork.broker.aside import Aside, careful
+from raftwork.broker.queue import Waiting
+
+if TYPE_CHECKING:
+    from raftwork.broker.queue import Machine
+    from raftwork.broker.queue.commands import Queued
+
+#: A queue's page in memory: at most so many tasks and about so many bytes.
+PAGE_TASKS = 2_000
+PAGE_BYTES = 4 * 1024 * 1024
+#: So many of the tasks that wait again are read at a time.
+FRONT_TASKS = 100
+
+
+class Backlog:
+    """One queue's waiting tasks in order: the head in memory, the rest in the machine's table.
+
+    Every waiting number up to `_passed` is in `_front`, `_head` or `_page`, or was taken (and is in
+    `aside` then, or on its way to a worker). It must hold always: a taken task stays in the table
+    until its Assign is applied, and would be read and handed out a second time.
+    """
+
+    def __init__(self, queue: str, machine: Machine, *, more: bool) -> None:
+        self._queue = queue
+        self._machine = machine
+        self._front: list[int] = []  # numbers that wait again, a heap
+        self._head: deque[Waiting] = deque()  # the lowest of them, read
+        self._page: deque[Waiting] = deque()
+        self._bytes = 0  # in _head and _page
+        self._passed = 0
+        self._more = more  # the table may hold numbers above _passed
+        self.aside = Aside()
+
+    def __bool__(self) -> bool:
+        return bool(self._page or self._head or self._front or self._more or self.aside)
+
+    def queued(self, effect: Queued) -> None:
+        """New tasks came in behind all others."""
+        if self._more:
+            return
+        self._passed = effect.first - 1
+        size = sum(len(payload) for _, payload in effect.tasks)
+        if len(self._page) + len(effect.tasks) > PAGE_TASKS or self._bytes + size > PAGE_BYTES:
+            self._more = True
+            return
+        keys = effect.keys or repeat("")
+        self._page.extend(
+            Waiting(seq, id_, effect.spec, payload, 1, 0, key)
+            for seq, (id_, payload), key in zip(count(effect.first), effect.tasks, keys)
+        )
+        self._bytes += size
+        self._passed += len(effect.tasks)
+
+    def requeued(self, seq: int) -> None:
+        """An old task waits again under its old number: in front of younger ones."""
+        if not self._more:
+            self._passed = max(self._passed, seq)
+        if seq <= self._passed:
+            heappush(self._front, seq)
+
+    def take(self, count: int, size: int, *, safe: bool) -> list[Waiting]:
+        """Remove and give tasks from the head: up to `count`, until `size` bytes are reached.
+
+        With `safe`, only those before the first careful one: who passed it would take the slots it
+        waits for, again and again.
+        """
+        taken: list[Waiting] = []
+        while len(taken) < count and size > 0 and (tasks := self._next()):
+            if safe and careful(tasks[0]):
+                break
+            task = tasks.popleft()
+            self._bytes -= len(task.payload)
+            size -= len(task.payload)
+            taken.append(task)
+        return taken
+
+    @property
+    def careful(self) -> bool:
+        """Whether the next task waits for a free slot."""
+        tasks = self._next()
+        return bool(tasks) and careful(tasks[0])
+
+    def _next(self) -> deque[Waiting]:
+        """What the next task is the first of; empty if none waits."""
+        while self._front and (not self._head or self._front[0] < self._head[0].seq):
+            self._read_front()
+        if self._head:
+            return self._head
+        if self._more and not self._page:
+            self._read_page()
+        return self._page
+
+    def _read_front(self) -> None:
+        front, head = self._front, self._head
+        lowest: list[int] = []
+        while front and len(lowest) < FRONT_TASKS and (not head or front[0] < head[0].seq):
+            lowest.append(heappop(front))
+        tasks = self._machine.waiting_by(lowest)
+        self._bytes += sum(len(task.payload) for task in tasks)
+        head.extendleft(reversed(tasks))
+
+    def _read_page(self) -> None:
+        tasks = self._machine.waiting(self._queue, self._passed, PAGE_TASKS // 2, PAGE_BYTES)
+        self._bytes += sum(len(task.payload) for task in tasks)
+        self._page.extend(tasks)
+        if tasks:
+            self._passed = tasks[-1].seq
+        else:
+            self._more = False

@@ -1,0 +1,109 @@
+"""Which tasks a worker is not given, as long as somebody else may take them. Sans-IO.
+
+1. A worker that has no task of a name, by its own word, gets no more of that name. A worker under
+   which a task was lost does not get that task again: so no single worker can bring a task to its
+   `max_losses`, and a task that did was lost under as many as serve its queue.
+2. If nobody else is there who may take a task, it goes to whoever serves its queue: there it fails,
+   or proves that it was not the worker. A worker that may come back soon counts as there.
+3. It is all derived and may be forgotten: what a worker does not know it says again. Names a worker
+   does not know are bounded; what does not fit in is not remembered, and fails.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from raftwork.messages import decode_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from raftwork.broker.queue import Waiting
+
+#: Of one worker: names it is known not to know.
+NAMES_MAX = 1_000
+#: Tasks of which it is remembered under whom they were lost.
+LOST_MAX = 10_000
+#: Stands for workers that had no time yet to say hello to this leader.
+UNHEARD = b""
+
+
+class Demand(NamedTuple):
+    """Whom a task may go to: tasks of equal demands may go to the same workers."""
+
+    name: str = ""  # empty if every worker may know it
+    shuns: frozenset[bytes] = frozenset()
+
+
+#: Goes anywhere.
+ANY = Demand()
+
+
+class Exclusions:
+    """What one leadership knows of it, by incarnations."""
+
+    def __init__(self, anyone: Callable[[str, frozenset[bytes]], bool]) -> None:
+        """`anyone(queue, shunned)`: whether somebody serves the queue who is not among these."""
+        self._anyone = anyone
+        self._lacking: dict[str, frozenset[bytes]] = {}  # by name
+        self._lacks = Counter[bytes]()  # names, by worker
+        self._lost: dict[int, frozenset[bytes]] = {}  # by task number
+
+    def __bool__(self) -> bool:
+        return bool(self._lacking or self._lost)
+
+    # ---- facts --------------------------------------------------------------------------------
+
+    def lacks(self, worker: bytes, name: str) -> bool:
+        """The worker has no task of that name; False if that cannot be remembered."""
+        lacking = self._lacking.get(name, ANY.shuns)
+        if worker not in lacking:
+            if self._lacks[worker] >= NAMES_MAX:
+                return False
+            self._lacks[worker] += 1
+            self._lacking[name] = lacking | {worker}
+        return True
+
+    def lost(self, worker: bytes, seq: int) -> None:
+        """The task was lost under it. For its next run nobody waits who was not heard of yet."""
+        self._lost[seq] = self._lost.pop(seq, frozenset({UNHEARD})) | {worker}
+        if len(self._lost) > LOST_MAX:
+            del self._lost[next(iter(self._lost))]
+
+    def settled(self, seq: int) -> None:
+        """The task has its outcome."""
+        self._lost.pop(seq, None)
+
+    def left(self, worker: bytes) -> None:
+        """That incarnation will never be seen again."""
+        if self._lacks.pop(worker, 0):
+            left = {name: lacking - {worker} for name, lacking in self._lacking.items()}
+            self._lacking = {name: lacking for name, lacking in left.items() if lacking}
+
+    # ---- questions ----------------------------------------------------------------------------
+
+    def demand(self, name: str) -> Demand:
+        """Of new tasks of that name."""
+        return Demand(name) if name in self._lacking else ANY
+
+    def split(self, tasks: list[Waiting]) -> Iterable[tuple[Demand, list[Waiting]]]:
+        """The tasks by their demands; those that may go anywhere last, for they leave no gap."""
+        if not self:
+            return [(ANY, tasks)]
+        groups: dict[Demand, list[Waiting]] = {}
+        for task in tasks:
+            demand = self.demand(decode_spec(task.spec).name)
+            if task.losses:
+                demand = Demand(demand.name, self._lost.get(task.seq, ANY.shuns))
+            groups.setdefault(demand, []).append(task)
+        if ANY in groups:
+            groups[ANY] = groups.pop(ANY)
+        return groups.items()
+
+    def shunned(self, queue: str, demand: Demand) -> frozenset[bytes]:
+        """The workers that such tasks of the queue must not go to."""
+        if demand == ANY:
+            return ANY.shuns
+        shunned = demand.shuns | self._lacking.get(demand.name, ANY.shuns)
+        return shunned if self._anyone(queue, shunned) else ANY.shuns
