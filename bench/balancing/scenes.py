@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import repeat
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,11 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.balancing.world import Machine, Task, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 MEAN = 2.0  # seconds a task takes on a CPU of speed 1
 CPUS = 2
-HORIZON = 3_600.0
 SPEEDS = (1.0, 2.0, 4.0, 8.0)
 
 LENGTHS: dict[str, Callable[[Random], float]] = {
@@ -25,20 +25,20 @@ LENGTHS: dict[str, Callable[[Random], float]] = {
 }
 
 
-def equal(count: int, _rng: Random) -> list[Machine]:
+def equal(count: int, _rng: Random, _horizon: float) -> list[Machine]:
     return [Machine(f"w{i}", CPUS, 1.0) for i in range(count)]
 
 
-def speeds(count: int, _rng: Random) -> list[Machine]:
+def speeds(count: int, _rng: Random, _horizon: float) -> list[Machine]:
     return [Machine(f"w{i}", CPUS, SPEEDS[i % 4]) for i in range(count)]
 
 
-def noisy(count: int, rng: Random) -> list[Machine]:
+def noisy(count: int, rng: Random, horizon: float) -> list[Machine]:
     """One in four has a neighbour that now and then runs two threads on each of its CPUs."""
-    made = equal(count, rng)
+    made = equal(count, rng, horizon)
     for machine in made[::4]:
         now, threads, times = 0.0, 0, []
-        while now < HORIZON:
+        while now < horizon:
             now += rng.expovariate(1 / 15)
             threads = 2 * CPUS - threads
             times.append((now, threads))
@@ -46,12 +46,12 @@ def noisy(count: int, rng: Random) -> list[Machine]:
     return made
 
 
-def coming(count: int, rng: Random) -> list[Machine]:
+def coming(count: int, rng: Random, horizon: float) -> list[Machine]:
     """Half of them die after a while, each followed by another some seconds later."""
     made: list[Machine] = []
     for i in range(count):
         now, number = 0.0, 0
-        while now < HORIZON:
+        while now < horizon:
             life = rng.expovariate(1 / 20) + 2 if i % 2 else inf
             made.append(Machine(f"w{i}.{number}", CPUS, 1.0, (), now, now + life))
             now += life + rng.expovariate(1 / 5)
@@ -59,7 +59,7 @@ def coming(count: int, rng: Random) -> list[Machine]:
     return made
 
 
-FLEETS: dict[str, Callable[[int, Random], list[Machine]]] = {
+FLEETS: dict[str, Callable[[int, Random, float], list[Machine]]] = {
     "equal": equal,
     "speeds 1:2:4:8": speeds,
     "noisy neighbour": noisy,
@@ -74,20 +74,34 @@ class Scene(NamedTuple):
     workers: int
     lengths: str
     load: float
-    tasks: int
+    size: int  # tasks of a closed batch, or seconds of arrivals
 
     def build(self, strategy: str, seed: int) -> World:
         """The same machines and tasks for every strategy."""
         rng = Random(f"{self} {seed}")
-        machines = FLEETS[self.fleet](self.workers, rng)
-        rate = self.load * capacity(machines, HORIZON) / HORIZON / MEAN
-        now, tasks = 0.0, []
-        for number in range(self.tasks):
-            now += rng.expovariate(rate) if rate else 0.0
-            tasks.append(
-                Task(number, now, LENGTHS[self.lengths](rng), f"key {rng.randrange(10_000)}")
-            )
+        machines = FLEETS[self.fleet](self.workers, rng, self.horizon)
+        length = LENGTHS[self.lengths]
+        tasks = [
+            Task(number, arrival, length(rng), f"key {rng.randrange(10_000)}")
+            for number, arrival in enumerate(self._arrivals(machines, rng))
+        ]
         return World([replace(m) for m in machines], tasks, strategy, Random(seed))
+
+    @property
+    def horizon(self) -> float:
+        """So long machines join, die and have neighbours: thrice what it should take, and more."""
+        expected = self.size if self.load else self.size * MEAN / (self.workers * CPUS)
+        return 300 + 3 * expected
+
+    def _arrivals(self, machines: list[Machine], rng: Random) -> Iterator[float]:
+        if not self.load:
+            yield from repeat(0.0, self.size)
+            return
+        rate = self.load * capacity(machines, self.horizon) / self.horizon / MEAN
+        now = rng.expovariate(rate)
+        while now < self.size:
+            yield now
+            now += rng.expovariate(rate)
 
 
 def capacity(machines: list[Machine], until: float) -> float:
@@ -109,8 +123,11 @@ def _one(machine: Machine, until: float) -> float:
 
 
 def bound(world: World) -> float:
-    """No schedule is faster: max(total work / total speed, longest task / fastest worker)."""
-    low, high = 0.0, HORIZON
+    """No schedule is faster: max(total work / total speed, longest task / fastest worker).
+
+    Found by halving: it was `made` in so long, so that no bound is higher.
+    """
+    low, high = 0.0, world.made
     while high - low > 0.001:
         middle = (low + high) / 2
         low, high = (

@@ -1,43 +1,52 @@
 """Every strategy in virtual-time worlds: makespan of closed batches, waiting times of open ones.
 
-python -m bench balancing
+    python -m bench balancing
+
+About half an hour on two CPUs. Figures are printed and stored as they come; at the end stands what
+`weighted` promises and whether it held.
 """
 
 from __future__ import annotations
 
-import statistics
 from concurrent.futures import ProcessPoolExecutor
-from itertools import product
+from itertools import groupby, product
+from statistics import mean, quantiles
 from typing import NamedTuple
 
+from bench.balancing.promises import promises
+from bench.balancing.results import Cell, Result
 from bench.balancing.scenes import CPUS, FLEETS, LENGTHS, Scene, bound, capacity
 from bench.balancing.world import STRATEGIES, World
 from bench.harness import Figure, Figures
 
-#: (workers, fleets, lengths, seeds, tasks a slot in closed batches, tasks in open arrivals)
-SIZES: list[tuple[int, list[str], list[str], int, int, int]] = [
-    (4, list(FLEETS), list(LENGTHS), 2, 600, 5_000),
-    (40, list(FLEETS), list(LENGTHS), 2, 600, 12_000),
-    (1_000, ["equal", "speeds 1:2:4:8"], ["exponential"], 1, 60, 30_000),
-]
 LOADS = (0.0, 0.7, 0.95)
 
 
-class Cell(NamedTuple):
-    scene: Scene
-    strategy: str
+class Size(NamedTuple):
+    """How much of each scene; large fleets are their own repetition."""
+
+    workers: int
     seeds: int
+    tasks: int  # a slot, in closed batches
+    seconds: int  # of open arrivals
+
+    def scenes(self) -> list[Scene]:
+        closed = self.tasks * self.workers * CPUS
+        return [
+            Scene(fleet, self.workers, length, load, self.seconds if load else closed)
+            for fleet, load, length in product(FLEETS, LOADS, LENGTHS)
+        ]
 
 
-def measure(cell: Cell) -> dict[str, float]:
-    """One strategy in one scene, over all seeds."""
-    worlds = [cell.scene.build(cell.strategy, seed).run() for seed in range(cell.seeds)]
-    if not cell.scene.load:
-        over = [world.made / bound(world) - 1 for world in worlds]
-        return {"over bound": statistics.mean(over), "share": max(map(deviation, worlds))}
-    waits = [wait for world in worlds for wait in world.waits]
-    cuts = statistics.quantiles(waits, n=100)
-    return {"mean": statistics.mean(waits), "p50": cuts[49], "p99": cuts[98]}
+SIZES = (Size(4, 20, 600, 800), Size(40, 4, 600, 120), Size(1_000, 3, 30, 20))
+
+
+def measure(scene: Scene, strategy: str, seed: int) -> Result:
+    world = scene.build(strategy, seed).run()
+    if not scene.load:
+        return Result(world.made / bound(world) - 1, deviation(world))
+    cuts = quantiles(world.waits, n=100)
+    return Result(mean(world.waits), deviation(world), cuts[49], cuts[98])
 
 
 def deviation(world: World) -> float:
@@ -51,58 +60,55 @@ def deviation(world: World) -> float:
     )
 
 
-def scenes(
-    count: int, fleets: list[str], lengths: list[str], closed: int, arriving: int
-) -> list[Scene]:
-    return [
-        Scene(fleet, count, length, load, arriving if load else closed * count * CPUS)
-        for fleet, load, length in product(fleets, LOADS, lengths)
-    ]
-
-
 def main() -> Figures:
     figures = Figures("balancing")
-    for count, fleets, lengths, seeds, closed, arriving in SIZES:
-        made = scenes(count, fleets, lengths, closed, arriving)
-        cells = [Cell(scene, name, seeds) for scene in made for name in STRATEGIES]
-        with ProcessPoolExecutor() as pool:
-            results = dict(zip(cells, pool.map(measure, cells), strict=True))
-        for fleet, load in product(fleets, LOADS):
-            table(
-                figures,
-                [c for c in cells if (c.scene.fleet, c.scene.load) == (fleet, load)],
-                results,
-            )
+    cells: list[Cell] = []
+    with ProcessPoolExecutor() as pool:
+        for size in SIZES:
+            runs = list(product(size.scenes(), STRATEGIES, range(size.seeds)))
+            results = zip(runs, pool.map(measure, *zip(*runs, strict=True)), strict=True)
+            # In the order asked for, so that a table is printed once its last world is done.
+            for (fleet, load), rows in groupby(results, lambda r: (r[0][0].fleet, r[0][0].load)):
+                made = gathered(list(rows))
+                table(f"{size.workers:,} workers, {fleet}", load, made)
+                cells += made
+                figures.figures += [figure(cell, made) for cell in made]
+                figures.save()
+    promises(cells, figures)
     figures.save()
     return figures
 
 
-def table(figures: Figures, cells: list[Cell], results: dict[Cell, dict[str, float]]) -> None:
-    """Rows are strategies, columns lengths of tasks; all of it goes into the figures, too."""
-    scene = cells[0].scene
-    lengths = list(dict.fromkeys(cell.scene.lengths for cell in cells))
-    what = (
-        f"{scene.load:.0%} load: mean / p99 wait, s"
-        if scene.load
-        else "closed batch: % over the bound"
+def gathered(rows: list[tuple[tuple[Scene, str, int], Result]]) -> list[Cell]:
+    """The seeds of each scene and strategy together."""
+    return [
+        Cell(scene, strategy, [result for _, result in found])
+        for (scene, strategy), found in groupby(rows, lambda row: row[0][:2])
+    ]
+
+
+def table(title: str, load: float, cells: list[Cell]) -> None:
+    """Rows are strategies, columns lengths of tasks."""
+    print(
+        f"\n{title}, "
+        + (f"{load:.0%} load: mean / p99 wait, s" if load else "closed batch: % over the bound")
     )
-    print(f"\n{scene.workers} workers, {scene.fleet}, {what}")
-    print(f"{'':16}" + "".join(f"{length:>20}" for length in lengths))
+    print(f"{'':16}" + "".join(f"{length:>20}" for length in LENGTHS))
     for name in STRATEGIES:
-        row = [results[cell] for cell in cells if cell.strategy == name]
         texts = [
-            f"{r['mean']:.3f} / {r['p99']:.2f}" if scene.load else f"{r['over bound']:.1%}"
-            for r in row
+            f"{cell.value:.3f} / {cell.p99:.2f}" if load else f"{cell.value:.1%}"
+            for cell in cells
+            if cell.strategy == name
         ]
         print(f"{name:16}" + "".join(f"{text:>20}" for text in texts), flush=True)
-    for cell in cells:
-        result, where = results[cell], cell.scene
-        conditions = (
-            f"{where.workers} workers, {where.fleet}, {where.lengths}, load {where.load:.0%}"
-        )
-        value, unit = (
-            (result["mean"], "s mean wait")
-            if where.load
-            else (result["over bound"], "over the bound")
-        )
-        figures.figures.append(Figure(cell.strategy, value, unit, conditions, result))
+
+
+def figure(cell: Cell, cells: list[Cell]) -> Figure:
+    scene = cell.scene
+    weighted = next(c for c in cells if c.scene == scene and c.strategy == "weighted")
+    ahead = cell.minus(weighted)
+    more = {"share": cell.share, "minus weighted": ahead.mean, "its error": ahead.error}
+    if scene.load:
+        more |= {"p50": cell.p50, "p99": cell.p99}
+    unit = "s mean wait" if scene.load else "over the bound"
+    return Figure(cell.strategy, cell.value, unit, str(cell), more)

@@ -54,8 +54,8 @@ class Machine:
     joins: float = 0.0
     dies: float = inf
 
-    alive: bool = False
     busy: int = 0  # in the leader's books
+    seen: Candidate | None = None  # as the balancer sees it, until that changes
     others: int = 0
     gauge: Gauge = field(default_factory=Gauge)
     weight: float = 1.0
@@ -71,6 +71,23 @@ class Machine:
     load: float = 0.0
     ended: int = 0
     log_times: float = 0.0
+
+    @property
+    def candidate(self) -> Candidate:
+        if self.seen is None:
+            room = self.cpus - self.busy
+            self.seen = Candidate(
+                room, self.cpus, self.busy, self.weight, self.name, self.name.encode()
+            )
+        return self.seen
+
+    def take(self, tasks: int) -> None:
+        self.busy += tasks
+        self.seen = None
+
+    def weigh(self, weight: float) -> None:
+        self.weight = weight
+        self.seen = None
 
     @property
     def part(self) -> float:
@@ -108,6 +125,7 @@ class World:
         self.machines = machines
         self.strategy = strategy
         self._balancer = STRATEGIES[strategy](rng)
+        self._alive: dict[str, Machine] = {}
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = count()
         self._queue: deque[Task] = deque()
@@ -152,13 +170,8 @@ class World:
     def _plan(self, now: float) -> None:
         self._planned = False
         spares = self._balancer.spares_overloaded
-        able = [
-            m for m in self.machines if m.alive and m.busy < m.cpus and not (spares and m.spared)
-        ]
-        candidates = [
-            Candidate(m.cpus - m.busy, m.cpus, m.busy, m.weight, m.name, m.name.encode())
-            for m in able
-        ]
+        able = [m for m in self._alive.values() if m.busy < m.cpus and not (spares and m.spared)]
+        candidates = [m.seen or m.candidate for m in able]
         tasks = min(len(self._queue), sum(c.room for c in candidates))
         batch = [self._queue.popleft() for _ in range(tasks)]
         if not batch:
@@ -166,7 +179,7 @@ class World:
         plan = self._balancer.plan(candidates, [task.key for task in batch])
         for task, i in zip(batch, plan, strict=True):
             machine = able[i]
-            machine.busy += 1
+            machine.take(1)
             machine.given += 1
             self._at(now + HAND_OUT, partial(self._start, machine, task))
 
@@ -178,16 +191,16 @@ class World:
         machine.gauge.told(beat, int(now * 1000))
         if self.strategy == "dolphin":
             threads = len(machine.marks) / machine.cpus
-            machine.weight = dolphin_weight(beat.cpu or 0.0, MEMORY, threads)
+            machine.weigh(dolphin_weight(beat.cpu or 0.0, MEMORY, threads))
         self._at(now + BEAT, partial(self._beat, machine))
 
     def _weigh(self, now: float) -> None:
-        alive = [m for m in self.machines if m.alive]
+        alive = self._alive.values()
         if self.strategy != "dolphin":
             weigh([m.gauge for m in alive], int(now * 1000))
             healthy = any(not m.gauge.overloaded for m in alive)
             for machine in alive:
-                machine.weight = machine.gauge.weight
+                machine.weigh(machine.gauge.weight)
                 machine.spared = machine.gauge.overloaded and healthy
         self._at(now + WEIGH, self._weigh)
         self._stir(now)
@@ -195,12 +208,13 @@ class World:
     # ---- the machines ---------------------------------------------------------------------------
 
     def _join(self, machine: Machine, now: float) -> None:
-        machine.alive, machine.changed = True, now
+        self._alive[machine.name] = machine
+        machine.changed = now
         machine.gauge = Gauge(host=machine.name, queues=QUEUES)
         self._stir(now)
 
     def _die(self, machine: Machine, now: float) -> None:
-        machine.alive = False
+        del self._alive[machine.name]
         machine.version += 1
         for _, task, _ in machine.marks:
             self._back(task, now)
@@ -219,7 +233,7 @@ class World:
         self._expect(machine)
 
     def _start(self, machine: Machine, task: Task, now: float) -> None:
-        if not machine.alive:
+        if machine.name not in self._alive:
             self._back(task, now)
             return
         self.waits.append(now - task.arrival)
@@ -246,5 +260,5 @@ class World:
         self._at(now + REPORT, partial(self._report, machine))
 
     def _report(self, machine: Machine, now: float) -> None:
-        machine.busy -= 1
+        machine.take(-1)
         self._stir(now)

@@ -1,0 +1,74 @@
+"""What `weighted` promises, checked against all worlds; and where another strategy is ahead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.balancing.results import Cell
+    from bench.harness import Figures
+
+#: Makespan in uneven closed batches, over the bound; and in even ones, over round_robin's.
+NEAR, EVEN = 0.10, 0.02
+
+
+def promises(cells: list[Cell], figures: Figures) -> None:
+    """Print each with the scenes that break it, and add its worst figure."""
+    uneven = [c for c in _of(cells, "weighted") if c.scene.fleet != "equal"]
+    even = [c for c in _of(cells, "weighted") if c.scene.fleet == "equal"]
+    far = {str(c): c.value for c in uneven if not c.scene.load}
+    _closed(
+        f"weighted over the bound, uneven closed batches, at most {NEAR:.0%}", far, NEAR, figures
+    )
+    longer = {
+        str(c): c.minus(_rival(cells, c, "round_robin")).mean for c in even if not c.scene.load
+    }
+    _closed(
+        f"weighted over round_robin, even closed batches, at most {EVEN:.0%}", longer, EVEN, figures
+    )
+    _waits(cells, [c for c in uneven if c.scene.load], figures)
+    _ahead(cells, "power_of_two")
+
+
+def _closed(what: str, found: dict[str, float], limit: float, figures: Figures) -> None:
+    where = max(found, key=lambda name: found[name])
+    print()
+    figures.add(what, found[where], "worst", where)
+    for name, value in found.items():
+        if value > limit:
+            print(f"  broken: {value:.1%} in {name}")
+
+
+def _waits(cells: list[Cell], opened: list[Cell], figures: Figures) -> None:
+    """Against the prior art: how much longer tasks wait under its weight."""
+    print("\ntasks wait longer under DolphinScheduler's weight than under weighted by")
+    better = level = 0
+    for cell in opened:
+        longer = _rival(cells, cell, "dolphin").minus(cell)
+        better += longer.sure and longer.mean > 0
+        level += not longer.sure
+        note = (
+            "" if longer.sure and longer.mean > 0 else "WORSE" if longer.sure else "no difference"
+        )
+        print(f"  {cell!s:64} {longer!s:>18}  {note}")
+    where = f"of {len(opened)} uneven open scenes, where it is hardly chance"
+    figures.add("weighted waits less than DolphinScheduler's", better, "scenes", where)
+    figures.add("no difference to be seen", level, "scenes", f"of {len(opened)}")
+
+
+def _ahead(cells: list[Cell], name: str) -> None:
+    print(f"\n{name} is ahead of weighted, by what is hardly chance, in")
+    for cell in _of(cells, "weighted"):
+        difference = _rival(cells, cell, name).minus(cell)
+        if difference.sure and difference.mean < 0:
+            print(f"  {cell!s:64} {difference!s:>18}")
+
+
+def _of(cells: list[Cell], strategy: str) -> Iterator[Cell]:
+    return (cell for cell in cells if cell.strategy == strategy)
+
+
+def _rival(cells: list[Cell], cell: Cell, strategy: str) -> Cell:
+    return next(c for c in _of(cells, strategy) if c.scene == cell.scene)
