@@ -44,25 +44,20 @@ def _closed(what: str, found: dict[str, float], limit: float, figures: Figures) 
 def _waits(cells: list[Cell], opened: list[Cell], figures: Figures) -> None:
     """Against the prior art: how much longer tasks wait under its weight."""
     print("\ntasks wait longer under DolphinScheduler's weight than under weighted by")
-    better = level = 0
-    for cell in opened:
-        longer = _rival(cells, cell, "dolphin").minus(cell)
-        better += longer.sure and longer.mean > 0
-        level += not longer.sure
-        note = (
-            "" if longer.sure and longer.mean > 0 else "WORSE" if longer.sure else "no difference"
-        )
-        print(f"  {cell!s:64} {longer!s:>18}  {note}")
-    where = f"of {len(opened)} uneven open scenes, where it is hardly chance"
-    figures.add("weighted waits less than DolphinScheduler's", better, "scenes", where)
-    figures.add("no difference to be seen", level, "scenes", f"of {len(opened)}")
+    found = [(cell, _rival(cells, cell, "dolphin").minus(cell)) for cell in opened]
+    for cell, longer in found:
+        print(f"  {cell!s:64} {longer!s:>18}  {longer.verdict}")
+    for verdict in ("more", "less", "no difference"):
+        count = sum(longer.verdict == verdict for _, longer in found)
+        where = f"of {len(found)} uneven open scenes"
+        figures.add(f"wait under DolphinScheduler's weight: {verdict}", count, "scenes", where)
 
 
 def _ahead(cells: list[Cell], name: str) -> None:
-    print(f"\n{name} is ahead of weighted, by what is hardly chance, in")
+    print(f"\n{name} is ahead of weighted in")
     for cell in _of(cells, "weighted"):
         difference = _rival(cells, cell, name).minus(cell)
-        if difference.sure and difference.mean < 0:
+        if difference.verdict == "less":
             print(f"  {cell!s:64} {difference!s:>18}")
 
 

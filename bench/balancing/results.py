@@ -32,12 +32,15 @@ class Difference(NamedTuple):
     pairs: int
 
     @property
-    def sure(self) -> bool:
-        """Hardly chance: that would make one of twenty look so."""
-        return self.pairs > 1 and abs(self.mean) > self.error * STUDENT[: self.pairs - 1][-1]
+    def verdict(self) -> str:
+        """Chance alone says more or less once in twenty times. Of one pair, what it says."""
+        chance = self.error * STUDENT[: self.pairs - 1][-1] if self.pairs > 1 else 0.0
+        if abs(self.mean) <= chance:
+            return "no difference"
+        return "more" if self.mean > 0 else "less"
 
     def __str__(self) -> str:
-        return f"{self.mean:+.1%} ± {self.error:.1%}"
+        return f"{self.mean:+.1%} " + (f"± {self.error:.1%}" if self.pairs > 1 else "(one pair)")
 
 
 class Cell(NamedTuple):

@@ -23,7 +23,7 @@ LOADS = (0.0, 0.7, 0.95)
 
 
 class Size(NamedTuple):
-    """How much of each scene; large fleets are their own repetition."""
+    """How much of each scene; a large fleet is its own repetition."""
 
     workers: int
     seeds: int
@@ -38,7 +38,7 @@ class Size(NamedTuple):
         ]
 
 
-SIZES = (Size(4, 20, 600, 800), Size(40, 4, 600, 120), Size(1_000, 3, 30, 20))
+SIZES = (Size(4, 10, 600, 800), Size(40, 2, 600, 120), Size(1_000, 1, 20, 12))
 
 
 def measure(scene: Scene, strategy: str, seed: int) -> Result:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from math import isfinite, isnan
+from math import exp, isfinite, isnan
 from typing import TYPE_CHECKING
 
 from raftwork.messages import Terms
@@ -31,6 +31,11 @@ RISE, FALL = 0.7, 0.5
 #: overloaded; and below which it is so no longer. In between nothing changes: it must not flap.
 CPU_OVER, CPU_UNDER = 0.90, 0.70
 MEMORY_OVER, MEMORY_UNDER = 0.95, 0.90
+#: A new sample that far below the smoothed one is relief: a neighbour went.
+RELIEF = 0.3
+#: Every five seconds a kernel brings its mean run queue over a minute nearer to the present one, by
+#: this part of the way. So a step tells what is there now.
+LOAD_STEP = 1 - exp(-5 / 60)
 #: Memory in use from which a worker is worth less, down to nothing at MEMORY_OVER.
 MEMORY_FREE = 0.70
 #: Age of a heartbeat, ms, from which it counts less, down to nothing at STALE.
@@ -80,7 +85,8 @@ class Gauge:
     queues: frozenset[str] = frozenset()
     cpu: float | None = None  # as last told, as are these
     memory: float | None = None
-    load: float | None = None
+    load: float | None = None  # the mean over the last minute
+    queue: float = 0.0  # what the newest step of it says is there now
     own: float = 0.0
     place: int = 0  # workers of one host and place share their CPUs
     others: float | None = None  # smoothed: the share of its CPUs used by what is no worker's
@@ -98,25 +104,32 @@ class Gauge:
         self.cpu = None if beat.cpu is None else share(beat.cpu)
         self.memory = None if beat.memory is None else share(beat.memory)
         self.overloaded = (self.memory or 0.0) >= (MEMORY_UNDER if self.overloaded else MEMORY_OVER)
-        self.load = beat.load if beat.load is not None and isfinite(beat.load) else None
+        self._loaded(beat.load if beat.load is not None and isfinite(beat.load) else None)
         self.own = 0.0 if beat.own is None else min(share(beat.own), self.cpu or 0.0)
         self.place = beat.place
         self.pace.told(beat.ended, beat.log_times)
+
+    def _loaded(self, load: float | None) -> None:
+        old, self.load = self.load, load
+        if load is not None and load != old:
+            self.queue = load if old is None else old + (load - old) / LOAD_STEP
 
     def follow(self, others: float) -> None:
         """The newest sample of what others use."""
         old = others if self.others is None else self.others
         self.others = old + (RISE if others > old else FALL) * (others - old)
-        was, self.crowded = self.crowded, self.others >= (CPU_UNDER if self.crowded else CPU_OVER)
-        if was and not self.crowded:
+        self.crowded = self.others >= (CPU_UNDER if self.crowded else CPU_OVER)
+        if old - others > RELIEF:
             self.pace.forget()
 
     def weigh(self, speed: float, now: int) -> None:
         """Bring its terms together; `speed` is against the fastest of its kind."""
         others, memory = self.others or 0.0, self.memory or 0.0
         age = 0 if self.told_at is None else now - self.told_at
-        # Threads that want a CPU, or wait for a disk, beyond one for each CPU and its own.
-        waiting = max(1.0, (self.load or 0.0) - self.own)
+        # Threads that want a CPU or wait for a disk, beyond one for each CPU and its own, that were
+        # there for long and still are. The mean alone would tell of a neighbour for a minute after
+        # it went; the present alone, of every flicker.
+        waiting = max(1.0, min(self.load or 0.0, self.queue) - self.own)
         self.terms = terms = Terms(
             cpu=1.0 - others,
             memory=share((MEMORY_OVER - memory) / (MEMORY_OVER - MEMORY_FREE)),

@@ -1,7 +1,7 @@
 """The weight: what a worker's heartbeats make of it, alone and among others."""
 
 from itertools import pairwise
-from math import inf, log2, nan
+from math import exp, inf, log2, nan
 
 import pytest
 from hypothesis import given
@@ -203,6 +203,60 @@ def test_what_was_measured_beside_a_hog_is_forgotten_with_it() -> None:
         team.beat("other", tasks=8)
         team.second()
     assert team.weigh()["w"] > 0.8
+
+
+def test_a_neighbours_end_is_noticed_though_it_never_crowded_the_worker() -> None:
+    team = Team("w", "other")
+    for _ in range(10):
+        team.beat("w", cpu=1.0, own=0.33, tasks=4, seconds=0.3)
+        team.beat("other", cpu=0.5, own=0.5, tasks=4)
+        team.second()
+    assert not team.gauges["w"].crowded
+    assert team.weigh()["w"] == pytest.approx(0.33, abs=0.03)
+    for _ in range(3):  # too few tasks come by to measure it anew
+        team.beat("w")
+        team.beat("other", cpu=0.7, own=0.7, tasks=6)
+        team.second()
+    assert team.weigh()["w"] > 0.8
+
+
+class Kernel:
+    """Its mean run queue over a minute, per CPU; five seconds a step."""
+
+    def __init__(self) -> None:
+        self.load, self._seconds = 0.0, 0
+
+    def second(self, threads: float) -> float:
+        self._seconds += 1
+        if self._seconds % 5 == 0:
+            self.load += (threads - self.load) * (1 - exp(-1 / 12))
+        return round(self.load, 2)
+
+
+@pytest.mark.parametrize("threads", [1.5, 2.0, 4.0, 20.0])
+@pytest.mark.parametrize("seconds", [12, 25, 300, 301, 302, 303, 304])
+def test_ten_seconds_after_a_hog_its_worker_is_as_good_as_before(
+    threads: float, seconds: int
+) -> None:
+    team, kernel, weights = Team("w", "other"), Kernel(), []
+    for hogged in [True] * seconds + [False] * 10:
+        load = kernel.second(threads if hogged else 0.0)
+        cpu, slowed = float(hogged), 0.1 * (threads + 1)
+        team.beat("w", cpu=cpu, load=load, tasks=int(hogged), seconds=slowed)
+        team.beat("other", cpu=0.5, own=0.5, tasks=8)
+        weights.append(team.second()["w"])
+    assert weights[seconds - 1] == FLOOR
+    assert weights[-1] > 0.9
+
+
+def test_a_run_queue_counts_once_it_has_lasted() -> None:
+    team, kernel = Team("w"), Kernel()
+    weights = []
+    for _ in range(120):
+        team.beat("w", cpu=0.1, load=kernel.second(5.0))
+        weights.append(team.second()["w"])
+    assert min(weights[:10]) > 0.8
+    assert weights[-1] < 0.3
 
 
 def test_an_old_heartbeat_counts_less_and_less() -> None:
