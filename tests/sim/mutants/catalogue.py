@@ -3,6 +3,7 @@
 `seeds` is how many histories may be needed until one of them shows the bug.
 """
 
+from tests.sim.mutants.limits import LIMITS
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
 from tests.sim.mutants.surgery import Edit
@@ -393,4 +394,4 @@ SERVICE = (
     ),
 )
 
-ALL = (*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *SERVICE)
+ALL = (*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *SERVICE, *LIMITS)

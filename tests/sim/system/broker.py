@@ -17,9 +17,9 @@ from raftwork.errors import StoreDamaged, StoreError
 from raftwork.messages import PeerMessage, from_broker
 from tests.sim.system.disk import CLUSTER, Crash, Disk, Facts
 from tests.sim.system.network import Dealer
+from tests.sim.system.node import WatchedNode
 from tests.sim.system.process import Clock, Process
 from tests.sim.system.promises import require
-from tests.sim.system.protocols import Leading
 from tests.sim.system.watched import Inner, WatchedStore
 
 if TYPE_CHECKING:
@@ -37,53 +37,6 @@ OVERDUE = 500
 _PEER_MESSAGE = 21
 
 
-class WatchedNode(Node):
-    """A node whose machine and leadership are watched."""
-
-    def __init__(self, broker: "Broker", setup: Setup, store: WatchedStore) -> None:
-        self._broker = broker
-        self._at = Position(0, 0)
-        super().__init__(setup, store, broker.mono, broker.clock.wall(broker.timeline.now))
-        self._watch(self._machine)
-
-    def _watch(self, machine: Machine) -> None:
-        apply = machine.apply
-
-        def watched(data: bytes) -> Applied:
-            applied = apply(data)
-            self._broker.machine_applied(self._at, data, applied, machine)
-            return applied
-
-        machine.apply = watched  # type: ignore[method-assign]
-
-    @property
-    def machine(self) -> Machine:
-        return self._machine
-
-    @property
-    def leading(self) -> Leading | None:
-        """What it leads, if it does, active or not."""
-        if self._replica is None:
-            return None
-        return self._broker.world.protocol.leading(self._replica.core)
-
-    def apply(self, entry: Entry) -> None:
-        self._at = entry.at
-        super().apply(entry)
-
-    def activated(self, epoch: int, now: int) -> None:
-        self._broker.activated(epoch)
-        super().activated(epoch, now)
-
-    def deactivated(self) -> None:
-        self._broker.deactivated()
-        super().deactivated()
-
-    def switched(self) -> None:
-        super().switched()
-        self._watch(self._machine)
-
-
 class Broker(Process):
     """A name's place in the cluster. Implements `watched.Observer` and the sockets' owners."""
 
@@ -98,6 +51,8 @@ class Broker(Process):
         self._inner: Inner | None = None
         self._lag = 0
         self._heard = 0
+        #: What it holds is to be compared with what ought to be there.
+        self._look = ""
         self._applied = ORIGIN
         self._dealers: dict[str, Dealer] = {}
         self._clear()
@@ -219,6 +174,9 @@ class Broker(Process):
         node.turn(now)
 
     def _check(self, node: WatchedNode) -> None:
+        if self._look:
+            self._compare_queues(node, self._look)
+            self._look = ""
         if self.active is not None:
             silence = self.mono - max(self._heard, self.clock.monotonic(self.activated_at))
             text = f"{self.host} leads after {silence} ms without a word from another broker"
@@ -272,6 +230,9 @@ class Broker(Process):
             self._lost.append(routing)
 
     def _room(self, routing: bytes) -> bool:
+        if not self.world.takes_more(routing):
+            self.world.reach.counts["unread by a stopped client"] += 1
+            return False
         return not self.timeline.chance(self.world.network.weather.congestion)
 
     def _send_consensus(self, routing: bytes, frame: bytes) -> None:
@@ -320,6 +281,7 @@ class Broker(Process):
     def switched(self, snapshot: Snapshot) -> None:
         self.timeline.note("snapshot installed", self.host, snapshot.at)
         self._applied = snapshot.at
+        self._look = "in a snapshot"
 
     def took(self, length: int) -> None:
         self._lag += length
@@ -327,12 +289,15 @@ class Broker(Process):
     # ---- what the node tells --------------------------------------------------------------------
 
     def machine_applied(
-        self, at: Position, data: bytes, applied: Applied, machine: Machine
+        self, at: Position, data: bytes, applied: Applied, steps: list[int], machine: Machine
     ) -> None:
-        self.world.queue.applied(self.host, at, data, applied)
+        self.world.queue.applied(self.host, at, data, applied, steps)
         self.world.reach.effects(applied)
         if at.seq % 100 == 0:
             self.world.queue.digest(self.host, at, machine.digest())
+
+    def refuses_early(self, spec: bytes, tasks: bytes) -> None:
+        self.world.queue.refuses_early(self._applied, spec, tasks)
 
     def activated(self, epoch: int) -> None:
         self.timeline.note("activated", self.host, epoch)
@@ -340,6 +305,7 @@ class Broker(Process):
         self.world.consensus.activated(self.peer, epoch, self._inner.applied)
         self.active, self.activated_at = epoch, self.timeline.now
         self.world.leases.activated(self)
+        self._look = "by a new leader"
 
     def deactivated(self) -> None:
         self.timeline.note("deactivated", self.host, self.active)
@@ -357,6 +323,13 @@ class Broker(Process):
             self._fail(error)
             return
         self.world.queue.digest(self.host, inner.applied, digest)
+        self._compare_queues(node, "later")
+
+    def _compare_queues(self, node: WatchedNode, when: str) -> None:
+        queues = node.machine.queues()
+        self.world.queue.rooms.compare(self.host, self._applied, queues)
+        set_ = any(queue.max_length or queue.max_bytes for queue in queues)
+        self.world.reach.counts[f"settings found {when}"] += set_
 
 
 def _drain(items: list[T]) -> list[T]:

@@ -2,18 +2,19 @@
 
 The application never gives up: what ended as Unavailable it enqueues again with the same ids, and
 after a crash it goes on from what it had written down before (its batches, and which of them were
-acknowledged).
+acknowledged). What finds no room it sometimes does without.
 """
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from raftwork.client.protocol import Answered, Session
-from raftwork.errors import Unavailable
-from raftwork.messages import Result, State
+from raftwork.errors import QueueFull, Unavailable
+from raftwork.messages import AskQueue, Enqueue, Result, SetQueue, State, to_broker
 from tests.sim.system.disk import CLUSTER
-from tests.sim.system.network import Dealer
+from tests.sim.system.network import WIRE_TIMEOUT, Dealer
 from tests.sim.system.process import Clock, Process
+from tests.sim.system.promises import require
 from tests.sim.system.worker import ADDRESSES
 from tests.sim.system.workload import Batch
 
@@ -22,15 +23,26 @@ if TYPE_CHECKING:
 
 #: How long the application lets a call take, ms.
 TIMEOUT = 6_000
+#: … and how much later it is told, at most: its clock may be slow.
+LATE = 100
+#: Frames that a stopped process's connection takes.
+UNREAD_MAX = 1
+
+_ENQUEUE = to_broker._tags[Enqueue]
 
 
 @dataclass(slots=True)
 class Call:
-    """An enqueue (with its batch) or a question that is under way."""
+    """An enqueue (with its batch), a question or a queue's change that is under way."""
 
     at: int
-    ids: tuple[str, ...]
+    ids: tuple[str, ...] = ()
     batch: Batch | None = None
+    #: It waits for room.
+    patient: bool = False
+    about: SetQueue | AskQueue | None = None
+    #: How much had been set when it began.
+    since: int = 0
 
 
 @dataclass(slots=True)
@@ -47,6 +59,8 @@ class Application:
 
     todo: list[Batch] = field(default_factory=list)
     wishes: dict[str, Wish] = field(default_factory=dict)
+    #: What found no room, and is to be tried again some time.
+    put_off: list[Batch] = field(default_factory=list)
 
 
 class Client(Process):
@@ -61,6 +75,9 @@ class Client(Process):
         self._frames: list[tuple[str, bytes]] = []
         self._links: list[tuple[str, bool]] = []
         self._calls: dict[int, Call] = {}
+        self._stunned = False
+        #: Those that were under way when it was stopped.
+        self._stopped_in: set[int] = set()
 
     # ---- life -----------------------------------------------------------------------------------
 
@@ -92,11 +109,30 @@ class Client(Process):
         self.application.todo.extend(under_way)
         self._clear()
 
+    def pause(self, length: int) -> None:
+        """Also its I/O threads stop: what arrives stays with the kernel, and after a while the
+        other end gives the connection up."""
+        super().pause(length)
+        second = self.timeline.second
+        self._stunned = second.random() < 0.5
+        self._stopped_in = set(self._calls)
+        self.timeline.after(WIRE_TIMEOUT, self._given_up)
+
+    def _given_up(self) -> None:
+        if self.alive and self.paused:
+            for connection in self.world.network.connections(self.host):
+                self.world.network.drop(connection, self.free_at - self.timeline.now)
+
+    @property
+    def stuffed(self) -> bool:
+        """Its connection takes no more for now."""
+        return self.paused and len(self._frames) >= UNREAD_MAX
+
     # ---- the application ------------------------------------------------------------------------
 
     def act(self) -> None:
         """One more thing this application wants."""
-        if not self.alive:
+        if not self.alive or self.paused:
             return
         rng, book = self.timeline.rng, self.world.book
         match rng.randrange(20):
@@ -116,14 +152,25 @@ class Client(Process):
         self.poke()
 
     def _enqueue(self, batch: Batch) -> None:
-        now = self.mono
-        number = self._session.enqueue(batch.spec, batch.tasks, batch.ids, now + TIMEOUT, now)
-        self._calls[number] = Call(self.timeline.now, batch.ids, batch)
+        now, patient = self.mono, self.world.admin.waits()
+        number = self._session.enqueue(
+            batch.spec, batch.tasks, batch.ids, now + TIMEOUT, now, patient=patient
+        )
+        self._calls[number] = Call(self.timeline.now, batch.ids, batch, patient)
 
     def _ask(self, ids: list[str]) -> None:
         now = self.mono
         number = self._session.ask(ids, now + TIMEOUT, now)
         self._calls[number] = Call(self.timeline.now, tuple(ids))
+
+    def inquire(self, about: SetQueue | AskQueue) -> None:
+        """Set a queue, or ask what is set for it."""
+        if self.alive and not self.paused:
+            now = self.mono
+            number = self._session.request(about, now + TIMEOUT, now)
+            since = self.world.clients.changes(about)
+            self._calls[number] = Call(self.timeline.now, about=about, since=since)
+            self.poke()
 
     def _watch(self, ids: list[str] | tuple[str, ...]) -> None:
         wishes = self.application.wishes
@@ -136,7 +183,8 @@ class Client(Process):
     @property
     def content(self) -> bool:
         """Nothing is under way and every wish is fulfilled."""
-        done = not self._calls and not self.application.todo
+        application = self.application
+        done = not (self._calls or application.todo or application.put_off)
         return done and all(wish.result is not None for wish in self.application.wishes.values())
 
     def waits_for(self) -> list[str]:
@@ -144,13 +192,19 @@ class Client(Process):
         return [task for task, wish in self.application.wishes.items() if wish.result is None]
 
     def wants(self) -> str:
-        calls, batches = len(self._calls), len(self.application.todo)
+        calls = len(self._calls)
+        batches = len(self.application.todo) + len(self.application.put_off)
         return f"{calls} calls, {batches} batches, outcomes of {self.waits_for()}"
 
     # ---- the loop -------------------------------------------------------------------------------
 
     def turn(self) -> int | None:
         session, now = self._session, self.mono
+        if self._stunned:  # it goes on before its I/O threads have handed over what came meanwhile
+            self._stunned = False
+            session.wake(now)
+            self._carry_out()
+            return now + 1
         links, frames = self._links, self._frames
         self._links, self._frames = [], []
         for address, up in links:
@@ -159,6 +213,11 @@ class Client(Process):
             session.receive(address, frame, now)
         session.wake(now)
         self._carry_out()
+        for call in self._calls.values():  # in the order in which they began
+            waited = self.timeline.now - call.at
+            text = f"{self.host} has waited {waited} ms for the end of {call}"
+            require(waited <= TIMEOUT + LATE, "calls end", text)
+            break
         return session.wake_at
 
     def _carry_out(self) -> None:
@@ -166,26 +225,63 @@ class Client(Process):
         for address in output.connect:
             self._dealers[address] = Dealer(self.world.network, self, ADDRESSES[address])
         for address, frame in output.frames:
+            if frame[1] == _ENQUEUE:
+                self._sends(frame)
             self._dealers[address].send(frame)
         for answer in output.answers:
+            told = answer.request in self._stopped_in and not isinstance(answer.error, Unavailable)
+            self.world.reach.counts["answered after a pause"] += told
             self._answered(self._calls.pop(answer.request), answer)
         for result in output.outcomes:
             self._outcome(result)
         if output.answers or output.outcomes:
             self._carry_out()
 
+    def _sends(self, frame: bytes) -> None:
+        request = to_broker.decode(frame)
+        assert isinstance(request, Enqueue)
+        batch = self._calls[request.request].batch
+        assert batch is not None
+        self.world.clients.sent(batch)
+
     def _answered(self, call: Call, answer: Answered) -> None:
         if isinstance(answer.error, Unavailable):
             self.timeline.note("unavailable", self.host)
             if call.batch is not None:
                 self._enqueue(call.batch)
+            elif isinstance(call.about, SetQueue) and not self.world.peaceful:
+                self.inquire(call.about)
+        elif call.about is not None:
+            self.world.clients.told(call.about, call.since, answer)
         elif call.batch is None:
             self.world.clients.answered(call.at, call.ids, answer.results)
+        elif isinstance(answer.error, QueueFull):
+            self._no_room(call, call.batch)
         elif answer.error is not None:
             self.world.clients.refused(call.batch, answer.error)
         else:
             self.world.clients.acknowledged(call.batch)
             self._watch(call.batch.ids)
+
+    def _no_room(self, call: Call, batch: Batch) -> None:
+        self.world.clients.no_room(batch)
+        if call.patient:
+            self.world.waited_in_vain(self, batch)
+        wait = self.world.admin.put_off(batch)
+        if wait is not None:
+            self.application.put_off.append(batch)
+            self.timeline.after(wait, self._again, batch)
+
+    def _again(self, batch: Batch) -> None:
+        if self.alive and self.paused:
+            self.timeline.after(self.free_at - self.timeline.now, self._again, batch)
+            return
+        self.application.put_off.remove(batch)
+        if self.alive:
+            self._enqueue(batch)
+            self.poke()
+        else:
+            self.application.todo.append(batch)
 
     def _outcome(self, result: Result) -> None:
         wish = self.application.wishes[result.id]

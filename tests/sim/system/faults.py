@@ -47,7 +47,7 @@ class Faults:
                 self._reset()
             case "slow disk" | "hung disk" | "failing disk" | "rotten bit" | "lost directory":
                 self._disk(kind, broker)
-            case "kill worker" | "pause worker" | "drain worker" | "kill client":
+            case "kill worker" | "pause worker" | "drain worker" | "kill client" | "pause client":
                 self._others(kind)
             case "clock jump":  # a minority's: whom a majority of clocks deceives cannot be helped
                 self._world.brokers[self._liar].clock.wall_offset += self._rng.choice(
@@ -170,11 +170,17 @@ class Faults:
             case "kill client":
                 client.stop("killed")
                 self._world.later(client.start)
+            case "pause client":
+                if client.alive:
+                    client.pause(self._timeline.second.choice((300, 1_500, 4_000, 8_000)))
 
     # ---- peace ----------------------------------------------------------------------------------
 
     def end(self) -> None:
-        """No more faults, and those that last are mended."""
+        """No more faults, and those that last are mended.
+
+        Clients may be stopped once more: when they go on, they must be told everything.
+        """
         self._peace = True
         world = self._world
         self._timeline.note("peace")
@@ -186,3 +192,6 @@ class Faults:
             faults.crash = faults.crash_in_switch = None
         for process in (*world.brokers, *world.workers, *world.users):
             process.start()
+        if "pause client" in world.shape.faults:
+            for user in world.users:
+                user.pause(self._timeline.second.choice((1, 300, 1_500, 2_500)))

@@ -37,9 +37,9 @@ def _before(owner: object, name: str, note: Callable[..., None]) -> Iterator[Non
     original: Any = getattr(owner, name)
 
     @wraps(original)
-    def wrapper(*args: Any) -> Any:
-        note(*args)
-        return original(*args)
+    def wrapper(*args: Any, **named: Any) -> Any:
+        note(*args, **named)
+        return original(*args, **named)
 
     setattr(owner, name, wrapper)
     try:

@@ -252,15 +252,19 @@ class Network:
 
     # ---- ends -----------------------------------------------------------------------------------
 
-    def drop(self, connection: Connection) -> None:
-        """The connection breaks: both ends notice, and what is under way is lost in part."""
+    def drop(self, connection: Connection, dealer_after: int | None = None) -> None:
+        """The connection breaks: both ends notice, and what is under way is lost in part.
+
+        `dealer_after`: a stopped process notices when it goes on.
+        """
         now, rng = self.timeline.now, self.timeline.rng
         for direction in (UP, DOWN):
             limit = now - rng.randint(0, 5)
             connection.horizon[direction] = min(connection.horizon[direction], limit)
         connection.routed = False
         self.routed.pop(connection.routing, None)
-        self.timeline.after(rng.randint(0, 5), self._dealer_notices, connection)
+        wait = rng.randint(0, 5) if dealer_after is None else dealer_after
+        self.timeline.after(wait, self._dealer_notices, connection)
 
     def _dealer_notices(self, connection: Connection) -> None:
         if connection.dealer.connection is connection:

@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from tests.sim.system.timeline import Timeline
 
 _MILLION = 1_000_000
+#: Who is kept from its turns for longer (ms) is missed by others.
+LONG = 50
 
 
 class Clock:
@@ -42,6 +44,9 @@ class Process(ABC):
         self.clock = clock
         self.alive = False
         self.free_at = 0
+        #: When it last went on after it had been kept from its turns for long.
+        self.back_at = 0
+        self.born_at = 0
         self._turn_at: int | None = None
         self._life = 0
 
@@ -63,6 +68,7 @@ class Process(ABC):
 
     def born(self) -> None:
         self.alive, self.free_at, self._turn_at = True, self.timeline.now, None
+        self.born_at = self.timeline.now
         self._life += 1
         self.poke()
 
@@ -82,6 +88,8 @@ class Process(ABC):
 
     def busy(self, length: int) -> None:
         self.free_at = max(self.free_at, self.timeline.now + length)
+        if length > LONG:
+            self.back_at = self.free_at
 
     def pause(self, length: int) -> None:
         """SIGSTOP, and SIGCONT after `length`."""

@@ -4,8 +4,9 @@ The model knows the rules of a task's life and nothing of how the machine keeps 
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NamedTuple, cast
 from zlib import crc32
 
 from raftwork.broker.queue.commands import (
@@ -13,6 +14,7 @@ from raftwork.broker.queue.commands import (
     Assigned,
     Begun,
     Closed,
+    Configure,
     Effect,
     Enqueue,
     Expire,
@@ -22,6 +24,7 @@ from raftwork.broker.queue.commands import (
     Queued,
     Rejected,
     Release,
+    Reply,
     Requeued,
     Settled,
     Stale,
@@ -29,9 +32,10 @@ from raftwork.broker.queue.commands import (
     decode_batch,
 )
 from raftwork.consensus.core import Position
-from raftwork.messages import Result, Spec, State, decode_failure, decode_spec
+from raftwork.messages import Code, Result, Spec, State, decode_failure, decode_spec
 from raftwork.wire import unpack
 from tests.sim.system.promises import require
+from tests.sim.system.room import Rooms
 
 
 @dataclass(slots=True)
@@ -41,6 +45,7 @@ class Known:
     id: str
     spec: Spec
     contents: int
+    size: int
     token: int | None = None
     attempts: int = 0
     failures: int = 0
@@ -59,10 +64,28 @@ class Run:
     data: bytes = b""
 
 
+class Entering(NamedTuple):
+    """A batch that is to come in."""
+
+    queue: str
+    #: Its tasks that are not known yet, with the sizes of their payloads.
+    new: dict[str, int]
+    #: Whether it names one that is known, with the same contents or with others.
+    repeats: bool
+    contradicts: bool
+
+    @property
+    def weight(self) -> tuple[int, int]:
+        return len(self.new), sum(self.new.values())
+
+
 @dataclass(slots=True)
 class QueueChecker:
+    rooms: Rooms
     #: Where to count what is rare.
     reached: Counter[str] = field(default_factory=Counter)
+    #: Ids that were sent in one request only, which was refused.
+    refused: set[str] = field(default_factory=set)
     tasks: dict[str, Known] = field(default_factory=dict)
     by_seq: dict[int, Known] = field(default_factory=dict)
     #: Whose each token ever handed out is or was: the task, and the worker's incarnation.
@@ -80,35 +103,47 @@ class QueueChecker:
 
     # ---- applying -------------------------------------------------------------------------------
 
-    def applied(self, name: str, at: Position, data: bytes, applied: Applied) -> None:
+    def applied(
+        self, name: str, at: Position, data: bytes, applied: Applied, steps: Sequence[int]
+    ) -> None:
+        """`steps`: how many of the effects were there before each command."""
         made = (crc32(data), crc32(repr(applied).encode()))
         known = self.applications.get(at)
         if known is not None:
             require(known == made, "same commands, same answers", f"{name} differs at {at}")
             return
         self.applications[at] = made
-        self._commands(data, applied)
-        for effect in applied.effects:
-            self._effect(effect)
+        self.rooms.newest = at
+        effects = applied.effects
+        for effect in effects[: steps[0] if steps else None]:
+            self._effect(effect)  # of the time that has passed
+        ends = (*steps[1:], len(effects))
+        for plain, reply, start, end in zip(
+            decode_batch(data)[1], applied.replies, steps, ends, strict=True
+        ):
+            self._command(plain, reply, effects[start:end])
 
-    def _commands(self, data: bytes, applied: Applied) -> None:
-        for plain, reply in zip(decode_batch(data)[1], applied.replies, strict=True):
-            command = commands.from_plain(plain)
-            self.reached["contradiction refused"] += isinstance(reply, Rejected)
-            match command:
-                case Enqueue():
-                    self._enqueues(command)
-                case Release():
-                    self._released(command)
-                case Expire():
-                    self._expires(command)
-                    self._fails(command.token)
-                case Fail():
-                    self._fails(command.token)
-                case Lose():
-                    self._loses(command)
-                case _:
-                    pass
+    def _command(self, plain: object, reply: Reply, effects: Sequence[Effect]) -> None:
+        command = commands.from_plain(plain)
+        match command:
+            case Enqueue():
+                self._enqueues(command, reply, effects)
+            case Configure():
+                if not isinstance(reply, Rejected):
+                    self._configures(command)
+            case Release():
+                self._released(command)
+            case Expire():
+                self._expires(command)
+                self._fails(command.token)
+            case Fail():
+                self._fails(command.token)
+            case Lose():
+                self._loses(command)
+            case _:
+                pass
+        for effect in effects:
+            self._effect(effect)
 
     def _effect(self, effect: Effect) -> None:
         match effect:
@@ -122,10 +157,7 @@ class QueueChecker:
             case Settled():
                 self._settled(effect)
             case Closed(token, seq):
-                task = self._current(token, seq)
-                text = f"{task.id} may run again after {task.losses} losses"
-                require(task.losses < _losses_allowed(task), "quarantine", text)
-                task.token = None
+                self._closed(token, seq)
             case Requeued(_, seq):
                 task = self.by_seq[seq]
                 waits = task.token is None and task.outcome is None
@@ -146,8 +178,10 @@ class QueueChecker:
         for seq, (task, payload) in tasks:
             require(task not in self.tasks, "once in", f"{task} is enqueued a second time")
             require(seq not in self.by_seq, "once in", f"number {seq} is given a second time")
-            known = Known(task, decode_spec(spec), crc32(payload, start))
+            require(task not in self.refused, "refused for good", f"{task} was refused, and is in")
+            known = Known(task, decode_spec(spec), crc32(payload, start), len(payload))
             self.tasks[task] = self.by_seq[seq] = known
+            self.rooms.move(known.spec.queue, 1, known.size)
 
     def _assigned(self, worker: bytes, tasks: list[tuple[int, int, int]]) -> None:
         for token, seq, attempt in tasks:
@@ -159,8 +193,19 @@ class QueueChecker:
             text = f"attempt {attempt} of {task.id} after {task.attempts}"
             require(attempt == task.attempts + 1, "attempts count", text)
             self.last_token = task.token = token
+            self.rooms.move(task.spec.queue, -1, -task.size)
             task.attempts = attempt
             self.tokens[token] = (task, worker)
+
+    def _closed(self, token: int, seq: int) -> None:
+        """It waits again, however full its queue is."""
+        task = self._current(token, seq)
+        text = f"{task.id} may run again after {task.losses} losses"
+        require(task.losses < _losses_allowed(task), "quarantine", text)
+        task.token = None
+        room = self.rooms.of(task.spec.queue)
+        self.reached["came back into a full queue"] += room.full
+        self.rooms.move(task.spec.queue, 1, task.size)
 
     def _current(self, token: int, seq: int) -> Known:
         task = self.by_seq[seq]
@@ -204,9 +249,60 @@ class QueueChecker:
             task = self.tokens[token][0]
             task.losses += started and task.token == token
 
-    def _enqueues(self, command: Enqueue) -> None:
-        ids = [task for task, _ in cast("list[tuple[str, bytes]]", unpack(command.tasks))]
-        self.reached["duplicate enqueue suppressed"] += any(task in self.tasks for task in ids)
+    # ---- coming in ------------------------------------------------------------------------------
+
+    def entering(self, spec: bytes, packed: bytes) -> Entering:
+        """What this batch would bring in now."""
+        start, new, contradicts = crc32(spec), dict[str, int](), False
+        tasks = cast("list[tuple[str, bytes]]", unpack(packed))
+        for task, payload in tasks:
+            known = self.tasks.get(task)
+            if known is None:
+                new[task] = len(payload)
+            elif known.contents != crc32(payload, start):
+                contradicts = True
+        return Entering(decode_spec(spec).queue, new, len(new) < len(tasks), contradicts)
+
+    def weight(self, spec: bytes, packed: bytes) -> tuple[str, int, int]:
+        """The queue a batch is for, how many of its tasks are new, and their bytes."""
+        batch = self.entering(spec, packed)
+        return (batch.queue, *batch.weight)
+
+    def _enqueues(self, command: Enqueue, reply: Reply, effects: Sequence[Effect]) -> None:
+        """All that is new comes in, or nothing does, and nothing else decides which."""
+        batch = self.entering(command.spec, command.tasks)
+        room, (tasks, size) = self.rooms.of(batch.queue), batch.weight
+        lack = room.lack(tasks, size) if tasks else ""
+        due = Code.PROTOCOL if batch.contradicts else Code.QUEUE_FULL if lack else None
+        given = reply.code if isinstance(reply, Rejected) else None
+        text = f"{tasks} tasks of {size} bytes to {room}: {reply}, not {due}"
+        require(given is due, "limits", text)
+        came_in = [task for effect in effects for task in _came_in(effect)]
+        text = f"of {list(batch.new)} came in: {came_in}, and the answer is {reply}"
+        require(came_in == (list(batch.new) if due is None else []), "all or none", text)
+        reached = self.reached
+        reached["contradiction refused"] += batch.contradicts
+        reached["duplicate enqueue suppressed"] += batch.repeats
+        reached["repeated batch acknowledged by a full queue"] += not tasks and room.full
+        if due is Code.QUEUE_FULL:
+            reached[f"enqueue refused for a queue's {lack}"] += 1
+
+    def refuses_early(self, at: Position, spec: bytes, packed: bytes) -> None:
+        """A leader that has applied everything up to `at` finds a queue too full for a batch."""
+        self.reached["enqueue refused early by the leader"] += 1
+        if at < self.rooms.newest:
+            return  # what it knows is what was
+        batch = self.entering(spec, packed)
+        tasks, size = batch.weight
+        room = self.rooms.of(batch.queue)
+        text = f"{tasks} tasks of {size} bytes are refused early by {room}"
+        require(bool(tasks and room.lack(tasks, size)), "limits", text)
+
+    def _configures(self, command: Configure) -> None:
+        room = self.rooms.of(command.queue)
+        self.rooms.configure(command)
+        over = room.settings.lack(room.level.tasks, room.level.size)
+        self.reached["limit set below what waits"] += bool(over)
 
     def _released(self, command: Release) -> None:
         for token in command.tokens:
@@ -254,3 +350,13 @@ class QueueChecker:
 
 def _losses_allowed(task: Known) -> int:
     return 1 if task.spec.at_most_once else task.spec.max_losses
+
+
+def _came_in(effect: Effect) -> list[str]:
+    match effect:
+        case Queued():
+            return [task for task, _ in effect.tasks]
+        case Begun():
+            return [task for _, _, task, _ in effect.tasks]
+        case _:
+            return []

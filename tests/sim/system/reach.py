@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from raftwork.broker.hands import Worker
 from raftwork.broker.queue.commands import Applied, Closed, Requeued, Settled
 from raftwork.broker.workforce import Workforce
+from raftwork.client import protocol
+from raftwork.errors import QueueFull, RaftworkError
 from tests.sim.system import raft_reach, zab_reach
 from tests.sim.system.hooks import ConsensusReach, Hook, hooked
 
@@ -53,6 +55,24 @@ _EXPECTED = (
     "halt",
     "killed by its task",
     "unavailable",
+    # queues' limits and settings
+    "enqueue refused for a queue's length",
+    "enqueue refused for a queue's bytes",
+    "enqueue refused early by the leader",
+    "repeated batch acknowledged by a full queue",
+    "came back into a full queue",
+    "limit set below what waits",
+    "refused for good",
+    "client waits for room",
+    "waiting client let in",
+    "waited for room in vain",
+    "settings read",
+    "settings found by a new leader",
+    "settings found in a snapshot",
+    "balancer refused",
+    # a client that was stopped
+    "answered after a pause",
+    "unread by a stopped client",
 )
 
 #: All that seeds of a protocol must reach.
@@ -93,6 +113,8 @@ class Reach:
             Hook(Workforce, "_push_again", self._always("pushed again at a hello")),
             Hook(Workforce, "_give_up", self._always("worker given up")),
             Hook(Workforce, "_propose_end", self._reported),
+            Hook(protocol.Session, "_wait_for_room", self._always("client waits for room")),
+            Hook(protocol.Session, "_finish", self._finished),
         )
         with hooked((*own, *self._protocol.hooks())):
             yield
@@ -102,6 +124,18 @@ class Reach:
             self.counts[name] += 1
 
         return note
+
+    def _finished(
+        self,
+        _session: object,
+        request: protocol._Request,
+        _results: object = (),
+        error: RaftworkError | None = None,
+        **_: object,
+    ) -> None:
+        if request.pause > protocol.PAUSE_FIRST:
+            self.counts["waiting client let in"] += error is None
+            self.counts["waited for room in vain"] += isinstance(error, QueueFull)
 
     def _reported(self, _workforce: Workforce, worker: Worker, token: int) -> None:
         self.counts["stale token refused"] += token not in worker.hands

@@ -1,25 +1,41 @@
 """What clients and workers may rely on: true answers (G1, G2, G7), leases (G4), one voice (G6)."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raftwork.broker.queue.commands import Lose, commands, decode_batch
+from raftwork.broker.queue.commands import Configure, Lose, commands, decode_batch
+from raftwork.client.protocol import Answered
 from raftwork.consensus.core import Entry, Kind
 from raftwork.errors import ProtocolError, RaftworkError
 from raftwork.messages import (
+    Acknowledged,
+    Answer,
+    AskQueue,
+    Beat,
+    Drain,
+    Enqueued,
     Goodbye,
     Heartbeat,
     Push,
+    QueueSet,
+    QueueSettings,
     Report,
     Result,
+    Results,
+    SetQueue,
     State,
+    Stop,
+    Watched,
     WorkerHello,
+    WorkerWelcome,
     from_broker,
     to_broker,
 )
 from tests.sim.system.promises import require
 from tests.sim.system.queue_checker import QueueChecker
+from tests.sim.system.room import Settings
 from tests.sim.system.timeline import Timeline
 from tests.sim.system.workload import Batch
 
@@ -30,9 +46,15 @@ if TYPE_CHECKING:
 LEASE, LEASE_CLOSED = 2_950, 950
 
 # Tags as they stand in a packed frame.
-_ENQUEUED, _RESULTS, _ANSWER, _WELCOME, _PUSH, _BEAT = 5, 6, 7, 10, 11, 14
-_FROM_LEADER = frozenset({_ENQUEUED, _RESULTS, _ANSWER, *range(_WELCOME, _BEAT + 1)})
-_HELLO, _GOODBYE = 10, 13
+_PUSH = from_broker._tags[Push]
+_FROM_LEADER = frozenset(
+    from_broker._tags[kind]
+    for kind in (
+        *(Enqueued, Watched, Results, Answer, QueueSet, QueueSettings),
+        *(WorkerWelcome, Push, Stop, Acknowledged, Beat, Drain),
+    )
+)
+_HELLO, _GOODBYE = to_broker._tags[WorkerHello], to_broker._tags[Goodbye]
 
 
 class ClientChecker:
@@ -43,6 +65,8 @@ class ClientChecker:
         self._queue = queue
         self._acknowledged: dict[str, int] = {}
         self._read: dict[str, tuple[Result, int]] = {}
+        #: How many requests with this id ever left a client.
+        self._sent: Counter[str] = Counter()
 
     def is_acknowledged(self, task: str) -> bool:
         return task in self._acknowledged
@@ -68,6 +92,62 @@ class ClientChecker:
         )
         right = contradicts and isinstance(error, ProtocolError)
         require(right, "refusals", f"{batch.ids} are refused: {error!r}")
+
+    # ---- limits ---------------------------------------------------------------------------------
+
+    def sent(self, batch: Batch) -> None:
+        self._sent.update(batch.ids)
+        self._queue.refused.difference_update(batch.ids)
+
+    def no_room(self, batch: Batch) -> None:
+        """Refused with QueueFull: what no other request asked for never comes in."""
+        for task in batch.ids:
+            if self._sent[task] == 1:
+                text = f"{task} is refused, and is in"
+                require(task not in self._queue.tasks, "refused for good", text)
+                self._queue.refused.add(task)
+                self._queue.reached["refused for good"] += 1
+
+    def fits(self, batch: Batch) -> bool:
+        """Whether there would be room for it if nothing else waited."""
+        queue, tasks, size = self._queue.weight(batch.spec, batch.tasks)
+        return not self._queue.rooms.of(queue).settings.lack(tasks, size)
+
+    def waited_in_vain(self, batch: Batch, since: int) -> None:
+        """Who waited for room was refused: at some time since then there was none."""
+        queue, tasks, size = self._queue.weight(batch.spec, batch.tasks)
+        lacked = self._queue.rooms.lacked(queue, tasks, size, since)
+        text = f"{batch.ids} were not let in, though {queue} has had room since {since}"
+        require(lacked, "waiting for room", text)
+
+    def changes(self, about: SetQueue | AskQueue) -> int:
+        """How many changes there were, which an answer to what is asked now may not overlook."""
+        rooms = self._queue.rooms
+        if isinstance(about, SetQueue):
+            return len(rooms.changes)
+        return len(rooms.of(about.queue).stood) - 1
+
+    def told(self, about: SetQueue | AskQueue, since: int, answer: Answered) -> None:
+        """The answer to a change, or to the question what is set."""
+        rooms, message = self._queue.rooms, answer.message
+        match about, message:
+            case SetQueue(), QueueSet():
+                made = Configure(*about[1:])
+                text = f"acknowledged, but not applied: {about}"
+                require(made in rooms.changes[since:], "durable", text)
+            case AskQueue(_, queue), QueueSettings(_, balancer, length, size):
+                told = Settings(balancer or "", length or 0, size or 0)
+                stood = rooms.of(queue).stood[since:]
+                text = f"{told} is told to stand for {queue}; since it was asked {stood} stood"
+                require(told in stood, "true reads", text)
+                self._queue.reached["settings read"] += 1
+            case _:
+                unknown = isinstance(about, SetQueue) and about.balancer == "nobody's"
+                right = unknown and isinstance(answer.error, ProtocolError)
+                require(right, "refusals", f"{about} is answered by {answer}")
+                self._queue.reached["balancer refused"] += 1
+
+    # ---- reads ----------------------------------------------------------------------------------
 
     def answered(self, asked: int, ids: tuple[str, ...], results: list[Result]) -> None:
         require(tuple(r.id for r in results) == ids, "true reads", "an answer to another question")

@@ -32,6 +32,8 @@ FAULTS = (
     "transfer",
     "clock jump",
 )
+#: Those that came later draw from the second stream.
+LATER_FAULTS = ("pause client",)
 #: Of those that would leave nothing to look at if they came as often as the others.
 _RARE = {"blackout": 0.3, "lost directory": 0.5, "rotten bit": 0.7}
 
@@ -55,13 +57,18 @@ class Shape:
     #: How long past a task's limit the leader leaves its end to the worker.
     expiry_grace: int
     balancer: str
+    #: How often (ms) somebody changes what is set for a queue; 0: never.
+    set_every: int
+    #: The share of enqueues that wait for room.
+    patient: float
     config: Config
     #: The store in memory, or the real one over files.
     real_store: bool
 
     @classmethod
-    def draw(cls, rng: Random, *, real_store: bool) -> "Shape":
+    def draw(cls, rng: Random, second: Random, *, real_store: bool) -> "Shape":
         faults = tuple(kind for kind in FAULTS if rng.random() < 0.5)
+        faults += tuple(kind for kind in LATER_FAULTS if second.random() < 0.5)
         rough = rng.random() < 0.4
         weather = Weather(
             delay=rng.choice((1, 1, 4, 25)),
@@ -84,6 +91,8 @@ class Shape:
             fatal=rng.choice((0.0, 0.05, 0.15)),
             expiry_grace=rng.choice((200, 5_000)),
             balancer=rng.choice(("weighted", "round_robin", "random")),
+            set_every=second.choice((0, 0, 0, 400, 1_500)),
+            patient=second.choice((0.2, 0.6)),
             config=_config(rng),
             real_store=real_store,
         )

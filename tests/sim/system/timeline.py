@@ -17,6 +17,9 @@ TRACE_LINES = 20_000
 class Timeline:
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
+        #: What was added to the worlds later draws from here, so that those without it are still
+        #: the histories that they were.
+        self.second = Random(f"second stream of {seed}")
         self.now = 0
         self.hash = 0
         #: How often each kind of event was noted.

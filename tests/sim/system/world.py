@@ -10,6 +10,7 @@ from random import Random
 
 from raftwork.broker import workforce
 from raftwork.consensus.core import Peer
+from tests.sim.system.admin import Admin
 from tests.sim.system.broker import Broker
 from tests.sim.system.client import Client
 from tests.sim.system.consensus_checker import ConsensusChecker
@@ -22,17 +23,20 @@ from tests.sim.system.promises import require
 from tests.sim.system.protocols import PROTOCOLS
 from tests.sim.system.queue_checker import QueueChecker
 from tests.sim.system.reach import Reach
+from tests.sim.system.room import Rooms
 from tests.sim.system.service_checker import ClientChecker, LeaseChecker, PushChecker
 from tests.sim.system.shape import Shape
 from tests.sim.system.sqlite import SqliteDisk
 from tests.sim.system.timeline import Timeline
 from tests.sim.system.worker import Worker
-from tests.sim.system.workload import Book
+from tests.sim.system.workload import Batch, Book
 
 #: In peace everything must be as it should within so many ms.
 RECOVERY = 25_000
-#: By then what was paused, hung or starting is over; from then on outcomes are told within …
-SETTLING, PATIENCE = 5_000, 2_000
+#: By then what was cut off or starting is back; from then on outcomes are told within …
+SETTLING, PATIENCE = 2_500, 2_000
+#: Who waits for room has asked for it within so many ms before he gives up.
+ASKED = 2_000
 WORKERS = 5
 CLIENTS = 2
 
@@ -48,7 +52,7 @@ class World:
         self._root = real_store
         self.timeline = Timeline(seed)
         rng = self.timeline.rng
-        self.shape = Shape.draw(rng, real_store=real_store is not None)
+        self.shape = Shape.draw(rng, self.timeline.second, real_store=real_store is not None)
         self.network = Network(self.timeline)
         self.notes, self.reach = Notes(), Reach(consensus)
         self.book = Book(rng, self.shape.fatal)
@@ -57,7 +61,7 @@ class World:
         self._kills: dict[str, int] = {}
         self._settled_at: dict[str, int] = {}
         self.consensus = ConsensusChecker(self.protocol.promises())
-        self.queue = QueueChecker(self.reach.counts)
+        self.queue = QueueChecker(Rooms(self.timeline), self.reach.counts)
         self.clients = ClientChecker(self.timeline, self.queue)
         self.leases = LeaseChecker(self.queue, self.network.routed)
         self.pushes = PushChecker(self.queue)
@@ -69,6 +73,7 @@ class World:
             worker.queues = ("default", "bulk", "rare")
         self.users = [Client(self, f"c{i}", self._clock()) for i in range(CLIENTS)]
         self.faults = Faults(self)
+        self.admin = Admin(self)
 
     def _clock(self) -> Clock:
         rng, drift = self.timeline.rng, self.shape.drift_ppm
@@ -95,6 +100,7 @@ class World:
                 timeline.after(timeline.rng.randint(0, 500), self._act, user)
             timeline.after(1_500, self._compare)
             timeline.run(1_200)
+            self.admin.begin()
             self.network.weather = shape.weather
             for broker in self.brokers:
                 broker.disk.faults.slow = shape.disk_slow
@@ -111,7 +117,7 @@ class World:
                 broker.disk.forget()
 
     def _act(self, user: Client) -> None:
-        if self.timeline.now < self.shape.peace_at:
+        if not self.peaceful:
             user.act()
             wait = self.timeline.rng.randint(1, 2 * self.shape.op_every)
             self.timeline.after(wait, self._act, user)
@@ -156,17 +162,42 @@ class World:
         Where single frames were lost before, he may have to ask again.
         """
         self.timeline.after(250, self._check_waiters)
+        for user in self.users:
+            calm = self._calm(user)
+            if calm <= PATIENCE:
+                continue
+            for task in user.waits_for():
+                waited = self.timeline.now - self._settled_at.get(task, self.timeline.now)
+                text = f"{user.host} is not told the outcome of {task}"
+                require(min(calm, waited) <= PATIENCE, "waiters", text)
+
+    def _calm(self, user: Client) -> int:
+        """For how long there has been peace, one leader, and nothing that stopped this client."""
         active = [broker for broker in self.brokers if broker.active is not None]
         if self.shape.weather.loss or len(active) != 1:
-            return
-        calm_since = max(active[0].activated_at, self.shape.peace_at + SETTLING)
-        for user in self.users:
-            for task in user.waits_for():
-                since = max(calm_since, self._settled_at.get(task, self.timeline.now))
-                text = f"{user.host} is not told the outcome of {task}"
-                require(self.timeline.now - since <= PATIENCE, "waiters", text)
+            return 0
+        settled = self.shape.peace_at + SETTLING
+        leader = active[0]
+        return self.timeline.now - max(
+            leader.activated_at, leader.back_at, settled, user.back_at, user.born_at
+        )
+
+    def waited_in_vain(self, user: Client, batch: Batch) -> None:
+        """It waited for room, and was refused in the end."""
+        if self._calm(user) > ASKED:
+            self.clients.waited_in_vain(batch, self.timeline.now - ASKED)
 
     # ---- asked by the parts ---------------------------------------------------------------------
+
+    @property
+    def peaceful(self) -> bool:
+        return self.timeline.now >= self.shape.peace_at
+
+    def takes_more(self, routing: bytes) -> bool:
+        """Whether whoever is connected under this routing id reads, or has room for more."""
+        connection = self.network.routed.get(routing)
+        owner = connection.dealer.owner if connection is not None else None
+        return not (isinstance(owner, Client) and owner.stuffed)
 
     def may_lose(self, broker: Broker) -> bool:
         """Whether a majority's disks know of the last rebind: else one loss more is too many."""

@@ -1,0 +1,79 @@
+"""Deliberate bugs in queues' limits and settings, and with clients that stop for a while."""
+
+from tests.sim.mutants.mutant import mutant as _mutant
+
+_BROKER, _QUEUE = "raftwork.broker", "raftwork.broker.queue"
+_CLIENT = "raftwork.client"
+
+LIMITS = (
+    _mutant(
+        "limit not checked where a batch is applied",
+        f"{_QUEUE}.enqueue:_insert_all",
+        "check_room(ledger, spec.queue, _payloads(rows))",
+        "pass",
+        seeds=40,
+    ),
+    _mutant(
+        "as much of a batch is stored as fits",
+        f"{_QUEUE}.enqueue:enqueue",
+        "        check_room(ledger, spec.queue, _payloads(rows))\n",
+        "        queue = ledger.queues.get(spec.queue)\n"
+        "        if queue and queue.max_length:\n"
+        "            rows = rows[:max(1, queue.max_length - queue.queued)]\n",
+        seeds=40,
+    ),
+    _mutant(
+        "settings forgotten at a restart",
+        f"{_QUEUE}.ledger:Ledger.__init__",
+        "queue = Queue(*row)",
+        "queue = Queue(*row[:8])",
+        fast=True,
+    ),
+    _mutant(
+        "what comes back is refused by a full queue",
+        f"{_QUEUE}.attempts:_requeue",
+        "ledger.db.executemany(_RETURN,",
+        "runs = [r for r in runs if not (q := ledger.queues[r.queue]).max_length"
+        " or q.queued < q.max_length]\n    ledger.db.executemany(_RETURN,",
+        seeds=20,
+    ),
+    _mutant(
+        "repeated batch refused by a full queue",
+        f"{_QUEUE}.enqueue:check",
+        "if new := new_rows(ledger, rows_of(spec, columns)):",
+        "if new := rows_of(spec, columns):",
+        seeds=20,
+    ),
+    _mutant(
+        "bytes of what is handed out still count",
+        f"{_QUEUE}.ledger:Ledger.hand_out",
+        "queue.bytes -= run.size",
+        "pass",
+    ),
+    _mutant(
+        "change of a queue acknowledged when proposed",
+        f"{_BROKER}.settings:Settings.change",
+        "self._pending.add(pending)",
+        "self._pending.add(pending); self._frames.append((routing, QueueSet(request.request)))",
+    ),
+    _mutant(
+        "who waits for room does not ask for it again",
+        f"{_CLIENT}.protocol:Session._readmit",
+        "ready = [r for r in self._put_off if now >= r.again_at]",
+        "ready = []",
+        seeds=20,
+    ),
+    _mutant(
+        "calls have no deadline",
+        f"{_CLIENT}.protocol:_Request.late",
+        "self.deadline is not None and now >= self.deadline",
+        "False",
+    ),
+    _mutant(
+        "outcomes that a stopped client did not read are dropped",
+        f"{_BROKER}.delivery:Deliveries.frames",
+        "due.extend(result.id for result in results)",
+        "pass",
+        seeds=40,
+    ),
+)
