@@ -10,12 +10,14 @@ import os
 import platform
 import statistics
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -134,6 +136,32 @@ def client(made: LocalCluster, timeout: float = 60.0) -> App:
 
 def rss_mb(pid: int) -> float:
     return float(psutil.Process(pid).memory_info().rss) / 1e6
+
+
+class Peak:
+    """The most resident memory of some processes while it is entered: `mb`, by name."""
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self.mb = dict.fromkeys(pids, 0.0)
+        self._pids = pids
+        self._over = threading.Event()
+        self._looking = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Self:
+        self._looking.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._looking.join()
+
+    def _look(self) -> None:
+        while True:
+            for name, pid in self._pids.items():
+                with suppress(psutil.NoSuchProcess):
+                    self.mb[name] = max(self.mb[name], rss_mb(pid))
+            if self._over.wait(0.02):
+                return
 
 
 def percentiles(samples: Sequence[float]) -> dict[str, float]:

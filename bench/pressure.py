@@ -1,25 +1,27 @@
-"""What a client and a worker that never read cost a broker's memory.
+"""What clients and workers that never read cost a broker's memory.
 
-Both speak the protocol and then leave their sockets alone. The broker is asked by the kernel's own
-count of its resident memory; `before` is after a round of the same work with ones who read.
+They speak the protocol and give signs of life, or their connections would be closed, and leave what
+comes alone. The broker is asked by the kernel's own count of its resident memory, at its peak: over
+the peak of a round of the same work with ones who read, on the same broker before.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple, Protocol
 
 import zmq
 
-from bench.harness import Figures, client, cluster, leader, rss_mb
+from bench.harness import Figures, Peak, client, cluster, leader
 from bench.tasks import inflate, swallow
-from raftwork import App
+from raftwork import App, Run
 from raftwork.cli.processes import LocalCluster
 from raftwork.messages import (
     PROTOCOL,
-    WATCH_IDS_MAX,
     ClientHello,
     Heartbeat,
+    Ping,
     ToBroker,
     Watch,
     WorkerHello,
@@ -28,108 +30,163 @@ from raftwork.messages import (
 
 #: Bytes of a result or an argument, and how many of them.
 SIZE = 512 * 1024
-COUNT = 1_500
+COUNT = 600
 #: How many never read.
 CROWDS = (1, 4)
+#: In one enqueue. Many more in one write is a pause in which a broker may lose the lead, and who
+#: does not say hello again its session.
+BATCH = 8
 #: Seconds for which memory is looked at after all was enqueued.
 LOOK = 8.0
+_LOCK = threading.Lock()
+
+
+class Scene(Protocol):
+    """Enter it and `crowd` of them are at it; they have all that they get."""
+
+    def __call__(
+        self, made: LocalCluster, app: App, crowd: int
+    ) -> AbstractContextManager[None]: ...
+
+
+class Kind(NamedTuple):
+    name: str
+    reading: Scene
+    deaf: Scene
 
 
 def main() -> Figures:
     figures = Figures("pressure")
-    for crowd in CROWDS:
-        _measure(figures, f"{crowd} × client that never reads", crowd, _deaf_clients)
-    for crowd in CROWDS:
-        _measure(figures, f"{crowd} × worker that never reads", crowd, _deaf_workers)
+    for kind in (
+        Kind("client that never reads", _clients, _deaf_clients),
+        Kind("worker that never reads", _workers, _deaf_workers),
+    ):
+        for crowd in CROWDS:
+            _measure(figures, kind, crowd)
     figures.save()
     return figures
 
 
-Scene = Callable[[LocalCluster, App, int], Iterator[None]]
-
-
-def _measure(figures: Figures, name: str, crowd: int, scene: Scene) -> None:
-    """Resident memory before, at the most, and at the end."""
+def _measure(figures: Figures, kind: Kind, crowd: int) -> None:
     with cluster(brokers=1, workers=1, pool="thread", concurrency=2) as made, client(made) as app:
         broker = leader(made)
         assert broker is not None
-        pid = made.children[broker].pid
-        task = app.named(inflate.name)
-        for run in task.enqueue_many([(SIZE,)] * 50):
-            run.result(timeout=60)
-        before, most = rss_mb(pid), 0.0
-        with contextmanager(scene)(made, app, crowd):
-            until = time.monotonic() + LOOK
-            while time.monotonic() < until:
-                most = max(most, rss_mb(pid))
-                time.sleep(0.05)
+        pids = {broker: made.children[broker].pid}
+        with Peak(pids) as reading, kind.reading(made, app, crowd):
+            pass
+        with Peak(pids) as deaf, kind.deaf(made, app, crowd):
+            time.sleep(LOOK)
+        before, most = reading.mb[broker], deaf.mb[broker]
         what = f"{COUNT} × {SIZE // 1024} KiB for each; one broker"
-        figures.add(name, most - before, "MB more", what, before=before, most=most)
+        figures.add(f"{crowd} × {kind.name}", most - before, "MB more", what, reading=before)
 
 
+def _batches(crowd: int) -> list[int]:
+    return [min(BATCH, COUNT - first) for first in range(0, COUNT, BATCH)] * crowd
+
+
+# ---- clients -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _clients(made: LocalCluster, app: App, crowd: int) -> Iterator[None]:
+    del made
+    task = app.named(inflate.name)
+    for count in _batches(crowd):
+        for run in task.enqueue_many([(SIZE,)] * count):
+            run.result(timeout=300)
+    yield
+
+
+@contextmanager
 def _deaf_clients(made: LocalCluster, app: App, crowd: int) -> Iterator[None]:
     """Each watches results of its own, which come in while it does not read."""
     task = app.named(inflate.name)
+    with _deaf_sockets(made, crowd) as sockets, _alive(sockets, Ping()):
+        for socket in sockets:
+            _say(socket, ClientHello(PROTOCOL))
+            for number, count in enumerate(_batches(1), 1):
+                runs = task.enqueue_many([(SIZE,)] * count)
+                _say(socket, Watch(number, [run.id for run in runs]))
+        runs[-1].result(timeout=300)
+        yield
+
+
+# ---- workers -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _workers(made: LocalCluster, app: App, crowd: int) -> Iterator[None]:
+    del made
+    for run in _swallow(app, "default", crowd):
+        run.result(timeout=300)
+    yield
+
+
+@contextmanager
+def _deaf_workers(made: LocalCluster, app: App, crowd: int) -> Iterator[None]:
+    """Each has room for everything, and a pulse."""
+    beat = Heartbeat(1, 0.1, 0.1, 0.1, 0, 0, False)
+    with _deaf_sockets(made, crowd) as sockets, _alive(sockets, beat):
+        for n, socket in enumerate(sockets):
+            incarnation = f"deaf worker {n}".encode().ljust(16, b".")
+            queue = f"deaf{n}"
+            _say(
+                socket,
+                WorkerHello(PROTOCOL, queue, incarnation, 1, "h", 1, COUNT, [queue], [], False),
+            )
+        for n in range(crowd):
+            _swallow(app, f"deaf{n}", 1)
+        yield
+
+
+def _swallow(app: App, queue: str, crowd: int) -> list[Run[int]]:
+    task = app.named(swallow.name, queue=queue)
+    return [run for count in _batches(crowd) for run in task.enqueue_many([(bytes(SIZE),)] * count)]
+
+
+# ---- sockets -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _deaf_sockets(made: LocalCluster, crowd: int) -> Iterator[list["zmq.Socket[bytes]"]]:
     with zmq.Context() as context:
         sockets = []
         for _ in range(crowd):
-            socket = _deaf_socket(context, made)
-            _say(socket, ClientHello(PROTOCOL))
-            for first in range(0, COUNT, 30):  # an enqueue's answer is small, its results are not
-                runs = task.enqueue_many([(SIZE,)] * min(30, COUNT - first))
-                ids = [run.id for run in runs]
-                assert len(ids) <= WATCH_IDS_MAX
-                _say(socket, Watch(first + 1, ids))
+            socket = context.socket(zmq.DEALER)
+            socket.rcvhwm = 1  # its own libzmq reads ahead no more than this
+            socket.linger = 0
+            socket.connect(f"tcp://{made.brokers}")
             sockets.append(socket)
-        runs[-1].result(timeout=300)
-        yield
-        for socket in sockets:
-            socket.close(linger=0)
+        try:
+            yield sockets
+        finally:
+            for socket in sockets:
+                socket.close()
 
 
-def _deaf_workers(made: LocalCluster, app: App, crowd: int) -> Iterator[None]:
-    """Each has room for everything, and a pulse."""
+@contextmanager
+def _alive(sockets: list["zmq.Socket[bytes]"], sign: ToBroker) -> Iterator[None]:
+    """A sign of life of each, twice a second."""
     over = threading.Event()
-    with zmq.Context() as context:
-        sockets = [_deaf_socket(context, made) for _ in range(crowd)]
-        for n, socket in enumerate(sockets):
-            incarnation = f"deaf worker {n}".encode().ljust(16, b".")
-            _say(
-                socket,
-                WorkerHello(
-                    PROTOCOL, f"deaf{n}", incarnation, 1, "h", 1, COUNT, [f"deaf{n}"], [], False
-                ),
-            )
-        beating = threading.Thread(target=_beat, args=(sockets, over))
-        beating.start()
-        for n in range(crowd):
-            task = app.named(swallow.name, queue=f"deaf{n}")
-            for first in range(0, COUNT, 30):
-                task.enqueue_many([(bytes(SIZE),)] * min(30, COUNT - first))
+
+    def live() -> None:
+        while not over.wait(0.5):
+            for socket in sockets:
+                _say(socket, sign)
+
+    living = threading.Thread(target=live)
+    living.start()
+    try:
         yield
+    finally:
         over.set()
-        beating.join()
-        for socket in sockets:
-            socket.close(linger=0)
-
-
-def _beat(sockets: list["zmq.Socket[bytes]"], over: threading.Event) -> None:
-    while not over.wait(0.5):
-        for socket in sockets:
-            _say(socket, Heartbeat(1, 0.1, 0.1, 0.1, 0, 0, False))
-
-
-def _deaf_socket(
-    context: "zmq.Context[zmq.Socket[bytes]]", made: LocalCluster
-) -> "zmq.Socket[bytes]":
-    socket = context.socket(zmq.DEALER)
-    socket.rcvhwm = 1  # its own libzmq reads ahead no more than this
-    socket.connect(f"tcp://{made.brokers}")
-    return socket
+        living.join()
 
 
 def _say(socket: "zmq.Socket[bytes]", message: ToBroker) -> None:
-    socket.send(to_broker.encode(message))
+    with _LOCK:  # signs of life come from a thread of their own
+        socket.send(to_broker.encode(message))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from raftwork.broker.parts import parts
+from raftwork.broker.pushes import Pushes
 from raftwork.broker.weight import Gauge
-from raftwork.messages import Acknowledged, Beat, Drain, Push, PushedTask, Stop, WorkerStatus
+from raftwork.messages import Acknowledged, Beat, Drain, Push, Stop, WorkerStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from raftwork.messages import FromBroker, WorkerHello
+    from raftwork.messages import FromBroker, PushedTask, WorkerHello
 
 #: At most so many bytes of payload in one Push frame.
 PUSH_BYTES = 1024 * 1024
@@ -58,7 +59,8 @@ class Worker:
     busy: int = 0  # slots and window taken: hands not done, and Assigns proposed
     pushed: int = 0  # in this session
     hands: dict[int, Hand] = field(default_factory=dict)
-    push: list[PushedTask] = field(default_factory=list)
+    push: Pushes = field(default_factory=Pushes)
+    full_since: int | None = None  # its connection was seen to take nothing, time and again
     acks: list[int] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
 
@@ -71,7 +73,8 @@ class Worker:
         self.gauge.host, self.gauge.queues = hello.host, self.queues
         self.draining = hello.draining
         self.pushed, self.window = 0, 0
-        self.push, self.acks, self.stops = [], [], []
+        self.push, self.acks, self.stops = Pushes(), [], []
+        self.full_since = None
 
     @property
     def status(self) -> WorkerStatus:
@@ -121,20 +124,28 @@ class Worker:
     def presumed_started(self) -> Iterator[tuple[int, bool]]:
         """Every token with whether its code may have begun, for a Lose.
 
-        In doubt it had: after a failover, and for the oldest `slots` tasks, which it may have begun
-        without our hearing of it.
+        In doubt it had: after a failover, and for the oldest `slots` tasks that were sent, which it
+        may have begun without our hearing of it.
         """
-        slots = self.slots
+        slots, unsent = self.slots, set(self.push.owed)
         for hand in self.hands.values():
             if hand.done:
                 yield hand.token, True
+                continue
+            if hand.token in unsent:
+                yield hand.token, hand.started is not None
                 continue
             slots -= 1
             begun = hand.started is not None or slots >= 0 or hand.careful or not hand.known
             yield hand.token, begun
 
-    def pending(self, epoch: int) -> Iterator[FromBroker]:
-        """What to send it, drained; with nothing to say, a Beat."""
+    def pending(
+        self, epoch: int, read: Callable[[int], PushedTask | None], *, takes: bool
+    ) -> Iterator[FromBroker]:
+        """What to send it, drained; with nothing to say, a Beat.
+
+        Tasks only if its connection `takes` more; `read` gives what is pushed under a token.
+        """
         session = self.session
         if self.stops:
             yield Stop(epoch, session, self.stops)
@@ -144,8 +155,11 @@ class Worker:
             self.acks = []
         if self.leaving and not self.draining:  # again and again, until it says so
             yield Drain(epoch, session)
-        self.pushed += len(self.push)
-        for tasks in parts(self.push, lambda t: len(t.payload) + len(t.spec), PUSH_BYTES):
-            yield Push(epoch, session, tasks)
-        self.push = []
+        if not takes:
+            self.push.hold()
+            return
+        tasks = self.push.take(read)
+        self.pushed += len(tasks)
+        for part in parts(tasks, lambda t: len(t.payload) + len(t.spec), PUSH_BYTES):
+            yield Push(epoch, session, part)
         yield Beat(epoch, session, self.pushed)

@@ -80,7 +80,7 @@ class Leadership:
         # Leader time: what the cluster's clocks say at activation, then our monotonic clock.
         self._time_base = max(machine.time, time) - now
         self.clients = Clients(machine, room)
-        self.workforce = Workforce(machine, epoch, now, rng)
+        self.workforce = Workforce(machine, epoch, now, rng, room)
         self.dead = DeadTasks(machine)
         self.drains = Drains(self.workforce, now + LEASE)
         self.settings = Settings(machine)
@@ -107,6 +107,11 @@ class Leadership:
         if due is None or self._proposed or self._waiting:
             return beat
         return min(beat, due - self._time_base)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something waits for a connection that had no room."""
+        return self.clients.waiting or self.workforce.waiting
 
     def room_changed(self) -> None:
         """A worker said something: it may have room again."""

@@ -115,7 +115,7 @@ class Node:
                 times.append(self._now + 50)
         if self._leadership is not None:
             times.append(self._leadership.wake_at)
-            if self._leadership.clients.waiting:
+            if self._leadership.waiting:
                 times.append(self._now + 5)
         return min(times)
 

@@ -9,6 +9,8 @@
    forget on our word another leader might hand out again.
 4. Only a task that had started counts as lost with its worker. In doubt (after a failover, or for
    the oldest `slots` tasks of a dead worker) it counts as started.
+5. A worker whose connection has not taken what it was sent gets nothing new; what was handed out to
+   it and waits unsent for a lease's time goes to others.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 from raftwork.broker.exclusions import UNHEARD, Exclusions
 from raftwork.broker.hands import Hand, Worker
 from raftwork.broker.parts import parts
+from raftwork.broker.pushes import Pushes
 from raftwork.broker.queue import Waiting
 from raftwork.broker.queue.commands import TIME_MAX, Expire, Fail, Finish, Lose, Release
 from raftwork.broker.weight import weigh
@@ -42,7 +45,7 @@ from raftwork.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from random import Random
 
     from raftwork.broker.queue import Machine, Running
@@ -66,8 +69,17 @@ FINISH_BYTES = 1024 * 1024
 class Workforce:
     """All workers of one leadership. Facts in; frames and commands out."""
 
-    def __init__(self, machine: Machine, epoch: int, now: int, rng: Random) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        epoch: int,
+        now: int,
+        rng: Random,
+        room: Callable[[bytes], bool] = lambda _routing: True,
+    ) -> None:
+        """`room(routing)` tells whether a session's connection takes more now."""
         self._machine = machine
+        self._room = room
         self._epoch = epoch
         self._rng = rng
         self._workers: dict[bytes, Worker] = {}
@@ -80,6 +92,7 @@ class Workforce:
         self.exclusions = Exclusions(self._anyone)
         self._all_heard = False  # every worker had the time to say hello
         self._all_heard_at = now + LEASE
+        self._full: list[Worker] = []  # passed over for want of room on their connections
         self._next_beat = now
         self._next_expiry = now + 1_000
         for running in machine.running():
@@ -96,7 +109,16 @@ class Workforce:
     # ---- what the dispatcher asks -------------------------------------------------------------
 
     def available(self) -> list[Worker]:
-        return [w for w in self._workers.values() if w.available]
+        takers: list[Worker] = []
+        self._full = []
+        for worker in self._workers.values():
+            if worker.available:
+                (takers if self._takes(worker) else self._full).append(worker)
+        return takers
+
+    def _takes(self, worker: Worker) -> bool:
+        """Whether its connection has taken all that it was sent."""
+        return worker.routing is not None and not worker.push.owed and self._room(worker.routing)
 
     def _anyone(self, queue: str, shunned: frozenset[bytes]) -> bool:
         """Whether a worker besides these serves the queue, or may come to say that it does."""
@@ -164,11 +186,8 @@ class Workforce:
             self._commands.append(Lose(forgotten, Loss(worker.name)))
 
     def _push_again(self, worker: Worker, hand: Hand) -> None:
-        task = self._machine.running_body(hand.token)
-        if task is None:
-            return  # decided in the transaction that is just being applied
         hand.known = True
-        worker.push.append(PushedTask(hand.token, task.id, task.attempt, task.spec, task.payload))
+        worker.push.owed.append(hand.token)
 
     def heartbeat(self, routing: bytes, beat: Heartbeat, now: int) -> bool:
         """False if there is no such session: the worker must say hello."""
@@ -276,7 +295,6 @@ class Workforce:
         worker = self._by_routing.pop(routing, None)
         if worker is not None:
             worker.routing = None
-            worker.push = []  # a hello finds again what did not arrive
             worker.deadline = min(worker.deadline, now + LEASE_CLOSED)
 
     def _session(self, routing: bytes, session: int, now: int) -> Worker | None:
@@ -298,7 +316,7 @@ class Workforce:
         once = spec.at_most_once or task.losses > 0
         worker.hands[token] = Hand(token, task.seq, once, spec.timeout)
         self._holder[token] = worker
-        worker.push.append(PushedTask(token, task.id, attempt, task.spec, task.payload))
+        worker.push.add(PushedTask(token, task.id, attempt, task.spec, task.payload))
         self._dirty[worker.incarnation] = worker
 
     def unreserve(self, begin: list[tuple[bytes, int]]) -> None:
@@ -338,16 +356,17 @@ class Workforce:
 
         Whether a worker may now be given what it could not before.
         """
-        stirred = False
+        stirred = any(map(self._takes, self._full))
         if now >= self._next_beat:
             self._next_beat = now + BEAT
             for worker in list(self._workers.values()):
                 self._check_lease(worker, now)
+                self._check_room(worker, now)
                 if worker.routing is not None:
                     self._dirty[worker.incarnation] = worker  # nothing to say is a Beat
             self._all_heard = now >= self._all_heard_at
             # Who may take what nobody else may changes with time, and with who is there.
-            stirred = self._weigh(now) or bool(self.exclusions)
+            stirred = self._weigh(now) or bool(self.exclusions) or stirred
         if now >= self._next_expiry:
             self._next_expiry = now + 1_000
             self._expire(now, time)
@@ -382,9 +401,18 @@ class Workforce:
             del self._workers[worker.incarnation]
             self.exclusions.left(worker.incarnation)
 
+    def _check_room(self, worker: Worker, now: int) -> None:
+        """What its connection does not take for a lease's time goes to others: it never arrived."""
+        if not worker.push.owed or worker.routing is None or self._room(worker.routing):
+            worker.full_since = None
+        elif worker.full_since is None:
+            worker.full_since = now
+        elif now - worker.full_since > LEASE:
+            unsent, worker.push = worker.push.owed, Pushes()
+            self._propose_release(worker, [token for token in unsent if token in worker.hands])
+
     def _give_up(self, worker: Worker, now: int) -> None:
         worker.lost = now
-        worker.push = []
         if worker.routing is not None:
             self._by_routing.pop(worker.routing, None)
             worker.routing = None
@@ -394,6 +422,7 @@ class Workforce:
             if not hand.done and not hand.lost:
                 hand.lost = True
                 tokens.append((token, started))
+        worker.push = Pushes()
         if tokens:
             self._commands.append(Lose(tokens, Loss(worker.name)))
 
@@ -420,9 +449,22 @@ class Workforce:
         out, self._frames = self._frames, []
         for worker in self._dirty.values():
             if worker.routing is not None:
-                out.extend((worker.routing, message) for message in worker.pending(self._epoch))
-        self._dirty.clear()
+                pending = worker.pending(self._epoch, self._read, takes=self._room(worker.routing))
+                out.extend((worker.routing, message) for message in pending)
+        self._dirty = {i: w for i, w in self._dirty.items() if w.push.owed and w.routing}
         return out
+
+    @property
+    def waiting(self) -> bool:
+        """Whether tasks wait for a connection that had no room."""
+        return bool(self._dirty)
+
+    def _read(self, token: int) -> PushedTask | None:
+        """What to push under a token; None if that is over."""
+        task = self._machine.running_body(token)
+        if task is None:
+            return None
+        return PushedTask(token, task.id, task.attempt, task.spec, task.payload)
 
 
 def objection(hello: WorkerHello) -> str | None:

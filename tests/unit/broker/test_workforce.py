@@ -65,7 +65,8 @@ class Floor:
     def __init__(self, now: int = 10_000) -> None:
         self.queues = Queues()
         self.now = now
-        self.force = Workforce(self.queues.machine, 1, now, Random(1))
+        self.force = Workforce(self.queues.machine, 1, now, Random(1), lambda _: self.room)
+        self.room = True  # on every connection
         self.names = 0
 
     def hello(
