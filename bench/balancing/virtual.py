@@ -2,8 +2,8 @@
 
     python -m bench balancing
 
-About half an hour on two CPUs. Figures are printed and stored as they come; at the end stands what
-`weighted` promises and whether it held.
+About ten minutes on two quiet CPUs; cut short, it goes on where it was. At the end stands what
+`weighted` promises and whether that held.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 from itertools import groupby, product
 from statistics import mean, quantiles
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from bench.balancing.kept import Kept, Run
 from bench.balancing.promises import promises
 from bench.balancing.results import Cell, Result
 from bench.balancing.scenes import CPUS, FLEETS, LENGTHS, Scene, bound, capacity
 from bench.balancing.world import STRATEGIES, World
 from bench.harness import Figure, Figures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LOADS = (0.0, 0.7, 0.95)
 
@@ -41,7 +45,8 @@ class Size(NamedTuple):
 SIZES = (Size(4, 10, 600, 800), Size(40, 2, 600, 120), Size(1_000, 1, 20, 12))
 
 
-def measure(scene: Scene, strategy: str, seed: int) -> Result:
+def measure(run: Run) -> Result:
+    scene, strategy, seed = run
     world = scene.build(strategy, seed).run()
     if not scene.load:
         return Result(world.made / bound(world) - 1, deviation(world))
@@ -65,9 +70,7 @@ def main() -> Figures:
     cells: list[Cell] = []
     with ProcessPoolExecutor() as pool:
         for size in SIZES:
-            runs = list(product(size.scenes(), STRATEGIES, range(size.seeds)))
-            results = zip(runs, pool.map(measure, *zip(*runs, strict=True)), strict=True)
-            # In the order asked for, so that a table is printed once its last world is done.
+            results = outcomes(pool, list(product(size.scenes(), STRATEGIES, range(size.seeds))))
             for (fleet, load), rows in groupby(results, lambda r: (r[0][0].fleet, r[0][0].load)):
                 made = gathered(list(rows))
                 table(f"{size.workers:,} workers, {fleet}", load, made)
@@ -79,7 +82,20 @@ def main() -> Figures:
     return figures
 
 
-def gathered(rows: list[tuple[tuple[Scene, str, int], Result]]) -> list[Cell]:
+def outcomes(pool: ProcessPoolExecutor, runs: list[Run]) -> Iterator[tuple[Run, Result]]:
+    """In the order asked for, so that a table is printed once its last world is done."""
+    kept = Kept()
+    new = [run for run in runs if kept.get(run) is None]
+    made = pool.map(measure, new)
+    for run in runs:
+        result = kept.get(run)
+        if result is None:
+            result = next(made)
+            kept.add(run, result)
+        yield run, result
+
+
+def gathered(rows: list[tuple[Run, Result]]) -> list[Cell]:
     """The seeds of each scene and strategy together."""
     return [
         Cell(scene, strategy, [result for _, result in found])

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from raftwork.broker.balancers import Balancer
 
+#: Strategies that look at weights; under the others nobody makes any.
+WEIGHTED = {"weighted", "dolphin"}
 STRATEGIES: dict[str, Callable[[Random], Balancer]] = {**BALANCERS, "dolphin": Dolphin}
 QUEUES = frozenset({"default"})
 #: Seconds: a turn of the leader; from its plan to the start of the code; from the end to its books.
@@ -33,6 +35,7 @@ TURN, HAND_OUT, REPORT = 0.002, 0.004, 0.002
 BEAT, WEIGH = 1.0, 0.2
 #: From a worker's death until its tasks wait again.
 GRACE = 1.0
+#: In use everywhere: nobody is short of it.
 MEMORY = 0.3
 
 
@@ -59,7 +62,6 @@ class Machine:
     others: int = 0
     gauge: Gauge = field(default_factory=Gauge)
     weight: float = 1.0
-    spared: bool = False
     given: int = 0
     # Work done for each running task so far; each ends at a mark on this scale.
     progress: float = 0.0
@@ -142,12 +144,14 @@ class World:
         for machine in machines:
             first = machine.joins + rng.random() * BEAT
             self._at(machine.joins, partial(self._join, machine))
-            self._at(first, partial(self._beat, machine))
+            if strategy in WEIGHTED:
+                self._at(first, partial(self._beat, machine))
             if machine.dies < inf:
                 self._at(machine.dies, partial(self._die, machine))
             for when, threads in machine.neighbours:
                 self._at(when, partial(self._neighbours, machine, threads))
-        self._at(WEIGH, self._weigh)
+        if strategy == "weighted":
+            self._at(WEIGH, self._weigh)
 
     def run(self) -> World:
         while self._left:
@@ -172,8 +176,7 @@ class World:
 
     def _plan(self, now: float) -> None:
         self._planned = False
-        spares = self._balancer.spares_overloaded
-        able = [m for m in self._alive.values() if m.busy < m.cpus and not (spares and m.spared)]
+        able = [m for m in self._alive.values() if m.busy < m.cpus]
         candidates = [m.seen or m.candidate for m in able]
         tasks = min(len(self._queue), sum(c.room for c in candidates))
         batch = [self._queue.popleft() for _ in range(tasks)]
@@ -191,22 +194,18 @@ class World:
             return
         machine.advance(now)
         beat = machine.beat()
-        machine.gauge.told(beat, int(now * 1000))
-        if self.strategy == "dolphin":
+        if self.strategy == "weighted":
+            machine.gauge.told(beat, int(now * 1000))
+        else:
             threads = len(machine.marks) / machine.cpus
             machine.weigh(dolphin_weight(beat.cpu or 0.0, MEMORY, threads))
         self._at(now + BEAT, partial(self._beat, machine))
 
     def _weigh(self, now: float) -> None:
-        alive = self._alive.values()
-        if self.strategy != "dolphin":
-            weigh([m.gauge for m in alive], int(now * 1000))
-            healthy = any(not m.gauge.overloaded for m in alive)
-            for machine in alive:
-                machine.weigh(machine.gauge.weight)
-                machine.spared = machine.gauge.overloaded and healthy
+        weigh([m.gauge for m in self._alive.values()], int(now * 1000))
+        for machine in self._alive.values():
+            machine.weigh(machine.gauge.weight)
         self._at(now + WEIGH, self._weigh)
-        self._stir(now)
 
     # ---- the machines ---------------------------------------------------------------------------
 

@@ -1,0 +1,43 @@
+"""Worlds that ran already under the same code: a run that was cut short goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.balancing.results import Result
+from bench.harness import OUT, ROOT
+
+if TYPE_CHECKING:
+    from bench.balancing.scenes import Scene
+
+PATH = OUT / "balancing-worlds.jsonl"
+PRODUCT = ROOT / "src" / "raftwork" / "broker"
+#: What a world's outcome depends on. With any other, what is kept says nothing.
+SOURCES = (
+    *sorted((PRODUCT / "balancers").glob("*.py")),
+    PRODUCT / "weight.py",
+    *(Path(__file__).with_name(f"{name}.py") for name in ("dolphin", "scenes", "world")),
+)
+
+Run = tuple["Scene", str, int]  # strategy, seed
+
+
+class Kept:
+    """By run; on disk from the moment it is known."""
+
+    def __init__(self) -> None:
+        self._code = blake2b(b"".join(map(Path.read_bytes, SOURCES)), digest_size=8).hexdigest()
+        lines = PATH.read_text().splitlines() if PATH.exists() else []
+        found = map(json.loads, lines)
+        self._results = {run: Result(*result) for code, run, result in found if code == self._code}
+
+    def get(self, run: Run) -> Result | None:
+        return self._results.get(str(run))
+
+    def add(self, run: Run, result: Result) -> None:
+        OUT.mkdir(exist_ok=True)
+        with PATH.open("a") as file:
+            file.write(json.dumps([self._code, str(run), result]) + "\n")
