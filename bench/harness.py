@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Self
 
@@ -52,6 +53,13 @@ class Figures:
         self.figures.append(Figure(name, value, unit, conditions, more))
         extra = "  ".join(f"{k} {v:.4g}" for k, v in more.items())
         print(f"{name:<58} {value:>12,.4g} {unit:<8} {extra}  ({conditions})", flush=True)
+
+    def promise(self, name: str, value: float, low: float, high: float, conditions: str) -> None:
+        """A figure that should be between the two, and whether it is."""
+        held = low <= value <= high
+        wanted = f"at least {low:g}" if high == inf else f"at most {high:g}"
+        verdict = "HELD" if held else "BROKEN"
+        self.add(f"{verdict}: {name}, {wanted}", value, "", conditions, held=float(held))
 
     def save(self) -> None:
         OUT.mkdir(exist_ok=True)
@@ -132,6 +140,31 @@ def active_workers(made: LocalCluster) -> int:
 
 def client(made: LocalCluster, timeout: float = 60.0) -> App:
     return App(brokers=made.brokers, timeout=timeout)
+
+
+class Strangers:
+    """What share of this machine's CPUs others than this process and its descendants take."""
+
+    def __init__(self) -> None:
+        self._began = self._spent()
+
+    def share(self) -> float:
+        """Since the last call, or since it was made. To be asked while all our own are alive."""
+        (busy, total, own), self._began = self._began, self._spent()
+        new_busy, new_total, new_own = self._began
+        return max(0.0, (new_busy - busy) - (new_own - own)) / max(0.01, new_total - total)
+
+    def _spent(self) -> tuple[float, float, float]:
+        """CPU seconds: of all, idle time among them or not; and our own."""
+        times = psutil.cpu_times()
+        total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+        me, own = psutil.Process(), 0.0
+        for process in (me, *me.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                spent = process.cpu_times()
+                own += spent.user + spent.system
+                own += spent.children_user + spent.children_system
+        return total - times.idle - getattr(times, "iowait", 0.0), total, own
 
 
 def rss_mb(pid: int) -> float:

@@ -5,20 +5,24 @@ python -m bench balancing-cost
 
 from __future__ import annotations
 
-import statistics
 from contextlib import ExitStack
+from math import inf, sqrt
 from random import Random
+from statistics import mean, median, stdev
 from time import process_time
 
-from bench.harness import Figures, client, cluster
+from bench.harness import Figures, Strangers, client, cluster
 from bench.tasks import noop
 from bench.throughput import end_to_end
 from raftwork.broker.balancers import BALANCERS, Candidate
 from raftwork.broker.weight import Gauge, weigh
 
 WORKERS = 1_000
-TASKS = 20_000
-ROUNDS = 5
+TASKS = 10_000
+#: Turns of both clusters; more, up to a limit, until the mean ratio is known as well as ERROR.
+TURNS, TURNS_MAX, ERROR = 10, 40, 0.01
+#: What must hold: the throughput of round_robin that `weighted` has at least; and µs a task.
+SLOWER, CHOOSING = 0.95, 20.0
 
 
 def choosing(figures: Figures) -> None:
@@ -36,9 +40,10 @@ def choosing(figures: Figures) -> None:
             for _ in range(rounds):
                 balancer.plan([Candidate(*f, *n) for f, n in zip(facts, names, strict=True)], keys)
             spent = (process_time() - began) / rounds / batch * 1e6
-            figures.add(
-                f"choose among {WORKERS:,} workers, {name}", spent, "µs/task", f"batches of {batch}"
-            )
+            what, where = f"choose among {WORKERS:,} workers, {name}", f"batches of {batch}"
+            figures.add(what, spent, "µs/task", where)
+            if name == "weighted" and batch == 100:
+                figures.promise(f"{what}, µs/task", spent, 0.0, CHOOSING, where)
     gauges = [Gauge(host=name) for name, _ in names]
     began = process_time()
     for now in range(20):
@@ -50,21 +55,30 @@ def choosing(figures: Figures) -> None:
 def throughput(figures: Figures) -> None:
     """Two clusters side by side, one per strategy; they take turns, so that drift hits both."""
     names = ("round_robin", "weighted")
+    rates: dict[str, list[float]] = {name: [] for name in names}
+    ratios: list[float] = []
     with ExitStack() as stack:
         apps = {}
         for name in names:
             made = stack.enter_context(cluster(workers=4, balancer=name))
             apps[name] = stack.enter_context(client(made))
             end_to_end(apps[name], noop.name, (), 2_000, 10)
-        rates: dict[str, list[float]] = {name: [] for name in names}
-        for turn in range(2 * ROUNDS):
-            for name in names[:: 1 if turn % 2 else -1]:
-                rates[name].append(end_to_end(apps[name], noop.name, (), TASKS // 2, 10))
-    where = f"4 thread workers of 2, batches of 1,000, median of {2 * ROUNDS} turns"
+        strangers = Strangers()
+        while len(ratios) < TURNS or (error(ratios) > ERROR and len(ratios) < TURNS_MAX):
+            for name in names[:: 1 if len(ratios) % 2 else -1]:
+                rates[name].append(end_to_end(apps[name], noop.name, (), TASKS, 10))
+            ratios.append(rates["weighted"][-1] / rates["round_robin"][-1])
+        others = strangers.share()
+    where = f"4 thread workers of 2, batches of 1,000, {len(ratios)} turns"
     for name in names:
-        figures.add(f"end to end, {name}", statistics.median(rates[name]), "tasks/s", where)
-    ratios = [w / r for w, r in zip(rates["weighted"], rates["round_robin"], strict=True)]
-    figures.add("weighted / round_robin", statistics.median(ratios), "", "median of paired turns")
+        figures.add(f"end to end, {name}", median(rates[name]), "tasks/s", where)
+    figures.add("others' share of the CPUs", others, "", where)
+    what = f"weighted / round_robin (± {error(ratios):.3f})"
+    figures.promise(what, mean(ratios), SLOWER, inf, where)
+
+
+def error(ratios: list[float]) -> float:
+    return stdev(ratios) / sqrt(len(ratios))
 
 
 def main() -> Figures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,19 +16,15 @@ NEAR, EVEN = 0.10, 0.02
 
 
 def promises(cells: list[Cell], figures: Figures) -> None:
-    """Print each with the scenes that break it, and add its worst figure."""
-    uneven = [c for c in _of(cells, "weighted") if c.scene.fleet != "equal"]
-    even = [c for c in _of(cells, "weighted") if c.scene.fleet == "equal"]
-    far = {str(c): c.value for c in uneven if not c.scene.load}
-    _closed(
-        f"weighted over the bound, uneven closed batches, at most {NEAR:.0%}", far, NEAR, figures
-    )
-    longer = {
-        str(c): c.minus(_rival(cells, c, "round_robin")).mean for c in even if not c.scene.load
-    }
-    _closed(
-        f"weighted over round_robin, even closed batches, at most {EVEN:.0%}", longer, EVEN, figures
-    )
+    """Print each, with the scenes that break it."""
+    weighted = list(_of(cells, "weighted"))
+    uneven = [c for c in weighted if c.scene.fleet != "equal"]
+    closed = [c for c in weighted if not c.scene.load]
+    far = {str(c): c.value for c in closed if c in uneven}
+    _closed("uneven closed batch, over the bound", far, NEAR, figures)
+    even = [c for c in closed if c not in uneven]
+    longer = {str(c): c.minus(_rival(cells, c, "round_robin")).mean for c in even}
+    _closed("even closed batch, over round_robin's", longer, EVEN, figures)
     _waits(cells, [c for c in uneven if c.scene.load], figures)
     _ahead(cells, "power_of_two")
 
@@ -35,7 +32,7 @@ def promises(cells: list[Cell], figures: Figures) -> None:
 def _closed(what: str, found: dict[str, float], limit: float, figures: Figures) -> None:
     where = max(found, key=lambda name: found[name])
     print()
-    figures.add(what, found[where], "worst", where)
+    figures.promise(what, found[where], -inf, limit, f"worst: {where}")
     for name, value in found.items():
         if value > limit:
             print(f"  broken: {value:.1%} in {name}")
