@@ -205,13 +205,19 @@ class Agent:
     def ended(self, ends: list[Ended], now: int) -> None:
         """The code of these tasks is over."""
         for outcome, elapsed in ends:
-            self._window.ended(elapsed / 1e6)
+            if not outcome.unknown:  # no code ran: it says nothing of how long tasks take
+                self._window.ended(elapsed / 1e6)
             if outcome.ok:  # who fails at once must not pass for fast, and draw all tasks
                 self._succeeded += 1
                 self._log_times += log2(max(1, elapsed))
             self._decide(outcome)
         if ends:
             self._progress_at = now
+
+    @property
+    def slots(self) -> int:
+        """How many slots the leader is told of."""
+        return self._slots
 
     def look(self, running: list[Running], slots: int, now: int) -> None:
         """What the pool runs, and how many slots it has."""

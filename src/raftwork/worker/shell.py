@@ -151,6 +151,9 @@ class Worker:
         busy = self._receive(ready, now)
         ends = pool.collect()
         agent.ended(ends, now)
+        if pool.slots != agent.slots:
+            log.warning("%d tasks can run at once; it was %d", pool.slots, agent.slots)
+            agent.look_at = now
         if now >= agent.look_at:
             agent.look(pool.running(), pool.slots, now)
         if now >= agent.heartbeat_at and now - self._sampler.sampled_at >= _SAMPLE:

@@ -24,7 +24,10 @@ class Pool(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many tasks can run at once; fewer while code that cannot be stopped holds a slot."""
+        """How many tasks can run at once; 0 while none can.
+
+        Fewer while code that cannot be stopped holds a slot, or the process of one does not start.
+        """
         ...
 
     @property

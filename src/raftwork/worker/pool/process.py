@@ -37,8 +37,11 @@ from raftwork.worker.runner import Ended, Registry, lost
 #: Work a child has ahead, ns; a job that runs for longer gives up what is queued behind it.
 _AHEAD = 5_000_000
 _DEPTH_MAX = 128
-#: A child that died without a task is replaced no sooner than this after its birth, ns.
-_REBIRTH = 1_000_000_000
+#: A child that died without a task is replaced no sooner than this after its birth, ns; for each
+#: further one in a row twice as much, up to the last. One that has lived so long has started.
+_REBIRTH, _REBIRTH_MAX = 1_000_000_000, 30_000_000_000
+#: After so many in a row its slot counts for nothing until one has started.
+_STILLBORN = 2
 #: For the zygote to bury the children, s.
 _BURIAL = 2.0
 _SMOOTHING = 0.125
@@ -47,7 +50,9 @@ _SMOOTHING = 0.125
 class _Child:
     """A slot: its channel stays when the process in it is replaced."""
 
-    __slots__ = ("born", "end", "far", "handed", "present", "reborn_at", "slow")
+    __slots__ = (
+        *("born", "end", "far", "handed", "present", "reborn_at", "slow", "stillborn", "worked"),
+    )
 
     def __init__(self) -> None:
         self.end, self.far = pair()
@@ -56,6 +61,8 @@ class _Child:
         self.slow = False  # what it runs is longer than _AHEAD
         self.born = 0
         self.reborn_at = 0
+        self.stillborn = 0  # processes in a row that died soon and had done nothing
+        self.worked = False  # this one has done something
 
 
 class ProcessPool:
@@ -101,7 +108,7 @@ class ProcessPool:
 
     @property
     def slots(self) -> int:
-        return len(self._children)
+        return sum(child.stillborn < _STILLBORN for child in self._children)
 
     @property
     def wakers(self) -> list[int]:
@@ -124,6 +131,8 @@ class ProcessPool:
                 child.slow = entry is not None and now - entry.since > _AHEAD
                 if child.slow and len(child.handed) > 1:
                     self._backlog.extendleft(reversed(self._take_back(child)))
+            if child.stillborn and child.present and now - child.born >= _REBIRTH:
+                child.stillborn = 0
         self._kill_doomed()
         self._deal()
         ended, self._ended = self._ended, []
@@ -193,7 +202,7 @@ class ProcessPool:
 
     def _end(self, child: _Child, outcome: Outcome, elapsed: int) -> None:
         del child.handed[outcome.token]
-        child.slow = False
+        child.slow, child.worked, child.stillborn = False, True, 0
         self._doomed.pop(outcome.token, None)
         self._ended.append(Ended(outcome, elapsed))
 
@@ -234,9 +243,12 @@ class ProcessPool:
         self._read(child)
         waiting = self._take_back(child)
         now = time.monotonic_ns()
+        if not child.worked and now - child.born < _REBIRTH:
+            child.stillborn += 1
         # One that left in peace had done its part; the others may die again at once.
-        done = died.loss is not None and died.loss.exit == 0
-        child.reborn_at = now if done else child.born + _REBIRTH
+        done = child.worked and died.loss is not None and died.loss.exit == 0
+        pause = min(_REBIRTH << max(0, child.stillborn - 1), _REBIRTH_MAX)
+        child.reborn_at = now if done else child.born + pause
         for task in list(child.handed.values()):
             if entry is not None and entry.token == task.token:
                 self._end(child, lost(task.token, died.loss or Loss()), now - entry.since)
@@ -251,7 +263,7 @@ class ProcessPool:
         for slot, child in enumerate(self._children):
             if not child.present and now >= child.reborn_at:
                 self._ask(Fork(slot))
-                child.present, child.born = True, now
+                child.present, child.worked, child.born = True, False, now
 
     def _kill_doomed(self) -> None:
         if not self._doomed:

@@ -20,7 +20,7 @@ class Recycling(NamedTuple):
 
     def due(self, ran: int) -> bool:
         """Whether this process, which ran so many tasks, has done its part."""
-        return 0 < self.tasks <= ran or 0 < self.memory < peak_memory()
+        return ran > 0 and (0 < self.tasks <= ran or 0 < self.memory < peak_memory())
 
 
 NEVER = Recycling()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.worker.pool import PoolBroken
+from raftwork.worker.pool import PoolBroken, process
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import Recycling, peak_memory
 from raftwork.worker.pool.zygote import Kill
@@ -223,6 +223,61 @@ def test_an_idle_child_that_dies_is_replaced(pool: ProcessPool) -> None:
 
     pool.start([job(3, "add", 1, 1)])
     assert value(collect(pool, 1)[3]) == 2
+
+
+@pytest.fixture
+def stillbirth(tmp_path: Path) -> Iterator[Path]:
+    """A file; while it exists, its number is the status with which a pool's processes exit at birth.
+
+    They are told from the fork server by their parent, which is not this process.
+    """
+    file, tester = tmp_path / "stillbirth", os.getpid()
+
+    def hook() -> None:
+        if os.getppid() != tester and file.exists():
+            os._exit(int(file.read_text()))
+
+    os.register_at_fork(after_in_child=hook)  # for ever, unlike the file
+    yield file
+    file.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("status", ["0", "1"])
+def test_a_pool_whose_processes_die_at_birth_has_no_slots_and_does_not_spin(
+    stillbirth: Path, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_REBIRTH", 300_000_000)
+    monkeypatch.setattr(process, "_REBIRTH_MAX", 600_000_000)
+    stillbirth.write_text(status)
+    pool = ProcessPool(REGISTRY, "w", 2)
+    try:
+        pool.start([job(1, "add", 1, 1)])
+        pauses: set[int] = set()
+
+        def bound() -> bool:
+            assert pool.collect() == []
+            pauses.update(c.reborn_at - c.born for c in pool._children if not c.present)
+            return pool.slots == 0 and 600_000_000 in pauses and pool._children[0].stillborn > 3
+
+        until(bound, "the pauses are as long as they may be")
+        assert pauses == {300_000_000, 600_000_000}
+        assert [task.token for task in pool.withdraw()] == [1]
+        stillbirth.unlink()
+        until(lambda: pool.collect() == [] and pool.slots == 2, "they start")
+        pool.start([job(2, "add", 1, 1)])
+        assert value(collect(pool, 1)[2]) == 2
+    finally:
+        pool.close()
+
+
+def test_a_limit_below_what_a_process_begins_with_lets_each_do_one_task(tmp_path: Path) -> None:
+    pool = ProcessPool(REGISTRY, "w", 1, Recycling(memory=1))
+    try:
+        pool.start([job(n, "count_pid", str(tmp_path), n) for n in range(1, 6)])
+        ends = collect(pool, 5)
+        assert len({value(end) for end in ends.values()}) == 5
+    finally:
+        pool.close()
 
 
 def test_without_its_fork_server_the_pool_is_broken(pool: ProcessPool) -> None:
