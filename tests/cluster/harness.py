@@ -164,6 +164,17 @@ class Cluster:
     def worker_pids(self) -> set[int]:
         return {w.pid for w in self.see().workers if w.state == "active"}
 
+    def reason(self, worker: str) -> str:
+        """Why this worker is given less than it could take; empty if nothing is known of it."""
+        return next((w.reason for w in self.see().workers if w.name == worker), "")
+
+    def make_bad(self, how: str, what: str) -> None:
+        """See `tests.cluster.tasks`."""
+        Path(f"{self._marks}.{how}").write_text(what)
+
+    def make_good(self, how: str) -> None:
+        Path(f"{self._marks}.{how}").unlink()
+
     def marks(self, task: str | None = None, what: str | None = None) -> list[Mark]:
         """The marks so far, in order; of one task, of one kind."""
         text = self._marks.read_text() if self._marks.exists() else ""

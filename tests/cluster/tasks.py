@@ -1,4 +1,8 @@
-"""The tasks that workers of test clusters run. They leave marks in the file RAFTWORK_TEST_MARKS."""
+"""The tasks that workers of test clusters run. They leave marks in the file RAFTWORK_TEST_MARKS.
+
+A worker is made bad by a file beside it: `MARKS.deadly` holds the name of the worker under whose
+tasks the process dies; while there is `MARKS.stillbirth`, the pool's processes die at their birth.
+"""
 
 import asyncio
 import contextlib
@@ -12,16 +16,34 @@ app = App()
 #: Of the release before: it knows none of the other tasks.
 old = App()
 
+_MARKS = os.environ.get("RAFTWORK_TEST_MARKS", "")
+
 
 def mark(what: str) -> None:
     """One line `what id token attempt worker pid`, whole even if several processes write."""
     run = current()
     line = f"{what} {run.id} {run.token} {run.attempt} {run.worker} {os.getpid()}\n"
-    file = os.open(os.environ["RAFTWORK_TEST_MARKS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    file = os.open(_MARKS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(file, line.encode())
     finally:
         os.close(file)
+    if _beside("deadly") == run.worker:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _beside(what: str) -> str | None:
+    with contextlib.suppress(FileNotFoundError), open(f"{_MARKS}.{what}") as file:
+        return file.read()
+    return None
+
+
+def _born(worker: int = os.getpid()) -> None:
+    if os.getppid() != worker and _beside("stillbirth") is not None:  # nor is it the fork server
+        os._exit(1)
+
+
+os.register_at_fork(after_in_child=_born)
 
 
 @app.task(name="add")

@@ -647,7 +647,7 @@ _WORKERS = (
         "a worker that does not know a task fails it for all",
         (
             Edit(
-                f"{_BROKER}.workforce:Workforce._others_may_know",
+                f"{_BROKER}.evidence:Evidence.unknown",
                 "if running is None:",
                 "if True:",
             ),
@@ -655,12 +655,56 @@ _WORKERS = (
         ("test_a_task_goes_to_a_worker_that_knows_it",),
     ),
     Break(
+        "a bad worker is given its share",
+        (
+            Edit(
+                f"{_BROKER}.health:Health.failed",
+                "if self.lost + self.unknown >= FAILURES:",
+                "if False:",
+            ),
+        ),
+        ("test_a_worker_under_which_tasks_are_lost_rests_until_it_is_well",),
+    ),
+    Break(
+        "a worker that rests is never tried",
+        (
+            Edit(
+                f"{_BROKER}.health:Health.pass_time",
+                "if not self.ill or now < self.due:",
+                "if True:",
+            ),
+        ),
+        ("test_a_worker_under_which_tasks_are_lost_rests_until_it_is_well",),
+    ),
+    Break(
+        "a lost task goes back to where it was lost",
+        (
+            Edit(
+                f"{_BROKER}.exclusions:Exclusions.split",
+                "if task.losses and (lost := self._lost.get(task.seq)):",
+                "if False:",
+            ),
+        ),
+        ("test_a_task_that_was_lost_waits_for_another_worker",),
+    ),
+    Break(
+        "a process that does not start counts as a slot",
+        (
+            Edit(
+                f"{_WORKER}.pool.process:ProcessPool.slots",
+                "return sum(child.stillborn < _STILLBORN for child in self._children)",
+                "return len(self._children)",
+            ),
+        ),
+        ("test_a_worker_whose_processes_do_not_start_gets_nothing_until_they_do",),
+    ),
+    Break(
         "a task waits for ever for a worker that knows it",
         (
             Edit(
                 f"{_BROKER}.exclusions:Exclusions.shunned",
-                "return shunned if self._anyone(queue, shunned) else ANY.shuns",
-                "return shunned",
+                "if self._anyone(queue, shunned):",
+                "if True:",
             ),
         ),
         ("test_a_task_that_no_worker_knows_fails_at_every_one_of_them",),

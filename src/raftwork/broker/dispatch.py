@@ -103,9 +103,9 @@ class Dispatcher:
             return []
         rooms = [w.free for w in able]
         plan = self._choose(queue, able, rooms, [""] * min(count, sum(rooms)))
-        for i in plan:
-            able[i].busy += 1
         shares = Counter(plan)
+        for i, n in shares.items():
+            able[i].take(n)
         return [(able[i].incarnation, n) for i, n in shares.items()]
 
     # ---- planning -----------------------------------------------------------------------------
@@ -193,12 +193,14 @@ class Dispatcher:
         """Give them to those of `able` that `fit` names, who have room for them."""
         if not tasks:
             return
+        homes = [able[i] for i in fit]
         keys = [task.key for task in tasks]
-        plan = self._choose(queue, [able[i] for i in fit], [rooms[i] for i in fit], keys)
+        plan = self._choose(queue, homes, [rooms[i] for i in fit], keys)
+        for at, count in Counter(plan).items():
+            homes[at].take(count)
+            rooms[fit[at]] -= count
         for task, at in zip(tasks, plan, strict=True):
-            worker = able[fit[at]]
-            worker.busy += 1
-            rooms[fit[at]] -= 1
+            worker = homes[at]
             self._reserved[task.seq] = Reserved(worker, task)
             self._reserved_bytes += len(task.payload)
             given.setdefault(worker.incarnation, []).append(task.seq)

@@ -3,8 +3,8 @@
 1. A worker that has no task of a name, by its own word, gets no more of that name. A worker under
    which a task was lost does not get that task again: so no single worker can bring a task to its
    `max_losses`, and a task that did was lost under as many as serve its queue.
-2. If nobody else is there who may take a task, it goes to whoever serves its queue: there it fails,
-   or proves that it was not the worker. A worker that may come back soon counts as there.
+2. If nobody else is there, the task goes to one under which it was lost, and if none of them knows
+   it, to whoever serves its queue: there it fails. Who may come back soon counts as there.
 3. It is all derived and may be forgotten: what a worker does not know it says again. Names a worker
    does not know are bounded; what does not fit in is not remembered, and fails.
 """
@@ -48,7 +48,7 @@ class Exclusions:
         self._anyone = anyone
         self._lacking: dict[str, frozenset[bytes]] = {}  # by name
         self._lacks = Counter[bytes]()  # names, by worker
-        self._lost: dict[int, frozenset[bytes]] = {}  # by task number
+        self._lost: dict[int, tuple[bytes, ...]] = {}  # by task number, in order
 
     def __bool__(self) -> bool:
         return bool(self._lacking or self._lost)
@@ -56,24 +56,25 @@ class Exclusions:
     # ---- facts --------------------------------------------------------------------------------
 
     def lacks(self, worker: bytes, name: str) -> bool:
-        """The worker has no task of that name; False if that cannot be remembered."""
-        lacking = self._lacking.get(name, ANY.shuns)
-        if worker not in lacking:
-            if self._lacks[worker] >= NAMES_MAX:
-                return False
-            self._lacks[worker] += 1
-            self._lacking[name] = lacking | {worker}
+        """The worker has no task of that name; whether that is news, and is remembered."""
+        lacking = self.lacking(name)
+        if worker in lacking or self._lacks[worker] >= NAMES_MAX:
+            return False
+        self._lacks[worker] += 1
+        self._lacking[name] = lacking | {worker}
         return True
 
-    def lost(self, worker: bytes, seq: int) -> None:
-        """The task was lost under it. For its next run nobody waits who was not heard of yet."""
-        self._lost[seq] = self._lost.pop(seq, frozenset({UNHEARD})) | {worker}
+    def lost(self, worker: bytes, seq: int) -> tuple[bytes, ...]:
+        """The task was lost under it; gives under whom it was before."""
+        before = self._lost.pop(seq, ())
+        self._lost[seq] = before if worker in before else (*before, worker)
         if len(self._lost) > LOST_MAX:
             del self._lost[next(iter(self._lost))]
+        return before
 
-    def settled(self, seq: int) -> None:
-        """The task has its outcome."""
-        self._lost.pop(seq, None)
+    def settled(self, seq: int) -> tuple[bytes, ...]:
+        """The task has its outcome; gives under whom it was lost."""
+        return self._lost.pop(seq, ())
 
     def left(self, worker: bytes) -> None:
         """That incarnation will never be seen again."""
@@ -82,6 +83,18 @@ class Exclusions:
             self._lacking = {name: lacking for name, lacking in left.items() if lacking}
 
     # ---- questions ----------------------------------------------------------------------------
+
+    def lacking(self, name: str) -> frozenset[bytes]:
+        """The workers that have no task of that name."""
+        return self._lacking.get(name, ANY.shuns)
+
+    def unknown_to(self, worker: bytes, queues: Iterable[str]) -> list[str]:
+        """The names it does not know and somebody else of its queues may."""
+        return [
+            name
+            for name, lacking in self._lacking.items()
+            if worker in lacking and any(self._anyone(queue, lacking) for queue in queues)
+        ]
 
     def demand(self, name: str) -> Demand:
         """Of new tasks of that name."""
@@ -94,8 +107,9 @@ class Exclusions:
         groups: dict[Demand, list[Waiting]] = {}
         for task in tasks:
             demand = self.demand(decode_spec(task.spec).name)
-            if task.losses:
-                demand = Demand(demand.name, self._lost.get(task.seq, ANY.shuns))
+            if task.losses and (lost := self._lost.get(task.seq)):
+                # Nobody is waited for who may never come.
+                demand = Demand(demand.name, frozenset((*lost, UNHEARD)))
             groups.setdefault(demand, []).append(task)
         if ANY in groups:
             groups[ANY] = groups.pop(ANY)
@@ -105,5 +119,8 @@ class Exclusions:
         """The workers that such tasks of the queue must not go to."""
         if demand == ANY:
             return ANY.shuns
-        shunned = demand.shuns | self._lacking.get(demand.name, ANY.shuns)
-        return shunned if self._anyone(queue, shunned) else ANY.shuns
+        lacking = self.lacking(demand.name)
+        for shunned in (lacking | demand.shuns, lacking):
+            if self._anyone(queue, shunned):
+                return shunned
+        return ANY.shuns

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from raftwork.broker.health import Health
 from raftwork.broker.parts import parts
 from raftwork.broker.pushes import Pushes
 from raftwork.broker.weight import Gauge
@@ -54,6 +55,7 @@ class Worker:
     left: bool = False  # it said goodbye
     lost: int | None = None  # when it was given up
     gauge: Gauge = field(default_factory=Gauge)
+    health: Health = field(default_factory=Health)
     #: The queues that should give it tasks; fewer than all while memory is short.
     serves: frozenset[str] = frozenset()
     busy: int = 0  # slots and window taken: hands not done, and Assigns proposed
@@ -68,7 +70,7 @@ class Worker:
         """What the hello says holds from here on; nothing that was on its way arrives."""
         self.routing, self.session = routing, hello.session
         self.name, self.host, self.pid = hello.name, hello.host, hello.pid
-        self.slots = min(max(1, hello.slots), SLOTS_MAX)
+        self.slots = min(max(0, hello.slots), SLOTS_MAX)
         self.queues = self.serves = frozenset(hello.queues)
         self.gauge.host, self.gauge.queues = hello.host, self.queues
         self.draining = hello.draining
@@ -76,8 +78,8 @@ class Worker:
         self.push, self.acks, self.stops = Pushes(), [], []
         self.full_since = None
 
-    @property
-    def status(self) -> WorkerStatus:
+    def status(self, reason: str) -> WorkerStatus:
+        """For people; `reason` is what evidence says against it."""
         state = self._state
         return WorkerStatus(
             self.name,
@@ -90,7 +92,7 @@ class Worker:
             self.gauge.memory,
             sorted(self.queues),
             state,
-            self.gauge.reason if state == "active" else "",
+            (reason or self.gauge.reason) if state == "active" else "",
             self.gauge.others,
             self.gauge.load,
             self.gauge.terms,
@@ -104,13 +106,18 @@ class Worker:
 
     @property
     def free(self) -> int:
-        """Slots that are free."""
-        return self.slots - self.busy
+        """Tasks it may be given to begin at once."""
+        return min(self.slots - self.busy, self.health.quota)
 
     @property
     def room(self) -> int:
         """Tasks it may still be given, most of them to hold ahead."""
-        return self.slots + self.window - self.busy
+        return self.free if self.health.ill else self.slots + self.window - self.busy
+
+    def take(self, count: int) -> None:
+        """So many tasks are on their way to it."""
+        self.busy += count
+        self.health.took(count)
 
     @property
     def stays(self) -> bool:
@@ -119,7 +126,7 @@ class Worker:
 
     @property
     def available(self) -> bool:
-        return self.routing is not None and self.stays
+        return self.routing is not None and self.stays and self.slots > 0
 
     def presumed_started(self) -> Iterator[tuple[int, bool]]:
         """Every token with whether its code may have begun, for a Lose.

@@ -85,9 +85,8 @@ class Leadership:
         self.drains = Drains(self.workforce, now + LEASE)
         self.settings = Settings(machine)
         self._desks = (self.clients, self.dead, self.settings)
-        self._exclusions = self.workforce.exclusions
         balancers = Strategies(machine, balancer, rng)
-        self._dispatcher = Dispatcher(machine, balancers.of, self._exclusions)
+        self._dispatcher = Dispatcher(machine, balancers.of, self.workforce.exclusions)
         self._proposed: dict[Position, list[Proposal]] = {}
         self._waiting: list[Proposal] = []
         # Tasks on their way into each queue that no worker is named for: later ones stay behind.
@@ -222,8 +221,7 @@ class Leadership:
                     worker, task = self._dispatcher.assigned(seq)
                     self.workforce.hand_out(worker, task, token, attempt)
             case Settled():
-                self.workforce.closed(effect.token)
-                self._exclusions.settled(effect.seq)
+                self.workforce.settled(effect)
                 self.clients.settled(effect)
                 self.room_changed()
             case Queued():

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from raftwork.broker.evidence import Evidence
 from raftwork.broker.exclusions import UNHEARD, Exclusions
 from raftwork.broker.hands import Hand, Worker
 from raftwork.broker.parts import parts
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from raftwork.broker.queue import Machine, Running
-    from raftwork.broker.queue.commands import Begun, Command
+    from raftwork.broker.queue.commands import Begun, Command, Settled
     from raftwork.messages import FromBroker
 
 #: Silence after which a worker's tasks go to others, ms.
@@ -90,6 +91,7 @@ class Workforce:
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._dirty: dict[bytes, Worker] = {}
         self.exclusions = Exclusions(self._anyone)
+        self._evidence = Evidence(machine, self._workers, self.exclusions, rng)
         self._all_heard = False  # every worker had the time to say hello
         self._all_heard_at = now + LEASE
         self._full: list[Worker] = []  # passed over for want of room on their connections
@@ -128,7 +130,9 @@ class Workforce:
         return any(w.incarnation not in shunned and queue in w.queues and w.stays for w in workers)
 
     def statuses(self) -> list[WorkerStatus]:
-        return [w.status for w in self._workers.values() if w.name and not w.left]
+        now, evidence = self._next_beat - BEAT, self._evidence
+        shown = [w for w in self._workers.values() if w.name and not w.left]
+        return [w.status(evidence.reason(w, now)) for w in shown]
 
     def named(self, name: str) -> list[Worker]:
         """Those of this name that may still be at work."""
@@ -211,24 +215,14 @@ class Workforce:
         unknown: list[int] = []
         for outcome in report.outcomes:
             if self._propose_end(worker, outcome.token):
-                if outcome.unknown and self._others_may_know(worker, outcome.token):
+                if outcome.unknown and self._evidence.unknown(worker, outcome.token, now):
                     unknown.append(outcome.token)  # whatever was seen of it, no code began
                 else:
-                    self._propose_outcome(worker, outcome, time)
+                    self._propose_outcome(worker, outcome, now, time)
         if unknown:
             self._commands.append(Release(unknown))
         self._propose_release(worker, report.released)
         return True
-
-    def _others_may_know(self, worker: Worker, token: int) -> bool:
-        """This worker has no task of that name; whether somebody else may have one."""
-        running = self._machine.current(token)
-        if running is None:
-            return False
-        name, exclusions = decode_spec(running.spec).name, self.exclusions
-        if not exclusions.lacks(worker.incarnation, name):
-            return False
-        return bool(exclusions.shunned(running.queue, exclusions.demand(name)))
 
     def _propose_release(self, worker: Worker, tokens: list[int]) -> None:
         """Handed back: only what never began may be as if it had not been handed out."""
@@ -256,15 +250,17 @@ class Workforce:
             return False  # proposed already; the acknowledgement follows
         hand.done = True
         worker.busy -= 1
+        worker.health.ended()
         return True
 
-    def _propose_outcome(self, worker: Worker, outcome: Outcome, time: int) -> None:
+    def _propose_outcome(self, worker: Worker, outcome: Outcome, now: int, time: int) -> None:
         if outcome.loss is not None:
             by = outcome.loss._replace(worker=worker.name)
-            self.exclusions.lost(worker.incarnation, worker.hands[outcome.token].seq)
+            self._evidence.lost(worker, outcome.token, now)
             self._commands.append(Lose([(outcome.token, True)], by))
         elif outcome.ok and len(outcome.data) <= PAYLOAD_MAX:
             self._finished.append((outcome.token, outcome.data))
+            worker.health.succeeded()
         else:
             retry_at = self._retry_at(outcome.token, time)
             self._commands.append(Fail(outcome.token, _failure(outcome), retry_at))
@@ -336,6 +332,11 @@ class Workforce:
         for token, seq, id_, payload in effect.tasks:
             self.hand_out(worker, Waiting(seq, id_, effect.spec, payload, 1, 0), token, 1)
 
+    def settled(self, effect: Settled) -> None:
+        """A task has its outcome."""
+        self._evidence.settled(effect, self._holder.get(effect.token))
+        self.closed(effect.token)
+
     def closed(self, token: int) -> None:
         """The token is over, whatever its end: acknowledge the report, or stop the code."""
         worker = self._holder.pop(token, None)
@@ -362,6 +363,7 @@ class Workforce:
             for worker in list(self._workers.values()):
                 self._check_lease(worker, now)
                 self._check_room(worker, now)
+                stirred = worker.health.pass_time(now) or stirred
                 if worker.routing is not None:
                     self._dirty[worker.incarnation] = worker  # nothing to say is a Beat
             self._all_heard = now >= self._all_heard_at
@@ -376,7 +378,8 @@ class Workforce:
         """Overloaded workers get nothing while somebody else serves their queues."""
         workers = self.available()
         weigh([worker.gauge for worker in workers], now)
-        healthy = frozenset[str]().union(*(w.queues for w in workers if not w.gauge.overloaded))
+        fit = [w for w in workers if not (w.gauge.overloaded or w.health.ill)]
+        healthy = frozenset[str]().union(*(w.queues for w in fit))
         stirred = False
         for worker in workers:
             before = worker.serves

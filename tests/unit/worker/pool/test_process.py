@@ -227,7 +227,7 @@ def test_an_idle_child_that_dies_is_replaced(pool: ProcessPool) -> None:
 
 @pytest.fixture
 def stillbirth(tmp_path: Path) -> Iterator[Path]:
-    """A file; while it exists, its number is the status with which a pool's processes exit at birth.
+    """A file; while it exists, a pool's processes exit at their birth, with the status in it.
 
     They are told from the fork server by their parent, which is not this process.
     """

@@ -1,0 +1,85 @@
+"""What tasks tell of the workers they were given to: who must not get them, who is to rest.
+
+Sans-IO. All of it is derived from what workers report, and forgotten with the leadership.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raftwork.messages import State, decode_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from random import Random
+
+    from raftwork.broker.exclusions import Exclusions
+    from raftwork.broker.hands import Worker
+    from raftwork.broker.queue import Machine
+    from raftwork.broker.queue.commands import Settled
+
+#: Names listed for one worker.
+_NAMES_MAX = 3
+
+
+class Evidence:
+    """Facts in; exclusions and the workers' health follow from them."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        workers: Mapping[bytes, Worker],
+        exclusions: Exclusions,
+        rng: Random,
+    ) -> None:
+        self._machine = machine
+        self._workers = workers
+        self._exclusions = exclusions
+        self._rng = rng
+
+    def unknown(self, worker: Worker, token: int, now: int) -> bool:
+        """The worker has no task of that name; whether another one may have it."""
+        running, exclusions = self._machine.current(token), self._exclusions
+        if running is None:
+            return False
+        name, me = decode_spec(running.spec).name, worker.incarnation
+        news = exclusions.lacks(me, name)
+        lacking = exclusions.lacking(name)
+        if me not in lacking:
+            return False  # no room to remember it
+        others = bool(exclusions.shunned(running.queue, exclusions.demand(name)))
+        if news and others:
+            worker.health.failed(now, self._rng, unknown=True)
+        elif news:  # it is the task's name that is wrong
+            for other in filter(None, map(self._workers.get, lacking - {me})):
+                other.health.cleared(unknown=True)
+        return others
+
+    def lost(self, worker: Worker, token: int, now: int) -> None:
+        """A process of the worker died under the task."""
+        running, me = self._machine.current(token), worker.incarnation
+        if running is None:
+            return
+        before = self._exclusions.lost(me, running.seq)
+        if not running.losses:
+            worker.health.failed(now, self._rng, unknown=False)
+        elif worker.health.proved and len(before) == 1 and me not in before:
+            first = self._workers.get(before[0])
+            if first is not None:
+                first.health.cleared(unknown=False)
+
+    def settled(self, effect: Settled, holder: Worker | None) -> None:
+        """The task has its outcome, from that worker."""
+        for incarnation in self._exclusions.settled(effect.seq):
+            worker = self._workers.get(incarnation)
+            if effect.state is State.SUCCEEDED and worker is not None and worker is not holder:
+                worker.health.convicted()
+
+    def reason(self, worker: Worker, now: int) -> str:
+        """Why the worker gets no tasks, or not all it could take, for people; else empty."""
+        if not worker.slots:
+            return "none of its processes starts"
+        names = self._exclusions.unknown_to(worker.incarnation, worker.queues)
+        listed = ", ".join(names[:_NAMES_MAX]) + (", …" if len(names) > _NAMES_MAX else "")
+        reasons = (worker.health.reason(now), f"does not know {listed}" if names else "")
+        return "; ".join(filter(None, reasons))

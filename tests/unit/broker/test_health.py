@@ -1,0 +1,341 @@
+"""Workers that keep failing: when they rest, for how long, and what brings them back."""
+
+from random import Random
+
+import pytest
+
+from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.health import FAILURES, PAUSE, PAUSE_MAX, Health
+from raftwork.broker.workforce import BEAT
+from raftwork.messages import Heartbeat, State
+from tests.unit.broker.crew import Code, Crew, dies, knows, raises, returns, runs_on
+
+
+def lose(health: Health, now: int, times: int = 1, rng: Random | None = None) -> None:
+    for _ in range(times):
+        health.failed(now, rng or Random(1), unknown=False)
+
+
+def rest(health: Health, now: int, rng: Random) -> int:
+    """It fails on trial, or for the first time; gives the time until the next trial."""
+    lose(health, now, 1 if health.ill else FAILURES, rng)
+    assert (health.ill, health.quota) == (True, 0)
+    wait = 1
+    while not health.pass_time(now + wait):
+        wait += 1
+    health.took(1)
+    return wait
+
+
+# ---- one worker's breaker ---------------------------------------------------------------------
+
+
+def test_it_rests_after_so_many_failures_in_a_row() -> None:
+    health = Health()
+    lose(health, 0, FAILURES - 1)
+    health.succeeded()
+    lose(health, 0, FAILURES - 1)
+    assert health.quota > 1 << 20
+    lose(health, 0)
+    assert (health.ill, health.quota) == (True, 0)
+
+
+def test_pauses_double_up_to_a_bound_and_vary() -> None:
+    health, rng, now, waits = Health(), Random(3), 0, list[int]()
+    for _ in range(8):
+        waits.append(rest(health, now, rng))
+        now += waits[-1]
+    plain = [min(PAUSE << n, PAUSE_MAX) for n in range(8)]
+    assert all(p <= w <= p + p // 4 for p, w in zip(plain, waits, strict=True))
+    assert len({w / p for p, w in zip(plain, waits, strict=True)}) > 4
+
+
+def test_a_success_brings_it_back_and_the_next_pause_is_short_again() -> None:
+    health, rng = Health(), Random(3)
+    now = sum(rest(health, 0, rng) for _ in range(1))
+    now += rest(health, now, rng)
+    health.succeeded()
+    assert not health.ill
+    assert health.quota > 1 << 20
+    assert rest(health, now, rng) <= PAUSE * 1.25
+
+
+def test_what_it_was_given_before_its_pause_does_not_lengthen_it() -> None:
+    health = Health()
+    lose(health, 0, FAILURES + 5)
+    assert health.pause == PAUSE
+    assert health.lost == FAILURES
+
+
+def test_a_trial_that_runs_on_is_followed_by_another_one_after_the_pause() -> None:
+    health = Health()
+    now = rest(health, 0, Random(1))
+    assert health.quota == 0
+    assert not health.pass_time(now + PAUSE - 1)
+    assert health.pass_time(now + PAUSE)
+    assert health.quota == 1
+
+
+def test_a_trial_that_proves_nothing_is_followed_by_another_one_at_once() -> None:
+    health = Health()
+    rest(health, 0, Random(1))
+    health.ended()
+    assert health.quota == 1
+    lose(health, 9_000)
+    health.ended()  # what it had beside
+    assert health.quota == 0
+
+
+def test_pauses_of_one_that_proved_itself_do_not_grow_until_it_is_convicted() -> None:
+    health, rng, now = Health(), Random(3), 0
+    health.succeeded()
+    for _ in range(4):
+        wait = rest(health, now, rng)
+        assert wait <= PAUSE * 1.25
+        now += wait
+    health.convicted()
+    assert rest(health, now, rng) >= 2 * PAUSE
+
+
+def test_a_failure_that_was_none_is_taken_back() -> None:
+    health = Health()
+    lose(health, 0, FAILURES)
+    health.cleared(unknown=True)  # none was of that kind
+    assert health.ill
+    health.cleared(unknown=False)
+    assert (health.ill, health.lost) == (False, FAILURES - 1)
+
+
+def test_the_reason_says_for_how_long_and_why() -> None:
+    health = Health()
+    assert health.reason(0) == ""
+    lose(health, 0, FAILURES)
+    assert health.reason(0).endswith("s: 3 tasks in a row were lost under it")
+    assert health.reason(0).startswith(("rests for 1 s", "rests for 2 s"))
+    health.pass_time(5_000)
+    said = "is given one task at a time: 3 tasks in a row were lost under it"
+    assert health.reason(5_000) == said
+    health.took(1)
+    health.failed(5_000, Random(1), unknown=True)
+    assert "4 tasks in a row were lost under it or unknown to it" in health.reason(5_000)
+    stranger = Health()
+    for _ in range(FAILURES):
+        stranger.failed(0, Random(1), unknown=True)
+    assert "3 tasks in a row were unknown to it" in stranger.reason(0)
+
+
+# ---- among others -----------------------------------------------------------------------------
+
+
+def crew_of(slots: int = 2, window: int = 0, **codes: Code) -> Crew:
+    crew = Crew()
+    for name, code in codes.items():
+        crew.join(name, code, slots, window)
+    return crew
+
+
+def test_beside_a_bad_worker_a_good_one_does_the_work() -> None:
+    crew = crew_of(bad=dies, good=returns)
+    for n in range(20):
+        crew.want(*(f"{n}.{i}" for i in range(10)))
+        crew.work(1_000)
+    states = {crew.state(f"{n}.{i}") for n in range(20) for i in range(10)}
+    assert states == {State.SUCCEEDED}
+    assert len(crew.by("bad")) <= 10  # of 200; pauses of 1, 2, 4 and 8 s fit into the time
+    reason = crew.status("bad").reason
+    assert "tasks in a row were lost under it" in reason
+    assert crew.status("good").reason == ""
+
+
+def test_it_is_given_its_share_again_once_it_is_well() -> None:
+    crew = crew_of(bad=dies, good=returns)
+    crew.want(*(f"a{n}" for n in range(20)))
+    crew.work()
+    assert crew.status("bad").reason.startswith("rests for")
+    crew.code["bad"] = returns
+    crew.ran.clear()
+    for n in range(50):
+        crew.want(*(f"{n}.{i}" for i in range(4)))
+        crew.work(50)
+    assert len(crew.by("bad")) > 50
+    assert crew.status("bad").reason == ""
+
+
+def test_tasks_that_raise_are_neither_good_nor_bad() -> None:
+    crew = crew_of(w=raises)
+    crew.want(*(f"t{n}" for n in range(50)))
+    crew.work()
+    assert not crew.lead.workforce.available()[0].health.ill
+    crew.code["w"] = dies
+    crew.want("a", "b", max_losses=1)
+    crew.work()
+    crew.code["w"] = raises
+    crew.want("c")
+    crew.work()
+    crew.code["w"] = dies
+    crew.want("d", max_losses=1)
+    crew.work()
+    assert crew.lead.workforce.available()[0].health.ill  # nothing was well in between
+
+
+def test_only_a_tasks_first_loss_counts() -> None:
+    crew = crew_of(w=dies)
+    crew.want("a", "b", max_losses=50)
+    crew.work()
+    assert (crew.state("a"), crew.state("b")) == (State.LOST, State.LOST)
+    assert not crew.lead.workforce.available()[0].health.ill
+
+
+def test_where_all_are_bad_tasks_wait_and_are_tried_one_at_a_time() -> None:
+    crew = crew_of(v=dies, w=dies)
+    crew.want(*(f"t{n}" for n in range(300)), max_losses=1)
+    crew.work(120_000)
+    tried = len(crew.ran)
+    assert 2 * FAILURES + 2 * 4 <= tried <= 2 * FAILURES + 2 * 10
+    assert {crew.state("t0"), crew.state("t299")} == {State.LOST, State.QUEUED}
+    crew.code["w"] = returns
+    crew.work(40_000)
+    assert crew.state("t299") is State.SUCCEEDED
+
+
+def test_while_it_is_tried_with_a_long_task_others_go_on() -> None:
+    crew = crew_of(w=dies)
+    crew.want(*(f"t{n}" for n in range(9)), max_losses=1)
+    crew.work()
+    crew.code["w"] = runs_on
+    crew.work(1_500)
+    assert len(crew.running["w"]) == 1
+    crew.work(PAUSE + BEAT)
+    assert len(crew.running["w"]) == 2
+
+
+def test_on_trial_new_tasks_begin_one_at_a_time_too() -> None:
+    crew = crew_of(w=dies)
+    crew.want("a", "b", "c", max_losses=1)
+    crew.work(1_500)
+    crew.code["w"] = runs_on
+    crew.want("d")
+    crew.want("e")
+    crew.work()
+    assert len(crew.running["w"]) == 1
+
+
+def test_a_trial_that_raises_is_followed_by_another_one_at_once() -> None:
+    crew = crew_of(w=dies)
+    crew.want(*(f"t{n}" for n in range(20)), max_losses=1)
+    crew.work()
+    crew.code["w"] = raises
+    crew.work(1_500)
+    assert crew.state("t19") is State.FAILED
+    assert crew.status("w").reason.startswith("is given one task at a time")
+
+
+def test_what_is_lost_and_done_by_the_same_worker_speaks_neither_for_nor_against_it() -> None:
+    crew = crew_of(w=returns)
+    crew.want("first")
+    crew.work()
+    crew.code["w"] = dies
+    crew.want("a", "b", "c", max_losses=9)
+    crew.work(1_500)
+    assert crew.state("c") is State.LOST
+    (w,) = crew.lead.workforce.available()
+    assert w.health.ill  # that it lost them again does not clear it
+    crew.code["w"] = lambda task: (dies if task.attempt == 1 else returns)(task)
+    crew.want("d", max_losses=9)
+    crew.work(3_000)
+    assert crew.state("d") is State.SUCCEEDED
+    assert (w.health.ill, w.health.proved) == (False, True)
+
+
+@pytest.mark.parametrize("name", list(BALANCERS))
+def test_a_resting_worker_gets_nothing_whatever_the_balancer(name: str) -> None:
+    crew = crew_of(window=4, bad=dies, good=returns)
+    balancer = BALANCERS[name](Random(1))
+    crew.lead._dispatcher._balancer_of = lambda _queue: balancer
+    while not crew.lead.workforce._workers[b"bad".ljust(16, b".")].health.ill:
+        crew.want(f"t{len(crew.ran)}")
+        crew.work()
+    crew.ran.clear()
+    for n in range(20):
+        crew.want(*(f"{n}.{i}" for i in range(10)))
+    crew.work()
+    assert len(crew.by("good")) >= 200
+    assert crew.by("bad") == []
+    crew.work(2_000)
+    crew.code["bad"] = runs_on
+    crew.want(*(f"late {i}" for i in range(20)))
+    crew.work()
+    assert len(crew.by("bad")) <= 2  # on trial it holds nothing ahead
+
+
+def test_tasks_that_kill_do_not_take_good_workers_away_for_long() -> None:
+    """However many come in one batch: a second for each time all workers rest."""
+    crew = crew_of(v=returns, w=returns)
+    crew.want(*(f"before {n}" for n in range(4)))
+    crew.work()
+    kills = knows("poison", code=dies)
+    crew.code = dict.fromkeys(("v", "w"), lambda task: (kills if "p" in task.id else returns)(task))
+    crew.want(*(f"p{n}" for n in range(60)), name="poison")
+    crew.want(*(f"g{n}" for n in range(20)))
+    began = crew.now
+    while crew.state("g19") is not State.SUCCEEDED:
+        crew.work()
+        assert crew.now - began < 20_000
+    assert {crew.state(f"p{n}") for n in range(60)} == {State.LOST}
+    assert not any(w.health.ill for w in crew.lead.workforce.available())
+
+
+def test_a_worker_that_turned_bad_is_convicted_by_those_who_do_its_tasks() -> None:
+    crew = crew_of(bad=returns, good=returns)
+    crew.want(*(f"t{n}" for n in range(8)))
+    crew.work()
+    assert crew.by("bad")
+    crew.code["bad"] = dies
+    for n in range(40):
+        crew.want(*(f"{n}.{i}" for i in range(10)))
+        crew.work(1_000)
+    (bad,) = [w for w in crew.lead.workforce.available() if w.name == "bad"]
+    assert bad.health.pause >= 8_000
+
+
+def test_a_batch_of_tasks_that_nobody_knows_makes_nobody_rest() -> None:
+    crew = crew_of(v=knows("a"), w=knows("a"))
+    for n in range(20):
+        crew.want(f"t{n}", name=f"name {n}")
+        crew.work()
+    assert {crew.state(f"t{n}") for n in range(20)} == {State.FAILED}
+    assert not any(w.health.ill for w in crew.lead.workforce.available())
+    assert crew.status("v").reason == ""
+
+
+def test_a_worker_that_does_not_know_what_others_do_rests_and_says_so() -> None:
+    crew = crew_of(old=knows("a"), new=knows("a", "w", "x", "y", "z", code=runs_on))
+    for name in "wxyz":
+        crew.want(*(f"{name}{n}" for n in range(3)), name=name)
+    crew.work()
+    reason = crew.status("old").reason
+    assert "3 tasks in a row were unknown to it; does not know " in reason
+    crew.want("a0", name="a")
+    crew.work(6_000)
+    assert crew.state("a0") is State.SUCCEEDED
+
+
+def test_an_overloaded_worker_does_the_work_of_one_that_rests() -> None:
+    crew = crew_of(bad=dies, full=returns)
+    told = Heartbeat(1, 0.5, 1.0, 0.0, 0, 0, False, 0.5)
+    assert crew.lead.workforce.heartbeat(b"full", told, crew.now)
+    crew.work(2 * BEAT)
+    crew.want(*(f"t{n}" for n in range(8)))
+    crew.work(2 * BEAT)
+    assert {crew.state(f"t{n}") for n in range(8)} == {State.SUCCEEDED}
+    assert len(crew.by("full")) == 8
+
+
+def test_a_worker_whose_pool_does_not_start_gets_nothing_and_says_so() -> None:
+    crew = crew_of(slots=0, window=4, w=returns)
+    crew.want("t")
+    crew.work(500)
+    assert crew.ran == []
+    status = crew.status("w")
+    assert (status.slots, status.state) == (0, "active")
+    assert status.reason == "none of its processes starts"
