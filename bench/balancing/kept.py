@@ -18,9 +18,17 @@ PRODUCT = ROOT / "src" / "raftwork" / "broker"
 #: What a world's outcome depends on. With any other, what is kept says nothing.
 SOURCES = (
     *sorted((PRODUCT / "balancers").glob("*.py")),
-    PRODUCT / "weight.py",
     *(Path(__file__).with_name(f"{name}.py") for name in ("dolphin", "scenes", "world")),
 )
+WEIGHT = PRODUCT / "weight.py"  # under `weighted` only
+
+
+def _digest(*paths: Path) -> str:
+    return blake2b(b"".join(map(Path.read_bytes, paths)), digest_size=8).hexdigest()
+
+
+#: As it is now, before anybody edits it: of `weighted`, and of the others.
+CODES = {True: _digest(*SOURCES, WEIGHT), False: _digest(*SOURCES)}
 
 Run = tuple["Scene", str, int]  # strategy, seed
 
@@ -29,15 +37,18 @@ class Kept:
     """By run; on disk from the moment it is known."""
 
     def __init__(self) -> None:
-        self._code = blake2b(b"".join(map(Path.read_bytes, SOURCES)), digest_size=8).hexdigest()
         lines = PATH.read_text().splitlines() if PATH.exists() else []
-        found = map(json.loads, lines)
-        self._results = {run: Result(*result) for code, run, result in found if code == self._code}
+        self._results = {
+            (code, run): Result(*result) for code, run, result in map(json.loads, lines)
+        }
 
     def get(self, run: Run) -> Result | None:
-        return self._results.get(str(run))
+        return self._results.get(self._key(run))
 
     def add(self, run: Run, result: Result) -> None:
         OUT.mkdir(exist_ok=True)
         with PATH.open("a") as file:
-            file.write(json.dumps([self._code, str(run), result]) + "\n")
+            file.write(json.dumps([*self._key(run), result]) + "\n")
+
+    def _key(self, run: Run) -> tuple[str, str]:
+        return CODES[run[1] == "weighted"], str(run)

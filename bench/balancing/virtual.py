@@ -33,16 +33,21 @@ class Size(NamedTuple):
     seeds: int
     tasks: int  # a slot, in closed batches
     seconds: int  # of open arrivals
+    lengths: tuple[str, ...] = tuple(LENGTHS)
 
     def scenes(self) -> list[Scene]:
         closed = self.tasks * self.workers * CPUS
         return [
             Scene(fleet, self.workers, length, load, self.seconds if load else closed)
-            for fleet, load, length in product(FLEETS, LOADS, LENGTHS)
+            for fleet, load, length in product(FLEETS, LOADS, self.lengths)
         ]
 
 
-SIZES = (Size(4, 10, 600, 800), Size(40, 2, 600, 120), Size(1_000, 1, 20, 12))
+SIZES = (
+    Size(4, 10, 600, 800),
+    Size(40, 2, 600, 120),
+    Size(1_000, 1, 20, 12, ("exponential",)),
+)
 
 
 def measure(run: Run) -> Result:
@@ -109,7 +114,8 @@ def table(title: str, load: float, cells: list[Cell]) -> None:
         f"\n{title}, "
         + (f"{load:.0%} load: mean / p99 wait, s" if load else "closed batch: % over the bound")
     )
-    print(f"{'':16}" + "".join(f"{length:>20}" for length in LENGTHS))
+    lengths = dict.fromkeys(cell.scene.lengths for cell in cells)
+    print(f"{'':16}" + "".join(f"{length:>20}" for length in lengths))
     for name in STRATEGIES:
         texts = [
             f"{cell.value:.3f} / {cell.p99:.2f}" if load else f"{cell.value:.1%}"

@@ -42,8 +42,9 @@ MEMORY_FREE = 0.70
 FRESH, STALE = 1_500, 3_000
 #: A pace is the mean over about so many tasks, however long they take to come by.
 PACE_TASKS = 32
-#: So many tasks at its group's pace are added: a few of its own say little yet.
-PACE_DOUBT = 2
+#: The variance of log2 of run times that is assumed until there are some: that of a Poisson process
+#: would be 3.4. And how far each new sample moves it.
+SPREAD, SPREAD_STEP = 4.0, 1 / 16
 
 
 def share(told: float) -> float:
@@ -60,6 +61,7 @@ class Pace:
 
     tasks: float = 0.0
     mean: float = 0.0
+    spread: float = SPREAD  # their variance from task to task
     _ended: int = 0
     _sum: float = 0.0
 
@@ -68,6 +70,9 @@ class Pace:
         new, more = ended - self._ended, total - self._sum
         if new > 0 and isfinite(total) and 0 <= more / new <= 64:
             kept = max(0.0, min(self.tasks, PACE_TASKS - new))
+            if self.tasks:  # two means are apart by 1 / new + 1 / tasks of the variance
+                apart = (more / new - self.mean) ** 2 / (1 / new + 1 / self.tasks)
+                self.spread += SPREAD_STEP * (apart - self.spread)
             self.mean = (self.mean * kept + more) / (kept + new)
             self.tasks = min(kept + new, PACE_TASKS)
             self._ended, self._sum = ended, total
@@ -179,12 +184,27 @@ def weigh(gauges: Collection[Gauge], now: int) -> None:
 
 def _compare(group: list[Gauge], now: int) -> None:
     """Weigh workers of the same queues, whose speeds can be compared."""
-    tasks = sum(gauge.pace.tasks for gauge in group)
-    mean = sum(g.pace.tasks * g.pace.mean for g in group) / tasks if tasks else 0.0
-    paces = [
-        (g.pace.tasks * g.pace.mean + PACE_DOUBT * mean) / (g.pace.tasks + PACE_DOUBT)
-        for g in group
-    ]
+    paces = _likely([gauge.pace for gauge in group])
     fastest = min(paces)
     for gauge, pace in zip(group, paces, strict=True):
         gauge.weigh(2 ** (fastest - pace), now)
+
+
+def _likely(paces: list[Pace]) -> list[float]:
+    """Each pace, drawn to the mean of all by as much of it as may be chance.
+
+    Among many workers alike the luckiest would else make all others look slow. Chance is what tasks
+    differ by; what the workers differ by beyond it is real (DerSimonian and Laird 1986).
+    """
+    tasks = sum(p.tasks for p in paces)
+    if not tasks:
+        return [0.0] * len(paces)
+    mean = sum(p.tasks * p.mean for p in paces) / tasks
+    within = sum(p.tasks * p.spread for p in paces) / tasks
+    apart = sum(p.tasks * (p.mean - mean) ** 2 for p in paces)
+    chance = within * (sum(p.tasks > 0 for p in paces) - 1)
+    others = tasks - sum(p.tasks**2 for p in paces) / tasks
+    if apart <= chance or others <= 0:
+        return [mean] * len(paces)
+    between = (apart - chance) / others
+    return [mean + (p.mean - mean) * p.tasks / (p.tasks + within / between) for p in paces]

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from math import exp, inf, log2, nan
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -186,6 +187,38 @@ def test_a_few_tasks_say_little() -> None:
     team.beat("old", tasks=50)
     team.beat("new", tasks=1, seconds=0.8)
     assert team.weigh()["new"] > 0.4  # 0.125 by that one
+
+
+@pytest.mark.parametrize("count", [40, 400])
+def test_among_many_workers_alike_none_looks_slow_by_chance(count: int) -> None:
+    rng, team = Random(1), Team(*(f"w{i}" for i in range(count)))
+    for _ in range(40):
+        for name in team.gauges:
+            team.beat(name, tasks=1, seconds=rng.expovariate(1.0))
+        team.second()
+    assert min(team.weigh().values()) > 0.75
+    assert {gauge.reason for gauge in team.gauges.values()} == {""}
+
+
+def test_speeds_are_told_apart_however_long_each_task_takes() -> None:
+    rng, speeds = Random(1), (1, 2, 4, 8)
+    team = Team(*(f"{speed} {i}" for speed in speeds for i in range(25)))
+    for _ in range(40):
+        for name in team.gauges:
+            team.beat(name, tasks=1, seconds=rng.expovariate(int(name[0])))
+        team.second()
+    weights = team.weigh()
+    means = [sum(w for n, w in weights.items() if n[0] == str(s)) / 25 for s in speeds]
+    assert [mean / means[-1] for mean in means] == pytest.approx([0.125, 0.25, 0.5, 1.0], rel=0.3)
+
+
+def test_many_short_tasks_a_second_tell_speeds_apart_too() -> None:
+    team = Team("slow", "fast")
+    for _ in range(30):
+        team.beat("slow", tasks=100, seconds=0.004)
+        team.beat("fast", tasks=200, seconds=0.002)
+        team.second()
+    assert team.weigh() == pytest.approx({"slow": 0.5, "fast": 1.0}, rel=0.1)
 
 
 def test_speed_is_compared_among_workers_of_the_same_queues_only() -> None:
