@@ -5,24 +5,17 @@ function, class or module of the product (tests/teeth/breaking.py).
 """
 
 import ast
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.sim.mutants.surgery import Edit
+from tests.teeth.hostile import HOSTILE
+from tests.teeth.shape import Break
 
 ROOT = Path(__file__).parents[2]
 
 _BROKER, _QUEUE, _STORE = "raftwork.broker", "raftwork.broker.queue", "raftwork.broker.store"
 _WORKER, _CLIENT, _CLI = "raftwork.worker", "raftwork.client", "raftwork.cli"
 _RAFT = "raftwork.consensus.raft"
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    name: str
-    edits: tuple[Edit, ...]
-    #: Each of these must fail under it.
-    tests: tuple[str, ...]
 
 
 def cluster_tests() -> dict[str, Path]:
@@ -253,87 +246,6 @@ _DIRECTORIES = (
             "test_a_directory_that_is_not_this_brokers_is_refused",
             "test_a_directory_keeps_to_its_protocol",
         ),
-    ),
-)
-
-_FRAMES = (
-    Break(
-        "unreadable frames not answered",
-        (
-            Edit(
-                f"{_BROKER}.node:Node.receive",
-                "self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))",
-                "pass",
-            ),
-        ),
-        ("test_a_malformed_frame_is_refused",),
-    ),
-    Break(
-        "a message of several parts taken for one",
-        (Edit(f"{_BROKER}.wires:Wires.from_anyone", "if len(parts) == 2:", "if True:"),),
-        (
-            "test_several_parts_are_no_message_and_garbage_before_a_hello_is_harmless",
-            "test_a_message_of_very_many_parts_stops_nobody",
-        ),
-    ),
-    Break(
-        "frames of any size read",
-        (
-            Edit(
-                f"{_BROKER}.wires:Wires._bind",
-                "router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)",
-                "router.setsockopt(zmq.MAXMSGSIZE, -1)",
-            ),
-        ),
-        ("test_a_frame_over_the_limit_is_cut_off_unread",),
-    ),
-    Break(
-        "payloads of any size taken",
-        (
-            Edit(
-                f"{_QUEUE}.enqueue:read_tasks",
-                "if (largest := max(map(len, payloads))) > PAYLOAD_MAX:",
-                "if (largest := 0):",
-            ),
-        ),
-        ("test_what_breaks_the_limits_inside_a_good_frame_is_refused",),
-    ),
-    Break(
-        "any number of ids may be asked for",
-        (
-            Edit(
-                f"{_BROKER}.clients:Clients._acceptable",
-                "if len(ids) > WATCH_IDS_MAX:",
-                "if False:",
-            ),
-        ),
-        ("test_asking_for_too_much_is_refused",),
-    ),
-    Break(
-        "a worker's frame believed without a session",
-        (
-            Edit(
-                f"{_BROKER}.workforce:Workforce._session",
-                "if worker is None or worker.session != session:",
-                "if False:",
-            ),
-            Edit(
-                f"{_BROKER}.node:Node._worker_frame",
-                "known and workforce.report",
-                "workforce.report",
-            ),
-        ),
-        ("test_a_stranger_that_claims_to_be_a_peer_or_a_worker_changes_nothing",),
-    ),
-    Break(
-        "any protocol version spoken",
-        (Edit(f"{_BROKER}.node:Node._speaks", "if version == PROTOCOL:", "if True:"),),
-        ("test_a_wrong_version_is_refused_at_the_hello",),
-    ),
-    Break(
-        "fields of another type are an error nobody expects",
-        (Edit("raftwork.wire:Codec.from_plain", "except _Mismatch", "except KeyError"),),
-        ("test_thousands_of_random_frames_change_nothing",),
     ),
 )
 
@@ -777,4 +689,7 @@ _PREVENTION = (
     ),
 )
 
-BREAKS = (*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *_FRAMES, *_COMMANDS, *_WORKERS, *_PREVENTION)
+BREAKS = (
+    *(*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *HOSTILE),
+    *(*_COMMANDS, *_WORKERS, *_PREVENTION),
+)

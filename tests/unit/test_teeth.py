@@ -11,7 +11,8 @@ import pytest
 
 from tests.sim.mutants.surgery import Edit, OutOfDate
 from tests.teeth.breaking import broken, module_of
-from tests.teeth.catalogue import BREAKS, WITHOUT, Break, cluster_tests
+from tests.teeth.catalogue import BREAKS, WITHOUT, cluster_tests
+from tests.teeth.shape import Break
 
 
 def test_every_cluster_test_has_a_break_or_a_reason_to_have_none() -> None:

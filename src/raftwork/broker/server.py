@@ -68,7 +68,7 @@ def run_broker(options: BrokerOptions) -> int:
             log.error("data put aside, rejoining as a learner: %s", store.damage)
         others = {n: a for n, a in options.cluster.items() if n != options.name}
         try:
-            wires = Wires(options.address, others)
+            wires = Wires(options.address, others, _now())
         except zmq.ZMQError as error:
             raise OSError(f"cannot listen on {options.address}: {error.strerror}") from None
         try:
@@ -184,7 +184,7 @@ class Server:
         node.wake(now, _wall())
         if self._signals.fileno() in ready:
             self._begin_stop(now)
-        for name, up in wires.link_changes():
+        for name, up in wires.link_changes(now):
             node.link(name, up, now)
         for name, frame in wires.from_peers():
             node.receive_peer(name, frame, now)

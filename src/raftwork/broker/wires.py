@@ -19,6 +19,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.messages import FRAME_BYTES_MAX
+from raftwork.renewals import Renewals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,7 +75,7 @@ class Inlet:
 class Wires:
     """Sends and receives frames; knows nothing of what is in them."""
 
-    def __init__(self, address: str, peers: Mapping[str, str]) -> None:
+    def __init__(self, address: str, peers: Mapping[str, str], now: int) -> None:
         """Raises zmq.ZMQError if `address` cannot be bound."""
         self._context = zmq.Context()
         self._outboxes: dict[bytes, Outbox] = {}
@@ -86,7 +87,11 @@ class Wires:
             self._context.destroy(linger=0)
             raise
         self._inlet = Inlet(self._router)
+        self._endpoints = {name: f"tcp://{address}" for name, address in peers.items()}
         self._dealers = {name: self._connect(address) for name, address in peers.items()}
+        self._renewals = Renewals()
+        for name in peers:
+            self._renewals.down(name, now)
         self._peer_inlets = {name: Inlet(dealer) for name, dealer in self._dealers.items()}
         self._monitors = {
             name: dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
@@ -126,13 +131,21 @@ class Wires:
 
     # ---- in -----------------------------------------------------------------------------------
 
-    def link_changes(self) -> Iterator[tuple[str, bool]]:
+    def link_changes(self, now: int) -> Iterator[tuple[str, bool]]:
         """(name, up) for every connection of a DEALER that came up or was lost."""
         for name, monitor in self._monitors.items():
             with suppress(zmq.Again):
                 while True:
                     event = recv_monitor_message(monitor, zmq.NOBLOCK)
-                    yield name, event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+                    up = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+                    if up:
+                        self._renewals.up(name)
+                    else:
+                        self._renewals.down(name, now)
+                    yield name, up
+        for name in self._renewals.due(now):
+            self._dealers[name].disconnect(self._endpoints[name])
+            self._dealers[name].connect(self._endpoints[name])
 
     def from_peers(self) -> Iterator[tuple[str, bytes]]:
         """Frames on our DEALERs: consensus, read before anything else."""

@@ -22,6 +22,7 @@ from raftwork.client.handles import Handles, Slot
 from raftwork.client.protocol import Answered, Question, Session
 from raftwork.errors import Unavailable
 from raftwork.messages import FRAME_BYTES_MAX, Ask, FromBroker, Result
+from raftwork.renewals import Renewals
 
 #: ms between attempts to connect to a broker that is not there.
 _RECONNECT = 50
@@ -212,6 +213,7 @@ class _Loop:
         self._context = zmq.Context(io_threads=1)
         self._poller = zmq.Poller()
         self._links: dict[str, _Link] = {}
+        self._renewals = Renewals()
         self._by_socket: dict[object, _Link] = {}
         self._by_monitor: dict[object, _Link] = {}
         self._session = Session(brokers, Random())
@@ -249,6 +251,7 @@ class _Loop:
                 self._read_monitor(link)
             else:
                 os.read(self._wake_fd, 64)
+        self._renew()
         self._flush()
 
     def close(self, reason: str | None) -> None:
@@ -291,6 +294,13 @@ class _Loop:
         self._poller.register(socket, zmq.POLLIN)
         self._poller.register(monitor, zmq.POLLIN)
         socket.connect(f"tcp://{address}")
+        self._renewals.down(address, _now())
+
+    def _renew(self) -> None:
+        for address in self._renewals.due(_now()):
+            socket = self._links[address].socket
+            socket.disconnect(f"tcp://{address}")
+            socket.connect(f"tcp://{address}")
 
     def _read(self, link: _Link) -> None:
         for _ in range(_FRAMES_PER_TURN):
@@ -304,6 +314,8 @@ class _Loop:
     def _read_monitor(self, link: _Link) -> None:
         event = zmq.utils.monitor.recv_monitor_message(link.monitor)["event"]
         if event == _LINK_UP:
+            self._renewals.up(link.address)
             self._session.link_up(link.address, _now())
         elif event == _LINK_DOWN:
+            self._renewals.down(link.address, _now())
             self._session.link_down(link.address, _now())

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from raftwork.errors import BadMessage
 from raftwork.messages import (
+    PAYLOAD_MAX,
     PROTOCOL,
     Acknowledged,
     Beat,
@@ -165,7 +166,8 @@ class Agent:
             token = task.token
             if token in self._limits or token in self._done:
                 continue
-            if self._draining or len(self._limits) >= self._slots + 2 * WINDOW_MAX:
+            full = len(self._limits) >= self._slots + 2 * WINDOW_MAX
+            if self._draining or full or len(task.payload) > PAYLOAD_MAX:
                 self._released.append(token)
                 continue
             self._limits[token] = self._limit(task.spec)

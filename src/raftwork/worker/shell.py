@@ -23,6 +23,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.errors import BadMessage
 from raftwork.messages import FRAME_BYTES_MAX, Drain, FromBroker, Refused, from_broker, to_broker
+from raftwork.renewals import Renewals
 from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.context import carry_into_threads
 from raftwork.worker.loader import functions
@@ -40,6 +41,10 @@ log = logging.getLogger("raftwork.worker")
 _FRAMES = 256
 #: After a turn that brought several things the next waits so long, s, that bursts become batches.
 _PAUSE = 0.001
+#: Frames libzmq reads ahead from one broker: each may be large, and they wait better at the broker.
+_RECEIVE_MESSAGES = 16
+#: Between two complaints about what brokers say, at least, ms: they must not fill the disk with it.
+_COMPLAIN = 1_000
 #: How long the last frames may take to leave, ms.
 _FLUSH = 250
 #: Between two samples of the load, at least, ms: over less, ticks of 10 ms are too coarse.
@@ -66,10 +71,17 @@ class Link:
         self.socket.setsockopt(zmq.RECONNECT_IVL, 50 + secrets.randbelow(50))
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         self.socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
+        self.socket.setsockopt(zmq.RCVHWM, _RECEIVE_MESSAGES)
         self.monitor = self.socket.get_monitor_socket(
             zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
         )
-        self.socket.connect(f"tcp://{address}")
+        self._endpoint = f"tcp://{address}"
+        self.socket.connect(self._endpoint)
+
+    def renew(self) -> None:
+        """Ask for a connection that libzmq may have given up."""
+        self.socket.disconnect(self._endpoint)
+        self.socket.connect(self._endpoint)
 
     def send(self, data: bytes) -> bool:
         """False if there is no connection, or it takes no more."""
@@ -110,8 +122,10 @@ class Worker:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._links: dict[str, Link] = {}
+        self._renewals = Renewals()
         self._interrupts = 0
         self._heeded = 0
+        self._complain_at = now_ms()
         self._in, self._out = socket.socketpair()
         self._in.setblocking(False)
         self._out.setblocking(False)
@@ -181,24 +195,39 @@ class Worker:
         for link in list(self._links.values()):
             if link.monitor in ready:
                 for made in link.changes():
-                    (self._agent.link_made if made else self._agent.link_lost)(link.address, now)
+                    self._changed(link.address, made, now)
             if link.socket in ready:
                 for frame in link.frames():
                     count += 1
                     self._read(link.address, frame, now)
+        for address in self._renewals.due(now):
+            self._links[address].renew()
         return count
+
+    def _changed(self, address: str, made: bool, now: int) -> None:
+        if made:
+            self._renewals.up(address)
+            self._agent.link_made(address, now)
+        else:
+            self._renewals.down(address, now)
+            self._agent.link_lost(address, now)
 
     def _read(self, source: str, frame: bytes, now: int) -> None:
         try:
             message: FromBroker = from_broker.decode(frame)
         except BadMessage as error:
-            log.warning("bad frame from %s: %s", source, error)
+            self._complain(f"bad frame from {source}: {error}", now)
             return
         if isinstance(message, Refused):
-            log.error("refused by %s: %s", source, message.text)
+            self._complain(f"refused by {source}: {message.text:.300}", now)
         elif isinstance(message, Drain):
             log.info("told to drain: taking nothing new, finishing what runs")
         self._agent.receive(source, message, now)
+
+    def _complain(self, text: str, now: int) -> None:
+        if now >= self._complain_at:
+            self._complain_at = now + _COMPLAIN
+            log.error("%s", text)
 
     def _perform(self, turn: Turn) -> None:
         pool = self._pool
@@ -220,6 +249,7 @@ class Worker:
         link = self._links.get(address)
         if link is None:
             link = self._links[address] = Link(self._context, address)
+            self._renewals.down(address, now_ms())
             self._poller.register(link.socket, zmq.POLLIN)
             self._poller.register(link.monitor, zmq.POLLIN)
         return link

@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftwork.addresses import parse_address
-from raftwork.messages import FromBroker, Leader, Push, WorkerWelcome, from_broker
+from raftwork.messages import (
+    PAYLOAD_MAX,
+    FromBroker,
+    Leader,
+    Push,
+    Report,
+    WorkerWelcome,
+    from_broker,
+)
 from raftwork.worker.agent import Agent, Identity
 from raftwork.worker.pool import Running
 from raftwork.worker.session import Session
@@ -54,6 +62,20 @@ def test_pushes_without_end_are_handed_back() -> None:
         agent.receive(A, Push(1, 1, tasks), now)
         begun += len(agent.turn(now).start)
     assert begun <= SLOTS + 2 * WINDOW_MAX
+
+
+def test_a_task_larger_than_any_leader_stores_is_handed_back() -> None:
+    now, identity = 1_000, Identity("w", b"i" * 16, "host", 7, ("default",))
+    agent = Agent(identity, [A], SLOTS, now, Random(1))
+    agent.receive(A, Leader(1, "a", A, True, 1), now)
+    agent.turn(now)
+    agent.receive(A, WorkerWelcome(1, 1, []), now)
+    largest = task(1)._replace(payload=bytes(PAYLOAD_MAX))
+    larger = task(2)._replace(payload=bytes(PAYLOAD_MAX + 1))
+    agent.receive(A, Push(1, 1, [largest, larger]), now)
+    turn = agent.turn(now)
+    assert turn.start == [largest]
+    assert [m.released for _, m in turn.send if isinstance(m, Report)] == [[2]]
 
 
 @settings(max_examples=200, deadline=None)

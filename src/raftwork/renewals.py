@@ -1,0 +1,32 @@
+"""Which addresses are to be connected to anew, since libzmq may have given them up. Sans-IO.
+
+libzmq tries to reach an address again and again, except once its other end broke the protocol of
+the wire: with a frame over the limit, or because another program had that port for a while. Then it
+stops for good and does not say so. So who is down for long is let go and connected to once more,
+whatever it is that keeps it away.
+"""
+
+#: How long (ms) a connection may stay away before its address is connected to anew.
+PATIENCE = 3_000
+
+
+class Renewals:
+    """Every address that is not connected now. Times are milliseconds on a monotonic clock."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, int] = {}
+
+    def down(self, address: str, now: int) -> None:
+        """It is being connected to from now on: its connection was asked for, or lost."""
+        self._due[address] = now + PATIENCE
+
+    def up(self, address: str) -> None:
+        """It is connected."""
+        self._due.pop(address, None)
+
+    def due(self, now: int) -> list[str]:
+        """Those to disconnect from and connect to again, drained."""
+        due = [address for address, at in self._due.items() if now >= at]
+        for address in due:
+            self.down(address, now)
+        return due

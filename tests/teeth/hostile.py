@@ -1,0 +1,118 @@
+"""Breaks of what holds under hostile input: see catalogue.py."""
+
+from tests.sim.mutants.surgery import Edit
+from tests.teeth.shape import Break
+
+_BROKER = "raftwork.broker"
+_QUEUE = "raftwork.broker.queue"
+_WORKER = "raftwork.worker"
+
+_FRAMES = (
+    Break(
+        "unreadable frames not answered",
+        (
+            Edit(
+                f"{_BROKER}.node:Node.receive",
+                "self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))",
+                "pass",
+            ),
+        ),
+        ("test_a_malformed_frame_is_refused",),
+    ),
+    Break(
+        "a message of several parts taken for one",
+        (Edit(f"{_BROKER}.wires:Wires.from_anyone", "if len(parts) == 2:", "if True:"),),
+        (
+            "test_several_parts_are_no_message_and_garbage_before_a_hello_is_harmless",
+            "test_a_message_of_very_many_parts_stops_nobody",
+        ),
+    ),
+    Break(
+        "frames of any size read",
+        (
+            Edit(
+                f"{_BROKER}.wires:Wires._bind",
+                "router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)",
+                "router.setsockopt(zmq.MAXMSGSIZE, -1)",
+            ),
+        ),
+        ("test_a_frame_over_the_limit_is_cut_off_unread",),
+    ),
+    Break(
+        "payloads of any size taken",
+        (
+            Edit(
+                f"{_QUEUE}.enqueue:read_tasks",
+                "if (largest := max(map(len, payloads))) > PAYLOAD_MAX:",
+                "if (largest := 0):",
+            ),
+        ),
+        ("test_what_breaks_the_limits_inside_a_good_frame_is_refused",),
+    ),
+    Break(
+        "any number of ids may be asked for",
+        (
+            Edit(
+                f"{_BROKER}.clients:Clients._acceptable",
+                "if len(ids) > WATCH_IDS_MAX:",
+                "if False:",
+            ),
+        ),
+        ("test_asking_for_too_much_is_refused",),
+    ),
+    Break(
+        "a worker's frame believed without a session",
+        (
+            Edit(
+                f"{_BROKER}.workforce:Workforce._session",
+                "if worker is None or worker.session != session:",
+                "if False:",
+            ),
+            Edit(
+                f"{_BROKER}.node:Node._worker_frame",
+                "known and workforce.report",
+                "workforce.report",
+            ),
+        ),
+        ("test_a_stranger_that_claims_to_be_a_peer_or_a_worker_changes_nothing",),
+    ),
+    Break(
+        "any protocol version spoken",
+        (Edit(f"{_BROKER}.node:Node._speaks", "if version == PROTOCOL:", "if True:"),),
+        ("test_a_wrong_version_is_refused_at_the_hello",),
+    ),
+    Break(
+        "fields of another type are an error nobody expects",
+        (Edit("raftwork.wire:Codec.from_plain", "except _Mismatch", "except KeyError"),),
+        ("test_thousands_of_random_frames_change_nothing",),
+    ),
+)
+
+_BROKERS = (
+    Break(
+        "a frame that is none ends a worker",
+        (Edit(f"{_WORKER}.shell:Worker._read", "except BadMessage", "except ZeroDivisionError"),),
+        ("test_a_worker_outlives_a_broker_that_says_anything_and_works_for_an_honest_one",),
+    ),
+    Break(
+        "a worker takes tasks of any size",
+        (
+            Edit(
+                f"{_WORKER}.agent:Agent._accept",
+                "full or len(task.payload) > PAYLOAD_MAX",
+                "full",
+            ),
+        ),
+        ("test_a_worker_takes_no_more_and_nothing_larger_than_a_leader_would_push",),
+    ),
+    Break(
+        "who libzmq has given up is not asked again",
+        (Edit("raftwork.renewals:Renewals.due", "if now >= at", "if False"),),
+        (
+            "test_a_worker_outlives_a_broker_that_says_anything_and_works_for_an_honest_one",
+            "test_a_program_that_had_a_brokers_port_for_a_while_cuts_nobody_off_from_it",
+        ),
+    ),
+)
+
+HOSTILE = (*_FRAMES, *_BROKERS)
