@@ -34,7 +34,11 @@ class Aside:
 
     @property
     def demands(self) -> list[Demand]:
-        return list(self._tasks)
+        """Whose first task is the oldest comes first: else tasks of many would starve the others'.
+
+        Both may wait for the same worker, and the many are never all done.
+        """
+        return sorted(self._tasks, key=lambda demand: self._tasks[demand][0].seq)
 
     @property
     def careful(self) -> list[Demand]:

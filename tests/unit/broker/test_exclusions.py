@@ -109,6 +109,22 @@ def test_a_task_that_was_passed_is_the_first_when_there_is_room() -> None:
     assert crew.by("new") == ["b0", "b1"]
 
 
+def test_tasks_of_one_name_do_not_starve_those_of_another_that_wait_for_the_same_worker() -> None:
+    crew = Crew()
+    crew.join("none", knows("c"), slots=8)
+    crew.want("a0", name="a")
+    crew.want("b0", name="b")
+    crew.work()
+    crew.join("both", knows("a", "b", code=runs_on))
+    crew.want("a1", "a2", "a3", name="a")
+    crew.want("b1", name="b")
+    for n in range(4, 30):  # more of them all the time
+        crew.want(f"a{n}", name="a")
+        crew.work()
+        crew.end("both", returns)
+    assert crew.by("both").index("b1") == 3
+
+
 def test_so_many_pass_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aside, "ASIDE_TASKS", 5)
     crew = deployed()
