@@ -78,7 +78,7 @@ class Evidence:
     def reason(self, worker: Worker, now: int) -> str:
         """Why the worker gets no tasks, or not all it could take, for people; else empty."""
         if not worker.slots:
-            return "none of its processes starts"
+            return "nothing can run there: its processes do not start, or stopped code runs on"
         names = self._exclusions.unknown_to(worker.incarnation, worker.queues)
         listed = ", ".join(names[:_NAMES_MAX]) + (", …" if len(names) > _NAMES_MAX else "")
         reasons = (worker.health.reason(now), f"does not know {listed}" if names else "")

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from raftwork.broker.balancers import BALANCERS
 from raftwork.broker.dead import DeadRequest
+from raftwork.broker.hearsay import objection as worker_objection
 from raftwork.broker.leadership import Leadership
 from raftwork.broker.neighbours import Neighbours
 from raftwork.broker.queue import Machine
 from raftwork.broker.sessions import Kind, Sessions
-from raftwork.broker.workforce import objection as worker_objection
 from raftwork.consensus.core import Peer
 from raftwork.consensus.replica import Replica
 from raftwork.errors import BadMessage

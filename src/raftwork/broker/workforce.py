@@ -20,17 +20,14 @@ from typing import TYPE_CHECKING
 from raftwork.broker.evidence import Evidence
 from raftwork.broker.exclusions import UNHEARD, Exclusions
 from raftwork.broker.hands import Hand, Worker
+from raftwork.broker.hearsay import failure_of
 from raftwork.broker.parts import parts
 from raftwork.broker.pushes import Pushes
 from raftwork.broker.queue import Waiting
 from raftwork.broker.queue.commands import TIME_MAX, Expire, Fail, Finish, Lose, Release
 from raftwork.broker.weight import weigh
-from raftwork.errors import BadMessage
 from raftwork.messages import (
-    NAME_MAX,
     PAYLOAD_MAX,
-    QUEUES_MAX,
-    Failure,
     Heartbeat,
     Held,
     Loss,
@@ -40,9 +37,7 @@ from raftwork.messages import (
     WorkerHello,
     WorkerStatus,
     WorkerWelcome,
-    decode_failure,
     decode_spec,
-    encode_failure,
 )
 
 if TYPE_CHECKING:
@@ -263,7 +258,7 @@ class Workforce:
             worker.health.succeeded()
         else:
             retry_at = self._retry_at(outcome.token, time)
-            self._commands.append(Fail(outcome.token, _failure(outcome), retry_at))
+            self._commands.append(Fail(outcome.token, failure_of(outcome), retry_at))
 
     def _retry_at(self, token: int, time: int) -> int:
         """Exponential backoff, never less than asked for and never more than its bound.
@@ -468,32 +463,3 @@ class Workforce:
         if task is None:
             return None
         return PushedTask(token, task.id, task.attempt, task.spec, task.payload)
-
-
-def objection(hello: WorkerHello) -> str | None:
-    """Why this hello opens no session, or None."""
-    if len(hello.incarnation) != 16:
-        return f"an incarnation of {len(hello.incarnation)} bytes; it has 16"
-    if len(hello.queues) > QUEUES_MAX:
-        return f"{len(hello.queues)} queues; a worker may serve {QUEUES_MAX}"
-    longest = max(map(len, (hello.name, hello.host, *hello.queues)))
-    if longest > NAME_MAX:
-        return f"a name of {longest} characters; {NAME_MAX} are allowed"
-    return None
-
-
-def _failure(outcome: Outcome) -> bytes:
-    """What to record of an attempt that gave no value.
-
-    The machine refuses what is no Failure, and the token would never come to an end.
-    """
-    size = len(outcome.data)
-    if size > PAYLOAD_MAX:
-        text = f"an outcome of {size} bytes; {PAYLOAD_MAX} are allowed"
-        return encode_failure(Failure("PayloadTooLarge", text, ""))
-    try:
-        decode_failure(outcome.data)
-    except BadMessage as error:
-        text = f"the worker told no proper failure: {error}"
-        return encode_failure(Failure("BadMessage", text, ""))
-    return outcome.data

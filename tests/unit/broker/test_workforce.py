@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from raftwork.broker import hands
 from raftwork.broker import workforce as module
+from raftwork.broker.hearsay import objection
 from raftwork.broker.queue.commands import (
     TIME_MAX,
     Assign,
@@ -25,7 +26,7 @@ from raftwork.broker.queue.commands import (
     Settled,
     Stale,
 )
-from raftwork.broker.workforce import BEAT, LEASE, LEASE_CLOSED, LOST_SHOWN, Workforce, objection
+from raftwork.broker.workforce import BEAT, LEASE, LEASE_CLOSED, LOST_SHOWN, Workforce
 from raftwork.messages import (
     NAME_MAX,
     PAYLOAD_MAX,

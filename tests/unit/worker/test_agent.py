@@ -296,6 +296,17 @@ def test_a_slot_that_cannot_be_freed_is_offered_no_more(talk: Conversation) -> N
     assert talk.all(WorkerHello)[-1].slots == 1
 
 
+def test_what_waits_where_no_slot_is_left_goes_back(talk: Conversation) -> None:
+    talk.push(task(1), task(2))
+    talk.slots = 0
+    talk.look()
+    assert talk.all(WorkerHello)[-1].slots == 0
+    talk.welcome([])
+    talk.now += STUCK
+    talk.look()
+    assert talk.released() == [1, 2]
+
+
 # ---- the window
 
 
@@ -315,6 +326,17 @@ def test_the_window_grows_with_short_tasks_and_shrinks_with_long_ones(talk: Conv
 
     for token in range(55, 70):
         talk.end(token, elapsed=500)
+    assert talk.all(Report)[-1].window == 0
+
+
+def test_a_worker_that_knows_no_task_holds_none_ahead_however_fast_it_says_so(
+    talk: Conversation,
+) -> None:
+    talk.push(task(1), task(2))
+    talk.waiting = []
+    unknown = Outcome(1, False, b"", unknown=True)
+    talk.agent.ended([Ended(unknown, 1_000), Ended(unknown._replace(token=2), 1_000)], talk.now)
+    talk.turn()
     assert talk.all(Report)[-1].window == 0
 
 
