@@ -33,18 +33,23 @@ def main() -> None:
         axes.plot(counts, rates, marker="o")
         axes.set(xscale="log", xlabel=label, ylabel="tasks/s", ylim=(0, max(rates) * 1.2))
         axes.grid(visible=True, alpha=0.3)
-    IMAGES.mkdir(exist_ok=True)
     figure.savefig(IMAGES / "throughput.svg")
 
 
 def balancing() -> None:
-    figure, (closed, opened, real) = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
+    figure, (closed, opened) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     plots.worlds(closed, opened)
-    plots.hog(real)
     figure.savefig(IMAGES / "balancing.svg")
 
 
+def hog() -> None:
+    figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
+    plots.hog(axes)
+    figure.savefig(IMAGES / "hog.svg")
+
+
 if __name__ == "__main__":
-    for title, draw in (("backlog", main), ("balancing", balancing)):
+    IMAGES.mkdir(exist_ok=True)
+    for title, draw in (("backlog", main), ("balancing", balancing), ("balancing-hog", hog)):
         if (OUT / f"{title}.json").exists():
             draw()

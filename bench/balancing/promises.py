@@ -44,7 +44,7 @@ def _waits(cells: list[Cell], opened: list[Cell], figures: Figures) -> None:
     found = [(cell, _rival(cells, cell, "dolphin").minus(cell)) for cell in opened]
     for cell, longer in found:
         print(f"  {cell!s:64} {longer!s:>18}  {longer.verdict}")
-    for verdict in ("more", "less", "no difference"):
+    for verdict in ("more", "less", "no difference", "one pair only"):
         count = sum(longer.verdict == verdict for _, longer in found)
         where = f"of {len(found)} uneven open scenes"
         figures.add(f"wait under DolphinScheduler's weight: {verdict}", count, "scenes", where)

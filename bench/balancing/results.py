@@ -33,14 +33,16 @@ class Difference(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Chance alone says more or less once in twenty times. Of one pair, what it says."""
-        chance = self.error * STUDENT[: self.pairs - 1][-1] if self.pairs > 1 else 0.0
+        """Chance alone says more or less once in twenty times."""
+        if self.pairs == 1:
+            return "one pair only"
+        chance = self.error * STUDENT[: self.pairs - 1][-1]
         if abs(self.mean) <= chance:
             return "no difference"
         return "more" if self.mean > 0 else "less"
 
     def __str__(self) -> str:
-        return f"{self.mean:+.1%} " + (f"± {self.error:.1%}" if self.pairs > 1 else "(one pair)")
+        return f"{self.mean:+.1%}" + (f" ± {self.error:.1%}" if self.pairs > 1 else "")
 
 
 class Cell(NamedTuple):

@@ -2,7 +2,7 @@
 
     python -m bench balancing
 
-About ten minutes on two quiet CPUs; cut short, it goes on where it was. At the end stands what
+About half an hour on two busy CPUs; cut short, it goes on where it was. At the end stands what
 `weighted` promises and whether that held.
 """
 
