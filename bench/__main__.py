@@ -3,7 +3,17 @@
 import signal
 import sys
 
-from bench import backlog, failover, herd, latency, poison, pressure, throughput, workers
+from bench import (
+    backlog,
+    failover,
+    herd,
+    hostile,
+    latency,
+    poison,
+    pressure,
+    throughput,
+    workers,
+)
 from bench.balancing import cost, hog, virtual
 from bench.consensus import __main__ as consensus
 
@@ -15,6 +25,7 @@ ALL = {
     "workers": workers.main,
     "poison": poison.main,
     "pressure": pressure.main,
+    "hostile": hostile.main,
     "herd": herd.main,
     "balancing": virtual.main,
     "balancing-cost": cost.main,

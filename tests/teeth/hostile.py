@@ -90,6 +90,11 @@ _FRAMES = (
 
 _BROKERS = (
     Break(
+        "a frame that is none ends a broker",
+        (Edit(f"{_BROKER}.node:Node.receive", "except BadMessage", "except ZeroDivisionError"),),
+        ("test_a_cluster_under_attack_works_on_stays_small_and_keeps_its_state",),
+    ),
+    Break(
         "a frame that is none ends a worker",
         (Edit(f"{_WORKER}.shell:Worker._read", "except BadMessage", "except ZeroDivisionError"),),
         ("test_a_worker_outlives_a_broker_that_says_anything_and_works_for_an_honest_one",),

@@ -130,14 +130,15 @@ class Node:
         if self._replica is not None:
             self._replica.wake(now)
 
-    def receive(self, routing: bytes, frame: bytes, now: int) -> None:
-        """A frame from our ROUTER. Whatever it holds, nothing is raised (G8)."""
+    def receive(self, routing: bytes, frame: bytes, now: int) -> bool:
+        """A frame from our ROUTER. Whatever it holds, nothing is raised (G8). False: it is none."""
         try:
             message = to_broker.decode(frame)
         except BadMessage as error:
             self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
-            return
+            return False
         self._route(routing, message, now)
+        return True
 
     def receive_peer(self, name: str, frame: bytes, now: int) -> None:
         """A frame on our DEALER to the named broker."""

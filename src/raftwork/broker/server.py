@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("raftwork.broker")
 
+#: One turn reads for so long (ms), and no more once so many frames were none: whoever floods us
+#: gets so much of our time. libzmq serves all connections alike: the next turn goes on with others.
+TURN_READS = 3
+TURN_GARBAGE = 16
 #: A graceful stop waits so long (s) for another broker to take over.
 HAND_OVER = 2.0
 #: What is already with libzmq gets so long (ms) to leave at a graceful stop.
@@ -188,8 +192,11 @@ class Server:
             node.link(name, up, now)
         for name, frame in wires.from_peers():
             node.receive_peer(name, frame, now)
+        garbage = 0
         for routing, frame in wires.from_anyone():
-            node.receive(routing, frame, now)
+            garbage += not node.receive(routing, frame, now)
+            if garbage >= TURN_GARBAGE or _now() - now >= TURN_READS:
+                break
         for routing in wires.lost():
             node.unreachable(routing)
         wires.flush()

@@ -10,7 +10,7 @@ The rules (design §6.4):
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -36,10 +36,13 @@ OUTBOX_BYTES = 32 * 1024 * 1024
 #: One turn reads at most so many frames, and about so many bytes, from the ROUTER.
 TURN_FRAMES = 1_000
 TURN_BYTES = 8 * 1024 * 1024
+#: … and no more once one connection had so many frames of it: libzmq serves all connections alike,
+#: so whoever has fewer waiting has none left by then.
+TURN_SHARE = 128
 #: A message of more parts is dropped, these and one at a time: it may have millions.
 PARTS_MAX = 2
-#: The wire's own heartbeat (ms): finds connections whose other end is gone without a word.
-WIRE_HEARTBEAT = 1_000
+#: Seconds for which the other end's kernel may be silent until a connection is closed.
+SILENCE = 3
 #: Between attempts to reach another broker (ms): a restarted one must not stand aside for long.
 RECONNECT = 20
 RECONNECT_MAX = 100
@@ -108,8 +111,7 @@ class Wires:
         router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         router.setsockopt(zmq.SNDHWM, SEND_MESSAGES)
         router.setsockopt(zmq.RCVHWM, RECEIVE_MESSAGES)
-        router.setsockopt(zmq.HEARTBEAT_IVL, WIRE_HEARTBEAT)
-        router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * WIRE_HEARTBEAT)
+        _notice_silence(router)
         router.setsockopt(zmq.BACKLOG, 1024)
         router.setsockopt(zmq.IPV6, int(address.startswith("[")))
         router.bind(f"tcp://{address}")
@@ -123,8 +125,7 @@ class Wires:
         dealer.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX)
-        dealer.setsockopt(zmq.HEARTBEAT_IVL, WIRE_HEARTBEAT)
-        dealer.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * WIRE_HEARTBEAT)
+        _notice_silence(dealer)
         dealer.setsockopt(zmq.IPV6, int(address.startswith("[")))
         dealer.connect(f"tcp://{address}")
         return dealer
@@ -159,15 +160,17 @@ class Wires:
 
     def from_anyone(self) -> Iterator[tuple[bytes, bytes]]:
         """(routing id, frame) from the ROUTER, bounded a turn."""
-        left = TURN_BYTES
+        left, shares = TURN_BYTES, Counter[bytes]()
         for _ in range(TURN_FRAMES):
             parts = self._inlet.receive()
             if parts is None:
                 return
             if len(parts) == 2:
-                yield parts[0], parts[1]
-                left -= len(parts[1])
-                if left <= 0:
+                routing, frame = parts
+                yield routing, frame
+                shares[routing] += 1
+                left -= len(frame)
+                if left <= 0 or shares[routing] >= TURN_SHARE:
                     return
 
     # ---- out ----------------------------------------------------------------------------------
@@ -239,3 +242,16 @@ class Wires:
         for dealer in self._dealers.values():
             dealer.disable_monitor()
         self._context.destroy(linger=linger_ms)
+
+
+def _notice_silence(socket: zmq.Socket[bytes]) -> None:
+    """Have the kernel close connections whose other end is gone without a word.
+
+    libzmq's own heartbeats would, too. But one that is due on a connection whose owner closed it
+    while more had come than we read ahead ends the process: anybody could do that to us.
+    """
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, SILENCE)
+    socket.setsockopt(zmq.TCP_MAXRT, SILENCE * 1_000)

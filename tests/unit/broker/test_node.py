@@ -586,3 +586,10 @@ def test_replicas_agree_through_leader_changes_under_load(seed: int) -> None:
     results = world.nodes["a"]._machine.lookup(sorted(acknowledged))
     assert acknowledged
     assert all(result.state is not State.UNKNOWN for result in results)
+
+
+def test_the_shell_is_told_which_frames_are_none() -> None:
+    world = World()
+    node = world.nodes["a"]
+    assert node.receive(b"somebody", to_broker.encode(Ping()), world.now)
+    assert not node.receive(b"somebody", b"\xc1", world.now)

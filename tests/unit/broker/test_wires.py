@@ -5,7 +5,7 @@ from typing import cast
 
 import zmq
 
-from raftwork.broker.wires import PARTS_MAX, Inlet
+from raftwork.broker.wires import PARTS_MAX, TURN_BYTES, TURN_SHARE, Inlet, Wires
 
 
 class Fake:
@@ -55,3 +55,22 @@ def test_the_end_of_a_message_that_is_too_long_is_no_message() -> None:
         one = inlet(Fake([b"x"] * length, [b"a", b"b"]))
         came = [parts for _ in range(length) if (parts := one.receive())]
         assert came == [[b"a", b"b"]], length
+
+
+def turn(*messages: list[bytes]) -> list[tuple[bytes, bytes]]:
+    wires = object.__new__(Wires)  # without its sockets
+    wires._inlet = inlet(Fake(*messages))
+    return list(wires.from_anyone())
+
+
+def test_a_turn_ends_when_one_connection_had_its_share() -> None:
+    loud, quiet = [[b"loud", b"x"]] * 1_000, [[b"quiet", b"y"]] * (TURN_SHARE // 2)
+    alike = [message for pair in zip(loud, quiet, strict=False) for message in pair]
+    came = turn(*alike, *loud)
+    assert came.count((b"loud", b"x")) == TURN_SHARE
+    assert came.count((b"quiet", b"y")) == len(quiet)
+
+
+def test_a_turn_ends_after_so_many_bytes() -> None:
+    half = bytes(TURN_BYTES // 2)
+    assert len(turn(*[[b"a", half]] * 5)) == 2

@@ -1,0 +1,168 @@
+"""`python -m bench hostile`: a live cluster and its worker under each attack of bench.attacks, and
+under all of them at once, while an honest client has its work done.
+
+Told are the honest client's tasks a second during each attack against those just before it, and the
+brokers' most resident memory during it over the most they had before all attacks. At the end the
+replicas must hold the same, byte for byte, and the tasks exactly what an honest client asked for.
+`HOSTILE=quick` takes a few seconds for each attack rather than ten.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.attacks import ATTACKS, attacked
+from bench.harness import (
+    Figures,
+    Peak,
+    active_workers,
+    client,
+    cluster,
+    leader,
+    statuses,
+    wait_until,
+)
+from bench.overheard import VARIABLE, overhear
+from bench.tasks import swallow
+from raftwork import App, Run
+from raftwork.broker.queue import Machine, create_tables
+from raftwork.broker.store import open_store
+from raftwork.cli.processes import LocalCluster
+
+#: Seconds of honest work under one attack, and before it.
+SECONDS = 2.0 if os.environ.get("HOSTILE") == "quick" else 10.0
+BATCH, AHEAD = 200, 5
+ALL = "all of them at once"
+
+
+class Honest:
+    """A client that keeps a worker busy, and knows what must come of it."""
+
+    def __init__(self, app: App) -> None:
+        self._task = app.named(swallow.name)
+        self._under_way: list[list[Run[int]]] = []
+        self._count = 0
+        #: How many tasks it was told the outcome of, each the right one.
+        self.done = 0
+
+    def work(self, seconds: float) -> float:
+        """Tasks a second."""
+        until, began, before = time.monotonic() + seconds, time.monotonic(), self.done
+        while time.monotonic() < until:
+            self._count += 1
+            self._under_way.append(self._task.enqueue_many([(bytes(self._count % 100),)] * BATCH))
+            if len(self._under_way) > AHEAD:
+                self._finish_batch()
+        return (self.done - before) / (time.monotonic() - began)
+
+    def finish(self) -> None:
+        while self._under_way:
+            self._finish_batch()
+
+    def _finish_batch(self) -> None:
+        number = self._count - len(self._under_way) + 1
+        for run in self._under_way.pop(0):
+            value = run.result(timeout=120)
+            assert value == number % 100, f"{run.id} gave {value}, not {number % 100}"
+            self.done += 1
+
+
+def main() -> Figures:
+    figures = Figures("hostile")
+    with overheard_cluster() as (made, said), client(made, timeout=120.0) as app:
+        honest, pids = Honest(app), {name: child.pid for name, child in made.children.items()}
+        with Peak(pids) as quiet:
+            honest.work(2 * SECONDS)
+        for name in (*ATTACKS, ALL):
+            _measure(figures, name, made, said, honest, quiet.mb)
+        honest.finish()
+        ended = [name for name, child in made.children.items() if not child.alive]
+        assert not ended, f"{ended} have ended"
+        verdict(made, honest.done)
+        figures.add("honest tasks, as they should be on all replicas", honest.done, "tasks", "all")
+    figures.save()
+    return figures
+
+
+def _measure(
+    figures: Figures,
+    name: str,
+    made: LocalCluster,
+    said: Path,
+    honest: Honest,
+    quiet: dict[str, float],
+) -> None:
+    before = honest.work(SECONDS)
+    first = leader(made)
+    pids = {name: child.pid for name, child in made.children.items()}
+    addresses = list(made.addresses.values())
+    with attacked(addresses, said, None if name == ALL else name), Peak(pids) as peak:
+        honest.work(1.0)  # until it is at its work
+        during = honest.work(SECONDS)
+    grown = {each: peak.mb[each] - quiet[each] for each in pids}
+    followers = [grown[each] for each in made.addresses if each != first]
+    figures.add(
+        name,
+        during / before,
+        "of quiet",
+        "tasks/s; MB more at the most",
+        before=before,
+        during=during,
+        leader=grown[first or "a"],
+        follower=max(followers),
+        worker=grown["w0"],
+        same_leader=float(leader(made) == first),
+    )
+
+
+@contextmanager
+def overheard_cluster() -> Iterator[tuple[LocalCluster, Path]]:
+    """Three brokers and a worker; what it and this process say to them is in the file."""
+    with cluster(workers=0) as made:
+        said = made.directory / "overheard"
+        overhear(said)
+        made.start(
+            "w0",
+            [
+                *("worker", "bench.overheard:app", "--brokers", made.brokers, "--name", "w0"),
+                *("--pool", "thread", "--concurrency", "2"),
+            ],
+            env={VARIABLE: str(said)},
+        )
+        wait_until(lambda: active_workers(made) == 1, 30, "a worker")
+        yield made, said
+
+
+def verdict(made: LocalCluster, succeeded: int) -> None:
+    """Stops the cluster, whose client is done, and compares what its brokers hold.
+
+    Raises AssertionError unless that is the same everywhere, and so many tasks that succeeded.
+    """
+    wait_until(lambda: len({status.applied for status in statuses(made)}) == 1, 60, "all alike")
+    for child in made.children.values():
+        child.kill()
+    digests = {}
+    for name in made.addresses:
+        store = open_store(
+            made.data(name),
+            name=name,
+            consensus=made.consensus,
+            cluster=made.addresses,
+            create_machine=create_tables,
+        )
+        try:
+            machine = Machine(store.connection)
+            digests[name] = machine.digest()
+            for queue in machine.queues():
+                there = (queue.queued, queue.running, queue.succeeded, queue.failed, queue.lost)
+                expected = (0, 0, succeeded if queue.name == "default" else 0, 0, 0)
+                assert there == expected, f"{name} has {queue}, and {expected} was asked for"
+        finally:
+            store.close()
+    assert len(set(digests.values())) == 1, f"replicas differ: {digests}"
+
+
+if __name__ == "__main__":
+    main()

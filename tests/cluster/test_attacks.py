@@ -1,0 +1,25 @@
+"""A live cluster under all attacks of bench.attacks at once, while it works for honest ones."""
+
+from bench.attacks import attacked
+from bench.harness import Peak, client
+from bench.hostile import Honest, overheard_cluster, verdict
+from tests.cluster.harness import PATIENCE
+
+#: MB; the frames that libzmq reads ahead of a few connections are most of it.
+GROWTH_MAX = 1_500
+
+
+def test_a_cluster_under_attack_works_on_stays_small_and_keeps_its_state() -> None:
+    with overheard_cluster() as (made, said), client(made, timeout=PATIENCE) as app:
+        honest = Honest(app)
+        pids = {name: child.pid for name, child in made.children.items()}
+        with Peak(pids) as quiet:
+            honest.work(1.0)
+        with attacked(list(made.addresses.values()), said), Peak(pids) as peak:
+            assert honest.work(4.0) > 0
+        honest.finish()
+        for name, child in made.children.items():
+            assert child.alive, child.tail()
+            assert "Traceback" not in child.log.read_text(), child.tail()
+            assert peak.mb[name] - quiet.mb[name] < GROWTH_MAX, name
+        verdict(made, honest.done)
