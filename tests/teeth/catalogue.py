@@ -538,8 +538,8 @@ _WORKERS = (
         (
             Edit(
                 f"{_BROKER}.dispatch:Dispatcher._able",
-                "if self._balancer_of(queue).spares_overloaded:",
-                "if True:\n        return list(workers)\n    if False:",
+                "if queue in w.queues and w.incarnation not in shunned",
+                "if w.incarnation not in shunned",
             ),
         ),
         ("test_a_worker_serves_only_its_queues",),
@@ -614,7 +614,7 @@ _WORKERS = (
         "a task waits for ever for a worker that knows it",
         (
             Edit(
-                f"{_BROKER}.exclusions:Exclusions.shunned",
+                f"{_BROKER}.exclusions:Exclusions._excluded",
                 "if self._anyone(queue, shunned):",
                 "if True:",
             ),

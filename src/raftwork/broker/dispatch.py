@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.backlog import Backlog
 from raftwork.broker.balancers import Balancer, Candidate
+from raftwork.broker.exclusions import ANY
 from raftwork.broker.queue.commands import Assign, Queued, Requeued
 
 if TYPE_CHECKING:
@@ -95,9 +96,9 @@ class Dispatcher:
         """
         if self._backlogs.get(queue):
             return []
-        shunned = self._exclusions.shunned(queue, self._exclusions.demand(name))
+        shunned = self._shunned(queue, self._exclusions.demand(name))
         able = [
-            w for w in self._able(queue, workers) if w.free > 0 and w.incarnation not in shunned
+            w for w in workers if queue in w.queues and w.free > 0 and w.incarnation not in shunned
         ]
         if not able:
             return []
@@ -137,7 +138,7 @@ class Dispatcher:
         """Who may hold tasks ahead: whom a careful task waits for must come to have a free slot."""
         waited_for = {queue for queue in queues if self._backlogs[queue].careful}
         passed = [
-            (queue, self._exclusions.shunned(queue, demand))
+            (queue, self._shunned(queue, demand))
             for queue in queues
             for demand in self._backlogs[queue].aside.careful
         ]
@@ -176,7 +177,7 @@ class Dispatcher:
 
     def _fit(self, queue: str, able: list[Worker], demand: Demand) -> Sequence[int]:
         """Which of them such tasks may go to."""
-        shunned = self._exclusions.shunned(queue, demand)
+        shunned = self._shunned(queue, demand)
         if not shunned:
             return range(len(able))
         return [i for i, w in enumerate(able) if w.incarnation not in shunned]
@@ -206,9 +207,13 @@ class Dispatcher:
             given.setdefault(worker.incarnation, []).append(task.seq)
 
     def _able(self, queue: str, workers: list[Worker]) -> list[Worker]:
-        if self._balancer_of(queue).spares_overloaded:
-            return [w for w in workers if queue in w.serves]
-        return [w for w in workers if queue in w.queues]
+        """Those that some of its tasks may go to."""
+        shunned = ANY.shuns if self._exclusions else self._shunned(queue, ANY)
+        return [w for w in workers if queue in w.queues and w.incarnation not in shunned]
+
+    def _shunned(self, queue: str, demand: Demand) -> frozenset[bytes]:
+        spares = self._balancer_of(queue).spares_overloaded
+        return self._exclusions.shunned(queue, demand, spares=spares)
 
     def _choose(
         self, queue: str, able: list[Worker], rooms: list[int], keys: list[str]

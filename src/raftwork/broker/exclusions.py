@@ -5,6 +5,7 @@
    `max_losses`, and a task that did was lost under as many as serve its queue.
 2. If nobody else is there, the task goes to one under which it was lost, and if none of them knows
    it, to whoever serves its queue: there it fails. Who may come back soon counts as there.
+   One that is short of memory is spared only while somebody fit is there who is not excluded.
 3. It is all derived and may be forgotten: what a worker does not know it says again. Names a worker
    does not know are bounded; what does not fit in is not remembered, and fails.
 """
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 NAMES_MAX = 1_000
 #: Tasks of which it is remembered under whom they were lost.
 LOST_MAX = 10_000
-#: Stands for workers that had no time yet to say hello to this leader.
+#: Stands for who may never come: those that had no time yet to say hello to this leader, and those
+#: none of whose slots is of use.
 UNHEARD = b""
 
 
@@ -49,6 +51,7 @@ class Exclusions:
         self._lacking: dict[str, frozenset[bytes]] = {}  # by name
         self._lacks = Counter[bytes]()  # names, by worker
         self._lost: dict[int, tuple[bytes, ...]] = {}  # by task number, in order
+        self._spared, self._unfit = ANY.shuns, frozenset({UNHEARD})
 
     def __bool__(self) -> bool:
         return bool(self._lacking or self._lost)
@@ -81,6 +84,12 @@ class Exclusions:
         if self._lacks.pop(worker, 0):
             left = {name: lacking - {worker} for name, lacking in self._lacking.items()}
             self._lacking = {name: lacking for name, lacking in left.items() if lacking}
+
+    def spare(self, spared: frozenset[bytes], unfit: frozenset[bytes]) -> bool:
+        """The first are short of memory, the second cannot stand in; whether that is a change."""
+        before = self._spared, self._unfit
+        self._spared, self._unfit = spared, unfit | {UNHEARD}
+        return before != (self._spared, self._unfit)
 
     # ---- questions ----------------------------------------------------------------------------
 
@@ -115,8 +124,17 @@ class Exclusions:
             groups[ANY] = groups.pop(ANY)
         return groups.items()
 
-    def shunned(self, queue: str, demand: Demand) -> frozenset[bytes]:
-        """The workers that such tasks of the queue must not go to."""
+    def shunned(self, queue: str, demand: Demand, *, spares: bool = False) -> frozenset[bytes]:
+        """The workers that such tasks of the queue must not go to.
+
+        With `spares` also those that are to be spared.
+        """
+        shunned = self._excluded(queue, demand)
+        if spares and self._spared and self._anyone(queue, shunned | self._spared | self._unfit):
+            return shunned | self._spared
+        return shunned
+
+    def _excluded(self, queue: str, demand: Demand) -> frozenset[bytes]:
         if demand == ANY:
             return ANY.shuns
         lacking = self.lacking(demand.name)

@@ -56,8 +56,6 @@ class Worker:
     lost: int | None = None  # when it was given up
     gauge: Gauge = field(default_factory=Gauge)
     health: Health = field(default_factory=Health)
-    #: The queues that should give it tasks; fewer than all while memory is short.
-    serves: frozenset[str] = frozenset()
     busy: int = 0  # slots and window taken: hands not done, and Assigns proposed
     pushed: int = 0  # in this session
     hands: dict[int, Hand] = field(default_factory=dict)
@@ -71,7 +69,7 @@ class Worker:
         self.routing, self.session = routing, hello.session
         self.name, self.host, self.pid = hello.name, hello.host, hello.pid
         self.slots = min(max(0, hello.slots), SLOTS_MAX)
-        self.queues = self.serves = frozenset(hello.queues)
+        self.queues = frozenset(hello.queues)
         self.gauge.host, self.gauge.queues = hello.host, self.queues
         self.draining = hello.draining
         self.pushed, self.window = 0, 0

@@ -119,10 +119,13 @@ class Workforce:
 
     def _anyone(self, queue: str, shunned: frozenset[bytes]) -> bool:
         """Whether a worker besides these serves the queue, or may come to say that it does."""
-        if not self._all_heard and UNHEARD not in shunned:
+        waits = UNHEARD not in shunned
+        if waits and not self._all_heard:
             return True
-        workers = self._workers.values()
-        return any(w.incarnation not in shunned and queue in w.queues and w.stays for w in workers)
+        return any(
+            w.incarnation not in shunned and queue in w.queues and w.stays and (waits or w.slots)
+            for w in self._workers.values()
+        )
 
     def statuses(self) -> list[WorkerStatus]:
         now, evidence = self._next_beat - BEAT, self._evidence
@@ -370,17 +373,13 @@ class Workforce:
         return stirred
 
     def _weigh(self, now: int) -> bool:
-        """Overloaded workers get nothing while somebody else serves their queues."""
+        """Find the weights, and who is to be spared; whether that has changed."""
         workers = self.available()
         weigh([worker.gauge for worker in workers], now)
-        fit = [w for w in workers if not (w.gauge.overloaded or w.health.ill)]
-        healthy = frozenset[str]().union(*(w.queues for w in fit))
-        stirred = False
-        for worker in workers:
-            before = worker.serves
-            worker.serves = worker.queues - healthy if worker.gauge.overloaded else worker.queues
-            stirred = stirred or not worker.serves <= before
-        return stirred
+        spared = frozenset(w.incarnation for w in workers if w.gauge.overloaded)
+        fit = {w.incarnation for w in workers if not w.health.ill}
+        unfit = frozenset(self._workers.keys() - fit) if spared else spared
+        return self.exclusions.spare(spared, unfit)
 
     @property
     def wake_at(self) -> int:

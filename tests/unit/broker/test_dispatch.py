@@ -44,7 +44,6 @@ def worker(name: str, slots: int = 1, window: int = 0, *queues: str) -> Worker:
         slots=slots,
         window=window,
         queues=frozenset(queues or ("default",)),
-        serves=frozenset(queues or ("default",)),
         routing=name.encode(),
     )
 
@@ -487,8 +486,8 @@ def test_a_balancer_that_heeds_load_gives_an_overloaded_worker_nothing(
     name: str, spared: bool
 ) -> None:
     desk = Desk(worker("over", 2, 8), worker("well", 2))
-    desk.workers[0].serves = frozenset()
     desk.dispatcher = dispatcher_of(desk.queues, name)
+    desk.dispatcher._exclusions.spare(frozenset({desk.workers[0].incarnation}), frozenset())
     assert [n for _, n in desk.dispatcher.begin("default", "job", 9, desk.workers)] == (
         [2] if spared else [2, 2]
     )

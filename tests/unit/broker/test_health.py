@@ -331,6 +331,31 @@ def test_an_overloaded_worker_does_the_work_of_one_that_rests() -> None:
     assert len(crew.by("full")) == 8
 
 
+def test_an_overloaded_worker_is_not_spared_what_no_fit_one_may_take() -> None:
+    crew = crew_of(fit=knows("a"), full=knows("a", "b"))
+    told = Heartbeat(1, 0.5, 1.0, 0.0, 0, 0, False, 0.5)
+    assert crew.lead.workforce.heartbeat(b"full", told, crew.now)
+    crew.work(2 * BEAT)
+    crew.want(*(f"b{n}" for n in range(4)), name="b")
+    crew.want(*(f"a{n}" for n in range(4)), name="a")
+    crew.work(2 * BEAT)
+    assert {crew.state(f"{kind}{n}") for kind in "ab" for n in range(4)} == {State.SUCCEEDED}
+    assert sorted(crew.by("full")) == ["b0", "b1", "b2", "b3"]
+    crew.code["fit"] = dies
+    crew.want("c", name="a")
+    crew.work(2 * BEAT)
+    assert (crew.by("fit")[-1], crew.by("full")[-1]) == ("c", "c")  # it was lost under the fit one
+    assert crew.state("c") is State.SUCCEEDED
+
+
+def test_a_lost_task_does_not_wait_for_a_worker_whose_pool_does_not_start() -> None:
+    crew = crew_of(w=dies)
+    crew.join("v", returns, slots=0)
+    crew.want("t")
+    crew.work()
+    assert crew.by("w")[:2] == ["t", "t"]
+
+
 def test_a_worker_whose_pool_does_not_start_gets_nothing_and_says_so() -> None:
     crew = crew_of(slots=0, window=4, w=returns)
     crew.want("t")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from raftwork.broker.exclusions import ANY
 from raftwork.broker.workforce import BEAT, LEASE
 from raftwork.messages import Heartbeat
 from tests.unit.broker.test_workforce import ME, OTHER, Floor
@@ -21,7 +22,8 @@ def beat(floor: Floor, routing: bytes, memory: float) -> None:
 
 
 def serving(floor: Floor) -> dict[bytes, bool]:
-    return {w.incarnation: "default" in w.serves for w in floor.force.available()}
+    shunned = floor.force.exclusions.shunned("default", ANY, spares=True)
+    return {w.incarnation: w.incarnation not in shunned for w in floor.force.available()}
 
 
 def test_an_overloaded_worker_gets_nothing_while_another_serves_its_queues(floor: Floor) -> None:

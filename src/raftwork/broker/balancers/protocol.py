@@ -20,7 +20,7 @@ class Balancer(Protocol):
 
     @property
     def spares_overloaded(self) -> bool:
-        """Whether a worker short of memory gets nothing while another one serves the queue."""
+        """Whether a worker short of memory gets nothing while another one may take it."""
         ...
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
