@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.backlog import Backlog
@@ -17,7 +18,7 @@ from raftwork.broker.exclusions import ANY
 from raftwork.broker.queue.commands import Assign, Queued, Requeued
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from raftwork.broker.exclusions import Demand, Exclusions
     from raftwork.broker.hands import Worker
@@ -157,7 +158,7 @@ class Dispatcher:
         rooms = [max(0, w.room if ahead else w.free) for w in able]
         backlog, before = self._backlogs[queue], len(self._reserved)
         for demand in backlog.aside.demands:
-            fit = self._fit(queue, able, demand)
+            fit = _fit(able, self._shunned(queue, demand))
             count = min(sum(rooms[i] for i in fit), RESERVED_MAX - len(self._reserved))
             size = RESERVED_BYTES - self._reserved_bytes
             tasks = backlog.aside.take(demand, count, size, safe=ahead)
@@ -167,20 +168,28 @@ class Dispatcher:
             tasks = backlog.take(count, RESERVED_BYTES - self._reserved_bytes, safe=ahead)
             if not tasks:
                 break
-            for demand, group in self._exclusions.split(tasks):
-                fit = self._fit(queue, able, demand)
+            for shunned, group in self._groups(queue, tasks):
+                fit = _fit(able, shunned)
                 room = sum(rooms[i] for i in fit)
                 self._place(queue, group[:room], able, rooms, fit, given)
-                backlog.aside.add(demand, group[room:])
+                for demand, rest in self._exclusions.split(group[room:]):
+                    backlog.aside.add(demand, rest)
         if len(self._reserved) > before:
             self._backlogs[queue] = self._backlogs.pop(queue)  # last: others have the next turn
 
-    def _fit(self, queue: str, able: list[Worker], demand: Demand) -> Sequence[int]:
-        """Which of them such tasks may go to."""
-        shunned = self._shunned(queue, demand)
-        if not shunned:
-            return range(len(able))
-        return [i for i, w in enumerate(able) if w.incarnation not in shunned]
+    def _groups(
+        self, queue: str, tasks: list[Waiting]
+    ) -> Iterable[tuple[frozenset[bytes], list[Waiting]]]:
+        """The tasks by whom they must not go to, those with the least choice first.
+
+        There may be many demands, but a plan for each costs a look at every worker.
+        """
+        groups: dict[frozenset[bytes], list[Waiting]] = {}
+        for demand, some in self._exclusions.split(tasks):
+            groups.setdefault(self._shunned(queue, demand), []).extend(some)
+        for group in groups.values():
+            group.sort(key=attrgetter("seq"))
+        return sorted(groups.items(), key=lambda group: -len(group[0]))
 
     def _place(
         self,
@@ -226,3 +235,10 @@ class Dispatcher:
             for room, w in zip(rooms, able, strict=True)
         ]
         return self._balancer_of(queue).plan(candidates, keys)
+
+
+def _fit(able: list[Worker], shunned: frozenset[bytes]) -> Sequence[int]:
+    """Which of them are not shunned."""
+    if not shunned:
+        return range(len(able))
+    return [i for i, w in enumerate(able) if w.incarnation not in shunned]

@@ -5,6 +5,7 @@ Sans-IO. All of it is derived from what workers report, and forgotten with the l
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from raftwork.messages import State, decode_spec
@@ -79,7 +80,8 @@ class Evidence:
         """Why the worker gets no tasks, or not all it could take, for people; else empty."""
         if not worker.slots:
             return "nothing can run there: its processes do not start, or stopped code runs on"
-        names = self._exclusions.unknown_to(worker.incarnation, worker.queues)
+        unknown = self._exclusions.unknown_to(worker.incarnation, worker.queues)
+        names = list(islice(unknown, _NAMES_MAX + 1))
         listed = ", ".join(names[:_NAMES_MAX]) + (", …" if len(names) > _NAMES_MAX else "")
         reasons = (worker.health.reason(now), f"does not know {listed}" if names else "")
         return "; ".join(filter(None, reasons))

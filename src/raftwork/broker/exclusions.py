@@ -12,13 +12,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.messages import decode_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from raftwork.broker.queue import Waiting
 
@@ -49,7 +48,7 @@ class Exclusions:
         """`anyone(queue, shunned)`: whether somebody serves the queue who is not among these."""
         self._anyone = anyone
         self._lacking: dict[str, frozenset[bytes]] = {}  # by name
-        self._lacks = Counter[bytes]()  # names, by worker
+        self._names: dict[bytes, list[str]] = {}  # the same by worker
         self._lost: dict[int, tuple[bytes, ...]] = {}  # by task number, in order
         self._spared, self._unfit = ANY.shuns, frozenset({UNHEARD})
 
@@ -60,10 +59,10 @@ class Exclusions:
 
     def lacks(self, worker: bytes, name: str) -> bool:
         """The worker has no task of that name; whether that is news, and is remembered."""
-        lacking = self.lacking(name)
-        if worker in lacking or self._lacks[worker] >= NAMES_MAX:
+        lacking, names = self.lacking(name), self._names.setdefault(worker, [])
+        if worker in lacking or len(names) >= NAMES_MAX:
             return False
-        self._lacks[worker] += 1
+        names.append(name)
         self._lacking[name] = lacking | {worker}
         return True
 
@@ -81,9 +80,10 @@ class Exclusions:
 
     def left(self, worker: bytes) -> None:
         """That incarnation will never be seen again."""
-        if self._lacks.pop(worker, 0):
-            left = {name: lacking - {worker} for name, lacking in self._lacking.items()}
-            self._lacking = {name: lacking for name, lacking in left.items() if lacking}
+        for name in self._names.pop(worker, ()):
+            self._lacking[name] -= {worker}
+            if not self._lacking[name]:
+                del self._lacking[name]
 
     def spare(self, spared: frozenset[bytes], unfit: frozenset[bytes]) -> bool:
         """The first are short of memory, the second cannot stand in; whether that is a change."""
@@ -97,13 +97,11 @@ class Exclusions:
         """The workers that have no task of that name."""
         return self._lacking.get(name, ANY.shuns)
 
-    def unknown_to(self, worker: bytes, queues: Iterable[str]) -> list[str]:
+    def unknown_to(self, worker: bytes, queues: Iterable[str]) -> Iterator[str]:
         """The names it does not know and somebody else of its queues may."""
-        return [
-            name
-            for name, lacking in self._lacking.items()
-            if worker in lacking and any(self._anyone(queue, lacking) for queue in queues)
-        ]
+        for name in self._names.get(worker, ()):
+            if any(self._anyone(queue, self._lacking[name]) for queue in queues):
+                yield name
 
     def demand(self, name: str) -> Demand:
         """Of new tasks of that name."""

@@ -1,6 +1,7 @@
 """The dispatcher: order, paging, free slots before holding ahead, and never a task twice."""
 
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from raftwork.broker import aside, dispatch
 from raftwork.broker import backlog as pages
 from raftwork.broker.backlog import PAGE_TASKS, Backlog
-from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.balancers import BALANCERS, Candidate
 from raftwork.broker.dispatch import Dispatcher
 from raftwork.broker.exclusions import Exclusions
 from raftwork.broker.hands import Worker
@@ -476,6 +477,32 @@ def test_tasks_of_equal_keys_go_to_the_same_worker() -> None:
     desk.over(Release([token for token, _ in desk.handed]))
     again = {seq: name for name, seqs in planned(desk.plan()).items() for seq in seqs}
     assert {again[seq] for seq in (1, 21, 41, 61, 81)} == homes["key 0"]
+
+
+# ---- exclusions -------------------------------------------------------------------------------
+
+
+def test_what_the_same_workers_know_is_planned_at_once_and_in_order_whatever_its_name() -> None:
+    desk = Desk(worker("old", 40), worker("new", 20), worker("newer", 20))
+    for n in range(9):
+        desk.exclusions.lacks(desk.workers[0].incarnation, f"b{n}")
+    names = [f"b{n % 9}" for n in range(30)] + ["a"] * 10
+    desk.propose(*(enqueue(f"{i}", spec=Spec(n, "default")) for i, n in enumerate(names)))
+    desk.commit()
+    balancer, plans = BALANCERS["failover"](Random(1)), []
+
+    class Counting:
+        spares_overloaded = False
+
+        def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
+            plans.append(len(keys))
+            return balancer.plan(workers, keys)
+
+    counting = Counting()
+    desk.dispatcher._balancer_of = lambda _queue: counting
+    assigns = planned(desk.plan())
+    assert plans == [30, 10]
+    assert assigns == {"new": [*range(1, 21)], "newer": [*range(21, 31), *range(31, 41)]}
 
 
 # ---- overload ---------------------------------------------------------------------------------
