@@ -42,7 +42,7 @@ LIMITS = (
         f"{_QUEUE}.enqueue:check",
         "if new := new_rows(ledger, rows_of(spec, columns)):",
         "if new := rows_of(spec, columns):",
-        seeds=20,
+        seeds=100,
     ),
     _mutant(
         "bytes of what is handed out still count",
@@ -55,6 +55,13 @@ LIMITS = (
         f"{_BROKER}.settings:Settings.change",
         "self._pending.add(pending)",
         "self._pending.add(pending); self._frames.append((routing, QueueSet(request.request)))",
+    ),
+    _mutant(
+        "settings told without a barrier",
+        f"{_BROKER}.settings:Settings.ask",
+        "self.questions.add((routing, request))",
+        "self.questions.add((routing, request)); self.questions.barrier(-1); self.read_ready(-1)",
+        seeds=200,
     ),
     _mutant(
         "who waits for room does not ask for it again",

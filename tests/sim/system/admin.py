@@ -28,6 +28,13 @@ class Admin:
             self._rng.choice(self._world.users).inquire(self._draw())
             timeline.after(self._rng.randint(1, 2 * every), self.begin)
 
+    def press(self, queue: str) -> None:
+        """One client sets a queue, every other asks what is set."""
+        setter = self._rng.choice(self._world.users)
+        for user in self._world.users:
+            change = SetQueue(0, queue, max_length=self._rng.choice(_LENGTHS))
+            user.inquire(change if user is setter else AskQueue(0, queue))
+
     def _draw(self) -> SetQueue | AskQueue:
         rng = self._rng
         queue = rng.choice(("default", "default", "bulk", "rare"))

@@ -304,6 +304,7 @@ class Broker(Process):
         assert self._inner is not None
         self.world.consensus.activated(self.peer, epoch, self._inner.applied)
         self.active, self.activated_at = epoch, self.timeline.now
+        self.world.press()
         self.world.leases.activated(self)
         self._look = "by a new leader"
 

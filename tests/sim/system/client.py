@@ -151,6 +151,16 @@ class Client(Process):
                 self._enqueue(batch)
         self.poke()
 
+    def press(self) -> None:
+        """Something new, or what has become of the newest."""
+        book = self.world.book
+        if self.alive and not self.paused and book.ids:
+            if self.timeline.second.random() < 0.3:
+                self._enqueue(book.fresh())
+            else:
+                self._ask(book.ids[-6:])
+            self.poke()
+
     def _enqueue(self, batch: Batch) -> None:
         now, patient = self.mono, self.world.admin.waits()
         number = self._session.enqueue(

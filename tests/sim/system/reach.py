@@ -67,6 +67,7 @@ _EXPECTED = (
     "waiting client let in",
     "waited for room in vain",
     "settings read",
+    "two lead",
     "settings found by a new leader",
     "settings found in a snapshot",
     "balancer refused",

@@ -122,6 +122,18 @@ class World:
             wait = self.timeline.rng.randint(1, 2 * self.shape.op_every)
             self.timeline.after(wait, self._act, user)
 
+    def press(self) -> None:
+        """Clients ask again and again while two lead: then an answer without a barrier is wrong."""
+        leading = [each for each in self.brokers if each.active is not None and not each.paused]
+        if len(leading) < 2 or self.peaceful:
+            return
+        self.reach.counts["two lead"] += 1
+        for user in self.users:
+            user.press()
+        if self.shape.set_every:
+            self.admin.press("bulk")
+        self.timeline.after(40, self.press)
+
     def _compare(self) -> None:
         for broker in self.brokers:
             broker.check_state()
