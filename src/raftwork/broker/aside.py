@@ -30,7 +30,12 @@ class Aside:
     @property
     def room(self) -> int:
         """How many more may be passed."""
-        return ASIDE_TASKS - self._count if self._bytes < ASIDE_BYTES else 0
+        return ASIDE_TASKS - self._count
+
+    @property
+    def space(self) -> int:
+        """About how many bytes of them."""
+        return ASIDE_BYTES - self._bytes
 
     @property
     def demands(self) -> list[Demand]:

@@ -165,7 +165,8 @@ class Dispatcher:
             self._place(queue, tasks, able, rooms, fit, given)
         while True:
             count = min(sum(rooms), RESERVED_MAX - len(self._reserved), backlog.aside.room)
-            tasks = backlog.take(count, RESERVED_BYTES - self._reserved_bytes, safe=ahead)
+            size = min(RESERVED_BYTES - self._reserved_bytes, backlog.aside.space)
+            tasks = backlog.take(count, size, safe=ahead)
             if not tasks:
                 break
             for shunned, group in self._groups(queue, tasks):

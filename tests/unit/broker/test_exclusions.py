@@ -142,12 +142,12 @@ def test_so_many_pass_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_memory_for_what_was_passed_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aside, "ASIDE_BYTES", 3 * len(b"payload"))
-    crew = deployed()
+    crew = deployed(slots=8)  # so many could be read at once
     crew.want(*(f"b{n}" for n in range(9)), name="b")
     crew.want("a0", name="a")
     crew.work()
     passed = crew.lead._dispatcher._backlogs["default"].aside
-    assert (passed.room, passed._bytes) == (0, 21)
+    assert (passed.space, passed._bytes) == (0, 21)
     assert crew.state("a0") is State.QUEUED
 
 
