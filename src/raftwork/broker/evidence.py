@@ -49,9 +49,9 @@ class Evidence:
         if me not in lacking:
             return False  # no room to remember it
         others = bool(exclusions.shunned(running.queue, exclusions.demand(name)))
-        if news and others:
+        if news and exclusions.elsewhere(running.queue, name):
             worker.health.failed(now, self._rng, unknown=True)
-        elif news:  # it is the task's name that is wrong
+        elif news and not others:  # it is the task's name that is wrong
             for other in filter(None, map(self._workers.get, lacking - {me})):
                 other.health.cleared(unknown=True)
         return others

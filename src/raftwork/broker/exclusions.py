@@ -103,6 +103,10 @@ class Exclusions:
             if any(self._anyone(queue, self._lacking[name]) for queue in queues):
                 yield name
 
+    def elsewhere(self, queue: str, name: str) -> bool:
+        """Whether somebody is there who may know it."""
+        return self._anyone(queue, self.lacking(name) | {UNHEARD})
+
     def demand(self, name: str) -> Demand:
         """Of new tasks of that name."""
         return Demand(name) if name in self._lacking else ANY

@@ -308,6 +308,18 @@ def test_a_batch_of_tasks_that_nobody_knows_makes_nobody_rest() -> None:
     assert crew.status("v").reason == ""
 
 
+def test_under_a_new_leader_what_perhaps_nobody_knows_is_no_failure() -> None:
+    crew = Crew(settled=False)
+    crew.join("w", knows("a"), slots=4)
+    for n in range(FAILURES):
+        crew.want(f"x{n}", name=f"x{n}")
+    crew.work(200)
+    assert sorted(crew.by("w")) == ["x0", "x1", "x2"]  # they wait for who may know them
+    crew.want("a0", name="a")
+    crew.work()
+    assert crew.state("a0") is State.SUCCEEDED
+
+
 def test_a_worker_that_does_not_know_what_others_do_rests_and_says_so() -> None:
     crew = crew_of(old=knows("a"), new=knows("a", "w", "x", "y", "z", code=runs_on))
     for name in "wxyz":
