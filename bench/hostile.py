@@ -140,7 +140,12 @@ def verdict(made: LocalCluster, succeeded: int) -> None:
 
     Raises AssertionError unless that is the same everywhere, and so many tasks that succeeded.
     """
-    wait_until(lambda: len({status.applied for status in statuses(made)}) == 1, 60, "all alike")
+
+    def alike() -> bool:
+        applied = [status.applied for status in statuses(made)]
+        return len(applied) == len(made.addresses) and len(set(applied)) == 1
+
+    wait_until(alike, 60, "all brokers at the same position")
     for child in made.children.values():
         child.kill()
     digests = {}

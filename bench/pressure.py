@@ -1,8 +1,8 @@
 """What clients and workers that never read cost a broker's memory.
 
-They speak the protocol and give signs of life, or their connections would be closed, and leave what
-comes alone. The broker is asked by the kernel's own count of its resident memory, at its peak: over
-the peak of a round of the same work with ones who read, on the same broker before.
+They speak the protocol, give signs of life, and leave what comes alone. The broker is asked by the
+kernel's own count of its resident memory, at its peak: over the peak of a round of the same work
+with ones who read, on the same broker before.
 """
 
 import threading
