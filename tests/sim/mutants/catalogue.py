@@ -7,6 +7,7 @@ from tests.sim.mutants.limits import LIMITS
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
 from tests.sim.mutants.surgery import Edit
+from tests.sim.mutants.workers import WORKERS
 from tests.sim.mutants.zab import ZAB
 
 _RAFT, _BROKER, _QUEUE = "raftwork.consensus.raft", "raftwork.broker", "raftwork.broker.queue"
@@ -394,4 +395,4 @@ SERVICE = (
     ),
 )
 
-ALL = (*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *SERVICE, *LIMITS)
+ALL = (*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *SERVICE, *LIMITS, *WORKERS)

@@ -190,6 +190,8 @@ class Faults:
             faults = broker.disk.faults
             faults.slow, faults.hang, faults.failing = 1, 0, None
             faults.crash = faults.crash_in_switch = None
+        for worker in world.workers:
+            worker.deadly = False
         for process in (*world.brokers, *world.workers, *world.users):
             process.start()
         if "pause client" in world.shape.faults:

@@ -95,6 +95,11 @@ class QueueChecker:
     executions: dict[str, int] = field(default_factory=dict)
     #: Tokens handed back with the promise that their code never began.
     released: set[int] = field(default_factory=set)
+    #: What workers said of tokens whose task they have no code for, and whose process died.
+    unknown: dict[int, bytes] = field(default_factory=dict)
+    died: set[int] = field(default_factory=set)
+    #: What each worker's process was begun with: its queues, and the names it has no code for.
+    codes: dict[bytes, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
     #: By position: what was applied, and what that gave.
     applications: dict[Position, tuple[int, int]] = field(default_factory=dict)
     digests: dict[Position, bytes] = field(default_factory=dict)
@@ -223,6 +228,8 @@ class QueueChecker:
             require(mine, "true results", text)
         elif effect.state is State.FAILED and not self._timed_out(effect, task):
             mine = run is not None and run.ok is False and run.data == effect.data
+            mine = mine or self.unknown.get(effect.token) == effect.data
+            self.reached["a task that nobody knew"] += effect.token in self.unknown
             require(mine, "true results", f"{task.id} failed under {effect.token}, not in its code")
         if effect.state is State.LOST:
             text = f"{task.id} is lost after {task.losses} losses"
@@ -309,6 +316,7 @@ class QueueChecker:
             require(token not in self.runs, "released unstarted", f"the code of {token} ran")
             self.released.add(token)
             self.reached["handed back unstarted"] += 1
+            self.reached["an unknown task went elsewhere"] += token in self.unknown
 
     def _expires(self, command: Expire) -> None:
         task = self.tokens[command.token][0]

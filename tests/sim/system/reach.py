@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from raftwork.broker.hands import Worker
+from raftwork.broker.health import Health
 from raftwork.broker.queue.commands import Applied, Closed, Requeued, Settled
 from raftwork.broker.workforce import Workforce
 from raftwork.client import protocol
@@ -71,6 +72,12 @@ _EXPECTED = (
     "settings found by a new leader",
     "settings found in a snapshot",
     "balancer refused",
+    # bad workers
+    "an unknown task went elsewhere",
+    "a task that nobody knew",
+    "process died",
+    "a task on trial",
+    "a worker that rested is well",
     # a client that was stopped
     "answered after a pause",
     "unread by a stopped client",
@@ -114,6 +121,8 @@ class Reach:
             Hook(Workforce, "_push_again", self._always("pushed again at a hello")),
             Hook(Workforce, "_give_up", self._always("worker given up")),
             Hook(Workforce, "_propose_end", self._reported),
+            Hook(Health, "took", self._ill("a task on trial")),
+            Hook(Health, "succeeded", self._ill("a worker that rested is well")),
             Hook(protocol.Session, "_wait_for_room", self._always("client waits for room")),
             Hook(protocol.Session, "_finish", self._finished),
         )
@@ -123,6 +132,12 @@ class Reach:
     def _always(self, name: str) -> Callable[..., None]:
         def note(*_args: object) -> None:
             self.counts[name] += 1
+
+        return note
+
+    def _ill(self, name: str) -> Callable[..., None]:
+        def note(health: Health, *_args: object) -> None:
+            self.counts[name] += health.ill
 
         return note
 

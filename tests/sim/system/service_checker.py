@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raftwork.broker.queue.commands import Configure, Lose, commands, decode_batch
+from raftwork.broker.queue.commands import Configure, Fail, Lose, commands, decode_batch
 from raftwork.client.protocol import Answered
 from raftwork.consensus.core import Entry, Kind
 from raftwork.errors import ProtocolError, RaftworkError
@@ -181,10 +181,15 @@ class _Heard:
     at: int
     session: int
     routing: bytes
+    since: int
+    draining: bool
 
 
 class LeaseChecker:
-    """A worker's tasks are lost only after its silence, its goodbye or its time limit (G4)."""
+    """A worker's tasks are lost only after its silence, its goodbye or its time limit (G4).
+
+    And a task fails as unknown only if nobody who was heard of all the while knows it.
+    """
 
     def __init__(self, queue: QueueChecker, routed: Mapping[bytes, object]) -> None:
         self._queue = queue
@@ -206,7 +211,9 @@ class LeaseChecker:
             key = (broker.host, message.incarnation)
             before = self._heard.get(key)
             if before is None or before.session < message.session:
-                self._heard[key] = _Heard(now, message.session, routing)
+                since = now if before is None else before.since
+                session, draining = message.session, message.draining
+                self._heard[key] = _Heard(now, session, routing, since, draining)
                 self._workers[broker.host, routing] = message.incarnation
             return
         worker = self._workers.get((broker.host, routing))
@@ -215,6 +222,7 @@ class LeaseChecker:
             return
         if isinstance(message, Report | Heartbeat) and message.session == heard.session:
             heard.at = now
+            heard.draining |= isinstance(message, Heartbeat) and message.draining
         elif isinstance(message, Goodbye) and message.session == heard.session:
             heard.at = -1 << 60
 
@@ -225,6 +233,20 @@ class LeaseChecker:
                     command = commands.from_plain(plain)
                     if isinstance(command, Lose):
                         self._lost(broker, command)
+                    elif isinstance(command, Fail):
+                        self._failed(broker, command)
+
+    def _failed(self, broker: "Broker", command: Fail) -> None:
+        if command.token not in self._queue.unknown:
+            return
+        task, now = self._queue.tokens[command.token][0], broker.mono
+        for (host, worker), heard in self._heard.items():
+            steady = host == broker.host and now - heard.since > 2 * LEASE
+            there = steady and now - heard.at < LEASE_CLOSED and not heard.draining
+            queues, lacks = self._queue.codes[worker]
+            knows = task.spec.queue in queues and task.spec.name not in lacks
+            text = f"{task.id} failed as unknown, but {worker.hex()} knows {task.spec.name}"
+            require(not (there and knows), "known tasks", text)
 
     def _lost(self, broker: "Broker", command: Lose) -> None:
         started = broker.clock.monotonic(broker.activated_at)
@@ -234,7 +256,7 @@ class LeaseChecker:
             silence = broker.mono - (started if heard is None else heard.at)
             closed = heard is not None and heard.routing not in self._routed
             text = f"{task.id} is taken from its worker after {silence} ms of silence"
-            if begun:
+            if begun and token not in self._queue.died:
                 require(silence > (LEASE_CLOSED if closed else LEASE), "lease", text)
 
 

@@ -61,12 +61,15 @@ class Shape:
     set_every: int
     #: The share of enqueues that wait for room.
     patient: float
+    #: The shares of workers whose code does not know every task, and under which all are lost.
+    strangers: float
+    killers: float
     config: Config
     #: The store in memory, or the real one over files.
     real_store: bool
 
     @classmethod
-    def draw(cls, rng: Random, second: Random, *, real_store: bool) -> "Shape":
+    def draw(cls, rng: Random, second: Random, third: Random, *, real_store: bool) -> "Shape":
         faults = tuple(kind for kind in FAULTS if rng.random() < 0.5)
         faults += tuple(kind for kind in LATER_FAULTS if second.random() < 0.5)
         rough = rng.random() < 0.4
@@ -93,6 +96,8 @@ class Shape:
             balancer=rng.choice(("weighted", "round_robin", "random")),
             set_every=second.choice((0, 0, 0, 400, 1_500)),
             patient=second.choice((0.2, 0.6)),
+            strangers=0.4 if third.random() < 0.15 else 0.0,
+            killers=0.3 if third.random() < 0.15 else 0.0,
             config=_config(rng),
             real_store=real_store,
         )

@@ -20,6 +20,7 @@ class Timeline:
         #: What was added to the worlds later draws from here, so that those without it are still
         #: the histories that they were.
         self.second = Random(f"second stream of {seed}")
+        self.third = Random(f"third stream of {seed}")
         self.now = 0
         self.hash = 0
         #: How often each kind of event was noted.

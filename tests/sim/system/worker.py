@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, cast
 
-from raftwork.messages import Outcome, PushedTask, from_broker, to_broker
+from raftwork.messages import Loss, Outcome, PushedTask, decode_spec, from_broker, to_broker
 from raftwork.wire import pack, unpack
 from raftwork.worker.agent import Agent, Identity, Load, Turn
 from raftwork.worker.pool import Running
-from raftwork.worker.runner import Ended, failure
+from raftwork.worker.runner import Ended, failure, lost
 from tests.sim.system.disk import CLUSTER
 from tests.sim.system.network import Dealer
 from tests.sim.system.process import Clock, Process
+from tests.sim.system.workload import NAMES
 
 if TYPE_CHECKING:
     from tests.sim.system.world import World
@@ -96,6 +97,8 @@ class Worker(Process):
         self.slots = slots
         self.queues: tuple[str, ...] = ("default", "bulk")
         self.incarnation = b""
+        self.lacks: tuple[str, ...] = ()  # names of tasks that its code does not have
+        self.deadly = False  # a process dies under each of its tasks
         self.agent: Agent | None = None
         self.disturbed_at = 0
         self._dealers: dict[str, Dealer] = {}
@@ -113,6 +116,7 @@ class Worker(Process):
         rng = Random(self.timeline.rng.getrandbits(64))
         self.incarnation = rng.getrandbits(128).to_bytes(16, "big")
         self.timeline.note("start", self.host)
+        self._draw_code()
         identity = Identity(self.host, self.incarnation, self.host, 1, self.queues)
         self.agent = Agent(identity, list(CLUSTER.values()), self.slots, self.mono, rng)
         self.agent.sample(Load(rng.random(), rng.random(), 0.5))
@@ -123,6 +127,14 @@ class Worker(Process):
         }
         self.disturbed_at = self.timeline.now
         self.born()
+
+    def _draw_code(self) -> None:
+        """What is wrong with the code that this process begins with; in peace nothing deadly."""
+        third, shape = self.timeline.third, self.world.shape
+        stranger, deadly = third.random() < shape.strangers, third.random() < shape.killers
+        self.lacks = tuple(name for name in NAMES if stranger and third.random() < 0.4)
+        self.deadly = deadly and self.timeline.now < shape.peace_at
+        self.world.queue.codes[self.incarnation] = self.queues, self.lacks
 
     def stop(self, how: str, *, silently: bool = False) -> None:
         if not self.alive:
@@ -192,7 +204,14 @@ class Worker(Process):
     def begin(self, task: PushedTask) -> Code:
         """The code of a task begins: what it will do is decided by its payload and its token."""
         now = self.timeline.now
+        name = decode_spec(task.spec).name
+        if name in self.lacks:
+            words = f"{self.host} does not know {name}"
+            unknown = failure(task.token, "UnknownTask", words, unknown=True)
+            return Code(task, now, now, unknown)
         self.world.queue.began(task.token, task.id, self.incarnation, now)
+        if self.deadly:
+            return Code(task, now, now + 5, lost(task.token, Loss(exit=1)))
         kind, length, count = cast("tuple[str, int, int]", unpack(task.payload))
         outcome: Outcome | None = Outcome(task.token, True, pack([task.id, task.token]))
         if kind == "fail" and self.world.failures.get(task.id, 0) < count:
@@ -203,7 +222,13 @@ class Worker(Process):
         return Code(task, now, now + length, outcome)
 
     def end(self, outcome: Outcome) -> None:
-        self.world.queue.ended(outcome.token, ok=outcome.ok, data=outcome.data)
+        if outcome.unknown:
+            self.world.queue.unknown[outcome.token] = outcome.data
+        elif outcome.loss is not None:
+            self.world.queue.died.add(outcome.token)
+            self.timeline.note("process died")
+        else:
+            self.world.queue.ended(outcome.token, ok=outcome.ok, data=outcome.data)
 
     # ---- sockets --------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from zlib import crc32
 from raftwork.messages import Spec, encode_spec
 from raftwork.wire import pack
 
+#: The names of all tasks.
+NAMES = ("fatal", "flaky", "limited", "once", "brief", "long", "ok")
 #: (kind of code, how long it runs in ms, how often it fails or kills)
 Code = tuple[str, int, int]
 

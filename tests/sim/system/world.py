@@ -52,7 +52,9 @@ class World:
         self._root = real_store
         self.timeline = Timeline(seed)
         rng = self.timeline.rng
-        self.shape = Shape.draw(rng, self.timeline.second, real_store=real_store is not None)
+        self.shape = Shape.draw(
+            rng, self.timeline.second, self.timeline.third, real_store=real_store is not None
+        )
         self.network = Network(self.timeline)
         self.notes, self.reach = Notes(), Reach(consensus)
         self.book = Book(rng, self.shape.fatal)

@@ -1,0 +1,36 @@
+"""Deliberate bugs with workers that do not know a task, or under which all are lost."""
+
+from tests.sim.mutants.mutant import mutant as _mutant
+
+_BROKER = "raftwork.broker"
+
+WORKERS = (
+    _mutant(
+        "a worker that does not know a task fails it for all",
+        f"{_BROKER}.evidence:Evidence.unknown",
+        "if running is None:",
+        "if True:",
+        seeds=100,
+    ),
+    _mutant(
+        "a task waits for ever for a worker that knows it",
+        f"{_BROKER}.exclusions:Exclusions.shunned",
+        "if self._anyone(queue, shunned):",
+        "if shunned:",
+        seeds=100,
+    ),
+    _mutant(
+        "what was passed by is forgotten",
+        f"{_BROKER}.backlog:Backlog.__bool__",
+        " or self.aside)",
+        ")",
+        seeds=100,
+    ),
+    _mutant(
+        "a worker that rests is never tried",
+        f"{_BROKER}.health:Health.pass_time",
+        "if not self.ill or now < self.due:",
+        "if True:",
+        seeds=60,
+    ),
+)
