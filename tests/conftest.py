@@ -1,12 +1,17 @@
-"""Which consensus protocol the tests over real processes run with.
+"""What all tests share: no example is timed, and which consensus protocol real processes run with.
 
 A test that has a cluster has the fixture `consensus`. Without `--consensus` it runs with Raft, and
 with Zab, too, where what it promises rests on replication: those are marked `replication`.
 """
 
 import pytest
+from hypothesis import settings
 
 from raftwork.broker.options import CONSENSUS
+
+# Speed is measured elsewhere: on a busy machine an example takes as long as it takes.
+settings.register_profile("raftwork", deadline=None)
+settings.load_profile("raftwork")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -25,7 +25,7 @@ _PRIVATE = {"_spec": "decode_spec", "_failure": "decode_failure", "_roster": "de
 
 
 @every
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_bytes_are_read_or_refused(name: str, data: st.DataObject) -> None:
     good = DECODERS[name].good
@@ -33,7 +33,7 @@ def test_any_bytes_are_read_or_refused(name: str, data: st.DataObject) -> None:
 
 
 @every
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_what_was_encoded_is_read_as_it_was(name: str, data: st.DataObject) -> None:
     decoder = DECODERS[name]
@@ -69,7 +69,7 @@ def test_no_decoder_is_left_out() -> None:
                 assert re.search(rf"\b{name}\b", here), f"{place}:{name} is not fuzzed"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     host=st.text(st.characters(max_codepoint=300), max_size=8),
     port=st.sampled_from(["1", "80", "65535"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from raftwork.messages import decode_spec
+from raftwork.broker.hands import careful
 
 if TYPE_CHECKING:
     from raftwork.broker.exclusions import Demand
@@ -69,8 +69,3 @@ class Aside:
         self._count -= len(taken)
         self._bytes -= sum(len(task.payload) for task in taken)
         return taken
-
-
-def careful(task: Waiting) -> bool:
-    """Whether a task may only go to a free slot: a loss must be charged to the one that ran."""
-    return task.losses > 0 or decode_spec(task.spec).at_most_once

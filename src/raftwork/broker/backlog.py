@@ -10,7 +10,8 @@ from heapq import heappop, heappush
 from itertools import count, repeat
 from typing import TYPE_CHECKING
 
-from raftwork.broker.aside import Aside, careful
+from raftwork.broker.aside import Aside
+from raftwork.broker.hands import careful
 from raftwork.broker.queue import Waiting
 
 if TYPE_CHECKING:

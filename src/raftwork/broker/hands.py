@@ -9,17 +9,23 @@ from raftwork.broker.health import Health
 from raftwork.broker.parts import parts
 from raftwork.broker.pushes import Pushes
 from raftwork.broker.weight import Gauge
-from raftwork.messages import Acknowledged, Beat, Drain, Push, Stop, WorkerStatus
+from raftwork.messages import Acknowledged, Beat, Drain, Push, Stop, WorkerStatus, decode_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from raftwork.broker.queue import Running, Waiting
     from raftwork.messages import FromBroker, PushedTask, WorkerHello
 
 #: At most so many bytes of payload in one Push frame.
 PUSH_BYTES = 1024 * 1024
 #: What a hello may claim.
 SLOTS_MAX = 10_000
+
+
+def careful(task: Waiting | Running) -> bool:
+    """Whether a task may only go to a free slot: a loss must be charged to the one that ran."""
+    return task.losses > 0 or decode_spec(task.spec).at_most_once
 
 
 @dataclass(slots=True)
@@ -34,6 +40,12 @@ class Hand:
     started: int | None = None  # when its code started, on the leader's monotonic clock
     done: bool = False  # the worker's report about it is proposed
     lost: bool = False  # its Lose is proposed
+
+    @classmethod
+    def of(cls, token: int, task: Waiting | Running, *, known: bool) -> Hand:
+        """The task under this token."""
+        timeout = decode_spec(task.spec).timeout
+        return cls(token, task.seq, careful(task), timeout, known)
 
 
 @dataclass(slots=True)

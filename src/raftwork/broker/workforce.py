@@ -97,9 +97,7 @@ class Workforce:
             self._take_over(worker, running)
 
     def _take_over(self, worker: Worker, running: Running) -> None:
-        spec = decode_spec(running.spec)
-        hand = Hand(running.token, running.seq, spec.at_most_once, spec.timeout, known=False)
-        worker.hands[running.token] = hand
+        worker.hands[running.token] = Hand.of(running.token, running, known=False)
         worker.busy += 1
         self._holder[running.token] = worker
 
@@ -302,13 +300,11 @@ class Workforce:
 
     def hand_out(self, worker: Worker, task: Waiting, token: int, attempt: int) -> None:
         """An Assign was applied: the task is this worker's."""
-        spec = decode_spec(task.spec)
         if worker.lost is not None or self._workers.get(worker.incarnation) is not worker:
             worker.busy -= 1
             self._commands.append(Lose([(token, False)]))  # it left meanwhile; nothing was sent
             return
-        once = spec.at_most_once or task.losses > 0
-        worker.hands[token] = Hand(token, task.seq, once, spec.timeout)
+        worker.hands[token] = Hand.of(token, task, known=True)
         self._holder[token] = worker
         worker.push.add(PushedTask(token, task.id, attempt, task.spec, task.payload))
         self._dirty[worker.incarnation] = worker

@@ -259,7 +259,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     moves=moves,
     seed=st.integers(0, 1 << 20),

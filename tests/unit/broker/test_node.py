@@ -268,7 +268,7 @@ def mutated(draw: st.DrawFn, frames: list[bytes]) -> bytes:
     return bytes(frame)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     frames=st.lists(
         st.tuples(
@@ -300,7 +300,7 @@ _leader.worker()
 _quiet = [f for f in to_frames if f != to_broker.encode(request("x", "y"))]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.one_of(st.binary(max_size=60), mutated(_quiet)), max_size=8))
 def test_no_garbage_stops_a_leader_or_changes_a_task(frames: list[bytes]) -> None:
     world = _leader  # one broker takes everything that ever arrives

@@ -40,7 +40,7 @@ def talk(frames: list[tuple[str, bytes]]) -> None:
             parse_address(told)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from([A, B]), messages(from_broker)), max_size=20))
 def test_no_message_stops_a_client(said: list[tuple[str, FromBroker]]) -> None:
     talk([(address, from_broker.encode(message)) for address, message in said])
@@ -49,7 +49,7 @@ def test_no_message_stops_a_client(said: list[tuple[str, FromBroker]]) -> None:
 _FRAMES = st.one_of(st.binary(max_size=60), spoilt(messages(from_broker).map(from_broker.encode)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from([A, B]), _FRAMES), max_size=10))
 def test_no_frame_stops_a_client(frames: list[tuple[str, bytes]]) -> None:
     talk(frames)

@@ -26,7 +26,7 @@ A, B = "a:1", "b:1"
 SLOTS = 2
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(st.sampled_from([A, B]), messages(from_broker), st.integers(0, 5_000)),
@@ -78,7 +78,7 @@ def test_a_task_larger_than_any_leader_stores_is_handed_back() -> None:
     assert [m.released for _, m in turn.send if isinstance(m, Report)] == [[2]]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.text(max_size=12), max_size=60))
 def test_only_what_is_an_address_is_learnt(addresses: list[str]) -> None:
     """ZeroMQ refuses to connect to anything else, and that would end the worker."""

@@ -210,5 +210,4 @@ TestMachines = Machines.TestCase
 TestMachines.settings = settings(
     max_examples=int(os.environ.get("RAFTWORK_EXAMPLES", "60")),
     stateful_step_count=30,
-    deadline=None,
 )
