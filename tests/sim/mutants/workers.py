@@ -14,7 +14,7 @@ WORKERS = (
     ),
     _mutant(
         "a task waits for ever for a worker that knows it",
-        f"{_BROKER}.exclusions:Exclusions.shunned",
+        f"{_BROKER}.exclusions:Exclusions._excluded",
         "if self._anyone(queue, shunned):",
         "if shunned:",
         seeds=100,
