@@ -8,12 +8,13 @@ TASKS ?= 2000
 CONSENSUS ?=
 SEEDS ?= 1-300
 FOR ?= 60
+# Tests of real processes wait more than they work: twice as many at a time as there are CPUs.
+TESTERS ?= 4
 ONLY ?=
 FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --pause worker \
           --partition leader --partition follower --lossy random
 
-# make CONSENSUS=zab …: all of it with this protocol. Without: with Raft, and tests of what rests on
-# replication with Zab, too.
+# make CONSENSUS=zab …: all of it with this protocol. Without: tests with each, the rest with Raft.
 PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
 .DEFAULT_GOAL := help
@@ -26,7 +27,7 @@ demo: $(VENV)/.ready ## Three brokers, two workers: kill the leader and a worker
 	@$(BIN)/python -m raftwork demo --tasks $(TASKS) $(PROTOCOL)
 
 test: $(VENV)/.ready ## Every test: units, simulated clusters, clusters of real processes
-	$(BIN)/python -m pytest -n 2 -m "not chaos" $(PROTOCOL)
+	$(BIN)/python -m pytest -n $(TESTERS) -m "not chaos" $(PROTOCOL)
 
 unit: $(VENV)/.ready ## Only the fast tests without processes
 	$(BIN)/python -m pytest tests/unit

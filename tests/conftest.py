@@ -1,7 +1,7 @@
 """What all tests share: no example is timed, and which consensus protocol real processes run with.
 
-A test that has a cluster has the fixture `consensus`. Without `--consensus` it runs with Raft, and
-with Zab, too, where what it promises rests on replication: those are marked `replication`.
+A test that has a cluster has the fixture `consensus`: it runs with each protocol, or with the one
+that `--consensus` names.
 """
 
 import pytest
@@ -22,9 +22,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "consensus" not in metafunc.fixturenames:
         return
     asked = metafunc.config.getoption("consensus")
-    both = metafunc.definition.get_closest_marker("replication") is not None
-    protocols = [asked] if asked else CONSENSUS if both else CONSENSUS[:1]
-    metafunc.parametrize("consensus", protocols, indirect=True)
+    metafunc.parametrize("consensus", [asked] if asked else CONSENSUS, indirect=True)
 
 
 @pytest.fixture

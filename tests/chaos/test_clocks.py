@@ -32,7 +32,6 @@ def start_with_own_clock(local: LocalCluster, name: str) -> None:
 
 
 pytestmark = [
-    pytest.mark.replication,
     pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed"),
 ]
 

@@ -22,7 +22,6 @@ def chaos(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.replication
 def test_a_mixture_of_faults_on_a_cluster_of_its_own(tmp_path: Path, consensus: str) -> None:
     kills = ("--kill", "leader", "--kill", "worker", "--kill", "client", "--pause", "random")
     protocol = ("--consensus", consensus)

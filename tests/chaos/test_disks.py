@@ -15,8 +15,6 @@ from raftwork.cli.processes import LocalCluster
 from raftwork.cli.trial.members import Brokers
 from tests.chaos.conftest import Load, started, under_load, wait_until
 
-pytestmark = pytest.mark.replication
-
 
 @contextmanager
 def tmpfs(path: Path, size: str) -> Iterator[None]:

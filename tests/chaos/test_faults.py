@@ -11,8 +11,6 @@ from raftwork.cli.trial.nemesis import ROLES, Fault, Kind
 from raftwork.cli.trial.trial import Plan, Trial
 from tests.chaos.conftest import under_load
 
-pytestmark = pytest.mark.replication
-
 
 def skip_unless_possible(kind: Kind, brokers: Brokers) -> None:
     """Faults of links need the rights of a debugger; ending none of them needs the same."""

@@ -10,8 +10,6 @@ from raftwork.cli.trial.members import Brokers
 from tests.chaos.conftest import all_started, under_load
 from tests.chaos.network import Impossible, Network
 
-pytestmark = pytest.mark.replication
-
 NAMES = ("a", "b", "c")
 HOME = "home"  # where clients and workers are
 

@@ -72,7 +72,6 @@ def test_a_broker_whose_port_is_taken_exits_1_and_names_it(tmp_path: Path) -> No
     assert "Traceback" not in done.err
 
 
-@pytest.mark.replication
 def test_a_directory_that_is_not_this_brokers_is_refused(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     cluster.start()
@@ -93,7 +92,6 @@ def test_a_directory_that_is_not_this_brokers_is_refused(make_cluster: MakeClust
     assert "--readdress" in refused("broker", "--name", "a", "--cluster", mapping, *of_a, *protocol)
 
 
-@pytest.mark.replication
 def test_a_directory_keeps_to_its_protocol(make_cluster: MakeCluster) -> None:
     cluster = make_cluster(("solo",))
     cluster.start()
@@ -305,7 +303,6 @@ def test_a_worker_told_to_stop_while_it_imports_its_tasks_exits_0(
 # ---- status -------------------------------------------------------------------------------------
 
 
-@pytest.mark.replication
 def test_status_shows_brokers_workers_and_queues(cluster: Cluster) -> None:
     cluster.start_worker("w1", "--pool", "thread", "--concurrency", "3", "--queues", "default,x")
     for n in range(3):

@@ -26,7 +26,6 @@ def row(done: Finished, name: str) -> float:
     return float(line.replace("│", " ").replace("|", " ").split()[-1])
 
 
-@pytest.mark.replication
 def test_the_demo_loses_nothing_and_leaves_nothing_behind(tmp_path: Path, consensus: str) -> None:
     flags = ("--tasks", "200", "--consensus", consensus)
     done = run_cli("demo", *flags, cwd=tmp_path, env={"TMPDIR": str(tmp_path)})

@@ -11,8 +11,6 @@ from raftwork import Status
 from tests.cluster.harness import PATIENCE, Cluster
 from tests.cluster.load import Load
 
-pytestmark = pytest.mark.replication
-
 
 def empty(cluster: Cluster, name: str) -> None:
     """What a replaced disk looks like."""

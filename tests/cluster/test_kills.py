@@ -10,8 +10,6 @@ from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import Cluster
 from tests.cluster.load import BATCH, Load
 
-pytestmark = pytest.mark.replication
-
 
 def test_nothing_acknowledged_is_lost_when_the_leader_is_killed_under_load(
     cluster: Cluster,
