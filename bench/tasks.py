@@ -48,8 +48,8 @@ def poison() -> None:
 
 @app.task(name="bench.spin")
 def spin(seconds: float) -> list[object]:
-    """Compute for so many seconds of CPU; gives when it began, and where."""
+    """Compute for so many seconds of CPU; gives when it began, when it ended, and where."""
     began, until = time.time(), time.thread_time() + seconds
     while time.thread_time() < until:
         pass
-    return [began, current().worker]
+    return [began, time.time(), current().worker]

@@ -39,7 +39,15 @@ BACK = 0.75
 #: Others' share of the CPUs from which the figures are not worth much.
 NOISE = 0.05
 WHERE = f"4 process workers of 1, {HOGS} hog processes, {RATE:g} tasks/s of {WORK * 1000:g} ms"
-Ran = tuple[float, float, str]
+
+
+class Ran(NamedTuple):
+    """One task; times are seconds since it came, which was `came` seconds after the first one."""
+
+    came: float
+    began: float
+    ended: float
+    who: str
 
 
 class Phase(NamedTuple):
@@ -50,16 +58,26 @@ class Phase(NamedTuple):
 
     def share(self, ran: list[Ran]) -> float:
         """Of the tasks that came in it, the part that ran beside the hog."""
-        here = [who for came, _, who in ran if self.begin <= came < self.end]
+        here = [one.who for one in self.of(ran)]
         return here.count(VICTIM) / max(1, len(here))
 
-    def p99(self, ran: list[Ran]) -> float:
-        """Of the seconds that tasks waited."""
-        return percentiles([wait for came, wait, _ in ran if self.begin <= came < self.end])["p99"]
+    def began(self, ran: list[Ran]) -> float:
+        """p99 of the seconds until tasks began."""
+        return percentiles([one.began for one in self.of(ran)])["p99"]
+
+    def ended(self, ran: list[Ran]) -> float:
+        """p99 of the seconds until tasks were done."""
+        return percentiles([one.ended for one in self.of(ran)])["p99"]
+
+    def of(self, ran: list[Ran]) -> list[Ran]:
+        """Those that came in it."""
+        return [one for one in ran if self.begin <= one.came < self.end]
 
 
 ON, OFF, END = QUIET, QUIET + HOGGED, QUIET + HOGGED + AFTER
 BEFORE, UNDER, BACK_AGAIN = Phase(0, ON), Phase(ON + 5, OFF), Phase(OFF + 10, END)
+#: What a person may call waiting.
+WAITS = {"wait until begun": UNDER.began, "wait until done": UNDER.ended}
 
 
 @contextmanager
@@ -110,7 +128,7 @@ def arrivals(app: App, begin: float, seconds: float) -> list[tuple[float, Run[li
 
 
 def run(balancer: str) -> tuple[list[Ran], float]:
-    """(when it came, how long it waited, who ran it) of every task; and what others took."""
+    """What became of every task; and what others took of the CPUs."""
     hogged, rest = sorted(os.sched_getaffinity(0))[:2]
     with (
         cluster(workers=4, pool="process", concurrency=1, balancer=balancer) as made,
@@ -129,8 +147,9 @@ def run(balancer: str) -> tuple[list[Ran], float]:
         others = strangers.share()
         ran: list[Ran] = []
         for came, handle in runs:
-            started, who = handle.result(timeout=60)
-            ran.append((came, float(str(started)) - begin - came, str(who)))
+            began, ended, who = handle.result(timeout=60)
+            at = begin + came
+            ran.append(Ran(came, float(str(began)) - at, float(str(ended)) - at, str(who)))
     return ran, others
 
 
@@ -146,7 +165,8 @@ def main() -> Figures:
             shares = "  ".join(f"{p.share(result):.3f}" for p in (BEFORE, UNDER, BACK_AGAIN))
             print(
                 f"{name:12} share before, under, after: {shares}  "
-                f"p99 wait under: {UNDER.p99(result) * 1e3:.1f} ms  others: {others:.0%}",
+                f"p99 under, until begun: {UNDER.began(result) * 1e3:.1f} ms, "
+                f"until done: {UNDER.ended(result) * 1e3:.1f} ms  others: {others:.0%}",
                 flush=True,
             )
     report(figures, ran)
@@ -171,7 +191,8 @@ def report(figures: Figures, ran: dict[str, list[list[Ran]]]) -> None:
     for name in NAMES:
         for what, phase in phases.items():
             figures.add(f"share of its worker, {name}, {what}", over(name, phase.share), "", where)
-        figures.add(f"wait under the hog, {name}", over(name, UNDER.p99) * 1e3, "ms p99", where)
+        for what, measure in WAITS.items():
+            figures.add(f"{what} under the hog, {name}", over(name, measure) * 1e3, "ms p99", where)
         for second in range(END):
             share = over(name, Phase(second, second + 1).share)
             figures.figures.append(Figure(f"{name}, second {second}", share, "", where))
@@ -190,10 +211,11 @@ def report(figures: Figures, ran: dict[str, list[list[Ran]]]) -> None:
         inf,
         where,
     )
-    figures.promise(
-        "p99 wait under the hog, round_robin / weighted",
-        median(UNDER.p99(r) / UNDER.p99(w) for w, r in pairs),
-        2.0,
-        inf,
-        where,
-    )
+    for what, measure in WAITS.items():
+        figures.promise(
+            f"p99 {what} under the hog, round_robin / weighted",
+            median(measure(r) / measure(w) for w, r in pairs),
+            2.0,
+            inf,
+            where,
+        )
