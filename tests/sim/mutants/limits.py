@@ -68,7 +68,7 @@ LIMITS = (
         f"{_CLIENT}.protocol:Session._readmit",
         "ready = [r for r in self._put_off if now >= r.again_at]",
         "ready = []",
-        seeds=20,
+        seeds=100,
     ),
     _mutant(
         "calls have no deadline",
