@@ -188,7 +188,7 @@ class Broker(Process):
             require(late <= OVERDUE, "transfer ends", text)
         leads = node.leading
         if leads is not None:
-            self.world.consensus.leads(self.peer, leads.epoch, self._last)
+            self.world.consensus.leads(self.peer, leads.epoch, self.end)
 
     @property
     def position(self) -> Position:
@@ -196,7 +196,8 @@ class Broker(Process):
         return self._applied
 
     @property
-    def _last(self) -> Position:
+    def end(self) -> Position:
+        """Up to where its log goes."""
         assert self._inner is not None
         return self._inner.last
 

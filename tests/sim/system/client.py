@@ -161,6 +161,12 @@ class Client(Process):
                 self._ask(book.ids[-6:])
             self.poke()
 
+    def repeat(self) -> None:
+        """The newest batch again: nothing more to do, yet one more entry for the log."""
+        if self.alive and not self.paused and self.world.book.batches:
+            self._enqueue(self.world.book.batches[-1])
+            self.poke()
+
     def _enqueue(self, batch: Batch) -> None:
         now, patient = self.mono, self.world.admin.waits()
         number = self._session.enqueue(

@@ -41,6 +41,8 @@ class Faults:
     crash: str | None = None
     #: So does the next switch to a received snapshot.
     crash_in_switch: str | None = None
+    #: Compaction leaves no tail of the log (of the store in memory).
+    greedy: bool = False
 
 
 class Disk(ABC):

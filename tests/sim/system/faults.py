@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 Pairs = list[tuple[str, str]]
 
 
-def _both(pairs: Pairs) -> Pairs:
+def both(pairs: Pairs) -> Pairs:
     return pairs + [(there, here) for here, there in pairs]
 
 
@@ -130,18 +130,18 @@ class Faults:
         match kind:
             case "isolate broker":
                 everybody = rng.random() < 0.5
-                pairs = _both([(here, there) for there in others + outside * everybody])
+                pairs = both([(here, there) for there in others + outside * everybody])
             case "one-way cut":
                 hosts = [h for h in others + outside if rng.random() < 0.6]
                 pairs = [(here, h) if rng.random() < 0.8 else (h, here) for h in hosts]
             case "partial cut":
-                pairs = _both([(here, rng.choice(others))])
+                pairs = both([(here, rng.choice(others))])
             case "split":  # one broker, with the clients and workers it has on its side
                 with_it = [here, *(host for host in outside if rng.random() < 0.5)]
                 rest = [host for host in others + outside if host not in with_it]
-                pairs = _both([(one, other) for one in with_it for other in rest])
+                pairs = both([(one, other) for one in with_it for other in rest])
             case _:
-                pairs = _both(
+                pairs = both(
                     [(rng.choice(outside), name) for name in CLUSTER if rng.random() < 0.6]
                 )
         self._timeline.note(kind, *sorted(set(map("-".join, pairs))))
@@ -190,6 +190,7 @@ class Faults:
             faults = broker.disk.faults
             faults.slow, faults.hang, faults.failing = 1, 0, None
             faults.crash = faults.crash_in_switch = None
+            faults.greedy = False
         for worker in world.workers:
             worker.deadly = False
         for process in (*world.brokers, *world.workers, *world.users):

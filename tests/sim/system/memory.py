@@ -267,8 +267,9 @@ class MemoryStore:
 
     def compact(self, upto: Position) -> Position:
         assert upto <= self.applied, f"compact to {upto} beyond applied {self.applied}"
-        drop = self._index(upto) - self._disk.tail
-        if drop > self._disk.tail // 2:
+        tail = 0 if self._disk.faults.greedy else self._disk.tail
+        drop = self._index(upto) - tail
+        if drop > tail // 2:
             self.begin(sync=False)
             self.base = self._entries[drop - 1].at
             del self._entries[:drop]

@@ -3,13 +3,14 @@
 from collections import Counter
 
 from raftwork.consensus.chunks import Outgoing
+from raftwork.consensus.core import Snapshot
 from raftwork.consensus.raft import election, snapshot, transfer
 from raftwork.consensus.raft.messages import AppendReply, ChunkReply, decode
 from raftwork.consensus.raft.node import Leader, Node, Progress
 from tests.sim.system.hooks import Hook
 
 #: What CI's seeds must reach between them.
-EXPECTED = ("conflict hint", "transfer aborted")
+EXPECTED = ("conflict hint", "transfer aborted", "snapshot over a longer conflicting log")
 
 _APPEND_REPLY, _TIMEOUT_NOW = 6, 9
 
@@ -31,6 +32,7 @@ class RaftReach:
         return (
             Hook(Node, "truncate", self._truncates),
             Hook(transfer, "expire", self._transfer_expires),
+            Hook(snapshot, "installed", self._installed),
             Hook(snapshot, "on_chunk_reply", self._chunk_reply),
             Hook(snapshot, "_send", self._chunk_sent),
             Hook(election, "check_quorum", self._check_quorum),
@@ -46,6 +48,11 @@ class RaftReach:
     def _check_quorum(self, node: Node, leader: Leader) -> None:
         recent = [p for p in leader.peers.values() if node.now - p.heard < 750]
         self.counts["quorum lost"] += not recent
+
+    def _installed(self, node: Node, snapshot: Snapshot | None, *_args: object) -> None:
+        if snapshot is not None:  # what the core knows of its log is still that of the old one
+            longer = node.log.last.seq >= snapshot.at.seq and not node.log.holds(snapshot.at)
+            self.counts["snapshot over a longer conflicting log"] += longer
 
     def _chunk_reply(self, peer: Progress, reply: ChunkReply) -> None:
         if peer.outgoing is not None and reply.wanted < reply.offset == peer.outgoing.acked:

@@ -5,6 +5,7 @@ from random import Random
 
 from raftwork.consensus.raft import Config
 from tests.sim.system.network import Weather
+from tests.sim.system.timeline import Timeline
 
 #: Every kind of fault. A seed leaves about half of them out, so that the others come in pairs.
 FAULTS = (
@@ -65,11 +66,14 @@ class Shape:
     strangers: float
     killers: float
     config: Config
+    #: Whether a leader is left behind, early on (plots.py).
+    plot: bool
     #: The store in memory, or the real one over files.
     real_store: bool
 
     @classmethod
-    def draw(cls, rng: Random, second: Random, third: Random, *, real_store: bool) -> "Shape":
+    def draw(cls, timeline: Timeline, *, real_store: bool) -> "Shape":
+        rng, second, third = timeline.rng, timeline.second, timeline.third
         faults = tuple(kind for kind in FAULTS if rng.random() < 0.5)
         faults += tuple(kind for kind in LATER_FAULTS if second.random() < 0.5)
         rough = rng.random() < 0.4
@@ -98,6 +102,7 @@ class Shape:
             patient=second.choice((0.2, 0.6)),
             strangers=0.4 if third.random() < 0.15 else 0.0,
             killers=0.3 if third.random() < 0.15 else 0.0,
+            plot=timeline.fourth.random() < 0.05,
             config=_config(rng),
             real_store=real_store,
         )

@@ -21,6 +21,7 @@ class Timeline:
         #: the histories that they were.
         self.second = Random(f"second stream of {seed}")
         self.third = Random(f"third stream of {seed}")
+        self.fourth = Random(f"fourth stream of {seed}")
         self.now = 0
         self.hash = 0
         #: How often each kind of event was noted.

@@ -18,6 +18,7 @@ from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
+from tests.sim.system.plots import leave_behind
 from tests.sim.system.process import Clock
 from tests.sim.system.promises import require
 from tests.sim.system.protocols import PROTOCOLS
@@ -52,9 +53,7 @@ class World:
         self._root = real_store
         self.timeline = Timeline(seed)
         rng = self.timeline.rng
-        self.shape = Shape.draw(
-            rng, self.timeline.second, self.timeline.third, real_store=real_store is not None
-        )
+        self.shape = Shape.draw(self.timeline, real_store=real_store is not None)
         self.network = Network(self.timeline)
         self.notes, self.reach = Notes(), Reach(consensus)
         self.book = Book(rng, self.shape.fatal)
@@ -107,6 +106,8 @@ class World:
             for broker in self.brokers:
                 broker.disk.faults.slow = shape.disk_slow
             timeline.after(timeline.rng.randint(0, 800), self.faults.next)
+            if shape.plot:
+                leave_behind(self)
             timeline.run(shape.peace_at)
             self.faults.end()
             timeline.after(0, self._check_waiters)

@@ -1,0 +1,72 @@
+"""A disaster that faults drawn one by one hardly ever bring about, by its script.
+
+A leader is cut off from the other brokers, but not from clients: its log grows by what is never
+committed. The others elect a leader, which commits little and compacts all of it. Then they hear of
+each other again while the old leader's log is still the longer one, so that it is sent a snapshot
+of less than it has, and must give up its own log for that.
+"""
+
+from typing import TYPE_CHECKING
+
+from tests.sim.system.broker import Broker
+from tests.sim.system.faults import both
+
+if TYPE_CHECKING:
+    from tests.sim.system.world import World
+
+#: How long the brokers are apart at most, ms.
+CUT = 1_500
+#: For how much longer clients are kept from the new leader, whose log would soon be the longer one.
+APART = 800
+#: By how many entries the old leader's log must be the longer one.
+AHEAD = 20
+#: How often clients add to it, ms.
+PRESS_EVERY = 10
+
+
+def leave_behind(world: "World") -> None:
+    """Do it to the active leader as soon as there is one, and all brokers hear each other."""
+    old = next((each for each in world.brokers if each.active is not None), None)
+    calm = not world.network.cuts and all(each.alive for each in world.brokers)
+    if old is not None and calm:
+        _LeftBehind(world, old).begin()
+    elif not world.peaceful:
+        world.timeline.after(50, leave_behind, world)
+
+
+class _LeftBehind:
+    def __init__(self, world: "World", old: Broker) -> None:
+        self._world, self._timeline, self._old = world, world.timeline, old
+        self._others = [each for each in world.brokers if each is not old]
+        others = [each.host for each in self._others]
+        self._brokers = both([(old.host, other) for other in others])
+        self._clients = both([(user.host, other) for user in world.users for other in others])
+        self._give_up = world.timeline.now + CUT
+
+    def begin(self) -> None:
+        self._timeline.note("plot: left behind", self._old.host)
+        for each in self._others:
+            each.disk.faults.greedy = True
+        self._world.network.cut(self._brokers + self._clients, reset=True)
+        self._press()
+
+    def _press(self) -> None:
+        if self._ripe or self._timeline.now >= self._give_up or self._world.peaceful:
+            self._timeline.note("plot: healed" if self._ripe else "plot: given up")
+            self._world.network.heal(self._brokers)
+            self._timeline.after(APART, self._end)
+            return
+        for user in self._world.users:
+            user.repeat()
+        self._timeline.after(PRESS_EVERY, self._press)
+
+    @property
+    def _ripe(self) -> bool:
+        new = next((each for each in self._others if each.active is not None), None)
+        old = self._old
+        return new is not None and old.alive and old.end.seq >= new.end.seq + AHEAD
+
+    def _end(self) -> None:
+        for each in self._others:
+            each.disk.faults.greedy = False
+        self._world.network.heal(self._clients)
