@@ -142,8 +142,13 @@ def frames_at_the_limit(aim: Aim) -> None:
 
 
 def never_reads(aim: Aim) -> None:
-    """It asks and asks."""
-    questions: list[ToBroker] = [Ping(), StatusRequest(1), Ask(2, [str(n) for n in range(1_000)])]
+    """It asks and asks, and says hello again if it was cut off."""
+    questions: list[ToBroker] = [
+        ClientHello(PROTOCOL),
+        Ping(),
+        StatusRequest(1),
+        Ask(2, [str(n) for n in range(1_000)]),
+    ]
     frames = [to_broker.encode(question) for question in questions]
     _flood(aim, lambda: [aim.rng.choice(frames)], reads=False)
 
@@ -159,8 +164,8 @@ def _flood(aim: Aim, make: Callable[[], list[bytes]], *, reads: bool = True) -> 
                 with suppress(zmq.Again):
                     sockets[address].send_multipart(message, zmq.NOBLOCK)
                     sent += sum(map(len, message))
-                if sent > (time.monotonic() - began) * RATE:
-                    time.sleep(0.01)
+                if (ahead := sent / RATE - (time.monotonic() - began)) > 0:
+                    time.sleep(ahead)
                 while reads and sockets[address].poll(0):
                     sockets[address].recv_multipart()
         finally:
@@ -173,6 +178,7 @@ def _dealer(
 ) -> "zmq.Socket[bytes]":
     socket = context.socket(zmq.DEALER)
     socket.linger, socket.sndhwm = 0, 100
+    socket.reconnect_ivl = 1  # whoever is cut off comes again at once
     if not reads:
         socket.rcvhwm = 1
     socket.connect(f"tcp://{address}")
@@ -278,13 +284,13 @@ ATTACKS: dict[str, Attack] = {
 
 
 @contextmanager
-def attacked(addresses: list[str], overheard: Path, only: str | None = None) -> Iterator[None]:
-    """These brokers are under attack, out of a process of its own, while it is entered."""
+def attacked(addresses: list[str], overheard: Path, only: str | None = None) -> Iterator[int]:
+    """These brokers are under attack, by the process of this id, while it is entered."""
     flags = [*("--overheard", str(overheard)), *(("--only", only) if only else ())]
     command = [sys.executable, "-m", "bench.attacks", ",".join(addresses), *flags]
     with subprocess.Popen(command, cwd=ROOT) as process:
         try:
-            yield
+            yield process.pid
             assert process.poll() is None, "the attacker has ended by itself"
         finally:
             process.kill()

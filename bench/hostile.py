@@ -2,8 +2,10 @@
 under all of them at once, while an honest client has its work done.
 
 Told are the honest client's tasks a second during each attack against those just before it, and the
-brokers' most resident memory during it over the most they had before all attacks. At the end the
-replicas must hold the same, byte for byte, and the tasks exactly what an honest client asked for.
+brokers' most resident memory during it over the most they had before all attacks. Attackers are on
+the same machine: told is, too, how many CPUs they take, and the ratio by CPU that they leave, as if
+they were elsewhere and all others had only that part of the machine. At the end the replicas must
+hold the same, byte for byte, and the tasks exactly what an honest client asked for.
 `HOSTILE=quick` takes a few seconds for each attack rather than ten.
 """
 
@@ -13,6 +15,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from bench.attacks import ATTACKS, attacked
 from bench.harness import (
@@ -35,8 +39,24 @@ from raftwork.consensus.core import Position
 
 #: Seconds of honest work under one attack, and before it.
 SECONDS = 2.0 if os.environ.get("HOSTILE") == "quick" else 10.0
-BATCH, AHEAD = 200, 5
+BATCH, AHEAD = 1_000, 10
+CPUS = os.cpu_count() or 1
 ALL = "all of them at once"
+
+
+class Cpus:
+    """How many CPUs a process takes from now on."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._began, self._before = time.monotonic(), self._seconds()
+
+    def used(self) -> float:
+        return (self._seconds() - self._before) / (time.monotonic() - self._began)
+
+    def _seconds(self) -> float:
+        times = self._process.cpu_times()
+        return times.user + times.system
 
 
 class Honest:
@@ -100,9 +120,11 @@ def _measure(
     first = leader(made)
     pids = {name: child.pid for name, child in made.children.items()}
     addresses = list(made.addresses.values())
-    with attacked(addresses, said, None if name == ALL else name), Peak(pids) as peak:
+    with attacked(addresses, said, None if name == ALL else name) as pid, Peak(pids) as peak:
         honest.work(1.0)  # until it is at its work
+        attackers = Cpus(pid)
         during = honest.work(SECONDS)
+        taken = attackers.used()
     grown = {each: peak.mb[each] - quiet[each] for each in pids}
     followers = [grown[each] for each in made.addresses if each != first]
     figures.add(
@@ -112,6 +134,8 @@ def _measure(
         "tasks/s; MB more at the most",
         before=before,
         during=during,
+        attackers=taken,
+        of_left=during / before / (1 - taken / CPUS),
         leader=grown[first or "a"],
         follower=max(followers),
         worker=grown["w0"],

@@ -132,7 +132,7 @@ def pack(value: object) -> bytes:
     return packed
 
 
-def unpack(data: bytes) -> object:
+def unpack(data: bytes | memoryview) -> object:
     """Plain values from msgpack, or BadMessage."""
     try:
         # unpackb bounds every announced length by the frame's own: a lying header buys no memory.
@@ -152,7 +152,7 @@ class Codec(Generic[T]):
     def encode(self, record: T) -> bytes:
         return pack((self._tags[type(record)], *record))
 
-    def decode(self, data: bytes) -> T:
+    def decode(self, data: bytes | memoryview) -> T:
         """The record in `data`. Raises BadMessage and nothing else."""
         return self.from_plain(unpack(data))
 

@@ -130,7 +130,7 @@ class Node:
         if self._replica is not None:
             self._replica.wake(now)
 
-    def receive(self, routing: bytes, frame: bytes, now: int) -> bool:
+    def receive(self, routing: bytes, frame: bytes | memoryview, now: int) -> bool:
         """A frame from our ROUTER. Whatever it holds, nothing is raised (G8). False: it is none."""
         try:
             message = to_broker.decode(frame)
@@ -140,7 +140,7 @@ class Node:
         self._route(routing, message, now)
         return True
 
-    def receive_peer(self, name: str, frame: bytes, now: int) -> None:
+    def receive_peer(self, name: str, frame: bytes | memoryview, now: int) -> None:
         """A frame on our DEALER to the named broker."""
         try:
             self._neighbours.heard(name, from_broker.decode(frame), now)

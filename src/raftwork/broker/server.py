@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from math import ceil
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ import zmq
 
 from raftwork.broker.node import Node
 from raftwork.broker.queue import create_tables
+from raftwork.broker.rest import Rest
 from raftwork.broker.setup import NodeStore, Setup
 from raftwork.broker.store import open_store
 from raftwork.broker.wires import Wires
@@ -159,9 +161,10 @@ class Server:
         with store.guard:
             self._node = Node(setup, store, _now(), _wall())
         self._stop_by: float | None = None
+        self._rest = Rest()
         self._signals, self._signals_in = socket.socketpair()
-        self._wires.poller.register(self._signals, zmq.POLLIN)
-        self._wires.poller.register(store.wake_fd, zmq.POLLIN)
+        wires.watch(self._signals)
+        wires.watch(store.wake_fd)
         self._signals_in.setblocking(False)
         signal.set_wakeup_fd(self._signals_in.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -178,7 +181,10 @@ class Server:
     def _turn(self) -> None:
         node, wires = self._node, self._wires
         pause = 5 if wires.congested else max(0, node.wake_at - _now())
-        ready = dict(wires.poller.poll(pause))
+        rest = 0.0 if node.leads else self._rest.left(time.monotonic())
+        if rest:
+            pause = min(pause, ceil(rest * 1_000))
+        ready = wires.poll(pause, anyone=not rest)
         with self._store.guard:  # the machine's tables are on the same disk
             self._carry_out(ready)
 
@@ -192,15 +198,22 @@ class Server:
             node.link(name, up, now)
         for name, frame in wires.from_peers():
             node.receive_peer(name, frame, now)
-        garbage = 0
-        for routing, frame in wires.from_anyone():
-            garbage += not node.receive(routing, frame, now)
-            if garbage >= TURN_GARBAGE or _now() - now >= TURN_READS:
-                break
+        if wires.anyone in ready:
+            self._hear_anyone(now)
         for routing in wires.lost():
             node.unreachable(routing)
         wires.flush()
         node.turn(now)
+
+    def _hear_anyone(self, now: int) -> None:
+        began, garbage = time.monotonic(), 0
+        for routing, frame in self._wires.from_anyone():
+            if not self._node.receive(routing, frame, now):
+                self._wires.offence(routing)
+                garbage += 1
+            if garbage >= TURN_GARBAGE or _now() - now >= TURN_READS:
+                break
+        self._rest.earned(began, time.monotonic())
 
     def _begin_stop(self, now: int) -> None:
         self._signals.recv(64)

@@ -5,11 +5,15 @@ The rules (design §6.4):
    budget the session is closed: its owner says hello again and asks for what it misses.
 2. Consensus messages never wait in an outbox: a stale one is worth nothing, so it is dropped.
 3. A send that finds nobody connected is reported: it is how a killed worker is noticed at once.
+4. Who sends what none of ours sends, or has sent no end of answers it does not read, is closed: a
+   flood costs its sender a new connection again and again, and us next to nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -41,6 +45,11 @@ TURN_BYTES = 8 * 1024 * 1024
 TURN_SHARE = 128
 #: A message of more parts is dropped, these and one at a time: it may have millions.
 PARTS_MAX = 2
+#: Frames that are none, until their connection is closed: enough to tell a newcomer what is wrong.
+OFFENCES_MAX = 16
+#: Connections of which such things are known, and as many that were closed; beyond, the oldest are
+#: forgotten.
+OFFENDERS_MAX = 1_024
 #: Seconds for which the other end's kernel may be silent until a connection is closed.
 SILENCE = 3
 #: Between attempts to reach another broker (ms): a restarted one must not stand aside for long.
@@ -62,17 +71,50 @@ class Inlet:
         #: Parts are left of a message that has too many.
         self._within = False
 
-    def receive(self) -> list[bytes] | None:
-        """The next message's parts; none of them if there are too many; None if nothing came."""
-        socket = self._socket
-        try:
-            parts = [socket.recv(zmq.NOBLOCK)]
-        except zmq.Again:
-            return None
-        while (more := bool(socket.getsockopt(zmq.RCVMORE))) and len(parts) <= PARTS_MAX:
-            parts.append(socket.recv())
+    def receive(self) -> list[zmq.Frame] | None:
+        """The next message's parts, or None if nothing came.
+
+        Of a message with too many, the first few: one more than it may have. What follows of it
+        comes as empty lists.
+        """
+        parts: list[zmq.Frame] = []
+        more = True
+        while more and len(parts) <= PARTS_MAX:
+            try:
+                parts.append(self._socket.recv(zmq.NOBLOCK, copy=False))
+            except zmq.Again:
+                return None  # never within a message: libzmq has all its parts, or none
+            more = parts[-1].more
         began_within, self._within = self._within, more
-        return [] if began_within or more else parts
+        return [] if began_within else parts
+
+
+class Offenders:
+    """Connections that send what none of ours sends, until they are closed."""
+
+    def __init__(self) -> None:
+        self._offences: dict[bytes, int] = {}
+        #: What these had sent before they were closed still comes.
+        self._closed: dict[bytes, None] = {}
+
+    def offend(self, routing: bytes, count: int = 1) -> None:
+        self._offences[routing] = self._offences.get(routing, 0) + count
+        if len(self._offences) > OFFENDERS_MAX:
+            del self._offences[next(iter(self._offences))]
+
+    def unwanted(self, routing: bytes) -> bool:
+        """Whether to close this connection, or to skip what it sent before it was closed."""
+        return routing in self._closed or self._offences.get(routing, 0) >= OFFENCES_MAX
+
+    def close(self, routing: bytes) -> bool:
+        """False: it was closed before."""
+        if routing in self._closed:
+            return False
+        self._offences.pop(routing, None)
+        self._closed[routing] = None
+        if len(self._closed) > OFFENDERS_MAX:
+            del self._closed[next(iter(self._closed))]
+        return True
 
 
 class Wires:
@@ -83,13 +125,15 @@ class Wires:
         self._context = zmq.Context()
         self._outboxes: dict[bytes, Outbox] = {}
         self._lost: list[bytes] = []
-        self.poller = zmq.Poller()
+        self._everything, self._familiar = zmq.Poller(), zmq.Poller()
         try:
             self._router = self._bind(address)
         except zmq.ZMQError:
             self._context.destroy(linger=0)
             raise
+        self._port = int(address.rpartition(":")[2])
         self._inlet = Inlet(self._router)
+        self._offenders = Offenders()
         self._endpoints = {name: f"tcp://{address}" for name, address in peers.items()}
         self._dealers = {name: self._connect(address) for name, address in peers.items()}
         self._renewals = Renewals()
@@ -100,14 +144,18 @@ class Wires:
             name: dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
             for name, dealer in self._dealers.items()
         }
-        for socket in (self._router, *self._dealers.values(), *self._monitors.values()):
-            self.poller.register(socket, zmq.POLLIN)
+        self._everything.register(self._router, zmq.POLLIN)
+        for each in (*self._dealers.values(), *self._monitors.values()):
+            self.watch(each)
 
     def _bind(self, address: str) -> zmq.Socket[bytes]:
         router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         router.setsockopt(zmq.LINGER, 0)
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         router.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a reconnecting id must not wait for its ghost
+        # With a domain, and nobody to ask about it, ZMTP 1 and 2 are turned away: any bytes at all
+        # pass for ZMTP 1, and its peers can neither be closed (rule 4) nor rid of without a risk.
+        router.setsockopt(zmq.ZAP_DOMAIN, b"raftwork")
         router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         router.setsockopt(zmq.SNDHWM, SEND_MESSAGES)
         router.setsockopt(zmq.RCVHWM, RECEIVE_MESSAGES)
@@ -130,6 +178,20 @@ class Wires:
         dealer.connect(f"tcp://{address}")
         return dealer
 
+    def watch(self, readable: zmq.Socket[bytes] | socket.socket | int) -> None:
+        """Have `poll` return when there is something to read here, too."""
+        self._everything.register(readable, zmq.POLLIN)
+        self._familiar.register(readable, zmq.POLLIN)
+
+    def poll(self, timeout: int, *, anyone: bool) -> dict[object, int]:
+        """Wait (ms) for something to read: the keys. With `anyone`, also for `from_anyone`."""
+        return dict((self._everything if anyone else self._familiar).poll(timeout))
+
+    @property
+    def anyone(self) -> object:
+        """Among what `poll` returns if `from_anyone` has something."""
+        return self._router
+
     # ---- in -----------------------------------------------------------------------------------
 
     def link_changes(self, now: int) -> Iterator[tuple[str, bool]]:
@@ -148,7 +210,7 @@ class Wires:
             self._dealers[name].disconnect(self._endpoints[name])
             self._dealers[name].connect(self._endpoints[name])
 
-    def from_peers(self) -> Iterator[tuple[str, bytes]]:
+    def from_peers(self) -> Iterator[tuple[str, memoryview]]:
         """Frames on our DEALERs: consensus, read before anything else."""
         for name, inlet in self._peer_inlets.items():
             for _ in range(TURN_FRAMES):
@@ -156,22 +218,44 @@ class Wires:
                 if parts is None:
                     break
                 if len(parts) == 1:
-                    yield name, parts[0]
+                    yield name, parts[0].buffer
 
-    def from_anyone(self) -> Iterator[tuple[bytes, bytes]]:
+    def from_anyone(self) -> Iterator[tuple[bytes, memoryview]]:
         """(routing id, frame) from the ROUTER, bounded a turn."""
         left, shares = TURN_BYTES, Counter[bytes]()
         for _ in range(TURN_FRAMES):
             parts = self._inlet.receive()
             if parts is None:
                 return
-            if len(parts) == 2:
-                routing, frame = parts
-                yield routing, frame
-                shares[routing] += 1
-                left -= len(frame)
-                if left <= 0 or shares[routing] >= TURN_SHARE:
-                    return
+            if not parts:
+                continue
+            routing = parts[0].bytes
+            if self._offenders.unwanted(routing):
+                self._hang_up(routing, parts[-1])
+            elif len(parts) == 2:
+                yield routing, parts[1].buffer
+            else:
+                self._offenders.offend(routing)
+            shares[routing] += 1
+            left -= len(parts[-1])
+            if left <= 0 or shares[routing] >= TURN_SHARE:
+                return
+
+    def offence(self, routing: bytes) -> None:
+        """What came from there is no frame of ours."""
+        self._offenders.offend(routing)
+
+    def _hang_up(self, routing: bytes, frame: zmq.Frame) -> None:
+        """Close the connection that this frame came over. libzmq has no call for that.
+
+        It may be closed already and its descriptor be somebody else's: then that one, if it has
+        just come to us, comes again.
+        """
+        if not self._offenders.close(routing):
+            return
+        log.debug("a connection sends what it should not, or does not read: closed")
+        with suppress(zmq.ZMQError):  # ZMTP 1 and 2 do not tell; what they send is skipped then
+            _shut(int(frame.get(zmq.SRCFD)), self._port)
 
     # ---- out ----------------------------------------------------------------------------------
 
@@ -188,6 +272,7 @@ class Wires:
             log.warning("a connection does not read its %d bytes: session closed", outbox.bytes)
             del self._outboxes[routing]
             self._lost.append(routing)
+            self._offenders.offend(routing, OFFENCES_MAX)
 
     def send_or_drop(self, routing: bytes, frame: bytes) -> None:
         """A consensus message: now or never."""
@@ -244,14 +329,28 @@ class Wires:
         self._context.destroy(linger=linger_ms)
 
 
-def _notice_silence(socket: zmq.Socket[bytes]) -> None:
+def _shut(descriptor: int, port: int) -> None:
+    """Shut this connection down if it is one to that port of ours."""
+    with suppress(OSError):
+        copy = os.dup(descriptor)
+        try:
+            tcp = socket.socket(fileno=copy)
+        except OSError:
+            os.close(copy)
+            raise
+        with tcp:
+            if tcp.getsockname()[1] == port:
+                tcp.shutdown(socket.SHUT_RDWR)
+
+
+def _notice_silence(each: zmq.Socket[bytes]) -> None:
     """Have the kernel close connections whose other end is gone without a word.
 
     libzmq's own heartbeats would, too. But one that is due on a connection whose owner closed it
     while more had come than we read ahead ends the process: anybody could do that to us.
     """
-    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, SILENCE)
-    socket.setsockopt(zmq.TCP_MAXRT, SILENCE * 1_000)
+    each.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    each.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 1)
+    each.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
+    each.setsockopt(zmq.TCP_KEEPALIVE_CNT, SILENCE)
+    each.setsockopt(zmq.TCP_MAXRT, SILENCE * 1_000)

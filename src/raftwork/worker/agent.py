@@ -48,7 +48,7 @@ from raftwork.worker.outcomes import Outcomes
 from raftwork.worker.pool import Running
 from raftwork.worker.runner import Ended, failure
 from raftwork.worker.session import Session
-from raftwork.worker.window import WINDOW_MAX, Window
+from raftwork.worker.window import Window
 
 #: Between heartbeats, ms.
 HEARTBEAT = 1_000
@@ -166,7 +166,8 @@ class Agent:
             token = task.token
             if token in self._limits or token in self._done:
                 continue
-            full = len(self._limits) >= self._slots + 2 * WINDOW_MAX
+            self._window.came(len(task.payload))
+            full = len(self._limits) >= self._slots + 2 * self._window.most
             if self._draining or full or len(task.payload) > PAYLOAD_MAX:
                 self._released.append(token)
                 continue

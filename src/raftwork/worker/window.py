@@ -7,18 +7,26 @@ is free, so none are.
 
 #: Mean run time from which nothing is held ahead, ms.
 LONG = 20.0
-WINDOW_MAX = 256
+#: However short tasks are: what a leader hands out in the time of a commit on a busy machine.
+WINDOW_MAX = 1_024
+#: Payload of all that is held ahead, bytes.
+HELD_BYTES = 64 * 1024 * 1024
 #: Work held ahead per slot, ms: generous beside a commit, short beside a person's patience.
 _AHEAD = 100.0
-#: Weight of the newest run time in the mean.
+#: Weight of the newest task in the means.
 _SMOOTHING = 0.125
 
 
 class Window:
-    """Follows run times (an exponentially weighted mean) and says how much may be held ahead."""
+    """Follows run times and payloads (exponentially weighted means): how much may be held ahead."""
 
     def __init__(self) -> None:
         self._mean: float | None = None
+        self._payload = 0.0
+
+    def came(self, payload: int) -> None:
+        """A task came with so many bytes."""
+        self._payload += _SMOOTHING * (payload - self._payload)
 
     def ended(self, elapsed: float) -> None:
         """A task ran for `elapsed` ms, overhead included."""
@@ -29,9 +37,14 @@ class Window:
         """Every slot has been busy with one task for at least `age` ms."""
         self._mean = max(age, self._mean or 0.0)
 
+    @property
+    def most(self) -> int:
+        """How many tasks as large as the last few may be held ahead, however short they are."""
+        return min(WINDOW_MAX, int(HELD_BYTES / max(self._payload, 1.0)))
+
     def size(self, slots: int) -> int:
-        """0 while run times are long or unknown, at most WINDOW_MAX."""
+        """0 while run times are long or unknown, at most `most`."""
         mean = self._mean
         if mean is None or mean >= LONG:
             return 0
-        return min(WINDOW_MAX, int(slots * _AHEAD / max(mean, 0.001)))
+        return min(self.most, int(slots * _AHEAD / max(mean, 0.001)))

@@ -1,76 +1,171 @@
-"""Reading from a socket: what has too many parts is skipped, a bounded piece at a time."""
+"""Reading from a socket: what has too many parts is skipped, a bounded piece at a time, and who
+sends what it should not is read no more."""
 
+import errno
 from collections import deque
 from typing import cast
 
 import zmq
 
-from raftwork.broker.wires import PARTS_MAX, TURN_BYTES, TURN_SHARE, Inlet, Wires
+from raftwork.broker.wires import (
+    OFFENCES_MAX,
+    OFFENDERS_MAX,
+    PARTS_MAX,
+    TURN_BYTES,
+    TURN_SHARE,
+    Inlet,
+    Offenders,
+    Wires,
+)
+
+
+class Part:
+    """What libzmq hands over: a frame whose connection has no descriptor, as with ZMTP 1."""
+
+    def __init__(self, data: bytes, *, more: bool) -> None:
+        self.bytes, self.buffer, self.more = data, memoryview(data), more
+
+    def __len__(self) -> int:
+        return len(self.bytes)
+
+    def get(self, option: int) -> int:
+        assert option == zmq.SRCFD
+        raise zmq.ZMQError(errno.EINVAL)
 
 
 class Fake:
     """A socket with these messages waiting."""
 
     def __init__(self, *messages: list[bytes]) -> None:
-        self._messages = deque(deque(parts) for parts in messages)
-        self._more = False
+        self._parts = deque(
+            Part(data, more=number < len(parts))
+            for parts in messages
+            for number, data in enumerate(parts, 1)
+        )
         self.read = 0
 
-    def recv(self, flags: int = 0) -> bytes:
-        if not self._messages:
+    def recv(self, flags: int, *, copy: bool) -> Part:
+        assert flags == zmq.NOBLOCK
+        assert not copy
+        if not self._parts:
             raise zmq.Again
         self.read += 1
-        part = self._messages[0].popleft()
-        self._more = bool(self._messages[0])
-        if not self._more:
-            self._messages.popleft()
-        return part
-
-    def getsockopt(self, option: int) -> int:
-        assert option == zmq.RCVMORE
-        return int(self._more)
+        return self._parts.popleft()
 
 
 def inlet(fake: Fake) -> Inlet:
     return Inlet(cast("zmq.Socket[bytes]", fake))
 
 
+def whole(one: Inlet) -> list[list[bytes]]:
+    """All that waits, as far as it is no message too long."""
+    came = []
+    while (parts := one.receive()) is not None:
+        came.append([part.bytes for part in parts])
+    return [parts for parts in came if parts and len(parts) <= PARTS_MAX]
+
+
 def test_messages_come_whole_and_in_order() -> None:
-    one = inlet(Fake([b"a", b"b"], [b"c"]))
-    assert [one.receive(), one.receive(), one.receive()] == [[b"a", b"b"], [b"c"], None]
+    assert whole(inlet(Fake([b"a", b"b"], [b"c"]))) == [[b"a", b"b"], [b"c"]]
 
 
 def test_no_call_reads_more_than_a_few_parts() -> None:
     fake = Fake([b"x"] * 1_000, [b"a", b"b"])
     one = inlet(fake)
-    came = []
-    while (parts := one.receive()) is not None:
-        came.append(parts)
-        assert fake.read <= (PARTS_MAX + 1) * len(came)
-    assert [parts for parts in came if parts] == [[b"a", b"b"]]
+    calls = 0
+    while one.receive() is not None:
+        calls += 1
+        assert fake.read <= (PARTS_MAX + 1) * calls
+    assert fake.read == 1_002
 
 
 def test_the_end_of_a_message_that_is_too_long_is_no_message() -> None:
-    for length in range(PARTS_MAX + 2, 4 * PARTS_MAX):
-        one = inlet(Fake([b"x"] * length, [b"a", b"b"]))
-        came = [parts for _ in range(length) if (parts := one.receive())]
-        assert came == [[b"a", b"b"]], length
+    for length in range(PARTS_MAX + 1, 4 * PARTS_MAX):
+        assert whole(inlet(Fake([b"x"] * length, [b"a", b"b"]))) == [[b"a", b"b"]], length
 
 
-def turn(*messages: list[bytes]) -> list[tuple[bytes, bytes]]:
-    wires = object.__new__(Wires)  # without its sockets
-    wires._inlet = inlet(Fake(*messages))
-    return list(wires.from_anyone())
+class Read(Wires):
+    """Wires without sockets, on which these messages wait."""
+
+    def __init__(self, *messages: list[bytes]) -> None:
+        self._offenders = Offenders()
+        self._port = 1
+        self.wait(*messages)
+
+    def wait(self, *messages: list[bytes]) -> None:
+        self._inlet = inlet(Fake(*messages))
+
+    def turn(self) -> list[tuple[bytes, bytes]]:
+        return [(routing, bytes(frame)) for routing, frame in self.from_anyone()]
 
 
 def test_a_turn_ends_when_one_connection_had_its_share() -> None:
     loud, quiet = [[b"loud", b"x"]] * 1_000, [[b"quiet", b"y"]] * (TURN_SHARE // 2)
     alike = [message for pair in zip(loud, quiet, strict=False) for message in pair]
-    came = turn(*alike, *loud)
+    came = Read(*alike, *loud).turn()
     assert came.count((b"loud", b"x")) == TURN_SHARE
     assert came.count((b"quiet", b"y")) == len(quiet)
 
 
 def test_a_turn_ends_after_so_many_bytes() -> None:
     half = bytes(TURN_BYTES // 2)
-    assert len(turn(*[[b"a", half]] * 5)) == 2
+    assert len(Read(*[[b"a", half]] * 5).turn()) == 2
+
+
+def test_who_has_sent_enough_that_is_no_frame_is_read_no_more() -> None:
+    wires = Read(*[[b"bad", b"x"], [b"good", b"y"]] * (OFFENCES_MAX + 2))
+    came = []
+    for routing, frame in wires.from_anyone():
+        came.append((routing, bytes(frame)))
+        if routing == b"bad":
+            wires.offence(routing)
+    assert came.count((b"bad", b"x")) == OFFENCES_MAX
+    assert came.count((b"good", b"y")) == OFFENCES_MAX + 2
+    wires.wait([b"bad", b"x"], [b"good", b"y"])
+    assert wires.turn() == [(b"good", b"y")]
+
+
+def test_messages_of_too_many_parts_are_offences_too() -> None:
+    wires = Read(*[[b"bad", b"x", b"y", b"z", b"z", b"z", b"z"]] * OFFENCES_MAX, [b"bad", b"fine"])
+    assert wires.turn() == []
+
+
+def test_a_turn_of_what_is_skipped_is_bounded_too() -> None:
+    wires = Read()
+    wires._offenders.offend(b"bad", OFFENCES_MAX)
+    wires.wait(*[[b"bad", b"x"]] * (TURN_SHARE + 5))
+    assert wires.turn() == []
+    assert wires._inlet.receive() is not None
+
+
+# ---- offenders
+
+
+def test_a_few_offences_are_forgiven() -> None:
+    offenders = Offenders()
+    for _ in range(OFFENCES_MAX - 1):
+        offenders.offend(b"a")
+    assert not offenders.unwanted(b"a")
+    offenders.offend(b"a")
+    assert offenders.unwanted(b"a")
+
+
+def test_a_connection_is_closed_once_and_stays_unwanted() -> None:
+    offenders = Offenders()
+    offenders.offend(b"a", OFFENCES_MAX)
+    assert offenders.close(b"a")
+    assert not offenders.close(b"a"), "its descriptor is somebody else's by now"
+    assert offenders.unwanted(b"a")
+
+
+def test_of_offenders_without_end_the_oldest_are_forgotten() -> None:
+    offenders = Offenders()
+    for number in range(3 * OFFENDERS_MAX):
+        offenders.offend(b"%d" % number, OFFENCES_MAX)
+        if number % 2:
+            offenders.close(b"%d" % number)
+    assert not offenders.unwanted(b"0")
+    assert not offenders.unwanted(b"1")
+    assert offenders.unwanted(b"%d" % (3 * OFFENDERS_MAX - 1))
+    assert len(offenders._offences) <= OFFENDERS_MAX
+    assert len(offenders._closed) <= OFFENDERS_MAX

@@ -1,0 +1,24 @@
+"""A follower's rest from clients and workers.
+
+Who does not lead has little to say to them, and the leader's entries to store: after it read what
+they sent, it reads nothing of theirs for several times as long as that took. So a flood of requests
+gets a part of a follower's time, and not that of the leader, which may be on the same machine.
+"""
+
+#: For so many times as long.
+REST = 4
+
+
+class Rest:
+    """All times in seconds."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def earned(self, began: float, ended: float) -> None:
+        """What they sent was read from `began` to `ended`."""
+        self._until = ended + REST * (ended - began)
+
+    def left(self, now: float) -> float:
+        """0 if there is something to be heard from them again."""
+        return max(0.0, self._until - now)

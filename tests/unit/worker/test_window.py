@@ -1,0 +1,31 @@
+"""How much a worker holds ahead: so much work, so many tasks, so many bytes."""
+
+from raftwork.worker.window import HELD_BYTES, LONG, WINDOW_MAX, Window
+
+
+def window(*, elapsed: float, payload: int = 0) -> Window:
+    """After many tasks that took so many ms and bytes."""
+    one = Window()
+    for _ in range(100):
+        one.came(payload)
+        one.ended(elapsed)
+    return one
+
+
+def test_short_tasks_are_held_in_numbers_long_ones_not_at_all() -> None:
+    assert window(elapsed=0.001).size(2) == WINDOW_MAX
+    assert window(elapsed=10.0).size(2) == 20
+    assert window(elapsed=LONG).size(2) == 0
+
+
+def test_large_tasks_are_held_by_their_bytes() -> None:
+    mib = 1024 * 1024
+    assert window(elapsed=0.001, payload=mib).size(2) == HELD_BYTES // mib
+    assert window(elapsed=0.001, payload=100).size(2) == WINDOW_MAX
+
+
+def test_who_is_pushed_large_tasks_takes_few_before_any_has_run() -> None:
+    one = Window()
+    for _ in range(100):
+        one.came(HELD_BYTES // 10)
+    assert one.most == 10
