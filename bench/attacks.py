@@ -215,7 +215,7 @@ def not_zeromq(aim: Aim) -> None:
 def open_and_close(aim: Aim) -> None:
     for address in aim.steps():
         with suppress(OSError):
-            _greeted(address).close()
+            greeted(address).close()
 
 
 def idle_connections(aim: Aim) -> None:
@@ -226,7 +226,7 @@ def idle_connections(aim: Aim) -> None:
                 time.sleep(0.05)
                 continue
             with suppress(OSError):
-                held.append(_connect(address) if number % 2 else _greeted(address))
+                held.append(_connect(address) if number % 2 else greeted(address))
     finally:
         for each in held:
             each.close()
@@ -236,7 +236,7 @@ def endless_message(aim: Aim) -> None:
     """A message of ever more parts that does not end."""
     part = b"\x03" + struct.pack(">Q", MIB) + bytes(MIB)
     for address in aim.steps():
-        with suppress(OSError), _greeted(address) as tcp:
+        with suppress(OSError), greeted(address) as tcp:
             for _ in range(ENDLESS_MIB):
                 tcp.sendall(part)
                 time.sleep(MIB / RATE)
@@ -247,8 +247,8 @@ def _connect(address: str) -> socket.socket:
     return socket.create_connection((host, int(port)), timeout=2)
 
 
-def _greeted(address: str) -> socket.socket:
-    """A connection on which ZeroMQ's handshake is over."""
+def greeted(address: str) -> socket.socket:
+    """A connection on which ZeroMQ's handshake is over: frames may follow."""
     tcp = _connect(address)
     try:
         tcp.sendall(b"\xff" + bytes(8) + b"\x7f\x03\0" + b"NULL".ljust(20, b"\0") + bytes(32))

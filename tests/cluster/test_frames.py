@@ -4,11 +4,13 @@ import os
 import random
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import zmq
 
+from bench.attacks import greeted
+from raftwork.broker.wires import OFFENCES_MAX, OUTBOX_BYTES, SEND_MESSAGES
 from raftwork.errors import BadMessage
 from raftwork.messages import (
     FRAME_BYTES_MAX,
@@ -23,6 +25,7 @@ from raftwork.messages import (
     HelloFirst,
     PeerHello,
     PeerMessage,
+    Ping,
     Push,
     Refused,
     Report,
@@ -79,10 +82,10 @@ class Stranger:
 
 
 @contextmanager
-def stranger(cluster: Cluster, *, greeted: bool = True) -> Iterator[Stranger]:
+def stranger(cluster: Cluster, *, hello: bool = True) -> Iterator[Stranger]:
     with zmq.Context() as context:
         one = Stranger(context, cluster.local.addresses["solo"])
-        if greeted:
+        if hello:
             one.say(to_broker.encode(ClientHello(PROTOCOL)))
         try:
             yield one
@@ -116,10 +119,55 @@ def test_a_malformed_frame_is_refused(solo: Cluster) -> None:
             assert (refusal.code, bool(refusal.text)) == (Code.PROTOCOL, True), frame
 
 
-def test_several_parts_are_no_message_and_garbage_before_a_hello_is_harmless(
-    solo: Cluster,
-) -> None:
-    with stranger(solo, greeted=False) as one:
+def test_who_sends_one_malformed_frame_after_another_is_cut_off(solo: Cluster) -> None:
+    with stranger(solo) as honest, stranger(solo) as one:
+        honest.say(to_broker.encode(Ask(1, ["before"])))
+        honest.hear(Answer)
+        with one.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED) as cut:
+            for _ in range(OFFENCES_MAX + 1):
+                one.say(b"not msgpack at all")
+            assert cut.poll(int(PATIENCE * 1000))
+            one.socket.disable_monitor()
+        with honest.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED) as cut:
+            honest.say(to_broker.encode(Ask(2, ["before"])))
+            honest.hear(Answer)
+            assert not cut.poll(0), "somebody else was cut off, too"
+            honest.socket.disable_monitor()
+
+
+def test_who_asks_and_hardly_reads_is_cut_off(solo: Cluster) -> None:
+    ids = [f"{number:0250}" for number in range(2_000)]
+    answers = SEND_MESSAGES + OUTBOX_BYTES // (250 * len(ids)) + 10
+    asks = [to_broker.encode(Ask(number, ids)) for number in range(answers)]
+    with greeted(solo.local.addresses["solo"]) as slow:
+        for frame in (to_broker.encode(ClientHello(PROTOCOL)), *asks):
+            slow.sendall(b"\x02" + len(frame).to_bytes(8, "big") + frame)
+        ping = to_broker.encode(Ping())
+
+        def cut_off() -> bool:
+            try:
+                slow.sendall(bytes((0, len(ping))) + ping)
+                return not slow.recv(64_000)  # not deaf: the kernel would be the one to end it
+            except ConnectionError:
+                return True
+
+        solo.wait_until(cut_off, "the broker to have enough of it")
+    with stranger(solo) as honest:
+        honest.say(to_broker.encode(Ask(1, ["before"])))
+        honest.hear(Answer)
+
+
+def test_several_parts_are_no_message(solo: Cluster) -> None:
+    with stranger(solo) as one:
+        one.say(to_broker.encode(Ask(1, ["before"])), b"b", b"c")
+        one.say(to_broker.encode(Ask(2, ["before"])))
+        answer = one.hear(Answer)
+        assert isinstance(answer, Answer)
+        assert answer.request == 2
+
+
+def test_garbage_before_a_hello_is_harmless(solo: Cluster) -> None:
+    with stranger(solo, hello=False) as one:
         one.say(b"a", b"b", b"c")
         one.say(*[b"x"] * 200)
         one.say(to_broker.encode(Ask(1, ["before"])))
@@ -184,7 +232,7 @@ def test_a_stranger_that_claims_to_be_a_peer_or_a_worker_changes_nothing(solo: C
 
 
 def test_a_wrong_version_is_refused_at_the_hello(solo: Cluster) -> None:
-    with stranger(solo, greeted=False) as one:
+    with stranger(solo, hello=False) as one:
         one.say(to_broker.encode(ClientHello(PROTOCOL + 1)))
         assert str(PROTOCOL) in one.refusal().text
 
@@ -194,6 +242,15 @@ def test_bytes_that_are_not_even_zeromq_are_dropped(solo: Cluster) -> None:
     for junk in (b"GET / HTTP/1.0\r\n\r\n", bytes(64), os.urandom(4096)):
         with socket.create_connection((host, int(port)), timeout=5) as tcp:
             tcp.sendall(junk)
+
+
+def test_bytes_that_pass_for_the_oldest_zeromq_are_no_client_either(solo: Cluster) -> None:
+    host, port = solo.local.addresses["solo"].split(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as tcp:
+        tcp.sendall(b"\x04\0abc" + b"\x03\0hi" * 100)
+        with suppress(ConnectionResetError):
+            while tcp.recv(100):
+                pass  # closed, rather than a time-out
 
 
 def test_a_message_of_very_many_parts_stops_nobody(solo: Cluster) -> None:
@@ -220,7 +277,7 @@ def test_thousands_of_random_frames_change_nothing(solo: Cluster) -> None:
         to_broker.encode(Report(1, [], [], [1], 0)),
         from_broker.encode(PeerMessage(b"b" * 16, b"body")),
     ]
-    with stranger(solo) as one:
+    with stranger(solo) as one, stranger(solo) as other:
         for _ in range(3000):
             frame = bytearray(rng.choice(good))
             # The tag of an enqueue is spoilt as well: a lucky one would be stored, and rightly.
@@ -228,8 +285,7 @@ def test_thousands_of_random_frames_change_nothing(solo: Cluster) -> None:
             for _ in range(rng.randrange(1, 6)):
                 frame[rng.randrange(2, len(frame))] = rng.randrange(256)
             one.say(bytes(frame))
-        one.say(to_broker.encode(ClientHello(PROTOCOL)))
-        one.say(to_broker.encode(Ask(77, ["before"])))
-        while getattr(from_broker.decode(one.socket.recv()), "request", 0) != 77:
+        other.say(to_broker.encode(Ask(77, ["before"])))
+        while getattr(from_broker.decode(other.socket.recv()), "request", 0) != 77:
             pass
     assert solo["solo"].alive, f"seed {seed}"
