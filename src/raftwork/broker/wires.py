@@ -37,6 +37,8 @@ SEND_MESSAGES = 128
 RECEIVE_MESSAGES = 16
 #: Bytes an outbox may hold before its session is closed.
 OUTBOX_BYTES = 32 * 1024 * 1024
+#: Bytes in all outboxes, before the fullest one's session is closed.
+OUTBOXES_BYTES = 256 * 1024 * 1024
 #: One turn reads at most so many frames, and about so many bytes, from the ROUTER.
 TURN_FRAMES = 1_000
 TURN_BYTES = 8 * 1024 * 1024
@@ -124,6 +126,7 @@ class Wires:
         """Raises zmq.ZMQError if `address` cannot be bound."""
         self._context = zmq.Context()
         self._outboxes: dict[bytes, Outbox] = {}
+        self._waiting = 0  # bytes in all of them
         self._lost: list[bytes] = []
         self._everything, self._familiar = zmq.Poller(), zmq.Poller()
         try:
@@ -268,11 +271,18 @@ class Wires:
             outbox = self._outboxes[routing] = Outbox()
         outbox.frames.append(frame)
         outbox.bytes += len(frame)
+        self._waiting += len(frame)
         if outbox.bytes > OUTBOX_BYTES:
-            log.warning("a connection does not read its %d bytes: session closed", outbox.bytes)
-            del self._outboxes[routing]
-            self._lost.append(routing)
-            self._offenders.offend(routing, OFFENCES_MAX)
+            self._give_up(routing)
+        elif self._waiting > OUTBOXES_BYTES:
+            self._give_up(max(self._outboxes, key=lambda each: self._outboxes[each].bytes))
+
+    def _give_up(self, routing: bytes) -> None:
+        outbox = self._outboxes.pop(routing)
+        self._waiting -= outbox.bytes
+        log.warning("a connection does not read its %d bytes: session closed", outbox.bytes)
+        self._lost.append(routing)
+        self._offenders.offend(routing, OFFENCES_MAX)
 
     def send_or_drop(self, routing: bytes, frame: bytes) -> None:
         """A consensus message: now or never."""
@@ -290,14 +300,17 @@ class Wires:
     def flush(self) -> None:
         """Try again what waits in outboxes."""
         for routing, outbox in list(self._outboxes.items()):
+            before = outbox.bytes
             while outbox.frames:
                 sent = self._try(routing, outbox.frames[0])
                 if sent is False:
                     break
                 if sent is None:
                     outbox.frames.clear()
+                    outbox.bytes = 0
                     break
                 outbox.bytes -= len(outbox.frames.popleft())
+            self._waiting -= before - outbox.bytes
             if not outbox.frames:
                 del self._outboxes[routing]
 

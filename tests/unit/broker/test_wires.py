@@ -10,6 +10,8 @@ import zmq
 from raftwork.broker.wires import (
     OFFENCES_MAX,
     OFFENDERS_MAX,
+    OUTBOX_BYTES,
+    OUTBOXES_BYTES,
     PARTS_MAX,
     TURN_BYTES,
     TURN_SHARE,
@@ -136,6 +138,66 @@ def test_a_turn_of_what_is_skipped_is_bounded_too() -> None:
     wires.wait(*[[b"bad", b"x"]] * (TURN_SHARE + 5))
     assert wires.turn() == []
     assert wires._inlet.receive() is not None
+
+
+# ---- outboxes
+
+
+class Write(Wires):
+    """Wires without sockets, whose connections take nothing until they are said to."""
+
+    def __init__(self) -> None:
+        self._outboxes, self._waiting, self._lost = {}, 0, []
+        self._offenders = Offenders()
+        self.takes: dict[bytes, bool | None] = {}
+
+    def _try(self, routing: bytes, frame: bytes) -> bool | None:
+        return self.takes.get(routing, False)
+
+
+MIB = bytes(1024 * 1024)
+
+
+def test_who_does_not_read_is_given_up_at_its_limit() -> None:
+    wires = Write()
+    for _ in range(OUTBOX_BYTES // len(MIB)):
+        wires.send(b"deaf", MIB)
+    assert wires.lost() == []
+    wires.send(b"deaf", b"x")
+    assert wires.lost() == [b"deaf"]
+    assert wires.takes_more(b"deaf")
+    assert wires._offenders.unwanted(b"deaf")
+
+
+def test_of_many_who_do_not_read_the_one_with_most_is_given_up() -> None:
+    wires = Write()
+    wires.send(b"worst", MIB * 20)
+    for number in range(OUTBOXES_BYTES // len(MIB) - 20):
+        wires.send(b"%d" % (number % 100), MIB)
+    assert wires.lost() == []
+    wires.send(b"0", b"x")
+    assert wires.lost() == [b"worst"]
+    for _ in range(20):
+        wires.send(b"another", MIB)
+    assert wires.lost() == [b"another"], "what was given up no longer counts"
+
+
+def test_what_was_sent_after_all_or_lost_no_longer_counts() -> None:
+    wires = Write()
+    for _ in range(100):
+        wires.takes = {}
+        for routing in (b"a", b"b", b"c"):
+            wires.send(routing, MIB * 8)
+        wires.takes = {b"a": True, b"b": None}
+        wires.flush()
+        assert wires.takes_more(b"a")
+        assert wires.takes_more(b"b")
+        assert not wires.takes_more(b"c")
+        wires.takes = {b"c": True}
+        wires.flush()
+        assert not wires.congested
+    assert wires.lost() == []
+    assert wires._waiting == 0
 
 
 # ---- offenders
