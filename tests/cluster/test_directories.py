@@ -151,6 +151,34 @@ def test_a_bit_flipped_in_the_database_is_noticed_and_cured(cluster: Cluster, wh
     load.check()
 
 
+def flip_a_bit_of_a_task(path: Path, text: bytes) -> None:
+    """One bit of this text, not where the log has it but where the tasks are."""
+    whole, place = path.read_bytes(), -1
+    while (place := whole.find(text, place + 1)) >= 0:
+        flip_a_bit(path, place)
+        with closing(apsw.Connection(str(path))) as database:
+            values = [value for row in database.execute("SELECT * FROM task") for value in row]
+        if not any(isinstance(value, bytes) and text in value for value in values):
+            return
+        flip_a_bit(path, place)
+    raise AssertionError(f"no task has {text!r}")
+
+
+def test_a_bit_flipped_in_a_task_is_noticed_when_it_is_next_written(cluster: Cluster) -> None:
+    text = "a bit of this is about to be flipped"
+    run = cluster.app.enqueue("add", text, "!")
+    name = cluster.followers()[0]
+    cluster.wait_for_caught_up(name)
+    assert cluster[name].stop(timeout=5) == 0
+    (path,) = cluster.local.data(name).glob("state-*.db")
+    with closing(apsw.Connection(str(path))) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    flip_a_bit_of_a_task(path, text.encode())
+    cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
+    assert run.result(timeout=PATIENCE) == text + "!"
+    damage_is_cured(cluster, name)
+
+
 def test_other_addresses_are_taken_on_only_when_asked(cluster: Cluster) -> None:
     from raftwork.cli.processes import free_addresses
 

@@ -221,7 +221,7 @@ _DIRECTORIES = (
                 '"--checksums/--no-checksums", default=False',
             ),
         ),
-        ("test_a_bit_flipped_in_the_database_is_noticed_and_cured",),
+        ("test_a_bit_flipped_in_a_task_is_noticed_when_it_is_next_written",),
     ),
     Break(
         "other addresses taken on unasked",
