@@ -20,6 +20,11 @@ import msgpack
 from raftwork.errors import BadMessage
 
 INT_MAX = 2**63 - 1
+#: Arrays, maps and extensions in a frame: far more than any of ours has. They cost a hundred times
+#: what their one byte says, so that one large frame could hold up a leader for seconds.
+CONTAINERS_MAX = 250_000
+#: Frames of fewer bytes hold few enough.
+_SMALL = 64 * 1024
 
 Check = Callable[[object], object]
 _check = cast("Callable[[Check, object], object]", call)
@@ -132,14 +137,43 @@ def pack(value: object) -> bytes:
     return packed
 
 
-def unpack(data: bytes | memoryview) -> object:
-    """Plain values from msgpack, or BadMessage."""
+class Countdown:
+    """Lets so many values pass."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def __call__(self, value: object, *_: object) -> object:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError("too many arrays, maps and extensions")
+        return value
+
+
+def unpack(data: bytes | memoryview, counted: Countdown | None = None) -> object:
+    """Plain values from msgpack, or BadMessage. `counted` is asked about every container."""
     try:
         # unpackb bounds every announced length by the frame's own: a lying header buys no memory.
-        value: object = msgpack.unpackb(data, raw=False, use_list=True, strict_map_key=False)
+        value: object = msgpack.unpackb(
+            data,
+            raw=False,
+            use_list=True,
+            strict_map_key=False,
+            list_hook=counted,
+            object_hook=counted,
+            ext_hook=counted or msgpack.ExtType,
+            timestamp=0 if counted is None else 1,  # no objects for them either
+        )
     except Exception as error:  # noqa: BLE001 - a dozen kinds, and G8 wants none of them to pass
         raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
     return value
+
+
+def unpack_frame(data: bytes | memoryview) -> object:
+    """`unpack`, but for what a stranger may have sent: with a limit of containers."""
+    if len(data) <= _SMALL:
+        return unpack(data)
+    return unpack(data, counted=Countdown(CONTAINERS_MAX))
 
 
 class Codec(Generic[T]):
@@ -154,7 +188,7 @@ class Codec(Generic[T]):
 
     def decode(self, data: bytes | memoryview) -> T:
         """The record in `data`. Raises BadMessage and nothing else."""
-        return self.from_plain(unpack(data))
+        return self.from_plain(unpack_frame(data))
 
     def plain(self, record: T) -> tuple[object, ...]:
         """The record as plain values, for nesting in another frame; inverse of `from_plain`."""
@@ -177,7 +211,7 @@ class Codec(Generic[T]):
 
 def decode_list(data: bytes, check: Check) -> list[object]:
     """A packed list whose items each pass `check`; raises BadMessage."""
-    values = unpack(data)
+    values = unpack_frame(data)
     if type(values) is not list:
         raise BadMessage("expected an array")
     try:

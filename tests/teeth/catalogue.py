@@ -32,6 +32,7 @@ def cluster_tests() -> dict[str, Path]:
 WITHOUT = {
     "test_the_two_commands_are_the_first_the_readme_shows": "it reads the README, no code",
     "test_bytes_that_are_not_even_zeromq_are_dropped": "libzmq drops them before any code of ours",
+    "test_a_reset_with_pings_under_way_ends_nobody": "it fails as it is, as long as libzmq does",
 }
 
 _DURABILITY = (
@@ -222,6 +223,17 @@ _DIRECTORIES = (
             ),
         ),
         ("test_a_bit_flipped_in_a_task_is_noticed_when_it_is_next_written",),
+    ),
+    Break(
+        "damage taken for a failing disk",
+        (
+            Edit(
+                f"{_STORE}.guard:as_store_error",
+                'return StoreDamaged(f"the database contradicts',
+                'return StoreError(f"the database contradicts',
+            ),
+        ),
+        ("test_a_bit_flipped_in_the_database_is_noticed_and_cured",),
     ),
     Break(
         "other addresses taken on unasked",

@@ -36,7 +36,7 @@ _FRAMES = (
         "nobody cut off",
         (
             Edit(
-                f"{_BROKER}.wires:Offenders.unwanted",
+                f"{_BROKER}.offenders:Offenders.suspect",
                 "return routing in self._closed or",
                 "return False and",
             ),
@@ -45,6 +45,39 @@ _FRAMES = (
             "test_who_sends_one_malformed_frame_after_another_is_cut_off",
             "test_who_asks_and_hardly_reads_is_cut_off",
         ),
+    ),
+    Break(
+        "both directions shut down",
+        (
+            Edit(
+                f"{_BROKER}.offenders:read_no_more",
+                "tcp.shutdown(socket.SHUT_RD)",
+                "tcp.shutdown(socket.SHUT_RDWR)",
+            ),
+        ),
+        ("test_who_is_cut_off_with_pings_under_way_ends_nobody",),
+    ),
+    Break(
+        "a name is closed, not a connection",
+        (
+            Edit(
+                f"{_BROKER}.offenders:Offenders.comes_again",
+                "if far is None or self._closed.get(routing, far) == far:",
+                "if True:",
+            ),
+        ),
+        ("test_who_was_cut_off_is_heard_when_it_comes_again_under_its_name",),
+    ),
+    Break(
+        "a connection that is cut off stays open here",
+        (
+            Edit(
+                f"{_BROKER}.offenders:read_no_more",
+                "tcp.shutdown(socket.SHUT_RD)",
+                "tcp.shutdown(socket.SHUT_RD), tcp.detach()",
+            ),
+        ),
+        ("test_cutting_off_leaves_no_descriptor_open",),
     ),
     Break(
         "any bytes taken for ZeroMQ",

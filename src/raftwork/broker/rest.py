@@ -5,8 +5,10 @@ they sent, it reads nothing of theirs for several times as long as that took. So
 gets a part of a follower's time, and not that of the leader, which may be on the same machine.
 """
 
-#: For so many times as long.
+#: For so many times as long …
 REST = 4
+#: … and never longer (s): a pause of the whole process looks like something that took long to read.
+REST_MAX = 0.05
 
 
 class Rest:
@@ -17,7 +19,7 @@ class Rest:
 
     def earned(self, began: float, ended: float) -> None:
         """What they sent was read from `began` to `ended`."""
-        self._until = ended + REST * (ended - began)
+        self._until = ended + min(REST * (ended - began), REST_MAX)
 
     def left(self, now: float) -> float:
         """0 if there is something to be heard from them again."""

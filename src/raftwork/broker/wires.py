@@ -12,8 +12,6 @@ The rules (design §6.4):
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,11 +20,13 @@ from typing import TYPE_CHECKING
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from raftwork.broker.offenders import OFFENCES_MAX, Offenders, far_end, read_no_more
 from raftwork.messages import FRAME_BYTES_MAX
 from raftwork.renewals import Renewals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from socket import socket
 
 log = logging.getLogger("raftwork.broker")
 
@@ -47,11 +47,6 @@ TURN_BYTES = 8 * 1024 * 1024
 TURN_SHARE = 128
 #: A message of more parts is dropped, these and one at a time: it may have millions.
 PARTS_MAX = 2
-#: Frames that are none, until their connection is closed: enough to tell a newcomer what is wrong.
-OFFENCES_MAX = 16
-#: Connections of which such things are known, and as many that were closed; beyond, the oldest are
-#: forgotten.
-OFFENDERS_MAX = 1_024
 #: Seconds for which the other end's kernel may be silent until a connection is closed.
 SILENCE = 3
 #: Between attempts to reach another broker (ms): a restarted one must not stand aside for long.
@@ -89,34 +84,6 @@ class Inlet:
             more = parts[-1].more
         began_within, self._within = self._within, more
         return [] if began_within else parts
-
-
-class Offenders:
-    """Connections that send what none of ours sends, until they are closed."""
-
-    def __init__(self) -> None:
-        self._offences: dict[bytes, int] = {}
-        #: What these had sent before they were closed still comes.
-        self._closed: dict[bytes, None] = {}
-
-    def offend(self, routing: bytes, count: int = 1) -> None:
-        self._offences[routing] = self._offences.get(routing, 0) + count
-        if len(self._offences) > OFFENDERS_MAX:
-            del self._offences[next(iter(self._offences))]
-
-    def unwanted(self, routing: bytes) -> bool:
-        """Whether to close this connection, or to skip what it sent before it was closed."""
-        return routing in self._closed or self._offences.get(routing, 0) >= OFFENCES_MAX
-
-    def close(self, routing: bytes) -> bool:
-        """False: it was closed before."""
-        if routing in self._closed:
-            return False
-        self._offences.pop(routing, None)
-        self._closed[routing] = None
-        if len(self._closed) > OFFENDERS_MAX:
-            del self._closed[next(iter(self._closed))]
-        return True
 
 
 class Wires:
@@ -181,7 +148,7 @@ class Wires:
         dealer.connect(f"tcp://{address}")
         return dealer
 
-    def watch(self, readable: zmq.Socket[bytes] | socket.socket | int) -> None:
+    def watch(self, readable: zmq.Socket[bytes] | socket | int) -> None:
         """Have `poll` return when there is something to read here, too."""
         self._everything.register(readable, zmq.POLLIN)
         self._familiar.register(readable, zmq.POLLIN)
@@ -233,8 +200,8 @@ class Wires:
             if not parts:
                 continue
             routing = parts[0].bytes
-            if self._offenders.unwanted(routing):
-                self._hang_up(routing, parts[-1])
+            if self._offenders.suspect(routing) and self._skips(routing, parts[-1]):
+                pass
             elif len(parts) == 2:
                 yield routing, parts[1].buffer
             else:
@@ -248,17 +215,19 @@ class Wires:
         """What came from there is no frame of ours."""
         self._offenders.offend(routing)
 
-    def _hang_up(self, routing: bytes, frame: zmq.Frame) -> None:
-        """Close the connection that this frame came over. libzmq has no call for that.
-
-        It may be closed already and its descriptor be somebody else's: then that one, if it has
-        just come to us, comes again.
-        """
-        if not self._offenders.close(routing):
-            return
-        log.debug("a connection sends what it should not, or does not read: closed")
-        with suppress(zmq.ZMQError):  # ZMTP 1 and 2 do not tell; what they send is skipped then
-            _shut(int(frame.get(zmq.SRCFD)), self._port)
+    def _skips(self, routing: bytes, frame: zmq.Frame) -> bool:
+        """Whether not to read a suspect's frame. Closes its connection if that is to be done."""
+        try:
+            descriptor = int(frame.get(zmq.SRCFD))
+        except zmq.ZMQError:  # of some connections libzmq tells nothing
+            return True
+        far = far_end(descriptor, self._port)
+        if self._offenders.comes_again(routing, far):
+            return False
+        if self._offenders.close(routing, far):
+            log.debug("a connection sends what it should not, or does not read: closed")
+            read_no_more(descriptor, self._port)
+        return True
 
     # ---- out ----------------------------------------------------------------------------------
 
@@ -342,28 +311,14 @@ class Wires:
         self._context.destroy(linger=linger_ms)
 
 
-def _shut(descriptor: int, port: int) -> None:
-    """Shut this connection down if it is one to that port of ours."""
-    with suppress(OSError):
-        copy = os.dup(descriptor)
-        try:
-            tcp = socket.socket(fileno=copy)
-        except OSError:
-            os.close(copy)
-            raise
-        with tcp:
-            if tcp.getsockname()[1] == port:
-                tcp.shutdown(socket.SHUT_RDWR)
-
-
-def _notice_silence(each: zmq.Socket[bytes]) -> None:
+def _notice_silence(zsocket: zmq.Socket[bytes]) -> None:
     """Have the kernel close connections whose other end is gone without a word.
 
     libzmq's own heartbeats would, too. But one that is due on a connection whose owner closed it
     while more had come than we read ahead ends the process: anybody could do that to us.
     """
-    each.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    each.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 1)
-    each.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
-    each.setsockopt(zmq.TCP_KEEPALIVE_CNT, SILENCE)
-    each.setsockopt(zmq.TCP_MAXRT, SILENCE * 1_000)
+    zsocket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    zsocket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 1)
+    zsocket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
+    zsocket.setsockopt(zmq.TCP_KEEPALIVE_CNT, SILENCE)
+    zsocket.setsockopt(zmq.TCP_MAXRT, SILENCE * 1_000)

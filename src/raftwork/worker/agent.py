@@ -233,11 +233,13 @@ class Agent:
                 self._started.append(token)
                 if self._limits[token]:
                     self._limit_at = min(self._limit_at, since + self._limits[token])
-        waiting = len(self._limits) > len(self._since)
+        waiting = len(self._limits) - len(self._since)
         self.look_at = now + LOOK if waiting else _FOREVER
         if waiting and len(running) >= slots and now - self._progress_at >= STUCK:
             self._window.stuck(now - self._progress_at)
             self._progress_at = now
+            self._take_back()
+        elif self._window.overfull(waiting, slots):
             self._take_back()
 
     def withdrawn(self, tasks: list[PushedTask]) -> None:

@@ -13,6 +13,9 @@ WINDOW_MAX = 1_024
 HELD_BYTES = 64 * 1024 * 1024
 #: Work held ahead per slot, ms: generous beside a commit, short beside a person's patience.
 _AHEAD = 100.0
+#: So many times as much is too much: tasks have become longer than those by which it was little.
+#: Less than that may be a single task that was held up by something else.
+_TOO_MUCH = 10
 #: Weight of the newest task in the means.
 _SMOOTHING = 0.125
 
@@ -48,3 +51,7 @@ class Window:
         if mean is None or mean >= LONG:
             return 0
         return min(self.most, int(slots * _AHEAD / max(mean, 0.001)))
+
+    def overfull(self, waiting: int, slots: int) -> bool:
+        """Whether so many that wait here should rather wait where a free worker gets them."""
+        return waiting > slots + _TOO_MUCH * self.size(slots)

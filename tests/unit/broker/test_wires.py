@@ -7,16 +7,14 @@ from typing import cast
 
 import zmq
 
+from raftwork.broker.offenders import OFFENCES_MAX, Offenders
 from raftwork.broker.wires import (
-    OFFENCES_MAX,
-    OFFENDERS_MAX,
     OUTBOX_BYTES,
     OUTBOXES_BYTES,
     PARTS_MAX,
     TURN_BYTES,
     TURN_SHARE,
     Inlet,
-    Offenders,
     Wires,
 )
 
@@ -166,7 +164,7 @@ def test_who_does_not_read_is_given_up_at_its_limit() -> None:
     wires.send(b"deaf", b"x")
     assert wires.lost() == [b"deaf"]
     assert wires.takes_more(b"deaf")
-    assert wires._offenders.unwanted(b"deaf")
+    assert wires._offenders.suspect(b"deaf")
 
 
 def test_of_many_who_do_not_read_the_one_with_most_is_given_up() -> None:
@@ -198,36 +196,3 @@ def test_what_was_sent_after_all_or_lost_no_longer_counts() -> None:
         assert not wires.congested
     assert wires.lost() == []
     assert wires._waiting == 0
-
-
-# ---- offenders
-
-
-def test_a_few_offences_are_forgiven() -> None:
-    offenders = Offenders()
-    for _ in range(OFFENCES_MAX - 1):
-        offenders.offend(b"a")
-    assert not offenders.unwanted(b"a")
-    offenders.offend(b"a")
-    assert offenders.unwanted(b"a")
-
-
-def test_a_connection_is_closed_once_and_stays_unwanted() -> None:
-    offenders = Offenders()
-    offenders.offend(b"a", OFFENCES_MAX)
-    assert offenders.close(b"a")
-    assert not offenders.close(b"a"), "its descriptor is somebody else's by now"
-    assert offenders.unwanted(b"a")
-
-
-def test_of_offenders_without_end_the_oldest_are_forgotten() -> None:
-    offenders = Offenders()
-    for number in range(3 * OFFENDERS_MAX):
-        offenders.offend(b"%d" % number, OFFENCES_MAX)
-        if number % 2:
-            offenders.close(b"%d" % number)
-    assert not offenders.unwanted(b"0")
-    assert not offenders.unwanted(b"1")
-    assert offenders.unwanted(b"%d" % (3 * OFFENDERS_MAX - 1))
-    assert len(offenders._offences) <= OFFENDERS_MAX
-    assert len(offenders._closed) <= OFFENDERS_MAX

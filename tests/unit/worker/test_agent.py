@@ -296,6 +296,21 @@ def test_a_slot_that_cannot_be_freed_is_offered_no_more(talk: Conversation) -> N
     assert talk.all(WorkerHello)[-1].slots == 1
 
 
+def test_a_queue_of_what_turned_out_long_goes_back_before_anybody_is_stuck(
+    talk: Conversation,
+) -> None:
+    talk.push(*map(task, range(1, 801)))
+    for token in range(1, 101):
+        talk.end(token, elapsed=0.1)
+    talk.begin(101, 102)
+    talk.look(Running(101, talk.now), Running(102, talk.now))
+    assert talk.released() == []
+    talk.end(101, 102, elapsed=30.0)
+    talk.begin(103, 104)
+    talk.look(Running(103, talk.now), Running(104, talk.now))
+    assert talk.released() == list(range(105, 801))
+
+
 def test_what_waits_where_no_slot_is_left_goes_back(talk: Conversation) -> None:
     talk.push(task(1), task(2))
     talk.slots = 0

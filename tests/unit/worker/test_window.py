@@ -29,3 +29,13 @@ def test_who_is_pushed_large_tasks_takes_few_before_any_has_run() -> None:
     for _ in range(100):
         one.came(HELD_BYTES // 10)
     assert one.most == 10
+
+
+def test_what_was_little_is_too_much_once_tasks_are_longer() -> None:
+    one = window(elapsed=0.01)
+    assert not one.overfull(WINDOW_MAX, slots=1)
+    one.ended(5.0)
+    assert not one.overfull(WINDOW_MAX, slots=1), "one task may have been held up"
+    for _ in range(3):
+        one.ended(15.0)
+    assert one.overfull(WINDOW_MAX, slots=1)

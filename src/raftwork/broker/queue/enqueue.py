@@ -23,7 +23,7 @@ from raftwork.messages import (
     PAYLOAD_MAX,
     Spec,
 )
-from raftwork.wire import unpack
+from raftwork.wire import unpack_frame
 
 #: Two names of any characters, and room for what newer clients add. Every task stores its spec.
 SPEC_MAX = 4096
@@ -67,7 +67,7 @@ def read_tasks(data: bytes) -> Columns:
     if len(data) > BATCH_BYTES_MAX:
         raise PayloadTooLarge(f"a batch of {len(data)} bytes; {BATCH_BYTES_MAX} are allowed")
     try:
-        rows = unpack(data)
+        rows = unpack_frame(data)
     except BadMessage as error:
         raise ProtocolError(f"the batch is malformed: {error}") from None
     if type(rows) is not list:

@@ -1,0 +1,88 @@
+"""Connections that send what none of ours sends, or ask on and do not read, until they are closed.
+
+libzmq cannot close one connection of a ROUTER, but tells with every frame the descriptor that it
+came over. So the kernel is told that nothing more will be read there, and libzmq closes it once it
+has read to that end. Three things could go wrong, and must not:
+
+1. Shutting both directions down ends the process: libzmq takes the hang-up for an error, and then
+   answers a ping that it finds in its buffer, which it asserts that it never does.
+2. What was sent before still comes, and by then its descriptor may be somebody else's: it is
+   skipped.
+3. Who chose its routing id comes again under the same one, and is heard again: unwanted is the
+   connection, which is known by the address of its other end.
+"""
+
+import errno
+import os
+import socket
+from contextlib import suppress
+
+#: Frames that are none, until their connection is closed: enough to tell a newcomer what is wrong.
+OFFENCES_MAX = 16
+#: So many offenders are known, and as many that were closed; beyond, the oldest are forgotten.
+OFFENDERS_MAX = 1_024
+
+#: The address of a connection's other end.
+Far = tuple[str, int]
+
+
+class Offenders:
+    """Counts, by routing id."""
+
+    def __init__(self) -> None:
+        self._offences: dict[bytes, int] = {}
+        self._closed: dict[bytes, Far | None] = {}
+
+    def offend(self, routing: bytes, count: int = 1) -> None:
+        self._offences[routing] = self._offences.get(routing, 0) + count
+        if len(self._offences) > OFFENDERS_MAX:
+            del self._offences[next(iter(self._offences))]
+
+    def suspect(self, routing: bytes) -> bool:
+        """Whether what comes from there is to be skipped unless `comes_again`."""
+        return routing in self._closed or self._offences.get(routing, 0) >= OFFENCES_MAX
+
+    def comes_again(self, routing: bytes, far: Far | None) -> bool:
+        """Whether a frame of a suspect is one of a new connection, which is no suspect."""
+        if far is None or self._closed.get(routing, far) == far:
+            return False
+        del self._closed[routing]
+        return True
+
+    def close(self, routing: bytes, far: Far | None) -> bool:
+        """False: it was closed before."""
+        if routing in self._closed:
+            return False
+        self._offences.pop(routing, None)
+        self._closed[routing] = far
+        if len(self._closed) > OFFENDERS_MAX:
+            del self._closed[next(iter(self._closed))]
+        return True
+
+
+def far_end(descriptor: int, port: int) -> Far | None:
+    """Where the connection leads to, if this is one to that port of ours."""
+    with suppress(OSError), _accepted(descriptor, port) as tcp:
+        host, far_port, *_ = tcp.getpeername()
+        return host, far_port
+    return None
+
+
+def read_no_more(descriptor: int, port: int) -> None:
+    """Have the reader of a connection to that port of ours find its end."""
+    with suppress(OSError), _accepted(descriptor, port) as tcp:
+        tcp.shutdown(socket.SHUT_RD)
+
+
+def _accepted(descriptor: int, port: int) -> socket.socket:
+    """A socket of our own for the connection. Raises OSError if it is none to that port."""
+    copy = os.dup(descriptor)
+    try:
+        tcp = socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
+    if tcp.family not in (socket.AF_INET, socket.AF_INET6) or tcp.getsockname()[1] != port:
+        tcp.close()
+        raise OSError(errno.ENOTCONN, "no connection to that port")
+    return tcp

@@ -1,0 +1,76 @@
+"""Who counts as an offender, for how long, and which descriptors are left alone."""
+
+import os
+
+from raftwork.broker.offenders import (
+    OFFENCES_MAX,
+    OFFENDERS_MAX,
+    Offenders,
+    far_end,
+    read_no_more,
+)
+
+HERE, THERE = ("127.0.0.1", 1), ("127.0.0.1", 2)
+
+
+def test_a_few_offences_are_forgiven() -> None:
+    offenders = Offenders()
+    for _ in range(OFFENCES_MAX - 1):
+        offenders.offend(b"a")
+    assert not offenders.suspect(b"a")
+    offenders.offend(b"a")
+    assert offenders.suspect(b"a")
+    assert not offenders.comes_again(b"a", HERE), "it has not gone yet"
+
+
+def test_a_connection_is_closed_once_and_what_still_comes_of_it_is_skipped() -> None:
+    offenders = Offenders()
+    offenders.offend(b"a", OFFENCES_MAX)
+    assert offenders.close(b"a", HERE)
+    assert not offenders.close(b"a", HERE), "its descriptor may be somebody else's by now"
+    assert offenders.suspect(b"a")
+    assert not offenders.comes_again(b"a", HERE)
+    assert not offenders.comes_again(b"a", None), "it is gone: this is what it had sent before"
+
+
+def test_who_comes_again_under_the_same_id_is_heard_again() -> None:
+    offenders = Offenders()
+    offenders.offend(b"a", OFFENCES_MAX)
+    offenders.close(b"a", HERE)
+    assert offenders.comes_again(b"a", THERE)
+    assert not offenders.suspect(b"a")
+    offenders.offend(b"a", OFFENCES_MAX)
+    assert offenders.close(b"a", THERE)
+
+
+def test_who_was_gone_when_it_was_closed_is_heard_when_it_comes_again() -> None:
+    offenders = Offenders()
+    offenders.offend(b"a", OFFENCES_MAX)
+    offenders.close(b"a", None)
+    assert offenders.comes_again(b"a", THERE)
+
+
+def test_of_offenders_without_end_the_oldest_are_forgotten() -> None:
+    offenders = Offenders()
+    for number in range(3 * OFFENDERS_MAX):
+        offenders.offend(b"%d" % number, OFFENCES_MAX)
+        if number % 2:
+            offenders.close(b"%d" % number, HERE)
+    assert not offenders.suspect(b"0")
+    assert not offenders.suspect(b"1")
+    assert offenders.suspect(b"%d" % (3 * OFFENDERS_MAX - 1))
+    assert len(offenders._offences) <= OFFENDERS_MAX
+    assert len(offenders._closed) <= OFFENDERS_MAX
+
+
+def test_what_is_no_connection_is_left_alone_and_nothing_of_ours_stays_open() -> None:
+    reading, writing = os.pipe()
+    before = len(os.listdir("/proc/self/fd"))
+    for descriptor in (reading, 9_999):
+        assert far_end(descriptor, 1) is None
+        read_no_more(descriptor, 1)
+    assert len(os.listdir("/proc/self/fd")) == before
+    os.write(writing, b"x")
+    assert os.read(reading, 1) == b"x"
+    os.close(reading)
+    os.close(writing)
