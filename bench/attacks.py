@@ -247,7 +247,7 @@ def _connect(address: str) -> socket.socket:
     return socket.create_connection((host, int(port)), timeout=2)
 
 
-def greeted(address: str) -> socket.socket:
+def greeted(address: str, name: bytes = b"") -> socket.socket:
     """A connection on which ZeroMQ's handshake is over: frames may follow."""
     tcp = _connect(address)
     try:
@@ -256,6 +256,8 @@ def greeted(address: str) -> socket.socket:
         while left and (got := tcp.recv(left)):
             left -= len(got)
         ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
+        if name:
+            ready += b"\x08Identity" + struct.pack(">I", len(name)) + name
         tcp.sendall(b"\x04" + bytes([len(ready)]) + ready)
     except OSError:
         tcp.close()

@@ -185,6 +185,19 @@ def test_cutting_off_leaves_no_descriptor_open(solo: Cluster) -> None:
     solo.wait_until(lambda: broker.num_fds() <= before, "all of them closed")
 
 
+def test_a_name_used_twice_leaves_no_descriptor_open(solo: Cluster) -> None:
+    broker = psutil.Process(solo["solo"].pid)
+    before = broker.num_fds()
+    address, hello = solo.local.addresses["solo"], framed(to_broker.encode(ClientHello(PROTOCOL)))
+    for number in range(10):
+        name = b"name %d" % number
+        with greeted(address, name) as first, greeted(address, name) as second:
+            for each in (first, second):
+                with suppress(ConnectionError):
+                    each.sendall(hello * 50)
+    solo.wait_until(lambda: broker.num_fds() <= before, "all of them closed")
+
+
 def test_who_is_cut_off_with_pings_under_way_ends_nobody(solo: Cluster) -> None:
     held = []
     for _ in range(20):

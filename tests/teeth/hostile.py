@@ -47,6 +47,18 @@ _FRAMES = (
         ),
     ),
     Break(
+        "a name may be taken over",
+        (
+            Edit(
+                f"{_BROKER}.wires:Wires._bind",
+                "router.setsockopt(zmq.ROUTER_MANDATORY, 1)",
+                "router.setsockopt(zmq.ROUTER_MANDATORY, 1), "
+                "router.setsockopt(zmq.ROUTER_HANDOVER, 1)",
+            ),
+        ),
+        ("test_a_name_used_twice_leaves_no_descriptor_open",),
+    ),
+    Break(
         "both directions shut down",
         (
             Edit(

@@ -8,8 +8,8 @@ has read to that end. Three things could go wrong, and must not:
    answers a ping that it finds in its buffer, which it asserts that it never does.
 2. What was sent before still comes, and by then its descriptor may be somebody else's: it is
    skipped.
-3. Who chose its routing id comes again under the same one, and is heard again: unwanted is the
-   connection, which is known by the address of its other end.
+3. Who chose its routing id (none of ours does) comes again under the same one, and is heard
+   again: unwanted is the connection, which is known by the address of its other end.
 """
 
 import errno

@@ -121,8 +121,9 @@ class Wires:
     def _bind(self, address: str) -> zmq.Socket[bytes]:
         router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         router.setsockopt(zmq.LINGER, 0)
+        # No ROUTER_HANDOVER: every connection of ours has a name of its own, which nobody may take
+        # over, and what libzmq does with the connection before may stay open for good.
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        router.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a reconnecting id must not wait for its ghost
         # With a domain, and nobody to ask about it, ZMTP 1 and 2 are turned away: any bytes at all
         # pass for ZMTP 1, and its peers can neither be closed (rule 4) nor rid of without a risk.
         router.setsockopt(zmq.ZAP_DOMAIN, b"raftwork")

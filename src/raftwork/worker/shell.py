@@ -63,8 +63,6 @@ class Link:
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> None:
         self.address = address
         self.socket = context.socket(zmq.DEALER)
-        # ZeroMQ reserves identities that begin with a zero byte.
-        self.socket.setsockopt(zmq.IDENTITY, b"w" + secrets.token_bytes(15))
         self.socket.setsockopt(zmq.IPV6, int(address.startswith("[")))
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.IMMEDIATE, 1)  # or a dead broker's backlog would be replayed
