@@ -26,7 +26,7 @@ CHUNKS = [
 
 #: Seeds that failed once, and of what.
 ONCE = {
-    7437: "four of five workers did not know a task that takes long: peace was too short for the one",
+    7437: "four of five workers did not know a long task: peace was too short for the one that did",
 }
 
 
