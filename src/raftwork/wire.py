@@ -163,6 +163,8 @@ def unpack(data: bytes | memoryview, counted: Countdown | None = None) -> object
             object_hook=counted,
             ext_hook=counted or msgpack.ExtType,
             timestamp=0 if counted is None else 1,  # no objects for them either
+            # No record has a map, and keys that collide would take seconds to store.
+            max_map_len=-1 if counted is None else 0,
         )
     except Exception as error:  # noqa: BLE001 - a dozen kinds, and G8 wants none of them to pass
         raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None

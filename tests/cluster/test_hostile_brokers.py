@@ -63,7 +63,6 @@ class Impostor:
         self._socket.sndtimeo = int(PATIENCE * 1000)
         self._socket.sndhwm = 4  # what waits is to wait at the worker
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self._socket.bind(f"tcp://{address}")
         self._routing = b""
         self.released: set[int] = set()

@@ -56,7 +56,12 @@ _FRAMES = (
                 "router.setsockopt(zmq.ROUTER_HANDOVER, 1)",
             ),
         ),
-        ("test_a_name_used_twice_leaves_no_descriptor_open",),
+        ("test_a_name_in_use_cannot_be_taken_over",),
+    ),
+    Break(
+        "ids are counted from where everybody does",
+        (Edit(f"{_BROKER}.wires:_unpredictable_ids", "secrets.randbits(32)", "1"),),
+        ("test_an_id_that_somebody_claimed_ends_nobody_when_its_turn_comes",),
     ),
     Break(
         "both directions shut down",

@@ -28,6 +28,12 @@ def test_a_frame_of_more_containers_than_any_of_ours_is_none(frame: bytes) -> No
         to_broker.decode(frame)
 
 
+def test_a_large_frame_has_no_maps() -> None:
+    """Keys with the same hash take seconds to store."""
+    with pytest.raises(BadMessage, match="max_map_len"):
+        to_broker.decode(pack([3, {float(2**n): n for n in range(1000)}, bytes(100_000)]))
+
+
 def test_as_many_as_ours_may_have_pass() -> None:
     assert len(unpack_frame(pack([[]] * (CONTAINERS_MAX - 1)))) == CONTAINERS_MAX - 1  # type: ignore[arg-type]
     batch = pack([[str(n), b"x" * 100] for n in range(10_001)])

@@ -11,7 +11,9 @@ The rules (design §6.4):
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import secrets
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -47,6 +49,8 @@ TURN_BYTES = 8 * 1024 * 1024
 TURN_SHARE = 128
 #: A message of more parts is dropped, these and one at a time: it may have millions.
 PARTS_MAX = 2
+#: A routing id may have so many bytes (as ZMTP says; libzmq takes any number, and we keep ids).
+ROUTING_MAX = 255
 #: Seconds for which the other end's kernel may be silent until a connection is closed.
 SILENCE = 3
 #: Between attempts to reach another broker (ms): a restarted one must not stand aside for long.
@@ -119,10 +123,10 @@ class Wires:
             self.watch(each)
 
     def _bind(self, address: str) -> zmq.Socket[bytes]:
+        _unpredictable_ids()
         router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         router.setsockopt(zmq.LINGER, 0)
-        # No ROUTER_HANDOVER: every connection of ours has a name of its own, which nobody may take
-        # over, and what libzmq does with the connection before may stay open for good.
+        # No ROUTER_HANDOVER: each connection of ours has a name of its own, and nobody may take it.
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         # With a domain, and nobody to ask about it, ZMTP 1 and 2 are turned away: any bytes at all
         # pass for ZMTP 1, and its peers can neither be closed (rule 4) nor rid of without a risk.
@@ -200,15 +204,17 @@ class Wires:
                 return
             if not parts:
                 continue
-            routing = parts[0].bytes
-            if self._offenders.suspect(routing) and self._skips(routing, parts[-1]):
+            routing = parts[0].bytes if len(parts[0]) <= ROUTING_MAX else b""
+            if not routing:
+                self._hang_up(parts[-1])
+            elif self._offenders.suspect(routing) and self._skips(routing, parts[-1]):
                 pass
             elif len(parts) == 2:
                 yield routing, parts[1].buffer
             else:
                 self._offenders.offend(routing)
             shares[routing] += 1
-            left -= len(parts[-1])
+            left -= len(parts[0]) + len(parts[-1])
             if left <= 0 or shares[routing] >= TURN_SHARE:
                 return
 
@@ -218,17 +224,16 @@ class Wires:
 
     def _skips(self, routing: bytes, frame: zmq.Frame) -> bool:
         """Whether not to read a suspect's frame. Closes its connection if that is to be done."""
-        try:
-            descriptor = int(frame.get(zmq.SRCFD))
-        except zmq.ZMQError:  # of some connections libzmq tells nothing
-            return True
-        far = far_end(descriptor, self._port)
+        far = far_end(_descriptor(frame), self._port)
         if self._offenders.comes_again(routing, far):
             return False
         if self._offenders.close(routing, far):
-            log.debug("a connection sends what it should not, or does not read: closed")
-            read_no_more(descriptor, self._port)
+            self._hang_up(frame)
         return True
+
+    def _hang_up(self, frame: zmq.Frame) -> None:
+        log.debug("a connection sends what it should not, or does not read: closed")
+        read_no_more(_descriptor(frame), self._port)
 
     # ---- out ----------------------------------------------------------------------------------
 
@@ -310,6 +315,23 @@ class Wires:
         for dealer in self._dealers.values():
             dealer.disable_monitor()
         self._context.destroy(linger=linger_ms)
+
+
+def _descriptor(frame: zmq.Frame) -> int:
+    """Of the connection that this came over; −1 if libzmq does not tell."""
+    try:
+        return int(frame.get(zmq.SRCFD))
+    except zmq.ZMQError:
+        return -1
+
+
+def _unpredictable_ids() -> None:
+    """Have the next ROUTER count its connections from somewhere else than all others.
+
+    libzmq begins at C's rand(), which it does not seed, and ends the process when it comes to an id
+    that somebody has claimed: three brokers could be ended with a thousand connections.
+    """
+    ctypes.CDLL(None).srand(secrets.randbits(32))
 
 
 def _notice_silence(zsocket: zmq.Socket[bytes]) -> None:

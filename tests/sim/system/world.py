@@ -154,18 +154,20 @@ class World:
         timeline = self.timeline
         if timeline.run(timeline.now + RECOVERY, self.whole):
             return True
-        patience = timeline.now + BACKLOG if self.shape.strangers else timeline.now
-        left = self._unfinished()
-        while timeline.now < patience:
+        patience, left = timeline.now + BACKLOG, self._backlog()
+        while left and timeline.now < patience:
             if timeline.run(timeline.now + EVERY, self.whole):
                 return True
-            before, left = left, self._unfinished()
+            before, left = left, self._backlog()
             if left >= before:
                 return False
         return False
 
-    def _unfinished(self) -> int:
-        return sum(known.outcome is None for known in self.queue.tasks.values())
+    def _backlog(self) -> int:
+        """How many tasks have no outcome; 0 if one of them is known to all workers."""
+        lacks = {name for worker in self.workers for name in worker.lacks}
+        names = [each.spec.name for each in self.queue.tasks.values() if each.outcome is None]
+        return len(names) if lacks.issuperset(names) else 0
 
     def whole(self) -> bool:
         """One leader, every task over, every client content, every replica up to date."""

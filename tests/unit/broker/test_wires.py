@@ -12,6 +12,7 @@ from raftwork.broker.wires import (
     OUTBOX_BYTES,
     OUTBOXES_BYTES,
     PARTS_MAX,
+    ROUTING_MAX,
     TURN_BYTES,
     TURN_SHARE,
     Inlet,
@@ -136,6 +137,11 @@ def test_a_turn_of_what_is_skipped_is_bounded_too() -> None:
     wires.wait(*[[b"bad", b"x"]] * (TURN_SHARE + 5))
     assert wires.turn() == []
     assert wires._inlet.receive() is not None
+
+
+def test_a_name_of_megabytes_is_not_even_looked_at() -> None:
+    long, longest = b"x" * (ROUTING_MAX + 1), b"y" * ROUTING_MAX
+    assert Read([long, b"a"], [longest, b"b"], [long, b"c"]).turn() == [(longest, b"b")]
 
 
 # ---- outboxes
