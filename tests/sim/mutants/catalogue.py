@@ -384,7 +384,7 @@ SERVICE = (
         f"{_WORKER}.session:Session.current",
         "(source, epoch, number) == (self.leader, self.epoch, self.number)",
         "True",
-        seeds=400,
+        seeds=200,
     ),
     _mutant(
         "unstarted tasks of a drained worker handed back although one began",

@@ -1,11 +1,15 @@
-"""A disaster that faults drawn one by one hardly ever bring about, by its script.
+"""Disasters that faults drawn one by one hardly ever bring about, by their scripts.
 
-A leader is cut off from the other brokers, but not from clients: its log grows by what is never
-committed. The others elect a leader, which commits little and compacts all of it. Then they hear of
-each other again while the old leader's log is still the longer one, so that it is sent a snapshot
-of less than it has, and must give up its own log for that.
+Left behind: a leader is cut off from the other brokers, but not from clients: its log grows by what
+is never committed. The others elect a leader, which commits little and compacts all of it. Then
+they hear of each other again while the old leader's log is still the longer one, so that it is sent
+a snapshot of less than it has, and must give up its own log for that.
+
+Held back: what a leader pushes gets stuck on its way to the workers. It is deposed, its successor
+hands the same tasks out, and they are done by the time at which the first pushes get through.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.sim.system.broker import Broker
@@ -22,16 +26,58 @@ APART = 800
 AHEAD = 20
 #: How often clients add to it, ms.
 PRESS_EVERY = 10
+#: For how long pushes are held back, and for how much of that their leader still leads, ms.
+HELD, LEADS = 2_600, 400
+#: When that begins at the earliest, so that there is something to push, ms.
+BUSY = 1_500
 
 
 def leave_behind(world: "World") -> None:
+    _when_calm(world, lambda old: _LeftBehind(world, old).begin())
+
+
+def hold_back(world: "World") -> None:
+    world.timeline.after(BUSY, _when_calm, world, lambda old: _HeldBack(world, old).begin())
+
+
+def _when_calm(world: "World", begin: Callable[[Broker], None]) -> None:
     """Do it to the active leader as soon as there is one, and all brokers hear each other."""
     old = next((each for each in world.brokers if each.active is not None), None)
     calm = not world.network.cuts and all(each.alive for each in world.brokers)
     if old is not None and calm:
-        _LeftBehind(world, old).begin()
+        begin(old)
     elif not world.peaceful:
-        world.timeline.after(50, leave_behind, world)
+        world.timeline.after(50, _when_calm, world, begin)
+
+
+class _HeldBack:
+    def __init__(self, world: "World", old: Broker) -> None:
+        self._world, self._old = world, old
+        self._pushes = [(old.host, worker.host) for worker in world.workers]
+        self._brokers = both([(old.host, each.host) for each in world.brokers if each is not old])
+
+    def begin(self) -> None:
+        timeline = self._world.timeline
+        timeline.note("plot: held back", self._old.host)
+        for wait in range(0, 2 * LEADS, 20):
+            timeline.after(wait, self._enqueue)
+        timeline.after(LEADS, self._hold)
+        timeline.after(2 * LEADS, self._depose)
+        timeline.after(LEADS + HELD, self._end)
+
+    def _hold(self) -> None:
+        self._world.network.cut(self._pushes, reset=False)
+
+    def _enqueue(self) -> None:
+        for user in self._world.users:
+            if not self._world.peaceful:
+                user.act()
+
+    def _depose(self) -> None:
+        self._world.network.cut(self._brokers, reset=True)
+
+    def _end(self) -> None:
+        self._world.network.heal(self._pushes + self._brokers)
 
 
 class _LeftBehind:

@@ -68,6 +68,8 @@ class Shape:
     config: Config
     #: Whether a leader is left behind, early on (plots.py).
     plot: bool
+    #: Whether pushes are held back, early on.
+    held: bool
     #: The store in memory, or the real one over files.
     real_store: bool
 
@@ -103,6 +105,7 @@ class Shape:
             strangers=0.4 if third.random() < 0.15 else 0.0,
             killers=0.3 if third.random() < 0.15 else 0.0,
             plot=timeline.fourth.random() < 0.05,
+            held=timeline.fourth.random() < 0.05,
             config=_config(rng),
             real_store=real_store,
         )

@@ -18,7 +18,7 @@ from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
-from tests.sim.system.plots import leave_behind
+from tests.sim.system.plots import hold_back, leave_behind
 from tests.sim.system.process import Clock
 from tests.sim.system.promises import require
 from tests.sim.system.protocols import PROTOCOLS
@@ -111,6 +111,8 @@ class World:
             timeline.after(timeline.rng.randint(0, 800), self.faults.next)
             if shape.plot:
                 leave_behind(self)
+            elif shape.held:
+                hold_back(self)
             timeline.run(shape.peace_at)
             self.faults.end()
             timeline.after(0, self._check_waiters)
