@@ -111,7 +111,7 @@ class World:
             timeline.after(timeline.rng.randint(0, 800), self.faults.next)
             if shape.plot:
                 leave_behind(self)
-            elif shape.held:
+            elif shape.held and self.consensus_name == "raft":  # one is enough: it is not consensus
                 hold_back(self)
             timeline.run(shape.peace_at)
             self.faults.end()
