@@ -10,7 +10,12 @@ from raftwork.consensus.raft.node import Leader, Node, Progress
 from tests.sim.system.hooks import Hook
 
 #: What CI's seeds must reach between them.
-EXPECTED = ("conflict hint", "transfer aborted", "snapshot over a longer conflicting log")
+EXPECTED = (
+    "conflict hint",
+    "transfer aborted",
+    "snapshot over a longer conflicting log",
+    "snapshot begun again",
+)
 
 _APPEND_REPLY, _TIMEOUT_NOW = 6, 9
 

@@ -24,7 +24,6 @@ _EXPECTED = (
     "quorum lost",
     "snapshot installed",
     "snapshot resumed",
-    "snapshot begun again",
     "rebind committed",
     "transfer",
     "deactivated",

@@ -17,6 +17,8 @@ from raftwork.consensus.zab.node import Follower, Leader, Link, Node
 from tests.sim.system.hooks import Hook
 
 #: What CI's seeds must reach between them.
+# Who was restarted in the middle of a snapshot opens a new session here, and does not ask for the
+# beginning of the old one's: "session begun again" is to Zab what "snapshot begun again" is to Raft.
 EXPECTED = ("TRUNC", "session begun again", "epoch of another leader", "abdicated")
 
 _ACK_EPOCH, _FRAME = 3, 7
