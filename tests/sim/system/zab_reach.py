@@ -16,9 +16,8 @@ from raftwork.consensus.zab.messages import (
 from raftwork.consensus.zab.node import Follower, Leader, Link, Node
 from tests.sim.system.hooks import Hook
 
-#: What CI's seeds must reach between them.
-# Who was restarted in the middle of a snapshot opens a new session here, and does not ask for the
-# beginning of the old one's: "session begun again" is to Zab what "snapshot begun again" is to Raft.
+#: What CI's seeds must reach between them. "session begun again" is to Zab what "snapshot begun
+#: again" is to Raft: who is restarted in the middle of a snapshot opens a new session.
 EXPECTED = ("TRUNC", "session begun again", "epoch of another leader", "abdicated")
 
 _ACK_EPOCH, _FRAME = 3, 7
