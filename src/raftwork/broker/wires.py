@@ -5,8 +5,8 @@ The rules (design §6.4):
    budget the session is closed: its owner says hello again and asks for what it misses.
 2. Consensus messages never wait in an outbox: a stale one is worth nothing, so it is dropped.
 3. A send that finds nobody connected is reported: it is how a killed worker is noticed at once.
-4. Who sends what none of ours sends, or has sent no end of answers it does not read, is closed: a
-   flood costs its sender a new connection again and again, and us next to nothing.
+4. Who sends what none of ours sends, or asks on and on without reading the answers, is closed: a
+   flood costs its sender a new connection again and again (offenders.py).
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Wires:
         # No ROUTER_HANDOVER: each connection of ours has a name of its own, and nobody may take it.
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         # With a domain, and nobody to ask about it, ZMTP 1 and 2 are turned away: any bytes at all
-        # pass for ZMTP 1, and its peers can neither be closed (rule 4) nor rid of without a risk.
+        # pass for ZMTP 1, and whoever speaks it could not be closed (rule 4).
         router.setsockopt(zmq.ZAP_DOMAIN, b"raftwork")
         router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         router.setsockopt(zmq.SNDHWM, SEND_MESSAGES)
