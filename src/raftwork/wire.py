@@ -150,32 +150,38 @@ class Countdown:
         return value
 
 
-def unpack(data: bytes | memoryview, counted: Countdown | None = None) -> object:
-    """Plain values from msgpack, or BadMessage. `counted` is asked about every container."""
-    try:
-        # unpackb bounds every announced length by the frame's own: a lying header buys no memory.
-        value: object = msgpack.unpackb(
-            data,
-            raw=False,
-            use_list=True,
-            strict_map_key=False,
-            list_hook=counted,
-            object_hook=counted,
-            ext_hook=counted or msgpack.ExtType,
-            timestamp=0 if counted is None else 1,  # no objects for them either
-            # No record has a map, and keys that collide would take seconds to store.
-            max_map_len=-1 if counted is None else 0,
-        )
-    except Exception as error:  # noqa: BLE001 - a dozen kinds, and G8 wants none of them to pass
-        raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
-    return value
+def unpack(data: bytes | memoryview) -> object:
+    """Plain values from msgpack, or BadMessage."""
+    return _unpack(data, {})
 
 
 def unpack_frame(data: bytes | memoryview) -> object:
     """`unpack`, but for what a stranger may have sent: with a limit of containers."""
     if len(data) <= _SMALL:
         return unpack(data)
-    return unpack(data, counted=Countdown(CONTAINERS_MAX))
+    counted = Countdown(CONTAINERS_MAX)
+    return _unpack(
+        data,
+        {
+            "list_hook": counted,
+            "object_hook": counted,
+            "ext_hook": counted,
+            "timestamp": 1,  # a float: no objects for them either
+            # No record has a map, and keys that collide would take seconds to store.
+            "max_map_len": 0,
+        },
+    )
+
+
+def _unpack(data: bytes | memoryview, limits: dict[str, Any]) -> object:
+    try:
+        # unpackb bounds every announced length by the frame's own: a lying header buys no memory.
+        value: object = msgpack.unpackb(
+            data, raw=False, use_list=True, strict_map_key=False, **limits
+        )
+    except Exception as error:  # noqa: BLE001 - a dozen kinds, and G8 wants none of them to pass
+        raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
+    return value
 
 
 class Codec(Generic[T]):
@@ -209,14 +215,3 @@ class Codec(Generic[T]):
         except _Mismatch as error:
             raise BadMessage(f"{record.__name__}: expected {error}") from None
         return made
-
-
-def decode_list(data: bytes, check: Check) -> list[object]:
-    """A packed list whose items each pass `check`; raises BadMessage."""
-    values = unpack_frame(data)
-    if type(values) is not list:
-        raise BadMessage("expected an array")
-    try:
-        return [check(value) for value in values]
-    except _Mismatch as error:
-        raise BadMessage(f"expected {error}") from None

@@ -18,6 +18,14 @@ def empty(cluster: Cluster, name: str) -> None:
     shutil.rmtree(cluster.local.data(name))
 
 
+def settled(cluster: Cluster, name: str) -> Path:
+    """The database of a stopped broker, with nothing in a log that would hide a page of it."""
+    (path,) = cluster.local.data(name).glob("state-*.db")
+    with closing(apsw.Connection(str(path))) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
 def flip_a_bit(path: Path, *places: int) -> None:
     """One bit at each of these places."""
     data = bytearray(path.read_bytes())
@@ -141,9 +149,7 @@ def test_a_bit_flipped_in_the_database_is_noticed_and_cured(cluster: Cluster, wh
         load.wait_for_more(500)
         name = cluster.followers()[0]
         assert cluster[name].stop(timeout=5) == 0
-    (path,) = cluster.local.data(name).glob("state-*.db")
-    with closing(apsw.Connection(str(path))) as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that no newer copy hides the page
+    path = settled(cluster, name)
     page = int.from_bytes(path.read_bytes()[16:18])
     others = range(page + 1000, path.stat().st_size, page)
     flip_a_bit(path, *([1000] if where == "the first page" else others))
@@ -170,9 +176,7 @@ def test_a_bit_flipped_in_a_task_is_noticed_when_it_is_next_written(cluster: Clu
     name = cluster.followers()[0]
     cluster.wait_for_caught_up(name)
     assert cluster[name].stop(timeout=5) == 0
-    (path,) = cluster.local.data(name).glob("state-*.db")
-    with closing(apsw.Connection(str(path))) as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = settled(cluster, name)
     flip_a_bit_of_a_task(path, text.encode())
     cluster.start_worker("w1", "--pool", "thread", "--concurrency", "2")
     assert run.result(timeout=PATIENCE) == text + "!"

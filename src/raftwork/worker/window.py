@@ -9,7 +9,7 @@ is free, so none are.
 LONG = 20.0
 #: However short tasks are: what a leader hands out in the time of a commit on a busy machine.
 WINDOW_MAX = 1_024
-#: Payload of all that is held ahead, bytes.
+#: Payload of what is held ahead, bytes, by the mean of the last few tasks.
 HELD_BYTES = 64 * 1024 * 1024
 #: Work held ahead per slot, ms: generous beside a commit, short beside a person's patience.
 _AHEAD = 100.0

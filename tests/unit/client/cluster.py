@@ -8,7 +8,12 @@ from raftwork import App, RaftworkError
 from raftwork.client.connection import Connection
 from raftwork.client.handles import Handles, Slot
 from raftwork.messages import Result, Spec, State, Task, decode_spec, task_check
-from raftwork.wire import decode_list, unpack
+from raftwork.wire import unpack
+
+
+def read(tasks: bytes) -> list[Task]:
+    """What is in a batch."""
+    return [cast("Task", task_check(each)) for each in cast("list[object]", unpack(tasks))]
 
 
 class FakeCluster:
@@ -35,7 +40,7 @@ class FakeCluster:
         *,
         patient: bool = False,
     ) -> "Future[list[Result]]":
-        found = cast("list[Task]", decode_list(tasks, task_check))
+        found = read(tasks)
         assert tuple(task.id for task in found) == ids
         self.batches.append((decode_spec(spec), [(t.id, unpack(t.payload)) for t in found]))
         self.keys.append([task.key for task in found])

@@ -1,0 +1,99 @@
+"""The loop around a node: whom it hears, and when."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from socket import socket
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from raftwork.broker import server
+from raftwork.broker.node import Node
+from raftwork.broker.rest import REST, Rest
+from raftwork.broker.server import Server
+from raftwork.broker.store import Store
+from raftwork.broker.wires import Wires
+
+READING = 0.002
+
+
+class Clock:
+    """In place of the module `time`."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def monotonic_ns(self) -> int:
+        return int(self.seconds * 1e9)
+
+    time_ns = monotonic_ns
+
+
+class Flooded:
+    """Wires on which clients and workers always have something to say, and brokers nothing."""
+
+    congested, anyone = False, "the ROUTER"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.heard = 0.0  # seconds
+        self.offences = 0
+
+    def poll(self, timeout: int, *, anyone: bool) -> dict[object, int]:
+        if anyone:
+            return {self.anyone: 1}
+        self._clock.seconds += timeout / 1_000
+        return {}
+
+    def from_anyone(self) -> Iterator[tuple[bytes, memoryview]]:
+        self._clock.seconds += READING
+        self.heard += READING
+        yield b"flood", memoryview(b"x")
+
+    def offence(self, routing: bytes) -> None:
+        assert routing == b"flood"
+        self.offences += 1
+
+    def nothing(self, *_: object) -> list[tuple[bytes, bool]]:
+        return []
+
+    link_changes = from_peers = lost = flush = nothing
+
+
+class Deaf:
+    """A node for which nothing is a frame."""
+
+    wake_at = 10**12
+
+    def __init__(self, *, leads: bool) -> None:
+        self.leads = leads
+
+    def receive(self, *_: object) -> bool:
+        return False
+
+    def nothing(self, *_: object) -> None:
+        pass
+
+    wake = turn = nothing
+
+
+@pytest.mark.parametrize("leads", [False, True])
+def test_only_a_leader_spends_all_its_time_on_who_floods_it(
+    leads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(server, "time", clock)
+    wires, one = Flooded(clock), object.__new__(Server)  # without sockets and signals
+    one._wires, one._node = cast("Wires", wires), cast("Node", Deaf(leads=leads))
+    one._store = cast("Store", SimpleNamespace(guard=nullcontext()))
+    one._signals, one._rest = cast("socket", SimpleNamespace(fileno=int)), Rest()
+    until = clock.seconds + 10
+    while clock.seconds < until:
+        one._turn()
+    share = 1.0 if leads else 1 / (1 + REST)
+    assert share * 0.9 < wires.heard / 10 < share * 1.1
+    assert wires.offences == round(wires.heard / READING), "each of them is told of"
