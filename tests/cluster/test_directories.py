@@ -98,6 +98,8 @@ def test_an_emptied_leader_comes_back_as_a_learner_and_then_counts_again(
 def test_two_emptied_brokers_never_form_a_cluster_without_the_third(cluster: Cluster) -> None:
     with Load(cluster) as load:
         load.wait_for_more()
+    # Two acknowledge what the third may not even have joined yet; then nobody would remember.
+    cluster.wait_for_caught_up("c")
     cluster.kill("a", "b", "c")
     empty(cluster, "a")
     empty(cluster, "b")

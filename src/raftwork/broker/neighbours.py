@@ -105,6 +105,7 @@ class Neighbours:
 
     def _join(self, cluster_id: bytes, roster: Roster, now: int) -> None:
         self._store.form(cluster_id, roster)
+        log.info("member of the cluster of %s from now on", ", ".join(sorted(roster)))
         self._joined(now)
         for name in self.peers.links:  # whoever is blank hears of it at once
             self.say_hello(name, now)
