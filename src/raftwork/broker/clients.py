@@ -2,6 +2,8 @@
 
 1. An enqueue is acknowledged when its entry is applied, never before (G1); whatever is still open
    when leadership ends is simply forgotten: the client asks the next leader with the same ids (G2).
+   What is applied already is acknowledged at once: who asks again costs the log and the disks
+   nothing.
 2. A committed outcome may be told at once, it never changes. "Not finished" and "unknown" are told
    only after a read barrier (G7).
 """
@@ -94,17 +96,22 @@ class Clients:
         size = len(request.tasks) + ENQUEUE_BYTES
         try:
             spec, tasks = self._machine.validate(request.spec, request.tasks)
+            stored = self._machine.stored(request.spec, tasks)
         except (ProtocolError, PayloadTooLarge, QueueFull) as error:
             self.refuse(routing, request.request, CODES[type(error)], str(error))
             return
-        if self._pending_bytes + size > PENDING_BYTES_MAX:
-            self._refuse_or_recall(routing, request)
-            return
-        self._pending.add((routing, request.request))
-        self._pending_bytes += size
-        self._commands.append(
-            (
-                Enqueue(request.created, request.spec, request.tasks),
+        if stored:
+            self._frames.append((routing, Enqueued(request.request)))
+        elif self._pending_bytes + size > PENDING_BYTES_MAX:
+            text = (
+                f"the leader takes in no more for now: {self._pending_bytes} bytes of tasks are on "
+                f"their way to a majority's disks, {PENDING_BYTES_MAX} may be; try again later"
+            )
+            self.refuse(routing, request.request, Code.QUEUE_FULL, text)
+        else:
+            command = Enqueue(request.created, request.spec, request.tasks)
+            self._propose(
+                command,
                 PendingEnqueue(
                     routing,
                     request.request,
@@ -115,18 +122,11 @@ class Clients:
                     bool(tasks.keys),
                 ),
             )
-        )
 
-    def _refuse_or_recall(self, routing: bytes, request: messages.Enqueue) -> None:
-        """Nothing more is taken in, but what was stored before is as true as ever."""
-        if self._machine.stored(request.spec, request.tasks):
-            self._frames.append((routing, Enqueued(request.request)))
-            return
-        text = (
-            f"the leader takes in no more for now: {self._pending_bytes} bytes of tasks are on "
-            f"their way to a majority's disks, {PENDING_BYTES_MAX} may be; try again later"
-        )
-        self.refuse(routing, request.request, Code.QUEUE_FULL, text)
+    def _propose(self, command: Enqueue, pending: PendingEnqueue) -> None:
+        self._pending.add((pending.routing, pending.request))
+        self._pending_bytes += pending.size
+        self._commands.append((command, pending))
 
     def watch(self, routing: bytes, request: Watch) -> None:
         if not self._acceptable(routing, request):

@@ -95,6 +95,41 @@ def test_a_request_asked_again_after_its_answer_was_lost_is_answered_again(
     assert [q.queued for q in counter.queues.machine.queues()] == [1]
 
 
+def test_what_is_stored_is_acknowledged_at_once_and_proposed_no_more(counter: Counter) -> None:
+    counter.enqueue("a", "b")
+    counter.commit()
+    counter.sent()
+    counter.enqueue("a", "b", request=2, me=OTHER)
+    counter.enqueue("b", request=3, me=OTHER)
+    assert counter.sent(OTHER) == [Enqueued(2), Enqueued(3)]
+    assert counter.clients.commands() == []
+
+
+def test_a_batch_of_which_some_is_new_is_acknowledged_when_that_is_applied(
+    counter: Counter,
+) -> None:
+    counter.enqueue("a", "b")
+    counter.commit()
+    counter.sent()
+    for request, ids in enumerate([("a", "c"), ("d", "b")], start=2):
+        counter.enqueue(*ids, request=request)
+        assert counter.sent() == []
+        counter.commit()
+        assert counter.sent() == [Enqueued(request)]
+    assert [q.queued for q in counter.queues.machine.queues()] == [4]
+
+
+def test_other_contents_for_what_is_stored_are_refused_unproposed(counter: Counter) -> None:
+    counter.enqueue("a", payload=b"1")
+    counter.commit()
+    counter.sent()
+    counter.enqueue("a", "b", request=2, payload=b"2")
+    (refused,) = counter.sent()
+    assert isinstance(refused, Refused)
+    assert (refused.request, refused.code) == (2, Code.PROTOCOL)
+    assert counter.clients.commands() == []
+
+
 def test_the_same_request_number_of_another_session_is_another_request(counter: Counter) -> None:
     counter.enqueue("a", request=7)
     counter.enqueue("b", request=7, me=OTHER)
@@ -175,6 +210,19 @@ def test_a_leader_that_takes_in_no_more_still_acknowledges_what_it_has(
     assert (refused.request, refused.code) == (3, Code.QUEUE_FULL)
     assert "try again later" in refused.text
     assert counter.clients.commands() == []
+
+
+def test_a_leader_that_takes_in_no_more_refuses_other_contents_for_a_known_id(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter.enqueue("a", payload=b"1", request=1)
+    counter.commit()
+    counter.sent()
+    monkeypatch.setattr(module, "PENDING_BYTES_MAX", 1)
+    counter.enqueue("a", payload=b"2", request=2)
+    (refused,) = counter.sent()
+    assert isinstance(refused, Refused)
+    assert (refused.request, refused.code) == (2, Code.PROTOCOL)
 
 
 def test_a_full_queue_refuses_before_anything_is_proposed(counter: Counter) -> None:

@@ -142,8 +142,11 @@ class Machine:
         """
         return check(self._ledger, spec, tasks)
 
-    def stored(self, spec: bytes, tasks: bytes) -> bool:
-        """Whether all of a batch that is valid is in already, with the same contents."""
+    def stored(self, spec: bytes, tasks: Columns) -> bool:
+        """Whether all of a batch that `validate` let pass is in already.
+
+        Raises ProtocolError if an id of it is, with other contents; not all that are, are found.
+        """
         return stored(self._ledger, spec, tasks)
 
     def validate_settings(self, change: SetQueue) -> None:
