@@ -8,6 +8,7 @@ from signal import SIGKILL
 import pytest
 
 from raftwork import Run, UnknownWorker
+from raftwork.cli.processes import Child
 from tests.cluster.harness import Cluster
 
 
@@ -48,27 +49,22 @@ def test_a_draining_worker_drains_under_the_next_leader_too(
     # Beyond its next heartbeat, which says so again.
     cluster.holds_for(lambda: _state(cluster, "w1") == ["draining"], "w1 drains on", 1.5)
     later = cluster.app.enqueue("add", 1, 2)
-    waiting = threading.Thread(target=(done := _Waiting(cluster, "w1")).run)
-    waiting.start()
-    cluster.holds_for(lambda: worker.alive and done.code is None, "w1 runs its task", 1.0)
+    waiting = _drain_and_wait(cluster, "w1")
+    cluster.holds_for(lambda: worker.alive and waiting.alive, "w1 runs its task", 1.0)
     (tmp_path / "go").touch()
     assert worker.wait(timeout=20) == 0
-    waiting.join()
-    assert done.code == 0
+    assert waiting.wait(timeout=30) == 0
     assert run.result(timeout=20) == mark.token
     cluster.start_worker("w2")
     assert later.result(timeout=20) == 3
 
 
-class _Waiting:
-    """`raftwork drain NAME --wait`, in a thread."""
-
-    def __init__(self, cluster: Cluster, name: str) -> None:
-        self._cluster, self._name = cluster, name
-        self.code: int | None = None
-
-    def run(self) -> None:
-        self.code = self._cluster.cli("drain", self._name, "--wait", "--timeout", "30").code
+def _drain_and_wait(cluster: Cluster, name: str) -> Child:
+    """`raftwork drain NAME --wait`, from when it waits."""
+    flags = ("--wait", "--timeout", "30", "--brokers", cluster.brokers)
+    command = cluster.local.start("drain", ["drain", name, *flags])
+    cluster.wait_until(lambda: f"{name} drains" in command.log.read_text(), f"{name} drains")
+    return command
 
 
 def test_a_name_that_no_worker_has_is_an_error_that_names_the_others(cluster: Cluster) -> None:
@@ -90,12 +86,11 @@ def test_waiting_for_a_worker_that_is_killed_meanwhile_says_so(
     cluster.wait_for_start(run.id)
     short = cluster.cli("drain", "w1", "--wait", "--timeout", "1")
     assert (short.code, "still drains" in short.err) == (1, True)
-    waiting = threading.Thread(target=(done := _Waiting(cluster, "w1")).run)
-    waiting.start()
-    cluster.holds_for(lambda: done.code is None, "w1 runs its task", 1.0)
+    waiting = _drain_and_wait(cluster, "w1")
+    cluster.holds_for(lambda: waiting.alive, "w1 runs its task", 1.0)
     worker.signal(SIGKILL)
-    waiting.join()
-    assert done.code == 1
+    assert waiting.wait(timeout=30) == 1
+    assert "w1 was lost" in waiting.tail()
 
 
 @pytest.mark.parametrize("pool", ["process", "thread"])

@@ -33,14 +33,17 @@ def command(name: str, wait: bool, timeout: float | None, brokers: str | None) -
     with usage():
         app = connect(brokers, timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
+    lost_before = _listed(observe(brokers), name, "lost") if wait else set()
     with app, usage():
         app.drain(name)
     if wait:
-        _wait(name, brokers, deadline)
+        click.echo(f"{name} drains", err=True)
+        _wait(name, brokers, deadline, lost_before)
 
 
-def _wait(name: str, brokers: str | None, deadline: float | None) -> None:
-    pids: set[tuple[str, int]] = set()
+def _wait(
+    name: str, brokers: str | None, deadline: float | None, lost_before: set[tuple[str, int]]
+) -> None:
     epoch, known_at = None, 0.0
     while True:
         seen, now = observe(brokers), time.monotonic()
@@ -48,13 +51,12 @@ def _wait(name: str, brokers: str | None, deadline: float | None) -> None:
             known_at = now + (_KNOWN if epoch is not None else 0.0)
             epoch = seen.epoch
         draining = _listed(seen, name, "draining")
-        pids |= draining
         if seen.leader is not None and not draining and now >= known_at:
             break
         if deadline is not None and now > deadline:
             raise click.ClickException(f"{name} still drains")
         time.sleep(_LOOK)
-    if pids & _listed(seen, name, "lost"):
+    if _listed(seen, name, "lost") - lost_before:
         text = f"{name} was lost while it drained: what it ran goes to others"
         raise click.ClickException(text)
 
