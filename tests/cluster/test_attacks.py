@@ -1,7 +1,7 @@
 """A live cluster under all attacks of bench.attacks at once, while it works for honest ones."""
 
 from bench.attacks import attacked
-from bench.harness import Peak, client
+from bench.harness import Peak, client, wait_until
 from bench.hostile import Honest, overheard_cluster, verdict
 from tests.cluster.harness import PATIENCE
 
@@ -16,7 +16,7 @@ def test_a_cluster_under_attack_works_on_stays_small_and_keeps_its_state() -> No
         with Peak(pids) as quiet:
             honest.work(1.0)
         with attacked(list(made.addresses.values()), said), Peak(pids) as peak:
-            assert honest.work(4.0) > 0
+            wait_until(lambda: honest.work(4.0) > 0, PATIENCE, "honest work done under attack")
         honest.finish()
         for name, child in made.children.items():
             assert child.alive, child.tail()
