@@ -154,22 +154,31 @@ def never_reads(aim: Aim) -> None:
 
 
 def _flood(aim: Aim, make: Callable[[], list[bytes]], *, reads: bool = True) -> None:
-    """Messages to every broker, as a client that said hello; what is answered is thrown away."""
+    """Messages to every broker, as a client that said hello; what is answered is thrown away.
+
+    It waits while no broker takes more: who tried again and again would take a CPU from brokers
+    that share the machine, and send them nothing more for it.
+    """
     with zmq.Context() as context:
-        sockets = {address: _dealer(context, address, reads=reads) for address in aim.addresses}
+        sockets = [_dealer(context, address, reads=reads) for address in aim.addresses]
+        poller = zmq.Poller()
+        for each in sockets:
+            poller.register(each, zmq.POLLOUT | (zmq.POLLIN if reads else 0))
         try:
             began, sent = time.monotonic(), 0
-            for address in aim.steps():
-                message = make()
-                with suppress(zmq.Again):
-                    sockets[address].send_multipart(message, zmq.NOBLOCK)
-                    sent += sum(map(len, message))
+            while not aim.over():
+                for each, ready in poller.poll(50):
+                    if ready & zmq.POLLOUT:
+                        message = make()
+                        with suppress(zmq.Again):
+                            each.send_multipart(message, zmq.NOBLOCK)
+                            sent += sum(map(len, message))
+                    while ready & zmq.POLLIN and each.poll(0):
+                        each.recv_multipart()
                 if (ahead := sent / RATE - (time.monotonic() - began)) > 0:
                     time.sleep(ahead)
-                while reads and sockets[address].poll(0):
-                    sockets[address].recv_multipart()
         finally:
-            for each in sockets.values():
+            for each in sockets:
                 each.close()
 
 
