@@ -45,6 +45,18 @@ LIMITS = (
         seeds=100,
     ),
     _mutant(
+        "batch taken for known by its first task",
+        f"{_QUEUE}.enqueue:stored",
+        "return not new_rows(ledger, rows_of(spec, tasks))",
+        "return True",
+    ),
+    _mutant(
+        "batch taken for known with whatever contents",
+        f"{_QUEUE}.enqueue:stored",
+        "return not new_rows(ledger, rows_of(spec, tasks))",
+        "return len(ledger.db.execute(_KNOWN, (dumps(tasks.ids),)).fetchall()) == len(tasks.ids)",
+    ),
+    _mutant(
         "bytes of what is handed out still count",
         f"{_QUEUE}.ledger:Ledger.hand_out",
         "queue.bytes -= run.size",

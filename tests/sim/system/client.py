@@ -136,7 +136,7 @@ class Client(Process):
             return
         rng, book = self.timeline.rng, self.world.book
         match rng.randrange(20):
-            case 0 | 1 if (batch := book.again()) is not None:
+            case 0 | 1 if (batch := self._repeated()) is not None:
                 self._enqueue(batch)
             case 2 if (batch := book.contradiction()) is not None:
                 self._enqueue(batch)
@@ -151,6 +151,11 @@ class Client(Process):
                 self._enqueue(batch)
         self.poke()
 
+    def _repeated(self) -> Batch | None:
+        """A batch that was made before, whole or in part."""
+        book, second = self.world.book, self.timeline.second
+        return book.overlapping(second) if second.random() < 0.3 else book.again()
+
     def press(self) -> None:
         """Something new, or what has become of the newest."""
         book = self.world.book
@@ -161,10 +166,10 @@ class Client(Process):
                 self._ask(book.ids[-6:])
             self.poke()
 
-    def repeat(self) -> None:
-        """The newest batch again: nothing more to do, yet one more entry for the log."""
-        if self.alive and not self.paused and self.world.book.batches:
-            self._enqueue(self.world.book.batches[-1])
+    def lengthen(self) -> None:
+        """One more entry for the log, and nothing to do."""
+        if self.alive and not self.paused:
+            self._enqueue(self.world.book.nothing())
             self.poke()
 
     def _enqueue(self, batch: Batch) -> None:

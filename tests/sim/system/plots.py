@@ -103,7 +103,7 @@ class _LeftBehind:
             self._timeline.after(APART, self._end)
             return
         for user in self._world.users:
-            user.repeat()
+            user.lengthen()
         self._timeline.after(PRESS_EVERY, self._press)
 
     @property

@@ -290,6 +290,7 @@ class QueueChecker:
         reached = self.reached
         reached["contradiction refused"] += batch.contradicts
         reached["duplicate enqueue suppressed"] += batch.repeats
+        reached["batch known in part"] += batch.repeats and bool(tasks)
         reached["repeated batch acknowledged by a full queue"] += not tasks and room.full
         if due is Code.QUEUE_FULL:
             reached[f"enqueue refused for a queue's {lack}"] += 1

@@ -42,6 +42,8 @@ _EXPECTED = (
     # tasks
     "stale token refused",
     "duplicate enqueue suppressed",
+    "repeated batch acknowledged at once",
+    "batch known in part",
     "contradiction refused",
     "retry delayed",
     "task failed",

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from zlib import crc32
 
 from raftwork.messages import Spec, encode_spec
-from raftwork.wire import pack
+from raftwork.wire import pack, unpack
 
 #: The names of all tasks.
 NAMES = ("fatal", "flaky", "limited", "once", "brief", "long", "ok")
@@ -25,12 +25,13 @@ class Batch(NamedTuple):
 
 
 def make_batch(spec: Spec, codes: dict[str, Code]) -> Batch:
-    packed = encode_spec(spec)
-    payloads = [pack(code) for code in codes.values()]
-    start = crc32(packed)
-    contents = tuple(crc32(payload, start) for payload in payloads)
-    tasks = pack(list(zip(codes, payloads, strict=True)))
-    return Batch(packed, tasks, tuple(codes), contents)
+    return _batch(encode_spec(spec), [(task, pack(code)) for task, code in codes.items()])
+
+
+def _batch(spec: bytes, tasks: list[tuple[str, bytes]]) -> Batch:
+    start = crc32(spec)
+    contents = tuple(crc32(payload, start) for _, payload in tasks)
+    return Batch(spec, pack(tasks), tuple(task for task, _ in tasks), contents)
 
 
 def draw(rng: Random, fatal: float) -> tuple[Spec, Code]:
@@ -69,7 +70,7 @@ class Book:
     ids: list[str] = field(default_factory=list)
 
     def fresh(self) -> Batch:
-        """New tasks, perhaps with some that are known already under the same contents."""
+        """New tasks."""
         rng = self.rng
         spec, code = draw(rng, self.fatal)
         count = 1 if code[0] == "kill" or code[1] > 1_000 else rng.choice((1, 1, 2, 5, 12))
@@ -82,6 +83,27 @@ class Book:
     def again(self) -> Batch | None:
         """One that was made before, perhaps by another client."""
         return self.rng.choice(self.batches) if self.batches else None
+
+    def overlapping(self, rng: Random) -> Batch | None:
+        """Some of an earlier batch's tasks and new ones like them, in any order."""
+        several = [batch for batch in self.batches if len(batch.ids) > 1]
+        if not several:
+            return None
+        old = rng.choice(several)
+        tasks = cast("list[tuple[str, bytes]]", unpack(old.tasks))
+        (_, payload), *_ = tasks
+        new = [(f"t{len(self.ids) + i}", payload) for i in range(rng.randint(1, 3))]
+        tasks = rng.sample(tasks, rng.randint(1, len(tasks))) + new
+        rng.shuffle(tasks)
+        batch = _batch(old.spec, tasks)
+        self.batches.append(batch)
+        self.ids.extend(task for task, _ in new)
+        return batch
+
+    @staticmethod
+    def nothing() -> Batch:
+        """No task: nothing to do, yet one more entry for the log."""
+        return make_batch(Spec("ok", "default"), {})
 
     def contradiction(self) -> Batch | None:
         """A known id with other contents."""
