@@ -251,14 +251,14 @@ def endless_message(aim: Aim) -> None:
                 time.sleep(MIB / RATE)
 
 
-def _connect(address: str) -> socket.socket:
+def _connect(address: str, timeout: float = 2.0) -> socket.socket:
     host, port = address.split(":")
-    return socket.create_connection((host, int(port)), timeout=2)
+    return socket.create_connection((host, int(port)), timeout)
 
 
-def greeted(address: str, name: bytes = b"") -> socket.socket:
+def greeted(address: str, name: bytes = b"", *, timeout: float = 2.0) -> socket.socket:
     """A connection on which ZeroMQ's handshake is over: frames may follow."""
-    tcp = _connect(address)
+    tcp = _connect(address, timeout)
     try:
         tcp.sendall(b"\xff" + bytes(8) + b"\x7f\x03\0" + b"NULL".ljust(20, b"\0") + bytes(32))
         left = 64

@@ -86,7 +86,9 @@ def test_again_and_again_for_a_while(brokers: Brokers, tmp_path: Path) -> None:
         done = run("kill_follower.sh", str(tmp_path), *flags)
         assert done.returncode == 0, done.stderr
         events = list(map(parse, done.stdout.splitlines()))
-        assert len(events) == 6
+        # The second is due before the time is over whatever the first took, the third if it is in
+        # time, and a fourth never.
+        assert len(events) in (4, 6)
         assert {event.role for event in events if isinstance(event, Struck)} == {"follower"}
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -136,14 +136,37 @@ class Cluster:
     # ---- what is there ------------------------------------------------------------------------
 
     def see(self, *names: str) -> Overview:
-        """What these brokers (default: all that live and are not paused) say of themselves."""
-        asked = names or [
-            n
-            for n in self.names
-            if n in self.local.children and self[n].alive and not _stopped(self[n].pid)
-        ]
-        assert asked, f"no broker runs\n{self.tails()}"
-        return observe(",".join(self.local.addresses[name] for name in asked))
+        """What these brokers (default: all that live and are not paused) say of themselves.
+
+        Whoever does not answer in the time that people are let wait is asked again as long as it
+        could: on a busy machine that is no sign of anything.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            asked = names or [name for name in self.names if self._runs(name)]
+            assert asked, f"no broker runs\n{self.tails()}"
+            seen = self._ask(asked)
+            answers = (row.status for row in seen.brokers)  # in the order of the addresses
+            silent = [name for name, status in zip(asked, answers, strict=True) if status is None]
+            if not any(map(self._runs, silent)) or time.monotonic() > deadline:
+                return seen
+
+    def _ask(self, names: Iterable[str]) -> Overview:
+        return observe(",".join(self.local.addresses[name] for name in names))
+
+    def _runs(self, name: str) -> bool:
+        """Whether this broker lives and is not paused."""
+        child = self.local.children.get(name)
+        return child is not None and child.alive and not _stopped(child.pid)
+
+    def led(self) -> Overview:
+        """As `see`, at a moment when one of them leads; waits for that."""
+
+        def seen() -> Overview | None:
+            seen = self.see()
+            return seen if seen.leader is not None else None
+
+        return self.wait_until(seen, "a leader")
 
     def role(self, name: str) -> str | None:
         (row,) = self.see(name).brokers
@@ -153,13 +176,22 @@ class Cluster:
         (row,) = self.see(name).brokers
         return row.status.applied if row.status else -1
 
+    def goal(self) -> int:
+        """What the leader has applied by now; waits for one."""
+        seen = self.led()
+        return next(r.status.applied for r in seen.brokers if r.status and r.name == seen.leader)
+
     def leader(self) -> str:
         """The present leader; waits for one."""
         return self.wait_for_leader()
 
-    def followers(self) -> list[str]:
+    def ranks(self) -> tuple[str, list[str]]:
+        """The present leader and the others; of one moment, between two there may be another."""
         leader = self.leader()
-        return [name for name in self.names if name != leader]
+        return leader, [name for name in self.names if name != leader]
+
+    def followers(self) -> list[str]:
+        return self.ranks()[1]
 
     def worker_pids(self) -> set[int]:
         return {w.pid for w in self.see().workers if w.state == "active"}
@@ -208,7 +240,7 @@ class Cluster:
 
     def wait_for_caught_up(self, name: str, within: float = PATIENCE) -> None:
         """Until `name` follows, or leads, and has applied all that the leader has by now."""
-        goal = self.applied(self.leader())
+        goal = self.goal()
         self.wait_until(
             lambda: self.role(name) in ("follower", "leader") and self.applied(name) >= goal,
             f"{name} has caught up as a voter",
@@ -224,8 +256,8 @@ class Cluster:
 
     def story(self) -> str:
         """What the brokers say and how each log ended, for people."""
-        alive = [name for name in self.names if self[name].alive]
-        said = json.dumps(self.see().document(), indent=1) if alive else "no broker runs"
+        alive = [name for name in self.names if self._runs(name)]
+        said = json.dumps(self._ask(alive).document(), indent=1) if alive else "no broker runs"
         return f"{said}\n{self.tails()}"
 
     def tails(self) -> str:

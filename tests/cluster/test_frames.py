@@ -6,12 +6,13 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import psutil
 import pytest
 import zmq
 
-from bench.attacks import greeted
+from bench import attacks
 from raftwork.broker.offenders import OFFENCES_MAX
 from raftwork.broker.wires import OUTBOX_BYTES, SEND_MESSAGES
 from raftwork.errors import BadMessage
@@ -44,6 +45,8 @@ from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import PATIENCE, Cluster
 
 SPEC = encode_spec(Spec("add", "default"))
+#: Connections on which a busy broker is waited for.
+greeted = partial(attacks.greeted, timeout=PATIENCE)
 
 
 @pytest.fixture

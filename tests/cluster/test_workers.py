@@ -72,7 +72,7 @@ def test_the_late_result_of_a_worker_that_was_paused_is_refused(
     assert cluster.marks(after.id)[0].worker == "w1"
     with App(brokers=cluster.brokers) as fresh:
         assert fresh.run(run.id).result(timeout=20) == new.token
-    assert sum(q.succeeded for q in cluster.see().queues) == 2
+    assert sum(q.succeeded for q in cluster.led().queues) == 2
 
 
 def test_a_task_that_may_run_once_is_lost_with_its_worker_and_never_run_again(
