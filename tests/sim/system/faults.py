@@ -99,7 +99,7 @@ class Faults:
         rng, faults = self._rng, broker.disk.faults
         match kind:
             case "slow disk":
-                faults.slow = rng.choice((0, 10, 60, 200))
+                faults.slow = rng.choice((0, 10, 60, 200, 600))
             case "hung disk":
                 faults.hang = rng.randint(500, 4_000)
             case "failing disk":

@@ -15,8 +15,10 @@ class Config:
     #: Ticks of silence after which a follower gives its leader up, or a leader its quorum. A
     #: hand-over of leadership may take as long.
     sync_limit: int = 8
-    #: Ticks until an elected leader must be through phase 1, or its follower have an answer.
+    #: Ticks until an elected leader must be through phase 1, or its follower have an answer. Two
+    #: syncs are in it, so it doubles up to the one from the other whenever it was too short.
     connect_limit: int = 4
+    connect_limit_max: int = 16
     #: How long a quorum's vote waits for a better one.
     finalize_wait: int = 30
     #: Until a notification or FOLLOWERINFO is repeated; doubles from the one to the other.
@@ -54,8 +56,10 @@ class Config:
             raise ValueError(
                 f"need tick ≥ 2 and sync_limit ≥ 2, got {self.tick}, {self.sync_limit}"
             )
-        if self.resend > self.resend_max:
-            raise ValueError(f"need resend ≤ resend_max, got {self.resend}, {self.resend_max}")
+        for least in ("resend", "connect_limit"):
+            low, high = getattr(self, least), getattr(self, f"{least}_max")
+            if low > high:
+                raise ValueError(f"need {least} ≤ {least}_max, got {low}, {high}")
 
     @property
     def ping(self) -> int:
@@ -69,6 +73,10 @@ class Config:
     @property
     def connect(self) -> int:
         return self.tick * self.connect_limit
+
+    @property
+    def connect_max(self) -> int:
+        return self.tick * self.connect_limit_max
 
     @property
     def watch(self) -> int:

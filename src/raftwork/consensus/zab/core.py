@@ -100,7 +100,7 @@ class Zab:
             following.tick(node, role)
         elif stalled or not broadcast.check_quorum(node, role):
             # Stopped for so long, another may lead by now; and nobody needs one without a quorum.
-            election.look(node)
+            election.overdue(node)
         else:
             transfer.expire(node, role)
             if now >= role.ping_at:

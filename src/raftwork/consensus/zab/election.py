@@ -9,6 +9,7 @@ ever disturbed by them.
 from raftwork.consensus.core import Peer, Position
 from raftwork.consensus.zab.messages import Mode, Notification, Vote
 from raftwork.consensus.zab.node import NOBODY, Follower, Leader, Looking, Node
+from raftwork.consensus.zab.states import State
 
 
 def look(node: Node, prefer: Vote | None = None) -> None:
@@ -16,6 +17,13 @@ def look(node: Node, prefer: Vote | None = None) -> None:
     node.look(prefer)
     _announce(node)
     _tally(node)
+
+
+def overdue(node: Node) -> None:
+    """A deadline has passed. If it was that of phase 1, slow disks may have needed more time."""
+    if node.state in (State.JOINING, State.ELECTED, State.OFFERING):
+        node.patience = min(2 * node.patience, node.config.connect_max)
+    look(node)
 
 
 def tick(node: Node, role: Looking) -> None:

@@ -109,7 +109,7 @@ def _carry_out(node: Node, role: Follower, message: Framed) -> bool:
 def tick(node: Node, role: Follower) -> None:
     inbound, config = role.inbound, node.config
     if node.now >= role.deadline:
-        election.look(node)
+        election.overdue(node)
     elif inbound.broken(node.now, config.gap_patience, config.gap_messages):
         resync(node, role)
     elif not inbound.opened and node.now >= role.resend_at:

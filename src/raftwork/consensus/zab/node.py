@@ -187,6 +187,7 @@ class Node:
         "now",
         "others",
         "out",
+        "patience",
         "quorum",
         "role",
         "roster",
@@ -227,6 +228,8 @@ class Node:
         #: Names whose connection to us is down.
         self.down: set[str] = set()
         self.out = Outbox()
+        #: How long the next phase 1 may take.
+        self.patience = config.connect
         #: FLE's logical clock.
         self.round = 1
         self.state = State.LOOKING
@@ -292,6 +295,8 @@ class Node:
         after = TRANSITIONS[self.state].get(event)
         assert after is not None, f"{event}, although {self.me.name} is {self.state}"
         self.state = after
+        if after in (State.UP_TO_DATE, State.ESTABLISHED):
+            self.patience = self.config.connect
 
     def look(self, prefer: Vote | None = None) -> None:
         """Leave what we followed or led, and hold an election in a new round."""
@@ -309,15 +314,15 @@ class Node:
 
     def follow(self, leader: Peer, vote: Vote) -> None:
         self.move(Event.FOUND)
-        until = self.now + self.config.connect
+        until = self.now + self.patience
         inbound, interval = Inbound(self.new_session()), self.config.resend
         self.role = Follower(leader, inbound, vote, until, self.now + interval, interval)
         self.role.speaks = True
 
     def lead(self, vote: Vote) -> None:
         self.move(Event.WON)
-        now, config = self.now, self.config
-        self.role = Leader(vote, deadline=now + config.connect, ping_at=now + config.ping)
+        now = self.now
+        self.role = Leader(vote, deadline=now + self.patience, ping_at=now + self.config.ping)
 
     def new_session(self) -> Session:
         self.sessions += 1
