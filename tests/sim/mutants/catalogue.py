@@ -340,10 +340,9 @@ SERVICE = (
     _mutant(
         "enqueue acknowledged when proposed",
         f"{_BROKER}.clients:Clients.enqueue",
-        "self._pending_bytes += size",
-        "self._pending_bytes += size; "
+        "self._propose(",
         "self._frames.append((routing, __import__('raftwork.messages').messages.Enqueued("
-        "request.request)))",
+        "request.request))); self._propose(",
         fast=True,
     ),
     _mutant(

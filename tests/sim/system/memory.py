@@ -229,6 +229,8 @@ class MemoryStore:
         first, before = entries[0].at, self.last
         dense = first.seq == before.seq + 1 and first.epoch >= before.epoch
         assert dense or (first.seq == 1 and first.epoch > before.epoch)
+        if self._disk.rotten and self._disk.rng.random() < 0.3:
+            raise StoreDamaged("a page that is to take more contradicts its checksum")
         self._entries.extend(entries)
 
     def save_state(self, state: bytes) -> None:
