@@ -657,7 +657,11 @@ _WORKERS = (
     ),
     Break(
         "a worker that was killed counts as drained",
-        (Edit(f"{_CLI}.drain:_wait", 'if _listed(seen, name, "lost") - lost_before:', "if False:"),),
+        (
+            Edit(
+                f"{_CLI}.drain:_wait", 'if _listed(seen, name, "lost") - lost_before:', "if False:"
+            ),
+        ),
         ("test_waiting_for_a_worker_that_is_killed_meanwhile_says_so",),
     ),
 )
