@@ -1,7 +1,7 @@
 """Brokers in memory: real nodes, cores and machines; frames travel through lists."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -148,6 +148,8 @@ class World:
         self.inbox: dict[bytes, list[tuple[str, FromBroker]]] = defaultdict(list)
         self.cut: set[str] = set()
         self.dead: set[bytes] = set()
+        #: Whether a connection takes more for now.
+        self.room: Callable[[bytes], bool] = lambda _routing: True
         self._lost: list[tuple[str, bytes]] = []
         self._peer_frames: list[tuple[str, str, bytes]] = []  # (to, from's name or routing, frame)
         self._hellos: list[tuple[str, str, bytes]] = []
@@ -184,6 +186,7 @@ class World:
             send=send,
             send_consensus=send_consensus,
             send_peer=send_peer,
+            room=lambda routing: self.room(routing),
             cluster_id=b"cluster-of-" + name.encode().ljust(5, b"."),
         )
         return Node(setup, store, self.now, 1_000_000 + self.now)
