@@ -141,14 +141,15 @@ def test_bits_flipped_anywhere_in_a_stopped_replica_are_cured_or_refused(
     """Whatever it does about them, it never serves, votes on or spreads what they say."""
     rng = Random(seed)
     brokers = started(local)
-    with supervised(local), under_load(brokers, tmp_path) as load:
+    with under_load(brokers, tmp_path) as load:
         for name in local.addresses:
-            with load.trial.struck("bit-flip", "follower", name):
-                local.children[name].kill()
-                flip(rng, local.data(name))
-                local.start_broker(name)
-                load.wait_for_more()
-            load.trial.wait_until_whole()
+            with supervised(local, name):
+                with load.trial.struck("bit-flip", "follower", name):
+                    local.children[name].kill()
+                    flip(rng, local.data(name))
+                    local.start_broker(name)
+                    load.wait_for_more()
+                load.trial.wait_until_whole()
 
 
 def flip(rng: Random, directory: Path) -> None:
@@ -165,28 +166,26 @@ def flip(rng: Random, directory: Path) -> None:
 
 
 @contextmanager
-def supervised(local: LocalCluster) -> Iterator[None]:
-    """Whoever ends by itself is started again, on a new disk if it refuses the one it has.
+def supervised(local: LocalCluster, name: str) -> Iterator[None]:
+    """This broker is started again when it ends by itself; on a new disk if it refuses its own.
 
     A flipped bit may be noticed at the start, or at any time after it, when its page is first read;
-    either way the broker must have said why it ends.
+    either way the broker must have said why it ends, and the others have no reason to end.
     """
-    over = threading.Event()
-    speechless: list[str] = []
+    over, ends = threading.Event(), list[str]()
 
     def supervise() -> None:
         while not over.wait(0.05):
-            for name in local.addresses:
-                child = local.children[name]
-                if child.alive or child.wait(1) != 1:
-                    continue
-                if "Error: " in child.tail(1):
-                    replace_disk(local, name)
-                    continue
-                if "this replica stops: " not in child.tail(1):
-                    speechless.append(child.tail())
+            child = local.children[name]
+            if child.alive or child.wait(1) == -signal.SIGKILL:
+                continue
+            ends.append(child.tail(1))
+            if ends[-1].startswith(f"  {name}| Error: "):
+                replace_disk(local, name)
+            else:
                 local.start_broker(name)
 
+    before = dict(local.children)
     thread = threading.Thread(target=supervise)
     thread.start()
     try:
@@ -194,7 +193,11 @@ def supervised(local: LocalCluster) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-    assert not speechless, "\n".join(speechless)
+    for end in ends:
+        assert f"  {name}| Error: " in end or "this replica stops: " in end, ends
+    assert len(ends) <= 3, ends
+    for other in set(local.addresses) - {name}:
+        assert local.children[other] is before[other] and before[other].alive, other
 
 
 def replace_disk(local: LocalCluster, name: str) -> None:

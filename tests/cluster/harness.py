@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 #: Seconds; generous, as two cores may be shared with everything else. Nothing waits it out that
 #: works. `make teeth`, where nothing does, has less of it.
 PATIENCE = float(os.environ.get("RAFTWORK_TEST_PATIENCE", "30"))
+#: Seconds for which a broker that runs may say nothing at all, and be asked again.
+SILENCE = 10.0
 
 
 class Mark(NamedTuple):
@@ -138,10 +140,10 @@ class Cluster:
     def see(self, *names: str) -> Overview:
         """What these brokers (default: all that live and are not paused) say of themselves.
 
-        Whoever does not answer in the time that people are let wait is asked again as long as it
-        could: on a busy machine that is no sign of anything.
+        Whoever does not answer in the time that people are let wait is asked again for a while, as
+        long as it could: on a busy machine that is no sign of anything.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + SILENCE
         while True:
             asked = names or [name for name in self.names if self._runs(name)]
             assert asked, f"no broker runs\n{self.tails()}"

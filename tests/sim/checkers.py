@@ -68,9 +68,11 @@ class Checker:
         if (first := self.leaders.get(term)) is not None:
             require(first == peer, f"election safety: {first} and {peer} lead in term {term}")
             return
+        # One whose last vote was long on its way may come after its successors, who have more.
+        late = bool(self.leaders) and term < max(self.leaders)
         self.leaders[term] = peer
         last = self.history[-1].at if self.history else ORIGIN
-        complete = last <= store.base or store.floor(last) == last
+        complete = late or last <= store.base or store.floor(last) == last
         require(complete, f"leader completeness: {peer.name} lacks {last}")
 
     def activate(self, peer: Peer, term: int, applied: Position) -> None:

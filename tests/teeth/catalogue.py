@@ -657,11 +657,7 @@ _WORKERS = (
     ),
     Break(
         "a worker that was killed counts as drained",
-        (
-            Edit(
-                f"{_CLI}.drain:_wait", 'if _listed(seen, name, "lost") - lost_before:', "if False:"
-            ),
-        ),
+        (Edit(f"{_CLI}.drain:_Watch.until_it_has_left", "if self._any_lost:", "if False:"),),
         ("test_waiting_for_a_worker_that_is_killed_meanwhile_says_so",),
     ),
 )

@@ -1,6 +1,7 @@
 """`raftwork drain`: let a worker finish what it runs and leave."""
 
 import time
+from collections import Counter
 
 import click
 
@@ -33,33 +34,53 @@ def command(name: str, wait: bool, timeout: float | None, brokers: str | None) -
     with usage():
         app = connect(brokers, timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
-    lost_before = _listed(observe(brokers), name, "lost") if wait else set()
-    with app, usage():
-        app.drain(name)
-    if wait:
+    with app:
+        watch = _Watch(name, brokers, deadline) if wait else None
+        with usage():
+            app.drain(name)
+    if watch is not None:
         click.echo(f"{name} drains", err=True)
-        _wait(name, brokers, deadline, lost_before)
+        watch.until_it_has_left()
 
 
-def _wait(
-    name: str, brokers: str | None, deadline: float | None, lost_before: set[tuple[str, int]]
-) -> None:
-    epoch, known_at = None, 0.0
-    while True:
-        seen, now = observe(brokers), time.monotonic()
-        if seen.epoch != epoch:
-            known_at = now + (_KNOWN if epoch is not None else 0.0)
-            epoch = seen.epoch
-        draining = _listed(seen, name, "draining")
-        if seen.leader is not None and not draining and now >= known_at:
-            break
-        if deadline is not None and now > deadline:
-            raise click.ClickException(f"{name} still drains")
-        time.sleep(_LOOK)
-    if _listed(seen, name, "lost") - lost_before:
-        text = f"{name} was lost while it drained: what it ran goes to others"
-        raise click.ClickException(text)
+class _Watch:
+    """What becomes of the workers of one name, from before they are told to drain."""
+
+    def __init__(self, name: str, brokers: str | None, deadline: float | None) -> None:
+        """Takes the first look: who is lost already is not lost while it drains."""
+        self._name, self._brokers, self._deadline = name, brokers, deadline
+        #: As the last look under a leader had it.
+        self._lost: Counter[tuple[str, int]] | None = None
+        self._any_lost = False
+        self._look()
+
+    def _look(self) -> Overview:
+        seen = observe(self._brokers)
+        if seen.leader is not None:
+            # A row is shown for a minute, so each look is compared with the one before it.
+            lost = Counter(_listed(seen, self._name, "lost"))
+            self._any_lost |= self._lost is not None and bool(lost - self._lost)
+            self._lost = lost
+        return seen
+
+    def until_it_has_left(self) -> None:
+        """Raises ClickException if that takes too long, or if one of them was lost."""
+        epoch, known_at = None, 0.0
+        while True:
+            seen, now = self._look(), time.monotonic()
+            if seen.epoch != epoch:
+                known_at = now + (_KNOWN if epoch is not None else 0.0)
+                epoch = seen.epoch
+            draining = _listed(seen, self._name, "draining")
+            if seen.leader is not None and not draining and now >= known_at:
+                break
+            if self._deadline is not None and now > self._deadline:
+                raise click.ClickException(f"{self._name} still drains")
+            time.sleep(_LOOK)
+        if self._any_lost:
+            text = f"{self._name} was lost while it drained: what it ran goes to others"
+            raise click.ClickException(text)
 
 
-def _listed(seen: Overview, name: str, state: str) -> set[tuple[str, int]]:
-    return {(w.host, w.pid) for w in seen.workers if (w.name, w.state) == (name, state)}
+def _listed(seen: Overview, name: str, state: str) -> list[tuple[str, int]]:
+    return [(w.host, w.pid) for w in seen.workers if (w.name, w.state) == (name, state)]

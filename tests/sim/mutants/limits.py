@@ -35,7 +35,7 @@ LIMITS = (
         "ledger.db.executemany(_RETURN,",
         "runs = [r for r in runs if not (q := ledger.queues[r.queue]).max_length"
         " or q.queued < q.max_length]\n    ledger.db.executemany(_RETURN,",
-        seeds=20,
+        seeds=60,
     ),
     _mutant(
         "repeated batch refused by a full queue",

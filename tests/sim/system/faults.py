@@ -82,7 +82,13 @@ class Faults:
                 for each in self._world.brokers:
                     each.hand_over()
                 if rng.random() < 0.5:
-                    broker.pause(rng.randint(700, 1_500))  # perhaps the one it is handed to
+                    (self._heir() or broker).pause(rng.randint(700, 1_500))
+
+    def _heir(self) -> Broker | None:
+        """Whom leadership is being handed to."""
+        leading = [each.node.leading for each in self._world.brokers if each.node is not None]
+        heirs = {leads.heir for leads in leading if leads is not None}
+        return next((each for each in self._world.brokers if each.host in heirs), None)
 
     def _kill(self, broker: Broker) -> None:
         if broker.alive:

@@ -26,6 +26,11 @@ class Leading:
     epoch: int
     #: When (on its clock) the hand-over it has begun must be given up.
     transfer_deadline: int | None
+    #: The name of whom it is handed to.
+    heir: str | None
+
+
+_NONE = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,8 @@ def _raft_leading(core: Consensus) -> Leading | None:
     role = core._node.role if isinstance(core, raft.Raft) else None
     if not isinstance(core, raft.Raft) or not isinstance(role, RaftLeader):
         return None
-    return Leading(core._node.term, role.transfer.deadline if role.transfer else None)
+    transfer = role.transfer
+    return Leading(core._node.term, *((transfer.deadline, transfer.target) if transfer else _NONE))
 
 
 def _zab(
@@ -78,7 +84,8 @@ def _zab_leading(core: Consensus) -> Leading | None:
         or role.epoch is None
     ):
         return None
-    return Leading(role.epoch, role.transfer.deadline if role.transfer else None)
+    transfer = role.transfer
+    return Leading(role.epoch, *((transfer.deadline, transfer.target) if transfer else _NONE))
 
 
 PROTOCOLS = {

@@ -275,7 +275,7 @@ class SqliteDisk(Disk):
         shutil.rmtree(self._path, ignore_errors=True)
 
     def flip(self) -> None:
-        """In the live database, its write-ahead log or the file of promised turns.
+        """A bit or a few, in the live database, its write-ahead log or the file of promised turns.
 
         Where something is stored: most of a small database is zeros that nobody reads.
         """
@@ -288,7 +288,8 @@ class SqliteDisk(Disk):
         path = self.rng.choice(files)
         content = bytearray(path.read_bytes())
         stored = [at for at, byte in enumerate(content) if byte]
-        content[self.rng.choice(stored)] ^= 1 << self.rng.randrange(8)
+        for _ in range(self.rng.choice((1, 8))):
+            content[self.rng.choice(stored)] ^= 1 << self.rng.randrange(8)
         with path.open("r+b") as file:
             file.write(content)
         self.rotten = True

@@ -9,8 +9,8 @@ from tests.sim.system.broker import Broker
 from tests.sim.system.world import World
 
 
-@pytest.mark.parametrize("sync", [100, 300, 500])
-@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("sync", [100, 200, 300, 600])
+@pytest.mark.parametrize("seed", range(1, 4))
 def test_slow_disks_get_a_leader_and_keep_it(
     consensus: str, sync: int, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,22 @@ def test_what_is_stored_is_acknowledged_at_once_and_proposed_no_more(counter: Co
     assert counter.clients.commands() == []
 
 
+def test_what_is_stored_is_acknowledged_however_long_ago_it_was_tried_first(
+    counter: Counter,
+) -> None:
+    counter.enqueue("a")
+    counter.commit()
+    counter.sent()
+    counter.queues.time += counter.queues.machine._ledger.limits.window + 1
+    counter.enqueue("a", request=2)
+    assert counter.sent() == [Enqueued(2)]
+    counter.enqueue("a", "b", request=3)
+    counter.commit()
+    (refused,) = counter.sent()
+    assert isinstance(refused, Refused)
+    assert (refused.request, refused.code) == (3, Code.PROTOCOL)
+
+
 def test_a_batch_of_which_some_is_new_is_acknowledged_when_that_is_applied(
     counter: Counter,
 ) -> None:

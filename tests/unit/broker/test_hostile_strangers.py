@@ -76,7 +76,9 @@ def tight(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("tight")
 @settings(max_examples=200)
 @given(
-    said=st.lists(st.tuples(st.sampled_from([b"c", b"d"]), _SAID, st.integers(0, 2)), max_size=30),
+    said=st.lists(
+        st.tuples(st.sampled_from([b"c", b"d"]), _SAID, st.integers(0, 2)), min_size=12, max_size=40
+    ),
     rooms=st.lists(st.booleans(), min_size=1, max_size=9),
 )
 def test_no_message_stops_a_leader(
