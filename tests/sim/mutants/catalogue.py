@@ -197,7 +197,7 @@ REPLICA = (
                 f"{_STORE}.meta:read_meta", "values[-1] != crc32(", "False and values[-1] != crc32("
             ),
         ),
-        seeds=150,
+        seeds=300,
         real=True,
     ),
     _mutant(

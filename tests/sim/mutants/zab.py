@@ -55,7 +55,7 @@ _ELECTION = (
             "return hard\n",
             "return hard._replace(accepted=max(hard.current, log.last.epoch))\n",
         ),
-        seeds=40,
+        seeds=100,
     ),
     _mutant(
         "epoch offered before it is durable",
@@ -207,7 +207,7 @@ _BROADCAST = (
     _mutant(
         "transfer never given up",
         Edit(f"{_ZAB}.transfer:expire", "leader.transfer = None", "pass"),
-        seeds=200,
+        seeds=300,
     ),
 )
 
