@@ -172,7 +172,7 @@ def supervised(local: LocalCluster, name: str) -> Iterator[None]:
     A flipped bit may be noticed at the start, or at any time after it, when its page is first read;
     either way the broker must have said why it ends, and the others have no reason to end.
     """
-    over, ends = threading.Event(), list[str]()
+    over, ends, refusal = threading.Event(), list[str](), f"  {name}| Error: "
 
     def supervise() -> None:
         while not over.wait(0.05):
@@ -180,7 +180,7 @@ def supervised(local: LocalCluster, name: str) -> Iterator[None]:
             if child.alive or child.wait(1) == -signal.SIGKILL:
                 continue
             ends.append(child.tail(1))
-            if ends[-1].startswith(f"  {name}| Error: "):
+            if ends[-1].startswith(refusal):
                 replace_disk(local, name)
             else:
                 local.start_broker(name)
@@ -193,8 +193,7 @@ def supervised(local: LocalCluster, name: str) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-    for end in ends:
-        assert f"  {name}| Error: " in end or "this replica stops: " in end, ends
+    assert all(end.startswith(refusal) or "this replica stops: " in end for end in ends), ends
     assert len(ends) <= 3, ends
     for other in set(local.addresses) - {name}:
         assert local.children[other] is before[other] and before[other].alive, other

@@ -145,7 +145,8 @@ class Machine:
     def stored(self, spec: bytes, tasks: Columns) -> bool:
         """Whether all of a batch that `validate` let pass is in already.
 
-        Raises ProtocolError if an id of it is, with other contents; not all that are, are found.
+        Raises ProtocolError if its first id is and any of its ids is, with other contents: what
+        else contradicts is refused when it is applied.
         """
         return stored(self._ledger, spec, tasks)
 
