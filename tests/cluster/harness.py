@@ -73,13 +73,16 @@ class Cluster:
         *,
         consensus: str,
         worker_target: str = "tests.cluster.tasks:app",
+        relative: bool = False,
     ) -> None:
         self.directory = directory
         self.names = names
         self._marks = directory / "marks"
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self.env = {"PYTHONPATH": path, "RAFTWORK_TEST_MARKS": str(self._marks)}
-        self.local = LocalCluster(directory, names=names, consensus=consensus, env=self.env)
+        self.local = LocalCluster(
+            directory, names=names, consensus=consensus, env=self.env, relative=relative
+        )
         self.consensus = consensus
         self.brokers = self.local.brokers
         self.app = App(brokers=self.brokers, timeout=PATIENCE)

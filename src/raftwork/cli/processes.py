@@ -108,8 +108,11 @@ class LocalCluster:
         names: tuple[str, ...] = ("a", "b", "c"),
         consensus: str = "raft",
         env: dict[str, str] | None = None,
+        relative: bool = False,
     ) -> None:
+        """With `relative`, brokers are given their directories relative to `directory`."""
         self.directory = directory
+        self._relative = relative
         self.consensus = consensus
         self.addresses = dict(zip(names, free_addresses(len(names)), strict=True))
         #: The running or last process of each name.
@@ -128,8 +131,9 @@ class LocalCluster:
 
     def broker_arguments(self, name: str, *flags: str) -> list[str]:
         mapping = ",".join(f"{name}={address}" for name, address in self.addresses.items())
+        data = self.data(name).relative_to(self.directory) if self._relative else self.data(name)
         return [
-            *("broker", "--name", name, "--cluster", mapping, "--data", str(self.data(name))),
+            *("broker", "--name", name, "--cluster", mapping, "--data", str(data)),
             *("--consensus", self.consensus),
             *flags,
         ]
