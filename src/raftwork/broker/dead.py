@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.questions import Questions
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 #: Requests that wait for the log or a barrier, and ids in them.
 OPEN_MAX = 1_000
 OPEN_IDS_MAX = 20_000
+#: Answered in one turn: each reads up to a page.
+TURN_ANSWERS = 4
 
 DeadRequest = ListDead | ShowDead | RetryDead | PurgeDead
 
@@ -54,6 +57,7 @@ class DeadTasks:
         self._commands: list[tuple[RetryDead | PurgeDead, PendingDead]] = []
         self._pending: dict[tuple[bytes, int], int] = {}  # with the number of ids
         self.questions = Questions[tuple[bytes, ListDead | ShowDead]]()
+        self._ready: deque[tuple[bytes, ListDead | ShowDead]] = deque()
 
     # ---- requests -----------------------------------------------------------------------------
 
@@ -87,7 +91,7 @@ class DeadTasks:
         if len(ids) > DEAD_IDS_MAX or not all(0 < len(id_) <= ID_MAX for id_ in ids):
             text = f"at most {DEAD_IDS_MAX} ids, of 1 to {ID_MAX} characters each, are allowed"
             return Refused(request.request, Code.PROTOCOL, text)
-        asked = len(self.questions) + len(self._pending)
+        asked = len(self.questions) + len(self._ready) + len(self._pending)
         if asked >= OPEN_MAX or sum(self._pending.values()) + len(ids) > OPEN_IDS_MAX:
             text = f"{asked} requests about dead tasks are under way already; try again later"
             return Refused(request.request, Code.QUEUE_FULL, text)
@@ -111,8 +115,8 @@ class DeadTasks:
     # ---- a barrier has passed ------------------------------------------------------------------
 
     def read_ready(self, token: int) -> None:
-        for routing, question in self.questions.passed(token):
-            self._frames.append((routing, self._answer(question)))
+        """What was asked before this barrier may be answered; `frames` does, some a turn."""
+        self._ready.extend(self.questions.passed(token))
 
     def _answer(self, question: ListDead | ShowDead) -> FromBroker:
         if isinstance(question, ListDead):
@@ -131,7 +135,15 @@ class DeadTasks:
         out, self._commands = self._commands, []
         return [(_command(request, time), pending) for request, pending in out]
 
+    @property
+    def waiting(self) -> bool:
+        """Whether answers wait for their turn."""
+        return bool(self._ready)
+
     def frames(self) -> list[tuple[bytes, FromBroker]]:
+        for _ in range(min(TURN_ANSWERS, len(self._ready))):
+            routing, question = self._ready.popleft()
+            self._frames.append((routing, self._answer(question)))
         out, self._frames = self._frames, []
         return out
 

@@ -122,18 +122,42 @@ class Dispatcher:
         self.stirred = False
         roomy = [w for w in workers if w.room > 0]
         given: dict[bytes, list[int]] = {}
-        queues = self._waiting_queues() if roomy else []
-        for queue in queues:
-            self._serve(queue, roomy, given, ahead=False)
-        holders = self._may_hold(queues, roomy)
-        for queue in queues if holders else []:
-            self._serve(queue, holders, given, ahead=True)
+        queues = self._waiting_queues(roomy)
+        free = [w for w in roomy if w.free > 0]
+        self._serve_all(queues, free, given, ahead=False)
+        roomy = [w for w in roomy if w.room > 0]
+        holders = self._may_hold(queues, roomy) if roomy else []
+        self._serve_all(queues, holders, given, ahead=True)
         return [Assign(incarnation, seqs) for incarnation, seqs in given.items()]
 
-    def _waiting_queues(self) -> list[str]:
-        for queue in [q for q, backlog in self._backlogs.items() if not backlog]:
+    def _waiting_queues(self, workers: list[Worker]) -> list[str]:
+        """Those in which something waits that one of these workers may serve, in turn."""
+        served = set[str]().union(*(w.queues for w in workers))
+        queues = [queue for queue in self._backlogs if queue in served]
+        for queue in [queue for queue in queues if not self._backlogs[queue]]:
             del self._backlogs[queue]
-        return list(self._backlogs)
+            queues.remove(queue)
+        return queues
+
+    def _serve_all(
+        self,
+        queues: list[str],
+        workers: list[Worker],
+        given: dict[bytes, list[int]],
+        *,
+        ahead: bool,
+    ) -> None:
+        """Give them tasks of these queues, in order, for as long as there is room for any.
+
+        A thousand queues may wait for one free slot: no more of them are looked at than it takes.
+        """
+        for queue in queues:
+            if not workers or len(self._reserved) >= RESERVED_MAX:
+                break
+            before = len(self._reserved)
+            self._serve(queue, workers, given, ahead=ahead)
+            if len(self._reserved) > before:
+                workers = [w for w in workers if (w.room if ahead else w.free) > 0]
 
     def _may_hold(self, queues: list[str], workers: list[Worker]) -> list[Worker]:
         """Who may hold tasks ahead: whom a careful task waits for must come to have a free slot."""

@@ -48,9 +48,9 @@ class Hand:
         return cls(token, task.seq, careful(task), timeout, known)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Worker:
-    """One incarnation of a worker."""
+    """One incarnation of a worker. Equal to itself alone: two may say the same of themselves."""
 
     incarnation: bytes
     deadline: int  # of its lease

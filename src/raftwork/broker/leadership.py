@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from random import Random
 
-    from raftwork.broker.balancers import Balancer
     from raftwork.broker.queue import Machine
     from raftwork.broker.queue.commands import Applied, Effect, Reply
     from raftwork.consensus.core import Consensus, Position
@@ -66,7 +65,7 @@ class Leadership:
         self,
         machine: Machine,
         core: Consensus,
-        balancer: Balancer,
+        balancer: str,
         rng: Random,
         *,
         epoch: int,
@@ -109,8 +108,8 @@ class Leadership:
 
     @property
     def waiting(self) -> bool:
-        """Whether something waits for a connection that had no room."""
-        return self.clients.waiting or self.workforce.waiting
+        """Whether something waits for a connection that had no room, or for its slice of a turn."""
+        return self.clients.waiting or self.workforce.waiting or self.dead.waiting
 
     def room_changed(self) -> None:
         """A worker said something: it may have room again."""
@@ -191,7 +190,10 @@ class Leadership:
             desk.questions.barrier(token)
 
     def read_ready(self, token: int) -> None:
-        """The barrier stands behind all that was acknowledged before it was asked for."""
+        """The barrier stands behind all that was acknowledged before it was asked for.
+
+        What it lets be answered goes out with `frames`, a slice a turn.
+        """
         for desk in self._desks:
             desk.read_ready(token)
 
@@ -255,7 +257,7 @@ def _size(proposal: Proposal) -> int:
             return sum(len(data) + 16 for _, data in outcomes)
         case Fail(_, failure, _):
             return len(failure) + 32
-        case Purge(ids, _):
-            return 64 + sum(map(len, ids))
+        case Purge(ids, queue):
+            return 64 + len(queue) + sum(map(len, ids))
         case _:
             return 64

@@ -12,9 +12,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from raftwork.broker.balancers import BALANCERS
 from raftwork.broker.dead import DeadRequest
 from raftwork.broker.hearsay import objection as worker_objection
+from raftwork.broker.hearsay import request_objection
 from raftwork.broker.leadership import Leadership
 from raftwork.broker.neighbours import Neighbours
 from raftwork.broker.queue import Machine
@@ -83,7 +83,6 @@ class Node:
         )
         self._neighbours.tell_time(wall - now)
         self._sessions = Sessions()
-        self._balancer = BALANCERS[setup.balancer](setup.rng)
         self._machine = Machine(store.connection)
         self._replica: Replica | None = None
         self._leadership: Leadership | None = None
@@ -220,6 +219,8 @@ class Node:
                 leadership.clients.watch(routing, message)
             case Ask():
                 leadership.clients.ask(routing, message)
+            case _ if (wrong := request_objection(message)) is not None:
+                self._reply(routing, Refused(message.request, Code.PROTOCOL, wrong))
             case DrainWorker():
                 leadership.drains.ask(routing, message)
             case ListDead() | ShowDead() | RetryDead() | PurgeDead():
@@ -259,7 +260,8 @@ class Node:
                 known = known and workforce.heartbeat(routing, message, now)
             case Goodbye():
                 known = known and workforce.goodbye(routing, message.session, now)
-                self._sessions.close(routing)
+                if self._sessions.close(routing):
+                    self._gone(routing)  # a client's too: or its watches would stay for ever
         if not known:
             self._reply(routing, HelloFirst())
         leadership.room_changed()
@@ -360,7 +362,7 @@ class Node:
         self._leadership = Leadership(
             self._machine,
             self._replica.core,
-            self._balancer,
+            self._setup.balancer,
             self._setup.rng,
             epoch=epoch,
             time=self._neighbours.wall_median(now),

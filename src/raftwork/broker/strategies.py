@@ -1,7 +1,8 @@
-"""Which balancer plans which queue: the queue's own, if one was set for it, else the cluster's.
+"""Which balancer plans which queue: the one that was set for it, else the cluster's default.
 
 The names come from the machine, so every leader finds what was set, and a change counts from the
-next plan on.
+next plan on. Each queue has an instance to itself, also of the default: on a hash ring shared by
+all queues, another queue's many workers would come between a key and its own.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class _Own(NamedTuple):
 class Strategies:
     """The balancers of one leadership."""
 
-    def __init__(self, machine: Machine, default: Balancer, rng: Random) -> None:
+    def __init__(self, machine: Machine, default: str, rng: Random) -> None:
+        """`default` is the name of the cluster's balancer, one of `BALANCERS`."""
         self._machine = machine
         self._default = default
         self._rng = rng
@@ -36,14 +38,10 @@ class Strategies:
 
     def of(self, queue: str) -> Balancer:
         """The balancer that places the next tasks of this queue."""
-        name = self._machine.balancer(queue)
+        name = self._machine.balancer(queue) or self._default
         own = self._own.get(queue)
-        if own is not None and own.name == name:
-            return own.balancer
-        if name is None:
-            self._own.pop(queue, None)
-            return self._default
-        own = self._own[queue] = _Own(name, self._make(queue, name))
+        if own is None or own.name != name:
+            own = self._own[queue] = _Own(name, self._make(queue, name))
         return own.balancer
 
     def _make(self, queue: str, name: str) -> Balancer:
@@ -51,5 +49,5 @@ class Strategies:
         make = BALANCERS.get(name)
         if make is None:  # set under a leader of another version
             log.warning("queue %s: no balancer %r here, so the cluster's", queue, name)
-            return self._default
+            make = BALANCERS[self._default]
         return make(self._rng)

@@ -28,11 +28,13 @@ from raftwork.broker.queue.commands import TIME_MAX, Expire, Fail, Finish, Lose,
 from raftwork.broker.weight import weigh
 from raftwork.messages import (
     PAYLOAD_MAX,
+    Code,
     Heartbeat,
     Held,
     Loss,
     Outcome,
     PushedTask,
+    Refused,
     Report,
     WorkerHello,
     WorkerStatus,
@@ -58,6 +60,8 @@ BEAT = 200
 EXPIRY_GRACE = 5_000
 #: Lost workers stay in `status` for so long, ms.
 LOST_SHOWN = 60_000
+#: Workers remembered at a time, lost ones among them. Each costs a look at every beat.
+WORKERS_MAX = 10_000
 #: At most so many bytes of values in one Finish.
 FINISH_BYTES = 1024 * 1024
 
@@ -145,6 +149,11 @@ class Workforce:
         """A worker opens or reopens its session: settle every token it has or should have."""
         worker = self._workers.get(hello.incarnation)
         if worker is None:
+            self._evict(self._by_routing.get(routing))
+            if len(self._workers) >= WORKERS_MAX and not self._evict(self._longest_lost()):
+                text = f"{len(self._workers)} workers are known here; {WORKERS_MAX} may be"
+                self._frames.append((routing, Refused(0, Code.QUEUE_FULL, text)))
+                return
             worker = self._workers[hello.incarnation] = Worker(hello.incarnation, now)
         elif hello.session <= worker.session:
             return  # an older hello, overtaken
@@ -162,6 +171,29 @@ class Workforce:
         self._settle_unlisted(worker, listed)
         self._frames.append((routing, WorkerWelcome(self._epoch, worker.session, stop)))
         self._dirty[worker.incarnation] = worker
+
+    def _longest_lost(self) -> Worker | None:
+        lost = (w for w in self._workers.values() if w.lost is not None and not w.hands)
+        return min(lost, key=lambda worker: worker.lost or 0, default=None)
+
+    def _evict(self, worker: Worker | None) -> bool:
+        """Forget a worker, unless it holds tasks; whether it is gone.
+
+        One connection has one worker: a process that says hello under ever new incarnations must
+        not fill the table.
+        """
+        if worker is None or worker.hands:
+            return False
+        if worker.routing is not None:
+            del self._by_routing[worker.routing]
+            worker.routing = None
+        self._remove(worker)
+        return True
+
+    def _remove(self, worker: Worker) -> None:
+        worker.lost = worker.deadline if worker.lost is None else worker.lost
+        del self._workers[worker.incarnation]
+        self.exclusions.left(worker.incarnation)
 
     def _open_session(self, worker: Worker, routing: bytes, hello: WorkerHello, now: int) -> None:
         self.unreachable(routing, now)  # whoever was there before
@@ -391,8 +423,7 @@ class Workforce:
             if now > worker.deadline:
                 self._give_up(worker, now)
         elif now - worker.lost > LOST_SHOWN and not worker.hands:
-            del self._workers[worker.incarnation]
-            self.exclusions.left(worker.incarnation)
+            self._remove(worker)
 
     def _check_room(self, worker: Worker, now: int) -> None:
         """What its connection does not take for a lease's time goes to others: it never arrived."""

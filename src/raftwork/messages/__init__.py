@@ -73,6 +73,7 @@ from raftwork.messages.shared import (
     decode_spec,
     encode_failure,
     encode_spec,
+    failure_head,
 )
 from raftwork.messages.worker import (
     Acknowledged,
@@ -119,6 +120,7 @@ __all__ = [
     "decode_spec",
     "encode_failure",
     "decode_failure",
+    "failure_head",
     "ClientHello",
     "Task",
     "Enqueue",

@@ -4,6 +4,8 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgpack
+
 from raftwork.wire import Codec
 
 #: Speakers of another version are refused at the hello.
@@ -129,3 +131,20 @@ encode_spec = _spec.encode
 #: Specs repeat: a cluster runs some dozens of kinds of task, and each hop reads them per task.
 decode_spec = lru_cache(maxsize=1024)(_spec.decode)
 encode_failure, decode_failure = _failure.encode, _failure.decode
+
+
+def failure_head(packed: bytes, characters: int) -> str:
+    """The beginning of "TYPE: MESSAGE" from a packed Failure, or from its first bytes alone."""
+    unpacker = msgpack.Unpacker(unicode_errors="replace")
+    unpacker.feed(packed)
+    texts: list[str] = []
+    try:
+        unpacker.read_array_header()
+        unpacker.skip()  # the tag
+        while len(texts) < 2:
+            texts.append(str(unpacker.unpack()))
+    except msgpack.OutOfData:
+        cut = packed[unpacker.tell() :]  # a string whose end is missing
+        header = {0xD9: 2, 0xDA: 3, 0xDB: 5}.get(cut[0], 1) if cut else 0
+        texts.append(cut[header:].decode(errors="ignore"))
+    return ": ".join(texts)[:characters]

@@ -1,11 +1,13 @@
 """Clients: acknowledged when applied, told outcomes at once and everything else after a barrier."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from raftwork import messages
 from raftwork.broker import clients as module
 from raftwork.broker import delivery
-from raftwork.broker.clients import Clients, PendingEnqueue
+from raftwork.broker.clients import TURN_IDS, Clients, PendingEnqueue
 from raftwork.broker.queue import Limits
 from raftwork.broker.queue.commands import Assign, Configure, Finish, Settled
 from raftwork.messages import (
@@ -328,6 +330,35 @@ def test_a_barrier_answers_what_was_asked_before_it_and_nothing_else(counter: Co
     assert counter.clients.questions.asking
     counter.clients.read_ready(99)  # nobody asked
     assert counter.sent() == []
+
+
+def test_a_million_questions_are_answered_by_slices_and_each_of_them(counter: Counter) -> None:
+    """One turn that answered them all would be longer than an election timeout."""
+    counter.enqueue("a")
+    counter.commit()
+    counter.sent()
+    looked_up: list[int] = []
+    states = counter.queues.machine.states
+
+    def counting(ids: Sequence[str]) -> list[State]:
+        looked_up.append(len(ids))
+        return states(ids)
+
+    counter.queues.machine.states = counting  # type: ignore[method-assign]
+    ids = ["a", *map(str, range(2 * TURN_IDS))]
+    for request in range(3):
+        counter.clients.ask(ME, Ask(request, ids))
+    counter.barrier()
+    answers: list[Answer] = []
+    while counter.clients.waiting:
+        looked_up.clear()
+        answers += [m for m in counter.sent() if isinstance(m, Answer)]
+        assert 0 < sum(looked_up) <= TURN_IDS
+    assert [answer.request for answer in answers] == [0, 1, 2]
+    known = [result.state for result in answers[0].results]
+    assert known == [State.QUEUED] + [State.UNKNOWN] * (2 * TURN_IDS)
+    assert all([result.id for result in answer.results] == ids for answer in answers)
+    assert counter.clients._asked_ids == 0
 
 
 def test_nothing_is_left_of_a_client_that_left(counter: Counter) -> None:

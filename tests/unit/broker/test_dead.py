@@ -1,11 +1,13 @@
 """Requests about dead tasks: told behind a barrier, carried out once, bounded."""
 
+import apsw
 import pytest
 
-from raftwork.broker.dead import OPEN_MAX, DeadRequest, DeadTasks
+from raftwork.broker.dead import OPEN_MAX, TURN_ANSWERS, DeadRequest, DeadTasks
 from raftwork.broker.queue.commands import Assign, Fail, Purge, Retry
 from raftwork.messages import (
     DEAD_PAGE_MAX,
+    PAYLOAD_MAX,
     Code,
     DeadDetails,
     DeadPage,
@@ -19,6 +21,7 @@ from raftwork.messages import (
     RetryDead,
     ShowDead,
     encode_failure,
+    failure_head,
 )
 from tests.unit.broker.queues import Queues, enqueue
 
@@ -61,6 +64,20 @@ def test_who_is_dead_is_told_behind_a_barrier() -> None:
     page, details = desk.pass_barrier()
     assert isinstance(page, DeadPage) and [task.id for task in page.tasks] == ["a"]
     assert isinstance(details, DeadDetails) and details.task == page.tasks[0]
+
+
+def test_pages_are_read_a_few_a_turn_and_all_in_the_end() -> None:
+    desk = Desk()
+    for request in range(3 * TURN_ANSWERS):
+        assert desk.ask(ListDead(request, "", ALL, 10)) == []
+    answers = desk.pass_barrier()
+    assert len(answers) == TURN_ANSWERS
+    while len(answers) < 3 * TURN_ANSWERS:
+        assert desk.dead.waiting
+        more = desk.answers()
+        assert 0 < len(more) <= TURN_ANSWERS
+        answers += more
+    assert [a.request for a in answers if isinstance(a, DeadPage)] == [*range(3 * TURN_ANSWERS)]
 
 
 def test_who_is_not_dead_is_unknown() -> None:
@@ -117,3 +134,28 @@ def test_requests_under_way_are_bounded() -> None:
         assert desk.ask(ListDead(number, "", ALL, 1)) == []
     (refused,) = desk.ask(RetryDead(OPEN_MAX, "a", "b"))
     assert isinstance(refused, Refused) and refused.code is Code.QUEUE_FULL
+
+
+@pytest.mark.parametrize("size", [0, 20, 200, 5_000, 70_000, PAYLOAD_MAX // 2])
+@pytest.mark.parametrize("kind", ["E", "x" * 3_000])
+def test_a_page_reads_the_beginning_of_each_failure_and_no_more(size: int, kind: str) -> None:
+    packed = encode_failure(Failure(kind, "é" * size, "t" * size))
+    whole = f"{kind}: {'é' * size}"[:200]
+    assert failure_head(packed, 200) == failure_head(packed[:2_048], 200) == whole
+
+
+def test_a_page_of_large_failures_is_small_to_read() -> None:
+    desk = Desk()
+    failure = encode_failure(Failure("E", "m" * 900_000, ""))
+    desk.queues.apply(enqueue("b"), Assign(b"w" * 16, [2]), Fail(2, failure, 0))
+    read: list[int] = []
+    db = desk.queues.db
+
+    def notice(_cursor: apsw.Cursor, row: tuple[object, ...]) -> tuple[object, ...]:
+        read.extend(len(value) for value in row if isinstance(value, bytes))
+        return row
+
+    db.row_trace = notice
+    page = desk.queues.machine.dead_page("", ALL, 10)
+    assert [task.error[:10] for task in page] == ["E: mmmmmmm", "E: m"]
+    assert read and max(read) < 10_000

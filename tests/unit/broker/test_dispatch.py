@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from raftwork.broker import aside, dispatch
 from raftwork.broker import backlog as pages
 from raftwork.broker.backlog import PAGE_TASKS, Backlog
-from raftwork.broker.balancers import BALANCERS, Candidate
+from raftwork.broker.balancers import BALANCERS, Balancer, Candidate
 from raftwork.broker.dispatch import Dispatcher
 from raftwork.broker.exclusions import Exclusions
 from raftwork.broker.hands import Worker
@@ -523,3 +523,56 @@ def test_a_balancer_that_heeds_load_gives_an_overloaded_worker_nothing(
     desk.propose(enqueue(*(f"{i}" for i in range(9))))
     desk.commit()
     assert ("over" in planned(desk.plan())) is not spared
+
+
+# ---- many queues --------------------------------------------------------------------------------
+
+
+def counted(desk: Desk) -> list[str]:
+    """The queues the dispatcher looks at from now on."""
+    looked_at: list[str] = []
+    balancer = desk.dispatcher._balancer_of("any")
+
+    def balancer_of(queue: str) -> Balancer:
+        looked_at.append(queue)
+        return balancer
+
+    desk.dispatcher._balancer_of = balancer_of
+    return looked_at
+
+
+def test_a_free_slot_costs_no_look_at_all_the_queues_that_wait_for_it() -> None:
+    """9 ms a plan at 1,000 queues, at every report."""
+    queues = [f"q{number}" for number in range(200)]
+    desk = Desk(worker("w", 1, 0, *queues))
+    desk.propose(*(enqueue(f"{q}-{n}", spec=Spec("job", q)) for q in queues for n in range(2)))
+    desk.commit()
+    looked_at = counted(desk)
+    for _ in range(4):
+        desk.plan()
+        desk.commit()
+        desk.over(Finish([(desk.handed[-1][0], b"")]))
+    assert len(looked_at) <= 4 * 5
+    assert len(desk.handed) == 4
+
+
+def test_every_queue_has_its_turn_however_few_slots_there_are() -> None:
+    queues = [f"q{number}" for number in range(20)]
+    desk = Desk(worker("w", 1, 0, *queues))
+    desk.propose(*(enqueue(f"{q}-{n}", spec=Spec("job", q)) for q in queues for n in range(3)))
+    desk.commit()
+    for _ in range(20):
+        desk.plan()
+        desk.commit()
+        desk.over(Finish([(desk.handed[-1][0], b"")]))
+    assert {(seq - 1) // 3 for seq in desk.seqs} == set(range(20))
+
+
+def test_queues_nobody_here_serves_are_passed_over() -> None:
+    queues = [f"q{number}" for number in range(50)]
+    desk = Desk(worker("w", 4, 4, "q49"))
+    desk.propose(*(enqueue(q, spec=Spec("job", q)) for q in queues))
+    desk.commit()
+    looked_at = counted(desk)
+    assert planned(desk.plan()) == {"w": [50]}
+    assert set(looked_at) == {"q49"}

@@ -101,7 +101,7 @@ class Office:
         self.lead = Leadership(
             self.queues.machine,
             self.core,
-            BALANCERS["weighted"](Random(1)),
+            "weighted",
             Random(1),
             epoch=epoch,
             time=time,

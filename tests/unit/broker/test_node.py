@@ -13,14 +13,17 @@ from raftwork.consensus.core import Position
 from raftwork.consensus.raft.messages import Vote, encode
 from raftwork.errors import StoreError
 from raftwork.messages import (
+    NAME_MAX,
     PROTOCOL,
     Acknowledged,
     Answer,
     Ask,
+    AskQueue,
     Beat,
     BrokerStatus,
     ClientHello,
     Code,
+    DrainWorker,
     Enqueue,
     Enqueued,
     FromBroker,
@@ -30,16 +33,21 @@ from raftwork.messages import (
     HelloFirst,
     Holding,
     Leader,
+    ListDead,
     Outcome,
     PeerHello,
     PeerMessage,
     PeerWelcome,
     Ping,
+    PurgeDead,
     Push,
     Refused,
     Report,
     Result,
     Results,
+    RetryDead,
+    SetQueue,
+    ShowDead,
     Started,
     State,
     StatusRequest,
@@ -200,6 +208,49 @@ def test_a_goodbye_ends_the_session(one: World) -> None:
     one.run(1_000)
     assert one.heard(b"worker") == []
     assert one.ask(b"worker", Report(1, [], [], [], 0)) == [HelloFirst()]
+
+
+def test_nothing_is_left_of_a_client_that_says_goodbye(one: World) -> None:
+    one.client()
+    one.ask(b"client", request("x", "y"))
+    assert one.ask(b"client", Watch(2, ["x", "y"])) == [Watched(2)]
+    one.ask(b"client", Goodbye(1))
+    leadership = one.nodes["a"]._leadership
+    assert leadership is not None
+    deliveries = leadership.clients._deliveries
+    assert not deliveries._watchers and not deliveries._watched
+    assert one.ask(b"client", Watch(3, ["x"])) == [HelloFirst()]
+
+
+LONG = "x" * (NAME_MAX + 1)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        DrainWorker(7, LONG),
+        AskQueue(7, LONG),
+        SetQueue(7, LONG),
+        SetQueue(7, "q", LONG),
+        ListDead(7, LONG, 1, 1),
+        ShowDead(7, LONG),
+        RetryDead(7, LONG, "y"),
+        RetryDead(7, "y", LONG),
+        PurgeDead(7, [], LONG),
+        PurgeDead(7, [LONG], ""),
+    ],
+)
+def test_no_name_reaches_the_log_or_a_refusal_that_is_too_long(
+    one: World, message: ToBroker
+) -> None:
+    one.client()
+    before = one.digests()
+    (refused,) = one.ask(b"client", message)
+    assert isinstance(refused, Refused)
+    assert (refused.request, refused.code) == (7, Code.PROTOCOL)
+    assert len(refused.text) < 1_000
+    assert one.digests() == before
+    assert one.nodes["a"].leads
 
 
 def test_a_worker_is_beaten_to_while_nothing_happens(one: World) -> None:

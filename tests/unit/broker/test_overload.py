@@ -5,7 +5,7 @@ import pytest
 from raftwork.broker.exclusions import ANY
 from raftwork.broker.workforce import BEAT, LEASE
 from raftwork.messages import Heartbeat
-from tests.unit.broker.test_workforce import ME, OTHER, Floor
+from tests.unit.broker.floor import ME, OTHER, Floor
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from raftwork.broker.pushes import TURN_BYTES, Pushes
 from raftwork.broker.queue.commands import Lose, Release
 from raftwork.broker.workforce import BEAT, LEASE
 from raftwork.messages import Beat, Heartbeat, Held, Holding, Loss, Push, PushedTask, State
+from tests.unit.broker.floor import ME, OTHER, Floor
 from tests.unit.broker.queues import enqueue
-from tests.unit.broker.test_workforce import ME, OTHER, Floor
 
 BIG = bytes(TURN_BYTES // 4)
 

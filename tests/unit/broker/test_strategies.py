@@ -4,24 +4,48 @@ from random import Random
 
 import pytest
 
-from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.balancers import BALANCERS, Candidate
+from raftwork.broker.balancers.round_robin import RoundRobin
 from raftwork.broker.queue.commands import Configure
 from raftwork.broker.strategies import Strategies
 from tests.unit.broker.queues import Queues
 
-CLUSTERS = BALANCERS["weighted"](Random(1))
+DEFAULT = "round_robin"
+CLUSTERS = RoundRobin
 
 
 def strategies_of(queues: Queues) -> Strategies:
-    return Strategies(queues.machine, CLUSTERS, Random(1))
+    return Strategies(queues.machine, DEFAULT, Random(1))
 
 
 def test_a_queue_without_a_balancer_of_its_own_has_the_clusters() -> None:
     queues = Queues()
     strategies = strategies_of(queues)
-    assert strategies.of("q") is CLUSTERS
+    before = strategies.of("q")
+    assert isinstance(before, CLUSTERS)
     queues.apply(Configure("q", None, 5, None))
-    assert strategies.of("q") is CLUSTERS
+    assert strategies.of("q") is before
+
+
+@pytest.mark.parametrize("name", BALANCERS)
+def test_no_queue_shares_what_the_clusters_balancer_remembers(name: str) -> None:
+    strategies = Strategies(Queues().machine, name, Random(1))
+    assert strategies.of("q") is strategies.of("q")
+    assert strategies.of("q") is not strategies.of("other")
+
+
+def test_a_key_keeps_its_worker_beside_a_queue_of_many_workers() -> None:
+    strategies = Strategies(Queues().machine, "consistent_hash", Random(1))
+
+    def candidates(queue: str, count: int) -> list[Candidate]:
+        names = [f"{queue}{i}" for i in range(count)]
+        return [Candidate(5_000, 100, 0, 1.0, n, n.encode().ljust(16, b".")) for n in names]
+
+    few, many = candidates("few", 2), candidates("many", 60)
+    keys = [f"key{i}" for i in range(2_000)]
+    before = strategies.of("few").plan(few, keys)
+    strategies.of("many").plan(many, keys)
+    assert strategies.of("few").plan(few, keys) == before
 
 
 @pytest.mark.parametrize("name", BALANCERS)
@@ -31,12 +55,12 @@ def test_a_change_counts_at_once_and_for_that_queue_alone(name: str) -> None:
     before = strategies.of("q")
     queues.apply(Configure("q", name, None, None))
     own = strategies.of("q")
-    assert own is not before
+    assert own is not before or name == DEFAULT
     assert type(own) is type(BALANCERS[name](Random(1)))
     assert strategies.of("q") is own  # it remembers whose turn it is
-    assert strategies.of("other") is CLUSTERS
+    assert isinstance(strategies.of("other"), CLUSTERS)
     queues.apply(Configure("q", "", None, None))
-    assert strategies.of("q") is CLUSTERS
+    assert isinstance(strategies.of("q"), CLUSTERS)
 
 
 def test_a_next_leader_finds_what_was_set() -> None:
@@ -48,4 +72,4 @@ def test_a_next_leader_finds_what_was_set() -> None:
 def test_a_balancer_of_another_version_is_replaced_by_the_clusters() -> None:
     queues = Queues()
     queues.apply(Configure("q", "from the future", None, None))
-    assert strategies_of(queues).of("q") is CLUSTERS
+    assert isinstance(strategies_of(queues).of("q"), CLUSTERS)

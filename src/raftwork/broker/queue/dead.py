@@ -13,7 +13,11 @@ from contextlib import closing
 
 from raftwork.broker.queue.commands import Purge
 from raftwork.broker.queue.ledger import Ledger, Running, spec_of
-from raftwork.messages import DeadDetails, DeadTask, Loss, State, decode_failure
+from raftwork.messages import DeadDetails, DeadTask, Loss, State, failure_head
+
+#: Characters of an error in a list, and bytes of a packed Failure read for them.
+_ERROR_MAX = 200
+_HEAD_BYTES = 2_048
 
 _KEEP = """INSERT INTO dead (seq, queue, ended, attempts, failures, losses, spec, payload)
     SELECT seq, queue, ?, ?, ?, ?, spec, body FROM task WHERE seq = ?
@@ -21,13 +25,12 @@ _KEEP = """INSERT INTO dead (seq, queue, ended, attempts, failures, losses, spec
 _DROP = "DELETE FROM dead WHERE seq = ? RETURNING length(spec) + length(payload)"
 _TASK = """SELECT dead.number, task.id, dead.spec, task.state, ended, attempts, dead.failures,
     dead.losses, again, task.body"""
+#: The same for a list: a failure may have a mebibyte, of which a line is shown.
+_HEADS = _TASK.replace("task.body", f"substr(task.body, 1, {_HEAD_BYTES})")
 BY_ID = " FROM task JOIN dead USING (seq) WHERE task.id = ?"
 _PAGE = """ FROM dead JOIN task USING (seq)
     WHERE dead.number < ? AND (? = 0 OR dead.queue = ?) ORDER BY dead.number DESC LIMIT ?"""
 _LOSSES = "SELECT worker, exit, signal, memory, time FROM loss WHERE seq = ? ORDER BY number"
-#: Characters of an error in a list.
-_ERROR_MAX = 200
-
 #: A row of _TASK.
 _Row = tuple[int, str, bytes, int, int, int, int, int, str, bytes]
 
@@ -104,7 +107,7 @@ def purge(ledger: Ledger, command: Purge) -> int:
 def page(ledger: Ledger, queue: str, before: int, limit: int) -> list[DeadTask]:
     """Dead tasks numbered below `before`, newest first; an empty name is all queues."""
     number = _number(ledger, queue)
-    with closing(ledger.db.execute(_TASK + _PAGE, (before, number, number, limit))) as rows:
+    with closing(ledger.db.execute(_HEADS + _PAGE, (before, number, number, limit))) as rows:
         return [_dead_task(row) for row in rows]
 
 
@@ -135,7 +138,6 @@ def _number(ledger: Ledger, queue: str) -> int:
 
 def _dead_task(row: _Row) -> DeadTask:
     number, id_, packed, state, ended, attempts, failures, losses, again, body = row
-    spec, failure = spec_of(packed), decode_failure(body)
-    error = f"{failure.type}: {failure.message}"[:_ERROR_MAX]
+    spec, error = spec_of(packed), failure_head(body, _ERROR_MAX)
     counts = (attempts, failures, losses)
     return DeadTask(number, id_, spec.name, spec.queue, State(state), ended, *counts, error, again)

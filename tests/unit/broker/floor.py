@@ -1,0 +1,116 @@
+"""A workforce over a real machine, and what workers say to it."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import TypeVar
+
+from raftwork.broker.queue.commands import (
+    Assign,
+    Assigned,
+    Closed,
+    Command,
+    Settled,
+    Stale,
+)
+from raftwork.broker.workforce import Workforce
+from raftwork.messages import (
+    PROTOCOL,
+    Failure,
+    FromBroker,
+    Holding,
+    Outcome,
+    Report,
+    Spec,
+    Started,
+    State,
+    WorkerHello,
+    encode_failure,
+)
+from tests.unit.broker.queues import Queues, enqueue
+
+ME = b"incarnation-of-w"
+OTHER = b"incarnation-of-v"
+FAILURE = encode_failure(Failure("E", "m", "t"))
+ONCE = Spec("job", "default", at_most_once=True)
+T = TypeVar("T", bound=tuple)  # type: ignore[type-arg]
+
+
+class Floor:
+    """A workforce on a machine; commands are committed when told to."""
+
+    def __init__(self, now: int = 10_000) -> None:
+        self.queues = Queues()
+        self.now = now
+        self.force = Workforce(self.queues.machine, 1, now, Random(1), lambda _: self.room)
+        self.room = True  # on every connection
+        self.names = 0
+
+    def hello(
+        self,
+        session: int = 1,
+        *holding: Holding,
+        me: bytes = ME,
+        routing: bytes = b"w",
+        slots: int = 2,
+    ) -> None:
+        hello = WorkerHello(
+            PROTOCOL, "w", me, session, "h", 1, slots, ["default"], list(holding), False
+        )
+        self.force.hello(routing, hello, self.now)
+
+    def give(self, count: int = 1, spec: Spec | None = None, me: bytes = ME) -> list[int]:
+        """Enqueue and assign; the tokens."""
+        ids = [f"{self.names + i}" for i in range(count)]
+        self.names += count
+        self.queues.apply(enqueue(*ids, spec=spec or Spec("job", "default")))
+        return self.assign(me)
+
+    def assign(self, me: bytes = ME) -> list[int]:
+        waiting = self.queues.machine.waiting("default", 0, 1_000, 1 << 30)
+        (effect,) = self.queues.effects(Assign(me, [task.seq for task in waiting]))
+        assert isinstance(effect, Assigned)
+        worker = self.force._workers[me]
+        for task, (token, _, attempt) in zip(waiting, effect.tasks, strict=True):
+            worker.busy += 1
+            self.force.hand_out(worker, task, token, attempt)
+        return [token for token, _, _ in effect.tasks]
+
+    def report(
+        self,
+        *outcomes: Outcome,
+        started: Sequence[int] = (),
+        released: Sequence[int] = (),
+        session: int = 1,
+        routing: bytes = b"w",
+    ) -> bool:
+        report = Report(session, [Started(t, 0) for t in started], list(outcomes), [*released], 0)
+        return self.force.report(routing, report, self.now, self.queues.time)
+
+    def commit(self, *more: Command) -> list[Command]:
+        """Apply all that is wanted; gives the commands."""
+        commands = [*self.force.commands(), *more]
+        for effect in self.queues.effects(*commands):
+            if isinstance(effect, Settled | Closed | Stale):
+                self.force.closed(effect.token)
+        return commands
+
+    def frames(self, kind: type[T]) -> list[T]:
+        return [m for _, m in self.sent() if isinstance(m, kind)]
+
+    def sent(self) -> list[tuple[bytes, FromBroker]]:
+        return list(self.force.frames())
+
+    def pass_time(self, ms: int, step: int = 50) -> list[Command]:
+        """Let time pass without a word; gives what was proposed, committed too."""
+        proposed: list[Command] = []
+        for _ in range(0, ms, step):
+            self.now += step
+            self.force.pass_time(self.now, self.queues.time)
+            proposed += self.commit()
+        return proposed
+
+    def state(self, id_: str = "0") -> State:
+        return self.queues.machine.lookup([id_])[0].state
+
+    def new_leader(self) -> None:
+        self.force = Workforce(self.queues.machine, 2, self.now, Random(1))
