@@ -1,14 +1,24 @@
 """What the README and the examples show works as shown."""
 
 import ast
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
+from typing import Any
 
-from tests.cluster.conftest import MakeCluster
+import pytest
+
+from tests.cluster.conftest import ODD_NAME, MakeCluster
 from tests.cluster.harness import ROOT, run_cli
+from tests.strangers.namespace import own_loopback
+from tests.strangers.place import Background, Place
 
 EXAMPLE = ROOT / "examples" / "tasks.py"
+#: The ports the README prints, for where none of our own can be had.
+PORTS = {"a": 7701, "b": 7702, "c": 7703}
 
 
 def blocks(language: str) -> list[str]:
@@ -17,28 +27,116 @@ def blocks(language: str) -> list[str]:
     return [part.removeprefix(language) for part in parts if part.startswith(f"{language}\n")]
 
 
+class Reader:
+    """Somebody with the README in front of them, and a directory of their own."""
+
+    def __init__(self, place: Place, *, ports_as_printed: bool) -> None:
+        self.place = place
+        self._printed = ports_as_printed
+        self.module, self.program = map(self._adapted, blocks("python"))
+        starts, uses = map(self._adapted, blocks("sh")[1:3])
+        (mapping,) = [line for line in starts.splitlines() if line.startswith("CLUSTER=")]
+        place.env["CLUSTER"] = mapping.removeprefix("CLUSTER=")
+        self.starts = [line for line in starts.splitlines() if line.startswith("raftwork ")]
+        self.uses = uses.strip().splitlines()
+        self.running: dict[str, Background] = {}
+
+    def _adapted(self, text: str) -> str:
+        """As printed; where it must be, under ports that are free here."""
+        for name, port in {} if self._printed else PORTS.items():
+            text = text.replace(f"127.0.0.1:{port}", self.place.addresses[name])
+        return text
+
+    def terminal(self, line: str) -> str:
+        """Type one of the four lines into a terminal of its own; the broker's name, or worker."""
+        protocol = f" --consensus {self.place.consensus}" if "raftwork broker" in line else ""
+        words = line.split()
+        name = words[words.index("--name") + 1] if "--name" in words else "worker"
+        self.running[name] = self.place.start(line + protocol, name)
+        return name
+
+    def run_program(self) -> None:
+        """The program, whose last line is a coroutine's."""
+        body = f"import asyncio\nasync def main():\n{indent(self.program, '    ')}\n"
+        ast.parse(body)
+        self.place.write("program.py", f"{body}asyncio.run(main())\n")
+        done = self.place.sh("python program.py")
+        assert done.code == 0, done.err
+
+    def run_commands(self) -> None:
+        """The commands; what is printed behind one is what it prints."""
+        for line in self.uses:
+            command, _, comment = line.partition("#")
+            done = self.place.sh(command)
+            assert done.code == 0, (line, done.err)
+            if comment.strip().isdigit():
+                assert done.out == f"{comment.strip()}\n", line
+
+    def leader(self) -> str:
+        leader: str = self.place.wait_until(lambda: self._status()["leader"], "a leader")
+        return leader
+
+    def _status(self) -> dict[str, Any]:
+        status: dict[str, Any] = json.loads(self.place.sh("raftwork status --json").out)
+        return status
+
+    def level(self) -> bool:
+        rows = self._status()["brokers"]
+        roles = sorted(row["role"] for row in rows)
+        return roles == ["follower", "follower", "leader"] and (
+            len({row["applied"] for row in rows}) == 1
+        )
+
+
+@pytest.fixture
+def reader(tmp_path: Path, consensus: str) -> Iterator[Reader]:
+    directory = tmp_path / ODD_NAME
+    directory.mkdir()
+    place = Place(directory, consensus)
+    with own_loopback(place.env) as prefix:
+        if prefix is not None:
+            place.prefix = prefix
+            del place.env["RAFTWORK_BROKERS"]  # the default is what is printed
+        yield Reader(place, ports_as_printed=prefix is not None)
+    place.close()
+
+
 def test_the_two_commands_are_the_first_the_readme_shows() -> None:
     first = blocks("sh")[0].split("\n")
     assert [line.split("#")[0].strip() for line in first if line] == ["make demo", "make test"]
 
 
-def test_the_quick_start_and_the_example_work_as_shown(
-    make_cluster: MakeCluster, tmp_path: Path
+def test_the_quick_start_works_as_printed_and_so_does_what_it_says_can_be_killed(
+    reader: Reader,
 ) -> None:
-    cluster = make_cluster()
-    cluster.start()
-    module, use = blocks("python")
-    (cluster.directory / "tasks.py").write_text(module)
-    cluster.local.start_worker("w1", "tasks:app", "--concurrency", "2")
-    done = cluster.cli(*["enqueue", "tasks.add", "1", "2", "--wait", "--timeout", "20"])
-    assert (done.code, done.out) == (0, "3\n"), done
-    body = "\n    ".join(line for line in use.strip().splitlines())
-    asked = f"import asyncio\nasync def main():\n    {body}\nasyncio.run(main())\n"
-    ast.parse(asked)
-    env = cluster.env | {"RAFTWORK_BROKERS": cluster.brokers}
-    subprocess.run(
-        [sys.executable, "-c", asked], cwd=cluster.directory, env=env, check=True, timeout=60
-    )
+    """Every line in order; then any one broker is killed, stopped, and loses its disk."""
+    place, running = reader.place, reader.running
+    place.write("tasks.py", reader.module)
+    names = [reader.terminal(line) for line in reader.starts]
+    assert names == ["a", "b", "c", "worker"]
+    reader.run_program()
+    reader.run_commands()
+
+    killed = reader.leader()
+    running[killed].kill()
+    reader.run_commands()
+    (place.directory / "data" / killed).rename(place.directory / "lost")
+    bulk = "app.named('t.take', queue='bulk').enqueue_many([(b'x' * 1_000_000,)] * 10)"
+    filled = place.sh(f'python -c "from tasks import app\nfor _ in range(10): {bulk}"')
+    assert filled.code == 0, filled.err
+    start = dict(zip(names, reader.starts, strict=True))
+    reader.terminal(start[killed])  # an empty disk, and a log that is long since cut: by snapshot
+    place.wait_until(reader.level, f"{killed} is level again", within=60)
+    for broker in PORTS:
+        assert running[broker].code is None, running[broker].text
+    for broker in PORTS:
+        running[broker].kill()
+        reader.terminal(start[broker])
+        place.wait_until(reader.level, f"{broker} is level again", within=60)
+    reader.run_program()
+    reader.run_commands()
+    for each in running.values():
+        assert each.stop() == 0, each.text
 
 
 def test_the_example_runs(make_cluster: MakeCluster) -> None:

@@ -79,8 +79,16 @@ class Background:
 class Place:
     """A directory, the addresses of brokers that may be started, and all that was started here."""
 
-    def __init__(self, directory: Path, consensus: str, names: str = "abc") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        consensus: str,
+        names: str = "abc",
+        prefix: tuple[str, ...] = (),
+    ) -> None:
+        """`prefix` is put before every command."""
         self.directory = directory
+        self.prefix = prefix
         self.consensus = consensus
         self.addresses = dict(zip(names, free_addresses(len(names)), strict=True))
         self.mapping = ",".join(f"{name}={at}" for name, at in self.addresses.items())
@@ -104,7 +112,7 @@ class Place:
     def sh(self, command: str, *, stdin: str = "", within: float = PATIENCE * 2) -> Finished:
         """Run a line of shell to its end."""
         done = subprocess.run(
-            ["bash", "-c", command],
+            [*self.prefix, "bash", "-c", command],
             cwd=self.directory,
             env=self.env,
             input=stdin,
@@ -120,7 +128,7 @@ class Place:
         path = self.directory / f"{name}.log"
         with path.open("ab") as log:
             popen = subprocess.Popen(
-                ["bash", "-c", f"exec {command}"],
+                [*self.prefix, "bash", "-c", f"exec {command}"],
                 cwd=self.directory,
                 env=self.env,
                 stdin=subprocess.DEVNULL,

@@ -395,7 +395,7 @@ _COMMANDS = (
             ),
         ),
         (
-            "test_the_quick_start_and_the_example_work_as_shown",
+            "test_the_quick_start_works_as_printed_and_so_does_what_it_says_can_be_killed",
             "test_the_example_runs",
         ),
     ),
