@@ -18,7 +18,7 @@ FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --
 PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster sim soak versions mutants teeth chaos faults fuzz lint types bench lock clean
+.PHONY: help demo test unit cluster sim soak versions mutants teeth chaos faults fuzz lint types bench docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -74,6 +74,9 @@ types: $(VENV)/.ready-dev ## Both type checkers
 bench: $(VENV)/.ready ## Tasks a second and failover times on this machine
 	$(BIN)/python -m bench
 
+docs: $(VENV)/.ready-docs ## The documentation as a site, in dist/docs; dead links fail
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 lock: $(VENV)/.ready-dev ## Choose new versions of the dependencies (needs uv)
 	uv pip compile --upgrade --universal --python-version 3.11 --no-annotate \
 	    --custom-compile-command "make lock" \
@@ -81,6 +84,9 @@ lock: $(VENV)/.ready-dev ## Choose new versions of the dependencies (needs uv)
 	uv pip compile --upgrade --universal --python-version 3.11 --no-annotate \
 	    --custom-compile-command "make lock" -c requirements.lock \
 	    pyproject.toml --group dev -o requirements-dev.lock
+	uv pip compile --upgrade --universal --python-version 3.11 --no-annotate \
+	    --custom-compile-command "make lock" -c requirements-dev.lock \
+	    pyproject.toml --group docs -o requirements-docs.lock
 
 clean: ## Remove the environment and every cache
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
@@ -95,6 +101,10 @@ $(BIN)/python:
 $(VENV)/.ready: requirements.lock pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.ready-docs: requirements-docs.lock $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --requirement requirements-docs.lock
 	@touch $@
 
 $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import raftwork
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -19,3 +21,15 @@ def test_every_guarantee_has_a_test_by_its_side() -> None:
     text = (ROOT / "docs/guarantees.md").read_text()
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         assert "`test_" in section, section.splitlines()[0]
+
+
+def test_everything_a_program_imports_is_in_the_reference() -> None:
+    pages = "".join(path.read_text() for path in (ROOT / "docs/reference").glob("*.md"))
+    errors = {name for name in raftwork.__all__ if hasattr(raftwork.errors, name)}
+    missing = {
+        name
+        for name in set(raftwork.__all__) - errors - {"__version__"}
+        if not re.search(rf"^::: raftwork\.(\w+\.)*{name}$", pages, re.MULTILINE)
+    }
+    assert not missing
+    assert "::: raftwork.errors" in pages  # all of them

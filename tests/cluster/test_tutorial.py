@@ -1,0 +1,81 @@
+"""The tutorial works as printed, from its empty directory to the leader that is killed."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import ODD_NAME
+from tests.strangers.namespace import own_loopback
+from tests.strangers.place import Place
+
+TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
+#: A block of code: its language, the file it is to be put into if it says one, and its text.
+_BLOCK = re.compile(r"```(\w+)(?: title=\"([\w.]+)\")?\n(.*?)```", re.DOTALL)
+PORTS = {"a": 7701, "b": 7702, "c": 7703}
+
+
+class Pupil:
+    """What a reader of the tutorial types; with other ports where the printed ones are taken."""
+
+    def __init__(self, place: Place, *, as_printed: bool) -> None:
+        self.place = place
+        text = TUTORIAL.read_text()
+        for name, port in {} if as_printed else PORTS.items():
+            text = text.replace(f"127.0.0.1:{port}", place.addresses[name])
+        found: list[tuple[str, str, str]] = _BLOCK.findall(text)
+        self.files = {title: body for _, title, body in found if title}
+        self.lines = [
+            line for language, _, body in found if language == "sh" for line in body.splitlines()
+        ]
+
+    def only(self, beginning: str) -> str:
+        """The one line that begins so."""
+        (line,) = [line for line in self.lines if line.startswith(beginning)]
+        return line
+
+
+@pytest.fixture
+def pupil(tmp_path: Path, consensus: str) -> Iterator[Pupil]:
+    directory = tmp_path / ODD_NAME
+    directory.mkdir()
+    place = Place(directory, consensus)
+    with own_loopback(place.env) as prefix:
+        if prefix is not None:
+            place.prefix = prefix
+            del place.env["RAFTWORK_BROKERS"]
+        yield Pupil(place, as_printed=prefix is not None)
+    place.close()
+
+
+def test_the_tutorial_works_as_printed(pupil: Pupil) -> None:
+    place = pupil.place
+    for name, text in pupil.files.items():
+        place.write(name, text)
+    brokers = {
+        name: place.start(
+            f"{pupil.only(f'raftwork broker --name {name} ')} --consensus {place.consensus}", name
+        )
+        for name in PORTS
+    }
+    place.start(pupil.only("raftwork worker "), "worker")
+    place.wait_until(lambda: place.status()["workers"], "the worker is listed")
+
+    done = place.sh(pupil.only("raftwork enqueue "))
+    assert done.code == 0, done.err
+    assert done.out.startswith('"order-1: 1250 cents, charged under token ')
+    done = place.sh("python order.py")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1].startswith("order-2: 990 cents, charged under token ")
+
+    counting = place.start("python many.py", "many")
+    place.wait_until(lambda: "20 of 100" in counting.text, "it counts")
+    leader = place.status()["leader"]
+    kill = pupil.only("kill -9 ").replace("data/a/", f"data/{leader}/")
+    assert place.sh(kill).code == 0
+    place.wait_until(lambda: brokers[leader].code is not None, "the leader is gone")
+    assert "100 of 100" not in counting.text, "it was killed too late to show anything"
+    place.wait_until(lambda: counting.code is not None, "it ends")
+    assert counting.code == 0, counting.text
+    assert counting.text.splitlines()[-1] == "100 of 100"
