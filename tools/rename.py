@@ -66,6 +66,17 @@ def dotted(text: str, modules: Mapping[str, str]) -> str:
     return found.sub(lambda match: modules[match[1]], text)
 
 
+def files(text: str, modules: Mapping[str, str]) -> str:
+    """`text` with the paths of moved files replaced: broker/hands.py, raftwork/broker/hands.py."""
+    for old, new in modules.items():
+        known, parts = f"{new.partition('.')[2].replace('.', '/')}.py", old.split(".")[1:]
+        for first in range(len(parts) - 1):
+            tail = re.escape("/".join(parts[first:]))
+            text = re.sub(rf"(?<![\w/]){tail}\.py\b", known, text)
+        text = re.sub(rf"raftwork/{re.escape('/'.join(parts))}\.py\b", f"raftwork/{known}", text)
+    return text
+
+
 def words(text: str, names: Mapping[str, str]) -> str:
     """`text` with every whole identifier replaced, all of them at once."""
     if not names:
@@ -80,6 +91,7 @@ def words(text: str, names: Mapping[str, str]) -> str:
 def python(source: str, plan: Plan) -> str:
     """A Python file as it is under the plan."""
     source = dotted(source, plan.modules)  # first: a package may be called as a module was
+    source = files(source, plan.modules)
     source = _from_imports(source, plan.modules)
     source = _places(source, plan.modules)
     source = _source_texts(source, plan.names)
@@ -197,14 +209,7 @@ def _tokens(source: str, names: Mapping[str, str]) -> str:
 
 def prose(text: str, plan: Plan) -> str:
     """A page, a table of settings or a recipe."""
-    text = dotted(text, plan.modules)
-    for old, new in plan.modules.items():
-        for parts in range(2, old.count(".") + 2):  # from broker/hands.py up to the whole path
-            before, after = (".".join(path.split(".")[1:]) for path in (old, new))
-            tail = "/".join(before.split(".")[-parts:])
-            if before.count(".") + 1 >= parts:
-                whole = after.replace(".", "/")
-                text = re.sub(rf"(?<![\w/]){re.escape(tail)}\.py\b", f"{whole}.py", text)
+    text = files(dotted(text, plan.modules), plan.modules)
     return re.sub(r"`[^`\n]+`", lambda match: words(match[0], plan.names), text)
 
 

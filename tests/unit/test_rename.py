@@ -33,6 +33,7 @@ PLAN = Plan(
             "from raftwork.broker import (\n    dispatch as d,\n)\nd.MAX\n",
             "from raftwork.broker.dispatch import dispatcher as d\nd.MAX\n",
         ),
+        ('CORE = ("broker/hands.py",)\n', 'CORE = ("broker/workers/assignments.py",)\n'),
         ("import raftwork.broker.hands\n", "import raftwork.broker.workers.assignments\n"),
         (
             "for hand in worker.hands.values():  # hands full\n    é = 'hands'; hands = 1\n",
