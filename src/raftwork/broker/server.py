@@ -76,7 +76,10 @@ def run_broker(options: BrokerOptions) -> int:
         try:
             wires = Wires(options.address, others, _now())
         except zmq.ZMQError as error:
-            raise OSError(f"cannot listen on {options.address}: {error.strerror}") from None
+            # Its own text has the address too.
+            raise OSError(
+                f"cannot listen on {options.address}: {zmq.strerror(error.errno)}"
+            ) from None
         try:
             return _serve(options, store, wires)
         finally:

@@ -5,22 +5,40 @@ Results go to stdout and everything else to stderr. Exit codes: 0 success, 1 the
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from raftwork.cli import broker, chaos, dead, demo, drain, enqueue, queue, result, status, worker
+from raftwork.cli.output import visible, visible_lines
 from raftwork.errors import RaftworkError
 
 LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class _Commands(click.Group):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the options before the subcommand."""
+        with _errors():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the subcommand; an error of the tree becomes its text and exit code 1."""
-        try:
+        with _errors():
             return super().invoke(ctx)
-        except RaftworkError as error:
-            raise click.ClickException(f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """What click prints of an error is shown as everything else is."""
+    try:
+        yield
+    except RaftworkError as error:
+        raise click.ClickException(visible(f"{type(error).__name__}: {error}")) from error
+    except click.ClickException as error:
+        vars(error)["message"] = visible_lines(error.message)  # which click declares as final
+        raise
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

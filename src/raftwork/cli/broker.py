@@ -34,7 +34,12 @@ def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[st
 )
 @click.option("--consensus", type=click.Choice(CONSENSUS), default="raft", show_default=True)
 @click.option(
-    "--balancer", type=click.Choice(list(BALANCERS)), default="weighted", show_default=True
+    "--balancer",
+    type=click.Choice(list(BALANCERS)),
+    default="weighted",
+    show_default=True,
+    metavar="NAME",
+    help=f"How tasks are given to workers: {', '.join(BALANCERS)}.",
 )
 @click.option("--insecure", is_flag=True, help="Allow addresses that other machines can reach.")
 @click.option("--readdress", is_flag=True, help="Accept a directory made under other addresses.")
@@ -49,7 +54,9 @@ def command(
     readdress: bool,
     checksums: bool,
 ) -> None:
-    """Run one replica until SIGTERM or SIGINT, which hand leadership over first.
+    """Run one replica of a cluster.
+
+    SIGTERM or SIGINT end it; a leader hands leadership over first.
 
     \b
     Example:
@@ -77,6 +84,10 @@ def command(
 
     try:
         code = run_broker(options)
-    except (OSError, zmq.ZMQError) as error:
-        raise click.ClickException(f"{options.address}, {data}: {error}") from error
+    except zmq.ZMQError as error:
+        raise click.ClickException(f"{options.address}: {error}") from error
+    except OSError as error:
+        # One of the system's may name no file; one of ours says everything.
+        where = f"{data}: " if error.errno is not None and error.filename is None else ""
+        raise click.ClickException(f"{where}{error}") from error
     raise SystemExit(code)

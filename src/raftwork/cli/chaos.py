@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from raftwork.broker.options import CONSENSUS
+from raftwork.cli.output import err, err_lines, out_table
+from raftwork.cli.signals import end_by_exception
+from raftwork.cli.tables import VERDICT
 from raftwork.cli.values import brokers_option, print_json
 
 if TYPE_CHECKING:
@@ -75,17 +77,18 @@ def command(
     data: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Faults every S seconds under load, each lasting a while; then whether any promise was broken.
+    """Faults under load, then whether any promise was broken.
 
-    Faults given more than once, or of several kinds, take turns at random. The load are clients and
-    workers of its own. Exits 1 if anything acknowledged was lost or any other promise was broken.
-    Linux only; --partition and --lossy need the rights of a debugger over the brokers.
+    There is one every S seconds, and each lasts a while. Faults given more than once, or of several
+    kinds, take turns at random. The load are clients and workers of its own. Exits 1 if anything
+    acknowledged was lost or any other promise was broken. Linux only; --partition and --lossy need
+    the rights of a debugger over the brokers.
 
     \b
     Example:
       raftwork chaos --kill leader --every 5 --for 60
-      raftwork chaos --kill random --kill worker --pause leader --partition random --for 600
-      raftwork chaos --kill leader --data /var/lib/raftwork     # a cluster that runs
+      raftwork chaos --kill random --pause leader --partition random
+      raftwork chaos --kill leader --data /var/lib/raftwork  # one that runs
     """
     from raftwork.cli.trial.nemesis import Fault
     from raftwork.cli.trial.trial import Plan
@@ -101,8 +104,7 @@ def command(
     if brokers and not data:
         raise click.UsageError("--brokers needs --data, to know whose processes they are")
     plan = Plan(faults=faults, every=every, lasting=lasting, duration=duration, rate=rate)
-    # An end by SIGTERM, too, goes through the cleaning up.
-    signal.signal(signal.SIGTERM, _leave)
+    end_by_exception()
     directory = Path(tempfile.mkdtemp(prefix="raftwork-chaos-"))
     good = False
     try:
@@ -115,7 +117,7 @@ def command(
         if good or not any(directory.iterdir()):  # nothing was begun
             shutil.rmtree(directory)
         else:
-            click.echo(f"kept the histories and the logs: {directory}", err=True)
+            err(f"kept the histories and the logs: {directory}")
     _show(report, as_json=as_json)
     if not good:
         raise SystemExit(1)
@@ -124,7 +126,7 @@ def command(
 def _run(members: Brokers, directory: Path, plan: Plan, *, ours: bool) -> Report:
     from raftwork.cli.trial.trial import Trial
 
-    trial = Trial(members, directory, plan, lambda text: click.echo(text, err=True))
+    trial = Trial(members, directory, plan, err_lines)
     try:
         return trial.run()
     finally:
@@ -155,21 +157,9 @@ def _show(report: Report, *, as_json: bool) -> None:
     if as_json:
         print_json(document(report))
     else:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(show_header=False)
-        table.add_column()
-        table.add_column(justify="right")
-        for name, value in rows(report):
-            table.add_row(name, value)
-        Console(highlight=False).print(table, markup=False)
+        out_table(VERDICT, list(rows(report)))
     for trouble in report.troubles:
-        click.echo(f"trouble: {trouble}", err=True)
+        err(f"trouble: {trouble}")
     for name, findings in report.verdict.findings.items():
         for text in findings[:FINDINGS_SHOWN]:
-            click.echo(f"{name}: {text}", err=True)
-
-
-def _leave(number: int, _frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
+            err(f"{name}: {text}")

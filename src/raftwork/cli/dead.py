@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from raftwork.cli.output import count, err, out, out_lines, out_table
 from raftwork.cli.result import connect
+from raftwork.cli.tables import Column, Overflow
 from raftwork.cli.values import brokers_option, print_json, timeout_option, usage
 
 if TYPE_CHECKING:
@@ -16,13 +18,26 @@ if TYPE_CHECKING:
 
 queue_option = click.option("--queue", metavar="Q", help="Only of this queue (default: of all).")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-#: Columns of a line that goes to a file or a pipe: nothing is cut off there.
-_UNBOUNDED = 10_000
+
+_COLUMNS = (
+    Column("id"),
+    Column("task", 3, Overflow.WHOLE),
+    Column("queue", 7, Overflow.WHOLE),
+    Column("state", 1),
+    Column("ended", 2),
+    Column("failures", 4, right=True),
+    Column("losses", 5, right=True),
+    Column("error", 9, Overflow.CLIPPED),
+    Column("retried as", 8, Overflow.WHOLE),
+    Column("number", 6, right=True),
+)
 
 
 @click.group("dead")
 def command() -> None:
-    """Show, retry or forget tasks that failed after all retries or were lost.
+    """Show, retry or forget tasks that failed or were lost.
+
+    One that has retries left is not among them.
 
     \b
     Example:
@@ -48,6 +63,9 @@ def list_command(
 ) -> None:
     """List dead tasks, the newest first.
 
+    A terminal shows of each what fits on two lines or so, of an error its beginning; a file or a
+    pipe gets everything.
+
     \b
     Example:
       raftwork dead list --limit 20 --json | jq -r .[].id
@@ -59,6 +77,11 @@ def list_command(
         return
     if tasks:
         _print_table(tasks)
+    else:
+        of = "" if queue is None else f" of the queue {queue}"
+        err(f"no dead tasks{of}" if before is None else f"no dead tasks{of} before {before}")
+    if len(tasks) == limit:
+        err(f"older ones: --before {tasks[-1].number}")
 
 
 @command.command("show")
@@ -67,7 +90,7 @@ def list_command(
 @timeout_option
 @brokers_option
 def show_command(task_id: str, as_json: bool, timeout: float | None, brokers: str | None) -> None:
-    """Show one dead task: its arguments, its error, and the workers it took down.
+    """Show one dead task: arguments, error, workers it took down.
 
     \b
     Example:
@@ -86,9 +109,10 @@ def show_command(task_id: str, as_json: bool, timeout: float | None, brokers: st
 @timeout_option
 @brokers_option
 def retry_command(task_ids: tuple[str, ...], timeout: float | None, brokers: str | None) -> None:
-    """Enqueue dead tasks once more, each under a new id, and print those ids in order.
+    """Enqueue dead tasks once more, each under a new id.
 
-    A task's own outcome stands for ever. To retry it again prints the same id.
+    Prints the new ids in order. A task's own outcome stands for ever. To retry it again prints the
+    same id.
 
     \b
     Example:
@@ -96,7 +120,7 @@ def retry_command(task_ids: tuple[str, ...], timeout: float | None, brokers: str
     """
     with _app(brokers, timeout) as app, usage():
         for run in app.dead().retry(*task_ids):
-            click.echo(run.id)
+            out(run.id)
 
 
 @command.command("purge")
@@ -112,7 +136,9 @@ def purge_command(
     timeout: float | None,
     brokers: str | None,
 ) -> None:
-    """Forget dead tasks: these, or all of a queue, or all. Prints how many. Their outcomes stay.
+    """Forget dead tasks: these, or all of a queue, or all.
+
+    Prints how many there were. Their outcomes stay.
 
     \b
     Example:
@@ -121,7 +147,7 @@ def purge_command(
     if bool(task_ids) + bool(queue) + everything != 1:
         raise click.UsageError("give either ids, or --queue, or --all")
     with _app(brokers, timeout) as app, usage():
-        click.echo(app.dead(queue).purge(*task_ids))
+        out(str(app.dead(queue).purge(*task_ids)))
 
 
 def _app(brokers: str | None, timeout: float | None) -> App:
@@ -157,34 +183,33 @@ def _report_document(report: DeadReport) -> dict[str, object]:
 
 
 def _print_table(tasks: list[DeadTask]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _UNBOUNDED
-    columns = ("number", "id", "task", "queue", "state", "ended", "failures", "losses", "error")
-    table = Table(*columns, "retried as")
+    rows = []
     for task in tasks:
-        facts = (str(task.number), task.id, task.name, task.queue, task.status.value)
+        facts = (task.id, task.name, task.queue, task.status.value)
         counts = (f"{task.ended:%Y-%m-%d %H:%M:%S}", str(task.failures), str(task.losses))
-        table.add_row(*facts, *counts, task.error, task.retried_as or "")
-    console.print(table, markup=False)
+        rows.append((*facts, *counts, task.error, task.retried_as or "", str(task.number)))
+    out_table(_COLUMNS, rows)
 
 
 def _print(report: DeadReport) -> None:
     task = report.task
-    click.echo(f"{task.id}  {task.name}  in queue {task.queue}")
-    counts = f"{task.attempts} attempts, {task.failures} failures, {task.losses} losses"
-    click.echo(f"{task.status.value} at {task.ended:%Y-%m-%d %H:%M:%S} UTC after {counts}")
+    out(f"{task.id}  {task.name}  in queue {task.queue}")
+    counts = ", ".join(
+        (
+            count(task.attempts, "attempt"),
+            count(task.failures, "failure"),
+            count(task.losses, "loss", "losses"),
+        )
+    )
+    out(f"{task.status.value} at {task.ended:%Y-%m-%d %H:%M:%S} UTC after {counts}")
     if task.retried_as:
-        click.echo(f"retried as {task.retried_as}")
+        out(f"retried as {task.retried_as}")
     arguments = [repr(value) for value in report.args]
     arguments += [f"{name}={value!r}" for name, value in report.kwargs.items()]
-    click.echo(f"called with ({', '.join(arguments)})")
+    out(f"called with ({', '.join(arguments)})")
     for loss in report.losses:
-        click.echo(f"lost at {loss.time:%Y-%m-%d %H:%M:%S} UTC: {_how(loss)}")
-    click.echo(report.traceback.rstrip() or f"{report.type}: {report.message}")
+        out(f"lost at {loss.time:%Y-%m-%d %H:%M:%S} UTC: {_how(loss)}")
+    out_lines(report.traceback.rstrip() or f"{report.type}: {report.message}")
 
 
 def _how(loss: Loss) -> str:

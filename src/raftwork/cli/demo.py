@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from raftwork.broker.options import CONSENSUS
+from raftwork.cli.output import err, err_lines, out_table, progress_console, visible_lines
+from raftwork.cli.signals import end_by_exception
+from raftwork.cli.tables import VERDICT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
 @click.option("--tasks", type=click.IntRange(min=20), default=2000, show_default=True, metavar="N")
 @click.option("--consensus", type=click.Choice(CONSENSUS), default="raft", show_default=True)
 def command(tasks: int, consensus: str) -> None:
-    """Three brokers, two workers, N tasks of 10 ms; the leader and a worker are killed meanwhile.
+    """Kill the leader and a worker under load; count what was lost.
 
-    Everything runs in processes of its own in a temporary directory. Exits 1 if anything was lost,
-    an outcome came twice, or a kill hit an idle process.
+    Three brokers and two workers run N tasks of 10 ms meanwhile. Everything runs in processes of
+    its own in a temporary directory. Exits 1 if anything was lost, an outcome came twice, or a kill
+    hit an idle process.
 
     \b
     Example:
@@ -37,8 +40,7 @@ def command(tasks: int, consensus: str) -> None:
     from raftwork.cli.processes import LocalCluster
     from raftwork.cli.rehearsal import Rehearsal
 
-    # An end by SIGTERM, too, goes through the cleaning up.
-    signal.signal(signal.SIGTERM, _leave)
+    end_by_exception()
     directory = Path(tempfile.mkdtemp(prefix="raftwork-demo-"))
     good = False
     try:
@@ -52,7 +54,7 @@ def command(tasks: int, consensus: str) -> None:
         if good:
             shutil.rmtree(directory)
         else:
-            click.echo(f"kept the logs and the data: {directory}", err=True)
+            err(f"kept the logs and the data: {directory}")
     _print(counts)
     if not good:
         raise SystemExit(1)
@@ -61,34 +63,24 @@ def command(tasks: int, consensus: str) -> None:
 @contextmanager
 def _display(tasks: int) -> Iterator[tuple[Callable[[str], None], Callable[[int], None]]]:
     """How to say something and how to show progress: a bar for people, lines for a file."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = progress_console()
     if not console.is_terminal:
         tenth = max(tasks // 10, 1)
-        yield (
-            lambda text: console.print(text, markup=False),
-            lambda done: console.print(f"{done} results") if done % tenth == 0 else None,
-        )
+        yield err_lines, lambda done: err(f"{done} results") if done % tenth == 0 else None
         return
     columns = (TextColumn("results"), BarColumn(None), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("results", total=tasks)
         yield (
-            lambda text: bar.console.print(text, markup=False),
+            lambda text: bar.console.print(visible_lines(text)),
             lambda done: bar.update(task, completed=done),
         )
 
 
 def _print(counts: Counts) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    for name, value in (
+    rows = (
         ("enqueued", f"{counts.enqueued}"),
         ("acknowledged", f"{counts.acknowledged}"),
         ("results", f"{counts.results}"),
@@ -97,12 +89,7 @@ def _print(counts: Counts) -> None:
         ("run more than once", f"{counts.run_more_than_once}"),
         ("longest gap between acknowledgements (s)", f"{counts.longest_gap:.2f}"),
         ("tasks/s", f"{counts.rate:.0f}"),
-    ):
-        table.add_row(name, value)
-    Console().print(table)
+    )
+    out_table(VERDICT, rows)
     for reason in counts.idle_kills:
-        click.echo(f"a kill proved nothing: {reason}", err=True)
-
-
-def _leave(number: int, _frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
+        err(f"a kill proved nothing: {reason}")

@@ -5,6 +5,7 @@ from collections import Counter
 
 import click
 
+from raftwork.cli.output import err
 from raftwork.cli.overview import Overview, observe
 from raftwork.cli.result import connect
 from raftwork.cli.values import brokers_option, timeout_option, usage
@@ -22,10 +23,11 @@ _KNOWN = 3.0
 @timeout_option
 @brokers_option
 def command(name: str, wait: bool, timeout: float | None, brokers: str | None) -> None:
-    """Have the worker NAME take nothing new, hand back what waits, finish what runs and exit.
+    """Have a worker finish what it runs and exit.
 
-    It is what SIGTERM does, without having to be on its machine. A name that several workers have
-    means all of them. Exits 0 once the worker says that it drains; no failover undoes that.
+    The worker NAME takes nothing new and hands back what waits with it. It is what SIGTERM does,
+    without having to be on its machine. A name that several workers have means all of them. Exits 0
+    once the worker says that it drains; no failover undoes that.
 
     \b
     Example:
@@ -38,9 +40,11 @@ def command(name: str, wait: bool, timeout: float | None, brokers: str | None) -
         watch = _Watch(name, brokers, deadline) if wait else None
         with usage():
             app.drain(name)
+        if watch is not None:
+            err(f"{name} drains")
     if watch is not None:
-        click.echo(f"{name} drains", err=True)
         watch.until_it_has_left()
+        err(f"{name} has ended")
 
 
 class _Watch:

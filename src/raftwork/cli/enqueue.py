@@ -1,9 +1,15 @@
 """`raftwork enqueue`: put one task into a queue, by name."""
 
+from __future__ import annotations
+
 import re
+import shlex
+from typing import TYPE_CHECKING
 
 import click
 
+from raftwork.cli.output import err, out, visible
+from raftwork.cli.signals import Told, end_by_exception
 from raftwork.cli.values import (
     brokers_option,
     parse_argument,
@@ -11,6 +17,10 @@ from raftwork.cli.values import (
     timeout_option,
     usage,
 )
+
+if TYPE_CHECKING:
+    from raftwork import Run
+    from raftwork.client.task import BoundTask
 
 _NUMBER = re.compile(r"-\d")
 
@@ -24,7 +34,10 @@ class _TakesNegativeNumbers(click.Command):
             if len(arg) > 1 and arg[0] == "-" and not _NUMBER.match(arg):
                 name = arg.partition("=")[0]
                 if name not in known:
-                    raise click.NoSuchOption(name, ctx=ctx)
+                    valid = ", ".join(sorted(known))
+                    raise click.NoSuchOption(
+                        name, f"No such option: {name}; there are {valid}", ctx=ctx
+                    )
         return super().parse_args(ctx, args)
 
 
@@ -32,7 +45,7 @@ def _kwargs(ctx: click.Context, option: click.Parameter, value: str) -> dict[str
     try:
         kwargs = parse_json(value)
     except ValueError as error:
-        raise click.BadParameter(f"not JSON: {error}", ctx, option) from None
+        raise click.BadParameter(str(error), ctx, option) from None
     if not isinstance(kwargs, dict):
         raise click.BadParameter("not a JSON object", ctx, option)
     return kwargs
@@ -44,8 +57,12 @@ def _kwargs(ctx: click.Context, option: click.Parameter, value: str) -> dict[str
 @click.argument("name")
 @click.argument("args", nargs=-1, metavar="[ARG]…", type=click.UNPROCESSED)
 @click.option("--kwargs", default="{}", metavar="JSON", callback=_kwargs, help="A JSON object.")
-@click.option("--queue", default="default", show_default=True)
-@click.option("--id", "task_id", help="The task's id: enqueueing it again changes nothing.")
+@click.option(
+    "--queue", default="default", show_default=True, metavar="Q", help="Which it waits in."
+)
+@click.option(
+    "--id", "task_id", metavar="ID", help="The task's id: enqueueing it again changes nothing."
+)
 @click.option("--wait", is_flag=True, help="Print the result instead of the id.")
 @timeout_option
 @brokers_option
@@ -59,33 +76,71 @@ def command(
     timeout: float | None,
     brokers: str | None,
 ) -> None:
-    """Enqueue the task NAME with its arguments, each JSON if it parses, else a string.
+    """Enqueue the task NAME with its arguments.
+
+    Each ARG is JSON if it parses, else a string.
 
     Prints the task's id once a majority of the brokers has it on disk. Exits 1 if that fails or,
-    with --wait, if the task fails, is lost or takes too long.
+    with --wait, if the task fails, is lost or takes too long: then stderr says how to go on.
 
     \b
     Example:
       raftwork enqueue tasks.add 1 2 --wait --timeout 10
-      raftwork enqueue tasks.mail --kwargs '{"to": "ada@example.org"}' --queue mail
+      raftwork enqueue tasks.mail --kwargs '{"to": "ada@example.org"}'
     """
-    from raftwork import Unavailable
-    from raftwork.cli.result import connect, show
+    from raftwork.cli.result import connect
+    from raftwork.client.ids import new_ids
 
-    values = tuple(parse_argument(arg) for arg in args)
     with usage():
+        values = tuple(map(parse_argument, args))
         app = connect(brokers, timeout)
-        task = app.named(name, id=task_id, queue=queue)
+        # Made here, so that it can be told whatever happens.
+        id_ = new_ids(1)[0] if task_id is None else task_id
+        task = app.named(name, id=id_, queue=queue)
+    end_by_exception()
     with app:
-        try:
-            run = task.enqueue(*values, **kwargs)
-        except Unavailable as error:
-            (unsure,) = error.ids
-            raise click.ClickException(
-                f"Unavailable: {error}; it may have been stored: the same again with --id {unsure} "
-                "is safe"
-            ) from error
+        run = _enqueue(task, values, kwargs, id_)
         if wait:
-            show(run, wait=True, timeout=timeout)
+            _wait(run, timeout, queue, brokers)
         else:
-            click.echo(run.id)
+            out(run.id)
+
+
+def _enqueue(
+    task: BoundTask[..., object], args: tuple[object, ...], kwargs: dict[str, object], id_: str
+) -> Run[object]:
+    """Enqueue one task. What ends it on the way says how to enqueue it without doing it twice."""
+    from raftwork import Unavailable
+
+    unsure = f"it may have been stored: the same again with --id {shlex.quote(id_)} is safe"
+    try:
+        return task.enqueue(*args, **kwargs)
+    except Unavailable as error:
+        raise click.ClickException(visible(f"Unavailable: {error}; {unsure}")) from error
+    except (KeyboardInterrupt, Told):
+        err(f"interrupted; {unsure}")
+        raise
+
+
+def _wait(run: Run[object], timeout: float | None, queue: str, brokers: str | None) -> None:
+    """Print the result. A wait that ends without an outcome says how to go on with it."""
+    from raftwork import Status, Unavailable
+    from raftwork.cli.overview import observe
+    from raftwork.cli.result import NoValue, show
+
+    go_on = f"to wait again: raftwork result {shlex.quote(run.id)} --wait"
+    try:
+        show(run, wait=True, timeout=timeout)
+    except Unavailable as error:
+        raise click.ClickException(visible(f"Unavailable: {error}; {go_on}")) from error
+    except (KeyboardInterrupt, Told):
+        err(f"interrupted; {go_on}")
+        raise
+    except NoValue as error:
+        if error.state == Status.QUEUED:
+            seen = observe(brokers)
+            if seen.leader is not None and not seen.serves(queue):
+                err(f"no worker serves the queue {queue}")
+        if error.state in (Status.QUEUED, Status.RUNNING):
+            err(go_on)
+        raise

@@ -1,13 +1,16 @@
 """What a cluster looks like from outside: every broker's own facts, put side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from raftwork.cli.output import count
 from raftwork.client.addresses import broker_addresses
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 
 #: Seconds each broker has to answer.
 PATIENCE = 1.0
+#: Queues that nobody serves, of which each is named.
+_UNSERVED_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,15 @@ class Overview:
     workers: list[WorkerStatus]
     queues: list[QueueStatus]
 
+    def serves(self, queue: str) -> bool:
+        """Whether a worker takes tasks of the queue. Without a leader no worker is known."""
+        return any(w.state == "active" and queue in w.queues for w in self.workers)
+
+    def queue_names(self) -> list[str]:
+        """Of those that have, or had, tasks, or have settings, or a worker that serves them."""
+        served = (name for w in self.workers if w.state != "lost" for name in w.queues)
+        return sorted({*served, *(q.name for q in self.queues)})
+
     def document(self) -> dict[str, object]:
         """The overview as `raftwork status --json` prints it."""
         return {
@@ -47,11 +59,11 @@ class Overview:
         }
 
 
-def observe(brokers: str | None) -> Overview:
-    """Ask every broker for its own facts, all at once."""
+def observe(brokers: str | None, patience: float = PATIENCE) -> Overview:
+    """Ask every broker for its own facts, all at once; each has `patience` seconds to answer."""
     from raftwork.client.status import gather
 
-    return overview(gather(broker_addresses(brokers), PATIENCE))
+    return overview(gather(broker_addresses(brokers), patience))
 
 
 def overview(answers: Mapping[str, BrokerStatus | None]) -> Overview:
@@ -69,8 +81,24 @@ def overview(answers: Mapping[str, BrokerStatus | None]) -> Overview:
         stale=leader is None,
         brokers=rows,
         workers=leader.workers if leader else [],
-        queues=best.queues if best else [],
+        queues=[queue for queue in best.queues if _in_use(queue)] if best else [],
     )
+
+
+def unserved(seen: Overview) -> Iterator[str]:
+    """What to say of queues in which tasks wait for a worker that is not there."""
+    if seen.leader is None:
+        return
+    waiting = [q for q in seen.queues if q.queued and not seen.serves(q.name)]
+    for q in waiting[:_UNSERVED_SHOWN]:
+        yield f"no worker serves the queue {q.name}, in which {count(q.queued, 'task')} wait"
+    if len(waiting) > _UNSERVED_SHOWN:
+        yield f"no worker serves {len(waiting) - _UNSERVED_SHOWN} more queues in which tasks wait"
+
+
+def _in_use(queue: QueueStatus) -> bool:
+    """Not if all that ever was is a setting, which is cleared again."""
+    return any(queue[1:])
 
 
 def _broker(row: Row) -> dict[str, object]:

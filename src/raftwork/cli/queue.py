@@ -8,18 +8,35 @@ from typing import TYPE_CHECKING
 import click
 
 from raftwork.broker.balancers import BALANCERS
-from raftwork.cli.overview import observe, queue_document
+from raftwork.cli.output import err, out, out_table
+from raftwork.cli.overview import Overview, observe, queue_document, unserved
 from raftwork.cli.result import connect
-from raftwork.cli.values import brokers_option, parse_size, print_json, timeout_option, usage
+from raftwork.cli.tables import Column, Overflow
+from raftwork.cli.values import (
+    brokers_option,
+    parse_size,
+    patience_option,
+    print_json,
+    timeout_option,
+    usage,
+)
 
 if TYPE_CHECKING:
     from raftwork.client.queue import SettingFields
-    from raftwork.messages import QueueStatus
 
 #: What clears a setting.
 _NONE = "none"
-#: Columns of a line that goes to a file or a pipe: nothing is cut off there.
-_UNBOUNDED = 10_000
+#: Queues that an error names.
+_NAMED = 10
+
+_COLUMNS = (
+    Column("queue"),
+    Column("queued", 1, right=True),
+    Column("max length", 2, right=True),
+    Column("bytes", 4, right=True),
+    Column("max bytes", 3, right=True),
+    Column("balancer", 5, Overflow.WHOLE),
+)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 
@@ -50,7 +67,8 @@ def command() -> None:
 @click.option(
     "--balancer",
     type=click.Choice([*BALANCERS, _NONE]),
-    help="Of this queue's tasks; none: that of the cluster.",
+    metavar="NAME",
+    help=f"Of this queue's tasks: {', '.join(BALANCERS)}; none: that of the cluster.",
 )
 @click.option(
     "--max-length", metavar="N", callback=_limit, help="Tasks that may wait; none: no limit."
@@ -61,6 +79,7 @@ def command() -> None:
     callback=_limit,
     help="Bytes of arguments that may wait, or as 300MiB; none: no limit.",
 )
+@click.option("--reset", is_flag=True, help="Clear every setting that is not given anew.")
 @timeout_option
 @brokers_option
 def set_command(
@@ -68,19 +87,24 @@ def set_command(
     balancer: str | None,
     max_length: str | None,
     max_bytes: str | None,
+    reset: bool,
     timeout: float | None,
     brokers: str | None,
 ) -> None:
     """Change what is set for a queue, at once and for every later leader.
 
-    A full queue refuses new tasks with QueueFull. What waits already stays.
+    A full queue refuses new tasks with QueueFull. What waits already stays. A queue that never had
+    a task is listed for as long as something is set for it.
 
     \b
     Example:
-      raftwork queue set bulk --max-length 100000 --max-bytes 1GiB --balancer least_loaded
+      raftwork queue set bulk --max-length 100000 --balancer least_loaded
       raftwork queue set bulk --max-bytes none
+      raftwork queue set bluk --reset
     """
     changes: SettingFields = {}
+    if reset:
+        changes = {"balancer": None, "max_length": None, "max_bytes": None}
     if balancer is not None:
         changes["balancer"] = None if balancer == _NONE else balancer
     if max_length is not None:
@@ -88,11 +112,17 @@ def set_command(
     if max_bytes is not None:
         changes["max_bytes"] = None if max_bytes == _NONE else parse_size(max_bytes)
     if not changes:
-        raise click.UsageError("give at least one of --balancer, --max-length, --max-bytes")
+        raise click.UsageError(
+            "give at least one of --balancer, --max-length, --max-bytes, --reset"
+        )
     with usage():
         app = connect(brokers, timeout)
     with app, usage():
         app.queue(name).set(**changes)
+    if any(value is not None for value in changes.values()):
+        seen = observe(brokers)
+        if seen.leader is not None and not (seen.serves(name) or _has_tasks(seen, name)):
+            err(f"no worker serves the queue {name}, and it has no tasks; it is set nevertheless")
 
 
 @command.command("show")
@@ -101,7 +131,9 @@ def set_command(
 @timeout_option
 @brokers_option
 def show_command(name: str, as_json: bool, timeout: float | None, brokers: str | None) -> None:
-    """Show what is set for a queue.
+    """Show what is set for a queue. Exits 1 if there is no such queue.
+
+    A queue is there once it had a task, while something is set for it or while a worker serves it.
 
     \b
     Example:
@@ -111,44 +143,62 @@ def show_command(name: str, as_json: bool, timeout: float | None, brokers: str |
         app = connect(brokers, timeout)
     with app, usage():
         settings = asdict(app.queue(name).settings())
+    if not any(settings.values()):
+        _check_known(name, observe(brokers))
     if as_json:
         print_json(settings)
         return
     for setting, value in settings.items():
-        click.echo(f"{setting} {_NONE if value is None else value}")
+        out(f"{setting} {_NONE if value is None else value}")
 
 
 @command.command("list")
 @json_option
+@patience_option
 @brokers_option
-def list_command(as_json: bool, brokers: str | None) -> None:
-    """List the queues: what waits in them, and what is set. Exits 1 without a leader.
+def list_command(as_json: bool, timeout: float, brokers: str | None) -> None:
+    """List the queues: what waits in them, and what is set for them.
+
+    Exits 1 without a leader.
 
     \b
     Example:
       raftwork queue list --json | jq .bulk.queued
     """
-    seen = observe(brokers)
+    seen = observe(brokers, timeout)
     if as_json:
         print_json({queue.name: queue_document(queue) for queue in seen.queues})
     elif seen.queues:
-        _print(seen.queues)
+        _print(seen)
+    elif seen.leader is not None:
+        err("no queue has had a task or has a setting")
+    for text in unserved(seen):
+        err(text)
     if seen.leader is None:
         raise click.ClickException("no broker says that it leads")
 
 
-def _print(queues: list[QueueStatus]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _check_known(name: str, seen: Overview) -> None:
+    known = seen.queue_names()
+    if seen.leader is None or name in known:
+        return
+    text = f"no queue {name}: it never had a task, has no settings, and no worker serves it"
+    if known:
+        more = ", …" if len(known) > _NAMED else ""
+        text += f"; there are {', '.join(known[:_NAMED])}{more}"
+    raise click.ClickException(text)
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _UNBOUNDED
-    table = Table("queue", "queued", "max length", "bytes", "max bytes", "balancer")
-    for q in queues:
+
+def _has_tasks(seen: Overview, name: str) -> bool:
+    return any(q.name == name and (q.queued or q.running) for q in seen.queues)
+
+
+def _print(seen: Overview) -> None:
+    rows = []
+    for q in seen.queues:
         limits = (str(q.queued), _or_none(q.max_length), str(q.bytes), _or_none(q.max_bytes))
-        table.add_row(q.name, *limits, _or_none(q.balancer))
-    console.print(table, markup=False)
+        rows.append((q.name, *limits, _or_none(q.balancer)))
+    out_table(_COLUMNS, rows)
 
 
 def _or_none(value: object) -> str:

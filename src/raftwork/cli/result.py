@@ -5,6 +5,7 @@ from typing import NoReturn
 import click
 
 from raftwork import App, Run, Status, TaskFailed, TaskLost, UnknownTask
+from raftwork.cli.output import err_lines
 from raftwork.cli.values import brokers_option, print_json, timeout_option, usage
 
 
@@ -14,7 +15,11 @@ from raftwork.cli.values import brokers_option, print_json, timeout_option, usag
 @timeout_option
 @brokers_option
 def command(task_id: str, wait: bool, timeout: float | None, brokers: str | None) -> None:
-    """Print the task's result as JSON. Without one its state goes to stderr and the exit code is 1.
+    """Print a task's result as JSON.
+
+    Without a result it exits 1, and the first line on stderr is the task's state: `queued` or
+    `running`, `failed` or `lost` with the reason below, `unknown` for an id that no task has. An
+    answer that did not come is `Error: Unavailable`.
 
     Bytes are printed as {"$bytes": "<base64>"}, floats that are no numbers as {"$float": "NaN"},
     "Infinity" or "-Infinity"; `raftwork enqueue` takes both.
@@ -36,7 +41,7 @@ def connect(brokers: str | None, timeout: float | None) -> App:
 
 
 def show(run: Run[object], *, wait: bool, timeout: float | None) -> None:
-    """Print the value, or say why there is none and exit 1."""
+    """Print the value, or say why there is none and exit 1. Raises Unavailable."""
     try:
         if not wait and (state := run.status()) in (Status.QUEUED, Status.RUNNING):
             _no_value(state, "")
@@ -54,6 +59,14 @@ def show(run: Run[object], *, wait: bool, timeout: float | None) -> None:
         print_json(value)
 
 
+class NoValue(SystemExit):
+    """Exit 1: the state of the task was printed in place of a value."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(1)
+        self.state = state
+
+
 def _no_value(state: str, text: str) -> NoReturn:
-    click.echo("\n".join(filter(None, (state, text.rstrip()))), err=True)
-    raise SystemExit(1)
+    err_lines("\n".join(filter(None, (state, text.rstrip()))))
+    raise NoValue(state)

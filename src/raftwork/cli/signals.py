@@ -1,7 +1,8 @@
-"""Signals to a command that does not serve yet."""
+"""Signals to commands: to those that do not serve yet, and to those that clean up first."""
 
 import os
 import signal
+from typing import NoReturn
 
 
 def leave_when_told() -> None:
@@ -13,3 +14,16 @@ def leave_when_told() -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
+
+
+class Told(SystemExit):
+    """SIGTERM told the command to end."""
+
+
+def end_by_exception() -> None:
+    """SIGTERM raises Told, as SIGINT raises KeyboardInterrupt, so that cleaning up is done."""
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    raise Told(128 + number)

@@ -2,84 +2,110 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from raftwork.cli.overview import Overview, observe
-from raftwork.cli.values import brokers_option, print_json
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from raftwork.messages import WorkerStatus
+from raftwork.cli.output import err, out, out_table
+from raftwork.cli.overview import Overview, observe, unserved
+from raftwork.cli.tables import Column, Overflow
+from raftwork.cli.values import brokers_option, patience_option, print_json
 
 
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@patience_option
 @brokers_option
-def command(as_json: bool, brokers: str | None) -> None:
-    """Show the leader, the brokers, the workers and the queues. Exits 1 without a leader.
+def command(as_json: bool, timeout: float, brokers: str | None) -> None:
+    """Show the leader, the brokers, the workers and the queues.
+
+    Exits 1 without a leader. Columns for which a terminal has no room are left out, names and
+    reasons go below their line; what goes to a file or a pipe has all columns.
 
     \b
     Example:
       raftwork status --json | jq .leader
     """
-    seen = observe(brokers)
+    seen = observe(brokers, timeout)
     if as_json:
         print_json(seen.document())
     else:
         _print(seen)
+    for text in unserved(seen):
+        err(text)
     if seen.leader is None:
         raise click.ClickException("no broker says that it leads")
 
 
-#: Columns of a line that goes to a file or a pipe: nothing is cut off there.
-_UNBOUNDED = 10_000
+_BROKERS = (
+    Column("broker"),
+    Column("address", 3, Overflow.WHOLE),
+    Column("role", 1),
+    Column("epoch", 2, right=True),
+    Column("committed", 5, right=True),
+    Column("applied", 4, right=True),
+)
+_WORKERS = (
+    Column("worker"),
+    Column("host", 8),
+    Column("pid", 6, right=True),
+    Column("running", 2, right=True),
+    Column("weight", 7, right=True),
+    Column("cpu", 4, right=True),
+    Column("others", 9, right=True),  # of the CPU, what is not Raftwork's
+    Column("memory", 5, right=True),
+    Column("queues", 3, Overflow.WRAPPED),
+    Column("state", 1),
+    Column("why", 10, Overflow.WRAPPED),  # it gets less than it could take
+)
+_QUEUES = (
+    Column("queue"),
+    Column("queued", 1, right=True),
+    Column("running", 2, right=True),
+    Column("succeeded", 5, right=True),
+    Column("failed", 3, right=True),
+    Column("lost", 4, right=True),
+)
 
 
 def _print(seen: Overview) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _UNBOUNDED
     if seen.leader:
-        console.print(f"leader {seen.leader}, epoch {seen.epoch}, {seen.consensus}", markup=False)
-    brokers = _table("broker", "address", "role", "epoch", "committed", "applied")
+        out(f"leader {seen.leader}, epoch {seen.epoch}, {seen.consensus}")
+    else:
+        out("no leader; what the queues hold is what the most advanced broker knows")
+    queues = [
+        (q.name, *map(str, (q.queued, q.running, q.succeeded, q.failed, q.lost)))
+        for q in seen.queues
+    ]
+    for columns, rows in (
+        (_BROKERS, _brokers(seen)),
+        (_WORKERS, _workers(seen)),
+        (_QUEUES, queues),
+    ):
+        if rows:
+            out("")
+            out_table(columns, rows)
+
+
+def _brokers(seen: Overview) -> list[tuple[str, ...]]:
+    rows = []
     for row in seen.brokers:
         status = row.status
+        facts: tuple[object, ...] = ("unreachable", "–", "–", "–")
         if status:
-            numbers = (status.role, status.epoch, status.committed, status.applied)
-            brokers.add_row(row.name, row.address, *map(str, numbers))
-        else:
-            brokers.add_row(row.name, row.address, "unreachable", "–", "–", "–")
-    load = ("running", "weight", "cpu", "others", "memory")  # of the CPU, what is not Raftwork's
-    workers = _table("worker", "host", "pid", *load, "queues", "")
+            facts = (status.role, status.epoch, status.committed, status.applied)
+        rows.append((row.name, row.address, *map(str, facts)))
+    return rows
+
+
+def _workers(seen: Overview) -> list[tuple[str, ...]]:
+    rows = []
     for w in seen.workers:
-        shares = map(_share, (w.cpu, w.others, w.memory))
-        facts = (f"{w.running}/{w.slots}", f"{w.weight:.2f}", *shares)
-        workers.add_row(w.name, w.host, str(w.pid), *facts, ",".join(w.queues), _state(w))
-    queues = _table("queue", "queued", "running", "succeeded", "failed", "lost")
-    for q in seen.queues:
-        queues.add_row(q.name, *map(str, (q.queued, q.running, q.succeeded, q.failed, q.lost)))
-    for table in (brokers, workers, queues):
-        if table.row_count:
-            console.print(table, markup=False)
-
-
-def _table(*columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table()
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    return table
-
-
-def _state(worker: WorkerStatus) -> str:
-    """The state, and why it gets less than it could take."""
-    return ", ".join(filter(None, (worker.state, worker.reason)))
+        load = (
+            f"{w.running}/{w.slots}",
+            f"{w.weight:.2f}",
+            *map(_share, (w.cpu, w.others, w.memory)),
+        )
+        rows.append((w.name, w.host, str(w.pid), *load, ", ".join(w.queues), w.state, w.reason))
+    return rows
 
 
 def _share(value: float | None) -> str:

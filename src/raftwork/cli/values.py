@@ -14,25 +14,75 @@ from contextlib import contextmanager
 
 import click
 
+from raftwork.cli.output import out_document
 from raftwork.client.addresses import broker_addresses
 
 _FLOATS = ("NaN", "Infinity", "-Infinity")
 
 
+#: Of an integer, with its sign, that is given to the App at all: it refuses what has over 64 bits.
+_DIGITS = 100
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
+class NotJSON(ValueError):
+    """A text that is no JSON document. NaN and Infinity are none."""
+
+
 def parse_argument(text: str) -> object:
-    """A positional argument: JSON if it parses, else the text itself."""
+    """A positional argument: JSON if it parses, else the text itself.
+
+    Raises ValueError for JSON that does not say what is meant, as `parse_json`.
+    """
     try:
         return parse_json(text)
-    except ValueError:
+    except NotJSON:
         return text
 
 
 def parse_json(text: str) -> object:
-    """A JSON document; raises ValueError for anything else, NaN and Infinity included."""
-    value: object = json.loads(text, object_hook=_revive, parse_constant=_no_json)
+    """A JSON document's value. Raises NotJSON for anything else.
+
+    Raises ValueError for a document with a key given twice, a number that no float or integer of
+    ours holds, or more brackets within brackets than are read.
+    """
+    flaws: list[str] = []
+
+    def record(pairs: list[tuple[str, object]]) -> object:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in made if keys.count(key) > 1)
+            flaws.append(f"the key {twice!r:.80} is given twice")
+        return _revive(made)
+
+    def integer(digits: str) -> int:
+        if len(digits) <= _DIGITS:
+            return int(digits)
+        flaws.append(f"an integer of {len(digits)} digits; those of 64 bits can be sent")
+        return 0
+
+    def number(digits: str) -> float:
+        if math.isinf(value := float(digits)):
+            flaws.append(f"{digits:.40} is more than a float can be")
+        return value
+
+    try:
+        value: object = json.loads(
+            text,
+            object_pairs_hook=record,
+            parse_int=integer,
+            parse_float=number,
+            parse_constant=_no_json,
+        )
+    except json.JSONDecodeError as error:
+        raise NotJSON(f"not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError(
+            "brackets within brackets, too deep to be read as JSON; as text it needs quotes of JSON"
+        ) from None
+    if flaws:  # only now is it known that the text is JSON, and not one that looks like it
+        raise ValueError(flaws[0])
     return value
 
 
@@ -46,11 +96,11 @@ def parse_size(text: str) -> int:
 
 def print_json(value: object) -> None:
     """One JSON document on stdout."""
-    click.echo(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+    out_document(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
 
 
 def _no_json(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
+    raise NotJSON(f"not JSON: {name}")
 
 
 def _revive(record: dict[str, object]) -> object:
@@ -64,7 +114,7 @@ def _revive(record: dict[str, object]) -> object:
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise ValueError(f"$bytes: {error}") from None
+        raise NotJSON(f"$bytes: {error}") from None
 
 
 def _plain(value: object) -> object:
@@ -104,6 +154,16 @@ brokers_option = click.option(
     metavar="HOST:PORT,…",
     callback=_addresses,
     help="The brokers' addresses (default: $RAFTWORK_BROKERS, then 127.0.0.1:7701 to 7703).",
+)
+
+#: `--timeout` of a command that asks every broker for its own facts.
+patience_option = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds each broker has to answer.",
 )
 
 #: `--timeout`, in seconds.

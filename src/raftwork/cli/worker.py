@@ -92,14 +92,16 @@ def command(
     max_memory_per_child: int,
     name: str | None,
 ) -> None:
-    """Run tasks of the App called APP in MODULE, imported from the current directory or the path.
+    """Run the tasks of an App.
+
+    It is called APP in MODULE, which is imported from the current directory or the path.
 
     SIGTERM or SIGINT: take nothing new, hand back what has not started, finish what runs. A second
     one stops at once, and the tasks go back to the queue.
 
     \b
     Example:
-      raftwork worker tasks:app --concurrency 8 --pool thread --queues default,mail
+      raftwork worker tasks:app --concurrency 8 --queues default,mail
     """
     leave_when_told()
     from raftwork import App

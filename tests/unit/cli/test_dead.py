@@ -85,7 +85,7 @@ def test_a_report_says_what_was_called_and_how_each_worker_ended() -> None:
     at = "lost at 2026-01-02 03:04:05 UTC:"
     assert lines == [
         "x1  mod.f  in queue q",
-        "lost at 2026-01-02 03:04:05 UTC after 3 attempts, 1 failures, 2 losses",
+        "lost at 2026-01-02 03:04:05 UTC after 3 attempts, 1 failure, 2 losses",
         "retried as x2",
         "called with (1, 'a', k=None)",
         f"{at} a process of w, killed by signal 9 (SIGKILL), at most 3 MiB resident",
