@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raftwork.broker.balancers import BALANCERS
-from raftwork.cli.output import err, out, out_table
+from raftwork.cli.output import err, out, out_table, visible
 from raftwork.cli.overview import Overview, observe, queue_document, unserved
 from raftwork.cli.result import connect
 from raftwork.cli.tables import Column, Overflow
@@ -186,7 +186,7 @@ def _check_known(name: str, seen: Overview) -> None:
     if known:
         more = ", …" if len(known) > _NAMED else ""
         text += f"; there are {', '.join(known[:_NAMED])}{more}"
-    raise click.ClickException(text)
+    raise click.ClickException(visible(text))
 
 
 def _has_tasks(seen: Overview, name: str) -> bool:
