@@ -34,7 +34,7 @@ class _TakesNegativeNumbers(click.Command):
             if len(arg) > 1 and arg[0] == "-" and not _NUMBER.match(arg):
                 name = arg.partition("=")[0]
                 if name not in known:
-                    valid = ", ".join(sorted(known))
+                    valid = ", ".join(sorted(o for o in known if o.startswith("--")))
                     raise click.NoSuchOption(
                         name, f"No such option: {name}; there are {valid}", ctx=ctx
                     )
@@ -92,7 +92,7 @@ def command(
     from raftwork.client.ids import new_ids
 
     with usage():
-        values = tuple(map(parse_argument, args))
+        values = _values(args)
         app = connect(brokers, timeout)
         # Made here, so that it can be told whatever happens.
         id_ = new_ids(1)[0] if task_id is None else task_id
@@ -104,6 +104,16 @@ def command(
             _wait(run, timeout, queue, brokers)
         else:
             out(run.id)
+
+
+def _values(args: tuple[str, ...]) -> tuple[object, ...]:
+    values = []
+    for number, arg in enumerate(args, 1):
+        try:
+            values.append(parse_argument(arg))
+        except ValueError as error:
+            raise ValueError(f"argument {number}: {error}") from None
+    return tuple(values)
 
 
 def _enqueue(

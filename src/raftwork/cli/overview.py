@@ -91,7 +91,7 @@ def unserved(seen: Overview) -> Iterator[str]:
         return
     waiting = [q for q in seen.queues if q.queued and not seen.serves(q.name)]
     for q in waiting[:_UNSERVED_SHOWN]:
-        yield f"no worker serves the queue {q.name}, in which {count(q.queued, 'task')} wait"
+        yield f"no worker serves the queue {q.name}, which holds {count(q.queued, 'task')}"
     if len(waiting) > _UNSERVED_SHOWN:
         yield f"no worker serves {len(waiting) - _UNSERVED_SHOWN} more queues in which tasks wait"
 

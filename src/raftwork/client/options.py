@@ -49,7 +49,8 @@ class Options:
     def changed(self, given: OptionFields) -> "Options":
         """These options with the given ones in their place. Raises TypeError, ValueError."""
         if unknown := given.keys() - _NAMES:
-            raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
+            valid = ", ".join(sorted(_NAMES))
+            raise TypeError(f"no such option: {', '.join(sorted(unknown))}; there are {valid}")
         changes: dict[str, str | int] = {}
         if "queue" in given:
             changes["queue"] = queue_name(given["queue"])

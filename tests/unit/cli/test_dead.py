@@ -23,9 +23,12 @@ REPORT = DeadReport(TASK, "Lost", "gone", "", [1, "a"], {"k": None}, LOSSES)
 
 
 class FakeDead:
+    def __init__(self, queue: str | None) -> None:
+        self._queue = queue
+
     def list(self, limit: int, *, before: int | None) -> list[DeadTask]:
-        assert (limit, before) == (50, None)
-        return [TASK]
+        assert limit in (1, 50)
+        return [] if before or self._queue else [TASK]
 
     def show(self, id_: str) -> DeadReport:
         assert id_ == "x1"
@@ -42,8 +45,8 @@ class FakeApp:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def dead(self, _queue: str | None = None) -> FakeDead:
-        return FakeDead()
+    def dead(self, queue: str | None = None) -> FakeDead:
+        return FakeDead(queue)
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +64,19 @@ def test_the_list_is_whole_where_nobody_looks_at_a_terminal() -> None:
     output = run("list")
     for word in ("x1", "mod.f", "lost", "2026-01-02 03:04:05", "[red]gone", "x2"):
         assert word in output
+
+
+def test_a_list_of_none_says_so_and_a_full_one_how_to_go_on() -> None:
+    for arguments, said in (
+        (("--queue", "q"), "no dead tasks of the queue q\n"),
+        (("--before", "7"), "no dead tasks before 7\n"),
+        (("--limit", "1"), "older ones: --before 7\n"),
+    ):
+        done = CliRunner().invoke(dead.command, ["list", *arguments])
+        assert (done.exit_code, done.stderr) == (0, said)
+        assert ("x1" in done.stdout) == (arguments[0] == "--limit")
+    nothing = CliRunner().invoke(dead.command, ["list", "--queue", "q", "--json"])
+    assert (nothing.stdout, nothing.stderr) == ("[]\n", "")
 
 
 def test_the_list_as_json() -> None:

@@ -84,4 +84,6 @@ def test_who_is_lost_while_it_drains_has_not_left(
     monkeypatch.setattr(drain, "_KNOWN", 0)
     done = CliRunner().invoke(drain.command, ["w", "--wait"])
     assert done.exit_code == code, done.output
-    assert "w drains" in done.output
+    said = done.output.splitlines()
+    assert said[0] == "w drains"
+    assert (said[-1] == "w has ended") == (code == 0)

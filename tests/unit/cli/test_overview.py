@@ -1,6 +1,6 @@
 """The brokers' answers side by side: who leads, and what is known without a leader."""
 
-from raftwork.cli.overview import overview
+from raftwork.cli.overview import overview, unserved
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 
 CLUSTER = (("a", "h:1"), ("b", "h:2"), ("c", "h:3"))
@@ -77,3 +77,30 @@ def test_a_broker_that_does_not_answer_is_named_by_those_that_do() -> None:
 def test_nobody_there_is_an_overview_too() -> None:
     seen = overview({"h:1": None})
     assert (seen.leader, seen.epoch, seen.consensus, seen.queues) == (None, None, None, [])
+
+
+def test_queues_in_which_tasks_wait_for_nobody_are_told() -> None:
+    """X12: nothing said that nobody serves a queue."""
+    status = says("a", active=True, epoch=1, applied=0)
+    full = QueueStatus("full", 2, 0, 0, 0, 0)
+    queues = [full, full._replace(name="q"), QueueStatus("idle", 0, 0, 9, 0, 0)]
+    told = list(unserved(overview({"h:1": status._replace(queues=queues)})))
+    assert told == ["no worker serves the queue full, which holds 2 tasks"]
+    gone = WORKER._replace(state="draining")
+    told = list(unserved(overview({"h:1": status._replace(queues=queues, workers=[gone])})))
+    assert [line.split(",")[0].split()[-1] for line in told] == ["full", "q"]
+    follower = status._replace(queues=queues, active=False, workers=[])
+    assert not list(unserved(overview({"h:1": follower}))), "who leads no one knows no worker"
+    many = [full._replace(name=f"q{n}") for n in range(100)]
+    told = list(unserved(overview({"h:1": status._replace(queues=many)})))
+    assert len(told) == 11
+    assert told[-1] == "no worker serves 90 more queues in which tasks wait"
+
+
+def test_a_queue_that_was_only_set_leaves_once_nothing_is_set() -> None:
+    status = says("a", active=True, epoch=1, applied=0)
+    nothing = QueueStatus("typo", 0, 0, 0, 0, 0)
+    queues = [nothing, nothing._replace(name="set", max_length=1), nothing._replace(failed=1)]
+    seen = overview({"h:1": status._replace(queues=queues)})
+    assert [(queue.name, queue.failed) for queue in seen.queues] == [("set", 0), ("typo", 1)]
+    assert seen.queue_names() == ["q", "set", "typo"]

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from raftwork.cli.values import parse_argument, parse_json, print_json
+from raftwork.cli.values import NotJSON, parse_argument, parse_json, print_json
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,36 @@ from raftwork.cli.values import parse_argument, parse_json, print_json
 )
 def test_an_argument_is_json_if_it_parses_else_the_text(text: str, value: object) -> None:
     assert parse_argument(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[" * 100_000, "too deep"),
+        ("[" * 100_000 + "]" * 100_000, "too deep"),
+        ('{"a":' * 100_000, "too deep"),
+        ("9" * 5_000, "an integer of 5000 digits"),
+        (f"[-{'9' * 5_000}]", "an integer of 5001 digits"),
+        ("-1e999", "-1e999 is more than a float can be"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' is given twice"),
+    ],
+    ids=["open", "deep", "deep object", "long", "long in a list", "float", "twice"],
+)
+def test_json_that_cannot_be_meant_is_an_error_and_no_text(text: str, why: str) -> None:
+    """F10: a traceback, a text in place of a number, the last of two values."""
+    for parse in (parse_argument, parse_json):
+        with pytest.raises(ValueError, match=why) as caught:
+            parse(text)
+        assert not isinstance(caught.value, NotJSON)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1, "a": 2} and more', "9" * 5_000 + "x", "1e999x", "[[[[", "-", "- 1"]
+)
+def test_a_text_that_only_begins_like_json_is_a_text(text: str) -> None:
+    assert parse_argument(text) == text
+    with pytest.raises(NotJSON):
+        parse_json(text)
 
 
 def test_what_is_printed_is_read_back_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,129 @@
+"""`raftwork enqueue`: whatever ends it early, the id is told (F12); what is refused says why."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Self
+
+import pytest
+from click.testing import CliRunner, Result
+
+import raftwork.cli.overview
+from raftwork import Status, Unavailable
+from raftwork.cli import main, result
+from raftwork.cli.overview import Overview, overview
+from raftwork.cli.signals import Told
+from tests.unit.cli.crowded import SEEN
+
+
+class FakeApp:
+    """`enqueue` and the wait for a result each do what they are told to."""
+
+    def __init__(
+        self, enqueue: BaseException | None, wait: BaseException, state: Status = Status.QUEUED
+    ) -> None:
+        self._error, self._wait, self._state = enqueue, wait, state
+        self._id = ""
+        self.args: tuple[object, ...] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def named(self, _name: str, *, id: str, queue: str) -> Self:  # noqa: A002
+        assert queue
+        self._id = id
+        return self
+
+    def enqueue(self, *args: object) -> SimpleNamespace:
+        self.args = args
+        if self._error is not None:
+            raise self._error
+        return SimpleNamespace(id=self._id, result=self._result, status=lambda: self._state)
+
+    def _result(self, timeout: float | None) -> None:
+        raise self._wait
+
+
+Enqueue = Callable[..., Result]
+
+
+@pytest.fixture
+def enqueue(monkeypatch: pytest.MonkeyPatch) -> Enqueue:
+    def run(app: FakeApp, *arguments: str, seen: Overview = SEEN) -> Result:
+        monkeypatch.setattr(result, "connect", lambda *_: app)
+        monkeypatch.setattr(raftwork.cli.overview, "observe", lambda _: seen)
+        return CliRunner().invoke(main, ["enqueue", "t.add", *arguments])
+
+    return run
+
+
+@pytest.mark.parametrize("own", [None, "my id"])
+@pytest.mark.parametrize(
+    "ended", [KeyboardInterrupt(), Told(143), Unavailable("nobody leads", ("x",))], ids=repr
+)
+def test_an_enqueue_that_is_ended_tells_how_to_do_it_again(
+    ended: BaseException, own: str | None, enqueue: Enqueue
+) -> None:
+    app = FakeApp(ended, TimeoutError())
+    done = enqueue(app, *(() if own is None else ("--id", own)))
+    id_ = app._id if own is None else own
+    quoted = f"'{id_}'" if " " in id_ else id_
+    assert len(id_) == 36 or own
+    assert done.exit_code == (143 if isinstance(ended, Told) else 1)
+    assert done.stdout == ""
+    assert f"it may have been stored: the same again with --id {quoted} is safe" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "ended", [KeyboardInterrupt(), Told(143), Unavailable("nobody leads"), TimeoutError()]
+)
+def test_a_wait_that_is_ended_tells_how_to_go_on(ended: BaseException, enqueue: Enqueue) -> None:
+    app = FakeApp(None, ended, Status.RUNNING)
+    done = enqueue(app, "--wait", "--timeout", "3")
+    assert done.exit_code == (143 if isinstance(ended, Told) else 1)
+    assert done.stdout == ""
+    assert f"to wait again: raftwork result {app._id} --wait" in done.stderr
+
+
+def test_an_outcome_needs_no_other_wait(enqueue: Enqueue) -> None:
+    from raftwork import TaskFailed
+
+    done = enqueue(FakeApp(None, TaskFailed("E", "m", "")), "--wait")
+    assert (done.exit_code, done.stderr) == (1, "failed\nE: m\n")
+
+
+def test_a_task_that_nobody_serves_waits_in_vain(enqueue: Enqueue) -> None:
+    app = FakeApp(None, TimeoutError(), Status.QUEUED)
+    done = enqueue(app, "--wait", "--timeout", "3", "--queue", "typo")
+    assert done.stderr.splitlines() == [
+        "queued",
+        "no outcome within 3.0 s",
+        "no worker serves the queue typo",
+        f"to wait again: raftwork result {app._id} --wait",
+    ]
+    for seen, queue in ((SEEN, "default"), (overview({"h:1": None}), "typo")):
+        done = enqueue(app, "--wait", "--timeout", "3", "--queue", queue, seen=seen)
+        assert "no worker" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("1", "[" * 100_000), "argument 2: brackets within brackets"),
+        (("9" * 5_000,), "argument 1: an integer of 5000 digits"),
+        (("--kwargs", '{"a":' * 100_000), "Invalid value for '--kwargs': brackets within"),
+        (("--kwargs", '{"a": 1, "a": 2}'), "the key 'a' is given twice"),
+        (("--kwargs", "{"), "not JSON"),
+    ],
+    ids=["deep", "long", "deep kwargs", "twice", "open"],
+)
+def test_json_that_cannot_be_meant_is_wrong_usage(
+    arguments: tuple[str, ...], why: str, enqueue: Enqueue
+) -> None:
+    app = FakeApp(None, TimeoutError())
+    done = enqueue(app, *arguments)
+    assert done.exit_code == 2, done.output
+    assert why in done.stderr
+    assert app.args == ()
