@@ -87,6 +87,8 @@ def _refuse(
             label = f" {parameters[at]!r}" if at < len(parameters) else ""
             raise NotSerializable(f"argument {at + 1}{label} of {name}: {_where(flaw)}")
     for key, value in kwargs.items():
+        if not _encodable(key):
+            raise NotSerializable(f"argument {key!a} of {name}: a name with a lone surrogate")
         if flaw := _flaw(value):
             raise NotSerializable(f"argument {key!r} of {name}: {_where(flaw)}")
 
@@ -107,8 +109,10 @@ def _flaw(value: object, path: str = "", depth: int = 0) -> _Flaw | None:
         if depth >= DEPTH_MAX:
             return _Flaw(f"nested deeper than {DEPTH_MAX}")
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(value, dict) and (type(key) is not str or not _encodable(key)):
+            if isinstance(value, dict) and type(key) is not str:
                 return _Flaw(f"a key of type {type(key).__qualname__}", path)
+            if isinstance(key, str) and not _encodable(key):
+                return _Flaw("a key with a lone surrogate", path)
             if flaw := _flaw(inner, f"{path}[{key!r:.40}]", depth + 1):
                 return flaw
     return None

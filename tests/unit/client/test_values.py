@@ -66,6 +66,7 @@ def test_a_tuple_arrives_as_a_list_and_nan_as_nan() -> None:
         (2**64, "an integer of more than 64 bits"),
         (-(2**63) - 1, "an integer of more than 64 bits"),
         ("\ud800", "a str with a lone surrogate"),
+        ({"\ud800": 2}, "a key with a lone surrogate"),
         ({1: 2}, "a key of type int"),
         ({None: 2}, "a key of type NoneType"),
         ({Text("k"): 2}, "a key of type Text"),
@@ -80,6 +81,13 @@ def test_anything_else_is_refused_by_the_name_of_its_argument(value: object, wha
         packed(1, z=value)
     assert str(named.value) == f"argument 'z' of pkg.add: {what}"
     assert isinstance(named.value, TypeError)
+
+
+def test_a_parameters_name_that_no_utf_8_has_is_refused() -> None:
+    with pytest.raises(
+        NotSerializable, match=r"argument '\\ud800' of pkg\.add: a name with a lone"
+    ):
+        packed(1, **{"\ud800": 2})
 
 
 def test_an_argument_beyond_the_known_parameters_is_named_by_its_place() -> None:
