@@ -76,10 +76,8 @@ def run_broker(options: BrokerOptions) -> int:
         try:
             wires = Wires(options.address, others, _now())
         except zmq.ZMQError as error:
-            # Its own text has the address too.
-            raise OSError(
-                f"cannot listen on {options.address}: {zmq.strerror(error.errno)}"
-            ) from None
+            why = zmq.strerror(error.errno or 0)  # error.strerror names the address once more
+            raise OSError(f"cannot listen on {options.address}: {why}") from None
         try:
             return _serve(options, store, wires)
         finally:

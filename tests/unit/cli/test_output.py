@@ -45,7 +45,7 @@ def test_a_stream_that_cannot_show_it_is_no_reason_to_fail(monkeypatch: pytest.M
     output.out("queue – é")
     output.out_document('{"x": "é🎉"}')
     stream.flush()
-    first, second = stream.buffer.getvalue().decode("ascii").splitlines()  # type: ignore[attr-defined]
+    first, second = stream.buffer.getvalue().decode("ascii").splitlines()
     assert first == r"queue \u2013 \xe9"
     assert json.loads(second) == {"x": "é🎉"}
 

@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 from raftwork.cli import main, queue, status
 from raftwork.cli.overview import Overview, overview
 from raftwork.client.queue import QueueSettings
-from tests.unit.cli.test_overview import WORKER, QueueStatus, says
+from raftwork.messages import QueueStatus
+from tests.unit.cli.test_overview import WORKER, says
 
 LEADER = says("a", active=True, epoch=1, applied=0)._replace(
     workers=[WORKER._replace(queues=["served"])],
