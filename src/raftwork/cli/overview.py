@@ -20,6 +20,8 @@ class Row:
     name: str
     address: str
     status: BrokerStatus | None
+    #: What is wrong between it and the others, or on the way to it; empty if nothing is known.
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

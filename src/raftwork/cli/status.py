@@ -42,6 +42,7 @@ _BROKERS = (
     Column("epoch", 2, right=True),
     Column("committed", 5, right=True),
     Column("applied", 4, right=True),
+    Column("why", 6, Overflow.WRAPPED),  # others do not reach it, or it was not asked
 )
 _WORKERS = (
     Column("worker"),
@@ -92,7 +93,7 @@ def _brokers(seen: Overview) -> list[tuple[str, ...]]:
         facts: tuple[object, ...] = ("unreachable", "–", "–", "–")
         if status:
             facts = (status.role, status.epoch, status.committed, status.applied)
-        rows.append((row.name, row.address, *map(str, facts)))
+        rows.append((row.name, row.address, *map(str, facts), row.reason))
     return rows
 
 

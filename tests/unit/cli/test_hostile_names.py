@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 import raftwork.cli
 from raftwork import RaftworkError, Status, TaskFailed, TaskLost, Unavailable, UnknownTask
-from raftwork.cli import chaos, dead, demo, drain, main, queue, result, status
+from raftwork.cli import chaos, dead, demo, drain, main, queue, result
 from raftwork.cli.overview import overview
 from raftwork.cli.rehearsal import Counts
 from raftwork.client.queue import QueueSettings
@@ -108,8 +108,8 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Run a command against the hostile cluster."""
 
     def run(*arguments: str, app: HostileApp | None = None) -> Result:
-        for module in (status, queue, drain, raftwork.cli.overview):
-            monkeypatch.setattr(module, "observe", lambda *_: SEEN)
+        for name in ("status", "queue", "drain", "overview"):
+            monkeypatch.setattr(f"raftwork.cli.{name}.observe", lambda *_: SEEN)
         for module in (dead, queue, drain, result):
             monkeypatch.setattr(module, "connect", lambda *_: app or HostileApp())
         return CliRunner().invoke(main, arguments, prog_name="raftwork")
