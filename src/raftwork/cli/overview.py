@@ -1,9 +1,8 @@
 """What a cluster looks like from outside: every broker's own facts, put side by side."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from raftwork.cli.output import count
 from raftwork.client.addresses import broker_addresses
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 
@@ -87,22 +86,6 @@ def overview(answers: Mapping[str, BrokerStatus | None]) -> Overview:
     )
 
 
-def unserved(seen: Overview) -> Iterator[str]:
-    """What to say of queues in which tasks wait for a worker that is not there."""
-    if seen.leader is None:
-        return
-    waiting = [q for q in seen.queues if q.queued and not seen.serves(q.name)]
-    for q in waiting[:_UNSERVED_SHOWN]:
-        yield f"no worker serves the queue {q.name}, which holds {count(q.queued, 'task')}"
-    if len(waiting) > _UNSERVED_SHOWN:
-        yield f"no worker serves {len(waiting) - _UNSERVED_SHOWN} more queues in which tasks wait"
-
-
-def _in_use(queue: QueueStatus) -> bool:
-    """Not if all that ever was is a setting, which is cleared again."""
-    return any(queue[1:])
-
-
 def _broker(row: Row) -> dict[str, object]:
     status = row.status
     return {
@@ -126,3 +109,20 @@ def queue_document(queue: QueueStatus) -> dict[str, object]:
     document: dict[str, object] = queue._asdict()
     del document["name"]
     return document
+
+
+def unserved(seen: Overview) -> list[str]:
+    """What to say of queues in which tasks wait for a worker that is not there."""
+    if seen.leader is None:
+        return []
+    waiting = [q for q in seen.queues if q.queued and not seen.serves(q.name)]
+    said = [f"no worker serves the queue {q.name} (queued: {q.queued})" for q in waiting]
+    more = len(waiting) - _UNSERVED_SHOWN
+    if more > 0:
+        said[_UNSERVED_SHOWN:] = [f"no worker serves {more} more queues in which tasks wait"]
+    return said
+
+
+def _in_use(queue: QueueStatus) -> bool:
+    """Not if all that ever was is a setting, which is cleared again."""
+    return any(queue[1:])

@@ -108,7 +108,7 @@ def test_reset_clears_what_is_not_given(app: FakeApp, invoke: Invoke) -> None:
 
 @pytest.mark.parametrize("command", [("status",), ("queue", "list")])
 def test_a_list_says_that_nobody_serves_a_queue(command: tuple[str, ...], invoke: Invoke) -> None:
-    said = "no worker serves the queue waits, which holds 1 task"
+    said = "no worker serves the queue waits (queued: 1)"
     for flags in ((), ("--json",)):
         done = invoke(*command, *flags)
         assert (done.exit_code, done.stderr.strip()) == (0, said)
