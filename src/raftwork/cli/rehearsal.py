@@ -15,6 +15,7 @@ import psutil
 
 from raftwork import App, RaftworkError, Run, Task
 from raftwork.cli.demo_tasks import Records, Start, demo_task
+from raftwork.cli.output import count
 from raftwork.cli.overview import Overview, observe
 from raftwork.cli.processes import LocalCluster
 
@@ -168,7 +169,7 @@ class Rehearsal:
             return  # nothing pending: the next batch tries again
         self._cluster.children[seen.leader].kill()
         self._leader_killed = time.monotonic()
-        self._say(f"killed the leader {seen.leader} with {size} enqueues pending")
+        self._say(f"killed the leader {seen.leader} with {count(size, 'enqueue')} pending")
         self._background.append(asyncio.create_task(self._tell_election(seen)))
         self._background.append(asyncio.create_task(self._kill_worker(request)))
 
@@ -198,7 +199,7 @@ class Rehearsal:
             await asyncio.sleep(0.001)
         killed = time.time()
         (worker,) = {start.worker for start in held}
-        self._say(f"killed the worker {worker} while it ran {len(held)} tasks")
+        self._say(f"killed the worker {worker} while it ran {count(len(held), 'task')}")
         await self._tell_reruns({start.task for start in held}, killed)
 
     def _strike(self) -> list[Start]:
