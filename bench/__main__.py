@@ -1,10 +1,14 @@
-"""`python -m bench [name …]`: run the benchmarks, print their tables, write bench/out/*.json."""
+"""`python -m bench [name …]`: run the benchmarks, print their tables, write bench/out/*.json.
+
+`python -m bench compare REV …` is none of them: it measures another revision against this one.
+"""
 
 import signal
 import sys
 
 from bench import (
     backlog,
+    compare,
     failover,
     herd,
     hostile,
@@ -35,6 +39,9 @@ ALL = {
 
 # An end by SIGTERM, too, goes through the cleaning up.
 signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+if sys.argv[1:2] == ["compare"]:
+    compare.main(sys.argv[2:])
+    sys.exit()
 for name in sys.argv[1:] or ALL:
     print(f"\n== {name}")
     ALL[name]()
