@@ -353,7 +353,7 @@ class Workforce:
         """
         stirred = any(map(self._takes, self._full))
         if now >= self._next_beat:
-            self._next_beat = now + BEAT
+            self._next_beat = now - now % BEAT + BEAT  # with the broker's other timers
             for worker in list(self._workers.values()):
                 self._check_lease(worker, now)
                 self._check_room(worker, now)

@@ -271,6 +271,11 @@ class Raft:
             peers=peers,
         )
 
+    @property
+    def leading(self) -> tuple[int, str | None]:
+        """The epoch and the leader of `status`, for who asks in every turn."""
+        return self._node.term, self._node.leader
+
     def compactable(self) -> Position:
         """The log up to here may be dropped as far as the core is concerned."""
         node = self._node
