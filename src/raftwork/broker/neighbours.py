@@ -35,7 +35,8 @@ log = logging.getLogger("raftwork.broker")
 #: How often brokers say hello to each other (ms), until all have a way to each other …
 HELLO = 500
 #: … and then, to compare clocks, and in case one has lost its way without the other's knowing.
-HELLO_AT_REST = 2_000
+#: Of the heartbeats at rest it is every tenth.
+HELLO_AT_REST = 2_400
 
 
 class Neighbours:

@@ -12,7 +12,7 @@ class Config:
 
     heartbeat: int = 75
     #: … once all is replicated and everybody knows it. Two may be lost without an election.
-    heartbeat_at_rest: int = 200
+    heartbeat_at_rest: int = 240
     #: Election timeouts are drawn from election_min … election_max. The smaller one is also how
     #: long a leader lasts without a majority, a voter stays loyal, and a transfer may take.
     election_min: int = 750

@@ -68,7 +68,7 @@ class Config:
     @property
     def ping_at_rest(self) -> int:
         """Once all is replicated and everybody knows it: two may be lost before a silence."""
-        return max(self.ping, self.tick * (self.sync_limit // 3))
+        return max(self.ping, self.silence * 3 // 10)
 
     @property
     def silence(self) -> int:
