@@ -1,13 +1,20 @@
-"""`python -m bench [name …]`: run the benchmarks, print their tables, write bench/out/*.json."""
+"""`python -m bench [name …]`: run the benchmarks, print their tables, write bench/out/*.json.
+
+`python -m bench compare REV …` is none of them: it measures another revision against this one.
+`python -m bench idle …` takes options, too.
+"""
 
 import signal
 import sys
+from collections.abc import Callable, Sequence
 
 from bench import (
     backlog,
+    compare,
     failover,
     herd,
     hostile,
+    idle,
     latency,
     poison,
     pressure,
@@ -21,6 +28,7 @@ ALL = {
     "throughput": throughput.main,
     "latency": latency.main,
     "failover": failover.main,
+    "idle": idle.main,
     "backlog": backlog.main,
     "workers": workers.main,
     "poison": poison.main,
@@ -33,8 +41,18 @@ ALL = {
     "consensus": consensus.main,
 }
 
+#: Those that take options have the command line to themselves.
+WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
+    "compare": compare.main,
+    "idle": idle.main,
+}
+
 # An end by SIGTERM, too, goes through the cleaning up.
 signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-for name in sys.argv[1:] or ALL:
-    print(f"\n== {name}")
-    ALL[name]()
+chosen = WITH_OPTIONS.get(sys.argv[1]) if sys.argv[1:] else None
+if chosen is not None:
+    chosen(sys.argv[2:])
+else:
+    for name in sys.argv[1:] or ALL:
+        print(f"\n== {name}")
+        ALL[name]()

@@ -42,6 +42,7 @@ class Shape:
         tight = rng.random() < 0.5
         config = Config(
             heartbeat=30,
+            heartbeat_at_rest=50,
             election_min=150,
             election_max=rng.choice((165, 300)),
             window_messages=1 if plot else rng.choice((1, 1, 3, 64)),

@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("raftwork.broker")
 
-#: How often brokers say hello to each other (ms): renews sessions, compares clocks.
+#: How often brokers say hello to each other (ms), until all have a way to each other …
 HELLO = 500
+#: … and then, to compare clocks, and in case one has lost its way without the other's knowing.
+#: Of the heartbeats at rest it is every tenth.
+HELLO_AT_REST = 2_400
 
 
 class Neighbours:
@@ -60,7 +63,7 @@ class Neighbours:
         self._wall_base = 0
         self.peers = Peers(me, setup.consensus, [n for n in setup.cluster if n != me.name])
         self._formation = Formation(me, list(setup.cluster))
-        self.wake_at = now
+        self._greeted = now - HELLO
 
     def tell_time(self, wall_base: int) -> None:
         """The wall clock is this much (ms) ahead of the clock that `now` is read from."""
@@ -70,10 +73,17 @@ class Neighbours:
         """The median of the brokers' wall clocks, as far as they are known."""
         return self.peers.wall_median(self._wall_base + now, now)
 
+    @property
+    def wake_at(self) -> int:
+        """When hellos are due: at multiples of their interval, as other timers of a broker are."""
+        settled = bool(self._store.identity.cluster_id) and self.peers.acquainted
+        pause = HELLO_AT_REST if settled else HELLO
+        return self._greeted - self._greeted % pause + pause
+
     def turn(self, now: int) -> None:
         """Say hello when it is time. Raises StoreError if a majority disowns this directory."""
         if now >= self.wake_at:
-            self.wake_at = now + HELLO
+            self._greeted = now
             rejection = self.peers.rejection()
             if rejection is not None and self._store.identity.cluster_id:
                 raise StoreError(f"its directory is not of this cluster: {rejection}")

@@ -87,7 +87,7 @@ class Node:
         self._replica: Replica | None = None
         self._leadership: Leadership | None = None
         self._outgoing: list[tuple[bytes, FromBroker]] = []
-        self._told: tuple[int, str, bool] | None = None
+        self._told: tuple[tuple[int, str | None] | None, bool] | None = None
         self._last_turn = now
         self._now = now
         if store.identity.cluster_id:
@@ -302,10 +302,11 @@ class Node:
 
     def _tell_leader(self, now: int) -> None:
         """Push a change of leader to every session: nobody has to find out by asking."""
-        leader = self._leader(now)
-        if self._told == (leader.epoch, leader.name, leader.active):
+        known = None if self._replica is None else self._replica.core.leading
+        if self._told == (known, self.leads):
             return
-        self._told = (leader.epoch, leader.name, leader.active)
+        self._told = (known, self.leads)
+        leader = self._leader(now)
         for routing in self._sessions:
             self._reply(routing, leader)
 

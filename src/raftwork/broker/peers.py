@@ -136,6 +136,11 @@ class Peers:
         if link is not None:
             link.routing = None
 
+    @property
+    def acquainted(self) -> bool:
+        """Whether there is a way to every other broker, and one from it."""
+        return all(link.routing and link.source for link in self.links.values())
+
     def wall_median(self, wall: int, now: int) -> int:
         """The median of all clocks known here: one broker's wrong clock moves nothing (ms)."""
         fresh = (

@@ -27,7 +27,7 @@ from raftwork.messages import FRAME_BYTES_MAX
 from raftwork.renewals import Renewals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
     from socket import socket
 
 log = logging.getLogger("raftwork.broker")
@@ -169,9 +169,14 @@ class Wires:
 
     # ---- in -----------------------------------------------------------------------------------
 
-    def link_changes(self, now: int) -> Iterator[tuple[str, bool]]:
-        """(name, up) for every connection of a DEALER that came up or was lost."""
+    def link_changes(self, ready: Container[object], now: int) -> Iterator[tuple[str, bool]]:
+        """(name, up) for every connection of a DEALER that came up or was lost.
+
+        `ready` is what `poll` gave: nothing else is asked for news, here or in `from_peers`.
+        """
         for name, monitor in self._monitors.items():
+            if monitor not in ready:
+                continue
             with suppress(zmq.Again):
                 while True:
                     event = recv_monitor_message(monitor, zmq.NOBLOCK)
@@ -185,10 +190,10 @@ class Wires:
             self._dealers[name].disconnect(self._endpoints[name])
             self._dealers[name].connect(self._endpoints[name])
 
-    def from_peers(self) -> Iterator[tuple[str, memoryview]]:
+    def from_peers(self, ready: Container[object]) -> Iterator[tuple[str, memoryview]]:
         """Frames on our DEALERs: consensus, read before anything else."""
         for name, inlet in self._peer_inlets.items():
-            for _ in range(TURN_FRAMES):
+            for _ in range(TURN_FRAMES if self._dealers[name] in ready else 0):
                 parts = inlet.receive()
                 if parts is None:
                     break

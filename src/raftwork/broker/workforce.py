@@ -56,6 +56,8 @@ LEASE = 3_000
 LEASE_CLOSED = 1_000
 #: Beats to workers: how a dead connection is noticed (a ROUTER refuses the send).
 BEAT = 200
+#: … while nobody has anything to do: together with the consensus heartbeats at rest.
+BEAT_AT_REST = 240
 #: Past a task's own time limit, how long the leader leaves its end to the worker, ms.
 EXPIRY_GRACE = 5_000
 #: Lost workers stay in `status` for so long, ms.
@@ -94,7 +96,7 @@ class Workforce:
         self._all_heard = False  # every worker had the time to say hello
         self._all_heard_at = now + LEASE
         self._full: list[Worker] = []  # passed over for want of room on their connections
-        self._next_beat = now
+        self._beaten = now - BEAT_AT_REST
         self._next_expiry = now + 1_000
         for running in machine.running():
             worker = self._workers.setdefault(running.worker, Worker(running.worker, now + LEASE))
@@ -130,7 +132,7 @@ class Workforce:
         )
 
     def statuses(self) -> list[WorkerStatus]:
-        now, evidence = self._next_beat - BEAT, self._evidence
+        now, evidence = self._beaten, self._evidence
         shown = [w for w in self._workers.values() if w.name and not w.left]
         return [w.status(evidence.reason(w, now)) for w in shown]
 
@@ -384,8 +386,8 @@ class Workforce:
         Whether a worker may now be given what it could not before.
         """
         stirred = any(map(self._takes, self._full))
-        if now >= self._next_beat:
-            self._next_beat = now + BEAT
+        if now >= self.wake_at:
+            self._beaten = now
             for worker in list(self._workers.values()):
                 self._check_lease(worker, now)
                 self._check_room(worker, now)
@@ -411,7 +413,10 @@ class Workforce:
 
     @property
     def wake_at(self) -> int:
-        return self._next_beat
+        """When the next beats are due; at rest with the broker's other timers."""
+        if self._holder:
+            return self._beaten + BEAT
+        return self._beaten - self._beaten % BEAT_AT_REST + BEAT_AT_REST
 
     def forgive(self, gap: int, now: int) -> None:
         """The leader itself was away for `gap` ms: nobody's silence in it counts."""

@@ -194,6 +194,11 @@ class Consensus(Protocol):
     @property
     def status(self) -> Status: ...
 
+    @property
+    def leading(self) -> tuple[int, str | None]:
+        """The epoch and the leader of `status`, for who asks in every turn."""
+        ...
+
     def wake(self, now: int) -> None:
         """Let time pass. After a gap of an election timeout or more a leader steps down here."""
         ...

@@ -50,8 +50,9 @@ from raftwork.worker.runner import Ended, failure
 from raftwork.worker.session import Session
 from raftwork.worker.window import Window
 
-#: Between heartbeats, ms.
+#: Between heartbeats, ms; one goes along with a beat of the leader that comes so shortly before.
 HEARTBEAT = 1_000
+_EARLY = 150
 #: How often the pool is asked what runs while something waits for its start, ms. A task that is
 #: over before is never reported as started: its outcome says it.
 LOOK = 10
@@ -135,6 +136,8 @@ class Agent:
         match message:
             case Beat(epoch, number, pushed) if session.current(source, epoch, number):
                 session.beat(pushed, now)
+                if now >= self.heartbeat_at - _EARLY:
+                    self.heartbeat_at = now  # awake anyway, as is the leader
             case Push(epoch, number, tasks) if session.current(source, epoch, number):
                 session.pushed(len(tasks))
                 self._accept(tasks, now)

@@ -12,6 +12,7 @@ not a worker that others keep busy.
 import math
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from zlib import crc32
 
@@ -74,7 +75,8 @@ class Sampler:
         self._cgroup = cgroup or Cgroup()
         self._host = _host_cpu()
         self._group: float | None = None  # CPU seconds so far, as are the seconds of our own
-        self._own = _own_cpu()
+        self._family = _Family()
+        self._own = self._family.cpu_seconds()
         #: When the last sample was taken; long ago if there was none.
         self.sampled_at = -(2**62)
 
@@ -87,7 +89,7 @@ class Sampler:
             memory = psutil.virtual_memory().percent / 100
         load = psutil.getloadavg()[0] / (psutil.cpu_count() or 1) if quota is None else None
         cpu = self._cpu(quota, passed)
-        before, self._own = self._own, _own_cpu()
+        before, self._own = self._own, self._family.cpu_seconds()
         capacity = passed * (quota or len(_affinity()))
         own = _clamped((self._own - before) / capacity) if passed > 0 else None
         return Load(cpu, _clamped(memory), load, own, self._place(quota))
@@ -130,26 +132,37 @@ def _host_cpu() -> tuple[float, float]:
     return busy, total
 
 
-def _own_cpu() -> float:
-    """CPU seconds so far of this process and its descendants, the dead ones they waited for too."""
-    seconds, pids = 0.0, [os.getpid()]
-    for pid in pids:
-        try:
-            times = psutil.Process(pid).cpu_times()
-            pids += _children(pid)
-        except (psutil.Error, OSError):
-            continue  # it is gone: its parent has its seconds
-        seconds += times.user + times.system
-        seconds += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
-    return seconds
+class _Family:
+    """This process and its descendants."""
+
+    def __init__(self) -> None:
+        # Making one reads more than is asked of it later. Whoever has the pid now is what counts.
+        self._known: dict[int, psutil.Process] = {}
+
+    def cpu_seconds(self) -> float:
+        """CPU time so far of all of them, of the dead ones they waited for too."""
+        seconds, pids, known = 0.0, [os.getpid()], dict[int, psutil.Process]()
+        for pid in pids:
+            try:
+                process = known[pid] = self._known.get(pid) or psutil.Process(pid)
+                times = process.cpu_times()
+                pids += _children(pid)
+            except (psutil.Error, OSError):
+                continue  # it is gone: its parent has its seconds
+            seconds += times.user + times.system
+            seconds += getattr(times, "children_user", 0.0)
+            seconds += getattr(times, "children_system", 0.0)
+        self._known = known
+        return seconds
 
 
 def _children(pid: int) -> list[int]:
     """Where the kernel lists them; else psutil, which reads every process of the machine."""
-    threads = list(Path(f"/proc/{pid}/task").glob("*/children"))
-    if not threads:
+    threads = f"/proc/{pid}/task"
+    if not os.path.exists(f"{threads}/{pid}/children"):
         return [child.pid for child in psutil.Process(pid).children()]
-    return [int(child) for thread in threads for child in _text(thread).split()]
+    lists = (_text(f"{threads}/{thread}/children") for thread in os.listdir(threads))
+    return [int(child) for each in lists for child in each.split()]
 
 
 def _clamped(share: float) -> float:
@@ -192,11 +205,20 @@ def _quota_v1(group: Path) -> float | None:
 
 
 def _share(group: Path, limit_file: str, usage_file: str, cache: str) -> float | None:
-    limit, usage = _number(group / limit_file), _number(group / usage_file)
-    if not limit or usage is None or limit >= psutil.virtual_memory().total:
+    limit = _number(group / limit_file)
+    if not limit or limit >= _memory_bytes():
+        return None
+    usage = _number(group / usage_file)
+    if usage is None:
         return None
     # File cache that can be dropped at once is no shortage.
     return (usage - _fields(group / "memory.stat").get(cache, 0)) / limit
+
+
+@cache
+def _memory_bytes() -> int:
+    """Of this machine."""
+    return psutil.virtual_memory().total
 
 
 def _fields(path: Path) -> dict[str, int]:
@@ -209,8 +231,9 @@ def _number(path: Path) -> int | None:
     return int(text) if text.isdigit() else None  # "max" and -1 are no limit
 
 
-def _text(path: Path) -> str:
+def _text(path: Path | str) -> str:
     try:
-        return path.read_text()
+        with open(path, encoding="utf-8") as file:
+            return file.read()
     except OSError:
         return ""

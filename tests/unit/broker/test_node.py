@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raftwork.broker.neighbours import HELLO, HELLO_AT_REST
 from raftwork.broker.node import PAUSE
 from raftwork.broker.workforce import LEASE
 from raftwork.consensus.core import Position
@@ -60,7 +61,7 @@ from raftwork.messages import (
     from_broker,
     to_broker,
 )
-from tests.unit.broker.nodes import MemoryStore, World
+from tests.unit.broker.nodes import STEP, MemoryStore, World
 from tests.unit.broker.queues import SPEC, enqueue
 
 INCARNATION = b"incarnation-of-w"
@@ -604,6 +605,32 @@ def test_a_worker_that_does_not_come_back_after_a_failover_is_given_up(three: Wo
     assert (token, id_) == (2, "x")
 
 
+def hellos(world: World, ms: int) -> int:
+    """How often brokers say hello meanwhile."""
+    count = 0
+    for _ in range(0, ms, STEP):
+        count += len(world._hellos)
+        world.step()
+    return count
+
+
+def test_brokers_that_know_each_other_rarely_say_hello(three: World) -> None:
+    three.run(2 * HELLO)
+    assert hellos(three, 4_800) <= 2 * 6, "each to two others, every 2.4 s"
+
+
+def test_a_way_that_is_lost_is_found_again_as_soon_as_ever(three: World) -> None:
+    """Even if only the end that needs it knows."""
+    three.run(HELLO_AT_REST + HELLO)
+    leader = next(name for name, node in three.nodes.items() if node.leads)
+    for name in three.names:
+        if name != leader:
+            three.nodes[leader].link(name, up=False, now=three.now)
+    assert three.nodes[leader].wake_at <= three.now + HELLO
+    three.run(HELLO + 2 * STEP)
+    assert all(link.source for link in three.nodes[leader]._neighbours.peers.links.values())
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_replicas_agree_through_leader_changes_under_load(seed: int) -> None:
     world, rng = World("a", "b", "c"), Random(seed)
@@ -632,7 +659,7 @@ def test_replicas_agree_through_leader_changes_under_load(seed: int) -> None:
                 acknowledged.update(asked[message.request])
     world.cut = set()
     world.elect()
-    world.run(3_000)
+    world.run(3_500)  # the lease of the last worker, and what follows from its end
     assert len(set(world.digests().values())) == 1
     results = world.nodes["a"]._machine.lookup(sorted(acknowledged))
     assert acknowledged

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from raftwork.broker import hands
 from raftwork.broker import workforce as module
 from raftwork.broker.hearsay import objection
+from raftwork.broker.neighbours import HELLO_AT_REST
 from raftwork.broker.queue.commands import (
     TIME_MAX,
     Command,
@@ -19,7 +20,8 @@ from raftwork.broker.queue.commands import (
     Lose,
     Release,
 )
-from raftwork.broker.workforce import BEAT, LEASE, LEASE_CLOSED, LOST_SHOWN
+from raftwork.broker.workforce import BEAT, BEAT_AT_REST, LEASE, LEASE_CLOSED, LOST_SHOWN
+from raftwork.consensus import raft, zab
 from raftwork.messages import (
     NAME_MAX,
     PAYLOAD_MAX,
@@ -540,14 +542,37 @@ def test_a_beat_counts_what_was_pushed_in_the_session(floor: Floor) -> None:
     assert floor.frames(Beat) == [Beat(1, 2, 5)]
 
 
-def test_workers_are_beaten_to_several_times_a_second(floor: Floor) -> None:
-    beats = 0
-    for _ in range(20):
-        floor.now += 50
+def beats(floor: Floor, ms: int) -> int:
+    count = 0
+    for _ in range(ms):
+        floor.now += 1
         floor.force.pass_time(floor.now, 0)
-        beats += len(floor.frames(Beat))
-    assert beats == 1_000 // BEAT
-    assert floor.force.wake_at <= floor.now + BEAT
+        count += len(floor.frames(Beat))
+        assert floor.force.wake_at <= floor.now + BEAT_AT_REST
+    return count
+
+
+def test_workers_are_beaten_to_several_times_a_second(floor: Floor) -> None:
+    floor.give(1)
+    floor.frames(Beat)
+    assert beats(floor, 10 * BEAT) == 10
+
+
+def test_workers_at_rest_are_beaten_to_along_with_the_consensus_heartbeats(floor: Floor) -> None:
+    beats(floor, BEAT)
+    assert beats(floor, 10 * BEAT_AT_REST) == 10
+    assert floor.force.wake_at % BEAT_AT_REST == 0
+    assert BEAT_AT_REST == raft.Config().heartbeat_at_rest == zab.Config().ping_at_rest
+    assert HELLO_AT_REST % BEAT_AT_REST == 0
+
+
+def test_what_is_handed_out_at_rest_quickens_the_beats_at_once(floor: Floor) -> None:
+    beats(floor, BEAT_AT_REST)
+    rest = floor.force.wake_at
+    floor.now = rest - BEAT_AT_REST
+    floor.force.pass_time(floor.now, 0)
+    floor.give(1)
+    assert floor.force.wake_at < rest
 
 
 def test_pushes_are_cut_by_size(floor: Floor) -> None:

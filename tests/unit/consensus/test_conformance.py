@@ -473,3 +473,83 @@ def test_a_core_says_when_it_must_be_woken(network: Network) -> None:
     for place in network.places.values():
         assert place.core.wake_at is not None
         assert network.now <= place.core.wake_at <= network.now + 1_000
+
+
+# ---- at rest -------------------------------------------------------------------------------------
+
+
+def rest(network: Network) -> str:
+    """Until nobody has anything to learn; the leader."""
+    leader = network.leader()
+    network.sleep(1_000)
+    return leader
+
+
+def test_at_rest_a_leader_is_quiet(network: Network) -> None:
+    leader, said = rest(network), 0
+
+    def lost(source: str, _target: str, _body: bytes) -> bool:
+        nonlocal said
+        said += source == leader
+        return False
+
+    network.lost = lost
+    network.sleep(2_400)
+    assert 2 * 9 <= said <= 2 * 10
+
+
+@pytest.mark.parametrize("start", range(0, 240, 20))
+def test_two_heartbeats_lost_at_rest_are_no_reason_for_an_election(
+    network: Network, start: int
+) -> None:
+    leader = rest(network)
+    epoch = network[leader].core.status.epoch
+    network.sleep(start)
+    left = dict.fromkeys(network.followers(), 2)
+
+    def lost(source: str, target: str, _body: bytes) -> bool:
+        if source != leader or not left[target]:
+            return False
+        left[target] -= 1
+        return True
+
+    network.lost = lost
+    network.sleep(3_000)
+    assert not any(left.values())
+    assert network.active() == [leader]
+    assert network[leader].core.status.epoch == epoch
+
+
+@pytest.mark.parametrize("start", range(0, 240, 40))
+def test_what_ends_a_rest_is_known_to_all_soon(network: Network, start: int) -> None:
+    leader = rest(network)
+    network.sleep(start)
+    network.propose(leader, b"work")
+    network.until(lambda: all(b"work" in place.data for place in network.places.values()), 100)
+
+
+@pytest.mark.parametrize("start", range(0, 240, 40))
+def test_a_follower_that_missed_what_ended_a_rest_is_told_soon(
+    network: Network, start: int
+) -> None:
+    """Also if the next heartbeats did not reach it either."""
+    leader, other = rest(network), network.followers()[0]
+    network.sleep(start)
+    network.lost = lambda _source, target, _body: target == other
+    network.propose(leader, b"missed")
+    network.sleep(100)
+    assert b"missed" in network[leader].data
+    network.lost = lambda *_: False
+    network.until(lambda: b"missed" in network[other].data, 110)
+
+
+def test_a_dead_follower_costs_no_rest(network: Network) -> None:
+    leader, other = network.leader(), network.followers()[0]
+    network.propose(leader, b"one")
+    network.crash(other)
+    network.propose(leader, b"two")
+    network.sleep(1_000)
+    woken: set[int] = set()
+    network.turned = lambda: woken.add(network.now)
+    network.sleep(2_400)
+    assert len(woken) <= 12

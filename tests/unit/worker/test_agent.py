@@ -478,6 +478,25 @@ def test_the_load_goes_out_once_a_second(talk: Conversation) -> None:
     assert len(beats) == 3
 
 
+def test_a_heartbeat_goes_along_with_the_beat_before_it(talk: Conversation) -> None:
+    """So neither end wakes for it alone."""
+
+    def said(after: int, *, beat: bool = False) -> bool:
+        talk.forget()
+        talk.now += after
+        if beat:
+            talk.beat()
+        talk.turn()
+        return bool(talk.all(Heartbeat))
+
+    talk.now = max(talk.now, talk.agent.heartbeat_at)
+    assert said(0)
+    assert not said(800, beat=True), "far too early"
+    assert said(100, beat=True)
+    assert not said(999)
+    assert said(1), "without a beat it goes all the same"
+
+
 def test_a_heartbeat_tells_how_long_tasks_took_that_gave_a_value(talk: Conversation) -> None:
     talk.push(task(1), task(2), task(3))
     talk.agent.ended(

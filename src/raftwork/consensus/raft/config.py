@@ -11,6 +11,8 @@ class Config:
     """Times in milliseconds, sizes in bytes. Raises ValueError for values that cannot work."""
 
     heartbeat: int = 75
+    #: … once all is replicated and everybody knows it. Two may be lost without an election.
+    heartbeat_at_rest: int = 240
     #: Election timeouts are drawn from election_min … election_max. The smaller one is also how
     #: long a leader lasts without a majority, a voter stays loyal, and a transfer may take.
     election_min: int = 750
@@ -42,6 +44,11 @@ class Config:
             raise ValueError(
                 f"need 0 < 2·heartbeat ≤ election_min < election_max, got "
                 f"{self.heartbeat}, {self.election_min}, {self.election_max}"
+            )
+        if not self.heartbeat <= self.heartbeat_at_rest <= self.election_min // 3:
+            raise ValueError(
+                f"need heartbeat ≤ heartbeat_at_rest ≤ election_min / 3, got "
+                f"{self.heartbeat}, {self.heartbeat_at_rest}, {self.election_min}"
             )
         for name in self.__slots__:
             if getattr(self, name) <= 0 and name != "hint_delay":

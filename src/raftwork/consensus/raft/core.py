@@ -106,8 +106,8 @@ class Raft:
         if isinstance(role, Leader):
             election.check_quorum(node, role)
             transfer.expire(node, role)
-            if now >= role.beat_at:
-                role.beat_at = now + node.config.heartbeat
+            if now >= replication.beat_at(node, role):
+                role.beaten, role.told = now, node.commit
                 role.marked = max(role.marked, node.commit)
                 transfer.remind(role)
                 node.beat(role)
@@ -240,7 +240,7 @@ class Raft:
     def wake_at(self) -> int | None:
         """When `wake` is next needed, in milliseconds on the caller's clock."""
         node, role = self._node, self._node.role
-        at = role.beat_at if isinstance(role, Leader) else role.deadline
+        at = replication.beat_at(node, role) if isinstance(role, Leader) else role.deadline
         if isinstance(role, Leader) and role.transfer is not None:
             at = min(at, role.transfer.deadline)
         if isinstance(role, Candidate):
@@ -270,6 +270,11 @@ class Raft:
             committed=node.log.position(node.commit),
             peers=peers,
         )
+
+    @property
+    def leading(self) -> tuple[int, str | None]:
+        """The epoch and the leader of `status`, for who asks in every turn."""
+        return self._node.term, self._node.leader
 
     def compactable(self) -> Position:
         """The log up to here may be dropped as far as the core is concerned."""

@@ -102,8 +102,10 @@ class Leader:
     peers: dict[str, Progress]
     #: Index of the no-op of this term: the leader is active once it is committed and applied.
     noop: int
-    beat_at: int
-    #: What was committed at the last heartbeat.
+    #: When the last heartbeat was sent, and what was committed then.
+    beaten: int
+    told: int
+    #: The same, but never less than the no-op: where a learner has caught up.
     marked: int
     #: Newest read round begun.
     round: int = 0
@@ -288,8 +290,7 @@ class Node:
         self.move(Event.WON)
         start, latest = self.log.last.seq + 1, self.roster.latest
         peers = {name: Progress(latest.get(name, b""), start, self.now) for name in self.others}
-        beat_at = self.now + self.config.heartbeat
-        self.role = Leader(peers, noop=start, beat_at=beat_at, marked=start)
+        self.role = Leader(peers, noop=start, beaten=self.now, told=self.commit, marked=start)
         self.append(Kind.NOOP, b"")
 
     def append(self, kind: Kind, data: bytes) -> Position:

@@ -77,6 +77,21 @@ def _pipeline(node: Node, name: str, peer: Progress, ranges: Ranges) -> None:
         peer.beat = False
 
 
+def beat_at(node: Node, leader: Leader) -> int:
+    """When the next heartbeat is due: rarely while nobody has anything to learn from it.
+
+    At rest they keep to the multiples of their interval, as other timers of a broker do: its
+    process then wakes once for all of them.
+    """
+    config, last = node.config, node.log.last.seq
+    if leader.told != last or leader.reads or leader.transfer is not None:
+        return leader.beaten + config.heartbeat
+    for peer in leader.peers.values():  # one that is not level needs them, unless it is away
+        if peer.match != last and node.now - peer.heard < config.election_min:
+            return leader.beaten + config.heartbeat
+    return leader.beaten + config.heartbeat_at_rest - leader.beaten % config.heartbeat_at_rest
+
+
 def on_reply(node: Node, leader: Leader, name: str, peer: Progress, reply: AppendReply) -> None:
     peer.round = max(peer.round, reply.round)
     if not reply.ok:

@@ -82,6 +82,22 @@ def _stream(
         node.frame(name, link, Commit(known))
 
 
+def ping_at(node: Node, leader: Leader) -> int:
+    """When the next pings are due: rarely while nobody has anything to learn from them.
+
+    At rest they keep to the multiples of their interval, as other timers of a broker do: its
+    process then wakes once for all of them.
+    """
+    config, last = node.config, node.log.last
+    if not node.active or node.commit != last or leader.reads or leader.transfer is not None:
+        return leader.pinged + config.ping
+    for link in leader.links.values():  # one that is not level needs them, unless it is away
+        level = link.match == last == link.committed
+        if not level and node.now - link.heard < config.silence:
+            return leader.pinged + config.ping
+    return leader.pinged + config.ping_at_rest - leader.pinged % config.ping_at_rest
+
+
 def on_ack(node: Node, leader: Leader, src: Peer, link: Link, message: Ack) -> None:
     link.round = max(link.round, message.round)
     if not link.streaming:

@@ -10,7 +10,7 @@ MIB = 1024 * KIB
 class Config:
     """Times in milliseconds, sizes in bytes. Raises ValueError for values that cannot work."""
 
-    #: ZooKeeper's unit of time; a leader pings twice a tick.
+    #: ZooKeeper's unit of time; a leader pings twice a tick, unless all is at rest.
     tick: int = 100
     #: Ticks of silence after which a follower gives its leader up, or a leader its quorum. A
     #: hand-over of leadership may take as long.
@@ -64,6 +64,11 @@ class Config:
     @property
     def ping(self) -> int:
         return self.tick // 2
+
+    @property
+    def ping_at_rest(self) -> int:
+        """Once all is replicated and everybody knows it: two may be lost before a silence."""
+        return max(self.ping, self.silence * 3 // 10)
 
     @property
     def silence(self) -> int:

@@ -103,8 +103,8 @@ class Zab:
             election.overdue(node)
         else:
             transfer.expire(node, role)
-            if now >= role.ping_at:
-                role.ping_at = now + node.config.ping
+            if now >= broadcast.ping_at(node, role):
+                role.pinged = now
                 role.marked = node.commit
                 node.ping(role)
                 snapshots.tick(node, role)
@@ -257,7 +257,7 @@ class Zab:
         node, role = self._node, self._node.role
         times = [self._woken + node.config.watch]
         if isinstance(role, Leader):
-            times.append(role.ping_at)
+            times.append(broadcast.ping_at(node, role))
             if role.initial is None:
                 times.append(role.deadline)
             if role.transfer is not None:
@@ -297,6 +297,11 @@ class Zab:
             committed=node.commit,
             peers=peers,
         )
+
+    @property
+    def leading(self) -> tuple[int, str | None]:
+        """The epoch and the leader of `status`, for who asks in every turn."""
+        return self._node.hard.accepted, self._node.leader
 
     def compactable(self) -> Position:
         """The log up to here may be dropped as far as the core is concerned."""

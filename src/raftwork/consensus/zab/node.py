@@ -141,7 +141,8 @@ class Leader:
     vote: Vote
     #: By when the quorum of phase 1 must be there.
     deadline: int
-    ping_at: int
+    #: When the last pings were sent.
+    pinged: int
     links: dict[str, Link] = field(default_factory=dict)
     #: e', once a quorum said FOLLOWERINFO.
     epoch: int | None = None
@@ -322,7 +323,7 @@ class Node:
     def lead(self, vote: Vote) -> None:
         self.move(Event.WON)
         now = self.now
-        self.role = Leader(vote, deadline=now + self.patience, ping_at=now + self.config.ping)
+        self.role = Leader(vote, deadline=now + self.patience, pinged=now)
 
     def new_session(self) -> Session:
         self.sessions += 1
