@@ -72,7 +72,7 @@ def run_broker(options: BrokerOptions) -> int:
     try:
         if store.damage is not None:
             log.error("data put aside, rejoining as a learner: %s", store.damage)
-        others = {n: a for n, a in options.cluster.items() if n != options.name}
+        others = {n: a for n, a in store.identity.addresses.items() if n != options.name}
         try:
             wires = Wires(options.address, others, _now())
         except zmq.ZMQError as error:
@@ -144,9 +144,10 @@ class Server:
         self._store = store
         rng = Random(secrets.randbits(64))
         names = list(options.cluster)
+        addresses = store.identity.addresses
         setup = Setup(
             name=options.name,
-            cluster=options.cluster,
+            cluster={name: addresses[name] for name in names},
             consensus=options.consensus,
             balancer=options.balancer,
             rng=rng,
@@ -155,6 +156,7 @@ class Server:
             send_consensus=wires.send_or_drop,
             room=wires.takes_more,
             send_peer=wires.send_peer,
+            dial=lambda name, address: wires.dial(name, address, _now()),
             cluster_id=secrets.token_bytes(16),
         )
         # It reads the machine's tables: unless damage found there is marked, every start ends here.

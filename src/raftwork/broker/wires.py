@@ -185,6 +185,13 @@ class Wires:
             self._dealers[name].disconnect(self._endpoints[name])
             self._dealers[name].connect(self._endpoints[name])
 
+    def dial(self, name: str, address: str, now: int) -> None:
+        """Connect to the named broker at this address, and no longer at another."""
+        self._dealers[name].disconnect(self._endpoints[name])
+        self._endpoints[name] = f"tcp://{address}"
+        self._dealers[name].connect(self._endpoints[name])
+        self._renewals.down(name, now)
+
     def from_peers(self) -> Iterator[tuple[str, memoryview]]:
         """Frames on our DEALERs: consensus, read before anything else."""
         for name, inlet in self._peer_inlets.items():

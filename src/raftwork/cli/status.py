@@ -46,14 +46,14 @@ def _print(seen: Overview) -> None:
         console.width = _UNBOUNDED
     if seen.leader:
         console.print(f"leader {seen.leader}, epoch {seen.epoch}, {seen.consensus}", markup=False)
-    brokers = _table("broker", "address", "role", "epoch", "committed", "applied")
+    brokers = _table("broker", "address", "role", "epoch", "committed", "applied", "")
     for row in seen.brokers:
         status = row.status
         if status:
             numbers = (status.role, status.epoch, status.committed, status.applied)
-            brokers.add_row(row.name, row.address, *map(str, numbers))
+            brokers.add_row(row.name, row.address, *map(str, numbers), row.reason)
         else:
-            brokers.add_row(row.name, row.address, "unreachable", "–", "–", "–")
+            brokers.add_row(row.name, row.address, "unreachable", "–", "–", "–", row.reason)
     load = ("running", "weight", "cpu", "others", "memory")  # of the CPU, what is not Raftwork's
     workers = _table("worker", "host", "pid", *load, "queues", "")
     for w in seen.workers:
