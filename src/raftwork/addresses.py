@@ -3,8 +3,7 @@
 import ipaddress
 import re
 
-#: What ZeroMQ takes for a host. With any other it refuses to connect, which would end a process
-#: that was told such an address by a broker.
+#: A host's name or number. What cannot be one is refused here, be it a person's or a broker's word.
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*|\[[A-Za-z0-9:.%_-]+\]")
 #: Names of loopback that every machine has, and its address.
 LOCAL = {
@@ -46,11 +45,19 @@ def number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def dialled(text: str) -> bool:
     """Whether this is an address at which somebody can be reached."""
     try:
-        host, _ = parse_address(text)
+        return len(text) <= ADDRESS_MAX and not is_unspecified(text)
     except ValueError:
         return False
+
+
+def is_unspecified(text: str) -> bool:
+    """Whether it is 0.0.0.0 or [::], where one can listen but nobody can be reached.
+
+    Raises ValueError for what is no address.
+    """
+    host, _ = parse_address(text)
     found = number(host)
-    return len(text) <= ADDRESS_MAX and not (found is not None and found.is_unspecified)
+    return found is not None and found.is_unspecified
 
 
 def canonical(text: str) -> tuple[str, int]:

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import ceil
 from random import Random
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 
+from raftwork.addresses import parse_address
 from raftwork.broker.node import Node
 from raftwork.broker.queue import create_tables
 from raftwork.broker.rest import Rest
@@ -33,7 +34,9 @@ from raftwork.broker.store import open_store
 from raftwork.broker.wires import Wires
 from raftwork.consensus import raft, zab
 from raftwork.consensus.core import Consensus, Peer
+from raftwork.dialling import cannot_resolve, endpoint
 from raftwork.errors import StoreError
+from raftwork.resolving import look_up, reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,16 +76,27 @@ def run_broker(options: BrokerOptions) -> int:
         if store.damage is not None:
             log.error("data put aside, rejoining as a learner: %s", store.damage)
         others = {n: a for n, a in store.identity.addresses.items() if n != options.name}
-        try:
-            wires = Wires(options.address, others, _now())
-        except zmq.ZMQError as error:
-            raise OSError(f"cannot listen on {options.address}: {error.strerror}") from None
+        wires = _listen(options.address, others)
         try:
             return _serve(options, store, wires)
         finally:
             wires.close(LINGER)
     finally:
         store.close()
+
+
+def _listen(address: str, others: Mapping[str, str]) -> Wires:
+    """Raises OSError if there is no listening at that address."""
+    host, port = parse_address(address)
+    try:
+        chosen = look_up(host)[0]
+    except OSError as error:
+        raise OSError(cannot_resolve(host, reason(error))) from None
+    numbers = endpoint(chosen, port).removeprefix("tcp://")
+    try:
+        return Wires(numbers, others, _now())
+    except zmq.ZMQError as error:
+        raise OSError(f"cannot listen on {address}: {error.strerror}") from None
 
 
 def _serve(options: BrokerOptions, store: Store, wires: Wires) -> int:

@@ -5,12 +5,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import zmq
-
 from raftwork.addresses import dialled
+from raftwork.client.links import Links
 from raftwork.errors import BadMessage
 from raftwork.messages import (
-    FRAME_BYTES_MAX,
     PROTOCOL,
     BrokerStatus,
     ClientHello,
@@ -19,11 +17,14 @@ from raftwork.messages import (
     from_broker,
     to_broker,
 )
+from raftwork.resolving import LookUp, look_up
 
 _HELLO = to_broker.encode(ClientHello(PROTOCOL))
 _REQUEST = to_broker.encode(StatusRequest(1))
 #: Brokers that are asked because others named them: a hostile one could name ever new ones.
 _NAMED_MAX = 32
+#: A turn takes so long at most, s: what could not be opened is tried again.
+_TURN = 0.1
 
 
 @dataclass(slots=True)
@@ -36,20 +37,23 @@ class Answers:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def gather(brokers: Sequence[str], timeout: float, *, follow: bool = False) -> Answers:
+def gather(
+    brokers: Sequence[str], timeout: float, *, follow: bool = False, look_up: LookUp = look_up
+) -> Answers:
     """What each broker says of itself within `timeout` seconds.
 
     The brokers are addresses `host:port`. With `follow` those that the answers name are asked,
-    too, each within that time.
+    too, each within that time. Raises OSError if this program can open no sockets.
     """
-    asking = _Asking()
+    asking = _Asking(look_up)
     try:
         for address in brokers:
             asking.ask(address, timeout)
         while asking.open and (left := asking.left()) > 0:
             for status in asking.wait(left):
                 for _, address in status.cluster if follow else ():
-                    if len(asking.answers.statuses) < len(brokers) + _NAMED_MAX:
+                    room = len(asking.answers.statuses) < len(brokers) + _NAMED_MAX
+                    if room and dialled(address):
                         asking.ask(address, timeout)
     finally:
         asking.close()
@@ -57,61 +61,57 @@ def gather(brokers: Sequence[str], timeout: float, *, follow: bool = False) -> A
 
 
 class _Asking:
-    """The sockets."""
+    """The links, and who has not answered yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, look_up: LookUp) -> None:
         self.answers = Answers()
-        #: The address behind each socket on which an answer is still to come, and until when.
-        self.open: dict[zmq.Socket[bytes], tuple[str, float]] = {}
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._poller = zmq.Poller()
+        #: Until when (s, monotonic) each may still answer.
+        self.open: dict[str, float] = {}
+        self._links = Links(look_up)
 
     def ask(self, address: str, timeout: float) -> None:
-        if address in self.answers.statuses or not dialled(address):
-            return
-        self.answers.statuses[address] = None
-        socket = self._context.socket(zmq.DEALER)
-        socket.linger = 0
-        socket.maxmsgsize = FRAME_BYTES_MAX
-        socket.ipv6 = address.startswith("[")
-        socket.connect(f"tcp://{address}")
-        # Queued until the connection stands: each is sent as soon as the broker can be reached.
-        socket.send(_HELLO)
-        socket.send(_REQUEST)
-        self.open[socket] = (address, time.monotonic() + timeout)
-        self._poller.register(socket, zmq.POLLIN)
+        if address not in self.answers.statuses:
+            self.answers.statuses[address] = None
+            self.open[address] = time.monotonic() + timeout
+            self._links.connect(address, _now())
 
     def left(self) -> float:
         """Seconds until the last of them has had its time."""
-        return max(until for _, until in self.open.values()) - time.monotonic()
+        return max(self.open.values()) - time.monotonic()
 
     def wait(self, seconds: float) -> list[BrokerStatus]:
+        """The answers of a turn, which takes so long at most."""
         came = []
-        for ready, _ in self._poller.poll(math.ceil(seconds * 1000)):
-            if status := _read(ready):
-                address, _ = self.open.pop(ready)
-                self.answers.statuses[address] = status
-                self._poller.unregister(ready)
-                ready.close()
-                came.append(status)
+        for ready in self._links.poll(math.ceil(min(seconds, _TURN) * 1_000)):
+            for address, up in self._links.changes(ready, _now()):
+                if up:
+                    self._say(address)
+            for address, frame in self._links.frames(ready):
+                status = self._read(address, frame)
+                if status is not None and self.open.pop(address, None) is not None:
+                    self.answers.statuses[address] = status
+                    came.append(status)
+        for address, text in self._links.tend(_now()):
+            self.answers.failures[address] = text
         return came
 
     def close(self) -> None:
-        for socket in self.open:
-            socket.close()
-        self._context.term()
+        self._links.close()
+
+    def _say(self, address: str) -> None:
+        self._links.send(address, _HELLO)
+        self._links.send(address, _REQUEST)
+
+    def _read(self, address: str, frame: bytes) -> BrokerStatus | None:
+        """The status, if it is that; the greeting's answers come first."""
+        try:
+            message = from_broker.decode(frame)
+        except BadMessage:
+            return None
+        if isinstance(message, HelloFirst):  # the broker came back between the two
+            self._say(address)
+        return message if isinstance(message, BrokerStatus) else None
 
 
-def _read(socket: "zmq.Socket[bytes]") -> BrokerStatus | None:
-    """The status, if it is that; the greeting's answers come first."""
-    frames = socket.recv_multipart()
-    if len(frames) != 1:
-        return None
-    try:
-        message = from_broker.decode(frames[0])
-    except BadMessage:
-        return None
-    if isinstance(message, HelloFirst):  # the broker came back between the two
-        socket.send(_HELLO)
-        socket.send(_REQUEST)
-    return message if isinstance(message, BrokerStatus) else None
+def _now() -> int:
+    return time.monotonic_ns() // 1_000_000
