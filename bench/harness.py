@@ -125,7 +125,7 @@ def statuses(made: LocalCluster, names: Iterable[str] | None = None) -> list[Bro
         for name in names or made.addresses
         if name in made.children and made.children[name].alive
     ]
-    return [status for status in gather(alive, 1.0).values() if status is not None]
+    return [status for status in gather(alive, 1.0).statuses.values() if status is not None]
 
 
 def leader(made: LocalCluster) -> str | None:

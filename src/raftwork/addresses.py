@@ -1,10 +1,21 @@
 """A broker's address as everybody writes it: HOST:PORT, an IPv6 host in brackets."""
 
+import ipaddress
 import re
 
-#: What ZeroMQ takes for a host. With any other it refuses to connect, which would end a process
-#: that was told such an address by a broker.
+#: A host's name or number. What cannot be one is refused here, be it a person's or a broker's word.
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*|\[[A-Za-z0-9:.%_-]+\]")
+#: Names of loopback that every machine has, and its address.
+LOCAL = {
+    "localhost": "127.0.0.1",
+    "localhost.localdomain": "127.0.0.1",
+    "localhost4": "127.0.0.1",
+    "localhost6": "::1",
+    "ip6-localhost": "::1",
+    "ip6-loopback": "::1",
+}
+#: Characters of an address: a host name has 253 at most.
+ADDRESS_MAX = 300
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -20,3 +31,51 @@ def parse_address(text: str) -> tuple[str, int]:
     if not (digits.isascii() and digits.isdigit() and 0 < int(digits) < 65536):
         raise ValueError(f"a broker's address {text!r} has no port between 1 and 65535")
     return host, int(digits)
+
+
+def number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The host, if it is a number rather than a name that is to be looked up."""
+    try:
+        found = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def dialled(text: str) -> bool:
+    """Whether this is an address at which somebody can be reached."""
+    try:
+        return len(text) <= ADDRESS_MAX and not is_unspecified(text)
+    except ValueError:
+        return False
+
+
+def is_unspecified(text: str) -> bool:
+    """Whether it is 0.0.0.0 or [::], where one can listen but nobody can be reached.
+
+    Raises ValueError for what is no address.
+    """
+    host, _ = parse_address(text)
+    found = number(host)
+    return found is not None and found.is_unspecified
+
+
+def canonical(text: str) -> tuple[str, int]:
+    """Host and port in the one form that all ways to write them have in common.
+
+    Names are not looked up, except that `localhost` is this machine's own. Raises ValueError.
+    """
+    host, port = parse_address(text)
+    found = number(host)
+    if found is not None:
+        return str(found), port
+    name = host.lower().removesuffix(".")
+    return LOCAL.get(name, name), port
+
+
+def same_place(one: str, other: str) -> bool:
+    """Whether both lead to the same broker, as far as can be told without looking names up."""
+    try:
+        return canonical(one) == canonical(other)
+    except ValueError:
+        return one == other

@@ -24,6 +24,11 @@ class Renewals:
         """It is connected."""
         self._due.pop(address, None)
 
+    @property
+    def away(self) -> list[str]:
+        """Those that are not connected."""
+        return list(self._due)
+
     def due(self, now: int) -> list[str]:
         """Those to disconnect from and connect to again, drained."""
         due = [address for address, at in self._due.items() if now >= at]

@@ -157,7 +157,7 @@ class Cluster:
                 return seen
 
     def _ask(self, names: Iterable[str]) -> Overview:
-        return observe(",".join(self.local.addresses[name] for name in names))
+        return observe(",".join(self.local.addresses[name] for name in names), follow=False)
 
     def _runs(self, name: str) -> bool:
         """Whether this broker lives and is not paused."""

@@ -86,9 +86,11 @@ def test_a_directory_that_is_not_this_brokers_is_refused(make_cluster: MakeClust
     cluster["a"].stop(timeout=5)
     of_a = ("--data", str(local.data("a")))
     assert "'a'" in refused(*local.broker_arguments("b"), *of_a)
-    mapping = f"a={local.addresses['a']}"
-    protocol = ("--consensus", cluster.consensus)
-    assert "--readdress" in refused("broker", "--name", "a", "--cluster", mapping, *of_a, *protocol)
+    names = f"a={local.addresses['a']}"
+    moved = ",".join(f"{name}=127.0.0.1:{n}" for n, name in enumerate("abc", 1))
+    for mapping, helps in ((names, False), (moved, True)):
+        flags = ("--cluster", mapping, "--consensus", cluster.consensus)
+        assert ("--readdress" in refused("broker", "--name", "a", *flags, *of_a)) == helps
 
 
 def test_a_directory_keeps_to_its_protocol(make_cluster: MakeCluster) -> None:
@@ -244,6 +246,7 @@ def test_without_brokers_commands_exit_1_and_say_who_was_asked(tmp_path: Path) -
                 "epoch": None,
                 "committed": None,
                 "applied": None,
+                "reason": None,
             }
         ],
         "workers": [],
@@ -332,6 +335,7 @@ def test_status_shows_brokers_workers_and_queues(cluster: Cluster) -> None:
         "epoch": None,
         "committed": None,
         "applied": None,
+        "reason": None,
     }
     assert sorted(broker["role"] for broker in brokers.values()) == [
         "follower",

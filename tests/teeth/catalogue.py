@@ -237,7 +237,7 @@ _DIRECTORIES = (
     ),
     Break(
         "other addresses taken on unasked",
-        (Edit(f"{_STORE}.identity:admit", "if not readdress or ", "if "),),
+        (Edit(f"{_STORE}.identity:admit", "if strange and not readdress:", "if False:"),),
         ("test_other_addresses_are_taken_on_only_when_asked",),
     ),
     Break(

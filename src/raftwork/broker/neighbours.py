@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from raftwork.broker.peers import Peers
+from raftwork.addresses import dialled
+from raftwork.broker.peers import Link, Peers
 from raftwork.consensus.formation import Formation
 from raftwork.errors import StoreError
 from raftwork.messages import (
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("raftwork.broker")
 
+#: A broker that says hello but cannot be reached for so long (ms) is complained about.
+ONE_WAY = 5_000
 #: How often brokers say hello to each other (ms), until all have a way to each other …
 HELLO = 500
 #: … and then, to compare clocks, and in case one has lost its way without the other's knowing.
@@ -61,7 +64,7 @@ class Neighbours:
         self._deliver = deliver
         self._joined = joined
         self._wall_base = 0
-        self.peers = Peers(me, setup.consensus, [n for n in setup.cluster if n != me.name])
+        self.peers = Peers(me, setup.consensus, setup.cluster, now)
         self._formation = Formation(me, list(setup.cluster))
         self._greeted = now - HELLO
 
@@ -87,14 +90,42 @@ class Neighbours:
             rejection = self.peers.rejection()
             if rejection is not None and self._store.identity.cluster_id:
                 raise StoreError(f"its directory is not of this cluster: {rejection}")
-            for name in self.peers.links:
-                self.say_hello(name, now)
+            for link in self.peers.links.values():
+                if link.source is None:
+                    self._look_for(link, now)
+                self.say_hello(link.name, now)
         if not self._store.identity.cluster_id:
             self._try_to_form(now)
 
     def say_hello(self, name: str, now: int) -> None:
         hello = self.peers.hello(self._store.identity.cluster_id, self._wall_base + now)
         self._setup.send_peer(name, to_broker.encode(hello))
+
+    def lost(self, name: str, now: int) -> None:
+        """The connection of our DEALER to the named broker was lost."""
+        if self.peers.lost(name, now):
+            self._dial(name)
+
+    def _dial(self, name: str) -> None:
+        address = self.peers.links[name].where.address
+        log.info("looking for broker %s at %s", name, address)
+        self._setup.dial(name, address)
+
+    def _look_for(self, link: Link, now: int) -> None:
+        """It does not answer: try another address, and say so if it can reach us all the same."""
+        if link.where.due(now):
+            self._dial(link.name)
+        if link.routing is None:
+            link.one_way = None
+        elif link.one_way is None:
+            link.one_way = now
+        elif link.one_way >= 0 and now - link.one_way >= ONE_WAY:
+            link.one_way = -1
+            log.warning(
+                "broker %s reaches this one, but does not answer at %s: without that the two cannot"
+                " work together; is it listening there, and is the way free?",
+                *(link.name, link.where.address),
+            )
 
     def _ask_to_join(self, name: str, cluster_id: bytes, now: int) -> None:
         hello = self.peers.hello(cluster_id, self._wall_base + now, joining=True)
@@ -129,12 +160,32 @@ class Neighbours:
         elif hello.cluster_id == mine:
             self._welcome(routing, now)
             member = bool(mine) and not hello.joining
+            if member and self.peers.says_where(hello, now):
+                self._dial(hello.name)
             if member and self.peers.said_hello(routing, hello.name):
                 self.say_hello(hello.name, now)  # so that it has a way to us as soon
         elif not mine and not hello.joining:
             # Only who is at that broker's address may tell us more, so it is asked there.
             self._ask_to_join(hello.name, hello.cluster_id, now)
-        # A member does not answer who names no cluster: our own hello finds the real one.
+        else:
+            self._blank(hello)
+
+    def _blank(self, hello: PeerHello) -> None:
+        """A member does not answer who names no cluster: our own hello finds the real one.
+
+        Unless that is somewhere else now, which is not believed of just anybody.
+        """
+        link = self.peers.links[hello.name]
+        if link.source is not None or link.blank_at or not dialled(hello.address):
+            return
+        if hello.address != link.where.address:
+            link.blank_at = hello.address
+            log.warning(
+                "a broker %s with an empty directory says that it listens at %s; this one knows it"
+                " at %s: if it is to take that one's place, start the others again with"
+                " --readdress and the new address in --cluster",
+                *(hello.name, hello.address, link.where.address),
+            )
 
     def heard(self, name: str, message: FromBroker, now: int) -> None:
         """What came in on our DEALER to the named broker. Raises BadMessage."""
@@ -155,13 +206,36 @@ class Neighbours:
             log.error("broker %s belongs to another cluster", name)
             self.peers.links[name].source = None
             return
+        link = self.peers.links[name]
+        if link.where.address != link.where.known and not self._is(link, welcome):
+            log.warning("at %s answers another than %s", link.where.address, name)
+            link.source = None
+            return
         peer = self.peers.welcomed(name, welcome, now)
         if peer is None:
             log.error("at the address of broker %s answers %.300r", name, welcome)
             return
+        link.one_way, link.blank_at = None, ""
+        if link.where.address != link.where.known:
+            self._found(link)
+        if mine and welcome.cluster_id:
+            self.peers.hears_where(name, welcome.addresses)
         self._formation.heard(peer, welcome.cluster_id, now)
         if not mine and welcome.roster:
             self._join(welcome.cluster_id, dict(welcome.roster), now)
+
+    def _is(self, link: Link, welcome: PeerWelcome) -> bool:
+        """Whether this member, at an address that was only said, is the one that it was said of."""
+        known = (link.visitor, self._store.roster.get(link.name))
+        return bool(welcome.cluster_id) and welcome.incarnation in known
+
+    def _found(self, link: Link) -> None:
+        before = link.where.found()
+        log.info("%s moved from %s to %s", link.name, before, link.where.known)
+        try:
+            self._store.found(link.name, link.where.known)
+        except OSError as error:  # it is found again, as it was now
+            log.warning("cannot store where %s is now: %s", link.name, error)
 
     def send(self, message: Message) -> None:
         """A consensus message, which may be lost."""

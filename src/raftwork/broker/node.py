@@ -151,7 +151,7 @@ class Node:
         if up:
             self._neighbours.say_hello(name, now)
         else:
-            self._neighbours.peers.lost(name)
+            self._neighbours.lost(name, now)
         if self._replica is not None:
             self._replica.core.link(name, up, now)
 
@@ -290,7 +290,7 @@ class Node:
     def _leader(self, now: int) -> Leader:
         core = None if self._replica is None else self._replica.core.status
         name = "" if core is None else core.leader or ""
-        address = self._setup.cluster.get(name, "")
+        address = self._neighbours.peers.address(name)
         time = 0 if self._leadership is None else self._leadership.time(now)
         return Leader(0 if core is None else core.epoch, name, address, self.leads, time)
 
@@ -312,8 +312,9 @@ class Node:
 
     def status(self, request: int) -> BrokerStatus:
         """This broker's own facts."""
+        peers = self._neighbours.peers
         address = self._setup.cluster[self._setup.name]
-        cluster = tuple(self._setup.cluster.items())
+        cluster = peers.addresses
         name, consensus = self._setup.name, self._setup.consensus
         queues = self._machine.queues()
         if self._replica is None:
@@ -336,6 +337,7 @@ class Node:
             workers,
             queues,
             cluster,
+            peers.unreached,
         )
 
     # ---- out ----------------------------------------------------------------------------------

@@ -1,10 +1,9 @@
 """What a broker is started with, checked before anything is opened or bound."""
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
-from raftwork.addresses import parse_address
+from raftwork.addresses import canonical, is_unspecified, number, parse_address, same_place
 from raftwork.broker.balancers import BALANCERS
 from raftwork.messages import NAME_MAX
 
@@ -63,17 +62,27 @@ def parse_cluster(text: str) -> dict[str, str]:
             raise ValueError(f"{name!r} is no name: printable, no spaces, {NAME_MAX} bytes at most")
         if name in cluster:
             raise ValueError(f"two brokers are called {name!r}")
-        parse_address(address)
-        if address in cluster.values():
-            raise ValueError(f"two brokers have the address {address}")
+        _, port = parse_address(address)
+        if is_unspecified(address):
+            raise ValueError(
+                f"{name}={address}: this means every address of a machine, and nobody can dial it;"
+                f" give the name or the number under which the other brokers, the workers and the"
+                f" clients reach that machine, as in {name}=broker-{name}.example:{port}"
+            )
+        twin = next((n for n, a in cluster.items() if same_place(a, address)), None)
+        if twin is not None:
+            raise ValueError(
+                f"two brokers have the address {address}: {twin}={cluster[twin]} is the same place"
+            )
         cluster[name] = address
     return cluster
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine can reach `address`. Names are not looked up."""
-    host, _ = parse_address(address)
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+    """Whether only this machine can reach `address`.
+
+    Names are not looked up: only those that mean loopback everywhere count.
+    """
+    host, _ = canonical(address)
+    found = number(host)
+    return found.is_loopback if found is not None else host.endswith(".localhost")

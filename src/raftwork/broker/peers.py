@@ -6,13 +6,16 @@ message always comes from an address this broker chose to connect to, and its so
 welcome on that link said it is, not what the message says (design §6.4).
 
 Anybody may say hello, so a hello proves nothing but what it names: the cluster's id, which a member
-tells only in its own hellos, on connections it opened to the addresses of `--cluster`. A hello
-without it is told nothing by a member and changes no way to anybody.
+tells only in its own hellos, on connections it opened to the addresses of `--cluster`, or to those
+at which another member said that it listens now (whereabouts.py). A hello without it is told
+nothing by a member and changes no way to anybody.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from raftwork.addresses import dialled
+from raftwork.broker.whereabouts import Whereabouts
 from raftwork.consensus.core import Peer
 from raftwork.consensus.quorum import majority
 from raftwork.messages import PROTOCOL, PeerHello, PeerWelcome
@@ -26,10 +29,17 @@ class Link:
     """One other broker."""
 
     name: str
+    where: Whereabouts
     #: Our ROUTER's routing id of its DEALER, once it said hello: the way to it.
     routing: bytes | None = None
     #: Who answered on our DEALER: the source of what comes in there.
     source: Peer | None = None
+    #: The incarnation that last said hello as a member.
+    visitor: bytes = b""
+    #: Since when (ms) it says hello here but does not answer where it is dialled; −1 once told.
+    one_way: int | None = None
+    #: Where a blank broker of that name says that it listens, once told.
+    blank_at: str = ""
     #: Why it does not take us for a member of its cluster; empty if it does, or has not said.
     refusal: str = ""
     #: Its wall clock minus our monotonic clock, ms, and when it was read.
@@ -40,10 +50,17 @@ class Link:
 class Peers:
     """The links to all other brokers of the cluster."""
 
-    def __init__(self, me: Peer, consensus: str, others: Iterator[str] | list[str]) -> None:
+    def __init__(self, me: Peer, consensus: str, cluster: Mapping[str, str], now: int = 0) -> None:
+        """`cluster` is where each broker is to be found, this one (by the others) among them."""
         self._me = me
         self._consensus = consensus
-        self.links = {name: Link(name) for name in others}
+        self._address = cluster[me.name]
+        self._order = list(cluster)
+        self.links = {
+            name: Link(name, Whereabouts(address, now))
+            for name, address in cluster.items()
+            if name != me.name
+        }
         self._by_routing: dict[bytes, Link] = {}
         #: Whether anybody has taken us for a member since we started.
         self._taken = False
@@ -51,12 +68,34 @@ class Peers:
     def hello(self, cluster_id: bytes, wall: int, *, joining: bool = False) -> PeerHello:
         me = self._me
         return PeerHello(
-            PROTOCOL, self._consensus, me.name, me.incarnation, cluster_id, wall, joining
+            *(PROTOCOL, self._consensus, me.name, me.incarnation),
+            *(cluster_id, wall, joining, self._address),
         )
 
     def welcome(self, cluster_id: bytes, roster: Mapping[str, bytes], wall: int) -> PeerWelcome:
-        known = sorted(roster.items()) if cluster_id else []
-        return PeerWelcome(self._me.name, self._me.incarnation, cluster_id, known, wall)
+        me = self._me
+        if not cluster_id:
+            return PeerWelcome(me.name, me.incarnation, b"", [], wall)
+        found = tuple((name, link.where.known) for name, link in self.links.items())
+        known = sorted(roster.items())
+        return PeerWelcome(me.name, me.incarnation, cluster_id, known, wall, found)
+
+    def address(self, name: str) -> str:
+        """Where that broker was found last; empty if there is none of that name."""
+        link = self.links.get(name)
+        if link is not None:
+            return link.where.known
+        return self._address if name == self._me.name else ""
+
+    @property
+    def addresses(self) -> tuple[tuple[str, str], ...]:
+        """(name, address) of each broker, this one among them."""
+        return tuple((name, self.address(name)) for name in self._order)
+
+    @property
+    def unreached(self) -> tuple[str, ...]:
+        """The others that do not answer where this broker dials them."""
+        return tuple(name for name, link in self.links.items() if link.source is None)
 
     def objection(self, hello: PeerHello, cluster_id: bytes) -> str | None:
         """Why this hello is not answered with a welcome, or None."""
@@ -64,6 +103,8 @@ class Peers:
             return f"protocol version {hello.version}, this broker speaks {PROTOCOL}"
         if hello.consensus != self._consensus:
             return f"consensus {hello.consensus!r}, this cluster runs {self._consensus!r}"
+        if hello.incarnation == self._me.incarnation:
+            return f"the address at which you look for another broker is your own, {hello.name!r}"
         if hello.name not in self.links or len(hello.incarnation) != 16:
             return f"{hello.name!r} is no other broker of this cluster"
         if hello.cluster_id and cluster_id and hello.cluster_id != cluster_id:
@@ -85,6 +126,21 @@ class Peers:
         self._by_routing[routing] = link
         return True
 
+    def says_where(self, hello: PeerHello, now: int) -> bool:
+        """A member says where it listens. Gives whether to dial another address of it now."""
+        link = self.links[hello.name]
+        link.visitor = hello.incarnation
+        if not dialled(hello.address):
+            return False
+        return link.where.says(hello.address, now, answers=link.source is not None)
+
+    def hears_where(self, teller: str, addresses: tuple[tuple[str, str], ...]) -> None:
+        """A member, on the connection that we opened to it, says where it found the others."""
+        for name, address in addresses:
+            link = self.links.get(name)
+            if link is not None and name != teller and dialled(address):
+                link.where.hear(teller, address)
+
     def welcomed(self, name: str, welcome: PeerWelcome, now: int) -> Peer | None:
         """The broker at the address of `name` said who it is. None if it is somebody else."""
         link = self.links[name]
@@ -102,10 +158,14 @@ class Peers:
         known, link.refusal = link.refusal, text
         return known != text
 
-    def lost(self, name: str) -> None:
-        """The connection of our DEALER to that broker is gone, and what was said on it."""
+    def lost(self, name: str, now: int) -> bool:
+        """The connection of our DEALER to that broker is gone, and what was said on it.
+
+        Gives whether to dial another address of it now.
+        """
         link = self.links[name]
         link.source, link.refusal = None, ""
+        return link.where.lost(now)
 
     def rejection(self) -> str | None:
         """Who refuses us and why, once no majority can have us, nor anybody ever had.

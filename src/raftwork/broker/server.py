@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import ceil
 from random import Random
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 
+from raftwork.addresses import parse_address
 from raftwork.broker.node import Node
 from raftwork.broker.queue import create_tables
 from raftwork.broker.rest import Rest
@@ -33,7 +34,9 @@ from raftwork.broker.store import open_store
 from raftwork.broker.wires import Wires
 from raftwork.consensus import raft, zab
 from raftwork.consensus.core import Consensus, Peer
+from raftwork.dialling import cannot_resolve, endpoint
 from raftwork.errors import StoreError
+from raftwork.resolving import look_up, reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,18 +75,29 @@ def run_broker(options: BrokerOptions) -> int:
     try:
         if store.damage is not None:
             log.error("data put aside, rejoining as a learner: %s", store.damage)
-        others = {n: a for n, a in options.cluster.items() if n != options.name}
-        try:
-            wires = Wires(options.address, others, _now())
-        except zmq.ZMQError as error:
-            why = zmq.strerror(error.errno or 0)  # error.strerror names the address once more
-            raise OSError(f"cannot listen on {options.address}: {why}") from None
+        others = {n: a for n, a in store.identity.addresses.items() if n != options.name}
+        wires = _listen(options.address, others)
         try:
             return _serve(options, store, wires)
         finally:
             wires.close(LINGER)
     finally:
         store.close()
+
+
+def _listen(address: str, others: Mapping[str, str]) -> Wires:
+    """Raises OSError if there is no listening at that address."""
+    host, port = parse_address(address)
+    try:
+        chosen = look_up(host)[0]
+    except OSError as error:
+        raise OSError(cannot_resolve(host, reason(error))) from None
+    numbers = endpoint(chosen, port).removeprefix("tcp://")
+    try:
+        return Wires(numbers, others, _now())
+    except zmq.ZMQError as error:
+        why = zmq.strerror(error.errno or 0)  # error.strerror names the address once more
+        raise OSError(f"cannot listen on {address}: {why}") from None
 
 
 def _serve(options: BrokerOptions, store: Store, wires: Wires) -> int:
@@ -145,9 +159,10 @@ class Server:
         self._store = store
         rng = Random(secrets.randbits(64))
         names = list(options.cluster)
+        addresses = store.identity.addresses
         setup = Setup(
             name=options.name,
-            cluster=options.cluster,
+            cluster={name: addresses[name] for name in names},
             consensus=options.consensus,
             balancer=options.balancer,
             rng=rng,
@@ -156,6 +171,7 @@ class Server:
             send_consensus=wires.send_or_drop,
             room=wires.takes_more,
             send_peer=wires.send_peer,
+            dial=lambda name, address: wires.dial(name, address, _now()),
             cluster_id=secrets.token_bytes(16),
         )
         # It reads the machine's tables: unless damage found there is marked, every start ends here.

@@ -32,6 +32,7 @@ class NodeStore(Store, Protocol):
     def roster(self) -> Roster: ...
 
     def form(self, cluster_id: bytes, roster: Roster) -> None: ...
+    def found(self, name: str, address: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class Setup:
     """What a node is made of, besides its store."""
 
     name: str
+    #: Where each broker is to be found, as far as was known at the start.
     cluster: Mapping[str, str]
     consensus: str
     balancer: str
@@ -52,5 +54,7 @@ class Setup:
     room: Callable[[bytes], bool] = lambda _routing: True
     #: Sends a frame on our DEALER to the named broker.
     send_peer: Callable[[str, bytes], None]
+    #: Connects our DEALER to the named broker to another address.
+    dial: Callable[[str, str], None] = lambda _name, _address: None
     #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
     cluster_id: bytes

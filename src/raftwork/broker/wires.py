@@ -23,8 +23,9 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.broker.offenders import OFFENCES_MAX, Offenders, far_end, read_no_more
+from raftwork.dialling import Dialler
 from raftwork.messages import FRAME_BYTES_MAX
-from raftwork.renewals import Renewals
+from raftwork.resolving import LookUp, Threads, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
@@ -93,8 +94,13 @@ class Inlet:
 class Wires:
     """Sends and receives frames; knows nothing of what is in them."""
 
-    def __init__(self, address: str, peers: Mapping[str, str], now: int) -> None:
-        """Raises zmq.ZMQError if `address` cannot be bound."""
+    def __init__(
+        self, address: str, peers: Mapping[str, str], now: int, look_up: LookUp = look_up
+    ) -> None:
+        """Raises zmq.ZMQError if `address`, of numbers, cannot be bound.
+
+        `peers` are the addresses of the others, by name; hosts' names in them are looked up.
+        """
         self._context = zmq.Context()
         self._outboxes: dict[bytes, Outbox] = {}
         self._waiting = 0  # bytes in all of them
@@ -108,11 +114,10 @@ class Wires:
         self._port = int(address.rpartition(":")[2])
         self._inlet = Inlet(self._router)
         self._offenders = Offenders()
-        self._endpoints = {name: f"tcp://{address}" for name, address in peers.items()}
-        self._dealers = {name: self._connect(address) for name, address in peers.items()}
-        self._renewals = Renewals()
-        for name in peers:
-            self._renewals.down(name, now)
+        self._resolver = Threads(look_up)
+        self.watch(self._resolver.fileno())
+        self._dialler = Dialler(self._resolver)
+        self._dealers = {name: self._dealer() for name in peers}
         self._peer_inlets = {name: Inlet(dealer) for name, dealer in self._dealers.items()}
         self._monitors = {
             name: dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
@@ -121,6 +126,9 @@ class Wires:
         self._everything.register(self._router, zmq.POLLIN)
         for each in (*self._dealers.values(), *self._monitors.values()):
             self.watch(each)
+        for name, at in peers.items():
+            self._dialler.dial(name, at, now)
+        self._connect(now)
 
     def _bind(self, address: str) -> zmq.Socket[bytes]:
         _unpredictable_ids()
@@ -140,7 +148,7 @@ class Wires:
         router.bind(f"tcp://{address}")
         return router
 
-    def _connect(self, address: str) -> zmq.Socket[bytes]:
+    def _dealer(self) -> zmq.Socket[bytes]:
         dealer: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
         dealer.setsockopt(zmq.LINGER, 0)
         dealer.setsockopt(zmq.IMMEDIATE, 1)
@@ -149,8 +157,6 @@ class Wires:
         dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX)
         _notice_silence(dealer)
-        dealer.setsockopt(zmq.IPV6, int(address.startswith("[")))
-        dealer.connect(f"tcp://{address}")
         return dealer
 
     def watch(self, readable: zmq.Socket[bytes] | socket | int) -> None:
@@ -182,13 +188,26 @@ class Wires:
                     event = recv_monitor_message(monitor, zmq.NOBLOCK)
                     up = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
                     if up:
-                        self._renewals.up(name)
+                        self._dialler.up(name)
                     else:
-                        self._renewals.down(name, now)
+                        self._dialler.down(name, now)
                     yield name, up
-        for name in self._renewals.due(now):
-            self._dealers[name].disconnect(self._endpoints[name])
-            self._dealers[name].connect(self._endpoints[name])
+        self._connect(now)
+
+    def dial(self, name: str, address: str, now: int) -> None:
+        """Connect to the named broker at this address, and no longer at another."""
+        self._dialler.dial(name, address, now)
+        self._connect(now)
+
+    def _connect(self, now: int) -> None:
+        for name, old, new, ipv6 in self._dialler.due(now):
+            dealer = self._dealers[name]
+            if old is not None:
+                dealer.disconnect(old)
+            dealer.setsockopt(zmq.IPV6, int(ipv6))
+            dealer.connect(new)
+        for name, text in self._dialler.unresolved():
+            log.error("broker %s: %s", name, text or "the host's name is known again")
 
     def from_peers(self, ready: Container[object]) -> Iterator[tuple[str, memoryview]]:
         """Frames on our DEALERs: consensus, read before anything else."""
@@ -319,6 +338,7 @@ class Wires:
         """Close all; `linger_ms` for what is already with libzmq to leave."""
         for dealer in self._dealers.values():
             dealer.disable_monitor()
+        self._resolver.close()
         self._context.destroy(linger=linger_ms)
 
 

@@ -1,8 +1,9 @@
 """What a cluster looks like from outside: every broker's own facts, put side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from raftwork.addresses import same_place
 from raftwork.client.addresses import broker_addresses
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 
@@ -60,21 +61,32 @@ class Overview:
         }
 
 
-def observe(brokers: str | None, patience: float = PATIENCE) -> Overview:
-    """Ask every broker for its own facts, all at once; each has `patience` seconds to answer."""
+def observe(brokers: str | None, patience: float = PATIENCE, *, follow: bool = True) -> Overview:
+    """Ask every broker for its own facts, all at once: all members, if one of these answers.
+
+    Each has `patience` seconds to answer. Without `follow` only those at these addresses are
+    asked, and listed.
+    """
     from raftwork.client.status import gather
 
-    return overview(gather(broker_addresses(brokers), patience))
+    answers = gather(broker_addresses(brokers), patience, follow=follow)
+    return overview(answers.statuses, answers.failures, follow=follow)
 
 
-def overview(answers: Mapping[str, BrokerStatus | None]) -> Overview:
-    """Judge the brokers' answers, by address."""
+def overview(
+    answers: Mapping[str, BrokerStatus | None],
+    failures: Mapping[str, str] | None = None,
+    *,
+    follow: bool = True,
+) -> Overview:
+    """Judge the brokers' answers, by address; `failures` are why some could not be asked."""
     statuses = [status for status in answers.values() if status]
-    names = {address: name for status in statuses for name, address in status.cluster}
-    names |= {address: status.name for address, status in answers.items() if status}
-    rows = [Row(names.get(address, address), address, s) for address, s in answers.items()]
     leader = max((s for s in statuses if s.active), key=lambda s: s.epoch, default=None)
     best = leader or max(statuses, key=lambda s: (s.applied, s.epoch), default=None)
+    if follow and best is not None:
+        rows = _members(best, statuses, failures or {})
+    else:
+        rows = _asked(answers, failures or {})
     return Overview(
         leader=leader.name if leader else None,
         epoch=best.epoch if best else None,
@@ -86,6 +98,47 @@ def overview(answers: Mapping[str, BrokerStatus | None]) -> Overview:
     )
 
 
+def _asked(answers: Mapping[str, BrokerStatus | None], failures: Mapping[str, str]) -> list[Row]:
+    """What is at each address that was asked."""
+    told = [status.cluster for status in answers.values() if status]
+    names = {address: name for cluster in told for name, address in cluster}
+    names |= {address: status.name for address, status in answers.items() if status}
+    return [
+        Row(names.get(address, address), address, status, failures.get(address, ""))
+        for address, status in answers.items()
+    ]
+
+
+def _members(
+    best: BrokerStatus, statuses: Sequence[BrokerStatus], failures: Mapping[str, str]
+) -> list[Row]:
+    """Each member once, in the order of `--cluster`, then whoever else answered."""
+    # One that was reached at two addresses says the same of itself at both.
+    said = {(status.name, status.address): status for status in statuses}
+    rows = []
+    for name, address in best.cluster or ((best.name, best.address),):
+        own = [key for key in said if key[0] == name]
+        key = next((key for key in own if same_place(key[1], address)), own[0] if own else None)
+        status = said.pop(key) if key else None
+        at = status.address if status else address
+        rows.append(Row(name, at, status, _reason(name, status, statuses, failures.get(at, ""))))
+    return rows + [Row(name, address, status) for (name, address), status in said.items()]
+
+
+def _reason(
+    name: str, status: BrokerStatus | None, statuses: Sequence[BrokerStatus], failure: str
+) -> str:
+    """What keeps others from this member. One that is down simply is."""
+    others = [other for other in statuses if other.name != name and other.cluster]
+    without = [other.name for other in others if name in other.unreached]
+    if status is not None:
+        return f"{', '.join(sorted(without))} cannot reach it" if without else ""
+    reaching = [other.name for other in others if other.name not in without]
+    if failure or not reaching:
+        return failure
+    return f"no answer from here, but {', '.join(sorted(reaching))} can reach it"
+
+
 def _broker(row: Row) -> dict[str, object]:
     status = row.status
     return {
@@ -95,6 +148,7 @@ def _broker(row: Row) -> dict[str, object]:
         "epoch": status.epoch if status else None,
         "committed": status.committed if status else None,
         "applied": status.applied if status else None,
+        "reason": row.reason or None,
     }
 
 

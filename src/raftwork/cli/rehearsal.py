@@ -115,7 +115,7 @@ class Rehearsal:
             for name, address in self._cluster.addresses.items()
             if self._cluster.children[name].alive
         ]
-        return await asyncio.to_thread(observe, ",".join(asked))
+        return await asyncio.to_thread(observe, ",".join(asked), follow=False)
 
     # ---- the load -----------------------------------------------------------------------------
 

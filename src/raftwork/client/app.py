@@ -25,6 +25,7 @@ from raftwork.client.options import (
 from raftwork.client.queue import Queue
 from raftwork.client.run import Run
 from raftwork.client.task import BoundTask, Task
+from raftwork.errors import Unavailable
 from raftwork.messages import NAME_MAX, DrainWorker, FromBroker, Result
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class App:
         self._closed = False
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._farewell: weakref.finalize[..., App] | None = None
         _apps.add(self)
 
     # ---- tasks --------------------------------------------------------------------------------
@@ -183,7 +185,11 @@ class App:
 
     def submit(self, spec: bytes, batch: Batch, *, patient: bool = False) -> "Future[list[Result]]":
         """Send a batch; the future ends once it is stored, or with the error. For `BoundTask`."""
-        return self._connect().enqueue(spec, batch.tasks, batch.ids, self._timeout, patient=patient)
+        try:
+            connection = self._connect()
+        except Unavailable as error:
+            raise Unavailable(str(error), batch.ids) from error
+        return connection.enqueue(spec, batch.tasks, batch.ids, self._timeout, patient=patient)
 
     def handles(self, ids: Sequence[str]) -> list[Run[Any]]:
         """The handle of each id: the live one, else a new one. For `BoundTask`."""
@@ -233,18 +239,23 @@ class App:
 
     def _connect(self) -> "Connection":
         connection = self._connection
-        if connection is not None:
+        if connection is not None and not connection.failed:
             return connection
         # Imported here because a worker imports programs but opens no client's sockets.
-        from raftwork.client.connection import Connection
+        try:
+            from raftwork.client.connection import Connection
+        except (OSError, ImportError) as error:  # no file can be opened, be it a module's
+            raise Unavailable(f"this program can open no connection: {error}") from error
 
         with self._lock:
             if self._closed:
                 raise RuntimeError("this App is closed")
-            if self._connection is None:
+            if self._connection is None or self._connection.failed:
+                if self._farewell is not None:
+                    self._farewell.detach()
                 self._connection = Connection(self.brokers)
                 # Also at exit, so that the thread ends before the interpreter does.
-                weakref.finalize(self, self._connection.vanish)
+                self._farewell = weakref.finalize(self, self._connection.vanish)
             return self._connection
 
     def _start_afresh(self) -> None:

@@ -1,7 +1,8 @@
 """The thread that owns a client's sockets: it carries facts to the Session and its Output out.
 
 Callers append a job to a deque, wake the thread through a pipe and wait on a future. The thread is
-a daemon, belongs to one process, and makes, uses and closes its sockets itself.
+a daemon, belongs to one process, and makes, uses and closes its sockets itself. Should it fail, the
+calls that are out fail with the reason, and so do later ones; the App makes another connection.
 """
 
 import contextlib
@@ -11,29 +12,17 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
-import zmq
-import zmq.utils.monitor
-
 from raftwork.client.handles import Handles, Slot
+from raftwork.client.links import Links
 from raftwork.client.protocol import Answered, Question, Session
 from raftwork.errors import Unavailable
-from raftwork.messages import FRAME_BYTES_MAX, Ask, FromBroker, Result
-from raftwork.renewals import Renewals
+from raftwork.messages import Ask, FromBroker, Result
+from raftwork.resolving import LookUp, look_up, reason
 
-#: ms between attempts to connect to a broker that is not there.
-_RECONNECT = 50
-_RECONNECT_MAX = 500
-#: Frames taken from one socket before the others get their turn.
-_FRAMES_PER_TURN = 100
-#: Frames queued to a broker that does not read; beyond, they are dropped and go again later.
-_SEND_HWM = 4_096
 _CLOSE_SECONDS = 2.0
-_LINK_UP = zmq.EVENT_HANDSHAKE_SUCCEEDED
-_LINK_DOWN = zmq.EVENT_DISCONNECTED
 
 
 class _Enqueue(NamedTuple):
@@ -75,11 +64,18 @@ def _end(call: _Enqueue | _Request | _Inquiry, answered: Answered) -> None:
         call.future.set_result(answered.results)
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
-    address: str
-    socket: "zmq.Socket[bytes]"
-    monitor: "zmq.Socket[bytes]"
+def _fail(job: _Job, why: str) -> None:
+    """Tell the caller that nothing will come of it. Waits are ended by their handles."""
+    if isinstance(job, _Watch) or job.future.done():
+        return
+    if not job.future.running() and not job.future.set_running_or_notify_cancel():
+        return
+    ids: tuple[str, ...] = ()
+    if isinstance(job, _Enqueue):
+        ids = job.ids
+    elif isinstance(job.question, Ask):
+        ids = tuple(job.question.ids)
+    job.future.set_exception(Unavailable(why, ids))
 
 
 def _now() -> int:
@@ -89,24 +85,49 @@ def _now() -> int:
 class Connection:
     """A client's one connection to the cluster. Safe to use from several threads."""
 
-    def __init__(self, brokers: Sequence[str]) -> None:
+    def __init__(
+        self,
+        brokers: Sequence[str],
+        look_up: LookUp = look_up,
+    ) -> None:
+        """Raises nothing if it cannot be made: then it has `failed` from the beginning."""
         self.handles = Handles()
         self._brokers = brokers
+        self._look_up = look_up
         self._pid = os.getpid()
         self._jobs: deque[_Job] = deque()
-        self._read_fd, self._write_fd = os.pipe()
-        os.set_blocking(self._read_fd, False)
-        os.set_blocking(self._write_fd, False)
         self._woken = False
         self._closing = False
         self._reason: str | None = None
+        #: Why it ended by itself; calls are refused with that from then on.
+        self._failure: str | None = None
         # Held while a job is handed over, so that none comes after the last. Reentrant: a collected
         # App closes its connection from wherever the collector ran.
         self._closed = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="raftwork-client", daemon=True)
-        self._thread.start()
+        try:
+            self._read_fd, self._write_fd = os.pipe()
+        except OSError as error:
+            self._closing, self._failure = True, _failure(error)
+            return
+        os.set_blocking(self._read_fd, False)
+        os.set_blocking(self._write_fd, False)
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._closing, self._failure = True, _failure(error)
+            self._close_pipe()
 
     # ---- for callers --------------------------------------------------------------------------
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended by itself, and whoever waited has been told: another may do better."""
+        if self._failure is None:
+            return False
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(_CLOSE_SECONDS)
+        return True
 
     def enqueue(
         self,
@@ -168,10 +189,15 @@ class Connection:
 
     def _hand_over(self, job: _Job) -> None:
         with self._closed:
-            if self._closing:
-                raise RuntimeError("this App is closed")
-            self._jobs.append(job)
-            self._wake()
+            failure = self._failure
+            if failure is None:
+                if self._closing:
+                    raise RuntimeError("this App is closed")
+                self._jobs.append(job)
+                self._wake()
+                return
+        _fail(job, failure)
+        self.handles.fail_all(Unavailable(failure))
 
     def _wake(self) -> None:
         if not self._woken:
@@ -182,21 +208,39 @@ class Connection:
     # ---- the thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
-        loop = _Loop(self._brokers, self.handles, self._read_fd)
+        loop = None
         try:
+            loop = _Loop(self._brokers, self.handles, self._read_fd, self._look_up)
             while not self._closing:
                 self._drain(loop)
                 loop.turn()
+        except OSError as error:  # libzmq's errors are such, too
+            self._failure = _failure(error)
         except BaseException as error:
-            self._reason = f"the client's connection failed: {error!r}"
+            self._failure = _failure(error)
             raise
         finally:
-            with self._closed:
-                self._closing = True
-            self._drain(loop)
-            loop.close(self._reason)
-            os.close(self._read_fd)
-            os.close(self._write_fd)
+            self._finish(loop)
+
+    def _finish(self, loop: "_Loop | None") -> None:
+        with self._closed:
+            self._closing = True  # no job comes any more
+            why = self._reason = self._failure or self._reason
+        try:
+            if loop is not None:
+                self._drain(loop)
+                loop.close(why)
+        finally:
+            left = [] if loop is None else loop.calls
+            for job in (*left, *self._jobs):
+                _fail(job, why or "the program ended")
+            if why is not None:
+                self.handles.fail_all(Unavailable(why))
+            self._close_pipe()
+
+    def _close_pipe(self) -> None:
+        os.close(self._read_fd)
+        os.close(self._write_fd)
 
     def _drain(self, loop: "_Loop") -> None:
         # Cleared before the jobs are taken: a job that comes later wakes again.
@@ -205,24 +249,33 @@ class Connection:
             loop.take_job(self._jobs.popleft())
 
 
+def _failure(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"this program can open no connection: {reason(error)}"
+    return f"the client's connection failed: {error!r}"
+
+
 class _Loop:
     """The sockets and the Session; lives in the thread alone."""
 
-    def __init__(self, brokers: Sequence[str], handles: Handles, wake_fd: int) -> None:
+    def __init__(
+        self, brokers: Sequence[str], handles: Handles, wake_fd: int, look_up: LookUp
+    ) -> None:
         self._handles = handles
-        self._context = zmq.Context(io_threads=1)
-        self._poller = zmq.Poller()
-        self._links: dict[str, _Link] = {}
-        self._renewals = Renewals()
-        self._by_socket: dict[object, _Link] = {}
-        self._by_monitor: dict[object, _Link] = {}
+        self._links = Links(look_up)
         self._session = Session(brokers, Random())
         self._calls: dict[int, _Enqueue | _Request | _Inquiry] = {}
         self._wake_fd = wake_fd
-        self._poller.register(wake_fd, zmq.POLLIN)
+        self._links.watch(wake_fd)
 
     def take_job(self, job: _Job) -> None:
-        now = _now()
+        try:
+            self._take_job(job, _now())
+        except BaseException as error:
+            _fail(job, _failure(error))
+            raise
+
+    def _take_job(self, job: _Job, now: int) -> None:
         if isinstance(job, _Watch):
             self._session.watch(job.ids, now)
             return
@@ -236,6 +289,11 @@ class _Loop:
             number = self._session.request(job.question, job.deadline, now)
         self._calls[number] = job
 
+    @property
+    def calls(self) -> list[_Enqueue | _Request | _Inquiry]:
+        """Those that are out."""
+        return list(self._calls.values())
+
     def turn(self) -> None:
         """Send what the jobs led to, then wait for a wake, a frame, a link or a deadline."""
         if gone := self._handles.sweep():
@@ -244,14 +302,18 @@ class _Loop:
         self._flush()
         wake_at = self._session.wake_at
         timeout = None if wake_at is None else max(0, wake_at - _now())
-        for ready, _ in self._poller.poll(timeout):
-            if link := self._by_socket.get(ready):
-                self._read(link)
-            elif link := self._by_monitor.get(ready):
-                self._read_monitor(link)
-            else:
+        for ready in self._links.poll(timeout):
+            if ready == self._wake_fd:
                 os.read(self._wake_fd, 64)
-        self._renew()
+            for address, frame in self._links.frames(ready):
+                self._session.receive(address, frame, _now())
+            for address, up in self._links.changes(ready, _now()):
+                if up:
+                    self._session.link_up(address, _now())
+                else:
+                    self._session.link_down(address, _now())
+        for address, text in self._links.tend(_now()):
+            self._session.unreachable(address, text)
         self._flush()
 
     def close(self, reason: str | None) -> None:
@@ -260,62 +322,15 @@ class _Loop:
             for answered in self._session.take().answers:
                 _end(self._calls.pop(answered.request), answered)
             self._handles.fail_all(Unavailable(reason))
-        for link in self._links.values():
-            link.socket.disable_monitor()
-            link.monitor.close(linger=0)
-            link.socket.close(linger=0)
-        self._context.term()
+        self._links.close()
 
     def _flush(self) -> None:
         output = self._session.take()
         for address in output.connect:
-            self._connect(address)
-        for address, frame in output.frames:
-            # No connection, or a broker that does not read: what matters goes again.
-            with contextlib.suppress(zmq.Again):
-                self._links[address].socket.send(frame, zmq.DONTWAIT)
+            self._links.connect(address, _now())
+        for address, frame in output.frames:  # what is lost and matters goes again
+            self._links.send(address, frame)
         for answered in output.answers:
             _end(self._calls.pop(answered.request), answered)
         if output.outcomes and (again := self._handles.deliver(output.outcomes)):
             self._session.watch(again, _now())
-
-    def _connect(self, address: str) -> None:
-        socket = self._context.socket(zmq.DEALER)
-        socket.linger = 0
-        socket.immediate = 1
-        socket.reconnect_ivl, socket.reconnect_ivl_max = _RECONNECT, _RECONNECT_MAX
-        socket.maxmsgsize = FRAME_BYTES_MAX
-        socket.sndhwm = _SEND_HWM
-        socket.ipv6 = address.startswith("[")
-        monitor = socket.get_monitor_socket(_LINK_UP | _LINK_DOWN)
-        link = _Link(address, socket, monitor)
-        self._links[address] = link
-        self._by_socket[socket], self._by_monitor[monitor] = link, link
-        self._poller.register(socket, zmq.POLLIN)
-        self._poller.register(monitor, zmq.POLLIN)
-        socket.connect(f"tcp://{address}")
-        self._renewals.down(address, _now())
-
-    def _renew(self) -> None:
-        for address in self._renewals.due(_now()):
-            socket = self._links[address].socket
-            socket.disconnect(f"tcp://{address}")
-            socket.connect(f"tcp://{address}")
-
-    def _read(self, link: _Link) -> None:
-        for _ in range(_FRAMES_PER_TURN):
-            try:
-                frames = link.socket.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                return
-            if len(frames) == 1:
-                self._session.receive(link.address, frames[0], _now())
-
-    def _read_monitor(self, link: _Link) -> None:
-        event = zmq.utils.monitor.recv_monitor_message(link.monitor)["event"]
-        if event == _LINK_UP:
-            self._renewals.up(link.address)
-            self._session.link_up(link.address, _now())
-        elif event == _LINK_DOWN:
-            self._renewals.down(link.address, _now())
-            self._session.link_down(link.address, _now())

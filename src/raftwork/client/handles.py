@@ -122,10 +122,12 @@ class Handles:
         return unwatched
 
     def fail_all(self, error: Exception) -> None:
-        """End every wait: no outcome will come any more."""
+        """End every wait: no outcome will come any more over this connection."""
         with self._lock:
             slots = [slot for ref in self._watched.values() if (slot := ref())]
             woken = [waiter for slot in slots for waiter in slot.waiters or ()]
+            for slot in slots:
+                slot.waiters = None  # the handle may be waited for again, on another connection
             self._watched.clear()
         for waiter in woken:
             if waiter.set_running_or_notify_cancel():

@@ -67,6 +67,10 @@ class Brokers:
         broker.said = "no connection"
         broker.claim = broker.asked_at = broker.hello_at = None
 
+    def unreachable(self, address: str, text: str) -> None:
+        """There can be no connection for now: why; or why not is over, with an empty text."""
+        self._brokers[address].said = text or "no connection"
+
     def hello_first(self, address: str, now: int) -> None:
         broker = self._brokers[address]
         # A burst of requests in a dead session is answered by a burst of these: one hello does.

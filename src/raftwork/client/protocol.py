@@ -217,6 +217,10 @@ class Session:
         self._brokers.link_down(address)
         self._follow(now)
 
+    def unreachable(self, address: str, text: str) -> None:
+        """There can be no connection to it for now: why; empty once that is over."""
+        self._brokers.unreachable(address, text)
+
     def receive(self, address: str, frame: bytes, now: int) -> None:
         """A frame from the broker at `address`. One that is no message is dropped."""
         self._brokers.heard(address)

@@ -3,12 +3,12 @@
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import zmq
-
+from raftwork.addresses import dialled
+from raftwork.client.links import Links
 from raftwork.errors import BadMessage
 from raftwork.messages import (
-    FRAME_BYTES_MAX,
     PROTOCOL,
     BrokerStatus,
     ClientHello,
@@ -17,58 +17,101 @@ from raftwork.messages import (
     from_broker,
     to_broker,
 )
+from raftwork.resolving import LookUp, look_up
 
 _HELLO = to_broker.encode(ClientHello(PROTOCOL))
 _REQUEST = to_broker.encode(StatusRequest(1))
+#: Brokers that are asked because others named them: a hostile one could name ever new ones.
+_NAMED_MAX = 32
+#: A turn takes so long at most, s: what could not be opened is tried again.
+_TURN = 0.1
 
 
-def gather(brokers: Sequence[str], timeout: float) -> dict[str, BrokerStatus | None]:
-    """What each broker says of itself within `timeout` seconds; None for one that says nothing.
+@dataclass(slots=True)
+class Answers:
+    """What came, by the address that was asked, in the order of asking."""
 
-    The brokers are addresses `host:port`; the answers come in their order.
+    #: None for a broker that said nothing.
+    statuses: dict[str, BrokerStatus | None] = field(default_factory=dict)
+    #: Why one could not even be asked.
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def gather(
+    brokers: Sequence[str], timeout: float, *, follow: bool = False, look_up: LookUp = look_up
+) -> Answers:
+    """What each broker says of itself within `timeout` seconds.
+
+    The brokers are addresses `host:port`. With `follow` those that the answers name are asked,
+    too, each within that time. Raises OSError if this program can open no sockets.
     """
-    answers: dict[str, BrokerStatus | None] = dict.fromkeys(brokers)
-    deadline = time.monotonic() + timeout
-    with zmq.Context() as context:
-        poller = zmq.Poller()
-        asked = {}
-        for address in answers:
-            socket = _ask(context, address)
-            asked[socket] = address
-            poller.register(socket, zmq.POLLIN)
-        while asked and (left := deadline - time.monotonic()) > 0:
-            for ready, _ in poller.poll(math.ceil(left * 1000)):
-                if status := _read(ready):
-                    answers[asked.pop(ready)] = status
-                    poller.unregister(ready)
-                    ready.close()
-        for socket in asked:
-            socket.close()
-    return answers
-
-
-def _ask(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> "zmq.Socket[bytes]":
-    socket = context.socket(zmq.DEALER)
-    socket.linger = 0
-    socket.maxmsgsize = FRAME_BYTES_MAX
-    socket.ipv6 = address.startswith("[")
-    socket.connect(f"tcp://{address}")
-    # Queued until the connection stands: each is sent as soon as the broker can be reached.
-    socket.send(_HELLO)
-    socket.send(_REQUEST)
-    return socket
-
-
-def _read(socket: "zmq.Socket[bytes]") -> BrokerStatus | None:
-    """The status, if it is that; the greeting's answers come first."""
-    frames = socket.recv_multipart()
-    if len(frames) != 1:
-        return None
+    asking = _Asking(look_up)
     try:
-        message = from_broker.decode(frames[0])
-    except BadMessage:
-        return None
-    if isinstance(message, HelloFirst):  # the broker came back between the two
-        socket.send(_HELLO)
-        socket.send(_REQUEST)
-    return message if isinstance(message, BrokerStatus) else None
+        for address in brokers:
+            asking.ask(address, timeout)
+        while asking.open and (left := asking.left()) > 0:
+            for status in asking.wait(left):
+                for _, address in status.cluster if follow else ():
+                    room = len(asking.answers.statuses) < len(brokers) + _NAMED_MAX
+                    if room and dialled(address):
+                        asking.ask(address, timeout)
+    finally:
+        asking.close()
+    return asking.answers
+
+
+class _Asking:
+    """The links, and who has not answered yet."""
+
+    def __init__(self, look_up: LookUp) -> None:
+        self.answers = Answers()
+        #: Until when (s, monotonic) each may still answer.
+        self.open: dict[str, float] = {}
+        self._links = Links(look_up)
+
+    def ask(self, address: str, timeout: float) -> None:
+        if address not in self.answers.statuses:
+            self.answers.statuses[address] = None
+            self.open[address] = time.monotonic() + timeout
+            self._links.connect(address, _now())
+
+    def left(self) -> float:
+        """Seconds until the last of them has had its time."""
+        return max(self.open.values()) - time.monotonic()
+
+    def wait(self, seconds: float) -> list[BrokerStatus]:
+        """The answers of a turn, which takes so long at most."""
+        came = []
+        for ready in self._links.poll(math.ceil(min(seconds, _TURN) * 1_000)):
+            for address, up in self._links.changes(ready, _now()):
+                if up:
+                    self._say(address)
+            for address, frame in self._links.frames(ready):
+                status = self._read(address, frame)
+                if status is not None and self.open.pop(address, None) is not None:
+                    self.answers.statuses[address] = status
+                    came.append(status)
+        for address, text in self._links.tend(_now()):
+            self.answers.failures[address] = text
+        return came
+
+    def close(self) -> None:
+        self._links.close()
+
+    def _say(self, address: str) -> None:
+        self._links.send(address, _HELLO)
+        self._links.send(address, _REQUEST)
+
+    def _read(self, address: str, frame: bytes) -> BrokerStatus | None:
+        """The status, if it is that; the greeting's answers come first."""
+        try:
+            message = from_broker.decode(frame)
+        except BadMessage:
+            return None
+        if isinstance(message, HelloFirst):  # the broker came back between the two
+            self._say(address)
+        return message if isinstance(message, BrokerStatus) else None
+
+
+def _now() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -125,8 +125,10 @@ class BrokerStatus(NamedTuple):
     applied: int
     workers: list[WorkerStatus]
     queues: list[QueueStatus]
-    #: (name, address) of every broker, so that one that does not answer still has a name.
+    #: (name, address) of every broker, where this one found it last.
     cluster: tuple[tuple[str, str], ...] = ()
+    #: Names of the members that do not answer this one at their addresses.
+    unreached: tuple[str, ...] = ()
 
 
 class DrainWorker(NamedTuple):

@@ -8,6 +8,8 @@ class PeerHello(NamedTuple):
 
     The id of a cluster is only ever told to an address of `--cluster`. So a blank replica that was
     told one says it back (`joining`): it is where it should be, and may be told the roster.
+    Whoever names the cluster's id is believed to be worth a try at `address`, where it listens:
+    that is how the others find a broker that moved.
     """
 
     version: int
@@ -17,6 +19,7 @@ class PeerHello(NamedTuple):
     cluster_id: bytes
     wall: int  # ms since the epoch: machine time starts from a majority's median
     joining: bool = False
+    address: str = ""
 
 
 class PeerWelcome(NamedTuple):
@@ -30,6 +33,8 @@ class PeerWelcome(NamedTuple):
     cluster_id: bytes
     roster: list[tuple[str, bytes]]
     wall: int
+    #: (name, address) of the others, where it found them last.
+    addresses: tuple[tuple[str, str], ...] = ()
 
 
 class PeerMessage(NamedTuple):

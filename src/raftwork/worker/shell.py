@@ -21,9 +21,10 @@ from types import FrameType
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from raftwork.dialling import Dial, Dialler
 from raftwork.errors import BadMessage
 from raftwork.messages import FRAME_BYTES_MAX, Drain, FromBroker, Refused, from_broker, to_broker
-from raftwork.renewals import Renewals
+from raftwork.resolving import LookUp, Threads, look_up
 from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.context import carry_into_threads
 from raftwork.worker.loader import functions
@@ -63,7 +64,6 @@ class Link:
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> None:
         self.address = address
         self.socket = context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.IPV6, int(address.startswith("[")))
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.IMMEDIATE, 1)  # or a dead broker's backlog would be replayed
         self.socket.setsockopt(zmq.RECONNECT_IVL, 50 + secrets.randbelow(50))
@@ -73,13 +73,13 @@ class Link:
         self.monitor = self.socket.get_monitor_socket(
             zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
         )
-        self._endpoint = f"tcp://{address}"
-        self.socket.connect(self._endpoint)
 
-    def renew(self) -> None:
-        """Ask for a connection that libzmq may have given up."""
-        self.socket.disconnect(self._endpoint)
-        self.socket.connect(self._endpoint)
+    def dial(self, dial: Dial) -> None:
+        """Connect, and no longer to where it was."""
+        if dial.old is not None:
+            self.socket.disconnect(dial.old)
+        self.socket.setsockopt(zmq.IPV6, int(dial.ipv6))
+        self.socket.connect(dial.new)
 
     def send(self, data: bytes) -> bool:
         """False if there is no connection, or it takes no more."""
@@ -113,21 +113,28 @@ class Link:
 class Worker:
     """The loop. `run` returns once the agent is finished; `interrupt` may come from a signal."""
 
-    def __init__(self, identity: Identity, brokers: Sequence[str], pool: Pool) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        brokers: Sequence[str],
+        pool: Pool,
+        look_up: LookUp = look_up,
+    ) -> None:
         self._pool = pool
         self._agent = Agent(identity, brokers, pool.slots, now_ms(), Random())
         self._sampler = Sampler()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._links: dict[str, Link] = {}
-        self._renewals = Renewals()
+        self._resolver = Threads(look_up)
+        self._dialler = Dialler(self._resolver)
         self._interrupts = 0
         self._heeded = 0
         self._complain_at = now_ms()
         self._in, self._out = socket.socketpair()
         self._in.setblocking(False)
         self._out.setblocking(False)
-        for waker in (self._in.fileno(), *pool.wakers):
+        for waker in (self._in.fileno(), self._resolver.fileno(), *pool.wakers):
             self._poller.register(waker, zmq.POLLIN)
         for address in brokers:
             self._link(address)
@@ -198,16 +205,21 @@ class Worker:
                 for frame in link.frames():
                     count += 1
                     self._read(link.address, frame, now)
-        for address in self._renewals.due(now):
-            self._links[address].renew()
+        self._dial(now)
         return count
+
+    def _dial(self, now: int) -> None:
+        for dial in self._dialler.due(now):
+            self._links[dial.key].dial(dial)
+        for address, text in self._dialler.unresolved():
+            log.error("broker %s: %s", address, text or "the host's name is known again")
 
     def _changed(self, address: str, made: bool, now: int) -> None:
         if made:
-            self._renewals.up(address)
+            self._dialler.up(address)
             self._agent.link_made(address, now)
         else:
-            self._renewals.down(address, now)
+            self._dialler.down(address, now)
             self._agent.link_lost(address, now)
 
     def _read(self, source: str, frame: bytes, now: int) -> None:
@@ -247,9 +259,10 @@ class Worker:
         link = self._links.get(address)
         if link is None:
             link = self._links[address] = Link(self._context, address)
-            self._renewals.down(address, now_ms())
+            self._dialler.dial(address, address, now_ms())
             self._poller.register(link.socket, zmq.POLLIN)
             self._poller.register(link.monitor, zmq.POLLIN)
+            self._dial(now_ms())
         return link
 
     def _close(self) -> None:
@@ -257,6 +270,7 @@ class Worker:
         for link in self._links.values():
             link.close(_FLUSH)
         self._context.term()
+        self._resolver.close()
         self._in.close()
         self._out.close()
 

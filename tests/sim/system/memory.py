@@ -174,6 +174,9 @@ class MemoryStore:
         self.commit()
         self.identity = self._disk.identity = replace(self.identity, cluster_id=cluster_id)
 
+    def found(self, name: str, address: str) -> None:
+        raise AssertionError(f"nobody moves here, but {name} was found at {address}")
+
     # ---- Log ------------------------------------------------------------------------------------
 
     @property

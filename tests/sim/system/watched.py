@@ -122,6 +122,10 @@ class WatchedStore:
         self.identity = self._inner.identity
         self._note_facts()
 
+    def found(self, name: str, address: str) -> None:
+        self._inner.found(name, address)
+        self.identity = self._inner.identity
+
     def begin(self, *, sync: bool) -> None:
         self._sync = sync
         self._inner.begin(sync=sync)

@@ -60,6 +60,9 @@ class MemoryStore:
         assert not self.identity.cluster_id
         self.identity, self.roster = replace(self.identity, cluster_id=cluster_id), dict(roster)
 
+    def found(self, name: str, address: str) -> None:
+        self.identity = replace(self.identity, moved={**self.identity.moved, name: address})
+
     @property
     def last(self) -> Position:
         return self.log[-1].at if self.log else ORIGIN
@@ -137,7 +140,8 @@ class World:
     """Brokers with these names, and whoever talks to them.
 
     `cut` holds the names of brokers whose peer frames are lost; `dead` the routing ids at which
-    nobody is connected any more.
+    nobody is connected any more. `addresses` is where each listens, `dialled` which broker dials
+    which other where: by (dialling, dialled).
     """
 
     def __init__(self, *names: str, stores: dict[str, MemoryStore] | None = None) -> None:
@@ -148,6 +152,8 @@ class World:
         self.inbox: dict[bytes, list[tuple[str, FromBroker]]] = defaultdict(list)
         self.cut: set[str] = set()
         self.dead: set[bytes] = set()
+        self.addresses = {name: f"{name}.example:7701" for name in self.names}
+        self.dialled: dict[tuple[str, str], str] = {}
         #: Whether a connection takes more for now.
         self.room: Callable[[bytes], bool] = lambda _routing: True
         self._lost: list[tuple[str, bytes]] = []
@@ -157,6 +163,9 @@ class World:
 
     def start(self, name: str) -> Node:
         store = self.stores[name]
+        cluster = {**self.addresses, **store.identity.moved}
+        for other, address in cluster.items():
+            self.dialled[name, other] = address
 
         def make_core(me: Peer, store: NodeStore, now: int) -> Consensus:
             return Raft(me, self.names, store, store.restored, Config(), self.rng, now)
@@ -174,11 +183,15 @@ class World:
             self._peer_frames.append((routing[5:].decode(), name, frame))
 
         def send_peer(other: str, frame: bytes) -> None:
-            self._hellos.append((other, name, frame))
+            if self.dialled[name, other] == self.addresses[other]:
+                self._hellos.append((other, name, frame))
+
+        def dial(other: str, address: str) -> None:
+            self.dialled[name, other] = address
 
         setup = Setup(
             name=name,
-            cluster={n: f"host:{n}" for n in self.names},
+            cluster=cluster,
             consensus="raft",
             balancer="weighted",
             rng=self.rng,
@@ -186,6 +199,7 @@ class World:
             send=send,
             send_consensus=send_consensus,
             send_peer=send_peer,
+            dial=dial,
             room=lambda routing: self.room(routing),
             cluster_id=b"cluster-of-" + name.encode().ljust(5, b"."),
         )

@@ -59,6 +59,10 @@ class Core:
     def status(self) -> Status:
         return Status(role=Role.LEADER, active=True, epoch=1, leader="a", committed=ORIGIN)
 
+    @property
+    def leading(self) -> tuple[int, str | None]:
+        return 1, "a"
+
     def propose(self, data: bytes, now: int) -> Position:
         if self.refusal is not None:
             raise self.refusal

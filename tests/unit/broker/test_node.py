@@ -173,7 +173,7 @@ def test_a_ping_tells_who_leads_and_what_time_it_is(one: World) -> None:
     (second,) = one.ask(b"anybody", Ping())
     assert isinstance(first, Leader)
     assert isinstance(second, Leader)
-    assert first[:4] == (1, "a", "host:a", True)
+    assert first[:4] == (1, "a", "a.example:7701", True)
     assert second.time > first.time
 
 
@@ -300,7 +300,7 @@ from_frames = [
         PeerWelcome("b", b"b" * 16, b"", [], 5),
         HelloFirst(),
         Refused(0, Code.PROTOCOL, "text"),
-        Leader(99, "b", "host:b", True, 2**62),
+        Leader(99, "b", "b.example:7701", True, 2**62),
     )
 ]
 
@@ -487,7 +487,7 @@ def test_everybody_else_names_the_leader(three: World) -> None:
     three.client(to=other)
     told, refused = three.ask(b"client", request("x"), to=other)
     assert isinstance(told, Leader)
-    assert (told.name, told.address, told.active) == (leader, f"host:{leader}", False)
+    assert (told.name, told.address, told.active) == (leader, f"{leader}.example:7701", False)
     assert isinstance(refused, Refused)
     assert (refused.request, refused.code) == (1, Code.NOT_LEADER)
     assert leader in refused.text

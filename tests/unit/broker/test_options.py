@@ -35,6 +35,15 @@ def test_a_cluster_is_read_in_the_order_given() -> None:
         ("a=127.0.0.1:7701,a=127.0.0.1:7702", "two brokers are called 'a'"),
         ("a=127.0.0.1:7701,b=127.0.0.1:7701", "two brokers have the address"),
         ("a=127.0.0.1:7701,", "NAME=HOST:PORT"),
+        # F18: one place under two names
+        ("a=127.0.0.1:7701,b=LOCALHOST:7701", "a=127.0.0.1:7701 is the same place"),
+        ("a=[::1]:7701,b=ip6-localhost:7701", "is the same place"),
+        ("a=[0:0::1]:7701,b=[::1]:07701", "is the same place"),
+        ("a=h.example:7701,b=H.example.:7701", "is the same place"),
+        # X10: nobody can dial these
+        ("a=127.0.0.1:7701,b=0.0.0.0:7702", "b=0.0.0.0:7702: .*nobody can dial .*give the name"),
+        ("a=[::]:7701", "nobody can dial"),
+        ("a=[::ffff:0.0.0.0]:7701", "nobody can dial"),
     ],
 )
 def test_a_malformed_cluster_is_refused_with_the_reason(text: str, reason: str) -> None:
@@ -56,4 +65,8 @@ def test_an_address_others_can_reach_needs_consent() -> None:
 
 def test_only_loopback_counts_as_loopback() -> None:
     assert all(map(is_loopback, ("127.0.0.1:1", "127.9.9.9:1", "localhost:1", "[::1]:1")))
-    assert not any(map(is_loopback, ("0.0.0.0:1", "[::]:1", "example.org:1", "10.0.0.1:1")))
+    # F18: these, too, counted as reachable by others.
+    for host in ("LOCALHOST", "localhost.", "ip6-localhost", "x.localhost", "[::ffff:127.0.0.1]"):
+        assert is_loopback(f"{host}:1")
+    for host in ("0.0.0.0", "[::]", "example.org", "10.0.0.1", "localhost.example.org"):
+        assert not is_loopback(f"{host}:1")

@@ -18,7 +18,7 @@ ROSTER = [(name, inc(name)) for name in "abc"]
 
 @pytest.fixture
 def peers() -> Peers:
-    return Peers(Peer("a", inc("a")), "raft", ["b", "c"])
+    return Peers(Peer("a", inc("a")), "raft", {"a": "h:1", "b": "h:2", "c": "h:3"})
 
 
 def hello(name: str = "b", cluster_id: bytes = CLUSTER, wall: int = 5_000) -> PeerHello:
@@ -67,7 +67,7 @@ def test_a_broker_is_rejected_once_no_majority_can_be_with_it(peers: Peers) -> N
     assert peers.rejection() is None, "c may still be with us"
     peers.refused("c", "nor here")
     assert peers.rejection() == "b says: no member; c says: nor here"
-    peers.lost("b")
+    peers.lost("b", 0)
     assert peers.rejection() is None, "who went away may be another when it comes back"
 
 

@@ -18,6 +18,12 @@ from raftwork.broker.wires import Wires
 READING = 0.002
 
 
+def test_a_host_that_is_none_is_named_with_the_reason_and_what_to_do() -> None:
+    """F18: it was "No such device"."""
+    with pytest.raises(OSError, match=r"'nohost\.invalid': .*; is it spelled right"):
+        server._listen("nohost.invalid:1", {})
+
+
 class Clock:
     """In place of the module `time`."""
 

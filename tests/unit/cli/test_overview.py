@@ -52,26 +52,62 @@ def test_without_a_leader_the_most_advanced_replica_tells_the_queues() -> None:
     }
 
 
-def test_a_broker_that_does_not_answer_is_named_by_those_that_do() -> None:
+def row(
+    name: str, address: str, role: str, number: int | None, reason: str | None = None
+) -> object:
+    facts = {"name": name, "address": address, "role": role}
+    numbers = dict.fromkeys(("epoch", "committed", "applied"), number)
+    return {**facts, **numbers, "reason": reason}
+
+
+def test_all_members_are_listed_whoever_was_asked() -> None:
+    """X6: one address asked was one broker listed."""
     seen = overview({"h:1": says("a", active=True, epoch=1, applied=1), "h:3": None})
     assert seen.document()["brokers"] == [
-        {
-            "name": "a",
-            "address": "h:1",
-            "role": "leader",
-            "epoch": 1,
-            "committed": 1,
-            "applied": 1,
-        },
-        {
-            "name": "c",
-            "address": "h:3",
-            "role": "unreachable",
-            "epoch": None,
-            "committed": None,
-            "applied": None,
-        },
+        row("a", "h:1", "leader", 1),
+        row("b", "h:2", "unreachable", None, "no answer from here, but a can reach it"),
+        row("c", "h:3", "unreachable", None, "no answer from here, but a can reach it"),
     ]
+
+
+def test_only_those_that_were_asked_are_listed_when_that_is_wanted() -> None:
+    a = says("a", active=True, epoch=1, applied=1)
+    seen = overview({"h:1": a, "h:3": None}, follow=False)
+    assert seen.document()["brokers"] == [
+        row("a", "h:1", "leader", 1),
+        row("c", "h:3", "unreachable", None),
+    ]
+
+
+def test_nobody_is_listed_twice() -> None:
+    """Asked at two addresses, or at one where it no longer is."""
+    a = says("a", active=True, epoch=1, applied=1)
+    c = says("c", active=False, epoch=1, applied=1)
+    seen = overview({"localhost:1": a, "h:1": a, "old:3": None, "h:3": c})
+    assert [(r.name, r.address) for r in seen.brokers] == list(CLUSTER)
+
+
+def test_those_of_another_cluster_are_not_hidden() -> None:
+    a = says("a", active=True, epoch=2, applied=1)
+    stranger = says("a", active=True, epoch=1, applied=1)._replace(address="elsewhere:1")
+    seen = overview({"elsewhere:1": stranger, "h:1": a})
+    assert [(r.name, r.address) for r in seen.brokers] == [*CLUSTER, ("a", "elsewhere:1")]
+    assert seen.leader == "a"
+
+
+def test_a_broker_that_others_cannot_reach_is_shown_as_such() -> None:
+    """X2: `status` showed a broker level with the leader that nobody could reach."""
+    a = says("a", active=True, epoch=1, applied=1)._replace(unreached=("c",))
+    b = says("b", active=False, epoch=1, applied=1)._replace(unreached=("c",))
+    c = says("c", active=False, epoch=1, applied=1)
+    seen = overview({"h:1": a, "h:2": b, "h:3": c})
+    assert [r.reason for r in seen.brokers] == ["", "", "a, b cannot reach it"]
+    down = overview({"h:1": a, "h:2": b, "h:3": None}).brokers[2]
+    assert (down.status, down.reason) == (None, ""), "it simply is down"
+
+
+def test_why_a_broker_could_not_be_asked_is_told() -> None:
+    assert overview({"h:1": None}, {"h:1": "no such host"}).brokers[0].reason == "no such host"
 
 
 def test_nobody_there_is_an_overview_too() -> None:

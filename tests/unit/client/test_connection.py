@@ -4,15 +4,20 @@ Port 1 of loopback refuses every connection, so nothing here needs a broker or w
 """
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from raftwork import App, Unavailable
+from raftwork.client import connection as module
+from raftwork.client import links
 
 NOBODY = "127.0.0.1:1"
 
@@ -163,3 +168,89 @@ def test_an_interrupt_ends_a_wait_in_the_main_thread() -> None:
         [sys.executable, "-c", script], capture_output=True, timeout=30, check=False
     )
     assert (done.stdout, done.stderr) == (b"interrupted\n", b"")
+
+
+# ---- what fails in the thread -------------------------------------------------------------------
+
+FULL = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+class Once:
+    """In place of a function: raises so many times, then is the function."""
+
+    def __init__(self, function: Callable[..., Any], error: BaseException, times: int = 1) -> None:
+        self._function, self._error, self.times = function, error, times
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        self.times -= 1
+        if self.times >= 0:
+            raise self._error
+        return self._function(*arguments, **named)
+
+
+@pytest.mark.parametrize("place", ["pipe", "thread", "sockets"])
+def test_a_connection_that_cannot_be_made_fails_the_call_and_not_the_next(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R7: the call hung, or the error was a bare OSError without the ids."""
+    with App(NOBODY, timeout=0.05) as app:
+        match place:
+            case "pipe":
+                monkeypatch.setattr(os, "pipe", Once(os.pipe, FULL))
+            case "thread":
+                start = Once(threading.Thread.start, RuntimeError("can't start new thread"))
+                monkeypatch.setattr(threading.Thread, "start", lambda thread: start(thread))
+            case _:
+                monkeypatch.setattr(module, "Links", Once(links.Links, FULL))
+        expected = "can't start new thread" if place == "thread" else "Too many open files"
+        with pytest.raises(Unavailable, match=expected) as raised:
+            app.named("t").enqueue_many([(), ()], ids=["b", "a"])
+        assert raised.value.ids == ("b", "a")
+        with pytest.raises(Unavailable, match="no connection"):
+            app.enqueue("t")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("error", [FULL, ZeroDivisionError("a fault of ours")])
+def test_a_thread_that_fails_ends_every_call_with_the_reason_and_is_replaced(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R7: every later call raised RuntimeError, this App is closed."""
+    with App(NOBODY, timeout=60) as app:
+        run = app.run("t")
+        with ThreadPoolExecutor(2) as pool:
+            call, wait = pool.submit(app.enqueue, "t"), pool.submit(run.result)
+            while not (run.waiters and app._connection and app._connection.handles._watched):
+                pass
+            monkeypatch.setattr(module._Loop, "turn", Once(module._Loop.turn, error))
+            last = app.named("t")._submit(app.named("t")._batch([()], None, None))  # wakes it
+            expected = "Too many open files" if error is FULL else "a fault of ours"
+            for each in (call, wait, last):
+                failed = each.exception(10)
+                assert isinstance(failed, Unavailable), failed
+                assert expected in str(failed)
+        monkeypatch.undo()
+        app._timeout = 50
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="no connection"):
+                app.enqueue("t")
+        with pytest.raises(TimeoutError):
+            run.result(timeout=0.05)
+
+
+def test_a_broker_whose_socket_cannot_be_opened_is_tried_again_and_ends_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(links, "_AGAIN", 20)
+    with App(NOBODY, timeout=0.2) as app:
+        full = Once(links._room, FULL, times=1_000_000)
+        room: Callable[[int], None] = links._room
+        monkeypatch.setattr(links, "_room", lambda files: full(files) if app._connection else None)
+        with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1: .*Too many open files"):
+            app.enqueue("t")
+        first = app._connection
+        full.times = 0
+        monkeypatch.setattr(links, "_room", room)
+        with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1: no connection"):
+            app.enqueue("t")
+        assert app._connection is first

@@ -5,8 +5,8 @@
 
 import json
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,9 +27,16 @@ class Identity:
     cluster_id: bytes
     #: The consensus protocol the log and the hard state are written in.
     consensus: str
-    #: Every replica's name and its "host:port".
+    #: Every replica's name and its "host:port", as `--cluster` had it.
     cluster: Mapping[str, str]
     format: int = FORMAT
+    #: Those of them that were found elsewhere since, and where.
+    moved: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where each replica is to be found."""
+        return {**self.cluster, **self.moved}
 
 
 def _crc(fields: Mapping[str, object]) -> str:
@@ -46,6 +53,8 @@ def save_identity(directory: Path, identity: Identity) -> None:
         "consensus": identity.consensus,
         "cluster": dict(identity.cluster),
     }
+    if identity.moved:
+        fields["moved"] = dict(identity.moved)
     fields["crc"] = _crc(fields)
     replace_file(directory / FILE, (json.dumps(fields, indent=2) + "\n").encode())
 
@@ -76,6 +85,7 @@ def load_identity(directory: Path) -> Identity | None:
             consensus=str(fields["consensus"]),
             cluster=dict(fields["cluster"]),
             format=int(fields["format"]),
+            moved=dict(fields.get("moved", {})),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(
@@ -87,8 +97,9 @@ def load_identity(directory: Path) -> Identity | None:
 def admit(directory: Path, identity: Identity, asked: Identity, *, readdress: bool) -> Identity:
     """`identity` as it holds from here on, if this directory is what `asked` says.
 
-    Raises StoreError if it belongs to another name, protocol or cluster mapping. With `readdress`
-    the same names may have other addresses.
+    A replica that was found elsewhere may be named by either of its addresses, and stays where it
+    was found. Raises StoreError if the directory belongs to another name, protocol or cluster
+    mapping. With `readdress` the same names may have other addresses.
     """
     for what, held, wanted in (
         ("broker", identity.name, asked.name),
@@ -96,14 +107,32 @@ def admit(directory: Path, identity: Identity, asked: Identity, *, readdress: bo
     ):
         if held != wanted:
             raise StoreError(f"{directory} belongs to {what} {held!r}, not {wanted!r}")
-    if identity.cluster == asked.cluster:
-        return identity
-    if not readdress or identity.cluster.keys() != asked.cluster.keys():
+    if identity.cluster.keys() != asked.cluster.keys():
         raise StoreError(
-            f"{directory} belongs to the cluster {_mapping(identity.cluster)}, not"
-            f" {_mapping(asked.cluster)}; --readdress accepts other addresses of the same names"
+            f"{directory} belongs to a cluster of {_names(identity.cluster)}, --cluster names"
+            f" {_names(asked.cluster)}: a cluster keeps the names that it was formed with"
         )
-    return replace(identity, cluster=asked.cluster)
+    found = identity.addresses
+    strange = [
+        name
+        for name, address in asked.cluster.items()
+        if address not in (identity.cluster[name], found[name])
+    ]
+    if strange and not readdress:
+        raise StoreError(
+            f"{directory} belongs to the cluster {_mapping(found)}, not {_mapping(asked.cluster)};"
+            f" if {_names(strange)} moved, --readdress accepts that"
+        )
+    moved = {
+        name: address
+        for name, address in identity.moved.items()
+        if asked.cluster[name] == identity.cluster[name]
+    }
+    return replace(identity, cluster=asked.cluster, moved=moved)
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def _mapping(cluster: Mapping[str, str]) -> str:

@@ -129,6 +129,18 @@ class Store:
                 save_identity(self._parts.directory.path, identity)
             self.identity = identity
 
+    def found(self, name: str, address: str) -> None:
+        """Keep for the next start where another replica listens now. Raises OSError.
+
+        Not being able to write it is no fault of this replica: it will learn it again.
+        """
+        moved = {n: a for n, a in self.identity.moved.items() if n != name}
+        if self.identity.cluster[name] != address:
+            moved[name] = address
+        identity = replace(self.identity, moved=moved)
+        save_identity(self._parts.directory.path, identity)
+        self.identity = identity
+
     # ---- the log --------------------------------------------------------------------------------
 
     @property

@@ -106,7 +106,7 @@ class Brokers:
             for path in (directory, *directory.glob("*/"), *directory.glob("data/*/")):
                 if (identity := load_identity(path)) is not None:
                     self._directories[identity.name] = path
-                    mappings.add(tuple(identity.cluster.items()))
+                    mappings.add(tuple(identity.addresses.items()))
         if len(mappings) != 1:
             places = ", ".join(map(str, directories))
             what = "directories of several clusters" if mappings else "no broker's data directory"

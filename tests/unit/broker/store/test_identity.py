@@ -32,8 +32,43 @@ def test_readdress_takes_other_addresses_of_the_same_names(directory: Path) -> N
     assert moved.incarnation == store.incarnation
     moved.close()
     open_at(directory, cluster=MOVED).close()
-    with pytest.raises(StoreError, match="same names"):
-        open_at(directory, cluster=MOVED | {"d": "10.0.0.4:7701"}, readdress=True)
+
+
+@pytest.mark.parametrize("readdress", [False, True])
+def test_other_names_are_refused_and_no_flag_is_said_to_help(
+    directory: Path, readdress: bool
+) -> None:
+    """X11: the error told people to give --readdress, also where that changes nothing."""
+    formed(directory).close()
+    with pytest.raises(StoreError, match="a, b, c, --cluster names a, b, c, d") as raised:
+        open_at(directory, cluster=MOVED | {"d": "10.0.0.4:7701"}, readdress=readdress)
+    assert "readdress" not in str(raised.value)
+
+
+def test_a_replica_found_elsewhere_may_be_named_by_either_address(directory: Path) -> None:
+    store = formed(directory)
+    store.found("b", MOVED["b"])
+    store.close()
+    for named in (THREE, MOVED):
+        again = open_at(directory, cluster=named)
+        assert again.identity.addresses == MOVED
+        again.close()
+    with pytest.raises(StoreError, match="if b moved, --readdress"):
+        open_at(directory, cluster=THREE)  # given up when the new one was named
+    back = open_at(directory, cluster=THREE, readdress=True)
+    assert back.identity.addresses == THREE
+
+
+def test_what_readdress_changes_is_that_alone(directory: Path) -> None:
+    """Who moves itself need not know that another did before."""
+    store = formed(directory)
+    store.found("b", MOVED["b"])
+    store.close()
+    mine = THREE | {"a": "10.0.0.1:7701"}
+    again = open_at(directory, cluster=mine, readdress=True)
+    assert again.identity.addresses == mine | {"b": MOVED["b"]}
+    again.found("b", THREE["b"])
+    assert again.identity.moved == {}, "it went back"
 
 
 def test_databases_without_an_identity_are_refused(directory: Path) -> None:

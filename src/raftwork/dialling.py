@@ -1,0 +1,157 @@
+"""Which endpoint each connection goes to: names become numbers outside libzmq. Sans-IO.
+
+1. libzmq is given numbers only. Given a name, it looks it up itself at every attempt to connect, in
+   the one thread that carries all connections of a process: a name server that does not answer
+   holds up every one of them, for seconds each time.
+2. A name is looked up when it is first dialled, and again while its connection is down: addresses
+   change. It may have several; each attempt takes the next.
+3. What stays down is dialled anew although libzmq tries by itself (renewals.py).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from raftwork.addresses import number, parse_address
+from raftwork.renewals import Renewals
+
+#: A name whose connection is down is looked up again after so long (ms).
+LOOK_UP = 5_000
+
+
+class Answer(NamedTuple):
+    """What was found out about a host's name."""
+
+    host: str
+    #: Its addresses as numbers, the ones to try first in front; empty if there are none.
+    numbers: tuple[str, ...]
+    #: Why there are none.
+    error: str = ""
+
+
+class Resolver(Protocol):
+    """Looks names up without holding anybody up."""
+
+    def ask(self, host: str) -> None:
+        """Have this name looked up; asking again before the answer came changes nothing."""
+
+    def answers(self) -> list[Answer]:
+        """Those that came since the last call."""
+
+
+class Dial(NamedTuple):
+    """Disconnect the connection of `key` from `old`, if that is not None, and connect it to `new`.
+
+    Both are libzmq's endpoints, of numbers; `ipv6` is what its option must be.
+    """
+
+    key: str
+    old: str | None
+    new: str
+    ipv6: bool
+
+
+class Unresolved(NamedTuple):
+    """The address of `key` leads nowhere: `text` says why, and what to do. Empty: it does again."""
+
+    key: str
+    text: str
+
+
+@dataclass(slots=True)
+class _Target:
+    host: str
+    port: int
+    #: Its addresses, as far as they are known.
+    numbers: tuple[str, ...]
+    #: A name, to be looked up at this time (ms) at the earliest if it is down; None: a number.
+    look_up_at: int | None
+    #: Attempts so far.
+    attempt: int = 0
+    #: The attempt is to be made.
+    due: bool = True
+    error: str = ""
+
+
+class Dialler:
+    """The addresses of a process's connections, by a key of each. Times are monotonic ms."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._renewals = Renewals()
+        self._targets: dict[str, _Target] = {}
+        self._connected: dict[str, str] = {}
+        self._unresolved: list[Unresolved] = []
+
+    def dial(self, key: str, address: str, now: int) -> None:
+        """Connect `key` to this address, HOST:PORT, from now on. Raises ValueError."""
+        host, port = parse_address(address)
+        found = number(host)
+        numbers = () if found is None else (host.strip("[]"),)
+        self._targets[key] = _Target(host, port, numbers, now if found is None else None)
+        self.down(key, now)
+
+    def up(self, key: str) -> None:
+        """It is connected."""
+        self._renewals.up(key)
+
+    def down(self, key: str, now: int) -> None:
+        """Its connection was lost."""
+        self._renewals.down(key, now)
+
+    def due(self, now: int) -> list[Dial]:
+        """What is to be connected now, drained."""
+        answers, away = self._resolver.answers(), self._renewals.away
+        if not away:
+            return []  # all is well: called in every turn
+        self._hear(answers, away)
+        for key in self._renewals.due(now):
+            self._targets[key].due = True
+        dials = []
+        for key in away:
+            target = self._targets[key]
+            if target.look_up_at is not None and now >= target.look_up_at:
+                target.look_up_at = now + LOOK_UP
+                self._resolver.ask(target.host)
+            if target.due and target.numbers:
+                dials.append(self._attempt(key, target))
+        return dials
+
+    def unresolved(self) -> list[Unresolved]:
+        """What could not be looked up, drained; the same is not told twice."""
+        if not self._unresolved:
+            return []
+        out, self._unresolved = self._unresolved, []
+        return out
+
+    def _hear(self, answers: list[Answer], away: list[str]) -> None:
+        for host, numbers, error in answers:
+            for key in away:
+                target = self._targets[key]
+                if target.host != host:
+                    continue
+                if error != target.error:
+                    text = cannot_resolve(host, error) if error else ""
+                    self._unresolved.append(Unresolved(key, text))
+                target.error = error
+                if numbers and set(numbers) != set(target.numbers):
+                    target.numbers, target.attempt, target.due = numbers, 0, True
+
+    def _attempt(self, key: str, target: _Target) -> Dial:
+        chosen = target.numbers[target.attempt % len(target.numbers)]
+        target.attempt, target.due = target.attempt + 1, False
+        old, new = self._connected.get(key), endpoint(chosen, target.port)
+        self._connected[key] = new
+        return Dial(key, old, new, ":" in chosen)
+
+
+def endpoint(chosen: str, port: int) -> str:
+    """libzmq's name for a port of a number."""
+    return f"tcp://[{chosen}]:{port}" if ":" in chosen else f"tcp://{chosen}:{port}"
+
+
+def cannot_resolve(host: str, error: str) -> str:
+    """What to say of a name that leads nowhere."""
+    return (
+        f"cannot resolve the host {host!r}: {error}; is it spelled right, and does this machine"
+        " know it (DNS, /etc/hosts)?"
+    )

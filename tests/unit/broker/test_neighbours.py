@@ -1,0 +1,149 @@
+"""Brokers that move: where they are found, by whom, and what is told of those that are not."""
+
+import logging
+
+import pytest
+
+from raftwork.messages import (
+    PROTOCOL,
+    BrokerStatus,
+    ClientHello,
+    Leader,
+    PeerHello,
+    PeerWelcome,
+    from_broker,
+)
+from tests.unit.broker.nodes import World
+
+ELSEWHERE = "elsewhere.example:7701"
+
+
+@pytest.fixture
+def three() -> World:
+    world = World("a", "b", "c")
+    world.elect()
+    world.run(1_000)
+    return world
+
+
+def stop(world: World, name: str) -> None:
+    del world.nodes[name]
+    for other in world.nodes:
+        world.nodes[other].link(name, False, world.now)
+
+
+def start(world: World, name: str) -> None:
+    world.nodes[name] = world.start(name)
+    for other in world.nodes:
+        if other != name:
+            world.nodes[name].link(other, True, world.now)
+
+
+def move(world: World, name: str, address: str = ELSEWHERE) -> None:
+    stop(world, name)
+    world.addresses[name] = address
+    start(world, name)
+
+
+def status(world: World, name: str) -> BrokerStatus:
+    return world.nodes[name].status(1)
+
+
+def test_the_others_find_a_broker_that_moved_and_keep_where(three: World) -> None:
+    for address in (ELSEWHERE, "h2.example:1", "c.example:7701"):
+        move(three, "c", address)
+        three.run(2_000)
+        for name in "abc":
+            assert dict(status(three, name).cluster)["c"] == address
+            assert status(three, name).unreached == ()
+        assert three.stores["a"].identity.addresses["c"] == address
+    stop(three, "b")
+    three.elect()
+
+
+def test_a_broker_that_was_away_is_told_by_those_that_stayed(three: World) -> None:
+    """b moves while a is away, then a comes back elsewhere: neither knows where the other is."""
+    stop(three, "a")
+    move(three, "b")
+    three.run(2_000)
+    three.addresses["a"] = "h2.example:1"
+    old = dict(three.addresses, b="b.example:7701")
+    three.addresses, now = old, three.addresses  # what a was started with
+    three.nodes["a"] = three.start("a")
+    three.addresses = now
+    three.run(10_000)
+    assert [status(three, name).unreached for name in "abc"] == [(), (), ()]
+
+
+def test_only_where_it_was_found_is_kept(three: World) -> None:
+    """It said that it listens there, and nobody answers, or another does."""
+    cluster_id = three.stores["a"].identity.cluster_id
+    b = three.stores["b"].identity.incarnation
+    stop(three, "b")
+    three.run(1_000)
+    hello = PeerHello(PROTOCOL, "raft", "b", b, cluster_id, 0, False, ELSEWHERE)
+    three.say(b"peer-b", hello)
+    three.run(500)
+    assert three.dialled["a", "b"] == ELSEWHERE
+    roster = sorted(three.stores["a"].roster.items())
+    other = PeerWelcome("b", b"x" * 16, cluster_id, roster, 0)
+    three.nodes["a"].receive_peer("b", from_broker.encode(other), three.now)
+    three.run(500)
+    assert dict(status(three, "a").cluster)["b"] == "b.example:7701"
+    assert three.stores["a"].identity.moved == {}
+    start(three, "b")
+    three.run(10_000)
+    assert status(three, "a").unreached == ()
+
+
+@pytest.mark.parametrize("address", ["", "nothing", "0.0.0.0:1", "[::]:1", "h:1" * 1_000])
+def test_what_is_no_address_is_not_dialled(three: World, address: str) -> None:
+    identity = three.stores["b"].identity
+    stop(three, "b")
+    hello = (PROTOCOL, "raft", "b", identity.incarnation, identity.cluster_id, 0, False, address)
+    three.say(b"peer-b", PeerHello(*hello))
+    three.run(1_000)
+    assert three.dialled["a", "b"] == "b.example:7701"
+
+
+def test_who_names_no_cluster_moves_nobody_and_is_told_of(
+    three: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop(three, "c")
+    hello = PeerHello(PROTOCOL, "raft", "c", b"x" * 16, b"", 0, False, ELSEWHERE)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(100):
+            three.say(b"stranger", hello)
+            three.run(100)
+    assert three.dialled["a", "c"] == "c.example:7701"
+    (told,) = [r.getMessage() for r in caplog.records if ELSEWHERE in r.getMessage()]
+    assert "c.example:7701" in told
+    assert "--readdress" in told
+
+
+def test_clients_are_told_the_address_at_which_the_leader_was_found(three: World) -> None:
+    leader = next(name for name in "abc" if three.nodes[name].leads)
+    move(three, leader)
+    other = next(name for name in "abc" if name != leader)
+    three.run(5_000)
+    stop(three, other)  # so that who moved may have to lead
+    three.run(10_000)
+    for name in three.nodes:
+        told = three.ask(b"client", ClientHello(PROTOCOL), to=name)
+        news = next(m for m in told if isinstance(m, Leader))
+        assert news.address == three.addresses[news.name]
+
+
+def test_a_broker_that_reaches_us_but_is_not_reached_is_told_of_once(
+    three: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop(three, "c")
+    three.addresses["c"] = "unreachable.example:1"  # whatever is dialled, nobody answers
+    three.nodes["c"] = three.start("c")
+    three.addresses["c"] = "nobody.example:1"
+    with caplog.at_level(logging.WARNING):
+        three.run(30_000)
+    told = [r.getMessage() for r in caplog.records if "broker c reaches this one" in r.getMessage()]
+    assert len(told) == 2, "a and b, once each"
+    assert "unreachable.example:1" in told[0] or "c.example:7701" in told[0]
+    assert status(three, "a").unreached == ("c",)

@@ -1,0 +1,70 @@
+"""Where another broker is dialled: what is said is tried, and holds once it was found there."""
+
+from raftwork.broker.whereabouts import PATIENCE, Whereabouts
+
+OLD, NEW, ODD = "old:1", "new:1", "odd:1"
+
+
+def test_one_that_moved_is_dialled_where_it_says() -> None:
+    where = Whereabouts(OLD, 0)
+    assert not where.says(OLD, 0, answers=True)
+    assert not where.lost(5)
+    assert where.says(NEW, 10, answers=False)
+    assert (where.address, where.known) == (NEW, OLD)
+    assert not where.says(NEW, 20, answers=False), "it is being dialled there"
+    assert where.found() == OLD
+    assert where.known == NEW
+    assert not where.lost(30)
+    assert not where.due(30 + 10 * PATIENCE), "it said so itself: there is no other place"
+
+
+def test_one_that_says_it_before_it_is_missed_is_dialled_there_when_it_is() -> None:
+    where = Whereabouts(OLD, 0)
+    assert not where.says(NEW, 0, answers=True)
+    assert where.lost(10)
+    assert where.address == NEW
+
+
+def test_one_that_answers_elsewhere_than_it_says_stays_there() -> None:
+    """Through a tunnel, or under another name: what it says of itself does not hold from here."""
+    where = Whereabouts(OLD, 0)
+    assert not where.says(ODD, 0, answers=True)
+    assert where.lost(0)
+    assert where.due(PATIENCE)
+    assert where.address == OLD
+    assert where.found() == OLD
+    for _ in range(2):
+        assert not where.says(ODD, PATIENCE, answers=True)
+        assert not where.lost(PATIENCE), "that was tried in vain"
+        assert where.address == OLD
+
+
+def test_what_others_say_is_tried_in_turn() -> None:
+    where = Whereabouts(OLD, 0)
+    where.hear("b", NEW)
+    where.hear("c", OLD)
+    assert not where.due(PATIENCE - 1)
+    tried = []
+    for n in range(1, 5):
+        assert where.due(n * PATIENCE)
+        assert not where.due(n * PATIENCE), "it has its time there"
+        tried.append(where.address)
+    assert tried == [NEW, OLD, NEW, OLD]
+
+
+def test_one_that_returns_is_dialled_where_it_was() -> None:
+    where = Whereabouts(OLD, 0)
+    for said in (NEW, OLD, NEW, OLD):
+        where.lost(0)
+        assert where.says(said, 0, answers=False)
+        where.found()
+        assert where.known == said
+
+
+def test_ever_new_sayings_leave_nothing_behind() -> None:
+    where = Whereabouts(OLD, 0)
+    for n in range(1, 1_000):
+        where.says(f"h:{n}", n * PATIENCE, answers=False)
+        where.hear("b", f"i:{n}")
+        where.due(n * PATIENCE)
+    assert len(where._vain) <= 4
