@@ -208,14 +208,16 @@ class Neighbours:
             return
         link = self.peers.links[name]
         if link.where.address != link.where.known and not self._is(link, welcome):
-            log.warning("at %s answers another than %s", link.where.address, name)
+            if link.odd != link.where.address:
+                link.odd = link.where.address
+                log.warning("at %s answers another than broker %s", link.odd, name)
             link.source = None
             return
         peer = self.peers.welcomed(name, welcome, now)
         if peer is None:
             log.error("at the address of broker %s answers %.300r", name, welcome)
             return
-        link.one_way, link.blank_at = None, ""
+        link.one_way, link.blank_at, link.odd = None, "", ""
         if link.where.address != link.where.known:
             self._found(link)
         if mine and welcome.cluster_id:

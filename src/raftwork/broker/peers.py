@@ -38,8 +38,9 @@ class Link:
     visitor: bytes = b""
     #: Since when (ms) it says hello here but does not answer where it is dialled; −1 once told.
     one_way: int | None = None
-    #: Where a blank broker of that name says that it listens, once told.
+    #: Where a blank broker of that name says it listens, and where another answered: once told.
     blank_at: str = ""
+    odd: str = ""
     #: Why it does not take us for a member of its cluster; empty if it does, or has not said.
     refusal: str = ""
     #: Its wall clock minus our monotonic clock, ms, and when it was read.

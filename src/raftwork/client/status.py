@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from raftwork.addresses import dialled
 from raftwork.client.links import Links
-from raftwork.errors import BadMessage
+from raftwork.errors import BadMessage, Unavailable
 from raftwork.messages import (
     PROTOCOL,
     BrokerStatus,
@@ -17,7 +17,7 @@ from raftwork.messages import (
     from_broker,
     to_broker,
 )
-from raftwork.resolving import LookUp, look_up
+from raftwork.resolving import LookUp, look_up, reason
 
 _HELLO = to_broker.encode(ClientHello(PROTOCOL))
 _REQUEST = to_broker.encode(StatusRequest(1))
@@ -43,7 +43,7 @@ def gather(
     """What each broker says of itself within `timeout` seconds.
 
     The brokers are addresses `host:port`. With `follow` those that the answers name are asked,
-    too, each within that time. Raises OSError if this program can open no sockets.
+    too, each within that time. Raises Unavailable if this program can open no sockets.
     """
     asking = _Asking(look_up)
     try:
@@ -67,7 +67,11 @@ class _Asking:
         self.answers = Answers()
         #: Until when (s, monotonic) each may still answer.
         self.open: dict[str, float] = {}
-        self._links = Links(look_up)
+        try:
+            self._links = Links(look_up)
+        except OSError as error:
+            why = f"this program can open no connection: {reason(error)}"
+            raise Unavailable(why) from error
 
     def ask(self, address: str, timeout: float) -> None:
         if address not in self.answers.statuses:

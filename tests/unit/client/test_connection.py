@@ -244,13 +244,11 @@ def test_a_broker_whose_socket_cannot_be_opened_is_tried_again_and_ends_nobody(
     monkeypatch.setattr(links, "_AGAIN", 20)
     with App(NOBODY, timeout=0.2) as app:
         full = Once(links._room, FULL, times=1_000_000)
-        room: Callable[[int], None] = links._room
-        monkeypatch.setattr(links, "_room", lambda files: full(files) if app._connection else None)
+        monkeypatch.setattr(links.Links, "_open", lambda _links, _address: full(0))
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1: .*Too many open files"):
             app.enqueue("t")
         first = app._connection
-        full.times = 0
-        monkeypatch.setattr(links, "_room", room)
+        monkeypatch.undo()
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1: no connection"):
             app.enqueue("t")
         assert app._connection is first
