@@ -211,7 +211,7 @@ class Server:
         node.wake(now, _wall())
         if self._signals.fileno() in ready:
             self._begin_stop(now)
-        for name, up in wires.link_changes(ready, now):
+        for name, up in wires.link_changes(now):
             node.link(name, up, now)
         for name, frame in wires.from_peers(ready):
             node.receive_peer(name, frame, now)
