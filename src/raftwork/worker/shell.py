@@ -28,11 +28,11 @@ from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.context import carry_into_threads
 from raftwork.worker.loader import functions
 from raftwork.worker.pool import Pool, PoolBroken
-from raftwork.worker.pool.coroutine import AsyncPool
+from raftwork.worker.pool.coroutine import AsyncPool, run_beside
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.thread import ThreadPool
-from raftwork.worker.runner import Registry, in_thread
+from raftwork.worker.runner import Registry
 from raftwork.worker.sampler import Sampler, usable_cpus
 
 log = logging.getLogger("raftwork.worker")
@@ -295,11 +295,7 @@ def run_worker(
             case "thread":
                 _run(Worker(identity, brokers, ThreadPool(tasks, identity.name, slots)))
             case "async":
-                # A coroutine that refuses to be cancelled would keep asyncio here for ever.
-                farewell = threading.Timer(_FAREWELL, _leave)
-                farewell.daemon = True
-                asyncio.run(_run_async(identity, brokers, tasks, slots, farewell))
-                farewell.cancel()
+                _run_async(identity, brokers, tasks, slots)
             case _:
                 raise ValueError(f"there is no {pool!r} pool")
     except PoolBroken as error:
@@ -316,14 +312,12 @@ def _run(worker: Worker) -> None:
         _leave()
 
 
-async def _run_async(
-    identity: Identity,
-    brokers: Sequence[str],
-    tasks: Registry,
-    slots: int,
-    farewell: threading.Timer,
-) -> None:
-    worker = Worker(identity, brokers, AsyncPool(tasks, identity.name, slots))
+def _run_async(identity: Identity, brokers: Sequence[str], tasks: Registry, slots: int) -> None:
+    loop = asyncio.new_event_loop()
+    worker = Worker(identity, brokers, AsyncPool(tasks, identity.name, slots, loop))
+    # A coroutine that refuses to be cancelled would keep the loop, and us, for ever.
+    farewell = threading.Timer(_FAREWELL, _leave)
+    farewell.daemon = True
 
     def work() -> None:
         """In a thread of its own: a coroutine may block the loop, and never give it back."""
@@ -333,7 +327,8 @@ async def _run_async(
         farewell.start()
 
     with _signals(worker):
-        await in_thread(work)
+        run_beside(loop, work)
+    farewell.cancel()
 
 
 def _leave() -> None:
