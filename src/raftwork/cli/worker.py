@@ -2,11 +2,13 @@
 
 import click
 
+from raftwork.cli.init import divide_process_one
 from raftwork.cli.signals import leave_when_told
 from raftwork.cli.values import brokers_option, parse_size, usage
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.options import label, queue_name
 from raftwork.messages import NAME_MAX, QUEUES_MAX
+from raftwork.streams import fill
 
 
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
@@ -102,6 +104,7 @@ def command(
       raftwork worker tasks:app --concurrency 8 --pool thread --queues default,mail
     """
     leave_when_told()
+    divide_process_one()
     from raftwork import App
     from raftwork.worker import LoadError, Recycling, load, run_worker
 
@@ -112,6 +115,7 @@ def command(
         app = load(target)
     except LoadError as error:
         raise click.ClickException(str(error)) from error
+    fill()  # what the module closed
     addresses = broker_addresses(brokers or getattr(app, "brokers", None))
     if isinstance(app, App):
         app.brokers = addresses  # what its tasks enqueue goes to where they came from

@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import NoReturn
 
-from raftwork.worker.streams import complain, flush
+from raftwork.streams import complain, flush
 
 
 class ends_copies:  # noqa: N801 - reads as `with ends_copies():`

@@ -8,15 +8,12 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from random import Random
-from types import FrameType
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -24,6 +21,7 @@ from zmq.utils.monitor import recv_monitor_message
 from raftwork.errors import BadMessage
 from raftwork.messages import FRAME_BYTES_MAX, Drain, FromBroker, Refused, from_broker, to_broker
 from raftwork.renewals import Renewals
+from raftwork.streams import flush
 from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.context import carry_into_threads
 from raftwork.worker.loader import functions
@@ -34,6 +32,7 @@ from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.thread import ThreadPool
 from raftwork.worker.runner import Registry
 from raftwork.worker.sampler import Sampler, usable_cpus
+from raftwork.worker.signals import obeyed
 
 log = logging.getLogger("raftwork.worker")
 
@@ -306,7 +305,7 @@ def run_worker(
 
 
 def _run(worker: Worker) -> None:
-    with _signals(worker):
+    with obeyed(worker.interrupt):
         worker.run()
     if worker.halted:
         _leave()
@@ -326,7 +325,7 @@ def _run_async(identity: Identity, brokers: Sequence[str], tasks: Registry, slot
             _leave()
         farewell.start()
 
-    with _signals(worker):
+    with obeyed(worker.interrupt):
         run_beside(loop, work)
     farewell.cancel()
 
@@ -334,19 +333,5 @@ def _run_async(identity: Identity, brokers: Sequence[str], tasks: Registry, slot
 def _leave() -> None:
     """End the process from inside, with status 0."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush()
     os._exit(0)
-
-
-@contextmanager
-def _signals(worker: Worker) -> Iterator[None]:
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        worker.interrupt()
-
-    old = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

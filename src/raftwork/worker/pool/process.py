@@ -9,7 +9,6 @@ and go to whoever is free.
 import os
 import signal
 import socket
-import sys
 import time
 import traceback
 from collections import deque
@@ -17,6 +16,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from raftwork.messages import Loss, Outcome, PushedTask
+from raftwork.streams import complain, flush
 from raftwork.wire import unpack
 from raftwork.worker.pool import PoolBroken, Running
 from raftwork.worker.pool.channel import pair, receive, send
@@ -79,8 +79,7 @@ class ProcessPool:
         self._doomed: dict[int, bool] = {}  # tokens to be killed, and whether that was asked for
         self._mean = float(_AHEAD)  # ns
         self._control, far = pair()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush()
         self._zygote = os.fork()
         if self._zygote == 0:
             self._become_zygote(far, registry, worker)
@@ -100,7 +99,7 @@ class ProcessPool:
             Zygote(control, ends, self._slate, registry, worker, self._recycling).serve()
             status = 0
         except BaseException:  # noqa: BLE001 - nothing may return into the worker's stack
-            traceback.print_exc()
+            complain(traceback.format_exc())
         finally:
             os._exit(status)
 
@@ -165,12 +164,13 @@ class ProcessPool:
             child.far.close()
         self._control.close()
         deadline = time.monotonic() + _BURIAL
-        while os.waitpid(self._zygote, os.WNOHANG) == (0, 0):
-            if time.monotonic() > deadline:
-                os.kill(self._zygote, signal.SIGKILL)
-                os.waitpid(self._zygote, 0)
-                return
-            time.sleep(0.002)
+        with suppress(ChildProcessError):  # a module that ignores SIGCHLD: the kernel reaps
+            while os.waitpid(self._zygote, os.WNOHANG) == (0, 0):
+                if time.monotonic() > deadline:
+                    os.kill(self._zygote, signal.SIGKILL)
+                    os.waitpid(self._zygote, 0)
+                    return
+                time.sleep(0.002)
 
     # ---- jobs and outcomes -----------------------------------------------------------------------
 

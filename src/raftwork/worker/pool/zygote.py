@@ -20,16 +20,19 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from functools import partial
 from resource import struct_rusage
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
 from raftwork.messages import Loss, PushedTask
+from raftwork.streams import complain, flush
 from raftwork.wire import Codec, pack, unpack
 from raftwork.worker.pool.channel import receive, send
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
 from raftwork.worker.pool.slate import Slate
 from raftwork.worker.runner import Registry, Runner
+from raftwork.worker.signals import STOPS, reset
 
 #: For idle children to end by themselves when the worker leaves, s.
 _GRACE = 0.2
@@ -86,9 +89,11 @@ class Zygote:
     def serve(self) -> None:
         """Until the worker is gone."""
         os.setpgid(0, 0)
+        self._hangup = signal.getsignal(signal.SIGHUP)  # under nohup it is ignored
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, _heed)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])  # deaths would go unnoticed
         died, wakeup = os.pipe()
         os.set_blocking(died, False)
         os.set_blocking(wakeup, False)
@@ -130,7 +135,7 @@ class Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            sys.stderr.write(f"a child could not be forked: {error}\n")
+            complain(f"a child could not be forked: {error}\n")
             self._tell(Died(slot, None))
             return
         if pid == 0:
@@ -193,18 +198,16 @@ class Zygote:
                 for other, end in enumerate(self._ends):
                     if other != slot:
                         end.close()
-                _settle_signals()
+                _settle_signals(self._hangup)
                 runner = Runner(self._registry, self._worker)
                 run_tasks(self._ends[slot], slot, self._slate, runner, self._recycling)
                 status = 0
         except ConnectionError:
             status = 0  # the worker has left
         except BaseException:  # noqa: BLE001 - nothing may return into the zygote's stack
-            traceback.print_exc()
+            complain(traceback.format_exc())
         finally:
-            with suppress(Exception):
-                sys.stdout.flush()
-                sys.stderr.flush()
+            flush()
             os._exit(status)
 
 
@@ -234,21 +237,15 @@ def decode_job(packet: bytes) -> PushedTask:
     return PushedTask(*fields)
 
 
-def _settle_signals() -> None:
+def _settle_signals(hangup: "signal._HANDLER") -> None:
     """A child ends by the zygote's hand; a stop of the whole service is the worker's to handle."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, hangup)
     # Not ignored: that would be inherited by the programs a task starts.
-    stops = (signal.SIGINT, signal.SIGTERM)
-    for number in stops:
+    for number in STOPS:
         signal.signal(number, _heed)
-
-    def as_usual() -> None:
-        for number in stops:
-            signal.signal(number, signal.SIG_DFL)
-
-    os.register_at_fork(after_in_child=as_usual)
+    os.register_at_fork(after_in_child=partial(reset, [_heed]))
 
 
 def _heed(_signal: int, _frame: FrameType | None) -> None:
