@@ -36,6 +36,15 @@ def flush() -> None:
             stream.flush()
 
 
+def let_go() -> None:
+    """At the end: for a stream that cannot be flushed Python would exit with status 120."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except BaseException:  # noqa: BLE001 - as above
+            setattr(sys, name, None)
+
+
 def complain(text: str) -> None:
     """Write to standard error of the process, not to what stands for it in Python."""
     flush()

@@ -241,12 +241,15 @@ def failure(
 
 def lost(token: int, loss: Loss) -> Outcome:
     """The outcome of code whose process is gone."""
-    text = (
-        f"exited with status {loss.exit}"
-        if loss.signal is None
-        else f"was killed by signal {loss.signal}"
-    )
-    return failure(token, "ProcessDied", f"the process that ran it {text}")._replace(loss=loss)
+    text = f"the process that ran it {how(loss)}"
+    return failure(token, "ProcessDied", text)._replace(loss=loss)
+
+
+def how(loss: Loss) -> str:
+    """How a process ended, as the rest of a sentence."""
+    if loss.signal is None:
+        return f"exited with status {loss.exit}"
+    return f"was killed by signal {loss.signal}"
 
 
 def kind_of(error: BaseException) -> str:
@@ -284,10 +287,13 @@ def _shown(make: Callable[[], str], what: str) -> str:
         return f"<its {what} could not be made: {_QUALNAME(type(broken))}>"
 
 
+_OURS = (__name__, f"{__package__}.hooked")
+
+
 def _ours(frame: FrameType) -> bool:
     """Whether it belongs to what runs the task rather than to the task."""
     module = str(frame.f_globals.get("__name__"))
-    return module == __name__ or module.startswith("asyncio.")
+    return module in _OURS or module.startswith("asyncio.")
 
 
 def _text(text: str, limit: int) -> str:

@@ -12,6 +12,7 @@ worker itself would be undefined. Rules:
 
 import ctypes
 import gc
+import logging
 import os
 import select
 import signal
@@ -25,9 +26,11 @@ from resource import struct_rusage
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
+from raftwork.hooks import Hook
 from raftwork.messages import Loss, PushedTask
 from raftwork.streams import complain, flush
 from raftwork.wire import Codec, pack, unpack
+from raftwork.worker.hooked import HookFailed, start
 from raftwork.worker.pool.channel import receive, send
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
 from raftwork.worker.pool.slate import Slate
@@ -39,6 +42,10 @@ _GRACE = 0.2
 #: For a stopped child to have left user code, s. A signal to another CPU takes microseconds.
 _STOP = 0.05
 _PR_SET_PDEATHSIG = 1
+#: What a child that has hooks to call says when it has.
+STARTED = b"started"
+
+log = logging.getLogger("raftwork.worker")
 
 
 class Fork(NamedTuple):
@@ -76,8 +83,10 @@ class Zygote:
         registry: Registry,
         worker: str,
         recycling: Recycling,
+        child_start: Hook[[]],
     ) -> None:
         self._control = control
+        self._child_start = child_start
         self._ends = ends
         self._slate = slate
         self._registry = registry
@@ -200,8 +209,13 @@ class Zygote:
                         end.close()
                 _settle_signals(self._hangup)
                 runner = Runner(self._registry, self._worker)
+                if self._child_start:
+                    start(self._child_start, "on_child_start")
+                    send(self._ends[slot], STARTED)
                 run_tasks(self._ends[slot], slot, self._slate, runner, self._recycling)
                 status = 0
+        except HookFailed as error:
+            log.error("a process of the pool does not start: %s", error)  # noqa: TRY400
         except ConnectionError:
             status = 0  # the worker has left
         except BaseException:  # noqa: BLE001 - nothing may return into the zygote's stack
