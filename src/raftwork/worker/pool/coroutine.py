@@ -185,6 +185,12 @@ def _run_until(loop: asyncio.AbstractEventLoop, over: Callable[[], bool]) -> Non
             _blame(exit_)
 
 
+#: Past what a user's class puts in its place.
+_TRACE: Callable[[BaseException], TracebackType | None] = vars(BaseException)[
+    "__traceback__"
+].__get__
+
+
 class _NotYours(RuntimeError):
     def __str__(self) -> str:
         return "a copy forked by a task awaits in the event loop of its original: it may not"
@@ -192,7 +198,7 @@ class _NotYours(RuntimeError):
 
 def _blame(error: BaseException) -> None:
     """End the task whose code raised it."""
-    trace: TracebackType | None = BaseException.__traceback__.__get__(error)
+    trace = _TRACE(error)
     while trace is not None:
         handle = trace.tb_frame.f_locals.get("self")
         if issubclass(type(handle), asyncio.Handle):  # isinstance would ask a user's object

@@ -86,26 +86,21 @@ class Meta(type):
 class Text(str):
     __slots__ = ()
 
-    def encode(self, *_: object) -> bytes:
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         raise SystemExit("encode")
 
 
 class Nasty(BaseException, metaclass=Meta):
     """Whatever is asked of it raises what is no Exception."""
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
-        raise SystemExit("class")
+    def __getattribute__(self, name: str) -> object:
+        raise SystemExit(name)
 
     def __str__(self) -> str:
         raise SystemExit("str")
 
     def __repr__(self) -> str:
         raise KeyboardInterrupt("repr")
-
-    @property
-    def __traceback__(self) -> None:  # type: ignore[override]
-        raise SystemExit("traceback")
 
 
 class Worded(Exception):
