@@ -16,6 +16,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
+from raftwork.worker.copies import ends_copies
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -97,7 +99,8 @@ def _within(scope: _Scope | None, code: Callable[P, T]) -> Callable[P, T]:
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         reset = _scope.set(scope)
         try:
-            return code(*args, **kwargs)
+            with ends_copies():  # of an executor's item one would wait for the next, for ever
+                return code(*args, **kwargs)
         finally:
             _scope.reset(reset)
 

@@ -6,12 +6,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from raftwork.messages import PAYLOAD_MAX
-from raftwork.worker.context import current
+from raftwork.worker.context import carry_into_threads, current
 from raftwork.worker.pool import Pool
 from raftwork.worker.pool.coroutine import AsyncPool, run_beside
 from raftwork.worker.pool.process import ProcessPool
@@ -62,6 +63,11 @@ async def fork_in_subtask(how: str) -> int:
 
     (status,) = await asyncio.gather(sub())
     return status
+
+
+def fork_in_executor(how: str) -> int:
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(fork_by_hand, how).result()
 
 
 def _end(how: str) -> int:
@@ -129,6 +135,7 @@ REGISTRY: dict[str, Callable[..., object]] = {
     "fork": fork_by_hand,
     "fork in a coroutine": fork_in_coroutine,
     "fork in a subtask": fork_in_subtask,
+    "fork in an executor": fork_in_executor,
     "nasty": raise_nasty,
     "nasty later": raise_nasty_later,
     "wait": wait_for,
@@ -147,6 +154,14 @@ def _async_pool(slots: int) -> Iterator[Pool]:
     until(lambda: not pool._tasks, "the loop is empty")
     over.set()
     thread.join(10)
+
+
+@pytest.fixture
+def _carried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a worker, and undone afterwards."""
+    monkeypatch.setattr(threading.Thread, "start", threading.Thread.start)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", ThreadPoolExecutor.submit)
+    carry_into_threads()
 
 
 @pytest.fixture(params=["process", "thread", "async"])
@@ -252,7 +267,8 @@ def test_waiting_tasks_that_are_stopped_never_run(pool: Pool, tmp_path: Path) ->
     ("how", "status"),
     [("return", 0), ("raise", 1), ("exit", 3), ("exit with text", 1), ("leave", 1)],
 )
-@pytest.mark.parametrize("name", ["fork", "fork in a coroutine"])
+@pytest.mark.parametrize("name", ["fork", "fork in a coroutine", "fork in an executor"])
+@pytest.mark.usefixtures("_carried")
 def test_a_copy_that_a_task_forks_ends_with_its_own_status(
     pool: Pool, name: str, how: str, status: int
 ) -> None:
