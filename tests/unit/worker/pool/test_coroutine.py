@@ -13,6 +13,8 @@ from raftwork.worker.pool.coroutine import AsyncPool, run_beside
 from raftwork.worker.runner import in_thread
 from tests.unit.worker.pool.drive import collect, failure, job, until_running, value
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
 
 async def sleep() -> None:
     await asyncio.sleep(3600)
