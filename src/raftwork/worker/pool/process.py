@@ -269,7 +269,8 @@ class ProcessPool:
         now = time.monotonic_ns()
         if child.starting or (not child.worked and now - child.born < _REBIRTH):
             child.stillborn += 1
-        if entry is None and not child.starting and died.loss and died.loss.exit != 0:
+        charged = entry is not None and entry.token in child.handed
+        if not charged and not child.starting and died.loss and died.loss.exit != 0:
             log.warning("a process of the pool, which ran no task, %s", how(died.loss))
         # One that left in peace had done its part; the others may die again at once.
         done = child.worked and died.loss is not None and died.loss.exit == 0

@@ -125,7 +125,7 @@ class Zygote:
     def _obey(self) -> bool:
         """Carry out what has been asked; False if nobody asks any more."""
         with suppress(BlockingIOError):
-            while packet := receive(self._control, socket.MSG_DONTWAIT):
+            while packet := self._read():
                 match notices.decode(packet):
                     case Fork(slot):
                         self._fork(slot)
@@ -133,6 +133,13 @@ class Zygote:
                         self._kill(slot, token)
             return False
         return True
+
+    def _read(self) -> bytes:
+        """The next request, empty if there will be none. Raises BlockingIOError."""
+        try:
+            return receive(self._control, socket.MSG_DONTWAIT)
+        except ConnectionError:  # the worker left before it had read all that we told it
+            return b""
 
     def _tell(self, notice: Died) -> None:
         with suppress(OSError):  # the worker is gone: the next read says so
