@@ -346,7 +346,7 @@ _COMMANDS = (
         (
             Edit(
                 f"{_WORKER}.loader:load",
-                'if not isinstance(getattr(app, "tasks", None), Mapping):',
+                "if not fitting:",
                 "if False:",
             ),
         ),
@@ -483,7 +483,7 @@ _WORKERS = (
         (
             Edit(
                 f"{_WORKER}.agent:Agent.turn",
-                "not self._withdraw and not self._limits and not self._done",
+                "not self._withdraw and not self._held and not self._done",
                 "not self._withdraw and not self._done",
             ),
         ),
@@ -617,8 +617,8 @@ _WORKERS = (
         (
             Edit(
                 f"{_WORKER}.pool.process:ProcessPool.slots",
-                "return sum(child.stillborn < _STILLBORN for child in self._children)",
-                "return len(self._children)",
+                "child.stillborn < _STILLBORN and not",
+                "not",
             ),
         ),
         ("test_a_worker_whose_processes_do_not_start_gets_nothing_until_they_do",),

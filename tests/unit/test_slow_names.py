@@ -164,7 +164,7 @@ def test_a_worker(stubs: tuple[Stub, Stub]) -> None:
     slow, other = stubs
     names = Names()
     identity = Identity("w", b"w" * 16, "h", 1, ("default",))
-    worker = Worker(identity, [named(slow), other.address], IdlePool(), names)
+    worker = Worker(identity, [named(slow), other.address], IdlePool(), look_up=names)
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:

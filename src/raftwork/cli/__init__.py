@@ -13,6 +13,7 @@ import click
 from raftwork.cli import broker, chaos, dead, demo, drain, enqueue, queue, result, status, worker
 from raftwork.cli.output import visible, visible_lines
 from raftwork.errors import RaftworkError
+from raftwork.streams import fill
 
 LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -53,6 +54,7 @@ def main() -> None:
       raftwork enqueue tasks.add 1 2 --wait --brokers 127.0.0.1:7701
       raftwork status --brokers 127.0.0.1:7701
     """
+    fill()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

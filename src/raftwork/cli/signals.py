@@ -12,6 +12,10 @@ def leave_when_told() -> None:
     which every file of ours survives: an exception could end up anywhere, such as in the import of
     a user's module.
     """
+    # A program may be started with signals ignored or blocked. With SIGCHLD ignored, nothing could
+    # wait for a child of its own.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
 

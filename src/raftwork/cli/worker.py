@@ -2,11 +2,13 @@
 
 import click
 
+from raftwork.cli.init import divide_process_one
 from raftwork.cli.signals import leave_when_told
 from raftwork.cli.values import brokers_option, parse_size, usage
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.options import label, queue_name
 from raftwork.messages import NAME_MAX, QUEUES_MAX
+from raftwork.streams import fill, let_go
 
 
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
@@ -30,9 +32,12 @@ def _name(ctx: click.Context, option: click.Parameter, value: str | None) -> str
 
 
 def _target(ctx: click.Context, argument: click.Parameter, value: str) -> str:
-    module, colon, name = value.partition(":")
-    if not (colon and module and name.isidentifier()):
-        raise click.BadParameter(f"{value!r} is not MODULE:APP", ctx, argument)
+    from raftwork.worker.loader import LoadError, parse_target
+
+    try:
+        parse_target(value)
+    except LoadError as error:
+        raise click.BadParameter(str(error), ctx, argument) from None
     return value
 
 
@@ -81,6 +86,12 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     metavar="SIZE",
     help="Replace a process of the pool that had more resident: bytes, or as 300MiB.",
 )
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Stop at once when tasks still run so many seconds after SIGTERM (default: wait).",
+)
 @click.option("--name", callback=_name, help="Shown in `raftwork status` (default: HOST-PID).")
 def command(
     target: str,
@@ -90,6 +101,7 @@ def command(
     queues: list[str],
     max_tasks_per_child: int | None,
     max_memory_per_child: int,
+    grace: float | None,
     name: str | None,
 ) -> None:
     """Run the tasks of an App.
@@ -97,13 +109,14 @@ def command(
     It is called APP in MODULE, which is imported from the current directory or the path.
 
     SIGTERM or SIGINT: take nothing new, hand back what has not started, finish what runs. A second
-    one stops at once, and the tasks go back to the queue.
+    one, or the end of --grace, stops at once, and the tasks go back to the queue.
 
     \b
     Example:
       raftwork worker tasks:app --concurrency 8 --queues default,mail
     """
     leave_when_told()
+    divide_process_one()
     from raftwork import App
     from raftwork.worker import LoadError, Recycling, load, run_worker
 
@@ -114,6 +127,7 @@ def command(
         app = load(target)
     except LoadError as error:
         raise click.ClickException(str(error)) from error
+    fill()  # what the module closed
     addresses = broker_addresses(brokers or getattr(app, "brokers", None))
     if isinstance(app, App):
         app.brokers = addresses  # what its tasks enqueue goes to where they came from
@@ -126,5 +140,8 @@ def command(
         name=name,
         app_target=target,
         recycling=recycling,
+        hooks=app.hooks if isinstance(app, App) else None,
+        grace=grace,
     )
+    let_go()
     raise SystemExit(code)

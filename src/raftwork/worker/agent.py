@@ -90,24 +90,34 @@ class Turn:
     stop: set[int] = field(default_factory=set)
     #: Call the pool's `withdraw` and tell the agent through `withdrawn`; then take another turn.
     withdraw: bool = False
+    #: For the log: what has ended since the last turn, as far as the agent was to tell.
+    ends: list[tuple[PushedTask, Outcome]] = field(default_factory=list)
 
 
 class Agent:
     """One worker. Times are milliseconds on its monotonic clock.
 
-    `slots` are the pool's. The shell calls `turn` after every batch of facts and no later than
+    `slots` are the pool's. Turns tell of tasks that failed, and with `tell_all` of those that did
+    not, too. The shell calls `turn` after every batch of facts and no later than
     `wake_at`; `look` (if it can) whenever `look_at` has come; and `sample` before a heartbeat is
     due. Once `finished`, nothing more is to be done but send what the last turn gave.
     """
 
     def __init__(
-        self, identity: Identity, brokers: Sequence[str], slots: int, now: int, rng: Random
+        self,
+        identity: Identity,
+        brokers: Sequence[str],
+        slots: int,
+        now: int,
+        rng: Random,
+        *,
+        tell_all: bool = False,
     ) -> None:
         self._identity = identity
         self._session = Session(list(brokers), now, rng)
         self._slots = slots
         self._window = Window()
-        self._limits: dict[int, int] = {}  # of every held token: its time limit in ms, 0 is none
+        self._held: dict[int, PushedTask] = {}
         self._since: dict[int, int] = {}  # of held tokens whose code is known to run
         self._parked: list[PushedTask] = []  # held, not yet given to the pool
         self._limit_at = _FOREVER  # no limit of a running task passes before
@@ -124,6 +134,8 @@ class Agent:
         self._progress_at = now  # when a slot was last seen to come free
         self._draining = False
         self._limit_of: dict[bytes, int] = {}  # by packed spec: one decoding a batch
+        self._ends: list[tuple[PushedTask, Outcome]] = []  # to be told by the next turn
+        self._tell_all = tell_all
         self.look_at = _FOREVER
         self.finished = False
 
@@ -167,14 +179,14 @@ class Agent:
     def _accept(self, tasks: list[PushedTask], now: int) -> None:
         for task in tasks:
             token = task.token
-            if token in self._limits or token in self._done:
+            if token in self._held or token in self._done:
                 continue
             self._window.came(len(task.payload))
-            full = len(self._limits) >= self._slots + 2 * self._window.most
+            full = len(self._held) >= self._slots + 2 * self._window.most
             if self._draining or full or len(task.payload) > PAYLOAD_MAX:
                 self._released.append(token)
                 continue
-            self._limits[token] = self._limit(task.spec)
+            self._held[token] = task
             self._parked.append(task)
         if self._parked and self.look_at == _FOREVER:
             self.look_at = now + LOOK
@@ -196,7 +208,7 @@ class Agent:
         """No longer ours, whatever became of them here."""
         self._done.forget(tokens)
         for token in tokens:
-            if self._limits.pop(token, None) is not None:
+            if self._held.pop(token, None) is not None:
                 self._since.pop(token, None)
                 self._stop.add(token)
         self._parked = [task for task in self._parked if task.token not in self._stop]
@@ -225,18 +237,32 @@ class Agent:
         """How many slots the leader is told of."""
         return self._slots
 
+    @property
+    def session(self) -> Session:
+        """Which broker leads, and what the worker has with it. For the log."""
+        return self._session
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes nothing new any more."""
+        return self._draining
+
+    def unfinished(self) -> list[tuple[PushedTask, int | None]]:
+        """What it holds, and since when (ms) its code is known to run."""
+        return [(task, self._since.get(token)) for token, task in self._held.items()]
+
     def look(self, running: list[Running], slots: int, now: int) -> None:
         """What the pool runs, and how many slots it has."""
         if slots != self._slots:
             self._slots = slots
             self._session.reopen(now)  # a hello is what says how many
         for token, since in running:
-            if token in self._limits and token not in self._since:
+            if token in self._held and token not in self._since:
                 self._since[token] = since
                 self._started.append(token)
-                if self._limits[token]:
-                    self._limit_at = min(self._limit_at, since + self._limits[token])
-        waiting = len(self._limits) - len(self._since)
+                if limit := self._limit(self._held[token].spec):
+                    self._limit_at = min(self._limit_at, since + limit)
+        waiting = len(self._held) - len(self._since)
         self.look_at = now + LOOK if waiting else _FOREVER
         if waiting and len(running) >= slots and now - self._progress_at >= STUCK:
             self._window.stuck(now - self._progress_at)
@@ -247,7 +273,7 @@ class Agent:
 
     def withdrawn(self, tasks: list[PushedTask]) -> None:
         """The pool gave these back unstarted, in order."""
-        held = [task for task in tasks if task.token in self._limits]
+        held = [task for task in tasks if task.token in self._held]
         if self._hand_back:
             self._release(held + self._parked)
             self._parked = []
@@ -267,8 +293,8 @@ class Agent:
 
     def halt(self, now: int) -> Turn:
         """Stop at once. The last turn: outcomes go out once more, the rest is for others."""
-        turn = Turn(stop=set(self._limits))
-        self._limits.clear()
+        turn = Turn(stop=set(self._held))
+        self._held.clear()
         self._since.clear()
         self._parked.clear()
         self._started.clear()
@@ -279,11 +305,14 @@ class Agent:
 
     def _decide(self, outcome: Outcome) -> None:
         token = outcome.token
-        if self._limits.pop(token, None) is None:
+        task = self._held.pop(token, None)
+        if task is None:
             return  # stopped, or decided by its time limit
+        if not outcome.ok or self._tell_all:
+            self._ends.append((task, outcome))
         self._since.pop(token, None)
         self._done.add(outcome)
-        if self._done.full and len(self._limits) > len(self._since):
+        if self._done.full and len(self._held) > len(self._since):
             self._withdraw = True
 
     def _take_back(self) -> None:
@@ -291,7 +320,7 @@ class Agent:
 
     def _release(self, tasks: list[PushedTask]) -> None:
         for task in tasks:
-            del self._limits[task.token]
+            del self._held[task.token]
             self._released.append(task.token)
 
     # ---- what to do ------------------------------------------------------------------------------
@@ -312,6 +341,8 @@ class Agent:
         if not self._done.full and not self._hand_back:
             turn.start, self._parked = self._parked, []
         turn.stop, self._stop = self._stop, set()
+        if self._ends:
+            turn.ends, self._ends = self._ends, []
         turn.withdraw = self._withdraw
         turn.send += ((broker, Ping()) for broker in self._session.asks(now))
         if self._session.hello(now):
@@ -319,7 +350,7 @@ class Agent:
         if self._session.open:
             self._heartbeat(turn, now)
             self._report(turn, now)
-        if self._draining and not self._withdraw and not self._limits and not self._done:
+        if self._draining and not self._withdraw and not self._held and not self._done:
             self._leave(turn)
         return turn
 
@@ -328,7 +359,7 @@ class Agent:
             return
         self._limit_at = _FOREVER
         for token, since in list(self._since.items()):
-            limit = self._limits[token]
+            limit = self._limit(self._held[token].spec)
             if limit and now >= since + limit:
                 self._stop.add(token)
                 text = f"its code ran longer than its time limit of {limit / 1000:g} s"
@@ -341,7 +372,7 @@ class Agent:
         me, session = self._identity, self._session
         self._started.clear()  # the hello lists them,
         self._released.clear()  # and not these: they come again, and go back again
-        holding = [self._holding(token, now) for token in self._limits]
+        holding = [self._holding(token, now) for token in self._held]
         holding += (Holding(token, Held.DONE, 0) for token in self._done.tokens)
         hello = WorkerHello(
             PROTOCOL,
@@ -367,7 +398,7 @@ class Agent:
         if now < self.heartbeat_at:
             return
         self.heartbeat_at = now + HEARTBEAT
-        running = min(len(self._limits), self._slots)
+        running = min(len(self._held), self._slots)
         self._send(
             turn,
             Heartbeat(

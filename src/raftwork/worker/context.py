@@ -6,14 +6,17 @@ task, so that code which a task leaves behind never passes for another task's: i
 side effects with a token that is not its own.
 """
 
+import asyncio
 import concurrent.futures
+import contextvars
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+from raftwork.worker.copies import ends_copies
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,11 +40,13 @@ class Context:
 class _Scope:
     """One run of one task. Outlives it where a thread or a coroutine does."""
 
-    __slots__ = ("context", "over")
+    __slots__ = ("context", "exit", "over", "task")
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, task: asyncio.Task[Any] | None) -> None:
         self.context = context
         self.over = False
+        self.task = task  # the coroutine that runs it, in a loop shared with others
+        self.exit: BaseException | None = None  # what made that loop end
 
 
 _scope: ContextVar[_Scope | None] = ContextVar("raftwork_task", default=None)
@@ -57,23 +62,45 @@ def current() -> Context:
     return scope.context
 
 
-@contextmanager
-def running(context: Context) -> Iterator[None]:
-    """Within this block, and in what it starts, `current()` is `context`."""
-    scope = _Scope(context)
-    reset = _scope.set(scope)
-    try:
-        yield
-    finally:
-        scope.over = True
-        _scope.reset(reset)
+class running:  # noqa: N801 - reads as `with running(context):`
+    """Within this block, and in what it starts, `current()` is `context`.
+
+    No generator: contextlib's would touch a user's exception on its way through.
+    """
+
+    __slots__ = ("_reset", "_scope")
+
+    def __init__(self, context: Context, task: asyncio.Task[Any] | None = None) -> None:
+        self._scope = _Scope(context, task)
+
+    def __enter__(self) -> _Scope:
+        self._reset = _scope.set(self._scope)
+        return self._scope
+
+    def __exit__(self, *_: object) -> None:
+        self._scope.over = True
+        _scope.reset(self._reset)
+
+
+def exited(within: contextvars.Context, error: BaseException) -> Context | None:
+    """Code of a task raised what ends an event loop: the task ends with it, and no other.
+
+    `within` is what the code ran in. Gives which task it was; None if it was none's.
+    """
+    scope = within.get(_scope)
+    if scope is None or scope.over or scope.task is None:
+        return None
+    scope.exit = error
+    scope.task.cancel()
+    return scope.context
 
 
 def _within(scope: _Scope | None, code: Callable[P, T]) -> Callable[P, T]:
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         reset = _scope.set(scope)
         try:
-            return code(*args, **kwargs)
+            with ends_copies():  # of an executor's item one would wait for the next, for ever
+                return code(*args, **kwargs)
         finally:
             _scope.reset(reset)
 

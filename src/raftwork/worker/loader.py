@@ -5,9 +5,9 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
-from raftwork.worker.runner import Function, Registry
+from raftwork.worker.runner import Function, Registry, kind_of, message_of
 
 
 class AppLike(Protocol):
@@ -26,27 +26,56 @@ def load(target: str) -> AppLike:
 
     Raises LoadError.
     """
-    module_name, _, app_name = target.partition(":")
-    if not module_name or not app_name:
-        raise LoadError(f"{target!r} is not MODULE:APP")
+    module_name, app_name = parse_target(target)
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        text = f"cannot import {module_name!r}: {type(error).__name__}: {error}"
+        app: object = getattr(module, app_name, None)
+        fitting = isinstance(getattr(app, "tasks", None), Mapping)
+    except BaseException as error:
+        text = f"cannot import {module_name!r}: {kind_of(error)}: {message_of(error)}"
         raise LoadError(text + _place(error)) from error
-    app: object = getattr(module, app_name, None)
     if app is None:
         raise LoadError(f"module {module_name!r} has no {app_name!r}")
-    if not isinstance(getattr(app, "tasks", None), Mapping):
+    if not fitting:
         raise LoadError(f"{target!r} is not an App: it has no mapping `tasks`")
     return cast("AppLike", app)
 
 
+def parse_target(target: str) -> tuple[str, str]:
+    """MODULE and APP of "MODULE:APP". Raises LoadError, which says what to write instead."""
+    module, colon, app = target.partition(":")
+    named_as_file = module.endswith(".py") and os.path.isfile(module)
+    if all(part.isidentifier() for part in module.split(".")) and not named_as_file:
+        if colon and app.isidentifier():
+            return module, app
+        return _refuse(target, f"{module}:{app if app.isidentifier() else 'app'}")
+    path = module.replace("\\", "/").removesuffix(".py").removesuffix("/__init__")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    app = app if app.isidentifier() else "app"
+    if path.startswith("/") or ".." in parts:
+        directory = path.rpartition("/")[0] or "/"
+        return _refuse(target, f"{parts[-1] if parts else 'MODULE'}:{app}", directory)
+    if parts and all(name.isidentifier() for part in parts for name in part.split(".")):
+        return _refuse(target, f"{'.'.join(parts)}:{app}")
+    return _refuse(target, "tasks:app")
+
+
+def _refuse(target: str, instead: str, directory: str = "") -> NoReturn:
+    there = f" in the directory {directory}" if directory else ""
+    raise LoadError(
+        f"{target!r} is not MODULE:APP, a module's dotted name (not its file) and the name of the"
+        f" App in it: write {instead}{there}"
+    )
+
+
 def _place(error: BaseException) -> str:
     """Where in the user's code it was raised, if it was there."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    try:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+    except BaseException:  # noqa: BLE001 - its class is a user's
+        return ""
     return "" if last.filename.startswith("<") else f" ({last.filename}:{last.lineno})"
 
 

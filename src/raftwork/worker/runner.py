@@ -27,6 +27,7 @@ from raftwork.messages import (
 )
 from raftwork.wire import unpack
 from raftwork.worker.context import Context, running
+from raftwork.worker.copies import ends_copies
 
 #: Of a traceback, its first and last halves; of a message the first so many characters.
 TRACEBACK_MAX = 64 * 1024
@@ -75,7 +76,7 @@ class Runner:
         began = time.monotonic_ns()
         try:
             call = self._call(task)
-            with running(self._context(task)):
+            with ends_copies(), running(self._context(task)):
                 value = call.function(*call.args, **call.kwargs)
                 if inspect.iscoroutine(value):
                     value = self._complete(value)
@@ -94,8 +95,12 @@ class Runner:
             call = self._call(task)
             if not inspect.iscoroutinefunction(call.function):
                 return await in_thread(Runner(self._registry, self._worker).run_once, task)
-            with running(self._context(task)):
-                value: object = await call.function(*call.args, **call.kwargs)
+            with ends_copies(), running(self._context(task), asyncio.current_task()) as scope:
+                try:
+                    value: object = await call.function(*call.args, **call.kwargs)
+                finally:
+                    if scope.exit is not None:
+                        raise scope.exit
             outcome = Outcome(task.token, True, pack_result(value))
         except BaseException as error:  # noqa: BLE001 - as above
             outcome = failed(task.token, error)
@@ -131,13 +136,28 @@ class Runner:
         if self._loop is None:
             self._loop = asyncio.Runner()
         try:
-            return self._loop.run(coroutine, context=copy_context())
+            with ends_copies():  # an exit in another task of the loop leaves it here
+                return self._loop.run(_at_home(coroutine), context=copy_context())
         finally:
-            # As asyncio.run would: what one task leaves running must not run on inside the next.
-            self._loop.run(_cancel_others())
+            self._tidy(self._loop)
+
+    def _tidy(self, loop: asyncio.Runner) -> None:
+        """As asyncio.run would: what one task leaves running must not run on inside the next."""
+        try:
+            loop.run(cancel_others())
+        except BaseException:
+            self._loop = None  # with what it did not let go of
+            loop.get_loop().close()
+            raise
 
 
-async def _cancel_others() -> None:
+async def _at_home(coroutine: Coroutine[object, object, T]) -> T:
+    with ends_copies():  # a copy must not go on with what else the loop has
+        return await coroutine
+
+
+async def cancel_others() -> None:
+    """Cancel everything else that this loop runs, and wait for its end."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
@@ -156,7 +176,7 @@ async def in_thread(code: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     def work() -> None:
         try:
             result.set_result(code(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller
+        except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the caller
             result.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()
@@ -203,10 +223,10 @@ def _check(value: object, depth: int = 0) -> None:
 
 
 def failed(token: int, error: BaseException) -> Outcome:
-    """The outcome of code that raised `error`."""
-    if isinstance(error, _UnknownFunction):
+    """The outcome of code that raised `error`, whatever that does when it is looked at."""
+    if type(error) is _UnknownFunction:
         return failure(token, "UnknownTask", str(error), unknown=True)
-    return failure(token, type(error).__qualname__, _message(error), _traceback(error))
+    return failure(token, kind_of(error), message_of(error), _traceback(error))
 
 
 def failure(
@@ -221,35 +241,59 @@ def failure(
 
 def lost(token: int, loss: Loss) -> Outcome:
     """The outcome of code whose process is gone."""
-    text = (
-        f"exited with status {loss.exit}"
-        if loss.signal is None
-        else f"was killed by signal {loss.signal}"
-    )
-    return failure(token, "ProcessDied", f"the process that ran it {text}")._replace(loss=loss)
+    text = f"the process that ran it {how(loss)}"
+    return failure(token, "ProcessDied", text)._replace(loss=loss)
 
 
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
-        return f"<its text could not be made: {type(broken).__name__}>"
+def how(loss: Loss) -> str:
+    """How a process ended, as the rest of a sentence."""
+    if loss.signal is None:
+        return f"exited with status {loss.exit}"
+    return f"was killed by signal {loss.signal}"
+
+
+def kind_of(error: BaseException) -> str:
+    """The name of its class."""
+    return _shown(lambda: _QUALNAME(type(error)), "name")
+
+
+def message_of(error: BaseException) -> str:
+    """Its text."""
+    return _shown(lambda: str(error), "text")
 
 
 def _traceback(error: BaseException) -> str:
-    frames = error.__traceback__
-    while frames is not None and _ours(frames.tb_frame):
-        frames = frames.tb_next
-    try:
+    def make() -> str:
+        frames = error.__traceback__
+        while frames is not None and _ours(frames.tb_frame):
+            frames = frames.tb_next
         return "".join(traceback.format_exception(type(error), error, frames))
-    except Exception as broken:  # noqa: BLE001 - as in _message
-        return f"<its traceback could not be made: {type(broken).__name__}>"
+
+    return _shown(make, "traceback")
+
+
+#: Past whatever a metaclass puts in its place.
+_QUALNAME: Callable[[type], str] = type.__dict__["__qualname__"].__get__
+
+
+def _shown(make: Callable[[], str], what: str) -> str:
+    """A text that a user's exception makes; a failure to make it must not cost the slot.
+
+    Of a subclass of str only the characters are taken: its methods are a user's, too.
+    """
+    try:
+        return str.__str__(make())
+    except BaseException as broken:  # noqa: BLE001 - a user's method may raise anything
+        return f"<its {what} could not be made: {_QUALNAME(type(broken))}>"
+
+
+_OURS = (__name__, f"{__package__}.hooked")
 
 
 def _ours(frame: FrameType) -> bool:
     """Whether it belongs to what runs the task rather than to the task."""
     module = str(frame.f_globals.get("__name__"))
-    return module == __name__ or module.startswith("asyncio.")
+    return module in _OURS or module.startswith("asyncio.")
 
 
 def _text(text: str, limit: int) -> str:

@@ -35,6 +35,8 @@ class Session:
         self.epoch = 0  # the highest activated one
         self.number = 0
         self.open = False  # welcomed, and not closed since
+        self.lost = ""  # why it is not open any more, if it was not closed to open another
+        self.heard_at: dict[str, int] = {}  # by address
         self._pushed = 0  # tasks received in it
         self._asked = now - _SOON
         self._pause = _SOON  # before the next round
@@ -44,6 +46,7 @@ class Session:
     # ---- facts -----------------------------------------------------------------------------------
 
     def heard(self, source: str, now: int) -> None:
+        self.heard_at[source] = now
         if source == self.leader:
             self._pause = _SOON
             self._ask_at = now + self._jittered(SILENCE)
@@ -58,6 +61,7 @@ class Session:
         elif source == self.leader and news.epoch >= self.epoch:
             self.leader = None  # deposed
             self.open = False
+            self.lost = f"{source} leads no more"
             self._ask_soon()
         elif news.epoch > self.epoch and news.address:
             self._learn(news.address)
@@ -72,6 +76,7 @@ class Session:
         """The connection closed or refused a frame: what was under way in it may be gone."""
         if source == self.leader and self.open:
             self.open = False
+            self.lost = f"the connection to {source} closed"
             self._hello_at = now + _SOON
             self._ask_soon()
 
@@ -88,6 +93,7 @@ class Session:
             return False
         self.epoch = epoch
         self.open = True
+        self.lost = ""
         self._pushed = 0
         return True
 

@@ -8,33 +8,35 @@ import asyncio
 import logging
 import os
 import secrets
-import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from random import Random
-from types import FrameType
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.dialling import Dial, Dialler
 from raftwork.errors import BadMessage
+from raftwork.hooks import Hooks
 from raftwork.messages import FRAME_BYTES_MAX, Drain, FromBroker, Refused, from_broker, to_broker
 from raftwork.resolving import LookUp, Threads, look_up
+from raftwork.streams import flush
 from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.context import carry_into_threads
+from raftwork.worker.hooked import HookFailed, hooked, start, watch
+from raftwork.worker.journal import Journal
 from raftwork.worker.loader import functions
 from raftwork.worker.pool import Pool, PoolBroken
-from raftwork.worker.pool.coroutine import AsyncPool
+from raftwork.worker.pool.coroutine import AsyncPool, run_beside
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.thread import ThreadPool
-from raftwork.worker.runner import Registry, in_thread
+from raftwork.worker.runner import Registry
 from raftwork.worker.sampler import Sampler, usable_cpus
+from raftwork.worker.signals import obeyed
 
 log = logging.getLogger("raftwork.worker")
 
@@ -52,6 +54,7 @@ _FLUSH = 250
 _SAMPLE = 500
 #: Seconds for coroutines that were cancelled to end, once all other work is done.
 _FAREWELL = 1.0
+_NEVER = 2**62
 
 
 def now_ms() -> int:
@@ -118,10 +121,18 @@ class Worker:
         identity: Identity,
         brokers: Sequence[str],
         pool: Pool,
+        *,
+        grace: float | None = None,
         look_up: LookUp = look_up,
     ) -> None:
         self._pool = pool
-        self._agent = Agent(identity, brokers, pool.slots, now_ms(), Random())
+        self._verbose = log.isEnabledFor(logging.DEBUG)
+        self._agent = Agent(
+            identity, brokers, pool.slots, now_ms(), Random(), tell_all=self._verbose
+        )
+        self._journal = Journal(now_ms())
+        self._grace = grace  # s, from the first signal to what a second would do
+        self._halt_at = _NEVER
         self._sampler = Sampler()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
@@ -163,9 +174,10 @@ class Worker:
 
     def _turn(self) -> None:
         agent, pool = self._agent, self._pool
-        ready = dict(self._poller.poll(max(0, agent.wake_at - now_ms())))
+        wake = min(agent.wake_at, self._halt_at)
+        ready = dict(self._poller.poll(max(0, wake - now_ms())))
         now = now_ms()
-        if self._interrupts > self._heeded and self._heed(now):
+        if (self._interrupts > self._heeded or now >= self._halt_at) and self._heed(now):
             return
         busy = self._receive(ready, now)
         ends = pool.collect()
@@ -178,6 +190,9 @@ class Worker:
         if now >= agent.heartbeat_at and now - self._sampler.sampled_at >= _SAMPLE:
             agent.sample(self._sampler.sample(now))
         self._perform(agent.turn(now))
+        self._journal.look(agent.session, now)
+        if agent.draining and now >= self._journal.list_at:
+            self._journal.unfinished(agent.unfinished(), now)
         if busy + len(ends) > 1 and not agent.finished:
             time.sleep(_PAUSE)
 
@@ -186,11 +201,15 @@ class Worker:
         with suppress(BlockingIOError):
             self._in.recv(64)
         self._heeded = self._interrupts
+        if now >= self._halt_at:
+            log.warning("its grace of %g s is over", self._grace)
+            self._heeded = 2
         if self._heeded > 1:
             log.warning("stopping at once; tasks go back to the queue")
             self._perform(self._agent.halt(now))
             return True
-        log.info("draining: taking nothing new, finishing what runs")
+        if self._grace is not None:
+            self._halt_at = now + round(self._grace * 1000)
         self._agent.drain(now)
         return False
 
@@ -231,7 +250,7 @@ class Worker:
         if isinstance(message, Refused):
             self._complain(f"refused by {source}: {message.text:.300}", now)
         elif isinstance(message, Drain):
-            log.info("told to drain: taking nothing new, finishing what runs")
+            log.info("told to drain by %s", source)
         self._agent.receive(source, message, now)
 
     def _complain(self, text: str, now: int) -> None:
@@ -241,7 +260,11 @@ class Worker:
 
     def _perform(self, turn: Turn) -> None:
         pool = self._pool
+        if turn.ends:
+            self._journal.ended(turn.ends)
         if turn.start:
+            if self._verbose:
+                self._journal.given(turn.start)
             pool.start(turn.start)
         if turn.stop:
             pool.stop(turn.stop)
@@ -285,17 +308,21 @@ def run_worker(
     name: str | None = None,
     app_target: str = "",
     recycling: Recycling = NEVER,
+    hooks: Hooks | None = None,
+    grace: float | None = None,
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; gives the exit status.
 
     `registry` maps task names to Tasks or plain callables; `brokers` are "HOST:PORT"; `pool` is
     "process", "thread" or "async". Call it from the main thread, before anything else has started
     threads: the process pool forks here. A second signal ends the process from inside, with
-    status 0: no thread or exit handler of a task may delay that. `recycling` is for processes only.
+    status 0: no thread or exit handler of a task may delay that; so does the first one's passing by
+    `grace` seconds. `recycling` is for processes only.
     """
     host, pid = socket.gethostname(), os.getpid()
     identity = Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
-    tasks, slots = functions(registry), concurrency or usable_cpus()
+    slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
+    tasks = hooked(functions(registry), hooks)
     log.info(
         "worker %s runs %s: %d tasks, %d slots, %s pool, queues %s",
         *(identity.name, app_target, len(tasks), slots, pool, ", ".join(queues)),
@@ -304,40 +331,64 @@ def run_worker(
     try:
         match pool:
             case "process":
-                processes = ProcessPool(tasks, identity.name, slots, recycling)
-                _run(Worker(identity, brokers, processes))
+                _run_processes(identity, brokers, tasks, slots, recycling, hooks, grace)
             case "thread":
-                _run(Worker(identity, brokers, ThreadPool(tasks, identity.name, slots)))
+                _start_here(hooks)
+                threads = ThreadPool(tasks, identity.name, slots)
+                _run(Worker(identity, brokers, threads, grace=grace))
             case "async":
-                # A coroutine that refuses to be cancelled would keep asyncio here for ever.
-                farewell = threading.Timer(_FAREWELL, _leave)
-                farewell.daemon = True
-                asyncio.run(_run_async(identity, brokers, tasks, slots, farewell))
-                farewell.cancel()
+                _start_here(hooks)
+                _run_async(identity, brokers, tasks, slots, grace)
             case _:
                 raise ValueError(f"there is no {pool!r} pool")
-    except PoolBroken as error:
+    except (PoolBroken, HookFailed) as error:
         log.critical("%s", error)
         return 1
+    watch(hooks.worker_stop, "on_worker_stop")
     log.info("worker %s has stopped", identity.name)
     return 0
 
 
+def _start_here(hooks: Hooks) -> None:
+    """This process is the worker's, and the one that runs tasks."""
+    start(hooks.worker_start, "on_worker_start")
+    start(hooks.child_start, "on_child_start")
+
+
+def _run_processes(
+    identity: Identity,
+    brokers: Sequence[str],
+    tasks: Registry,
+    slots: int,
+    recycling: Recycling,
+    hooks: Hooks,
+    grace: float | None,
+) -> None:
+    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start)
+    try:
+        # Only now: what it opens or starts must not be shared with children, or dead in them.
+        start(hooks.worker_start, "on_worker_start")
+    except HookFailed:
+        pool.close()
+        raise
+    _run(Worker(identity, brokers, pool, grace=grace))
+
+
 def _run(worker: Worker) -> None:
-    with _signals(worker):
+    with obeyed(worker.interrupt):
         worker.run()
     if worker.halted:
         _leave()
 
 
-async def _run_async(
-    identity: Identity,
-    brokers: Sequence[str],
-    tasks: Registry,
-    slots: int,
-    farewell: threading.Timer,
+def _run_async(
+    identity: Identity, brokers: Sequence[str], tasks: Registry, slots: int, grace: float | None
 ) -> None:
-    worker = Worker(identity, brokers, AsyncPool(tasks, identity.name, slots))
+    loop = asyncio.new_event_loop()
+    worker = Worker(identity, brokers, AsyncPool(tasks, identity.name, slots, loop), grace=grace)
+    # A coroutine that refuses to be cancelled would keep the loop, and us, for ever.
+    farewell = threading.Timer(_FAREWELL, _leave)
+    farewell.daemon = True
 
     def work() -> None:
         """In a thread of its own: a coroutine may block the loop, and never give it back."""
@@ -346,26 +397,13 @@ async def _run_async(
             _leave()
         farewell.start()
 
-    with _signals(worker):
-        await in_thread(work)
+    with obeyed(worker.interrupt):
+        run_beside(loop, work)
+    farewell.cancel()
 
 
 def _leave() -> None:
     """End the process from inside, with status 0."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush()
     os._exit(0)
-
-
-@contextmanager
-def _signals(worker: Worker) -> Iterator[None]:
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        worker.interrupt()
-
-    old = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

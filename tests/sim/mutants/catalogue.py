@@ -389,8 +389,7 @@ SERVICE = (
         "unstarted tasks of a drained worker handed back although one began",
         f"{_WORKER}.agent:Agent.withdrawn",
         "self._release(held + self._parked)",
-        "self._since.clear(); self._parked = []; self._released += self._limits; "
-        "self._limits.clear()",
+        "self._since.clear(); self._parked = []; self._released += self._held; self._held.clear()",
     ),
 )
 

@@ -28,6 +28,12 @@ class App: tasks = {"plain": lambda: "plain", "task": Task(lambda: "function")}
 app = App()
 number = 3
 """
+UNSPEAKABLE = """
+class Mute(BaseException):
+    def __str__(self): raise SystemExit(5)
+    __traceback__ = property(lambda self: 1 / 0)
+raise Mute
+"""
 
 
 def test_an_app_is_found_in_the_current_directory(here: Path) -> None:
@@ -47,7 +53,21 @@ def test_an_app_is_found_in_the_current_directory(here: Path) -> None:
         ("no_such_module_here:app", "no_such_module_here"),
         ("their_tasks:apple", "has no 'apple'"),
         ("their_tasks:number", "is not an App"),
-        ("their_tasks", "is not MODULE:APP"),
+        ("their_tasks", "is not MODULE:APP.*write their_tasks:app$"),
+        ("their_tasks.py:app", "write their_tasks:app$"),
+        ("their_tasks.py", "write their_tasks:app$"),
+        ("./their_tasks:app", "write their_tasks:app$"),
+        ("./their_tasks.py:application", "write their_tasks:application$"),
+        ("dir/their_tasks:app", "write dir.their_tasks:app$"),
+        ("pkg/sub/__init__.py:app", "write pkg.sub:app$"),
+        ("../there/tasks:app", "write tasks:app in the directory ../there$"),
+        ("/srv/there/tasks.py:app", "write tasks:app in the directory /srv/there$"),
+        (".tasks:app", "write tasks:app$"),
+        ("their tasks:app", "write tasks:app$"),
+        ("their_tasks:", "write their_tasks:app$"),
+        ("", "write tasks:app$"),
+        ("unspeakable_tasks:app", "cannot import 'unspeakable_tasks': Mute"),
+        ("hostile_tasks:app", "cannot import 'hostile_tasks': KeyboardInterrupt"),
         ("broken_tasks:app", r"ZeroDivisionError: .*broken_tasks.py:1\)"),
         ("leaving_tasks:app", "SystemExit: 7"),
     ],
@@ -56,6 +76,8 @@ def test_what_is_wrong_with_a_target_is_said(here: Path, target: str, text: str)
     (here / "their_tasks.py").write_text(APP)
     (here / "broken_tasks.py").write_text("1 / 0")
     (here / "leaving_tasks.py").write_text("raise SystemExit(7)")
+    (here / "hostile_tasks.py").write_text("def __getattr__(name): raise KeyboardInterrupt")
+    (here / "unspeakable_tasks.py").write_text(UNSPEAKABLE)
 
     with pytest.raises(LoadError, match=text):
         load(target)

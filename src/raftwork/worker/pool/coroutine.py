@@ -3,32 +3,50 @@
 The agent lives in another thread, so that a coroutine that blocks the loop does not silence the
 worker. A plain function runs in a thread of its own; such a one cannot be stopped, and its slot is
 taken until it ends.
+
+The loop is everyone's: what would end it (`sys.exit` in a coroutine or callback, `loop.stop()`)
+ends the one task that did it, and a copy of the process that a task forks has no part in it.
 """
 
 import asyncio
+import logging
+import os
+import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from time import monotonic_ns
+from types import TracebackType
 
 from raftwork.messages import PushedTask
+from raftwork.worker.context import exited
+from raftwork.worker.copies import end_copy
 from raftwork.worker.pool import Running
 from raftwork.worker.pool.thread import Waker
-from raftwork.worker.runner import Ended, Registry, Runner
+from raftwork.worker.runner import Ended, Registry, Runner, cancel_others, kind_of, message_of
+
+log = logging.getLogger("raftwork.worker")
 
 
 class AsyncPool:
-    """At most `slots` tasks at once. Make it inside the loop that is to run them.
+    """At most `slots` tasks at once, in `loop` (without one: in the loop that runs now).
 
     Pool's methods may be called from one other thread. Between the two only deques, and copies of
     dicts made in one step, change hands.
     """
 
-    def __init__(self, registry: Registry, worker: str, slots: int) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        worker: str,
+        slots: int,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self._slots = slots
         self._runner = Runner(registry, worker)
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
         self._backlog: deque[PushedTask] = deque()
         self._ended: deque[Ended] = deque()
         self._waker = Waker()
@@ -107,3 +125,106 @@ class AsyncPool:
     def _in_loop(self, code: Callable[..., object], *args: object) -> None:
         with suppress(RuntimeError):  # the loop has ended, and with it everything that ran
             self._loop.call_soon_threadsafe(code, *args)
+
+
+# ---- the loop ------------------------------------------------------------------------------------
+
+
+def run_beside(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
+    """Run the loop in this thread until `work`, in a thread of its own, is over.
+
+    Then everything the loop still has is cancelled, and the loop is closed. Raises what `work`
+    raises. Nothing in the loop waits for `work`: a task that cancels all others must not end it.
+    """
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - it is raised below
+            errors.append(error)
+        finally:
+            over.set()
+            loop.call_soon_threadsafe(loop.stop)
+
+    over = threading.Event()
+    _loops.add(loop)
+    asyncio.set_event_loop(loop)
+    threading.Thread(target=run, name="raftwork-agent", daemon=True).start()
+    try:
+        _run_until(loop, over.is_set)
+        farewell = loop.create_task(_farewell())
+        farewell.add_done_callback(lambda _: loop.stop())
+        _run_until(loop, farewell.done)
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+    if errors:
+        raise errors[0]
+
+
+async def _farewell() -> None:
+    loop = asyncio.get_running_loop()
+    await cancel_others()
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
+def _run_until(loop: asyncio.AbstractEventLoop, over: Callable[[], bool]) -> None:
+    """Run the loop, again and again whatever ends it."""
+    home = os.getpid()
+    while not over():
+        exit_: BaseException | None = None
+        try:
+            loop.run_forever()
+        except BaseException as error:  # noqa: BLE001 - one task's must not be all the others'
+            exit_ = error
+        if os.getpid() != home:
+            end_copy(exit_ if isinstance(exit_, SystemExit) else _NotYours())
+        if exit_ is not None:
+            _blame(exit_)
+
+
+#: Past what a user's class puts in its place.
+_TRACE: Callable[[BaseException], TracebackType | None] = vars(BaseException)[
+    "__traceback__"
+].__get__
+
+
+class _NotYours(RuntimeError):
+    def __str__(self) -> str:
+        return "a copy forked by a task awaits in the event loop of its original: it may not"
+
+
+def _blame(error: BaseException) -> None:
+    """End the task whose code raised it."""
+    trace = _TRACE(error)
+    while trace is not None:
+        handle = trace.tb_frame.f_locals.get("self")
+        if issubclass(type(handle), asyncio.Handle):  # isinstance would ask a user's object
+            # Not public, and the same since 3.7; without it the error is merely nobody's.
+            context = getattr(handle, "_context", None)
+            task = None if context is None else exited(context, error)
+            if task is not None:
+                return
+        trace = trace.tb_next
+    log.error(
+        "code that no running task answers for would have ended the event loop: %s: %s",
+        *(kind_of(error), message_of(error)),
+    )
+
+
+_loops: "weakref.WeakSet[asyncio.AbstractEventLoop]" = weakref.WeakSet()
+
+
+def _leave_loops() -> None:
+    """In a copy: what the loop has is its original's, and must not be run a second time."""
+    for loop in list(_loops):
+        loop.stop()
+        # Not public: without it, what is ready in this very turn of the loop is run here, too.
+        ready = getattr(loop, "_ready", None)
+        if ready is not None:
+            ready.clear()
+
+
+os.register_at_fork(after_in_child=_leave_loops)

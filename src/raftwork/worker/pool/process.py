@@ -6,23 +6,26 @@ it need not wait for us in between; the moment one of them turns out long, the o
 and go to whoever is free.
 """
 
+import logging
 import os
 import signal
 import socket
-import sys
 import time
 import traceback
 from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
 
+from raftwork.hooks import Hook
 from raftwork.messages import Loss, Outcome, PushedTask
+from raftwork.streams import complain, flush
 from raftwork.wire import unpack
 from raftwork.worker.pool import PoolBroken, Running
 from raftwork.worker.pool.channel import pair, receive, send
 from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.slate import Slate
 from raftwork.worker.pool.zygote import (
+    STARTED,
     Died,
     Fork,
     Kill,
@@ -32,7 +35,7 @@ from raftwork.worker.pool.zygote import (
     encode_job,
     notices,
 )
-from raftwork.worker.runner import Ended, Registry, lost
+from raftwork.worker.runner import Ended, Registry, how, lost
 
 #: Work a child has ahead, ns; a job that runs for longer gives up what is queued behind it.
 _AHEAD = 5_000_000
@@ -46,18 +49,22 @@ _STILLBORN = 2
 _BURIAL = 2.0
 _SMOOTHING = 0.125
 
+log = logging.getLogger("raftwork.worker")
+
 
 class _Child:
     """A slot: its channel stays when the process in it is replaced."""
 
     __slots__ = (
-        *("born", "end", "far", "handed", "present", "reborn_at", "slow", "stillborn", "worked"),
+        *("born", "end", "far", "handed", "present", "reborn_at", "slow", "starting"),
+        *("stillborn", "worked"),
     )
 
     def __init__(self) -> None:
         self.end, self.far = pair()
         self.handed: dict[int, PushedTask] = {}  # in order; the first may be running
         self.present = False
+        self.starting = False  # it calls hooks, and runs nothing yet
         self.slow = False  # what it runs is longer than _AHEAD
         self.born = 0
         self.reborn_at = 0
@@ -69,8 +76,14 @@ class ProcessPool:
     """`slots` children under a zygote. Make it before any thread or ZeroMQ socket exists."""
 
     def __init__(
-        self, registry: Registry, worker: str, slots: int, recycling: Recycling = NEVER
+        self,
+        registry: Registry,
+        worker: str,
+        slots: int,
+        recycling: Recycling = NEVER,
+        child_start: Hook[[]] | None = None,
     ) -> None:
+        self._child_start = child_start or Hook[[]]()
         self._slate = Slate(slots)
         self._recycling = recycling
         self._children = [_Child() for _ in range(slots)]
@@ -79,8 +92,7 @@ class ProcessPool:
         self._doomed: dict[int, bool] = {}  # tokens to be killed, and whether that was asked for
         self._mean = float(_AHEAD)  # ns
         self._control, far = pair()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush()
         self._zygote = os.fork()
         if self._zygote == 0:
             self._become_zygote(far, registry, worker)
@@ -97,10 +109,11 @@ class ProcessPool:
             os.dup2(null, 0)
             os.close(null)
             ends = [child.far for child in self._children]
-            Zygote(control, ends, self._slate, registry, worker, self._recycling).serve()
+            settings = (registry, worker, self._recycling, self._child_start)
+            Zygote(control, ends, self._slate, *settings).serve()
             status = 0
         except BaseException:  # noqa: BLE001 - nothing may return into the worker's stack
-            traceback.print_exc()
+            complain(traceback.format_exc())
         finally:
             os._exit(status)
 
@@ -108,7 +121,11 @@ class ProcessPool:
 
     @property
     def slots(self) -> int:
-        return sum(child.stillborn < _STILLBORN for child in self._children)
+        now = time.monotonic_ns()
+        return sum(
+            child.stillborn < _STILLBORN and not (child.starting and now - child.born > _REBIRTH)
+            for child in self._children
+        )
 
     @property
     def wakers(self) -> list[int]:
@@ -120,7 +137,7 @@ class ProcessPool:
 
     def collect(self) -> list[Ended]:
         for child in self._children:
-            if child.handed:
+            if child.handed or child.starting:
                 self._read(child)
         self._read_control()
         self._replace()
@@ -131,7 +148,8 @@ class ProcessPool:
                 child.slow = entry is not None and now - entry.since > _AHEAD
                 if child.slow and len(child.handed) > 1:
                     self._backlog.extendleft(reversed(self._take_back(child)))
-            if child.stillborn and child.present and now - child.born >= _REBIRTH:
+            lives = child.present and not child.starting
+            if child.stillborn and lives and now - child.born >= _REBIRTH:
                 child.stillborn = 0
         self._kill_doomed()
         self._deal()
@@ -165,12 +183,13 @@ class ProcessPool:
             child.far.close()
         self._control.close()
         deadline = time.monotonic() + _BURIAL
-        while os.waitpid(self._zygote, os.WNOHANG) == (0, 0):
-            if time.monotonic() > deadline:
-                os.kill(self._zygote, signal.SIGKILL)
-                os.waitpid(self._zygote, 0)
-                return
-            time.sleep(0.002)
+        with suppress(ChildProcessError):  # a module that ignores SIGCHLD: the kernel reaps
+            while os.waitpid(self._zygote, os.WNOHANG) == (0, 0):
+                if time.monotonic() > deadline:
+                    os.kill(self._zygote, signal.SIGKILL)
+                    os.waitpid(self._zygote, 0)
+                    return
+                time.sleep(0.002)
 
     # ---- jobs and outcomes -----------------------------------------------------------------------
 
@@ -183,7 +202,8 @@ class ProcessPool:
         depth = max(1, min(_DEPTH_MAX, int(_AHEAD / max(self._mean, 1.0))))
         depth = min(depth, -(-total // len(self._children)), self._recycling.tasks or depth)
         for child in self._children:
-            room = (1 if child.slow else depth) - len(child.handed) if child.present else 0
+            ready = child.present and not child.starting
+            room = (1 if child.slow else depth) - len(child.handed) if ready else 0
             with suppress(BlockingIOError):  # its queue is full of long jobs: later
                 while room > 0 and backlog:
                     task = backlog[0]
@@ -194,7 +214,11 @@ class ProcessPool:
     def _read(self, child: _Child) -> None:
         with suppress(BlockingIOError):
             while True:
-                fields = unpack(receive(child.end, socket.MSG_DONTWAIT))
+                packet = receive(child.end, socket.MSG_DONTWAIT)
+                if packet == STARTED:
+                    child.starting = False
+                    continue
+                fields = unpack(packet)
                 assert isinstance(fields, list)
                 *outcome, elapsed = fields
                 self._end(child, Outcome(*outcome), elapsed)
@@ -243,8 +267,11 @@ class ProcessPool:
         self._read(child)
         waiting = self._take_back(child)
         now = time.monotonic_ns()
-        if not child.worked and now - child.born < _REBIRTH:
+        if child.starting or (not child.worked and now - child.born < _REBIRTH):
             child.stillborn += 1
+        charged = entry is not None and entry.token in child.handed
+        if not charged and not child.starting and died.loss and died.loss.exit != 0:
+            log.warning("a process of the pool, which ran no task, %s", how(died.loss))
         # One that left in peace had done its part; the others may die again at once.
         done = child.worked and died.loss is not None and died.loss.exit == 0
         pause = min(_REBIRTH << max(0, child.stillborn - 1), _REBIRTH_MAX)
@@ -256,7 +283,7 @@ class ProcessPool:
             else:
                 waiting.insert(0, child.handed.pop(task.token))
         self._backlog.extendleft(reversed(waiting))
-        child.present = False
+        child.present = child.starting = False
 
     def _replace(self) -> None:
         now = time.monotonic_ns()
@@ -264,6 +291,7 @@ class ProcessPool:
             if not child.present and now >= child.reborn_at:
                 self._ask(Fork(slot))
                 child.present, child.worked, child.born = True, False, now
+                child.starting = bool(self._child_start)
 
     def _kill_doomed(self) -> None:
         if not self._doomed:

@@ -12,6 +12,7 @@ worker itself would be undefined. Rules:
 
 import ctypes
 import gc
+import logging
 import os
 import select
 import signal
@@ -20,22 +21,31 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from functools import partial
 from resource import struct_rusage
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
+from raftwork.hooks import Hook
 from raftwork.messages import Loss, PushedTask
+from raftwork.streams import complain, flush
 from raftwork.wire import Codec, pack, unpack
+from raftwork.worker.hooked import HookFailed, start
 from raftwork.worker.pool.channel import receive, send
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
 from raftwork.worker.pool.slate import Slate
 from raftwork.worker.runner import Registry, Runner
+from raftwork.worker.signals import STOPS, reset
 
 #: For idle children to end by themselves when the worker leaves, s.
 _GRACE = 0.2
 #: For a stopped child to have left user code, s. A signal to another CPU takes microseconds.
 _STOP = 0.05
 _PR_SET_PDEATHSIG = 1
+#: What a child that has hooks to call says when it has.
+STARTED = b"started"
+
+log = logging.getLogger("raftwork.worker")
 
 
 class Fork(NamedTuple):
@@ -73,8 +83,10 @@ class Zygote:
         registry: Registry,
         worker: str,
         recycling: Recycling,
+        child_start: Hook[[]],
     ) -> None:
         self._control = control
+        self._child_start = child_start
         self._ends = ends
         self._slate = slate
         self._registry = registry
@@ -86,9 +98,11 @@ class Zygote:
     def serve(self) -> None:
         """Until the worker is gone."""
         os.setpgid(0, 0)
+        self._hangup = signal.getsignal(signal.SIGHUP)  # under nohup it is ignored
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, _heed)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])  # deaths would go unnoticed
         died, wakeup = os.pipe()
         os.set_blocking(died, False)
         os.set_blocking(wakeup, False)
@@ -111,7 +125,7 @@ class Zygote:
     def _obey(self) -> bool:
         """Carry out what has been asked; False if nobody asks any more."""
         with suppress(BlockingIOError):
-            while packet := receive(self._control, socket.MSG_DONTWAIT):
+            while packet := self._read():
                 match notices.decode(packet):
                     case Fork(slot):
                         self._fork(slot)
@@ -119,6 +133,13 @@ class Zygote:
                         self._kill(slot, token)
             return False
         return True
+
+    def _read(self) -> bytes:
+        """The next request, empty if there will be none. Raises BlockingIOError."""
+        try:
+            return receive(self._control, socket.MSG_DONTWAIT)
+        except ConnectionError:  # the worker left before it had read all that we told it
+            return b""
 
     def _tell(self, notice: Died) -> None:
         with suppress(OSError):  # the worker is gone: the next read says so
@@ -130,7 +151,7 @@ class Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            sys.stderr.write(f"a child could not be forked: {error}\n")
+            complain(f"a child could not be forked: {error}\n")
             self._tell(Died(slot, None))
             return
         if pid == 0:
@@ -193,18 +214,21 @@ class Zygote:
                 for other, end in enumerate(self._ends):
                     if other != slot:
                         end.close()
-                _settle_signals()
+                _settle_signals(self._hangup)
                 runner = Runner(self._registry, self._worker)
+                if self._child_start:
+                    start(self._child_start, "on_child_start")
+                    send(self._ends[slot], STARTED)
                 run_tasks(self._ends[slot], slot, self._slate, runner, self._recycling)
                 status = 0
+        except HookFailed as error:
+            log.error("a process of the pool does not start: %s", error)  # noqa: TRY400
         except ConnectionError:
             status = 0  # the worker has left
         except BaseException:  # noqa: BLE001 - nothing may return into the zygote's stack
-            traceback.print_exc()
+            complain(traceback.format_exc())
         finally:
-            with suppress(Exception):
-                sys.stdout.flush()
-                sys.stderr.flush()
+            flush()
             os._exit(status)
 
 
@@ -234,21 +258,15 @@ def decode_job(packet: bytes) -> PushedTask:
     return PushedTask(*fields)
 
 
-def _settle_signals() -> None:
+def _settle_signals(hangup: "signal._HANDLER") -> None:
     """A child ends by the zygote's hand; a stop of the whole service is the worker's to handle."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, hangup)
     # Not ignored: that would be inherited by the programs a task starts.
-    stops = (signal.SIGINT, signal.SIGTERM)
-    for number in stops:
+    for number in STOPS:
         signal.signal(number, _heed)
-
-    def as_usual() -> None:
-        for number in stops:
-            signal.signal(number, signal.SIG_DFL)
-
-    os.register_at_fork(after_in_child=as_usual)
+    os.register_at_fork(after_in_child=partial(reset, [_heed]))
 
 
 def _heed(_signal: int, _frame: FrameType | None) -> None:

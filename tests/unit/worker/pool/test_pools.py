@@ -1,17 +1,20 @@
 """What every pool promises."""
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from raftwork.messages import PAYLOAD_MAX
-from raftwork.worker.context import current
+from raftwork.worker.context import carry_into_threads, current
 from raftwork.worker.pool import Pool
-from raftwork.worker.pool.coroutine import AsyncPool
+from raftwork.worker.pool.coroutine import AsyncPool, run_beside
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.thread import ThreadPool
 from tests.unit.worker.pool.drive import (
@@ -41,31 +44,124 @@ async def add_later(x: int, y: int) -> int:
     return x + y
 
 
+def fork_by_hand(how: str) -> int:
+    """A copy comes back to what called us; its status."""
+    pid = os.fork()
+    if pid == 0:
+        return _end(how)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+async def fork_in_coroutine(how: str) -> int:
+    await asyncio.sleep(0)
+    return fork_by_hand(how)
+
+
+async def fork_in_subtask(how: str) -> int:
+    async def sub() -> int:
+        return await fork_in_coroutine(how)
+
+    (status,) = await asyncio.gather(sub())
+    return status
+
+
+def fork_in_executor(how: str) -> int:
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(fork_by_hand, how).result()
+
+
+def _end(how: str) -> int:
+    match how:
+        case "raise":
+            raise ValueError("of the copy")
+        case "exit":
+            sys.exit(3)
+        case "exit with text":
+            sys.exit("text")
+        case "leave":
+            raise GeneratorExit
+        case _:
+            return -1
+
+
+class Meta(type):
+    def __instancecheck__(cls, other: object) -> bool:
+        raise SystemExit("instance check")
+
+
+class Text(str):
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        raise SystemExit("encode")
+
+
+class Nasty(BaseException, metaclass=Meta):
+    """Whatever is asked of it raises what is no Exception."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise SystemExit(name)
+
+    def __str__(self) -> str:
+        raise SystemExit("str")
+
+    def __repr__(self) -> str:
+        raise KeyboardInterrupt("repr")
+
+
+class Worded(Exception):
+    def __str__(self) -> str:
+        return Text("its text")
+
+
+def raise_nasty() -> None:
+    raise Nasty
+
+
+async def raise_nasty_later() -> None:
+    await asyncio.sleep(0)
+    raise Nasty
+
+
+def raise_worded() -> None:
+    raise Worded
+
+
 REGISTRY: dict[str, Callable[..., object]] = {
     "add": lambda x, y: x + y,
     "add_later": add_later,
     "echo": lambda x: x,
     "fail": fail,
+    "fork": fork_by_hand,
+    "fork in a coroutine": fork_in_coroutine,
+    "fork in a subtask": fork_in_subtask,
+    "fork in an executor": fork_in_executor,
+    "nasty": raise_nasty,
+    "nasty later": raise_nasty_later,
     "wait": wait_for,
     "who": who,
+    "worded": raise_worded,
 }
 
 
 def _async_pool(slots: int) -> Iterator[Pool]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+    loop, over = asyncio.new_event_loop(), threading.Event()
+    pool = AsyncPool(REGISTRY, "w", slots, loop)
+    thread = threading.Thread(target=run_beside, args=(loop, over.wait))
     thread.start()
-
-    async def make() -> AsyncPool:
-        return AsyncPool(REGISTRY, "w", slots)
-
-    pool = asyncio.run_coroutine_threadsafe(make(), loop).result(10)
     yield pool
     pool.close()
     until(lambda: not pool._tasks, "the loop is empty")
-    loop.call_soon_threadsafe(loop.stop)
+    over.set()
     thread.join(10)
-    loop.close()
+
+
+@pytest.fixture
+def _carried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a worker, and undone afterwards."""
+    monkeypatch.setattr(threading.Thread, "start", threading.Thread.start)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", ThreadPoolExecutor.submit)
+    carry_into_threads()
 
 
 @pytest.fixture(params=["process", "thread", "async"])
@@ -165,3 +261,51 @@ def test_waiting_tasks_that_are_stopped_never_run(pool: Pool, tmp_path: Path) ->
 
     (tmp_path / "go").touch()
     assert set(collect(pool, 4)) == {1, 2, 3, 5}
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [("return", 0), ("raise", 1), ("exit", 3), ("exit with text", 1), ("leave", 1)],
+)
+@pytest.mark.parametrize("name", ["fork", "fork in a coroutine", "fork in an executor"])
+@pytest.mark.usefixtures("_carried")
+def test_a_copy_that_a_task_forks_ends_with_its_own_status(
+    pool: Pool, name: str, how: str, status: int
+) -> None:
+    """F1: it answered in its original's name, and went on as a second one."""
+    pool.start([job(1, name, how), job(2, name, how)])
+
+    ends = collect(pool, 2)
+
+    assert [value(end) for end in ends.values()] == [status, status]
+    pool.start([job(n, "add", n, 1) for n in range(3, 60)])
+    assert {n: value(end) for n, end in collect(pool, 57).items()} == {
+        n: n + 1 for n in range(3, 60)
+    }
+
+
+def test_a_copy_that_leaves_through_the_event_loop_ends_too(pool: Pool) -> None:
+    pool.start([job(1, "fork in a subtask", "exit"), job(2, "fork in a subtask", "exit")])
+
+    assert {value(end) for end in collect(pool, 2).values()} == {3}
+    pool.start([job(3, "add_later", 1, 1)])
+    assert value(collect(pool, 1)[3]) == 2
+
+
+@pytest.mark.parametrize("name", ["nasty", "nasty later"])
+def test_an_exception_that_raises_when_it_is_looked_at_is_a_failure(pool: Pool, name: str) -> None:
+    """F8: the slot was gone for ever, or the process."""
+    pool.start([job(n, name) for n in (1, 2, 3)])
+
+    ends = collect(pool, 3)
+
+    # Of a coroutine's, asyncio has looked at it before.
+    assert {failure(end).type for end in ends.values()} <= {"Nasty", "SystemExit"}
+    pool.start([job(4, "add", 1, 1)])
+    assert value(collect(pool, 1)[4]) == 2
+
+
+def test_an_exception_whose_text_is_no_plain_str_is_a_failure(pool: Pool) -> None:
+    pool.start([job(n, "worded") for n in (1, 2, 3)])
+
+    assert {failure(end).message for end in collect(pool, 3).values()} == {"its text"}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from raftwork.hooks import Hook
 from raftwork.worker.pool import PoolBroken, process
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import Recycling, peak_memory
@@ -86,6 +87,7 @@ REGISTRY: dict[str, Callable[..., object]] = {
     "grow": grow,
     "die": die,
     "exit": os._exit,
+    "hangup": lambda: int(signal.getsignal(signal.SIGHUP)),  # type: ignore[arg-type]
     "ignores_stops": ignores_stops,
     "pid": os.getpid,
     "sleep": time.sleep,
@@ -211,6 +213,61 @@ def test_children_read_no_input_and_leave_stops_to_the_worker(pool: ProcessPool)
 
     assert value(ends[1]) is True
     assert value(ends[2]) == -signal.SIGTERM  # but the programs of a task are stopped as usual
+
+
+@pytest.mark.parametrize("found", [signal.SIG_IGN, signal.SIG_DFL])
+def test_children_have_the_hangup_that_the_worker_was_started_with(found: signal.Handlers) -> None:
+    """Under nohup it is ignored, or a closed terminal ends what the worker outlives."""
+    before = signal.signal(signal.SIGHUP, found)
+    try:
+        pool = ProcessPool(REGISTRY, "w", 1)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    pool.start([job(1, "hangup")])
+    assert value(collect(pool, 1)[1]) == found
+    pool.close()
+
+
+def test_deaths_are_noticed_although_the_module_blocks_their_signal() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    try:
+        pool = ProcessPool(REGISTRY, "w", 1)
+        pool.start([job(1, "die", 9), job(2, "add", 1, 1)])
+        ends = collect(pool, 2)
+        pool.close()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert failure(ends[1]).type == "ProcessDied"
+    assert value(ends[2]) == 2
+
+
+def test_a_child_that_takes_long_to_start_runs_nothing_and_is_no_slot_until_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_REBIRTH", 100_000_000)
+    hook = Hook[[]]()
+    hook(lambda: wait_for(str(tmp_path / "go")))
+    pool = ProcessPool(REGISTRY, "w", 2, child_start=hook)
+    try:
+        pool.start([job(1, "add", 1, 1)])
+        until(lambda: pool.collect() == [] and pool.slots == 0, "no slot")
+        assert [task.token for task in pool.withdraw()] == [1]  # for another worker
+        (tmp_path / "go").touch()
+        until(lambda: pool.collect() == [] and pool.slots == 2, "they have started")
+        pool.start([job(2, "add", 1, 1)])
+        assert value(collect(pool, 1)[2]) == 2
+    finally:
+        pool.close()
+
+
+def test_a_child_that_dies_while_it_runs_nothing_is_said(
+    pool: ProcessPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool.start([job(n, "pid") for n in (1, 2)])
+    pid = int(str(value(collect(pool, 2)[1])))
+    os.kill(pid, signal.SIGKILL)
+    wanted = "a process of the pool, which ran no task, was killed by signal 9"
+    until(lambda: pool.collect() == [] and wanted in caplog.text, "the log has it")
 
 
 def test_an_idle_child_that_dies_is_replaced(pool: ProcessPool) -> None:

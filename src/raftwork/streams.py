@@ -1,0 +1,59 @@
+"""Standard streams as they are found: missing, closed, or replaced by what a user thinks is one."""
+
+import os
+import sys
+from contextlib import suppress
+
+
+def fill() -> None:
+    """Have descriptors 0, 1 and 2 open, and Python's streams on them.
+
+    A program started with one closed (`>&-`) gives its number to the next file or socket it opens,
+    and everything that is printed goes there: into a replica's database, or to a broker. Those that
+    are missing become the null device.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            os.set_inheritable(number, True)
+    for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        if _gone(getattr(sys, name, None)):
+            mode = "w" if number else "r"
+            # Not closed with the object: the number would be free again.
+            stream = open(number, mode, errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
+def flush() -> None:
+    """Flush standard output and error, whatever they are. A user's object may raise anything."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BaseException):
+            stream.flush()
+
+
+def let_go() -> None:
+    """At the end: for a stream that cannot be flushed Python would exit with status 120."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except BaseException:  # noqa: BLE001 - as above
+            setattr(sys, name, None)
+
+
+def complain(text: str) -> None:
+    """Write to standard error of the process, not to what stands for it in Python."""
+    flush()
+    with suppress(OSError):
+        os.write(2, text.encode("utf-8", "backslashreplace"))
+
+
+def _gone(stream: object) -> bool:
+    try:
+        return stream is None or getattr(stream, "closed", False) is True
+    except BaseException:  # noqa: BLE001 - a user's object; it is there
+        return False

@@ -1,0 +1,139 @@
+"""What a worker's log says of its tasks and of its leader. Nothing here decides anything."""
+
+import logging
+from collections.abc import Sequence
+
+from raftwork.errors import BadMessage
+from raftwork.messages import Outcome, PushedTask, Spec, decode_failure, decode_spec
+from raftwork.worker.session import Session
+
+log = logging.getLogger("raftwork.worker")
+
+#: Without a leader before it is said, ms: longer than an election mostly takes.
+PATIENCE = 1_500
+#: Between two reminders of what is waited for, ms.
+REMIND = 60_000
+#: A broker heard of within so long answers, ms. Without a leader all are asked each second.
+_ANSWERS = 3_000
+#: Of the reason of a failure, characters.
+_REASON = 300
+#: Tasks listed by name; there may be thousands.
+_LISTED = 10
+_UNREADABLE = Spec("?", "?")
+
+
+class Journal:
+    """Of one worker. Times are milliseconds on its monotonic clock."""
+
+    def __init__(self, now: int) -> None:
+        self._epoch: int | None = None  # of the leader it has joined
+        self._say_at = now + PATIENCE
+        #: When `unfinished` has something to say, once the worker drains.
+        self.list_at = 0
+
+    # ---- tasks -----------------------------------------------------------------------------------
+
+    def given(self, tasks: Sequence[PushedTask]) -> None:
+        """These go to the pool. Call it only if that is logged at all."""
+        for task in tasks:
+            log.debug("%s starts", _called(task, _spec(task)))
+
+    def ended(self, ends: Sequence[tuple[PushedTask, Outcome]]) -> None:
+        """The worker has decided these."""
+        for task, outcome in ends:
+            spec = _spec(task)
+            if outcome.ok:
+                log.debug("%s succeeded", _called(task, spec))
+                continue
+            log.warning("%s %s: %s", _called(task, spec), _fate(task, spec, outcome), _why(outcome))
+
+    def unfinished(self, tasks: Sequence[tuple[PushedTask, int | None]], now: int) -> None:
+        """The worker drains, and these are left. Call it when `list_at` has come."""
+        first, self.list_at = not self.list_at, now + REMIND
+        if first:
+            log.info(
+                "draining: taking nothing new, finishing what runs (%d tasks);"
+                " a second signal stops at once",
+                len(tasks),
+            )
+        elif tasks:
+            more = f", and {len(tasks) - _LISTED} more" if len(tasks) > _LISTED else ""
+            listed = ", ".join(_aged(task, since, now) for task, since in tasks[:_LISTED])
+            log.warning(
+                "still draining; a second signal stops at once. %d tasks have not ended: %s%s",
+                *(len(tasks), listed, more),
+            )
+
+    # ---- the leader ------------------------------------------------------------------------------
+
+    def look(self, session: Session, now: int) -> None:
+        """How it stands with the leader. Called in every turn."""
+        if session.open:
+            if session.epoch != self._epoch:
+                self._epoch = session.epoch
+                log.info("joined the leader at %s, epoch %d", session.leader, session.epoch)
+            heard = session.heard_at.get(session.leader or "", now)
+            self._say_at = max(self._say_at, heard + PATIENCE + _ANSWERS)
+        elif session.lost and self._epoch is not None:
+            self._epoch = None
+            self._say_at = now + PATIENCE
+            log.info("lost the leader: %s", session.lost)
+        if now >= self._say_at:
+            self._say_at = now + REMIND
+            log.warning("%s; still trying", _awaited(session, now))
+
+
+def _awaited(session: Session, now: int) -> str:
+    """What the worker waits for."""
+    heard = session.heard_at
+    silent = [at for at in session.brokers if now - heard.get(at, -_ANSWERS) >= _ANSWERS]
+    if len(silent) == len(session.brokers):
+        return f"no broker answers: {', '.join(silent)}"
+    mute = f"; not answering: {', '.join(silent)}" if silent else ""
+    if session.leader is None:
+        there = ", ".join(at for at in session.brokers if at not in silent)
+        return f"no broker leads; answering: {there}{mute}"
+    return f"the leader at {session.leader} has not taken this worker on{mute}"
+
+
+def _spec(task: PushedTask) -> Spec:
+    try:
+        return decode_spec(task.spec)
+    except BadMessage:
+        return _UNREADABLE
+
+
+def _called(task: PushedTask, spec: Spec) -> str:
+    last = spec.retries + 1
+    of = f" of {last}" if 1 < last >= task.attempt and not spec.at_most_once else ""
+    return f"task {plain(task.id)} ({plain(spec.name)}), attempt {task.attempt}{of},"
+
+
+def _fate(task: PushedTask, spec: Spec, outcome: Outcome) -> str:
+    if outcome.unknown:
+        return "was refused"
+    if outcome.loss is not None:
+        return "was lost"
+    # Attempts are counted with those that were lost or handed back: no fewer than the failures.
+    again = task.attempt <= spec.retries and not spec.at_most_once
+    return "failed and is tried again" if again else "failed"
+
+
+def _why(outcome: Outcome) -> str:
+    """The last line of what it ended with."""
+    failure = decode_failure(outcome.data)
+    lines = failure.message.strip().splitlines()
+    text = f"{failure.type}: {lines[-1]}" if lines else failure.type
+    return plain(text if len(text) <= _REASON else text[:_REASON] + "…")
+
+
+def _aged(task: PushedTask, since: int | None, now: int) -> str:
+    age = "not started" if since is None else f"for {(now - since) / 1000:.0f} s"
+    return f"{plain(_spec(task).name)} {plain(task.id)} {age}"
+
+
+def plain(text: str) -> str:
+    """On one line, without what a terminal would obey."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

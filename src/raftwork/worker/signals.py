@@ -1,0 +1,56 @@
+"""Signals to a worker's process, and what a task's own children inherit of them: nothing.
+
+A child that a task forks in the worker's process (thread and async pools) has the worker's handlers
+of SIGTERM and SIGINT, which ask a worker to drain that is not there: it could not be terminated.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+#: What stops a worker.
+STOPS = (signal.SIGTERM, signal.SIGINT)
+Handler = Callable[[int, FrameType | None], Any]
+
+_ours: list[Handler] = []
+
+
+@contextmanager
+def obeyed(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Within the block SIGTERM and SIGINT call `interrupt`, however they were found.
+
+    Call it from the main thread. A program may be started with them ignored or blocked.
+    """
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        interrupt()
+
+    old = {number: signal.signal(number, handle) for number in STOPS}
+    _ours.append(handle)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    try:
+        yield
+    finally:
+        _ours.remove(handle)
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def reset(handlers: list[Handler]) -> None:
+    """Signals are a fresh process's again where one of these handlers takes them. For children."""
+    for number in STOPS:
+        if signal.getsignal(number) in handlers:
+            usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, usual)
+
+
+def _reset_in_child() -> None:
+    if _ours:
+        signal.set_wakeup_fd(-1)
+        reset(_ours)
+
+
+os.register_at_fork(after_in_child=_reset_in_child)

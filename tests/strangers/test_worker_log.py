@@ -1,0 +1,82 @@
+"""What a worker's log says, and what a worker does that cannot go on."""
+
+import signal
+
+import pytest
+
+from raftwork.cli.processes import free_addresses
+from tests.strangers.place import Place
+
+TASKS = """
+import os, signal, time
+from raftwork import App
+app = App()
+
+@app.task(retries=1, backoff=0.01)
+def fail(): raise ValueError("first line\\nnope")
+
+@app.task(max_losses=1)
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+
+@app.task(timeout=0.2)
+def late(): time.sleep(60)
+
+@app.task
+def wait_for(*args): return app.enqueue("tasks.fail").result()
+
+@app.task
+def wait_for_another(): return wait_for.enqueue().result()
+"""
+
+
+def test_the_log_of_a_worker_names_each_task_that_did_not_succeed(alone: Place) -> None:
+    """X5: workers logged nothing about tasks, not a line at any level."""
+    alone.write("tasks.py", TASKS)
+    worker = alone.worker("--concurrency 2")
+    options = "for task in tasks.fail, tasks.die, tasks.late: task.options("
+    called = "id=task.name.removeprefix('tasks.')).enqueue()"
+    done = alone.sh(f'python -c "import tasks\n{options}{called}"')
+    assert done.code == 0, done.err
+    alone.sh("raftwork enqueue tasks.unknown --id unknown")
+    lines = (
+        "task fail (tasks.fail), attempt 1 of 2, failed and is tried again: ValueError: nope",
+        "task fail (tasks.fail), attempt 2 of 2, failed: ValueError: nope",
+        "task die (tasks.die), attempt 1, was lost: ProcessDied:",
+        "task late (tasks.late), attempt 1, failed: TimeLimitExceeded:",
+        "task unknown (tasks.unknown), attempt 1, was refused: UnknownTask:",
+    )
+    for line in lines:
+        alone.wait_until(lambda line=line: line in worker.text, line)  # type: ignore[misc]
+    assert "joined the leader at" in worker.text
+
+
+def test_a_worker_whose_brokers_do_not_exist_says_so(alone: Place) -> None:
+    """F16: it was silent, for ever."""
+    alone.write("tasks.py", TASKS)
+    (at,) = free_addresses(1)
+    worker = alone.start(f"raftwork worker tasks:app --brokers {at}", "w")
+    alone.wait_until(lambda: f"no broker answers: {at}; still trying" in worker.text, "it says so")
+    assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("pool", ["process", "thread", "async"])
+def test_a_worker_that_cannot_drain_ends_when_its_grace_is_over(alone: Place, pool: str) -> None:
+    """F14: a task that waits for another on the only slot waits for ever, and so did SIGTERM."""
+    alone.write("tasks.py", TASKS)
+    worker = alone.worker(f"--pool {pool} --concurrency 1 --grace 0.5")
+    alone.sh("raftwork enqueue tasks.wait_for_another")
+    alone.wait_until(lambda: alone.status()["workers"][0]["running"] == 1, "it runs")
+    worker.signal(signal.SIGTERM)
+    alone.wait_until(lambda: worker.code is not None, "it ends")
+    assert worker.code == 0
+    assert "finishing what runs (1 tasks); a second signal stops at once" in worker.text
+    assert "its grace of 0.5 s is over" in worker.text
+
+
+@pytest.mark.parametrize("target", ["./tasks:app", "tasks.py:app", "tasks"])
+def test_a_file_for_a_module_is_answered_with_what_to_write(alone: Place, target: str) -> None:
+    """F19: importlib said that its package argument was required."""
+    alone.write("tasks.py", TASKS)
+    done = alone.sh(f"raftwork worker {target}")
+    assert done.code == 2
+    assert "write tasks:app" in done.err.replace("\n", " ")

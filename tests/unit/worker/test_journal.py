@@ -1,0 +1,185 @@
+"""What a worker says of its tasks and of its leader, and how often."""
+
+import logging
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from raftwork.messages import Leader, Loss, Outcome, PushedTask, Spec, encode_spec
+from raftwork.worker.journal import PATIENCE, REMIND, Journal
+from raftwork.worker.runner import failure, lost
+from raftwork.worker.session import Session
+
+A, B = "a:1", "b:1"
+
+
+@pytest.fixture(autouse=True)
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    with caplog.at_level(logging.DEBUG, "raftwork.worker"):
+        yield caplog
+
+
+def said(log: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Level and text of all lines since the last call."""
+    lines = [(record.levelname, record.getMessage()) for record in log.records]
+    log.clear()
+    return lines
+
+
+def task(spec: Spec, attempt: int = 1, id: str = "id7") -> PushedTask:  # noqa: A002
+    return PushedTask(7, id, attempt, encode_spec(spec), b"")
+
+
+ONCE, THRICE = Spec("t", "q"), Spec("t", "q", retries=2)
+NOPE = failure(7, "ValueError", "first line\nlast line")
+
+
+@pytest.mark.parametrize(
+    ("done", "outcome", "line"),
+    [
+        (task(ONCE), NOPE, "task id7 (t), attempt 1, failed: ValueError: last line"),
+        (
+            task(THRICE),
+            NOPE,
+            "task id7 (t), attempt 1 of 3, failed and is tried again: ValueError: last line",
+        ),
+        (task(THRICE, 3), NOPE, "task id7 (t), attempt 3 of 3, failed: ValueError: last line"),
+        # One of these was lost or handed back.
+        (task(THRICE, 4), NOPE, "task id7 (t), attempt 4, failed: ValueError: last line"),
+        (
+            task(THRICE._replace(at_most_once=True)),
+            NOPE,
+            "task id7 (t), attempt 1, failed: ValueError: last line",
+        ),
+        (
+            task(ONCE),
+            lost(7, Loss(signal=9)),
+            "task id7 (t), attempt 1, was lost: ProcessDied:"
+            " the process that ran it was killed by signal 9",
+        ),
+        (
+            task(ONCE),
+            failure(7, "UnknownTask", "this worker has no task 't'", unknown=True),
+            "task id7 (t), attempt 1, was refused: UnknownTask: this worker has no task 't'",
+        ),
+        (
+            task(ONCE, id="a\nb\x1b[31m"),
+            failure(7, "ValueError", ""),
+            "task a\\nb\\x1b[31m (t), attempt 1, failed: ValueError",
+        ),
+        (
+            PushedTask(7, "id7", 1, b"no spec", b""),
+            NOPE,
+            "task id7 (?), attempt 1, failed: ValueError: last line",
+        ),
+    ],
+)
+def test_a_task_that_did_not_succeed_is_a_line(
+    log: pytest.LogCaptureFixture, done: PushedTask, outcome: Outcome, line: str
+) -> None:
+    Journal(0).ended([(done, outcome)])
+
+    assert said(log) == [("WARNING", line)]
+
+
+def test_starts_and_successes_are_for_debugging(log: pytest.LogCaptureFixture) -> None:
+    journal = Journal(0)
+    journal.given([task(ONCE)])
+    journal.ended([(task(ONCE), Outcome(7, True, b""))])
+
+    assert [level for level, _ in said(log)] == ["DEBUG", "DEBUG"]
+
+
+def test_a_reason_is_cut(log: pytest.LogCaptureFixture) -> None:
+    Journal(0).ended([(task(ONCE), failure(7, "E", "x" * 10_000))])
+
+    assert len(said(log)[0][1]) < 400
+
+
+def watch(session: Session, journal: Journal, start: int, end: int) -> None:
+    for now in range(start, end, 100):
+        session.asks(now)
+        journal.look(session, now)
+
+
+def test_without_brokers_it_says_so_at_once_and_then_every_minute(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    session, journal = Session([A, B], 0, Random(1)), Journal(0)
+
+    watch(session, journal, 0, PATIENCE + 100)
+    assert said(log) == [("WARNING", "no broker answers: a:1, b:1; still trying")]
+    watch(session, journal, PATIENCE + 100, PATIENCE + REMIND)
+    assert said(log) == []
+    watch(session, journal, PATIENCE + REMIND, PATIENCE + REMIND + 100)
+    assert said(log) == [("WARNING", "no broker answers: a:1, b:1; still trying")]
+
+
+def test_it_says_which_broker_is_silent_and_that_none_leads(log: pytest.LogCaptureFixture) -> None:
+    session, journal = Session([A, B], 0, Random(1)), Journal(0)
+    session.heard(B, PATIENCE)
+
+    watch(session, journal, PATIENCE, PATIENCE + 100)
+
+    ((_, text),) = said(log)
+    assert text == "no broker leads; answering: b:1; not answering: a:1; still trying"
+
+
+def test_leaders_joined_and_lost_are_told_once(log: pytest.LogCaptureFixture) -> None:
+    session, journal = Session([A, B], 0, Random(1)), Journal(0)
+
+    def join(source: str, epoch: int, now: int) -> None:
+        session.heard(source, now)
+        session.told(source, Leader(epoch, source[0], source, True, 1), now)
+        assert session.hello(now)
+        assert session.welcomed(source, epoch, session.number)
+        journal.look(session, now)
+
+    join(A, 1, 100)
+    assert said(log) == [("INFO", "joined the leader at a:1, epoch 1")]
+    session.reopen(200)  # such as when the pool has one slot less
+    journal.look(session, 200)
+    assert session.hello(200) and session.welcomed(A, 1, session.number)
+    journal.look(session, 210)
+    assert said(log) == []
+    session.link_lost(A, 300)
+    journal.look(session, 300)
+    journal.look(session, 310)
+    assert said(log) == [("INFO", "lost the leader: the connection to a:1 closed")]
+    join(B, 2, 400)
+    assert said(log) == [("INFO", "joined the leader at b:1, epoch 2")]
+    session.told(B, Leader(2, "", "", False, 0), 500)
+    journal.look(session, 500)
+    assert said(log) == [("INFO", "lost the leader: b:1 leads no more")]
+    watch(session, journal, 500, 500 + PATIENCE + 100)
+    assert [level for level, _ in said(log)] == ["WARNING"]
+
+
+def test_a_leader_that_falls_silent_is_said_to_be(log: pytest.LogCaptureFixture) -> None:
+    session, journal = Session([A], 0, Random(1)), Journal(0)
+    session.told(A, Leader(1, "a", A, True, 1), 100)
+    session.heard(A, 100)
+    assert session.hello(100) and session.welcomed(A, 1, session.number)
+    watch(session, journal, 100, 3_000)
+    assert [level for level, _ in said(log)] == ["INFO"]
+
+    watch(session, journal, 3_000, 6_000)
+
+    assert said(log) == [("WARNING", "no broker answers: a:1; still trying")]
+
+
+def test_a_worker_that_drains_says_what_it_waits_for(log: pytest.LogCaptureFixture) -> None:
+    journal = Journal(0)
+    running = [(task(ONCE), 0), *((task(ONCE, id=f"id{n}"), None) for n in range(20, 40))]
+
+    journal.unfinished(running, 5_000)
+    ((level, text),) = said(log)
+    assert level == "INFO" and "21 tasks" in text and "second signal" in text
+    assert journal.list_at == 5_000 + REMIND
+    journal.unfinished(running, 65_000)
+
+    ((level, text),) = said(log)
+    assert level == "WARNING" and "second signal" in text
+    assert "21 tasks have not ended: t id7 for 65 s, t id20 not started" in text
+    assert text.endswith(", and 11 more")
