@@ -1,5 +1,6 @@
 """Broker flags: what can never work is refused before anything is opened."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,26 @@ def test_an_address_others_can_reach_needs_consent() -> None:
 def test_only_loopback_counts_as_loopback() -> None:
     assert all(map(is_loopback, ("127.0.0.1:1", "127.9.9.9:1", "localhost:1", "[::1]:1")))
     assert not any(map(is_loopback, ("0.0.0.0:1", "[::]:1", "example.org:1", "10.0.0.1:1")))
+
+
+def _options(data: Path) -> BrokerOptions:
+    return BrokerOptions(name="a", cluster={"a": "127.0.0.1:7701"}, data=data)
+
+
+def test_a_directory_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path)
+    assert _options(Path("link/a")).data == tmp_path / "real" / "a"
+
+
+def test_a_directory_that_cannot_be_found_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ValueError, match="give its whole path"):
+        _options(Path("a"))
+    with pytest.raises(ValueError, match="UTF-8"):
+        _options(Path(os.fsdecode(b"/tmp/\xff")))

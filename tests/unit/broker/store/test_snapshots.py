@@ -85,6 +85,39 @@ def test_a_snapshot_carries_the_machine_and_nothing_else(leader: Store, tmp_path
     copy.close()
 
 
+ODD_NAMES = ("a b", "100%", "%41", "what?", "#1", "a&mode=memory", "Zoë ☃", "file:x", "*", "[a]")
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("way", ["relative", "through a link", "from a place that goes away"])
+def test_a_snapshot_is_made_and_installed_wherever_the_directory_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, way: str
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    place = Path(name)
+    if way == "through a link":
+        place.symlink_to(tmp_path)
+        place /= name
+    if way == "from a place that goes away":
+        place = Path("..") / name
+    stores = formed(place / "leader"), formed(place / "learner", name="b")
+    leader, learner = stores
+    turn(leader, entry(1), tasks={"task": b"x"})
+    turn(leader, applied=Position(1, 1))
+    if way == "from a place that goes away":
+        monkeypatch.chdir(tmp_path)
+        work.rmdir()
+    snapshot = snapshot_of(leader)
+    transfer(leader, learner, snapshot)
+    assert _install(learner, snapshot) == snapshot
+    learner.switch(snapshot)
+    assert tasks(learner) == {"task": b"x"}
+    for store in stores:
+        store.close()
+
+
 def test_an_installed_snapshot_replaces_state_and_log(leader: Store, learner: Store) -> None:
     snapshot = snapshot_of(leader)
     transfer(leader, learner, snapshot)
