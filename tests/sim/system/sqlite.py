@@ -20,7 +20,7 @@ import apsw
 from raftwork.broker.queue import create_tables
 from raftwork.broker.store import Store, StoreOptions, open_store
 from raftwork.broker.store.database import checksum_vfs
-from raftwork.broker.store.helper import Stopped
+from raftwork.broker.store.helper import Stopped, outcome
 from raftwork.broker.store.promised import _encode, read_promised
 from raftwork.broker.store.transfers import Done
 from raftwork.consensus.core import Snapshot
@@ -118,8 +118,8 @@ class Synchronous:
         self.wake_fd = -1
         self._results: deque[Done] = deque()
 
-    def start(self, work: Callable[[Stopped], Done]) -> None:
-        self._results.append(work(lambda: False))
+    def start(self, work: Callable[[Stopped], Done], failed: Callable[[Exception], Done]) -> None:
+        self._results.append(outcome(work, failed, lambda: False))
 
     def take(self) -> Done | None:
         return self._results.popleft() if self._results else None

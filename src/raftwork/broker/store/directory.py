@@ -21,7 +21,8 @@ from raftwork.broker.store.files import replace_file, sync_directory
 from raftwork.errors import StoreDamaged
 
 _NAME: Final = re.compile(r"state-([0-9]{6,})\.db")
-_SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
+#: Of the files of one database.
+SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
 
 
 class Directory:
@@ -58,7 +59,7 @@ class Directory:
         replace_file(self._current, f"{self.database(number).name}\n".encode())
 
     def remove(self, number: int) -> None:
-        for suffix in _SUFFIXES:
+        for suffix in SUFFIXES:
             self._with_suffix(number, suffix).unlink(missing_ok=True)
 
     def remove_leftovers(self, live: int) -> None:
@@ -116,7 +117,7 @@ class Directory:
         target.mkdir(exist_ok=True)
         if self.promised.exists() and not (target / self.promised.name).exists():
             shutil.copyfile(self.promised, target / self.promised.name)
-        for suffix in _SUFFIXES:
+        for suffix in SUFFIXES:
             path = self._with_suffix(number, suffix)
             if path.exists():
                 path.replace(target / path.name)
