@@ -53,6 +53,10 @@ class Pauses(Generic[K]):
             self._pauses.popitem(last=False)
         return pause.failed(now)
 
+    def __contains__(self, key: K) -> bool:
+        """Whether it has failed, as far as is known."""
+        return key in self._pauses
+
     def lasts(self, key: K, now: int) -> bool:
         pause = self._pauses.get(key)
         return pause is not None and pause.lasts(now)

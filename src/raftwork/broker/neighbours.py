@@ -26,6 +26,7 @@ from raftwork.messages import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from raftwork.broker.containment import Containment
     from raftwork.broker.setup import NodeStore, Setup
     from raftwork.consensus.core import Message, Peer, Roster
     from raftwork.messages import FromBroker
@@ -49,6 +50,7 @@ class Neighbours:
         reply: Callable[[bytes, FromBroker], None],
         deliver: Callable[[Peer, bytes, int], None],
         joined: Callable[[int], None],
+        containment: Containment,
     ) -> None:
         """`deliver` takes consensus messages; `joined` is called once the roster is stored."""
         self._setup = setup
@@ -57,6 +59,8 @@ class Neighbours:
         self._reply = reply
         self._deliver = deliver
         self._joined = joined
+        # One peer's trouble is not the others', nor this broker's: hellos are said again.
+        self._lost = containment.of("a frame to another broker", lambda: None)
         self._wall_base = 0
         self.peers = Peers(me, setup.consensus, [n for n in setup.cluster if n != me.name])
         self._formation = Formation(me, list(setup.cluster))
@@ -83,8 +87,9 @@ class Neighbours:
             self._try_to_form(now)
 
     def say_hello(self, name: str, now: int) -> None:
-        hello = self.peers.hello(self._store.identity.cluster_id, self._wall_base + now)
-        self._setup.send_peer(name, to_broker.encode(hello))
+        with self._lost:
+            hello = self.peers.hello(self._store.identity.cluster_id, self._wall_base + now)
+            self._setup.send_peer(name, to_broker.encode(hello))
 
     def _ask_to_join(self, name: str, cluster_id: bytes, now: int) -> None:
         hello = self.peers.hello(cluster_id, self._wall_base + now, joining=True)
@@ -156,6 +161,8 @@ class Neighbours:
     def send(self, message: Message) -> None:
         """A consensus message, which may be lost."""
         routing = self.peers.links[message.to].routing
-        if routing is not None:  # else it is lost, as any message may be
+        if routing is None:
+            return  # it is lost, as any message may be
+        with self._lost:
             frame = from_broker.encode(PeerMessage(self._me.incarnation, message.body))
             self._setup.send_consensus(routing, frame)

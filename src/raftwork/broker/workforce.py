@@ -289,6 +289,22 @@ class Workforce:
             worker.routing = None
             worker.deadline = min(worker.deadline, now + LEASE_CLOSED)
 
+    def start_over(self, routing: bytes) -> None:
+        """What this worker said could not be dealt with: nothing half done stays of it.
+
+        What it holds is read from the machine, as after a failover. Its lease goes on: it does not
+        know that it has to say hello again until it says something else.
+        """
+        worker = self._by_routing.pop(routing, None)
+        if worker is None:
+            return
+        for token in worker.hands:
+            self._holder.pop(token, None)
+        worker.start_over()
+        for running in self._machine.running():
+            if running.worker == worker.incarnation:
+                self._take_over(worker, running)
+
     def _session(self, routing: bytes, session: int, now: int) -> Worker | None:
         worker = self._by_routing.get(routing)
         if worker is None or worker.session != session:

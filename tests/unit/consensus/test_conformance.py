@@ -2,6 +2,7 @@
 
 import random
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -378,7 +379,7 @@ class Trouble:
     def __init__(self, network: Network, name: str, what: str) -> None:
         self.asked: list[int] = []
         self.lasts = True
-        store = network[name].store
+        store: Any = network[name].store
         real = getattr(store, f"start_{what}", store.snapshot_chunk)
 
         def fails(*arguments: object) -> object:

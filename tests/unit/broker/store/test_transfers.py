@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from raftwork.broker.store import Store, transfers
+from raftwork.broker.store.snapshots import write_snapshot
 from raftwork.consensus.core import Position
 from raftwork.consensus.replica import Background
 from tests.unit.broker.store.kit import (
@@ -97,7 +98,7 @@ def test_a_snapshot_whose_file_is_gone_or_cut_short_is_not_served(
     with (tmp_path / "leader" / "snapshot-1.db").open("r+b") as file:
         file.truncate(4_096)
     assert leader.snapshot_chunk(snapshot, 0, snapshot.size) is None
-    write = transfers.write_snapshot
+    write = write_snapshot
 
     def vanishing(source: Path, target: Path, *rest: object) -> object:
         made = write(source, target, *rest)  # type: ignore[arg-type]
