@@ -327,7 +327,7 @@ CONTAINMENT = tuple(
                     "True",
                 ),
             ),
-            10,
+            20,
             False,
         ),
         (

@@ -68,7 +68,7 @@ class Directory:
             if number != live:
                 self.remove(number)
         for path in self.path.glob("snapshot-*"):
-            path.unlink()
+            _remove(path)
         shutil.rmtree(self.incoming, ignore_errors=True)
 
     @property
@@ -129,3 +129,11 @@ class Directory:
     def _with_suffix(self, number: int, suffix: str) -> Path:
         path = self.database(number)
         return path.with_name(path.name + suffix)
+
+
+def _remove(path: Path) -> None:
+    """Whatever it is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
