@@ -92,7 +92,9 @@ def test_a_snapshot_that_cannot_be_made_ends_neither_the_leader_nor_its_successo
     three.wait_until(lambda: _level(three, brokers), "all three are level", within=60)
 
 
-def test_a_broker_whose_current_directory_goes_away_works_on(one: Place) -> None:
+def test_a_broker_whose_current_directory_goes_away_and_whose_link_moves_works_on(
+    one: Place,
+) -> None:
     data, here = one.directory / "data", one.directory / "gone 50%"
     data.mkdir()
     here.mkdir()
@@ -101,14 +103,17 @@ def test_a_broker_whose_current_directory_goes_away_works_on(one: Place) -> None
     broker = one.start(f"bash -c 'cd \"{here.name}\" && exec {command}'", "a")
     one.wait_until(lambda: one.status()["leader"], "a leader")
     here.rmdir()
+    (one.directory / "link").unlink()
+    (one.directory / "link").symlink_to("elsewhere")
     assert one.sh("raftwork enqueue t.take 1").code == 0
     (pid,) = (data / "a" / "broker.pid").read_text().split()
     os.kill(int(pid), 0)
-    twice = one.sh(f"exec {command.replace('../', '')}")
+    same = command.replace("../link", "./data")
+    twice = one.sh(same)
     assert "open already" in twice.out + twice.err, "the directory has one owner by any name"
     assert broker.stop() == 0
     assert not (data / "a" / "broker.pid").exists()
-    one.start(command.replace("../", ""), "again")
+    one.start(same, "again")
     one.wait_until(lambda: one.status()["leader"], "it leads again")
     assert [queue["queued"] for queue in one.status()["queues"].values()] == [1]
 

@@ -149,6 +149,8 @@ class SqliteDisk(Disk):
             segment_entries=rng.choice((3, 20)),
             wal_bytes=rng.choice((40_000, 300_000)),
             cache_bytes=rng.choice((64 * 1024, 1024 * 1024)),
+            spare_bytes=8 * 4_096,
+            give_back_bytes=4 * 4_096,
         )
         self._store: Store | None = None
         self._unsynced: dict[Path, list[Write]] = {}

@@ -190,7 +190,10 @@ class Store:
             self.guard.fail(as_store_error(error) or StoreError(f"cannot roll back: {error}"))
 
     def compact(self, upto: Position) -> Position:
-        """Drop a segment of the log if there is one to drop, and checkpoint if it is time."""
+        """Drop a segment of the log if there is one to drop, and checkpoint if it is time.
+
+        A turn that wrote nothing gives back what the file has to spare.
+        """
         with self.guard:
             live = self._live
             segment = live.log.droppable(min(upto, live.meta.applied))
@@ -198,6 +201,7 @@ class Store:
                 live.begin(sync=False)
                 live.log.drop(segment)
                 live.commit()
+            live.give_back()
             live.checkpoint(self._transfers.helper.interrupt)
         return self.base
 
