@@ -4,9 +4,8 @@ Production contains such errors (broker/containment.py). Here each is raised on 
 broker ends by it, nor the next leader; any other error that would be contained is a finding.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from raftwork.consensus.core import Snapshot
 from tests.sim.system.process import Process
 
 if TYPE_CHECKING:
@@ -44,9 +43,9 @@ class Bugs:
         world, rng = self._world, self._rng
         if world.peaceful:
             return
-        parties = [each.host for each in (*world.workers, *world.users, *world.brokers)]
+        parties = [*world.workers, *world.users, *world.brokers]
         # The books as often as all parties, and snapshots, of which few are needed, twice as often.
-        self._victim = rng.choice((rng.choice(parties), "books", "helper", "helper"))
+        self._victim = rng.choice((rng.choice(parties).host, "books", "helper", "helper"))
         self._before = rng.random() < 0.5
         helper = self._victim == "helper"
         for broker in world.brokers:
@@ -77,6 +76,6 @@ class Bugs:
         raise Bug(where)
 
 
-def fails(*_: object) -> Snapshot:
+def fails(*_: object) -> NoReturn:
     """In the place of a helper's work."""
     raise Bug("a helper")

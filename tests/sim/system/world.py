@@ -77,6 +77,8 @@ class World:
         for worker in self.workers[:2]:
             worker.queues = ("default", "bulk", "rare")
         self.users = [Client(self, f"c{i}", self._clock()) for i in range(CLIENTS)]
+        parties: list[Process] = [*self.brokers, *self.workers, *self.users]
+        self._parties = {each.host: each for each in parties}
         self.faults = Faults(self)
         self.admin = Admin(self)
         self.bugs = Bugs(self)
@@ -252,8 +254,7 @@ class World:
     def party(self, routing: bytes) -> Process | None:
         """Whose DEALER is connected under this routing id."""
         connection = self.network.routed.get(routing)
-        owner = connection.dealer.owner if connection is not None else None
-        return owner if isinstance(owner, Process) else None
+        return self._parties.get(connection.dealer.owner.host) if connection is not None else None
 
     def kind_of(self, party: Process) -> str:
         if isinstance(party, Broker):
