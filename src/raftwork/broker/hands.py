@@ -88,6 +88,12 @@ class Worker:
         self.push, self.acks, self.stops = Pushes(), [], []
         self.full_since = None
 
+    def start_over(self) -> None:
+        """What it holds is to be read anew; what is on its way to it stays reserved."""
+        self.busy = max(0, self.busy - sum(not hand.done for hand in self.hands.values()))
+        self.hands, self.push, self.acks, self.stops = {}, Pushes(), [], []
+        self.routing = self.full_since = None
+
     def status(self, reason: str) -> WorkerStatus:
         """For people; `reason` is what evidence says against it."""
         state = self._state

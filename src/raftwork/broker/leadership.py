@@ -8,7 +8,7 @@ they want into one batch a turn; the batch is one log entry; applying it comes b
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.broker.clients import Clients, PendingEnqueue
 from raftwork.broker.dead import DeadTasks, PendingDead
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from raftwork.broker.queue import Machine
     from raftwork.broker.queue.commands import Applied, Effect, Reply
-    from raftwork.consensus.core import Consensus, Position
+    from raftwork.consensus.core import Position
     from raftwork.messages import FromBroker
 
 #: A batch is closed at so many bytes of payload, so that one entry never holds up the log.
@@ -58,13 +58,20 @@ class Proposal(NamedTuple):
     pending: PendingEnqueue | PendingDead | PendingChange | None
 
 
+class Log(Protocol):
+    """Of the consensus core, what a leadership needs."""
+
+    def propose(self, data: bytes, now: int) -> Position: ...
+    def barrier(self, token: int, now: int) -> None: ...
+
+
 class Leadership:
     """One activated epoch."""
 
     def __init__(
         self,
         machine: Machine,
-        core: Consensus,
+        core: Log,
         balancer: str,
         rng: Random,
         *,
@@ -72,7 +79,9 @@ class Leadership:
         time: int,
         now: int,
         room: Callable[[bytes], bool] = lambda _routing: True,
+        barrier: int = 0,
     ) -> None:
+        """`barrier` is the last one that was asked for in this epoch by books that failed."""
         self.epoch = epoch
         self._machine = machine
         self._core = core
@@ -91,7 +100,7 @@ class Leadership:
         # Tasks on their way into each queue that no worker is named for: later ones stay behind.
         self._unplaced: Counter[str] = Counter()
         # Growing from one leadership to the next: an old barrier must never answer for a new one.
-        self._barrier = epoch << 32
+        self.barrier = max(barrier, epoch << 32)
 
     def time(self, now: int) -> int:
         """Leader time at `now` on the monotonic clock; never behind what was applied."""
@@ -105,6 +114,11 @@ class Leadership:
         if due is None or self._proposed or self._waiting:
             return beat
         return min(beat, due - self._time_base)
+
+    @property
+    def proposed(self) -> Position | None:
+        """The last entry that was proposed and is not applied yet."""
+        return max(self._proposed, default=None)
 
     @property
     def waiting(self) -> bool:
@@ -180,12 +194,12 @@ class Leadership:
             self._proposed[position] = part
 
     def _ask_barrier(self, now: int) -> None:
-        token = self._barrier + 1
+        token = self.barrier + 1
         try:
             self._core.barrier(token, now)
         except NotLeader:
             return
-        self._barrier = token
+        self.barrier = token
         for desk in self._desks:
             desk.questions.barrier(token)
 

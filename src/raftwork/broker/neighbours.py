@@ -27,6 +27,7 @@ from raftwork.messages import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from raftwork.broker.containment import Containment
     from raftwork.broker.setup import NodeStore, Setup
     from raftwork.consensus.core import Message, Peer, Roster
     from raftwork.messages import FromBroker
@@ -55,6 +56,7 @@ class Neighbours:
         reply: Callable[[bytes, FromBroker], None],
         deliver: Callable[[Peer, bytes, int], None],
         joined: Callable[[int], None],
+        containment: Containment,
     ) -> None:
         """`deliver` takes consensus messages; `joined` is called once the roster is stored."""
         self._setup = setup
@@ -63,6 +65,8 @@ class Neighbours:
         self._reply = reply
         self._deliver = deliver
         self._joined = joined
+        # One peer's trouble is not the others', nor this broker's: hellos are said again.
+        self._lost = containment.of("a frame to another broker", lambda: None)
         self._wall_base = 0
         self.peers = Peers(me, setup.consensus, setup.cluster, now)
         self._formation = Formation(me, list(setup.cluster))
@@ -98,8 +102,9 @@ class Neighbours:
             self._try_to_form(now)
 
     def say_hello(self, name: str, now: int) -> None:
-        hello = self.peers.hello(self._store.identity.cluster_id, self._wall_base + now)
-        self._setup.send_peer(name, to_broker.encode(hello))
+        with self._lost:
+            hello = self.peers.hello(self._store.identity.cluster_id, self._wall_base + now)
+            self._setup.send_peer(name, to_broker.encode(hello))
 
     def lost(self, name: str, now: int) -> None:
         """The connection of our DEALER to the named broker was lost."""
@@ -242,6 +247,8 @@ class Neighbours:
     def send(self, message: Message) -> None:
         """A consensus message, which may be lost."""
         routing = self.peers.links[message.to].routing
-        if routing is not None:  # else it is lost, as any message may be
+        if routing is None:
+            return  # it is lost, as any message may be
+        with self._lost:
             frame = from_broker.encode(PeerMessage(self._me.incarnation, message.body))
             self._setup.send_consensus(routing, frame)

@@ -5,19 +5,24 @@
    (`released`); refusals and redirects, which promise nothing, leave with the same flush.
 3. Only an activated leader serves (`_leadership`); everybody else names the leader it knows.
 4. A broker without a cluster id takes part in nothing but the formation.
+5. Whatever one session's or peer's frame brings about fails by itself (containment.py).
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
+from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
 from raftwork.broker.dead import DeadRequest
 from raftwork.broker.hearsay import objection as worker_objection
 from raftwork.broker.hearsay import request_objection
 from raftwork.broker.leadership import Leadership
 from raftwork.broker.neighbours import Neighbours
 from raftwork.broker.queue import Machine
+from raftwork.broker.reign import Reign, VitalLog
 from raftwork.broker.sessions import Kind, Sessions
 from raftwork.consensus.core import Peer
 from raftwork.consensus.replica import Replica
@@ -50,6 +55,7 @@ from raftwork.messages import (
     from_broker,
     to_broker,
 )
+from raftwork.pauses import Pauses
 
 if TYPE_CHECKING:
     from raftwork.broker.setup import NodeStore, Setup
@@ -72,6 +78,10 @@ class Node:
         self._setup = setup
         self._store = store
         self._me = Peer(setup.name, store.identity.incarnation)
+        self._containment = Containment(setup.contained)
+        #: Where what came last could not be dealt with (a routing id, or a peer's name).
+        self._pauses = Pauses[bytes | str](PAUSE_MS, PAUSE_MAX_MS)
+        self._reign = Reign(self._containment, self._make_books, self._restart_sessions)
         self._neighbours = Neighbours(
             setup,
             self._me,
@@ -80,12 +90,12 @@ class Node:
             reply=self._reply,
             deliver=self._deliver,
             joined=self._start_core,
+            containment=self._containment,
         )
         self._neighbours.tell_time(wall - now)
         self._sessions = Sessions()
         self._machine = Machine(store.connection)
         self._replica: Replica | None = None
-        self._leadership: Leadership | None = None
         self._outgoing: list[tuple[bytes, FromBroker]] = []
         self._told: tuple[tuple[int, str | None] | None, bool] | None = None
         self._last_turn = now
@@ -94,12 +104,18 @@ class Node:
             self._start_core(now)
 
     def _start_core(self, now: int) -> None:
-        core = self._setup.make_core(self._me, self._store, now)
-        self._replica = Replica(core, self._store, self, self._neighbours.send)
+        with self._containment.vital:
+            core = self._setup.make_core(self._me, self._store, now)
+            self._replica = Replica(core, self._store, self, self._neighbours.send)
 
     def _deliver(self, source: Peer, body: bytes, now: int) -> None:
         if self._replica is not None:
-            self._replica.receive(source, body, now)
+            with self._containment.vital:
+                self._replica.receive(source, body, now)
+
+    @property
+    def _leadership(self) -> Leadership | None:
+        return self._reign.books
 
     # ---- the shell's side ---------------------------------------------------------------------
 
@@ -112,10 +128,10 @@ class Node:
                 times.append(self._replica.wake_at)
             if self._replica.busy:
                 times.append(self._now + 50)
-        if self._leadership is not None:
-            times.append(self._leadership.wake_at)
-            if self._leadership.waiting:
-                times.append(self._now + 5)
+        if self._reign.wake_at is not None:
+            times.append(self._reign.wake_at)
+        if self._leadership is not None and self._leadership.waiting:
+            times.append(self._now + 5)
         return min(times)
 
     @property
@@ -131,20 +147,48 @@ class Node:
 
     def receive(self, routing: bytes, frame: bytes | memoryview, now: int) -> bool:
         """A frame from our ROUTER. Whatever it holds, nothing is raised (G8). False: it is none."""
+        if self._pauses.lasts(routing, now):
+            return True
         try:
             message = to_broker.decode(frame)
         except BadMessage as error:
             self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
             return False
-        self._route(routing, message, now)
+        failed = partial(self._fails, routing, message, now)
+        with self._containment.of(f"a frame that came in ({type(message).__name__})", failed):
+            self._route(routing, message, now)
         return True
+
+    def _fails(self, routing: bytes, message: ToBroker, now: int) -> None:
+        """What came from there could not be dealt with: close the session, for a while."""
+        self._shut(routing, now)
+        if not isinstance(message, PeerHello):  # a peer that is refused may think it is no member
+            text = "this broker failed at what it was sent; its log says how. Try again later"
+            self._reply(routing, Refused(0, Code.PROTOCOL, text))
+
+    def _shut(self, routing: bytes, now: int) -> None:
+        """Drop the session and all that belongs to it, and do not read from there for a while."""
+        self._pauses.failed(routing, now)
+        self._sessions.close(routing)
+        self._reign.does(lambda books: books.workforce.start_over(routing))
+        self._gone(routing)
 
     def receive_peer(self, name: str, frame: bytes | memoryview, now: int) -> None:
         """A frame on our DEALER to the named broker."""
-        try:
-            self._neighbours.heard(name, from_broker.decode(frame), now)
-        except BadMessage as error:
-            log.warning("dropped a frame of broker %s: %s", name, error)
+        if self._pauses.lasts(name, now):
+            return
+        with self._containment.of(
+            "a frame of another broker", partial(self._peer_fails, name, now)
+        ):
+            try:
+                self._neighbours.heard(name, from_broker.decode(frame), now)
+            except BadMessage as error:
+                log.warning("dropped a frame of broker %s: %s", name, error)
+
+    def _peer_fails(self, name: str, now: int) -> None:
+        """As if its link were new: it has to say again who it is."""
+        self._pauses.failed(name, now)
+        self._neighbours.peers.lost(name, now)
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection of our DEALER to the named broker came up or was lost."""
@@ -164,9 +208,11 @@ class Node:
 
     def turn(self, now: int) -> None:
         """Do all there is to do. Raises StoreError if this replica must stop."""
-        if now - self._last_turn >= PAUSE and self._leadership is not None:
-            self._leadership.workforce.forgive(now - self._last_turn, now)
+        away = now - self._last_turn
+        if away >= PAUSE:
+            self._reign.does(lambda books: books.workforce.forgive(away, now))
         self._last_turn = now
+        self._reign.turn(now, self._store.applied)
         self._neighbours.turn(now)
         if self._replica is not None:
             self._replica.turn(now)
@@ -195,8 +241,10 @@ class Node:
                     self._open(routing, Kind.CLIENT, now)
                     self._reply(routing, self._leader(now))
             case Ping():
-                self._sessions.heard(routing, Kind.CLIENT, now)
+                known = self._sessions.heard(routing, Kind.CLIENT, now)
                 self._reply(routing, self._leader(now))
+                if not known and routing in self._pauses:  # it thinks that its watches stand
+                    self._reply(routing, HelloFirst())
             case StatusRequest():
                 self._reply(routing, self.status(message.request))
             case PeerHello():
@@ -280,10 +328,18 @@ class Node:
             self._gone(dropped)
 
     def _gone(self, routing: bytes) -> None:
-        if self._leadership is not None:
-            self._leadership.clients.gone(routing)
-            self._leadership.drains.gone(routing)
-            self._leadership.workforce.unreachable(routing, self._now)
+        def forget(books: Leadership) -> None:
+            books.clients.gone(routing)
+            books.drains.gone(routing)
+            books.workforce.unreachable(routing, self._now)
+
+        self._reign.does(forget)
+
+    def _restart_sessions(self) -> None:
+        """The books failed: what they knew of a session is gone, and it has to begin again."""
+        for routing in self._sessions:
+            self._sessions.close(routing)
+            self._reply(routing, HelloFirst())
 
     # ---- who leads ----------------------------------------------------------------------------
 
@@ -346,44 +402,53 @@ class Node:
         self._outgoing.append((routing, message))
 
     def _flush(self) -> None:
-        if self._leadership is not None:
-            self._outgoing.extend(self._leadership.frames())
-        outgoing, self._outgoing = self._outgoing, []
-        for routing, message in outgoing:
-            self._setup.send(routing, from_broker.encode(message))
+        self._reign.does(lambda books: self._outgoing.extend(books.frames()))
+        outgoing, self._outgoing = deque(self._outgoing), []
+        while outgoing:
+            with self._containment.of("a frame that goes out", partial(self._unsent, outgoing)):
+                while outgoing:
+                    routing, message = outgoing[0]
+                    self._setup.send(routing, from_broker.encode(message))
+                    outgoing.popleft()
+
+    def _unsent(self, outgoing: deque[tuple[bytes, FromBroker]]) -> None:
+        """The first of them could not be sent."""
+        routing, _ = outgoing.popleft()
+        self._shut(routing, self._now)
 
     # ---- Host: what the replica calls ---------------------------------------------------------
 
     def apply(self, entry: Entry) -> None:
         applied = self._machine.apply(entry.data)
-        if self._leadership is not None:
-            self._leadership.applied(entry.at, applied)
+        self._reign.does(lambda books: books.applied(entry.at, applied))
 
     def activated(self, epoch: int, now: int) -> None:
-        assert self._replica is not None
         log.info("active leader of epoch %d", epoch)
-        self._leadership = Leadership(
+        self._reign.begin(epoch, now)
+
+    def _make_books(self, epoch: int, now: int, barrier: int) -> Leadership:
+        assert self._replica is not None
+        return Leadership(
             self._machine,
-            self._replica.core,
+            VitalLog(self._replica.core, self._containment.vital),
             self._setup.balancer,
             self._setup.rng,
             epoch=epoch,
             time=self._neighbours.wall_median(now),
             now=now,
             room=self._setup.room,
+            barrier=barrier,
         )
 
     def deactivated(self) -> None:
         log.info("no longer the leader")
-        self._leadership = None
+        self._reign.end()
 
     def read_ready(self, token: int) -> None:
-        if self._leadership is not None:
-            self._leadership.read_ready(token)
+        self._reign.does(lambda books: books.read_ready(token))
 
     def plan(self, now: int) -> None:
-        if self._leadership is not None:
-            self._leadership.plan(now)
+        self._reign.does(lambda books: books.plan(now))
 
     def before_commit(self) -> None:
         self._machine.flush()

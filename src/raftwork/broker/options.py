@@ -1,5 +1,6 @@
 """What a broker is started with, checked before anything is opened or bound."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,9 @@ class BrokerOptions:
     name: str
     #: The address (host:port) of every broker, this one among them.
     cluster: dict[str, str]
-    #: The replica's directory; made, with its parents, if it is not there.
+    #: The replica's directory; made, with its parents, if it is not there. Kept as an absolute path
+    #: without links: what is opened later must not depend on what the current directory, or a link,
+    #: is by then.
     data: Path
     consensus: str = "raft"
     balancer: str = "weighted"
@@ -41,6 +44,7 @@ class BrokerOptions:
                 f"{', '.join(exposed)}: other machines could reach this, and frames are neither "
                 "encrypted nor authenticated; --insecure allows it all the same"
             )
+        object.__setattr__(self, "data", _resolved(self.data))
 
     @property
     def address(self) -> str:
@@ -76,6 +80,23 @@ def parse_cluster(text: str) -> dict[str, str]:
             )
         cluster[name] = address
     return cluster
+
+
+def _resolved(data: Path) -> Path:
+    try:
+        path = Path(os.path.realpath(data))
+    except OSError as error:  # the current directory was removed
+        raise ValueError(
+            f"{data} cannot be found from here ({error}); give its whole path"
+        ) from None
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{data}: SQLite opens only names in UTF-8, and this one is not; rename the directory,"
+            " or one above it"
+        ) from None
+    return path
 
 
 def is_loopback(address: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from raftwork.broker.containment import log_contained
 from raftwork.consensus.replica import Store
 
 if TYPE_CHECKING:
@@ -58,3 +59,5 @@ class Setup:
     dial: Callable[[str, str], None] = lambda _name, _address: None
     #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
     cluster_id: bytes
+    #: Is told what failed, and of what, whenever an error was contained (containment.py).
+    contained: Callable[[str, Exception], None] = log_contained

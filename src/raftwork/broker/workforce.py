@@ -26,6 +26,7 @@ from raftwork.broker.pushes import Pushes
 from raftwork.broker.queue import Waiting
 from raftwork.broker.queue.commands import TIME_MAX, Expire, Fail, Finish, Lose, Release
 from raftwork.broker.weight import weigh
+from raftwork.broker.worker_table import WorkerTable
 from raftwork.messages import (
     PAYLOAD_MAX,
     Code,
@@ -62,8 +63,6 @@ BEAT_AT_REST = 240
 EXPIRY_GRACE = 5_000
 #: Lost workers stay in `status` for so long, ms.
 LOST_SHOWN = 60_000
-#: Workers remembered at a time, lost ones among them. Each costs a look at every beat.
-WORKERS_MAX = 10_000
 #: At most so many bytes of values in one Finish.
 FINISH_BYTES = 1024 * 1024
 
@@ -84,14 +83,14 @@ class Workforce:
         self._room = room
         self._epoch = epoch
         self._rng = rng
-        self._workers: dict[bytes, Worker] = {}
-        self._by_routing: dict[bytes, Worker] = {}
         self._holder: dict[int, Worker] = {}  # of every token that is not over
         self._commands: list[Command] = []
         self._finished: list[tuple[int, bytes]] = []
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._dirty: dict[bytes, Worker] = {}
         self.exclusions = Exclusions(self._anyone)
+        self._table = WorkerTable(self.exclusions.left)
+        self._workers, self._by_routing = self._table.by_incarnation, self._table.by_routing
         self._evidence = Evidence(machine, self._workers, self.exclusions, rng)
         self._all_heard = False  # every worker had the time to say hello
         self._all_heard_at = now + LEASE
@@ -151,12 +150,11 @@ class Workforce:
         """A worker opens or reopens its session: settle every token it has or should have."""
         worker = self._workers.get(hello.incarnation)
         if worker is None:
-            self._evict(self._by_routing.get(routing))
-            if len(self._workers) >= WORKERS_MAX and not self._evict(self._longest_lost()):
-                text = f"{len(self._workers)} workers are known here; {WORKERS_MAX} may be"
+            worker = self._table.admit(routing, hello.incarnation, now)
+            if worker is None:
+                text = f"{len(self._workers)} workers are known here, as many as may be"
                 self._frames.append((routing, Refused(0, Code.QUEUE_FULL, text)))
                 return
-            worker = self._workers[hello.incarnation] = Worker(hello.incarnation, now)
         elif hello.session <= worker.session:
             return  # an older hello, overtaken
         self._open_session(worker, routing, hello, now)
@@ -173,29 +171,6 @@ class Workforce:
         self._settle_unlisted(worker, listed)
         self._frames.append((routing, WorkerWelcome(self._epoch, worker.session, stop)))
         self._dirty[worker.incarnation] = worker
-
-    def _longest_lost(self) -> Worker | None:
-        lost = (w for w in self._workers.values() if w.lost is not None and not w.hands)
-        return min(lost, key=lambda worker: worker.lost or 0, default=None)
-
-    def _evict(self, worker: Worker | None) -> bool:
-        """Forget a worker, unless it holds tasks; whether it is gone.
-
-        One connection has one worker: a process that says hello under ever new incarnations must
-        not fill the table.
-        """
-        if worker is None or worker.hands:
-            return False
-        if worker.routing is not None:
-            del self._by_routing[worker.routing]
-            worker.routing = None
-        self._remove(worker)
-        return True
-
-    def _remove(self, worker: Worker) -> None:
-        worker.lost = worker.deadline if worker.lost is None else worker.lost
-        del self._workers[worker.incarnation]
-        self.exclusions.left(worker.incarnation)
 
     def _open_session(self, worker: Worker, routing: bytes, hello: WorkerHello, now: int) -> None:
         self.unreachable(routing, now)  # whoever was there before
@@ -323,6 +298,22 @@ class Workforce:
             worker.routing = None
             worker.deadline = min(worker.deadline, now + LEASE_CLOSED)
 
+    def start_over(self, routing: bytes) -> None:
+        """What this worker said could not be dealt with: nothing half done stays of it.
+
+        What it holds is read from the machine, as after a failover. Its lease goes on: it does not
+        know that it has to say hello again until it says something else.
+        """
+        worker = self._by_routing.pop(routing, None)
+        if worker is None:
+            return
+        for token in worker.hands:
+            self._holder.pop(token, None)
+        worker.start_over()
+        for running in self._machine.running():
+            if running.worker == worker.incarnation:
+                self._take_over(worker, running)
+
     def _session(self, routing: bytes, session: int, now: int) -> Worker | None:
         worker = self._by_routing.get(routing)
         if worker is None or worker.session != session:
@@ -428,7 +419,7 @@ class Workforce:
             if now > worker.deadline:
                 self._give_up(worker, now)
         elif now - worker.lost > LOST_SHOWN and not worker.hands:
-            self._remove(worker)
+            self._table.remove(worker)
 
     def _check_room(self, worker: Worker, now: int) -> None:
         """What its connection does not take for a lease's time goes to others: it never arrived."""

@@ -3,12 +3,21 @@
 The leader sends a window of chunks; the peer keeps only the next one it misses and answers with
 how far it is, so a transfer resumes wherever it broke off. Chunks that were lost are sent again
 once a heartbeat passes without progress. What a chunk or its answer looks like is the protocol's.
+
+A snapshot that cannot be made, read or installed is tried again after a growing pause: whatever is
+wrong is no reason for the leader to end, nor for a follower to have all of it sent without end.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from raftwork.consensus.core import Position, Snapshot
+from raftwork.pauses import Pause
+
+#: After a snapshot failed, at first and at most (ms).
+PAUSE_MS: Final = 1_500
+PAUSE_MAX_MS: Final = 12_000
 
 
 @dataclass(slots=True)
@@ -74,4 +83,11 @@ class Archive:
     made: Snapshot | None = None
     #: What was applied when the one being made was asked for.
     making: Position | None = None
-    retry_at: int = 0
+    #: Until the next one may be made. It grows until a peer has got somewhere by one.
+    pause: Pause = field(default_factory=lambda: Pause(PAUSE_MS, PAUSE_MAX_MS))
+
+    def ended(self, snapshot: Snapshot | None, now: int) -> None:
+        """The file asked for is ready, or (None) could not be made, or be read any more."""
+        self.making, self.made = None, snapshot
+        if snapshot is None:
+            self.pause.failed(now)

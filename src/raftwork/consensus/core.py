@@ -151,8 +151,8 @@ class Log(Protocol):
         """Entries following `after`, at least one if there is any, else up to `limit_bytes`."""
         ...
 
-    def snapshot_chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes:
-        """Bytes of the snapshot file made last."""
+    def snapshot_chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes | None:
+        """Bytes of the snapshot file made last; None if it cannot be read any more."""
         ...
 
 

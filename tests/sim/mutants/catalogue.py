@@ -138,7 +138,7 @@ REPLICA = (
     _mutant(
         "deposed leader goes on",
         f"{_BROKER}.node:Node.deactivated",
-        "self._leadership = None",
+        "self._reign.end()",
         "pass",
         fast=True,
     ),
@@ -314,6 +314,56 @@ MACHINE = (
     ),
 )
 
+CONTAINMENT = tuple(
+    Mutant(f"{consensus}: {name}", edits, seeds, real=real, consensus=consensus)
+    for consensus in ("raft", "zab")
+    for name, edits, seeds, real in (
+        (
+            "an error in work for one party ends the broker",
+            (
+                Edit(
+                    f"{_BROKER}.containment:Boundary.__exit__",
+                    "self._containment.ends(error)",
+                    "True",
+                ),
+            ),
+            20,
+            False,
+        ),
+        (
+            "a snapshot that fails ends its maker",
+            (
+                Edit(f"{_STORE}.transfers:_not_made", "isinstance(meaning, StoreDamaged)", "error"),
+                Edit(f"{_STORE}.transfers:_not_made", "Failed(meaning)", "Failed(error)"),
+            ),
+            60,
+            True,
+        ),
+        (
+            "a failed snapshot is made no more",
+            (
+                Edit(
+                    "raftwork.consensus.chunks:Archive.ended",
+                    "self.pause.failed(now)",
+                    "self.pause.until = 1 << 60",
+                ),
+            ),
+            200,
+            False,
+        ),
+        (
+            "a session that failed is not closed",
+            (
+                Edit(f"{_BROKER}.node:Node._shut", "self._sessions.close(routing)", "pass"),
+                Edit(f"{_BROKER}.node:Node._shut", "self._gone(routing)", "pass"),
+                Edit(f"{_BROKER}.node:Node._shut", "books.workforce.start_over(routing)", "None"),
+            ),
+            200,
+            False,
+        ),
+    )
+)
+
 SERVICE = (
     _mutant(
         "answers without a barrier",
@@ -393,4 +443,4 @@ SERVICE = (
     ),
 )
 
-ALL = (*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *SERVICE, *LIMITS, *WORKERS)
+ALL = (*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *CONTAINMENT, *SERVICE, *LIMITS, *WORKERS)

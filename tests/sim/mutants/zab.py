@@ -118,11 +118,12 @@ _SYNCHRONISATION = (
         "DIFF after a part of a snapshot",  # ZOOKEEPER-3642
         Edit(
             f"{_ZAB}.snapshot:offer",
-            "_send(node, name, link, made, offset)\n",
-            "_send(node, name, link, made, offset)\n"
-            "    from raftwork.consensus.zab.messages import Diff\n"
-            "    link.streaming, link.sent = True, made.at\n"
-            "    node.frame(name, link, Diff(made.at))\n",
+            "if not _send(node, name, link, snapshot, offset):\n",
+            "from raftwork.consensus.zab.messages import Diff\n"
+            "        sent = _send(node, name, link, snapshot, offset)\n"
+            "        link.streaming, link.sent = True, snapshot.at\n"
+            "        node.frame(name, link, Diff(snapshot.at))\n"
+            "        if not sent:\n",
         ),
         _UNCHECKED_DIFF,
         _UNCHECKED_PROPOSALS,

@@ -15,6 +15,7 @@ from raftwork.broker.setup import Setup
 from raftwork.consensus.core import ORIGIN, Entry, Peer, Position, Snapshot
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.messages import PeerMessage, from_broker
+from tests.sim.system.bugs import Bug
 from tests.sim.system.disk import CLUSTER, Crash, Disk, Facts
 from tests.sim.system.network import Dealer
 from tests.sim.system.node import WatchedNode
@@ -108,7 +109,14 @@ class Broker(Process):
             room=self._room,
             send_peer=lambda name, frame: self._dealers[name].send(frame, self._lag),
             cluster_id=rng.getrandbits(128).to_bytes(16, "big"),
+            contained=self._contained,
         )
+
+    def _contained(self, _what: str, error: Exception) -> None:
+        """Production survives any error in work for others; here it does only if we raised it."""
+        if not isinstance(error, Bug):
+            raise error
+        self.world.reach.counts[f"contained: {error.where}"] += 1
 
     def stop(self, how: str, *, silently: bool = False) -> None:
         """The process is gone: "exit" closes what it has, all else leaves it as it is."""
@@ -167,7 +175,6 @@ class Broker(Process):
                 self._heard = now
             node.receive_peer(name, frame, now)
         for routing, frame in _drain(self._from_anyone):
-            self.world.leases.reads(self, routing, frame, now)
             node.receive(routing, frame, now)
         for routing in _drain(self._lost):
             node.unreachable(routing)

@@ -43,6 +43,8 @@ class Faults:
     crash_in_switch: str | None = None
     #: Compaction leaves no tail of the log (of the store in memory).
     greedy: bool = False
+    #: Making and preparing snapshots raises what nobody expects.
+    bug: bool = False
 
 
 class Disk(ABC):

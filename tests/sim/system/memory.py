@@ -284,6 +284,8 @@ class MemoryStore:
     # ---- snapshots ------------------------------------------------------------------------------
 
     def start_snapshot(self) -> None:
+        if self._fails(made=True):
+            return
         content = pack((self._roster, self._disk.db.serialize("main")))
         digest = blake2b(content, digest_size=32).digest()
         snapshot = Snapshot(self.applied, len(content), digest)
@@ -301,6 +303,8 @@ class MemoryStore:
         self._staged[offset:] = data
 
     def start_install(self, snapshot: Snapshot) -> None:
+        if self._fails(made=False):
+            return
         content = bytes(self._staged)
         good = (
             snapshot == self._staging
@@ -311,6 +315,12 @@ class MemoryStore:
         if good:
             self._built = _Prepared(snapshot, *_contents(content))
         self._done.append(Background(made=False, snapshot=snapshot if good else None))
+
+    def _fails(self, *, made: bool) -> bool:
+        if self._disk.faults.bug:
+            self._disk.notes.note("contained: a helper")
+            self._done.append(Background(made=made, snapshot=None))
+        return self._disk.faults.bug
 
     def _holds(self, at: Position) -> bool:
         index = self._index(at)

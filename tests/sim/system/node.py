@@ -1,7 +1,9 @@
 """The real Node, watched: what its machine is told and answers, and when it leads."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from raftwork.broker.leadership import Leadership
 from raftwork.broker.node import Node
 from raftwork.broker.queue import Machine
 from raftwork.broker.queue.commands import Applied, Effect, Reply
@@ -9,7 +11,8 @@ from raftwork.broker.queue.enqueue import Columns
 from raftwork.broker.setup import Setup
 from raftwork.consensus.core import ORIGIN, Entry
 from raftwork.errors import QueueFull
-from raftwork.messages import Spec
+from raftwork.messages import FromBroker, Spec, ToBroker
+from tests.sim.system.process import Process
 from tests.sim.system.protocols import Leading
 from tests.sim.system.watched import WatchedStore
 
@@ -21,8 +24,48 @@ class WatchedNode(Node):
     def __init__(self, broker: "Broker", setup: Setup, store: WatchedStore) -> None:
         self._broker = broker
         self._at = ORIGIN
+        self._frame: bytes | memoryview = b""
         super().__init__(setup, store, broker.mono, broker.clock.wall(broker.timeline.now))
         self._watch(self._machine)
+        self._neighbours.heard = self._hearing(self._neighbours.heard)  # type: ignore[method-assign]
+
+    def receive(self, routing: bytes, frame: bytes | memoryview, now: int) -> bool:
+        self._frame = frame
+        return super().receive(routing, frame, now)
+
+    def _route(self, routing: bytes, message: ToBroker, now: int) -> None:
+        party = self._broker.world.party(routing)
+        self._strike(party, before=True)
+        super()._route(routing, message, now)
+        self._broker.world.leases.reads(self._broker, routing, bytes(self._frame), now)
+        self._strike(party, before=False)
+
+    def _strike(self, party: Process | None, *, before: bool) -> None:
+        if party is not None:
+            world = self._broker.world
+            world.bugs.strikes(world.kind_of(party), party.host, party, before=before)
+
+    def _hearing(self, heard: Callable[..., None]) -> Callable[..., None]:
+        bugs = self._broker.world.bugs
+
+        def hearing(name: str, message: FromBroker, now: int) -> None:
+            bugs.strikes("a peer", name, None, before=True)
+            heard(name, message, now)
+            bugs.strikes("a peer", name, None, before=False)
+
+        return hearing
+
+    def _make_books(self, epoch: int, now: int, barrier: int) -> Leadership:
+        books = super()._make_books(epoch, now, barrier)
+        plan, bugs = books.plan, self._broker.world.bugs
+
+        def planning(now: int) -> None:
+            bugs.strikes("all at once", "books", self._broker, before=True)
+            plan(now)
+            bugs.strikes("all at once", "books", self._broker, before=False)
+
+        books.plan = planning  # type: ignore[method-assign]
+        return books
 
     def _watch(self, machine: Machine) -> None:
         apply, carry_out = machine.apply, machine._carry_out

@@ -79,6 +79,12 @@ _EXPECTED = (
     "process died",
     "a task on trial",
     "a worker that rested is well",
+    # work done for others fails
+    "contained: a client",
+    "contained: a worker",
+    "contained: a peer",
+    "contained: all at once",
+    "contained: a helper",
     # a client that was stopped
     "answered after a pause",
     "unread by a stopped client",

@@ -1,5 +1,6 @@
 """Running seeds: which of them use the real store, and what a run tells of itself."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -10,6 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.sim.system.world import World
+
+#: What brokers log of errors that they contained would drown what a seed found.
+logging.getLogger("raftwork").addHandler(logging.NullHandler())
 
 #: Every so many seeds one runs the real store, over files.
 REAL_EVERY = 5

@@ -70,6 +70,8 @@ class Shape:
     plot: bool
     #: Whether pushes are held back, early on.
     held: bool
+    #: Whether work done for others raises now and then (bugs.py).
+    bugs: bool
     #: The store in memory, or the real one over files.
     real_store: bool
 
@@ -106,6 +108,7 @@ class Shape:
             killers=0.3 if third.random() < 0.15 else 0.0,
             plot=timeline.fourth.random() < 0.05,
             held=timeline.fourth.random() < 0.05,
+            bugs=timeline.bugs.random() < 0.4,
             config=_config(rng),
             real_store=real_store,
         )

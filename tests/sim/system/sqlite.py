@@ -20,11 +20,12 @@ import apsw
 from raftwork.broker.queue import create_tables
 from raftwork.broker.store import Store, StoreOptions, open_store
 from raftwork.broker.store.database import checksum_vfs
-from raftwork.broker.store.helper import Stopped
+from raftwork.broker.store.helper import Stopped, outcome
 from raftwork.broker.store.promised import _encode, read_promised
 from raftwork.broker.store.transfers import Done
 from raftwork.consensus.core import Snapshot
 from raftwork.errors import StoreDamaged, StoreError
+from tests.sim.system.bugs import fails
 from tests.sim.system.disk import CLUSTER, Disk, Facts, Notes
 from tests.sim.system.promises import require
 
@@ -114,12 +115,17 @@ class Registered:
 class Synchronous:
     """Stands in for `store.helper.Helper`: a thread of its own would make histories differ."""
 
+    disk: "SqliteDisk"
+
     def __post_init__(self) -> None:
         self.wake_fd = -1
         self._results: deque[Done] = deque()
 
-    def start(self, work: Callable[[Stopped], Done]) -> None:
-        self._results.append(work(lambda: False))
+    def start(self, work: Callable[[Stopped], Done], failed: Callable[[Exception], Done]) -> None:
+        if self.disk.faults.bug:
+            self.disk.notes.note("contained: a helper")
+        broken = fails if self.disk.faults.bug else work
+        self._results.append(outcome(broken, failed, lambda: False))
 
     def take(self) -> Done | None:
         return self._results.popleft() if self._results else None
@@ -143,6 +149,8 @@ class SqliteDisk(Disk):
             segment_entries=rng.choice((3, 20)),
             wal_bytes=rng.choice((40_000, 300_000)),
             cache_bytes=rng.choice((64 * 1024, 1024 * 1024)),
+            spare_bytes=8 * 4_096,
+            give_back_bytes=4 * 4_096,
         )
         self._store: Store | None = None
         self._unsynced: dict[Path, list[Write]] = {}
@@ -198,7 +206,7 @@ class SqliteDisk(Disk):
         ]
         require(not pending, "durable at open", f"{self.name} acts on unsynced {pending}")
         store._transfers.helper.close()
-        store._transfers.helper = Synchronous()  # type: ignore[assignment]
+        store._transfers.helper = Synchronous(self)  # type: ignore[assignment]
         self._lags = False
         self._store, self._incarnation = store, store.incarnation
         return store

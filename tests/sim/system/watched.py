@@ -95,7 +95,7 @@ class WatchedStore:
     def entries(self, after: Position, limit_bytes: int) -> list[Entry]:
         return self._inner.entries(after, limit_bytes)
 
-    def snapshot_chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes:
+    def snapshot_chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes | None:
         return self._inner.snapshot_chunk(snapshot, offset, size)
 
     def rewind(self, to: Position) -> None:

@@ -12,6 +12,7 @@ from raftwork.broker import workforce
 from raftwork.consensus.core import Peer
 from tests.sim.system.admin import Admin
 from tests.sim.system.broker import Broker
+from tests.sim.system.bugs import Bugs
 from tests.sim.system.client import Client
 from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
@@ -19,7 +20,7 @@ from tests.sim.system.faults import Faults
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
 from tests.sim.system.plots import hold_back, leave_behind
-from tests.sim.system.process import Clock
+from tests.sim.system.process import Clock, Process
 from tests.sim.system.promises import require
 from tests.sim.system.protocols import PROTOCOLS
 from tests.sim.system.queue_checker import QueueChecker
@@ -76,8 +77,11 @@ class World:
         for worker in self.workers[:2]:
             worker.queues = ("default", "bulk", "rare")
         self.users = [Client(self, f"c{i}", self._clock()) for i in range(CLIENTS)]
+        parties: list[Process] = [*self.brokers, *self.workers, *self.users]
+        self._parties = {each.host: each for each in parties}
         self.faults = Faults(self)
         self.admin = Admin(self)
+        self.bugs = Bugs(self)
 
     def _clock(self) -> Clock:
         rng, drift = self.timeline.rng, self.shape.drift_ppm
@@ -105,6 +109,7 @@ class World:
             timeline.after(1_500, self._compare)
             timeline.run(1_200)
             self.admin.begin()
+            self.bugs.begin()
             self.network.weather = shape.weather
             for broker in self.brokers:
                 broker.disk.faults.slow = shape.disk_slow
@@ -115,6 +120,7 @@ class World:
                 hold_back(self)
             timeline.run(shape.peace_at)
             self.faults.end()
+            self.bugs.end()
             timeline.after(0, self._check_waiters)
             require(self._recovers(), "liveness", self.complaint())
             self._compare()
@@ -244,6 +250,16 @@ class World:
         return len(knowing) > len(self.brokers) // 2 and not any(
             each.disk.rotten for each in self.brokers
         )
+
+    def party(self, routing: bytes) -> Process | None:
+        """Whose DEALER is connected under this routing id."""
+        connection = self.network.routed.get(routing)
+        return self._parties.get(connection.dealer.owner.host) if connection is not None else None
+
+    def kind_of(self, party: Process) -> str:
+        if isinstance(party, Broker):
+            return "a peer"
+        return "a worker" if isinstance(party, Worker) else "a client"
 
     def peer_at(self, routing: bytes) -> Peer | None:
         """The broker whose DEALER is connected under this routing id of another's ROUTER."""

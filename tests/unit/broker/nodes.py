@@ -156,6 +156,9 @@ class World:
         self.dialled: dict[tuple[str, str], str] = {}
         #: Whether a connection takes more for now.
         self.room: Callable[[bytes], bool] = lambda _routing: True
+        #: Errors of this type are the test's own; what failed with them.
+        self.tolerated: type[Exception] | None = None
+        self.contained: list[str] = []
         self._lost: list[tuple[str, bytes]] = []
         self._peer_frames: list[tuple[str, str, bytes]] = []  # (to, from's name or routing, frame)
         self._hellos: list[tuple[str, str, bytes]] = []
@@ -202,8 +205,15 @@ class World:
             dial=dial,
             room=lambda routing: self.room(routing),
             cluster_id=b"cluster-of-" + name.encode().ljust(5, b"."),
+            contained=self.contain,
         )
         return Node(setup, store, self.now, 1_000_000 + self.now)
+
+    def contain(self, what: str, error: Exception) -> None:
+        """An error that a broker survives is one all the same, unless the test brought it about."""
+        if self.tolerated is None or not isinstance(error, self.tolerated):
+            raise error
+        self.contained.append(what)
 
     # ---- time -----------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Broker flags: what can never work is refused before anything is opened."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,26 @@ def test_only_loopback_counts_as_loopback() -> None:
         assert is_loopback(f"{host}:1")
     for host in ("0.0.0.0", "[::]", "example.org", "10.0.0.1", "localhost.example.org"):
         assert not is_loopback(f"{host}:1")
+
+
+def _options(data: Path) -> BrokerOptions:
+    return BrokerOptions(name="a", cluster={"a": "127.0.0.1:7701"}, data=data)
+
+
+def test_a_directory_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path)
+    assert _options(Path("link/a")).data == tmp_path / "real" / "a"
+
+
+def test_a_directory_that_cannot_be_found_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ValueError, match="give its whole path"):
+        _options(Path("a"))
+    with pytest.raises(ValueError, match="UTF-8"):
+        _options(Path(os.fsdecode(b"/tmp/\xff")))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker import workforce as module
+from raftwork.broker import worker_table as module
 from raftwork.messages import (
     Code,
     Held,
@@ -56,7 +56,7 @@ def test_a_full_table_forgets_the_lost_first_and_then_refuses(
     assert set(floor.force._workers) == {ME, names[1], names[2]}
     floor.hello(me=names[3], routing=names[3])
     (refused,) = floor.frames(Refused)
-    assert refused.code is Code.QUEUE_FULL and "3 may be" in refused.text
+    assert refused.code is Code.QUEUE_FULL and "3 workers" in refused.text
     assert names[3] not in floor.force._workers
     floor.hello(2, me=names[1], routing=b"back")  # who is known comes back at any time
     assert floor.report(session=2, routing=b"back")

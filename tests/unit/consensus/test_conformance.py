@@ -1,10 +1,14 @@
 """What every protocol behind `consensus.core.Consensus` promises. No test here asks which it is."""
 
 import random
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from raftwork.consensus.chunks import PAUSE_MAX_MS, PAUSE_MS
 from raftwork.consensus.core import ORIGIN, Position, Role
+from raftwork.consensus.replica import Background
 from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
 from tests.sim.store import Disk, Image
 from tests.unit.consensus.cluster import peer, roster
@@ -366,6 +370,57 @@ def test_a_snapshot_arrives_though_chunks_are_lost(make: Make) -> None:
     network.sleep(2_000)
 
     assert network[away].did("switch")
+    assert network.agreed()
+
+
+class Trouble:
+    """A store that cannot make, read or install snapshots, and counts how often it was asked."""
+
+    def __init__(self, network: Network, name: str, what: str) -> None:
+        self.asked: list[int] = []
+        self.lasts = True
+        store: Any = network[name].store
+        real = getattr(store, f"start_{what}", store.snapshot_chunk)
+
+        def fails(*arguments: object) -> object:
+            self.asked.append(network.now)
+            if not self.lasts:
+                return real(*arguments)
+            if what != "chunk":
+                made = what == "snapshot"
+                store._pending.append((1, Background(made=made, snapshot=None)))
+            return None
+
+        setattr(store, "snapshot_chunk" if what == "chunk" else f"start_{what}", fails)
+
+
+@pytest.mark.parametrize("what", ["snapshot", "chunk", "install"])
+def test_a_snapshot_that_fails_ends_nobody_and_is_tried_again_after_growing_pauses(
+    make: Make, what: str
+) -> None:
+    network = compacting(make)
+    leader, away = network.leader(), network.followers()[0]
+    network.crash(away)
+    for i in range(10):
+        network.propose(leader, b"%d" % i)
+    network.sleep(300)
+    network.start(away)
+    trouble = Trouble(network, away if what == "install" else leader, what)
+
+    network.sleep(30_000)
+
+    assert network.active() == [leader]
+    waits = [later - earlier for earlier, later in pairwise(trouble.asked)]
+    assert 2 <= len(waits) <= 6
+    assert min(waits) >= PAUSE_MS
+    assert waits[0] < 2 * PAUSE_MS < 4 * PAUSE_MS < waits[-1] < PAUSE_MAX_MS + 2_000
+
+    trouble.lasts = False
+    network.sleep(PAUSE_MAX_MS + 3_000)
+    assert network[away].did("switch")
+    network.propose(leader, b"more")
+    network.sleep(300)
+    assert network[away].data[-1:] == [b"more"]
     assert network.agreed()
 
 

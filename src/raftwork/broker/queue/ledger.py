@@ -66,6 +66,21 @@ _queue_row = attrgetter(*(field.name for field in fields(Queue)))
 _PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
+def _other_version(db: apsw.Connection, found: object) -> str:
+    """What is wrong with tables of another version, and what to do about it."""
+    text = (
+        f"{db.filename or 'the database'}: the queue's tables are of version {found}, this version"
+        f" of raftwork reads version {VERSION} and converts no other"
+    )
+    if isinstance(found, int) and found > VERSION:
+        return f"{text}: run the newer version of raftwork that wrote them, on every broker"
+    return (
+        f"{text}: run the older version of raftwork that wrote them until no task is left, then"
+        " stop every broker of the cluster, move every data directory away and start all brokers"
+        " with empty ones"
+    )
+
+
 class Ledger:
     """The machine's memory over its tables."""
 
@@ -75,7 +90,7 @@ class Ledger:
         counters: tuple[int, ...] = db.execute("SELECT * FROM machine").fetchone() or ()
         if not counters or counters[0] != VERSION:
             found = counters[0] if counters else "none"
-            raise StoreError(f"the queue's tables are of version {found}, not {VERSION}")
+            raise StoreError(_other_version(db, found))
         _, self.time, self.seq, self.token, *kept = counters
         self.results, self.result_bytes, self.tombstones = kept
         self.queues: dict[str, Queue] = {}

@@ -50,7 +50,9 @@ class Opener:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         for pragma in (
             f"page_size={PAGE}",
-            "auto_vacuum=NONE",
+            # Of a new database: free pages can go back to the file system (Generation.give_back).
+            # One that was made without it keeps them, and is as good otherwise.
+            "auto_vacuum=INCREMENTAL",
             "mmap_size=0",
             f"cache_size={-(self.options.cache_bytes // 1024)}",
             "temp_store=MEMORY",

@@ -21,7 +21,8 @@ from raftwork.broker.store.files import replace_file, sync_directory
 from raftwork.errors import StoreDamaged
 
 _NAME: Final = re.compile(r"state-([0-9]{6,})\.db")
-_SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
+#: Of the files of one database.
+SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
 
 
 class Directory:
@@ -58,7 +59,7 @@ class Directory:
         replace_file(self._current, f"{self.database(number).name}\n".encode())
 
     def remove(self, number: int) -> None:
-        for suffix in _SUFFIXES:
+        for suffix in SUFFIXES:
             self._with_suffix(number, suffix).unlink(missing_ok=True)
 
     def remove_leftovers(self, live: int) -> None:
@@ -67,7 +68,7 @@ class Directory:
             if number != live:
                 self.remove(number)
         for path in self.path.glob("snapshot-*"):
-            path.unlink()
+            _remove(path)
         shutil.rmtree(self.incoming, ignore_errors=True)
 
     @property
@@ -116,7 +117,7 @@ class Directory:
         target.mkdir(exist_ok=True)
         if self.promised.exists() and not (target / self.promised.name).exists():
             shutil.copyfile(self.promised, target / self.promised.name)
-        for suffix in _SUFFIXES:
+        for suffix in SUFFIXES:
             path = self._with_suffix(number, suffix)
             if path.exists():
                 path.replace(target / path.name)
@@ -128,3 +129,11 @@ class Directory:
     def _with_suffix(self, number: int, suffix: str) -> Path:
         path = self.database(number)
         return path.with_name(path.name + suffix)
+
+
+def _remove(path: Path) -> None:
+    """Whatever it is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

@@ -33,6 +33,8 @@ from raftwork.broker.store.snapshots import CreateMachine, create_tables
 from raftwork.errors import StoreDamaged
 
 _BUSY_AT_OPEN_MS = 5_000
+#: As PRAGMA auto_vacuum tells it.
+_INCREMENTAL = 2
 
 
 def create_generation(path: Path, opener: Opener, create_machine: CreateMachine) -> None:
@@ -82,6 +84,11 @@ class Generation:
             self.connection.close()
             raise
         self._touched = False
+        # Of `give_back`: the last turn it has seen; whether it is done until the next one, and in
+        # the midst of it; and whether this database was made so that it can.
+        self._seen = -1
+        self._tidy = self._giving = False
+        self._gives = self.connection.execute("PRAGMA auto_vacuum").get == _INCREMENTAL
         self._wal_pages = 0
         self._checkpoint_at = self._options.wal_bytes // PAGE
         self.connection.set_wal_hook(self._written)
@@ -166,6 +173,36 @@ class Generation:
         else:
             interrupt_reader()
             self._truncate()
+
+    def give_back(self) -> None:
+        """Shorten the file by some free pages, if there are many and nothing else is to be done.
+
+        To be called after every turn: one that wrote something is followed by no step, so that
+        nobody under load waits for it.
+        """
+        if self.meta.turn != self._seen:
+            self._seen, self._tidy = self.meta.turn, not self._gives
+            return
+        if self._tidy:
+            return
+        spare = self._spare_pages()
+        if spare > 0:
+            self.begin(sync=False)
+            step = min(spare, self._options.give_back_bytes // PAGE)
+            self.connection.execute(f"PRAGMA incremental_vacuum({step})").fetchall()
+            self.commit()
+            self._seen, self._giving = self.meta.turn, True
+            return
+        self._tidy = True
+        if self._giving:
+            self._giving = False
+            self._checkpoint_at = 0  # it is a checkpoint that shortens the file
+
+    def _spare_pages(self) -> int:
+        free, kept = self.connection.execute("PRAGMA freelist_count").get, self._options.spare_bytes
+        assert isinstance(free, int)
+        many = self._giving or free * PAGE > 2 * kept
+        return free - kept // PAGE if many else 0
 
     def _promise_all(self) -> None:
         if self._promised.turn < self.meta.turn:

@@ -1,6 +1,5 @@
 """What errors of SQLite and the file system mean to a replica."""
 
-import errno
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final
@@ -34,11 +33,6 @@ def as_store_error(error: BaseException) -> StoreError | None:
     if isinstance(error, _DISK_ERRORS):
         return StoreError(f"the disk failed: {type(error).__name__}: {error}")
     return None
-
-
-def out_of_descriptors(error: BaseException) -> bool:
-    """Whether this process has too many files and connections open: no fault of the disk."""
-    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def _extended(error: apsw.Error) -> int:

@@ -1,4 +1,8 @@
-"""Work off the loop: one thread, one piece of work after the other, results by a readable fd."""
+"""Work off the loop: one thread, one piece of work after the other, results by a readable fd.
+
+Here is one of the boundaries of broker/containment.py: whatever a piece of work raises becomes its
+result.
+"""
 
 import os
 from collections import deque
@@ -12,9 +16,19 @@ R = TypeVar("R")
 Stopped = Callable[[], bool]
 
 
+def outcome(work: Callable[[Stopped], R], failed: Callable[[Exception], R], stopped: Stopped) -> R:
+    """What `work(stopped)` gives, or `failed(error)`, which must not raise."""
+    try:
+        return work(stopped)
+    except Exception as error:  # noqa: BLE001 - the boundary: see the module's docstring
+        return failed(error)
+
+
 class Helper(Generic[R]):
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="raftwork-store")
+        # The thread exists from now on: later, when somebody needs it, there might be no room.
+        self._pool.submit(lambda: None)
         self._interrupted = Event()
         self._closed = Event()
         self._lock = Lock()
@@ -24,13 +38,13 @@ class Helper(Generic[R]):
         os.set_blocking(self.wake_fd, False)
         os.set_blocking(self._wake, False)
 
-    def start(self, work: Callable[[Stopped], R]) -> None:
-        """Run `work(stopped)` on the thread; it must not raise, and end soon once `stopped()`."""
-        self._pool.submit(self._run, work)
+    def start(self, work: Callable[[Stopped], R], failed: Callable[[Exception], R]) -> None:
+        """Run `work(stopped)` on the thread; it must end soon once `stopped()`. See `outcome`."""
+        self._pool.submit(self._run, work, failed)
 
-    def _run(self, work: Callable[[Stopped], R]) -> None:
+    def _run(self, work: Callable[[Stopped], R], failed: Callable[[Exception], R]) -> None:
         self._interrupted.clear()
-        result = work(lambda: self._interrupted.is_set() or self._closed.is_set())
+        result = outcome(work, failed, lambda: self._interrupted.is_set() or self._closed.is_set())
         with self._lock, suppress(BlockingIOError):
             self._results.append(result)
             os.write(self._wake, b"\0")

@@ -54,6 +54,9 @@ def open_store(
     )
     assert name in cluster and len(asked.incarnation) == 16
     try:
+        # Once, and nowhere else: all paths of the store are made from this one, and are opened long
+        # after the current directory may have changed. SQLite wants absolute ones as URIs.
+        directory = directory.resolve()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = DirectoryLock(directory)
         try:

@@ -24,5 +24,9 @@ class StoreOptions:
     snapshot_bytes_max: int = 64 * 1024 * MIB
     #: SQLite's page cache, in bytes.
     cache_bytes: int = 16 * MIB
+    #: Free pages of this many bytes are kept for what comes next; once there are twice as many, all
+    #: others go back to the file system, so many bytes in a turn that has nothing else to write.
+    spare_bytes: int = 4 * MIB
+    give_back_bytes: int = MIB // 2
     #: The name of a registered SQLite VFS to use instead of the usual one.
     vfs: str | None = None

@@ -15,7 +15,7 @@ from raftwork.broker.store.identity import Identity, save_identity
 from raftwork.broker.store.meta import decode_roster, encode_roster
 from raftwork.broker.store.promised import Promised
 from raftwork.broker.store.snapshots import CreateMachine
-from raftwork.broker.store.transfers import Failed, Made, Transfers
+from raftwork.broker.store.transfers import Made, Transfers
 from raftwork.consensus.core import ORIGIN, Entry, Position, Restored, Roster, Snapshot
 from raftwork.consensus.replica import Background
 from raftwork.errors import StoreDamaged, StoreError
@@ -202,7 +202,10 @@ class Store:
             self.guard.fail(as_store_error(error) or StoreError(f"cannot roll back: {error}"))
 
     def compact(self, upto: Position) -> Position:
-        """Drop a segment of the log if there is one to drop, and checkpoint if it is time."""
+        """Drop a segment of the log if there is one to drop, and checkpoint if it is time.
+
+        A turn that wrote nothing gives back what the file has to spare.
+        """
         with self.guard:
             live = self._live
             segment = live.log.droppable(min(upto, live.meta.applied))
@@ -210,6 +213,7 @@ class Store:
                 live.begin(sync=False)
                 live.log.drop(segment)
                 live.commit()
+            live.give_back()
             live.checkpoint(self._transfers.helper.interrupt)
         return self.base
 
@@ -219,7 +223,7 @@ class Store:
         with self.guard:
             self._transfers.make(self._live.path)
 
-    def snapshot_chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes:
+    def snapshot_chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes | None:
         with self.guard:
             return self._transfers.serving.chunk(snapshot, offset, size)
 
@@ -241,16 +245,12 @@ class Store:
         return self._transfers.helper.wake_fd
 
     def background(self) -> Background | None:
-        """A finished piece of background work. Raises StoreError if the disk failed under it."""
+        """A finished piece of background work. Raises StoreDamaged if it found the state to be."""
         with self.guard:
-            done = self._transfers.helper.take()
+            done = self._transfers.take()
             if done is None:
                 return None
-            if isinstance(done, Failed):
-                raise done.error
             if isinstance(done, Made):
-                if done.snapshot is not None:
-                    self._transfers.serving.replace(done.snapshot, done.path)
                 return Background(made=True, snapshot=done.snapshot)
             return Background(made=False, snapshot=self._accept(done.snapshot, done.number))
 
@@ -260,7 +260,8 @@ class Store:
         live = self._live
         if snapshot.at <= live.meta.applied or live.log.holds(snapshot.at):
             # Stale by now. What the log holds beyond it may be acknowledged already.
-            self._parts.directory.remove(number)
+            with suppress(OSError):  # what is left is removed at the next start
+                self._parts.directory.remove(number)
             return None
         self._prepared = (snapshot, number)
         return snapshot

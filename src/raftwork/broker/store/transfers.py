@@ -1,26 +1,31 @@
-"""Snapshots on their way out (made once, served in chunks) and in (staged, then prepared)."""
+"""Snapshots on their way out (made once, served in chunks) and in (staged, then prepared).
+
+All of it is work for another replica, or for a state that this one does not have yet. So nothing
+that goes wrong here ends the replica: it is logged, the core is told that there is no snapshot, and
+asks again after a pause. Whether this replica's own disk is fit shows at its next commit. The one
+exception is damage found in the live database while it is copied.
+"""
 
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
 
 from raftwork.broker.store.database import Opener
-from raftwork.broker.store.directory import Directory
-from raftwork.broker.store.guard import as_store_error, out_of_descriptors
+from raftwork.broker.store.directory import SUFFIXES, Directory
+from raftwork.broker.store.guard import as_store_error
 from raftwork.broker.store.helper import Helper, Stopped
 from raftwork.broker.store.snapshots import (
     CreateMachine,
-    Rejected,
     prepare_generation,
     write_snapshot,
 )
 from raftwork.consensus.core import Snapshot
-from raftwork.errors import StoreDamaged
+from raftwork.errors import RaftworkError, StoreDamaged
 
 log = logging.getLogger("raftwork.broker.store")
 
@@ -43,9 +48,9 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The helper met an error that ends the replica."""
+    """The live database was found damaged while it was copied, which ends the replica."""
 
-    error: Exception
+    error: StoreDamaged
 
 
 Done = Made | Prepared | Failed
@@ -59,19 +64,34 @@ class Serving:
         self._path: Path | None = None
         self._descriptor = -1
 
-    def replace(self, snapshot: Snapshot, path: Path) -> None:
+    def replace(self, snapshot: Snapshot, path: Path) -> bool:
+        """Serve this one from now on. False if it cannot be opened."""
         self.close()
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            _complain("a snapshot cannot be served", error)
+            return False
         self._snapshot, self._path = snapshot, path
-        self._descriptor = os.open(path, os.O_RDONLY)
+        return True
 
-    def chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes:
+    def chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes | None:
+        """None if it cannot be read (any more)."""
         assert snapshot == self._snapshot, f"{snapshot} is not the snapshot made last"
-        return os.pread(self._descriptor, size, offset)
+        try:
+            data = os.pread(self._descriptor, size, offset)
+        except OSError as error:
+            _complain("a snapshot cannot be served", error)
+            return None
+        if len(data) < min(size, snapshot.size - offset):
+            log.warning("a snapshot cannot be served: its file was cut short")
+            return None
+        return data
 
     def close(self) -> None:
         if self._path is not None:
             os.close(self._descriptor)
-            self._path.unlink(missing_ok=True)
+            _remove(self._path)
             self._snapshot = self._path = None
 
 
@@ -82,6 +102,8 @@ class Staging:
         self._directory = directory
         self._size_max = size_max
         self._digest: bytes | None = None
+        #: Of a snapshot that could not be kept: the rest of it is not tried.
+        self._given_up = b""
         self._descriptor = -1
 
     def path(self, snapshot: Snapshot) -> Path:
@@ -89,35 +111,35 @@ class Staging:
 
     def write(self, snapshot: Snapshot, offset: int, data: bytes) -> None:
         fits = offset >= 0 and offset + len(data) <= snapshot.size <= self._size_max
-        if not fits:
+        if not fits or (snapshot.digest == self._given_up and offset):
             return
-        if snapshot.digest != self._digest and not self._begin(snapshot):
-            return
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._descriptor, view, offset)
-            view, offset = view[written:], offset + written
-
-    def _begin(self, snapshot: Snapshot) -> bool:
-        self.close()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         try:
-            self._directory.mkdir(exist_ok=True)
-            for path in self._directory.iterdir():
-                path.unlink()
-            self._descriptor = os.open(self.path(snapshot), flags, 0o600)
+            if snapshot.digest != self._digest:
+                self._begin(snapshot)
+            view = memoryview(data)
+            while view:
+                written = os.pwrite(self._descriptor, view, offset)
+                view, offset = view[written:], offset + written
         except OSError as error:
-            if not out_of_descriptors(error):
-                raise
-            log.warning("a snapshot cannot be received now: %s", error)
-            return False
+            _complain("a snapshot cannot be received now", error)
+            self.close()
+            self._given_up = snapshot.digest
+
+    def _begin(self, snapshot: Snapshot) -> None:
+        self.close()
+        self._given_up = b""
+        self._directory.mkdir(exist_ok=True)
+        for path in self._directory.iterdir():
+            path.unlink()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        self._descriptor = os.open(self.path(snapshot), flags, 0o600)
         self._digest = snapshot.digest
-        return True
 
     def close(self) -> None:
         """Before SQLite opens the file: see the rule in `files.py`."""
         if self._digest is not None:
-            os.close(self._descriptor)
+            with suppress(OSError):  # what is lost by it is missed by the digest
+                os.close(self._descriptor)
             self._digest = None
 
 
@@ -135,7 +157,10 @@ class Transfers:
         """Begin to write a snapshot of the live database `source`."""
         self._count += 1
         target = self._directory.path / f"snapshot-{self._count}.db"
-        self.helper.start(lambda stopped: _reporting(lambda: self._make(source, target, stopped)))
+        self.helper.start(
+            lambda stopped: self._make(source, target, stopped),
+            lambda error: _not_made(target, error),
+        )
 
     def _make(self, source: Path, target: Path, stopped: Stopped) -> Made:
         size, free = source.stat().st_size, shutil.disk_usage(source.parent).free
@@ -143,35 +168,32 @@ class Transfers:
             # The snapshot would take the last of the disk, and the next commit would end us.
             log.warning("no snapshot is made: the disk has %d bytes left for %d", free, size)
             return Made(None, target)
-        try:
-            return Made(write_snapshot(source, target, self._opener, stopped), target)
-        except (apsw.Error, OSError) as error:
-            target.unlink(missing_ok=True)
-            if isinstance(as_store_error(error), StoreDamaged):
-                raise
-            # A follower waits longer; whether this replica's disk is fit shows at its next commit.
-            log.warning("no snapshot could be made: %s", error)
-            return Made(None, target)
+        return Made(write_snapshot(source, target, self._opener, stopped), target)
 
     def prepare(self, snapshot: Snapshot) -> None:
         """Begin to build a generation from the staged file."""
         self.staging.close()
-        self.helper.start(lambda stopped: _reporting(lambda: self._prepare(snapshot, stopped)))
+        self.helper.start(
+            lambda stopped: self._prepare(snapshot, stopped),
+            lambda error: _not_prepared(snapshot, self.staging.path(snapshot), error),
+        )
 
     def _prepare(self, snapshot: Snapshot, stopped: Stopped) -> Prepared:
         staged = self.staging.path(snapshot)
         number = self._directory.next_number()
         target = self._directory.database(number)
-        try:
-            prepare_generation(
-                snapshot, staged, target, self._opener, self._create_machine, stopped
-            )
-        except (Rejected, apsw.InterruptError, apsw.CantOpenError, OSError) as error:
-            if isinstance(error, OSError) and not out_of_descriptors(error):
-                raise
-            log.warning("a received snapshot is not installed: %s", error)
-            return Prepared(snapshot, None)
+        prepare_generation(snapshot, staged, target, self._opener, self._create_machine, stopped)
         return Prepared(snapshot, number)
+
+    def take(self) -> Made | Prepared | None:
+        """A finished piece of work, if there is one. Raises StoreDamaged; see `Failed`."""
+        done = self.helper.take()
+        if isinstance(done, Failed):
+            raise done.error
+        if isinstance(done, Made) and done.snapshot is not None:
+            served = self.serving.replace(done.snapshot, done.path)
+            return done if served else Made(None, done.path)
+        return done
 
     def close(self) -> None:
         self.helper.close()
@@ -179,9 +201,28 @@ class Transfers:
         self.serving.close()
 
 
-def _reporting(work: Callable[[], Done]) -> Done:
-    """Carry errors over to the loop, which is where a replica stops."""
-    try:
-        return work()
-    except Exception as error:  # noqa: BLE001 - raised again by the loop
-        return Failed(error)
+def _not_made(target: Path, error: Exception) -> Made | Failed:
+    _remove(target)
+    meaning = as_store_error(error)
+    if isinstance(meaning, StoreDamaged):
+        return Failed(meaning)
+    _complain("no snapshot could be made", error)
+    return Made(None, target)
+
+
+def _not_prepared(snapshot: Snapshot, staged: Path, error: Exception) -> Prepared:
+    for suffix in SUFFIXES:  # a disk that is full must not stay so
+        _remove(staged.with_name(staged.name + suffix))
+    _complain("a received snapshot is not installed", error)
+    return Prepared(snapshot, None)
+
+
+def _complain(what: str, error: Exception) -> None:
+    expected = isinstance(error, (OSError, apsw.Error, RaftworkError))
+    log.warning("%s: %s", what, error, exc_info=None if expected else error)
+
+
+def _remove(path: Path) -> None:
+    """What is left is removed at the next start."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)

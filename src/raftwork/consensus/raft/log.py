@@ -141,8 +141,8 @@ class RaftLog:
         fit = bisect_right(self._ends, before + limit_bytes, low, high)
         return self._tail[low : max(low + 1, fit)]
 
-    def snapshot_chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes:
-        """Bytes of our own snapshot file."""
+    def snapshot_chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes | None:
+        """Bytes of our own snapshot file; None if it cannot be read any more."""
         return self._store.snapshot_chunk(snapshot, offset, size)
 
     @property

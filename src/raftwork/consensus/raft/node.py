@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raftwork.consensus.chunks import Archive, Incoming, Outgoing
+from raftwork.consensus.chunks import PAUSE_MAX_MS, PAUSE_MS, Archive, Incoming, Outgoing
 from raftwork.consensus.core import Chunk, Entry, Kind, Message, Peer, Position, Snapshot
 from raftwork.consensus.quorum import majority
 from raftwork.consensus.raft.config import Config
@@ -26,6 +26,7 @@ from raftwork.consensus.raft.messages import (
 )
 from raftwork.consensus.raft.states import TRANSITIONS, Event, State
 from raftwork.consensus.roster import Membership
+from raftwork.pauses import Pause
 
 if TYPE_CHECKING:
     from random import Random
@@ -146,6 +147,7 @@ class Node:
         "others",
         "out",
         "quorum",
+        "refusal",
         "rng",
         "role",
         "roster",
@@ -180,6 +182,8 @@ class Node:
         self.commit = self.handed = self.applied = applied
         self.incoming: Incoming | None = None
         self.archive = Archive()
+        #: While it lasts no snapshot is received: one could not be installed.
+        self.refusal = Pause(PAUSE_MS, PAUSE_MAX_MS)
         #: Names whose connection to us is down.
         self.down: set[str] = set()
         self.out = Outbox()

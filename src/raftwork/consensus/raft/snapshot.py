@@ -32,29 +32,31 @@ def offer(node: Node, name: str, peer: Progress) -> None:
 
 def _order(node: Node) -> None:
     archive = node.archive
-    if archive.making is None and node.now >= archive.retry_at:
+    if archive.making is None and not archive.pause.lasts(node.now):
         archive.making = node.log.position(node.applied)
         node.out.make_snapshot = True
 
 
 def made(node: Node, snapshot: Snapshot | None) -> None:
     """The file ordered by `offer` is ready, or could not be made."""
-    node.archive.making = None
-    node.archive.made = snapshot
-    if snapshot is None:
-        node.archive.retry_at = node.now + node.config.election_max
+    node.archive.ended(snapshot, node.now)
 
 
 def _pump(node: Node, name: str, outgoing: Outgoing) -> None:
     for offset in outgoing.due(node.config.chunk_bytes, node.config.chunk_window):
-        _send(node, name, outgoing, offset)
+        if not _send(node, name, outgoing, offset):
+            made(node, None)  # it is made again, after a pause
+            return
 
 
-def _send(node: Node, name: str, outgoing: Outgoing, offset: int) -> None:
+def _send(node: Node, name: str, outgoing: Outgoing, offset: int) -> bool:
+    """Whether it could be read."""
     snap = outgoing.snapshot
     size = min(node.config.chunk_bytes, snap.size - offset)
     data = node.log.snapshot_chunk(snap, offset, size) if size else b""
-    node.send(name, SnapshotChunk(node.term, snap.at, snap.size, snap.digest, offset, data))
+    if data is not None:
+        node.send(name, SnapshotChunk(node.term, snap.at, snap.size, snap.digest, offset, data))
+    return data is not None
 
 
 def tick(node: Node, leader: Leader) -> None:
@@ -75,6 +77,7 @@ def settled(node: Node, peer: Progress) -> None:
     """The peer's log reached the snapshot: appends can carry on from there."""
     if peer.outgoing is not None and peer.match >= peer.outgoing.snapshot.at.seq:
         peer.outgoing = None
+        node.archive.pause.succeeded()
     if peer.match >= node.commit:
         peer.behind = None
 
@@ -111,6 +114,9 @@ def on_chunk(node: Node, src: Peer, message: SnapshotChunk) -> None:
         node.incoming = None
         node.acknowledge(src.name, AppendReply(node.term, True, node.commit, ORIGIN, 0))
         return
+    if node.refusal.lasts(node.now):
+        _answer(node, src, message, snap.size)  # as while one is installed: it sends no more
+        return
     if incoming is None or incoming.snapshot != snap:
         incoming = node.incoming = Incoming(snap)
     if incoming.takes(message.offset, len(message.data)):
@@ -125,7 +131,9 @@ def installed(node: Node, snapshot: Snapshot | None, roster: Roster) -> None:
     """The store switched to the snapshot, or (None) found the staged bytes to be no such thing."""
     node.incoming = None
     if snapshot is None:
-        return  # the leader's next question is answered with "all of it"
+        node.refusal.failed(node.now)
+        return  # after the pause the leader's next question is answered with "all of it"
+    node.refusal.succeeded()
     assert snapshot.at.seq > node.commit, f"{snapshot.at} installed over commit {node.commit}"
     node.log.reload()
     assert node.log.base == node.log.last == snapshot.at, "a switch leaves nothing of the old log"

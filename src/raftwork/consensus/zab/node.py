@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raftwork.consensus.chunks import Archive, Incoming, Outgoing
+from raftwork.consensus.chunks import PAUSE_MAX_MS, PAUSE_MS, Archive, Incoming, Outgoing
 from raftwork.consensus.core import ORIGIN, Chunk, Entry, Kind, Message, Peer, Position, Snapshot
 from raftwork.consensus.quorum import majority
 from raftwork.consensus.roster import Membership
@@ -32,6 +32,7 @@ from raftwork.consensus.zab.messages import (
     framed,
 )
 from raftwork.consensus.zab.states import TRANSITIONS, Event, State
+from raftwork.pauses import Pause
 
 if TYPE_CHECKING:
     from random import Random
@@ -190,6 +191,7 @@ class Node:
         "out",
         "patience",
         "quorum",
+        "refusal",
         "role",
         "roster",
         "round",
@@ -226,6 +228,8 @@ class Node:
         self.commit = self.handed = self.applied = applied
         self.incoming: Incoming | None = None
         self.archive = Archive()
+        #: While it lasts no snapshot is received: one could not be installed.
+        self.refusal = Pause(PAUSE_MS, PAUSE_MAX_MS)
         #: Names whose connection to us is down.
         self.down: set[str] = set()
         self.out = Outbox()

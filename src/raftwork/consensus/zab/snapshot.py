@@ -20,35 +20,37 @@ def offer(node: Node, name: str, link: Link) -> None:
     """The follower needs what the log no longer has."""
     if node.now - link.heard >= node.config.silence:
         return  # away: a snapshot made now would be outdated when it returns
-    made = node.archive.made
-    if made is None or not node.log.holds(made.at):
+    snapshot = node.archive.made
+    if snapshot is None or not node.log.holds(snapshot.at):
         _order(node)
         return
-    if link.outgoing is None or link.outgoing.snapshot != made:
-        link.outgoing, link.catching = Outgoing(made), Catching(node.log.grown, made.at)
+    if link.outgoing is None or link.outgoing.snapshot != snapshot:
+        link.outgoing, link.catching = Outgoing(snapshot), Catching(node.log.grown, snapshot.at)
     for offset in link.outgoing.due(node.config.chunk_bytes, node.config.chunk_window):
-        _send(node, name, link, made, offset)
+        if not _send(node, name, link, snapshot, offset):
+            made(node, None)  # it is made again, after a pause
+            return
 
 
 def _order(node: Node) -> None:
     archive = node.archive
-    if archive.making is None and node.now >= archive.retry_at:
+    if archive.making is None and not archive.pause.lasts(node.now):
         archive.making = node.applied
         node.out.make_snapshot = True
 
 
 def made(node: Node, snapshot: Snapshot | None) -> None:
     """The file ordered by `offer` is ready, or could not be made."""
-    node.archive.making = None
-    node.archive.made = snapshot
-    if snapshot is None:
-        node.archive.retry_at = node.now + node.config.silence
+    node.archive.ended(snapshot, node.now)
 
 
-def _send(node: Node, name: str, link: Link, snap: Snapshot, offset: int) -> None:
+def _send(node: Node, name: str, link: Link, snap: Snapshot, offset: int) -> bool:
+    """Whether it could be read."""
     size = min(node.config.chunk_bytes, snap.size - offset)
     data = node.log.snapshot_chunk(snap, offset, size) if size else b""
-    node.send(name, Snap(link.session, snap.at, snap.size, snap.digest, offset, data))
+    if data is not None:
+        node.send(name, Snap(link.session, snap.at, snap.size, snap.digest, offset, data))
+    return data is not None
 
 
 def tick(node: Node, leader: Leader) -> None:
@@ -68,6 +70,8 @@ def on_reply(link: Link, reply: SnapReply) -> None:
 def caught_up(node: Node, link: Link) -> None:
     """The follower's log reached the snapshot, or even the commit."""
     if link.catching is not None:
+        if link.match >= link.catching.at:
+            node.archive.pause.succeeded()
         link.catching.at = max(link.catching.at, link.match)
         if link.match >= node.commit:
             link.catching = None
@@ -102,6 +106,9 @@ def on_chunk(node: Node, src: Peer, message: Snap) -> bool:
         return True
     if node.state is State.JOINING or snap.at <= node.commit or node.log.holds(snap.at):
         return False
+    if node.refusal.lasts(node.now):
+        _answer(node, src, message, snap.size)  # as while one is installed: it sends no more
+        return True
     if incoming is None or incoming.snapshot != snap:
         incoming = node.incoming = Incoming(snap)
     if incoming.takes(message.offset, len(message.data)):
@@ -117,7 +124,9 @@ def installed(node: Node, snapshot: Snapshot | None, roster: Roster) -> None:
     """The store switched to the snapshot, or (None) found the staged bytes to be no such thing."""
     node.incoming = None
     if snapshot is None:
+        node.refusal.failed(node.now)
         return
+    node.refusal.succeeded()
     assert snapshot.at > node.commit, f"{snapshot.at} installed over commit {node.commit}"
     node.log.reload()
     assert node.log.base == node.log.last == snapshot.at, "a switch leaves nothing of the old log"

@@ -3,7 +3,7 @@
 import apsw
 import pytest
 
-from raftwork.broker.queue import TABLES, Limits, create_tables
+from raftwork.broker.queue import TABLES, VERSION, Limits, create_tables
 from raftwork.broker.queue.commands import (
     TIME_MAX,
     Assign,
@@ -92,9 +92,14 @@ def test_making_the_tables_twice_keeps_what_is_there(driver: Driver) -> None:
     assert driver.machine.digest() == before
 
 
-def test_tables_of_another_version_are_refused(driver: Driver) -> None:
-    driver.db.execute("UPDATE machine SET version = version + 1")
-    with pytest.raises(StoreError, match="version"):
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(VERSION - 1, "start all brokers with empty"), (VERSION + 1, "newer")]
+)
+def test_tables_of_another_version_are_refused_and_the_error_says_what_to_do(
+    driver: Driver, version: int, remedy: str
+) -> None:
+    driver.db.execute("UPDATE machine SET version = ?", (version,))
+    with pytest.raises(StoreError, match=f"version {version}, .* version {VERSION} .*{remedy}"):
         driver.reopen()
 
 

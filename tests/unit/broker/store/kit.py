@@ -132,6 +132,7 @@ def snapshot_of(store: Store) -> Snapshot:
 def transfer(source: Store, target: Store, snapshot: Snapshot, chunk: int = 10_000) -> None:
     for offset in range(0, snapshot.size, chunk):
         data = source.snapshot_chunk(snapshot, offset, chunk)
+        assert data is not None
         target.stage(snapshot, offset, data)
 
 

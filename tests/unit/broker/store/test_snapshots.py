@@ -15,7 +15,7 @@ import pytest
 from raftwork.broker.store import Store, StoreOptions
 from raftwork.consensus.core import ORIGIN, Position, Snapshot
 from raftwork.consensus.replica import Background
-from raftwork.errors import StoreDamaged, StoreError
+from raftwork.errors import StoreDamaged
 from tests.unit.broker.store.kit import (
     CLUSTER_ID,
     Disk,
@@ -65,10 +65,17 @@ def _install(store: Store, snapshot: Snapshot) -> Snapshot | None:
     return done.snapshot
 
 
+def _all_of(store: Store, snapshot: Snapshot) -> bytes:
+    data = store.snapshot_chunk(snapshot, 0, snapshot.size)
+    assert data is not None
+    return data
+
+
 def test_a_snapshot_carries_the_machine_and_nothing_else(leader: Store, tmp_path: Path) -> None:
     snapshot = snapshot_of(leader)
     assert snapshot.at == Position(3, 100)
     data = leader.snapshot_chunk(snapshot, 0, snapshot.size + 1)
+    assert data is not None
     assert len(data) == snapshot.size
     assert blake2b(data, digest_size=32).digest() == snapshot.digest
     (tmp_path / "copy.db").write_bytes(data)
@@ -83,6 +90,39 @@ def test_a_snapshot_carries_the_machine_and_nothing_else(leader: Store, tmp_path
     assert copy.execute("SELECT count(*) FROM task").get == 100
     assert b"hard state" not in data
     copy.close()
+
+
+ODD_NAMES = ("a b", "100%", "%41", "what?", "#1", "a&mode=memory", "Zoë ☃", "file:x", "*", "[a]")
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("way", ["relative", "through a link", "from a place that goes away"])
+def test_a_snapshot_is_made_and_installed_wherever_the_directory_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, way: str
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    place = Path(name)
+    if way == "through a link":
+        place.symlink_to(tmp_path)
+        place /= name
+    if way == "from a place that goes away":
+        place = Path("..") / name
+    stores = formed(place / "leader"), formed(place / "learner", name="b")
+    leader, learner = stores
+    turn(leader, entry(1), tasks={"task": b"x"})
+    turn(leader, applied=Position(1, 1))
+    if way == "from a place that goes away":
+        monkeypatch.chdir(tmp_path)
+        work.rmdir()
+    snapshot = snapshot_of(leader)
+    transfer(leader, learner, snapshot)
+    assert _install(learner, snapshot) == snapshot
+    learner.switch(snapshot)
+    assert tasks(learner) == {"task": b"x"}
+    for store in stores:
+        store.close()
 
 
 def test_an_installed_snapshot_replaces_state_and_log(leader: Store, learner: Store) -> None:
@@ -126,7 +166,7 @@ def test_what_was_damaged_on_its_way_is_rejected(leader: Store, learner: Store) 
     learner.stage(snapshot, 5_000, b"x")
     assert _install(learner, snapshot) is None
     other = snapshot._replace(digest=bytes(32))
-    learner.stage(other, 0, leader.snapshot_chunk(snapshot, 0, snapshot.size))
+    learner.stage(other, 0, _all_of(leader, snapshot))
     assert _install(learner, other) is None
     assert _install(learner, snapshot) is None, "nothing of it is staged any more"
     moved = snapshot._replace(at=Position(3, 99))
@@ -204,16 +244,20 @@ def test_damage_met_by_a_snapshot_ends_the_store(directory: Path) -> None:
     assert (directory / "damaged").exists()
 
 
-def test_a_full_disk_during_an_install_ends_the_store(
+def test_a_full_disk_during_an_install_ends_nobody(
     leader: Store, directory: Path, disk: Disk
 ) -> None:
     store = formed(directory, disk.options, name="b")
     snapshot = snapshot_of(leader)
     transfer(leader, store, snapshot)
     disk.fail("write", lambda: apsw.FullError("full"))
-    store.start_install(snapshot)
-    with pytest.raises(StoreError, match="FullError"):
-        finished(store)
+    assert _install(store, snapshot) is None
+    assert not list(directory.glob("incoming/*")), "it must not keep the disk full"
+    disk.on_operation = lambda operation: None
+    turn(store, entry(1), state=b"goes on")
+    transfer(leader, store, snapshot)
+    assert _install(store, snapshot) == snapshot
+    store.close()
 
 
 def test_a_snapshot_does_not_take_the_last_of_the_disk(
@@ -243,7 +287,7 @@ def no_descriptors_left() -> Iterator[None]:
 def test_too_many_open_files_are_no_broken_disk(leader: Store, learner: Store, step: str) -> None:
     """Strangers' connections may use up the descriptors: the transfer fails, the replica stays."""
     snapshot = snapshot_of(leader)
-    data = leader.snapshot_chunk(snapshot, 0, snapshot.size)
+    data = _all_of(leader, snapshot)
     if step == "make":
         with no_descriptors_left():
             leader.start_snapshot()

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+from raftwork.consensus.chunks import PAUSE_MS
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Position, Role, Snapshot
 from raftwork.consensus.raft import Config
 from raftwork.consensus.raft.messages import (
@@ -312,9 +313,18 @@ def test_bytes_that_are_no_snapshot_are_asked_for_again() -> None:
     b.turn()
     assert "switch" not in kinds(b)
 
-    told = b.hear("a", SnapshotChunk(9, Position(3, 7), 1, b"no such digest", 1, b""))
+    question = SnapshotChunk(9, Position(3, 7), 1, b"no such digest", 1, b"")
 
-    assert told == [("a", ChunkReply(9, (3, 7), 1, 0))]  # type: ignore[arg-type]
+    def wanted() -> int:
+        ((_, reply),) = b.hear("a", question)
+        assert isinstance(reply, ChunkReply)
+        return reply.wanted
+
+    assert wanted() == 1, "in the pause after a failure it wants nothing"
+    for _ in range(PAUSE_MS // 100):
+        b.turn(b.now + 100)
+        b.hear("a", Append(9, ORIGIN, 0, 0, ()))
+    assert wanted() == 0
 
 
 def test_a_snapshot_that_cannot_be_made_is_not_asked_for_at_once_again() -> None:

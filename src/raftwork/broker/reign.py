@@ -1,0 +1,106 @@
+"""The active leadership of a broker, and what becomes of it when its own work fails. Sans-IO.
+
+1. Its books are made at `begin` from the machine's tables and dropped whole at `end`.
+2. Planning, and keeping books of what was applied, is work for all sessions at once. If it fails
+   (containment.py), the books are dropped whole, too, and made anew after a growing pause; all who
+   had a session say hello again. Meanwhile the broker leads on without serving.
+3. They are not made anew before all that the old ones proposed is applied: they would be told the
+   effects of what they know nothing of.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS
+from raftwork.consensus.core import ORIGIN
+from raftwork.pauses import Pause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from raftwork.broker.containment import Containment, Vital
+    from raftwork.broker.leadership import Leadership
+    from raftwork.consensus.core import Consensus, Position
+
+
+class VitalLog:
+    """The core, as books use it: what it raises is none of their failures."""
+
+    def __init__(self, core: Consensus, vital: Vital) -> None:
+        self._core = core
+        self._vital = vital
+
+    def propose(self, data: bytes, now: int) -> Position:
+        with self._vital:
+            return self._core.propose(data, now)
+
+    def barrier(self, token: int, now: int) -> None:
+        with self._vital:
+            self._core.barrier(token, now)
+
+
+class Reign:
+    """From `begin` to `end` this broker is the active leader of an epoch."""
+
+    def __init__(
+        self,
+        containment: Containment,
+        make: Callable[[int, int, int], Leadership],
+        dropped: Callable[[], None],
+    ) -> None:
+        """`make(epoch, now, barrier)` makes books; `dropped()` is called when they failed."""
+        self._containment = containment
+        self._make = make
+        self._dropped = dropped
+        self.books: Leadership | None = None
+        self._epoch: int | None = None
+        self._now = 0
+        self._pause = Pause(PAUSE_MS, PAUSE_MAX_MS)
+        #: Of books that failed: up to where the log must be applied, and their last barrier.
+        self._behind = ORIGIN
+        self._barrier = 0
+        self._boundary = containment.of("the leader's own work", self._failed)
+
+    def begin(self, epoch: int, now: int) -> None:
+        self._epoch, self._behind, self._barrier = epoch, ORIGIN, 0
+        self._try(now)
+
+    def end(self) -> None:
+        self._epoch = self.books = None
+
+    def does(self, work: Callable[[Leadership], object]) -> None:
+        """Have the books do it, if there are any."""
+        if self.books is not None:
+            with self._boundary:
+                work(self.books)
+
+    def turn(self, now: int, applied: Position) -> None:
+        """Make the books anew, if that is due."""
+        self._now = now
+        if self.books is None and self._epoch is not None and applied >= self._behind:
+            if not self._pause.lasts(now):
+                self._try(now)
+        elif self.books is not None and now >= self._pause.until + PAUSE_MAX_MS:
+            self._pause.succeeded()
+
+    @property
+    def wake_at(self) -> int | None:
+        """When `turn` has something to do, if only time is missing."""
+        if self.books is not None:
+            return self.books.wake_at
+        return None if self._epoch is None else max(self._pause.until, self._now + PAUSE_MS)
+
+    def _try(self, now: int) -> None:
+        self._now = now
+        with self._boundary:
+            assert self._epoch is not None
+            self.books = self._make(self._epoch, now, self._barrier)
+
+    def _failed(self) -> None:
+        books, self.books = self.books, None
+        if books is not None:
+            self._behind = books.proposed or ORIGIN
+            self._barrier = books.barrier
+        self._pause.failed(self._now)
+        self._dropped()

@@ -1,0 +1,360 @@
+"""What is done for one session, peer or helper fails by itself; what ends a replica still does."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import apsw
+import pytest
+
+from raftwork.broker.clients import Clients
+from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS
+from raftwork.broker.dispatch import Dispatcher
+from raftwork.broker.leadership import Leadership
+from raftwork.broker.neighbours import Neighbours
+from raftwork.broker.queue import Machine
+from raftwork.broker.workforce import LEASE, Workforce
+from raftwork.consensus.raft import Raft
+from raftwork.errors import StoreDamaged, StoreError
+from raftwork.messages import (
+    PROTOCOL,
+    Acknowledged,
+    Ask,
+    ClientHello,
+    Enqueue,
+    Enqueued,
+    FromBroker,
+    Heartbeat,
+    Held,
+    HelloFirst,
+    Holding,
+    Leader,
+    Outcome,
+    Ping,
+    Push,
+    Refused,
+    Report,
+    Result,
+    Results,
+    Started,
+    State,
+    Watch,
+    WorkerWelcome,
+)
+from tests.unit.broker.nodes import World
+from tests.unit.broker.queues import SPEC, enqueue
+
+
+class Bug(Exception):
+    """Raised where nothing is expected to raise."""
+
+
+@contextmanager
+def bug(
+    owner: type, name: str, when: Callable[..., bool] = lambda *_: True, error: Any = Bug
+) -> Iterator[list[int]]:
+    """While it lasts `owner.name` raises at the end of its work, if `when(*arguments)`."""
+    real, struck = getattr(owner, name), list[int]()
+
+    def broken(*arguments: Any, **named: Any) -> Any:
+        done = real(*arguments, **named)
+        if when(*arguments):
+            struck.append(1)
+            raise error
+        return done
+
+    setattr(owner, name, broken)
+    try:
+        yield struck
+    finally:
+        setattr(owner, name, real)
+
+
+def request(*ids: str, number: int = 1) -> Enqueue:
+    _, spec, tasks, _ = enqueue(*ids, spec=SPEC)
+    return Enqueue(number, 1 << 52, spec, tasks)
+
+
+def pushed(frames: list[FromBroker]) -> list[int]:
+    return [task.token for m in frames if isinstance(m, Push) for task in m.tasks]
+
+
+@pytest.fixture
+def one() -> World:
+    world = World("a")
+    world.elect()
+    world.tolerated = Bug
+    return world
+
+
+# ---- one session --------------------------------------------------------------------------------
+
+
+def test_a_request_that_fails_is_refused_and_ends_only_its_session(one: World) -> None:
+    one.client()
+    one.client(b"other")
+    with bug(Clients, "watch"):
+        assert Refused in map(type, one.ask(b"client", Watch(1, ["x"])))
+        assert one.ask(b"other", request("x")) == [Enqueued(1)]
+        assert one.nodes["a"].leads
+    one.run(PAUSE_MS)
+    told, first = one.ask(b"client", Ping())
+    assert isinstance(told, Leader)
+    assert first == HelloFirst(), "even if it only waits, it must learn that nothing stands"
+    assert one.contained == ["a frame that came in (Watch)"]
+
+
+def test_nothing_of_a_session_that_failed_is_left(one: World) -> None:
+    """What it watched is not sent to whoever comes to its routing id next."""
+    one.client()
+    with bug(Clients, "watch"):
+        one.ask(b"client", Watch(1, ["x"]))
+    one.run(PAUSE_MS)
+    one.client()
+    one.client(b"other")
+    one.worker()
+    one.ask(b"other", request("x"))
+    (token,) = pushed(one.heard(b"worker"))
+    one.ask(b"worker", Report(1, [], [Outcome(token, True, b"v")], [], 0))
+    assert one.heard(b"client") == []
+
+
+def test_who_fails_again_and_again_is_not_read_for_longer_and_longer(one: World) -> None:
+    struck_at: list[int] = []
+
+    def strikes(*_: object) -> bool:
+        struck_at.append(one.now)
+        return True
+
+    with bug(Clients, "ask", strikes):
+        for _ in range(2_000):
+            one.say(b"client", ClientHello(PROTOCOL))
+            one.say(b"client", Ask(1, ["x"]))
+            one.step(50)
+    waits = [later - earlier for earlier, later in pairwise(struck_at)]
+    assert waits[:4] == [PAUSE_MS, 2 * PAUSE_MS, 4 * PAUSE_MS, 8 * PAUSE_MS]
+    assert waits[-1] == PAUSE_MAX_MS
+    one.run(PAUSE_MAX_MS)
+    one.client()
+    assert one.ask(b"client", request("y")) == [Enqueued(1)]
+
+
+@pytest.mark.parametrize("where", ["_propose_end", "_propose_outcome", "report"])
+def test_a_report_that_fails_half_way_is_taken_up_again_whole(one: World, where: str) -> None:
+    one.client()
+    one.worker()
+    one.ask(b"client", request("x"))
+    one.ask(b"client", Watch(2, ["x"]))
+    (token,) = pushed(one.heard(b"worker"))
+    report = Report(1, [Started(token, 0)], [Outcome(token, True, b"v")], [], 0)
+    with bug(Workforce, where) as struck:
+        one.say(b"worker", report)
+        one.run(20)
+    assert struck
+    one.heard(b"worker")
+    one.run(PAUSE_MS)
+    assert one.ask(b"worker", report) == [HelloFirst()]
+    welcome, *_ = one.worker(session=2, holding=[Holding(token, Held.DONE, 5)])
+    assert welcome == WorkerWelcome(1, 2, [])
+    answers = one.ask(b"worker", report._replace(session=2))
+    assert Acknowledged(1, 2, [token]) in answers or where == "report"
+    assert Results([Result("x", State.SUCCEEDED, b"v")]) in one.heard(b"client")
+    one.ask(b"client", request("y", "z", number=3))
+    assert len(pushed(one.heard(b"worker"))) == 2, "both of its slots are free again"
+
+
+def test_a_worker_that_is_not_read_for_a_moment_keeps_its_tasks(one: World) -> None:
+    one.client()
+    one.worker()
+    one.ask(b"client", request("x"))
+    (token,) = pushed(one.heard(b"worker"))
+    beat = Heartbeat(1, None, None, None, 0, 0, False)
+    with bug(Workforce, "heartbeat"):
+        one.ask(b"worker", beat)
+    one.run(LEASE - 1_000)
+    assert one.ask(b"worker", beat)[-1] == HelloFirst()
+    one.worker(session=2, holding=[Holding(token, Held.RUNNING, 5)])
+    one.run(LEASE - 1_000)
+    one.ask(b"worker", Report(2, [], [Outcome(token, True, b"v")], [], 0))
+    one.ask(b"client", Watch(2, ["x"]))
+    assert one.nodes["a"]._machine.states(["x"]) == [State.SUCCEEDED]
+
+
+def test_a_frame_that_cannot_be_sent_is_lost_and_the_others_leave(one: World) -> None:
+    setup = one.nodes["a"]._setup
+    send, broken = setup.send, [b"client"]
+
+    def failing(routing: bytes, frame: bytes) -> None:
+        if routing in broken:
+            raise Bug
+        send(routing, frame)
+
+    object.__setattr__(setup, "send", failing)
+    one.say(b"client", ClientHello(PROTOCOL))
+    one.say(b"other", ClientHello(PROTOCOL))
+    one.run(20)
+    assert one.contained == ["a frame that goes out"]
+    assert [type(each) for each in one.heard(b"other")] == [Leader]
+    broken.clear()
+    one.run(PAUSE_MS)
+    assert one.ask(b"client", request("x")) == [HelloFirst()]
+
+
+# ---- peers --------------------------------------------------------------------------------------
+
+
+def test_a_peer_at_whose_frames_this_broker_fails_is_as_if_away() -> None:
+    world = World("a", "b", "c")
+    leader = world.elect()
+    world.tolerated = Bug
+    other = next(name for name in "abc" if name != leader)
+
+    def about(neighbours: Neighbours, name: str, *_: object) -> bool:
+        return neighbours is world.nodes[leader]._neighbours and name == other
+
+    with bug(Neighbours, "_welcomed", about) as struck:
+        world.run(5_000)
+        assert 2 <= len(struck) <= 8, "its welcomes come twice a second"
+        assert world.nodes[leader].leads
+        world.client(to=leader)
+        assert world.ask(b"client", request("x"), to=leader) == [Enqueued(1)]
+    world.run(PAUSE_MAX_MS)
+    assert len(set(world.digests().values())) == 1
+
+
+def test_a_consensus_message_that_cannot_be_sent_is_lost() -> None:
+    world = World("a", "b", "c")
+    leader = world.elect()
+    world.tolerated = Bug
+    other = next(name for name in "abc" if name != leader)
+    with bug(Neighbours, "say_hello"), pytest.raises(Bug):
+        world.nodes[leader]._neighbours.say_hello(other, 0)  # what is outside a boundary is raised
+    setup = world.nodes[leader]._setup
+    send = setup.send_consensus
+    broken = [b"peer-" + next(name for name in "abc" if name != leader).encode()]
+
+    def failing(routing: bytes, frame: bytes) -> None:
+        if routing in broken:
+            raise Bug
+        send(routing, frame)
+
+    object.__setattr__(setup, "send_consensus", failing)
+    world.client(to=leader)
+    assert world.ask(b"client", request("x"), to=leader) == [Enqueued(1)]
+    assert set(world.contained) == {"a frame to another broker"}
+    assert world.nodes[leader].leads
+    broken.clear()
+    world.run(3_000)
+    assert len(set(world.digests().values())) == 1
+
+
+# ---- the leader's own books ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (Dispatcher, "plan"),
+        (Leadership, "applied"),
+        (Workforce, "pass_time"),
+        (Workforce, "frames"),
+        (Leadership, "_propose"),
+    ],
+)
+def test_books_that_fail_are_made_anew_and_every_task_has_its_outcome(
+    one: World, owner: type, name: str
+) -> None:
+    one.client()
+    one.worker()
+    with bug(owner, name) as struck:
+        one.say(b"client", request("x"))
+        one.run(PAUSE_MS)
+    assert struck
+    assert HelloFirst() in one.heard(b"client")
+    one.run(PAUSE_MAX_MS)
+    assert one.nodes["a"].leads
+    one.client()
+    assert one.ask(b"client", request("x", number=2)) == [Enqueued(2)]
+    (token,) = pushed(one.worker(session=2) + one.ask(b"client", Watch(3, ["x"])))
+    one.ask(b"worker", Report(2, [], [Outcome(token, True, b"v")], [], 0))
+    assert one.nodes["a"]._machine.states(["x"]) == [State.SUCCEEDED]
+
+
+def test_books_that_fail_again_and_again_are_made_after_growing_pauses(one: World) -> None:
+    made: list[int] = []
+
+    def strikes(*_: object) -> bool:
+        made.append(one.now)
+        return True
+
+    with bug(Leadership, "__init__", strikes):
+        with bug(Leadership, "plan"):
+            one.run(100)
+        one.run(40_000)
+        assert not one.nodes["a"].leads
+        assert one.ask(b"client", Ping())
+    waits = [later - earlier for earlier, later in pairwise(made)]
+    assert waits == sorted(waits)
+    assert 5 <= len(waits) <= 12
+    one.run(PAUSE_MAX_MS)
+    assert one.nodes["a"].leads
+
+
+def test_books_that_were_made_anew_ask_for_later_barriers(one: World) -> None:
+    one.client()
+    one.ask(b"client", Ask(1, ["x"]))
+    before = one.nodes["a"]._leadership
+    assert before is not None
+    with bug(Leadership, "plan"):
+        one.step()
+    one.run(PAUSE_MS)
+    after = one.nodes["a"]._leadership
+    assert after is not None
+    assert after is not before
+    assert after.barrier >= before.barrier > after.epoch << 32
+
+
+# ---- what ends a replica ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StoreError("x"), StoreDamaged("x"), apsw.IOError("x"), apsw.CorruptError("x"), OSError()],
+)
+@pytest.mark.parametrize(("owner", "name"), [(Clients, "ask"), (Dispatcher, "plan")])
+def test_the_disk_of_this_replica_is_never_somebody_elses_work(
+    one: World, owner: type, name: str, error: Exception
+) -> None:
+    one.client()
+    one.tolerated = Exception
+
+    def work() -> None:
+        one.say(b"client", Ask(1, ["x"]))
+        one.say(b"client", request("x", number=2))
+        one.run(100)
+
+    with bug(owner, name, error=error), pytest.raises(type(error)):
+        work()
+    assert one.contained == []
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(Machine, "apply"), (Raft, "propose"), (Raft, "barrier"), (Raft, "output")]
+)
+def test_consensus_and_the_machine_end_the_replica(one: World, owner: type, name: str) -> None:
+    one.client()
+    one.say(b"client", Ask(1, ["x"]))
+    one.say(b"client", request("x", number=2))
+    with bug(owner, name), pytest.raises(Bug):
+        one.run(100)
+    assert one.contained == []
+
+
+def test_what_consensus_raises_at_a_peers_message_ends_the_replica() -> None:
+    world = World("a", "b", "c")
+    world.elect()
+    world.tolerated = Bug
+    with bug(Raft, "receive"), pytest.raises(Bug):
+        world.run(100)
+    assert world.contained == []
