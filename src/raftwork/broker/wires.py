@@ -182,8 +182,13 @@ class Wires:
                         self._renewals.down(name, now)
                     yield name, up
         for name in self._renewals.due(now):
-            self._dealers[name].disconnect(self._endpoints[name])
-            self._dealers[name].connect(self._endpoints[name])
+            self._renew(name)
+
+    def _renew(self, name: str) -> None:
+        """Connect to a broker anew. What fails here is that link alone: it is soon due again."""
+        for step in (self._dealers[name].disconnect, self._dealers[name].connect):
+            with suppress(zmq.ZMQError):
+                step(self._endpoints[name])
 
     def from_peers(self) -> Iterator[tuple[str, memoryview]]:
         """Frames on our DEALERs: consensus, read before anything else."""
