@@ -2,7 +2,8 @@
 
 It is made at `activated(epoch)` from the machine's tables alone and dropped at `deactivated`, so
 nothing of one leadership can leak into the next (G6). Clients, workers and the dispatcher put what
-they want into one batch a turn; the batch is one log entry; applying it comes back here.
+they want into one batch a turn; the batch is one log entry; applying it comes back here. What fails
+here ends neither the broker nor its leadership: see reign.py.
 """
 
 from __future__ import annotations

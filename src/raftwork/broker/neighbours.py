@@ -2,6 +2,8 @@
 
 Nobody is believed for what he says at our door: a hello only makes us ask, on the connection that
 we opened to that broker's address, and what is answered there counts.
+
+What is said to a peer, and what comes from it, fails by itself: see containment.py.
 """
 
 from __future__ import annotations

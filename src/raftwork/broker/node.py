@@ -82,6 +82,10 @@ class Node:
         self._containment = Containment(setup.contained)
         #: Where what came last could not be dealt with (a routing id, or a peer's name).
         self._pauses = Pauses[bytes | str](PAUSE_MS, PAUSE_MAX_MS)
+        self._arriving: tuple[bytes, ToBroker, int]
+        self._arrivals = self._containment.of("a frame that came in", self._fails)
+        self._leaving: deque[tuple[bytes, FromBroker]] = deque()
+        self._departures = self._containment.of("a frame that goes out", self._unsent)
         self._reign = Reign(self._containment, self._make_books, self._restart_sessions)
         self._neighbours = Neighbours(
             setup,
@@ -129,6 +133,7 @@ class Node:
 
     @property
     def _leadership(self) -> Leadership | None:
+        """Its books, while this broker is the active leader and they are in order."""
         return self._reign.books
 
     # ---- the shell's side ---------------------------------------------------------------------
@@ -168,13 +173,14 @@ class Node:
         except BadMessage as error:
             self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
             return False
-        failed = partial(self._fails, routing, message, now)
-        with self._containment.of(f"a frame that came in ({type(message).__name__})", failed):
+        self._arriving = routing, message, now
+        with self._arrivals:
             self._route(routing, message, now)
         return True
 
-    def _fails(self, routing: bytes, message: ToBroker, now: int) -> None:
-        """What came from there could not be dealt with: close the session, for a while."""
+    def _fails(self) -> None:
+        """What has just come could not be dealt with: close the session, for a while."""
+        routing, message, now = self._arriving
         self._shut(routing, now)
         if not isinstance(message, PeerHello):  # a peer that is refused may think it is no member
             text = "this broker failed at what it was sent; its log says how. Try again later"
@@ -435,17 +441,19 @@ class Node:
 
     def _flush(self) -> None:
         self._reign.does(lambda books: self._outgoing.extend(books.frames()))
-        outgoing, self._outgoing = deque(self._outgoing), []
-        while outgoing:
-            with self._containment.of("a frame that goes out", partial(self._unsent, outgoing)):
-                while outgoing:
-                    routing, message = outgoing[0]
+        leaving = self._leaving
+        leaving.extend(self._outgoing)
+        self._outgoing.clear()
+        while leaving:
+            with self._departures:
+                while leaving:
+                    routing, message = leaving[0]
                     self._setup.send(routing, from_broker.encode(message))
-                    outgoing.popleft()
+                    leaving.popleft()
 
-    def _unsent(self, outgoing: deque[tuple[bytes, FromBroker]]) -> None:
-        """The first of them could not be sent."""
-        routing, _ = outgoing.popleft()
+    def _unsent(self) -> None:
+        """The first of what is to leave could not be sent."""
+        routing, _ = self._leaving.popleft()
         self._shut(routing, self._now)
 
     # ---- Host: what the replica calls ---------------------------------------------------------

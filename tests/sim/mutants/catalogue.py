@@ -351,16 +351,6 @@ CONTAINMENT = tuple(
             200,
             False,
         ),
-        (
-            "a session that failed is not closed",
-            (
-                Edit(f"{_BROKER}.node:Node._shut", "self._sessions.close(routing)", "pass"),
-                Edit(f"{_BROKER}.node:Node._shut", "self._gone(routing)", "pass"),
-                Edit(f"{_BROKER}.node:Node._shut", "books.workforce.start_over(routing)", "None"),
-            ),
-            200,
-            False,
-        ),
     )
 )
 

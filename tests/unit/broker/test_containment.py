@@ -102,7 +102,7 @@ def test_a_request_that_fails_is_refused_and_ends_only_its_session(one: World) -
     told, first = one.ask(b"client", Ping())
     assert isinstance(told, Leader)
     assert first == HelloFirst(), "even if it only waits, it must learn that nothing stands"
-    assert one.contained == ["a frame that came in (Watch)"]
+    assert one.contained == ["a frame that came in"]
 
 
 def test_nothing_of_a_session_that_failed_is_left(one: World) -> None:
