@@ -33,9 +33,11 @@ class Resolver(Protocol):
 
     def ask(self, host: str) -> None:
         """Have this name looked up; asking again before the answer came changes nothing."""
+        ...
 
     def answers(self) -> list[Answer]:
         """Those that came since the last call."""
+        ...
 
 
 class Dial(NamedTuple):
