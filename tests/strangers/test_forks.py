@@ -1,7 +1,5 @@
 """Tasks that fork: by hand, with multiprocessing, with programs that outlive them."""
 
-import json
-
 import pytest
 
 from tests.strangers.place import Place
@@ -63,6 +61,28 @@ async def wait(path):
     return "undisturbed"
 """
 
+FORKS = """
+from tasks import add, fork
+for how in "exit", "raise", "return":
+    print(fork.enqueue(how).result(timeout=20))
+    print(f"sum={add.enqueue(1, 2).result(timeout=20)}")
+"""
+CHILDREN = """
+from tasks import state, terminate
+print(terminate.enqueue().result(timeout=20))
+print(state.enqueue().result(timeout=20))
+"""
+EXITS = """
+from tasks import leave, wait
+from raftwork import TaskFailed
+other = wait.enqueue("go")
+for _ in range(2):
+    try: leave.enqueue().result(timeout=20)
+    except TaskFailed as failed: print(failed.type)
+open("go", "w").close()
+print(other.result(timeout=20))
+"""
+
 POOLS = pytest.mark.parametrize("pool", ["process", "thread", "async"])
 
 
@@ -71,11 +91,9 @@ def test_a_task_that_forks_by_hand_ends_nothing(alone: Place, pool: str) -> None
     """F1: the copy answered in its original's name, and the slot's next task ended the worker."""
     alone.write("tasks.py", TASKS)
     worker = alone.worker(f"--pool {pool} --concurrency 1")
-    for how, status in (("exit", "3"), ("raise", "1"), ("return", "0")):
-        forked = alone.sh(f"raftwork enqueue tasks.fork {how} --wait --timeout 10")
-        assert (forked.out.strip(), forked.code) == (status, 0), forked.err
-        added = alone.sh("raftwork enqueue tasks.add 1 2 --wait --timeout 10")
-        assert added.out.strip() == "3", added.err
+    alone.write("ask.py", FORKS)
+    asked = alone.sh("python ask.py")
+    assert asked.out.split() == ["3", "sum=3", "1", "sum=3", "0", "sum=3"], asked.err
     assert worker.stop() == 0
     assert "ValueError: of the copy" in worker.text
     assert "a copy's last words" in worker.text
@@ -86,21 +104,16 @@ def test_the_children_of_tasks_can_be_stopped(alone: Place, pool: str) -> None:
     """F4: they ran the worker's handlers of SIGTERM and SIGINT."""
     alone.write("tasks.py", TASKS)
     alone.worker(f"--pool {pool} --concurrency 1")
-    ended = alone.sh("raftwork enqueue tasks.terminate --wait --timeout 20")
-    assert ended.out.strip() == "-15", ended.err
-    state = alone.sh("raftwork enqueue tasks.state --wait --timeout 20")
-    assert json.loads(state.out) == [True, True, -1, 0]
+    alone.write("ask.py", CHILDREN)
+    asked = alone.sh("python ask.py")
+    assert asked.out.splitlines() == ["-15", "[True, True, -1, 0]"], asked.err
 
 
 def test_a_coroutine_that_exits_ends_no_other(alone: Place) -> None:
     """F2: every running task failed as cancelled, for good; the second time the worker ended."""
     alone.write("tasks.py", TASKS)
     worker = alone.worker("--pool async --concurrency 4")
-    other = alone.sh("raftwork enqueue tasks.wait go").out.strip()
-    for _ in range(2):
-        left = alone.sh("raftwork enqueue tasks.leave --wait --timeout 10")
-        assert left.code == 1 and "SystemExit" in left.err, left.err
-    alone.write("go", "")
-    ended = alone.sh(f"raftwork result {other} --wait --timeout 10")
-    assert "undisturbed" in ended.out, ended.err
+    alone.write("ask.py", EXITS)
+    asked = alone.sh("python ask.py")
+    assert asked.out.split() == ["SystemExit", "SystemExit", "undisturbed"], asked.err
     assert worker.stop() == 0

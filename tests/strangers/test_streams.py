@@ -59,7 +59,7 @@ def test_a_module_may_replace_and_close_them(alone: Place, pool: str) -> None:
     assert worker.stop() == 0
 
 
-@pytest.mark.parametrize("closed", [CLOSED, ">&-", "2>&-"])
+@pytest.mark.parametrize("closed", [CLOSED, ">&-"])
 def test_commands_do_without_them(alone: Place, closed: str) -> None:
     (at,) = free_addresses(1)
     broker = alone.start(
