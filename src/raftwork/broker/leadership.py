@@ -158,8 +158,10 @@ class Leadership:
         idle = not self._waiting and not self._proposed  # else some entry's time will do
         if idle and due is not None and due <= time:
             self._waiting.append(Proposal(Tick(), None))
-        if any(desk.questions.asking for desk in self._desks):
-            self._ask_barrier(now)
+        for desk in self._desks:
+            if desk.questions.asking:
+                self._ask_barrier(now)
+                break
         if self._waiting:
             self._propose(time, now)
 

@@ -143,8 +143,8 @@ class Node:
         """When the next turn is due at the latest."""
         times = [self._neighbours.wake_at]
         if self._replica is not None:
-            if self._replica.wake_at is not None:
-                times.append(self._replica.wake_at)
+            if (at := self._replica.wake_at) is not None:
+                times.append(at)
             if self._replica.busy:
                 times.append(self._now + 50)
         if self._reign.wake_at is not None:

@@ -208,7 +208,10 @@ class Peers:
     @property
     def acquainted(self) -> bool:
         """Whether there is a way to every other broker, and one from it."""
-        return all(link.routing and link.source for link in self.links.values())
+        for link in self.links.values():
+            if link.routing is None or link.source is None:
+                return False
+        return True
 
     def wall_median(self, wall: int, now: int) -> int:
         """The median of all clocks known here: one broker's wrong clock moves nothing (ms)."""

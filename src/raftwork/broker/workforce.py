@@ -456,8 +456,9 @@ class Workforce:
     def commands(self) -> list[Command]:
         """What to propose, drained."""
         out, self._commands = self._commands, []
-        out.extend(map(Finish, parts(self._finished, lambda o: len(o[1]), FINISH_BYTES)))
-        self._finished = []
+        if self._finished:
+            out.extend(map(Finish, parts(self._finished, lambda o: len(o[1]), FINISH_BYTES)))
+            self._finished = []
         return out
 
     def frames(self) -> Iterable[tuple[bytes, FromBroker]]:
