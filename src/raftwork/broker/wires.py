@@ -176,29 +176,7 @@ class Wires:
     # ---- in -----------------------------------------------------------------------------------
 
     def link_changes(self, now: int) -> Iterator[tuple[str, bool]]:
-<<<<<<< HEAD
         """(name, up) for every connection of a DEALER that came up or was lost.
-=======
-        """(name, up) for every connection of a DEALER that came up or was lost."""
-        for name, monitor in self._monitors.items():
-            with suppress(zmq.Again):
-                while True:
-                    event = recv_monitor_message(monitor, zmq.NOBLOCK)
-                    up = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
-                    if up:
-                        self._renewals.up(name)
-                    else:
-                        self._renewals.down(name, now)
-                    yield name, up
-        for name in self._renewals.due(now):
-            self._renew(name)
-
-    def _renew(self, name: str) -> None:
-        """Connect to a broker anew. What fails here is that link alone: it is soon due again."""
-        for step in (self._dealers[name].disconnect, self._dealers[name].connect):
-            with suppress(zmq.ZMQError):
-                step(self._endpoints[name])
->>>>>>> w-contain
 
         Up to this moment, not only to that of `poll`: a broker that is asked for its vote should
         know by then that its connection to the leader closed, too.
