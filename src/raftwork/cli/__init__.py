@@ -15,8 +15,6 @@ from raftwork.cli.output import visible, visible_lines
 from raftwork.errors import RaftworkError
 from raftwork.streams import fill
 
-LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
 
 class _Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from raftwork import logs
 from raftwork.broker.balancers import BALANCERS
 from raftwork.broker.options import CONSENSUS, BrokerOptions, parse_cluster
+from raftwork.cli.logging_options import logging_options, start_logging
 from raftwork.cli.signals import leave_when_told
 
 
@@ -44,6 +46,7 @@ def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[st
 @click.option("--insecure", is_flag=True, help="Allow addresses that other machines can reach.")
 @click.option("--readdress", is_flag=True, help="Accept a directory made under other addresses.")
 @click.option("--checksums/--no-checksums", default=True, help="Page checksums in a new directory.")
+@logging_options
 def command(
     name: str,
     cluster: dict[str, str],
@@ -78,6 +81,8 @@ def command(
         raise click.UsageError(str(error)) from None
 
     leave_when_told()
+    start_logging()
+    logs.speak_for(name)
     import zmq
 
     from raftwork.broker.server import run_broker

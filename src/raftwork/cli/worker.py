@@ -3,6 +3,7 @@
 import click
 
 from raftwork.cli.init import divide_process_one
+from raftwork.cli.logging_options import logging_options, start_logging
 from raftwork.cli.signals import leave_when_told
 from raftwork.cli.values import brokers_option, parse_size, usage
 from raftwork.client.addresses import broker_addresses
@@ -93,6 +94,7 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     help="Stop at once when tasks still run so many seconds after SIGTERM (default: wait).",
 )
 @click.option("--name", callback=_name, help="Shown in `raftwork status` (default: HOST-PID).")
+@logging_options
 def command(
     target: str,
     brokers: str | None,
@@ -117,6 +119,7 @@ def command(
     """
     leave_when_told()
     divide_process_one()
+    start_logging()
     from raftwork import App
     from raftwork.worker import LoadError, Recycling, load, run_worker
 

@@ -21,6 +21,7 @@ from zmq.utils.monitor import recv_monitor_message
 from raftwork.dialling import Dial, Dialler
 from raftwork.errors import BadMessage
 from raftwork.hooks import Hooks
+from raftwork.logs import speak_for
 from raftwork.messages import FRAME_BYTES_MAX, Drain, FromBroker, Refused, from_broker, to_broker
 from raftwork.resolving import LookUp, Threads, look_up
 from raftwork.streams import flush
@@ -323,6 +324,7 @@ def run_worker(
     identity = Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
     tasks = hooked(functions(registry), hooks)
+    speak_for(identity.name)
     log.info(
         "worker %s runs %s: %d tasks, %d slots, %s pool, queues %s",
         *(identity.name, app_target, len(tasks), slots, pool, ", ".join(queues)),

@@ -1,0 +1,343 @@
+"""What brokers and workers write to stderr: one line a record, as text or as JSON.
+
+1. A log that cannot be written stops nothing. On a full disk, into a closed stream, into a pipe
+   whose reader is gone or reads no more, lines are lost and counted, and nobody waits.
+2. What strangers had a part in stays in its line: control characters are escaped.
+3. Our own lines that repeat are folded into one with a count; the first is always written at once.
+
+Lines go through `logging`, from the loggers `raftwork.*`, and from those of a worker's tasks.
+"""
+
+import io
+import json
+import logging
+import os
+import select
+import sys
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import inf
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+from raftwork.streams import fill
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+FORMATS: Final = ("text", "json")
+
+#: For so long (s) a repeated line is counted instead of written …
+WINDOW_S: Final = 60
+#: … if it is among so many; the oldest is forgotten first, and its count written.
+LINES_MAX: Final = 256
+#: What a pipe that takes anything takes without blocking (POSIX).
+_PIPE_BYTES: Final = select.PIPE_BUF
+_STDERR: Final = 2
+
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "fields", "fold"}
+
+
+def escaped(text: str) -> str:
+    """The text in one line, without anything that a terminal would obey."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@dataclass(slots=True)
+class _Speaker:
+    """Who this process is, for every line."""
+
+    node: str = ""
+    epoch: int | None = None
+
+
+_speaker = _Speaker()
+
+
+def speak_for(node: str) -> None:
+    """This process is the broker or worker of that name."""
+    _speaker.node = node
+
+
+def in_epoch(epoch: int) -> None:
+    """The broker is in this epoch from here on."""
+    _speaker.epoch = epoch
+
+
+def start(level: str = "info", form: str = "text") -> None:
+    """Have all that is logged from here on, and the last words of a crash, written to stderr.
+
+    `level` is a key of LEVELS, `form` one of FORMATS.
+    """
+    fill()
+    sys.stdout, sys.stderr = _unfailing(1, "strict"), _unfailing(_STDERR, "backslashreplace")
+    logging.raiseExceptions = False
+    handler = Handler(json_lines=form == "json")
+    os.register_at_fork(after_in_child=handler.forget)
+    logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
+    sys.excepthook = _last_words
+
+
+def say(line: str) -> None:
+    """A line that is no log line, for whoever starts this process. It may get lost, too."""
+    _put(f"{line}\n".encode(errors="backslashreplace"))
+
+
+def pass_time() -> None:
+    """Write the counts that are due, as anything that is logged does. For loops with a clock."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Handler):
+            handler.pass_time()
+
+
+def alike(kind: str) -> dict[str, str]:
+    """`extra` for a line that strangers can vary: all of this kind are folded into one."""
+    return {"fold": kind}
+
+
+#: `extra` for a line that is to be written as often as it is logged.
+UNFOLDED: Final[Mapping[str, str]] = {"fold": ""}
+
+
+class Folding:
+    """Which records are to be written, and the counts of those that are not. Times in seconds."""
+
+    def __init__(self) -> None:
+        self._runs: OrderedDict[tuple[str, int, str], _Run] = OrderedDict()  # as they began
+
+    def admit(self, record: logging.LogRecord, now: float) -> Iterator[logging.LogRecord]:
+        """What to write when this record comes."""
+        yield from self.due(now)
+        text = _message(record)
+        kind = getattr(record, "fold", None)
+        if kind == "" or not f"{record.name}.".startswith("raftwork."):
+            yield record  # what tasks log is theirs
+            return
+        key = (record.name, record.levelno, text if kind is None else f"\0{kind}")
+        run = self._runs.get(key)
+        if run is not None:
+            run.repeats += 1
+            run.text = text
+            return
+        self._runs[key] = _Run(now, record.name, record.levelno, kind is not None)
+        yield record
+        if len(self._runs) > LINES_MAX:
+            yield from self._end(next(iter(self._runs)), now)
+
+    @property
+    def due_at(self) -> float:
+        """When the next count may have to be written."""
+        for run in self._runs.values():
+            return run.began + WINDOW_S
+        return inf
+
+    def due(self, now: float) -> Iterator[logging.LogRecord]:
+        """Counts whose time is over."""
+        while self._runs:
+            key, run = next(iter(self._runs.items()))
+            if now - run.began < WINDOW_S:
+                return
+            yield from self._end(key, now)
+
+    def rest(self, now: float) -> Iterator[logging.LogRecord]:
+        """Every count there is, before the end."""
+        while self._runs:
+            yield from self._end(next(iter(self._runs)), now)
+
+    def _end(self, key: tuple[str, int, str], now: float) -> Iterator[logging.LogRecord]:
+        run = self._runs.pop(key)
+        if run.repeats:
+            yield run.summary(now)
+
+
+@dataclass(slots=True)
+class _Run:
+    """A line that was written, and may come again."""
+
+    began: float
+    logger: str
+    level: int
+    alike: bool
+    repeats: int = 0
+    text: str = ""  # of the last one
+
+    def summary(self, now: float) -> logging.LogRecord:
+        seconds = max(1, round(now - self.began))
+        n = self.repeats
+        how = f"{n} more like this" if self.alike else f"repeated {n} time{'s'[: n > 1]}"
+        text = f"{self.text} ({how} in {seconds} s)"
+        record = logging.LogRecord(self.logger, self.level, "", 0, text, None, None)
+        record.fields = {"repeated": n, "seconds": seconds}
+        return record
+
+
+class Handler(logging.Handler):
+    """Writes to stderr, whatever `sys.stderr` is."""
+
+    def __init__(self, *, json_lines: bool = False) -> None:
+        super().__init__()
+        self._line = _json_line if json_lines else _text_line
+        self._folding = Folding()
+        self._lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for each in self._folding.admit(record, time.monotonic()):
+            self._write(each)
+
+    def pass_time(self) -> None:
+        """Write the counts that are due."""
+        if time.monotonic() >= self._folding.due_at:
+            self._write_all(self._folding.due)
+
+    def forget(self) -> None:
+        """This is a copy of the process: the counts are the other's to tell."""
+        self._folding, self._lost = Folding(), 0
+
+    def close(self) -> None:
+        self._write_all(self._folding.rest)
+        super().close()
+
+    def _write_all(self, counts: Callable[[float], Iterator[logging.LogRecord]]) -> None:
+        self.acquire()
+        try:
+            for each in counts(time.monotonic()):
+                self._write(each)
+        finally:
+            self.release()
+
+    def _write(self, record: logging.LogRecord) -> None:
+        if self._lost:
+            text = f"{self._lost} lines of this log could not be written"
+            note = logging.LogRecord("raftwork.log", logging.WARNING, "", 0, text, None, None)
+            if not self._put(note):
+                self._lost += 1
+                return
+            self._lost = 0
+        if not self._put(record):
+            self._lost += 1
+
+    def _put(self, record: logging.LogRecord) -> bool:
+        return _put(f"{self._line(record)}\n".encode(errors="backslashreplace"))
+
+
+def _put(data: bytes) -> bool:
+    """Write to stderr what it takes at once; whether that was all."""
+    view = memoryview(data)
+    poll = select.poll()
+    poll.register(_STDERR, select.POLLOUT)
+    try:
+        while view:
+            if not poll.poll(0):
+                return False  # a full pipe, a terminal that is held: to write would be to wait
+            view = view[os.write(_STDERR, view[:_PIPE_BYTES]) :]
+    except OSError:
+        return False
+    return True
+
+
+class _Unfailing(io.RawIOBase):
+    """A standard stream for what is not logged, such as tasks' prints: it waits, but never fails.
+
+    What was written after a failure would fail again at every flush, the last one at the exit.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        view = memoryview(data).cast("B")
+        size = len(view)
+        with suppress(OSError):
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        return size
+
+
+def _unfailing(descriptor: int, errors: str) -> io.TextIOWrapper:
+    """Buffered as Python does it: lines of stderr and to terminals, else blocks."""
+    lines = descriptor == _STDERR or os.isatty(descriptor)
+    buffered = io.BufferedWriter(_Unfailing(descriptor))
+    return io.TextIOWrapper(buffered, errors=errors, line_buffering=lines)
+
+
+def _last_words(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if not issubclass(kind, Exception):
+        sys.__excepthook__(kind, error, trace)
+        return
+    logging.getLogger("raftwork").critical("ended by an error", exc_info=(kind, error, trace))
+
+
+# ---- one record as a line ---------------------------------------------------------------------
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - a task's faulty call, or a value without a string
+        return f"{record.msg!s} (its arguments do not fit)"
+
+
+def _when(record: logging.LogRecord) -> str:
+    at = datetime.fromtimestamp(record.created, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _trace(record: logging.LogRecord) -> str:
+    trace = ""
+    if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
+        trace = "".join(traceback.format_exception(record.exc_info[1]))
+    return f"{trace}{record.stack_info or ''}".rstrip("\n")
+
+
+def _text_line(record: logging.LogRecord) -> str:
+    epoch = "" if _speaker.epoch is None else f" epoch={_speaker.epoch}"
+    head = f"{_when(record)} {record.levelname} {_speaker.node or '-'}{epoch} {record.name}"
+    lines = [f"{escaped(head)}: {escaped(_message(record))}"]
+    lines += [f"  | {escaped(line)}" for line in _trace(record).splitlines()]
+    return "\n".join(lines)
+
+
+def _json_line(record: logging.LogRecord) -> str:
+    fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    fields |= getattr(record, "fields", {})
+    document = {
+        "ts": _when(record),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "node": _speaker.node,
+        "epoch": _speaker.epoch,
+        "message": _message(record),
+        "fields": fields,
+    }
+    if trace := _trace(record):
+        document["exception"] = trace
+    try:
+        return json.dumps(document, ensure_ascii=False, allow_nan=False, default=str)
+    except (TypeError, ValueError):  # a task's `extra` holds what JSON has no way to write
+        document["fields"] = {name: str(value) for name, value in fields.items()}
+        return json.dumps(document, ensure_ascii=False)
