@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Peer, Position
+from raftwork.consensus.news import News
 from raftwork.consensus.replica import Store
 from tests.sim.store import Machine, MemoryStore
 
@@ -168,6 +169,9 @@ class ChainHost:
         for data, at in self._replies:
             self._checker.acknowledge(data, at)
         self._replies.clear()
+
+    def news(self, news: News) -> None:
+        pass
 
     def switched(self) -> None:
         self._checker.reached["installed"] += 1

@@ -104,7 +104,13 @@ _LEADERSHIP = (
     ),
     Break(
         "a leader without a majority stays",
-        (Edit(f"{_RAFT}.election:check_quorum", "node.follow(node.term, None)", "pass"),),
+        (
+            Edit(
+                f"{_RAFT}.election:check_quorum",
+                "node.follow(node.term, None, Cause.NO_MAJORITY)",
+                "pass",
+            ),
+        ),
         ("test_without_a_majority_enqueueing_is_unavailable_and_says_who_answered_what",),
     ),
     Break(
@@ -523,7 +529,7 @@ _WORKERS = (
         "pauses do not grow",
         (
             Edit(
-                f"{_BROKER}.workforce:Workforce._retry_at",
+                f"{_BROKER}.backoff:retry_at",
                 "spec.backoff << min(running.failures, 32)",
                 "spec.backoff",
             ),

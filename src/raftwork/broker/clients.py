@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.delivery import WATCHES_PER_SESSION, Deliveries
+from raftwork.broker.events import QueueFullRefusal, unheard
 from raftwork.broker.questions import Questions
 from raftwork.broker.queue.commands import Done, Enqueue
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from raftwork import messages
+    from raftwork.broker.events import Event
     from raftwork.broker.queue import Machine
     from raftwork.broker.queue.commands import Reply, Settled
     from raftwork.messages import FromBroker
@@ -80,10 +82,14 @@ class Clients:
     """All client requests of one leadership. Requests in; frames, commands and barriers out."""
 
     def __init__(
-        self, machine: Machine, room: Callable[[bytes], bool] = lambda _routing: True
+        self,
+        machine: Machine,
+        room: Callable[[bytes], bool] = lambda _routing: True,
+        tell: Callable[[Event], None] = unheard,
     ) -> None:
         """`room(routing)` tells whether a session's connection takes more results now."""
         self._machine = machine
+        self._tell = tell
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._commands: list[tuple[Enqueue, PendingEnqueue]] = []
         self._pending: set[tuple[bytes, int]] = set()
@@ -179,6 +185,8 @@ class Clients:
 
     def refuse(self, routing: bytes, request: int, code: Code, text: str) -> None:
         self._frames.append((routing, Refused(request, code, text)))
+        if code is Code.QUEUE_FULL:
+            self._tell(QueueFullRefusal(text))
 
     def gone(self, routing: bytes) -> None:
         """The session is closed: nobody is there to be told."""

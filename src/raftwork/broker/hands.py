@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from raftwork.broker.attendance import Told
 from raftwork.broker.health import Health
 from raftwork.broker.parts import parts
 from raftwork.broker.pushes import Pushes
@@ -72,6 +73,7 @@ class Worker:
     pushed: int = 0  # in this session
     hands: dict[int, Hand] = field(default_factory=dict)
     push: Pushes = field(default_factory=Pushes)
+    told: Told = field(default_factory=Told)
     full_since: int | None = None  # its connection was seen to take nothing, time and again
     acks: list[int] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)

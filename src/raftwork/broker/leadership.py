@@ -14,6 +14,7 @@ from raftwork.broker.clients import Clients, PendingEnqueue
 from raftwork.broker.dead import DeadTasks, PendingDead
 from raftwork.broker.dispatch import Dispatcher
 from raftwork.broker.drains import Drains
+from raftwork.broker.events import TaskLost, unheard
 from raftwork.broker.parts import parts
 from raftwork.broker.queue.commands import (
     TIME_MAX,
@@ -37,11 +38,13 @@ from raftwork.broker.settings import PendingChange, Settings
 from raftwork.broker.strategies import Strategies
 from raftwork.broker.workforce import LEASE, Workforce
 from raftwork.errors import NotLeader, QueueFull
+from raftwork.messages import State, decode_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from random import Random
 
+    from raftwork.broker.events import Event
     from raftwork.broker.queue import Machine
     from raftwork.broker.queue.commands import Applied, Effect, Reply
     from raftwork.consensus.core import Position
@@ -80,6 +83,7 @@ class Leadership:
         now: int,
         room: Callable[[bytes], bool] = lambda _routing: True,
         barrier: int = 0,
+        tell: Callable[[Event], None] = unheard,
     ) -> None:
         """`barrier` is the last one that was asked for in this epoch by books that failed."""
         self.epoch = epoch
@@ -87,8 +91,9 @@ class Leadership:
         self._core = core
         # Leader time: what the cluster's clocks say at activation, then our monotonic clock.
         self._time_base = max(machine.time, time) - now
-        self.clients = Clients(machine, room)
-        self.workforce = Workforce(machine, epoch, now, rng, room)
+        self._tell = tell
+        self.clients = Clients(machine, room, tell)
+        self.workforce = Workforce(machine, epoch, now, rng, room, tell)
         self.dead = DeadTasks(machine)
         self.drains = Drains(self.workforce, now + LEASE)
         self.settings = Settings(machine)
@@ -239,6 +244,9 @@ class Leadership:
             case Settled():
                 self.workforce.settled(effect)
                 self.clients.settled(effect)
+                if effect.state is State.LOST:
+                    why = decode_failure(effect.data).message
+                    self._tell(TaskLost(effect.id, effect.queue, why))
                 self.room_changed()
             case Queued():
                 self._dispatcher.queued(effect)

@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from raftwork.addresses import dialled
+from raftwork.broker.events import Formed, HelloRefused, PeerDown, PeerRefuses, PeerUp, WrongPeer
 from raftwork.broker.peers import Link, Peers
 from raftwork.consensus.formation import Formation
 from raftwork.errors import StoreError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from raftwork.broker.containment import Containment
+    from raftwork.broker.events import Event
     from raftwork.broker.setup import NodeStore, Setup
     from raftwork.consensus.core import Message, Peer, Roster
     from raftwork.messages import FromBroker
@@ -57,6 +59,7 @@ class Neighbours:
         deliver: Callable[[Peer, bytes, int], None],
         joined: Callable[[int], None],
         containment: Containment,
+        tell: Callable[[Event], None],
     ) -> None:
         """`deliver` takes consensus messages; `joined` is called once the roster is stored."""
         self._setup = setup
@@ -65,6 +68,7 @@ class Neighbours:
         self._reply = reply
         self._deliver = deliver
         self._joined = joined
+        self._tell = tell
         # One peer's trouble is not the others', nor this broker's: hellos are said again.
         self._lost = containment.of("a frame to another broker", lambda: None)
         self._wall_base = 0
@@ -108,6 +112,8 @@ class Neighbours:
 
     def lost(self, name: str, now: int) -> None:
         """The connection of our DEALER to the named broker was lost."""
+        if self.peers.links[name].source is not None:
+            self._tell(PeerDown(name, self.peers.address(name)))
         if self.peers.lost(name, now):
             self._dial(name)
 
@@ -146,12 +152,11 @@ class Neighbours:
         """Form the cluster, if it falls to this broker and all others are blank, too."""
         roster = self._formation.roster(now)
         if roster is not None:
-            log.info("forming a new cluster of %s", ", ".join(sorted(roster)))
-            self._join(self._setup.cluster_id, roster, now)
+            self._join(self._setup.cluster_id, roster, now, here=True)
 
-    def _join(self, cluster_id: bytes, roster: Roster, now: int) -> None:
+    def _join(self, cluster_id: bytes, roster: Roster, now: int, *, here: bool) -> None:
         self._store.form(cluster_id, roster)
-        log.info("member of the cluster of %s from now on", ", ".join(sorted(roster)))
+        self._tell(Formed(tuple(sorted(roster)), here))
         self._joined(now)
         for name in self.peers.links:  # whoever is blank hears of it at once
             self.say_hello(name, now)
@@ -162,6 +167,7 @@ class Neighbours:
         objection = self.peers.objection(hello, mine)
         if objection is not None:
             self._reply(routing, Refused(0, Code.PROTOCOL, objection))
+            self._tell(HelloRefused(objection))
         elif hello.cluster_id == mine:
             self._welcome(routing, now)
             member = bool(mine) and not hello.joining
@@ -203,15 +209,16 @@ class Neighbours:
         elif isinstance(message, HelloFirst):
             self.say_hello(name, now)
         elif isinstance(message, Refused) and self.peers.refused(name, message.text):
-            log.warning("broker %s refuses this one: %.300s", name, message.text)
+            self._tell(PeerRefuses(name, message.text))
 
     def _welcomed(self, name: str, welcome: PeerWelcome, now: int) -> None:
         mine = self._store.identity.cluster_id
         if mine and welcome.cluster_id and welcome.cluster_id != mine:
-            log.error("broker %s belongs to another cluster", name)
+            self._tell(WrongPeer(name, self.peers.address(name), "a broker of another cluster"))
             self.peers.links[name].source = None
             return
         link = self.peers.links[name]
+        known = link.source
         if link.where.address != link.where.known and not self._is(link, welcome):
             if link.odd != link.where.address:
                 link.odd = link.where.address
@@ -220,8 +227,11 @@ class Neighbours:
             return
         peer = self.peers.welcomed(name, welcome, now)
         if peer is None:
-            log.error("at the address of broker %s answers %.300r", name, welcome)
+            what = f"a broker that calls itself {welcome.name!r}"
+            self._tell(WrongPeer(name, self.peers.address(name), what))
             return
+        if peer != known:
+            self._tell(PeerUp(name, self.peers.address(name)))
         link.one_way, link.blank_at, link.odd = None, "", ""
         if link.where.address != link.where.known:
             self._found(link)
@@ -229,7 +239,7 @@ class Neighbours:
             self.peers.hears_where(name, welcome.addresses)
         self._formation.heard(peer, welcome.cluster_id, now)
         if not mine and welcome.roster:
-            self._join(welcome.cluster_id, dict(welcome.roster), now)
+            self._join(welcome.cluster_id, dict(welcome.roster), now, here=False)
 
     def _is(self, link: Link, welcome: PeerWelcome) -> bool:
         """Whether this member, at an address that was only said, is the one that it was said of."""

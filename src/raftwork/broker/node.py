@@ -10,13 +10,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
 from raftwork.broker.dead import DeadRequest
+from raftwork.broker.events import BadFrame, Follows, LeadershipBegan, Restored
 from raftwork.broker.hearsay import objection as worker_objection
 from raftwork.broker.hearsay import request_objection
 from raftwork.broker.leadership import Leadership
@@ -24,6 +24,7 @@ from raftwork.broker.neighbours import Neighbours
 from raftwork.broker.queue import Machine
 from raftwork.broker.reign import Reign, VitalLog
 from raftwork.broker.sessions import Kind, Sessions
+from raftwork.broker.waiting import Waiting
 from raftwork.consensus.core import Peer
 from raftwork.consensus.replica import Replica
 from raftwork.errors import BadMessage
@@ -58,11 +59,11 @@ from raftwork.messages import (
 from raftwork.pauses import Pauses
 
 if TYPE_CHECKING:
+    from raftwork.broker.events import Event
     from raftwork.broker.setup import NodeStore, Setup
     from raftwork.consensus.core import Entry
+    from raftwork.consensus.news import News
     from raftwork.messages import FromBroker, ToBroker
-
-log = logging.getLogger("raftwork.broker")
 
 #: What only the leader can carry out for a client.
 ClientRequest = Enqueue | Watch | Ask | DrainWorker | SetQueue | AskQueue | DeadRequest
@@ -91,22 +92,35 @@ class Node:
             deliver=self._deliver,
             joined=self._start_core,
             containment=self._containment,
+            tell=self.tell,
         )
         self._neighbours.tell_time(wall - now)
+        self._waiting = Waiting(setup.name, setup.cluster, self._neighbours.peers, now)
         self._sessions = Sessions()
         self._machine = Machine(store.connection)
         self._replica: Replica | None = None
         self._outgoing: list[tuple[bytes, FromBroker]] = []
         self._told: tuple[tuple[int, str | None] | None, bool] | None = None
+        self._followed = (0, "")  # the last leader, and its epoch
         self._last_turn = now
         self._now = now
         if store.identity.cluster_id:
             self._start_core(now)
+            self._restored()
 
     def _start_core(self, now: int) -> None:
         with self._containment.vital:
             core = self._setup.make_core(self._me, self._store, now)
             self._replica = Replica(core, self._store, self, self._neighbours.send)
+
+    def _restored(self) -> None:
+        assert self._replica is not None
+        self.tell(Restored(self._replica.core.status.role.value, self._store.applied.seq))
+
+    def tell(self, event: Event) -> None:
+        """Something happened that people may want to know."""
+        epoch = 0 if self._replica is None else self._replica.core.status.epoch
+        self._setup.tell(epoch, event)
 
     def _deliver(self, source: Peer, body: bytes, now: int) -> None:
         if self._replica is not None:
@@ -183,7 +197,7 @@ class Node:
             try:
                 self._neighbours.heard(name, from_broker.decode(frame), now)
             except BadMessage as error:
-                log.warning("dropped a frame of broker %s: %s", name, error)
+                self.tell(BadFrame(name, str(error)))
 
     def _peer_fails(self, name: str, now: int) -> None:
         """As if its link were new: it has to say again who it is."""
@@ -217,6 +231,8 @@ class Node:
         if self._replica is not None:
             self._replica.turn(now)
         self._tell_leader(now)
+        if now >= self._waiting.look_at:
+            self._tell_what_it_waits_for(now)
         self._flush()
 
     def hand_over(self, now: int) -> None:
@@ -363,8 +379,24 @@ class Node:
             return
         self._told = (known, self.leads)
         leader = self._leader(now)
+        if leader.name != self._setup.name:
+            self._tell_whom_it_follows(leader.epoch, leader.name)
         for routing in self._sessions:
             self._reply(routing, leader)
+
+    def _tell_whom_it_follows(self, epoch: int, leader: str) -> None:
+        of, led = self._followed
+        if leader:
+            self._followed = epoch, leader
+            if of == epoch and led != leader:
+                return  # found, and on the way to an epoch of its own
+        self.tell(Follows(epoch, leader))
+
+    def _tell_what_it_waits_for(self, now: int) -> None:
+        status = None if self._replica is None else self._replica.core.status
+        waits = self._waiting.look(status, now)
+        if waits is not None:
+            self.tell(waits)
 
     def status(self, request: int) -> BrokerStatus:
         """This broker's own facts."""
@@ -423,7 +455,7 @@ class Node:
         self._reign.does(lambda books: books.applied(entry.at, applied))
 
     def activated(self, epoch: int, now: int) -> None:
-        log.info("active leader of epoch %d", epoch)
+        self.tell(LeadershipBegan(epoch))
         self._reign.begin(epoch, now)
 
     def _make_books(self, epoch: int, now: int, barrier: int) -> Leadership:
@@ -437,11 +469,11 @@ class Node:
             time=self._neighbours.wall_median(now),
             now=now,
             room=self._setup.room,
+            tell=self.tell,
             barrier=barrier,
         )
 
     def deactivated(self) -> None:
-        log.info("no longer the leader")
         self._reign.end()
 
     def read_ready(self, token: int) -> None:
@@ -455,6 +487,9 @@ class Node:
 
     def released(self) -> None:
         self._flush()
+
+    def news(self, news: News) -> None:
+        self.tell(news)
 
     def switched(self) -> None:
         self._machine = Machine(self._store.connection)

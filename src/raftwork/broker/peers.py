@@ -22,6 +22,8 @@ from raftwork.messages import PROTOCOL, PeerHello, PeerWelcome
 
 #: A clock reading older than this (ms) no longer counts for the median.
 CLOCK_FRESH = 10_000
+#: A broker that has not answered for so long (ms) is out of reach, whatever its connection says.
+ANSWERS = 3_000
 
 
 @dataclass(slots=True)
@@ -46,6 +48,12 @@ class Link:
     #: Its wall clock minus our monotonic clock, ms, and when it was read.
     clock: int = 0
     clock_at: int | None = None
+
+    def answers(self, now: int) -> bool:
+        """Whether it is there, and takes this broker for a member."""
+        if self.source is None or self.clock_at is None or self.refusal:
+            return False
+        return now - self.clock_at < ANSWERS
 
 
 class Peers:

@@ -15,7 +15,6 @@ import resource
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -26,6 +25,8 @@ from typing import TYPE_CHECKING
 import zmq
 
 from raftwork.addresses import parse_address
+from raftwork.broker import journal
+from raftwork.broker.events import SlowTurn
 from raftwork.broker.node import Node
 from raftwork.broker.queue import create_tables
 from raftwork.broker.rest import Rest
@@ -36,6 +37,7 @@ from raftwork.consensus import raft, zab
 from raftwork.consensus.core import Consensus, Peer
 from raftwork.dialling import cannot_resolve, endpoint
 from raftwork.errors import StoreError
+from raftwork.logs import pass_time, say
 from raftwork.resolving import look_up, reason
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ log = logging.getLogger("raftwork.broker")
 #: gets so much of our time. libzmq serves all connections alike: the next turn goes on with others.
 TURN_READS = 3
 TURN_GARBAGE = 16
+#: A turn that took so long (ms) is told of: at several times as much, others elect a new leader.
+SLOW = 200
 #: A graceful stop waits so long (s) for another broker to take over.
 HAND_OVER = 2.0
 #: What is already with libzmq gets so long (ms) to leave at a graceful stop.
@@ -105,7 +109,7 @@ def _serve(options: BrokerOptions, store: Store, wires: Wires) -> int:
     try:
         server = Server(options, store, wires)  # from here on a signal is a graceful stop
         _publish(pid_file, f"{os.getpid()}\n")
-        print(f"listening {options.name} {options.address}", file=sys.stderr, flush=True)  # noqa: T201
+        say(f"listening {options.name} {options.address}")
         server.run()
     except StoreError as error:
         log.critical("this replica stops: %s", error)
@@ -172,6 +176,7 @@ class Server:
             room=wires.takes_more,
             send_peer=wires.send_peer,
             dial=lambda name, address: wires.dial(name, address, _now()),
+            tell=journal.write,
             cluster_id=secrets.token_bytes(16),
         )
         # It reads the machine's tables: unless damage found there is marked, every start ends here.
@@ -202,8 +207,13 @@ class Server:
         if rest:
             pause = min(pause, ceil(rest * 1_000))
         ready = wires.poll(pause, anyone=not rest)
+        began, written = _now(), self._store.commit_ns
         with self._store.guard:  # the machine's tables are on the same disk
             self._carry_out(ready)
+        took = _now() - began
+        if took >= SLOW:
+            node.tell(SlowTurn(took, (self._store.commit_ns - written) // 1_000_000))
+        pass_time()
 
     def _carry_out(self, ready: dict[object, int]) -> None:
         node, wires = self._node, self._wires
@@ -235,7 +245,7 @@ class Server:
     def _begin_stop(self, now: int) -> None:
         self._signals.recv(64)
         if self._stop_by is None:
-            log.info("stopping")
+            log.info("stopping%s", ": handing leadership over" if self._node.leads else "")
             self._stop_by = time.monotonic() + HAND_OVER
             self._node.hand_over(now)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import apsw
 
+    from raftwork.broker.events import Event
     from raftwork.broker.store import Identity
     from raftwork.consensus.core import Consensus, Peer, Position, Restored, Roster
 
@@ -57,6 +58,8 @@ class Setup:
     send_peer: Callable[[str, bytes], None]
     #: Connects our DEALER to the named broker to another address.
     dial: Callable[[str, str], None] = lambda _name, _address: None
+    #: Takes what happens, for people, with the epoch that this broker is in.
+    tell: Callable[[int, Event], None] = lambda _epoch, _event: None
     #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
     cluster_id: bytes
     #: Is told what failed, and of what, whenever an error was contained (containment.py).

@@ -17,6 +17,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from raftwork.broker.attendance import Attendance
+from raftwork.broker.backoff import retry_at
+from raftwork.broker.events import unheard
 from raftwork.broker.evidence import Evidence
 from raftwork.broker.exclusions import UNHEARD, Exclusions
 from raftwork.broker.hands import Hand, Worker
@@ -24,7 +27,7 @@ from raftwork.broker.hearsay import failure_of
 from raftwork.broker.parts import parts
 from raftwork.broker.pushes import Pushes
 from raftwork.broker.queue import Waiting
-from raftwork.broker.queue.commands import TIME_MAX, Expire, Fail, Finish, Lose, Release
+from raftwork.broker.queue.commands import Expire, Fail, Finish, Lose, Release
 from raftwork.broker.weight import weigh
 from raftwork.broker.worker_table import WorkerTable
 from raftwork.messages import (
@@ -40,13 +43,13 @@ from raftwork.messages import (
     WorkerHello,
     WorkerStatus,
     WorkerWelcome,
-    decode_spec,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from random import Random
 
+    from raftwork.broker.events import Event
     from raftwork.broker.queue import Machine, Running
     from raftwork.broker.queue.commands import Begun, Command, Settled
     from raftwork.messages import FromBroker
@@ -77,6 +80,7 @@ class Workforce:
         now: int,
         rng: Random,
         room: Callable[[bytes], bool] = lambda _routing: True,
+        tell: Callable[[Event], None] = unheard,
     ) -> None:
         """`room(routing)` tells whether a session's connection takes more now."""
         self._machine = machine
@@ -92,6 +96,7 @@ class Workforce:
         self._table = WorkerTable(self.exclusions.left)
         self._workers, self._by_routing = self._table.by_incarnation, self._table.by_routing
         self._evidence = Evidence(machine, self._workers, self.exclusions, rng)
+        self._attendance = Attendance(tell, self._evidence.reason)
         self._all_heard = False  # every worker had the time to say hello
         self._all_heard_at = now + LEASE
         self._full: list[Worker] = []  # passed over for want of room on their connections
@@ -271,17 +276,7 @@ class Workforce:
             self._commands.append(Fail(outcome.token, failure_of(outcome), retry_at))
 
     def _retry_at(self, token: int, time: int) -> int:
-        """Exponential backoff, never less than asked for and never more than its bound.
-
-        Up to a quarter of jitter is added, so that tasks that failed together part.
-        """
-        running = self._machine.current(token)
-        if running is None:
-            return time
-        spec = decode_spec(running.spec)
-        asked = spec.backoff << min(running.failures, 32)
-        delay = min(asked + self._rng.randrange(asked // 4 + 1), spec.max_backoff)
-        return min(time + delay, TIME_MAX)
+        return retry_at(self._machine.current(token), time, self._rng)
 
     def goodbye(self, routing: bytes, session: int, now: int) -> bool:
         worker = self._session(routing, session, now)
@@ -383,6 +378,7 @@ class Workforce:
                 self._check_lease(worker, now)
                 self._check_room(worker, now)
                 stirred = worker.health.pass_time(now) or stirred
+                self._attendance.look(worker, now)
                 if worker.routing is not None:
                     self._dirty[worker.incarnation] = worker  # nothing to say is a Beat
             self._all_heard = now >= self._all_heard_at

@@ -16,7 +16,10 @@ Times are integer milliseconds on the caller's monotonic clock; randomness is ha
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from raftwork.consensus.news import News
 
 
 class Position(NamedTuple):
@@ -89,6 +92,8 @@ class Output:
 
     #: The core led and no longer does: stop acting as leader before anything else.
     deactivated: bool = False
+    #: What happened, for people.
+    news: "tuple[News, ...]" = ()
     #: Promise nothing, so they leave before the sync.
     send: tuple[Message, ...] = ()
     #: Forget every stored entry after this one. Never below what is applied.

@@ -32,6 +32,15 @@ from raftwork.consensus.core import (
     Roster,
     Snapshot,
 )
+from raftwork.consensus.news import (
+    News,
+    SnapshotBegun,
+    SnapshotInstalled,
+    SnapshotMade,
+    SnapshotNotMade,
+    SnapshotReceived,
+    SnapshotRejected,
+)
 
 
 class Store(Log, Protocol):
@@ -116,6 +125,10 @@ class Host(Protocol):
 
     def released(self) -> None:
         """The transaction is committed: replies and pushes may leave."""
+        ...
+
+    def news(self, news: News) -> None:
+        """Something happened that people may want to know; it asks for nothing."""
         ...
 
     def switched(self) -> None:
@@ -219,6 +232,8 @@ class Replica:
     def _settle(self, outputs: list[Output]) -> None:
         """The transaction is durable as far as it must be: keep the promises' other half."""
         for out in outputs:
+            for news in out.news:
+                self._host.news(news)
             for message in out.send_after_sync:
                 self._send(message)
             self.core.synced(out)
@@ -227,9 +242,11 @@ class Replica:
             if out.make_snapshot:
                 self._background += 1
                 self._store.start_snapshot()
+                self._host.news(SnapshotBegun())
             if out.install is not None:
                 self._background += 1
                 self._store.start_install(out.install)
+                self._host.news(SnapshotReceived(out.install.at, out.install.size))
         self._host.released()
 
     def _finish_background(self, now: int) -> None:
@@ -237,11 +254,16 @@ class Replica:
         if done is None:
             return
         self._background -= 1
+        snapshot = done.snapshot
         if done.made:
-            self.core.snapshot_made(done.snapshot)
-        elif done.snapshot is None:
+            self.core.snapshot_made(snapshot)
+            made = SnapshotMade(snapshot.at, snapshot.size) if snapshot else SnapshotNotMade()
+            self._host.news(made)
+        elif snapshot is None:
             self.core.installed(None, {}, now)
+            self._host.news(SnapshotRejected())
         else:
-            roster = self._store.switch(done.snapshot)
+            roster = self._store.switch(snapshot)
             self._host.switched()
-            self.core.installed(done.snapshot, roster, now)
+            self.core.installed(snapshot, roster, now)
+            self._host.news(SnapshotInstalled(snapshot.at))

@@ -107,7 +107,7 @@ CONSENSUS = (
     _mutant(
         "leader without a majority stays",
         f"{_RAFT}.election:check_quorum",
-        "node.follow(node.term, None)",
+        "node.follow(node.term, None, Cause.NO_MAJORITY)",
         "pass",
         seeds=40,
     ),

@@ -7,6 +7,7 @@ from random import Random
 
 import apsw
 
+from raftwork.broker.events import Event
 from raftwork.broker.node import Node
 from raftwork.broker.queue import create_tables
 from raftwork.broker.setup import NodeStore, Setup
@@ -144,7 +145,13 @@ class World:
     which other where: by (dialling, dialled).
     """
 
-    def __init__(self, *names: str, stores: dict[str, MemoryStore] | None = None) -> None:
+    def __init__(
+        self,
+        *names: str,
+        stores: dict[str, MemoryStore] | None = None,
+        tell: Callable[[str, Event], None] = lambda _name, _event: None,
+    ) -> None:
+        self._tell = tell
         self.names = names or ("a",)
         self.now = 1_000
         self.rng = Random(7)
@@ -204,6 +211,7 @@ class World:
             send_peer=send_peer,
             dial=dial,
             room=lambda routing: self.room(routing),
+            tell=lambda _epoch, event: self._tell(name, event),
             cluster_id=b"cluster-of-" + name.encode().ljust(5, b"."),
             contained=self.contain,
         )

@@ -95,7 +95,7 @@ def test_only_a_leader_spends_all_its_time_on_who_floods_it(
     monkeypatch.setattr(server, "time", clock)
     wires, one = Flooded(clock), object.__new__(Server)  # without sockets and signals
     one._wires, one._node = cast("Wires", wires), cast("Node", Deaf(leads=leads))
-    one._store = cast("Store", SimpleNamespace(guard=nullcontext()))
+    one._store = cast("Store", SimpleNamespace(guard=nullcontext(), commit_ns=0))
     one._signals, one._rest = cast("socket", SimpleNamespace(fileno=int)), Rest()
     until = clock.seconds + 10
     while clock.seconds < until:

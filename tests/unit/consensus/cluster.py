@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from raftwork.consensus.core import Entry, Message, Peer, Position, Roster, Snapshot
+from raftwork.consensus.news import News
 from raftwork.consensus.raft import Config, Raft
 from raftwork.consensus.raft.messages import (
     HardState,
@@ -94,6 +95,8 @@ class RecordingHost:
         self.events = store.events
         self.planned: list[Callable[[], None]] = []
         self.apply_fails: BaseException | None = None
+        #: What it was told for people: nothing that is promised.
+        self.told: list[News] = []
 
     def apply(self, entry: Entry) -> None:
         if self.apply_fails is not None:
@@ -120,6 +123,9 @@ class RecordingHost:
 
     def released(self) -> None:
         self.events.append(Event("released"))
+
+    def news(self, news: News) -> None:
+        self.told.append(news)
 
     def switched(self) -> None:
         self.events.append(Event("switched"))

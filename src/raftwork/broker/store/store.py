@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from time import monotonic_ns
 
 import apsw
 
@@ -65,6 +66,8 @@ class Store:
         self.guard = Guard(self._mark_damaged)
         self._transfers = Transfers(parts.directory, parts.opener, parts.create_machine)
         self._prepared: tuple[Snapshot, int] | None = None
+        #: How long all commits took, together.
+        self.commit_ns = 0
         self._closed = False
 
     def _mark_damaged(self, damage: StoreDamaged) -> None:
@@ -191,8 +194,10 @@ class Store:
         self._live.touch()
 
     def commit(self) -> None:
+        began = monotonic_ns()
         with self.guard:
             self._live.commit()
+        self.commit_ns += monotonic_ns() - began
 
     def rollback(self) -> None:
         """Forget the open transaction. Never raises: another error is on its way up."""

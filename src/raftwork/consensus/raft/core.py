@@ -221,6 +221,7 @@ class Raft:
         acks = [Message(to, encode(reply)) for to, reply in box.acks.items()]
         return Output(
             deactivated=box.deactivated,
+            news=tuple(box.news),
             send=tuple(box.send),
             rewind=rewind,
             append=append,

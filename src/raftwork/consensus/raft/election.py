@@ -5,6 +5,7 @@ a leader under some partial partition.
 """
 
 from raftwork.consensus.core import Peer, Position
+from raftwork.consensus.news import Cause, Election
 from raftwork.consensus.quorum import reached
 from raftwork.consensus.raft.messages import PreVote, PreVoteReply, Vote, VoteReply
 from raftwork.consensus.raft.node import Candidate, Follower, Leader, Node
@@ -18,6 +19,7 @@ def campaign(node: Node) -> None:
             node.role.leader = node.role.heard = None
         node.rest()
         return
+    node.out.news.append(Election(_why(node.role)))
     node.sound()
     ask(node)
     _count(node, node.me.name)
@@ -25,6 +27,8 @@ def campaign(node: Node) -> None:
 
 def stand(node: Node, *, transfer: bool = False) -> None:
     """Hold the election. The requests leave after the sync: they say that our vote is cast."""
+    if transfer:
+        node.out.news.append(Election(Cause.HANDED_OVER))
     node.stand()
     assert isinstance(node.role, Candidate)
     node.role.transfer = transfer
@@ -46,6 +50,15 @@ def ask(node: Node) -> None:
             node.send(name, PreVote(node.term + 1, node.log.last, node.log.position(node.commit)))
         else:
             node.promise(name, Vote(node.term, node.log.last, role.transfer))
+
+
+def _why(role: Follower | Candidate | Leader) -> Cause:
+    """Why the timer ran out, for people."""
+    if not isinstance(role, Follower):
+        return Cause.UNDECIDED
+    if role.leader is None:
+        return Cause.NO_LEADER
+    return Cause.LINK_LOST if role.heard is None else Cause.SILENCE
 
 
 def promotable(node: Node) -> bool:
@@ -130,7 +143,7 @@ def check_quorum(node: Node, leader: Leader) -> None:
     heard = [p.heard for name, p in leader.peers.items() if node.roster.counts(name, p.incarnation)]
     since = reached([*heard, node.now], node.quorum)
     if since is None or node.now - since >= node.config.election_min:
-        node.follow(node.term, None)
+        node.follow(node.term, None, Cause.NO_MAJORITY)
 
 
 def _count(node: Node, name: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from raftwork.consensus.chunks import PAUSE_MAX_MS, PAUSE_MS, Archive, Incoming, Outgoing
 from raftwork.consensus.core import Chunk, Entry, Kind, Message, Peer, Position, Snapshot
+from raftwork.consensus.news import Cause, LeadershipEnded, News
 from raftwork.consensus.quorum import majority
 from raftwork.consensus.raft.config import Config
 from raftwork.consensus.raft.log import RaftLog
@@ -119,6 +120,7 @@ class Outbox:
     """The parts of the next Output that are not derived from elsewhere."""
 
     deactivated: bool = False
+    news: list[News] = field(default_factory=list)
     send: list[Message] = field(default_factory=list)
     state: bool = False
     stage: list[Chunk] = field(default_factory=list)
@@ -242,9 +244,12 @@ class Node:
         assert after is not None, f"{event}, although {self.me.name} is {self.state}"
         self.state = after
 
-    def follow(self, term: int, leader: str | None) -> None:
-        """Become or stay a follower in `term`, which is ours or a later one."""
-        role = self.role
+    def follow(self, term: int, leader: str | None, why: Cause = Cause.OUTRUN) -> None:
+        """Become or stay a follower in `term`, which is ours or a later one.
+
+        `why` says for people why a leadership ends by it.
+        """
+        role, led = self.role, self.term
         heard = term > self.term or leader is not None
         if term > self.term:
             self.term, self.vote = term, b""
@@ -255,7 +260,9 @@ class Node:
             return
         assert term == self.term, f"term {term} after {self.term}"
         if self.active:
+            handed = isinstance(role, Leader) and role.transfer is not None
             self.out.deactivated = True
+            self.out.news.append(LeadershipEnded(led, Cause.HANDED_OVER if handed else why))
         self.move(Event.FOLLOWS if heard else Event.GIVES_UP)
         self.role = self._resting(leader)
         if leader is None and isinstance(role, Follower):
@@ -270,7 +277,7 @@ class Node:
             role.timeout = self._timeout()
             role.deadline = self.now + role.timeout
         else:
-            self.follow(self.term, None)
+            self.follow(self.term, None, Cause.STOPPED)
 
     def sound(self) -> None:
         self.move(Event.TIMED_OUT)

@@ -104,7 +104,7 @@ def on_reply(node: Node, leader: Leader, name: str, peer: Progress, reply: Appen
         while peer.inflight and peer.inflight[0][0] <= reply.at:
             peer.inflight_bytes -= peer.inflight.popleft()[1]
         advance(node, leader)
-        snapshot.settled(node, peer)
+        snapshot.settled(node, name, peer)
     if peer.probing and reply.at >= peer.next - 1:
         peer.probing = peer.paused = False
     _rebind(node, leader, name, peer)

@@ -10,6 +10,7 @@ appends are refused.
 
 from raftwork.consensus.chunks import Incoming, Outgoing
 from raftwork.consensus.core import ORIGIN, Chunk, Peer, Roster, Snapshot
+from raftwork.consensus.news import SnapshotSent
 from raftwork.consensus.raft.messages import AppendReply, ChunkReply, SnapshotChunk
 from raftwork.consensus.raft.node import Leader, Node, Progress
 
@@ -73,11 +74,12 @@ def on_chunk_reply(peer: Progress, reply: ChunkReply) -> None:
         outgoing.replied(reply.offset, reply.wanted)
 
 
-def settled(node: Node, peer: Progress) -> None:
+def settled(node: Node, name: str, peer: Progress) -> None:
     """The peer's log reached the snapshot: appends can carry on from there."""
     if peer.outgoing is not None and peer.match >= peer.outgoing.snapshot.at.seq:
         peer.outgoing = None
         node.archive.pause.succeeded()
+        node.out.news.append(SnapshotSent(name))
     if peer.match >= node.commit:
         peer.behind = None
 

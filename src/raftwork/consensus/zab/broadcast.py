@@ -109,7 +109,7 @@ def on_ack(node: Node, leader: Leader, src: Peer, link: Link, message: Ack) -> N
         while link.inflight and link.inflight[0][0] <= message.zxid:
             link.inflight_bytes -= link.inflight.popleft()[1]
     advance(node, leader)
-    snapshot.caught_up(node, link)
+    snapshot.caught_up(node, src.name, link)
     _rebind(node, leader, src.name, link)
 
 

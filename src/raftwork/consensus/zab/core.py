@@ -25,6 +25,7 @@ from raftwork.consensus.core import (
     Snapshot,
     Status,
 )
+from raftwork.consensus.news import Cause
 from raftwork.consensus.roster import Membership, decode_roster
 from raftwork.consensus.zab import (
     broadcast,
@@ -100,7 +101,7 @@ class Zab:
             following.tick(node, role)
         elif stalled or not broadcast.check_quorum(node, role):
             # Stopped for so long, another may lead by now; and nobody needs one without a quorum.
-            election.overdue(node)
+            election.overdue(node, Cause.STOPPED if stalled else None)
         else:
             transfer.expire(node, role)
             if now >= broadcast.ping_at(node, role):
@@ -236,6 +237,7 @@ class Zab:
             return None
         return Output(
             deactivated=box.deactivated,
+            news=tuple(box.news),
             send=tuple(box.send),
             rewind=rewind,
             append=append,

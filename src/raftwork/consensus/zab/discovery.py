@@ -7,6 +7,7 @@ best history already, so the leader need not fetch it (l.1.2), but abdicates whe
 """
 
 from raftwork.consensus.core import Peer
+from raftwork.consensus.news import Cause
 from raftwork.consensus.zab import election
 from raftwork.consensus.zab.messages import AckEpoch, FollowerInfo, LeaderInfo
 from raftwork.consensus.zab.node import Follower, Leader, Link, Node
@@ -27,7 +28,7 @@ def on_follower_info(node: Node, src: Peer, message: FollowerInfo) -> None:
             return  # doubled or late
     if leader.epoch is not None and message.accepted > leader.epoch:
         # It has accepted an epoch that never came to be, or not yet: only a later one can have it.
-        election.look(node)
+        election.look(node, why=Cause.OUTRUN)
         return
     fresh = Link(src.incarnation, message.session, message.accepted, node.now)
     if link is not None and link.incarnation == src.incarnation:
@@ -59,7 +60,9 @@ def on_ack_epoch(node: Node, leader: Leader, src: Peer, link: Link, message: Ack
     if leader.initial is None and node.roster.counts(*src):
         theirs, mine = (message.current, message.ends[-1]), (node.hard.current, node.log.last)
         if theirs > mine:
-            election.look(node)  # abdicate: what it knows more of may be committed
+            election.look(
+                node, why=Cause.BEHIND
+            )  # abdicate: what it knows more of may be committed
             return
     conclude(node, leader)
 
@@ -82,7 +85,7 @@ def conclude(node: Node, leader: Leader) -> None:
 def on_leader_info(node: Node, role: Follower, message: LeaderInfo) -> bool:
     """f.1.2. An epoch accepted before, from another, is followed, but counts for nobody."""
     if message.epoch < node.hard.accepted:
-        election.look(node)
+        election.look(node, why=Cause.OUTRUN)
         return True
     if message.epoch > node.hard.accepted:
         node.accept(message.epoch, role.leader)

@@ -7,23 +7,24 @@ ever disturbed by them.
 """
 
 from raftwork.consensus.core import Peer, Position
+from raftwork.consensus.news import Cause
 from raftwork.consensus.zab.messages import Mode, Notification, Vote
 from raftwork.consensus.zab.node import NOBODY, Follower, Leader, Looking, Node
 from raftwork.consensus.zab.states import State
 
 
-def look(node: Node, prefer: Vote | None = None) -> None:
+def look(node: Node, prefer: Vote | None = None, why: Cause | None = None) -> None:
     """Begin a new round."""
-    node.look(prefer)
+    node.look(prefer, why)
     _announce(node)
     _tally(node)
 
 
-def overdue(node: Node) -> None:
+def overdue(node: Node, why: Cause | None = None) -> None:
     """A deadline has passed. If it was that of phase 1, slow disks may have needed more time."""
     if node.state in (State.JOINING, State.ELECTED, State.OFFERING):
         node.patience = min(2 * node.patience, node.config.connect_max)
-    look(node)
+    look(node, why=why)
 
 
 def tick(node: Node, role: Looking) -> None:
@@ -75,12 +76,12 @@ def link_changed(node: Node, name: str, up: bool) -> None:
             notify(node, name)
         _tally(node)
     elif isinstance(role, Follower) and role.leader.name == name and not up:
-        look(node)
+        look(node, why=Cause.LINK_LOST)
 
 
 def resigned(node: Node, role: Follower, vote: Vote) -> None:
     """Our leader has left and votes for another: so might we, unless we are better."""
-    look(node)
+    look(node, why=Cause.HANDED_OVER)
     if isinstance(node.role, Looking):
         again = Notification(node.round, Mode.LOOKING, vote)
         _count(node, node.role, role.leader, again)
@@ -113,7 +114,7 @@ def _answer(node: Node, role: Follower | Leader, src: Peer, message: Notificatio
         elif not role.inbound.opened:
             role.resend_at = node.now  # it leads now and may have missed our FOLLOWERINFO
     elif ours and message.round >= node.round + (message.mode is Mode.LOOKING):
-        look(node)
+        look(node, why=Cause.LEADER_LEFT)
     elif message.mode is Mode.LOOKING:
         notify(node, src.name)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from raftwork.consensus.chunks import PAUSE_MAX_MS, PAUSE_MS, Archive, Incoming, Outgoing
 from raftwork.consensus.core import ORIGIN, Chunk, Entry, Kind, Message, Peer, Position, Snapshot
+from raftwork.consensus.news import Cause, Election, LeadershipEnded, News
 from raftwork.consensus.quorum import majority
 from raftwork.consensus.roster import Membership
 from raftwork.consensus.zab.config import Config
@@ -162,6 +163,7 @@ class Outbox:
     """The parts of the next Output that are not derived from elsewhere."""
 
     deactivated: bool = False
+    news: list[News] = field(default_factory=list)
     send: list[Message] = field(default_factory=list)
     state: bool = False
     stage: list[Chunk] = field(default_factory=list)
@@ -303,10 +305,16 @@ class Node:
         if after in (State.UP_TO_DATE, State.ESTABLISHED):
             self.patience = self.config.connect
 
-    def look(self, prefer: Vote | None = None) -> None:
-        """Leave what we followed or led, and hold an election in a new round."""
+    def look(self, prefer: Vote | None = None, why: Cause | None = None) -> None:
+        """Leave what we followed or led, and hold an election in a new round.
+
+        `why` is for people; by default nobody was heard for too long.
+        """
+        why = why or (Cause.NO_MAJORITY if isinstance(self.role, Leader) else Cause.SILENCE)
         if self.active:
             self.out.deactivated = True
+            self.out.news.append(LeadershipEnded(self.hard.accepted, why))
+        self.out.news.append(Election(why))
         self.move(Event.LEFT if isinstance(self.role, Leader) else Event.LOST)
         self.round += 1
         self.role = self._looking(prefer)

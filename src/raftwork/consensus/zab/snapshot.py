@@ -9,6 +9,7 @@ proposal must never be lost to a sync).
 
 from raftwork.consensus.chunks import Incoming, Outgoing
 from raftwork.consensus.core import Chunk, Peer, Position, Roster, Snapshot
+from raftwork.consensus.news import SnapshotSent
 from raftwork.consensus.zab.messages import Snap, SnapReply
 from raftwork.consensus.zab.node import Catching, Leader, Link, Node
 from raftwork.consensus.zab.states import State
@@ -67,7 +68,7 @@ def on_reply(link: Link, reply: SnapReply) -> None:
         outgoing.replied(reply.offset, reply.wanted)
 
 
-def caught_up(node: Node, link: Link) -> None:
+def caught_up(node: Node, name: str, link: Link) -> None:
     """The follower's log reached the snapshot, or even the commit."""
     if link.catching is not None:
         if link.match >= link.catching.at:
@@ -75,6 +76,7 @@ def caught_up(node: Node, link: Link) -> None:
         link.catching.at = max(link.catching.at, link.match)
         if link.match >= node.commit:
             link.catching = None
+            node.out.news.append(SnapshotSent(name))
 
 
 def held(node: Node) -> Position | None:

@@ -6,6 +6,7 @@ be level, never for itself. All that makes the election safe still does. It ends
 whatever happens; until then proposals are refused, or nobody might ever be level.
 """
 
+from raftwork.consensus.news import Cause
 from raftwork.consensus.zab import election
 from raftwork.consensus.zab.messages import Resign, Vote
 from raftwork.consensus.zab.node import Leader, Node, Transfer
@@ -38,7 +39,7 @@ def proceed(node: Node, leader: Leader) -> None:
         vote = Vote(node.hard.current, last, transfer.target, link.incarnation)
         for name, each in leader.links.items():
             node.frame(name, each, Resign(vote))
-        election.look(node, vote)
+        election.look(node, vote, Cause.HANDED_OVER)
 
 
 def expire(node: Node, leader: Leader) -> None:

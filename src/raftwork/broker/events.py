@@ -1,0 +1,253 @@
+"""What happens to a broker, as values: one stream for the log, and for whatever else shows it.
+
+The text of each is what the log says of it; `journal.py` says how much it weighs. What the
+consensus tells is in `raftwork.consensus.news` and part of the same stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raftwork.consensus.news import News
+
+# ---- the cluster ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The replica starts from what its directory holds."""
+
+    role: str
+    applied: int
+
+    def __str__(self) -> str:
+        return f"this broker starts as a {self.role}; {self.applied} entries are applied"
+
+
+@dataclass(frozen=True, slots=True)
+class Formed:
+    """This broker belongs to the cluster for good."""
+
+    brokers: tuple[str, ...]
+    here: bool  # it was this broker that formed it
+
+    def __str__(self) -> str:
+        names = ", ".join(self.brokers)
+        if self.here:
+            return f"formed a new cluster of {names}"
+        return f"member of the cluster of {names} from now on"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUp:
+    broker: str
+    address: str
+
+    def __str__(self) -> str:
+        return f"connected to broker {self.broker} at {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDown:
+    broker: str
+    address: str
+
+    def __str__(self) -> str:
+        return f"the connection to broker {self.broker} at {self.address} closed"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRefuses:
+    """Another broker does not take this one for a member."""
+
+    broker: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"broker {self.broker} refuses this one: {self.why:.300}"
+
+
+@dataclass(frozen=True, slots=True)
+class WrongPeer:
+    """At a broker's address answers something else."""
+
+    broker: str
+    address: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"at {self.address}, the address of broker {self.broker}, answers {self.what:.300}"
+
+
+@dataclass(frozen=True, slots=True)
+class HelloRefused:
+    """It said that it is another broker, and is none of this cluster."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return f"refused a broker's hello: {self.why:.300}"
+
+
+@dataclass(frozen=True, slots=True)
+class BadFrame:
+    broker: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"dropped a frame of broker {self.broker}: {self.why:.300}"
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Without it, this broker cannot do its part."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return self.what
+
+
+# ---- who leads ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Follows:
+    """The leader that this broker knows; empty if it knows none."""
+
+    epoch: int
+    leader: str
+
+    def __str__(self) -> str:
+        who = self.leader or "nobody yet"
+        return f"the leader of epoch {self.epoch} is {who}"
+
+
+@dataclass(frozen=True, slots=True)
+class LeadershipBegan:
+    epoch: int
+
+    def __str__(self) -> str:
+        return f"active leader of epoch {self.epoch}"
+
+
+# ---- workers and tasks -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerJoined:
+    worker: str
+    host: str
+    pid: int
+    slots: int
+    queues: tuple[str, ...]
+
+    def __str__(self) -> str:
+        where = f"{self.host}, pid {self.pid}; {self.slots} slots"
+        return f"worker {self.worker} joined ({where}, queues {', '.join(self.queues)})"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """It was given up; what it held goes to others, or is lost with it."""
+
+    worker: str  # empty if it was only known from a leader before
+    why: str
+    tasks: int
+
+    def __str__(self) -> str:
+        who = f"worker {self.worker}" if self.worker else "a worker of the leader before"
+        held = f"; unfinished tasks: {self.tasks}" if self.tasks else ""
+        return f"{who} is lost: {self.why}{held}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLeft:
+    worker: str
+
+    def __str__(self) -> str:
+        return f"worker {self.worker} left"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRests:
+    """It gets no tasks, or one at a time."""
+
+    worker: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"worker {self.worker}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecovered:
+    worker: str
+
+    def __str__(self) -> str:
+        return f"worker {self.worker} is given tasks as usual again"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLost:
+    """It is given up for good: `raftwork dead` lists it."""
+
+    task: str
+    queue: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"task {self.task} of queue {self.queue} is lost: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFullRefusal:
+    why: str
+
+    def __str__(self) -> str:
+        return f"an enqueue was refused: {self.why}"
+
+
+# ---- this process ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SlowTurn:
+    """For so long (ms) this broker heard nobody; `disk` of it was spent in commits."""
+
+    ms: int
+    disk: int
+
+    def __str__(self) -> str:
+        return (
+            f"a turn took {self.ms} ms, {self.disk} ms of it in writing to the disk; "
+            "meanwhile this broker answered nobody"
+        )
+
+
+Event = (
+    Restored
+    | Formed
+    | PeerUp
+    | PeerDown
+    | PeerRefuses
+    | WrongPeer
+    | HelloRefused
+    | BadFrame
+    | Waits
+    | Follows
+    | LeadershipBegan
+    | WorkerJoined
+    | WorkerLost
+    | WorkerLeft
+    | WorkerRests
+    | WorkerRecovered
+    | TaskLost
+    | QueueFullRefusal
+    | SlowTurn
+    | News
+)
+
+
+def unheard(_event: Event) -> None:
+    """For those that nobody listens to."""
