@@ -2,13 +2,11 @@
 
 import os
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.batch import Batch
@@ -23,6 +21,7 @@ from raftwork.client.options import (
     task_key,
 )
 from raftwork.client.queue import Queue
+from raftwork.client.reply import Reply
 from raftwork.client.run import Run
 from raftwork.client.task import BoundTask, Task
 from raftwork.messages import NAME_MAX, DrainWorker, FromBroker, Result
@@ -57,18 +56,23 @@ class App:
     ends with `close`, with the program or with the last reference; a forked child makes its own.
     """
 
+    #: Its connection, once there is one.
+    _connection: "Connection | None" = None
+
     def __init__(
         self, brokers: str | Sequence[str] | None = None, timeout: Duration = 10.0
     ) -> None:
+        # With the App rather than with the first call: a signal handler that calls while the main
+        # thread imports would meet half a module. Not with the package: workers need no more.
+        import raftwork.client.connection  # noqa: F401
+
         self.brokers = broker_addresses(brokers)
         self._timeout = milliseconds("timeout", timeout)
         if self._timeout == 0:
             raise ValueError("timeout is more than 0 seconds")
         self._tasks: dict[str, Task[..., object, object]] = {}
         self._closed = False
-        self._lock = threading.Lock()
-        self._connection: Connection | None = None
-        _apps.add(self)
+        _apps.add(weakref.ref(self, _apps.discard))
 
     # ---- tasks --------------------------------------------------------------------------------
 
@@ -152,11 +156,9 @@ class App:
 
     async def adrain(self, name: str, /) -> None:
         """As `drain`, for coroutines."""
-        import asyncio
+        await self._drain(name).aresult()
 
-        await asyncio.wrap_future(self._drain(name))
-
-    def _drain(self, name: str) -> "Future[list[Result]]":
+    def _drain(self, name: str) -> Reply[list[Result]]:
         request = DrainWorker(0, label("name", name, NAME_MAX))
         return self._connect().request(request, self._timeout)
 
@@ -175,30 +177,45 @@ class App:
         """
         return DeadTasks(self, queue)
 
-    def inquire(self, question: "Question") -> "Future[FromBroker]":
+    def inquire(self, question: "Question") -> Reply[FromBroker]:
         """Have the leader answer. For `DeadTasks` and `Queue`."""
         return self._connect().inquire(question, self._timeout)
 
     # ---- the cluster --------------------------------------------------------------------------
 
-    def submit(self, spec: bytes, batch: Batch, *, patient: bool = False) -> "Future[list[Result]]":
-        """Send a batch; the future ends once it is stored, or with the error. For `BoundTask`."""
+    def submit(self, spec: bytes, batch: Batch, *, patient: bool = False) -> Reply[list[Result]]:
+        """Send a batch; the reply comes once it is stored, or with the error. For `BoundTask`."""
         return self._connect().enqueue(spec, batch.tasks, batch.ids, self._timeout, patient=patient)
 
     def handles(self, ids: Sequence[str]) -> list[Run[Any]]:
-        """The handle of each id: the live one, else a new one. For `BoundTask`."""
-        return cast("list[Run[Any]]", self._connect().handles.find_or_add(ids, self._handle))
+        """A handle of each id. For `BoundTask`."""
+        return self._connect().track(ids, self._handle)
 
     def _handle(self, id: str) -> Run[Any]:  # noqa: A002
-        return Run(id, self._connect, self._timeout)
+        return Run(id, self)
+
+    def ask(self, ids: Sequence[str]) -> Reply[list[Result]]:
+        """The states of tasks now. For `Run`."""
+        return self._connect().ask(list(ids), self._timeout)
+
+    def wait_for(self, run: Run[Any]) -> Reply[Result]:
+        """The outcome of a task, or UNKNOWN, whenever that comes. For `Run`."""
+        return self._connect().wait_for(run)
+
+    @property
+    def patience(self) -> float:
+        """How long enqueueing and asking may take, in seconds."""
+        return self._timeout / 1000
+
+    def connect(self) -> None:
+        """Connect now rather than with the first call. Does not wait for a broker."""
+        self._connect().start()
 
     def close(self) -> None:
         """End the connection; calls that are out get Unavailable, later ones RuntimeError."""
-        with self._lock:
-            self._closed = True
-            connection = self._connection
-        if connection is not None:
-            connection.close()
+        self._closed = True
+        if self._connection is not None:
+            self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -235,34 +252,29 @@ class App:
         connection = self._connection
         if connection is not None:
             return connection
-        # Imported here because a worker imports programs but opens no client's sockets.
         from raftwork.client.connection import Connection
 
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("this App is closed")
-            if self._connection is None:
-                self._connection = Connection(self.brokers)
-                # Also at exit, so that the thread ends before the interpreter does.
-                weakref.finalize(self, self._connection.vanish)
-            return self._connection
+        if self._closed:
+            raise RuntimeError("this App is closed")
+        # Two calls may get here, one of them in a handler that interrupts the other: the first one
+        # stays (setdefault is atomic), and what was not started costs nothing.
+        made: Connection = self.__dict__.setdefault("_connection", Connection(self.brokers, self))
+        if self.__dict__["_closed"]:  # meanwhile
+            made.close()
+        return made
 
     def _start_afresh(self) -> None:
         """No connection yet; in a forked child, that of the parent is not to be touched."""
-        self._lock = threading.Lock()
-        if self._connection is not None:
-            _inherited.append(self._connection)
-            self._connection = None
+        self.__dict__.pop("_connection", None)
 
 
-_apps: "weakref.WeakSet[App]" = weakref.WeakSet()
-#: Connections of a parent process, kept so that nothing ever closes their sockets here.
-_inherited: list[object] = []
+_apps: "set[weakref.ref[App]]" = set()
 
 
 def _after_fork() -> None:
-    for app in list(_apps):
-        app._start_afresh()  # noqa: SLF001
+    for known in list(_apps):
+        if (app := known()) is not None:
+            app._start_afresh()  # noqa: SLF001
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -96,16 +96,21 @@ def _spec(name: str, options: Options) -> bytes:
     )
 
 
-def milliseconds(what: str, value: Duration) -> int:
-    """A duration in seconds as whole ms, rounded up. Raises TypeError, ValueError."""
+def milliseconds(what: str, value: Duration, *, endless: str = "") -> int:
+    """A duration in seconds as whole ms, rounded up. Raises TypeError, ValueError.
+
+    `endless` is what to say of a value that means no end.
+    """
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
     elif type(value) is float or type(value) is int:
         seconds = value
     else:
-        raise TypeError(f"{what} is seconds or a timedelta, not {type(value).__name__}")
+        also = f" ({endless})" if endless else ""
+        raise TypeError(f"{what} is seconds or a timedelta, not {type(value).__name__}{also}")
     if not 0 <= seconds <= _DURATION_MAX:  # false for NaN too
-        raise ValueError(f"{what} is from 0 to {_DURATION_MAX} seconds, not {seconds}")
+        also = f" ({endless})" if endless and seconds > 0 else ""
+        raise ValueError(f"{what} is from 0 to {_DURATION_MAX} seconds, not {seconds}{also}")
     return math.ceil(seconds * 1000)
 
 
@@ -145,7 +150,7 @@ def task_key(value: object) -> str:
 def _limit(value: Duration | None) -> int:
     if value is None:
         return 0
-    limit = milliseconds("timeout", value)
+    limit = milliseconds("timeout", value, endless="None is no limit")
     if limit == 0:
         raise ValueError("timeout is None or more than 0 seconds")
     return limit

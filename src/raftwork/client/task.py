@@ -10,9 +10,8 @@ from raftwork.client.options import OptionFields, Options, task_id, task_key
 from raftwork.client.run import Run
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from raftwork.client.app import App
+    from raftwork.client.reply import Reply
     from raftwork.messages import Result
 
 P = ParamSpec("P")
@@ -107,12 +106,10 @@ class BoundTask(Generic[P, T]):
         return self._app.handles(batch.ids)
 
     async def _aenqueue(self, batch: Batch) -> list[Run[T]]:
-        import asyncio
-
-        await asyncio.wrap_future(self._submit(batch))
+        await self._submit(batch).aresult()
         return self._app.handles(batch.ids)
 
-    def _submit(self, batch: Batch) -> "Future[list[Result]]":
+    def _submit(self, batch: Batch) -> "Reply[list[Result]]":
         patient = self.chosen.when_full == "wait"
         return self._app.submit(self.chosen.spec(self._name), batch, patient=patient)
 

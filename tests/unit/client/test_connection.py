@@ -7,18 +7,19 @@ import asyncio
 import os
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from raftwork import App, Unavailable
+from raftwork.client import threads
 
 NOBODY = "127.0.0.1:1"
 
 
-def clients() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name == "raftwork-client"]
+def clients() -> list[int]:
+    """The threads of connections."""
+    return list(threads.running)
 
 
 def test_nothing_is_started_before_it_is_needed() -> None:
@@ -82,10 +83,9 @@ def test_an_app_that_is_dropped_takes_its_thread_along() -> None:
     with pytest.raises(Unavailable):
         app.enqueue("t")
     assert app._connection is not None
-    thread = app._connection._thread
+    ended = app._connection._ended
     del app
-    thread.join(10)
-    assert not thread.is_alive()
+    assert ended.acquire(timeout=10)
 
 
 def test_a_forked_child_makes_its_own_connection_and_leaves_the_parents_alone() -> None:

@@ -1,12 +1,14 @@
 """Handles: results, failures, status."""
 
+import _thread
 import asyncio
 import time
-from concurrent.futures import Future
+from typing import cast
 
 import pytest
 
 from raftwork import App, Run, Status, TaskFailed, TaskLost, UnknownTask
+from raftwork.client.reply import Reply
 from raftwork.messages import Failure, Result, State, encode_failure
 from raftwork.wire import pack
 from tests.unit.client.cluster import app_and_cluster
@@ -156,19 +158,27 @@ def test_no_wait_sleeps_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it does not look up from, no Ctrl-C may be lost in."""
     app, cluster = app_and_cluster()
     cluster.states["t"] = Result("t", State.SUCCEEDED, pack(1))
-    asked: list[float | None] = []
-    result = Future.result
+    asked: list[float] = []
 
-    def overlooked(future: Future[Result], timeout: float | None = None) -> Result:
-        asked.append(timeout)
-        if len(asked) < 3:
-            raise TimeoutError
-        return result(future, timeout)
+    class Overlooking:
+        """A lock that nobody releases in time, twice."""
 
-    monkeypatch.setattr(Future, "result", overlooked)
-    assert app.run("t").result() == 1
+        def acquire(self, timeout: float = -1) -> bool:
+            asked.append(timeout)
+            if len(asked) > 2:
+                reply.tell(Result("t", State.SUCCEEDED, pack(1)))
+            return len(asked) > 2
+
+        def release(self) -> None:
+            pass
+
+    reply: Reply[Result] = Reply()
+    reply._lock = cast("_thread.LockType", Overlooking())
+    monkeypatch.setattr(cluster, "wait_for", lambda _: reply)
+    run = app.run("t")
+    run._wait(None)
     assert len(asked) == 3
-    assert all(timeout is not None and timeout <= 1 for timeout in asked)
+    assert all(0 < timeout <= 1 for timeout in asked)
 
 
 def test_turns_of_waiting_add_up_to_the_timeout_and_no_more() -> None:
