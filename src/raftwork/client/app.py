@@ -1,16 +1,15 @@
 """The App: a program's tasks, and its one connection to the cluster."""
 
 import os
-import sys
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.batch import Batch
 from raftwork.client.dead import DeadTasks
+from raftwork.client.naming import default_name, refusing, whereabouts
 from raftwork.client.options import (
     Duration,
     OptionFields,
@@ -24,6 +23,7 @@ from raftwork.client.queue import Queue
 from raftwork.client.reply import Reply
 from raftwork.client.run import Run
 from raftwork.client.task import BoundTask, Task
+from raftwork.errors import Unavailable
 from raftwork.messages import NAME_MAX, DrainWorker, FromBroker, Result
 
 if TYPE_CHECKING:
@@ -52,12 +52,13 @@ class App:
     RAFTWORK_BROKERS, else the default. `timeout` is how many seconds enqueueing and asking may
     take, failovers included.
 
-    Safe to use from several threads. The connection is made by the first call that needs it and
-    ends with `close`, with the program or with the last reference; a forked child makes its own.
-    """
+    Safe to use from several threads and in signal handlers. The connection is made by the first
+    call that needs it and ends with `close`, with the program or with the last reference; a forked
+    child makes its own. gevent may replace threads and locks, eventlet may not (`thread=False`).
 
-    #: Its connection, once there is one.
-    _connection: "Connection | None" = None
+    Pickled it goes by its addresses: what comes back is the process's App with the same addresses
+    and timeout, if there is one, else a new App. A copy is the App itself.
+    """
 
     def __init__(
         self, brokers: str | Sequence[str] | None = None, timeout: Duration = 10.0
@@ -72,6 +73,9 @@ class App:
             raise ValueError("timeout is more than 0 seconds")
         self._tasks: dict[str, Task[..., object, object]] = {}
         self._closed = False
+        self._connection: Connection | None = None
+        #: By number, the first of each: a failed one is followed by another.
+        self._connections: dict[int, Connection] = {}
         _apps.add(weakref.ref(self, _apps.discard))
 
     # ---- tasks --------------------------------------------------------------------------------
@@ -99,10 +103,15 @@ class App:
         name: str | None = None,
         **options: Unpack[OptionFields],
     ) -> object:
-        """Make a function a task; bare, or with options (durations in seconds).
+        """Make a function a task; bare, or with options (docs/options.md; durations in seconds).
 
-        Raises TypeError and ValueError for options that cannot be meant, and ValueError for a name
-        another function has.
+        Its name is module.qualname, in `__main__` with the file's stem as module. A worker runs it
+        if importing its MODULE:APP registers a task of this name. So a function without a `name=`
+        that no import would bring (typed at a prompt or in a notebook, inside a function, a lambda,
+        a method) can be called here, but to enqueue it raises ValueError.
+
+        Raises TypeError and ValueError for options that cannot be meant, TypeError for what is no
+        function, and ValueError for a name another function has.
         """
         checked = Options().changed(options)
 
@@ -122,18 +131,22 @@ class App:
     ) -> BoundTask[..., Any]:
         """A task by its name, whose code need not be here; with options, id or key, if given."""
         task = self._tasks.get(name)
-        known = task.chosen if task else Options()
+        if task is not None:
+            return task.options(id=id, key=key, **options)
         return BoundTask(
             self,
             label("name", name, NAME_MAX),
-            known.changed(options),
-            parameters=task.parameters if task else (),
+            Options().changed(options),
             id=None if id is None else task_id(id),
             key=None if key is None else task_key(key),
         )
 
     def enqueue(self, name: str, /, *args: object, **kwargs: object) -> Run[Any]:
-        """Enqueue a task by its name; as `Task.enqueue`."""
+        """Enqueue a task by its name; as `Task.enqueue`.
+
+        Where the task is not known here, only its worker can tell whether the arguments fit; if
+        not, it fails there, without retries.
+        """
         return self.named(name).enqueue(*args, **kwargs)
 
     async def aenqueue(self, name: str, /, *args: object, **kwargs: object) -> Run[Any]:
@@ -185,7 +198,13 @@ class App:
 
     def submit(self, spec: bytes, batch: Batch, *, patient: bool = False) -> Reply[list[Result]]:
         """Send a batch; the reply comes once it is stored, or with the error. For `BoundTask`."""
-        return self._connect().enqueue(spec, batch.tasks, batch.ids, self._timeout, patient=patient)
+        try:
+            return self._connect().enqueue(
+                spec, batch.tasks, batch.ids, self._timeout, patient=patient
+            )
+        except Unavailable as error:
+            error.ids = batch.ids
+            raise
 
     def handles(self, ids: Sequence[str]) -> list[Run[Any]]:
         """A handle of each id. For `BoundTask`."""
@@ -196,7 +215,11 @@ class App:
 
     def ask(self, ids: Sequence[str]) -> Reply[list[Result]]:
         """The states of tasks now. For `Run`."""
-        return self._connect().ask(list(ids), self._timeout)
+        try:
+            return self._connect().ask(list(ids), self._timeout)
+        except Unavailable as error:
+            error.ids = tuple(ids)
+            raise
 
     def wait_for(self, run: Run[Any]) -> Reply[Result]:
         """The outcome of a task, or UNKNOWN, whenever that comes. For `Run`."""
@@ -228,44 +251,62 @@ class App:
     ) -> None:
         self.close()
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _revive, (self.brokers, self._timeout)
+
     def __repr__(self) -> str:
         return f"<App {','.join(self.brokers)}>"
 
     # ---- inside -------------------------------------------------------------------------------
+
+    def _is(self, brokers: tuple[str, ...], timeout: int) -> bool:
+        return (self.brokers, self._timeout, self._closed) == (brokers, timeout, False)
 
     def _register(
         self, function: Callable[..., object], name: str | None, options: Options
     ) -> Task[..., object, object]:
         if not callable(function):
             raise TypeError(f"a task is made of a function, not {type(function).__name__}")
-        chosen = _default_name(function) if name is None else name
+        chosen = default_name(function) if name is None else name
         label("name", chosen, NAME_MAX)
+        why_not = whereabouts(function) if name is None else None
         old = self._tasks.get(chosen)
         # The same definition run again (a reloaded module, a notebook's cell) replaces itself.
         if old is not None and not _same_place(old.function, function):
             raise ValueError(f"the name {chosen} belongs to another task")
-        task = Task[..., object, object](self, chosen, function, options)
+        refused = None if why_not is None else refusing(why_not)
+        task = Task[..., object, object](self, chosen, function, options, refused)
         self._tasks[chosen] = task
         return task
 
     def _connect(self) -> "Connection":
         connection = self._connection
-        if connection is not None:
+        if connection is not None and not connection.failed:
             return connection
-        from raftwork.client.connection import Connection
-
         if self._closed:
             raise RuntimeError("this App is closed")
+        from raftwork.client.connection import Connection
+
         # Two calls may get here, one of them in a handler that interrupts the other: the first one
         # stays (setdefault is atomic), and what was not started costs nothing.
-        made: Connection = self.__dict__.setdefault("_connection", Connection(self.brokers, self))
+        number = 0 if connection is None else connection.number + 1
+        made = self._connections.setdefault(number, Connection(self.brokers, self, number))
+        self._connection = made
+        self._connections.pop(number - 2, None)
         if self.__dict__["_closed"]:  # meanwhile
             made.close()
         return made
 
     def _start_afresh(self) -> None:
         """No connection yet; in a forked child, that of the parent is not to be touched."""
-        self.__dict__.pop("_connection", None)
+        self._connection = None
+        self._connections.clear()
 
 
 _apps: "set[weakref.ref[App]]" = set()
@@ -280,21 +321,18 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _default_name(function: Callable[..., object]) -> str:
-    module = function.__module__
-    if module == "__main__":
-        module = _main_module()
-    return f"{module}.{function.__qualname__}"
-
-
-def _main_module() -> str:
-    """The name under which a worker imports what runs as `__main__` here."""
-    main = sys.modules["__main__"]
-    if (spec := getattr(main, "__spec__", None)) is not None:  # python -m package.module
-        return str(spec.name).removesuffix(".__main__")
-    file = getattr(main, "__file__", None)
-    return Path(file).stem if file else "__main__"
-
-
 def _same_place(one: Callable[..., object], other: Callable[..., object]) -> bool:
-    return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
+    places = [
+        (getattr(each, "__module__", None), getattr(each, "__qualname__", None))
+        for each in (one, other)
+    ]
+    return places[0] == places[1]
+
+
+def _revive(brokers: tuple[str, ...], timeout: int) -> App:
+    """What a pickled App becomes: the one of this process that is like it, else a new one."""
+    for known in list(_apps):
+        app = known()
+        if app is not None and app._is(brokers, timeout):  # noqa: SLF001
+            return app
+    return App(brokers, timeout / 1000)

@@ -91,6 +91,24 @@ class _Link:
     monitor: "zmq.Socket[bytes]"
 
 
+def _fail(job: _Job, why: str) -> None:
+    """Tell the caller that nothing will come of it. Waits are ended by their handles."""
+    if isinstance(job, _Watch) or job.reply.told:
+        return
+    ids: tuple[str, ...] = ()
+    if isinstance(job, _Enqueue):
+        ids = job.ids
+    elif isinstance(job.question, Ask):
+        ids = tuple(job.question.ids)
+    job.reply.fail(Unavailable(why, ids))
+
+
+def _failure(error: BaseException) -> str:
+    if isinstance(error, OSError):  # libzmq's errors are such, too
+        return f"this program can open no connection: {error.strerror}"
+    return f"the client's connection failed: {error!r}"
+
+
 def _now() -> int:
     return time.monotonic_ns() // 1_000_000
 
@@ -133,18 +151,24 @@ class Connection:
     Safe to use from several threads, signal handlers and finalizers.
     """
 
-    def __init__(self, brokers: Sequence[str], owner: object) -> None:
+    def __init__(self, brokers: Sequence[str], owner: object, number: int = 0) -> None:
+        self.number = number
         self.handles = Handles()
         self._brokers = brokers
         self._pid = os.getpid()
         self._jobs: deque[_Job] = deque()
-        self._bell = _Bell()
+        try:
+            self._bell = _Bell()
+        except OSError as error:
+            raise Unavailable(_failure(error)) from None
         #: The thread's turns so far, and in which of them the bell was rung.
         self._turn = 0
         self._rung = 0
         self._closing = False
         self._over = False
         self._reason: str | None = None
+        #: Why it ended by itself.
+        self._failure: str | None = None
         self._unclaimed = [None]
         self._thread: int | None = None
         self._ended = _thread.allocate_lock()
@@ -152,6 +176,11 @@ class Connection:
         self._owner = weakref.ref(owner, _vanishing(weakref.ref(self)))
 
     # ---- for callers --------------------------------------------------------------------------
+
+    @property
+    def failed(self) -> bool:
+        """It ended by itself, and whoever waited has been told: another one may work."""
+        return self._over and self._failure is not None
 
     def start(self) -> None:
         """Start the thread, unless it runs. Raises RuntimeError at the interpreter's end."""
@@ -251,6 +280,8 @@ class Connection:
             raise Unavailable("the process was forked inside this call, and this is a copy")
         if not self._closing:
             return
+        if self._failure is not None:
+            raise Unavailable(self._failure)
         if self._reason is None and not threads.is_main():
             return  # Python ends, and this thread of its with it: nobody is told
         raise RuntimeError("this App is closed")
@@ -280,19 +311,30 @@ class Connection:
                 self._turn += 1
                 self._take_jobs(loop)
                 loop.turn()
+        except OSError as error:
+            self._failure = _failure(error)
         except BaseException as error:
-            self._reason = f"the client's connection failed: {error!r}"
+            self._failure = _failure(error)
             raise
         finally:
-            self._closing = True
-            try:
-                if loop is not None:
-                    self._take_jobs(loop)
-                    loop.close(self._reason)
-            finally:
-                self._over = True
-                del threads.running[self._thread]
-                self._ended.release()
+            self._finish(loop)
+
+    def _finish(self, loop: "_Loop | None") -> None:
+        assert self._thread is not None
+        self._closing = True
+        why = self._reason = self._failure or self._reason
+        try:
+            if loop is not None:
+                self._take_jobs(loop)
+                loop.close(why)
+        finally:
+            if why is not None:
+                for job in (*self._jobs, *([] if loop is None else loop.calls)):
+                    _fail(job, why)
+                self.handles.fail_all(Unavailable(why))
+            self._over = True
+            del threads.running[self._thread]
+            self._ended.release()
 
     def _take_jobs(self, loop: "_Loop") -> None:
         while self._jobs:
@@ -330,6 +372,11 @@ class _Loop:
         else:
             number = self._session.request(job.question, job.deadline, now)
         self._calls[number] = job
+
+    @property
+    def calls(self) -> list[_Call]:
+        """Those that are out."""
+        return list(self._calls.values())
 
     def turn(self) -> None:
         """Send what the jobs led to, then wait for a wake, a frame, a link or a deadline."""

@@ -127,6 +127,9 @@ class DeadTasks:
         """As `purge`, for coroutines."""
         return _purged(await self._aask(self._purge(ids)))
 
+    def __repr__(self) -> str:
+        return f"<DeadTasks of {self._queue or 'all queues'}>"
+
     # ---- requests -----------------------------------------------------------------------------
 
     def _ask(self, question: "Question") -> Reply[FromBroker]:

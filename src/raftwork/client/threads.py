@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from raftwork.errors import Unavailable
+
 
 class Ending(Protocol):
     """A connection whose thread runs."""
@@ -28,13 +30,16 @@ _inherited: list[Ending] = []
 
 
 def start(code: Callable[[], None]) -> None:
-    """Run `code` in a daemon thread of its own. Raises RuntimeError where none can be started."""
+    """Run `code` in a daemon thread of its own.
+
+    Raises Unavailable if there are too many, and RuntimeError at the interpreter's end.
+    """
     begin = _native()
     try:
         begin(code, ())
     except RuntimeError as error:
         if "shutdown" not in str(error):
-            raise
+            raise Unavailable(f"this program can start no thread: {error}") from None
         raise RuntimeError(
             "the interpreter is shutting down and starts no threads any more, so this App cannot "
             "connect: make its first call (app.connect() will do) before the main thread ends"

@@ -117,7 +117,7 @@ def test_a_key_goes_with_the_call_or_with_each_of_many() -> None:
     task.options(key="red").enqueue(1)
     task.options(key="red").enqueue_many([(1,), (2,)])
     task.enqueue_many([(1,), (2,)], keys=["red", "blue"])
-    app.named("t", key="blue").enqueue()
+    app.named("t", key="blue").enqueue(1)
     task.enqueue(1)
     assert cluster.keys == [["red"], ["red", "red"], ["red", "blue"], ["blue"], [""]]
 

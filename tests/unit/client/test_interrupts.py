@@ -216,6 +216,8 @@ def test_a_finalizer_in_the_clients_own_thread_is_refused_at_once(broker: Broker
 
 
 def test_a_finalizer_anywhere_else_may_call(broker: Broker) -> None:
+    gc.collect()
+
     class Last:
         def __init__(self) -> None:
             self.me = self
@@ -230,10 +232,10 @@ def test_a_finalizer_anywhere_else_may_call(broker: Broker) -> None:
             Last()
             gc.collect()
 
-        for place in everywhere(handler, step=20):
+        for place in everywhere(handler, step=60):
             with in_time():
                 place.run(lambda: app.enqueue("t").result())
-    assert len(done) > 10
+    assert len(done) > 5
 
 
 def test_a_copy_forked_inside_a_call_is_told_so_and_may_call_anew(broker: Broker) -> None:
