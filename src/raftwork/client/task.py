@@ -4,7 +4,6 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from raftwork.client.batch import Batch, many_calls, one_call
@@ -107,11 +106,7 @@ class BoundTask(Generic[P, T]):
         return _by_name, (self._app, *parts)
 
     def __repr__(self) -> str:
-        options = [
-            f"{each.name}={value!r}"
-            for each in fields(Options)
-            if (value := getattr(self.chosen, each.name)) != each.default
-        ]
+        options = [f"{name}={value!r}" for name, value in self.chosen.given().items()]
         given = [f"{what}={v!r}" for what, v in (("id", self._id), ("key", self._key)) if v]
         return f"<{type(self).__name__} {' '.join([self._name, *options, *given])}>"
 

@@ -43,7 +43,8 @@ class Interrupted:
         return self._step
 
     def _step(self, frame: FrameType, event: str, arg: object) -> Any:
-        if event == "opcode" and not self.reached:
+        # Some versions tell of opcodes only here and there, of lines always.
+        if event in ("line", "opcode") and not self.reached:
             self._left -= 1
             if self._left < 0:
                 self.reached = True
