@@ -15,7 +15,6 @@ Rules of this file:
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import TypeVar
 from weakref import ref
 
@@ -119,8 +118,9 @@ class Handles:
             for found in refs:
                 if (slot := found()) is not None:
                     slot.outcome = result
-                    for waiter in _taken(slot):
-                        waiter.tell(result)
+                    if slot.waiters:
+                        for waiter in _taken(slot):
+                            waiter.tell(result)
         return again
 
     def sweep(self) -> list[str]:
@@ -165,11 +165,13 @@ class Handles:
         if slot is None:
             return False
         slot.watched_by = self
-        others = self._watched.setdefault(found.id, [])
-        if others:  # what is out may have been asked before this wait began
-            for waiter in list(slot.waiters):
-                waiter.late = True
+        others = self._watched.get(found.id)
+        if others is None:
+            self._watched[found.id] = [found]
+            return True
         others.append(found)
+        for waiter in list(slot.waiters):
+            waiter.late = True  # what is out may have been asked before this wait began
         return True
 
     def _unknown(self, found: _Ref, result: Result) -> bool:
@@ -194,7 +196,9 @@ class Handles:
 def _taken(slot: Slot) -> list[Reply[Result]]:
     """All waits, one by one: another may be appended meanwhile."""
     taken = []
-    with suppress(IndexError):
-        while True:
+    while slot.waiters:
+        try:
             taken.append(slot.waiters.pop(0))
+        except IndexError:  # the last one was given up
+            break
     return taken

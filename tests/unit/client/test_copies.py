@@ -103,6 +103,16 @@ def test_a_test_that_replaces_enqueue_replaces_it_for_all(monkeypatch: pytest.Mo
     assert called == [(1, 2), (3, 4), (5, 6)]
 
 
+def test_what_replaces_enqueue_of_one_task_is_carried_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called: list[tuple[object, ...]] = []
+    monkeypatch.setattr(add, "enqueue", lambda *args: called.append(args))
+    add.options(queue="bulk").enqueue(3, 4)
+    app.enqueue(add.name, 5, 6)
+    assert called == [(3, 4), (5, 6)]
+
+
 def test_a_task_under_other_options_is_a_task_still() -> None:
     changed = add.options(queue="bulk").options(retries=2)
     assert changed(1, 2) == 3
