@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from raftwork import native
 from raftwork.errors import Unavailable
 
 
@@ -34,9 +35,9 @@ def start(code: Callable[[], None]) -> None:
 
     Raises Unavailable if there are too many, and RuntimeError at the interpreter's end.
     """
-    begin = _native()
+    _refuse_eventlet()
     try:
-        begin(code, ())
+        native.start(code)
     except RuntimeError as error:
         if "shutdown" not in str(error):
             raise Unavailable(f"this program can start no thread: {error}") from None
@@ -59,23 +60,14 @@ def refuse_if_ours() -> None:
         )
 
 
-def _native() -> Callable[[Callable[[], None], tuple[()]], object]:
-    """What starts a thread of the operating system, whatever was put in its place.
-
-    A greenlet instead of it would hold up all others while it waits for its sockets. The locks may
-    be gevent's: those let other greenlets run, and a thread may release them.
-    """
+def _refuse_eventlet() -> None:
+    """Its locks cannot be released by a thread; gevent's can, and let other greenlets run."""
     eventlet = sys.modules.get("eventlet.patcher")
     if eventlet is not None and eventlet.is_monkey_patched("thread"):
         raise RuntimeError(
             "eventlet has replaced threads, and its locks cannot be released by real ones: use "
             "eventlet.monkey_patch(thread=False), or gevent"
         )
-    gevent = sys.modules.get("gevent.monkey")
-    if gevent is not None:
-        original: Callable[..., object] = gevent.get_original("_thread", "start_new_thread")
-        return original
-    return _thread.start_new_thread
 
 
 @atexit.register

@@ -7,6 +7,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -163,3 +164,13 @@ def test_an_interrupt_ends_a_wait_in_the_main_thread() -> None:
         [sys.executable, "-c", script], capture_output=True, timeout=30, check=False
     )
     assert (done.stdout, done.stderr) == (b"interrupted\n", b"")
+
+
+def test_eventlets_threads_are_refused_at_once_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patcher = types.ModuleType("eventlet.patcher")
+    patcher.is_monkey_patched = lambda module: module == "thread"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "eventlet.patcher", patcher)
+    with App(NOBODY) as app, pytest.raises(RuntimeError, match=r"monkey_patch\(thread=False\)"):
+        app.enqueue("t")
