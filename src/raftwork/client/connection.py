@@ -179,8 +179,8 @@ class Connection:
 
     @property
     def failed(self) -> bool:
-        """It ended by itself, and whoever waited has been told: another one may work."""
-        return self._over and self._failure is not None
+        """It ends by itself, and tells whoever waits: another one may work."""
+        return self._failure is not None
 
     def start(self) -> None:
         """Start the thread, unless it runs. Raises RuntimeError at the interpreter's end."""
