@@ -184,7 +184,7 @@ def test_a_worker(stubs: tuple[Stub, Stub]) -> None:
 def test_a_client(stubs: tuple[Stub, Stub]) -> None:
     slow, other = stubs
     names = Names()
-    connection = Connection([named(slow), other.address], names)
+    connection = Connection([named(slow), other.address], names, look_up=names)
     spec, rng = encode_spec(Spec("t", "default")), Random(0)
     try:
         for _ in range(5):

@@ -9,7 +9,7 @@ import msgpack
 from raftwork.wire import Codec
 
 #: Speakers of another version are refused at the hello.
-PROTOCOL = 1
+PROTOCOL = 2
 
 PAYLOAD_MAX = 1024 * 1024
 BATCH_TASKS_MAX = 10_000

@@ -115,7 +115,7 @@ def _fate(task: PushedTask, spec: Spec, outcome: Outcome) -> str:
     if outcome.loss is not None:
         return "was lost"
     # Attempts are counted with those that were lost or handed back: no fewer than the failures.
-    again = task.attempt <= spec.retries and not spec.at_most_once
+    again = task.attempt <= spec.retries and not (spec.at_most_once or outcome.final)
     return "failed and is tried again" if again else "failed"
 
 

@@ -56,10 +56,6 @@ class Core:
         self.barriers: list[int] = []
 
     @property
-    def leading(self) -> tuple[int, str | None]:
-        raise NotImplementedError
-
-    @property
     def status(self) -> Status:
         return Status(role=Role.LEADER, active=True, epoch=1, leader="a", committed=ORIGIN)
 
