@@ -13,7 +13,7 @@ add.enqueue(1, 2).result(timeout=10)
 
 from typing import TYPE_CHECKING
 
-from raftwork.client import App, Run, Status, Task
+from raftwork.client import App, BoundTask, Run, Status, Task
 from raftwork.errors import (
     NotSerializable,
     PayloadTooLarge,
@@ -34,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "App",
+    "BoundTask",
     "Run",
     "Status",
     "Task",

@@ -9,7 +9,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
+from raftwork import native
 from raftwork.dialling import Answer
 
 #: A host's addresses as numbers. Raises OSError with the reason if it has none.
@@ -54,9 +56,8 @@ class Threads:
         if host in self._asked:
             return
         self._asked.add(host)
-        thread = threading.Thread(target=self._find, args=(host,), name="raftwork-dns", daemon=True)
         try:
-            thread.start()
+            native.start(partial(self._find, host))
         except RuntimeError as error:  # too many threads
             self._answers.append(Answer(host, (), str(error)))
 

@@ -389,9 +389,9 @@ _COMMANDS = (
         "tasks are called without their module",
         (
             Edit(
-                f"{_CLIENT}.app:_default_name",
-                'return f"{module}.{function.__qualname__}"',
-                "return function.__qualname__",
+                f"{_CLIENT}.naming:default_name",
+                """return f"{str(module).removesuffix('.__main__')}.{name}\"""",
+                "return str(name)",
             ),
         ),
         (

@@ -259,7 +259,8 @@ class Workforce:
             worker.health.succeeded()
         else:
             retry_at = self._retry_at(outcome.token, time)
-            self._commands.append(Fail(outcome.token, failure_of(outcome), retry_at))
+            failure = failure_of(outcome)
+            self._commands.append(Fail(outcome.token, failure, retry_at, outcome.final))
 
     def _retry_at(self, token: int, time: int) -> int:
         """Exponential backoff, never less than asked for and never more than its bound.

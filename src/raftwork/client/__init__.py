@@ -2,6 +2,6 @@
 
 from raftwork.client.app import App
 from raftwork.client.run import Run, Status
-from raftwork.client.task import Task
+from raftwork.client.task import BoundTask, Task
 
-__all__ = ["App", "Run", "Status", "Task"]
+__all__ = ["App", "BoundTask", "Run", "Status", "Task"]

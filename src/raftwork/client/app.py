@@ -1,18 +1,15 @@
 """The App: a program's tasks, and its one connection to the cluster."""
 
 import os
-import sys
-import threading
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import Future
-from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.batch import Batch
 from raftwork.client.dead import DeadTasks
+from raftwork.client.naming import default_name, refusing, whereabouts
 from raftwork.client.options import (
     Duration,
     OptionFields,
@@ -23,6 +20,7 @@ from raftwork.client.options import (
     task_key,
 )
 from raftwork.client.queue import Queue
+from raftwork.client.reply import Reply
 from raftwork.client.run import Run
 from raftwork.client.task import BoundTask, Task
 from raftwork.errors import Unavailable
@@ -54,23 +52,31 @@ class App:
     RAFTWORK_BROKERS, else the default. `timeout` is how many seconds enqueueing and asking may
     take, failovers included.
 
-    Safe to use from several threads. The connection is made by the first call that needs it and
-    ends with `close`, with the program or with the last reference; a forked child makes its own.
+    Safe to use from several threads and in signal handlers. The connection is made by the first
+    call that needs it and ends with `close`, with the program or with the last reference; a forked
+    child makes its own. gevent may replace threads and locks, eventlet may not (`thread=False`).
+
+    Pickled it goes by its addresses: what comes back is the process's App with the same addresses
+    and timeout, if there is one, else a new App. A copy is the App itself.
     """
 
     def __init__(
         self, brokers: str | Sequence[str] | None = None, timeout: Duration = 10.0
     ) -> None:
+        # With the App rather than with the first call: a signal handler that calls while the main
+        # thread imports would meet half a module. Not with the package: workers need no more.
+        import raftwork.client.connection  # noqa: F401
+
         self.brokers = broker_addresses(brokers)
         self._timeout = milliseconds("timeout", timeout)
         if self._timeout == 0:
             raise ValueError("timeout is more than 0 seconds")
         self._tasks: dict[str, Task[..., object, object]] = {}
         self._closed = False
-        self._lock = threading.Lock()
         self._connection: Connection | None = None
-        self._farewell: weakref.finalize[..., App] | None = None
-        _apps.add(self)
+        #: By number, the first of each: a failed one is followed by another.
+        self._connections: dict[int, Connection] = {}
+        _apps.add(weakref.ref(self, _apps.discard))
 
     # ---- tasks --------------------------------------------------------------------------------
 
@@ -97,10 +103,15 @@ class App:
         name: str | None = None,
         **options: Unpack[OptionFields],
     ) -> object:
-        """Make a function a task; bare, or with options (durations in seconds).
+        """Make a function a task; bare, or with options (docs/options.md; durations in seconds).
 
-        Raises TypeError and ValueError for options that cannot be meant, and ValueError for a name
-        another function has.
+        Its name is module.qualname, in `__main__` with the file's stem as module. A worker runs it
+        if importing its MODULE:APP registers a task of this name. So a function without a `name=`
+        that no import would bring (typed at a prompt or in a notebook, inside a function, a lambda,
+        a method) can be called here, but to enqueue it raises ValueError.
+
+        Raises TypeError and ValueError for options that cannot be meant, TypeError for what is no
+        function, and ValueError for a name another function has.
         """
         checked = Options().changed(options)
 
@@ -120,18 +131,22 @@ class App:
     ) -> BoundTask[..., Any]:
         """A task by its name, whose code need not be here; with options, id or key, if given."""
         task = self._tasks.get(name)
-        known = task.chosen if task else Options()
+        if task is not None:
+            return task.options(id=id, key=key, **options)
         return BoundTask(
             self,
             label("name", name, NAME_MAX),
-            known.changed(options),
-            parameters=task.parameters if task else (),
+            Options().changed(options),
             id=None if id is None else task_id(id),
             key=None if key is None else task_key(key),
         )
 
     def enqueue(self, name: str, /, *args: object, **kwargs: object) -> Run[Any]:
-        """Enqueue a task by its name; as `Task.enqueue`."""
+        """Enqueue a task by its name; as `Task.enqueue`.
+
+        Where the task is not known here, only its worker can tell whether the arguments fit; if
+        not, it fails there, without retries.
+        """
         return self.named(name).enqueue(*args, **kwargs)
 
     async def aenqueue(self, name: str, /, *args: object, **kwargs: object) -> Run[Any]:
@@ -154,11 +169,9 @@ class App:
 
     async def adrain(self, name: str, /) -> None:
         """As `drain`, for coroutines."""
-        import asyncio
+        await self._drain(name).aresult()
 
-        await asyncio.wrap_future(self._drain(name))
-
-    def _drain(self, name: str) -> "Future[list[Result]]":
+    def _drain(self, name: str) -> Reply[list[Result]]:
         request = DrainWorker(0, label("name", name, NAME_MAX))
         return self._connect().request(request, self._timeout)
 
@@ -177,34 +190,55 @@ class App:
         """
         return DeadTasks(self, queue)
 
-    def inquire(self, question: "Question") -> "Future[FromBroker]":
+    def inquire(self, question: "Question") -> Reply[FromBroker]:
         """Have the leader answer. For `DeadTasks` and `Queue`."""
         return self._connect().inquire(question, self._timeout)
 
     # ---- the cluster --------------------------------------------------------------------------
 
-    def submit(self, spec: bytes, batch: Batch, *, patient: bool = False) -> "Future[list[Result]]":
-        """Send a batch; the future ends once it is stored, or with the error. For `BoundTask`."""
+    def submit(self, spec: bytes, batch: Batch, *, patient: bool = False) -> Reply[list[Result]]:
+        """Send a batch; the reply comes once it is stored, or with the error. For `BoundTask`."""
         try:
-            connection = self._connect()
+            return self._connect().enqueue(
+                spec, batch.tasks, batch.ids, self._timeout, patient=patient
+            )
         except Unavailable as error:
-            raise Unavailable(str(error), batch.ids) from error
-        return connection.enqueue(spec, batch.tasks, batch.ids, self._timeout, patient=patient)
+            error.ids = batch.ids
+            raise
 
     def handles(self, ids: Sequence[str]) -> list[Run[Any]]:
-        """The handle of each id: the live one, else a new one. For `BoundTask`."""
-        return cast("list[Run[Any]]", self._connect().handles.find_or_add(ids, self._handle))
+        """A handle of each id. For `BoundTask`."""
+        return self._connect().track(ids, self._handle)
 
     def _handle(self, id: str) -> Run[Any]:  # noqa: A002
-        return Run(id, self._connect, self._timeout)
+        return Run(id, self)
+
+    def ask(self, ids: Sequence[str]) -> Reply[list[Result]]:
+        """The states of tasks now. For `Run`."""
+        try:
+            return self._connect().ask(list(ids), self._timeout)
+        except Unavailable as error:
+            error.ids = tuple(ids)
+            raise
+
+    def wait_for(self, run: Run[Any]) -> Reply[Result]:
+        """The outcome of a task, or UNKNOWN, whenever that comes. For `Run`."""
+        return self._connect().wait_for(run)
+
+    @property
+    def patience(self) -> float:
+        """How long enqueueing and asking may take, in seconds."""
+        return self._timeout / 1000
+
+    def connect(self) -> None:
+        """Connect now rather than with the first call. Does not wait for a broker."""
+        self._connect().start()
 
     def close(self) -> None:
         """End the connection; calls that are out get Unavailable, later ones RuntimeError."""
-        with self._lock:
-            self._closed = True
-            connection = self._connection
-        if connection is not None:
-            connection.close()
+        self._closed = True
+        if self._connection is not None:
+            self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -217,23 +251,37 @@ class App:
     ) -> None:
         self.close()
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _revive, (self.brokers, self._timeout)
+
     def __repr__(self) -> str:
         return f"<App {','.join(self.brokers)}>"
 
     # ---- inside -------------------------------------------------------------------------------
+
+    def _is(self, brokers: tuple[str, ...], timeout: int) -> bool:
+        return (self.brokers, self._timeout, self._closed) == (brokers, timeout, False)
 
     def _register(
         self, function: Callable[..., object], name: str | None, options: Options
     ) -> Task[..., object, object]:
         if not callable(function):
             raise TypeError(f"a task is made of a function, not {type(function).__name__}")
-        chosen = _default_name(function) if name is None else name
+        chosen = default_name(function) if name is None else name
         label("name", chosen, NAME_MAX)
+        why_not = whereabouts(function) if name is None else None
         old = self._tasks.get(chosen)
         # The same definition run again (a reloaded module, a notebook's cell) replaces itself.
         if old is not None and not _same_place(old.function, function):
             raise ValueError(f"the name {chosen} belongs to another task")
-        task = Task[..., object, object](self, chosen, function, options)
+        refused = None if why_not is None else refusing(why_not)
+        task = Task[..., object, object](self, chosen, function, options, refused)
         self._tasks[chosen] = task
         return task
 
@@ -241,59 +289,50 @@ class App:
         connection = self._connection
         if connection is not None and not connection.failed:
             return connection
-        # Imported here because a worker imports programs but opens no client's sockets.
-        try:
-            from raftwork.client.connection import Connection
-        except (OSError, ImportError) as error:  # no file can be opened, be it a module's
-            raise Unavailable(f"this program can open no connection: {error}") from error
+        if self._closed:
+            raise RuntimeError("this App is closed")
+        from raftwork.client.connection import Connection
 
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("this App is closed")
-            if self._connection is None or self._connection.failed:
-                if self._farewell is not None:
-                    self._farewell.detach()
-                self._connection = Connection(self.brokers)
-                # Also at exit, so that the thread ends before the interpreter does.
-                self._farewell = weakref.finalize(self, self._connection.vanish)
-            return self._connection
+        # Two calls may get here, one of them in a handler that interrupts the other: the first one
+        # stays (setdefault is atomic), and what was not started costs nothing.
+        number = 0 if connection is None else connection.number + 1
+        made = self._connections.setdefault(number, Connection(self.brokers, self, number))
+        self._connection = made
+        self._connections.pop(number - 2, None)
+        if self.__dict__["_closed"]:  # meanwhile
+            made.close()
+        return made
 
     def _start_afresh(self) -> None:
         """No connection yet; in a forked child, that of the parent is not to be touched."""
-        self._lock = threading.Lock()
-        if self._connection is not None:
-            _inherited.append(self._connection)
-            self._connection = None
+        self._connection = None
+        self._connections.clear()
 
 
-_apps: "weakref.WeakSet[App]" = weakref.WeakSet()
-#: Connections of a parent process, kept so that nothing ever closes their sockets here.
-_inherited: list[object] = []
+_apps: "set[weakref.ref[App]]" = set()
 
 
 def _after_fork() -> None:
-    for app in list(_apps):
-        app._start_afresh()  # noqa: SLF001
+    for known in list(_apps):
+        if (app := known()) is not None:
+            app._start_afresh()  # noqa: SLF001
 
 
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _default_name(function: Callable[..., object]) -> str:
-    module = function.__module__
-    if module == "__main__":
-        module = _main_module()
-    return f"{module}.{function.__qualname__}"
-
-
-def _main_module() -> str:
-    """The name under which a worker imports what runs as `__main__` here."""
-    main = sys.modules["__main__"]
-    if (spec := getattr(main, "__spec__", None)) is not None:  # python -m package.module
-        return str(spec.name).removesuffix(".__main__")
-    file = getattr(main, "__file__", None)
-    return Path(file).stem if file else "__main__"
-
-
 def _same_place(one: Callable[..., object], other: Callable[..., object]) -> bool:
-    return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
+    places = [
+        (getattr(each, "__module__", None), getattr(each, "__qualname__", None))
+        for each in (one, other)
+    ]
+    return places[0] == places[1]
+
+
+def _revive(brokers: tuple[str, ...], timeout: int) -> App:
+    """What a pickled App becomes: the one of this process that is like it, else a new one."""
+    for known in list(_apps):
+        app = known()
+        if app is not None and app._is(brokers, timeout):  # noqa: SLF001
+            return app
+    return App(brokers, timeout / 1000)

@@ -8,6 +8,7 @@ from raftwork.client.options import task_id, task_key
 from raftwork.client.values import call_packer, pack_call
 from raftwork.errors import PayloadTooLarge
 from raftwork.messages import BATCH_BYTES_MAX, BATCH_TASKS_MAX
+from raftwork.signatures import Binder
 from raftwork.wire import pack
 
 
@@ -38,11 +39,17 @@ def many_calls(
     ids: Sequence[str] | None,
     parameters: Sequence[str],
     keys: Sequence[str] | None = None,
+    binder: Binder | None = None,
 ) -> Batch:
-    """A batch of calls with positional arguments. Raises as `one_call`."""
+    """A batch of calls with positional arguments. Raises as `one_call`.
+
+    Also TypeError for the first call that the binder refuses.
+    """
     if len(calls) > BATCH_TASKS_MAX:
         raise PayloadTooLarge(f"a batch of {len(calls)} tasks, more than {BATCH_TASKS_MAX}")
     made = new_ids(len(calls)) if ids is None else _checked(ids, len(calls))
+    if binder is not None:
+        _bind(calls, binder)
     packer = call_packer()
     payloads = [pack_call(packer, name, _arguments(call), {}, parameters) for call in calls]
     columns = (made, payloads) if keys is None else (made, payloads, _keys(keys, len(calls)))
@@ -50,6 +57,15 @@ def many_calls(
     if len(tasks) > BATCH_BYTES_MAX:
         raise PayloadTooLarge(f"a batch of {len(tasks)} bytes, more than {BATCH_BYTES_MAX}")
     return Batch(tuple(made), tasks)
+
+
+def _bind(calls: Sequence[Sequence[object]], binder: Binder) -> None:
+    at = 0
+    try:
+        for at, call in enumerate(calls):  # noqa: B007 - `at` is for the error
+            binder(*_arguments(call))
+    except TypeError as error:
+        raise TypeError(f"calls[{at}]: {error}") from None
 
 
 def _arguments(call: Sequence[object]) -> Sequence[object]:

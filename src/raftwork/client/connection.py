@@ -1,32 +1,39 @@
 """The thread that owns a client's sockets: it carries facts to the Session and its Output out.
 
-Callers append a job to a deque, wake the thread through a pipe and wait on a future. The thread is
-a daemon, belongs to one process, and makes, uses and closes its sockets itself. Should it fail, the
-calls that are out fail with the reason, and so do later ones; the App makes another connection.
+Callers append a job to a deque, ring a bell and wait for the reply. The thread is a daemon, belongs
+to one process, and makes, uses and closes its sockets itself.
+
+Callers and the thread share no lock (`threads.py` says why), and no caller leaves a mark that only
+the rest of its call would undo: an interrupt may end it between any two steps. Should the thread
+fail, the calls that are out fail with the reason, and the App makes another connection.
 """
 
+import _thread
 import contextlib
 import os
-import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from raftwork.client import threads
 from raftwork.client.handles import Handles, Slot
 from raftwork.client.links import Links
 from raftwork.client.protocol import Answered, Question, Session
+from raftwork.client.reply import Reply
 from raftwork.errors import Unavailable
 from raftwork.messages import Ask, FromBroker, Result
 from raftwork.resolving import LookUp, look_up, reason
+
+S = TypeVar("S", bound=Slot)
 
 _CLOSE_SECONDS = 2.0
 
 
 class _Enqueue(NamedTuple):
-    future: "Future[list[Result]]"
+    reply: Reply[list[Result]]
     spec: bytes
     tasks: bytes
     ids: tuple[str, ...]
@@ -35,99 +42,137 @@ class _Enqueue(NamedTuple):
 
 
 class _Request(NamedTuple):
-    future: "Future[list[Result]]"
+    reply: Reply[list[Result]]
     question: Question
     deadline: int
 
 
 class _Inquiry(NamedTuple):
-    future: "Future[FromBroker]"
+    reply: Reply[FromBroker]
     question: Question
     deadline: int
 
 
 class _Watch(NamedTuple):
-    ids: list[str]
+    slot: Slot
+    reply: Reply[Result]
 
 
-_Job = _Enqueue | _Request | _Inquiry | _Watch
+_Call = _Enqueue | _Request | _Inquiry
+_Job = _Call | _Watch
 
 
-def _end(call: _Enqueue | _Request | _Inquiry, answered: Answered) -> None:
+def _end(call: _Call, answered: Answered) -> None:
     """Tell the caller what came of it."""
     if answered.error is not None:
-        call.future.set_exception(answered.error)
+        call.reply.fail(answered.error)
     elif isinstance(call, _Inquiry):
         assert answered.message is not None
-        call.future.set_result(answered.message)
+        call.reply.tell(answered.message)
     else:
-        call.future.set_result(answered.results)
+        call.reply.tell(answered.results)
 
 
 def _fail(job: _Job, why: str) -> None:
     """Tell the caller that nothing will come of it. Waits are ended by their handles."""
-    if isinstance(job, _Watch) or job.future.done():
-        return
-    if not job.future.running() and not job.future.set_running_or_notify_cancel():
+    if isinstance(job, _Watch) or job.reply.told:
         return
     ids: tuple[str, ...] = ()
     if isinstance(job, _Enqueue):
         ids = job.ids
     elif isinstance(job.question, Ask):
         ids = tuple(job.question.ids)
-    job.future.set_exception(Unavailable(why, ids))
+    job.reply.fail(Unavailable(why, ids))
+
+
+def _failure(error: BaseException) -> str:
+    if isinstance(error, OSError):  # libzmq's errors are such, too
+        return f"this program can open no connection: {reason(error)}"
+    return f"the client's connection failed: {error!r}"
 
 
 def _now() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
+class _Bell:
+    """A pipe that wakes the thread. Open as long as anybody may ring it: a number closed earlier
+    could be another file's by then.
+    """
+
+    read_fd = _write_fd = -1
+
+    def __init__(self) -> None:
+        self.read_fd, self._write_fd = os.pipe()
+        os.set_blocking(self.read_fd, False)
+        os.set_blocking(self._write_fd, False)
+
+    def ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # full of rings: it will wake
+            os.write(self._write_fd, b"\0")
+
+    def __del__(self) -> None:
+        for fd in (self.read_fd, self._write_fd):
+            if fd >= 0:
+                os.close(fd)
+
+
+def _vanishing(connection: "weakref.ref[Connection]") -> Callable[[object], None]:
+    """What ends it when its owner is no more."""
+
+    def vanish(_: object) -> None:
+        if (found := connection()) is not None:
+            found.vanish()
+
+    return vanish
+
+
 class Connection:
-    """A client's one connection to the cluster. Safe to use from several threads."""
+    """A client's one connection to the cluster, for as long as `owner` lives.
+
+    Safe to use from several threads, signal handlers and finalizers.
+    """
 
     def __init__(
-        self,
-        brokers: Sequence[str],
-        look_up: LookUp = look_up,
+        self, brokers: Sequence[str], owner: object, number: int = 0, look_up: LookUp = look_up
     ) -> None:
-        """Raises nothing if it cannot be made: then it has `failed` from the beginning."""
+        """Raises Unavailable if this process has too many files open."""
+        self.number = number
         self.handles = Handles()
         self._brokers = brokers
         self._look_up = look_up
         self._pid = os.getpid()
         self._jobs: deque[_Job] = deque()
-        self._woken = False
-        self._closing = False
-        self._reason: str | None = None
-        #: Why it ended by itself; calls are refused with that from then on.
-        self._failure: str | None = None
-        # Held while a job is handed over, so that none comes after the last. Reentrant: a collected
-        # App closes its connection from wherever the collector ran.
-        self._closed = threading.RLock()
-        self._thread = threading.Thread(target=self._run, name="raftwork-client", daemon=True)
         try:
-            self._read_fd, self._write_fd = os.pipe()
+            self._bell = _Bell()
         except OSError as error:
-            self._closing, self._failure = True, _failure(error)
-            return
-        os.set_blocking(self._read_fd, False)
-        os.set_blocking(self._write_fd, False)
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            self._closing, self._failure = True, _failure(error)
-            self._close_pipe()
+            raise Unavailable(_failure(error)) from None
+        #: The thread's turns so far, and in which of them the bell was rung.
+        self._turn = 0
+        self._rung = 0
+        self._closing = False
+        self._over = False
+        self._reason: str | None = None
+        #: Why it ended by itself.
+        self._failure: str | None = None
+        self._unclaimed = [None]
+        self._thread: int | None = None
+        self._ended = _thread.allocate_lock()
+        self._ended.acquire()
+        self._owner = weakref.ref(owner, _vanishing(weakref.ref(self)))
 
     # ---- for callers --------------------------------------------------------------------------
 
     @property
     def failed(self) -> bool:
-        """Whether it ended by itself, and whoever waited has been told: another may do better."""
-        if self._failure is None:
-            return False
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(_CLOSE_SECONDS)
-        return True
+        """It ends by itself, and tells whoever waits: another one may work."""
+        return self._failure is not None
+
+    def start(self) -> None:
+        """Start the thread, unless it runs. Raises RuntimeError at the interpreter's end."""
+        if self._turn == 0 and not self._closing:
+            # Any number may be started, by calls that interrupt each other: one goes on.
+            threads.start(self._run)
 
     def enqueue(
         self,
@@ -137,36 +182,49 @@ class Connection:
         timeout: int,
         *,
         patient: bool = False,
-    ) -> "Future[list[Result]]":
-        """Store these tasks within `timeout` ms. The future has an empty list or the error.
+    ) -> Reply[list[Result]]:
+        """Store these tasks within `timeout` ms. The reply has an empty list or the error.
 
         A patient call waits for room instead of ending with QueueFull at once.
         """
-        future: Future[list[Result]] = Future()
-        self._hand_over(_Enqueue(future, spec, tasks, ids, _now() + timeout, patient))
-        return future
+        reply: Reply[list[Result]] = Reply()
+        self._hand_over(_Enqueue(reply, spec, tasks, ids, _now() + timeout, patient))
+        return reply
 
-    def ask(self, ids: list[str], timeout: int) -> "Future[list[Result]]":
+    def ask(self, ids: list[str], timeout: int) -> Reply[list[Result]]:
         """The states of these tasks now, within `timeout` ms."""
         return self.request(Ask(0, ids), timeout)
 
-    def request(self, question: Question, timeout: int) -> "Future[list[Result]]":
-        """Have the leader carry it out within `timeout` ms. Only an Ask has results."""
-        future: Future[list[Result]] = Future()
-        self._hand_over(_Request(future, question, _now() + timeout))
-        return future
+    def request(self, question: Question, timeout: int) -> Reply[list[Result]]:
+        """Have the leader carry it out within `timeout` ms."""
+        reply: Reply[list[Result]] = Reply()
+        self._hand_over(_Request(reply, question, _now() + timeout))
+        return reply
 
-    def inquire(self, question: Question, timeout: int) -> "Future[FromBroker]":
+    def inquire(self, question: Question, timeout: int) -> Reply[FromBroker]:
         """As `request`, for what is answered by a message of its own."""
-        future: Future[FromBroker] = Future()
-        self._hand_over(_Inquiry(future, question, _now() + timeout))
-        return future
+        reply: Reply[FromBroker] = Reply()
+        self._hand_over(_Inquiry(reply, question, _now() + timeout))
+        return reply
 
-    def wait_for(self, slot: Slot) -> "Future[Result]":
+    def track(self, ids: Sequence[str], make: Callable[[str], S]) -> list[S]:
+        """A handle of each id, whose outcomes may be waited for."""
+        slots = self.handles.add(ids, make)
+        if self.handles.crowded:
+            self.start()
+            self._wake()
+        return slots
+
+    def wait_for(self, slot: Slot) -> Reply[Result]:
         """The outcome of a handle's task (or UNKNOWN), whenever that comes."""
-        waiter, ids = self.handles.wait_for(slot)
-        if ids:
-            self._hand_over(_Watch(ids))
+        threads.refuse_if_ours()
+        waiter, unwatched = self.handles.wait_for(slot)
+        if unwatched:
+            try:
+                self._hand_over(_Watch(slot, waiter))
+            except BaseException:
+                slot.give_up(waiter)
+                raise
         return waiter
 
     def close(self) -> None:
@@ -178,43 +236,68 @@ class Connection:
         self._end(None)
 
     def _end(self, reason: str | None) -> None:
-        if self._pid != os.getpid() or self._closing:
-            return  # a forked child's copy: the thread and the sockets are the parent's
-        with self._closed:
+        if self._over or self._pid != os.getpid():
+            return  # or a forked child's copy: the thread and the sockets are the parent's
+        if not self._closing:
             self._reason = reason
             self._closing = True
-            self._wake()
-        if self._thread is not threading.current_thread():
-            self._thread.join(_CLOSE_SECONDS)
+        self._wake()
+        if self._thread is None or _thread.get_ident() in threads.running:
+            return
+        if self._ended.acquire(timeout=_CLOSE_SECONDS):
+            self._ended.release()
 
     def _hand_over(self, job: _Job) -> None:
-        with self._closed:
-            failure = self._failure
-            if failure is None:
-                if self._closing:
-                    raise RuntimeError("this App is closed")
-                self._jobs.append(job)
-                self._wake()
-                return
-        _fail(job, failure)
-        self.handles.fail_all(Unavailable(failure))
+        threads.refuse_if_ours()
+        try:
+            self._check_open()
+            self.start()
+            self._jobs.append(job)
+            self._wake()
+            # Said before the thread looks for the last time, looked at after the job was appended:
+            # one that the thread overlooks is refused here.
+            self._check_open()
+        except BaseException:
+            job.reply.dropped = True
+            raise
+
+    def _check_open(self) -> None:
+        if self._pid != os.getpid():
+            raise Unavailable("the process was forked inside this call, and this is a copy")
+        if not self._closing:
+            return
+        if self._failure is not None:
+            raise Unavailable(self._failure)
+        if self._reason is None and not threads.is_main():
+            return  # Python ends, and this thread of its with it: nobody is told
+        raise RuntimeError("this App is closed")
 
     def _wake(self) -> None:
-        if not self._woken:
-            self._woken = True
-            with contextlib.suppress(BlockingIOError):  # full of wakes: it will wake
-                os.write(self._write_fd, b"\0")
+        # The turn is marked after the ring, and as the one that it was before: whatever comes
+        # between, the bell rings once too often rather than never.
+        turn = self._turn
+        if self._rung != turn:
+            self._bell.ring()
+            self._rung = turn
 
     # ---- the thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._unclaimed.pop()
+        except IndexError:
+            return  # another one was first
+        self._thread = _thread.get_ident()
+        threads.running[self._thread] = self
         loop = None
         try:
-            loop = _Loop(self._brokers, self.handles, self._read_fd, self._look_up)
+            loop = _Loop(self._brokers, self.handles, self._bell.read_fd, self._look_up)
             while not self._closing:
-                self._drain(loop)
+                # Counted before the jobs are taken: a job that comes later rings again.
+                self._turn += 1
+                self._take_jobs(loop)
                 loop.turn()
-        except OSError as error:  # libzmq's errors are such, too
+        except OSError as error:
             self._failure = _failure(error)
         except BaseException as error:
             self._failure = _failure(error)
@@ -223,36 +306,25 @@ class Connection:
             self._finish(loop)
 
     def _finish(self, loop: "_Loop | None") -> None:
-        with self._closed:
-            self._closing = True  # no job comes any more
-            why = self._reason = self._failure or self._reason
+        assert self._thread is not None
+        self._closing = True
+        why = self._reason = self._failure or self._reason
         try:
             if loop is not None:
-                self._drain(loop)
+                self._take_jobs(loop)
                 loop.close(why)
         finally:
-            left = [] if loop is None else loop.calls
-            for job in (*left, *self._jobs):
-                _fail(job, why or "the program ended")
             if why is not None:
+                for job in (*self._jobs, *([] if loop is None else loop.calls)):
+                    _fail(job, why)
                 self.handles.fail_all(Unavailable(why))
-            self._close_pipe()
+            self._over = True
+            del threads.running[self._thread]
+            self._ended.release()
 
-    def _close_pipe(self) -> None:
-        os.close(self._read_fd)
-        os.close(self._write_fd)
-
-    def _drain(self, loop: "_Loop") -> None:
-        # Cleared before the jobs are taken: a job that comes later wakes again.
-        self._woken = False
+    def _take_jobs(self, loop: "_Loop") -> None:
         while self._jobs:
             loop.take_job(self._jobs.popleft())
-
-
-def _failure(error: BaseException) -> str:
-    if isinstance(error, OSError):
-        return f"this program can open no connection: {reason(error)}"
-    return f"the client's connection failed: {error!r}"
 
 
 class _Loop:
@@ -264,7 +336,7 @@ class _Loop:
         self._handles = handles
         self._links = Links(look_up)
         self._session = Session(brokers, Random())
-        self._calls: dict[int, _Enqueue | _Request | _Inquiry] = {}
+        self._calls: dict[int, _Call] = {}
         self._wake_fd = wake_fd
         self._links.watch(wake_fd)
 
@@ -277,9 +349,10 @@ class _Loop:
 
     def _take_job(self, job: _Job, now: int) -> None:
         if isinstance(job, _Watch):
-            self._session.watch(job.ids, now)
+            if ids := self._handles.watch(job.slot):
+                self._session.watch(ids, now)
             return
-        if not job.future.set_running_or_notify_cancel():
+        if job.reply.dropped:
             return
         if isinstance(job, _Enqueue):
             number = self._session.enqueue(
@@ -290,7 +363,7 @@ class _Loop:
         self._calls[number] = job
 
     @property
-    def calls(self) -> list[_Enqueue | _Request | _Inquiry]:
+    def calls(self) -> list[_Call]:
         """Those that are out."""
         return list(self._calls.values())
 

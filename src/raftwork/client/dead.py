@@ -5,7 +5,6 @@ and to retry a task twice gives the same one.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from raftwork import messages
 from raftwork.client.ids import new_ids
 from raftwork.client.options import queue_name, task_id
+from raftwork.client.reply import Reply
 from raftwork.client.run import Run, Status
 from raftwork.messages import (
     DEAD_IDS_MAX,
@@ -113,9 +113,7 @@ class DeadTasks:
 
     async def aretry(self, *ids: str) -> Sequence[Run[Any]]:
         """As `retry`, for coroutines."""
-        import asyncio
-
-        made = [_retried(await asyncio.wrap_future(asked)) for asked in self._retry(ids)]
+        made = [_retried(await asked.aresult()) for asked in self._retry(ids)]
         return self._app.handles(made)
 
     def purge(self, *ids: str) -> int:
@@ -129,22 +127,23 @@ class DeadTasks:
         """As `purge`, for coroutines."""
         return _purged(await self._aask(self._purge(ids)))
 
+    def __repr__(self) -> str:
+        return f"<DeadTasks of {self._queue or 'all queues'}>"
+
     # ---- requests -----------------------------------------------------------------------------
 
-    def _ask(self, question: "Question") -> "Future[FromBroker]":
+    def _ask(self, question: "Question") -> Reply[FromBroker]:
         return self._app.inquire(question)
 
     async def _aask(self, question: "Question") -> FromBroker:
-        import asyncio
-
-        return await asyncio.wrap_future(self._ask(question))
+        return await self._ask(question).aresult()
 
     def _list(self, limit: int, before: int | None) -> ListDead:
         if not 1 <= limit <= DEAD_PAGE_MAX:
             raise ValueError(f"limit is from 1 to {DEAD_PAGE_MAX}, not {limit}")
         return ListDead(0, self._queue, INT_MAX if before is None else before, limit)
 
-    def _retry(self, ids: Sequence[str]) -> "Sequence[Future[FromBroker]]":
+    def _retry(self, ids: Sequence[str]) -> Sequence[Reply[FromBroker]]:
         checked = [task_id(id) for id in ids]  # noqa: A001
         pairs = zip(checked, new_ids(len(checked)), strict=True)
         return [self._ask(RetryDead(0, *pair)) for pair in pairs]

@@ -1,145 +1,204 @@
 """The handles of one process whose tasks have no known outcome yet, found by their ids.
 
 Rules of this file:
-1. There is one live handle per id, held weakly: a dropped one costs nothing.
+1. A handle is held weakly: a dropped one costs nothing.
 2. A handle is idle (nobody asked for its outcome) or watched (it was asked for). The first wait for
    any of them watches all that are idle, oldest first, up to a batch: waiting for a thousand
    results one by one then costs one round trip.
 3. An outcome never changes, so it ends the handle's stay here. UNKNOWN is no outcome: it answers
    the waits that began before its question was sent, and the others ask again.
-4. A weak reference may die anywhere, also while the lock is held: its callback takes no lock.
+4. No locks (`threads.py` says why). Callers only append: to what is new, and to a handle's waiters.
+   All else belongs to the client's thread. A caller first appends its wait and then looks whether
+   the handle is watched, or has its outcome; the thread first says which and then takes the waits.
+   So one of the two sees the other.
 """
 
-import threading
-import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+from weakref import ref
 
+from raftwork.client.reply import Reply
 from raftwork.messages import WATCH_IDS_MAX, Result, State
+
+#: Calls whose handles the thread has not looked at, beyond which it is woken for that.
+_NEW_MAX = 1_000
 
 
 class Slot:
     """What a handle is to this registry: an id, an outcome once known, and who waits for it."""
 
-    __slots__ = ("__weakref__", "asked_late", "id", "outcome", "waiters")
+    __slots__ = ("__weakref__", "id", "outcome", "ref", "waiters", "watched_by")
 
     def __init__(self, id: str) -> None:  # noqa: A002
         self.id = id
         self.outcome: Result | None = None
-        self.waiters: list[Future[Result]] | None = None
-        self.asked_late = False
+        self.waiters: list[Reply[Result]] = []
+        self.watched_by: Handles | None = None
+        self.ref: _Ref | None = None
+
+    def give_up(self, waiter: Reply[Result]) -> bool:
+        """This wait is over; False if the client's thread has it in hand."""
+        try:
+            self.waiters.remove(waiter)
+        except ValueError:
+            return False
+        return True
 
 
-class _Ref(weakref.ref[Slot]):
+S = TypeVar("S", bound=Slot)
+
+
+class _Ref(ref[Slot]):
     __slots__ = ("id",)
     id: str
+    # Two handles of one task are equal, these are not.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
 
 class Handles:
-    """The registry. Safe to use from several threads."""
+    """The registry of one connection."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._idle: OrderedDict[str, _Ref] = OrderedDict()
-        self._watched: dict[str, _Ref] = {}
+        self._new: deque[list[_Ref]] = deque()
+        self._idle: OrderedDict[_Ref, None] = OrderedDict()
+        self._watched: dict[str, list[_Ref]] = {}
         self._dropped: deque[_Ref] = deque()
 
-    def find_or_add(self, ids: Iterable[str], make: Callable[[str], Slot]) -> list[Slot]:
-        """The live handle of each id, or one made for it, idle."""
-        dropped = self._dropped.append
-        found = []
-        with self._lock:
-            for id in ids:  # noqa: A001
-                ref = self._idle.get(id) or self._watched.get(id)
-                slot = ref() if ref else None
-                if slot is None:
-                    slot = make(id)
-                    ref = _Ref(slot, dropped)
-                    ref.id = id
-                    self._idle[id] = ref
-                found.append(slot)
-        return found
+    # ---- for callers --------------------------------------------------------------------------
 
-    def wait_for(self, slot: Slot) -> tuple["Future[Result]", list[str]]:
-        """A future of the handle's outcome, and the ids to watch for that from now on."""
-        waiter: Future[Result] = Future()
-        with self._lock:
-            if slot.outcome is not None:
-                waiter.set_result(slot.outcome)
-                return waiter, []
-            if slot.waiters is None:
-                slot.waiters = []
-            slot.waiters.append(waiter)
-            watched = self._watched.get(slot.id)
-            slot.asked_late = watched is not None
-            if watched is not None and watched() is slot:
-                return waiter, []
-            return waiter, self._watch_from(slot)  # else: as the one that was dropped, or anew
+    def add(self, ids: Iterable[str], make: Callable[[str], S]) -> list[S]:
+        """A new handle of each id, idle."""
+        slots = [make(id) for id in ids]  # noqa: A001
+        self._new.append([self._refer(slot) for slot in slots])
+        return slots
 
-    def give_up(self, slot: Slot, waiter: "Future[Result]") -> None:
-        """This wait is over, whatever came of it."""
-        with self._lock:
-            if slot.waiters and waiter in slot.waiters:
-                slot.waiters.remove(waiter)
+    @property
+    def crowded(self) -> bool:
+        """The client's thread should look at what is new, lest it grow without end."""
+        return len(self._new) >= _NEW_MAX
 
-    def deliver(self, results: list[Result]) -> list[str]:
+    def wait_for(self, slot: Slot) -> tuple[Reply[Result], bool]:
+        """What will be told of the handle's outcome, and whether it has yet to be watched."""
+        waiter: Reply[Result] = Reply()
+        waiter.late = slot.watched_by is self
+        slot.waiters.append(waiter)
+        if slot.outcome is not None and slot.give_up(waiter):
+            waiter.tell(slot.outcome)
+        return waiter, slot.outcome is None and slot.watched_by is not self
+
+    # ---- for the client's thread --------------------------------------------------------------
+
+    def watch(self, slot: Slot) -> list[str]:
+        """The ids to watch from now on, because this handle's outcome is waited for."""
+        if slot.watched_by is self or slot.outcome is not None:
+            return []
+        self._absorb()
+        mine = slot.ref
+        if mine is None or mine not in self._idle:
+            mine = self._refer(slot)
+        self._idle.pop(mine, None)
+        batch = [mine]
+        while self._idle and len(batch) < WATCH_IDS_MAX:
+            batch.append(self._idle.popitem(last=False)[0])
+        return list(dict.fromkeys(found.id for found in batch if self._begin(found)))
+
+    def deliver(self, results: Sequence[Result]) -> list[str]:
         """Outcomes that arrived; returns the ids to watch again."""
         again: list[str] = []
-        woken: list[tuple[Future[Result], Result]] = []
-        with self._lock:
-            for result in results:
-                ref = self._watched.get(result.id)
-                slot = ref() if ref else None
-                if slot is None:
-                    continue
-                if slot.asked_late and result.state is State.UNKNOWN:
-                    slot.asked_late = False
-                    again.append(slot.id)
-                    continue
-                del self._watched[result.id]
-                if result.state is not State.UNKNOWN:
+        for result in results:
+            refs = self._watched.pop(result.id, ())
+            if result.state is State.UNKNOWN:
+                asking = [found for found in refs if self._unknown(found, result)]
+                if asking:
+                    self._watched[result.id] = asking
+                    again.append(result.id)
+                continue
+            for found in refs:
+                if (slot := found()) is not None:
                     slot.outcome = result
-                if slot.waiters:
-                    woken += [(waiter, result) for waiter in slot.waiters]
-                slot.waiters = None
-        for waiter, result in woken:
-            if waiter.set_running_or_notify_cancel():
-                waiter.set_result(result)
+                    if slot.waiters:
+                        for waiter in _taken(slot):
+                            waiter.tell(result)
         return again
 
     def sweep(self) -> list[str]:
         """Forget dropped handles; returns the ids that need no watch any more."""
+        self._absorb()
         unwatched = []
-        with self._lock:
-            while self._dropped:
-                ref = self._dropped.popleft()
-                if self._idle.get(ref.id) is ref:
-                    del self._idle[ref.id]
-                elif self._watched.get(ref.id) is ref:
-                    del self._watched[ref.id]
-                    unwatched.append(ref.id)
+        while self._dropped:
+            gone = self._dropped.popleft()
+            if gone in self._idle:
+                del self._idle[gone]
+                continue
+            id = getattr(gone, "id", "")  # noqa: A001 - none, if its making was interrupted
+            if gone in (left := self._watched.get(id, [])):
+                left.remove(gone)
+                if not left:
+                    del self._watched[id]
+                    unwatched.append(id)
         return unwatched
 
     def fail_all(self, error: Exception) -> None:
-        """End every wait: no outcome will come any more over this connection."""
-        with self._lock:
-            slots = [slot for ref in self._watched.values() if (slot := ref())]
-            woken = [waiter for slot in slots for waiter in slot.waiters or ()]
-            for slot in slots:
-                slot.waiters = None  # the handle may be waited for again, on another connection
-            self._watched.clear()
-        for waiter in woken:
-            if waiter.set_running_or_notify_cancel():
-                waiter.set_exception(error)
+        """End every wait: no outcome will come any more."""
+        for refs in self._watched.values():
+            for slot in filter(None, [found() for found in refs]):
+                slot.watched_by = None
+                for waiter in _taken(slot):
+                    waiter.fail(error)
+        self._watched.clear()
 
-    def _watch_from(self, slot: Slot) -> list[str]:
-        ref = self._idle.pop(slot.id, None)
-        if ref is None:
-            ref = _Ref(slot, self._dropped.append)
-            ref.id = slot.id
-        batch = [(slot.id, ref)]
-        while self._idle and len(batch) < WATCH_IDS_MAX:
-            batch.append(self._idle.popitem(last=False))
-        self._watched.update(batch)
-        return [id for id, _ in batch]  # noqa: A001
+    def _refer(self, slot: Slot) -> _Ref:
+        # It may die anywhere, in any thread: to append takes no lock.
+        made = slot.ref = _Ref(slot, self._dropped.append)
+        made.id = slot.id
+        return made
+
+    def _absorb(self) -> None:
+        while self._new:
+            self._idle.update(dict.fromkeys(self._new.popleft()))
+
+    def _begin(self, found: _Ref) -> bool:
+        """From now on it is watched; False if it was dropped meanwhile."""
+        slot = found()
+        if slot is None:
+            return False
+        slot.watched_by = self
+        others = self._watched.get(found.id)
+        if others is None:
+            self._watched[found.id] = [found]
+            return True
+        others.append(found)
+        for waiter in list(slot.waiters):
+            waiter.late = True  # what is out may have been asked before this wait began
+        return True
+
+    def _unknown(self, found: _Ref, result: Result) -> bool:
+        """Tell the waits that began before the question; whether others have to ask again."""
+        slot = found()
+        if slot is None:
+            return False
+        slot.watched_by = None
+        late = []
+        for waiter in _taken(slot):
+            if waiter.late:
+                waiter.late = False
+                late.append(waiter)
+            else:
+                waiter.tell(result)
+        if late:
+            slot.watched_by = self
+            slot.waiters.extend(late)
+        return bool(late)
+
+
+def _taken(slot: Slot) -> list[Reply[Result]]:
+    """All waits, one by one: another may be appended meanwhile."""
+    taken = []
+    while slot.waiters:
+        try:
+            taken.append(slot.waiters.pop(0))
+        except IndexError:  # the last one was given up
+            break
+    return taken

@@ -19,17 +19,36 @@ _DURATION_MAX = 100 * 366 * 86_400
 
 
 class OptionFields(TypedDict, total=False):
-    """The options of `@app.task(...)` and `task.options(...)`; durations in seconds."""
+    """The options of `@app.task(...)` and `task.options(...)`; durations in seconds.
+
+    docs/options.md is made of the texts below.
+    """
 
     queue: str
+    """The queue it waits in: 1 to 255 characters, no comma. Workers serve `default` unless
+    `--queues` says otherwise."""
     timeout: Duration | None
+    """How long an attempt may run, from the start of its code; then the code is stopped and the
+    attempt has failed. None: no limit."""
     retries: int
+    """How often it is tried again after its code raised or ran over `timeout`. Lost workers are
+    counted apart (`max_losses`); arguments that do not fit are not tried again."""
     backoff: Duration
+    """The pause before the first retry. It doubles with each further one, and up to a quarter is
+    added by chance, so that tasks that failed together part."""
     max_backoff: Duration
+    """No pause before a retry is longer."""
     delivery: Delivery
+    """`at_least_once`: handed out again when its worker is lost. `at_most_once`: never handed out
+    twice, neither after a loss nor after a failure."""
     result_ttl: Duration
+    """How long its value or error is kept once it has ended; brokers may cap it. What became of it
+    (its status) is told for at least an hour longer."""
     max_losses: int
+    """How many workers or processes it may take down, 1 to 100, before it ends as lost."""
     when_full: WhenFull
+    """What an enqueue does where its queue or the cluster is full: `raise` QueueFull at once, or
+    `wait` for room, up to the App's timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +90,21 @@ class Options:
             changes["when_full"] = _when_full(given["when_full"])
         return replace(self, **changes)  # type: ignore[arg-type]
 
+    def given(self) -> dict[str, object]:
+        """What differs from the defaults, as it is written: durations in seconds."""
+        found: dict[str, object] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                found[field.name] = value / 1000 if field.name in DURATIONS else value
+        return found
+
     def spec(self, name: str) -> bytes:
         """The packed Spec of a task of this name."""
         return _spec(name, self)
 
 
+DURATIONS = frozenset({"timeout", "backoff", "max_backoff", "result_ttl"})
 _NAMES = frozenset(field.name for field in fields(Options))
 
 
@@ -96,16 +125,21 @@ def _spec(name: str, options: Options) -> bytes:
     )
 
 
-def milliseconds(what: str, value: Duration) -> int:
-    """A duration in seconds as whole ms, rounded up. Raises TypeError, ValueError."""
+def milliseconds(what: str, value: Duration, *, endless: str = "") -> int:
+    """A duration in seconds as whole ms, rounded up. Raises TypeError, ValueError.
+
+    `endless` is what to say of a value that means no end.
+    """
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
     elif type(value) is float or type(value) is int:
         seconds = value
     else:
-        raise TypeError(f"{what} is seconds or a timedelta, not {type(value).__name__}")
+        also = f" ({endless})" if endless else ""
+        raise TypeError(f"{what} is seconds or a timedelta, not {type(value).__name__}{also}")
     if not 0 <= seconds <= _DURATION_MAX:  # false for NaN too
-        raise ValueError(f"{what} is from 0 to {_DURATION_MAX} seconds, not {seconds}")
+        also = f" ({endless})" if endless and seconds > 0 else ""
+        raise ValueError(f"{what} is from 0 to {_DURATION_MAX} seconds, not {seconds}{also}")
     return math.ceil(seconds * 1000)
 
 
@@ -145,7 +179,7 @@ def task_key(value: object) -> str:
 def _limit(value: Duration | None) -> int:
     if value is None:
         return 0
-    limit = milliseconds("timeout", value)
+    limit = milliseconds("timeout", value, endless="None is no limit")
     if limit == 0:
         raise ValueError("timeout is None or more than 0 seconds")
     return limit

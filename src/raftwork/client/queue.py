@@ -1,11 +1,11 @@
 """A queue as a program sees it: what is set for it at run time."""
 
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from raftwork import messages
 from raftwork.client.options import queue_name
+from raftwork.client.reply import Reply
 from raftwork.messages import NAME_MAX, AskQueue, FromBroker, SetQueue
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ class Queue:
 
     async def aset(self, **changes: Unpack[SettingFields]) -> None:
         """As `set`, for coroutines."""
-        import asyncio
-
-        await asyncio.wrap_future(self._app.inquire(self._change(changes)))
+        await self._app.inquire(self._change(changes)).aresult()
 
     def settings(self) -> QueueSettings:
         """What is set now."""
@@ -66,14 +64,12 @@ class Queue:
 
     async def asettings(self) -> QueueSettings:
         """As `settings`, for coroutines."""
-        import asyncio
-
-        return _settings(await asyncio.wrap_future(self._ask()))
+        return _settings(await self._ask().aresult())
 
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"
 
-    def _ask(self) -> "Future[FromBroker]":
+    def _ask(self) -> Reply[FromBroker]:
         return self._app.inquire(AskQueue(0, self.name))
 
     def _change(self, changes: SettingFields) -> SetQueue:

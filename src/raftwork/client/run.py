@@ -1,21 +1,19 @@
 """A handle for one task in the cluster: what became of it."""
 
 import enum
-import math
-import time
-from collections.abc import Callable
-from concurrent.futures import Future
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from raftwork.client.handles import Slot
 from raftwork.client.options import Duration, milliseconds
+from raftwork.client.reply import Reply
 from raftwork.errors import TaskFailed, TaskLost, UnknownTask
 from raftwork.messages import Result, State, decode_failure
 from raftwork.wire import unpack
 
 if TYPE_CHECKING:
-    from raftwork.client.connection import Connection
+    from raftwork.client.app import App
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -30,23 +28,20 @@ class Status(enum.StrEnum):
     LOST = "lost"
 
 
-#: The connection of this process, and how long asking may take (ms).
-Connect = Callable[[], "Connection"]
-
 _NOT_YET = object()
-#: Seconds after which a thread that waits looks up.
-_TURN = 1.0
 
 
 class Run(Slot, Generic[T_co]):
-    """One task in the cluster. Equal to any other handle of the same id."""
+    """One task in the cluster. Equal to any other handle of the same id.
 
-    __slots__ = ("_connect", "_timeout", "_value")
+    Pickled it goes by its id and its App's addresses; a copy is the handle itself.
+    """
 
-    def __init__(self, id: str, connect: Connect, timeout: int) -> None:  # noqa: A002
+    __slots__ = ("_app", "_value")
+
+    def __init__(self, id: str, app: "App") -> None:  # noqa: A002
         super().__init__(id)
-        self._connect = connect
-        self._timeout = timeout
+        self._app = app
         self._value: object = _NOT_YET
 
     def result(self, timeout: Duration | None = None) -> T_co:
@@ -56,14 +51,16 @@ class Run(Slot, Generic[T_co]):
         once: every call returns the same object. Raises TaskFailed, TaskLost, UnknownTask, and the
         built-in TimeoutError.
         """
+        seconds = _seconds(timeout)
         if self.outcome is None:
-            self._wait(timeout)
+            self._wait(seconds)
         return self._read(cast("Result", self.outcome))
 
     async def aresult(self, timeout: Duration | None = None) -> T_co:  # noqa: ASYNC109
         """As `result`, for coroutines."""
+        seconds = _seconds(timeout)
         if self.outcome is None:
-            await self._await(timeout)
+            await self._await(seconds)
         return self._read(cast("Result", self.outcome))
 
     def status(self) -> Status:
@@ -77,11 +74,9 @@ class Run(Slot, Generic[T_co]):
 
     async def astatus(self) -> Status:
         """As `status`, for coroutines."""
-        import asyncio
-
         if self.outcome is not None:
             return _status(self.outcome)
-        return _status(_only(await asyncio.wrap_future(self._ask())))
+        return _status(_only(await self._ask().aresult()))
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Run) else NotImplemented
@@ -93,41 +88,48 @@ class Run(Slot, Generic[T_co]):
         state = f" {_status(self.outcome)}" if self.outcome else ""
         return f"<Run {self.id}{state}>"
 
-    def _wait(self, timeout: Duration | None) -> None:
-        seconds = _seconds(timeout)
+    def __copy__(self) -> "Run[T_co]":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Run[T_co]":
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _run, (self._app, self.id)
+
+    def _wait(self, seconds: float | None) -> None:
         if seconds == 0:
             seconds = self._arrival(_only(self._ask().result()))
-        connection = self._connect()
-        waiter = connection.wait_for(self)
-        try:
-            _settled(_result(waiter, seconds))
-        except TimeoutError:
-            raise TimeoutError(f"no outcome of task {self.id} within {seconds} s") from None
-        finally:
-            connection.handles.give_up(self, waiter)
+        with self._waiter(seconds) as waiter:
+            _settled(waiter.result(seconds))
 
-    async def _await(self, timeout: Duration | None) -> None:  # noqa: ASYNC109
-        import asyncio
-
-        seconds = _seconds(timeout)
+    async def _await(self, seconds: float | None) -> None:
         if seconds == 0:
-            seconds = self._arrival(_only(await asyncio.wrap_future(self._ask())))
-        connection = self._connect()
-        waiter = connection.wait_for(self)
+            seconds = self._arrival(_only(await self._ask().aresult()))
+        with self._waiter(seconds) as waiter:
+            _settled(await waiter.aresult(seconds))
+
+    @contextmanager
+    def _waiter(self, seconds: float | None) -> Iterator[Reply[Result]]:
+        """What to wait for; what ends the wait tells the task's id."""
+        waiter = self._app.wait_for(self)
         try:
-            _settled(await asyncio.wait_for(asyncio.wrap_future(waiter), seconds))
+            yield waiter
         except TimeoutError:
             raise TimeoutError(f"no outcome of task {self.id} within {seconds} s") from None
+        except KeyboardInterrupt as error:
+            error.add_note(f"This wait was for the outcome of task {self.id}, which goes on.")
+            raise
         finally:
-            connection.handles.give_up(self, waiter)
+            self.give_up(waiter)
 
-    def _ask(self) -> "Future[list[Result]]":
-        return self._connect().ask([self.id], self._timeout)
+    def _ask(self) -> Reply[list[Result]]:
+        return self._app.ask((self.id,))
 
     def _arrival(self, asked: Result) -> float:
         """How long (s) to wait for the outcome when asking showed this: only for its way here."""
         _settled(asked)
-        return self._timeout / 1000 if asked.state.final else 0.0
+        return self._app.patience if asked.state.final else 0.0
 
     def _read(self, outcome: Result) -> T_co:
         if outcome.forgotten:
@@ -144,21 +146,15 @@ class Run(Slot, Generic[T_co]):
         raise TaskLost(failure.message)
 
 
-def _result(waiter: "Future[Result]", seconds: float | None) -> Result:
-    """What the future holds within `seconds`. Raises TimeoutError.
-
-    Waits in short turns: CPython overlooks a signal that comes when it has just looked for one and
-    is about to sleep on a lock, and a single wait without end would swallow that Ctrl-C.
-    """
-    deadline = math.inf if seconds is None else time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > _TURN:
-        with suppress(TimeoutError):
-            return waiter.result(_TURN)
-    return waiter.result(max(0.0, left))
+def _run(app: "App", id: str) -> Run[object]:  # noqa: A002
+    """What a pickled handle becomes."""
+    return app.run(id)
 
 
 def _seconds(timeout: Duration | None) -> float | None:
-    return None if timeout is None else milliseconds("timeout", timeout) / 1000
+    if timeout is None:
+        return None
+    return milliseconds("timeout", timeout, endless="None waits for ever") / 1000
 
 
 def _only(results: list[Result]) -> Result:

@@ -2,17 +2,18 @@
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from raftwork.client.batch import Batch, many_calls, one_call
 from raftwork.client.options import OptionFields, Options, task_id, task_key
 from raftwork.client.run import Run
+from raftwork.signatures import Binder, binder
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from raftwork.client.app import App
+    from raftwork.client.reply import Reply
     from raftwork.messages import Result
 
 P = ParamSpec("P")
@@ -21,7 +22,11 @@ R = TypeVar("R")
 
 
 class BoundTask(Generic[P, T]):
-    """A task's name with options, ready to be enqueued. Made by `Task.options` and `App.named`."""
+    """A task's name with options, ready to be enqueued. Made by `App.named`.
+
+    Every Task is one, also what `Task.options` and `App.named` give of a known task: to replace
+    `BoundTask.enqueue` in a test replaces it for all, `Task.enqueue` for those that are known.
+    """
 
     def __init__(
         self,
@@ -30,6 +35,7 @@ class BoundTask(Generic[P, T]):
         options: Options,
         *,
         parameters: Sequence[str] = (),
+        binder: Binder | None = None,
         id: str | None = None,  # noqa: A002
         key: str | None = None,
     ) -> None:
@@ -38,6 +44,7 @@ class BoundTask(Generic[P, T]):
         self.chosen = options
         #: Names of the positional parameters, as far as known: for the texts of errors.
         self.parameters = parameters
+        self._binder = binder
         self._id = id
         self._key = key
 
@@ -46,17 +53,18 @@ class BoundTask(Generic[P, T]):
         """The name under which workers know the task."""
         return self._name
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
         """Enqueue one call; returns once a majority of the brokers has it on disk.
 
         Where there is no room it raises QueueFull at once or, with `when_full="wait"`, if there is
-        none within the App's timeout. Raises NotSerializable and PayloadTooLarge before anything is
-        sent, then ProtocolError (the id is used, with other contents) and Unavailable.
+        none within the App's timeout. Before anything is sent it raises TypeError for arguments
+        that the function does not take, NotSerializable and PayloadTooLarge; then ProtocolError
+        (the id is used, with other contents) and Unavailable.
         """
         batch = self._call(args, kwargs)
         return self._enqueue(batch)[0]
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
+    async def aenqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
         """As `enqueue`, for coroutines."""
         batch = self._call(args, kwargs)
         return (await self._aenqueue(batch))[0]
@@ -70,7 +78,8 @@ class BoundTask(Generic[P, T]):
     ) -> list[Run[T]]:
         """Enqueue many calls in one round trip, all or none; handles in the order of the calls.
 
-        Each call is a tuple of positional arguments; `keys` has one for each. Raises as `enqueue`.
+        Each call is a tuple of positional arguments; `keys` has one for each. Raises as `enqueue`;
+        what is wrong with one call is said with its index.
         """
         batch = self._batch(calls, ids, keys)
         return self._enqueue(batch) if batch.ids else []
@@ -86,7 +95,24 @@ class BoundTask(Generic[P, T]):
         batch = self._batch(calls, ids, keys)
         return await self._aenqueue(batch) if batch.ids else []
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> "str | tuple[object, ...]":
+        parts = (self._name, self.chosen, tuple(self.parameters), self._id, self._key)
+        return _by_name, (self._app, *parts)
+
+    def __repr__(self) -> str:
+        options = [f"{name}={value!r}" for name, value in self.chosen.given().items()]
+        given = [f"{what}={v!r}" for what, v in (("id", self._id), ("key", self._key)) if v]
+        return f"<{type(self).__name__} {' '.join([self._name, *options, *given])}>"
+
     def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Batch:
+        if self._binder is not None:
+            self._binder(*args, **kwargs)
         return one_call(self._name, args, kwargs, self._id, self.parameters, self._key or "")
 
     def _batch(
@@ -100,35 +126,46 @@ class BoundTask(Generic[P, T]):
         made = list(calls)
         if keys is None and self._key is not None:
             keys = [self._key] * len(made)
-        return many_calls(self._name, made, ids, self.parameters, keys)
+        return many_calls(self._name, made, ids, self.parameters, keys, self._binder)
 
     def _enqueue(self, batch: Batch) -> list[Run[T]]:
         self._submit(batch).result()
         return self._app.handles(batch.ids)
 
     async def _aenqueue(self, batch: Batch) -> list[Run[T]]:
-        import asyncio
-
-        await asyncio.wrap_future(self._submit(batch))
+        await self._submit(batch).aresult()
         return self._app.handles(batch.ids)
 
-    def _submit(self, batch: Batch) -> "Future[list[Result]]":
+    def _submit(self, batch: Batch) -> "Reply[list[Result]]":
         patient = self.chosen.when_full == "wait"
         return self._app.submit(self.chosen.spec(self._name), batch, patient=patient)
 
 
 class Task(BoundTask[P, T], Generic[P, T, R]):
-    """A function of an App: call it to run it here, enqueue it to have a worker run it."""
+    """A function of an App: call it to run it here, enqueue it to have a worker run it.
+
+    Pickled it goes as functions do, by its module and name, if it is found there; else by its App
+    and its name, and becomes a BoundTask where the App does not know it.
+    """
 
     __name__: str
+    __qualname__: str
 
-    def __init__(self, app: "App", name: str, function: Callable[P, R], options: Options) -> None:
-        super().__init__(app, name, options, parameters=_positional(function))
+    def __init__(
+        self,
+        app: "App",
+        name: str,
+        function: Callable[P, R],
+        options: Options,
+        refused: Binder | None = None,
+    ) -> None:
+        parameters, binds = _positional(function), refused or binder(function)
+        super().__init__(app, name, options, parameters=parameters, binder=binds)
         #: The function itself.
         self.function = function
         functools.update_wrapper(self, function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here, now; an async one returns its coroutine."""
         return self.function(*args, **kwargs)
 
@@ -138,22 +175,65 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
         id: str | None = None,  # noqa: A002
         key: str | None = None,
         **given: Unpack[OptionFields],
-    ) -> BoundTask[P, T]:
+    ) -> "Task[P, T, R]":
         """The same task under other options, or with an id or a key, for calls made through it.
 
         Tasks of equal keys run on the same worker where their queue's balancer is consistent_hash.
         """
-        return BoundTask(
-            self._app,
-            self._name,
-            self.chosen.changed(given),
-            parameters=self.parameters,
-            id=None if id is None else task_id(id),
-            key=None if key is None else task_key(key),
+        chosen = self.chosen.changed(given)
+        return self._changed(
+            chosen,
+            None if id is None else task_id(id),
+            None if key is None else task_key(key),
         )
 
-    def __repr__(self) -> str:
-        return f"<Task {self._name}>"
+    def _changed(self, chosen: Options, id: str | None, key: str | None) -> "Task[P, T, R]":  # noqa: A002
+        made: Task[P, T, R] = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, chosen=chosen, _id=id, _key=key)
+        return made
+
+    def __reduce__(self) -> "str | tuple[object, ...]":
+        if _found(self) is self:
+            return self.__qualname__
+        registered = self._app.tasks.get(self._name)
+        if registered is not self and _found(registered) is registered:
+            return _again, (registered, self.chosen, self._id, self._key)
+        return super().__reduce__()
+
+
+def _by_name(
+    app: "App",
+    name: str,
+    chosen: Options,
+    parameters: Sequence[str],
+    id: str | None,  # noqa: A002
+    key: str | None,
+) -> BoundTask[..., object]:
+    """What a pickled BoundTask becomes."""
+    task = app.tasks.get(name)
+    if task is not None:
+        return _again(task, chosen, id, key)
+    return BoundTask(app, name, chosen, parameters=parameters, id=id, key=key)
+
+
+def _again(
+    task: Task[..., object, object],
+    chosen: Options,
+    id: str | None,  # noqa: A002
+    key: str | None,
+) -> Task[..., object, object]:
+    """What a pickled Task with other options becomes."""
+    if (chosen, id, key) == (task.chosen, None, None):
+        return task
+    return task._changed(chosen, id, key)  # noqa: SLF001
+
+
+def _found(task: object) -> object:
+    """What is where pickle would look for the task."""
+    found: object = sys.modules.get(getattr(task, "__module__", ""))
+    for part in getattr(task, "__qualname__", "").split("."):
+        found = getattr(found, part, None)
+    return found
 
 
 def _positional(function: Callable[..., object]) -> tuple[str, ...]:

@@ -104,6 +104,8 @@ class Outcome(NamedTuple):
     unknown: bool = False
     #: The code neither returned nor raised: the process that ran it is gone.
     loss: Loss | None = None
+    #: No retry can help: the call is wrong, not what it came to.
+    final: bool = False
 
 
 class Started(NamedTuple):

@@ -25,6 +25,7 @@ from raftwork.messages import (
     decode_spec,
     encode_failure,
 )
+from raftwork.signatures import misfit
 from raftwork.wire import unpack
 from raftwork.worker.context import Context, running
 
@@ -57,6 +58,10 @@ class _Call(NamedTuple):
 
 class _UnknownFunction(Exception):
     """The worker's App has no task of that name."""
+
+
+class _WrongArguments(Exception):
+    """The function cannot be called with these: it never began, and never will."""
 
 
 class Runner:
@@ -124,6 +129,8 @@ class Runner:
             raise _UnknownFunction(_unknown(name, self._registry))
         match unpack(task.payload):
             case [list(args), dict(kwargs)] if all(type(key) is str for key in kwargs):
+                if (why := misfit(function, args, kwargs)) is not None:
+                    raise _WrongArguments(why)
                 return _Call(function, args, kwargs)
         raise BadMessage("a task's payload is [arguments, keyword arguments]")
 
@@ -206,6 +213,8 @@ def failed(token: int, error: BaseException) -> Outcome:
     """The outcome of code that raised `error`."""
     if isinstance(error, _UnknownFunction):
         return failure(token, "UnknownTask", str(error), unknown=True)
+    if type(error) is _WrongArguments:
+        return failure(token, "TypeError", str(error))._replace(final=True)
     return failure(token, type(error).__qualname__, _message(error), _traceback(error))
 
 

@@ -520,6 +520,13 @@ def test_a_failure_waits_for_its_retry_and_is_acknowledged(floor: Floor) -> None
     assert floor.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
 
 
+def test_a_final_failure_has_no_retry(floor: Floor) -> None:
+    (token,) = floor.give(spec=Spec("job", "default", retries=3))
+    floor.report(Outcome(token, False, FAILURE, final=True))
+    floor.commit()
+    assert floor.state() is State.FAILED
+
+
 def test_no_backoff_is_longer_than_its_bound(floor: Floor) -> None:
     spec = Spec("job", "default", retries=1, backoff=1_000, max_backoff=300)
     (token,) = floor.give(spec=spec)

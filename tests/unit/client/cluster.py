@@ -1,14 +1,17 @@
 """A cluster in memory behind an App: the Connection's interface, without sockets or a thread."""
 
 import threading
-from concurrent.futures import Future
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
 from raftwork import App, RaftworkError
 from raftwork.client.connection import Connection
 from raftwork.client.handles import Handles, Slot
+from raftwork.client.reply import Reply
 from raftwork.messages import Result, Spec, State, Task, decode_spec, task_check
 from raftwork.wire import unpack
+
+S = TypeVar("S", bound=Slot)
 
 
 def read(tasks: bytes) -> list[Task]:
@@ -40,29 +43,33 @@ class FakeCluster:
         timeout: int,
         *,
         patient: bool = False,
-    ) -> "Future[list[Result]]":
+    ) -> Reply[list[Result]]:
         found = read(tasks)
         assert tuple(task.id for task in found) == ids
         self.batches.append((decode_spec(spec), [(t.id, unpack(t.payload)) for t in found]))
         self.keys.append([task.key for task in found])
         self.timeouts.append(timeout)
         self.patient.append(patient)
-        future: Future[list[Result]] = Future()
+        reply: Reply[list[Result]] = Reply()
         if self.error is None:
-            future.set_result([])
+            reply.tell([])
         else:
-            future.set_exception(self.error)
-        return future
+            reply.fail(self.error)
+        return reply
 
-    def ask(self, ids: list[str], timeout: int) -> "Future[list[Result]]":
-        future: Future[list[Result]] = Future()
-        future.set_result([self.states.get(i, Result(i, State.UNKNOWN, b"")) for i in ids])
+    def ask(self, ids: list[str], timeout: int) -> Reply[list[Result]]:
+        reply: Reply[list[Result]] = Reply()
+        reply.tell([self.states.get(i, Result(i, State.UNKNOWN, b"")) for i in ids])
         self.timeouts.append(timeout)
-        return future
+        return reply
 
-    def wait_for(self, slot: Slot) -> "Future[Result]":
-        waiter, ids = self.handles.wait_for(slot)
-        if ids:
+    def track(self, ids: Sequence[str], make: Callable[[str], S]) -> list[S]:
+        return self.handles.add(ids, make)
+
+    def wait_for(self, slot: Slot) -> Reply[Result]:
+        waiter, unwatched = self.handles.wait_for(slot)
+        if unwatched:
+            ids = self.handles.watch(slot)
             self.watched.append(ids)
             known = [self.states[i] for i in ids if i in self.states]
             results = [r for r in known if r.state.final or not r.state]

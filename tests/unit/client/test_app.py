@@ -1,14 +1,13 @@
 """What a program sees: tasks, enqueueing, handles."""
 
 import asyncio
-import sys
-import types
+import functools
 from typing import cast
 
 import pytest
 
 import raftwork
-from raftwork import App, NotSerializable, QueueFull, RaftworkError
+from raftwork import App, NotSerializable, QueueFull, RaftworkError, Task
 from tests.unit.client.cluster import app_and_cluster
 
 # ---- tasks --------------------------------------------------------------------------------------
@@ -43,30 +42,6 @@ def test_tasks_are_found_by_their_default_or_given_name() -> None:
     assert app.tasks["other"].function is plain
     with pytest.raises(TypeError):
         app.tasks["x"] = task  # type: ignore[index]
-
-
-@pytest.mark.parametrize(
-    ("file", "spec", "module"),
-    [
-        ("/srv/jobs/tasks.py", None, "tasks"),
-        ("/srv/jobs/pkg/mod.py", "pkg.mod", "pkg.mod"),
-        ("/srv/jobs/pkg/__main__.py", "pkg.__main__", "pkg"),
-        (None, None, "__main__"),
-    ],
-)
-def test_the_main_module_goes_by_the_name_workers_import_it_under(
-    monkeypatch: pytest.MonkeyPatch, file: str | None, spec: str | None, module: str
-) -> None:
-    main = types.ModuleType("__main__")
-    if file:
-        main.__file__ = file
-    main.__spec__ = cast("None", types.SimpleNamespace(name=spec) if spec else None)
-    monkeypatch.setitem(sys.modules, "__main__", main)
-
-    def job() -> None: ...
-
-    job.__module__, job.__qualname__ = "__main__", "job"
-    assert App("127.0.0.1:1").task(job).name == f"{module}.job"
 
 
 def test_a_name_belongs_to_one_function_but_may_be_defined_again() -> None:
@@ -117,9 +92,61 @@ def test_a_key_goes_with_the_call_or_with_each_of_many() -> None:
     task.options(key="red").enqueue(1)
     task.options(key="red").enqueue_many([(1,), (2,)])
     task.enqueue_many([(1,), (2,)], keys=["red", "blue"])
-    app.named("t", key="blue").enqueue()
+    app.named("t", key="blue").enqueue(1)
     task.enqueue(1)
     assert cluster.keys == [["red"], ["red", "red"], ["red", "blue"], ["blue"], [""]]
+
+
+def test_arguments_that_do_not_fit_are_refused_in_pythons_words_and_not_sent() -> None:
+    app, cluster = app_and_cluster()
+    task = cast("Task[..., int, int]", app.task(name="t")(plain))
+    missing = r"plain\(\) missing 1 required positional argument: 'x'"
+    many = r"plain\(\) takes 1 positional argument but 2 were given"
+    for enqueue in (
+        lambda: task.enqueue(),
+        lambda: task.options(queue="q").enqueue(),
+        lambda: app.enqueue("t"),
+        lambda: app.named("t", queue="q").enqueue(),
+        lambda: asyncio.run(task.aenqueue()),
+        lambda: asyncio.run(app.aenqueue("t")),
+    ):
+        with pytest.raises(TypeError, match=missing):
+            enqueue()
+    with pytest.raises(TypeError, match=r"plain\(\) got an unexpected keyword argument 'y'"):
+        task.enqueue(1, y=2)
+    with pytest.raises(TypeError, match=rf"calls\[1\]: {many}"):
+        task.enqueue_many([(1,), (1, 2), (3, 4)])
+    with pytest.raises(TypeError, match=rf"calls\[0\]: {missing}"):
+        asyncio.run(task.aenqueue_many([()]))
+    assert cluster.batches == []
+
+
+def test_a_decorators_wrapper_is_what_is_called() -> None:
+    app, cluster = app_and_cluster()
+
+    @functools.wraps(plain)
+    def injecting(*args: int) -> int:
+        return plain(7, *args)
+
+    cast("Task[..., int, int]", app.task(name="t")(injecting)).enqueue()
+    assert len(cluster.batches) == 1
+
+
+def test_parameters_may_have_any_name() -> None:
+    app, cluster = app_and_cluster()
+
+    @app.task(name="t")
+    def odd(self: int, name: int, args: int, kwargs: int, id: int, function: int) -> int:  # noqa: A002
+        return self
+
+    given = dict.fromkeys(("self", "name", "args", "kwargs", "id", "function"), 1)
+    assert odd(**given) == 1
+    odd.enqueue(**given)
+    app.enqueue("t", **given)
+    asyncio.run(odd.aenqueue(**given))
+    asyncio.run(app.aenqueue("t", **given))
+    app.enqueue("elsewhere", **given)
+    assert [tasks[0][1] for _, tasks in cluster.batches] == [[[], given]] * 5
 
 
 def test_enqueueing_nothing_sends_nothing() -> None:

@@ -3,12 +3,13 @@
 Port 1 of loopback refuses every connection, so nothing here needs a broker or waits for one.
 """
 
+import _thread
 import asyncio
 import errno
 import os
 import subprocess
 import sys
-import threading
+import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,13 +18,14 @@ import pytest
 
 from raftwork import App, Unavailable
 from raftwork.client import connection as module
-from raftwork.client import links
+from raftwork.client import links, threads
 
 NOBODY = "127.0.0.1:1"
 
 
-def clients() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name == "raftwork-client"]
+def clients() -> list[int]:
+    """The threads of connections."""
+    return list(threads.running)
 
 
 def test_nothing_is_started_before_it_is_needed() -> None:
@@ -87,10 +89,9 @@ def test_an_app_that_is_dropped_takes_its_thread_along() -> None:
     with pytest.raises(Unavailable):
         app.enqueue("t")
     assert app._connection is not None
-    thread = app._connection._thread
+    ended = app._connection._ended
     del app
-    thread.join(10)
-    assert not thread.is_alive()
+    assert ended.acquire(timeout=10)
 
 
 def test_a_forked_child_makes_its_own_connection_and_leaves_the_parents_alone() -> None:
@@ -198,8 +199,8 @@ def test_a_connection_that_cannot_be_made_fails_the_call_and_not_the_next(
             case "pipe":
                 monkeypatch.setattr(os, "pipe", Once(os.pipe, FULL))
             case "thread":
-                start = Once(threading.Thread.start, RuntimeError("can't start new thread"))
-                monkeypatch.setattr(threading.Thread, "start", lambda thread: start(thread))
+                start = Once(_thread.start_new_thread, RuntimeError("can't start new thread"))
+                monkeypatch.setattr(_thread, "start_new_thread", start)
             case _:
                 monkeypatch.setattr(module, "Links", Once(links.Links, FULL))
         expected = "can't start new thread" if place == "thread" else "Too many open files"
@@ -210,7 +211,7 @@ def test_a_connection_that_cannot_be_made_fails_the_call_and_not_the_next(
             app.enqueue("t")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("error", [FULL, ZeroDivisionError("a fault of ours")])
 def test_a_thread_that_fails_ends_every_call_with_the_reason_and_is_replaced(
     error: Exception, monkeypatch: pytest.MonkeyPatch
@@ -223,9 +224,10 @@ def test_a_thread_that_fails_ends_every_call_with_the_reason_and_is_replaced(
             while not (run.waiters and app._connection and app._connection.handles._watched):
                 pass
             monkeypatch.setattr(module._Loop, "turn", Once(module._Loop.turn, error))
-            last = app.named("t")._submit(app.named("t")._batch([()], None, None))  # wakes it
             expected = "Too many open files" if error is FULL else "a fault of ours"
-            for each in (call, wait, last):
+            with pytest.raises(Unavailable, match=expected):
+                app.enqueue("t")  # wakes it
+            for each in (call, wait):
                 failed = each.exception(10)
                 assert isinstance(failed, Unavailable), failed
                 assert expected in str(failed)
@@ -252,3 +254,13 @@ def test_a_broker_whose_socket_cannot_be_opened_is_tried_again_and_ends_nobody(
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1: no connection"):
             app.enqueue("t")
         assert app._connection is first
+
+
+def test_eventlets_threads_are_refused_at_once_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patcher = types.ModuleType("eventlet.patcher")
+    patcher.is_monkey_patched = lambda module: module == "thread"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "eventlet.patcher", patcher)
+    with App(NOBODY) as app, pytest.raises(RuntimeError, match=r"monkey_patch\(thread=False\)"):
+        app.enqueue("t")

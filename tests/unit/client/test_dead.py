@@ -1,7 +1,6 @@
 """Dead tasks, as a program asks for them and reads of them."""
 
 import asyncio
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -9,6 +8,7 @@ import pytest
 
 from raftwork import App, Status, messages
 from raftwork.client.dead import DeadReport, DeadTask, DeadTasks, Loss
+from raftwork.client.reply import Reply
 from raftwork.messages import (
     DEAD_IDS_MAX,
     DeadDetails,
@@ -46,20 +46,20 @@ class FakeApp:
         self.asked: list[Any] = []
         self.details = details
 
-    def inquire(self, question: object) -> "Future[FromBroker]":
+    def inquire(self, question: object) -> Reply[FromBroker]:
         self.asked.append(question)
-        future: Future[FromBroker] = Future()
+        reply: Reply[FromBroker] = Reply()
         match question:
             case ListDead():
                 again = TOLD._replace(state=State.FAILED, again="x2")
-                future.set_result(DeadPage(0, [TOLD, again]))
+                reply.tell(DeadPage(0, [TOLD, again]))
             case ShowDead():
-                future.set_result(self.details)
+                reply.tell(self.details)
             case RetryDead(id=id_):
-                future.set_result(DeadRetried(0, f"again-{id_}"))
+                reply.tell(DeadRetried(0, f"again-{id_}"))
             case PurgeDead():
-                future.set_result(DeadPurged(0, 5))
-        return future
+                reply.tell(DeadPurged(0, 5))
+        return reply
 
     def handles(self, ids: list[str]) -> list[str]:
         return ids

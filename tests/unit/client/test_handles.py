@@ -5,8 +5,15 @@ import gc
 import pytest
 
 from raftwork.client.handles import Handles, Slot
+from raftwork.client.reply import Reply
 from raftwork.errors import Unavailable
 from raftwork.messages import WATCH_IDS_MAX, Result, State
+
+
+def wait(handles: Handles, slot: Slot) -> tuple[Reply[Result], list[str]]:
+    """A caller's wait, and what the client's thread watches because of it."""
+    waiter, unwatched = handles.wait_for(slot)
+    return waiter, handles.watch(slot) if unwatched else []
 
 
 def succeeded(id_: str) -> Result:
@@ -19,40 +26,46 @@ def unknown(id_: str) -> Result:
 
 def test_the_first_wait_watches_all_live_handles_and_the_next_ones_none() -> None:
     handles = Handles()
-    one, two, three = handles.find_or_add(["1", "2", "3"], Slot)
-    _, ids = handles.wait_for(two)
+    one, two, three = handles.add(["1", "2", "3"], Slot)
+    _, ids = wait(handles, two)
     assert ids == ["2", "1", "3"]
-    assert handles.wait_for(one)[1] == handles.wait_for(three)[1] == []
+    assert wait(handles, one)[1] == wait(handles, three)[1] == []
 
 
 def test_a_wait_watches_one_batch_at_most_itself_included() -> None:
     handles = Handles()
-    slots = handles.find_or_add([str(i) for i in range(WATCH_IDS_MAX + 5)], Slot)
-    _, ids = handles.wait_for(slots[-1])
+    slots = handles.add([str(i) for i in range(WATCH_IDS_MAX + 5)], Slot)
+    _, ids = wait(handles, slots[-1])
     assert len(ids) == len(set(ids)) == WATCH_IDS_MAX
     assert ids[:2] == [slots[-1].id, "0"]
 
 
-def test_an_id_has_one_live_handle() -> None:
+def test_two_handles_of_one_id_are_both_told() -> None:
     handles = Handles()
-    (one,) = handles.find_or_add(["1"], Slot)
-    assert handles.find_or_add(["1"], Slot) == [one]
-    handles.wait_for(one)
-    assert handles.find_or_add(["1"], Slot) == [one]
+    one, two = (handles.add(["1"], Slot)[0] for _ in range(2))
+    first, ids = wait(handles, one)
+    assert ids == ["1"]
+    second, _ = wait(handles, two)
+    (three,) = handles.add(["1"], Slot)
+    third, ids = wait(handles, three)  # asked for again: the first question may be older than it
+    assert ids == ["1"]
+    handles.deliver([succeeded("1")])
+    assert [waiter.result(0) for waiter in (first, second, third)] == [succeeded("1")] * 3
+    assert not handles._watched
 
 
 def test_an_outcome_wakes_every_wait_and_answers_later_ones_at_once() -> None:
     handles = Handles()
-    (one,) = handles.find_or_add(["1"], Slot)
-    waits = [handles.wait_for(one)[0] for _ in range(3)]
+    (one,) = handles.add(["1"], Slot)
+    waits = [wait(handles, one)[0] for _ in range(3)]
     handles.deliver([succeeded("1")])
-    assert [w.result(0) for w in [*waits, handles.wait_for(one)[0]]] == [succeeded("1")] * 4
+    assert [w.result(0) for w in [*waits, wait(handles, one)[0]]] == [succeeded("1")] * 4
 
 
 def test_an_outcome_is_kept_for_a_handle_nobody_waits_for_yet() -> None:
     handles = Handles()
-    one, two = handles.find_or_add(["1", "2"], Slot)
-    handles.wait_for(one)
+    one, two = handles.add(["1", "2"], Slot)
+    wait(handles, one)
     handles.deliver([succeeded("2")])
     assert two.outcome == succeeded("2")
     assert one.outcome is None
@@ -60,9 +73,9 @@ def test_an_outcome_is_kept_for_a_handle_nobody_waits_for_yet() -> None:
 
 def test_a_dropped_handle_costs_nothing_and_is_unwatched() -> None:
     handles = Handles()
-    slots = handles.find_or_add(["1", "2", "3"], Slot)
-    handles.wait_for(slots[0])
-    slots += handles.find_or_add(["4"], Slot)
+    slots = handles.add(["1", "2", "3"], Slot)
+    wait(handles, slots[0])
+    slots += handles.add(["4"], Slot)
     del slots[1:]
     gc.collect()
     assert sorted(handles.sweep()) == ["2", "3"]
@@ -72,49 +85,61 @@ def test_a_dropped_handle_costs_nothing_and_is_unwatched() -> None:
 
 def test_a_handle_made_anew_under_a_dropped_ones_id_is_not_swept_away() -> None:
     handles = Handles()
-    handles.find_or_add(["1"], Slot)
+    handles.add(["1"], Slot)
     gc.collect()
-    (again,) = handles.find_or_add(["1"], Slot)
+    (again,) = handles.add(["1"], Slot)
     assert handles.sweep() == []
-    assert handles.find_or_add(["1"], Slot) == [again]
+    waiter, ids = wait(handles, again)
+    assert ids == ["1"]
+    handles.deliver([succeeded("1")])
+    assert waiter.result(0) == succeeded("1")
+
+
+def test_handles_nobody_looked_at_do_not_grow_without_end() -> None:
+    handles = Handles()
+    while not handles.crowded:
+        handles.add(["1"], Slot)
+    gc.collect()
+    handles.sweep()
+    assert not any((handles._idle, handles._new, handles._dropped))
 
 
 def test_unknown_answers_the_wait_that_asked_and_is_no_outcome() -> None:
     handles = Handles()
-    (one,) = handles.find_or_add(["1"], Slot)
-    waiter, _ = handles.wait_for(one)
+    (one,) = handles.add(["1"], Slot)
+    waiter, _ = wait(handles, one)
     assert handles.deliver([unknown("1")]) == []
     assert waiter.result(0) == unknown("1")
     assert one.outcome is None
-    assert handles.wait_for(one)[1] == ["1"]
+    assert wait(handles, one)[1] == ["1"]
 
 
 def test_unknown_does_not_answer_a_wait_that_began_after_its_question() -> None:
     handles = Handles()
-    one, two = handles.find_or_add(["1", "2"], Slot)
-    handles.wait_for(one)  # asks about "2" as well
-    waiter, ids = handles.wait_for(two)
+    one, two = handles.add(["1", "2"], Slot)
+    wait(handles, one)  # asks about "2" as well
+    waiter, ids = wait(handles, two)
     assert ids == []
     assert handles.deliver([unknown("2")]) == ["2"]
-    assert not waiter.done()
+    assert not waiter.told
     handles.deliver([unknown("2")])
     assert waiter.result(0) == unknown("2")
 
 
 def test_a_wait_given_up_is_forgotten() -> None:
     handles = Handles()
-    (one,) = handles.find_or_add(["1"], Slot)
-    waiter, _ = handles.wait_for(one)
-    handles.give_up(one, waiter)
+    (one,) = handles.add(["1"], Slot)
+    waiter, _ = wait(handles, one)
+    one.give_up(waiter)
     assert not one.waiters
     handles.deliver([succeeded("1")])
-    assert not waiter.done()
+    assert not waiter.told
 
 
 def test_closing_fails_every_wait() -> None:
     handles = Handles()
-    (one,) = handles.find_or_add(["1"], Slot)
-    waiter, _ = handles.wait_for(one)
+    (one,) = handles.add(["1"], Slot)
+    waiter, _ = wait(handles, one)
     handles.fail_all(Unavailable("closed"))
     with pytest.raises(Unavailable, match="closed"):
         waiter.result(0)
@@ -122,11 +147,11 @@ def test_closing_fails_every_wait() -> None:
 
 def test_who_asks_after_a_watched_handle_was_dropped_is_told_too() -> None:
     handles = Handles()
-    (first,) = handles.find_or_add(["t"], Slot)
-    handles.wait_for(first)
+    (first,) = handles.add(["t"], Slot)
+    wait(handles, first)
     del first
-    (second,) = handles.find_or_add(["t"], Slot)
-    waiter, ids = handles.wait_for(second)
+    (second,) = handles.add(["t"], Slot)
+    waiter, ids = wait(handles, second)
     assert ids == ["t"]
     assert handles.sweep() == []
     handles.deliver([succeeded("t")])
@@ -135,10 +160,10 @@ def test_who_asks_after_a_watched_handle_was_dropped_is_told_too() -> None:
 
 def test_an_unknown_that_a_dropped_handle_was_told_is_asked_for_again() -> None:
     handles = Handles()
-    (first,) = handles.find_or_add(["t"], Slot)
-    handles.wait_for(first)
+    (first,) = handles.add(["t"], Slot)
+    wait(handles, first)
     del first
-    (second,) = handles.find_or_add(["t"], Slot)
-    waiter, _ = handles.wait_for(second)
+    (second,) = handles.add(["t"], Slot)
+    waiter, _ = wait(handles, second)
     assert handles.deliver([unknown("t")]) == ["t"]
-    assert not waiter.done()
+    assert not waiter.told

@@ -5,6 +5,7 @@ import time
 import uuid
 
 from raftwork.client.ids import IdGenerator
+from tests.unit.client.interrupts import everywhere
 
 
 def test_an_id_is_a_uuid_of_version_7_with_the_time_in_ms() -> None:
@@ -27,7 +28,7 @@ def test_ids_grow_within_a_batch_and_from_batch_to_batch() -> None:
 def test_ids_grow_when_the_clock_goes_back() -> None:
     generator = IdGenerator()
     first = generator.make(1)[0]
-    generator._ms += 3_600_000  # as if the clock had been an hour ahead
+    generator._last.ms += 3_600_000  # as if the clock had been an hour ahead
     ahead = generator.make(1)[0]
     assert first < ahead < generator.make(1)[0]
 
@@ -43,6 +44,21 @@ def test_ids_of_several_threads_do_not_meet() -> None:
     for thread in threads:
         thread.join()
     assert len({i for ids in made for i in ids}) == 8_000
+
+
+def test_ids_made_while_ids_are_made_are_others_and_greater_than_those_before() -> None:
+    """As by a signal's handler that interrupts `make` anywhere."""
+    generator = IdGenerator()
+    within: list[str] = []
+    for place in everywhere(lambda: within.extend(generator.make(3))):
+        within.clear()
+        before = generator.make(1)
+        outer = place.run(lambda: generator.make(3))
+        after = generator.make(1)
+        ids = [*before, *sorted([*outer, *within]), *after]
+        assert ids == sorted(set(ids))
+        assert outer == sorted(outer)
+        assert within == sorted(within)
 
 
 def test_a_reseeded_generator_makes_other_ids() -> None:

@@ -1,5 +1,6 @@
 """Options are checked where they are written, and reach the broker as ms."""
 
+import dataclasses
 import math
 from datetime import timedelta
 from typing import cast
@@ -8,6 +9,8 @@ import pytest
 
 from raftwork.client.options import OptionFields, Options, milliseconds
 from raftwork.messages import Spec, decode_spec
+from tests.unit import reference
+from tests.unit.reference import documented, page
 
 
 def test_options_become_a_spec_in_ms() -> None:
@@ -67,6 +70,21 @@ def test_changes_leave_the_rest_as_it_was() -> None:
 def test_options_that_cannot_be_meant_are_refused(given: object, error: type[Exception]) -> None:
     with pytest.raises(error):
         Options().changed(cast("OptionFields", given))
+
+
+def test_every_option_is_in_the_reference() -> None:
+    assert (
+        documented().keys()
+        == OptionFields.__annotations__.keys()
+        == {field.name for field in dataclasses.fields(Options)}
+    )
+    assert reference.PAGE.read_text() == page(), "run python -m tests.unit.reference"
+
+
+def test_what_differs_from_the_defaults_is_told_as_it_is_written() -> None:
+    options = Options().changed({"timeout": 2.5, "result_ttl": timedelta(hours=1), "retries": 3})
+    assert options.given() == {"timeout": 2.5, "retries": 3, "result_ttl": 3_600.0}
+    assert Options().changed(cast("OptionFields", options.given())) == options
 
 
 def test_a_duration_is_rounded_up_so_that_none_becomes_no_time() -> None:

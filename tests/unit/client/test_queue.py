@@ -1,13 +1,13 @@
 """What is set for a queue, as a program says and reads it."""
 
 import asyncio
-from concurrent.futures import Future
 from typing import Any, cast
 
 import pytest
 
 from raftwork import App, messages
 from raftwork.client.queue import Queue, QueueSettings
+from raftwork.client.reply import Reply
 from raftwork.messages import AskQueue, FromBroker, QueueSet, SetQueue
 
 
@@ -17,14 +17,14 @@ class FakeApp:
     def __init__(self) -> None:
         self.asked: list[object] = []
 
-    def inquire(self, question: object) -> "Future[FromBroker]":
+    def inquire(self, question: object) -> Reply[FromBroker]:
         self.asked.append(question)
-        future: Future[FromBroker] = Future()
+        reply: Reply[FromBroker] = Reply()
         if isinstance(question, AskQueue):
-            future.set_result(messages.QueueSettings(0, "lru", None, 7))
+            reply.tell(messages.QueueSettings(0, "lru", None, 7))
         else:
-            future.set_result(QueueSet(0))
-        return future
+            reply.tell(QueueSet(0))
+        return reply
 
 
 def queue() -> tuple[Queue, FakeApp]:

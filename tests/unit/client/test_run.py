@@ -1,12 +1,14 @@
 """Handles: results, failures, status."""
 
+import _thread
 import asyncio
 import time
-from concurrent.futures import Future
+from typing import cast
 
 import pytest
 
-from raftwork import App, Run, Status, TaskFailed, TaskLost, UnknownTask
+from raftwork import Status, TaskFailed, TaskLost, UnknownTask
+from raftwork.client.reply import Reply
 from raftwork.messages import Failure, Result, State, encode_failure
 from raftwork.wire import pack
 from tests.unit.client.cluster import app_and_cluster
@@ -144,31 +146,68 @@ def test_handles_are_equal_by_id() -> None:
     assert repr(app.run("t")) == "<Run t>"
 
 
-@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf")])
-def test_a_timeout_that_cannot_be_meant_is_refused(timeout: float) -> None:
-    app: App = app_and_cluster()[0]
-    run: Run[object] = app.run("t")
-    with pytest.raises(ValueError, match="timeout"):
-        run.result(timeout=timeout)
+@pytest.mark.parametrize(
+    ("timeout", "error", "text"),
+    [
+        (-1, ValueError, "not -1$"),
+        (float("nan"), ValueError, "not nan$"),
+        (float("inf"), ValueError, "not inf .None waits for ever.$"),
+        ("5", TypeError, "not str"),
+        (True, TypeError, "not bool"),
+    ],
+)
+def test_a_timeout_that_cannot_be_meant_is_refused_finished_or_not(
+    timeout: float, error: type[Exception], text: str
+) -> None:
+    app, cluster = app_and_cluster()
+    cluster.states["done"] = Result("done", State.SUCCEEDED, pack(1))
+    done = app.run("done")
+    assert done.result() == 1
+    for run in (app.run("t"), done):
+        with pytest.raises(error, match=text):
+            run.result(timeout=timeout)
+        with pytest.raises(error, match=text):
+            asyncio.run(run.aresult(timeout=timeout))
+
+
+def test_what_ends_a_wait_names_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, _ = app_and_cluster()
+    run = app.run("t")
+
+    def interrupted(reply: Reply[Result], timeout: float | None) -> Result:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Reply, "result", interrupted)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        run.result()
+    assert any("task t" in note for note in raised.value.__notes__)
 
 
 def test_no_wait_sleeps_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it does not look up from, no Ctrl-C may be lost in."""
     app, cluster = app_and_cluster()
     cluster.states["t"] = Result("t", State.SUCCEEDED, pack(1))
-    asked: list[float | None] = []
-    result = Future.result
+    asked: list[float] = []
 
-    def overlooked(future: Future[Result], timeout: float | None = None) -> Result:
-        asked.append(timeout)
-        if len(asked) < 3:
-            raise TimeoutError
-        return result(future, timeout)
+    class Overlooking:
+        """A lock that nobody releases in time, twice."""
 
-    monkeypatch.setattr(Future, "result", overlooked)
-    assert app.run("t").result() == 1
+        def acquire(self, timeout: float = -1) -> bool:
+            asked.append(timeout)
+            if len(asked) > 2:
+                reply.tell(Result("t", State.SUCCEEDED, pack(1)))
+            return len(asked) > 2
+
+        def release(self) -> None:
+            pass
+
+    reply: Reply[Result] = Reply()
+    reply._lock = cast("_thread.LockType", Overlooking())
+    monkeypatch.setattr(cluster, "wait_for", lambda _: reply)
+    run = app.run("t")
+    run._wait(None)
     assert len(asked) == 3
-    assert all(timeout is not None and timeout <= 1 for timeout in asked)
+    assert all(0 < timeout <= 1 for timeout in asked)
 
 
 def test_turns_of_waiting_add_up_to_the_timeout_and_no_more() -> None:

@@ -145,6 +145,33 @@ def test_an_unknown_task_names_the_known_ones() -> None:
     assert "shop.pay" in failed.message
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_arguments_that_do_not_fit_fail_for_good_in_pythons_words(asynchronous: bool) -> None:
+    began = []
+
+    def send(to: str, body: str) -> None:
+        began.append(to)
+
+    async def asend(to: str, body: str) -> None:
+        began.append(to)
+
+    function: Callable[..., object] = asend if asynchronous else send
+    runner = Runner({"t": function}, "w")
+    for ended in (runner.run_once(job("x")), asyncio.run(runner.run_async(job("x")))):
+        assert ended.outcome.final
+        failure = decode_failure(ended.outcome.data)
+        assert failure.type == "TypeError"
+        assert failure.message.endswith("send() missing 1 required positional argument: 'body'")
+    assert not began
+
+
+def test_a_type_error_of_the_code_may_be_tried_again() -> None:
+    def add(x: int) -> int:
+        return x + "1"  # type: ignore[operator]
+
+    assert not Runner({"t": add}, "w").run_once(job(1)).outcome.final
+
+
 @pytest.mark.parametrize("payload", [b"", b"\xc1", pack(1), pack([[1]]), pack([[], {1: 2}])])
 def test_a_payload_that_is_none_is_a_failure(payload: bytes) -> None:
     task = job()._replace(payload=payload)

@@ -89,7 +89,8 @@ def fail(ledger: Ledger, command: Fail, effects: list[Effect]) -> None:
     decode_failure(command.failure)
     run = _end(ledger, command.token, effects)
     if run is not None:
-        _failed(ledger, run, command.failure, command.retry_at, effects)
+        retry_at = None if command.final else command.retry_at
+        _failed(ledger, run, command.failure, retry_at, effects)
 
 
 def expire(ledger: Ledger, command: Expire, effects: list[Effect]) -> None:
@@ -151,11 +152,11 @@ def _how(by: Loss) -> str:
 
 
 def _failed(
-    ledger: Ledger, run: Running, failure: bytes, retry_at: int, effects: list[Effect]
+    ledger: Ledger, run: Running, failure: bytes, retry_at: int | None, effects: list[Effect]
 ) -> None:
     spec = spec_of(run.spec)
     run = run._replace(failures=run.failures + 1)
-    if spec.at_most_once or run.failures > spec.retries:
+    if retry_at is None or spec.at_most_once or run.failures > spec.retries:
         _settle(ledger, State.FAILED, [(run, failure)], effects)
     elif retry_at <= ledger.time:
         _requeue(ledger, [run], effects)

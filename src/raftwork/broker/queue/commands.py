@@ -52,6 +52,7 @@ class Fail(NamedTuple):
     token: int
     failure: bytes
     retry_at: int  # leader time of the next attempt, if one is left
+    final: bool = False  # none is left, whatever the task's options say
 
 
 class Expire(NamedTuple):

@@ -159,8 +159,8 @@ class Model:
                 self._assign(worker, seqs)
             case Finish(outcomes):
                 self._finish(outcomes)
-            case Fail(token, failure, retry_at):
-                self._fail(token, failure, retry_at)
+            case Fail(token, failure, retry_at, final):
+                self._fail(token, failure, None if final else retry_at)
             case Expire(token, retry_at):
                 self._fail(token, None, retry_at)
             case Release(tokens):
@@ -248,12 +248,13 @@ class Model:
             if task is not None:
                 self._settle(task, State.SUCCEEDED, data)
 
-    def _fail(self, token: int, failure: bytes | None, retry_at: int) -> None:
+    def _fail(self, token: int, failure: bytes | None, retry_at: int | None) -> None:
         task = self._end(token)
         if task is None:
             return
         task.failures += 1
-        if task.options.at_most_once or task.failures > task.options.retries:
+        spent = task.options.at_most_once or task.failures > task.options.retries
+        if retry_at is None or spent:
             text = f"ran longer than its limit of {task.options.timeout} ms"
             made = encode_failure(Failure("TimeLimitExceeded", text, ""))
             self._settle(task, State.FAILED, failure or made)

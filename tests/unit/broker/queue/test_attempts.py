@@ -162,6 +162,14 @@ def test_an_expiry_counts_as_a_failure_and_says_so(driver: Driver) -> None:
     assert failure.type == "TimeLimitExceeded" and "1500 ms" in failure.message
 
 
+def test_a_final_failure_is_not_tried_again(driver: Driver) -> None:
+    token = driver.start("a", spec=spec_of(retries=5))
+    driver.effects(Fail(token, FAILURE, 0, final=True))
+    assert driver.state("a") is State.FAILED
+    driver.reopen()
+    assert driver.state("a") is State.FAILED
+
+
 def test_a_failure_that_is_none_is_refused_and_the_task_runs_on(driver: Driver) -> None:
     token = driver.start("a")
     assert driver.refusal(Fail(token, b"\xc1", 0)).code is Code.PROTOCOL

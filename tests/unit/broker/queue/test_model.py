@@ -79,9 +79,12 @@ recipes: st.SearchStrategy[Callable[[Model], Command]] = st.one_of(
         st.sampled_from([0, 5, 30, 61]),
     ),
     st.builds(
-        lambda i, delay: lambda model: Fail(token_at(model, i), FAILURE, model.time + delay),
+        lambda i, delay, final: (
+            lambda model: Fail(token_at(model, i), FAILURE, model.time + delay, final)
+        ),
         small,
         small,
+        st.booleans(),
     ),
     st.builds(
         lambda i, delay: lambda model: Expire(token_at(model, i), model.time + delay),

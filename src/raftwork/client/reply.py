@@ -1,0 +1,118 @@
+"""What becomes of a call: told once by the client's thread, waited for by the caller.
+
+Not a concurrent.futures.Future: to tell one takes a lock that its waiter holds now and then. A
+signal handler that interrupts the waiter just then, and waits for a call of its own, would wait for
+a thread that waits for it. Here to tell never waits.
+"""
+
+import _thread
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from raftwork.errors import Unavailable
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+T = TypeVar("T")
+
+#: Seconds after which a thread that waits looks up: CPython overlooks a signal that comes when it
+#: has just looked for one and is about to sleep on a lock, and a single wait without end would
+#: swallow that Ctrl-C.
+_TURN = 1.0
+
+
+class Reply(Generic[T]):
+    """One call's value or error. One thread tells it, one caller waits for it."""
+
+    __slots__ = ("_listener", "_lock", "_process", "_told", "dropped", "late")
+
+    def __init__(self) -> None:
+        self._lock = _thread.allocate_lock()
+        self._lock.acquire()
+        self._told: tuple[T | None, BaseException | None] | None = None
+        self._listener: Callable[[], None] | None = None
+        self._process = os.getpid()
+        #: Nobody waits for it any more: what was not sent yet need not be.
+        self.dropped = False
+        #: Of a wait for an outcome: it began after the question that is out was asked.
+        self.late = False
+
+    @property
+    def told(self) -> bool:
+        return self._told is not None
+
+    def tell(self, value: T) -> None:
+        self._tell((value, None))
+
+    def fail(self, error: BaseException) -> None:
+        self._tell((None, error))
+
+    def result(self, timeout: float | None = None) -> T:
+        """The value, within `timeout` seconds. Raises the error, or TimeoutError."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        try:
+            while self._told is None:
+                self._sleep(deadline - time.monotonic())
+        except BaseException:
+            self.dropped = True
+            raise
+        try:
+            return self._read()
+        finally:
+            del self  # an error's traceback holds this frame: without the reply, it is no cycle
+
+    async def aresult(self, timeout: float | None = None) -> T:  # noqa: ASYNC109
+        """As `result`, for coroutines."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        waiting = loop.create_future()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(_finish, waiting)
+
+        self._listener = wake
+        if self._told is None:  # else it may have been told before there was a listener
+            try:
+                await asyncio.wait_for(waiting, timeout)
+            except BaseException:
+                self.dropped = True
+                raise
+        try:
+            return self._read()
+        finally:
+            del self
+
+    def _tell(self, told: tuple[T | None, BaseException | None]) -> None:
+        assert self._told is None, "a call ends once"
+        self._told = told
+        self._lock.release()
+        if self._listener is not None:
+            self._listener()
+
+    def _read(self) -> T:
+        assert self._told is not None
+        value, error = self._told
+        try:
+            if error is not None:
+                raise error
+            return cast("T", value)
+        finally:
+            del self, error
+
+    def _sleep(self, left: float) -> None:
+        if left <= 0:
+            raise TimeoutError
+        if not self._lock.acquire(timeout=min(left, _TURN)) and self._process != os.getpid():
+            raise Unavailable("the process was forked while this call was out, and this is a copy")
+
+
+def _finish(waiting: "Future[None]") -> None:
+    if not waiting.done():
+        waiting.set_result(None)

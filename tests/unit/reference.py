@@ -1,0 +1,63 @@
+"""docs/options.md, made of the code: `python -m tests.unit.reference`."""
+
+import ast
+import inspect
+from pathlib import Path
+
+from raftwork.client import options
+
+PAGE = Path(__file__).parents[2] / "docs/options.md"
+
+_INTRO = """\
+# Task options
+
+Made of `src/raftwork/client/options.py` by `python -m tests.unit.reference`: change the texts
+there.
+
+Each may be given to `@app.task(…)`, for all calls, and to `task.options(…)` and
+`app.named(name, …)`, for calls made through what these return. `Duration` is seconds, as int or
+float, or a `timedelta`. Both also take `id`, the task's own id (the same id with the same contents
+is stored once), and `key`, by which the balancer `consistent_hash` places it.
+
+| option | type | default | |
+|---|---|---|---|
+"""
+
+
+def documented() -> dict[str, tuple[str, str]]:
+    """Each option's type and text, as written in its class."""
+    tree = ast.parse(inspect.getsource(options.OptionFields))
+    body = tree.body[0]
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for field, text in zip(body.body, body.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            name = ast.unparse(field.target)
+            found[name] = (
+                ast.unparse(field.annotation),
+                " ".join(ast.literal_eval(text.value).split()),
+            )
+    return found
+
+
+def _default(name: str) -> str:
+    value = getattr(options.Options(), name)
+    if name in options.DURATIONS:
+        return "None" if name == "timeout" else f"{value / 1000:g}"
+    return repr(value)
+
+
+def page() -> str:
+    """The whole page."""
+    names = {"Delivery": options.Delivery, "WhenFull": options.WhenFull}
+    rows = []
+    for name, (kind, text) in documented().items():
+        choices = getattr(names.get(kind), "__args__", None)
+        shown = " or ".join(f'`"{each}"`' for each in choices) if choices else f"`{kind}`"
+        shown = shown.replace(" | ", "` or `")
+        rows.append(f"| `{name}` | {shown} | `{_default(name)}` | {text} |")
+    return _INTRO + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
