@@ -174,6 +174,7 @@ class Broker(Process):
         node.turn(now)
 
     def _check(self, node: WatchedNode) -> None:
+        self.world.leases.turned(self, held=node.holds_back)
         if self._look:
             self._compare_queues(node, self._look)
             self._look = ""

@@ -61,6 +61,11 @@ class WatchedNode(Node):
         return self._machine
 
     @property
+    def holds_back(self) -> bool:
+        """Whether what it wants to propose waits until the core takes proposals again."""
+        return self._leadership is not None and bool(self._leadership._waiting)
+
+    @property
     def leading(self) -> Leading | None:
         """What it leads, if it does, active or not."""
         if self._replica is None:
