@@ -25,7 +25,7 @@ from raftwork.broker.store.promised import _encode, read_promised
 from raftwork.broker.store.transfers import Done
 from raftwork.consensus.core import Snapshot
 from raftwork.errors import StoreDamaged, StoreError
-from tests.sim.system.disk import CLUSTER, Disk, Facts, Notes
+from tests.sim.system.disk import Disk, Facts, Notes
 from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class SqliteDisk(Disk):
             self._path,
             name=self.name,
             consensus=self.consensus,
-            cluster=CLUSTER,
+            cluster=self.cluster,
             create_machine=create_tables,
             options=self._options,
             new_incarnation=self.new_incarnation,
