@@ -53,11 +53,6 @@ _ELECTION = (
         seeds=60,
     ),
     _mutant(
-        "who is heard by few stands on",
-        Edit(f"{_ZAB}.election:_choose", "(fresh or _heard_by_quorum(node))", "True"),
-        seeds=60,
-    ),
-    _mutant(
         "leader with a worse history does not abdicate",
         Edit(f"{_ZAB}.node:Node.own_vote", "self.log.last", "ORIGIN"),
         Edit(f"{_ZAB}.discovery:on_ack_epoch", "theirs > mine", "False"),
