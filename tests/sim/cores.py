@@ -1,8 +1,10 @@
 """Simulated clusters of consensus cores: `python -m tests.sim.cores --seeds 0-1000`.
 
-Every seed is a world of its own (world.py) that first suffers faults under load and is then left
-in peace; throughout, the oracle (checkers.py) watches. In peace one leader must become active,
-every replica, a blank one too, must count and catch up, and nothing acknowledged may be missing.
+Every seed is a world of its own (world.py) that first suffers faults under load. Then everything
+runs but some links, and where somebody can lead by those that are left (connectivity.py), somebody
+must, before they heal. At last it is left in peace: one leader must become active, every replica, a
+blank one too, must count and catch up, and nothing acknowledged may be missing. Throughout, the
+oracle (checkers.py) watches.
 """
 
 import sys
@@ -12,12 +14,16 @@ import click
 
 from tests.sim import faults
 from tests.sim.checkers import require
+from tests.sim.connectivity import Pairs, draw, everybody
 from tests.sim.protocols import PROTOCOLS
 from tests.sim.shape import Kind
 from tests.sim.world import Op, World
 
 #: Milliseconds of virtual time in which a cluster left in peace must be whole again.
 RECOVERY = 6_000
+#: … and in which, while links are down, somebody must lead where somebody has been able to for so
+#: long. Nobody may be able to: then that time goes by.
+LEADS_WITHIN, APART = 2_500, 4_000
 
 
 class Failure(AssertionError):
@@ -33,6 +39,7 @@ def run(seed: int, kind: Kind | None = None, protocol: str = "raft") -> World:
     world = World(seed, kind, protocol)
     try:
         _suffer(world)
+        _live_apart(world)
         _recover(world)
     except AssertionError as error:
         options = f"--seed {seed} --consensus {protocol}" + (f" --kind {kind}" if kind else "")
@@ -51,6 +58,45 @@ def _suffer(world: World) -> None:
     world.after(0, ask)
     faults.begin(world, end)
     world.run(end)
+
+
+def _live_apart(world: World) -> None:
+    """Everything runs, but some links are down: where somebody can lead, somebody does."""
+    rng, names = world.rng, world.names
+    if len(names) < 3:
+        return
+    world.mend()
+    world.run(world.now + rng.choice((0, 100, 400)))
+    links = _draw(world)
+    world.part(links)
+    end, able_since, marker = world.now + APART, dict[str, int](), 0
+    while world.now < end and not _serves(world):
+        able = set(world.able(links))
+        able_since = {name: able_since.get(name, world.now) for name in able}
+        for name, since in able_since.items():
+            require(world.now - since < LEADS_WITHIN, f"{name} can lead, and nobody does")
+        for process in world.processes.values():
+            if process.replica is not None and process.core.status.active:
+                marker += 1
+                process.ops.append(Op(b"apart %d" % marker, 0))
+                world.schedule(process, world.now)
+        world.run(world.now + 20)
+
+
+def _serves(world: World) -> bool:
+    """Whether something was committed since the links are down."""
+    return bool(world.checker.history) and world.checker.history[-1].data.startswith(b"apart")
+
+
+def _draw(world: World) -> Pairs:
+    """Links by which somebody can lead, and others."""
+    names, full = world.names, everybody(world.names)
+    heads = world.able(full)
+    if not heads:
+        return full
+    head = world.rng.choice(heads)
+    near = [each for each in names if each != head and world._supports(head, each)]
+    return draw(world.rng, names, head, near)
 
 
 def _recover(world: World) -> None:

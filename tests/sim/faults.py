@@ -229,7 +229,7 @@ def _one_voter(world: World) -> None:
     """Two candidates that do not hear each other ask the same voter, which dies once it voted."""
     leaders = _leaders(world)
     if leaders:
-        one, other = (each for each in world.names if each != leaders[0])
+        one, other = world.rng.sample([each for each in world.names if each != leaders[0]], 2)
         world.note("plot: one voter", leaders[0])
         world.partition(_both(one, [other]), 600)
         _strike_down(world, leaders[0])

@@ -17,6 +17,14 @@ class Kind(StrEnum):
     PLOT = "plot"
 
 
+#: How many replicas a world has. A plot's script is for three, and does for more.
+_SIZES = {
+    Kind.PLAIN: (1, 2, 3, 3, 3, 3, 3, 4, 4, 5, 5, 6, 7),
+    Kind.STORM: (3, 3, 3, 3, 4, 5, 6, 7),
+    Kind.PLOT: (3, 3, 3, 3, 4, 5),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What kind of world a seed makes. Times in milliseconds of virtual time."""
@@ -56,7 +64,7 @@ class Shape:
             chunk_window=rng.choice((1, 3)),
         )
         return cls(
-            size=3 if plot else rng.choice((3, 3, 3, 5) if storm else (1, 2, 3, 3, 3, 3, 3, 4, 5)),
+            size=rng.choice(_SIZES[kind]),
             duration=5_500 if plot else rng.randint(1_500, 4_000),
             loss=rng.choice((0.0, 0.0, 0.02, 0.2)),
             duplicates=rng.choice((0.0, 0.0, 0.05)),

@@ -18,6 +18,7 @@ from raftwork.consensus.core import Consensus, Message, Peer, Role
 from raftwork.consensus.replica import Replica
 from raftwork.errors import NotLeader, QueueFull
 from tests.sim.checkers import ChainHost, CheckedStore, Checker
+from tests.sim.connectivity import Pairs, able, both, everybody, may_lead, supports
 from tests.sim.protocols import PROTOCOLS
 from tests.sim.shape import Kind, Shape
 from tests.sim.store import Disk, Image
@@ -92,6 +93,8 @@ class World:
         self.trace: deque[tuple[object, ...]] = deque(maxlen=3_000)
         self.loss, self.duplicates = self.shape.loss, self.shape.duplicates
         self.delay = self.shape.delay
+        #: What was to heal later does not, once all has healed.
+        self._era = 0
         #: Directed pairs between which nothing passes.
         self.cuts: set[tuple[str, str]] = set()
         self.reached = self.checker.reached
@@ -351,16 +354,46 @@ class World:
             for x, y in pairs:
                 self.link(y, x, up=False)
 
+        era = self._era
+
         def heal() -> None:
+            if era != self._era:
+                return
             self.cuts.difference_update(pairs)
             self.note("heal", *(f"{x}→{y}" for x, y in pairs if x != y))
 
         self.after(length or self.rng.randint(20, 900), heal)
 
+    def part(self, links: Pairs) -> None:
+        """Only these links are left, until `calm`."""
+        self._era += 1
+        self.cuts = everybody(self.names) - links
+        self.note("apart", *(f"{x}→{y}" for x, y in sorted(self.cuts)))
+        if self.rng.random() < 0.5:
+            for x, y in sorted(both(self.cuts)):
+                self.link(y, x, up=False)
+
+    def able(self, links: Pairs) -> list[str]:
+        """Who can lead by these links."""
+        return able(self.names, links, self._may_lead, self._supports)
+
+    def _may_lead(self, name: str) -> bool:
+        process = self.processes[name]
+        return process.replica is not None and may_lead(process.core)
+
+    def _supports(self, one: str, other: str) -> bool:
+        head, voter = self.processes[one], self.processes[other]
+        return voter.replica is not None and supports(head.core, voter.core, voter.peer)
+
     def calm(self) -> None:
         """The end of all faults: everything runs, everything is connected, disks are fast."""
         self.note("calm")
+        self._era += 1
         self.cuts.clear()
+        self.mend()
+
+    def mend(self) -> None:
+        """The end of all faults but those of links."""
         self.loss = self.duplicates = 0.0
         self.delay = 2
         for name, process in self.processes.items():

@@ -11,6 +11,7 @@ from raftwork.consensus.zab import (
     broadcast,
     core,
     discovery,
+    election,
     following,
     reads,
     synchronisation,
@@ -272,6 +273,11 @@ def an_ack_of_an_epoch_not_current_counted(patch: Patch) -> None:
     patch.setattr(broadcast, "on_ack", on_ack)
 
 
+def one_that_few_hear_stands_on(patch: Patch) -> None:
+    """The greatest of all is waited for, however few it can reach."""
+    patch.setattr(election, "_heard_by_quorum", lambda node: True)
+
+
 #: Each with the kind of world that finds it soonest.
 BUGS: list[tuple[Bug, Kind]] = [
     (a_current_epoch_before_its_history, Kind.PLOT),
@@ -285,6 +291,7 @@ BUGS: list[tuple[Bug, Kind]] = [
     (a_leader_that_does_not_abdicate, Kind.STORM),
     (a_read_without_a_round, Kind.PLAIN),
     (an_ack_of_an_epoch_not_current_counted, Kind.PLOT),
+    (one_that_few_hear_stands_on, Kind.PLAIN),
 ]
 
 # The others (an ACK before the sync, an accepted epoch not persisted, one of a rival counted) need

@@ -43,9 +43,19 @@ _ELECTION = (
         seeds=40,
     ),
     _mutant(
+        "votes handed on, and who is heard by few stands",
+        Edit(
+            f"{_ZAB}.election:_count",
+            "stands = (vote.name, vote.incarnation) == src",
+            "stands = vote != NOBODY",
+        ),
+        Edit(f"{_ZAB}.election:_choose", "(fresh or _heard_by_quorum(node))", "True"),
+        seeds=60,
+    ),
+    _mutant(
         "leader with a worse history does not abdicate",
         Edit(f"{_ZAB}.node:Node.own_vote", "self.log.last", "ORIGIN"),
-        Edit(f"{_ZAB}.discovery:on_ack_epoch", "if theirs > mine:", "if False:"),
+        Edit(f"{_ZAB}.discovery:on_ack_epoch", "theirs > mine", "False"),
         seeds=100,
     ),
     _mutant(

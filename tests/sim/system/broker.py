@@ -16,7 +16,7 @@ from raftwork.consensus.core import ORIGIN, Entry, Peer, Position, Snapshot
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.messages import PeerMessage, from_broker
 from tests.sim.system.bugs import Bug
-from tests.sim.system.disk import CLUSTER, Crash, Disk, Facts
+from tests.sim.system.disk import Crash, Disk, Facts
 from tests.sim.system.network import Dealer
 from tests.sim.system.node import WatchedNode
 from tests.sim.system.process import Clock, Process
@@ -81,7 +81,7 @@ class Broker(Process):
             self.world.later(self.start)
             return
         self.timeline.note("start", self.host, inner.damage or "")
-        others = [name for name in CLUSTER if name != self.host]
+        others = [name for name in self.world.cluster if name != self.host]
         self._dealers = {name: Dealer(self.world.network, self, name) for name in others}
         self.world.network.listen(self)
         self.born()
@@ -95,11 +95,11 @@ class Broker(Process):
 
     def _setup(self) -> Setup:
         rng = Random(self.timeline.rng.getrandbits(64))
-        names, config = list(CLUSTER), self.world.shape.config
+        names, config = list(self.world.cluster), self.world.shape.config
         make = self.world.protocol.make
         return Setup(
             name=self.host,
-            cluster=CLUSTER,
+            cluster=self.world.cluster,
             consensus=self.world.consensus_name,
             balancer=self.world.shape.balancer,
             rng=rng,
@@ -181,6 +181,7 @@ class Broker(Process):
         node.turn(now)
 
     def _check(self, node: WatchedNode) -> None:
+        self.world.leases.turned(self, held=node.holds_back)
         if self._look:
             self._compare_queues(node, self._look)
             self._look = ""

@@ -85,7 +85,7 @@ class Client(Process):
         if self.alive:
             return
         self.timeline.note("start", self.host)
-        self._session = Session(list(CLUSTER.values()), self.timeline.rng)
+        self._session = Session(list(self.world.cluster.values()), self.timeline.rng)
         self._dealers = {}
         application = self.application
         wanted = [task for task, wish in application.wishes.items() if wish.result is None]

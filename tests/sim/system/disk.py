@@ -10,7 +10,8 @@ from raftwork.consensus.core import ORIGIN, Position, Snapshot
 if TYPE_CHECKING:
     from tests.sim.system.watched import Inner
 
-CLUSTER = {"a": "127.0.0.1:7701", "b": "127.0.0.1:7702", "c": "127.0.0.1:7703"}
+#: All brokers there may be in a world; it has the first so many of them.
+CLUSTER = {name: f"127.0.0.1:{7701 + number}" for number, name in enumerate("abcdefg")}
 
 
 class Crash(Exception):
@@ -53,6 +54,8 @@ class Disk(ABC):
     def __init__(self, name: str, rng: Random, notes: "Notes", consensus: str) -> None:
         self.name = name
         self.consensus = consensus
+        #: The addresses of all brokers by name.
+        self.cluster = CLUSTER
         self.rng = rng
         self.notes = notes
         self.faults = Faults()

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from tests.sim.system.broker import Broker
-from tests.sim.system.disk import CLUSTER
 
 if TYPE_CHECKING:
     from tests.sim.system.world import World
@@ -131,7 +130,7 @@ class Faults:
 
     def _part(self, kind: str, broker: Broker) -> None:
         rng, world, here = self._rng, self._world, broker.host
-        others = [name for name in CLUSTER if name != here]
+        others = [name for name in world.cluster if name != here]
         outside = [each.host for each in (*world.workers, *world.users)]
         match kind:
             case "isolate broker":
@@ -148,14 +147,18 @@ class Faults:
                 pairs = both([(one, other) for one in with_it for other in rest])
             case _:
                 pairs = both(
-                    [(rng.choice(outside), name) for name in CLUSTER if rng.random() < 0.6]
+                    [(rng.choice(outside), name) for name in world.cluster if rng.random() < 0.6]
                 )
         self._timeline.note(kind, *sorted(set(map("-".join, pairs))))
         world.network.cut(pairs, reset=rng.random() < (0.8 if kind == "split" else 0.5))
-        self._timeline.after(rng.choice((200, 900, 2_500, 5_000)), world.network.heal, pairs)
+        self._timeline.after(rng.choice((200, 900, 2_500, 5_000)), self._heal, pairs)
+
+    def _heal(self, pairs: Pairs) -> None:
+        if not self._peace:  # else it has healed
+            self._world.network.heal(pairs)
 
     def _reset(self) -> None:
-        connections = self._world.network.connections(self._rng.choice(list(CLUSTER)))
+        connections = self._world.network.connections(self._rng.choice(list(self._world.cluster)))
         if connections:
             self._world.network.drop(self._rng.choice(connections))
 
@@ -182,25 +185,30 @@ class Faults:
 
     # ---- peace ----------------------------------------------------------------------------------
 
-    def end(self) -> None:
-        """No more faults, and those that last are mended.
-
-        Clients may be stopped once more: when they go on, they must be told everything.
-        """
+    def cease(self) -> None:
+        """No more faults, and all that last are mended but the weather and workers' code."""
         self._peace = True
         world = self._world
-        self._timeline.note("peace")
-        world.network.weather = type(world.network.weather)()
         world.network.heal(list(world.network.cuts.elements()))
         for broker in world.brokers:
             faults = broker.disk.faults
             faults.slow, faults.hang, faults.failing = 1, 0, None
             faults.crash = faults.crash_in_switch = None
             faults.greedy = False
-        for worker in world.workers:
-            worker.deadly = False
         for process in (*world.brokers, *world.workers, *world.users):
             process.start()
+
+    def end(self) -> None:
+        """No more faults, and those that last are mended.
+
+        Clients may be stopped once more: when they go on, they must be told everything.
+        """
+        world = self._world
+        self._timeline.note("peace")
+        world.network.weather = type(world.network.weather)()
+        self.cease()
+        for worker in world.workers:
+            worker.deadly = False
         if "pause client" in world.shape.faults:
             for user in world.users:
                 user.pause(self._timeline.second.choice((1, 300, 1_500, 2_500)))

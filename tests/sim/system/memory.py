@@ -22,7 +22,7 @@ from raftwork.consensus.core import ORIGIN, Entry, Position, Restored, Roster, S
 from raftwork.consensus.replica import Background
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.wire import pack, unpack
-from tests.sim.system.disk import CLUSTER, Disk, Facts, Notes
+from tests.sim.system.disk import Disk, Facts, Notes
 
 if TYPE_CHECKING:
     from tests.sim.system.watched import Inner
@@ -81,7 +81,7 @@ class MemoryDisk(Disk):
             raise StoreError(f"the disk fails: {self.faults.failing}")
         if self.identity is None:
             new = self.new_incarnation()
-            self.identity = Identity(self.name, new, b"", self.consensus, CLUSTER)
+            self.identity = Identity(self.name, new, b"", self.consensus, self.cluster)
         elif self.rotten:
             self.notes.note("checksum refusal")
             self.identity = replace(self.identity, incarnation=self.new_incarnation())

@@ -9,7 +9,7 @@ from raftwork.broker.queue import Machine
 from raftwork.broker.queue.commands import Applied, Effect, Reply
 from raftwork.broker.queue.enqueue import Columns
 from raftwork.broker.setup import Setup
-from raftwork.consensus.core import ORIGIN, Entry
+from raftwork.consensus.core import ORIGIN, Consensus, Entry
 from raftwork.errors import QueueFull
 from raftwork.messages import FromBroker, Spec, ToBroker
 from tests.sim.system.process import Process
@@ -104,11 +104,19 @@ class WatchedNode(Node):
         return self._machine
 
     @property
+    def core(self) -> Consensus | None:
+        return self._replica.core if self._replica is not None else None
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether what it wants to propose waits until the core takes proposals again."""
+        return self._leadership is not None and bool(self._leadership._waiting)
+
+    @property
     def leading(self) -> Leading | None:
         """What it leads, if it does, active or not."""
-        if self._replica is None:
-            return None
-        return self._broker.world.protocol.leading(self._replica.core)
+        core = self.core
+        return self._broker.world.protocol.leading(core) if core is not None else None
 
     def apply(self, entry: Entry) -> None:
         self._at = entry.at

@@ -27,6 +27,7 @@ _EXPECTED = (
     "rebind committed",
     "transfer",
     "deactivated",
+    "apart",
     # disks
     "crash before the commit",
     "crash during the commit",

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.queue.commands import Configure, Fail, Lose, commands, decode_batch
 from raftwork.client.protocol import Answered
@@ -185,10 +185,27 @@ class _Heard:
     draining: bool
 
 
+class _Silence(NamedTuple):
+    """One that is over: when, after how long, and whether the connection was closed by then."""
+
+    ended: int
+    length: int
+    closed: bool
+
+    @property
+    def due(self) -> bool:
+        """Whether it was longer than the lease."""
+        return self.length > (LEASE_CLOSED if self.closed else LEASE)
+
+
 class LeaseChecker:
     """A worker's tasks are lost only after its silence, its goodbye or its time limit (G4).
 
     And a task fails as unknown only if nobody who was heard of all the while knows it.
+
+    A worker is given up when its lease ends. Where proposals are kept out just then (leadership is
+    being handed over, or too much waits for a majority), that gets into the log later, and the
+    worker may be back by then. So any silence counts that ended while they were kept out.
     """
 
     def __init__(self, queue: QueueChecker, routed: Mapping[bytes, object]) -> None:
@@ -196,11 +213,23 @@ class LeaseChecker:
         self._routed = routed
         self._heard: dict[tuple[str, bytes], _Heard] = {}
         self._workers: dict[tuple[str, bytes], bytes] = {}
+        self._silences: dict[tuple[str, bytes], list[_Silence]] = {}
+        #: Since when proposals of a broker are kept out.
+        self._held: dict[str, int] = {}
 
     def activated(self, broker: "Broker") -> None:
         """Everybody has the whole lease from here on."""
-        for key in [k for k in self._heard if k[0] == broker.host]:
-            del self._heard[key]
+        for each in (self._heard, self._silences):
+            for key in [k for k in each if k[0] == broker.host]:
+                del each[key]
+        self._held.pop(broker.host, None)
+
+    def turned(self, broker: "Broker", *, held: bool) -> None:
+        """A turn is over; `held`: what was to be proposed in it waits for another."""
+        if held:
+            self._held.setdefault(broker.host, broker.mono)
+        else:
+            self._held.pop(broker.host, None)
 
     def reads(self, broker: "Broker", routing: bytes, frame: bytes, now: int) -> None:
         """A frame that the broker is about to read."""
@@ -211,6 +240,7 @@ class LeaseChecker:
             key = (broker.host, message.incarnation)
             before = self._heard.get(key)
             if before is None or before.session < message.session:
+                self._breaks_silence(broker, message.incarnation, now)
                 since = now if before is None else before.since
                 session, draining = message.session, message.draining
                 self._heard[key] = _Heard(now, session, routing, since, draining)
@@ -218,9 +248,10 @@ class LeaseChecker:
             return
         worker = self._workers.get((broker.host, routing))
         heard = None if worker is None else self._heard.get((broker.host, worker))
-        if heard is None or heard.routing != routing:
+        if worker is None or heard is None or heard.routing != routing:
             return
         if isinstance(message, Report | Heartbeat) and message.session == heard.session:
+            self._breaks_silence(broker, worker, now)
             heard.at = now
             heard.draining |= isinstance(message, Heartbeat) and message.draining
         elif isinstance(message, Goodbye) and message.session == heard.session:
@@ -249,15 +280,29 @@ class LeaseChecker:
             require(not (there and knows), "known tasks", text)
 
     def _lost(self, broker: "Broker", command: Lose) -> None:
-        started = broker.clock.monotonic(broker.activated_at)
+        now = broker.mono
+        held_since = self._held.get(broker.host, now)
         for token, begun in command.tokens:
             task, worker = self._queue.tokens[token]
-            heard = self._heard.get((broker.host, worker))
-            silence = broker.mono - (started if heard is None else heard.at)
-            closed = heard is not None and heard.routing not in self._routed
-            text = f"{task.id} is taken from its worker after {silence} ms of silence"
+            silence = self._silence(broker, worker, now)
+            over = self._silences.get((broker.host, worker), ())
+            due = silence.due
+            if not due and any(each.due for each in over if each.ended >= held_since):
+                due = True
+                self._queue.reached["taken from a worker that was back"] += 1
+            text = f"{task.id} is taken from its worker after {silence.length} ms of silence"
             if begun and token not in self._queue.died:
-                require(silence > (LEASE_CLOSED if closed else LEASE), "lease", text)
+                require(due, "lease", text)
+
+    def _silence(self, broker: "Broker", worker: bytes, now: int) -> _Silence:
+        heard = self._heard.get((broker.host, worker))
+        since = broker.clock.monotonic(broker.activated_at) if heard is None else heard.at
+        return _Silence(now, now - since, heard is not None and heard.routing not in self._routed)
+
+    def _breaks_silence(self, broker: "Broker", worker: bytes, now: int) -> None:
+        silence = self._silence(broker, worker, now)
+        if silence.length > LEASE_CLOSED:
+            self._silences.setdefault((broker.host, worker), []).append(silence)
 
 
 class PushChecker:

@@ -35,6 +35,10 @@ FAULTS = (
 )
 #: Those that came later draw from the second stream.
 LATER_FAULTS = ("pause client",)
+#: How many brokers a world has, and how often so many.
+SIZES = {3: 0.6, 4: 0.12, 5: 0.14, 6: 0.06, 7: 0.08}
+#: For how long before there is peace all runs but links between brokers, in some worlds.
+APART = 7_000
 #: Of those that would leave nothing to look at if they came as often as the others.
 _RARE = {"blackout": 0.3, "lost directory": 0.5, "rotten bit": 0.7}
 
@@ -43,12 +47,16 @@ _RARE = {"blackout": 0.3, "lost directory": 0.5, "rotten bit": 0.7}
 class Shape:
     """Times are ms of virtual time."""
 
+    #: Brokers.
+    size: int
     faults: tuple[str, ...]
     weights: tuple[float, ...]
     fault_every: int
     op_every: int
     #: When faults end, and the world must mend itself.
     peace_at: int
+    #: Whether before that only links between brokers are down (apart.py).
+    apart: bool
     weather: Weather
     disk_slow: int
     #: Log entries a replica keeps behind what it applied.
@@ -89,12 +97,16 @@ class Shape:
             overtaking=rng.random() < 0.3,
             congestion=rng.choice((0.0, 0.0, 0.3)),
         )
+        (size,) = timeline.fifth.choices(list(SIZES), list(SIZES.values()))
+        apart = timeline.fifth.random() < 0.2
         return cls(
+            size=size,
             faults=faults,
             weights=tuple(_RARE.get(kind, 1.0) for kind in faults),
             fault_every=rng.choice((250, 500, 1_200, 3_000)),
             op_every=rng.choice((120, 250, 500)),
-            peace_at=rng.randint(9_000, 13_000),
+            peace_at=rng.randint(9_000, 13_000) + apart * APART,
+            apart=apart,
             weather=weather,
             disk_slow=rng.choice((0, 2, 15)),
             tail=rng.choice((4, 20, 60, 1_000)),

@@ -26,7 +26,7 @@ from raftwork.broker.store.transfers import Done
 from raftwork.consensus.core import Snapshot
 from raftwork.errors import StoreDamaged, StoreError
 from tests.sim.system.bugs import fails
-from tests.sim.system.disk import CLUSTER, Disk, Facts, Notes
+from tests.sim.system.disk import Disk, Facts, Notes
 from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class SqliteDisk(Disk):
             self._path,
             name=self.name,
             consensus=self.consensus,
-            cluster=CLUSTER,
+            cluster=self.cluster,
             create_machine=create_tables,
             options=self._options,
             new_incarnation=self.new_incarnation,

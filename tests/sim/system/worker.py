@@ -118,12 +118,12 @@ class Worker(Process):
         self.timeline.note("start", self.host)
         self._draw_code()
         identity = Identity(self.host, self.incarnation, self.host, 1, self.queues)
-        self.agent = Agent(identity, list(CLUSTER.values()), self.slots, self.mono, rng)
+        self.agent = Agent(identity, list(self.world.cluster.values()), self.slots, self.mono, rng)
         self.agent.sample(Load(rng.random(), rng.random(), 0.5))
         self._pool = Pool(self, self.slots)
         self._dealers = {
             address: Dealer(self.world.network, self, name, tells=True)
-            for address, name in ADDRESSES.items()
+            for name, address in self.world.cluster.items()
         }
         self.disturbed_at = self.timeline.now
         self.born()

@@ -1,7 +1,8 @@
-"""The whole system in one process and one history: three brokers, five workers, two clients.
+"""The whole system in one process and one history: some brokers, five workers, two clients.
 
-A seed first draws a shape, then lives through it: load and faults together, then peace, in which
-the system must mend itself, and every promise made under the faults must turn out to be kept.
+A seed first draws a shape, then lives through it: load and faults together, in some histories a
+time in which only links between brokers are down, then peace, in which the system must mend itself,
+and every promise made under the faults must turn out to be kept.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from random import Random
 from raftwork.broker import workforce
 from raftwork.consensus.core import Peer
 from tests.sim.system.admin import Admin
+from tests.sim.system.apart import Apart
 from tests.sim.system.broker import Broker
 from tests.sim.system.bugs import Bugs
 from tests.sim.system.client import Client
@@ -27,7 +29,7 @@ from tests.sim.system.queue_checker import QueueChecker
 from tests.sim.system.reach import Reach
 from tests.sim.system.room import Rooms
 from tests.sim.system.service_checker import ClientChecker, LeaseChecker, PushChecker
-from tests.sim.system.shape import Shape
+from tests.sim.system.shape import APART, Shape
 from tests.sim.system.sqlite import SqliteDisk
 from tests.sim.system.timeline import Timeline
 from tests.sim.system.worker import Worker
@@ -58,6 +60,8 @@ class World:
         self.timeline = Timeline(seed)
         rng = self.timeline.rng
         self.shape = Shape.draw(self.timeline, real_store=real_store is not None)
+        #: Addresses of its brokers by name.
+        self.cluster = dict(list(CLUSTER.items())[: self.shape.size])
         self.network = Network(self.timeline)
         self.notes, self.reach = Notes(), Reach(consensus)
         self.book = Book(rng, self.shape.fatal)
@@ -70,7 +74,9 @@ class World:
         self.clients = ClientChecker(self.timeline, self.queue)
         self.leases = LeaseChecker(self.queue, self.network.routed)
         self.pushes = PushChecker(self.queue)
-        self.brokers = [Broker(self, name, self._clock(), self._disk(name)) for name in CLUSTER]
+        self.brokers = [
+            Broker(self, name, self._clock(), self._disk(name)) for name in self.cluster
+        ]
         self.workers = [
             Worker(self, f"w{i}", self._clock(), rng.randint(1, 4)) for i in range(WORKERS)
         ]
@@ -89,6 +95,11 @@ class World:
         return Clock(rng.randint(10_000, 10**9), rng.randint(-drift, drift), wall)
 
     def _disk(self, name: str) -> Disk:
+        disk = self._new_disk(name)
+        disk.cluster = self.cluster
+        return disk
+
+    def _new_disk(self, name: str) -> Disk:
         rng = Random(self.timeline.rng.getrandbits(64))
         protocol, tail = self.consensus_name, self.shape.tail
         if self._root is not None:
@@ -118,6 +129,9 @@ class World:
                 leave_behind(self)
             elif shape.held and self.consensus_name == "raft":  # one is enough: it is not consensus
                 hold_back(self)
+            timeline.run(shape.peace_at - shape.apart * APART)
+            if shape.apart:
+                Apart(self).begin()
             timeline.run(shape.peace_at)
             self.faults.end()
             self.bugs.end()

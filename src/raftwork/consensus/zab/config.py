@@ -21,6 +21,8 @@ class Config:
     connect_limit_max: int = 16
     #: How long a quorum's vote waits for a better one.
     finalize_wait: int = 30
+    #: How long we stand, and somebody is taken to hear us, without a word that says so.
+    hearing: int = 100
     #: Until a notification or FOLLOWERINFO is repeated; doubles from the one to the other.
     resend: int = 50
     resend_max: int = 400

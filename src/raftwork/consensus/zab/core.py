@@ -272,6 +272,8 @@ class Zab:
                 times.append(role.inbound.gap_since + node.config.gap_patience)
         else:
             times.append(role.resend_at)
+            if node.now < role.since + node.config.hearing:
+                times.append(role.since + node.config.hearing)
             if role.finalize_at is not None:
                 times.append(role.finalize_at)
         return min(times)

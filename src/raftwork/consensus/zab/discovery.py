@@ -56,19 +56,22 @@ def inform(node: Node, leader: Leader, name: str, link: Link) -> None:
 def on_ack_epoch(node: Node, leader: Leader, src: Peer, link: Link, message: AckEpoch) -> None:
     if message.epoch != leader.epoch or link.ends is not None:
         return
-    link.ends, link.acked = message.ends, message.counts
-    if leader.initial is None and node.roster.counts(*src):
-        theirs, mine = (message.current, message.ends[-1]), (node.hard.current, node.log.last)
-        if theirs > mine:
-            election.look(
-                node, why=Cause.BEHIND
-            )  # abdicate: what it knows more of may be committed
+    theirs, mine = (message.current, message.ends[-1]), (node.hard.current, node.log.last)
+    link.ends, link.better = message.ends, theirs > mine
+    link.acked = message.counts and not link.better
+    if leader.initial is None and link.better and node.roster.counts(*src):
+        level = node.counts + sum(not each.better for each in node.counted(leader))
+        if level < node.quorum:
+            election.abdicate(node)  # what it knows more of may be committed
             return
     conclude(node, leader)
 
 
 def conclude(node: Node, leader: Leader) -> None:
-    """l.1.2: a quorum accepted the epoch, and our own history is the best of it."""
+    """l.1.2: a quorum accepted the epoch, and our own history is the best of it.
+
+    Of those who know more none is in that quorum: what only they know was never committed.
+    """
     epoch = leader.epoch
     if epoch is None or leader.initial is not None or node.saved.accepted != epoch:
         return

@@ -4,12 +4,26 @@ Nothing here is a promise: a round is not even stored, and who wins must still p
 leader with a worse history than its quorum's abdicates. So an election is counted by names, and a
 wrong one costs time only. Whoever has settled answers those who look; nobody who has a leader is
 ever disturbed by them.
+
+Not everybody need hear everybody, so two things are other than ZooKeeper's. Votes are not handed
+on: we vote for whom we hear ourselves. And a replica stands as long as it hears a quorum that hears
+it. So the greatest of those who stand has the votes of all whom it hears, and these make a quorum.
+Where that was in vain (some of them do not count, or know more than it), it comes after all who
+were elected in vain less often, so that everybody has its turn.
 """
 
 from raftwork.consensus.core import Peer, Position
 from raftwork.consensus.news import Cause
 from raftwork.consensus.zab.messages import Mode, Notification, Vote
-from raftwork.consensus.zab.node import NOBODY, Follower, Leader, Looking, Node
+from raftwork.consensus.zab.node import (
+    NOBODY,
+    Ballot,
+    Contact,
+    Follower,
+    Leader,
+    Looking,
+    Node,
+)
 from raftwork.consensus.zab.states import State
 
 
@@ -24,12 +38,23 @@ def overdue(node: Node, why: Cause | None = None) -> None:
     """A deadline has passed. If it was that of phase 1, slow disks may have needed more time."""
     if node.state in (State.JOINING, State.ELECTED, State.OFFERING):
         node.patience = min(2 * node.patience, node.config.connect_max)
+    if isinstance(node.role, Leader) and not node.established:
+        node.failures += 1
     look(node, why=why)
 
 
+def abdicate(node: Node) -> None:
+    """No quorum would have us, as too many know more."""
+    node.failures += 1
+    look(node, why=Cause.BEHIND)
+
+
 def tick(node: Node, role: Looking) -> None:
-    """Time passes: a vote may be final now, or notifications were lost."""
-    if role.finalize_at is not None and node.now >= role.finalize_at:
+    """Time passes: somebody stands no more, a vote may be final, or notifications were lost."""
+    if _choose(node, role):
+        _announce(node)
+        _tally(node)
+    elif role.finalize_at is not None and node.now >= role.finalize_at:
         _decide(node, role.vote)
     elif node.now >= role.resend_at:
         _announce(node)
@@ -38,6 +63,7 @@ def tick(node: Node, role: Looking) -> None:
 
 
 def on_notification(node: Node, src: Peer, message: Notification) -> None:
+    _meet(node, src.name, message)
     _learn_commit(node, message.committed)
     role = node.role
     if not isinstance(role, Looking):
@@ -71,9 +97,15 @@ def _learn_commit(node: Node, at: Position) -> None:
 def link_changed(node: Node, name: str, up: bool) -> None:
     """A connection closed: no proof of its owner's death, but reason to ask around at once."""
     role = node.role
+    if not up:
+        node.contacts.pop(name, None)
     if isinstance(role, Looking):
         if up:
             notify(node, name)
+        else:
+            role.received.pop(name, None)
+            if _choose(node, role):
+                _announce(node)
         _tally(node)
     elif isinstance(role, Follower) and role.leader.name == name and not up:
         look(node, why=Cause.LINK_LOST)
@@ -93,7 +125,9 @@ def notify(node: Node, name: str) -> None:
     mode = Mode.LOOKING
     if not isinstance(role, Looking):
         mode = Mode.LEADING if isinstance(role, Leader) else Mode.FOLLOWING
-    node.send(name, Notification(node.round, mode, role.vote, node.commit))
+    hears = tuple(each for each in node.others if _hears(node, each))
+    said = Notification(node.round, mode, role.vote, node.commit, hears, node.failures)
+    node.send(name, said)
 
 
 def _announce(node: Node) -> None:
@@ -123,15 +157,13 @@ def _count(node: Node, role: Looking, src: Peer, message: Notification) -> None:
     if message.round < node.round:
         notify(node, src.name)  # it fell behind
         return
-    before, newer = role.vote, message.round > node.round
+    newer = message.round > node.round
     if newer:
-        node.round, role.received, role.vote = message.round, {}, role.own
-    known = src.name in role.received
-    role.received[src.name] = message.vote
-    if _possible(node, message.vote):
-        role.vote = max(role.vote, message.vote)
-    if newer or role.vote != before:
-        role.finalize_at = None
+        node.round, role.received, role.finalize_at = message.round, {}, None
+    known, vote = src.name in role.received, message.vote
+    stands = (vote.name, vote.incarnation) == src
+    role.received[src.name] = Ballot(vote, stands, message.failures)
+    if _choose(node, role) or newer:
         _announce(node)
     elif not known:
         notify(node, src.name)  # what we told it before, it may have heard in another round
@@ -143,7 +175,7 @@ def _tally(node: Node) -> None:
     role = node.role
     if not isinstance(role, Looking) or role.vote == NOBODY:
         return
-    agree = 1 + sum(vote == role.vote for vote in role.received.values())
+    agree = 1 + sum(ballot.vote == role.vote for ballot in role.received.values())
     if agree < node.quorum:
         role.finalize_at = None
         return
@@ -162,6 +194,47 @@ def _decide(node: Node, vote: Vote) -> None:
         node.follow(elected, vote)
 
 
-def _possible(node: Node, vote: Vote) -> bool:
-    """Whether the vote is for somebody there is: not for an earlier directory of our own name."""
-    return vote.name in node.others or (vote.name, vote.incarnation) == node.me
+# ---- who may be elected --------------------------------------------------------------------------
+
+
+def _choose(node: Node, role: Looking) -> bool:
+    """Vote for the greatest of those who stand; gives whether that is another than before."""
+    standing = [
+        (-ballot.failures, ballot.vote)
+        for name, ballot in role.received.items()
+        if ballot.stands and _hears(node, name)
+    ]
+    fresh = node.now < role.since + node.config.hearing
+    if not fresh:
+        role.own = node.own_vote()  # whomever else we preferred, it had its time
+    if role.own != NOBODY and (fresh or _heard_by_quorum(node)):
+        standing.append((-node.failures, role.own))
+    before, role.vote = role.vote, max(standing)[1] if standing else NOBODY
+    if role.vote == before:
+        return False
+    role.finalize_at = None
+    return True
+
+
+def _meet(node: Node, name: str, message: Notification) -> None:
+    contact = node.contacts.get(name)
+    if contact is None or not _hears(node, name):
+        contact = node.contacts[name] = Contact(node.now, node.now, mutual=True)
+    contact.at = node.now
+    contact.mutual = message.hears is None or node.me.name in message.hears
+
+
+def _hears(node: Node, name: str) -> bool:
+    contact = node.contacts.get(name)
+    return contact is not None and node.now < contact.at + node.config.silence
+
+
+def _heard_by_quorum(node: Node) -> bool:
+    """Whether as many as make a quorum hear us, and we them."""
+    since = node.now - node.config.hearing
+    mutual = [
+        name
+        for name, contact in node.contacts.items()
+        if _hears(node, name) and (contact.mutual or contact.since > since)
+    ]
+    return 1 + len(mutual) >= node.quorum

@@ -51,6 +51,10 @@ class Notification(NamedTuple):
     vote: Vote
     #: What the sender knows to be committed.
     committed: Position = ORIGIN
+    #: Whom the sender has heard of late; None: it is of a version that does not say so.
+    hears: tuple[str, ...] | None = None
+    #: How often the sender was elected in vain since it last was in an established epoch.
+    failures: int = 0
 
 
 # ---- from a follower -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.consensus.chunks import PAUSE_MAX_MS, PAUSE_MS, Archive, Incoming, Outgoing
 from raftwork.consensus.core import ORIGIN, Chunk, Entry, Kind, Message, Peer, Position, Snapshot
@@ -43,16 +43,36 @@ NOBODY = Vote(0, ORIGIN, "", b"")
 
 
 @dataclass(slots=True)
+class Contact:
+    """Another that is heard here: since when, when last, and whether it hears us."""
+
+    since: int
+    at: int
+    mutual: bool
+
+
+class Ballot(NamedTuple):
+    """What one other votes in this round."""
+
+    vote: Vote
+    #: Whether that is for itself, and then how often it was elected in vain.
+    stands: bool
+    failures: int
+
+
+@dataclass(slots=True)
 class Looking:
     """Phase 0: electing."""
 
-    #: Our first vote in every round, and the best one seen in this round.
+    #: Whom we would vote for if nobody else stood, and our vote in this round.
     own: Vote
     vote: Vote
+    #: Since when we look.
+    since: int
     resend_at: int
     interval: int
     #: The votes of this round by name.
-    received: dict[str, Vote] = field(default_factory=dict)
+    received: dict[str, Ballot] = field(default_factory=dict)
     #: When a quorum's vote becomes final.
     finalize_at: int | None = None
 
@@ -87,7 +107,9 @@ class Link:
     seq: int = 0
     #: LEADERINFO is sent.
     informed: bool = False
-    #: From ACKEPOCH: whether it counts, and how its history ends.
+    #: From ACKEPOCH: whether its history is a better one than ours, whether it counts, and how its
+    #: history ends.
+    better: bool = False
     acked: bool = False
     ends: tuple[Position, ...] | None = None
     #: The sync has begun; proposals up to `sent` are on their way.
@@ -181,7 +203,9 @@ class Node:
         "boot",
         "commit",
         "config",
+        "contacts",
         "down",
+        "failures",
         "handed",
         "hard",
         "incoming",
@@ -235,8 +259,12 @@ class Node:
         #: Names whose connection to us is down.
         self.down: set[str] = set()
         self.out = Outbox()
+        #: The others by name, as far as they were heard of.
+        self.contacts: dict[str, Contact] = {}
         #: How long the next phase 1 may take.
         self.patience = config.connect
+        #: How often we were elected in vain since we last were in an established epoch.
+        self.failures = 0
         #: FLE's logical clock.
         self.round = 1
         self.state = State.LOOKING
@@ -303,7 +331,7 @@ class Node:
         assert after is not None, f"{event}, although {self.me.name} is {self.state}"
         self.state = after
         if after in (State.UP_TO_DATE, State.ESTABLISHED):
-            self.patience = self.config.connect
+            self.patience, self.failures = self.config.connect, 0
 
     def look(self, prefer: Vote | None = None, why: Cause | None = None) -> None:
         """Leave what we followed or led, and hold an election in a new round.
@@ -349,7 +377,8 @@ class Node:
 
     def _looking(self, prefer: Vote | None) -> Looking:
         own = prefer or self.own_vote()
-        return Looking(own, own, resend_at=self.now, interval=self.config.resend)
+        now = self.now
+        return Looking(own, own, since=now, resend_at=now, interval=self.config.resend)
 
     # ---- epochs and the log ---------------------------------------------------------------------
 
