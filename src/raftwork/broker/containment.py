@@ -8,7 +8,7 @@ The rule. A replica ends by exactly these, and its loop is where it does:
    changed, and only a restart from the disk makes it whole. Whatever applying an entry raises is
    of this kind.
 
-Everything else is work for one peer, client, worker or helper, or the leader's own books. If it
+Everything else is work for one peer, client, worker or helper, or the leader's own state. If it
 raises, it is logged, whatever it may have left half changed is dropped whole, and its need is taken
 up again after a growing pause. Were it to end the broker, the need would move to the next leader
 and end that one, too. There are these boundaries and no others:
@@ -17,7 +17,8 @@ and end that one, too. There are these boundaries and no others:
   with all that belongs to it, and what comes from there is not read for a while;
 - a frame that goes out (`Node._send`), and a hello to one peer (`Neighbours`): the frame is lost,
   as any frame may be;
-- the books of the active leader (`reign.py`): dropped and made anew from the machine's tables;
+- the state of the active leader (`leadership_supervisor.py`): dropped and made anew from the
+  machine's tables;
 - work off the loop (`store/helper.py`): a snapshot that failed is made again later.
 """
 

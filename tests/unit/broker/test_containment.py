@@ -249,7 +249,7 @@ def test_a_consensus_message_that_cannot_be_sent_is_lost() -> None:
     assert len(set(world.digests().values())) == 1
 
 
-# ---- the leader's own books ---------------------------------------------------------------------
+# ---- the leader's own state ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class Watched(Floor):
     def __init__(self) -> None:
         super().__init__()
         self.told: list[Event] = []
-        self.force._attendance._tell = self.told.append
+        self.force._worker_events._tell = self.told.append
 
 
 JOINED = WorkerJoined("w", "h", 1, 2, ("default",))
@@ -101,7 +101,7 @@ def test_a_worker_that_a_new_leader_never_meets_is_lost_without_a_name() -> None
     floor.hello()
     floor.give(1)
     floor.new_leader()
-    floor.force._attendance._tell = floor.told.append
+    floor.force._worker_events._tell = floor.told.append
     floor.pass_time(LEASE + 500)
     (lost,) = floor.told
     assert str(lost).startswith("a worker of the leader before is lost: ")
