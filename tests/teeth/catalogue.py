@@ -234,7 +234,7 @@ _DIRECTORIES = (
         "damage taken for a failing disk",
         (
             Edit(
-                f"{_STORE}.guard:as_store_error",
+                f"{_STORE}.guard:as_database_error",
                 'return StoreDamaged(f"the database contradicts',
                 'return StoreError(f"the database contradicts',
             ),

@@ -82,10 +82,11 @@ class Node:
         self._containment = Containment(setup.contained)
         #: Where what came last could not be dealt with (a routing id, or a peer's name).
         self._pauses = Pauses[bytes | str](PAUSE_MS, PAUSE_MAX_MS)
-        self._arriving: tuple[bytes, ToBroker, int]
+        self._arriving: tuple[bytes, ToBroker | None, int]
         self._arrivals = self._containment.of("a frame that came in", self._fails)
         self._leaving: deque[tuple[bytes, FromBroker]] = deque()
         self._departures = self._containment.of("a frame that goes out", self._unsent)
+        self._telling = self._containment.of("telling what happened", lambda: None)
         self._supervisor = LeadershipSupervisor(
             self._containment, self._make_leadership, self._restart_sessions
         )
@@ -126,7 +127,8 @@ class Node:
     def tell(self, event: Event) -> None:
         """Something happened that people may want to know."""
         epoch = 0 if self._replica is None else self._replica.core.status.epoch
-        self._setup.tell(epoch, event)
+        with self._telling:
+            self._setup.tell(epoch, event)
 
     def _deliver(self, source: Peer, body: bytes, now: int) -> None:
         if self._replica is not None:
@@ -170,13 +172,14 @@ class Node:
         """A frame from our ROUTER. Whatever it holds, nothing is raised (G8). False: it is none."""
         if self._pauses.lasts(routing, now):
             return True
-        try:
-            message = to_broker.decode(frame)
-        except BadMessage as error:
-            self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
-            return False
-        self._arriving = routing, message, now
+        self._arriving = routing, None, now
         with self._arrivals:
+            try:
+                message = to_broker.decode(frame)
+            except BadMessage as error:
+                self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
+                return False
+            self._arriving = routing, message, now
             self._route(routing, message, now)
         return True
 
@@ -210,7 +213,7 @@ class Node:
     def _peer_fails(self, name: str, now: int) -> None:
         """As if its link were new: it has to say again who it is."""
         self._pauses.failed(name, now)
-        self._neighbours.peers.lost(name, now)
+        self._neighbours.forget(name, now)
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection of our DEALER to the named broker came up or was lost."""
