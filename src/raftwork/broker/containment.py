@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 
 from raftwork.broker.store.guard import as_database_error
 from raftwork.errors import BadMessage, NotLeader, QueueFull
+from raftwork.logs import alike
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,9 @@ PAUSE_MAX_MS = 10_000
 
 def log_contained(what: str, error: Exception) -> None:
     """The usual `Setup.contained`."""
-    log.error("%s failed: %s: %s", what, type(error).__name__, error, exc_info=error)
+    kind = type(error).__name__
+    # A stranger may have a part in the text: the first traceback of a minute is enough.
+    log.error("%s failed: %s: %s", what, kind, error, exc_info=error, extra=alike(f"{what} {kind}"))
 
 
 class Containment:

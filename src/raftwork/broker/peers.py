@@ -24,6 +24,8 @@ from raftwork.messages import PROTOCOL, PeerHello, PeerWelcome
 CLOCK_FRESH = 10_000
 #: A broker that has not answered for so long (ms) is out of reach, whatever its connection says.
 ANSWERS = 3_000
+#: Characters that are kept of a refusal, which may be as long as a frame.
+REFUSAL_MAX = 300
 
 
 @dataclass(slots=True)
@@ -164,8 +166,8 @@ class Peers:
     def refused(self, name: str, text: str) -> bool:
         """The broker at the address of `name` does not take us for a member. False if known."""
         link = self.links[name]
-        known, link.refusal = link.refusal, text
-        return known != text
+        known, link.refusal = link.refusal, text[:REFUSAL_MAX]
+        return known != link.refusal
 
     def lost(self, name: str, now: int) -> bool:
         """The connection of our DEALER to that broker is gone, and what was said on it.

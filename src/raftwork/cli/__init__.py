@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import click
 
 from raftwork.cli import broker, chaos, dead, demo, drain, enqueue, queue, result, status, worker
-from raftwork.cli.output import visible, visible_lines
 from raftwork.errors import RaftworkError
+from raftwork.escapes import visible, visible_lines
 from raftwork.streams import fill
 
 

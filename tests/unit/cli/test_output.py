@@ -9,27 +9,6 @@ import pytest
 from raftwork.cli import output
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("", ""),
-        ("plain [red] :bug: é 仕事 🎉 \\n", "plain [red] :bug: é 仕事 🎉 \\n"),
-        ("a\nb\tc\rd", r"a\nb\tc\rd"),
-        ("\x1b[2J\x9b1m\x7f\x00", r"\x1b[2J\x9b1m\x7f\x00"),
-        ("\u202eevil\u2066\u200f", r"\u202eevil\u2066\u200f"),
-        ("\ufeff\u200b\u2028\u00ad", r"\ufeff\u200b\u2028\xad"),
-        ("\ud800\U000e0041", r"\ud800\U000e0041"),
-    ],
-)
-def test_what_cannot_be_seen_is_escaped(text: str, shown: str) -> None:
-    assert output.visible(text) == shown
-    assert output.visible(shown) == shown
-
-
-def test_lines_of_a_traceback_stay_lines() -> None:
-    assert output.visible_lines("a\n\tb\x1b\r\n") == "a\n\tb\\x1b\\r\n"
-
-
 def test_a_document_is_the_same_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
     value = {"\x1b\x9b": ["\u202e\ud800", "é 仕事 🎉", "\U000e0041", 'a"\\\n']}
     output.out_document(json.dumps(value, ensure_ascii=False))
