@@ -136,7 +136,7 @@ class Neighbours:
         """It does not answer: try another address, and say so if it can reach us all the same."""
         if link.where.due(now):
             self._dial(link.name)
-        if link.routing is None:
+        if not link.visits(now):
             link.one_way = None
         elif link.one_way is None:
             link.one_way = now
