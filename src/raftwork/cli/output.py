@@ -4,6 +4,8 @@ Names, ids and the texts of errors come from users and from other machines: see 
 """
 
 import codecs
+import errno
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -68,9 +70,26 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def _write(text: str, *, err: bool = False, bold: bool = False) -> None:
+    """Raises ClickException if stdout takes no more. What stderr does not take is lost."""
     encoding = _encoding(err=err)
     text = text.encode(encoding, "backslashreplace").decode(encoding)
-    click.echo(click.style(text, bold=True) if bold else text, err=err)
+    try:
+        click.echo(click.style(text, bold=True) if bold and _obeys_styles() else text, err=err)
+    except OSError as error:
+        if not err:
+            raise _unwritten(error) from error
+
+
+def _unwritten(error: OSError) -> Exception:
+    """What to raise for a result that could not be written."""
+    if error.errno == errno.EPIPE:
+        return error  # who read it has enough, as `head` does: click ends without a word
+    return click.ClickException(f"cannot write the result to stdout: {error.strerror}")
+
+
+def _obeys_styles() -> bool:
+    """Whether the terminal shows bold letters, and its user wants to see any."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("", "dumb")
 
 
 def _encoding(*, err: bool) -> str:
