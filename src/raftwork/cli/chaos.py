@@ -15,7 +15,7 @@ from raftwork.broker.options import CONSENSUS
 from raftwork.cli.output import err, err_lines, out_table
 from raftwork.cli.signals import end_by_exception
 from raftwork.cli.tables import VERDICT
-from raftwork.cli.values import brokers_option, print_json
+from raftwork.cli.values import Seconds, brokers_option, print_json
 
 if TYPE_CHECKING:
     from raftwork.cli.trial.members import Brokers
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _BROKERS = ("leader", "follower", "random")
 #: Of each kind of finding, on stderr.
 FINDINGS_SHOWN = 10
-_SECONDS = click.FloatRange(min=0, min_open=True)
+_SECONDS = Seconds()
+_RATE = click.FloatRange(0, 1_000_000, min_open=True)
 
 
 @click.command("chaos")
@@ -52,7 +53,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 @click.option("--every", type=_SECONDS, default=5.0, show_default=True, metavar="S")
 @click.option("--for", "duration", type=_SECONDS, default=60.0, show_default=True, metavar="S")
 @click.option("--lasting", type=_SECONDS, default=1.5, show_default=True, metavar="S")
-@click.option("--rate", type=_SECONDS, default=150.0, show_default=True, help="Tasks per second.")
+@click.option("--rate", type=_RATE, default=150.0, show_default=True, help="Tasks per second.")
 @click.option("--consensus", type=click.Choice(CONSENSUS), default="raft", show_default=True)
 @brokers_option
 @click.option(

@@ -160,19 +160,22 @@ brokers_option = click.option(
 
 
 class Seconds(click.FloatRange):
-    """A number of seconds: more than none, and no more than the library takes."""
+    """A number of seconds: no more than the library takes, and more than none unless `none`."""
 
-    def __init__(self) -> None:
-        super().__init__(min=0, max=_SECONDS_MAX, min_open=True)
+    def __init__(self, *, none: bool = False) -> None:
+        super().__init__(min=0, max=_SECONDS_MAX, min_open=not none)
 
     def convert(
-        self, value: float, param: click.Parameter | None, ctx: click.Context | None
+        self, value: float | str, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Fails for NaN, which is neither below nor above anything."""
-        seconds = float(super().convert(value, param, ctx))
+        """Fails for NaN, too, which is neither below nor above anything."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
         if math.isnan(seconds):
             self.fail(f"{value!r} is no number of seconds", param, ctx)
-        return seconds
+        return float(super().convert(seconds, param, ctx))
 
 
 #: `--timeout` of a command that asks every broker for its own facts.

@@ -5,7 +5,7 @@ import click
 from raftwork.cli.init import divide_process_one
 from raftwork.cli.logging_options import logging_options, start_logging
 from raftwork.cli.signals import leave_when_told
-from raftwork.cli.values import brokers_option, parse_size, usage
+from raftwork.cli.values import Seconds, brokers_option, parse_size, usage
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.options import label, queue_name
 from raftwork.messages import NAME_MAX, QUEUES_MAX
@@ -89,7 +89,7 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
 )
 @click.option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=Seconds(none=True),
     metavar="S",
     help="Stop at once when tasks still run so many seconds after SIGTERM (default: wait).",
 )
