@@ -2,7 +2,8 @@
 
 1. A log that cannot be written stops nothing. On a full disk, into a closed stream, into a pipe
    whose reader is gone or reads no more, lines are lost and counted, and nobody waits.
-2. What strangers had a part in stays in its line: control characters are escaped.
+2. What strangers had a part in stays in its line: what a terminal would obey is escaped. A value
+   that raises when it is made a text ends nobody's call of a logger.
 3. Our own lines that repeat are folded into one with a count; the first is always written at once.
 
 Lines go through `logging`, from the loggers `raftwork.*`, and from those of a worker's tasks.
@@ -25,6 +26,7 @@ from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
+from raftwork.escapes import visible, visible_json
 from raftwork.streams import fill
 
 if TYPE_CHECKING:
@@ -47,13 +49,6 @@ _PIPE_BYTES: Final = select.PIPE_BUF
 _STDERR: Final = 2
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "fields", "fold"}
-
-
-def escaped(text: str) -> str:
-    """The text in one line, without anything that a terminal would obey."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass(slots=True)
@@ -220,9 +215,9 @@ class Handler(logging.Handler):
 
     def _write(self, record: logging.LogRecord) -> None:
         if self._lost:
-            text = f"{self._lost} lines of this log could not be written"
-            note = logging.LogRecord("raftwork.log", logging.WARNING, "", 0, text, None, None)
-            if not self._put(note):
+            lines = "line" if self._lost == 1 else "lines"
+            text = f"{self._lost} {lines} of this log could not be written"
+            if not self._put(_record(logging.WARNING, text)):
                 self._lost += 1
                 return
             self._lost = 0
@@ -230,12 +225,35 @@ class Handler(logging.Handler):
             self._lost += 1
 
     def _put(self, record: logging.LogRecord) -> bool:
-        return _put(f"{self._line(record)}\n".encode(errors="backslashreplace"))
+        try:
+            line = self._line(record)
+        except Exception as error:  # noqa: BLE001 - a task's values may raise anything
+            text = f"a record of {record.name!r} could not be written: {type(error).__name__}"
+            line = self._line(
+                logging.LogRecord("raftwork.log", record.levelno, "", 0, text, (), None)
+            )
+        return _put(f"{line}\n".encode(errors="backslashreplace"))
+
+
+def _record(level: int, text: str) -> logging.LogRecord:
+    """Of the log about itself."""
+    return logging.LogRecord("raftwork.log", level, "", 0, text, None, None)
+
+
+@dataclass(slots=True)
+class _Written:
+    """What stderr has taken."""
+
+    #: It ends within a line, of which the rest is lost.
+    torn: bool = False
+
+
+_written = _Written()
 
 
 def _put(data: bytes) -> bool:
     """Write to stderr what it takes at once; whether that was all."""
-    view = memoryview(data)
+    view = memoryview(b"\n" + data if _written.torn else data)
     poll = select.poll()
     poll.register(_STDERR, select.POLLOUT)
     try:
@@ -243,6 +261,7 @@ def _put(data: bytes) -> bool:
             if not poll.poll(0):
                 return False  # a full pipe, a terminal that is held: to write would be to wait
             view = view[os.write(_STDERR, view[:_PIPE_BYTES]) :]
+            _written.torn = bool(view)
     except OSError:
         return False
     return True
@@ -297,9 +316,16 @@ def _last_words(
 
 def _message(record: logging.LogRecord) -> str:
     try:
-        return record.getMessage()
+        return str(record.getMessage())
     except Exception:  # noqa: BLE001 - a task's faulty call, or a value without a string
-        return f"{record.msg!s} (its arguments do not fit)"
+        return f"{_text(record.msg)} (its arguments do not fit)"
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - as above
+        return f"<{type(value).__name__} without a text>"
 
 
 def _when(record: logging.LogRecord) -> str:
@@ -317,14 +343,15 @@ def _trace(record: logging.LogRecord) -> str:
 def _text_line(record: logging.LogRecord) -> str:
     epoch = "" if _speaker.epoch is None else f" epoch={_speaker.epoch}"
     head = f"{_when(record)} {record.levelname} {_speaker.node or '-'}{epoch} {record.name}"
-    lines = [f"{escaped(head)}: {escaped(_message(record))}"]
-    lines += [f"  | {escaped(line)}" for line in _trace(record).splitlines()]
+    lines = [f"{visible(head)}: {visible(_message(record))}"]
+    lines += [f"  | {visible(line)}" for line in _trace(record).splitlines()]
     return "\n".join(lines)
 
 
 def _json_line(record: logging.LogRecord) -> str:
     fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-    fields |= getattr(record, "fields", {})
+    own = getattr(record, "fields", {})
+    fields |= own if isinstance(own, dict) else {"fields": own}
     document = {
         "ts": _when(record),
         "level": record.levelname.lower(),
@@ -337,7 +364,8 @@ def _json_line(record: logging.LogRecord) -> str:
     if trace := _trace(record):
         document["exception"] = trace
     try:
-        return json.dumps(document, ensure_ascii=False, allow_nan=False, default=str)
-    except (TypeError, ValueError):  # a task's `extra` holds what JSON has no way to write
-        document["fields"] = {name: str(value) for name, value in fields.items()}
-        return json.dumps(document, ensure_ascii=False)
+        line = json.dumps(document, ensure_ascii=False, allow_nan=False, default=_text)
+    except Exception:  # noqa: BLE001 - a task's `extra` holds what JSON has no way to write
+        document["fields"] = {_text(name): _text(value) for name, value in fields.items()}
+        line = json.dumps(document, ensure_ascii=False)
+    return visible_json(line)

@@ -233,9 +233,9 @@ class World:
         status = replica.core.status
         if self.protocol.complete(status):
             self.checker.leads(process.peer, status.epoch, process.store)
-        reign = (process.peer.name, status.epoch)
-        if status.role is Role.LEADER and reign not in self._led:
-            self._led.add(reign)
+        leadership = (process.peer.name, status.epoch)
+        if status.role is Role.LEADER and leadership not in self._led:
+            self._led.add(leadership)
             self.elected(process.peer.name)
         process.free_at = self.now + process.lag
         wake_at = replica.wake_at

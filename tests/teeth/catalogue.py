@@ -99,7 +99,7 @@ _NO_EARLY_SIGNALS = Edit(f"{_CLI}.signals:leave_when_told", "(signal.SIGTERM, si
 _LEADERSHIP = (
     Break(
         "a deposed leader goes on",
-        (Edit(f"{_BROKER}.node:Node.deactivated", "self._reign.end()", "pass"),),
+        (Edit(f"{_BROKER}.node:Node.deactivated", "self._supervisor.end()", "pass"),),
         ("test_a_leader_that_was_paused_until_deposed_follows_when_it_wakes",),
     ),
     Break(
@@ -234,7 +234,7 @@ _DIRECTORIES = (
         "damage taken for a failing disk",
         (
             Edit(
-                f"{_STORE}.guard:as_store_error",
+                f"{_STORE}.guard:as_database_error",
                 'return StoreDamaged(f"the database contradicts',
                 'return StoreError(f"the database contradicts',
             ),

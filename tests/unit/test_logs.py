@@ -34,6 +34,7 @@ class Reader:
 @pytest.fixture
 def stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     monkeypatch.setattr(logs, "_speaker", logs._Speaker("a", 3))
+    monkeypatch.setattr(logs, "_written", logs._Written())
     reader = Reader(monkeypatch)
     yield reader
     os.close(reader.into)
@@ -119,6 +120,56 @@ def test_a_call_whose_arguments_do_not_fit_is_a_line_too(stderr: Reader) -> None
     assert stderr.lines()[0].endswith("%d tasks (its arguments do not fit)")
 
 
+class Mute:
+    """A value of a task's that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+    __repr__ = __str__
+
+
+def nested() -> list[object]:
+    made: list[object] = []
+    for _ in range(100_000):
+        made = [made]
+    return made
+
+
+@pytest.mark.parametrize("json_lines", [False, True])
+@pytest.mark.parametrize(
+    "made",
+    [
+        record(Mute(), name="tasks"),  # type: ignore[arg-type]
+        record("%s", Mute(), name="tasks"),
+        record("said", name="tasks", mute=Mute()),
+        record("said", name="tasks", fields=["not", "ours"]),
+        record("said", name="tasks", deep=nested()),
+        record("said", name="tasks", keys={(1, 2): {(3, 4): float("nan")}}),
+        record("said", name="tasks", number=float("inf"), raw=b"\xff"),
+    ],
+    ids=["message", "argument", "extra", "fields", "deep", "keys", "values"],
+)
+def test_no_value_of_a_tasks_makes_its_logging_fail(
+    stderr: Reader, made: logging.LogRecord, json_lines: bool
+) -> None:
+    """It raised in the task, which then had failed."""
+    Handler(json_lines=json_lines).handle(made)
+    (line,) = stderr.lines()
+    if json_lines:
+        assert json.loads(line)["logger"] in ("tasks", "raftwork.log")
+
+
+def test_json_holds_nothing_that_a_terminal_obeys_or_that_ends_a_line(stderr: Reader) -> None:
+    text = "a\x9b31m\x7f\u2028\x85\u202e\udcff\U000e0001é"
+    Handler(json_lines=True).handle(record(text, extra_of_mine=text))
+    (line,) = stderr.lines()
+    assert line.isprintable()
+    assert "é" in line
+    document = json.loads(line)
+    assert (document["message"], document["fields"]["extra_of_mine"]) == (text, text)
+
+
 # ---- folding -----------------------------------------------------------------------------------
 
 
@@ -197,6 +248,18 @@ def test_a_pipe_that_is_not_read_loses_lines_and_says_how_many(stderr: Reader) -
     note, line = stderr.lines()
     assert f"{5_000 - written} lines of this log could not be written" in note
     assert line.endswith("read again")
+
+
+def test_what_was_written_in_part_does_not_spoil_the_next_line(stderr: Reader) -> None:
+    """As when the disk is full: the rest of a line is lost, and what follows was put behind it."""
+    handler = Handler(json_lines=True)
+    handler.handle(record("x" * 1_000_000))
+    assert len(stderr.lines()) == 1
+    handler.handle(record("after"))
+    rest, note, line = stderr.lines()
+    assert rest == ""
+    assert json.loads(note)["message"] == "1 line of this log could not be written"
+    assert json.loads(line)["message"] == "after"
 
 
 def test_a_pipe_whose_reader_is_gone_is_no_error(stderr: Reader) -> None:

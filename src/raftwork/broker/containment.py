@@ -3,21 +3,24 @@
 The rule. A replica ends by exactly these, and its loop is where it does:
 
 1. Its own disk failed, or what it holds contradicts a checksum (StoreError, StoreDamaged, and what
-   SQLite and the file system raise before the store's guard has given it that name).
+   SQLite raises before a guard of the store has given it that name). An OSError that has not got it
+   from the store is a socket's or a thread's, and no more than any other error.
 2. Consensus or the replicated machine raised (`Containment.vital`): their state may be half
    changed, and only a restart from the disk makes it whole. Whatever applying an entry raises is
    of this kind.
 
-Everything else is work for one peer, client, worker or helper, or the leader's own books. If it
+Everything else is work for one peer, client, worker or helper, or the leader's own state. If it
 raises, it is logged, whatever it may have left half changed is dropped whole, and its need is taken
 up again after a growing pause. Were it to end the broker, the need would move to the next leader
 and end that one, too. There are these boundaries and no others:
 
 - a frame that came in, from anybody (`Node.receive`, `Node.receive_peer`): the session is closed
   with all that belongs to it, and what comes from there is not read for a while;
-- a frame that goes out (`Node._send`), and a hello to one peer (`Neighbours`): the frame is lost,
+- a frame that goes out (`Node._flush`), and a hello to one peer (`Neighbours`): the frame is lost,
   as any frame may be;
-- the books of the active leader (`reign.py`): dropped and made anew from the machine's tables;
+- dialling one peer (`Neighbours`), and telling people what happened (`Node.tell`);
+- the state of the active leader (`leadership_supervisor.py`): dropped and made anew from the
+  machine's tables;
 - work off the loop (`store/helper.py`): a snapshot that failed is made again later.
 """
 
@@ -26,8 +29,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from raftwork.broker.store.guard import as_store_error
+from raftwork.broker.store.guard import as_database_error
 from raftwork.errors import BadMessage, NotLeader, QueueFull
+from raftwork.logs import alike
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +46,9 @@ PAUSE_MAX_MS = 10_000
 
 def log_contained(what: str, error: Exception) -> None:
     """The usual `Setup.contained`."""
-    log.error("%s failed: %s: %s", what, type(error).__name__, error, exc_info=error)
+    kind = type(error).__name__
+    # A stranger may have a part in the text: the first traceback of a minute is enough.
+    log.error("%s failed: %s: %s", what, kind, error, exc_info=error, extra=alike(f"{what} {kind}"))
 
 
 class Containment:
@@ -59,7 +65,7 @@ class Containment:
     def ends(self, error: BaseException) -> bool:
         """Whether this error ends the replica."""
         ours = isinstance(error, Exception)
-        return not ours or error is self.vital.broken or as_store_error(error) is not None
+        return not ours or error is self.vital.broken or as_database_error(error) is not None
 
     def told(self, what: str, error: Exception) -> None:
         self._told(what, error)

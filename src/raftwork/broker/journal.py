@@ -54,6 +54,10 @@ _LEVELS: Final[Mapping[type, int]] = {
 #: Strangers or circumstances make a new text each time; the first of a minute is enough.
 _ALIKE: Final = (BadFrame, HelloRefused, QueueFullRefusal, SlowTurn)
 
+#: Characters of a line or of a value in it, and values in a list of them.
+_TEXT_MAX: Final = 2_000
+_LISTED_MAX: Final = 100
+
 
 def write(epoch: int, event: Event) -> None:
     """Log it. `epoch` is the broker's, for this line and those that follow."""
@@ -61,12 +65,21 @@ def write(epoch: int, event: Event) -> None:
     level = _level(event)
     if not log.isEnabledFor(level):
         return
-    extra: dict[str, object] = {"fields": {"event": _name(type(event)), **asdict(event)}}
+    fields = {name: _cut(value) for name, value in asdict(event).items()}
+    extra: dict[str, object] = {"fields": {"event": _name(type(event)), **fields}}
     if isinstance(event, _ALIKE):
         extra |= logs.alike(type(event).__name__)
     elif isinstance(event, Waits):
         extra |= logs.UNFOLDED
-    log.log(level, "%s", event, extra=extra)
+    log.log(level, "%s", _cut(str(event)), extra=extra)
+
+
+def _cut(value: object) -> object:
+    """Texts that another machine had a part in may be as long as a frame."""
+    if isinstance(value, tuple):
+        return tuple(map(_cut, value[:_LISTED_MAX]))
+    long = isinstance(value, str) and len(value) > _TEXT_MAX
+    return f"{value:.{_TEXT_MAX}}…" if long else value
 
 
 def _level(event: Event) -> int:

@@ -3,7 +3,7 @@
 It is made at `activated(epoch)` from the machine's tables alone and dropped at `deactivated`, so
 nothing of one leadership can leak into the next (G6). Clients, workers and the dispatcher put what
 they want into one batch a turn; the batch is one log entry; applying it comes back here. What fails
-here ends neither the broker nor its leadership: see reign.py.
+here ends neither the broker nor its leadership: see leadership_supervisor.py.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Leadership:
         barrier: int = 0,
         tell: Callable[[Event], None] = unheard,
     ) -> None:
-        """`barrier` is the last one that was asked for in this epoch by books that failed."""
+        """`barrier` is the last one that was asked for in this epoch by one that failed."""
         self.epoch = epoch
         self._machine = machine
         self._core = core

@@ -70,8 +70,11 @@ class Neighbours:
         self._reply = reply
         self._deliver = deliver
         self._joined = joined
-        # One peer's trouble is not the others', nor this broker's: hellos are said again.
+        # One peer's trouble is not the others', nor this broker's: hellos are said again, and it is
+        # looked for again.
         self._lost = containment.of("a frame to another broker", lambda: None)
+        self._search = containment.of("the search for another broker", lambda: None)
+        self._vital = containment.vital
         self._tell = tell
         self._wall_base = 0
         self.peers = Peers(me, setup.consensus, setup.cluster, now)
@@ -116,19 +119,24 @@ class Neighbours:
         """The connection of our DEALER to the named broker was lost."""
         if self.peers.links[name].source is not None:
             self._tell(PeerDown(name, self.peers.address(name)))
+        self.forget(name, now)
+
+    def forget(self, name: str, now: int) -> None:
+        """What was said on that connection no longer holds: it has to be said again."""
         if self.peers.lost(name, now):
             self._dial(name)
 
     def _dial(self, name: str) -> None:
         address = self.peers.links[name].where.address
         log.info("looking for broker %s at %s", name, address)
-        self._setup.dial(name, address)
+        with self._search:
+            self._setup.dial(name, address)
 
     def _look_for(self, link: Link, now: int) -> None:
         """It does not answer: try another address, and say so if it can reach us all the same."""
         if link.where.due(now):
             self._dial(link.name)
-        if link.routing is None:
+        if not link.visits(now):
             link.one_way = None
         elif link.one_way is None:
             link.one_way = now
@@ -157,7 +165,8 @@ class Neighbours:
             self._join(self._setup.cluster_id, roster, now, here=True)
 
     def _join(self, cluster_id: bytes, roster: Roster, now: int, *, here: bool) -> None:
-        self._store.form(cluster_id, roster)
+        with self._vital:  # it changes what this replica is
+            self._store.form(cluster_id, roster)
         self._tell(Formed(tuple(sorted(roster)), here))
         self._joined(now)
         for name in self.peers.links:  # whoever is blank hears of it at once

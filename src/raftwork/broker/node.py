@@ -20,9 +20,9 @@ from raftwork.broker.events import BadFrame, Follows, LeadershipBegan, Restored
 from raftwork.broker.hearsay import objection as worker_objection
 from raftwork.broker.hearsay import request_objection
 from raftwork.broker.leadership import Leadership
+from raftwork.broker.leadership_supervisor import LeadershipSupervisor, VitalLog
 from raftwork.broker.neighbours import Neighbours
 from raftwork.broker.queue import Machine
-from raftwork.broker.reign import Reign, VitalLog
 from raftwork.broker.sessions import Kind, Sessions
 from raftwork.broker.waiting import Waiting
 from raftwork.consensus.core import Peer
@@ -82,11 +82,14 @@ class Node:
         self._containment = Containment(setup.contained)
         #: Where what came last could not be dealt with (a routing id, or a peer's name).
         self._pauses = Pauses[bytes | str](PAUSE_MS, PAUSE_MAX_MS)
-        self._arriving: tuple[bytes, ToBroker, int]
+        self._arriving: tuple[bytes, ToBroker | None, int]
         self._arrivals = self._containment.of("a frame that came in", self._fails)
         self._leaving: deque[tuple[bytes, FromBroker]] = deque()
         self._departures = self._containment.of("a frame that goes out", self._unsent)
-        self._reign = Reign(self._containment, self._make_books, self._restart_sessions)
+        self._telling = self._containment.of("telling what happened", lambda: None)
+        self._supervisor = LeadershipSupervisor(
+            self._containment, self._make_leadership, self._restart_sessions
+        )
         self._neighbours = Neighbours(
             setup,
             self._me,
@@ -124,7 +127,8 @@ class Node:
     def tell(self, event: Event) -> None:
         """Something happened that people may want to know."""
         epoch = 0 if self._replica is None else self._replica.core.status.epoch
-        self._setup.tell(epoch, event)
+        with self._telling:
+            self._setup.tell(epoch, event)
 
     def _deliver(self, source: Peer, body: bytes, now: int) -> None:
         if self._replica is not None:
@@ -133,8 +137,8 @@ class Node:
 
     @property
     def _leadership(self) -> Leadership | None:
-        """Its books, while this broker is the active leader and they are in order."""
-        return self._reign.books
+        """Its state as the active leader, while it is that and nothing failed."""
+        return self._supervisor.leadership
 
     # ---- the shell's side ---------------------------------------------------------------------
 
@@ -147,8 +151,8 @@ class Node:
                 times.append(at)
             if self._replica.busy:
                 times.append(self._now + 50)
-        if self._reign.wake_at is not None:
-            times.append(self._reign.wake_at)
+        if self._supervisor.wake_at is not None:
+            times.append(self._supervisor.wake_at)
         if self._leadership is not None and self._leadership.waiting:
             times.append(self._now + 5)
         return min(times)
@@ -168,13 +172,14 @@ class Node:
         """A frame from our ROUTER. Whatever it holds, nothing is raised (G8). False: it is none."""
         if self._pauses.lasts(routing, now):
             return True
-        try:
-            message = to_broker.decode(frame)
-        except BadMessage as error:
-            self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
-            return False
-        self._arriving = routing, message, now
+        self._arriving = routing, None, now
         with self._arrivals:
+            try:
+                message = to_broker.decode(frame)
+            except BadMessage as error:
+                self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
+                return False
+            self._arriving = routing, message, now
             self._route(routing, message, now)
         return True
 
@@ -190,7 +195,7 @@ class Node:
         """Drop the session and all that belongs to it, and do not read from there for a while."""
         self._pauses.failed(routing, now)
         self._sessions.close(routing)
-        self._reign.does(lambda books: books.workforce.start_over(routing))
+        self._supervisor.does(lambda leadership: leadership.workforce.start_over(routing))
         self._gone(routing)
 
     def receive_peer(self, name: str, frame: bytes | memoryview, now: int) -> None:
@@ -208,7 +213,7 @@ class Node:
     def _peer_fails(self, name: str, now: int) -> None:
         """As if its link were new: it has to say again who it is."""
         self._pauses.failed(name, now)
-        self._neighbours.peers.lost(name, now)
+        self._neighbours.forget(name, now)
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection of our DEALER to the named broker came up or was lost."""
@@ -230,9 +235,9 @@ class Node:
         """Do all there is to do. Raises StoreError if this replica must stop."""
         away = now - self._last_turn
         if away >= PAUSE:
-            self._reign.does(lambda books: books.workforce.forgive(away, now))
+            self._supervisor.does(lambda leadership: leadership.workforce.forgive(away, now))
         self._last_turn = now
-        self._reign.turn(now, self._store.applied)
+        self._supervisor.turn(now, self._store.applied)
         self._neighbours.turn(now)
         if self._replica is not None:
             self._replica.turn(now)
@@ -350,15 +355,15 @@ class Node:
             self._gone(dropped)
 
     def _gone(self, routing: bytes) -> None:
-        def forget(books: Leadership) -> None:
-            books.clients.gone(routing)
-            books.drains.gone(routing)
-            books.workforce.unreachable(routing, self._now)
+        def forget(leadership: Leadership) -> None:
+            leadership.clients.gone(routing)
+            leadership.drains.gone(routing)
+            leadership.workforce.unreachable(routing, self._now)
 
-        self._reign.does(forget)
+        self._supervisor.does(forget)
 
     def _restart_sessions(self) -> None:
-        """The books failed: what they knew of a session is gone, and it has to begin again."""
+        """The leader's state was dropped, with all sessions: they have to begin again."""
         for routing in self._sessions:
             self._sessions.close(routing)
             self._reply(routing, HelloFirst())
@@ -407,30 +412,21 @@ class Node:
     def status(self, request: int) -> BrokerStatus:
         """This broker's own facts."""
         peers = self._neighbours.peers
-        address = self._setup.cluster[self._setup.name]
-        cluster = peers.addresses
-        name, consensus = self._setup.name, self._setup.consensus
-        queues = self._machine.queues()
-        if self._replica is None:
-            return BrokerStatus(
-                request, name, address, consensus, "learner", False, 0, "", 0, 0, [], [], cluster
-            )
-        core = self._replica.core.status
-        workers = [] if self._leadership is None else self._leadership.workforce.statuses()
+        core = None if self._replica is None else self._replica.core.status
         return BrokerStatus(
             request,
-            name,
-            address,
-            consensus,
-            core.role.value,
+            self._setup.name,
+            self._setup.cluster[self._setup.name],
+            self._setup.consensus,
+            "learner" if core is None else core.role.value,
             self.leads,
-            core.epoch,
-            core.leader or "",
-            core.committed.seq,
+            0 if core is None else core.epoch,
+            "" if core is None else core.leader or "",
+            0 if core is None else core.committed.seq,
             self._store.applied.seq,
-            workers,
-            queues,
-            cluster,
+            [] if self._leadership is None else self._leadership.workforce.statuses(),
+            self._machine.queues(),
+            peers.addresses,
             peers.unreached,
         )
 
@@ -440,7 +436,7 @@ class Node:
         self._outgoing.append((routing, message))
 
     def _flush(self) -> None:
-        self._reign.does(lambda books: self._outgoing.extend(books.frames()))
+        self._supervisor.does(lambda leadership: self._outgoing.extend(leadership.frames()))
         leaving = self._leaving
         leaving.extend(self._outgoing)
         self._outgoing.clear()
@@ -460,13 +456,13 @@ class Node:
 
     def apply(self, entry: Entry) -> None:
         applied = self._machine.apply(entry.data)
-        self._reign.does(lambda books: books.applied(entry.at, applied))
+        self._supervisor.does(lambda leadership: leadership.applied(entry.at, applied))
 
     def activated(self, epoch: int, now: int) -> None:
         self.tell(LeadershipBegan(epoch))
-        self._reign.begin(epoch, now)
+        self._supervisor.begin(epoch, now)
 
-    def _make_books(self, epoch: int, now: int, barrier: int) -> Leadership:
+    def _make_leadership(self, epoch: int, now: int, barrier: int) -> Leadership:
         assert self._replica is not None
         return Leadership(
             self._machine,
@@ -482,13 +478,13 @@ class Node:
         )
 
     def deactivated(self) -> None:
-        self._reign.end()
+        self._supervisor.end()
 
     def read_ready(self, token: int) -> None:
-        self._reign.does(lambda books: books.read_ready(token))
+        self._supervisor.does(lambda leadership: leadership.read_ready(token))
 
     def plan(self, now: int) -> None:
-        self._reign.does(lambda books: books.plan(now))
+        self._supervisor.does(lambda leadership: leadership.plan(now))
 
     def before_commit(self) -> None:
         self._machine.flush()

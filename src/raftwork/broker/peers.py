@@ -24,6 +24,8 @@ from raftwork.messages import PROTOCOL, PeerHello, PeerWelcome
 CLOCK_FRESH = 10_000
 #: A broker that has not answered for so long (ms) is out of reach, whatever its connection says.
 ANSWERS = 3_000
+#: Characters that are kept of a refusal, which may be as long as a frame.
+REFUSAL_MAX = 300
 
 
 @dataclass(slots=True)
@@ -38,6 +40,8 @@ class Link:
     source: Peer | None = None
     #: The incarnation that last said hello as a member.
     visitor: bytes = b""
+    #: When (ms) it last said hello as a member.
+    visited_at: int | None = None
     #: Since when (ms) it says hello here but does not answer where it is dialled; −1 once told.
     one_way: int | None = None
     #: Where a blank broker of that name says it listens, and where another answered: once told.
@@ -54,6 +58,10 @@ class Link:
         if self.source is None or self.clock_at is None or self.refusal:
             return False
         return now - self.clock_at < ANSWERS
+
+    def visits(self, now: int) -> bool:
+        """Whether it reaches this broker. A way to it that was not used yet may be long closed."""
+        return self.visited_at is not None and now - self.visited_at < ANSWERS
 
 
 class Peers:
@@ -138,7 +146,7 @@ class Peers:
     def says_where(self, hello: PeerHello, now: int) -> bool:
         """A member says where it listens. Gives whether to dial another address of it now."""
         link = self.links[hello.name]
-        link.visitor = hello.incarnation
+        link.visitor, link.visited_at = hello.incarnation, now
         if not dialled(hello.address):
             return False
         return link.where.says(hello.address, now, answers=link.source is not None)
@@ -164,8 +172,8 @@ class Peers:
     def refused(self, name: str, text: str) -> bool:
         """The broker at the address of `name` does not take us for a member. False if known."""
         link = self.links[name]
-        known, link.refusal = link.refusal, text
-        return known != text
+        known, link.refusal = link.refusal, text[:REFUSAL_MAX]
+        return known != link.refusal
 
     def lost(self, name: str, now: int) -> bool:
         """The connection of our DEALER to that broker is gone, and what was said on it.

@@ -114,6 +114,9 @@ def _serve(options: BrokerOptions, store: Store, wires: Wires) -> int:
     except StoreError as error:
         log.critical("this replica stops: %s", error)
         return 1
+    except Exception:  # what this is about only its traceback tells
+        log.critical("this replica stops", exc_info=True)
+        return 1
     finally:
         with suppress(OSError):
             pid_file.unlink()
@@ -180,7 +183,7 @@ class Server:
             cluster_id=secrets.token_bytes(16),
         )
         # It reads the machine's tables: unless damage found there is marked, every start ends here.
-        with store.guard:
+        with store.tables_guard:
             self._node = Node(setup, store, _now(), _wall())
         self._stop_by: float | None = None
         self._rest = Rest()
@@ -208,7 +211,7 @@ class Server:
             pause = min(pause, ceil(rest * 1_000))
         ready = wires.poll(pause, anyone=not rest)
         began, written = _now(), self._store.commit_ns
-        with self._store.guard:  # the machine's tables are on the same disk
+        with self._store.tables_guard:  # the machine's tables are on the same disk
             self._carry_out(ready)
         took = _now() - began
         if took >= SLOW:

@@ -328,9 +328,9 @@ class Wires:
             self._router.send_multipart([routing, frame], zmq.NOBLOCK)
         except zmq.Again:
             return False
-        except zmq.ZMQError as error:
+        except zmq.ZMQError as error:  # whatever it is, it is that connection's
             if error.errno != zmq.EHOSTUNREACH:
-                raise
+                log.warning("a frame cannot be sent: %s; session closed", error)
             self._lost.append(routing)
             return None
         return True

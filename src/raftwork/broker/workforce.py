@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raftwork.broker.attendance import Attendance
 from raftwork.broker.backoff import retry_at
 from raftwork.broker.events import unheard
 from raftwork.broker.evidence import Evidence
@@ -29,6 +28,7 @@ from raftwork.broker.pushes import Pushes
 from raftwork.broker.queue import Waiting
 from raftwork.broker.queue.commands import Expire, Fail, Finish, Lose, Release
 from raftwork.broker.weight import weigh
+from raftwork.broker.worker_events import WorkerEvents
 from raftwork.broker.worker_table import WorkerTable
 from raftwork.messages import (
     PAYLOAD_MAX,
@@ -96,7 +96,7 @@ class Workforce:
         self._table = WorkerTable(self.exclusions.left)
         self._workers, self._by_routing = self._table.by_incarnation, self._table.by_routing
         self._evidence = Evidence(machine, self._workers, self.exclusions, rng)
-        self._attendance = Attendance(tell, self._evidence.reason)
+        self._worker_events = WorkerEvents(tell, self._evidence.reason)
         self._all_heard = False  # every worker had the time to say hello
         self._all_heard_at = now + LEASE
         self._full: list[Worker] = []  # passed over for want of room on their connections
@@ -379,7 +379,7 @@ class Workforce:
                 self._check_lease(worker, now)
                 self._check_room(worker, now)
                 stirred = worker.health.pass_time(now) or stirred
-                self._attendance.look(worker, now)
+                self._worker_events.look(worker, now)
                 if worker.routing is not None:
                     self._dirty[worker.incarnation] = worker  # nothing to say is a Beat
             self._all_heard = now >= self._all_heard_at

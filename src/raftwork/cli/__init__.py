@@ -4,6 +4,7 @@ Results go to stdout and everything else to stderr. Exit codes: 0 success, 1 the
 2 wrong usage. Commands import what they run when they run it, so `--help` stays quick.
 """
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ from contextlib import contextmanager
 import click
 
 from raftwork.cli import broker, chaos, dead, demo, drain, enqueue, queue, result, status, worker
-from raftwork.cli.output import visible, visible_lines
 from raftwork.errors import RaftworkError
+from raftwork.escapes import visible, visible_lines
 from raftwork.streams import fill
 
 
@@ -34,6 +35,10 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except RaftworkError as error:
+        raise click.ClickException(visible(f"{type(error).__name__}: {error}")) from error
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise  # click ends without a word
         raise click.ClickException(visible(f"{type(error).__name__}: {error}")) from error
     except click.ClickException as error:
         vars(error)["message"] = visible_lines(error.message)  # which click declares as final

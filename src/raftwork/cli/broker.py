@@ -18,6 +18,12 @@ def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[st
         raise click.BadParameter(str(error), ctx, option) from None
 
 
+def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
+    if not value:  # as from a variable that is not set; Path would make it the current directory
+        raise click.BadParameter("it is empty; give a directory", ctx, option)
+    return Path(value)
+
+
 @click.command("broker")
 @click.option("--name", required=True, help="This broker's name in --cluster.")
 @click.option(
@@ -30,7 +36,8 @@ def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[st
 @click.option(
     "--data",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False),
+    callback=_data,
     metavar="DIR",
     help="The replica's directory, made with its parents.",
 )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from raftwork.broker.options import CONSENSUS
-from raftwork.cli.output import err, err_lines, out_table, progress_console, visible_lines
+from raftwork.cli.output import err, err_lines, out_table, progress_console
 from raftwork.cli.signals import end_by_exception
 from raftwork.cli.tables import VERDICT
+from raftwork.escapes import visible_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

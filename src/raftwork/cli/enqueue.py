@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raftwork.cli.output import err, out, visible
+from raftwork.cli.output import err, out
 from raftwork.cli.signals import Told, end_by_exception
 from raftwork.cli.values import (
     brokers_option,
@@ -17,6 +17,7 @@ from raftwork.cli.values import (
     timeout_option,
     usage,
 )
+from raftwork.escapes import visible
 
 if TYPE_CHECKING:
     from raftwork import Run

@@ -1,13 +1,11 @@
 """Everything that the commands print, and the only place that prints.
 
-Names, ids and the texts of errors come from users and from other machines. On a terminal they
-could move the cursor, fake a line, or turn the rest of it around. So whatever is not printable is
-shown as Python would write it in a string: `\\x1b`, `\\u202e`. A document in JSON stays the same
-document.
+Names, ids and the texts of errors come from users and from other machines: see escapes.py.
 """
 
 import codecs
-import re
+import errno
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -16,25 +14,10 @@ from typing import TYPE_CHECKING
 import click
 
 from raftwork.cli.tables import Column, layout
+from raftwork.escapes import visible, visible_json, visible_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-def visible(text: str) -> str:
-    """One line in which every character can be seen.
-
-    What str.isprintable denies is escaped: control characters, line ends among them, those that
-    change the direction of writing or have no width, and lone surrogates.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def visible_lines(text: str) -> str:
-    """As `visible`, but lines stay lines and tabs tabs: for a traceback."""
-    return "\n".join(map(_but_tabs, text.split("\n")))
 
 
 def out(line: str) -> None:
@@ -58,17 +41,9 @@ def err_lines(text: str) -> None:
 
 
 def out_document(document: str) -> None:
-    """A JSON document on stdout, on one line.
-
-    A character that could not be seen, or not be encoded, can only stand within a string of it:
-    there JSON has an escape for it.
-    """
+    """A JSON document on stdout, on one line."""
     utf_8 = codecs.lookup(_encoding(err=False)).name == "utf-8"
-    if not (document.isprintable() and (utf_8 or document.isascii())):
-        document = "".join(
-            c if c.isprintable() and (utf_8 or c.isascii()) else _json_escaped(c) for c in document
-        )
-    _write(document)
+    _write(visible_json(document, ascii_only=not utf_8))
 
 
 def out_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
@@ -95,23 +70,27 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def _write(text: str, *, err: bool = False, bold: bool = False) -> None:
+    """Raises ClickException if stdout takes no more. What stderr does not take is lost."""
     encoding = _encoding(err=err)
     text = text.encode(encoding, "backslashreplace").decode(encoding)
-    click.echo(click.style(text, bold=True) if bold else text, err=err)
+    try:
+        click.echo(click.style(text, bold=True) if bold and _obeys_styles() else text, err=err)
+    except OSError as error:
+        if not err:
+            raise _unwritten(error) from error
+
+
+def _unwritten(error: OSError) -> Exception:
+    """What to raise for a result that could not be written."""
+    if error.errno == errno.EPIPE:
+        return error  # who read it has enough, as `head` does: click ends without a word
+    return click.ClickException(f"cannot write the result to stdout: {error.strerror}")
+
+
+def _obeys_styles() -> bool:
+    """Whether the terminal shows bold letters, and its user wants to see any."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("", "dumb")
 
 
 def _encoding(*, err: bool) -> str:
     return getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
-
-
-def _but_tabs(line: str) -> str:
-    return "\t".join(map(visible, line.split("\t")))
-
-
-def _json_escaped(character: str) -> str:
-    units = character.encode("utf-16-be", "surrogatepass").hex()
-    return re.sub("(....)", r"\\u\1", units)

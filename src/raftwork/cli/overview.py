@@ -1,5 +1,6 @@
 """What a cluster looks like from outside: every broker's own facts, put side by side."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -80,11 +81,11 @@ def overview(
     follow: bool = True,
 ) -> Overview:
     """Judge the brokers' answers, by address; `failures` are why some could not be asked."""
-    statuses = [status for status in answers.values() if status]
+    statuses, strangers = _of_one_cluster([status for status in answers.values() if status])
     leader = max((s for s in statuses if s.active), key=lambda s: s.epoch, default=None)
     best = leader or max(statuses, key=lambda s: (s.applied, s.epoch), default=None)
     if follow and best is not None:
-        rows = _members(best, statuses, failures or {})
+        rows = _members(best, statuses, failures or {}) + strangers
     else:
         rows = _asked(answers, failures or {})
     return Overview(
@@ -96,6 +97,27 @@ def overview(
         workers=leader.workers if leader else [],
         queues=[queue for queue in best.queues if _in_use(queue)] if best else [],
     )
+
+
+def _of_one_cluster(statuses: Sequence[BrokerStatus]) -> tuple[list[BrokerStatus], list[Row]]:
+    """Those of the cluster that most of them belong to, and rows for the others.
+
+    Where a broker listened before it moved another cluster's may listen now, and even lead there.
+    """
+    clusters = Counter(_names(status) for status in statuses if status.cluster)
+    ours = max(clusters, key=lambda names: clusters[names], default=frozenset())
+    ones, strangers = list[BrokerStatus](), dict[tuple[str, str], Row]()
+    for status in statuses:
+        if not status.cluster or _names(status) == ours:
+            ones.append(status)
+        else:
+            key = status.name, status.address
+            strangers[key] = Row(*key, status, "it belongs to another cluster")
+    return ones, list(strangers.values())
+
+
+def _names(status: BrokerStatus) -> frozenset[str]:
+    return frozenset(name for name, _ in status.cluster)
 
 
 def _asked(answers: Mapping[str, BrokerStatus | None], failures: Mapping[str, str]) -> list[Row]:

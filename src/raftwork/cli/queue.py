@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raftwork.broker.balancers import BALANCERS
-from raftwork.cli.output import err, out, out_table, visible
+from raftwork.cli.output import err, out, out_table
 from raftwork.cli.overview import Overview, observe, queue_document, unserved
 from raftwork.cli.result import connect
 from raftwork.cli.tables import Column, Overflow
@@ -20,6 +20,7 @@ from raftwork.cli.values import (
     timeout_option,
     usage,
 )
+from raftwork.escapes import visible
 
 if TYPE_CHECKING:
     from raftwork.client.queue import SettingFields

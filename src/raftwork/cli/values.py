@@ -22,6 +22,8 @@ _FLOATS = ("NaN", "Infinity", "-Infinity")
 
 #: Of an integer, with its sign, that is given to the App at all: it refuses what has over 64 bits.
 _DIGITS = 100
+#: As the library has it (client/options.py): a hundred years.
+_SECONDS_MAX = 100 * 366 * 86_400
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -156,10 +158,27 @@ brokers_option = click.option(
     help="The brokers' addresses (default: $RAFTWORK_BROKERS, then 127.0.0.1:7701 to 7703).",
 )
 
+
+class Seconds(click.FloatRange):
+    """A number of seconds: more than none, and no more than the library takes."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=_SECONDS_MAX, min_open=True)
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Fails for NaN, which is neither below nor above anything."""
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return seconds
+
+
 #: `--timeout` of a command that asks every broker for its own facts.
 patience_option = click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     default=1.0,
     show_default=True,
     metavar="S",
@@ -169,7 +188,7 @@ patience_option = click.option(
 #: `--timeout`, in seconds.
 timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     metavar="S",
     help="Seconds to wait at most.",
 )

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from raftwork.errors import BadMessage
+from raftwork.escapes import visible
 from raftwork.messages import Outcome, PushedTask, Spec, decode_failure, decode_spec
 from raftwork.worker.session import Session
 
@@ -106,7 +107,7 @@ def _spec(task: PushedTask) -> Spec:
 def _called(task: PushedTask, spec: Spec) -> str:
     last = spec.retries + 1
     of = f" of {last}" if 1 < last >= task.attempt and not spec.at_most_once else ""
-    return f"task {plain(task.id)} ({plain(spec.name)}), attempt {task.attempt}{of},"
+    return f"task {visible(task.id)} ({visible(spec.name)}), attempt {task.attempt}{of},"
 
 
 def _fate(task: PushedTask, spec: Spec, outcome: Outcome) -> str:
@@ -124,16 +125,9 @@ def _why(outcome: Outcome) -> str:
     failure = decode_failure(outcome.data)
     lines = failure.message.strip().splitlines()
     text = f"{failure.type}: {lines[-1]}" if lines else failure.type
-    return plain(text if len(text) <= _REASON else text[:_REASON] + "…")
+    return visible(text if len(text) <= _REASON else text[:_REASON] + "…")
 
 
 def _aged(task: PushedTask, since: int | None, now: int) -> str:
     age = "not started" if since is None else f"for {(now - since) / 1000:.0f} s"
-    return f"{plain(_spec(task).name)} {plain(task.id)} {age}"
-
-
-def plain(text: str) -> str:
-    """On one line, without what a terminal would obey."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return f"{visible(_spec(task).name)} {visible(task.id)} {age}"

@@ -21,7 +21,7 @@ from zmq.utils.monitor import recv_monitor_message
 from raftwork.dialling import Dial, Dialler
 from raftwork.errors import BadMessage
 from raftwork.hooks import Hooks
-from raftwork.logs import speak_for
+from raftwork.logs import pass_time, speak_for
 from raftwork.messages import FRAME_BYTES_MAX, Drain, FromBroker, Refused, from_broker, to_broker
 from raftwork.resolving import LookUp, Threads, look_up
 from raftwork.streams import flush
@@ -114,6 +114,10 @@ class Link:
         self.socket.close(linger=linger)
 
 
+#: Why a pool says that it has fewer.
+_FEWER_SLOTS = "; code that cannot be stopped, or a process that does not start, takes one up"
+
+
 class Worker:
     """The loop. `run` returns once the agent is finished; `interrupt` may come from a signal."""
 
@@ -184,7 +188,8 @@ class Worker:
         ends = pool.collect()
         agent.ended(ends, now)
         if pool.slots != agent.slots:
-            log.warning("%d tasks can run at once; it was %d", pool.slots, agent.slots)
+            why = "" if pool.slots > agent.slots else _FEWER_SLOTS
+            log.warning("slots in use: %d, before: %d%s", pool.slots, agent.slots, why)
             agent.look_at = now
         if now >= agent.look_at:
             agent.look(pool.running(), pool.slots, now)
@@ -194,6 +199,7 @@ class Worker:
         self._journal.look(agent.session, now)
         if agent.draining and now >= self._journal.list_at:
             self._journal.unfinished(agent.unfinished(), now)
+        pass_time()
         if busy + len(ends) > 1 and not agent.finished:
             time.sleep(_PAUSE)
 

@@ -138,7 +138,7 @@ REPLICA = (
     _mutant(
         "deposed leader goes on",
         f"{_BROKER}.node:Node.deactivated",
-        "self._reign.end()",
+        "self._supervisor.end()",
         "pass",
         fast=True,
     ),

@@ -64,10 +64,10 @@ class Apart:
         serves = False
         for broker in self._world.brokers:
             if broker.active is not None and not broker.paused:
-                reign = broker.host, broker.active
+                leadership = broker.host, broker.active
                 at = broker.position.seq
-                serves |= at > self._led.get(reign, at)
-                self._led[reign] = at
+                serves |= at > self._led.get(leadership, at)
+                self._led[leadership] = at
         return serves
 
     # ---- who can lead ---------------------------------------------------------------------------

@@ -89,7 +89,7 @@ class Broker(Process):
     def _begin(self, inner: Inner) -> None:
         self._inner, self.peer = inner, Peer(self.host, inner.identity.incarnation)
         store = WatchedStore(inner, self.disk, self)
-        with inner.guard:
+        with inner.tables_guard:
             self.node = WatchedNode(self, self._setup(), store)
         self._applied = store.applied
 
@@ -140,7 +140,7 @@ class Broker(Process):
         assert node is not None and inner is not None
         self._lag = 0
         try:
-            with inner.guard:
+            with inner.tables_guard:
                 self._carry_out(node)
         except Crash as crash:
             self.stop(f"crash {crash}")
@@ -327,7 +327,7 @@ class Broker(Process):
         if not self.alive or node is None or inner is None:
             return
         try:
-            with inner.guard:
+            with inner.tables_guard:
                 digest = node.machine.digest()
         except StoreError as error:  # we were the first to read a rotten page
             self._fail(error)

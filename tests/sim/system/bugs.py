@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: So often (ms) one begins, at most, and so long they last.
 EVERY, LASTING = 2_000, (1, 50, 400, 1_500)
-#: In one history each party and each leader's books fail so often at most: pauses double.
+#: In one history each party and each leader fail so often at most: pauses double.
 STRIKES = 4
 #: For so long after a strike nobody needs to be told anything (ms): a pause, and a hello.
 AFTERMATH = 2_500
@@ -44,8 +44,8 @@ class Bugs:
         if world.peaceful:
             return
         parties = [*world.workers, *world.users, *world.brokers]
-        # The books as often as all parties, and snapshots, of which few are needed, twice as often.
-        self._victim = rng.choice((rng.choice(parties).host, "books", "helper", "helper"))
+        # A leader as often as all parties, and snapshots, of which few are needed, twice as often.
+        self._victim = rng.choice((rng.choice(parties).host, "leader", "helper", "helper"))
         self._before = rng.random() < 0.5
         helper = self._victim == "helper"
         for broker in world.brokers:

@@ -132,7 +132,7 @@ class MemoryStore:
     def __init__(self, disk: MemoryDisk, identity: Identity) -> None:
         self._disk = disk
         self.identity = identity
-        self.guard = nullcontext()
+        self.tables_guard = nullcontext()
         self.damage: str | None = None
         self._staging: Snapshot | None = None
         self._staged = bytearray()

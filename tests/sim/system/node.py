@@ -55,17 +55,17 @@ class WatchedNode(Node):
 
         return hearing
 
-    def _make_books(self, epoch: int, now: int, barrier: int) -> Leadership:
-        books = super()._make_books(epoch, now, barrier)
-        plan, bugs = books.plan, self._broker.world.bugs
+    def _make_leadership(self, epoch: int, now: int, barrier: int) -> Leadership:
+        leadership = super()._make_leadership(epoch, now, barrier)
+        plan, bugs = leadership.plan, self._broker.world.bugs
 
         def planning(now: int) -> None:
-            bugs.strikes("all at once", "books", self._broker, before=True)
+            bugs.strikes("all at once", "leader", self._broker, before=True)
             plan(now)
-            bugs.strikes("all at once", "books", self._broker, before=False)
+            bugs.strikes("all at once", "leader", self._broker, before=False)
 
-        books.plan = planning  # type: ignore[method-assign]
-        return books
+        leadership.plan = planning  # type: ignore[method-assign]
+        return leadership
 
     def _watch(self, machine: Machine) -> None:
         apply, carry_out = machine.apply, machine._carry_out

@@ -23,7 +23,7 @@ class Inner(NodeStore, Protocol):
     damage: str | None
 
     @property
-    def guard(self) -> AbstractContextManager[None]: ...
+    def tables_guard(self) -> AbstractContextManager[None]: ...
 
 
 class Observer(Protocol):

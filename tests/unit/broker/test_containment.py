@@ -41,8 +41,9 @@ from raftwork.messages import (
     State,
     Watch,
     WorkerWelcome,
+    to_broker,
 )
-from tests.unit.broker.nodes import World
+from tests.unit.broker.nodes import MemoryStore, World
 from tests.unit.broker.queues import SPEC, enqueue
 
 
@@ -201,6 +202,50 @@ def test_a_frame_that_cannot_be_sent_is_lost_and_the_others_leave(one: World) ->
     assert one.ask(b"client", request("x")) == [HelloFirst()]
 
 
+@pytest.mark.parametrize(("owner", "name"), [(Clients, "ask"), (Dispatcher, "plan")])
+def test_an_os_error_is_the_disks_only_where_files_are_used(
+    one: World, owner: type, name: str
+) -> None:
+    """A socket's or a thread's ends what it was needed for, as any other error does."""
+    one.tolerated = OSError
+    one.client()
+    one.client(b"other")
+    with bug(owner, name, error=OSError("too many open files")):
+        one.say(b"other", request("w"))
+        one.say(b"client", Ask(1, ["x"]))
+        one.run(100)
+        assert one.contained
+    one.run(PAUSE_MAX_MS)
+    one.client(b"other")
+    assert one.ask(b"other", request("x")) == [Enqueued(1)]
+
+
+def test_a_frame_at_which_the_decoder_fails_is_that_sessions_trouble(one: World) -> None:
+    one.client(b"other")
+
+    def strikes(decoder: object, frame: bytes) -> bool:
+        return decoder is to_broker and frame == to_broker.encode(Ping())
+
+    with bug(type(to_broker), "decode", strikes):
+        one.say(b"client", Ping())
+        one.step()
+        assert [type(m) for m in one.heard(b"client")] == [Refused]
+        assert one.ask(b"other", request("x")) == [Enqueued(1)]
+    assert one.contained == ["a frame that came in"]
+
+
+def test_what_cannot_be_told_to_people_changes_nothing() -> None:
+    def telling(_name: str, _event: object) -> None:
+        raise Bug
+
+    world = World("a", "b", "c", tell=telling)
+    world.tolerated = Bug
+    leader = world.elect()
+    world.client(to=leader)
+    assert world.ask(b"client", request("x"), to=leader) == [Enqueued(1)]
+    assert set(world.contained) == {"telling what happened"}
+
+
 # ---- peers --------------------------------------------------------------------------------------
 
 
@@ -221,6 +266,40 @@ def test_a_peer_at_whose_frames_this_broker_fails_is_as_if_away() -> None:
         assert world.ask(b"client", request("x"), to=leader) == [Enqueued(1)]
     world.run(PAUSE_MAX_MS)
     assert len(set(world.digests().values())) == 1
+
+
+def test_a_peer_that_is_as_if_away_is_dialled_where_it_is_looked_for() -> None:
+    """It said that it listens elsewhere, and may do so: nothing else looks at what is dialled."""
+    world = World("a", "b", "c")
+    leader = world.elect()
+    world.tolerated = Bug
+    other = next(name for name in "abc" if name != leader)
+    link = world.nodes[leader]._neighbours.peers.links[other]
+    link.where.says("elsewhere.example:1", world.now, answers=True)
+    with bug(Neighbours, "heard", lambda _, name, *__: name == other) as struck:
+        while not struck:
+            world.step()
+        assert world.dialled[leader, other] == link.where.address == "elsewhere.example:1"
+
+
+def test_a_broker_that_cannot_be_dialled_is_looked_for_again() -> None:
+    world = World("a", "b", "c")
+    leader = world.elect()
+    world.tolerated = OSError
+    other = next(name for name in "abc" if name != leader)
+    node, tries = world.nodes[leader], list[str]()
+
+    def failing(name: str, address: str) -> None:
+        tries.append(address)
+        raise OSError("too many open files")
+
+    object.__setattr__(node._setup, "dial", failing)
+    node._neighbours.peers.links[other].where.says("elsewhere.example:1", world.now, answers=True)
+    world.cut.add(other)
+    node.link(other, False, world.now)
+    world.run(10_000)
+    assert len(tries) > 1
+    assert set(world.contained) == {"the search for another broker"}
 
 
 def test_a_consensus_message_that_cannot_be_sent_is_lost() -> None:
@@ -249,7 +328,7 @@ def test_a_consensus_message_that_cannot_be_sent_is_lost() -> None:
     assert len(set(world.digests().values())) == 1
 
 
-# ---- the leader's own books ---------------------------------------------------------------------
+# ---- the leader's own state ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -262,7 +341,7 @@ def test_a_consensus_message_that_cannot_be_sent_is_lost() -> None:
         (Leadership, "_propose"),
     ],
 )
-def test_books_that_fail_are_made_anew_and_every_task_has_its_outcome(
+def test_a_leadership_that_fails_is_made_anew_and_every_task_has_its_outcome(
     one: World, owner: type, name: str
 ) -> None:
     one.client()
@@ -281,7 +360,7 @@ def test_books_that_fail_are_made_anew_and_every_task_has_its_outcome(
     assert one.nodes["a"]._machine.states(["x"]) == [State.SUCCEEDED]
 
 
-def test_books_that_fail_again_and_again_are_made_after_growing_pauses(one: World) -> None:
+def test_a_leadership_that_fails_again_and_again_is_made_after_growing_pauses(one: World) -> None:
     made: list[int] = []
 
     def strikes(*_: object) -> bool:
@@ -301,7 +380,7 @@ def test_books_that_fail_again_and_again_are_made_after_growing_pauses(one: Worl
     assert one.nodes["a"].leads
 
 
-def test_books_that_were_made_anew_ask_for_later_barriers(one: World) -> None:
+def test_a_leadership_that_was_made_anew_asks_for_later_barriers(one: World) -> None:
     one.client()
     one.ask(b"client", Ask(1, ["x"]))
     before = one.nodes["a"]._leadership
@@ -320,7 +399,7 @@ def test_books_that_were_made_anew_ask_for_later_barriers(one: World) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [StoreError("x"), StoreDamaged("x"), apsw.IOError("x"), apsw.CorruptError("x"), OSError()],
+    [StoreError("x"), StoreDamaged("x"), apsw.IOError("x"), apsw.CorruptError("x")],
 )
 @pytest.mark.parametrize(("owner", "name"), [(Clients, "ask"), (Dispatcher, "plan")])
 def test_the_disk_of_this_replica_is_never_somebody_elses_work(
@@ -349,6 +428,16 @@ def test_consensus_and_the_machine_end_the_replica(one: World, owner: type, name
     with bug(owner, name), pytest.raises(Bug):
         one.run(100)
     assert one.contained == []
+
+
+def test_joining_a_cluster_by_halves_ends_the_replica() -> None:
+    """Whatever it was that failed: only a restart finds out what the directory is now."""
+    world = World("a", "b", "c")
+    world.tolerated = Bug
+    joins = lambda store, *_: store.identity.name == "b"  # noqa: E731
+    with bug(MemoryStore, "form", joins), pytest.raises(Bug):
+        world.elect()
+    assert world.contained == []
 
 
 def test_what_consensus_raises_at_a_peers_message_ends_the_replica() -> None:

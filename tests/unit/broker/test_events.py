@@ -11,6 +11,7 @@ import pytest
 
 from raftwork import logs
 from raftwork.broker import clients, events, journal
+from raftwork.broker.containment import log_contained
 from raftwork.broker.events import (
     Event,
     HelloRefused,
@@ -50,7 +51,7 @@ class Watched(Floor):
     def __init__(self) -> None:
         super().__init__()
         self.told: list[Event] = []
-        self.force._attendance._tell = self.told.append
+        self.force._worker_events._tell = self.told.append
 
 
 JOINED = WorkerJoined("w", "h", 1, 2, ("default",))
@@ -101,7 +102,7 @@ def test_a_worker_that_a_new_leader_never_meets_is_lost_without_a_name() -> None
     floor.hello()
     floor.give(1)
     floor.new_leader()
-    floor.force._attendance._tell = floor.told.append
+    floor.force._worker_events._tell = floor.told.append
     floor.pass_time(LEASE + 500)
     (lost,) = floor.told
     assert str(lost).startswith("a worker of the leader before is lost: ")
@@ -182,6 +183,25 @@ def test_an_event_is_a_line_with_its_values_and_the_epoch(lines: list[str]) -> N
     assert document["message"] == "worker w1 is lost: not heard; unfinished tasks: 3"
     expected = {"event": "worker_lost", "worker": "w1", "why": "not heard", "tasks": 3}
     assert document["fields"] == expected
+
+
+def test_what_another_machine_says_is_cut_in_every_part_of_a_line(lines: list[str]) -> None:
+    """A frame may have megabytes, and a hello of a stranger's is told of."""
+    journal.write(1, HelloRefused("x" * 5_000_000))
+    journal.write(1, Waits("y" * 5_000_000))
+    journal.write(1, WorkerJoined("w", "z" * 100_000, 1, 1, ("q" * 5_000,) * 10_000))
+    assert len(lines) == 3
+    assert max(map(len, lines)) < 300_000
+
+
+def test_what_failed_for_a_stranger_is_folded_whatever_it_says(lines: list[str]) -> None:
+    for n in range(5):
+        log_contained("a frame that came in", ValueError(f"stranger {n}"))
+    log_contained("a frame that came in", TypeError("another"))
+    assert [json.loads(line)["message"] for line in lines] == [
+        "a frame that came in failed: ValueError: stranger 0",
+        "a frame that came in failed: TypeError: another",
+    ]
 
 
 def test_what_strangers_and_circumstances_vary_is_folded_and_waiting_is_not(

@@ -134,6 +134,16 @@ def test_clients_are_told_the_address_at_which_the_leader_was_found(three: World
         assert news.address == three.addresses[news.name]
 
 
+def test_a_broker_that_was_stopped_is_not_said_to_reach_anybody(
+    three: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its last connection to this broker is only found closed when something is sent there."""
+    stop(three, "c")
+    with caplog.at_level(logging.WARNING):
+        three.run(30_000)
+    assert not [r for r in caplog.records if "reaches this one" in r.getMessage()]
+
+
 def test_a_broker_that_reaches_us_but_is_not_reached_is_told_of_once(
     three: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -671,3 +671,12 @@ def test_the_shell_is_told_which_frames_are_none() -> None:
     node = world.nodes["a"]
     assert node.receive(b"somebody", to_broker.encode(Ping()), world.now)
     assert not node.receive(b"somebody", b"\xc1", world.now)
+
+
+def test_a_broker_that_waits_for_the_first_start_says_who_is_missing() -> None:
+    """`status` said of the missing one that the others can reach it."""
+    world = World("a", "b", "c")
+    world.cut.add("c")
+    world.run(3_000)
+    for name in "ab":
+        assert world.nodes[name].status(1).unreached == ("c",)

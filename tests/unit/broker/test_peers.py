@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker.peers import CLOCK_FRESH, Peers
+from raftwork.broker.peers import CLOCK_FRESH, REFUSAL_MAX, Peers
 from raftwork.consensus.core import Peer
 from raftwork.messages import PROTOCOL, PeerHello, PeerWelcome
 
@@ -65,6 +65,8 @@ def test_a_broker_is_rejected_once_no_majority_can_be_with_it(peers: Peers) -> N
     assert peers.refused("b", "no member")
     assert not peers.refused("b", "no member"), "said before"
     assert peers.rejection() is None, "c may still be with us"
+    peers.refused("c", "nor here" + "!" * 1_000_000)
+    assert len(peers.links["c"].refusal) == REFUSAL_MAX
     peers.refused("c", "nor here")
     assert peers.rejection() == "b says: no member; c says: nor here"
     peers.lost("b", 0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from socket import socket
 from types import SimpleNamespace
 from typing import cast
@@ -10,6 +11,7 @@ import pytest
 
 from raftwork.broker import server
 from raftwork.broker.node import Node
+from raftwork.broker.options import BrokerOptions
 from raftwork.broker.rest import REST, Rest
 from raftwork.broker.server import Server
 from raftwork.broker.store import Store
@@ -22,6 +24,23 @@ def test_a_host_that_is_none_is_named_with_the_reason_and_what_to_do() -> None:
     """F18: it was "No such device"."""
     with pytest.raises(OSError, match=r"'nohost\.invalid': .*; is it spelled right"):
         server._listen("nohost.invalid:1", {})
+
+
+def test_an_error_of_the_loop_that_has_no_name_is_logged_with_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An OSError was shown as one of the data directory, and nothing else."""
+
+    class Broken:
+        def __init__(self, *_: object) -> None: ...
+        def run(self) -> None:
+            raise OSError("from anywhere")
+
+    monkeypatch.setattr(server, "Server", Broken)
+    options = BrokerOptions(name="a", cluster={"a": "127.0.0.1:1"}, data=tmp_path)
+    assert server._serve(options, cast("Store", None), cast("Wires", None)) == 1
+    assert "this replica stops" in caplog.text
+    assert "in run" in caplog.text
 
 
 class Clock:
@@ -95,7 +114,7 @@ def test_only_a_leader_spends_all_its_time_on_who_floods_it(
     monkeypatch.setattr(server, "time", clock)
     wires, one = Flooded(clock), object.__new__(Server)  # without sockets and signals
     one._wires, one._node = cast("Wires", wires), cast("Node", Deaf(leads=leads))
-    one._store = cast("Store", SimpleNamespace(guard=nullcontext(), commit_ns=0))
+    one._store = cast("Store", SimpleNamespace(tables_guard=nullcontext(), commit_ns=0))
     one._signals, one._rest = cast("socket", SimpleNamespace(fileno=int)), Rest()
     until = clock.seconds + 10
     while clock.seconds < until:

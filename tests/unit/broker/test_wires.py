@@ -202,3 +202,30 @@ def test_what_was_sent_after_all_or_lost_no_longer_counts() -> None:
         assert not wires.congested
     assert wires.lost() == []
     assert wires._waiting == 0
+
+
+def test_a_frame_that_the_socket_refuses_is_the_end_of_that_connection_alone() -> None:
+    """Whatever libzmq says of it: others are sent what waits for them."""
+
+    class Refusing:
+        def __init__(self) -> None:
+            self.sent: list[bytes] = []
+            self.full = True
+
+        def send_multipart(self, parts: list[bytes], flags: int) -> None:
+            if self.full:
+                raise zmq.Again
+            if parts[0] == b"odd":
+                raise zmq.ZMQError(errno.EINVAL)
+            self.sent.append(parts[0])
+
+    router = Refusing()
+    wires = object.__new__(Wires)
+    wires._router = cast("zmq.Socket[bytes]", router)
+    wires._outboxes, wires._lost, wires._waiting = {}, [], 0
+    wires.send(b"odd", b"x")
+    wires.send(b"even", b"x")
+    router.full = False
+    wires.flush()
+    assert router.sent == [b"even"]
+    assert wires.lost() == [b"odd"]

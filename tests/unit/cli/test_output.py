@@ -1,33 +1,15 @@
 """What is printed: every character of it can be seen, and JSON is the same JSON."""
 
 import json
+import os
+import subprocess
 import sys
 from io import BytesIO, TextIOWrapper
 
 import pytest
 
 from raftwork.cli import output
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("", ""),
-        ("plain [red] :bug: é 仕事 🎉 \\n", "plain [red] :bug: é 仕事 🎉 \\n"),
-        ("a\nb\tc\rd", r"a\nb\tc\rd"),
-        ("\x1b[2J\x9b1m\x7f\x00", r"\x1b[2J\x9b1m\x7f\x00"),
-        ("\u202eevil\u2066\u200f", r"\u202eevil\u2066\u200f"),
-        ("\ufeff\u200b\u2028\u00ad", r"\ufeff\u200b\u2028\xad"),
-        ("\ud800\U000e0041", r"\ud800\U000e0041"),
-    ],
-)
-def test_what_cannot_be_seen_is_escaped(text: str, shown: str) -> None:
-    assert output.visible(text) == shown
-    assert output.visible(shown) == shown
-
-
-def test_lines_of_a_traceback_stay_lines() -> None:
-    assert output.visible_lines("a\n\tb\x1b\r\n") == "a\n\tb\\x1b\\r\n"
+from raftwork.cli.tables import Column
 
 
 def test_a_document_is_the_same_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,3 +36,45 @@ def test_one_is_not_plural() -> None:
     assert output.count(1, "task") == "1 task"
     assert output.count(0, "task") == "0 tasks"
     assert output.count(2, "loss", "losses") == "2 losses"
+
+
+@pytest.mark.parametrize(("line", "code"), [(">/dev/full", 1), ("2>/dev/full", 0)])
+def test_a_result_that_cannot_be_written_is_an_error_and_a_notice_is_not(
+    line: str, code: int
+) -> None:
+    """It was a traceback of twenty lines; and a notice that nobody could read failed a command."""
+    program = (
+        "import click; from raftwork.cli import main, output\n"
+        "@main.command('x')\n"
+        "def x(): output.err('notice'); output.out('result')\n"
+        "main(['x'])"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f'exec "{sys.executable}" -c "$PROGRAM" {line}'],
+        env={**os.environ, "PROGRAM": program},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code
+    if code:
+        text = "notice\nError: cannot write the result to stdout: No space left on device\n"
+        assert done.stderr == text
+    else:
+        assert done.stdout == "result\n"
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_nothing_is_bold_where_that_is_not_wanted(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    stream = Terminal(BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", stream)
+    output.out_table([Column("queue")], [["q"]])
+    stream.flush()
+    assert b"\x1b" not in stream.buffer.getvalue()

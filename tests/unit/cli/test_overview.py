@@ -54,7 +54,7 @@ def test_without_a_leader_the_most_advanced_replica_tells_the_queues() -> None:
 
 def row(
     name: str, address: str, role: str, number: int | None, reason: str | None = None
-) -> object:
+) -> dict[str, object]:
     facts = {"name": name, "address": address, "role": role}
     numbers = dict.fromkeys(("epoch", "committed", "applied"), number)
     return {**facts, **numbers, "reason": reason}
@@ -93,6 +93,28 @@ def test_those_of_another_cluster_are_not_hidden() -> None:
     seen = overview({"elsewhere:1": stranger, "h:1": a})
     assert [(r.name, r.address) for r in seen.brokers] == [*CLUSTER, ("a", "elsewhere:1")]
     assert seen.leader == "a"
+
+
+def test_a_leader_of_another_cluster_is_not_this_ones() -> None:
+    """It listens where a broker of ours did before that moved, in an epoch that is greater."""
+    stranger = says("a", active=True, epoch=900, applied=900)
+    stranger = stranger._replace(name="z", address="h:4", cluster=(("z", "h:4"),))
+    seen = overview(
+        {
+            "h:4": stranger,
+            "h:1": says("a", active=True, epoch=3, applied=9),
+            "h:2": None,
+            "h:3": says("c", active=False, epoch=3, applied=9)._replace(unreached=("b",)),
+        }
+    )
+    assert (seen.leader, seen.epoch) == ("a", 3)
+    assert [worker.name for worker in seen.workers] == ["of a"]
+    assert seen.document()["brokers"] == [
+        row("a", "h:1", "leader", 3) | {"committed": 9, "applied": 9},
+        row("b", "h:2", "unreachable", None, "no answer from here, but a can reach it"),
+        row("c", "h:3", "follower", 3) | {"committed": 9, "applied": 9},
+        row("z", "h:4", "leader", 900, "it belongs to another cluster"),
+    ]
 
 
 def test_a_broker_that_others_cannot_reach_is_shown_as_such() -> None:

@@ -3,9 +3,10 @@
 import json
 import math
 
+import click
 import pytest
 
-from raftwork.cli.values import NotJSON, parse_argument, parse_json, print_json
+from raftwork.cli.values import NotJSON, Seconds, parse_argument, parse_json, print_json
 
 
 @pytest.mark.parametrize(
@@ -87,3 +88,13 @@ def test_what_is_printed_is_json_even_where_a_float_is_no_number(
 
     json.loads(printed, parse_constant=no_json)
     assert str(parse_json(printed)) == "[inf, {'x': -inf}, nan, 1e+308]"
+
+
+def test_seconds_are_a_number_that_something_can_wait_for() -> None:
+    """Every broker was unreachable within NaN seconds, and within endless ones none ever was."""
+    seconds = Seconds()
+    assert seconds.convert("1e-320", None, None) > 0
+    assert seconds.convert("3162240000", None, None) == 3_162_240_000
+    for text in ("nan", "-nan", "inf", "1e400", "-1", "0", "", "x", "1e10"):
+        with pytest.raises(click.BadParameter):
+            seconds.convert(text, None, None)

@@ -1,4 +1,4 @@
-"""`least_loaded`: each task to where (tasks there + 1) / slots is least, by our own books."""
+"""`least_loaded`: each task to where (tasks there + 1) / slots is least, by our own counts."""
 
 from collections.abc import Sequence
 from random import Random

@@ -17,22 +17,32 @@ _DISK_ERRORS: Final = (
     apsw.BusyError,
     apsw.LockedError,
     apsw.ProtocolError,
-    OSError,
 )
 _CONTRADICTIONS: Final = (apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_CORRUPTFS)
 
 
 def as_store_error(error: BaseException) -> StoreError | None:
-    """The StoreError an error amounts to; None if it is not about the disk."""
+    """The StoreError an error amounts to, of code that uses files of the replica."""
+    return _failed(error) if isinstance(error, OSError) else as_database_error(error)
+
+
+def as_database_error(error: BaseException) -> StoreError | None:
+    """The StoreError an error amounts to; None if it is not about the database.
+
+    SQLite raises errors of its own. An OSError from code that does not open files itself is a
+    socket's, a thread's or a name server's.
+    """
     if isinstance(error, StoreError):
         return error
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)) or (
         isinstance(error, apsw.IOError) and _extended(error) in _CONTRADICTIONS
     ):
         return StoreDamaged(f"the database contradicts its checksums or structure: {error}")
-    if isinstance(error, _DISK_ERRORS):
-        return StoreError(f"the disk failed: {type(error).__name__}: {error}")
-    return None
+    return _failed(error) if isinstance(error, _DISK_ERRORS) else None
+
+
+def _failed(error: BaseException) -> StoreError:
+    return StoreError(f"the disk failed: {type(error).__name__}: {error}")
 
 
 def _extended(error: apsw.Error) -> int:
@@ -62,7 +72,12 @@ class Guard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is None or (meaning := as_store_error(error)) is None:
+        if error is not None:
+            self.stop(error, as_store_error(error))
+
+    def stop(self, error: BaseException, meaning: StoreError | None) -> None:
+        """Refuse further use and raise `meaning`, if the error has one."""
+        if meaning is None:
             return
         self.fail(meaning)
         if meaning is not error:
@@ -74,3 +89,25 @@ class Guard:
             self.failure = failure
             if isinstance(failure, StoreDamaged):
                 self._on_damage(failure)
+
+
+class TablesGuard:
+    """A Guard around code that reads or writes through the connection itself, among other things.
+
+    What the store opens is guarded where it does so; an OSError of the rest is none of the disk's.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def __enter__(self) -> None:
+        self._guard.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._guard.stop(error, as_database_error(error))

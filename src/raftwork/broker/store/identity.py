@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from raftwork.addresses import same_place
 from raftwork.broker.store.files import replace_file
 from raftwork.errors import StoreError
 
@@ -116,7 +117,7 @@ def admit(directory: Path, identity: Identity, asked: Identity, *, readdress: bo
     strange = [
         name
         for name, address in asked.cluster.items()
-        if address not in (identity.cluster[name], found[name])
+        if not any(same_place(address, known) for known in (identity.cluster[name], found[name]))
     ]
     if strange and not readdress:
         raise StoreError(
@@ -126,7 +127,7 @@ def admit(directory: Path, identity: Identity, asked: Identity, *, readdress: bo
     moved = {
         name: address
         for name, address in identity.moved.items()
-        if asked.cluster[name] == identity.cluster[name]
+        if same_place(asked.cluster[name], identity.cluster[name])
     }
     return replace(identity, cluster=asked.cluster, moved=moved)
 

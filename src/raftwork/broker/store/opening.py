@@ -56,7 +56,7 @@ def open_store(
     try:
         # Once, and nowhere else: all paths of the store are made from this one, and are opened long
         # after the current directory may have changed. SQLite wants absolute ones as URIs.
-        directory = directory.resolve()
+        directory = Path(os.path.realpath(directory))
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = DirectoryLock(directory)
         try:
@@ -67,6 +67,8 @@ def open_store(
         except BaseException:
             lock.release()
             raise
+    except OSError as error:
+        raise StoreError(f"{directory} cannot be used: {error.strerror or error}") from error
     except Exception as error:
         meaning = as_store_error(error)
         if meaning is None or meaning is error:

@@ -11,7 +11,7 @@ from raftwork.broker.store.database import Opener
 from raftwork.broker.store.directory import Directory
 from raftwork.broker.store.files import DirectoryLock
 from raftwork.broker.store.generation import Generation, make_switchable
-from raftwork.broker.store.guard import Guard, as_store_error
+from raftwork.broker.store.guard import Guard, TablesGuard, as_store_error
 from raftwork.broker.store.identity import Identity, save_identity
 from raftwork.broker.store.meta import decode_roster, encode_roster
 from raftwork.broker.store.promised import Promised
@@ -53,7 +53,7 @@ class Store:
 
     Every method raises StoreError if the disk fails and StoreDamaged if what it holds contradicts
     a checksum; from then on every use raises. Code that reads or writes through `connection`
-    itself does so inside `guard`, which sees to the same.
+    itself does so inside `tables_guard`, which sees to the same.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -64,6 +64,7 @@ class Store:
         #: Why the previous contents were put aside when the directory was opened, if they were.
         self.damage = parts.damage
         self.guard = Guard(self._mark_damaged)
+        self.tables_guard = TablesGuard(self.guard)
         self._transfers = Transfers(parts.directory, parts.opener, parts.create_machine)
         self._prepared: tuple[Snapshot, int] | None = None
         #: How long all commits took, together.

@@ -96,6 +96,15 @@ def test_an_unwritable_directory_is_an_error(tmp_path: Path) -> None:
         open_at(tmp_path / "file")
 
 
+def test_links_that_lead_nowhere_are_an_error(tmp_path: Path) -> None:
+    """It was a traceback."""
+    (tmp_path / "one").symlink_to("other")
+    (tmp_path / "other").symlink_to("one")
+    for path in (tmp_path / "one", tmp_path / "one" / "below"):
+        with pytest.raises(StoreError, match="cannot be used: "):
+            open_at(path)
+
+
 def test_the_log_on_disk_stays_bounded(directory: Path) -> None:
     options = StoreOptions(wal_bytes=1 << 20, tail_bytes=1 << 20, segment_bytes=1 << 18)
     store = formed(directory, options)

@@ -59,6 +59,20 @@ def test_a_replica_found_elsewhere_may_be_named_by_either_address(directory: Pat
     assert back.identity.addresses == THREE
 
 
+def test_the_same_address_written_otherwise_is_no_other(directory: Path) -> None:
+    """It was refused until --readdress was given, as if somebody had moved."""
+    loopback = {"a": "localhost:7701", "b": "127.0.0.1:7702", "c": "[::1]:7703"}
+    store = open_at(directory, cluster=loopback)
+    store.found("b", MOVED["b"])
+    store.close()
+    written = {"a": "127.0.0.1:7701", "b": "LOCALHOST:7702", "c": "[0:0:0:0:0:0:0:1]:7703"}
+    again = open_at(directory, cluster=written)
+    assert again.identity.addresses == written | {"b": MOVED["b"]}
+    again.close()
+    with pytest.raises(StoreError, match="if c moved"):
+        open_at(directory, cluster=written | {"c": "127.0.0.1:7703"})
+
+
 def test_what_readdress_changes_is_that_alone(directory: Path) -> None:
     """Who moves itself need not know that another did before."""
     store = formed(directory)

@@ -35,7 +35,7 @@ class Told:
     closed: bool = False
 
 
-class Attendance:
+class WorkerEvents:
     """Of one leadership."""
 
     def __init__(self, tell: Callable[[Event], None], reason: Callable[[Worker, int], str]) -> None:

@@ -1,11 +1,11 @@
 """The active leadership of a broker, and what becomes of it when its own work fails. Sans-IO.
 
-1. Its books are made at `begin` from the machine's tables and dropped whole at `end`.
-2. Planning, and keeping books of what was applied, is work for all sessions at once. If it fails
-   (containment.py), the books are dropped whole, too, and made anew after a growing pause; all who
-   had a session say hello again. Meanwhile the broker leads on without serving.
-3. They are not made anew before all that the old ones proposed is applied: they would be told the
-   effects of what they know nothing of.
+1. A Leadership is made at `begin` from the machine's tables and dropped whole at `end`.
+2. Planning, and following what was applied, is work for all sessions at once. If it fails
+   (containment.py), the Leadership is dropped whole, too, and made anew after a growing pause;
+   whatever had a session says hello again. Meanwhile the broker leads on without serving.
+3. It is not made anew before all that the old one proposed is applied: it would be told the effects
+   of what it knows nothing of.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class VitalLog:
-    """The core, as books use it: what it raises is none of their failures."""
+    """The core, as a Leadership uses it: what it raises is no failure of its."""
 
     def __init__(self, core: Consensus, vital: Vital) -> None:
         self._core = core
@@ -40,7 +40,7 @@ class VitalLog:
             self._core.barrier(token, now)
 
 
-class Reign:
+class LeadershipSupervisor:
     """From `begin` to `end` this broker is the active leader of an epoch."""
 
     def __init__(
@@ -49,15 +49,15 @@ class Reign:
         make: Callable[[int, int, int], Leadership],
         dropped: Callable[[], None],
     ) -> None:
-        """`make(epoch, now, barrier)` makes books; `dropped()` is called when they failed."""
+        """`make(epoch, now, barrier)` makes one; `dropped()` is called when it failed."""
         self._containment = containment
         self._make = make
         self._dropped = dropped
-        self.books: Leadership | None = None
+        self.leadership: Leadership | None = None
         self._epoch: int | None = None
         self._now = 0
         self._pause = Pause(PAUSE_MS, PAUSE_MAX_MS)
-        #: Of books that failed: up to where the log must be applied, and their last barrier.
+        #: Of one that failed: up to where the log must be applied, and its last barrier.
         self._behind = ORIGIN
         self._barrier = 0
         self._boundary = containment.of("the leader's own work", self._failed)
@@ -67,40 +67,40 @@ class Reign:
         self._try(now)
 
     def end(self) -> None:
-        self._epoch = self.books = None
+        self._epoch = self.leadership = None
 
     def does(self, work: Callable[[Leadership], object]) -> None:
-        """Have the books do it, if there are any."""
-        if self.books is not None:
+        """Have the Leadership do it, if there is one."""
+        if self.leadership is not None:
             with self._boundary:
-                work(self.books)
+                work(self.leadership)
 
     def turn(self, now: int, applied: Position) -> None:
-        """Make the books anew, if that is due."""
+        """Make the Leadership anew, if that is due."""
         self._now = now
-        if self.books is None and self._epoch is not None and applied >= self._behind:
+        if self.leadership is None and self._epoch is not None and applied >= self._behind:
             if not self._pause.lasts(now):
                 self._try(now)
-        elif self.books is not None and now >= self._pause.until + PAUSE_MAX_MS:
+        elif self.leadership is not None and now >= self._pause.until + PAUSE_MAX_MS:
             self._pause.succeeded()
 
     @property
     def wake_at(self) -> int | None:
         """When `turn` has something to do, if only time is missing."""
-        if self.books is not None:
-            return self.books.wake_at
+        if self.leadership is not None:
+            return self.leadership.wake_at
         return None if self._epoch is None else max(self._pause.until, self._now + PAUSE_MS)
 
     def _try(self, now: int) -> None:
         self._now = now
         with self._boundary:
             assert self._epoch is not None
-            self.books = self._make(self._epoch, now, self._barrier)
+            self.leadership = self._make(self._epoch, now, self._barrier)
 
     def _failed(self) -> None:
-        books, self.books = self.books, None
-        if books is not None:
-            self._behind = books.proposed or ORIGIN
-            self._barrier = books.barrier
+        leadership, self.leadership = self.leadership, None
+        if leadership is not None:
+            self._behind = leadership.proposed or ORIGIN
+            self._barrier = leadership.barrier
         self._pause.failed(self._now)
         self._dropped()
