@@ -406,31 +406,22 @@ class Node:
 
     def status(self, request: int) -> BrokerStatus:
         """This broker's own facts."""
-        peers = self._neighbours.peers
-        address = self._setup.cluster[self._setup.name]
-        cluster = peers.addresses
-        name, consensus = self._setup.name, self._setup.consensus
-        queues = self._machine.queues()
-        if self._replica is None:
-            return BrokerStatus(
-                request, name, address, consensus, "learner", False, 0, "", 0, 0, [], [], cluster
-            )
-        core = self._replica.core.status
-        workers = [] if self._leadership is None else self._leadership.workforce.statuses()
+        setup, peers = self._setup, self._neighbours.peers
+        core = None if self._replica is None else self._replica.core.status
         return BrokerStatus(
             request,
-            name,
-            address,
-            consensus,
-            core.role.value,
+            setup.name,
+            setup.cluster[setup.name],
+            setup.consensus,
+            core.role.value if core else "learner",
             self.leads,
-            core.epoch,
-            core.leader or "",
-            core.committed.seq,
+            core.epoch if core else 0,
+            (core.leader if core else None) or "",
+            core.committed.seq if core else 0,
             self._store.applied.seq,
-            workers,
-            queues,
-            cluster,
+            [] if self._leadership is None else self._leadership.workforce.statuses(),
+            self._machine.queues(),
+            peers.addresses,
             peers.unreached,
         )
 

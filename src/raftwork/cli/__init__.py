@@ -4,6 +4,7 @@ Results go to stdout and everything else to stderr. Exit codes: 0 success, 1 the
 2 wrong usage. Commands import what they run when they run it, so `--help` stays quick.
 """
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,10 @@ def _errors() -> Iterator[None]:
     except click.ClickException as error:
         vars(error)["message"] = visible_lines(error.message)  # which click declares as final
         raise
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise  # a reader that is gone is click's to handle; all else is a fault of ours
+        raise click.ClickException(f"cannot write: {error.strerror}") from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

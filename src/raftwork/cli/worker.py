@@ -65,7 +65,7 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     type=click.Choice(["process", "thread", "async"]),
     default="process",
     show_default=True,
-    help="What runs them.",
+    help="What runs the tasks: child processes, threads, or one event loop.",
 )
 @click.option(
     "--queues",
@@ -73,7 +73,7 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     show_default=True,
     callback=_queues,
     metavar="a,b",
-    help="Served.",
+    help="The queues to take tasks from.",
 )
 @click.option(
     "--max-tasks-per-child",

@@ -30,6 +30,8 @@ def as_store_error(error: BaseException) -> StoreError | None:
         isinstance(error, apsw.IOError) and _extended(error) in _CONTRADICTIONS
     ):
         return StoreDamaged(f"the database contradicts its checksums or structure: {error}")
+    if isinstance(error, PermissionError):
+        return StoreError(f"this user may not use it: {error}")
     if isinstance(error, _DISK_ERRORS):
         return StoreError(f"the disk failed: {type(error).__name__}: {error}")
     return None
