@@ -9,7 +9,7 @@ from raftwork.cli.values import brokers_option, parse_size, usage
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.options import label, queue_name
 from raftwork.messages import NAME_MAX, QUEUES_MAX
-from raftwork.streams import fill, let_go
+from raftwork.streams import by_line, fill, let_go
 
 
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
@@ -131,6 +131,7 @@ def command(
     except LoadError as error:
         raise click.ClickException(str(error)) from error
     fill()  # what the module closed
+    by_line()
     addresses = broker_addresses(brokers or getattr(app, "brokers", None))
     if isinstance(app, App):
         app.brokers = addresses  # what its tasks enqueue goes to where they came from
