@@ -79,7 +79,8 @@ def command(
 ) -> None:
     """Enqueue the task NAME with its arguments.
 
-    Each ARG is JSON if it parses, else a string.
+    Each ARG is JSON if it parses, else a string. The task has the default options: those given to
+    @app.task, such as retries and timeout, are known only to programs that import it.
 
     Prints the task's id once a majority of the brokers has it on disk. Exits 1 if that fails or,
     with --wait, if the task fails, is lost or takes too long: then stderr says how to go on.
