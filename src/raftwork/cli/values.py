@@ -169,7 +169,7 @@ class Seconds(click.FloatRange):
         super().__init__(min=0, max=_SECONDS_MAX, min_open=True)
 
     def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Fails for NaN, which is neither below nor above anything."""
         seconds = float(super().convert(value, param, ctx))

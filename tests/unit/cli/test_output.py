@@ -73,8 +73,9 @@ def test_nothing_is_bold_where_that_is_not_wanted(
 
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    stream = Terminal(BytesIO(), encoding="utf-8")
+    shown = BytesIO()
+    stream = Terminal(shown, encoding="utf-8")
     monkeypatch.setattr(sys, "stdout", stream)
     output.out_table([Column("queue")], [["q"]])
     stream.flush()
-    assert b"\x1b" not in stream.buffer.getvalue()
+    assert b"\x1b" not in shown.getvalue()

@@ -68,7 +68,9 @@ def open_store(
             lock.release()
             raise
     except OSError as error:
-        raise StoreError(f"{directory} cannot be used: {error.strerror or error}") from error
+        found = isinstance(error, FileExistsError)  # by mkdir, which does not mind a directory
+        why = "it is no directory" if found else error.strerror or error
+        raise StoreError(f"{directory} cannot be used: {why}") from error
     except Exception as error:
         meaning = as_store_error(error)
         if meaning is None or meaning is error:
