@@ -1,8 +1,16 @@
-"""What all tests share: no example is timed, and which consensus protocol real processes run with.
+"""What all tests share: no example is timed, which consensus protocol real processes run with, and
+that no process outlives the run.
 
 A test that has a cluster has the fixture `consensus`: it runs with each protocol, or with the one
 that `--consensus` names.
 """
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -30,3 +38,19 @@ def consensus(request: pytest.FixtureRequest) -> str:
     """The protocol of this test's clusters."""
     protocol: str = request.param
     return protocol
+
+
+@pytest.fixture(scope="session", autouse=True)
+def reaper() -> Iterator[None]:
+    """Whatever this run starts carries a mark, and dies with it, also if the run is killed."""
+    name, value = "RAFTWORK_TEST_RUN", uuid.uuid4().hex
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "tests.reaper", f"{name}={value}"],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    os.environ[name] = value
+    yield
+    del os.environ[name]
+    watching.communicate()

@@ -58,6 +58,9 @@ class NotLeader(RaftworkError):
         super().__init__(f"not the leader; the leader is {leader or 'unknown'}")
         self.leader = leader
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.leader,), vars(self)
+
 
 class Unavailable(RaftworkError):
     """No leader or no majority answered in time; the request may or may not be stored.
@@ -78,6 +81,10 @@ class TaskFailed(RaftworkError):
         self.type = type
         self.message = message
         self.traceback = traceback
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Python's own would make it of the text alone, and break the pool it is sent through.
+        return type(self), (self.type, self.message, self.traceback), vars(self)
 
 
 class TaskLost(RaftworkError):

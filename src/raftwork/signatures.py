@@ -4,27 +4,61 @@ A stub with the function's parameters and nothing inside is called in its place:
 call will, raises the same TypeError, and costs a tenth of a microsecond.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from functools import lru_cache
-from types import FunctionType
+from types import FunctionType, MethodType
 
 Binder = Callable[..., None]
 
 _VAR_POSITIONAL, _VAR_KEYWORD = inspect.CO_VARARGS, inspect.CO_VARKEYWORDS
+#: What a wrapper of ours has whose arguments all go to what it wraps.
+_PASSES_ON = "_raftwork_passes_on"
+#: From 3.14 on a partial may leave gaps.
+_GAP: object = getattr(functools, "Placeholder", object())
+_Cached = type(lru_cache(lambda: None))
+
+
+def passes_on(wrapper: FunctionType) -> None:
+    """Tell that this wrapper (by functools.wraps) takes whatever the wrapped function takes."""
+    setattr(wrapper, _PASSES_ON, True)
 
 
 def binder(function: Callable[..., object]) -> Binder | None:
     """What raises TypeError for arguments with which the function cannot be called.
 
     None where that cannot be told before. A decorator's wrapper is asked, not what it wraps: that
-    is what will be called.
+    is what will be called. Of a partial, a method, a cache or an object with `__call__` the
+    function behind it is asked, with what is bound to it.
     """
-    return _stub(function) if isinstance(function, FunctionType) else None
+    if isinstance(function, FunctionType):
+        return _stub(function)
+    if isinstance(function, functools.partial):
+        if any(given is _GAP for given in function.args):
+            return None
+        return _bound(function.func, function)
+    if isinstance(function, MethodType):
+        return _bound(function.__func__, functools.partial(function.__func__, function.__self__))
+    if isinstance(function, staticmethod):
+        return binder(function.__func__)
+    if isinstance(function, _Cached):
+        return binder(function.__wrapped__)
+    call: object = getattr(type(function), "__call__", None)  # noqa: B004 - the function itself
+    if isinstance(function, type) or not isinstance(call, FunctionType):
+        return None
+    return functools.partial(_stub(call), function)
+
+
+def _bound(function: Callable[..., object], given: "functools.partial[object]") -> Binder | None:
+    stub = binder(function)
+    return None if stub is None else functools.partial(stub, *given.args, **given.keywords)
 
 
 @lru_cache(maxsize=4096)
 def _stub(function: FunctionType) -> Binder:
+    if _PASSES_ON in function.__dict__:
+        return binder(function.__wrapped__) or _anything
     code = function.__code__
     names = code.co_varnames
     positional, only = code.co_argcount, code.co_kwonlyargcount
@@ -46,6 +80,9 @@ def _stub(function: FunctionType) -> Binder:
     stub = made["stub"]
     stub.__qualname__ = function.__qualname__
     return stub
+
+
+def _anything(*_: object, **__: object) -> None: ...
 
 
 def misfit(

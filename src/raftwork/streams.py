@@ -29,6 +29,16 @@ def fill() -> None:
             setattr(sys, name, stream)
 
 
+def by_line() -> None:
+    """Have standard output leave line by line, as on a terminal.
+
+    Into a file or a pipe it would leave when 8 KiB are full: of what tasks print nothing would be
+    seen for hours, and never what was printed by a process that is killed.
+    """
+    with suppress(BaseException):  # a user's object, or none of text
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
 def flush() -> None:
     """Flush standard output and error, whatever they are. A user's object may raise anything."""
     for stream in (sys.stdout, sys.stderr):

@@ -115,12 +115,12 @@ def a_commit_beyond_what_an_append_matched(patch: Patch) -> None:
 BUGS: list[tuple[Bug, Kind]] = [
     (a_replica_known_by_its_name_alone, Kind.PLAIN),
     (a_vote_that_is_not_persisted, Kind.PLOT),
-    (an_ack_before_the_fsync, Kind.PLAIN),
+    (an_ack_before_the_fsync, Kind.STORM),
     (a_commit_of_an_older_term_by_counting, Kind.PLOT),
     (a_truncation_on_any_append, Kind.PLAIN),
     (a_learner_counted_before_its_rebind_is_committed, Kind.PLOT),
     (an_old_incarnations_acks_kept_for_the_new, Kind.PLAIN),
-    (a_read_without_a_round, Kind.STORM),
+    (a_read_without_a_round, Kind.PLAIN),
     (a_vote_for_a_shorter_log, Kind.PLAIN),
     (a_commit_beyond_what_an_append_matched, Kind.PLAIN),
 ]

@@ -60,7 +60,7 @@ def test_the_simulator_catches(bug: bugs.Bug, kind: Kind, monkeypatch: pytest.Mo
     bug(monkeypatch)
 
     with pytest.raises(Failure):
-        run_many(200, kind)
+        run_many(400, kind)
 
 
 def run_many(count: int, kind: Kind) -> None:

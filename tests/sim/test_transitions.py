@@ -44,7 +44,7 @@ def test_every_transition_happens(
 
     monkeypatch.setattr(node, "move", move)
     allowed = {(state, event) for state, ways in table.items() for event in ways} - SCRIPTED
-    for seed in range(120):
+    for seed in range(300):
         if taken >= allowed:
             break
         run(seed, list(Kind)[seed % len(Kind)], protocol)

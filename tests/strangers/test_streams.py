@@ -52,6 +52,16 @@ def test_a_worker_without_standard_streams_works_and_drains(alone: Place, pool: 
 
 
 @pytest.mark.parametrize("pool", ["process", "thread", "async"])
+def test_what_tasks_print_leaves_at_once(alone: Place, pool: str) -> None:
+    """Into a file it came when 8 KiB were full, and never if the worker was killed before."""
+    alone.write("tasks.py", TASKS)
+    worker = alone.worker(f"--pool {pool} --concurrency 1")
+    _talk(alone)
+    assert "on stdout\n" in worker.text
+    worker.kill()
+
+
+@pytest.mark.parametrize("pool", ["process", "thread", "async"])
 def test_a_module_may_replace_and_close_them(alone: Place, pool: str) -> None:
     alone.write("tasks.py", ODD + TASKS)
     worker = alone.worker(f"--pool {pool} --concurrency 1")

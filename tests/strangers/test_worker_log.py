@@ -69,7 +69,7 @@ def test_a_worker_that_cannot_drain_ends_when_its_grace_is_over(alone: Place, po
     worker.signal(signal.SIGTERM)
     alone.wait_until(lambda: worker.code is not None, "it ends")
     assert worker.code == 0
-    assert "finishing what runs (1 tasks); a second signal stops at once" in worker.text
+    assert "finishing what runs (1 task); a second signal stops at once" in worker.text
     assert "its grace of 0.5 s is over" in worker.text
 
 

@@ -224,8 +224,8 @@ _DIRECTORIES = (
         (
             Edit(
                 f"{_CLI}.broker:command",
-                '"--checksums/--no-checksums", default=True',
-                '"--checksums/--no-checksums", default=False',
+                '"--checksums/--no-checksums",\n    default=True',
+                '"--checksums/--no-checksums",\n    default=False',
             ),
         ),
         ("test_a_bit_flipped_in_a_task_is_noticed_when_it_is_next_written",),

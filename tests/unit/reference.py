@@ -14,7 +14,8 @@ _INTRO = """\
 Made of `src/raftwork/client/options.py` by `python -m tests.unit.reference`: change the texts
 there.
 
-Each may be given to `@app.task(…)`, for all calls, and to `task.options(…)` and
+Each may be given to `@app.task(…)`, for all calls of programs that import the task (`raftwork
+enqueue`, which goes by its name alone, has the defaults), and to `task.options(…)` and
 `app.named(name, …)`, for calls made through what these return. `Duration` is seconds, as int or
 float, or a `timedelta`. Both also take `id`, the task's own id (the same id with the same contents
 is stored once), and `key`, by which the balancer `consistent_hash` places it.

@@ -3,7 +3,8 @@
 import os
 import select
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -40,6 +41,13 @@ def threads(server: Server) -> Iterator[Threads]:
     made.close()
 
 
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.001)
+
+
 def next_answers(threads: Threads) -> list[Answer]:
     readable, _, _ = select.select([threads.fileno()], [], [], 30)
     assert readable, "nothing came"
@@ -52,6 +60,7 @@ def test_one_that_hangs_delays_no_other(threads: Threads, server: Server) -> Non
     assert next_answers(threads) == [Answer("quick", ("10.0.0.1",))]
     threads.ask("none")
     assert next_answers(threads) == [Answer("none", (), "Name or service not known")]
+    wait_until(lambda: "slow" in server.asked, "its thread has begun")
     assert server.asked.count("slow") == 1, "one thread a name"
     assert not select.select([threads.fileno()], [], [], 0)[0], "nothing is left to read"
     server.gates["slow"].set()

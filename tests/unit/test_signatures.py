@@ -26,6 +26,13 @@ async def coroutine(a: int) -> None: ...
 def wrapper(*args: Any, **kwargs: Any) -> None: ...
 
 
+class Caller:
+    def method(self, a: int, *, self_: int = 1) -> None: ...
+    @staticmethod
+    def static(a: int, b: int = 1) -> None: ...
+    def __call__(self, a: int, /, *, name: int = 1) -> None: ...
+
+
 FUNCTIONS = [
     plain,
     nothing,
@@ -37,6 +44,15 @@ FUNCTIONS = [
     coroutine,
     wrapper,
     lambda x, y=1: None,
+    functools.partial(plain, 1),
+    functools.partial(rest, 1, name=4),
+    functools.partial(functools.partial(plain, b=1), b=5),
+    functools.partial(Caller().method),
+    functools.lru_cache(lambda a, *, b=1: None),
+    Caller().method,
+    Caller.static,
+    vars(Caller)["static"],
+    Caller(),
 ]
 NAMES = st.sampled_from(["a", "b", "c", "d", "self", "name", "args", "kwargs", "id", "other"])
 
@@ -65,7 +81,7 @@ def test_what_python_refuses_is_refused_in_its_words(
     assert misfit(function, list(args), dict(kwargs)) == error_of(function, args, kwargs)
 
 
-@pytest.mark.parametrize("function", [print, functools.partial(plain, 1), dict, "x".join])
+@pytest.mark.parametrize("function", [print, functools.partial(print, 1), dict, Caller, "x".join])
 def test_what_cannot_be_told_is_let_through(function: Callable[..., object]) -> None:
     assert binder(function) is None
     assert misfit(function, [1] * 9, {}) is None

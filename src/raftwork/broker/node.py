@@ -411,18 +411,18 @@ class Node:
 
     def status(self, request: int) -> BrokerStatus:
         """This broker's own facts."""
-        peers = self._neighbours.peers
+        setup, peers = self._setup, self._neighbours.peers
         core = None if self._replica is None else self._replica.core.status
         return BrokerStatus(
             request,
-            self._setup.name,
-            self._setup.cluster[self._setup.name],
-            self._setup.consensus,
-            "learner" if core is None else core.role.value,
+            setup.name,
+            setup.cluster[setup.name],
+            setup.consensus,
+            core.role.value if core else "learner",
             self.leads,
-            0 if core is None else core.epoch,
-            "" if core is None else core.leader or "",
-            0 if core is None else core.committed.seq,
+            core.epoch if core else 0,
+            (core.leader if core else None) or "",
+            core.committed.seq if core else 0,
             self._store.applied.seq,
             [] if self._leadership is None else self._leadership.workforce.statuses(),
             self._machine.queues(),

@@ -36,13 +36,14 @@ def _errors() -> Iterator[None]:
         yield
     except RaftworkError as error:
         raise click.ClickException(visible(f"{type(error).__name__}: {error}")) from error
-    except OSError as error:
-        if error.errno == errno.EPIPE:
-            raise  # click ends without a word
-        raise click.ClickException(visible(f"{type(error).__name__}: {error}")) from error
     except click.ClickException as error:
         vars(error)["message"] = visible_lines(error.message)  # which click declares as final
         raise
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise  # a reader that is gone is click's to handle, without a word
+        what = "cannot write" if error.errno == errno.ENOSPC else type(error).__name__
+        raise click.ClickException(visible(f"{what}: {error.strerror or error}")) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

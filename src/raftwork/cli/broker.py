@@ -41,7 +41,13 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     metavar="DIR",
     help="The replica's directory, made with its parents.",
 )
-@click.option("--consensus", type=click.Choice(CONSENSUS), default="raft", show_default=True)
+@click.option(
+    "--consensus",
+    type=click.Choice(CONSENSUS),
+    default="raft",
+    show_default=True,
+    help="How the brokers agree; the same for all of them, and for good.",
+)
 @click.option(
     "--balancer",
     type=click.Choice(list(BALANCERS)),
@@ -50,9 +56,22 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     metavar="NAME",
     help=f"How tasks are given to workers: {', '.join(BALANCERS)}.",
 )
-@click.option("--insecure", is_flag=True, help="Allow addresses that other machines can reach.")
-@click.option("--readdress", is_flag=True, help="Accept a directory made under other addresses.")
-@click.option("--checksums/--no-checksums", default=True, help="Page checksums in a new directory.")
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="Allow addresses that other machines can reach: frames are not authenticated.",
+)
+@click.option(
+    "--readdress",
+    is_flag=True,
+    help="Accept that brokers have other addresses in --cluster than this directory knows.",
+)
+@click.option(
+    "--checksums/--no-checksums",
+    default=True,
+    show_default=True,
+    help="Whether the database of a new directory has page checksums.",
+)
 @logging_options
 def command(
     name: str,

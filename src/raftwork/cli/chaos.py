@@ -33,7 +33,7 @@ _RATE = click.FloatRange(0, 1_000_000, min_open=True)
     "--kill",
     multiple=True,
     type=click.Choice(["leader", "follower", "worker", "client", "random", "all"]),
-    help="SIGKILL, and a new start later; random: any broker, all: every broker at once.",
+    help="SIGKILL, and start it again later; random: any broker, all: every broker at once.",
 )
 @click.option(
     "--pause",
@@ -48,7 +48,7 @@ _RATE = click.FloatRange(0, 1_000_000, min_open=True)
     help="Cut a broker off from the others, in one direction or both.",
 )
 @click.option(
-    "--lossy", multiple=True, type=click.Choice(_BROKERS), help="A fifth of the packets is lost."
+    "--lossy", multiple=True, type=click.Choice(_BROKERS), help="Lose a fifth of the packets."
 )
 @click.option("--every", type=_SECONDS, default=5.0, show_default=True, metavar="S")
 @click.option("--for", "duration", type=_SECONDS, default=60.0, show_default=True, metavar="S")
@@ -61,7 +61,7 @@ _RATE = click.FloatRange(0, 1_000_000, min_open=True)
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Attack the running cluster whose brokers' directories are in DIR, instead of an own one.",
+    help="Attack the running cluster whose brokers' directories are in DIR, not one of its own.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(
@@ -81,9 +81,9 @@ def command(
     """Faults under load, then whether any promise was broken.
 
     There is one every S seconds, and each lasts a while. Faults given more than once, or of several
-    kinds, take turns at random. The load are clients and workers of its own. Exits 1 if anything
-    acknowledged was lost or any other promise was broken. Linux only; --partition and --lossy need
-    the rights of a debugger over the brokers.
+    kinds, take turns at random. The load comes from clients and workers of its own. Exits 1 if
+    anything acknowledged was lost or any other promise was broken. Linux only; --partition and
+    --lossy need the rights of a debugger over the brokers.
 
     \b
     Example:

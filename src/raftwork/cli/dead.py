@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +13,7 @@ from raftwork.cli.output import count, err, out, out_lines, out_table
 from raftwork.cli.result import connect
 from raftwork.cli.tables import Column, Overflow
 from raftwork.cli.values import brokers_option, print_json, timeout_option, usage
+from raftwork.cli.waiting import explained
 
 if TYPE_CHECKING:
     from raftwork import App
@@ -49,7 +52,12 @@ def command() -> None:
 @command.command("list")
 @queue_option
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, metavar="N")
-@click.option("--before", type=click.IntRange(min=1), metavar="NUMBER", help="Older than this one.")
+@click.option(
+    "--before",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    help="Only tasks older than the one that has this `number`.",
+)
 @json_option
 @timeout_option
 @brokers_option
@@ -150,9 +158,12 @@ def purge_command(
         out(str(app.dead(queue).purge(*task_ids)))
 
 
-def _app(brokers: str | None, timeout: float | None) -> App:
+@contextmanager
+def _app(brokers: str | None, timeout: float | None) -> Iterator[App]:
     with usage():
-        return connect(brokers, timeout)
+        app = connect(brokers, timeout)
+    with app, explained(brokers):
+        yield app
 
 
 def _document(task: DeadTask) -> dict[str, object]:

@@ -8,7 +8,8 @@ import click
 from raftwork.cli.output import err
 from raftwork.cli.overview import Overview, observe
 from raftwork.cli.result import connect
-from raftwork.cli.values import brokers_option, timeout_option, usage
+from raftwork.cli.values import brokers_option, usage, wait_timeout_option
+from raftwork.cli.waiting import explained
 
 #: Seconds between two looks.
 _LOOK = 0.2
@@ -20,7 +21,7 @@ _KNOWN = 3.0
 @click.command("drain")
 @click.argument("name")
 @click.option("--wait", is_flag=True, help="Wait until it has ended.")
-@timeout_option
+@wait_timeout_option
 @brokers_option
 def command(name: str, wait: bool, timeout: float | None, brokers: str | None) -> None:
     """Have a worker finish what it runs and exit.
@@ -38,7 +39,7 @@ def command(name: str, wait: bool, timeout: float | None, brokers: str | None) -
     deadline = None if timeout is None else time.monotonic() + timeout
     with app:
         watch = _Watch(name, brokers, deadline) if wait else None
-        with usage():
+        with explained(brokers), usage():
             app.drain(name)
         if watch is not None:
             err(f"{name} drains")

@@ -14,9 +14,10 @@ from raftwork.cli.values import (
     brokers_option,
     parse_argument,
     parse_json,
-    timeout_option,
     usage,
+    wait_timeout_option,
 )
+from raftwork.cli.waiting import explained
 from raftwork.escapes import visible
 
 if TYPE_CHECKING:
@@ -59,13 +60,13 @@ def _kwargs(ctx: click.Context, option: click.Parameter, value: str) -> dict[str
 @click.argument("args", nargs=-1, metavar="[ARG]…", type=click.UNPROCESSED)
 @click.option("--kwargs", default="{}", metavar="JSON", callback=_kwargs, help="A JSON object.")
 @click.option(
-    "--queue", default="default", show_default=True, metavar="Q", help="Which it waits in."
+    "--queue", default="default", show_default=True, metavar="Q", help="The queue to put it into."
 )
 @click.option(
     "--id", "task_id", metavar="ID", help="The task's id: enqueueing it again changes nothing."
 )
 @click.option("--wait", is_flag=True, help="Print the result instead of the id.")
-@timeout_option
+@wait_timeout_option
 @brokers_option
 def command(
     name: str,
@@ -79,7 +80,8 @@ def command(
 ) -> None:
     """Enqueue the task NAME with its arguments.
 
-    Each ARG is JSON if it parses, else a string.
+    Each ARG is JSON if it parses, else a string. The task has the default options: those given to
+    @app.task, such as retries and timeout, are known only to programs that import it.
 
     Prints the task's id once a majority of the brokers has it on disk. Exits 1 if that fails or,
     with --wait, if the task fails, is lost or takes too long: then stderr says how to go on.
@@ -100,9 +102,11 @@ def command(
         task = app.named(name, id=id_, queue=queue)
     end_by_exception()
     with app:
-        run = _enqueue(task, values, kwargs, id_)
+        with explained(brokers):
+            run = _enqueue(task, values, kwargs, id_)
         if wait:
-            _wait(run, timeout, queue, brokers)
+            with explained(brokers, queue):
+                _wait(run, timeout, queue, brokers)
         else:
             out(run.id)
 

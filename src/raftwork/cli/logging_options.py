@@ -38,7 +38,7 @@ _level = click.option(
     envvar="RAFTWORK_LOG_LEVEL",
     expose_value=False,
     callback=_keep("level"),
-    help="What is written to stderr, and what is worse; or $RAFTWORK_LOG_LEVEL.",
+    help="The least severe records that are written to stderr; or $RAFTWORK_LOG_LEVEL.",
 )
 _format = click.option(
     "--log-format",
@@ -48,5 +48,5 @@ _format = click.option(
     envvar="RAFTWORK_LOG_FORMAT",
     expose_value=False,
     callback=_keep("format"),
-    help="A line of text or a JSON document for each record; or $RAFTWORK_LOG_FORMAT.",
+    help="How each record is written, on a line of its own; or $RAFTWORK_LOG_FORMAT.",
 )

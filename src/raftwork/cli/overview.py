@@ -44,6 +44,20 @@ class Overview:
         """Whether a worker takes tasks of the queue. Without a leader no worker is known."""
         return any(w.state == "active" and queue in w.queues for w in self.workers)
 
+    def headless(self) -> str:
+        """Why there is no leader to name, and what to do, as far as that can be seen from here."""
+        answering = sum(row.status is not None for row in self.brokers)
+        if not answering:
+            at = ", ".join(row.address for row in self.brokers)
+            return (
+                f"no broker answers at {at}: are the brokers running, and are these their addresses"
+                " (--brokers, RAFTWORK_BROKERS)?"
+            )
+        return (
+            f"no broker says that it leads; {answering} of {len(self.brokers)} brokers answer,"
+            " and their logs say what they wait for"
+        )
+
     def queue_names(self) -> list[str]:
         """Of those that have, or had, tasks, or have settings, or a worker that serves them."""
         served = (name for w in self.workers if w.state != "lost" for name in w.queues)

@@ -20,6 +20,7 @@ from raftwork.cli.values import (
     timeout_option,
     usage,
 )
+from raftwork.cli.waiting import explained
 from raftwork.escapes import visible
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def command() -> None:
     "--balancer",
     type=click.Choice([*BALANCERS, _NONE]),
     metavar="NAME",
-    help=f"Of this queue's tasks: {', '.join(BALANCERS)}; none: that of the cluster.",
+    help=f"How its tasks are given to workers: {', '.join(BALANCERS)}; none: as the cluster's are.",
 )
 @click.option(
     "--max-length", metavar="N", callback=_limit, help="Tasks that may wait; none: no limit."
@@ -118,7 +119,7 @@ def set_command(
         )
     with usage():
         app = connect(brokers, timeout)
-    with app, usage():
+    with app, explained(brokers), usage():
         app.queue(name).set(**changes)
     if any(value is not None for value in changes.values()):
         seen = observe(brokers)
@@ -142,7 +143,7 @@ def show_command(name: str, as_json: bool, timeout: float | None, brokers: str |
     """
     with usage():
         app = connect(brokers, timeout)
-    with app, usage():
+    with app, explained(brokers), usage():
         settings = asdict(app.queue(name).settings())
     if not any(settings.values()):
         _check_known(name, observe(brokers))
@@ -176,7 +177,7 @@ def list_command(as_json: bool, timeout: float, brokers: str | None) -> None:
     for text in unserved(seen):
         err(text)
     if seen.leader is None:
-        raise click.ClickException("no broker says that it leads")
+        raise click.ClickException(seen.headless())
 
 
 def _check_known(name: str, seen: Overview) -> None:

@@ -1,18 +1,21 @@
 """`raftwork result`: what became of a task."""
 
+import sys
+from contextlib import nullcontext
 from typing import NoReturn
 
 import click
 
 from raftwork import App, Run, Status, TaskFailed, TaskLost, UnknownTask
 from raftwork.cli.output import err_lines
-from raftwork.cli.values import brokers_option, print_json, timeout_option, usage
+from raftwork.cli.values import brokers_option, print_json, usage, wait_timeout_option
+from raftwork.cli.waiting import explained
 
 
 @click.command("result")
 @click.argument("task_id", metavar="ID")
 @click.option("--wait", is_flag=True, help="Wait until the task has ended.")
-@timeout_option
+@wait_timeout_option
 @brokers_option
 def command(task_id: str, wait: bool, timeout: float | None, brokers: str | None) -> None:
     """Print a task's result as JSON.
@@ -31,7 +34,8 @@ def command(task_id: str, wait: bool, timeout: float | None, brokers: str | None
     with usage():
         app = connect(brokers, timeout)
         run = app.run(task_id)
-    with app:
+    # Where a program reads stderr, the state of the task is what comes first.
+    with app, explained(brokers) if sys.stderr.isatty() else nullcontext():
         show(run, wait=wait, timeout=timeout)
 
 

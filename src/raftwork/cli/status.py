@@ -32,7 +32,7 @@ def command(as_json: bool, timeout: float, brokers: str | None) -> None:
     for text in unserved(seen):
         err(text)
     if seen.leader is None:
-        raise click.ClickException("no broker says that it leads")
+        raise click.ClickException(seen.headless())
 
 
 _BROKERS = (
@@ -70,8 +70,10 @@ _QUEUES = (
 def _print(seen: Overview) -> None:
     if seen.leader:
         out(f"leader {seen.leader}, epoch {seen.epoch}, {seen.consensus}")
-    else:
+    elif any(row.status for row in seen.brokers):
         out("no leader; what the queues hold is what the most advanced broker knows")
+    else:
+        out("no leader, and no broker answers")
     queues = [
         (q.name, *map(str, (q.queued, q.running, q.succeeded, q.failed, q.lost)))
         for q in seen.queues

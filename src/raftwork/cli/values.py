@@ -9,13 +9,16 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import click
 
 from raftwork.cli.output import out_document
 from raftwork.client.addresses import broker_addresses
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
 
 _FLOATS = ("NaN", "Infinity", "-Infinity")
 
@@ -188,10 +191,15 @@ patience_option = click.option(
     help="Seconds each broker has to answer.",
 )
 
+
+def _timeout(text: str) -> Callable[[_Command], _Command]:
+    return click.option("--timeout", type=Seconds(), metavar="S", help=text)
+
+
 #: `--timeout`, in seconds.
-timeout_option = click.option(
-    "--timeout",
-    type=Seconds(),
-    metavar="S",
-    help="Seconds to wait at most.",
+timeout_option = _timeout("Seconds to wait at most (default: 10).")
+
+#: `--timeout`, in seconds, of a command that has `--wait`.
+wait_timeout_option = _timeout(
+    "Seconds to wait at most (default: 10 for the brokers' answer, no limit with --wait)."
 )

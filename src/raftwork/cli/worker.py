@@ -9,7 +9,7 @@ from raftwork.cli.values import Seconds, brokers_option, parse_size, usage
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.options import label, queue_name
 from raftwork.messages import NAME_MAX, QUEUES_MAX
-from raftwork.streams import fill, let_go
+from raftwork.streams import by_line, fill, let_go
 
 
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
@@ -65,7 +65,7 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     type=click.Choice(["process", "thread", "async"]),
     default="process",
     show_default=True,
-    help="What runs them.",
+    help="What runs the tasks: child processes, threads, or one event loop.",
 )
 @click.option(
     "--queues",
@@ -73,7 +73,7 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     show_default=True,
     callback=_queues,
     metavar="a,b",
-    help="Served.",
+    help="The queues to take tasks from.",
 )
 @click.option(
     "--max-tasks-per-child",
@@ -131,6 +131,7 @@ def command(
     except LoadError as error:
         raise click.ClickException(str(error)) from error
     fill()  # what the module closed
+    by_line()
     addresses = broker_addresses(brokers or getattr(app, "brokers", None))
     if isinstance(app, App):
         app.brokers = addresses  # what its tasks enqueue goes to where they came from

@@ -8,6 +8,7 @@ import traceback
 from typing import ParamSpec
 
 from raftwork.hooks import Hook, Hooks, TaskOutcome
+from raftwork.signatures import passes_on
 from raftwork.worker.copies import ends_copies
 from raftwork.worker.runner import Function, Registry, kind_of, message_of
 
@@ -55,6 +56,7 @@ def _around(function: Function, hooks: Hooks) -> Function:
             with _Watched(hooks), ends_copies():
                 return await function(*args, **kwargs)
 
+        passes_on(run_async)
         return run_async
 
     @functools.wraps(function)
@@ -62,6 +64,7 @@ def _around(function: Function, hooks: Hooks) -> Function:
         with _Watched(hooks), ends_copies():
             return function(*args, **kwargs)
 
+    passes_on(run)
     return run
 
 

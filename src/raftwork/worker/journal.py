@@ -53,16 +53,16 @@ class Journal:
         first, self.list_at = not self.list_at, now + REMIND
         if first:
             log.info(
-                "draining: taking nothing new, finishing what runs (%d tasks);"
+                "draining: taking nothing new, finishing what runs (%s);"
                 " a second signal stops at once",
-                len(tasks),
+                _count(tasks),
             )
         elif tasks:
             more = f", and {len(tasks) - _LISTED} more" if len(tasks) > _LISTED else ""
             listed = ", ".join(_aged(task, since, now) for task, since in tasks[:_LISTED])
             log.warning(
-                "still draining; a second signal stops at once. %d tasks have not ended: %s%s",
-                *(len(tasks), listed, more),
+                "still draining; a second signal stops at once. Waiting for %s: %s%s",
+                *(_count(tasks), listed, more),
             )
 
     # ---- the leader ------------------------------------------------------------------------------
@@ -94,6 +94,8 @@ def _awaited(session: Session, now: int) -> str:
     if session.leader is None:
         there = ", ".join(at for at in session.brokers if at not in silent)
         return f"no broker leads; answering: {there}{mute}"
+    if session.lost:
+        return f"{session.lost}, and no other broker says that it leads{mute}"
     return f"the leader at {session.leader} has not taken this worker on{mute}"
 
 
@@ -102,6 +104,10 @@ def _spec(task: PushedTask) -> Spec:
         return decode_spec(task.spec)
     except BadMessage:
         return _UNREADABLE
+
+
+def _count(tasks: Sequence[object]) -> str:
+    return "1 task" if len(tasks) == 1 else f"{len(tasks)} tasks"
 
 
 def _called(task: PushedTask, spec: Spec) -> str:

@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import NoReturn, Protocol, cast
 
 from raftwork.worker.runner import Function, Registry, kind_of, message_of
@@ -37,10 +38,21 @@ def load(target: str) -> AppLike:
         text = f"cannot import {module_name!r}: {kind_of(error)}: {message_of(error)}"
         raise LoadError(text + _place(error)) from error
     if app is None:
-        raise LoadError(f"module {module_name!r} has no {app_name!r}")
+        raise LoadError(f"module {module_name!r} has no {app_name!r}{_apps(module)}")
     if not fitting:
-        raise LoadError(f"{target!r} is not an App: it has no mapping `tasks`")
+        kind = type(app).__name__
+        raise LoadError(f"{target!r} is not an App but of type {kind}{_apps(module)}")
     return cast("AppLike", app)
+
+
+def _apps(module: ModuleType) -> str:
+    """What to write instead; only an App has `tasks` that are a mapping, and hooks."""
+    names = [
+        name
+        for name, value in sorted(vars(module).items())
+        if name.isidentifier() and type(value).__name__ == "App"
+    ]
+    return f": write {module.__name__}:{names[0]}" if len(names) == 1 else ""
 
 
 def parse_target(target: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ linger: what a dead broker did not take is void, and the agent says it again to 
 import asyncio
 import logging
 import os
+import resource
 import secrets
 import socket
 import threading
@@ -332,9 +333,15 @@ def run_worker(
     tasks = hooked(functions(registry), hooks)
     speak_for(identity.name)
     log.info(
-        "worker %s runs %s: %d tasks, %d slots, %s pool, queues %s",
+        "worker %s runs %s; tasks: %d, slots: %d, pool: %s, queues: %s",
         *(identity.name, app_target, len(tasks), slots, pool, ", ".join(queues)),
     )
+    if not tasks:
+        log.warning(
+            "no task is registered in %s, so this worker can run none: a task is registered when"
+            " the module that defines it is imported; import all of them in MODULE",
+            app_target,
+        )
     carry_into_threads()
     try:
         match pool:
@@ -372,7 +379,14 @@ def _run_processes(
     hooks: Hooks,
     grace: float | None,
 ) -> None:
-    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start)
+    try:
+        pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start)
+    except OSError as error:  # each slot takes two files and a process
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        raise PoolBroken(
+            f"cannot start {slots} slots: {error.strerror}; this process may open {files} files,"
+            " and a slot takes two: give a lower --concurrency, or raise the limit (ulimit -n)"
+        ) from error
     try:
         # Only now: what it opens or starts must not be shared with children, or dead in them.
         start(hooks.worker_start, "on_worker_start")

@@ -7,7 +7,10 @@ import logging
 import pytest
 
 from raftwork.hooks import Hooks, TaskOutcome
+from raftwork.messages import PushedTask, Spec, decode_failure, encode_spec
+from raftwork.wire import pack
 from raftwork.worker.hooked import HookFailed, hooked, start, watch
+from raftwork.worker.runner import Runner
 
 
 def test_without_hooks_of_tasks_the_registry_is_untouched() -> None:
@@ -67,3 +70,26 @@ def test_what_a_hook_of_a_start_raises_ends_the_start() -> None:
     with pytest.raises(HookFailed, match="on_worker_start failed: SystemExit: no connection"):
         start(hooks.worker_start, "on_worker_start")
     assert seen == []
+
+
+def test_arguments_that_do_not_fit_are_told_before_the_hooks_and_are_final() -> None:
+    """X3: a worker with hooks took every call for one that fits, and tried it again and again."""
+    hooks, seen = Hooks(), list[str]()
+    hooks.task_start(lambda: seen.append("start"))
+
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    async def subtract(x: int, y: int) -> int:
+        return x - y
+
+    registry = hooked({"add": add, "subtract": subtract, "len": len}, hooks)
+    for name in ("add", "subtract"):
+        spec = encode_spec(Spec(name, "default"))
+        task = PushedTask(7, "id", 1, spec, pack([[1], {}]))
+        for ended in (
+            Runner(registry, "w").run(task),
+            asyncio.run(Runner(registry, "w").run_async(task)),
+        ):
+            assert ended.outcome.final, decode_failure(ended.outcome.data)
+    assert not seen

@@ -147,12 +147,15 @@ def test_leaders_joined_and_lost_are_told_once(log: pytest.LogCaptureFixture) ->
     journal.look(session, 300)
     journal.look(session, 310)
     assert said(log) == [("INFO", "lost the leader: the connection to a:1 closed")]
-    join(B, 2, 400)
+    watch(session, journal, 310, 310 + PATIENCE + 100)
+    ((_, text),) = said(log)
+    assert "the connection to a:1 closed, and no other broker says that it leads" in text
+    join(B, 2, 2_000)
     assert said(log) == [("INFO", "joined the leader at b:1, epoch 2")]
-    session.told(B, Leader(2, "", "", False, 0), 500)
-    journal.look(session, 500)
+    session.told(B, Leader(2, "", "", False, 0), 2_100)
+    journal.look(session, 2_100)
     assert said(log) == [("INFO", "lost the leader: b:1 leads no more")]
-    watch(session, journal, 500, 500 + PATIENCE + 100)
+    watch(session, journal, 2_100, 2_100 + PATIENCE + 100)
     assert [level for level, _ in said(log)] == ["WARNING"]
 
 
@@ -181,5 +184,5 @@ def test_a_worker_that_drains_says_what_it_waits_for(log: pytest.LogCaptureFixtu
 
     ((level, text),) = said(log)
     assert level == "WARNING" and "second signal" in text
-    assert "21 tasks have not ended: t id7 for 65 s, t id20 not started" in text
+    assert "Waiting for 21 tasks: t id7 for 65 s, t id20 not started" in text
     assert text.endswith(", and 11 more")

@@ -51,8 +51,8 @@ def test_an_app_is_found_in_the_current_directory(here: Path) -> None:
     ("target", "text"),
     [
         ("no_such_module_here:app", "no_such_module_here"),
-        ("their_tasks:apple", "has no 'apple'"),
-        ("their_tasks:number", "is not an App"),
+        ("their_tasks:apple", "has no 'apple': write their_tasks:app$"),
+        ("their_tasks:number", "is not an App but of type int: write their_tasks:app$"),
         ("their_tasks", "is not MODULE:APP.*write their_tasks:app$"),
         ("their_tasks.py:app", "write their_tasks:app$"),
         ("their_tasks.py", "write their_tasks:app$"),

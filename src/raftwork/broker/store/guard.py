@@ -23,6 +23,8 @@ _CONTRADICTIONS: Final = (apsw.SQLITE_IOERR_DATA, apsw.SQLITE_IOERR_CORRUPTFS)
 
 def as_store_error(error: BaseException) -> StoreError | None:
     """The StoreError an error amounts to, of code that uses files of the replica."""
+    if isinstance(error, PermissionError):
+        return StoreError(f"this user may not use it: {error}")
     return _failed(error) if isinstance(error, OSError) else as_database_error(error)
 
 

@@ -102,16 +102,20 @@ def admit(directory: Path, identity: Identity, asked: Identity, *, readdress: bo
     was found. Raises StoreError if the directory belongs to another name, protocol or cluster
     mapping. With `readdress` the same names may have other addresses.
     """
-    for what, held, wanted in (
-        ("broker", identity.name, asked.name),
-        ("protocol", identity.consensus, asked.consensus),
+    for what, option, held, wanted in (
+        ("broker", "--name", identity.name, asked.name),
+        ("protocol", "--consensus", identity.consensus, asked.consensus),
     ):
         if held != wanted:
-            raise StoreError(f"{directory} belongs to {what} {held!r}, not {wanted!r}")
+            raise StoreError(
+                f"{directory} belongs to {what} {held!r}, not {wanted!r}: give {option} {held}, or"
+                f" another --data{_or_remove(identity)}"
+            )
     if identity.cluster.keys() != asked.cluster.keys():
         raise StoreError(
             f"{directory} belongs to a cluster of {_names(identity.cluster)}, --cluster names"
-            f" {_names(asked.cluster)}: a cluster keeps the names that it was formed with"
+            f" {_names(asked.cluster)}"
+            + (_or_remove(identity) or ": a cluster keeps the names that it was formed with")
         )
     found = identity.addresses
     strange = [
@@ -130,6 +134,16 @@ def admit(directory: Path, identity: Identity, asked: Identity, *, readdress: bo
         if same_place(asked.cluster[name], identity.cluster[name])
     }
     return replace(identity, cluster=asked.cluster, moved=moved)
+
+
+def _or_remove(identity: Identity) -> str:
+    """A mistyped first start leaves a directory that nobody needs; "" once it may hold tasks."""
+    if identity.cluster_id:
+        return ""
+    return (
+        "; no cluster has been formed from it, so it holds no tasks: if the new options are right,"
+        " remove it and start again"
+    )
 
 
 def _names(names: Iterable[str]) -> str:

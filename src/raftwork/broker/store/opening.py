@@ -57,7 +57,7 @@ def open_store(
         # Once, and nowhere else: all paths of the store are made from this one, and are opened long
         # after the current directory may have changed. SQLite wants absolute ones as URIs.
         directory = Path(os.path.realpath(directory))
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(directory)
         lock = DirectoryLock(directory)
         try:
             opener = Opener(checksums, options or StoreOptions())
@@ -76,6 +76,13 @@ def open_store(
         if meaning is None or meaning is error:
             raise
         raise type(meaning)(f"{directory}: {meaning}") from error
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot be made: {error}") from error
 
 
 def _open_locked(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from raftwork.broker.store.guard import as_store_error
 from raftwork.broker.store.identity import _crc
 from raftwork.errors import StoreError
 from tests.unit.broker.store.kit import THREE, entry, formed, log, open_at, turn
@@ -43,6 +44,28 @@ def test_other_names_are_refused_and_no_flag_is_said_to_help(
     with pytest.raises(StoreError, match="a, b, c, --cluster names a, b, c, d") as raised:
         open_at(directory, cluster=MOVED | {"d": "10.0.0.4:7701"}, readdress=readdress)
     assert "readdress" not in str(raised.value)
+
+
+def test_a_directory_that_joined_no_cluster_may_be_removed_and_that_is_said(
+    directory: Path,
+) -> None:
+    """A typo in the first `--cluster` left a directory that refused every other one."""
+    open_at(directory).close()
+    for other in ({"cluster": {"a": THREE["a"]}}, {"consensus": "zab"}):
+        with pytest.raises(StoreError, match=r"holds no tasks.*remove it and start again"):
+            open_at(directory, **other)
+    formed(directory).close()
+    with pytest.raises(StoreError, match="give --consensus raft, or another --data") as raised:
+        open_at(directory, consensus="zab")
+    assert "remove" not in str(raised.value)
+
+
+def test_what_this_user_may_not_use_is_no_failed_disk(directory: Path) -> None:
+    (directory.parent / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot be made: .*Not a directory"):
+        open_at(directory.parent / "file" / "a")
+    told = as_store_error(PermissionError(13, "Permission denied", "identity.json"))
+    assert "this user may not use it" in str(told)
 
 
 def test_a_replica_found_elsewhere_may_be_named_by_either_address(directory: Path) -> None:
