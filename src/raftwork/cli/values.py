@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import click
 
@@ -169,10 +169,10 @@ class Seconds(click.FloatRange):
         super().__init__(min=0, max=_SECONDS_MAX, min_open=True)
 
     def convert(
-        self, value: float, param: click.Parameter | None, ctx: click.Context | None
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Fails for NaN, which is neither below nor above anything."""
-        seconds = float(super().convert(value, param, ctx))
+        seconds = float(super().convert(cast("float", value), param, ctx))
         if math.isnan(seconds):
             self.fail(f"{value!r} is no number of seconds", param, ctx)
         return seconds
