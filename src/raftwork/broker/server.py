@@ -8,6 +8,7 @@ must fall silent.
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -18,6 +19,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from ipaddress import ip_address
 from math import ceil
 from random import Random
 from typing import TYPE_CHECKING
@@ -28,6 +30,7 @@ from raftwork.addresses import parse_address
 from raftwork.broker import journal
 from raftwork.broker.events import SlowTurn
 from raftwork.broker.node import Node
+from raftwork.broker.options import is_loopback
 from raftwork.broker.queue import create_tables
 from raftwork.broker.rest import Rest
 from raftwork.broker.setup import NodeStore, Setup
@@ -93,15 +96,28 @@ def _listen(address: str, others: Mapping[str, str]) -> Wires:
     """Raises OSError if there is no listening at that address."""
     host, port = parse_address(address)
     try:
-        chosen = look_up(host)[0]
+        found = look_up(host)
     except OSError as error:
         raise OSError(cannot_resolve(host, reason(error))) from None
-    numbers = endpoint(chosen, port).removeprefix("tcp://")
-    try:
-        return Wires(numbers, others, _now())
-    except zmq.ZMQError as error:
-        why = zmq.strerror(error.errno or 0)  # error.strerror names the address once more
-        raise OSError(f"cannot listen on {address}: {why}") from None
+    # A name may have several, some of them other machines'. Many systems give their own name one of
+    # loopback, too, at which no other machine reaches them.
+    local = is_loopback(address)
+    for chosen in sorted(found, key=lambda each: not local and ip_address(each).is_loopback):
+        try:
+            wires = Wires(endpoint(chosen, port).removeprefix("tcp://"), others, _now())
+        except zmq.ZMQError as error:
+            why = zmq.strerror(error.errno or 0)  # error.strerror names the address once more
+            if error.errno != errno.EADDRNOTAVAIL:
+                break
+            continue
+        if not local and ip_address(chosen).is_loopback:
+            log.warning(
+                "%s is %s here, at which no other machine reaches this broker; does /etc/hosts give"
+                " this machine's name an address of loopback?",
+                *(host, chosen),
+            )
+        return wires
+    raise OSError(f"cannot listen on {address}: {why}")
 
 
 def _serve(options: BrokerOptions, store: Store, wires: Wires) -> int:
@@ -112,7 +128,7 @@ def _serve(options: BrokerOptions, store: Store, wires: Wires) -> int:
         say(f"listening {options.name} {options.address}")
         server.run()
     except StoreError as error:
-        log.critical("this replica stops: %s", error)
+        log.critical("this replica stops: %s (its directory: %s)", error, options.data)
         return 1
     except Exception:  # what this is about only its traceback tells
         log.critical("this replica stops", exc_info=True)

@@ -24,6 +24,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.broker.offenders import OFFENCES_MAX, Offenders, far_end, read_no_more
 from raftwork.dialling import Dialler
+from raftwork.logs import alike
 from raftwork.messages import FRAME_BYTES_MAX
 from raftwork.resolving import LookUp, Threads, look_up
 
@@ -280,7 +281,8 @@ class Wires:
     def _give_up(self, routing: bytes) -> None:
         outbox = self._outboxes.pop(routing)
         self._waiting -= outbox.bytes
-        log.warning("a connection does not read its %d bytes: session closed", outbox.bytes)
+        text = "a connection does not read its %d bytes: session closed"
+        log.warning(text, outbox.bytes, extra=alike("unread"))
         self._lost.append(routing)
         self._offenders.offend(routing, OFFENCES_MAX)
 

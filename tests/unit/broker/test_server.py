@@ -1,13 +1,15 @@
 """The loop around a node: whom it hears, and when."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from socket import socket
 from types import SimpleNamespace
-from typing import cast
+from typing import ClassVar, cast
 
 import pytest
+import zmq
 
 from raftwork.broker import server
 from raftwork.broker.node import Node
@@ -24,6 +26,54 @@ def test_a_host_that_is_none_is_named_with_the_reason_and_what_to_do() -> None:
     """F18: it was "No such device"."""
     with pytest.raises(OSError, match=r"'nohost\.invalid': .*; is it spelled right"):
         server._listen("nohost.invalid:1", {})
+
+
+class Listening:
+    """In place of Wires, where only these numbers are this machine's."""
+
+    mine: ClassVar[set[str]] = set()
+
+    def __init__(self, address: str, _others: object, _now: int) -> None:
+        self.at, _, _ = address.rpartition(":")
+        if self.at not in self.mine:
+            raise zmq.ZMQError(errno.EADDRNOTAVAIL)
+
+
+@pytest.mark.parametrize(
+    ("address", "found", "mine", "at", "warned"),
+    [
+        ("b1.example:1", ("127.0.1.1", "10.0.0.5"), {"127.0.1.1", "10.0.0.5"}, "10.0.0.5", False),
+        ("b1.example:1", ("10.0.0.4", "10.0.0.5"), {"10.0.0.5"}, "10.0.0.5", False),
+        ("b1.example:1", ("127.0.1.1",), {"127.0.1.1"}, "127.0.1.1", True),
+        ("localhost:1", ("127.0.0.1", "::1"), {"127.0.0.1", "[::1]"}, "127.0.0.1", False),
+        ("localhost:1", ("127.0.0.1", "::1"), {"[::1]"}, "[::1]", False),
+    ],
+)
+def test_of_a_names_numbers_the_one_is_used_at_which_others_reach_this_machine(
+    address: str,
+    found: tuple[str, ...],
+    mine: set[str],
+    at: str,
+    warned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The first one was used: on Debian a machine's own name is 127.0.1.1 to itself."""
+    monkeypatch.setattr(Listening, "mine", mine)
+    monkeypatch.setattr(server, "Wires", Listening)
+    monkeypatch.setattr(server, "look_up", lambda _host: found)
+    assert cast("Listening", server._listen(address, {})).at == at
+    assert ("no other machine reaches" in caplog.text) == warned
+
+
+def test_a_name_of_other_machines_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Listening, "mine", set())
+    monkeypatch.setattr(server, "Wires", Listening)
+    monkeypatch.setattr(server, "look_up", lambda _host: ("10.0.0.4", "10.0.0.5"))
+    with pytest.raises(OSError, match=r"listen on b1\.example:1: Cannot assign"):
+        server._listen("b1.example:1", {})
 
 
 def test_an_error_of_the_loop_that_has_no_name_is_logged_with_its_traceback(

@@ -57,7 +57,7 @@ def open_store(
         # Once, and nowhere else: all paths of the store are made from this one, and are opened long
         # after the current directory may have changed. SQLite wants absolute ones as URIs.
         directory = Path(os.path.realpath(directory))
-        _make(directory)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = DirectoryLock(directory)
         try:
             opener = Opener(checksums, options or StoreOptions())
@@ -73,16 +73,9 @@ def open_store(
         raise StoreError(f"{directory} cannot be used: {why}") from error
     except Exception as error:
         meaning = as_store_error(error)
-        if meaning is None or meaning is error:
+        if meaning is None or str(directory) in str(meaning):
             raise
         raise type(meaning)(f"{directory}: {meaning}") from error
-
-
-def _make(directory: Path) -> None:
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot be made: {error}") from error
 
 
 def _open_locked(

@@ -26,6 +26,7 @@ from raftwork.broker.store.snapshots import (
 )
 from raftwork.consensus.core import Snapshot
 from raftwork.errors import RaftworkError, StoreDamaged
+from raftwork.logs import alike
 
 log = logging.getLogger("raftwork.broker.store")
 
@@ -166,7 +167,8 @@ class Transfers:
         size, free = source.stat().st_size, shutil.disk_usage(source.parent).free
         if free < size + 8 * self._opener.options.wal_bytes:
             # The snapshot would take the last of the disk, and the next commit would end us.
-            log.warning("no snapshot is made: the disk has %d bytes left for %d", free, size)
+            text = "no snapshot is made: the disk has %d bytes left for %d"
+            log.warning(text, free, size, extra=alike("no room"))
             return Made(None, target)
         return Made(write_snapshot(source, target, self._opener, stopped), target)
 

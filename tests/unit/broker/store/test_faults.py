@@ -84,7 +84,7 @@ def test_a_full_disk_at_open_is_an_error_not_damage(directory: Path, disk: Disk)
     turn(store, entry(1))
     left = image(directory)
     disk.fail("write", _full)
-    with pytest.raises(StoreError, match="disk failed: FullError") as raised:
+    with pytest.raises(StoreError, match=f"{left}: the disk failed: FullError") as raised:
         open_at(left, options=disk.options)
     assert not isinstance(raised.value, StoreDamaged)
     assert log(open_at(left)) == [entry(1)]
