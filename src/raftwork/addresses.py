@@ -42,6 +42,11 @@ def number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return getattr(found, "ipv4_mapped", None) or found
 
 
+def is_name(text: str) -> bool:
+    """Whether the address has a host's name, which is to be looked up. Raises ValueError."""
+    return number(parse_address(text)[0]) is None
+
+
 def dialled(text: str) -> bool:
     """Whether this is an address at which somebody can be reached."""
     try:

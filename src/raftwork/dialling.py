@@ -85,8 +85,18 @@ class Dialler:
         self._unresolved: list[Unresolved] = []
 
     def dial(self, key: str, address: str, now: int) -> None:
-        """Connect `key` to this address, HOST:PORT, from now on. Raises ValueError."""
+        """Connect `key` to this address, HOST:PORT, from now on. Raises ValueError.
+
+        Given the same one again, it tries the next number, and looks a name up again: what answers
+        is not what was meant.
+        """
         host, port = parse_address(address)
+        known = self._targets.get(key)
+        if known is not None and (known.host, known.port) == (host, port):
+            known.due = True
+            known.look_up_at = None if known.look_up_at is None else now
+            self.down(key, now)
+            return
         found = number(host)
         numbers = () if found is None else (host.strip("[]"),)
         self._targets[key] = _Target(host, port, numbers, now if found is None else None)

@@ -143,3 +143,24 @@ def test_another_address_of_the_same_key_takes_the_place_of_the_first(
     assert dialler.due(6) == []
     resolver.say("b.example", "10.0.0.1")
     assert dialler.due(7) == [Dial("a", "tcp://127.0.0.1:2", "tcp://10.0.0.1:2", False)]
+
+
+def test_a_name_that_is_dialled_again_is_looked_up_again_and_its_next_number_tried(
+    dialler: Dialler, resolver: Resolver
+) -> None:
+    """It is connected, but to somebody else, who has its old number now."""
+    dialler.dial("a", "one:1", 0)
+    assert dialler.due(0) == []
+    resolver.say("one", "10.0.0.1", "10.0.0.2")
+    assert [dial.new for dial in dialler.due(0)] == ["tcp://10.0.0.1:1"]
+    dialler.up("a")
+    assert dialler.due(LOOK_UP) == []
+    dialler.dial("a", "one:1", LOOK_UP)
+    assert [dial[1:3] for dial in dialler.due(LOOK_UP)] == [
+        ("tcp://10.0.0.1:1", "tcp://10.0.0.2:1")
+    ]
+    assert resolver.asked == ["one", "one"]
+    dialler.up("a")
+    dialler.dial("a", "one:1", 2 * LOOK_UP)
+    resolver.say("one", "10.0.0.3")
+    assert [dial.new for dial in dialler.due(2 * LOOK_UP)] == ["tcp://10.0.0.3:1"]

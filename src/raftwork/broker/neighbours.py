@@ -134,7 +134,7 @@ class Neighbours:
 
     def _look_for(self, link: Link, now: int) -> None:
         """It does not answer: try another address, and say so if it can reach us all the same."""
-        if link.where.due(now):
+        if link.where.due(now, strange=link.strange):
             self._dial(link.name)
         if not link.visits(now):
             link.one_way = None
@@ -223,18 +223,17 @@ class Neighbours:
             self._tell(PeerRefuses(name, message.text))
 
     def _welcomed(self, name: str, welcome: PeerWelcome, now: int) -> None:
-        mine = self._store.identity.cluster_id
+        mine, link = self._store.identity.cluster_id, self.peers.links[name]
         if mine and welcome.cluster_id and welcome.cluster_id != mine:
             self._tell(WrongPeer(name, self.peers.address(name), "a broker of another cluster"))
-            self.peers.links[name].source = None
+            link.source, link.strange = None, True
             return
-        link = self.peers.links[name]
         known = link.source
         if link.where.address != link.where.known and not self._is(link, welcome):
             if link.odd != link.where.address:
                 link.odd = link.where.address
                 log.warning("at %s answers another than broker %s", link.odd, name)
-            link.source = None
+            link.source, link.strange = None, True
             return
         peer = self.peers.welcomed(name, welcome, now)
         if peer is None:

@@ -47,6 +47,8 @@ class Link:
     #: Where a blank broker of that name says it listens, and where another answered: once told.
     blank_at: str = ""
     odd: str = ""
+    #: Somebody else answers on the connection there is, or refuses us.
+    strange: bool = False
     #: Why it does not take us for a member of its cluster; empty if it does, or has not said.
     refusal: str = ""
     #: Its wall clock minus our monotonic clock, ms, and when it was read.
@@ -162,9 +164,9 @@ class Peers:
         """The broker at the address of `name` said who it is. None if it is somebody else."""
         link = self.links[name]
         if welcome.name != name or len(welcome.incarnation) != 16 or not self._sound(welcome):
-            link.source = None
+            link.source, link.strange = None, True
             return None
-        link.source, link.refusal = Peer(name, welcome.incarnation), ""
+        link.source, link.refusal, link.strange = Peer(name, welcome.incarnation), "", False
         self._taken = True
         link.clock, link.clock_at = welcome.wall - now, now
         return link.source
@@ -172,7 +174,7 @@ class Peers:
     def refused(self, name: str, text: str) -> bool:
         """The broker at the address of `name` does not take us for a member. False if known."""
         link = self.links[name]
-        known, link.refusal = link.refusal, text[:REFUSAL_MAX]
+        known, link.refusal, link.strange = link.refusal, text[:REFUSAL_MAX], True
         return known != link.refusal
 
     def lost(self, name: str, now: int) -> bool:
@@ -181,7 +183,7 @@ class Peers:
         Gives whether to dial another address of it now.
         """
         link = self.links[name]
-        link.source, link.refusal = None, ""
+        link.source, link.refusal, link.strange = None, "", False
         return link.where.lost(now)
 
     def rejection(self) -> str | None:

@@ -6,7 +6,10 @@
    that broker has answered there. So whoever is reached at an address of our own (through a
    tunnel, or under another name) stays there.
 3. An address tried in vain is tried again in its turn, or when it is the only one.
+4. A name at which somebody else answers may lead elsewhere by now: it is dialled anew.
 """
+
+from raftwork.addresses import is_name
 
 #: How long (ms) nobody may answer at an address before the next one is tried.
 PATIENCE = 3_000
@@ -39,15 +42,15 @@ class Whereabouts:
         self._since = now
         return self._try_said(now)
 
-    def due(self, now: int) -> bool:
-        """It does not answer yet. Gives whether to dial another address now."""
+    def due(self, now: int, *, strange: bool = False) -> bool:
+        """It does not answer yet, or (`strange`) somebody else does. Gives whether to dial now."""
         if now - self._since < PATIENCE:
             return False
         self._since = now
         candidates = list(dict.fromkeys((self.known, self._said, *self._hearsay.values())))
         candidates = [address for address in candidates if address]
         if self.address in candidates and len(candidates) == 1:
-            return False
+            return strange and is_name(self.address)
         self._vain = {address for address in self._vain if address in candidates} | {self.address}
         at = candidates.index(self.address) if self.address in candidates else -1
         self.address = candidates[(at + 1) % len(candidates)]

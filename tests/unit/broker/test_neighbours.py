@@ -8,9 +8,12 @@ from raftwork.messages import (
     PROTOCOL,
     BrokerStatus,
     ClientHello,
+    Code,
+    FromBroker,
     Leader,
     PeerHello,
     PeerWelcome,
+    Refused,
     from_broker,
 )
 from tests.unit.broker.nodes import World
@@ -132,6 +135,33 @@ def test_clients_are_told_the_address_at_which_the_leader_was_found(three: World
         told = three.ask(b"client", ClientHello(PROTOCOL), to=name)
         news = next(m for m in told if isinstance(m, Leader))
         assert news.address == three.addresses[news.name]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        PeerWelcome("z", b"z" * 16, b"", [], 0),
+        PeerWelcome("c", b"z" * 16, b"another cluster.", [], 0),
+        Refused(0, Code.PROTOCOL, "'a' is no other broker of this cluster"),
+    ],
+    ids=["another name", "another cluster", "refused"],
+)
+def test_a_name_that_leads_to_somebody_else_is_dialled_anew(
+    three: World, answer: FromBroker
+) -> None:
+    """Its number is another's now. The connection is fine, so nothing looked the name up again."""
+    dialled: list[str] = []
+    node = three.nodes["a"]
+    object.__setattr__(node._setup, "dial", lambda name, _address: dialled.append(name))
+    stop(three, "c")
+    three.run(10_000)
+    assert dialled == [], "libzmq and the dialler see to what is down"
+    node.link("c", True, three.now)
+    for _ in range(20):
+        node.receive_peer("c", from_broker.encode(answer), three.now)
+        three.run(500)
+    assert dialled == ["c"] * len(dialled)
+    assert 2 <= len(dialled) <= 4
 
 
 def test_a_broker_that_was_stopped_is_not_said_to_reach_anybody(

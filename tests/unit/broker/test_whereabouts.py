@@ -68,3 +68,14 @@ def test_ever_new_sayings_leave_nothing_behind() -> None:
         where.hear("b", f"i:{n}")
         where.due(n * PATIENCE)
     assert len(where._vain) <= 4
+
+
+def test_a_name_at_which_somebody_else_answers_is_dialled_anew() -> None:
+    where = Whereabouts("c.example:1", 0)
+    assert not where.due(PATIENCE - 1, strange=True)
+    assert where.due(PATIENCE, strange=True)
+    assert not where.due(2 * PATIENCE - 1, strange=True), "it has its time there"
+    assert not where.due(2 * PATIENCE, strange=False)
+    assert where.address == "c.example:1"
+    number = Whereabouts("10.0.0.3:1", 0)
+    assert not number.due(PATIENCE, strange=True), "a number leads nowhere else"
