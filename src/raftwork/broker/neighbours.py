@@ -40,6 +40,9 @@ log = logging.getLogger("raftwork.broker")
 
 #: A broker that says hello but cannot be reached for so long (ms) is complained about.
 ONE_WAY = 5_000
+#: A broker that a majority refuses for so long (ms) ends. Not at once: it may have been away when
+#: the others moved, and who listens at their old addresses now is no judge of it.
+REJECTED = 3_000
 #: How often brokers say hello to each other (ms), until all have a way to each other …
 HELLO = 500
 #: … and then, to compare clocks, and in case one has lost its way without the other's knowing.
@@ -80,6 +83,8 @@ class Neighbours:
         self.peers = Peers(me, setup.consensus, setup.cluster, now)
         self._formation = Formation(me, list(setup.cluster))
         self._greeted = now - HELLO
+        #: Since when (ms) a majority has disowned this directory, without a break.
+        self._rejected_at: int | None = None
 
     def tell_time(self, wall_base: int) -> None:
         """The wall clock is this much (ms) ahead of the clock that `now` is read from."""
@@ -100,15 +105,23 @@ class Neighbours:
         """Say hello when it is time. Raises StoreError if a majority disowns this directory."""
         if now >= self.wake_at:
             self._greeted = now
-            rejection = self.peers.rejection()
-            if rejection is not None and self._store.identity.cluster_id:
-                raise StoreError(f"its directory is not of this cluster: {rejection}")
+            self._leave_if_rejected(now)
             for link in self.peers.links.values():
                 if link.source is None:
                     self._look_for(link, now)
                 self.say_hello(link.name, now)
         if not self._store.identity.cluster_id:
             self._try_to_form(now)
+
+    def _leave_if_rejected(self, now: int) -> None:
+        rejection = self.peers.rejection()
+        if rejection is None or not self._store.identity.cluster_id:
+            self._rejected_at = None
+            return
+        if self._rejected_at is None:
+            self._rejected_at = now
+        if now - self._rejected_at >= REJECTED:
+            raise StoreError(f"its directory is not of this cluster: {rejection}")
 
     def say_hello(self, name: str, now: int) -> None:
         with self._lost:

@@ -4,6 +4,9 @@ import logging
 
 import pytest
 
+from raftwork.broker.neighbours import REJECTED
+from raftwork.broker.whereabouts import Whereabouts
+from raftwork.errors import StoreError
 from raftwork.messages import (
     PROTOCOL,
     BrokerStatus,
@@ -162,6 +165,38 @@ def test_a_name_that_leads_to_somebody_else_is_dialled_anew(
         three.run(500)
     assert dialled == ["c"] * len(dialled)
     assert 2 <= len(dialled) <= 4
+
+
+def test_one_that_was_away_when_the_others_moved_is_found_by_them(three: World) -> None:
+    """At their old addresses another cluster refuses it: it ended, before they could reach it."""
+    stop(three, "a")
+    move(three, "b", ELSEWHERE)
+    move(three, "c", "third.example:1")
+    three.run(1_000)
+    start(three, "a")
+    node = three.nodes["a"]
+    node._neighbours.peers.links["b"].where = Whereabouts("b.example:7701", three.now)
+    node._neighbours.peers.links["c"].where = Whereabouts("c.example:7701", three.now)
+    three.dialled |= {("a", "b"): "b.example:7701", ("a", "c"): "c.example:7701"}
+    refused = from_broker.encode(Refused(0, Code.PROTOCOL, "no other broker of this cluster"))
+    for name in "bc":
+        node.receive_peer(name, refused, three.now)
+    three.run(5_000)
+    assert status(three, "a").unreached == ()
+    assert dict(status(three, "a").cluster)["b"] == ELSEWHERE
+
+
+def test_one_that_a_majority_refuses_ends_after_a_while(three: World) -> None:
+    stop(three, "a")
+    three.cut.add("a")
+    start(three, "a")
+    node = three.nodes["a"]
+    refused = from_broker.encode(Refused(0, Code.PROTOCOL, "no other broker of this cluster"))
+    for name in "bc":
+        node.receive_peer(name, refused, three.now)
+    three.run(REJECTED - 500)
+    with pytest.raises(StoreError, match="is not of this cluster: b says: no other"):
+        three.run(1_500)
 
 
 def test_a_broker_that_was_stopped_is_not_said_to_reach_anybody(

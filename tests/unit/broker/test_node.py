@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftwork.broker.neighbours import HELLO, HELLO_AT_REST
+from raftwork.broker.neighbours import HELLO, HELLO_AT_REST, REJECTED
 from raftwork.broker.node import PAUSE
 from raftwork.broker.workforce import LEASE
 from raftwork.consensus.core import Position
@@ -400,7 +400,7 @@ def test_a_broker_of_another_cluster_stops_and_the_others_do_not(three: World) -
     three.stores["c"].identity = replace(three.stores["c"].identity, cluster_id=b"other-cluster...")
     three.nodes["c"] = three.start("c")
     with pytest.raises(StoreError, match="a says: 'c' belongs to another cluster"):
-        three.run(2_000)
+        three.run(2_000 + REJECTED)
     del three.nodes["c"]
     three.elect()
     three.run(2_000)
