@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from raftwork.errors import BadMessage
 from raftwork.escapes import visible
+from raftwork.logs import alike
 from raftwork.messages import Outcome, PushedTask, Spec, decode_failure, decode_spec
 from raftwork.worker.session import Session
 
@@ -46,7 +47,10 @@ class Journal:
             if outcome.ok:
                 log.debug("%s succeeded", _called(task, spec))
                 continue
-            log.warning("%s %s: %s", _called(task, spec), _fate(task, spec, outcome), _why(outcome))
+            # What no broker of ours would send is told of once a minute, not once a task.
+            extra = alike("unreadable") if spec is _UNREADABLE else None
+            line = (_called(task, spec), _fate(task, spec, outcome), _why(outcome))
+            log.warning("%s %s: %s", *line, extra=extra)
 
     def unfinished(self, tasks: Sequence[tuple[PushedTask, int | None]], now: int) -> None:
         """The worker drains, and these are left. Call it when `list_at` has come."""
