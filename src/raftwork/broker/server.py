@@ -101,7 +101,7 @@ def _listen(address: str, others: Mapping[str, str]) -> Wires:
         raise OSError(cannot_resolve(host, reason(error))) from None
     # A name may have several, some of them other machines'. Many systems give their own name one of
     # loopback, too, at which no other machine reaches them.
-    local = is_loopback(address)
+    local, why = is_loopback(address), "its host has no address"
     for chosen in sorted(found, key=lambda each: not local and ip_address(each).is_loopback):
         try:
             wires = Wires(endpoint(chosen, port).removeprefix("tcp://"), others, _now())
