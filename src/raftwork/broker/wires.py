@@ -209,7 +209,10 @@ class Wires:
                 dealer.setsockopt(zmq.IPV6, int(ipv6))
                 dealer.connect(new)
         for name, text in self._dialler.unresolved():
-            log.error("broker %s: %s", name, text or "the host's name is known again")
+            if text:
+                log.error("broker %s: %s", name, text)
+            else:
+                log.info("broker %s: the host's name is known again", name)
 
     def from_peers(self, ready: Container[object]) -> Iterator[tuple[str, memoryview]]:
         """Frames on our DEALERs: consensus, read before anything else. `ready` is from `poll`."""

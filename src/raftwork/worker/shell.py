@@ -239,7 +239,10 @@ class Worker:
         for dial in self._dialler.due(now):
             self._links[dial.key].dial(dial)
         for address, text in self._dialler.unresolved():
-            log.error("broker %s: %s", address, text or "the host's name is known again")
+            if text:
+                log.error("broker %s: %s", address, text)
+            else:
+                log.info("broker %s: the host's name is known again", address)
 
     def _changed(self, address: str, made: bool, now: int) -> None:
         if made:

@@ -2,9 +2,11 @@
 sends what it should not is read no more."""
 
 import errno
+import logging
 from collections import deque
 from typing import cast
 
+import pytest
 import zmq
 
 from raftwork.broker.offenders import OFFENCES_MAX, Offenders
@@ -18,6 +20,7 @@ from raftwork.broker.wires import (
     Inlet,
     Wires,
 )
+from raftwork.dialling import Dial, Dialler, Unresolved
 
 
 class Part:
@@ -229,3 +232,18 @@ def test_a_frame_that_the_socket_refuses_is_the_end_of_that_connection_alone() -
     wires.flush()
     assert router.sent == [b"even"]
     assert wires.lost() == [b"odd"]
+
+
+def test_that_a_name_is_known_again_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    class Told:
+        def due(self, now: int) -> list[Dial]:
+            return []
+
+        def unresolved(self) -> list[Unresolved]:
+            return [Unresolved("b", "cannot resolve"), Unresolved("b", "")]
+
+    wires = object.__new__(Wires)
+    wires._dialler = cast("Dialler", Told())
+    with caplog.at_level(logging.INFO):
+        wires._connect(0)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
