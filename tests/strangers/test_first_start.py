@@ -18,7 +18,7 @@ def test_a_client_before_its_brokers_is_told_what_is_missing(alone: Place) -> No
     assert waiting.code is None, "long before it gives up"
     alone.start("raftwork enqueue t.add 1 --wait", "no worker")
     text = alone.directory / "no worker.log"
-    served = "no worker serves the queue default; still waiting"
+    served = "still waiting: no worker serves the queue default"
     alone.wait_until(lambda: served in text.read_text(), "that there is no worker")
 
 
