@@ -61,3 +61,12 @@ def test_a_worker_that_can_run_nothing_says_why(alone: Place) -> None:
     assert "cannot start 200 slots: Too many open files" in many.err
     assert "this process may open 100 files" in many.err
     assert "Traceback" not in many.err
+
+
+def test_chaos_says_what_a_cluster_lacks_before_it_can_begin(alone: Place) -> None:
+    """It was silent for a minute."""
+    alone.sh("kill -9 $(cat data/a/broker.pid)")
+    chaos = alone.start("raftwork chaos --kill leader --for 5 --data data", "chaos")
+    lacks = "waiting up to 60 s for a whole cluster: no leader"
+    alone.wait_until(lambda: lacks in chaos.text, "what it waits for")
+    chaos.stop()
