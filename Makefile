@@ -39,7 +39,7 @@ sim: $(VENV)/.ready ## Simulated histories of faults: make sim SEEDS=1-5000; one
 	$(BIN)/python -m tests.sim.cores $(PROTOCOL) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 	$(BIN)/python -m tests.sim.system $(PROTOCOL) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
-soak: $(VENV)/.ready ## Hours of simulated systems, to go on with whenever: make soak SEEDS=1-10000
+soak: $(VENV)/.ready ## Hours of simulated systems; started again, it goes on where it was: make soak SEEDS=1-10000
 	$(BIN)/python -m tests.sim.system $(PROTOCOL) --seeds $(SEEDS) --soak $(VENV)/soak$(CONSENSUS).jsonl
 
 mutants: $(VENV)/.ready ## Deliberate bugs, and what it takes until the simulator finds them

@@ -18,7 +18,7 @@ def test_a_client_before_its_brokers_is_told_what_is_missing(alone: Place) -> No
     assert waiting.code is None, "long before it gives up"
     alone.start("raftwork enqueue t.add 1 --wait", "no worker")
     text = alone.directory / "no worker.log"
-    served = "no worker serves the queue default; still waiting"
+    served = "still waiting: no worker serves the queue default"
     alone.wait_until(lambda: served in text.read_text(), "that there is no worker")
 
 
@@ -48,7 +48,9 @@ def test_a_mistyped_first_start_is_no_dead_end(alone: Place) -> None:
 @pytest.mark.parametrize("command", ["status", "--help"])
 def test_a_full_disk_behind_stdout_is_no_traceback(alone: Place, command: str) -> None:
     done = alone.sh(f"raftwork {command} > /dev/full")
-    assert (done.code, done.err) == (1, "Error: cannot write: No space left on device\n")
+    assert done.code == 1
+    assert done.err.startswith("Error: cannot write")
+    assert done.err.endswith(": No space left on device\n") and done.err.count("\n") == 1
 
 
 def test_a_worker_that_can_run_nothing_says_why(alone: Place) -> None:
@@ -61,3 +63,12 @@ def test_a_worker_that_can_run_nothing_says_why(alone: Place) -> None:
     assert "cannot start 200 slots: Too many open files" in many.err
     assert "this process may open 100 files" in many.err
     assert "Traceback" not in many.err
+
+
+def test_chaos_says_what_a_cluster_lacks_before_it_can_begin(alone: Place) -> None:
+    """It was silent for a minute."""
+    alone.sh("kill -9 $(cat data/a/broker.pid)")
+    chaos = alone.start("raftwork chaos --kill leader --for 5 --data data", "chaos")
+    lacks = "waiting up to 60 s for a whole cluster: no leader"
+    alone.wait_until(lambda: lacks in chaos.text, "what it waits for")
+    chaos.stop()

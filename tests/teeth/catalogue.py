@@ -335,8 +335,8 @@ _COMMANDS = (
         "a wrong environment not named",
         (
             Edit(
-                f"{_CLI}.values:_addresses",
-                'str(error) if value is not None else f"RAFTWORK_BROKERS: {error}"',
+                f"{_CLIENT}.addresses:broker_addresses",
+                'f"RAFTWORK_BROKERS: {error}"',
                 "str(error)",
             ),
         ),

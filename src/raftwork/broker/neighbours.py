@@ -254,7 +254,7 @@ class Neighbours:
             self._tell(WrongPeer(name, self.peers.address(name), what))
             return
         if peer != known:
-            self._tell(PeerUp(name, self.peers.address(name)))
+            self._tell(PeerUp(name, link.where.address))
         link.one_way, link.blank_at, link.odd = None, "", ""
         if link.where.address != link.where.known:
             self._found(link)

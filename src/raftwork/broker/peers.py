@@ -125,7 +125,7 @@ class Peers:
         if hello.incarnation == self._me.incarnation:
             return f"the address at which you look for another broker is your own, {hello.name!r}"
         if hello.name not in self.links or len(hello.incarnation) != 16:
-            return f"{hello.name!r} is no other broker of this cluster"
+            return f"{hello.name!r} is not another broker of this cluster: compare --cluster"
         if hello.cluster_id and cluster_id and hello.cluster_id != cluster_id:
             return f"{hello.name!r} belongs to another cluster"
         return None

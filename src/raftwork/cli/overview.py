@@ -165,7 +165,8 @@ def _reason(
     name: str, status: BrokerStatus | None, statuses: Sequence[BrokerStatus], failure: str
 ) -> str:
     """What keeps others from this member. One that is down simply is."""
-    others = [other for other in statuses if other.name != name and other.cluster]
+    # One that was started with another `--cluster` may know nothing of it.
+    others = [other for other in statuses if other.name != name and name in dict(other.cluster)]
     without = [other.name for other in others if name in other.unreached]
     if status is not None:
         return f"{', '.join(sorted(without))} cannot reach it" if without else ""

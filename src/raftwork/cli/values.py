@@ -139,8 +139,7 @@ def _addresses(ctx: click.Context, option: click.Parameter, value: str | None) -
     try:
         addresses = broker_addresses(value)  # without a value, those of the environment
     except ValueError as error:
-        text = str(error) if value is not None else f"RAFTWORK_BROKERS: {error}"
-        raise click.BadParameter(text, ctx, option) from None
+        raise click.BadParameter(str(error), ctx, option) from None
     return value and ",".join(addresses)
 
 

@@ -1,4 +1,4 @@
-"""A command that waits says what for: somebody at a terminal must not have to guess."""
+"""A command that waits says what for: a person at a terminal must not have to guess."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def explained(brokers: str | None, queue: str | None = None) -> Iterator[None]:
             return
         text = _reason(brokers, queue)
         if text and not ended.is_set():
-            err(f"{text}; still waiting")
+            err(f"still waiting: {text}")
 
     # A daemon: what cannot be asked must not keep the command.
     thread = threading.Thread(target=explain, daemon=True)

@@ -15,7 +15,11 @@ def broker_addresses(brokers: str | Sequence[str] | None) -> tuple[str, ...]:
     A string is a comma-separated list. Raises ValueError for none at all or a malformed one.
     """
     if brokers is None:
-        brokers = os.environ.get("RAFTWORK_BROKERS") or DEFAULT_BROKERS
+        named = os.environ.get("RAFTWORK_BROKERS")
+        try:
+            return broker_addresses(named or DEFAULT_BROKERS)
+        except ValueError as error:
+            raise ValueError(f"RAFTWORK_BROKERS: {error}") from None
     parts = brokers.split(",") if isinstance(brokers, str) else list(brokers)
     found = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not found:

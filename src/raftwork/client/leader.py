@@ -23,6 +23,9 @@ SILENCE = 1_000
 HINTED_MAX = 32
 
 
+_NO_CONNECTION = "no connection"
+
+
 class Place(NamedTuple):
     """Where requests go: what was sent to an equal place need not be sent again."""
 
@@ -34,7 +37,7 @@ class Place(NamedTuple):
 @dataclass(slots=True)
 class _Broker:
     address: str
-    said: str = "no connection"
+    said: str = _NO_CONNECTION
     session: int = 0
     hello_at: int | None = None
     #: The epoch in which it says it is the activated leader.
@@ -64,12 +67,12 @@ class Brokers:
 
     def link_down(self, address: str) -> None:
         broker = self._brokers[address]
-        broker.said = "no connection"
+        broker.said = _NO_CONNECTION
         broker.claim = broker.asked_at = broker.hello_at = None
 
     def unreachable(self, address: str, text: str) -> None:
         """There can be no connection for now: why; or why not is over, with an empty text."""
-        self._brokers[address].said = text or "no connection"
+        self._brokers[address].said = text or _NO_CONNECTION
 
     def hello_first(self, address: str, now: int) -> None:
         broker = self._brokers[address]
@@ -148,7 +151,12 @@ class Brokers:
 
     def report(self) -> str:
         """Which broker said what, for the text of an error."""
-        return ", ".join(f"{b.address}: {b.said}" for b in self._brokers.values())
+        brokers = self._brokers.values()
+        text = ", ".join(f"{b.address}: {b.said}" for b in brokers)
+        absent = all(b.said == _NO_CONNECTION for b in brokers)
+        return (
+            f"{text}; are the brokers running, and are these their addresses?" if absent else text
+        )
 
     # ---- inside -------------------------------------------------------------------------------
 

@@ -107,4 +107,5 @@ def test_a_refused_hello_is_told_of() -> None:
     hello = PeerHello(PROTOCOL, "raft", "mallory", b"m" * 16, b"", 0, False)
     told.world.nodes["a"].receive(b"peer-b", to_broker.encode(hello), told.world.now)
     (event,) = told.events["a"]
-    assert str(event) == "refused a broker's hello: 'mallory' is no other broker of this cluster"
+    why = "'mallory' is not another broker of this cluster: compare --cluster"
+    assert str(event) == f"refused a broker's hello: {why}"

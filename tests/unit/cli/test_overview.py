@@ -126,6 +126,11 @@ def test_a_broker_that_others_cannot_reach_is_shown_as_such() -> None:
     assert [r.reason for r in seen.brokers] == ["", "", "a, b cannot reach it"]
     down = overview({"h:1": a, "h:2": b, "h:3": None}).brokers[2]
     assert (down.status, down.reason) == (None, ""), "it simply is down"
+    stranger = says("c", active=False, epoch=0, applied=0)._replace(
+        name="cc", cluster=(*CLUSTER[:2], ("cc", "h:3"))
+    )
+    seen = overview({"h:1": a, "h:2": b, "h:3": stranger})
+    assert (seen.brokers[2].name, seen.brokers[2].reason) == ("c", ""), "it does not know c"
 
 
 def test_why_a_broker_could_not_be_asked_is_told() -> None:

@@ -29,3 +29,12 @@ def test_a_list_may_be_a_string_or_a_sequence_and_names_each_broker_once() -> No
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="address"):
         broker_addresses(text)
+
+
+def test_what_is_wrong_with_the_environment_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A program that gives no address could not tell where a malformed one came from."""
+    monkeypatch.setenv("RAFTWORK_BROKERS", "127.0.0.1")
+    with pytest.raises(ValueError, match=r"^RAFTWORK_BROKERS: .* not '127.0.0.1'$"):
+        broker_addresses(None)

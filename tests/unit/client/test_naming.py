@@ -43,7 +43,8 @@ class Space:
 
 
 def test_what_an_import_brings_may_be_enqueued() -> None:
-    for function in (plain, wrapped, cached, Space.static, Space.plain, print):
+    unbound = vars(Space)["plain"]
+    for function in (plain, wrapped, cached, Space.static, unbound, print):
         assert default_name(function) == f"{function.__module__}.{function.__qualname__}"
         assert whereabouts(function) is None
 

@@ -174,6 +174,14 @@ def test_unavailable_names_the_ids_in_order_and_what_each_broker_said() -> None:
     )
 
 
+def test_unavailable_without_any_broker_asks_whether_they_run() -> None:
+    play = Play()
+    play.enqueue("t1", timeout=3_000)
+    play.run(3_000)
+    told = str(play.answers[0].error)
+    assert "127.0.0.1:7703: no connection; are the brokers running, and are these" in told
+
+
 def test_unavailable_says_that_a_leader_was_there_and_did_not_acknowledge() -> None:
     play = Play()
     play.formed()

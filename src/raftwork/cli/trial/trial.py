@@ -21,6 +21,7 @@ from raftwork.cli.trial.nemesis import Fault, Nemesis, NoVictim, Reviver, Victim
 from raftwork.cli.trial.tasks import QUEUE
 from raftwork.cli.trial.timings import Timings, measure
 from raftwork.cli.trial.workload import SETTLED_WITHIN, state_of
+from raftwork.cli.waiting import QUIET_S
 
 #: Seconds for a cluster to be whole: a leader, every broker following it, every worker known.
 WHOLE_WITHIN = 60.0
@@ -240,8 +241,11 @@ class Trial:
 
     def _missing(self, within: float) -> str | None:
         """What a whole cluster still lacks after at most `within` seconds."""
-        deadline = now() + within
-        while (missing := self._lack()) is not None and now() < deadline:
+        began, said = now(), False
+        while (missing := self._lack()) is not None and now() < began + within:
+            if not said and now() > began + QUIET_S:
+                said = True
+                self._say(f"  waiting up to {within:.0f} s for a whole cluster: {missing}")
             time.sleep(0.05)
         return missing
 
