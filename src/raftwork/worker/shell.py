@@ -5,6 +5,7 @@ linger: what a dead broker did not take is void, and the agent says it again to 
 """
 
 import asyncio
+import errno
 import logging
 import os
 import resource
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from random import Random
+from resource import RLIMIT_NOFILE, RLIMIT_NPROC, getrlimit
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -57,6 +59,8 @@ _SAMPLE = 500
 #: Seconds for coroutines that were cancelled to end, once all other work is done.
 _FAREWELL = 1.0
 _NEVER = 2**62
+#: What an operating system says that has no more files or processes for us.
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 
 
 def now_ms() -> int:
@@ -283,7 +287,12 @@ class Worker:
 
     def _send(self, turn: Turn) -> None:
         for address, message in turn.send:
-            if not self._link(address).send(to_broker.encode(message)):
+            try:
+                sent = self._link(address).send(to_broker.encode(message))
+            except zmq.ZMQError as error:  # no socket can be made: tasks may have all files open
+                sent = False
+                self._complain(f"no connection to {address}: {error}", now_ms())
+            if not sent:
                 self._agent.link_lost(address, now_ms())
 
     def _link(self, address: str) -> Link:
@@ -359,9 +368,23 @@ def run_worker(
     except (PoolBroken, HookFailed) as error:
         log.critical("%s", error)
         return 1
+    except (OSError, zmq.ZMQError) as error:
+        if error.errno not in _SHORT:
+            raise
+        log.critical("%s: %s", error, _limits(slots))
+        return 1
     watch(hooks.worker_stop, "on_worker_stop")
     log.info("worker %s has stopped", identity.name)
     return 0
+
+
+def _limits(slots: int) -> str:
+    files, processes = (getrlimit(what)[0] for what in (RLIMIT_NOFILE, RLIMIT_NPROC))
+    return (
+        f"{files} files (ulimit -n) and {processes} processes (ulimit -u; -1: any number) are"
+        f" allowed, and {slots} slots of a process pool take two files and a process each: allow"
+        " more, or give a lower --concurrency"
+    )
 
 
 def _start_here(hooks: Hooks) -> None:
