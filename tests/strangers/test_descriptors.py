@@ -81,5 +81,5 @@ def test_a_worker_with_too_few_files_for_its_slots_says_so(alone: Place) -> None
     for files in (32, 64):
         done = alone.sh(f"ulimit -n {files}; timeout 20 raftwork worker tasks:app --concurrency 40")
         assert done.code == 1
-        assert f": {files} files (ulimit -n)" in done.err
+        assert f"this process may open {files} files" in done.err
         assert "Traceback" not in done.err

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from random import Random
-from resource import RLIMIT_NOFILE, RLIMIT_NPROC, getrlimit
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -365,25 +364,26 @@ def run_worker(
                 _run_async(identity, brokers, tasks, slots, grace)
             case _:
                 raise ValueError(f"there is no {pool!r} pool")
-    except (PoolBroken, HookFailed) as error:
-        log.critical("%s", error)
-        return 1
-    except (OSError, zmq.ZMQError) as error:
-        if error.errno not in _SHORT:
+    except (PoolBroken, HookFailed, OSError, zmq.ZMQError) as error:
+        if (why := _why(error, slots)) is None:
             raise
-        log.critical("%s: %s", error, _limits(slots))
+        log.critical("%s", why)
         return 1
     watch(hooks.worker_stop, "on_worker_stop")
     log.info("worker %s has stopped", identity.name)
     return 0
 
 
-def _limits(slots: int) -> str:
-    files, processes = (getrlimit(what)[0] for what in (RLIMIT_NOFILE, RLIMIT_NPROC))
+def _why(error: Exception, slots: int) -> str | None:
+    """What ended the worker, if there is more to say than where."""
+    if isinstance(error, PoolBroken | HookFailed):
+        return str(error)
+    if not isinstance(error, OSError | zmq.ZMQError) or error.errno not in _SHORT:
+        return None
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return (
-        f"{files} files (ulimit -n) and {processes} processes (ulimit -u; -1: any number) are"
-        f" allowed, and {slots} slots of a process pool take two files and a process each: allow"
-        " more, or give a lower --concurrency"
+        f"cannot start {slots} slots: {error.strerror}; this process may open {files} files, and a"
+        " slot takes up to two: give a lower --concurrency, or raise the limit (ulimit -n)"
     )
 
 
@@ -402,14 +402,7 @@ def _run_processes(
     hooks: Hooks,
     grace: float | None,
 ) -> None:
-    try:
-        pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start)
-    except OSError as error:  # each slot takes two files and a process
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        raise PoolBroken(
-            f"cannot start {slots} slots: {error.strerror}; this process may open {files} files,"
-            " and a slot takes two: give a lower --concurrency, or raise the limit (ulimit -n)"
-        ) from error
+    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start)
     try:
         # Only now: what it opens or starts must not be shared with children, or dead in them.
         start(hooks.worker_start, "on_worker_start")
