@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from raftwork.escapes import visible, visible_json
 from raftwork.streams import fill
@@ -78,12 +78,24 @@ def start(level: str = "info", form: str = "text") -> None:
     `level` is a key of LEVELS, `form` one of FORMATS.
     """
     fill()
-    sys.stdout, sys.stderr = _unfailing(1, "strict"), _unfailing(_STDERR, "backslashreplace")
+    sys.stdout, sys.stderr = _unfailing(1, sys.stdout), _unfailing(_STDERR, sys.stderr)
     logging.raiseExceptions = False
     handler = Handler(json_lines=form == "json")
     os.register_at_fork(after_in_child=handler.forget)
     logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
     sys.excepthook = _last_words
+
+
+def speak_on() -> None:
+    """Our loggers speak, though a program has set up its own logging meanwhile.
+
+    By default `logging.config` disables every logger that is there, and a worker would go on
+    without a word about failed tasks. Where their lines go, and from which level on, is the
+    program's to say.
+    """
+    for name, logger in logging.root.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger) and f"{name}.".startswith("raftwork."):
+            logger.disabled = False
 
 
 def say(line: str) -> None:
@@ -295,11 +307,23 @@ class _Unfailing(io.RawIOBase):
         return size
 
 
-def _unfailing(descriptor: int, errors: str) -> io.TextIOWrapper:
-    """Buffered as Python does it: lines of stderr and to terminals, else blocks."""
+def _unfailing(descriptor: int, found: object) -> io.TextIOWrapper:
+    """As Python made the one that is there: PYTHONUNBUFFERED and PYTHONIOENCODING are obeyed.
+
+    Else buffered as usual: lines of stderr and to terminals, else blocks.
+    """
+    raw: io.RawIOBase = _Unfailing(descriptor)
     lines = descriptor == _STDERR or os.isatty(descriptor)
-    buffered = io.BufferedWriter(_Unfailing(descriptor))
-    return io.TextIOWrapper(buffered, errors=errors, line_buffering=lines)
+    if not isinstance(found, io.TextIOWrapper):
+        return io.TextIOWrapper(io.BufferedWriter(raw), line_buffering=lines)
+    at_once = found.write_through
+    return io.TextIOWrapper(
+        cast("BinaryIO", raw) if at_once else io.BufferedWriter(raw),
+        encoding=found.encoding,
+        errors=found.errors,
+        line_buffering=lines,
+        write_through=at_once,
+    )
 
 
 def _last_words(

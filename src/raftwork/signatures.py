@@ -20,7 +20,7 @@ _GAP: object = getattr(functools, "Placeholder", object())
 _Cached = type(lru_cache(lambda: None))
 
 
-def passes_on(wrapper: FunctionType) -> None:
+def passes_on(wrapper: Callable[..., object]) -> None:
     """Tell that this wrapper (by functools.wraps) takes whatever the wrapped function takes."""
     setattr(wrapper, _PASSES_ON, True)
 
@@ -58,7 +58,7 @@ def _bound(function: Callable[..., object], given: "functools.partial[object]") 
 @lru_cache(maxsize=4096)
 def _stub(function: FunctionType) -> Binder:
     if _PASSES_ON in function.__dict__:
-        return binder(function.__wrapped__) or _anything
+        return binder(function.__dict__["__wrapped__"]) or _anything
     code = function.__code__
     names = code.co_varnames
     positional, only = code.co_argcount, code.co_kwonlyargcount

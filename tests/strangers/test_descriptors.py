@@ -1,5 +1,7 @@
 """Programs that have too many files open for a while: calls fail in time, and then work again."""
 
+import pytest
+
 from tests.strangers.place import Place
 
 PROGRAM = """
@@ -39,3 +41,45 @@ def test_a_program_that_ran_out_of_files_recovers(alone: Place) -> None:
     alone.write("program.py", PROGRAM)
     done = alone.sh("python program.py")
     assert (done.code, done.out) == (0, "done\n"), done.err
+
+
+TASKS = """
+import os, time
+from raftwork import App
+app = App()
+
+@app.task
+def hog(seconds):
+    held = []
+    try:
+        while True: held.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        time.sleep(seconds)
+    for fd in held: os.close(fd)
+    return len(held) > 100
+
+@app.task
+def add(x, y): return x + y
+"""
+
+
+@pytest.mark.parametrize("pool", ["thread", "async"])
+def test_a_task_that_opens_all_files_does_not_end_its_worker(alone: Place, pool: str) -> None:
+    """The load could not be read, and that ended the worker with all its other tasks."""
+    alone.write("tasks.py", TASKS)
+    worker = alone.start(
+        f"bash -c 'ulimit -n 256; exec raftwork worker tasks:app --pool {pool} --concurrency 2'"
+    )
+    hog = alone.sh("raftwork enqueue tasks.hog 3 --wait --timeout 20")
+    assert (hog.code, hog.out) == (0, "true\n"), worker.text
+    assert alone.sh("raftwork enqueue tasks.add 1 2 --wait --timeout 20").out == "3\n"
+    assert worker.stop() == 0
+
+
+def test_a_worker_with_too_few_files_for_its_slots_says_so(alone: Place) -> None:
+    alone.write("tasks.py", TASKS)
+    for files in (32, 64):
+        done = alone.sh(f"ulimit -n {files}; timeout 20 raftwork worker tasks:app --concurrency 40")
+        assert done.code == 1
+        assert f"this process may open {files} files" in done.err
+        assert "Traceback" not in done.err

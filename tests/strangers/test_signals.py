@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 
+import psutil
 import pytest
 
 from raftwork.cli.processes import free_addresses
@@ -139,3 +140,40 @@ def test_as_process_one_a_worker_reaps_orphans_and_only_those(alone: Place, pool
 def _children(pid: int) -> list[int]:
     with open(f"/proc/{pid}/task/{pid}/children") as children:
         return [int(child) for child in children.read().split()]
+
+
+SERVER = """
+import asyncio, os, signal, time
+from raftwork import App, current
+app = App()
+
+@app.task
+async def serve():
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: None)
+        loop.remove_signal_handler(number)
+
+@app.task
+async def work(path):
+    open(path, "w").close()
+    await asyncio.sleep(1)
+    return current().attempt
+"""
+
+
+@pytest.mark.parametrize("pool", ["process", "async"])
+def test_a_worker_drains_after_a_task_that_had_signals_of_its_own(alone: Place, pool: str) -> None:
+    """F4, F6: asyncio gave them back to the system, and the next SIGTERM killed what ran.
+
+    A service manager sends it to all processes of a service.
+    """
+    alone.write("tasks.py", SERVER)
+    worker = alone.worker(f"--pool {pool} --concurrency 1")
+    assert alone.sh("raftwork enqueue tasks.serve --wait").code == 0
+    alone.sh("raftwork enqueue tasks.work begun --id work")
+    alone.wait_until((alone.directory / "begun").exists, "it runs")
+    for process in psutil.Process(worker.pid).children(recursive=True):
+        process.send_signal(signal.SIGTERM)
+    assert worker.stop() == 0, worker.text
+    assert alone.sh("raftwork result work").out == "1\n"

@@ -80,3 +80,26 @@ def test_a_file_for_a_module_is_answered_with_what_to_write(alone: Place, target
     done = alone.sh(f"raftwork worker {target}")
     assert done.code == 2
     assert "write tasks:app" in done.err.replace("\n", " ")
+
+
+def test_a_module_with_logging_of_its_own_does_not_silence_the_worker(alone: Place) -> None:
+    """X5: `logging.config` disables all loggers that it does not know; prints came at the end."""
+    alone.write(
+        "tasks.py",
+        "import logging.config\n"
+        "logging.config.dictConfig({'version': 1, 'loggers': {'their.own': {'level': 'INFO'}}})\n"
+        "from raftwork import App\n"
+        "app = App()\n"
+        "@app.task\n"
+        "def fail(): raise ValueError('nope')\n"
+        "@app.task\n"
+        "def say(): print('grüß', flush=False)\n",
+    )
+    alone.env |= {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "LC_ALL": "C"}
+    alone.env |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    worker = alone.worker("--concurrency 1")
+    assert alone.sh("raftwork enqueue tasks.fail --wait").code == 1
+    said = alone.sh("raftwork enqueue tasks.say --wait")
+    assert said.code == 0, said.err
+    alone.wait_until(lambda: "ValueError: nope" in worker.text, "the failure is logged")
+    alone.wait_until(lambda: "grüß" in worker.text, "what was printed is seen")

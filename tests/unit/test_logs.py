@@ -280,3 +280,31 @@ def test_what_is_printed_beside_the_log_fails_nothing_either() -> None:
         line = f'exec "{sys.executable}" -c "$PROGRAM" {streams}'
         done = subprocess.run(["bash", "-c", line], env={**os.environ, "PROGRAM": program})
         assert done.returncode == 0, streams
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_streams_are_written_as_the_environment_says(unbuffered: str) -> None:
+    """Containers set PYTHONUNBUFFERED so that prints are seen when they are made."""
+    program = (
+        "import os; from raftwork import logs; logs.start()\n"
+        "print('grüß', flush=False); os.write(1, b'|'); print('x')"
+    )
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONIOENCODING": "latin-1:replace"}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, check=True)
+    said = "grüß\n".encode("latin-1")
+    assert done.stdout == (said + b"|x\n" if unbuffered else b"|" + said + b"x\n")
+
+
+@pytest.mark.parametrize("root", ["", "'root': {'handlers': ['own']}"])
+def test_a_program_that_sets_up_its_own_logging_does_not_silence_ours(root: str) -> None:
+    """X5: `disable_existing_loggers`, the default, took the worker's log away."""
+    program = (
+        "import logging.config; from raftwork import logs; logs.start()\n"
+        "ours = logging.getLogger('raftwork.worker')\n"
+        "handler = {'class': 'logging.StreamHandler'}\n"
+        f"logging.config.dictConfig({{'version': 1, 'handlers': {{'own': handler}}, {root}}})\n"
+        "logs.speak_on()\n"
+        "ours.warning('task t failed')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "task t failed" in done.stderr

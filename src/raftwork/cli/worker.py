@@ -8,6 +8,7 @@ from raftwork.cli.signals import leave_when_told
 from raftwork.cli.values import Seconds, brokers_option, parse_size, usage
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.options import label, queue_name
+from raftwork.logs import speak_on
 from raftwork.messages import NAME_MAX, QUEUES_MAX
 from raftwork.streams import by_line, fill, let_go
 
@@ -132,6 +133,7 @@ def command(
         raise click.ClickException(str(error)) from error
     fill()  # what the module closed
     by_line()
+    speak_on()  # and what it silenced
     addresses = broker_addresses(brokers or getattr(app, "brokers", None))
     if isinstance(app, App):
         app.brokers = addresses  # what its tasks enqueue goes to where they came from

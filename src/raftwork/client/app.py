@@ -318,6 +318,8 @@ class App:
     def _register(
         self, function: Callable[..., object], name: str | None, options: Options
     ) -> Task[..., object, object]:
+        if isinstance(function, Task):  # of another App
+            function = function.function
         if not callable(function):
             raise TypeError(f"a task is made of a function, not {type(function).__name__}")
         chosen = default_name(function) if name is None else name

@@ -7,7 +7,8 @@ or in a notebook, functions inside functions, lambdas, methods.
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from raftwork.signatures import Binder
@@ -15,7 +16,10 @@ from raftwork.signatures import Binder
 #: What programs are called while they run as such; the second in children of multiprocessing.
 _MAIN = ("__main__", "__mp_main__")
 #: Where code comes from that was typed in.
-_TYPED = ("<stdin>", "<python-input", "<ipython-input")
+_TYPED = (
+    *("<stdin>", "<python-input", "<ipython-input", "<console>", "<input>", "<bpython"),
+    *("<ptpython", "<pyshell", "<doctest"),
+)
 _HOW = "or give @app.task(name=…), the name under which the workers' App has it"
 
 
@@ -29,7 +33,7 @@ def default_name(function: Callable[..., object]) -> str:
         kind = f"the class {name}" if inspect.isclass(function) else _kind(function)
         raise TypeError(f"a task is made of a function, not of {kind}: define one, {_HOW}")
     if module in _MAIN:
-        module = _main_module(module)
+        module = _main_module(_space(function))
     # `python -m pkg` runs pkg.__main__; a worker may import it as that or have it from pkg.
     return f"{str(module).removesuffix('.__main__')}.{name}"
 
@@ -37,15 +41,22 @@ def default_name(function: Callable[..., object]) -> str:
 def whereabouts(function: Callable[..., object]) -> str | None:
     """Why no worker that imports its module has it under its default name, if that is so."""
     module, name = function.__module__, function.__qualname__
-    if module in _MAIN and not _is_file(sys.modules.get(module), function):
+    if _was_typed(function) or (module in _MAIN and not _has_file(_space(function))):
         return (
             f"the task {name} was defined at a prompt, in a notebook or on the command line, which "
             f"no worker can import: put it into a module and import it from there, {_HOW}"
         )
-    if module in _MAIN and _main_module(module) == "__main__":
+    imported = _main_module(_space(function)) if module in _MAIN else module
+    if imported == "__main__" or imported.startswith("<"):  # runpy.run_path: <run_path>
         return (
             f"the task {name} is in a program that no worker can import under its name: run it as "
             f"`python -m PACKAGE`, {_HOW}"
+        )
+    if module in _MAIN and not all(part.isidentifier() for part in imported.split(".")):
+        return (
+            f"the task {name} is in a program that no worker can import under its name: {imported}"
+            " is no name of a module. Name its file with letters, digits and underscores, not"
+            f" beginning with a digit, {_HOW}"
         )
     if "<lambda>" in name.rpartition(".")[2]:
         return f"the task {name} is a lambda, which has no name: define a function, {_HOW}"
@@ -77,21 +88,43 @@ def _kind(function: object) -> str:
     return f"an instance of {type(function).__qualname__}"
 
 
-def _main_module(module: str) -> str:
+def _main_module(space: Mapping[str, object]) -> str:
     """The name under which a worker imports what runs as `__main__` here."""
-    main = sys.modules.get(module)
-    if (spec := getattr(main, "__spec__", None)) is not None:  # python -m package.module
-        return str(spec.name)
-    file = getattr(main, "__file__", None)
-    return Path(file).stem if file else "__main__"
+    name = getattr(space.get("__spec__"), "name", "__main__")
+    if name != "__main__":  # python -m package.module
+        return str(name)
+    file = space.get("__file__")
+    return Path(str(file)).stem if file else "__main__"
 
 
-def _is_file(main: object, function: Callable[..., object]) -> bool:
-    file = getattr(main, "__file__", None) or ""
-    code = getattr(function, "__code__", None)
-    typed = str(getattr(code, "co_filename", "")).startswith(_TYPED)
-    spec = getattr(main, "__spec__", None)
-    return (spec is not None or bool(file)) and not file.startswith("<") and not typed
+def _has_file(space: Mapping[str, object]) -> bool:
+    file = str(space.get("__file__") or "")
+    return (space.get("__spec__") is not None or bool(file)) and not file.startswith("<")
+
+
+def _space(function: Callable[..., object]) -> Mapping[str, object]:
+    """The variables of the module in which it was defined.
+
+    Not always those of the module of that name: profilers and tracers run a program as `__main__`
+    while they are that themselves.
+    """
+    for each in _layers(function):
+        space = getattr(each, "__globals__", {})
+        if space.get("__name__") == function.__module__:
+            return space
+    return vars(sys.modules.get(function.__module__, object))
+
+
+def _was_typed(function: Callable[..., object]) -> bool:
+    files = (getattr(getattr(f, "__code__", None), "co_filename", "") for f in _layers(function))
+    return any(file.startswith(_TYPED) for file in files)
+
+
+def _layers(function: Callable[..., object]) -> Iterator[object]:
+    """What was written, and what decorators made of it."""
+    yield function
+    with suppress(ValueError):  # it wraps itself
+        yield inspect.unwrap(function)
 
 
 def _takes_self(function: Callable[..., object]) -> bool:

@@ -163,7 +163,11 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
         super().__init__(app, name, options, parameters=parameters, binder=binds)
         #: The function itself.
         self.function = function
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
+        # Its attributes, too, but for those by which a task would be another one.
+        for attribute, value in getattr(function, "__dict__", {}).items():
+            if not hasattr(Task, attribute):
+                self.__dict__.setdefault(attribute, value)
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here, now; an async one returns its coroutine."""

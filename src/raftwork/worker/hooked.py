@@ -8,6 +8,7 @@ import traceback
 from typing import ParamSpec
 
 from raftwork.hooks import Hook, Hooks, TaskOutcome
+from raftwork.logs import speak_on
 from raftwork.signatures import passes_on
 from raftwork.worker.copies import ends_copies
 from raftwork.worker.runner import Function, Registry, kind_of, message_of
@@ -28,6 +29,8 @@ def start(hook: Hook[[]], occasion: str) -> None:
                 function()
         except BaseException as error:  # noqa: BLE001 - sys.exit too ends the start, not us
             raise HookFailed(f"{occasion} failed: {_described(error)}") from None
+        finally:
+            speak_on()
 
 
 def watch(hook: Hook[P], occasion: str, *args: P.args, **kwargs: P.kwargs) -> None:

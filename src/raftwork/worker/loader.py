@@ -5,6 +5,8 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from os.path import samefile
 from types import ModuleType
 from typing import NoReturn, Protocol, cast
 
@@ -28,17 +30,21 @@ def load(target: str) -> AppLike:
     Raises LoadError.
     """
     module_name, app_name = parse_target(target)
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    with suppress(FileNotFoundError):  # it was removed: the path must do
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
         app: object = getattr(module, app_name, None)
-        fitting = isinstance(getattr(app, "tasks", None), Mapping)
+        file: object = getattr(module, "__file__", None)
+        tasks: object = getattr(app, "tasks", None)
+        fitting = isinstance(tasks, Mapping) and all(map(callable, tasks.values()))
     except BaseException as error:
         text = f"cannot import {module_name!r}: {kind_of(error)}: {message_of(error)}"
         raise LoadError(text + _place(error)) from error
     if app is None:
-        raise LoadError(f"module {module_name!r} has no {app_name!r}{_apps(module)}")
+        hint = _hidden(module_name, str(file or "")) or _apps(module)
+        raise LoadError(f"module {module_name!r} has no {app_name!r}{hint}")
     if not fitting:
         kind = type(app).__name__
         raise LoadError(f"{target!r} is not an App but of type {kind}{_apps(module)}")
@@ -80,6 +86,18 @@ def _refuse(target: str, instead: str, directory: str = "") -> NoReturn:
         f"{target!r} is not MODULE:APP, a module's dotted name (not its file) and the name of the"
         f" App in it: write {instead}{there}"
     )
+
+
+def _hidden(module: str, file: str) -> str:
+    """Python's modules that are imported already, such as `queue`, hide those in the directory."""
+    path = module.replace(".", "/")
+    for own in (f"{path}.py", f"{path}/__init__.py"):
+        if os.path.isfile(own) and not (os.path.exists(file) and samefile(own, file)):
+            return (
+                f"; it is the one of {file or 'Python itself'}, which hides your {own}: "
+                "give yours another name"
+            )
+    return ""
 
 
 def _place(error: BaseException) -> str:

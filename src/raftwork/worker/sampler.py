@@ -12,6 +12,7 @@ not a worker that others keep busy.
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from zlib import crc32
@@ -77,11 +78,21 @@ class Sampler:
         self._group: float | None = None  # CPU seconds so far, as are the seconds of our own
         self._family = _Family()
         self._own = self._family.cpu_seconds()
+        self._last = Load()
         #: When the last sample was taken; long ago if there was none.
         self.sampled_at = -(2**62)
 
     def sample(self, now: int) -> Load:
-        """Load since the last call; `now` is in ms. What cannot be read is None."""
+        """Load since the last call; `now` is in ms. What cannot be read is None.
+
+        While no file can be opened, because a task has used them up, it is what it was: that must
+        not end the worker with all that runs in it.
+        """
+        with suppress(OSError, psutil.Error):
+            self._last = self._sample(now)
+        return self._last
+
+    def _sample(self, now: int) -> Load:
         quota = self._cgroup.cpus
         passed, self.sampled_at = (now - self.sampled_at) / 1000, now
         memory = self._cgroup.memory

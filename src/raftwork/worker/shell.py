@@ -5,6 +5,7 @@ linger: what a dead broker did not take is void, and the agent says it again to 
 """
 
 import asyncio
+import errno
 import logging
 import os
 import resource
@@ -57,6 +58,8 @@ _SAMPLE = 500
 #: Seconds for coroutines that were cancelled to end, once all other work is done.
 _FAREWELL = 1.0
 _NEVER = 2**62
+#: What an operating system says that has no more files or processes for us.
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 
 
 def now_ms() -> int:
@@ -286,7 +289,12 @@ class Worker:
 
     def _send(self, turn: Turn) -> None:
         for address, message in turn.send:
-            if not self._link(address).send(to_broker.encode(message)):
+            try:
+                sent = self._link(address).send(to_broker.encode(message))
+            except zmq.ZMQError as error:  # no socket can be made: tasks may have all files open
+                sent = False
+                self._complain(f"no connection to {address}: {error}", now_ms())
+            if not sent:
                 self._agent.link_lost(address, now_ms())
 
     def _link(self, address: str) -> Link:
@@ -359,12 +367,27 @@ def run_worker(
                 _run_async(identity, brokers, tasks, slots, grace)
             case _:
                 raise ValueError(f"there is no {pool!r} pool")
-    except (PoolBroken, HookFailed) as error:
-        log.critical("%s", error)
+    except (PoolBroken, HookFailed, OSError, zmq.ZMQError) as error:
+        if (why := _why(error, slots)) is None:
+            raise
+        log.critical("%s", why)
         return 1
     watch(hooks.worker_stop, "on_worker_stop")
     log.info("worker %s has stopped", identity.name)
     return 0
+
+
+def _why(error: Exception, slots: int) -> str | None:
+    """What ended the worker, if there is more to say than where."""
+    if isinstance(error, PoolBroken | HookFailed):
+        return str(error)
+    if not isinstance(error, OSError | zmq.ZMQError) or error.errno not in _SHORT:
+        return None
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return (
+        f"cannot start {slots} slots: {error.strerror}; this process may open {files} files, and a"
+        " slot takes up to two: give a lower --concurrency, or raise the limit (ulimit -n)"
+    )
 
 
 def _start_here(hooks: Hooks) -> None:
@@ -382,14 +405,7 @@ def _run_processes(
     hooks: Hooks,
     grace: float | None,
 ) -> None:
-    try:
-        pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start)
-    except OSError as error:  # each slot takes two files and a process
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        raise PoolBroken(
-            f"cannot start {slots} slots: {error.strerror}; this process may open {files} files,"
-            " and a slot takes two: give a lower --concurrency, or raise the limit (ulimit -n)"
-        ) from error
+    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start)
     try:
         # Only now: what it opens or starts must not be shared with children, or dead in them.
         start(hooks.worker_start, "on_worker_start")

@@ -34,6 +34,34 @@ def plain(x: int) -> int:
     return x
 
 
+def test_a_function_may_be_a_task_of_two_apps() -> None:
+    one, cluster = app_and_cluster()
+    other, other_cluster = app_and_cluster()
+    inner = other.task(queue="q")(plain)
+    outer = one.task(inner)
+    outer.enqueue(1)
+    assert (len(cluster.batches), len(other_cluster.batches)) == (1, 0)
+    assert (outer(3), outer.function, outer.chosen.queue) == (3, plain, "default")
+    with pytest.raises(TypeError, match="missing 1 required"):
+        outer.enqueue()  # type: ignore[call-arg]
+
+
+def test_attributes_of_a_function_do_not_make_its_task_another_one() -> None:
+    app, cluster = app_and_cluster()
+
+    def function(x: int) -> int:
+        return x
+
+    function.__qualname__ = "function"
+    for name in ("enqueue", "name", "function", "chosen", "parameters", "_app", "_binder", "_id"):
+        setattr(function, name, None)
+    vars(function)["their_own"] = 1
+    task = app.task(function)
+    task.enqueue(1)
+    assert len(cluster.batches) == 1
+    assert (task.function, vars(task)["their_own"]) == (function, 1)
+
+
 def test_tasks_are_found_by_their_default_or_given_name() -> None:
     app = App("127.0.0.1:1")
     task = app.task(plain)

@@ -4,6 +4,7 @@ import functools
 import sys
 import types
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -127,6 +128,9 @@ def job_of(module: str, file: str = "/srv/tasks.py") -> Callable[..., object]:
         ("/srv/tasks.py", None, "<python-input-3>"),  # the same of 3.13
         ("/srv/app/__main__.py", None, "/srv/app/__main__.py"),  # python app/
         ("/srv/app/__main__.py", "__main__", "/srv/app/__main__.py"),
+        ("/srv/asyncio/__main__.py", "asyncio.__main__", "<console>"),  # python -m asyncio
+        ("/srv/my-tasks.py", None, "/srv/my-tasks.py"),
+        ("/srv/01_tasks.py", None, "/srv/01_tasks.py"),
     ],
 )
 def test_a_program_that_cannot_be_imported_cannot_enqueue_its_functions(
@@ -144,6 +148,7 @@ def test_a_program_that_cannot_be_imported_cannot_enqueue_its_functions(
         ("/srv/jobs/tasks.py", None, "tasks.job"),
         ("/srv/jobs/pkg/mod.py", "pkg.mod", "pkg.mod.job"),
         ("/srv/jobs/pkg/__main__.py", "pkg.__main__", "pkg.job"),
+        ("/srv/jobs/tasks.py", "__main__", "tasks.job"),  # cProfile, from 3.12 on
     ],
 )
 def test_a_program_goes_by_the_name_that_workers_import(
@@ -153,6 +158,27 @@ def test_a_program_goes_by_the_name_that_workers_import(
     main.__spec__ = types.SimpleNamespace(name=spec) if spec else None  # type: ignore[assignment]
     job = job_of("__main__")
     assert (default_name(job), whereabouts(job)) == (name, None)
+
+
+def test_a_program_under_a_profiler_or_a_tracer_goes_by_its_own_name(
+    main: types.ModuleType,
+) -> None:
+    main.__file__ = "/usr/lib/python3/cProfile.py"
+    main.__spec__ = types.SimpleNamespace(name="cProfile")  # type: ignore[assignment]
+    space: dict[str, Any] = {"__name__": "__main__", "__file__": "/srv/jobs/tasks.py"}
+    exec(compile("def job(): ...", "/srv/jobs/tasks.py", "exec"), space)
+    for job in (space["job"], decorated(space["job"])):
+        assert (default_name(job), whereabouts(job)) == ("tasks.job", None)
+
+
+@pytest.mark.parametrize("module", ["__console__", "a.module", "<run_path>"])
+def test_what_was_typed_is_of_no_module_whatever_it_says(module: str) -> None:
+    """Of code.interact, of doctests, of runpy.run_path."""
+    space: dict[str, Any] = {"__name__": module}
+    file = "/srv/t.py" if module == "<run_path>" else "<console>"
+    exec(compile("def job(): ...", file, "exec"), space)
+    for job in (space["job"], decorated(space["job"])):
+        assert "no worker can import" in str(whereabouts(job))
 
 
 def test_a_worker_that_imports_a_main_module_has_the_names_its_program_uses() -> None:

@@ -1,5 +1,6 @@
 """Finding the user's App."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ class Task:
 class App: tasks = {"plain": lambda: "plain", "task": Task(lambda: "function")}
 app = App()
 number = 3
+class numbers: tasks = {"one": 1}
 """
 UNSPEAKABLE = """
 class Mute(BaseException):
@@ -70,14 +72,30 @@ def test_an_app_is_found_in_the_current_directory(here: Path) -> None:
         ("hostile_tasks:app", "cannot import 'hostile_tasks': KeyboardInterrupt"),
         ("broken_tasks:app", r"ZeroDivisionError: .*broken_tasks.py:1\)"),
         ("leaving_tasks:app", "SystemExit: 7"),
+        ("queue:app", r"has no 'app'; it is the one of .*queue.py, which hides your queue.py"),
+        ("time:app", "has no 'app'; it is the one of Python itself, which hides your time"),
+        ("their_tasks:numbers", "is not an App but of type type"),
     ],
 )
 def test_what_is_wrong_with_a_target_is_said(here: Path, target: str, text: str) -> None:
     (here / "their_tasks.py").write_text(APP)
     (here / "broken_tasks.py").write_text("1 / 0")
     (here / "leaving_tasks.py").write_text("raise SystemExit(7)")
+    (here / "queue.py").write_text(APP)
+    (here / "time").mkdir()
+    (here / "time/__init__.py").write_text(APP)
     (here / "hostile_tasks.py").write_text("def __getattr__(name): raise KeyboardInterrupt")
     (here / "unspeakable_tasks.py").write_text(UNSPEAKABLE)
 
     with pytest.raises(LoadError, match=text):
         load(target)
+
+
+def test_a_current_directory_that_was_removed_is_none(here: Path) -> None:
+    (here / "gone").mkdir()
+    os.chdir(here / "gone")
+    (here / "gone").rmdir()
+    (here / "their_tasks.py").write_text(APP)
+    sys.path.append(str(here))
+
+    assert load("their_tasks:app").tasks

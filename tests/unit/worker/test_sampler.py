@@ -135,3 +135,17 @@ def test_workers_of_the_same_cpus_have_the_same_place(tmp_path: Path) -> None:
     assert Sampler(none).sample(0).place != Sampler(group).sample(0).place
     # A quota's CPUs are not the host's, whose run queue says nothing about them.
     assert Sampler(group).sample(0).load is None
+
+
+@pytest.mark.parametrize("broken", ["virtual_memory", "cpu_times"])
+def test_what_it_was_is_told_while_no_file_can_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    sampler = Sampler(Cgroup(tmp_path / "none", tmp_path / "none"))
+    before = sampler.sample(0)
+
+    def fail(**_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(psutil, broken, fail)
+    assert sampler.sample(1_000) == before

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from raftwork.worker.signals import STOPS, obeyed
+from raftwork.worker.signals import STOPS, obeyed, take_back
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
@@ -48,3 +48,18 @@ def test_a_handler_that_the_program_has_put_in_their_place_is_left_to_it() -> No
         ours = signal.signal(signal.SIGTERM, lambda *_: os._exit(72))
         assert _status_of_child_that_is_sent(signal.SIGTERM) == 72
         signal.signal(signal.SIGTERM, ours)
+
+
+@pytest.mark.parametrize("left", [signal.SIG_DFL, signal.SIG_IGN, lambda *_: None])
+def test_what_a_task_leaves_in_their_place_is_undone(left: "signal._HANDLER") -> None:
+    before = [signal.getsignal(number) for number in STOPS]
+    seen: list[str] = []
+    with obeyed(lambda: seen.append("told")):
+        for number in STOPS:
+            signal.signal(number, left)
+        take_back()
+        for number in STOPS:
+            signal.raise_signal(number)
+    assert seen == ["told", "told"]
+    take_back()  # nothing is ours any more
+    assert [signal.getsignal(number) for number in STOPS] == before

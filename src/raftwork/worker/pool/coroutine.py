@@ -26,6 +26,7 @@ from raftwork.worker.copies import end_copy
 from raftwork.worker.pool import Running
 from raftwork.worker.pool.thread import Waker
 from raftwork.worker.runner import Ended, Registry, Runner, cancel_others, kind_of, message_of
+from raftwork.worker.signals import take_back
 
 log = logging.getLogger("raftwork.worker")
 
@@ -110,6 +111,7 @@ class AsyncPool:
 
     def _done(self, token: int, running: asyncio.Task[Ended]) -> None:
         del self._tasks[token], self._since[token]
+        take_back()
         if running.cancelled():  # before its first step: it was stopped, and owes nothing
             self._abandoned.discard(token)
         else:

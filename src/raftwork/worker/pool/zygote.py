@@ -21,7 +21,6 @@ import sys
 import time
 import traceback
 from contextlib import suppress
-from functools import partial
 from resource import struct_rusage
 from types import FrameType
 from typing import NamedTuple, NoReturn
@@ -35,7 +34,7 @@ from raftwork.worker.pool.channel import receive, send
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
 from raftwork.worker.pool.slate import Slate
 from raftwork.worker.runner import Registry, Runner
-from raftwork.worker.signals import STOPS, reset
+from raftwork.worker.signals import take, take_back
 
 #: For idle children to end by themselves when the worker leaves, s.
 _GRACE = 0.2
@@ -244,6 +243,7 @@ def run_tasks(
         # Sent before the slate is cleared: a death in between leaves an outcome, not a doubt.
         send(end, pack((*outcome, elapsed)))
         slate.clear(slot)
+        take_back()
         ran += 1
     runner.close()
 
@@ -263,10 +263,7 @@ def _settle_signals(hangup: "signal._HANDLER") -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, hangup)
-    # Not ignored: that would be inherited by the programs a task starts.
-    for number in STOPS:
-        signal.signal(number, _heed)
-    os.register_at_fork(after_in_child=partial(reset, [_heed]))
+    take(_heed)  # not ignored: that would be inherited by the programs a task starts
 
 
 def _heed(_signal: int, _frame: FrameType | None) -> None:
