@@ -20,7 +20,7 @@ class Kind(StrEnum):
 #: How many replicas a world has. A plot's script is for three, and does for more.
 _SIZES = {
     Kind.PLAIN: (1, 2, 3, 3, 3, 3, 3, 4, 4, 5, 5, 6, 7),
-    Kind.STORM: (3, 3, 3, 3, 4, 5, 6, 7),
+    Kind.STORM: (3, 3, 3, 3, 3, 3, 4, 5, 5, 6, 7),
     Kind.PLOT: (3, 3, 3, 3, 4, 5),
 }
 
