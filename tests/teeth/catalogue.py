@@ -156,8 +156,7 @@ _LEADERSHIP = (
             Edit(
                 f"{_BROKER}.server:_serve",
                 "server = Server(",
-                'print("listening", file=sys.stderr, flush=True)\n'
-                "        time.sleep(0.2)\n        server = Server(",
+                'say("listening")\n        time.sleep(0.2)\n        server = Server(',
             ),
             _NO_EARLY_SIGNALS,
         ),
