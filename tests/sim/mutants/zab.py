@@ -83,7 +83,7 @@ _ELECTION = (
             "hard.accepted == role.epoch and hard.source == role.leader.incarnation",
             "True",
         ),
-        seeds=100,
+        seeds=300,
     ),
 )
 

@@ -50,9 +50,6 @@ class Opener:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         for pragma in (
             f"page_size={PAGE}",
-            # Of a new database: free pages can go back to the file system (Generation.give_back).
-            # One that was made without it keeps them, and is as good otherwise.
-            "auto_vacuum=INCREMENTAL",
             "mmap_size=0",
             f"cache_size={-(self.options.cache_bytes // 1024)}",
             "temp_store=MEMORY",
@@ -61,6 +58,11 @@ class Opener:
             f"journal_size_limit={4 * self.options.wal_bytes}",
         ):
             connection.execute("PRAGMA " + pragma)
+        if create:
+            # Free pages can go back to the file system (Generation.give_back). A database that was
+            # made without this is as good otherwise; asked of one that exists it would be a write,
+            # before anything has been verified.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         return connection
 
 

@@ -6,6 +6,7 @@ import apsw
 import pytest
 
 from raftwork.broker.store import Store, StoreOptions
+from raftwork.broker.store.database import Opener
 from raftwork.consensus.core import Position
 from tests.unit.broker.store.kit import contents, entry, formed, image, open_at, turn
 
@@ -120,3 +121,21 @@ def test_a_directory_made_without_it_works_as_before(store: Store, directory: Pa
     assert _size(again) == full
     assert again._live.meta.turn == turns, "it does not try again and again"
     again.close()
+
+
+def test_to_open_a_database_writes_nothing_into_it(store: Store, directory: Path) -> None:
+    """What is found there has not been verified, and may have to be put aside as it is."""
+    path = directory / "state-000001.db"
+    _come_and_go(store, count=10)
+    store.close()
+
+    def held() -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in (path, Path(f"{path}-wal")) if p.exists()}
+
+    before = held()
+    connection = Opener(checksums=True, options=OPTIONS).open(path)
+    assert connection.execute("PRAGMA auto_vacuum").get == 2
+    connection.close()
+    assert {name: data for name, data in held().items() if data} == {
+        name: data for name, data in before.items() if data
+    }
