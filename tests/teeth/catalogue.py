@@ -559,6 +559,11 @@ _WORKERS = (
                 "if queue in w.queues and w.incarnation not in shunned",
                 "if w.incarnation not in shunned",
             ),
+            Edit(
+                f"{_BROKER}.dispatch:Dispatcher._waiting_queues",
+                " if queue in served",
+                "",
+            ),
         ),
         ("test_a_worker_serves_only_its_queues",),
     ),
