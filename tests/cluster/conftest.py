@@ -8,10 +8,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.cluster.harness import Cluster
+from tests.strangers.namespace import own_loopback
+from tests.strangers.place import Place
 
 MakeCluster = Callable[..., Cluster]
 
@@ -53,3 +56,35 @@ def cluster(make_cluster: MakeCluster) -> Cluster:
     made = make_cluster()
     made.start()
     return made
+
+
+class Home(NamedTuple):
+    """Where somebody types what the docs print."""
+
+    place: Place
+    #: Whether the printed ports are free: those of a loopback of our own.
+    as_printed: bool
+
+    def adapted(self, text: str) -> str:
+        """As printed; where it must be, under ports that are free here."""
+        for name, port in {} if self.as_printed else PORTS.items():
+            text = text.replace(f"127.0.0.1:{port}", self.place.addresses[name])
+        return text
+
+
+#: The ports the docs print.
+PORTS = {"a": 7701, "b": 7702, "c": 7703}
+
+
+@pytest.fixture
+def home(tmp_path: Path, consensus: str) -> Iterator[Home]:
+    """A directory with an odd name, and where it can be had a loopback with nothing on it."""
+    directory = tmp_path / ODD_NAME
+    directory.mkdir()
+    place = Place(directory, consensus)
+    with own_loopback(place.env) as prefix:
+        if prefix is not None:
+            place.prefix = prefix
+            del place.env["RAFTWORK_BROKERS"]  # the default is what is printed
+        yield Home(place, as_printed=prefix is not None)
+    place.close()

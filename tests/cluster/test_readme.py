@@ -4,21 +4,17 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import ODD_NAME, MakeCluster
+from tests.cluster.conftest import PORTS, Home, MakeCluster
 from tests.cluster.harness import ROOT, run_cli
-from tests.strangers.namespace import own_loopback
-from tests.strangers.place import Background, Place
+from tests.strangers.place import Background
 
 EXAMPLE = ROOT / "examples" / "tasks.py"
-#: The ports the README prints, for where none of our own can be had.
-PORTS = {"a": 7701, "b": 7702, "c": 7703}
 
 
 def blocks(language: str) -> list[str]:
@@ -30,22 +26,15 @@ def blocks(language: str) -> list[str]:
 class Reader:
     """Somebody with the README in front of them, and a directory of their own."""
 
-    def __init__(self, place: Place, *, ports_as_printed: bool) -> None:
-        self.place = place
-        self._printed = ports_as_printed
-        self.module, self.program = map(self._adapted, blocks("python"))
-        starts, uses = map(self._adapted, blocks("sh")[1:3])
+    def __init__(self, home: Home) -> None:
+        self.place = place = home.place
+        self.module, self.program = map(home.adapted, blocks("python"))
+        starts, uses = map(home.adapted, blocks("sh")[1:3])
         (mapping,) = [line for line in starts.splitlines() if line.startswith("CLUSTER=")]
         place.env["CLUSTER"] = mapping.removeprefix("CLUSTER=")
         self.starts = [line for line in starts.splitlines() if line.startswith("raftwork ")]
         self.uses = uses.strip().splitlines()
         self.running: dict[str, Background] = {}
-
-    def _adapted(self, text: str) -> str:
-        """As printed; where it must be, under ports that are free here."""
-        for name, port in {} if self._printed else PORTS.items():
-            text = text.replace(f"127.0.0.1:{port}", self.place.addresses[name])
-        return text
 
     def terminal(self, line: str) -> str:
         """Type one of the four lines into a terminal of its own; the broker's name, or worker."""
@@ -89,16 +78,8 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, consensus: str) -> Iterator[Reader]:
-    directory = tmp_path / ODD_NAME
-    directory.mkdir()
-    place = Place(directory, consensus)
-    with own_loopback(place.env) as prefix:
-        if prefix is not None:
-            place.prefix = prefix
-            del place.env["RAFTWORK_BROKERS"]  # the default is what is printed
-        yield Reader(place, ports_as_printed=prefix is not None)
-    place.close()
+def reader(home: Home) -> Reader:
+    return Reader(home)
 
 
 def test_the_two_commands_are_the_first_the_readme_shows() -> None:

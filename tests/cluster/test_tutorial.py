@@ -1,29 +1,23 @@
 """The tutorial works as printed, from its empty directory to the leader that is killed."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import ODD_NAME
-from tests.strangers.namespace import own_loopback
-from tests.strangers.place import Place
+from tests.cluster.conftest import PORTS, Home
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
 #: A block of code: its language, the file it is to be put into if it says one, and its text.
 _BLOCK = re.compile(r"```(\w+)(?: title=\"([\w.]+)\")?\n(.*?)```", re.DOTALL)
-PORTS = {"a": 7701, "b": 7702, "c": 7703}
 
 
 class Pupil:
-    """What a reader of the tutorial types; with other ports where the printed ones are taken."""
+    """What a reader of the tutorial types."""
 
-    def __init__(self, place: Place, *, as_printed: bool) -> None:
-        self.place = place
-        text = TUTORIAL.read_text()
-        for name, port in {} if as_printed else PORTS.items():
-            text = text.replace(f"127.0.0.1:{port}", place.addresses[name])
+    def __init__(self, home: Home) -> None:
+        self.place = home.place
+        text = home.adapted(TUTORIAL.read_text())
         found: list[tuple[str, str, str]] = _BLOCK.findall(text)
         self.files = {title: body for _, title, body in found if title}
         self.lines = [
@@ -37,16 +31,8 @@ class Pupil:
 
 
 @pytest.fixture
-def pupil(tmp_path: Path, consensus: str) -> Iterator[Pupil]:
-    directory = tmp_path / ODD_NAME
-    directory.mkdir()
-    place = Place(directory, consensus)
-    with own_loopback(place.env) as prefix:
-        if prefix is not None:
-            place.prefix = prefix
-            del place.env["RAFTWORK_BROKERS"]
-        yield Pupil(place, as_printed=prefix is not None)
-    place.close()
+def pupil(home: Home) -> Pupil:
+    return Pupil(home)
 
 
 def test_the_tutorial_works_as_printed(pupil: Pupil) -> None:
