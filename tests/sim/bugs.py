@@ -115,7 +115,7 @@ def a_commit_beyond_what_an_append_matched(patch: Patch) -> None:
 BUGS: list[tuple[Bug, Kind]] = [
     (a_replica_known_by_its_name_alone, Kind.PLAIN),
     (a_vote_that_is_not_persisted, Kind.PLOT),
-    (an_ack_before_the_fsync, Kind.STORM),
+    (an_ack_before_the_fsync, Kind.PLAIN),
     (a_commit_of_an_older_term_by_counting, Kind.PLOT),
     (a_truncation_on_any_append, Kind.PLAIN),
     (a_learner_counted_before_its_rebind_is_committed, Kind.PLOT),
@@ -124,3 +124,7 @@ BUGS: list[tuple[Bug, Kind]] = [
     (a_vote_for_a_shorter_log, Kind.PLAIN),
     (a_commit_beyond_what_an_append_matched, Kind.PLAIN),
 ]
+
+#: Where the search begins, if not at 0: one of some three hundred histories cuts the power in
+#: the few milliseconds that matter. (The whole system's checkers see this bug at its first ack.)
+FIRST: dict[Bug, int] = {an_ack_before_the_fsync: 300}

@@ -168,7 +168,9 @@ class Place:
 
     def status(self) -> dict[str, Any]:
         """`raftwork status --json`."""
-        document: dict[str, Any] = json.loads(self.sh("raftwork status --json").out)
+        done = self.sh("raftwork status --json")
+        assert done.out, done
+        document: dict[str, Any] = json.loads(done.out)
         return document
 
     def wait_until(
