@@ -10,7 +10,7 @@ WORKERS = (
         f"{_BROKER}.evidence:Evidence.unknown",
         "if running is None:",
         "if True:",
-        seeds=100,
+        seeds=300,
     ),
     _mutant(
         "a task waits for ever for a worker that knows it",
