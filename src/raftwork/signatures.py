@@ -85,11 +85,8 @@ def _stub(function: FunctionType) -> Binder:
 def _anything(*_: object, **__: object) -> None: ...
 
 
-def misfit(
-    function: Callable[..., object], args: list[object], kwargs: dict[str, object]
-) -> str | None:
-    """Why the function cannot be called with these, if that can be told."""
-    stub = binder(function)
+def misfit(stub: Binder | None, args: list[object], kwargs: dict[str, object]) -> str | None:
+    """Why what this `binder` stands for cannot be called with these, if that can be told."""
     try:
         if stub is not None:
             stub(*args, **kwargs)

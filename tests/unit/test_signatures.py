@@ -78,10 +78,10 @@ def test_what_python_refuses_is_refused_in_its_words(
     stub = binder(function)
     assert stub is not None
     assert error_of(stub, args, kwargs) == error_of(function, args, kwargs)
-    assert misfit(function, list(args), dict(kwargs)) == error_of(function, args, kwargs)
+    assert misfit(binder(function), list(args), dict(kwargs)) == error_of(function, args, kwargs)
 
 
 @pytest.mark.parametrize("function", [print, functools.partial(print, 1), dict, Caller, "x".join])
 def test_what_cannot_be_told_is_let_through(function: Callable[..., object]) -> None:
     assert binder(function) is None
-    assert misfit(function, [1] * 9, {}) is None
+    assert misfit(binder(function), [1] * 9, {}) is None

@@ -14,6 +14,18 @@ from typing import NoReturn
 
 from raftwork.streams import complain, flush
 
+#: How many forks lie between the first process and this one. Asked around every task: the number of
+#: the process itself would be a call into the system.
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
 
 class ends_copies:  # noqa: N801 - reads as `with ends_copies():`
     """Around a task's code: whatever leaves the block in another process than entered ends it.
@@ -25,7 +37,7 @@ class ends_copies:  # noqa: N801 - reads as `with ends_copies():`
     __slots__ = ("_home",)
 
     def __enter__(self) -> None:
-        self._home = os.getpid()
+        self._home = _forks
 
     def __exit__(
         self,
@@ -33,7 +45,7 @@ class ends_copies:  # noqa: N801 - reads as `with ends_copies():`
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if os.getpid() != self._home:
+        if self._home != _forks:
             end_copy(error)
 
 

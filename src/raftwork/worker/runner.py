@@ -25,7 +25,7 @@ from raftwork.messages import (
     decode_spec,
     encode_failure,
 )
-from raftwork.signatures import misfit
+from raftwork.signatures import Binder, binder, misfit
 from raftwork.wire import unpack
 from raftwork.worker.context import Context, running
 from raftwork.worker.copies import ends_copies
@@ -74,6 +74,7 @@ class Runner:
     def __init__(self, registry: Registry, worker: str) -> None:
         self._registry = registry
         self._worker = worker
+        self._binders: dict[str, Binder | None] = {}  # of the tasks that were run so far
         self._loop: asyncio.Runner | None = None
 
     def run(self, task: PushedTask) -> Ended:
@@ -134,7 +135,9 @@ class Runner:
             raise _UnknownFunction(_unknown(name, self._registry))
         match unpack(task.payload):
             case [list(args), dict(kwargs)] if all(type(key) is str for key in kwargs):
-                if (why := misfit(function, args, kwargs)) is not None:
+                if name not in self._binders:
+                    self._binders[name] = binder(function)
+                if (why := misfit(self._binders[name], args, kwargs)) is not None:
                     raise _WrongArguments(why)
                 return _Call(function, args, kwargs)
         raise BadMessage("a task's payload is [arguments, keyword arguments]")
