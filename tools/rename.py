@@ -4,7 +4,7 @@
 
     [packages]                       # made where they are missing, with this docstring
     "raftwork.broker.workers" = "The workers as the active leader knows them."
-    [modules]
+    [modules]                        # the tests that mirror them, too: "tests.unit.broker.test_hands"
     "raftwork.broker.hands" = "raftwork.broker.workers.assignments"
     [names]                          # identifiers of the code, wherever they are used
     Hand = "Assignment"
@@ -69,6 +69,9 @@ def dotted(text: str, modules: Mapping[str, str]) -> str:
 def files(text: str, modules: Mapping[str, str]) -> str:
     """`text` with the paths of moved files replaced: broker/hands.py, raftwork/broker/hands.py."""
     for old, new in modules.items():
+        if old.startswith("tests."):
+            text = text.replace(f"{old.replace('.', '/')}.py", f"{new.replace('.', '/')}.py")
+            continue
         known, parts = f"{new.partition('.')[2].replace('.', '/')}.py", old.split(".")[1:]
         for first in range(len(parts) - 1):
             tail = re.escape("/".join(parts[first:]))
@@ -214,7 +217,11 @@ def prose(text: str, plan: Plan) -> str:
 
 
 def _path(root: Path, module: str) -> Path:
-    return root / "src" / Path(*module.split(".")).with_suffix(".py")
+    """The file of a module; of a package, its `__init__.py`."""
+    base = root if module.startswith("tests.") else root / "src"
+    path = base.joinpath(*module.split("."))
+    file = path.with_suffix(".py")
+    return path / "__init__.py" if path.is_dir() and not file.exists() else file
 
 
 def carry_out(plan: Plan, root: Path) -> list[Path]:
@@ -225,9 +232,12 @@ def carry_out(plan: Plan, root: Path) -> list[Path]:
             init.parent.mkdir(parents=True, exist_ok=True)
             init.write_text(f'"""{docstring}"""\n')
     for old, new in plan.modules.items():
+        source = _path(root, old)
         target = _path(root, new)
+        if source.name == "__init__.py" and target.name != source.name:
+            target = target.with_suffix("") / source.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["git", "mv", str(_path(root, old)), str(target)], cwd=root, check=True)
+        subprocess.run(["git", "mv", str(source), str(target)], cwd=root, check=True)
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True, text=True
     )

@@ -92,3 +92,32 @@ def test_a_plan_with_anything_else_is_refused(text: str, tmp_path: Path) -> None
     (tmp_path / "plan.toml").write_text(text)
     with pytest.raises(ValueError, match="plan"):
         Plan.read(tmp_path / "plan.toml")
+
+
+def test_packages_and_the_tests_that_mirror_them_move_as_well(tmp_path: Path) -> None:
+    for name, text in {
+        "src/raftwork/broker/queue/__init__.py": "from raftwork.broker.queue.dead import X\n",
+        "src/raftwork/broker/queue/dead.py": "X = 1\n",
+        "tests/unit/broker/queue/test_dead.py": "from raftwork.broker.queue import X\n",
+        "docs/guarantees.md": "`tests/unit/broker/queue/test_dead.py`\n",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for command in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    modules = {
+        "raftwork.broker.queue": "raftwork.broker.machine",
+        "raftwork.broker.queue.dead": "raftwork.broker.machine.dead_letters",
+        "tests.unit.broker.queue.test_dead": "tests.unit.broker.machine.test_dead_letters",
+    }
+    carry_out(Plan(modules=modules, names={}, packages={}), tmp_path)
+    package = tmp_path / "src/raftwork/broker/machine"
+    moved = "from raftwork.broker.machine.dead_letters import X\n"
+    assert (package / "__init__.py").read_text() == moved
+    assert (package / "dead_letters.py").read_text() == "X = 1\n"
+    test = tmp_path / "tests/unit/broker/machine/test_dead_letters.py"
+    assert test.read_text() == "from raftwork.broker.machine import X\n"
+    assert (tmp_path / "docs/guarantees.md").read_text() == (
+        "`tests/unit/broker/machine/test_dead_letters.py`\n"
+    )
