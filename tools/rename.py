@@ -4,7 +4,7 @@
 
     [packages]                       # made where they are missing, with this docstring
     "raftwork.broker.workers" = "The workers as the active leader knows them."
-    [modules]                        # the tests that mirror them, too: "tests.unit.broker.test_hands"
+    [modules]                        # and the tests that mirror them: "tests.unit.broker.test_hands"
     "raftwork.broker.hands" = "raftwork.broker.workers.assignments"
     [names]                          # identifiers of the code, wherever they are used
     Hand = "Assignment"
@@ -34,6 +34,8 @@ from pathlib import Path
 #: Calls whose string arguments are source text of the product.
 _SOURCE_TEXT = {"Edit", "mutant", "_mutant"}
 _TEXTS = {".md", ".toml", ".cfg", ".yml", ".txt", ""}
+#: Old names stand in them as examples.
+_EXAMPLES = {"tools/rename.py", "tests/unit/test_rename.py"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,9 @@ def _from_imports(source: str, modules: Mapping[str, str]) -> str:
     tree, offset = ast.parse(source), _offsets(source)
     changes: list[tuple[int, int, str]] = []
     renamed: dict[str, str] = {}
+    # The package that is imported from may have moved itself, and is called by its new name already.
+    apart = [(old.rpartition("."), new) for old, new in modules.items()]
+    modules = {f"{dotted(package, modules)}.{name}": new for (package, _, name), new in apart}
     for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom) or node.module is None:
             continue
@@ -243,6 +248,8 @@ def carry_out(plan: Plan, root: Path) -> list[Path]:
     )
     changed = []
     for name in filter(None, listed.stdout.split("\0")):
+        if name in _EXAMPLES:
+            continue
         path = root / name
         if path.is_symlink() or path.suffix not in {".py", *_TEXTS}:
             continue

@@ -98,7 +98,7 @@ def test_packages_and_the_tests_that_mirror_them_move_as_well(tmp_path: Path) ->
     for name, text in {
         "src/raftwork/broker/queue/__init__.py": "from raftwork.broker.queue.dead import X\n",
         "src/raftwork/broker/queue/dead.py": "X = 1\n",
-        "tests/unit/broker/queue/test_dead.py": "from raftwork.broker.queue import X\n",
+        "tests/unit/broker/queue/test_dead.py": "from raftwork.broker.queue import X, dead\n",
         "docs/guarantees.md": "`tests/unit/broker/queue/test_dead.py`\n",
     }.items():
         path = tmp_path / name
@@ -117,7 +117,9 @@ def test_packages_and_the_tests_that_mirror_them_move_as_well(tmp_path: Path) ->
     assert (package / "__init__.py").read_text() == moved
     assert (package / "dead_letters.py").read_text() == "X = 1\n"
     test = tmp_path / "tests/unit/broker/machine/test_dead_letters.py"
-    assert test.read_text() == "from raftwork.broker.machine import X\n"
+    assert test.read_text() == (
+        "from raftwork.broker.machine import X\nfrom raftwork.broker.machine import dead_letters\n"
+    )
     assert (tmp_path / "docs/guarantees.md").read_text() == (
         "`tests/unit/broker/machine/test_dead_letters.py`\n"
     )
