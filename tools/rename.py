@@ -4,7 +4,7 @@
 
     [packages]                       # made where they are missing, with this docstring
     "raftwork.broker.workers" = "The workers as the active leader knows them."
-    [modules]                        # and the tests that mirror them: "tests.unit.broker.test_hands"
+    [modules]                        # and tests that mirror them: "tests.unit.broker.test_hands"
     "raftwork.broker.hands" = "raftwork.broker.workers.assignments"
     [names]                          # identifiers of the code, wherever they are used
     Hand = "Assignment"
@@ -123,14 +123,18 @@ def _offsets(source: str) -> Callable[[int, int], int]:
     return offset
 
 
+def _halfway(modules: Mapping[str, str]) -> dict[str, str]:
+    """The moves, for where the package of a module is spelt apart and bears its new name already."""
+    apart = [(old.rpartition("."), new) for old, new in modules.items()]
+    return {f"{dotted(package, modules)}.{name}": new for (package, _, name), new in apart}
+
+
 def _from_imports(source: str, modules: Mapping[str, str]) -> str:
     """`from package import module` for modules that move; what is called so is renamed with it."""
     tree, offset = ast.parse(source), _offsets(source)
     changes: list[tuple[int, int, str]] = []
     renamed: dict[str, str] = {}
-    # The package that is imported from may have moved itself, and is called by its new name already.
-    apart = [(old.rpartition("."), new) for old, new in modules.items()]
-    modules = {f"{dotted(package, modules)}.{name}": new for (package, _, name), new in apart}
+    modules = _halfway(modules)
     for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom) or node.module is None:
             continue
@@ -161,6 +165,7 @@ def _from_imports(source: str, modules: Mapping[str, str]) -> str:
 def _places(source: str, modules: Mapping[str, str]) -> str:
     """f"{_BROKER}.hands:Hand.of", where _BROKER is a constant of the same file."""
     constants: dict[str, str] = {}
+    modules = _halfway(modules)
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name | ast.Tuple):
             target, value = node.targets[0], node.value
