@@ -25,7 +25,7 @@ import zmq
 
 from bench.harness import ROOT
 from bench.overheard import frames_in
-from raftwork.broker.queue.enqueue import read_spec, read_tasks
+from raftwork.broker.machine.enqueue import read_spec, read_tasks
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError
 from raftwork.messages import (
     FRAME_BYTES_MAX,

@@ -32,7 +32,7 @@ from bench.harness import (
 from bench.overheard import VARIABLE, overhear
 from bench.tasks import swallow
 from raftwork import App, Run
-from raftwork.broker.queue import Machine, create_tables
+from raftwork.broker.machine import Machine, create_tables
 from raftwork.broker.store import open_store
 from raftwork.cli.processes import LocalCluster
 from raftwork.consensus.core import Position

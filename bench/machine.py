@@ -17,8 +17,8 @@ from uuid import UUID
 
 import apsw
 
-from raftwork.broker.queue import Machine, create_tables
-from raftwork.broker.queue.commands import Assign, Command, Enqueue, Finish, encode_batch
+from raftwork.broker.machine import Machine, create_tables
+from raftwork.broker.machine.commands import Assign, Command, Enqueue, Finish, encode_batch
 from raftwork.messages import Spec, encode_spec
 from raftwork.wire import pack
 

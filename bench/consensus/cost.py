@@ -13,7 +13,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from bench.consensus.table import CONTENDERS, Contender, Table
-from raftwork.broker.queue import create_tables
+from raftwork.broker.machine import create_tables
 from raftwork.broker.server import CORES
 from raftwork.broker.store import Store, open_store
 from raftwork.consensus.core import Entry, Message, Peer

@@ -13,8 +13,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 from hypothesis import strategies as st
 
 from raftwork.addresses import parse_address
-from raftwork.broker.queue.commands import commands, decode_batch, encode_batch
-from raftwork.broker.queue.enqueue import read_spec, read_tasks
+from raftwork.broker.machine.commands import commands, decode_batch, encode_batch
+from raftwork.broker.machine.enqueue import read_spec, read_tasks
 from raftwork.broker.store import meta, promised
 from raftwork.broker.store.identity import Identity, load_identity, save_identity
 from raftwork.consensus import roster

@@ -13,7 +13,7 @@ from tests.teeth.shape import Break
 
 ROOT = Path(__file__).parents[2]
 
-_BROKER, _QUEUE, _STORE = "raftwork.broker", "raftwork.broker.queue", "raftwork.broker.store"
+_BROKER, _QUEUE, _STORE = "raftwork.broker", "raftwork.broker.machine", "raftwork.broker.store"
 _WORKER, _CLIENT, _CLI = "raftwork.worker", "raftwork.client", "raftwork.cli"
 _RAFT = "raftwork.consensus.raft"
 
@@ -464,7 +464,7 @@ _WORKERS = (
                 "if hand is None:\n        return True\n    if hand is None:\n",
             ),
             Edit(
-                f"{_QUEUE}.ledger:Ledger.end",
+                f"{_QUEUE}.state:Ledger.end",
                 "run = self.running.pop(token, None)\n",
                 "run, old = self.running.pop(token, None), self.__dict__.setdefault('old', {})\n"
                 "    if run is None:\n        return old.get(token)\n"
@@ -676,7 +676,7 @@ _WORKERS = (
 _PREVENTION = (
     Break(
         "a queue's length is not looked at",
-        (Edit(f"{_QUEUE}.configuring:check_fits", "limit and held + new > limit", "False"),),
+        (Edit(f"{_QUEUE}.queue_settings:check_fits", "limit and held + new > limit", "False"),),
         ("test_a_full_queue_refuses_and_who_waits_goes_on_once_there_is_room",),
     ),
     Break(
@@ -697,7 +697,7 @@ _PREVENTION = (
     ),
     Break(
         "a dead task is retried as often as it is asked for",
-        (Edit(f"{_QUEUE}.retrying:retry", "if again:", "if False:"),),
+        (Edit(f"{_QUEUE}.retry:retry", "if again:", "if False:"),),
         ("test_the_dead_are_listed_retried_once_and_purged",),
     ),
     Break(

@@ -4,7 +4,7 @@ from tests.sim.mutants.surgery import Edit
 from tests.teeth.shape import Break
 
 _BROKER = "raftwork.broker"
-_QUEUE = "raftwork.broker.queue"
+_QUEUE = "raftwork.broker.machine"
 _WORKER = "raftwork.worker"
 
 _FRAMES = (

@@ -9,7 +9,7 @@ from raftwork.broker.hands import careful
 
 if TYPE_CHECKING:
     from raftwork.broker.exclusions import Demand
-    from raftwork.broker.queue import Waiting
+    from raftwork.broker.machine import Waiting
 
 #: Of one queue. Once it is full nobody passes any more: who may not take what is here gets nothing.
 ASIDE_TASKS = 1_000

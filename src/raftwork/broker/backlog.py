@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from raftwork.broker.aside import Aside
 from raftwork.broker.hands import careful
-from raftwork.broker.queue import Waiting
+from raftwork.broker.machine import Waiting
 
 if TYPE_CHECKING:
-    from raftwork.broker.queue import Machine
-    from raftwork.broker.queue.commands import Queued
+    from raftwork.broker.machine import Machine
+    from raftwork.broker.machine.commands import Queued
 
 #: A queue's page in memory: at most so many tasks and about so many bytes.
 PAGE_TASKS = 2_000

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raftwork.broker.queue.commands import TIME_MAX
+from raftwork.broker.machine.commands import TIME_MAX
 from raftwork.messages import decode_spec
 
 if TYPE_CHECKING:
     from random import Random
 
-    from raftwork.broker.queue import Running
+    from raftwork.broker.machine import Running
 
 
 def retry_at(running: Running | None, time: int, rng: Random) -> int:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.delivery import WATCHES_PER_SESSION, Deliveries
 from raftwork.broker.events import QueueFullRefusal, unheard
+from raftwork.broker.machine.commands import Done, Enqueue
 from raftwork.broker.questions import Questions
-from raftwork.broker.queue.commands import Done, Enqueue
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull
 from raftwork.messages import (
     ID_MAX,
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from raftwork import messages
     from raftwork.broker.events import Event
-    from raftwork.broker.queue import Machine
-    from raftwork.broker.queue.commands import Reply, Settled
+    from raftwork.broker.machine import Machine
+    from raftwork.broker.machine.commands import Reply, Settled
     from raftwork.messages import FromBroker
 
 #: Bytes of enqueues taken in and not yet applied; beyond, clients are told to come later.

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from raftwork.broker.machine.commands import Done, Purge, Retry
 from raftwork.broker.questions import Questions
-from raftwork.broker.queue.commands import Done, Purge, Retry
 from raftwork.messages import (
     DEAD_IDS_MAX,
     DEAD_PAGE_MAX,
@@ -28,8 +28,8 @@ from raftwork.messages import (
 )
 
 if TYPE_CHECKING:
-    from raftwork.broker.queue import Machine
-    from raftwork.broker.queue.commands import Reply
+    from raftwork.broker.machine import Machine
+    from raftwork.broker.machine.commands import Reply
     from raftwork.messages import FromBroker
 
 #: Requests that wait for the log or a barrier, and ids in them.

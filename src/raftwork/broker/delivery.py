@@ -16,8 +16,8 @@ from raftwork.messages import Result, Results, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from raftwork.broker.queue import Machine
-    from raftwork.broker.queue.commands import Settled
+    from raftwork.broker.machine import Machine
+    from raftwork.broker.machine.commands import Settled
 
 #: Ids one session may watch at a time, and all sessions together.
 WATCHES_PER_SESSION = 200_000

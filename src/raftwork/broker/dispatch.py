@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from raftwork.broker.backlog import Backlog
 from raftwork.broker.balancers import Balancer, Candidate
 from raftwork.broker.exclusions import ANY
-from raftwork.broker.queue.commands import Assign, Queued, Requeued
+from raftwork.broker.machine.commands import Assign, Queued, Requeued
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from raftwork.broker.exclusions import Demand, Exclusions
     from raftwork.broker.hands import Worker
-    from raftwork.broker.queue import Machine, Waiting
+    from raftwork.broker.machine import Machine, Waiting
 
 #: Assigns proposed and not yet applied; more would only make entries larger.
 RESERVED_MAX = 4_000

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from raftwork.broker.exclusions import Exclusions
     from raftwork.broker.hands import Worker
-    from raftwork.broker.queue import Machine
-    from raftwork.broker.queue.commands import Settled
+    from raftwork.broker.machine import Machine
+    from raftwork.broker.machine.commands import Settled
 
 #: Names listed for one worker.
 _NAMES_MAX = 3

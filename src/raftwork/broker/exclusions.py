@@ -19,7 +19,7 @@ from raftwork.messages import decode_spec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from raftwork.broker.queue import Waiting
+    from raftwork.broker.machine import Waiting
 
 #: Of one worker: names it is known not to know.
 NAMES_MAX = 1_000

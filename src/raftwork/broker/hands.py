@@ -15,7 +15,7 @@ from raftwork.messages import Acknowledged, Beat, Drain, Push, Stop, WorkerStatu
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from raftwork.broker.queue import Running, Waiting
+    from raftwork.broker.machine import Running, Waiting
     from raftwork.messages import FromBroker, PushedTask, WorkerHello
 
 #: At most so many bytes of payload in one Push frame.

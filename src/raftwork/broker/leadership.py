@@ -16,8 +16,7 @@ from raftwork.broker.dead import DeadTasks, PendingDead
 from raftwork.broker.dispatch import Dispatcher
 from raftwork.broker.drains import Drains
 from raftwork.broker.events import TaskLost, unheard
-from raftwork.broker.parts import parts
-from raftwork.broker.queue.commands import (
+from raftwork.broker.machine.commands import (
     TIME_MAX,
     Assigned,
     Begun,
@@ -35,6 +34,7 @@ from raftwork.broker.queue.commands import (
     Tick,
     encode_batch,
 )
+from raftwork.broker.parts import parts
 from raftwork.broker.settings import PendingChange, Settings
 from raftwork.broker.strategies import Strategies
 from raftwork.broker.workforce import LEASE, Workforce
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from raftwork.broker.events import Event
-    from raftwork.broker.queue import Machine
-    from raftwork.broker.queue.commands import Applied, Effect, Reply
+    from raftwork.broker.machine import Machine
+    from raftwork.broker.machine.commands import Applied, Effect, Reply
     from raftwork.consensus.core import Position
     from raftwork.messages import FromBroker
 

@@ -21,8 +21,8 @@ from raftwork.broker.hearsay import objection as worker_objection
 from raftwork.broker.hearsay import request_objection
 from raftwork.broker.leadership import Leadership
 from raftwork.broker.leadership_supervisor import LeadershipSupervisor, VitalLog
+from raftwork.broker.machine import Machine
 from raftwork.broker.neighbours import Neighbours
-from raftwork.broker.queue import Machine
 from raftwork.broker.sessions import Kind, Sessions
 from raftwork.broker.waiting import Waiting
 from raftwork.consensus.core import Peer

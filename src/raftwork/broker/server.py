@@ -29,9 +29,9 @@ import zmq
 from raftwork.addresses import parse_address
 from raftwork.broker import journal
 from raftwork.broker.events import SlowTurn
+from raftwork.broker.machine import create_tables
 from raftwork.broker.node import Node
 from raftwork.broker.options import is_loopback
-from raftwork.broker.queue import create_tables
 from raftwork.broker.rest import Rest
 from raftwork.broker.setup import NodeStore, Setup
 from raftwork.broker.store import open_store

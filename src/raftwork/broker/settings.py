@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.machine.commands import Configure, Done
 from raftwork.broker.questions import Questions
-from raftwork.broker.queue.commands import Configure, Done
 from raftwork.errors import ProtocolError, QueueFull
 from raftwork.messages import AskQueue, Code, QueueSet, QueueSettings, Refused
 
 if TYPE_CHECKING:
-    from raftwork.broker.queue import Machine
-    from raftwork.broker.queue.commands import Reply
+    from raftwork.broker.machine import Machine
+    from raftwork.broker.machine.commands import Reply
     from raftwork.messages import FromBroker, SetQueue
 
 #: Requests that wait for the log or a barrier.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from raftwork.broker.balancers import Balancer
-    from raftwork.broker.queue import Machine
+    from raftwork.broker.machine import Machine
 
 log = logging.getLogger("raftwork.broker")
 

@@ -23,10 +23,10 @@ from raftwork.broker.evidence import Evidence
 from raftwork.broker.exclusions import UNHEARD, Exclusions
 from raftwork.broker.hands import Hand, Worker
 from raftwork.broker.hearsay import failure_of
+from raftwork.broker.machine import Waiting
+from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Release
 from raftwork.broker.parts import parts
 from raftwork.broker.pushes import Pushes
-from raftwork.broker.queue import Waiting
-from raftwork.broker.queue.commands import Expire, Fail, Finish, Lose, Release
 from raftwork.broker.weight import weigh
 from raftwork.broker.worker_events import WorkerEvents
 from raftwork.broker.worker_table import WorkerTable
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from raftwork.broker.events import Event
-    from raftwork.broker.queue import Machine, Running
-    from raftwork.broker.queue.commands import Begun, Command, Settled
+    from raftwork.broker.machine import Machine, Running
+    from raftwork.broker.machine.commands import Begun, Command, Settled
     from raftwork.messages import FromBroker
 
 #: Silence after which a worker's tasks go to others, ms.

@@ -10,7 +10,7 @@ from tests.sim.mutants.surgery import Edit
 from tests.sim.mutants.workers import WORKERS
 from tests.sim.mutants.zab import ZAB
 
-_RAFT, _BROKER, _QUEUE = "raftwork.consensus.raft", "raftwork.broker", "raftwork.broker.queue"
+_RAFT, _BROKER, _QUEUE = "raftwork.consensus.raft", "raftwork.broker", "raftwork.broker.machine"
 _STORE, _WORKER, _CLIENT = "raftwork.broker.store", "raftwork.worker", "raftwork.client"
 
 
@@ -281,7 +281,7 @@ MACHINE = (
     ),
     _mutant(
         "delayed tasks forgotten at a restart",
-        f"{_QUEUE}.ledger:Ledger.find_next_retry",
+        f"{_QUEUE}.state:Ledger.find_next_retry",
         "self.next_retry = self._earliest(DELAYED)",
         "pass",
     ),
@@ -294,7 +294,7 @@ MACHINE = (
                 "if hand is None:\n        return True\n    if hand is None:\n",
             ),
             Edit(
-                f"{_QUEUE}.ledger:Ledger.end",
+                f"{_QUEUE}.state:Ledger.end",
                 "run = self.running.pop(token, None)",
                 "run = self.running.pop(token, None)"
                 " or (self.running and self.running.popitem()[1])",

@@ -2,7 +2,7 @@
 
 from tests.sim.mutants.mutant import mutant as _mutant
 
-_BROKER, _QUEUE = "raftwork.broker", "raftwork.broker.queue"
+_BROKER, _QUEUE = "raftwork.broker", "raftwork.broker.machine"
 _CLIENT = "raftwork.client"
 
 LIMITS = (
@@ -24,7 +24,7 @@ LIMITS = (
     ),
     _mutant(
         "settings forgotten at a restart",
-        f"{_QUEUE}.ledger:Ledger.__init__",
+        f"{_QUEUE}.state:Ledger.__init__",
         "queue = Queue(*row)",
         "queue = Queue(*row[:8])",
         fast=True,
@@ -58,7 +58,7 @@ LIMITS = (
     ),
     _mutant(
         "bytes of what is handed out still count",
-        f"{_QUEUE}.ledger:Ledger.hand_out",
+        f"{_QUEUE}.state:Ledger.hand_out",
         "queue.bytes -= run.size",
         "pass",
     ),

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
+from raftwork.broker.machine import Machine
+from raftwork.broker.machine.commands import Applied
 from raftwork.broker.node import Node
-from raftwork.broker.queue import Machine
-from raftwork.broker.queue.commands import Applied
 from raftwork.broker.setup import Setup
 from raftwork.consensus.core import ORIGIN, Entry, Peer, Position, Snapshot
 from raftwork.errors import StoreDamaged, StoreError

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import apsw
 
-from raftwork.broker.queue import create_tables
+from raftwork.broker.machine import create_tables
 from raftwork.broker.store import Identity
 from raftwork.consensus.core import ORIGIN, Entry, Position, Restored, Roster, Snapshot
 from raftwork.consensus.replica import Background

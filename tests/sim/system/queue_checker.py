@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 from zlib import crc32
 
-from raftwork.broker.queue.commands import (
+from raftwork.broker.machine.commands import (
     Applied,
     Assigned,
     Begun,

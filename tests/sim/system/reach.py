@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from raftwork.broker.hands import Worker
 from raftwork.broker.health import Health
-from raftwork.broker.queue.commands import Applied, Closed, Requeued, Settled
+from raftwork.broker.machine.commands import Applied, Closed, Requeued, Settled
 from raftwork.broker.workforce import Workforce
 from raftwork.client import protocol
 from raftwork.errors import QueueFull, RaftworkError

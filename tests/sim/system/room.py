@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from raftwork.broker.queue.commands import Configure
+from raftwork.broker.machine.commands import Configure
 from raftwork.consensus.core import ORIGIN, Position
 from raftwork.messages import QueueStatus
 from tests.sim.system.promises import require

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.broker.queue.commands import Configure, Fail, Lose, commands, decode_batch
+from raftwork.broker.machine.commands import Configure, Fail, Lose, commands, decode_batch
 from raftwork.client.protocol import Answered
 from raftwork.consensus.core import Entry, Kind
 from raftwork.errors import ProtocolError, RaftworkError

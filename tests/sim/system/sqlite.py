@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
-from raftwork.broker.queue import create_tables
+from raftwork.broker.machine import create_tables
 from raftwork.broker.store import Store, StoreOptions, open_store
 from raftwork.broker.store.database import checksum_vfs
 from raftwork.broker.store.helper import Stopped, outcome

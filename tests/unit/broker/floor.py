@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
 
-from raftwork.broker.queue.commands import (
+from raftwork.broker.machine.commands import (
     Assign,
     Assigned,
     Closed,

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import apsw
 
-from raftwork.broker.queue import Limits, Machine, create_tables
-from raftwork.broker.queue.commands import Applied, Command, Effect, Enqueue, encode_batch
+from raftwork.broker.machine import Limits, Machine, create_tables
+from raftwork.broker.machine.commands import Applied, Command, Effect, Enqueue, encode_batch
 from raftwork.messages import Spec, encode_spec
 from raftwork.wire import pack
 

@@ -8,8 +8,8 @@ from raftwork import messages
 from raftwork.broker import clients as module
 from raftwork.broker import delivery
 from raftwork.broker.clients import TURN_IDS, Clients, PendingEnqueue
-from raftwork.broker.queue import Limits
-from raftwork.broker.queue.commands import Assign, Configure, Finish, Settled
+from raftwork.broker.machine import Limits
+from raftwork.broker.machine.commands import Assign, Configure, Finish, Settled
 from raftwork.messages import (
     ID_MAX,
     PAYLOAD_MAX,

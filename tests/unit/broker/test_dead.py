@@ -4,7 +4,7 @@ import apsw
 import pytest
 
 from raftwork.broker.dead import OPEN_MAX, TURN_ANSWERS, DeadRequest, DeadTasks
-from raftwork.broker.queue.commands import Assign, Fail, Purge, Retry
+from raftwork.broker.machine.commands import Assign, Fail, Purge, Retry
 from raftwork.messages import (
     DEAD_PAGE_MAX,
     PAYLOAD_MAX,

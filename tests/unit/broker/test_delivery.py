@@ -4,7 +4,7 @@ import pytest
 
 from raftwork.broker import delivery
 from raftwork.broker.delivery import Deliveries
-from raftwork.broker.queue.commands import Assign, Finish, Settled
+from raftwork.broker.machine.commands import Assign, Finish, Settled
 from raftwork.messages import Result, State
 from tests.unit.broker.queues import Queues, enqueue
 

@@ -15,7 +15,7 @@ from raftwork.broker.balancers import BALANCERS, Balancer, Candidate
 from raftwork.broker.dispatch import Dispatcher
 from raftwork.broker.exclusions import Exclusions
 from raftwork.broker.hands import Worker
-from raftwork.broker.queue.commands import (
+from raftwork.broker.machine.commands import (
     Assign,
     Assigned,
     Command,

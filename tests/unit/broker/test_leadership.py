@@ -7,7 +7,7 @@ import pytest
 from raftwork import messages
 from raftwork.broker.balancers import BALANCERS
 from raftwork.broker.leadership import BATCH_BYTES, Leadership
-from raftwork.broker.queue.commands import (
+from raftwork.broker.machine.commands import (
     TIME_MAX,
     Assign,
     Command,

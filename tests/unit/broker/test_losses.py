@@ -2,7 +2,7 @@
 
 from random import Random
 
-from raftwork.broker.queue.commands import Assign, Lose
+from raftwork.broker.machine.commands import Assign, Lose
 from raftwork.broker.workforce import Workforce
 from raftwork.messages import (
     PROTOCOL,

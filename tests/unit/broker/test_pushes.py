@@ -2,8 +2,8 @@
 
 import pytest
 
+from raftwork.broker.machine.commands import Lose, Release
 from raftwork.broker.pushes import TURN_BYTES, Pushes
-from raftwork.broker.queue.commands import Lose, Release
 from raftwork.broker.workforce import BEAT, LEASE
 from raftwork.messages import Beat, Heartbeat, Held, Holding, Loss, Push, PushedTask, State
 from tests.unit.broker.floor import ME, OTHER, Floor

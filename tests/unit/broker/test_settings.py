@@ -1,7 +1,7 @@
 """Requests about queues: changed by the log, told behind a barrier, bounded."""
 
-from raftwork.broker.queue import Limits
-from raftwork.broker.queue.commands import Configure
+from raftwork.broker.machine import Limits
+from raftwork.broker.machine.commands import Configure
 from raftwork.broker.settings import OPEN_MAX, Settings
 from raftwork.messages import (
     AskQueue,

@@ -6,7 +6,7 @@ import pytest
 
 from raftwork.broker.balancers import BALANCERS, Candidate
 from raftwork.broker.balancers.round_robin import RoundRobin
-from raftwork.broker.queue.commands import Configure
+from raftwork.broker.machine.commands import Configure
 from raftwork.broker.strategies import Strategies
 from tests.unit.broker.queues import Queues
 

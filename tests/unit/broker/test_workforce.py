@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from raftwork.broker import hands
 from raftwork.broker import workforce as module
 from raftwork.broker.hearsay import objection
-from raftwork.broker.neighbours import HELLO_AT_REST
-from raftwork.broker.queue.commands import (
+from raftwork.broker.machine.commands import (
     TIME_MAX,
     Command,
     Expire,
@@ -20,6 +19,7 @@ from raftwork.broker.queue.commands import (
     Lose,
     Release,
 )
+from raftwork.broker.neighbours import HELLO_AT_REST
 from raftwork.broker.workforce import BEAT, BEAT_AT_REST, LEASE, LEASE_CLOSED, LOST_SHOWN
 from raftwork.consensus import raft, zab
 from raftwork.messages import (

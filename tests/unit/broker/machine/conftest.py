@@ -1,6 +1,6 @@
 import pytest
 
-from tests.unit.broker.queue.driver import Driver
+from tests.unit.broker.machine.driver import Driver
 
 
 @pytest.fixture

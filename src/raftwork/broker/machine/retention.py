@@ -3,10 +3,10 @@
 One batch does a bounded part of it. What is left stays due, so the next batch goes on.
 """
 
-from raftwork.broker.queue import dead
-from raftwork.broker.queue.commands import Effect, Requeued
-from raftwork.broker.queue.ledger import NEVER, Ledger
-from raftwork.broker.queue.tables import DELAYED, KEPT, LIVE, TOMBSTONE
+from raftwork.broker.machine import dead_letters
+from raftwork.broker.machine.commands import Effect, Requeued
+from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE, TOMBSTONE
+from raftwork.broker.machine.state import NEVER, Ledger
 
 #: Of each kind of work, in one batch: a few milliseconds at most.
 SWEEP = 500
@@ -62,7 +62,7 @@ def _wake(ledger: Ledger, tasks: list[Due], effects: list[Effect]) -> None:
 def _bury(ledger: Ledger, tasks: list[Due]) -> None:
     """Results become tombstones: the outcome stays known, its data go."""
     due = ledger.time + ledger.limits.tombstone_ttl
-    dead.drop(ledger, [seq for seq, _, _ in tasks])
+    dead_letters.drop(ledger, [seq for seq, _, _ in tasks])
     ledger.db.executemany(_BURY, [(TOMBSTONE, due, seq) for seq, _, _ in tasks])
     ledger.results -= len(tasks)
     ledger.result_bytes -= sum(size for _, _, size in tasks)

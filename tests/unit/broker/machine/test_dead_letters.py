@@ -2,10 +2,10 @@
 
 import pytest
 
-from raftwork.broker.queue import Limits
-from raftwork.broker.queue.commands import Done, Lose, Purge, Queued, Retry
+from raftwork.broker.machine import Limits
+from raftwork.broker.machine.commands import Done, Lose, Purge, Queued, Retry
 from raftwork.messages import Code, DeadTask, Loss, State
-from tests.unit.broker.queue.driver import FAILURE, START, Driver, spec_of
+from tests.unit.broker.machine.driver import FAILURE, START, Driver, spec_of
 
 ALL = 1 << 62
 

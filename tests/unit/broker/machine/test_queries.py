@@ -1,9 +1,9 @@
 """What the machine answers to those who dispatch, watch and report."""
 
-from raftwork.broker.queue import Waiting
-from raftwork.broker.queue.commands import Enqueue
+from raftwork.broker.machine import Waiting
+from raftwork.broker.machine.commands import Enqueue
 from raftwork.messages import QueueStatus, Result, State
-from tests.unit.broker.queue.driver import WORKER, Driver, spec_of, tasks_of
+from tests.unit.broker.machine.driver import WORKER, Driver, spec_of, tasks_of
 
 
 def test_lookup_answers_in_the_order_of_the_question(driver: Driver) -> None:

@@ -10,10 +10,10 @@ from json import dumps
 from typing import NamedTuple, cast
 from zlib import crc32
 
-from raftwork.broker.queue.attempts import assign
-from raftwork.broker.queue.commands import Assign, Begun, Effect, Enqueue, Queued
-from raftwork.broker.queue.configuring import check_fits, check_queues
-from raftwork.broker.queue.ledger import Ledger, spec_of
+from raftwork.broker.machine.attempts import assign
+from raftwork.broker.machine.commands import Assign, Begun, Effect, Enqueue, Queued
+from raftwork.broker.machine.queue_settings import check_fits, check_queues
+from raftwork.broker.machine.state import Ledger, spec_of
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
 from raftwork.messages import (
     BATCH_BYTES_MAX,

@@ -3,8 +3,8 @@
 import apsw
 import pytest
 
-from raftwork.broker.queue import TABLES, VERSION, Limits, create_tables
-from raftwork.broker.queue.commands import (
+from raftwork.broker.machine import TABLES, VERSION, Limits, create_tables
+from raftwork.broker.machine.commands import (
     TIME_MAX,
     Assign,
     Assigned,
@@ -21,7 +21,7 @@ from raftwork.broker.queue.commands import (
 from raftwork.errors import StoreError
 from raftwork.messages import Code, State
 from raftwork.wire import pack
-from tests.unit.broker.queue.driver import START, WORKER, Driver, spec_of
+from tests.unit.broker.machine.driver import START, WORKER, Driver, spec_of
 
 
 def test_the_commands_of_an_entry_see_each_other(driver: Driver) -> None:

@@ -6,8 +6,8 @@
    brokers that know different ones still apply the same.
 """
 
-from raftwork.broker.queue.commands import Configure
-from raftwork.broker.queue.ledger import Ledger, Queue
+from raftwork.broker.machine.commands import Configure
+from raftwork.broker.machine.state import Ledger, Queue
 from raftwork.errors import ProtocolError, QueueFull
 from raftwork.messages import NAME_MAX, SetQueue
 

@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from raftwork.broker.queue import Limits
-from raftwork.broker.queue.commands import (
+from raftwork.broker.machine import Limits
+from raftwork.broker.machine.commands import (
     Assign,
     Command,
     Configure,
@@ -24,8 +24,8 @@ from raftwork.broker.queue.commands import (
     Tick,
     encode_batch,
 )
-from tests.unit.broker.queue.driver import FAILURE, START, Driver, spec_of, tasks_of
-from tests.unit.broker.queue.model import Model, Place
+from tests.unit.broker.machine.driver import FAILURE, START, Driver, spec_of, tasks_of
+from tests.unit.broker.machine.model import Model, Place
 
 #: So small that every bound is met.
 LIMITS = Limits(

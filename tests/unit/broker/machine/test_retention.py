@@ -2,11 +2,11 @@
 
 import pytest
 
-from raftwork.broker.queue import Limits
-from raftwork.broker.queue.commands import Queued, Requeued, Tick, encode_batch
-from raftwork.broker.queue.retention import SWEEP
+from raftwork.broker.machine import Limits
+from raftwork.broker.machine.commands import Queued, Requeued, Tick, encode_batch
+from raftwork.broker.machine.retention import SWEEP
 from raftwork.messages import Result, State
-from tests.unit.broker.queue.driver import Driver, spec_of
+from tests.unit.broker.machine.driver import Driver, spec_of
 
 
 def finished(driver: Driver, *tasks: str, data: bytes = b"value", ttl: int = 1_000) -> None:

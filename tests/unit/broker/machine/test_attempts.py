@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from raftwork.broker.queue import Limits
-from raftwork.broker.queue.commands import (
+from raftwork.broker.machine import Limits
+from raftwork.broker.machine.commands import (
     Assign,
     Assigned,
     Closed,
@@ -20,7 +20,7 @@ from raftwork.broker.queue.commands import (
     Stale,
 )
 from raftwork.messages import Code, Loss, State, decode_failure
-from tests.unit.broker.queue.driver import FAILURE, WORKER, Driver, spec_of
+from tests.unit.broker.machine.driver import FAILURE, WORKER, Driver, spec_of
 
 OTHER = b"incarnation of 2"
 

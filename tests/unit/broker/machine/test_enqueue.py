@@ -2,9 +2,9 @@
 
 import pytest
 
-from raftwork.broker.queue import Limits
-from raftwork.broker.queue.commands import Begun, Done, Enqueue, Queued
-from raftwork.broker.queue.enqueue import SPEC_MAX
+from raftwork.broker.machine import Limits
+from raftwork.broker.machine.commands import Begun, Done, Enqueue, Queued
+from raftwork.broker.machine.enqueue import SPEC_MAX
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull, RaftworkError
 from raftwork.messages import (
     BATCH_BYTES_MAX,
@@ -18,7 +18,7 @@ from raftwork.messages import (
     encode_spec,
 )
 from raftwork.wire import pack
-from tests.unit.broker.queue.driver import WORKER, Driver, spec_of, tasks_of
+from tests.unit.broker.machine.driver import WORKER, Driver, spec_of, tasks_of
 
 
 def test_new_tasks_wait_in_the_order_of_the_batch(driver: Driver) -> None:

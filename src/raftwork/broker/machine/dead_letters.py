@@ -11,8 +11,8 @@ Rules of this file:
 from collections.abc import Iterable
 from contextlib import closing
 
-from raftwork.broker.queue.commands import Purge
-from raftwork.broker.queue.ledger import Ledger, Running, spec_of
+from raftwork.broker.machine.commands import Purge
+from raftwork.broker.machine.state import Ledger, Running, spec_of
 from raftwork.messages import DeadDetails, DeadTask, Loss, State, failure_head
 
 #: Characters of an error in a list, and bytes of a packed Failure read for them.

@@ -11,8 +11,8 @@ Rules of this file:
 from collections import Counter
 from json import dumps
 
-from raftwork.broker.queue import dead
-from raftwork.broker.queue.commands import (
+from raftwork.broker.machine import dead_letters
+from raftwork.broker.machine.commands import (
     Assign,
     Assigned,
     Closed,
@@ -27,8 +27,8 @@ from raftwork.broker.queue.commands import (
     Settled,
     Stale,
 )
-from raftwork.broker.queue.ledger import Ledger, Running, spec_of
-from raftwork.broker.queue.tables import DELAYED, KEPT, LIVE
+from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE
+from raftwork.broker.machine.state import Ledger, Running, spec_of
 from raftwork.messages import Failure, Loss, State, decode_failure, encode_failure
 
 _LIVE = """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec
@@ -124,7 +124,7 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
             verdicts.append((run, _worker_lost(run, command.by)))
         else:
             again.append(run)
-    dead.note_losses(ledger, charged, command.by)
+    dead_letters.note_losses(ledger, charged, command.by)
     _settle(ledger, State.LOST, verdicts, effects)
     _requeue(ledger, again, effects)
 
@@ -184,9 +184,9 @@ def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list
         for spec in dict.fromkeys(run.spec for run, _ in verdicts)
     }
     if state is State.SUCCEEDED:
-        dead.forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
+        dead_letters.forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
     else:
-        dead.keep(ledger, [run for run, _ in verdicts])
+        dead_letters.keep(ledger, [run for run, _ in verdicts])
     ledger.db.executemany(
         _SETTLE, [(KEPT, expires[run.spec], state.value, data, run.seq) for run, data in verdicts]
     )

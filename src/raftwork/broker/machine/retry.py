@@ -1,9 +1,9 @@
 """A dead task is run again: as another task with its contents. See `dead`."""
 
-from raftwork.broker.queue.commands import Effect, Enqueue, Retry
-from raftwork.broker.queue.dead import BY_ID
-from raftwork.broker.queue.enqueue import enqueue
-from raftwork.broker.queue.ledger import Ledger
+from raftwork.broker.machine.commands import Effect, Enqueue, Retry
+from raftwork.broker.machine.dead_letters import BY_ID
+from raftwork.broker.machine.enqueue import enqueue
+from raftwork.broker.machine.state import Ledger
 from raftwork.errors import UnknownTask
 from raftwork.wire import pack
 

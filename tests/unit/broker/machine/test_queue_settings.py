@@ -2,11 +2,11 @@
 
 import pytest
 
-from raftwork.broker.queue import Limits
-from raftwork.broker.queue.commands import Configure, Done, Rejected
+from raftwork.broker.machine import Limits
+from raftwork.broker.machine.commands import Configure, Done, Rejected
 from raftwork.messages import NAME_MAX, Code, QueueStatus
 from raftwork.wire import INT_MAX
-from tests.unit.broker.queue.driver import Driver, spec_of
+from tests.unit.broker.machine.driver import Driver, spec_of
 
 
 def configured(

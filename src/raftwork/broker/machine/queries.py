@@ -5,8 +5,8 @@ from contextlib import closing
 from json import dumps
 from typing import NamedTuple
 
-from raftwork.broker.queue.ledger import Ledger, Queue
-from raftwork.broker.queue.tables import TOMBSTONE
+from raftwork.broker.machine.schema import TOMBSTONE
+from raftwork.broker.machine.state import Ledger, Queue
 from raftwork.messages import QueueStatus, Result, State
 
 _LOOKUP = """SELECT task.id, seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body END

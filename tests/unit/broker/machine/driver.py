@@ -2,8 +2,8 @@
 
 import apsw
 
-from raftwork.broker.queue import Limits, Machine, Waiting, create_tables
-from raftwork.broker.queue.commands import (
+from raftwork.broker.machine import Limits, Machine, Waiting, create_tables
+from raftwork.broker.machine.commands import (
     Applied,
     Assign,
     Assigned,

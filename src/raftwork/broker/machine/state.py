@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import apsw
 
-from raftwork.broker.queue.limits import Limits
-from raftwork.broker.queue.tables import DELAYED, KEPT, TOMBSTONE, VERSION
+from raftwork.broker.machine.limits import Limits
+from raftwork.broker.machine.schema import DELAYED, KEPT, TOMBSTONE, VERSION
 from raftwork.errors import StoreError
 from raftwork.messages import State, decode_spec
 

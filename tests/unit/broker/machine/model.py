@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from raftwork.broker.queue import Limits, Waiting
-from raftwork.broker.queue.commands import (
+from raftwork.broker.machine import Limits, Waiting
+from raftwork.broker.machine.commands import (
     Assign,
     Assigned,
     Closed,

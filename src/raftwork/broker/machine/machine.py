@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 
 import apsw
 
-from raftwork.broker.queue import attempts, dead, reading, tables
-from raftwork.broker.queue.commands import (
+from raftwork.broker.machine import attempts, dead_letters, queries, schema
+from raftwork.broker.machine.commands import (
     Applied,
     Assign,
     Configure,
@@ -35,13 +35,13 @@ from raftwork.broker.queue.commands import (
     commands,
     decode_batch,
 )
-from raftwork.broker.queue.configuring import check_settings, configure
-from raftwork.broker.queue.enqueue import Columns, check, enqueue, stored
-from raftwork.broker.queue.ledger import NEVER, Ledger, Queue, Running
-from raftwork.broker.queue.limits import Limits
-from raftwork.broker.queue.reading import Waiting
-from raftwork.broker.queue.retention import sweep, trim
-from raftwork.broker.queue.retrying import retry
+from raftwork.broker.machine.enqueue import Columns, check, enqueue, stored
+from raftwork.broker.machine.limits import Limits
+from raftwork.broker.machine.queries import Waiting
+from raftwork.broker.machine.queue_settings import check_settings, configure
+from raftwork.broker.machine.retention import sweep, trim
+from raftwork.broker.machine.retry import retry
+from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull, UnknownTask
 from raftwork.messages import (
     Code,
@@ -69,7 +69,7 @@ class Machine:
     Raises StoreError if the tables are another version's.
     """
 
-    version = tables.VERSION
+    version = schema.VERSION
 
     def __init__(self, db: apsw.Connection, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
         self._db = db
@@ -89,7 +89,7 @@ class Machine:
         sweep(ledger, effects)
         replies = [self._carry_out(command, effects) for command in batch]
         trim(ledger)
-        dead.trim(ledger)
+        dead_letters.trim(ledger)
         return Applied(replies, effects)
 
     def _carry_out(self, plain: object, effects: list[Effect]) -> Reply:
@@ -103,7 +103,7 @@ class Machine:
                 case Retry():
                     retry(self._ledger, command, effects)
                 case Purge():
-                    return Done(dead.purge(self._ledger, command))
+                    return Done(dead_letters.purge(self._ledger, command))
                 case Tick():
                     pass  # the batch's time has done its work already
                 case _:
@@ -172,26 +172,26 @@ class Machine:
 
     def lookup(self, ids: Sequence[str]) -> list[Result]:
         """The state of each id, with data if it is final; UNKNOWN for ids nobody enqueued."""
-        return reading.lookup(self._ledger, ids)
+        return queries.lookup(self._ledger, ids)
 
     def states(self, ids: Sequence[str]) -> list[State]:
         """The state of each id; UNKNOWN for ids nobody enqueued."""
-        return reading.states(self._ledger, ids)
+        return queries.states(self._ledger, ids)
 
     def outcomes(self, ids: Sequence[str], limit_bytes: int) -> list[Result]:
         """Results for the first of `ids`, up to about `limit_bytes` of data, at least one."""
-        return reading.outcomes(self._ledger, ids, limit_bytes)
+        return queries.outcomes(self._ledger, ids, limit_bytes)
 
     def waiting(self, queue: str, after: int, limit: int, limit_bytes: int) -> list[Waiting]:
         """Waiting tasks of a queue in order, numbered above `after`.
 
         At most `limit`, ending with the one whose payload brings the sum to `limit_bytes`.
         """
-        return reading.waiting(self._ledger, queue, after, limit, limit_bytes)
+        return queries.waiting(self._ledger, queue, after, limit, limit_bytes)
 
     def waiting_by(self, seqs: Sequence[int]) -> list[Waiting]:
         """Those among `seqs` that wait now, in order of their numbers."""
-        return reading.waiting_by(self._ledger, seqs)
+        return queries.waiting_by(self._ledger, seqs)
 
     def running(self) -> Iterable[Running]:
         """Every running task, in the order of tokens. Not to be used across an `apply`."""
@@ -199,7 +199,7 @@ class Machine:
 
     def running_body(self, token: int) -> Waiting | None:
         """What to push again to a worker that never got it; None if the token is not current."""
-        return reading.running_body(self._ledger, token)
+        return queries.running_body(self._ledger, token)
 
     def current(self, token: int) -> Running | None:
         """The task under this token, if the token is current."""
@@ -207,11 +207,11 @@ class Machine:
 
     def queues(self) -> list[QueueStatus]:
         """Every queue's counters, by name."""
-        return [reading.queue_status(queue) for _, queue in sorted(self._ledger.queues.items())]
+        return [queries.queue_status(queue) for _, queue in sorted(self._ledger.queues.items())]
 
     def queue(self, name: str) -> QueueStatus:
         """A queue's counters and settings; all zero and none for one that nobody used yet."""
-        return reading.queue_status(self._ledger.queues.get(name) or Queue(0, name))
+        return queries.queue_status(self._ledger.queues.get(name) or Queue(0, name))
 
     def balancer(self, name: str) -> str | None:
         """The balancer that was set for a queue, if one was."""
@@ -220,17 +220,17 @@ class Machine:
 
     def dead_page(self, queue: str, before: int, limit: int) -> list[DeadTask]:
         """Dead tasks numbered below `before`, newest first; an empty name is all queues."""
-        return dead.page(self._ledger, queue, before, limit)
+        return dead_letters.page(self._ledger, queue, before, limit)
 
     def dead_details(self, request: int, id_: str) -> DeadDetails | None:
         """Everything about one dead task, in answer to `request`; None if it is none."""
-        return dead.details(self._ledger, request, id_)
+        return dead_letters.details(self._ledger, request, id_)
 
     def retried_as(self, id_: str) -> str:
         """The id under which a dead task was enqueued again; empty if it was not."""
-        return dead.retried_as(self._ledger, id_)
+        return dead_letters.retried_as(self._ledger, id_)
 
     def digest(self) -> bytes:
         """A hash over the whole state; equal on replicas that applied the same. Slow."""
         self.flush()
-        return tables.digest(self._db)
+        return schema.digest(self._db)
