@@ -124,7 +124,7 @@ def _offsets(source: str) -> Callable[[int, int], int]:
 
 
 def _halfway(modules: Mapping[str, str]) -> dict[str, str]:
-    """The moves, for places where a module's package stands apart and bears its new name already."""
+    """The moves, for places where a module's package stands apart and has its new name already."""
     apart = [(old.rpartition("."), new) for old, new in modules.items()]
     return {f"{dotted(package, modules)}.{name}": new for (package, _, name), new in apart}
 

@@ -15,7 +15,7 @@ from bench.harness import Figures, Strangers, client, cluster
 from bench.tasks import noop
 from bench.throughput import end_to_end
 from raftwork.broker.balancers import BALANCERS, Candidate
-from raftwork.broker.weight import Gauge, weigh
+from raftwork.broker.workers.load import Gauge, weigh
 
 WORKERS = 1_000
 TASKS = 10_000

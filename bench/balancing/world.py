@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.balancing.dolphin import Dolphin, dolphin_weight
 from raftwork.broker.balancers import BALANCERS, Candidate
-from raftwork.broker.weight import Gauge, weigh
+from raftwork.broker.workers.load import Gauge, weigh
 from raftwork.messages import Heartbeat
 
 if TYPE_CHECKING:

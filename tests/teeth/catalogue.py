@@ -427,7 +427,7 @@ _WORKERS = (
         "a silent worker keeps its tasks",
         (
             Edit(
-                f"{_BROKER}.workforce:Workforce._check_lease",
+                f"{_BROKER}.workers.registry:Workforce._check_lease",
                 "if now > worker.deadline:",
                 "if False:",
             ),
@@ -454,12 +454,12 @@ _WORKERS = (
         (
             Edit(f"{_WORKER}.agent:Agent._opened", "self._drop(stop)", "pass"),
             Edit(
-                f"{_BROKER}.workforce:Workforce.hello",
+                f"{_BROKER}.workers.registry:Workforce.hello",
                 "(worker.acks if held is Held.DONE else stop).append(token)",
                 "pass",
             ),
             Edit(
-                f"{_BROKER}.workforce:Workforce._propose_end",
+                f"{_BROKER}.workers.registry:Workforce._propose_end",
                 "if hand is None:\n",
                 "if hand is None:\n        return True\n    if hand is None:\n",
             ),
@@ -528,7 +528,7 @@ _WORKERS = (
         "pauses do not grow",
         (
             Edit(
-                f"{_BROKER}.backoff:retry_at",
+                f"{_BROKER}.workers.retry_backoff:retry_at",
                 "spec.backoff << min(running.failures, 32)",
                 "spec.backoff",
             ),
@@ -582,7 +582,7 @@ _WORKERS = (
         "a worker that does not know a task fails it for all",
         (
             Edit(
-                f"{_BROKER}.evidence:Evidence.unknown",
+                f"{_BROKER}.workers.attribution:Evidence.unknown",
                 "if running is None:",
                 "if True:",
             ),
@@ -593,7 +593,7 @@ _WORKERS = (
         "a bad worker is given its share",
         (
             Edit(
-                f"{_BROKER}.health:Health.failed",
+                f"{_BROKER}.workers.circuit_breaker:Health.failed",
                 "if self.lost + self.unknown >= FAILURES:",
                 "if False:",
             ),
@@ -604,7 +604,7 @@ _WORKERS = (
         "a worker that rests is never tried",
         (
             Edit(
-                f"{_BROKER}.health:Health.pass_time",
+                f"{_BROKER}.workers.circuit_breaker:Health.pass_time",
                 "if not self.ill or now < self.due:",
                 "if True:",
             ),

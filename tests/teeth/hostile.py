@@ -144,7 +144,7 @@ _FRAMES = (
         "a worker's frame believed without a session",
         (
             Edit(
-                f"{_BROKER}.workforce:Workforce._session",
+                f"{_BROKER}.workers.registry:Workforce._session",
                 "if worker is None or worker.session != session:",
                 "if False:",
             ),

@@ -13,7 +13,13 @@ TEST_MODULE_LINES = 800
 #: Longer ones that were let in, at the length they had: these numbers only shrink.
 RATCHET: dict[str, int] = {}
 
-CORE = ("consensus", "broker/machine", "broker/dispatch.py", "broker/balancers", "broker/weight.py")
+CORE = (
+    "consensus",
+    "broker/machine",
+    "broker/dispatch.py",
+    "broker/balancers",
+    "broker/workers/load.py",
+)
 WORLD = {"asyncio", "os", "random", "select", "socket", "subprocess", "threading", "time", "zmq"}
 
 SOURCES = sorted((ROOT / "src").rglob("*.py"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from raftwork.broker.hands import careful
+from raftwork.broker.workers.worker import careful
 
 if TYPE_CHECKING:
     from raftwork.broker.exclusions import Demand

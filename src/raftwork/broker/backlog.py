@@ -11,8 +11,8 @@ from itertools import count, repeat
 from typing import TYPE_CHECKING
 
 from raftwork.broker.aside import Aside
-from raftwork.broker.hands import careful
 from raftwork.broker.machine import Waiting
+from raftwork.broker.workers.worker import careful
 
 if TYPE_CHECKING:
     from raftwork.broker.machine import Machine

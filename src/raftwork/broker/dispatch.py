@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from raftwork.broker.exclusions import Demand, Exclusions
-    from raftwork.broker.hands import Worker
     from raftwork.broker.machine import Machine, Waiting
+    from raftwork.broker.workers.worker import Worker
 
 #: Assigns proposed and not yet applied; more would only make entries larger.
 RESERVED_MAX = 4_000

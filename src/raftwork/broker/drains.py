@@ -15,8 +15,8 @@ from raftwork.messages import Code, Refused, WorkerDraining
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from raftwork.broker.hands import Worker
-    from raftwork.broker.workforce import Workforce
+    from raftwork.broker.workers.registry import Workforce
+    from raftwork.broker.workers.worker import Worker
     from raftwork.messages import DrainWorker, FromBroker
 
 #: Requests that wait for their workers' word.

@@ -37,7 +37,7 @@ from raftwork.broker.machine.commands import (
 from raftwork.broker.parts import parts
 from raftwork.broker.settings import PendingChange, Settings
 from raftwork.broker.strategies import Strategies
-from raftwork.broker.workforce import LEASE, Workforce
+from raftwork.broker.workers.registry import LEASE, Workforce
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.messages import State, decode_failure
 

@@ -289,7 +289,7 @@ MACHINE = (
         "outcome accepted under a stale token",
         (
             Edit(
-                f"{_BROKER}.workforce:Workforce._propose_end",
+                f"{_BROKER}.workers.registry:Workforce._propose_end",
                 "if hand is None:\n",
                 "if hand is None:\n        return True\n    if hand is None:\n",
             ),
@@ -387,20 +387,20 @@ SERVICE = (
     ),
     _mutant(
         "lease not renewed by heartbeats",
-        f"{_BROKER}.workforce:Workforce._session",
+        f"{_BROKER}.workers.registry:Workforce._session",
         "worker.deadline = now + LEASE",
         "pass",
         fast=True,
     ),
     _mutant(
         "silent worker keeps its tasks",
-        f"{_BROKER}.workforce:Workforce._check_lease",
+        f"{_BROKER}.workers.registry:Workforce._check_lease",
         "if now > worker.deadline:",
         "if False:",
     ),
     _mutant(
         "a failover forgets who holds what",
-        f"{_BROKER}.workforce:Workforce._take_over",
+        f"{_BROKER}.workers.registry:Workforce._take_over",
         "self._holder[running.token] = worker",
         "worker.hands.clear()",
     ),

@@ -7,7 +7,7 @@ _BROKER = "raftwork.broker"
 WORKERS = (
     _mutant(
         "a worker that does not know a task fails it for all",
-        f"{_BROKER}.evidence:Evidence.unknown",
+        f"{_BROKER}.workers.attribution:Evidence.unknown",
         "if running is None:",
         "if True:",
         seeds=300,
@@ -28,7 +28,7 @@ WORKERS = (
     ),
     _mutant(
         "a worker that rests is never tried",
-        f"{_BROKER}.health:Health.pass_time",
+        f"{_BROKER}.workers.circuit_breaker:Health.pass_time",
         "if not self.ill or now < self.due:",
         "if True:",
         seeds=60,

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from raftwork.broker.hands import Worker
-from raftwork.broker.health import Health
 from raftwork.broker.machine.commands import Applied, Closed, Requeued, Settled
-from raftwork.broker.workforce import Workforce
+from raftwork.broker.workers.circuit_breaker import Health
+from raftwork.broker.workers.registry import Workforce
+from raftwork.broker.workers.worker import Worker
 from raftwork.client import protocol
 from raftwork.errors import QueueFull, RaftworkError
 from tests.sim.system import raft_reach, zab_reach

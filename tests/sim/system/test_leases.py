@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from raftwork.broker.workforce import Workforce
+from raftwork.broker.workers.registry import Workforce
 from raftwork.messages import Spec
 from tests.sim.system.broker import Broker
 from tests.sim.system.faults import both

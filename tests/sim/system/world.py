@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from raftwork.broker import workforce
+from raftwork.broker.workers import registry
 from raftwork.consensus.core import Peer
 from tests.sim.system.admin import Admin
 from tests.sim.system.apart import Apart
@@ -111,7 +111,7 @@ class World:
     def run(self) -> None:
         """Live through it. Raises AssertionError if a promise is broken."""
         timeline, shape = self.timeline, self.shape
-        grace, workforce.EXPIRY_GRACE = workforce.EXPIRY_GRACE, shape.expiry_grace
+        grace, registry.EXPIRY_GRACE = registry.EXPIRY_GRACE, shape.expiry_grace
         try:
             for process in (*self.brokers, *self.workers, *self.users):
                 process.start()
@@ -139,7 +139,7 @@ class World:
             require(self._recovers(), "liveness", self.complaint())
             self._compare()
         finally:
-            workforce.EXPIRY_GRACE = grace
+            registry.EXPIRY_GRACE = grace
             for broker in self.brokers:
                 broker.disk.forget()
 

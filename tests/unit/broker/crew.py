@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from raftwork import messages
-from raftwork.broker.workforce import LEASE
+from raftwork.broker.workers.registry import LEASE
 from raftwork.messages import (
     PROTOCOL,
     Failure,

@@ -12,7 +12,7 @@ from raftwork.broker.machine.commands import (
     Settled,
     Stale,
 )
-from raftwork.broker.workforce import Workforce
+from raftwork.broker.workers.registry import Workforce
 from raftwork.messages import (
     PROTOCOL,
     Failure,

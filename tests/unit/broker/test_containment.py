@@ -14,7 +14,7 @@ from raftwork.broker.dispatch import Dispatcher
 from raftwork.broker.leadership import Leadership
 from raftwork.broker.machine import Machine
 from raftwork.broker.neighbours import Neighbours
-from raftwork.broker.workforce import LEASE, Workforce
+from raftwork.broker.workers.registry import LEASE, Workforce
 from raftwork.consensus.raft import Raft
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.messages import (

@@ -14,7 +14,6 @@ from raftwork.broker.backlog import PAGE_TASKS, Backlog
 from raftwork.broker.balancers import BALANCERS, Balancer, Candidate
 from raftwork.broker.dispatch import Dispatcher
 from raftwork.broker.exclusions import Exclusions
-from raftwork.broker.hands import Worker
 from raftwork.broker.machine.commands import (
     Assign,
     Assigned,
@@ -29,6 +28,7 @@ from raftwork.broker.machine.commands import (
     Release,
     Requeued,
 )
+from raftwork.broker.workers.worker import Worker
 from raftwork.messages import Failure, Spec, decode_spec, encode_failure, encode_spec
 from raftwork.wire import pack
 from tests.unit.broker.queues import Queues, enqueue

@@ -4,7 +4,7 @@ from random import Random
 
 from raftwork.broker import drains as module
 from raftwork.broker.drains import Drains
-from raftwork.broker.workforce import LEASE, Workforce
+from raftwork.broker.workers.registry import LEASE, Workforce
 from raftwork.messages import (
     PROTOCOL,
     Code,

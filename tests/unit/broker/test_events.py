@@ -25,8 +25,8 @@ from raftwork.broker.events import (
     WorkerRecovered,
     WorkerRests,
 )
-from raftwork.broker.health import FAILURES
-from raftwork.broker.workforce import LEASE, LEASE_CLOSED
+from raftwork.broker.workers.circuit_breaker import FAILURES
+from raftwork.broker.workers.registry import LEASE, LEASE_CLOSED
 from raftwork.consensus.core import ORIGIN
 from raftwork.consensus.news import Cause, Election
 from raftwork.messages import (

@@ -8,7 +8,7 @@ import pytest
 from raftwork.broker import aside, exclusions
 from raftwork.broker.exclusions import ANY, Demand, Exclusions
 from raftwork.broker.machine import Waiting
-from raftwork.broker.workforce import BEAT, LEASE, LOST_SHOWN
+from raftwork.broker.workers.registry import BEAT, LEASE, LOST_SHOWN
 from raftwork.messages import Spec, State, encode_spec
 from tests.unit.broker.crew import Crew, dies, knows, raises, returns, runs_on
 

@@ -3,7 +3,7 @@
 from random import Random
 
 from raftwork.broker.machine.commands import Assign, Lose
-from raftwork.broker.workforce import Workforce
+from raftwork.broker.workers.registry import Workforce
 from raftwork.messages import (
     PROTOCOL,
     Failure,

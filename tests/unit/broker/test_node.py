@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from raftwork.broker.neighbours import HELLO, HELLO_AT_REST, REJECTED
 from raftwork.broker.node import PAUSE
-from raftwork.broker.workforce import LEASE
+from raftwork.broker.workers.registry import LEASE
 from raftwork.consensus.core import Position
 from raftwork.consensus.raft.messages import Vote, encode
 from raftwork.errors import StoreError

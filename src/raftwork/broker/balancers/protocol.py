@@ -10,7 +10,7 @@ class Candidate(NamedTuple):
     room: int
     slots: int
     busy: int  # tasks it has, those on their way to it among them
-    weight: float  # 1.0 is the best place there is; see `raftwork.broker.weight`
+    weight: float  # 1.0 is the best place there is; see `raftwork.broker.workers.load`
     name: str  # may repeat
     incarnation: bytes  # unique
 

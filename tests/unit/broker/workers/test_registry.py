@@ -7,9 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftwork.broker import hands
-from raftwork.broker import workforce as module
-from raftwork.broker.hearsay import objection
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Command,
@@ -20,7 +17,10 @@ from raftwork.broker.machine.commands import (
     Release,
 )
 from raftwork.broker.neighbours import HELLO_AT_REST
-from raftwork.broker.workforce import BEAT, BEAT_AT_REST, LEASE, LEASE_CLOSED, LOST_SHOWN
+from raftwork.broker.workers import registry as module
+from raftwork.broker.workers import worker
+from raftwork.broker.workers.registry import BEAT, BEAT_AT_REST, LEASE, LEASE_CLOSED, LOST_SHOWN
+from raftwork.broker.workers.validation import objection
 from raftwork.consensus import raft, zab
 from raftwork.messages import (
     NAME_MAX,
@@ -584,7 +584,7 @@ def test_what_is_handed_out_at_rest_quickens_the_beats_at_once(floor: Floor) -> 
 
 def test_pushes_are_cut_by_size(floor: Floor) -> None:
     queue = floor.queues
-    queue.apply(enqueue("a", "b", "c", payload=b"x" * (hands.PUSH_BYTES // 2)))
+    queue.apply(enqueue("a", "b", "c", payload=b"x" * (worker.PUSH_BYTES // 2)))
     floor.assign()
     pushes = floor.frames(Push)
     assert [len(p.tasks) for p in pushes] == [1, 1, 1]
@@ -617,7 +617,7 @@ def test_any_load_is_taken(cpu: float, memory: float, window: int) -> None:
 def test_a_worker_cannot_claim_more_slots_than_a_worker_may_have() -> None:
     floor = Floor()
     floor.hello(slots=2**63 - 1)
-    assert floor.force.available()[0].room == hands.SLOTS_MAX
+    assert floor.force.available()[0].room == worker.SLOTS_MAX
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raftwork.broker.hands import Worker
+from raftwork.broker.workers.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,19 +17,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raftwork.broker.backoff import retry_at
 from raftwork.broker.events import unheard
-from raftwork.broker.evidence import Evidence
 from raftwork.broker.exclusions import UNHEARD, Exclusions
-from raftwork.broker.hands import Hand, Worker
-from raftwork.broker.hearsay import failure_of
 from raftwork.broker.machine import Waiting
 from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Release
 from raftwork.broker.parts import parts
-from raftwork.broker.pushes import Pushes
-from raftwork.broker.weight import weigh
-from raftwork.broker.worker_events import WorkerEvents
-from raftwork.broker.worker_table import WorkerTable
+from raftwork.broker.workers.announcements import WorkerEvents
+from raftwork.broker.workers.attribution import Evidence
+from raftwork.broker.workers.load import weigh
+from raftwork.broker.workers.outbox import Pushes
+from raftwork.broker.workers.retry_backoff import retry_at
+from raftwork.broker.workers.table import WorkerTable
+from raftwork.broker.workers.validation import failure_of
+from raftwork.broker.workers.worker import Hand, Worker
 from raftwork.messages import (
     PAYLOAD_MAX,
     Code,

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from raftwork.broker.exclusions import Exclusions
-    from raftwork.broker.hands import Worker
     from raftwork.broker.machine import Machine
     from raftwork.broker.machine.commands import Settled
+    from raftwork.broker.workers.worker import Worker
 
 #: Names listed for one worker.
 _NAMES_MAX = 3

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raftwork.broker.health import Health
 from raftwork.broker.parts import parts
-from raftwork.broker.pushes import Pushes
-from raftwork.broker.weight import Gauge
-from raftwork.broker.worker_events import Told
+from raftwork.broker.workers.announcements import Told
+from raftwork.broker.workers.circuit_breaker import Health
+from raftwork.broker.workers.load import Gauge
+from raftwork.broker.workers.outbox import Pushes
 from raftwork.messages import Acknowledged, Beat, Drain, Push, Stop, WorkerStatus, decode_spec
 
 if TYPE_CHECKING:

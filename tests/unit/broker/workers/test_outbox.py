@@ -3,8 +3,8 @@
 import pytest
 
 from raftwork.broker.machine.commands import Lose, Release
-from raftwork.broker.pushes import TURN_BYTES, Pushes
-from raftwork.broker.workforce import BEAT, LEASE
+from raftwork.broker.workers.outbox import TURN_BYTES, Pushes
+from raftwork.broker.workers.registry import BEAT, LEASE
 from raftwork.messages import Beat, Heartbeat, Held, Holding, Loss, Push, PushedTask, State
 from tests.unit.broker.floor import ME, OTHER, Floor
 from tests.unit.broker.queues import enqueue

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftwork.broker.weight import FLOOR, Gauge, share, weigh
+from raftwork.broker.workers.load import FLOOR, Gauge, share, weigh
 from raftwork.messages import Heartbeat
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)

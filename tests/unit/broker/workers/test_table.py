@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker import worker_table as module
+from raftwork.broker.workers import table as module
 from raftwork.messages import (
     Code,
     Held,

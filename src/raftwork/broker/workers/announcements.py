@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from raftwork.broker.events import Event
-    from raftwork.broker.hands import Worker
+    from raftwork.broker.workers.worker import Worker
 
 
 @dataclass(slots=True)

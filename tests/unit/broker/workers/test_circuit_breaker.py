@@ -5,8 +5,8 @@ from random import Random
 import pytest
 
 from raftwork.broker.balancers import BALANCERS
-from raftwork.broker.health import FAILURES, PAUSE, PAUSE_MAX, Health
-from raftwork.broker.workforce import BEAT
+from raftwork.broker.workers.circuit_breaker import FAILURES, PAUSE, PAUSE_MAX, Health
+from raftwork.broker.workers.registry import BEAT
 from raftwork.messages import Heartbeat, State
 from tests.unit.broker.crew import Code, Crew, dies, knows, raises, returns, runs_on
 
