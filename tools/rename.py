@@ -156,9 +156,9 @@ def _from_imports(source: str, modules: Mapping[str, str]) -> str:
         end = offset(node.end_lineno, node.end_col_offset)
         changes.append((start, end, f"\n{pad}".join(lines)))
     source = _replace(source, changes)
-    # Only `module.something`: the same word may be a variable or an attribute elsewhere.
+    # Only `module.something` and setattr(module, "SOMETHING"): elsewhere it may be another's name.
     for old, new in renamed.items():
-        source = re.sub(rf"(?<![\w.\"']){re.escape(old)}(?=\.\w)", new, source)
+        source = re.sub(rf"(?<![\w.\"']){re.escape(old)}(?=\.\w|, \"[A-Z_]+\")", new, source)
     return source
 
 

@@ -25,9 +25,10 @@ PLAN = Plan(
             "from raftwork.broker.workers.assignments import Assignment, needs_free_slot\n",
         ),
         (
-            "from raftwork.broker import aside, dispatch\nplan = dispatch.MAX\n",
+            "from raftwork.broker import aside, dispatch\nplan = dispatch.MAX\n"
+            'patch.setattr(dispatch, "MAX", 1)\n',
             "from raftwork.broker import aside\nfrom raftwork.broker.dispatch import dispatcher\n"
-            "plan = dispatcher.MAX\n",
+            'plan = dispatcher.MAX\npatch.setattr(dispatcher, "MAX", 1)\n',
         ),
         (
             "from raftwork.broker import (\n    dispatch as d,\n)\nd.MAX\n",
