@@ -14,7 +14,7 @@ from time import process_time
 from bench.harness import Figures, Strangers, client, cluster
 from bench.tasks import noop
 from bench.throughput import end_to_end
-from raftwork.broker.balancers import BALANCERS, Candidate
+from raftwork.broker.placement.balancers import BALANCERS, Candidate
 from raftwork.broker.workers.load import Gauge, weigh
 
 WORKERS = 1_000

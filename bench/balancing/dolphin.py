@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from heapq import heapify, heappop, heapreplace
 from random import Random
 
-from raftwork.broker.balancers import Candidate
+from raftwork.broker.placement.balancers import Candidate
 
 
 def dolphin_weight(cpu: float, memory: float, threads: float) -> float:

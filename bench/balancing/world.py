@@ -16,7 +16,7 @@ from math import exp, inf, log2
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.balancing.dolphin import Dolphin, dolphin_weight
-from raftwork.broker.balancers import BALANCERS, Candidate
+from raftwork.broker.placement.balancers import BALANCERS, Candidate
 from raftwork.broker.workers.load import Gauge, weigh
 from raftwork.messages import Heartbeat
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
-    from raftwork.broker.balancers import Balancer
+    from raftwork.broker.placement.balancers import Balancer
 
 #: Strategies that look at weights; under the others nobody makes any.
 WEIGHTED = {"weighted", "dolphin"}

@@ -555,12 +555,12 @@ _WORKERS = (
         "any worker serves any queue",
         (
             Edit(
-                f"{_BROKER}.dispatch:Dispatcher._able",
+                f"{_BROKER}.dispatch.dispatcher:Dispatcher._able",
                 "if queue in w.queues and w.incarnation not in shunned",
                 "if w.incarnation not in shunned",
             ),
             Edit(
-                f"{_BROKER}.dispatch:Dispatcher._waiting_queues",
+                f"{_BROKER}.dispatch.dispatcher:Dispatcher._waiting_queues",
                 " if queue in served",
                 "",
             ),
@@ -615,7 +615,7 @@ _WORKERS = (
         "a lost task goes back to where it was lost",
         (
             Edit(
-                f"{_BROKER}.exclusions:Exclusions.split",
+                f"{_BROKER}.placement.eligibility:Exclusions.split",
                 "if task.losses and (lost := self._lost.get(task.seq)):",
                 "if False:",
             ),
@@ -637,7 +637,7 @@ _WORKERS = (
         "a task waits for ever for a worker that knows it",
         (
             Edit(
-                f"{_BROKER}.exclusions:Exclusions._excluded",
+                f"{_BROKER}.placement.eligibility:Exclusions._excluded",
                 "if self._anyone(queue, shunned):",
                 "if True:",
             ),

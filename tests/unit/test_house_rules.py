@@ -16,8 +16,8 @@ RATCHET: dict[str, int] = {}
 CORE = (
     "consensus",
     "broker/machine",
-    "broker/dispatch.py",
-    "broker/balancers",
+    "broker/dispatch",
+    "broker/placement",
     "broker/workers/load.py",
 )
 WORLD = {"asyncio", "os", "random", "select", "socket", "subprocess", "threading", "time", "zmq"}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.broker.clients import Clients, PendingEnqueue
 from raftwork.broker.dead import DeadTasks, PendingDead
-from raftwork.broker.dispatch import Dispatcher
+from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.drains import Drains
 from raftwork.broker.events import TaskLost, unheard
 from raftwork.broker.machine.commands import (
@@ -35,8 +35,8 @@ from raftwork.broker.machine.commands import (
     encode_batch,
 )
 from raftwork.broker.parts import parts
+from raftwork.broker.placement.queue_balancers import Strategies
 from raftwork.broker.settings import PendingChange, Settings
-from raftwork.broker.strategies import Strategies
 from raftwork.broker.workers.registry import LEASE, Workforce
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.messages import State, decode_failure

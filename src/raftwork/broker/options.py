@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raftwork.addresses import canonical, is_unspecified, number, parse_address, same_place
-from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.messages import NAME_MAX
 
 CONSENSUS = ("raft", "zab")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.broker.balancers import BALANCERS
 from raftwork.broker.machine.commands import Configure, Done
+from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.broker.questions import Questions
 from raftwork.errors import ProtocolError, QueueFull
 from raftwork.messages import AskQueue, Code, QueueSet, QueueSettings, Refused

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from raftwork import logs
-from raftwork.broker.balancers import BALANCERS
 from raftwork.broker.options import CONSENSUS, BrokerOptions, parse_cluster
+from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.cli.logging_options import logging_options, start_logging
 from raftwork.cli.signals import leave_when_told
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.cli.output import err, out, out_table
 from raftwork.cli.overview import Overview, observe, queue_document, unserved
 from raftwork.cli.result import connect

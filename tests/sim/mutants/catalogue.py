@@ -309,7 +309,7 @@ MACHINE = (
                 "if row is None or seq in ledger.held:",
                 "if row is None:",
             ),
-            Edit(f"{_BROKER}.backlog:Backlog._read_page", "self._passed, PAGE", "0, PAGE"),
+            Edit(f"{_BROKER}.dispatch.backlog:Backlog._read_page", "self._passed, PAGE", "0, PAGE"),
         ),
     ),
 )

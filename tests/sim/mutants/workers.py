@@ -14,14 +14,14 @@ WORKERS = (
     ),
     _mutant(
         "a task waits for ever for a worker that knows it",
-        f"{_BROKER}.exclusions:Exclusions._excluded",
+        f"{_BROKER}.placement.eligibility:Exclusions._excluded",
         "if self._anyone(queue, shunned):",
         "if shunned:",
         seeds=100,
     ),
     _mutant(
         "what was passed by is forgotten",
-        f"{_BROKER}.backlog:Backlog.__bool__",
+        f"{_BROKER}.dispatch.backlog:Backlog.__bool__",
         " or self.aside)",
         ")",
         seeds=100,

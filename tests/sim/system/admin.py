@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.messages import AskQueue, SetQueue
 
 if TYPE_CHECKING:

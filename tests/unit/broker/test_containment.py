@@ -10,7 +10,7 @@ import pytest
 
 from raftwork.broker.clients import Clients
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS
-from raftwork.broker.dispatch import Dispatcher
+from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.leadership import Leadership
 from raftwork.broker.machine import Machine
 from raftwork.broker.neighbours import Neighbours

@@ -5,7 +5,6 @@ from random import Random
 import pytest
 
 from raftwork import messages
-from raftwork.broker.balancers import BALANCERS
 from raftwork.broker.leadership import BATCH_BYTES, Leadership
 from raftwork.broker.machine.commands import (
     TIME_MAX,
@@ -19,6 +18,7 @@ from raftwork.broker.machine.commands import (
     commands,
     decode_batch,
 )
+from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.consensus.core import ORIGIN, Output, Peer, Position, Role, Roster, Snapshot, Status
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.messages import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker.exclusions import ANY
+from raftwork.broker.placement.eligibility import ANY
 from raftwork.broker.workers.registry import BEAT, LEASE
 from raftwork.messages import Heartbeat
 from tests.unit.broker.floor import ME, OTHER, Floor

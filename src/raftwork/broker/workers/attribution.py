@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from random import Random
 
-    from raftwork.broker.exclusions import Exclusions
     from raftwork.broker.machine import Machine
     from raftwork.broker.machine.commands import Settled
+    from raftwork.broker.placement.eligibility import Exclusions
     from raftwork.broker.workers.worker import Worker
 
 #: Names listed for one worker.

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.broker.workers.circuit_breaker import FAILURES, PAUSE, PAUSE_MAX, Health
 from raftwork.broker.workers.registry import BEAT
 from raftwork.messages import Heartbeat, State

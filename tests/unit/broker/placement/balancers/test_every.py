@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftwork.broker.balancers import BALANCERS, Candidate
-from tests.unit.broker.balancers.candidates import candidate, counts, equal
+from raftwork.broker.placement.balancers import BALANCERS, Candidate
+from tests.unit.broker.placement.balancers.candidates import candidate, counts, equal
 
 
 class Counting(Sequence[Candidate]):

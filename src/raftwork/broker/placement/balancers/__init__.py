@@ -7,15 +7,15 @@ line in `BALANCERS`; docs/balancing.md says when to choose which.
 from collections.abc import Callable
 from random import Random
 
-from raftwork.broker.balancers.consistent_hash import ConsistentHash
-from raftwork.broker.balancers.failover import Failover
-from raftwork.broker.balancers.least_loaded import LeastLoaded
-from raftwork.broker.balancers.lru import Lru
-from raftwork.broker.balancers.power_of_two import PowerOfTwo
-from raftwork.broker.balancers.protocol import Balancer, Candidate
-from raftwork.broker.balancers.random_choice import RandomChoice
-from raftwork.broker.balancers.round_robin import RoundRobin
-from raftwork.broker.balancers.weighted import Weighted
+from raftwork.broker.placement.balancers.consistent_hash import ConsistentHash
+from raftwork.broker.placement.balancers.failover import Failover
+from raftwork.broker.placement.balancers.least_loaded import LeastLoaded
+from raftwork.broker.placement.balancers.lru import Lru
+from raftwork.broker.placement.balancers.power_of_two import PowerOfTwo
+from raftwork.broker.placement.balancers.protocol import Balancer, Candidate
+from raftwork.broker.placement.balancers.random_choice import RandomChoice
+from raftwork.broker.placement.balancers.round_robin import RoundRobin
+from raftwork.broker.placement.balancers.weighted import Weighted
 
 __all__ = ["BALANCERS", "Balancer", "Candidate"]
 

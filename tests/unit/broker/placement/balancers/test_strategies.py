@@ -3,9 +3,9 @@
 from collections import Counter
 from random import Random
 
-from raftwork.broker.balancers import BALANCERS, Balancer, Candidate
-from raftwork.broker.balancers import consistent_hash as hashing
-from tests.unit.broker.balancers.candidates import candidate, counts, equal
+from raftwork.broker.placement.balancers import BALANCERS, Balancer, Candidate
+from raftwork.broker.placement.balancers import consistent_hash as hashing
+from tests.unit.broker.placement.balancers.candidates import candidate, counts, equal
 
 
 def balancer(name: str, seed: int = 3) -> Balancer:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from random import Random
 
-from raftwork.broker.balancers.protocol import Candidate
+from raftwork.broker.placement.balancers.protocol import Candidate
 
 
 class RandomChoice:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from raftwork.broker.balancers.protocol import Candidate
+from raftwork.broker.placement.balancers.protocol import Candidate
 
 
 def in_turn(workers: Sequence[Candidate], order: Iterable[int], tasks: int) -> list[int]:

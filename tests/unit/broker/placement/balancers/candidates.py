@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from raftwork.broker.balancers import Balancer, Candidate
+from raftwork.broker.placement.balancers import Balancer, Candidate
 
 
 def candidate(

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from random import Random
 
-from raftwork.broker.balancers.least import least_first
-from raftwork.broker.balancers.protocol import Candidate
+from raftwork.broker.placement.balancers.least import least_first
+from raftwork.broker.placement.balancers.protocol import Candidate
 
 #: Of each worker: the more, the more even the shares (about a tenth apart with so many).
 POINTS = 64

@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from itertools import count, repeat
 from typing import TYPE_CHECKING
 
-from raftwork.broker.aside import Aside
+from raftwork.broker.dispatch.skipped import Aside
 from raftwork.broker.machine import Waiting
 from raftwork.broker.workers.worker import careful
 

@@ -5,9 +5,10 @@ from random import Random
 
 import pytest
 
-from raftwork.broker import aside, exclusions
-from raftwork.broker.exclusions import ANY, Demand, Exclusions
+from raftwork.broker.dispatch import skipped
 from raftwork.broker.machine import Waiting
+from raftwork.broker.placement import eligibility
+from raftwork.broker.placement.eligibility import ANY, Demand, Exclusions
 from raftwork.broker.workers.registry import BEAT, LEASE, LOST_SHOWN
 from raftwork.messages import Spec, State, encode_spec
 from tests.unit.broker.crew import Crew, dies, knows, raises, returns, runs_on
@@ -126,7 +127,7 @@ def test_tasks_of_one_name_do_not_starve_those_of_another_that_wait_for_the_same
 
 
 def test_so_many_pass_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aside, "ASIDE_TASKS", 5)
+    monkeypatch.setattr(skipped, "ASIDE_TASKS", 5)
     crew = deployed()
     crew.want(*(f"b{n}" for n in range(9)), name="b")
     crew.work()
@@ -141,7 +142,7 @@ def test_so_many_pass_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_memory_for_what_was_passed_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aside, "ASIDE_BYTES", 3 * len(b"payload"))
+    monkeypatch.setattr(skipped, "ASIDE_BYTES", 3 * len(b"payload"))
     crew = deployed(slots=8)  # so many could be read at once
     crew.want(*(f"b{n}" for n in range(9)), name="b")
     crew.want("a0", name="a")
@@ -198,7 +199,7 @@ def test_a_new_leader_waits_no_longer_than_a_lease() -> None:
 
 
 def test_the_names_a_worker_does_not_know_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exclusions, "NAMES_MAX", 3)
+    monkeypatch.setattr(eligibility, "NAMES_MAX", 3)
     crew = Crew()
     crew.join("old", knows("a"))
     crew.join("new", knows("a", code=runs_on))
@@ -319,7 +320,7 @@ def test_nobody_holds_tasks_ahead_past_a_lost_one_that_waits_for_it() -> None:
 def test_only_tasks_that_were_lost_and_not_settled_are_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(exclusions, "LOST_MAX", 2)
+    monkeypatch.setattr(eligibility, "LOST_MAX", 2)
     kept = Exclusions(lambda *_: True)
     for seq in (1, 2, 3):
         kept.lost(b"w", seq)

@@ -4,8 +4,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from random import Random
 
-from raftwork.broker.balancers.protocol import Candidate
-from raftwork.broker.balancers.turns import in_turn
+from raftwork.broker.placement.balancers.protocol import Candidate
+from raftwork.broker.placement.balancers.turns import in_turn
 
 
 class RoundRobin:

@@ -7,7 +7,7 @@ Two choices instead of one already make the fullest worker exponentially less fu
 from collections.abc import Sequence
 from random import Random
 
-from raftwork.broker.balancers.protocol import Candidate
+from raftwork.broker.placement.balancers.protocol import Candidate
 
 
 class PowerOfTwo:

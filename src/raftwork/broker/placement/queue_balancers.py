@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.broker.balancers import BALANCERS
+from raftwork.broker.placement.balancers import BALANCERS
 
 if TYPE_CHECKING:
     from random import Random
 
-    from raftwork.broker.balancers import Balancer
     from raftwork.broker.machine import Machine
+    from raftwork.broker.placement.balancers import Balancer
 
 log = logging.getLogger("raftwork.broker")
 

@@ -6,8 +6,8 @@ Unlike `round_robin` it waits for nobody: who was full when its turn came is the
 from collections.abc import Sequence
 from random import Random
 
-from raftwork.broker.balancers.protocol import Candidate
-from raftwork.broker.balancers.turns import in_turn
+from raftwork.broker.placement.balancers.protocol import Candidate
+from raftwork.broker.placement.balancers.turns import in_turn
 
 
 class Lru:

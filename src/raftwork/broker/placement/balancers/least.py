@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from heapq import heapify, heappop, heapreplace
 from random import Random
 
-from raftwork.broker.balancers.protocol import Candidate
+from raftwork.broker.placement.balancers.protocol import Candidate
 
 
 def least_first(

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from random import Random
 
-from raftwork.broker.balancers.least import least_first
-from raftwork.broker.balancers.protocol import Candidate
+from raftwork.broker.placement.balancers.least import least_first
+from raftwork.broker.placement.balancers.protocol import Candidate
 
 
 class LeastLoaded:

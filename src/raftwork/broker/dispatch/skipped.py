@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from raftwork.broker.workers.worker import careful
 
 if TYPE_CHECKING:
-    from raftwork.broker.exclusions import Demand
     from raftwork.broker.machine import Waiting
+    from raftwork.broker.placement.eligibility import Demand
 
 #: Of one queue. Once it is full nobody passes any more: who may not take what is here gets nothing.
 ASIDE_TASKS = 1_000

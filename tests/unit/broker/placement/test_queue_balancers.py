@@ -4,10 +4,10 @@ from random import Random
 
 import pytest
 
-from raftwork.broker.balancers import BALANCERS, Candidate
-from raftwork.broker.balancers.round_robin import RoundRobin
 from raftwork.broker.machine.commands import Configure
-from raftwork.broker.strategies import Strategies
+from raftwork.broker.placement.balancers import BALANCERS, Candidate
+from raftwork.broker.placement.balancers.round_robin import RoundRobin
+from raftwork.broker.placement.queue_balancers import Strategies
 from tests.unit.broker.queues import Queues
 
 DEFAULT = "round_robin"

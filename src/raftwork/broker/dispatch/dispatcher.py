@@ -12,16 +12,16 @@ from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.broker.backlog import Backlog
-from raftwork.broker.balancers import Balancer, Candidate
-from raftwork.broker.exclusions import ANY
+from raftwork.broker.dispatch.backlog import Backlog
 from raftwork.broker.machine.commands import Assign, Queued, Requeued
+from raftwork.broker.placement.balancers import Balancer, Candidate
+from raftwork.broker.placement.eligibility import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from raftwork.broker.exclusions import Demand, Exclusions
     from raftwork.broker.machine import Machine, Waiting
+    from raftwork.broker.placement.eligibility import Demand, Exclusions
     from raftwork.broker.workers.worker import Worker
 
 #: Assigns proposed and not yet applied; more would only make entries larger.

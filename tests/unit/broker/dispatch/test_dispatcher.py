@@ -8,12 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftwork.broker import aside, dispatch
-from raftwork.broker import backlog as pages
-from raftwork.broker.backlog import PAGE_TASKS, Backlog
-from raftwork.broker.balancers import BALANCERS, Balancer, Candidate
-from raftwork.broker.dispatch import Dispatcher
-from raftwork.broker.exclusions import Exclusions
+from raftwork.broker.dispatch import backlog as pages
+from raftwork.broker.dispatch import dispatcher, skipped
+from raftwork.broker.dispatch.backlog import PAGE_TASKS, Backlog
+from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.machine.commands import (
     Assign,
     Assigned,
@@ -28,6 +26,8 @@ from raftwork.broker.machine.commands import (
     Release,
     Requeued,
 )
+from raftwork.broker.placement.balancers import BALANCERS, Balancer, Candidate
+from raftwork.broker.placement.eligibility import Exclusions
 from raftwork.broker.workers.worker import Worker
 from raftwork.messages import Failure, Spec, decode_spec, encode_failure, encode_spec
 from raftwork.wire import pack
@@ -185,17 +185,17 @@ def test_memory_holds_a_bounded_number_of_bytes() -> None:
 
 def test_what_is_reserved_is_bounded_in_tasks_and_bytes() -> None:
     desk = Desk(worker("w", 100_000))
-    for i in range(dispatch.RESERVED_MAX // 1_000 + 1):
+    for i in range(dispatcher.RESERVED_MAX // 1_000 + 1):
         desk.propose(enqueue(*(f"{i}-{j}" for j in range(1_000))))
     desk.commit()
-    assert sum(len(a.seqs) for a in desk.plan()) == dispatch.RESERVED_MAX
+    assert sum(len(a.seqs) for a in desk.plan()) == dispatcher.RESERVED_MAX
     desk.commit()
     assert sum(len(a.seqs) for a in desk.plan()) == 1_000  # applied: there is room for more
     desk.commit()
     for i in range(80):
         desk.propose(enqueue(f"big-{i}", payload=b"x" * (1 << 20)))
     desk.commit()
-    assert sum(len(a.seqs) for a in desk.plan()) == dispatch.RESERVED_BYTES >> 20
+    assert sum(len(a.seqs) for a in desk.plan()) == dispatcher.RESERVED_BYTES >> 20
 
 
 def test_a_new_leader_finds_the_whole_backlog() -> None:
@@ -271,7 +271,7 @@ def test_in_any_interleaving_no_task_is_handed_out_twice_or_forgotten(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "PAGE_TASKS", page)
-        patch.setattr(aside, "ASIDE_TASKS", page)
+        patch.setattr(skipped, "ASIDE_TASKS", page)
         rng = Random(seed)
         desk = Desk(worker("v", 2, 3, "default", "b"), worker("w", 1, 0, "default"))
         desk.exclusions.lacks(desk.workers[1].incarnation, lacked)

@@ -1,0 +1,1 @@
+"""Which waiting task is handed out next, queue by queue."""
