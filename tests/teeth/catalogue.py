@@ -40,7 +40,7 @@ _DURABILITY = (
         "acknowledged on arrival",
         (
             Edit(
-                f"{_BROKER}.clients:Clients.enqueue",
+                f"{_BROKER}.requests.clients:Clients.enqueue",
                 "self._propose(",
                 "from raftwork.messages import Enqueued\n"
                 "        self._frames.append((routing, Enqueued(request.request)))\n"
@@ -659,7 +659,7 @@ _WORKERS = (
         "a worker nobody has is drained",
         (
             Edit(
-                f"{_BROKER}.drains:Drains._answer",
+                f"{_BROKER}.requests.drain:Drains._answer",
                 "return Refused(number, Code.UNKNOWN_WORKER, self._unknown(asked.request.name))",
                 "return WorkerDraining(number)",
             ),
@@ -683,7 +683,7 @@ _PREVENTION = (
         "a queue's settings are acknowledged and never reach the log",
         (
             Edit(
-                f"{_BROKER}.settings:Settings.change",
+                f"{_BROKER}.requests.queue_settings:Settings.change",
                 "self._pending.add(pending)",
                 "self._frames.append((routing, QueueSet(request.request)))\n    return",
             ),

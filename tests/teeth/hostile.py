@@ -133,7 +133,7 @@ _FRAMES = (
         "any number of ids may be asked for",
         (
             Edit(
-                f"{_BROKER}.clients:Clients._acceptable",
+                f"{_BROKER}.requests.clients:Clients._acceptable",
                 "if len(ids) > WATCH_IDS_MAX:",
                 "if False:",
             ),

@@ -11,10 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from raftwork.broker.clients import Clients, PendingEnqueue
-from raftwork.broker.dead import DeadTasks, PendingDead
 from raftwork.broker.dispatch.dispatcher import Dispatcher
-from raftwork.broker.drains import Drains
 from raftwork.broker.events import TaskLost, unheard
 from raftwork.broker.machine.commands import (
     TIME_MAX,
@@ -36,7 +33,10 @@ from raftwork.broker.machine.commands import (
 )
 from raftwork.broker.parts import parts
 from raftwork.broker.placement.queue_balancers import Strategies
-from raftwork.broker.settings import PendingChange, Settings
+from raftwork.broker.requests.clients import Clients, PendingEnqueue
+from raftwork.broker.requests.dead_letters import DeadTasks, PendingDead
+from raftwork.broker.requests.drain import Drains
+from raftwork.broker.requests.queue_settings import PendingChange, Settings
 from raftwork.broker.workers.registry import LEASE, Workforce
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.messages import State, decode_failure

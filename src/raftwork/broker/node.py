@@ -15,12 +15,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
-from raftwork.broker.dead import DeadRequest
 from raftwork.broker.events import BadFrame, Follows, LeadershipBegan, Restored
 from raftwork.broker.leadership import Leadership
 from raftwork.broker.leadership_supervisor import LeadershipSupervisor, VitalLog
 from raftwork.broker.machine import Machine
 from raftwork.broker.neighbours import Neighbours
+from raftwork.broker.requests.dead_letters import DeadRequest
 from raftwork.broker.sessions import Kind, Sessions
 from raftwork.broker.waiting import Waiting
 from raftwork.broker.workers.validation import objection as worker_objection

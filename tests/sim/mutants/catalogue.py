@@ -357,7 +357,7 @@ CONTAINMENT = tuple(
 SERVICE = (
     _mutant(
         "answers without a barrier",
-        f"{_BROKER}.clients:Clients.ask",
+        f"{_BROKER}.requests.clients:Clients.ask",
         "self._question(Question(routing, request.request, ids))",
         "self._question(Question(routing, request.request, ids));"
         " self.questions.barrier(-1); self.read_ready(-1)",
@@ -372,14 +372,14 @@ SERVICE = (
     ),
     _mutant(
         "only the first watcher is told",
-        f"{_BROKER}.delivery:Deliveries.settled",
+        f"{_BROKER}.requests.result_outbox:Deliveries.settled",
         "for routing in watchers:",
         "for routing in list(watchers)[:1]:",
         seeds=20,
     ),
     _mutant(
         "enqueue acknowledged when proposed",
-        f"{_BROKER}.clients:Clients.enqueue",
+        f"{_BROKER}.requests.clients:Clients.enqueue",
         "self._propose(",
         "self._frames.append((routing, __import__('raftwork.messages').messages.Enqueued("
         "request.request))); self._propose(",

@@ -64,13 +64,13 @@ LIMITS = (
     ),
     _mutant(
         "change of a queue acknowledged when proposed",
-        f"{_BROKER}.settings:Settings.change",
+        f"{_BROKER}.requests.queue_settings:Settings.change",
         "self._pending.add(pending)",
         "self._pending.add(pending); self._frames.append((routing, QueueSet(request.request)))",
     ),
     _mutant(
         "settings told without a barrier",
-        f"{_BROKER}.settings:Settings.ask",
+        f"{_BROKER}.requests.queue_settings:Settings.ask",
         "self.questions.add((routing, request))",
         "self.questions.add((routing, request)); self.questions.barrier(-1); self.read_ready(-1)",
         seeds=200,
@@ -90,7 +90,7 @@ LIMITS = (
     ),
     _mutant(
         "outcomes that a stopped client did not read are dropped",
-        f"{_BROKER}.delivery:Deliveries.frames",
+        f"{_BROKER}.requests.result_outbox:Deliveries.frames",
         "due.extend(result.id for result in results)",
         "pass",
         seeds=40,

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from raftwork import logs
-from raftwork.broker import clients, events, journal
+from raftwork.broker import events, journal
 from raftwork.broker.containment import log_contained
 from raftwork.broker.events import (
     Event,
@@ -25,6 +25,7 @@ from raftwork.broker.events import (
     WorkerRecovered,
     WorkerRests,
 )
+from raftwork.broker.requests import clients
 from raftwork.broker.workers.circuit_breaker import FAILURES
 from raftwork.broker.workers.registry import LEASE, LEASE_CLOSED
 from raftwork.consensus.core import ORIGIN

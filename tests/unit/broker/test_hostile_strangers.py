@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftwork import messages as wire
-from raftwork.broker import clients, delivery
+from raftwork.broker.requests import clients, result_outbox
 from raftwork.messages import (
     PROTOCOL,
     ClientHello,
@@ -78,7 +78,7 @@ def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a handful of messages reaches."""
     monkeypatch.setattr(clients, "PENDING_BYTES_MAX", 3 * clients.ENQUEUE_BYTES)
     monkeypatch.setattr(clients, "ASKED_IDS_MAX", 6)
-    monkeypatch.setattr(delivery, "WATCHES_PER_SESSION", 5)
+    monkeypatch.setattr(result_outbox, "WATCHES_PER_SESSION", 5)
 
 
 @pytest.mark.usefixtures("tight")

@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.machine.commands import Done, Purge, Retry
-from raftwork.broker.questions import Questions
+from raftwork.broker.requests.read_barrier import Questions
 from raftwork.messages import (
     DEAD_IDS_MAX,
     DEAD_PAGE_MAX,

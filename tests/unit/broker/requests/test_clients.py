@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from raftwork import messages
-from raftwork.broker import clients as module
-from raftwork.broker import delivery
-from raftwork.broker.clients import TURN_IDS, Clients, PendingEnqueue
 from raftwork.broker.machine import Limits
 from raftwork.broker.machine.commands import Assign, Configure, Finish, Settled
+from raftwork.broker.requests import clients as module
+from raftwork.broker.requests import result_outbox
+from raftwork.broker.requests.clients import TURN_IDS, Clients, PendingEnqueue
 from raftwork.messages import (
     ID_MAX,
     PAYLOAD_MAX,
@@ -378,7 +378,7 @@ def test_nothing_is_left_of_a_client_that_left(counter: Counter) -> None:
 def test_asking_for_unknown_ids_for_ever_uses_nothing_up(
     counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "WATCHES_PER_SESSION", 10)
+    monkeypatch.setattr(result_outbox, "WATCHES_PER_SESSION", 10)
     for i in range(30):
         counter.clients.watch(ME, Watch(i, [f"{i}"]))
         counter.barrier()
@@ -389,7 +389,7 @@ def test_asking_for_unknown_ids_for_ever_uses_nothing_up(
 def test_watches_are_bounded_and_renewing_them_is_free(
     counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "WATCHES_PER_SESSION", 4)
+    monkeypatch.setattr(result_outbox, "WATCHES_PER_SESSION", 4)
     counter.enqueue(*"abcde")
     counter.commit()
     counter.sent()
@@ -431,7 +431,7 @@ def test_results_are_cut_into_frames_by_size(counter: Counter) -> None:
     counter.enqueue(*"abc")
     counter.commit()
     for seq in (1, 2, 3):
-        counter.finish(seq, b"x" * (delivery.RESULTS_BYTES * 2 // 3))
+        counter.finish(seq, b"x" * (result_outbox.RESULTS_BYTES * 2 // 3))
     counter.sent()
     counter.clients.watch(ME, Watch(1, list("abc")))
     assert [len(m.results) for m in counter.sent() if isinstance(m, Results)] == [2, 1]

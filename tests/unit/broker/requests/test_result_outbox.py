@@ -2,9 +2,9 @@
 
 import pytest
 
-from raftwork.broker import delivery
-from raftwork.broker.delivery import Deliveries
 from raftwork.broker.machine.commands import Assign, Finish, Settled
+from raftwork.broker.requests import result_outbox
+from raftwork.broker.requests.result_outbox import Deliveries
 from raftwork.messages import Result, State
 from tests.unit.broker.queues import Queues, enqueue
 
@@ -33,7 +33,7 @@ class Desk:
         taken: list[Result] = []
         for routing, frame in self.deliveries.frames():
             assert routing == ME
-            assert sum(len(r.data) for r in frame.results) <= delivery.RESULTS_BYTES + 64 * KIB
+            assert sum(len(r.data) for r in frame.results) <= result_outbox.RESULTS_BYTES + 64 * KIB
             self.room -= 1
             taken.extend(frame.results)
         return taken
@@ -74,7 +74,11 @@ def test_one_turn_reads_a_bounded_number_of_bytes(desk: Desk) -> None:
     for id_ in ids:
         desk.deliveries.tell(ME, id_)
     taken = desk.take()
-    assert 0 < sum(len(r.data) for r in taken) <= delivery.TURN_BYTES + delivery.RESULTS_BYTES
+    assert (
+        0
+        < sum(len(r.data) for r in taken)
+        <= result_outbox.TURN_BYTES + result_outbox.RESULTS_BYTES
+    )
     assert desk.deliveries.waiting
 
 
@@ -83,7 +87,7 @@ def test_more_outcomes_in_a_turn_than_its_bytes_are_read_later(desk: Desk) -> No
     for id_ in ids:
         desk.deliveries.watch(ME, id_)
     desk.finished(*ids, size=128 * KIB)
-    assert sum(desk.deliveries._fresh_bytes.values()) <= delivery.TURN_BYTES
+    assert sum(desk.deliveries._fresh_bytes.values()) <= result_outbox.TURN_BYTES
     taken: list[Result] = []
     while len(taken) < len(ids):
         before = len(taken)

@@ -3,8 +3,8 @@
 import apsw
 import pytest
 
-from raftwork.broker.dead import OPEN_MAX, TURN_ANSWERS, DeadRequest, DeadTasks
 from raftwork.broker.machine.commands import Assign, Fail, Purge, Retry
+from raftwork.broker.requests.dead_letters import OPEN_MAX, TURN_ANSWERS, DeadRequest, DeadTasks
 from raftwork.messages import (
     DEAD_PAGE_MAX,
     PAYLOAD_MAX,

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.broker.delivery import WATCHES_PER_SESSION, Deliveries
 from raftwork.broker.events import QueueFullRefusal, unheard
 from raftwork.broker.machine.commands import Done, Enqueue
-from raftwork.broker.questions import Questions
+from raftwork.broker.requests.read_barrier import Questions
+from raftwork.broker.requests.result_outbox import WATCHES_PER_SESSION, Deliveries
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull
 from raftwork.messages import (
     ID_MAX,

@@ -2,8 +2,8 @@
 
 from random import Random
 
-from raftwork.broker import drains as module
-from raftwork.broker.drains import Drains
+from raftwork.broker.requests import drain as module
+from raftwork.broker.requests.drain import Drains
 from raftwork.broker.workers.registry import LEASE, Workforce
 from raftwork.messages import (
     PROTOCOL,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.machine.commands import Configure, Done
 from raftwork.broker.placement.balancers import BALANCERS
-from raftwork.broker.questions import Questions
+from raftwork.broker.requests.read_barrier import Questions
 from raftwork.errors import ProtocolError, QueueFull
 from raftwork.messages import AskQueue, Code, QueueSet, QueueSettings, Refused
 

@@ -1,4 +1,4 @@
-from raftwork.broker.questions import Questions
+from raftwork.broker.requests.read_barrier import Questions
 
 
 def test_a_question_is_answered_by_the_barrier_that_was_asked_for_after_it() -> None:

@@ -2,7 +2,7 @@
 
 from raftwork.broker.machine import Limits
 from raftwork.broker.machine.commands import Configure
-from raftwork.broker.settings import OPEN_MAX, Settings
+from raftwork.broker.requests.queue_settings import OPEN_MAX, Settings
 from raftwork.messages import (
     AskQueue,
     Code,

@@ -1,0 +1,1 @@
+"""What clients ask of the active leader."""
