@@ -13,8 +13,8 @@ import pytest
 import zmq
 
 from bench import attacks
-from raftwork.broker.offenders import OFFENCES_MAX
-from raftwork.broker.wires import OUTBOX_BYTES, SEND_MESSAGES
+from raftwork.broker.net.bans import OFFENCES_MAX
+from raftwork.broker.net.transport import OUTBOX_BYTES, SEND_MESSAGES
 from raftwork.errors import BadMessage
 from raftwork.messages import (
     FRAME_BYTES_MAX,

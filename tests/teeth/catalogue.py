@@ -198,9 +198,9 @@ _DIRECTORIES = (
     Break(
         "a majority of blank brokers forms a cluster",
         (
-            Edit("raftwork.consensus.formation:Formation.roster", "if any(", "if 1 < sum("),
+            Edit("raftwork.broker.cluster.formation:Formation.roster", "if any(", "if 1 < sum("),
             Edit(
-                "raftwork.consensus.formation:Formation.roster",
+                "raftwork.broker.cluster.formation:Formation.roster",
                 "self._blank[name][0] for name",
                 'self._blank.get(name, (b"x" * 16, 0))[0] for name',
             ),
@@ -249,7 +249,7 @@ _DIRECTORIES = (
         "other clusters' brokers not refused",
         (
             Edit(
-                f"{_BROKER}.peers:Peers.objection",
+                f"{_BROKER}.cluster.peers:Peers.objection",
                 "if hello.cluster_id and cluster_id and hello.cluster_id != cluster_id:",
                 "if False:",
             ),
@@ -276,7 +276,7 @@ _COMMANDS = (
         "brokers speak IPv4 only",
         (
             Edit(
-                f"{_BROKER}.wires:Wires._bind",
+                f"{_BROKER}.net.transport:Wires._bind",
                 'int(address.startswith("["))',
                 "0",
             ),

@@ -21,12 +21,16 @@ _FRAMES = (
     ),
     Break(
         "a message of several parts taken for one",
-        (Edit(f"{_BROKER}.wires:Wires.from_anyone", "elif len(parts) == 2:", "elif True:"),),
+        (
+            Edit(
+                f"{_BROKER}.net.transport:Wires.from_anyone", "elif len(parts) == 2:", "elif True:"
+            ),
+        ),
         ("test_several_parts_are_no_message",),
     ),
     Break(
         "the rest of a message of very many parts taken for another",
-        (Edit(f"{_BROKER}.wires:Wires.from_anyone", "if not parts:", "if False:"),),
+        (Edit(f"{_BROKER}.net.transport:Wires.from_anyone", "if not parts:", "if False:"),),
         (
             "test_garbage_before_a_hello_is_harmless",
             "test_a_message_of_very_many_parts_stops_nobody",
@@ -36,7 +40,7 @@ _FRAMES = (
         "nobody cut off",
         (
             Edit(
-                f"{_BROKER}.offenders:Offenders.suspect",
+                f"{_BROKER}.net.bans:Offenders.suspect",
                 "return routing in self._closed or",
                 "return False and",
             ),
@@ -50,7 +54,7 @@ _FRAMES = (
         "a name may be taken over",
         (
             Edit(
-                f"{_BROKER}.wires:Wires._bind",
+                f"{_BROKER}.net.transport:Wires._bind",
                 "router.setsockopt(zmq.ROUTER_MANDATORY, 1)",
                 "router.setsockopt(zmq.ROUTER_MANDATORY, 1), "
                 "router.setsockopt(zmq.ROUTER_HANDOVER, 1)",
@@ -60,14 +64,14 @@ _FRAMES = (
     ),
     Break(
         "ids are counted from where everybody does",
-        (Edit(f"{_BROKER}.wires:_unpredictable_ids", "secrets.randbits(32)", "1"),),
+        (Edit(f"{_BROKER}.net.transport:_unpredictable_ids", "secrets.randbits(32)", "1"),),
         ("test_an_id_that_somebody_claimed_ends_nobody_when_its_turn_comes",),
     ),
     Break(
         "both directions shut down",
         (
             Edit(
-                f"{_BROKER}.offenders:read_no_more",
+                f"{_BROKER}.net.bans:read_no_more",
                 "tcp.shutdown(socket.SHUT_RD)",
                 "tcp.shutdown(socket.SHUT_RDWR)",
             ),
@@ -78,7 +82,7 @@ _FRAMES = (
         "a name is closed, not a connection",
         (
             Edit(
-                f"{_BROKER}.offenders:Offenders.comes_again",
+                f"{_BROKER}.net.bans:Offenders.comes_again",
                 "if far is None or self._closed.get(routing, far) == far:",
                 "if True:",
             ),
@@ -89,7 +93,7 @@ _FRAMES = (
         "a connection that is cut off stays open here",
         (
             Edit(
-                f"{_BROKER}.offenders:read_no_more",
+                f"{_BROKER}.net.bans:read_no_more",
                 "tcp.shutdown(socket.SHUT_RD)",
                 "tcp.shutdown(socket.SHUT_RD), tcp.detach()",
             ),
@@ -100,7 +104,7 @@ _FRAMES = (
         "any bytes taken for ZeroMQ",
         (
             Edit(
-                f"{_BROKER}.wires:Wires._bind",
+                f"{_BROKER}.net.transport:Wires._bind",
                 'router.setsockopt(zmq.ZAP_DOMAIN, b"raftwork")',
                 "pass",
             ),
@@ -111,7 +115,7 @@ _FRAMES = (
         "frames of any size read",
         (
             Edit(
-                f"{_BROKER}.wires:Wires._bind",
+                f"{_BROKER}.net.transport:Wires._bind",
                 "router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)",
                 "router.setsockopt(zmq.MAXMSGSIZE, -1)",
             ),

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 import zmq
 
-from raftwork.broker.wires import Wires
+from raftwork.broker.net.transport import Wires
 from raftwork.cli.processes import free_addresses
 from raftwork.client.connection import Connection
 from raftwork.client.status import gather

@@ -14,15 +14,15 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
+from raftwork.broker.cluster.handshake import Neighbours
+from raftwork.broker.cluster.readiness import Waiting
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
 from raftwork.broker.events import BadFrame, Follows, LeadershipBegan, Restored
 from raftwork.broker.leadership import Leadership
 from raftwork.broker.leadership_supervisor import LeadershipSupervisor, VitalLog
 from raftwork.broker.machine import Machine
-from raftwork.broker.neighbours import Neighbours
+from raftwork.broker.net.sessions import Kind, Sessions
 from raftwork.broker.requests.dead_letters import DeadRequest
-from raftwork.broker.sessions import Kind, Sessions
-from raftwork.broker.waiting import Waiting
 from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.broker.workers.validation import request_objection
 from raftwork.consensus.core import Peer

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftwork.broker.neighbours import HELLO, HELLO_AT_REST, REJECTED
+from raftwork.broker.cluster.handshake import HELLO, HELLO_AT_REST, REJECTED
 from raftwork.broker.node import PAUSE
 from raftwork.broker.workers.registry import LEASE
 from raftwork.consensus.core import Position

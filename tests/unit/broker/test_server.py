@@ -12,12 +12,12 @@ import pytest
 import zmq
 
 from raftwork.broker import server
+from raftwork.broker.net.throttle import REST, Rest
+from raftwork.broker.net.transport import Wires
 from raftwork.broker.node import Node
 from raftwork.broker.options import BrokerOptions
-from raftwork.broker.rest import REST, Rest
 from raftwork.broker.server import Server
 from raftwork.broker.store import Store
-from raftwork.broker.wires import Wires
 
 READING = 0.002
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raftwork.broker.cluster.handshake import HELLO_AT_REST
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Command,
@@ -16,7 +17,6 @@ from raftwork.broker.machine.commands import (
     Lose,
     Release,
 )
-from raftwork.broker.neighbours import HELLO_AT_REST
 from raftwork.broker.workers import registry as module
 from raftwork.broker.workers import worker
 from raftwork.broker.workers.registry import BEAT, BEAT_AT_REST, LEASE, LEASE_CLOSED, LOST_SHOWN

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raftwork.addresses import dialled
-from raftwork.broker.whereabouts import Whereabouts
+from raftwork.broker.cluster.peer_address import Whereabouts
 from raftwork.consensus.core import Peer
 from raftwork.consensus.quorum import majority
 from raftwork.messages import PROTOCOL, PeerHello, PeerWelcome

@@ -12,9 +12,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from raftwork.addresses import dialled
+from raftwork.broker.cluster.formation import Formation
+from raftwork.broker.cluster.peers import Link, Peers
 from raftwork.broker.events import Formed, HelloRefused, PeerDown, PeerRefuses, PeerUp, WrongPeer
-from raftwork.broker.peers import Link, Peers
-from raftwork.consensus.formation import Formation
 from raftwork.errors import StoreError
 from raftwork.messages import (
     Code,

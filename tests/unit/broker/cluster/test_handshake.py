@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from raftwork.broker.neighbours import REJECTED
-from raftwork.broker.whereabouts import Whereabouts
+from raftwork.broker.cluster.handshake import REJECTED
+from raftwork.broker.cluster.peer_address import Whereabouts
 from raftwork.errors import StoreError
 from raftwork.messages import (
     PROTOCOL,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker.peers import CLOCK_FRESH, REFUSAL_MAX, Peers
+from raftwork.broker.cluster.peers import CLOCK_FRESH, REFUSAL_MAX, Peers
 from raftwork.consensus.core import Peer
 from raftwork.messages import PROTOCOL, PeerHello, PeerWelcome
 

@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 import zmq
 
-from raftwork.broker.offenders import OFFENCES_MAX, Offenders
-from raftwork.broker.wires import (
+from raftwork.broker.net.bans import OFFENCES_MAX, Offenders
+from raftwork.broker.net.transport import (
     OUTBOX_BYTES,
     OUTBOXES_BYTES,
     PARTS_MAX,

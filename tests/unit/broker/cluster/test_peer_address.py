@@ -1,6 +1,6 @@
 """Where another broker is dialled: what is said is tried, and holds once it was found there."""
 
-from raftwork.broker.whereabouts import PATIENCE, Whereabouts
+from raftwork.broker.cluster.peer_address import PATIENCE, Whereabouts
 
 OLD, NEW, ODD = "old:1", "new:1", "odd:1"
 

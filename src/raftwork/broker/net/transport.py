@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from raftwork.broker.offenders import OFFENCES_MAX, Offenders, far_end, read_no_more
+from raftwork.broker.net.bans import OFFENCES_MAX, Offenders, far_end, read_no_more
 from raftwork.dialling import Dialler
 from raftwork.logs import alike
 from raftwork.messages import FRAME_BYTES_MAX

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raftwork.broker.cluster.formation import REACHABLE, Formation
 from raftwork.consensus.core import Peer
-from raftwork.consensus.formation import REACHABLE, Formation
 
 NAMES = ["a", "b", "c"]
 

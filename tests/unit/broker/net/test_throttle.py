@@ -1,6 +1,6 @@
 """A follower's rest: in proportion to what was read, over by itself."""
 
-from raftwork.broker.rest import REST, REST_MAX, Rest
+from raftwork.broker.net.throttle import REST, REST_MAX, Rest
 
 
 def test_nobody_rests_before_it_read_anything() -> None:

@@ -15,7 +15,7 @@ from raftwork.consensus.quorum import majority
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from raftwork.broker.peers import Peers
+    from raftwork.broker.cluster.peers import Peers
     from raftwork.consensus.core import Status
 
 #: Times in ms. So long things may take without a word …

@@ -2,7 +2,7 @@
 
 import os
 
-from raftwork.broker.offenders import (
+from raftwork.broker.net.bans import (
     OFFENCES_MAX,
     OFFENDERS_MAX,
     Offenders,

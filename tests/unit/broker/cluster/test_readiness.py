@@ -2,9 +2,9 @@
 
 import pytest
 
-from raftwork.broker import waiting
+from raftwork.broker.cluster import readiness
+from raftwork.broker.cluster.readiness import PATIENCE
 from raftwork.broker.events import Event, Formed, Waits
-from raftwork.broker.waiting import PATIENCE
 from raftwork.messages import PROTOCOL, PeerHello, to_broker
 from tests.unit.broker.nodes import STEP, MemoryStore, World
 
@@ -14,7 +14,7 @@ AGAIN = 8_000
 
 @pytest.fixture(autouse=True)
 def _quicker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "AGAIN", AGAIN)
+    monkeypatch.setattr(readiness, "AGAIN", AGAIN)
 
 
 class Told:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from raftwork.broker import sessions as module
-from raftwork.broker.sessions import IDLE, Kind, Sessions
+from raftwork.broker.net import sessions as module
+from raftwork.broker.net.sessions import IDLE, Kind, Sessions
 
 
 def test_only_who_said_hello_is_known_and_only_as_what_it_is() -> None:

@@ -1,0 +1,1 @@
+"""The other brokers: how they are reached, believed and joined."""

@@ -1,0 +1,1 @@
+"""The broker's sockets, and the sessions at their other ends."""
