@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from raftwork.addresses import parse_address
 from raftwork.broker.machine.commands import commands, decode_batch, encode_batch
 from raftwork.broker.machine.enqueue import read_spec, read_tasks
-from raftwork.broker.store import meta, promised
+from raftwork.broker.store import meta, watermark
 from raftwork.broker.store.identity import Identity, load_identity, save_identity
 from raftwork.consensus import roster
 from raftwork.consensus.raft import messages as raft
@@ -239,10 +239,10 @@ DECODERS: dict[str, Decoder] = {
         _identity, (StoreError,), _IDENTITIES.map(_identity_bytes), _identity_bytes, _IDENTITIES
     ),
     "promised turns": Decoder(
-        partial(_file, promised.read_promised),
+        partial(_file, watermark.read_promised),
         (StoreDamaged,),
-        st.integers(0, 2**63).map(promised._encode),
-        promised._encode,
+        st.integers(0, 2**63).map(watermark._encode),
+        watermark._encode,
         st.integers(0, 2**63),
     ),
     "notices of the fork server": _codec(notices),

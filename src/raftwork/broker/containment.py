@@ -21,7 +21,7 @@ and end that one, too. There are these boundaries and no others:
 - dialling one peer (`Neighbours`), and telling people what happened (`Node.tell`);
 - the state of the active leader (`leadership_supervisor.py`): dropped and made anew from the
   machine's tables;
-- work off the loop (`store/helper.py`): a snapshot that failed is made again later.
+- work off the loop (`broker/store/background.py`): a snapshot that failed is made again later.
 """
 
 from __future__ import annotations

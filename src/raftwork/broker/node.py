@@ -18,8 +18,8 @@ from raftwork.broker.cluster.handshake import Neighbours
 from raftwork.broker.cluster.readiness import Waiting
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
 from raftwork.broker.events import BadFrame, Follows, LeadershipBegan, Restored
-from raftwork.broker.leadership import Leadership
-from raftwork.broker.leadership_supervisor import LeadershipSupervisor, VitalLog
+from raftwork.broker.leader.leadership import Leadership
+from raftwork.broker.leader.supervisor import LeadershipSupervisor, VitalLog
 from raftwork.broker.machine import Machine
 from raftwork.broker.net.sessions import Kind, Sessions
 from raftwork.broker.requests.dead_letters import DeadRequest
@@ -59,8 +59,8 @@ from raftwork.messages import (
 from raftwork.pauses import Pauses
 
 if TYPE_CHECKING:
+    from raftwork.broker.environment import NodeStore, Setup
     from raftwork.broker.events import Event
-    from raftwork.broker.setup import NodeStore, Setup
     from raftwork.consensus.core import Entry
     from raftwork.consensus.news import News
     from raftwork.messages import FromBroker, ToBroker

@@ -28,13 +28,13 @@ import zmq
 
 from raftwork.addresses import parse_address
 from raftwork.broker import journal
+from raftwork.broker.environment import NodeStore, Setup
 from raftwork.broker.events import SlowTurn
 from raftwork.broker.machine import create_tables
 from raftwork.broker.net.throttle import Rest
 from raftwork.broker.net.transport import Wires
 from raftwork.broker.node import Node
 from raftwork.broker.options import is_loopback
-from raftwork.broker.setup import NodeStore, Setup
 from raftwork.broker.store import open_store
 from raftwork.consensus import raft, zab
 from raftwork.consensus.core import Consensus, Peer

@@ -169,7 +169,7 @@ REPLICA = (
             # The second line of defence: its turn is below the one that was promised.
             Edit(f"{_STORE}.generation:Generation._verify", "self.meta.turn < ", "False and 0 < "),
             Edit(
-                f"{_STORE}.promised:Promised.raise_to",
+                f"{_STORE}.watermark:Promised.raise_to",
                 "assert turn >= self.turn",
                 "if turn < self.turn: return",
             ),
@@ -333,8 +333,12 @@ CONTAINMENT = tuple(
         (
             "a snapshot that fails ends its maker",
             (
-                Edit(f"{_STORE}.transfers:_not_made", "isinstance(meaning, StoreDamaged)", "error"),
-                Edit(f"{_STORE}.transfers:_not_made", "Failed(meaning)", "Failed(error)"),
+                Edit(
+                    f"{_STORE}.snapshot_transfers:_not_made",
+                    "isinstance(meaning, StoreDamaged)",
+                    "error",
+                ),
+                Edit(f"{_STORE}.snapshot_transfers:_not_made", "Failed(meaning)", "Failed(error)"),
             ),
             60,
             True,

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
+from raftwork.broker.environment import Setup
 from raftwork.broker.machine import Machine
 from raftwork.broker.machine.commands import Applied
 from raftwork.broker.node import Node
-from raftwork.broker.setup import Setup
 from raftwork.consensus.core import ORIGIN, Entry, Peer, Position, Snapshot
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.messages import PeerMessage, from_broker

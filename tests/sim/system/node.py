@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from raftwork.broker.leadership import Leadership
+from raftwork.broker.environment import Setup
+from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import Machine
 from raftwork.broker.machine.commands import Applied, Effect, Reply
 from raftwork.broker.machine.enqueue import Columns
 from raftwork.broker.node import Node
-from raftwork.broker.setup import Setup
 from raftwork.consensus.core import ORIGIN, Consensus, Entry
 from raftwork.errors import QueueFull
 from raftwork.messages import FromBroker, Spec, ToBroker

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from raftwork.broker.setup import NodeStore
+from raftwork.broker.environment import NodeStore
 from raftwork.consensus import raft, zab
 from raftwork.consensus.core import Consensus, Peer
 from raftwork.consensus.raft.node import Leader as RaftLeader

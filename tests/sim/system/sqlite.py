@@ -19,10 +19,10 @@ import apsw
 
 from raftwork.broker.machine import create_tables
 from raftwork.broker.store import Store, StoreOptions, open_store
+from raftwork.broker.store.background import Stopped, outcome
 from raftwork.broker.store.database import checksum_vfs
-from raftwork.broker.store.helper import Stopped, outcome
-from raftwork.broker.store.promised import _encode, read_promised
-from raftwork.broker.store.transfers import Done
+from raftwork.broker.store.snapshot_transfers import Done
+from raftwork.broker.store.watermark import _encode, read_promised
 from raftwork.consensus.core import Snapshot
 from raftwork.errors import StoreDamaged, StoreError
 from tests.sim.system.bugs import fails

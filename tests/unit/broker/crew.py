@@ -20,8 +20,8 @@ from raftwork.messages import (
     decode_spec,
     encode_failure,
 )
+from tests.unit.broker.leader.test_leadership import Office
 from tests.unit.broker.queues import enqueue
-from tests.unit.broker.test_leadership import Office
 
 #: What becomes of a task; None: it runs on.
 Code = Callable[[PushedTask], Outcome | None]

@@ -11,7 +11,7 @@ import pytest
 from raftwork.broker.cluster.handshake import Neighbours
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS
 from raftwork.broker.dispatch.dispatcher import Dispatcher
-from raftwork.broker.leadership import Leadership
+from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import Machine
 from raftwork.broker.requests.clients import Clients
 from raftwork.broker.workers.registry import LEASE, Workforce

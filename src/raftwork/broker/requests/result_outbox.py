@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
-from raftwork.broker.parts import parts
+from raftwork.broker.splitting import parts
 from raftwork.messages import Result, Results, State
 
 if TYPE_CHECKING:

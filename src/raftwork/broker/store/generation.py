@@ -28,8 +28,8 @@ from raftwork.broker.store.files import sync_directory
 from raftwork.broker.store.log import StoredLog
 from raftwork.broker.store.meta import Meta, read_meta
 from raftwork.broker.store.options import StoreOptions
-from raftwork.broker.store.promised import Promised
 from raftwork.broker.store.snapshots import CreateMachine, create_tables
+from raftwork.broker.store.watermark import Promised
 from raftwork.errors import StoreDamaged
 
 _BUSY_AT_OPEN_MS = 5_000

@@ -12,9 +12,9 @@ from raftwork.broker.store.generation import Generation, create_generation
 from raftwork.broker.store.guard import as_store_error
 from raftwork.broker.store.identity import Identity, admit, load_identity, save_identity
 from raftwork.broker.store.options import StoreOptions
-from raftwork.broker.store.promised import Promised, create_promised
 from raftwork.broker.store.snapshots import CreateMachine
 from raftwork.broker.store.store import Parts, Store
+from raftwork.broker.store.watermark import Promised, create_promised
 from raftwork.errors import StoreDamaged, StoreError
 
 

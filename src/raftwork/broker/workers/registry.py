@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from raftwork.broker.events import unheard
 from raftwork.broker.machine import Waiting
 from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Release
-from raftwork.broker.parts import parts
 from raftwork.broker.placement.eligibility import UNHEARD, Exclusions
+from raftwork.broker.splitting import parts
 from raftwork.broker.workers.announcements import WorkerEvents
 from raftwork.broker.workers.attribution import Evidence
 from raftwork.broker.workers.load import weigh

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raftwork.broker.parts import parts
+from raftwork.broker.splitting import parts
 from raftwork.broker.workers.announcements import Told
 from raftwork.broker.workers.circuit_breaker import Health
 from raftwork.broker.workers.load import Gauge

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from raftwork.broker.store import Store, StoreOptions
-from raftwork.broker.store.promised import Promised, read_promised
+from raftwork.broker.store.watermark import Promised, read_promised
 from raftwork.consensus.core import ORIGIN, Position, Restored
 from raftwork.errors import StoreDamaged, StoreError
 from tests.unit.broker.store.kit import (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.broker.store.promised import read_promised
+from raftwork.broker.store.watermark import read_promised
 from raftwork.consensus.core import ORIGIN, Position, Restored
 from raftwork.consensus.replica import Store as ReplicaStore
 from raftwork.errors import StoreError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.broker.store import Store, transfers
+from raftwork.broker.store import Store
 from raftwork.broker.store.snapshots import write_snapshot
 from raftwork.consensus.core import Position
 from raftwork.consensus.replica import Background

@@ -31,12 +31,12 @@ from raftwork.broker.machine.commands import (
     Tick,
     encode_batch,
 )
-from raftwork.broker.parts import parts
 from raftwork.broker.placement.queue_balancers import Strategies
 from raftwork.broker.requests.clients import Clients, PendingEnqueue
 from raftwork.broker.requests.dead_letters import DeadTasks, PendingDead
 from raftwork.broker.requests.drain import Drains
 from raftwork.broker.requests.queue_settings import PendingChange, Settings
+from raftwork.broker.splitting import parts
 from raftwork.broker.workers.registry import LEASE, Workforce
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.messages import State, decode_failure

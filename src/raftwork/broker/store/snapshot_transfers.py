@@ -15,10 +15,10 @@ from pathlib import Path
 
 import apsw
 
+from raftwork.broker.store.background import Helper, Stopped
 from raftwork.broker.store.database import Opener
 from raftwork.broker.store.directory import SUFFIXES, Directory
 from raftwork.broker.store.guard import as_store_error
-from raftwork.broker.store.helper import Helper, Stopped
 from raftwork.broker.store.snapshots import (
     CreateMachine,
     prepare_generation,

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from raftwork import messages
-from raftwork.broker.leadership import BATCH_BYTES, Leadership
+from raftwork.broker.leader.leadership import BATCH_BYTES, Leadership
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Assign,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from raftwork.broker.containment import Containment, Vital
-    from raftwork.broker.leadership import Leadership
+    from raftwork.broker.leader.leadership import Leadership
     from raftwork.consensus.core import Consensus, Position
 
 

@@ -1,0 +1,1 @@
+"""All that exists only while this broker is the active leader."""
