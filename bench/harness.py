@@ -24,7 +24,7 @@ import psutil
 
 from raftwork import App
 from raftwork.cli.processes import LocalCluster
-from raftwork.client.status import gather
+from raftwork.client.cluster_status import gather
 from raftwork.messages import BrokerStatus
 
 ROOT = Path(__file__).parent.parent

@@ -158,7 +158,7 @@ def _from_imports(source: str, modules: Mapping[str, str]) -> str:
     source = _replace(source, changes)
     # Only `module.something` and setattr(module, "SOMETHING"): elsewhere it may be another's name.
     for old, new in renamed.items():
-        source = re.sub(rf"(?<![\w.\"']){re.escape(old)}(?=\.\w|, \"[A-Z_]+\")", new, source)
+        source = re.sub(rf"(?<![\w.\"']){re.escape(old)}(?=\.\w|, \"\w+\")", new, source)
     return source
 
 

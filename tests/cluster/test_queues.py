@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from raftwork import App, ProtocolError, QueueFull, Unavailable
-from raftwork.client.queue import QueueSettings
+from raftwork.client.queues import QueueSettings
 from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import Cluster
 

@@ -117,7 +117,7 @@ _LEADERSHIP = (
         "Unavailable does not say which ids",
         (
             Edit(
-                f"{_CLIENT}.protocol:Session._expire",
+                f"{_CLIENT}.session:Session._expire",
                 "Unavailable(text, request.ids)",
                 "Unavailable(text)",
             ),
@@ -343,7 +343,7 @@ _COMMANDS = (
     ),
     Break(
         "nobody says which brokers were asked",
-        (Edit(f"{_CLIENT}.leader:Brokers.report", "return ", 'return "" and '),),
+        (Edit(f"{_CLIENT}.discovery:Brokers.report", "return ", 'return "" and '),),
         ("test_without_brokers_commands_exit_1_and_say_who_was_asked",),
     ),
     Break(

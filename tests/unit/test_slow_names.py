@@ -15,8 +15,8 @@ import zmq
 
 from raftwork.broker.net.transport import Wires
 from raftwork.cli.processes import free_addresses
-from raftwork.client.connection import Connection
-from raftwork.client.status import gather
+from raftwork.client.cluster_status import gather
+from raftwork.client.transport import Connection
 from raftwork.messages import (
     BrokerStatus,
     ClientHello,

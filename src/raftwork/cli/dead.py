@@ -17,7 +17,7 @@ from raftwork.cli.waiting import explained
 
 if TYPE_CHECKING:
     from raftwork import App
-    from raftwork.client.dead import DeadReport, DeadTask, Loss
+    from raftwork.client.dead_letters import DeadReport, DeadTask, Loss
 
 queue_option = click.option("--queue", metavar="Q", help="Only of this queue (default: of all).")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")

@@ -82,7 +82,7 @@ def observe(brokers: str | None, patience: float = PATIENCE, *, follow: bool = T
     Each has `patience` seconds to answer. Without `follow` only those at these addresses are
     asked, and listed.
     """
-    from raftwork.client.status import gather
+    from raftwork.client.cluster_status import gather
 
     answers = gather(broker_addresses(brokers), patience, follow=follow)
     return overview(answers.statuses, answers.failures, follow=follow)

@@ -24,7 +24,7 @@ from raftwork.cli.waiting import explained
 from raftwork.escapes import visible
 
 if TYPE_CHECKING:
-    from raftwork.client.queue import SettingFields
+    from raftwork.client.queues import SettingFields
 
 #: What clears a setting.
 _NONE = "none"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpac
 
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.batch import Batch
-from raftwork.client.dead import DeadTasks
+from raftwork.client.dead_letters import DeadTasks
 from raftwork.client.naming import default_name, refusing, whereabouts
 from raftwork.client.options import (
     Duration,
@@ -19,7 +19,7 @@ from raftwork.client.options import (
     task_id,
     task_key,
 )
-from raftwork.client.queue import Queue
+from raftwork.client.queues import Queue
 from raftwork.client.reply import Reply
 from raftwork.client.run import Run
 from raftwork.client.task import BoundTask, Task
@@ -28,8 +28,8 @@ from raftwork.hooks import Hook, Hooks, TaskOutcome
 from raftwork.messages import NAME_MAX, DrainWorker, FromBroker, Result
 
 if TYPE_CHECKING:
-    from raftwork.client.connection import Connection
-    from raftwork.client.protocol import Question
+    from raftwork.client.session import Question
+    from raftwork.client.transport import Connection
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class App:
     ) -> None:
         # With the App rather than with the first call: a signal handler that calls while the main
         # thread imports would meet half a module. Not with the package: workers need no more.
-        import raftwork.client.connection  # noqa: F401
+        import raftwork.client.transport  # noqa: F401
 
         self.brokers = broker_addresses(brokers)
         self._timeout = milliseconds("timeout", timeout)
@@ -342,7 +342,7 @@ class App:
             raise RuntimeError("this App is closed")
         # Imported here because a worker imports programs but opens no client's sockets.
         try:
-            from raftwork.client.connection import Connection
+            from raftwork.client.transport import Connection
         except (OSError, ImportError) as error:  # no file can be opened, be it a module's
             raise Unavailable(f"this program can open no connection: {error}") from error
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from raftwork.client.handles import Slot
 from raftwork.client.options import Duration, milliseconds
 from raftwork.client.reply import Reply
+from raftwork.client.result_registry import Slot
 from raftwork.errors import TaskFailed, TaskLost, UnknownTask
 from raftwork.messages import Result, State, decode_failure
 from raftwork.wire import unpack

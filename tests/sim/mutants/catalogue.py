@@ -369,7 +369,7 @@ SERVICE = (
     ),
     _mutant(
         "waiter dropped on failover",
-        f"{_CLIENT}.protocol:Session._follow",
+        f"{_CLIENT}.session:Session._follow",
         "if self._watches.place != place:",
         "if False:",
         seeds=20,

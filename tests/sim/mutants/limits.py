@@ -77,14 +77,14 @@ LIMITS = (
     ),
     _mutant(
         "who waits for room does not ask for it again",
-        f"{_CLIENT}.protocol:Session._readmit",
+        f"{_CLIENT}.session:Session._readmit",
         "ready = [r for r in self._put_off if now >= r.again_at]",
         "ready = []",
         seeds=100,
     ),
     _mutant(
         "calls have no deadline",
-        f"{_CLIENT}.protocol:_Request.late",
+        f"{_CLIENT}.session:_Request.late",
         "self.deadline is not None and now >= self.deadline",
         "False",
     ),

@@ -8,7 +8,7 @@ acknowledged). What finds no room it sometimes does without.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raftwork.client.protocol import Answered, Session
+from raftwork.client.session import Answered, Session
 from raftwork.errors import QueueFull, Unavailable
 from raftwork.messages import AskQueue, Enqueue, Result, SetQueue, State, to_broker
 from tests.sim.system.disk import CLUSTER

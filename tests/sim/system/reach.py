@@ -12,7 +12,7 @@ from raftwork.broker.machine.commands import Applied, Closed, Requeued, Settled
 from raftwork.broker.workers.circuit_breaker import Health
 from raftwork.broker.workers.registry import Workforce
 from raftwork.broker.workers.worker import Worker
-from raftwork.client import protocol
+from raftwork.client import session
 from raftwork.errors import QueueFull, RaftworkError
 from tests.sim.system import raft_reach, zab_reach
 from tests.sim.system.hooks import ConsensusReach, Hook, hooked
@@ -131,8 +131,8 @@ class Reach:
             Hook(Workforce, "_propose_end", self._reported),
             Hook(Health, "took", self._ill("a task on trial")),
             Hook(Health, "succeeded", self._ill("a worker that rested is well")),
-            Hook(protocol.Session, "_wait_for_room", self._always("client waits for room")),
-            Hook(protocol.Session, "_finish", self._finished),
+            Hook(session.Session, "_wait_for_room", self._always("client waits for room")),
+            Hook(session.Session, "_finish", self._finished),
         )
         with hooked((*own, *self._protocol.hooks())):
             yield
@@ -152,12 +152,12 @@ class Reach:
     def _finished(
         self,
         _session: object,
-        request: protocol._Request,
+        request: session._Request,
         _results: object = (),
         error: RaftworkError | None = None,
         **_: object,
     ) -> None:
-        if request.pause > protocol.PAUSE_FIRST:
+        if request.pause > session.PAUSE_FIRST:
             self.counts["waiting client let in"] += error is None
             self.counts["waited for room in vain"] += isinstance(error, QueueFull)
 

@@ -11,8 +11,8 @@ from unittest.mock import patch
 from raftwork import Status
 from raftwork.cli import dead, main, queue, status
 from raftwork.cli.overview import overview
-from raftwork.client.dead import DeadReport, DeadTask, Loss
-from raftwork.client.queue import QueueSettings
+from raftwork.client.dead_letters import DeadReport, DeadTask, Loss
+from raftwork.client.queues import QueueSettings
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 
 LONG = "a-name-of-sixty-four-characters-which-is-what-some-generators-do"

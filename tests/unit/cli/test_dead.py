@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from raftwork import Status
 from raftwork.cli import dead
-from raftwork.client.dead import DeadReport, DeadTask, Loss
+from raftwork.client.dead_letters import DeadReport, DeadTask, Loss
 
 ENDED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TASK = DeadTask("x1", "mod.f", "q", Status.LOST, ENDED, 3, 1, 2, "[red]gone", "x2", 7)

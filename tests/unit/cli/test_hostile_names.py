@@ -16,7 +16,7 @@ from raftwork import RaftworkError, Status, TaskFailed, TaskLost, Unavailable, U
 from raftwork.cli import chaos, dead, demo, drain, main, queue, result
 from raftwork.cli.overview import overview
 from raftwork.cli.rehearsal import Counts
-from raftwork.client.queue import QueueSettings
+from raftwork.client.queues import QueueSettings
 from raftwork.errors import UnknownWorker
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 from tests.unit.cli.crowded import DEAD, REPORT

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from raftwork.cli import main, queue, status
 from raftwork.cli.overview import Overview, overview
-from raftwork.client.queue import QueueSettings
+from raftwork.client.queues import QueueSettings
 from raftwork.messages import QueueStatus
 from tests.unit.cli.test_overview import WORKER, says
 

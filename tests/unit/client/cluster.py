@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
 from raftwork import App, RaftworkError
-from raftwork.client.connection import Connection
-from raftwork.client.handles import Handles, Slot
 from raftwork.client.reply import Reply
+from raftwork.client.result_registry import Handles, Slot
+from raftwork.client.transport import Connection
 from raftwork.messages import Result, Spec, State, Task, decode_spec, task_check
 from raftwork.wire import unpack
 

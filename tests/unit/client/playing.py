@@ -3,7 +3,7 @@
 from random import Random
 from typing import TypeVar
 
-from raftwork.client.protocol import Answered, Session
+from raftwork.client.session import Answered, Session
 from raftwork.messages import (
     ClientHello,
     Enqueue,

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from raftwork import App, BoundTask, Run, Task
-from raftwork.client.connection import Connection
+from raftwork.client.transport import Connection
 from tests.unit.client.cluster import FakeCluster
 
 app = App("127.0.0.1:1", timeout=3)

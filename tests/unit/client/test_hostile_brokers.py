@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftwork.addresses import parse_address
-from raftwork.client.protocol import Session
+from raftwork.client.session import Session
 from raftwork.messages import FromBroker, Leader, Spec, encode_spec, from_broker
 from raftwork.wire import pack
 from tests.fuzz.decoders import messages, spoilt

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.broker.store import Store
+from raftwork.broker.store import Store, snapshot_transfers
 from raftwork.broker.store.snapshots import write_snapshot
 from raftwork.consensus.core import Position
 from raftwork.consensus.replica import Background
@@ -57,7 +57,7 @@ def test_whatever_making_a_snapshot_raises_is_logged_and_no_snapshot(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(transfers, "write_snapshot", _raising(error))
+        patched.setattr(snapshot_transfers, "write_snapshot", _raising(error))
         leader.start_snapshot()
         assert finished(leader) == Background(made=True, snapshot=None)
     assert "no snapshot could be made" in caplog.text
@@ -73,7 +73,7 @@ def test_whatever_preparing_a_generation_raises_is_logged_and_no_install(
     snapshot = snapshot_of(leader)
     transfer(leader, learner, snapshot)
     with monkeypatch.context() as patched:
-        patched.setattr(transfers, "prepare_generation", _raising(error))
+        patched.setattr(snapshot_transfers, "prepare_generation", _raising(error))
         learner.start_install(snapshot)
         assert finished(learner) == Background(made=False, snapshot=None)
     transfer(leader, learner, snapshot)
@@ -106,7 +106,7 @@ def test_a_snapshot_whose_file_is_gone_or_cut_short_is_not_served(
         return made
 
     with monkeypatch.context() as patched:
-        patched.setattr(transfers, "write_snapshot", vanishing)
+        patched.setattr(snapshot_transfers, "write_snapshot", vanishing)
         leader.start_snapshot()
         assert finished(leader) == Background(made=True, snapshot=None)
     assert snapshot_of(leader).at == Position(1, 1)

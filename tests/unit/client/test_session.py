@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.client.protocol import (
+from raftwork.client.session import (
     PAUSE_FIRST,
     PAUSE_MAX,
     RETRY_WINDOW,

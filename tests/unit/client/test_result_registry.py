@@ -4,8 +4,8 @@ import gc
 
 import pytest
 
-from raftwork.client.handles import Handles, Slot
 from raftwork.client.reply import Reply
+from raftwork.client.result_registry import Handles, Slot
 from raftwork.errors import Unavailable
 from raftwork.messages import WATCH_IDS_MAX, Result, State
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from raftwork import App, messages
-from raftwork.client.queue import Queue, QueueSettings
+from raftwork.client.queues import Queue, QueueSettings
 from raftwork.client.reply import Reply
 from raftwork.messages import AskQueue, FromBroker, QueueSet, SetQueue
 

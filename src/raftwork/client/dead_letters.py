@@ -33,7 +33,7 @@ from raftwork.wire import INT_MAX, unpack
 
 if TYPE_CHECKING:
     from raftwork.client.app import App
-    from raftwork.client.protocol import Question
+    from raftwork.client.session import Question
 
 
 @dataclass(frozen=True, slots=True)

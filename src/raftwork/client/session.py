@@ -22,7 +22,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from raftwork.addresses import parse_address
-from raftwork.client.leader import Brokers, Place
+from raftwork.client.discovery import Brokers, Place
 from raftwork.errors import (
     BadMessage,
     PayloadTooLarge,

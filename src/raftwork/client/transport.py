@@ -19,10 +19,10 @@ from random import Random
 from typing import NamedTuple, TypeVar
 
 from raftwork.client import threads
-from raftwork.client.handles import Handles, Slot
 from raftwork.client.links import Links
-from raftwork.client.protocol import Answered, Question, Session
 from raftwork.client.reply import Reply
+from raftwork.client.result_registry import Handles, Slot
+from raftwork.client.session import Answered, Question, Session
 from raftwork.errors import Unavailable
 from raftwork.messages import Ask, FromBroker, Result
 from raftwork.resolving import LookUp, look_up, reason

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from raftwork import App, Unavailable
-from raftwork.client import connection as module
 from raftwork.client import links, threads
+from raftwork.client import transport as module
 
 NOBODY = "127.0.0.1:1"
 

@@ -6,7 +6,7 @@ import pytest
 
 from raftwork import Unavailable
 from raftwork.client import links
-from raftwork.client.status import gather
+from raftwork.client.cluster_status import gather
 
 NOBODY, NOBODY_ELSE = "127.0.0.1:1", "127.0.0.1:2"
 

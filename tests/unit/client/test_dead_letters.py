@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from raftwork import App, Status, messages
-from raftwork.client.dead import DeadReport, DeadTask, DeadTasks, Loss
+from raftwork.client.dead_letters import DeadReport, DeadTask, DeadTasks, Loss
 from raftwork.client.reply import Reply
 from raftwork.messages import (
     DEAD_IDS_MAX,
