@@ -22,7 +22,7 @@ from raftwork.cli.processes import LocalCluster
 from raftwork.messages import Leader as LeaderNews
 from raftwork.messages import Ping, from_broker, to_broker
 from raftwork.worker.agent import Agent, Identity, Load
-from raftwork.worker.shell import Link, now_ms
+from raftwork.worker.main import Link, now_ms
 
 COUNT = 100
 ROUNDS = 5

@@ -32,7 +32,7 @@ from raftwork.messages import (
     to_broker,
 )
 from raftwork.wire import INT_MAX, Codec, pack, unpack
-from raftwork.worker.pool.zygote import notices
+from raftwork.worker.pool.fork_server import notices
 
 Strategy = st.SearchStrategy[Any]
 

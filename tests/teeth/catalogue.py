@@ -480,7 +480,7 @@ _WORKERS = (
     ),
     Break(
         "a killed worker's pool runs on",
-        (Edit(f"{_WORKER}.pool.zygote:Zygote._bury", "_signal(pid, signal.SIGKILL)", "pass"),),
+        (Edit(f"{_WORKER}.pool.fork_server:Zygote._bury", "_signal(pid, signal.SIGKILL)", "pass"),),
         ("test_a_killed_worker_takes_its_pool_with_it",),
     ),
     Break(
@@ -500,7 +500,7 @@ _WORKERS = (
     ),
     Break(
         "a second signal not heeded",
-        (Edit(f"{_WORKER}.shell:Worker._heed", "if self._heeded > 1:", "if False:"),),
+        (Edit(f"{_WORKER}.main:Worker._heed", "if self._heeded > 1:", "if False:"),),
         ("test_a_second_signal_stops_a_worker_at_once_and_its_task_goes_back",),
     ),
     Break(
@@ -516,7 +516,7 @@ _WORKERS = (
     ),
     Break(
         "a worker waits for code that cannot be stopped",
-        (Edit(f"{_WORKER}.shell:_run_async", "farewell.start()", "pass"),),
+        (Edit(f"{_WORKER}.main:_run_async", "farewell.start()", "pass"),),
         ("test_code_that_cannot_be_stopped_keeps_no_worker_from_stopping",),
     ),
     Break(

@@ -180,7 +180,7 @@ _BROKERS = (
     ),
     Break(
         "a frame that is none ends a worker",
-        (Edit(f"{_WORKER}.shell:Worker._read", "except BadMessage", "except ZeroDivisionError"),),
+        (Edit(f"{_WORKER}.main:Worker._read", "except BadMessage", "except ZeroDivisionError"),),
         ("test_a_worker_outlives_a_broker_that_says_anything_and_works_for_an_honest_one",),
     ),
     Break(

@@ -33,9 +33,9 @@ from raftwork.messages import (
 )
 from raftwork.wire import pack
 from raftwork.worker.agent import Identity
+from raftwork.worker.main import Worker
 from raftwork.worker.pool import Running
 from raftwork.worker.runner import Ended
-from raftwork.worker.shell import Worker
 
 PATIENCE = 30.0
 

@@ -4,7 +4,7 @@
 """
 
 from raftwork.worker.loader import LoadError, load
+from raftwork.worker.main import run_worker
 from raftwork.worker.pool.recycling import Recycling
-from raftwork.worker.shell import run_worker
 
 __all__ = ["load", "LoadError", "Recycling", "run_worker"]

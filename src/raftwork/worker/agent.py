@@ -44,11 +44,11 @@ from raftwork.messages import (
     WorkerWelcome,
     decode_spec,
 )
-from raftwork.worker.outcomes import Outcomes
+from raftwork.worker.leader_session import Session
+from raftwork.worker.outbox import Outcomes
 from raftwork.worker.pool import Running
+from raftwork.worker.prefetch import Window
 from raftwork.worker.runner import Ended, failure
-from raftwork.worker.session import Session
-from raftwork.worker.window import Window
 
 #: Between heartbeats, ms; one goes along with a beat of the leader that comes so shortly before.
 HEARTBEAT = 1_000

@@ -7,7 +7,7 @@ from raftwork.errors import BadMessage
 from raftwork.escapes import visible
 from raftwork.logs import alike
 from raftwork.messages import Outcome, PushedTask, Spec, decode_failure, decode_spec
-from raftwork.worker.session import Session
+from raftwork.worker.leader_session import Session
 
 log = logging.getLogger("raftwork.worker")
 

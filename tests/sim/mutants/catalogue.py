@@ -410,7 +410,7 @@ SERVICE = (
     ),
     _mutant(
         "lost pushes not noticed",
-        f"{_WORKER}.session:Session.beat",
+        f"{_WORKER}.leader_session:Session.beat",
         "if pushed != self._pushed:",
         "if False:",
         seeds=60,
@@ -424,7 +424,7 @@ SERVICE = (
     ),
     _mutant(
         "frames of an older session count",
-        f"{_WORKER}.session:Session.current",
+        f"{_WORKER}.leader_session:Session.current",
         "(source, epoch, number) == (self.leader, self.epoch, self.number)",
         "True",
         seeds=200,

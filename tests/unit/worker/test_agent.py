@@ -20,10 +20,10 @@ from raftwork.messages import (
     decode_failure,
 )
 from raftwork.worker.agent import STUCK, Load
-from raftwork.worker.outcomes import BYTES_MAX, RESEND
+from raftwork.worker.outbox import BYTES_MAX, RESEND
 from raftwork.worker.pool import Running
+from raftwork.worker.prefetch import WINDOW_MAX
 from raftwork.worker.runner import Ended, failure
-from raftwork.worker.window import WINDOW_MAX
 from tests.unit.worker.conversation import A, B, C, Conversation, task
 
 

@@ -16,9 +16,9 @@ from raftwork.messages import (
     from_broker,
 )
 from raftwork.worker.agent import Agent, Identity
+from raftwork.worker.leader_session import Session
 from raftwork.worker.pool import Running
-from raftwork.worker.session import Session
-from raftwork.worker.window import WINDOW_MAX
+from raftwork.worker.prefetch import WINDOW_MAX
 from tests.fuzz.decoders import messages
 from tests.unit.worker.conversation import task
 

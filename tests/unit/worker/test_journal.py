@@ -8,8 +8,8 @@ import pytest
 
 from raftwork.messages import Leader, Loss, Outcome, PushedTask, Spec, encode_spec
 from raftwork.worker.journal import PATIENCE, REMIND, Journal
+from raftwork.worker.leader_session import Session
 from raftwork.worker.runner import failure, lost
-from raftwork.worker.session import Session
 
 A, B = "a:1", "b:1"
 

@@ -22,9 +22,7 @@ from raftwork.streams import complain, flush
 from raftwork.wire import unpack
 from raftwork.worker.pool import PoolBroken, Running
 from raftwork.worker.pool.channel import pair, receive, send
-from raftwork.worker.pool.recycling import NEVER, Recycling
-from raftwork.worker.pool.slate import Slate
-from raftwork.worker.pool.zygote import (
+from raftwork.worker.pool.fork_server import (
     STARTED,
     Died,
     Fork,
@@ -35,6 +33,8 @@ from raftwork.worker.pool.zygote import (
     encode_job,
     notices,
 )
+from raftwork.worker.pool.recycling import NEVER, Recycling
+from raftwork.worker.pool.shared_slots import Slate
 from raftwork.worker.runner import Ended, Registry, how, lost
 
 #: Work a child has ahead, ns; a job that runs for longer gives up what is queued behind it.

@@ -14,9 +14,9 @@ import pytest
 
 from raftwork.hooks import Hook
 from raftwork.worker.pool import PoolBroken, process
+from raftwork.worker.pool.fork_server import Kill
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import Recycling, peak_memory
-from raftwork.worker.pool.zygote import Kill
 from tests.unit.worker.pool.drive import (
     alive,
     collect,
@@ -383,7 +383,7 @@ def test_closing_leaves_no_process(tmp_path: Path) -> None:
 
 WORKER = """
 import sys
-from raftwork.worker.pool.zygote import Kill
+from raftwork.worker.pool.fork_server import Kill
 from tests.unit.worker.pool.drive import job
 from tests.unit.worker.pool.test_process import REGISTRY
 from raftwork.worker.pool.process import ProcessPool

@@ -31,6 +31,7 @@ from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.context import carry_into_threads
 from raftwork.worker.hooked import HookFailed, hooked, start, watch
 from raftwork.worker.journal import Journal
+from raftwork.worker.load import Sampler, usable_cpus
 from raftwork.worker.loader import functions
 from raftwork.worker.pool import Pool, PoolBroken
 from raftwork.worker.pool.coroutine import AsyncPool, run_beside
@@ -38,7 +39,6 @@ from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.thread import ThreadPool
 from raftwork.worker.runner import Registry
-from raftwork.worker.sampler import Sampler, usable_cpus
 from raftwork.worker.signals import obeyed
 
 log = logging.getLogger("raftwork.worker")

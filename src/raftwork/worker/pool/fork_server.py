@@ -32,7 +32,7 @@ from raftwork.wire import Codec, pack, unpack
 from raftwork.worker.hooked import HookFailed, start
 from raftwork.worker.pool.channel import receive, send
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
-from raftwork.worker.pool.slate import Slate
+from raftwork.worker.pool.shared_slots import Slate
 from raftwork.worker.runner import Registry, Runner
 from raftwork.worker.signals import take, take_back
 

@@ -1,6 +1,6 @@
 """How much a worker holds ahead: so much work, so many tasks, so many bytes."""
 
-from raftwork.worker.window import HELD_BYTES, LONG, WINDOW_MAX, Window
+from raftwork.worker.prefetch import HELD_BYTES, LONG, WINDOW_MAX, Window
 
 
 def window(*, elapsed: float, payload: int = 0) -> Window:

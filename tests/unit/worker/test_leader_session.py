@@ -4,7 +4,7 @@ from itertools import pairwise
 from random import Random
 
 from raftwork.messages import Leader
-from raftwork.worker.session import Session
+from raftwork.worker.leader_session import Session
 
 
 def rounds(session: Session, since: int, until: int) -> list[int]:
