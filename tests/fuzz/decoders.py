@@ -17,7 +17,7 @@ from raftwork.broker.machine.commands import commands, decode_batch, encode_batc
 from raftwork.broker.machine.enqueue import read_spec, read_tasks
 from raftwork.broker.store import meta, watermark
 from raftwork.broker.store.identity import Identity, load_identity, save_identity
-from raftwork.consensus import roster
+from raftwork.consensus import membership
 from raftwork.consensus.raft import messages as raft
 from raftwork.consensus.zab import messages as zab
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, StoreDamaged, StoreError
@@ -222,10 +222,10 @@ DECODERS: dict[str, Decoder] = {
     ),
     "Zab hard state": _codec(zab._hard_state),
     "rosters in the log": Decoder(
-        roster.decode_roster,
+        membership.decode_roster,
         (BadMessage,),
-        _ROSTERS.map(roster.encode_roster),
-        roster.encode_roster,
+        _ROSTERS.map(membership.encode_roster),
+        membership.encode_roster,
         _ROSTERS,
     ),
     "rosters in the store": Decoder(

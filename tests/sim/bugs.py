@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 
 from raftwork.consensus.core import Output, Peer, Position
+from raftwork.consensus.membership import Membership
 from raftwork.consensus.quorum import reached
 from raftwork.consensus.raft import Raft, election, reads, replication
 from raftwork.consensus.raft.messages import Append, HardState, encode_hard_state
-from raftwork.consensus.raft.node import Leader, Node, Progress
-from raftwork.consensus.roster import Membership
+from raftwork.consensus.raft.state import Leader, Node, Progress
 from tests.sim.shape import Kind
 
 Patch = pytest.MonkeyPatch

@@ -8,11 +8,11 @@ from enum import StrEnum
 
 import pytest
 
-from raftwork.consensus.raft import node as raft
-from raftwork.consensus.raft.states import TRANSITIONS as RAFT
-from raftwork.consensus.zab import node as zab
-from raftwork.consensus.zab.states import TRANSITIONS as ZAB
-from raftwork.consensus.zab.states import Event, State
+from raftwork.consensus.raft import state as raft
+from raftwork.consensus.raft.transitions import TRANSITIONS as RAFT
+from raftwork.consensus.zab import state as zab
+from raftwork.consensus.zab.transitions import TRANSITIONS as ZAB
+from raftwork.consensus.zab.transitions import Event, State
 from tests.sim.cores import run
 from tests.sim.shape import Kind
 

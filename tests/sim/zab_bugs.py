@@ -12,12 +12,12 @@ from raftwork.consensus.zab import (
     core,
     discovery,
     election,
-    following,
+    follower,
     reads,
     synchronisation,
 )
 from raftwork.consensus.zab import snapshot as snapshots
-from raftwork.consensus.zab.link import Inbound
+from raftwork.consensus.zab.fifo import Inbound
 from raftwork.consensus.zab.log import History
 from raftwork.consensus.zab.messages import (
     Ack,
@@ -29,8 +29,8 @@ from raftwork.consensus.zab.messages import (
     Trunc,
     Vote,
 )
-from raftwork.consensus.zab.node import Follower, Leader, Link, Node
-from raftwork.consensus.zab.states import Event, State
+from raftwork.consensus.zab.state import Follower, Leader, Link, Node
+from raftwork.consensus.zab.transitions import Event, State
 from tests.sim.shape import Kind
 
 Patch = pytest.MonkeyPatch
@@ -249,13 +249,13 @@ def a_leader_that_does_not_abdicate(patch: Patch) -> None:
 
 def an_epoch_accepted_from_a_rival_counted(patch: Patch) -> None:
     """Two leaders offer the same epoch: an ACKEPOCH repeated for the other must not count."""
-    original = following.last_word
+    original = follower.last_word
 
     def last_word(node: Node, role: Follower) -> object:
         word = original(node, role)
         return word._replace(counts=True) if isinstance(word, AckEpoch) else word
 
-    patch.setattr(following, "last_word", last_word)
+    patch.setattr(follower, "last_word", last_word)
 
 
 def a_read_without_a_round(patch: Patch) -> None:

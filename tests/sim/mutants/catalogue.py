@@ -17,7 +17,7 @@ _STORE, _WORKER, _CLIENT = "raftwork.broker.store", "raftwork.worker", "raftwork
 CONSENSUS = (
     _mutant(
         "vote not persisted",
-        f"{_RAFT}.node:Node.hard_state",
+        f"{_RAFT}.state:Node.hard_state",
         "HardState(self.term, self.vote)",
         'HardState(self.term, b"")',
         fast=True,
@@ -58,7 +58,7 @@ CONSENSUS = (
     ),
     _mutant(
         "vote cleared within its term",
-        f"{_RAFT}.node:Node.rest",
+        f"{_RAFT}.state:Node.rest",
         "role = self.role\n",
         'role = self.role\n    self.vote, self.out.state = b"", True\n',
     ),
@@ -85,7 +85,7 @@ CONSENSUS = (
     ),
     _mutant(
         "any incarnation counts",
-        "raftwork.consensus.roster:Membership.counts",
+        "raftwork.consensus.membership:Membership.counts",
         "return self._counted.get(name) == incarnation",
         "return name in self._counted",
         seeds=60,
@@ -120,7 +120,7 @@ CONSENSUS = (
     ),
     _mutant(
         "lost snapshot chunks not sent again",
-        "raftwork.consensus.chunks:Outgoing.stuck",
+        "raftwork.consensus.snapshot_transfer:Outgoing.stuck",
         "self.sent = self.acked",
         "pass",
         seeds=60,
@@ -347,7 +347,7 @@ CONTAINMENT = tuple(
             "a failed snapshot is made no more",
             (
                 Edit(
-                    "raftwork.consensus.chunks:Archive.ended",
+                    "raftwork.consensus.snapshot_transfer:Archive.ended",
                     "self.pause.failed(now)",
                     "self.pause.until = 1 << 60",
                 ),

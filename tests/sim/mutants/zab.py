@@ -31,7 +31,7 @@ _ELECTION = (
     _mutant(
         "vote order without the epochs",
         Edit(
-            f"{_ZAB}.node:Node.own_vote",
+            f"{_ZAB}.state:Node.own_vote",
             "Vote(self.hard.current, self.log.last, ",
             "Vote(0, Position(0, self.log.last.seq), ",
         ),
@@ -54,7 +54,7 @@ _ELECTION = (
     ),
     _mutant(
         "leader with a worse history does not abdicate",
-        Edit(f"{_ZAB}.node:Node.own_vote", "self.log.last", "ORIGIN"),
+        Edit(f"{_ZAB}.state:Node.own_vote", "self.log.last", "ORIGIN"),
         Edit(f"{_ZAB}.discovery:on_ack_epoch", "theirs > mine", "False"),
         seeds=100,
     ),
@@ -79,7 +79,7 @@ _ELECTION = (
     _mutant(
         "epoch accepted from a rival counted",
         Edit(
-            f"{_ZAB}.following:last_word",
+            f"{_ZAB}.follower:last_word",
             "hard.accepted == role.epoch and hard.source == role.leader.incarnation",
             "True",
         ),
@@ -178,7 +178,7 @@ _SYNCHRONISATION = (
 _BROADCAST = (
     _mutant(
         "ACK before the sync",  # ZOOKEEPER-3911, 4646
-        Edit(f"{_ZAB}.following:speak", "node.promise(", "node.send("),
+        Edit(f"{_ZAB}.follower:speak", "node.promise(", "node.send("),
         fast=True,
     ),
     _mutant(
@@ -190,7 +190,7 @@ _BROADCAST = (
     _mutant(
         "gap in the link ignored",
         Edit(
-            f"{_ZAB}.link:Inbound.take",
+            f"{_ZAB}.fifo:Inbound.take",
             "    self.early[seq] = message\n",
             "    self.expected = seq + 1\n    return [message]\n",
         ),

@@ -10,8 +10,8 @@ from random import Random
 from raftwork.broker.environment import NodeStore
 from raftwork.consensus import raft, zab
 from raftwork.consensus.core import Consensus, Peer
-from raftwork.consensus.raft.node import Leader as RaftLeader
-from raftwork.consensus.zab.node import Leader as ZabLeader
+from raftwork.consensus.raft.state import Leader as RaftLeader
+from raftwork.consensus.zab.state import Leader as ZabLeader
 from tests.sim.system.promises import Promises
 from tests.sim.system.raft_promises import RaftPromises
 from tests.sim.system.zab_promises import ZabPromises

@@ -2,11 +2,11 @@
 
 from collections import Counter
 
-from raftwork.consensus.chunks import Outgoing
 from raftwork.consensus.core import Snapshot
 from raftwork.consensus.raft import election, snapshot, transfer
 from raftwork.consensus.raft.messages import AppendReply, ChunkReply, decode
-from raftwork.consensus.raft.node import Leader, Node, Progress
+from raftwork.consensus.raft.state import Leader, Node, Progress
+from raftwork.consensus.snapshot_transfer import Outgoing
 from tests.sim.system.hooks import Hook
 
 #: What CI's seeds must reach between them.

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from raftwork.consensus.core import Snapshot
-from raftwork.consensus.zab import broadcast, following, snapshot, transfer
+from raftwork.consensus.zab import broadcast, follower, snapshot, transfer
 from raftwork.consensus.zab.messages import (
     AckEpoch,
     Frame,
@@ -13,7 +13,7 @@ from raftwork.consensus.zab.messages import (
     decode,
     decode_framed,
 )
-from raftwork.consensus.zab.node import Follower, Leader, Link, Node
+from raftwork.consensus.zab.state import Follower, Leader, Link, Node
 from tests.sim.system.hooks import Hook
 
 #: What CI's seeds must reach between them. "session begun again" is to Zab what "snapshot begun
@@ -43,7 +43,7 @@ class ZabReach:
         return (
             Hook(Node, "truncate", self._truncates),
             Hook(Node, "look", self._looks),
-            Hook(following, "resync", self._resyncs),
+            Hook(follower, "resync", self._resyncs),
             Hook(transfer, "expire", self._transfer_expires),
             Hook(snapshot, "on_reply", self._chunk_reply),
             Hook(snapshot, "_send", self._chunk_sent),

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from raftwork.consensus.chunks import PAUSE_MAX_MS, PAUSE_MS
 from raftwork.consensus.core import ORIGIN, Position, Role
 from raftwork.consensus.replica import Background
+from raftwork.consensus.snapshot_transfer import PAUSE_MAX_MS, PAUSE_MS
 from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
 from tests.sim.store import Disk, Image
 from tests.unit.consensus.cluster import peer, roster

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from raftwork.consensus.raft.states import TRANSITIONS as RAFT
-from raftwork.consensus.raft.states import State as RaftState
-from raftwork.consensus.zab.states import TRANSITIONS as ZAB
-from raftwork.consensus.zab.states import State as ZabState
+from raftwork.consensus.raft.transitions import TRANSITIONS as RAFT
+from raftwork.consensus.raft.transitions import State as RaftState
+from raftwork.consensus.zab.transitions import TRANSITIONS as ZAB
+from raftwork.consensus.zab.transitions import State as ZabState
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "consensus.md"
 Table = Mapping[Any, Mapping[Any, Any]]

@@ -26,6 +26,7 @@ from raftwork.consensus.core import (
     Status,
 )
 from raftwork.consensus.core import Progress as PeerProgress
+from raftwork.consensus.membership import Membership, decode_roster
 from raftwork.consensus.raft import election, reads, replication, transfer
 from raftwork.consensus.raft import snapshot as snapshots
 from raftwork.consensus.raft.config import Config
@@ -46,9 +47,8 @@ from raftwork.consensus.raft.messages import (
     decode_hard_state,
     encode,
 )
-from raftwork.consensus.raft.node import Candidate, Follower, Leader, Node, Outbox
-from raftwork.consensus.raft.states import Event
-from raftwork.consensus.roster import Membership, decode_roster
+from raftwork.consensus.raft.state import Candidate, Follower, Leader, Node, Outbox
+from raftwork.consensus.raft.transitions import Event
 from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
 
 if TYPE_CHECKING:

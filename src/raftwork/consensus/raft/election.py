@@ -8,8 +8,8 @@ from raftwork.consensus.core import Peer, Position
 from raftwork.consensus.news import Cause, Election
 from raftwork.consensus.quorum import reached
 from raftwork.consensus.raft.messages import PreVote, PreVoteReply, Vote, VoteReply
-from raftwork.consensus.raft.node import Candidate, Follower, Leader, Node
-from raftwork.consensus.raft.states import State
+from raftwork.consensus.raft.state import Candidate, Follower, Leader, Node
+from raftwork.consensus.raft.transitions import State
 
 
 def campaign(node: Node) -> None:

@@ -8,7 +8,7 @@ change their meaning.
 from typing import NamedTuple
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Position
-from raftwork.consensus.roster import decode_roster
+from raftwork.consensus.membership import decode_roster
 from raftwork.errors import BadMessage
 from raftwork.wire import Codec
 

@@ -7,7 +7,7 @@ committed a leader does not know what is committed; barriers wait for that entry
 """
 
 from raftwork.consensus.quorum import reached
-from raftwork.consensus.raft.node import Leader, Node, Read
+from raftwork.consensus.raft.state import Leader, Node, Read
 
 
 def ask(node: Node, leader: Leader, token: int) -> None:

@@ -7,11 +7,11 @@ needs and the log no longer has goes as a snapshot (snapshot.py).
 """
 
 from raftwork.consensus.core import ORIGIN, Kind, Message, Peer, Position
+from raftwork.consensus.membership import encode_roster
 from raftwork.consensus.quorum import reached
 from raftwork.consensus.raft import snapshot
 from raftwork.consensus.raft.messages import Append, AppendReply, encode
-from raftwork.consensus.raft.node import Leader, Node, Progress
-from raftwork.consensus.roster import encode_roster
+from raftwork.consensus.raft.state import Leader, Node, Progress
 
 # ---- the leader's side -------------------------------------------------------------------------
 

@@ -8,11 +8,11 @@ nothing acknowledged is lost). Any other replaces its log as a whole. Until the 
 appends are refused.
 """
 
-from raftwork.consensus.chunks import Incoming, Outgoing
 from raftwork.consensus.core import ORIGIN, Chunk, Peer, Roster, Snapshot
 from raftwork.consensus.news import SnapshotSent
 from raftwork.consensus.raft.messages import AppendReply, ChunkReply, SnapshotChunk
-from raftwork.consensus.raft.node import Leader, Node, Progress
+from raftwork.consensus.raft.state import Leader, Node, Progress
+from raftwork.consensus.snapshot_transfer import Incoming, Outgoing
 
 # ---- the leader's side -------------------------------------------------------------------------
 

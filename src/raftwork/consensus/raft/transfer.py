@@ -5,7 +5,7 @@ part of the Leader object. Until then proposals are refused, or the target might
 """
 
 from raftwork.consensus.raft.messages import TimeoutNow
-from raftwork.consensus.raft.node import Leader, Node, Transfer
+from raftwork.consensus.raft.state import Leader, Node, Transfer
 
 
 def begin(node: Node, leader: Leader) -> None:

@@ -9,12 +9,12 @@ commit would wake each follower twice for it, and nobody waits for what a follow
 """
 
 from raftwork.consensus.core import Kind, Peer, Position
+from raftwork.consensus.membership import encode_roster
 from raftwork.consensus.quorum import reached
-from raftwork.consensus.roster import encode_roster
 from raftwork.consensus.zab import discovery, snapshot, synchronisation
 from raftwork.consensus.zab.messages import Ack, Commit, NewLeader, Ping, Propose, framed
-from raftwork.consensus.zab.node import Follower, Leader, Link, Node
-from raftwork.consensus.zab.states import State
+from raftwork.consensus.zab.state import Follower, Leader, Link, Node
+from raftwork.consensus.zab.transitions import State
 
 # ---- the leader's side ---------------------------------------------------------------------------
 

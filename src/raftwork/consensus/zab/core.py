@@ -25,16 +25,9 @@ from raftwork.consensus.core import (
     Snapshot,
     Status,
 )
+from raftwork.consensus.membership import Membership, decode_roster
 from raftwork.consensus.news import Cause
-from raftwork.consensus.roster import Membership, decode_roster
-from raftwork.consensus.zab import (
-    broadcast,
-    discovery,
-    election,
-    following,
-    reads,
-    transfer,
-)
+from raftwork.consensus.zab import broadcast, discovery, election, follower, reads, transfer
 from raftwork.consensus.zab import snapshot as snapshots
 from raftwork.consensus.zab.config import Config
 from raftwork.consensus.zab.log import History
@@ -51,8 +44,8 @@ from raftwork.consensus.zab.messages import (
     decode_framed,
     decode_hard_state,
 )
-from raftwork.consensus.zab.node import Follower, Leader, Looking, Node, Outbox
-from raftwork.consensus.zab.states import Event
+from raftwork.consensus.zab.state import Follower, Leader, Looking, Node, Outbox
+from raftwork.consensus.zab.transitions import Event
 from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
 
 if TYPE_CHECKING:
@@ -98,7 +91,7 @@ class Zab:
         elif isinstance(role, Follower):
             if stalled:  # what the leader said meanwhile may lie unread
                 role.deadline = now + node.config.silence
-            following.tick(node, role)
+            follower.tick(node, role)
         elif stalled or not broadcast.check_quorum(node, role):
             # Stopped for so long, another may lead by now; and nobody needs one without a quorum.
             election.overdue(node, Cause.STOPPED if stalled else None)
@@ -122,7 +115,7 @@ class Zab:
         if isinstance(message, Frame):
             content = decode_framed(message.body)
             node.now = now
-            following.on_frame(node, src, message, content)
+            follower.on_frame(node, src, message, content)
             return
         node.now = now
         match message:
@@ -133,7 +126,7 @@ class Zab:
             case AckEpoch() | Ack() | SnapReply():
                 _heard(node, src, message)
             case Snap():
-                following.on_chunk(node, src, message)
+                follower.on_chunk(node, src, message)
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection to a peer came up or was lost. A hint: it changes no promise."""
@@ -206,7 +199,7 @@ class Zab:
         node.now = now
         snapshots.installed(node, snapshot, roster)
         if isinstance(node.role, Follower):
-            following.resync(node, node.role)
+            follower.resync(node, node.role)
 
     # ---- outputs out ----------------------------------------------------------------------------
 
@@ -220,7 +213,7 @@ class Zab:
             broadcast.flush(node, node.role)
             transfer.proceed(node, node.role)
         rewind, append = node.log.take()
-        following.speak(node)
+        follower.speak(node)
         committed, roster = self._take_committed()
         activated: int | None = None
         passed: tuple[int, ...] = ()

@@ -10,8 +10,8 @@ from raftwork.consensus.core import Peer
 from raftwork.consensus.news import Cause
 from raftwork.consensus.zab import election
 from raftwork.consensus.zab.messages import AckEpoch, FollowerInfo, LeaderInfo
-from raftwork.consensus.zab.node import Follower, Leader, Link, Node
-from raftwork.consensus.zab.states import Event
+from raftwork.consensus.zab.state import Follower, Leader, Link, Node
+from raftwork.consensus.zab.transitions import Event
 
 # ---- the leader's side ---------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ were elected in vain less often, so that everybody has its turn.
 from raftwork.consensus.core import Peer, Position
 from raftwork.consensus.news import Cause
 from raftwork.consensus.zab.messages import Mode, Notification, Vote
-from raftwork.consensus.zab.node import (
+from raftwork.consensus.zab.state import (
     NOBODY,
     Ballot,
     Contact,
@@ -24,7 +24,7 @@ from raftwork.consensus.zab.node import (
     Looking,
     Node,
 )
-from raftwork.consensus.zab.states import State
+from raftwork.consensus.zab.transitions import State
 
 
 def look(node: Node, prefer: Vote | None = None, why: Cause | None = None) -> None:

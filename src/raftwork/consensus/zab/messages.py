@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Position
-from raftwork.consensus.roster import decode_roster
+from raftwork.consensus.membership import decode_roster
 from raftwork.errors import BadMessage
 from raftwork.wire import Codec
 

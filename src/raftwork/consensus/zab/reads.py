@@ -7,7 +7,7 @@ meanwhile share the next one.
 """
 
 from raftwork.consensus.quorum import reached
-from raftwork.consensus.zab.node import Leader, Node, Read
+from raftwork.consensus.zab.state import Leader, Node, Read
 
 
 def ask(node: Node, leader: Leader, token: int) -> None:

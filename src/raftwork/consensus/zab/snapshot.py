@@ -1,4 +1,4 @@
-"""SNAP: the whole state in chunks (consensus/chunks.py), for a follower too far behind the log.
+"""SNAP: the whole state in chunks (consensus/snapshot_transfer.py), for a follower too far behind the log.
 
 It is all or nothing (ZOOKEEPER-3642): until every byte is there and checked, the follower's log and
 state are what they were, and while it switches it takes nothing else. Then it opens a new session
@@ -7,12 +7,12 @@ does not need is not installed: what its log holds behind it may be acknowledged
 proposal must never be lost to a sync).
 """
 
-from raftwork.consensus.chunks import Incoming, Outgoing
 from raftwork.consensus.core import Chunk, Peer, Position, Roster, Snapshot
 from raftwork.consensus.news import SnapshotSent
+from raftwork.consensus.snapshot_transfer import Incoming, Outgoing
 from raftwork.consensus.zab.messages import Snap, SnapReply
-from raftwork.consensus.zab.node import Catching, Leader, Link, Node
-from raftwork.consensus.zab.states import State
+from raftwork.consensus.zab.state import Catching, Leader, Link, Node
+from raftwork.consensus.zab.transitions import State
 
 # ---- the leader's side ---------------------------------------------------------------------------
 

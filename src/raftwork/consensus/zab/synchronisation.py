@@ -20,8 +20,8 @@ history before: all that they could displace was not committed, or the leader wo
 
 from raftwork.consensus.zab import election
 from raftwork.consensus.zab.messages import Diff, NewLeader, Trunc, UpToDate
-from raftwork.consensus.zab.node import Follower, Leader, Link, Node
-from raftwork.consensus.zab.states import Event
+from raftwork.consensus.zab.state import Follower, Leader, Link, Node
+from raftwork.consensus.zab.transitions import Event
 
 # ---- the leader's side ---------------------------------------------------------------------------
 

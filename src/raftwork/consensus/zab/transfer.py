@@ -9,7 +9,7 @@ whatever happens; until then proposals are refused, or nobody might ever be leve
 from raftwork.consensus.news import Cause
 from raftwork.consensus.zab import election
 from raftwork.consensus.zab.messages import Resign, Vote
-from raftwork.consensus.zab.node import Leader, Node, Transfer
+from raftwork.consensus.zab.state import Leader, Node, Transfer
 
 
 def begin(node: Node, leader: Leader) -> None:

@@ -1,6 +1,7 @@
 """Who counts: rebinding a name to a new incarnation (roster.py)."""
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Position, Role
+from raftwork.consensus.membership import Membership, decode_roster, encode_roster
 from raftwork.consensus.raft.messages import (
     Append,
     AppendReply,
@@ -10,7 +11,6 @@ from raftwork.consensus.raft.messages import (
     VoteReply,
     encode_hard_state,
 )
-from raftwork.consensus.roster import Membership, decode_roster, encode_roster
 from tests.sim.store import Disk, Image
 from tests.unit.consensus.cluster import Cluster, Member, formed, peer, roster
 

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-from raftwork.consensus.chunks import PAUSE_MS
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Position, Role, Snapshot
 from raftwork.consensus.raft import Config
 from raftwork.consensus.raft.messages import (
@@ -13,6 +12,7 @@ from raftwork.consensus.raft.messages import (
     TimeoutNow,
 )
 from raftwork.consensus.replica import Background
+from raftwork.consensus.snapshot_transfer import PAUSE_MS
 from tests.sim.store import Image, Machine
 from tests.unit.consensus.cluster import Cluster, Member, formed, peer, roster
 

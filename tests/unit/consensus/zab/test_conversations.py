@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from raftwork.consensus.core import Entry, Kind, Position, Role, Snapshot
-from raftwork.consensus.roster import decode_roster
+from raftwork.consensus.membership import decode_roster
 from raftwork.consensus.zab.messages import (
     Ack,
     AckEpoch,

@@ -3,7 +3,7 @@
 import pytest
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Position, Role
-from raftwork.consensus.roster import encode_roster
+from raftwork.consensus.membership import encode_roster
 from raftwork.consensus.zab.messages import (
     Ack,
     Commit,

@@ -3,8 +3,8 @@
 from raftwork.consensus.core import ORIGIN, Position
 from raftwork.consensus.zab import Config
 from raftwork.consensus.zab.messages import Mode, Notification, Vote
-from raftwork.consensus.zab.node import NOBODY, Looking
-from raftwork.consensus.zab.states import State
+from raftwork.consensus.zab.state import NOBODY, Looking
+from raftwork.consensus.zab.transitions import State
 from tests.unit.consensus.cluster import peer
 from tests.unit.consensus.zab.solo import Solo, acks, agrees, data, disk
 

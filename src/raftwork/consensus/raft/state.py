@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raftwork.consensus.chunks import PAUSE_MAX_MS, PAUSE_MS, Archive, Incoming, Outgoing
 from raftwork.consensus.core import Chunk, Entry, Kind, Message, Peer, Position, Snapshot
+from raftwork.consensus.membership import Membership
 from raftwork.consensus.news import Cause, LeadershipEnded, News
 from raftwork.consensus.quorum import majority
 from raftwork.consensus.raft.config import Config
@@ -25,8 +25,8 @@ from raftwork.consensus.raft.messages import (
     encode,
     encode_hard_state,
 )
-from raftwork.consensus.raft.states import TRANSITIONS, Event, State
-from raftwork.consensus.roster import Membership
+from raftwork.consensus.raft.transitions import TRANSITIONS, Event, State
+from raftwork.consensus.snapshot_transfer import PAUSE_MAX_MS, PAUSE_MS, Archive, Incoming, Outgoing
 from raftwork.pauses import Pause
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.consensus.chunks import PAUSE_MAX_MS, PAUSE_MS, Archive, Incoming, Outgoing
 from raftwork.consensus.core import ORIGIN, Chunk, Entry, Kind, Message, Peer, Position, Snapshot
+from raftwork.consensus.membership import Membership
 from raftwork.consensus.news import Cause, Election, LeadershipEnded, News
 from raftwork.consensus.quorum import majority
-from raftwork.consensus.roster import Membership
+from raftwork.consensus.snapshot_transfer import PAUSE_MAX_MS, PAUSE_MS, Archive, Incoming, Outgoing
 from raftwork.consensus.zab.config import Config
-from raftwork.consensus.zab.link import Inbound
+from raftwork.consensus.zab.fifo import Inbound
 from raftwork.consensus.zab.log import History
 from raftwork.consensus.zab.messages import (
     Frame,
@@ -32,7 +32,7 @@ from raftwork.consensus.zab.messages import (
     encode_hard_state,
     framed,
 )
-from raftwork.consensus.zab.states import TRANSITIONS, Event, State
+from raftwork.consensus.zab.transitions import TRANSITIONS, Event, State
 from raftwork.pauses import Pause
 
 if TYPE_CHECKING:

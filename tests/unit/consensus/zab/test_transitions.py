@@ -16,7 +16,7 @@ from raftwork.consensus.zab.messages import (
     Vote,
     encode,
 )
-from raftwork.consensus.zab.states import State
+from raftwork.consensus.zab.transitions import State
 from tests.unit.consensus.cluster import peer
 from tests.unit.consensus.zab.solo import Solo, agrees, data, disk, link, of
 

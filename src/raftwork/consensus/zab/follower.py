@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from raftwork.consensus.core import Peer
 from raftwork.consensus.zab import broadcast, discovery, election, snapshot, synchronisation
-from raftwork.consensus.zab.link import Inbound
+from raftwork.consensus.zab.fifo import Inbound
 from raftwork.consensus.zab.messages import (
     Ack,
     AckEpoch,
@@ -27,8 +27,8 @@ from raftwork.consensus.zab.messages import (
     Trunc,
     UpToDate,
 )
-from raftwork.consensus.zab.node import Follower, Node
-from raftwork.consensus.zab.states import TRANSITIONS, Event, State
+from raftwork.consensus.zab.state import Follower, Node
+from raftwork.consensus.zab.transitions import TRANSITIONS, Event, State
 
 #: What else comes in frames has its place everywhere and changes no state.
 _EVENTS: Mapping[type[Framed], Event] = {

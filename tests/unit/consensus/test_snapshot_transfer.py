@@ -1,7 +1,7 @@
 """A snapshot on its way in chunks: what is sent next, whatever the answers say."""
 
-from raftwork.consensus.chunks import Outgoing
 from raftwork.consensus.core import Position, Snapshot
+from raftwork.consensus.snapshot_transfer import Outgoing
 
 SNAPSHOT = Snapshot(Position(1, 9), 100, b"digest")
 
