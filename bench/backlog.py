@@ -17,7 +17,7 @@ from bench.harness import (
 from bench.tasks import noop
 from bench.throughput import end_to_end
 from raftwork import App
-from raftwork.cli.processes import LocalCluster
+from raftwork.testing.processes import LocalCluster
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from bench.driver import MEASUREMENTS
 from bench.harness import ROOT
-from raftwork.cli.processes import free_addresses
+from raftwork.testing.processes import free_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,8 +20,8 @@ from bench.harness import (
 )
 from bench.tasks import mark, noop
 from raftwork import App
-from raftwork.cli.processes import LocalCluster
 from raftwork.errors import RaftworkError
+from raftwork.testing.processes import LocalCluster
 
 
 class Load:

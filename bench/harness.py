@@ -23,9 +23,9 @@ from typing import Self
 import psutil
 
 from raftwork import App
-from raftwork.cli.processes import LocalCluster
 from raftwork.client.cluster_status import gather
 from raftwork.messages import BrokerStatus
+from raftwork.testing.processes import LocalCluster
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "bench" / "out"

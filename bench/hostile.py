@@ -34,8 +34,8 @@ from bench.tasks import swallow
 from raftwork import App, Run
 from raftwork.broker.machine import Machine, create_tables
 from raftwork.broker.store import open_store
-from raftwork.cli.processes import LocalCluster
 from raftwork.consensus.core import Position
+from raftwork.testing.processes import LocalCluster
 
 #: Seconds of honest work under one attack, and before it.
 SECONDS = 2.0 if os.environ.get("HOSTILE") == "quick" else 10.0

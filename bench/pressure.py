@@ -16,7 +16,6 @@ import zmq
 from bench.harness import Figures, Peak, client, cluster, leader
 from bench.tasks import inflate, swallow
 from raftwork import App, Run
-from raftwork.cli.processes import LocalCluster
 from raftwork.messages import (
     PROTOCOL,
     ClientHello,
@@ -27,6 +26,7 @@ from raftwork.messages import (
     WorkerHello,
     to_broker,
 )
+from raftwork.testing.processes import LocalCluster
 
 #: Bytes of a result or an argument, and how many of them.
 SIZE = 512 * 1024

@@ -33,7 +33,7 @@ from pathlib import Path
 
 #: Calls whose string arguments are source text of the product.
 _SOURCE_TEXT = {"Edit", "mutant", "_mutant"}
-_TEXTS = {".md", ".toml", ".cfg", ".yml", ".txt", ""}
+_TEXTS = {".md", ".sh", ".toml", ".cfg", ".yml", ".txt", ""}
 #: Old names stand in them as examples.
 _EXAMPLES = {"tools/rename.py", "tests/unit/test_rename.py"}
 

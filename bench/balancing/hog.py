@@ -25,7 +25,7 @@ import psutil
 from bench.harness import Figure, Figures, Strangers, client, cluster, percentiles, wait_until
 from bench.tasks import spin
 from raftwork import App, Run
-from raftwork.cli.processes import LocalCluster
+from raftwork.testing.processes import LocalCluster
 
 ROUNDS = 3
 RATE = 30.0  # tasks a second

@@ -8,7 +8,7 @@ from bench.consensus.table import CONTENDERS, Contender, Table
 from bench.harness import client, cluster, leader, statuses, wait_until
 from bench.tasks import noop
 from raftwork import App
-from raftwork.cli.processes import LocalCluster
+from raftwork.testing.processes import LocalCluster
 
 #: Entries missed; the most by clusters of three only, because making them takes a minute or more.
 _MISSED = (1_000, 100_000)

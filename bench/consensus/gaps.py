@@ -9,7 +9,7 @@ from bench.consensus.table import CONTENDERS, Contender, Table
 from bench.failover import Load, end_leader
 from bench.harness import client, cluster
 from bench.tasks import noop
-from raftwork.cli.processes import LocalCluster
+from raftwork.testing.processes import LocalCluster
 
 _WAYS = (
     (signal.SIGKILL, "kill -9 of the leader → next acknowledged enqueue"),

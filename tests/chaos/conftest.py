@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.cli.processes import LocalCluster
-from raftwork.cli.trial.history import Stored, read
-from raftwork.cli.trial.members import Brokers
-from raftwork.cli.trial.trial import Plan, Report, Trial, own_cluster
+from raftwork.chaos.history import Stored, read
+from raftwork.chaos.processes import Brokers
+from raftwork.chaos.run import Plan, Report, Trial, own_cluster
+from raftwork.testing.processes import LocalCluster
 
 #: Seconds; nothing waits it out that works.
 PATIENCE = 60.0

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.cli.processes import LocalCluster
-from raftwork.cli.trial.members import Brokers
+from raftwork.chaos.processes import Brokers
+from raftwork.testing.processes import LocalCluster
 from tests.chaos.conftest import all_started, under_load
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.cli.trial.members import Brokers
+from raftwork.chaos.processes import Brokers
 
 
 def chaos(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

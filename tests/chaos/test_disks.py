@@ -12,8 +12,8 @@ from random import Random
 
 import pytest
 
-from raftwork.cli.processes import LocalCluster
-from raftwork.cli.trial.members import Brokers
+from raftwork.chaos.processes import Brokers
+from raftwork.testing.processes import LocalCluster
 from tests.chaos.conftest import Load, started, under_load, wait_until
 
 

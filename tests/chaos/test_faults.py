@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.cli.trial import links
-from raftwork.cli.trial.history import Asked, Journal, Stored, now
-from raftwork.cli.trial.members import Brokers
-from raftwork.cli.trial.nemesis import ROLES, Fault, Kind
-from raftwork.cli.trial.trial import Plan, Trial
+from raftwork.chaos import socket_filters
+from raftwork.chaos.history import Asked, Journal, Stored, now
+from raftwork.chaos.nemesis import ROLES, Fault, Kind
+from raftwork.chaos.processes import Brokers
+from raftwork.chaos.run import Plan, Trial
 from tests.chaos.conftest import under_load
 
 
@@ -16,7 +16,7 @@ def skip_unless_possible(kind: Kind, brokers: Brokers) -> None:
     """Faults of links need the rights of a debugger; ending none of them needs the same."""
     if kind in ("partition", "lossy"):
         try:
-            links.heal(brokers.running())
+            socket_filters.heal(brokers.running())
         except PermissionError as error:
             pytest.skip(f"no right to the brokers' sockets: {error}")
 
@@ -34,7 +34,7 @@ def test_one_fault_breaks_no_promise(fault: Fault, brokers: Brokers, tmp_path: P
 
 @pytest.mark.parametrize("direction", ["in", "out"])
 def test_a_leader_cut_off_in_one_direction_is_replaced(
-    direction: links.Direction, brokers: Brokers, tmp_path: Path
+    direction: socket_filters.Direction, brokers: Brokers, tmp_path: Path
 ) -> None:
     """A leader that hears nobody must resign; one whom nobody hears must be given up."""
     skip_unless_possible("partition", brokers)
@@ -42,9 +42,9 @@ def test_a_leader_cut_off_in_one_direction_is_replaced(
         running, old = brokers.running(), brokers.see()
         assert old.leader is not None and old.epoch is not None
         with load.trial.struck(f"partition-{direction}", "leader", old.leader):
-            links.cut(running, old.leader, direction)
+            socket_filters.cut(running, old.leader, direction)
             load.wait_for_more()  # which the old leader cannot commit
-            links.heal(running)
+            socket_filters.heal(running)
         load.trial.wait_until_whole()
         assert (brokers.see().epoch or 0) > old.epoch
 

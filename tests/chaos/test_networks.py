@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.cli.processes import LocalCluster
-from raftwork.cli.trial.members import Brokers
+from raftwork.chaos.processes import Brokers
+from raftwork.testing.processes import LocalCluster
 from tests.chaos.conftest import all_started, under_load
 from tests.chaos.network import Impossible, Network
 

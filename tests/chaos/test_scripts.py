@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from raftwork.cli.trial.history import Healed, Struck, parse
-from raftwork.cli.trial.members import Brokers, Process
+from raftwork.chaos.history import Healed, Struck, parse
+from raftwork.chaos.processes import Brokers, Process
 from tests.chaos.conftest import wait_until
 
 HERE = Path(__file__).parent

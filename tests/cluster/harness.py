@@ -17,8 +17,8 @@ from typing import NamedTuple, TypeVar
 import psutil
 
 from raftwork import App
-from raftwork.cli.overview import Overview, observe
-from raftwork.cli.processes import Child, LocalCluster
+from raftwork.client.overview import Overview, observe
+from raftwork.testing.processes import Child, LocalCluster
 
 T = TypeVar("T")
 

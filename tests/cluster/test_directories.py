@@ -199,7 +199,7 @@ def test_a_bit_flipped_in_a_task_is_noticed_when_it_is_next_written(cluster: Clu
 
 
 def test_other_addresses_are_taken_on_only_when_asked(cluster: Cluster) -> None:
-    from raftwork.cli.processes import free_addresses
+    from raftwork.testing.processes import free_addresses
 
     run = cluster.app.enqueue("add", 1, 2)
     for name in cluster.names:

@@ -8,7 +8,7 @@ from signal import SIGKILL
 import pytest
 
 from raftwork import Run, UnknownWorker
-from raftwork.cli.processes import Child
+from raftwork.testing.processes import Child
 from tests.cluster.harness import Cluster
 
 

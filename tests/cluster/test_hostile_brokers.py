@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import zmq
 
-from raftwork.cli.processes import Child
 from raftwork.errors import BadMessage
 from raftwork.messages import (
     FRAME_BYTES_MAX,
@@ -41,6 +40,7 @@ from raftwork.messages import (
     from_broker,
     to_broker,
 )
+from raftwork.testing.processes import Child
 from raftwork.wire import pack
 from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import PATIENCE, Cluster

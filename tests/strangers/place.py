@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import psutil
 
-from raftwork.cli.processes import free_addresses
+from raftwork.testing.processes import free_addresses
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 import json
 import signal
 
-from raftwork.cli.processes import free_addresses
+from raftwork.testing.processes import free_addresses
 from tests.strangers.place import Background, Place
 
 

@@ -8,7 +8,7 @@ import subprocess
 import psutil
 import pytest
 
-from raftwork.cli.processes import free_addresses
+from raftwork.testing.processes import free_addresses
 from tests.strangers.place import Place
 
 TASKS = """

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from raftwork.cli.processes import free_addresses
+from raftwork.testing.processes import free_addresses
 from tests.strangers.place import Place
 
 TASKS = """

@@ -364,7 +364,7 @@ _COMMANDS = (
     ),
     Break(
         "unreachable brokers called something else",
-        (Edit(f"{_CLI}.overview:_broker", '"unreachable"', '"gone"'),),
+        (Edit(f"{_CLIENT}.overview:_broker", '"unreachable"', '"gone"'),),
         ("test_status_shows_brokers_workers_and_queues",),
     ),
     Break(

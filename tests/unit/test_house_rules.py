@@ -18,7 +18,10 @@ CORE = (
     "broker/machine",
     "broker/dispatch",
     "broker/placement",
-    "broker/workers/load.py",
+    "broker/workers",
+    "broker/requests",
+    "broker/leader",
+    "broker/cluster",
 )
 WORLD = {"asyncio", "os", "random", "select", "socket", "subprocess", "threading", "time", "zmq"}
 

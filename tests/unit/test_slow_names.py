@@ -14,7 +14,6 @@ import pytest
 import zmq
 
 from raftwork.broker.net.transport import Wires
-from raftwork.cli.processes import free_addresses
 from raftwork.client.cluster_status import gather
 from raftwork.client.transport import Connection
 from raftwork.messages import (
@@ -31,6 +30,7 @@ from raftwork.messages import (
     from_broker,
     to_broker,
 )
+from raftwork.testing.processes import free_addresses
 from raftwork.wire import pack
 from raftwork.worker.agent import Identity
 from raftwork.worker.main import Worker

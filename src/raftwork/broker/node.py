@@ -56,7 +56,7 @@ from raftwork.messages import (
     from_broker,
     to_broker,
 )
-from raftwork.pauses import Pauses
+from raftwork.net.backoff import Pauses
 
 if TYPE_CHECKING:
     from raftwork.broker.environment import NodeStore, Setup

@@ -38,10 +38,10 @@ from raftwork.broker.options import is_loopback
 from raftwork.broker.store import open_store
 from raftwork.consensus import raft, zab
 from raftwork.consensus.core import Consensus, Peer
-from raftwork.dialling import cannot_resolve, endpoint
 from raftwork.errors import StoreError
 from raftwork.logs import pass_time, say
-from raftwork.resolving import look_up, reason
+from raftwork.net.dialling import cannot_resolve, endpoint
+from raftwork.net.resolving import look_up, reason
 
 if TYPE_CHECKING:
     from pathlib import Path

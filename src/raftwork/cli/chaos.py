@@ -18,8 +18,8 @@ from raftwork.cli.tables import VERDICT
 from raftwork.cli.values import Seconds, brokers_option, print_json
 
 if TYPE_CHECKING:
-    from raftwork.cli.trial.members import Brokers
-    from raftwork.cli.trial.trial import Plan, Report
+    from raftwork.chaos.processes import Brokers
+    from raftwork.chaos.run import Plan, Report
 
 _BROKERS = ("leader", "follower", "random")
 #: Of each kind of finding, on stderr.
@@ -91,8 +91,8 @@ def command(
       raftwork chaos --kill random --pause leader --partition random
       raftwork chaos --kill leader --data /var/lib/raftwork  # one that runs
     """
-    from raftwork.cli.trial.nemesis import Fault
-    from raftwork.cli.trial.trial import Plan
+    from raftwork.chaos.nemesis import Fault
+    from raftwork.chaos.run import Plan
 
     faults = [
         *(Fault("kill", role) for role in kill),
@@ -125,7 +125,7 @@ def command(
 
 
 def _run(members: Brokers, directory: Path, plan: Plan, *, ours: bool) -> Report:
-    from raftwork.cli.trial.trial import Trial
+    from raftwork.chaos.run import Trial
 
     trial = Trial(members, directory, plan, err_lines)
     try:
@@ -139,8 +139,8 @@ def _run(members: Brokers, directory: Path, plan: Plan, *, ours: bool) -> Report
 def _cluster(
     directory: Path, data: tuple[Path, ...], brokers: str | None, consensus: str
 ) -> Iterator[Brokers]:
-    from raftwork.cli.trial.members import Brokers
-    from raftwork.cli.trial.trial import own_cluster
+    from raftwork.chaos.processes import Brokers
+    from raftwork.chaos.run import own_cluster
 
     if not data:
         with own_cluster(directory, consensus) as members:
@@ -153,7 +153,7 @@ def _cluster(
 
 
 def _show(report: Report, *, as_json: bool) -> None:
-    from raftwork.cli.trial.report import document, rows
+    from raftwork.chaos.report import document, rows
 
     if as_json:
         print_json(document(report))

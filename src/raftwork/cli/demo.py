@@ -38,8 +38,8 @@ def command(tasks: int, consensus: str) -> None:
     """
     import asyncio
 
-    from raftwork.cli.processes import LocalCluster
     from raftwork.cli.rehearsal import Rehearsal
+    from raftwork.testing.processes import LocalCluster
 
     end_by_exception()
     directory = Path(tempfile.mkdtemp(prefix="raftwork-demo-"))

@@ -6,10 +6,10 @@ from collections import Counter
 import click
 
 from raftwork.cli.output import err
-from raftwork.cli.overview import Overview, observe
 from raftwork.cli.result import connect
 from raftwork.cli.values import brokers_option, usage, wait_timeout_option
 from raftwork.cli.waiting import explained
+from raftwork.client.overview import Overview, observe
 
 #: Seconds between two looks.
 _LOOK = 0.2

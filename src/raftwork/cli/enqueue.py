@@ -140,8 +140,8 @@ def _enqueue(
 def _wait(run: Run[object], timeout: float | None, queue: str, brokers: str | None) -> None:
     """Print the result. A wait that ends without an outcome says how to go on with it."""
     from raftwork import Status, Unavailable
-    from raftwork.cli.overview import observe
     from raftwork.cli.result import NoValue, show
+    from raftwork.client.overview import observe
 
     go_on = f"to wait again: raftwork result {shlex.quote(run.id)} --wait"
     try:

@@ -9,7 +9,6 @@ import click
 
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.cli.output import err, out, out_table
-from raftwork.cli.overview import Overview, observe, queue_document, unserved
 from raftwork.cli.result import connect
 from raftwork.cli.tables import Column, Overflow
 from raftwork.cli.values import (
@@ -21,6 +20,7 @@ from raftwork.cli.values import (
     usage,
 )
 from raftwork.cli.waiting import explained
+from raftwork.client.overview import Overview, observe, queue_document, unserved
 from raftwork.escapes import visible
 
 if TYPE_CHECKING:

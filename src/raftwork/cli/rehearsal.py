@@ -16,8 +16,8 @@ import psutil
 from raftwork import App, RaftworkError, Run, Task
 from raftwork.cli.demo_tasks import Records, Start, demo_task
 from raftwork.cli.output import count
-from raftwork.cli.overview import Overview, observe
-from raftwork.cli.processes import LocalCluster
+from raftwork.client.overview import Overview, observe
+from raftwork.testing.processes import LocalCluster
 
 #: Seconds for a cluster of fresh processes to be ready.
 READY_WITHIN = 30.0

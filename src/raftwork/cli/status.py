@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from raftwork.cli.output import err, out, out_table
-from raftwork.cli.overview import Overview, observe, unserved
 from raftwork.cli.tables import Column, Overflow
 from raftwork.cli.values import brokers_option, patience_option, print_json
+from raftwork.client.overview import Overview, observe, unserved
 
 
 @click.command("status")

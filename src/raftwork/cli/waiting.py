@@ -40,7 +40,7 @@ def explained(brokers: str | None, queue: str | None = None) -> Iterator[None]:
 
 
 def _reason(brokers: str | None, queue: str | None) -> str:
-    from raftwork.cli.overview import observe
+    from raftwork.client.overview import observe
     from raftwork.errors import RaftworkError
 
     try:

@@ -17,7 +17,7 @@ from raftwork.messages import (
     from_broker,
     to_broker,
 )
-from raftwork.resolving import LookUp, look_up, reason
+from raftwork.net.resolving import LookUp, look_up, reason
 
 _HELLO = to_broker.encode(ClientHello(PROTOCOL))
 _REQUEST = to_broker.encode(StatusRequest(1))

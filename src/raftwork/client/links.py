@@ -13,9 +13,9 @@ from typing import NamedTuple
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from raftwork.dialling import Dialler
 from raftwork.messages import FRAME_BYTES_MAX
-from raftwork.resolving import LookUp, Threads, reason
+from raftwork.net.dialling import Dialler
+from raftwork.net.resolving import LookUp, Threads, reason
 
 #: ms between attempts to connect to a broker that is not there.
 _RECONNECT = 50

@@ -25,7 +25,7 @@ from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.session import Answered, Question, Session
 from raftwork.errors import Unavailable
 from raftwork.messages import Ask, FromBroker, Result
-from raftwork.resolving import LookUp, look_up, reason
+from raftwork.net.resolving import LookUp, look_up, reason
 
 S = TypeVar("S", bound=Slot)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from raftwork.consensus.core import Position, Snapshot
-from raftwork.pauses import Pause
+from raftwork.net.backoff import Pause
 
 #: After a snapshot failed, at first and at most (ms).
 PAUSE_MS: Final = 1_500

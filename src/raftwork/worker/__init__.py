@@ -1,6 +1,6 @@
 """The worker: runs tasks for the leader, in processes, threads or coroutines.
 
-`agent` decides (sans-IO), `pool` runs code, `shell` is the process around them.
+`agent` decides (sans-IO), `pool` runs code, `main` is the process around them.
 """
 
 from raftwork.worker.loader import LoadError, load

@@ -20,19 +20,19 @@ from random import Random
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from raftwork.dialling import Dial, Dialler
 from raftwork.errors import BadMessage
 from raftwork.hooks import Hooks
 from raftwork.logs import pass_time, speak_for
 from raftwork.messages import FRAME_BYTES_MAX, Drain, FromBroker, Refused, from_broker, to_broker
-from raftwork.resolving import LookUp, Threads, look_up
+from raftwork.net.dialling import Dial, Dialler
+from raftwork.net.resolving import LookUp, Threads, look_up
 from raftwork.streams import flush
 from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.context import carry_into_threads
 from raftwork.worker.hooked import HookFailed, hooked, start, watch
 from raftwork.worker.journal import Journal
-from raftwork.worker.load import Sampler, usable_cpus
 from raftwork.worker.loader import functions
+from raftwork.worker.machine_load import Sampler, usable_cpus
 from raftwork.worker.pool import Pool, PoolBroken
 from raftwork.worker.pool.coroutine import AsyncPool, run_beside
 from raftwork.worker.pool.process import ProcessPool

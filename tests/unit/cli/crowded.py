@@ -10,8 +10,8 @@ from unittest.mock import patch
 
 from raftwork import Status
 from raftwork.cli import dead, main, queue, status
-from raftwork.cli.overview import overview
 from raftwork.client.dead_letters import DeadReport, DeadTask, Loss
+from raftwork.client.overview import overview
 from raftwork.client.queues import QueueSettings
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 

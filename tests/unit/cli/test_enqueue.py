@@ -7,11 +7,11 @@ from typing import Self
 import pytest
 from click.testing import CliRunner, Result
 
-import raftwork.cli.overview
+import raftwork.client.overview
 from raftwork import Status, Unavailable
 from raftwork.cli import main, result
-from raftwork.cli.overview import Overview, overview
 from raftwork.cli.signals import Told
+from raftwork.client.overview import Overview, overview
 from tests.unit.cli.crowded import SEEN
 
 
@@ -53,7 +53,7 @@ Enqueue = Callable[..., Result]
 def enqueue(monkeypatch: pytest.MonkeyPatch) -> Enqueue:
     def run(app: FakeApp, *arguments: str, seen: Overview = SEEN) -> Result:
         monkeypatch.setattr(result, "connect", lambda *_: app)
-        monkeypatch.setattr(raftwork.cli.overview, "observe", lambda _: seen)
+        monkeypatch.setattr(raftwork.client.overview, "observe", lambda _: seen)
         return CliRunner().invoke(main, ["enqueue", "t.add", *arguments])
 
     return run

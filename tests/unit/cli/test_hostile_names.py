@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 import raftwork.cli
 from raftwork import RaftworkError, Status, TaskFailed, TaskLost, Unavailable, UnknownTask
 from raftwork.cli import chaos, dead, demo, drain, main, queue, result
-from raftwork.cli.overview import overview
 from raftwork.cli.rehearsal import Counts
+from raftwork.client.overview import overview
 from raftwork.client.queues import QueueSettings
 from raftwork.errors import UnknownWorker
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
@@ -108,8 +108,8 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Run a command against the hostile cluster."""
 
     def run(*arguments: str, app: HostileApp | None = None) -> Result:
-        for name in ("status", "queue", "drain", "overview"):
-            monkeypatch.setattr(f"raftwork.cli.{name}.observe", lambda *_: SEEN)
+        for name in ("cli.status", "cli.queue", "cli.drain", "client.overview"):
+            monkeypatch.setattr(f"raftwork.{name}.observe", lambda *_: SEEN)
         for module in (dead, queue, drain, result):
             monkeypatch.setattr(module, "connect", lambda *_: app or HostileApp())
         return CliRunner().invoke(main, arguments, prog_name="raftwork")
@@ -210,7 +210,7 @@ def test_the_verdicts_show_what_went_wrong(capsys: pytest.CaptureFixture[str]) -
     verdict = SimpleNamespace(findings={"lost": [HOSTILE]})
     report = SimpleNamespace(troubles=[HOSTILE], verdict=verdict)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("raftwork.cli.trial.report.rows", lambda _: [(HOSTILE, HOSTILE)])
+        patch.setattr("raftwork.chaos.report.rows", lambda _: [(HOSTILE, HOSTILE)])
         chaos._show(report, as_json=False)  # type: ignore[arg-type]
     said = capsys.readouterr()
     assert said.err.count(SHOWN) == 3

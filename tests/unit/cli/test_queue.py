@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from raftwork.cli import main, queue, status
-from raftwork.cli.overview import Overview, overview
+from raftwork.client.overview import Overview, overview
 from raftwork.client.queues import QueueSettings
 from raftwork.messages import QueueStatus
-from tests.unit.cli.test_overview import WORKER, says
+from tests.unit.client.test_overview import WORKER, says
 
 LEADER = says("a", active=True, epoch=1, applied=0)._replace(
     workers=[WORKER._replace(queues=["served"])],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS
 from raftwork.consensus.core import ORIGIN
-from raftwork.pauses import Pause
+from raftwork.net.backoff import Pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,10 +23,10 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.broker.net.bans import OFFENCES_MAX, Offenders, far_end, read_no_more
-from raftwork.dialling import Dialler
 from raftwork.logs import alike
 from raftwork.messages import FRAME_BYTES_MAX
-from raftwork.resolving import LookUp, Threads, look_up
+from raftwork.net.dialling import Dialler
+from raftwork.net.resolving import LookUp, Threads, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping

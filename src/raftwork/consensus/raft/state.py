@@ -27,7 +27,7 @@ from raftwork.consensus.raft.messages import (
 )
 from raftwork.consensus.raft.transitions import TRANSITIONS, Event, State
 from raftwork.consensus.snapshot_transfer import PAUSE_MAX_MS, PAUSE_MS, Archive, Incoming, Outgoing
-from raftwork.pauses import Pause
+from raftwork.net.backoff import Pause
 
 if TYPE_CHECKING:
     from random import Random

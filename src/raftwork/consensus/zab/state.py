@@ -33,7 +33,7 @@ from raftwork.consensus.zab.messages import (
     framed,
 )
 from raftwork.consensus.zab.transitions import TRANSITIONS, Event, State
-from raftwork.pauses import Pause
+from raftwork.net.backoff import Pause
 
 if TYPE_CHECKING:
     from random import Random

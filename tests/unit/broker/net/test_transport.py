@@ -20,7 +20,7 @@ from raftwork.broker.net.transport import (
     Inlet,
     Wires,
 )
-from raftwork.dialling import Dial, Dialler, Unresolved
+from raftwork.net.dialling import Dial, Dialler, Unresolved
 
 
 class Part:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from raftwork.cli.trial.checker import FINDINGS, Losses, Verdict, judge
-from raftwork.cli.trial.history import Event, parse
+from raftwork.chaos.checker import FINDINGS, Losses, Verdict, judge
+from raftwork.chaos.history import Event, parse
 
 #: One task of client c, enqueued, run and told, then audited.
 HONEST = """

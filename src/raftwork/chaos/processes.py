@@ -22,7 +22,7 @@ from typing import NamedTuple
 import psutil
 
 from raftwork.broker.store.identity import load_identity
-from raftwork.cli.overview import Overview, observe
+from raftwork.client.overview import Overview, observe
 
 
 class Process:

@@ -1,7 +1,7 @@
 """What failed is tried again after pauses that grow, up to a bound."""
 
-from raftwork import pauses
-from raftwork.pauses import Pause, Pauses
+from raftwork.net import backoff
+from raftwork.net.backoff import Pause, Pauses
 
 
 def test_a_pause_doubles_up_to_its_bound_and_begins_anew_after_a_success() -> None:
@@ -27,7 +27,7 @@ def test_each_key_has_its_own_and_is_forgotten_once_it_did_not_fail_for_long() -
 
 def test_only_so_many_keys_are_kept() -> None:
     kept = Pauses[int](100, 1_000)
-    for key in range(pauses.KEYS_MAX + 1):
+    for key in range(backoff.KEYS_MAX + 1):
         kept.failed(key, 0)
     assert not kept.lasts(0, 50)
     assert kept.lasts(1, 50)

@@ -1,6 +1,6 @@
 """Connections that stay away are asked for anew, again and again, and no others."""
 
-from raftwork.renewals import PATIENCE, Renewals
+from raftwork.net.reconnects import PATIENCE, Renewals
 
 
 def test_who_stays_away_is_asked_for_again_and_again() -> None:

@@ -15,9 +15,9 @@ from typing import NoReturn
 
 import click
 
-from raftwork.cli.trial.history import Healed, Struck, line
-from raftwork.cli.trial.members import Brokers, open_workers
-from raftwork.cli.trial.nemesis import KINDS, ROLES, Fault, Kind, Nemesis, NoVictim, Reviver
+from raftwork.chaos.history import Healed, Struck, line
+from raftwork.chaos.nemesis import KINDS, ROLES, Fault, Kind, Nemesis, NoVictim, Reviver
+from raftwork.chaos.processes import Brokers, open_workers
 
 _SECONDS = click.FloatRange(min=0, min_open=True)
 

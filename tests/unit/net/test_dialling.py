@@ -2,8 +2,8 @@
 
 import pytest
 
-from raftwork.dialling import LOOK_UP, Answer, Dial, Dialler, Unresolved
-from raftwork.renewals import PATIENCE
+from raftwork.net.dialling import LOOK_UP, Answer, Dial, Dialler, Unresolved
+from raftwork.net.reconnects import PATIENCE
 
 
 class Resolver:

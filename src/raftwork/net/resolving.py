@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 
 from raftwork import native
-from raftwork.dialling import Answer
+from raftwork.net.dialling import Answer
 
 #: A host's addresses as numbers. Raises OSError with the reason if it has none.
 LookUp = Callable[[str], tuple[str, ...]]

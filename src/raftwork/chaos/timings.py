@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from raftwork.cli.trial.history import Asked, Event, Finished, Started, Stored, Struck
+from raftwork.chaos.history import Asked, Event, Finished, Started, Stored, Struck
 
 #: An acknowledgement the dead leader had sent is read within this time of its death.
 ON_ITS_WAY = 0.02

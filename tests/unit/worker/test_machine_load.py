@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from raftwork.worker.load import Cgroup, Sampler, _Family, usable_cpus
+from raftwork.worker.machine_load import Cgroup, Sampler, _Family, usable_cpus
 
 
 def write(root: Path, files: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.cli.trial.history import (
+from raftwork.chaos.history import (
     Asked,
     Ended,
     Event,

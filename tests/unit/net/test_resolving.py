@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from raftwork.dialling import Answer
-from raftwork.resolving import Threads, look_up
+from raftwork.net.dialling import Answer
+from raftwork.net.resolving import Threads, look_up
 
 
 class Server:

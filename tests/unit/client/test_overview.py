@@ -1,6 +1,6 @@
 """The brokers' answers side by side: who leads, and what is known without a leader."""
 
-from raftwork.cli.overview import overview, unserved
+from raftwork.client.overview import overview, unserved
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 
 CLUSTER = (("a", "h:1"), ("b", "h:2"), ("c", "h:3"))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from raftwork.cli.trial.history import Event, parse
-from raftwork.cli.trial.timings import measure, summary
+from raftwork.chaos.history import Event, parse
+from raftwork.chaos.timings import measure, summary
 
 
 def history(text: str) -> list[Event]:

@@ -1,6 +1,6 @@
 """A client of a trial, in a process of its own: enqueues, asks, waits, and writes down each step.
 
-`python -m raftwork.cli.trial.workload NAME BROKERS JOURNALS RATE`. SIGTERM: enqueue nothing new,
+`python -m raftwork.chaos.workload NAME BROKERS JOURNALS RATE`. SIGTERM: enqueue nothing new,
 wait for what is out, exit 0. Whatever is unavailable is tried again under the same ids.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from random import Random
 
 from raftwork import App, RaftworkError, Run, TaskFailed, TaskLost, Unavailable, UnknownTask
-from raftwork.cli.trial.history import Asked, Ended, Journal, Looked, Refused, Stored, now
-from raftwork.cli.trial.tasks import QUEUE, work
+from raftwork.chaos.history import Asked, Ended, Journal, Looked, Refused, Stored, now
+from raftwork.chaos.tasks import QUEUE, work
 
 log = logging.getLogger("raftwork.trial")
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from raftwork.cli.trial.timings import summary
-from raftwork.cli.trial.trial import Report
+from raftwork.chaos.run import Report
+from raftwork.chaos.timings import summary
 
 
 def document(report: Report) -> dict[str, object]:

@@ -8,7 +8,7 @@ import pytest
 
 from raftwork.broker.store.files import DirectoryLock
 from raftwork.broker.store.identity import Identity, save_identity
-from raftwork.cli.trial.members import Brokers, Process, open_broker
+from raftwork.chaos.processes import Brokers, Process, open_broker
 
 PID_MAX = int(Path("/proc/sys/kernel/pid_max").read_text())
 

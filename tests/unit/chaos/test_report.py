@@ -2,11 +2,11 @@
 
 from collections import Counter
 
-from raftwork.cli.trial.checker import judge
-from raftwork.cli.trial.history import Event, parse
-from raftwork.cli.trial.report import document, rows
-from raftwork.cli.trial.timings import measure
-from raftwork.cli.trial.trial import Report
+from raftwork.chaos.checker import judge
+from raftwork.chaos.history import Event, parse
+from raftwork.chaos.report import document, rows
+from raftwork.chaos.run import Report
+from raftwork.chaos.timings import measure
 
 GOOD = """
 asked 1.0 c t 7

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from raftwork.cli.processes import free_addresses
+from raftwork.testing.processes import free_addresses
 
 
 def test_ports_lie_outside_the_range_of_outgoing_connections() -> None:

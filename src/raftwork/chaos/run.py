@@ -13,15 +13,14 @@ from pathlib import Path
 from random import Random
 
 from raftwork import App, RaftworkError, Run
-from raftwork.cli.processes import Child, LocalCluster
-from raftwork.cli.trial.checker import Verdict, judge
-from raftwork.cli.trial.history import AUDIT, Asked, Ended, Healed, Journal, Struck, now, read
-from raftwork.cli.trial.members import Brokers
-from raftwork.cli.trial.nemesis import Fault, Nemesis, NoVictim, Reviver, Victim
-from raftwork.cli.trial.tasks import QUEUE
-from raftwork.cli.trial.timings import Timings, measure
-from raftwork.cli.trial.workload import SETTLED_WITHIN, state_of
-from raftwork.cli.waiting import QUIET_S
+from raftwork.chaos.checker import Verdict, judge
+from raftwork.chaos.history import AUDIT, Asked, Ended, Healed, Journal, Struck, now, read
+from raftwork.chaos.nemesis import Fault, Nemesis, NoVictim, Reviver, Victim
+from raftwork.chaos.processes import Brokers
+from raftwork.chaos.tasks import QUEUE
+from raftwork.chaos.timings import Timings, measure
+from raftwork.chaos.workload import SETTLED_WITHIN, state_of
+from raftwork.testing.processes import Child, LocalCluster
 
 #: Seconds for a cluster to be whole: a leader, every broker following it, every worker known.
 WHOLE_WITHIN = 60.0
@@ -29,6 +28,8 @@ WHOLE_WITHIN = 60.0
 LAG = 200
 #: Outcomes asked for at once.
 AUDIT_BATCH = 1000
+#: Seconds without a word, after which a wait is explained.
+QUIET_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +99,11 @@ class Crew:
         if role == "worker":
             flags = ("--brokers", self._brokers, "--name", name, "--queues", QUEUE)
             slots = ("--concurrency", str(self._plan.slots))
-            child = self._child(name, "worker", "raftwork.cli.trial.tasks:app", *flags, *slots)
+            child = self._child(name, "worker", "raftwork.chaos.tasks:app", *flags, *slots)
         else:
             rate = str(self._plan.rate / self._plan.clients)
             arguments = (name, self._brokers, str(self._journals), rate)
-            child = self._child(name, *arguments, module="raftwork.cli.trial.workload")
+            child = self._child(name, *arguments, module="raftwork.chaos.workload")
         self._present[role].append(child)
 
     def victims(self, role: str) -> list[Victim]:

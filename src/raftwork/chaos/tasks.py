@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from raftwork import App, current
-from raftwork.cli.trial.history import Finished, Journal, Started, now
+from raftwork.chaos.history import Finished, Journal, Started, now
 
 #: Where a trial's tasks wait, so that on a running cluster they meet nobody else's workers.
 QUEUE = "chaos"

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Final, Literal
 
-from raftwork.cli.trial.members import Process
+from raftwork.chaos.processes import Process
 
 #: `in`: the victim hears nobody. `out`: nobody hears it.
 Direction = Literal["both", "in", "out"]

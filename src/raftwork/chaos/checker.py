@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from raftwork.cli.trial.history import (
+from raftwork.chaos.history import (
     AUDIT,
     Asked,
     Ended,

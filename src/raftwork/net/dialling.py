@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from raftwork.addresses import number, parse_address
-from raftwork.renewals import Renewals
+from raftwork.net.reconnects import Renewals
 
 #: A name whose connection is down is looked up again after so long (ms).
 LOOK_UP = 5_000

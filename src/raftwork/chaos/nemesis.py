@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Concatenate, Literal, ParamSpec, Protocol
 
-from raftwork.cli.trial import links
-from raftwork.cli.trial.history import Healed, Struck, now
-from raftwork.cli.trial.members import Brokers, Command, Process
+from raftwork.chaos import socket_filters
+from raftwork.chaos.history import Healed, Struck, now
+from raftwork.chaos.processes import Brokers, Command, Process
 
 Kind = Literal["kill", "pause", "partition", "lossy"]
 KINDS: tuple[Kind, ...] = ("kill", "pause", "partition", "lossy")
@@ -29,7 +29,7 @@ LOSS = 0.2
 #: Seconds a killed process may take to be gone.
 GONE_WITHIN = 30.0
 
-DIRECTIONS: tuple[links.Direction, ...] = ("both", "in", "out")
+DIRECTIONS: tuple[socket_filters.Direction, ...] = ("both", "in", "out")
 
 P = ParamSpec("P")
 
@@ -102,7 +102,7 @@ class Nemesis:
     def check(self, faults: Sequence[Fault]) -> None:
         """Whether these are possible at all. Raises PermissionError."""
         if any(fault.kind in ("partition", "lossy") for fault in faults):
-            links.heal(self._brokers.running())
+            socket_filters.heal(self._brokers.running())
 
     def strike(self, fault: Fault, lasting: float) -> None:
         """One fault from its begin to its end. Raises NoVictim before anything is done."""
@@ -117,10 +117,10 @@ class Nemesis:
                 direction = self._rng.choice(DIRECTIONS)
                 label = "partition" if direction == "both" else f"partition-{direction}"
                 with self._written(label, role, victims):
-                    self._spoil(running, lasting, links.cut, victims[0].name, direction)
+                    self._spoil(running, lasting, socket_filters.cut, victims[0].name, direction)
             case "lossy":
                 with self._written("lossy", role, victims):
-                    self._spoil(running, lasting, links.lose, victims[0].name, LOSS)
+                    self._spoil(running, lasting, socket_filters.lose, victims[0].name, LOSS)
 
     # ---- whom ---------------------------------------------------------------------------------
 
@@ -183,7 +183,7 @@ class Nemesis:
             spoil(running, *args, **kwargs)
             time.sleep(lasting)
         finally:
-            links.heal(running)
+            socket_filters.heal(running)
 
     @contextmanager
     def _written(self, fault: str, role: str, victims: Sequence[Victim]) -> Iterator[None]:
