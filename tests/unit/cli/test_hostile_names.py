@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 import raftwork.cli
 from raftwork import RaftworkError, Status, TaskFailed, TaskLost, Unavailable, UnknownTask
 from raftwork.cli import chaos, dead, demo, drain, main, queue, result
-from raftwork.cli.rehearsal import Counts
+from raftwork.cli.demo.run import Counts
 from raftwork.client.overview import overview
 from raftwork.client.queues import QueueSettings
 from raftwork.errors import UnknownWorker

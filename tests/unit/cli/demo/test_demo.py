@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.cli.demo_tasks import Records
-from raftwork.cli.rehearsal import Counts
+from raftwork.cli.demo.run import Counts
+from raftwork.cli.demo.tasks import Records
 
 
 def test_records_are_read_on_whole_lines_only(tmp_path: Path) -> None:

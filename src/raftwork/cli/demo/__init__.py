@@ -19,7 +19,7 @@ from raftwork.escapes import visible_lines
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from raftwork.cli.rehearsal import Counts
+    from raftwork.cli.demo.run import Counts
 
 
 @click.command("demo")
@@ -38,7 +38,7 @@ def command(tasks: int, consensus: str) -> None:
     """
     import asyncio
 
-    from raftwork.cli.rehearsal import Rehearsal
+    from raftwork.cli.demo.run import Rehearsal
     from raftwork.testing.processes import LocalCluster
 
     end_by_exception()

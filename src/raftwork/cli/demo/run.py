@@ -14,7 +14,7 @@ from itertools import pairwise
 import psutil
 
 from raftwork import App, RaftworkError, Run, Task
-from raftwork.cli.demo_tasks import Records, Start, demo_task
+from raftwork.cli.demo.tasks import Records, Start, demo_task
 from raftwork.cli.output import count
 from raftwork.client.overview import Overview, observe
 from raftwork.testing.processes import LocalCluster
@@ -93,7 +93,7 @@ class Rehearsal:
             self._cluster.start_broker(name)
         for name in WORKERS:
             self._cluster.start_worker(
-                name, "raftwork.cli.demo_tasks:app", "--concurrency", str(SLOTS)
+                name, "raftwork.cli.demo.tasks:app", "--concurrency", str(SLOTS)
             )
         within = time.monotonic() + READY_WITHIN
         while (seen := await self._observe()).leader is None or len(seen.workers) < len(WORKERS):
