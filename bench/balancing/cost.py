@@ -15,7 +15,7 @@ from bench.harness import Figures, Strangers, client, cluster
 from bench.tasks import noop
 from bench.throughput import end_to_end
 from raftwork.broker.placement.balancers import BALANCERS, Candidate
-from raftwork.broker.workers.load import Gauge, weigh
+from raftwork.broker.workers.load import LoadEstimate, weigh
 
 WORKERS = 1_000
 TASKS = 10_000
@@ -44,7 +44,7 @@ def choosing(figures: Figures) -> None:
             figures.add(what, spent, "µs/task", where)
             if name == "weighted" and batch == 100:
                 figures.promise(f"{what}, µs/task", spent, 0.0, CHOOSING, where)
-    gauges = [Gauge(host=name) for name, _ in names]
+    gauges = [LoadEstimate(host=name) for name, _ in names]
     began = process_time()
     for now in range(20):
         weigh(gauges, now)

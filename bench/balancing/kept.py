@@ -17,10 +17,10 @@ PATH = OUT / "balancing-worlds.jsonl"
 PRODUCT = ROOT / "src" / "raftwork" / "broker"
 #: What a world's outcome depends on. With any other, what is kept says nothing.
 SOURCES = (
-    *sorted((PRODUCT / "balancers").glob("*.py")),
+    *sorted((PRODUCT / "placement" / "balancers").glob("*.py")),
     *(Path(__file__).with_name(f"{name}.py") for name in ("dolphin", "scenes", "world")),
 )
-WEIGHT = PRODUCT / "weight.py"  # under `weighted` only
+LOAD = PRODUCT / "workers" / "load.py"  # under `weighted` only
 
 
 def _digest(*paths: Path) -> str:
@@ -28,7 +28,7 @@ def _digest(*paths: Path) -> str:
 
 
 #: As it is now, before anybody edits it: of `weighted`, and of the others.
-CODES = {True: _digest(*SOURCES, WEIGHT), False: _digest(*SOURCES)}
+CODES = {True: _digest(*SOURCES, LOAD), False: _digest(*SOURCES)}
 
 Run = tuple["Scene", str, int]  # strategy, seed
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.balancing.dolphin import Dolphin, dolphin_weight
 from raftwork.broker.placement.balancers import BALANCERS, Candidate
-from raftwork.broker.workers.load import Gauge, weigh
+from raftwork.broker.workers.load import LoadEstimate, weigh
 from raftwork.messages import Heartbeat
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Machine:
     busy: int = 0  # in the leader's books
     seen: Candidate | None = None  # as the balancer sees it, until that changes
     others: int = 0
-    gauge: Gauge = field(default_factory=Gauge)
+    load_estimate: LoadEstimate = field(default_factory=LoadEstimate)
     weight: float = 1.0
     given: int = 0
     # Work done for each running task so far; each ends at a mark on this scale.
@@ -149,7 +149,7 @@ class World:
             if machine.dies < inf:
                 self._at(machine.dies, partial(self._die, machine))
             for when, threads in machine.neighbours:
-                self._at(when, partial(self._neighbours, machine, threads))
+                self._at(when, partial(self._handshake, machine, threads))
         if strategy == "weighted":
             self._at(WEIGH, self._weigh)
 
@@ -195,16 +195,16 @@ class World:
         machine.advance(now)
         beat = machine.beat()
         if self.strategy == "weighted":
-            machine.gauge.told(beat, int(now * 1000))
+            machine.load_estimate.told(beat, int(now * 1000))
         else:
             threads = len(machine.marks) / machine.cpus
             machine.weigh(dolphin_weight(beat.cpu or 0.0, MEMORY, threads))
         self._at(now + BEAT, partial(self._beat, machine))
 
     def _weigh(self, now: float) -> None:
-        weigh([m.gauge for m in self._alive.values()], int(now * 1000))
+        weigh([m.load_estimate for m in self._alive.values()], int(now * 1000))
         for machine in self._alive.values():
-            machine.weigh(machine.gauge.weight)
+            machine.weigh(machine.load_estimate.weight)
         self._at(now + WEIGH, self._weigh)
 
     # ---- the machines ---------------------------------------------------------------------------
@@ -212,7 +212,7 @@ class World:
     def _join(self, machine: Machine, now: float) -> None:
         self._alive[machine.name] = machine
         machine.changed = now
-        machine.gauge = Gauge(host=machine.name, queues=QUEUES)
+        machine.load_estimate = LoadEstimate(host=machine.name, queues=QUEUES)
         self._stir(now)
 
     def _die(self, machine: Machine, now: float) -> None:
@@ -229,7 +229,7 @@ class World:
         self._queue.appendleft(task)
         self._stir(now)
 
-    def _neighbours(self, machine: Machine, threads: int, now: float) -> None:
+    def _handshake(self, machine: Machine, threads: int, now: float) -> None:
         machine.advance(now)
         machine.others = threads
         self._expect(machine)

@@ -23,7 +23,7 @@ def test_a_full_queue_refuses_and_who_waits_goes_on_once_there_is_room(
     with pytest.raises(QueueFull, match=r"'default' is full: 2 tasks wait, 2 may, and 1 more"):
         add.enqueue(3, 1)
     add.enqueue_many([(1, 1), (2, 1)], ids=[run.id for run in runs])  # these are in already
-    patient = cluster.app.named("add", when_full="wait")
+    wait_when_full = cluster.app.named("add", when_full="wait")
     with App(cluster.brokers, timeout=0.3) as hasty:
 
         def refused() -> bool:
@@ -37,7 +37,7 @@ def test_a_full_queue_refuses_and_who_waits_goes_on_once_there_is_room(
 
         cluster.wait_until(refused, "it hears why it waited in vain")
     with ThreadPoolExecutor() as threads:
-        waiting = [threads.submit(patient.enqueue, n, 1) for n in range(5)]
+        waiting = [threads.submit(wait_when_full.enqueue, n, 1) for n in range(5)]
         cluster.holds_for(lambda: not any(w.done() for w in waiting), "there is no room", 0.3)
         cluster.start_worker("w1", "--pool", "thread")
         runs += [w.result(timeout=30) for w in waiting]

@@ -276,7 +276,7 @@ _COMMANDS = (
         "brokers speak IPv4 only",
         (
             Edit(
-                f"{_BROKER}.net.transport:Wires._bind",
+                f"{_BROKER}.net.transport:Transport._bind",
                 'int(address.startswith("["))',
                 "0",
             ),
@@ -427,7 +427,7 @@ _WORKERS = (
         "a silent worker keeps its tasks",
         (
             Edit(
-                f"{_BROKER}.workers.registry:Workforce._check_lease",
+                f"{_BROKER}.workers.registry:WorkerRegistry._check_lease",
                 "if now > worker.deadline:",
                 "if False:",
             ),
@@ -454,12 +454,12 @@ _WORKERS = (
         (
             Edit(f"{_WORKER}.agent:Agent._opened", "self._drop(stop)", "pass"),
             Edit(
-                f"{_BROKER}.workers.registry:Workforce.hello",
+                f"{_BROKER}.workers.registry:WorkerRegistry.hello",
                 "(worker.acks if held is Held.DONE else stop).append(token)",
                 "pass",
             ),
             Edit(
-                f"{_BROKER}.workers.registry:Workforce._propose_end",
+                f"{_BROKER}.workers.registry:WorkerRegistry._propose_end",
                 "if hand is None:\n",
                 "if hand is None:\n        return True\n    if hand is None:\n",
             ),
@@ -556,8 +556,8 @@ _WORKERS = (
         (
             Edit(
                 f"{_BROKER}.dispatch.dispatcher:Dispatcher._able",
-                "if queue in w.queues and w.incarnation not in shunned",
-                "if w.incarnation not in shunned",
+                "if queue in w.queues and w.incarnation not in excluded",
+                "if w.incarnation not in excluded",
             ),
             Edit(
                 f"{_BROKER}.dispatch.dispatcher:Dispatcher._waiting_queues",
@@ -582,7 +582,7 @@ _WORKERS = (
         "a worker that does not know a task fails it for all",
         (
             Edit(
-                f"{_BROKER}.workers.attribution:Evidence.unknown",
+                f"{_BROKER}.workers.attribution:Attribution.unknown",
                 "if running is None:",
                 "if True:",
             ),
@@ -593,7 +593,7 @@ _WORKERS = (
         "a bad worker is given its share",
         (
             Edit(
-                f"{_BROKER}.workers.circuit_breaker:Health.failed",
+                f"{_BROKER}.workers.circuit_breaker:CircuitBreaker.failed",
                 "if self.lost + self.unknown >= FAILURES:",
                 "if False:",
             ),
@@ -604,8 +604,8 @@ _WORKERS = (
         "a worker that rests is never tried",
         (
             Edit(
-                f"{_BROKER}.workers.circuit_breaker:Health.pass_time",
-                "if not self.ill or now < self.due:",
+                f"{_BROKER}.workers.circuit_breaker:CircuitBreaker.pass_time",
+                "if not self.is_open or now < self.due:",
                 "if True:",
             ),
         ),
@@ -615,7 +615,7 @@ _WORKERS = (
         "a lost task goes back to where it was lost",
         (
             Edit(
-                f"{_BROKER}.placement.eligibility:Exclusions.split",
+                f"{_BROKER}.placement.eligibility:Eligibility.split",
                 "if task.losses and (lost := self._lost.get(task.seq)):",
                 "if False:",
             ),
@@ -637,8 +637,8 @@ _WORKERS = (
         "a task waits for ever for a worker that knows it",
         (
             Edit(
-                f"{_BROKER}.placement.eligibility:Exclusions._excluded",
-                "if self._anyone(queue, shunned):",
+                f"{_BROKER}.placement.eligibility:Eligibility._excluded",
+                "if self._anyone(queue, excluded):",
                 "if True:",
             ),
         ),

@@ -23,14 +23,16 @@ _FRAMES = (
         "a message of several parts taken for one",
         (
             Edit(
-                f"{_BROKER}.net.transport:Wires.from_anyone", "elif len(parts) == 2:", "elif True:"
+                f"{_BROKER}.net.transport:Transport.from_anyone",
+                "elif len(parts) == 2:",
+                "elif True:",
             ),
         ),
         ("test_several_parts_are_no_message",),
     ),
     Break(
         "the rest of a message of very many parts taken for another",
-        (Edit(f"{_BROKER}.net.transport:Wires.from_anyone", "if not parts:", "if False:"),),
+        (Edit(f"{_BROKER}.net.transport:Transport.from_anyone", "if not parts:", "if False:"),),
         (
             "test_garbage_before_a_hello_is_harmless",
             "test_a_message_of_very_many_parts_stops_nobody",
@@ -40,7 +42,7 @@ _FRAMES = (
         "nobody cut off",
         (
             Edit(
-                f"{_BROKER}.net.bans:Offenders.suspect",
+                f"{_BROKER}.net.bans:Bans.suspect",
                 "return routing in self._closed or",
                 "return False and",
             ),
@@ -54,7 +56,7 @@ _FRAMES = (
         "a name may be taken over",
         (
             Edit(
-                f"{_BROKER}.net.transport:Wires._bind",
+                f"{_BROKER}.net.transport:Transport._bind",
                 "router.setsockopt(zmq.ROUTER_MANDATORY, 1)",
                 "router.setsockopt(zmq.ROUTER_MANDATORY, 1), "
                 "router.setsockopt(zmq.ROUTER_HANDOVER, 1)",
@@ -82,7 +84,7 @@ _FRAMES = (
         "a name is closed, not a connection",
         (
             Edit(
-                f"{_BROKER}.net.bans:Offenders.comes_again",
+                f"{_BROKER}.net.bans:Bans.comes_again",
                 "if far is None or self._closed.get(routing, far) == far:",
                 "if True:",
             ),
@@ -104,7 +106,7 @@ _FRAMES = (
         "any bytes taken for ZeroMQ",
         (
             Edit(
-                f"{_BROKER}.net.transport:Wires._bind",
+                f"{_BROKER}.net.transport:Transport._bind",
                 'router.setsockopt(zmq.ZAP_DOMAIN, b"raftwork")',
                 "pass",
             ),
@@ -115,7 +117,7 @@ _FRAMES = (
         "frames of any size read",
         (
             Edit(
-                f"{_BROKER}.net.transport:Wires._bind",
+                f"{_BROKER}.net.transport:Transport._bind",
                 "router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)",
                 "router.setsockopt(zmq.MAXMSGSIZE, -1)",
             ),
@@ -148,14 +150,14 @@ _FRAMES = (
         "a worker's frame believed without a session",
         (
             Edit(
-                f"{_BROKER}.workers.registry:Workforce._session",
+                f"{_BROKER}.workers.registry:WorkerRegistry._session",
                 "if worker is None or worker.session != session:",
                 "if False:",
             ),
             Edit(
                 f"{_BROKER}.node:Node._worker_frame",
-                "known and workforce.report",
-                "workforce.report",
+                "known and workers.report",
+                "workers.report",
             ),
         ),
         ("test_a_stranger_that_claims_to_be_a_peer_or_a_worker_changes_nothing",),

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 import zmq
 
-from raftwork.broker.net.transport import Wires
+from raftwork.broker.net.transport import Transport
 from raftwork.client.cluster_status import gather
 from raftwork.client.transport import Connection
 from raftwork.messages import (
@@ -119,14 +119,14 @@ def test_a_broker(stubs: tuple[Stub, Stub]) -> None:
     slow, other = stubs
     names = Names()
     (mine,) = free_addresses(1)
-    wires = Wires(mine, {"b": named(slow), "c": other.address}, now(), names)
+    transport = Transport(mine, {"b": named(slow), "c": other.address}, now(), names)
     up: set[str] = set()
 
     def turn() -> None:
-        wires.poll(10, anyone=True)
-        up.update(name for name, made in wires.link_changes(now()) if made)
+        transport.poll(10, anyone=True)
+        up.update(name for name, made in transport.link_changes(now()) if made)
         for name in up:
-            wires.send_peer(name, to_broker.encode(Ping()))
+            transport.send_peer(name, to_broker.encode(Ping()))
 
     try:
         until(turn, other, Ping, times=20)
@@ -137,7 +137,7 @@ def test_a_broker(stubs: tuple[Stub, Stub]) -> None:
         assert up == {"b", "c"}
     finally:
         names.known.set()
-        wires.close(0)
+        transport.close(0)
 
 
 class IdlePool:

@@ -14,7 +14,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from raftwork.broker.cluster.handshake import Neighbours
+from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.cluster.readiness import Waiting
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
 from raftwork.broker.events import BadFrame, Follows, LeadershipBegan, Restored
@@ -90,7 +90,7 @@ class Node:
         self._supervisor = LeadershipSupervisor(
             self._containment, self._make_leadership, self._restart_sessions
         )
-        self._neighbours = Neighbours(
+        self._handshake = Handshake(
             setup,
             self._me,
             store,
@@ -101,8 +101,8 @@ class Node:
             containment=self._containment,
             tell=self.tell,
         )
-        self._neighbours.tell_time(wall - now)
-        self._waiting = Waiting(setup.name, setup.cluster, self._neighbours.peers, now)
+        self._handshake.tell_time(wall - now)
+        self._waiting = Waiting(setup.name, setup.cluster, self._handshake.peers, now)
         self._sessions = Sessions()
         self._machine = Machine(store.connection)
         self._replica: Replica | None = None
@@ -118,7 +118,7 @@ class Node:
     def _start_core(self, now: int) -> None:
         with self._containment.vital:
             core = self._setup.make_core(self._me, self._store, now)
-            self._replica = Replica(core, self._store, self, self._neighbours.send)
+            self._replica = Replica(core, self._store, self, self._handshake.send)
 
     def _restored(self) -> None:
         assert self._replica is not None
@@ -145,7 +145,7 @@ class Node:
     @property
     def wake_at(self) -> int:
         """When the next turn is due at the latest."""
-        times = [self._neighbours.wake_at]
+        times = [self._handshake.wake_at]
         if self._replica is not None:
             if (at := self._replica.wake_at) is not None:
                 times.append(at)
@@ -164,7 +164,7 @@ class Node:
     def wake(self, now: int, wall: int) -> None:
         """First in every turn."""
         self._now = now
-        self._neighbours.tell_time(wall - now)
+        self._handshake.tell_time(wall - now)
         if self._replica is not None:
             self._replica.wake(now)
 
@@ -195,7 +195,7 @@ class Node:
         """Drop the session and all that belongs to it, and do not read from there for a while."""
         self._pauses.failed(routing, now)
         self._sessions.close(routing)
-        self._supervisor.does(lambda leadership: leadership.workforce.start_over(routing))
+        self._supervisor.does(lambda leadership: leadership.workers.start_over(routing))
         self._gone(routing)
 
     def receive_peer(self, name: str, frame: bytes | memoryview, now: int) -> None:
@@ -206,27 +206,27 @@ class Node:
             "a frame of another broker", partial(self._peer_fails, name, now)
         ):
             try:
-                self._neighbours.heard(name, from_broker.decode(frame), now)
+                self._handshake.heard(name, from_broker.decode(frame), now)
             except BadMessage as error:
                 self.tell(BadFrame(name, str(error)))
 
     def _peer_fails(self, name: str, now: int) -> None:
         """As if its link were new: it has to say again who it is."""
         self._pauses.failed(name, now)
-        self._neighbours.forget(name, now)
+        self._handshake.forget(name, now)
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection of our DEALER to the named broker came up or was lost."""
         if up:
-            self._neighbours.say_hello(name, now)
+            self._handshake.say_hello(name, now)
         else:
-            self._neighbours.lost(name, now)
+            self._handshake.lost(name, now)
         if self._replica is not None:
             self._replica.core.link(name, up, now)
 
     def unreachable(self, routing: bytes) -> None:
         """A frame could not be sent: nobody is connected under this routing id (any more)."""
-        self._neighbours.peers.unreachable(routing)
+        self._handshake.peers.unreachable(routing)
         if not self._sessions.close(routing):
             return
         self._gone(routing)
@@ -235,10 +235,10 @@ class Node:
         """Do all there is to do. Raises StoreError if this replica must stop."""
         away = now - self._last_turn
         if away >= PAUSE:
-            self._supervisor.does(lambda leadership: leadership.workforce.forgive(away, now))
+            self._supervisor.does(lambda leadership: leadership.workers.extend_leases(away, now))
         self._last_turn = now
         self._supervisor.turn(now, self._store.applied)
-        self._neighbours.turn(now)
+        self._handshake.turn(now)
         if self._replica is not None:
             self._replica.turn(now)
         self._tell_leader(now)
@@ -275,7 +275,7 @@ class Node:
             case StatusRequest():
                 self._reply(routing, self.status(message.request))
             case PeerHello():
-                self._neighbours.hello(routing, message, now)
+                self._handshake.hello(routing, message, now)
 
     def _client_request(self, routing: bytes, message: ClientRequest, now: int) -> None:
         if not self._sessions.heard(routing, Kind.CLIENT, now):
@@ -316,7 +316,7 @@ class Node:
         if self._leadership is None:
             self._reply(routing, self._leader(now))
             return
-        self._leadership.workforce.hello(routing, hello, now)
+        self._leadership.workers.hello(routing, hello, now)
         self._leadership.room_changed()
 
     def _worker_frame(
@@ -327,14 +327,14 @@ class Node:
             self._reply(routing, self._leader(now))
             return
         known = self._sessions.heard(routing, Kind.WORKER, now)
-        workforce = leadership.workforce
+        workers = leadership.workers
         match message:
             case Report():
-                known = known and workforce.report(routing, message, now, leadership.time(now))
+                known = known and workers.report(routing, message, now, leadership.time(now))
             case Heartbeat():
-                known = known and workforce.heartbeat(routing, message, now)
+                known = known and workers.heartbeat(routing, message, now)
             case Goodbye():
-                known = known and workforce.goodbye(routing, message.session, now)
+                known = known and workers.goodbye(routing, message.session, now)
                 if self._sessions.close(routing):
                     self._gone(routing)  # a client's too: or its watches would stay for ever
         if not known:
@@ -358,7 +358,7 @@ class Node:
         def forget(leadership: Leadership) -> None:
             leadership.clients.gone(routing)
             leadership.drains.gone(routing)
-            leadership.workforce.unreachable(routing, self._now)
+            leadership.workers.unreachable(routing, self._now)
 
         self._supervisor.does(forget)
 
@@ -373,7 +373,7 @@ class Node:
     def _leader(self, now: int) -> Leader:
         core = None if self._replica is None else self._replica.core.status
         name = "" if core is None else core.leader or ""
-        address = self._neighbours.peers.address(name)
+        address = self._handshake.peers.address(name)
         time = 0 if self._leadership is None else self._leadership.time(now)
         return Leader(0 if core is None else core.epoch, name, address, self.leads, time)
 
@@ -411,7 +411,7 @@ class Node:
 
     def status(self, request: int) -> BrokerStatus:
         """This broker's own facts."""
-        setup, peers = self._setup, self._neighbours.peers
+        setup, peers = self._setup, self._handshake.peers
         core = None if self._replica is None else self._replica.core.status
         return BrokerStatus(
             request,
@@ -424,7 +424,7 @@ class Node:
             (core.leader if core else None) or "",
             core.committed.seq if core else 0,
             self._store.applied.seq,
-            [] if self._leadership is None else self._leadership.workforce.statuses(),
+            [] if self._leadership is None else self._leadership.workers.statuses(),
             self._machine.queues(),
             peers.addresses,
             peers.unreached,
@@ -470,7 +470,7 @@ class Node:
             self._setup.balancer,
             self._setup.rng,
             epoch=epoch,
-            time=self._neighbours.wall_median(now),
+            time=self._handshake.wall_median(now),
             now=now,
             room=self._setup.room,
             barrier=barrier,

@@ -31,8 +31,8 @@ from raftwork.broker import journal
 from raftwork.broker.environment import NodeStore, Setup
 from raftwork.broker.events import SlowTurn
 from raftwork.broker.machine import create_tables
-from raftwork.broker.net.throttle import Rest
-from raftwork.broker.net.transport import Wires
+from raftwork.broker.net.throttle import Throttle
+from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
 from raftwork.broker.options import is_loopback
 from raftwork.broker.store import open_store
@@ -83,16 +83,16 @@ def run_broker(options: BrokerOptions) -> int:
         if store.damage is not None:
             log.error("data put aside, rejoining as a learner: %s", store.damage)
         others = {n: a for n, a in store.identity.addresses.items() if n != options.name}
-        wires = _listen(options.address, others)
+        transport = _listen(options.address, others)
         try:
-            return _serve(options, store, wires)
+            return _serve(options, store, transport)
         finally:
-            wires.close(LINGER)
+            transport.close(LINGER)
     finally:
         store.close()
 
 
-def _listen(address: str, others: Mapping[str, str]) -> Wires:
+def _listen(address: str, others: Mapping[str, str]) -> Transport:
     """Raises OSError if there is no listening at that address."""
     host, port = parse_address(address)
     try:
@@ -104,7 +104,7 @@ def _listen(address: str, others: Mapping[str, str]) -> Wires:
     local, why = is_loopback(address), "its host has no address"
     for chosen in sorted(found, key=lambda each: not local and ip_address(each).is_loopback):
         try:
-            wires = Wires(endpoint(chosen, port).removeprefix("tcp://"), others, _now())
+            transport = Transport(endpoint(chosen, port).removeprefix("tcp://"), others, _now())
         except zmq.ZMQError as error:
             why = zmq.strerror(error.errno or 0)  # error.strerror names the address once more
             if error.errno != errno.EADDRNOTAVAIL:
@@ -116,14 +116,14 @@ def _listen(address: str, others: Mapping[str, str]) -> Wires:
                 " this machine's name an address of loopback?",
                 *(host, chosen),
             )
-        return wires
+        return transport
     raise OSError(f"cannot listen on {address}: {why}")
 
 
-def _serve(options: BrokerOptions, store: Store, wires: Wires) -> int:
+def _serve(options: BrokerOptions, store: Store, transport: Transport) -> int:
     pid_file = options.data / "broker.pid"
     try:
-        server = Server(options, store, wires)  # from here on a signal is a graceful stop
+        server = Server(options, store, transport)  # from here on a signal is a graceful stop
         _publish(pid_file, f"{os.getpid()}\n")
         say(f"listening {options.name} {options.address}")
         server.run()
@@ -177,8 +177,8 @@ CORES: dict[str, MakeCore] = {
 class Server:
     """The loop. From its making on SIGTERM and SIGINT end `run`, at once if it has not begun."""
 
-    def __init__(self, options: BrokerOptions, store: Store, wires: Wires) -> None:
-        self._wires = wires
+    def __init__(self, options: BrokerOptions, store: Store, transport: Transport) -> None:
+        self._transport = transport
         self._store = store
         rng = Random(secrets.randbits(64))
         names = list(options.cluster)
@@ -190,11 +190,11 @@ class Server:
             balancer=options.balancer,
             rng=rng,
             make_core=lambda me, st, now: CORES[options.consensus](me, names, st, rng, now),
-            send=wires.send,
-            send_consensus=wires.send_or_drop,
-            room=wires.takes_more,
-            send_peer=wires.send_peer,
-            dial=lambda name, address: wires.dial(name, address, _now()),
+            send=transport.send,
+            send_consensus=transport.send_or_drop,
+            room=transport.takes_more,
+            send_peer=transport.send_peer,
+            dial=lambda name, address: transport.dial(name, address, _now()),
             tell=journal.write,
             cluster_id=secrets.token_bytes(16),
         )
@@ -202,10 +202,10 @@ class Server:
         with store.tables_guard:
             self._node = Node(setup, store, _now(), _wall())
         self._stop_by: float | None = None
-        self._rest = Rest()
+        self._rest = Throttle()
         self._signals, self._signals_in = socket.socketpair()
-        wires.watch(self._signals)
-        wires.watch(store.wake_fd)
+        transport.watch(self._signals)
+        transport.watch(store.wake_fd)
         self._signals_in.setblocking(False)
         signal.set_wakeup_fd(self._signals_in.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -220,12 +220,12 @@ class Server:
             self._turn()
 
     def _turn(self) -> None:
-        node, wires = self._node, self._wires
-        pause = 5 if wires.congested else max(0, node.wake_at - _now())
+        node, transport = self._node, self._transport
+        pause = 5 if transport.congested else max(0, node.wake_at - _now())
         rest = 0.0 if node.leads else self._rest.left(time.monotonic())
         if rest:
             pause = min(pause, ceil(rest * 1_000))
-        ready = wires.poll(pause, anyone=not rest)
+        ready = transport.poll(pause, anyone=not rest)
         began, written = _now(), self._store.commit_ns
         with self._store.tables_guard:  # the machine's tables are on the same disk
             self._carry_out(ready)
@@ -235,27 +235,27 @@ class Server:
         pass_time()
 
     def _carry_out(self, ready: dict[object, int]) -> None:
-        node, wires = self._node, self._wires
+        node, transport = self._node, self._transport
         now = _now()
         node.wake(now, _wall())
         if self._signals.fileno() in ready:
             self._begin_stop(now)
-        for name, up in wires.link_changes(now):
+        for name, up in transport.link_changes(now):
             node.link(name, up, now)
-        for name, frame in wires.from_peers(ready):
+        for name, frame in transport.from_peers(ready):
             node.receive_peer(name, frame, now)
-        if wires.anyone in ready:
+        if transport.anyone in ready:
             self._hear_anyone(now)
-        for routing in wires.lost():
+        for routing in transport.lost():
             node.unreachable(routing)
-        wires.flush()
+        transport.flush()
         node.turn(now)
 
     def _hear_anyone(self, now: int) -> None:
         began, garbage = time.monotonic(), 0
-        for routing, frame in self._wires.from_anyone():
+        for routing, frame in self._transport.from_anyone():
             if not self._node.receive(routing, frame, now):
-                self._wires.offence(routing)
+                self._transport.offence(routing)
                 garbage += 1
             if garbage >= TURN_GARBAGE or _now() - now >= TURN_READS:
                 break

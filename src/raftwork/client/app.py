@@ -243,11 +243,13 @@ class App:
 
     # ---- the cluster --------------------------------------------------------------------------
 
-    def submit(self, spec: bytes, batch: Batch, *, patient: bool = False) -> Reply[list[Result]]:
+    def submit(
+        self, spec: bytes, batch: Batch, *, wait_when_full: bool = False
+    ) -> Reply[list[Result]]:
         """Send a batch; the reply comes once it is stored, or with the error. For `BoundTask`."""
         try:
             return self._connect().enqueue(
-                spec, batch.tasks, batch.ids, self._timeout, patient=patient
+                spec, batch.tasks, batch.ids, self._timeout, wait_when_full=wait_when_full
             )
         except Unavailable as error:
             error.ids = batch.ids

@@ -125,7 +125,7 @@ class _Request:
     sent: Place | None = None
     again_at: int = 0
     wait: int = RESEND_FIRST
-    patient: bool = False
+    wait_when_full: bool = False
     pause: int = PAUSE_FIRST
     full: RaftworkError | None = None  # why it waits for room
 
@@ -175,14 +175,16 @@ class Session:
         deadline: int,
         now: int,
         *,
-        patient: bool = False,
+        wait_when_full: bool = False,
     ) -> int:
         """Store these tasks, all or none, by `deadline`; returns the request's number.
 
         A patient one waits for room where there is none.
         """
         record = Enqueue(self._number(), 0, spec, tasks)
-        return self._submit(_Request(record, len(tasks), ids, deadline, patient=patient), now)
+        return self._submit(
+            _Request(record, len(tasks), ids, deadline, wait_when_full=wait_when_full), now
+        )
 
     def ask(self, ids: list[str], deadline: int, now: int) -> int:
         """What state are these tasks in? Returns the request's number."""
@@ -477,7 +479,7 @@ class Session:
         elif not isinstance(request.record, Watch):  # a watch has no caller to tell: it goes again
             self._end(refused.request, now)
             error = _ERRORS[refused.code](refused.text)
-            if request.patient and isinstance(error, QueueFull):
+            if request.wait_when_full and isinstance(error, QueueFull):
                 self._wait_for_room(request, error, now)
             else:
                 self._finish(request, error=error)

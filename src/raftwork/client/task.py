@@ -137,8 +137,8 @@ class BoundTask(Generic[P, T]):
         return self._app.handles(batch.ids)
 
     def _submit(self, batch: Batch) -> "Reply[list[Result]]":
-        patient = self.chosen.when_full == "wait"
-        return self._app.submit(self.chosen.spec(self._name), batch, patient=patient)
+        wait_when_full = self.chosen.when_full == "wait"
+        return self._app.submit(self.chosen.spec(self._name), batch, wait_when_full=wait_when_full)
 
 
 class Task(BoundTask[P, T], Generic[P, T, R]):

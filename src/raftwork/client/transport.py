@@ -38,7 +38,7 @@ class _Enqueue(NamedTuple):
     tasks: bytes
     ids: tuple[str, ...]
     deadline: int
-    patient: bool
+    wait_when_full: bool
 
 
 class _Request(NamedTuple):
@@ -181,14 +181,14 @@ class Connection:
         ids: tuple[str, ...],
         timeout: int,
         *,
-        patient: bool = False,
+        wait_when_full: bool = False,
     ) -> Reply[list[Result]]:
         """Store these tasks within `timeout` ms. The reply has an empty list or the error.
 
         A patient call waits for room instead of ending with QueueFull at once.
         """
         reply: Reply[list[Result]] = Reply()
-        self._hand_over(_Enqueue(reply, spec, tasks, ids, _now() + timeout, patient))
+        self._hand_over(_Enqueue(reply, spec, tasks, ids, _now() + timeout, wait_when_full))
         return reply
 
     def ask(self, ids: list[str], timeout: int) -> Reply[list[Result]]:
@@ -356,7 +356,7 @@ class _Loop:
             return
         if isinstance(job, _Enqueue):
             number = self._session.enqueue(
-                job.spec, job.tasks, job.ids, job.deadline, now, patient=job.patient
+                job.spec, job.tasks, job.ids, job.deadline, now, wait_when_full=job.wait_when_full
             )
         else:
             number = self._session.request(job.question, job.deadline, now)

@@ -1,1 +1,1 @@
-"""What every connection needs: names resolved aside, links renewed, pauses that grow. Below client, worker and broker."""
+"""What every connection needs: names resolved aside, links renewed, pauses that grow."""

@@ -289,7 +289,7 @@ MACHINE = (
         "outcome accepted under a stale token",
         (
             Edit(
-                f"{_BROKER}.workers.registry:Workforce._propose_end",
+                f"{_BROKER}.workers.registry:WorkerRegistry._propose_end",
                 "if hand is None:\n",
                 "if hand is None:\n        return True\n    if hand is None:\n",
             ),
@@ -376,7 +376,7 @@ SERVICE = (
     ),
     _mutant(
         "only the first watcher is told",
-        f"{_BROKER}.requests.result_outbox:Deliveries.settled",
+        f"{_BROKER}.requests.result_outbox:ResultOutbox.settled",
         "for routing in watchers:",
         "for routing in list(watchers)[:1]:",
         seeds=20,
@@ -391,22 +391,22 @@ SERVICE = (
     ),
     _mutant(
         "lease not renewed by heartbeats",
-        f"{_BROKER}.workers.registry:Workforce._session",
+        f"{_BROKER}.workers.registry:WorkerRegistry._session",
         "worker.deadline = now + LEASE",
         "pass",
         fast=True,
     ),
     _mutant(
         "silent worker keeps its tasks",
-        f"{_BROKER}.workers.registry:Workforce._check_lease",
+        f"{_BROKER}.workers.registry:WorkerRegistry._check_lease",
         "if now > worker.deadline:",
         "if False:",
     ),
     _mutant(
         "a failover forgets who holds what",
-        f"{_BROKER}.workers.registry:Workforce._take_over",
+        f"{_BROKER}.workers.registry:WorkerRegistry._take_over",
         "self._holder[running.token] = worker",
-        "worker.hands.clear()",
+        "worker.assignments.clear()",
     ),
     _mutant(
         "lost pushes not noticed",

@@ -90,7 +90,7 @@ LIMITS = (
     ),
     _mutant(
         "outcomes that a stopped client did not read are dropped",
-        f"{_BROKER}.requests.result_outbox:Deliveries.frames",
+        f"{_BROKER}.requests.result_outbox:ResultOutbox.frames",
         "due.extend(result.id for result in results)",
         "pass",
         seeds=40,

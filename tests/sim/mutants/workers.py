@@ -7,16 +7,16 @@ _BROKER = "raftwork.broker"
 WORKERS = (
     _mutant(
         "a worker that does not know a task fails it for all",
-        f"{_BROKER}.workers.attribution:Evidence.unknown",
+        f"{_BROKER}.workers.attribution:Attribution.unknown",
         "if running is None:",
         "if True:",
         seeds=300,
     ),
     _mutant(
         "a task waits for ever for a worker that knows it",
-        f"{_BROKER}.placement.eligibility:Exclusions._excluded",
-        "if self._anyone(queue, shunned):",
-        "if shunned:",
+        f"{_BROKER}.placement.eligibility:Eligibility._excluded",
+        "if self._anyone(queue, excluded):",
+        "if excluded:",
         seeds=100,
     ),
     _mutant(
@@ -27,9 +27,9 @@ WORKERS = (
         seeds=100,
     ),
     _mutant(
-        "a worker that rests is never tried",
-        f"{_BROKER}.workers.circuit_breaker:Health.pass_time",
-        "if not self.ill or now < self.due:",
+        "a worker that rests is never probed",
+        f"{_BROKER}.workers.circuit_breaker:CircuitBreaker.pass_time",
+        "if not self.is_open or now < self.due:",
         "if True:",
         seeds=60,
     ),

@@ -57,7 +57,7 @@ class Admin:
     def waits(self) -> bool:
         """Whether an enqueue waits for room."""
         shape = self._world.shape
-        return bool(shape.set_every) and self._rng.random() < shape.patient
+        return bool(shape.set_every) and self._rng.random() < shape.wait_when_full
 
     def put_off(self, batch: "Batch") -> int | None:
         """When who found no room comes back (ms); None: he does without.

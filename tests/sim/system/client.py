@@ -39,7 +39,7 @@ class Call:
     ids: tuple[str, ...] = ()
     batch: Batch | None = None
     #: It waits for room.
-    patient: bool = False
+    wait_when_full: bool = False
     about: SetQueue | AskQueue | None = None
     #: How much had been set when it began.
     since: int = 0
@@ -173,11 +173,11 @@ class Client(Process):
             self.poke()
 
     def _enqueue(self, batch: Batch) -> None:
-        now, patient = self.mono, self.world.admin.waits()
+        now, wait_when_full = self.mono, self.world.admin.waits()
         number = self._session.enqueue(
-            batch.spec, batch.tasks, batch.ids, now + TIMEOUT, now, patient=patient
+            batch.spec, batch.tasks, batch.ids, now + TIMEOUT, now, wait_when_full=wait_when_full
         )
-        self._calls[number] = Call(self.timeline.now, batch.ids, batch, patient)
+        self._calls[number] = Call(self.timeline.now, batch.ids, batch, wait_when_full)
 
     def _ask(self, ids: list[str]) -> None:
         now = self.mono
@@ -286,7 +286,7 @@ class Client(Process):
 
     def _no_room(self, call: Call, batch: Batch) -> None:
         self.world.clients.no_room(batch)
-        if call.patient:
+        if call.wait_when_full:
             self.world.waited_in_vain(self, batch)
         wait = self.world.admin.put_off(batch)
         if wait is not None:

@@ -27,7 +27,7 @@ class WatchedNode(Node):
         self._frame: bytes | memoryview = b""
         super().__init__(setup, store, broker.mono, broker.clock.wall(broker.timeline.now))
         self._watch(self._machine)
-        self._neighbours.heard = self._hearing(self._neighbours.heard)  # type: ignore[method-assign]
+        self._handshake.heard = self._hearing(self._handshake.heard)  # type: ignore[method-assign]
 
     def receive(self, routing: bytes, frame: bytes | memoryview, now: int) -> bool:
         self._frame = frame

@@ -12,11 +12,11 @@ from zlib import crc32
 from raftwork.broker.machine.commands import (
     Applied,
     Assigned,
-    Begun,
-    Closed,
+    AttemptEnded,
     Configure,
     Effect,
     Enqueue,
+    EnqueuedAndAssigned,
     Expire,
     Fail,
     Lose,
@@ -27,7 +27,7 @@ from raftwork.broker.machine.commands import (
     Reply,
     Requeued,
     Settled,
-    Stale,
+    TokenRejected,
     commands,
     decode_batch,
 )
@@ -154,20 +154,20 @@ class QueueChecker:
         match effect:
             case Queued(_, spec, first, tasks):
                 self._queued(spec, list(enumerate(tasks, first)))
-            case Begun(worker, spec, begun):
+            case EnqueuedAndAssigned(worker, spec, begun):
                 self._queued(spec, [(seq, (task, data)) for _, seq, task, data in begun])
                 self._assigned(worker, [(token, seq, 1) for token, seq, *_ in begun])
             case Assigned(worker, assigned):
                 self._assigned(worker, assigned)
             case Settled():
                 self._settled(effect)
-            case Closed(token, seq):
+            case AttemptEnded(token, seq):
                 self._closed(token, seq)
             case Requeued(_, seq):
                 task = self.by_seq[seq]
                 waits = task.token is None and task.outcome is None
                 require(waits, "one owner", f"{task.id} waits again, but has {task}")
-            case Stale(token):
+            case TokenRejected(token):
                 mine = self.tokens.get(token)
                 stale = mine is None or mine[0].token != token
                 require(stale, "first outcome", f"current token {token} is called stale")
@@ -365,7 +365,7 @@ def _came_in(effect: Effect) -> list[str]:
     match effect:
         case Queued():
             return [task for task, _ in effect.tasks]
-        case Begun():
+        case EnqueuedAndAssigned():
             return [task for _, _, task, _ in effect.tasks]
         case _:
             return []

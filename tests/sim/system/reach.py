@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from raftwork.broker.machine.commands import Applied, Closed, Requeued, Settled
-from raftwork.broker.workers.circuit_breaker import Health
-from raftwork.broker.workers.registry import Workforce
+from raftwork.broker.machine.commands import Applied, AttemptEnded, Requeued, Settled
+from raftwork.broker.workers.circuit_breaker import CircuitBreaker
+from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.broker.workers.worker import Worker
 from raftwork.client import session
 from raftwork.errors import QueueFull, RaftworkError
@@ -119,18 +119,18 @@ class Reach:
             if isinstance(effect, Settled):
                 counts[f"task {effect.state.name.lower()}"] += 1
             else:
-                waiting += isinstance(effect, Closed) - isinstance(effect, Requeued)
+                waiting += isinstance(effect, AttemptEnded) - isinstance(effect, Requeued)
         counts["retry delayed"] += max(0, waiting)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """While it lasts, calls of the functions below are counted."""
         own = (
-            Hook(Workforce, "_push_again", self._always("pushed again at a hello")),
-            Hook(Workforce, "_give_up", self._always("worker given up")),
-            Hook(Workforce, "_propose_end", self._reported),
-            Hook(Health, "took", self._ill("a task on trial")),
-            Hook(Health, "succeeded", self._ill("a worker that rested is well")),
+            Hook(WorkerRegistry, "_push_again", self._always("pushed again at a hello")),
+            Hook(WorkerRegistry, "_give_up", self._always("worker given up")),
+            Hook(WorkerRegistry, "_propose_end", self._reported),
+            Hook(CircuitBreaker, "took", self._ill("a task on trial")),
+            Hook(CircuitBreaker, "succeeded", self._ill("a worker that rested is well")),
             Hook(session.Session, "_wait_for_room", self._always("client waits for room")),
             Hook(session.Session, "_finish", self._finished),
         )
@@ -144,8 +144,8 @@ class Reach:
         return note
 
     def _ill(self, name: str) -> Callable[..., None]:
-        def note(health: Health, *_args: object) -> None:
-            self.counts[name] += health.ill
+        def note(breaker: CircuitBreaker, *_args: object) -> None:
+            self.counts[name] += breaker.is_open
 
         return note
 
@@ -161,5 +161,5 @@ class Reach:
             self.counts["waiting client let in"] += error is None
             self.counts["waited for room in vain"] += isinstance(error, QueueFull)
 
-    def _reported(self, _workforce: Workforce, worker: Worker, token: int) -> None:
-        self.counts["stale token refused"] += token not in worker.hands
+    def _reported(self, _workforce: WorkerRegistry, worker: Worker, token: int) -> None:
+        self.counts["stale token refused"] += token not in worker.assignments

@@ -69,7 +69,7 @@ class Shape:
     #: How often (ms) somebody changes what is set for a queue; 0: never.
     set_every: int
     #: The share of enqueues that wait for room.
-    patient: float
+    wait_when_full: float
     #: The shares of workers whose code does not know every task, and under which all are lost.
     strangers: float
     killers: float
@@ -115,7 +115,7 @@ class Shape:
             expiry_grace=rng.choice((200, 5_000)),
             balancer=rng.choice(("weighted", "round_robin", "random")),
             set_every=second.choice((0, 0, 0, 400, 1_500)),
-            patient=second.choice((0.2, 0.6)),
+            wait_when_full=second.choice((0.2, 0.6)),
             strangers=0.4 if third.random() < 0.15 else 0.0,
             killers=0.3 if third.random() < 0.15 else 0.0,
             plot=timeline.fourth.random() < 0.05,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from raftwork.broker.workers.registry import Workforce
+from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.messages import Spec
 from tests.sim.system.broker import Broker
 from tests.sim.system.faults import both
@@ -52,14 +52,14 @@ class _Scene:
         return self.world.queue.tasks["t"].losses
 
     @property
-    def workforce(self) -> Workforce:
+    def workers(self) -> WorkerRegistry:
         assert self.leader.node is not None and self.leader.node._leadership is not None
-        return self.leader.node._leadership.workforce
+        return self.leader.node._leadership.workers
 
     @property
     def lease(self) -> int:
         """How much of it is left, ms."""
-        (worker,) = self.workforce.named(self.worker.host)
+        (worker,) = self.workers.named(self.worker.host)
         return worker.deadline - self.leader.mono
 
 
@@ -90,7 +90,7 @@ def test_who_was_not_is_not_taken_for_lost_however_long_proposals_are_kept_out(
         scene.wait(silence)
         scene.wait(60)
     scene.hand_over()
-    (worker,) = scene.workforce.named(scene.worker.host)
-    scene.workforce._give_up(worker, scene.leader.mono)
+    (worker,) = scene.workers.named(scene.worker.host)
+    scene.workers._give_up(worker, scene.leader.mono)
     with pytest.raises(Violation, match="is taken from its worker after"):
         scene.wait(2_000)

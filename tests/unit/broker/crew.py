@@ -72,13 +72,13 @@ class Crew(Office):
         self.running[name] = []
         me = name.encode().ljust(16, b".")
         hello = WorkerHello(PROTOCOL, name, me, 1, "h", 1, slots, ["default"], [], False)
-        self.lead.workforce.hello(name.encode(), hello, self.now)
+        self.lead.workers.hello(name.encode(), hello, self.now)
         report = Report(1, [], [], [], window)
-        self.lead.workforce.report(name.encode(), report, self.now, self.lead.time(self.now))
+        self.lead.workers.report(name.encode(), report, self.now, self.lead.time(self.now))
         self.lead.room_changed()
 
     def leave(self, name: str) -> None:
-        self.lead.workforce.goodbye(name.encode(), 1, self.now)
+        self.lead.workers.goodbye(name.encode(), 1, self.now)
         self.lead.room_changed()
 
     def want(self, *ids: str, name: str = "job", **options: int) -> None:
@@ -123,10 +123,10 @@ class Crew(Office):
         return pushed
 
     def _tell(self, name: str, outcomes: list[Outcome]) -> None:
-        worker = self.lead.workforce._by_routing.get(name.encode())
+        worker = self.lead.workers._by_routing.get(name.encode())
         window = 0 if worker is None else worker.window
         report = Report(1, [], outcomes, [], window)
-        self.lead.workforce.report(name.encode(), report, self.now, self.lead.time(self.now))
+        self.lead.workers.report(name.encode(), report, self.now, self.lead.time(self.now))
         if outcomes:
             self.lead.room_changed()
 
@@ -143,5 +143,5 @@ class Crew(Office):
         return [task for worker, task in self.ran if worker == name]
 
     def status(self, name: str) -> WorkerStatus:
-        (status,) = [s for s in self.lead.workforce.statuses() if s.name == name]
+        (status,) = [s for s in self.lead.workers.statuses() if s.name == name]
         return status

@@ -7,12 +7,12 @@ from typing import TypeVar
 from raftwork.broker.machine.commands import (
     Assign,
     Assigned,
-    Closed,
+    AttemptEnded,
     Command,
     Settled,
-    Stale,
+    TokenRejected,
 )
-from raftwork.broker.workers.registry import Workforce
+from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.messages import (
     PROTOCOL,
     Failure,
@@ -41,7 +41,7 @@ class Floor:
     def __init__(self, now: int = 10_000) -> None:
         self.queues = Queues()
         self.now = now
-        self.force = Workforce(self.queues.machine, 1, now, Random(1), lambda _: self.room)
+        self.force = WorkerRegistry(self.queues.machine, 1, now, Random(1), lambda _: self.room)
         self.room = True  # on every connection
         self.names = 0
 
@@ -90,7 +90,7 @@ class Floor:
         """Apply all that is wanted; gives the commands."""
         commands = [*self.force.commands(), *more]
         for effect in self.queues.effects(*commands):
-            if isinstance(effect, Settled | Closed | Stale):
+            if isinstance(effect, Settled | AttemptEnded | TokenRejected):
                 self.force.closed(effect.token)
         return commands
 
@@ -113,4 +113,4 @@ class Floor:
         return self.queues.machine.lookup([id_])[0].state
 
     def new_leader(self) -> None:
-        self.force = Workforce(self.queues.machine, 2, self.now, Random(1))
+        self.force = WorkerRegistry(self.queues.machine, 2, self.now, Random(1))

@@ -8,13 +8,13 @@ from typing import Any
 import apsw
 import pytest
 
-from raftwork.broker.cluster.handshake import Neighbours
+from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS
 from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import Machine
 from raftwork.broker.requests.clients import Clients
-from raftwork.broker.workers.registry import LEASE, Workforce
+from raftwork.broker.workers.registry import LEASE, WorkerRegistry
 from raftwork.consensus.raft import Raft
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.messages import (
@@ -149,7 +149,7 @@ def test_a_report_that_fails_half_way_is_taken_up_again_whole(one: World, where:
     one.ask(b"client", Watch(2, ["x"]))
     (token,) = pushed(one.heard(b"worker"))
     report = Report(1, [Started(token, 0)], [Outcome(token, True, b"v")], [], 0)
-    with bug(Workforce, where) as struck:
+    with bug(WorkerRegistry, where) as struck:
         one.say(b"worker", report)
         one.run(20)
     assert struck
@@ -171,7 +171,7 @@ def test_a_worker_that_is_not_read_for_a_moment_keeps_its_tasks(one: World) -> N
     one.ask(b"client", request("x"))
     (token,) = pushed(one.heard(b"worker"))
     beat = Heartbeat(1, None, None, None, 0, 0, False)
-    with bug(Workforce, "heartbeat"):
+    with bug(WorkerRegistry, "heartbeat"):
         one.ask(b"worker", beat)
     one.run(LEASE - 1_000)
     assert one.ask(b"worker", beat)[-1] == HelloFirst()
@@ -255,10 +255,10 @@ def test_a_peer_at_whose_frames_this_broker_fails_is_as_if_away() -> None:
     world.tolerated = Bug
     other = next(name for name in "abc" if name != leader)
 
-    def about(neighbours: Neighbours, name: str, *_: object) -> bool:
-        return neighbours is world.nodes[leader]._neighbours and name == other
+    def about(neighbours: Handshake, name: str, *_: object) -> bool:
+        return neighbours is world.nodes[leader]._handshake and name == other
 
-    with bug(Neighbours, "_welcomed", about) as struck:
+    with bug(Handshake, "_welcomed", about) as struck:
         world.run(5_000)
         assert 2 <= len(struck) <= 8, "its welcomes come twice a second"
         assert world.nodes[leader].leads
@@ -274,9 +274,9 @@ def test_a_peer_that_is_as_if_away_is_dialled_where_it_is_looked_for() -> None:
     leader = world.elect()
     world.tolerated = Bug
     other = next(name for name in "abc" if name != leader)
-    link = world.nodes[leader]._neighbours.peers.links[other]
+    link = world.nodes[leader]._handshake.peers.links[other]
     link.where.says("elsewhere.example:1", world.now, answers=True)
-    with bug(Neighbours, "heard", lambda _, name, *__: name == other) as struck:
+    with bug(Handshake, "heard", lambda _, name, *__: name == other) as struck:
         while not struck:
             world.step()
         assert world.dialled[leader, other] == link.where.address == "elsewhere.example:1"
@@ -294,7 +294,7 @@ def test_a_broker_that_cannot_be_dialled_is_looked_for_again() -> None:
         raise OSError("too many open files")
 
     object.__setattr__(node._setup, "dial", failing)
-    node._neighbours.peers.links[other].where.says("elsewhere.example:1", world.now, answers=True)
+    node._handshake.peers.links[other].where.says("elsewhere.example:1", world.now, answers=True)
     world.cut.add(other)
     node.link(other, False, world.now)
     world.run(10_000)
@@ -307,8 +307,8 @@ def test_a_consensus_message_that_cannot_be_sent_is_lost() -> None:
     leader = world.elect()
     world.tolerated = Bug
     other = next(name for name in "abc" if name != leader)
-    with bug(Neighbours, "say_hello"), pytest.raises(Bug):
-        world.nodes[leader]._neighbours.say_hello(other, 0)  # what is outside a boundary is raised
+    with bug(Handshake, "say_hello"), pytest.raises(Bug):
+        world.nodes[leader]._handshake.say_hello(other, 0)  # what is outside a boundary is raised
     setup = world.nodes[leader]._setup
     send = setup.send_consensus
     broken = [b"peer-" + next(name for name in "abc" if name != leader).encode()]
@@ -336,8 +336,8 @@ def test_a_consensus_message_that_cannot_be_sent_is_lost() -> None:
     [
         (Dispatcher, "plan"),
         (Leadership, "applied"),
-        (Workforce, "pass_time"),
-        (Workforce, "frames"),
+        (WorkerRegistry, "pass_time"),
+        (WorkerRegistry, "frames"),
         (Leadership, "_propose"),
     ],
 )

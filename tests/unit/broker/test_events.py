@@ -122,7 +122,7 @@ def test_a_worker_under_which_tasks_are_lost_rests_and_is_back() -> None:
     rests = [event for event in floor.told if isinstance(event, WorkerRests)]
     assert [event.worker for event in rests] == ["w"]
     assert f"{FAILURES} tasks in a row were lost under it" in rests[0].why
-    floor.force._workers[next(iter(floor.force._workers))].health.succeeded()
+    floor.force._workers[next(iter(floor.force._workers))].breaker.succeeded()
     floor.pass_time(200)
     assert floor.told[-1] == WorkerRecovered("w")
 

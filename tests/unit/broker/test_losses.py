@@ -3,7 +3,7 @@
 from random import Random
 
 from raftwork.broker.machine.commands import Assign, Lose
-from raftwork.broker.workers.registry import Workforce
+from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.messages import (
     PROTOCOL,
     Failure,
@@ -25,7 +25,7 @@ FAILURE = encode_failure(Failure("ProcessDied", "m", ""))
 def test_a_process_that_died_under_a_task_is_a_loss_and_no_failure() -> None:
     queues = Queues()
     queues.apply(enqueue("a"), Assign(ME, [1]))
-    force = Workforce(queues.machine, 1, 0, Random(1))
+    force = WorkerRegistry(queues.machine, 1, 0, Random(1))
     holding = [Holding(1, Held.RUNNING, 10)]
     hello = WorkerHello(PROTOCOL, "w", ME, 1, "h", 1, 1, ["default"], holding, False)
     force.hello(b"w", hello, 0)

@@ -628,7 +628,7 @@ def test_a_way_that_is_lost_is_found_again_as_soon_as_ever(three: World) -> None
             three.nodes[leader].link(name, up=False, now=three.now)
     assert three.nodes[leader].wake_at <= three.now + HELLO
     three.run(HELLO + 2 * STEP)
-    assert all(link.source for link in three.nodes[leader]._neighbours.peers.links.values())
+    assert all(link.source for link in three.nodes[leader]._handshake.peers.links.values())
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -22,8 +22,8 @@ def beat(floor: Floor, routing: bytes, memory: float) -> None:
 
 
 def serving(floor: Floor) -> dict[bytes, bool]:
-    shunned = floor.force.exclusions.shunned("default", ANY, spares=True)
-    return {w.incarnation: w.incarnation not in shunned for w in floor.force.available()}
+    excluded = floor.force.eligibility.excluded("default", ANY, spares=True)
+    return {w.incarnation: w.incarnation not in excluded for w in floor.force.available()}
 
 
 def test_an_overloaded_worker_gets_nothing_while_another_serves_its_queues(floor: Floor) -> None:

@@ -12,8 +12,8 @@ import pytest
 import zmq
 
 from raftwork.broker import server
-from raftwork.broker.net.throttle import REST, Rest
-from raftwork.broker.net.transport import Wires
+from raftwork.broker.net.throttle import REST, Throttle
+from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
 from raftwork.broker.options import BrokerOptions
 from raftwork.broker.server import Server
@@ -60,7 +60,7 @@ def test_of_a_names_numbers_the_one_is_used_at_which_others_reach_this_machine(
 ) -> None:
     """The first one was used: on Debian a machine's own name is 127.0.1.1 to itself."""
     monkeypatch.setattr(Listening, "mine", mine)
-    monkeypatch.setattr(server, "Wires", Listening)
+    monkeypatch.setattr(server, "Transport", Listening)
     monkeypatch.setattr(server, "look_up", lambda _host: found)
     assert cast("Listening", server._listen(address, {})).at == at
     assert ("no other machine reaches" in caplog.text) == warned
@@ -70,7 +70,7 @@ def test_a_name_of_other_machines_is_refused_with_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Listening, "mine", set())
-    monkeypatch.setattr(server, "Wires", Listening)
+    monkeypatch.setattr(server, "Transport", Listening)
     monkeypatch.setattr(server, "look_up", lambda _host: ("10.0.0.4", "10.0.0.5"))
     with pytest.raises(OSError, match=r"listen on b1\.example:1: Cannot assign"):
         server._listen("b1.example:1", {})
@@ -88,7 +88,7 @@ def test_an_error_of_the_loop_that_has_no_name_is_logged_with_its_traceback(
 
     monkeypatch.setattr(server, "Server", Broken)
     options = BrokerOptions(name="a", cluster={"a": "127.0.0.1:1"}, data=tmp_path)
-    assert server._serve(options, cast("Store", None), cast("Wires", None)) == 1
+    assert server._serve(options, cast("Store", None), cast("Transport", None)) == 1
     assert "this replica stops" in caplog.text
     assert "in run" in caplog.text
 
@@ -162,13 +162,13 @@ def test_only_a_leader_spends_all_its_time_on_who_floods_it(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(server, "time", clock)
-    wires, one = Flooded(clock), object.__new__(Server)  # without sockets and signals
-    one._wires, one._node = cast("Wires", wires), cast("Node", Deaf(leads=leads))
+    transport, one = Flooded(clock), object.__new__(Server)  # without sockets and signals
+    one._transport, one._node = cast("Transport", transport), cast("Node", Deaf(leads=leads))
     one._store = cast("Store", SimpleNamespace(tables_guard=nullcontext(), commit_ns=0))
-    one._signals, one._rest = cast("socket", SimpleNamespace(fileno=int)), Rest()
+    one._signals, one._rest = cast("socket", SimpleNamespace(fileno=int)), Throttle()
     until = clock.seconds + 10
     while clock.seconds < until:
         one._turn()
     share = 1.0 if leads else 1 / (1 + REST)
-    assert share * 0.9 < wires.heard / 10 < share * 1.1
-    assert wires.offences == round(wires.heard / READING), "each of them is told of"
+    assert share * 0.9 < transport.heard / 10 < share * 1.1
+    assert transport.offences == round(transport.heard / READING), "each of them is told of"

@@ -28,7 +28,7 @@ class FakeCluster:
         self.batches: list[tuple[Spec, list[tuple[str, object]]]] = []
         self.keys: list[list[str]] = []
         self.timeouts: list[int] = []
-        self.patient: list[bool] = []
+        self.wait_when_full: list[bool] = []
         self.states: dict[str, Result] = {}
         self.watched: list[list[str]] = []
         self.error: RaftworkError | None = None
@@ -42,14 +42,14 @@ class FakeCluster:
         ids: tuple[str, ...],
         timeout: int,
         *,
-        patient: bool = False,
+        wait_when_full: bool = False,
     ) -> Reply[list[Result]]:
         found = read(tasks)
         assert tuple(task.id for task in found) == ids
         self.batches.append((decode_spec(spec), [(t.id, unpack(t.payload)) for t in found]))
         self.keys.append([task.key for task in found])
         self.timeouts.append(timeout)
-        self.patient.append(patient)
+        self.wait_when_full.append(wait_when_full)
         reply: Reply[list[Result]] = Reply()
         if self.error is None:
             reply.tell([])

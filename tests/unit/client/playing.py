@@ -59,11 +59,13 @@ class Play:
         self.heard.clear()
 
     def enqueue(
-        self, *ids: str, timeout: int = 10_000, size: int = 0, patient: bool = False
+        self, *ids: str, timeout: int = 10_000, size: int = 0, wait_when_full: bool = False
     ) -> int:
         tasks = pack([(id_, b"x" * size) for id_ in ids])
         deadline = self.now + timeout
-        number = self.session.enqueue(b"spec", tasks, ids, deadline, self.now, patient=patient)
+        number = self.session.enqueue(
+            b"spec", tasks, ids, deadline, self.now, wait_when_full=wait_when_full
+        )
         self.collect()
         return number
 

@@ -392,14 +392,14 @@ def test_an_enqueue_without_room_ends_at_once_unless_it_is_patient() -> None:
     (answer,) = play.answers
     assert isinstance(answer.error, QueueFull)
     play.answers.clear()
-    play.say(A, full(play.enqueue("t2", patient=True)))
+    play.say(A, full(play.enqueue("t2", wait_when_full=True)))
     assert play.answers == []
 
 
 def test_a_patient_enqueue_asks_again_with_growing_pauses_until_there_is_room() -> None:
     play = Play()
     play.formed()
-    number = play.enqueue("t1", "t2", patient=True)
+    number = play.enqueue("t1", "t2", wait_when_full=True)
     pauses = []
     for _ in range(8):
         play.say(A, full(number))
@@ -418,7 +418,7 @@ def test_a_patient_enqueue_asks_again_with_growing_pauses_until_there_is_room() 
 def test_a_patient_enqueue_ends_as_full_at_its_deadline() -> None:
     play = Play()
     play.formed()
-    number = play.enqueue("t1", timeout=2_000, patient=True)
+    number = play.enqueue("t1", timeout=2_000, wait_when_full=True)
     play.say(A, full(number))
     while not play.answers:
         sent = len(play.enqueues)
@@ -435,7 +435,7 @@ def test_a_patient_enqueue_ends_as_full_at_its_deadline() -> None:
 def test_a_patient_enqueue_that_is_unanswered_at_its_deadline_may_be_stored() -> None:
     play = Play()
     play.formed()
-    number = play.enqueue("t1", timeout=2_000, patient=True)
+    number = play.enqueue("t1", timeout=2_000, wait_when_full=True)
     play.say(A, full(number))
     play.run(3_000, ALIVE)
     (answer,) = play.answers
@@ -446,7 +446,7 @@ def test_calls_that_wait_for_room_hold_up_no_others() -> None:
     play = Play()
     play.formed()
     for n in range(WINDOW_REQUESTS):
-        play.say(A, full(play.enqueue(f"t{n}", patient=True)))
+        play.say(A, full(play.enqueue(f"t{n}", wait_when_full=True)))
     sent = len(play.enqueues)
     play.say(A, Enqueued(play.enqueue("other")))
     assert len(play.enqueues) == sent + 1
@@ -456,7 +456,7 @@ def test_calls_that_wait_for_room_hold_up_no_others() -> None:
 def test_a_patient_enqueue_goes_to_the_next_leader_as_the_same_request() -> None:
     play = Play()
     play.formed()
-    number = play.enqueue("t1", patient=True)
+    number = play.enqueue("t1", wait_when_full=True)
     play.say(A, full(number))
     play.lead(B, epoch=2, time=99_999)
     play.run(200)
@@ -467,7 +467,7 @@ def test_a_patient_enqueue_goes_to_the_next_leader_as_the_same_request() -> None
 def test_a_client_that_closes_fails_calls_that_wait_for_room() -> None:
     play = Play()
     play.formed()
-    number = play.enqueue("t1", patient=True)
+    number = play.enqueue("t1", wait_when_full=True)
     play.say(A, full(number))
     play.session.abandon("closing")
     play.collect()

@@ -50,7 +50,7 @@ HELLO = 500
 HELLO_AT_REST = 2_400
 
 
-class Neighbours:
+class Handshake:
     """The other brokers of one node."""
 
     def __init__(

@@ -15,7 +15,7 @@ from raftwork.addresses import is_name
 PATIENCE = 3_000
 
 
-class Whereabouts:
+class PeerAddress:
     """What is known of one other broker's address. Times are ms on a monotonic clock."""
 
     def __init__(self, address: str, now: int) -> None:

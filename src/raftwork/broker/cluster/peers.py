@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raftwork.addresses import dialled
-from raftwork.broker.cluster.peer_address import Whereabouts
+from raftwork.broker.cluster.peer_address import PeerAddress
 from raftwork.consensus.core import Peer
 from raftwork.consensus.quorum import majority
 from raftwork.messages import PROTOCOL, PeerHello, PeerWelcome
@@ -33,7 +33,7 @@ class Link:
     """One other broker."""
 
     name: str
-    where: Whereabouts
+    where: PeerAddress
     #: Our ROUTER's routing id of its DEALER, once it said hello: the way to it.
     routing: bytes | None = None
     #: Who answered on our DEALER: the source of what comes in there.
@@ -76,7 +76,7 @@ class Peers:
         self._address = cluster[me.name]
         self._order = list(cluster)
         self.links = {
-            name: Link(name, Whereabouts(address, now))
+            name: Link(name, PeerAddress(address, now))
             for name, address in cluster.items()
             if name != me.name
         }

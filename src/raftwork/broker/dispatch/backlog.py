@@ -10,9 +10,9 @@ from heapq import heappop, heappush
 from itertools import count, repeat
 from typing import TYPE_CHECKING
 
-from raftwork.broker.dispatch.skipped import Aside
+from raftwork.broker.dispatch.skipped import Skipped
 from raftwork.broker.machine import Waiting
-from raftwork.broker.workers.worker import careful
+from raftwork.broker.workers.worker import needs_free_slot
 
 if TYPE_CHECKING:
     from raftwork.broker.machine import Machine
@@ -42,7 +42,7 @@ class Backlog:
         self._bytes = 0  # in _head and _page
         self._passed = 0
         self._more = more  # the table may hold numbers above _passed
-        self.aside = Aside()
+        self.aside = Skipped()
 
     def __bool__(self) -> bool:
         return bool(self._page or self._head or self._front or self._more or self.aside)
@@ -79,7 +79,7 @@ class Backlog:
         """
         taken: list[Waiting] = []
         while len(taken) < count and size > 0 and (tasks := self._next()):
-            if safe and careful(tasks[0]):
+            if safe and needs_free_slot(tasks[0]):
                 break
             task = tasks.popleft()
             self._bytes -= len(task.payload)
@@ -88,10 +88,10 @@ class Backlog:
         return taken
 
     @property
-    def careful(self) -> bool:
+    def needs_free_slot(self) -> bool:
         """Whether the next task waits for a free slot."""
         tasks = self._next()
-        return bool(tasks) and careful(tasks[0])
+        return bool(tasks) and needs_free_slot(tasks[0])
 
     def _next(self) -> deque[Waiting]:
         """What the next task is the first of; empty if none waits."""

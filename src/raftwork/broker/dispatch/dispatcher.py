@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from raftwork.broker.machine import Machine, Waiting
-    from raftwork.broker.placement.eligibility import Demand, Exclusions
+    from raftwork.broker.placement.eligibility import Eligibility, PlacementRule
     from raftwork.broker.workers.worker import Worker
 
 #: Assigns proposed and not yet applied; more would only make entries larger.
@@ -43,12 +43,12 @@ class Dispatcher:
         self,
         machine: Machine,
         balancer_of: Callable[[str], Balancer],
-        exclusions: Exclusions,
+        eligibility: Eligibility,
     ) -> None:
         """`balancer_of(queue)` is asked at every plan, so that a change counts at once."""
         self._machine = machine
         self._balancer_of = balancer_of
-        self._exclusions = exclusions
+        self._eligibility = eligibility
         self._reserved: dict[int, Reserved] = {}
         self._reserved_bytes = 0
         # A queue that is not here has nothing waiting but what is reserved.
@@ -58,23 +58,23 @@ class Dispatcher:
             if queue.queued
         }
         #: Something changed since the last plan found nothing to do.
-        self.stirred = True
+        self.needs_plan = True
 
     # ---- facts --------------------------------------------------------------------------------
 
     def queued(self, effect: Queued) -> None:
         self._backlog(effect.queue).queued(effect)
-        self.stirred = True
+        self.needs_plan = True
 
     def requeued(self, effect: Requeued) -> None:
         self._backlog(effect.queue).requeued(effect.seq)
-        self.stirred = True
+        self.needs_plan = True
 
     def assigned(self, seq: int) -> Reserved:
         """The Assign of `seq` was applied."""
         reserved = self._reserved.pop(seq)
         self._reserved_bytes -= len(reserved.task.payload)
-        self.stirred = True
+        self.needs_plan = True
         return reserved
 
     def not_assigned(self, seqs: list[int]) -> None:
@@ -97,9 +97,9 @@ class Dispatcher:
         """
         if self._backlogs.get(queue):
             return []
-        shunned = self._shunned(queue, self._exclusions.demand(name))
+        excluded = self._shunned(queue, self._eligibility.demand(name))
         able = [
-            w for w in workers if queue in w.queues and w.free > 0 and w.incarnation not in shunned
+            w for w in workers if queue in w.queues and w.free > 0 and w.incarnation not in excluded
         ]
         if not able:
             return []
@@ -117,9 +117,9 @@ class Dispatcher:
 
         `workers` are those that may get anything at all.
         """
-        if not self.stirred:
+        if not self.needs_plan:
             return []
-        self.stirred = False
+        self.needs_plan = False
         roomy = [w for w in workers if w.room > 0]
         given: dict[bytes, list[int]] = {}
         queues = self._waiting_queues(roomy)
@@ -161,18 +161,18 @@ class Dispatcher:
 
     def _may_hold(self, queues: list[str], workers: list[Worker]) -> list[Worker]:
         """Who may hold tasks ahead: whom a careful task waits for must come to have a free slot."""
-        waited_for = {queue for queue in queues if self._backlogs[queue].careful}
+        waited_for = {queue for queue in queues if self._backlogs[queue].needs_free_slot}
         passed = [
             (queue, self._shunned(queue, demand))
             for queue in queues
-            for demand in self._backlogs[queue].aside.careful
+            for demand in self._backlogs[queue].aside.needs_free_slot
         ]
         return [
             w
             for w in workers
             if w.room > 0
             and waited_for.isdisjoint(w.queues)
-            and not any(q in w.queues and w.incarnation not in shunned for q, shunned in passed)
+            and not any(q in w.queues and w.incarnation not in excluded for q, excluded in passed)
         ]
 
     def _serve(
@@ -193,11 +193,11 @@ class Dispatcher:
             tasks = backlog.take(count, size, safe=ahead)
             if not tasks:
                 break
-            for shunned, group in self._groups(queue, tasks):
-                fit = _fit(able, shunned)
+            for excluded, group in self._groups(queue, tasks):
+                fit = _fit(able, excluded)
                 room = sum(rooms[i] for i in fit)
                 self._place(queue, group[:room], able, rooms, fit, given)
-                for demand, rest in self._exclusions.split(group[room:]):
+                for demand, rest in self._eligibility.split(group[room:]):
                     backlog.aside.add(demand, rest)
         if len(self._reserved) > before:
             self._backlogs[queue] = self._backlogs.pop(queue)  # last: others have the next turn
@@ -210,7 +210,7 @@ class Dispatcher:
         There may be many demands, but a plan for each costs a look at every worker.
         """
         groups: dict[frozenset[bytes], list[Waiting]] = {}
-        for demand, some in self._exclusions.split(tasks):
+        for demand, some in self._eligibility.split(tasks):
             groups.setdefault(self._shunned(queue, demand), []).extend(some)
         for group in groups.values():
             group.sort(key=attrgetter("seq"))
@@ -242,12 +242,12 @@ class Dispatcher:
 
     def _able(self, queue: str, workers: list[Worker]) -> list[Worker]:
         """Those that some of its tasks may go to."""
-        shunned = ANY.shuns if self._exclusions else self._shunned(queue, ANY)
-        return [w for w in workers if queue in w.queues and w.incarnation not in shunned]
+        excluded = ANY.shuns if self._eligibility else self._shunned(queue, ANY)
+        return [w for w in workers if queue in w.queues and w.incarnation not in excluded]
 
-    def _shunned(self, queue: str, demand: Demand) -> frozenset[bytes]:
+    def _shunned(self, queue: str, demand: PlacementRule) -> frozenset[bytes]:
         spares = self._balancer_of(queue).spares_overloaded
-        return self._exclusions.shunned(queue, demand, spares=spares)
+        return self._eligibility.excluded(queue, demand, spares=spares)
 
     def _choose(
         self, queue: str, able: list[Worker], rooms: list[int], keys: list[str]
@@ -256,14 +256,14 @@ class Dispatcher:
         if len(able) == 1:
             return [0] * len(keys)
         candidates = [
-            Candidate(room, w.slots, w.busy, w.gauge.weight, w.name, w.incarnation)
+            Candidate(room, w.slots, w.busy, w.load_estimate.weight, w.name, w.incarnation)
             for room, w in zip(rooms, able, strict=True)
         ]
         return self._balancer_of(queue).plan(candidates, keys)
 
 
-def _fit(able: list[Worker], shunned: frozenset[bytes]) -> Sequence[int]:
+def _fit(able: list[Worker], excluded: frozenset[bytes]) -> Sequence[int]:
     """Which of them are not shunned."""
-    if not shunned:
+    if not excluded:
         return range(len(able))
-    return [i for i, w in enumerate(able) if w.incarnation not in shunned]
+    return [i for i, w in enumerate(able) if w.incarnation not in excluded]

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from raftwork.broker.workers.worker import careful
+from raftwork.broker.workers.worker import needs_free_slot
 
 if TYPE_CHECKING:
     from raftwork.broker.machine import Waiting
-    from raftwork.broker.placement.eligibility import Demand
+    from raftwork.broker.placement.eligibility import PlacementRule
 
 #: Of one queue. Once it is full nobody passes any more: who may not take what is here gets nothing.
 ASIDE_TASKS = 1_000
 ASIDE_BYTES = 4 * 1024 * 1024
 
 
-class Aside:
+class Skipped:
     """Those of one queue, by what they demand, in the order in which they were passed."""
 
     def __init__(self) -> None:
-        self._tasks: dict[Demand, deque[Waiting]] = {}
+        self._tasks: dict[PlacementRule, deque[Waiting]] = {}
         self._count = 0
         self._bytes = 0
 
@@ -38,7 +38,7 @@ class Aside:
         return ASIDE_BYTES - self._bytes
 
     @property
-    def demands(self) -> list[Demand]:
+    def demands(self) -> list[PlacementRule]:
         """Whose first task is the oldest comes first: else tasks of many would starve the others'.
 
         Both may wait for the same worker, and the many are never all done.
@@ -46,21 +46,23 @@ class Aside:
         return sorted(self._tasks, key=lambda demand: self._tasks[demand][0].seq)
 
     @property
-    def careful(self) -> list[Demand]:
+    def needs_free_slot(self) -> list[PlacementRule]:
         """Those whose next task waits for a free slot."""
-        return [demand for demand, tasks in self._tasks.items() if careful(tasks[0])]
+        return [demand for demand, tasks in self._tasks.items() if needs_free_slot(tasks[0])]
 
-    def add(self, demand: Demand, tasks: list[Waiting]) -> None:
+    def add(self, demand: PlacementRule, tasks: list[Waiting]) -> None:
         if tasks:
             self._tasks.setdefault(demand, deque()).extend(tasks)
             self._count += len(tasks)
             self._bytes += sum(len(task.payload) for task in tasks)
 
-    def take(self, demand: Demand, count: int, size: int, *, safe: bool) -> list[Waiting]:
+    def take(self, demand: PlacementRule, count: int, size: int, *, safe: bool) -> list[Waiting]:
         """As `Backlog.take`, of those that demand this."""
         tasks = self._tasks[demand]
         taken: list[Waiting] = []
-        while len(taken) < count and size > 0 and tasks and not (safe and careful(tasks[0])):
+        while (
+            len(taken) < count and size > 0 and tasks and not (safe and needs_free_slot(tasks[0]))
+        ):
             task = tasks.popleft()
             size -= len(task.payload)
             taken.append(task)

@@ -16,10 +16,10 @@ from raftwork.broker.events import TaskLost, unheard
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Assigned,
-    Begun,
-    Closed,
+    AttemptEnded,
     Command,
     Enqueue,
+    EnqueuedAndAssigned,
     Fail,
     Finish,
     NotAssigned,
@@ -27,17 +27,17 @@ from raftwork.broker.machine.commands import (
     Queued,
     Requeued,
     Settled,
-    Stale,
     Tick,
+    TokenRejected,
     encode_batch,
 )
-from raftwork.broker.placement.queue_balancers import Strategies
+from raftwork.broker.placement.queue_balancers import QueueBalancers
 from raftwork.broker.requests.clients import Clients, PendingEnqueue
 from raftwork.broker.requests.dead_letters import DeadTasks, PendingDead
 from raftwork.broker.requests.drain import Drains
 from raftwork.broker.requests.queue_settings import PendingChange, Settings
 from raftwork.broker.splitting import parts
-from raftwork.broker.workers.registry import LEASE, Workforce
+from raftwork.broker.workers.registry import LEASE, WorkerRegistry
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.messages import State, decode_failure
 
@@ -94,13 +94,13 @@ class Leadership:
         self._time_base = max(machine.time, time) - now
         self._tell = tell
         self.clients = Clients(machine, room, tell)
-        self.workforce = Workforce(machine, epoch, now, rng, room, tell)
+        self.workers = WorkerRegistry(machine, epoch, now, rng, room, tell)
         self.dead = DeadTasks(machine)
-        self.drains = Drains(self.workforce, now + LEASE)
+        self.drains = Drains(self.workers, now + LEASE)
         self.settings = Settings(machine)
         self._desks = (self.clients, self.dead, self.settings)
-        balancers = Strategies(machine, balancer, rng)
-        self._dispatcher = Dispatcher(machine, balancers.of, self.workforce.exclusions)
+        balancers = QueueBalancers(machine, balancer, rng)
+        self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
         self._proposed: dict[Position, list[Proposal]] = {}
         self._waiting: list[Proposal] = []
         # Tasks on their way into each queue that no worker is named for: later ones stay behind.
@@ -115,7 +115,7 @@ class Leadership:
     @property
     def wake_at(self) -> int:
         due = self._machine.due
-        beat = self.workforce.wake_at
+        beat = self.workers.wake_at
         # Whatever is on its way wakes what is due; what cannot be proposed now must not spin.
         if due is None or self._proposed or self._waiting:
             return beat
@@ -129,18 +129,18 @@ class Leadership:
     @property
     def waiting(self) -> bool:
         """Whether something waits for a connection that had no room, or for its slice of a turn."""
-        return self.clients.waiting or self.workforce.waiting or self.dead.waiting
+        return self.clients.waiting or self.workers.waiting or self.dead.waiting
 
     def room_changed(self) -> None:
         """A worker said something: it may have room again."""
-        self._dispatcher.stirred = True
+        self._dispatcher.needs_plan = True
 
     # ---- proposing ----------------------------------------------------------------------------
 
     def plan(self, now: int) -> None:
         """Propose all that is wanted now, as few entries as the batch limit allows."""
         time = self.time(now)
-        if self.workforce.pass_time(now, time):
+        if self.workers.pass_time(now, time):
             self.room_changed()
         self.drains.settle(now)
         self._take_enqueues()
@@ -150,9 +150,9 @@ class Leadership:
         self._waiting.extend(
             Proposal(command, asked) for command, asked in self.settings.commands()
         )
-        self._waiting.extend(Proposal(command, None) for command in self.workforce.commands())
-        if self._dispatcher.stirred:
-            assigns = self._dispatcher.plan(self.workforce.available())
+        self._waiting.extend(Proposal(command, None) for command in self.workers.commands())
+        if self._dispatcher.needs_plan:
+            assigns = self._dispatcher.plan(self.workers.available())
             self._waiting.extend(Proposal(command, None) for command in assigns)
         due = self._machine.due
         idle = not self._waiting and not self._proposed  # else some entry's time will do
@@ -168,7 +168,7 @@ class Leadership:
     def _take_enqueues(self) -> None:
         """New tasks, handed out at once as far as none of their queue is before them."""
         wanted = self.clients.commands()
-        workers = self.workforce.available() if wanted else []
+        workers = self.workers.available() if wanted else []
         for command, pending in wanted:
             queue, tasks, begin = pending.queue, pending.tasks, []
             # Where a task with a key goes, its key decides: it is planned once it is in its queue.
@@ -182,7 +182,7 @@ class Leadership:
         self._unplaced[pending.queue] -= pending.tasks - begun
         if not self._unplaced[pending.queue]:
             del self._unplaced[pending.queue]
-        self.workforce.unreserve(command.begin)
+        self.workers.unreserve(command.begin)
         if command.begin:
             self.room_changed()
         self.clients.applied(pending, reply)
@@ -243,9 +243,9 @@ class Leadership:
             case Assigned():
                 for token, seq, attempt in effect.tasks:
                     worker, task = self._dispatcher.assigned(seq)
-                    self.workforce.hand_out(worker, task, token, attempt)
+                    self.workers.hand_out(worker, task, token, attempt)
             case Settled():
-                self.workforce.settled(effect)
+                self.workers.settled(effect)
                 self.clients.settled(effect)
                 if effect.state is State.LOST:
                     why = decode_failure(effect.data).message
@@ -253,17 +253,17 @@ class Leadership:
                 self.room_changed()
             case Queued():
                 self._dispatcher.queued(effect)
-            case Begun():
-                self.workforce.begun(effect)
-            case Closed():
-                self.workforce.closed(effect.token)
+            case EnqueuedAndAssigned():
+                self.workers.begun(effect)
+            case AttemptEnded():
+                self.workers.closed(effect.token)
                 self.room_changed()
             case Requeued():
                 self._dispatcher.requeued(effect)
             case NotAssigned():
                 self._dispatcher.not_assigned(effect.seqs)
-            case Stale():
-                self.workforce.closed(effect.token)
+            case TokenRejected():
+                self.workers.closed(effect.token)
 
     def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
         """What may leave now that the transaction is committed: (routing id, message)."""
@@ -271,7 +271,7 @@ class Leadership:
         yield from self.drains.frames()
         yield from self.dead.frames()
         yield from self.settings.frames()
-        yield from self.workforce.frames()
+        yield from self.workers.frames()
 
 
 def _size(proposal: Proposal) -> int:

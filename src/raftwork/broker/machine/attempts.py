@@ -15,7 +15,7 @@ from raftwork.broker.machine import dead_letters
 from raftwork.broker.machine.commands import (
     Assign,
     Assigned,
-    Closed,
+    AttemptEnded,
     Effect,
     Expire,
     Fail,
@@ -25,7 +25,7 @@ from raftwork.broker.machine.commands import (
     Release,
     Requeued,
     Settled,
-    Stale,
+    TokenRejected,
 )
 from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE
 from raftwork.broker.machine.state import Ledger, Running, spec_of
@@ -170,7 +170,7 @@ def _failed(
 def _end(ledger: Ledger, token: int, effects: list[Effect]) -> Running | None:
     run = ledger.end(token)
     if run is None:
-        effects.append(Stale(token))
+        effects.append(TokenRejected(token))
     return run
 
 
@@ -205,7 +205,7 @@ def _requeue(ledger: Ledger, runs: list[Running], effects: list[Effect]) -> None
     ledger.db.executemany(_WAIT, [(ledger.queues[r.queue].number, r.seq) for r in runs])
     ledger.take_back(runs)
     for run in runs:
-        effects.append(Closed(run.token, run.seq))
+        effects.append(AttemptEnded(run.token, run.seq))
         effects.append(Requeued(run.queue, run.seq))
 
 
@@ -214,4 +214,4 @@ def _delay(ledger: Ledger, run: Running, due: int, effects: list[Effect]) -> Non
     ledger.db.execute(_DELAY, (DELAYED, due, run.attempt, run.failures, run.losses, run.seq))
     ledger.take_back([run])
     ledger.next_retry = min(ledger.next_retry, due)
-    effects.append(Closed(run.token, run.seq))
+    effects.append(AttemptEnded(run.token, run.seq))

@@ -175,7 +175,7 @@ class Queued(NamedTuple):
     keys: list[str] = []  # noqa: RUF012 - one for each task; or none, if no task has one
 
 
-class Begun(NamedTuple):
+class EnqueuedAndAssigned(NamedTuple):
     """New tasks belong to `worker` from the start, as `Enqueue.begin` said: the first attempt."""
 
     worker: bytes
@@ -214,20 +214,29 @@ class Settled(NamedTuple):
     data: bytes
 
 
-class Closed(NamedTuple):
+class AttemptEnded(NamedTuple):
     """The token is over without an outcome: the task waits again (at once or after a delay)."""
 
     token: int
     seq: int
 
 
-class Stale(NamedTuple):
+class TokenRejected(NamedTuple):
     """A report came under a token that is not current: refused, nothing changed."""
 
     token: int
 
 
-Effect = Queued | Begun | Requeued | Assigned | NotAssigned | Settled | Closed | Stale
+Effect = (
+    Queued
+    | EnqueuedAndAssigned
+    | Requeued
+    | Assigned
+    | NotAssigned
+    | Settled
+    | AttemptEnded
+    | TokenRejected
+)
 
 
 class Applied(NamedTuple):

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 from zlib import crc32
 
 from raftwork.broker.machine.attempts import assign
-from raftwork.broker.machine.commands import Assign, Begun, Effect, Enqueue, Queued
+from raftwork.broker.machine.commands import Assign, Effect, Enqueue, EnqueuedAndAssigned, Queued
 from raftwork.broker.machine.queue_settings import check_fits, check_queues
 from raftwork.broker.machine.state import Ledger, spec_of
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
@@ -223,7 +223,7 @@ def _begin(
             (token, seq, task, payload)
             for token, seq, (task, payload) in zip(tokens, seqs, part, strict=True)
         ]
-        effects.append(Begun(worker, command.spec, named))
+        effects.append(EnqueuedAndAssigned(worker, command.spec, named))
         begun += len(part)
     return begun
 

@@ -23,15 +23,15 @@ OFFENCES_MAX = 16
 OFFENDERS_MAX = 1_024
 
 #: The address of a connection's other end.
-Far = tuple[str, int]
+RemoteAddress = tuple[str, int]
 
 
-class Offenders:
+class Bans:
     """Counts, by routing id."""
 
     def __init__(self) -> None:
         self._offences: dict[bytes, int] = {}
-        self._closed: dict[bytes, Far | None] = {}
+        self._closed: dict[bytes, RemoteAddress | None] = {}
 
     def offend(self, routing: bytes, count: int = 1) -> None:
         self._offences[routing] = self._offences.get(routing, 0) + count
@@ -42,14 +42,14 @@ class Offenders:
         """Whether what comes from there is to be skipped unless `comes_again`."""
         return routing in self._closed or self._offences.get(routing, 0) >= OFFENCES_MAX
 
-    def comes_again(self, routing: bytes, far: Far | None) -> bool:
+    def comes_again(self, routing: bytes, far: RemoteAddress | None) -> bool:
         """Whether a frame of a suspect is one of a new connection, which is no suspect."""
         if far is None or self._closed.get(routing, far) == far:
             return False
         del self._closed[routing]
         return True
 
-    def close(self, routing: bytes, far: Far | None) -> bool:
+    def close(self, routing: bytes, far: RemoteAddress | None) -> bool:
         """False: it was closed before."""
         if routing in self._closed:
             return False
@@ -60,7 +60,7 @@ class Offenders:
         return True
 
 
-def far_end(descriptor: int, port: int) -> Far | None:
+def far_end(descriptor: int, port: int) -> RemoteAddress | None:
     """Where the connection leads to, if this is one to that port of ours."""
     with suppress(OSError), _accepted(descriptor, port) as tcp:
         host, far_port, *_ = tcp.getpeername()

@@ -11,7 +11,7 @@ REST = 4
 REST_MAX = 0.05
 
 
-class Rest:
+class Throttle:
     """All times in seconds."""
 
     def __init__(self) -> None:

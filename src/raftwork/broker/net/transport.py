@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from raftwork.broker.net.bans import OFFENCES_MAX, Offenders, far_end, read_no_more
+from raftwork.broker.net.bans import OFFENCES_MAX, Bans, far_end, read_no_more
 from raftwork.logs import alike
 from raftwork.messages import FRAME_BYTES_MAX
 from raftwork.net.dialling import Dialler
@@ -92,7 +92,7 @@ class Inlet:
         return [] if began_within else parts
 
 
-class Wires:
+class Transport:
     """Sends and receives frames; knows nothing of what is in them."""
 
     def __init__(
@@ -114,7 +114,7 @@ class Wires:
             raise
         self._port = int(address.rpartition(":")[2])
         self._inlet = Inlet(self._router)
-        self._offenders = Offenders()
+        self._bans = Bans()
         self._resolver = Threads(look_up)
         self.watch(self._resolver.fileno())
         self._dialler = Dialler(self._resolver)
@@ -236,12 +236,12 @@ class Wires:
             routing = parts[0].bytes if len(parts[0]) <= ROUTING_MAX else b""
             if not routing:
                 self._hang_up(parts[-1])
-            elif self._offenders.suspect(routing) and self._skips(routing, parts[-1]):
+            elif self._bans.suspect(routing) and self._skips(routing, parts[-1]):
                 pass
             elif len(parts) == 2:
                 yield routing, parts[1].buffer
             else:
-                self._offenders.offend(routing)
+                self._bans.offend(routing)
             shares[routing] += 1
             left -= len(parts[0]) + len(parts[-1])
             if left <= 0 or shares[routing] >= TURN_SHARE:
@@ -249,14 +249,14 @@ class Wires:
 
     def offence(self, routing: bytes) -> None:
         """What came from there is no frame of ours."""
-        self._offenders.offend(routing)
+        self._bans.offend(routing)
 
     def _skips(self, routing: bytes, frame: zmq.Frame) -> bool:
         """Whether not to read a suspect's frame. Closes its connection if that is to be done."""
         far = far_end(_descriptor(frame), self._port)
-        if self._offenders.comes_again(routing, far):
+        if self._bans.comes_again(routing, far):
             return False
-        if self._offenders.close(routing, far):
+        if self._bans.close(routing, far):
             self._hang_up(frame)
         return True
 
@@ -287,7 +287,7 @@ class Wires:
         text = "a connection does not read its %d bytes: session closed"
         log.warning(text, outbox.bytes, extra=alike("unread"))
         self._lost.append(routing)
-        self._offenders.offend(routing, OFFENCES_MAX)
+        self._bans.offend(routing, OFFENCES_MAX)
 
     def send_or_drop(self, routing: bytes, frame: bytes) -> None:
         """A consensus message: now or never."""

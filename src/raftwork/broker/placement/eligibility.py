@@ -30,7 +30,7 @@ LOST_MAX = 10_000
 UNHEARD = b""
 
 
-class Demand(NamedTuple):
+class PlacementRule(NamedTuple):
     """Whom a task may go to: tasks of equal demands may go to the same workers."""
 
     name: str = ""  # empty if every worker may know it
@@ -38,10 +38,10 @@ class Demand(NamedTuple):
 
 
 #: Goes anywhere.
-ANY = Demand()
+ANY = PlacementRule()
 
 
-class Exclusions:
+class Eligibility:
     """What one leadership knows of it, by incarnations."""
 
     def __init__(self, anyone: Callable[[str, frozenset[bytes]], bool]) -> None:
@@ -50,14 +50,14 @@ class Exclusions:
         self._lacking: dict[str, frozenset[bytes]] = {}  # by name
         self._names: dict[bytes, list[str]] = {}  # the same by worker
         self._lost: dict[int, tuple[bytes, ...]] = {}  # by task number, in order
-        self._spared, self._unfit = ANY.shuns, frozenset({UNHEARD})
+        self._spared, self._ineligible = ANY.shuns, frozenset({UNHEARD})
 
     def __bool__(self) -> bool:
         return bool(self._lacking or self._lost)
 
     # ---- facts --------------------------------------------------------------------------------
 
-    def lacks(self, worker: bytes, name: str) -> bool:
+    def does_not_know(self, worker: bytes, name: str) -> bool:
         """The worker has no task of that name; whether that is news, and is remembered."""
         lacking, names = self.lacking(name), self._names.setdefault(worker, [])
         if worker in lacking or len(names) >= NAMES_MAX:
@@ -85,11 +85,11 @@ class Exclusions:
             if not self._lacking[name]:
                 del self._lacking[name]
 
-    def spare(self, spared: frozenset[bytes], unfit: frozenset[bytes]) -> bool:
+    def spare(self, spared: frozenset[bytes], ineligible: frozenset[bytes]) -> bool:
         """The first are short of memory, the second cannot stand in; whether that is a change."""
-        before = self._spared, self._unfit
-        self._spared, self._unfit = spared, unfit | {UNHEARD}
-        return before != (self._spared, self._unfit)
+        before = self._spared, self._ineligible
+        self._spared, self._ineligible = spared, ineligible | {UNHEARD}
+        return before != (self._spared, self._ineligible)
 
     # ---- questions ----------------------------------------------------------------------------
 
@@ -107,40 +107,46 @@ class Exclusions:
         """Whether somebody is there who may know it."""
         return self._anyone(queue, self.lacking(name) | {UNHEARD})
 
-    def demand(self, name: str) -> Demand:
+    def demand(self, name: str) -> PlacementRule:
         """Of new tasks of that name."""
-        return Demand(name) if name in self._lacking else ANY
+        return PlacementRule(name) if name in self._lacking else ANY
 
-    def split(self, tasks: list[Waiting]) -> Iterable[tuple[Demand, list[Waiting]]]:
+    def split(self, tasks: list[Waiting]) -> Iterable[tuple[PlacementRule, list[Waiting]]]:
         """The tasks by their demands; those that may go anywhere last, for they leave no gap."""
         if not self:
             return [(ANY, tasks)]
-        groups: dict[Demand, list[Waiting]] = {}
+        groups: dict[PlacementRule, list[Waiting]] = {}
         for task in tasks:
             demand = self.demand(decode_spec(task.spec).name)
             if task.losses and (lost := self._lost.get(task.seq)):
                 # Nobody is waited for who may never come.
-                demand = Demand(demand.name, frozenset((*lost, UNHEARD)))
+                demand = PlacementRule(demand.name, frozenset((*lost, UNHEARD)))
             groups.setdefault(demand, []).append(task)
         if ANY in groups:
             groups[ANY] = groups.pop(ANY)
         return groups.items()
 
-    def shunned(self, queue: str, demand: Demand, *, spares: bool = False) -> frozenset[bytes]:
+    def excluded(
+        self, queue: str, demand: PlacementRule, *, spares: bool = False
+    ) -> frozenset[bytes]:
         """The workers that such tasks of the queue must not go to.
 
         With `spares` also those that are to be spared.
         """
-        shunned = self._excluded(queue, demand)
-        if spares and self._spared and self._anyone(queue, shunned | self._spared | self._unfit):
-            return shunned | self._spared
-        return shunned
+        excluded = self._excluded(queue, demand)
+        if (
+            spares
+            and self._spared
+            and self._anyone(queue, excluded | self._spared | self._ineligible)
+        ):
+            return excluded | self._spared
+        return excluded
 
-    def _excluded(self, queue: str, demand: Demand) -> frozenset[bytes]:
+    def _excluded(self, queue: str, demand: PlacementRule) -> frozenset[bytes]:
         if demand == ANY:
             return ANY.shuns
         lacking = self.lacking(demand.name)
-        for shunned in (lacking | demand.shuns, lacking):
-            if self._anyone(queue, shunned):
-                return shunned
+        for excluded in (lacking | demand.shuns, lacking):
+            if self._anyone(queue, excluded):
+                return excluded
         return ANY.shuns

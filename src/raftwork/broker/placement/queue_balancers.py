@@ -26,7 +26,7 @@ class _Own(NamedTuple):
     balancer: Balancer
 
 
-class Strategies:
+class QueueBalancers:
     """The balancers of one leadership."""
 
     def __init__(self, machine: Machine, default: str, rng: Random) -> None:

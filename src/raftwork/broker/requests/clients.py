@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.events import QueueFullRefusal, unheard
 from raftwork.broker.machine.commands import Done, Enqueue
-from raftwork.broker.requests.read_barrier import Questions
-from raftwork.broker.requests.result_outbox import WATCHES_PER_SESSION, Deliveries
+from raftwork.broker.requests.read_barrier import ReadBarrier
+from raftwork.broker.requests.result_outbox import WATCHES_PER_SESSION, ResultOutbox
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull
 from raftwork.messages import (
     ID_MAX,
@@ -94,8 +94,8 @@ class Clients:
         self._commands: list[tuple[Enqueue, PendingEnqueue]] = []
         self._pending: set[tuple[bytes, int]] = set()
         self._pending_bytes = 0
-        self._deliveries = Deliveries(machine, room)
-        self.questions = Questions[Question]()
+        self._deliveries = ResultOutbox(machine, room)
+        self.questions = ReadBarrier[Question]()
         self._ready: deque[tuple[Question, list[State]]] = deque()  # with what was looked up so far
         self._asked_ids = 0  # in both
 

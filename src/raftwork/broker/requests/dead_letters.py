@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.machine.commands import Done, Purge, Retry
-from raftwork.broker.requests.read_barrier import Questions
+from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.messages import (
     DEAD_IDS_MAX,
     DEAD_PAGE_MAX,
@@ -56,7 +56,7 @@ class DeadTasks:
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._commands: list[tuple[RetryDead | PurgeDead, PendingDead]] = []
         self._pending: dict[tuple[bytes, int], int] = {}  # with the number of ids
-        self.questions = Questions[tuple[bytes, ListDead | ShowDead]]()
+        self.questions = ReadBarrier[tuple[bytes, ListDead | ShowDead]]()
         self._ready: deque[tuple[bytes, ListDead | ShowDead]] = deque()
 
     # ---- requests -----------------------------------------------------------------------------

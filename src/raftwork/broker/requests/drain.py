@@ -15,7 +15,7 @@ from raftwork.messages import Code, Refused, WorkerDraining
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from raftwork.broker.workers.registry import Workforce
+    from raftwork.broker.workers.registry import WorkerRegistry
     from raftwork.broker.workers.worker import Worker
     from raftwork.messages import DrainWorker, FromBroker
 
@@ -35,8 +35,8 @@ class _Open:
 class Drains:
     """The drain requests of one leadership; `all_known_at` is when rule 2's time is over."""
 
-    def __init__(self, workforce: Workforce, all_known_at: int) -> None:
-        self._workforce = workforce
+    def __init__(self, workers: WorkerRegistry, all_known_at: int) -> None:
+        self._workforce = workers
         self._all_known_at = all_known_at
         self._open: dict[tuple[bytes, int], _Open] = {}
         self._frames: list[tuple[bytes, FromBroker]] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.machine.commands import Configure, Done
 from raftwork.broker.placement.balancers import BALANCERS
-from raftwork.broker.requests.read_barrier import Questions
+from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.errors import ProtocolError, QueueFull
 from raftwork.messages import AskQueue, Code, QueueSet, QueueSettings, Refused
 
@@ -39,7 +39,7 @@ class Settings:
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._commands: list[tuple[Configure, PendingChange]] = []
         self._pending: set[PendingChange] = set()
-        self.questions = Questions[tuple[bytes, AskQueue]]()
+        self.questions = ReadBarrier[tuple[bytes, AskQueue]]()
 
     # ---- requests -----------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 Q = TypeVar("Q")
 
 
-class Questions(Generic[Q]):
+class ReadBarrier(Generic[Q]):
     """Those of one kind, in the order in which they came."""
 
     def __init__(self) -> None:

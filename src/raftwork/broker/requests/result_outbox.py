@@ -29,7 +29,7 @@ TURN_BYTES = 4 * RESULTS_BYTES
 PAGE = 1_000
 
 
-class Deliveries:
+class ResultOutbox:
     """Who watches what, and what is due to whom."""
 
     def __init__(self, machine: Machine, room: Callable[[bytes], bool]) -> None:

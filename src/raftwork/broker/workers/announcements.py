@@ -58,7 +58,7 @@ class WorkerEvents:
             queues = tuple(sorted(worker.queues))
             joined = WorkerJoined(worker.name, worker.host, worker.pid, worker.slots, queues)
             self._tell(joined)
-        rests = worker.health.ill or not worker.slots
+        rests = worker.breaker.is_open or not worker.slots
         if rests != told.rests:
             told.rests = rests
             reason = self._reason(worker, now)
@@ -74,4 +74,6 @@ class WorkerEvents:
             self._tell(WorkerLeft(worker.name))
         else:
             why = "its connection closed and did not come back" if closed else "it fell silent"
-            self._tell(WorkerLost(worker.name, why, sum(h.lost for h in worker.hands.values())))
+            self._tell(
+                WorkerLost(worker.name, why, sum(h.lost for h in worker.assignments.values()))
+            )

@@ -16,44 +16,44 @@ if TYPE_CHECKING:
 
     from raftwork.broker.machine import Machine
     from raftwork.broker.machine.commands import Settled
-    from raftwork.broker.placement.eligibility import Exclusions
+    from raftwork.broker.placement.eligibility import Eligibility
     from raftwork.broker.workers.worker import Worker
 
 #: Names listed for one worker.
 _NAMES_MAX = 3
 
 
-class Evidence:
+class Attribution:
     """Facts in; exclusions and the workers' health follow from them."""
 
     def __init__(
         self,
         machine: Machine,
         workers: Mapping[bytes, Worker],
-        exclusions: Exclusions,
+        eligibility: Eligibility,
         rng: Random,
     ) -> None:
         self._machine = machine
         self._workers = workers
-        self._exclusions = exclusions
+        self._eligibility = eligibility
         self._rng = rng
 
     def unknown(self, worker: Worker, token: int, now: int) -> bool:
         """The worker has no task of that name; whether another one may have it."""
-        running, exclusions = self._machine.current(token), self._exclusions
+        running, eligibility = self._machine.current(token), self._eligibility
         if running is None:
             return False
         name, me = decode_spec(running.spec).name, worker.incarnation
-        news = exclusions.lacks(me, name)
-        lacking = exclusions.lacking(name)
+        news = eligibility.does_not_know(me, name)
+        lacking = eligibility.lacking(name)
         if me not in lacking:
             return False  # no room to remember it
-        others = bool(exclusions.shunned(running.queue, exclusions.demand(name)))
-        if news and exclusions.elsewhere(running.queue, name):
-            worker.health.failed(now, self._rng, unknown=True)
+        others = bool(eligibility.excluded(running.queue, eligibility.demand(name)))
+        if news and eligibility.elsewhere(running.queue, name):
+            worker.breaker.failed(now, self._rng, unknown=True)
         elif news and not others:  # it is the task's name that is wrong
             for other in filter(None, map(self._workers.get, lacking - {me})):
-                other.health.cleared(unknown=True)
+                other.breaker.cleared(unknown=True)
         return others
 
     def lost(self, worker: Worker, token: int, now: int) -> None:
@@ -61,27 +61,27 @@ class Evidence:
         running, me = self._machine.current(token), worker.incarnation
         if running is None:
             return
-        before = self._exclusions.lost(me, running.seq)
+        before = self._eligibility.lost(me, running.seq)
         if not running.losses:
-            worker.health.failed(now, self._rng, unknown=False)
-        elif worker.health.proved and len(before) == 1 and me not in before:
+            worker.breaker.failed(now, self._rng, unknown=False)
+        elif worker.breaker.trusted and len(before) == 1 and me not in before:
             first = self._workers.get(before[0])
             if first is not None:
-                first.health.cleared(unknown=False)
+                first.breaker.cleared(unknown=False)
 
     def settled(self, effect: Settled, holder: Worker | None) -> None:
         """The task has its outcome, from that worker."""
-        for incarnation in self._exclusions.settled(effect.seq):
+        for incarnation in self._eligibility.settled(effect.seq):
             worker = self._workers.get(incarnation)
             if effect.state is State.SUCCEEDED and worker is not None and worker is not holder:
-                worker.health.convicted()
+                worker.breaker.found_faulty()
 
     def reason(self, worker: Worker, now: int) -> str:
         """Why the worker gets no tasks, or not all it could take, for people; else empty."""
         if not worker.slots:
             return "nothing can run there: its processes do not start, or stopped code runs on"
-        unknown = self._exclusions.unknown_to(worker.incarnation, worker.queues)
+        unknown = self._eligibility.unknown_to(worker.incarnation, worker.queues)
         names = list(islice(unknown, _NAMES_MAX + 1))
         listed = ", ".join(names[:_NAMES_MAX]) + (", …" if len(names) > _NAMES_MAX else "")
-        reasons = (worker.health.reason(now), f"does not know {listed}" if names else "")
+        reasons = (worker.breaker.reason(now), f"does not know {listed}" if names else "")
         return "; ".join(filter(None, reasons))

@@ -28,49 +28,49 @@ MANY = 1 << 30
 
 
 @dataclass(slots=True)
-class Health:
+class CircuitBreaker:
     """One worker's circuit breaker. Times are ms on the leader's monotonic clock."""
 
     lost: int = 0  # in a row, as are the unknown
     unknown: int = 0
-    proved: bool = False
+    trusted: bool = False
     pause: int = 0  # 0: it is well
     due: int = 0  # when it may be given one task more
     quota: int = MANY  # tasks it may be given now
-    tried: bool = False  # it was given one since its pause began
+    probed: bool = False  # it was given one since its pause began
 
     @property
-    def ill(self) -> bool:
+    def is_open(self) -> bool:
         """It rests, or is on trial."""
         return self.pause > 0
 
     def took(self, count: int) -> None:
         """It was given so many tasks."""
-        if self.ill:
+        if self.is_open:
             self.quota -= count
-            self.tried = True
+            self.probed = True
 
     def succeeded(self) -> None:
         """A task's code returned."""
-        self.proved = True
+        self.trusted = True
         self.lost = self.unknown = 0
         self._recover()
 
     def failed(self, now: int, rng: Random, *, unknown: bool) -> None:
         """A failure by rule 1."""
-        if self.ill and not self.tried:
+        if self.is_open and not self.probed:
             return  # it was given before the pause, which was for its like
         self.unknown += unknown
         self.lost += not unknown
         if self.lost + self.unknown >= FAILURES:
             doubled = min(2 * self.pause, PAUSE_MAX)
-            self.pause = PAUSE if self.proved else max(PAUSE, doubled)
+            self.pause = PAUSE if self.trusted else max(PAUSE, doubled)
             self.due = now + self.pause + rng.randrange(self.pause // 4 + 1)
-            self.quota, self.tried = 0, False
+            self.quota, self.probed = 0, False
 
     def ended(self) -> None:
         """A task of it is over, however: there may be another trial."""
-        if self.tried:
+        if self.probed:
             self.quota = 1
 
     def cleared(self, *, unknown: bool) -> None:
@@ -82,24 +82,24 @@ class Health:
         if self.lost + self.unknown < FAILURES:
             self._recover()
 
-    def convicted(self) -> None:
+    def found_faulty(self) -> None:
         """A task that was lost under it was done by another one."""
-        self.proved = False
+        self.trusted = False
 
     def pass_time(self, now: int) -> bool:
         """Whether it may be given a task that it could not be given before."""
-        if not self.ill or now < self.due:
+        if not self.is_open or now < self.due:
             return False
         before, self.quota = self.quota, 1
         self.due = now + self.pause
         return before < 1
 
     def _recover(self) -> None:
-        self.pause, self.quota, self.tried = 0, MANY, False
+        self.pause, self.quota, self.probed = 0, MANY, False
 
     def reason(self, now: int) -> str:
         """Why it gets nothing, or one task at a time, for people; empty if it is well."""
-        if not self.ill:
+        if not self.is_open:
             return ""
         count = self.lost + self.unknown
         if not self.unknown:
@@ -108,6 +108,6 @@ class Health:
             why = f"{count} tasks in a row were unknown to it"
         else:
             why = f"{count} tasks in a row were lost under it or unknown to it"
-        if self.tried or self.quota:
+        if self.probed or self.quota:
             return f"is given one task at a time: {why}"
         return f"rests for {max(1, -(-(self.due - now) // 1_000))} s: {why}"

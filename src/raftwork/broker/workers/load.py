@@ -53,7 +53,7 @@ def share(told: float) -> float:
 
 
 @dataclass(slots=True)
-class Pace:
+class SpeedEstimate:
     """How long the tasks of a worker take: the mean of log2 of their run times in ns.
 
     Of logarithms, because one long task among short ones must not pass for a slow worker.
@@ -83,7 +83,7 @@ class Pace:
 
 
 @dataclass(slots=True)
-class Gauge:
+class LoadEstimate:
     """One worker's load and weight. Times are ms on the leader's monotonic clock."""
 
     host: str = ""
@@ -95,7 +95,7 @@ class Gauge:
     own: float = 0.0
     place: int = 0  # workers of one host and place share their CPUs
     others: float | None = None  # smoothed: the share of its CPUs used by what is no worker's
-    pace: Pace = field(default_factory=Pace)
+    pace: SpeedEstimate = field(default_factory=SpeedEstimate)
     told_at: int | None = None
     news: bool = False  # told and not yet followed
     crowded: bool = False  # by others, on its CPUs
@@ -163,34 +163,36 @@ class Gauge:
         return said[term] if value < 0.75 else ""
 
 
-def weigh(gauges: Collection[Gauge], now: int) -> None:
+def weigh(gauges: Collection[LoadEstimate], now: int) -> None:
     """Find every worker's weight from what all of them told.
 
     Workers that share CPUs see each other's tasks as load. They are ours all the same, and must not
     take each other out: what they cost each other shows in their speed.
     """
     ours: defaultdict[tuple[str, int], float] = defaultdict(float)
-    groups: defaultdict[frozenset[str], list[Gauge]] = defaultdict(list)
-    for gauge in gauges:
-        ours[gauge.host, gauge.place] += gauge.own
-        groups[gauge.queues].append(gauge)
-    for gauge in gauges:
-        if gauge.news and gauge.cpu is not None:
-            gauge.follow(max(0.0, gauge.cpu - ours[gauge.host, gauge.place]))
-        gauge.news = False
+    groups: defaultdict[frozenset[str], list[LoadEstimate]] = defaultdict(list)
+    for load_estimate in gauges:
+        ours[load_estimate.host, load_estimate.place] += load_estimate.own
+        groups[load_estimate.queues].append(load_estimate)
+    for load_estimate in gauges:
+        if load_estimate.news and load_estimate.cpu is not None:
+            load_estimate.follow(
+                max(0.0, load_estimate.cpu - ours[load_estimate.host, load_estimate.place])
+            )
+        load_estimate.news = False
     for group in groups.values():
         _compare(group, now)
 
 
-def _compare(group: list[Gauge], now: int) -> None:
+def _compare(group: list[LoadEstimate], now: int) -> None:
     """Weigh workers of the same queues, whose speeds can be compared."""
-    paces = _likely([gauge.pace for gauge in group])
+    paces = _likely([load_estimate.pace for load_estimate in group])
     fastest = min(paces)
-    for gauge, pace in zip(group, paces, strict=True):
-        gauge.weigh(2 ** (fastest - pace), now)
+    for load_estimate, pace in zip(group, paces, strict=True):
+        load_estimate.weigh(2 ** (fastest - pace), now)
 
 
-def _likely(paces: list[Pace]) -> list[float]:
+def _likely(paces: list[SpeedEstimate]) -> list[float]:
     """Each pace, drawn to the mean of all by as much of it as may be chance.
 
     Among many workers alike the luckiest would else make all others look slow. Chance is what tasks

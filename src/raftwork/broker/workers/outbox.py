@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TURN_BYTES = 4 * 1024 * 1024
 
 
-class Pushes:
+class PushOutbox:
     """What is handed out to a worker and not yet sent."""
 
     def __init__(self) -> None:

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING
 from raftwork.broker.events import unheard
 from raftwork.broker.machine import Waiting
 from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Release
-from raftwork.broker.placement.eligibility import UNHEARD, Exclusions
+from raftwork.broker.placement.eligibility import UNHEARD, Eligibility
 from raftwork.broker.splitting import parts
 from raftwork.broker.workers.announcements import WorkerEvents
-from raftwork.broker.workers.attribution import Evidence
+from raftwork.broker.workers.attribution import Attribution
 from raftwork.broker.workers.load import weigh
-from raftwork.broker.workers.outbox import Pushes
+from raftwork.broker.workers.outbox import PushOutbox
 from raftwork.broker.workers.retry_backoff import retry_at
 from raftwork.broker.workers.table import WorkerTable
 from raftwork.broker.workers.validation import failure_of
-from raftwork.broker.workers.worker import Hand, Worker
+from raftwork.broker.workers.worker import Assignment, Worker
 from raftwork.messages import (
     PAYLOAD_MAX,
     Code,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine, Running
-    from raftwork.broker.machine.commands import Begun, Command, Settled
+    from raftwork.broker.machine.commands import Command, EnqueuedAndAssigned, Settled
     from raftwork.messages import FromBroker
 
 #: Silence after which a worker's tasks go to others, ms.
@@ -70,7 +70,7 @@ LOST_SHOWN = 60_000
 FINISH_BYTES = 1024 * 1024
 
 
-class Workforce:
+class WorkerRegistry:
     """All workers of one leadership. Facts in; frames and commands out."""
 
     def __init__(
@@ -92,11 +92,11 @@ class Workforce:
         self._finished: list[tuple[int, bytes]] = []
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._dirty: dict[bytes, Worker] = {}
-        self.exclusions = Exclusions(self._anyone)
-        self._table = WorkerTable(self.exclusions.left)
+        self.eligibility = Eligibility(self._anyone)
+        self._table = WorkerTable(self.eligibility.left)
         self._workers, self._by_routing = self._table.by_incarnation, self._table.by_routing
-        self._evidence = Evidence(machine, self._workers, self.exclusions, rng)
-        self._worker_events = WorkerEvents(tell, self._evidence.reason)
+        self._attribution = Attribution(machine, self._workers, self.eligibility, rng)
+        self._worker_events = WorkerEvents(tell, self._attribution.reason)
         self._all_heard = False  # every worker had the time to say hello
         self._all_heard_at = now + LEASE
         self._full: list[Worker] = []  # passed over for want of room on their connections
@@ -107,7 +107,7 @@ class Workforce:
             self._take_over(worker, running)
 
     def _take_over(self, worker: Worker, running: Running) -> None:
-        worker.hands[running.token] = Hand.of(running.token, running, known=False)
+        worker.assignments[running.token] = Assignment.of(running.token, running, known=False)
         worker.busy += 1
         self._holder[running.token] = worker
 
@@ -125,20 +125,20 @@ class Workforce:
         """Whether its connection has taken all that it was sent."""
         return worker.routing is not None and not worker.push.owed and self._room(worker.routing)
 
-    def _anyone(self, queue: str, shunned: frozenset[bytes]) -> bool:
+    def _anyone(self, queue: str, excluded: frozenset[bytes]) -> bool:
         """Whether a worker besides these serves the queue, or may come to say that it does."""
-        waits = UNHEARD not in shunned
+        waits = UNHEARD not in excluded
         if waits and not self._all_heard:
             return True
         return any(
-            w.incarnation not in shunned and queue in w.queues and w.stays and (waits or w.slots)
+            w.incarnation not in excluded and queue in w.queues and w.stays and (waits or w.slots)
             for w in self._workers.values()
         )
 
     def statuses(self) -> list[WorkerStatus]:
-        now, evidence = self._beaten, self._evidence
+        now, attribution = self._beaten, self._attribution
         shown = [w for w in self._workers.values() if w.name and not w.left]
-        return [w.status(evidence.reason(w, now)) for w in shown]
+        return [w.status(attribution.reason(w, now)) for w in shown]
 
     def named(self, name: str) -> list[Worker]:
         """Those of this name that may still be at work."""
@@ -167,7 +167,7 @@ class Workforce:
         listed = set()
         for token, held, age in hello.holding:
             listed.add(token)
-            hand = worker.hands.get(token)
+            hand = worker.assignments.get(token)
             if hand is None:
                 (worker.acks if held is Held.DONE else stop).append(token)
                 continue
@@ -188,7 +188,7 @@ class Workforce:
     def _settle_unlisted(self, worker: Worker, listed: set[int]) -> None:
         """What it does not hold never arrived: send it again, unless its end is on the way."""
         forgotten: list[tuple[int, bool]] = []
-        for hand in worker.hands.values():
+        for hand in worker.assignments.values():
             if hand.token in listed or hand.done or hand.lost:
                 continue
             if hand.started is None:
@@ -199,7 +199,7 @@ class Workforce:
         if forgotten:
             self._commands.append(Lose(forgotten, Loss(worker.name)))
 
-    def _push_again(self, worker: Worker, hand: Hand) -> None:
+    def _push_again(self, worker: Worker, hand: Assignment) -> None:
         hand.known = True
         worker.push.owed.append(hand.token)
 
@@ -209,7 +209,7 @@ class Workforce:
         if worker is None:
             return False
         worker.window, worker.draining = min(beat.window, 1024), beat.draining
-        worker.gauge.told(beat, now)
+        worker.load_estimate.told(beat, now)
         return True
 
     def report(self, routing: bytes, report: Report, now: int, time: int) -> bool:
@@ -219,13 +219,13 @@ class Workforce:
             return False
         worker.window = min(report.window, 1024)
         for token, age in report.started:
-            hand = worker.hands.get(token)
+            hand = worker.assignments.get(token)
             if hand is not None:
                 hand.started = now - age
         unknown: list[int] = []
         for outcome in report.outcomes:
             if self._propose_end(worker, outcome.token):
-                if outcome.unknown and self._evidence.unknown(worker, outcome.token, now):
+                if outcome.unknown and self._attribution.unknown(worker, outcome.token, now):
                     unknown.append(outcome.token)  # whatever was seen of it, no code began
                 else:
                     self._propose_outcome(worker, outcome, now, time)
@@ -240,7 +240,7 @@ class Workforce:
         begun: list[tuple[int, bool]] = []
         for token in tokens:
             if self._propose_end(worker, token):
-                if worker.hands[token].started is None:
+                if worker.assignments[token].started is None:
                     released.append(token)
                 else:
                     begun.append((token, True))
@@ -251,7 +251,7 @@ class Workforce:
 
     def _propose_end(self, worker: Worker, token: int) -> bool:
         """Whether a report about `token` is news; if it is not theirs, tell them to forget."""
-        hand = worker.hands.get(token)
+        hand = worker.assignments.get(token)
         if hand is None:
             worker.acks.append(token)
             self._dirty[worker.incarnation] = worker
@@ -260,17 +260,17 @@ class Workforce:
             return False  # proposed already; the acknowledgement follows
         hand.done = True
         worker.busy -= 1
-        worker.health.ended()
+        worker.breaker.ended()
         return True
 
     def _propose_outcome(self, worker: Worker, outcome: Outcome, now: int, time: int) -> None:
         if outcome.loss is not None:
             by = outcome.loss._replace(worker=worker.name)
-            self._evidence.lost(worker, outcome.token, now)
+            self._attribution.lost(worker, outcome.token, now)
             self._commands.append(Lose([(outcome.token, True)], by))
         elif outcome.ok and len(outcome.data) <= PAYLOAD_MAX:
             self._finished.append((outcome.token, outcome.data))
-            worker.health.succeeded()
+            worker.breaker.succeeded()
         else:
             retry_at = self._retry_at(outcome.token, time)
             failure = failure_of(outcome)
@@ -303,7 +303,7 @@ class Workforce:
         worker = self._by_routing.pop(routing, None)
         if worker is None:
             return
-        for token in worker.hands:
+        for token in worker.assignments:
             self._holder.pop(token, None)
         worker.start_over()
         for running in self._machine.running():
@@ -325,7 +325,7 @@ class Workforce:
             worker.busy -= 1
             self._commands.append(Lose([(token, False)]))  # it left meanwhile; nothing was sent
             return
-        worker.hands[token] = Hand.of(token, task, known=True)
+        worker.assignments[token] = Assignment.of(token, task, known=True)
         self._holder[token] = worker
         worker.push.add(PushedTask(token, task.id, attempt, task.spec, task.payload))
         self._dirty[worker.incarnation] = worker
@@ -337,7 +337,7 @@ class Workforce:
             if worker is not None:
                 worker.busy -= count
 
-    def begun(self, effect: Begun) -> None:
+    def begun(self, effect: EnqueuedAndAssigned) -> None:
         """New tasks were handed out with their enqueue."""
         worker = self._workers.get(effect.worker)
         if worker is None:
@@ -349,7 +349,7 @@ class Workforce:
 
     def settled(self, effect: Settled) -> None:
         """A task has its outcome."""
-        self._evidence.settled(effect, self._holder.get(effect.token))
+        self._attribution.settled(effect, self._holder.get(effect.token))
         self.closed(effect.token)
 
     def closed(self, token: int) -> None:
@@ -357,7 +357,7 @@ class Workforce:
         worker = self._holder.pop(token, None)
         if worker is None:
             return
-        hand = worker.hands.pop(token)
+        hand = worker.assignments.pop(token)
         if hand.done:
             worker.acks.append(token)
         else:
@@ -372,32 +372,32 @@ class Workforce:
 
         Whether a worker may now be given what it could not before.
         """
-        stirred = any(map(self._takes, self._full))
+        needs_plan = any(map(self._takes, self._full))
         if now >= self.wake_at:
             self._beaten = now
             for worker in list(self._workers.values()):
                 self._check_lease(worker, now)
                 self._check_room(worker, now)
-                stirred = worker.health.pass_time(now) or stirred
+                needs_plan = worker.breaker.pass_time(now) or needs_plan
                 self._worker_events.look(worker, now)
                 if worker.routing is not None:
                     self._dirty[worker.incarnation] = worker  # nothing to say is a Beat
             self._all_heard = now >= self._all_heard_at
             # Who may take what nobody else may changes with time, and with who is there.
-            stirred = self._weigh(now) or bool(self.exclusions) or stirred
+            needs_plan = self._weigh(now) or bool(self.eligibility) or needs_plan
         if now >= self._next_expiry:
             self._next_expiry = now + 1_000
             self._expire(now, time)
-        return stirred
+        return needs_plan
 
     def _weigh(self, now: int) -> bool:
         """Find the weights, and who is to be spared; whether that has changed."""
         workers = self.available()
-        weigh([worker.gauge for worker in workers], now)
-        spared = frozenset(w.incarnation for w in workers if w.gauge.overloaded)
-        fit = {w.incarnation for w in workers if not w.health.ill}
-        unfit = frozenset(self._workers.keys() - fit) if spared else spared
-        return self.exclusions.spare(spared, unfit)
+        weigh([worker.load_estimate for worker in workers], now)
+        spared = frozenset(w.incarnation for w in workers if w.load_estimate.overloaded)
+        fit = {w.incarnation for w in workers if not w.breaker.is_open}
+        ineligible = frozenset(self._workers.keys() - fit) if spared else spared
+        return self.eligibility.spare(spared, ineligible)
 
     @property
     def wake_at(self) -> int:
@@ -406,7 +406,7 @@ class Workforce:
             return self._beaten + BEAT
         return self._beaten - self._beaten % BEAT_AT_REST + BEAT_AT_REST
 
-    def forgive(self, gap: int, now: int) -> None:
+    def extend_leases(self, gap: int, now: int) -> None:
         """The leader itself was away for `gap` ms: nobody's silence in it counts."""
         for worker in self._workers.values():
             worker.deadline = min(worker.deadline + gap, now + LEASE)
@@ -415,7 +415,7 @@ class Workforce:
         if worker.lost is None:
             if now > worker.deadline:
                 self._give_up(worker, now)
-        elif now - worker.lost > LOST_SHOWN and not worker.hands:
+        elif now - worker.lost > LOST_SHOWN and not worker.assignments:
             self._table.remove(worker)
 
     def _check_room(self, worker: Worker, now: int) -> None:
@@ -425,8 +425,10 @@ class Workforce:
         elif worker.full_since is None:
             worker.full_since = now
         elif now - worker.full_since > LEASE:
-            unsent, worker.push = worker.push.owed, Pushes()
-            self._propose_release(worker, [token for token in unsent if token in worker.hands])
+            unsent, worker.push = worker.push.owed, PushOutbox()
+            self._propose_release(
+                worker, [token for token in unsent if token in worker.assignments]
+            )
 
     def _give_up(self, worker: Worker, now: int) -> None:
         worker.lost = now
@@ -435,17 +437,17 @@ class Workforce:
             worker.routing = None
         tokens: list[tuple[int, bool]] = []
         for token, started in worker.presumed_started():
-            hand = worker.hands[token]
+            hand = worker.assignments[token]
             if not hand.done and not hand.lost:
                 hand.lost = True
                 tokens.append((token, started))
-        worker.push = Pushes()
+        worker.push = PushOutbox()
         if tokens:
             self._commands.append(Lose(tokens, Loss(worker.name)))
 
     def _expire(self, now: int, time: int) -> None:
         for worker in self._workers.values():
-            for hand in worker.hands.values():
+            for hand in worker.assignments.values():
                 if not hand.timeout or hand.done or hand.lost or hand.started is None:
                     continue
                 if now > hand.started + hand.timeout + EXPIRY_GRACE:

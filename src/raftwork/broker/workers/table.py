@@ -40,12 +40,12 @@ class WorkerTable:
         self._left(worker.incarnation)
 
     def _longest_lost(self) -> Worker | None:
-        lost = (w for w in self.by_incarnation.values() if w.lost is not None and not w.hands)
+        lost = (w for w in self.by_incarnation.values() if w.lost is not None and not w.assignments)
         return min(lost, key=lambda worker: worker.lost or 0, default=None)
 
     def _evict(self, worker: Worker | None) -> bool:
         """Forget a worker, unless it holds tasks; whether it is gone."""
-        if worker is None or worker.hands:
+        if worker is None or worker.assignments:
             return False
         if worker.routing is not None:
             del self.by_routing[worker.routing]

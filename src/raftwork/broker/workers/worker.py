@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from raftwork.broker.splitting import parts
 from raftwork.broker.workers.announcements import Told
-from raftwork.broker.workers.circuit_breaker import Health
-from raftwork.broker.workers.load import Gauge
-from raftwork.broker.workers.outbox import Pushes
+from raftwork.broker.workers.circuit_breaker import CircuitBreaker
+from raftwork.broker.workers.load import LoadEstimate
+from raftwork.broker.workers.outbox import PushOutbox
 from raftwork.messages import Acknowledged, Beat, Drain, Push, Stop, WorkerStatus, decode_spec
 
 if TYPE_CHECKING:
@@ -24,18 +24,18 @@ PUSH_BYTES = 1024 * 1024
 SLOTS_MAX = 10_000
 
 
-def careful(task: Waiting | Running) -> bool:
+def needs_free_slot(task: Waiting | Running) -> bool:
     """Whether a task may only go to a free slot: a loss must be charged to the one that ran."""
     return task.losses > 0 or decode_spec(task.spec).at_most_once
 
 
 @dataclass(slots=True)
-class Hand:
+class Assignment:
     """A task in a worker's hands: assigned, not yet decided."""
 
     token: int
     seq: int
-    careful: bool
+    needs_free_slot: bool
     timeout: int  # ms; 0 is no limit
     known: bool = True  # we saw it handed out, so an unreported start means not started
     started: int | None = None  # when its code started, on the leader's monotonic clock
@@ -43,10 +43,10 @@ class Hand:
     lost: bool = False  # its Lose is proposed
 
     @classmethod
-    def of(cls, token: int, task: Waiting | Running, *, known: bool) -> Hand:
+    def of(cls, token: int, task: Waiting | Running, *, known: bool) -> Assignment:
         """The task under this token."""
         timeout = decode_spec(task.spec).timeout
-        return cls(token, task.seq, careful(task), timeout, known)
+        return cls(token, task.seq, needs_free_slot(task), timeout, known)
 
 
 @dataclass(slots=True, eq=False)
@@ -67,12 +67,12 @@ class Worker:
     leaving: bool = False  # told to drain, whether it has heard of it or not
     left: bool = False  # it said goodbye
     lost: int | None = None  # when it was given up
-    gauge: Gauge = field(default_factory=Gauge)
-    health: Health = field(default_factory=Health)
+    load_estimate: LoadEstimate = field(default_factory=LoadEstimate)
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     busy: int = 0  # slots and window taken: hands not done, and Assigns proposed
     pushed: int = 0  # in this session
-    hands: dict[int, Hand] = field(default_factory=dict)
-    push: Pushes = field(default_factory=Pushes)
+    assignments: dict[int, Assignment] = field(default_factory=dict)
+    push: PushOutbox = field(default_factory=PushOutbox)
     told: Told = field(default_factory=Told)
     full_since: int | None = None  # its connection was seen to take nothing, time and again
     acks: list[int] = field(default_factory=list)
@@ -84,16 +84,16 @@ class Worker:
         self.name, self.host, self.pid = hello.name, hello.host, hello.pid
         self.slots = min(max(0, hello.slots), SLOTS_MAX)
         self.queues = frozenset(hello.queues)
-        self.gauge.host, self.gauge.queues = hello.host, self.queues
+        self.load_estimate.host, self.load_estimate.queues = hello.host, self.queues
         self.draining = hello.draining
         self.pushed, self.window = 0, 0
-        self.push, self.acks, self.stops = Pushes(), [], []
+        self.push, self.acks, self.stops = PushOutbox(), [], []
         self.full_since = None
 
     def start_over(self) -> None:
         """What it holds is to be read anew; what is on its way to it stays reserved."""
-        self.busy = max(0, self.busy - sum(not hand.done for hand in self.hands.values()))
-        self.hands, self.push, self.acks, self.stops = {}, Pushes(), [], []
+        self.busy = max(0, self.busy - sum(not hand.done for hand in self.assignments.values()))
+        self.assignments, self.push, self.acks, self.stops = {}, PushOutbox(), [], []
         self.routing = self.full_since = None
 
     def status(self, reason: str) -> WorkerStatus:
@@ -104,16 +104,16 @@ class Worker:
             self.host,
             self.pid,
             self.slots,
-            sum(not hand.done for hand in self.hands.values()),
-            self.gauge.weight,
-            self.gauge.cpu,
-            self.gauge.memory,
+            sum(not hand.done for hand in self.assignments.values()),
+            self.load_estimate.weight,
+            self.load_estimate.cpu,
+            self.load_estimate.memory,
             sorted(self.queues),
             state,
-            (reason or self.gauge.reason) if state == "active" else "",
-            self.gauge.others,
-            self.gauge.load,
-            self.gauge.terms,
+            (reason or self.load_estimate.reason) if state == "active" else "",
+            self.load_estimate.others,
+            self.load_estimate.load,
+            self.load_estimate.terms,
         )
 
     @property
@@ -125,17 +125,17 @@ class Worker:
     @property
     def free(self) -> int:
         """Tasks it may be given to begin at once."""
-        return min(self.slots - self.busy, self.health.quota)
+        return min(self.slots - self.busy, self.breaker.quota)
 
     @property
     def room(self) -> int:
         """Tasks it may still be given, most of them to hold ahead."""
-        return self.free if self.health.ill else self.slots + self.window - self.busy
+        return self.free if self.breaker.is_open else self.slots + self.window - self.busy
 
     def take(self, count: int) -> None:
         """So many tasks are on their way to it."""
         self.busy += count
-        self.health.took(count)
+        self.breaker.took(count)
 
     @property
     def stays(self) -> bool:
@@ -153,7 +153,7 @@ class Worker:
         may have begun without our hearing of it.
         """
         slots, unsent = self.slots, set(self.push.owed)
-        for hand in self.hands.values():
+        for hand in self.assignments.values():
             if hand.done:
                 yield hand.token, True
                 continue
@@ -161,7 +161,7 @@ class Worker:
                 yield hand.token, hand.started is not None
                 continue
             slots -= 1
-            begun = hand.started is not None or slots >= 0 or hand.careful or not hand.known
+            begun = hand.started is not None or slots >= 0 or hand.needs_free_slot or not hand.known
             yield hand.token, begun
 
     def pending(

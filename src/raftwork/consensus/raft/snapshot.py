@@ -93,8 +93,8 @@ def held(node: Node) -> int | None:
     archive, role, config = node.archive, node.role, node.config
     held = [] if archive.making is None else [archive.making.seq]
     for peer in role.peers.values() if isinstance(role, Leader) else ():
-        patient = node.now - peer.heard < config.transfer_patience
-        if peer.behind is None or not patient:
+        wait_when_full = node.now - peer.heard < config.transfer_patience
+        if peer.behind is None or not wait_when_full:
             continue
         if node.log.grown - peer.behind <= config.transfer_bytes:
             held.append(peer.outgoing.snapshot.at.seq if peer.outgoing else peer.match)

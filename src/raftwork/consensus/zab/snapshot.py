@@ -1,4 +1,4 @@
-"""SNAP: the whole state in chunks (consensus/snapshot_transfer.py), for a follower too far behind the log.
+"""SNAP: the whole state in chunks, for a follower too far behind the log.
 
 It is all or nothing (ZOOKEEPER-3642): until every byte is there and checked, the follower's log and
 state are what they were, and while it switches it takes nothing else. Then it opens a new session
@@ -88,9 +88,9 @@ def held(node: Node) -> Position | None:
     archive, role, config = node.archive, node.role, node.config
     held = [] if archive.making is None else [archive.making]
     for link in role.links.values() if isinstance(role, Leader) else ():
-        patient = node.now - link.heard < config.transfer_patience
+        wait_when_full = node.now - link.heard < config.transfer_patience
         catching = link.catching
-        if catching and patient and node.log.grown - catching.grown <= config.transfer_bytes:
+        if catching and wait_when_full and node.log.grown - catching.grown <= config.transfer_bytes:
             held.append(catching.at)
     return min(held, default=None)
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from raftwork.broker.cluster.handshake import REJECTED
-from raftwork.broker.cluster.peer_address import Whereabouts
+from raftwork.broker.cluster.peer_address import PeerAddress
 from raftwork.errors import StoreError
 from raftwork.messages import (
     PROTOCOL,
@@ -175,8 +175,8 @@ def test_one_that_was_away_when_the_others_moved_is_found_by_them(three: World) 
     three.run(1_000)
     start(three, "a")
     node = three.nodes["a"]
-    node._neighbours.peers.links["b"].where = Whereabouts("b.example:7701", three.now)
-    node._neighbours.peers.links["c"].where = Whereabouts("c.example:7701", three.now)
+    node._handshake.peers.links["b"].where = PeerAddress("b.example:7701", three.now)
+    node._handshake.peers.links["c"].where = PeerAddress("c.example:7701", three.now)
     three.dialled |= {("a", "b"): "b.example:7701", ("a", "c"): "c.example:7701"}
     refused = from_broker.encode(Refused(0, Code.PROTOCOL, "no other broker of this cluster"))
     for name in "bc":

@@ -1,12 +1,12 @@
 """Where another broker is dialled: what is said is tried, and holds once it was found there."""
 
-from raftwork.broker.cluster.peer_address import PATIENCE, Whereabouts
+from raftwork.broker.cluster.peer_address import PATIENCE, PeerAddress
 
 OLD, NEW, ODD = "old:1", "new:1", "odd:1"
 
 
 def test_one_that_moved_is_dialled_where_it_says() -> None:
-    where = Whereabouts(OLD, 0)
+    where = PeerAddress(OLD, 0)
     assert not where.says(OLD, 0, answers=True)
     assert not where.lost(5)
     assert where.says(NEW, 10, answers=False)
@@ -19,7 +19,7 @@ def test_one_that_moved_is_dialled_where_it_says() -> None:
 
 
 def test_one_that_says_it_before_it_is_missed_is_dialled_there_when_it_is() -> None:
-    where = Whereabouts(OLD, 0)
+    where = PeerAddress(OLD, 0)
     assert not where.says(NEW, 0, answers=True)
     assert where.lost(10)
     assert where.address == NEW
@@ -27,7 +27,7 @@ def test_one_that_says_it_before_it_is_missed_is_dialled_there_when_it_is() -> N
 
 def test_one_that_answers_elsewhere_than_it_says_stays_there() -> None:
     """Through a tunnel, or under another name: what it says of itself does not hold from here."""
-    where = Whereabouts(OLD, 0)
+    where = PeerAddress(OLD, 0)
     assert not where.says(ODD, 0, answers=True)
     assert where.lost(0)
     assert where.due(PATIENCE)
@@ -40,20 +40,20 @@ def test_one_that_answers_elsewhere_than_it_says_stays_there() -> None:
 
 
 def test_what_others_say_is_tried_in_turn() -> None:
-    where = Whereabouts(OLD, 0)
+    where = PeerAddress(OLD, 0)
     where.hear("b", NEW)
     where.hear("c", OLD)
     assert not where.due(PATIENCE - 1)
-    tried = []
+    probed = []
     for n in range(1, 5):
         assert where.due(n * PATIENCE)
         assert not where.due(n * PATIENCE), "it has its time there"
-        tried.append(where.address)
-    assert tried == [NEW, OLD, NEW, OLD]
+        probed.append(where.address)
+    assert probed == [NEW, OLD, NEW, OLD]
 
 
 def test_one_that_returns_is_dialled_where_it_was() -> None:
-    where = Whereabouts(OLD, 0)
+    where = PeerAddress(OLD, 0)
     for said in (NEW, OLD, NEW, OLD):
         where.lost(0)
         assert where.says(said, 0, answers=False)
@@ -62,7 +62,7 @@ def test_one_that_returns_is_dialled_where_it_was() -> None:
 
 
 def test_ever_new_sayings_leave_nothing_behind() -> None:
-    where = Whereabouts(OLD, 0)
+    where = PeerAddress(OLD, 0)
     for n in range(1, 1_000):
         where.says(f"h:{n}", n * PATIENCE, answers=False)
         where.hear("b", f"i:{n}")
@@ -71,11 +71,11 @@ def test_ever_new_sayings_leave_nothing_behind() -> None:
 
 
 def test_a_name_at_which_somebody_else_answers_is_dialled_anew() -> None:
-    where = Whereabouts("c.example:1", 0)
+    where = PeerAddress("c.example:1", 0)
     assert not where.due(PATIENCE - 1, strange=True)
     assert where.due(PATIENCE, strange=True)
     assert not where.due(2 * PATIENCE - 1, strange=True), "it has its time there"
     assert not where.due(2 * PATIENCE, strange=False)
     assert where.address == "c.example:1"
-    number = Whereabouts("10.0.0.3:1", 0)
+    number = PeerAddress("10.0.0.3:1", 0)
     assert not number.due(PATIENCE, strange=True), "a number leads nowhere else"

@@ -27,7 +27,7 @@ from raftwork.broker.machine.commands import (
     Requeued,
 )
 from raftwork.broker.placement.balancers import BALANCERS, Balancer, Candidate
-from raftwork.broker.placement.eligibility import Exclusions
+from raftwork.broker.placement.eligibility import Eligibility
 from raftwork.broker.workers.worker import Worker
 from raftwork.messages import Failure, Spec, decode_spec, encode_failure, encode_spec
 from raftwork.wire import pack
@@ -51,7 +51,7 @@ def worker(name: str, slots: int = 1, window: int = 0, *queues: str) -> Worker:
 
 def dispatcher_of(queues: Queues, name: str = "weighted") -> Dispatcher:
     balancer = BALANCERS[name](Random(1))
-    return Dispatcher(queues.machine, lambda _queue: balancer, Exclusions(lambda *_: True))
+    return Dispatcher(queues.machine, lambda _queue: balancer, Eligibility(lambda *_: True))
 
 
 class Desk:
@@ -61,7 +61,7 @@ class Desk:
         self.queues = Queues()
         self.workers = list(workers)
         self.dispatcher = dispatcher_of(self.queues)
-        self.exclusions = self.dispatcher._exclusions
+        self.eligibility = self.dispatcher._eligibility
         self.log: list[Command] = []  # proposed, not applied
         self.handed: list[tuple[int, int]] = []  # (token, seq), in the order of the log
 
@@ -76,7 +76,7 @@ class Desk:
     def plan_twice(self) -> None:
         """The second time finds what the first one emptied."""
         for _ in range(2):
-            self.dispatcher.stirred = True
+            self.dispatcher.needs_plan = True
             self.plan()
 
     def commit(self, count: int | None = None) -> list[Effect]:
@@ -110,7 +110,7 @@ class Desk:
         for token in set(holder) - {run.token for run in self.queues.machine.running()}:
             for w in self.workers:
                 w.busy -= w.incarnation == holder[token]
-        self.dispatcher.stirred = True
+        self.dispatcher.needs_plan = True
 
     @property
     def seqs(self) -> list[int]:
@@ -150,7 +150,7 @@ def test_a_backlog_larger_than_a_page_is_handed_out_whole_and_in_order() -> None
     while desk.plan():
         desk.commit()
         w.busy = 0
-        desk.dispatcher.stirred = True
+        desk.dispatcher.needs_plan = True
     assert desk.seqs == list(range(1, 6 * (PAGE_TASKS // 2 + 7) + 1))
 
 
@@ -216,7 +216,7 @@ def test_a_task_on_its_way_is_not_handed_out_again_when_more_come() -> None:
     desk.propose(enqueue("a"), enqueue("b"))
     desk.commit(1)
     desk.plan()  # Assign(a) goes behind the second enqueue
-    desk.dispatcher.stirred = True
+    desk.dispatcher.needs_plan = True
     desk.plan()  # finds the backlog empty
     desk.commit(1)  # b
     assert planned(desk.plan()) == {"w": [2]}
@@ -246,7 +246,7 @@ def test_a_task_that_waits_again_in_an_emptied_queue_is_handed_out_again() -> No
     desk.propose(enqueue("a", "b"))
     desk.commit()
     for _ in range(3):
-        desk.dispatcher.stirred = True
+        desk.dispatcher.needs_plan = True
         desk.plan()
         desk.commit()
     desk.over(Release([2]))
@@ -274,7 +274,7 @@ def test_in_any_interleaving_no_task_is_handed_out_twice_or_forgotten(
         patch.setattr(skipped, "ASIDE_TASKS", page)
         rng = Random(seed)
         desk = Desk(worker("v", 2, 3, "default", "b"), worker("w", 1, 0, "default"))
-        desk.exclusions.lacks(desk.workers[1].incarnation, lacked)
+        desk.eligibility.does_not_know(desk.workers[1].incarnation, lacked)
         names = 0
 
         def end(kind: str) -> None:
@@ -309,7 +309,7 @@ def test_in_any_interleaving_no_task_is_handed_out_twice_or_forgotten(
         for _ in range(2 * names + 2):
             for w in desk.workers:
                 w.busy = 0
-            desk.dispatcher.stirred = True
+            desk.dispatcher.needs_plan = True
             desk.plan()
             desk.commit()
         assert not any(q.queued for q in desk.queues.machine.queues())
@@ -342,7 +342,7 @@ def test_without_a_window_nothing_is_held_ahead() -> None:
     desk.propose(enqueue(*"abcd"))
     desk.commit()
     assert planned(desk.plan()) == {"w": [1, 2]}
-    desk.dispatcher.stirred = True
+    desk.dispatcher.needs_plan = True
     assert desk.plan() == []
 
 
@@ -404,7 +404,7 @@ def test_planning_again_reads_a_waiting_careful_task_once() -> None:
     queries: list[str] = []
     desk.queues.db.trace_v2(1, lambda event: queries.append(str(event)))  # every statement
     for _ in range(10):
-        desk.dispatcher.stirred = True
+        desk.dispatcher.needs_plan = True
         assert desk.plan() == []
     assert queries == []
 
@@ -485,7 +485,7 @@ def test_tasks_of_equal_keys_go_to_the_same_worker() -> None:
 def test_what_the_same_workers_know_is_planned_at_once_and_in_order_whatever_its_name() -> None:
     desk = Desk(worker("old", 40), worker("new", 20), worker("newer", 20))
     for n in range(9):
-        desk.exclusions.lacks(desk.workers[0].incarnation, f"b{n}")
+        desk.eligibility.does_not_know(desk.workers[0].incarnation, f"b{n}")
     names = [f"b{n % 9}" for n in range(30)] + ["a"] * 10
     desk.propose(*(enqueue(f"{i}", spec=Spec(n, "default")) for i, n in enumerate(names)))
     desk.commit()
@@ -514,7 +514,7 @@ def test_a_balancer_that_heeds_load_gives_an_overloaded_worker_nothing(
 ) -> None:
     desk = Desk(worker("over", 2, 8), worker("well", 2))
     desk.dispatcher = dispatcher_of(desk.queues, name)
-    desk.dispatcher._exclusions.spare(frozenset({desk.workers[0].incarnation}), frozenset())
+    desk.dispatcher._eligibility.spare(frozenset({desk.workers[0].incarnation}), frozenset())
     assert [n for _, n in desk.dispatcher.begin("default", "job", 9, desk.workers)] == (
         [2] if spared else [2, 2]
     )

@@ -122,12 +122,12 @@ class Office:
 
     def hello(self, slots: int = 4, session: int = 1) -> None:
         hello = WorkerHello(PROTOCOL, "w", ME, session, "h", 1, slots, ["default", "b"], [], False)
-        self.lead.workforce.hello(b"w", hello, self.now)
+        self.lead.workers.hello(b"w", hello, self.now)
         self.lead.room_changed()
 
     def report(self, *outcomes: Outcome) -> None:
         report = Report(1, [], list(outcomes), [], 0)
-        assert self.lead.workforce.report(b"w", report, self.now, self.lead.time(self.now))
+        assert self.lead.workers.report(b"w", report, self.now, self.lead.time(self.now))
         self.lead.room_changed()
 
     def plan(self) -> list[list[Command]]:
@@ -266,7 +266,7 @@ def test_what_was_reserved_for_tasks_that_were_known_is_free_again(office: Offic
     office.enqueue("a", payload=b"other")
     office.turn()
     assert office.pushed() == [1, 2, 3]
-    (worker,) = office.lead.workforce.available()
+    (worker,) = office.lead.workers.available()
     assert worker.busy == 3
     assert worker.room == 1
 
@@ -275,7 +275,7 @@ def test_a_task_begun_at_a_worker_that_left_meanwhile_waits_again(office: Office
     office.hello(slots=1)
     office.enqueue("a")
     office.plan()
-    assert office.lead.workforce.goodbye(b"w", 1, office.now)
+    assert office.lead.workers.goodbye(b"w", 1, office.now)
     office.turn()
     assert office.pushed() == []
     (waiting,) = office.queues.machine.waiting("default", 0, 9, 1 << 20)
@@ -409,12 +409,12 @@ def test_a_due_retry_is_woken_by_a_tick_when_nothing_else_goes_on(office: Office
     office.report(Outcome(token, False, encode_failure(Failure("E", "", ""))))
     office.turn()
     for _ in range(4):
-        office.lead.workforce.heartbeat(b"w", Heartbeat(1, 0, 0, 0, 0, 0, False), office.now)
+        office.lead.workers.heartbeat(b"w", Heartbeat(1, 0, 0, 0, 0, 0, False), office.now)
         office.now += 1_000
         assert office.plan() == []
     waited = 0
     while not (pushed := office.pushed()):
-        office.lead.workforce.heartbeat(b"w", Heartbeat(1, 0, 0, 0, 0, 0, False), office.now)
+        office.lead.workers.heartbeat(b"w", Heartbeat(1, 0, 0, 0, 0, 0, False), office.now)
         wait = office.lead.wake_at - office.now
         assert wait > 0, "it would spin"
         waited += wait
@@ -443,7 +443,7 @@ def test_an_idle_leader_proposes_nothing(office: Office) -> None:
     office.hello()
     for _ in range(20):
         office.now += 100
-        office.lead.workforce.heartbeat(b"w", Heartbeat(1, 0, 0, 0, 0, 0, False), office.now)
+        office.lead.workers.heartbeat(b"w", Heartbeat(1, 0, 0, 0, 0, 0, False), office.now)
         office.lead.room_changed()
         assert office.plan() == []
 

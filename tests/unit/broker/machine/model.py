@@ -7,7 +7,7 @@ from raftwork.broker.machine import Limits, Waiting
 from raftwork.broker.machine.commands import (
     Assign,
     Assigned,
-    Closed,
+    AttemptEnded,
     Command,
     Configure,
     Effect,
@@ -23,8 +23,8 @@ from raftwork.broker.machine.commands import (
     Requeued,
     Retry,
     Settled,
-    Stale,
     Tick,
+    TokenRejected,
 )
 from raftwork.messages import (
     Code,
@@ -317,7 +317,7 @@ class Model:
             if task.token == token:
                 task.token, task.last_token = -1, token
                 return task
-        self.effects.append(Stale(token))
+        self.effects.append(TokenRejected(token))
         return None
 
     def _settle(self, task: Task, state: State, data: bytes) -> None:
@@ -329,7 +329,7 @@ class Model:
         self.effects.append(Settled(task.last_token, task.seq, task.id, task.queue, state, data))
 
     def _again(self, task: Task, due: int) -> None:
-        self.effects.append(Closed(task.last_token, task.seq))
+        self.effects.append(AttemptEnded(task.last_token, task.seq))
         if due > self.time:
             task.place, task.due = Place.DELAYED, due
         else:

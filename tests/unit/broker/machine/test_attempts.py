@@ -8,7 +8,7 @@ from raftwork.broker.machine import Limits
 from raftwork.broker.machine.commands import (
     Assign,
     Assigned,
-    Closed,
+    AttemptEnded,
     Effect,
     Fail,
     Finish,
@@ -17,7 +17,7 @@ from raftwork.broker.machine.commands import (
     Release,
     Requeued,
     Settled,
-    Stale,
+    TokenRejected,
 )
 from raftwork.messages import Code, Loss, State, decode_failure
 from tests.unit.broker.machine.driver import FAILURE, WORKER, Driver, spec_of
@@ -66,8 +66,8 @@ def test_the_first_outcome_stands(driver: Driver) -> None:
     assert driver.finish(token, b"one") == [
         Settled(token, 1, "a", "default", State.SUCCEEDED, b"one")
     ]
-    assert driver.finish(token, b"two") == [Stale(token)]
-    assert driver.fail(token) == [Stale(token)]
+    assert driver.finish(token, b"two") == [TokenRejected(token)]
+    assert driver.fail(token) == [TokenRejected(token)]
     assert (driver.state("a"), driver.result("a").data) == (State.SUCCEEDED, b"one")
     assert driver.counts() == (0, 0, 1, 0, 0)
 
@@ -75,7 +75,7 @@ def test_the_first_outcome_stands(driver: Driver) -> None:
 def test_a_token_twice_in_one_finish_settles_once(driver: Driver) -> None:
     token = driver.start("a")
     effects = driver.effects(Finish([(token, b"one"), (token, b"two")]))
-    assert Stale(token) in effects and len(effects) == 2
+    assert TokenRejected(token) in effects and len(effects) == 2
     assert driver.result("a").data == b"one"
 
 
@@ -94,8 +94,8 @@ def test_an_old_token_changes_nothing(driver: Driver, report: str) -> None:
         "lose": driver.lose,
     }
     say = reports[report]
-    assert say(old) == [Stale(old)]
-    assert say(999) == [Stale(999)]
+    assert say(old) == [TokenRejected(old)]
+    assert say(999) == [TokenRejected(999)]
     assert driver.machine.digest() == before
     running = driver.machine.current(new)
     assert running is not None and running.worker == OTHER
@@ -125,7 +125,7 @@ def test_a_failure_without_retries_is_the_outcome(driver: Driver) -> None:
 
 def test_a_failed_task_waits_until_its_retry_is_due(driver: Driver) -> None:
     token = driver.start("a", spec=spec_of(retries=1))
-    assert driver.fail(token, driver.now + 50) == [Closed(token, 1)]
+    assert driver.fail(token, driver.now + 50) == [AttemptEnded(token, 1)]
     assert driver.state("a") is State.QUEUED
     assert driver.counts() == (1, 0, 0, 0, 0)
     assert driver.waiting_ids() == []
@@ -139,7 +139,7 @@ def test_a_failed_task_waits_until_its_retry_is_due(driver: Driver) -> None:
 @pytest.mark.parametrize("late", [0, 1])
 def test_a_retry_that_is_due_already_waits_at_once(driver: Driver, late: int) -> None:
     token = driver.start("a", spec=spec_of(retries=1))
-    assert driver.fail(token, driver.now - late) == [Closed(token, 1), Requeued("default", 1)]
+    assert driver.fail(token, driver.now - late) == [AttemptEnded(token, 1), Requeued("default", 1)]
     assert driver.waiting_ids() == ["a"]
 
 
@@ -155,7 +155,7 @@ def test_as_many_retries_as_the_spec_says(driver: Driver) -> None:
 
 def test_an_expiry_counts_as_a_failure_and_says_so(driver: Driver) -> None:
     token = driver.start("a", spec=spec_of(timeout=1_500, retries=1))
-    assert driver.expire(token) == [Closed(token, 1), Requeued("default", 1)]
+    assert driver.expire(token) == [AttemptEnded(token, 1), Requeued("default", 1)]
     driver.expire(*driver.assign(1))
     failure = decode_failure(driver.result("a").data)
     assert driver.state("a") is State.FAILED
@@ -182,7 +182,7 @@ def test_a_failure_that_is_none_is_refused_and_the_task_runs_on(driver: Driver) 
 def test_a_released_task_waits_in_its_old_place_and_nothing_is_counted(driver: Driver) -> None:
     driver.enqueue("a", "b", "c")
     tokens = driver.assign(1, 2)
-    assert driver.release(tokens[1]) == [Closed(tokens[1], 2), Requeued("default", 2)]
+    assert driver.release(tokens[1]) == [AttemptEnded(tokens[1], 2), Requeued("default", 2)]
     assert driver.waiting_ids() == ["b", "c"]
     driver.release(tokens[0])
     assert [(w.id, w.attempt, w.losses) for w in driver.waiting()] == [
@@ -199,7 +199,7 @@ def test_losses_are_counted_apart_from_failures_and_limited() -> None:
     driver.fail(*driver.assign(1))
     for loss in (1, 2):
         (token,) = driver.assign(1)
-        assert driver.lose(token) == [Closed(token, 1), Requeued("default", 1)]
+        assert driver.lose(token) == [AttemptEnded(token, 1), Requeued("default", 1)]
         assert [w.losses for w in driver.waiting()] == [loss]
     (token,) = driver.assign(1)
     (effect,) = driver.effects(Lose([(token, True)], Loss("w1", signal=9)))
@@ -223,7 +223,7 @@ def test_an_unstarted_task_of_a_lost_worker_is_released() -> None:
     driver.enqueue("a")
     for _ in range(5):
         (token,) = driver.assign(1)
-        assert driver.lose(token, started=False) == [Closed(token, 1), Requeued("default", 1)]
+        assert driver.lose(token, started=False) == [AttemptEnded(token, 1), Requeued("default", 1)]
     assert [(w.attempt, w.losses) for w in driver.waiting()] == [(6, 0)]
 
 
@@ -234,16 +234,16 @@ def test_one_lose_settles_some_and_gives_back_others(driver: Driver) -> None:
     effects = driver.effects(Lose([(tokens[0], True), (tokens[1], True), (tokens[2], False)]))
     assert isinstance(effects[0], Settled) and effects[0].id == "once"
     assert effects[1:] == [
-        Closed(tokens[1], 2),
+        AttemptEnded(tokens[1], 2),
         Requeued("default", 2),
-        Closed(tokens[2], 3),
+        AttemptEnded(tokens[2], 3),
         Requeued("default", 3),
     ]
 
 
 def test_release_and_lose_tell_the_stale_from_the_current(driver: Driver) -> None:
     token = driver.start("a")
-    effects: list[Effect] = [Stale(9), Closed(token, 1), Requeued("default", 1)]
+    effects: list[Effect] = [TokenRejected(9), AttemptEnded(token, 1), Requeued("default", 1)]
     assert driver.effects(Release([9, token])) == effects
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from raftwork.broker.machine import Limits
-from raftwork.broker.machine.commands import Begun, Done, Enqueue, Queued
+from raftwork.broker.machine.commands import Done, Enqueue, EnqueuedAndAssigned, Queued
 from raftwork.broker.machine.enqueue import SPEC_MAX
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull, RaftworkError
 from raftwork.messages import (
@@ -31,8 +31,8 @@ def test_new_tasks_wait_in_the_order_of_the_batch(driver: Driver) -> None:
 def test_an_enqueue_may_hand_out_its_first_tasks(driver: Driver) -> None:
     command = driver.put("a", "b", "c", "d")._replace(begin=[(WORKER, 1), (b"two", 2)])
     assert driver.effects(command) == [
-        Begun(WORKER, spec_of(), [(1, 1, "a", b"payload")]),
-        Begun(b"two", spec_of(), [(2, 2, "b", b"payload"), (3, 3, "c", b"payload")]),
+        EnqueuedAndAssigned(WORKER, spec_of(), [(1, 1, "a", b"payload")]),
+        EnqueuedAndAssigned(b"two", spec_of(), [(2, 2, "b", b"payload"), (3, 3, "c", b"payload")]),
         Queued("default", spec_of(), 4, [("d", b"payload")]),
     ]
     assert driver.waiting_ids() == ["d"]
@@ -50,7 +50,9 @@ def test_an_enqueue_may_hand_out_its_first_tasks(driver: Driver) -> None:
 def test_only_new_tasks_are_handed_out_by_an_enqueue(driver: Driver) -> None:
     driver.enqueue("a", "c")
     command = driver.put("a", "b", "c")._replace(begin=[(WORKER, 3)])
-    assert driver.effects(command) == [Begun(WORKER, spec_of(), [(1, 3, "b", b"payload")])]
+    assert driver.effects(command) == [
+        EnqueuedAndAssigned(WORKER, spec_of(), [(1, 3, "b", b"payload")])
+    ]
     assert driver.effects(command) == []
     assert driver.waiting_ids() == ["a", "c"]
 

@@ -5,7 +5,7 @@ import os
 from raftwork.broker.net.bans import (
     OFFENCES_MAX,
     OFFENDERS_MAX,
-    Offenders,
+    Bans,
     far_end,
     read_no_more,
 )
@@ -14,7 +14,7 @@ HERE, THERE = ("127.0.0.1", 1), ("127.0.0.1", 2)
 
 
 def test_a_few_offences_are_forgiven() -> None:
-    offenders = Offenders()
+    offenders = Bans()
     for _ in range(OFFENCES_MAX - 1):
         offenders.offend(b"a")
     assert not offenders.suspect(b"a")
@@ -24,7 +24,7 @@ def test_a_few_offences_are_forgiven() -> None:
 
 
 def test_a_connection_is_closed_once_and_what_still_comes_of_it_is_skipped() -> None:
-    offenders = Offenders()
+    offenders = Bans()
     offenders.offend(b"a", OFFENCES_MAX)
     assert offenders.close(b"a", HERE)
     assert not offenders.close(b"a", HERE), "its descriptor may be somebody else's by now"
@@ -34,7 +34,7 @@ def test_a_connection_is_closed_once_and_what_still_comes_of_it_is_skipped() -> 
 
 
 def test_who_comes_again_under_the_same_id_is_heard_again() -> None:
-    offenders = Offenders()
+    offenders = Bans()
     offenders.offend(b"a", OFFENCES_MAX)
     offenders.close(b"a", HERE)
     assert offenders.comes_again(b"a", THERE)
@@ -44,14 +44,14 @@ def test_who_comes_again_under_the_same_id_is_heard_again() -> None:
 
 
 def test_who_was_gone_when_it_was_closed_is_heard_when_it_comes_again() -> None:
-    offenders = Offenders()
+    offenders = Bans()
     offenders.offend(b"a", OFFENCES_MAX)
     offenders.close(b"a", None)
     assert offenders.comes_again(b"a", THERE)
 
 
 def test_of_offenders_without_end_the_oldest_are_forgotten() -> None:
-    offenders = Offenders()
+    offenders = Bans()
     for number in range(3 * OFFENDERS_MAX):
         offenders.offend(b"%d" % number, OFFENCES_MAX)
         if number % 2:

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 import zmq
 
-from raftwork.broker.net.bans import OFFENCES_MAX, Offenders
+from raftwork.broker.net.bans import OFFENCES_MAX, Bans
 from raftwork.broker.net.transport import (
     OUTBOX_BYTES,
     OUTBOXES_BYTES,
@@ -18,7 +18,7 @@ from raftwork.broker.net.transport import (
     TURN_BYTES,
     TURN_SHARE,
     Inlet,
-    Wires,
+    Transport,
 )
 from raftwork.net.dialling import Dial, Dialler, Unresolved
 
@@ -88,11 +88,11 @@ def test_the_end_of_a_message_that_is_too_long_is_no_message() -> None:
         assert whole(inlet(Fake([b"x"] * length, [b"a", b"b"]))) == [[b"a", b"b"]], length
 
 
-class Read(Wires):
+class Read(Transport):
     """Wires without sockets, on which these messages wait."""
 
     def __init__(self, *messages: list[bytes]) -> None:
-        self._offenders = Offenders()
+        self._bans = Bans()
         self._port = 1
         self.wait(*messages)
 
@@ -117,29 +117,31 @@ def test_a_turn_ends_after_so_many_bytes() -> None:
 
 
 def test_who_has_sent_enough_that_is_no_frame_is_read_no_more() -> None:
-    wires = Read(*[[b"bad", b"x"], [b"good", b"y"]] * (OFFENCES_MAX + 2))
+    transport = Read(*[[b"bad", b"x"], [b"good", b"y"]] * (OFFENCES_MAX + 2))
     came = []
-    for routing, frame in wires.from_anyone():
+    for routing, frame in transport.from_anyone():
         came.append((routing, bytes(frame)))
         if routing == b"bad":
-            wires.offence(routing)
+            transport.offence(routing)
     assert came.count((b"bad", b"x")) == OFFENCES_MAX
     assert came.count((b"good", b"y")) == OFFENCES_MAX + 2
-    wires.wait([b"bad", b"x"], [b"good", b"y"])
-    assert wires.turn() == [(b"good", b"y")]
+    transport.wait([b"bad", b"x"], [b"good", b"y"])
+    assert transport.turn() == [(b"good", b"y")]
 
 
 def test_messages_of_too_many_parts_are_offences_too() -> None:
-    wires = Read(*[[b"bad", b"x", b"y", b"z", b"z", b"z", b"z"]] * OFFENCES_MAX, [b"bad", b"fine"])
-    assert wires.turn() == []
+    transport = Read(
+        *[[b"bad", b"x", b"y", b"z", b"z", b"z", b"z"]] * OFFENCES_MAX, [b"bad", b"fine"]
+    )
+    assert transport.turn() == []
 
 
 def test_a_turn_of_what_is_skipped_is_bounded_too() -> None:
-    wires = Read()
-    wires._offenders.offend(b"bad", OFFENCES_MAX)
-    wires.wait(*[[b"bad", b"x"]] * (TURN_SHARE + 5))
-    assert wires.turn() == []
-    assert wires._inlet.receive() is not None
+    transport = Read()
+    transport._bans.offend(b"bad", OFFENCES_MAX)
+    transport.wait(*[[b"bad", b"x"]] * (TURN_SHARE + 5))
+    assert transport.turn() == []
+    assert transport._inlet.receive() is not None
 
 
 def test_a_name_of_megabytes_is_not_even_looked_at() -> None:
@@ -150,12 +152,12 @@ def test_a_name_of_megabytes_is_not_even_looked_at() -> None:
 # ---- outboxes
 
 
-class Write(Wires):
+class Write(Transport):
     """Wires without sockets, whose connections take nothing until they are said to."""
 
     def __init__(self) -> None:
         self._outboxes, self._waiting, self._lost = {}, 0, []
-        self._offenders = Offenders()
+        self._bans = Bans()
         self.takes: dict[bytes, bool | None] = {}
 
     def _try(self, routing: bytes, frame: bytes) -> bool | None:
@@ -166,45 +168,45 @@ MIB = bytes(1024 * 1024)
 
 
 def test_who_does_not_read_is_given_up_at_its_limit() -> None:
-    wires = Write()
+    transport = Write()
     for _ in range(OUTBOX_BYTES // len(MIB)):
-        wires.send(b"deaf", MIB)
-    assert wires.lost() == []
-    wires.send(b"deaf", b"x")
-    assert wires.lost() == [b"deaf"]
-    assert wires.takes_more(b"deaf")
-    assert wires._offenders.suspect(b"deaf")
+        transport.send(b"deaf", MIB)
+    assert transport.lost() == []
+    transport.send(b"deaf", b"x")
+    assert transport.lost() == [b"deaf"]
+    assert transport.takes_more(b"deaf")
+    assert transport._bans.suspect(b"deaf")
 
 
 def test_of_many_who_do_not_read_the_one_with_most_is_given_up() -> None:
-    wires = Write()
-    wires.send(b"worst", MIB * 20)
+    transport = Write()
+    transport.send(b"worst", MIB * 20)
     for number in range(OUTBOXES_BYTES // len(MIB) - 20):
-        wires.send(b"%d" % (number % 100), MIB)
-    assert wires.lost() == []
-    wires.send(b"0", b"x")
-    assert wires.lost() == [b"worst"]
+        transport.send(b"%d" % (number % 100), MIB)
+    assert transport.lost() == []
+    transport.send(b"0", b"x")
+    assert transport.lost() == [b"worst"]
     for _ in range(20):
-        wires.send(b"another", MIB)
-    assert wires.lost() == [b"another"], "what was given up no longer counts"
+        transport.send(b"another", MIB)
+    assert transport.lost() == [b"another"], "what was given up no longer counts"
 
 
 def test_what_was_sent_after_all_or_lost_no_longer_counts() -> None:
-    wires = Write()
+    transport = Write()
     for _ in range(100):
-        wires.takes = {}
+        transport.takes = {}
         for routing in (b"a", b"b", b"c"):
-            wires.send(routing, MIB * 8)
-        wires.takes = {b"a": True, b"b": None}
-        wires.flush()
-        assert wires.takes_more(b"a")
-        assert wires.takes_more(b"b")
-        assert not wires.takes_more(b"c")
-        wires.takes = {b"c": True}
-        wires.flush()
-        assert not wires.congested
-    assert wires.lost() == []
-    assert wires._waiting == 0
+            transport.send(routing, MIB * 8)
+        transport.takes = {b"a": True, b"b": None}
+        transport.flush()
+        assert transport.takes_more(b"a")
+        assert transport.takes_more(b"b")
+        assert not transport.takes_more(b"c")
+        transport.takes = {b"c": True}
+        transport.flush()
+        assert not transport.congested
+    assert transport.lost() == []
+    assert transport._waiting == 0
 
 
 def test_a_frame_that_the_socket_refuses_is_the_end_of_that_connection_alone() -> None:
@@ -223,15 +225,15 @@ def test_a_frame_that_the_socket_refuses_is_the_end_of_that_connection_alone() -
             self.sent.append(parts[0])
 
     router = Refusing()
-    wires = object.__new__(Wires)
-    wires._router = cast("zmq.Socket[bytes]", router)
-    wires._outboxes, wires._lost, wires._waiting = {}, [], 0
-    wires.send(b"odd", b"x")
-    wires.send(b"even", b"x")
+    transport = object.__new__(Transport)
+    transport._router = cast("zmq.Socket[bytes]", router)
+    transport._outboxes, transport._lost, transport._waiting = {}, [], 0
+    transport.send(b"odd", b"x")
+    transport.send(b"even", b"x")
     router.full = False
-    wires.flush()
+    transport.flush()
     assert router.sent == [b"even"]
-    assert wires.lost() == [b"odd"]
+    assert transport.lost() == [b"odd"]
 
 
 def test_that_a_name_is_known_again_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
@@ -242,8 +244,8 @@ def test_that_a_name_is_known_again_is_no_error(caplog: pytest.LogCaptureFixture
         def unresolved(self) -> list[Unresolved]:
             return [Unresolved("b", "cannot resolve"), Unresolved("b", "")]
 
-    wires = object.__new__(Wires)
-    wires._dialler = cast("Dialler", Told())
+    transport = object.__new__(Transport)
+    transport._dialler = cast("Dialler", Told())
     with caplog.at_level(logging.INFO):
-        wires._connect(0)
+        transport._connect(0)
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]

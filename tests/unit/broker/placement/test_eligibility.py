@@ -8,7 +8,7 @@ import pytest
 from raftwork.broker.dispatch import skipped
 from raftwork.broker.machine import Waiting
 from raftwork.broker.placement import eligibility
-from raftwork.broker.placement.eligibility import ANY, Demand, Exclusions
+from raftwork.broker.placement.eligibility import ANY, Eligibility, PlacementRule
 from raftwork.broker.workers.registry import BEAT, LEASE, LOST_SHOWN
 from raftwork.messages import Spec, State, encode_spec
 from tests.unit.broker.crew import Crew, dies, knows, raises, returns, runs_on
@@ -169,7 +169,7 @@ def test_who_may_come_back_is_waited_for() -> None:
     crew.join("new", knows("a", "b"))
     crew.want("b0", "b1", name="b")
     crew.work()
-    crew.lead.workforce.unreachable(b"new", crew.now)
+    crew.lead.workers.unreachable(b"new", crew.now)
     crew.want("b2", name="b")
     crew.work(500)
     assert crew.state("b2") is State.QUEUED
@@ -211,18 +211,18 @@ def test_the_names_a_worker_does_not_know_are_bounded(monkeypatch: pytest.Monkey
     for n in range(5):
         crew.want(f"x{n}", name=f"x{n}")
     crew.work(2_000)  # it rests after so many
-    kept = crew.lead.workforce.exclusions
+    kept = crew.lead.workers.eligibility
     assert max(map(len, kept._names.values())) == 3
     assert [crew.state(f"x{n}") for n in range(5)] == [State.QUEUED] * 3 + [State.FAILED] * 2
 
 
 def test_those_that_may_go_anywhere_are_placed_last() -> None:
-    kept = Exclusions(lambda *_: True)
-    kept.lacks(b"w", "b")
+    kept = Eligibility(lambda *_: True)
+    kept.does_not_know(b"w", "b")
     specs = {name: encode_spec(Spec(name, "default")) for name in "ab"}
     tasks = [Waiting(seq, name, specs[name], b"", 1, 0) for seq, name in enumerate("aabab")]
     split = [(demand, [task.seq for task in group]) for demand, group in kept.split(tasks)]
-    assert split == [(Demand("b"), [2, 4]), (ANY, [0, 1, 3])]
+    assert split == [(PlacementRule("b"), [2, 4]), (ANY, [0, 1, 3])]
 
 
 def test_of_a_worker_that_is_gone_nothing_is_kept() -> None:
@@ -230,20 +230,20 @@ def test_of_a_worker_that_is_gone_nothing_is_kept() -> None:
     crew.join("w", knows("a"))
     crew.want("b", name="b")
     crew.work()
-    assert crew.lead.workforce.exclusions
+    assert crew.lead.workers.eligibility
     crew.leave("w")
     del crew.code["w"]
     crew.work(LOST_SHOWN + 2 * BEAT, step=BEAT)
-    assert not crew.lead.workforce.exclusions
+    assert not crew.lead.workers.eligibility
 
 
 def test_a_worker_that_is_forgotten_leaves_nothing_behind() -> None:
-    kept = Exclusions(lambda *_: True)
-    kept.lacks(b"v", "a")
-    kept.lacks(b"w", "a")
-    kept.lacks(b"v", "b")
+    kept = Eligibility(lambda *_: True)
+    kept.does_not_know(b"v", "a")
+    kept.does_not_know(b"w", "a")
+    kept.does_not_know(b"v", "b")
     kept.left(b"v")
-    assert kept.shunned("q", Demand("a")) == {b"w"}
+    assert kept.excluded("q", PlacementRule("a")) == {b"w"}
     kept.left(b"w")
     assert not kept
     assert kept.demand("a") is ANY
@@ -262,7 +262,7 @@ def test_a_task_that_was_lost_is_tried_by_another_worker() -> None:
         crew.end("good", returns)
         crew.work()
     assert [crew.state(f"t{n}") for n in range(3)] == [State.SUCCEEDED] * 3
-    assert not crew.lead.workforce.exclusions
+    assert not crew.lead.workers.eligibility
     assert max(Counter(crew.by("bad")).values()) == 1
 
 
@@ -321,7 +321,7 @@ def test_only_tasks_that_were_lost_and_not_settled_are_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(eligibility, "LOST_MAX", 2)
-    kept = Exclusions(lambda *_: True)
+    kept = Eligibility(lambda *_: True)
     for seq in (1, 2, 3):
         kept.lost(b"w", seq)
     kept.lost(b"v", 2)

@@ -7,15 +7,15 @@ import pytest
 from raftwork.broker.machine.commands import Configure
 from raftwork.broker.placement.balancers import BALANCERS, Candidate
 from raftwork.broker.placement.balancers.round_robin import RoundRobin
-from raftwork.broker.placement.queue_balancers import Strategies
+from raftwork.broker.placement.queue_balancers import QueueBalancers
 from tests.unit.broker.queues import Queues
 
 DEFAULT = "round_robin"
 CLUSTERS = RoundRobin
 
 
-def strategies_of(queues: Queues) -> Strategies:
-    return Strategies(queues.machine, DEFAULT, Random(1))
+def strategies_of(queues: Queues) -> QueueBalancers:
+    return QueueBalancers(queues.machine, DEFAULT, Random(1))
 
 
 def test_a_queue_without_a_balancer_of_its_own_has_the_clusters() -> None:
@@ -29,13 +29,13 @@ def test_a_queue_without_a_balancer_of_its_own_has_the_clusters() -> None:
 
 @pytest.mark.parametrize("name", BALANCERS)
 def test_no_queue_shares_what_the_clusters_balancer_remembers(name: str) -> None:
-    strategies = Strategies(Queues().machine, name, Random(1))
+    strategies = QueueBalancers(Queues().machine, name, Random(1))
     assert strategies.of("q") is strategies.of("q")
     assert strategies.of("q") is not strategies.of("other")
 
 
 def test_a_key_keeps_its_worker_beside_a_queue_of_many_workers() -> None:
-    strategies = Strategies(Queues().machine, "consistent_hash", Random(1))
+    strategies = QueueBalancers(Queues().machine, "consistent_hash", Random(1))
 
     def candidates(queue: str, count: int) -> list[Candidate]:
         names = [f"{queue}{i}" for i in range(count)]

@@ -4,7 +4,7 @@ from random import Random
 
 from raftwork.broker.requests import drain as module
 from raftwork.broker.requests.drain import Drains
-from raftwork.broker.workers.registry import LEASE, Workforce
+from raftwork.broker.workers.registry import LEASE, WorkerRegistry
 from raftwork.messages import (
     PROTOCOL,
     Code,
@@ -26,7 +26,7 @@ class Office:
 
     def __init__(self) -> None:
         self.now = 10_000
-        self.force = Workforce(Queues().machine, 1, self.now, Random(1))
+        self.force = WorkerRegistry(Queues().machine, 1, self.now, Random(1))
         self.drains = Drains(self.force, self.now + LEASE)
 
     def hello(self, routing: bytes = b"w", session: int = 1, *, draining: bool = False) -> None:

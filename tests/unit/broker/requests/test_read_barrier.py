@@ -1,8 +1,8 @@
-from raftwork.broker.requests.read_barrier import Questions
+from raftwork.broker.requests.read_barrier import ReadBarrier
 
 
 def test_a_question_is_answered_by_the_barrier_that_was_asked_for_after_it() -> None:
-    questions = Questions[str]()
+    questions = ReadBarrier[str]()
     questions.add("early")
     questions.barrier(1)
     questions.add("late")
@@ -17,7 +17,7 @@ def test_a_question_is_answered_by_the_barrier_that_was_asked_for_after_it() -> 
 
 
 def test_all_that_wait_are_counted_before_a_barrier_and_behind_it() -> None:
-    questions = Questions[str]()
+    questions = ReadBarrier[str]()
     questions.add("a")
     questions.barrier(1)
     questions.add("b")
@@ -31,7 +31,7 @@ def test_all_that_wait_are_counted_before_a_barrier_and_behind_it() -> None:
 
 
 def test_a_barrier_that_nobody_waits_for_keeps_nothing() -> None:
-    questions = Questions[str]()
+    questions = ReadBarrier[str]()
     for token in range(10):
         questions.barrier(token)
 

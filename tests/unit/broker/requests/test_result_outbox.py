@@ -4,7 +4,7 @@ import pytest
 
 from raftwork.broker.machine.commands import Assign, Finish, Settled
 from raftwork.broker.requests import result_outbox
-from raftwork.broker.requests.result_outbox import Deliveries
+from raftwork.broker.requests.result_outbox import ResultOutbox
 from raftwork.messages import Result, State
 from tests.unit.broker.queues import Queues, enqueue
 
@@ -18,7 +18,7 @@ class Desk:
     def __init__(self) -> None:
         self.queues = Queues()
         self.room = 1_000
-        self.deliveries = Deliveries(self.queues.machine, lambda _: self.room > 0)
+        self.deliveries = ResultOutbox(self.queues.machine, lambda _: self.room > 0)
 
     def finished(self, *ids: str, size: int) -> None:
         self.queues.apply(enqueue(*ids))

@@ -5,25 +5,25 @@ from random import Random
 import pytest
 
 from raftwork.broker.placement.balancers import BALANCERS
-from raftwork.broker.workers.circuit_breaker import FAILURES, PAUSE, PAUSE_MAX, Health
+from raftwork.broker.workers.circuit_breaker import FAILURES, PAUSE, PAUSE_MAX, CircuitBreaker
 from raftwork.broker.workers.registry import BEAT
 from raftwork.messages import Heartbeat, State
 from tests.unit.broker.crew import Code, Crew, dies, knows, raises, returns, runs_on
 
 
-def lose(health: Health, now: int, times: int = 1, rng: Random | None = None) -> None:
+def lose(breaker: CircuitBreaker, now: int, times: int = 1, rng: Random | None = None) -> None:
     for _ in range(times):
-        health.failed(now, rng or Random(1), unknown=False)
+        breaker.failed(now, rng or Random(1), unknown=False)
 
 
-def rest(health: Health, now: int, rng: Random) -> int:
+def rest(breaker: CircuitBreaker, now: int, rng: Random) -> int:
     """It fails on trial, or for the first time; gives the time until the next trial."""
-    lose(health, now, 1 if health.ill else FAILURES, rng)
-    assert (health.ill, health.quota) == (True, 0)
+    lose(breaker, now, 1 if breaker.is_open else FAILURES, rng)
+    assert (breaker.is_open, breaker.quota) == (True, 0)
     wait = 1
-    while not health.pass_time(now + wait):
+    while not breaker.pass_time(now + wait):
         wait += 1
-    health.took(1)
+    breaker.took(1)
     return wait
 
 
@@ -31,19 +31,19 @@ def rest(health: Health, now: int, rng: Random) -> int:
 
 
 def test_it_rests_after_so_many_failures_in_a_row() -> None:
-    health = Health()
-    lose(health, 0, FAILURES - 1)
-    health.succeeded()
-    lose(health, 0, FAILURES - 1)
-    assert health.quota > 1 << 20
-    lose(health, 0)
-    assert (health.ill, health.quota) == (True, 0)
+    breaker = CircuitBreaker()
+    lose(breaker, 0, FAILURES - 1)
+    breaker.succeeded()
+    lose(breaker, 0, FAILURES - 1)
+    assert breaker.quota > 1 << 20
+    lose(breaker, 0)
+    assert (breaker.is_open, breaker.quota) == (True, 0)
 
 
 def test_pauses_double_up_to_a_bound_and_vary() -> None:
-    health, rng, now, waits = Health(), Random(3), 0, list[int]()
+    breaker, rng, now, waits = CircuitBreaker(), Random(3), 0, list[int]()
     for _ in range(8):
-        waits.append(rest(health, now, rng))
+        waits.append(rest(breaker, now, rng))
         now += waits[-1]
     plain = [min(PAUSE << n, PAUSE_MAX) for n in range(8)]
     assert all(p <= w <= p + p // 4 for p, w in zip(plain, waits, strict=True))
@@ -51,74 +51,74 @@ def test_pauses_double_up_to_a_bound_and_vary() -> None:
 
 
 def test_a_success_brings_it_back_and_the_next_pause_is_short_again() -> None:
-    health, rng = Health(), Random(3)
-    now = sum(rest(health, 0, rng) for _ in range(1))
-    now += rest(health, now, rng)
-    health.succeeded()
-    assert not health.ill
-    assert health.quota > 1 << 20
-    assert rest(health, now, rng) <= PAUSE * 1.25
+    breaker, rng = CircuitBreaker(), Random(3)
+    now = sum(rest(breaker, 0, rng) for _ in range(1))
+    now += rest(breaker, now, rng)
+    breaker.succeeded()
+    assert not breaker.is_open
+    assert breaker.quota > 1 << 20
+    assert rest(breaker, now, rng) <= PAUSE * 1.25
 
 
 def test_what_it_was_given_before_its_pause_does_not_lengthen_it() -> None:
-    health = Health()
-    lose(health, 0, FAILURES + 5)
-    assert health.pause == PAUSE
-    assert health.lost == FAILURES
+    breaker = CircuitBreaker()
+    lose(breaker, 0, FAILURES + 5)
+    assert breaker.pause == PAUSE
+    assert breaker.lost == FAILURES
 
 
 def test_a_trial_that_runs_on_is_followed_by_another_one_after_the_pause() -> None:
-    health = Health()
-    now = rest(health, 0, Random(1))
-    assert health.quota == 0
-    assert not health.pass_time(now + PAUSE - 1)
-    assert health.pass_time(now + PAUSE)
-    assert health.quota == 1
+    breaker = CircuitBreaker()
+    now = rest(breaker, 0, Random(1))
+    assert breaker.quota == 0
+    assert not breaker.pass_time(now + PAUSE - 1)
+    assert breaker.pass_time(now + PAUSE)
+    assert breaker.quota == 1
 
 
 def test_a_trial_that_proves_nothing_is_followed_by_another_one_at_once() -> None:
-    health = Health()
-    rest(health, 0, Random(1))
-    health.ended()
-    assert health.quota == 1
-    lose(health, 9_000)
-    health.ended()  # what it had beside
-    assert health.quota == 0
+    breaker = CircuitBreaker()
+    rest(breaker, 0, Random(1))
+    breaker.ended()
+    assert breaker.quota == 1
+    lose(breaker, 9_000)
+    breaker.ended()  # what it had beside
+    assert breaker.quota == 0
 
 
 def test_pauses_of_one_that_proved_itself_do_not_grow_until_it_is_convicted() -> None:
-    health, rng, now = Health(), Random(3), 0
-    health.succeeded()
+    breaker, rng, now = CircuitBreaker(), Random(3), 0
+    breaker.succeeded()
     for _ in range(4):
-        wait = rest(health, now, rng)
+        wait = rest(breaker, now, rng)
         assert wait <= PAUSE * 1.25
         now += wait
-    health.convicted()
-    assert rest(health, now, rng) >= 2 * PAUSE
+    breaker.found_faulty()
+    assert rest(breaker, now, rng) >= 2 * PAUSE
 
 
 def test_a_failure_that_was_none_is_taken_back() -> None:
-    health = Health()
-    lose(health, 0, FAILURES)
-    health.cleared(unknown=True)  # none was of that kind
-    assert health.ill
-    health.cleared(unknown=False)
-    assert (health.ill, health.lost) == (False, FAILURES - 1)
+    breaker = CircuitBreaker()
+    lose(breaker, 0, FAILURES)
+    breaker.cleared(unknown=True)  # none was of that kind
+    assert breaker.is_open
+    breaker.cleared(unknown=False)
+    assert (breaker.is_open, breaker.lost) == (False, FAILURES - 1)
 
 
 def test_the_reason_says_for_how_long_and_why() -> None:
-    health = Health()
-    assert health.reason(0) == ""
-    lose(health, 0, FAILURES)
-    assert health.reason(0).endswith("s: 3 tasks in a row were lost under it")
-    assert health.reason(0).startswith(("rests for 1 s", "rests for 2 s"))
-    health.pass_time(5_000)
+    breaker = CircuitBreaker()
+    assert breaker.reason(0) == ""
+    lose(breaker, 0, FAILURES)
+    assert breaker.reason(0).endswith("s: 3 tasks in a row were lost under it")
+    assert breaker.reason(0).startswith(("rests for 1 s", "rests for 2 s"))
+    breaker.pass_time(5_000)
     said = "is given one task at a time: 3 tasks in a row were lost under it"
-    assert health.reason(5_000) == said
-    health.took(1)
-    health.failed(5_000, Random(1), unknown=True)
-    assert "4 tasks in a row were lost under it or unknown to it" in health.reason(5_000)
-    stranger = Health()
+    assert breaker.reason(5_000) == said
+    breaker.took(1)
+    breaker.failed(5_000, Random(1), unknown=True)
+    assert "4 tasks in a row were lost under it or unknown to it" in breaker.reason(5_000)
+    stranger = CircuitBreaker()
     for _ in range(FAILURES):
         stranger.failed(0, Random(1), unknown=True)
     assert "3 tasks in a row were unknown to it" in stranger.reason(0)
@@ -165,7 +165,7 @@ def test_tasks_that_raise_are_neither_good_nor_bad() -> None:
     crew = crew_of(w=raises)
     crew.want(*(f"t{n}" for n in range(50)))
     crew.work()
-    assert not crew.lead.workforce.available()[0].health.ill
+    assert not crew.lead.workers.available()[0].breaker.is_open
     crew.code["w"] = dies
     crew.want("a", "b", max_losses=1)
     crew.work()
@@ -175,7 +175,7 @@ def test_tasks_that_raise_are_neither_good_nor_bad() -> None:
     crew.code["w"] = dies
     crew.want("d", max_losses=1)
     crew.work()
-    assert crew.lead.workforce.available()[0].health.ill  # nothing was well in between
+    assert crew.lead.workers.available()[0].breaker.is_open  # nothing was well in between
 
 
 def test_only_a_tasks_first_loss_counts() -> None:
@@ -183,15 +183,15 @@ def test_only_a_tasks_first_loss_counts() -> None:
     crew.want("a", "b", max_losses=50)
     crew.work()
     assert (crew.state("a"), crew.state("b")) == (State.LOST, State.LOST)
-    assert not crew.lead.workforce.available()[0].health.ill
+    assert not crew.lead.workers.available()[0].breaker.is_open
 
 
 def test_where_all_are_bad_tasks_wait_and_are_tried_one_at_a_time() -> None:
     crew = crew_of(v=dies, w=dies)
     crew.want(*(f"t{n}" for n in range(300)), max_losses=1)
     crew.work(120_000)
-    tried = len(crew.ran)
-    assert 2 * FAILURES + 2 * 4 <= tried <= 2 * FAILURES + 2 * 10
+    probed = len(crew.ran)
+    assert 2 * FAILURES + 2 * 4 <= probed <= 2 * FAILURES + 2 * 10
     assert {crew.state("t0"), crew.state("t299")} == {State.LOST, State.QUEUED}
     crew.code["w"] = returns
     crew.work(40_000)
@@ -238,13 +238,13 @@ def test_what_is_lost_and_done_by_the_same_worker_speaks_neither_for_nor_against
     crew.want("a", "b", "c", max_losses=9)
     crew.work(1_500)
     assert crew.state("c") is State.LOST
-    (w,) = crew.lead.workforce.available()
-    assert w.health.ill  # that it lost them again does not clear it
+    (w,) = crew.lead.workers.available()
+    assert w.breaker.is_open  # that it lost them again does not clear it
     crew.code["w"] = lambda task: (dies if task.attempt == 1 else returns)(task)
     crew.want("d", max_losses=9)
     crew.work(3_000)
     assert crew.state("d") is State.SUCCEEDED
-    assert (w.health.ill, w.health.proved) == (False, True)
+    assert (w.breaker.is_open, w.breaker.trusted) == (False, True)
 
 
 @pytest.mark.parametrize("name", list(BALANCERS))
@@ -252,7 +252,7 @@ def test_a_resting_worker_gets_nothing_whatever_the_balancer(name: str) -> None:
     crew = crew_of(window=4, bad=dies, good=returns)
     balancer = BALANCERS[name](Random(1))
     crew.lead._dispatcher._balancer_of = lambda _queue: balancer
-    while not crew.lead.workforce._workers[b"bad".ljust(16, b".")].health.ill:
+    while not crew.lead.workers._workers[b"bad".ljust(16, b".")].breaker.is_open:
         crew.want(f"t{len(crew.ran)}")
         crew.work()
     crew.ran.clear()
@@ -282,7 +282,7 @@ def test_tasks_that_kill_do_not_take_good_workers_away_for_long() -> None:
         crew.work()
         assert crew.now - began < 20_000
     assert {crew.state(f"p{n}") for n in range(60)} == {State.LOST}
-    assert not any(w.health.ill for w in crew.lead.workforce.available())
+    assert not any(w.breaker.is_open for w in crew.lead.workers.available())
 
 
 def test_a_worker_that_turned_bad_is_convicted_by_those_who_do_its_tasks() -> None:
@@ -294,8 +294,8 @@ def test_a_worker_that_turned_bad_is_convicted_by_those_who_do_its_tasks() -> No
     for n in range(40):
         crew.want(*(f"{n}.{i}" for i in range(10)))
         crew.work(1_000)
-    (bad,) = [w for w in crew.lead.workforce.available() if w.name == "bad"]
-    assert bad.health.pause >= 8_000
+    (bad,) = [w for w in crew.lead.workers.available() if w.name == "bad"]
+    assert bad.breaker.pause >= 8_000
 
 
 def test_a_batch_of_tasks_that_nobody_knows_makes_nobody_rest() -> None:
@@ -304,7 +304,7 @@ def test_a_batch_of_tasks_that_nobody_knows_makes_nobody_rest() -> None:
         crew.want(f"t{n}", name=f"name {n}")
         crew.work()
     assert {crew.state(f"t{n}") for n in range(20)} == {State.FAILED}
-    assert not any(w.health.ill for w in crew.lead.workforce.available())
+    assert not any(w.breaker.is_open for w in crew.lead.workers.available())
     assert crew.status("v").reason == ""
 
 
@@ -335,7 +335,7 @@ def test_a_worker_that_does_not_know_what_others_do_rests_and_says_so() -> None:
 def test_an_overloaded_worker_does_the_work_of_one_that_rests() -> None:
     crew = crew_of(bad=dies, full=returns)
     told = Heartbeat(1, 0.5, 1.0, 0.0, 0, 0, False, 0.5)
-    assert crew.lead.workforce.heartbeat(b"full", told, crew.now)
+    assert crew.lead.workers.heartbeat(b"full", told, crew.now)
     crew.work(2 * BEAT)
     crew.want(*(f"t{n}" for n in range(8)))
     crew.work(2 * BEAT)
@@ -346,7 +346,7 @@ def test_an_overloaded_worker_does_the_work_of_one_that_rests() -> None:
 def test_an_overloaded_worker_is_not_spared_what_no_fit_one_may_take() -> None:
     crew = crew_of(fit=knows("a"), full=knows("a", "b"))
     told = Heartbeat(1, 0.5, 1.0, 0.0, 0, 0, False, 0.5)
-    assert crew.lead.workforce.heartbeat(b"full", told, crew.now)
+    assert crew.lead.workers.heartbeat(b"full", told, crew.now)
     crew.work(2 * BEAT)
     crew.want(*(f"b{n}" for n in range(4)), name="b")
     crew.want(*(f"a{n}" for n in range(4)), name="a")

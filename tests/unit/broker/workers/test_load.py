@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftwork.broker.workers.load import FLOOR, Gauge, share, weigh
+from raftwork.broker.workers.load import FLOOR, LoadEstimate, share, weigh
 from raftwork.messages import Heartbeat
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
@@ -20,7 +20,7 @@ class Team:
     def __init__(self, *names: str, host: str | None = None) -> None:
         queues = frozenset({"default"})
         self.now = 0
-        self.gauges = {name: Gauge(host=host or name, queues=queues) for name in names}
+        self.gauges = {name: LoadEstimate(host=host or name, queues=queues) for name in names}
         self.tasks = dict.fromkeys(names, 0)
         self.logs = dict.fromkeys(names, 0.0)
 
@@ -44,7 +44,7 @@ class Team:
 
     def weigh(self) -> dict[str, float]:
         weigh(list(self.gauges.values()), self.now)
-        return {name: gauge.weight for name, gauge in self.gauges.items()}
+        return {name: load_estimate.weight for name, load_estimate in self.gauges.items()}
 
     def second(self) -> dict[str, float]:
         weights = self.weigh()
@@ -80,14 +80,14 @@ def test_a_share_is_between_none_and_all(told: float, taken: float) -> None:
     st.integers(0, 10_000),
 )
 def test_a_weight_is_sane_whatever_workers_tell(beats: list[Heartbeat], age: int) -> None:
-    gauges = [Gauge(), Gauge()]
+    gauges = [LoadEstimate(), LoadEstimate()]
     for i, beat in enumerate(beats):
         gauges[i % 2].told(beat, 0)
         weigh(gauges, age)
-        for gauge in gauges:
-            assert FLOOR <= gauge.weight <= 1.0
-            assert all(0.0 <= term <= 1.0 for term in gauge.terms)
-            assert isinstance(gauge.reason, str)
+        for load_estimate in gauges:
+            assert FLOOR <= load_estimate.weight <= 1.0
+            assert all(0.0 <= term <= 1.0 for term in load_estimate.terms)
+            assert isinstance(load_estimate.reason, str)
 
 
 def test_a_worker_nobody_heard_of_yet_is_as_good_as_any() -> None:
@@ -197,7 +197,7 @@ def test_among_many_workers_alike_none_looks_slow_by_chance(count: int) -> None:
             team.beat(name, tasks=1, seconds=rng.expovariate(1.0))
         team.second()
     assert min(team.weigh().values()) > 0.75
-    assert {gauge.reason for gauge in team.gauges.values()} == {""}
+    assert {load_estimate.reason for load_estimate in team.gauges.values()} == {""}
 
 
 def test_speeds_are_told_apart_however_long_each_task_takes() -> None:

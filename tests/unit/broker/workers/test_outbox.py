@@ -3,7 +3,7 @@
 import pytest
 
 from raftwork.broker.machine.commands import Lose, Release
-from raftwork.broker.workers.outbox import TURN_BYTES, Pushes
+from raftwork.broker.workers.outbox import TURN_BYTES, PushOutbox
 from raftwork.broker.workers.registry import BEAT, LEASE
 from raftwork.messages import Beat, Heartbeat, Held, Holding, Loss, Push, PushedTask, State
 from tests.unit.broker.floor import ME, OTHER, Floor
@@ -32,7 +32,7 @@ def floor() -> Floor:
 
 
 def test_one_turn_takes_a_bounded_part_and_keeps_the_order() -> None:
-    pushes, came = Pushes(), []
+    pushes, came = PushOutbox(), []
     for token in range(20):
         pushes.add(task(token, BIG))
     while turn := pushes.take(lambda token: task(token, BIG)):
@@ -42,7 +42,7 @@ def test_one_turn_takes_a_bounded_part_and_keeps_the_order() -> None:
 
 
 def test_what_is_held_is_read_again_and_what_is_over_is_not_sent() -> None:
-    pushes, read = Pushes(), []
+    pushes, read = PushOutbox(), []
     for token in range(6):  # more than a turn's
         pushes.add(task(token, BIG))
     pushes.hold()

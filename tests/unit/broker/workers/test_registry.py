@@ -18,7 +18,7 @@ from raftwork.broker.machine.commands import (
     Release,
 )
 from raftwork.broker.workers import registry as module
-from raftwork.broker.workers import worker
+from raftwork.broker.workers import worker as worker_module
 from raftwork.broker.workers.registry import BEAT, BEAT_AT_REST, LEASE, LEASE_CLOSED, LOST_SHOWN
 from raftwork.broker.workers.validation import objection
 from raftwork.consensus import raft, zab
@@ -224,7 +224,7 @@ def test_a_goodbye_gives_the_tasks_back_at_once(floor: Floor) -> None:
 def test_the_leaders_own_pause_is_forgiven(floor: Floor) -> None:
     floor.give()
     floor.now += LEASE + 500
-    floor.force.forgive(LEASE + 500, floor.now)
+    floor.force.extend_leases(LEASE + 500, floor.now)
     assert floor.pass_time(LEASE - 50) == []
     assert len(floor.pass_time(BEAT + 100)) == 1
 
@@ -233,7 +233,7 @@ def test_a_pause_does_not_lengthen_the_lease_of_who_was_heard_after_it(floor: Fl
     floor.give()
     floor.now += 2_000
     floor.report()
-    floor.force.forgive(2_000, floor.now)
+    floor.force.extend_leases(2_000, floor.now)
     assert len(floor.pass_time(LEASE + BEAT + 50)) == 1
 
 
@@ -296,7 +296,7 @@ def test_a_task_that_was_lost_before_counts_as_begun_also_under_the_next_leader(
     floor: Floor,
 ) -> None:
     floor.give(4)
-    lost = Lose([(t, True) for t in sorted(floor.force._workers[ME].hands)], Loss("w"))
+    lost = Lose([(t, True) for t in sorted(floor.force._workers[ME].assignments)], Loss("w"))
     floor.commit(lost)
     tokens = floor.assign(ME)
     floor.new_leader()
@@ -309,7 +309,7 @@ def test_what_is_assigned_to_a_worker_that_left_meanwhile_goes_back_unhurt(floor
     worker = floor.force._workers[ME]
     floor.force.goodbye(b"w", 1, floor.now)
     (token,) = floor.give(spec=ONCE)
-    assert worker.hands == {}
+    assert worker.assignments == {}
     assert floor.commit() == [Lose([(token, False)])]
     assert floor.state() is State.QUEUED
     assert floor.frames(Push) == []
@@ -584,7 +584,7 @@ def test_what_is_handed_out_at_rest_quickens_the_beats_at_once(floor: Floor) -> 
 
 def test_pushes_are_cut_by_size(floor: Floor) -> None:
     queue = floor.queues
-    queue.apply(enqueue("a", "b", "c", payload=b"x" * (worker.PUSH_BYTES // 2)))
+    queue.apply(enqueue("a", "b", "c", payload=b"x" * (worker_module.PUSH_BYTES // 2)))
     floor.assign()
     pushes = floor.frames(Push)
     assert [len(p.tasks) for p in pushes] == [1, 1, 1]
@@ -617,7 +617,7 @@ def test_any_load_is_taken(cpu: float, memory: float, window: int) -> None:
 def test_a_worker_cannot_claim_more_slots_than_a_worker_may_have() -> None:
     floor = Floor()
     floor.hello(slots=2**63 - 1)
-    assert floor.force.available()[0].room == worker.SLOTS_MAX
+    assert floor.force.available()[0].room == worker_module.SLOTS_MAX
 
 
 @pytest.mark.parametrize(
@@ -695,7 +695,7 @@ def test_in_any_history_every_token_is_accounted_for(moves: list[tuple[str, int]
     for move, pick in moves:
         MOVES[move](history, pick)
         for worker in history.force._workers.values():
-            assert worker.busy == sum(not hand.done for hand in worker.hands.values())
+            assert worker.busy == sum(not hand.done for hand in worker.assignments.values())
     # Nobody comes back: every token must come to its end.
     history.pass_time(2 * LEASE + BEAT)
     while history.commit():

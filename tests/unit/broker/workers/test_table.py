@@ -35,7 +35,7 @@ def test_a_connection_has_one_worker_however_often_it_says_hello(floor: Floor) -
 def test_a_worker_that_holds_tasks_outlives_its_connections_next_worker(floor: Floor) -> None:
     (token,) = floor.give()
     floor.hello(me=OTHER)
-    assert token in floor.force._workers[ME].hands
+    assert token in floor.force._workers[ME].assignments
     floor.hello(2, Holding(token, Held.RUNNING, 5), routing=b"again")
     assert floor.report(Outcome(token, True, b"v"), session=2, routing=b"again")
     floor.commit()
