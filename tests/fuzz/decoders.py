@@ -21,6 +21,7 @@ from raftwork.consensus import membership
 from raftwork.consensus.raft import messages as raft
 from raftwork.consensus.zab import messages as zab
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, StoreDamaged, StoreError
+from raftwork.features import from_broker, to_broker
 from raftwork.messages import (
     Failure,
     Spec,
@@ -28,8 +29,6 @@ from raftwork.messages import (
     decode_spec,
     encode_failure,
     encode_spec,
-    from_broker,
-    to_broker,
 )
 from raftwork.wire import INT_MAX, Codec, pack, unpack
 from raftwork.worker.pool.fork_server import notices

@@ -42,7 +42,7 @@ _DURABILITY = (
             Edit(
                 f"{_BROKER}.requests.clients:Clients.enqueue",
                 "self._propose(",
-                "from raftwork.messages import Enqueued\n"
+                "from raftwork.features.enqueue import Enqueued\n"
                 "        self._frames.append((routing, Enqueued(request.request)))\n"
                 "        self._propose(",
             ),

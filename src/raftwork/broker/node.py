@@ -28,33 +28,32 @@ from raftwork.broker.workers.validation import request_objection
 from raftwork.consensus.core import Peer
 from raftwork.consensus.replica import Replica
 from raftwork.errors import BadMessage
+from raftwork.features import from_broker, to_broker
+from raftwork.features.dead_letters import (
+    ListDead,
+    PurgeDead,
+    RetryDead,
+    ShowDead,
+)
+from raftwork.features.drain import DrainWorker
+from raftwork.features.enqueue import Enqueue
+from raftwork.features.queue_settings import AskQueue, SetQueue
+from raftwork.features.results import Ask, Watch
 from raftwork.messages import (
     PROTOCOL,
-    Ask,
-    AskQueue,
     BrokerStatus,
     ClientHello,
     Code,
-    DrainWorker,
-    Enqueue,
     Goodbye,
     Heartbeat,
     HelloFirst,
     Leader,
-    ListDead,
     PeerHello,
     Ping,
-    PurgeDead,
     Refused,
     Report,
-    RetryDead,
-    SetQueue,
-    ShowDead,
     StatusRequest,
-    Watch,
     WorkerHello,
-    from_broker,
-    to_broker,
 )
 from raftwork.net.backoff import Pauses
 

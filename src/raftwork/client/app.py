@@ -24,8 +24,9 @@ from raftwork.client.reply import Reply
 from raftwork.client.run import Run
 from raftwork.client.task import BoundTask, Task
 from raftwork.errors import Unavailable
+from raftwork.features.drain import DrainWorker
 from raftwork.hooks import Hook, Hooks, TaskOutcome
-from raftwork.messages import NAME_MAX, DrainWorker, FromBroker, Result
+from raftwork.messages import NAME_MAX, FromBroker, Result
 
 if TYPE_CHECKING:
     from raftwork.client.session import Question

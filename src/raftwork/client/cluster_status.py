@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from raftwork.addresses import dialled
 from raftwork.client.links import Links
 from raftwork.errors import BadMessage, Unavailable
+from raftwork.features import from_broker, to_broker
 from raftwork.messages import (
     PROTOCOL,
     BrokerStatus,
     ClientHello,
     HelloFirst,
     StatusRequest,
-    from_broker,
-    to_broker,
 )
 from raftwork.net.resolving import LookUp, look_up, reason
 

@@ -9,26 +9,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from raftwork import messages
 from raftwork.client.ids import new_ids
 from raftwork.client.options import queue_name, task_id
 from raftwork.client.reply import Reply
 from raftwork.client.run import Run, Status
-from raftwork.messages import (
+from raftwork.features import dead_letters
+from raftwork.features.dead_letters import (
     DEAD_IDS_MAX,
     DEAD_PAGE_MAX,
     DeadDetails,
     DeadPage,
     DeadPurged,
     DeadRetried,
-    FromBroker,
     ListDead,
     PurgeDead,
     RetryDead,
     ShowDead,
-    State,
-    decode_failure,
 )
+from raftwork.messages import FromBroker, State, decode_failure
 from raftwork.wire import INT_MAX, unpack
 
 if TYPE_CHECKING:
@@ -183,7 +181,7 @@ def _purged(answer: FromBroker) -> int:
     return answer.purged
 
 
-def _task(task: messages.DeadTask) -> DeadTask:
+def _task(task: dead_letters.DeadTask) -> DeadTask:
     return DeadTask(
         id=task.id,
         name=task.name,

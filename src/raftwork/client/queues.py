@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from raftwork import messages
 from raftwork.client.options import queue_name
 from raftwork.client.reply import Reply
-from raftwork.messages import NAME_MAX, AskQueue, FromBroker, SetQueue
+from raftwork.features import queue_settings
+from raftwork.features.queue_settings import AskQueue, SetQueue
+from raftwork.messages import NAME_MAX, FromBroker
 
 if TYPE_CHECKING:
     from raftwork.client.app import App
@@ -108,5 +109,5 @@ def _limit(what: str, value: object) -> int:
 
 
 def _settings(answer: FromBroker) -> QueueSettings:
-    assert isinstance(answer, messages.QueueSettings)
+    assert isinstance(answer, queue_settings.QueueSettings)
     return QueueSettings(answer.balancer, answer.max_length, answer.max_bytes)

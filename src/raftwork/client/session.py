@@ -33,38 +33,41 @@ from raftwork.errors import (
     UnknownTask,
     UnknownWorker,
 )
-from raftwork.messages import (
-    WATCH_IDS_MAX,
-    Answer,
-    Ask,
-    AskQueue,
-    Code,
+from raftwork.features import from_broker, to_broker
+from raftwork.features.dead_letters import (
     DeadDetails,
     DeadPage,
     DeadPurged,
     DeadRetried,
-    DrainWorker,
-    Enqueue,
-    Enqueued,
+    ListDead,
+    PurgeDead,
+    RetryDead,
+    ShowDead,
+)
+from raftwork.features.drain import DrainWorker, WorkerDraining
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.queue_settings import (
+    AskQueue,
+    QueueSet,
+    QueueSettings,
+    SetQueue,
+)
+from raftwork.features.results import (
+    Answer,
+    Ask,
+    Results,
+    Watch,
+    Watched,
+)
+from raftwork.messages import (
+    WATCH_IDS_MAX,
+    Code,
     FromBroker,
     HelloFirst,
     Leader,
-    ListDead,
-    PurgeDead,
-    QueueSet,
-    QueueSettings,
     Refused,
     Result,
-    Results,
-    RetryDead,
-    SetQueue,
-    ShowDead,
     State,
-    Watch,
-    Watched,
-    WorkerDraining,
-    from_broker,
-    to_broker,
 )
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.session import Answered, Question, Session
 from raftwork.errors import Unavailable
-from raftwork.messages import Ask, FromBroker, Result
+from raftwork.features.results import Ask
+from raftwork.messages import FromBroker, Result
 from raftwork.net.resolving import LookUp, look_up, reason
 
 S = TypeVar("S", bound=Slot)

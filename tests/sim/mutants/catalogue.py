@@ -385,8 +385,8 @@ SERVICE = (
         "enqueue acknowledged when proposed",
         f"{_BROKER}.requests.clients:Clients.enqueue",
         "self._propose(",
-        "self._frames.append((routing, __import__('raftwork.messages').messages.Enqueued("
-        "request.request))); self._propose(",
+        "self._frames.append((routing, __import__('raftwork.features.enqueue')"
+        ".features.enqueue.Enqueued(request.request))); self._propose(",
         fast=True,
     ),
     _mutant(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from raftwork.broker.placement.balancers import BALANCERS
-from raftwork.messages import AskQueue, SetQueue
+from raftwork.features.queue_settings import AskQueue, SetQueue
 
 if TYPE_CHECKING:
     from tests.sim.system.workload import Batch

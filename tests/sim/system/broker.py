@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from raftwork.broker.environment import Setup
 from raftwork.broker.machine import Machine
-from raftwork.broker.machine.commands import Applied
 from raftwork.broker.node import Node
 from raftwork.consensus.core import ORIGIN, Entry, Peer, Position, Snapshot
 from raftwork.errors import StoreDamaged, StoreError
-from raftwork.messages import PeerMessage, from_broker
+from raftwork.features import from_broker
+from raftwork.features.effects import Applied
+from raftwork.messages import PeerMessage
 from tests.sim.system.bugs import Bug
 from tests.sim.system.disk import Crash, Disk, Facts
 from tests.sim.system.network import Dealer

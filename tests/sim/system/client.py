@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 from raftwork.client.session import Answered, Session
 from raftwork.errors import QueueFull, Unavailable
-from raftwork.messages import AskQueue, Enqueue, Result, SetQueue, State, to_broker
+from raftwork.features import to_broker
+from raftwork.features.enqueue import Enqueue
+from raftwork.features.queue_settings import AskQueue, SetQueue
+from raftwork.messages import Result, State
 from tests.sim.system.disk import CLUSTER
 from tests.sim.system.network import WIRE_TIMEOUT, Dealer
 from tests.sim.system.process import Clock, Process

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from raftwork.broker.environment import Setup
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import Machine
-from raftwork.broker.machine.commands import Applied, Effect, Reply
 from raftwork.broker.machine.enqueue import Columns
 from raftwork.broker.node import Node
 from raftwork.consensus.core import ORIGIN, Consensus, Entry
 from raftwork.errors import QueueFull
+from raftwork.features.effects import Applied, Effect, Reply
 from raftwork.messages import FromBroker, Spec, ToBroker
 from tests.sim.system.process import Process
 from tests.sim.system.protocols import Leading

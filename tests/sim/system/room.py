@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from raftwork.broker.machine.commands import Configure
 from raftwork.consensus.core import ORIGIN, Position
+from raftwork.features.queue_settings import Configure
 from raftwork.messages import QueueStatus
 from tests.sim.system.promises import require
 from tests.sim.system.timeline import Timeline

@@ -5,33 +5,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.broker.machine.commands import Configure, Fail, Lose, commands, decode_batch
+from raftwork.broker.machine.commands import (
+    Fail,
+    Lose,
+    commands,
+    decode_batch,
+)
 from raftwork.client.session import Answered
 from raftwork.consensus.core import Entry, Kind
 from raftwork.errors import ProtocolError, RaftworkError
+from raftwork.features import from_broker, to_broker
+from raftwork.features.enqueue import Enqueued
+from raftwork.features.queue_settings import (
+    AskQueue,
+    Configure,
+    QueueSet,
+    QueueSettings,
+    SetQueue,
+)
+from raftwork.features.results import Answer, Results, Watched
 from raftwork.messages import (
     Acknowledged,
-    Answer,
-    AskQueue,
     Beat,
     Drain,
-    Enqueued,
     Goodbye,
     Heartbeat,
     Push,
-    QueueSet,
-    QueueSettings,
     Report,
     Result,
-    Results,
-    SetQueue,
     State,
     Stop,
-    Watched,
     WorkerHello,
     WorkerWelcome,
-    from_broker,
-    to_broker,
 )
 from tests.sim.system.promises import require
 from tests.sim.system.queue_checker import QueueChecker

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from raftwork import messages
 from raftwork.broker.workers.registry import LEASE
+from raftwork.features.enqueue import Enqueue
 from raftwork.messages import (
     PROTOCOL,
     Failure,
@@ -85,7 +85,7 @@ class Crew(Office):
         self.requests += 1
         spec = Spec(name, "default", **options)  # type: ignore[arg-type]
         _, packed, tasks, _ = enqueue(*ids, spec=spec)
-        request = messages.Enqueue(self.requests, self.lead.time(self.now), packed, tasks)
+        request = Enqueue(self.requests, self.lead.time(self.now), packed, tasks)
         self.lead.clients.enqueue(b"c", request)
 
     def end(self, name: str, code: Code, count: int = 1_000) -> None:

@@ -17,13 +17,13 @@ from raftwork.broker.requests.clients import Clients
 from raftwork.broker.workers.registry import LEASE, WorkerRegistry
 from raftwork.consensus.raft import Raft
 from raftwork.errors import StoreDamaged, StoreError
+from raftwork.features import to_broker
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.results import Ask, Results, Watch
 from raftwork.messages import (
     PROTOCOL,
     Acknowledged,
-    Ask,
     ClientHello,
-    Enqueue,
-    Enqueued,
     FromBroker,
     Heartbeat,
     Held,
@@ -36,12 +36,9 @@ from raftwork.messages import (
     Refused,
     Report,
     Result,
-    Results,
     Started,
     State,
-    Watch,
     WorkerWelcome,
-    to_broker,
 )
 from tests.unit.broker.nodes import MemoryStore, World
 from tests.unit.broker.queues import SPEC, enqueue

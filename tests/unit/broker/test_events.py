@@ -30,10 +30,10 @@ from raftwork.broker.workers.circuit_breaker import FAILURES
 from raftwork.broker.workers.registry import LEASE, LEASE_CLOSED
 from raftwork.consensus.core import ORIGIN
 from raftwork.consensus.news import Cause, Election
+from raftwork.features.enqueue import Enqueue
 from raftwork.messages import (
     PROTOCOL,
     ClientHello,
-    Enqueue,
     Loss,
     Outcome,
     Report,

@@ -13,20 +13,31 @@ from raftwork.broker.workers.registry import LEASE
 from raftwork.consensus.core import Position
 from raftwork.consensus.raft.messages import Vote, encode
 from raftwork.errors import StoreError
+from raftwork.features import from_broker, to_broker
+from raftwork.features.dead_letters import (
+    ListDead,
+    PurgeDead,
+    RetryDead,
+    ShowDead,
+)
+from raftwork.features.drain import DrainWorker
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.queue_settings import AskQueue, SetQueue
+from raftwork.features.results import (
+    Answer,
+    Ask,
+    Results,
+    Watch,
+    Watched,
+)
 from raftwork.messages import (
     NAME_MAX,
     PROTOCOL,
     Acknowledged,
-    Answer,
-    Ask,
-    AskQueue,
     Beat,
     BrokerStatus,
     ClientHello,
     Code,
-    DrainWorker,
-    Enqueue,
-    Enqueued,
     FromBroker,
     Goodbye,
     Heartbeat,
@@ -34,32 +45,22 @@ from raftwork.messages import (
     HelloFirst,
     Holding,
     Leader,
-    ListDead,
     Outcome,
     PeerHello,
     PeerMessage,
     PeerWelcome,
     Ping,
-    PurgeDead,
     Push,
     Refused,
     Report,
     Result,
-    Results,
-    RetryDead,
-    SetQueue,
-    ShowDead,
     Started,
     State,
     StatusRequest,
     Stop,
     ToBroker,
-    Watch,
-    Watched,
     WorkerHello,
     WorkerWelcome,
-    from_broker,
-    to_broker,
 )
 from tests.unit.broker.nodes import STEP, MemoryStore, World
 from tests.unit.broker.queues import SPEC, enqueue

@@ -6,29 +6,30 @@ from typing import Self
 
 import zmq
 
-from raftwork.messages import (
+from raftwork.features import from_broker, to_broker
+from raftwork.features.drain import DrainWorker, WorkerDraining
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.queue_settings import (
+    AskQueue,
+    QueueSet,
+    QueueSettings,
+    SetQueue,
+)
+from raftwork.features.results import (
     Answer,
     Ask,
-    AskQueue,
+    Results,
+    Watch,
+    Watched,
+)
+from raftwork.messages import (
     ClientHello,
-    DrainWorker,
-    Enqueue,
-    Enqueued,
     FromBroker,
     Leader,
     Ping,
-    QueueSet,
-    QueueSettings,
     Result,
-    Results,
-    SetQueue,
     State,
     ToBroker,
-    Watch,
-    Watched,
-    WorkerDraining,
-    from_broker,
-    to_broker,
 )
 from raftwork.wire import pack
 

@@ -8,7 +8,13 @@ from raftwork import App, RaftworkError
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.transport import Connection
-from raftwork.messages import Result, Spec, State, Task, decode_spec, task_check
+from raftwork.features.enqueue import Task, task_check
+from raftwork.messages import (
+    Result,
+    Spec,
+    State,
+    decode_spec,
+)
 from raftwork.wire import unpack
 
 S = TypeVar("S", bound=Slot)

@@ -4,17 +4,16 @@ from random import Random
 from typing import TypeVar
 
 from raftwork.client.session import Answered, Session
+from raftwork.features import from_broker, to_broker
+from raftwork.features.enqueue import Enqueue
+from raftwork.features.results import Watch
 from raftwork.messages import (
     ClientHello,
-    Enqueue,
     FromBroker,
     Leader,
     Ping,
     Result,
     ToBroker,
-    Watch,
-    from_broker,
-    to_broker,
 )
 from raftwork.wire import pack
 

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from raftwork.addresses import parse_address
 from raftwork.client.session import Session
-from raftwork.messages import FromBroker, Leader, Spec, encode_spec, from_broker
+from raftwork.features import from_broker
+from raftwork.messages import (
+    FromBroker,
+    Leader,
+    Spec,
+    encode_spec,
+)
 from raftwork.wire import pack
 from tests.fuzz.decoders import messages, spoilt
 

@@ -5,10 +5,12 @@ from typing import Any, cast
 
 import pytest
 
-from raftwork import App, messages
+from raftwork import App
 from raftwork.client.queues import Queue, QueueSettings
 from raftwork.client.reply import Reply
-from raftwork.messages import AskQueue, FromBroker, QueueSet, SetQueue
+from raftwork.features import queue_settings
+from raftwork.features.queue_settings import AskQueue, QueueSet, SetQueue
+from raftwork.messages import FromBroker
 
 
 class FakeApp:
@@ -21,7 +23,7 @@ class FakeApp:
         self.asked.append(question)
         reply: Reply[FromBroker] = Reply()
         if isinstance(question, AskQueue):
-            reply.tell(messages.QueueSettings(0, "lru", None, 7))
+            reply.tell(queue_settings.QueueSettings(0, "lru", None, 7))
         else:
             reply.tell(QueueSet(0))
         return reply

@@ -18,23 +18,23 @@ from raftwork.errors import (
     UnknownTask,
     UnknownWorker,
 )
-from raftwork.messages import (
-    WATCH_IDS_MAX,
+from raftwork.features.drain import DrainWorker, WorkerDraining
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.results import (
     Answer,
     Ask,
+    Results,
+    Watch,
+    Watched,
+)
+from raftwork.messages import (
+    WATCH_IDS_MAX,
     Code,
-    DrainWorker,
-    Enqueue,
-    Enqueued,
     HelloFirst,
     Leader,
     Refused,
     Result,
-    Results,
     State,
-    Watch,
-    Watched,
-    WorkerDraining,
 )
 from tests.unit.client.playing import A, B, C, Play
 

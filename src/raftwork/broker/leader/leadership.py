@@ -15,20 +15,10 @@ from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.events import TaskLost, unheard
 from raftwork.broker.machine.commands import (
     TIME_MAX,
-    Assigned,
-    AttemptEnded,
     Command,
-    Enqueue,
-    EnqueuedAndAssigned,
     Fail,
     Finish,
-    NotAssigned,
-    Purge,
-    Queued,
-    Requeued,
-    Settled,
     Tick,
-    TokenRejected,
     encode_batch,
 )
 from raftwork.broker.placement.queue_balancers import QueueBalancers
@@ -39,6 +29,18 @@ from raftwork.broker.requests.queue_settings import PendingChange, Settings
 from raftwork.broker.splitting import parts
 from raftwork.broker.workers.registry import LEASE, WorkerRegistry
 from raftwork.errors import NotLeader, QueueFull
+from raftwork.features.dead_letters import Purge
+from raftwork.features.effects import (
+    Assigned,
+    AttemptEnded,
+    EnqueuedAndAssigned,
+    NotAssigned,
+    Queued,
+    Requeued,
+    Settled,
+    TokenRejected,
+)
+from raftwork.features.enqueue import Admit
 from raftwork.messages import State, decode_failure
 
 if TYPE_CHECKING:
@@ -47,8 +49,8 @@ if TYPE_CHECKING:
 
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine
-    from raftwork.broker.machine.commands import Applied, Effect, Reply
     from raftwork.consensus.core import Position
+    from raftwork.features.effects import Applied, Effect, Reply
     from raftwork.messages import FromBroker
 
 #: A batch is closed at so many bytes of payload, so that one entry never holds up the log.
@@ -177,7 +179,7 @@ class Leadership:
             self._unplaced[queue] += tasks - sum(count for _, count in begin)
             self._waiting.append(Proposal(command._replace(begin=begin), pending))
 
-    def _enqueued(self, command: Enqueue, pending: PendingEnqueue, reply: Reply) -> None:
+    def _enqueued(self, command: Admit, pending: PendingEnqueue, reply: Reply) -> None:
         begun = sum(count for _, count in command.begin)
         self._unplaced[pending.queue] -= pending.tasks - begun
         if not self._unplaced[pending.queue]:
@@ -227,7 +229,7 @@ class Leadership:
         if proposals is not None:
             for proposal, reply in zip(proposals, applied.replies, strict=True):
                 match proposal:
-                    case Proposal(Enqueue() as command, PendingEnqueue() as pending):
+                    case Proposal(Admit() as command, PendingEnqueue() as pending):
                         self._enqueued(command, pending, reply)
                     case Proposal(_, PendingChange() as pending):
                         self.settings.applied(pending, reply)

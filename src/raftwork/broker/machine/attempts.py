@@ -14,21 +14,23 @@ from json import dumps
 from raftwork.broker.machine import dead_letters
 from raftwork.broker.machine.commands import (
     Assign,
-    Assigned,
-    AttemptEnded,
-    Effect,
     Expire,
     Fail,
     Finish,
     Lose,
-    NotAssigned,
     Release,
+)
+from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE
+from raftwork.broker.machine.state import Ledger, Running, spec_of
+from raftwork.features.effects import (
+    Assigned,
+    AttemptEnded,
+    Effect,
+    NotAssigned,
     Requeued,
     Settled,
     TokenRejected,
 )
-from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE
-from raftwork.broker.machine.state import Ledger, Running, spec_of
 from raftwork.messages import Failure, Loss, State, decode_failure, encode_failure
 
 _LIVE = """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec

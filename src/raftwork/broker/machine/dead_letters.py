@@ -11,9 +11,9 @@ Rules of this file:
 from collections.abc import Iterable
 from contextlib import closing
 
-from raftwork.broker.machine.commands import Purge
 from raftwork.broker.machine.state import Ledger, Running, spec_of
-from raftwork.messages import DeadDetails, DeadTask, Loss, State, failure_head
+from raftwork.features.dead_letters import DeadDetails, DeadTask, Purge
+from raftwork.messages import Loss, State, failure_head
 
 #: Characters of an error in a list, and bytes of a packed Failure read for them.
 _ERROR_MAX = 200

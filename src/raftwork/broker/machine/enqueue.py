@@ -11,10 +11,12 @@ from typing import NamedTuple, cast
 from zlib import crc32
 
 from raftwork.broker.machine.attempts import assign
-from raftwork.broker.machine.commands import Assign, Effect, Enqueue, EnqueuedAndAssigned, Queued
+from raftwork.broker.machine.commands import Assign
 from raftwork.broker.machine.queue_settings import check_fits, check_queues
 from raftwork.broker.machine.state import Ledger, spec_of
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
+from raftwork.features.effects import Effect, EnqueuedAndAssigned, Queued
+from raftwork.features.enqueue import Admit
 from raftwork.messages import (
     BATCH_BYTES_MAX,
     BATCH_TASKS_MAX,
@@ -175,7 +177,7 @@ def stored(ledger: Ledger, spec: bytes, tasks: Columns) -> bool:
     return not new_rows(ledger, rows_of(spec, tasks))
 
 
-def enqueue(ledger: Ledger, command: Enqueue, effects: list[Effect]) -> None:
+def enqueue(ledger: Ledger, command: Admit, effects: list[Effect]) -> None:
     """Put the batch's new tasks into its queue. Raises what refuses the whole batch."""
     spec = read_spec(command.spec)
     columns = read_tasks(command.tasks)
@@ -206,7 +208,7 @@ def enqueue(ledger: Ledger, command: Enqueue, effects: list[Effect]) -> None:
 
 def _begin(
     ledger: Ledger,
-    command: Enqueue,
+    command: Admit,
     first: int,
     tasks: list[tuple[str, bytes]],
     effects: list[Effect],

@@ -10,27 +10,20 @@ Rules of this package:
    rollback the machine must be made anew.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar, cast
 
 import apsw
 
 from raftwork.broker.machine import attempts, dead_letters, queries, schema
 from raftwork.broker.machine.commands import (
-    Applied,
     Assign,
-    Configure,
-    Done,
-    Effect,
-    Enqueue,
+    Command,
     Expire,
     Fail,
     Finish,
     Lose,
-    Purge,
-    Rejected,
     Release,
-    Reply,
-    Retry,
     Tick,
     commands,
     decode_batch,
@@ -43,16 +36,25 @@ from raftwork.broker.machine.retention import sweep, trim
 from raftwork.broker.machine.retry import retry
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull, UnknownTask
+from raftwork.features.dead_letters import DeadDetails, DeadTask, Purge, Retry
+from raftwork.features.effects import (
+    Applied,
+    Done,
+    Effect,
+    Rejected,
+    Reply,
+)
+from raftwork.features.enqueue import Admit
+from raftwork.features.queue_settings import Configure, SetQueue
 from raftwork.messages import (
     Code,
-    DeadDetails,
-    DeadTask,
     QueueStatus,
     Result,
-    SetQueue,
     Spec,
     State,
 )
+
+C = TypeVar("C", bound=Command)
 
 _CODES: dict[type[Exception], Code] = {
     BadMessage: Code.PROTOCOL,
@@ -61,6 +63,25 @@ _CODES: dict[type[Exception], Code] = {
     QueueFull: Code.QUEUE_FULL,
     UnknownTask: Code.UNKNOWN_TASK,
 }
+
+
+def _apply(
+    command: type[C], carry_out: Callable[[Ledger, C, list[Effect]], object]
+) -> tuple[type[Command], Callable[[Ledger, Command, list[Effect]], object]]:
+    """A table's row; its two halves belong together."""
+    return command, cast("Callable[[Ledger, Command, list[Effect]], object]", carry_out)
+
+
+_ATTEMPTS = dict(
+    [
+        _apply(Assign, attempts.assign),
+        _apply(Finish, attempts.finish),
+        _apply(Fail, attempts.fail),
+        _apply(Expire, attempts.expire),
+        _apply(Release, attempts.release),
+        _apply(Lose, attempts.lose),
+    ]
+)
 
 
 class Machine:
@@ -96,7 +117,7 @@ class Machine:
         try:
             command = commands.from_plain(plain)
             match command:
-                case Enqueue():
+                case Admit():
                     enqueue(self._ledger, command, effects)
                 case Configure():
                     configure(self._ledger, command)
@@ -107,27 +128,10 @@ class Machine:
                 case Tick():
                     pass  # the batch's time has done its work already
                 case _:
-                    self._attempt(command, effects)
+                    _ATTEMPTS[type(command)](self._ledger, command, effects)
         except tuple(_CODES) as refusal:
             return Rejected(_CODES[type(refusal)], str(refusal))
         return Done()
-
-    def _attempt(
-        self, command: Assign | Finish | Fail | Expire | Release | Lose, effects: list[Effect]
-    ) -> None:
-        match command:
-            case Assign():
-                attempts.assign(self._ledger, command, effects)
-            case Finish():
-                attempts.finish(self._ledger, command, effects)
-            case Fail():
-                attempts.fail(self._ledger, command, effects)
-            case Expire():
-                attempts.expire(self._ledger, command, effects)
-            case Release():
-                attempts.release(self._ledger, command, effects)
-            case Lose():
-                attempts.lose(self._ledger, command, effects)
 
     def flush(self) -> None:
         """Write the counters and the running set; call it once before COMMIT."""

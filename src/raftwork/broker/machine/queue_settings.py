@@ -6,10 +6,10 @@
    brokers that know different ones still apply the same.
 """
 
-from raftwork.broker.machine.commands import Configure
 from raftwork.broker.machine.state import Ledger, Queue
 from raftwork.errors import ProtocolError, QueueFull
-from raftwork.messages import NAME_MAX, SetQueue
+from raftwork.features.queue_settings import Configure, SetQueue
+from raftwork.messages import NAME_MAX
 
 #: Of a setting: beyond it no sum with what waits could be stored.
 SETTING_MAX = 2**53

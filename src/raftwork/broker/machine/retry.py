@@ -1,10 +1,12 @@
 """A dead task is run again: as another task with its contents. See `dead`."""
 
-from raftwork.broker.machine.commands import Effect, Enqueue, Retry
 from raftwork.broker.machine.dead_letters import BY_ID
 from raftwork.broker.machine.enqueue import enqueue
 from raftwork.broker.machine.state import Ledger
 from raftwork.errors import UnknownTask
+from raftwork.features.dead_letters import Retry
+from raftwork.features.effects import Effect
+from raftwork.features.enqueue import Admit
 from raftwork.wire import pack
 
 
@@ -18,5 +20,5 @@ def retry(ledger: Ledger, command: Retry, effects: list[Effect]) -> None:
     if again:
         return
     task = [command.new, payload, key] if key else [command.new, payload]
-    enqueue(ledger, Enqueue(command.created, spec, pack([task])), effects)
+    enqueue(ledger, Admit(command.created, spec, pack([task])), effects)
     ledger.db.execute("UPDATE dead SET again = ? WHERE number = ?", (command.new, number))

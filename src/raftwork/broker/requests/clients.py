@@ -14,31 +14,33 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.events import QueueFullRefusal, unheard
-from raftwork.broker.machine.commands import Done, Enqueue
 from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.broker.requests.result_outbox import WATCHES_PER_SESSION, ResultOutbox
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull
+from raftwork.features.effects import Done
+from raftwork.features.enqueue import Admit, Enqueued
+from raftwork.features.results import (
+    Answer,
+    Ask,
+    Watch,
+    Watched,
+)
 from raftwork.messages import (
     ID_MAX,
     WATCH_IDS_MAX,
-    Answer,
-    Ask,
     Code,
-    Enqueued,
     Refused,
     Result,
     State,
-    Watch,
-    Watched,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from raftwork import messages
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine
-    from raftwork.broker.machine.commands import Reply, Settled
+    from raftwork.features.effects import Reply, Settled
+    from raftwork.features.enqueue import Enqueue
     from raftwork.messages import FromBroker
 
 #: Bytes of enqueues taken in and not yet applied; beyond, clients are told to come later.
@@ -91,7 +93,7 @@ class Clients:
         self._machine = machine
         self._tell = tell
         self._frames: list[tuple[bytes, FromBroker]] = []
-        self._commands: list[tuple[Enqueue, PendingEnqueue]] = []
+        self._commands: list[tuple[Admit, PendingEnqueue]] = []
         self._pending: set[tuple[bytes, int]] = set()
         self._pending_bytes = 0
         self._deliveries = ResultOutbox(machine, room)
@@ -101,7 +103,7 @@ class Clients:
 
     # ---- requests -----------------------------------------------------------------------------
 
-    def enqueue(self, routing: bytes, request: messages.Enqueue) -> None:
+    def enqueue(self, routing: bytes, request: Enqueue) -> None:
         if (routing, request.request) in self._pending:
             return  # asked again while the first one is on its way to the disks
         size = len(request.tasks) + ENQUEUE_BYTES
@@ -120,7 +122,7 @@ class Clients:
             )
             self.refuse(routing, request.request, Code.QUEUE_FULL, text)
         else:
-            command = Enqueue(request.created, request.spec, request.tasks)
+            command = Admit(request.created, request.spec, request.tasks)
             self._propose(
                 command,
                 PendingEnqueue(
@@ -134,7 +136,7 @@ class Clients:
                 ),
             )
 
-    def _propose(self, command: Enqueue, pending: PendingEnqueue) -> None:
+    def _propose(self, command: Admit, pending: PendingEnqueue) -> None:
         self._pending.add((pending.routing, pending.request))
         self._pending_bytes += pending.size
         self._commands.append((command, pending))
@@ -237,7 +239,7 @@ class Clients:
 
     # ---- out ----------------------------------------------------------------------------------
 
-    def commands(self) -> list[tuple[Enqueue, PendingEnqueue]]:
+    def commands(self) -> list[tuple[Admit, PendingEnqueue]]:
         out, self._commands = self._commands, []
         return out
 

@@ -10,26 +10,26 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.broker.machine.commands import Done, Purge, Retry
 from raftwork.broker.requests.read_barrier import ReadBarrier
-from raftwork.messages import (
+from raftwork.features.dead_letters import (
     DEAD_IDS_MAX,
     DEAD_PAGE_MAX,
-    ID_MAX,
-    Code,
     DeadPage,
     DeadPurged,
     DeadRetried,
     ListDead,
+    Purge,
     PurgeDead,
-    Refused,
+    Retry,
     RetryDead,
     ShowDead,
 )
+from raftwork.features.effects import Done
+from raftwork.messages import ID_MAX, Code, Refused
 
 if TYPE_CHECKING:
     from raftwork.broker.machine import Machine
-    from raftwork.broker.machine.commands import Reply
+    from raftwork.features.effects import Reply
     from raftwork.messages import FromBroker
 
 #: Requests that wait for the log or a barrier, and ids in them.

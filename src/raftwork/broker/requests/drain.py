@@ -10,14 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raftwork.messages import Code, Refused, WorkerDraining
+from raftwork.features.drain import WorkerDraining
+from raftwork.messages import Code, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from raftwork.broker.workers.registry import WorkerRegistry
     from raftwork.broker.workers.worker import Worker
-    from raftwork.messages import DrainWorker, FromBroker
+    from raftwork.features.drain import DrainWorker
+    from raftwork.messages import FromBroker
 
 #: Requests that wait for their workers' word.
 OPEN_MAX = 1_000

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.broker.machine.commands import Configure, Done
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.errors import ProtocolError, QueueFull
-from raftwork.messages import AskQueue, Code, QueueSet, QueueSettings, Refused
+from raftwork.features.effects import Done
+from raftwork.features.queue_settings import AskQueue, Configure, QueueSet, QueueSettings
+from raftwork.messages import Code, Refused
 
 if TYPE_CHECKING:
     from raftwork.broker.machine import Machine
-    from raftwork.broker.machine.commands import Reply
-    from raftwork.messages import FromBroker, SetQueue
+    from raftwork.features.effects import Reply
+    from raftwork.features.queue_settings import SetQueue
+    from raftwork.messages import FromBroker
 
 #: Requests that wait for the log or a barrier.
 OPEN_MAX = 1_000

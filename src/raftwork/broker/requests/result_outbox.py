@@ -11,13 +11,14 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 from raftwork.broker.splitting import parts
-from raftwork.messages import Result, Results, State
+from raftwork.features.results import Results
+from raftwork.messages import Result, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from raftwork.broker.machine import Machine
-    from raftwork.broker.machine.commands import Settled
+    from raftwork.features.effects import Settled
 
 #: Ids one session may watch at a time, and all sessions together.
 WATCHES_PER_SESSION = 200_000

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raftwork.errors import BadMessage
+from raftwork.features.dead_letters import ListDead, PurgeDead
+from raftwork.features.drain import DrainWorker
+from raftwork.features.queue_settings import AskQueue
 from raftwork.messages import (
     NAME_MAX,
     PAYLOAD_MAX,
     QUEUES_MAX,
-    AskQueue,
-    DrainWorker,
     Failure,
-    ListDead,
-    PurgeDead,
     decode_failure,
     encode_failure,
 )

@@ -4,14 +4,11 @@ from random import Random
 
 import pytest
 
-from raftwork import messages
 from raftwork.broker.leader.leadership import BATCH_BYTES, Leadership
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Assign,
     Command,
-    Configure,
-    Enqueue,
     Fail,
     Finish,
     Tick,
@@ -21,11 +18,12 @@ from raftwork.broker.machine.commands import (
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.consensus.core import ORIGIN, Output, Peer, Position, Role, Roster, Snapshot, Status
 from raftwork.errors import NotLeader, QueueFull
+from raftwork.features.enqueue import Admit, Enqueue, Enqueued
+from raftwork.features.queue_settings import Configure
+from raftwork.features.results import Ask
 from raftwork.messages import (
     PROTOCOL,
     Acknowledged,
-    Ask,
-    Enqueued,
     Failure,
     FromBroker,
     Heartbeat,
@@ -116,7 +114,7 @@ class Office:
     def enqueue(self, *ids: str, spec: Spec | None = None, payload: bytes = b"") -> int:
         self.requests += 1
         _, packed, tasks, _ = enqueue(*ids, spec=spec or Spec("job", "default"), payload=payload)
-        request = messages.Enqueue(self.requests, self.lead.time(self.now), packed, tasks)
+        request = Enqueue(self.requests, self.lead.time(self.now), packed, tasks)
         self.lead.clients.enqueue(b"c", request)
         return self.requests
 
@@ -203,7 +201,7 @@ def test_nothing_is_pushed_before_its_assign_is_applied(office: Office) -> None:
 
 def begun(entry: list[Command]) -> list[list[int]]:
     """How many tasks each Enqueue of an entry hands out at once."""
-    return [[count for _, count in c.begin] for c in entry if isinstance(c, Enqueue)]
+    return [[count for _, count in c.begin] for c in entry if isinstance(c, Admit)]
 
 
 def test_a_task_that_nothing_waits_before_is_handed_out_with_its_enqueue(office: Office) -> None:
@@ -241,7 +239,7 @@ def test_nobody_overtakes_what_is_on_its_way_into_the_same_queue(office: Office)
 def test_a_task_with_a_key_waits_to_be_placed_by_it(office: Office) -> None:
     office.hello(slots=2)
     tasks = pack([["a", b"", "red"]])
-    request = messages.Enqueue(9, office.lead.time(office.now), encode_spec(SPEC), tasks)
+    request = Enqueue(9, office.lead.time(office.now), encode_spec(SPEC), tasks)
     office.lead.clients.enqueue(b"c", request)
     office.enqueue("b")
     (entry,) = office.plan()
@@ -322,8 +320,8 @@ def test_a_log_that_takes_nothing_now_gets_everything_later_once(
     assert office.sent()[:1] != [Enqueued(first)]
     office.core.refusal = None
     ((one, two),) = office.plan()
-    assert isinstance(one, Enqueue)
-    assert isinstance(two, Enqueue)
+    assert isinstance(one, Admit)
+    assert isinstance(two, Admit)
     office.commit()
     sent = office.sent()
     assert [m.request for m in sent if isinstance(m, Enqueued)] == [first, second]

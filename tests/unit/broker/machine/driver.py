@@ -4,22 +4,24 @@ import apsw
 
 from raftwork.broker.machine import Limits, Machine, Waiting, create_tables
 from raftwork.broker.machine.commands import (
-    Applied,
     Assign,
-    Assigned,
     Command,
-    Done,
-    Effect,
-    Enqueue,
     Expire,
     Fail,
     Finish,
     Lose,
-    Rejected,
     Release,
     Tick,
     encode_batch,
 )
+from raftwork.features.effects import (
+    Applied,
+    Assigned,
+    Done,
+    Effect,
+    Rejected,
+)
+from raftwork.features.enqueue import Admit
 from raftwork.messages import (
     Failure,
     Result,
@@ -104,8 +106,8 @@ class Driver:
 
     # ---- commands -------------------------------------------------------------------------------
 
-    def put(self, *ids: str, spec: bytes = spec_of(), payload: bytes = b"payload") -> Enqueue:
-        return Enqueue(self.now, spec, tasks_of(*((i, payload) for i in ids)))
+    def put(self, *ids: str, spec: bytes = spec_of(), payload: bytes = b"payload") -> Admit:
+        return Admit(self.now, spec, tasks_of(*((i, payload) for i in ids)))
 
     def enqueue(
         self, *ids: str, spec: bytes = spec_of(), payload: bytes = b"payload"

@@ -6,26 +6,27 @@ from enum import Enum, auto
 from raftwork.broker.machine import Limits, Waiting
 from raftwork.broker.machine.commands import (
     Assign,
-    Assigned,
-    AttemptEnded,
     Command,
-    Configure,
-    Effect,
-    Enqueue,
     Expire,
     Fail,
     Finish,
     Lose,
-    NotAssigned,
-    Purge,
-    Queued,
     Release,
-    Requeued,
-    Retry,
-    Settled,
     Tick,
+)
+from raftwork.features.dead_letters import Purge, Retry
+from raftwork.features.effects import (
+    Assigned,
+    AttemptEnded,
+    Effect,
+    NotAssigned,
+    Queued,
+    Requeued,
+    Settled,
     TokenRejected,
 )
+from raftwork.features.enqueue import Admit
+from raftwork.features.queue_settings import Configure
 from raftwork.messages import (
     Code,
     Failure,
@@ -153,7 +154,7 @@ class Model:
 
     def _command(self, command: Command) -> None:
         match command:
-            case Enqueue():
+            case Admit():
                 self._enqueue(command)
             case Assign(worker, seqs):
                 self._assign(worker, seqs)
@@ -176,7 +177,7 @@ class Model:
             case Tick():
                 pass
 
-    def _enqueue(self, command: Enqueue) -> None:
+    def _enqueue(self, command: Admit) -> None:
         if command.created < self.time - self.limits.window:
             raise Refusal(Code.PROTOCOL)
         queue = decode_spec(command.spec).queue
@@ -301,7 +302,7 @@ class Model:
         if task is None:
             raise Refusal(Code.UNKNOWN_TASK)
         if not task.again:
-            self._enqueue(Enqueue(created, task.spec, pack([[new, task.payload]])))
+            self._enqueue(Admit(created, task.spec, pack([[new, task.payload]])))
             task.again = new
 
     def _purge(self, ids: list[str], queue: str) -> None:

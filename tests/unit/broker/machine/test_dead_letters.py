@@ -3,8 +3,10 @@
 import pytest
 
 from raftwork.broker.machine import Limits
-from raftwork.broker.machine.commands import Done, Lose, Purge, Queued, Retry
-from raftwork.messages import Code, DeadTask, Loss, State
+from raftwork.broker.machine.commands import Lose
+from raftwork.features.dead_letters import DeadTask, Purge, Retry
+from raftwork.features.effects import Done, Queued
+from raftwork.messages import Code, Loss, State
 from tests.unit.broker.machine.driver import FAILURE, START, Driver, spec_of
 
 ALL = 1 << 62

@@ -11,19 +11,18 @@ from raftwork.broker.machine import Limits
 from raftwork.broker.machine.commands import (
     Assign,
     Command,
-    Configure,
-    Enqueue,
     Expire,
     Fail,
     Finish,
     Lose,
-    Purge,
-    Rejected,
     Release,
-    Retry,
     Tick,
     encode_batch,
 )
+from raftwork.features.dead_letters import Purge, Retry
+from raftwork.features.effects import Rejected
+from raftwork.features.enqueue import Admit
+from raftwork.features.queue_settings import Configure
 from tests.unit.broker.machine.driver import FAILURE, START, Driver, spec_of, tasks_of
 from tests.unit.broker.machine.model import Model, Place
 
@@ -60,7 +59,7 @@ tasks = st.lists(
 recipes: st.SearchStrategy[Callable[[Model], Command]] = st.one_of(
     st.builds(
         lambda age, spec, tasks: (
-            lambda model: Enqueue(max(0, model.time - age), spec, tasks_of(*tasks))
+            lambda model: Admit(max(0, model.time - age), spec, tasks_of(*tasks))
         ),
         st.sampled_from([0, 0, 0, 99, 100, 101]),
         st.sampled_from(SPECS),

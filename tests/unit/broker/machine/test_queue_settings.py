@@ -3,7 +3,8 @@
 import pytest
 
 from raftwork.broker.machine import Limits
-from raftwork.broker.machine.commands import Configure, Done, Rejected
+from raftwork.features.effects import Done, Rejected
+from raftwork.features.queue_settings import Configure
 from raftwork.messages import NAME_MAX, Code, QueueStatus
 from raftwork.wire import INT_MAX
 from tests.unit.broker.machine.driver import Driver, spec_of

@@ -4,10 +4,10 @@ from random import Random
 
 import pytest
 
-from raftwork.broker.machine.commands import Configure
 from raftwork.broker.placement.balancers import BALANCERS, Candidate
 from raftwork.broker.placement.balancers.round_robin import RoundRobin
 from raftwork.broker.placement.queue_balancers import QueueBalancers
+from raftwork.features.queue_settings import Configure
 from tests.unit.broker.queues import Queues
 
 DEFAULT = "round_robin"

@@ -4,27 +4,30 @@ from collections.abc import Sequence
 
 import pytest
 
-from raftwork import messages
 from raftwork.broker.machine import Limits
-from raftwork.broker.machine.commands import Assign, Configure, Finish, Settled
+from raftwork.broker.machine.commands import Assign, Finish
 from raftwork.broker.requests import clients as module
 from raftwork.broker.requests import result_outbox
 from raftwork.broker.requests.clients import TURN_IDS, Clients, PendingEnqueue
+from raftwork.features.effects import Settled
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.queue_settings import Configure
+from raftwork.features.results import (
+    Answer,
+    Ask,
+    Results,
+    Watch,
+    Watched,
+)
 from raftwork.messages import (
     ID_MAX,
     PAYLOAD_MAX,
     WATCH_IDS_MAX,
-    Answer,
-    Ask,
     Code,
-    Enqueued,
     FromBroker,
     Refused,
     Result,
-    Results,
     State,
-    Watch,
-    Watched,
 )
 from raftwork.wire import pack
 from tests.unit.broker.queues import Queues, enqueue
@@ -42,7 +45,7 @@ class Counter:
 
     def enqueue(self, *ids: str, request: int = 1, payload: bytes = b"", me: bytes = ME) -> None:
         _, spec, tasks, _ = enqueue(*ids, payload=payload)
-        self.clients.enqueue(me, messages.Enqueue(request, 0, spec, tasks))
+        self.clients.enqueue(me, Enqueue(request, 0, spec, tasks))
 
     def commit(self) -> None:
         for command, pending in self.clients.commands():
@@ -179,7 +182,7 @@ def test_an_id_with_other_contents_is_refused_when_it_is_applied(counter: Counte
 def test_what_the_machine_would_refuse_is_refused_unproposed(
     counter: Counter, spec: bytes, tasks: bytes, code: Code
 ) -> None:
-    counter.clients.enqueue(ME, messages.Enqueue(3, 0, spec, tasks))
+    counter.clients.enqueue(ME, Enqueue(3, 0, spec, tasks))
     assert counter.clients.commands() == []
     (refused,) = counter.sent()
     assert isinstance(refused, Refused)

@@ -3,23 +3,27 @@
 import apsw
 import pytest
 
-from raftwork.broker.machine.commands import Assign, Fail, Purge, Retry
+from raftwork.broker.machine.commands import Assign, Fail
 from raftwork.broker.requests.dead_letters import OPEN_MAX, TURN_ANSWERS, DeadRequest, DeadTasks
-from raftwork.messages import (
+from raftwork.features.dead_letters import (
     DEAD_PAGE_MAX,
-    PAYLOAD_MAX,
-    Code,
     DeadDetails,
     DeadPage,
     DeadPurged,
     DeadRetried,
-    Failure,
-    FromBroker,
     ListDead,
+    Purge,
     PurgeDead,
-    Refused,
+    Retry,
     RetryDead,
     ShowDead,
+)
+from raftwork.messages import (
+    PAYLOAD_MAX,
+    Code,
+    Failure,
+    FromBroker,
+    Refused,
     encode_failure,
     failure_head,
 )

@@ -5,15 +5,14 @@ from random import Random
 from raftwork.broker.requests import drain as module
 from raftwork.broker.requests.drain import Drains
 from raftwork.broker.workers.registry import LEASE, WorkerRegistry
+from raftwork.features.drain import DrainWorker, WorkerDraining
 from raftwork.messages import (
     PROTOCOL,
     Code,
     Drain,
-    DrainWorker,
     FromBroker,
     Heartbeat,
     Refused,
-    WorkerDraining,
     WorkerHello,
 )
 from tests.unit.broker.queues import Queues

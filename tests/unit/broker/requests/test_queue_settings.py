@@ -1,17 +1,15 @@
 """Requests about queues: changed by the log, told behind a barrier, bounded."""
 
 from raftwork.broker.machine import Limits
-from raftwork.broker.machine.commands import Configure
 from raftwork.broker.requests.queue_settings import OPEN_MAX, Settings
-from raftwork.messages import (
+from raftwork.features.queue_settings import (
     AskQueue,
-    Code,
-    FromBroker,
+    Configure,
     QueueSet,
     QueueSettings,
-    Refused,
     SetQueue,
 )
+from raftwork.messages import Code, FromBroker, Refused
 from tests.unit.broker.queues import Queues
 
 ME = b"me"

@@ -1,8 +1,9 @@
-"""Frames between clients and brokers about dead tasks: those that failed for good or were lost."""
+"""Dead tasks: those that failed for good or were lost."""
 
 from typing import NamedTuple
 
-from raftwork.messages.shared import Loss, State
+from raftwork.messages import Loss, State
+from raftwork.messages.registry import command, reply, request
 
 #: Tasks in one page.
 DEAD_PAGE_MAX = 200
@@ -26,6 +27,13 @@ class DeadTask(NamedTuple):
     again: str  # the id under which it was enqueued again; empty if it was not
 
 
+@reply(60)
+class DeadPage(NamedTuple):
+    request: int
+    tasks: list[DeadTask]
+
+
+@request(60, reply=DeadPage)
 class ListDead(NamedTuple):
     """The newest dead tasks below a number, newest first (linearizable)."""
 
@@ -35,18 +43,7 @@ class ListDead(NamedTuple):
     limit: int
 
 
-class DeadPage(NamedTuple):
-    request: int
-    tasks: list[DeadTask]
-
-
-class ShowDead(NamedTuple):
-    """Everything that is known of one dead task (linearizable)."""
-
-    request: int
-    id: str
-
-
+@reply(61)
 class DeadDetails(NamedTuple):
     request: int
     task: DeadTask
@@ -55,6 +52,23 @@ class DeadDetails(NamedTuple):
     losses: list[Loss]
 
 
+@request(61, reply=DeadDetails)
+class ShowDead(NamedTuple):
+    """Everything that is known of one dead task (linearizable)."""
+
+    request: int
+    id: str
+
+
+@reply(62)
+class DeadRetried(NamedTuple):
+    """It is enqueued as `id`, perhaps since an earlier request."""
+
+    request: int
+    id: str
+
+
+@request(62, reply=DeadRetried)
 class RetryDead(NamedTuple):
     """Enqueue a dead task once more, as `new`: its own outcome stands."""
 
@@ -63,13 +77,13 @@ class RetryDead(NamedTuple):
     new: str
 
 
-class DeadRetried(NamedTuple):
-    """It is enqueued as `id`, perhaps since an earlier request."""
-
+@reply(63)
+class DeadPurged(NamedTuple):
     request: int
-    id: str
+    purged: int  # so many that were dead
 
 
+@request(63, reply=DeadPurged)
 class PurgeDead(NamedTuple):
     """Forget what it takes to show and retry these; without ids, all of the queue's or all."""
 
@@ -78,6 +92,18 @@ class PurgeDead(NamedTuple):
     queue: str
 
 
-class DeadPurged(NamedTuple):
-    request: int
-    purged: int  # so many that were dead
+@command(60)
+class Retry(NamedTuple):
+    """Enqueue a dead task once more under the id `new`, unless it was before."""
+
+    created: int
+    id: str
+    new: str
+
+
+@command(61)
+class Purge(NamedTuple):
+    """Forget what it takes to retry these dead tasks; without ids, all of a queue's, or all."""
+
+    ids: list[str]
+    queue: str

@@ -1,0 +1,11 @@
+"""One file a capability: its records, its rule on the leader and on every replica, its limits.
+
+To add one is to write its module and to name it here; CONTRIBUTING.md shows it.
+"""
+
+from raftwork.features import dead_letters, drain, enqueue, queue_settings, results
+from raftwork.messages.registry import commands, from_broker, to_broker
+
+__all__ = ["FEATURES", "commands", "from_broker", "to_broker"]
+
+FEATURES = (enqueue, results, drain, queue_settings, dead_letters)
