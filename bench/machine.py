@@ -24,7 +24,7 @@ from raftwork.broker.machine.commands import (
     Finish,
     encode_batch,
 )
-from raftwork.features.enqueue import Admit
+from raftwork.features.enqueue import Admit, check
 from raftwork.messages import Spec, encode_spec
 from raftwork.wire import pack
 
@@ -67,7 +67,7 @@ class Bench:
     def enqueue(self, count: int) -> None:
         tasks = pack([(task_id(self.made + i), b"p" * 40) for i in range(count)])
         self.made += count
-        self.clock("validate", lambda: self.machine.validate(SPEC, tasks))
+        self.clock("validate", lambda: check(self.machine.state, SPEC, tasks))
         self.entry("enqueue", Admit(START + self.made // 10, SPEC, tasks))
 
     def round(self) -> None:

@@ -10,7 +10,7 @@ Rules of this file:
    older can still speak.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import call
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -25,6 +25,8 @@ INT_MAX = 2**63 - 1
 CONTAINERS_MAX = 250_000
 #: Frames of fewer bytes hold few enough.
 _SMALL = 64 * 1024
+
+_header = msgpack.Packer()
 
 Check = Callable[[object], object]
 _check = cast("Callable[[Check, object], object]", call)
@@ -136,6 +138,12 @@ def pack(value: object) -> bytes:
     """Any plain value as msgpack."""
     packed: bytes = msgpack.packb(value, use_bin_type=True)
     return packed
+
+
+def pack_array(packed: Sequence[bytes]) -> bytes:
+    """An array of values that are packed already."""
+    head: bytes = _header.pack_array_header(len(packed))
+    return head + b"".join(packed)
 
 
 class Countdown:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from raftwork.addresses import parse_address
 from raftwork.broker.machine.commands import commands, decode_batch, encode_batch
-from raftwork.broker.machine.enqueue import read_spec, read_tasks
 from raftwork.broker.store import meta, watermark
 from raftwork.broker.store.identity import Identity, load_identity, save_identity
 from raftwork.consensus import membership
@@ -22,6 +21,7 @@ from raftwork.consensus.raft import messages as raft
 from raftwork.consensus.zab import messages as zab
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, StoreDamaged, StoreError
 from raftwork.features import from_broker, to_broker
+from raftwork.features.enqueue import read_spec, read_tasks
 from raftwork.messages import (
     Failure,
     Spec,

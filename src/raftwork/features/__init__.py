@@ -4,8 +4,15 @@ To add one is to write its module and to name it here; CONTRIBUTING.md shows it.
 """
 
 from raftwork.features import dead_letters, drain, enqueue, queue_settings, results
+from raftwork.features.feature import Feature
 from raftwork.messages.registry import commands, from_broker, to_broker
 
 __all__ = ["FEATURES", "commands", "from_broker", "to_broker"]
 
-FEATURES = (enqueue, results, drain, queue_settings, dead_letters)
+FEATURES: tuple[Feature, ...] = (
+    enqueue.FEATURE,
+    results.FEATURE,
+    queue_settings.FEATURE,
+    dead_letters.FEATURE,
+    drain.FEATURE,
+)

@@ -14,7 +14,7 @@ from raftwork.messages import Code, State
 class Done(NamedTuple):
     """The command took effect (or had taken effect before)."""
 
-    found: int = 0  # dead tasks of a Purge
+    affected: int = 0  # so many, where that is asked for
 
 
 class Rejected(NamedTuple):

@@ -1,9 +1,53 @@
-"""Tasks enter."""
+"""Tasks enter: what a batch must be, and how an id enters once.
 
-from typing import NamedTuple
+1. Everything that may be refused is checked before anything stays changed, so a refusal needs no
+   savepoint. The one check that inserts first (is every id new?) takes back what it inserted, which
+   are the rows with the highest numbers.
+2. What is stored already is acknowledged at once, whatever else there is room for. The leader
+   refuses before it proposes what would be refused where it is applied.
+"""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from json import dumps
+from typing import TYPE_CHECKING, NamedTuple, cast
+from zlib import crc32
+
+from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
+from raftwork.features.effects import Done, Effect, EnqueuedAndAssigned, Queued
+from raftwork.features.feature import Budget, Feature, change, transition
+from raftwork.features.queue_settings import check_fits, check_queues
+from raftwork.messages import (
+    BATCH_BYTES_MAX,
+    BATCH_TASKS_MAX,
+    ID_MAX,
+    NAME_MAX,
+    PAYLOAD_MAX,
+    Spec,
+    decode_spec,
+)
 from raftwork.messages.registry import command, reply, request
-from raftwork.wire import record_check
+from raftwork.wire import record_check, unpack_frame
+
+if TYPE_CHECKING:
+    from raftwork.broker.machine.state import Ledger
+    from raftwork.broker.requests.view import View
+
+#: Two names of any characters, and room for what newer clients add. Every task stores its spec.
+SPEC_MAX = 4096
+
+#: id, CRC over spec, payload and key, payload, key.
+Row = tuple[str, int, bytes, str]
+
+_INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO NOTHING"""
+_WAIT = "INSERT INTO waiting (queue, seq) SELECT queue, seq FROM task WHERE seq >= ?"
+_KNOWN = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
+_IS_KNOWN = "SELECT 1 FROM task WHERE id = ?"
+
+
+# ---- records ------------------------------------------------------------------------------------
 
 
 class Task(NamedTuple):
@@ -45,3 +89,269 @@ class Admit(NamedTuple):
 
 #: Checks one Task of Enqueue.tasks.
 task_check = record_check(Task)
+
+# ---- what a batch must be -----------------------------------------------------------------------
+
+
+def read_spec(data: bytes) -> Spec:
+    """A batch's Spec. Raises ProtocolError or PayloadTooLarge."""
+    if len(data) > SPEC_MAX:
+        raise PayloadTooLarge(f"a spec of {len(data)} bytes; {SPEC_MAX} are allowed")
+    try:
+        spec = decode_spec(data)
+    except BadMessage as error:
+        raise ProtocolError(f"the task's spec is malformed: {error}") from None
+    for what, name in (("name", spec.name), ("queue", spec.queue)):
+        if not 0 < len(name) <= NAME_MAX:
+            raise ProtocolError(f"a {what} of {len(name)} characters; 1 to {NAME_MAX} are allowed")
+    return spec
+
+
+class Columns(NamedTuple):
+    """A batch's tasks. `keys` is empty if no task has one."""
+
+    ids: Sequence[str] = ()
+    payloads: Sequence[bytes] = ()
+    keys: Sequence[str] = ()
+
+
+def read_tasks(data: bytes) -> Columns:
+    """A batch's tasks. Raises ProtocolError or PayloadTooLarge.
+
+    It checks whole columns: a check per task would cost more than the rest of an enqueue.
+    """
+    if len(data) > BATCH_BYTES_MAX:
+        raise PayloadTooLarge(f"a batch of {len(data)} bytes; {BATCH_BYTES_MAX} are allowed")
+    try:
+        rows = unpack_frame(data)
+    except BadMessage as error:
+        raise ProtocolError(f"the batch is malformed: {error}") from None
+    if type(rows) is not list:
+        raise ProtocolError("the batch is malformed: expected an array")
+    if len(rows) > BATCH_TASKS_MAX:
+        raise PayloadTooLarge(f"a batch of {len(rows)} tasks; {BATCH_TASKS_MAX} are allowed")
+    if not rows:
+        return Columns()
+    if set(map(type, rows)) != {list} or min(map(len, rows)) < 2:
+        raise ProtocolError("the batch is malformed: a task is an array of an id and a payload")
+    ids, payloads = list(zip(*rows, strict=False))[:2]
+    if set(map(type, ids)) != {str} or set(map(type, payloads)) != {bytes}:
+        raise ProtocolError("the batch is malformed: an id is a string, a payload is bytes")
+    if not all(ids) or max(map(len, ids)) > ID_MAX:
+        raise ProtocolError(f"a task id has 1 to {ID_MAX} characters")
+    if (largest := max(map(len, payloads))) > PAYLOAD_MAX:
+        raise PayloadTooLarge(f"a payload of {largest} bytes; {PAYLOAD_MAX} are allowed")
+    return Columns(ids, payloads, _keys(rows) if max(map(len, rows)) > 2 else ())
+
+
+def _keys(rows: list[list[object]]) -> Sequence[str]:
+    """The third column. Further ones are a newer client's."""
+    keys = [row[2] if len(row) > 2 else "" for row in rows]
+    if set(map(type, keys)) != {str}:
+        raise ProtocolError("the batch is malformed: a key is a string")
+    named = cast("list[str]", keys)
+    if max(map(len, named)) > ID_MAX:
+        raise ProtocolError(f"a key has at most {ID_MAX} characters")
+    return named if any(named) else ()
+
+
+def check_room(ledger: Ledger, name: str, payloads: Sequence[bytes]) -> None:
+    """Raise QueueFull unless so many new tasks may enter."""
+    limits, tasks = ledger.limits, len(payloads)
+    for what, count, limit in (
+        ("unfinished tasks", ledger.unfinished + tasks, limits.tasks),
+        ("finished tasks to remember", ledger.tombstones + 1, limits.tombstones),
+    ):
+        if count > limit:
+            raise QueueFull(f"no room: this would make {count} {what}, {limit} are allowed")
+    queue = ledger.queues.get(name)
+    if queue is None:
+        check_queues(ledger, name)
+    elif queue.max_length or queue.max_bytes:
+        check_fits(queue, tasks, sum(map(len, payloads)))
+
+
+def new_rows(ledger: Ledger, rows: Sequence[Row]) -> list[Row]:
+    """Those whose ids are not known, each id once.
+
+    Raises ProtocolError if an id is known, or given twice, with other contents.
+    """
+    known: dict[str, int] = dict(ledger.db.execute(_KNOWN, (dumps([row[0] for row in rows]),)))
+    new = []
+    for row in rows:
+        task, crc, *_ = row
+        if task not in known:
+            known[task] = crc
+            new.append(row)
+        elif known[task] != crc:
+            raise ProtocolError(f"task id {task!r} is already used, with other contents")
+    return new
+
+
+def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
+    start = crc32(spec)
+    if not tasks.keys:
+        ids_payloads = zip(tasks.ids, tasks.payloads, strict=True)
+        return [(i, crc32(payload, start), payload, "") for i, payload in ids_payloads]
+    return [
+        (i, crc32(key.encode(), crc32(payload, start)), payload, key)
+        for i, payload, key in zip(*tasks, strict=True)
+    ]
+
+
+def _payloads(rows: Sequence[Row]) -> list[bytes]:
+    return [payload for _, _, payload, _ in rows]
+
+
+# ---- on the leader ------------------------------------------------------------------------------
+
+
+def check(ledger: Ledger, spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
+    """Refuse before it is proposed what would be refused when it is applied.
+
+    Raises ProtocolError, PayloadTooLarge or QueueFull.
+    """
+    read = read_spec(spec)
+    columns = read_tasks(tasks)
+    try:
+        check_room(ledger, read.queue, columns.payloads)
+    except QueueFull:
+        # Asking again for what is stored already must not fail because the queue filled up since.
+        if new := new_rows(ledger, rows_of(spec, columns)):
+            check_room(ledger, read.queue, _payloads(new))
+    return read, columns
+
+
+def stored(ledger: Ledger, spec: bytes, tasks: Columns) -> bool:
+    """Whether a valid batch has tasks, and none that is new.
+
+    Raises ProtocolError if its first id is known and one of its ids is, with other contents.
+    """
+    # Asked of every batch, and nearly all are new: one look tells.
+    if not tasks.ids or ledger.db.execute(_IS_KNOWN, (tasks.ids[0],)).fetchone() is None:
+        return False
+    return not new_rows(ledger, rows_of(spec, tasks))
+
+
+class _Batch:
+    """A batch on its way into the log: which workers begin is known when its entry is made."""
+
+    def __init__(self, request: Enqueue, spec: Spec, tasks: Columns) -> None:
+        self._request = request
+        self._queue, self._name = spec.queue, spec.name
+        self._tasks, self._keyed = len(tasks.ids), bool(tasks.keys)
+        self._begin: list[tuple[bytes, int]] = []
+
+    def command(self, view: View) -> Admit:
+        """New tasks, handed out at once as far as none of their queue is before them."""
+        begin = view.intake.begin(self._queue, self._name, self._tasks, keyed=self._keyed)
+        self._begin = begin
+        return Admit(self._request.created, self._request.spec, self._request.tasks, begin)
+
+    def applied(self, view: View) -> None:
+        """They are in, or refused."""
+        view.intake.entered(self._queue, self._tasks, self._begin)
+
+
+def _check(view: View, request: Enqueue) -> _Batch | Done:
+    spec, tasks = check(view.state, request.spec, request.tasks)
+    if stored(view.state, request.spec, tasks):
+        return Done()
+    return _Batch(request, spec, tasks)
+
+
+def _answer(_view: View, request: Enqueue, _done: Done) -> Enqueued:
+    return Enqueued(request.request)
+
+
+# ---- on every replica ---------------------------------------------------------------------------
+
+
+def admit(ledger: Ledger, command: Admit, effects: list[Effect]) -> None:
+    """Put the batch's new tasks into its queue. Raises what refuses the whole batch."""
+    spec = read_spec(command.spec)
+    columns = read_tasks(command.tasks)
+    age = ledger.time - command.created
+    if age > ledger.limits.window:
+        raise ProtocolError(
+            f"first tried {age} ms ago; after {ledger.limits.window} ms an id may be forgotten, "
+            "so it is too late to try again"
+        )
+    rows = rows_of(command.spec, columns)
+    if not _insert_all(ledger, spec, command.spec, rows):
+        rows = new_rows(ledger, rows)
+        if not rows:
+            return
+        check_room(ledger, spec.queue, _payloads(rows))
+        inserted = _insert(ledger, spec, command.spec, rows)
+        assert inserted, "ids found to be new were not"
+    first = ledger.seq + 1
+    ledger.db.execute(_WAIT, (first,))
+    tasks = [(task, payload) for task, _, payload, _ in rows]
+    ledger.enter(spec.queue, len(rows), sum(len(payload) for _, payload in tasks))
+    ledger.seq += len(rows)
+    begun = _begin(ledger, command, first, tasks, effects) if command.begin else 0
+    if begun < len(tasks):
+        keys = [key for *_, key in rows[begun:]] if columns.keys else []
+        effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:], keys))
+
+
+def _begin(
+    ledger: Ledger,
+    command: Admit,
+    first: int,
+    tasks: list[tuple[str, bytes]],
+    effects: list[Effect],
+) -> int:
+    """Hand the first of these new tasks to the workers named for them; gives how many."""
+    begun = 0
+    for worker, count in command.begin:
+        part = tasks[begun : begun + count]
+        if not part:
+            break
+        seqs = range(first + begun, first + begun + len(part))
+        runs, _ = ledger.assign(worker, seqs)
+        named = [
+            (run.token, run.seq, task, payload)
+            for run, (task, payload) in zip(runs, part, strict=True)
+        ]
+        effects.append(EnqueuedAndAssigned(worker, command.spec, named))
+        begun += len(part)
+    return begun
+
+
+def _insert_all(ledger: Ledger, spec: Spec, packed: bytes, rows: list[Row]) -> bool:
+    """The usual case, without a look-up per task: room for all, and every id is new."""
+    try:
+        check_room(ledger, spec.queue, _payloads(rows))
+    except QueueFull:
+        return False  # unless some are known already; the slow path finds out
+    return bool(rows) and _insert(ledger, spec, packed, rows)
+
+
+def _insert(ledger: Ledger, spec: Spec, packed: bytes, rows: list[Row]) -> bool:
+    """Insert all rows or, if an id is known, none."""
+    db, first = ledger.db, ledger.seq + 1
+    queue = ledger.queues.get(spec.queue)
+    number = queue.number if queue else len(ledger.queues) + 1
+    before = db.total_changes()
+    db.executemany(
+        _INSERT,
+        [
+            (seq, task, crc, number, key, packed, payload)
+            for seq, (task, crc, payload, key) in enumerate(rows, first)
+        ],
+    )
+    if db.total_changes() - before == len(rows):
+        return True
+    db.execute("DELETE FROM task WHERE seq >= ?", (first,))
+    return False
+
+
+FEATURE = Feature(
+    "new tasks",
+    rules=[change(Enqueue, _check, _answer)],
+    transitions=[transition(Admit, admit)],
+    #: Of batches taken in and not yet applied; beyond, clients are told to come later.
+    budget=Budget(requests=1_000_000, bytes=128 * 1024 * 1024),
+)

@@ -86,7 +86,7 @@ class Crew(Office):
         spec = Spec(name, "default", **options)  # type: ignore[arg-type]
         _, packed, tasks, _ = enqueue(*ids, spec=spec)
         request = Enqueue(self.requests, self.lead.time(self.now), packed, tasks)
-        self.lead.clients.enqueue(b"c", request)
+        self.lead.request(b"c", request, len(tasks), self.now)
 
     def end(self, name: str, code: Code, count: int = 1_000) -> None:
         """The first tasks that run on at this worker end like this."""

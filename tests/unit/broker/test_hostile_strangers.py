@@ -1,14 +1,17 @@
 """Whatever a stranger says to a leader, in whatever order and at whatever limit, it leads on."""
 
+from dataclasses import replace
 from itertools import cycle
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raftwork import features
 from raftwork import messages as wire
-from raftwork.broker.requests import clients, result_outbox
+from raftwork.broker.requests import desk, result_outbox
 from raftwork.features import dead_letters, drain, enqueue, results, to_broker
+from raftwork.features.feature import Budget
 from raftwork.messages import (
     PROTOCOL,
     ClientHello,
@@ -76,8 +79,8 @@ _SAID = st.one_of(
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a handful of messages reaches."""
-    monkeypatch.setattr(clients, "PENDING_BYTES_MAX", 3 * clients.ENQUEUE_BYTES)
-    monkeypatch.setattr(clients, "ASKED_IDS_MAX", 6)
+    few = Budget(requests=3)
+    monkeypatch.setattr(desk, "FEATURES", [replace(each, budget=few) for each in features.FEATURES])
     monkeypatch.setattr(result_outbox, "WATCHES_PER_SESSION", 5)
 
 

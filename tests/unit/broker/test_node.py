@@ -219,8 +219,8 @@ def test_nothing_is_left_of_a_client_that_says_goodbye(one: World) -> None:
     one.ask(b"client", Goodbye(1))
     leadership = one.nodes["a"]._leadership
     assert leadership is not None
-    deliveries = leadership.clients._deliveries
-    assert not deliveries._watchers and not deliveries._watched
+    results = leadership.desk.view.results
+    assert not results._watchers and not results._watched
     assert one.ask(b"client", Watch(3, ["x"])) == [HelloFirst()]
 
 

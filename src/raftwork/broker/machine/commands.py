@@ -8,14 +8,14 @@ Here are those that workers and time bring about; what a client asks for is a fe
 (raftwork/features).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from raftwork.errors import BadMessage
 from raftwork.features import commands
 from raftwork.messages import Loss
 from raftwork.messages.registry import Command, command
-from raftwork.wire import pack, unpack
+from raftwork.wire import pack, pack_array, unpack
 
 __all__ = [
     "TIME_MAX",
@@ -30,6 +30,8 @@ __all__ = [
     "commands",
     "decode_batch",
     "encode_batch",
+    "encode_command",
+    "join_batch",
 ]
 
 #: Leader time stays below this, so that no sum of it and a duration leaves 63 bits.
@@ -91,7 +93,17 @@ class Tick(NamedTuple):
 
 def encode_batch(time: int, batch: Iterable[Command]) -> bytes:
     """A log entry's data."""
-    return pack((time, [commands.plain(command) for command in batch]))
+    return join_batch(time, [encode_command(command) for command in batch])
+
+
+def encode_command(command: Command) -> bytes:
+    """One command, as `join_batch` takes it."""
+    return pack(commands.plain(command))
+
+
+def join_batch(time: int, encoded: Sequence[bytes]) -> bytes:
+    """A log entry's data, of commands that are encoded already."""
+    return pack_array((pack(time), pack_array(encoded)))
 
 
 def decode_batch(data: bytes) -> tuple[int, list[object]]:

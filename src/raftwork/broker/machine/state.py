@@ -4,17 +4,18 @@ Everything here is also in the tables, except what changed since the last `flush
 is bounded by the workers' slots; waiting tasks live in the tables alone.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import takewhile
+from json import dumps
 from operator import attrgetter
 from typing import NamedTuple
 
 import apsw
 
 from raftwork.broker.machine.limits import Limits
-from raftwork.broker.machine.schema import DELAYED, KEPT, TOMBSTONE, VERSION
+from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE, TOMBSTONE, VERSION
 from raftwork.errors import StoreError
 from raftwork.messages import State, decode_spec
 
@@ -63,6 +64,9 @@ class Queue:
 
 
 _queue_row = attrgetter(*(field.name for field in fields(Queue)))
+_LIVE = """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec
+    FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
+_UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
 _PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -178,6 +182,32 @@ class Ledger:
             self.queues[name] = self.numbered[queue.number] = queue
         self._touched[queue.number] = queue
         return queue
+
+    def assign(self, worker: bytes, seqs: Sequence[int]) -> tuple[list[Running], list[int]]:
+        """Those of these tasks that wait get the next tokens, in this order; gives who does not."""
+        found = {row[0]: row for row in self.db.execute(_LIVE, (dumps(list(seqs)), LIVE))}
+        runs: list[Running] = []
+        absent: list[int] = []
+        token = self.token
+        for seq in seqs:
+            row = found.pop(seq, None)
+            if row is None or seq in self.held:
+                absent.append(seq)
+                continue
+            _, task, number, attempt, failures, losses, size, spec = row
+            token += 1
+            queue = self.numbered[number].name
+            run = Running(
+                token, seq, task, queue, worker, spec, attempt + 1, failures, losses, size
+            )
+            self.begin(run)
+            runs.append(run)
+        self.token = token
+        self.hand_out(runs)
+        before = self.db.total_changes()
+        self.db.executemany(_UNWAIT, [(self.queues[run.queue].number, run.seq) for run in runs])
+        assert self.db.total_changes() - before == len(runs), "a live task neither ran nor waited"
+        return runs, absent
 
     def begin(self, run: Running) -> None:
         """The task runs under its token from now on."""

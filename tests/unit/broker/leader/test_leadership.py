@@ -115,7 +115,7 @@ class Office:
         self.requests += 1
         _, packed, tasks, _ = enqueue(*ids, spec=spec or Spec("job", "default"), payload=payload)
         request = Enqueue(self.requests, self.lead.time(self.now), packed, tasks)
-        self.lead.clients.enqueue(b"c", request)
+        self.lead.request(b"c", request, len(tasks), self.now)
         return self.requests
 
     def hello(self, slots: int = 4, session: int = 1) -> None:
@@ -240,7 +240,7 @@ def test_a_task_with_a_key_waits_to_be_placed_by_it(office: Office) -> None:
     office.hello(slots=2)
     tasks = pack([["a", b"", "red"]])
     request = Enqueue(9, office.lead.time(office.now), encode_spec(SPEC), tasks)
-    office.lead.clients.enqueue(b"c", request)
+    office.lead.request(b"c", request, len(tasks), office.now)
     office.enqueue("b")
     (entry,) = office.plan()
     assert begun(entry) == [[], []]  # nor does the one behind it overtake
@@ -346,31 +346,31 @@ def test_assigns_that_could_not_be_proposed_are_not_planned_twice(office: Office
 
 def test_a_question_waits_for_a_core_that_leads(office: Office) -> None:
     office.core.refusal = NotLeader("b")
-    office.lead.clients.ask(b"c", Ask(1, ["a"]))
+    office.lead.request(b"c", Ask(1, ["a"]), 9, office.now)
     office.plan()
     assert office.core.barriers == []
     office.core.refusal = None
     office.plan()
     (token,) = office.core.barriers
-    office.lead.clients.read_ready(token)
+    office.lead.read_ready(token)
     assert len(office.sent()) == 1
 
 
 def test_one_barrier_serves_all_questions_of_a_turn(office: Office) -> None:
     for request in range(9):
-        office.lead.clients.ask(b"c", Ask(request, ["a"]))
+        office.lead.request(b"c", Ask(request, ["a"]), 9, office.now)
     office.plan()
     assert len(office.core.barriers) == 1
 
 
 def test_barriers_of_an_earlier_leadership_answer_nothing(office: Office) -> None:
-    office.lead.clients.ask(b"c", Ask(1, ["a"]))
+    office.lead.request(b"c", Ask(1, ["a"]), 9, office.now)
     office.plan()
     later = Office(office.queues, epoch=2)
-    later.lead.clients.ask(b"c", Ask(1, ["a"]))
+    later.lead.request(b"c", Ask(1, ["a"]), 9, later.now)
     later.plan()
     assert later.core.barriers[0] > office.core.barriers[-1]
-    later.lead.clients.read_ready(office.core.barriers[0])
+    later.lead.read_ready(office.core.barriers[0])
     assert later.sent() == []
 
 

@@ -3,10 +3,9 @@
 import pytest
 
 from raftwork.broker.machine import Limits
-from raftwork.broker.machine.enqueue import SPEC_MAX
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull, RaftworkError
 from raftwork.features.effects import Done, EnqueuedAndAssigned, Queued
-from raftwork.features.enqueue import Admit
+from raftwork.features.enqueue import SPEC_MAX, Admit, check
 from raftwork.messages import (
     BATCH_BYTES_MAX,
     BATCH_TASKS_MAX,
@@ -187,7 +186,7 @@ def test_what_is_stored_already_is_done_although_the_queue_is_full() -> None:
     driver = Driver(Limits(tasks=2))
     driver.enqueue("a", "b")
     assert driver.enqueue("a", "b") == []
-    driver.machine.validate(spec_of(), tasks_of(("a", b"payload"), ("b", b"payload")))
+    check(driver.machine.state, spec_of(), tasks_of(("a", b"payload"), ("b", b"payload")))
 
 
 def test_a_queue_too_many_is_refused() -> None:
@@ -258,7 +257,7 @@ def test_a_malformed_batch_is_refused_before_and_after_the_log(
     driver: Driver, spec: bytes, tasks: bytes, error: type[RaftworkError], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        driver.machine.validate(spec, tasks)
+        check(driver.machine.state, spec, tasks)
     refusal = driver.refusal(Admit(driver.now, spec, tasks))
     assert said in refusal.text
     too_large = error is PayloadTooLarge
@@ -266,10 +265,10 @@ def test_a_malformed_batch_is_refused_before_and_after_the_log(
 
 
 def test_validate_gives_the_spec_and_the_tasks(driver: Driver) -> None:
-    spec, tasks = driver.machine.validate(spec_of("q"), tasks_of(("a", b"1"), ("b", b"2")))
+    spec, tasks = check(driver.machine.state, spec_of("q"), tasks_of(("a", b"1"), ("b", b"2")))
     assert spec.queue == "q"
     assert tasks == (("a", "b"), (b"1", b"2"), ())
-    assert driver.machine.validate(spec_of(), pack([]))[1] == ((), (), ())
+    assert check(driver.machine.state, spec_of(), pack([]))[1] == ((), (), ())
 
 
 def test_keys_stay_with_their_tasks_from_the_enqueue_to_every_hand_out(driver: Driver) -> None:
@@ -306,7 +305,7 @@ def test_a_newer_clients_extra_columns_are_ignored(driver: Driver) -> None:
 def test_validate_refuses_what_does_not_fit() -> None:
     driver = Driver(Limits(tasks=1))
     with pytest.raises(QueueFull, match=r"2 unfinished tasks, 1"):
-        driver.machine.validate(spec_of(), tasks_of(("a", b""), ("b", b"")))
+        check(driver.machine.state, spec_of(), tasks_of(("a", b""), ("b", b"")))
 
 
 def test_one_refused_command_does_not_touch_the_others_of_its_entry(driver: Driver) -> None:

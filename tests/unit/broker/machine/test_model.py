@@ -19,6 +19,7 @@ from raftwork.broker.machine.commands import (
     Tick,
     encode_batch,
 )
+from raftwork.features import dead_letters
 from raftwork.features.dead_letters import Purge, Retry
 from raftwork.features.effects import Rejected
 from raftwork.features.enqueue import Admit
@@ -190,12 +191,12 @@ class Machines(RuleBasedStateMachine):
             (t.token, t.seq, t.id, t.queue, t.spec, t.attempt, t.failures, t.losses)
             for t in running
         ]
-        page = machine.dead_page("", 1 << 60, 100)
+        page = dead_letters.page(machine.state, "", 1 << 60, 100)
         assert [(t.id, t.state, t.attempts, t.failures, t.losses, t.again) for t in page] == [
             (t.id, t.state, t.attempt, t.failures, t.losses, t.again) for t in reversed(model.dead)
         ]
         for dead in model.dead:
-            details = machine.dead_details(1, dead.id)
+            details = dead_letters.details(machine.state, 1, dead.id)
             assert details is not None
             assert (details.payload, details.losses) == (dead.payload, dead.lost)
         times = [t.due for t in model.at(Place.DELAYED, Place.KEPT, Place.TOMBSTONE)]

@@ -4,6 +4,7 @@ import pytest
 
 from raftwork.broker.machine import Limits
 from raftwork.features.effects import Done, Rejected
+from raftwork.features.enqueue import check
 from raftwork.features.queue_settings import Configure
 from raftwork.messages import NAME_MAX, Code, QueueStatus
 from raftwork.wire import INT_MAX
@@ -59,7 +60,7 @@ def test_what_is_stored_already_is_never_refused_as_full(driver: Driver) -> None
     driver.enqueue("a", "b")
     configured(driver, max_length=1, max_bytes=1)
     assert driver.effects(driver.put("a", "b")) == []
-    driver.machine.validate(driver.put("b").spec, driver.put("b").tasks)
+    check(driver.machine.state, driver.put("b").spec, driver.put("b").tasks)
     assert driver.refusal(driver.put("a", "b", "c")).code is Code.QUEUE_FULL
 
 
