@@ -32,6 +32,10 @@ commands: Codec[Command] = Codec()
 replies: dict[type[Frame], type[Frame]] = {}
 
 
+#: What the leader sends within a worker's session.
+worker_frames: set[type[Frame]] = set()
+
+
 def request(number: int, reply: type[Frame]) -> Callable[[R], R]:
     """A client's request. Its first field, `request`, numbers it; the answer repeats that number.
 
@@ -51,6 +55,22 @@ def reply(number: int) -> Callable[[R], R]:
     Raises ValueError if the number or the record is registered already.
     """
     return from_broker.register(number)
+
+
+def to_worker(number: int) -> Callable[[R], R]:
+    """A frame of one session of a worker. It begins with its head: `epoch` and `session`.
+
+    A worker drops what is of another session, or of another leader, by the head alone. Raises
+    ValueError as `request` does, and TypeError if the record has no such head.
+    """
+
+    def register(record: R) -> R:
+        if record._fields[:2] != ("epoch", "session"):  # type: ignore[attr-defined]
+            raise TypeError(f"{record.__name__} does not begin with the epoch and the session")
+        worker_frames.add(record)
+        return from_broker.register(number)(record)
+
+    return register
 
 
 def command(number: int) -> Callable[[R], R]:

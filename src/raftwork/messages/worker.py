@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import NamedTuple
 
-from raftwork.messages.registry import from_broker, to_broker
+from raftwork.messages.registry import to_broker, to_worker
 from raftwork.messages.shared import Loss
 
 
@@ -37,7 +37,7 @@ class WorkerHello(NamedTuple):
     draining: bool
 
 
-@from_broker.register(10)
+@to_worker(10)
 class WorkerWelcome(NamedTuple):
     """The hello's answer. `stop` lists held tokens that are no longer this worker's.
 
@@ -57,7 +57,7 @@ class PushedTask(NamedTuple):
     payload: bytes
 
 
-@from_broker.register(11)
+@to_worker(11)
 class Push(NamedTuple):
     """Tasks handed out, in the order in which to start them."""
 
@@ -66,7 +66,7 @@ class Push(NamedTuple):
     tasks: list[PushedTask]
 
 
-@from_broker.register(12)
+@to_worker(12)
 class Stop(NamedTuple):
     """These tokens are no longer yours: stop their code and forget them."""
 
@@ -75,7 +75,7 @@ class Stop(NamedTuple):
     tokens: list[int]
 
 
-@from_broker.register(13)
+@to_worker(13)
 class Acknowledged(NamedTuple):
     """What you reported of these tokens is committed (or refused for good): forget them."""
 
@@ -84,7 +84,7 @@ class Acknowledged(NamedTuple):
     tokens: list[int]
 
 
-@from_broker.register(14)
+@to_worker(14)
 class Beat(NamedTuple):
     """Leader to worker, several a second. `pushed` counts the tasks pushed in this session:
 
@@ -96,7 +96,7 @@ class Beat(NamedTuple):
     pushed: int
 
 
-@from_broker.register(15)
+@to_worker(15)
 class Drain(NamedTuple):
     """Take nothing new, hand back what has not begun, finish what runs, say goodbye."""
 

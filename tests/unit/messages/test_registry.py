@@ -7,7 +7,7 @@ import pytest
 from raftwork.broker.machine.commands import commands
 from raftwork.errors import BadMessage
 from raftwork.features import from_broker, to_broker
-from raftwork.messages.registry import Frame, replies
+from raftwork.messages.registry import Frame, replies, to_worker
 from raftwork.wire import Codec
 
 
@@ -40,6 +40,12 @@ def test_a_record_has_one_number() -> None:
     codec.register(7)(One)
     with pytest.raises(ValueError, match="One has the tag 7 already"):
         codec.register(8)(One)
+
+
+def test_a_frame_of_a_workers_session_begins_with_its_head() -> None:
+    with pytest.raises(TypeError, match="One does not begin with the epoch and the session"):
+        to_worker(99)(One)
+    assert 99 not in from_broker.records
 
 
 def test_every_request_and_its_answer_are_told_apart_by_their_first_field() -> None:
