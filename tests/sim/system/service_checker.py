@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.machine.commands import Configure, Fail, Lose, commands, decode_batch
-from raftwork.client.session import Answered
+from raftwork.client.calls import Answered
 from raftwork.consensus.core import Entry, Kind
 from raftwork.errors import ProtocolError, RaftworkError
 from raftwork.messages import (

@@ -3,10 +3,12 @@
 from random import Random
 from typing import TypeVar
 
-from raftwork.client.session import Answered, Session
+from raftwork.client.calls import Answered, Call
+from raftwork.client.session import Session
 from raftwork.messages import (
     ClientHello,
     Enqueue,
+    Enqueued,
     FromBroker,
     Leader,
     Ping,
@@ -16,6 +18,7 @@ from raftwork.messages import (
     from_broker,
     to_broker,
 )
+from raftwork.messages.request import Request
 from raftwork.wire import pack
 
 A, B, C = "127.0.0.1:7701", "127.0.0.1:7702", "127.0.0.1:7703"
@@ -62,10 +65,20 @@ class Play:
         self, *ids: str, timeout: int = 10_000, size: int = 0, wait_when_full: bool = False
     ) -> int:
         tasks = pack([(id_, b"x" * size) for id_ in ids])
-        deadline = self.now + timeout
-        number = self.session.enqueue(
-            b"spec", tasks, ids, deadline, self.now, wait_when_full=wait_when_full
-        )
+        request = Enqueue(0, 0, b"spec", tasks)
+        return self.call(request, Enqueued, timeout, ids=ids, wait_when_full=wait_when_full)
+
+    def call(
+        self,
+        request: Request,
+        reply: type[object],
+        timeout: int = 10_000,
+        ids: tuple[str, ...] = (),
+        *,
+        wait_when_full: bool = False,
+    ) -> int:
+        made = Call(request, reply, self.now + timeout, ids=ids, wait_when_full=wait_when_full)
+        number = self.session.submit(made, self.now)
         self.collect()
         return number
 

@@ -7,8 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftwork.addresses import parse_address
+from raftwork.client.calls import Call
 from raftwork.client.session import Session
-from raftwork.messages import FromBroker, Leader, Spec, encode_spec, from_broker
+from raftwork.messages import (
+    Answer,
+    Ask,
+    Enqueue,
+    Enqueued,
+    FromBroker,
+    Leader,
+    Spec,
+    encode_spec,
+    from_broker,
+)
 from raftwork.wire import pack
 from tests.fuzz.decoders import messages, spoilt
 
@@ -23,8 +34,9 @@ def session() -> Session:
         made.link_up(address, 0)
     made.receive(A, from_broker.encode(LEADS), 0)
     spec = encode_spec(Spec("t", "default"))
-    made.enqueue(spec, pack([("x", b"")]), ("x",), 5_000, 0)
-    made.ask(["x"], 5_000, 0)
+    enqueue = Enqueue(0, 0, spec, pack([("x", b"")]))
+    made.submit(Call(enqueue, Enqueued, 5_000, ids=("x",)), 0)
+    made.submit(Call(Ask(0, ["x"]), Answer, 5_000, ids=("x",)), 0)
     made.watch(["x", "y"], 0)
     made.take()
     return made

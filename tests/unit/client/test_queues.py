@@ -6,9 +6,10 @@ from typing import Any, cast
 import pytest
 
 from raftwork import App, messages
+from raftwork.client.caller import Caller
 from raftwork.client.queues import Queue, QueueSettings
 from raftwork.client.reply import Reply
-from raftwork.messages import AskQueue, FromBroker, QueueSet, SetQueue
+from raftwork.messages import AskQueue, QueueSet, SetQueue
 
 
 class FakeApp:
@@ -17,19 +18,19 @@ class FakeApp:
     def __init__(self) -> None:
         self.asked: list[object] = []
 
-    def inquire(self, question: object) -> Reply[FromBroker]:
-        self.asked.append(question)
-        reply: Reply[FromBroker] = Reply()
-        if isinstance(question, AskQueue):
-            reply.tell(messages.QueueSettings(0, "lru", None, 7))
+    def call(self, request: object, reply: type[object]) -> Reply[object]:
+        self.asked.append(request)
+        answer: Reply[object] = Reply()
+        if isinstance(request, AskQueue):
+            answer.tell(messages.QueueSettings(0, "lru", None, 7))
         else:
-            reply.tell(QueueSet(0))
-        return reply
+            answer.tell(QueueSet(0))
+        return answer
 
 
 def queue() -> tuple[Queue, FakeApp]:
     app = FakeApp()
-    return Queue(cast("App", app), "q"), app
+    return Queue(cast("Caller", app), "q"), app
 
 
 def test_only_what_is_given_changes_and_none_clears_it() -> None:
@@ -46,7 +47,7 @@ def test_only_what_is_given_changes_and_none_clears_it() -> None:
 
 def test_what_is_set_is_read() -> None:
     q, app = queue()
-    expected = QueueSettings("lru", None, 7)
+    expected = QueueSettings(balancer="lru", max_bytes=7)
     assert q.settings() == asyncio.run(q.asettings()) == expected
     assert app.asked == [AskQueue(0, "q")] * 2
 
