@@ -1,6 +1,18 @@
 """One file a capability: its records, its rule on the leader and on every replica, its limits."""
 
-from types import ModuleType
+from collections.abc import Sequence
+from typing import Protocol
 
-#: The modules. One with a plain command of its own says it as `COMMAND_LINE`.
-FEATURES: tuple[ModuleType, ...] = ()
+from raftwork.features.command_line import CommandLine
+
+
+class Feature(Protocol):
+    """One capability."""
+
+    @property
+    def command_lines(self) -> Sequence[CommandLine]:
+        """Its plain commands."""
+        ...
+
+
+FEATURES: tuple[Feature, ...] = ()

@@ -1,14 +1,20 @@
-"""What all requests of clients have in common."""
+"""What all requests of clients, and all answers to them, have in common."""
 
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 
-class Request(Protocol):
-    """A NamedTuple that the leader answers with a record of the same number."""
+class Record(Protocol):
+    """A NamedTuple that is, or answers, a request."""
 
     @property
     def request(self) -> int:
-        """Its number; 0 as long as it has none."""
+        """The request's number; 0 as long as it has none."""
         ...
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+class Request(Record, Protocol):
+    """What the leader answers with a record of the same number."""
 
     def _replace(self, *, request: int) -> Self: ...

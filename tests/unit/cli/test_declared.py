@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import SimpleNamespace
 from typing import NamedTuple, Self
 
 import click
@@ -20,37 +20,30 @@ from raftwork.features.command_line import Argument, CommandLine, Option
 class Sift(NamedTuple):
     request: int
     queue: str
-    ids: tuple[str, ...]
-    older: float | None = None
-    dry: bool = False
+    ids: list[str]
+    dry: bool
+    least: int | None
+    older: float = 1.5
 
 
 class Sifted(NamedTuple):
     request: int
     found: int
-    queue: str
-
-
-def sift(**given: object) -> Sift:
-    """Raises ValueError for a queue that cannot be one."""
-    if given["queue"] == "bad":
-        raise ValueError("no queue is called bad")
-    return Sift(0, **given)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 LINE = CommandLine(
-    path="queue sift",
-    summary="Look through a queue.",
-    details="Nothing changes.",
-    example="raftwork queue sift mail t1\nraftwork queue sift mail t1 --dry",
-    arguments=(Argument("queue"), Argument("ids", many=True)),
-    options=(
-        Option("older", "Seconds that a task has waited.", kind=float, default=1.5),
-        Option("dry", "Only count.", kind=bool),
-    ),
-    request=sift,
+    path=("queue", "sift"),
+    request=Sift,
     reply=Sifted,
-    line=lambda reply: f"{reply.found} in {reply.queue}",
+    help="Look through a queue.\n\nNothing changes.",
+    example="raftwork queue sift mail t1\nraftwork queue sift mail t1 --dry",
+    arguments=(Argument("queue"), Argument("ids")),
+    options=(
+        Option("older", "Seconds that a task has waited."),
+        Option("least", "Of attempts."),
+        Option("dry", "Only count."),
+    ),
+    says="{found} in {queue}",
 )
 
 
@@ -70,7 +63,7 @@ class FakeApp:
         self.asked.append(request)
         answer: Reply[Sifted] = Reply()
         if self.error is None:
-            answer.tell(Sifted(7, 3, request.queue))
+            answer.tell(Sifted(7, 3))
         else:
             answer.fail(self.error)
         return answer
@@ -98,21 +91,21 @@ def invoke() -> Callable[..., Result]:
 def test_it_sends_the_request_it_is_given_and_prints_how_the_reply_reads(
     app: FakeApp, invoke: Callable[..., Result]
 ) -> None:
-    done = invoke("mail", "t1", "t2", "--dry")
+    done = invoke("mail", "t1", "t2", "--dry", "--least", "3")
     assert (done.exit_code, done.stdout, done.stderr) == (0, "3 in mail\n", "")
-    assert app.asked == [Sift(0, "mail", ("t1", "t2"), 1.5, dry=True)]
-    assert json.loads(invoke("mail", "t1", "--json").stdout) == {"found": 3, "queue": "mail"}
+    assert app.asked == [Sift(0, "mail", ["t1", "t2"], dry=True, least=3, older=1.5)]
+    as_json = invoke("mail", "t1", "--least", "3", "--json")
+    assert json.loads(as_json.stdout) == {"found": 3}
 
 
-def test_what_the_cluster_refuses_exits_1_and_what_cannot_be_meant_2(
+def test_what_the_cluster_refuses_exits_1_and_what_is_no_request_2(
     app: FakeApp, invoke: Callable[..., Result]
 ) -> None:
-    assert invoke("bad", "t1").exit_code == 2
-    assert invoke("mail").exit_code == 2
-    assert invoke("mail", "t1", "--older", "x").exit_code == 2
+    for arguments in ((), ("t1",), ("t1", "--least", "-1"), ("t1", "--least", "1", "--older", "x")):
+        assert invoke("mail", *arguments).exit_code == 2
     assert app.asked == []
     app.error = UnknownTask("no task t1")
-    done = invoke("mail", "t1")
+    done = invoke("mail", "t1", "--least", "3")
     assert (done.exit_code, done.stdout) == (1, "")
     assert "Error: UnknownTask: no task t1\n" in done.stderr
 
@@ -125,6 +118,7 @@ def test_its_help_has_everything_that_was_said(invoke: Callable[..., Result]) ->
         "raftwork queue sift mail t1 --dry",
         "QUEUE IDS…",
         "Seconds that a task has waited.  [default: 1.5]",
+        "--least INTEGER RANGE",
         "--brokers",
         "--timeout",
         "--json",
@@ -143,9 +137,8 @@ def test_a_command_takes_no_others_place() -> None:
 
 
 def test_those_of_all_features_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, with_one = ModuleType("plain"), ModuleType("with_one")
-    vars(with_one)["COMMAND_LINE"] = LINE
-    monkeypatch.setattr(declared, "FEATURES", (plain, with_one))
+    features = [SimpleNamespace(command_lines=lines) for lines in ((), (LINE,))]
+    monkeypatch.setattr(declared, "FEATURES", features)
     assert list(declared.command_lines()) == [LINE]
 
 
