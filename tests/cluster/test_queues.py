@@ -53,7 +53,9 @@ def test_what_is_set_for_a_queue_outlives_the_leader(cluster: Cluster) -> None:
     old = cluster.leader()
     cluster.kill(old)
     cluster.wait_for_leader(other_than=old)
-    assert cluster.app.queue("bulk").settings() == QueueSettings("lru", 1, 2048)
+    assert cluster.app.queue("bulk").settings() == QueueSettings(
+        balancer="lru", max_length=1, max_bytes=2048
+    )
     with pytest.raises(QueueFull, match="'bulk'"):
         cluster.app.named("add", queue="bulk").enqueue(2, 1)
     listed = json.loads(cluster.cli("queue", "list", "--json").out)

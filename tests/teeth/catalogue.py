@@ -118,8 +118,8 @@ _LEADERSHIP = (
         "Unavailable does not say which ids",
         (
             Edit(
-                f"{_CLIENT}.session:Session._expire",
-                "Unavailable(text, request.ids)",
+                f"{_CLIENT}.requests:Requests._expire",
+                "Unavailable(text, call.ids)",
                 "Unavailable(text)",
             ),
         ),

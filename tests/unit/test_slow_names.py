@@ -188,9 +188,10 @@ def test_a_client(stubs: tuple[Stub, Stub]) -> None:
         for _ in range(5):
             task = str(rng.random())
             tasks = pack([(task, pack([[], {}]))])
-            call = connection.enqueue(spec, tasks, (task,), int(PATIENCE * 1_000))
+            request = Enqueue(0, 0, spec, tasks)
+            call = connection.call(request, Enqueued, int(PATIENCE * 1_000), ids=(task,))
             until(None, other, Enqueue)
-            assert call.result(PATIENCE) == []
+            assert isinstance(call.result(PATIENCE), Enqueued)
         assert names.asked.is_set()
         names.known.set()
         until(None, slow, ClientHello)

@@ -1,17 +1,21 @@
 """The `raftwork` command: one module per subcommand. They parse, call and print; nothing decides.
 
-Results go to stdout and everything else to stderr. Exit codes: 0 success, 1 the operation failed,
-2 wrong usage. Commands import what they run when they run it, so `--help` stays quick.
+A module here with a `command` is a subcommand, and so is what a capability says of itself (see
+`declared`). Results go to stdout and everything else to stderr. Exit codes: 0 success, 1 the
+operation failed, 2 wrong usage. Commands import what they run when they run it, so `--help` stays
+quick.
 """
 
 import errno
+import importlib
 import logging
+import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
-from raftwork.cli import broker, chaos, dead, demo, drain, enqueue, queue, result, status, worker
+from raftwork.cli.declared import add_to, command_lines
 from raftwork.errors import RaftworkError
 from raftwork.escapes import visible, visible_lines
 from raftwork.streams import fill
@@ -64,5 +68,15 @@ def main() -> None:
     )
 
 
-for module in (broker, worker, enqueue, result, queue, dead, drain, status, demo, chaos):
-    main.add_command(module.command)
+def _discovered() -> Iterator[click.Command]:
+    """The `command` of each module or package here."""
+    for found in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{found.name}")
+        if isinstance(command := vars(module).get("command"), click.Command):
+            yield command
+
+
+for each in _discovered():
+    main.add_command(each)
+for line in command_lines():
+    add_to(main, line)

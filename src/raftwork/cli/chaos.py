@@ -15,7 +15,7 @@ from raftwork.broker.options import CONSENSUS
 from raftwork.cli.output import err, err_lines, out_table
 from raftwork.cli.signals import end_by_exception
 from raftwork.cli.tables import VERDICT
-from raftwork.cli.values import Seconds, brokers_option, print_json
+from raftwork.cli.values import Seconds, brokers_option, json_option, print_json
 
 if TYPE_CHECKING:
     from raftwork.chaos.processes import Brokers
@@ -63,7 +63,7 @@ _RATE = click.FloatRange(0, 1_000_000, min_open=True)
     metavar="DIR",
     help="Attack the running cluster whose brokers' directories are in DIR, not one of its own.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option
 def command(
     kill: tuple[str, ...],
     pause: tuple[str, ...],

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from raftwork.cli.cluster import Cluster, Shown, asks, shows
 from raftwork.cli.output import count, err, out, out_lines, out_table
-from raftwork.cli.result import connect
 from raftwork.cli.tables import Column, Overflow
-from raftwork.cli.values import brokers_option, print_json, timeout_option, usage
-from raftwork.cli.waiting import explained
 
 if TYPE_CHECKING:
-    from raftwork import App
     from raftwork.client.dead_letters import DeadReport, DeadTask, Loss
 
 queue_option = click.option("--queue", metavar="Q", help="Only of this queue (default: of all).")
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 
 _COLUMNS = (
     Column("id"),
@@ -58,17 +53,8 @@ def command() -> None:
     metavar="NUMBER",
     help="Only tasks older than the one that has this `number`.",
 )
-@json_option
-@timeout_option
-@brokers_option
-def list_command(
-    queue: str | None,
-    limit: int,
-    before: int | None,
-    as_json: bool,
-    timeout: float | None,
-    brokers: str | None,
-) -> None:
+@shows
+def list_command(cluster: Cluster, queue: str | None, limit: int, before: int | None) -> Shown:
     """List dead tasks, the newest first.
 
     A terminal shows of each what fits on two lines or so, of an error its beginning; a file or a
@@ -78,45 +64,38 @@ def list_command(
     Example:
       raftwork dead list --limit 20 --json | jq -r .[].id
     """
-    with _app(brokers, timeout) as app, usage():
-        tasks = app.dead(queue).list(limit, before=before)
-    if as_json:
-        print_json([_document(task) for task in tasks])
-        return
-    if tasks:
-        _print_table(tasks)
-    else:
-        of = "" if queue is None else f" of the queue {queue}"
-        err(f"no dead tasks{of}" if before is None else f"no dead tasks{of} before {before}")
-    if len(tasks) == limit:
-        err(f"older ones: --before {tasks[-1].number}")
+    tasks = cluster.app.dead(queue).list(limit, before=before)
+
+    def show() -> None:
+        if tasks:
+            _print_table(tasks)
+        else:
+            of = "" if queue is None else f" of the queue {queue}"
+            err(f"no dead tasks{of}" if before is None else f"no dead tasks{of} before {before}")
+        if len(tasks) == limit:
+            err(f"older ones: --before {tasks[-1].number}")
+
+    return Shown([_document(task) for task in tasks], show)
 
 
 @command.command("show")
 @click.argument("task_id", metavar="ID")
-@json_option
-@timeout_option
-@brokers_option
-def show_command(task_id: str, as_json: bool, timeout: float | None, brokers: str | None) -> None:
+@shows
+def show_command(cluster: Cluster, task_id: str) -> Shown:
     """Show one dead task: arguments, error, workers it took down.
 
     \b
     Example:
       raftwork dead show 0199c1a2-7f2b-7c3e-8d4f-5a6b7c8d9e0f
     """
-    with _app(brokers, timeout) as app, usage():
-        report = app.dead().show(task_id)
-    if as_json:
-        print_json(_report_document(report))
-    else:
-        _print(report)
+    report = cluster.app.dead().show(task_id)
+    return Shown(_report_document(report), partial(_print, report))
 
 
 @command.command("retry")
 @click.argument("task_ids", metavar="ID…", nargs=-1, required=True)
-@timeout_option
-@brokers_option
-def retry_command(task_ids: tuple[str, ...], timeout: float | None, brokers: str | None) -> None:
+@asks
+def retry_command(cluster: Cluster, task_ids: tuple[str, ...]) -> None:
     """Enqueue dead tasks once more, each under a new id.
 
     Prints the new ids in order. A task's own outcome stands for ever. To retry it again prints the
@@ -126,23 +105,17 @@ def retry_command(task_ids: tuple[str, ...], timeout: float | None, brokers: str
     Example:
       raftwork dead retry $(raftwork dead list --queue mail --json | jq -r .[].id)
     """
-    with _app(brokers, timeout) as app, usage():
-        for run in app.dead().retry(*task_ids):
-            out(run.id)
+    for run in cluster.app.dead().retry(*task_ids):
+        out(run.id)
 
 
 @command.command("purge")
 @click.argument("task_ids", metavar="[ID…]", nargs=-1)
 @queue_option
 @click.option("--all", "everything", is_flag=True, help="Of all queues.")
-@timeout_option
-@brokers_option
+@asks
 def purge_command(
-    task_ids: tuple[str, ...],
-    queue: str | None,
-    everything: bool,
-    timeout: float | None,
-    brokers: str | None,
+    cluster: Cluster, task_ids: tuple[str, ...], queue: str | None, everything: bool
 ) -> None:
     """Forget dead tasks: these, or all of a queue, or all.
 
@@ -154,16 +127,7 @@ def purge_command(
     """
     if bool(task_ids) + bool(queue) + everything != 1:
         raise click.UsageError("give either ids, or --queue, or --all")
-    with _app(brokers, timeout) as app, usage():
-        out(str(app.dead(queue).purge(*task_ids)))
-
-
-@contextmanager
-def _app(brokers: str | None, timeout: float | None) -> Iterator[App]:
-    with usage():
-        app = connect(brokers, timeout)
-    with app, explained(brokers):
-        yield app
+    out(str(cluster.app.dead(queue).purge(*task_ids)))
 
 
 def _document(task: DeadTask) -> dict[str, object]:

@@ -5,25 +5,22 @@ from collections import Counter
 
 import click
 
+from raftwork.cli.cluster import Cluster, waits
 from raftwork.cli.output import err
-from raftwork.cli.result import connect
-from raftwork.cli.values import brokers_option, usage, wait_timeout_option
-from raftwork.cli.waiting import explained
 from raftwork.client.overview import Overview, observe
 
 #: Seconds between two looks.
-_LOOK = 0.2
+_LOOK_S = 0.2
 #: A new leader knows every worker that lives after so many seconds; until then one that it does not
 #: list may still be at work.
-_KNOWN = 3.0
+_KNOWN_S = 3.0
 
 
 @click.command("drain")
 @click.argument("name")
 @click.option("--wait", is_flag=True, help="Wait until it has ended.")
-@wait_timeout_option
-@brokers_option
-def command(name: str, wait: bool, timeout: float | None, brokers: str | None) -> None:
+@waits
+def command(cluster: Cluster, name: str, wait: bool) -> None:
     """Have a worker finish what it runs and exit.
 
     The worker NAME takes nothing new and hands back what waits with it. It is what SIGTERM does,
@@ -34,16 +31,12 @@ def command(name: str, wait: bool, timeout: float | None, brokers: str | None) -
     Example:
       raftwork drain web1-4711 --wait && systemctl restart raftwork-worker
     """
-    with usage():
-        app = connect(brokers, timeout)
-    deadline = None if timeout is None else time.monotonic() + timeout
-    with app:
-        watch = _Watch(name, brokers, deadline) if wait else None
-        with explained(brokers), usage():
-            app.drain(name)
-        if watch is not None:
-            err(f"{name} drains")
+    deadline = None if cluster.timeout is None else time.monotonic() + cluster.timeout
+    watch = _Watch(name, cluster.brokers, deadline) if wait else None
+    with cluster.asked():
+        cluster.app.drain(name)
     if watch is not None:
+        err(f"{name} drains")
         watch.until_it_has_left()
         err(f"{name} has ended")
 
@@ -52,7 +45,7 @@ class _Watch:
     """What becomes of the workers of one name, from before they are told to drain."""
 
     def __init__(self, name: str, brokers: str | None, deadline: float | None) -> None:
-        """Takes the first look: who is lost already is not lost while it drains."""
+        """Takes the first look: a worker that is lost already is not lost while it drains."""
         self._name, self._brokers, self._deadline = name, brokers, deadline
         #: As the last look under a leader had it.
         self._lost: Counter[tuple[str, int]] | None = None
@@ -74,14 +67,14 @@ class _Watch:
         while True:
             seen, now = self._look(), time.monotonic()
             if seen.epoch != epoch:
-                known_at = now + (_KNOWN if epoch is not None else 0.0)
+                known_at = now + (_KNOWN_S if epoch is not None else 0.0)
                 epoch = seen.epoch
             draining = _listed(seen, self._name, "draining")
             if seen.leader is not None and not draining and now >= known_at:
                 break
             if self._deadline is not None and now > self._deadline:
                 raise click.ClickException(f"{self._name} still drains")
-            time.sleep(_LOOK)
+            time.sleep(_LOOK_S)
         if self._any_lost:
             text = f"{self._name} was lost while it drained: what it ran goes to others"
             raise click.ClickException(text)

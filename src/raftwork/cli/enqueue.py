@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from raftwork.cli.cluster import Cluster, waits
 from raftwork.cli.output import err, out
 from raftwork.cli.signals import Told, end_by_exception
-from raftwork.cli.values import (
-    brokers_option,
-    parse_argument,
-    parse_json,
-    usage,
-    wait_timeout_option,
-)
-from raftwork.cli.waiting import explained
+from raftwork.cli.values import parse_argument, parse_json, usage
 from raftwork.escapes import visible
 
 if TYPE_CHECKING:
@@ -66,17 +60,15 @@ def _kwargs(ctx: click.Context, option: click.Parameter, value: str) -> dict[str
     "--id", "task_id", metavar="ID", help="The task's id: enqueueing it again changes nothing."
 )
 @click.option("--wait", is_flag=True, help="Print the result instead of the id.")
-@wait_timeout_option
-@brokers_option
+@waits
 def command(
+    cluster: Cluster,
     name: str,
     args: tuple[str, ...],
     kwargs: dict[str, object],
     queue: str,
     task_id: str | None,
     wait: bool,
-    timeout: float | None,
-    brokers: str | None,
 ) -> None:
     """Enqueue the task NAME with its arguments.
 
@@ -91,24 +83,21 @@ def command(
       raftwork enqueue tasks.add 1 2 --wait --timeout 10
       raftwork enqueue tasks.mail --kwargs '{"to": "ada@example.org"}'
     """
-    from raftwork.cli.result import connect
     from raftwork.client.ids import new_ids
 
     with usage():
         values = _values(args)
-        app = connect(brokers, timeout)
         # Made here, so that it can be told whatever happens.
         id_ = new_ids(1)[0] if task_id is None else task_id
-        task = app.named(name, id=id_, queue=queue)
+        task = cluster.app.named(name, id=id_, queue=queue)
     end_by_exception()
-    with app:
-        with explained(brokers):
-            run = _enqueue(task, values, kwargs, id_)
-        if wait:
-            with explained(brokers, queue):
-                _wait(run, timeout, queue, brokers)
-        else:
-            out(run.id)
+    with cluster.asked():
+        run = _enqueue(task, values, kwargs, id_)
+    if wait:
+        with cluster.asked(queue):
+            _wait(run, cluster.timeout, queue, cluster.brokers)
+    else:
+        out(run.id)
 
 
 def _values(args: tuple[str, ...]) -> tuple[object, ...]:

@@ -1,56 +1,66 @@
 """`raftwork queue`: the queues, and what is set for each."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from raftwork.broker.placement.balancers import BALANCERS
+from raftwork.cli.cluster import Cluster, Shown, asks, shows
 from raftwork.cli.output import err, out, out_table
-from raftwork.cli.result import connect
 from raftwork.cli.tables import Column, Overflow
 from raftwork.cli.values import (
     brokers_option,
+    json_option,
     parse_size,
     patience_option,
     print_json,
-    timeout_option,
-    usage,
 )
-from raftwork.cli.waiting import explained
 from raftwork.client.overview import Overview, observe, queue_document, unserved
 from raftwork.escapes import visible
-
-if TYPE_CHECKING:
-    from raftwork.client.queues import SettingFields
+from raftwork.features.queue_settings import SETTINGS, Setting
+from raftwork.messages import QueueStatus
 
 #: What clears a setting.
 _NONE = "none"
 #: Queues that an error names.
 _NAMED = 10
 
-_COLUMNS = (
-    Column("queue"),
-    Column("queued", 1, right=True),
-    Column("max length", 2, right=True),
-    Column("bytes", 4, right=True),
-    Column("max bytes", 3, right=True),
-    Column("balancer", 5, Overflow.WHOLE),
-)
-
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+#: Of settings that are names: those there are.
+_NAMES = {"balancer": tuple(BALANCERS)}
 
 
-def _limit(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    if value is not None and value != _NONE:
-        try:
-            parse_size(value)
-        except ValueError:
-            text = f"{value!r} is neither a positive number (also as 300KiB, MiB, GiB) nor {_NONE}"
-            raise click.BadParameter(text, ctx, option) from None
-    return value
+def _limit(ctx: click.Context, option: click.Parameter, value: str | None) -> int | str | None:
+    if value is None or value == _NONE:
+        return value
+    try:
+        return parse_size(value)
+    except ValueError:
+        text = f"{value!r} is neither a positive number (also as 300KiB, MiB, GiB) nor {_NONE}"
+        raise click.BadParameter(text, ctx, option) from None
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _option(name: str, setting: Setting) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    text = f"{setting.help}; {_NONE}: {setting.unset}."
+    if setting.kind is int:
+        metavar = "N"
+        if setting.unit == "bytes":
+            metavar, text = "SIZE", text.replace(";", ", or as 300MiB;", 1)
+        return click.option(_flag(name), metavar=metavar, callback=_limit, help=text)
+    known = _NAMES[name]
+    text = text.replace(";", f": {', '.join(known)};", 1)
+    return click.option(_flag(name), type=click.Choice([*known, _NONE]), metavar="NAME", help=text)
+
+
+def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
+    for name, setting in reversed(list(SETTINGS.items())):
+        command = _option(name, setting)(command)
+    return command
 
 
 @click.group("queue")
@@ -66,33 +76,10 @@ def command() -> None:
 
 @command.command("set")
 @click.argument("name")
-@click.option(
-    "--balancer",
-    type=click.Choice([*BALANCERS, _NONE]),
-    metavar="NAME",
-    help=f"How its tasks are given to workers: {', '.join(BALANCERS)}; none: as the cluster's are.",
-)
-@click.option(
-    "--max-length", metavar="N", callback=_limit, help="Tasks that may wait; none: no limit."
-)
-@click.option(
-    "--max-bytes",
-    metavar="SIZE",
-    callback=_limit,
-    help="Bytes of arguments that may wait, or as 300MiB; none: no limit.",
-)
+@_setting_options
 @click.option("--reset", is_flag=True, help="Clear every setting that is not given anew.")
-@timeout_option
-@brokers_option
-def set_command(
-    name: str,
-    balancer: str | None,
-    max_length: str | None,
-    max_bytes: str | None,
-    reset: bool,
-    timeout: float | None,
-    brokers: str | None,
-) -> None:
+@asks
+def set_command(cluster: Cluster, /, name: str, reset: bool, **given: object) -> None:
     """Change what is set for a queue, at once and for every later leader.
 
     A full queue refuses new tasks with QueueFull. What waits already stays. A queue that never had
@@ -104,35 +91,26 @@ def set_command(
       raftwork queue set bulk --max-bytes none
       raftwork queue set bluk --reset
     """
-    changes: SettingFields = {}
-    if reset:
-        changes = {"balancer": None, "max_length": None, "max_bytes": None}
-    if balancer is not None:
-        changes["balancer"] = None if balancer == _NONE else balancer
-    if max_length is not None:
-        changes["max_length"] = None if max_length == _NONE else parse_size(max_length)
-    if max_bytes is not None:
-        changes["max_bytes"] = None if max_bytes == _NONE else parse_size(max_bytes)
+    changes: dict[str, Any] = dict.fromkeys(SETTINGS) if reset else {}
+    changes |= {
+        setting: None if value == _NONE else value
+        for setting, value in given.items()
+        if value is not None
+    }
     if not changes:
-        raise click.UsageError(
-            "give at least one of --balancer, --max-length, --max-bytes, --reset"
-        )
-    with usage():
-        app = connect(brokers, timeout)
-    with app, explained(brokers), usage():
-        app.queue(name).set(**changes)
+        flags = ", ".join(map(_flag, SETTINGS))
+        raise click.UsageError(f"give at least one of {flags}, --reset")
+    cluster.app.queue(name).set(**changes)
     if any(value is not None for value in changes.values()):
-        seen = observe(brokers)
+        seen = observe(cluster.brokers)
         if seen.leader is not None and not (seen.serves(name) or _has_tasks(seen, name)):
             err(f"no worker serves the queue {name}, and it has no tasks; it is set nevertheless")
 
 
 @command.command("show")
 @click.argument("name")
-@json_option
-@timeout_option
-@brokers_option
-def show_command(name: str, as_json: bool, timeout: float | None, brokers: str | None) -> None:
+@shows
+def show_command(cluster: Cluster, name: str) -> Shown:
     """Show what is set for a queue. Exits 1 if there is no such queue.
 
     A queue is there once it had a task, while something is set for it or while a worker serves it.
@@ -141,17 +119,15 @@ def show_command(name: str, as_json: bool, timeout: float | None, brokers: str |
     Example:
       raftwork queue show bulk --json
     """
-    with usage():
-        app = connect(brokers, timeout)
-    with app, explained(brokers), usage():
-        settings = asdict(app.queue(name).settings())
+    settings = asdict(cluster.app.queue(name).settings())
     if not any(settings.values()):
-        _check_known(name, observe(brokers))
-    if as_json:
-        print_json(settings)
-        return
-    for setting, value in settings.items():
-        out(f"{setting} {_NONE if value is None else value}")
+        _check_known(name, observe(cluster.brokers))
+
+    def show() -> None:
+        for setting, value in settings.items():
+            out(f"{setting} {_NONE if value is None else value}")
+
+    return Shown(settings, show)
 
 
 @command.command("list")
@@ -195,12 +171,29 @@ def _has_tasks(seen: Overview, name: str) -> bool:
     return any(q.name == name and (q.queued or q.running) for q in seen.queues)
 
 
+def _shown_facts() -> Iterator[tuple[str, bool]]:
+    """Of a queue: each fact that a setting bounds beside its bound, then the other settings.
+
+    The name of each, and whether it is a number.
+    """
+    for name, setting in SETTINGS.items():
+        if setting.bounds:
+            yield setting.bounds, True
+            yield name, True
+    yield from ((name, each.kind is int) for name, each in SETTINGS.items() if not each.bounds)
+
+
 def _print(seen: Overview) -> None:
-    rows = []
-    for q in seen.queues:
-        limits = (str(q.queued), _or_none(q.max_length), str(q.bytes), _or_none(q.max_bytes))
-        rows.append((q.name, *limits, _or_none(q.balancer)))
-    out_table(_COLUMNS, rows)
+    facts = list(_shown_facts())
+    columns = [Column("queue")]
+    for rank, (name, number) in enumerate(facts, 1):
+        overflow = Overflow.LEFT_OUT if number else Overflow.WHOLE
+        columns.append(Column(name.replace("_", " "), rank, overflow, right=number))
+    out_table(columns, [(q.name, *(_cell(q, name) for name, _ in facts)) for q in seen.queues])
+
+
+def _cell(queue: QueueStatus, fact: str) -> str:
+    return _or_none(getattr(queue, fact))
 
 
 def _or_none(value: object) -> str:

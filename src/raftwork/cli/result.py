@@ -6,18 +6,17 @@ from typing import NoReturn
 
 import click
 
-from raftwork import App, Run, Status, TaskFailed, TaskLost, UnknownTask
+from raftwork import Run, Status, TaskFailed, TaskLost, UnknownTask
+from raftwork.cli.cluster import Cluster, waits
 from raftwork.cli.output import err_lines
-from raftwork.cli.values import brokers_option, print_json, usage, wait_timeout_option
-from raftwork.cli.waiting import explained
+from raftwork.cli.values import print_json, usage
 
 
 @click.command("result")
 @click.argument("task_id", metavar="ID")
 @click.option("--wait", is_flag=True, help="Wait until the task has ended.")
-@wait_timeout_option
-@brokers_option
-def command(task_id: str, wait: bool, timeout: float | None, brokers: str | None) -> None:
+@waits
+def command(cluster: Cluster, task_id: str, wait: bool) -> None:
     """Print a task's result as JSON.
 
     Without a result it exits 1, and the first line on stderr is the task's state: `queued` or
@@ -32,16 +31,10 @@ def command(task_id: str, wait: bool, timeout: float | None, brokers: str | None
       raftwork result 0199c1a2-7f2b-7c3e-8d4f-5a6b7c8d9e0f --wait --timeout 10
     """
     with usage():
-        app = connect(brokers, timeout)
-        run = app.run(task_id)
+        run = cluster.app.run(task_id)
     # Where a program reads stderr, the state of the task is what comes first.
-    with app, explained(brokers) if sys.stderr.isatty() else nullcontext():
-        show(run, wait=wait, timeout=timeout)
-
-
-def connect(brokers: str | None, timeout: float | None) -> App:
-    """An App for one command; enqueueing and asking take no longer than `--timeout` either."""
-    return App(brokers=brokers) if timeout is None else App(brokers=brokers, timeout=timeout)
+    with cluster.asked() if sys.stderr.isatty() else nullcontext():
+        show(run, wait=wait, timeout=cluster.timeout)
 
 
 def show(run: Run[object], *, wait: bool, timeout: float | None) -> None:

@@ -191,6 +191,10 @@ patience_option = click.option(
 )
 
 
+#: `--json`, as `as_json`.
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+
+
 def _timeout(text: str) -> Callable[[_Command], _Command]:
     return click.option("--timeout", type=Seconds(), metavar="S", help=text)
 

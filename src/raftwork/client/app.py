@@ -7,7 +7,6 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from raftwork.client.addresses import broker_addresses
-from raftwork.client.batch import Batch
 from raftwork.client.dead_letters import DeadTasks
 from raftwork.client.naming import default_name, refusing, whereabouts
 from raftwork.client.options import (
@@ -21,18 +20,21 @@ from raftwork.client.options import (
 )
 from raftwork.client.queues import Queue
 from raftwork.client.reply import Reply
-from raftwork.client.run import Run
+from raftwork.client.result_registry import Slot
+from raftwork.client.run import Run, handles
 from raftwork.client.task import BoundTask, Task
 from raftwork.errors import Unavailable
-from raftwork.features.drain import DrainWorker
+from raftwork.features.drain import DrainWorker, WorkerDraining
 from raftwork.hooks import Hook, Hooks, TaskOutcome
-from raftwork.messages import NAME_MAX, FromBroker, Result
+from raftwork.messages import NAME_MAX, Result
 
 if TYPE_CHECKING:
-    from raftwork.client.session import Question
     from raftwork.client.transport import Connection
+    from raftwork.messages.request import Request
 
 P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound=Slot)
 T = TypeVar("T")
 
 
@@ -72,7 +74,7 @@ class App:
         self.brokers = broker_addresses(brokers)
         self._timeout = milliseconds("timeout", timeout)
         if self._timeout == 0:
-            raise ValueError("timeout is more than 0 seconds")
+            raise ValueError("timeout must be positive")
         self._tasks: dict[str, Task[..., object, object]] = {}
         #: See `on_worker_start` and its like.
         self.hooks = Hooks()
@@ -159,7 +161,7 @@ class App:
 
     def run(self, id: str) -> Run[Any]:  # noqa: A002
         """A handle for the task of this id, whether there is one or not."""
-        return self.handles((task_id(id),))[0]
+        return handles(self, (task_id(id),))[0]
 
     # ---- what a worker calls: decorators --------------------------------------------------------
 
@@ -219,9 +221,8 @@ class App:
         """As `drain`, for coroutines."""
         await self._drain(name).aresult()
 
-    def _drain(self, name: str) -> Reply[list[Result]]:
-        request = DrainWorker(0, label("name", name, NAME_MAX))
-        return self._connect().request(request, self._timeout)
+    def _drain(self, name: str) -> Reply[WorkerDraining]:
+        return self.call(DrainWorker(0, label("name", name, NAME_MAX)), WorkerDraining)
 
     # ---- queues -------------------------------------------------------------------------------
 
@@ -238,42 +239,32 @@ class App:
         """
         return DeadTasks(self, queue)
 
-    def inquire(self, question: "Question") -> Reply[FromBroker]:
-        """Have the leader answer. For `DeadTasks` and `Queue`."""
-        return self._connect().inquire(question, self._timeout)
-
     # ---- the cluster --------------------------------------------------------------------------
 
-    def submit(
-        self, spec: bytes, batch: Batch, *, wait_when_full: bool = False
-    ) -> Reply[list[Result]]:
-        """Send a batch; the reply comes once it is stored, or with the error. For `BoundTask`."""
+    def call(
+        self,
+        request: "Request",
+        reply: type[R],
+        *,
+        ids: tuple[str, ...] = (),
+        wait_when_full: bool = False,
+    ) -> Reply[R]:
+        """Have the leader carry out the request: as `Caller` has it."""
         try:
-            return self._connect().enqueue(
-                spec, batch.tasks, batch.ids, self._timeout, wait_when_full=wait_when_full
+            return self._connect().call(
+                request, reply, self._timeout, ids=ids, wait_when_full=wait_when_full
             )
         except Unavailable as error:
-            error.ids = batch.ids
+            error.ids = ids
             raise
 
-    def handles(self, ids: Sequence[str]) -> list[Run[Any]]:
-        """A handle of each id. For `BoundTask`."""
-        return self._connect().track(ids, self._handle)
+    def track(self, ids: Sequence[str], make: Callable[[str], S]) -> list[S]:
+        """A handle of each id: as `Caller` has it."""
+        return self._connect().track(ids, make)
 
-    def _handle(self, id: str) -> Run[Any]:  # noqa: A002
-        return Run(id, self)
-
-    def ask(self, ids: Sequence[str]) -> Reply[list[Result]]:
-        """The states of tasks now. For `Run`."""
-        try:
-            return self._connect().ask(list(ids), self._timeout)
-        except Unavailable as error:
-            error.ids = tuple(ids)
-            raise
-
-    def wait_for(self, run: Run[Any]) -> Reply[Result]:
-        """The outcome of a task, or UNKNOWN, whenever that comes. For `Run`."""
-        return self._connect().wait_for(run)
+    def wait_for(self, slot: Slot) -> Reply[Result]:
+        """The outcome of a handle's task: as `Caller` has it."""
+        return self._connect().wait_for(slot)
 
     @property
     def patience(self) -> float:

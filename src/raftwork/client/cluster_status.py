@@ -9,21 +9,14 @@ from raftwork.addresses import dialled
 from raftwork.client.links import Links
 from raftwork.errors import BadMessage, Unavailable
 from raftwork.features import from_broker, to_broker
-from raftwork.messages import (
-    PROTOCOL,
-    BrokerStatus,
-    ClientHello,
-    HelloFirst,
-    StatusRequest,
-)
+from raftwork.messages import BrokerStatus, StatusRequest
 from raftwork.net.resolving import LookUp, look_up, reason
 
-_HELLO = to_broker.encode(ClientHello(PROTOCOL))
 _REQUEST = to_broker.encode(StatusRequest(1))
 #: Brokers that are asked because others named them: a hostile one could name ever new ones.
 _NAMED_MAX = 32
-#: A turn takes so long at most, s: what could not be opened is tried again.
-_TURN = 0.1
+#: A turn takes so long at most: what could not be opened is tried again.
+_TURN_S = 0.1
 
 
 @dataclass(slots=True)
@@ -60,7 +53,7 @@ def gather(
 
 
 class _Asking:
-    """The links, and who has not answered yet."""
+    """The links, and the brokers that have not answered yet."""
 
     def __init__(self, look_up: LookUp) -> None:
         self.answers = Answers()
@@ -85,12 +78,12 @@ class _Asking:
     def wait(self, seconds: float) -> list[BrokerStatus]:
         """The answers of a turn, which takes so long at most."""
         came = []
-        for ready in self._links.poll(math.ceil(min(seconds, _TURN) * 1_000)):
+        for ready in self._links.poll(math.ceil(min(seconds, _TURN_S) * 1_000)):
             for address, up in self._links.changes(ready, _now()):
-                if up:
-                    self._say(address)
+                if up:  # one is asked without a session: what it says of itself needs none
+                    self._links.send(address, _REQUEST)
             for address, frame in self._links.frames(ready):
-                status = self._read(address, frame)
+                status = _read(frame)
                 if status is not None and self.open.pop(address, None) is not None:
                     self.answers.statuses[address] = status
                     came.append(status)
@@ -101,19 +94,14 @@ class _Asking:
     def close(self) -> None:
         self._links.close()
 
-    def _say(self, address: str) -> None:
-        self._links.send(address, _HELLO)
-        self._links.send(address, _REQUEST)
 
-    def _read(self, address: str, frame: bytes) -> BrokerStatus | None:
-        """The status, if it is that; the greeting's answers come first."""
-        try:
-            message = from_broker.decode(frame)
-        except BadMessage:
-            return None
-        if isinstance(message, HelloFirst):  # the broker came back between the two
-            self._say(address)
-        return message if isinstance(message, BrokerStatus) else None
+def _read(frame: bytes) -> BrokerStatus | None:
+    """The status, if it is that."""
+    try:
+        message = from_broker.decode(frame)
+    except BadMessage:
+        return None
+    return message if isinstance(message, BrokerStatus) else None
 
 
 def _now() -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from raftwork.client.ids import new_ids
 from raftwork.client.options import queue_name, task_id
 from raftwork.client.reply import Reply
-from raftwork.client.run import Run, Status
+from raftwork.client.run import Run, Status, handles
 from raftwork.features import dead_letters
 from raftwork.features.dead_letters import (
     DEAD_IDS_MAX,
@@ -26,12 +26,11 @@ from raftwork.features.dead_letters import (
     RetryDead,
     ShowDead,
 )
-from raftwork.messages import FromBroker, State, decode_failure
+from raftwork.messages import State, decode_failure
 from raftwork.wire import INT_MAX, unpack
 
 if TYPE_CHECKING:
-    from raftwork.client.app import App
-    from raftwork.client.session import Question
+    from raftwork.client.caller import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +80,25 @@ class DeadTasks:
     Every method raises Unavailable if no leader answers in the App's timeout.
     """
 
-    def __init__(self, app: "App", queue: str | None) -> None:
+    def __init__(self, app: "Caller", queue: str | None) -> None:
         self._app = app
         self._queue = "" if queue is None else queue_name(queue)
 
     def list(self, limit: int = 100, *, before: int | None = None) -> list[DeadTask]:
         """The newest first, at most `limit` (1 to 200); `before` a task's number goes on there."""
-        return _page(self._ask(self._list(limit, before)).result())
+        return _page(self._list(limit, before).result())
 
     async def alist(self, limit: int = 100, *, before: int | None = None) -> Sequence[DeadTask]:
         """As `list`, for coroutines."""
-        return _page(await self._aask(self._list(limit, before)))
+        return _page(await self._list(limit, before).aresult())
 
     def show(self, id: str) -> DeadReport:  # noqa: A002
         """One task, with its error, arguments and losses. Raises UnknownTask if it is not dead."""
-        return _report(self._ask(ShowDead(0, task_id(id))).result())
+        return _report(self._show(id).result())
 
     async def ashow(self, id: str) -> DeadReport:  # noqa: A002
         """As `show`, for coroutines."""
-        return _report(await self._aask(ShowDead(0, task_id(id))))
+        return _report(await self._show(id).aresult())
 
     def retry(self, *ids: str) -> Sequence[Run[Any]]:
         """Enqueue them once more, with all their retries; the handles of the new tasks, in order.
@@ -107,58 +106,55 @@ class DeadTasks:
         Of a task that was retried before, the handle of that one. Raises UnknownTask for an id that
         is not of a dead task, after those before it were enqueued.
         """
-        return self._app.handles([_retried(asked.result()) for asked in self._retry(ids)])
+        return handles(self._app, [asked.result().id for asked in self._retry(ids)])
 
     async def aretry(self, *ids: str) -> Sequence[Run[Any]]:
         """As `retry`, for coroutines."""
-        made = [_retried(await asked.aresult()) for asked in self._retry(ids)]
-        return self._app.handles(made)
+        made = [(await asked.aresult()).id for asked in self._retry(ids)]
+        return handles(self._app, made)
 
     def purge(self, *ids: str) -> int:
-        """Forget these, or without ids all of the queue; gives how many were dead.
+        """Forget these, or without ids all of the queue; returns how many were dead.
 
         Their outcomes stay known for as long as any; they can no longer be shown or retried.
         """
-        return _purged(self._ask(self._purge(ids)).result())
+        return self._purge(ids).result().purged
 
     async def apurge(self, *ids: str) -> int:
         """As `purge`, for coroutines."""
-        return _purged(await self._aask(self._purge(ids)))
+        return (await self._purge(ids).aresult()).purged
 
     def __repr__(self) -> str:
         return f"<DeadTasks of {self._queue or 'all queues'}>"
 
     # ---- requests -----------------------------------------------------------------------------
 
-    def _ask(self, question: "Question") -> Reply[FromBroker]:
-        return self._app.inquire(question)
-
-    async def _aask(self, question: "Question") -> FromBroker:
-        return await self._ask(question).aresult()
-
-    def _list(self, limit: int, before: int | None) -> ListDead:
+    def _list(self, limit: int, before: int | None) -> Reply[DeadPage]:
         if not 1 <= limit <= DEAD_PAGE_MAX:
-            raise ValueError(f"limit is from 1 to {DEAD_PAGE_MAX}, not {limit}")
-        return ListDead(0, self._queue, INT_MAX if before is None else before, limit)
+            raise ValueError(f"limit must be between 1 and {DEAD_PAGE_MAX}, got {limit}")
+        end = INT_MAX if before is None else before
+        return self._app.call(ListDead(0, self._queue, end, limit), DeadPage)
 
-    def _retry(self, ids: Sequence[str]) -> Sequence[Reply[FromBroker]]:
+    def _show(self, id: str) -> Reply[DeadDetails]:  # noqa: A002
+        return self._app.call(ShowDead(0, task_id(id)), DeadDetails)
+
+    def _retry(self, ids: Sequence[str]) -> Sequence[Reply[DeadRetried]]:
         checked = [task_id(id) for id in ids]  # noqa: A001
         pairs = zip(checked, new_ids(len(checked)), strict=True)
-        return [self._ask(RetryDead(0, *pair)) for pair in pairs]
+        return [self._app.call(RetryDead(0, *pair), DeadRetried) for pair in pairs]
 
-    def _purge(self, ids: Sequence[str]) -> PurgeDead:
+    def _purge(self, ids: Sequence[str]) -> Reply[DeadPurged]:
         if len(ids) > DEAD_IDS_MAX:
-            raise ValueError(f"{len(ids)} ids; {DEAD_IDS_MAX} are allowed at a time")
-        return PurgeDead(0, [task_id(id) for id in ids], self._queue)  # noqa: A001
+            raise ValueError(f"at most {DEAD_IDS_MAX} ids are allowed at a time, got {len(ids)}")
+        checked = [task_id(id) for id in ids]  # noqa: A001
+        return self._app.call(PurgeDead(0, checked, self._queue), DeadPurged)
 
 
-def _page(answer: FromBroker) -> list[DeadTask]:
-    assert isinstance(answer, DeadPage)
+def _page(answer: DeadPage) -> list[DeadTask]:
     return [_task(task) for task in answer.tasks]
 
 
-def _report(answer: FromBroker) -> DeadReport:
-    assert isinstance(answer, DeadDetails)
+def _report(answer: DeadDetails) -> DeadReport:
     match unpack(answer.payload):
         case [list(args), dict(kwargs)]:
             pass
@@ -169,16 +165,6 @@ def _report(answer: FromBroker) -> DeadReport:
         for loss in answer.losses
     ]
     return DeadReport(_task(answer.task), *decode_failure(answer.failure), args, kwargs, losses)
-
-
-def _retried(answer: FromBroker) -> str:
-    assert isinstance(answer, DeadRetried)
-    return answer.id
-
-
-def _purged(answer: FromBroker) -> int:
-    assert isinstance(answer, DeadPurged)
-    return answer.purged
 
 
 def _task(task: dead_letters.DeadTask) -> DeadTask:

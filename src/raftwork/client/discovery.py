@@ -4,7 +4,7 @@ Rules of this file:
 1. A broker leads if its own last word was `Leader(active=True)`, its link stands and it is not
    silent; of several the highest epoch wins. A deposed leader that claims for ever is harmless: it
    commits nothing, and the true one outbids it.
-2. Silence is a question unanswered for `SILENCE`; it ends a claim. A stopped process keeps its
+2. Silence is a question unanswered for `SILENCE_MS`; it ends a claim. A stopped process keeps its
    TCP connections, so nothing else would.
 3. Every hello opens a new session. What the broker was told in an older one is forgotten there.
 """
@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from raftwork.messages import PROTOCOL, ClientHello, Leader, Ping, ToBroker
 
-#: ms between questions to the leader (to all, while there is none).
-PING_INTERVAL = 300
-#: ms without an answer after which a leader counts as gone.
-SILENCE = 1_000
+#: Between questions to the leader (to all, while there is none).
+PING_INTERVAL_MS = 300
+#: Without an answer, after which a leader counts as gone.
+SILENCE_MS = 1_000
 #: Further brokers a hint may add to those the program named.
 HINTED_MAX = 32
 
@@ -26,8 +26,8 @@ HINTED_MAX = 32
 _NO_CONNECTION = "no connection"
 
 
-class Place(NamedTuple):
-    """Where requests go: what was sent to an equal place need not be sent again."""
+class LeaderEndpoint(NamedTuple):
+    """Where requests go: what was sent to an equal one need not be sent again."""
 
     address: str
     session: int
@@ -37,7 +37,7 @@ class Place(NamedTuple):
 @dataclass(slots=True)
 class _Broker:
     address: str
-    said: str = _NO_CONNECTION
+    last_status: str = _NO_CONNECTION
     session: int = 0
     hello_at: int | None = None
     #: The epoch in which it says it is the activated leader.
@@ -57,27 +57,31 @@ class Brokers:
         self._to_connect = list(self._brokers)
         self._outbox: list[tuple[str, ToBroker]] = []
         self._ping_at = 0
+        self._leader: _Broker | None = None
+        #: Where requests go now, if anywhere.
+        self.endpoint: LeaderEndpoint | None = None
 
     # ---- facts --------------------------------------------------------------------------------
 
     def link_up(self, address: str, now: int) -> None:
         broker = self._brokers[address]
-        broker.said = "no answer"
+        broker.last_status = "no answer"
         self._hello(broker, now)
 
     def link_down(self, address: str) -> None:
         broker = self._brokers[address]
-        broker.said = _NO_CONNECTION
+        broker.last_status = _NO_CONNECTION
         broker.claim = broker.asked_at = broker.hello_at = None
+        self._elect()
 
     def unreachable(self, address: str, text: str) -> None:
         """There can be no connection for now: why; or why not is over, with an empty text."""
-        self._brokers[address].said = text or _NO_CONNECTION
+        self._brokers[address].last_status = text or _NO_CONNECTION
 
     def hello_first(self, address: str, now: int) -> None:
         broker = self._brokers[address]
         # A burst of requests in a dead session is answered by a burst of these: one hello does.
-        if broker.hello_at is None or now - broker.hello_at >= PING_INTERVAL:
+        if broker.hello_at is None or now - broker.hello_at >= PING_INTERVAL_MS:
             self._hello(broker, now)
 
     def heard(self, address: str) -> None:
@@ -88,20 +92,25 @@ class Brokers:
         broker = self._brokers[address]
         if leader.active:
             broker.claim = leader.epoch
-            broker.said = f"leads epoch {leader.epoch}, did not acknowledge"
+            broker.last_status = f"leads epoch {leader.epoch}, did not acknowledge"
             broker.clock = leader.time - now
+            self._elect()
             return
         broker.claim = None
-        broker.said = f"not the leader, names {leader.name}" if leader.name else "knows no leader"
+        self._elect()
+        broker.last_status = (
+            f"not the leader, names {leader.name}" if leader.name else "knows no leader"
+        )
         self._follow_hint(leader.address)
 
     def not_leader(self, address: str) -> None:
         """It refused a request because it does not lead (any more)."""
         broker = self._brokers[address]
-        broker.claim, broker.said = None, "not the leader"
+        broker.claim, broker.last_status = None, "not the leader"
+        self._elect()
 
     def refused(self, address: str, text: str) -> None:
-        self._brokers[address].said = f"refused: {text}"
+        self._brokers[address].last_status = f"refused: {text}"
 
     def ask_soon(self) -> None:
         """Do not wait for the next round of questions."""
@@ -109,33 +118,25 @@ class Brokers:
 
     def wake(self, now: int) -> int:
         """Ask who is silent; returns when to be woken again. Only while something is wanted."""
-        leader = self._leader()
-        if leader and leader.asked_at is not None and now - leader.asked_at >= SILENCE:
-            leader.claim, leader.said = None, f"no answer for {SILENCE / 1000:g} s"
-            leader, self._ping_at = self._leader(), now
+        leader = self._leader
+        if leader and leader.asked_at is not None and now - leader.asked_at >= SILENCE_MS:
+            leader.claim, leader.last_status = None, f"no answer for {SILENCE_MS / 1000:g} s"
+            self._elect()
+            leader, self._ping_at = self._leader, now
         if now >= self._ping_at:
             for broker in [leader] if leader else self._brokers.values():
                 self.send(broker.address, Ping(), now)
-            self._ping_at = now + PING_INTERVAL
+            self._ping_at = now + PING_INTERVAL_MS
         if leader and leader.asked_at is not None:
-            return min(self._ping_at, leader.asked_at + SILENCE)
+            return min(self._ping_at, leader.asked_at + SILENCE_MS)
         return self._ping_at
 
     # ---- values -------------------------------------------------------------------------------
 
-    @property
-    def place(self) -> Place | None:
-        """Where requests go now, if anywhere."""
-        leader = self._leader()
-        if leader is None or leader.claim is None:
-            return None
-        return Place(leader.address, leader.session, leader.claim)
-
     def leader_time(self, now: int) -> int:
         """The leader's time, from its last word and our clock since then."""
-        leader = self._leader()
-        assert leader is not None, "only a leader's time is known"
-        return leader.clock + now
+        assert self._leader is not None, "only a leader's time is known"
+        return self._leader.clock + now
 
     def send(self, address: str, message: ToBroker, now: int) -> None:
         broker = self._brokers[address]
@@ -150,26 +151,30 @@ class Brokers:
         return taken
 
     def report(self) -> str:
-        """Which broker said what, for the text of an error."""
+        """What each broker said last, for the text of an error."""
         brokers = self._brokers.values()
-        text = ", ".join(f"{b.address}: {b.said}" for b in brokers)
-        absent = all(b.said == _NO_CONNECTION for b in brokers)
+        text = ", ".join(f"{b.address}: {b.last_status}" for b in brokers)
+        absent = all(b.last_status == _NO_CONNECTION for b in brokers)
         return (
             f"{text}; are the brokers running, and are these their addresses?" if absent else text
         )
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _leader(self) -> _Broker | None:
-        best = None
+    def _elect(self) -> None:
+        """Look for the leader again: after whatever changes a claim or a session."""
+        self._leader, epoch = None, -1
         for broker in self._brokers.values():
-            if broker.claim is not None and (best is None or broker.claim > (best.claim or 0)):
-                best = broker
-        return best
+            if broker.claim is not None and broker.claim > epoch:
+                self._leader, epoch = broker, broker.claim
+        self.endpoint = None
+        if self._leader is not None:
+            self.endpoint = LeaderEndpoint(self._leader.address, self._leader.session, epoch)
 
     def _hello(self, broker: _Broker, now: int) -> None:
         broker.session += 1
         broker.hello_at = now
+        self._elect()
         self.send(broker.address, ClientHello(PROTOCOL), now)
 
     def _follow_hint(self, address: str) -> None:

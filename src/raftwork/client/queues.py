@@ -1,39 +1,34 @@
 """A queue as a program sees it: what is set for it at run time."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict, Unpack
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from raftwork.client.options import queue_name
 from raftwork.client.reply import Reply
-from raftwork.features import queue_settings
-from raftwork.features.queue_settings import AskQueue, SetQueue
-from raftwork.messages import NAME_MAX, FromBroker
+from raftwork.features.queue_settings import SETTINGS, AskQueue, QueueSet, SetQueue, SettingsTold
+from raftwork.features.queue_settings import QueueSettings as QueueSettings
 
 if TYPE_CHECKING:
-    from raftwork.client.app import App
+    from raftwork.client.caller import Caller
 
-#: What brokers keep.
-_LIMIT_MAX = 2**53
-
-
-@dataclass(frozen=True, slots=True)
-class QueueSettings:
-    """What is set for a queue; None where nothing is."""
-
-    #: The load balancer of its tasks; without it, the cluster's.
-    balancer: str | None = None
-    #: Tasks that may wait, those that wait for a retry among them.
-    max_length: int | None = None
-    #: Bytes of their arguments, packed.
-    max_bytes: int | None = None
+P = ParamSpec("P")
+S = TypeVar("S")
+T = TypeVar("T")
 
 
-class SettingFields(TypedDict, total=False):
-    """What `Queue.set` changes. None clears a setting; what is not given stays."""
+def _takes_fields_of(
+    record: Callable[P, object],
+) -> Callable[[Callable[Concatenate[S, ...], T]], Callable[Concatenate[S, P], T]]:
+    """Have type checkers and `help` see the record's fields as the arguments of a method."""
 
-    balancer: str | None
-    max_length: int | None
-    max_bytes: int | None
+    def decorate(method: Callable[Concatenate[S, ...], T]) -> Callable[Concatenate[S, P], T]:
+        own = inspect.signature(method)
+        arguments = (own.parameters["self"], *inspect.signature(record).parameters.values())
+        vars(method)["__signature__"] = own.replace(parameters=arguments)
+        return method
+
+    return decorate
 
 
 class Queue:
@@ -42,22 +37,25 @@ class Queue:
     Every method raises Unavailable if no leader answers in the App's timeout.
     """
 
-    def __init__(self, app: "App", name: str) -> None:
+    def __init__(self, app: "Caller", name: str) -> None:
         self._app = app
         self.name = queue_name(name)
 
-    def set(self, **changes: Unpack[SettingFields]) -> None:
-        """Change its settings, at once and for every later leader.
+    @_takes_fields_of(QueueSettings)
+    def set(self, **changes: object) -> None:
+        """Change its settings, the fields of QueueSettings, at once and for every later leader.
 
-        What waits already stays, whatever the limits; new tasks are refused while they would not
-        fit. Raises TypeError and ValueError for what cannot be meant, ProtocolError for a balancer
-        that the brokers do not know, and QueueFull for one queue too many.
+        None clears a setting; what is not given stays. Tasks that wait already stay, whatever the
+        limits; new ones are refused while they would not fit. Raises TypeError and ValueError for
+        what cannot be meant, ProtocolError for a balancer that the brokers do not know, and
+        QueueFull for one queue too many.
         """
-        self._app.inquire(self._change(changes)).result()
+        self._set(changes).result()
 
-    async def aset(self, **changes: Unpack[SettingFields]) -> None:
+    @_takes_fields_of(QueueSettings)
+    async def aset(self, **changes: object) -> None:
         """As `set`, for coroutines."""
-        await self._app.inquire(self._change(changes)).aresult()
+        await self._set(changes).aresult()
 
     def settings(self) -> QueueSettings:
         """What is set now."""
@@ -70,44 +68,40 @@ class Queue:
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"
 
-    def _ask(self) -> Reply[FromBroker]:
-        return self._app.inquire(AskQueue(0, self.name))
+    # ---- requests -----------------------------------------------------------------------------
 
-    def _change(self, changes: SettingFields) -> SetQueue:
-        if unknown := changes.keys() - SettingFields.__annotations__:
-            raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
+    def _ask(self) -> Reply[SettingsTold]:
+        return self._app.call(AskQueue(0, self.name), SettingsTold)
+
+    def _set(self, changes: Mapping[str, object]) -> Reply[QueueSet]:
+        if unknown := changes.keys() - SETTINGS.keys():
+            valid = ", ".join(SETTINGS)
+            raise TypeError(f"no such setting: {', '.join(sorted(unknown))}; there are {valid}")
         if not changes:
             raise TypeError("no setting is given")
-        change = SetQueue(0, self.name)
-        if "balancer" in changes:
-            change = change._replace(balancer=_balancer(changes["balancer"]))
-        if "max_length" in changes:
-            change = change._replace(max_length=_limit("max_length", changes["max_length"]))
-        if "max_bytes" in changes:
-            change = change._replace(max_bytes=_limit("max_bytes", changes["max_bytes"]))
-        return change
+        values: dict[str, Any] = {name: _checked(name, value) for name, value in changes.items()}
+        return self._app.call(SetQueue(0, self.name, **values), QueueSet)
 
 
-def _balancer(value: object) -> str:
+def _checked(name: str, value: object) -> object:
+    """As brokers take it: an empty name and 0 clear a setting. Raises TypeError, ValueError."""
+    setting = SETTINGS[name]
     if value is None:
-        return ""
-    if type(value) is not str:
-        raise TypeError(f"balancer is a str or None, not {type(value).__name__}")
-    if not 1 <= len(value) <= NAME_MAX:
-        raise ValueError(f"balancer has 1 to {NAME_MAX} characters, not {len(value)}")
+        return setting.kind()
+    if type(value) is not setting.kind:
+        expected = setting.kind.__name__
+        raise TypeError(f"{name} must be {_article(expected)} or None, not {type(value).__name__}")
+    if isinstance(value, str):
+        if not 1 <= len(value) <= setting.most:
+            raise ValueError(f"{name} must have 1 to {setting.most} characters, got {len(value)}")
+    elif not 1 <= value <= setting.most:
+        raise ValueError(f"{name} must be None or between 1 and {setting.most}, got {value}")
     return value
 
 
-def _limit(what: str, value: object) -> int:
-    if value is None:
-        return 0
-    if type(value) is not int:
-        raise TypeError(f"{what} is an int or None, not {type(value).__name__}")
-    if not 1 <= value <= _LIMIT_MAX:
-        raise ValueError(f"{what} is None or from 1 to {_LIMIT_MAX}, not {value}")
-    return value
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def _settings(answer: FromBroker) -> QueueSettings:
-    assert isinstance(answer, queue_settings.QueueSettings)
-    return QueueSettings(answer.balancer, answer.max_length, answer.max_bytes)
+def _settings(answer: SettingsTold) -> QueueSettings:
+    return QueueSettings(**{name: getattr(answer, name) for name in SETTINGS})

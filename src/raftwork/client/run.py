@@ -1,19 +1,20 @@
 """A handle for one task in the cluster: what became of it."""
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from raftwork.client.options import Duration, milliseconds
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.errors import TaskFailed, TaskLost, UnknownTask
+from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
 from raftwork.wire import unpack
 
 if TYPE_CHECKING:
-    from raftwork.client.app import App
+    from raftwork.client.caller import Caller
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -39,7 +40,7 @@ class Run(Slot, Generic[T_co]):
 
     __slots__ = ("_app", "_value")
 
-    def __init__(self, id: str, app: "App") -> None:  # noqa: A002
+    def __init__(self, id: str, app: "Caller") -> None:  # noqa: A002
         super().__init__(id)
         self._app = app
         self._value: object = _NOT_YET
@@ -123,8 +124,8 @@ class Run(Slot, Generic[T_co]):
         finally:
             self.give_up(waiter)
 
-    def _ask(self) -> Reply[list[Result]]:
-        return self._app.ask((self.id,))
+    def _ask(self) -> Reply[Answer]:
+        return self._app.call(Ask(0, [self.id]), Answer, ids=(self.id,))
 
     def _arrival(self, asked: Result) -> float:
         """How long (s) to wait for the outcome when asking showed this: only for its way here."""
@@ -146,9 +147,14 @@ class Run(Slot, Generic[T_co]):
         raise TaskLost(failure.message)
 
 
-def _run(app: "App", id: str) -> Run[object]:  # noqa: A002
+def handles(app: "Caller", ids: Sequence[str]) -> list[Run[Any]]:
+    """A handle of each id."""
+    return app.track(ids, lambda id: Run(id, app))  # noqa: A006
+
+
+def _run(app: "Caller", id: str) -> Run[object]:  # noqa: A002
     """What a pickled handle becomes."""
-    return app.run(id)
+    return handles(app, (id,))[0]
 
 
 def _seconds(timeout: Duration | None) -> float | None:
@@ -157,9 +163,9 @@ def _seconds(timeout: Duration | None) -> float | None:
     return milliseconds("timeout", timeout, endless="None waits for ever") / 1000
 
 
-def _only(results: list[Result]) -> Result:
-    assert len(results) == 1, "one id was asked for"
-    return results[0]
+def _only(answer: Answer) -> Result:
+    assert len(answer.results) == 1, "one id was asked for"
+    return answer.results[0]
 
 
 def _settled(result: Result) -> None:

@@ -3,22 +3,31 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar, Unpack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack
 
 from raftwork.client.batch import Batch, many_calls, one_call
+from raftwork.client.caller import Caller
 from raftwork.client.options import OptionFields, Options, task_id, task_key
-from raftwork.client.run import Run
+from raftwork.client.run import Run, handles
+from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.signatures import Binder, binder
 
 if TYPE_CHECKING:
-    from raftwork.client.app import App
     from raftwork.client.reply import Reply
-    from raftwork.messages import Result
 
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Registry(Caller, Protocol):
+    """What a task needs of the App it belongs to."""
+
+    @property
+    def tasks(self) -> "Mapping[str, Task[..., object, object]]":
+        """The registered tasks by name."""
+        ...
 
 
 class BoundTask(Generic[P, T]):
@@ -30,7 +39,7 @@ class BoundTask(Generic[P, T]):
 
     def __init__(
         self,
-        app: "App",
+        app: "Registry",
         name: str,
         options: Options,
         *,
@@ -130,15 +139,16 @@ class BoundTask(Generic[P, T]):
 
     def _enqueue(self, batch: Batch) -> list[Run[T]]:
         self._submit(batch).result()
-        return self._app.handles(batch.ids)
+        return handles(self._app, batch.ids)
 
     async def _aenqueue(self, batch: Batch) -> list[Run[T]]:
         await self._submit(batch).aresult()
-        return self._app.handles(batch.ids)
+        return handles(self._app, batch.ids)
 
-    def _submit(self, batch: Batch) -> "Reply[list[Result]]":
+    def _submit(self, batch: Batch) -> "Reply[Enqueued]":
+        request = Enqueue(0, 0, self.chosen.spec(self._name), batch.tasks)
         wait_when_full = self.chosen.when_full == "wait"
-        return self._app.submit(self.chosen.spec(self._name), batch, wait_when_full=wait_when_full)
+        return self._app.call(request, Enqueued, ids=batch.ids, wait_when_full=wait_when_full)
 
 
 class Task(BoundTask[P, T], Generic[P, T, R]):
@@ -153,7 +163,7 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
 
     def __init__(
         self,
-        app: "App",
+        app: "Registry",
         name: str,
         function: Callable[P, R],
         options: Options,
@@ -206,7 +216,7 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
 
 
 def _by_name(
-    app: "App",
+    app: "Registry",
     name: str,
     chosen: Options,
     parameters: Sequence[str],

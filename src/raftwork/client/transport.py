@@ -16,74 +16,45 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from raftwork.client import threads
+from raftwork.client.calls import Answered, Call
 from raftwork.client.links import Links
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Handles, Slot
-from raftwork.client.session import Answered, Question, Session
+from raftwork.client.session import Session
 from raftwork.errors import Unavailable
-from raftwork.features.results import Ask
-from raftwork.messages import FromBroker, Result
+from raftwork.messages import Result
+from raftwork.messages.request import Request
 from raftwork.net.resolving import LookUp, look_up, reason
 
+R = TypeVar("R")
 S = TypeVar("S", bound=Slot)
 
-_CLOSE_SECONDS = 2.0
-
-
-class _Enqueue(NamedTuple):
-    reply: Reply[list[Result]]
-    spec: bytes
-    tasks: bytes
-    ids: tuple[str, ...]
-    deadline: int
-    wait_when_full: bool
-
-
-class _Request(NamedTuple):
-    reply: Reply[list[Result]]
-    question: Question
-    deadline: int
-
-
-class _Inquiry(NamedTuple):
-    reply: Reply[FromBroker]
-    question: Question
-    deadline: int
+_CLOSE_S = 2.0
 
 
 class _Watch(NamedTuple):
     slot: Slot
-    reply: Reply[Result]
+    answer: Reply[Result]
 
 
-_Call = _Enqueue | _Request | _Inquiry
-_Job = _Call | _Watch
+_Job = Call | _Watch
 
 
-def _end(call: _Call, answered: Answered) -> None:
-    """Tell the caller what came of it."""
+def _tell(answered: Answered) -> None:
+    """Tell the caller what came of its call."""
     if answered.error is not None:
-        call.reply.fail(answered.error)
-    elif isinstance(call, _Inquiry):
-        assert answered.message is not None
-        call.reply.tell(answered.message)
+        answered.call.answer.fail(answered.error)
     else:
-        call.reply.tell(answered.results)
+        answered.call.answer.tell(answered.message)
 
 
 def _fail(job: _Job, why: str) -> None:
     """Tell the caller that nothing will come of it. Waits are ended by their handles."""
-    if isinstance(job, _Watch) or job.reply.told:
-        return
-    ids: tuple[str, ...] = ()
-    if isinstance(job, _Enqueue):
-        ids = job.ids
-    elif isinstance(job.question, Ask):
-        ids = tuple(job.question.ids)
-    job.reply.fail(Unavailable(why, ids))
+    if isinstance(job, Call) and not job.answer.told:
+        job.answer.fail(Unavailable(why, job.ids))
 
 
 def _failure(error: BaseException) -> str:
@@ -97,7 +68,7 @@ def _now() -> int:
 
 
 class _Bell:
-    """A pipe that wakes the thread. Open as long as anybody may ring it: a number closed earlier
+    """A pipe that wakes the thread. Open as long as anything may ring it: a number closed earlier
     could be another file's by then.
     """
 
@@ -175,38 +146,23 @@ class Connection:
             # Any number may be started, by calls that interrupt each other: one goes on.
             threads.start(self._run)
 
-    def enqueue(
+    def call(
         self,
-        spec: bytes,
-        tasks: bytes,
-        ids: tuple[str, ...],
+        request: Request,
+        reply: type[R],
         timeout: int,
         *,
+        ids: tuple[str, ...] = (),
         wait_when_full: bool = False,
-    ) -> Reply[list[Result]]:
-        """Store these tasks within `timeout` ms. The reply has an empty list or the error.
+    ) -> Reply[R]:
+        """Have the leader carry out the request and answer it with a `reply` within `timeout` ms.
 
-        A patient call waits for room instead of ending with QueueFull at once.
+        `ids` are those of its tasks, and told by Unavailable. With `wait_when_full` an enqueue
+        waits for room instead of ending with QueueFull at once.
         """
-        reply: Reply[list[Result]] = Reply()
-        self._hand_over(_Enqueue(reply, spec, tasks, ids, _now() + timeout, wait_when_full))
-        return reply
-
-    def ask(self, ids: list[str], timeout: int) -> Reply[list[Result]]:
-        """The states of these tasks now, within `timeout` ms."""
-        return self.request(Ask(0, ids), timeout)
-
-    def request(self, question: Question, timeout: int) -> Reply[list[Result]]:
-        """Have the leader carry it out within `timeout` ms."""
-        reply: Reply[list[Result]] = Reply()
-        self._hand_over(_Request(reply, question, _now() + timeout))
-        return reply
-
-    def inquire(self, question: Question, timeout: int) -> Reply[FromBroker]:
-        """As `request`, for what is answered by a message of its own."""
-        reply: Reply[FromBroker] = Reply()
-        self._hand_over(_Inquiry(reply, question, _now() + timeout))
-        return reply
+        call = Call(request, reply, _now() + timeout, ids=ids, wait_when_full=wait_when_full)
+        self._hand_over(call)
+        return cast("Reply[R]", call.answer)  # a session accepts no other answer
 
     def track(self, ids: Sequence[str], make: Callable[[str], S]) -> list[S]:
         """A handle of each id, whose outcomes may be waited for."""
@@ -230,13 +186,13 @@ class Connection:
 
     def close(self) -> None:
         """End the thread and its sockets; whoever still waits gets Unavailable."""
-        self._end("the App was closed while this call was out")
+        self._shut("the App was closed while this call was out")
 
     def vanish(self) -> None:
         """As `close`, but nobody is told: only a dying interpreter's threads can still wait."""
-        self._end(None)
+        self._shut(None)
 
-    def _end(self, reason: str | None) -> None:
+    def _shut(self, reason: str | None) -> None:
         if self._over or self._pid != os.getpid():
             return  # or a forked child's copy: the thread and the sockets are the parent's
         if not self._closing:
@@ -245,7 +201,7 @@ class Connection:
         self._wake()
         if self._thread is None or _thread.get_ident() in threads.running:
             return
-        if self._ended.acquire(timeout=_CLOSE_SECONDS):
+        if self._ended.acquire(timeout=_CLOSE_S):
             self._ended.release()
 
     def _hand_over(self, job: _Job) -> None:
@@ -259,7 +215,7 @@ class Connection:
             # one that the thread overlooks is refused here.
             self._check_open()
         except BaseException:
-            job.reply.dropped = True
+            job.answer.dropped = True
             raise
 
     def _check_open(self) -> None:
@@ -337,7 +293,7 @@ class _Loop:
         self._handles = handles
         self._links = Links(look_up)
         self._session = Session(brokers, Random())
-        self._calls: dict[int, _Call] = {}
+        self._calls: set[Call] = set()
         self._wake_fd = wake_fd
         self._links.watch(wake_fd)
 
@@ -353,20 +309,14 @@ class _Loop:
             if ids := self._handles.watch(job.slot):
                 self._session.watch(ids, now)
             return
-        if job.reply.dropped:
-            return
-        if isinstance(job, _Enqueue):
-            number = self._session.enqueue(
-                job.spec, job.tasks, job.ids, job.deadline, now, wait_when_full=job.wait_when_full
-            )
-        else:
-            number = self._session.request(job.question, job.deadline, now)
-        self._calls[number] = job
+        if not job.answer.dropped:
+            self._calls.add(job)
+            self._session.submit(job, now)
 
     @property
-    def calls(self) -> list[_Call]:
+    def calls(self) -> list[Call]:
         """Those that are out."""
-        return list(self._calls.values())
+        return list(self._calls)
 
     def turn(self) -> None:
         """Send what the jobs led to, then wait for a wake, a frame, a link or a deadline."""
@@ -393,8 +343,7 @@ class _Loop:
     def close(self, reason: str | None) -> None:
         if reason is not None:
             self._session.abandon(reason)
-            for answered in self._session.take().answers:
-                _end(self._calls.pop(answered.request), answered)
+            self._answer(self._session.take().answers)
             self._handles.fail_all(Unavailable(reason))
         self._links.close()
 
@@ -404,7 +353,11 @@ class _Loop:
             self._links.connect(address, _now())
         for address, frame in output.frames:  # what is lost and matters goes again
             self._links.send(address, frame)
-        for answered in output.answers:
-            _end(self._calls.pop(answered.request), answered)
+        self._answer(output.answers)
         if output.outcomes and (again := self._handles.deliver(output.outcomes)):
             self._session.watch(again, _now())
+
+    def _answer(self, answers: Sequence[Answered]) -> None:
+        for answered in answers:
+            self._calls.remove(answered.call)
+            _tell(answered)

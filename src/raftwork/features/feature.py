@@ -26,6 +26,7 @@ from raftwork.errors import (
     UnknownTask,
     UnknownWorker,
 )
+from raftwork.features.command_line import CommandLine
 from raftwork.features.effects import Done, Effect
 from raftwork.messages import Code
 from raftwork.messages.registry import Command, Frame
@@ -163,29 +164,6 @@ class Budget:
 
     requests: int = 1_000
     bytes: int = 16 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """Of a command line: a request's field of this name."""
-
-    field: str
-    help: str
-
-
-@dataclass(frozen=True, slots=True)
-class CommandLine:
-    """A plain command of `raftwork`, made of a request and its answer.
-
-    The words of `path` name it; `arguments` fill the request's fields, in this order. `says` is
-    what is printed, with the fields of the request and of the answer in braces.
-    """
-
-    path: tuple[str, ...]
-    request: type[Frame]
-    help: str
-    arguments: tuple[Argument, ...]
-    says: str
 
 
 @dataclass(frozen=True, slots=True)

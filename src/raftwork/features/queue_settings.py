@@ -1,5 +1,8 @@
 """What is set for a queue at run time, and whether new tasks fit into it.
 
+Each setting is a field of QueueSettings, with all that is to be known of it: `Queue.set`, the
+options of `raftwork queue set`, the tables and the documentation are made of that.
+
 1. The log decides: a batch meets the settings that stand, and the tasks that wait, where it is
    applied. What is in stays in, whatever is set later; what comes back is never refused.
 2. A balancer's name is only kept here. Which names there are is the leader's business, so that
@@ -10,7 +13,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from raftwork.errors import ProtocolError, QueueFull
 from raftwork.features.effects import Done, Effect
@@ -23,9 +29,84 @@ if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger, Queue
     from raftwork.broker.requests.view import View
 
-#: Of a setting: beyond it no sum with what waits could be stored.
-SETTING_MAX = 2**53
-Limit = Annotated[int, Between(0, SETTING_MAX)]
+#: Of a limit: beyond it no sum with what waits could be stored.
+LIMIT_MAX: Final = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What one setting may be, and what it means."""
+
+    kind: type[str | int]
+    #: The greatest number, or the most characters of a name; the least is 1.
+    most: int
+    #: Of a number: what it counts.
+    unit: str = ""
+    #: The fact of a queue that it bounds, as `raftwork status` names it.
+    bounds: str = ""
+    help: str = ""
+    #: What holds where it is not set.
+    unset: str = ""
+
+
+def _about(setting: Setting) -> Mapping[str, Setting]:
+    return MappingProxyType({"setting": setting})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings:
+    """What is set for a queue; None where nothing is."""
+
+    #: The load balancer of its tasks.
+    balancer: str | None = field(
+        default=None,
+        metadata=_about(
+            Setting(
+                str,
+                NAME_MAX,
+                help="How its tasks are given to workers",
+                unset="as the cluster's are",
+            )
+        ),
+    )
+    #: Tasks that may wait, those that wait for a retry among them.
+    max_length: int | None = field(
+        default=None,
+        metadata=_about(
+            Setting(
+                int,
+                LIMIT_MAX,
+                unit="tasks",
+                bounds="queued",
+                help="Tasks that may wait",
+                unset="no limit",
+            )
+        ),
+    )
+    #: Bytes of their arguments, packed.
+    max_bytes: int | None = field(
+        default=None,
+        metadata=_about(
+            Setting(
+                int,
+                LIMIT_MAX,
+                unit="bytes",
+                bounds="bytes",
+                help="Bytes of arguments that may wait",
+                unset="no limit",
+            )
+        ),
+    )
+
+
+#: By name, in the order of the fields.
+SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
+    {each.name: each.metadata["setting"] for each in fields(QueueSettings)}
+)
+
+# ---- records -------------------------------------------
+
+Limit = Annotated[int, Between(0, LIMIT_MAX)]
 
 
 @reply(50)
@@ -47,7 +128,7 @@ class SetQueue(NamedTuple):
 
 
 @reply(51)
-class QueueSettings(NamedTuple):
+class SettingsTold(NamedTuple):
     """What is set; None where nothing is."""
 
     request: int
@@ -56,7 +137,7 @@ class QueueSettings(NamedTuple):
     max_bytes: int | None
 
 
-@request(51, reply=QueueSettings)
+@request(51, reply=SettingsTold)
 class AskQueue(NamedTuple):
     """What is set for this queue now (linearizable)?"""
 
@@ -90,9 +171,9 @@ def _answer(_view: View, request: SetQueue, _done: Done) -> QueueSet:
     return QueueSet(request.request)
 
 
-def _read(view: View, request: AskQueue) -> QueueSettings:
+def _read(view: View, request: AskQueue) -> SettingsTold:
     status = view.machine.queue(request.queue)
-    return QueueSettings(request.request, status.balancer, status.max_length, status.max_bytes)
+    return SettingsTold(request.request, status.balancer, status.max_length, status.max_bytes)
 
 
 # ---- on every replica ---------------------------------------------------------------------------
@@ -104,8 +185,8 @@ def check_settings(ledger: Ledger, change: Configure) -> None:
         if not least <= len(name) <= NAME_MAX:
             raise ProtocolError(f"a {what} of {len(name)} characters; 1 to {NAME_MAX} are allowed")
     for what, value in (("max_length", change.max_length), ("max_bytes", change.max_bytes)):
-        if value is not None and not 0 <= value <= SETTING_MAX:
-            raise ProtocolError(f"{what} is from 1 to {SETTING_MAX}, not {value}")
+        if value is not None and not 0 <= value <= LIMIT_MAX:
+            raise ProtocolError(f"{what} is from 1 to {LIMIT_MAX}, not {value}")
     check_queues(ledger, change.queue)
 
 

@@ -371,8 +371,8 @@ SERVICE = (
     ),
     _mutant(
         "waiter dropped on failover",
-        f"{_CLIENT}.session:Session._follow",
-        "if self._watches.place != place:",
+        f"{_CLIENT}.watches:Watches.follow",
+        "if self._endpoint != self._brokers.endpoint:",
         "if False:",
         seeds=20,
     ),

@@ -83,15 +83,15 @@ LIMITS = (
     ),
     _mutant(
         "who waits for room does not ask for it again",
-        f"{_CLIENT}.session:Session._readmit",
-        "ready = [r for r in self._put_off if now >= r.again_at]",
+        f"{_CLIENT}.requests:Requests._readmit",
+        "ready = [call for call in self._deferred if now >= call.again_at]",
         "ready = []",
         seeds=100,
     ),
     _mutant(
         "calls have no deadline",
-        f"{_CLIENT}.session:_Request.late",
-        "self.deadline is not None and now >= self.deadline",
+        f"{_CLIENT}.calls:Call.late",
+        "now >= self.deadline",
         "False",
     ),
     _mutant(

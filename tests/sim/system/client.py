@@ -8,12 +8,21 @@ acknowledged). What finds no room it sometimes does without.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raftwork.client.session import Answered, Session
+from raftwork.client import calls
+from raftwork.client.calls import Answered
+from raftwork.client.session import Session
 from raftwork.errors import QueueFull, Unavailable
 from raftwork.features import to_broker
-from raftwork.features.enqueue import Enqueue
-from raftwork.features.queue_settings import AskQueue, SetQueue
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.queue_settings import (
+    AskQueue,
+    QueueSet,
+    SetQueue,
+    SettingsTold,
+)
+from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State
+from raftwork.messages.request import Request
 from tests.sim.system.disk import CLUSTER
 from tests.sim.system.network import WIRE_TIMEOUT, Dealer
 from tests.sim.system.process import Clock, Process
@@ -176,22 +185,32 @@ class Client(Process):
             self.poke()
 
     def _enqueue(self, batch: Batch) -> None:
-        now, wait_when_full = self.mono, self.world.admin.waits()
-        number = self._session.enqueue(
-            batch.spec, batch.tasks, batch.ids, now + TIMEOUT, now, wait_when_full=wait_when_full
-        )
+        wait_when_full = self.world.admin.waits()
+        request = Enqueue(0, 0, batch.spec, batch.tasks)
+        number = self._submit(request, Enqueued, batch.ids, wait_when_full=wait_when_full)
         self._calls[number] = Call(self.timeline.now, batch.ids, batch, wait_when_full)
 
-    def _ask(self, ids: list[str]) -> None:
+    def _submit(
+        self,
+        request: Request,
+        reply: type[object],
+        ids: tuple[str, ...] = (),
+        *,
+        wait_when_full: bool = False,
+    ) -> int:
         now = self.mono
-        number = self._session.ask(ids, now + TIMEOUT, now)
+        made = calls.Call(request, reply, now + TIMEOUT, ids=ids, wait_when_full=wait_when_full)
+        return self._session.submit(made, now)
+
+    def _ask(self, ids: list[str]) -> None:
+        number = self._submit(Ask(0, ids), Answer, tuple(ids))
         self._calls[number] = Call(self.timeline.now, tuple(ids))
 
     def inquire(self, about: SetQueue | AskQueue) -> None:
         """Set a queue, or ask what is set for it."""
         if self.alive and not self.paused:
-            now = self.mono
-            number = self._session.request(about, now + TIMEOUT, now)
+            reply = QueueSet if isinstance(about, SetQueue) else SettingsTold
+            number = self._submit(about, reply)
             since = self.world.clients.changes(about)
             self._calls[number] = Call(self.timeline.now, about=about, since=since)
             self.poke()
@@ -253,9 +272,10 @@ class Client(Process):
                 self._sends(frame)
             self._dealers[address].send(frame)
         for answer in output.answers:
-            told = answer.request in self._stopped_in and not isinstance(answer.error, Unavailable)
+            number = answer.call.number
+            told = number in self._stopped_in and not isinstance(answer.error, Unavailable)
             self.world.reach.counts["answered after a pause"] += told
-            self._answered(self._calls.pop(answer.request), answer)
+            self._answered(self._calls.pop(number), answer)
         for result in output.outcomes:
             self._outcome(result)
         if output.answers or output.outcomes:
@@ -278,7 +298,8 @@ class Client(Process):
         elif call.about is not None:
             self.world.clients.told(call.about, call.since, answer)
         elif call.batch is None:
-            self.world.clients.answered(call.at, call.ids, answer.results)
+            results = answer.message.results if isinstance(answer.message, Answer) else []
+            self.world.clients.answered(call.at, call.ids, results)
         elif isinstance(answer.error, QueueFull):
             self._no_room(call, call.batch)
         elif answer.error is not None:

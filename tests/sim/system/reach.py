@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from raftwork.broker.workers.circuit_breaker import CircuitBreaker
 from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.broker.workers.worker import Worker
-from raftwork.client import session
+from raftwork.client import calls, requests
 from raftwork.errors import QueueFull, RaftworkError
 from raftwork.features.effects import (
     Applied,
@@ -136,8 +136,8 @@ class Reach:
             Hook(WorkerRegistry, "_propose_end", self._reported),
             Hook(CircuitBreaker, "took", self._ill("a task on trial")),
             Hook(CircuitBreaker, "succeeded", self._ill("a worker that rested is well")),
-            Hook(session.Session, "_wait_for_room", self._always("client waits for room")),
-            Hook(session.Session, "_finish", self._finished),
+            Hook(requests.Requests, "_wait_for_room", self._always("client waits for room")),
+            Hook(requests.Requests, "_finish", self._finished),
         )
         with hooked((*own, *self._protocol.hooks())):
             yield
@@ -156,13 +156,12 @@ class Reach:
 
     def _finished(
         self,
-        _session: object,
-        request: session._Request,
-        _results: object = (),
+        _requests: object,
+        call: calls.Call,
+        _message: object = None,
         error: RaftworkError | None = None,
-        **_: object,
     ) -> None:
-        if request.pause > session.PAUSE_FIRST:
+        if call.pause > calls.PAUSE_FIRST_MS:
             self.counts["waiting client let in"] += error is None
             self.counts["waited for room in vain"] += isinstance(error, QueueFull)
 

@@ -11,7 +11,7 @@ from raftwork.broker.machine.commands import (
     commands,
     decode_batch,
 )
-from raftwork.client.session import Answered
+from raftwork.client.calls import Answered
 from raftwork.consensus.core import Entry, Kind
 from raftwork.errors import ProtocolError, RaftworkError
 from raftwork.features import from_broker, to_broker
@@ -20,8 +20,8 @@ from raftwork.features.queue_settings import (
     AskQueue,
     Configure,
     QueueSet,
-    QueueSettings,
     SetQueue,
+    SettingsTold,
 )
 from raftwork.features.results import Answer, Results, Watched
 from raftwork.messages import (
@@ -55,7 +55,7 @@ _PUSH = from_broker._tags[Push]
 _FROM_LEADER = frozenset(
     from_broker._tags[kind]
     for kind in (
-        *(Enqueued, Watched, Results, Answer, QueueSet, QueueSettings),
+        *(Enqueued, Watched, Results, Answer, QueueSet, SettingsTold),
         *(WorkerWelcome, Push, Stop, Acknowledged, Beat, Drain),
     )
 )
@@ -140,7 +140,7 @@ class ClientChecker:
                 made = Configure(*about[1:])
                 text = f"acknowledged, but not applied: {about}"
                 require(made in rooms.changes[since:], "durable", text)
-            case AskQueue(_, queue), QueueSettings(_, balancer, length, size):
+            case AskQueue(_, queue), SettingsTold(_, balancer, length, size):
                 told = Settings(balancer or "", length or 0, size or 0)
                 stood = rooms.of(queue).stood[since:]
                 text = f"{told} is told to stand for {queue}; since it was asked {stood} stood"

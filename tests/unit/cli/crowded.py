@@ -9,7 +9,7 @@ from typing import Self
 from unittest.mock import patch
 
 from raftwork import Status
-from raftwork.cli import dead, main, queue, status
+from raftwork.cli import cluster, main, queue, status
 from raftwork.client.dead_letters import DeadReport, DeadTask, Loss
 from raftwork.client.overview import overview
 from raftwork.client.queues import QueueSettings
@@ -80,14 +80,13 @@ class CrowdedApp:
         return SimpleNamespace(list=lambda *_, **__: DEAD, show=lambda _: REPORT)
 
     def queue(self, _name: str) -> SimpleNamespace:
-        return SimpleNamespace(settings=lambda: QueueSettings("lru", 1, None))
+        return SimpleNamespace(settings=lambda: QueueSettings(balancer="lru", max_length=1))
 
 
 if __name__ == "__main__":
     with (
         patch.object(status, "observe", lambda *_: SEEN),
         patch.object(queue, "observe", lambda *_: SEEN),
-        patch.object(queue, "connect", lambda *_: CrowdedApp()),
-        patch.object(dead, "connect", lambda *_: CrowdedApp()),
+        patch.object(cluster, "connect", lambda *_: CrowdedApp()),
     ):
         main(prog_name="raftwork")

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from raftwork import Status
-from raftwork.cli import dead
+from raftwork.cli import cluster, dead
 from raftwork.client.dead_letters import DeadReport, DeadTask, Loss
 
 ENDED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -51,7 +51,7 @@ class FakeApp:
 
 @pytest.fixture(autouse=True)
 def _no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dead, "connect", lambda *_: FakeApp())
+    monkeypatch.setattr(cluster, "connect", lambda *_: FakeApp())
 
 
 def run(*arguments: str, code: int = 0) -> str:

@@ -7,6 +7,7 @@ from typing import Self
 import pytest
 from click.testing import CliRunner
 
+from raftwork.cli import cluster as asking
 from raftwork.cli import drain
 
 Look = SimpleNamespace
@@ -79,9 +80,9 @@ def test_who_is_lost_while_it_drains_has_not_left(
 ) -> None:
     cluster = Cluster(looks)
     monkeypatch.setattr(drain, "observe", cluster.observe)
-    monkeypatch.setattr(drain, "connect", lambda *_: cluster)
-    monkeypatch.setattr(drain, "_LOOK", 0)
-    monkeypatch.setattr(drain, "_KNOWN", 0)
+    monkeypatch.setattr(asking, "connect", lambda *_: cluster)
+    monkeypatch.setattr(drain, "_LOOK_S", 0)
+    monkeypatch.setattr(drain, "_KNOWN_S", 0)
     done = CliRunner().invoke(drain.command, ["w", "--wait"])
     assert done.exit_code == code, done.output
     said = done.output.splitlines()

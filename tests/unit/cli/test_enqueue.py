@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 import raftwork.client.overview
 from raftwork import Status, Unavailable
-from raftwork.cli import main, result
+from raftwork.cli import cluster, main
 from raftwork.cli.signals import Told
 from raftwork.client.overview import Overview, overview
 from tests.unit.cli.crowded import SEEN
@@ -52,7 +52,7 @@ Enqueue = Callable[..., Result]
 @pytest.fixture
 def enqueue(monkeypatch: pytest.MonkeyPatch) -> Enqueue:
     def run(app: FakeApp, *arguments: str, seen: Overview = SEEN) -> Result:
-        monkeypatch.setattr(result, "connect", lambda *_: app)
+        monkeypatch.setattr(cluster, "connect", lambda *_: app)
         monkeypatch.setattr(raftwork.client.overview, "observe", lambda _: seen)
         return CliRunner().invoke(main, ["enqueue", "t.add", *arguments])
 

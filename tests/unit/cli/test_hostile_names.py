@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 import raftwork.cli
 from raftwork import RaftworkError, Status, TaskFailed, TaskLost, Unavailable, UnknownTask
-from raftwork.cli import chaos, dead, demo, drain, main, queue, result
+from raftwork.cli import chaos, cluster, demo, main
 from raftwork.cli.demo.run import Counts
 from raftwork.client.overview import overview
 from raftwork.client.queues import QueueSettings
@@ -81,7 +81,7 @@ class HostileApp:
 
     def queue(self, name: str) -> SimpleNamespace:
         balancer = HOSTILE if name == "set" else None
-        settings = QueueSettings(balancer, None, None)
+        settings = QueueSettings(balancer=balancer)
         return SimpleNamespace(settings=lambda: settings, set=lambda **_: None)
 
     def drain(self, name: str) -> None:
@@ -110,8 +110,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
     def run(*arguments: str, app: HostileApp | None = None) -> Result:
         for name in ("cli.status", "cli.queue", "cli.drain", "client.overview"):
             monkeypatch.setattr(f"raftwork.{name}.observe", lambda *_: SEEN)
-        for module in (dead, queue, drain, result):
-            monkeypatch.setattr(module, "connect", lambda *_: app or HostileApp())
+        monkeypatch.setattr(cluster, "connect", lambda *_: app or HostileApp())
         return CliRunner().invoke(main, arguments, prog_name="raftwork")
 
     return run

@@ -8,7 +8,7 @@ from typing import Self
 import pytest
 from click.testing import CliRunner, Result
 
-from raftwork.cli import main, queue, status
+from raftwork.cli import cluster, main, queue, status
 from raftwork.client.overview import Overview, overview
 from raftwork.client.queues import QueueSettings
 from raftwork.messages import QueueStatus
@@ -52,7 +52,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch, app: FakeApp) -> Invoke:
             asked_with.append(asked)
             return seen
 
-        monkeypatch.setattr(queue, "connect", lambda *_: app)
+        monkeypatch.setattr(cluster, "connect", lambda *_: app)
         for module in (queue, status):
             monkeypatch.setattr(module, "observe", observe)
         return CliRunner().invoke(main, arguments)

@@ -12,8 +12,8 @@ from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.queue_settings import (
     AskQueue,
     QueueSet,
-    QueueSettings,
     SetQueue,
+    SettingsTold,
 )
 from raftwork.features.results import (
     Answer,
@@ -83,7 +83,7 @@ class Broker:
             case SetQueue():
                 return [QueueSet(message.request)]
             case AskQueue():
-                return [QueueSettings(message.request, "", None, None)]
+                return [SettingsTold(message.request, "", None, None)]
             case DrainWorker():
                 return [WorkerDraining(message.request)]
             case _:

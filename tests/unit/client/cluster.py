@@ -8,13 +8,20 @@ from raftwork import App, RaftworkError
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.transport import Connection
-from raftwork.features.enqueue import Task, task_check
+from raftwork.features.enqueue import (
+    Enqueue,
+    Enqueued,
+    Task,
+    task_check,
+)
+from raftwork.features.results import Answer, Ask
 from raftwork.messages import (
     Result,
     Spec,
     State,
     decode_spec,
 )
+from raftwork.messages.request import Request
 from raftwork.wire import unpack
 
 S = TypeVar("S", bound=Slot)
@@ -41,33 +48,36 @@ class FakeCluster:
         #: Outcomes come a moment after they were asked for.
         self.slow = False
 
-    def enqueue(
+    def call(
         self,
-        spec: bytes,
-        tasks: bytes,
-        ids: tuple[str, ...],
+        request: Request,
+        reply: type[object],
         timeout: int,
         *,
+        ids: tuple[str, ...] = (),
         wait_when_full: bool = False,
-    ) -> Reply[list[Result]]:
-        found = read(tasks)
-        assert tuple(task.id for task in found) == ids
-        self.batches.append((decode_spec(spec), [(t.id, unpack(t.payload)) for t in found]))
-        self.keys.append([task.key for task in found])
+    ) -> Reply[object]:
         self.timeouts.append(timeout)
+        answer: Reply[object] = Reply()
+        if isinstance(request, Ask):
+            states = [self.states.get(i, Result(i, State.UNKNOWN, b"")) for i in request.ids]
+            answer.tell(Answer(0, states))
+            return answer
+        assert isinstance(request, Enqueue)
+        self._enqueue(request, ids)
         self.wait_when_full.append(wait_when_full)
-        reply: Reply[list[Result]] = Reply()
         if self.error is None:
-            reply.tell([])
+            answer.tell(Enqueued(0))
         else:
-            reply.fail(self.error)
-        return reply
+            answer.fail(self.error)
+        return answer
 
-    def ask(self, ids: list[str], timeout: int) -> Reply[list[Result]]:
-        reply: Reply[list[Result]] = Reply()
-        reply.tell([self.states.get(i, Result(i, State.UNKNOWN, b"")) for i in ids])
-        self.timeouts.append(timeout)
-        return reply
+    def _enqueue(self, request: Enqueue, ids: tuple[str, ...]) -> None:
+        found = read(request.tasks)
+        assert tuple(task.id for task in found) == ids
+        stored = [(t.id, unpack(t.payload)) for t in found]
+        self.batches.append((decode_spec(request.spec), stored))
+        self.keys.append([task.key for task in found])
 
     def track(self, ids: Sequence[str], make: Callable[[str], S]) -> list[S]:
         return self.handles.add(ids, make)

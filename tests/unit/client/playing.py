@@ -3,9 +3,10 @@
 from random import Random
 from typing import TypeVar
 
-from raftwork.client.session import Answered, Session
+from raftwork.client.calls import Answered, Call
+from raftwork.client.session import Session
 from raftwork.features import from_broker, to_broker
-from raftwork.features.enqueue import Enqueue
+from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.results import Watch
 from raftwork.messages import (
     ClientHello,
@@ -15,6 +16,7 @@ from raftwork.messages import (
     Result,
     ToBroker,
 )
+from raftwork.messages.request import Request
 from raftwork.wire import pack
 
 A, B, C = "127.0.0.1:7701", "127.0.0.1:7702", "127.0.0.1:7703"
@@ -61,10 +63,20 @@ class Play:
         self, *ids: str, timeout: int = 10_000, size: int = 0, wait_when_full: bool = False
     ) -> int:
         tasks = pack([(id_, b"x" * size) for id_ in ids])
-        deadline = self.now + timeout
-        number = self.session.enqueue(
-            b"spec", tasks, ids, deadline, self.now, wait_when_full=wait_when_full
-        )
+        request = Enqueue(0, 0, b"spec", tasks)
+        return self.call(request, Enqueued, timeout, ids=ids, wait_when_full=wait_when_full)
+
+    def call(
+        self,
+        request: Request,
+        reply: type[object],
+        timeout: int = 10_000,
+        ids: tuple[str, ...] = (),
+        *,
+        wait_when_full: bool = False,
+    ) -> int:
+        made = Call(request, reply, self.now + timeout, ids=ids, wait_when_full=wait_when_full)
+        number = self.session.submit(made, self.now)
         self.collect()
         return number
 

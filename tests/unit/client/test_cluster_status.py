@@ -1,12 +1,16 @@
 """Asking every broker for its own facts."""
 
 import errno
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import zmq
 
 from raftwork import Unavailable
 from raftwork.client import links
 from raftwork.client.cluster_status import gather
+from raftwork.features import from_broker, to_broker
+from raftwork.messages import BrokerStatus, StatusRequest
 
 NOBODY, NOBODY_ELSE = "127.0.0.1:1", "127.0.0.1:2"
 
@@ -23,3 +27,22 @@ def test_without_a_file_to_open_it_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(links, "_room", full)
     with pytest.raises(Unavailable, match="Too many open files"):
         gather([NOBODY], 0.05)
+
+
+def test_a_broker_is_asked_without_a_session_which_it_would_have_to_keep() -> None:
+    """R 4: status said a hello that no broker needs, and left its session behind."""
+    with zmq.Context() as context, ThreadPoolExecutor(1) as threads:
+        broker = context.socket(zmq.ROUTER)
+        broker.linger = 0
+        address = f"127.0.0.1:{broker.bind_to_random_port('tcp://127.0.0.1')}"
+        asked = threads.submit(gather, [address], 10.0)
+        assert broker.poll(10_000)
+        routing, frame = broker.recv_multipart()
+        request = to_broker.decode(frame)
+        assert isinstance(request, StatusRequest)
+        facts = ("a", address, "raft", "leader", True, 1, "a", 0, 0)
+        status = BrokerStatus(request.request, *facts, [], [])
+        broker.send_multipart([routing, from_broker.encode(status)])
+        assert asked.result(10).statuses == {address: status}
+        assert not broker.poll(50)
+        broker.close()

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from raftwork import App, Status, messages
+from raftwork import Status, messages
+from raftwork.client.caller import Caller
 from raftwork.client.dead_letters import DeadReport, DeadTask, DeadTasks, Loss
 from raftwork.client.reply import Reply
 from raftwork.features import dead_letters
@@ -21,12 +22,7 @@ from raftwork.features.dead_letters import (
     RetryDead,
     ShowDead,
 )
-from raftwork.messages import (
-    Failure,
-    FromBroker,
-    State,
-    encode_failure,
-)
+from raftwork.messages import Failure, State, encode_failure
 from raftwork.wire import INT_MAX, pack
 
 ENDED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -49,28 +45,28 @@ class FakeApp:
         self.asked: list[Any] = []
         self.details = details
 
-    def inquire(self, question: object) -> Reply[FromBroker]:
-        self.asked.append(question)
-        reply: Reply[FromBroker] = Reply()
-        match question:
+    def call(self, request: object, reply: type[object]) -> Reply[object]:
+        self.asked.append(request)
+        answer: Reply[object] = Reply()
+        match request:
             case ListDead():
                 again = TOLD._replace(state=State.FAILED, again="x2")
-                reply.tell(DeadPage(0, [TOLD, again]))
+                answer.tell(DeadPage(0, [TOLD, again]))
             case ShowDead():
-                reply.tell(self.details)
+                answer.tell(self.details)
             case RetryDead(id=id_):
-                reply.tell(DeadRetried(0, f"again-{id_}"))
+                answer.tell(DeadRetried(0, f"again-{id_}"))
             case PurgeDead():
-                reply.tell(DeadPurged(0, 5))
-        return reply
+                answer.tell(DeadPurged(0, 5))
+        return answer
 
-    def handles(self, ids: list[str]) -> list[str]:
+    def track(self, ids: list[str], _make: object) -> list[str]:
         return ids
 
 
 def dead(queue: str | None = None, details: DeadDetails = DETAILS) -> tuple[DeadTasks, FakeApp]:
     app = FakeApp(details)
-    return DeadTasks(cast("App", app), queue), app
+    return DeadTasks(cast("Caller", app), queue), app
 
 
 def test_a_page_is_read_as_it_was_told() -> None:
@@ -126,7 +122,7 @@ def test_purging_names_ids_or_the_whole_queue() -> None:
 @pytest.mark.parametrize("limit", [0, 201, -1])
 def test_a_page_has_bounds(limit: int) -> None:
     tasks, app = dead()
-    with pytest.raises(ValueError, match="limit is from 1 to 200"):
+    with pytest.raises(ValueError, match="limit must be between 1 and 200"):
         tasks.list(limit)
     assert app.asked == []
 

@@ -1,6 +1,6 @@
 """Which broker a client takes for the leader."""
 
-from raftwork.client.discovery import PING_INTERVAL, SILENCE
+from raftwork.client.discovery import PING_INTERVAL_MS, SILENCE_MS
 from raftwork.messages import ClientHello, Code, HelloFirst, Leader, Ping, Refused
 from tests.unit.client.playing import A, B, C, Play
 
@@ -63,10 +63,10 @@ def test_a_silent_leader_is_given_up_and_all_are_asked() -> None:
     play = Play()
     play.formed()
     play.enqueue("t1", timeout=60_000)
-    play.run(SILENCE - 1)
+    play.run(SILENCE_MS - 1)
     assert {to for to, m in play.heard if isinstance(m, Ping)} == {A}
     play.heard.clear()
-    play.run(PING_INTERVAL)
+    play.run(PING_INTERVAL_MS)
     assert {to for to, m in play.heard if isinstance(m, Ping)} == {A, B, C}
 
 

@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftwork.addresses import parse_address
+from raftwork.client.calls import Call
 from raftwork.client.session import Session
 from raftwork.features import from_broker
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.results import Answer, Ask
 from raftwork.messages import (
     FromBroker,
     Leader,
@@ -29,8 +32,9 @@ def session() -> Session:
         made.link_up(address, 0)
     made.receive(A, from_broker.encode(LEADS), 0)
     spec = encode_spec(Spec("t", "default"))
-    made.enqueue(spec, pack([("x", b"")]), ("x",), 5_000, 0)
-    made.ask(["x"], 5_000, 0)
+    enqueue = Enqueue(0, 0, spec, pack([("x", b"")]))
+    made.submit(Call(enqueue, Enqueued, 5_000, ids=("x",)), 0)
+    made.submit(Call(Ask(0, ["x"]), Answer, 5_000, ids=("x",)), 0)
     made.watch(["x", "y"], 0)
     made.take()
     return made

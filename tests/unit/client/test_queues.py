@@ -6,11 +6,10 @@ from typing import Any, cast
 import pytest
 
 from raftwork import App
+from raftwork.client.caller import Caller
 from raftwork.client.queues import Queue, QueueSettings
 from raftwork.client.reply import Reply
-from raftwork.features import queue_settings
-from raftwork.features.queue_settings import AskQueue, QueueSet, SetQueue
-from raftwork.messages import FromBroker
+from raftwork.features.queue_settings import AskQueue, QueueSet, SetQueue, SettingsTold
 
 
 class FakeApp:
@@ -19,19 +18,19 @@ class FakeApp:
     def __init__(self) -> None:
         self.asked: list[object] = []
 
-    def inquire(self, question: object) -> Reply[FromBroker]:
-        self.asked.append(question)
-        reply: Reply[FromBroker] = Reply()
-        if isinstance(question, AskQueue):
-            reply.tell(queue_settings.QueueSettings(0, "lru", None, 7))
+    def call(self, request: object, reply: type[object]) -> Reply[object]:
+        self.asked.append(request)
+        answer: Reply[object] = Reply()
+        if isinstance(request, AskQueue):
+            answer.tell(SettingsTold(0, "lru", None, 7))
         else:
-            reply.tell(QueueSet(0))
-        return reply
+            answer.tell(QueueSet(0))
+        return answer
 
 
 def queue() -> tuple[Queue, FakeApp]:
     app = FakeApp()
-    return Queue(cast("App", app), "q"), app
+    return Queue(cast("Caller", app), "q"), app
 
 
 def test_only_what_is_given_changes_and_none_clears_it() -> None:
@@ -48,7 +47,7 @@ def test_only_what_is_given_changes_and_none_clears_it() -> None:
 
 def test_what_is_set_is_read() -> None:
     q, app = queue()
-    expected = QueueSettings("lru", None, 7)
+    expected = QueueSettings(balancer="lru", max_bytes=7)
     assert q.settings() == asyncio.run(q.asettings()) == expected
     assert app.asked == [AskQueue(0, "q")] * 2
 

@@ -2,13 +2,8 @@
 
 import pytest
 
-from raftwork.client.session import (
-    PAUSE_FIRST,
-    PAUSE_MAX,
-    RETRY_WINDOW,
-    WINDOW_BYTES,
-    WINDOW_REQUESTS,
-)
+from raftwork.client.calls import PAUSE_FIRST_MS, PAUSE_MAX_MS
+from raftwork.client.requests import RETRY_WINDOW_MS, WINDOW_BYTES, WINDOW_REQUESTS
 from raftwork.errors import (
     PayloadTooLarge,
     ProtocolError,
@@ -18,6 +13,7 @@ from raftwork.errors import (
     UnknownTask,
     UnknownWorker,
 )
+from raftwork.features.dead_letters import DeadPurged
 from raftwork.features.drain import DrainWorker, WorkerDraining
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.results import (
@@ -51,7 +47,7 @@ def test_an_enqueue_goes_to_the_leader_and_ends_with_its_acknowledgement() -> No
     number = play.enqueue("t1")
     assert [to for to, _ in play.heard] == [A]
     play.say(A, Enqueued(number))
-    assert [(a.request, a.error) for a in play.answers] == [(number, None)]
+    assert [(a.call.number, a.error) for a in play.answers] == [(number, None)]
     assert play.session.wake_at is not None
     play.run(10_000)
     assert play.session.wake_at is None
@@ -201,8 +197,8 @@ def test_a_broker_of_another_version_is_named_in_unavailable() -> None:
 
 def test_no_request_is_retried_beyond_what_brokers_remember() -> None:
     play = Play()
-    play.enqueue("t1", timeout=10 * RETRY_WINDOW)
-    play.run(RETRY_WINDOW)
+    play.enqueue("t1", timeout=10 * RETRY_WINDOW_MS)
+    play.run(RETRY_WINDOW_MS)
     assert isinstance(play.answers[0].error, Unavailable)
 
 
@@ -232,19 +228,28 @@ def test_a_request_that_never_left_the_backlog_ends_at_its_deadline_too() -> Non
         play.enqueue(f"t{i}", timeout=60_000)
     late = play.enqueue("late", timeout=1_000)
     play.run(1_000, answering=ALIVE)
-    assert [a.request for a in play.answers] == [late]
+    assert [a.call.number for a in play.answers] == [late]
     assert late not in {e.request for e in play.enqueues}
 
 
 def test_an_ask_is_answered_with_its_results() -> None:
     play = Play()
     play.formed()
-    number = play.session.ask(["t1"], play.now + 1_000, play.now)
-    play.collect()
+    number = play.call(Ask(0, ["t1"]), Answer, 1_000)
     assert play.told(Ask) == [Ask(number, ["t1"])]
     running = Result("t1", State.RUNNING, b"")
     play.say(A, Answer(number, [running]))
-    assert play.answers[0].results == [running]
+    assert play.answers[0].message == Answer(number, [running])
+
+
+def test_an_answer_to_another_kind_of_request_ends_no_call() -> None:
+    play = Play()
+    play.formed()
+    number = play.call(DrainWorker(0, "w1"), WorkerDraining)
+    play.say(A, Enqueued(number), Answer(number, []), DeadPurged(number, 1))
+    assert play.answers == []
+    play.say(A, WorkerDraining(number))
+    assert [a.message for a in play.answers] == [WorkerDraining(number)]
 
 
 def test_closing_ends_every_request_that_is_out() -> None:
@@ -361,19 +366,18 @@ def test_a_state_that_is_not_final_is_no_outcome_but_unknown_is() -> None:
 def test_a_request_to_drain_goes_to_every_new_leader_until_one_answers() -> None:
     play = Play()
     play.formed()
-    number = play.session.request(DrainWorker(0, "w1"), play.now + 10_000, play.now)
-    play.collect()
+    number = play.call(DrainWorker(0, "w1"), WorkerDraining)
     play.lead(B, epoch=2)
     sent = [(to, message) for to, message in play.heard if isinstance(message, DrainWorker)]
     assert sent == [(A, DrainWorker(number, "w1")), (B, DrainWorker(number, "w1"))]
     play.say(B, WorkerDraining(number))
-    assert [(a.request, a.error) for a in play.answers] == [(number, None)]
+    assert [(a.call.number, a.error) for a in play.answers] == [(number, None)]
 
 
 def test_a_worker_that_is_not_there_is_an_error_of_its_own() -> None:
     play = Play()
     play.formed()
-    number = play.session.request(DrainWorker(0, "w1"), play.now + 10_000, play.now)
+    number = play.call(DrainWorker(0, "w1"), WorkerDraining)
     play.say(A, Refused(number, Code.UNKNOWN_WORKER, "no worker named 'w1'"))
     assert [type(answer.error) for answer in play.answers] == [UnknownWorker]
 
@@ -409,10 +413,10 @@ def test_a_patient_enqueue_asks_again_with_growing_pauses_until_there_is_room() 
         pauses.append(play.now - before)
     assert len(set(play.enqueues)) == 1
     first, longest = pauses[0], max(pauses)
-    assert PAUSE_FIRST / 2 <= first <= PAUSE_FIRST * 1.5
-    assert PAUSE_MAX / 2 <= pauses[-1] <= longest <= PAUSE_MAX * 1.5 + 1
+    assert PAUSE_FIRST_MS / 2 <= first <= PAUSE_FIRST_MS * 1.5
+    assert PAUSE_MAX_MS / 2 <= pauses[-1] <= longest <= PAUSE_MAX_MS * 1.5 + 1
     play.say(A, Enqueued(number))
-    assert [(a.request, a.error) for a in play.answers] == [(number, None)]
+    assert [(a.call.number, a.error) for a in play.answers] == [(number, None)]
 
 
 def test_a_patient_enqueue_ends_as_full_at_its_deadline() -> None:

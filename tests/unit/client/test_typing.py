@@ -44,6 +44,7 @@ def test_a_coroutine_functions_value_is_what_it_returns() -> None:
 
 
 async def twins() -> None:
+    assert_type(await app.queue("q").aset(balancer="lru", max_bytes=None), None)
     assert_type(await add.aenqueue(1), Run[int])
     assert_type(await fetch.aenqueue_many([("u",)]), list[Run[bytes]])
     assert_type(await (await add.aenqueue(1)).aresult(), int)
@@ -62,6 +63,10 @@ def wrong_calls() -> None:
     add.options(queue=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     add.options(colour=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     fetch.enqueue()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    queue = app.queue("q")
+    queue.set(max_length="a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    queue.set(colour=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    queue.set("lru")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 def test_the_runtime_refuses_unknown_options_too() -> None:

@@ -6,8 +6,8 @@ from raftwork.features.queue_settings import (
     AskQueue,
     Configure,
     QueueSet,
-    QueueSettings,
     SetQueue,
+    SettingsTold,
 )
 from raftwork.messages import Code, Refused
 from tests.unit.broker.desks import Counter
@@ -18,7 +18,7 @@ def test_a_change_is_acknowledged_when_it_is_applied_not_before() -> None:
     assert desk.ask(SetQueue(1, "q", "random", 5)) == []
     desk.commit()
     assert desk.sent() == [QueueSet(1)]
-    assert desk.told(AskQueue(9, "q")) == [QueueSettings(9, "random", 5, None)]
+    assert desk.told(AskQueue(9, "q")) == [SettingsTold(9, "random", 5, None)]
 
 
 def test_a_change_that_is_on_its_way_is_not_proposed_again() -> None:
@@ -34,8 +34,8 @@ def test_what_is_set_is_told_behind_a_barrier() -> None:
     assert desk.desk.questions.asking
     assert desk.sent() == []
     assert desk.told(AskQueue(9, "q")) == [
-        QueueSettings(1, None, None, None),
-        QueueSettings(9, None, None, None),
+        SettingsTold(1, None, None, None),
+        SettingsTold(9, None, None, None),
     ]
     assert not desk.desk.questions.asking
 

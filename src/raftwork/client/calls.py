@@ -1,0 +1,108 @@
+"""A request on its way: one object from the caller that makes it to the answer it is told.
+
+1. ZeroMQ may drop anything, so a request is sent until it is answered: at once when the endpoint of
+   the leader changed, else after a wait that doubles.
+2. Its number, its task ids and its `created` stay the same, which is what lets the cluster see that
+   it is the same request.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from raftwork.client.discovery import LeaderEndpoint
+from raftwork.client.reply import Reply
+from raftwork.errors import RaftworkError
+from raftwork.features.enqueue import Enqueue
+from raftwork.messages.request import Request
+
+if TYPE_CHECKING:
+    from raftwork.client.alarm import Alarm
+    from raftwork.client.discovery import Brokers
+    from raftwork.messages import ToBroker
+
+#: Before an unanswered request goes to the same endpoint again; doubled each time.
+RESEND_FIRST_MS, RESEND_MAX_MS = 500, 8_000
+#: Before an enqueue that waits for room asks again, doubled each time; half of it more or less.
+PAUSE_FIRST_MS, PAUSE_MAX_MS = 50, 1_000
+
+
+class Outgoing:
+    """A numbered request, and when and where it was sent last."""
+
+    __slots__ = ("again_at", "endpoint", "number", "record", "wait")
+
+    def __init__(self, record: Request) -> None:
+        self.record = record
+        self.number = 0
+        self.endpoint: LeaderEndpoint | None = None
+        self.again_at = 0
+        self.wait = RESEND_FIRST_MS
+
+    def send(self, brokers: "Brokers", alarm: "Alarm", now: int) -> None:
+        """To the leader, if there is one."""
+        endpoint = brokers.endpoint
+        if endpoint is None:
+            return
+        if not self.record.request:
+            self.record = _stamped(self.record, self.number, brokers.leader_time(now))
+        same = self.endpoint == endpoint
+        self.wait = min(self.wait * 2, RESEND_MAX_MS) if same else RESEND_FIRST_MS
+        self.endpoint, self.again_at = endpoint, now + self.wait
+        alarm.due(self.again_at)
+        brokers.send(endpoint.address, cast("ToBroker", self.record), now)
+
+    def send_again(self, brokers: "Brokers", alarm: "Alarm", now: int) -> None:
+        """To the leader, if its wait is over."""
+        if now >= self.again_at:
+            self.send(brokers, alarm, now)
+        if self.endpoint is not None and self.again_at > now:
+            alarm.due(self.again_at)
+
+
+class Call(Outgoing):
+    """A request whose caller waits for what answers it: a record of the type `reply`."""
+
+    __slots__ = ("answer", "deadline", "full", "ids", "pause", "reply", "size", "wait_when_full")
+
+    def __init__(
+        self,
+        record: Request,
+        reply: type[object],
+        deadline: int,
+        *,
+        ids: tuple[str, ...] = (),
+        wait_when_full: bool = False,
+    ) -> None:
+        """`deadline` is in ms of the session's clock; `ids` are those of its tasks, if any.
+
+        With `wait_when_full` it waits for room instead of ending with QueueFull at once.
+        """
+        super().__init__(record)
+        self.reply = reply
+        self.deadline = deadline
+        self.ids = ids
+        self.wait_when_full = wait_when_full
+        self.answer: Reply[object] = Reply()
+        #: Bytes of the window that it takes.
+        self.size = len(record.tasks) if isinstance(record, Enqueue) else sum(map(len, ids))
+        self.pause = PAUSE_FIRST_MS
+        #: Why it waits for room.
+        self.full: RaftworkError | None = None
+
+    def late(self, now: int) -> bool:
+        """Whether its deadline has passed."""
+        return now >= self.deadline
+
+
+class Answered(NamedTuple):
+    """The end of a call: the record that answered it, or the error."""
+
+    call: Call
+    message: object | None
+    error: RaftworkError | None
+
+
+def _stamped(record: Request, number: int, leader_time: int) -> Request:
+    """With its number; an enqueue also with leader time at its first attempt."""
+    if isinstance(record, Enqueue):
+        return record._replace(request=number, created=leader_time)
+    return record._replace(request=number)

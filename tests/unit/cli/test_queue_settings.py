@@ -1,0 +1,31 @@
+"""What can be set for a queue is said once, and everything else is made of that."""
+
+import inspect
+
+import click
+import pytest
+
+from raftwork.cli.queue import set_command
+from raftwork.client.queues import Queue
+from raftwork.features.queue_settings import SETTINGS, QueueSettings, SetQueue, SettingsTold
+from raftwork.messages import QueueStatus
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_is_an_option_an_argument_and_part_of_the_frames(name: str) -> None:
+    setting = SETTINGS[name]
+    option = next(each for each in set_command.params if each.name == name)
+    assert isinstance(option, click.Option)
+    assert option.help is not None
+    assert option.help.startswith(setting.help)
+    assert option.help.endswith(f"none: {setting.unset}.")
+    for method in (Queue.set, Queue.aset):
+        argument = inspect.signature(method).parameters[name]
+        assert (argument.kind, argument.default) == (argument.KEYWORD_ONLY, None)
+    for record in (SetQueue, SettingsTold, QueueStatus):
+        assert name in record._fields
+    assert not setting.bounds or setting.bounds in QueueStatus._fields
+
+
+def test_nothing_is_set_unless_it_was() -> None:
+    assert QueueSettings() == QueueSettings(balancer=None, max_length=None, max_bytes=None)
