@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from raftwork.client.methods import asking
 from raftwork.client.options import queue_name
 from raftwork.client.reply import Reply
 from raftwork.features.queue_settings import SETTINGS, AskQueue, QueueSet, SetQueue, SettingsTold
@@ -31,6 +32,10 @@ def _takes_fields_of(
     return decorate
 
 
+def _settings(answer: SettingsTold) -> QueueSettings:
+    return QueueSettings(**{name: getattr(answer, name) for name in SETTINGS})
+
+
 class Queue:
     """One queue. Made by `App.queue`.
 
@@ -38,7 +43,7 @@ class Queue:
     """
 
     def __init__(self, app: "Caller", name: str) -> None:
-        self._app = app
+        self.caller = app
         self.name = queue_name(name)
 
     @_takes_fields_of(QueueSettings)
@@ -57,21 +62,13 @@ class Queue:
         """As `set`, for coroutines."""
         await self._set(changes).aresult()
 
-    def settings(self) -> QueueSettings:
-        """What is set now."""
-        return _settings(self._ask().result())
-
-    async def asettings(self) -> QueueSettings:
-        """As `settings`, for coroutines."""
-        return _settings(await self._ask().aresult())
+    settings, asettings = asking(AskQueue, SettingsTold, _settings)
+    """What is set now."""
 
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"
 
     # ---- requests -----------------------------------------------------------------------------
-
-    def _ask(self) -> Reply[SettingsTold]:
-        return self._app.call(AskQueue(0, self.name), SettingsTold)
 
     def _set(self, changes: Mapping[str, object]) -> Reply[QueueSet]:
         if unknown := changes.keys() - SETTINGS.keys():
@@ -80,7 +77,7 @@ class Queue:
         if not changes:
             raise TypeError("no setting is given")
         values: dict[str, Any] = {name: _checked(name, value) for name, value in changes.items()}
-        return self._app.call(SetQueue(0, self.name, **values), QueueSet)
+        return self.caller.call(SetQueue(0, self.name, **values), QueueSet)
 
 
 def _checked(name: str, value: object) -> object:
@@ -101,7 +98,3 @@ def _checked(name: str, value: object) -> object:
 
 def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def _settings(answer: SettingsTold) -> QueueSettings:
-    return QueueSettings(**{name: getattr(answer, name) for name in SETTINGS})

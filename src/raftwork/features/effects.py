@@ -70,7 +70,7 @@ class NotAssigned(NamedTuple):
 class Settled(NamedTuple):
     """A task has its outcome. `data` is the packed value or Failure."""
 
-    token: int
+    token: int  # 0 if it was ended while it waited
     seq: int
     id: str
     queue: str

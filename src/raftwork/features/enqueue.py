@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from zlib import crc32
 
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
-from raftwork.features.effects import Done, Effect, EnqueuedAndAssigned, Queued
+from raftwork.features.effects import Done, Effect, EnqueuedAndAssigned, Queued, Reply
 from raftwork.features.feature import Budget, Feature, change, transition
 from raftwork.features.queue_settings import check_fits, check_queues
 from raftwork.messages import (
@@ -248,9 +248,10 @@ class _Batch:
         self._begin = begin
         return Admit(self._request.created, self._request.spec, self._request.tasks, begin)
 
-    def applied(self, view: View) -> None:
+    def applied(self, view: View, reply: Reply) -> Reply:
         """They are in, or refused."""
         view.intake.entered(self._queue, self._tasks, self._begin)
+        return reply
 
 
 def _check(view: View, request: Enqueue) -> _Batch | Done:

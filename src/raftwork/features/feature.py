@@ -27,7 +27,7 @@ from raftwork.errors import (
     UnknownWorker,
 )
 from raftwork.features.command_line import CommandLine
-from raftwork.features.effects import Done, Effect
+from raftwork.features.effects import Done, Effect, Reply
 from raftwork.messages import Code
 from raftwork.messages.registry import Command, Frame
 
@@ -51,14 +51,18 @@ REFUSALS = tuple(CODES)
 
 
 class Deferred(Protocol):
-    """A command that is complete only when the turn's entry is made."""
+    """A command that is complete only when the turn's entry is made, or one of several."""
 
     def command(self, view: View) -> Command:
         """What to propose now."""
         ...
 
-    def applied(self, view: View) -> None:
-        """What was proposed is applied, or refused."""
+    def applied(self, view: View, reply: Reply) -> Reply | None:
+        """What was proposed is applied, or refused: the change's fate, or None if it goes on.
+
+        What goes on is proposed again, in a later entry, by its next `command`: so a change that
+        is large holds up nothing else.
+        """
         ...
 
 

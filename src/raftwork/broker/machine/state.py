@@ -17,6 +17,8 @@ import apsw
 from raftwork.broker.machine.limits import Limits
 from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE, TOMBSTONE, VERSION
 from raftwork.errors import StoreError
+from raftwork.features.dead_letters import forget_losses
+from raftwork.features.effects import Settled
 from raftwork.messages import State, decode_spec
 
 #: Later than any machine time.
@@ -39,6 +41,16 @@ class Running(NamedTuple):
     failures: int
     losses: int
     size: int  # bytes of its payload
+
+
+class Unstarted(NamedTuple):
+    """A task that waits to be handed out."""
+
+    seq: int
+    id: str
+    spec: bytes
+    size: int  # bytes of its payload
+    losses: int
 
 
 _row = attrgetter("token", "seq", "worker")
@@ -66,6 +78,10 @@ class Queue:
 _queue_row = attrgetter(*(field.name for field in fields(Queue)))
 _LIVE = """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
+_FIRST = """SELECT task.seq, task.id, spec, length(body), losses
+    FROM waiting CROSS JOIN task ON task.seq = waiting.seq
+    WHERE waiting.queue = ? AND waiting.seq <= ? ORDER BY waiting.seq LIMIT ?"""
+_END = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
 _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
 _PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -173,6 +189,34 @@ class Ledger:
                 raise AssertionError(f"{state!r} is no outcome")
         self.unfinished -= count
         self.results += count
+
+    # ---- tasks that end without having run ------------------------------------------------------
+
+    def first_waiting(self, queue: str, upto: int, limit: int) -> list[Unstarted]:
+        """Of the tasks that wait to be handed out, numbered up to `upto`, so many, in order."""
+        known = self.queues.get(queue)
+        if known is None:
+            return []
+        return [Unstarted(*row) for row in self.db.execute(_FIRST, (known.number, upto, limit))]
+
+    def end_waiting(
+        self, name: str, tasks: Sequence[Unstarted], state: State, data: bytes
+    ) -> list[Settled]:
+        """Tasks that wait have this outcome: they are handed out no more. `data` as in Result."""
+        queue = self.touch(name)
+        cap, many = self.limits.result_ttl, len(tasks)
+        ends = [self.time + min(spec_of(task.spec).result_ttl, cap) for task in tasks]
+        self.db.executemany(_UNWAIT, [(queue.number, task.seq) for task in tasks])
+        ended = zip(ends, tasks, strict=True)
+        self.db.executemany(_END, [(KEPT, end, state.value, data, task.seq) for end, task in ended])
+        forget_losses(self, [task.seq for task in tasks if task.losses])
+        queue.queued -= many
+        queue.running += many  # as if they had been handed out in the same breath
+        queue.bytes -= sum(task.size for task in tasks)
+        self.settle(name, state, many)
+        self.result_bytes += len(data) * many
+        self.next_expiry = min(self.next_expiry, *ends, NEVER)
+        return [Settled(0, task.seq, task.id, name, state, data) for task in tasks]
 
     def touch(self, name: str) -> Queue:
         """The queue whose row changes now: it is written at the next flush."""

@@ -216,10 +216,14 @@ class Desk:
         return out
 
     def applied(self, wanted: Wanted, reply: Reply) -> None:
-        """The fate of a change."""
+        """The fate of a change, or of one part of it."""
         asked, change = wanted
         if not isinstance(change, tuple):
-            change.applied(self.view)
+            decided = change.applied(self.view, reply)
+            if decided is None:
+                self._wanted.append(wanted)
+                return
+            reply = decided
         rule = asked.rule
         assert isinstance(rule, Change)
         if isinstance(reply, Done):
@@ -267,8 +271,8 @@ class Desk:
 
     @property
     def waiting(self) -> bool:
-        """Whether answers wait for their turn."""
-        return bool(self._ready)
+        """Whether answers, or the rest of large changes, wait for their turn."""
+        return bool(self._ready or self._wanted)
 
     def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
         """What may leave, drained."""
