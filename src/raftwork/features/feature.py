@@ -53,11 +53,11 @@ REFUSALS = tuple(CODES)
 class Deferred(Protocol):
     """A command that is complete only when the turn's entry is made, or one of several."""
 
-    def command(self, view: View) -> Command:
+    def command(self, view: View, /) -> Command:
         """What to propose now."""
         ...
 
-    def applied(self, view: View, reply: Reply) -> Reply | None:
+    def applied(self, view: View, reply: Reply, /) -> Reply | None:
         """What was proposed is applied, or refused: the change's fate, or None if it goes on.
 
         What goes on is proposed again, in a later entry, by its next `command`: so a change that
