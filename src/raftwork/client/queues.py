@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from raftwork.client.methods import asking
 from raftwork.client.options import queue_name
 from raftwork.client.reply import Reply
+from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.queue_settings import SETTINGS, AskQueue, QueueSet, SetQueue, SettingsTold
 from raftwork.features.queue_settings import QueueSettings as QueueSettings
 
@@ -64,6 +65,9 @@ class Queue:
 
     settings, asettings = asking(AskQueue, SettingsTold, _settings)
     """What is set now."""
+
+    purge, apurge = asking(PurgeQueue, QueuePurged, lambda told: told.purged)
+    """Drop the tasks that wait; returns how many. Their results are failures of type Purged."""
 
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"

@@ -3,7 +3,14 @@
 To add one is to write its module and to name it here; CONTRIBUTING.md shows it.
 """
 
-from raftwork.features import dead_letters, drain, enqueue, queue_settings, results
+from raftwork.features import (
+    dead_letters,
+    drain,
+    enqueue,
+    purge_queue,
+    queue_settings,
+    results,
+)
 from raftwork.features.feature import Feature
 from raftwork.messages.registry import commands, from_broker, to_broker
 
@@ -15,4 +22,5 @@ FEATURES: tuple[Feature, ...] = (
     queue_settings.FEATURE,
     dead_letters.FEATURE,
     drain.FEATURE,
+    purge_queue.FEATURE,
 )
