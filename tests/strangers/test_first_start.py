@@ -69,6 +69,6 @@ def test_chaos_says_what_a_cluster_lacks_before_it_can_begin(alone: Place) -> No
     """It was silent for a minute."""
     alone.sh("kill -9 $(cat data/a/broker.pid)")
     chaos = alone.start("raftwork chaos --kill leader --for 5 --data data", "chaos")
-    does_not_know = "waiting up to 60 s for a whole cluster: no leader"
-    alone.wait_until(lambda: does_not_know in chaos.text, "what it waits for")
+    lacks = "waiting up to 60 s for a whole cluster: no leader"
+    alone.wait_until(lambda: lacks in chaos.text, "what it waits for")
     chaos.stop()

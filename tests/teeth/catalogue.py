@@ -175,7 +175,7 @@ _DIRECTORIES = (
         (
             Edit(
                 f"{_RAFT}.replication:_rebind",
-                "and peer.match >= leader.marked",
+                "and peer.match >= leader.commit_at_heartbeat",
                 "and False",
             ),
         ),

@@ -58,7 +58,7 @@ CONSENSUS = (
     ),
     _mutant(
         "vote cleared within its term",
-        f"{_RAFT}.state:Node.rest",
+        f"{_RAFT}.state:Node.reset_election_timer",
         "role = self.role\n",
         'role = self.role\n    self.vote, self.out.state = b"", True\n',
     ),
@@ -79,13 +79,13 @@ CONSENSUS = (
     _mutant(
         "leader active before its no-op is applied",
         f"{_RAFT}.core:Raft.output",
-        "if not node.active and node.handed >= role.noop:",
+        "if not node.active and node.applying >= role.noop:",
         "if not node.active:",
         fast=True,
     ),
     _mutant(
         "any incarnation counts",
-        "raftwork.consensus.membership:Membership.counts",
+        "raftwork.consensus.membership:Membership.is_voter",
         "return self._counted.get(name) == incarnation",
         "return name in self._counted",
         seeds=60,
