@@ -10,6 +10,7 @@ from raftwork.client.options import Duration, seconds
 from raftwork.client.reply import Reply
 from raftwork.errors import TaskFailed, TaskLost, UnknownTask
 from raftwork.messages import Result, State, decode_failure
+from raftwork.waits import told
 from raftwork.wire import unpack
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class Run(Slot, Generic[T_co]):
         """What to wait for; what ends the wait tells the task's id."""
         waiter = self._app.wait_for(self)
         try:
-            yield waiter
+            with told(self._app.brokers):
+                yield waiter
         except TimeoutError:
             raise TimeoutError(f"no outcome of task {self.id} within {limit} s") from None
         except KeyboardInterrupt as error:
