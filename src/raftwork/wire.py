@@ -11,6 +11,8 @@ Rules of this file:
 """
 
 from collections.abc import Callable, Iterable
+from enum import IntEnum
+from functools import partial
 from operator import call
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -71,12 +73,26 @@ def _many(inner: Check, make: Callable[[Iterable[object]], object]) -> Check:
     return check
 
 
-def _fixed(inner: list[Check], required: int, make: Callable[[Iterable[object]], object]) -> Check:
+def _many_ints(value: object) -> object:
+    """As `_many(_int, list)`, without a call for each."""
+    if type(value) is not list:
+        raise _Mismatch("a list")
+    if value and (set(map(type, value)) != {int} or min(value) < 0 or max(value) > INT_MAX):
+        raise _Mismatch("integers from 0 to 2^63-1")
+    return value
+
+
+def _fixed(
+    inner: list[Check], defaults: tuple[object, ...], make: Callable[[Iterable[object]], object]
+) -> Check:
+    whole, required = len(inner), len(inner) - len(defaults)
+
     def check(value: object) -> object:
         # Fewer than all is an older peer, for which the defaults stand; more is a newer one.
-        if type(value) is not list or len(value) < required:
+        if type(value) is not list or (given := len(value)) < required:
             raise _Mismatch(f"an array of at least {required} values")
-        return make(map(_check, inner, value))
+        checked = map(_check, inner, value)
+        return make(checked if given >= whole else (*checked, *defaults[given - required :]))
 
     return check
 
@@ -98,22 +114,26 @@ def _compile(annotation: Any) -> Check:
         (inner,) = (a for a in args if a is not NoneType)
         return _optional(_compile(inner))
     if origin is list:
+        if args[0] is int:
+            return _many_ints
         return _many(_compile(args[0]), list)
     if origin is tuple:
         if len(args) == 2 and args[1] is ...:
             return _many(_compile(args[0]), tuple)
-        return _fixed([_compile(a) for a in args], len(args), tuple)
-    if isinstance(annotation, type) and issubclass(annotation, int):
+        return _fixed([_compile(a) for a in args], (), tuple)
+    if isinstance(annotation, type) and issubclass(annotation, IntEnum):
         return _compile_enum(annotation)
     return record_check(annotation)
 
 
-def _compile_enum(kind: Callable[[int], object]) -> Check:
+def _compile_enum(kind: type[IntEnum]) -> Check:
+    members = {member.value: member for member in kind}  # to call `kind` takes five times as long
+
     def check(value: object) -> object:
-        try:
-            return kind(_int(value))
-        except ValueError as error:
-            raise _Mismatch(str(error)) from None
+        known = members.get(value) if type(value) is int else None
+        if known is None:
+            raise _Mismatch(f"the number of a {kind.__name__}")
+        return known
 
     return check
 
@@ -124,11 +144,8 @@ def record_check(record: type[tuple[object, ...]]) -> Check:
     defaults: dict[str, object] = record._field_defaults  # type: ignore[attr-defined]
     hints = get_type_hints(record)
     inner = [_compile(hints[name]) for name in fields]
-    required = len(fields) - len(defaults)
-    if not defaults:
-        return _fixed(inner, required, record._make)  # type: ignore[attr-defined]
-    make = cast("Callable[..., object]", record)
-    return _fixed(inner, required, lambda values: make(*values))
+    # Not `_make`, which counts once more what was counted here.
+    return _fixed(inner, tuple(defaults.values()), partial(tuple.__new__, record))
 
 
 def pack(value: object) -> bytes:

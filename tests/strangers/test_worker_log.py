@@ -61,11 +61,16 @@ def test_a_worker_whose_brokers_do_not_exist_says_so(alone: Place) -> None:
 
 @pytest.mark.parametrize("pool", ["process", "thread", "async"])
 def test_a_worker_that_cannot_drain_ends_when_its_grace_is_over(alone: Place, pool: str) -> None:
-    """F14: a task that waits for another on the only slot waits for ever, and so did SIGTERM."""
+    """F14: a task that waits for another on the only slot waits for ever, and so did SIGTERM.
+
+    Nor did anybody say why nothing went on.
+    """
     alone.write("tasks.py", TASKS)
     worker = alone.worker(f"--pool {pool} --concurrency 1 --grace 0.5")
     alone.sh("raftwork enqueue tasks.wait_for_another")
-    alone.wait_until(lambda: alone.status()["workers"][0]["running"] == 1, "it runs")
+    says = "every slot (1) waits in result() for another task: tasks.wait_for_another "
+    alone.wait_until(lambda: says in worker.text, "it says why nothing gets on, and what to do")
+    assert "a higher --concurrency" in worker.text
     worker.signal(signal.SIGTERM)
     alone.wait_until(lambda: worker.code is not None, "it ends")
     assert worker.code == 0

@@ -4,7 +4,17 @@ import msgpack
 import pytest
 
 from raftwork.errors import BadMessage
-from raftwork.messages import FRAME_BYTES_MAX, Enqueue, to_broker
+from raftwork.messages import (
+    FRAME_BYTES_MAX,
+    Acknowledged,
+    Enqueue,
+    Refused,
+    Result,
+    Results,
+    State,
+    from_broker,
+    to_broker,
+)
 from raftwork.wire import CONTAINERS_MAX, pack, unpack, unpack_frame
 
 MANY = FRAME_BYTES_MAX - 5
@@ -43,3 +53,36 @@ def test_as_many_as_ours_may_have_pass() -> None:
 def test_what_a_task_returns_has_no_such_limit() -> None:
     value: list[object] = [[]] * (CONTAINERS_MAX + 1)
     assert unpack(msgpack.packb(value)) == value
+
+
+@pytest.mark.parametrize("token", [-1, 2**63, True, 1.0, "1", None, [1]])
+def test_a_list_of_integers_has_no_other_values(token: object) -> None:
+    frame = from_broker.encode(Acknowledged(1, 2, [1, token, 3]))  # type: ignore[list-item]
+    with pytest.raises(BadMessage, match="Acknowledged: expected"):
+        from_broker.decode(frame)
+
+
+def test_a_list_of_integers_comes_as_it_went() -> None:
+    for tokens in ([], [0, 2**63 - 1]):
+        message = Acknowledged(1, 2, tokens)
+        assert from_broker.decode(from_broker.encode(message)) == message
+
+
+@pytest.mark.parametrize("code", [0, 99, -1, True, 1.0, "PROTOCOL", None, []])
+def test_an_enumeration_has_its_numbers_and_no_others(code: object) -> None:
+    frame = from_broker.encode(Refused(1, code, ""))  # type: ignore[arg-type]
+    with pytest.raises(BadMessage, match="Refused: expected"):
+        from_broker.decode(frame)
+
+
+def test_what_an_older_peer_leaves_out_has_its_default() -> None:
+    result = Result("a", State.LOST, b"")
+    frame = from_broker.encode(Results([result]))
+    without = msgpack.unpackb(frame)
+    without[1][0] = without[1][0][:3]
+    with_more = [*without[:1], [[*result, "new"]], "newer"]
+    for values in (without, with_more):
+        assert from_broker.decode(pack(values)) == Results([result])
+    without[1][0] = without[1][0][:2]
+    with pytest.raises(BadMessage, match="at least 3"):
+        from_broker.decode(pack(without))

@@ -256,7 +256,7 @@ class Agent:
         if slots != self._slots:
             self._slots = slots
             self._session.reopen(now)  # a hello is what says how many
-        for token, since in running:
+        for token, since, _ in running:
             if token in self._held and token not in self._since:
                 self._since[token] = since
                 self._started.append(token)

@@ -8,6 +8,7 @@ from raftwork.escapes import visible
 from raftwork.logs import alike
 from raftwork.messages import Outcome, PushedTask, Spec, decode_failure, decode_spec
 from raftwork.worker.leader_session import Session
+from raftwork.worker.pool import Running
 
 log = logging.getLogger("raftwork.worker")
 
@@ -17,11 +18,17 @@ PATIENCE = 1_500
 REMIND = 60_000
 #: A broker heard of within so long answers, ms. Without a leader all are asked each second.
 _ANSWERS = 3_000
+#: All slots have to wait for so long, ms: others may be about to run what they wait for.
+PATIENCE_OF_SLOTS = 2_000
 #: Of the reason of a failure, characters.
 _REASON = 300
 #: Tasks listed by name; there may be thousands.
 _LISTED = 10
 _UNREADABLE = Spec("?", "?")
+_FOREVER = 2**62
+
+#: Tasks, and since when (ms) the code of each is known to run.
+_Aged = Sequence[tuple[PushedTask, int | None]]
 
 
 class Journal:
@@ -30,6 +37,7 @@ class Journal:
     def __init__(self, now: int) -> None:
         self._epoch: int | None = None  # of the leader it has joined
         self._say_at = now + PATIENCE
+        self._waiting: tuple[set[int], int] = set(), now  # all slots' tokens, and since when
         #: When `unfinished` has something to say, once the worker drains.
         self.list_at = 0
 
@@ -52,7 +60,28 @@ class Journal:
             line = (_called(task, spec), _fate(task, spec, outcome), _why(outcome))
             log.warning("%s %s: %s", *line, extra=extra)
 
-    def unfinished(self, tasks: Sequence[tuple[PushedTask, int | None]], now: int) -> None:
+    def slots(self, running: Sequence[Running], slots: int, tasks: _Aged, now: int) -> None:
+        """What runs, of the `tasks` that the worker has. Called about once a second.
+
+        Says so, once, when all slots wait for other tasks and none of them gets on.
+        """
+        waiting = {each.token for each in running if each.waits}
+        if len(waiting) < max(1, slots):
+            waiting.clear()
+        before, since = self._waiting
+        if waiting != before:
+            self._waiting = waiting, now
+        elif waiting and now - since >= PATIENCE_OF_SLOTS:
+            self._waiting = waiting, _FOREVER
+            log.warning(
+                "every slot (%d) waits in result() for another task: %s. What they wait for may"
+                " have no slot to run in: do not wait in a task; or give the worker a higher"
+                " --concurrency, or such tasks a queue and a worker of their own",
+                *(slots, _listed([each for each in tasks if each[0].token in waiting], now)),
+                extra=alike("every slot waits"),
+            )
+
+    def unfinished(self, tasks: _Aged, now: int) -> None:
         """The worker drains, and these are left. Call it when `list_at` has come."""
         first, self.list_at = not self.list_at, now + REMIND
         if first:
@@ -62,11 +91,9 @@ class Journal:
                 _count(tasks),
             )
         elif tasks:
-            more = f", and {len(tasks) - _LISTED} more" if len(tasks) > _LISTED else ""
-            listed = ", ".join(_aged(task, since, now) for task, since in tasks[:_LISTED])
             log.warning(
-                "still draining; a second signal stops at once. Waiting for %s: %s%s",
-                *(_count(tasks), listed, more),
+                "still draining; a second signal stops at once. Waiting for %s: %s",
+                *(_count(tasks), _listed(tasks, now)),
             )
 
     # ---- the leader ------------------------------------------------------------------------------
@@ -136,6 +163,11 @@ def _why(outcome: Outcome) -> str:
     lines = failure.message.strip().splitlines()
     text = f"{failure.type}: {lines[-1]}" if lines else failure.type
     return visible(text if len(text) <= _REASON else text[:_REASON] + "…")
+
+
+def _listed(tasks: _Aged, now: int) -> str:
+    more = f", and {len(tasks) - _LISTED} more" if len(tasks) > _LISTED else ""
+    return ", ".join(_aged(task, since, now) for task, since in tasks[:_LISTED]) + more
 
 
 def _aged(task: PushedTask, since: int | None, now: int) -> str:

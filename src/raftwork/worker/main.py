@@ -40,6 +40,7 @@ from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.thread import ThreadPool
 from raftwork.worker.runner import Registry
 from raftwork.worker.signals import obeyed
+from raftwork.worker.waits import notice_waits
 
 log = logging.getLogger("raftwork.worker")
 
@@ -199,6 +200,7 @@ class Worker:
             agent.look(pool.running(), pool.slots, now)
         if now >= agent.heartbeat_at and now - self._sampler.sampled_at >= _SAMPLE:
             agent.sample(self._sampler.sample(now))
+            self._journal.slots(pool.running(), pool.slots, agent.unfinished(), now)
         self._perform(agent.turn(now))
         self._journal.look(agent.session, now)
         if agent.draining and now >= self._journal.list_at:
@@ -354,6 +356,7 @@ def run_worker(
             app_target,
         )
     carry_into_threads()
+    notice_waits(brokers)
     try:
         match pool:
             case "process":

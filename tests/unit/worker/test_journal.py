@@ -7,8 +7,9 @@ from random import Random
 import pytest
 
 from raftwork.messages import Leader, Loss, Outcome, PushedTask, Spec, encode_spec
-from raftwork.worker.journal import PATIENCE, REMIND, Journal
+from raftwork.worker.journal import PATIENCE, PATIENCE_OF_SLOTS, REMIND, Journal
 from raftwork.worker.leader_session import Session
+from raftwork.worker.pool import Running
 from raftwork.worker.runner import failure, lost
 
 A, B = "a:1", "b:1"
@@ -186,3 +187,47 @@ def test_a_worker_that_drains_says_what_it_waits_for(log: pytest.LogCaptureFixtu
     assert level == "WARNING" and "second signal" in text
     assert "Waiting for 21 tasks: t id7 for 65 s, t id20 not started" in text
     assert text.endswith(", and 11 more")
+
+
+def test_it_says_once_that_every_slot_waits_for_other_tasks(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    journal, patience = Journal(0), PATIENCE_OF_SLOTS
+    held = [(task(ONCE, id=f"id{token}")._replace(token=token), 0) for token in (1, 2, 3)]
+    both = [Running(1, 0, waits=True), Running(2, 0, waits=True)]
+    for now in (100, 99 + patience):
+        journal.slots(both, 2, held, now)
+    assert said(log) == []
+    for now in (100 + patience, 100 + 9 * patience):
+        journal.slots(both, 2, held, now)
+    ((level, text),) = said(log)
+    assert level == "WARNING"
+    assert text.startswith(
+        "every slot (2) waits in result() for another task: t id1 for 2 s, t id2 for 2 s. "
+    )
+
+
+@pytest.mark.parametrize(
+    "running",
+    [
+        [Running(1, 0, waits=True)],
+        [Running(1, 0, waits=True), Running(2, 0)],
+        [],
+    ],
+    ids=["a slot is free", "one gets on", "idle"],
+)
+def test_while_a_slot_can_run_something_nothing_is_said(
+    log: pytest.LogCaptureFixture, running: list[Running]
+) -> None:
+    journal = Journal(0)
+    for slots in (2, 0) if not running else (2,):
+        for now in range(0, 5 * PATIENCE_OF_SLOTS, 1_000):
+            journal.slots(running, slots, [], now)
+    assert said(log) == []
+
+
+def test_slots_that_wait_for_ever_other_tasks_get_on(log: pytest.LogCaptureFixture) -> None:
+    journal = Journal(0)
+    for now in range(0, 5 * PATIENCE_OF_SLOTS, 1_000):
+        journal.slots([Running(now, 0, waits=True)], 1, [], now)
+    assert said(log) == []

@@ -187,8 +187,9 @@ def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list
         dead_letters.forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
     else:
         dead_letters.keep(ledger, [run for run, _ in verdicts])
+    number = state.value
     ledger.db.executemany(
-        _SETTLE, [(KEPT, expires[run.spec], state.value, data, run.seq) for run, data in verdicts]
+        _SETTLE, [(KEPT, expires[run.spec], number, data, run.seq) for run, data in verdicts]
     )
     for queue, count in Counter(run.queue for run, _ in verdicts).items():
         ledger.settle(queue, state, count)

@@ -17,6 +17,7 @@ class Running(NamedTuple):
 
     token: int
     since: int
+    waits: bool = False  # for the outcome of another task
 
 
 class Pool(Protocol):

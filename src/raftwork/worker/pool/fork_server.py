@@ -35,6 +35,7 @@ from raftwork.worker.pool.recycling import Recycling, peak_bytes
 from raftwork.worker.pool.shared_slots import Slate
 from raftwork.worker.runner import Registry, Runner
 from raftwork.worker.signals import take, take_back
+from raftwork.worker.waits import waiting, when_changed
 
 #: For idle children to end by themselves when the worker leaves, s.
 _GRACE = 0.2
@@ -236,6 +237,7 @@ def run_tasks(
 ) -> None:
     """A child's life: take, run, answer, until it has done its part or the channel is closed."""
     ran = 0
+    when_changed(lambda: slate.wait(slot, bool(waiting())))
     while not recycling.due(ran) and (packet := receive(end)):
         task = decode_job(packet)
         slate.write(slot, task.token, time.monotonic_ns())

@@ -162,7 +162,7 @@ class ProcessPool:
             for slot, child in enumerate(self._children)
             if (entry := self._slate.read(slot)) is not None and entry.token in child.handed
         )
-        return [Running(entry.token, entry.since // 1_000_000) for entry in entries]
+        return [Running(entry.token, entry.since // 1_000_000, entry.waits) for entry in entries]
 
     def withdraw(self) -> list[PushedTask]:
         tasks = [task for child in self._children for task in self._take_back(child)]
