@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from raftwork.client import App, BoundTask, Run, Status, Task
 from raftwork.errors import (
+    AppClosed,
+    LoadError,
     NotSerializable,
     PayloadTooLarge,
     ProtocolError,
@@ -40,6 +42,8 @@ __all__ = [
     "Task",
     "current",
     "RaftworkError",
+    "AppClosed",
+    "LoadError",
     "NotSerializable",
     "PayloadTooLarge",
     "ProtocolError",

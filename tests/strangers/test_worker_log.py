@@ -47,7 +47,20 @@ def test_the_log_of_a_worker_names_each_task_that_did_not_succeed(alone: Place) 
     )
     for line in lines:
         alone.wait_until(lambda line=line: line in worker.text, line)  # type: ignore[misc]
-    assert "joined the leader at" in worker.text
+    # What it is, whom it reaches and what it serves.
+    at = alone.addresses["a"]
+    assert (
+        "worker w1 runs 5 tasks of tasks:app (tasks.die, tasks.fail, tasks.late, tasks.wait_for,"
+        f" tasks.wait_for_another); pool: process, slots: 2, queues: default, brokers: {at}, pid: "
+    ) in worker.text
+    assert f"connected to the broker at {at}" in worker.text
+    assert f"joined the leader at {at}, epoch 1; 1 of 1 brokers reached" in worker.text
+    (broker,) = (each for each in alone._all if each.log.name == "a.log")
+    data = alone.directory / "data/a"
+    assert f"broker a of a={at}; raft, its data in {data}; " in broker.text
+    assert ", protocol " in broker.text
+    assert "active leader of epoch 1" in broker.text
+    assert "worker w1 joined (" in broker.text
 
 
 def test_a_worker_whose_brokers_do_not_exist_says_so(alone: Place) -> None:

@@ -46,6 +46,8 @@ class Setup:
     cluster: Mapping[str, str]
     consensus: str
     balancer: str
+    #: How long (ms) a start or an election may take before this broker says what it waits for.
+    patience: int = 2_500
     rng: Random
     make_core: Callable[[Peer, NodeStore, int], Consensus]
     #: Sends a frame to a routing id of our ROUTER; whether it could not be is told later.
@@ -60,6 +62,8 @@ class Setup:
     dial: Callable[[str, str], None] = lambda _name, _address: None
     #: Takes what happens, for people, with the epoch that this broker is in.
     tell: Callable[[int, Event], None] = lambda _epoch, _event: None
+    #: Whether anything listens to what becomes of each attempt (`events.PER_ATTEMPT`).
+    tells_attempts: bool = False
     #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
     cluster_id: bytes
     #: Is told what failed, and of what, whenever an error was contained (containment.py).

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.cluster.readiness import Waiting
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
-from raftwork.broker.events import BadFrame, Follows, LeadershipBegan, Restored
+from raftwork.broker.events import BadFrame, LeadershipBegan, Restored, WorkerRefused
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.leader.supervisor import LeadershipSupervisor, VitalLog
+from raftwork.broker.leader_events import LeaderEvents
 from raftwork.broker.machine import Machine
 from raftwork.broker.net.sessions import Kind, Sessions
 from raftwork.broker.requests.dead_letters import DeadRequest
@@ -102,13 +103,15 @@ class Node:
             tell=self.tell,
         )
         self._handshake.tell_time(wall - now)
-        self._waiting = Waiting(setup.name, setup.cluster, self._handshake.peers, now)
+        self._waiting = Waiting(
+            setup.name, setup.cluster, self._handshake.peers, now, setup.patience
+        )
         self._sessions = Sessions()
         self._machine = Machine(store.connection)
         self._replica: Replica | None = None
         self._outgoing: list[tuple[bytes, FromBroker]] = []
         self._told: tuple[tuple[int, str | None] | None, bool] | None = None
-        self._followed = (0, "")  # the last leader, and its epoch
+        self._leader_events = LeaderEvents(self.tell)
         self._last_turn = now
         self._now = now
         if store.identity.cluster_id:
@@ -311,6 +314,7 @@ class Node:
         wrong = worker_objection(hello)
         if wrong is not None:
             self._reply(routing, Refused(0, Code.PROTOCOL, wrong))
+            self.tell(WorkerRefused(hello.name, wrong))
             return
         self._open(routing, Kind.WORKER, now)
         if self._leadership is None:
@@ -391,17 +395,9 @@ class Node:
         self._told = (known, self.leads)
         leader = self._leader(now)
         if leader.name != self._setup.name:
-            self._tell_whom_it_follows(leader.epoch, leader.name)
+            self._leader_events.follows(leader.epoch, leader.name)
         for routing in self._sessions:
             self._reply(routing, leader)
-
-    def _tell_whom_it_follows(self, epoch: int, leader: str) -> None:
-        of, led = self._followed
-        if leader:
-            self._followed = epoch, leader
-            if of == epoch and led != leader:
-                return  # found, and on the way to an epoch of its own
-        self.tell(Follows(epoch, leader))
 
     def _tell_what_it_waits_for(self, now: int) -> None:
         status = None if self._replica is None else self._replica.core.status
@@ -475,6 +471,7 @@ class Node:
             room=self._setup.room,
             barrier=barrier,
             tell=self.tell,
+            attempts=self._setup.tells_attempts,
         )
 
     def deactivated(self) -> None:

@@ -140,8 +140,8 @@ class Run(Slot, Generic[T_co]):
             return cast("T_co", self._value)
         failure = decode_failure(outcome.data)
         if outcome.state is State.FAILED:
-            raise TaskFailed(failure.type, failure.message, failure.traceback)
-        raise TaskLost(failure.message)
+            raise TaskFailed(failure.type, failure.message, failure.traceback, self.id)
+        raise TaskLost(failure.message, self.id)
 
 
 def _run(app: "App", id: str) -> Run[object]:  # noqa: A002

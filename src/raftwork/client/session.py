@@ -24,14 +24,11 @@ from typing import TYPE_CHECKING
 from raftwork.addresses import parse_address
 from raftwork.client.discovery import Brokers, Place
 from raftwork.errors import (
+    REFUSALS,
     BadMessage,
-    PayloadTooLarge,
-    ProtocolError,
     QueueFull,
     RaftworkError,
     Unavailable,
-    UnknownTask,
-    UnknownWorker,
 )
 from raftwork.messages import (
     WATCH_IDS_MAX,
@@ -82,14 +79,6 @@ REFRESH_FIRST, REFRESH_MAX = 5_000, 60_000
 #: No request is retried for longer: brokers remember ids for an hour at least, and a retry beyond
 #: their memory could store a task twice.
 RETRY_WINDOW = 45 * 60 * 1000
-
-_ERRORS: dict[Code, type[RaftworkError]] = {
-    Code.PROTOCOL: ProtocolError,
-    Code.PAYLOAD_TOO_LARGE: PayloadTooLarge,
-    Code.QUEUE_FULL: QueueFull,
-    Code.UNKNOWN_TASK: UnknownTask,
-    Code.UNKNOWN_WORKER: UnknownWorker,
-}
 
 #: Requests that change no more when they are carried out twice.
 Question = Ask | DrainWorker | SetQueue | AskQueue | ListDead | ShowDead | RetryDead | PurgeDead
@@ -478,7 +467,7 @@ class Session:
             self._brokers.refused(address, refused.text)
         elif not isinstance(request.record, Watch):  # a watch has no caller to tell: it goes again
             self._end(refused.request, now)
-            error = _ERRORS[refused.code](refused.text)
+            error = REFUSALS[refused.code](refused.text)
             if request.wait_when_full and isinstance(error, QueueFull):
                 self._wait_for_room(request, error, now)
             else:

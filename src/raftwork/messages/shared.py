@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgpack
 
+from raftwork import errors
 from raftwork.wire import Codec
 
 #: Speakers of another version are refused at the hello.
@@ -41,12 +42,12 @@ class State(IntEnum):
 class Code(IntEnum):
     """Why a request was refused; the client raises the error of the same name."""
 
-    PROTOCOL = 1
-    PAYLOAD_TOO_LARGE = 2
-    QUEUE_FULL = 3
-    NOT_LEADER = 4
-    UNKNOWN_TASK = 5
-    UNKNOWN_WORKER = 6
+    PROTOCOL = errors.ProtocolError.code
+    PAYLOAD_TOO_LARGE = errors.PayloadTooLarge.code
+    QUEUE_FULL = errors.QueueFull.code
+    NOT_LEADER = errors.NotLeader.code
+    UNKNOWN_TASK = errors.UnknownTask.code
+    UNKNOWN_WORKER = errors.UnknownWorker.code
 
 
 class Spec(NamedTuple):

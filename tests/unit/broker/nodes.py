@@ -212,6 +212,7 @@ class World:
             dial=dial,
             room=lambda routing: self.room(routing),
             tell=lambda _epoch, event: self._tell(name, event),
+            tells_attempts=True,
             cluster_id=b"cluster-of-" + name.encode().ljust(5, b"."),
             contained=self.contain,
         )

@@ -137,8 +137,11 @@ def test_leaders_joined_and_lost_are_told_once(log: pytest.LogCaptureFixture) ->
         assert session.welcomed(source, epoch, session.number)
         journal.look(session, now)
 
+    journal.link(A, made=True)
+    journal.link(A, made=True)
+    assert said(log) == [("INFO", "connected to the broker at a:1")]
     join(A, 1, 100)
-    assert said(log) == [("INFO", "joined the leader at a:1, epoch 1")]
+    assert said(log) == [("INFO", "joined the leader at a:1, epoch 1; 1 of 2 brokers reached")]
     session.reopen(200)  # such as when the pool has one slot less
     journal.look(session, 200)
     assert session.hello(200) and session.welcomed(A, 1, session.number)
@@ -152,7 +155,7 @@ def test_leaders_joined_and_lost_are_told_once(log: pytest.LogCaptureFixture) ->
     ((_, text),) = said(log)
     assert "the connection to a:1 closed, and no other broker says that it leads" in text
     join(B, 2, 2_000)
-    assert said(log) == [("INFO", "joined the leader at b:1, epoch 2")]
+    assert said(log) == [("INFO", "joined the leader at b:1, epoch 2; 1 of 2 brokers reached")]
     session.told(B, Leader(2, "", "", False, 0), 2_100)
     journal.look(session, 2_100)
     assert said(log) == [("INFO", "lost the leader: b:1 leads no more")]

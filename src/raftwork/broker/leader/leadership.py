@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.broker.dispatch.dispatcher import Dispatcher
-from raftwork.broker.events import TaskLost, unheard
+from raftwork.broker.events import TaskFailed, TaskLost, unheard
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Assigned,
@@ -85,21 +85,25 @@ class Leadership:
         room: Callable[[bytes], bool] = lambda _routing: True,
         barrier: int = 0,
         tell: Callable[[Event], None] = unheard,
+        attempts: bool = False,
     ) -> None:
-        """`barrier` is the last one that was asked for in this epoch by one that failed."""
+        """`barrier` is the last one that was asked for in this epoch by one that failed.
+
+        `attempts` is whether to tell what becomes of each attempt.
+        """
         self.epoch = epoch
         self._machine = machine
         self._core = core
         # Leader time: what the cluster's clocks say at activation, then our monotonic clock.
         self._time_base = max(machine.time, time) - now
-        self._tell = tell
+        self._tell, self._attempts = tell, attempts
         self.clients = Clients(machine, room, tell)
-        self.workers = WorkerRegistry(machine, epoch, now, rng, room, tell)
+        self.workers = WorkerRegistry(machine, epoch, now, rng, room, tell, attempts=attempts)
         self.dead = DeadTasks(machine)
         self.drains = Drains(self.workers, now + LEASE)
         self.settings = Settings(machine)
         self._desks = (self.clients, self.dead, self.settings)
-        balancers = QueueBalancers(machine, balancer, rng)
+        balancers = QueueBalancers(machine, balancer, rng, tell)
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
         self._proposed: dict[Position, list[Proposal]] = {}
         self._waiting: list[Proposal] = []
@@ -247,9 +251,8 @@ class Leadership:
             case Settled():
                 self.workers.settled(effect)
                 self.clients.settled(effect)
-                if effect.state is State.LOST:
-                    why = decode_failure(effect.data).message
-                    self._tell(TaskLost(effect.id, effect.queue, why))
+                if effect.state is not State.SUCCEEDED:
+                    self._tell_end(effect)
                 self.room_changed()
             case Queued():
                 self._dispatcher.queued(effect)
@@ -264,6 +267,15 @@ class Leadership:
                 self._dispatcher.not_assigned(effect.seqs)
             case TokenRejected():
                 self.workers.closed(effect.token)
+
+    def _tell_end(self, effect: Settled) -> None:
+        if effect.state is State.LOST:
+            why = decode_failure(effect.data).message
+            self._tell(TaskLost(effect.id, effect.queue, why))
+        elif self._attempts:
+            failure = decode_failure(effect.data)
+            why = f"{failure.type}: {failure.message}"
+            self._tell(TaskFailed(effect.id, effect.queue, why))
 
     def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
         """What may leave now that the transaction is committed: (routing id, message)."""

@@ -54,13 +54,8 @@ from raftwork.messages import (
     State,
 )
 
-_CODES: dict[type[Exception], Code] = {
-    BadMessage: Code.PROTOCOL,
-    ProtocolError: Code.PROTOCOL,
-    PayloadTooLarge: Code.PAYLOAD_TOO_LARGE,
-    QueueFull: Code.QUEUE_FULL,
-    UnknownTask: Code.UNKNOWN_TASK,
-}
+#: What carrying out a command may refuse it with.
+_REFUSALS = (BadMessage, ProtocolError, PayloadTooLarge, QueueFull, UnknownTask)
 
 
 class Machine:
@@ -108,8 +103,8 @@ class Machine:
                     pass  # the batch's time has done its work already
                 case _:
                     self._attempt(command, effects)
-        except tuple(_CODES) as refusal:
-            return Rejected(_CODES[type(refusal)], str(refusal))
+        except _REFUSALS as refusal:
+            return Rejected(Code(refusal.code), str(refusal))
         return Done()
 
     def _attempt(

@@ -59,7 +59,3 @@ class Pool(Protocol):
     def close(self) -> None:
         """Stop everything."""
         ...
-
-
-class PoolBroken(Exception):
-    """The pool cannot run anything any more: the worker must stop."""

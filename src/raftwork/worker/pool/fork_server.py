@@ -25,11 +25,12 @@ from resource import struct_rusage
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
+from raftwork.errors import HookFailed
 from raftwork.hooks import Hook
 from raftwork.messages import Loss, PushedTask
 from raftwork.streams import complain, flush
 from raftwork.wire import Codec, pack, unpack
-from raftwork.worker.hooked import HookFailed, start
+from raftwork.worker.hooked import start
 from raftwork.worker.pool.channel import receive, send
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
 from raftwork.worker.pool.shared_slots import Slate

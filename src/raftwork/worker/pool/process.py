@@ -16,11 +16,12 @@ from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
 
+from raftwork.errors import PoolBroken
 from raftwork.hooks import Hook
 from raftwork.messages import Loss, Outcome, PushedTask
 from raftwork.streams import complain, flush
 from raftwork.wire import unpack
-from raftwork.worker.pool import PoolBroken, Running
+from raftwork.worker.pool import Running
 from raftwork.worker.pool.channel import pair, receive, send
 from raftwork.worker.pool.fork_server import (
     STARTED,
