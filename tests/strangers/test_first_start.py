@@ -39,7 +39,12 @@ def test_a_mistyped_first_start_is_no_dead_end(alone: Place) -> None:
     """The directory kept the typo, and was said to belong to a cluster that never was."""
     typo = "a=127.0.0.1:1,b=127.0.0.1:2"  # cannot listen there, or waits for b
     start = "raftwork broker --name a --data data/new --cluster"
-    alone.sh(f"timeout 2 {start} {typo}")
+    mistyped = alone.start(f"{start} {typo}", "mistyped")
+    alone.wait_until(
+        lambda: (alone.directory / "data/new/identity.json").exists() or mistyped.code is not None,
+        "its directory",
+    )
+    mistyped.stop()
     corrected = alone.sh(f"{start} a=127.0.0.1:1,c=127.0.0.1:2")
     assert corrected.code == 1
     assert "it holds no tasks: if the new options are right, remove it" in corrected.err
