@@ -205,7 +205,7 @@ REPLICA = (
         f"{_STORE}.guard:Guard.fail",
         "if isinstance(failure, StoreDamaged):",
         "if False:",
-        seeds=150,
+        seeds=60,
         real=True,
     ),
     _mutant(
