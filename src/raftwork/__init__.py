@@ -27,12 +27,14 @@ from raftwork.errors import (
     Unavailable,
     UnknownTask,
     UnknownWorker,
+    Unsupported,
 )
+from raftwork.release import RELEASE
 
 if TYPE_CHECKING:
     from raftwork.worker.context import current as current
 
-__version__ = "0.1.0"
+__version__ = RELEASE
 
 __all__ = [
     "App",
@@ -53,6 +55,7 @@ __all__ = [
     "Unavailable",
     "UnknownTask",
     "UnknownWorker",
+    "Unsupported",
     "__version__",
 ]
 

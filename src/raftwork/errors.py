@@ -7,6 +7,7 @@ RaftworkError
 │   ├── UnknownTask          no task has this id (or its last trace was forgotten)
 │   ├── UnknownWorker        no worker of this name works for the cluster
 │   ├── ProtocolError        a request that contradicts itself or an earlier one
+│   │   └── Unsupported      the brokers are of an older release, or not all of the new one yet
 │   ├── AppClosed            a call on an App after its `close` (also a RuntimeError)
 │   └── LoadError            MODULE:APP of a worker cannot be imported, or is no App
 ├── try again, later or elsewhere
@@ -19,13 +20,15 @@ RaftworkError
 │   └── TaskLost             its worker vanished and it may not be handed out again
 ├── a peer misbehaved: what it sent is dropped
 │   ├── BadMessage           bytes that are no message
+│   │   └── NewerMessage     … that this release knows of
 │   └── BadSnapshot          a received snapshot is not what it was announced as
 ├── this worker must stop
 │   ├── PoolBroken           its pool cannot run anything any more
 │   └── HookFailed           a hook of its start, or of a child's, raised
 └── this replica must stop
     └── StoreError           the disk failed, or the directory is not this replica's
-        └── StoreDamaged     stored data contradict a checksum or a kept promise
+        ├── StoreDamaged     stored data contradict a checksum or a kept promise
+        └── OtherRelease     what is stored is of a release that this one cannot follow
 
 Python's own are raised for what is no matter of Raftwork's: ValueError and TypeError for arguments
 and options that mean nothing, TimeoutError for a wait that was too long, RuntimeError for a call
@@ -78,6 +81,12 @@ class AppClosed(RaftworkError, RuntimeError):
 
 class LoadError(RaftworkError):
     """There is no such module or App, or importing it failed. The text says which."""
+
+
+class Unsupported(ProtocolError):
+    """The brokers cannot do this yet: they are of an older release, or some of them are."""
+
+    code = 7
 
 
 class QueueFull(RaftworkError):
@@ -157,6 +166,20 @@ class HookFailed(RaftworkError):
     """A hook of a start raised, with the traceback as text: what was to start must not."""
 
 
+class NewerMessage(BadMessage):
+    """Well formed, but with a tag or a field that only a newer release knows.
+
+    `request` is the number of the request it may be, else 0.
+    """
+
+    def __init__(self, text: str, request: int = 0) -> None:
+        super().__init__(text)
+        self.request = request
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.request), vars(self)
+
+
 class StoreError(RaftworkError):
     """The disk failed or the directory cannot be this replica's. The replica must stop."""
 
@@ -168,5 +191,20 @@ class StoreDamaged(StoreError):
 #: What a broker refuses a request with, by its code.
 REFUSALS: Final[dict[int, type[RaftworkError]]] = {
     kind.code: kind
-    for kind in (ProtocolError, PayloadTooLarge, QueueFull, UnknownTask, UnknownWorker)
+    for kind in (
+        ProtocolError,
+        PayloadTooLarge,
+        QueueFull,
+        UnknownTask,
+        UnknownWorker,
+        Unsupported,
+        RaftworkError,
+    )
 }
+
+
+class OtherRelease(StoreError):
+    """The log, the tables or the directory are of a release that this one cannot follow.
+
+    The text names both, and the release to run.
+    """

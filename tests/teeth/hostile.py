@@ -129,7 +129,7 @@ _FRAMES = (
         (
             Edit(
                 f"{_QUEUE}.enqueue:read_tasks",
-                "if (largest := max(map(len, payloads))) > PAYLOAD_MAX:",
+                "if (largest := max(map(len, payloads))) > limits.payload_bytes:",
                 "if (largest := 0):",
             ),
         ),
@@ -164,7 +164,7 @@ _FRAMES = (
     ),
     Break(
         "any protocol version spoken",
-        (Edit(f"{_BROKER}.node:Node._speaks", "if version == PROTOCOL:", "if True:"),),
+        (Edit(f"{_BROKER}.node:Node._speaks", "if wrong is not None:", "if False:"),),
         ("test_a_wrong_version_is_refused_at_the_hello",),
     ),
     Break(

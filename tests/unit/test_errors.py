@@ -88,13 +88,15 @@ def test_no_other_module_has_errors_of_its_own() -> None:
 
 def test_a_broker_refuses_with_each_code_and_one_error() -> None:
     assert {code: kind.__name__ for code, kind in errors.REFUSALS.items()} == {
+        0: "RaftworkError",
         1: "ProtocolError",
         2: "PayloadTooLarge",
         3: "QueueFull",
         5: "UnknownTask",
         6: "UnknownWorker",
+        7: "Unsupported",
     }
-    assert {kind.code for kind in _kinds().values()} - {0} == set(Code)
+    assert {kind.code for kind in _kinds().values()} == set(Code)
 
 
 def test_a_closed_app_says_so_by_an_error_of_its_own() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from raftwork.broker.containment import log_contained
 from raftwork.consensus.replica import Store
+from raftwork.release import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from raftwork.broker.events import Event
     from raftwork.broker.store import Identity
     from raftwork.consensus.core import Consensus, Peer, Position, Restored, Roster
+    from raftwork.release import Levels
 
 
 class NodeStore(Store, Protocol):
@@ -64,6 +66,8 @@ class Setup:
     tell: Callable[[int, Event], None] = lambda _epoch, _event: None
     #: Whether anything listens to what becomes of each attempt (`events.PER_ATTEMPT`).
     tells_attempts: bool = False
+    #: The levels of a cluster that it runs; others in tests alone.
+    levels: Levels = LEVELS
     #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
     cluster_id: bytes
     #: Is told what failed, and of what, whenever an error was contained (containment.py).

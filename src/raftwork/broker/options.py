@@ -17,7 +17,7 @@ from raftwork.messages import NAME_MAX
 CONSENSUS = ("raft", "zab")
 
 
-class SpeedEstimate(NamedTuple):
+class Timing(NamedTuple):
     """How long a leader may be silent, and how often it speaks. Milliseconds."""
 
     heartbeat_interval: int
@@ -25,9 +25,9 @@ class SpeedEstimate(NamedTuple):
 
 
 #: Ten times the stalls of disks and schedulers that were seen on shared machines.
-USUAL_PACE: Final[Mapping[str, SpeedEstimate]] = {
-    "raft": SpeedEstimate(75, 750),
-    "zab": SpeedEstimate(50, 800),
+USUAL_TIMING: Final[Mapping[str, Timing]] = {
+    "raft": Timing(75, 750),
+    "zab": Timing(50, 800),
 }
 #: Heartbeats in an election timeout: two may be lost, and none of them is an election.
 HEARTBEATS_MIN: Final = 3
@@ -82,7 +82,7 @@ class BrokerConfig:
         self._set_pace()
 
     def _set_pace(self) -> None:
-        usual = USUAL_PACE[self.consensus]
+        usual = USUAL_TIMING[self.consensus]
         timeout = self.election_timeout or usual.election_timeout
         # In the protocol's usual proportion, where only the timeout is given.
         beat = self.heartbeat_interval or max(
@@ -103,9 +103,9 @@ class BrokerConfig:
         object.__setattr__(self, "heartbeat_interval", beat)
 
     @property
-    def pace(self) -> SpeedEstimate:
+    def pace(self) -> Timing:
         """Both times of this broker."""
-        return SpeedEstimate(self.heartbeat_interval, self.election_timeout)
+        return Timing(self.heartbeat_interval, self.election_timeout)
 
     @property
     def patience(self) -> int:

@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from importlib.metadata import version
 from ipaddress import ip_address
 from math import ceil
 from random import Random
@@ -36,7 +35,7 @@ from raftwork.broker.machine import create_tables
 from raftwork.broker.net.throttle import Throttle
 from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
-from raftwork.broker.options import SpeedEstimate, is_loopback
+from raftwork.broker.options import Timing, is_loopback
 from raftwork.broker.peer_events import (
     BrokerStarted,
     BrokerStops,
@@ -51,6 +50,7 @@ from raftwork.logs import pass_time, say
 from raftwork.messages import PROTOCOL
 from raftwork.net.dialling import cannot_resolve, endpoint
 from raftwork.net.resolving import look_up, reason
+from raftwork.release import RELEASE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,7 +165,7 @@ def _wall() -> int:
 MakeCore = Callable[[Peer, list[str], NodeStore, Random, int], Consensus]
 
 
-def core_maker(consensus: str, pace: SpeedEstimate) -> MakeCore:
+def core_maker(consensus: str, pace: Timing) -> MakeCore:
     """The core behind a `--consensus`. Raises ValueError for times that it cannot work with."""
     if consensus == "zab":
         of_zab = zab.Config.paced(*pace)
@@ -182,7 +182,7 @@ def _started(config: BrokerConfig) -> BrokerStarted:
     brokers = (f"{name}={address}" for name, address in config.cluster.items())
     return BrokerStarted(
         config.name,
-        version("raftwork"),
+        RELEASE,
         PROTOCOL,
         config.consensus,
         config.address,

@@ -11,7 +11,19 @@ from contextlib import contextmanager
 
 import click
 
-from raftwork.cli import broker, chaos, dead, demo, drain, enqueue, queue, result, status, worker
+from raftwork.cli import (
+    broker,
+    chaos,
+    dead,
+    demo,
+    drain,
+    enqueue,
+    queue,
+    result,
+    status,
+    upgrade,
+    worker,
+)
 from raftwork.errors import RaftworkError
 from raftwork.escapes import visible, visible_lines
 from raftwork.streams import fill
@@ -64,5 +76,8 @@ def main() -> None:
     )
 
 
-for module in (broker, worker, enqueue, result, queue, dead, drain, status, demo, chaos):
+for module in (
+    *(broker, worker, enqueue, result, queue, dead),
+    *(drain, status, upgrade, demo, chaos),
+):
     main.add_command(module.command)

@@ -12,7 +12,7 @@ import click
 from raftwork.cli.output import err, new_screen, out, out_table
 from raftwork.cli.tables import Column, Overflow
 from raftwork.cli.values import Seconds, brokers_option, patience_option, print_json
-from raftwork.client.overview import Overview, observe, unserved
+from raftwork.client.overview import Overview, observe, unraised, unserved
 
 #: Seconds between two looks with `--watch`, and at least.
 WATCH_S: Final = 2.0
@@ -74,7 +74,7 @@ def _show(seen: Overview, *, as_json: bool) -> None:
         print_json(seen.document())
     else:
         _print(seen)
-    for text in unserved(seen):
+    for text in (*unserved(seen), *unraised(seen)):
         err(text)
 
 

@@ -10,6 +10,7 @@ from raftwork.client.links import Links
 from raftwork.errors import BadMessage, Unavailable
 from raftwork.messages import (
     PROTOCOL,
+    PROTOCOL_OLDEST,
     BrokerStatus,
     ClientHello,
     HelloFirst,
@@ -19,7 +20,7 @@ from raftwork.messages import (
 )
 from raftwork.net.resolving import LookUp, look_up, reason
 
-_HELLO = to_broker.encode(ClientHello(PROTOCOL))
+_HELLO = to_broker.encode(ClientHello(PROTOCOL, PROTOCOL_OLDEST))
 _REQUEST = to_broker.encode(StatusRequest(1))
 #: Brokers that are asked because others named them: a hostile one could name ever new ones.
 _NAMED_MAX = 32

@@ -43,6 +43,7 @@ from raftwork.messages import (
     DrainWorker,
     Enqueue,
     Enqueued,
+    FinishUpgrade,
     FromBroker,
     HelloFirst,
     Leader,
@@ -57,6 +58,7 @@ from raftwork.messages import (
     SetQueue,
     ShowDead,
     State,
+    UpgradeFinished,
     Watch,
     Watched,
     WorkerDraining,
@@ -81,7 +83,17 @@ REFRESH_FIRST, REFRESH_MAX = 5_000, 60_000
 RETRY_WINDOW = 45 * 60 * 1000
 
 #: Requests that change no more when they are carried out twice.
-Question = Ask | DrainWorker | SetQueue | AskQueue | ListDead | ShowDead | RetryDead | PurgeDead
+Question = (
+    Ask
+    | DrainWorker
+    | SetQueue
+    | AskQueue
+    | ListDead
+    | ShowDead
+    | RetryDead
+    | PurgeDead
+    | FinishUpgrade
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +440,7 @@ class Session:
                 | DeadDetails()
                 | DeadRetried()
                 | DeadPurged()
+                | UpgradeFinished()
             ):
                 if request := self._end(message.request, now):
                     self._finish(request, message=message)

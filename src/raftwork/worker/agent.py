@@ -22,6 +22,7 @@ from raftwork.errors import BadMessage
 from raftwork.messages import (
     PAYLOAD_MAX,
     PROTOCOL,
+    PROTOCOL_OLDEST,
     Acknowledged,
     Beat,
     Drain,
@@ -385,6 +386,7 @@ class Agent:
             list(me.queues),
             holding,
             self._draining,
+            PROTOCOL_OLDEST,
         )
         self._send(turn, hello)
 

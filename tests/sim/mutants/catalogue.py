@@ -229,7 +229,7 @@ REPLICA = (
 MACHINE = (
     _mutant(
         "clock of the host used in apply",
-        f"{_QUEUE}.machine:Machine.apply",
+        f"{_QUEUE}.machine:Machine._apply",
         "max(ledger.time, time)",
         'max(ledger.time, time) + __import__("time").monotonic_ns() % 1_000',
         fast=True,

@@ -70,8 +70,12 @@ class Handshake:
         joined: Callable[[int], None],
         containment: Containment,
         tell: Callable[[Event], None],
+        level: Callable[[], int],
     ) -> None:
-        """`deliver` takes consensus messages; `joined` is called once the roster is stored."""
+        """`deliver` takes consensus messages; `joined` is called once the roster is stored.
+
+        `level()` is that of the cluster.
+        """
         self._setup = setup
         self._me = me
         self._store = store
@@ -84,8 +88,9 @@ class Handshake:
         self._search = containment.of("the search for another broker", lambda: None)
         self._vital = containment.vital
         self._tell = tell
+        self._level = level
         self._wall_base = 0
-        self.peers = Peers(me, setup.consensus, setup.cluster, now)
+        self.peers = Peers(me, setup.consensus, setup.cluster, now, setup.levels)
         self._formation = Formation(me, list(setup.cluster))
         self._greeted = now - HELLO
         #: Since when (ms) a majority has disowned this directory, without a break.
@@ -189,7 +194,7 @@ class Handshake:
     def hello(self, routing: bytes, hello: PeerHello, now: int) -> None:
         """Another broker (or somebody who says so) opens its connection to us."""
         mine = self._store.identity.cluster_id
-        objection = self.peers.objection(hello, mine)
+        objection = self.peers.objection(hello, mine, self._level())
         if objection is not None:
             self._reply(routing, Refused(0, Code.PROTOCOL, objection))
             self._tell(HelloRefused(objection))

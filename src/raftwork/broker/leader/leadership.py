@@ -36,18 +36,20 @@ from raftwork.broker.requests.clients import Clients, PendingEnqueue
 from raftwork.broker.requests.dead_letters import DeadTasks, PendingDead
 from raftwork.broker.requests.drain import Drains
 from raftwork.broker.requests.queue_settings import PendingChange, Settings
+from raftwork.broker.requests.upgrade import PendingRaise, Upgrades
 from raftwork.broker.splitting import parts
 from raftwork.broker.workers.registry import LEASE, WorkerRegistry
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.messages import State, decode_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from random import Random
 
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine
     from raftwork.broker.machine.commands import Applied, Effect, Reply
+    from raftwork.broker.versions import Member
     from raftwork.consensus.core import Position
     from raftwork.messages import FromBroker
 
@@ -59,7 +61,7 @@ class Proposal(NamedTuple):
     """What to do when a command comes back applied; None for those nobody waits for."""
 
     command: Command
-    pending: PendingEnqueue | PendingDead | PendingChange | None
+    pending: PendingEnqueue | PendingDead | PendingChange | PendingRaise | None
 
 
 class Log(Protocol):
@@ -86,10 +88,11 @@ class Leadership:
         barrier: int = 0,
         tell: Callable[[Event], None] = unheard,
         attempts: bool = False,
+        members: Callable[[], Mapping[str, Member | None]] = dict,
     ) -> None:
         """`barrier` is the last one that was asked for in this epoch by one that failed.
 
-        `attempts` is whether to tell what becomes of each attempt.
+        `attempts` is whether to tell what becomes of each attempt; `members` as for `Upgrades`.
         """
         self.epoch = epoch
         self._machine = machine
@@ -102,6 +105,7 @@ class Leadership:
         self.dead = DeadTasks(machine)
         self.drains = Drains(self.workers, now + LEASE)
         self.settings = Settings(machine)
+        self.upgrades = Upgrades(machine, members)
         self._desks = (self.clients, self.dead, self.settings)
         balancers = QueueBalancers(machine, balancer, rng, tell)
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
@@ -147,6 +151,7 @@ class Leadership:
         if self.workers.pass_time(now, time):
             self.room_changed()
         self.drains.settle(now)
+        self._waiting.extend(Proposal(*raised) for raised in self.upgrades.commands())
         self._take_enqueues()
         self._waiting.extend(
             Proposal(command, asked) for command, asked in self.dead.commands(time)
@@ -237,6 +242,8 @@ class Leadership:
                         self.settings.applied(pending, reply)
                     case Proposal(_, PendingDead() as asked):
                         self.dead.applied(asked, reply)
+                    case Proposal(_, PendingRaise() as asked):
+                        self.upgrades.applied(asked)
                     case _:
                         pass
         for effect in applied.effects:
@@ -283,6 +290,7 @@ class Leadership:
         yield from self.drains.frames()
         yield from self.dead.frames()
         yield from self.settings.frames()
+        yield from self.upgrades.frames()
         yield from self.workers.frames()
 
 

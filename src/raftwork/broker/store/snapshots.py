@@ -21,7 +21,8 @@ from raftwork.broker.store.meta import SCHEMA, Meta, decode_roster, read_meta
 from raftwork.consensus.core import Position, Snapshot
 from raftwork.errors import BadSnapshot, StoreDamaged
 
-#: Makes the queue machine's tables where they are absent, inside the caller's transaction.
+#: Makes the queue machine's tables where they are absent, and brings those of an older format up to
+#: date, inside the caller's transaction. Writes nothing if there is nothing to do.
 CreateMachine = Callable[[apsw.Connection], None]
 
 _SCHEMA: Final = (
