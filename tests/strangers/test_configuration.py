@@ -47,3 +47,14 @@ def test_a_key_that_is_mistyped_is_refused(place: Place) -> None:
     assert done.code == 2
     assert "[worker] has no key 'concurency'; did you mean concurrency?" in done.err
     assert "[worker] has no key 'concurency'; did you mean concurrency?" in PAGE
+
+
+def test_a_programs_brokers_go_before_a_files_and_a_flags_before_both(place: Place) -> None:
+    place.write("tasks.py", TASKS.replace("App()", 'App("127.0.0.1:2")'))
+    place.write("raftwork.toml", '[worker]\nbrokers = ["127.0.0.1:3"]\n')
+    del place.env["RAFTWORK_BROKERS"]
+    for flag, at in ((" --brokers 127.0.0.1:1", "127.0.0.1:1"), ("", "127.0.0.1:2")):
+        worker = place.start(f"raftwork worker tasks:app --config raftwork.toml{flag}", at)
+        place.wait_until(lambda w=worker: "brokers: " in w.text, "it has started")  # type: ignore[misc]
+        assert f"brokers: {at}, pid: " in worker.text
+        worker.stop()

@@ -119,7 +119,7 @@ def _where(ctx: click.Context, option: click.Parameter) -> str:
     """Where a value that is no flag's stands, for people; else empty."""
     match ctx.get_parameter_source(option.name or ""):
         case ParameterSource.ENVIRONMENT:
-            return f"{_variable(ctx, option)} in the environment"
+            return f"the variable {_variable(ctx, option)}"
         case ParameterSource.DEFAULT_MAP:
             return f"{_key(option)} of [{ctx.command.name}] in {ctx.meta[_FILE]}"
     return ""

@@ -166,7 +166,7 @@ def test_a_value_that_is_out_of_range_is_named_with_its_place() -> None:
     assert "concurrency of [worker] in raftwork.toml: 0 is not in the range" in done.output
     done = run("worker", "t:app", RAFTWORK_WORKER_POOL="fork")
     assert done.exit_code == 2
-    assert "RAFTWORK_WORKER_POOL in the environment: 'fork' is not one of" in done.output
+    assert "the variable RAFTWORK_WORKER_POOL: 'fork' is not one of" in done.output
 
 
 def test_a_file_that_is_not_there_is_wrong_usage() -> None:
