@@ -279,9 +279,12 @@ class Node:
                     self._open(routing, Kind.CLIENT, now)
                     self._reply(routing, self._leader(now))
             case Ping():
-                known = self._sessions.heard(routing, Kind.CLIENT, now)
+                self._sessions.heard(routing, Kind.CLIENT, now)
                 self._reply(routing, self._leader(now))
-                if not known and routing in self._pauses:  # it thinks that its watches stand
+                if self._sessions.kind(routing) is None:
+                    # A client thinks that its watches stand. The HelloFirst that was sent as they
+                    # fell may have been lost, or come so soon after its hello that it was taken for
+                    # the answer to what came before that.
                     self._reply(routing, HelloFirst())
             case StatusRequest():
                 self._reply(routing, self.status(message.request))
