@@ -344,6 +344,16 @@ class BalancerUnknown:
         return f"queue {self.queue}: no balancer {self.balancer!r} here, so the cluster's"
 
 
+@dataclass(frozen=True, slots=True)
+class LevelRaised:
+    """The leader has seen the cluster's level raised (release.py)."""
+
+    level: int
+
+    def __str__(self) -> str:
+        return f"the cluster is at level {self.level} from now on"
+
+
 # ---- this process ------------------------------------------------------------------------------
 
 
@@ -389,6 +399,7 @@ Event = (
     | RequestRefused
     | WorkerRefused
     | BalancerUnknown
+    | LevelRaised
     | SlowTurn
     | PeerEvent
     | News

@@ -361,7 +361,7 @@ class Node:
     def _speaks(self, routing: bytes, hello: ClientHello | WorkerHello) -> bool:
         wrong = version_objection(hello.version, hello.oldest)
         if wrong is not None:
-            self._reply(routing, Refused(0, Code.UNSUPPORTED, wrong))
+            self._reply(routing, Refused(0, Code.PROTOCOL, wrong))  # all releases know it
         return wrong is None
 
     def _open(self, routing: bytes, kind: Kind, now: int) -> None:

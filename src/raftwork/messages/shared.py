@@ -55,7 +55,7 @@ class Code(IntEnum):
     UNSUPPORTED = errors.Unsupported.code
 
     @classmethod
-    def _missing_(cls, _value: object) -> "Code":
+    def _missing_(cls, value: object) -> "Code":  # noqa: ARG003
         return cls.OTHER
 
 

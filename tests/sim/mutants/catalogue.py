@@ -235,6 +235,13 @@ MACHINE = (
         fast=True,
     ),
     _mutant(
+        "the level of the cluster is kept in memory alone",
+        f"{_QUEUE}.upgrade:raise_level",
+        'ledger.db.execute("UPDATE cluster SET level = ?, release = ?", command)',
+        "pass",
+        seeds=20,
+    ),
+    _mutant(
         "order of addresses in apply",
         f"{_QUEUE}.enqueue:rows_of",
         "zip(tasks.ids, tasks.payloads, strict=True)",

@@ -8,7 +8,7 @@ import pytest
 from raftwork.broker.machine.commands import Raise, Tick, commands, decode_batch
 from raftwork.broker.versions import version_objection
 from raftwork.consensus.core import Kind
-from raftwork.errors import OtherRelease
+from raftwork.errors import OtherRelease, StoreError
 from raftwork.messages import (
     PROTOCOL,
     PROTOCOL_OLDEST,
@@ -20,7 +20,9 @@ from raftwork.messages import (
     FinishUpgrade,
     Leader,
     Refused,
+    Spec,
     UpgradeFinished,
+    encode_spec,
     from_broker,
     to_broker,
 )
@@ -93,6 +95,32 @@ def test_a_newer_client_is_refused_and_stops_nobody() -> None:
     assert answer.results[0].state == 0  # type: ignore[union-attr]
 
 
+def test_a_newer_worker_stops_nobody() -> None:
+    """Whatever more it says, in the records within, too, goes into the log as is known here."""
+    world = World("a")
+    world.elect()
+    world.client()
+    spec = encode_spec(Spec("job", "default", retries=9))
+    world.ask(b"client", request("x", "y", spec=spec))
+    hello = [10, PROTOCOL + 7, "w", b"incarnation-of-w", 1, "h", 1, 2, ["default"], [], False]
+    world.nodes["a"].receive(b"worker", pack([*hello, PROTOCOL, "new"]), world.now)
+    world.run(500)
+    machine = world.nodes["a"]._machine
+    tokens = [run.token for run in machine.running()]
+    assert len(tokens) == 2
+    failure = pack([1, "E", "m", "t", "new"])
+    loss = ["w", None, 9, 4_096, 0, "new"]
+    outcomes: list[list[object]] = [
+        [tokens[0], False, failure, False, None, False, "new"],
+        [tokens[1], False, b"", False, loss, False, "new"],
+    ]
+    report = [11, 1, [[tokens[0], 5, "new"]], outcomes, [], 0, "new"]
+    world.nodes["a"].receive(b"worker", pack(report), world.now)
+    world.run(500)
+    assert world.nodes["a"].leads
+    assert not set(tokens) & {run.token for run in machine.running()}
+
+
 def test_an_unknown_request_is_answered_and_its_sender_is_no_offender() -> None:
     world = World("a")
     world.elect()
@@ -157,7 +185,7 @@ class OldHello(NamedTuple):
 
 def test_a_broker_of_0_1_0_and_one_of_this_release_refuse_each_other() -> None:
     world = World("a", "b", "c")
-    world.nodes.pop("c")  # as which a broker of 0.1.0 speaks
+    world.nodes = {"a": world.nodes["a"]}  # the others are of 0.1.0
     world.run(1_000)
     old = pack([20, *OldHello(2, "raft", "c", b"c" * 16, b"", 0)])
     world.nodes["a"].receive(b"old", old, world.now)
@@ -166,10 +194,27 @@ def test_a_broker_of_0_1_0_and_one_of_this_release_refuse_each_other() -> None:
     assert isinstance(refused, Refused)
     for part in ("protocol version 2", RELEASE, "start the sender with a newer release"):
         assert part in refused.text
+    # As 0.1.0 answers: this one ends, and says what each says of the other.
+    a = world.nodes["a"]
+    a._store.form(b"c" * 16, {name: name.encode().ljust(16) for name in "abc"})
+    refusal = from_broker.encode(Refused(0, Code.PROTOCOL, "protocol version 3, this speaks 2"))
+
+    def hears(ms: int) -> None:
+        for _ in range(0, ms, 200):
+            a.wake(world.now, world.now)
+            a.receive_peer("b", refusal, world.now)
+            a.receive_peer("c", refusal, world.now)
+            a.receive(b"old", old, world.now)
+            a.turn(world.now)
+            world.now += 200
+
+    said = r"b says: protocol version 3, this speaks 2; .*It refuses one.*version 2, this broker of"
+    with pytest.raises(StoreError, match=said):
+        hears(10_000)
     # What 0.1.0 makes of this one's hello: its first field is the version, whatever follows.
     hello = world.nodes["a"]._handshake.peers.hello(b"", 0)
-    said = unpack(to_broker.encode(hello))
-    assert isinstance(said, list) and said[1] == PROTOCOL != 2
+    plain = unpack(to_broker.encode(hello))
+    assert isinstance(plain, list) and plain[1] == PROTOCOL != 2
 
 
 # ---- the level ----------------------------------------------------------------------------------

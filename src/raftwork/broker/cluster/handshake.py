@@ -95,6 +95,8 @@ class Handshake:
         self._greeted = now - HELLO
         #: Since when (ms) a majority has disowned this directory, without a break.
         self._rejected_at: int | None = None
+        #: Why a hello was refused last.
+        self._objection = ""
 
     def tell_time(self, wall_base: int) -> None:
         """The wall clock is this much (ms) ahead of the clock that `now` is read from."""
@@ -131,7 +133,10 @@ class Handshake:
         if self._rejected_at is None:
             self._rejected_at = now
         if now - self._rejected_at >= REJECTED:
-            raise StoreError(f"its directory is not of this cluster: {rejection}")
+            mine = f". It refuses one of them, too: {self._objection}" if self._objection else ""
+            raise StoreError(
+                f"a majority does not take it for one of this cluster: {rejection}{mine}"
+            )
 
     def say_hello(self, name: str, now: int) -> None:
         with self._lost:
@@ -196,6 +201,7 @@ class Handshake:
         mine = self._store.identity.cluster_id
         objection = self.peers.objection(hello, mine, self._level())
         if objection is not None:
+            self._objection = objection
             self._reply(routing, Refused(0, Code.PROTOCOL, objection))
             self._tell(HelloRefused(objection))
         elif hello.cluster_id == mine:

@@ -105,7 +105,7 @@ class Leadership:
         self.dead = DeadTasks(machine)
         self.drains = Drains(self.workers, now + LEASE)
         self.settings = Settings(machine)
-        self.upgrades = Upgrades(machine, members)
+        self.upgrades = Upgrades(machine, members, tell)
         self._desks = (self.clients, self.dead, self.settings)
         balancers = QueueBalancers(machine, balancer, rng, tell)
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)

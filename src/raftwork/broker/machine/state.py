@@ -78,7 +78,7 @@ class Ledger:
         self.level, self.release = cluster
         check_level(self.level, self.release, levels)
         self.limits = read_limits(db)
-        counters: tuple[int, ...] = db.execute("SELECT * FROM machine").fetchone() or ()
+        counters: tuple[int, ...] = db.execute("SELECT * FROM machine").get
         _, self.time, self.seq, self.token, *kept = counters
         self.results, self.result_bytes, self.tombstones = kept
         self.queues: dict[str, Queue] = {}

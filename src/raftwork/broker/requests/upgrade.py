@@ -1,7 +1,8 @@
 """The cluster's level, as the active leader raises it. Sans-IO.
 
 1. A new cluster, and one of 0.1.0, is at level 0 until its first leader has raised it, by the first
-   command that it proposes: to the highest level that all brokers run that it hears from.
+   command that it proposes: to the highest level that all brokers run, as far as it has heard from
+   all of them; else to the lowest there is.
 2. Later it is raised only because it was asked for, and only if every broker answers and runs the
    level: one that is away might come back with a release that does not.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from raftwork.broker.events import LevelRaised, unheard
 from raftwork.broker.machine.commands import Raise
 from raftwork.messages import Code, Refused, UpgradeFinished
 from raftwork.release import RELEASE
@@ -17,6 +19,7 @@ from raftwork.release import RELEASE
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine
     from raftwork.broker.versions import Member
     from raftwork.messages import FinishUpgrade, FromBroker
@@ -37,17 +40,20 @@ class Upgrades:
     """The raises of one leadership."""
 
     def __init__(
-        self, machine: Machine, members: Callable[[], Mapping[str, Member | None]] = dict
+        self,
+        machine: Machine,
+        members: Callable[[], Mapping[str, Member | None]] = dict,
+        tell: Callable[[Event], None] = unheard,
     ) -> None:
         """`members()` are the other brokers by name; None for one that does not answer now."""
         self._machine = machine
         self._members = members
+        self._tell = tell
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._commands: list[tuple[Raise, PendingRaise]] = []
         self._pending: set[PendingRaise] = set()
         if machine.level == 0:
-            heard = [member.levels.most for member in members().values() if member is not None]
-            self._raise(max(1, min((machine.levels.most, *heard))), PendingRaise(b"", 0, 0))
+            self._raise(self._first(), PendingRaise(b"", 0, 0))
 
     def ask(self, routing: bytes, request: FinishUpgrade) -> None:
         """Raise the level as far as this release goes."""
@@ -62,6 +68,11 @@ class Upgrades:
             self._frames.append((routing, Refused(request.request, Code.UNSUPPORTED, text)))
         else:
             self._raise(target, pending)
+
+    def _first(self) -> int:
+        mine, others = self._machine.levels, self._members().values()
+        known = (mine.least if other is None else other.levels.most for other in others)
+        return max(1, min((mine.most, *known)))
 
     def _lacking(self, target: int) -> str:
         """Who keeps the cluster from this level; empty if nobody does."""
@@ -83,6 +94,7 @@ class Upgrades:
     def applied(self, pending: PendingRaise) -> None:
         """The level is raised."""
         self._pending.discard(pending)
+        self._tell(LevelRaised(self._machine.level))
         if pending.routing:
             answer = UpgradeFinished(pending.request, self._machine.level, pending.before)
             self._frames.append((pending.routing, answer))

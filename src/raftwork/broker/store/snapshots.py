@@ -20,6 +20,7 @@ from raftwork.broker.store.identity import FORMAT
 from raftwork.broker.store.meta import SCHEMA, Meta, decode_roster, read_meta
 from raftwork.consensus.core import Position, Snapshot
 from raftwork.errors import BadSnapshot, StoreDamaged
+from raftwork.release import RELEASE
 
 #: Makes the queue machine's tables where they are absent, and brings those of an older format up to
 #: date, inside the caller's transaction. Writes nothing if there is nothing to do.
@@ -161,7 +162,7 @@ def _check(connection: apsw.Connection, snapshot: Snapshot) -> bytes:
         raise BadSnapshot(f"it has {len(rows)} rows of metadata instead of one")
     held, epoch, seq, roster = rows[0]
     if held != FORMAT:
-        raise BadSnapshot(f"it has format {held}, this version reads {FORMAT}")
+        raise BadSnapshot(f"it has format {held}, raftwork {RELEASE} reads {FORMAT}")
     if (epoch, seq) != snapshot.at or not isinstance(roster, bytes):
         raise BadSnapshot(f"it stands at ({epoch}, {seq}) instead of {snapshot.at}")
     decode_roster(roster)

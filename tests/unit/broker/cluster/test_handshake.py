@@ -200,7 +200,7 @@ def test_one_that_a_majority_refuses_ends_after_a_while(three: World) -> None:
     for name in "bc":
         node.receive_peer(name, refused, three.now)
     three.run(REJECTED - 500)
-    with pytest.raises(StoreError, match="is not of this cluster: b says: no other"):
+    with pytest.raises(StoreError, match="not take it for one of this cluster: b says: no other"):
         three.run(1_500)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from raftwork.broker.events import Event
 from raftwork.broker.machine.commands import Raise
 from raftwork.broker.requests.upgrade import OPEN_MAX, Upgrades
 from raftwork.broker.versions import Member
@@ -23,7 +24,8 @@ class Desk:
     ) -> None:
         self.queues = Queues(level=level, levels=levels)
         self.members = members
-        self.upgrades = Upgrades(self.queues.machine, lambda: self.members)
+        self.told: list[Event] = []
+        self.upgrades = Upgrades(self.queues.machine, lambda: self.members, self.told.append)
 
     def ask(self, number: int = 1) -> list[FromBroker]:
         self.upgrades.ask(b"c", FinishUpgrade(number))
@@ -62,6 +64,8 @@ def test_a_cluster_without_a_level_is_given_one_at_once(
 def test_a_new_cluster_of_two_releases_begins_with_what_both_run() -> None:
     assert Desk({"b": MINE, "c": None}, 0, Levels(0, 2)).commit() == [Raise(1, RELEASE)]
     assert Desk({"b": NEW}, 0, Levels(0, 2)).commit() == [Raise(2, RELEASE)]
+    assert Desk({"b": NEW, "c": None}, 0, Levels(0, 2)).commit() == [Raise(1, RELEASE)]
+    assert Desk({"b": NEW, "c": NEW}, 0, Levels(0, 3)).commit() == [Raise(2, RELEASE)]
 
 
 def test_a_raise_is_answered_once_it_is_applied() -> None:
@@ -69,6 +73,7 @@ def test_a_raise_is_answered_once_it_is_applied() -> None:
     assert desk.ask() == desk.ask() == []
     assert desk.commit() == [Raise(2, RELEASE)]
     assert desk.frames() == [UpgradeFinished(1, 2, 1)]
+    assert list(map(str, desk.told)) == ["the cluster is at level 2 from now on"]
     assert desk.queues.machine.level == 2
     assert desk.ask(2) == [UpgradeFinished(2, 2, 2)]
 
