@@ -175,7 +175,7 @@ _FRAMES = (
     ),
     Break(
         "fields that only a newer release knows are dropped from entries",
-        (Edit("raftwork.wire:_fixed", "if strict and len(value) > most:", "if False:"),),
+        (Edit("raftwork.wire:_fixed", "if given > whole and strict:", "if False:"),),
         ("test_what_only_a_newer_release_knows_ends_a_broker_before_it_is_applied",),
     ),
     Break(
