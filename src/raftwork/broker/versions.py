@@ -6,6 +6,9 @@ from raftwork.errors import NewerMessage
 from raftwork.messages import PROTOCOL, PROTOCOL_OLDEST, Code, Refused
 from raftwork.release import RELEASE, Levels
 
+#: Characters of what another broker calls its release.
+_SHOWN = 40
+
 
 class Member(NamedTuple):
     """What another broker says of itself."""
@@ -44,7 +47,7 @@ def level_objection(name: str, release: str, levels: Levels, level: int) -> str 
     if not level or not levels.most or level in levels:
         return None
     return (
-        f"this cluster is at level {level}; {name!r}, of raftwork {release or 'unknown'}, runs"
+        f"this cluster is at level {level}; {name!r}, of raftwork {release[:_SHOWN] or '?'}, runs"
         f" {levels}: start it with raftwork {RELEASE}"
     )
 

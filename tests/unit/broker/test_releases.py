@@ -234,6 +234,16 @@ def test_a_new_clusters_first_entry_is_its_level(consensus: str) -> None:
     assert decode_batch(data.data)[1][0] == list(commands.plain(Raise(LEVELS.most, RELEASE)))
 
 
+def test_a_new_cluster_of_the_next_release_never_is_at_a_level_that_it_does_not_run() -> None:
+    world = World("a", "b", "c", levels=dict.fromkeys("abc", Levels(1, 2)))
+    leader = world.elect()
+    world.client(to=leader)
+    world.ask(b"client", request("x"), leader)
+    world.run(1_000)
+    assert levels(world) == {2}
+    assert len(set(world.digests().values())) == 1
+
+
 def test_every_broker_of_a_new_release_and_a_word_raise_the_level(consensus: str) -> None:
     """Two of three are upgraded: refused. All three: raised, and the old release is out."""
     new = Levels(1, 2)

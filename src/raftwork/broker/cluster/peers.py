@@ -187,7 +187,7 @@ class Peers:
             return None
         link.source, link.refusal, link.strange = Peer(name, welcome.incarnation), "", False
         self._taken = True
-        link.runs = Member(welcome.release, Levels(*welcome.levels))
+        link.runs = Member(welcome.release[:REFUSAL_MAX], Levels(*welcome.levels))
         link.clock, link.clock_at = welcome.wall - now, now
         return link.source
 

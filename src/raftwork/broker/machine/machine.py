@@ -45,8 +45,9 @@ from raftwork.broker.machine.queries import Waiting
 from raftwork.broker.machine.queue_settings import check_settings, configure
 from raftwork.broker.machine.retention import sweep, trim
 from raftwork.broker.machine.retry import retry
+from raftwork.broker.machine.schema import check_level
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
-from raftwork.broker.machine.upgrade import configure_cluster, raise_level
+from raftwork.broker.machine.upgrade import begins_with_raise, configure_cluster, raise_level
 from raftwork.errors import (
     BadMessage,
     OtherRelease,
@@ -103,6 +104,8 @@ class Machine:
     def _apply(self, data: bytes) -> Applied:
         time, batch = decode_batch(data)
         ledger = self._ledger
+        if ledger.level < ledger.levels.least and not begins_with_raise(batch):
+            check_level(ledger.level, ledger.release, ledger.levels)
         ledger.time = max(ledger.time, time)
         effects: list[Effect] = []
         sweep(ledger, effects)

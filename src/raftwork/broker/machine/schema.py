@@ -178,8 +178,13 @@ def check_version(db: apsw.Connection) -> None:
     )
 
 
-def check_level(level: int, release: str, levels: Levels) -> None:
-    """Raise OtherRelease unless this release runs the level, which `release` set."""
+def check_level(level: int, release: str, levels: Levels, *, blank: bool = False) -> None:
+    """Raise OtherRelease unless this release runs the level, which `release` set.
+
+    Tables that no entry was applied to are at level 0 and anybody's: the first entry is a Raise.
+    """
+    if blank and level == 0:
+        return
     if level > levels.most:
         raise OtherRelease(
             f"this cluster is at level {level}, raised by raftwork {release}; this is {RELEASE},"

@@ -76,11 +76,11 @@ class Ledger:
         check_version(db)
         cluster: tuple[int, str] = db.execute("SELECT level, release FROM cluster").get
         self.level, self.release = cluster
-        check_level(self.level, self.release, levels)
-        self.limits = read_limits(db)
         counters: tuple[int, ...] = db.execute("SELECT * FROM machine").get
         _, self.time, self.seq, self.token, *kept = counters
         self.results, self.result_bytes, self.tombstones = kept
+        check_level(self.level, self.release, levels, blank=self.time == self.seq == 0)
+        self.limits = read_limits(db)
         self.queues: dict[str, Queue] = {}
         self.numbered: dict[int, Queue] = {}
         for row in db.execute("SELECT * FROM queue ORDER BY number"):

@@ -10,7 +10,7 @@ Rules of this file:
 """
 
 from raftwork.broker.machine import limits
-from raftwork.broker.machine.commands import ClusterSettings, Raise
+from raftwork.broker.machine.commands import ClusterSettings, Raise, commands
 from raftwork.broker.machine.schema import check_level
 from raftwork.broker.machine.state import Ledger
 
@@ -22,6 +22,11 @@ def raise_level(ledger: Ledger, command: Raise) -> None:
     check_level(command.level, command.release, ledger.levels)
     ledger.level, ledger.release = command.level, command.release
     ledger.db.execute("UPDATE cluster SET level = ?, release = ?", command)
+
+
+def begins_with_raise(batch: list[object]) -> bool:
+    """Whether an entry's commands are applied at the level that its first one sets."""
+    return bool(batch) and isinstance(commands.from_plain(batch[0]), Raise)
 
 
 def configure_cluster(ledger: Ledger, command: ClusterSettings) -> None:

@@ -69,6 +69,21 @@ def test_tables_below_the_levels_of_this_release_are_refused() -> None:
         Machine(driver.db, Levels(2, 2))
 
 
+def test_blank_tables_are_any_releases_until_the_first_entry() -> None:
+    """They are the same whichever release made them, and a Raise comes before all else."""
+    driver = Driver(level=0)
+    driver.machine = Machine(driver.db, NEXT)
+    with pytest.raises(OtherRelease, match="at level 0"):
+        driver.machine.apply(encode_batch(START, [driver.put("a")]))
+    driver.machine = Machine(driver.db, NEXT)
+    assert driver.apply(Raise(1, RELEASE), driver.put("a")).replies == [Done(), Done()]
+    assert driver.waiting_ids() == ["a"]
+    used = Driver(level=0)
+    used.enqueue("a")
+    with pytest.raises(OtherRelease, match="at level 0"):
+        Machine(used.db, NEXT)
+
+
 def test_a_command_above_the_level_stops_the_replica() -> None:
     """Older releases at this level do not know it: they would stop."""
     driver = Driver(level=0)
