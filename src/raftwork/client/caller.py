@@ -18,6 +18,11 @@ class Caller(Protocol):
     """The cluster, as far as it can be asked."""
 
     @property
+    def brokers(self) -> Sequence[str]:
+        """Their addresses."""
+        ...
+
+    @property
     def patience(self) -> float:
         """Seconds that a call may take."""
         ...

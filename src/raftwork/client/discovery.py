@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from raftwork.messages import PROTOCOL, ClientHello, Leader, Ping, ToBroker
+from raftwork.messages import PROTOCOL, PROTOCOL_OLDEST, ClientHello, Leader, Ping, ToBroker
 
 #: Between questions to the leader (to all, while there is none).
 PING_INTERVAL_MS = 300
@@ -175,7 +175,7 @@ class Brokers:
         broker.session += 1
         broker.hello_at = now
         self._elect()
-        self.send(broker.address, ClientHello(PROTOCOL), now)
+        self.send(broker.address, ClientHello(PROTOCOL, PROTOCOL_OLDEST), now)
 
     def _follow_hint(self, address: str) -> None:
         if address and address not in self._brokers and len(self._brokers) < self._links_max:

@@ -127,21 +127,26 @@ def _spec(name: str, options: Options) -> bytes:
 
 
 def milliseconds(what: str, value: Duration, *, endless: str = "") -> int:
-    """A duration in seconds as whole ms, rounded up. Raises TypeError, ValueError.
+    """As `seconds`, in whole ms, rounded up."""
+    return math.ceil(seconds(what, value, endless=endless) * 1000)
+
+
+def seconds(what: str, value: Duration, *, endless: str = "") -> float:
+    """A duration in seconds. Raises TypeError, ValueError.
 
     `endless` is what to say of a value that means no end.
     """
-    if isinstance(value, timedelta):
+    if type(value) is float or type(value) is int:
+        seconds: float = value
+    elif isinstance(value, timedelta):
         seconds = value.total_seconds()
-    elif type(value) is float or type(value) is int:
-        seconds = value
     else:
         also = f" ({endless})" if endless else ""
         raise TypeError(f"{what} is seconds or a timedelta, not {type(value).__name__}{also}")
     if not 0 <= seconds <= _DURATION_MAX:  # false for NaN too
         also = f" ({endless})" if endless and seconds > 0 else ""
         raise ValueError(f"{what} is from 0 to {_DURATION_MAX} seconds, not {seconds}{also}")
-    return math.ceil(seconds * 1000)
+    return seconds
 
 
 def label(what: str, value: object, longest: int) -> str:

@@ -10,6 +10,7 @@ from raftwork.features import (
     purge_queue,
     queue_settings,
     results,
+    upgrade,
 )
 from raftwork.features.feature import Feature
 from raftwork.messages.registry import commands, from_broker, to_broker
@@ -23,4 +24,5 @@ FEATURES: tuple[Feature, ...] = (
     dead_letters.FEATURE,
     drain.FEATURE,
     purge_queue.FEATURE,
+    upgrade.FEATURE,
 )

@@ -9,7 +9,7 @@ refusals and answers (raftwork/broker/requests/desk.py). The kinds of rules:
     wait        is looked at in every turn until it can be answered
     subscribe   is answered at once, and goes on behind a read barrier
 
-A rule refuses with an error of `CODES`; its text is for people and says both numbers.
+A rule refuses with an error of `REFUSALS`; its text is for people and says both numbers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from raftwork.errors import (
-    BadMessage,
     PayloadTooLarge,
     ProtocolError,
     QueueFull,
@@ -28,7 +27,6 @@ from raftwork.errors import (
 )
 from raftwork.features.command_line import CommandLine
 from raftwork.features.effects import Done, Effect, Reply
-from raftwork.messages import Code
 from raftwork.messages.registry import Command, Frame
 
 if TYPE_CHECKING:
@@ -38,16 +36,9 @@ if TYPE_CHECKING:
 Q = TypeVar("Q", bound=Frame)
 C = TypeVar("C", bound=Command)
 
-#: What a rule or a command may raise to refuse, and how the client is told.
-CODES: dict[type[Exception], Code] = {
-    BadMessage: Code.PROTOCOL,
-    ProtocolError: Code.PROTOCOL,
-    PayloadTooLarge: Code.PAYLOAD_TOO_LARGE,
-    QueueFull: Code.QUEUE_FULL,
-    UnknownTask: Code.UNKNOWN_TASK,
-    UnknownWorker: Code.UNKNOWN_WORKER,
-}
-REFUSALS = tuple(CODES)
+#: What a rule or a command may refuse with; the client is told by its code. BadMessage is none: in
+#: the log it stops the replica, so a rule lets nothing in that raises it there.
+REFUSALS = (ProtocolError, PayloadTooLarge, QueueFull, UnknownTask, UnknownWorker)
 
 
 class Deferred(Protocol):
@@ -152,7 +143,7 @@ class Transition:
 def transition(
     command: type[C], apply: Callable[[Ledger, C, list[Effect]], Done | None]
 ) -> Transition:
-    """`apply` checks everything before it changes anything, and refuses by an error of CODES."""
+    """`apply` checks everything before it changes anything, and refuses by an error of REFUSALS."""
     return Transition(
         command, cast("Callable[[Ledger, Command, list[Effect]], Done | None]", apply)
     )
@@ -179,3 +170,5 @@ class Feature:
     transitions: Sequence[Transition] = ()
     budget: Budget = Budget()
     command_lines: Sequence[CommandLine] = ()
+    #: What a new leadership proposes before anything else.
+    begins: Callable[[View], Sequence[Command]] = lambda _view: ()

@@ -181,9 +181,10 @@ def _read(view: View, request: AskQueue) -> SettingsTold:
 
 def check_settings(ledger: Ledger, change: Configure) -> None:
     """Raise ProtocolError for what cannot be meant, QueueFull for one queue too many."""
+    most = ledger.limits.name_length
     for what, name, least in (("queue", change.queue, 1), ("balancer", change.balancer or "", 0)):
-        if not least <= len(name) <= NAME_MAX:
-            raise ProtocolError(f"a {what} of {len(name)} characters; 1 to {NAME_MAX} are allowed")
+        if not least <= len(name) <= most:
+            raise ProtocolError(f"a {what} of {len(name)} characters; 1 to {most} are allowed")
     for what, value in (("max_length", change.max_length), ("max_bytes", change.max_bytes)):
         if value is not None and not 0 <= value <= LIMIT_MAX:
             raise ProtocolError(f"{what} is from 1 to {LIMIT_MAX}, not {value}")

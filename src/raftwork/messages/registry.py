@@ -26,7 +26,7 @@ R = TypeVar("R", bound=type[Frame])
 
 to_broker: Codec[Frame] = Codec()
 from_broker: Codec[Frame] = Codec()
-commands: Codec[Command] = Codec()
+commands: Codec[Command] = Codec(strict=True)
 
 #: The frame that answers each request, unless it is refused.
 replies: dict[type[Frame], type[Frame]] = {}
@@ -73,9 +73,9 @@ def to_worker(number: int) -> Callable[[R], R]:
     return register
 
 
-def command(number: int) -> Callable[[R], R]:
-    """What a log entry may say: every replica carries it out.
+def command(number: int, *, since: int = 0) -> Callable[[R], R]:
+    """What a log entry may say, from the cluster's level `since` on: every replica carries it out.
 
     Raises ValueError if the number or the record is registered already.
     """
-    return commands.register(number)
+    return commands.register(number, since=since)

@@ -35,6 +35,7 @@ class WorkerHello(NamedTuple):
     queues: list[str]
     holding: list[Holding]
     draining: bool
+    oldest: int = 0  # version it speaks besides; 0: no other
 
 
 @to_worker(10)

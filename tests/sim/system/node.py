@@ -90,9 +90,9 @@ class WatchedNode(Node):
         apply, carry_out = machine.apply, machine._carry_out
         steps: list[int] = []  # how many effects there were before each command
 
-        def applying(data: bytes) -> Applied:
+        def applying(data: bytes, at: tuple[int, int] = (0, 0)) -> Applied:
             steps.clear()
-            applied = apply(data)
+            applied = apply(data, at)
             self._broker.machine_applied(self._at, data, applied, steps, machine)
             return applied
 

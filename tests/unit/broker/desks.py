@@ -1,6 +1,6 @@
 """The request desk over a real machine and a real table of workers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 from raftwork.broker.events import Event
@@ -10,6 +10,7 @@ from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.broker.requests.desk import Desk, Wanted
 from raftwork.broker.requests.result_outbox import ResultOutbox
 from raftwork.broker.requests.view import View
+from raftwork.broker.versions import Member
 from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.features import to_broker
 from raftwork.features.effects import Applied, Settled
@@ -40,15 +41,20 @@ class Counter:
     """A leader's desk; what it proposes is applied when told to."""
 
     def __init__(
-        self, limits: Limits | None = None, room: Callable[[bytes], bool] = lambda _routing: True
+        self,
+        limits: Limits | None = None,
+        room: Callable[[bytes], bool] = lambda _routing: True,
+        *,
+        queues: Queues | None = None,
+        members: Callable[[], Mapping[str, Member | None]] = dict,
     ) -> None:
         self.now = 10_000
-        self.queues = Queues(limits or Limits())
+        self.queues = queues or Queues(limits or Limits())
         self.machine = self.queues.machine
         self.workers = WorkerRegistry(self.machine, 1, self.now, Random(1))
         self.results = ResultOutbox(self.machine, room)
         self.intake = NoIntake()
-        self.view = View(self.machine, self.workers, self.results, self.intake, BALANCERS)
+        self.view = View(self.machine, self.workers, self.results, self.intake, BALANCERS, members)
         self.events: list[Event] = []
         self.desk = Desk(self.view, self.events.append)
         self.barriers = 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.dispatch.intake import Intake
-from raftwork.broker.events import TaskLost, unheard
+from raftwork.broker.events import LevelRaised, TaskFailed, TaskLost, unheard
 from raftwork.broker.machine.commands import TIME_MAX, Tick, encode_command, join_batch
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.broker.placement.queue_balancers import QueueBalancers
@@ -22,6 +22,7 @@ from raftwork.broker.requests.view import View
 from raftwork.broker.splitting import parts
 from raftwork.broker.workers.registry import LEASE, WorkerRegistry
 from raftwork.errors import NotLeader, QueueFull
+from raftwork.features import FEATURES
 from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
@@ -35,11 +36,12 @@ from raftwork.features.effects import (
 from raftwork.messages import State, decode_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from random import Random
 
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine
+    from raftwork.broker.versions import Member
     from raftwork.consensus.core import Position
     from raftwork.features.effects import Applied, Effect
     from raftwork.messages import FromBroker, ToBroker
@@ -78,24 +80,32 @@ class Leadership:
         room: Callable[[bytes], bool] = lambda _routing: True,
         barrier: int = 0,
         tell: Callable[[Event], None] = unheard,
+        attempts: bool = False,
+        members: Callable[[], Mapping[str, Member | None]] = dict,
     ) -> None:
-        """`barrier` is the last one that was asked for in this epoch by one that failed."""
+        """`barrier` is the last one that was asked for in this epoch by one that failed.
+
+        `attempts` is whether to tell what becomes of each attempt; `members()` are the other
+        brokers by name, None for one that does not answer now.
+        """
         self.epoch = epoch
-        self._machine = machine
+        self._machine, self._level = machine, machine.level
         self._core = core
         # Leader time: what the cluster's clocks say at activation, then our monotonic clock.
         self._time_base = max(machine.time, time) - now
-        self._tell = tell
-        self.workers = WorkerRegistry(machine, epoch, now, rng, room, tell)
+        self._tell, self._attempts = tell, attempts
+        self.workers = WorkerRegistry(machine, epoch, now, rng, room, tell, attempts=attempts)
         self._all_heard_at = now + LEASE
-        balancers = QueueBalancers(machine, balancer, rng)
+        balancers = QueueBalancers(machine, balancer, rng, tell)
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
         self._intake = Intake(self._dispatcher, self.workers)
         self._results = ResultOutbox(machine, room)
-        view = View(machine, self.workers, self._results, self._intake, BALANCERS)
+        view = View(machine, self.workers, self._results, self._intake, BALANCERS, members)
         self.desk = Desk(view, tell)
         self._proposed: dict[Position, list[Wanted | None]] = {}
-        self._waiting: list[Proposal] = []
+        # What features must propose before anything else, such as a new cluster's first level.
+        first = (command for feature in FEATURES for command in feature.begins(view))
+        self._waiting = [Proposal(encode_command(command)) for command in first]
         # Growing from one leadership to the next: an old barrier must never answer for a new one.
         self.barrier = max(barrier, epoch << 32)
 
@@ -213,6 +223,9 @@ class Leadership:
                     self.desk.applied(wanted, reply)
         for effect in applied.effects:
             self._act(effect)
+        if self._machine.level != self._level:
+            self._level = self._machine.level
+            self._tell(LevelRaised(self._level))
 
     def _act(self, effect: Effect) -> None:
         match effect:
@@ -223,9 +236,8 @@ class Leadership:
             case Settled():
                 self.workers.settled(effect)
                 self._results.settled(effect)
-                if effect.state is State.LOST:
-                    why = decode_failure(effect.data).message
-                    self._tell(TaskLost(effect.id, effect.queue, why))
+                if effect.state is not State.SUCCEEDED:
+                    self._tell_end(effect)
                 self.room_changed()
             case Queued():
                 self._dispatcher.queued(effect)
@@ -240,6 +252,15 @@ class Leadership:
                 self._dispatcher.not_assigned(effect.seqs)
             case TokenRejected():
                 self.workers.closed(effect.token)
+
+    def _tell_end(self, effect: Settled) -> None:
+        if effect.state is State.LOST:
+            why = decode_failure(effect.data).message
+            self._tell(TaskLost(effect.id, effect.queue, why))
+        elif self._attempts:
+            failure = decode_failure(effect.data)
+            why = f"{failure.type}: {failure.message}"
+            self._tell(TaskFailed(effect.id, effect.queue, why))
 
     def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
         """What may leave now that the transaction is committed: (routing id, message)."""

@@ -2,7 +2,9 @@
 
 A log entry's data is a packed `Batch`: the leader's time and the commands that arrived while the
 last fsync ran. Commands decide nothing by themselves: time, jitter and the choice of a worker were
-fixed by the leader before it proposed them, so that every replica applies the same.
+fixed by the leader before it proposed them, so that every replica applies the same. For the same
+reason entries are read strictly: what this release does not know is none of an entry's to be
+skipped, it stops the replica (machine.py).
 
 Here are those that workers and time bring about; what a client asks for is a feature's
 (raftwork/features).
@@ -11,7 +13,7 @@ Here are those that workers and time bring about; what a client asks for is a fe
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from raftwork.errors import BadMessage
+from raftwork.errors import BadMessage, NewerMessage
 from raftwork.features import commands
 from raftwork.messages import Loss
 from raftwork.messages.registry import Command, command
@@ -109,12 +111,14 @@ def join_batch(time: int, encoded: Sequence[bytes]) -> bytes:
 def decode_batch(data: bytes) -> tuple[int, list[object]]:
     """The time and the commands of a log entry, which `commands.from_plain` reads one by one.
 
-    Raises BadMessage if the entry as a whole is malformed.
+    Raises BadMessage if the entry as a whole is malformed, NewerMessage if it has surplus parts.
     """
     batch = unpack(data)
     if type(batch) is not list or len(batch) < 2:
         raise BadMessage("an entry is an array of a time and commands")
-    time, plain = batch[:2]
+    if len(batch) > 2:
+        raise NewerMessage(f"{len(batch)} parts instead of 2")
+    time, plain = batch
     if type(time) is not int or not 0 <= time <= TIME_MAX or type(plain) is not list:
         raise BadMessage("an entry is an array of a time and commands")
     return time, plain

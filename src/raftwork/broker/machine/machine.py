@@ -6,6 +6,8 @@ Rules of this package:
    tables (`digest`) and gave the same answers.
 2. A command checks everything before it changes anything. What it then refuses is a Rejected reply;
    any other exception is a defect or a bad disk, goes up, and stops the replica before it commits.
+   So does an entry that cannot be read: leaders propose nothing of the kind, so it is a newer
+   release's, whose replicas carry out what this one would skip.
 3. The tables hold all state. `apply` and `flush` run inside the caller's transaction; after a
    rollback the machine must be made anew.
 """
@@ -29,12 +31,15 @@ from raftwork.broker.machine.commands import (
 from raftwork.broker.machine.limits import Limits
 from raftwork.broker.machine.queries import Waiting
 from raftwork.broker.machine.retention import sweep, trim
+from raftwork.broker.machine.schema import check_level
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
-from raftwork.errors import BadMessage
+from raftwork.errors import BadMessage, OtherRelease
 from raftwork.features import FEATURES, dead_letters
 from raftwork.features.effects import Applied, Done, Effect, Rejected, Reply
-from raftwork.features.feature import CODES, REFUSALS, transition
+from raftwork.features.feature import REFUSALS, transition
+from raftwork.features.upgrade import Raise
 from raftwork.messages import Code, QueueStatus, Result, State
+from raftwork.release import LEVELS, RELEASE, Levels
 
 
 def _nothing(_ledger: Ledger, _command: Tick, _effects: list[Effect]) -> None:
@@ -60,24 +65,37 @@ _APPLY = {
 class Machine:
     """One replica's queues over one database connection, whose tables exist.
 
-    Raises StoreError if the tables are another version's.
+    `levels` are those that this release runs. Raises OtherRelease if the tables are another
+    version's, or the cluster is at another level.
     """
 
     version = schema.VERSION
 
-    def __init__(self, db: apsw.Connection, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+    def __init__(self, db: apsw.Connection, levels: Levels = LEVELS) -> None:
         self._db = db
-        self._ledger = Ledger(db, limits)
+        self._ledger = Ledger(db, levels)
 
     # ---- applying -------------------------------------------------------------------------------
 
-    def apply(self, data: bytes) -> Applied:
-        """Carry out one log entry's commands, in order, inside the open transaction."""
+    def apply(self, data: bytes, at: tuple[int, int] = (0, 0)) -> Applied:
+        """Carry out one log entry's commands, in order, inside the open transaction.
+
+        Raises OtherRelease if the entry, or any of its commands, cannot be read; `at` is its epoch
+        and number, for the text.
+        """
         try:
-            time, batch = decode_batch(data)
+            return self._apply(data)
         except BadMessage as error:
-            return Applied([Rejected(Code.PROTOCOL, str(error))], [])
+            raise OtherRelease(
+                f"entry {at[0]}.{at[1]} was written by a newer release of raftwork than {RELEASE}"
+                f" ({error}): start this broker with the release that the other brokers run"
+            ) from error
+
+    def _apply(self, data: bytes) -> Applied:
+        time, batch = decode_batch(data)
         ledger = self._ledger
+        if ledger.level < ledger.levels.least and not _begins_with_raise(batch):
+            check_level(ledger.level, ledger.release, ledger.levels)
         ledger.time = max(ledger.time, time)
         effects: list[Effect] = []
         sweep(ledger, effects)
@@ -88,10 +106,10 @@ class Machine:
 
     def _carry_out(self, plain: object, effects: list[Effect]) -> Reply:
         try:
-            command = commands.from_plain(plain)
+            command = commands.from_plain(plain, self._ledger.level)
             done = _APPLY[type(command)](self._ledger, command, effects)
         except REFUSALS as refusal:
-            return Rejected(CODES[type(refusal)], str(refusal))
+            return Rejected(Code(refusal.code), str(refusal))
         return done or Done()
 
     def flush(self) -> None:
@@ -104,6 +122,21 @@ class Machine:
     def state(self) -> Ledger:
         """What it knows by heart, and its tables: for features, to read."""
         return self._ledger
+
+    @property
+    def level(self) -> int:
+        """The cluster's; 0 until its first leader has set one."""
+        return self._ledger.level
+
+    @property
+    def levels(self) -> Levels:
+        """Those that this release runs."""
+        return self._ledger.levels
+
+    @property
+    def limits(self) -> Limits:
+        """The cluster's."""
+        return self._ledger.limits
 
     @property
     def time(self) -> int:
@@ -168,3 +201,8 @@ class Machine:
         """A hash over the whole state; equal on replicas that applied the same. Slow."""
         self.flush()
         return schema.digest(self._db)
+
+
+def _begins_with_raise(batch: list[object]) -> bool:
+    """Whether an entry's commands are applied at the level that its first one sets."""
+    return bool(batch) and isinstance(commands.from_plain(batch[0]), Raise)

@@ -14,12 +14,19 @@ from typing import NamedTuple
 
 import apsw
 
-from raftwork.broker.machine.limits import Limits
-from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE, TOMBSTONE, VERSION
-from raftwork.errors import StoreError
+from raftwork.broker.machine import limits
+from raftwork.broker.machine.schema import (
+    DELAYED,
+    KEPT,
+    LIVE,
+    TOMBSTONE,
+    check_level,
+    check_version,
+)
 from raftwork.features.dead_letters import forget_losses
 from raftwork.features.effects import Settled
 from raftwork.messages import State, decode_spec
+from raftwork.release import Levels
 
 #: Later than any machine time.
 NEVER = 2**63 - 1
@@ -86,33 +93,21 @@ _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
 _PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-def _other_version(db: apsw.Connection, found: object) -> str:
-    """What is wrong with tables of another version, and what to do about it."""
-    text = (
-        f"{db.filename or 'the database'}: the queue's tables are of version {found}, this version"
-        f" of raftwork reads version {VERSION} and converts no other"
-    )
-    if isinstance(found, int) and found > VERSION:
-        return f"{text}: run the newer version of raftwork that wrote them, on every broker"
-    return (
-        f"{text}: run the older version of raftwork that wrote them until no task is left, then"
-        " stop every broker of the cluster, move every data directory away and start all brokers"
-        " with empty ones"
-    )
-
-
 class Ledger:
     """The machine's memory over its tables."""
 
-    def __init__(self, db: apsw.Connection, limits: Limits) -> None:
+    def __init__(self, db: apsw.Connection, levels: Levels) -> None:
+        """`levels` are those that this release runs. Raises OtherRelease; see tables.py."""
         self.db = db
-        self.limits = limits
-        counters: tuple[int, ...] = db.execute("SELECT * FROM machine").fetchone() or ()
-        if not counters or counters[0] != VERSION:
-            found = counters[0] if counters else "none"
-            raise StoreError(_other_version(db, found))
+        self.levels = levels
+        check_version(db)
+        cluster: tuple[int, str] = db.execute("SELECT level, release FROM cluster").get
+        self.level, self.release = cluster
+        counters: tuple[int, ...] = db.execute("SELECT * FROM machine").get
         _, self.time, self.seq, self.token, *kept = counters
         self.results, self.result_bytes, self.tombstones = kept
+        check_level(self.level, self.release, levels, blank=self.time == self.seq == 0)
+        self.limits = limits.read(db)
         self.queues: dict[str, Queue] = {}
         self.numbered: dict[int, Queue] = {}
         for row in db.execute("SELECT * FROM queue ORDER BY number"):
@@ -189,6 +184,23 @@ class Ledger:
                 raise AssertionError(f"{state!r} is no outcome")
         self.unfinished -= count
         self.results += count
+
+    # ---- the cluster -----------------------------------------------------------------------------
+
+    def raise_level(self, level: int, release: str) -> None:
+        """The cluster is at this level from now on, and `release` runs it. Raises OtherRelease.
+
+        From level 1 on the shape of the tables is changed by the raise that needs it, here, and by
+        nothing else: replicas of two releases at one level must have the same rows.
+        """
+        check_level(level, release, self.levels)
+        self.level, self.release = level, release
+        self.db.execute("UPDATE cluster SET level = ?, release = ?", (level, release))
+
+    def change_limits(self, values: Sequence[tuple[str, int]]) -> None:
+        """Replace some of the limits. Raises as `limits.changed`."""
+        self.limits = limits.changed(self.limits, values)
+        limits.write(self.db, self.limits)
 
     # ---- tasks that end without having run ------------------------------------------------------
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from raftwork.broker.events import QueueFullRefusal, unheard
+from raftwork.broker.events import QueueFullRefusal, RequestRefused, unheard
 from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.errors import ProtocolError, QueueFull
 from raftwork.features import FEATURES
 from raftwork.features.effects import Done
-from raftwork.features.feature import CODES, REFUSALS, Change, Read, Subscribe, Wait
+from raftwork.features.feature import REFUSALS, Change, Read, Subscribe, Wait
 from raftwork.messages import Code, Refused
 from raftwork.messages.bounds import lists, objections
 
@@ -151,7 +151,7 @@ class Desk:
             tally = self._tallies[service.feature.about]
             self._take(Open(key, request, service.rule, tally, cost))
         except REFUSALS as error:
-            self._refuse(routing, number, CODES[type(error)], str(error))
+            self._refuse(routing, number, Code(error.code), str(error))
 
     def _take(self, asked: Open) -> None:
         rule, tally = asked.rule, asked.tally
@@ -198,8 +198,8 @@ class Desk:
 
     def _refuse(self, routing: bytes, request: int, code: Code, text: str) -> None:
         self._frames.append((routing, Refused(request, code, text)))
-        if code is Code.QUEUE_FULL:
-            self._tell(QueueFullRefusal(text))
+        full = code is Code.QUEUE_FULL
+        self._tell(QueueFullRefusal(text) if full else RequestRefused(text))
 
     def gone(self, routing: bytes) -> None:
         """The session is closed: nobody is there to be told. What was asked for stands."""
@@ -243,7 +243,7 @@ class Desk:
                 self._end(asked, end.value)
             except REFUSALS as error:
                 del self._waits[key]
-                self._fail(asked, CODES[type(error)], str(error))
+                self._fail(asked, Code(error.code), str(error))
 
     # ---- reads --------------------------------------------------------------------------------
 
@@ -265,7 +265,7 @@ class Desk:
             except REFUSALS as error:
                 self._ready.popleft()
                 left -= _work(asked.rule)
-                self._fail(asked, CODES[type(error)], str(error))
+                self._fail(asked, Code(error.code), str(error))
 
     # ---- out ----------------------------------------------------------------------------------
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from raftwork.broker.machine import Machine
     from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.result_outbox import ResultOutbox
+    from raftwork.broker.versions import Member
     from raftwork.broker.workers.registry import WorkerRegistry
 
 
@@ -37,6 +38,8 @@ class View:
     intake: Intake
     #: Names of the load balancers that this broker has.
     balancers: Collection[str]
+    #: The other brokers by name; None for one that does not answer now.
+    members: Callable[[], Mapping[str, Member | None]]
     time: int = 0
     all_heard: bool = False
 
