@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from raftwork.errors import BadMessage, ProtocolError, QueueFull
 from raftwork.features.effects import Done, Effect
 from raftwork.features.feature import Feature, change, read, transition
 from raftwork.messages import NAME_MAX
-from raftwork.messages.bounds import Name
+from raftwork.messages.bounds import Between, Name
 from raftwork.messages.registry import command, reply, request
 from raftwork.wire import pack, unpack
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger, Queue
     from raftwork.broker.requests.view import View
 
+#: Bytes of packed settings: far more than all of them have.
+PACKED_MAX: Final = 4_096
 #: Of a limit: beyond it no sum with what waits could be stored.
 LIMIT_MAX: Final = 2**53
 
@@ -150,7 +152,7 @@ class SetQueue(NamedTuple):
 
     request: int
     queue: Name
-    changes: bytes
+    changes: Annotated[bytes, Between(0, PACKED_MAX)]
 
 
 @reply(53)
