@@ -19,7 +19,7 @@ from raftwork.broker.machine.commands import (
 )
 from raftwork.features.dead_letters import Purge, Retry
 from raftwork.features.enqueue import Admit as Enqueue
-from raftwork.features.queue_settings import Configure
+from raftwork.features.queue_settings import Configure, changes
 from raftwork.messages import Failure, Loss, Spec, encode_failure, encode_spec
 from raftwork.wire import pack
 
@@ -43,7 +43,13 @@ def _put(
 #: the order in which tasks are handed out.
 HISTORY: list[tuple[int, list[Command]]] = [
     (START, [_put(START, _PLAIN, *([f"plain {n}", b"p%d" % n] for n in range(1, 6)))]),  # 1 to 5
-    (START + 1, [Configure("bulk", "round_robin", 100, 1 << 20), Assign(W1, [1, 2, 3])]),  # t1–3
+    (
+        START + 1,
+        [
+            Configure("bulk", changes(balancer="round_robin", max_length=100, max_bytes=1 << 20)),
+            Assign(W1, [1, 2, 3]),
+        ],
+    ),  # t1–3
     (START + 2, [Finish([(1, b"\x2a")]), Fail(2, FAILURE, START + 10_000), Release([3])]),
     (START + 3, [_put(START, _LATE, ["late 1", b""], ["late 2", b"", "key"])]),  # 6, 7
     (START + 4, [Assign(W2, [6, 7])]),  # t4, t5

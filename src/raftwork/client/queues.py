@@ -8,8 +8,16 @@ from raftwork.client.methods import asking
 from raftwork.client.options import queue_name
 from raftwork.client.reply import Reply
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
-from raftwork.features.queue_settings import SETTINGS, AskQueue, QueueSet, SetQueue, SettingsTold
+from raftwork.features.queue_settings import (
+    SETTINGS,
+    AskQueue,
+    QueueSet,
+    SetQueue,
+    SettingsTold,
+    settings_of,
+)
 from raftwork.features.queue_settings import QueueSettings as QueueSettings
+from raftwork.features.queue_settings import changes as packed
 
 if TYPE_CHECKING:
     from raftwork.client.caller import Caller
@@ -34,7 +42,7 @@ def _takes_fields_of(
 
 
 def _settings(answer: SettingsTold) -> QueueSettings:
-    return QueueSettings(**{name: getattr(answer, name) for name in SETTINGS})
+    return settings_of(answer.settings)
 
 
 class Queue:
@@ -81,14 +89,14 @@ class Queue:
         if not changes:
             raise TypeError("no setting is given")
         values: dict[str, Any] = {name: _checked(name, value) for name, value in changes.items()}
-        return self.caller.call(SetQueue(0, self.name, **values), QueueSet)
+        return self.caller.call(SetQueue(0, self.name, packed(**values)), QueueSet)
 
 
 def _checked(name: str, value: object) -> object:
-    """As brokers take it: an empty name and 0 clear a setting. Raises TypeError, ValueError."""
+    """As brokers take it. Raises TypeError, ValueError."""
     setting = SETTINGS[name]
     if value is None:
-        return setting.kind()
+        return None
     if type(value) is not setting.kind:
         expected = setting.kind.__name__
         raise TypeError(f"{name} must be {_article(expected)} or None, not {type(value).__name__}")

@@ -163,7 +163,7 @@ def check_room(ledger: Ledger, name: str, payloads: Sequence[bytes]) -> None:
     queue = ledger.queues.get(name)
     if queue is None:
         check_queues(ledger, name)
-    elif queue.max_length or queue.max_bytes:
+    elif queue.settings.max_length or queue.settings.max_bytes:
         check_fits(queue, tasks, sum(map(len, payloads)))
 
 

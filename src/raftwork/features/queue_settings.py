@@ -14,21 +14,25 @@ options of `raftwork queue set`, the tables and the documentation are made of th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
-from raftwork.errors import ProtocolError, QueueFull
+from raftwork.errors import BadMessage, NewerMessage, ProtocolError, QueueFull, Unsupported
 from raftwork.features.effects import Done, Effect
 from raftwork.features.feature import Feature, change, read, transition
 from raftwork.messages import NAME_MAX
-from raftwork.messages.bounds import Between, Name, OptionalName
+from raftwork.messages.bounds import Between, Name
 from raftwork.messages.registry import command, reply, request
+from raftwork.release import RELEASE
+from raftwork.wire import pack, unpack
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger, Queue
     from raftwork.broker.requests.view import View
 
+#: Bytes of packed settings: far more than all of them have.
+PACKED_MAX: Final = 4_096
 #: Of a limit: beyond it no sum with what waits could be stored.
 LIMIT_MAX: Final = 2**53
 
@@ -104,9 +108,36 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
     {each.name: each.metadata["setting"] for each in fields(QueueSettings)}
 )
 
-# ---- records -------------------------------------------
+#: Of a queue that nobody has set.
+NOTHING_SET: Final = QueueSettings()
 
-Limit = Annotated[int, Between(0, LIMIT_MAX)]
+
+def changes(**values: str | int | None) -> bytes:
+    """Settings by their names, as records and tables carry them; None is one that is not set."""
+    return pack({name: values[name] for name in sorted(values)}) if values else b""
+
+
+def settings_of(packed: bytes) -> QueueSettings:
+    """What is set, of what was stored or told. Settings that only a newer release has are dropped.
+
+    Raises BadMessage if it is nothing of the kind.
+    """
+    values = _values(packed)
+    return QueueSettings(**{name: values[name] for name in SETTINGS if name in values})
+
+
+def _values(packed: bytes) -> dict[str, Any]:
+    values = unpack(packed) if packed else {}
+    if type(values) is not dict or any(type(name) is not str for name in values):
+        raise BadMessage("settings are a map by their names")
+    for name in values.keys() & SETTINGS.keys():
+        value = values[name]
+        if value is not None and type(value) is not SETTINGS[name].kind:
+            raise BadMessage(f"{name} must be of type {SETTINGS[name].kind.__name__}")
+    return values
+
+
+# ---- records ------------------------------------------------------------------------------------
 
 
 @reply(50)
@@ -116,25 +147,21 @@ class QueueSet(NamedTuple):
     request: int
 
 
-@request(50, reply=QueueSet)
+@request(52, reply=QueueSet)
 class SetQueue(NamedTuple):
-    """Change a queue's settings: None leaves one as it is, an empty name or 0 clears it."""
+    """Change a queue's settings, those that are given (`changes`): None clears one."""
 
     request: int
     queue: Name
-    balancer: OptionalName | None = None
-    max_length: Limit | None = None  # tasks that wait
-    max_bytes: Limit | None = None  # of their payloads
+    changes: Annotated[bytes, Between(0, PACKED_MAX)]
 
 
-@reply(51)
+@reply(53)
 class SettingsTold(NamedTuple):
-    """What is set; None where nothing is."""
+    """What is set."""
 
     request: int
-    balancer: str | None
-    max_length: int | None
-    max_bytes: int | None
+    settings: bytes
 
 
 @request(51, reply=SettingsTold)
@@ -145,9 +172,20 @@ class AskQueue(NamedTuple):
     queue: Name
 
 
-@command(50)
+@command(51)
 class Configure(NamedTuple):
-    """Change a queue's settings: None leaves one as it is, an empty name or 0 clears it."""
+    """Change a queue's settings, as SetQueue says it."""
+
+    queue: str
+    changes: bytes
+
+
+@command(50)
+class ConfigureThree(NamedTuple):
+    """As logs have it that were written before settings were packed. Never proposed any more.
+
+    None leaves a setting as it is, an empty name or 0 clears it.
+    """
 
     queue: str
     balancer: str | None
@@ -159,11 +197,18 @@ class Configure(NamedTuple):
 
 
 def _check(view: View, request: SetQueue) -> Configure:
-    name = request.balancer
+    """In the log a surplus setting would stop every replica, and a dropped one would be a lie."""
+    change = Configure(request.queue, request.changes)
+    try:
+        name = check_settings(view.state, change).get("balancer")
+    except NewerMessage as error:
+        raise Unsupported(
+            f"{error}, says this broker of raftwork {RELEASE}: upgrade the brokers first"
+        ) from None
+    except BadMessage as error:
+        raise ProtocolError(str(error)) from None
     if name and name not in view.balancers:
         raise ProtocolError(f"no balancer {name!r:.80}; there are {', '.join(view.balancers)}")
-    change = Configure(*request[1:])
-    check_settings(view.state, change)
     return change
 
 
@@ -172,23 +217,37 @@ def _answer(_view: View, request: SetQueue, _done: Done) -> QueueSet:
 
 
 def _read(view: View, request: AskQueue) -> SettingsTold:
-    status = view.machine.queue(request.queue)
-    return SettingsTold(request.request, status.balancer, status.max_length, status.max_bytes)
+    return SettingsTold(request.request, view.machine.queue(request.queue).settings)
 
 
 # ---- on every replica ---------------------------------------------------------------------------
 
 
-def check_settings(ledger: Ledger, change: Configure) -> None:
-    """Raise ProtocolError for what cannot be meant, QueueFull for one queue too many."""
+def check_settings(ledger: Ledger, change: Configure) -> dict[str, str | int | None]:
+    """What is to be changed.
+
+    Raises ProtocolError for what cannot be meant, QueueFull for one queue too many, BadMessage for
+    what is no change, and NewerMessage for one that only a newer release knows.
+    """
     most = ledger.limits.name_length
-    for what, name, least in (("queue", change.queue, 1), ("balancer", change.balancer or "", 0)):
-        if not least <= len(name) <= most:
-            raise ProtocolError(f"a {what} of {len(name)} characters; 1 to {most} are allowed")
-    for what, value in (("max_length", change.max_length), ("max_bytes", change.max_bytes)):
-        if value is not None and not 0 <= value <= LIMIT_MAX:
-            raise ProtocolError(f"{what} is from 1 to {LIMIT_MAX}, not {value}")
+    if not 1 <= len(change.queue) <= most:
+        raise ProtocolError(f"a queue of {len(change.queue)} characters; 1 to {most} are allowed")
+    values = _values(change.changes)
+    if unknown := values.keys() - SETTINGS.keys():
+        names = ", ".join(sorted(unknown))
+        raise NewerMessage(f"no such setting: {names:.200}; there are {', '.join(SETTINGS)}")
+    for name, value in values.items():
+        _check_value(name, value)
     check_queues(ledger, change.queue)
+    return values
+
+
+def _check_value(name: str, value: str | int | None) -> None:
+    most = SETTINGS[name].most
+    if isinstance(value, str) and not 1 <= len(value) <= most:
+        raise ProtocolError(f"{name} of {len(value)} characters; 1 to {most} are allowed")
+    if isinstance(value, int) and not 1 <= value <= most:
+        raise ProtocolError(f"{name} is from 1 to {most}, not {value}")
 
 
 def check_queues(ledger: Ledger, queue: str) -> None:
@@ -202,21 +261,23 @@ def check_queues(ledger: Ledger, queue: str) -> None:
 
 def configure(ledger: Ledger, command: Configure, _effects: list[Effect]) -> None:
     """Change a queue's settings, which may make it a queue. Raises as `check_settings`."""
-    check_settings(ledger, command)
+    values = check_settings(ledger, command)
     queue = ledger.touch(command.queue)
-    if command.balancer is not None:
-        queue.balancer = command.balancer
-    if command.max_length is not None:
-        queue.max_length = command.max_length
-    if command.max_bytes is not None:
-        queue.max_bytes = command.max_bytes
+    queue.settings = replace(queue.settings, **values)  # type: ignore[arg-type]
+
+
+def _configure_three(ledger: Ledger, command: ConfigureThree, effects: list[Effect]) -> None:
+    given = {name: getattr(command, name) for name in SETTINGS if name in command._fields}
+    values = {name: value or None for name, value in given.items() if value is not None}
+    configure(ledger, Configure(command.queue, changes(**values)), effects)
 
 
 def check_fits(queue: Queue, tasks: int, size: int) -> None:
     """Raise QueueFull if new tasks with payloads of `size` bytes would take it over a limit."""
+    settings = queue.settings
     for what, held, new, limit in (
-        ("tasks", queue.queued, tasks, queue.max_length),
-        ("bytes", queue.bytes, size, queue.max_bytes),
+        ("tasks", queue.queued, tasks, settings.max_length),
+        ("bytes", queue.bytes, size, settings.max_bytes),
     ):
         if limit and held + new > limit:
             raise QueueFull(
@@ -228,5 +289,8 @@ def check_fits(queue: Queue, tasks: int, size: int) -> None:
 FEATURE = Feature(
     "queues",
     rules=[change(SetQueue, _check, _answer), read(AskQueue, _read)],
-    transitions=[transition(Configure, configure)],
+    transitions=[
+        transition(Configure, configure),
+        transition(ConfigureThree, _configure_three),
+    ],
 )

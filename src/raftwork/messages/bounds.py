@@ -17,7 +17,7 @@ Objection = Callable[[object], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """Characters of a text, items of a list, or the value of a number: both ends are allowed."""
+    """Characters of a text, items of a list, bytes, or the value of a number; both ends count."""
 
     least: int
     most: int
@@ -89,7 +89,7 @@ def _measure(name: str, kind: object, bounds: Between) -> Objection:
             if least <= value <= most  # type: ignore[operator]
             else f"{name} is from {least} to {most}, not {value}"
         )
-    what = "characters" if kind is str else "items"
+    what = {str: "characters", bytes: "bytes"}.get(kind, "items")  # type: ignore[call-overload]
     return lambda value: (
         None
         if least <= len(value) <= most  # type: ignore[arg-type]

@@ -41,6 +41,10 @@ class WorkerStatus(NamedTuple):
     terms: Terms = Terms()
 
 
+#: QueueStatus has a field of the name `bytes`.
+Packed = bytes
+
+
 class QueueStatus(NamedTuple):
     name: str
     queued: int
@@ -49,10 +53,8 @@ class QueueStatus(NamedTuple):
     failed: int
     lost: int
     bytes: int = 0  # of the payloads of `queued`
-    #: What was set for it at run time; None where nothing was.
-    balancer: str | None = None
-    max_length: int | None = None
-    max_bytes: int | None = None
+    #: What is set for it, packed (features/queue_settings.py).
+    settings: Packed = b""
 
 
 @reply(8)

@@ -19,23 +19,23 @@ LIMITS = (
         f"{_FEATURES}.enqueue:admit",
         "        check_room(ledger, spec.queue, _payloads(rows))\n",
         "        queue = ledger.queues.get(spec.queue)\n"
-        "        if queue and queue.max_length:\n"
-        "            rows = rows[:max(1, queue.max_length - queue.queued)]\n",
+        "        if queue and queue.settings.max_length:\n"
+        "            rows = rows[:max(1, queue.settings.max_length - queue.queued)]\n",
         seeds=40,
     ),
     _mutant(
         "settings forgotten at a restart",
         f"{_QUEUE}.state:Ledger.__init__",
-        "queue = Queue(*row)",
-        "queue = Queue(*row[:8])",
+        "queue.settings = settings_of(settings)",
+        "pass",
         fast=True,
     ),
     _mutant(
         "what comes back is refused by a full queue",
         f"{_QUEUE}.attempts:_requeue",
         "ledger.db.executemany(_RETURN,",
-        "runs = [r for r in runs if not (q := ledger.queues[r.queue]).max_length"
-        " or q.queued < q.max_length]\n    ledger.db.executemany(_RETURN,",
+        "runs = [r for r in runs if not (q := ledger.queues[r.queue]).settings.max_length"
+        " or q.queued < q.settings.max_length]\n    ledger.db.executemany(_RETURN,",
         seeds=60,
     ),
     _mutant(

@@ -350,7 +350,7 @@ class Broker(Process):
     def _compare_queues(self, node: WatchedNode, when: str) -> None:
         queues = node.machine.queues()
         self.world.queue.rooms.compare(self.host, self._applied, queues)
-        set_ = any(queue.max_length or queue.max_bytes for queue in queues)
+        set_ = any(b"max_" in queue.settings for queue in queues)
         self.world.reach.counts[f"settings found {when}"] += set_
 
 

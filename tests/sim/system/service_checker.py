@@ -40,7 +40,7 @@ from raftwork.messages import (
 )
 from tests.sim.system.promises import require
 from tests.sim.system.queue_checker import QueueChecker
-from tests.sim.system.room import Settings
+from tests.sim.system.room import told_settings
 from tests.sim.system.timeline import Timeline
 from tests.sim.system.workload import Batch
 
@@ -140,14 +140,14 @@ class ClientChecker:
                 made = Configure(*about[1:])
                 text = f"acknowledged, but not applied: {about}"
                 require(made in rooms.changes[since:], "durable", text)
-            case AskQueue(_, queue), SettingsTold(_, balancer, length, size):
-                told = Settings(balancer or "", length or 0, size or 0)
+            case AskQueue(_, queue), SettingsTold(_, packed):
+                told = told_settings(packed)
                 stood = rooms.of(queue).stood[since:]
                 text = f"{told} is told to stand for {queue}; since it was asked {stood} stood"
                 require(told in stood, "true reads", text)
                 self._queue.reached["settings read"] += 1
             case _:
-                unknown = isinstance(about, SetQueue) and about.balancer == "nobody's"
+                unknown = isinstance(about, SetQueue) and b"nobody's" in about.changes
                 right = unknown and isinstance(answer.error, ProtocolError)
                 require(right, "refusals", f"{about} is answered by {answer}")
                 self._queue.reached["balancer refused"] += 1

@@ -44,7 +44,7 @@ from raftwork.consensus.core import ORIGIN
 from raftwork.consensus.news import Cause, Election
 from raftwork.features.enqueue import Enqueue
 from raftwork.features.feature import Budget
-from raftwork.features.queue_settings import Configure
+from raftwork.features.queue_settings import Configure, changes
 from raftwork.features.results import Ask
 from raftwork.messages import (
     PROTOCOL,
@@ -254,7 +254,7 @@ def test_who_is_refused_is_told_of() -> None:
 def test_a_balancer_of_another_release_is_told_of_once() -> None:
     told: list[Event] = []
     queues = Queues()
-    queues.apply(Configure("q", "of_tomorrow", None, None))
+    queues.apply(Configure("q", changes(balancer="of_tomorrow")))
     strategies = QueueBalancers(queues.machine, "random", Random(1), told.append)
     for _ in range(3):
         strategies.of("q")

@@ -22,7 +22,7 @@ from raftwork.features.dead_letters import (
 )
 from raftwork.features.drain import DrainWorker
 from raftwork.features.enqueue import Enqueue, Enqueued
-from raftwork.features.queue_settings import AskQueue, SetQueue
+from raftwork.features.queue_settings import AskQueue, SetQueue, changes
 from raftwork.features.results import (
     Answer,
     Ask,
@@ -240,8 +240,8 @@ LONG = "x" * (NAME_MAX + 1)
     [
         DrainWorker(7, LONG),
         AskQueue(7, LONG),
-        SetQueue(7, LONG),
-        SetQueue(7, "q", LONG),
+        SetQueue(7, LONG, b""),
+        SetQueue(7, "q", changes(balancer=LONG)),
         ListDead(7, LONG, 1, 1),
         ShowDead(7, LONG),
         RetryDead(7, LONG, "y"),

@@ -1,13 +1,14 @@
 """What can be set for a queue is said once, and everything else is made of that."""
 
 import inspect
+from dataclasses import asdict
 
 import click
 import pytest
 
 from raftwork.cli.queue import set_command
 from raftwork.client.queues import Queue
-from raftwork.features.queue_settings import SETTINGS, QueueSettings, SetQueue, SettingsTold
+from raftwork.features.queue_settings import SETTINGS, QueueSettings, changes, settings_of
 from raftwork.messages import QueueStatus
 
 
@@ -22,8 +23,9 @@ def test_every_setting_is_an_option_an_argument_and_part_of_the_frames(name: str
     for method in (Queue.set, Queue.aset):
         argument = inspect.signature(method).parameters[name]
         assert (argument.kind, argument.default) == (argument.KEYWORD_ONLY, None)
-    for record in (SetQueue, SettingsTold, QueueStatus):
-        assert name in record._fields
+    value = "lru" if setting.kind is str else 7
+    told = settings_of(changes(**{name: value}))
+    assert asdict(told) == dict.fromkeys(SETTINGS) | {name: value}
     assert not setting.bounds or setting.bounds in QueueStatus._fields
 
 

@@ -14,6 +14,7 @@ from raftwork.features.queue_settings import (
     QueueSet,
     SetQueue,
     SettingsTold,
+    changes,
 )
 from raftwork.features.results import (
     Answer,
@@ -83,7 +84,7 @@ class Broker:
             case SetQueue():
                 return [QueueSet(message.request)]
             case AskQueue():
-                return [SettingsTold(message.request, "", None, None)]
+                return [SettingsTold(message.request, changes(balancer=""))]
             case DrainWorker():
                 return [WorkerDraining(message.request)]
             case _:

@@ -6,7 +6,7 @@ from raftwork.broker.machine import Limits
 from raftwork.broker.requests.desk import REQUEST_BYTES
 from raftwork.features.enqueue import FEATURE, Enqueue, Enqueued
 from raftwork.features.feature import Budget
-from raftwork.features.queue_settings import Configure
+from raftwork.features.queue_settings import Configure, changes
 from raftwork.messages import PAYLOAD_MAX, Code, Refused, State
 from raftwork.wire import pack
 from tests.unit.broker.desks import ME, OTHER, Counter
@@ -193,7 +193,7 @@ def test_a_leader_that_takes_in_no_more_refuses_other_contents_for_a_known_id(
 
 
 def test_a_full_queue_refuses_before_anything_is_proposed(counter: Counter) -> None:
-    counter.queues.apply(Configure("default", None, 1, None))
+    counter.queues.apply(Configure("default", changes(max_length=1)))
     counter.enqueue("a", request=1)
     counter.enqueue("b", request=2)  # the leader cannot know yet: the log decides
     counter.commit()

@@ -14,6 +14,7 @@ class Asked(NamedTuple):
     ids: Annotated[list[Id], Between(0, 2)] = []  # noqa: RUF012 - never changed
     limit: Annotated[int, Between(1, 9)] = 5
     payload: bytes = b""
+    packed: Annotated[bytes, Between(0, 3)] = b""
 
 
 class Loose(NamedTuple):
@@ -48,6 +49,7 @@ def test_what_is_in_bounds_is_let_pass(asked: Asked) -> None:
         (Asked(1, ids=["a", "b", "c"]), "ids of 3 items; 0 to 2 are allowed"),
         (Asked(1, ids=["a", "b" * 256]), "one of ids of 256 characters; 1 to 255 are allowed"),
         (Asked(1, ids=["a", ""]), "one of ids of 0 characters; 1 to 255 are allowed"),
+        (Asked(1, packed=b"1234"), "packed of 4 bytes; 0 to 3 are allowed"),
         (Asked(1, limit=0), "limit is from 1 to 9, not 0"),
         (Asked(1, limit=10), "limit is from 1 to 9, not 10"),
     ],

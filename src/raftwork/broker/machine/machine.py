@@ -195,7 +195,7 @@ class Machine:
     def balancer(self, name: str) -> str | None:
         """The balancer that was set for a queue, if one was."""
         queue = self._ledger.queues.get(name)
-        return queue.balancer or None if queue else None
+        return queue.settings.balancer if queue else None
 
     def digest(self) -> bytes:
         """A hash over the whole state; equal on replicas that applied the same. Slow."""

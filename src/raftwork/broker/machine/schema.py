@@ -16,11 +16,12 @@ import apsw
 
 from raftwork.broker.machine.limits import Limits, write
 from raftwork.errors import OtherRelease
+from raftwork.features.queue_settings import changes
 from raftwork.release import RELEASE, Levels
 from raftwork.wire import pack
 
 #: Of the tables, stored with them. It is the last one: version 2 (of 0.1.0) is brought up to it
-#: when a directory is opened, and what comes later is the level's (upgrade.py).
+#: when a directory is opened, and what comes later is the level's (Ledger.raise_level).
 VERSION = 3
 
 _CONVERTED: Final = 2
@@ -63,9 +64,7 @@ CREATE TABLE queue (
     failed INTEGER NOT NULL,
     lost INTEGER NOT NULL,
     bytes INTEGER NOT NULL,         -- of the payloads of what is queued
-    balancer TEXT NOT NULL,         -- what was set for it; empty or 0 if nothing was
-    max_length INTEGER NOT NULL,
-    max_bytes INTEGER NOT NULL
+    settings BLOB NOT NULL          -- what was set for it (features/queue_settings.py)
 ) STRICT;
 CREATE TABLE task (
     seq INTEGER PRIMARY KEY,
@@ -144,12 +143,31 @@ def create_tables(db: apsw.Connection, limits: Limits = Limits(), level: int = 0
         db.execute(_SCHEMA)
         db.execute("INSERT INTO machine VALUES (?, 0, 0, 0, 0, 0, 0)", (VERSION,))
     elif version == _CONVERTED:
-        db.execute("UPDATE machine SET version = ?", (VERSION,))
+        _convert(db)
     if version in (None, _CONVERTED):
         db.execute(_CLUSTER)
         write(db, limits)
         if level:
             db.execute("UPDATE cluster SET level = ?, release = ?", (level, RELEASE))
+
+
+def _convert(db: apsw.Connection) -> None:
+    """Bring version 2 to the shape of version 3: what was set for a queue becomes one value."""
+    set_: list[tuple[int, str, int, int]] = list(
+        db.execute("SELECT number, balancer, max_length, max_bytes FROM queue")
+    )
+    db.execute("ALTER TABLE queue ADD COLUMN settings BLOB NOT NULL DEFAULT x''")
+    for number, balancer, max_length, max_bytes in set_:
+        values: dict[str, str | int] = {
+            "balancer": balancer,
+            "max_length": max_length,
+            "max_bytes": max_bytes,
+        }
+        given = {name: value for name, value in values.items() if value}
+        db.execute("UPDATE queue SET settings = ? WHERE number = ?", (changes(**given), number))
+    for name in ("balancer", "max_length", "max_bytes"):
+        db.execute(f"ALTER TABLE queue DROP COLUMN {name}")
+    db.execute("UPDATE machine SET version = ?", (VERSION,))
 
 
 def version_of(db: apsw.Connection) -> int | None:

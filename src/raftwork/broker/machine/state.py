@@ -4,8 +4,9 @@ Everything here is also in the tables, except what changed since the last `flush
 is bounded by the workers' slots; waiting tasks live in the tables alone.
 """
 
+import builtins
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 from json import dumps
@@ -25,6 +26,13 @@ from raftwork.broker.machine.schema import (
 )
 from raftwork.features.dead_letters import forget_losses
 from raftwork.features.effects import Settled
+from raftwork.features.queue_settings import (
+    NOTHING_SET,
+    SETTINGS,
+    QueueSettings,
+    changes,
+    settings_of,
+)
 from raftwork.messages import State, decode_spec
 from raftwork.release import Levels
 
@@ -76,13 +84,20 @@ class Queue:
     lost: int = 0
     #: Of the payloads of what is queued.
     bytes: int = 0
-    #: What was set for it; empty or 0 if nothing was.
-    balancer: str = ""
-    max_length: int = 0
-    max_bytes: int = 0
+    #: What was set for it.
+    settings: QueueSettings = NOTHING_SET
+
+    @property
+    def packed_settings(self) -> builtins.bytes:
+        """Those that are set."""
+        values = {name: getattr(self.settings, name) for name in SETTINGS}
+        return changes(**{name: value for name, value in values.items() if value is not None})
 
 
-_queue_row = attrgetter(*(field.name for field in fields(Queue)))
+_queue_row = attrgetter(
+    *("number", "name", "queued", "running", "succeeded", "failed", "lost", "bytes"),
+    "packed_settings",
+)
 _LIVE = """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
 _FIRST = """SELECT task.seq, task.id, spec, length(body), losses
@@ -90,7 +105,7 @@ _FIRST = """SELECT task.seq, task.id, spec, length(body), losses
     WHERE waiting.queue = ? AND waiting.seq <= ? ORDER BY waiting.seq LIMIT ?"""
 _END = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
 _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
-_PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Ledger:
@@ -111,7 +126,9 @@ class Ledger:
         self.queues: dict[str, Queue] = {}
         self.numbered: dict[int, Queue] = {}
         for row in db.execute("SELECT * FROM queue ORDER BY number"):
-            queue = Queue(*row)
+            *counts, settings = row
+            queue = Queue(*counts)
+            queue.settings = settings_of(settings)
             self.queues[queue.name] = self.numbered[queue.number] = queue
         # Bounded by Limits.dead, so counting them at the start costs little.
         ((self.dead, self.dead_bytes),) = db.execute(

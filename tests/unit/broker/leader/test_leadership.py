@@ -19,7 +19,7 @@ from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.consensus.core import ORIGIN, Output, Peer, Position, Role, Roster, Snapshot, Status
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.features.enqueue import Admit, Enqueue, Enqueued
-from raftwork.features.queue_settings import Configure
+from raftwork.features.queue_settings import Configure, changes
 from raftwork.features.results import Ask
 from raftwork.messages import (
     PROTOCOL,
@@ -458,7 +458,7 @@ def test_entries_of_others_are_applied_without_replies(office: Office) -> None:
 
 def test_every_leader_places_a_queues_tasks_by_the_balancer_set_for_it() -> None:
     queues = Queues()
-    queues.apply(Configure("b", "failover", None, None))
+    queues.apply(Configure("b", changes(balancer="failover")))
     for epoch in (1, 2):
         office = Office(queues, epoch=epoch)
         of = office.lead._dispatcher._balancer_of

@@ -22,6 +22,7 @@ from raftwork.features.effects import (
     Rejected,
 )
 from raftwork.features.enqueue import Admit
+from raftwork.features.queue_settings import changes
 from raftwork.messages import (
     Failure,
     Result,
@@ -63,6 +64,14 @@ def spec_of(
 
 def tasks_of(*tasks: tuple[str, bytes]) -> bytes:
     return pack(tasks)
+
+
+def change_of(
+    balancer: str | None = None, max_length: int | None = None, max_bytes: int | None = None
+) -> bytes:
+    """Of a queue's settings: None leaves one as it is, an empty name or 0 clears it."""
+    given = {"balancer": balancer, "max_length": max_length, "max_bytes": max_bytes}
+    return changes(**{name: value or None for name, value in given.items() if value is not None})
 
 
 class Driver:

@@ -1,7 +1,8 @@
 """What the machine ought to do, as naively as it can be said: a dict of tasks and no batching."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum, auto
+from typing import cast
 
 from raftwork.broker.machine import Limits, Waiting
 from raftwork.broker.machine.commands import (
@@ -26,7 +27,7 @@ from raftwork.features.effects import (
     TokenRejected,
 )
 from raftwork.features.enqueue import Admit
-from raftwork.features.queue_settings import Configure
+from raftwork.features.queue_settings import Configure, changes
 from raftwork.messages import (
     Code,
     Loss,
@@ -222,12 +223,10 @@ class Model:
             raise Refusal(Code.QUEUE_FULL)
         self.totals.setdefault(command.queue, dict.fromkeys(State, 0))
         settings = self.settings.setdefault(command.queue, Settings())
-        if command.balancer is not None:
-            settings.balancer = command.balancer or None
-        if command.max_length is not None:
-            settings.max_length = command.max_length or None
-        if command.max_bytes is not None:
-            settings.max_bytes = command.max_bytes or None
+        for name, value in cast(
+            "dict[str, object]", unpack(command.changes) if command.changes else {}
+        ).items():
+            setattr(settings, name, value)
 
     def _assign(self, worker: bytes, seqs: list[int]) -> None:
         handed: list[tuple[int, int, int]] = []
@@ -351,9 +350,7 @@ class Model:
                 totals[State.FAILED],
                 totals[State.LOST],
                 sum(len(t.payload) for t in self.queued(name)),
-                settings.balancer,
-                settings.max_length,
-                settings.max_bytes,
+                changes(**{k: v for k, v in asdict(settings).items() if v is not None}),
             )
             for name, totals in sorted(self.totals.items())
             for settings in [self.settings.get(name, Settings())]

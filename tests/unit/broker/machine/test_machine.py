@@ -22,7 +22,7 @@ from raftwork.features.effects import (
     Done,
     Settled,
 )
-from raftwork.features.queue_settings import Configure
+from raftwork.features.queue_settings import Configure, ConfigureThree
 from raftwork.messages import Loss, State
 from raftwork.release import RELEASE
 from raftwork.wire import pack, unpack
@@ -167,7 +167,8 @@ NEWER = [
     (Lose([(1, True)], Loss("w")), [7, [[1, True, 7]], ["w", None, None, None, 0]]),
     (Lose([(1, True)], Loss("w")), [7, [[1, True]], ["w", None, None, None, 0, 7]]),
     (Lose([(1, True)], Loss("w")), [7, [[1, True]], ["w", None, None, None, 0], 7]),
-    (Configure("q", None, None, None), [50, "q", None, None, None, 7]),
+    (Configure("q", b""), [51, "q", b"", 7]),
+    (ConfigureThree("q", None, None, None), [50, "q", None, None, None, 7]),
     (Tick(), [8, 7]),
 ]
 

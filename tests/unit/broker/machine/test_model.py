@@ -24,7 +24,7 @@ from raftwork.features.dead_letters import Purge, Retry
 from raftwork.features.effects import Rejected
 from raftwork.features.enqueue import Admit
 from raftwork.features.queue_settings import Configure
-from tests.unit.broker.machine.driver import FAILURE, START, Driver, spec_of, tasks_of
+from tests.unit.broker.machine.driver import FAILURE, START, Driver, change_of, spec_of, tasks_of
 from tests.unit.broker.machine.model import Model, Place
 
 #: So small that every bound is met.
@@ -99,7 +99,7 @@ recipes: st.SearchStrategy[Callable[[Model], Command]] = st.one_of(
     ),
     st.builds(
         lambda queue, balancer, length, size: (
-            lambda _model: Configure(queue, balancer, length, size)
+            lambda _model: Configure(queue, change_of(balancer, length, size))
         ),
         st.sampled_from(["a", "b", "c", "d", ""]),
         st.sampled_from([None, "", "random"]),

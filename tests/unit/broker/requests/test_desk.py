@@ -9,13 +9,13 @@ from raftwork.features.dead_letters import ListDead, PurgeDead
 from raftwork.features.drain import DrainWorker
 from raftwork.features.enqueue import Enqueue
 from raftwork.features.feature import Budget
-from raftwork.features.queue_settings import AskQueue, QueueSet, SetQueue
+from raftwork.features.queue_settings import AskQueue, QueueSet, SetQueue, changes
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Code, Refused
 from raftwork.messages.registry import Frame
 from tests.unit.broker.desks import ME, OTHER, Counter
 
-CHANGE, READ, WAIT = SetQueue(7, "q", None, 5), Ask(7, ["a"]), DrainWorker(7, "w")
+CHANGE, READ, WAIT = SetQueue(7, "q", changes(max_length=5)), Ask(7, ["a"]), DrainWorker(7, "w")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_numbers_count_for_each_session_and_each_kind_of_request(counter: Counte
 def test_a_budget_is_one_features_own(counter: Counter) -> None:
     counter.allow(queue_settings.FEATURE, Budget(requests=1))
     counter.say(CHANGE)
-    (refused,) = counter.ask(SetQueue(8, "q", None, 6))
+    (refused,) = counter.ask(SetQueue(8, "q", changes(max_length=6)))
     assert isinstance(refused, Refused)
     assert (refused.request, refused.code) == (8, Code.QUEUE_FULL)
     assert "1 requests about queues are under way, 1 may be; try again later" in refused.text
@@ -53,7 +53,7 @@ def test_a_budget_is_one_features_own(counter: Counter) -> None:
     counter.enqueue("a")
     counter.commit()
     assert [type(message) for message in counter.sent()] == [QueueSet, enqueue.Enqueued]
-    assert counter.done(SetQueue(9, "q", None, 6)) == [QueueSet(9)]
+    assert counter.done(SetQueue(9, "q", changes(max_length=6))) == [QueueSet(9)]
 
 
 def test_bytes_of_names_and_ids_count_as_they_came(counter: Counter) -> None:
@@ -80,7 +80,7 @@ def test_a_session_that_ends_is_waited_for_no_more_and_its_changes_stand(counter
     counter.desk.gone(ME)
     counter.desk.poll()
     counter.commit()
-    assert counter.machine.queue("q").max_length == 5
+    assert counter.machine.queue("q").settings == changes(max_length=5)
     assert counter.under_way() == 0
 
 
