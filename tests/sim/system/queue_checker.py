@@ -22,6 +22,7 @@ from raftwork.broker.machine.commands import (
     Lose,
     NotAssigned,
     Queued,
+    Raise,
     Rejected,
     Release,
     Reply,
@@ -33,6 +34,7 @@ from raftwork.broker.machine.commands import (
 )
 from raftwork.consensus.core import Position
 from raftwork.messages import Code, Result, Spec, State, decode_failure, decode_spec
+from raftwork.release import LEVELS
 from raftwork.wire import unpack
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
@@ -145,6 +147,8 @@ class QueueChecker:
                 self._fails(command.token)
             case Lose():
                 self._loses(command)
+            case Raise():
+                self.reached["level raised by an upgrade"] += command.level > LEVELS.most
             case _:
                 pass
         for effect in effects:
