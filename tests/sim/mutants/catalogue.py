@@ -243,6 +243,19 @@ MACHINE = (
         seeds=20,
     ),
     _mutant(
+        "the level raised past a broker that does not run it",
+        f"{_BROKER}.upgrades:Upgrades._lacking",
+        "elif target not in member.levels:",
+        "elif False:",
+    ),
+    _mutant(
+        "the level raised past a broker that is away",
+        f"{_BROKER}.upgrades:Upgrades._lacking",
+        "if member is None:",
+        "if member is None:\n            continue\n        if False:",
+        seeds=60,
+    ),
+    _mutant(
         "order of addresses in apply",
         f"{_FEATURES}.enqueue:rows_of",
         "zip(tasks.ids, tasks.payloads, strict=True)",

@@ -12,7 +12,7 @@ from raftwork.broker.environment import Setup
 from raftwork.broker.machine import Machine
 from raftwork.broker.node import Node
 from raftwork.consensus.core import ORIGIN, Entry, Peer, Position, Snapshot
-from raftwork.errors import StoreDamaged, StoreError
+from raftwork.errors import OtherRelease, StoreDamaged, StoreError
 from raftwork.features import from_broker
 from raftwork.features.effects import Applied
 from raftwork.messages import PeerMessage
@@ -80,6 +80,7 @@ class Broker(Process):
             self._begin(inner)
         except StoreError as error:
             self._distrust(error)
+            self._follows(error)
             self.timeline.note("store refuses", self.host, error)
             self.disk.release()
             self.world.later(self.start)
@@ -117,6 +118,7 @@ class Broker(Process):
             send_peer=lambda name, frame: self._dealers[name].send(frame, self._lag),
             cluster_id=rng.getrandbits(128).to_bytes(16, "big"),
             contained=self._contained,
+            levels=self.world.upgrades.levels(self.host),
         )
 
     def _contained(self, _what: str, error: Exception) -> None:
@@ -156,6 +158,7 @@ class Broker(Process):
             self.world.later(self.start)
             return None
         except StoreError as error:
+            self._follows(error)
             self._fail(error)
             return None
         self._check(node)
@@ -164,6 +167,11 @@ class Broker(Process):
             self.stop("exit")
             self.world.later(self.start)
         return node.wake_at
+
+    def _follows(self, error: StoreError) -> None:
+        """No broker is left behind by an upgrade: none here goes back to the old release."""
+        text = f"{self.host} cannot follow: {error}"
+        require(not isinstance(error, OtherRelease), "upgrade", text)
 
     def _fail(self, error: StoreError) -> None:
         """The replica stops because its disk is not to be trusted, and is started again."""

@@ -9,14 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 from zlib import crc32
 
-from raftwork.broker.machine.commands import (
-    Expire,
-    Fail,
-    Lose,
-    Release,
-    commands,
-    decode_batch,
-)
+from raftwork.broker.machine.commands import Expire, Fail, Lose, Release, commands, decode_batch
 from raftwork.consensus.core import Position
 from raftwork.features.effects import (
     Applied,
@@ -34,7 +27,9 @@ from raftwork.features.effects import (
 )
 from raftwork.features.enqueue import Admit
 from raftwork.features.queue_settings import Configure
+from raftwork.features.upgrade import Raise
 from raftwork.messages import Code, Result, Spec, State, decode_failure, decode_spec
+from raftwork.release import LEVELS
 from raftwork.wire import unpack
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
@@ -147,6 +142,8 @@ class QueueChecker:
                 self._fails(command.token)
             case Lose():
                 self._loses(command)
+            case Raise():
+                self.reached["level raised by an upgrade"] += command.level > LEVELS.most
             case _:
                 pass
         for effect in effects:

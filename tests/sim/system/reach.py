@@ -79,6 +79,7 @@ _EXPECTED = (
     "settings found by a new leader",
     "settings found in a snapshot",
     "balancer refused",
+    "level raised by an upgrade",
     # bad workers
     "an unknown task went elsewhere",
     "a task that nobody knew",

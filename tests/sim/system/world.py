@@ -32,6 +32,7 @@ from tests.sim.system.service_checker import ClientChecker, LeaseChecker, PushCh
 from tests.sim.system.shape import APART, Shape
 from tests.sim.system.sqlite import SqliteDisk
 from tests.sim.system.timeline import Timeline
+from tests.sim.system.upgrades import Upgrades
 from tests.sim.system.worker import Worker
 from tests.sim.system.workload import Batch, Book
 
@@ -74,6 +75,7 @@ class World:
         self.clients = ClientChecker(self.timeline, self.queue)
         self.leases = LeaseChecker(self.queue, self.network.routed)
         self.pushes = PushChecker(self.queue)
+        self.upgrades = Upgrades(self)
         self.brokers = [
             Broker(self, name, self._clock(), self._disk(name)) for name in self.cluster
         ]
@@ -120,6 +122,7 @@ class World:
             timeline.after(1_500, self._compare)
             timeline.run(1_200)
             self.admin.begin()
+            self.upgrades.ask()
             self.bugs.begin()
             self.network.weather = shape.weather
             for broker in self.brokers:
