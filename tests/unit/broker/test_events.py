@@ -247,7 +247,7 @@ def test_who_is_refused_is_told_of() -> None:
     world.ask(b"client", Ask(1, ["x" * 1_000]))
     assert [str(event) for event in told if isinstance(event, WorkerRefused | RequestRefused)] == [
         "worker w was refused: an incarnation of 5 bytes; it has 16",
-        "a request was refused: an id of 1000 characters; 255 are allowed",
+        "a request was refused: one of ids of 1000 characters; 1 to 255 are allowed",
     ]
 
 

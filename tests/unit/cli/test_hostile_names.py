@@ -84,7 +84,7 @@ class HostileApp:
         settings = QueueSettings(balancer=balancer)
         return SimpleNamespace(settings=lambda: settings, set=lambda **_: None)
 
-    def inquire(self, _question: object) -> NoReturn:
+    def call(self, _request: object, _reply: object) -> NoReturn:
         raise Unsupported(f"broker {HOSTILE} does not answer")
 
     def drain(self, name: str) -> None:

@@ -42,14 +42,14 @@ def run(
         def __exit__(self, *_: object) -> None:
             pass
 
-        def inquire(self, question: FinishUpgrade) -> SimpleNamespace:
+        def call(self, _request: FinishUpgrade, _reply: object) -> SimpleNamespace:
             if isinstance(answer, Exception):
                 raise answer
             return SimpleNamespace(result=lambda: answer)
 
     for module in ("upgrade", "status"):
         monkeypatch.setattr(f"raftwork.cli.{module}.observe", lambda *_: seen)
-    monkeypatch.setattr("raftwork.cli.upgrade.connect", lambda *_: App())
+    monkeypatch.setattr("raftwork.cli.cluster.connect", lambda *_: App())
     return CliRunner().invoke(main, arguments, prog_name="raftwork")
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from raftwork.broker.machine import Limits
-from raftwork.broker.machine.commands import Command
+from raftwork.broker.machine.commands import Command, encode_batch
+from raftwork.errors import OtherRelease
 from raftwork.features.effects import Done, Rejected
 from raftwork.features.enqueue import check
 from raftwork.features.queue_settings import (
@@ -155,17 +156,29 @@ def test_settings_are_part_of_the_state_that_replicas_compare(driver: Driver) ->
         Configure("q", changes(max_length=INT_MAX)),
         Configure("q", changes(max_bytes=INT_MAX)),
         Configure("q", changes(max_bytes=0)),
-        Configure("q", changes(max_bytes="7")),
         Configure("q", changes(balancer="")),
-        Configure("q", changes(speed=7)),
-        Configure("q", b"\xc1"),
-        Configure("q", pack([1])),
-        Configure("q", pack({1: 1})),
         ConfigureThree("q", None, None, INT_MAX),
     ],
 )
 def test_settings_that_cannot_be_meant_change_nothing(driver: Driver, change: Command) -> None:
     assert driver.refusal(change).code is Code.PROTOCOL
+
+
+@pytest.mark.parametrize(
+    ("packed", "said"),
+    [
+        (changes(max_bytes="7"), "max_bytes must be of type int"),
+        (changes(speed=7), "no such setting: speed"),
+        (b"\xc1", "not msgpack"),
+        (pack([1]), "settings are a map"),
+        (pack({1: 1}), "settings are a map"),
+    ],
+)
+def test_settings_that_this_release_does_not_know_stop_the_replica(
+    driver: Driver, packed: bytes, said: str
+) -> None:
+    with pytest.raises(OtherRelease, match=said):
+        driver.machine.apply(encode_batch(driver.now, [Configure("q", packed)]))
 
 
 def test_there_are_no_more_queues_with_settings_than_queues() -> None:

@@ -9,6 +9,7 @@ from raftwork.broker.machine.commands import encode_batch
 from raftwork.broker.machine.limits import NAMES
 from raftwork.errors import OtherRelease
 from raftwork.features.effects import Done, Rejected
+from raftwork.features.queue_settings import Configure, changes
 from raftwork.features.upgrade import ClusterSettings, Raise
 from raftwork.messages import Code
 from raftwork.release import LEVELS, RELEASE, Levels
@@ -175,14 +176,28 @@ def test_tables_with_other_limits_are_refused(driver: Driver, change: str) -> No
 # ---- tables of 0.1.0 ----------------------------------------------------------------------------
 
 
+#: What was set for a queue had a column each.
+_AS_VERSION_2 = """
+DROP TABLE cluster;
+DROP TABLE setting;
+ALTER TABLE queue ADD COLUMN balancer TEXT NOT NULL DEFAULT '';
+ALTER TABLE queue ADD COLUMN max_length INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue ADD COLUMN max_bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE queue SET balancer = 'random', max_length = 7 WHERE settings <> x'';
+ALTER TABLE queue DROP COLUMN settings;
+UPDATE machine SET version = 2;
+"""
+
+
 def test_tables_of_0_1_0_are_brought_up_to_date_whatever_they_hold() -> None:
     for busy in (False, True):
         driver = Driver(level=0)
         if busy:
             driver.enqueue("a", "b")
             driver.fail(driver.assign(1)[0])
+            driver.effects(Configure("default", changes(balancer="random", max_length=7)))
         whole = driver.machine.digest()
-        driver.db.execute("DROP TABLE cluster; DROP TABLE setting; UPDATE machine SET version = 2")
+        driver.db.execute(_AS_VERSION_2)
         with pytest.raises(OtherRelease, match=r"version 2, .* reads version 3 and converts"):
             driver.reopen()
         create_tables(driver.db)
