@@ -27,6 +27,7 @@ from raftwork.features.effects import (
     TokenRejected,
 )
 from raftwork.features.enqueue import Admit
+from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure, changes
 from raftwork.messages import (
     Code,
@@ -170,14 +171,21 @@ class Model:
                 self._lose([(token, False) for token in tokens])
             case Lose(losses, by):
                 self._lose(losses, by)
+            case Tick():
+                pass
+            case _:
+                self._asked_for(command)
+
+    def _asked_for(self, command: Command) -> None:
+        match command:
             case Retry(created, task_id, new):
                 self._retry(created, task_id, new)
             case Purge(ids, queue):
                 self._purge(ids, queue)
             case Configure():
                 self._configure(command)
-            case Tick():
-                pass
+            case DropWaiting():
+                self._drop(command)
 
     def _enqueue(self, command: Admit) -> None:
         if command.created < self.time - self.limits.window:
@@ -304,6 +312,15 @@ class Model:
             return task.id in ids if ids else queue in ("", task.queue)
 
         self.dead = [task for task in self.dead if not meant(task)]
+
+    def _drop(self, command: DropWaiting) -> None:
+        there = [t for t in self.at(Place.WAITING) if t.queue == command.queue]
+        there = sorted((t for t in there if t.seq <= command.upto), key=lambda task: task.seq)
+        text = f"the queue {command.queue} was purged while it waited there"
+        for task in there[: command.limit]:
+            task.last_token = 0
+            self._settle(task, State.FAILED, encode_failure(Failure("Purged", text, "")))
+            self.dead.remove(task)
 
     # ---- the ways a token ends ------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from raftwork.features import dead_letters
 from raftwork.features.dead_letters import Purge, Retry
 from raftwork.features.effects import Rejected
 from raftwork.features.enqueue import Admit
+from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure
 from tests.unit.broker.machine.driver import FAILURE, START, Driver, change_of, spec_of, tasks_of
 from tests.unit.broker.machine.model import Model, Place
@@ -105,6 +106,14 @@ recipes: st.SearchStrategy[Callable[[Model], Command]] = st.one_of(
         st.sampled_from([None, "", "random"]),
         st.sampled_from([None, None, 0, 1, 3, 5]),
         st.sampled_from([None, None, 0, 1, 2, 4]),
+    ),
+    st.builds(
+        lambda queue, back, limit: (
+            lambda model: DropWaiting(queue, max(0, model.seq - back), limit)
+        ),
+        st.sampled_from(["a", "b", "z"]),
+        st.integers(0, 2),
+        st.integers(0, 3),
     ),
     st.just(lambda _model: Tick()),
     st.builds(
