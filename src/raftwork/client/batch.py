@@ -70,13 +70,13 @@ def _bind(calls: Sequence[Sequence[object]], binder: Binder) -> None:
 
 def _arguments(call: Sequence[object]) -> Sequence[object]:
     if type(call) is not tuple and type(call) is not list:
-        raise TypeError(f"each call is a tuple of arguments, not {type(call).__name__}")
+        raise TypeError(f"each call must be a tuple of arguments, got {type(call).__name__}")
     return call
 
 
 def _keys(keys: Sequence[str], count: int) -> list[str]:
     if isinstance(keys, str):
-        raise TypeError("keys is a sequence of keys, not one")
+        raise TypeError("keys must be a sequence of keys, not one key")
     checked = [task_key(key) for key in keys]
     if len(checked) != count:
         raise ValueError(f"{len(checked)} keys for {count} tasks")
@@ -85,7 +85,7 @@ def _keys(keys: Sequence[str], count: int) -> list[str]:
 
 def _checked(ids: Sequence[str], count: int) -> list[str]:
     if isinstance(ids, str):
-        raise TypeError("ids is a sequence of ids, not one")
+        raise TypeError("ids must be a sequence of ids, not one id")
     checked = [task_id(id) for id in ids]  # noqa: A001
     if len(checked) != count:
         raise ValueError(f"{len(checked)} ids for {count} tasks")

@@ -92,7 +92,7 @@ def _checked(name: str, value: object) -> object:
         return setting.kind()
     if type(value) is not setting.kind:
         expected = setting.kind.__name__
-        raise TypeError(f"{name} must be {_article(expected)} or None, not {type(value).__name__}")
+        raise TypeError(f"{name} must be {_article(expected)} or None, got {type(value).__name__}")
     if isinstance(value, str):
         if not 1 <= len(value) <= setting.most:
             raise ValueError(f"{name} must have 1 to {setting.most} characters, got {len(value)}")

@@ -2,9 +2,9 @@
 
 Rules of this file:
 1. A handle is held weakly: a dropped one costs nothing.
-2. A handle is idle (nobody asked for its outcome) or watched (it was asked for). The first wait for
-   any of them watches all that are idle, oldest first, up to a batch: waiting for a thousand
-   results one by one then costs one round trip.
+2. A handle is idle (its outcome was not asked for) or watched (it was). The first wait for any of
+   them watches all that are idle, oldest first, up to a batch: to wait for a thousand results one
+   by one then costs one round trip.
 3. An outcome never changes, so it ends the handle's stay here. UNKNOWN is no outcome: it answers
    the waits that began before its question was sent, and the others ask again.
 4. No locks (`threads.py` says why). Callers only append: to what is new, and to a handle's waiters.
@@ -26,7 +26,7 @@ _NEW_MAX = 1_000
 
 
 class Slot:
-    """What a handle is to this registry: an id, an outcome once known, and who waits for it."""
+    """What a handle is to this registry: an id, an outcome once known, and the waits for it."""
 
     __slots__ = ("__weakref__", "id", "outcome", "ref", "waiters", "watched_by")
 
