@@ -5,6 +5,7 @@ import inspect
 from pathlib import Path
 
 from raftwork.client import options
+from raftwork.features.queue_settings import SETTINGS
 
 PAGE = Path(__file__).parents[2] / "docs/options.md"
 
@@ -22,6 +23,18 @@ is stored once), and `key`, by which the balancer `consistent_hash` places it.
 
 | option | type | default | |
 |---|---|---|---|
+"""
+
+
+_OF_QUEUES = """
+## What can be set for a queue
+
+Made of `src/raftwork/features/queue_settings.py`. Given to `app.queue(name).set(…)`, or to
+`raftwork queue set NAME`, at any time; `None`, on the command line `none`, clears a setting. What
+waits already stays.
+
+| setting | option | type | range | | without it |
+|---|---|---|---|---|---|
 """
 
 
@@ -57,7 +70,19 @@ def page() -> str:
         shown = " or ".join(f'`"{each}"`' for each in choices) if choices else f"`{kind}`"
         shown = shown.replace(" | ", "` or `")
         rows.append(f"| `{name}` | {shown} | `{_default(name)}` | {text} |")
-    return _INTRO + "\n".join(rows) + "\n"
+    return _INTRO + "\n".join(rows) + "\n" + _queue_settings()
+
+
+def _queue_settings() -> str:
+    rows = []
+    for name, setting in SETTINGS.items():
+        most = "2^53" if setting.most == 2**53 else setting.most
+        range_ = f"1 to {most} {setting.unit or 'characters'}"
+        flag = f"--{name.replace('_', '-')}"
+        kind = setting.kind.__name__
+        facts = (f"`{name}`", f"`{flag}`", f"`{kind}` or `None`", range_)
+        rows.append(f"| {' | '.join((*facts, setting.help, setting.unset))} |")
+    return _OF_QUEUES + "\n".join(rows) + "\n"
 
 
 if __name__ == "__main__":

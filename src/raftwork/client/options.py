@@ -1,10 +1,9 @@
 """What a user may say about a task or a call of it, checked, and as the Spec that brokers store."""
 
 import math
-from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from functools import lru_cache
-from typing import Literal, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 from raftwork.messages import ID_MAX, NAME_MAX, Spec, encode_spec
 
@@ -51,8 +50,7 @@ class OptionFields(TypedDict, total=False):
     `wait` for room, up to the App's timeout."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """Checked options; durations in ms."""
 
     queue: str = "default"
@@ -89,15 +87,14 @@ class Options:
             changes["max_losses"] = _losses(given["max_losses"])
         if "when_full" in given:
             changes["when_full"] = _when_full(given["when_full"])
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return self._replace(**changes)  # type: ignore[arg-type]
 
     def given(self) -> dict[str, object]:
         """What differs from the defaults, as it is written: durations in seconds."""
         found: dict[str, object] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value != field.default:
-                found[field.name] = value / 1000 if field.name in DURATIONS else value
+        for name, value in self._asdict().items():
+            if value != self._field_defaults[name]:
+                found[name] = value / 1000 if name in DURATIONS else value
         return found
 
     def spec(self, name: str) -> bytes:
@@ -106,7 +103,7 @@ class Options:
 
 
 DURATIONS = frozenset({"timeout", "backoff", "max_backoff", "result_ttl"})
-_NAMES = frozenset(field.name for field in fields(Options))
+_NAMES = frozenset(Options._fields)
 
 
 @lru_cache(maxsize=1024)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from raftwork.addresses import same_place
 from raftwork.client.addresses import broker_addresses
@@ -15,8 +16,7 @@ PATIENCE_S = 1.0
 _UNSERVED_SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One broker; `status` is None if it did not answer."""
 
     name: str

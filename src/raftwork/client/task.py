@@ -4,30 +4,32 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from raftwork.client.batch import Batch, many_calls, one_call
-from raftwork.client.caller import Caller
 from raftwork.client.options import OptionFields, Options, task_id, task_key
 from raftwork.client.run import Run, handles
 from raftwork.messages import Enqueue, Enqueued
 from raftwork.signatures import Binder, binder
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
+    from raftwork.client.caller import Caller
     from raftwork.client.reply import Reply
+
+    class Registry(Caller, Protocol):
+        """What a task needs of the App it belongs to."""
+
+        @property
+        def tasks(self) -> "Mapping[str, Task[..., object, object]]":
+            """The registered tasks by name."""
+            ...
+
 
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class Registry(Caller, Protocol):
-    """What a task needs of the App it belongs to."""
-
-    @property
-    def tasks(self) -> "Mapping[str, Task[..., object, object]]":
-        """The registered tasks by name."""
-        ...
 
 
 class BoundTask(Generic[P, T]):

@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from raftwork.messages import NAME_MAX
 
@@ -14,8 +14,7 @@ from raftwork.messages import NAME_MAX
 LIMIT_MAX: Final = 2**53
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """What one setting may be, and what it means."""
 
     kind: type[str] | type[int]

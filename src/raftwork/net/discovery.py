@@ -1,7 +1,7 @@
 """What clients and workers make of brokers' words: whom to ask besides, and which claim counts."""
 
-from collections.abc import Container, Iterable, Sized
-from typing import Protocol, TypeVar
+from collections.abc import Collection, Iterable
+from typing import TypeVar
 
 from raftwork.addresses import dialled
 
@@ -11,11 +11,7 @@ NAMED_MAX = 32
 T = TypeVar("T")
 
 
-class Addresses(Container[str], Sized, Protocol):
-    """Those that are known."""
-
-
-def learnable(address: str, known: Addresses, given: int) -> bool:
+def learnable(address: str, known: Collection[str], given: int) -> bool:
     """Whether a broker that another one named is to be asked, too.
 
     Not one that is known, nor an address that cannot be dialled, nor more than `NAMED_MAX` besides

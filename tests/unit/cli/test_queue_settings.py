@@ -1,14 +1,12 @@
 """What can be set for a queue is said once, and everything else is made of that."""
 
-import inspect
-
 import click
 import pytest
 
 from raftwork import messages
 from raftwork.cli.queue import set_command
-from raftwork.client.queues import Queue
 from raftwork.features.queue_settings import SETTINGS, QueueSettings
+from tests.unit.client.test_queues import queue as a_queue
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -19,9 +17,10 @@ def test_every_setting_is_an_option_an_argument_and_part_of_the_frames(name: str
     assert option.help is not None
     assert option.help.startswith(setting.help)
     assert option.help.endswith(f"none: {setting.unset}.")
-    for method in (Queue.set, Queue.aset):
-        argument = inspect.signature(method).parameters[name]
-        assert (argument.kind, argument.default) == (argument.KEYWORD_ONLY, None)
+    queue, app = a_queue()
+    queue.set(**dict.fromkeys([name]))
+    (asked,) = app.asked
+    assert getattr(asked, name) == setting.kind()
     for record in (messages.SetQueue, messages.QueueSettings, messages.QueueStatus):
         assert name in record._fields
     assert not setting.bounds or setting.bounds in messages.QueueStatus._fields
