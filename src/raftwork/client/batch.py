@@ -23,12 +23,12 @@ def one_call(
     name: str,
     args: Sequence[object],
     kwargs: Mapping[str, object],
-    id: str | None,  # noqa: A002
+    own_id: str | None,
     parameters: Sequence[str],
     key: str = "",
 ) -> Batch:
     """A batch of one. Raises NotSerializable, PayloadTooLarge; ValueError, TypeError for the id."""
-    made = new_ids(1)[0] if id is None else task_id(id)
+    made = new_ids(1)[0] if own_id is None else task_id(own_id)
     payload = pack_call(call_packer(), name, args, kwargs, parameters)
     return Batch((made,), pack(((made, payload, key) if key else (made, payload),)))
 
@@ -86,7 +86,7 @@ def _keys(keys: Sequence[str], count: int) -> list[str]:
 def _checked(ids: Sequence[str], count: int) -> list[str]:
     if isinstance(ids, str):
         raise TypeError("ids must be a sequence of ids, not one id")
-    checked = [task_id(id) for id in ids]  # noqa: A001
+    checked = [task_id(each) for each in ids]
     if len(checked) != count:
         raise ValueError(f"{len(checked)} ids for {count} tasks")
     if len(set(checked)) != count:

@@ -30,8 +30,8 @@ class Slot:
 
     __slots__ = ("__weakref__", "id", "outcome", "ref", "waiters", "watched_by")
 
-    def __init__(self, id: str) -> None:  # noqa: A002
-        self.id = id
+    def __init__(self, task: str) -> None:
+        self.id = task
         self.outcome: Result | None = None
         self.waiters: list[Reply[Result]] = []
         self.watched_by: Handles | None = None
@@ -70,7 +70,7 @@ class Handles:
 
     def add(self, ids: Iterable[str], make: Callable[[str], S]) -> list[S]:
         """A new handle of each id, idle."""
-        slots = [make(id) for id in ids]  # noqa: A001
+        slots = [make(task) for task in ids]
         self._new.append([self._refer(slot) for slot in slots])
         return slots
 
@@ -132,12 +132,12 @@ class Handles:
             if gone in self._idle:
                 del self._idle[gone]
                 continue
-            id = getattr(gone, "id", "")  # noqa: A001 - none, if its making was interrupted
-            if gone in (left := self._watched.get(id, [])):
+            task = getattr(gone, "id", "")  # none, if its making was interrupted
+            if gone in (left := self._watched.get(task, [])):
                 left.remove(gone)
                 if not left:
-                    del self._watched[id]
-                    unwatched.append(id)
+                    del self._watched[task]
+                    unwatched.append(task)
         return unwatched
 
     def fail_all(self, error: Exception) -> None:

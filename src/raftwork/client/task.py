@@ -203,9 +203,9 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
             None if key is None else task_key(key),
         )
 
-    def _changed(self, chosen: Options, id: str | None, key: str | None) -> "Task[P, T, R]":  # noqa: A002
+    def _changed(self, chosen: Options, own_id: str | None, key: str | None) -> "Task[P, T, R]":
         made: Task[P, T, R] = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, chosen=chosen, _id=id, _key=key)
+        made.__dict__.update(self.__dict__, chosen=chosen, _id=own_id, _key=key)
         return made
 
     def __reduce__(self) -> "str | tuple[object, ...]":
@@ -222,26 +222,26 @@ def _by_name(
     name: str,
     chosen: Options,
     parameters: Sequence[str],
-    id: str | None,  # noqa: A002
+    own_id: str | None,
     key: str | None,
 ) -> BoundTask[..., object]:
     """What a pickled BoundTask becomes."""
     task = app.tasks.get(name)
     if task is not None:
-        return _again(task, chosen, id, key)
-    return BoundTask(app, name, chosen, parameters=parameters, id=id, key=key)
+        return _again(task, chosen, own_id, key)
+    return BoundTask(app, name, chosen, parameters=parameters, id=own_id, key=key)
 
 
 def _again(
     task: Task[..., object, object],
     chosen: Options,
-    id: str | None,  # noqa: A002
+    own_id: str | None,
     key: str | None,
 ) -> Task[..., object, object]:
     """What a pickled Task with other options becomes."""
-    if (chosen, id, key) == (task.chosen, None, None):
+    if (chosen, own_id, key) == (task.chosen, None, None):
         return task
-    return task._changed(chosen, id, key)  # noqa: SLF001
+    return task._changed(chosen, own_id, key)  # noqa: SLF001
 
 
 def _found(task: object) -> object:
