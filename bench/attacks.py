@@ -25,6 +25,7 @@ import zmq
 
 from bench.harness import ROOT
 from bench.overheard import frames_in
+from raftwork.broker.machine import Limits
 from raftwork.broker.machine.enqueue import read_spec, read_tasks
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError
 from raftwork.messages import (
@@ -203,8 +204,8 @@ def _well_formed_request(frame: bytes) -> bool:
         return False
     if isinstance(message, Enqueue):
         try:
-            read_spec(message.spec)
-            read_tasks(message.tasks)
+            read_spec(message.spec, Limits())
+            read_tasks(message.tasks, Limits())
         except (ProtocolError, PayloadTooLarge):
             return False
         return True

@@ -8,6 +8,8 @@
     "raftwork.broker.hands" = "raftwork.broker.workers.assignments"
     [names]                          # identifiers of the code, wherever they are used
     Hand = "Assignment"
+    [within."consensus/raft"]        # and those that are meant in files below this path only
+    stand = "campaign"
 
 What is changed, in files that git tracks:
 1. Python: imports and dotted paths of moved modules, and every NAME token that is in [names]. Never
@@ -28,7 +30,7 @@ import sys
 import tokenize
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 #: Calls whose string arguments are source text of the product.
@@ -45,18 +47,31 @@ class Plan:
     modules: Mapping[str, str]
     names: Mapping[str, str]
     packages: Mapping[str, str]
+    within: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def of(self, path: str) -> "Plan":
+        """The plan for one file: with the names that are meant there."""
+        here = [names for part, names in self.within.items() if f"/{part}" in path]
+        names = dict(self.names)
+        for each in here:
+            names |= each
+        return replace(self, names=names)
 
     @classmethod
     def read(cls, path: Path) -> "Plan":
         """Raises ValueError for a table or a value that is none of a plan's."""
         document = tomllib.loads(path.read_text())
-        surplus = document.keys() - {"modules", "names", "packages"}
+        surplus = document.keys() - {"modules", "names", "packages", "within"}
         if surplus:
-            raise ValueError(f"a plan has [modules], [names] and [packages], not {sorted(surplus)}")
-        parts = [document.get(part, {}) for part in ("modules", "names", "packages")]
-        if not all(isinstance(value, str) for part in parts for value in part.values()):
+            tables = "[modules], [names], [packages] and [within.PATH]"
+            raise ValueError(f"a plan has {tables}, not {sorted(surplus)}")
+        modules, names, packages, within = (
+            document.get(part, {}) for part in ("modules", "names", "packages", "within")
+        )
+        every = (modules, names, packages, *within.values())
+        if not all(isinstance(value, str) for table in every for value in table.values()):
             raise ValueError("every value of a plan is a string")
-        return cls(*parts)
+        return cls(modules, names, packages, within)
 
 
 def dotted(text: str, modules: Mapping[str, str]) -> str:
@@ -259,7 +274,8 @@ def carry_out(plan: Plan, root: Path) -> list[Path]:
         if path.is_symlink() or path.suffix not in {".py", *_TEXTS}:
             continue
         before = path.read_text()
-        after = python(before, plan) if path.suffix == ".py" else prose(before, plan)
+        meant = plan.of(f"/{name}")
+        after = python(before, meant) if path.suffix == ".py" else prose(before, meant)
         if after != before:
             path.write_text(after)
             changed.append(path)

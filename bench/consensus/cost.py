@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 
 from bench.consensus.table import CONTENDERS, Contender, Table
 from raftwork.broker.machine import create_tables
-from raftwork.broker.server import CORES
+from raftwork.broker.options import USUAL_TIMING
+from raftwork.broker.server import core_maker
 from raftwork.broker.store import Store, open_store
 from raftwork.consensus.core import Entry, Message, Peer
 from raftwork.consensus.news import News
@@ -70,7 +71,7 @@ class Replicas:
         for name, store in stores.items():
             store.form(bytes(16), dict(self._peers.values()))
             self._count_fsyncs(store)
-            make = CORES[who.protocol]
+            make = core_maker(who.protocol, USUAL_TIMING[who.protocol])
             core = make(self._peers[name], list(names), store, Random(name), self.now)
             self._replicas[name] = Replica(core, store, _Host(), self._sender(name))
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from raftwork.client import App, BoundTask, Run, Status, Task
 from raftwork.errors import (
+    AppClosed,
+    LoadError,
     NotSerializable,
     PayloadTooLarge,
     ProtocolError,
@@ -25,12 +27,14 @@ from raftwork.errors import (
     Unavailable,
     UnknownTask,
     UnknownWorker,
+    Unsupported,
 )
+from raftwork.release import RELEASE
 
 if TYPE_CHECKING:
     from raftwork.worker.context import current as current
 
-__version__ = "0.1.0"
+__version__ = RELEASE
 
 __all__ = [
     "App",
@@ -40,6 +44,8 @@ __all__ = [
     "Task",
     "current",
     "RaftworkError",
+    "AppClosed",
+    "LoadError",
     "NotSerializable",
     "PayloadTooLarge",
     "ProtocolError",
@@ -49,6 +55,7 @@ __all__ = [
     "Unavailable",
     "UnknownTask",
     "UnknownWorker",
+    "Unsupported",
     "__version__",
 ]
 

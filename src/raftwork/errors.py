@@ -1,4 +1,4 @@
-"""Every error Raftwork raises, split by what the caller should do about it.
+"""Every error of Raftwork's own, split by what the caller should do about it.
 
 RaftworkError
 ├── the caller's own fault: change the call
@@ -6,7 +6,10 @@ RaftworkError
 │   ├── PayloadTooLarge      over a stated limit; both sizes are in the text
 │   ├── UnknownTask          no task has this id (or its last trace was forgotten)
 │   ├── UnknownWorker        no worker of this name works for the cluster
-│   └── ProtocolError        a request that contradicts itself or an earlier one
+│   ├── ProtocolError        a request that contradicts itself or an earlier one
+│   │   └── Unsupported      the brokers are of an older release, or not all of the new one yet
+│   ├── AppClosed            a call on an App after its `close` (also a RuntimeError)
+│   └── LoadError            MODULE:APP of a worker cannot be imported, or is no App
 ├── try again, later or elsewhere
 │   ├── QueueFull            a queue, or the cluster, holds as much as it may
 │   └── NotLeader            another broker leads; `leader` names it when known
@@ -15,16 +18,33 @@ RaftworkError
 ├── the task ended without a value
 │   ├── TaskFailed           its code raised, or ran over its time limit
 │   └── TaskLost             its worker vanished and it may not be handed out again
-├── a peer misbehaved: its frame is dropped
-│   └── BadMessage           bytes that are no message
+├── a peer misbehaved: what it sent is dropped
+│   ├── BadMessage           bytes that are no message
+│   │   └── NewerMessage     … that this release knows of
+│   └── BadSnapshot          a received snapshot is not what it was announced as
+├── this worker must stop
+│   ├── PoolBroken           its pool cannot run anything any more
+│   └── HookFailed           a hook of its start, or of a child's, raised
 └── this replica must stop
     └── StoreError           the disk failed, or the directory is not this replica's
-        └── StoreDamaged     stored data contradict a checksum or a kept promise
+        ├── StoreDamaged     stored data contradict a checksum or a kept promise
+        └── OtherRelease     what is stored is of a release that this one cannot follow
+
+Python's own are raised for what is no matter of Raftwork's: ValueError and TypeError for arguments
+and options that mean nothing, TimeoutError for a wait that was too long, RuntimeError for a call
+where none can be (`current()` outside a task; an App inside its own callbacks or at the end of the
+interpreter).
 """
+
+from typing import ClassVar, Final
 
 
 class RaftworkError(Exception):
     """Root of the tree in the module's docstring."""
+
+    #: By which number a broker refuses a request with it (`messages.Code`); 0 for those with which
+    #: none is refused.
+    code: ClassVar[int] = 0
 
 
 class NotSerializable(RaftworkError, TypeError):
@@ -34,25 +54,51 @@ class NotSerializable(RaftworkError, TypeError):
 class PayloadTooLarge(RaftworkError):
     """A payload, batch or result over its limit. The text gives both sizes in bytes."""
 
+    code = 2
+
 
 class UnknownTask(RaftworkError):
     """No task has this id: never enqueued, or forgotten after its retention."""
+
+    code = 5
 
 
 class UnknownWorker(RaftworkError):
     """No worker of this name works for the cluster."""
 
+    code = 6
+
 
 class ProtocolError(RaftworkError):
     """A request that breaks the protocol, such as a used id with other contents."""
+
+    code = 1
+
+
+class AppClosed(RaftworkError, RuntimeError):
+    """A call on an App that was closed. Nothing was sent."""
+
+
+class LoadError(RaftworkError):
+    """There is no such module or App, or importing it failed. The text says which."""
+
+
+class Unsupported(ProtocolError):
+    """The brokers cannot do this yet: they are of an older release, or some of them are."""
+
+    code = 7
 
 
 class QueueFull(RaftworkError):
     """A queue, or the cluster, holds as much as it may. See docs/prevention.md, "Backpressure"."""
 
+    code = 3
+
 
 class NotLeader(RaftworkError):
     """This broker does not lead. `leader` is the name of the one that does, if known."""
+
+    code = 4
 
     def __init__(self, leader: str | None = None) -> None:
         super().__init__(f"not the leader; the leader is {leader or 'unknown'}")
@@ -74,25 +120,64 @@ class Unavailable(RaftworkError):
 
 
 class TaskFailed(RaftworkError):
-    """The task's code raised, or ran over its time limit, and no retry is left."""
+    """The task's code raised, or ran over its time limit, and no retry is left.
 
-    def __init__(self, type: str, message: str, traceback: str) -> None:  # noqa: A002
+    `type`, `message` and `traceback` are those of its last attempt, as texts; `id` is the task's.
+    """
+
+    def __init__(self, type: str, message: str, traceback: str, id: str = "") -> None:  # noqa: A002
         super().__init__(f"{type}: {message}")
         self.type = type
         self.message = message
         self.traceback = traceback
+        self.id = id
 
     def __reduce__(self) -> tuple[object, ...]:
         # Python's own would make it of the text alone, and break the pool it is sent through.
-        return type(self), (self.type, self.message, self.traceback), vars(self)
+        return type(self), (self.type, self.message, self.traceback, self.id), vars(self)
 
 
 class TaskLost(RaftworkError):
-    """The task's worker vanished and the task may not be handed out (again)."""
+    """The task's worker vanished and the task may not be handed out (again). `id` is the task's."""
+
+    def __init__(self, text: str, id: str = "") -> None:  # noqa: A002
+        super().__init__(text)
+        self.id = id
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.id), vars(self)
 
 
 class BadMessage(RaftworkError):
     """Bytes from outside that are no message of ours. The text says what is wrong."""
+
+    code = ProtocolError.code
+
+
+class BadSnapshot(RaftworkError):
+    """Staged bytes are not the snapshot they were announced as. The leader sends another."""
+
+
+class PoolBroken(RaftworkError):
+    """The pool cannot run anything any more: the worker must stop."""
+
+
+class HookFailed(RaftworkError):
+    """A hook of a start raised, with the traceback as text: what was to start must not."""
+
+
+class NewerMessage(BadMessage):
+    """Well formed, but with a tag or a field that only a newer release knows.
+
+    `request` is the number of the request it may be, else 0.
+    """
+
+    def __init__(self, text: str, request: int = 0) -> None:
+        super().__init__(text)
+        self.request = request
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.request), vars(self)
 
 
 class StoreError(RaftworkError):
@@ -101,3 +186,25 @@ class StoreError(RaftworkError):
 
 class StoreDamaged(StoreError):
     """Stored data contradict a checksum or a promise kept elsewhere: never vote on them."""
+
+
+#: What a broker refuses a request with, by its code.
+REFUSALS: Final[dict[int, type[RaftworkError]]] = {
+    kind.code: kind
+    for kind in (
+        ProtocolError,
+        PayloadTooLarge,
+        QueueFull,
+        UnknownTask,
+        UnknownWorker,
+        Unsupported,
+        RaftworkError,
+    )
+}
+
+
+class OtherRelease(StoreError):
+    """The log, the tables or the directory are of a release that this one cannot follow.
+
+    The text names both, and the release to run.
+    """

@@ -9,10 +9,12 @@
 Lines go through `logging`, from the loggers `raftwork.*`, and from those of a worker's tasks.
 """
 
+import dataclasses
 import io
 import json
 import logging
 import os
+import re
 import select
 import sys
 import time
@@ -30,7 +32,7 @@ from raftwork.escapes import visible, visible_json
 from raftwork.streams import fill
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+    from _typeshed import DataclassInstance, ReadableBuffer
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -113,6 +115,38 @@ def pass_time() -> None:
 def alike(kind: str) -> dict[str, str]:
     """`extra` for a line that strangers can vary: all of this kind are folded into one."""
     return {"fold": kind}
+
+
+#: Characters of an event's line or of a value in it, and values in a list of them.
+_TEXT_MAX: Final = 2_000
+_LISTED_MAX: Final = 100
+
+
+def write_event(
+    logger: logging.Logger,
+    level: int,
+    event: "DataclassInstance",
+    extra: Mapping[str, object] | None = None,
+) -> None:
+    """Log a value whose text is the line; its fields are those of the record."""
+    if not logger.isEnabledFor(level):
+        return
+    fields = {name: _cut(value) for name, value in dataclasses.asdict(event).items()}
+    named: dict[str, object] = {"event": event_name(type(event)), **fields}
+    logger.log(level, "%s", _cut(str(event)), extra={"fields": named, **(extra or {})})
+
+
+def event_name(kind: type) -> str:
+    """WorkerLost as `worker_lost`."""
+    return re.sub(r"(?<!^)([A-Z])", r"_\1", kind.__name__).lower()
+
+
+def _cut(value: object) -> object:
+    """Texts that another machine had a part in may be as long as a frame."""
+    if isinstance(value, tuple):
+        return tuple(map(_cut, value[:_LISTED_MAX]))
+    long = isinstance(value, str) and len(value) > _TEXT_MAX
+    return f"{value:.{_TEXT_MAX}}…" if long else value
 
 
 #: `extra` for a line that is to be written as often as it is logged.

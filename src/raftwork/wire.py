@@ -8,18 +8,25 @@ Rules of this file:
    list[X], tuple[X, ...], tuple[X, Y], and other NamedTuples. Records are msgpack arrays
    without field names; a new field goes to the end, with a default, so that a peer one version
    older can still speak.
+4. Frames are read tolerantly: surplus fields are a newer peer's, and dropped. What is replicated is
+   read strictly (`strict=True`), nested records too: replicas that drop what others carry out would
+   diverge, so a surplus field raises NewerMessage, as an unknown tag does everywhere.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from enum import IntEnum
+from functools import partial
 from operator import call
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgpack
 
-from raftwork.errors import BadMessage
+from raftwork.errors import BadMessage, NewerMessage
 
 INT_MAX = 2**63 - 1
+#: Above every level of a cluster.
+LEVEL_ANY = INT_MAX
 #: Arrays, maps and extensions in a frame: far more than any of ours has. They cost a hundred times
 #: what their one byte says, so that one large frame could hold up a leader for seconds.
 CONTAINERS_MAX = 250_000
@@ -33,6 +40,10 @@ T = TypeVar("T", bound=tuple)  # type: ignore[type-arg]
 
 class _Mismatch(Exception):
     """What a value should have been; becomes a BadMessage at the border."""
+
+
+class _Surplus(Exception):
+    """A field too many where all are to be known; becomes a NewerMessage at the border."""
 
 
 def _int(value: object) -> int:
@@ -71,12 +82,32 @@ def _many(inner: Check, make: Callable[[Iterable[object]], object]) -> Check:
     return check
 
 
-def _fixed(inner: list[Check], required: int, make: Callable[[Iterable[object]], object]) -> Check:
+def _many_ints(value: object) -> object:
+    """As `_many(_int, list)`, without a call for each."""
+    if type(value) is not list:
+        raise _Mismatch("a list")
+    if value and (set(map(type, value)) != {int} or min(value) < 0 or max(value) > INT_MAX):
+        raise _Mismatch("integers from 0 to 2^63-1")
+    return value
+
+
+def _fixed(
+    inner: list[Check],
+    defaults: tuple[object, ...],
+    make: Callable[[Iterable[object]], object],
+    *,
+    strict: bool,
+) -> Check:
+    whole, required = len(inner), len(inner) - len(defaults)
+
     def check(value: object) -> object:
         # Fewer than all is an older peer, for which the defaults stand; more is a newer one.
-        if type(value) is not list or len(value) < required:
+        if type(value) is not list or (given := len(value)) < required:
             raise _Mismatch(f"an array of at least {required} values")
-        return make(map(_check, inner, value))
+        if given > whole and strict:
+            raise _Surplus(f"{given} fields instead of {whole}")
+        checked = map(_check, inner, value)
+        return make(checked if given >= whole else (*checked, *defaults[given - required :]))
 
     return check
 
@@ -90,45 +121,52 @@ _SCALARS: dict[object, Check] = {
 }
 
 
-def _compile(annotation: Any) -> Check:
+def _compile(annotation: Any, *, strict: bool) -> Check:
     if annotation in _SCALARS:
         return _SCALARS[annotation]
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is UnionType or (origin is not None and NoneType in args):
         (inner,) = (a for a in args if a is not NoneType)
-        return _optional(_compile(inner))
+        return _optional(_compile(inner, strict=strict))
     if origin is list:
-        return _many(_compile(args[0]), list)
+        if args[0] is int:
+            return _many_ints
+        return _many(_compile(args[0], strict=strict), list)
     if origin is tuple:
         if len(args) == 2 and args[1] is ...:
-            return _many(_compile(args[0]), tuple)
-        return _fixed([_compile(a) for a in args], len(args), tuple)
-    if isinstance(annotation, type) and issubclass(annotation, int):
+            return _many(_compile(args[0], strict=strict), tuple)
+        return _fixed([_compile(a, strict=strict) for a in args], (), tuple, strict=strict)
+    if isinstance(annotation, type) and issubclass(annotation, IntEnum):
         return _compile_enum(annotation)
-    return record_check(annotation)
+    return record_check(annotation, strict=strict)
 
 
-def _compile_enum(kind: Callable[[int], object]) -> Check:
-    def check(value: object) -> object:
+def _compile_enum(kind: type[IntEnum]) -> Check:
+    members = {member.value: member for member in kind}  # to call `kind` takes five times as long
+
+    def named(value: object) -> object:
+        """One that a newer peer knows may have a stand-in here."""
         try:
             return kind(_int(value))
-        except ValueError as error:
-            raise _Mismatch(str(error)) from None
+        except ValueError:
+            raise _Mismatch(f"the number of a {kind.__name__}") from None
+
+    def check(value: object) -> object:
+        known = members.get(value) if type(value) is int else None
+        return known if known is not None else named(value)
 
     return check
 
 
-def record_check(record: type[tuple[object, ...]]) -> Check:
+def record_check(record: type[tuple[object, ...]], *, strict: bool = False) -> Check:
     """Compile a NamedTuple's annotations into a check that builds it from a decoded list."""
     fields: tuple[str, ...] = record._fields  # type: ignore[attr-defined]
     defaults: dict[str, object] = record._field_defaults  # type: ignore[attr-defined]
     hints = get_type_hints(record)
-    inner = [_compile(hints[name]) for name in fields]
-    required = len(fields) - len(defaults)
-    if not defaults:
-        return _fixed(inner, required, record._make)  # type: ignore[attr-defined]
-    make = cast("Callable[..., object]", record)
-    return _fixed(inner, required, lambda values: make(*values))
+    inner = [_compile(hints[name], strict=strict) for name in fields]
+    # Not `_make`, which counts once more what was counted here.
+    make = partial(tuple.__new__, record)
+    return _fixed(inner, tuple(defaults.values()), make, strict=strict)
 
 
 def pack(value: object) -> bytes:
@@ -185,33 +223,59 @@ def _unpack(data: bytes | memoryview, limits: dict[str, Any]) -> object:
 
 
 class Codec(Generic[T]):
-    """Encodes and decodes a closed set of records, each under a tag that never changes."""
+    """Encodes and decodes a closed set of records, each under a tag that never changes.
 
-    def __init__(self, records: dict[int, type[T]]) -> None:
+    `strict` says that surplus fields are not dropped; `since` at which level of the cluster
+    (release.py) a record came to be, if not at the first.
+    """
+
+    def __init__(
+        self,
+        records: dict[int, type[T]],
+        *,
+        strict: bool = False,
+        since: Mapping[type[T], int] = MappingProxyType({}),
+    ) -> None:
         self._tags = {record: tag for tag, record in records.items()}
-        self._records = {tag: (rec, record_check(rec)) for tag, rec in records.items()}
+        self._records = {
+            tag: (rec, record_check(rec, strict=strict), since.get(rec, 0))
+            for tag, rec in records.items()
+        }
 
     def encode(self, record: T) -> bytes:
         return pack((self._tags[type(record)], *record))
 
     def decode(self, data: bytes | memoryview) -> T:
-        """The record in `data`. Raises BadMessage and nothing else."""
+        """The record in `data`. Raises BadMessage (NewerMessage is one) and nothing else."""
         return self.from_plain(unpack_frame(data))
 
     def plain(self, record: T) -> tuple[object, ...]:
         """The record as plain values, for nesting in another frame; inverse of `from_plain`."""
         return (self._tags[type(record)], *record)
 
-    def from_plain(self, values: object) -> T:
+    def from_plain(self, values: object, level: int = LEVEL_ANY) -> T:
+        """The record in plain values. Raises as `decode`; NewerMessage for one above `level`."""
         if type(values) is not list or not values:
             raise BadMessage("a message is a non-empty array")
         tag = values[0]
-        known = self._records.get(tag) if type(tag) is int else None
+        if type(tag) is not int or tag < 0:
+            raise BadMessage(f"a message begins with its tag, not with {tag!r:.40}")
+        known = self._records.get(tag)
         if known is None:
-            raise BadMessage(f"unknown message tag {tag!r:.40}")
-        record, check = known
+            raise NewerMessage(f"unknown message tag {tag}", _request(values))
+        record, check, since = known
+        if since > level:
+            raise NewerMessage(f"{record.__name__} is of level {since}, the cluster's is {level}")
         try:
             made: T = check(values[1:])  # type: ignore[assignment]
         except _Mismatch as error:
             raise BadMessage(f"{record.__name__}: expected {error}") from None
+        except _Surplus as error:
+            raise NewerMessage(f"{record.__name__} with {error}") from None
         return made
+
+
+def _request(values: list[object]) -> int:
+    """What stands where a client's requests have their number; 0 if nothing like it does."""
+    number = values[1] if len(values) > 1 else 0
+    return number if type(number) is int and 0 <= number <= INT_MAX else 0

@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from hypothesis import strategies as st
 
 from raftwork.addresses import parse_address
+from raftwork.broker.machine import Limits
 from raftwork.broker.machine.commands import commands, decode_batch, encode_batch
 from raftwork.broker.machine.enqueue import read_spec, read_tasks
 from raftwork.broker.store import meta, watermark
@@ -25,7 +26,9 @@ from raftwork.messages import (
     Failure,
     Spec,
     decode_failure,
+    decode_failure_strictly,
     decode_spec,
+    decode_spec_strictly,
     encode_failure,
     encode_spec,
     from_broker,
@@ -81,7 +84,7 @@ def records(record: type[tuple[Any, ...]]) -> Strategy:
 
 def messages(codec: Codec[Any]) -> Strategy:
     """Any record of a codec."""
-    return st.one_of([records(record) for record, _ in codec._records.values()])
+    return st.one_of([records(record) for record, *_ in codec._records.values()])
 
 
 def spoilt(good: Strategy) -> Strategy:
@@ -179,7 +182,7 @@ _IDENTITIES = st.builds(
     st.dictionaries(st.text(max_size=5), st.text(max_size=9), max_size=3),
 )
 _TASKS = st.lists(st.tuples(st.text(max_size=5), st.binary(max_size=5)), max_size=4)
-_REFUSED = (ProtocolError, PayloadTooLarge)
+_REFUSED = (ProtocolError, PayloadTooLarge, BadMessage)
 
 
 def _batches() -> Strategy:
@@ -205,8 +208,24 @@ DECODERS: dict[str, Decoder] = {
         encode_failure,
         records(Failure),
     ),
-    "a batch's spec": Decoder(read_spec, _REFUSED, records(Spec).map(encode_spec)),
-    "a batch's tasks": Decoder(read_tasks, _REFUSED, _TASKS.map(pack)),
+    "specs in the log": Decoder(
+        decode_spec_strictly,
+        (BadMessage,),
+        records(Spec).map(encode_spec),
+        encode_spec,
+        records(Spec),
+    ),
+    "failures in the log": Decoder(
+        decode_failure_strictly,
+        (BadMessage,),
+        records(Failure).map(encode_failure),
+        encode_failure,
+        records(Failure),
+    ),
+    "a batch's spec": Decoder(
+        partial(read_spec, limits=Limits()), _REFUSED, records(Spec).map(encode_spec)
+    ),
+    "a batch's tasks": Decoder(partial(read_tasks, limits=Limits()), _REFUSED, _TASKS.map(pack)),
     "log entries": Decoder(
         _commands, (BadMessage,), _batches().map(lambda b: encode_batch(*b)), None, None
     ),

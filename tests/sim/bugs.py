@@ -44,7 +44,7 @@ def an_ack_before_the_fsync(patch: Patch) -> None:
 def a_commit_of_an_older_term_by_counting(patch: Patch) -> None:
     def advance(node: Node, leader: Leader) -> None:
         matched = [
-            p.match for name, p in leader.peers.items() if node.roster.counts(name, p.incarnation)
+            p.match for name, p in leader.peers.items() if node.roster.is_voter(name, p.incarnation)
         ]
         index = reached([*matched, node.log.durable], node.quorum)
         if index is not None:
@@ -65,10 +65,10 @@ def a_truncation_on_any_append(patch: Patch) -> None:
 
 
 def a_replica_known_by_its_name_alone(patch: Patch) -> None:
-    def counts(roster: Membership, name: str, incarnation: bytes) -> bool:
+    def is_voter(roster: Membership, name: str, incarnation: bytes) -> bool:
         return name in roster.latest
 
-    patch.setattr(Membership, "counts", counts)
+    patch.setattr(Membership, "is_voter", is_voter)
 
 
 def a_learner_counted_before_its_rebind_is_committed(patch: Patch) -> None:

@@ -34,12 +34,12 @@ def knows(core: Consensus) -> tuple[int, Position]:
 def supports(core: Consensus, other: Consensus, peer: Peer) -> bool:
     """Whether `other`, a replica by this name, would let `core` lead and counts for it."""
     assert isinstance(core, zab.Zab | raft.Raft)
-    return core._node.roster.counts(*peer) and knows(other) <= knows(core)
+    return core._node.roster.is_voter(*peer) and knows(other) <= knows(core)
 
 
 def may_lead(core: Consensus) -> bool:
     assert isinstance(core, zab.Zab | raft.Raft)
-    return core._node.counts and not core._node.installing
+    return core._node.is_voter and not core._node.installing
 
 
 def able(

@@ -237,7 +237,7 @@ def a_leader_that_does_not_abdicate(patch: Patch) -> None:
     def on_ack_epoch(node: Node, leader: Leader, src: object, link: Link, message: object) -> None:
         worst = (ORIGIN, message.ends[-1])[:1] if len(message.ends) < 1 else message.ends  # type: ignore[attr-defined]
         if leader.initial is None and message.epoch == leader.epoch and link.ends is None:  # type: ignore[attr-defined]
-            link.ends, link.acked = worst, message.counts  # type: ignore[attr-defined]
+            link.ends, link.acked = worst, message.accepted  # type: ignore[attr-defined]
             discovery.conclude(node, leader)
         else:
             unmodified(node, leader, src, link, message)  # type: ignore[arg-type]
@@ -249,13 +249,13 @@ def a_leader_that_does_not_abdicate(patch: Patch) -> None:
 
 def an_epoch_accepted_from_a_rival_counted(patch: Patch) -> None:
     """Two leaders offer the same epoch: an ACKEPOCH repeated for the other must not count."""
-    original = follower.last_word
+    original = follower.current_state
 
-    def last_word(node: Node, role: Follower) -> object:
+    def current_state(node: Node, role: Follower) -> object:
         word = original(node, role)
-        return word._replace(counts=True) if isinstance(word, AckEpoch) else word
+        return word._replace(accepted=True) if isinstance(word, AckEpoch) else word
 
-    patch.setattr(follower, "last_word", last_word)
+    patch.setattr(follower, "current_state", current_state)
 
 
 def a_read_without_a_round(patch: Patch) -> None:

@@ -1,5 +1,6 @@
 """Commands as people type them: names with a typo, waits that are ended, texts that are no JSON."""
 
+import json
 import re
 import signal
 
@@ -69,3 +70,23 @@ def test_what_is_hostile_is_shown_or_refused(alone: Place) -> None:
     assert done.code == 2
     assert "Traceback" not in done.err
     assert "argument 1" in done.err
+
+
+def test_a_cluster_is_watched_until_ctrl_c(alone: Place) -> None:
+    """On what is no terminal: one document a line; it outlives the broker, and ends with 0."""
+    watching = alone.start("raftwork status --watch 0.1 --timeout 0.2 --json", "watch")
+
+    def leaders() -> list[str | None]:
+        lines = watching.text.splitlines()
+        return [json.loads(line)["leader"] for line in lines if line.startswith("{")]
+
+    alone.wait_until(lambda: leaders().count("a") >= 3, "three looks")
+    (broker,) = (each for each in alone._all if each.log.name == "a.log")
+    broker.kill()
+    alone.wait_until(lambda: None in leaders(), "a look without a leader")
+    watching.signal(signal.SIGINT)
+    alone.wait_until(lambda: watching.code is not None, "it ends")
+    assert (watching.code, "Traceback" in watching.text) == (0, False)
+    piped = alone.sh("raftwork status --watch 0.1 --timeout 0.2 | head -1")
+    assert "every 0.1 s" in piped.out
+    assert "Traceback" not in piped.err

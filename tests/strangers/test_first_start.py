@@ -39,7 +39,12 @@ def test_a_mistyped_first_start_is_no_dead_end(alone: Place) -> None:
     """The directory kept the typo, and was said to belong to a cluster that never was."""
     typo = "a=127.0.0.1:1,b=127.0.0.1:2"  # cannot listen there, or waits for b
     start = "raftwork broker --name a --data data/new --cluster"
-    alone.sh(f"timeout 2 {start} {typo}")
+    mistyped = alone.start(f"{start} {typo}", "mistyped")
+    alone.wait_until(
+        lambda: (alone.directory / "data/new/identity.json").exists() or mistyped.code is not None,
+        "its directory",
+    )
+    mistyped.stop()
     corrected = alone.sh(f"{start} a=127.0.0.1:1,c=127.0.0.1:2")
     assert corrected.code == 1
     assert "it holds no tasks: if the new options are right, remove it" in corrected.err
@@ -69,6 +74,6 @@ def test_chaos_says_what_a_cluster_lacks_before_it_can_begin(alone: Place) -> No
     """It was silent for a minute."""
     alone.sh("kill -9 $(cat data/a/broker.pid)")
     chaos = alone.start("raftwork chaos --kill leader --for 5 --data data", "chaos")
-    does_not_know = "waiting up to 60 s for a whole cluster: no leader"
-    alone.wait_until(lambda: does_not_know in chaos.text, "what it waits for")
+    lacks = "waiting up to 60 s for a whole cluster: no leader"
+    alone.wait_until(lambda: lacks in chaos.text, "what it waits for")
     chaos.stop()

@@ -34,7 +34,7 @@ def test_a_broker_that_moved_is_found_by_the_others(place: Place) -> None:
         brokers["c"] = restart(place, "c", place.addresses, "--readdress")
         # One old address is enough to be shown all three, with the new one, and nobody twice.
         place.wait_until(lambda: whole(place, place.addresses["a"]), "c is found")
-        found = f"connected to broker c at {place.addresses['c']}\n"
+        found = f"connected to broker c at {place.addresses['c']}; "
         assert found in brokers["a"].text, "not where it was before"
     names = [(row["name"], row["address"]) for row in place.status()["brokers"]]
     assert sorted(names) == sorted(place.addresses.items()), "asked at its first address, too"

@@ -113,10 +113,10 @@ UNSHARE = "unshare --pid --fork --kill-child --mount-proc"
 def _namespaces() -> str:
     """Why there can be no process 1 of our own here; empty if there can."""
     try:
-        probed = subprocess.run([*UNSHARE.split(), "true"], capture_output=True, check=False)
+        tried = subprocess.run([*UNSHARE.split(), "true"], capture_output=True, check=False)
     except FileNotFoundError:
         return "unshare is not installed"
-    return probed.stderr.decode() if probed.returncode else ""
+    return tried.stderr.decode() if tried.returncode else ""
 
 
 @pytest.mark.parametrize("pool", ["process", "thread", "async"])

@@ -47,7 +47,20 @@ def test_the_log_of_a_worker_names_each_task_that_did_not_succeed(alone: Place) 
     )
     for line in lines:
         alone.wait_until(lambda line=line: line in worker.text, line)  # type: ignore[misc]
-    assert "joined the leader at" in worker.text
+    # What it is, whom it reaches and what it serves.
+    at = alone.addresses["a"]
+    assert (
+        "worker w1 runs 5 tasks of tasks:app (tasks.die, tasks.fail, tasks.late, tasks.wait_for,"
+        f" tasks.wait_for_another); pool: process, slots: 2, queues: default, brokers: {at}, pid: "
+    ) in worker.text
+    assert f"connected to the broker at {at}" in worker.text
+    assert f"joined the leader at {at}, epoch 1; 1 of 1 brokers reached" in worker.text
+    (broker,) = (each for each in alone._all if each.log.name == "a.log")
+    data = alone.directory / "data/a"
+    assert f"broker a of a={at}; raft, its data in {data}; " in broker.text
+    assert ", protocol " in broker.text
+    assert "active leader of epoch 1" in broker.text
+    assert "worker w1 joined (" in broker.text
 
 
 def test_a_worker_whose_brokers_do_not_exist_says_so(alone: Place) -> None:
@@ -61,11 +74,16 @@ def test_a_worker_whose_brokers_do_not_exist_says_so(alone: Place) -> None:
 
 @pytest.mark.parametrize("pool", ["process", "thread", "async"])
 def test_a_worker_that_cannot_drain_ends_when_its_grace_is_over(alone: Place, pool: str) -> None:
-    """F14: a task that waits for another on the only slot waits for ever, and so did SIGTERM."""
+    """F14: a task that waits for another on the only slot waits for ever, and so did SIGTERM.
+
+    Nor did anybody say why nothing went on.
+    """
     alone.write("tasks.py", TASKS)
     worker = alone.worker(f"--pool {pool} --concurrency 1 --grace 0.5")
     alone.sh("raftwork enqueue tasks.wait_for_another")
-    alone.wait_until(lambda: alone.status()["workers"][0]["running"] == 1, "it runs")
+    says = "every slot (1) waits in result() for another task: tasks.wait_for_another "
+    alone.wait_until(lambda: says in worker.text, "it says why nothing gets on, and what to do")
+    assert "a higher --concurrency" in worker.text
     worker.signal(signal.SIGTERM)
     alone.wait_until(lambda: worker.code is not None, "it ends")
     assert worker.code == 0

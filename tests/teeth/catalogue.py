@@ -175,7 +175,7 @@ _DIRECTORIES = (
         (
             Edit(
                 f"{_RAFT}.replication:_rebind",
-                "and peer.match >= leader.marked",
+                "and peer.match >= leader.commit_at_heartbeat",
                 "and False",
             ),
         ),
@@ -269,7 +269,7 @@ _DIRECTORIES = (
 _COMMANDS = (
     Break(
         "announced without its name",
-        (Edit(f"{_BROKER}.server:_serve", "listening {options.name} ", "listening "),),
+        (Edit(f"{_BROKER}.server:_serve", "listening {config.name} ", "listening "),),
         ("test_a_broker_announces_itself_and_runs_until_told",),
     ),
     Break(
@@ -287,7 +287,7 @@ _COMMANDS = (
         "a broker's name not looked for in its cluster",
         (
             Edit(
-                f"{_BROKER}.options:BrokerOptions.__post_init__",
+                f"{_BROKER}.options:BrokerConfig.__post_init__",
                 "if self.name not in self.cluster:",
                 "if False:",
             ),
@@ -298,7 +298,7 @@ _COMMANDS = (
         "errors of the system shown as tracebacks",
         (
             Edit(
-                f"{_CLI}.broker:command",
+                f"{_CLI}.broker:_run",
                 "except OSError as error:",
                 "except KeyError as error:",
             ),
@@ -521,7 +521,7 @@ _WORKERS = (
     ),
     Break(
         "tasks enqueue at the default brokers",
-        (Edit(f"{_CLI}.worker:command", "app.brokers = addresses", "pass"),),
+        (Edit(f"{_CLI}.worker:_run", "app.brokers = addresses", "pass"),),
         ("test_a_task_enqueues_where_its_worker_gets_its_work",),
     ),
     Break(
@@ -707,7 +707,13 @@ _PREVENTION = (
     ),
     Break(
         "any pool is told to replace its processes",
-        (Edit(f"{_CLI}.worker:command", 'if pool != "process" and any(recycling):', "if False:"),),
+        (
+            Edit(
+                f"{_CLI}.worker:command",
+                'if pool != "process" and (max_tasks_per_child or max_memory_per_child):',
+                "if False:",
+            ),
+        ),
         ("test_only_processes_can_be_replaced",),
     ),
 )

@@ -1,13 +1,38 @@
-"""docs/options.md, made of the code: `python -m tests.unit.reference`."""
+"""docs/options.md and docs/events.md, made of the code: `python -m tests.unit.reference`."""
 
 import ast
 import inspect
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, get_args
 
+from raftwork.broker import events as of_brokers
+from raftwork.broker import journal as broker_journal
 from raftwork.client import options
 from raftwork.features.queue_settings import SETTINGS
+from raftwork.logs import event_name
+from raftwork.worker import events as of_workers
+from raftwork.worker import journal as worker_journal
 
 PAGE = Path(__file__).parents[2] / "docs/options.md"
+EVENTS = PAGE.with_name("events.md")
+
+_ABOUT_EVENTS = """\
+# Events
+
+Made of the code by `python -m tests.unit.reference`: change the texts there.
+
+What happens to a broker or worker is told as a value, and the log writes each as a line
+([logs](logs.md)). With `--log-format json` a line's `fields` hold the event's name, as `event`, and
+the values of the second column: filter by these rather than by texts, which change. New events and
+values come with new releases; those that are here keep their names and meanings. Times are
+milliseconds where nothing else is said.
+
+There is no event of a task that succeeds: `raftwork status` counts them. What a broker tells of
+each attempt that fails is `debug`, as its worker warns of it already.
+"""
 
 _INTRO = """\
 # Task options
@@ -85,5 +110,28 @@ def _queue_settings() -> str:
     return _OF_QUEUES + "\n".join(rows) + "\n"
 
 
+def events() -> str:
+    """The page of all events."""
+    parts = [_ABOUT_EVENTS]
+    for title, union, levels in (
+        ("Brokers (logger `raftwork.broker`)", of_brokers.Event, broker_journal.LEVELS),
+        ("Workers (logger `raftwork.worker`)", of_workers.Event, worker_journal.LEVELS),
+    ):
+        parts.append(f"\n## {title}\n\n| event | values | level | |\n|---|---|---|---|\n")
+        for kind in sorted(_members(get_args(union)), key=lambda kind: event_name(kind)):
+            values = ", ".join(f"`{field.name}`" for field in fields(kind))
+            level = logging.getLevelName(levels.get(kind, logging.INFO)).lower()
+            text = " ".join((kind.__doc__ or "").split())
+            assert not text.startswith(f"{kind.__name__}("), f"{kind.__name__} has no docstring"
+            parts.append(f"| `{event_name(kind)}` | {values} | {level} | {text} |\n")
+    return "".join(parts)
+
+
+def _members(kinds: Iterable[Any]) -> Iterator[Any]:
+    for kind in kinds:
+        yield from _members(get_args(kind)) if get_args(kind) else (kind,)
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
+    EVENTS.write_text(events())

@@ -21,7 +21,13 @@ SOURCE = Path(__file__).parents[2] / "src" / "raftwork"
 #: Between a worker and the processes it forked itself.
 _OWN = {"worker/pool/fork_server.py:decode_job"}
 #: Codecs that are fuzzed through the function that uses them.
-_PRIVATE = {"_spec": "decode_spec", "_failure": "decode_failure", "_roster": "decode_roster"}
+_PRIVATE = {
+    "_spec": "decode_spec",
+    "_spec_in_log": "decode_spec_strictly",
+    "_failure": "decode_failure",
+    "_failure_in_log": "decode_failure_strictly",
+    "_roster": "decode_roster",
+}
 
 
 @every

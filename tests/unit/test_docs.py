@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import raftwork
+from tests.unit import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,3 +34,7 @@ def test_everything_a_program_imports_is_in_the_reference() -> None:
     }
     assert not missing
     assert "::: raftwork.errors" in pages  # all of them
+
+
+def test_every_event_is_in_the_reference() -> None:
+    assert reference.EVENTS.read_text() == reference.events(), "run python -m tests.unit.reference"

@@ -82,6 +82,7 @@ def test_what_is_built_is_installed_and_imported(built: Path, pattern: str, tmp_
 
 
 def test_an_sdist_has_what_its_tests_need(built: Path) -> None:
-    top = next((built / "unpacked").glob("raftwork-*"))
+    # Beside it stands the wheel that was built from it.
+    top = next(path for path in (built / "unpacked").glob("raftwork-*") if path.is_dir())
     for name in ("tests", "docs", "examples", "README.md", "CHANGELOG.md", "LICENSE"):
         assert (top / name).exists(), name

@@ -95,6 +95,12 @@ def test_a_plan_with_anything_else_is_refused(text: str, tmp_path: Path) -> None
         Plan.read(tmp_path / "plan.toml")
 
 
+def test_a_name_of_one_part_stays_as_it_is_elsewhere() -> None:
+    plan = Plan({}, {"a": "b"}, {}, {"consensus/raft": {"stand": "campaign"}})
+    assert plan.of("/src/raftwork/consensus/raft/node.py").names == {"a": "b", "stand": "campaign"}
+    assert plan.of("/src/raftwork/consensus/zab/node.py").names == {"a": "b"}
+
+
 def test_packages_and_the_tests_that_mirror_them_move_as_well(tmp_path: Path) -> None:
     for name, text in {
         "src/raftwork/broker/queue/__init__.py": "from raftwork.broker.queue.dead import X\n",

@@ -1,11 +1,24 @@
 """What a frame may cost to take apart."""
 
+from typing import NamedTuple
+
 import msgpack
 import pytest
 
-from raftwork.errors import BadMessage
-from raftwork.messages import FRAME_BYTES_MAX, Enqueue, to_broker
-from raftwork.wire import CONTAINERS_MAX, pack, unpack, unpack_frame
+from raftwork.errors import BadMessage, NewerMessage
+from raftwork.messages import (
+    FRAME_BYTES_MAX,
+    Acknowledged,
+    Code,
+    Enqueue,
+    Refused,
+    Result,
+    Results,
+    State,
+    from_broker,
+    to_broker,
+)
+from raftwork.wire import CONTAINERS_MAX, Codec, pack, unpack, unpack_frame
 
 MANY = FRAME_BYTES_MAX - 5
 
@@ -43,3 +56,102 @@ def test_as_many_as_ours_may_have_pass() -> None:
 def test_what_a_task_returns_has_no_such_limit() -> None:
     value: list[object] = [[]] * (CONTAINERS_MAX + 1)
     assert unpack(msgpack.packb(value)) == value
+
+
+@pytest.mark.parametrize("token", [-1, 2**63, True, 1.0, "1", None, [1]])
+def test_a_list_of_integers_has_no_other_values(token: object) -> None:
+    frame = from_broker.encode(Acknowledged(1, 2, [1, token, 3]))  # type: ignore[list-item]
+    with pytest.raises(BadMessage, match="Acknowledged: expected"):
+        from_broker.decode(frame)
+
+
+def test_a_list_of_integers_comes_as_it_went() -> None:
+    for tokens in ([], [0, 2**63 - 1]):
+        message = Acknowledged(1, 2, tokens)
+        assert from_broker.decode(from_broker.encode(message)) == message
+
+
+@pytest.mark.parametrize("state", [99, -1, True, 1.0, "LOST", None, []])
+def test_an_enumeration_has_its_numbers_and_no_others(state: object) -> None:
+    frame = from_broker.encode(Results([Result("a", state, b"")]))  # type: ignore[arg-type]
+    with pytest.raises(BadMessage, match="Results: expected"):
+        from_broker.decode(frame)
+
+
+def test_a_reason_that_a_newer_broker_has_is_some_other() -> None:
+    frame = from_broker.encode(Refused(1, 99, "because"))  # type: ignore[arg-type]
+    assert from_broker.decode(frame) == Refused(1, Code.OTHER, "because")
+
+
+def test_what_an_older_peer_leaves_out_has_its_default() -> None:
+    result = Result("a", State.LOST, b"")
+    frame = from_broker.encode(Results([result]))
+    without = msgpack.unpackb(frame)
+    without[1][0] = without[1][0][:3]
+    with_more = [*without[:1], [[*result, "new"]], "newer"]
+    for values in (without, with_more):
+        assert from_broker.decode(pack(values)) == Results([result])
+    without[1][0] = without[1][0][:2]
+    with pytest.raises(BadMessage, match="at least 3"):
+        from_broker.decode(pack(without))
+
+
+class Inner(NamedTuple):
+    a: int
+
+
+class Outer(NamedTuple):
+    inner: Inner
+    many: list[Inner]
+    pairs: tuple[tuple[int, str], ...]
+    maybe: Inner | None = None
+
+
+TOLERANT: Codec[Outer] = Codec({1: Outer})
+STRICT: Codec[Outer] = Codec({1: Outer}, strict=True)
+SURPLUS = [
+    [1, [1], [], [], None, 7],
+    [1, [1, 7], [], []],
+    [1, [1], [[2, 7]], []],
+    [1, [1], [], [[3, "x", 7]]],
+    [1, [1], [], [], [4, 7]],
+]
+
+
+@pytest.mark.parametrize("plain", SURPLUS)
+def test_surplus_fields_are_dropped_or_a_newer_message(plain: list[object]) -> None:
+    assert isinstance(TOLERANT.decode(pack(plain)), Outer)
+    with pytest.raises(NewerMessage, match=r"Outer with \d fields instead of \d"):
+        STRICT.decode(pack(plain))
+
+
+def test_fewer_fields_take_their_defaults_either_way() -> None:
+    for codec in (TOLERANT, STRICT):
+        assert codec.decode(pack([1, [1], [], []])) == Outer(Inner(1), [], (), None)
+        with pytest.raises(BadMessage, match="at least 3") as caught:
+            codec.decode(pack([1, [1], []]))
+        assert not isinstance(caught.value, NewerMessage)
+
+
+@pytest.mark.parametrize(("rest", "request_"), [([], 0), ([5, "x"], 5), (["x"], 0), ([True], 0)])
+def test_an_unknown_tag_is_a_newer_message_and_tells_its_request(
+    rest: list[object], request_: int
+) -> None:
+    with pytest.raises(NewerMessage, match="tag 9") as caught:
+        TOLERANT.decode(pack([9, *rest]))
+    assert caught.value.request == request_
+
+
+@pytest.mark.parametrize("tag", [-1, "1", 1.0, None, True, [1]])
+def test_what_begins_with_no_tag_is_no_message(tag: object) -> None:
+    with pytest.raises(BadMessage) as caught:
+        TOLERANT.decode(pack([tag]))
+    assert not isinstance(caught.value, NewerMessage)
+
+
+def test_a_record_above_the_level_is_a_newer_message() -> None:
+    codec: Codec[Inner | Outer] = Codec({1: Inner, 2: Outer}, since={Outer: 2})
+    assert codec.from_plain([1, 1], 0) == Inner(1)
+    assert codec.from_plain([2, [1], [], []], 2) == Outer(Inner(1), [], ())
+    with pytest.raises(NewerMessage, match="Outer is of level 2, the cluster's is 1"):
+        codec.from_plain([2, [1], [], []], 1)

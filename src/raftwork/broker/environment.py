@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from raftwork.broker.containment import log_contained
 from raftwork.consensus.replica import Store
+from raftwork.release import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from raftwork.broker.events import Event
     from raftwork.broker.store import Identity
     from raftwork.consensus.core import Consensus, Peer, Position, Restored, Roster
+    from raftwork.release import Levels
 
 
 class NodeStore(Store, Protocol):
@@ -46,6 +48,8 @@ class Setup:
     cluster: Mapping[str, str]
     consensus: str
     balancer: str
+    #: How long (ms) a start or an election may take before this broker says what it waits for.
+    patience: int = 2_500
     rng: Random
     make_core: Callable[[Peer, NodeStore, int], Consensus]
     #: Sends a frame to a routing id of our ROUTER; whether it could not be is told later.
@@ -60,6 +64,10 @@ class Setup:
     dial: Callable[[str, str], None] = lambda _name, _address: None
     #: Takes what happens, for people, with the epoch that this broker is in.
     tell: Callable[[int, Event], None] = lambda _epoch, _event: None
+    #: Whether anything listens to what becomes of each attempt (`events.PER_ATTEMPT`).
+    tells_attempts: bool = False
+    #: The levels of a cluster that it runs; others in tests alone.
+    levels: Levels = LEVELS
     #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
     cluster_id: bytes
     #: Is told what failed, and of what, whenever an error was contained (containment.py).

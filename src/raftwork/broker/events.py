@@ -1,13 +1,18 @@
 """What happens to a broker, as values: one stream for the log, and for whatever else shows it.
 
 The text of each is what the log says of it; `journal.py` says how much it weighs. What the
-consensus tells is in `raftwork.consensus.news` and part of the same stream.
+consensus tells is in `raftwork.consensus.news`, what happens between brokers in `peer_events`: all
+of it is part of the same stream.
+
+Nothing is told of a task that succeeds. What is told of each attempt (PER_ATTEMPT) is not even made
+unless somebody listens: see `Setup.tells_attempts`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raftwork.broker.peer_events import PeerEvent
 from raftwork.consensus.news import News
 
 # ---- the cluster ---------------------------------------------------------------------------------
@@ -40,15 +45,22 @@ class Formed:
 
 @dataclass(frozen=True, slots=True)
 class PeerUp:
+    """Another broker answers on the connection to it."""
+
     broker: str
     address: str
+    reached: int  # brokers that answer, this one among them
+    brokers: int  # in the cluster
 
     def __str__(self) -> str:
-        return f"connected to broker {self.broker} at {self.address}"
+        reached = f"{self.reached} of {self.brokers} brokers reached"
+        return f"connected to broker {self.broker} at {self.address}; {reached}"
 
 
 @dataclass(frozen=True, slots=True)
 class PeerDown:
+    """The connection to another broker closed."""
+
     broker: str
     address: str
 
@@ -91,6 +103,8 @@ class HelloRefused:
 
 @dataclass(frozen=True, slots=True)
 class BadFrame:
+    """What another broker sent cannot be read; it was dropped."""
+
     broker: str
     why: str
 
@@ -125,6 +139,8 @@ class Follows:
 
 @dataclass(frozen=True, slots=True)
 class LeadershipBegan:
+    """This broker leads, and serves clients and workers."""
+
     epoch: int
 
     def __str__(self) -> str:
@@ -136,6 +152,8 @@ class LeadershipBegan:
 
 @dataclass(frozen=True, slots=True)
 class WorkerJoined:
+    """It may be given tasks; told by each new leader once."""
+
     worker: str
     host: str
     pid: int
@@ -163,6 +181,8 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLeft:
+    """It said goodbye."""
+
     worker: str
 
     def __str__(self) -> str:
@@ -182,10 +202,92 @@ class WorkerRests:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecovered:
+    """It rested, and does no longer."""
+
     worker: str
 
     def __str__(self) -> str:
         return f"worker {self.worker} is given tasks as usual again"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """The task's code raised, or ran over its time limit, and the worker said so."""
+
+    task: str
+    queue: str
+    worker: str
+    attempt: int  # counted from 1
+    why: str
+
+    def __str__(self) -> str:
+        where = f"attempt {self.attempt}, on {self.worker}"
+        return f"task {self.task} of queue {self.queue}, {where}, failed: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost:
+    """The process that ran it died, and its worker lives to say so."""
+
+    task: str
+    queue: str
+    worker: str
+    attempt: int
+
+    def __str__(self) -> str:
+        where = f"attempt {self.attempt}, on {self.worker}"
+        return f"task {self.task} of queue {self.queue}, {where}, was lost with its process"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRetried:
+    """It failed, and has attempts left."""
+
+    task: str
+    queue: str
+    pause: int  # ms until it may be handed out again
+
+    def __str__(self) -> str:
+        return f"task {self.task} of queue {self.queue} is tried again in {self.pause} ms"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed:
+    """No attempt is left, or none may help: that is its outcome."""
+
+    task: str
+    queue: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"task {self.task} of queue {self.queue} failed: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOverdue:
+    """Its time limit is long over and its worker, which lives, said nothing: the leader ends it."""
+
+    task: str
+    queue: str
+    worker: str
+    limit: int  # ms
+
+    def __str__(self) -> str:
+        return (
+            f"task {self.task} of queue {self.queue} ran over its limit of {self.limit} ms, and"
+            f" worker {self.worker} says nothing of it: it counts as failed"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TasksTakenBack:
+    """They wait unsent, as the worker does not read: others get them."""
+
+    worker: str
+    tasks: int
+
+    def __str__(self) -> str:
+        return f"worker {self.worker} does not read what it is sent; tasks taken back: {self.tasks}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +304,54 @@ class TaskLost:
 
 @dataclass(frozen=True, slots=True)
 class QueueFullRefusal:
+    """An enqueue, or another request, found no room; the client was told."""
+
     why: str
 
     def __str__(self) -> str:
         return f"an enqueue was refused: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """A client asked for what cannot be done; it was told why."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return f"a request was refused: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRefused:
+    """A worker cannot work here; it was told why."""
+
+    worker: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"worker {self.worker} was refused: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class BalancerUnknown:
+    """It was set under a leader of another release."""
+
+    queue: str
+    balancer: str
+
+    def __str__(self) -> str:
+        return f"queue {self.queue}: no balancer {self.balancer!r} here, so the cluster's"
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRaised:
+    """The leader has seen the cluster's level raised (release.py)."""
+
+    level: int
+
+    def __str__(self) -> str:
+        return f"the cluster is at level {self.level} from now on"
 
 
 # ---- this process ------------------------------------------------------------------------------
@@ -242,11 +388,25 @@ Event = (
     | WorkerLeft
     | WorkerRests
     | WorkerRecovered
+    | AttemptFailed
+    | AttemptLost
+    | TaskRetried
+    | TaskFailed
+    | TaskOverdue
+    | TasksTakenBack
     | TaskLost
     | QueueFullRefusal
+    | RequestRefused
+    | WorkerRefused
+    | BalancerUnknown
+    | LevelRaised
     | SlowTurn
+    | PeerEvent
     | News
 )
+
+#: As many as attempts that fail: for those who look for them.
+PER_ATTEMPT = (AttemptFailed, AttemptLost, TaskRetried, TaskFailed)
 
 
 def unheard(_event: Event) -> None:

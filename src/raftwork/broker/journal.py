@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from raftwork import logs
 from raftwork.broker.events import (
+    PER_ATTEMPT,
     BadFrame,
+    BalancerUnknown,
     Follows,
     HelloRefused,
     PeerDown,
     PeerRefuses,
     QueueFullRefusal,
+    RequestRefused,
     SlowTurn,
     TaskLost,
+    TaskOverdue,
+    TasksTakenBack,
     Waits,
     WorkerLost,
+    WorkerRefused,
     WorkerRests,
     WrongPeer,
+)
+from raftwork.broker.peer_events import (
+    ConnectionClosed,
+    DataPutAside,
+    FrameUnsent,
+    HostUnknown,
+    ListensOnLoopback,
+    PeerElsewhere,
+    PeerMistaken,
+    PeerMoveUnsaved,
+    PeerOneWay,
+    SessionClosed,
 )
 from raftwork.consensus.news import Cause, Election, SnapshotNotMade, SnapshotRejected
 
@@ -31,55 +47,43 @@ if TYPE_CHECKING:
 log = logging.getLogger("raftwork.broker")
 
 #: All others are INFO.
-_LEVELS: Final[Mapping[type, int]] = {
-    WrongPeer: logging.ERROR,
+LEVELS: Final[Mapping[type, int]] = {
+    **dict.fromkeys((*PER_ATTEMPT, ConnectionClosed), logging.DEBUG),
+    **dict.fromkeys((DataPutAside, HostUnknown, WrongPeer), logging.ERROR),
     **dict.fromkeys(
         (
-            BadFrame,
-            HelloRefused,
-            PeerDown,
-            PeerRefuses,
-            QueueFullRefusal,
-            SlowTurn,
-            SnapshotNotMade,
-            SnapshotRejected,
-            TaskLost,
-            Waits,
-            WorkerLost,
-            WorkerRests,
+            *(BadFrame, FrameUnsent, HelloRefused, ListensOnLoopback, SessionClosed, SlowTurn),
+            *(PeerDown, PeerElsewhere, PeerMistaken, PeerMoveUnsaved, PeerOneWay, PeerRefuses),
+            *(BalancerUnknown, QueueFullRefusal, WorkerRefused),
+            *(SnapshotNotMade, SnapshotRejected, Waits),
+            *(TaskLost, TaskOverdue, TasksTakenBack, WorkerLost, WorkerRests),
         ),
         logging.WARNING,
     ),
 }
 #: Strangers or circumstances make a new text each time; the first of a minute is enough.
-_ALIKE: Final = (BadFrame, HelloRefused, QueueFullRefusal, SlowTurn)
+_ALIKE: Final = (
+    *(BadFrame, FrameUnsent, HelloRefused, SessionClosed, SlowTurn),
+    *(QueueFullRefusal, RequestRefused, WorkerRefused),
+)
 
-#: Characters of a line or of a value in it, and values in a list of them.
-_TEXT_MAX: Final = 2_000
-_LISTED_MAX: Final = 100
+
+def tells_attempts() -> bool:
+    """Whether the log shows what becomes of each attempt."""
+    return log.isEnabledFor(logging.DEBUG)
 
 
-def write(epoch: int, event: Event) -> None:
-    """Log it. `epoch` is the broker's, for this line and those that follow."""
-    logs.in_epoch(epoch)
+def write(epoch: int | None, event: Event) -> None:
+    """Log it. `epoch` is the broker's, for this line and those that follow; None if as before."""
+    if epoch is not None:
+        logs.in_epoch(epoch)
     level = _level(event)
-    if not log.isEnabledFor(level):
-        return
-    fields = {name: _cut(value) for name, value in asdict(event).items()}
-    extra: dict[str, object] = {"fields": {"event": _name(type(event)), **fields}}
+    extra: Mapping[str, str] | None = None
     if isinstance(event, _ALIKE):
-        extra |= logs.alike(type(event).__name__)
+        extra = logs.alike(type(event).__name__)
     elif isinstance(event, Waits):
-        extra |= logs.UNFOLDED
-    log.log(level, "%s", _cut(str(event)), extra=extra)
-
-
-def _cut(value: object) -> object:
-    """Texts that another machine had a part in may be as long as a frame."""
-    if isinstance(value, tuple):
-        return tuple(map(_cut, value[:_LISTED_MAX]))
-    long = isinstance(value, str) and len(value) > _TEXT_MAX
-    return f"{value:.{_TEXT_MAX}}…" if long else value
+        extra = logs.UNFOLDED
+    logs.write_event(log, level, event, extra)
 
 
 def _level(event: Event) -> int:
@@ -87,9 +91,4 @@ def _level(event: Event) -> int:
         return logging.DEBUG  # once a second for as long as there is no majority
     if isinstance(event, Follows) and not event.leader:
         return logging.DEBUG
-    return _LEVELS.get(type(event), logging.INFO)
-
-
-def _name(kind: type) -> str:
-    """WorkerLost as `worker_lost`."""
-    return re.sub(r"(?<!^)([A-Z])", r"_\1", kind.__name__).lower()
+    return LEVELS.get(type(event), logging.INFO)

@@ -17,19 +17,21 @@ from typing import TYPE_CHECKING
 from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.cluster.readiness import Waiting
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
-from raftwork.broker.events import BadFrame, Follows, LeadershipBegan, Restored
+from raftwork.broker.events import BadFrame, LeadershipBegan, Restored, WorkerRefused
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.leader.supervisor import LeadershipSupervisor, VitalLog
+from raftwork.broker.leader_events import LeaderEvents
 from raftwork.broker.machine import Machine
 from raftwork.broker.net.sessions import Kind, Sessions
 from raftwork.broker.requests.dead_letters import DeadRequest
+from raftwork.broker.status import own_status
+from raftwork.broker.versions import unsupported, version_objection
 from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.broker.workers.validation import request_objection
 from raftwork.consensus.core import Peer
 from raftwork.consensus.replica import Replica
-from raftwork.errors import BadMessage
+from raftwork.errors import BadMessage, NewerMessage
 from raftwork.messages import (
-    PROTOCOL,
     Ask,
     AskQueue,
     BrokerStatus,
@@ -37,6 +39,7 @@ from raftwork.messages import (
     Code,
     DrainWorker,
     Enqueue,
+    FinishUpgrade,
     Goodbye,
     Heartbeat,
     HelloFirst,
@@ -66,7 +69,9 @@ if TYPE_CHECKING:
     from raftwork.messages import FromBroker, ToBroker
 
 #: What only the leader can carry out for a client.
-ClientRequest = Enqueue | Watch | Ask | DrainWorker | SetQueue | AskQueue | DeadRequest
+ClientRequest = (
+    Enqueue | Watch | Ask | DrainWorker | SetQueue | AskQueue | DeadRequest | FinishUpgrade
+)
 
 #: A pause of this broker itself (ms) from which on workers' leases are extended by it.
 PAUSE = 300
@@ -100,15 +105,18 @@ class Node:
             joined=self._start_core,
             containment=self._containment,
             tell=self.tell,
+            level=lambda: self._machine.level,
         )
         self._handshake.tell_time(wall - now)
-        self._waiting = Waiting(setup.name, setup.cluster, self._handshake.peers, now)
+        self._waiting = Waiting(
+            setup.name, setup.cluster, self._handshake.peers, now, setup.patience
+        )
         self._sessions = Sessions()
-        self._machine = Machine(store.connection)
+        self._machine = Machine(store.connection, setup.levels)
         self._replica: Replica | None = None
         self._outgoing: list[tuple[bytes, FromBroker]] = []
         self._told: tuple[tuple[int, str | None] | None, bool] | None = None
-        self._followed = (0, "")  # the last leader, and its epoch
+        self._leader_events = LeaderEvents(self.tell)
         self._last_turn = now
         self._now = now
         if store.identity.cluster_id:
@@ -176,6 +184,9 @@ class Node:
         with self._arrivals:
             try:
                 message = to_broker.decode(frame)
+            except NewerMessage as error:  # no offence: it finds out what it must do without
+                self._reply(routing, unsupported(error))
+                return True
             except BadMessage as error:
                 self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
                 return False
@@ -257,20 +268,23 @@ class Node:
         match message:
             case Enqueue() | Watch() | Ask() | DrainWorker() | SetQueue() | AskQueue():
                 self._client_request(routing, message, now)
-            case ListDead() | ShowDead() | RetryDead() | PurgeDead():
+            case ListDead() | ShowDead() | RetryDead() | PurgeDead() | FinishUpgrade():
                 self._client_request(routing, message, now)
             case Report() | Heartbeat() | Goodbye():
                 self._worker_frame(routing, message, now)
             case WorkerHello():
                 self._worker_hello(routing, message, now)
             case ClientHello():
-                if self._speaks(routing, message.version):
+                if self._speaks(routing, message):
                     self._open(routing, Kind.CLIENT, now)
                     self._reply(routing, self._leader(now))
             case Ping():
-                known = self._sessions.heard(routing, Kind.CLIENT, now)
+                self._sessions.heard(routing, Kind.CLIENT, now)
                 self._reply(routing, self._leader(now))
-                if not known and routing in self._pauses:  # it thinks that its watches stand
+                if self._sessions.kind(routing) is None:
+                    # A client thinks that its watches stand. The HelloFirst that was sent as they
+                    # fell may have been lost, or come so soon after its hello that it was taken for
+                    # the answer to what came before that.
                     self._reply(routing, HelloFirst())
             case StatusRequest():
                 self._reply(routing, self.status(message.request))
@@ -304,13 +318,16 @@ class Node:
                 leadership.settings.change(routing, message)
             case AskQueue():
                 leadership.settings.ask(routing, message)
+            case FinishUpgrade():
+                leadership.upgrades.ask(routing, message)
 
     def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
-        if not self._speaks(routing, hello.version):
+        if not self._speaks(routing, hello):
             return
         wrong = worker_objection(hello)
         if wrong is not None:
             self._reply(routing, Refused(0, Code.PROTOCOL, wrong))
+            self.tell(WorkerRefused(hello.name, wrong))
             return
         self._open(routing, Kind.WORKER, now)
         if self._leadership is None:
@@ -341,12 +358,11 @@ class Node:
             self._reply(routing, HelloFirst())
         leadership.room_changed()
 
-    def _speaks(self, routing: bytes, version: int) -> bool:
-        if version == PROTOCOL:
-            return True
-        text = f"protocol version {version}, this broker speaks {PROTOCOL}"
-        self._reply(routing, Refused(0, Code.PROTOCOL, text))
-        return False
+    def _speaks(self, routing: bytes, hello: ClientHello | WorkerHello) -> bool:
+        wrong = version_objection(hello.version, hello.oldest)
+        if wrong is not None:
+            self._reply(routing, Refused(0, Code.PROTOCOL, wrong))  # all releases know it
+        return wrong is None
 
     def _open(self, routing: bytes, kind: Kind, now: int) -> None:
         if self._sessions.kind(routing) not in {None, kind}:
@@ -391,17 +407,9 @@ class Node:
         self._told = (known, self.leads)
         leader = self._leader(now)
         if leader.name != self._setup.name:
-            self._tell_whom_it_follows(leader.epoch, leader.name)
+            self._leader_events.follows(leader.epoch, leader.name)
         for routing in self._sessions:
             self._reply(routing, leader)
-
-    def _tell_whom_it_follows(self, epoch: int, leader: str) -> None:
-        of, led = self._followed
-        if leader:
-            self._followed = epoch, leader
-            if of == epoch and led != leader:
-                return  # found, and on the way to an epoch of its own
-        self.tell(Follows(epoch, leader))
 
     def _tell_what_it_waits_for(self, now: int) -> None:
         status = None if self._replica is None else self._replica.core.status
@@ -411,23 +419,11 @@ class Node:
 
     def status(self, request: int) -> BrokerStatus:
         """This broker's own facts."""
-        setup, peers = self._setup, self._handshake.peers
         core = None if self._replica is None else self._replica.core.status
-        return BrokerStatus(
-            request,
-            setup.name,
-            setup.cluster[setup.name],
-            setup.consensus,
-            core.role.value if core else "learner",
-            self.leads,
-            core.epoch if core else 0,
-            (core.leader if core else None) or "",
-            core.committed.seq if core else 0,
-            self._store.applied.seq,
-            [] if self._leadership is None else self._leadership.workers.statuses(),
-            self._machine.queues(),
-            peers.addresses,
-            peers.unreached,
+        workers = [] if self._leadership is None else self._leadership.workers.statuses()
+        peers, applied = self._handshake.peers, self._store.applied.seq
+        return own_status(
+            request, self._setup, peers, core, applied, self._machine, workers, leads=self.leads
         )
 
     # ---- out ----------------------------------------------------------------------------------
@@ -455,7 +451,7 @@ class Node:
     # ---- Host: what the replica calls ---------------------------------------------------------
 
     def apply(self, entry: Entry) -> None:
-        applied = self._machine.apply(entry.data)
+        applied = self._machine.apply(entry.data, entry.at)
         self._supervisor.does(lambda leadership: leadership.applied(entry.at, applied))
 
     def activated(self, epoch: int, now: int) -> None:
@@ -475,6 +471,8 @@ class Node:
             room=self._setup.room,
             barrier=barrier,
             tell=self.tell,
+            attempts=self._setup.tells_attempts,
+            members=lambda: self._handshake.peers.members(self._now),
         )
 
     def deactivated(self) -> None:
@@ -496,4 +494,4 @@ class Node:
         self.tell(news)
 
     def switched(self) -> None:
-        self._machine = Machine(self._store.connection)
+        self._machine = Machine(self._store.connection, self._setup.levels)

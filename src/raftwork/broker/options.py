@@ -1,8 +1,14 @@
-"""What a broker is started with, checked before anything is opened or bound."""
+"""What a broker process is told, checked before anything is opened or bound.
+
+It is this process's alone: flags, the environment and a file make it (`cli/configuration.py`).
+What decides the fate of tasks is none of it but replicated, the same for every broker.
+"""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, NamedTuple
 
 from raftwork.addresses import canonical, is_unspecified, number, parse_address, same_place
 from raftwork.broker.placement.balancers import BALANCERS
@@ -11,9 +17,28 @@ from raftwork.messages import NAME_MAX
 CONSENSUS = ("raft", "zab")
 
 
+class Timing(NamedTuple):
+    """How long a leader may be silent, and how often it speaks. Milliseconds."""
+
+    heartbeat_interval: int
+    election_timeout: int
+
+
+#: Ten times the stalls of disks and schedulers that were seen on shared machines.
+USUAL_TIMING: Final[Mapping[str, Timing]] = {
+    "raft": Timing(75, 750),
+    "zab": Timing(50, 800),
+}
+#: Heartbeats in an election timeout: two may be lost, and none of them is an election.
+HEARTBEATS_MIN: Final = 3
+ELECTION_TIMEOUT_MIN_MS: Final = 250
+ELECTION_TIMEOUT_MAX_MS: Final = 60_000
+HEARTBEAT_MIN_MS: Final = 10
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerOptions:
-    """One replica's place in its cluster. Raises ValueError for what can never work."""
+class BrokerConfig:
+    """All that one broker process is told. Raises ValueError for what can never work."""
 
     name: str
     #: The address (host:port) of every broker, this one among them.
@@ -30,6 +55,15 @@ class BrokerOptions:
     readdress: bool = False
     #: Page checksums in a directory that is new; an old one keeps what it was made with.
     checksums: bool = True
+    #: Milliseconds between two heartbeats of the leader, and of silence until another one is
+    #: elected: each its protocol's usual one where it is 0. Brokers of a cluster should agree: one
+    #: that is less patient than the leader talks elects another one over and over.
+    heartbeat_interval: int = 0
+    election_timeout: int = 0
+    #: So long (ms) a graceful stop waits for another broker to take over the leadership.
+    hand_over_timeout: int = 2_000
+    #: A turn of the loop that took so long (ms) is told of: meanwhile nothing was answered.
+    slow_turn: int = 200
 
     def __post_init__(self) -> None:
         if self.name not in self.cluster:
@@ -45,6 +79,38 @@ class BrokerOptions:
                 "encrypted nor authenticated; --insecure allows it all the same"
             )
         object.__setattr__(self, "data", _resolved(self.data))
+        self._set_pace()
+
+    def _set_pace(self) -> None:
+        usual = USUAL_TIMING[self.consensus]
+        timeout = self.election_timeout or usual.election_timeout
+        # In the protocol's usual proportion, where only the timeout is given.
+        beat = self.heartbeat_interval or max(
+            HEARTBEAT_MIN_MS, timeout * usual.heartbeat_interval // usual.election_timeout
+        )
+        if not ELECTION_TIMEOUT_MIN_MS <= timeout <= ELECTION_TIMEOUT_MAX_MS:
+            raise ValueError(
+                f"an election timeout of {timeout / 1000:g} s; it must be from "
+                f"{ELECTION_TIMEOUT_MIN_MS / 1000:g} to {ELECTION_TIMEOUT_MAX_MS / 1000:g} s"
+            )
+        if not HEARTBEAT_MIN_MS <= beat <= timeout // HEARTBEATS_MIN:
+            raise ValueError(
+                f"a heartbeat interval of {beat / 1000:g} s; with an election timeout of "
+                f"{timeout / 1000:g} s it must be from {HEARTBEAT_MIN_MS / 1000:g} to "
+                f"{timeout // HEARTBEATS_MIN / 1000:g} s"
+            )
+        object.__setattr__(self, "election_timeout", timeout)
+        object.__setattr__(self, "heartbeat_interval", beat)
+
+    @property
+    def pace(self) -> Timing:
+        """Both times of this broker."""
+        return Timing(self.heartbeat_interval, self.election_timeout)
+
+    @property
+    def patience(self) -> int:
+        """How long (ms) an election may take: two, of which the first may be undecided."""
+        return max(2_500, 4 * self.election_timeout)
 
     @property
     def address(self) -> str:

@@ -19,6 +19,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 from math import ceil
 from random import Random
@@ -34,19 +35,27 @@ from raftwork.broker.machine import create_tables
 from raftwork.broker.net.throttle import Throttle
 from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
-from raftwork.broker.options import is_loopback
+from raftwork.broker.options import Timing, is_loopback
+from raftwork.broker.peer_events import (
+    BrokerStarted,
+    BrokerStops,
+    DataPutAside,
+    ListensOnLoopback,
+)
 from raftwork.broker.store import open_store
 from raftwork.consensus import raft, zab
 from raftwork.consensus.core import Consensus, Peer
 from raftwork.errors import StoreError
 from raftwork.logs import pass_time, say
+from raftwork.messages import PROTOCOL
 from raftwork.net.dialling import cannot_resolve, endpoint
 from raftwork.net.resolving import look_up, reason
+from raftwork.release import RELEASE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from raftwork.broker.options import BrokerOptions
+    from raftwork.broker.options import BrokerConfig
     from raftwork.broker.store import Store
 
 log = logging.getLogger("raftwork.broker")
@@ -55,15 +64,11 @@ log = logging.getLogger("raftwork.broker")
 #: gets so much of our time. libzmq serves all connections alike: the next turn goes on with others.
 TURN_READS = 3
 TURN_GARBAGE = 16
-#: A turn that took so long (ms) is told of: at several times as much, others elect a new leader.
-SLOW = 200
-#: A graceful stop waits so long (s) for another broker to take over.
-HAND_OVER = 2.0
 #: What is already with libzmq gets so long (ms) to leave at a graceful stop.
 LINGER = 200
 
 
-def run_broker(options: BrokerOptions) -> int:
+def run_broker(config: BrokerConfig) -> int:
     """Run a broker until it is told to stop; the exit code.
 
     Raises StoreError for a directory that is not this broker's, is open already or is damaged
@@ -71,21 +76,21 @@ def run_broker(options: BrokerOptions) -> int:
     """
     _allow_connections()
     store = open_store(
-        options.data,
-        name=options.name,
-        consensus=options.consensus,
-        cluster=options.cluster,
-        readdress=options.readdress,
-        checksums=options.checksums,
+        config.data,
+        name=config.name,
+        consensus=config.consensus,
+        cluster=config.cluster,
+        readdress=config.readdress,
+        checksums=config.checksums,
         create_machine=create_tables,
     )
     try:
         if store.damage is not None:
-            log.error("data put aside, rejoining as a learner: %s", store.damage)
-        others = {n: a for n, a in store.identity.addresses.items() if n != options.name}
-        transport = _listen(options.address, others)
+            journal.write(None, DataPutAside(store.damage))
+        others = {n: a for n, a in store.identity.addresses.items() if n != config.name}
+        transport = _listen(config.address, others)
         try:
-            return _serve(options, store, transport)
+            return _serve(config, store, transport)
         finally:
             transport.close(LINGER)
     finally:
@@ -111,24 +116,20 @@ def _listen(address: str, others: Mapping[str, str]) -> Transport:
                 break
             continue
         if not local and ip_address(chosen).is_loopback:
-            log.warning(
-                "%s is %s here, at which no other machine reaches this broker; does /etc/hosts give"
-                " this machine's name an address of loopback?",
-                *(host, chosen),
-            )
+            journal.write(None, ListensOnLoopback(host, chosen))
         return transport
     raise OSError(f"cannot listen on {address}: {why}")
 
 
-def _serve(options: BrokerOptions, store: Store, transport: Transport) -> int:
-    pid_file = options.data / "broker.pid"
+def _serve(config: BrokerConfig, store: Store, transport: Transport) -> int:
+    pid_file = config.data / "broker.pid"
     try:
-        server = Server(options, store, transport)  # from here on a signal is a graceful stop
+        server = Server(config, store, transport)  # from here on a signal is a graceful stop
         _publish(pid_file, f"{os.getpid()}\n")
-        say(f"listening {options.name} {options.address}")
+        say(f"listening {config.name} {config.address}")
         server.run()
     except StoreError as error:
-        log.critical("this replica stops: %s (its directory: %s)", error, options.data)
+        log.critical("this replica stops: %s (its directory: %s)", error, config.data)
         return 1
     except Exception:  # what this is about only its traceback tells
         log.critical("this replica stops", exc_info=True)
@@ -163,39 +164,63 @@ def _wall() -> int:
 
 MakeCore = Callable[[Peer, list[str], NodeStore, Random, int], Consensus]
 
-#: The core behind each `--consensus`.
-CORES: dict[str, MakeCore] = {
-    "raft": lambda me, names, store, rng, now: raft.Raft(
-        me, names, store, store.restored, raft.Config(), rng, now
-    ),
-    "zab": lambda me, names, store, rng, now: zab.Zab(
-        me, names, store, store.restored, zab.Config(), rng, now
-    ),
-}
+
+def core_maker(consensus: str, pace: Timing) -> MakeCore:
+    """The core behind a `--consensus`. Raises ValueError for times that it cannot work with."""
+    if consensus == "zab":
+        of_zab = zab.Config.paced(*pace)
+        return lambda me, names, store, rng, now: zab.Zab(
+            me, names, store, store.restored, of_zab, rng, now
+        )
+    of_raft = raft.Config.paced(*pace)
+    return lambda me, names, store, rng, now: raft.Raft(
+        me, names, store, store.restored, of_raft, rng, now
+    )
+
+
+def _started(config: BrokerConfig) -> BrokerStarted:
+    brokers = (f"{name}={address}" for name, address in config.cluster.items())
+    return BrokerStarted(
+        config.name,
+        RELEASE,
+        PROTOCOL,
+        config.consensus,
+        config.address,
+        str(config.data),
+        tuple(brokers),
+        config.election_timeout,
+        config.heartbeat_interval,
+        os.getpid(),
+    )
 
 
 class Server:
     """The loop. From its making on SIGTERM and SIGINT end `run`, at once if it has not begun."""
 
-    def __init__(self, options: BrokerOptions, store: Store, transport: Transport) -> None:
+    def __init__(self, config: BrokerConfig, store: Store, transport: Transport) -> None:
         self._transport = transport
+        transport.tell = partial(journal.write, None)
         self._store = store
         rng = Random(secrets.randbits(64))
-        names = list(options.cluster)
+        names = list(config.cluster)
+        make_core = core_maker(config.consensus, config.pace)
+        self._config = config
         addresses = store.identity.addresses
         setup = Setup(
-            name=options.name,
+            name=config.name,
             cluster={name: addresses[name] for name in names},
-            consensus=options.consensus,
-            balancer=options.balancer,
+            consensus=config.consensus,
+            balancer=config.balancer,
+            patience=config.patience,
             rng=rng,
-            make_core=lambda me, st, now: CORES[options.consensus](me, names, st, rng, now),
+            make_core=lambda me, st, now: make_core(me, names, st, rng, now),
             send=transport.send,
             send_consensus=transport.send_or_drop,
             room=transport.takes_more,
             send_peer=transport.send_peer,
             dial=lambda name, address: transport.dial(name, address, _now()),
             tell=journal.write,
+            tells_attempts=journal.tells_attempts(),
             cluster_id=secrets.token_bytes(16),
         )
         # It reads the machine's tables: unless damage found there is marked, every start ends here.
@@ -213,6 +238,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until a signal; then hand leadership over and return."""
+        self._node.tell(_started(self._config))
         # What exists now lives as long as the process; collecting it again and again is a pause.
         gc.collect()
         gc.freeze()
@@ -230,7 +256,7 @@ class Server:
         with self._store.tables_guard:  # the machine's tables are on the same disk
             self._carry_out(ready)
         took = _now() - began
-        if took >= SLOW:
+        if took >= self._config.slow_turn:
             node.tell(SlowTurn(took, (self._store.commit_ns - written) // 1_000_000))
         pass_time()
 
@@ -264,8 +290,8 @@ class Server:
     def _begin_stop(self, now: int) -> None:
         self._signals.recv(64)
         if self._stop_by is None:
-            log.info("stopping%s", ": handing leadership over" if self._node.leads else "")
-            self._stop_by = time.monotonic() + HAND_OVER
+            self._node.tell(BrokerStops(self._node.leads))
+            self._stop_by = time.monotonic() + self._config.hand_over_timeout / 1_000
             self._node.hand_over(now)
 
     def _stopped(self) -> bool:

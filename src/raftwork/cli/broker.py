@@ -1,14 +1,29 @@
 """`raftwork broker`: one replica of a cluster."""
 
+import dataclasses
 from pathlib import Path
+from typing import Final
 
 import click
 
 from raftwork import logs
-from raftwork.broker.options import CONSENSUS, BrokerOptions, parse_cluster
+from raftwork.broker.options import (
+    CONSENSUS,
+    ELECTION_TIMEOUT_MAX_MS,
+    ELECTION_TIMEOUT_MIN_MS,
+    HEARTBEAT_MIN_MS,
+    BrokerConfig,
+    parse_cluster,
+)
 from raftwork.broker.placement.balancers import BALANCERS
-from raftwork.cli.logging_options import logging_options, start_logging
+from raftwork.cli.configuration import PAIRS, Configured, checked, config_options
+from raftwork.cli.logging_options import logging_options, logging_values, start_logging
+from raftwork.cli.optimised import refuse_optimised
 from raftwork.cli.signals import leave_when_told
+from raftwork.cli.values import Seconds
+
+#: With all else that a stop takes it stays below five seconds.
+HAND_OVER_MAX_S: Final = 4
 
 
 def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[str, str]:
@@ -24,11 +39,12 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     return Path(value)
 
 
-@click.command("broker")
+@click.command("broker", cls=Configured, context_settings={"auto_envvar_prefix": "RAFTWORK_BROKER"})
 @click.option("--name", required=True, help="This broker's name in --cluster.")
 @click.option(
     "--cluster",
     required=True,
+    type=PAIRS,
     metavar="NAME=HOST:PORT,…",
     callback=_cluster,
     help="Every broker of the cluster; one alone is a valid cluster.",
@@ -72,6 +88,35 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     show_default=True,
     help="Whether the database of a new directory has page checksums.",
 )
+@click.option(
+    "--election-timeout",
+    type=Seconds(least=ELECTION_TIMEOUT_MIN_MS / 1_000, most=ELECTION_TIMEOUT_MAX_MS / 1_000),
+    metavar="S",
+    help="A leader that is silent for so long is replaced (default: 0.75; with Zab 0.8).",
+)
+@click.option(
+    "--heartbeat-interval",
+    type=Seconds(least=HEARTBEAT_MIN_MS / 1_000, most=ELECTION_TIMEOUT_MAX_MS / 1_000),
+    metavar="S",
+    help="How often a leader speaks (default: a tenth of that; with Zab a sixteenth).",
+)
+@click.option(
+    "--hand-over-timeout",
+    type=Seconds(none=True, most=HAND_OVER_MAX_S),
+    default=2.0,
+    show_default=True,
+    metavar="S",
+    help="A broker that is stopped waits so long for another one to lead.",
+)
+@click.option(
+    "--slow-turn",
+    type=Seconds(),
+    default=0.2,
+    show_default=True,
+    metavar="S",
+    help="Log whenever disk or CPU held this broker up for so long.",
+)
+@config_options
 @logging_options
 def command(
     name: str,
@@ -82,10 +127,18 @@ def command(
     insecure: bool,
     readdress: bool,
     checksums: bool,
+    election_timeout: float | None,
+    heartbeat_interval: float | None,
+    hand_over_timeout: float,
+    slow_turn: float,
 ) -> None:
     """Run one replica of a cluster.
 
     SIGTERM or SIGINT end it; a leader hands leadership over first.
+
+    Each option may also be a key of [broker] in the file of --config, or a variable: --data is
+    $RAFTWORK_BROKER_DATA. Brokers of one cluster should agree on --election-timeout and
+    --heartbeat-interval.
 
     \b
     Example:
@@ -93,7 +146,7 @@ def command(
           --cluster a=127.0.0.1:7701,b=127.0.0.1:7702,c=127.0.0.1:7703
     """
     try:
-        options = BrokerOptions(
+        config = BrokerConfig(
             name=name,
             cluster=cluster,
             data=data,
@@ -102,23 +155,48 @@ def command(
             insecure=insecure,
             readdress=readdress,
             checksums=checksums,
+            election_timeout=_ms(election_timeout or 0),
+            heartbeat_interval=_ms(heartbeat_interval or 0),
+            hand_over_timeout=_ms(hand_over_timeout),
+            slow_turn=_ms(slow_turn),
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    refuse_optimised()
+    if checked(_shown(config) | logging_values()):
+        return
+    _run(config)
 
+
+def _ms(seconds: float) -> int:
+    """At least one where it is more than none: that would be the default."""
+    return max(round(seconds * 1_000), int(seconds > 0))
+
+
+def _shown(config: BrokerConfig) -> dict[str, object]:
+    """Each option's value, as it is used and as it would be typed."""
+    values: dict[str, object] = {
+        field.name: getattr(config, field.name) for field in dataclasses.fields(config)
+    }
+    for name in ("election_timeout", "heartbeat_interval", "hand_over_timeout", "slow_turn"):
+        values[name] = getattr(config, name) / 1_000
+    return values
+
+
+def _run(config: BrokerConfig) -> None:
     leave_when_told()
     start_logging()
-    logs.speak_for(name)
+    logs.speak_for(config.name)
     import zmq
 
     from raftwork.broker.server import run_broker
 
     try:
-        code = run_broker(options)
+        code = run_broker(config)
     except zmq.ZMQError as error:
-        raise click.ClickException(f"{options.address}: {error}") from error
+        raise click.ClickException(f"{config.address}: {error}") from error
     except OSError as error:
         # One of the system's may name no file; one of ours says everything.
-        where = f"{data}: " if error.errno is not None and error.filename is None else ""
+        where = f"{config.data}: " if error.errno is not None and error.filename is None else ""
         raise click.ClickException(f"{where}{error}") from error
     raise SystemExit(code)

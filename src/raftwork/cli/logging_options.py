@@ -23,6 +23,12 @@ def start_logging() -> None:
     logs.start(meta[f"{__name__}.level"], meta[f"{__name__}.format"])
 
 
+def logging_values() -> dict[str, str]:
+    """What the present command's options say, by their Python names."""
+    meta = click.get_current_context().meta
+    return {f"log_{name}": meta[f"{__name__}.{name}"] for name in ("level", "format")}
+
+
 def _keep(name: str) -> Callable[[click.Context, click.Parameter, str], None]:
     def keep(ctx: click.Context, _option: click.Parameter, value: str) -> None:
         ctx.meta[f"{__name__}.{name}"] = value
@@ -36,6 +42,7 @@ _level = click.option(
     default="info",
     show_default=True,
     envvar="RAFTWORK_LOG_LEVEL",
+    allow_from_autoenv=False,
     expose_value=False,
     callback=_keep("level"),
     help="The least severe records that are written to stderr; or $RAFTWORK_LOG_LEVEL.",
@@ -46,6 +53,7 @@ _format = click.option(
     default="text",
     show_default=True,
     envvar="RAFTWORK_LOG_FORMAT",
+    allow_from_autoenv=False,
     expose_value=False,
     callback=_keep("format"),
     help="How each record is written, on a line of its own; or $RAFTWORK_LOG_FORMAT.",

@@ -40,6 +40,14 @@ def err_lines(text: str) -> None:
     _write(visible_lines(text), err=True)
 
 
+def new_screen() -> bool:
+    """Empty the terminal on stdout, for a result that is shown again; False if it is none."""
+    if not sys.stdout.isatty() or os.environ.get("TERM") in (None, "", "dumb"):
+        return False
+    click.echo("\x1b[H\x1b[2J", nl=False)
+    return True
+
+
 def out_document(document: str) -> None:
     """A JSON document on stdout, on one line."""
     utf_8 = codecs.lookup(_encoding(err=False)).name == "utf-8"

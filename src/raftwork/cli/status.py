@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final
+
 import click
 
-from raftwork.cli.output import err, out, out_table
+from raftwork.cli.output import err, new_screen, out, out_table
 from raftwork.cli.tables import Column, Overflow
-from raftwork.cli.values import brokers_option, patience_option, print_json
-from raftwork.client.overview import Overview, observe, unserved
+from raftwork.cli.values import Seconds, brokers_option, patience_option, print_json
+from raftwork.client.overview import Overview, observe, unraised, unserved
+
+#: Seconds between two looks with `--watch`, and at least.
+WATCH_S: Final = 2.0
+_WATCH_MIN_S: Final = 0.1
 
 
 @click.command("status")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document; with --watch one a line.")
+@click.option(
+    "--watch",
+    is_flag=False,
+    flag_value=WATCH_S,
+    type=Seconds(least=_WATCH_MIN_S),
+    metavar="[S]",
+    help=f"Show it again every S ({WATCH_S:g}) seconds, until Ctrl-C.",
+)
 @patience_option
 @brokers_option
-def command(as_json: bool, timeout: float, brokers: str | None) -> None:
+def command(as_json: bool, watch: float | None, timeout: float, brokers: str | None) -> None:
     """Show the leader, the brokers, the workers and the queues.
 
     Exits 1 without a leader. Columns for which a terminal has no room are left out, names and
@@ -23,16 +40,42 @@ def command(as_json: bool, timeout: float, brokers: str | None) -> None:
     \b
     Example:
       raftwork status --json | jq .leader
+      raftwork status --watch
     """
+    if watch is not None:
+        _watch(brokers, timeout, watch, as_json=as_json)
+        return
     seen = observe(brokers, timeout)
+    _show(seen, as_json=as_json)
+    if seen.leader is None:
+        raise click.ClickException(seen.headless())
+
+
+def _watch(brokers: str | None, timeout: float, every: float, *, as_json: bool) -> None:
+    """Until it is interrupted: on a terminal in the same place, else one after the other."""
+    first = True
+    with suppress(KeyboardInterrupt):
+        while True:
+            began = time.monotonic()
+            seen = observe(brokers, timeout)
+            if not as_json:
+                if not new_screen() and not first:
+                    out("")
+                out(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}, every {every:g} s; Ctrl-C ends it")
+            _show(seen, as_json=as_json)
+            if seen.leader is None:
+                err(seen.headless())
+            first = False
+            time.sleep(max(0.0, began + every - time.monotonic()))
+
+
+def _show(seen: Overview, *, as_json: bool) -> None:
     if as_json:
         print_json(seen.document())
     else:
         _print(seen)
-    for text in unserved(seen):
+    for text in (*unserved(seen), *unraised(seen)):
         err(text)
-    if seen.leader is None:
-        raise click.ClickException(seen.headless())
 
 
 _BROKERS = (

@@ -135,7 +135,8 @@ def _plain(value: object) -> object:
     return value
 
 
-def _addresses(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+def check_addresses(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """For `--brokers`: the same, without spaces. Without a value those of the environment count."""
     try:
         addresses = broker_addresses(value)  # without a value, those of the environment
     except ValueError as error:
@@ -156,7 +157,7 @@ def usage() -> Iterator[None]:
 brokers_option = click.option(
     "--brokers",
     metavar="HOST:PORT,…",
-    callback=_addresses,
+    callback=check_addresses,
     help="The brokers' addresses (default: $RAFTWORK_BROKERS, then 127.0.0.1:7701 to 7703).",
 )
 
@@ -164,8 +165,8 @@ brokers_option = click.option(
 class Seconds(click.FloatRange):
     """A number of seconds: no more than the library takes, and more than none unless `none`."""
 
-    def __init__(self, *, none: bool = False) -> None:
-        super().__init__(min=0, max=_SECONDS_MAX, min_open=not none)
+    def __init__(self, *, none: bool = False, least: float = 0, most: float = _SECONDS_MAX) -> None:
+        super().__init__(min=least, max=most, min_open=not least and not none)
 
     def convert(
         self, value: float | str, param: click.Parameter | None, ctx: click.Context | None

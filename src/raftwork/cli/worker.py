@@ -1,16 +1,26 @@
 """`raftwork worker`: runs the tasks of an App."""
 
-import click
+import os
+from typing import TYPE_CHECKING
 
+import click
+from click.core import ParameterSource
+
+from raftwork.cli.configuration import NAMES, SIZE, Configured, checked, config_options
 from raftwork.cli.init import divide_process_one
-from raftwork.cli.logging_options import logging_options, start_logging
+from raftwork.cli.logging_options import logging_options, logging_values, start_logging
+from raftwork.cli.optimised import refuse_optimised
 from raftwork.cli.signals import leave_when_told
-from raftwork.cli.values import Seconds, brokers_option, parse_size, usage
+from raftwork.cli.values import Seconds, check_addresses, parse_size, usage
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.options import label, queue_name
+from raftwork.errors import LoadError
 from raftwork.logs import speak_on
 from raftwork.messages import NAME_MAX, QUEUES_MAX
 from raftwork.streams import by_line, fill, let_go
+
+if TYPE_CHECKING:
+    from raftwork.worker import Recycling
 
 
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
@@ -34,7 +44,7 @@ def _name(ctx: click.Context, option: click.Parameter, value: str | None) -> str
 
 
 def _target(ctx: click.Context, argument: click.Parameter, value: str) -> str:
-    from raftwork.worker.loader import LoadError, parse_target
+    from raftwork.worker.loader import parse_target
 
     try:
         parse_target(value)
@@ -52,9 +62,18 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
         raise click.BadParameter(str(error), ctx, option) from None
 
 
-@click.command("worker")
-@click.argument("target", metavar="MODULE:APP", callback=_target)
-@brokers_option
+@click.command("worker", cls=Configured, context_settings={"auto_envvar_prefix": "RAFTWORK_WORKER"})
+@click.argument("app", metavar="MODULE:APP", envvar="RAFTWORK_WORKER_APP", callback=_target)
+@click.option(
+    "--brokers",
+    type=NAMES,
+    envvar="RAFTWORK_BROKERS",
+    allow_from_autoenv=False,
+    metavar="HOST:PORT,…",
+    callback=check_addresses,
+    help="The brokers' addresses (default: the App's, then $RAFTWORK_BROKERS, then --config's, "
+    "then 127.0.0.1:7701 to 7703).",
+)
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
@@ -70,6 +89,7 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
 )
 @click.option(
     "--queues",
+    type=NAMES,
     default="default",
     show_default=True,
     callback=_queues,
@@ -84,6 +104,7 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
 )
 @click.option(
     "--max-memory-per-child",
+    type=SIZE,
     callback=_bytes,
     metavar="SIZE",
     help="Replace a process of the pool that had more resident: bytes, or as 300MiB.",
@@ -95,9 +116,10 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     help="Stop at once when tasks still run so many seconds after SIGTERM (default: wait).",
 )
 @click.option("--name", callback=_name, help="Shown in `raftwork status` (default: HOST-PID).")
+@config_options
 @logging_options
 def command(
-    target: str,
+    app: str,
     brokers: str | None,
     concurrency: int | None,
     pool: str,
@@ -114,19 +136,69 @@ def command(
     SIGTERM or SIGINT: take nothing new, hand back what has not started, finish what runs. A second
     one, or the end of --grace, stops at once, and the tasks go back to the queue.
 
+    Each option may also be a key of [worker] in the file of --config, or a variable: --queues is
+    $RAFTWORK_WORKER_QUEUES. MODULE:APP is called `app` there.
+
     \b
     Example:
       raftwork worker tasks:app --concurrency 8 --queues default,mail
     """
+    refuse_optimised()
+    if pool != "process" and (max_tasks_per_child or max_memory_per_child):
+        raise click.UsageError("only the process pool has children to replace")
+    shown: dict[str, object] = {
+        "app": app,
+        "brokers": broker_addresses(brokers),
+        "concurrency": concurrency or "one per usable CPU",
+        "pool": pool,
+        "queues": queues,
+        "max_tasks_per_child": max_tasks_per_child,
+        "max_memory_per_child": max_memory_per_child or None,
+        "grace": grace,
+        "name": name or "HOST-PID",
+    }
+    if checked(shown | logging_values()):
+        return
     leave_when_told()
     divide_process_one()
     start_logging()
-    from raftwork import App
-    from raftwork.worker import LoadError, Recycling, load, run_worker
+    from raftwork.worker import Recycling
 
-    recycling = Recycling(max_tasks_per_child or 0, max_memory_per_child)
-    if pool != "process" and any(recycling):
-        raise click.UsageError("only the process pool has children to replace")
+    raise SystemExit(
+        _run(
+            app,
+            brokers,
+            concurrency=concurrency,
+            pool=pool,
+            queues=queues,
+            recycling=Recycling(max_tasks_per_child or 0, max_memory_per_child),
+            grace=grace,
+            name=name,
+        )
+    )
+
+
+def _run(
+    target: str,
+    brokers: str | None,
+    *,
+    concurrency: int | None,
+    pool: str,
+    queues: list[str],
+    recycling: "Recycling",
+    grace: float | None,
+    name: str | None,
+) -> int:
+    """Load the App and work for it. What it names as its brokers comes second only to a flag."""
+    from raftwork import App
+    from raftwork.worker import load, run_worker
+
+    source = click.get_current_context().get_parameter_source("brokers")
+    flag = brokers if source is ParameterSource.COMMANDLINE else None
+    if brokers and source is ParameterSource.DEFAULT_MAP:
+        # Below what an App names, and above the default: where the environment is, which names none
+        # here. It is for programs that tasks start, too.
+        os.environ["RAFTWORK_BROKERS"] = brokers
     try:
         app = load(target)
     except LoadError as error:
@@ -134,7 +206,7 @@ def command(
     fill()  # what the module closed
     by_line()
     speak_on()  # and what it silenced
-    addresses = broker_addresses(brokers or getattr(app, "brokers", None))
+    addresses = broker_addresses(flag or getattr(app, "brokers", None))
     if isinstance(app, App):
         app.brokers = addresses  # what its tasks enqueue goes to where they came from
     code = run_worker(
@@ -150,4 +222,4 @@ def command(
         grace=grace,
     )
     let_go()
-    raise SystemExit(code)
+    return code

@@ -23,7 +23,7 @@ from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.client.run import Run, handles
 from raftwork.client.task import BoundTask, Task
-from raftwork.errors import Unavailable
+from raftwork.errors import AppClosed, Unavailable
 from raftwork.hooks import Hook, Hooks, TaskOutcome
 from raftwork.messages import NAME_MAX, DrainWorker, Result, WorkerDraining
 
@@ -275,7 +275,7 @@ class App:
         self._connect().start()
 
     def close(self) -> None:
-        """End the connection; calls that are out get Unavailable, later ones RuntimeError."""
+        """End the connection; calls that are out get Unavailable, later ones AppClosed."""
         self._closed = True
         if self._connection is not None:
             self._connection.close()
@@ -332,7 +332,7 @@ class App:
         if connection is not None and not connection.failed:
             return connection
         if self._closed:
-            raise RuntimeError("this App is closed")
+            raise AppClosed("this App is closed")
         # Imported here because a worker imports programs but opens no client's sockets.
         try:
             from raftwork.client.transport import Connection

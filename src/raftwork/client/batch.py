@@ -43,15 +43,14 @@ def many_calls(
 ) -> Batch:
     """A batch of calls with positional arguments. Raises as `one_call`.
 
-    Also TypeError for the first call that the binder refuses.
+    Also TypeError for the first call that is no tuple or list, or that the binder refuses.
     """
     if len(calls) > BATCH_TASKS_MAX:
         raise PayloadTooLarge(f"a batch of {len(calls)} tasks, more than {BATCH_TASKS_MAX}")
     made = new_ids(len(calls)) if ids is None else _checked(ids, len(calls))
-    if binder is not None:
-        _bind(calls, binder)
+    _check(calls, binder)
     packer = call_packer()
-    payloads = [pack_call(packer, name, _arguments(call), {}, parameters) for call in calls]
+    payloads = [pack_call(packer, name, call, {}, parameters) for call in calls]
     columns = (made, payloads) if keys is None else (made, payloads, _keys(keys, len(calls)))
     tasks = pack(list(zip(*columns, strict=True)))
     if len(tasks) > BATCH_BYTES_MAX:
@@ -59,19 +58,18 @@ def many_calls(
     return Batch(tuple(made), tasks)
 
 
-def _bind(calls: Sequence[Sequence[object]], binder: Binder) -> None:
+def _check(calls: Sequence[Sequence[object]], binder: Binder | None) -> None:
     at = 0
     try:
         for at, call in enumerate(calls):  # noqa: B007 - `at` is for the error
-            binder(*_arguments(call))
+            if type(call) is not tuple and type(call) is not list:
+                raise TypeError(  # noqa: TRY301
+                    f"each call must be a tuple of arguments, got {type(call).__name__}"
+                )
+            if binder is not None:
+                binder(*call)
     except TypeError as error:
         raise TypeError(f"calls[{at}]: {error}") from None
-
-
-def _arguments(call: Sequence[object]) -> Sequence[object]:
-    if type(call) is not tuple and type(call) is not list:
-        raise TypeError(f"each call must be a tuple of arguments, got {type(call).__name__}")
-    return call
 
 
 def _keys(keys: Sequence[str], count: int) -> list[str]:

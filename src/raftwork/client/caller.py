@@ -18,6 +18,11 @@ class Caller(Protocol):
     """The cluster, as far as it can be asked."""
 
     @property
+    def brokers(self) -> tuple[str, ...]:
+        """The addresses it was given."""
+        ...
+
+    @property
     def patience(self) -> float:
         """Seconds that a call may take."""
         ...

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from raftwork.messages import PROTOCOL, ClientHello, Leader, Ping, ToBroker
+from raftwork.messages import PROTOCOL, PROTOCOL_OLDEST, ClientHello, Leader, Ping, ToBroker
 from raftwork.net.discovery import leading, learnable
 
 #: Between questions to the leader (to all, while there is none).
@@ -176,7 +176,7 @@ class Brokers:
         broker.session += 1
         broker.hello_at = now
         self._elect()
-        self.send(broker.address, ClientHello(PROTOCOL), now)
+        self.send(broker.address, ClientHello(PROTOCOL, PROTOCOL_OLDEST), now)
 
     def _follow_hint(self, address: str) -> None:
         if learnable(address, self._brokers, self._given):

@@ -124,14 +124,19 @@ def _spec(name: str, options: Options) -> bytes:
 
 
 def milliseconds(what: str, value: Duration, *, endless: str = "") -> int:
-    """A duration in seconds as whole ms, rounded up. Raises TypeError, ValueError.
+    """As `seconds`, in whole ms, rounded up."""
+    return math.ceil(seconds(what, value, endless=endless) * 1000)
+
+
+def seconds(what: str, value: Duration, *, endless: str = "") -> float:
+    """A duration in seconds. Raises TypeError, ValueError.
 
     `endless` is what to say of a value that means no end.
     """
-    if isinstance(value, timedelta):
+    if type(value) is float or type(value) is int:
+        seconds: float = value
+    elif isinstance(value, timedelta):
         seconds = value.total_seconds()
-    elif type(value) is float or type(value) is int:
-        seconds = value
     else:
         also = f" ({endless})" if endless else ""
         raise TypeError(f"{what} must be seconds or a timedelta, got {type(value).__name__}{also}")
@@ -140,7 +145,7 @@ def milliseconds(what: str, value: Duration, *, endless: str = "") -> int:
         raise ValueError(
             f"{what} must be between 0 and {_DURATION_MAX} seconds, got {seconds}{also}"
         )
-    return math.ceil(seconds * 1000)
+    return seconds
 
 
 def label(what: str, value: object, longest: int) -> str:

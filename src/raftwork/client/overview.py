@@ -215,6 +215,17 @@ def unserved(seen: Overview) -> list[str]:
     return said
 
 
+def unraised(seen: Overview) -> list[str]:
+    """What to say of a cluster whose brokers all run a higher level than its own."""
+    statuses = [row.status for row in seen.brokers if row.status]
+    if seen.leader is None or len(statuses) < len(seen.brokers):
+        return []
+    level, most = max(s.level for s in statuses), min(s.levels[1] for s in statuses)
+    if level >= most:
+        return []
+    return [f"every broker runs level {most}, the cluster is at {level}: raftwork upgrade finish"]
+
+
 def _in_use(queue: QueueStatus) -> bool:
     """Not if all that ever was is a setting, which is cleared again."""
     return any(queue[1:])

@@ -12,16 +12,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from raftwork.client.calls import PAUSE_MAX_MS, Answered, Call
-from raftwork.errors import (
-    PayloadTooLarge,
-    ProtocolError,
-    QueueFull,
-    RaftworkError,
-    Unavailable,
-    UnknownTask,
-    UnknownWorker,
-)
-from raftwork.messages import Code, FromBroker, Refused
+from raftwork.errors import REFUSALS, QueueFull, RaftworkError, Unavailable
+from raftwork.messages import FromBroker, Refused
 
 if TYPE_CHECKING:
     from random import Random
@@ -35,14 +27,6 @@ WINDOW_BYTES = 32 * 1024 * 1024
 #: No request is retried for longer: brokers remember ids for an hour at least, and a retry beyond
 #: their memory could store a task twice.
 RETRY_WINDOW_MS = 45 * 60 * 1000
-
-_ERRORS: dict[Code, type[RaftworkError]] = {
-    Code.PROTOCOL: ProtocolError,
-    Code.PAYLOAD_TOO_LARGE: PayloadTooLarge,
-    Code.QUEUE_FULL: QueueFull,
-    Code.UNKNOWN_TASK: UnknownTask,
-    Code.UNKNOWN_WORKER: UnknownWorker,
-}
 
 
 class Requests:
@@ -88,7 +72,7 @@ class Requests:
         if call is None:
             return False
         self._leave_window(call, now)
-        error = _ERRORS[refused.code](refused.text)
+        error = REFUSALS[refused.code](refused.text)
         if call.wait_when_full and isinstance(error, QueueFull):
             self._wait_for_room(call, error, now)
         else:

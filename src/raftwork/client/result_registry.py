@@ -13,8 +13,9 @@ Rules of this file:
    So one of the two sees the other.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import TypeVar
 from weakref import ref
 
@@ -62,7 +63,7 @@ class Handles:
 
     def __init__(self) -> None:
         self._new: deque[list[_Ref]] = deque()
-        self._idle: OrderedDict[_Ref, None] = OrderedDict()
+        self._idle: dict[_Ref, None] = {}
         self._watched: dict[str, list[_Ref]] = {}
         self._dropped: deque[_Ref] = deque()
 
@@ -71,7 +72,7 @@ class Handles:
     def add(self, ids: Iterable[str], make: Callable[[str], S]) -> list[S]:
         """A new handle of each id, idle."""
         slots = [make(task) for task in ids]
-        self._new.append([self._refer(slot) for slot in slots])
+        self._new.append(list(map(self._refer, slots)))
         return slots
 
     @property
@@ -99,10 +100,12 @@ class Handles:
         if mine is None or mine not in self._idle:
             mine = self._refer(slot)
         self._idle.pop(mine, None)
-        batch = [mine]
-        while self._idle and len(batch) < WATCH_IDS_MAX:
-            batch.append(self._idle.popitem(last=False)[0])
-        return list(dict.fromkeys(found.id for found in batch if self._begin(found)))
+        oldest = list(islice(self._idle, WATCH_IDS_MAX - 1))
+        if len(oldest) == len(self._idle):
+            self._idle.clear()
+        for each in oldest if self._idle else ():
+            del self._idle[each]
+        return list(self._begin([mine, *oldest]))
 
     def deliver(self, results: Sequence[Result]) -> list[str]:
         """Outcomes that arrived; returns the ids to watch again."""
@@ -118,6 +121,7 @@ class Handles:
             for found in refs:
                 if (slot := found()) is not None:
                     slot.outcome = result
+                    slot.ref = None  # over: its death need not be told
                     if slot.waiters:
                         for waiter in _taken(slot):
                             waiter.tell(result)
@@ -159,20 +163,23 @@ class Handles:
         while self._new:
             self._idle.update(dict.fromkeys(self._new.popleft()))
 
-    def _begin(self, found: _Ref) -> bool:
-        """From now on it is watched; False if it was dropped meanwhile."""
-        slot = found()
-        if slot is None:
-            return False
-        slot.watched_by = self
-        others = self._watched.get(found.id)
-        if others is None:
-            self._watched[found.id] = [found]
-            return True
-        others.append(found)
-        for waiter in list(slot.waiters):
-            waiter.late = True  # what is out may have been asked before this wait began
-        return True
+    def _begin(self, batch: list[_Ref]) -> dict[str, None]:
+        """From now on these are watched; the ids of those that were not dropped meanwhile."""
+        ids: dict[str, None] = {}
+        for found in batch:
+            slot = found()
+            if slot is None:
+                continue
+            id = found.id  # noqa: A001
+            ids[id] = None
+            slot.watched_by = self
+            if id not in self._watched:
+                self._watched[id] = [found]
+                continue
+            self._watched[id].append(found)
+            for waiter in list(slot.waiters):
+                waiter.late = True  # what is out may have been asked before this wait began
+        return ids
 
     def _unknown(self, found: _Ref, result: Result) -> bool:
         """Tell the waits that began before the question; whether others have to ask again."""

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from raftwork.client.options import Duration, milliseconds
+from raftwork.client.options import Duration, seconds
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.errors import TaskFailed, TaskLost, UnknownTask
 from raftwork.messages import Answer, Ask, Result, State, decode_failure
+from raftwork.waits import told
 from raftwork.wire import unpack
 
 if TYPE_CHECKING:
@@ -51,17 +52,13 @@ class Run(Slot, Generic[T_co]):
         once: every call returns the same object. Raises TaskFailed, TaskLost, UnknownTask, and the
         built-in TimeoutError.
         """
-        seconds = _seconds(timeout)
-        if self.outcome is None:
-            self._wait(seconds)
-        return self._read(cast("Result", self.outcome))
+        limit = _limit(timeout)
+        return self._read(self.outcome or self._wait(limit))
 
     async def aresult(self, timeout: Duration | None = None) -> T_co:  # noqa: ASYNC109
         """As `result`, for coroutines."""
-        seconds = _seconds(timeout)
-        if self.outcome is None:
-            await self._await(seconds)
-        return self._read(cast("Result", self.outcome))
+        limit = _limit(timeout)
+        return self._read(self.outcome or await self._await(limit))
 
     def status(self) -> Status:
         """The task's state now. Raises UnknownTask, and Unavailable without a leader.
@@ -97,26 +94,27 @@ class Run(Slot, Generic[T_co]):
     def __reduce__(self) -> tuple[object, ...]:
         return _run, (self._app, self.id)
 
-    def _wait(self, seconds: float | None) -> None:
-        if seconds == 0:
-            seconds = self._arrival(_only(self._ask().result()))
-        with self._waiter(seconds) as waiter:
-            _settled(waiter.result(seconds))
+    def _wait(self, limit: float | None) -> Result:
+        if limit == 0:
+            limit = self._arrival(_only(self._ask().result()))
+        with self._waiter(limit) as waiter:
+            return _settled(waiter.result(limit))
 
-    async def _await(self, seconds: float | None) -> None:
-        if seconds == 0:
-            seconds = self._arrival(_only(await self._ask().aresult()))
-        with self._waiter(seconds) as waiter:
-            _settled(await waiter.aresult(seconds))
+    async def _await(self, limit: float | None) -> Result:
+        if limit == 0:
+            limit = self._arrival(_only(await self._ask().aresult()))
+        with self._waiter(limit) as waiter:
+            return _settled(await waiter.aresult(limit))
 
     @contextmanager
-    def _waiter(self, seconds: float | None) -> Iterator[Reply[Result]]:
+    def _waiter(self, limit: float | None) -> Iterator[Reply[Result]]:
         """What to wait for; what ends the wait tells the task's id."""
         waiter = self._app.wait_for(self)
         try:
-            yield waiter
+            with told(self._app.brokers):
+                yield waiter
         except TimeoutError:
-            raise TimeoutError(f"no outcome of task {self.id} within {seconds} s") from None
+            raise TimeoutError(f"no outcome of task {self.id} within {limit} s") from None
         except KeyboardInterrupt as error:
             error.add_note(f"This wait was for the outcome of task {self.id}, which goes on.")
             raise
@@ -142,8 +140,8 @@ class Run(Slot, Generic[T_co]):
             return cast("T_co", self._value)
         failure = decode_failure(outcome.data)
         if outcome.state is State.FAILED:
-            raise TaskFailed(failure.type, failure.message, failure.traceback)
-        raise TaskLost(failure.message)
+            raise TaskFailed(failure.type, failure.message, failure.traceback, self.id)
+        raise TaskLost(failure.message, self.id)
 
 
 def handles(app: "Caller", ids: Sequence[str]) -> list[Run[Any]]:
@@ -156,10 +154,9 @@ def _run(app: "Caller", task: str) -> Run[object]:
     return handles(app, (task,))[0]
 
 
-def _seconds(timeout: Duration | None) -> float | None:
-    if timeout is None:
-        return None
-    return milliseconds("timeout", timeout, endless="None waits for ever") / 1000
+def _limit(timeout: Duration | None) -> float | None:
+    """In seconds."""
+    return None if timeout is None else seconds("timeout", timeout, endless="None waits for ever")
 
 
 def _only(answer: Answer) -> Result:
@@ -167,9 +164,10 @@ def _only(answer: Answer) -> Result:
     return answer.results[0]
 
 
-def _settled(result: Result) -> None:
+def _settled(result: Result) -> Result:
     if result.state is State.UNKNOWN:
         raise UnknownTask(f"no task has the id {result.id}, or its last trace was forgotten")
+    return result
 
 
 def _status(result: Result) -> Status:

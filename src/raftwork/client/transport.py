@@ -24,7 +24,7 @@ from raftwork.client.links import Links
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.session import Session
-from raftwork.errors import Unavailable
+from raftwork.errors import AppClosed, Unavailable
 from raftwork.messages import Result
 from raftwork.messages.request import Request
 from raftwork.net.resolving import LookUp, look_up, reason
@@ -227,7 +227,7 @@ class Connection:
             raise Unavailable(self._failure)
         if self._reason is None and not threads.is_main():
             return  # Python ends, and this thread of its with it: untold
-        raise RuntimeError("this App is closed")
+        raise AppClosed("this App is closed")
 
     def _wake(self) -> None:
         # The turn is marked after the ring, and as the one that it was before: whatever comes

@@ -75,7 +75,7 @@ class Membership:
         """Whether a rebind is in the log but not committed."""
         return bool(self._open)
 
-    def counts(self, name: str, incarnation: bytes) -> bool:
+    def is_voter(self, name: str, incarnation: bytes) -> bool:
         return self._counted.get(name) == incarnation
 
     def appended(self, entries: Sequence[Entry]) -> None:

@@ -44,6 +44,18 @@ from raftwork.messages.dead import (
     RetryDead,
     ShowDead,
 )
+from raftwork.messages.failures import (
+    Failure,
+    OutcomeMalformed,
+    OutcomeTooLarge,
+    TimeLimitPassed,
+    WorkerLost,
+    decode_failure,
+    decode_failure_strictly,
+    encode_failure,
+    failure_head,
+    render,
+)
 from raftwork.messages.peer import (
     PeerHello,
     PeerMessage,
@@ -57,10 +69,10 @@ from raftwork.messages.shared import (
     NAME_MAX,
     PAYLOAD_MAX,
     PROTOCOL,
+    PROTOCOL_OLDEST,
     QUEUES_MAX,
     WATCH_IDS_MAX,
     Code,
-    Failure,
     HelloFirst,
     Leader,
     Loss,
@@ -69,12 +81,11 @@ from raftwork.messages.shared import (
     Result,
     Spec,
     State,
-    decode_failure,
     decode_spec,
-    encode_failure,
+    decode_spec_strictly,
     encode_spec,
-    failure_head,
 )
+from raftwork.messages.upgrade import FinishUpgrade, UpgradeFinished
 from raftwork.messages.worker import (
     Acknowledged,
     Beat,
@@ -101,6 +112,10 @@ __all__ = [
     "Code",
     "Spec",
     "Failure",
+    "TimeLimitPassed",
+    "WorkerLost",
+    "OutcomeTooLarge",
+    "OutcomeMalformed",
     "Loss",
     "Result",
     "HelloFirst",
@@ -108,6 +123,7 @@ __all__ = [
     "Leader",
     "Ping",
     "PROTOCOL",
+    "PROTOCOL_OLDEST",
     "PAYLOAD_MAX",
     "BATCH_TASKS_MAX",
     "BATCH_BYTES_MAX",
@@ -118,9 +134,12 @@ __all__ = [
     "WATCH_IDS_MAX",
     "encode_spec",
     "decode_spec",
+    "decode_spec_strictly",
     "encode_failure",
     "decode_failure",
+    "decode_failure_strictly",
     "failure_head",
+    "render",
     "ClientHello",
     "Task",
     "Enqueue",
@@ -152,6 +171,8 @@ __all__ = [
     "QueueSet",
     "AskQueue",
     "QueueSettings",
+    "FinishUpgrade",
+    "UpgradeFinished",
     "task_check",
     "Held",
     "Holding",
@@ -187,6 +208,7 @@ ToBroker = (
     | PurgeDead
     | SetQueue
     | AskQueue
+    | FinishUpgrade
     | WorkerHello
     | Report
     | Heartbeat
@@ -209,6 +231,7 @@ FromBroker = (
     | DeadPurged
     | QueueSet
     | QueueSettings
+    | UpgradeFinished
     | WorkerWelcome
     | Push
     | Stop
@@ -239,6 +262,7 @@ to_broker: Codec[ToBroker] = Codec(
         63: PurgeDead,
         50: SetQueue,
         51: AskQueue,
+        70: FinishUpgrade,
     }
 )
 from_broker: Codec[FromBroker] = Codec(
@@ -266,5 +290,6 @@ from_broker: Codec[FromBroker] = Codec(
         63: DeadPurged,
         50: QueueSet,
         51: QueueSettings,
+        70: UpgradeFinished,
     }
 )

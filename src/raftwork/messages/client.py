@@ -7,7 +7,10 @@ from raftwork.wire import record_check
 
 
 class ClientHello(NamedTuple):
+    """Opens a client's session. It speaks the versions from `oldest` (0: this one only) on."""
+
     version: int
+    oldest: int = 0
 
 
 class Task(NamedTuple):
@@ -129,6 +132,10 @@ class BrokerStatus(NamedTuple):
     cluster: tuple[tuple[str, str], ...] = ()
     #: Names of the members that do not answer this one at their addresses.
     unreached: tuple[str, ...] = ()
+    #: Of raftwork, what it runs on, the levels that it runs, and that of its tables.
+    release: str = ""
+    levels: tuple[int, int] = (0, 0)
+    level: int = 0
 
 
 class DrainWorker(NamedTuple):

@@ -20,6 +20,9 @@ class PeerHello(NamedTuple):
     wall: int  # ms since the epoch: machine time starts from a majority's median
     joining: bool = False
     address: str = ""
+    oldest: int = 0  # version it speaks besides; 0: no other
+    release: str = ""
+    levels: tuple[int, int] = (0, 0)  # of a cluster, that it runs (release.py)
 
 
 class PeerWelcome(NamedTuple):
@@ -35,6 +38,8 @@ class PeerWelcome(NamedTuple):
     wall: int
     #: (name, address) of the others, where it found them last.
     addresses: tuple[tuple[str, str], ...] = ()
+    release: str = ""
+    levels: tuple[int, int] = (0, 0)  # of a cluster, that it runs (release.py)
 
 
 class PeerMessage(NamedTuple):

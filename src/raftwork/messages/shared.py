@@ -4,12 +4,13 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-import msgpack
-
+from raftwork import errors
 from raftwork.wire import Codec
 
-#: Speakers of another version are refused at the hello.
-PROTOCOL = 2
+#: The newest version of the frames that this release speaks, and the oldest. Speakers of no version
+#: in between are refused at the hello.
+PROTOCOL = 3
+PROTOCOL_OLDEST = 3
 
 PAYLOAD_MAX = 1024 * 1024
 BATCH_TASKS_MAX = 10_000
@@ -39,14 +40,23 @@ class State(IntEnum):
 
 
 class Code(IntEnum):
-    """Why a request was refused; the client raises the error of the same name."""
+    """Why a request was refused; the client raises the error of the same name.
 
-    PROTOCOL = 1
-    PAYLOAD_TOO_LARGE = 2
-    QUEUE_FULL = 3
-    NOT_LEADER = 4
-    UNKNOWN_TASK = 5
-    UNKNOWN_WORKER = 6
+    A newer broker's reason is read as OTHER: what it says is for people all the same.
+    """
+
+    OTHER = errors.RaftworkError.code
+    PROTOCOL = errors.ProtocolError.code
+    PAYLOAD_TOO_LARGE = errors.PayloadTooLarge.code
+    QUEUE_FULL = errors.QueueFull.code
+    NOT_LEADER = errors.NotLeader.code
+    UNKNOWN_TASK = errors.UnknownTask.code
+    UNKNOWN_WORKER = errors.UnknownWorker.code
+    UNSUPPORTED = errors.Unsupported.code
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Code":  # noqa: ARG003
+        return cls.OTHER
 
 
 class Spec(NamedTuple):
@@ -76,16 +86,8 @@ class Loss(NamedTuple):
     time: int = 0  # leader time, ms
 
 
-class Failure(NamedTuple):
-    """The `data` of a task that failed or was lost."""
-
-    type: str
-    message: str
-    traceback: str
-
-
 class Result(NamedTuple):
-    """A task's state; `data` is its packed value, or a packed Failure."""
+    """A task's state; `data` is its packed value, or a packed failure (failures.py)."""
 
     id: str
     state: State
@@ -125,26 +127,10 @@ class Ping(NamedTuple):
 
 
 _spec: Codec[Spec] = Codec({1: Spec})
-_failure: Codec[Failure] = Codec({1: Failure})
+_spec_in_log: Codec[Spec] = Codec({1: Spec}, strict=True)
 
 encode_spec = _spec.encode
 #: Specs repeat: a cluster runs some dozens of kinds of task, and each hop reads them per task.
 decode_spec = lru_cache(maxsize=1024)(_spec.decode)
-encode_failure, decode_failure = _failure.encode, _failure.decode
-
-
-def failure_head(packed: bytes, characters: int) -> str:
-    """The beginning of "TYPE: MESSAGE" from a packed Failure, or from its first bytes alone."""
-    unpacker = msgpack.Unpacker(unicode_errors="replace")
-    unpacker.feed(packed)
-    texts: list[str] = []
-    try:
-        unpacker.read_array_header()
-        unpacker.skip()  # the tag
-        while len(texts) < 2:
-            texts.append(str(unpacker.unpack()))
-    except msgpack.OutOfData:
-        cut = packed[unpacker.tell() :]  # a string whose end is missing
-        header = {0xD9: 2, 0xDA: 3, 0xDB: 5}.get(cut[0], 1) if cut else 0
-        texts.append(cut[header:].decode(errors="ignore"))
-    return ": ".join(texts)[:characters]
+#: As a log entry must have it: a Spec with more fields than are known here raises NewerMessage.
+decode_spec_strictly = lru_cache(maxsize=1024)(_spec_in_log.decode)

@@ -33,6 +33,7 @@ class WorkerHello(NamedTuple):
     queues: list[str]
     holding: list[Holding]
     draining: bool
+    oldest: int = 0  # version it speaks besides; 0: no other
 
 
 class WorkerWelcome(NamedTuple):

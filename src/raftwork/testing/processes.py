@@ -19,6 +19,12 @@ from types import TracebackType
 from typing import Self
 
 
+def _environment() -> dict[str, str]:
+    """Ours, without what configures other brokers and workers: these are told all by flags."""
+    others = ("RAFTWORK_BROKER_", "RAFTWORK_WORKER_", "RAFTWORK_CONFIG")
+    return {name: value for name, value in os.environ.items() if not name.startswith(others)}
+
+
 class Child:
     """A `raftwork` command in a process of its own; both its outputs go to the file `log`.
 
@@ -40,7 +46,7 @@ class Child:
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 cwd=cwd,
-                env=os.environ | env,
+                env=_environment() | env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

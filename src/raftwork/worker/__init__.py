@@ -3,7 +3,8 @@
 `agent` decides (sans-IO), `pool` runs code, `main` is the process around them.
 """
 
-from raftwork.worker.loader import LoadError, load
+from raftwork.errors import LoadError
+from raftwork.worker.loader import load
 from raftwork.worker.main import run_worker
 from raftwork.worker.pool.recycling import Recycling
 

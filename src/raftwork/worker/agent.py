@@ -22,6 +22,7 @@ from raftwork.errors import BadMessage
 from raftwork.messages import (
     PAYLOAD_MAX,
     PROTOCOL,
+    PROTOCOL_OLDEST,
     Acknowledged,
     Beat,
     Drain,
@@ -256,7 +257,7 @@ class Agent:
         if slots != self._slots:
             self._slots = slots
             self._session.reopen(now)  # a hello is what says how many
-        for token, since in running:
+        for token, since, _ in running:
             if token in self._held and token not in self._since:
                 self._since[token] = since
                 self._started.append(token)
@@ -385,6 +386,7 @@ class Agent:
             list(me.queues),
             holding,
             self._draining,
+            PROTOCOL_OLDEST,
         )
         self._send(turn, hello)
 

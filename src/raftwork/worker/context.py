@@ -52,6 +52,12 @@ class _Scope:
 _scope: ContextVar[_Scope | None] = ContextVar("raftwork_task", default=None)
 
 
+def task_of_this_code() -> Context | None:
+    """As `current()`; None outside a task, or after it."""
+    scope = _scope.get()
+    return None if scope is None or scope.over else scope.context
+
+
 def current() -> Context:
     """The task this code runs for, also in its threads and coroutines. RuntimeError outside."""
     scope = _scope.get()

@@ -7,6 +7,7 @@ import time
 import traceback
 from typing import ParamSpec
 
+from raftwork.errors import HookFailed
 from raftwork.hooks import Hook, Hooks, TaskOutcome
 from raftwork.logs import speak_on
 from raftwork.signatures import passes_on
@@ -15,10 +16,6 @@ from raftwork.worker.runner import Function, Registry, kind_of, message_of
 
 log = logging.getLogger("raftwork.worker")
 P = ParamSpec("P")
-
-
-class HookFailed(Exception):
-    """A hook of a start raised: what was to start must not."""
 
 
 def start(hook: Hook[[]], occasion: str) -> None:

@@ -1,13 +1,35 @@
 """What a worker's log says of its tasks and of its leader. Nothing here decides anything."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
+from raftwork import logs
 from raftwork.errors import BadMessage
 from raftwork.escapes import visible
-from raftwork.logs import alike
 from raftwork.messages import Outcome, PushedTask, Spec, decode_failure, decode_spec
+from raftwork.worker.events import (
+    AttemptBegan,
+    AttemptEnded,
+    AttemptSucceeded,
+    Awaits,
+    BrokerGone,
+    BrokerReached,
+    BrokerTrouble,
+    Draining,
+    Event,
+    EverySlotWaits,
+    GraceOver,
+    HostUnknown,
+    LeaderJoined,
+    LeaderLost,
+    NothingRegistered,
+    SlotsChanged,
+    StillDraining,
+    StopsAtOnce,
+)
 from raftwork.worker.leader_session import Session
+from raftwork.worker.pool import Running
 
 log = logging.getLogger("raftwork.worker")
 
@@ -17,11 +39,30 @@ PATIENCE = 1_500
 REMIND = 60_000
 #: A broker heard of within so long answers, ms. Without a leader all are asked each second.
 _ANSWERS = 3_000
+#: All slots have to wait for so long, ms: others may be about to run what they wait for.
+PATIENCE_OF_SLOTS = 2_000
 #: Of the reason of a failure, characters.
 _REASON = 300
 #: Tasks listed by name; there may be thousands.
 _LISTED = 10
 _UNREADABLE = Spec("?", "?")
+_FOREVER = 2**62
+
+#: Tasks, and since when (ms) the code of each is known to run.
+_Aged = Sequence[tuple[PushedTask, int | None]]
+#: All others are INFO.
+LEVELS: Final[Mapping[type, int]] = {
+    **dict.fromkeys((AttemptBegan, AttemptSucceeded), logging.DEBUG),
+    **dict.fromkeys((AttemptEnded, Awaits, NothingRegistered), logging.WARNING),
+    **dict.fromkeys((EverySlotWaits, GraceOver, SlotsChanged), logging.WARNING),
+    **dict.fromkeys((StillDraining, StopsAtOnce), logging.WARNING),
+    **dict.fromkeys((BrokerTrouble, HostUnknown), logging.ERROR),
+}
+
+
+def tell(event: Event, extra: Mapping[str, object] | None = None) -> None:
+    """Log it."""
+    logs.write_event(log, LEVELS.get(type(event), logging.INFO), event, extra)
 
 
 class Journal:
@@ -29,7 +70,9 @@ class Journal:
 
     def __init__(self, now: int) -> None:
         self._epoch: int | None = None  # of the leader it has joined
+        self._reached: set[str] = set()
         self._say_at = now + PATIENCE
+        self._waiting: tuple[set[int], int] = set(), now  # all slots' tokens, and since when
         #: When `unfinished` has something to say, once the worker drains.
         self.list_at = 0
 
@@ -38,54 +81,74 @@ class Journal:
     def given(self, tasks: Sequence[PushedTask]) -> None:
         """These go to the pool. Call it only if that is logged at all."""
         for task in tasks:
-            log.debug("%s starts", _called(task, _spec(task)))
+            tell(AttemptBegan(*_called(task, _spec(task))))
 
     def ended(self, ends: Sequence[tuple[PushedTask, Outcome]]) -> None:
         """The worker has decided these."""
         for task, outcome in ends:
             spec = _spec(task)
             if outcome.ok:
-                log.debug("%s succeeded", _called(task, spec))
+                tell(AttemptSucceeded(*_called(task, spec)))
                 continue
             # What no broker of ours would send is told of once a minute, not once a task.
-            extra = alike("unreadable") if spec is _UNREADABLE else None
-            line = (_called(task, spec), _fate(task, spec, outcome), _why(outcome))
-            log.warning("%s %s: %s", *line, extra=extra)
+            extra = logs.alike("unreadable") if spec is _UNREADABLE else None
+            how, why = _fate(task, spec, outcome), _why(outcome)
+            tell(AttemptEnded(*_called(task, spec), how, why), extra)
 
-    def unfinished(self, tasks: Sequence[tuple[PushedTask, int | None]], now: int) -> None:
+    def slots(self, running: Sequence[Running], slots: int, tasks: _Aged, now: int) -> None:
+        """What runs, of the `tasks` that the worker has. Called about once a second.
+
+        Says so, once, when all slots wait for other tasks and none of them gets on.
+        """
+        waiting = {each.token for each in running if each.waits}
+        if len(waiting) < max(1, slots):
+            waiting.clear()
+        before, since = self._waiting
+        if waiting != before:
+            self._waiting = waiting, now
+        elif waiting and now - since >= PATIENCE_OF_SLOTS:
+            self._waiting = waiting, _FOREVER
+            held = [_aged(task, since, now) for task, since in tasks if task.token in waiting]
+            tell(EverySlotWaits(slots, tuple(held[:_LISTED])), logs.alike("every slot waits"))
+
+    def unfinished(self, tasks: _Aged, now: int) -> None:
         """The worker drains, and these are left. Call it when `list_at` has come."""
         first, self.list_at = not self.list_at, now + REMIND
         if first:
-            log.info(
-                "draining: taking nothing new, finishing what runs (%s);"
-                " a second signal stops at once",
-                _count(tasks),
-            )
+            tell(Draining(len(tasks)))
         elif tasks:
-            more = f", and {len(tasks) - _LISTED} more" if len(tasks) > _LISTED else ""
-            listed = ", ".join(_aged(task, since, now) for task, since in tasks[:_LISTED])
-            log.warning(
-                "still draining; a second signal stops at once. Waiting for %s: %s%s",
-                *(_count(tasks), listed, more),
-            )
+            oldest = tuple(_aged(task, since, now) for task, since in tasks[:_LISTED])
+            tell(StillDraining(len(tasks), oldest))
 
-    # ---- the leader ------------------------------------------------------------------------------
+    # ---- brokers ---------------------------------------------------------------------------------
+
+    def link(self, address: str, *, made: bool) -> None:
+        """A connection was made or lost. Each change is told once."""
+        if made == (address in self._reached):
+            return
+        if made:
+            self._reached.add(address)
+            tell(BrokerReached(address))
+        else:
+            self._reached.discard(address)
+            tell(BrokerGone(address))
 
     def look(self, session: Session, now: int) -> None:
         """How it stands with the leader. Called in every turn."""
         if session.open:
             if session.epoch != self._epoch:
                 self._epoch = session.epoch
-                log.info("joined the leader at %s, epoch %d", session.leader, session.epoch)
+                reached, known = len(self._reached), len(session.brokers)
+                tell(LeaderJoined(session.leader or "", session.epoch, reached, known))
             heard = session.heard_at.get(session.leader or "", now)
             self._say_at = max(self._say_at, heard + PATIENCE + _ANSWERS)
         elif session.lost and self._epoch is not None:
             self._epoch = None
             self._say_at = now + PATIENCE
-            log.info("lost the leader: %s", session.lost)
+            tell(LeaderLost(session.lost))
         if now >= self._say_at:
             self._say_at = now + REMIND
-            log.warning("%s; still trying", _awaited(session, now))
+            tell(Awaits(_awaited(session, now)))
 
 
 def _awaited(session: Session, now: int) -> str:
@@ -110,14 +173,11 @@ def _spec(task: PushedTask) -> Spec:
         return _UNREADABLE
 
 
-def _count(tasks: Sequence[object]) -> str:
-    return "1 task" if len(tasks) == 1 else f"{len(tasks)} tasks"
-
-
-def _called(task: PushedTask, spec: Spec) -> str:
+def _called(task: PushedTask, spec: Spec) -> tuple[str, str, int, int | None]:
+    """Its id and name, the attempt, and of how many that is."""
     last = spec.retries + 1
-    of = f" of {last}" if 1 < last >= task.attempt and not spec.at_most_once else ""
-    return f"task {visible(task.id)} ({visible(spec.name)}), attempt {task.attempt}{of},"
+    known = 1 < last >= task.attempt and not spec.at_most_once
+    return visible(task.id), visible(spec.name), task.attempt, last if known else None
 
 
 def _fate(task: PushedTask, spec: Spec, outcome: Outcome) -> str:
@@ -136,6 +196,11 @@ def _why(outcome: Outcome) -> str:
     lines = failure.message.strip().splitlines()
     text = f"{failure.type}: {lines[-1]}" if lines else failure.type
     return visible(text if len(text) <= _REASON else text[:_REASON] + "…")
+
+
+def _listed(tasks: _Aged, now: int) -> str:
+    more = f", and {len(tasks) - _LISTED} more" if len(tasks) > _LISTED else ""
+    return ", ".join(_aged(task, since, now) for task, since in tasks[:_LISTED]) + more
 
 
 def _aged(task: PushedTask, since: int | None, now: int) -> str:

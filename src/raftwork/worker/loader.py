@@ -10,6 +10,7 @@ from os.path import samefile
 from types import ModuleType
 from typing import NoReturn, Protocol, cast
 
+from raftwork.errors import LoadError
 from raftwork.worker.runner import Function, Registry, kind_of, message_of
 
 
@@ -18,10 +19,6 @@ class AppLike(Protocol):
 
     @property
     def tasks(self) -> Mapping[str, Callable[..., object]]: ...
-
-
-class LoadError(Exception):
-    """There is no such module or App, or importing it failed. The text says which."""
 
 
 def load(target: str) -> AppLike:

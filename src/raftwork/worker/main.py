@@ -20,7 +20,7 @@ from random import Random
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from raftwork.errors import BadMessage
+from raftwork.errors import BadMessage, HookFailed, PoolBroken
 from raftwork.hooks import Hooks
 from raftwork.logs import pass_time, speak_for
 from raftwork.messages import FRAME_BYTES_MAX, Drain, FromBroker, Refused, from_broker, to_broker
@@ -29,17 +29,30 @@ from raftwork.net.resolving import LookUp, Threads, look_up
 from raftwork.streams import flush
 from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.context import carry_into_threads
-from raftwork.worker.hooked import HookFailed, hooked, start, watch
-from raftwork.worker.journal import Journal
+from raftwork.worker.events import (
+    BrokerTrouble,
+    GraceOver,
+    HostKnown,
+    HostUnknown,
+    NothingRegistered,
+    SlotsChanged,
+    StopsAtOnce,
+    ToldToDrain,
+    WorkerStopped,
+    started,
+)
+from raftwork.worker.hooked import hooked, start, watch
+from raftwork.worker.journal import Journal, tell
 from raftwork.worker.loader import functions
 from raftwork.worker.machine_load import Sampler, usable_cpus
-from raftwork.worker.pool import Pool, PoolBroken
+from raftwork.worker.pool import Pool
 from raftwork.worker.pool.coroutine import AsyncPool, run_beside
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.thread import ThreadPool
 from raftwork.worker.runner import Registry
 from raftwork.worker.signals import obeyed
+from raftwork.worker.waits import notice_waits
 
 log = logging.getLogger("raftwork.worker")
 
@@ -118,10 +131,6 @@ class Link:
         self.socket.close(linger=linger)
 
 
-#: Why a pool says that it has fewer.
-_FEWER_SLOTS = "; code that cannot be stopped, or a process that does not start, takes one up"
-
-
 class Worker:
     """The loop. `run` returns once the agent is finished; `interrupt` may come from a signal."""
 
@@ -192,13 +201,13 @@ class Worker:
         ends = pool.collect()
         agent.ended(ends, now)
         if pool.slots != agent.slots:
-            why = "" if pool.slots > agent.slots else _FEWER_SLOTS
-            log.warning("slots in use: %d, before: %d%s", pool.slots, agent.slots, why)
+            tell(SlotsChanged(pool.slots, agent.slots))
             agent.look_at = now
         if now >= agent.look_at:
             agent.look(pool.running(), pool.slots, now)
         if now >= agent.heartbeat_at and now - self._sampler.sampled_at >= _SAMPLE:
             agent.sample(self._sampler.sample(now))
+            self._journal.slots(pool.running(), pool.slots, agent.unfinished(), now)
         self._perform(agent.turn(now))
         self._journal.look(agent.session, now)
         if agent.draining and now >= self._journal.list_at:
@@ -213,10 +222,10 @@ class Worker:
             self._in.recv(64)
         self._heeded = self._interrupts
         if now >= self._halt_at:
-            log.warning("its grace of %g s is over", self._grace)
+            tell(GraceOver(self._grace or 0))
             self._heeded = 2
         if self._heeded > 1:
-            log.warning("stopping at once; tasks go back to the queue")
+            tell(StopsAtOnce())
             self._perform(self._agent.halt(now))
             return True
         if self._grace is not None:
@@ -243,11 +252,12 @@ class Worker:
             self._links[dial.key].dial(dial)
         for address, text in self._dialler.unresolved():
             if text:
-                log.error("broker %s: %s", address, text)
+                tell(HostUnknown(address, text))
             else:
-                log.info("broker %s: the host's name is known again", address)
+                tell(HostKnown(address))
 
     def _changed(self, address: str, made: bool, now: int) -> None:
+        self._journal.link(address, made=made)
         if made:
             self._dialler.up(address)
             self._agent.link_made(address, now)
@@ -264,13 +274,13 @@ class Worker:
         if isinstance(message, Refused):
             self._complain(f"refused by {source}: {message.text:.300}", now)
         elif isinstance(message, Drain):
-            log.info("told to drain by %s", source)
+            tell(ToldToDrain(source))
         self._agent.receive(source, message, now)
 
     def _complain(self, text: str, now: int) -> None:
         if now >= self._complain_at:
             self._complain_at = now + _COMPLAIN
-            log.error("%s", text)
+            tell(BrokerTrouble(text))
 
     def _perform(self, turn: Turn) -> None:
         pool = self._pool
@@ -343,17 +353,12 @@ def run_worker(
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
     tasks = hooked(functions(registry), hooks)
     speak_for(identity.name)
-    log.info(
-        "worker %s runs %s; tasks: %d, slots: %d, pool: %s, queues: %s",
-        *(identity.name, app_target, len(tasks), slots, pool, ", ".join(queues)),
-    )
+    told = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers))
+    tell(started(*told, list(tasks), pid))
     if not tasks:
-        log.warning(
-            "no task is registered in %s, so this worker can run none: a task is registered when"
-            " the module that defines it is imported; import all of them in MODULE",
-            app_target,
-        )
+        tell(NothingRegistered(app_target))
     carry_into_threads()
+    notice_waits(brokers)
     try:
         match pool:
             case "process":
@@ -373,7 +378,7 @@ def run_worker(
         log.critical("%s", why)
         return 1
     watch(hooks.worker_stop, "on_worker_stop")
-    log.info("worker %s has stopped", identity.name)
+    tell(WorkerStopped(identity.name))
     return 0
 
 

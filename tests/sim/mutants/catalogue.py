@@ -58,7 +58,7 @@ CONSENSUS = (
     ),
     _mutant(
         "vote cleared within its term",
-        f"{_RAFT}.state:Node.rest",
+        f"{_RAFT}.state:Node.reset_election_timer",
         "role = self.role\n",
         'role = self.role\n    self.vote, self.out.state = b"", True\n',
     ),
@@ -79,13 +79,13 @@ CONSENSUS = (
     _mutant(
         "leader active before its no-op is applied",
         f"{_RAFT}.core:Raft.output",
-        "if not node.active and node.handed >= role.noop:",
+        "if not node.active and node.applying >= role.noop:",
         "if not node.active:",
         fast=True,
     ),
     _mutant(
         "any incarnation counts",
-        "raftwork.consensus.membership:Membership.counts",
+        "raftwork.consensus.membership:Membership.is_voter",
         "return self._counted.get(name) == incarnation",
         "return name in self._counted",
         seeds=60,
@@ -205,7 +205,7 @@ REPLICA = (
         f"{_STORE}.guard:Guard.fail",
         "if isinstance(failure, StoreDamaged):",
         "if False:",
-        seeds=150,
+        seeds=60,
         real=True,
     ),
     _mutant(
@@ -229,10 +229,17 @@ REPLICA = (
 MACHINE = (
     _mutant(
         "clock of the host used in apply",
-        f"{_QUEUE}.machine:Machine.apply",
+        f"{_QUEUE}.machine:Machine._apply",
         "max(ledger.time, time)",
         'max(ledger.time, time) + __import__("time").monotonic_ns() % 1_000',
         fast=True,
+    ),
+    _mutant(
+        "the level of the cluster is kept in memory alone",
+        f"{_QUEUE}.upgrade:raise_level",
+        'ledger.db.execute("UPDATE cluster SET level = ?, release = ?", command)',
+        "pass",
+        seeds=20,
     ),
     _mutant(
         "order of addresses in apply",

@@ -79,7 +79,7 @@ _ELECTION = (
     _mutant(
         "epoch accepted from a rival counted",
         Edit(
-            f"{_ZAB}.follower:last_word",
+            f"{_ZAB}.follower:current_state",
             "hard.accepted == role.epoch and hard.source == role.leader.incarnation",
             "True",
         ),
@@ -178,7 +178,7 @@ _SYNCHRONISATION = (
 _BROADCAST = (
     _mutant(
         "ACK before the sync",  # ZOOKEEPER-3911, 4646
-        Edit(f"{_ZAB}.follower:speak", "node.promise(", "node.send("),
+        Edit(f"{_ZAB}.follower:send_state", "node.promise(", "node.send("),
         fast=True,
     ),
     _mutant(

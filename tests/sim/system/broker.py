@@ -50,6 +50,8 @@ class Broker(Process):
         self.activated_at = 0
         self.stopping: int | None = None
         self._inner: Inner | None = None
+        #: The incarnation whose data were found damaged last.
+        self._damaged = b""
         self._lag = 0
         self._heard = 0
         #: What it holds is to be compared with what ought to be there.
@@ -76,6 +78,7 @@ class Broker(Process):
             inner = self.disk.open()
             self._begin(inner)
         except StoreError as error:
+            self._distrust(error)
             self.timeline.note("store refuses", self.host, error)
             self.disk.release()
             self.world.later(self.start)
@@ -87,6 +90,9 @@ class Broker(Process):
         self.born()
 
     def _begin(self, inner: Inner) -> None:
+        # Not every page is read at open: what was found damaged may look sound then.
+        text = f"{self.host} goes on with data that it found to be damaged"
+        require(inner.identity.incarnation != self._damaged, "damage remembered", text)
         self._inner, self.peer = inner, Peer(self.host, inner.identity.incarnation)
         store = WatchedStore(inner, self.disk, self)
         with inner.tables_guard:
@@ -160,8 +166,13 @@ class Broker(Process):
 
     def _fail(self, error: StoreError) -> None:
         """The replica stops because its disk is not to be trusted, and is started again."""
+        self._distrust(error)
         self.stop("damage noticed" if isinstance(error, StoreDamaged) else "disk failed")
         self.world.later(self.start)
+
+    def _distrust(self, error: StoreError) -> None:
+        if isinstance(error, StoreDamaged):
+            self._damaged = self.disk.incarnation
 
     def _carry_out(self, node: Node) -> None:
         now = self.mono

@@ -72,9 +72,9 @@ class WatchedNode(Node):
         validate, stored = machine.validate, machine.stored
         steps: list[int] = []  # how many effects there were before each command
 
-        def applying(data: bytes) -> Applied:
+        def applying(data: bytes, at: tuple[int, int] = (0, 0)) -> Applied:
             steps.clear()
-            applied = apply(data)
+            applied = apply(data, at)
             self._broker.machine_applied(self._at, data, applied, steps, machine)
             return applied
 

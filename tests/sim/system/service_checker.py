@@ -274,8 +274,8 @@ class LeaseChecker:
         for (host, worker), heard in self._heard.items():
             steady = host == broker.host and now - heard.since > 2 * LEASE
             there = steady and now - heard.at < LEASE_CLOSED and not heard.draining
-            queues, does_not_know = self._queue.codes[worker]
-            knows = task.spec.queue in queues and task.spec.name not in does_not_know
+            queues, lacks = self._queue.codes[worker]
+            knows = task.spec.queue in queues and task.spec.name not in lacks
             text = f"{task.id} failed as unknown, but {worker.hex()} knows {task.spec.name}"
             require(not (there and knows), "known tasks", text)
 

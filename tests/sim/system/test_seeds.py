@@ -27,6 +27,7 @@ CHUNKS = [
 #: Seeds that failed once, and of what.
 ONCE = {
     7437: "four of five workers did not know a long task: peace was too short for the one that did",
+    71214: "sessions fell just after a hello: a client that only waited was never told",
     50136: "a lease ended while leadership was being handed over, and its worker was back too soon",
 }
 

@@ -97,7 +97,7 @@ class Worker(Process):
         self.slots = slots
         self.queues: tuple[str, ...] = ("default", "bulk")
         self.incarnation = b""
-        self.does_not_know: tuple[str, ...] = ()  # names of tasks that its code does not have
+        self.lacks: tuple[str, ...] = ()  # names of tasks that its code does not have
         self.deadly = False  # a process dies under each of its tasks
         self.agent: Agent | None = None
         self.disturbed_at = 0
@@ -132,9 +132,9 @@ class Worker(Process):
         """What is wrong with the code that this process begins with; in peace nothing deadly."""
         third, shape = self.timeline.third, self.world.shape
         stranger, deadly = third.random() < shape.strangers, third.random() < shape.killers
-        self.does_not_know = tuple(name for name in NAMES if stranger and third.random() < 0.4)
+        self.lacks = tuple(name for name in NAMES if stranger and third.random() < 0.4)
         self.deadly = deadly and self.timeline.now < shape.peace_at
-        self.world.queue.codes[self.incarnation] = self.queues, self.does_not_know
+        self.world.queue.codes[self.incarnation] = self.queues, self.lacks
 
     def stop(self, how: str, *, silently: bool = False) -> None:
         if not self.alive:
@@ -205,7 +205,7 @@ class Worker(Process):
         """The code of a task begins: what it will do is decided by its payload and its token."""
         now = self.timeline.now
         name = decode_spec(task.spec).name
-        if name in self.does_not_know:
+        if name in self.lacks:
             words = f"{self.host} does not know {name}"
             unknown = failure(task.token, "UnknownTask", words, unknown=True)
             return Code(task, now, now, unknown)

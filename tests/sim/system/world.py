@@ -187,9 +187,9 @@ class World:
 
     def _backlog(self) -> int:
         """How many tasks have no outcome; 0 if one of them is known to all workers."""
-        does_not_know = {name for worker in self.workers for name in worker.does_not_know}
+        lacks = {name for worker in self.workers for name in worker.lacks}
         names = [each.spec.name for each in self.queue.tasks.values() if each.outcome is None]
-        return len(names) if does_not_know.issuperset(names) else 0
+        return len(names) if lacks.issuperset(names) else 0
 
     def whole(self) -> bool:
         """One leader, every task over, every client content, every replica up to date."""

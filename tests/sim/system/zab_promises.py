@@ -69,7 +69,7 @@ class ZabPromises:
                 mine = (
                     stored.accepted > message.epoch or stored.source in self.incarnations[to.name]
                 )
-                require(mine or not message.counts, "promise before sync", text)
+                require(mine or not message.accepted, "promise before sync", text)
             case Frame():
                 content = decode_framed(message.body)
                 if isinstance(content, LeaderInfo):

@@ -33,7 +33,7 @@ class ZabReach:
             return
         message = decode(body)
         if isinstance(message, AckEpoch):
-            self.counts["epoch of another leader"] += not message.counts
+            self.counts["epoch of another leader"] += not message.accepted
         elif isinstance(message, Frame):
             content = decode_framed(message.body)
             self.counts["TRUNC"] += isinstance(content, Trunc)

@@ -11,6 +11,8 @@ from raftwork.broker.environment import NodeStore, Setup
 from raftwork.broker.events import Event
 from raftwork.broker.machine import create_tables
 from raftwork.broker.node import Node
+from raftwork.broker.options import USUAL_TIMING
+from raftwork.broker.server import core_maker
 from raftwork.broker.store.identity import Identity
 from raftwork.consensus.core import (
     ORIGIN,
@@ -22,7 +24,6 @@ from raftwork.consensus.core import (
     Roster,
     Snapshot,
 )
-from raftwork.consensus.raft import Config, Raft
 from raftwork.consensus.replica import Background
 from raftwork.messages import (
     PROTOCOL,
@@ -34,6 +35,7 @@ from raftwork.messages import (
     from_broker,
     to_broker,
 )
+from raftwork.release import LEVELS, Levels
 
 STEP = 5
 
@@ -150,8 +152,13 @@ class World:
         *names: str,
         stores: dict[str, MemoryStore] | None = None,
         tell: Callable[[str, Event], None] = lambda _name, _event: None,
+        consensus: str = "raft",
+        levels: dict[str, Levels] | None = None,
     ) -> None:
+        """`levels` are those that brokers run, if not this release's."""
         self._tell = tell
+        self.levels = levels or {}
+        self._consensus = consensus
         self.names = names or ("a",)
         self.now = 1_000
         self.rng = Random(7)
@@ -178,7 +185,9 @@ class World:
             self.dialled[name, other] = address
 
         def make_core(me: Peer, store: NodeStore, now: int) -> Consensus:
-            return Raft(me, self.names, store, store.restored, Config(), self.rng, now)
+            return core_maker(self._consensus, USUAL_TIMING[self._consensus])(
+                me, list(self.names), store, self.rng, now
+            )
 
         def send(routing: bytes, frame: bytes) -> None:
             if routing in self.dead:
@@ -202,7 +211,7 @@ class World:
         setup = Setup(
             name=name,
             cluster=cluster,
-            consensus="raft",
+            consensus=self._consensus,
             balancer="weighted",
             rng=self.rng,
             make_core=make_core,
@@ -212,8 +221,10 @@ class World:
             dial=dial,
             room=lambda routing: self.room(routing),
             tell=lambda _epoch, event: self._tell(name, event),
+            tells_attempts=True,
             cluster_id=b"cluster-of-" + name.encode().ljust(5, b"."),
             contained=self.contain,
+            levels=self.levels.get(name, LEVELS),
         )
         return Node(setup, store, self.now, 1_000_000 + self.now)
 

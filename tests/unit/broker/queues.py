@@ -7,6 +7,7 @@ import apsw
 from raftwork.broker.machine import Limits, Machine, create_tables
 from raftwork.broker.machine.commands import Applied, Command, Effect, Enqueue, encode_batch
 from raftwork.messages import Spec, encode_spec
+from raftwork.release import LEVELS, Levels
 from raftwork.wire import pack
 
 SPEC = Spec("job", "default")
@@ -22,11 +23,13 @@ class Queues:
 
     limits: Limits = field(default_factory=Limits)
     time: int = 1_000
+    level: int = LEVELS.most
+    levels: Levels = LEVELS
 
     def __post_init__(self) -> None:
         self.db = apsw.Connection(":memory:")
-        create_tables(self.db)
-        self.machine = Machine(self.db, self.limits)
+        create_tables(self.db, self.limits, self.level)
+        self.machine = Machine(self.db, self.levels)
 
     def apply(self, *commands: Command) -> Applied:
         return self.machine.apply(encode_batch(self.time, list(commands)))

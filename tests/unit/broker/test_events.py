@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from random import Random
 from typing import Any, get_args
 
 import pytest
@@ -13,18 +14,30 @@ from raftwork import logs
 from raftwork.broker import events, journal
 from raftwork.broker.containment import log_contained
 from raftwork.broker.events import (
+    AttemptFailed,
+    AttemptLost,
+    BalancerUnknown,
     Event,
     HelloRefused,
     QueueFullRefusal,
+    RequestRefused,
     SlowTurn,
+    TaskFailed,
     TaskLost,
+    TaskOverdue,
+    TaskRetried,
+    TasksTakenBack,
     Waits,
     WorkerJoined,
     WorkerLeft,
     WorkerLost,
     WorkerRecovered,
+    WorkerRefused,
     WorkerRests,
+    WrongPeer,
 )
+from raftwork.broker.machine.commands import Configure
+from raftwork.broker.placement.queue_balancers import QueueBalancers
 from raftwork.broker.requests import clients
 from raftwork.broker.workers.circuit_breaker import FAILURES
 from raftwork.broker.workers.registry import LEASE, LEASE_CLOSED
@@ -32,18 +45,23 @@ from raftwork.consensus.core import ORIGIN
 from raftwork.consensus.news import Cause, Election
 from raftwork.messages import (
     PROTOCOL,
+    Ask,
     ClientHello,
     Enqueue,
+    Heartbeat,
     Loss,
     Outcome,
     Report,
     Spec,
     Started,
+    WorkerHello,
     encode_spec,
 )
 from raftwork.wire import pack
+from raftwork.worker.runner import failure
 from tests.unit.broker.floor import Floor
 from tests.unit.broker.nodes import World
+from tests.unit.broker.queues import Queues
 
 
 class Watched(Floor):
@@ -144,6 +162,104 @@ def test_a_task_that_is_lost_for_good_is_told_of_with_its_reason() -> None:
     assert "w lost the process to signal 11" in event.why
 
 
+def reports(*outcomes: Outcome, spec: Spec) -> list[Event]:
+    """What is told while a worker reports these outcomes of a task's attempts."""
+    told: list[Event] = []
+    world = World("a", tell=lambda _name, event: told.append(event))
+    world.elect()
+    world.client()
+    world.worker()
+    told.clear()
+    world.ask(b"client", Enqueue(1, 0, encode_spec(spec), pack([("t1", b"")])))
+    for outcome in outcomes:
+        (running,) = world.nodes["a"]._machine.running()
+        token = running.token
+        mine = outcome._replace(token=token)
+        world.say(b"worker", Report(1, [Started(token, 0)], [mine], [], 0))
+        world.run(200)
+    return [event for event in told if not isinstance(event, WorkerJoined)]
+
+
+def test_an_attempt_that_failed_is_told_of_and_whether_there_is_another() -> None:
+    spec = Spec("job", "default", retries=1, backoff=10, max_backoff=10)
+    nope = failure(0, "ValueError", "nope")
+    events = reports(nope, nope, spec=spec)
+    assert events == [
+        AttemptFailed("t1", "default", "w", 1, "ValueError: nope"),
+        TaskRetried("t1", "default", 10),
+        AttemptFailed("t1", "default", "w", 2, "ValueError: nope"),
+        TaskFailed("t1", "default", "ValueError: nope"),
+    ]
+
+
+def test_an_attempt_that_was_lost_with_its_process_is_told_of() -> None:
+    died = Outcome(0, False, b"", False, Loss(signal=9))
+    events = reports(died, spec=Spec("job", "default"))
+    assert events == [AttemptLost("t1", "default", "w", 1)]
+
+
+def test_a_task_that_succeeds_is_no_event() -> None:
+    assert reports(Outcome(0, True, b""), spec=Spec("job", "default")) == []
+
+
+def test_what_becomes_of_attempts_is_not_told_where_nobody_listens() -> None:
+    floor = Watched()
+    floor.hello()
+    (token,) = floor.give()
+    floor.pass_time(300)
+    floor.report(failure(token, "ValueError", "nope"), started=[token])
+    assert floor.told == [JOINED]
+
+
+def test_a_task_that_its_worker_keeps_over_its_limit_is_told_of_once() -> None:
+    floor = Watched()
+    floor.hello()
+    (token,) = floor.give(spec=Spec("job", "default", timeout=1_000))
+    floor.report(started=[token])
+    for _ in range(100):
+        floor.force.heartbeat(b"w", Heartbeat(1, 0.0, 0.0, 0.0, 1, 0, False), floor.now)
+        floor.pass_time(100)
+    overdue = [event for event in floor.told if isinstance(event, TaskOverdue)]
+    assert overdue == [TaskOverdue("0", "default", "w", 1_000)]
+
+
+def test_tasks_that_a_worker_does_not_read_are_told_of_when_they_go_to_others() -> None:
+    floor = Watched()
+    floor.hello()
+    floor.sent()
+    floor.room = False
+    floor.give(2)
+    floor.sent()
+    for _ in range(50):
+        floor.force.heartbeat(b"w", Heartbeat(1, 0.0, 0.0, 0.0, 1, 0, False), floor.now)
+        floor.pass_time(100)
+        floor.sent()
+    assert TasksTakenBack("w", 2) in floor.told
+
+
+def test_who_is_refused_is_told_of() -> None:
+    told: list[Event] = []
+    world = World("a", tell=lambda _name, event: told.append(event))
+    world.elect()
+    world.ask(b"w", WorkerHello(PROTOCOL, "w", b"short", 1, "h", 1, 1, ["default"], [], False))
+    world.client()
+    world.ask(b"client", Ask(1, ["x" * 1_000]))
+    assert [str(event) for event in told if isinstance(event, WorkerRefused | RequestRefused)] == [
+        "worker w was refused: an incarnation of 5 bytes; it has 16",
+        "a request was refused: an id of 1000 characters; 255 are allowed",
+    ]
+
+
+def test_a_balancer_of_another_release_is_told_of_once() -> None:
+    told: list[Event] = []
+    queues = Queues()
+    queues.apply(Configure("q", "of_tomorrow", None, None))
+    strategies = QueueBalancers(queues.machine, "random", Random(1), told.append)
+    for _ in range(3):
+        strategies.of("q")
+    assert told == [BalancerUnknown("q", "of_tomorrow")]
+
+
 def test_a_full_queue_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "PENDING_BYTES_MAX", 0)
     told: list[Event] = []
@@ -213,8 +329,9 @@ def test_what_strangers_and_circumstances_vary_is_folded_and_waiting_is_not(
         journal.write(1, SlowTurn(200 + n, 0))
         journal.write(1, QueueFullRefusal(f"{n} bytes"))
         journal.write(1, Waits("for a majority"))
+        journal.write(1, WrongPeer("b", "h:1", "a broker of another cluster"))
     assert [json.loads(line)["fields"]["event"] for line in lines] == [
-        *("hello_refused", "slow_turn", "queue_full_refusal", "waits"),
+        *("hello_refused", "slow_turn", "queue_full_refusal", "waits", "wrong_peer"),
         *["waits"] * 4,
     ]
 
@@ -230,6 +347,17 @@ def test_every_event_is_a_frozen_value_with_a_text_of_its_own(kind: Any) -> None
     assert kind.__dataclass_params__.frozen
     event = kind(**{field.name: _any(str(field.type)) for field in fields(kind)})
     assert str(event) != repr(event)
+
+
+def test_what_becomes_of_attempts_is_for_debugging(lines: list[str]) -> None:
+    journal.write(1, AttemptFailed("t", "q", "w", 1, "ValueError: x"))
+    assert (lines, journal.tells_attempts()) == ([], False)
+    logging.getLogger().setLevel(logging.DEBUG)
+    assert journal.tells_attempts()
+    journal.write(None, AttemptFailed("t", "q", "w", 1, "ValueError: x"))
+    (document,) = map(json.loads, lines)
+    assert (document["level"], document["fields"]["event"]) == ("debug", "attempt_failed")
+    assert document["epoch"] == 1, "as before"
 
 
 def test_the_docs_explain_every_reason_that_is_written() -> None:

@@ -169,12 +169,20 @@ def test_an_objectionable_worker_is_told_why(one: World) -> None:
 
 
 def test_a_ping_tells_who_leads_and_what_time_it_is(one: World) -> None:
-    (first,) = one.ask(b"anybody", Ping())
-    (second,) = one.ask(b"anybody", Ping())
+    one.client()
+    (first,) = one.ask(b"client", Ping())
+    (second,) = one.ask(b"client", Ping())
     assert isinstance(first, Leader)
     assert isinstance(second, Leader)
     assert first[:4] == (1, "a", "a.example:7701", True)
     assert second.time > first.time
+
+
+def test_a_ping_in_a_session_that_is_no_more_says_so(one: World) -> None:
+    """A client that only waits would never learn that its watches fell."""
+    told, first = one.ask(b"anybody", Ping())
+    assert isinstance(told, Leader)
+    assert first == HelloFirst()
 
 
 def test_a_worker_whose_connection_closed_is_noticed_by_the_next_beat(one: World) -> None:
@@ -365,11 +373,11 @@ def test_no_garbage_stops_a_leader_or_changes_a_task(frames: list[bytes]) -> Non
     assert world.digests()["a"] == before
 
 
-@pytest.mark.parametrize("frame", [b"", b"\xc1", b"\x90", b"\x91\x63", b"\x93\x01\x02\xff"])
+@pytest.mark.parametrize("frame", [b"", b"\xc1", b"\x90", b"\x91\xff", b"\x93\x01\x02\xff"])
 def test_an_unreadable_frame_is_answered_with_what_is_wrong(one: World, frame: bytes) -> None:
     one.nodes["a"].receive(b"s", frame, one.now)
     one.step()
-    (refused,) = one.heard(b"s")
+    refused, *_ = one.heard(b"s")
     assert isinstance(refused, Refused | Leader)
     if isinstance(refused, Refused):
         assert (refused.request, refused.code) == (0, Code.PROTOCOL)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.broker.options import BrokerOptions, is_loopback, parse_cluster
+from raftwork.broker.options import BrokerConfig, is_loopback, parse_cluster
+from raftwork.consensus import raft, zab
 
 
 def test_a_cluster_is_read_in_the_order_given() -> None:
@@ -54,14 +55,14 @@ def test_a_malformed_cluster_is_refused_with_the_reason(text: str, reason: str) 
 
 def test_a_broker_outside_its_own_cluster_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'d' is not in the cluster \(a\)"):
-        BrokerOptions(name="d", cluster={"a": "127.0.0.1:7701"}, data=Path("x"))
+        BrokerConfig(name="d", cluster={"a": "127.0.0.1:7701"}, data=Path("x"))
 
 
 def test_an_address_others_can_reach_needs_consent() -> None:
     cluster = {"a": "127.0.0.1:7701", "b": "10.0.0.2:7701"}
     with pytest.raises(ValueError, match=r"^10\.0\.0\.2:7701: .*--insecure"):
-        BrokerOptions(name="a", cluster=cluster, data=Path("x"))
-    assert BrokerOptions(name="a", cluster=cluster, data=Path("x"), insecure=True).insecure
+        BrokerConfig(name="a", cluster=cluster, data=Path("x"))
+    assert BrokerConfig(name="a", cluster=cluster, data=Path("x"), insecure=True).insecure
 
 
 def test_only_loopback_counts_as_loopback() -> None:
@@ -73,8 +74,8 @@ def test_only_loopback_counts_as_loopback() -> None:
         assert not is_loopback(f"{host}:1")
 
 
-def _options(data: Path) -> BrokerOptions:
-    return BrokerOptions(name="a", cluster={"a": "127.0.0.1:7701"}, data=data)
+def _options(data: Path) -> BrokerConfig:
+    return BrokerConfig(name="a", cluster={"a": "127.0.0.1:7701"}, data=data)
 
 
 def test_a_directory_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,3 +95,48 @@ def test_a_directory_that_cannot_be_found_is_refused(
         _options(Path("a"))
     with pytest.raises(ValueError, match="UTF-8"):
         _options(Path(os.fsdecode(b"/tmp/\xff")))
+
+
+def _paced(
+    consensus: str = "raft", *, election_timeout: int = 0, heartbeat_interval: int = 0
+) -> BrokerConfig:
+    return BrokerConfig(
+        name="a",
+        cluster={"a": "127.0.0.1:7701"},
+        data=Path("x"),
+        consensus=consensus,
+        election_timeout=election_timeout,
+        heartbeat_interval=heartbeat_interval,
+    )
+
+
+def test_the_pace_is_the_protocols_usual_one_unless_told() -> None:
+    assert raft.Config.paced(*_paced("raft").pace) == raft.Config()
+    assert zab.Config.paced(*_paced("zab").pace) == zab.Config()
+    assert _paced("raft", election_timeout=3_000).pace == (300, 3_000)
+    assert _paced("zab", election_timeout=3_200, heartbeat_interval=100).pace == (100, 3_200)
+
+
+@pytest.mark.parametrize("protocol", ["raft", "zab"])
+def test_every_pace_that_is_let_in_is_one_that_both_protocols_work_with(protocol: str) -> None:
+    for timeout in (250, 251, 999, 5_000, 60_000):
+        for beat in (0, 10, 83, timeout // 3):
+            pace = _paced(protocol, election_timeout=timeout, heartbeat_interval=beat).pace
+            assert raft.Config.paced(*pace).election_min == timeout
+            assert timeout <= zab.Config.paced(*pace).silence < timeout + 2 * pace[0]
+
+
+@pytest.mark.parametrize(
+    ("timeout", "beat", "said"),
+    [
+        (100, 0, "an election timeout of 0.1 s; it must be from 0.25 to 60 s"),
+        (60_001, 0, "from 0.25 to 60 s"),
+        (0, 400, r"interval of 0.4 s; with an election timeout of 0.75 s .* from 0.01 to 0.25 s"),
+        (0, 9, "from 0.01 to 0.25 s"),
+    ],
+)
+def test_a_pace_that_cannot_work_is_refused_with_both_numbers(
+    timeout: int, beat: int, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        _paced(election_timeout=timeout, heartbeat_interval=beat)

@@ -15,7 +15,7 @@ from raftwork.broker import server
 from raftwork.broker.net.throttle import REST, Throttle
 from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
-from raftwork.broker.options import BrokerOptions
+from raftwork.broker.options import BrokerConfig
 from raftwork.broker.server import Server
 from raftwork.broker.store import Store
 
@@ -87,7 +87,7 @@ def test_an_error_of_the_loop_that_has_no_name_is_logged_with_its_traceback(
             raise OSError("from anywhere")
 
     monkeypatch.setattr(server, "Server", Broken)
-    options = BrokerOptions(name="a", cluster={"a": "127.0.0.1:1"}, data=tmp_path)
+    options = BrokerConfig(name="a", cluster={"a": "127.0.0.1:1"}, data=tmp_path)
     assert server._serve(options, cast("Store", None), cast("Transport", None)) == 1
     assert "this replica stops" in caplog.text
     assert "in run" in caplog.text
@@ -165,6 +165,7 @@ def test_only_a_leader_spends_all_its_time_on_who_floods_it(
     transport, one = Flooded(clock), object.__new__(Server)  # without sockets and signals
     one._transport, one._node = cast("Transport", transport), cast("Node", Deaf(leads=leads))
     one._store = cast("Store", SimpleNamespace(tables_guard=nullcontext(), commit_ns=0))
+    one._config = cast("BrokerConfig", SimpleNamespace(slow_turn=200))
     one._signals, one._rest = cast("socket", SimpleNamespace(fileno=int)), Throttle()
     until = clock.seconds + 10
     while clock.seconds < until:

@@ -83,6 +83,28 @@ def test_a_dropped_handle_costs_nothing_and_is_unwatched() -> None:
     assert not handles._idle
 
 
+def test_a_handle_that_has_its_outcome_is_no_more_work() -> None:
+    """A batch of ten thousand would be swept one by one, for nothing."""
+    handles = Handles()
+    slots = handles.add(["1", "2"], Slot)
+    wait(handles, slots[0])
+    handles.deliver([succeeded("1")])
+    del slots
+    gc.collect()
+    assert [gone.id for gone in handles._dropped] == ["2"]
+    assert handles.sweep() == ["2"]
+
+
+def test_batches_are_watched_oldest_first_until_none_is_idle() -> None:
+    handles = Handles()
+    slots = handles.add([str(i) for i in range(2 * WATCH_IDS_MAX + 5)], Slot)
+    watched = [wait(handles, slots[at])[1] for at in (0, WATCH_IDS_MAX, -1)]
+    assert [len(ids) for ids in watched] == [WATCH_IDS_MAX, WATCH_IDS_MAX, 5]
+    told = [id_ for ids in watched for id_ in ids]
+    assert told[:-5] == [slot.id for slot in slots[:-5]]
+    assert not handles._idle
+
+
 def test_a_handle_made_anew_under_a_dropped_ones_id_is_not_swept_away() -> None:
     handles = Handles()
     handles.add(["1"], Slot)

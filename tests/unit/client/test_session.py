@@ -12,6 +12,7 @@ from raftwork.errors import (
     Unavailable,
     UnknownTask,
     UnknownWorker,
+    Unsupported,
 )
 from raftwork.messages import (
     WATCH_IDS_MAX,
@@ -139,6 +140,8 @@ def test_a_leader_that_claims_and_refuses_is_not_asked_in_a_circle() -> None:
         (Code.PAYLOAD_TOO_LARGE, PayloadTooLarge),
         (Code.QUEUE_FULL, QueueFull),
         (Code.UNKNOWN_TASK, UnknownTask),
+        (Code.UNSUPPORTED, Unsupported),
+        (Code.OTHER, RaftworkError),
     ],
 )
 def test_a_refusal_ends_the_request_with_the_error_of_its_code(

@@ -97,11 +97,11 @@ def test_the_addresses_of_a_name_are_tried_in_turn(dialler: Dialler, resolver: R
     dialler.dial("a", "localhost:1", 0)
     dialler.due(0)
     resolver.say("localhost", "127.0.0.1", "::1")
-    probed = []
+    tried = []
     for n in range(4):
         resolver.say("localhost", "127.0.0.1", "::1")  # nothing new
-        probed += [dial.new for dial in dialler.due(n * PATIENCE)]
-    assert probed == ["tcp://127.0.0.1:1", "tcp://[::1]:1"] * 2
+        tried += [dial.new for dial in dialler.due(n * PATIENCE)]
+    assert tried == ["tcp://127.0.0.1:1", "tcp://[::1]:1"] * 2
 
 
 def test_what_leads_nowhere_is_told_once_with_what_to_do(

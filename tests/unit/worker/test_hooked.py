@@ -6,10 +6,11 @@ import logging
 
 import pytest
 
+from raftwork.errors import HookFailed
 from raftwork.hooks import Hooks, TaskOutcome
 from raftwork.messages import PushedTask, Spec, decode_failure, encode_spec
 from raftwork.wire import pack
-from raftwork.worker.hooked import HookFailed, hooked, start, watch
+from raftwork.worker.hooked import hooked, start, watch
 from raftwork.worker.runner import Runner
 
 

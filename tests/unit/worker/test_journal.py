@@ -7,8 +7,9 @@ from random import Random
 import pytest
 
 from raftwork.messages import Leader, Loss, Outcome, PushedTask, Spec, encode_spec
-from raftwork.worker.journal import PATIENCE, REMIND, Journal
+from raftwork.worker.journal import PATIENCE, PATIENCE_OF_SLOTS, REMIND, Journal
 from raftwork.worker.leader_session import Session
+from raftwork.worker.pool import Running
 from raftwork.worker.runner import failure, lost
 
 A, B = "a:1", "b:1"
@@ -136,8 +137,11 @@ def test_leaders_joined_and_lost_are_told_once(log: pytest.LogCaptureFixture) ->
         assert session.welcomed(source, epoch, session.number)
         journal.look(session, now)
 
+    journal.link(A, made=True)
+    journal.link(A, made=True)
+    assert said(log) == [("INFO", "connected to the broker at a:1")]
     join(A, 1, 100)
-    assert said(log) == [("INFO", "joined the leader at a:1, epoch 1")]
+    assert said(log) == [("INFO", "joined the leader at a:1, epoch 1; 1 of 2 brokers reached")]
     session.reopen(200)  # such as when the pool has one slot less
     journal.look(session, 200)
     assert session.hello(200) and session.welcomed(A, 1, session.number)
@@ -151,7 +155,7 @@ def test_leaders_joined_and_lost_are_told_once(log: pytest.LogCaptureFixture) ->
     ((_, text),) = said(log)
     assert "the connection to a:1 closed, and no other broker says that it leads" in text
     join(B, 2, 2_000)
-    assert said(log) == [("INFO", "joined the leader at b:1, epoch 2")]
+    assert said(log) == [("INFO", "joined the leader at b:1, epoch 2; 1 of 2 brokers reached")]
     session.told(B, Leader(2, "", "", False, 0), 2_100)
     journal.look(session, 2_100)
     assert said(log) == [("INFO", "lost the leader: b:1 leads no more")]
@@ -186,3 +190,47 @@ def test_a_worker_that_drains_says_what_it_waits_for(log: pytest.LogCaptureFixtu
     assert level == "WARNING" and "second signal" in text
     assert "Waiting for 21 tasks: t id7 for 65 s, t id20 not started" in text
     assert text.endswith(", and 11 more")
+
+
+def test_it_says_once_that_every_slot_waits_for_other_tasks(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    journal, patience = Journal(0), PATIENCE_OF_SLOTS
+    held = [(task(ONCE, id=f"id{token}")._replace(token=token), 0) for token in (1, 2, 3)]
+    both = [Running(1, 0, waits=True), Running(2, 0, waits=True)]
+    for now in (100, 99 + patience):
+        journal.slots(both, 2, held, now)
+    assert said(log) == []
+    for now in (100 + patience, 100 + 9 * patience):
+        journal.slots(both, 2, held, now)
+    ((level, text),) = said(log)
+    assert level == "WARNING"
+    assert text.startswith(
+        "every slot (2) waits in result() for another task: t id1 for 2 s, t id2 for 2 s. "
+    )
+
+
+@pytest.mark.parametrize(
+    "running",
+    [
+        [Running(1, 0, waits=True)],
+        [Running(1, 0, waits=True), Running(2, 0)],
+        [],
+    ],
+    ids=["a slot is free", "one gets on", "idle"],
+)
+def test_while_a_slot_can_run_something_nothing_is_said(
+    log: pytest.LogCaptureFixture, running: list[Running]
+) -> None:
+    journal = Journal(0)
+    for slots in (2, 0) if not running else (2,):
+        for now in range(0, 5 * PATIENCE_OF_SLOTS, 1_000):
+            journal.slots(running, slots, [], now)
+    assert said(log) == []
+
+
+def test_slots_that_wait_for_ever_other_tasks_get_on(log: pytest.LogCaptureFixture) -> None:
+    journal = Journal(0)
+    for now in range(0, 5 * PATIENCE_OF_SLOTS, 1_000):
+        journal.slots([Running(now, 0, waits=True)], 1, [], now)
+    assert said(log) == []

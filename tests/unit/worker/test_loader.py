@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.worker.loader import LoadError, functions, load
+from raftwork.errors import LoadError
+from raftwork.worker.loader import functions, load
 
 
 @pytest.fixture

@@ -8,13 +8,20 @@ What is said to a peer, and what comes from it, fails by itself: see containment
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from raftwork.addresses import dialled
 from raftwork.broker.cluster.formation import Formation
 from raftwork.broker.cluster.peers import Link, Peers
 from raftwork.broker.events import Formed, HelloRefused, PeerDown, PeerRefuses, PeerUp, WrongPeer
+from raftwork.broker.peer_events import (
+    PeerElsewhere,
+    PeerMistaken,
+    PeerMoved,
+    PeerMoveUnsaved,
+    PeerOneWay,
+    PeerSought,
+)
 from raftwork.errors import StoreError
 from raftwork.messages import (
     Code,
@@ -35,8 +42,6 @@ if TYPE_CHECKING:
     from raftwork.broker.events import Event
     from raftwork.consensus.core import Message, Peer, Roster
     from raftwork.messages import FromBroker
-
-log = logging.getLogger("raftwork.broker")
 
 #: A broker that says hello but cannot be reached for so long (ms) is complained about.
 ONE_WAY = 5_000
@@ -65,8 +70,12 @@ class Handshake:
         joined: Callable[[int], None],
         containment: Containment,
         tell: Callable[[Event], None],
+        level: Callable[[], int],
     ) -> None:
-        """`deliver` takes consensus messages; `joined` is called once the roster is stored."""
+        """`deliver` takes consensus messages; `joined` is called once the roster is stored.
+
+        `level()` is that of the cluster.
+        """
         self._setup = setup
         self._me = me
         self._store = store
@@ -79,12 +88,15 @@ class Handshake:
         self._search = containment.of("the search for another broker", lambda: None)
         self._vital = containment.vital
         self._tell = tell
+        self._level = level
         self._wall_base = 0
-        self.peers = Peers(me, setup.consensus, setup.cluster, now)
+        self.peers = Peers(me, setup.consensus, setup.cluster, now, setup.levels)
         self._formation = Formation(me, list(setup.cluster))
         self._greeted = now - HELLO
         #: Since when (ms) a majority has disowned this directory, without a break.
         self._rejected_at: int | None = None
+        #: Why a hello was refused last.
+        self._objection = ""
 
     def tell_time(self, wall_base: int) -> None:
         """The wall clock is this much (ms) ahead of the clock that `now` is read from."""
@@ -121,7 +133,10 @@ class Handshake:
         if self._rejected_at is None:
             self._rejected_at = now
         if now - self._rejected_at >= REJECTED:
-            raise StoreError(f"its directory is not of this cluster: {rejection}")
+            mine = f". It refuses one of them, too: {self._objection}" if self._objection else ""
+            raise StoreError(
+                f"a majority does not take it for one of this cluster: {rejection}{mine}"
+            )
 
     def say_hello(self, name: str, now: int) -> None:
         with self._lost:
@@ -141,7 +156,7 @@ class Handshake:
 
     def _dial(self, name: str) -> None:
         address = self.peers.links[name].where.address
-        log.info("looking for broker %s at %s", name, address)
+        self._tell(PeerSought(name, address))
         with self._search:
             self._setup.dial(name, address)
 
@@ -155,11 +170,7 @@ class Handshake:
             link.one_way = now
         elif link.one_way >= 0 and now - link.one_way >= ONE_WAY:
             link.one_way = -1
-            log.warning(
-                "broker %s reaches this one, but does not answer at %s: without that the two cannot"
-                " work together; is it listening there, and is the way free?",
-                *(link.name, link.where.address),
-            )
+            self._tell(PeerOneWay(link.name, link.where.address))
 
     def _ask_to_join(self, name: str, cluster_id: bytes, now: int) -> None:
         hello = self.peers.hello(cluster_id, self._wall_base + now, joining=True)
@@ -188,8 +199,9 @@ class Handshake:
     def hello(self, routing: bytes, hello: PeerHello, now: int) -> None:
         """Another broker (or somebody who says so) opens its connection to us."""
         mine = self._store.identity.cluster_id
-        objection = self.peers.objection(hello, mine)
+        objection = self.peers.objection(hello, mine, self._level())
         if objection is not None:
+            self._objection = objection
             self._reply(routing, Refused(0, Code.PROTOCOL, objection))
             self._tell(HelloRefused(objection))
         elif hello.cluster_id == mine:
@@ -215,12 +227,7 @@ class Handshake:
             return
         if hello.address != link.where.address:
             link.blank_at = hello.address
-            log.warning(
-                "a broker %s with an empty directory says that it listens at %s; this one knows it"
-                " at %s: if it is to take that one's place, start the others again with"
-                " --readdress and the new address in --cluster",
-                *(hello.name, hello.address, link.where.address),
-            )
+            self._tell(PeerElsewhere(hello.name, hello.address, link.where.address))
 
     def heard(self, name: str, message: FromBroker, now: int) -> None:
         """What came in on our DEALER to the named broker. Raises BadMessage."""
@@ -245,7 +252,7 @@ class Handshake:
         if link.where.address != link.where.known and not self._is(link, welcome):
             if link.odd != link.where.address:
                 link.odd = link.where.address
-                log.warning("at %s answers another than broker %s", link.odd, name)
+                self._tell(PeerMistaken(name, link.odd))
             link.source, link.strange = None, True
             return
         peer = self.peers.welcomed(name, welcome, now)
@@ -254,7 +261,8 @@ class Handshake:
             self._tell(WrongPeer(name, self.peers.address(name), what))
             return
         if peer != known:
-            self._tell(PeerUp(name, link.where.address))
+            reached = 1 + sum(each.answers(now) for each in self.peers.links.values())
+            self._tell(PeerUp(name, link.where.address, reached, len(self._setup.cluster)))
         link.one_way, link.blank_at, link.odd = None, "", ""
         if link.where.address != link.where.known:
             self._found(link)
@@ -271,11 +279,11 @@ class Handshake:
 
     def _found(self, link: Link) -> None:
         before = link.where.found()
-        log.info("%s moved from %s to %s", link.name, before, link.where.known)
+        self._tell(PeerMoved(link.name, before, link.where.known))
         try:
             self._store.found(link.name, link.where.known)
         except OSError as error:  # it is found again, as it was now
-            log.warning("cannot store where %s is now: %s", link.name, error)
+            self._tell(PeerMoveUnsaved(link.name, str(error)))
 
     def send(self, message: Message) -> None:
         """A consensus message, which may be lost."""

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 
 from raftwork.addresses import dialled
 from raftwork.broker.cluster.peer_address import PeerAddress
+from raftwork.broker.versions import Member, level_objection, version_objection
 from raftwork.consensus.core import Peer
 from raftwork.consensus.quorum import majority
-from raftwork.messages import PROTOCOL, PeerHello, PeerWelcome
+from raftwork.messages import PROTOCOL, PROTOCOL_OLDEST, PeerHello, PeerWelcome
+from raftwork.release import LEVELS, RELEASE, Levels
 
 #: A clock reading older than this (ms) no longer counts for the median.
 CLOCK_FRESH = 10_000
@@ -54,6 +56,8 @@ class Link:
     #: Its wall clock minus our monotonic clock, ms, and when it was read.
     clock: int = 0
     clock_at: int | None = None
+    #: What it says that it runs.
+    runs: Member | None = None
 
     def answers(self, now: int) -> bool:
         """Whether it is there, and takes this broker for a member."""
@@ -69,9 +73,17 @@ class Link:
 class Peers:
     """The links to all other brokers of the cluster."""
 
-    def __init__(self, me: Peer, consensus: str, cluster: Mapping[str, str], now: int = 0) -> None:
+    def __init__(
+        self,
+        me: Peer,
+        consensus: str,
+        cluster: Mapping[str, str],
+        now: int = 0,
+        levels: Levels = LEVELS,
+    ) -> None:
         """`cluster` is where each broker is to be found, this one (by the others) among them."""
         self._me = me
+        self._levels = levels
         self._consensus = consensus
         self._address = cluster[me.name]
         self._order = list(cluster)
@@ -89,15 +101,17 @@ class Peers:
         return PeerHello(
             *(PROTOCOL, self._consensus, me.name, me.incarnation),
             *(cluster_id, wall, joining, self._address),
+            *(PROTOCOL_OLDEST, RELEASE, self._levels),
         )
 
     def welcome(self, cluster_id: bytes, roster: Mapping[str, bytes], wall: int) -> PeerWelcome:
         me = self._me
+        runs = (RELEASE, self._levels)
         if not cluster_id:
-            return PeerWelcome(me.name, me.incarnation, b"", [], wall)
+            return PeerWelcome(me.name, me.incarnation, b"", [], wall, (), *runs)
         found = tuple((name, link.where.known) for name, link in self.links.items())
         known = sorted(roster.items())
-        return PeerWelcome(me.name, me.incarnation, cluster_id, known, wall, found)
+        return PeerWelcome(me.name, me.incarnation, cluster_id, known, wall, found, *runs)
 
     def address(self, name: str) -> str:
         """Where that broker was found last; empty if there is none of that name."""
@@ -116,10 +130,15 @@ class Peers:
         """The others that do not answer where this broker dials them."""
         return tuple(name for name, link in self.links.items() if link.source is None)
 
-    def objection(self, hello: PeerHello, cluster_id: bytes) -> str | None:
-        """Why this hello is not answered with a welcome, or None."""
-        if hello.version != PROTOCOL:
-            return f"protocol version {hello.version}, this broker speaks {PROTOCOL}"
+    def members(self, now: int) -> dict[str, Member | None]:
+        """What each of the others says of its release; None for one that does not answer."""
+        return {name: link.runs if link.answers(now) else None for name, link in self.links.items()}
+
+    def objection(self, hello: PeerHello, cluster_id: bytes, level: int = 0) -> str | None:
+        """Why this hello is not answered with a welcome, or None. `level` is the cluster's."""
+        wrong = version_objection(hello.version, hello.oldest)
+        if wrong is not None:
+            return wrong
         if hello.consensus != self._consensus:
             return f"consensus {hello.consensus!r}, this cluster runs {self._consensus!r}"
         if hello.incarnation == self._me.incarnation:
@@ -128,7 +147,7 @@ class Peers:
             return f"{hello.name!r} is not another broker of this cluster: compare --cluster"
         if hello.cluster_id and cluster_id and hello.cluster_id != cluster_id:
             return f"{hello.name!r} belongs to another cluster"
-        return None
+        return level_objection(hello.name, hello.release, Levels(*hello.levels), level)
 
     def said_hello(self, routing: bytes, name: str) -> bool:
         """A member's hello: this is the way to that broker from now on. False if it was before.
@@ -168,6 +187,7 @@ class Peers:
             return None
         link.source, link.refusal, link.strange = Peer(name, welcome.incarnation), "", False
         self._taken = True
+        link.runs = Member(welcome.release[:REFUSAL_MAX], Levels(*welcome.levels))
         link.clock, link.clock_at = welcome.wall - now, now
         return link.source
 

@@ -28,12 +28,16 @@ LOOK = 250
 class Waiting:
     """Of one broker since its start."""
 
-    def __init__(self, me: str, cluster: Mapping[str, str], peers: Peers, now: int) -> None:
+    def __init__(
+        self, me: str, cluster: Mapping[str, str], peers: Peers, now: int, patience: int = PATIENCE
+    ) -> None:
+        """`patience` (ms) is what a start or an election may take without a word."""
+        self._patience = patience
         self._me = me
         self._cluster = cluster
         self._peers = peers
         self._kind = self._said = ""
-        self._say_at = now + PATIENCE
+        self._say_at = now + patience
         self.look_at = now
 
     def look(self, status: Status | None, now: int) -> Waits | None:
@@ -41,7 +45,7 @@ class Waiting:
         self.look_at = now + LOOK
         kind, what = self._formation(now) if status is None else self._leader(status, now)
         if kind != self._kind:
-            self._kind, self._said, self._say_at = kind, "", now + PATIENCE
+            self._kind, self._said, self._say_at = kind, "", now + self._patience
         elif what and (now >= self._say_at or self._said not in ("", what)):
             self._said, self._say_at = what, now + AGAIN
             return Waits(what)

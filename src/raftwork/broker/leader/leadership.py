@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.broker.dispatch.dispatcher import Dispatcher
-from raftwork.broker.events import TaskLost, unheard
+from raftwork.broker.events import TaskFailed, TaskLost, unheard
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Assigned,
@@ -36,18 +36,20 @@ from raftwork.broker.requests.clients import Clients, PendingEnqueue
 from raftwork.broker.requests.dead_letters import DeadTasks, PendingDead
 from raftwork.broker.requests.drain import Drains
 from raftwork.broker.requests.queue_settings import PendingChange, Settings
+from raftwork.broker.requests.upgrade import PendingRaise, Upgrades
 from raftwork.broker.splitting import parts
 from raftwork.broker.workers.registry import LEASE, WorkerRegistry
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.messages import State, decode_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from random import Random
 
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine
     from raftwork.broker.machine.commands import Applied, Effect, Reply
+    from raftwork.broker.versions import Member
     from raftwork.consensus.core import Position
     from raftwork.messages import FromBroker
 
@@ -59,7 +61,7 @@ class Proposal(NamedTuple):
     """What to do when a command comes back applied; None for those nobody waits for."""
 
     command: Command
-    pending: PendingEnqueue | PendingDead | PendingChange | None
+    pending: PendingEnqueue | PendingDead | PendingChange | PendingRaise | None
 
 
 class Log(Protocol):
@@ -85,21 +87,27 @@ class Leadership:
         room: Callable[[bytes], bool] = lambda _routing: True,
         barrier: int = 0,
         tell: Callable[[Event], None] = unheard,
+        attempts: bool = False,
+        members: Callable[[], Mapping[str, Member | None]] = dict,
     ) -> None:
-        """`barrier` is the last one that was asked for in this epoch by one that failed."""
+        """`barrier` is the last one that was asked for in this epoch by one that failed.
+
+        `attempts` is whether to tell what becomes of each attempt; `members` as for `Upgrades`.
+        """
         self.epoch = epoch
         self._machine = machine
         self._core = core
         # Leader time: what the cluster's clocks say at activation, then our monotonic clock.
         self._time_base = max(machine.time, time) - now
-        self._tell = tell
+        self._tell, self._attempts = tell, attempts
         self.clients = Clients(machine, room, tell)
-        self.workers = WorkerRegistry(machine, epoch, now, rng, room, tell)
+        self.workers = WorkerRegistry(machine, epoch, now, rng, room, tell, attempts=attempts)
         self.dead = DeadTasks(machine)
         self.drains = Drains(self.workers, now + LEASE)
         self.settings = Settings(machine)
+        self.upgrades = Upgrades(machine, members, tell)
         self._desks = (self.clients, self.dead, self.settings)
-        balancers = QueueBalancers(machine, balancer, rng)
+        balancers = QueueBalancers(machine, balancer, rng, tell)
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
         self._proposed: dict[Position, list[Proposal]] = {}
         self._waiting: list[Proposal] = []
@@ -143,6 +151,7 @@ class Leadership:
         if self.workers.pass_time(now, time):
             self.room_changed()
         self.drains.settle(now)
+        self._waiting.extend(Proposal(*raised) for raised in self.upgrades.commands())
         self._take_enqueues()
         self._waiting.extend(
             Proposal(command, asked) for command, asked in self.dead.commands(time)
@@ -233,6 +242,8 @@ class Leadership:
                         self.settings.applied(pending, reply)
                     case Proposal(_, PendingDead() as asked):
                         self.dead.applied(asked, reply)
+                    case Proposal(_, PendingRaise() as asked):
+                        self.upgrades.applied(asked)
                     case _:
                         pass
         for effect in applied.effects:
@@ -247,9 +258,8 @@ class Leadership:
             case Settled():
                 self.workers.settled(effect)
                 self.clients.settled(effect)
-                if effect.state is State.LOST:
-                    why = decode_failure(effect.data).message
-                    self._tell(TaskLost(effect.id, effect.queue, why))
+                if effect.state is not State.SUCCEEDED:
+                    self._tell_end(effect)
                 self.room_changed()
             case Queued():
                 self._dispatcher.queued(effect)
@@ -265,12 +275,22 @@ class Leadership:
             case TokenRejected():
                 self.workers.closed(effect.token)
 
+    def _tell_end(self, effect: Settled) -> None:
+        if effect.state is State.LOST:
+            why = decode_failure(effect.data).message
+            self._tell(TaskLost(effect.id, effect.queue, why))
+        elif self._attempts:
+            failure = decode_failure(effect.data)
+            why = f"{failure.type}: {failure.message}"
+            self._tell(TaskFailed(effect.id, effect.queue, why))
+
     def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
         """What may leave now that the transaction is committed: (routing id, message)."""
         yield from self.clients.frames()
         yield from self.drains.frames()
         yield from self.dead.frames()
         yield from self.settings.frames()
+        yield from self.upgrades.frames()
         yield from self.workers.frames()
 
 

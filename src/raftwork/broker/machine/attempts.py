@@ -29,7 +29,14 @@ from raftwork.broker.machine.commands import (
 )
 from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE
 from raftwork.broker.machine.state import Ledger, Running, spec_of
-from raftwork.messages import Failure, Loss, State, decode_failure, encode_failure
+from raftwork.messages import (
+    State,
+    TimeLimitPassed,
+    WorkerLost,
+    decode_failure_strictly,
+    encode_failure,
+    render,
+)
 
 _LIVE = """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
@@ -40,7 +47,7 @@ _DELAY = """UPDATE task SET phase = ?, due = ?, attempt = ?, failures = ?, losse
     WHERE seq = ?"""
 _SETTLE = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
 
-#: A task that ran, and the packed value or Failure that it ended with.
+#: A task that ran, and the packed value or failure that it ended with.
 Verdict = tuple[Running, bytes]
 
 
@@ -85,8 +92,8 @@ def finish(ledger: Ledger, command: Finish, effects: list[Effect]) -> None:
 
 
 def fail(ledger: Ledger, command: Fail, effects: list[Effect]) -> None:
-    """The code raised. Raises BadMessage if the failure is none."""
-    decode_failure(command.failure)
+    """The code raised. Raises BadMessage if the failure is none, which no leader proposes."""
+    decode_failure_strictly(command.failure)
     run = _end(ledger, command.token, effects)
     if run is not None:
         retry_at = None if command.final else command.retry_at
@@ -97,9 +104,8 @@ def expire(ledger: Ledger, command: Expire, effects: list[Effect]) -> None:
     """The time limit passed without a word from the worker."""
     run = _end(ledger, command.token, effects)
     if run is not None:
-        limit = spec_of(run.spec).timeout
-        failure = Failure("TimeLimitExceeded", f"ran longer than its limit of {limit} ms", "")
-        _failed(ledger, run, encode_failure(failure), command.retry_at, effects)
+        failure = _stored(ledger, TimeLimitPassed(spec_of(run.spec).timeout))
+        _failed(ledger, run, failure, command.retry_at, effects)
 
 
 def release(ledger: Ledger, command: Release, effects: list[Effect]) -> None:
@@ -121,7 +127,8 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
             run = run._replace(losses=run.losses + 1)
             charged.append(run)
         if started and _too_many(ledger, run):
-            verdicts.append((run, _worker_lost(run, command.by)))
+            once = spec_of(run.spec).at_most_once
+            verdicts.append((run, _stored(ledger, WorkerLost(run.losses, command.by, once))))
         else:
             again.append(run)
     dead_letters.note_losses(ledger, charged, command.by)
@@ -134,21 +141,9 @@ def _too_many(ledger: Ledger, run: Running) -> bool:
     return spec.at_most_once or run.losses >= min(spec.max_losses, ledger.limits.max_losses)
 
 
-def _worker_lost(run: Running, by: Loss) -> bytes:
-    last = f"{by.worker or 'its worker'} {_how(by)}"
-    if spec_of(run.spec).at_most_once:
-        why = f"{last} while it ran it, and it may not be handed out twice"
-    else:
-        why = f"lost {run.losses} times while it ran, the last time: {last}"
-    return encode_failure(Failure("WorkerLost", why, ""))
-
-
-def _how(by: Loss) -> str:
-    if by.signal is not None:
-        return f"lost the process to signal {by.signal}"
-    if by.exit is not None:
-        return f"lost the process, which exited with status {by.exit}"
-    return "vanished"
+def _stored(ledger: Ledger, ending: TimeLimitPassed | WorkerLost) -> bytes:
+    """At level 0 in words, as 0.1.0 stored it."""
+    return encode_failure(ending if ledger.level else render(ending))
 
 
 def _failed(
@@ -187,8 +182,9 @@ def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list
         dead_letters.forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
     else:
         dead_letters.keep(ledger, [run for run, _ in verdicts])
+    number = state.value
     ledger.db.executemany(
-        _SETTLE, [(KEPT, expires[run.spec], state.value, data, run.seq) for run, data in verdicts]
+        _SETTLE, [(KEPT, expires[run.spec], number, data, run.seq) for run, data in verdicts]
     )
     for queue, count in Counter(run.queue for run, _ in verdicts).items():
         ledger.settle(queue, state, count)

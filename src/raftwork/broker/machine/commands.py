@@ -2,7 +2,9 @@
 
 A log entry's data is a packed `Batch`: the leader's time and the commands that arrived while the
 last fsync ran. Commands decide nothing by themselves: time, jitter and the choice of a worker were
-fixed by the leader before it proposed them, so that every replica applies the same.
+fixed by the leader before it proposed them, so that every replica applies the same. For the same
+reason entries are read strictly: what this release does not know is none of an entry's to be
+skipped, it stops the replica (machine.py).
 
 Effects are values. Every replica computes them; only an active leader acts on them, and whatever it
 missed in a failover it finds again in the machine's state.
@@ -10,7 +12,7 @@ missed in a failover it finds again in the machine's state.
 
 from typing import NamedTuple
 
-from raftwork.errors import BadMessage
+from raftwork.errors import BadMessage, NewerMessage
 from raftwork.messages import Code, Loss, State
 from raftwork.wire import Codec, pack, unpack
 
@@ -103,8 +105,33 @@ class Tick(NamedTuple):
     """Nothing but the batch's time: due retries wake, old results are evicted."""
 
 
+class Raise(NamedTuple):
+    """Take the cluster to this level, for good; see upgrade.py."""
+
+    level: int
+    release: str  # that of the leader, which runs the level
+
+
+class ClusterSettings(NamedTuple):
+    """Change some of the cluster's limits; see limits.py."""
+
+    values: list[tuple[str, int]]
+
+
 Command = (
-    Enqueue | Assign | Finish | Fail | Expire | Release | Lose | Tick | Retry | Purge | Configure
+    Enqueue
+    | Assign
+    | Finish
+    | Fail
+    | Expire
+    | Release
+    | Lose
+    | Tick
+    | Retry
+    | Purge
+    | Configure
+    | Raise
+    | ClusterSettings
 )
 
 commands: Codec[Command] = Codec(
@@ -120,7 +147,11 @@ commands: Codec[Command] = Codec(
         50: Configure,
         60: Retry,
         61: Purge,
-    }
+        70: Raise,
+        71: ClusterSettings,
+    },
+    strict=True,
+    since={ClusterSettings: 1},
 )
 
 
@@ -132,12 +163,14 @@ def encode_batch(time: int, batch: list[Command]) -> bytes:
 def decode_batch(data: bytes) -> tuple[int, list[object]]:
     """The time and the commands of a log entry, which `commands.from_plain` reads one by one.
 
-    Raises BadMessage if the entry as a whole is malformed.
+    Raises BadMessage if the entry as a whole is malformed, NewerMessage if it has surplus parts.
     """
     batch = unpack(data)
     if type(batch) is not list or len(batch) < 2:
         raise BadMessage("an entry is an array of a time and commands")
-    time, plain = batch[:2]
+    if len(batch) > 2:
+        raise NewerMessage(f"{len(batch)} parts instead of 2")
+    time, plain = batch
     if type(time) is not int or not 0 <= time <= TIME_MAX or type(plain) is not list:
         raise BadMessage("an entry is an array of a time and commands")
     return time, plain

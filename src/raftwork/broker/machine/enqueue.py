@@ -12,21 +12,20 @@ from zlib import crc32
 
 from raftwork.broker.machine.attempts import assign
 from raftwork.broker.machine.commands import Assign, Effect, Enqueue, EnqueuedAndAssigned, Queued
+from raftwork.broker.machine.limits import Limits
 from raftwork.broker.machine.queue_settings import check_fits, check_queues
-from raftwork.broker.machine.state import Ledger, spec_of
-from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
-from raftwork.messages import (
-    BATCH_BYTES_MAX,
-    BATCH_TASKS_MAX,
-    ID_MAX,
-    NAME_MAX,
-    PAYLOAD_MAX,
-    Spec,
+from raftwork.broker.machine.state import Ledger
+from raftwork.errors import (
+    BadMessage,
+    NewerMessage,
+    PayloadTooLarge,
+    ProtocolError,
+    QueueFull,
+    Unsupported,
 )
+from raftwork.messages import Spec, decode_spec_strictly
+from raftwork.release import RELEASE
 from raftwork.wire import unpack_frame
-
-#: Two names of any characters, and room for what newer clients add. Every task stores its spec.
-SPEC_MAX = 4096
 
 #: id, CRC over spec, payload and key, payload, key.
 Row = tuple[str, int, bytes, str]
@@ -38,17 +37,16 @@ _KNOWN = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = val
 _IS_KNOWN = "SELECT 1 FROM task WHERE id = ?"
 
 
-def read_spec(data: bytes) -> Spec:
-    """A batch's Spec. Raises ProtocolError or PayloadTooLarge."""
-    if len(data) > SPEC_MAX:
-        raise PayloadTooLarge(f"a spec of {len(data)} bytes; {SPEC_MAX} are allowed")
-    try:
-        spec = spec_of(data)
-    except BadMessage as error:
-        raise ProtocolError(f"the task's spec is malformed: {error}") from None
+def read_spec(data: bytes, limits: Limits) -> Spec:
+    """A batch's Spec. Raises ProtocolError, PayloadTooLarge or BadMessage."""
+    if len(data) > limits.spec_bytes:
+        raise PayloadTooLarge(f"a spec of {len(data)} bytes; {limits.spec_bytes} are allowed")
+    spec = decode_spec_strictly(data)
     for what, name in (("name", spec.name), ("queue", spec.queue)):
-        if not 0 < len(name) <= NAME_MAX:
-            raise ProtocolError(f"a {what} of {len(name)} characters; 1 to {NAME_MAX} are allowed")
+        if not 0 < len(name) <= limits.name_length:
+            raise ProtocolError(
+                f"a {what} of {len(name)} characters; 1 to {limits.name_length} are allowed"
+            )
     return spec
 
 
@@ -60,43 +58,42 @@ class Columns(NamedTuple):
     keys: Sequence[str] = ()
 
 
-def read_tasks(data: bytes) -> Columns:
-    """A batch's tasks. Raises ProtocolError or PayloadTooLarge.
+def read_tasks(data: bytes, limits: Limits) -> Columns:
+    """A batch's tasks. Raises ProtocolError, PayloadTooLarge or BadMessage.
 
     It checks whole columns: a check per task would cost more than the rest of an enqueue.
     """
-    if len(data) > BATCH_BYTES_MAX:
-        raise PayloadTooLarge(f"a batch of {len(data)} bytes; {BATCH_BYTES_MAX} are allowed")
-    try:
-        rows = unpack_frame(data)
-    except BadMessage as error:
-        raise ProtocolError(f"the batch is malformed: {error}") from None
+    if len(data) > limits.batch_bytes:
+        raise PayloadTooLarge(f"a batch of {len(data)} bytes; {limits.batch_bytes} are allowed")
+    rows = unpack_frame(data)
     if type(rows) is not list:
-        raise ProtocolError("the batch is malformed: expected an array")
-    if len(rows) > BATCH_TASKS_MAX:
-        raise PayloadTooLarge(f"a batch of {len(rows)} tasks; {BATCH_TASKS_MAX} are allowed")
+        raise BadMessage("expected an array of tasks")
+    if len(rows) > limits.batch_tasks:
+        raise PayloadTooLarge(f"a batch of {len(rows)} tasks; {limits.batch_tasks} are allowed")
     if not rows:
         return Columns()
     if set(map(type, rows)) != {list} or min(map(len, rows)) < 2:
-        raise ProtocolError("the batch is malformed: a task is an array of an id and a payload")
+        raise BadMessage("a task is an array of an id and a payload")
+    if (columns := max(map(len, rows))) > 3:
+        raise NewerMessage(f"a task with {columns} fields instead of 3")
     ids, payloads = list(zip(*rows, strict=False))[:2]
     if set(map(type, ids)) != {str} or set(map(type, payloads)) != {bytes}:
-        raise ProtocolError("the batch is malformed: an id is a string, a payload is bytes")
-    if not all(ids) or max(map(len, ids)) > ID_MAX:
-        raise ProtocolError(f"a task id has 1 to {ID_MAX} characters")
-    if (largest := max(map(len, payloads))) > PAYLOAD_MAX:
-        raise PayloadTooLarge(f"a payload of {largest} bytes; {PAYLOAD_MAX} are allowed")
-    return Columns(ids, payloads, _keys(rows) if max(map(len, rows)) > 2 else ())
+        raise BadMessage("a task's id is a string, its payload is bytes")
+    if not all(ids) or max(map(len, ids)) > limits.id_length:
+        raise ProtocolError(f"a task id has 1 to {limits.id_length} characters")
+    if (largest := max(map(len, payloads))) > limits.payload_bytes:
+        raise PayloadTooLarge(f"a payload of {largest} bytes; {limits.payload_bytes} are allowed")
+    return Columns(ids, payloads, _keys(rows, limits) if columns > 2 else ())
 
 
-def _keys(rows: list[list[object]]) -> Sequence[str]:
-    """The third column. Further ones are a newer client's."""
+def _keys(rows: list[list[object]], limits: Limits) -> Sequence[str]:
+    """The third column."""
     keys = [row[2] if len(row) > 2 else "" for row in rows]
     if set(map(type, keys)) != {str}:
-        raise ProtocolError("the batch is malformed: a key is a string")
+        raise BadMessage("a task's key is a string")
     named = cast("list[str]", keys)
-    if max(map(len, named)) > ID_MAX:
-        raise ProtocolError(f"a key has at most {ID_MAX} characters")
+    if max(map(len, named)) > limits.id_length:
+        raise ProtocolError(f"a key has at most {limits.id_length} characters")
     return named if any(named) else ()
 
 
@@ -147,10 +144,21 @@ def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
 def check(ledger: Ledger, spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
     """Refuse before it is proposed what would be refused when it is applied.
 
-    Raises ProtocolError, PayloadTooLarge or QueueFull.
+    What would stop every replica there must not get into the log at all: a newer client's surplus
+    fields. Dropping them would carry out something else than was asked for.
+
+    Raises ProtocolError (Unsupported is one), PayloadTooLarge or QueueFull.
     """
-    read = read_spec(spec)
-    columns = read_tasks(tasks)
+    try:
+        read = read_spec(spec, ledger.limits)
+        columns = read_tasks(tasks, ledger.limits)
+    except NewerMessage as error:
+        raise Unsupported(
+            f"the client asks for more than this broker of raftwork {RELEASE} can do ({error}):"
+            " upgrade the brokers first"
+        ) from None
+    except BadMessage as error:
+        raise ProtocolError(f"the batch is malformed: {error}") from None
     try:
         check_room(ledger, read.queue, columns.payloads)
     except QueueFull:
@@ -176,9 +184,12 @@ def stored(ledger: Ledger, spec: bytes, tasks: Columns) -> bool:
 
 
 def enqueue(ledger: Ledger, command: Enqueue, effects: list[Effect]) -> None:
-    """Put the batch's new tasks into its queue. Raises what refuses the whole batch."""
-    spec = read_spec(command.spec)
-    columns = read_tasks(command.tasks)
+    """Put the batch's new tasks into its queue. Raises what refuses the whole batch.
+
+    And BadMessage, which stops the replica: `check` let no such batch into the log.
+    """
+    spec = read_spec(command.spec, ledger.limits)
+    columns = read_tasks(command.tasks, ledger.limits)
     age = ledger.time - command.created
     if age > ledger.limits.window:
         raise ProtocolError(

@@ -6,6 +6,8 @@ Rules of this package:
    tables (`digest`) and gave the same answers.
 2. A command checks everything before it changes anything. What it then refuses is a Rejected reply;
    any other exception is a defect or a bad disk, goes up, and stops the replica before it commits.
+   So does an entry that cannot be read: leaders propose nothing of the kind, so it is a newer
+   release's, whose replicas carry out what this one would skip.
 3. The tables hold all state. `apply` and `flush` run inside the caller's transaction; after a
    rollback the machine must be made anew.
 """
@@ -18,6 +20,7 @@ from raftwork.broker.machine import attempts, dead_letters, queries, schema
 from raftwork.broker.machine.commands import (
     Applied,
     Assign,
+    ClusterSettings,
     Configure,
     Done,
     Effect,
@@ -27,6 +30,7 @@ from raftwork.broker.machine.commands import (
     Finish,
     Lose,
     Purge,
+    Raise,
     Rejected,
     Release,
     Reply,
@@ -41,8 +45,17 @@ from raftwork.broker.machine.queries import Waiting
 from raftwork.broker.machine.queue_settings import check_settings, configure
 from raftwork.broker.machine.retention import sweep, trim
 from raftwork.broker.machine.retry import retry
+from raftwork.broker.machine.schema import check_level
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
-from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull, UnknownTask
+from raftwork.broker.machine.upgrade import begins_with_raise, configure_cluster, raise_level
+from raftwork.errors import (
+    BadMessage,
+    OtherRelease,
+    PayloadTooLarge,
+    ProtocolError,
+    QueueFull,
+    UnknownTask,
+)
 from raftwork.messages import (
     Code,
     DeadDetails,
@@ -53,37 +66,46 @@ from raftwork.messages import (
     Spec,
     State,
 )
+from raftwork.release import LEVELS, RELEASE, Levels
 
-_CODES: dict[type[Exception], Code] = {
-    BadMessage: Code.PROTOCOL,
-    ProtocolError: Code.PROTOCOL,
-    PayloadTooLarge: Code.PAYLOAD_TOO_LARGE,
-    QueueFull: Code.QUEUE_FULL,
-    UnknownTask: Code.UNKNOWN_TASK,
-}
+#: What carrying out a command may refuse it with.
+_REFUSALS = (ProtocolError, PayloadTooLarge, QueueFull, UnknownTask)
 
 
 class Machine:
     """One replica's queues over one database connection, whose tables exist.
 
-    Raises StoreError if the tables are another version's.
+    `levels` are those that this release runs. Raises OtherRelease if the tables are another
+    version's, or the cluster is at another level.
     """
 
     version = schema.VERSION
 
-    def __init__(self, db: apsw.Connection, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+    def __init__(self, db: apsw.Connection, levels: Levels = LEVELS) -> None:
         self._db = db
-        self._ledger = Ledger(db, limits)
+        self._ledger = Ledger(db, levels)
 
     # ---- applying -------------------------------------------------------------------------------
 
-    def apply(self, data: bytes) -> Applied:
-        """Carry out one log entry's commands, in order, inside the open transaction."""
+    def apply(self, data: bytes, at: tuple[int, int] = (0, 0)) -> Applied:
+        """Carry out one log entry's commands, in order, inside the open transaction.
+
+        Raises OtherRelease if the entry, or any of its commands, cannot be read; `at` is its epoch
+        and number, for the text.
+        """
         try:
-            time, batch = decode_batch(data)
+            return self._apply(data)
         except BadMessage as error:
-            return Applied([Rejected(Code.PROTOCOL, str(error))], [])
+            raise OtherRelease(
+                f"entry {at[0]}.{at[1]} was written by a newer release of raftwork than {RELEASE}"
+                f" ({error}): start this broker with the release that the other brokers run"
+            ) from error
+
+    def _apply(self, data: bytes) -> Applied:
+        time, batch = decode_batch(data)
         ledger = self._ledger
+        if ledger.level < ledger.levels.least and not begins_with_raise(batch):
+            check_level(ledger.level, ledger.release, ledger.levels)
         ledger.time = max(ledger.time, time)
         effects: list[Effect] = []
         sweep(ledger, effects)
@@ -94,7 +116,7 @@ class Machine:
 
     def _carry_out(self, plain: object, effects: list[Effect]) -> Reply:
         try:
-            command = commands.from_plain(plain)
+            command = commands.from_plain(plain, self._ledger.level)
             match command:
                 case Enqueue():
                     enqueue(self._ledger, command, effects)
@@ -106,10 +128,14 @@ class Machine:
                     return Done(dead_letters.purge(self._ledger, command))
                 case Tick():
                     pass  # the batch's time has done its work already
+                case Raise():
+                    raise_level(self._ledger, command)
+                case ClusterSettings():
+                    configure_cluster(self._ledger, command)
                 case _:
                     self._attempt(command, effects)
-        except tuple(_CODES) as refusal:
-            return Rejected(_CODES[type(refusal)], str(refusal))
+        except _REFUSALS as refusal:
+            return Rejected(Code(refusal.code), str(refusal))
         return Done()
 
     def _attempt(
@@ -158,6 +184,21 @@ class Machine:
         check_settings(self._ledger, change)
 
     # ---- asking ---------------------------------------------------------------------------------
+
+    @property
+    def level(self) -> int:
+        """The cluster's; 0 until its first leader has set one."""
+        return self._ledger.level
+
+    @property
+    def levels(self) -> Levels:
+        """Those that this release runs."""
+        return self._ledger.levels
+
+    @property
+    def limits(self) -> Limits:
+        """The cluster's."""
+        return self._ledger.limits
 
     @property
     def time(self) -> int:

@@ -9,7 +9,7 @@
 from raftwork.broker.machine.commands import Configure
 from raftwork.broker.machine.state import Ledger, Queue
 from raftwork.errors import ProtocolError, QueueFull
-from raftwork.messages import NAME_MAX, SetQueue
+from raftwork.messages import SetQueue
 
 #: Of a setting: beyond it no sum with what waits could be stored.
 SETTING_MAX = 2**53
@@ -17,9 +17,10 @@ SETTING_MAX = 2**53
 
 def check_settings(ledger: Ledger, change: Configure | SetQueue) -> None:
     """Raise ProtocolError for what cannot be meant, QueueFull for one queue too many."""
+    most = ledger.limits.name_length
     for what, name, least in (("queue", change.queue, 1), ("balancer", change.balancer or "", 0)):
-        if not least <= len(name) <= NAME_MAX:
-            raise ProtocolError(f"a {what} of {len(name)} characters; 1 to {NAME_MAX} are allowed")
+        if not least <= len(name) <= most:
+            raise ProtocolError(f"a {what} of {len(name)} characters; 1 to {most} are allowed")
     for what, value in (("max_length", change.max_length), ("max_bytes", change.max_bytes)):
         if value is not None and not 0 <= value <= SETTING_MAX:
             raise ProtocolError(f"{what} is from 1 to {SETTING_MAX}, not {value}")

@@ -8,9 +8,6 @@ from raftwork.broker.machine.commands import Effect, Requeued
 from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE, TOMBSTONE
 from raftwork.broker.machine.state import NEVER, Ledger
 
-#: Of each kind of work, in one batch: a few milliseconds at most.
-SWEEP = 500
-
 _DUE = """SELECT seq, queue, length(body) FROM task WHERE phase = ? AND due <= ?
     ORDER BY due, seq LIMIT ?"""
 _WAKE = "UPDATE task SET phase = ?, due = NULL WHERE seq = ?"
@@ -22,12 +19,13 @@ Due = tuple[int, int, int]
 
 def sweep(ledger: Ledger, effects: list[Effect]) -> None:
     """Do what became due by the machine's time."""
+    limit = ledger.limits.sweep
     if ledger.next_retry <= ledger.time:
-        _wake(ledger, _due(ledger, DELAYED, ledger.time), effects)
+        _wake(ledger, _due(ledger, DELAYED, ledger.time, limit), effects)
         ledger.find_next_retry()
     if ledger.next_expiry <= ledger.time:
-        _forget(ledger, _due(ledger, TOMBSTONE, ledger.time))
-        _bury(ledger, _due(ledger, KEPT, ledger.time))
+        _forget(ledger, _due(ledger, TOMBSTONE, ledger.time, limit))
+        _bury(ledger, _due(ledger, KEPT, ledger.time, limit))
         ledger.find_next_expiry()
 
 
@@ -37,7 +35,8 @@ def trim(ledger: Ledger) -> None:
     while ledger.results > limits.results or ledger.result_bytes > limits.result_bytes:
         many, large = ledger.results - limits.results, ledger.result_bytes - limits.result_bytes
         oldest: list[Due] = []
-        for task in _due(ledger, KEPT, NEVER, SWEEP if large > 0 else min(many, SWEEP)):
+        limit = limits.sweep if large > 0 else min(many, limits.sweep)
+        for task in _due(ledger, KEPT, NEVER, limit):
             if len(oldest) >= many and large <= 0:
                 break
             oldest.append(task)
@@ -46,7 +45,7 @@ def trim(ledger: Ledger) -> None:
         _bury(ledger, oldest)
 
 
-def _due(ledger: Ledger, phase: int, time: int, limit: int = SWEEP) -> list[Due]:
+def _due(ledger: Ledger, phase: int, time: int, limit: int) -> list[Due]:
     return list(ledger.db.execute(_DUE, (phase, time, limit)))
 
 

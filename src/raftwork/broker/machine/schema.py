@@ -14,10 +14,16 @@ from typing import Final
 
 import apsw
 
+from raftwork.broker.machine.limits import Limits, write
+from raftwork.errors import OtherRelease
+from raftwork.release import RELEASE, Levels
 from raftwork.wire import pack
 
-#: Stored with the tables. Another version decides differently, so it must not apply to them.
-VERSION = 2
+#: Of the tables, stored with them. It is the last one: version 2 (of 0.1.0) is brought up to it
+#: when a directory is opened, and what comes later is the level's (upgrade.py).
+VERSION = 3
+
+_CONVERTED: Final = 2
 
 # The values of task.phase. Plain integers: they go into the statements as they are.
 LIVE: Final = 0  # waits or runs
@@ -34,10 +40,12 @@ TABLES = {
     "running": "token",
     "loss": "seq, number",
     "dead": "number",
+    "cluster": "level",
+    "setting": "name",
 }
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS machine (
+CREATE TABLE machine (
     version INTEGER NOT NULL,
     time INTEGER NOT NULL,          -- machine time, ms
     seq INTEGER NOT NULL,           -- the last task's number
@@ -46,7 +54,7 @@ CREATE TABLE IF NOT EXISTS machine (
     result_bytes INTEGER NOT NULL,
     tombstones INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS queue (
+CREATE TABLE queue (
     number INTEGER PRIMARY KEY,     -- from 1, in order of first use
     name TEXT NOT NULL,
     queued INTEGER NOT NULL,        -- waiting and delayed
@@ -59,7 +67,7 @@ CREATE TABLE IF NOT EXISTS queue (
     max_length INTEGER NOT NULL,
     max_bytes INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS task (
+CREATE TABLE task (
     seq INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
     crc INTEGER NOT NULL,           -- of spec, payload and key
@@ -74,18 +82,18 @@ CREATE TABLE IF NOT EXISTS task (
     spec BLOB NOT NULL,             -- empty once it has its outcome
     body BLOB NOT NULL              -- payload, then result, then empty
 ) STRICT;
-CREATE INDEX IF NOT EXISTS timed ON task (phase, due) WHERE due IS NOT NULL;
-CREATE TABLE IF NOT EXISTS waiting (
+CREATE INDEX timed ON task (phase, due) WHERE due IS NOT NULL;
+CREATE TABLE waiting (
     queue INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     PRIMARY KEY (queue, seq)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS running (
+CREATE TABLE running (
     token INTEGER PRIMARY KEY,
     seq INTEGER NOT NULL,
     worker BLOB NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS loss (   -- of tasks that are unfinished or dead
+CREATE TABLE loss (   -- of tasks that are unfinished or dead
     seq INTEGER NOT NULL,
     number INTEGER NOT NULL,        -- from 1 for each task
     worker TEXT NOT NULL,
@@ -95,7 +103,7 @@ CREATE TABLE IF NOT EXISTS loss (   -- of tasks that are unfinished or dead
     time INTEGER NOT NULL,
     PRIMARY KEY (seq, number)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS dead (   -- what it takes to run it again
+CREATE TABLE dead (   -- what it takes to run it again
     number INTEGER PRIMARY KEY,     -- in the order of their ends
     seq INTEGER NOT NULL UNIQUE,
     queue INTEGER NOT NULL,
@@ -110,13 +118,84 @@ CREATE TABLE IF NOT EXISTS dead (   -- what it takes to run it again
 """
 
 
-def create_tables(db: apsw.Connection) -> None:
-    """Make the tables of an empty machine where there are none yet."""
-    db.execute(_SCHEMA)
-    db.execute(
-        "INSERT INTO machine SELECT ?, 0, 0, 0, 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM machine)",
-        (VERSION,),
+#: What version 3 has besides.
+_CLUSTER = """
+CREATE TABLE cluster (
+    level INTEGER NOT NULL,         -- what entries mean
+    release TEXT NOT NULL           -- of the leader that raised it to that; empty at level 0
+) STRICT;
+CREATE TABLE setting (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO cluster VALUES (0, '');
+"""
+
+
+def create_tables(db: apsw.Connection, limits: Limits = Limits(), level: int = 0) -> None:  # noqa: B008
+    """Make the tables where there are none, or bring those of 0.1.0 up to date.
+
+    Tables of any other version are left as they are: the Machine refuses them with a reason.
+    Limits and level may be others in tests; all replicas of a cluster begin with the same, and
+    whatever their tables hold when they are brought up to date, they add the same rows.
+    """
+    version = version_of(db)
+    if version is None:
+        db.execute(_SCHEMA)
+        db.execute("INSERT INTO machine VALUES (?, 0, 0, 0, 0, 0, 0)", (VERSION,))
+    elif version == _CONVERTED:
+        db.execute("UPDATE machine SET version = ?", (VERSION,))
+    if version in (None, _CONVERTED):
+        db.execute(_CLUSTER)
+        write(db, limits)
+        if level:
+            db.execute("UPDATE cluster SET level = ?, release = ?", (level, RELEASE))
+
+
+def version_of(db: apsw.Connection) -> int | None:
+    """Of the tables that are there; None if there are none."""
+    if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'machine'").fetchone():
+        return None
+    row: tuple[int] | None = db.execute("SELECT version FROM machine").fetchone()
+    return row[0] if row else 0
+
+
+def check_version(db: apsw.Connection) -> None:
+    """Raise OtherRelease unless the tables are of this release's version."""
+    found = version_of(db)
+    if found == VERSION:
+        return
+    text = (
+        f"{db.filename or 'the database'}: the queue's tables are of version {found or 'none'},"
+        f" raftwork {RELEASE} reads version {VERSION} and converts version {_CONVERTED}"
     )
+    if found is not None and found > VERSION:
+        raise OtherRelease(f"{text}: start this broker with the newer release that wrote them")
+    raise OtherRelease(
+        f"{text}: run the older version of raftwork that wrote them until no task is left, then"
+        " stop every broker of the cluster, move every data directory away and start all brokers"
+        " with empty ones"
+    )
+
+
+def check_level(level: int, release: str, levels: Levels, *, blank: bool = False) -> None:
+    """Raise OtherRelease unless this release runs the level, which `release` set.
+
+    Tables that no entry was applied to are at level 0 and anybody's: the first entry is a Raise.
+    """
+    if blank and level == 0:
+        return
+    if level > levels.most:
+        raise OtherRelease(
+            f"this cluster is at level {level}, raised by raftwork {release}; this is {RELEASE},"
+            f" which runs {levels}: start this broker with raftwork {release} or later"
+        )
+    if level < levels.least:
+        raise OtherRelease(
+            f"this cluster is at level {level}; this is raftwork {RELEASE}, which runs {levels}:"
+            f" start every broker with the last release that runs level {level}, run `raftwork"
+            " upgrade finish`, and then start this one"
+        )
 
 
 def digest(db: apsw.Connection) -> bytes:

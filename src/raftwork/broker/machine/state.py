@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import apsw
 
-from raftwork.broker.machine.limits import Limits
-from raftwork.broker.machine.schema import DELAYED, KEPT, TOMBSTONE, VERSION
-from raftwork.errors import StoreError
+from raftwork.broker.machine.limits import read as read_limits
+from raftwork.broker.machine.schema import DELAYED, KEPT, TOMBSTONE, check_level, check_version
 from raftwork.messages import State, decode_spec
+from raftwork.release import Levels
 
 #: Later than any machine time.
 NEVER = 2**63 - 1
@@ -66,33 +66,21 @@ _queue_row = attrgetter(*(field.name for field in fields(Queue)))
 _PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-def _other_version(db: apsw.Connection, found: object) -> str:
-    """What is wrong with tables of another version, and what to do about it."""
-    text = (
-        f"{db.filename or 'the database'}: the queue's tables are of version {found}, this version"
-        f" of raftwork reads version {VERSION} and converts no other"
-    )
-    if isinstance(found, int) and found > VERSION:
-        return f"{text}: run the newer version of raftwork that wrote them, on every broker"
-    return (
-        f"{text}: run the older version of raftwork that wrote them until no task is left, then"
-        " stop every broker of the cluster, move every data directory away and start all brokers"
-        " with empty ones"
-    )
-
-
 class Ledger:
     """The machine's memory over its tables."""
 
-    def __init__(self, db: apsw.Connection, limits: Limits) -> None:
+    def __init__(self, db: apsw.Connection, levels: Levels) -> None:
+        """`levels` are those that this release runs. Raises OtherRelease; see tables.py."""
         self.db = db
-        self.limits = limits
-        counters: tuple[int, ...] = db.execute("SELECT * FROM machine").fetchone() or ()
-        if not counters or counters[0] != VERSION:
-            found = counters[0] if counters else "none"
-            raise StoreError(_other_version(db, found))
+        self.levels = levels
+        check_version(db)
+        cluster: tuple[int, str] = db.execute("SELECT level, release FROM cluster").get
+        self.level, self.release = cluster
+        counters: tuple[int, ...] = db.execute("SELECT * FROM machine").get
         _, self.time, self.seq, self.token, *kept = counters
         self.results, self.result_bytes, self.tombstones = kept
+        check_level(self.level, self.release, levels, blank=self.time == self.seq == 0)
+        self.limits = read_limits(db)
         self.queues: dict[str, Queue] = {}
         self.numbered: dict[int, Queue] = {}
         for row in db.execute("SELECT * FROM queue ORDER BY number"):

@@ -12,7 +12,6 @@ The rules (design §6.4):
 from __future__ import annotations
 
 import ctypes
-import logging
 import secrets
 from collections import Counter, deque
 from contextlib import suppress
@@ -22,17 +21,24 @@ from typing import TYPE_CHECKING
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from raftwork.broker.events import unheard
 from raftwork.broker.net.bans import OFFENCES_MAX, Bans, far_end, read_no_more
-from raftwork.logs import alike
+from raftwork.broker.peer_events import (
+    ConnectionClosed,
+    FrameUnsent,
+    HostKnown,
+    HostUnknown,
+    SessionClosed,
+)
 from raftwork.messages import FRAME_BYTES_MAX
 from raftwork.net.dialling import Dialler
 from raftwork.net.resolving import LookUp, Threads, look_up
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping
     from socket import socket
 
-log = logging.getLogger("raftwork.broker")
+    from raftwork.broker.events import Event
 
 #: Messages libzmq holds for one connection; the rest waits in our outbox.
 SEND_MESSAGES = 128
@@ -94,6 +100,9 @@ class Inlet:
 
 class Transport:
     """Sends and receives frames; knows nothing of what is in them."""
+
+    #: Takes what happens, for people.
+    tell: Callable[[Event], None] = staticmethod(unheard)
 
     def __init__(
         self, address: str, peers: Mapping[str, str], now: int, look_up: LookUp = look_up
@@ -210,9 +219,9 @@ class Transport:
                 dealer.connect(new)
         for name, text in self._dialler.unresolved():
             if text:
-                log.error("broker %s: %s", name, text)
+                self.tell(HostUnknown(name, text))
             else:
-                log.info("broker %s: the host's name is known again", name)
+                self.tell(HostKnown(name))
 
     def from_peers(self, ready: Container[object]) -> Iterator[tuple[str, memoryview]]:
         """Frames on our DEALERs: consensus, read before anything else. `ready` is from `poll`."""
@@ -261,7 +270,7 @@ class Transport:
         return True
 
     def _hang_up(self, frame: zmq.Frame) -> None:
-        log.debug("a connection sends what it should not, or does not read: closed")
+        self.tell(ConnectionClosed())
         read_no_more(_descriptor(frame), self._port)
 
     # ---- out ----------------------------------------------------------------------------------
@@ -284,8 +293,7 @@ class Transport:
     def _give_up(self, routing: bytes) -> None:
         outbox = self._outboxes.pop(routing)
         self._waiting -= outbox.bytes
-        text = "a connection does not read its %d bytes: session closed"
-        log.warning(text, outbox.bytes, extra=alike("unread"))
+        self.tell(SessionClosed(outbox.bytes))
         self._lost.append(routing)
         self._bans.offend(routing, OFFENCES_MAX)
 
@@ -335,7 +343,7 @@ class Transport:
             return False
         except zmq.ZMQError as error:  # whatever it is, it is that connection's
             if error.errno != zmq.EHOSTUNREACH:
-                log.warning("a frame cannot be sent: %s; session closed", error)
+                self.tell(FrameUnsent(str(error)))
             self._lost.append(routing)
             return None
         return True

@@ -7,18 +7,18 @@ all queues, another queue's many workers would come between a key and its own.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, NamedTuple
 
+from raftwork.broker.events import BalancerUnknown, unheard
 from raftwork.broker.placement.balancers import BALANCERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
+    from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine
     from raftwork.broker.placement.balancers import Balancer
-
-log = logging.getLogger("raftwork.broker")
 
 
 class _Own(NamedTuple):
@@ -29,11 +29,18 @@ class _Own(NamedTuple):
 class QueueBalancers:
     """The balancers of one leadership."""
 
-    def __init__(self, machine: Machine, default: str, rng: Random) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        default: str,
+        rng: Random,
+        tell: Callable[[Event], None] = unheard,
+    ) -> None:
         """`default` is the name of the cluster's balancer, one of `BALANCERS`."""
         self._machine = machine
         self._default = default
         self._rng = rng
+        self._tell = tell
         self._own: dict[str, _Own] = {}
 
     def of(self, queue: str) -> Balancer:
@@ -48,6 +55,6 @@ class QueueBalancers:
         """One of the queue's own: what a strategy remembers, such as whose turn it is."""
         make = BALANCERS.get(name)
         if make is None:  # set under a leader of another version
-            log.warning("queue %s: no balancer %r here, so the cluster's", queue, name)
+            self._tell(BalancerUnknown(queue, name))
             make = BALANCERS[self._default]
         return make(self._rng)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.broker.events import QueueFullRefusal, unheard
+from raftwork.broker.events import QueueFullRefusal, RequestRefused, unheard
 from raftwork.broker.machine.commands import Done, Enqueue
 from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.broker.requests.result_outbox import WATCHES_PER_SESSION, ResultOutbox
@@ -50,12 +50,6 @@ ASKED_IDS_MAX = 1_000_000
 #: Ids looked up in one turn, about 8 µs each. A million at once would silence a leader for longer
 #: than its followers wait before they elect another one.
 TURN_IDS = 2_000
-
-CODES = {
-    ProtocolError: Code.PROTOCOL,
-    PayloadTooLarge: Code.PAYLOAD_TOO_LARGE,
-    QueueFull: Code.QUEUE_FULL,
-}
 
 
 class PendingEnqueue(NamedTuple):
@@ -109,7 +103,7 @@ class Clients:
             spec, tasks = self._machine.validate(request.spec, request.tasks)
             stored = self._machine.stored(request.spec, tasks)
         except (ProtocolError, PayloadTooLarge, QueueFull) as error:
-            self.refuse(routing, request.request, CODES[type(error)], str(error))
+            self.refuse(routing, request.request, Code(error.code), str(error))
             return
         if stored:
             self._frames.append((routing, Enqueued(request.request)))
@@ -185,8 +179,8 @@ class Clients:
 
     def refuse(self, routing: bytes, request: int, code: Code, text: str) -> None:
         self._frames.append((routing, Refused(request, code, text)))
-        if code is Code.QUEUE_FULL:
-            self._tell(QueueFullRefusal(text))
+        full = code is Code.QUEUE_FULL
+        self._tell(QueueFullRefusal(text) if full else RequestRefused(text))
 
     def gone(self, routing: bytes) -> None:
         """The session is closed: nobody is there to be told."""

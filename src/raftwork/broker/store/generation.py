@@ -120,6 +120,12 @@ class Generation:
         self.meta = read_meta(self.connection)
         self.log = StoredLog(self.connection, self.meta, self._options)
 
+    def bring_up_to_date(self, create_machine: CreateMachine) -> None:
+        """Convert the machine's tables, if an older release made them: all of it, or nothing."""
+        self.begin(sync=True)
+        create_machine(self.connection)
+        self.commit()
+
     def begin(self, *, sync: bool) -> None:
         if sync != self._full:
             set_synchronous(self.connection, full=sync)

@@ -12,9 +12,11 @@ from typing import Final
 
 from raftwork.addresses import same_place
 from raftwork.broker.store.files import replace_file
-from raftwork.errors import StoreError
+from raftwork.errors import OtherRelease, StoreError
+from raftwork.release import RELEASE
 
-#: The layout of the directory and of the store's own tables.
+#: The layout of the directory and of the store's own tables. An older one is brought up to date
+#: when it is opened, a newer one is refused. The queue's tables have a version of their own.
 FORMAT: Final = 1
 FILE: Final = "identity.json"
 
@@ -33,6 +35,8 @@ class Identity:
     format: int = FORMAT
     #: Those of them that were found elsewhere since, and where.
     moved: Mapping[str, str] = field(default_factory=dict)
+    #: Of raftwork, that opened the directory last; empty for 0.1.0.
+    release: str = RELEASE
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -48,6 +52,7 @@ def _crc(fields: Mapping[str, object]) -> str:
 def save_identity(directory: Path, identity: Identity) -> None:
     fields: dict[str, object] = {
         "format": identity.format,
+        "release": identity.release,
         "name": identity.name,
         "incarnation": identity.incarnation.hex(),
         "cluster_id": identity.cluster_id.hex(),
@@ -75,9 +80,10 @@ def load_identity(directory: Path) -> Identity | None:
         if fields.pop("crc") != _crc(fields):
             raise ValueError("the checksum does not match")  # noqa: TRY301 - one answer for all
         if fields["format"] > FORMAT:
-            raise StoreError(
-                f"{path} has format {fields['format']}, this version reads up to {FORMAT}:"
-                " run the newer version of raftwork that wrote it"
+            wrote = fields.get("release") or "the newer release that wrote it"
+            raise OtherRelease(
+                f"{path} has format {fields['format']}, raftwork {RELEASE} reads up to {FORMAT}:"
+                f" start this broker with raftwork {wrote} or later"
             )
         return Identity(
             name=str(fields["name"]),
@@ -87,6 +93,7 @@ def load_identity(directory: Path) -> Identity | None:
             cluster=dict(fields["cluster"]),
             format=int(fields["format"]),
             moved=dict(fields.get("moved", {})),
+            release=str(fields.get("release", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(
@@ -133,7 +140,7 @@ def admit(directory: Path, identity: Identity, asked: Identity, *, readdress: bo
         for name, address in identity.moved.items()
         if same_place(asked.cluster[name], identity.cluster[name])
     }
-    return replace(identity, cluster=asked.cluster, moved=moved)
+    return replace(identity, cluster=asked.cluster, moved=moved, release=RELEASE)
 
 
 def _or_remove(identity: Identity) -> str:

@@ -37,8 +37,9 @@ def open_store(
     """Open the data directory of replica `name`, or make it (with its parents).
 
     `cluster` maps every replica's name to its "host:port"; with `readdress` the addresses may be
-    others than before. `create_machine` makes the machine's tables in a new database, inside a
-    transaction. `checksums` says whether a new database gets page checksums.
+    others than before. `create_machine` makes the machine's tables in a new database, and brings
+    those of an older format up to date, inside a transaction. `checksums` says whether a new
+    database gets page checksums.
 
     Damaged contents are put aside and the replica starts over under a new incarnation, as a
     learner of the cluster it belonged to; `Store.damage` then says why. Raises StoreDamaged if it
@@ -92,12 +93,12 @@ def _open_locked(
         number = _trusted(directory, identity)
         if number is None:
             number = _create(directory, opener, create_machine)
-        promised, generation = _open_generation(directory, number, opener)
+        promised, generation = _open_generation(directory, number, opener, create_machine)
     except StoreDamaged as error:
         damage = str(error)
         identity = _start_over(directory, identity, asked.incarnation, damage)
         number = _create(directory, opener, create_machine)
-        promised, generation = _open_generation(directory, number, opener)
+        promised, generation = _open_generation(directory, number, opener, create_machine)
     directory.clear_damage()
     directory.remove_leftovers(number)
     return Store(
@@ -143,17 +144,28 @@ def _trusted(directory: Directory, identity: Identity) -> int | None:
 
 
 def _open_generation(
-    directory: Directory, number: int, opener: Opener
+    directory: Directory, number: int, opener: Opener, create_machine: CreateMachine
 ) -> tuple[Promised, Generation]:
     promised = Promised(directory.promised)
     try:
-        return promised, Generation(directory.database(number), number, opener, promised)
+        return promised, _up_to_date(
+            Generation(directory.database(number), number, opener, promised), create_machine
+        )
     except BaseException as error:
         promised.close()
         meaning = as_store_error(error)
         if meaning is None or meaning is error:
             raise
         raise meaning from error
+
+
+def _up_to_date(generation: Generation, create_machine: CreateMachine) -> Generation:
+    try:
+        generation.bring_up_to_date(create_machine)
+    except BaseException:
+        generation.close(clean=False)
+        raise
+    return generation
 
 
 def _start_over(

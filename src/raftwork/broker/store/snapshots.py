@@ -19,9 +19,11 @@ from raftwork.broker.store.files import sync_directory, sync_file
 from raftwork.broker.store.identity import FORMAT
 from raftwork.broker.store.meta import SCHEMA, Meta, decode_roster, read_meta
 from raftwork.consensus.core import Position, Snapshot
-from raftwork.errors import RaftworkError, StoreDamaged
+from raftwork.errors import BadSnapshot, StoreDamaged
+from raftwork.release import RELEASE
 
-#: Makes the queue machine's tables where they are absent, inside the caller's transaction.
+#: Makes the queue machine's tables where they are absent, and brings those of an older format up to
+#: date, inside the caller's transaction. Writes nothing if there is nothing to do.
 CreateMachine = Callable[[apsw.Connection], None]
 
 _SCHEMA: Final = (
@@ -38,10 +40,6 @@ _BLOCK: Final = 1024 * 1024
 _STEPS: Final = 50_000
 
 Stopped = Callable[[], bool]
-
-
-class Rejected(RaftworkError):
-    """The staged bytes are not the snapshot they were announced as."""
 
 
 def create_tables(connection: apsw.Connection, meta: Meta, create_machine: CreateMachine) -> None:
@@ -113,18 +111,18 @@ def prepare_generation(
 ) -> None:
     """Verify a staged snapshot and make a generation of it, durable, under the name `target`.
 
-    Raises Rejected if the file is not that snapshot.
+    Raises BadSnapshot if the file is not that snapshot.
     """
     try:
         size = staged.stat().st_size
     except FileNotFoundError:
-        raise Rejected("nothing of it was staged") from None
+        raise BadSnapshot("nothing of it was staged") from None
     if size != snapshot.size or _digest(staged, stopped) != snapshot.digest:
-        raise Rejected("its size or digest is another")
+        raise BadSnapshot("its size or digest is another")
     try:
         _rebuild(snapshot, staged, opener, create_machine, stopped)
     except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, StoreDamaged) as error:
-        raise Rejected(f"it is no snapshot: {error}") from error
+        raise BadSnapshot(f"it is no snapshot: {error}") from error
     sync_file(staged)
     os.rename(staged, target)
     sync_directory(target.parent)
@@ -161,14 +159,14 @@ def _rebuild(
 def _check(connection: apsw.Connection, snapshot: Snapshot) -> bytes:
     rows = connection.execute("SELECT * FROM store_snapshot").fetchall()
     if len(rows) != 1:
-        raise Rejected(f"it has {len(rows)} rows of metadata instead of one")
+        raise BadSnapshot(f"it has {len(rows)} rows of metadata instead of one")
     held, epoch, seq, roster = rows[0]
     if held != FORMAT:
-        raise Rejected(f"it has format {held}, this version reads {FORMAT}")
+        raise BadSnapshot(f"it has format {held}, raftwork {RELEASE} reads {FORMAT}")
     if (epoch, seq) != snapshot.at or not isinstance(roster, bytes):
-        raise Rejected(f"it stands at ({epoch}, {seq}) instead of {snapshot.at}")
+        raise BadSnapshot(f"it stands at ({epoch}, {seq}) instead of {snapshot.at}")
     decode_roster(roster)
     verdict = connection.execute("PRAGMA quick_check(1)").get
     if verdict != "ok":
-        raise Rejected(f"it is not sound: {verdict}")
+        raise BadSnapshot(f"it is not sound: {verdict}")
     return roster

@@ -81,8 +81,9 @@ class WorkerRegistry:
         rng: Random,
         room: Callable[[bytes], bool] = lambda _routing: True,
         tell: Callable[[Event], None] = unheard,
+        attempts: bool = False,
     ) -> None:
-        """`room(routing)` tells whether a session's connection takes more now."""
+        """`room(routing)` is whether a connection takes more now; see Setup for `attempts`."""
         self._machine = machine
         self._room = room
         self._epoch = epoch
@@ -96,7 +97,9 @@ class WorkerRegistry:
         self._table = WorkerTable(self.eligibility.left)
         self._workers, self._by_routing = self._table.by_incarnation, self._table.by_routing
         self._attribution = Attribution(machine, self._workers, self.eligibility, rng)
-        self._worker_events = WorkerEvents(tell, self._attribution.reason)
+        self._worker_events = WorkerEvents(
+            tell, self._attribution.reason, machine.current, attempts=attempts
+        )
         self._all_heard = False  # every worker had the time to say hello
         self._all_heard_at = now + LEASE
         self._full: list[Worker] = []  # passed over for want of room on their connections
@@ -159,6 +162,7 @@ class WorkerRegistry:
             if worker is None:
                 text = f"{len(self._workers)} workers are known here, as many as may be"
                 self._frames.append((routing, Refused(0, Code.QUEUE_FULL, text)))
+                self._worker_events.refused(hello.name, text)
                 return
         elif hello.session <= worker.session:
             return  # an older hello, overtaken
@@ -266,6 +270,7 @@ class WorkerRegistry:
     def _propose_outcome(self, worker: Worker, outcome: Outcome, now: int, time: int) -> None:
         if outcome.loss is not None:
             by = outcome.loss._replace(worker=worker.name)
+            self._worker_events.attempt_lost(worker, outcome.token)
             self._attribution.lost(worker, outcome.token, now)
             self._commands.append(Lose([(outcome.token, True)], by))
         elif outcome.ok and len(outcome.data) <= PAYLOAD_MAX:
@@ -274,6 +279,7 @@ class WorkerRegistry:
         else:
             retry_at = self._retry_at(outcome.token, time)
             failure = failure_of(outcome)
+            self._worker_events.attempt_failed(worker, outcome, failure, retry_at - time)
             self._commands.append(Fail(outcome.token, failure, retry_at, outcome.final))
 
     def _retry_at(self, token: int, time: int) -> int:
@@ -426,9 +432,9 @@ class WorkerRegistry:
             worker.full_since = now
         elif now - worker.full_since > LEASE:
             unsent, worker.push = worker.push.owed, PushOutbox()
-            self._propose_release(
-                worker, [token for token in unsent if token in worker.assignments]
-            )
+            tokens = [token for token in unsent if token in worker.assignments]
+            self._worker_events.taken_back(worker, len(tokens))
+            self._propose_release(worker, tokens)
 
     def _give_up(self, worker: Worker, now: int) -> None:
         worker.lost = now
@@ -452,6 +458,7 @@ class WorkerRegistry:
                     continue
                 if now > hand.started + hand.timeout + EXPIRY_GRACE:
                     hand.started = now  # asked once; again only if this one is lost
+                    self._worker_events.overdue(worker, hand.token, hand.timeout)
                     self._commands.append(Expire(hand.token, self._retry_at(hand.token, time)))
 
     # ---- out ----------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from raftwork.messages import (
     QUEUES_MAX,
     AskQueue,
     DrainWorker,
-    Failure,
     ListDead,
+    OutcomeMalformed,
+    OutcomeTooLarge,
     PurgeDead,
     decode_failure,
     encode_failure,
@@ -20,6 +21,10 @@ from raftwork.messages import (
 
 if TYPE_CHECKING:
     from raftwork.messages import Outcome, ToBroker, WorkerHello
+
+
+#: Characters of what is said of bytes that cannot be read.
+_WHY_MAX = 200
 
 
 def objection(hello: WorkerHello) -> str | None:
@@ -50,17 +55,15 @@ def request_objection(request: ToBroker) -> str | None:
 
 
 def failure_of(outcome: Outcome) -> bytes:
-    """What to record of an attempt that gave no value.
+    """What to record of an attempt that gave no value, packed as this release packs it.
 
-    The machine refuses what is no Failure, and the token would never come to an end.
+    In the log it is read strictly: what is no Failure, or has a newer worker's surplus fields,
+    would stop every replica. What brokers store themselves, no worker may: it comes in words.
     """
     size = len(outcome.data)
     if size > PAYLOAD_MAX:
-        text = f"an outcome of {size} bytes; {PAYLOAD_MAX} are allowed"
-        return encode_failure(Failure("PayloadTooLarge", text, ""))
+        return encode_failure(OutcomeTooLarge(size, PAYLOAD_MAX))
     try:
-        decode_failure(outcome.data)
+        return encode_failure(decode_failure(outcome.data))
     except BadMessage as error:
-        text = f"the worker told no proper failure: {error}"
-        return encode_failure(Failure("BadMessage", text, ""))
-    return outcome.data
+        return encode_failure(OutcomeMalformed(str(error)[:_WHY_MAX]))

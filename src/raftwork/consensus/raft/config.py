@@ -1,6 +1,7 @@
 """Raft's timings and bounds. Every queue the core keeps has its limit here."""
 
 from dataclasses import dataclass
+from typing import Self
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -38,6 +39,17 @@ class Config:
     transfer_patience: int = 10_000
     #: … and how much the log may grow for one that answers, before it needs another snapshot.
     transfer_bytes: int = 1024 * MIB
+
+    @classmethod
+    def paced(cls, heartbeat: int, election_timeout: int) -> Self:
+        """With these two times (ms) and what follows from them. Raises ValueError."""
+        at_rest = min(max(heartbeat, election_timeout * 32 // 100), election_timeout // 3)
+        return cls(
+            heartbeat=heartbeat,
+            heartbeat_at_rest=at_rest,
+            election_min=election_timeout,
+            election_max=2 * election_timeout,
+        )
 
     def __post_init__(self) -> None:
         if not 0 < 2 * self.heartbeat <= self.election_min < self.election_max:

@@ -92,7 +92,7 @@ class Raft:
         node.now = now
         if gap >= node.config.election_min:
             # We were stopped: another may lead by now, and what it said may lie unread.
-            node.rest()
+            node.reset_election_timer()
         else:
             self._passed = True
 
@@ -108,12 +108,12 @@ class Raft:
             transfer.expire(node, role)
             if now >= replication.beat_at(node, role):
                 role.beaten, role.told = now, node.commit
-                role.marked = max(role.marked, node.commit)
+                role.commit_at_heartbeat = max(role.commit_at_heartbeat, node.commit)
                 transfer.remind(role)
                 node.beat(role)
                 snapshots.tick(node, role)
         elif now >= role.deadline:
-            election.campaign(node)
+            election.pre_campaign(node)
         elif isinstance(role, Candidate) and now >= role.ask_at:
             election.ask(node)
 
@@ -211,7 +211,7 @@ class Raft:
         activated: int | None = None
         passed: tuple[int, ...] = ()
         if isinstance(role, Leader):
-            if not node.active and node.handed >= role.noop:
+            if not node.active and node.applying >= role.noop:
                 node.move(Event.NOOP_APPLIED)
                 activated = node.term
             passed = reads.passed(node, role)
@@ -228,7 +228,7 @@ class Raft:
             state=node.hard_state if box.state else None,
             stage=tuple(box.stage),
             committed=committed,
-            more=node.handed != node.commit,
+            more=node.applying != node.commit,
             roster=roster,
             activated=activated,
             reads=passed,
@@ -251,18 +251,18 @@ class Raft:
     @property
     def status(self) -> Status:
         node, role = self._node, self._node.role
-        counts = node.roster.counts
+        is_voter = node.roster.is_voter
         peers: tuple[PeerProgress, ...] = ()
         if isinstance(role, Leader):
             name = Role.LEADER
             peers = tuple(
-                PeerProgress(n, p.match, not counts(n, p.incarnation))
+                PeerProgress(n, p.match, not is_voter(n, p.incarnation))
                 for n, p in role.peers.items()
             )
         elif isinstance(role, Candidate):
             name = Role.CANDIDATE
         else:
-            name = Role.FOLLOWER if node.counts else Role.LEARNER
+            name = Role.FOLLOWER if node.is_voter else Role.LEARNER
         return Status(
             role=name,
             active=node.active,
@@ -286,12 +286,12 @@ class Raft:
 
     def _take_committed(self) -> tuple[tuple[Entry, ...], Roster | None]:
         node = self._node
-        if node.handed == node.commit:
+        if node.applying == node.commit:
             return (), None
         config = node.config
-        upto = min(node.commit, node.handed + config.apply_entries)
-        entries = tuple(node.log.entries(node.handed, upto, config.apply_bytes))
-        node.handed = entries[-1].at.seq
+        upto = min(node.commit, node.applying + config.apply_entries)
+        entries = tuple(node.log.entries(node.applying, upto, config.apply_bytes))
+        node.applying = entries[-1].at.seq
         rosters = [entry.data for entry in entries if entry.kind is Kind.ROSTER]
         return entries, decode_roster(rosters[-1]) if rosters else None
 
@@ -348,7 +348,7 @@ def _dispatch(node: Node, src: Peer, message: RaftMessage) -> None:
             snapshots.on_chunk(node, src, message)
         case TimeoutNow():
             if isinstance(node.role, Follower) and election.promotable(node):
-                election.stand(node, transfer=True)
+                election.campaign(node, transfer=True)
 
 
 def _heard(node: Node, src: Peer, reply: AppendReply | ChunkReply) -> None:

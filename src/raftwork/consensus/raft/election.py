@@ -12,24 +12,24 @@ from raftwork.consensus.raft.state import Candidate, Follower, Leader, Node
 from raftwork.consensus.raft.transitions import State
 
 
-def campaign(node: Node) -> None:
+def pre_campaign(node: Node) -> None:
     """The timer ran out: ask whether an election could be won, changing nobody's term."""
     if not promotable(node):
         if isinstance(node.role, Follower):
             node.role.leader = node.role.heard = None
-        node.rest()
+        node.reset_election_timer()
         return
     node.out.news.append(Election(_why(node.role)))
-    node.sound()
+    node.become_pre_candidate()
     ask(node)
     _count(node, node.me.name)
 
 
-def stand(node: Node, *, transfer: bool = False) -> None:
+def campaign(node: Node, *, transfer: bool = False) -> None:
     """Hold the election. The requests leave after the sync: they say that our vote is cast."""
     if transfer:
         node.out.news.append(Election(Cause.HANDED_OVER))
-    node.stand()
+    node.become_candidate()
     assert isinstance(node.role, Candidate)
     node.role.transfer = transfer
     ask(node)
@@ -46,7 +46,7 @@ def ask(node: Node) -> None:
     for name in node.others:
         if name in role.granted or name in role.answered:
             continue
-        if sounding(node):
+        if pre_voting(node):
             node.send(name, PreVote(node.term + 1, node.log.last, node.log.position(node.commit)))
         else:
             node.promise(name, Vote(node.term, node.log.last, role.transfer))
@@ -62,10 +62,10 @@ def _why(role: Follower | Candidate | Leader) -> Cause:
 
 
 def promotable(node: Node) -> bool:
-    return node.counts and not node.installing
+    return node.is_voter and not node.installing
 
 
-def sounding(node: Node) -> bool:
+def pre_voting(node: Node) -> bool:
     return node.state is State.PRE_CANDIDATE
 
 
@@ -100,13 +100,13 @@ def on_vote(node: Node, src: Peer, message: Vote) -> None:
     if granted and node.vote != src.incarnation:
         node.vote = src.incarnation
         node.out.state = True
-        node.rest()
+        node.reset_election_timer()
     node.promise(src.name, VoteReply(node.term, granted))
 
 
 def on_pre_vote_reply(node: Node, src: Peer, message: PreVoteReply) -> None:
     role = node.role
-    if not isinstance(role, Candidate) or not sounding(node) or not node.roster.counts(*src):
+    if not isinstance(role, Candidate) or not pre_voting(node) or not node.roster.is_voter(*src):
         return
     if message.granted and message.term == node.term + 1:
         _count(node, src.name)
@@ -114,7 +114,7 @@ def on_pre_vote_reply(node: Node, src: Peer, message: PreVoteReply) -> None:
 
 def on_vote_reply(node: Node, src: Peer, message: VoteReply) -> None:
     role = node.role
-    if not isinstance(role, Candidate) or sounding(node) or not node.roster.counts(*src):
+    if not isinstance(role, Candidate) or pre_voting(node) or not node.roster.is_voter(*src):
         return
     role.answered.add(src.name)
     if message.granted:
@@ -125,7 +125,7 @@ def on_vote_reply(node: Node, src: Peer, message: VoteReply) -> None:
 
 def own_vote_is_durable(node: Node) -> None:
     """Our vote for ourselves counts like any other: once it is on disk."""
-    if isinstance(node.role, Candidate) and not sounding(node):
+    if isinstance(node.role, Candidate) and not pre_voting(node):
         _count(node, node.me.name)
 
 
@@ -140,7 +140,9 @@ def lost_link(node: Node, name: str) -> None:
 
 def check_quorum(node: Node, leader: Leader) -> None:
     """A leader that a majority no longer answers steps down (thesis §6.2)."""
-    heard = [p.heard for name, p in leader.peers.items() if node.roster.counts(name, p.incarnation)]
+    heard = [
+        p.heard for name, p in leader.peers.items() if node.roster.is_voter(name, p.incarnation)
+    ]
     since = reached([*heard, node.now], node.quorum)
     if since is None or node.now - since >= node.config.election_min:
         node.follow(node.term, None, Cause.NO_MAJORITY)
@@ -150,10 +152,10 @@ def _count(node: Node, name: str) -> None:
     role = node.role
     assert isinstance(role, Candidate)
     role.granted.add(name)
-    if len(role.granted) < node.quorum or not node.counts:
+    if len(role.granted) < node.quorum or not node.is_voter:
         return
-    if sounding(node):
-        stand(node)
+    if pre_voting(node):
+        campaign(node)
     else:
         node.lead()
 

@@ -76,7 +76,7 @@ class RaftLog:
         """Whether this very entry is in the log, or was the last one compacted away."""
         return self.base.seq <= at.seq <= self._last.seq and self.term(at.seq) == at.epoch
 
-    def newest(self, index: int, term: int) -> Position:
+    def find_conflict_by_term(self, index: int, term: int) -> Position:
         """The newest entry up to `index` whose term is at most `term`; ORIGIN if none is kept."""
         index = min(index, self._last.seq)
         run = bisect_right(self._starts, index) - 1

@@ -30,7 +30,9 @@ def passed(node: Node, leader: Leader) -> tuple[int, ...]:
         return ()
     answered = _answered(node, leader)
     tokens: list[int] = []
-    while leader.reads and leader.reads[0].round <= answered and leader.reads[0].at <= node.handed:
+    while (
+        leader.reads and leader.reads[0].round <= answered and leader.reads[0].at <= node.applying
+    ):
         tokens.append(leader.reads.popleft().token)
     return tuple(tokens)
 
@@ -38,6 +40,6 @@ def passed(node: Node, leader: Leader) -> tuple[int, ...]:
 def _answered(node: Node, leader: Leader) -> int:
     """The newest round that a quorum, ourselves included, has answered."""
     rounds = [
-        p.round for name, p in leader.peers.items() if node.roster.counts(name, p.incarnation)
+        p.round for name, p in leader.peers.items() if node.roster.is_voter(name, p.incarnation)
     ]
     return reached([*rounds, leader.round], node.quorum) or 0

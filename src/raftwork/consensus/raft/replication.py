@@ -114,7 +114,7 @@ def _refused(node: Node, peer: Progress, reply: AppendReply) -> None:
     """Step back to where the logs may agree (§5.3, with a hint of index and term both ways)."""
     if reply.at <= peer.match or (peer.probing and reply.at != peer.next - 1):
         return  # answers something sent before we learnt better
-    agree = node.log.newest(min(reply.hint.seq, reply.at - 1), reply.hint.epoch)
+    agree = node.log.find_conflict_by_term(min(reply.hint.seq, reply.at - 1), reply.hint.epoch)
     peer.next = max(peer.match, agree.seq) + 1
     peer.probing, peer.paused = True, False
     peer.inflight.clear()
@@ -124,9 +124,9 @@ def _refused(node: Node, peer: Progress, reply: AppendReply) -> None:
 def advance(node: Node, leader: Leader) -> None:
     """§5.4.2: only an entry of our own term is committed by counting; those before it follow."""
     matched = [
-        p.match for name, p in leader.peers.items() if node.roster.counts(name, p.incarnation)
+        p.match for name, p in leader.peers.items() if node.roster.is_voter(name, p.incarnation)
     ]
-    if node.counts:
+    if node.is_voter:
         matched.append(node.log.durable)
     index = reached(matched, node.quorum)
     if index is not None and index > node.commit and node.log.term(index) == node.term:
@@ -156,7 +156,7 @@ def _rebind(node: Node, leader: Leader, name: str, peer: Progress) -> None:
         and leader.transfer is None
         and not node.roster.open
         and not peer.probing
-        and peer.match >= leader.marked
+        and peer.match >= leader.commit_at_heartbeat
     ):
         node.append(Kind.ROSTER, encode_roster({**latest, name: peer.incarnation}))
 
@@ -187,7 +187,7 @@ def _accept(node: Node, message: Append) -> tuple[int, bool, Position]:
         prev = log.position(node.commit)
     if not log.holds(prev):
         # Nothing after the agreed entry can have the missing one's term or a later one.
-        hint = log.newest(prev.seq, prev.epoch)
+        hint = log.find_conflict_by_term(prev.seq, prev.epoch)
         return message.prev.seq, False, max(hint, log.position(node.commit))
     known = 0
     # Only a real conflict truncates: an old or reordered append must not take away what a later

@@ -93,8 +93,8 @@ def held(node: Node) -> int | None:
     archive, role, config = node.archive, node.role, node.config
     held = [] if archive.making is None else [archive.making.seq]
     for peer in role.peers.values() if isinstance(role, Leader) else ():
-        wait_when_full = node.now - peer.heard < config.transfer_patience
-        if peer.behind is None or not wait_when_full:
+        still_heard = node.now - peer.heard < config.transfer_patience
+        if peer.behind is None or not still_heard:
             continue
         if node.log.grown - peer.behind <= config.transfer_bytes:
             held.append(peer.outgoing.snapshot.at.seq if peer.outgoing else peer.match)
@@ -140,7 +140,7 @@ def installed(node: Node, snapshot: Snapshot | None, roster: Roster) -> None:
     node.log.reload()
     assert node.log.base == node.log.last == snapshot.at, "a switch leaves nothing of the old log"
     node.roster.reset(roster)
-    node.commit = node.handed = node.applied = snapshot.at.seq
+    node.commit = node.applying = node.applied = snapshot.at.seq
     node.archive.made = None
     leader = node.leader
     if leader is not None:

@@ -108,7 +108,7 @@ class Leader:
     beaten: int
     told: int
     #: The same, but never less than the no-op: where a learner has caught up.
-    marked: int
+    commit_at_heartbeat: int
     #: Newest read round begun.
     round: int = 0
     reads: deque[Read] = field(default_factory=deque)
@@ -136,11 +136,11 @@ class Node:
 
     __slots__ = (
         "applied",
+        "applying",
         "archive",
         "commit",
         "config",
         "down",
-        "handed",
         "incoming",
         "log",
         "me",
@@ -181,7 +181,7 @@ class Node:
         self.rng = rng
         self.now = now
         #: Indexes: known committed ≥ given out to be applied ≥ applied.
-        self.commit = self.handed = self.applied = applied
+        self.commit = self.applying = self.applied = applied
         self.incoming: Incoming | None = None
         self.archive = Archive()
         #: While it lasts no snapshot is received: one could not be installed.
@@ -201,9 +201,9 @@ class Node:
         return self.role.leader if isinstance(self.role, Follower) else None
 
     @property
-    def counts(self) -> bool:
+    def is_voter(self) -> bool:
         """Whether this replica itself is a voter; see roster.py."""
-        return self.roster.counts(*self.me)
+        return self.roster.is_voter(*self.me)
 
     @property
     def active(self) -> bool:
@@ -260,9 +260,9 @@ class Node:
             return
         assert term == self.term, f"term {term} after {self.term}"
         if self.active:
-            handed = isinstance(role, Leader) and role.transfer is not None
+            handed_over = isinstance(role, Leader) and role.transfer is not None
             self.out.deactivated = True
-            self.out.news.append(LeadershipEnded(led, Cause.HANDED_OVER if handed else why))
+            self.out.news.append(LeadershipEnded(led, Cause.HANDED_OVER if handed_over else why))
         self.move(Event.FOLLOWS if heard else Event.GIVES_UP)
         self.role = self._resting(leader)
         if leader is None and isinstance(role, Follower):
@@ -270,7 +270,7 @@ class Node:
             # be able to keep those who could from campaigning.
             self.role.deadline, self.role.timeout = role.deadline, role.timeout
 
-    def rest(self) -> None:
+    def reset_election_timer(self) -> None:
         """Wait a fresh random time before looking for a leader."""
         role = self.role
         if isinstance(role, Follower):
@@ -279,11 +279,11 @@ class Node:
         else:
             self.follow(self.term, None, Cause.STOPPED)
 
-    def sound(self) -> None:
+    def become_pre_candidate(self) -> None:
         self.move(Event.TIMED_OUT)
         self._candidate()
 
-    def stand(self) -> None:
+    def become_candidate(self) -> None:
         """A new term, with the first vote for ourselves (it counts once it is durable)."""
         sounded = self.state is State.PRE_CANDIDATE
         self.move(Event.WOULD_WIN if sounded else Event.TOLD)
@@ -301,7 +301,9 @@ class Node:
         self.move(Event.WON)
         start, latest = self.log.last.seq + 1, self.roster.latest
         peers = {name: Progress(latest.get(name, b""), start, self.now) for name in self.others}
-        self.role = Leader(peers, noop=start, beaten=self.now, told=self.commit, marked=start)
+        self.role = Leader(
+            peers, noop=start, beaten=self.now, told=self.commit, commit_at_heartbeat=start
+        )
         self.append(Kind.NOOP, b"")
 
     def append(self, kind: Kind, data: bytes) -> Position:

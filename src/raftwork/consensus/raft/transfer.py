@@ -15,7 +15,7 @@ def begin(node: Node, leader: Leader) -> None:
     candidates = [
         (peer.match, peer.heard, name)
         for name, peer in leader.peers.items()
-        if node.roster.counts(name, peer.incarnation) and name not in node.down
+        if node.roster.is_voter(name, peer.incarnation) and name not in node.down
     ]
     if candidates:
         *_, target = max(candidates)
@@ -28,8 +28,8 @@ def proceed(node: Node, leader: Leader) -> None:
     if transfer is None or transfer.told:
         return
     peer = leader.peers[transfer.target]
-    counts = node.roster.counts(transfer.target, peer.incarnation)
-    if counts and peer.match == node.log.last.seq:
+    is_voter = node.roster.is_voter(transfer.target, peer.incarnation)
+    if is_voter and peer.match == node.log.last.seq:
         transfer.told = True
         node.send(transfer.target, TimeoutNow(node.term))
 

@@ -131,7 +131,7 @@ def check_quorum(node: Node, leader: Leader) -> bool:
     if leader.initial is None:
         return node.now < leader.deadline
     heard = [link.heard for link in node.counted(leader)]
-    if node.counts:
+    if node.is_voter:
         heard.append(node.now)
     since = reached(heard, node.quorum)
     return since is not None and node.now - since < node.config.silence
@@ -151,7 +151,7 @@ def _rebind(node: Node, leader: Leader, name: str, link: Link) -> None:
         and leader.transfer is None
         and not node.roster.open
         and link.current == leader.epoch
-        and link.match >= leader.marked
+        and link.match >= leader.commit_at_heartbeat
     ):
         node.append(Kind.ROSTER, encode_roster({**latest, name: link.incarnation}))
 

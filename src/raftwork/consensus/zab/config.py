@@ -1,6 +1,7 @@
 """Zab's timings and bounds. Every queue the core keeps has its limit here."""
 
 from dataclasses import dataclass
+from typing import Self
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -49,6 +50,28 @@ class Config:
     transfer_patience: int = 10_000
     #: … and how much the log may grow for one that answers, before it needs another snapshot.
     transfer_bytes: int = 1024 * MIB
+
+    @classmethod
+    def paced(cls, heartbeat: int, election_timeout: int) -> Self:
+        """With these two times (ms) and what follows from them. Raises ValueError.
+
+        A leader pings twice a tick, and its silence is a number of ticks: at least the timeout.
+        """
+        usual, tick = cls(), 2 * heartbeat
+
+        def grown(default: int) -> int:
+            """In proportion to the tick: slow links need it. Never less: hosts stall all alike."""
+            return max(default, default * tick // usual.tick)
+
+        return cls(
+            tick=tick,
+            sync_limit=-(-election_timeout // tick),
+            finalize_wait=grown(usual.finalize_wait),
+            hearing=grown(usual.hearing),
+            resend=grown(usual.resend),
+            resend_max=grown(usual.resend_max),
+            gap_patience=grown(usual.gap_patience),
+        )
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

@@ -99,7 +99,7 @@ class Zab:
             transfer.expire(node, role)
             if now >= broadcast.ping_at(node, role):
                 role.pinged = now
-                role.marked = node.commit
+                role.commit_at_heartbeat = node.commit
                 node.ping(role)
                 snapshots.tick(node, role)
 
@@ -213,14 +213,14 @@ class Zab:
             broadcast.flush(node, node.role)
             transfer.proceed(node, node.role)
         rewind, append = node.log.take()
-        follower.speak(node)
+        follower.send_state(node)
         committed, roster = self._take_committed()
         activated: int | None = None
         passed: tuple[int, ...] = ()
         role = node.role
         if isinstance(role, Leader) and node.established:
             assert role.initial is not None
-            if not node.active and node.handed >= role.initial:
+            if not node.active and node.applying >= role.initial:
                 node.move(Event.APPLIED)
                 activated = role.epoch
             passed = reads.passed(node, role)
@@ -237,7 +237,7 @@ class Zab:
             state=node.hard_state if box.state else None,
             stage=tuple(box.stage),
             committed=committed,
-            more=node.handed != node.commit,
+            more=node.applying != node.commit,
             roster=roster,
             activated=activated,
             reads=passed,
@@ -274,15 +274,15 @@ class Zab:
     @property
     def status(self) -> Status:
         node, role = self._node, self._node.role
-        counts = node.roster.counts
+        is_voter = node.roster.is_voter
         peers: tuple[Progress, ...] = ()
         if isinstance(role, Leader):
             name = Role.LEADER
             peers = tuple(
-                Progress(n, link.match.seq, not counts(n, link.incarnation))
+                Progress(n, link.match.seq, not is_voter(n, link.incarnation))
                 for n, link in role.links.items()
             )
-        elif not node.counts:
+        elif not node.is_voter:
             name = Role.LEARNER
         else:
             name = Role.CANDIDATE if isinstance(role, Looking) else Role.FOLLOWER
@@ -308,12 +308,12 @@ class Zab:
 
     def _take_committed(self) -> tuple[tuple[Entry, ...], Roster | None]:
         node = self._node
-        if node.handed == node.commit:
+        if node.applying == node.commit:
             return (), None
         config = node.config
-        found = node.log.entries(node.handed, node.commit, config.apply_bytes)
+        found = node.log.entries(node.applying, node.commit, config.apply_bytes)
         entries = tuple(found[: config.apply_entries])
-        node.handed = entries[-1].at
+        node.applying = entries[-1].at
         rosters = [entry.data for entry in entries if entry.kind is Kind.ROSTER]
         return entries, decode_roster(rosters[-1]) if rosters else None
 

@@ -38,7 +38,7 @@ def on_follower_info(node: Node, src: Peer, message: FollowerInfo) -> None:
 
 def pick_epoch(node: Node, leader: Leader) -> None:
     """l.1.1: above every epoch that a quorum has accepted, so above every established one."""
-    here = len(node.counted(leader)) + node.counts
+    here = len(node.counted(leader)) + node.is_voter
     if leader.epoch is None and here >= node.quorum:
         accepted = [link.accepted for link in leader.links.values()]
         leader.epoch = max([node.hard.accepted, *accepted]) + 1
@@ -58,9 +58,9 @@ def on_ack_epoch(node: Node, leader: Leader, src: Peer, link: Link, message: Ack
         return
     theirs, mine = (message.current, message.ends[-1]), (node.hard.current, node.log.last)
     link.ends, link.better = message.ends, theirs > mine
-    link.acked = message.counts and not link.better
-    if leader.initial is None and link.better and node.roster.counts(*src):
-        level = node.counts + sum(not each.better for each in node.counted(leader))
+    link.acked = message.accepted and not link.better
+    if leader.initial is None and link.better and node.roster.is_voter(*src):
+        level = node.is_voter + sum(not each.better for each in node.counted(leader))
         if level < node.quorum:
             election.abdicate(node)  # what it knows more of may be committed
             return
@@ -75,7 +75,7 @@ def conclude(node: Node, leader: Leader) -> None:
     epoch = leader.epoch
     if epoch is None or leader.initial is not None or node.saved.accepted != epoch:
         return
-    acked = sum(link.acked for link in node.counted(leader)) + node.counts
+    acked = sum(link.acked for link in node.counted(leader)) + node.is_voter
     if acked >= node.quorum:
         leader.initial = node.log.last
         node.enter(epoch)

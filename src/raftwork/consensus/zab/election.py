@@ -88,10 +88,10 @@ def _learn_commit(node: Node, at: Position) -> None:
     It must learn that it counts: else it cannot lead, and whoever else does must abdicate.
     """
     if at > node.commit and not node.installing and node.log.holds(at):
-        counted = node.counts
+        counted = node.is_voter
         node.commit_to(at)
-        if isinstance(node.role, Looking) and node.counts != counted:
-            node.stand()
+        if isinstance(node.role, Looking) and node.is_voter != counted:
+            node.reconsider()
 
 
 def link_changed(node: Node, name: str, up: bool) -> None:

@@ -52,10 +52,10 @@ def on_frame(node: Node, src: Peer, frame: Frame, content: Framed) -> None:
         return
     role.deadline = node.now + node.config.silence
     for message in role.inbound.take(frame.seq, content, node.now):
-        sense = _act(node, role, message)
+        valid = _act(node, role, message)
         if node.role is not role:
             return
-        if not sense:
+        if not valid:
             resync(node, role)
             return
 
@@ -76,10 +76,10 @@ def _act(node: Node, role: Follower, message: Framed) -> bool:
     event = _EVENTS.get(type(message))
     if event is not None and event not in TRANSITIONS[node.state]:
         return False
-    sense = _carry_out(node, role, message)
-    if sense and event is not None and node.role is role:
+    valid = _carry_out(node, role, message)
+    if valid and event is not None and node.role is role:
         node.move(event)
-    return sense
+    return valid
 
 
 def _carry_out(node: Node, role: Follower, message: Framed) -> bool:
@@ -127,7 +127,7 @@ def resync(node: Node, role: Follower) -> None:
     role.resend_at = node.now + role.interval
 
 
-def speak(node: Node) -> None:
+def send_state(node: Node) -> None:
     """Say our last word, if it is due; it leaves once all that it claims is durable.
 
     So a PING makes good whatever word was lost, and of several there is only one a turn. While a
@@ -136,17 +136,17 @@ def speak(node: Node) -> None:
     role = node.role
     if isinstance(role, Follower) and role.speaks and not node.installing:
         role.speaks = False
-        node.promise(role.leader.name, last_word(node, role))
+        node.promise(role.leader.name, current_state(node, role))
 
 
-def last_word(node: Node, role: Follower) -> FromFollower:
+def current_state(node: Node, role: Follower) -> FromFollower:
     session, hard = role.inbound.session, node.hard
     match node.state:
         case State.JOINING:
             return FollowerInfo(session, hard.accepted)
         case State.ACCEPTED:
-            counts = hard.accepted == role.epoch and hard.source == role.leader.incarnation
+            accepted = hard.accepted == role.epoch and hard.source == role.leader.incarnation
             ends = node.log.ends(node.commit)
-            return AckEpoch(session, role.epoch, counts, hard.current, ends)
+            return AckEpoch(session, role.epoch, accepted, hard.current, ends)
         case _:
             return Ack(session, hard.current, node.log.last, role.round)

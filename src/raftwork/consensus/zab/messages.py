@@ -73,7 +73,7 @@ class AckEpoch(NamedTuple):
     session: Session
     epoch: int
     #: Whether this epoch was accepted from this leader: only then it counts for its quorum.
-    counts: bool
+    accepted: bool
     #: currentEpoch.
     current: int
     #: What is committed, then the last zxid of every epoch after it: the last one is lastZxid.

@@ -29,7 +29,9 @@ def passed(node: Node, leader: Leader) -> tuple[int, ...]:
         return ()
     answered = _answered(node, leader)
     tokens: list[int] = []
-    while leader.reads and leader.reads[0].round <= answered and leader.reads[0].at <= node.handed:
+    while (
+        leader.reads and leader.reads[0].round <= answered and leader.reads[0].at <= node.applying
+    ):
         tokens.append(leader.reads.popleft().token)
     return tuple(tokens)
 
@@ -37,6 +39,6 @@ def passed(node: Node, leader: Leader) -> tuple[int, ...]:
 def _answered(node: Node, leader: Leader) -> int:
     """The newest round that a quorum, ourselves included, has answered."""
     rounds = [link.round for link in node.counted(leader) if link.current == leader.epoch]
-    if node.counts:
+    if node.is_voter:
         rounds.append(leader.round)
     return reached(rounds, node.quorum) or 0

@@ -88,9 +88,9 @@ def held(node: Node) -> Position | None:
     archive, role, config = node.archive, node.role, node.config
     held = [] if archive.making is None else [archive.making]
     for link in role.links.values() if isinstance(role, Leader) else ():
-        wait_when_full = node.now - link.heard < config.transfer_patience
+        still_heard = node.now - link.heard < config.transfer_patience
         catching = link.catching
-        if catching and wait_when_full and node.log.grown - catching.grown <= config.transfer_bytes:
+        if catching and still_heard and node.log.grown - catching.grown <= config.transfer_bytes:
             held.append(catching.at)
     return min(held, default=None)
 
@@ -133,7 +133,7 @@ def installed(node: Node, snapshot: Snapshot | None, roster: Roster) -> None:
     node.log.reload()
     assert node.log.base == node.log.last == snapshot.at, "a switch leaves nothing of the old log"
     node.roster.reset(roster)
-    node.commit = node.handed = node.applied = snapshot.at
+    node.commit = node.applying = node.applied = snapshot.at
     node.archive.made = None
 
 

@@ -173,7 +173,7 @@ class Leader:
     #: The end of the initial history, once a quorum said ACKEPOCH.
     initial: Position | None = None
     #: What was committed at the last ping.
-    marked: Position = ORIGIN
+    commit_at_heartbeat: Position = ORIGIN
     #: Newest ping round begun for a read.
     round: int = 0
     reads: deque[Read] = field(default_factory=deque)
@@ -199,6 +199,7 @@ class Node:
 
     __slots__ = (
         "applied",
+        "applying",
         "archive",
         "boot",
         "commit",
@@ -206,7 +207,6 @@ class Node:
         "contacts",
         "down",
         "failures",
-        "handed",
         "hard",
         "incoming",
         "log",
@@ -251,7 +251,7 @@ class Node:
         self.sessions = 0
         self.now = now
         #: Known committed ≥ given out to be applied ≥ applied.
-        self.commit = self.handed = self.applied = applied
+        self.commit = self.applying = self.applied = applied
         self.incoming: Incoming | None = None
         self.archive = Archive()
         #: While it lasts no snapshot is received: one could not be installed.
@@ -279,9 +279,9 @@ class Node:
         return self.role.leader.name if isinstance(self.role, Follower) else None
 
     @property
-    def counts(self) -> bool:
+    def is_voter(self) -> bool:
         """Whether this replica itself is a voter; see roster.py."""
-        return self.roster.counts(*self.me)
+        return self.roster.is_voter(*self.me)
 
     @property
     def established(self) -> bool:
@@ -302,7 +302,7 @@ class Node:
 
     def counted(self, leader: Leader) -> list[Link]:
         """The followers that count."""
-        return [x for n, x in leader.links.items() if self.roster.counts(n, x.incarnation)]
+        return [x for n, x in leader.links.items() if self.roster.is_voter(n, x.incarnation)]
 
     # ---- what leaves ----------------------------------------------------------------------------
 
@@ -347,7 +347,7 @@ class Node:
         self.round += 1
         self.role = self._looking(prefer)
 
-    def stand(self) -> None:
+    def reconsider(self) -> None:
         """In the midst of an election we have become one who may lead, or are one no more."""
         assert isinstance(self.role, Looking)
         self.round += 1
@@ -371,7 +371,7 @@ class Node:
 
     def own_vote(self) -> Vote:
         """For ourselves, unless we may not lead."""
-        if not self.counts or self.installing:
+        if not self.is_voter or self.installing:
             return NOBODY
         return Vote(self.hard.current, self.log.last, *self.me)
 

@@ -54,7 +54,7 @@ def enlisted(node: Node, leader: Leader) -> bool:
     """Whether our own ACK of NEWLEADER counts."""
     initial = leader.initial
     return (
-        node.counts
+        node.is_voter
         and initial is not None
         and node.saved.current == leader.epoch
         and node.log.durable >= initial

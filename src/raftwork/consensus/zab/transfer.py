@@ -19,7 +19,7 @@ def begin(node: Node, leader: Leader) -> None:
     candidates = [
         (link.match, link.heard, name)
         for name, link in leader.links.items()
-        if node.roster.counts(name, link.incarnation)
+        if node.roster.is_voter(name, link.incarnation)
         and link.current == leader.epoch
         and name not in node.down
     ]
@@ -35,7 +35,7 @@ def proceed(node: Node, leader: Leader) -> None:
         return
     link, last = leader.links[transfer.target], node.log.last
     level = link.match == last == node.commit == link.committed
-    if level and node.roster.counts(transfer.target, link.incarnation):
+    if level and node.roster.is_voter(transfer.target, link.incarnation):
         vote = Vote(node.hard.current, last, transfer.target, link.incarnation)
         for name, each in leader.links.items():
             node.frame(name, each, Resign(vote))

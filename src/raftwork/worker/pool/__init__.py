@@ -17,6 +17,7 @@ class Running(NamedTuple):
 
     token: int
     since: int
+    waits: bool = False  # for the outcome of another task
 
 
 class Pool(Protocol):
@@ -58,7 +59,3 @@ class Pool(Protocol):
     def close(self) -> None:
         """Stop everything."""
         ...
-
-
-class PoolBroken(Exception):
-    """The pool cannot run anything any more: the worker must stop."""

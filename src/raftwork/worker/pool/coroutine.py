@@ -27,6 +27,7 @@ from raftwork.worker.pool import Running
 from raftwork.worker.pool.thread import Waker
 from raftwork.worker.runner import Ended, Registry, Runner, cancel_others, kind_of, message_of
 from raftwork.worker.signals import take_back
+from raftwork.worker.waits import waiting
 
 log = logging.getLogger("raftwork.worker")
 
@@ -78,7 +79,8 @@ class AsyncPool:
         return ended
 
     def running(self) -> list[Running]:
-        return [Running(token, since) for token, since in self._since.copy().items()]
+        waits = waiting()
+        return [Running(at, since, at in waits) for at, since in self._since.copy().items()]
 
     def withdraw(self) -> list[PushedTask]:
         tasks = []

@@ -25,16 +25,18 @@ from resource import struct_rusage
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
+from raftwork.errors import HookFailed
 from raftwork.hooks import Hook
 from raftwork.messages import Loss, PushedTask
 from raftwork.streams import complain, flush
 from raftwork.wire import Codec, pack, unpack
-from raftwork.worker.hooked import HookFailed, start
+from raftwork.worker.hooked import start
 from raftwork.worker.pool.channel import receive, send
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
 from raftwork.worker.pool.shared_slots import Slate
 from raftwork.worker.runner import Registry, Runner
 from raftwork.worker.signals import take, take_back
+from raftwork.worker.waits import waiting, when_changed
 
 #: For idle children to end by themselves when the worker leaves, s.
 _GRACE = 0.2
@@ -236,6 +238,7 @@ def run_tasks(
 ) -> None:
     """A child's life: take, run, answer, until it has done its part or the channel is closed."""
     ran = 0
+    when_changed(lambda: slate.wait(slot, bool(waiting())))
     while not recycling.due(ran) and (packet := receive(end)):
         task = decode_job(packet)
         slate.write(slot, task.token, time.monotonic_ns())

@@ -16,11 +16,12 @@ from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
 
+from raftwork.errors import PoolBroken
 from raftwork.hooks import Hook
 from raftwork.messages import Loss, Outcome, PushedTask
 from raftwork.streams import complain, flush
 from raftwork.wire import unpack
-from raftwork.worker.pool import PoolBroken, Running
+from raftwork.worker.pool import Running
 from raftwork.worker.pool.channel import pair, receive, send
 from raftwork.worker.pool.fork_server import (
     STARTED,
@@ -162,7 +163,7 @@ class ProcessPool:
             for slot, child in enumerate(self._children)
             if (entry := self._slate.read(slot)) is not None and entry.token in child.handed
         )
-        return [Running(entry.token, entry.since // 1_000_000) for entry in entries]
+        return [Running(entry.token, entry.since // 1_000_000, entry.waits) for entry in entries]
 
     def withdraw(self) -> list[PushedTask]:
         tasks = [task for child in self._children for task in self._take_back(child)]

@@ -13,6 +13,7 @@ _WORDS = 8  # a cache line each
 class Entry(NamedTuple):
     token: int
     since: int  # ns on the monotonic clock, which is one for all processes of a machine
+    waits: bool = False  # for the outcome of another task
 
 
 class Slate:
@@ -24,7 +25,11 @@ class Slate:
     def write(self, slot: int, token: int, since: int) -> None:
         # The token last: it says that the time is valid.
         self._words[slot * _WORDS + 1] = since
+        self._words[slot * _WORDS + 2] = False
         self._words[slot * _WORDS] = token
+
+    def wait(self, slot: int, waits: bool) -> None:
+        self._words[slot * _WORDS + 2] = waits
 
     def clear(self, slot: int) -> None:
         self._words[slot * _WORDS] = 0
@@ -33,7 +38,7 @@ class Slate:
         """None between two tasks."""
         words, at = self._words, slot * _WORDS
         while token := words[at]:
-            since = words[at + 1]
+            since, waits = words[at + 1], words[at + 2]
             if words[at] == token:
-                return Entry(token, since)
+                return Entry(token, since, bool(waits))
         return None

@@ -15,6 +15,7 @@ from time import monotonic_ns
 from raftwork.messages import PushedTask
 from raftwork.worker.pool import Running
 from raftwork.worker.runner import Ended, Registry, Runner
+from raftwork.worker.waits import waiting
 
 
 class Waker:
@@ -83,7 +84,8 @@ class ThreadPool:
         return ended
 
     def running(self) -> list[Running]:
-        return [Running(now[0], now[1] // 1_000_000) for now in list(self._now) if now is not None]
+        busy, waits = [now for now in self._now if now is not None], waiting()
+        return [Running(token, since // 1_000_000, token in waits) for token, since in busy]
 
     def withdraw(self) -> list[PushedTask]:
         tasks = []

@@ -1,11 +1,11 @@
 """Brokers that move: where they are found, by whom, and what is told of those that are not."""
 
-import logging
-
 import pytest
 
 from raftwork.broker.cluster.handshake import REJECTED
 from raftwork.broker.cluster.peer_address import PeerAddress
+from raftwork.broker.events import Event, PeerUp
+from raftwork.broker.peer_events import PeerElsewhere, PeerMoved, PeerOneWay, PeerSought
 from raftwork.errors import StoreError
 from raftwork.messages import (
     PROTOCOL,
@@ -25,8 +25,14 @@ ELSEWHERE = "elsewhere.example:7701"
 
 
 @pytest.fixture
-def three() -> World:
-    world = World("a", "b", "c")
+def told() -> list[tuple[str, Event]]:
+    """What each broker told."""
+    return []
+
+
+@pytest.fixture
+def three(told: list[tuple[str, Event]]) -> World:
+    world = World("a", "b", "c", tell=lambda name, event: told.append((name, event)))
     world.elect()
     world.run(1_000)
     return world
@@ -113,18 +119,17 @@ def test_what_is_no_address_is_not_dialled(three: World, address: str) -> None:
 
 
 def test_who_names_no_cluster_moves_nobody_and_is_told_of(
-    three: World, caplog: pytest.LogCaptureFixture
+    three: World, told: list[tuple[str, Event]]
 ) -> None:
     stop(three, "c")
     hello = PeerHello(PROTOCOL, "raft", "c", b"x" * 16, b"", 0, False, ELSEWHERE)
-    with caplog.at_level(logging.WARNING):
-        for _ in range(100):
-            three.say(b"stranger", hello)
-            three.run(100)
+    for _ in range(100):
+        three.say(b"stranger", hello)
+        three.run(100)
     assert three.dialled["a", "c"] == "c.example:7701"
-    (told,) = [r.getMessage() for r in caplog.records if ELSEWHERE in r.getMessage()]
-    assert "c.example:7701" in told
-    assert "--readdress" in told
+    (event,) = [event for _, event in told if isinstance(event, PeerElsewhere)]
+    assert event == PeerElsewhere("c", ELSEWHERE, "c.example:7701")
+    assert "--readdress" in str(event)
 
 
 def test_clients_are_told_the_address_at_which_the_leader_was_found(three: World) -> None:
@@ -195,30 +200,49 @@ def test_one_that_a_majority_refuses_ends_after_a_while(three: World) -> None:
     for name in "bc":
         node.receive_peer(name, refused, three.now)
     three.run(REJECTED - 500)
-    with pytest.raises(StoreError, match="is not of this cluster: b says: no other"):
+    with pytest.raises(StoreError, match="not take it for one of this cluster: b says: no other"):
         three.run(1_500)
 
 
 def test_a_broker_that_was_stopped_is_not_said_to_reach_anybody(
-    three: World, caplog: pytest.LogCaptureFixture
+    three: World, told: list[tuple[str, Event]]
 ) -> None:
     """Its last connection to this broker is only found closed when something is sent there."""
     stop(three, "c")
-    with caplog.at_level(logging.WARNING):
-        three.run(30_000)
-    assert not [r for r in caplog.records if "reaches this one" in r.getMessage()]
+    three.run(30_000)
+    assert not [event for _, event in told if isinstance(event, PeerOneWay)]
 
 
 def test_a_broker_that_reaches_us_but_is_not_reached_is_told_of_once(
-    three: World, caplog: pytest.LogCaptureFixture
+    three: World, told: list[tuple[str, Event]]
 ) -> None:
     stop(three, "c")
     three.addresses["c"] = "unreachable.example:1"  # whatever is dialled, nobody answers
     three.nodes["c"] = three.start("c")
     three.addresses["c"] = "nobody.example:1"
-    with caplog.at_level(logging.WARNING):
-        three.run(30_000)
-    told = [r.getMessage() for r in caplog.records if "broker c reaches this one" in r.getMessage()]
-    assert len(told) == 2, "a and b, once each"
-    assert "unreachable.example:1" in told[0] or "c.example:7701" in told[0]
+    three.run(30_000)
+    events = [(name, event) for name, event in told if isinstance(event, PeerOneWay)]
+    assert sorted(name for name, _ in events) == ["a", "b"], "once each"
+    assert {event.broker for _, event in events} == {"c"}
+    assert events[0][1].address in ("unreachable.example:1", "c.example:7701")
     assert status(three, "a").unreached == ("c",)
+
+
+def test_which_brokers_are_reached_is_told_as_they_are(
+    three: World, told: list[tuple[str, Event]]
+) -> None:
+    ups = [event for name, event in told if name == "a" and isinstance(event, PeerUp)]
+    assert {(event.broker, event.reached, event.brokers) for event in ups} in (
+        {("b", 2, 3), ("c", 3, 3)},
+        {("c", 2, 3), ("b", 3, 3)},
+    )
+
+
+def test_a_broker_that_moved_is_told_of_with_both_addresses(
+    three: World, told: list[tuple[str, Event]]
+) -> None:
+    move(three, "b")
+    three.run(5_000)
+    moved = [event for name, event in told if name == "a" and isinstance(event, PeerMoved)]
+    assert moved == [PeerMoved("b", "b.example:7701", ELSEWHERE)]
+    assert ("a", PeerSought("b", ELSEWHERE)) in told

@@ -29,6 +29,7 @@ from raftwork.messages import (
     encode_failure,
     encode_spec,
 )
+from raftwork.release import LEVELS
 from raftwork.wire import pack
 
 START = 1_000_000
@@ -65,15 +66,15 @@ def tasks_of(*tasks: tuple[str, bytes]) -> bytes:
 class Driver:
     """`apply` takes commands at the driver's time; the other methods name one command each."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, level: int = LEVELS.most) -> None:
         self.limits = limits or Limits()
         self.now = START
         self.db = apsw.Connection(":memory:")
-        create_tables(self.db)
-        self.machine = Machine(self.db, self.limits)
+        create_tables(self.db, self.limits, level)
+        self.machine = Machine(self.db)
 
     def reopen(self) -> None:
-        self.machine = Machine(self.db, self.limits)
+        self.machine = Machine(self.db)
 
     def apply(self, *commands: Command) -> Applied:
         return self.apply_raw(encode_batch(self.now, list(commands)))

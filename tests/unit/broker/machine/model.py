@@ -28,12 +28,13 @@ from raftwork.broker.machine.commands import (
 )
 from raftwork.messages import (
     Code,
-    Failure,
     Loss,
     QueueStatus,
     Result,
     Spec,
     State,
+    TimeLimitPassed,
+    WorkerLost,
     decode_spec,
     encode_failure,
 )
@@ -255,8 +256,7 @@ class Model:
         task.failures += 1
         spent = task.options.at_most_once or task.failures > task.options.retries
         if retry_at is None or spent:
-            text = f"ran longer than its limit of {task.options.timeout} ms"
-            made = encode_failure(Failure("TimeLimitExceeded", text, ""))
+            made = encode_failure(TimeLimitPassed(task.options.timeout))
             self._settle(task, State.FAILED, failure or made)
         else:
             self._again(task, retry_at)
@@ -271,21 +271,16 @@ class Model:
                 task.losses += 1
                 task.lost.append(by._replace(time=self.time))
             if started and task.options.at_most_once:
-                self._lost(
-                    task, "its worker vanished while it ran it, and it may not be handed out twice"
-                )
+                self._lost(task, by, once=True)
             elif started and task.losses >= min(task.options.max_losses, self.limits.max_losses):
-                self._lost(
-                    task,
-                    f"lost {task.losses} times while it ran, the last time: its worker vanished",
-                )
+                self._lost(task, by, once=False)
             else:
                 again.append(task)
         for task in again:
             self._again(task, self.time)
 
-    def _lost(self, task: Task, why: str) -> None:
-        self._settle(task, State.LOST, encode_failure(Failure("WorkerLost", why, "")))
+    def _lost(self, task: Task, by: Loss, *, once: bool) -> None:
+        self._settle(task, State.LOST, encode_failure(WorkerLost(task.losses, by, once)))
 
     # ---- the dead -------------------------------------------------------------------------------
 

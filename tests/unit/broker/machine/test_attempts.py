@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from raftwork.broker.machine import Limits
+from raftwork.broker.machine import Limits, attempts
 from raftwork.broker.machine.commands import (
     Assign,
     Assigned,
@@ -14,12 +14,20 @@ from raftwork.broker.machine.commands import (
     Finish,
     Lose,
     NotAssigned,
+    Raise,
     Release,
     Requeued,
     Settled,
     TokenRejected,
 )
-from raftwork.messages import Code, Loss, State, decode_failure
+from raftwork.messages import (
+    Failure,
+    Loss,
+    State,
+    TimeLimitPassed,
+    decode_failure,
+    encode_failure,
+)
 from tests.unit.broker.machine.driver import FAILURE, WORKER, Driver, spec_of
 
 OTHER = b"incarnation of 2"
@@ -170,10 +178,31 @@ def test_a_final_failure_is_not_tried_again(driver: Driver) -> None:
     assert driver.state("a") is State.FAILED
 
 
-def test_a_failure_that_is_none_is_refused_and_the_task_runs_on(driver: Driver) -> None:
-    token = driver.start("a")
-    assert driver.refusal(Fail(token, b"\xc1", 0)).code is Code.PROTOCOL
-    assert driver.state("a") is State.RUNNING
+def test_other_words_for_a_failure_make_no_other_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two releases word it differently: at level 0 they would diverge, as 0.1.0 stored words."""
+
+    def digests(level: int) -> set[bytes]:
+        made = set()
+        for words in ("ran longer", "went on longer"):
+            monkeypatch.setattr(attempts, "render", lambda _, words=words: Failure("T", words, ""))
+            driver = Driver(level=level)
+            driver.expire(driver.start("late", spec=spec_of(timeout=1_500)))
+            driver.lose(driver.start("once", spec=spec_of(at_most_once=True)))
+            made.add(driver.machine.digest())
+        return made
+
+    assert len(digests(1)) == 1
+    assert len(digests(0)) == 2
+
+
+def test_a_cluster_of_0_1_0_stores_words_until_its_level_is_raised() -> None:
+    driver = Driver(level=0)
+    driver.expire(driver.start("a", spec=spec_of(timeout=1_500)))
+    text = "ran longer than its limit of 1500 ms"
+    assert driver.result("a").data == encode_failure(Failure("TimeLimitExceeded", text, ""))
+    driver.apply(Raise(1, "0.2.0"))
+    driver.expire(driver.start("b", spec=spec_of(timeout=1_500)))
+    assert driver.result("b").data == encode_failure(TimeLimitPassed(1_500))
 
 
 # ---- handed back and lost ---------------------------------------------------------------------

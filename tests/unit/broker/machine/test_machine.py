@@ -9,19 +9,22 @@ from raftwork.broker.machine.commands import (
     Assign,
     Assigned,
     Command,
+    Configure,
     Done,
+    Fail,
     Finish,
-    Rejected,
+    Lose,
     Release,
     Settled,
     Tick,
     commands,
     encode_batch,
 )
-from raftwork.errors import StoreError
-from raftwork.messages import Code, State
-from raftwork.wire import pack
-from tests.unit.broker.machine.driver import START, WORKER, Driver, spec_of
+from raftwork.errors import OtherRelease, StoreError
+from raftwork.messages import Loss, State
+from raftwork.release import RELEASE
+from raftwork.wire import pack, unpack
+from tests.unit.broker.machine.driver import FAILURE, START, WORKER, Driver, spec_of
 
 
 def test_the_commands_of_an_entry_see_each_other(driver: Driver) -> None:
@@ -93,13 +96,13 @@ def test_making_the_tables_twice_keeps_what_is_there(driver: Driver) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "remedy"), [(VERSION - 1, "start all brokers with empty"), (VERSION + 1, "newer")]
+    ("version", "remedy"), [(VERSION - 2, "start all brokers with empty"), (VERSION + 1, "newer")]
 )
 def test_tables_of_another_version_are_refused_and_the_error_says_what_to_do(
     driver: Driver, version: int, remedy: str
 ) -> None:
     driver.db.execute("UPDATE machine SET version = ?", (version,))
-    with pytest.raises(StoreError, match=f"version {version}, .* version {VERSION} .*{remedy}"):
+    with pytest.raises(StoreError, match=rf"version {version}, .* version {VERSION} .*{remedy}"):
         driver.reopen()
 
 
@@ -117,22 +120,79 @@ def test_tables_of_another_version_are_refused_and_the_error_says_what_to_do(
         pack([START, {}]),
     ],
 )
-def test_an_entry_that_is_none_is_refused_and_changes_nothing(driver: Driver, entry: bytes) -> None:
-    driver.start("a")
+def test_an_entry_that_cannot_be_read_stops_the_replica(driver: Driver, entry: bytes) -> None:
+    stops(driver, entry)
+
+
+def stops(driver: Driver, entry: bytes, said: str = "") -> None:
+    """The entry is refused with a sentence, and a rollback leaves all as it was."""
+    driver.enqueue("before")
     before = driver.machine.digest()
-    applied = driver.apply_raw(entry)
-    assert [type(reply) for reply in applied.replies] == [Rejected]
-    assert applied.effects == []
+    driver.db.execute("BEGIN")
+    with pytest.raises(OtherRelease, match=rf"newer release.*{RELEASE}.*{said}.*start this broker"):
+        driver.machine.apply(entry)
+    driver.db.execute("ROLLBACK")
+    driver.reopen()
     assert driver.machine.digest() == before
 
 
-def test_a_malformed_command_is_refused_alone(driver: Driver) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        [99],
+        [2, b"w", ["1"]],
+        [3, [[1, "text"]]],
+        [5, -1, 0],
+        "tick",
+        [],
+        [4, 1],
+        [4, 1, b"no failure", 0],
+    ],
+)
+def test_a_command_that_cannot_be_read_stops_the_replica(driver: Driver, command: object) -> None:
+    """Its neighbours are not carried out without it: a newer release's replicas carry out all."""
     good = [commands.plain(driver.put(task)) for task in ("a", "b")]
-    bad = [[99], [2, b"w", ["1"]], [3, [[1, "text"]]], [5, -1, 0], "tick", [], [4, 1]]
-    applied = driver.apply_raw(pack([START, [good[0], *bad, good[1]]]))
-    assert [type(reply) for reply in applied.replies] == [Done, *[Rejected] * len(bad), Done]
-    assert {r.code for r in applied.replies if isinstance(r, Rejected)} == {Code.PROTOCOL}
-    assert driver.waiting_ids() == ["a", "b"]
+    stops(driver, pack([START, [good[0], command, good[1]]]))
+
+
+#: Where each of these has records, the places of its fields, and one field more.
+NEWER = [
+    (Assign(WORKER, [1]), [2, WORKER, [1], 7]),
+    (Finish([(1, b"v")]), [3, [[1, b"v"]], 7]),
+    (Finish([(1, b"v")]), [3, [[1, b"v", 7]]]),
+    (Fail(1, FAILURE, 0), [4, 1, FAILURE, 0, False, 7]),
+    (Release([1]), [6, [1], 7]),
+    (Lose([(1, True)], Loss("w")), [7, [[1, True, 7]], ["w", None, None, None, 0]]),
+    (Lose([(1, True)], Loss("w")), [7, [[1, True]], ["w", None, None, None, 0, 7]]),
+    (Lose([(1, True)], Loss("w")), [7, [[1, True]], ["w", None, None, None, 0], 7]),
+    (Configure("q", None, None, None), [50, "q", None, None, None, 7]),
+    (Tick(), [8, 7]),
+]
+
+
+@pytest.mark.parametrize(("command", "more"), NEWER)
+def test_a_field_more_than_is_known_stops_the_replica(
+    driver: Driver, command: Command, more: list[object]
+) -> None:
+    """Wherever it is, in the command or in a record within."""
+    stops(driver, pack([START, [more]]), f"{type(command).__name__} with")
+
+
+def test_a_failure_with_a_field_more_stops_the_replica(driver: Driver) -> None:
+    token = driver.start("a")
+    failure = pack([*unpack(FAILURE), 7])  # type: ignore[misc]
+    stops(driver, encode_batch(START, [Fail(token, failure, 0)]), "Failure with 4 fields")
+
+
+def test_an_entry_with_a_part_more_stops_the_replica(driver: Driver) -> None:
+    stops(driver, pack([START, [], 1]), "3 parts")
+
+
+def test_fewer_fields_are_an_older_releases(driver: Driver) -> None:
+    token = driver.start("a")
+    applied = driver.apply_raw(pack([START, [[4, token, FAILURE, 0], [7, [[9, True]]]]]))
+    assert applied.replies == [Done(), Done()]
+    assert driver.state("a") is State.FAILED
 
 
 def test_times_at_their_upper_end_do_not_overflow() -> None:

@@ -20,6 +20,21 @@ def test_lookup_answers_in_the_order_of_the_question(driver: Driver) -> None:
     assert driver.machine.lookup([]) == []
 
 
+def test_outcomes_answer_in_the_order_of_the_question_up_to_a_size(driver: Driver) -> None:
+    for id_ in ("b", "a", "c"):
+        driver.finish(driver.start(id_), b"12345")
+    driver.start("runs")
+    a, b = (Result(id_, State.SUCCEEDED, b"12345") for id_ in ("a", "b"))
+    asked = ["none", "a", "runs", "b", "a", "c"]
+    before_b = [Result("none", State.UNKNOWN, b""), a, Result("runs", State.RUNNING, b"")]
+    assert driver.machine.outcomes(asked, 1) == before_b[:2]
+    assert driver.machine.outcomes(asked, 6) == [*before_b, b]
+    assert driver.machine.outcomes(asked, 99)[4:] == [a, Result("c", State.SUCCEEDED, b"12345")]
+    assert driver.machine.outcomes([], 99) == []
+    driver.machine.outcomes(asked, 1)
+    assert driver.db.txn_state() == 0, "a read that stopped early leaves a transaction open"
+
+
 def test_waiting_gives_whole_tasks_after_a_number(driver: Driver) -> None:
     driver.effects(Enqueue(driver.now, spec_of(), tasks_of(("a", b"1"), ("b", b"2"))))
     assert driver.machine.waiting("default", 1, 10, 100) == [

@@ -4,7 +4,6 @@ import pytest
 
 from raftwork.broker.machine import Limits
 from raftwork.broker.machine.commands import Queued, Requeued, Tick, encode_batch
-from raftwork.broker.machine.retention import SWEEP
 from raftwork.messages import Result, State
 from tests.unit.broker.machine.driver import Driver, spec_of
 
@@ -87,21 +86,21 @@ def test_payload_and_spec_are_dropped_with_the_outcome(driver: Driver) -> None:
 
 
 def test_one_batch_sweeps_a_bounded_part_and_the_rest_stays_due(driver: Driver) -> None:
-    ids = [str(i) for i in range(SWEEP + 1)]
+    ids = [str(i) for i in range(Limits().sweep + 1)]
     driver.enqueue(*ids, spec=spec_of(retries=1))
-    for token in driver.assign(*range(1, SWEEP + 2)):
+    for token in driver.assign(*range(1, Limits().sweep + 2)):
         driver.fail(token, driver.now + 10)
     effects = driver.tick(10)
-    assert effects == [Requeued("default", seq) for seq in range(1, SWEEP + 1)]
+    assert effects == [Requeued("default", seq) for seq in range(1, Limits().sweep + 1)]
     assert 0 < (driver.due() or 0) <= driver.now
-    assert driver.tick() == [Requeued("default", SWEEP + 1)]
+    assert driver.tick() == [Requeued("default", Limits().sweep + 1)]
     assert driver.due() is None
-    tokens = driver.assign(*range(1, SWEEP + 2))
+    tokens = driver.assign(*range(1, Limits().sweep + 2))
     for token in tokens:
         driver.finish(token)
     driver.tick(1_000)
     forgotten = [r.forgotten for r in driver.machine.lookup(ids)]
-    assert forgotten == [True] * SWEEP + [False]
+    assert forgotten == [True] * Limits().sweep + [False]
     driver.tick()
     assert driver.result(ids[-1]).forgotten
 

@@ -2,13 +2,12 @@
 sends what it should not is read no more."""
 
 import errno
-import logging
 from collections import deque
 from typing import cast
 
-import pytest
 import zmq
 
+from raftwork.broker.events import Event
 from raftwork.broker.net.bans import OFFENCES_MAX, Bans
 from raftwork.broker.net.transport import (
     OUTBOX_BYTES,
@@ -20,6 +19,7 @@ from raftwork.broker.net.transport import (
     Inlet,
     Transport,
 )
+from raftwork.broker.peer_events import HostKnown, HostUnknown
 from raftwork.net.dialling import Dial, Dialler, Unresolved
 
 
@@ -236,7 +236,7 @@ def test_a_frame_that_the_socket_refuses_is_the_end_of_that_connection_alone() -
     assert transport.lost() == [b"odd"]
 
 
-def test_that_a_name_is_known_again_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_whose_hosts_name_is_not_known_and_is_known_again_is_told() -> None:
     class Told:
         def due(self, now: int) -> list[Dial]:
             return []
@@ -246,6 +246,7 @@ def test_that_a_name_is_known_again_is_no_error(caplog: pytest.LogCaptureFixture
 
     transport = object.__new__(Transport)
     transport._dialler = cast("Dialler", Told())
-    with caplog.at_level(logging.INFO):
-        transport._connect(0)
-    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+    told: list[Event] = []
+    transport.tell = told.append
+    transport._connect(0)
+    assert told == [HostUnknown("b", "cannot resolve"), HostKnown("b")]

@@ -28,6 +28,7 @@ from raftwork.messages import (
     PROTOCOL,
     Acknowledged,
     Beat,
+    Failure,
     Heartbeat,
     Held,
     Holding,
@@ -40,7 +41,9 @@ from raftwork.messages import (
     WorkerHello,
     WorkerWelcome,
     decode_failure,
+    encode_failure,
 )
+from raftwork.wire import pack
 from tests.unit.broker.floor import FAILURE, ME, ONCE, OTHER, Floor
 from tests.unit.broker.queues import enqueue
 
@@ -464,6 +467,14 @@ def test_a_malformed_failure_is_a_failure_all_the_same(floor: Floor, data: bytes
     floor.commit()
     assert floor.state() is State.FAILED
     assert floor.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
+
+
+def test_a_newer_workers_failure_is_stored_as_this_release_knows_it(floor: Floor) -> None:
+    """In the log a field more would stop every replica."""
+    (token,) = floor.give()
+    floor.report(Outcome(token, False, pack([1, "E", "m", "t", "new"])))
+    floor.commit()
+    assert floor.queues.machine.lookup(["0"])[0].data == encode_failure(Failure("E", "m", "t"))
 
 
 def test_a_value_over_the_limit_fails_the_task_with_both_sizes(floor: Floor) -> None:

@@ -41,20 +41,20 @@ def test_terms_are_known_by_their_ranges() -> None:
 def test_the_newest_entry_of_a_bounded_term() -> None:
     log, _ = view(1, 1, 3, 3, 3, 6)
 
-    assert log.newest(6, 6) == (6, 6)
-    assert log.newest(9, 5) == (3, 5)
-    assert log.newest(4, 3) == (3, 4)
-    assert log.newest(6, 2) == (1, 2)
-    assert log.newest(6, 0) == ORIGIN
+    assert log.find_conflict_by_term(6, 6) == (6, 6)
+    assert log.find_conflict_by_term(9, 5) == (3, 5)
+    assert log.find_conflict_by_term(4, 3) == (3, 4)
+    assert log.find_conflict_by_term(6, 2) == (1, 2)
+    assert log.find_conflict_by_term(6, 0) == ORIGIN
 
 
 def test_nothing_is_claimed_below_what_is_compacted() -> None:
     log, _ = view(1, 1, 3, 3, 6)
     log.compact(Position(3, 4))
 
-    assert log.newest(5, 3) == (3, 4)
-    assert log.newest(5, 2) == ORIGIN
-    assert log.newest(3, 6) == ORIGIN
+    assert log.find_conflict_by_term(5, 3) == (3, 4)
+    assert log.find_conflict_by_term(5, 2) == ORIGIN
+    assert log.find_conflict_by_term(3, 6) == ORIGIN
     assert not log.holds(Position(1, 2))
     assert log.holds(Position(3, 4))
 

@@ -172,11 +172,11 @@ def test_a_replica_counts_if_the_committed_and_the_last_roster_agree() -> None:
     membership = Membership(OLD)
     membership.appended([rebind(1, 5)])
 
-    assert membership.counts("a", OLD["a"])
-    assert not membership.counts("c", OLD["c"])
-    assert not membership.counts("c", NEW["c"])
+    assert membership.is_voter("a", OLD["a"])
+    assert not membership.is_voter("c", OLD["c"])
+    assert not membership.is_voter("c", NEW["c"])
     assert membership.commit(Position(1, 5))
-    assert membership.counts("c", NEW["c"])
+    assert membership.is_voter("c", NEW["c"])
 
 
 def test_a_truncated_rebind_never_was() -> None:
@@ -185,7 +185,7 @@ def test_a_truncated_rebind_never_was() -> None:
 
     membership.truncated(Position(1, 4))
 
-    assert membership.counts("c", OLD["c"])
+    assert membership.is_voter("c", OLD["c"])
     assert not membership.open
 
 

@@ -83,7 +83,7 @@ def words(message: ZabMessage | Framed) -> str:
             return f"session {message.session.number}: I have accepted epoch {message.accepted}"
         case AckEpoch():
             ends = ", ".join(map(at, message.ends))
-            whose = "" if message.counts else ", though not from you"
+            whose = "" if message.accepted else ", though not from you"
             return (
                 f"I accept epoch {message.epoch}{whose}; I am in {message.current}, my history "
                 f"ends at {ends}"

@@ -225,7 +225,7 @@ def test_hole_c_uptodate_carries_the_latest_commit() -> None:
 def test_an_accepted_epoch_survives_a_crash() -> None:
     b = Solo("b")
     ack = b.follow("c", 7)
-    assert (ack.epoch, ack.counts) == (7, True)
+    assert (ack.epoch, ack.accepted) == (7, True)
 
     b.crash()
 
@@ -243,12 +243,12 @@ def test_a_leader_offers_no_epoch_twice() -> None:
 
 def test_an_epoch_accepted_from_another_counts_for_nobody_else() -> None:
     b = Solo("b")
-    assert b.follow("c", 3).counts
+    assert b.follow("c", 3).accepted
     b.core.link("c", False, b.now)
 
     again = b.follow("a", 3)
 
-    assert not again.counts
+    assert not again.accepted
 
 
 def test_an_epoch_accepted_from_the_same_leader_counts_again() -> None:
@@ -257,7 +257,7 @@ def test_an_epoch_accepted_from_the_same_leader_counts_again() -> None:
     b.follow("c", 3)
     b.crash()
 
-    assert b.follow("c", 3).counts
+    assert b.follow("c", 3).accepted
 
 
 def test_an_epoch_before_the_accepted_one_is_not_followed() -> None:

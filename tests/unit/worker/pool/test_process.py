@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from raftwork.errors import PoolBroken
 from raftwork.hooks import Hook
-from raftwork.worker.pool import PoolBroken, process
+from raftwork.worker.pool import process
 from raftwork.worker.pool.fork_server import Kill
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import Recycling, peak_memory

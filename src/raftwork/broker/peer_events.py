@@ -1,0 +1,212 @@
+"""What happens between brokers, and to the process of one, as values. See events.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# ---- this process --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerStarted:
+    """What this process is, once it listens."""
+
+    broker: str
+    release: str
+    protocol: int  # the version of the wire protocol
+    consensus: str
+    address: str
+    directory: str
+    brokers: tuple[str, ...]  # of the whole cluster, with their addresses
+    election_timeout: int  # ms
+    heartbeat_interval: int  # ms
+    pid: int
+
+    def __str__(self) -> str:
+        others = ", ".join(self.brokers)
+        pace = f"{self.heartbeat_interval} and {self.election_timeout} ms"
+        return (
+            f"broker {self.broker} of {others}; {self.consensus}, its data in {self.directory};"
+            f" heartbeats and election timeout {pace}; raftwork {self.release}, protocol"
+            f" {self.protocol}, pid {self.pid}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerStops:
+    """It was told to."""
+
+    leads: bool
+
+    def __str__(self) -> str:
+        return f"stopping{': handing leadership over' if self.leads else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class DataPutAside:
+    """Its directory was damaged: it begins as an empty replica."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return f"data put aside, rejoining as a learner: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListensOnLoopback:
+    """At an address by which others are to reach it, and cannot."""
+
+    host: str
+    number: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.host} is {self.number} here, at which no other machine reaches this broker;"
+            " does /etc/hosts give this machine's name an address of loopback?"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """A client or worker did not read what it was sent."""
+
+    bytes: int
+
+    def __str__(self) -> str:
+        return f"a connection does not read its {self.bytes} bytes: session closed"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionClosed:
+    """It went on sending what none of ours sends, or asking without reading the answers."""
+
+    def __str__(self) -> str:
+        return "a connection sends what it should not, or does not read: closed"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameUnsent:
+    """A session is closed by it."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return f"a frame cannot be sent: {self.why}; session closed"
+
+
+# ---- other brokers -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSought:
+    """It is dialled at another address than before, or once more."""
+
+    broker: str
+    address: str
+
+    def __str__(self) -> str:
+        return f"looking for broker {self.broker} at {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerOneWay:
+    """The two cannot work together."""
+
+    broker: str
+    address: str
+
+    def __str__(self) -> str:
+        return (
+            f"broker {self.broker} reaches this one, but does not answer at {self.address}: without"
+            " that the two cannot work together; is it listening there, and is the way free?"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PeerElsewhere:
+    """An empty directory's broker is not believed where it listens."""
+
+    broker: str
+    says: str
+    known: str
+
+    def __str__(self) -> str:
+        return (
+            f"a broker {self.broker} with an empty directory says that it listens at {self.says};"
+            f" this one knows it at {self.known}: if it is to take that one's place, start the"
+            " others again with --readdress and the new address in --cluster"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PeerMistaken:
+    """At an address that another member named."""
+
+    broker: str
+    address: str
+
+    def __str__(self) -> str:
+        return f"at {self.address} answers another than broker {self.broker}"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerMoved:
+    """It was found at another address, which is stored."""
+
+    broker: str
+    before: str
+    address: str
+
+    def __str__(self) -> str:
+        return f"{self.broker} moved from {self.before} to {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerMoveUnsaved:
+    """After a restart it has to be found again."""
+
+    broker: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"cannot store where {self.broker} is now: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostUnknown:
+    """The name of its host means no address here."""
+
+    broker: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"broker {self.broker}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostKnown:
+    """Its host's name means an address again."""
+
+    broker: str
+
+    def __str__(self) -> str:
+        return f"broker {self.broker}: the host's name is known again"
+
+
+PeerEvent = (
+    BrokerStarted
+    | BrokerStops
+    | DataPutAside
+    | ListensOnLoopback
+    | SessionClosed
+    | ConnectionClosed
+    | FrameUnsent
+    | PeerSought
+    | PeerOneWay
+    | PeerElsewhere
+    | PeerMistaken
+    | PeerMoved
+    | PeerMoveUnsaved
+    | HostUnknown
+    | HostKnown
+)

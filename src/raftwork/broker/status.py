@@ -1,0 +1,46 @@
+"""What one broker says of itself, for `raftwork status`. Sans-IO."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raftwork.messages import BrokerStatus
+from raftwork.release import RELEASE
+
+if TYPE_CHECKING:
+    from raftwork.broker.cluster.peers import Peers
+    from raftwork.broker.environment import Setup
+    from raftwork.broker.machine import Machine
+    from raftwork.consensus.core import Status
+    from raftwork.messages import WorkerStatus
+
+
+def own_status(
+    request: int,
+    setup: Setup,
+    peers: Peers,
+    core: Status | None,
+    applied: int,
+    machine: Machine,
+    workers: list[WorkerStatus],
+    *,
+    leads: bool,
+) -> BrokerStatus:
+    """The answer to a StatusRequest; `core` is None while there is no cluster."""
+    return BrokerStatus(
+        request,
+        setup.name,
+        setup.cluster[setup.name],
+        setup.consensus,
+        core.role.value if core else "learner",
+        leads,
+        core.epoch if core else 0,
+        (core.leader if core else None) or "",
+        core.committed.seq if core else 0,
+        applied,
+        workers,
+        machine.queues(),
+        peers.addresses,
+        peers.unreached,
+        *(RELEASE, setup.levels, machine.level),
+    )

@@ -1,0 +1,33 @@
+"""What this release is called, and the levels of a cluster that it runs.
+
+A cluster has one level, an integer in the replicated tables (machine/upgrade.py). What brokers
+write into the log, and how they apply it, is decided by the level at that entry and by nothing
+else, so that two releases can run side by side: a release runs the levels `LEVELS`, and raises the
+level only once every broker can follow.
+"""
+
+from typing import Final, NamedTuple
+
+RELEASE: Final = "0.2.0"
+
+
+class Levels(NamedTuple):
+    """A range, both ends included."""
+
+    least: int
+    most: int
+
+    def __contains__(self, level: object) -> bool:
+        return isinstance(level, int) and self.least <= level <= self.most
+
+    def __str__(self) -> str:
+        return (
+            f"level {self.most}"
+            if self.least == self.most
+            else f"levels {self.least} to {self.most}"
+        )
+
+
+#: Level 0 is that of a cluster whose first leader has not set one: a new one, or one of 0.1.0.
+#: Level 1: failures are stored as codes (messages/failures.py).
+LEVELS: Final = Levels(0, 1)

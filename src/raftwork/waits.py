@@ -1,0 +1,25 @@
+"""Waits for a task's outcome: a worker wants to know of those in the code that it runs."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+#: Makes what is entered around a wait, of the addresses of the brokers that are asked.
+Around = Callable[[Sequence[str]], AbstractContextManager[None]]
+
+
+def _untold(_: Sequence[str]) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+_around: Around = _untold
+
+
+def tell(around: Around) -> None:
+    """From now on every wait in this process, and in its copies, is entered through this."""
+    global _around
+    _around = around
+
+
+def told(brokers: Sequence[str]) -> AbstractContextManager[None]:
+    """To be entered around a wait for an outcome that these brokers have."""
+    return _around(brokers)

@@ -1,0 +1,62 @@
+"""Which tasks count as waiting for another one."""
+
+from collections.abc import Iterator
+from threading import Thread
+
+import pytest
+
+from raftwork import waits
+from raftwork.worker.context import Context, running
+from raftwork.worker.waits import notice_waits, waiting, when_changed
+
+MINE = ("a:1", "b:1")
+
+
+@pytest.fixture(autouse=True)
+def noticed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[set[int]]]:
+    """The waiting tasks, each time that changed."""
+    monkeypatch.setattr(waits, "_around", waits._around)
+    seen: list[set[int]] = []
+    notice_waits(MINE)
+    when_changed(lambda: seen.append(waiting()))
+    yield seen
+    when_changed(lambda: None)
+
+
+def test_a_task_waits_from_its_first_wait_to_the_end_of_its_last(
+    noticed: list[set[int]],
+) -> None:
+    with running(Context("id", 7, 1, "w")), waits.told(["b:1", "c:1"]):
+        with waits.told(MINE):
+            pass
+        assert waiting() == {7}
+    assert waiting() == set()
+    assert noticed == [{7}, {7}, {7}, set()]
+
+
+def test_a_wait_that_fails_is_over() -> None:
+    with running(Context("id", 7, 1, "w")), pytest.raises(TimeoutError), waits.told(MINE):
+        raise TimeoutError
+    assert waiting() == set()
+
+
+def test_what_waits_for_another_cluster_or_runs_outside_a_task_does_not_count(
+    noticed: list[set[int]],
+) -> None:
+    with running(Context("id", 7, 1, "w")), waits.told(["elsewhere:1"]):
+        assert waiting() == set()
+    with waits.told(MINE):
+        assert waiting() == set()
+    assert noticed == []
+
+
+def test_tasks_of_several_threads_are_told_apart() -> None:
+    def work() -> None:
+        with running(Context("id", 8, 1, "w")), waits.told(MINE):
+            assert waiting() == {7, 8}
+
+    with running(Context("id", 7, 1, "w")), waits.told(MINE):
+        thread = Thread(target=work)
+        thread.start()
+        thread.join()
+        assert waiting() == {7}
