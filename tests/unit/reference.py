@@ -11,6 +11,7 @@ from typing import Any, get_args
 from raftwork.broker import events as of_brokers
 from raftwork.broker import journal as broker_journal
 from raftwork.client import options
+from raftwork.features.queue_settings import SETTINGS
 from raftwork.logs import event_name
 from raftwork.worker import events as of_workers
 from raftwork.worker import journal as worker_journal
@@ -50,6 +51,18 @@ is stored once), and `key`, by which the balancer `consistent_hash` places it.
 """
 
 
+_OF_QUEUES = """
+## What can be set for a queue
+
+Made of `src/raftwork/features/queue_settings.py`. Given to `app.queue(name).set(…)`, or to
+`raftwork queue set NAME`, at any time; `None`, on the command line `none`, clears a setting. What
+waits already stays.
+
+| setting | option | type | range | | without it |
+|---|---|---|---|---|---|
+"""
+
+
 def documented() -> dict[str, tuple[str, str]]:
     """Each option's type and text, as written in its class."""
     tree = ast.parse(inspect.getsource(options.OptionFields))
@@ -82,7 +95,19 @@ def page() -> str:
         shown = " or ".join(f'`"{each}"`' for each in choices) if choices else f"`{kind}`"
         shown = shown.replace(" | ", "` or `")
         rows.append(f"| `{name}` | {shown} | `{_default(name)}` | {text} |")
-    return _INTRO + "\n".join(rows) + "\n"
+    return _INTRO + "\n".join(rows) + "\n" + _queue_settings()
+
+
+def _queue_settings() -> str:
+    rows = []
+    for name, setting in SETTINGS.items():
+        most = "2^53" if setting.most == 2**53 else setting.most
+        range_ = f"1 to {most} {setting.unit or 'characters'}"
+        flag = f"--{name.replace('_', '-')}"
+        kind = setting.kind.__name__
+        facts = (f"`{name}`", f"`{flag}`", f"`{kind}` or `None`", range_)
+        rows.append(f"| {' | '.join((*facts, setting.help, setting.unset))} |")
+    return _OF_QUEUES + "\n".join(rows) + "\n"
 
 
 def events() -> str:

@@ -103,7 +103,7 @@ def command(
     if not faults:
         raise click.UsageError("give at least one of --kill, --pause, --partition and --lossy")
     if brokers and not data:
-        raise click.UsageError("--brokers needs --data, to know whose processes they are")
+        raise click.UsageError("--brokers needs --data, to find the processes")
     plan = Plan(faults=faults, every=every, lasting=lasting, duration=duration, rate=rate)
     end_by_exception()
     directory = Path(tempfile.mkdtemp(prefix="raftwork-chaos-"))

@@ -1,16 +1,20 @@
 """Commands that capabilities say of themselves (`CommandLine`), made into ones of click."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, get_args, get_origin, get_type_hints
 
 import click
 
 from raftwork.cli.cluster import Cluster, Shown, shows
 from raftwork.cli.output import out
 from raftwork.features import FEATURES
-from raftwork.features.command_line import CommandLine, Option
+
+if TYPE_CHECKING:
+    from raftwork.features.command_line import CommandLine, Option
 
 _Decorated = Callable[..., None]
 
@@ -79,7 +83,7 @@ def _option(line: CommandLine, option: Option, kind: object) -> Callable[[_Decor
     return make(default=default, show_default=default is not None)
 
 
-def _type(kind: object) -> type[str] | type[float] | click.IntRange:
+def _type(kind: object) -> type[str | float] | click.IntRange:
     """Of a field's type: its own, of a list that of its items, of `X | None` that of X."""
     for known in (kind, *get_args(kind)):
         if known is str:

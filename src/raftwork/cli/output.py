@@ -91,7 +91,7 @@ def _write(text: str, *, err: bool = False, bold: bool = False) -> None:
 def _unwritten(error: OSError) -> Exception:
     """What to raise for a result that could not be written."""
     if error.errno == errno.EPIPE:
-        return error  # who read it has enough, as `head` does: click ends without a word
+        return error  # the reader has enough, as `head` does: click ends without a word
     return click.ClickException(f"cannot write the result to stdout: {error.strerror}")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _GAP = 2
 _INDENT = 4
@@ -27,8 +27,7 @@ class Overflow(enum.Enum):
     CLIPPED = enum.auto()  # a text that another command shows in full: what fits on a line, below
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """The first column of a table names the row; its rank and overflow mean nothing."""
 
     title: str
@@ -62,8 +61,7 @@ def layout(
     return [plan.line(titles), *(line for row in rows for line in plan.lines(row))]
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(NamedTuple):
     """The columns that were taken, with their widths."""
 
     columns: Sequence[Column]

@@ -227,7 +227,7 @@ class App:
     # ---- queues -------------------------------------------------------------------------------
 
     def queue(self, name: str, /) -> Queue:
-        """The queue of this name, whether anybody used it yet or not: its limits and balancer."""
+        """The queue of this name, whether it was ever used or not: its limits and balancer."""
         return Queue(self, name)
 
     # ---- dead tasks ---------------------------------------------------------------------------

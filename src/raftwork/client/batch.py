@@ -23,12 +23,12 @@ def one_call(
     name: str,
     args: Sequence[object],
     kwargs: Mapping[str, object],
-    id: str | None,  # noqa: A002
+    own_id: str | None,
     parameters: Sequence[str],
     key: str = "",
 ) -> Batch:
     """A batch of one. Raises NotSerializable, PayloadTooLarge; ValueError, TypeError for the id."""
-    made = new_ids(1)[0] if id is None else task_id(id)
+    made = new_ids(1)[0] if own_id is None else task_id(own_id)
     payload = pack_call(call_packer(), name, args, kwargs, parameters)
     return Batch((made,), pack(((made, payload, key) if key else (made, payload),)))
 
@@ -63,7 +63,9 @@ def _check(calls: Sequence[Sequence[object]], binder: Binder | None) -> None:
     try:
         for at, call in enumerate(calls):  # noqa: B007 - `at` is for the error
             if type(call) is not tuple and type(call) is not list:
-                raise TypeError(f"each call is a tuple of arguments, not {type(call).__name__}")  # noqa: TRY301
+                raise TypeError(  # noqa: TRY301
+                    f"each call must be a tuple of arguments, got {type(call).__name__}"
+                )
             if binder is not None:
                 binder(*call)
     except TypeError as error:
@@ -72,7 +74,7 @@ def _check(calls: Sequence[Sequence[object]], binder: Binder | None) -> None:
 
 def _keys(keys: Sequence[str], count: int) -> list[str]:
     if isinstance(keys, str):
-        raise TypeError("keys is a sequence of keys, not one")
+        raise TypeError("keys must be a sequence of keys, not one key")
     checked = [task_key(key) for key in keys]
     if len(checked) != count:
         raise ValueError(f"{len(checked)} keys for {count} tasks")
@@ -81,8 +83,8 @@ def _keys(keys: Sequence[str], count: int) -> list[str]:
 
 def _checked(ids: Sequence[str], count: int) -> list[str]:
     if isinstance(ids, str):
-        raise TypeError("ids is a sequence of ids, not one")
-    checked = [task_id(id) for id in ids]  # noqa: A001
+        raise TypeError("ids must be a sequence of ids, not one id")
+    checked = [task_id(each) for each in ids]
     if len(checked) != count:
         raise ValueError(f"{len(checked)} ids for {count} tasks")
     if len(set(checked)) != count:

@@ -5,16 +5,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from raftwork.addresses import dialled
 from raftwork.client.links import Links
 from raftwork.errors import BadMessage, Unavailable
 from raftwork.features import from_broker, to_broker
 from raftwork.messages import BrokerStatus, StatusRequest
+from raftwork.net.discovery import learnable
 from raftwork.net.resolving import LookUp, look_up, reason
 
 _REQUEST = to_broker.encode(StatusRequest(1))
-#: Brokers that are asked because others named them: a hostile one could name ever new ones.
-_NAMED_MAX = 32
 #: A turn takes so long at most: what could not be opened is tried again.
 _TURN_S = 0.1
 
@@ -44,8 +42,7 @@ def gather(
         while asking.open and (left := asking.left()) > 0:
             for status in asking.wait(left):
                 for _, address in status.cluster if follow else ():
-                    room = len(asking.answers.statuses) < len(brokers) + _NAMED_MAX
-                    if room and dialled(address):
+                    if learnable(address, asking.answers.statuses, len(brokers)):
                         asking.ask(address, timeout)
     finally:
         asking.close()

@@ -135,18 +135,18 @@ class DeadTasks:
         end = INT_MAX if before is None else before
         return self._app.call(ListDead(0, self._queue, end, limit), DeadPage)
 
-    def _show(self, id: str) -> Reply[DeadDetails]:  # noqa: A002
-        return self._app.call(ShowDead(0, task_id(id)), DeadDetails)
+    def _show(self, task: str) -> Reply[DeadDetails]:
+        return self._app.call(ShowDead(0, task_id(task)), DeadDetails)
 
     def _retry(self, ids: Sequence[str]) -> Sequence[Reply[DeadRetried]]:
-        checked = [task_id(id) for id in ids]  # noqa: A001
+        checked = [task_id(each) for each in ids]
         pairs = zip(checked, new_ids(len(checked)), strict=True)
         return [self._app.call(RetryDead(0, *pair), DeadRetried) for pair in pairs]
 
     def _purge(self, ids: Sequence[str]) -> Reply[DeadPurged]:
         if len(ids) > DEAD_IDS_MAX:
             raise ValueError(f"at most {DEAD_IDS_MAX} ids are allowed at a time, got {len(ids)}")
-        checked = [task_id(id) for id in ids]  # noqa: A001
+        checked = [task_id(each) for each in ids]
         return self._app.call(PurgeDead(0, checked, self._queue), DeadPurged)
 
 

@@ -2,8 +2,7 @@
 
 Rules of this file:
 1. A broker leads if its own last word was `Leader(active=True)`, its link stands and it is not
-   silent; of several the highest epoch wins. A deposed leader that claims for ever is harmless: it
-   commits nothing, and the true one outbids it.
+   silent; of several the highest epoch wins.
 2. Silence is a question unanswered for `SILENCE_MS`; it ends a claim. A stopped process keeps its
    TCP connections, so nothing else would.
 3. Every hello opens a new session. What the broker was told in an older one is forgotten there.
@@ -14,14 +13,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from raftwork.messages import PROTOCOL, PROTOCOL_OLDEST, ClientHello, Leader, Ping, ToBroker
+from raftwork.net.discovery import leading, learnable
 
 #: Between questions to the leader (to all, while there is none).
 PING_INTERVAL_MS = 300
 #: Without an answer, after which a leader counts as gone.
 SILENCE_MS = 1_000
-#: Further brokers a hint may add to those the program named.
-HINTED_MAX = 32
-
 
 _NO_CONNECTION = "no connection"
 
@@ -53,7 +50,7 @@ class Brokers:
 
     def __init__(self, addresses: Iterable[str]) -> None:
         self._brokers = {address: _Broker(address) for address in addresses}
-        self._links_max = len(self._brokers) + HINTED_MAX
+        self._given = len(self._brokers)
         self._to_connect = list(self._brokers)
         self._outbox: list[tuple[str, ToBroker]] = []
         self._ping_at = 0
@@ -64,11 +61,13 @@ class Brokers:
     # ---- facts --------------------------------------------------------------------------------
 
     def link_up(self, address: str, now: int) -> None:
+        """There is a connection: a session is opened."""
         broker = self._brokers[address]
         broker.last_status = "no answer"
         self._hello(broker, now)
 
     def link_down(self, address: str) -> None:
+        """The connection is gone, and what was said in it counts no more."""
         broker = self._brokers[address]
         broker.last_status = _NO_CONNECTION
         broker.claim = broker.asked_at = broker.hello_at = None
@@ -79,16 +78,18 @@ class Brokers:
         self._brokers[address].last_status = text or _NO_CONNECTION
 
     def hello_first(self, address: str, now: int) -> None:
+        """The broker has no session for this client (any more)."""
         broker = self._brokers[address]
         # A burst of requests in a dead session is answered by a burst of these: one hello does.
         if broker.hello_at is None or now - broker.hello_at >= PING_INTERVAL_MS:
             self._hello(broker, now)
 
     def heard(self, address: str) -> None:
+        """A frame came from it, whatever it says."""
         self._brokers[address].asked_at = None
 
     def leader_is(self, address: str, leader: Leader, now: int) -> None:
-        """What the broker at `address` says about who leads."""
+        """What the broker at `address` says of the leadership."""
         broker = self._brokers[address]
         if leader.active:
             broker.claim = leader.epoch
@@ -110,6 +111,7 @@ class Brokers:
         self._elect()
 
     def refused(self, address: str, text: str) -> None:
+        """It refused to speak with this client: why."""
         self._brokers[address].last_status = f"refused: {text}"
 
     def ask_soon(self) -> None:
@@ -117,7 +119,7 @@ class Brokers:
         self._ping_at = 0
 
     def wake(self, now: int) -> int:
-        """Ask who is silent; returns when to be woken again. Only while something is wanted."""
+        """Ask those that are silent; returns when to be woken again, while something is wanted."""
         leader = self._leader
         if leader and leader.asked_at is not None and now - leader.asked_at >= SILENCE_MS:
             leader.claim, leader.last_status = None, f"no answer for {SILENCE_MS / 1000:g} s"
@@ -139,6 +141,7 @@ class Brokers:
         return self._leader.clock + now
 
     def send(self, address: str, message: ToBroker, now: int) -> None:
+        """Send it with the next `take`; from now on the broker owes an answer."""
         broker = self._brokers[address]
         if broker.asked_at is None:
             broker.asked_at = now
@@ -163,13 +166,11 @@ class Brokers:
 
     def _elect(self) -> None:
         """Look for the leader again: after whatever changes a claim or a session."""
-        self._leader, epoch = None, -1
-        for broker in self._brokers.values():
-            if broker.claim is not None and broker.claim > epoch:
-                self._leader, epoch = broker, broker.claim
-        self.endpoint = None
-        if self._leader is not None:
-            self.endpoint = LeaderEndpoint(self._leader.address, self._leader.session, epoch)
+        brokers = self._brokers.values()
+        leader = leading((b.claim, b) for b in brokers if b.claim is not None)
+        self._leader, self.endpoint = leader, None
+        if leader is not None and leader.claim is not None:
+            self.endpoint = LeaderEndpoint(leader.address, leader.session, leader.claim)
 
     def _hello(self, broker: _Broker, now: int) -> None:
         broker.session += 1
@@ -178,6 +179,6 @@ class Brokers:
         self.send(broker.address, ClientHello(PROTOCOL, PROTOCOL_OLDEST), now)
 
     def _follow_hint(self, address: str) -> None:
-        if address and address not in self._brokers and len(self._brokers) < self._links_max:
+        if learnable(address, self._brokers, self._given):
             self._brokers[address] = _Broker(address)
             self._to_connect.append(address)

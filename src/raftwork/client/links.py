@@ -17,15 +17,15 @@ from raftwork.messages import FRAME_BYTES_MAX
 from raftwork.net.dialling import Dialler
 from raftwork.net.resolving import LookUp, Threads, reason
 
-#: ms between attempts to connect to a broker that is not there.
-_RECONNECT = 50
-_RECONNECT_MAX = 500
+#: Between attempts to connect to a broker that is not there.
+_RECONNECT_MS = 50
+_RECONNECT_MAX_MS = 500
 #: Frames taken from one socket before the others get their turn.
 _FRAMES_PER_TURN = 100
 #: Frames queued to a broker that does not read; beyond, they are dropped and go again later.
 _SEND_HWM = 4_096
-#: Until what could not be opened is tried again, ms.
-_AGAIN = 500
+#: Until what could not be opened is tried again.
+_AGAIN_MS = 500
 #: Descriptors for libzmq's own threads, and for one more socket with its monitor and connection.
 _CONTEXT_FILES = 16
 _SOCKET_FILES = 8
@@ -71,7 +71,7 @@ class Links:
             _room(_SOCKET_FILES if self._links else _CONTEXT_FILES)
             self._open(address)
         except OSError as error:  # libzmq's errors are such, too
-            self._unopened[address] = now + _AGAIN
+            self._unopened[address] = now + _AGAIN_MS
             text = f"this program can open no connection: {reason(error)}"
             self._unreachable.append((address, text))
             return
@@ -90,7 +90,7 @@ class Links:
     def tend(self, now: int) -> list[tuple[str, str]]:
         """Open, look up and connect what is due.
 
-        Gives which addresses cannot be reached and why; an empty reason is one that is gone.
+        Returns the addresses that cannot be reached and why; an empty reason is one that is gone.
         """
         if self._unopened:
             for address, at in list(self._unopened.items()):
@@ -120,6 +120,7 @@ class Links:
                         yield link.address, frames[0]
 
     def close(self) -> None:
+        """Close all sockets, and drop what is queued in them."""
         for link in self._links.values():
             with contextlib.suppress(zmq.ZMQError):
                 link.socket.disable_monitor()
@@ -133,7 +134,7 @@ class Links:
         try:
             socket.linger = 0
             socket.immediate = 1
-            socket.reconnect_ivl, socket.reconnect_ivl_max = _RECONNECT, _RECONNECT_MAX
+            socket.reconnect_ivl, socket.reconnect_ivl_max = _RECONNECT_MS, _RECONNECT_MAX_MS
             socket.maxmsgsize = FRAME_BYTES_MAX
             socket.sndhwm = _SEND_HWM
             monitor = socket.get_monitor_socket(_LINK_UP | _LINK_DOWN)

@@ -1,10 +1,9 @@
 """What a user may say about a task or a call of it, checked, and as the Spec that brokers store."""
 
 import math
-from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from functools import lru_cache
-from typing import Literal, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 from raftwork.messages import ID_MAX, NAME_MAX, Spec, encode_spec
 
@@ -51,8 +50,7 @@ class OptionFields(TypedDict, total=False):
     `wait` for room, up to the App's timeout."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """Checked options; durations in ms."""
 
     queue: str = "default"
@@ -89,15 +87,14 @@ class Options:
             changes["max_losses"] = _losses(given["max_losses"])
         if "when_full" in given:
             changes["when_full"] = _when_full(given["when_full"])
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return self._replace(**changes)  # type: ignore[arg-type]
 
     def given(self) -> dict[str, object]:
         """What differs from the defaults, as it is written: durations in seconds."""
         found: dict[str, object] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value != field.default:
-                found[field.name] = value / 1000 if field.name in DURATIONS else value
+        for name, value in self._asdict().items():
+            if value != self._field_defaults[name]:
+                found[name] = value / 1000 if name in DURATIONS else value
         return found
 
     def spec(self, name: str) -> bytes:
@@ -106,7 +103,7 @@ class Options:
 
 
 DURATIONS = frozenset({"timeout", "backoff", "max_backoff", "result_ttl"})
-_NAMES = frozenset(field.name for field in fields(Options))
+_NAMES = frozenset(Options._fields)
 
 
 @lru_cache(maxsize=1024)
@@ -142,19 +139,21 @@ def seconds(what: str, value: Duration, *, endless: str = "") -> float:
         seconds = value.total_seconds()
     else:
         also = f" ({endless})" if endless else ""
-        raise TypeError(f"{what} is seconds or a timedelta, not {type(value).__name__}{also}")
+        raise TypeError(f"{what} must be seconds or a timedelta, got {type(value).__name__}{also}")
     if not 0 <= seconds <= _DURATION_MAX:  # false for NaN too
         also = f" ({endless})" if endless and seconds > 0 else ""
-        raise ValueError(f"{what} is from 0 to {_DURATION_MAX} seconds, not {seconds}{also}")
+        raise ValueError(
+            f"{what} must be between 0 and {_DURATION_MAX} seconds, got {seconds}{also}"
+        )
     return seconds
 
 
 def label(what: str, value: object, longest: int) -> str:
     """A name or id: str, 1 to `longest` characters. Raises TypeError, ValueError."""
     if type(value) is not str:
-        raise TypeError(f"{what} is a str, not {type(value).__name__}")
+        raise TypeError(f"{what} must be a str, got {type(value).__name__}")
     if not 1 <= len(value) <= longest:
-        raise ValueError(f"{what} has 1 to {longest} characters, not {len(value)}")
+        raise ValueError(f"{what} must have 1 to {longest} characters, got {len(value)}")
     if not value.isascii():
         try:
             value.encode()
@@ -168,7 +167,7 @@ def queue_name(value: object) -> str:
     name = label("queue", value, NAME_MAX)
     # Workers are told theirs as a list of names between commas: no other could ever be served.
     if "," in name or name != name.strip():
-        raise ValueError(f"queue has no comma, nor spaces around it: {name!r}")
+        raise ValueError(f"queue must not contain a comma or have spaces around it: {name!r}")
     return name
 
 
@@ -187,32 +186,32 @@ def _limit(value: Duration | None) -> int:
         return 0
     limit = milliseconds("timeout", value, endless="None is no limit")
     if limit == 0:
-        raise ValueError("timeout is None or more than 0 seconds")
+        raise ValueError("timeout must be None or positive")
     return limit
 
 
 def _count(what: str, value: object) -> int:
     if type(value) is not int:
-        raise TypeError(f"{what} is an int, not {type(value).__name__}")
+        raise TypeError(f"{what} must be an int, got {type(value).__name__}")
     if not 0 <= value < 2**31:
-        raise ValueError(f"{what} is from 0 to 2^31-1, not {value}")
+        raise ValueError(f"{what} must be between 0 and 2^31-1, got {value}")
     return value
 
 
 def _losses(value: object) -> int:
     losses = _count("max_losses", value)
     if not 1 <= losses <= LOSSES_MAX:
-        raise ValueError(f"max_losses is from 1 to {LOSSES_MAX}, not {losses}")
+        raise ValueError(f"max_losses must be between 1 and {LOSSES_MAX}, got {losses}")
     return losses
 
 
 def _delivery(value: object) -> str:
     if value not in ("at_least_once", "at_most_once"):
-        raise ValueError(f"delivery is 'at_least_once' or 'at_most_once', not {value!r}")
+        raise ValueError(f"delivery must be 'at_least_once' or 'at_most_once', got {value!r}")
     return str(value)
 
 
 def _when_full(value: object) -> str:
     if value not in ("raise", "wait"):
-        raise ValueError(f"when_full is 'raise' or 'wait', not {value!r}")
+        raise ValueError(f"when_full must be 'raise' or 'wait', got {value!r}")
     return str(value)

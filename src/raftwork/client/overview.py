@@ -3,20 +3,21 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from raftwork.addresses import same_place
 from raftwork.client.addresses import broker_addresses
 from raftwork.features.queue_settings import settings_of
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
+from raftwork.net.discovery import leading
 
-#: Seconds each broker has to answer.
-PATIENCE = 1.0
-#: Queues that nobody serves, of which each is named.
+#: What each broker has to answer in.
+PATIENCE_S = 1.0
+#: Queues without a worker, of which each is named.
 _UNSERVED_SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One broker; `status` is None if it did not answer."""
 
     name: str
@@ -55,7 +56,7 @@ class Overview:
                 " (--brokers, RAFTWORK_BROKERS)?"
             )
         return (
-            f"no broker says that it leads; {answering} of {len(self.brokers)} brokers answer,"
+            f"no leader found; {answering} of {len(self.brokers)} brokers answer,"
             " and their logs say what they wait for"
         )
 
@@ -77,7 +78,7 @@ class Overview:
         }
 
 
-def observe(brokers: str | None, patience: float = PATIENCE, *, follow: bool = True) -> Overview:
+def observe(brokers: str | None, patience: float = PATIENCE_S, *, follow: bool = True) -> Overview:
     """Ask every broker for its own facts, all at once: all members, if one of these answers.
 
     Each has `patience` seconds to answer. Without `follow` only those at these addresses are
@@ -97,7 +98,7 @@ def overview(
 ) -> Overview:
     """Judge the brokers' answers, by address; `failures` are why some could not be asked."""
     statuses, strangers = _of_one_cluster([status for status in answers.values() if status])
-    leader = max((s for s in statuses if s.active), key=lambda s: s.epoch, default=None)
+    leader = leading((s.epoch, s) for s in statuses if s.active)
     best = leader or max(statuses, key=lambda s: (s.applied, s.epoch), default=None)
     if follow and best is not None:
         rows = _members(best, statuses, failures or {}) + strangers
@@ -149,7 +150,7 @@ def _asked(answers: Mapping[str, BrokerStatus | None], failures: Mapping[str, st
 def _members(
     best: BrokerStatus, statuses: Sequence[BrokerStatus], failures: Mapping[str, str]
 ) -> list[Row]:
-    """Each member once, in the order of `--cluster`, then whoever else answered."""
+    """Each member once, in the order of `--cluster`, then all others that answered."""
     # One that was reached at two addresses says the same of itself at both.
     said = {(status.name, status.address): status for status in statuses}
     rows = []

@@ -1,6 +1,5 @@
 """A queue as a program sees it: what is set for it at run time."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -28,17 +27,10 @@ T = TypeVar("T")
 
 
 def _takes_fields_of(
-    record: Callable[P, object],
+    _record: Callable[P, object],
 ) -> Callable[[Callable[Concatenate[S, ...], T]], Callable[Concatenate[S, P], T]]:
-    """Have type checkers and `help` see the record's fields as the arguments of a method."""
-
-    def decorate(method: Callable[Concatenate[S, ...], T]) -> Callable[Concatenate[S, P], T]:
-        own = inspect.signature(method)
-        arguments = (own.parameters["self"], *inspect.signature(record).parameters.values())
-        vars(method)["__signature__"] = own.replace(parameters=arguments)
-        return method
-
-    return decorate
+    """Have type checkers see the record's fields as the arguments of a method."""
+    return lambda method: method
 
 
 def _settings(answer: SettingsTold) -> QueueSettings:
@@ -99,7 +91,7 @@ def _checked(name: str, value: object) -> object:
         return None
     if type(value) is not setting.kind:
         expected = setting.kind.__name__
-        raise TypeError(f"{name} must be {_article(expected)} or None, not {type(value).__name__}")
+        raise TypeError(f"{name} must be {_article(expected)} or None, got {type(value).__name__}")
     if isinstance(value, str):
         if not 1 <= len(value) <= setting.most:
             raise ValueError(f"{name} must have 1 to {setting.most} characters, got {len(value)}")

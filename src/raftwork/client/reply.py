@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds after which a thread that waits looks up: CPython overlooks a signal that comes when it
+#: After which a thread that waits looks up: CPython overlooks a signal that comes when it
 #: has just looked for one and is about to sleep on a lock, and a single wait without end would
 #: swallow that Ctrl-C.
-_TURN = 1.0
+_TURN_S = 1.0
 
 
 class Reply(Generic[T]):
@@ -37,19 +37,22 @@ class Reply(Generic[T]):
         self._told: tuple[T | None, BaseException | None] | None = None
         self._listener: Callable[[], None] | None = None
         self._process = os.getpid()
-        #: Nobody waits for it any more: what was not sent yet need not be.
+        #: Its caller has stopped waiting: what was not sent yet need not be.
         self.dropped = False
         #: Of a wait for an outcome: it began after the question that is out was asked.
         self.late = False
 
     @property
     def told(self) -> bool:
+        """Whether the call has ended."""
         return self._told is not None
 
     def tell(self, value: T) -> None:
+        """End the call with this value."""
         self._tell((value, None))
 
     def fail(self, error: BaseException) -> None:
+        """End the call with this error."""
         self._tell((None, error))
 
     def result(self, timeout: float | None = None) -> T:
@@ -74,7 +77,7 @@ class Reply(Generic[T]):
         waiting = loop.create_future()
 
         def wake() -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits
+            with suppress(RuntimeError):  # the loop is closed, and its waits with it
                 loop.call_soon_threadsafe(_finish, waiting)
 
         self._listener = wake
@@ -109,7 +112,7 @@ class Reply(Generic[T]):
     def _sleep(self, left: float) -> None:
         if left <= 0:
             raise TimeoutError
-        if not self._lock.acquire(timeout=min(left, _TURN)) and self._process != os.getpid():
+        if not self._lock.acquire(timeout=min(left, _TURN_S)) and self._process != os.getpid():
             raise Unavailable("the process was forked while this call was out, and this is a copy")
 
 

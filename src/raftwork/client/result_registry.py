@@ -2,9 +2,9 @@
 
 Rules of this file:
 1. A handle is held weakly: a dropped one costs nothing.
-2. A handle is idle (nobody asked for its outcome) or watched (it was asked for). The first wait for
-   any of them watches all that are idle, oldest first, up to a batch: waiting for a thousand
-   results one by one then costs one round trip.
+2. A handle is idle (its outcome was not asked for) or watched (it was). The first wait for any of
+   them watches all that are idle, oldest first, up to a batch: to wait for a thousand results one
+   by one then costs one round trip.
 3. An outcome never changes, so it ends the handle's stay here. UNKNOWN is no outcome: it answers
    the waits that began before its question was sent, and the others ask again.
 4. No locks (`threads.py` says why). Callers only append: to what is new, and to a handle's waiters.
@@ -27,12 +27,12 @@ _NEW_MAX = 1_000
 
 
 class Slot:
-    """What a handle is to this registry: an id, an outcome once known, and who waits for it."""
+    """What a handle is to this registry: an id, an outcome once known, and the waits for it."""
 
     __slots__ = ("__weakref__", "id", "outcome", "ref", "waiters", "watched_by")
 
-    def __init__(self, id: str) -> None:  # noqa: A002
-        self.id = id
+    def __init__(self, task: str) -> None:
+        self.id = task
         self.outcome: Result | None = None
         self.waiters: list[Reply[Result]] = []
         self.watched_by: Handles | None = None
@@ -71,7 +71,7 @@ class Handles:
 
     def add(self, ids: Iterable[str], make: Callable[[str], S]) -> list[S]:
         """A new handle of each id, idle."""
-        slots = [make(id) for id in ids]  # noqa: A001
+        slots = [make(task) for task in ids]
         self._new.append(list(map(self._refer, slots)))
         return slots
 
@@ -136,12 +136,12 @@ class Handles:
             if gone in self._idle:
                 del self._idle[gone]
                 continue
-            id = getattr(gone, "id", "")  # noqa: A001 - none, if its making was interrupted
-            if gone in (left := self._watched.get(id, [])):
+            task = getattr(gone, "id", "")  # none, if its making was interrupted
+            if gone in (left := self._watched.get(task, [])):
                 left.remove(gone)
                 if not left:
-                    del self._watched[id]
-                    unwatched.append(id)
+                    del self._watched[task]
+                    unwatched.append(task)
         return unwatched
 
     def fail_all(self, error: Exception) -> None:

@@ -147,12 +147,12 @@ class Run(Slot, Generic[T_co]):
 
 def handles(app: "Caller", ids: Sequence[str]) -> list[Run[Any]]:
     """A handle of each id."""
-    return app.track(ids, lambda id: Run(id, app))  # noqa: A006
+    return app.track(ids, lambda task: Run(task, app))
 
 
-def _run(app: "Caller", id: str) -> Run[object]:  # noqa: A002
+def _run(app: "Caller", task: str) -> Run[object]:
     """What a pickled handle becomes."""
-    return handles(app, (id,))[0]
+    return handles(app, (task,))[0]
 
 
 def _limit(timeout: Duration | None) -> float | None:

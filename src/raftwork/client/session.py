@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.addresses import parse_address
 from raftwork.client.alarm import Alarm
 from raftwork.client.calls import Answered, Call
 from raftwork.client.discovery import Brokers, LeaderEndpoint
@@ -41,7 +40,7 @@ class Output(NamedTuple):
 
 
 class Session:
-    """One client's calls and watches, whoever leads."""
+    """One client's calls and watches, through all changes of the leader."""
 
     def __init__(self, brokers: Sequence[str], rng: "Random") -> None:
         self._alarm = Alarm()
@@ -61,7 +60,7 @@ class Session:
         return call.number
 
     def watch(self, ids: Iterable[str], now: int) -> None:
-        """Deliver each of these outcomes once known; without end, whoever leads."""
+        """Deliver each of these outcomes once known; without end, under any leader."""
         self._watches.add(ids, now)
         self._alarm.due(now)
 
@@ -148,7 +147,8 @@ class Session:
             case Watched(number):
                 self._watches.confirmed(number)
             case Leader():
-                self._hear_leader(address, message, now)
+                self._brokers.leader_is(address, message, now)
+                self._follow(now)
             case HelloFirst():
                 self._brokers.hello_first(address, now)
                 self._follow(now)
@@ -156,15 +156,6 @@ class Session:
                 self._refused(address, message, now)
             case _:  # the answer to a call; or meant for workers or peers, and dropped
                 self._requests.answered(message, now)
-
-    def _hear_leader(self, address: str, message: Leader, now: int) -> None:
-        hint = message.address
-        try:
-            parse_address(hint)
-        except ValueError:
-            hint = ""
-        self._brokers.leader_is(address, message._replace(address=hint), now)
-        self._follow(now)
 
     def _refused(self, address: str, refused: Refused, now: int) -> None:
         if refused.code == Code.NOT_LEADER:

@@ -4,30 +4,32 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from raftwork.client.batch import Batch, many_calls, one_call
-from raftwork.client.caller import Caller
 from raftwork.client.options import OptionFields, Options, task_id, task_key
 from raftwork.client.run import Run, handles
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.signatures import Binder, binder
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
+    from raftwork.client.caller import Caller
     from raftwork.client.reply import Reply
+
+    class Registry(Caller, Protocol):
+        """What a task needs of the App it belongs to."""
+
+        @property
+        def tasks(self) -> "Mapping[str, Task[..., object, object]]":
+            """The registered tasks by name."""
+            ...
+
 
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class Registry(Caller, Protocol):
-    """What a task needs of the App it belongs to."""
-
-    @property
-    def tasks(self) -> "Mapping[str, Task[..., object, object]]":
-        """The registered tasks by name."""
-        ...
 
 
 class BoundTask(Generic[P, T]):
@@ -201,9 +203,9 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
             None if key is None else task_key(key),
         )
 
-    def _changed(self, chosen: Options, id: str | None, key: str | None) -> "Task[P, T, R]":  # noqa: A002
+    def _changed(self, chosen: Options, own_id: str | None, key: str | None) -> "Task[P, T, R]":
         made: Task[P, T, R] = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, chosen=chosen, _id=id, _key=key)
+        made.__dict__.update(self.__dict__, chosen=chosen, _id=own_id, _key=key)
         return made
 
     def __reduce__(self) -> "str | tuple[object, ...]":
@@ -220,26 +222,26 @@ def _by_name(
     name: str,
     chosen: Options,
     parameters: Sequence[str],
-    id: str | None,  # noqa: A002
+    own_id: str | None,
     key: str | None,
 ) -> BoundTask[..., object]:
     """What a pickled BoundTask becomes."""
     task = app.tasks.get(name)
     if task is not None:
-        return _again(task, chosen, id, key)
-    return BoundTask(app, name, chosen, parameters=parameters, id=id, key=key)
+        return _again(task, chosen, own_id, key)
+    return BoundTask(app, name, chosen, parameters=parameters, id=own_id, key=key)
 
 
 def _again(
     task: Task[..., object, object],
     chosen: Options,
-    id: str | None,  # noqa: A002
+    own_id: str | None,
     key: str | None,
 ) -> Task[..., object, object]:
     """What a pickled Task with other options becomes."""
-    if (chosen, id, key) == (task.chosen, None, None):
+    if (chosen, own_id, key) == (task.chosen, None, None):
         return task
-    return task._changed(chosen, id, key)  # noqa: SLF001
+    return task._changed(chosen, own_id, key)  # noqa: SLF001
 
 
 def _found(task: object) -> object:

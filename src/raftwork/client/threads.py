@@ -21,7 +21,9 @@ from raftwork.errors import Unavailable
 class Ending(Protocol):
     """A connection whose thread runs."""
 
-    def vanish(self) -> None: ...
+    def abandon(self) -> None:
+        """End it, without a word to the calls that are out."""
+        ...
 
 
 #: The thread of each running connection.
@@ -48,6 +50,7 @@ def start(code: Callable[[], None]) -> None:
 
 
 def is_main() -> bool:
+    """Whether this is the program's main thread."""
     return _thread.get_ident() == threading.main_thread().ident
 
 
@@ -71,14 +74,14 @@ def _refuse_eventlet() -> None:
 
 
 @atexit.register
-def _vanish_all() -> None:
+def _abandon_all() -> None:
     """End all threads before the interpreter goes.
 
     Registered when the package is imported, so that what a program registers later still finds its
     Apps connected.
     """
     for connection in list(running.values()):
-        connection.vanish()
+        connection.abandon()
 
 
 def _after_fork() -> None:

@@ -89,14 +89,14 @@ class _Bell:
                 os.close(fd)
 
 
-def _vanishing(connection: "weakref.ref[Connection]") -> Callable[[object], None]:
+def _abandoning(connection: "weakref.ref[Connection]") -> Callable[[object], None]:
     """What ends it when its owner is no more."""
 
-    def vanish(_: object) -> None:
+    def abandon(_: object) -> None:
         if (found := connection()) is not None:
-            found.vanish()
+            found.abandon()
 
-    return vanish
+    return abandon
 
 
 class Connection:
@@ -131,13 +131,13 @@ class Connection:
         self._thread: int | None = None
         self._ended = _thread.allocate_lock()
         self._ended.acquire()
-        self._owner = weakref.ref(owner, _vanishing(weakref.ref(self)))
+        self._owner = weakref.ref(owner, _abandoning(weakref.ref(self)))
 
     # ---- for callers --------------------------------------------------------------------------
 
     @property
     def failed(self) -> bool:
-        """It ends by itself, and tells whoever waits: another one may work."""
+        """It ends by itself, and tells all calls that are out: another one may work."""
         return self._failure is not None
 
     def start(self) -> None:
@@ -185,11 +185,11 @@ class Connection:
         return waiter
 
     def close(self) -> None:
-        """End the thread and its sockets; whoever still waits gets Unavailable."""
+        """End the thread and its sockets; calls that are out get Unavailable."""
         self._shut("the App was closed while this call was out")
 
-    def vanish(self) -> None:
-        """As `close`, but nobody is told: only a dying interpreter's threads can still wait."""
+    def abandon(self) -> None:
+        """As `close`, but untold: only threads of a dying interpreter can still wait."""
         self._shut(None)
 
     def _shut(self, reason: str | None) -> None:
@@ -226,7 +226,7 @@ class Connection:
         if self._failure is not None:
             raise Unavailable(self._failure)
         if self._reason is None and not threads.is_main():
-            return  # Python ends, and this thread of its with it: nobody is told
+            return  # Python ends, and this thread of its with it: untold
         raise AppClosed("this App is closed")
 
     def _wake(self) -> None:

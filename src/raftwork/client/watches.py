@@ -42,7 +42,7 @@ class Watches:
     # ---- facts --------------------------------------------------------------------------------
 
     def add(self, ids: Iterable[str], now: int) -> None:
-        """Deliver each of these outcomes once known; without end, whoever leads."""
+        """Deliver each of these outcomes once known; without end, under any leader."""
         new = [i for i in ids if i not in self._ids]
         self._ids.update(dict.fromkeys(new))
         self._quiet_from(now)

@@ -14,14 +14,17 @@ What is given on the command line fills the request's fields, whose types and de
 command has `--json`, `--timeout` and `--brokers` besides; `--json` prints the reply's fields.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from __future__ import annotations
 
-from raftwork.messages.request import Record, Request
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from raftwork.messages.request import Record, Request
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """A field of the request that is given by its place; one that is a list takes all that follow.
 
     The help of the command says what it is.
@@ -30,8 +33,7 @@ class Argument:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """A field of the request that is given by its name, `max_age` as `--max-age`.
 
     A bool is a flag. One without a default must be given.
@@ -41,8 +43,7 @@ class Option:
     help: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandLine:
+class CommandLine(NamedTuple):
     """A command that sends one request and prints what answers it."""
 
     #: The words after `raftwork`. All but the last must be a group that exists.
@@ -54,7 +55,7 @@ class CommandLine:
     help: str
     #: Lines to type, as they are typed.
     example: str
-    arguments: tuple[Argument, ...] = ()
-    options: tuple[Option, ...] = ()
     #: What is printed, with fields of the reply and of the request in braces.
     says: str
+    arguments: tuple[Argument, ...] = ()
+    options: tuple[Option, ...] = ()

@@ -1,6 +1,6 @@
 """All tasks that wait in a queue are dropped.
 
-1. What is dropped ends for good, as failed with a Failure of type "Purged": whoever waits for its
+1. What is dropped ends for good, as failed, with the type "Purged": whoever waits for its
    result is told. It is not kept with the dead.
 2. Tasks that run stay, as do those that wait for the time of a retry, and what is enqueued after
    the purge was asked for.
@@ -18,6 +18,7 @@ from raftwork.features.effects import Done, Effect, Reply
 from raftwork.features.feature import Feature, change, transition
 from raftwork.messages import Failure, State, encode_failure
 from raftwork.messages.bounds import Name
+from raftwork.messages.failures import ending
 from raftwork.messages.registry import command, reply, request
 
 if TYPE_CHECKING:
@@ -44,13 +45,23 @@ class PurgeQueue(NamedTuple):
     queue: Name
 
 
-@command(80)
+@command(80, since=1)
 class DropWaiting(NamedTuple):
     """Drop the first tasks that wait, up to the number `upto`, and `limit` of them at most."""
 
     queue: str
     upto: int
     limit: int
+
+
+@ending(6)
+class QueueWasPurged(NamedTuple):
+    """It waited in this queue, and was dropped."""
+
+    queue: str
+
+    def in_words(self) -> Failure:
+        return Failure("Purged", f"the queue {self.queue} was purged while it waited there", "")
 
 
 class _Purge:
@@ -80,10 +91,9 @@ def _answer(_view: View, request: PurgeQueue, done: Done) -> QueuePurged:
 
 
 def _drop(state: Ledger, command: DropWaiting, effects: list[Effect]) -> Done:
-    failure = Failure("Purged", f"the queue {command.queue} was purged while it waited there", "")
     tasks = state.first_waiting(command.queue, command.upto, command.limit)
     if tasks:
-        data = encode_failure(failure)
+        data = encode_failure(QueueWasPurged(command.queue))
         effects += state.end_waiting(command.queue, tasks, State.FAILED, data)
     return Done(len(tasks))
 

@@ -37,8 +37,7 @@ PACKED_MAX: Final = 4_096
 LIMIT_MAX: Final = 2**53
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """What one setting may be, and what it means."""
 
     kind: type[str | int]
@@ -172,7 +171,7 @@ class AskQueue(NamedTuple):
     queue: Name
 
 
-@command(51)
+@command(51, since=1)
 class Configure(NamedTuple):
     """Change a queue's settings, as SetQueue says it."""
 

@@ -1,11 +1,12 @@
 """What a task that failed or was lost ended with, as it is stored and as it is told.
 
 What an exception said is the worker's text, and stored as such (Failure). What brokers find is
-stored as what it is, and put into words where it is read (`render`): brokers of two releases word
+stored as what it is, and put into words where it is read (`in_words`): brokers of two releases word
 it differently and must store the same.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 import msgpack
 
@@ -13,7 +14,35 @@ from raftwork.errors import BadMessage, NewerMessage
 from raftwork.messages.shared import Loss
 from raftwork.wire import Codec
 
+_failure: Codec[tuple[object, ...]] = Codec()
+_failure_in_log: Codec[tuple[object, ...]] = Codec(strict=True)
 
+
+class Ending(Protocol):
+    """Why a task has no value. A NamedTuple."""
+
+    def in_words(self) -> "Failure":
+        """For people."""
+        ...
+
+
+E = TypeVar("E", bound=type[tuple[object, ...]])
+
+
+def ending(number: int) -> Callable[[E], E]:
+    """A class decorator: the record is stored under this number, which never changes.
+
+    Raises ValueError if the number or the record is registered already.
+    """
+
+    def register(record: E) -> E:
+        _failure.register(number)(record)
+        return _failure_in_log.register(number)(record)
+
+    return register
+
+
+@ending(1)
 class Failure(NamedTuple):
     """In words: of an exception its type, message and traceback."""
 
@@ -21,13 +50,21 @@ class Failure(NamedTuple):
     message: str
     traceback: str
 
+    def in_words(self) -> "Failure":
+        return self
 
+
+@ending(2)
 class TimeLimitPassed(NamedTuple):
     """It ran longer than its limit (ms), and the worker did not say so."""
 
     limit: int
 
+    def in_words(self) -> Failure:
+        return Failure("TimeLimitExceeded", f"ran longer than its limit of {self.limit} ms", "")
 
+
+@ending(3)
 class WorkerLost(NamedTuple):
     """It was running when a worker was lost for the last time; `once`: it may run only once."""
 
@@ -35,38 +72,49 @@ class WorkerLost(NamedTuple):
     by: Loss
     once: bool
 
+    def in_words(self) -> Failure:
+        last = f"{self.by.worker or 'its worker'} {_how(self.by)}"
+        if self.once:
+            why = f"{last} while it ran it, and it may not be handed out twice"
+        else:
+            why = f"lost {self.losses} times while it ran, the last time: {last}"
+        return Failure("WorkerLost", why, "")
 
+
+@ending(4)
 class OutcomeTooLarge(NamedTuple):
     """What it returned or raised has so many bytes."""
 
     size: int
     limit: int
 
+    def in_words(self) -> Failure:
+        text = f"an outcome of {self.size} bytes; {self.limit} are allowed"
+        return Failure("PayloadTooLarge", text, "")
 
+
+@ending(5)
 class OutcomeMalformed(NamedTuple):
     """What the worker told of its failure cannot be read: why."""
 
     why: str
 
+    def in_words(self) -> Failure:
+        return Failure("BadMessage", f"the worker told no proper failure: {self.why}", "")
 
-Ending = Failure | TimeLimitPassed | WorkerLost | OutcomeTooLarge | OutcomeMalformed
-
-_ENDINGS: dict[int, type[Ending]] = {
-    1: Failure,
-    2: TimeLimitPassed,
-    3: WorkerLost,
-    4: OutcomeTooLarge,
-    5: OutcomeMalformed,
-}
-_failure: Codec[Ending] = Codec(_ENDINGS)
-_failure_in_log: Codec[Ending] = Codec(_ENDINGS, strict=True)
 
 #: The tag of a packed Failure, behind the header of its array.
 _IN_WORDS = b"\x01"
 
-encode_failure = _failure.encode
-#: As a log entry must have it: more than is known here raises NewerMessage.
-decode_failure_strictly = _failure_in_log.decode
+
+def encode_failure(ended: Ending) -> bytes:
+    """As it is stored and sent."""
+    return _failure.encode(cast("tuple[object, ...]", ended))
+
+
+def decode_failure_strictly(packed: bytes) -> Ending:
+    """As a log entry must have it. Raises BadMessage; NewerMessage for more than is known here."""
+    return cast("Ending", _failure_in_log.decode(packed))
 
 
 def decode_failure(packed: bytes) -> Failure:
@@ -75,32 +123,9 @@ def decode_failure(packed: bytes) -> Failure:
     Raises BadMessage.
     """
     try:
-        return render(_failure.decode(packed))
+        return cast("Ending", _failure.decode(packed)).in_words()
     except NewerMessage as error:
         return Failure("Unknown", f"only a newer release of raftwork can say why ({error})", "")
-
-
-def render(ending: Ending) -> Failure:
-    """In words."""
-    match ending:
-        case Failure():
-            return ending
-        case TimeLimitPassed(limit):
-            return Failure("TimeLimitExceeded", f"ran longer than its limit of {limit} ms", "")
-        case WorkerLost():
-            return Failure("WorkerLost", _lost(ending), "")
-        case OutcomeTooLarge(size, limit):
-            text = f"an outcome of {size} bytes; {limit} are allowed"
-            return Failure("PayloadTooLarge", text, "")
-        case OutcomeMalformed(why):
-            return Failure("BadMessage", f"the worker told no proper failure: {why}", "")
-
-
-def _lost(ending: WorkerLost) -> str:
-    last = f"{ending.by.worker or 'its worker'} {_how(ending.by)}"
-    if ending.once:
-        return f"{last} while it ran it, and it may not be handed out twice"
-    return f"lost {ending.losses} times while it ran, the last time: {last}"
 
 
 def _how(by: Loss) -> str:

@@ -7,11 +7,10 @@
    repeated; a hello is said again when the leader has pushed more than arrived.
 """
 
-from contextlib import suppress
 from random import Random
 
-from raftwork.addresses import parse_address
 from raftwork.messages import Leader
+from raftwork.net.discovery import learnable
 
 #: Of the leader, after which all brokers are asked, ms. It beats several times in it.
 SILENCE = 1_000
@@ -21,8 +20,6 @@ _AGAIN = 1_000
 #: Before the second round of questions, ms; doubled at each further one. An election is mostly over
 #: by then, and the old leader's tasks wait for this worker's hello. Repeated news must not storm.
 _SOON = 100
-#: Brokers a worker will learn of; a hostile one could name ever new addresses.
-_BROKERS_MAX = 32
 
 
 class Session:
@@ -31,6 +28,7 @@ class Session:
     def __init__(self, brokers: list[str], now: int, rng: Random) -> None:
         self._rng = rng
         self.brokers = brokers
+        self._given = len(brokers)
         self.leader: str | None = None  # the address it was reached at
         self.epoch = 0  # the highest activated one
         self.number = 0
@@ -116,10 +114,7 @@ class Session:
 
     def _learn(self, address: str) -> None:
         """Ask this broker, too, from now on, unless it is none: a socket would end the worker."""
-        if address in self.brokers or len(self.brokers) >= _BROKERS_MAX:
-            return
-        with suppress(ValueError):
-            parse_address(address)
+        if learnable(address, self.brokers, self._given):
             self.brokers.append(address)
 
     # ---- what is due -----------------------------------------------------------------------------

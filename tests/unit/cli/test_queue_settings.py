@@ -1,15 +1,14 @@
 """What can be set for a queue is said once, and everything else is made of that."""
 
-import inspect
 from dataclasses import asdict
 
 import click
 import pytest
 
 from raftwork.cli.queue import set_command
-from raftwork.client.queues import Queue
 from raftwork.features.queue_settings import SETTINGS, QueueSettings, changes, settings_of
 from raftwork.messages import QueueStatus
+from tests.unit.client.test_queues import queue as a_queue
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -20,9 +19,9 @@ def test_every_setting_is_an_option_an_argument_and_part_of_the_frames(name: str
     assert option.help is not None
     assert option.help.startswith(setting.help)
     assert option.help.endswith(f"none: {setting.unset}.")
-    for method in (Queue.set, Queue.aset):
-        argument = inspect.signature(method).parameters[name]
-        assert (argument.kind, argument.default) == (argument.KEYWORD_ONLY, None)
+    queue, app = a_queue()
+    queue.set(**dict.fromkeys([name]))
+    assert len(app.asked) == 1
     value = "lru" if setting.kind is str else 7
     told = settings_of(changes(**{name: value}))
     assert asdict(told) == dict.fromkeys(SETTINGS) | {name: value}

@@ -74,7 +74,7 @@ def test_ids_that_cannot_be_meant_are_refused(ids: object, error: type[Exception
 
 
 def test_a_call_that_is_no_tuple_of_arguments_is_refused() -> None:
-    with pytest.raises(TypeError, match="each call is a tuple of arguments, not str"):
+    with pytest.raises(TypeError, match="each call must be a tuple of arguments, got str"):
         many_calls("t", ["ab"], None, ())
 
 

@@ -143,7 +143,7 @@ def test_nobody_there_is_an_overview_too() -> None:
     assert (seen.leader, seen.epoch, seen.consensus, seen.queues) == (None, None, None, [])
     assert "no broker answers at h:1" in seen.headless()
     some = overview({"h:1": says("a", active=False, epoch=0, applied=0), "h:2": None, "h:3": None})
-    assert "no broker says that it leads; 1 of 3 brokers answer" in some.headless()
+    assert "no leader found; 1 of 3 brokers answer" in some.headless()
 
 
 def test_queues_in_which_tasks_wait_for_nobody_are_told() -> None:

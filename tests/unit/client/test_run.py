@@ -149,11 +149,11 @@ def test_handles_are_equal_by_id() -> None:
 @pytest.mark.parametrize(
     ("timeout", "error", "text"),
     [
-        (-1, ValueError, "not -1$"),
-        (float("nan"), ValueError, "not nan$"),
-        (float("inf"), ValueError, "not inf .None waits for ever.$"),
-        ("5", TypeError, "not str"),
-        (True, TypeError, "not bool"),
+        (-1, ValueError, "got -1$"),
+        (float("nan"), ValueError, "got nan$"),
+        (float("inf"), ValueError, "got inf .None waits for ever.$"),
+        ("5", TypeError, "got str"),
+        (True, TypeError, "got bool"),
     ],
 )
 def test_a_timeout_that_cannot_be_meant_is_refused_finished_or_not(

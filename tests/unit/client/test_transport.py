@@ -243,7 +243,7 @@ def test_a_thread_that_fails_ends_every_call_with_the_reason_and_is_replaced(
 def test_a_broker_whose_socket_cannot_be_opened_is_tried_again_and_ends_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(links, "_AGAIN", 20)
+    monkeypatch.setattr(links, "_AGAIN_MS", 20)
     with App(NOBODY, timeout=0.2) as app:
         full = Once(links._room, FULL, times=1_000_000)
         monkeypatch.setattr(links.Links, "_open", lambda _links, _address: full(0))

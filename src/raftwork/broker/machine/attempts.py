@@ -36,7 +36,6 @@ from raftwork.messages import (
     WorkerLost,
     decode_failure_strictly,
     encode_failure,
-    render,
 )
 
 _WAIT = "INSERT INTO waiting VALUES (?, ?)"
@@ -121,7 +120,7 @@ def _too_many(ledger: Ledger, run: Running) -> bool:
 
 def _stored(ledger: Ledger, ending: TimeLimitPassed | WorkerLost) -> bytes:
     """At level 0 in words, as 0.1.0 stored it."""
-    return encode_failure(ending if ledger.level else render(ending))
+    return encode_failure(ending if ledger.level else ending.in_words())
 
 
 def _failed(

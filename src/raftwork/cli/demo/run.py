@@ -29,6 +29,8 @@ SLOTS = 4
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
+    """What the demo counted."""
+
     enqueued: int = 0
     acknowledged: int = 0
     results: int = 0
@@ -44,6 +46,7 @@ class Counts:
 
     @property
     def good(self) -> bool:
+        """Whether nothing was lost, and each kill hit a busy process."""
         complete = self.enqueued == self.acknowledged == self.results
         return complete and not (self.lost or self.duplicate_outcomes or self.idle_kills)
 

@@ -37,6 +37,8 @@ def _record(path: str, text: str) -> None:
 
 
 class Start(NamedTuple):
+    """One beginning of a task's code."""
+
     at: float  # seconds since the epoch
     worker: str
     task: str
@@ -55,6 +57,7 @@ class Records:
         self._offset = 0
 
     def read(self) -> None:
+        """Take in what was recorded since the last look."""
         with self.path.open("rb") as file:
             file.seek(self._offset)
             new = file.read()

@@ -27,7 +27,7 @@ from raftwork.features.effects import (
     TokenRejected,
 )
 from raftwork.features.enqueue import Admit
-from raftwork.features.purge_queue import DropWaiting
+from raftwork.features.purge_queue import DropWaiting, QueueWasPurged
 from raftwork.features.queue_settings import Configure, changes
 from raftwork.messages import (
     Code,
@@ -316,10 +316,9 @@ class Model:
     def _drop(self, command: DropWaiting) -> None:
         there = [t for t in self.at(Place.WAITING) if t.queue == command.queue]
         there = sorted((t for t in there if t.seq <= command.upto), key=lambda task: task.seq)
-        text = f"the queue {command.queue} was purged while it waited there"
         for task in there[: command.limit]:
             task.last_token = 0
-            self._settle(task, State.FAILED, encode_failure(Failure("Purged", text, "")))
+            self._settle(task, State.FAILED, encode_failure(QueueWasPurged(command.queue)))
             self.dead.remove(task)
 
     # ---- the ways a token ends ------------------------------------------------------------------

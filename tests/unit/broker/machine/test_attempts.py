@@ -180,7 +180,9 @@ def test_other_words_for_a_failure_make_no_other_state(monkeypatch: pytest.Monke
     def digests(level: int) -> set[bytes]:
         made = set()
         for words in ("ran longer", "went on longer"):
-            monkeypatch.setattr(attempts, "render", lambda _, words=words: Failure("T", words, ""))
+            worded = Failure("T", words, "")
+            for ending in (TimeLimitPassed, WorkerLost):
+                monkeypatch.setattr(ending, "in_words", lambda _, worded=worded: worded)
             driver = Driver(level=level)
             driver.expire(driver.start("late", spec=spec_of(timeout=1_500)))
             driver.lose(driver.start("once", spec=spec_of(at_most_once=True)))

@@ -8,11 +8,15 @@ its share, a popular key's tasks go on to the next worker on the ring.
 
 from bisect import bisect
 from collections.abc import Sequence
-from hashlib import blake2b
+from functools import cache
 from random import Random
+from typing import TYPE_CHECKING
 
 from raftwork.broker.placement.balancers.least import least_first
 from raftwork.broker.placement.balancers.protocol import Candidate
+
+if TYPE_CHECKING:
+    from hashlib import blake2b
 
 #: Of each worker: the more, the more even the shares (about a tenth apart with so many).
 POINTS = 64
@@ -103,4 +107,12 @@ class _Load:
 
 def _point(text: str) -> int:
     # Not hash(): it differs from one process to the next, and the next leader must agree.
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
+    return int.from_bytes(_hasher()(text.encode(), digest_size=8).digest())
+
+
+@cache
+def _hasher() -> "type[blake2b]":
+    # With the first use: every command knows this balancer by name, and none of them hashes.
+    from hashlib import blake2b
+
+    return blake2b
