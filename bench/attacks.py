@@ -25,30 +25,26 @@ import zmq
 
 from bench.harness import ROOT
 from bench.overheard import frames_in
-from raftwork.broker.machine.enqueue import read_spec, read_tasks
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError
+from raftwork.features import from_broker, to_broker
+from raftwork.features.dead_letters import PurgeDead, RetryDead
+from raftwork.features.drain import DrainWorker
+from raftwork.features.enqueue import Enqueue, read_spec, read_tasks
+from raftwork.features.queue_settings import SetQueue
+from raftwork.features.results import Ask, Watch
 from raftwork.messages import (
     FRAME_BYTES_MAX,
     PROTOCOL,
-    Ask,
     ClientHello,
-    DrainWorker,
-    Enqueue,
     PeerHello,
     PeerMessage,
     Ping,
-    PurgeDead,
     Report,
-    RetryDead,
-    SetQueue,
     Spec,
     StatusRequest,
     ToBroker,
-    Watch,
     WorkerHello,
     encode_spec,
-    from_broker,
-    to_broker,
 )
 from raftwork.wire import pack
 

@@ -18,8 +18,9 @@ from random import Random
 import zmq
 
 from bench.harness import ROOT, Figures, active_workers, cluster, leader, wait_until
+from raftwork.features import from_broker, to_broker
 from raftwork.messages import Leader as LeaderNews
-from raftwork.messages import Ping, from_broker, to_broker
+from raftwork.messages import Ping
 from raftwork.testing.processes import LocalCluster
 from raftwork.worker.agent import Agent, Identity, Load
 from raftwork.worker.main import Link, now_ms

@@ -18,7 +18,13 @@ from uuid import UUID
 import apsw
 
 from raftwork.broker.machine import Machine, create_tables
-from raftwork.broker.machine.commands import Assign, Command, Enqueue, Finish, encode_batch
+from raftwork.broker.machine.commands import (
+    Assign,
+    Command,
+    Finish,
+    encode_batch,
+)
+from raftwork.features.enqueue import Admit, check
 from raftwork.messages import Spec, encode_spec
 from raftwork.wire import pack
 
@@ -61,8 +67,8 @@ class Bench:
     def enqueue(self, count: int) -> None:
         tasks = pack([(task_id(self.made + i), b"p" * 40) for i in range(count)])
         self.made += count
-        self.clock("validate", lambda: self.machine.validate(SPEC, tasks))
-        self.entry("enqueue", Enqueue(START + self.made // 10, SPEC, tasks))
+        self.clock("validate", lambda: check(self.machine.state, SPEC, tasks))
+        self.entry("enqueue", Admit(START + self.made // 10, SPEC, tasks))
 
     def round(self) -> None:
         self.enqueue(self.batch)

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from bench.tasks import app
-from raftwork.messages import ToBroker, to_broker
+from raftwork.features import to_broker
+from raftwork.messages import ToBroker
 
 __all__ = ["app", "frames_in", "overhear"]
 

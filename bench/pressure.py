@@ -16,15 +16,15 @@ import zmq
 from bench.harness import Figures, Peak, client, cluster, leader
 from bench.tasks import inflate, swallow
 from raftwork import App, Run
+from raftwork.features import to_broker
+from raftwork.features.results import Watch
 from raftwork.messages import (
     PROTOCOL,
     ClientHello,
     Heartbeat,
     Ping,
     ToBroker,
-    Watch,
     WorkerHello,
-    to_broker,
 )
 from raftwork.testing.processes import LocalCluster
 

@@ -10,9 +10,9 @@ Rules of this file:
    older can still speak.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import call
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgpack
@@ -26,9 +26,12 @@ CONTAINERS_MAX = 250_000
 #: Frames of fewer bytes hold few enough.
 _SMALL = 64 * 1024
 
+_header = msgpack.Packer()
+
 Check = Callable[[object], object]
 _check = cast("Callable[[Check, object], object]", call)
 T = TypeVar("T", bound=tuple)  # type: ignore[type-arg]
+R = TypeVar("R", bound=type[tuple])  # type: ignore[type-arg]
 
 
 class _Mismatch(Exception):
@@ -137,6 +140,12 @@ def pack(value: object) -> bytes:
     return packed
 
 
+def pack_array(packed: Sequence[bytes]) -> bytes:
+    """An array of values that are packed already."""
+    head: bytes = _header.pack_array_header(len(packed))
+    return head + b"".join(packed)
+
+
 class Countdown:
     """Lets so many values pass."""
 
@@ -185,11 +194,36 @@ def _unpack(data: bytes | memoryview, limits: dict[str, Any]) -> object:
 
 
 class Codec(Generic[T]):
-    """Encodes and decodes a closed set of records, each under a tag that never changes."""
+    """Encodes and decodes the records that are registered, each under a tag that never changes."""
 
-    def __init__(self, records: dict[int, type[T]]) -> None:
-        self._tags = {record: tag for tag, record in records.items()}
-        self._records = {tag: (rec, record_check(rec)) for tag, rec in records.items()}
+    def __init__(self, records: Mapping[int, type[T]] = MappingProxyType({})) -> None:
+        self._tags: dict[type[T], int] = {}
+        self._records: dict[int, tuple[type[T], Check]] = {}
+        for tag, record in records.items():
+            self.register(tag)(record)
+
+    def register(self, tag: int) -> Callable[[R], R]:
+        """A class decorator: the record's tag is this one.
+
+        Raises ValueError if the tag or the record is taken already.
+        """
+
+        def add(record: R) -> R:
+            known = cast("type[T]", record)
+            if tag in self._records:
+                raise ValueError(f"tag {tag} is {self._records[tag][0].__name__}'s already")
+            if known in self._tags:
+                raise ValueError(f"{record.__name__} has the tag {self._tags[known]} already")
+            self._tags[known] = tag
+            self._records[tag] = known, record_check(known)
+            return record
+
+        return add
+
+    @property
+    def records(self) -> Mapping[int, type[T]]:
+        """What is registered, by tag."""
+        return {tag: record for tag, (record, _) in self._records.items()}
 
     def encode(self, record: T) -> bytes:
         return pack((self._tags[type(record)], *record))

@@ -16,15 +16,15 @@ from bench import attacks
 from raftwork.broker.net.bans import OFFENCES_MAX
 from raftwork.broker.net.transport import OUTBOX_BYTES, SEND_MESSAGES
 from raftwork.errors import BadMessage
+from raftwork.features import from_broker, to_broker
+from raftwork.features.enqueue import Enqueue
+from raftwork.features.results import Answer, Ask, Watch
 from raftwork.messages import (
     FRAME_BYTES_MAX,
     PAYLOAD_MAX,
     PROTOCOL,
-    Answer,
-    Ask,
     ClientHello,
     Code,
-    Enqueue,
     FromBroker,
     HelloFirst,
     Leader,
@@ -35,10 +35,7 @@ from raftwork.messages import (
     Refused,
     Report,
     Spec,
-    Watch,
     encode_spec,
-    from_broker,
-    to_broker,
 )
 from raftwork.wire import pack
 from tests.cluster.conftest import MakeCluster

@@ -13,6 +13,8 @@ import pytest
 import zmq
 
 from raftwork.errors import BadMessage
+from raftwork.features import from_broker, to_broker
+from raftwork.features.results import Results
 from raftwork.messages import (
     FRAME_BYTES_MAX,
     PAYLOAD_MAX,
@@ -30,15 +32,12 @@ from raftwork.messages import (
     Refused,
     Report,
     Result,
-    Results,
     Spec,
     State,
     Stop,
     WorkerHello,
     WorkerWelcome,
     encode_spec,
-    from_broker,
-    to_broker,
 )
 from raftwork.testing.processes import Child
 from raftwork.wire import pack

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from raftwork.addresses import parse_address
 from raftwork.broker.machine.commands import commands, decode_batch, encode_batch
-from raftwork.broker.machine.enqueue import read_spec, read_tasks
 from raftwork.broker.store import meta, watermark
 from raftwork.broker.store.identity import Identity, load_identity, save_identity
 from raftwork.consensus import membership
 from raftwork.consensus.raft import messages as raft
 from raftwork.consensus.zab import messages as zab
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, StoreDamaged, StoreError
+from raftwork.features import from_broker, to_broker
+from raftwork.features.enqueue import read_spec, read_tasks
 from raftwork.messages import (
     Failure,
     Spec,
@@ -28,8 +29,6 @@ from raftwork.messages import (
     decode_spec,
     encode_failure,
     encode_spec,
-    from_broker,
-    to_broker,
 )
 from raftwork.wire import INT_MAX, Codec, pack, unpack
 from raftwork.worker.pool.fork_server import notices

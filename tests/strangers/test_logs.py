@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from raftwork.messages import PROTOCOL, PeerHello, to_broker
+from raftwork.features import to_broker
+from raftwork.messages import PROTOCOL, PeerHello
 from tests.strangers.place import Place
 
 TASKS = """

@@ -14,6 +14,7 @@ from tests.teeth.shape import Break
 ROOT = Path(__file__).parents[2]
 
 _BROKER, _QUEUE, _STORE = "raftwork.broker", "raftwork.broker.machine", "raftwork.broker.store"
+_FEATURES = "raftwork.features"
 _WORKER, _CLIENT, _CLI = "raftwork.worker", "raftwork.client", "raftwork.cli"
 _RAFT = "raftwork.consensus.raft"
 
@@ -40,11 +41,11 @@ _DURABILITY = (
         "acknowledged on arrival",
         (
             Edit(
-                f"{_BROKER}.requests.clients:Clients.enqueue",
-                "self._propose(",
-                "from raftwork.messages import Enqueued\n"
-                "        self._frames.append((routing, Enqueued(request.request)))\n"
-                "        self._propose(",
+                f"{_BROKER}.requests.desk:Desk._take",
+                "self._wanted.append(Wanted(asked, change))",
+                "self._wanted.append(Wanted(asked, change))\n"
+                "            answer = rule.answer(self.view, asked.request, Done())\n"
+                "            self._frames.append((asked.key[0], answer))",
             ),
         ),
         ("test_nothing_acknowledged_is_lost_when_the_leader_is_killed_under_load",),
@@ -90,7 +91,7 @@ _DURABILITY = (
     ),
     Break(
         "contents of a known id not compared",
-        (Edit(f"{_QUEUE}.enqueue:new_rows", "elif known[task] != crc:", "elif False:"),),
+        (Edit(f"{_FEATURES}.enqueue:new_rows", "elif known[task] != crc:", "elif False:"),),
         ("test_enqueueing_again_after_a_failover_changes_nothing",),
     ),
 )
@@ -659,9 +660,9 @@ _WORKERS = (
         "a worker nobody has is drained",
         (
             Edit(
-                f"{_BROKER}.requests.drain:Drains._answer",
-                "return Refused(number, Code.UNKNOWN_WORKER, self._unknown(asked.request.name))",
-                "return WorkerDraining(number)",
+                f"{_FEATURES}.drain:_drain",
+                "raise UnknownWorker(_unknown(view, request.name))",
+                "return WorkerDraining(request.request)",
             ),
         ),
         ("test_a_name_that_no_worker_has_is_an_error_that_names_the_others",),
@@ -676,16 +677,16 @@ _WORKERS = (
 _PREVENTION = (
     Break(
         "a queue's length is not looked at",
-        (Edit(f"{_QUEUE}.queue_settings:check_fits", "limit and held + new > limit", "False"),),
+        (Edit(f"{_FEATURES}.queue_settings:check_fits", "limit and held + new > limit", "False"),),
         ("test_a_full_queue_refuses_and_who_waits_goes_on_once_there_is_room",),
     ),
     Break(
         "a queue's settings are acknowledged and never reach the log",
         (
             Edit(
-                f"{_BROKER}.requests.queue_settings:Settings.change",
-                "self._pending.add(pending)",
-                "self._frames.append((routing, QueueSet(request.request)))\n    return",
+                f"{_FEATURES}.queue_settings:_check",
+                "    return change",
+                "    return Done()",
             ),
         ),
         ("test_what_is_set_for_a_queue_outlives_the_leader",),
@@ -697,7 +698,7 @@ _PREVENTION = (
     ),
     Break(
         "a dead task is retried as often as it is asked for",
-        (Edit(f"{_QUEUE}.retry:retry", "if again:", "if False:"),),
+        (Edit(f"{_FEATURES}.dead_letters:retry", "if again:", "if False:"),),
         ("test_the_dead_are_listed_retried_once_and_purged",),
     ),
     Break(

@@ -5,6 +5,7 @@ from tests.teeth.shape import Break
 
 _BROKER = "raftwork.broker"
 _QUEUE = "raftwork.broker.machine"
+_FEATURES = "raftwork.features"
 _WORKER = "raftwork.worker"
 
 _FRAMES = (
@@ -128,7 +129,7 @@ _FRAMES = (
         "payloads of any size taken",
         (
             Edit(
-                f"{_QUEUE}.enqueue:read_tasks",
+                f"{_FEATURES}.enqueue:read_tasks",
                 "if (largest := max(map(len, payloads))) > PAYLOAD_MAX:",
                 "if (largest := 0):",
             ),
@@ -139,8 +140,8 @@ _FRAMES = (
         "any number of ids may be asked for",
         (
             Edit(
-                f"{_BROKER}.requests.clients:Clients._acceptable",
-                "if len(ids) > WATCH_IDS_MAX:",
+                "raftwork.broker.requests.desk:Desk.request",
+                "if wrong is not None:",
                 "if False:",
             ),
         ),

@@ -15,6 +15,7 @@ RATCHET: dict[str, int] = {}
 
 CORE = (
     "consensus",
+    "features",
     "broker/machine",
     "broker/dispatch",
     "broker/placement",

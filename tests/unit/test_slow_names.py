@@ -16,19 +16,17 @@ import zmq
 from raftwork.broker.net.transport import Transport
 from raftwork.client.cluster_status import gather
 from raftwork.client.transport import Connection
+from raftwork.features import from_broker, to_broker
+from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.messages import (
     BrokerStatus,
     ClientHello,
-    Enqueue,
-    Enqueued,
     Leader,
     Ping,
     PushedTask,
     Spec,
     StatusRequest,
     encode_spec,
-    from_broker,
-    to_broker,
 )
 from raftwork.testing.processes import free_addresses
 from raftwork.wire import pack

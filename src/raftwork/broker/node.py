@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.cluster.readiness import Waiting
@@ -22,54 +22,50 @@ from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.leader.supervisor import LeadershipSupervisor, VitalLog
 from raftwork.broker.machine import Machine
 from raftwork.broker.net.sessions import Kind, Sessions
-from raftwork.broker.requests.dead_letters import DeadRequest
 from raftwork.broker.workers.validation import objection as worker_objection
-from raftwork.broker.workers.validation import request_objection
 from raftwork.consensus.core import Peer
 from raftwork.consensus.replica import Replica
 from raftwork.errors import BadMessage
+from raftwork.features import FEATURES, from_broker, to_broker
 from raftwork.messages import (
     PROTOCOL,
-    Ask,
-    AskQueue,
     BrokerStatus,
     ClientHello,
     Code,
-    DrainWorker,
-    Enqueue,
     Goodbye,
     Heartbeat,
     HelloFirst,
     Leader,
-    ListDead,
     PeerHello,
     Ping,
-    PurgeDead,
     Refused,
     Report,
-    RetryDead,
-    SetQueue,
-    ShowDead,
     StatusRequest,
-    Watch,
     WorkerHello,
-    from_broker,
-    to_broker,
 )
 from raftwork.net.backoff import Pauses
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from raftwork.broker.environment import NodeStore, Setup
     from raftwork.broker.events import Event
     from raftwork.consensus.core import Entry
     from raftwork.consensus.news import News
     from raftwork.messages import FromBroker, ToBroker
 
-#: What only the leader can carry out for a client.
-ClientRequest = Enqueue | Watch | Ask | DrainWorker | SetQueue | AskQueue | DeadRequest
+    #: Takes a frame: from which routing id, what, and when.
+    Route = Callable[[bytes, ToBroker, int], None]
+
+F = TypeVar("F", bound=tuple[object, ...])
 
 #: A pause of this broker itself (ms) from which on workers' leases are extended by it.
 PAUSE = 300
+
+
+def route(frame: type[F], takes: Callable[[bytes, F, int], None]) -> tuple[type[ToBroker], Route]:
+    """A row of the table of routes: its halves belong together."""
+    return frame, cast("Route", takes)
 
 
 class Node:
@@ -83,6 +79,7 @@ class Node:
         #: Where what came last could not be dealt with (a routing id, or a peer's name).
         self._pauses = Pauses[bytes | str](PAUSE_MS, PAUSE_MAX_MS)
         self._arriving: tuple[bytes, ToBroker | None, int]
+        self._size = 0  # of what has just arrived
         self._arrivals = self._containment.of("a frame that came in", self._fails)
         self._leaving: deque[tuple[bytes, FromBroker]] = deque()
         self._departures = self._containment.of("a frame that goes out", self._unsent)
@@ -101,6 +98,7 @@ class Node:
             containment=self._containment,
             tell=self.tell,
         )
+        self._routes = self._make_routes()
         self._handshake.tell_time(wall - now)
         self._waiting = Waiting(setup.name, setup.cluster, self._handshake.peers, now)
         self._sessions = Sessions()
@@ -179,7 +177,7 @@ class Node:
             except BadMessage as error:
                 self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
                 return False
-            self._arriving = routing, message, now
+            self._arriving, self._size = (routing, message, now), len(frame)
             self._route(routing, message, now)
         return True
 
@@ -254,56 +252,50 @@ class Node:
     # ---- clients and workers ------------------------------------------------------------------
 
     def _route(self, routing: bytes, message: ToBroker, now: int) -> None:
-        match message:
-            case Enqueue() | Watch() | Ask() | DrainWorker() | SetQueue() | AskQueue():
-                self._client_request(routing, message, now)
-            case ListDead() | ShowDead() | RetryDead() | PurgeDead():
-                self._client_request(routing, message, now)
-            case Report() | Heartbeat() | Goodbye():
-                self._worker_frame(routing, message, now)
-            case WorkerHello():
-                self._worker_hello(routing, message, now)
-            case ClientHello():
-                if self._speaks(routing, message.version):
-                    self._open(routing, Kind.CLIENT, now)
-                    self._reply(routing, self._leader(now))
-            case Ping():
-                known = self._sessions.heard(routing, Kind.CLIENT, now)
-                self._reply(routing, self._leader(now))
-                if not known and routing in self._pauses:  # it thinks that its watches stand
-                    self._reply(routing, HelloFirst())
-            case StatusRequest():
-                self._reply(routing, self.status(message.request))
-            case PeerHello():
-                self._handshake.hello(routing, message, now)
+        self._routes[type(message)](routing, message, now)
 
-    def _client_request(self, routing: bytes, message: ClientRequest, now: int) -> None:
+    def _make_routes(self) -> dict[type[ToBroker], Route]:
+        """Where each kind of frame goes: every record of `to_broker` has its place here."""
+        return {
+            **dict.fromkeys((rule.request for each in FEATURES for rule in each.rules), self._ask),
+            **dict(
+                (
+                    route(Report, self._worker_frame),
+                    route(Heartbeat, self._worker_frame),
+                    route(Goodbye, self._worker_frame),
+                    route(WorkerHello, self._worker_hello),
+                    route(ClientHello, self._client_hello),
+                    route(Ping, self._ping),
+                    route(StatusRequest, self._status_request),
+                    route(PeerHello, self._handshake.hello),
+                )
+            ),
+        }
+
+    def _client_hello(self, routing: bytes, hello: ClientHello, now: int) -> None:
+        if self._speaks(routing, hello.version):
+            self._open(routing, Kind.CLIENT, now)
+            self._reply(routing, self._leader(now))
+
+    def _ping(self, routing: bytes, _ping: Ping, now: int) -> None:
+        known = self._sessions.heard(routing, Kind.CLIENT, now)
+        self._reply(routing, self._leader(now))
+        if not known and routing in self._pauses:  # it thinks that its watches stand
+            self._reply(routing, HelloFirst())
+
+    def _status_request(self, routing: bytes, asked: StatusRequest, _now: int) -> None:
+        self._reply(routing, self.status(asked.request))
+
+    def _ask(self, routing: bytes, request: ToBroker, now: int) -> None:
+        """What only the leader can carry out for a client."""
         if not self._sessions.heard(routing, Kind.CLIENT, now):
             self._reply(routing, HelloFirst())
-            return
-        leadership = self._leadership
-        if leadership is None:
+        elif self._leadership is None:
             self._reply(routing, self._leader(now))
-            text = self._role_text()
-            self._reply(routing, Refused(message.request, Code.NOT_LEADER, text))
-            return
-        match message:
-            case Enqueue():
-                leadership.clients.enqueue(routing, message)
-            case Watch():
-                leadership.clients.watch(routing, message)
-            case Ask():
-                leadership.clients.ask(routing, message)
-            case _ if (wrong := request_objection(message)) is not None:
-                self._reply(routing, Refused(message.request, Code.PROTOCOL, wrong))
-            case DrainWorker():
-                leadership.drains.ask(routing, message)
-            case ListDead() | ShowDead() | RetryDead() | PurgeDead():
-                leadership.dead.ask(routing, message)
-            case SetQueue():
-                leadership.settings.change(routing, message)
-            case AskQueue():
-                leadership.settings.ask(routing, message)
+            number, text = cast("int", request[0]), self._role_text()
+            self._reply(routing, Refused(number, Code.NOT_LEADER, text))
+        else:
+            self._leadership.request(routing, request, self._size, now)
 
     def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
         if not self._speaks(routing, hello.version):
@@ -355,12 +347,7 @@ class Node:
             self._gone(dropped)
 
     def _gone(self, routing: bytes) -> None:
-        def forget(leadership: Leadership) -> None:
-            leadership.clients.gone(routing)
-            leadership.drains.gone(routing)
-            leadership.workers.unreachable(routing, self._now)
-
-        self._supervisor.does(forget)
+        self._supervisor.does(lambda leadership: leadership.gone(routing, self._now))
 
     def _restart_sessions(self) -> None:
         """The leader's state was dropped, with all sessions: they have to begin again."""

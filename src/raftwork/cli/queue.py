@@ -193,7 +193,7 @@ def _print(seen: Overview) -> None:
 
 
 def _cell(queue: QueueStatus, fact: str) -> str:
-    return _or_none(getattr(queue, fact))
+    return _or_none(queue_document(queue)[fact])
 
 
 def _or_none(value: object) -> str:

@@ -24,8 +24,9 @@ from raftwork.client.result_registry import Slot
 from raftwork.client.run import Run, handles
 from raftwork.client.task import BoundTask, Task
 from raftwork.errors import Unavailable
+from raftwork.features.drain import DrainWorker, WorkerDraining
 from raftwork.hooks import Hook, Hooks, TaskOutcome
-from raftwork.messages import NAME_MAX, DrainWorker, Result, WorkerDraining
+from raftwork.messages import NAME_MAX, Result
 
 if TYPE_CHECKING:
     from raftwork.client.transport import Connection

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from raftwork.client.discovery import LeaderEndpoint
 from raftwork.client.reply import Reply
 from raftwork.errors import RaftworkError
-from raftwork.messages import Enqueue
+from raftwork.features.enqueue import Enqueue
 from raftwork.messages.request import Request
 
 if TYPE_CHECKING:

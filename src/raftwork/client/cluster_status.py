@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from raftwork.client.links import Links
 from raftwork.errors import BadMessage, Unavailable
-from raftwork.messages import BrokerStatus, StatusRequest, from_broker, to_broker
+from raftwork.features import from_broker, to_broker
+from raftwork.messages import BrokerStatus, StatusRequest
 from raftwork.net.discovery import learnable
 from raftwork.net.resolving import LookUp, look_up, reason
 

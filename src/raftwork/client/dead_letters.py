@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from raftwork import messages
 from raftwork.client.ids import new_ids
 from raftwork.client.options import queue_name, task_id
 from raftwork.client.reply import Reply
 from raftwork.client.run import Run, Status, handles
-from raftwork.messages import (
+from raftwork.features import dead_letters
+from raftwork.features.dead_letters import (
     DEAD_IDS_MAX,
     DEAD_PAGE_MAX,
     DeadDetails,
@@ -25,9 +25,8 @@ from raftwork.messages import (
     PurgeDead,
     RetryDead,
     ShowDead,
-    State,
-    decode_failure,
 )
+from raftwork.messages import State, decode_failure
 from raftwork.wire import INT_MAX, unpack
 
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ def _report(answer: DeadDetails) -> DeadReport:
     return DeadReport(_task(answer.task), *decode_failure(answer.failure), args, kwargs, losses)
 
 
-def _task(task: messages.DeadTask) -> DeadTask:
+def _task(task: dead_letters.DeadTask) -> DeadTask:
     return DeadTask(
         id=task.id,
         name=task.name,

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from raftwork.addresses import same_place
 from raftwork.client.addresses import broker_addresses
+from raftwork.features.queue_settings import settings_of
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 from raftwork.net.discovery import leading
 
@@ -199,8 +200,8 @@ def _worker(worker: WorkerStatus) -> dict[str, object]:
 def queue_document(queue: QueueStatus) -> dict[str, object]:
     """A queue as `raftwork status --json` prints it."""
     document: dict[str, object] = queue._asdict()
-    del document["name"]
-    return document
+    del document["name"], document["settings"]
+    return document | asdict(settings_of(queue.settings))
 
 
 def unserved(seen: Overview) -> list[str]:

@@ -3,12 +3,20 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from raftwork import messages
+from raftwork.client.methods import asking
 from raftwork.client.options import queue_name
 from raftwork.client.reply import Reply
-from raftwork.features.queue_settings import SETTINGS
+from raftwork.features.purge_queue import PurgeQueue, QueuePurged
+from raftwork.features.queue_settings import (
+    SETTINGS,
+    AskQueue,
+    QueueSet,
+    SetQueue,
+    SettingsTold,
+    settings_of,
+)
 from raftwork.features.queue_settings import QueueSettings as QueueSettings
-from raftwork.messages import AskQueue, QueueSet, SetQueue
+from raftwork.features.queue_settings import changes as packed
 
 if TYPE_CHECKING:
     from raftwork.client.caller import Caller
@@ -25,6 +33,10 @@ def _takes_fields_of(
     return lambda method: method
 
 
+def _settings(answer: SettingsTold) -> QueueSettings:
+    return settings_of(answer.settings)
+
+
 class Queue:
     """One queue. Made by `App.queue`.
 
@@ -32,7 +44,7 @@ class Queue:
     """
 
     def __init__(self, app: "Caller", name: str) -> None:
-        self._app = app
+        self.caller = app
         self.name = queue_name(name)
 
     @_takes_fields_of(QueueSettings)
@@ -51,21 +63,16 @@ class Queue:
         """As `set`, for coroutines."""
         await self._set(changes).aresult()
 
-    def settings(self) -> QueueSettings:
-        """What is set now."""
-        return _settings(self._ask().result())
+    settings, asettings = asking(AskQueue, SettingsTold, _settings)
+    """What is set now."""
 
-    async def asettings(self) -> QueueSettings:
-        """As `settings`, for coroutines."""
-        return _settings(await self._ask().aresult())
+    purge, apurge = asking(PurgeQueue, QueuePurged, lambda told: told.purged)
+    """Drop the tasks that wait; returns how many. Their results are failures of type Purged."""
 
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"
 
     # ---- requests -----------------------------------------------------------------------------
-
-    def _ask(self) -> Reply[messages.QueueSettings]:
-        return self._app.call(AskQueue(0, self.name), messages.QueueSettings)
 
     def _set(self, changes: Mapping[str, object]) -> Reply[QueueSet]:
         if unknown := changes.keys() - SETTINGS.keys():
@@ -74,14 +81,14 @@ class Queue:
         if not changes:
             raise TypeError("no setting is given")
         values: dict[str, Any] = {name: _checked(name, value) for name, value in changes.items()}
-        return self._app.call(SetQueue(0, self.name, **values), QueueSet)
+        return self.caller.call(SetQueue(0, self.name, packed(**values)), QueueSet)
 
 
 def _checked(name: str, value: object) -> object:
-    """As brokers take it: an empty name and 0 clear a setting. Raises TypeError, ValueError."""
+    """As brokers take it. Raises TypeError, ValueError."""
     setting = SETTINGS[name]
     if value is None:
-        return setting.kind()
+        return None
     if type(value) is not setting.kind:
         expected = setting.kind.__name__
         raise TypeError(f"{name} must be {_article(expected)} or None, got {type(value).__name__}")
@@ -95,7 +102,3 @@ def _checked(name: str, value: object) -> object:
 
 def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def _settings(answer: messages.QueueSettings) -> QueueSettings:
-    return QueueSettings(**{name: getattr(answer, name) for name in SETTINGS})

@@ -9,7 +9,8 @@ from raftwork.client.options import Duration, milliseconds
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.errors import TaskFailed, TaskLost, UnknownTask
-from raftwork.messages import Answer, Ask, Result, State, decode_failure
+from raftwork.features.results import Answer, Ask
+from raftwork.messages import Result, State, decode_failure
 from raftwork.wire import unpack
 
 if TYPE_CHECKING:

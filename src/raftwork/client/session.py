@@ -14,6 +14,8 @@ from raftwork.client.discovery import Brokers, LeaderEndpoint
 from raftwork.client.requests import Requests
 from raftwork.client.watches import Watches
 from raftwork.errors import BadMessage
+from raftwork.features import from_broker, to_broker
+from raftwork.features.results import Results, Watched
 from raftwork.messages import (
     Code,
     FromBroker,
@@ -21,10 +23,6 @@ from raftwork.messages import (
     Leader,
     Refused,
     Result,
-    Results,
-    Watched,
-    from_broker,
-    to_broker,
 )
 
 if TYPE_CHECKING:

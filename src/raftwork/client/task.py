@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar, Unpack
 from raftwork.client.batch import Batch, many_calls, one_call
 from raftwork.client.options import OptionFields, Options, task_id, task_key
 from raftwork.client.run import Run, handles
-from raftwork.messages import Enqueue, Enqueued
+from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.signatures import Binder, binder
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from raftwork.client.calls import Outgoing
 from raftwork.client.discovery import LeaderEndpoint
-from raftwork.messages import WATCH_IDS_MAX, Result, State, Watch
+from raftwork.features.results import Watch
+from raftwork.messages import WATCH_IDS_MAX, Result, State
 
 if TYPE_CHECKING:
     from raftwork.client.alarm import Alarm

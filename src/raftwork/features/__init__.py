@@ -1,22 +1,26 @@
-"""One file a capability: its records, its rule on the leader and on every replica, its limits."""
+"""One file a capability: its records, its rule on the leader and on every replica, its limits.
 
-from __future__ import annotations
+To add one is to write its module and to name it here; CONTRIBUTING.md shows it.
+"""
 
-from typing import TYPE_CHECKING
+from raftwork.features import (
+    dead_letters,
+    drain,
+    enqueue,
+    purge_queue,
+    queue_settings,
+    results,
+)
+from raftwork.features.feature import Feature
+from raftwork.messages.registry import commands, from_broker, to_broker
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Protocol
+__all__ = ["FEATURES", "commands", "from_broker", "to_broker"]
 
-    from raftwork.features.command_line import CommandLine
-
-    class Feature(Protocol):
-        """One capability."""
-
-        @property
-        def command_lines(self) -> Sequence[CommandLine]:
-            """Its plain commands."""
-            ...
-
-
-FEATURES: tuple[Feature, ...] = ()
+FEATURES: tuple[Feature, ...] = (
+    enqueue.FEATURE,
+    results.FEATURE,
+    queue_settings.FEATURE,
+    dead_letters.FEATURE,
+    drain.FEATURE,
+    purge_queue.FEATURE,
+)

@@ -1,15 +1,37 @@
-"""What can be set for a queue at run time: a field each, with all that is to be known of it.
+"""What is set for a queue at run time, and whether new tasks fit into it.
 
-`Queue.set`, the options of `raftwork queue set`, the tables and the documentation are made of this.
+Each setting is a field of QueueSettings, with all that is to be known of it: `Queue.set`, the
+options of `raftwork queue set`, the tables and the documentation are made of that.
+
+1. The log decides: a batch meets the settings that stand, and the tasks that wait, where it is
+   applied. What is in stays in, whatever is set later; what comes back is never refused.
+2. A balancer's name is only kept here. Which names there are is the leader's business, so that
+   brokers that know different ones still apply the same.
+3. A change that is asked for again is carried out again. Of two changes at the same time either may
+   be the one that stands.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
+from raftwork.errors import BadMessage, ProtocolError, QueueFull
+from raftwork.features.effects import Done, Effect
+from raftwork.features.feature import Feature, change, read, transition
 from raftwork.messages import NAME_MAX
+from raftwork.messages.bounds import Between, Name
+from raftwork.messages.registry import command, reply, request
+from raftwork.wire import pack, unpack
 
+if TYPE_CHECKING:
+    from raftwork.broker.machine.state import Ledger, Queue
+    from raftwork.broker.requests.view import View
+
+#: Bytes of packed settings: far more than all of them have.
+PACKED_MAX: Final = 4_096
 #: Of a limit: beyond it no sum with what waits could be stored.
 LIMIT_MAX: Final = 2**53
 
@@ -17,7 +39,7 @@ LIMIT_MAX: Final = 2**53
 class Setting(NamedTuple):
     """What one setting may be, and what it means."""
 
-    kind: type[str] | type[int]
+    kind: type[str | int]
     #: The greatest number, or the most characters of a name; the least is 1.
     most: int
     #: Of a number: what it counts.
@@ -82,4 +104,183 @@ class QueueSettings:
 #: By name, in the order of the fields.
 SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
     {each.name: each.metadata["setting"] for each in fields(QueueSettings)}
+)
+
+#: Of a queue that nobody has set.
+NOTHING_SET: Final = QueueSettings()
+
+
+def changes(**values: str | int | None) -> bytes:
+    """Settings by their names, as records and tables carry them; None is one that is not set."""
+    return pack({name: values[name] for name in sorted(values)}) if values else b""
+
+
+def settings_of(packed: bytes) -> QueueSettings:
+    """What is set, of what was stored or told. Settings that only a newer release has are dropped.
+
+    Raises BadMessage if it is nothing of the kind.
+    """
+    values = _values(packed)
+    return QueueSettings(**{name: values[name] for name in SETTINGS if name in values})
+
+
+def _values(packed: bytes) -> dict[str, Any]:
+    values = unpack(packed) if packed else {}
+    if type(values) is not dict or any(type(name) is not str for name in values):
+        raise BadMessage("settings are a map by their names")
+    for name in values.keys() & SETTINGS.keys():
+        value = values[name]
+        if value is not None and type(value) is not SETTINGS[name].kind:
+            raise BadMessage(f"{name} must be of type {SETTINGS[name].kind.__name__}")
+    return values
+
+
+# ---- records ------------------------------------------------------------------------------------
+
+
+@reply(50)
+class QueueSet(NamedTuple):
+    """The settings stand, whoever leads."""
+
+    request: int
+
+
+@request(52, reply=QueueSet)
+class SetQueue(NamedTuple):
+    """Change a queue's settings, those that are given (`changes`): None clears one."""
+
+    request: int
+    queue: Name
+    changes: Annotated[bytes, Between(0, PACKED_MAX)]
+
+
+@reply(53)
+class SettingsTold(NamedTuple):
+    """What is set."""
+
+    request: int
+    settings: bytes
+
+
+@request(51, reply=SettingsTold)
+class AskQueue(NamedTuple):
+    """What is set for this queue now (linearizable)?"""
+
+    request: int
+    queue: Name
+
+
+@command(51)
+class Configure(NamedTuple):
+    """Change a queue's settings, as SetQueue says it."""
+
+    queue: str
+    changes: bytes
+
+
+@command(50)
+class ConfigureThree(NamedTuple):
+    """As logs have it that were written before settings were packed. Never proposed any more.
+
+    None leaves a setting as it is, an empty name or 0 clears it.
+    """
+
+    queue: str
+    balancer: str | None
+    max_length: int | None
+    max_bytes: int | None
+
+
+# ---- on the leader ------------------------------------------------------------------------------
+
+
+def _check(view: View, request: SetQueue) -> Configure:
+    change = Configure(request.queue, request.changes)
+    name = check_settings(view.state, change).get("balancer")
+    if name and name not in view.balancers:
+        raise ProtocolError(f"no balancer {name!r:.80}; there are {', '.join(view.balancers)}")
+    return change
+
+
+def _answer(_view: View, request: SetQueue, _done: Done) -> QueueSet:
+    return QueueSet(request.request)
+
+
+def _read(view: View, request: AskQueue) -> SettingsTold:
+    return SettingsTold(request.request, view.machine.queue(request.queue).settings)
+
+
+# ---- on every replica ---------------------------------------------------------------------------
+
+
+def check_settings(ledger: Ledger, change: Configure) -> dict[str, str | int | None]:
+    """What is to be changed.
+
+    Raises ProtocolError for what cannot be meant, QueueFull for one queue too many, and BadMessage
+    for what is no change, or one that only a newer release knows.
+    """
+    if not 1 <= len(change.queue) <= NAME_MAX:
+        text = f"a queue of {len(change.queue)} characters; 1 to {NAME_MAX} are allowed"
+        raise ProtocolError(text)
+    values = _values(change.changes)
+    if unknown := values.keys() - SETTINGS.keys():
+        names = ", ".join(sorted(unknown))
+        raise BadMessage(f"no such setting: {names:.200}; there are {', '.join(SETTINGS)}")
+    for name, value in values.items():
+        _check_value(name, value)
+    check_queues(ledger, change.queue)
+    return values
+
+
+def _check_value(name: str, value: str | int | None) -> None:
+    most = SETTINGS[name].most
+    if isinstance(value, str) and not 1 <= len(value) <= most:
+        raise ProtocolError(f"{name} of {len(value)} characters; 1 to {most} are allowed")
+    if isinstance(value, int) and not 1 <= value <= most:
+        raise ProtocolError(f"{name} is from 1 to {most}, not {value}")
+
+
+def check_queues(ledger: Ledger, queue: str) -> None:
+    """Raise QueueFull if this would be one queue too many."""
+    count = len(ledger.queues) + (queue not in ledger.queues)
+    if count > ledger.limits.queues:
+        raise QueueFull(
+            f"no room: this would make {count} queues, {ledger.limits.queues} are allowed"
+        )
+
+
+def configure(ledger: Ledger, command: Configure, _effects: list[Effect]) -> None:
+    """Change a queue's settings, which may make it a queue. Raises as `check_settings`."""
+    values = check_settings(ledger, command)
+    queue = ledger.touch(command.queue)
+    queue.settings = replace(queue.settings, **values)  # type: ignore[arg-type]
+
+
+def _configure_three(ledger: Ledger, command: ConfigureThree, effects: list[Effect]) -> None:
+    given = {name: getattr(command, name) for name in SETTINGS if name in command._fields}
+    values = {name: value or None for name, value in given.items() if value is not None}
+    configure(ledger, Configure(command.queue, changes(**values)), effects)
+
+
+def check_fits(queue: Queue, tasks: int, size: int) -> None:
+    """Raise QueueFull if new tasks with payloads of `size` bytes would take it over a limit."""
+    settings = queue.settings
+    for what, held, new, limit in (
+        ("tasks", queue.queued, tasks, settings.max_length),
+        ("bytes", queue.bytes, size, settings.max_bytes),
+    ):
+        if limit and held + new > limit:
+            raise QueueFull(
+                f"queue {queue.name!r} is full: {held} {what} wait, {limit} may, "
+                f"and {new} more were to come in"
+            )
+
+
+FEATURE = Feature(
+    "queues",
+    rules=[change(SetQueue, _check, _answer), read(AskQueue, _read)],
+    transitions=[
+        transition(Configure, configure),
+        transition(ConfigureThree, _configure_three),
+    ],
 )

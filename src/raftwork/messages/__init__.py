@@ -5,266 +5,58 @@ session for a routing id answers `HelloFirst`, so a restart on either side mends
 relied on once: ZeroMQ may drop any frame, so requests go again with the same ids until answered.
 
 Times are integer milliseconds. "Leader time" is the machine time of the active leader, which only
-grows over the whole cluster. Tags never change their meaning.
+grows over the whole cluster. Tags never change their meaning (registry.py).
+
+What belongs to one capability alone is in its module under `raftwork/features`.
 """
 
-from raftwork.messages.client import (
-    Answer,
-    Ask,
-    AskQueue,
-    BrokerStatus,
-    ClientHello,
-    DrainWorker,
-    Enqueue,
-    Enqueued,
-    QueueSet,
-    QueueSettings,
-    QueueStatus,
-    Results,
-    SetQueue,
-    StatusRequest,
-    Task,
-    Terms,
-    Watch,
-    Watched,
-    WorkerDraining,
-    WorkerStatus,
-    task_check,
-)
-from raftwork.messages.dead import (
-    DEAD_IDS_MAX,
-    DEAD_PAGE_MAX,
-    DeadDetails,
-    DeadPage,
-    DeadPurged,
-    DeadRetried,
-    DeadTask,
-    ListDead,
-    PurgeDead,
-    RetryDead,
-    ShowDead,
-)
-from raftwork.messages.peer import (
-    PeerHello,
-    PeerMessage,
-    PeerWelcome,
-)
-from raftwork.messages.shared import (
-    BATCH_BYTES_MAX,
-    BATCH_TASKS_MAX,
-    FRAME_BYTES_MAX,
-    ID_MAX,
-    NAME_MAX,
-    PAYLOAD_MAX,
-    PROTOCOL,
-    QUEUES_MAX,
-    WATCH_IDS_MAX,
-    Code,
-    Failure,
-    HelloFirst,
-    Leader,
-    Loss,
-    Ping,
-    Refused,
-    Result,
-    Spec,
-    State,
-    decode_failure,
-    decode_spec,
-    encode_failure,
-    encode_spec,
-    failure_head,
-)
-from raftwork.messages.worker import (
-    Acknowledged,
-    Beat,
-    Drain,
-    Goodbye,
-    Heartbeat,
-    Held,
-    Holding,
-    Outcome,
-    Push,
-    PushedTask,
-    Report,
-    Started,
-    Stop,
-    WorkerHello,
-    WorkerWelcome,
-)
-from raftwork.wire import Codec
-
-__all__ = [
-    "to_broker",
-    "from_broker",
-    "State",
-    "Code",
-    "Spec",
-    "Failure",
-    "Loss",
-    "Result",
-    "HelloFirst",
-    "Refused",
-    "Leader",
-    "Ping",
-    "PROTOCOL",
-    "PAYLOAD_MAX",
-    "BATCH_TASKS_MAX",
-    "BATCH_BYTES_MAX",
-    "ID_MAX",
-    "NAME_MAX",
-    "QUEUES_MAX",
-    "FRAME_BYTES_MAX",
-    "WATCH_IDS_MAX",
-    "encode_spec",
-    "decode_spec",
-    "encode_failure",
-    "decode_failure",
-    "failure_head",
-    "ClientHello",
-    "Task",
-    "Enqueue",
-    "Enqueued",
-    "Watch",
-    "Watched",
-    "Results",
-    "Ask",
-    "Answer",
-    "StatusRequest",
-    "Terms",
-    "WorkerStatus",
-    "QueueStatus",
-    "BrokerStatus",
-    "DrainWorker",
-    "WorkerDraining",
-    "DEAD_IDS_MAX",
-    "DEAD_PAGE_MAX",
-    "DeadTask",
-    "ListDead",
-    "DeadPage",
-    "ShowDead",
-    "DeadDetails",
-    "RetryDead",
-    "DeadRetried",
-    "PurgeDead",
-    "DeadPurged",
-    "SetQueue",
-    "QueueSet",
-    "AskQueue",
-    "QueueSettings",
-    "task_check",
-    "Held",
-    "Holding",
-    "WorkerHello",
-    "WorkerWelcome",
-    "PushedTask",
-    "Push",
-    "Stop",
-    "Acknowledged",
-    "Beat",
-    "Drain",
-    "Outcome",
-    "Started",
-    "Report",
-    "Heartbeat",
-    "Goodbye",
-    "PeerHello",
-    "PeerWelcome",
-    "PeerMessage",
-]
-
-ToBroker = (
-    Ping
-    | ClientHello
-    | Enqueue
-    | Watch
-    | Ask
-    | StatusRequest
-    | DrainWorker
-    | ListDead
-    | ShowDead
-    | RetryDead
-    | PurgeDead
-    | SetQueue
-    | AskQueue
-    | WorkerHello
-    | Report
-    | Heartbeat
-    | Goodbye
-    | PeerHello
-)
-FromBroker = (
-    HelloFirst
-    | Refused
-    | Leader
-    | Enqueued
-    | Watched
-    | Results
-    | Answer
-    | BrokerStatus
-    | WorkerDraining
-    | DeadPage
-    | DeadDetails
-    | DeadRetried
-    | DeadPurged
-    | QueueSet
-    | QueueSettings
-    | WorkerWelcome
-    | Push
-    | Stop
-    | Acknowledged
-    | Beat
-    | Drain
-    | PeerWelcome
-    | PeerMessage
-)
-
-to_broker: Codec[ToBroker] = Codec(
-    {
-        1: Ping,
-        2: ClientHello,
-        3: Enqueue,
-        4: Watch,
-        5: Ask,
-        6: StatusRequest,
-        10: WorkerHello,
-        11: Report,
-        12: Heartbeat,
-        13: Goodbye,
-        20: PeerHello,
-        40: DrainWorker,
-        60: ListDead,
-        61: ShowDead,
-        62: RetryDead,
-        63: PurgeDead,
-        50: SetQueue,
-        51: AskQueue,
-    }
-)
-from_broker: Codec[FromBroker] = Codec(
-    {
-        1: HelloFirst,
-        2: Refused,
-        3: Leader,
-        4: Enqueued,
-        5: Watched,
-        6: Results,
-        7: Answer,
-        8: BrokerStatus,
-        10: WorkerWelcome,
-        11: Push,
-        12: Stop,
-        13: Acknowledged,
-        14: Beat,
-        15: Drain,
-        20: PeerWelcome,
-        21: PeerMessage,
-        40: WorkerDraining,
-        60: DeadPage,
-        61: DeadDetails,
-        62: DeadRetried,
-        63: DeadPurged,
-        50: QueueSet,
-        51: QueueSettings,
-    }
-)
+from raftwork.messages.client import BrokerStatus as BrokerStatus
+from raftwork.messages.client import ClientHello as ClientHello
+from raftwork.messages.client import QueueStatus as QueueStatus
+from raftwork.messages.client import StatusRequest as StatusRequest
+from raftwork.messages.client import Terms as Terms
+from raftwork.messages.client import WorkerStatus as WorkerStatus
+from raftwork.messages.peer import PeerHello as PeerHello
+from raftwork.messages.peer import PeerMessage as PeerMessage
+from raftwork.messages.peer import PeerWelcome as PeerWelcome
+from raftwork.messages.registry import FromBroker as FromBroker
+from raftwork.messages.registry import ToBroker as ToBroker
+from raftwork.messages.shared import BATCH_BYTES_MAX as BATCH_BYTES_MAX
+from raftwork.messages.shared import BATCH_TASKS_MAX as BATCH_TASKS_MAX
+from raftwork.messages.shared import FRAME_BYTES_MAX as FRAME_BYTES_MAX
+from raftwork.messages.shared import ID_MAX as ID_MAX
+from raftwork.messages.shared import NAME_MAX as NAME_MAX
+from raftwork.messages.shared import PAYLOAD_MAX as PAYLOAD_MAX
+from raftwork.messages.shared import PROTOCOL as PROTOCOL
+from raftwork.messages.shared import QUEUES_MAX as QUEUES_MAX
+from raftwork.messages.shared import WATCH_IDS_MAX as WATCH_IDS_MAX
+from raftwork.messages.shared import Code as Code
+from raftwork.messages.shared import Failure as Failure
+from raftwork.messages.shared import HelloFirst as HelloFirst
+from raftwork.messages.shared import Leader as Leader
+from raftwork.messages.shared import Loss as Loss
+from raftwork.messages.shared import Ping as Ping
+from raftwork.messages.shared import Refused as Refused
+from raftwork.messages.shared import Result as Result
+from raftwork.messages.shared import Spec as Spec
+from raftwork.messages.shared import State as State
+from raftwork.messages.shared import decode_failure as decode_failure
+from raftwork.messages.shared import decode_spec as decode_spec
+from raftwork.messages.shared import encode_failure as encode_failure
+from raftwork.messages.shared import encode_spec as encode_spec
+from raftwork.messages.shared import failure_head as failure_head
+from raftwork.messages.worker import Acknowledged as Acknowledged
+from raftwork.messages.worker import Beat as Beat
+from raftwork.messages.worker import Drain as Drain
+from raftwork.messages.worker import Goodbye as Goodbye
+from raftwork.messages.worker import Heartbeat as Heartbeat
+from raftwork.messages.worker import Held as Held
+from raftwork.messages.worker import Holding as Holding
+from raftwork.messages.worker import Outcome as Outcome
+from raftwork.messages.worker import Push as Push
+from raftwork.messages.worker import PushedTask as PushedTask
+from raftwork.messages.worker import Report as Report
+from raftwork.messages.worker import Started as Started
+from raftwork.messages.worker import Stop as Stop
+from raftwork.messages.worker import WorkerHello as WorkerHello
+from raftwork.messages.worker import WorkerWelcome as WorkerWelcome

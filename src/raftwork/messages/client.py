@@ -1,71 +1,13 @@
-"""Frames between clients and brokers."""
+"""Frames between clients and brokers that any broker answers, leader or not."""
 
 from typing import NamedTuple
 
-from raftwork.messages.shared import Result
-from raftwork.wire import record_check
+from raftwork.messages.registry import reply, request, to_broker
 
 
+@to_broker.register(2)
 class ClientHello(NamedTuple):
     version: int
-
-
-class Task(NamedTuple):
-    id: str
-    payload: bytes
-    key: str = ""  # the balancer consistent_hash sends equal ones to the same worker
-
-
-class Enqueue(NamedTuple):
-    """Store these tasks, all or none. `tasks` is a packed list of Task."""
-
-    request: int
-    created: int  # leader time of the first attempt
-    spec: bytes  # a packed Spec
-    tasks: bytes
-
-
-class Enqueued(NamedTuple):
-    """All tasks of the request are on a majority's disks."""
-
-    request: int
-
-
-class Watch(NamedTuple):
-    """Push the outcome of each of these to this session, now or once it is committed."""
-
-    request: int
-    ids: list[str]
-
-
-class Watched(NamedTuple):
-    """The watch stands for this session; outcomes come as Results."""
-
-    request: int
-
-
-class Results(NamedTuple):
-    """Outcomes (final states) of watched tasks, or UNKNOWN for ids nobody enqueued."""
-
-    results: list[Result]
-
-
-class Ask(NamedTuple):
-    """The state of these tasks now (linearizable)."""
-
-    request: int
-    ids: list[str]
-
-
-class Answer(NamedTuple):
-    """States only: outcomes come as Results, to who watches."""
-
-    request: int
-    results: list[Result]
-
-
-class StatusRequest(NamedTuple):
-    request: int
 
 
 class Terms(NamedTuple):
@@ -96,6 +38,10 @@ class WorkerStatus(NamedTuple):
     terms: Terms = Terms()
 
 
+#: QueueStatus has a field of the name `bytes`.
+Packed = bytes
+
+
 class QueueStatus(NamedTuple):
     name: str
     queued: int
@@ -104,12 +50,11 @@ class QueueStatus(NamedTuple):
     failed: int
     lost: int
     bytes: int = 0  # of the payloads of `queued`
-    #: What was set for it at run time; None where nothing was.
-    balancer: str | None = None
-    max_length: int | None = None
-    max_bytes: int | None = None
+    #: What is set for it, packed (features/queue_settings.py).
+    settings: Packed = b""
 
 
+@reply(8)
 class BrokerStatus(NamedTuple):
     """One broker's own facts; workers are listed by the active leader only."""
 
@@ -131,50 +76,8 @@ class BrokerStatus(NamedTuple):
     unreached: tuple[str, ...] = ()
 
 
-class DrainWorker(NamedTuple):
-    """Let every worker of this name take nothing new, finish what it runs, and end."""
+@request(6, reply=BrokerStatus)
+class StatusRequest(NamedTuple):
+    """What does this broker know of itself and the cluster?"""
 
     request: int
-    name: str
-
-
-class WorkerDraining(NamedTuple):
-    """The workers of that name know it themselves, so that it outlives this leader."""
-
-    request: int
-
-
-class SetQueue(NamedTuple):
-    """Change a queue's settings: None leaves one as it is, an empty name or 0 clears it."""
-
-    request: int
-    queue: str
-    balancer: str | None = None
-    max_length: int | None = None  # tasks that wait
-    max_bytes: int | None = None  # of their payloads
-
-
-class QueueSet(NamedTuple):
-    """The settings stand, whoever leads."""
-
-    request: int
-
-
-class AskQueue(NamedTuple):
-    """What is set for this queue now (linearizable)?"""
-
-    request: int
-    queue: str
-
-
-class QueueSettings(NamedTuple):
-    """What is set; None where nothing is."""
-
-    request: int
-    balancer: str | None
-    max_length: int | None
-    max_bytes: int | None
-
-
-#: Checks one Task of Enqueue.tasks.
-task_check = record_check(Task)

@@ -2,7 +2,10 @@
 
 from typing import NamedTuple
 
+from raftwork.messages.registry import from_broker, to_broker
 
+
+@to_broker.register(20)
 class PeerHello(NamedTuple):
     """Opens a peer's session. A blank replica has an empty `cluster_id`.
 
@@ -22,6 +25,7 @@ class PeerHello(NamedTuple):
     address: str = ""
 
 
+@from_broker.register(20)
 class PeerWelcome(NamedTuple):
     """Answers a PeerHello: who is at the other end. The roster is empty while blank.
 
@@ -37,6 +41,7 @@ class PeerWelcome(NamedTuple):
     addresses: tuple[tuple[str, str], ...] = ()
 
 
+@from_broker.register(21)
 class PeerMessage(NamedTuple):
     """A consensus message, from the broker to the peer that said PeerHello on this connection.
 

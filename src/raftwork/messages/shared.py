@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgpack
 
+from raftwork.messages.registry import from_broker, to_broker
 from raftwork.wire import Codec
 
 #: Speakers of another version are refused at the hello.
@@ -94,10 +95,12 @@ class Result(NamedTuple):
     forgotten: bool = False
 
 
+@from_broker.register(1)
 class HelloFirst(NamedTuple):
     """This broker has no session for you: say hello (again)."""
 
 
+@from_broker.register(2)
 class Refused(NamedTuple):
     """The request was not carried out. `request` is 0 if it could not be read."""
 
@@ -106,6 +109,7 @@ class Refused(NamedTuple):
     text: str
 
 
+@from_broker.register(3)
 class Leader(NamedTuple):
     """Who leads, as this broker knows it; the highest activated epoch wins.
 
@@ -120,6 +124,7 @@ class Leader(NamedTuple):
     time: int
 
 
+@to_broker.register(1)
 class Ping(NamedTuple):
     """Client to broker: are you there, and who leads?"""
 

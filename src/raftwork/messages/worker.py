@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import NamedTuple
 
+from raftwork.messages.registry import to_broker, to_worker
 from raftwork.messages.shared import Loss
 
 
@@ -20,6 +21,7 @@ class Holding(NamedTuple):
     age: int  # ms since its code started; 0 while waiting
 
 
+@to_broker.register(10)
 class WorkerHello(NamedTuple):
     """Opens (or reopens) a worker's session: everything it still holds is listed."""
 
@@ -35,6 +37,7 @@ class WorkerHello(NamedTuple):
     draining: bool
 
 
+@to_worker(10)
 class WorkerWelcome(NamedTuple):
     """The hello's answer. `stop` lists held tokens that are no longer this worker's.
 
@@ -54,6 +57,7 @@ class PushedTask(NamedTuple):
     payload: bytes
 
 
+@to_worker(11)
 class Push(NamedTuple):
     """Tasks handed out, in the order in which to start them."""
 
@@ -62,6 +66,7 @@ class Push(NamedTuple):
     tasks: list[PushedTask]
 
 
+@to_worker(12)
 class Stop(NamedTuple):
     """These tokens are no longer yours: stop their code and forget them."""
 
@@ -70,6 +75,7 @@ class Stop(NamedTuple):
     tokens: list[int]
 
 
+@to_worker(13)
 class Acknowledged(NamedTuple):
     """What you reported of these tokens is committed (or refused for good): forget them."""
 
@@ -78,6 +84,7 @@ class Acknowledged(NamedTuple):
     tokens: list[int]
 
 
+@to_worker(14)
 class Beat(NamedTuple):
     """Leader to worker, several a second. `pushed` counts the tasks pushed in this session:
 
@@ -89,6 +96,7 @@ class Beat(NamedTuple):
     pushed: int
 
 
+@to_worker(15)
 class Drain(NamedTuple):
     """Take nothing new, hand back what has not begun, finish what runs, say goodbye."""
 
@@ -113,6 +121,7 @@ class Started(NamedTuple):
     age: int  # ms since its code started
 
 
+@to_broker.register(11)
 class Report(NamedTuple):
     """What happened at the worker since the last report; outcomes repeat until acknowledged."""
 
@@ -123,6 +132,7 @@ class Report(NamedTuple):
     window: int  # unstarted tasks it may hold beyond its slots
 
 
+@to_broker.register(12)
 class Heartbeat(NamedTuple):
     """A worker's load, once a second; its lease lives on it. Shares are 0 … 1."""
 
@@ -141,6 +151,7 @@ class Heartbeat(NamedTuple):
     place: int = 0
 
 
+@to_broker.register(13)
 class Goodbye(NamedTuple):
     """The worker is leaving for good; whatever it still holds is given to others."""
 

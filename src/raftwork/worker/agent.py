@@ -12,11 +12,11 @@ do about them. The rules:
 4. Handing back is a promise that the code never began: only what the pool withdrew is released.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import log2
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 from raftwork.errors import BadMessage
 from raftwork.messages import (
@@ -44,6 +44,7 @@ from raftwork.messages import (
     WorkerWelcome,
     decode_spec,
 )
+from raftwork.messages.registry import worker_frames
 from raftwork.worker.leader_session import Session
 from raftwork.worker.outbox import Outcomes
 from raftwork.worker.pool import Running
@@ -94,6 +95,18 @@ class Turn:
     ends: list[tuple[PushedTask, Outcome]] = field(default_factory=list)
 
 
+#: Takes a frame: from which broker, what, and when.
+Handler = Callable[[str, FromBroker, int], None]
+F = TypeVar("F", bound=tuple[object, ...])
+
+
+def handles(
+    frame: type[F], handler: Callable[[str, F, int], None]
+) -> tuple[type[FromBroker], Handler]:
+    """A row of the table of handlers: its halves belong together."""
+    return frame, cast("Handler", handler)
+
+
 class Agent:
     """One worker. Times are milliseconds on its monotonic clock.
 
@@ -138,35 +151,51 @@ class Agent:
         self._tell_all = tell_all
         self.look_at = _FOREVER
         self.finished = False
+        self._handlers = self._make_handlers()
 
     # ---- facts from brokers ----------------------------------------------------------------------
 
     def receive(self, source: str, message: FromBroker, now: int) -> None:
         """A frame from the broker at address `source`."""
-        session = self._session
-        session.heard(source, now)
-        match message:
-            case Beat(epoch, number, pushed) if session.current(source, epoch, number):
-                session.beat(pushed, now)
-                if now >= self.heartbeat_at - _EARLY:
-                    self.heartbeat_at = now  # awake anyway, as is the leader
-            case Push(epoch, number, tasks) if session.current(source, epoch, number):
-                session.pushed(len(tasks))
-                self._accept(tasks, now)
-            case Acknowledged(epoch, number, tokens) if session.current(source, epoch, number):
-                self._done.forget(tokens)
-            case Stop(epoch, number, tokens) if session.current(source, epoch, number):
-                self._drop(tokens)
-            case Drain(epoch, number) if session.current(source, epoch, number):
-                self.drain(now)
-            case WorkerWelcome(epoch, number, tokens) if session.welcomed(source, epoch, number):
-                self._opened(tokens, now)
-            case Leader():
-                session.told(source, message, now)
-            case HelloFirst():
-                session.refused(source, now)
-            case _:
-                pass  # void, or nothing a worker asked for
+        self._session.heard(source, now)
+        if type(message) in worker_frames and not isinstance(message, WorkerWelcome):
+            epoch, number = cast("tuple[int, int]", message[:2])
+            if not self._session.current(source, epoch, number):
+                return
+        handle = self._handlers.get(type(message))
+        if handle is not None:  # else it is nothing that a worker asked for
+            handle(source, message, now)
+
+    def _make_handlers(self) -> dict[type[FromBroker], Handler]:
+        """What it does with each kind of frame. Those of a session are of the present one."""
+        return dict(
+            (
+                handles(WorkerWelcome, self._welcomed),
+                handles(Beat, self._beaten),
+                handles(Push, self._pushed),
+                handles(Acknowledged, self._acknowledged),
+                handles(Stop, lambda _source, stop, _now: self._drop(stop.tokens)),
+                handles(Drain, lambda _source, _drain, now: self.drain(now)),
+                handles(Leader, self._session.told),
+                handles(HelloFirst, lambda source, _first, now: self._session.refused(source, now)),
+            )
+        )
+
+    def _welcomed(self, source: str, welcome: WorkerWelcome, now: int) -> None:
+        if self._session.welcomed(source, welcome.epoch, welcome.session):
+            self._opened(welcome.stop, now)
+
+    def _beaten(self, _source: str, beat: Beat, now: int) -> None:
+        self._session.beat(beat.pushed, now)
+        if now >= self.heartbeat_at - _EARLY:
+            self.heartbeat_at = now  # awake anyway, as is the leader
+
+    def _pushed(self, _source: str, push: Push, now: int) -> None:
+        self._session.pushed(len(push.tasks))
+        self._accept(push.tasks, now)
+
+    def _acknowledged(self, _source: str, acknowledged: Acknowledged, _now: int) -> None:
+        self._done.forget(acknowledged.tokens)
 
     def link_lost(self, source: str, now: int) -> None:
         """The connection to that broker closed, or refused a frame."""

@@ -21,9 +21,15 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.errors import BadMessage
+from raftwork.features import from_broker, to_broker
 from raftwork.hooks import Hooks
 from raftwork.logs import pass_time, speak_for
-from raftwork.messages import FRAME_BYTES_MAX, Drain, FromBroker, Refused, from_broker, to_broker
+from raftwork.messages import (
+    FRAME_BYTES_MAX,
+    Drain,
+    FromBroker,
+    Refused,
+)
 from raftwork.net.dialling import Dial, Dialler
 from raftwork.net.resolving import LookUp, Threads, look_up
 from raftwork.streams import flush

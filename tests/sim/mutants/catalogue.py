@@ -11,6 +11,7 @@ from tests.sim.mutants.workers import WORKERS
 from tests.sim.mutants.zab import ZAB
 
 _RAFT, _BROKER, _QUEUE = "raftwork.consensus.raft", "raftwork.broker", "raftwork.broker.machine"
+_FEATURES = "raftwork.features"
 _STORE, _WORKER, _CLIENT = "raftwork.broker.store", "raftwork.worker", "raftwork.client"
 
 
@@ -236,20 +237,20 @@ MACHINE = (
     ),
     _mutant(
         "order of addresses in apply",
-        f"{_QUEUE}.enqueue:rows_of",
+        f"{_FEATURES}.enqueue:rows_of",
         "zip(tasks.ids, tasks.payloads, strict=True)",
         "sorted(zip(tasks.ids, tasks.payloads, strict=True), key=id)",
     ),
     _mutant(
         "known ids enqueued again",
-        f"{_QUEUE}.enqueue:_insert",
+        f"{_FEATURES}.enqueue:_insert",
         "        _INSERT,\n",
         '        _INSERT.replace("DO NOTHING", "DO UPDATE SET seq = excluded.seq"),\n',
         fast=True,
     ),
     _mutant(
         "contents of a known id not compared",
-        f"{_QUEUE}.enqueue:new_rows",
+        f"{_FEATURES}.enqueue:new_rows",
         "elif known[task] != crc:",
         "elif False:",
         fast=True,
@@ -305,8 +306,8 @@ MACHINE = (
         "assign not checked",
         (
             Edit(
-                f"{_QUEUE}.attempts:assign",
-                "if row is None or seq in ledger.held:",
+                f"{_QUEUE}.state:Ledger.assign",
+                "if row is None or seq in self.held:",
                 "if row is None:",
             ),
             Edit(f"{_BROKER}.dispatch.backlog:Backlog._read_page", "self._passed, PAGE", "0, PAGE"),
@@ -361,10 +362,11 @@ CONTAINMENT = tuple(
 SERVICE = (
     _mutant(
         "answers without a barrier",
-        f"{_BROKER}.requests.clients:Clients.ask",
-        "self._question(Question(routing, request.request, ids))",
-        "self._question(Question(routing, request.request, ids));"
-        " self.questions.barrier(-1); self.read_ready(-1)",
+        f"{_BROKER}.requests.desk:Desk._take",
+        "self.questions.add(_Reading(asked, rule.slices(self.view, asked.request)))",
+        "self.questions.add(_Reading(asked, rule.slices(self.view, asked.request)))\n"
+        "            if 'ids' in asked.request._fields:\n"
+        "                self.questions.barrier(-1); self.read_ready(-1)",
         seeds=200,
     ),
     _mutant(
@@ -383,10 +385,12 @@ SERVICE = (
     ),
     _mutant(
         "enqueue acknowledged when proposed",
-        f"{_BROKER}.requests.clients:Clients.enqueue",
-        "self._propose(",
-        "self._frames.append((routing, __import__('raftwork.messages').messages.Enqueued("
-        "request.request))); self._propose(",
+        f"{_BROKER}.requests.desk:Desk._take",
+        "self._wanted.append(Wanted(asked, change))",
+        "self._wanted.append(Wanted(asked, change))\n"
+        "            if 'tasks' in asked.request._fields:\n"
+        "                answer = rule.answer(self.view, asked.request, Done())\n"
+        "                self._frames.append((asked.key[0], answer))",
         fast=True,
     ),
     _mutant(

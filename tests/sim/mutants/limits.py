@@ -3,56 +3,57 @@
 from tests.sim.mutants.mutant import mutant as _mutant
 
 _BROKER, _QUEUE = "raftwork.broker", "raftwork.broker.machine"
+_FEATURES = "raftwork.features"
 _CLIENT = "raftwork.client"
 
 LIMITS = (
     _mutant(
         "limit not checked where a batch is applied",
-        f"{_QUEUE}.enqueue:_insert_all",
+        f"{_FEATURES}.enqueue:_insert_all",
         "check_room(ledger, spec.queue, _payloads(rows))",
         "pass",
         seeds=40,
     ),
     _mutant(
         "as much of a batch is stored as fits",
-        f"{_QUEUE}.enqueue:enqueue",
+        f"{_FEATURES}.enqueue:admit",
         "        check_room(ledger, spec.queue, _payloads(rows))\n",
         "        queue = ledger.queues.get(spec.queue)\n"
-        "        if queue and queue.max_length:\n"
-        "            rows = rows[:max(1, queue.max_length - queue.queued)]\n",
+        "        if queue and queue.settings.max_length:\n"
+        "            rows = rows[:max(1, queue.settings.max_length - queue.queued)]\n",
         seeds=40,
     ),
     _mutant(
         "settings forgotten at a restart",
         f"{_QUEUE}.state:Ledger.__init__",
-        "queue = Queue(*row)",
-        "queue = Queue(*row[:8])",
+        "queue.settings = settings_of(settings)",
+        "pass",
         fast=True,
     ),
     _mutant(
         "what comes back is refused by a full queue",
         f"{_QUEUE}.attempts:_requeue",
         "ledger.db.executemany(_RETURN,",
-        "runs = [r for r in runs if not (q := ledger.queues[r.queue]).max_length"
-        " or q.queued < q.max_length]\n    ledger.db.executemany(_RETURN,",
+        "runs = [r for r in runs if not (q := ledger.queues[r.queue]).settings.max_length"
+        " or q.queued < q.settings.max_length]\n    ledger.db.executemany(_RETURN,",
         seeds=60,
     ),
     _mutant(
         "repeated batch refused by a full queue",
-        f"{_QUEUE}.enqueue:check",
+        f"{_FEATURES}.enqueue:check",
         "if new := new_rows(ledger, rows_of(spec, columns)):",
         "if new := rows_of(spec, columns):",
         seeds=100,
     ),
     _mutant(
         "batch taken for known by its first task",
-        f"{_QUEUE}.enqueue:stored",
+        f"{_FEATURES}.enqueue:stored",
         "return not new_rows(ledger, rows_of(spec, tasks))",
         "return True",
     ),
     _mutant(
         "batch taken for known with whatever contents",
-        f"{_QUEUE}.enqueue:stored",
+        f"{_FEATURES}.enqueue:stored",
         "return not new_rows(ledger, rows_of(spec, tasks))",
         "return len(ledger.db.execute(_KNOWN, (dumps(tasks.ids),)).fetchall()) == len(tasks.ids)",
     ),
@@ -64,15 +65,20 @@ LIMITS = (
     ),
     _mutant(
         "change of a queue acknowledged when proposed",
-        f"{_BROKER}.requests.queue_settings:Settings.change",
-        "self._pending.add(pending)",
-        "self._pending.add(pending); self._frames.append((routing, QueueSet(request.request)))",
+        f"{_BROKER}.requests.desk:Desk._take",
+        "self._wanted.append(Wanted(asked, change))",
+        "self._wanted.append(Wanted(asked, change))\n"
+        "            if 'tasks' not in asked.request._fields:\n"
+        "                answer = rule.answer(self.view, asked.request, Done())\n"
+        "                self._frames.append((asked.key[0], answer))",
     ),
     _mutant(
         "settings told without a barrier",
-        f"{_BROKER}.requests.queue_settings:Settings.ask",
-        "self.questions.add((routing, request))",
-        "self.questions.add((routing, request)); self.questions.barrier(-1); self.read_ready(-1)",
+        f"{_BROKER}.requests.desk:Desk._take",
+        "self.questions.add(_Reading(asked, rule.slices(self.view, asked.request)))",
+        "self.questions.add(_Reading(asked, rule.slices(self.view, asked.request)))\n"
+        "            if 'ids' not in asked.request._fields:\n"
+        "                self.questions.barrier(-1); self.read_ready(-1)",
         seeds=200,
     ),
     _mutant(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from raftwork.broker.placement.balancers import BALANCERS
-from raftwork.messages import AskQueue, SetQueue
+from raftwork.features.queue_settings import AskQueue, SetQueue, changes
 
 if TYPE_CHECKING:
     from tests.sim.system.workload import Batch
@@ -32,7 +32,7 @@ class Admin:
         """One client sets a queue, every other asks what is set."""
         setter = self._rng.choice(self._world.users)
         for user in self._world.users:
-            change = SetQueue(0, queue, max_length=self._rng.choice(_LENGTHS))
+            change = SetQueue(0, queue, changes(max_length=self._rng.choice(_LENGTHS)))
             user.inquire(change if user is setter else AskQueue(0, queue))
 
     def _draw(self) -> SetQueue | AskQueue:
@@ -42,15 +42,23 @@ class Admin:
             case 0 | 1:
                 return AskQueue(0, queue)
             case 2:
-                return SetQueue(0, queue, max_length=0, max_bytes=0)
+                return SetQueue(0, queue, changes(max_length=None, max_bytes=None))
             case 3:
-                return SetQueue(0, queue, balancer=rng.choice(("", "nobody's", *BALANCERS)))
+                return SetQueue(
+                    0, queue, changes(balancer=rng.choice(("", "nobody's", *BALANCERS)) or None)
+                )
             case 4 | 5:
-                return SetQueue(0, queue, max_bytes=rng.choice(_BYTES))
+                return SetQueue(0, queue, changes(max_bytes=rng.choice(_BYTES)))
             case 6:
-                return SetQueue(0, queue, "", rng.choice(_LENGTHS), rng.choice(_BYTES))
+                return SetQueue(
+                    0,
+                    queue,
+                    changes(
+                        balancer=None, max_length=rng.choice(_LENGTHS), max_bytes=rng.choice(_BYTES)
+                    ),
+                )
             case _:
-                return SetQueue(0, queue, max_length=rng.choice(_LENGTHS))
+                return SetQueue(0, queue, changes(max_length=rng.choice(_LENGTHS)))
 
     # ---- what applications do about it ----------------------------------------------------------
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from raftwork.broker.environment import Setup
 from raftwork.broker.machine import Machine
-from raftwork.broker.machine.commands import Applied
 from raftwork.broker.node import Node
 from raftwork.consensus.core import ORIGIN, Entry, Peer, Position, Snapshot
 from raftwork.errors import StoreDamaged, StoreError
-from raftwork.messages import PeerMessage, from_broker
+from raftwork.features import from_broker
+from raftwork.features.effects import Applied
+from raftwork.messages import PeerMessage
 from tests.sim.system.bugs import Bug
 from tests.sim.system.disk import Crash, Disk, Facts
 from tests.sim.system.network import Dealer
@@ -338,7 +339,7 @@ class Broker(Process):
     def _compare_queues(self, node: WatchedNode, when: str) -> None:
         queues = node.machine.queues()
         self.world.queue.rooms.compare(self.host, self._applied, queues)
-        set_ = any(queue.max_length or queue.max_bytes for queue in queues)
+        set_ = any(b"max_" in queue.settings for queue in queues)
         self.world.reach.counts[f"settings found {when}"] += set_
 
 

@@ -12,19 +12,16 @@ from raftwork.client import calls
 from raftwork.client.calls import Answered
 from raftwork.client.session import Session
 from raftwork.errors import QueueFull, Unavailable
-from raftwork.messages import (
-    Answer,
-    Ask,
+from raftwork.features import to_broker
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.queue_settings import (
     AskQueue,
-    Enqueue,
-    Enqueued,
     QueueSet,
-    QueueSettings,
-    Result,
     SetQueue,
-    State,
-    to_broker,
+    SettingsTold,
 )
+from raftwork.features.results import Answer, Ask
+from raftwork.messages import Result, State
 from raftwork.messages.request import Request
 from tests.sim.system.disk import CLUSTER
 from tests.sim.system.network import WIRE_TIMEOUT, Dealer
@@ -212,7 +209,7 @@ class Client(Process):
     def inquire(self, about: SetQueue | AskQueue) -> None:
         """Set a queue, or ask what is set for it."""
         if self.alive and not self.paused:
-            reply = QueueSet if isinstance(about, SetQueue) else QueueSettings
+            reply = QueueSet if isinstance(about, SetQueue) else SettingsTold
             number = self._submit(about, reply)
             since = self.world.clients.changes(about)
             self._calls[number] = Call(self.timeline.now, about=about, since=since)

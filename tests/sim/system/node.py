@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 from raftwork.broker.environment import Setup
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import Machine
-from raftwork.broker.machine.commands import Applied, Effect, Reply
-from raftwork.broker.machine.enqueue import Columns
 from raftwork.broker.node import Node
 from raftwork.consensus.core import ORIGIN, Consensus, Entry
-from raftwork.errors import QueueFull
-from raftwork.messages import FromBroker, Spec, ToBroker
+from raftwork.errors import QueueFull, RaftworkError
+from raftwork.features.effects import Applied, Effect, Reply
+from raftwork.features.enqueue import Enqueue, check, stored
+from raftwork.messages import FromBroker, ToBroker
 from tests.sim.system.process import Process
 from tests.sim.system.protocols import Leading
 from tests.sim.system.watched import WatchedStore
@@ -65,11 +65,29 @@ class WatchedNode(Node):
             bugs.strikes("all at once", "leader", self._broker, before=False)
 
         leadership.plan = planning  # type: ignore[method-assign]
+        leadership.desk.request = self._asking(leadership.desk.request)  # type: ignore[method-assign]
         return leadership
+
+    def _asking(self, request: Callable[..., None]) -> Callable[..., None]:
+        """Look at each batch as the desk does, before it does."""
+
+        def asking(routing: bytes, message: ToBroker, size: int) -> None:
+            if isinstance(message, Enqueue):
+                state = self._machine.state
+                try:
+                    _, tasks = check(state, message.spec, message.tasks)
+                    found = stored(state, message.spec, tasks)
+                    self._broker.world.reach.counts["repeated batch acknowledged at once"] += found
+                except QueueFull:
+                    self._broker.refuses_early(message.spec, message.tasks)
+                except RaftworkError:
+                    pass  # refused for what it is
+            request(routing, message, size)
+
+        return asking
 
     def _watch(self, machine: Machine) -> None:
         apply, carry_out = machine.apply, machine._carry_out
-        validate, stored = machine.validate, machine.stored
         steps: list[int] = []  # how many effects there were before each command
 
         def applying(data: bytes) -> Applied:
@@ -82,22 +100,8 @@ class WatchedNode(Node):
             steps.append(len(effects))
             return carry_out(plain, effects)
 
-        def validating(spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
-            try:
-                return validate(spec, tasks)
-            except QueueFull:
-                self._broker.refuses_early(spec, tasks)
-                raise
-
-        def looking_up(spec: bytes, tasks: Columns) -> bool:
-            found = stored(spec, tasks)
-            self._broker.world.reach.counts["repeated batch acknowledged at once"] += found
-            return found
-
         machine.apply = applying  # type: ignore[method-assign]
         machine._carry_out = carrying_out  # type: ignore[method-assign]
-        machine.validate = validating  # type: ignore[method-assign]
-        machine.stored = looking_up  # type: ignore[method-assign]
 
     @property
     def machine(self) -> Machine:

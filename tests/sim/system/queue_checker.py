@@ -10,28 +10,30 @@ from typing import NamedTuple, cast
 from zlib import crc32
 
 from raftwork.broker.machine.commands import (
-    Applied,
-    Assigned,
-    AttemptEnded,
-    Configure,
-    Effect,
-    Enqueue,
-    EnqueuedAndAssigned,
     Expire,
     Fail,
     Lose,
-    NotAssigned,
-    Queued,
-    Rejected,
     Release,
-    Reply,
-    Requeued,
-    Settled,
-    TokenRejected,
     commands,
     decode_batch,
 )
 from raftwork.consensus.core import Position
+from raftwork.features.effects import (
+    Applied,
+    Assigned,
+    AttemptEnded,
+    Effect,
+    EnqueuedAndAssigned,
+    NotAssigned,
+    Queued,
+    Rejected,
+    Reply,
+    Requeued,
+    Settled,
+    TokenRejected,
+)
+from raftwork.features.enqueue import Admit
+from raftwork.features.queue_settings import Configure
 from raftwork.messages import Code, Result, Spec, State, decode_failure, decode_spec
 from raftwork.wire import unpack
 from tests.sim.system.promises import require
@@ -131,7 +133,7 @@ class QueueChecker:
     def _command(self, plain: object, reply: Reply, effects: Sequence[Effect]) -> None:
         command = commands.from_plain(plain)
         match command:
-            case Enqueue():
+            case Admit():
                 self._enqueues(command, reply, effects)
             case Configure():
                 if not isinstance(reply, Rejected):
@@ -275,7 +277,7 @@ class QueueChecker:
         batch = self.entering(spec, packed)
         return (batch.queue, *batch.weight)
 
-    def _enqueues(self, command: Enqueue, reply: Reply, effects: Sequence[Effect]) -> None:
+    def _enqueues(self, command: Admit, reply: Reply, effects: Sequence[Effect]) -> None:
         """All that is new comes in, or nothing does, and nothing else decides which."""
         batch = self.entering(command.spec, command.tasks)
         room, (tasks, size) = self.rooms.of(batch.queue), batch.weight

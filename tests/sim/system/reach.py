@@ -8,12 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from raftwork.broker.machine.commands import Applied, AttemptEnded, Requeued, Settled
 from raftwork.broker.workers.circuit_breaker import CircuitBreaker
 from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.broker.workers.worker import Worker
 from raftwork.client import calls, requests
 from raftwork.errors import QueueFull, RaftworkError
+from raftwork.features.effects import (
+    Applied,
+    AttemptEnded,
+    Requeued,
+    Settled,
+)
 from tests.sim.system import raft_reach, zab_reach
 from tests.sim.system.hooks import ConsensusReach, Hook, hooked
 

@@ -6,11 +6,12 @@ A batch is judged where it is applied; a limit counts what waits, not what runs;
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
-from raftwork.broker.machine.commands import Configure
 from raftwork.consensus.core import ORIGIN, Position
+from raftwork.features.queue_settings import Configure, settings_of
 from raftwork.messages import QueueStatus
+from raftwork.wire import unpack
 from tests.sim.system.promises import require
 from tests.sim.system.timeline import Timeline
 
@@ -23,15 +24,25 @@ class Settings(NamedTuple):
     max_bytes: int = 0
 
     def changed(self, change: Configure) -> "Settings":
-        named = {name: value for name, value in change._asdict().items() if value is not None}
-        del named["queue"]
-        return self._replace(**named)
+        given = cast("dict[str, Any]", unpack(change.changes))
+        return self._replace(
+            **{name: value or getattr(NONE, name) for name, value in given.items()}
+        )
 
     def lack(self, tasks: int, size: int) -> str:
         """Which limit so much is beyond."""
         if 0 < self.max_length < tasks:
             return "length"
         return "bytes" if 0 < self.max_bytes < size else ""
+
+
+NONE = Settings()
+
+
+def told_settings(packed: bytes) -> Settings:
+    """What a replica stores or tells."""
+    known = settings_of(packed)
+    return Settings(known.balancer or "", known.max_length or 0, known.max_bytes or 0)
 
 
 class Level(NamedTuple):
@@ -108,7 +119,7 @@ class Rooms:
         found = {status.name: status for status in told}
         for queue, room in self.queues.items():
             status = found.get(queue, QueueStatus(queue, 0, 0, 0, 0, 0))
-            held = Settings(status.balancer or "", status.max_length or 0, status.max_bytes or 0)
+            held = told_settings(status.settings)
             stands = room.stood[bisect_right(room.changed_at, at)]
             text = f"{name} holds {held} for {queue} at {at}, set was {stands}"
             require(held == stands, "settings stand", text)

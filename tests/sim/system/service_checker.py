@@ -5,37 +5,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.broker.machine.commands import Configure, Fail, Lose, commands, decode_batch
+from raftwork.broker.machine.commands import (
+    Fail,
+    Lose,
+    commands,
+    decode_batch,
+)
 from raftwork.client.calls import Answered
 from raftwork.consensus.core import Entry, Kind
 from raftwork.errors import ProtocolError, RaftworkError
+from raftwork.features import from_broker, to_broker
+from raftwork.features.enqueue import Enqueued
+from raftwork.features.queue_settings import (
+    AskQueue,
+    Configure,
+    QueueSet,
+    SetQueue,
+    SettingsTold,
+)
+from raftwork.features.results import Answer, Results, Watched
 from raftwork.messages import (
     Acknowledged,
-    Answer,
-    AskQueue,
     Beat,
     Drain,
-    Enqueued,
     Goodbye,
     Heartbeat,
     Push,
-    QueueSet,
-    QueueSettings,
     Report,
     Result,
-    Results,
-    SetQueue,
     State,
     Stop,
-    Watched,
     WorkerHello,
     WorkerWelcome,
-    from_broker,
-    to_broker,
 )
 from tests.sim.system.promises import require
 from tests.sim.system.queue_checker import QueueChecker
-from tests.sim.system.room import Settings
+from tests.sim.system.room import told_settings
 from tests.sim.system.timeline import Timeline
 from tests.sim.system.workload import Batch
 
@@ -50,7 +55,7 @@ _PUSH = from_broker._tags[Push]
 _FROM_LEADER = frozenset(
     from_broker._tags[kind]
     for kind in (
-        *(Enqueued, Watched, Results, Answer, QueueSet, QueueSettings),
+        *(Enqueued, Watched, Results, Answer, QueueSet, SettingsTold),
         *(WorkerWelcome, Push, Stop, Acknowledged, Beat, Drain),
     )
 )
@@ -135,14 +140,14 @@ class ClientChecker:
                 made = Configure(*about[1:])
                 text = f"acknowledged, but not applied: {about}"
                 require(made in rooms.changes[since:], "durable", text)
-            case AskQueue(_, queue), QueueSettings(_, balancer, length, size):
-                told = Settings(balancer or "", length or 0, size or 0)
+            case AskQueue(_, queue), SettingsTold(_, packed):
+                told = told_settings(packed)
                 stood = rooms.of(queue).stood[since:]
                 text = f"{told} is told to stand for {queue}; since it was asked {stood} stood"
                 require(told in stood, "true reads", text)
                 self._queue.reached["settings read"] += 1
             case _:
-                unknown = isinstance(about, SetQueue) and about.balancer == "nobody's"
+                unknown = isinstance(about, SetQueue) and b"nobody's" in about.changes
                 right = unknown and isinstance(answer.error, ProtocolError)
                 require(right, "refusals", f"{about} is answered by {answer}")
                 self._queue.reached["balancer refused"] += 1

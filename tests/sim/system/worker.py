@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, cast
 
-from raftwork.messages import Loss, Outcome, PushedTask, decode_spec, from_broker, to_broker
+from raftwork.features import from_broker, to_broker
+from raftwork.messages import (
+    Loss,
+    Outcome,
+    PushedTask,
+    decode_spec,
+)
 from raftwork.wire import pack, unpack
 from raftwork.worker.agent import Agent, Identity, Load, Turn
 from raftwork.worker.pool import Running

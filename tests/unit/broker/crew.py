@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from raftwork import messages
 from raftwork.broker.workers.registry import LEASE
+from raftwork.features.enqueue import Enqueue
 from raftwork.messages import (
     PROTOCOL,
     Failure,
@@ -85,8 +85,8 @@ class Crew(Office):
         self.requests += 1
         spec = Spec(name, "default", **options)  # type: ignore[arg-type]
         _, packed, tasks, _ = enqueue(*ids, spec=spec)
-        request = messages.Enqueue(self.requests, self.lead.time(self.now), packed, tasks)
-        self.lead.clients.enqueue(b"c", request)
+        request = Enqueue(self.requests, self.lead.time(self.now), packed, tasks)
+        self.lead.request(b"c", request, len(tasks), self.now)
 
     def end(self, name: str, code: Code, count: int = 1_000) -> None:
         """The first tasks that run on at this worker end like this."""

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
 
-from raftwork.broker.machine.commands import (
-    Assign,
+from raftwork.broker.machine.commands import Assign, Command
+from raftwork.broker.workers.registry import WorkerRegistry
+from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
-    Command,
     Settled,
     TokenRejected,
 )
-from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.messages import (
     PROTOCOL,
     Failure,

@@ -24,6 +24,7 @@ from raftwork.consensus.core import (
 )
 from raftwork.consensus.raft import Config, Raft
 from raftwork.consensus.replica import Background
+from raftwork.features import from_broker, to_broker
 from raftwork.messages import (
     PROTOCOL,
     ClientHello,
@@ -31,8 +32,6 @@ from raftwork.messages import (
     Holding,
     ToBroker,
     WorkerHello,
-    from_broker,
-    to_broker,
 )
 
 STEP = 5

@@ -5,15 +5,17 @@ from dataclasses import dataclass, field
 import apsw
 
 from raftwork.broker.machine import Limits, Machine, create_tables
-from raftwork.broker.machine.commands import Applied, Command, Effect, Enqueue, encode_batch
+from raftwork.broker.machine.commands import Command, encode_batch
+from raftwork.features.effects import Applied, Effect
+from raftwork.features.enqueue import Admit
 from raftwork.messages import Spec, encode_spec
 from raftwork.wire import pack
 
 SPEC = Spec("job", "default")
 
 
-def enqueue(*ids: str, spec: Spec = SPEC, payload: bytes = b"payload", created: int = 0) -> Enqueue:
-    return Enqueue(created, encode_spec(spec), pack([[id_, payload] for id_ in ids]))
+def enqueue(*ids: str, spec: Spec = SPEC, payload: bytes = b"payload", created: int = 0) -> Admit:
+    return Admit(created, encode_spec(spec), pack([[id_, payload] for id_ in ids]))
 
 
 @dataclass

@@ -13,17 +13,17 @@ from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS
 from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import Machine
-from raftwork.broker.requests.clients import Clients
+from raftwork.broker.requests.desk import Desk
 from raftwork.broker.workers.registry import LEASE, WorkerRegistry
 from raftwork.consensus.raft import Raft
 from raftwork.errors import StoreDamaged, StoreError
+from raftwork.features import to_broker
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.results import Ask, Results, Watch
 from raftwork.messages import (
     PROTOCOL,
     Acknowledged,
-    Ask,
     ClientHello,
-    Enqueue,
-    Enqueued,
     FromBroker,
     Heartbeat,
     Held,
@@ -36,12 +36,9 @@ from raftwork.messages import (
     Refused,
     Report,
     Result,
-    Results,
     Started,
     State,
-    Watch,
     WorkerWelcome,
-    to_broker,
 )
 from tests.unit.broker.nodes import MemoryStore, World
 from tests.unit.broker.queues import SPEC, enqueue
@@ -81,6 +78,10 @@ def pushed(frames: list[FromBroker]) -> list[int]:
     return [task.token for m in frames if isinstance(m, Push) for task in m.tasks]
 
 
+def watches(_desk: Desk, _routing: bytes, request: object, _size: int) -> bool:
+    return isinstance(request, Watch)
+
+
 @pytest.fixture
 def one() -> World:
     world = World("a")
@@ -95,7 +96,7 @@ def one() -> World:
 def test_a_request_that_fails_is_refused_and_ends_only_its_session(one: World) -> None:
     one.client()
     one.client(b"other")
-    with bug(Clients, "watch"):
+    with bug(Desk, "request", watches):
         assert Refused in map(type, one.ask(b"client", Watch(1, ["x"])))
         assert one.ask(b"other", request("x")) == [Enqueued(1)]
         assert one.nodes["a"].leads
@@ -109,7 +110,7 @@ def test_a_request_that_fails_is_refused_and_ends_only_its_session(one: World) -
 def test_nothing_of_a_session_that_failed_is_left(one: World) -> None:
     """What it watched is not sent to whoever comes to its routing id next."""
     one.client()
-    with bug(Clients, "watch"):
+    with bug(Desk, "request", watches):
         one.ask(b"client", Watch(1, ["x"]))
     one.run(PAUSE_MS)
     one.client()
@@ -128,7 +129,7 @@ def test_who_fails_again_and_again_is_not_read_for_longer_and_longer(one: World)
         struck_at.append(one.now)
         return True
 
-    with bug(Clients, "ask", strikes):
+    with bug(Desk, "request", strikes):
         for _ in range(2_000):
             one.say(b"client", ClientHello(PROTOCOL))
             one.say(b"client", Ask(1, ["x"]))
@@ -202,7 +203,7 @@ def test_a_frame_that_cannot_be_sent_is_lost_and_the_others_leave(one: World) ->
     assert one.ask(b"client", request("x")) == [HelloFirst()]
 
 
-@pytest.mark.parametrize(("owner", "name"), [(Clients, "ask"), (Dispatcher, "plan")])
+@pytest.mark.parametrize(("owner", "name"), [(Desk, "request"), (Dispatcher, "plan")])
 def test_an_os_error_is_the_disks_only_where_files_are_used(
     one: World, owner: type, name: str
 ) -> None:
@@ -401,7 +402,7 @@ def test_a_leadership_that_was_made_anew_asks_for_later_barriers(one: World) -> 
     "error",
     [StoreError("x"), StoreDamaged("x"), apsw.IOError("x"), apsw.CorruptError("x")],
 )
-@pytest.mark.parametrize(("owner", "name"), [(Clients, "ask"), (Dispatcher, "plan")])
+@pytest.mark.parametrize(("owner", "name"), [(Desk, "request"), (Dispatcher, "plan")])
 def test_the_disk_of_this_replica_is_never_somebody_elses_work(
     one: World, owner: type, name: str, error: Exception
 ) -> None:

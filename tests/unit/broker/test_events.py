@@ -3,13 +3,13 @@
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from raftwork import logs
+from raftwork import features, logs
 from raftwork.broker import events, journal
 from raftwork.broker.containment import log_contained
 from raftwork.broker.events import (
@@ -25,15 +25,16 @@ from raftwork.broker.events import (
     WorkerRecovered,
     WorkerRests,
 )
-from raftwork.broker.requests import clients
+from raftwork.broker.requests import desk
 from raftwork.broker.workers.circuit_breaker import FAILURES
 from raftwork.broker.workers.registry import LEASE, LEASE_CLOSED
 from raftwork.consensus.core import ORIGIN
 from raftwork.consensus.news import Cause, Election
+from raftwork.features.enqueue import Enqueue
+from raftwork.features.feature import Budget
 from raftwork.messages import (
     PROTOCOL,
     ClientHello,
-    Enqueue,
     Loss,
     Outcome,
     Report,
@@ -145,7 +146,8 @@ def test_a_task_that_is_lost_for_good_is_told_of_with_its_reason() -> None:
 
 
 def test_a_full_queue_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "PENDING_BYTES_MAX", 0)
+    none = Budget(bytes=0)
+    monkeypatch.setattr(desk, "FEATURES", [replace(f, budget=none) for f in features.FEATURES])
     told: list[Event] = []
     world = World("a", tell=lambda _name, event: told.append(event))
     world.elect()

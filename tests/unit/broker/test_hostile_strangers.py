@@ -1,19 +1,22 @@
 """Whatever a stranger says to a leader, in whatever order and at whatever limit, it leads on."""
 
+from dataclasses import replace
 from itertools import cycle
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raftwork import features
 from raftwork import messages as wire
-from raftwork.broker.requests import clients, result_outbox
+from raftwork.broker.requests import desk, result_outbox
+from raftwork.features import dead_letters, drain, enqueue, results, to_broker
+from raftwork.features.feature import Budget
 from raftwork.messages import (
     PROTOCOL,
     ClientHello,
     ToBroker,
     encode_spec,
-    to_broker,
 )
 from raftwork.wire import pack
 from tests.fuzz.decoders import messages
@@ -25,7 +28,7 @@ _NUMBERS = st.integers(0, 3)
 
 
 @st.composite
-def _enqueues(draw: st.DrawFn) -> wire.Enqueue:
+def _enqueues(draw: st.DrawFn) -> enqueue.Enqueue:
     """Of few ids and contents, so that they repeat, overlap and contradict each other."""
     spec = SPEC._replace(
         queue=draw(st.sampled_from(["default", "other"])),
@@ -35,7 +38,7 @@ def _enqueues(draw: st.DrawFn) -> wire.Enqueue:
     contents = st.sampled_from([b"1", b"2", b"x" * 2_000])
     tasks = [[id_, draw(contents), *draw(st.sampled_from([[], ["key"]]))] for id_ in draw(_IDS)]
     created = draw(st.sampled_from([0, 1 << 52]))
-    return wire.Enqueue(draw(_NUMBERS), created, encode_spec(spec), pack(tasks))
+    return enqueue.Enqueue(draw(_NUMBERS), created, encode_spec(spec), pack(tasks))
 
 
 @st.composite
@@ -55,11 +58,11 @@ def _workers(draw: st.DrawFn) -> ToBroker:
 
 _TOKENS = st.lists(_NUMBERS, max_size=3)
 _QUESTIONS = st.one_of(
-    st.builds(wire.Watch, _NUMBERS, _IDS),
-    st.builds(wire.Ask, _NUMBERS, _IDS),
-    st.builds(wire.RetryDead, _NUMBERS, _IDS),
-    st.builds(wire.PurgeDead, _NUMBERS, _IDS),
-    st.builds(wire.DrainWorker, _NUMBERS, st.just("w")),
+    st.builds(results.Watch, _NUMBERS, _IDS),
+    st.builds(results.Ask, _NUMBERS, _IDS),
+    st.builds(dead_letters.RetryDead, _NUMBERS, _IDS),
+    st.builds(dead_letters.PurgeDead, _NUMBERS, _IDS),
+    st.builds(drain.DrainWorker, _NUMBERS, st.just("w")),
     st.just(ClientHello(PROTOCOL)),
 )
 _CLIENTS = st.sampled_from([b"c", b"d"])
@@ -76,8 +79,8 @@ _SAID = st.one_of(
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a handful of messages reaches."""
-    monkeypatch.setattr(clients, "PENDING_BYTES_MAX", 3 * clients.ENQUEUE_BYTES)
-    monkeypatch.setattr(clients, "ASKED_IDS_MAX", 6)
+    few = Budget(requests=3)
+    monkeypatch.setattr(desk, "FEATURES", [replace(each, budget=few) for each in features.FEATURES])
     monkeypatch.setattr(result_outbox, "WATCHES_PER_SESSION", 5)
 
 
@@ -103,5 +106,5 @@ def test_no_message_stops_a_leader(
     world.run(100)
     assert world.nodes["a"].leads
     world.client(b"honest")
-    answers = world.ask(b"honest", wire.Ask(9, ["nobody's"]))
-    assert [type(each) for each in answers] in ([wire.Answer], [wire.Refused])
+    answers = world.ask(b"honest", results.Ask(9, ["nobody's"]))
+    assert [type(each) for each in answers] in ([results.Answer], [wire.Refused])

@@ -13,20 +13,31 @@ from raftwork.broker.workers.registry import LEASE
 from raftwork.consensus.core import Position
 from raftwork.consensus.raft.messages import Vote, encode
 from raftwork.errors import StoreError
+from raftwork.features import from_broker, to_broker
+from raftwork.features.dead_letters import (
+    ListDead,
+    PurgeDead,
+    RetryDead,
+    ShowDead,
+)
+from raftwork.features.drain import DrainWorker
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.queue_settings import AskQueue, SetQueue, changes
+from raftwork.features.results import (
+    Answer,
+    Ask,
+    Results,
+    Watch,
+    Watched,
+)
 from raftwork.messages import (
     NAME_MAX,
     PROTOCOL,
     Acknowledged,
-    Answer,
-    Ask,
-    AskQueue,
     Beat,
     BrokerStatus,
     ClientHello,
     Code,
-    DrainWorker,
-    Enqueue,
-    Enqueued,
     FromBroker,
     Goodbye,
     Heartbeat,
@@ -34,32 +45,22 @@ from raftwork.messages import (
     HelloFirst,
     Holding,
     Leader,
-    ListDead,
     Outcome,
     PeerHello,
     PeerMessage,
     PeerWelcome,
     Ping,
-    PurgeDead,
     Push,
     Refused,
     Report,
     Result,
-    Results,
-    RetryDead,
-    SetQueue,
-    ShowDead,
     Started,
     State,
     StatusRequest,
     Stop,
     ToBroker,
-    Watch,
-    Watched,
     WorkerHello,
     WorkerWelcome,
-    from_broker,
-    to_broker,
 )
 from tests.unit.broker.nodes import STEP, MemoryStore, World
 from tests.unit.broker.queues import SPEC, enqueue
@@ -218,8 +219,8 @@ def test_nothing_is_left_of_a_client_that_says_goodbye(one: World) -> None:
     one.ask(b"client", Goodbye(1))
     leadership = one.nodes["a"]._leadership
     assert leadership is not None
-    deliveries = leadership.clients._deliveries
-    assert not deliveries._watchers and not deliveries._watched
+    results = leadership.desk.view.results
+    assert not results._watchers and not results._watched
     assert one.ask(b"client", Watch(3, ["x"])) == [HelloFirst()]
 
 
@@ -231,8 +232,8 @@ LONG = "x" * (NAME_MAX + 1)
     [
         DrainWorker(7, LONG),
         AskQueue(7, LONG),
-        SetQueue(7, LONG),
-        SetQueue(7, "q", LONG),
+        SetQueue(7, LONG, b""),
+        SetQueue(7, "q", changes(balancer=LONG)),
         ListDead(7, LONG, 1, 1),
         ShowDead(7, LONG),
         RetryDead(7, LONG, "y"),

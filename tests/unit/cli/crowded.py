@@ -12,7 +12,7 @@ from raftwork import Status
 from raftwork.cli import cluster, main, queue, status
 from raftwork.client.dead_letters import DeadReport, DeadTask, Loss
 from raftwork.client.overview import overview
-from raftwork.client.queues import QueueSettings
+from raftwork.features.queue_settings import QueueSettings, changes
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 
 LONG = "a-name-of-sixty-four-characters-which-is-what-some-generators-do"
@@ -36,7 +36,10 @@ def worker(n: int, name: str) -> WorkerStatus:
 
 def broker(name: str, address: str, *, leads: bool) -> BrokerStatus:
     workers = [worker(n, name) for n, name in enumerate(WORKERS)] if leads else []
-    queues = [QueueStatus(name, 3, 1, 123_456, 7, 0, 2**20, "lru", 10**6, None) for name in QUEUES]
+    queues = [
+        QueueStatus(name, 3, 1, 123_456, 7, 0, 2**20, changes(balancer="lru", max_length=10**6))
+        for name in QUEUES
+    ]
     role = "leader" if leads else "follower"
     cluster = tuple((name, address) for address, name in BROKERS.items())
     numbers = (leads, 3, "a", 1_234_567, 1_234_560)

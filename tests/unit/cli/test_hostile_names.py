@@ -16,8 +16,8 @@ from raftwork import RaftworkError, Status, TaskFailed, TaskLost, Unavailable, U
 from raftwork.cli import chaos, cluster, demo, main
 from raftwork.cli.demo.run import Counts
 from raftwork.client.overview import overview
-from raftwork.client.queues import QueueSettings
 from raftwork.errors import UnknownWorker
+from raftwork.features.queue_settings import QueueSettings, changes
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 from tests.unit.cli.crowded import DEAD, REPORT
 
@@ -27,7 +27,7 @@ HOSTILE = "x\x1b[31m\x9b2J\x07\r\n\u202egnp\u2066\u200b\u2028[red]:bug:"
 SHOWN = r"x\x1b[31m\x9b2J\x07\r\n\u202egnp\u2066\u200b\u2028[red]:bug:"
 
 WORKER = WorkerStatus(HOSTILE, HOSTILE, 1, 2, 1, 1.0, 0.1, 0.1, [HOSTILE], "lost", HOSTILE)
-QUEUE = QueueStatus(HOSTILE, 3, 0, 0, 0, 0, 7, HOSTILE, 1, None)
+QUEUE = QueueStatus(HOSTILE, 3, 0, 0, 0, 0, 7, changes(balancer=HOSTILE, max_length=1))
 BROKER = BrokerStatus(
     *(1, HOSTILE, HOSTILE, HOSTILE, HOSTILE, True, 3, HOSTILE, 1, 1),
     *([WORKER], [QUEUE], ((HOSTILE, HOSTILE),)),

@@ -1,11 +1,13 @@
 """What can be set for a queue is said once, and everything else is made of that."""
 
+from dataclasses import asdict
+
 import click
 import pytest
 
-from raftwork import messages
 from raftwork.cli.queue import set_command
-from raftwork.features.queue_settings import SETTINGS, QueueSettings
+from raftwork.features.queue_settings import SETTINGS, QueueSettings, changes, settings_of
+from raftwork.messages import QueueStatus
 from tests.unit.client.test_queues import queue as a_queue
 
 
@@ -19,11 +21,11 @@ def test_every_setting_is_an_option_an_argument_and_part_of_the_frames(name: str
     assert option.help.endswith(f"none: {setting.unset}.")
     queue, app = a_queue()
     queue.set(**dict.fromkeys([name]))
-    (asked,) = app.asked
-    assert getattr(asked, name) == setting.kind()
-    for record in (messages.SetQueue, messages.QueueSettings, messages.QueueStatus):
-        assert name in record._fields
-    assert not setting.bounds or setting.bounds in messages.QueueStatus._fields
+    assert len(app.asked) == 1
+    value = "lru" if setting.kind is str else 7
+    told = settings_of(changes(**{name: value}))
+    assert asdict(told) == dict.fromkeys(SETTINGS) | {name: value}
+    assert not setting.bounds or setting.bounds in QueueStatus._fields
 
 
 def test_nothing_is_set_unless_it_was() -> None:

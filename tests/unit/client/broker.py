@@ -6,29 +6,31 @@ from typing import Self
 
 import zmq
 
-from raftwork.messages import (
+from raftwork.features import from_broker, to_broker
+from raftwork.features.drain import DrainWorker, WorkerDraining
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.queue_settings import (
+    AskQueue,
+    QueueSet,
+    SetQueue,
+    SettingsTold,
+    changes,
+)
+from raftwork.features.results import (
     Answer,
     Ask,
-    AskQueue,
+    Results,
+    Watch,
+    Watched,
+)
+from raftwork.messages import (
     ClientHello,
-    DrainWorker,
-    Enqueue,
-    Enqueued,
     FromBroker,
     Leader,
     Ping,
-    QueueSet,
-    QueueSettings,
     Result,
-    Results,
-    SetQueue,
     State,
     ToBroker,
-    Watch,
-    Watched,
-    WorkerDraining,
-    from_broker,
-    to_broker,
 )
 from raftwork.wire import pack
 
@@ -82,7 +84,7 @@ class Broker:
             case SetQueue():
                 return [QueueSet(message.request)]
             case AskQueue():
-                return [QueueSettings(message.request, "", None, None)]
+                return [SettingsTold(message.request, changes(balancer=""))]
             case DrainWorker():
                 return [WorkerDraining(message.request)]
             case _:

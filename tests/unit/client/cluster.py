@@ -8,17 +8,18 @@ from raftwork import App, RaftworkError
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.transport import Connection
-from raftwork.messages import (
-    Answer,
-    Ask,
+from raftwork.features.enqueue import (
     Enqueue,
     Enqueued,
+    Task,
+    task_check,
+)
+from raftwork.features.results import Answer, Ask
+from raftwork.messages import (
     Result,
     Spec,
     State,
-    Task,
     decode_spec,
-    task_check,
 )
 from raftwork.messages.request import Request
 from raftwork.wire import unpack

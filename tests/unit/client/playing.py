@@ -5,18 +5,16 @@ from typing import TypeVar
 
 from raftwork.client.calls import Answered, Call
 from raftwork.client.session import Session
+from raftwork.features import from_broker, to_broker
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.results import Watch
 from raftwork.messages import (
     ClientHello,
-    Enqueue,
-    Enqueued,
     FromBroker,
     Leader,
     Ping,
     Result,
     ToBroker,
-    Watch,
-    from_broker,
-    to_broker,
 )
 from raftwork.messages.request import Request
 from raftwork.wire import pack

@@ -9,7 +9,8 @@ import zmq
 from raftwork import Unavailable
 from raftwork.client import links
 from raftwork.client.cluster_status import gather
-from raftwork.messages import BrokerStatus, StatusRequest, from_broker, to_broker
+from raftwork.features import from_broker, to_broker
+from raftwork.messages import BrokerStatus, StatusRequest
 
 NOBODY, NOBODY_ELSE = "127.0.0.1:1", "127.0.0.1:2"
 

@@ -10,25 +10,24 @@ from raftwork import Status, messages
 from raftwork.client.caller import Caller
 from raftwork.client.dead_letters import DeadReport, DeadTask, DeadTasks, Loss
 from raftwork.client.reply import Reply
-from raftwork.messages import (
+from raftwork.features import dead_letters
+from raftwork.features.dead_letters import (
     DEAD_IDS_MAX,
     DeadDetails,
     DeadPage,
     DeadPurged,
     DeadRetried,
-    Failure,
     ListDead,
     PurgeDead,
     RetryDead,
     ShowDead,
-    State,
-    encode_failure,
 )
+from raftwork.messages import Failure, State, encode_failure
 from raftwork.wire import INT_MAX, pack
 
 ENDED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MS = int(ENDED.timestamp() * 1000)
-TOLD = messages.DeadTask(7, "x1", "mod.f", "q", State.LOST, MS, 3, 1, 2, "gone", "")
+TOLD = dead_letters.DeadTask(7, "x1", "mod.f", "q", State.LOST, MS, 3, 1, 2, "gone", "")
 READ = DeadTask("x1", "mod.f", "q", Status.LOST, ENDED, 3, 1, 2, "gone", None, 7)
 DETAILS = DeadDetails(
     0,

@@ -9,16 +9,14 @@ from hypothesis import strategies as st
 from raftwork.addresses import parse_address
 from raftwork.client.calls import Call
 from raftwork.client.session import Session
+from raftwork.features import from_broker
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.results import Answer, Ask
 from raftwork.messages import (
-    Answer,
-    Ask,
-    Enqueue,
-    Enqueued,
     FromBroker,
     Leader,
     Spec,
     encode_spec,
-    from_broker,
 )
 from raftwork.wire import pack
 from tests.fuzz.decoders import messages, spoilt

@@ -1,6 +1,7 @@
 """The brokers' answers side by side: who leads, and what is known without a leader."""
 
 from raftwork.client.overview import overview, unserved
+from raftwork.features.queue_settings import changes
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 
 CLUSTER = (("a", "h:1"), ("b", "h:2"), ("c", "h:3"))
@@ -166,7 +167,11 @@ def test_queues_in_which_tasks_wait_for_nobody_are_told() -> None:
 def test_a_queue_that_was_only_set_leaves_once_nothing_is_set() -> None:
     status = says("a", active=True, epoch=1, applied=0)
     nothing = QueueStatus("typo", 0, 0, 0, 0, 0)
-    queues = [nothing, nothing._replace(name="set", max_length=1), nothing._replace(failed=1)]
+    queues = [
+        nothing,
+        nothing._replace(name="set", settings=changes(max_length=1)),
+        nothing._replace(failed=1),
+    ]
     seen = overview({"h:1": status._replace(queues=queues)})
     assert [(queue.name, queue.failed) for queue in seen.queues] == [("set", 0), ("typo", 1)]
     assert seen.queue_names() == ["q", "set", "typo"]

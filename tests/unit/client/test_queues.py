@@ -5,11 +5,11 @@ from typing import Any, cast
 
 import pytest
 
-from raftwork import App, messages
+from raftwork import App
 from raftwork.client.caller import Caller
 from raftwork.client.queues import Queue, QueueSettings
 from raftwork.client.reply import Reply
-from raftwork.messages import AskQueue, QueueSet, SetQueue
+from raftwork.features.queue_settings import AskQueue, QueueSet, SetQueue, SettingsTold, changes
 
 
 class FakeApp:
@@ -22,7 +22,7 @@ class FakeApp:
         self.asked.append(request)
         answer: Reply[object] = Reply()
         if isinstance(request, AskQueue):
-            answer.tell(messages.QueueSettings(0, "lru", None, 7))
+            answer.tell(SettingsTold(0, changes(balancer="lru", max_bytes=7)))
         else:
             answer.tell(QueueSet(0))
         return answer
@@ -39,9 +39,9 @@ def test_only_what_is_given_changes_and_none_clears_it() -> None:
     q.set(balancer="lru", max_bytes=None)
     asyncio.run(q.aset(balancer=None, max_bytes=9))
     assert app.asked == [
-        SetQueue(0, "q", None, 5, None),
-        SetQueue(0, "q", "lru", None, 0),
-        SetQueue(0, "q", "", None, 9),
+        SetQueue(0, "q", changes(max_length=5)),
+        SetQueue(0, "q", changes(balancer="lru", max_bytes=None)),
+        SetQueue(0, "q", changes(balancer=None, max_bytes=9)),
     ]
 
 

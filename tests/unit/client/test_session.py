@@ -13,24 +13,24 @@ from raftwork.errors import (
     UnknownTask,
     UnknownWorker,
 )
-from raftwork.messages import (
-    WATCH_IDS_MAX,
+from raftwork.features.dead_letters import DeadPurged
+from raftwork.features.drain import DrainWorker, WorkerDraining
+from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.results import (
     Answer,
     Ask,
+    Results,
+    Watch,
+    Watched,
+)
+from raftwork.messages import (
+    WATCH_IDS_MAX,
     Code,
-    DeadPurged,
-    DrainWorker,
-    Enqueue,
-    Enqueued,
     HelloFirst,
     Leader,
     Refused,
     Result,
-    Results,
     State,
-    Watch,
-    Watched,
-    WorkerDraining,
 )
 from tests.unit.client.playing import A, B, C, Play
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftwork.addresses import parse_address
+from raftwork.features import from_broker
 from raftwork.messages import (
     PAYLOAD_MAX,
     FromBroker,
@@ -13,7 +14,6 @@ from raftwork.messages import (
     Push,
     Report,
     WorkerWelcome,
-    from_broker,
 )
 from raftwork.worker.agent import Agent, Identity
 from raftwork.worker.leader_session import Session

@@ -16,6 +16,7 @@ from raftwork.broker.cluster.formation import Formation
 from raftwork.broker.cluster.peers import Link, Peers
 from raftwork.broker.events import Formed, HelloRefused, PeerDown, PeerRefuses, PeerUp, WrongPeer
 from raftwork.errors import StoreError
+from raftwork.features import from_broker, to_broker
 from raftwork.messages import (
     Code,
     HelloFirst,
@@ -23,8 +24,6 @@ from raftwork.messages import (
     PeerMessage,
     PeerWelcome,
     Refused,
-    from_broker,
-    to_broker,
 )
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from raftwork.broker.workers.worker import needs_free_slot
 
 if TYPE_CHECKING:
     from raftwork.broker.machine import Machine
-    from raftwork.broker.machine.commands import Queued
+    from raftwork.features.effects import Queued
 
 #: A queue's page in memory: at most so many tasks and about so many bytes.
 PAGE_TASKS = 2_000

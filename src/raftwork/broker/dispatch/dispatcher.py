@@ -13,9 +13,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.dispatch.backlog import Backlog
-from raftwork.broker.machine.commands import Assign, Queued, Requeued
+from raftwork.broker.machine.commands import Assign
 from raftwork.broker.placement.balancers import Balancer, Candidate
 from raftwork.broker.placement.eligibility import ANY
+from raftwork.features.effects import Queued, Requeued
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

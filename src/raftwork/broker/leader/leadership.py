@@ -1,44 +1,37 @@
 """All that exists only while this broker is the active leader. Sans-IO.
 
 It is made at `activated(epoch)` from the machine's tables alone and dropped at `deactivated`, so
-nothing of one leadership can leak into the next (G6). Clients, workers and the dispatcher put what
-they want into one batch a turn; the batch is one log entry; applying it comes back here. What fails
-here ends neither the broker nor its leadership: see leadership_supervisor.py.
+nothing of one leadership can leak into the next (G6). Clients' requests, workers and the dispatcher
+put what they want into one batch a turn; the batch is one log entry; applying it comes back here.
+What fails here ends neither the broker nor its leadership: see supervisor.py.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.broker.dispatch.dispatcher import Dispatcher
+from raftwork.broker.dispatch.intake import Intake
 from raftwork.broker.events import TaskLost, unheard
-from raftwork.broker.machine.commands import (
-    TIME_MAX,
-    Assigned,
-    AttemptEnded,
-    Command,
-    Enqueue,
-    EnqueuedAndAssigned,
-    Fail,
-    Finish,
-    NotAssigned,
-    Purge,
-    Queued,
-    Requeued,
-    Settled,
-    Tick,
-    TokenRejected,
-    encode_batch,
-)
+from raftwork.broker.machine.commands import TIME_MAX, Tick, encode_command, join_batch
+from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.broker.placement.queue_balancers import QueueBalancers
-from raftwork.broker.requests.clients import Clients, PendingEnqueue
-from raftwork.broker.requests.dead_letters import DeadTasks, PendingDead
-from raftwork.broker.requests.drain import Drains
-from raftwork.broker.requests.queue_settings import PendingChange, Settings
+from raftwork.broker.requests.desk import Desk, Wanted
+from raftwork.broker.requests.result_outbox import ResultOutbox
+from raftwork.broker.requests.view import View
 from raftwork.broker.splitting import parts
 from raftwork.broker.workers.registry import LEASE, WorkerRegistry
 from raftwork.errors import NotLeader, QueueFull
+from raftwork.features.effects import (
+    Assigned,
+    AttemptEnded,
+    EnqueuedAndAssigned,
+    NotAssigned,
+    Queued,
+    Requeued,
+    Settled,
+    TokenRejected,
+)
 from raftwork.messages import State, decode_failure
 
 if TYPE_CHECKING:
@@ -47,19 +40,19 @@ if TYPE_CHECKING:
 
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine
-    from raftwork.broker.machine.commands import Applied, Effect, Reply
     from raftwork.consensus.core import Position
-    from raftwork.messages import FromBroker
+    from raftwork.features.effects import Applied, Effect
+    from raftwork.messages import FromBroker, ToBroker
 
 #: A batch is closed at so many bytes of payload, so that one entry never holds up the log.
 BATCH_BYTES = 1024 * 1024
 
 
 class Proposal(NamedTuple):
-    """What to do when a command comes back applied; None for those nobody waits for."""
+    """An encoded command, and who is to be told when it comes back applied, if anybody is."""
 
-    command: Command
-    pending: PendingEnqueue | PendingDead | PendingChange | None
+    data: bytes
+    wanted: Wanted | None = None
 
 
 class Log(Protocol):
@@ -93,18 +86,16 @@ class Leadership:
         # Leader time: what the cluster's clocks say at activation, then our monotonic clock.
         self._time_base = max(machine.time, time) - now
         self._tell = tell
-        self.clients = Clients(machine, room, tell)
         self.workers = WorkerRegistry(machine, epoch, now, rng, room, tell)
-        self.dead = DeadTasks(machine)
-        self.drains = Drains(self.workers, now + LEASE)
-        self.settings = Settings(machine)
-        self._desks = (self.clients, self.dead, self.settings)
+        self._all_heard_at = now + LEASE
         balancers = QueueBalancers(machine, balancer, rng)
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
-        self._proposed: dict[Position, list[Proposal]] = {}
+        self._intake = Intake(self._dispatcher, self.workers)
+        self._results = ResultOutbox(machine, room)
+        view = View(machine, self.workers, self._results, self._intake, BALANCERS)
+        self.desk = Desk(view, tell)
+        self._proposed: dict[Position, list[Wanted | None]] = {}
         self._waiting: list[Proposal] = []
-        # Tasks on their way into each queue that no worker is named for: later ones stay behind.
-        self._unplaced: Counter[str] = Counter()
         # Growing from one leadership to the next: an old barrier must never answer for a new one.
         self.barrier = max(barrier, epoch << 32)
 
@@ -129,69 +120,63 @@ class Leadership:
     @property
     def waiting(self) -> bool:
         """Whether something waits for a connection that had no room, or for its slice of a turn."""
-        return self.clients.waiting or self.workers.waiting or self.dead.waiting
+        return self.desk.waiting or self._results.waiting or self.workers.waiting
 
     def room_changed(self) -> None:
         """A worker said something: it may have room again."""
         self._dispatcher.needs_plan = True
 
+    def request(self, routing: bytes, request: ToBroker, size: int, now: int) -> None:
+        """A client's request, which came in a frame of `size` bytes."""
+        self._look(now)
+        self.desk.request(routing, request, size)
+
+    def gone(self, routing: bytes, now: int) -> None:
+        """A session is closed."""
+        self.desk.gone(routing)
+        self.workers.unreachable(routing, now)
+
+    def _look(self, now: int) -> int:
+        """Bring what features see up to date; gives leader time."""
+        view = self.desk.view
+        view.time, view.all_heard = self.time(now), now >= self._all_heard_at
+        return view.time
+
     # ---- proposing ----------------------------------------------------------------------------
 
     def plan(self, now: int) -> None:
         """Propose all that is wanted now, as few entries as the batch limit allows."""
-        time = self.time(now)
+        time = self._look(now)
         if self.workers.pass_time(now, time):
             self.room_changed()
-        self.drains.settle(now)
-        self._take_enqueues()
-        self._waiting.extend(
-            Proposal(command, asked) for command, asked in self.dead.commands(time)
-        )
-        self._waiting.extend(
-            Proposal(command, asked) for command, asked in self.settings.commands()
-        )
-        self._waiting.extend(Proposal(command, None) for command in self.workers.commands())
+        self.desk.poll()
+        # While the log takes nothing, changes stay at the desk, where their bytes are counted.
+        if sum(map(_size, self._waiting)) < BATCH_BYTES:
+            self._take_changes()
+        for command in self.workers.commands():
+            self._waiting.append(Proposal(encode_command(command)))
         if self._dispatcher.needs_plan:
-            assigns = self._dispatcher.plan(self.workers.available())
-            self._waiting.extend(Proposal(command, None) for command in assigns)
+            for assign in self._dispatcher.plan(self.workers.available()):
+                self._waiting.append(Proposal(encode_command(assign)))
         due = self._machine.due
         idle = not self._waiting and not self._proposed  # else some entry's time will do
         if idle and due is not None and due <= time:
-            self._waiting.append(Proposal(Tick(), None))
-        for desk in self._desks:
-            if desk.questions.asking:
-                self._ask_barrier(now)
-                break
-        if self._waiting:
-            self._propose(time, now)
+            self._waiting.append(Proposal(encode_command(Tick())))
+        if self.desk.questions.asking:
+            self._ask_barrier(now)
+        self._propose(time, now)
 
-    def _take_enqueues(self) -> None:
-        """New tasks, handed out at once as far as none of their queue is before them."""
-        wanted = self.clients.commands()
-        workers = self.workers.available() if wanted else []
-        for command, pending in wanted:
-            queue, tasks, begin = pending.queue, pending.tasks, []
-            # Where a task with a key goes, its key decides: it is planned once it is in its queue.
-            if not self._unplaced[queue] and not pending.keyed:
-                begin = self._dispatcher.begin(queue, pending.name, tasks, workers)
-            self._unplaced[queue] += tasks - sum(count for _, count in begin)
-            self._waiting.append(Proposal(command._replace(begin=begin), pending))
-
-    def _enqueued(self, command: Enqueue, pending: PendingEnqueue, reply: Reply) -> None:
-        begun = sum(count for _, count in command.begin)
-        self._unplaced[pending.queue] -= pending.tasks - begun
-        if not self._unplaced[pending.queue]:
-            del self._unplaced[pending.queue]
-        self.workers.unreserve(command.begin)
-        if command.begin:
-            self.room_changed()
-        self.clients.applied(pending, reply)
+    def _take_changes(self) -> None:
+        self._intake.turn()
+        view = self.desk.view
+        for wanted in self.desk.wanted():
+            self._waiting.append(Proposal(encode_command(wanted.command(view)), wanted))
 
     def _propose(self, time: int, now: int) -> None:
         waiting, self._waiting = self._waiting, []
         done = 0
         for part in parts(waiting, _size, BATCH_BYTES):
-            data = encode_batch(time, [proposal.command for proposal in part])
+            data = join_batch(time, [proposal.data for proposal in part])
             try:
                 position = self._core.propose(data, now)
             except (QueueFull, NotLeader):
@@ -199,7 +184,7 @@ class Leadership:
                 self._waiting = waiting[done:]
                 return
             done += len(part)
-            self._proposed[position] = part
+            self._proposed[position] = [proposal.wanted for proposal in part]
 
     def _ask_barrier(self, now: int) -> None:
         token = self.barrier + 1
@@ -208,33 +193,24 @@ class Leadership:
         except NotLeader:
             return
         self.barrier = token
-        for desk in self._desks:
-            desk.questions.barrier(token)
+        self.desk.questions.barrier(token)
 
     def read_ready(self, token: int) -> None:
         """The barrier stands behind all that was acknowledged before it was asked for.
 
         What it lets be answered goes out with `frames`, a slice a turn.
         """
-        for desk in self._desks:
-            desk.read_ready(token)
+        self.desk.read_ready(token)
 
     # ---- applying -----------------------------------------------------------------------------
 
     def applied(self, at: Position, applied: Applied) -> None:
         """An entry of this cluster's log took effect here."""
-        proposals = self._proposed.pop(at, None)
-        if proposals is not None:
-            for proposal, reply in zip(proposals, applied.replies, strict=True):
-                match proposal:
-                    case Proposal(Enqueue() as command, PendingEnqueue() as pending):
-                        self._enqueued(command, pending, reply)
-                    case Proposal(_, PendingChange() as pending):
-                        self.settings.applied(pending, reply)
-                    case Proposal(_, PendingDead() as asked):
-                        self.dead.applied(asked, reply)
-                    case _:
-                        pass
+        proposed = self._proposed.pop(at, None)
+        if proposed is not None:
+            for wanted, reply in zip(proposed, applied.replies, strict=True):
+                if wanted is not None:
+                    self.desk.applied(wanted, reply)
         for effect in applied.effects:
             self._act(effect)
 
@@ -246,7 +222,7 @@ class Leadership:
                     self.workers.hand_out(worker, task, token, attempt)
             case Settled():
                 self.workers.settled(effect)
-                self.clients.settled(effect)
+                self._results.settled(effect)
                 if effect.state is State.LOST:
                     why = decode_failure(effect.data).message
                     self._tell(TaskLost(effect.id, effect.queue, why))
@@ -267,22 +243,10 @@ class Leadership:
 
     def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
         """What may leave now that the transaction is committed: (routing id, message)."""
-        yield from self.clients.frames()
-        yield from self.drains.frames()
-        yield from self.dead.frames()
-        yield from self.settings.frames()
+        yield from self.desk.frames()
+        yield from self._results.frames()
         yield from self.workers.frames()
 
 
 def _size(proposal: Proposal) -> int:
-    if isinstance(proposal.pending, PendingEnqueue):
-        return proposal.pending.size
-    match proposal.command:
-        case Finish(outcomes):
-            return sum(len(data) + 16 for _, data in outcomes)
-        case Fail(_, failure, _):
-            return len(failure) + 32
-        case Purge(ids, queue):
-            return 64 + len(queue) + sum(map(len, ids))
-        case _:
-            return 64
+    return len(proposal.data)

@@ -9,31 +9,29 @@ Rules of this file:
 """
 
 from collections import Counter
-from json import dumps
 
-from raftwork.broker.machine import dead_letters
 from raftwork.broker.machine.commands import (
     Assign,
-    Assigned,
-    AttemptEnded,
-    Effect,
     Expire,
     Fail,
     Finish,
     Lose,
-    NotAssigned,
     Release,
+)
+from raftwork.broker.machine.schema import DELAYED, KEPT
+from raftwork.broker.machine.state import Ledger, Running, spec_of
+from raftwork.features import dead_letters
+from raftwork.features.effects import (
+    Assigned,
+    AttemptEnded,
+    Effect,
+    NotAssigned,
     Requeued,
     Settled,
     TokenRejected,
 )
-from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE
-from raftwork.broker.machine.state import Ledger, Running, spec_of
 from raftwork.messages import Failure, Loss, State, decode_failure, encode_failure
 
-_LIVE = """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec
-    FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
-_UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
 _WAIT = "INSERT INTO waiting VALUES (?, ?)"
 _RETURN = "UPDATE task SET attempt = ?, failures = ?, losses = ? WHERE seq = ?"
 _DELAY = """UPDATE task SET phase = ?, due = ?, attempt = ?, failures = ?, losses = ?
@@ -44,34 +42,14 @@ _SETTLE = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? W
 Verdict = tuple[Running, bytes]
 
 
-def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> list[int]:
-    """Each task that waits gets the next token, in the command's order; gives those tokens."""
-    found = {row[0]: row for row in ledger.db.execute(_LIVE, (dumps(command.seqs), LIVE))}
-    runs: list[Running] = []
-    absent: list[int] = []
-    token, worker = ledger.token, command.worker
-    for seq in command.seqs:
-        row = found.pop(seq, None)
-        if row is None or seq in ledger.held:
-            absent.append(seq)
-            continue
-        _, task, number, attempt, failures, losses, size, spec = row
-        token += 1
-        queue = ledger.numbered[number].name
-        run = Running(token, seq, task, queue, worker, spec, attempt + 1, failures, losses, size)
-        ledger.begin(run)
-        runs.append(run)
-    ledger.token = token
-    ledger.hand_out(runs)
-    before = ledger.db.total_changes()
-    ledger.db.executemany(_UNWAIT, [(ledger.queues[run.queue].number, run.seq) for run in runs])
-    assert ledger.db.total_changes() - before == len(runs), "a live task neither ran nor waited"
+def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> None:
+    """Each task that waits gets the next token, in the command's order."""
+    runs, absent = ledger.assign(command.worker, command.seqs)
     if runs:
         tasks = [(run.token, run.seq, run.attempt) for run in runs]
-        effects.append(Assigned(worker, tasks))
+        effects.append(Assigned(command.worker, tasks))
     if absent:
         effects.append(NotAssigned(absent))
-    return [run.token for run in runs]
 
 
 def finish(ledger: Ledger, command: Finish, effects: list[Effect]) -> None:

@@ -14,52 +14,46 @@ from collections.abc import Iterable, Sequence
 
 import apsw
 
-from raftwork.broker.machine import attempts, dead_letters, queries, schema
+from raftwork.broker.machine import attempts, queries, schema
 from raftwork.broker.machine.commands import (
-    Applied,
     Assign,
-    Configure,
-    Done,
-    Effect,
-    Enqueue,
     Expire,
     Fail,
     Finish,
     Lose,
-    Purge,
-    Rejected,
     Release,
-    Reply,
-    Retry,
     Tick,
     commands,
     decode_batch,
 )
-from raftwork.broker.machine.enqueue import Columns, check, enqueue, stored
 from raftwork.broker.machine.limits import Limits
 from raftwork.broker.machine.queries import Waiting
-from raftwork.broker.machine.queue_settings import check_settings, configure
 from raftwork.broker.machine.retention import sweep, trim
-from raftwork.broker.machine.retry import retry
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
-from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull, UnknownTask
-from raftwork.messages import (
-    Code,
-    DeadDetails,
-    DeadTask,
-    QueueStatus,
-    Result,
-    SetQueue,
-    Spec,
-    State,
-)
+from raftwork.errors import BadMessage
+from raftwork.features import FEATURES, dead_letters
+from raftwork.features.effects import Applied, Done, Effect, Rejected, Reply
+from raftwork.features.feature import CODES, REFUSALS, transition
+from raftwork.messages import Code, QueueStatus, Result, State
 
-_CODES: dict[type[Exception], Code] = {
-    BadMessage: Code.PROTOCOL,
-    ProtocolError: Code.PROTOCOL,
-    PayloadTooLarge: Code.PAYLOAD_TOO_LARGE,
-    QueueFull: Code.QUEUE_FULL,
-    UnknownTask: Code.UNKNOWN_TASK,
+
+def _nothing(_ledger: Ledger, _command: Tick, _effects: list[Effect]) -> None:
+    """The batch's time has done its work already."""
+
+
+#: What every command does, by its type.
+_APPLY = {
+    each.command: each.apply
+    for each in (
+        transition(Assign, attempts.assign),
+        transition(Finish, attempts.finish),
+        transition(Fail, attempts.fail),
+        transition(Expire, attempts.expire),
+        transition(Release, attempts.release),
+        transition(Lose, attempts.lose),
+        transition(Tick, _nothing),
+        *(each for feature in FEATURES for each in feature.transitions),
+    )
 }
 
 
@@ -95,69 +89,21 @@ class Machine:
     def _carry_out(self, plain: object, effects: list[Effect]) -> Reply:
         try:
             command = commands.from_plain(plain)
-            match command:
-                case Enqueue():
-                    enqueue(self._ledger, command, effects)
-                case Configure():
-                    configure(self._ledger, command)
-                case Retry():
-                    retry(self._ledger, command, effects)
-                case Purge():
-                    return Done(dead_letters.purge(self._ledger, command))
-                case Tick():
-                    pass  # the batch's time has done its work already
-                case _:
-                    self._attempt(command, effects)
-        except tuple(_CODES) as refusal:
-            return Rejected(_CODES[type(refusal)], str(refusal))
-        return Done()
-
-    def _attempt(
-        self, command: Assign | Finish | Fail | Expire | Release | Lose, effects: list[Effect]
-    ) -> None:
-        match command:
-            case Assign():
-                attempts.assign(self._ledger, command, effects)
-            case Finish():
-                attempts.finish(self._ledger, command, effects)
-            case Fail():
-                attempts.fail(self._ledger, command, effects)
-            case Expire():
-                attempts.expire(self._ledger, command, effects)
-            case Release():
-                attempts.release(self._ledger, command, effects)
-            case Lose():
-                attempts.lose(self._ledger, command, effects)
+            done = _APPLY[type(command)](self._ledger, command, effects)
+        except REFUSALS as refusal:
+            return Rejected(CODES[type(refusal)], str(refusal))
+        return done or Done()
 
     def flush(self) -> None:
         """Write the counters and the running set; call it once before COMMIT."""
         self._ledger.flush()
 
-    # ---- before proposing -----------------------------------------------------------------------
-
-    def validate(self, spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
-        """Check a client's batch as `apply` will.
-
-        Raises ProtocolError, PayloadTooLarge or QueueFull.
-        """
-        return check(self._ledger, spec, tasks)
-
-    def stored(self, spec: bytes, tasks: Columns) -> bool:
-        """Whether all of a batch that `validate` let pass is in already.
-
-        Raises ProtocolError if its first id is and any of its ids is, with other contents: what
-        else contradicts is refused when it is applied.
-        """
-        return stored(self._ledger, spec, tasks)
-
-    def validate_settings(self, change: SetQueue) -> None:
-        """Check a change of a queue's settings as `apply` will.
-
-        Raises ProtocolError or QueueFull.
-        """
-        check_settings(self._ledger, change)
-
     # ---- asking ---------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> Ledger:
+        """What it knows by heart, and its tables: for features, to read."""
+        return self._ledger
 
     @property
     def time(self) -> int:
@@ -216,19 +162,7 @@ class Machine:
     def balancer(self, name: str) -> str | None:
         """The balancer that was set for a queue, if one was."""
         queue = self._ledger.queues.get(name)
-        return queue.balancer or None if queue else None
-
-    def dead_page(self, queue: str, before: int, limit: int) -> list[DeadTask]:
-        """Dead tasks numbered below `before`, newest first; an empty name is all queues."""
-        return dead_letters.page(self._ledger, queue, before, limit)
-
-    def dead_details(self, request: int, id_: str) -> DeadDetails | None:
-        """Everything about one dead task, in answer to `request`; None if it is none."""
-        return dead_letters.details(self._ledger, request, id_)
-
-    def retried_as(self, id_: str) -> str:
-        """The id under which a dead task was enqueued again; empty if it was not."""
-        return dead_letters.retried_as(self._ledger, id_)
+        return queue.settings.balancer if queue else None
 
     def digest(self) -> bytes:
         """A hash over the whole state; equal on replicas that applied the same. Slow."""

@@ -43,9 +43,7 @@ def queue_status(queue: Queue) -> QueueStatus:
         queue.failed,
         queue.lost,
         queue.bytes,
-        queue.balancer or None,
-        queue.max_length or None,
-        queue.max_bytes or None,
+        queue.packed_settings,
     )
 
 

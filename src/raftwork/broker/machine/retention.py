@@ -3,10 +3,10 @@
 One batch does a bounded part of it. What is left stays due, so the next batch goes on.
 """
 
-from raftwork.broker.machine import dead_letters
-from raftwork.broker.machine.commands import Effect, Requeued
 from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE, TOMBSTONE
 from raftwork.broker.machine.state import NEVER, Ledger
+from raftwork.features import dead_letters
+from raftwork.features.effects import Effect, Requeued
 
 #: Of each kind of work, in one batch: a few milliseconds at most.
 SWEEP = 500

@@ -17,7 +17,7 @@ import apsw
 from raftwork.wire import pack
 
 #: Stored with the tables. Another version decides differently, so it must not apply to them.
-VERSION = 2
+VERSION = 3
 
 # The values of task.phase. Plain integers: they go into the statements as they are.
 LIVE: Final = 0  # waits or runs
@@ -55,9 +55,7 @@ CREATE TABLE IF NOT EXISTS queue (
     failed INTEGER NOT NULL,
     lost INTEGER NOT NULL,
     bytes INTEGER NOT NULL,         -- of the payloads of what is queued
-    balancer TEXT NOT NULL,         -- what was set for it; empty or 0 if nothing was
-    max_length INTEGER NOT NULL,
-    max_bytes INTEGER NOT NULL
+    settings BLOB NOT NULL          -- what was set for it (features/queue_settings.py)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS task (
     seq INTEGER PRIMARY KEY,

@@ -4,18 +4,29 @@ Everything here is also in the tables, except what changed since the last `flush
 is bounded by the workers' slots; waiting tasks live in the tables alone.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+import builtins
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
+from json import dumps
 from operator import attrgetter
 from typing import NamedTuple
 
 import apsw
 
 from raftwork.broker.machine.limits import Limits
-from raftwork.broker.machine.schema import DELAYED, KEPT, TOMBSTONE, VERSION
+from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE, TOMBSTONE, VERSION
 from raftwork.errors import StoreError
+from raftwork.features.dead_letters import forget_losses
+from raftwork.features.effects import Settled
+from raftwork.features.queue_settings import (
+    NOTHING_SET,
+    SETTINGS,
+    QueueSettings,
+    changes,
+    settings_of,
+)
 from raftwork.messages import State, decode_spec
 
 #: Later than any machine time.
@@ -40,6 +51,16 @@ class Running(NamedTuple):
     size: int  # bytes of its payload
 
 
+class Unstarted(NamedTuple):
+    """A task that waits to be handed out."""
+
+    seq: int
+    id: str
+    spec: bytes
+    size: int  # bytes of its payload
+    losses: int
+
+
 _row = attrgetter("token", "seq", "worker")
 
 
@@ -56,14 +77,28 @@ class Queue:
     lost: int = 0
     #: Of the payloads of what is queued.
     bytes: int = 0
-    #: What was set for it; empty or 0 if nothing was.
-    balancer: str = ""
-    max_length: int = 0
-    max_bytes: int = 0
+    #: What was set for it.
+    settings: QueueSettings = NOTHING_SET
+
+    @property
+    def packed_settings(self) -> builtins.bytes:
+        """Those that are set."""
+        values = {name: getattr(self.settings, name) for name in SETTINGS}
+        return changes(**{name: value for name, value in values.items() if value is not None})
 
 
-_queue_row = attrgetter(*(field.name for field in fields(Queue)))
-_PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_queue_row = attrgetter(
+    *("number", "name", "queued", "running", "succeeded", "failed", "lost", "bytes"),
+    "packed_settings",
+)
+_LIVE = """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec
+    FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
+_FIRST = """SELECT task.seq, task.id, spec, length(body), losses
+    FROM waiting CROSS JOIN task ON task.seq = waiting.seq
+    WHERE waiting.queue = ? AND waiting.seq <= ? ORDER BY waiting.seq LIMIT ?"""
+_END = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
+_UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
+_PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 def _other_version(db: apsw.Connection, found: object) -> str:
@@ -96,7 +131,9 @@ class Ledger:
         self.queues: dict[str, Queue] = {}
         self.numbered: dict[int, Queue] = {}
         for row in db.execute("SELECT * FROM queue ORDER BY number"):
-            queue = Queue(*row)
+            *counts, settings = row
+            queue = Queue(*counts)
+            queue.settings = settings_of(settings)
             self.queues[queue.name] = self.numbered[queue.number] = queue
         # Bounded by Limits.dead, so counting them at the start costs little.
         ((self.dead, self.dead_bytes),) = db.execute(
@@ -170,6 +207,34 @@ class Ledger:
         self.unfinished -= count
         self.results += count
 
+    # ---- tasks that end without having run ------------------------------------------------------
+
+    def first_waiting(self, queue: str, upto: int, limit: int) -> list[Unstarted]:
+        """Of the tasks that wait to be handed out, numbered up to `upto`, so many, in order."""
+        known = self.queues.get(queue)
+        if known is None:
+            return []
+        return [Unstarted(*row) for row in self.db.execute(_FIRST, (known.number, upto, limit))]
+
+    def end_waiting(
+        self, name: str, tasks: Sequence[Unstarted], state: State, data: bytes
+    ) -> list[Settled]:
+        """Tasks that wait have this outcome: they are handed out no more. `data` as in Result."""
+        queue = self.touch(name)
+        cap, many = self.limits.result_ttl, len(tasks)
+        ends = [self.time + min(spec_of(task.spec).result_ttl, cap) for task in tasks]
+        self.db.executemany(_UNWAIT, [(queue.number, task.seq) for task in tasks])
+        ended = zip(ends, tasks, strict=True)
+        self.db.executemany(_END, [(KEPT, end, state.value, data, task.seq) for end, task in ended])
+        forget_losses(self, [task.seq for task in tasks if task.losses])
+        queue.queued -= many
+        queue.running += many  # as if they had been handed out in the same breath
+        queue.bytes -= sum(task.size for task in tasks)
+        self.settle(name, state, many)
+        self.result_bytes += len(data) * many
+        self.next_expiry = min(self.next_expiry, *ends, NEVER)
+        return [Settled(0, task.seq, task.id, name, state, data) for task in tasks]
+
     def touch(self, name: str) -> Queue:
         """The queue whose row changes now: it is written at the next flush."""
         queue = self.queues.get(name)
@@ -178,6 +243,32 @@ class Ledger:
             self.queues[name] = self.numbered[queue.number] = queue
         self._touched[queue.number] = queue
         return queue
+
+    def assign(self, worker: bytes, seqs: Sequence[int]) -> tuple[list[Running], list[int]]:
+        """Those of these tasks that wait get the next tokens, in this order; gives who does not."""
+        found = {row[0]: row for row in self.db.execute(_LIVE, (dumps(list(seqs)), LIVE))}
+        runs: list[Running] = []
+        absent: list[int] = []
+        token = self.token
+        for seq in seqs:
+            row = found.pop(seq, None)
+            if row is None or seq in self.held:
+                absent.append(seq)
+                continue
+            _, task, number, attempt, failures, losses, size, spec = row
+            token += 1
+            queue = self.numbered[number].name
+            run = Running(
+                token, seq, task, queue, worker, spec, attempt + 1, failures, losses, size
+            )
+            self.begin(run)
+            runs.append(run)
+        self.token = token
+        self.hand_out(runs)
+        before = self.db.total_changes()
+        self.db.executemany(_UNWAIT, [(self.queues[run.queue].number, run.seq) for run in runs])
+        assert self.db.total_changes() - before == len(runs), "a live task neither ran nor waited"
+        return runs, absent
 
     def begin(self, run: Running) -> None:
         """The task runs under its token from now on."""

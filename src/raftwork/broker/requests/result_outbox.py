@@ -11,13 +11,15 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 from raftwork.broker.splitting import parts
-from raftwork.messages import Result, Results, State
+from raftwork.errors import QueueFull
+from raftwork.features.results import Results
+from raftwork.messages import Result, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from raftwork.broker.machine import Machine
-    from raftwork.broker.machine.commands import Settled
+    from raftwork.features.effects import Settled
 
 #: Ids one session may watch at a time, and all sessions together.
 WATCHES_PER_SESSION = 200_000
@@ -43,12 +45,20 @@ class ResultOutbox:
         self._fresh_bytes: dict[bytes, int] = {}
         self._due: dict[bytes, deque[str]] = {}
 
-    def room_to_watch(self, routing: bytes, ids: list[str]) -> bool:
-        """Whether this session may watch these, too."""
+    def check_room(self, routing: bytes, ids: list[str]) -> None:
+        """Raise QueueFull unless this session may watch these, too."""
         mine = self._watched.get(routing, ())
         new = sum(id_ not in mine for id_ in ids)
         held = len(mine) + len(self._due.get(routing, ()))
-        return held + new <= WATCHES_PER_SESSION and len(self._watchers) + new <= WATCHES_MAX
+        for whose, count, most in (
+            ("this client", held, WATCHES_PER_SESSION),
+            ("all clients", len(self._watchers), WATCHES_MAX),
+        ):
+            if count + new > most:
+                raise QueueFull(
+                    f"no room to wait for {new} more results: {whose} waits for {count}, {most} "
+                    "may be"
+                )
 
     def watch(self, routing: bytes, id_: str) -> None:
         """Tell this session the outcome once there is one."""

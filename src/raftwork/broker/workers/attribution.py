@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from raftwork.broker.machine import Machine
-    from raftwork.broker.machine.commands import Settled
     from raftwork.broker.placement.eligibility import Eligibility
     from raftwork.broker.workers.worker import Worker
+    from raftwork.features.effects import Settled
 
 #: Names listed for one worker.
 _NAMES_MAX = 3

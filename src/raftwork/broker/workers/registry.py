@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine, Running
-    from raftwork.broker.machine.commands import Command, EnqueuedAndAssigned, Settled
+    from raftwork.broker.machine.commands import Command
+    from raftwork.features.effects import EnqueuedAndAssigned, Settled
     from raftwork.messages import FromBroker
 
 #: Silence after which a worker's tasks go to others, ms.

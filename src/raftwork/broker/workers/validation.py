@@ -9,17 +9,13 @@ from raftwork.messages import (
     NAME_MAX,
     PAYLOAD_MAX,
     QUEUES_MAX,
-    AskQueue,
-    DrainWorker,
     Failure,
-    ListDead,
-    PurgeDead,
     decode_failure,
     encode_failure,
 )
 
 if TYPE_CHECKING:
-    from raftwork.messages import Outcome, ToBroker, WorkerHello
+    from raftwork.messages import Outcome, WorkerHello
 
 
 def objection(hello: WorkerHello) -> str | None:
@@ -31,21 +27,6 @@ def objection(hello: WorkerHello) -> str | None:
     longest = max(map(len, (hello.name, hello.host, *hello.queues)))
     if longest > NAME_MAX:
         return f"a name of {longest} characters; {NAME_MAX} are allowed"
-    return None
-
-
-def request_objection(request: ToBroker) -> str | None:
-    """Why a client's request is not carried out, or None.
-
-    A name goes into the log or comes back in a refusal, so its length is bounded before either.
-    What else a request says is checked where it is carried out.
-    """
-    match request:
-        case DrainWorker(_, name) | AskQueue(_, name) | ListDead(_, name) | PurgeDead(_, _, name):
-            if len(name) > NAME_MAX:
-                return f"a name of {len(name)} characters; {NAME_MAX} are allowed"
-        case _:
-            pass
     return None
 
 

@@ -7,6 +7,7 @@ import pytest
 from raftwork.broker.cluster.handshake import REJECTED
 from raftwork.broker.cluster.peer_address import PeerAddress
 from raftwork.errors import StoreError
+from raftwork.features import from_broker
 from raftwork.messages import (
     PROTOCOL,
     BrokerStatus,
@@ -17,7 +18,6 @@ from raftwork.messages import (
     PeerHello,
     PeerWelcome,
     Refused,
-    from_broker,
 )
 from tests.unit.broker.nodes import World
 

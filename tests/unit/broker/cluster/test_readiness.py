@@ -5,7 +5,8 @@ import pytest
 from raftwork.broker.cluster import readiness
 from raftwork.broker.cluster.readiness import PATIENCE
 from raftwork.broker.events import Event, Formed, Waits
-from raftwork.messages import PROTOCOL, PeerHello, to_broker
+from raftwork.features import to_broker
+from raftwork.messages import PROTOCOL, PeerHello
 from tests.unit.broker.nodes import STEP, MemoryStore, World
 
 #: For a minute: the tests' turns are real ones.

@@ -14,21 +14,23 @@ from raftwork.broker.dispatch.backlog import PAGE_TASKS, Backlog
 from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.machine.commands import (
     Assign,
-    Assigned,
     Command,
-    Effect,
-    Enqueue,
     Fail,
     Finish,
     Lose,
-    NotAssigned,
-    Queued,
     Release,
-    Requeued,
 )
 from raftwork.broker.placement.balancers import BALANCERS, Balancer, Candidate
 from raftwork.broker.placement.eligibility import Eligibility
 from raftwork.broker.workers.worker import Worker
+from raftwork.features.effects import (
+    Assigned,
+    Effect,
+    NotAssigned,
+    Queued,
+    Requeued,
+)
+from raftwork.features.enqueue import Admit
 from raftwork.messages import Failure, Spec, decode_spec, encode_failure, encode_spec
 from raftwork.wire import pack
 from tests.unit.broker.queues import Queues, enqueue
@@ -464,7 +466,7 @@ def test_tasks_of_equal_keys_go_to_the_same_worker() -> None:
     desk.dispatcher = dispatcher_of(desk.queues, "consistent_hash")
     keys = [f"key {i}" for i in range(20)] * 5
     tasks = [[f"task {i}", b"", key] for i, key in enumerate(keys)]
-    desk.propose(Enqueue(0, encode_spec(Spec("job", "default")), pack(tasks)))
+    desk.propose(Admit(0, encode_spec(Spec("job", "default")), pack(tasks)))
     desk.commit()
     homes: dict[str, set[str]] = {}
     for name, seqs in planned(desk.plan()).items():

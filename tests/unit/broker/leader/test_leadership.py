@@ -4,14 +4,11 @@ from random import Random
 
 import pytest
 
-from raftwork import messages
 from raftwork.broker.leader.leadership import BATCH_BYTES, Leadership
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Assign,
     Command,
-    Configure,
-    Enqueue,
     Fail,
     Finish,
     Tick,
@@ -21,11 +18,12 @@ from raftwork.broker.machine.commands import (
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.consensus.core import ORIGIN, Output, Peer, Position, Role, Roster, Snapshot, Status
 from raftwork.errors import NotLeader, QueueFull
+from raftwork.features.enqueue import Admit, Enqueue, Enqueued
+from raftwork.features.queue_settings import Configure, changes
+from raftwork.features.results import Ask
 from raftwork.messages import (
     PROTOCOL,
     Acknowledged,
-    Ask,
-    Enqueued,
     Failure,
     FromBroker,
     Heartbeat,
@@ -116,8 +114,8 @@ class Office:
     def enqueue(self, *ids: str, spec: Spec | None = None, payload: bytes = b"") -> int:
         self.requests += 1
         _, packed, tasks, _ = enqueue(*ids, spec=spec or Spec("job", "default"), payload=payload)
-        request = messages.Enqueue(self.requests, self.lead.time(self.now), packed, tasks)
-        self.lead.clients.enqueue(b"c", request)
+        request = Enqueue(self.requests, self.lead.time(self.now), packed, tasks)
+        self.lead.request(b"c", request, len(tasks), self.now)
         return self.requests
 
     def hello(self, slots: int = 4, session: int = 1) -> None:
@@ -203,7 +201,7 @@ def test_nothing_is_pushed_before_its_assign_is_applied(office: Office) -> None:
 
 def begun(entry: list[Command]) -> list[list[int]]:
     """How many tasks each Enqueue of an entry hands out at once."""
-    return [[count for _, count in c.begin] for c in entry if isinstance(c, Enqueue)]
+    return [[count for _, count in c.begin] for c in entry if isinstance(c, Admit)]
 
 
 def test_a_task_that_nothing_waits_before_is_handed_out_with_its_enqueue(office: Office) -> None:
@@ -241,8 +239,8 @@ def test_nobody_overtakes_what_is_on_its_way_into_the_same_queue(office: Office)
 def test_a_task_with_a_key_waits_to_be_placed_by_it(office: Office) -> None:
     office.hello(slots=2)
     tasks = pack([["a", b"", "red"]])
-    request = messages.Enqueue(9, office.lead.time(office.now), encode_spec(SPEC), tasks)
-    office.lead.clients.enqueue(b"c", request)
+    request = Enqueue(9, office.lead.time(office.now), encode_spec(SPEC), tasks)
+    office.lead.request(b"c", request, len(tasks), office.now)
     office.enqueue("b")
     (entry,) = office.plan()
     assert begun(entry) == [[], []]  # nor does the one behind it overtake
@@ -322,8 +320,8 @@ def test_a_log_that_takes_nothing_now_gets_everything_later_once(
     assert office.sent()[:1] != [Enqueued(first)]
     office.core.refusal = None
     ((one, two),) = office.plan()
-    assert isinstance(one, Enqueue)
-    assert isinstance(two, Enqueue)
+    assert isinstance(one, Admit)
+    assert isinstance(two, Admit)
     office.commit()
     sent = office.sent()
     assert [m.request for m in sent if isinstance(m, Enqueued)] == [first, second]
@@ -348,31 +346,31 @@ def test_assigns_that_could_not_be_proposed_are_not_planned_twice(office: Office
 
 def test_a_question_waits_for_a_core_that_leads(office: Office) -> None:
     office.core.refusal = NotLeader("b")
-    office.lead.clients.ask(b"c", Ask(1, ["a"]))
+    office.lead.request(b"c", Ask(1, ["a"]), 9, office.now)
     office.plan()
     assert office.core.barriers == []
     office.core.refusal = None
     office.plan()
     (token,) = office.core.barriers
-    office.lead.clients.read_ready(token)
+    office.lead.read_ready(token)
     assert len(office.sent()) == 1
 
 
 def test_one_barrier_serves_all_questions_of_a_turn(office: Office) -> None:
     for request in range(9):
-        office.lead.clients.ask(b"c", Ask(request, ["a"]))
+        office.lead.request(b"c", Ask(request, ["a"]), 9, office.now)
     office.plan()
     assert len(office.core.barriers) == 1
 
 
 def test_barriers_of_an_earlier_leadership_answer_nothing(office: Office) -> None:
-    office.lead.clients.ask(b"c", Ask(1, ["a"]))
+    office.lead.request(b"c", Ask(1, ["a"]), 9, office.now)
     office.plan()
     later = Office(office.queues, epoch=2)
-    later.lead.clients.ask(b"c", Ask(1, ["a"]))
+    later.lead.request(b"c", Ask(1, ["a"]), 9, later.now)
     later.plan()
     assert later.core.barriers[0] > office.core.barriers[-1]
-    later.lead.clients.read_ready(office.core.barriers[0])
+    later.lead.read_ready(office.core.barriers[0])
     assert later.sent() == []
 
 
@@ -460,7 +458,7 @@ def test_entries_of_others_are_applied_without_replies(office: Office) -> None:
 
 def test_every_leader_places_a_queues_tasks_by_the_balancer_set_for_it() -> None:
     queues = Queues()
-    queues.apply(Configure("b", "failover", None, None))
+    queues.apply(Configure("b", changes(balancer="failover")))
     for epoch in (1, 2):
         office = Office(queues, epoch=epoch)
         of = office.lead._dispatcher._balancer_of

@@ -4,22 +4,25 @@ import apsw
 
 from raftwork.broker.machine import Limits, Machine, Waiting, create_tables
 from raftwork.broker.machine.commands import (
-    Applied,
     Assign,
-    Assigned,
     Command,
-    Done,
-    Effect,
-    Enqueue,
     Expire,
     Fail,
     Finish,
     Lose,
-    Rejected,
     Release,
     Tick,
     encode_batch,
 )
+from raftwork.features.effects import (
+    Applied,
+    Assigned,
+    Done,
+    Effect,
+    Rejected,
+)
+from raftwork.features.enqueue import Admit
+from raftwork.features.queue_settings import changes
 from raftwork.messages import (
     Failure,
     Result,
@@ -60,6 +63,14 @@ def spec_of(
 
 def tasks_of(*tasks: tuple[str, bytes]) -> bytes:
     return pack(tasks)
+
+
+def change_of(
+    balancer: str | None = None, max_length: int | None = None, max_bytes: int | None = None
+) -> bytes:
+    """Of a queue's settings: None leaves one as it is, an empty name or 0 clears it."""
+    given = {"balancer": balancer, "max_length": max_length, "max_bytes": max_bytes}
+    return changes(**{name: value or None for name, value in given.items() if value is not None})
 
 
 class Driver:
@@ -104,8 +115,8 @@ class Driver:
 
     # ---- commands -------------------------------------------------------------------------------
 
-    def put(self, *ids: str, spec: bytes = spec_of(), payload: bytes = b"payload") -> Enqueue:
-        return Enqueue(self.now, spec, tasks_of(*((i, payload) for i in ids)))
+    def put(self, *ids: str, spec: bytes = spec_of(), payload: bytes = b"payload") -> Admit:
+        return Admit(self.now, spec, tasks_of(*((i, payload) for i in ids)))
 
     def enqueue(
         self, *ids: str, spec: bytes = spec_of(), payload: bytes = b"payload"

@@ -1,31 +1,34 @@
 """What the machine ought to do, as naively as it can be said: a dict of tasks and no batching."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum, auto
+from typing import cast
 
 from raftwork.broker.machine import Limits, Waiting
 from raftwork.broker.machine.commands import (
     Assign,
-    Assigned,
-    AttemptEnded,
     Command,
-    Configure,
-    Effect,
-    Enqueue,
     Expire,
     Fail,
     Finish,
     Lose,
-    NotAssigned,
-    Purge,
-    Queued,
     Release,
-    Requeued,
-    Retry,
-    Settled,
     Tick,
+)
+from raftwork.features.dead_letters import Purge, Retry
+from raftwork.features.effects import (
+    Assigned,
+    AttemptEnded,
+    Effect,
+    NotAssigned,
+    Queued,
+    Requeued,
+    Settled,
     TokenRejected,
 )
+from raftwork.features.enqueue import Admit
+from raftwork.features.purge_queue import DropWaiting
+from raftwork.features.queue_settings import Configure, changes
 from raftwork.messages import (
     Code,
     Failure,
@@ -153,7 +156,7 @@ class Model:
 
     def _command(self, command: Command) -> None:
         match command:
-            case Enqueue():
+            case Admit():
                 self._enqueue(command)
             case Assign(worker, seqs):
                 self._assign(worker, seqs)
@@ -167,16 +170,23 @@ class Model:
                 self._lose([(token, False) for token in tokens])
             case Lose(losses, by):
                 self._lose(losses, by)
+            case Tick():
+                pass
+            case _:
+                self._asked_for(command)
+
+    def _asked_for(self, command: Command) -> None:
+        match command:
             case Retry(created, task_id, new):
                 self._retry(created, task_id, new)
             case Purge(ids, queue):
                 self._purge(ids, queue)
             case Configure():
                 self._configure(command)
-            case Tick():
-                pass
+            case DropWaiting():
+                self._drop(command)
 
-    def _enqueue(self, command: Enqueue) -> None:
+    def _enqueue(self, command: Admit) -> None:
         if command.created < self.time - self.limits.window:
             raise Refusal(Code.PROTOCOL)
         queue = decode_spec(command.spec).queue
@@ -220,12 +230,10 @@ class Model:
             raise Refusal(Code.QUEUE_FULL)
         self.totals.setdefault(command.queue, dict.fromkeys(State, 0))
         settings = self.settings.setdefault(command.queue, Settings())
-        if command.balancer is not None:
-            settings.balancer = command.balancer or None
-        if command.max_length is not None:
-            settings.max_length = command.max_length or None
-        if command.max_bytes is not None:
-            settings.max_bytes = command.max_bytes or None
+        for name, value in cast(
+            "dict[str, object]", unpack(command.changes) if command.changes else {}
+        ).items():
+            setattr(settings, name, value)
 
     def _assign(self, worker: bytes, seqs: list[int]) -> None:
         handed: list[tuple[int, int, int]] = []
@@ -301,7 +309,7 @@ class Model:
         if task is None:
             raise Refusal(Code.UNKNOWN_TASK)
         if not task.again:
-            self._enqueue(Enqueue(created, task.spec, pack([[new, task.payload]])))
+            self._enqueue(Admit(created, task.spec, pack([[new, task.payload]])))
             task.again = new
 
     def _purge(self, ids: list[str], queue: str) -> None:
@@ -309,6 +317,15 @@ class Model:
             return task.id in ids if ids else queue in ("", task.queue)
 
         self.dead = [task for task in self.dead if not meant(task)]
+
+    def _drop(self, command: DropWaiting) -> None:
+        there = [t for t in self.at(Place.WAITING) if t.queue == command.queue]
+        there = sorted((t for t in there if t.seq <= command.upto), key=lambda task: task.seq)
+        text = f"the queue {command.queue} was purged while it waited there"
+        for task in there[: command.limit]:
+            task.last_token = 0
+            self._settle(task, State.FAILED, encode_failure(Failure("Purged", text, "")))
+            self.dead.remove(task)
 
     # ---- the ways a token ends ------------------------------------------------------------------
 
@@ -355,9 +372,7 @@ class Model:
                 totals[State.FAILED],
                 totals[State.LOST],
                 sum(len(t.payload) for t in self.queued(name)),
-                settings.balancer,
-                settings.max_length,
-                settings.max_bytes,
+                changes(**{k: v for k, v in asdict(settings).items() if v is not None}),
             )
             for name, totals in sorted(self.totals.items())
             for settings in [self.settings.get(name, Settings())]

@@ -7,14 +7,16 @@ import pytest
 from raftwork.broker.machine import Limits
 from raftwork.broker.machine.commands import (
     Assign,
-    Assigned,
-    AttemptEnded,
-    Effect,
     Fail,
     Finish,
     Lose,
-    NotAssigned,
     Release,
+)
+from raftwork.features.effects import (
+    Assigned,
+    AttemptEnded,
+    Effect,
+    NotAssigned,
     Requeued,
     Settled,
     TokenRejected,

@@ -3,15 +3,17 @@
 import pytest
 
 from raftwork.broker.machine import Limits
-from raftwork.broker.machine.commands import Done, Lose, Purge, Queued, Retry
-from raftwork.messages import Code, DeadTask, Loss, State
+from raftwork.broker.machine.commands import Lose
+from raftwork.features.dead_letters import DeadTask, Purge, Retry, details, page, retried_as
+from raftwork.features.effects import Done, Queued
+from raftwork.messages import Code, Loss, State
 from tests.unit.broker.machine.driver import FAILURE, START, Driver, spec_of
 
 ALL = 1 << 62
 
 
 def dead(driver: Driver, queue: str = "", before: int = ALL, limit: int = 100) -> list[DeadTask]:
-    return driver.machine.dead_page(queue, before, limit)
+    return page(driver.machine.state, queue, before, limit)
 
 
 def dead_ids(driver: Driver) -> list[str]:
@@ -67,14 +69,14 @@ def test_it_is_told_which_workers_a_task_took_down_and_how(driver: Driver) -> No
         driver.now += 1_000
         (token,) = driver.assign(1)
     driver.fail(token)
-    details = driver.machine.dead_details(7, "a")
-    assert details is not None
-    assert (details.request, details.payload, details.failure) == (7, b"payload", FAILURE)
-    assert details.losses == [
+    known = details(driver.machine.state, 7, "a")
+    assert known is not None
+    assert (known.request, known.payload, known.failure) == (7, b"payload", FAILURE)
+    assert known.losses == [
         first._replace(time=START),
         second._replace(time=START + 1_000),
     ]
-    assert driver.machine.dead_details(7, "b") is None
+    assert details(driver.machine.state, 7, "b") is None
 
 
 def test_what_a_task_lost_is_forgotten_when_it_succeeds(driver: Driver) -> None:
@@ -104,14 +106,14 @@ def test_a_retry_is_another_task_with_the_same_contents(driver: Driver) -> None:
     (waiting,) = driver.waiting()
     assert (waiting.id, waiting.attempt, waiting.losses) == ("b", 1, 0)
     assert driver.result("a") == outcome  # the first outcome stands for ever
-    assert driver.machine.retried_as("a") == "b"
+    assert retried_as(driver.machine.state, "a") == "b"
 
 
 def test_to_ask_twice_is_to_retry_once(driver: Driver) -> None:
     die(driver, "a")
     driver.effects(Retry(driver.now, "a", "b"))
     assert driver.effects(Retry(driver.now, "a", "c")) == []
-    assert driver.machine.retried_as("a") == "b"
+    assert retried_as(driver.machine.state, "a") == "b"
     assert driver.waiting_ids() == ["b"]
 
 
@@ -127,7 +129,7 @@ def test_a_retry_that_has_no_room_changes_nothing() -> None:
     die(driver, "a")
     driver.enqueue("waits")
     assert driver.refusal(Retry(driver.now, "a", "b")).code is Code.QUEUE_FULL
-    assert driver.machine.retried_as("a") == ""
+    assert retried_as(driver.machine.state, "a") == ""
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import pytest
 
 from raftwork.broker.machine import Limits
-from raftwork.broker.machine.commands import Done, Enqueue, EnqueuedAndAssigned, Queued
-from raftwork.broker.machine.enqueue import SPEC_MAX
 from raftwork.errors import PayloadTooLarge, ProtocolError, QueueFull, RaftworkError
+from raftwork.features.effects import Done, EnqueuedAndAssigned, Queued
+from raftwork.features.enqueue import SPEC_MAX, Admit, check
 from raftwork.messages import (
     BATCH_BYTES_MAX,
     BATCH_TASKS_MAX,
@@ -128,7 +128,7 @@ def test_an_id_twice_in_a_batch_is_one_task(driver: Driver) -> None:
 
 
 def test_an_id_twice_in_a_batch_with_other_contents_is_refused(driver: Driver) -> None:
-    command = Enqueue(driver.now, spec_of(), tasks_of(("a", b"1"), ("b", b"1"), ("a", b"2")))
+    command = Admit(driver.now, spec_of(), tasks_of(("a", b"1"), ("b", b"1"), ("a", b"2")))
     refusal = driver.refusal(command)
     assert refusal.code is Code.PROTOCOL and "'a'" in refusal.text
 
@@ -152,7 +152,7 @@ def test_any_text_is_an_id(driver: Driver, task: str) -> None:
 def test_a_first_attempt_longer_ago_than_the_window_is_refused(driver: Driver) -> None:
     window = driver.limits.window
     driver.now += window
-    late = Enqueue(driver.now - window - 1, spec_of(), tasks_of(("a", b"")))
+    late = Admit(driver.now - window - 1, spec_of(), tasks_of(("a", b"")))
     refusal = driver.refusal(late)
     assert refusal.code is Code.PROTOCOL
     assert str(window + 1) in refusal.text and str(window) in refusal.text
@@ -186,7 +186,7 @@ def test_what_is_stored_already_is_done_although_the_queue_is_full() -> None:
     driver = Driver(Limits(tasks=2))
     driver.enqueue("a", "b")
     assert driver.enqueue("a", "b") == []
-    driver.machine.validate(spec_of(), tasks_of(("a", b"payload"), ("b", b"payload")))
+    check(driver.machine.state, spec_of(), tasks_of(("a", b"payload"), ("b", b"payload")))
 
 
 def test_a_queue_too_many_is_refused() -> None:
@@ -257,23 +257,23 @@ def test_a_malformed_batch_is_refused_before_and_after_the_log(
     driver: Driver, spec: bytes, tasks: bytes, error: type[RaftworkError], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        driver.machine.validate(spec, tasks)
-    refusal = driver.refusal(Enqueue(driver.now, spec, tasks))
+        check(driver.machine.state, spec, tasks)
+    refusal = driver.refusal(Admit(driver.now, spec, tasks))
     assert said in refusal.text
     too_large = error is PayloadTooLarge
     assert refusal.code is (Code.PAYLOAD_TOO_LARGE if too_large else Code.PROTOCOL)
 
 
 def test_validate_gives_the_spec_and_the_tasks(driver: Driver) -> None:
-    spec, tasks = driver.machine.validate(spec_of("q"), tasks_of(("a", b"1"), ("b", b"2")))
+    spec, tasks = check(driver.machine.state, spec_of("q"), tasks_of(("a", b"1"), ("b", b"2")))
     assert spec.queue == "q"
     assert tasks == (("a", "b"), (b"1", b"2"), ())
-    assert driver.machine.validate(spec_of(), pack([]))[1] == ((), (), ())
+    assert check(driver.machine.state, spec_of(), pack([]))[1] == ((), (), ())
 
 
 def test_keys_stay_with_their_tasks_from_the_enqueue_to_every_hand_out(driver: Driver) -> None:
     tasks = pack([["a", b"1", "red"], ["b", b"2"], ["c", b"3", "blue"]])
-    (queued,) = driver.effects(Enqueue(driver.now, spec_of(), tasks))
+    (queued,) = driver.effects(Admit(driver.now, spec_of(), tasks))
     assert queued == Queued(
         "default", spec_of(), 1, [("a", b"1"), ("b", b"2"), ("c", b"3")], ["red", "", "blue"]
     )
@@ -283,10 +283,10 @@ def test_keys_stay_with_their_tasks_from_the_enqueue_to_every_hand_out(driver: D
 
 
 def test_the_same_id_with_another_key_is_other_contents(driver: Driver) -> None:
-    driver.effects(Enqueue(driver.now, spec_of(), pack([["a", b"1", "red"]])))
-    driver.effects(Enqueue(driver.now, spec_of(), pack([["a", b"1", "red"]])))
+    driver.effects(Admit(driver.now, spec_of(), pack([["a", b"1", "red"]])))
+    driver.effects(Admit(driver.now, spec_of(), pack([["a", b"1", "red"]])))
     for task in (["a", b"1", "blue"], ["a", b"1"]):
-        refusal = driver.refusal(Enqueue(driver.now, spec_of(), pack([task])))
+        refusal = driver.refusal(Admit(driver.now, spec_of(), pack([task])))
         assert "other contents" in refusal.text
 
 
@@ -298,14 +298,14 @@ def test_the_longest_names_fit() -> None:
 
 
 def test_a_newer_clients_extra_columns_are_ignored(driver: Driver) -> None:
-    driver.effects(Enqueue(driver.now, spec_of(), pack([["a", b"", "", 1], ["b", b"", "", 2]])))
+    driver.effects(Admit(driver.now, spec_of(), pack([["a", b"", "", 1], ["b", b"", "", 2]])))
     assert driver.waiting_ids() == ["a", "b"]
 
 
 def test_validate_refuses_what_does_not_fit() -> None:
     driver = Driver(Limits(tasks=1))
     with pytest.raises(QueueFull, match=r"2 unfinished tasks, 1"):
-        driver.machine.validate(spec_of(), tasks_of(("a", b""), ("b", b"")))
+        check(driver.machine.state, spec_of(), tasks_of(("a", b""), ("b", b"")))
 
 
 def test_one_refused_command_does_not_touch_the_others_of_its_entry(driver: Driver) -> None:

@@ -7,18 +7,20 @@ from raftwork.broker.machine import TABLES, VERSION, Limits, create_tables
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Assign,
-    Assigned,
     Command,
-    Done,
     Finish,
-    Rejected,
     Release,
-    Settled,
     Tick,
     commands,
     encode_batch,
 )
 from raftwork.errors import StoreError
+from raftwork.features.effects import (
+    Assigned,
+    Done,
+    Rejected,
+    Settled,
+)
 from raftwork.messages import Code, State
 from raftwork.wire import pack
 from tests.unit.broker.machine.driver import START, WORKER, Driver, spec_of

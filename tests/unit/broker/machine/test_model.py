@@ -11,20 +11,21 @@ from raftwork.broker.machine import Limits
 from raftwork.broker.machine.commands import (
     Assign,
     Command,
-    Configure,
-    Enqueue,
     Expire,
     Fail,
     Finish,
     Lose,
-    Purge,
-    Rejected,
     Release,
-    Retry,
     Tick,
     encode_batch,
 )
-from tests.unit.broker.machine.driver import FAILURE, START, Driver, spec_of, tasks_of
+from raftwork.features import dead_letters
+from raftwork.features.dead_letters import Purge, Retry
+from raftwork.features.effects import Rejected
+from raftwork.features.enqueue import Admit
+from raftwork.features.purge_queue import DropWaiting
+from raftwork.features.queue_settings import Configure
+from tests.unit.broker.machine.driver import FAILURE, START, Driver, change_of, spec_of, tasks_of
 from tests.unit.broker.machine.model import Model, Place
 
 #: So small that every bound is met.
@@ -60,7 +61,7 @@ tasks = st.lists(
 recipes: st.SearchStrategy[Callable[[Model], Command]] = st.one_of(
     st.builds(
         lambda age, spec, tasks: (
-            lambda model: Enqueue(max(0, model.time - age), spec, tasks_of(*tasks))
+            lambda model: Admit(max(0, model.time - age), spec, tasks_of(*tasks))
         ),
         st.sampled_from([0, 0, 0, 99, 100, 101]),
         st.sampled_from(SPECS),
@@ -99,12 +100,20 @@ recipes: st.SearchStrategy[Callable[[Model], Command]] = st.one_of(
     ),
     st.builds(
         lambda queue, balancer, length, size: (
-            lambda _model: Configure(queue, balancer, length, size)
+            lambda _model: Configure(queue, change_of(balancer, length, size))
         ),
         st.sampled_from(["a", "b", "c", "d", ""]),
         st.sampled_from([None, "", "random"]),
         st.sampled_from([None, None, 0, 1, 3, 5]),
         st.sampled_from([None, None, 0, 1, 2, 4]),
+    ),
+    st.builds(
+        lambda queue, back, limit: (
+            lambda model: DropWaiting(queue, max(0, model.seq - back), limit)
+        ),
+        st.sampled_from(["a", "b", "z"]),
+        st.integers(0, 2),
+        st.integers(0, 3),
     ),
     st.just(lambda _model: Tick()),
     st.builds(
@@ -191,12 +200,12 @@ class Machines(RuleBasedStateMachine):
             (t.token, t.seq, t.id, t.queue, t.spec, t.attempt, t.failures, t.losses)
             for t in running
         ]
-        page = machine.dead_page("", 1 << 60, 100)
+        page = dead_letters.page(machine.state, "", 1 << 60, 100)
         assert [(t.id, t.state, t.attempts, t.failures, t.losses, t.again) for t in page] == [
             (t.id, t.state, t.attempt, t.failures, t.losses, t.again) for t in reversed(model.dead)
         ]
         for dead in model.dead:
-            details = machine.dead_details(1, dead.id)
+            details = dead_letters.details(machine.state, 1, dead.id)
             assert details is not None
             assert (details.payload, details.losses) == (dead.payload, dead.lost)
         times = [t.due for t in model.at(Place.DELAYED, Place.KEPT, Place.TOMBSTONE)]

@@ -1,7 +1,7 @@
 """What the machine answers to those who dispatch, watch and report."""
 
 from raftwork.broker.machine import Waiting
-from raftwork.broker.machine.commands import Enqueue
+from raftwork.features.enqueue import Admit
 from raftwork.messages import QueueStatus, Result, State
 from tests.unit.broker.machine.driver import WORKER, Driver, spec_of, tasks_of
 
@@ -21,7 +21,7 @@ def test_lookup_answers_in_the_order_of_the_question(driver: Driver) -> None:
 
 
 def test_waiting_gives_whole_tasks_after_a_number(driver: Driver) -> None:
-    driver.effects(Enqueue(driver.now, spec_of(), tasks_of(("a", b"1"), ("b", b"2"))))
+    driver.effects(Admit(driver.now, spec_of(), tasks_of(("a", b"1"), ("b", b"2"))))
     assert driver.machine.waiting("default", 1, 10, 100) == [
         Waiting(2, "b", spec_of(), b"2", 1, 0),
     ]

@@ -3,10 +3,19 @@
 import pytest
 
 from raftwork.broker.machine import Limits
-from raftwork.broker.machine.commands import Configure, Done, Rejected
+from raftwork.broker.machine.commands import Command
+from raftwork.features.effects import Done, Rejected
+from raftwork.features.enqueue import check
+from raftwork.features.queue_settings import (
+    Configure,
+    ConfigureThree,
+    QueueSettings,
+    changes,
+    settings_of,
+)
 from raftwork.messages import NAME_MAX, Code, QueueStatus
-from raftwork.wire import INT_MAX
-from tests.unit.broker.machine.driver import Driver, spec_of
+from raftwork.wire import INT_MAX, pack
+from tests.unit.broker.machine.driver import Driver, change_of, spec_of
 
 
 def configured(
@@ -17,7 +26,7 @@ def configured(
     max_length: int | None = None,
     max_bytes: int | None = None,
 ) -> None:
-    change = Configure(queue, balancer, max_length, max_bytes)
+    change = Configure(queue, change_of(balancer, max_length, max_bytes))
     assert driver.apply(change).replies == [Done()]
 
 
@@ -58,7 +67,7 @@ def test_what_is_stored_already_is_never_refused_as_full(driver: Driver) -> None
     driver.enqueue("a", "b")
     configured(driver, max_length=1, max_bytes=1)
     assert driver.effects(driver.put("a", "b")) == []
-    driver.machine.validate(driver.put("b").spec, driver.put("b").tasks)
+    check(driver.machine.state, driver.put("b").spec, driver.put("b").tasks)
     assert driver.refusal(driver.put("a", "b", "c")).code is Code.QUEUE_FULL
 
 
@@ -108,7 +117,9 @@ def test_a_lower_limit_refuses_new_tasks_and_touches_no_old_one(driver: Driver) 
 def test_a_change_leaves_the_other_settings_as_they_are(driver: Driver) -> None:
     configured(driver, "q", balancer="random", max_length=5, max_bytes=6)
     configured(driver, "q", max_bytes=0)
-    assert driver.machine.queue("q") == QueueStatus("q", 0, 0, 0, 0, 0, 0, "random", 5, None)
+    assert driver.machine.queue("q") == QueueStatus(
+        "q", 0, 0, 0, 0, 0, 0, changes(balancer="random", max_length=5)
+    )
     assert driver.machine.balancer("q") == "random"
     configured(driver, "q", balancer="")
     assert driver.machine.balancer("q") is None
@@ -138,14 +149,22 @@ def test_settings_are_part_of_the_state_that_replicas_compare(driver: Driver) ->
 @pytest.mark.parametrize(
     "change",
     [
-        Configure("", None, 1, None),
-        Configure("q" * (NAME_MAX + 1), None, 1, None),
-        Configure("q", "b" * (NAME_MAX + 1), None, None),
-        Configure("q", None, INT_MAX, None),
-        Configure("q", None, None, INT_MAX),
+        Configure("", changes(max_length=1)),
+        Configure("q" * (NAME_MAX + 1), changes(max_length=1)),
+        Configure("q", changes(balancer="b" * (NAME_MAX + 1))),
+        Configure("q", changes(max_length=INT_MAX)),
+        Configure("q", changes(max_bytes=INT_MAX)),
+        Configure("q", changes(max_bytes=0)),
+        Configure("q", changes(max_bytes="7")),
+        Configure("q", changes(balancer="")),
+        Configure("q", changes(speed=7)),
+        Configure("q", b"\xc1"),
+        Configure("q", pack([1])),
+        Configure("q", pack({1: 1})),
+        ConfigureThree("q", None, None, INT_MAX),
     ],
 )
-def test_settings_that_cannot_be_meant_change_nothing(driver: Driver, change: Configure) -> None:
+def test_settings_that_cannot_be_meant_change_nothing(driver: Driver, change: Command) -> None:
     assert driver.refusal(change).code is Code.PROTOCOL
 
 
@@ -153,7 +172,7 @@ def test_there_are_no_more_queues_with_settings_than_queues() -> None:
     driver = Driver(Limits(queues=2))
     configured(driver, "a", max_length=1)
     driver.enqueue("t", spec=spec_of("b"))
-    assert driver.refusal(Configure("c", None, 1, None)).code is Code.QUEUE_FULL
+    assert driver.refusal(Configure("c", changes(max_length=1))).code is Code.QUEUE_FULL
     assert driver.refusal(driver.put("u", spec=spec_of("c"))).code is Code.QUEUE_FULL
     configured(driver, "b", max_length=1)
 
@@ -162,3 +181,18 @@ def test_a_queue_that_nobody_used_has_nothing_set(driver: Driver) -> None:
     assert driver.machine.queue("q") == QueueStatus("q", 0, 0, 0, 0, 0)
     assert driver.machine.balancer("q") is None
     assert driver.machine.queues() == []
+
+
+def test_a_log_of_before_settings_were_packed_is_read_as_it_was_meant(driver: Driver) -> None:
+    for change in (
+        ConfigureThree("q", "random", 5, 6),
+        ConfigureThree("q", "", None, 7),
+        ConfigureThree("q", None, 0, None),
+    ):
+        assert driver.apply(change).replies == [Done()]
+    assert driver.machine.queue("q").settings == changes(max_bytes=7)
+
+
+def test_what_only_a_newer_release_sets_is_dropped_where_it_is_only_told() -> None:
+    assert settings_of(changes(max_length=5, speed=7)) == QueueSettings(max_length=5)
+    assert settings_of(b"") == QueueSettings()

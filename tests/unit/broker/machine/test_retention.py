@@ -3,8 +3,9 @@
 import pytest
 
 from raftwork.broker.machine import Limits
-from raftwork.broker.machine.commands import Queued, Requeued, Tick, encode_batch
+from raftwork.broker.machine.commands import Tick, encode_batch
 from raftwork.broker.machine.retention import SWEEP
+from raftwork.features.effects import Queued, Requeued
 from raftwork.messages import Result, State
 from tests.unit.broker.machine.driver import Driver, spec_of
 

@@ -4,10 +4,10 @@ from random import Random
 
 import pytest
 
-from raftwork.broker.machine.commands import Configure
 from raftwork.broker.placement.balancers import BALANCERS, Candidate
 from raftwork.broker.placement.balancers.round_robin import RoundRobin
 from raftwork.broker.placement.queue_balancers import QueueBalancers
+from raftwork.features.queue_settings import Configure, changes
 from tests.unit.broker.queues import Queues
 
 DEFAULT = "round_robin"
@@ -23,7 +23,7 @@ def test_a_queue_without_a_balancer_of_its_own_has_the_clusters() -> None:
     strategies = strategies_of(queues)
     before = strategies.of("q")
     assert isinstance(before, CLUSTERS)
-    queues.apply(Configure("q", None, 5, None))
+    queues.apply(Configure("q", changes(max_length=5)))
     assert strategies.of("q") is before
 
 
@@ -53,23 +53,23 @@ def test_a_change_counts_at_once_and_for_that_queue_alone(name: str) -> None:
     queues = Queues()
     strategies = strategies_of(queues)
     before = strategies.of("q")
-    queues.apply(Configure("q", name, None, None))
+    queues.apply(Configure("q", changes(balancer=name)))
     own = strategies.of("q")
     assert own is not before or name == DEFAULT
     assert type(own) is type(BALANCERS[name](Random(1)))
     assert strategies.of("q") is own  # it remembers whose turn it is
     assert isinstance(strategies.of("other"), CLUSTERS)
-    queues.apply(Configure("q", "", None, None))
+    queues.apply(Configure("q", changes(balancer=None)))
     assert isinstance(strategies.of("q"), CLUSTERS)
 
 
 def test_a_next_leader_finds_what_was_set() -> None:
     queues = Queues()
-    queues.apply(Configure("q", "lru", None, None))
+    queues.apply(Configure("q", changes(balancer="lru")))
     assert type(strategies_of(queues).of("q")) is type(BALANCERS["lru"](Random(1)))
 
 
 def test_a_balancer_of_another_version_is_replaced_by_the_clusters() -> None:
     queues = Queues()
-    queues.apply(Configure("q", "from the future", None, None))
+    queues.apply(Configure("q", changes(balancer="from the future")))
     assert isinstance(strategies_of(queues).of("q"), CLUSTERS)

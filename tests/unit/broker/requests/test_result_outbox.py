@@ -2,9 +2,10 @@
 
 import pytest
 
-from raftwork.broker.machine.commands import Assign, Finish, Settled
+from raftwork.broker.machine.commands import Assign, Finish
 from raftwork.broker.requests import result_outbox
 from raftwork.broker.requests.result_outbox import ResultOutbox
+from raftwork.features.effects import Settled
 from raftwork.messages import Result, State
 from tests.unit.broker.queues import Queues, enqueue
 

@@ -1,20 +1,23 @@
 """Tasks enter: what a batch must be, and how an id enters once.
 
-Rule of this file: everything that may be refused is checked before anything stays changed, so a
-refusal needs no savepoint. The one check that inserts first (is every id new?) takes back what it
-inserted, which are the rows with the highest numbers.
+1. Everything that may be refused is checked before anything stays changed, so a refusal needs no
+   savepoint. The one check that inserts first (is every id new?) takes back what it inserted, which
+   are the rows with the highest numbers.
+2. What is stored already is acknowledged at once, whatever else there is room for. The leader
+   refuses before it proposes what would be refused where it is applied.
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from json import dumps
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 from zlib import crc32
 
-from raftwork.broker.machine.attempts import assign
-from raftwork.broker.machine.commands import Assign, Effect, Enqueue, EnqueuedAndAssigned, Queued
-from raftwork.broker.machine.queue_settings import check_fits, check_queues
-from raftwork.broker.machine.state import Ledger, spec_of
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, QueueFull
+from raftwork.features.effects import Done, Effect, EnqueuedAndAssigned, Queued, Reply
+from raftwork.features.feature import Budget, Feature, change, transition
+from raftwork.features.queue_settings import check_fits, check_queues
 from raftwork.messages import (
     BATCH_BYTES_MAX,
     BATCH_TASKS_MAX,
@@ -22,8 +25,14 @@ from raftwork.messages import (
     NAME_MAX,
     PAYLOAD_MAX,
     Spec,
+    decode_spec,
 )
-from raftwork.wire import unpack_frame
+from raftwork.messages.registry import command, reply, request
+from raftwork.wire import record_check, unpack_frame
+
+if TYPE_CHECKING:
+    from raftwork.broker.machine.state import Ledger
+    from raftwork.broker.requests.view import View
 
 #: Two names of any characters, and room for what newer clients add. Every task stores its spec.
 SPEC_MAX = 4096
@@ -38,12 +47,58 @@ _KNOWN = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = val
 _IS_KNOWN = "SELECT 1 FROM task WHERE id = ?"
 
 
+# ---- records ------------------------------------------------------------------------------------
+
+
+class Task(NamedTuple):
+    id: str
+    payload: bytes
+    key: str = ""  # the balancer consistent_hash sends equal ones to the same worker
+
+
+@reply(4)
+class Enqueued(NamedTuple):
+    """All tasks of the request are on a majority's disks."""
+
+    request: int
+
+
+@request(3, reply=Enqueued)
+class Enqueue(NamedTuple):
+    """Store these tasks, all or none. `tasks` is a packed list of Task."""
+
+    request: int
+    created: int  # leader time of the first attempt
+    spec: bytes  # a packed Spec
+    tasks: bytes
+
+
+@command(1)
+class Admit(NamedTuple):
+    """Put tasks into a queue, all or none; ids already known with the same contents are skipped.
+
+    `begin` hands the first of the new tasks out in the same breath, so many to each worker's
+    incarnation: a task that nothing waits before needs one commit less until it runs.
+    """
+
+    created: int  # leader time of the client's first attempt; older than the window is refused
+    spec: bytes
+    tasks: bytes  # a packed list of [id, payload] or [id, payload, key], as the client sent it
+    begin: list[tuple[bytes, int]] = []  # noqa: RUF012 - never changed, as all of a record
+
+
+#: Checks one Task of Enqueue.tasks.
+task_check = record_check(Task)
+
+# ---- what a batch must be -----------------------------------------------------------------------
+
+
 def read_spec(data: bytes) -> Spec:
     """A batch's Spec. Raises ProtocolError or PayloadTooLarge."""
     if len(data) > SPEC_MAX:
         raise PayloadTooLarge(f"a spec of {len(data)} bytes; {SPEC_MAX} are allowed")
     try:
-        spec = spec_of(data)
+        spec = decode_spec(data)
     except BadMessage as error:
         raise ProtocolError(f"the task's spec is malformed: {error}") from None
     for what, name in (("name", spec.name), ("queue", spec.queue)):
@@ -112,7 +167,7 @@ def check_room(ledger: Ledger, name: str, payloads: Sequence[bytes]) -> None:
     queue = ledger.queues.get(name)
     if queue is None:
         check_queues(ledger, name)
-    elif queue.max_length or queue.max_bytes:
+    elif queue.settings.max_length or queue.settings.max_bytes:
         check_fits(queue, tasks, sum(map(len, payloads)))
 
 
@@ -144,6 +199,13 @@ def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
     ]
 
 
+def _payloads(rows: Sequence[Row]) -> list[bytes]:
+    return [payload for _, _, payload, _ in rows]
+
+
+# ---- on the leader ------------------------------------------------------------------------------
+
+
 def check(ledger: Ledger, spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
     """Refuse before it is proposed what would be refused when it is applied.
 
@@ -160,10 +222,6 @@ def check(ledger: Ledger, spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
     return read, columns
 
 
-def _payloads(rows: Sequence[Row]) -> list[bytes]:
-    return [payload for _, _, payload, _ in rows]
-
-
 def stored(ledger: Ledger, spec: bytes, tasks: Columns) -> bool:
     """Whether a valid batch has tasks, and none that is new.
 
@@ -175,7 +233,42 @@ def stored(ledger: Ledger, spec: bytes, tasks: Columns) -> bool:
     return not new_rows(ledger, rows_of(spec, tasks))
 
 
-def enqueue(ledger: Ledger, command: Enqueue, effects: list[Effect]) -> None:
+class _Batch:
+    """A batch on its way into the log: which workers begin is known when its entry is made."""
+
+    def __init__(self, request: Enqueue, spec: Spec, tasks: Columns) -> None:
+        self._request = request
+        self._queue, self._name = spec.queue, spec.name
+        self._tasks, self._keyed = len(tasks.ids), bool(tasks.keys)
+        self._begin: list[tuple[bytes, int]] = []
+
+    def command(self, view: View) -> Admit:
+        """New tasks, handed out at once as far as none of their queue is before them."""
+        begin = view.intake.begin(self._queue, self._name, self._tasks, keyed=self._keyed)
+        self._begin = begin
+        return Admit(self._request.created, self._request.spec, self._request.tasks, begin)
+
+    def applied(self, view: View, reply: Reply) -> Reply:
+        """They are in, or refused."""
+        view.intake.entered(self._queue, self._tasks, self._begin)
+        return reply
+
+
+def _check(view: View, request: Enqueue) -> _Batch | Done:
+    spec, tasks = check(view.state, request.spec, request.tasks)
+    if stored(view.state, request.spec, tasks):
+        return Done()
+    return _Batch(request, spec, tasks)
+
+
+def _answer(_view: View, request: Enqueue, _done: Done) -> Enqueued:
+    return Enqueued(request.request)
+
+
+# ---- on every replica ---------------------------------------------------------------------------
+
+
+def admit(ledger: Ledger, command: Admit, effects: list[Effect]) -> None:
     """Put the batch's new tasks into its queue. Raises what refuses the whole batch."""
     spec = read_spec(command.spec)
     columns = read_tasks(command.tasks)
@@ -206,7 +299,7 @@ def enqueue(ledger: Ledger, command: Enqueue, effects: list[Effect]) -> None:
 
 def _begin(
     ledger: Ledger,
-    command: Enqueue,
+    command: Admit,
     first: int,
     tasks: list[tuple[str, bytes]],
     effects: list[Effect],
@@ -218,10 +311,10 @@ def _begin(
         if not part:
             break
         seqs = range(first + begun, first + begun + len(part))
-        tokens = assign(ledger, Assign(worker, list(seqs)), [])
+        runs, _ = ledger.assign(worker, seqs)
         named = [
-            (token, seq, task, payload)
-            for token, seq, (task, payload) in zip(tokens, seqs, part, strict=True)
+            (run.token, run.seq, task, payload)
+            for run, (task, payload) in zip(runs, part, strict=True)
         ]
         effects.append(EnqueuedAndAssigned(worker, command.spec, named))
         begun += len(part)
@@ -254,3 +347,12 @@ def _insert(ledger: Ledger, spec: Spec, packed: bytes, rows: list[Row]) -> bool:
         return True
     db.execute("DELETE FROM task WHERE seq >= ?", (first,))
     return False
+
+
+FEATURE = Feature(
+    "new tasks",
+    rules=[change(Enqueue, _check, _answer)],
+    transitions=[transition(Admit, admit)],
+    #: Of batches taken in and not yet applied; beyond, clients are told to come later.
+    budget=Budget(requests=1_000_000, bytes=128 * 1024 * 1024),
+)

@@ -3,81 +3,80 @@
 import apsw
 import pytest
 
-from raftwork.broker.machine.commands import Assign, Fail, Purge, Retry
-from raftwork.broker.requests.dead_letters import OPEN_MAX, TURN_ANSWERS, DeadRequest, DeadTasks
-from raftwork.messages import (
+from raftwork.broker.machine.commands import Assign, Fail
+from raftwork.broker.requests.desk import TURN_WORK
+from raftwork.features.dead_letters import (
     DEAD_PAGE_MAX,
-    PAYLOAD_MAX,
-    Code,
+    FEATURE,
+    PAGE_WORK,
     DeadDetails,
     DeadPage,
     DeadPurged,
     DeadRetried,
-    Failure,
-    FromBroker,
     ListDead,
+    Purge,
     PurgeDead,
-    Refused,
+    Retry,
     RetryDead,
     ShowDead,
+    page,
+)
+from raftwork.messages import (
+    PAYLOAD_MAX,
+    Code,
+    Failure,
+    FromBroker,
+    Refused,
     encode_failure,
     failure_head,
 )
-from tests.unit.broker.queues import Queues, enqueue
+from raftwork.messages.registry import Frame
+from tests.unit.broker.desks import Counter
+from tests.unit.broker.queues import enqueue
 
-ME = b"me"
+TURN_READS = TURN_WORK // PAGE_WORK
 ALL = 1 << 62
 
 
-class Desk:
+class Desk(Counter):
     """A leader's desk over a machine in which the task "a" is dead."""
 
     def __init__(self) -> None:
-        self.queues = Queues()
+        super().__init__()
         failure = encode_failure(Failure("E", "m", "t"))
         self.queues.apply(enqueue("a"), Assign(b"w" * 16, [1]), Fail(1, failure, 0))
-        self.dead = DeadTasks(self.queues.machine)
-
-    def ask(self, request: DeadRequest) -> list[FromBroker]:
-        self.dead.ask(ME, request)
-        return self.answers()
-
-    def answers(self) -> list[FromBroker]:
-        return [message for _, message in self.dead.frames()]
-
-    def commit(self) -> list[FromBroker]:
-        for command, pending in self.dead.commands(2_000):
-            (reply,) = self.queues.apply(command).replies
-            self.dead.applied(pending, reply)
-        return self.answers()
+        self.view.time = 2_000
 
     def pass_barrier(self) -> list[FromBroker]:
-        self.dead.questions.barrier(1)
-        self.dead.read_ready(1)
-        return self.answers()
+        self.barrier()
+        return self.sent()
+
+    def committed(self) -> list[FromBroker]:
+        self.commit()
+        return self.sent()
 
 
 def test_who_is_dead_is_told_behind_a_barrier() -> None:
     desk = Desk()
     assert desk.ask(ListDead(1, "", ALL, 10)) == desk.ask(ShowDead(2, "a")) == []
-    assert desk.dead.questions.asking
-    page, details = desk.pass_barrier()
-    assert isinstance(page, DeadPage) and [task.id for task in page.tasks] == ["a"]
-    assert isinstance(details, DeadDetails) and details.task == page.tasks[0]
+    assert desk.desk.questions.asking
+    listed, details = desk.pass_barrier()
+    assert isinstance(listed, DeadPage) and [task.id for task in listed.tasks] == ["a"]
+    assert isinstance(details, DeadDetails) and details.task == listed.tasks[0]
 
 
 def test_pages_are_read_a_few_a_turn_and_all_in_the_end() -> None:
     desk = Desk()
-    for request in range(3 * TURN_ANSWERS):
+    for request in range(3 * TURN_READS):
         assert desk.ask(ListDead(request, "", ALL, 10)) == []
     answers = desk.pass_barrier()
-    assert len(answers) == TURN_ANSWERS
-    while len(answers) < 3 * TURN_ANSWERS:
-        assert desk.dead.waiting
-        more = desk.answers()
-        assert 0 < len(more) <= TURN_ANSWERS
+    assert len(answers) == TURN_READS
+    while len(answers) < 3 * TURN_READS:
+        assert desk.desk.waiting
+        more = desk.sent()
+        assert 0 < len(more) <= TURN_READS
         answers += more
-    assert [a.request for a in answers if isinstance(a, DeadPage)] == [*range(3 * TURN_ANSWERS)]
+    assert [a.request for a in answers if isinstance(a, DeadPage)] == [*range(3 * TURN_READS)]
 
 
 def test_who_is_not_dead_is_unknown() -> None:
@@ -86,31 +85,31 @@ def test_who_is_not_dead_is_unknown() -> None:
     (refused,) = desk.pass_barrier()
     assert isinstance(refused, Refused) and refused.code is Code.UNKNOWN_TASK
     desk.ask(RetryDead(2, "b", "c"))
-    (refused,) = desk.commit()
+    (refused,) = desk.committed()
     assert isinstance(refused, Refused) and refused.code is Code.UNKNOWN_TASK
 
 
 def test_a_retry_is_acknowledged_when_it_is_applied_and_only_once_proposed() -> None:
     desk = Desk()
     assert desk.ask(RetryDead(1, "a", "b")) == desk.ask(RetryDead(1, "a", "b")) == []
-    assert desk.commit() == [DeadRetried(1, "b")]
+    assert desk.committed() == [DeadRetried(1, "b")]
     assert desk.ask(RetryDead(2, "a", "c")) == []
-    assert desk.commit() == [DeadRetried(2, "b")]
+    assert desk.committed() == [DeadRetried(2, "b")]
 
 
 def test_a_retry_is_tried_first_when_it_is_proposed() -> None:
     desk = Desk()
     desk.ask(RetryDead(1, "a", "b"))
-    assert [command for command, _ in desk.dead.commands(2_000)] == [Retry(2_000, "a", "b")]
+    assert desk.wanted() == [Retry(2_000, "a", "b")]
 
 
 def test_a_purge_tells_how_many_it_found() -> None:
     desk = Desk()
     desk.ask(PurgeDead(1, ["a", "b"], ""))
-    ((command, pending),) = desk.dead.commands(2_000)
-    assert command == Purge(["a", "b"], "")
-    desk.dead.applied(pending, desk.queues.apply(command).replies[0])
-    assert desk.answers() == [DeadPurged(1, 1)]
+    (wanted,) = desk.desk.wanted()
+    assert wanted.command(desk.view) == Purge(["a", "b"], "")
+    desk.decide(wanted)
+    assert desk.sent() == [DeadPurged(1, 1)]
 
 
 @pytest.mark.parametrize(
@@ -123,16 +122,16 @@ def test_a_purge_tells_how_many_it_found() -> None:
         PurgeDead(1, ["a"] * 10_001, ""),
     ],
 )
-def test_what_is_out_of_bounds_is_refused(request_: DeadRequest) -> None:
+def test_what_is_out_of_bounds_is_refused(request_: Frame) -> None:
     (refused,) = Desk().ask(request_)
     assert isinstance(refused, Refused) and refused.code is Code.PROTOCOL
 
 
 def test_requests_under_way_are_bounded() -> None:
     desk = Desk()
-    for number in range(OPEN_MAX):
+    for number in range(FEATURE.budget.requests):
         assert desk.ask(ListDead(number, "", ALL, 1)) == []
-    (refused,) = desk.ask(RetryDead(OPEN_MAX, "a", "b"))
+    (refused,) = desk.ask(RetryDead(FEATURE.budget.requests, "a", "b"))
     assert isinstance(refused, Refused) and refused.code is Code.QUEUE_FULL
 
 
@@ -156,6 +155,6 @@ def test_a_page_of_large_failures_is_small_to_read() -> None:
         return row
 
     db.row_trace = notice
-    page = desk.queues.machine.dead_page("", ALL, 10)
-    assert [task.error[:10] for task in page] == ["E: mmmmmmm", "E: m"]
+    tasks = page(desk.view.state, "", ALL, 10)
+    assert [task.error[:10] for task in tasks] == ["E: mmmmmmm", "E: m"]
     assert read and max(read) < 10_000

@@ -1,0 +1,52 @@
+"""New tasks that are handed out in the same breath as they are stored. Sans-IO.
+
+What is stored and handed out by one command needs one commit less until it runs. That is only fair
+while nothing of its queue waits before it, and not yet on its way into it either.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from raftwork.broker.dispatch.dispatcher import Dispatcher
+    from raftwork.broker.workers.registry import WorkerRegistry
+    from raftwork.broker.workers.worker import Worker
+
+
+class Intake:
+    """Who may begin new tasks at once, for one leadership."""
+
+    def __init__(self, dispatcher: Dispatcher, workers: WorkerRegistry) -> None:
+        self._dispatcher = dispatcher
+        self._workers = workers
+        self._available: list[Worker] | None = None  # this turn's, if it was asked for
+        # Tasks on their way into each queue that no worker is named for: later ones stay behind.
+        self._unplaced: Counter[str] = Counter()
+
+    def turn(self) -> None:
+        """A new turn: workers may have more room, or less."""
+        self._available = None
+
+    def begin(self, queue: str, name: str, tasks: int, *, keyed: bool) -> list[tuple[bytes, int]]:
+        """So many of these new tasks go to each worker's incarnation; the others will wait.
+
+        Where a task with a key goes, its key decides: it is planned once it is in its queue.
+        """
+        begin: list[tuple[bytes, int]] = []
+        if not self._unplaced[queue] and not keyed:
+            if self._available is None:
+                self._available = self._workers.available()
+            begin = self._dispatcher.begin(queue, name, tasks, self._available)
+        self._unplaced[queue] += tasks - sum(count for _, count in begin)
+        return begin
+
+    def entered(self, queue: str, tasks: int, begin: list[tuple[bytes, int]]) -> None:
+        """They are applied, or refused: what `begin` gave to workers follows as an effect."""
+        self._unplaced[queue] -= tasks - sum(count for _, count in begin)
+        if not self._unplaced[queue]:
+            del self._unplaced[queue]
+        self._workers.unreserve(begin)
+        if begin:
+            self._dispatcher.needs_plan = True

@@ -1,0 +1,110 @@
+"""What the machine tells of an entry that it carried out: replies to commands, and effects.
+
+Effects are values. Every replica computes them; only an active leader acts on them, and whatever it
+missed in a failover it finds again in the machine's state.
+"""
+
+from typing import NamedTuple
+
+from raftwork.messages import Code, State
+
+# ---- replies ------------------------------------------------------------------------------------
+
+
+class Done(NamedTuple):
+    """The command took effect (or had taken effect before)."""
+
+    affected: int = 0  # so many, where that is asked for
+
+
+class Rejected(NamedTuple):
+    """The command changed nothing."""
+
+    code: Code
+    text: str
+
+
+Reply = Done | Rejected
+
+# ---- effects ------------------------------------------------------------------------------------
+
+
+class Queued(NamedTuple):
+    """New tasks wait in `queue`: task i of `tasks` (id, payload) has number first + i."""
+
+    queue: str
+    spec: bytes
+    first: int
+    tasks: list[tuple[str, bytes]]
+    keys: list[str] = []  # noqa: RUF012 - one for each task; or none, if no task has one
+
+
+class EnqueuedAndAssigned(NamedTuple):
+    """New tasks belong to `worker` from the start, as `Enqueue.begin` said: the first attempt."""
+
+    worker: bytes
+    spec: bytes
+    tasks: list[tuple[int, int, str, bytes]]  # (token, seq, id, payload)
+
+
+class Requeued(NamedTuple):
+    """A task waits again in its queue, under its old number."""
+
+    queue: str
+    seq: int
+
+
+class Assigned(NamedTuple):
+    """Tasks now belong to `worker`: (token, seq, attempt) each."""
+
+    worker: bytes
+    tasks: list[tuple[int, int, int]]
+
+
+class NotAssigned(NamedTuple):
+    """These were asked for in an Assign but do not wait (any more)."""
+
+    seqs: list[int]
+
+
+class Settled(NamedTuple):
+    """A task has its outcome. `data` is the packed value or Failure."""
+
+    token: int  # 0 if it was ended while it waited
+    seq: int
+    id: str
+    queue: str
+    state: State
+    data: bytes
+
+
+class AttemptEnded(NamedTuple):
+    """The token is over without an outcome: the task waits again (at once or after a delay)."""
+
+    token: int
+    seq: int
+
+
+class TokenRejected(NamedTuple):
+    """A report came under a token that is not current: refused, nothing changed."""
+
+    token: int
+
+
+Effect = (
+    Queued
+    | EnqueuedAndAssigned
+    | Requeued
+    | Assigned
+    | NotAssigned
+    | Settled
+    | AttemptEnded
+    | TokenRejected
+)
+
+
+class Applied(NamedTuple):
+    """What applying one entry gave: a reply for each command, in order, and the effects."""
+
+    replies: list[Reply]
+    effects: list[Effect]

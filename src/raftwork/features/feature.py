@@ -1,0 +1,181 @@
+"""What a capability is made of: rules for requests, and what commands do. Values, no I/O.
+
+A rule says how the active leader deals with a request; the request desk does the rest of it: it
+measures requests and bounds what is under way, knows repeated ones, asks for read barriers, sends
+refusals and answers (raftwork/broker/requests/desk.py). The kinds of rules:
+
+    change      becomes a command in the log, and is answered when that is applied
+    read        is answered behind a read barrier: a deposed leader would tell what once was
+    wait        is looked at in every turn until it can be answered
+    subscribe   is answered at once, and goes on behind a read barrier
+
+A rule refuses with an error of `CODES`; its text is for people and says both numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+from raftwork.errors import (
+    BadMessage,
+    PayloadTooLarge,
+    ProtocolError,
+    QueueFull,
+    UnknownTask,
+    UnknownWorker,
+)
+from raftwork.features.command_line import CommandLine
+from raftwork.features.effects import Done, Effect, Reply
+from raftwork.messages import Code
+from raftwork.messages.registry import Command, Frame
+
+if TYPE_CHECKING:
+    from raftwork.broker.machine.state import Ledger
+    from raftwork.broker.requests.view import View
+
+Q = TypeVar("Q", bound=Frame)
+C = TypeVar("C", bound=Command)
+
+#: What a rule or a command may raise to refuse, and how the client is told.
+CODES: dict[type[Exception], Code] = {
+    BadMessage: Code.PROTOCOL,
+    ProtocolError: Code.PROTOCOL,
+    PayloadTooLarge: Code.PAYLOAD_TOO_LARGE,
+    QueueFull: Code.QUEUE_FULL,
+    UnknownTask: Code.UNKNOWN_TASK,
+    UnknownWorker: Code.UNKNOWN_WORKER,
+}
+REFUSALS = tuple(CODES)
+
+
+class Deferred(Protocol):
+    """A command that is complete only when the turn's entry is made, or one of several."""
+
+    def command(self, view: View, /) -> Command:
+        """What to propose now."""
+        ...
+
+    def applied(self, view: View, reply: Reply, /) -> Reply | None:
+        """What was proposed is applied, or refused: the change's fate, or None if it goes on.
+
+        What goes on is proposed again, in a later entry, by its next `command`: so a change that
+        is large holds up nothing else.
+        """
+        ...
+
+
+#: A read by slices: it yields the work that each was (1 is about 10 µs), and returns the answer.
+Slices = Generator[int, None, Frame | None]
+
+Check = Callable[["View", Q], "Command | Deferred | Done"]
+Answer = Callable[["View", Q, Done], Frame]
+Begin = Callable[["View", bytes, Q], "tuple[Frame, Slices | None]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`check` returns what to propose, or Done if the change stands already."""
+
+    request: type[Frame]
+    check: Check[Frame]
+    answer: Answer[Frame]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """`work` is what it is to finish the answer, beside the slices."""
+
+    request: type[Frame]
+    slices: Callable[[View, Frame], Slices]
+    work: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """`polls` is resumed once a turn until it returns the answer."""
+
+    request: type[Frame]
+    polls: Callable[[View, Frame], Generator[None, None, Frame]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """`begin` gets the session's routing id; it returns the answer, and what is left to read."""
+
+    request: type[Frame]
+    begin: Begin[Frame]
+
+
+Rule = Change | Read | Wait | Subscribe
+
+
+def change(request: type[Q], check: Check[Q], answer: Answer[Q]) -> Rule:
+    """A request that becomes a command. See Change."""
+    return Change(request, cast("Check[Frame]", check), cast("Answer[Frame]", answer))
+
+
+def read(request: type[Q], answer: Callable[[View, Q], Frame], work: int = 1) -> Rule:
+    """A question that is answered in one go, which costs so much `work` (1 is about 10 µs)."""
+
+    def slices(view: View, asked: Frame) -> Slices:
+        yield from ()
+        return answer(view, cast("Q", asked))
+
+    return Read(request, slices, work)
+
+
+def read_by_slices(request: type[Q], slices: Callable[[View, Q], Slices]) -> Rule:
+    """A question whose answer takes longer than a turn may."""
+    return Read(request, cast("Callable[[View, Frame], Slices]", slices), work=1)
+
+
+def wait(request: type[Q], polls: Callable[[View, Q], Generator[None, None, Frame]]) -> Rule:
+    """A request whose answer is waited for. See Wait."""
+    return Wait(request, cast("Callable[[View, Frame], Generator[None, None, Frame]]", polls))
+
+
+def subscribe(request: type[Q], begin: Begin[Q]) -> Rule:
+    """A request that is answered at once and told more later. See Subscribe."""
+    return Subscribe(request, cast("Begin[Frame]", begin))
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What a command does on every replica, at this entry's time."""
+
+    command: type[Command]
+    apply: Callable[[Ledger, Command, list[Effect]], Done | None]
+
+
+def transition(
+    command: type[C], apply: Callable[[Ledger, C, list[Effect]], Done | None]
+) -> Transition:
+    """`apply` checks everything before it changes anything, and refuses by an error of CODES."""
+    return Transition(
+        command, cast("Callable[[Ledger, Command, list[Effect]], Done | None]", apply)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a capability's requests under way may cost a leader together.
+
+    `bytes` are those of their frames and `REQUEST_BYTES` for each; ids in lists count `ITEM_BYTES`
+    each besides.
+    """
+
+    requests: int = 1_000
+    bytes: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One capability. `about` says what its requests are about, in refusals."""
+
+    about: str
+    rules: Sequence[Rule] = ()
+    transitions: Sequence[Transition] = ()
+    budget: Budget = Budget()
+    command_lines: Sequence[CommandLine] = ()

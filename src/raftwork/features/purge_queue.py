@@ -1,0 +1,107 @@
+"""All tasks that wait in a queue are dropped.
+
+1. What is dropped ends for good, as failed with a Failure of type "Purged": whoever waits for its
+   result is told. It is not kept with the dead.
+2. Tasks that run stay, as do those that wait for the time of a retry, and what is enqueued after
+   the purge was asked for.
+3. A queue may hold a million tasks, and one entry must hold up nobody: it drops so many, and the
+   leader goes on. A purge that a failover interrupts is asked for again by its client, and tells
+   only of what it found then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from raftwork.features.command_line import Argument, CommandLine
+from raftwork.features.effects import Done, Effect, Reply
+from raftwork.features.feature import Feature, change, transition
+from raftwork.messages import Failure, State, encode_failure
+from raftwork.messages.bounds import Name
+from raftwork.messages.registry import command, reply, request
+
+if TYPE_CHECKING:
+    from raftwork.broker.machine.state import Ledger
+    from raftwork.broker.requests.view import View
+
+#: Tasks dropped by one entry: some 10 ms of a replica's time.
+_PART = 1_000
+
+
+@reply(80)
+class QueuePurged(NamedTuple):
+    """The tasks have their outcome."""
+
+    request: int
+    purged: int  # so many waited
+
+
+@request(80, reply=QueuePurged)
+class PurgeQueue(NamedTuple):
+    """Drop the tasks that wait in this queue; returns how many. Those that run stay."""
+
+    request: int
+    queue: Name
+
+
+@command(80)
+class DropWaiting(NamedTuple):
+    """Drop the first tasks that wait, up to the number `upto`, and `limit` of them at most."""
+
+    queue: str
+    upto: int
+    limit: int
+
+
+class _Purge:
+    """A purge on its way through the log, part by part."""
+
+    def __init__(self, queue: str, upto: int) -> None:
+        self._part = DropWaiting(queue, upto, _PART)
+        self._purged = 0
+
+    def command(self, _view: View) -> DropWaiting:
+        return self._part
+
+    def applied(self, _view: View, reply: Reply) -> Reply | None:
+        if not isinstance(reply, Done):
+            return reply
+        self._purged += reply.affected
+        return Done(self._purged) if reply.affected < self._part.limit else None
+
+
+def _check(view: View, request: PurgeQueue) -> _Purge | Done:
+    known = view.state.queues.get(request.queue)
+    return _Purge(request.queue, view.state.seq) if known and known.queued else Done()
+
+
+def _answer(_view: View, request: PurgeQueue, done: Done) -> QueuePurged:
+    return QueuePurged(request.request, done.affected)
+
+
+def _drop(state: Ledger, command: DropWaiting, effects: list[Effect]) -> Done:
+    failure = Failure("Purged", f"the queue {command.queue} was purged while it waited there", "")
+    tasks = state.first_waiting(command.queue, command.upto, command.limit)
+    if tasks:
+        data = encode_failure(failure)
+        effects += state.end_waiting(command.queue, tasks, State.FAILED, data)
+    return Done(len(tasks))
+
+
+FEATURE = Feature(
+    "purges",
+    rules=[change(PurgeQueue, _check, _answer)],
+    transitions=[transition(DropWaiting, _drop)],
+    command_lines=[
+        CommandLine(
+            path=("queue", "purge"),
+            request=PurgeQueue,
+            reply=QueuePurged,
+            help="Drop the tasks that wait in a queue.\n\nTheir results are failures of type "
+            "Purged. Tasks that run stay, as do those that wait for a retry.",
+            example="raftwork queue purge mail",
+            arguments=(Argument("queue"),),
+            says="tasks dropped from {queue}: {purged}",
+        )
+    ],
+)

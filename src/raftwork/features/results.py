@@ -1,0 +1,103 @@
+"""What became of tasks: asked for once, or watched until it is known.
+
+A committed outcome may be told at once, it never changes. "Not finished" and "unknown" are told
+only after a read barrier (G7). What a session watches is kept in the leader's ResultOutbox.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from raftwork.features.feature import Budget, Feature, read_by_slices, subscribe
+from raftwork.messages import WATCH_IDS_MAX, Result, State
+from raftwork.messages.bounds import Between, Id
+from raftwork.messages.registry import from_broker, reply, request
+
+if TYPE_CHECKING:
+    from raftwork.broker.requests.view import View
+    from raftwork.features.feature import Slices
+
+#: Ids of one request.
+Ids = Annotated[list[Id], Between(0, WATCH_IDS_MAX)]
+#: Ids looked up at a time, about 8 µs each.
+SLICE = 500
+
+
+@reply(5)
+class Watched(NamedTuple):
+    """The watch stands for this session; outcomes come as Results."""
+
+    request: int
+
+
+@request(4, reply=Watched)
+class Watch(NamedTuple):
+    """Push the outcome of each of these to this session, now or once it is committed."""
+
+    request: int
+    ids: Ids
+
+
+@from_broker.register(6)
+class Results(NamedTuple):
+    """Outcomes (final states) of watched tasks, or UNKNOWN for ids nobody enqueued."""
+
+    results: list[Result]
+
+
+@reply(7)
+class Answer(NamedTuple):
+    """States only: outcomes come as Results, to who watches."""
+
+    request: int
+    results: list[Result]
+
+
+@request(5, reply=Answer)
+class Ask(NamedTuple):
+    """The state of these tasks now (linearizable)."""
+
+    request: int
+    ids: Ids
+
+
+def _states(view: View, request: Ask) -> Slices:
+    ids = list(dict.fromkeys(request.ids))
+    states: list[State] = []
+    for at in range(0, len(ids), SLICE):
+        part = ids[at : at + SLICE]
+        states += view.machine.states(part)
+        yield len(part)
+    return Answer(request.request, [Result(*known, b"") for known in zip(ids, states, strict=True)])
+
+
+def _watch(view: View, routing: bytes, request: Watch) -> tuple[Watched, Slices | None]:
+    ids = list(dict.fromkeys(request.ids))
+    view.results.check_room(routing, ids)
+    unknown: list[str] = []
+    for id_, state in zip(ids, view.machine.states(ids), strict=True):
+        if state.final:
+            view.results.tell(routing, id_)
+            continue
+        if state is State.UNKNOWN:
+            unknown.append(id_)
+        view.results.watch(routing, id_)
+    return Watched(request.request), _unknown(view, routing, unknown) if unknown else None
+
+
+def _unknown(view: View, routing: bytes, ids: list[str]) -> Slices:
+    """Behind the barrier: tell those that were never enqueued."""
+    for at in range(0, len(ids), SLICE):
+        part = ids[at : at + SLICE]
+        for id_, state in zip(part, view.machine.states(part), strict=True):
+            if state is State.UNKNOWN:
+                view.results.unknown(routing, id_)
+        yield len(part)
+    return None
+
+
+FEATURE = Feature(
+    "results",
+    rules=[subscribe(Watch, _watch), read_by_slices(Ask, _states)],
+    budget=Budget(requests=100_000, bytes=128 * 1024 * 1024),
+)

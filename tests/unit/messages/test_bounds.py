@@ -1,0 +1,68 @@
+"""What a request's fields may be is said with their types, and looked at before anything else."""
+
+from typing import Annotated, NamedTuple
+
+import pytest
+
+from raftwork.messages.bounds import Between, Id, Name, OptionalName, lists, objections, unbounded
+
+
+class Asked(NamedTuple):
+    request: int
+    name: Name = "n"
+    other: OptionalName | None = None
+    ids: Annotated[list[Id], Between(0, 2)] = []  # noqa: RUF012 - never changed
+    limit: Annotated[int, Between(1, 9)] = 5
+    payload: bytes = b""
+    packed: Annotated[bytes, Between(0, 3)] = b""
+
+
+class Loose(NamedTuple):
+    request: int
+    name: str
+    ids: list[Id]
+    texts: Annotated[list[str], Between(0, 2)]
+    maybe: str | None
+
+
+check = objections(Asked)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Asked(1),
+        Asked(1, "n" * 255, "", ["a", "b" * 255], 1),
+        Asked(1, "n", None, [], 9, bytes(1_000_000)),
+    ],
+)
+def test_what_is_in_bounds_is_let_pass(asked: Asked) -> None:
+    assert check(asked) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        (Asked(1, ""), "name of 0 characters; 1 to 255 are allowed"),
+        (Asked(1, "n" * 256), "name of 256 characters; 1 to 255 are allowed"),
+        (Asked(1, "n", "o" * 256), "other of 256 characters; 0 to 255 are allowed"),
+        (Asked(1, ids=["a", "b", "c"]), "ids of 3 items; 0 to 2 are allowed"),
+        (Asked(1, ids=["a", "b" * 256]), "one of ids of 256 characters; 1 to 255 are allowed"),
+        (Asked(1, ids=["a", ""]), "one of ids of 0 characters; 1 to 255 are allowed"),
+        (Asked(1, packed=b"1234"), "packed of 4 bytes; 0 to 3 are allowed"),
+        (Asked(1, limit=0), "limit is from 1 to 9, not 0"),
+        (Asked(1, limit=10), "limit is from 1 to 9, not 10"),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused_with_both_numbers(asked: Asked, text: str) -> None:
+    assert check(asked) == text
+
+
+def test_a_text_or_a_list_without_bounds_is_found() -> None:
+    assert unbounded(Asked) == []
+    assert unbounded(Loose) == ["name", "ids", "texts", "maybe"]
+
+
+def test_lists_are_found_by_their_place() -> None:
+    assert lists(Asked) == (3,)
+    assert lists(Loose) == (2, 3)
