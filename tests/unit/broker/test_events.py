@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -147,7 +147,7 @@ def test_a_task_that_is_lost_for_good_is_told_of_with_its_reason() -> None:
 
 def test_a_full_queue_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     none = Budget(bytes=0)
-    monkeypatch.setattr(desk, "FEATURES", [replace(f, budget=none) for f in features.FEATURES])
+    monkeypatch.setattr(desk, "FEATURES", [f._replace(budget=none) for f in features.FEATURES])
     told: list[Event] = []
     world = World("a", tell=lambda _name, event: told.append(event))
     world.elect()
