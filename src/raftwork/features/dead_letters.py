@@ -7,8 +7,6 @@
 3. What a task lost is written down while it may lose more, and kept with the dead.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -157,7 +155,7 @@ class Purge(NamedTuple):
 # ---- losses -------------------------------------------------------------------------------------
 
 
-def note_losses(ledger: Ledger, runs: Iterable[Running], by: Loss) -> None:
+def note_losses(ledger: "Ledger", runs: "Iterable[Running]", by: Loss) -> None:
     """These tasks ran when `by` was lost; their count says so already."""
     ledger.db.executemany(
         "INSERT INTO loss VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -165,7 +163,7 @@ def note_losses(ledger: Ledger, runs: Iterable[Running], by: Loss) -> None:
     )
 
 
-def forget_losses(ledger: Ledger, seqs: Iterable[int]) -> None:
+def forget_losses(ledger: "Ledger", seqs: Iterable[int]) -> None:
     """Nobody will ask what these tasks lost."""
     ledger.db.executemany("DELETE FROM loss WHERE seq = ?", [(seq,) for seq in seqs])
 
@@ -173,7 +171,7 @@ def forget_losses(ledger: Ledger, seqs: Iterable[int]) -> None:
 # ---- who is dead --------------------------------------------------------------------------------
 
 
-def keep(ledger: Ledger, runs: Iterable[Running]) -> None:
+def keep(ledger: "Ledger", runs: "Iterable[Running]") -> None:
     """These are about to end without a value: their contents are still in their rows."""
     for run in runs:
         counts = (run.attempt, run.failures, run.losses)
@@ -182,7 +180,7 @@ def keep(ledger: Ledger, runs: Iterable[Running]) -> None:
         ledger.dead_bytes += size
 
 
-def drop(ledger: Ledger, seqs: Iterable[int]) -> int:
+def drop(ledger: "Ledger", seqs: Iterable[int]) -> int:
     """Those of these tasks that are dead cannot be retried any more; gives how many."""
     if not ledger.dead:
         return 0
@@ -196,7 +194,7 @@ def drop(ledger: Ledger, seqs: Iterable[int]) -> int:
     return len(dropped)
 
 
-def trim(ledger: Ledger) -> None:
+def trim(ledger: "Ledger") -> None:
     """Keep the dead within their limits: the oldest go first."""
     limits = ledger.limits
     while ledger.dead > limits.dead or ledger.dead_bytes > limits.dead_bytes:
@@ -209,7 +207,7 @@ def trim(ledger: Ledger) -> None:
 # ---- on every replica ---------------------------------------------------------------------------
 
 
-def purge(ledger: Ledger, command: Purge, _effects: list[Effect]) -> Done:
+def purge(ledger: "Ledger", command: Purge, _effects: list[Effect]) -> Done:
     """Forget the contents of dead tasks; Done says of how many."""
     db = ledger.db
     if command.ids:
@@ -220,7 +218,7 @@ def purge(ledger: Ledger, command: Purge, _effects: list[Effect]) -> Done:
     return Done(drop(ledger, [seq for (seq,) in rows]))
 
 
-def retry(ledger: Ledger, command: Retry, effects: list[Effect]) -> None:
+def retry(ledger: "Ledger", command: Retry, effects: list[Effect]) -> None:
     """Enqueue a dead task's contents under a new id. Raises as `admit`, and UnknownTask."""
     wanted = "SELECT dead.number, again, key, dead.spec, payload"
     rows = list(ledger.db.execute(wanted + BY_ID, (command.id,)))
@@ -237,42 +235,42 @@ def retry(ledger: Ledger, command: Retry, effects: list[Effect]) -> None:
 # ---- on the leader ------------------------------------------------------------------------------
 
 
-def _retry(view: View, request: RetryDead) -> Retry:
+def _retry(view: "View", request: RetryDead) -> Retry:
     return Retry(view.time, request.id, request.new)
 
 
-def _retried(view: View, request: RetryDead, _done: Done) -> DeadRetried:
+def _retried(view: "View", request: RetryDead, _done: Done) -> DeadRetried:
     return DeadRetried(request.request, retried_as(view.state, request.id))
 
 
-def _purge(_view: View, request: PurgeDead) -> Purge:
+def _purge(_view: "View", request: PurgeDead) -> Purge:
     return Purge(request.ids, request.queue)
 
 
-def _purged(_view: View, request: PurgeDead, done: Done) -> DeadPurged:
+def _purged(_view: "View", request: PurgeDead, done: Done) -> DeadPurged:
     return DeadPurged(request.request, done.affected)
 
 
-def _list(view: View, request: ListDead) -> DeadPage:
+def _list(view: "View", request: ListDead) -> DeadPage:
     number, queue, before, limit = request
     return DeadPage(number, page(view.state, queue, before, limit))
 
 
-def _show(view: View, request: ShowDead) -> DeadDetails:
+def _show(view: "View", request: ShowDead) -> DeadDetails:
     known = details(view.state, request.request, request.id)
     if known is None:
         raise UnknownTask(f"no dead task has the id {request.id!r}")
     return known
 
 
-def page(ledger: Ledger, queue: str, before: int, limit: int) -> list[DeadTask]:
+def page(ledger: "Ledger", queue: str, before: int, limit: int) -> list[DeadTask]:
     """Dead tasks numbered below `before`, newest first; an empty name is all queues."""
     number = _number(ledger, queue)
     with closing(ledger.db.execute(_HEADS + _PAGE, (before, number, number, limit))) as rows:
         return [_dead_task(row) for row in rows]
 
 
-def details(ledger: Ledger, request: int, id_: str) -> DeadDetails | None:
+def details(ledger: "Ledger", request: int, id_: str) -> DeadDetails | None:
     """Everything about one dead task; None if there is none of this id."""
     rows = list(ledger.db.execute(_TASK + ", dead.payload, seq" + BY_ID, (id_,)))
     if not rows:
@@ -283,13 +281,13 @@ def details(ledger: Ledger, request: int, id_: str) -> DeadDetails | None:
     return DeadDetails(request, task, row[-1], payload, losses)
 
 
-def retried_as(ledger: Ledger, id_: str) -> str:
+def retried_as(ledger: "Ledger", id_: str) -> str:
     """The id under which a dead task was enqueued again; empty if it was not."""
     rows: list[tuple[str]] = list(ledger.db.execute("SELECT again" + BY_ID, (id_,)))
     return rows[0][0] if rows else ""
 
 
-def _number(ledger: Ledger, queue: str) -> int:
+def _number(ledger: "Ledger", queue: str) -> int:
     """0 stands for all queues, and -1 for one that nobody used."""
     if not queue:
         return 0

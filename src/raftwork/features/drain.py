@@ -5,8 +5,6 @@
 2. A name is unknown only when every worker has had the time to say hello to this leader.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,7 +36,7 @@ class DrainWorker(NamedTuple):
     name: Name
 
 
-def _drain(view: View, request: DrainWorker) -> Generator[None, None, WorkerDraining]:
+def _drain(view: "View", request: DrainWorker) -> Generator[None, None, WorkerDraining]:
     """Tell the workers, and look in every turn whether the answer is known. See rules 1 and 2."""
     told: list[Worker] = []
     while True:
@@ -55,7 +53,7 @@ def _drain(view: View, request: DrainWorker) -> Generator[None, None, WorkerDrai
         yield
 
 
-def _unknown(view: View, name: str) -> str:
+def _unknown(view: "View", name: str) -> str:
     names = sorted({status.name for status in view.workers.statuses()} - {name})
     more = ", …" if len(names) > _NAMES_MAX else ""
     return f"no worker named {name!r}; there are {', '.join(names[:_NAMES_MAX]) or 'none'}{more}"

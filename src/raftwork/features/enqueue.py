@@ -7,8 +7,6 @@
    refuses before it proposes what would be refused where it is applied.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from json import dumps
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -91,7 +89,7 @@ task_check = record_check(Task)
 # ---- what a batch must be -----------------------------------------------------------------------
 
 
-def read_spec(data: bytes, limits: Limits) -> Spec:
+def read_spec(data: bytes, limits: "Limits") -> Spec:
     """A batch's Spec. Raises ProtocolError, PayloadTooLarge or BadMessage."""
     if len(data) > limits.spec_bytes:
         raise PayloadTooLarge(f"a spec of {len(data)} bytes; {limits.spec_bytes} are allowed")
@@ -112,7 +110,7 @@ class Columns(NamedTuple):
     keys: Sequence[str] = ()
 
 
-def read_tasks(data: bytes, limits: Limits) -> Columns:
+def read_tasks(data: bytes, limits: "Limits") -> Columns:
     """A batch's tasks. Raises ProtocolError, PayloadTooLarge or BadMessage.
 
     It checks whole columns: a check per task would cost more than the rest of an enqueue.
@@ -140,7 +138,7 @@ def read_tasks(data: bytes, limits: Limits) -> Columns:
     return Columns(ids, payloads, _keys(rows, limits) if columns > 2 else ())
 
 
-def _keys(rows: list[list[object]], limits: Limits) -> Sequence[str]:
+def _keys(rows: list[list[object]], limits: "Limits") -> Sequence[str]:
     """The third column."""
     keys = [row[2] if len(row) > 2 else "" for row in rows]
     if set(map(type, keys)) != {str}:
@@ -151,7 +149,7 @@ def _keys(rows: list[list[object]], limits: Limits) -> Sequence[str]:
     return named if any(named) else ()
 
 
-def check_room(ledger: Ledger, name: str, payloads: Sequence[bytes]) -> None:
+def check_room(ledger: "Ledger", name: str, payloads: Sequence[bytes]) -> None:
     """Raise QueueFull unless so many new tasks may enter."""
     limits, tasks = ledger.limits, len(payloads)
     for what, count, limit in (
@@ -167,7 +165,7 @@ def check_room(ledger: Ledger, name: str, payloads: Sequence[bytes]) -> None:
         check_fits(queue, tasks, sum(map(len, payloads)))
 
 
-def new_rows(ledger: Ledger, rows: Sequence[Row]) -> list[Row]:
+def new_rows(ledger: "Ledger", rows: Sequence[Row]) -> list[Row]:
     """Those whose ids are not known, each id once.
 
     Raises ProtocolError if an id is known, or given twice, with other contents.
@@ -202,7 +200,7 @@ def _payloads(rows: Sequence[Row]) -> list[bytes]:
 # ---- on the leader ------------------------------------------------------------------------------
 
 
-def check(ledger: Ledger, spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
+def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
     """Refuse before it is proposed what would be refused when it is applied.
 
     What would stop every replica there must not get into the log at all: a newer client's surplus
@@ -229,7 +227,7 @@ def check(ledger: Ledger, spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
     return read, columns
 
 
-def stored(ledger: Ledger, spec: bytes, tasks: Columns) -> bool:
+def stored(ledger: "Ledger", spec: bytes, tasks: Columns) -> bool:
     """Whether a valid batch has tasks, and none that is new.
 
     Raises ProtocolError if its first id is known and one of its ids is, with other contents.
@@ -249,33 +247,33 @@ class _Batch:
         self._tasks, self._keyed = len(tasks.ids), bool(tasks.keys)
         self._begin: list[tuple[bytes, int]] = []
 
-    def command(self, view: View) -> Admit:
+    def command(self, view: "View") -> Admit:
         """New tasks, handed out at once as far as none of their queue is before them."""
         begin = view.intake.begin(self._queue, self._name, self._tasks, keyed=self._keyed)
         self._begin = begin
         return Admit(self._request.created, self._request.spec, self._request.tasks, begin)
 
-    def applied(self, view: View, reply: Reply) -> Reply:
+    def applied(self, view: "View", reply: Reply) -> Reply:
         """They are in, or refused."""
         view.intake.entered(self._queue, self._tasks, self._begin)
         return reply
 
 
-def _check(view: View, request: Enqueue) -> _Batch | Done:
+def _check(view: "View", request: Enqueue) -> _Batch | Done:
     spec, tasks = check(view.state, request.spec, request.tasks)
     if stored(view.state, request.spec, tasks):
         return Done()
     return _Batch(request, spec, tasks)
 
 
-def _answer(_view: View, request: Enqueue, _done: Done) -> Enqueued:
+def _answer(_view: "View", request: Enqueue, _done: Done) -> Enqueued:
     return Enqueued(request.request)
 
 
 # ---- on every replica ---------------------------------------------------------------------------
 
 
-def admit(ledger: Ledger, command: Admit, effects: list[Effect]) -> None:
+def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> None:
     """Put the batch's new tasks into its queue. Raises what refuses the whole batch.
 
     And BadMessage, which stops the replica: `check` let no such batch into the log.
@@ -308,7 +306,7 @@ def admit(ledger: Ledger, command: Admit, effects: list[Effect]) -> None:
 
 
 def _begin(
-    ledger: Ledger,
+    ledger: "Ledger",
     command: Admit,
     first: int,
     tasks: list[tuple[str, bytes]],
@@ -331,7 +329,7 @@ def _begin(
     return begun
 
 
-def _insert_all(ledger: Ledger, spec: Spec, packed: bytes, rows: list[Row]) -> bool:
+def _insert_all(ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row]) -> bool:
     """The usual case, without a look-up per task: room for all, and every id is new."""
     try:
         check_room(ledger, spec.queue, _payloads(rows))
@@ -340,7 +338,7 @@ def _insert_all(ledger: Ledger, spec: Spec, packed: bytes, rows: list[Row]) -> b
     return bool(rows) and _insert(ledger, spec, packed, rows)
 
 
-def _insert(ledger: Ledger, spec: Spec, packed: bytes, rows: list[Row]) -> bool:
+def _insert(ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row]) -> bool:
     """Insert all rows or, if an id is known, none."""
     db, first = ledger.db, ledger.seq + 1
     queue = ledger.queues.get(spec.queue)

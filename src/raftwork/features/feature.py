@@ -15,8 +15,7 @@ A rule refuses with an error of `REFUSALS`; its text is for people and says both
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 
 from raftwork.errors import (
     PayloadTooLarge,
@@ -65,8 +64,7 @@ Answer = Callable[["View", Q, Done], Frame]
 Begin = Callable[["View", bytes, Q], "tuple[Frame, Slices | None]"]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """`check` returns what to propose, or Done if the change stands already."""
 
     request: type[Frame]
@@ -74,8 +72,7 @@ class Change:
     answer: Answer[Frame]
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """`work` is what it is to finish the answer, beside the slices."""
 
     request: type[Frame]
@@ -83,16 +80,14 @@ class Read:
     work: int
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """`polls` is resumed once a turn until it returns the answer."""
 
     request: type[Frame]
     polls: Callable[[View, Frame], Generator[None, None, Frame]]
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribe:
+class Subscribe(NamedTuple):
     """`begin` gets the session's routing id; it returns the answer, and what is left to read."""
 
     request: type[Frame]
@@ -132,8 +127,7 @@ def subscribe(request: type[Q], begin: Begin[Q]) -> Rule:
     return Subscribe(request, cast("Begin[Frame]", begin))
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(NamedTuple):
     """What a command does on every replica, at this entry's time."""
 
     command: type[Command]
@@ -149,8 +143,7 @@ def transition(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(NamedTuple):
     """What a capability's requests under way may cost a leader together.
 
     `bytes` are those of their frames and `REQUEST_BYTES` for each; ids in lists count `ITEM_BYTES`
@@ -161,8 +154,7 @@ class Budget:
     bytes: int = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
+class Feature(NamedTuple):
     """One capability. `about` says what its requests are about, in refusals."""
 
     about: str

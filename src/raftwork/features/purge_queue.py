@@ -9,8 +9,6 @@
    only of what it found then.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.features.command_line import Argument, CommandLine
@@ -71,26 +69,26 @@ class _Purge:
         self._part = DropWaiting(queue, upto, _PART)
         self._purged = 0
 
-    def command(self, _view: View) -> DropWaiting:
+    def command(self, _view: "View") -> DropWaiting:
         return self._part
 
-    def applied(self, _view: View, reply: Reply) -> Reply | None:
+    def applied(self, _view: "View", reply: Reply) -> Reply | None:
         if not isinstance(reply, Done):
             return reply
         self._purged += reply.affected
         return Done(self._purged) if reply.affected < self._part.limit else None
 
 
-def _check(view: View, request: PurgeQueue) -> _Purge | Done:
+def _check(view: "View", request: PurgeQueue) -> _Purge | Done:
     known = view.state.queues.get(request.queue)
     return _Purge(request.queue, view.state.seq) if known and known.queued else Done()
 
 
-def _answer(_view: View, request: PurgeQueue, done: Done) -> QueuePurged:
+def _answer(_view: "View", request: PurgeQueue, done: Done) -> QueuePurged:
     return QueuePurged(request.request, done.affected)
 
 
-def _drop(state: Ledger, command: DropWaiting, effects: list[Effect]) -> Done:
+def _drop(state: "Ledger", command: DropWaiting, effects: list[Effect]) -> Done:
     tasks = state.first_waiting(command.queue, command.upto, command.limit)
     if tasks:
         data = encode_failure(QueueWasPurged(command.queue))

@@ -11,8 +11,6 @@ options of `raftwork queue set`, the tables and the documentation are made of th
    be the one that stands.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -195,7 +193,7 @@ class ConfigureThree(NamedTuple):
 # ---- on the leader ------------------------------------------------------------------------------
 
 
-def _check(view: View, request: SetQueue) -> Configure:
+def _check(view: "View", request: SetQueue) -> Configure:
     """In the log a surplus setting would stop every replica, and a dropped one would be a lie."""
     change = Configure(request.queue, request.changes)
     try:
@@ -211,18 +209,18 @@ def _check(view: View, request: SetQueue) -> Configure:
     return change
 
 
-def _answer(_view: View, request: SetQueue, _done: Done) -> QueueSet:
+def _answer(_view: "View", request: SetQueue, _done: Done) -> QueueSet:
     return QueueSet(request.request)
 
 
-def _read(view: View, request: AskQueue) -> SettingsTold:
+def _read(view: "View", request: AskQueue) -> SettingsTold:
     return SettingsTold(request.request, view.machine.queue(request.queue).settings)
 
 
 # ---- on every replica ---------------------------------------------------------------------------
 
 
-def check_settings(ledger: Ledger, change: Configure) -> dict[str, str | int | None]:
+def check_settings(ledger: "Ledger", change: Configure) -> dict[str, str | int | None]:
     """What is to be changed.
 
     Raises ProtocolError for what cannot be meant, QueueFull for one queue too many, BadMessage for
@@ -249,7 +247,7 @@ def _check_value(name: str, value: str | int | None) -> None:
         raise ProtocolError(f"{name} is from 1 to {most}, not {value}")
 
 
-def check_queues(ledger: Ledger, queue: str) -> None:
+def check_queues(ledger: "Ledger", queue: str) -> None:
     """Raise QueueFull if this would be one queue too many."""
     count = len(ledger.queues) + (queue not in ledger.queues)
     if count > ledger.limits.queues:
@@ -258,20 +256,20 @@ def check_queues(ledger: Ledger, queue: str) -> None:
         )
 
 
-def configure(ledger: Ledger, command: Configure, _effects: list[Effect]) -> None:
+def configure(ledger: "Ledger", command: Configure, _effects: list[Effect]) -> None:
     """Change a queue's settings, which may make it a queue. Raises as `check_settings`."""
     values = check_settings(ledger, command)
     queue = ledger.touch(command.queue)
     queue.settings = replace(queue.settings, **values)  # type: ignore[arg-type]
 
 
-def _configure_three(ledger: Ledger, command: ConfigureThree, effects: list[Effect]) -> None:
+def _configure_three(ledger: "Ledger", command: ConfigureThree, effects: list[Effect]) -> None:
     given = {name: getattr(command, name) for name in SETTINGS if name in command._fields}
     values = {name: value or None for name, value in given.items() if value is not None}
     configure(ledger, Configure(command.queue, changes(**values)), effects)
 
 
-def check_fits(queue: Queue, tasks: int, size: int) -> None:
+def check_fits(queue: "Queue", tasks: int, size: int) -> None:
     """Raise QueueFull if new tasks with payloads of `size` bytes would take it over a limit."""
     settings = queue.settings
     for what, held, new, limit in (

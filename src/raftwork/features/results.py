@@ -4,8 +4,6 @@ A committed outcome may be told at once, it never changes. "Not finished" and "u
 only after a read barrier (G7). What a session watches is kept in the leader's ResultOutbox.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from raftwork.features.feature import Budget, Feature, read_by_slices, subscribe
@@ -61,7 +59,7 @@ class Ask(NamedTuple):
     ids: Ids
 
 
-def _states(view: View, request: Ask) -> Slices:
+def _states(view: "View", request: Ask) -> "Slices":
     ids = list(dict.fromkeys(request.ids))
     states: list[State] = []
     for at in range(0, len(ids), SLICE):
@@ -71,7 +69,7 @@ def _states(view: View, request: Ask) -> Slices:
     return Answer(request.request, [Result(*known, b"") for known in zip(ids, states, strict=True)])
 
 
-def _watch(view: View, routing: bytes, request: Watch) -> tuple[Watched, Slices | None]:
+def _watch(view: "View", routing: bytes, request: Watch) -> "tuple[Watched, Slices | None]":
     ids = list(dict.fromkeys(request.ids))
     view.results.check_room(routing, ids)
     unknown: list[str] = []
@@ -85,7 +83,7 @@ def _watch(view: View, routing: bytes, request: Watch) -> tuple[Watched, Slices 
     return Watched(request.request), _unknown(view, routing, unknown) if unknown else None
 
 
-def _unknown(view: View, routing: bytes, ids: list[str]) -> Slices:
+def _unknown(view: "View", routing: bytes, ids: list[str]) -> "Slices":
     """Behind the barrier: tell those that were never enqueued."""
     for at in range(0, len(ids), SLICE):
         part = ids[at : at + SLICE]

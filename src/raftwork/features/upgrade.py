@@ -11,8 +11,6 @@
    and says which release does.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.errors import Unsupported
@@ -72,15 +70,15 @@ class _Raising:
     def __init__(self, level: int, before: int) -> None:
         self._raise, self._before = Raise(level, RELEASE), before
 
-    def command(self, _view: View) -> Raise:
+    def command(self, _view: "View") -> Raise:
         return self._raise
 
-    def applied(self, _view: View, reply: Reply) -> Reply:
+    def applied(self, _view: "View", reply: "Reply") -> "Reply":
         """Its fate, with the level that was before."""
         return Done(self._before) if isinstance(reply, Done) else reply
 
 
-def _check(view: View, _request: FinishUpgrade) -> _Raising | Done:
+def _check(view: "View", _request: FinishUpgrade) -> _Raising | Done:
     level, target = view.machine.level, view.machine.levels.most
     if level >= target:
         return Done(level)
@@ -89,11 +87,11 @@ def _check(view: View, _request: FinishUpgrade) -> _Raising | Done:
     return _Raising(target, level)
 
 
-def _answer(view: View, request: FinishUpgrade, done: Done) -> UpgradeFinished:
+def _answer(view: "View", request: FinishUpgrade, done: Done) -> UpgradeFinished:
     return UpgradeFinished(request.request, view.machine.level, done.affected)
 
 
-def _lacking(view: View, target: int) -> str:
+def _lacking(view: "View", target: int) -> str:
     """What keeps the cluster from this level; empty if nothing does."""
     said = []
     for name, member in view.members().items():
@@ -107,7 +105,7 @@ def _lacking(view: View, target: int) -> str:
     return ", and ".join(said)
 
 
-def _begin(view: View) -> Sequence[Command]:
+def _begin(view: "View") -> "Sequence[Command]":
     """The first level of a cluster that has none."""
     machine = view.machine
     if machine.level:
@@ -120,13 +118,13 @@ def _begin(view: View) -> Sequence[Command]:
 # ---- on every replica ---------------------------------------------------------------------------
 
 
-def raise_level(ledger: Ledger, command: Raise, _effects: list[Effect]) -> None:
+def raise_level(ledger: "Ledger", command: Raise, _effects: list[Effect]) -> None:
     """Go to the command's level, unless the cluster is there already. Raises OtherRelease."""
     if command.level > ledger.level:
         ledger.raise_level(command.level, command.release)
 
 
-def configure_cluster(ledger: Ledger, command: ClusterSettings, _effects: list[Effect]) -> None:
+def configure_cluster(ledger: "Ledger", command: ClusterSettings, _effects: list[Effect]) -> None:
     """Change limits. Raises ProtocolError for what cannot be meant."""
     ledger.change_limits(command.values)
 

@@ -5,8 +5,7 @@ stand with the field's type, and the broker's request desk refuses what breaks t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, get_args, get_origin, get_type_hints
+from typing import Annotated, NamedTuple, get_args, get_origin, get_type_hints
 
 from raftwork.messages.registry import Frame
 from raftwork.messages.shared import ID_MAX, NAME_MAX
@@ -15,8 +14,7 @@ from raftwork.messages.shared import ID_MAX, NAME_MAX
 Objection = Callable[[object], str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Between:
+class Between(NamedTuple):
     """Characters of a text, items of a list, bytes, or the value of a number; both ends count."""
 
     least: int

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from random import Random
 from typing import Any, get_args
@@ -263,7 +263,7 @@ def test_a_balancer_of_another_release_is_told_of_once() -> None:
 
 def test_a_full_queue_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     none = Budget(bytes=0)
-    monkeypatch.setattr(desk, "FEATURES", [replace(f, budget=none) for f in features.FEATURES])
+    monkeypatch.setattr(desk, "FEATURES", [f._replace(budget=none) for f in features.FEATURES])
     told: list[Event] = []
     world = World("a", tell=lambda _name, event: told.append(event))
     world.elect()

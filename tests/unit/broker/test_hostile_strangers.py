@@ -1,6 +1,5 @@
 """Whatever a stranger says to a leader, in whatever order and at whatever limit, it leads on."""
 
-from dataclasses import replace
 from itertools import cycle
 
 import pytest
@@ -80,7 +79,7 @@ _SAID = st.one_of(
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a handful of messages reaches."""
     few = Budget(requests=3)
-    monkeypatch.setattr(desk, "FEATURES", [replace(each, budget=few) for each in features.FEATURES])
+    monkeypatch.setattr(desk, "FEATURES", [each._replace(budget=few) for each in features.FEATURES])
     monkeypatch.setattr(result_outbox, "WATCHES_PER_SESSION", 5)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from raftwork.broker.machine import Limits, attempts
+from raftwork.broker.machine import Limits
 from raftwork.broker.machine.commands import Assign, Fail, Finish, Lose, Release
 from raftwork.features.effects import (
     Assigned,
@@ -21,6 +21,7 @@ from raftwork.messages import (
     Loss,
     State,
     TimeLimitPassed,
+    WorkerLost,
     decode_failure,
     encode_failure,
 )
