@@ -9,7 +9,7 @@ from raftwork.broker.machine.commands import encode_batch
 from raftwork.broker.machine.limits import NAMES
 from raftwork.errors import OtherRelease
 from raftwork.features.effects import Done, Rejected
-from raftwork.features.queue_settings import Configure, changes
+from raftwork.features.queue_settings import ConfigureThree
 from raftwork.features.upgrade import ClusterSettings, Raise
 from raftwork.messages import Code
 from raftwork.release import LEVELS, RELEASE, Levels
@@ -195,7 +195,7 @@ def test_tables_of_0_1_0_are_brought_up_to_date_whatever_they_hold() -> None:
         if busy:
             driver.enqueue("a", "b")
             driver.fail(driver.assign(1)[0])
-            driver.effects(Configure("default", changes(balancer="random", max_length=7)))
+            driver.effects(ConfigureThree("default", "random", 7, None))
         whole = driver.machine.digest()
         driver.db.execute(_AS_VERSION_2)
         with pytest.raises(OtherRelease, match=r"version 2, .* reads version 3 and converts"):
