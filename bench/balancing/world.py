@@ -32,7 +32,7 @@ STRATEGIES: dict[str, Callable[[Random], Balancer]] = {**BALANCERS, "dolphin": D
 QUEUES = frozenset({"default"})
 #: Seconds: a turn of the leader; from its plan to the start of the code; from the end to its books.
 TURN, HAND_OUT, REPORT = 0.002, 0.004, 0.002
-BEAT, WEIGH = 1.0, 0.2
+BEAT_MS, WEIGH = 1.0, 0.2
 #: From a worker's death until its tasks wait again.
 GRACE = 1.0
 #: In use everywhere: nobody is short of it.
@@ -115,8 +115,8 @@ class Machine:
         self.beats += 1
         if self.beats % 5 == 0:  # as kernels do it
             threads = (len(self.marks) + self.others) / self.cpus
-            self.load += (threads - self.load) * (1 - exp(-5 * BEAT / 60))
-        cpu, own = self.used / self.cpus / BEAT, self.own / self.cpus / BEAT
+            self.load += (threads - self.load) * (1 - exp(-5 * BEAT_MS / 60))
+        cpu, own = self.used / self.cpus / BEAT_MS, self.own / self.cpus / BEAT_MS
         self.used = self.own = 0.0
         return Heartbeat(1, cpu, MEMORY, self.load, 0, 0, False, own, self.ended, self.log_times, 0)
 
@@ -142,7 +142,7 @@ class World:
         for task in tasks:
             self._at(task.arrival, partial(self._arrive, task))
         for machine in machines:
-            first = machine.joins + rng.random() * BEAT
+            first = machine.joins + rng.random() * BEAT_MS
             self._at(machine.joins, partial(self._join, machine))
             if strategy in WEIGHTED:
                 self._at(first, partial(self._beat, machine))
@@ -199,7 +199,7 @@ class World:
         else:
             threads = len(machine.marks) / machine.cpus
             machine.weigh(dolphin_weight(beat.cpu or 0.0, MEMORY, threads))
-        self._at(now + BEAT, partial(self._beat, machine))
+        self._at(now + BEAT_MS, partial(self._beat, machine))
 
     def _weigh(self, now: float) -> None:
         weigh([m.load_estimate for m in self._alive.values()], int(now * 1000))

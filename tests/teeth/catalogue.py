@@ -628,7 +628,7 @@ _WORKERS = (
         (
             Edit(
                 f"{_WORKER}.pool.process:ProcessPool.slots",
-                "child.stillborn < _STILLBORN and not",
+                "child.stillborn < _FAILED_STARTS_MAX\n        and not",
                 "not",
             ),
         ),

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=tuple[object, ...])
 
 #: A pause of this broker itself (ms) from which on workers' leases are extended by it.
-PAUSE = 300
+STALL_MS = 300
 
 
 def route(frame: type[F], takes: Callable[[bytes, F, int], None]) -> tuple[type[ToBroker], Route]:
@@ -240,7 +240,7 @@ class Node:
     def turn(self, now: int) -> None:
         """Do all there is to do. Raises StoreError if this replica must stop."""
         away = now - self._last_turn
-        if away >= PAUSE:
+        if away >= STALL_MS:
             self._supervisor.does(lambda leadership: leadership.workers.extend_leases(away, now))
         self._last_turn = now
         self._supervisor.turn(now, self._store.applied)

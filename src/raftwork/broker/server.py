@@ -65,7 +65,7 @@ log = logging.getLogger("raftwork.broker")
 TURN_READS = 3
 TURN_GARBAGE = 16
 #: What is already with libzmq gets so long (ms) to leave at a graceful stop.
-LINGER = 200
+LINGER_MS = 200
 
 
 def run_broker(config: BrokerConfig) -> int:
@@ -92,7 +92,7 @@ def run_broker(config: BrokerConfig) -> int:
         try:
             return _serve(config, store, transport)
         finally:
-            transport.close(LINGER)
+            transport.close(LINGER_MS)
     finally:
         store.close()
 

@@ -27,7 +27,7 @@ ROLES: dict[Kind, tuple[str, ...]] = {
 #: The share of packets a lossy link loses.
 LOSS = 0.2
 #: Seconds a killed process may take to be gone.
-GONE_WITHIN = 30.0
+GONE_WITHIN_S = 30.0
 
 DIRECTIONS: tuple[socket_filters.Direction, ...] = ("both", "in", "out")
 
@@ -155,7 +155,7 @@ class Nemesis:
                 for victim in victims:
                     victim.process.signal(signal.SIGKILL)
                 for victim in victims:
-                    victim.process.wait(GONE_WITHIN)
+                    victim.process.wait(GONE_WITHIN_S)
                 time.sleep(lasting)
             finally:  # whoever interrupts us wants the fault to end, too
                 for revive in revivals:

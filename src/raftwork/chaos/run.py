@@ -19,11 +19,11 @@ from raftwork.chaos.nemesis import Fault, Nemesis, NoVictim, Reviver, Victim
 from raftwork.chaos.processes import Brokers
 from raftwork.chaos.tasks import QUEUE
 from raftwork.chaos.timings import Timings, measure
-from raftwork.chaos.workload import SETTLED_WITHIN, state_of
+from raftwork.chaos.workload import SETTLED_WITHIN_S, state_of
 from raftwork.testing.processes import Child, LocalCluster
 
 #: Seconds for a cluster to be whole: a leader, every broker following it, every worker known.
-WHOLE_WITHIN = 60.0
+WHOLE_WITHIN_S = 60.0
 #: Log entries by which a follower of a whole cluster may lag.
 LAG = 200
 #: Outcomes asked for at once.
@@ -65,7 +65,7 @@ def own_cluster(directory: Path, consensus: str) -> Iterator[Brokers]:
     """Three brokers below `directory`, killed in the end. TimeoutError if one won't start."""
     with LocalCluster(directory, consensus=consensus) as local:
         children = [local.start_broker(name) for name in local.addresses]
-        deadline = now() + WHOLE_WITHIN
+        deadline = now() + WHOLE_WITHIN_S
         while not all((local.data(name) / "broker.pid").exists() for name in local.addresses):
             if now() > deadline or not all(child.alive for child in children):
                 tails = "\n".join(child.tail() for child in children)
@@ -121,7 +121,7 @@ class Crew:
             child.signal(signal.SIGTERM)
         for child in self._present["client"]:
             try:
-                if code := child.wait(SETTLED_WITHIN * 2):
+                if code := child.wait(SETTLED_WITHIN_S * 2):
                     troubles.append(f"the client {child.name} ended with {code}\n{child.tail()}")
             except TimeoutError as error:
                 troubles.append(str(error))
@@ -217,8 +217,8 @@ class Trial:
     def _begin(self) -> None:
         for _ in range(self._plan.workers):
             self._crew.start("worker")
-        if (missing := self._missing(WHOLE_WITHIN)) is not None:
-            raise TimeoutError(f"no whole cluster within {WHOLE_WITHIN:.0f} s: {missing}")
+        if (missing := self._missing(WHOLE_WITHIN_S)) is not None:
+            raise TimeoutError(f"no whole cluster within {WHOLE_WITHIN_S:.0f} s: {missing}")
         self._nemesis.check(self._plan.faults)
         for _ in range(self._plan.clients):
             self._crew.start("client")
@@ -236,8 +236,8 @@ class Trial:
     def wait_until_whole(self) -> None:
         """Until every broker and worker plays its part; a trouble if that takes too long."""
         began = now()
-        if (missing := self._missing(WHOLE_WITHIN)) is not None:
-            self._troubles.append(f"not whole again within {WHOLE_WITHIN:.0f} s: {missing}")
+        if (missing := self._missing(WHOLE_WITHIN_S)) is not None:
+            self._troubles.append(f"not whole again within {WHOLE_WITHIN_S:.0f} s: {missing}")
         self._say(f"  whole again after {now() - began:.1f} s")
 
     def _missing(self, within: float) -> str | None:
@@ -274,14 +274,14 @@ class Trial:
         asked = {e.task: None for e in read(self._crew.journals) if isinstance(e, Asked)}
         tasks = list(asked)
         self._say(f"asking for the outcomes of {len(tasks)} tasks")
-        deadline = now() + SETTLED_WITHIN
-        with App(brokers=self._brokers.text, timeout=SETTLED_WITHIN) as app:
+        deadline = now() + SETTLED_WITHIN_S
+        with App(brokers=self._brokers.text, timeout=SETTLED_WITHIN_S) as app:
             for first in range(0, len(tasks), AUDIT_BATCH):
                 runs = [app.run(task) for task in tasks[first : first + AUDIT_BATCH]]
                 for run in runs:
                     # Time is only out when nothing has come for so long.
                     end = _ended(run, max(0.0, deadline - now()))
-                    deadline = now() + SETTLED_WITHIN if end.state != "none" else deadline
+                    deadline = now() + SETTLED_WITHIN_S if end.state != "none" else deadline
                     self._journal.write(end)
 
 

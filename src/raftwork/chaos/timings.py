@@ -11,7 +11,7 @@ from typing import TypeVar
 from raftwork.chaos.history import Asked, Event, Finished, Started, Stored, Struck
 
 #: An acknowledgement the dead leader had sent is read within this time of its death.
-ON_ITS_WAY = 0.02
+ON_ITS_WAY_S = 0.02
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ def measure(history: Sequence[Event]) -> Timings:
             late = (
                 event.at - fault.at
                 for event in _since(stored, fault.at)
-                if event.at > fault.at + ON_ITS_WAY or asked.get(event.task, 0.0) > fault.at
+                if event.at > fault.at + ON_ITS_WAY_S or asked.get(event.task, 0.0) > fault.at
             )
             timings.acknowledged.setdefault(name, []).extend(itertools.islice(late, 1))
             new = (

@@ -19,13 +19,13 @@ from raftwork.chaos.tasks import QUEUE, work
 log = logging.getLogger("raftwork.trial")
 
 #: Seconds one enqueue or question may take before it is tried again.
-TIMEOUT = 5.0
+TIMEOUT_S = 5.0
 #: Requests under way at once; what is out altogether.
 LANES = 4
 OUTSTANDING = 100
 BATCH_MAX = 5
 #: Seconds for what is out to end once the client is told to stop.
-SETTLED_WITHIN = 60.0
+SETTLED_WITHIN_S = 60.0
 #: Shares of the tasks: at most once; looked at by `status()`; running for so long that faults hit
 #: them in the middle.
 ONCE, SEEN, LONG = 0.1, 0.2, 0.03
@@ -38,9 +38,9 @@ class Client:
         self, name: str, brokers: str, journals: Path, rate: float, stop: asyncio.Event
     ) -> None:
         self._name = name
-        self._app = App(brokers=brokers, timeout=TIMEOUT)
+        self._app = App(brokers=brokers, timeout=TIMEOUT_S)
         # An App answers questions about outcomes it knows by itself; this one never knows any.
-        self._reader = App(brokers=brokers, timeout=TIMEOUT)
+        self._reader = App(brokers=brokers, timeout=TIMEOUT_S)
         self._journal = Journal(journals / name)
         self._journals = str(journals)
         self._rng = Random()
@@ -53,7 +53,7 @@ class Client:
     async def run(self) -> None:
         await asyncio.gather(*(self._lane() for _ in range(LANES)))
         if self._waits:
-            await asyncio.wait(self._waits, timeout=SETTLED_WITHIN)
+            await asyncio.wait(self._waits, timeout=SETTLED_WITHIN_S)
         self._app.close()
         self._reader.close()
 
@@ -96,7 +96,7 @@ class Client:
                 runs = await task.aenqueue_many(calls, ids=ids)
             except Unavailable:
                 if self._stop.is_set() and give_up is None:
-                    give_up = now() + SETTLED_WITHIN / 2
+                    give_up = now() + SETTLED_WITHIN_S / 2
             except RaftworkError as error:
                 log.warning("refused: %s", error)
                 at = now()

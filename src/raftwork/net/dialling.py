@@ -15,7 +15,7 @@ from raftwork.addresses import number, parse_address
 from raftwork.net.reconnects import Renewals
 
 #: A name whose connection is down is looked up again after so long (ms).
-LOOK_UP = 5_000
+LOOK_UP_MS = 5_000
 
 
 class Answer(NamedTuple):
@@ -122,7 +122,7 @@ class Dialler:
         for key in away:
             target = self._targets[key]
             if target.look_up_at is not None and now >= target.look_up_at:
-                target.look_up_at = now + LOOK_UP
+                target.look_up_at = now + LOOK_UP_MS
                 self._resolver.ask(target.host)
             if target.due and target.numbers:
                 dials.append(self._attempt(key, target))

@@ -7,7 +7,7 @@ whatever it is that keeps it away.
 """
 
 #: How long (ms) a connection may stay away before its address is connected to anew.
-PATIENCE = 3_000
+PATIENCE_MS = 3_000
 
 
 class Renewals:
@@ -18,7 +18,7 @@ class Renewals:
 
     def down(self, address: str, now: int) -> None:
         """It is being connected to from now on: its connection was asked for, or lost."""
-        self._due[address] = now + PATIENCE
+        self._due[address] = now + PATIENCE_MS
 
     def up(self, address: str) -> None:
         """It is connected."""

@@ -53,13 +53,13 @@ from raftwork.worker.prefetch import Window
 from raftwork.worker.runner import Ended, failure
 
 #: Between heartbeats, ms; one goes along with a beat of the leader that comes so shortly before.
-HEARTBEAT = 1_000
-_EARLY = 150
+HEARTBEAT_MS = 1_000
+_EARLY_MS = 150
 #: How often the pool is asked what runs while something waits for its start, ms. A task that is
 #: over before is never reported as started: its outcome says it.
-LOOK = 10
+LOOK_MS = 10
 #: Waiting tasks are handed back when no slot has come free for so long, ms.
-STUCK = 250
+STUCK_MS = 250
 _FOREVER = 2**62
 
 
@@ -188,7 +188,7 @@ class Agent:
 
     def _beaten(self, _source: str, beat: Beat, now: int) -> None:
         self._session.beat(beat.pushed, now)
-        if now >= self.heartbeat_at - _EARLY:
+        if now >= self.heartbeat_at - _EARLY_MS:
             self.heartbeat_at = now  # awake anyway, as is the leader
 
     def _pushed(self, _source: str, push: Push, now: int) -> None:
@@ -219,7 +219,7 @@ class Agent:
             self._held[token] = task
             self._parked.append(task)
         if self._parked and self.look_at == _FOREVER:
-            self.look_at = now + LOOK
+            self.look_at = now + LOOK_MS
             self._progress_at = now
 
     def _limit(self, spec: bytes) -> int:
@@ -293,8 +293,8 @@ class Agent:
                 if limit := self._limit(self._held[token].spec):
                     self._limit_at = min(self._limit_at, since + limit)
         waiting = len(self._held) - len(self._since)
-        self.look_at = now + LOOK if waiting else _FOREVER
-        if waiting and len(running) >= slots and now - self._progress_at >= STUCK:
+        self.look_at = now + LOOK_MS if waiting else _FOREVER
+        if waiting and len(running) >= slots and now - self._progress_at >= STUCK_MS:
             self._window.stuck(now - self._progress_at)
             self._progress_at = now
             self._take_back()
@@ -428,7 +428,7 @@ class Agent:
     def _heartbeat(self, turn: Turn, now: int) -> None:
         if now < self.heartbeat_at:
             return
-        self.heartbeat_at = now + HEARTBEAT
+        self.heartbeat_at = now + HEARTBEAT_MS
         running = min(len(self._held), self._slots)
         self._send(
             turn,

@@ -34,11 +34,11 @@ from raftwork.worker.pool import Running
 log = logging.getLogger("raftwork.worker")
 
 #: Without a leader before it is said, ms: longer than an election mostly takes.
-PATIENCE = 1_500
+PATIENCE_MS = 1_500
 #: Between two reminders of what is waited for, ms.
-REMIND = 60_000
+REMIND_MS = 60_000
 #: A broker heard of within so long answers, ms. Without a leader all are asked each second.
-_ANSWERS = 3_000
+_ANSWERS_MS = 3_000
 #: All slots have to wait for so long, ms: others may be about to run what they wait for.
 PATIENCE_OF_SLOTS = 2_000
 #: Of the reason of a failure, characters.
@@ -71,7 +71,7 @@ class Journal:
     def __init__(self, now: int) -> None:
         self._epoch: int | None = None  # of the leader it has joined
         self._reached: set[str] = set()
-        self._say_at = now + PATIENCE
+        self._say_at = now + PATIENCE_MS
         self._waiting: tuple[set[int], int] = set(), now  # all slots' tokens, and since when
         #: When `unfinished` has something to say, once the worker drains.
         self.list_at = 0
@@ -113,7 +113,7 @@ class Journal:
 
     def unfinished(self, tasks: _Aged, now: int) -> None:
         """The worker drains, and these are left. Call it when `list_at` has come."""
-        first, self.list_at = not self.list_at, now + REMIND
+        first, self.list_at = not self.list_at, now + REMIND_MS
         if first:
             tell(Draining(len(tasks)))
         elif tasks:
@@ -141,20 +141,20 @@ class Journal:
                 reached, known = len(self._reached), len(session.brokers)
                 tell(LeaderJoined(session.leader or "", session.epoch, reached, known))
             heard = session.heard_at.get(session.leader or "", now)
-            self._say_at = max(self._say_at, heard + PATIENCE + _ANSWERS)
+            self._say_at = max(self._say_at, heard + PATIENCE_MS + _ANSWERS_MS)
         elif session.lost and self._epoch is not None:
             self._epoch = None
-            self._say_at = now + PATIENCE
+            self._say_at = now + PATIENCE_MS
             tell(LeaderLost(session.lost))
         if now >= self._say_at:
-            self._say_at = now + REMIND
+            self._say_at = now + REMIND_MS
             tell(Awaits(_awaited(session, now)))
 
 
 def _awaited(session: Session, now: int) -> str:
     """What the worker waits for."""
     heard = session.heard_at
-    silent = [at for at in session.brokers if now - heard.get(at, -_ANSWERS) >= _ANSWERS]
+    silent = [at for at in session.brokers if now - heard.get(at, -_ANSWERS_MS) >= _ANSWERS_MS]
     if len(silent) == len(session.brokers):
         return f"no broker answers: {', '.join(silent)}"
     mute = f"; not answering: {', '.join(silent)}" if silent else ""

@@ -13,13 +13,13 @@ from raftwork.messages import Leader
 from raftwork.net.discovery import learnable
 
 #: Of the leader, after which all brokers are asked, ms. It beats several times in it.
-SILENCE = 1_000
+SILENCE_MS = 1_000
 #: Between two hellos of which neither was answered, and between two rounds of questions once they
 #: were asked in vain for a while, ms.
-_AGAIN = 1_000
+_AGAIN_MS = 1_000
 #: Before the second round of questions, ms; doubled at each further one. An election is mostly over
 #: by then, and the old leader's tasks wait for this worker's hello. Repeated news must not storm.
-_SOON = 100
+_SOON_MS = 100
 
 
 class Session:
@@ -36,8 +36,8 @@ class Session:
         self.lost = ""  # why it is not open any more, if it was not closed to open another
         self.heard_at: dict[str, int] = {}  # by address
         self._pushed = 0  # tasks received in it
-        self._asked = now - _SOON
-        self._pause = _SOON  # before the next round
+        self._asked = now - _SOON_MS
+        self._pause = _SOON_MS  # before the next round
         self._ask_at = now
         self._hello_at = now
 
@@ -46,8 +46,8 @@ class Session:
     def heard(self, source: str, now: int) -> None:
         self.heard_at[source] = now
         if source == self.leader:
-            self._pause = _SOON
-            self._ask_at = now + self._jittered(SILENCE)
+            self._pause = _SOON_MS
+            self._ask_at = now + self._jittered(SILENCE_MS)
 
     def told(self, source: str, news: Leader, now: int) -> None:
         """A broker's view of who leads."""
@@ -75,7 +75,7 @@ class Session:
         if source == self.leader and self.open:
             self.open = False
             self.lost = f"the connection to {source} closed"
-            self._hello_at = now + _SOON
+            self._hello_at = now + _SOON_MS
             self._ask_soon()
 
     def link_made(self, source: str, now: int) -> None:
@@ -131,7 +131,7 @@ class Session:
             return []
         self._asked = now
         self._ask_at = now + self._jittered(self._pause)
-        self._pause = min(2 * self._pause, _AGAIN)
+        self._pause = min(2 * self._pause, _AGAIN_MS)
         return list(self.brokers)
 
     def hello(self, now: int) -> bool:
@@ -139,11 +139,11 @@ class Session:
         if self.leader is None or self.open or now < self._hello_at:
             return False
         self.number += 1
-        self._hello_at = now + self._jittered(_AGAIN)
+        self._hello_at = now + self._jittered(_AGAIN_MS)
         return True
 
     def _ask_soon(self) -> None:
-        self._ask_at = min(self._ask_at, self._asked + _SOON)
+        self._ask_at = min(self._ask_at, self._asked + _SOON_MS)
 
     def _jittered(self, base: int) -> int:
         """Up to a fifth more or less: a thousand workers must not ask in step."""

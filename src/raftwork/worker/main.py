@@ -65,17 +65,17 @@ log = logging.getLogger("raftwork.worker")
 #: Frames read from one broker in one turn: the pool and the clock must get their turn too.
 _FRAMES = 256
 #: After a turn that brought several things the next waits so long, s, that bursts become batches.
-_PAUSE = 0.001
+_PAUSE_S = 0.001
 #: Frames libzmq reads ahead from one broker: each may be large, and they wait better at the broker.
 _RECEIVE_MESSAGES = 16
 #: Between two complaints about what brokers say, at least, ms: they must not fill the disk with it.
-_COMPLAIN = 1_000
+_COMPLAIN_MS = 1_000
 #: How long the last frames may take to leave, ms.
-_FLUSH = 250
+_FLUSH_MS = 250
 #: Between two samples of the load, at least, ms: over less, ticks of 10 ms are too coarse.
-_SAMPLE = 500
+_SAMPLE_MS = 500
 #: Seconds for coroutines that were cancelled to end, once all other work is done.
-_FAREWELL = 1.0
+_FAREWELL_S = 1.0
 _NEVER = 2**62
 #: What an operating system says that has no more files or processes for us.
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
@@ -211,7 +211,7 @@ class Worker:
             agent.look_at = now
         if now >= agent.look_at:
             agent.look(pool.running(), pool.slots, now)
-        if now >= agent.heartbeat_at and now - self._sampler.sampled_at >= _SAMPLE:
+        if now >= agent.heartbeat_at and now - self._sampler.sampled_at >= _SAMPLE_MS:
             agent.sample(self._sampler.sample(now))
             self._journal.slots(pool.running(), pool.slots, agent.unfinished(), now)
         self._perform(agent.turn(now))
@@ -220,7 +220,7 @@ class Worker:
             self._journal.unfinished(agent.unfinished(), now)
         pass_time()
         if busy + len(ends) > 1 and not agent.finished:
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE_S)
 
     def _heed(self, now: int) -> bool:
         """Obey new signals; True if that was the end."""
@@ -285,7 +285,7 @@ class Worker:
 
     def _complain(self, text: str, now: int) -> None:
         if now >= self._complain_at:
-            self._complain_at = now + _COMPLAIN
+            self._complain_at = now + _COMPLAIN_MS
             tell(BrokerTrouble(text))
 
     def _perform(self, turn: Turn) -> None:
@@ -326,7 +326,7 @@ class Worker:
     def _close(self) -> None:
         self._pool.close()
         for link in self._links.values():
-            link.close(_FLUSH)
+            link.close(_FLUSH_MS)
         self._context.term()
         self._resolver.close()
         self._in.close()
@@ -439,7 +439,7 @@ def _run_async(
     loop = asyncio.new_event_loop()
     worker = Worker(identity, brokers, AsyncPool(tasks, identity.name, slots, loop), grace=grace)
     # A coroutine that refuses to be cancelled would keep the loop, and us, for ever.
-    farewell = threading.Timer(_FAREWELL, _leave)
+    farewell = threading.Timer(_FAREWELL_S, _leave)
     farewell.daemon = True
 
     def work() -> None:

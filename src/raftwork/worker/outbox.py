@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from raftwork.messages import Outcome
 
 #: Before an unacknowledged outcome is sent again, ms.
-RESEND = 1_000
+RESEND_MS = 1_000
 #: In bytes; above it nothing more may be started.
 BYTES_MAX = 8 * 1024 * 1024
 #: Outcomes of one Report, in bytes, unless it is a single one.
 BATCH_BYTES = 1024 * 1024
 #: What an outcome takes beside its data.
-_ENVELOPE = 64
+_ENVELOPE_BYTES = 64
 
 
 class Outcomes:
@@ -49,13 +49,13 @@ class Outcomes:
         assert outcome.token not in self._kept
         self._kept[outcome.token] = outcome
         self._fresh.append(outcome.token)
-        self._bytes += len(outcome.data) + _ENVELOPE
+        self._bytes += len(outcome.data) + _ENVELOPE_BYTES
 
     def forget(self, tokens: Iterable[int]) -> None:
         for token in tokens:
             outcome = self._kept.pop(token, None)
             if outcome is not None:
-                self._bytes -= len(outcome.data) + _ENVELOPE
+                self._bytes -= len(outcome.data) + _ENVELOPE_BYTES
 
     def renew(self) -> None:
         """All are due: another leader, or another session, knows nothing of them."""
@@ -69,7 +69,7 @@ class Outcomes:
             tokens += self._sent.popleft()[1]
         due = [outcome for token in tokens if (outcome := self._kept.get(token)) is not None]
         if due:
-            self._sent.append((now + RESEND, [outcome.token for outcome in due]))
+            self._sent.append((now + RESEND_MS, [outcome.token for outcome in due]))
         return _batches(due)
 
 
@@ -77,9 +77,9 @@ def _batches(outcomes: list[Outcome]) -> list[list[Outcome]]:
     batches: list[list[Outcome]] = []
     size = BATCH_BYTES
     for outcome in outcomes:
-        size += len(outcome.data) + _ENVELOPE
+        size += len(outcome.data) + _ENVELOPE_BYTES
         if size > BATCH_BYTES:
             batches.append([])
-            size = len(outcome.data) + _ENVELOPE
+            size = len(outcome.data) + _ENVELOPE_BYTES
         batches[-1].append(outcome)
     return batches

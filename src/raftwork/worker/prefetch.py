@@ -6,13 +6,13 @@ is free, so none are.
 """
 
 #: Mean run time from which nothing is held ahead, ms.
-LONG = 20.0
+LONG_MS = 20.0
 #: However short tasks are: what a leader hands out in the time of a commit on a busy machine.
 WINDOW_MAX = 1_024
 #: Payload of what is held ahead, bytes, by the mean of the last few tasks.
 HELD_BYTES = 64 * 1024 * 1024
 #: Work held ahead per slot, ms: generous beside a commit, short beside a person's patience.
-_AHEAD = 100.0
+_AHEAD_MS = 100.0
 #: So many times as much is too much: tasks have become longer than those by which it was little.
 #: Less than that may be a single task that was held up by something else.
 _TOO_MUCH = 10
@@ -48,9 +48,9 @@ class Window:
     def size(self, slots: int) -> int:
         """0 while run times are long or unknown, at most `most`."""
         mean = self._mean
-        if mean is None or mean >= LONG:
+        if mean is None or mean >= LONG_MS:
             return 0
-        return min(self.most, int(slots * _AHEAD / max(mean, 0.001)))
+        return min(self.most, int(slots * _AHEAD_MS / max(mean, 0.001)))
 
     def overfull(self, waiting: int, slots: int) -> bool:
         """Whether so many that wait here should rather wait where a free worker gets them."""

@@ -416,7 +416,7 @@ SERVICE = (
     _mutant(
         "lease not renewed by heartbeats",
         f"{_BROKER}.workers.registry:WorkerRegistry._session",
-        "worker.deadline = now + LEASE",
+        "worker.deadline = now + LEASE_MS",
         "pass",
         fast=True,
     ),

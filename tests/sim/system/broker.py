@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: A graceful stop waits so long for another broker to take over, ms.
-HAND_OVER = 2_000
+HAND_OVER_S = 2_000
 #: So long (ms) may a leader stay active without a word from any other broker: an election timeout,
 #: and half of one until it looks.
 ALONE = 1_250
@@ -236,7 +236,7 @@ class Broker(Process):
 
     def exit_gracefully(self) -> None:
         if self.alive and self.stopping is None:
-            self.stopping = self.timeline.now + HAND_OVER
+            self.stopping = self.timeline.now + HAND_OVER_S
             self.hand_over()
 
     # ---- sockets --------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tests.sim.system.broker import Broker
 
 #: The leases promised to workers, ms, less a clock's drift and a turn.
-LEASE, LEASE_CLOSED = 2_950, 950
+LEASE_MS, LEASE_CLOSED_MS = 2_950, 950
 
 # Tags as they stand in a packed frame.
 _PUSH = from_broker._tags[Push]
@@ -200,7 +200,7 @@ class _Silence(NamedTuple):
     @property
     def due(self) -> bool:
         """Whether it was longer than the lease."""
-        return self.length > (LEASE_CLOSED if self.closed else LEASE)
+        return self.length > (LEASE_CLOSED_MS if self.closed else LEASE_MS)
 
 
 class LeaseChecker:
@@ -277,8 +277,8 @@ class LeaseChecker:
             return
         task, now = self._queue.tokens[command.token][0], broker.mono
         for (host, worker), heard in self._heard.items():
-            steady = host == broker.host and now - heard.since > 2 * LEASE
-            there = steady and now - heard.at < LEASE_CLOSED and not heard.draining
+            steady = host == broker.host and now - heard.since > 2 * LEASE_MS
+            there = steady and now - heard.at < LEASE_CLOSED_MS and not heard.draining
             queues, lacks = self._queue.codes[worker]
             knows = task.spec.queue in queues and task.spec.name not in lacks
             text = f"{task.id} failed as unknown, but {worker.hex()} knows {task.spec.name}"
@@ -306,7 +306,7 @@ class LeaseChecker:
 
     def _breaks_silence(self, broker: "Broker", worker: bytes, now: int) -> None:
         silence = self._silence(broker, worker, now)
-        if silence.length > LEASE_CLOSED:
+        if silence.length > LEASE_CLOSED_MS:
             self._silences.setdefault((broker.host, worker), []).append(silence)
 
 

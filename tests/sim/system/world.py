@@ -113,7 +113,7 @@ class World:
     def run(self) -> None:
         """Live through it. Raises AssertionError if a promise is broken."""
         timeline, shape = self.timeline, self.shape
-        grace, registry.EXPIRY_GRACE = registry.EXPIRY_GRACE, shape.expiry_grace
+        grace, registry.EXPIRY_GRACE_MS = registry.EXPIRY_GRACE_MS, shape.expiry_grace
         try:
             for process in (*self.brokers, *self.workers, *self.users):
                 process.start()
@@ -142,7 +142,7 @@ class World:
             require(self._recovers(), "liveness", self.complaint())
             self._compare()
         finally:
-            registry.EXPIRY_GRACE = grace
+            registry.EXPIRY_GRACE_MS = grace
             for broker in self.brokers:
                 broker.disk.forget()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from raftwork.broker.workers.registry import LEASE
+from raftwork.broker.workers.registry import LEASE_MS
 from raftwork.features.enqueue import Enqueue
 from raftwork.messages import (
     PROTOCOL,
@@ -65,7 +65,7 @@ class Crew(Office):
         self.running: dict[str, list[PushedTask]] = {}
         self.ran: list[tuple[str, str]] = []
         if settled:
-            self.turn(LEASE)
+            self.turn(LEASE_MS)
 
     def join(self, name: str, code: Code, slots: int = 1, window: int = 0) -> None:
         self.code[name] = code

@@ -14,7 +14,7 @@ from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import Machine
 from raftwork.broker.requests.desk import Desk
-from raftwork.broker.workers.registry import LEASE, WorkerRegistry
+from raftwork.broker.workers.registry import LEASE_MS, WorkerRegistry
 from raftwork.consensus.raft import Raft
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.features import to_broker
@@ -174,10 +174,10 @@ def test_a_worker_that_is_not_read_for_a_moment_keeps_its_tasks(one: World) -> N
     beat = Heartbeat(1, None, None, None, 0, 0, False)
     with bug(WorkerRegistry, "heartbeat"):
         one.ask(b"worker", beat)
-    one.run(LEASE - 1_000)
+    one.run(LEASE_MS - 1_000)
     assert one.ask(b"worker", beat)[-1] == HelloFirst()
     one.worker(session=2, holding=[Holding(token, Held.RUNNING, 5)])
-    one.run(LEASE - 1_000)
+    one.run(LEASE_MS - 1_000)
     one.ask(b"worker", Report(2, [], [Outcome(token, True, b"v")], [], 0))
     one.ask(b"client", Watch(2, ["x"]))
     assert one.nodes["a"]._machine.states(["x"]) == [State.SUCCEEDED]

@@ -39,7 +39,7 @@ from raftwork.broker.events import (
 from raftwork.broker.placement.queue_balancers import QueueBalancers
 from raftwork.broker.requests import desk
 from raftwork.broker.workers.circuit_breaker import FAILURES
-from raftwork.broker.workers.registry import LEASE, LEASE_CLOSED
+from raftwork.broker.workers.registry import LEASE_CLOSED_MS, LEASE_MS
 from raftwork.consensus.core import ORIGIN
 from raftwork.consensus.news import Cause, Election
 from raftwork.features.enqueue import Enqueue
@@ -92,7 +92,7 @@ def test_a_worker_that_falls_silent_is_lost_with_what_it_held_and_may_join_again
     floor = Watched()
     floor.hello()
     floor.give(2)
-    floor.pass_time(LEASE + 500)
+    floor.pass_time(LEASE_MS + 500)
     assert floor.told == [JOINED, WorkerLost("w", "it fell silent", 2)]
     floor.hello(2)
     floor.pass_time(300)
@@ -104,7 +104,7 @@ def test_a_worker_whose_connection_closed_is_lost_by_that() -> None:
     floor.hello()
     floor.pass_time(300)
     floor.force.unreachable(b"w", floor.now)
-    floor.pass_time(LEASE_CLOSED + 500)
+    floor.pass_time(LEASE_CLOSED_MS + 500)
     assert floor.told[1:] == [WorkerLost("w", "its connection closed and did not come back", 0)]
 
 
@@ -113,7 +113,7 @@ def test_a_worker_that_says_goodbye_has_left_and_is_not_lost() -> None:
     floor.hello()
     floor.pass_time(300)
     floor.force.goodbye(b"w", 1, floor.now)
-    floor.pass_time(2 * LEASE)
+    floor.pass_time(2 * LEASE_MS)
     assert floor.told == [JOINED, WorkerLeft("w")]
 
 
@@ -123,7 +123,7 @@ def test_a_worker_that_a_new_leader_never_meets_is_lost_without_a_name() -> None
     floor.give(1)
     floor.new_leader()
     floor.force._worker_events._tell = floor.told.append
-    floor.pass_time(LEASE + 500)
+    floor.pass_time(LEASE_MS + 500)
     (lost,) = floor.told
     assert str(lost).startswith("a worker of the leader before is lost: ")
     assert str(lost).endswith("; unfinished tasks: 1")

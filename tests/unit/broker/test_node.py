@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftwork.broker.cluster.handshake import HELLO, HELLO_AT_REST, REJECTED
-from raftwork.broker.node import PAUSE
-from raftwork.broker.workers.registry import LEASE
+from raftwork.broker.cluster.handshake import HELLO_AT_REST_MS, HELLO_MS, REJECTED_MS
+from raftwork.broker.node import STALL_MS
+from raftwork.broker.workers.registry import LEASE_MS
 from raftwork.consensus.core import Position
 from raftwork.consensus.raft.messages import Vote, encode
 from raftwork.errors import StoreError
@@ -203,7 +203,7 @@ def test_the_leaders_own_pause_costs_no_worker_its_tasks(one: World) -> None:
     one.ask(b"client", request("x"))
     one.run(2_500)
     for _ in range(2):
-        one.step(PAUSE)  # together with the silence before it, more than a lease
+        one.step(STALL_MS)  # together with the silence before it, more than a lease
         assert one.nodes["a"].leads
     assert not any(isinstance(m, Stop) for m in one.heard(b"worker"))
     (status,) = one.ask(b"any", StatusRequest(1))
@@ -409,7 +409,7 @@ def test_a_broker_of_another_cluster_stops_and_the_others_do_not(three: World) -
     three.stores["c"].identity = replace(three.stores["c"].identity, cluster_id=b"other-cluster...")
     three.nodes["c"] = three.start("c")
     with pytest.raises(StoreError, match="a says: 'c' belongs to another cluster"):
-        three.run(2_000 + REJECTED)
+        three.run(2_000 + REJECTED_MS)
     del three.nodes["c"]
     three.elect()
     three.run(2_000)
@@ -609,7 +609,7 @@ def test_a_worker_that_does_not_come_back_after_a_failover_is_given_up(three: Wo
     three.cut = {first}
     three.run(1_000)
     second = three.elect()
-    three.run(LEASE + 400)
+    three.run(LEASE_MS + 400)
     ((token, id_),) = pushed(three.worker(b"w2", to=second, incarnation=b"incarnation-of-v"))
     assert (token, id_) == (2, "x")
 
@@ -624,19 +624,19 @@ def hellos(world: World, ms: int) -> int:
 
 
 def test_brokers_that_know_each_other_rarely_say_hello(three: World) -> None:
-    three.run(2 * HELLO)
+    three.run(2 * HELLO_MS)
     assert hellos(three, 4_800) <= 2 * 6, "each to two others, every 2.4 s"
 
 
 def test_a_way_that_is_lost_is_found_again_as_soon_as_ever(three: World) -> None:
     """Even if only the end that needs it knows."""
-    three.run(HELLO_AT_REST + HELLO)
+    three.run(HELLO_AT_REST_MS + HELLO_MS)
     leader = next(name for name, node in three.nodes.items() if node.leads)
     for name in three.names:
         if name != leader:
             three.nodes[leader].link(name, up=False, now=three.now)
-    assert three.nodes[leader].wake_at <= three.now + HELLO
-    three.run(HELLO + 2 * STEP)
+    assert three.nodes[leader].wake_at <= three.now + HELLO_MS
+    three.run(HELLO_MS + 2 * STEP)
     assert all(link.source for link in three.nodes[leader]._handshake.peers.links.values())
 
 

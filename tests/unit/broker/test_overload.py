@@ -3,7 +3,7 @@
 import pytest
 
 from raftwork.broker.placement.eligibility import ANY
-from raftwork.broker.workers.registry import BEAT, LEASE
+from raftwork.broker.workers.registry import BEAT_MS, LEASE_MS
 from raftwork.messages import Heartbeat
 from tests.unit.broker.floor import ME, OTHER, Floor
 
@@ -18,7 +18,7 @@ def floor() -> Floor:
 def beat(floor: Floor, routing: bytes, memory: float) -> None:
     told = Heartbeat(1, 0.5, memory, 0.0, 0, 0, False, 0.5, 0, 0.0, 0)
     assert floor.force.heartbeat(routing, told, floor.now)
-    floor.pass_time(BEAT)
+    floor.pass_time(BEAT_MS)
 
 
 def serving(floor: Floor) -> dict[bytes, bool]:
@@ -50,7 +50,7 @@ def test_a_worker_that_may_serve_again_stirs_the_dispatcher(floor: Floor) -> Non
     told = Heartbeat(1, 0.0, 0.1, 0.0, 0, 0, False)
     assert floor.force.heartbeat(b"w", told, floor.now)
     assert not floor.force.pass_time(floor.now, floor.queues.time)
-    floor.now += BEAT
+    floor.now += BEAT_MS
     assert floor.force.pass_time(floor.now, floor.queues.time)
     assert serving(floor) == {ME: True, OTHER: True}
 
@@ -58,6 +58,6 @@ def test_a_worker_that_may_serve_again_stirs_the_dispatcher(floor: Floor) -> Non
 def test_a_lost_or_draining_worker_gives_no_reason_of_its_load(floor: Floor) -> None:
     floor.hello()
     beat(floor, b"w", 1.0)
-    floor.pass_time(LEASE + BEAT)
+    floor.pass_time(LEASE_MS + BEAT_MS)
     (status,) = floor.force.statuses()
     assert (status.state, status.reason) == ("lost", "")

@@ -1,6 +1,6 @@
 """Draining by command: who is told, and when who asked is answered."""
 
-from raftwork.broker.workers.registry import LEASE
+from raftwork.broker.workers.registry import LEASE_MS
 from raftwork.features.drain import FEATURE, DrainWorker, WorkerDraining
 from raftwork.messages import (
     PROTOCOL,
@@ -31,7 +31,7 @@ class Office(Counter):
         assert self.workers.heartbeat(routing, beat, self.now)
 
     def answers(self) -> list[FromBroker]:
-        self.view.all_heard = self.now >= 10_000 + LEASE
+        self.view.all_heard = self.now >= 10_000 + LEASE_MS
         self.desk.poll()
         return [message for _, message in self.frames()]
 
@@ -106,7 +106,7 @@ def test_a_worker_that_drains_already_is_answered_for_at_once() -> None:
 def test_a_new_leader_calls_no_name_unknown_before_all_had_time_to_say_hello() -> None:
     office = Office()
     office.say(ASK, b"c")
-    office.pass_time(LEASE - 100)
+    office.pass_time(LEASE_MS - 100)
     assert office.answers() == []
     office.hello()
     office.beat(draining=True)
@@ -115,7 +115,7 @@ def test_a_new_leader_calls_no_name_unknown_before_all_had_time_to_say_hello() -
 
 def test_an_unknown_name_is_refused_and_the_known_ones_are_told() -> None:
     office = Office()
-    office.pass_time(LEASE)
+    office.pass_time(LEASE_MS)
     office.hello()
     office.say(DrainWorker(7, "x"), b"c")
     (answer,) = office.answers()
@@ -128,7 +128,7 @@ def test_an_unknown_name_is_refused_and_the_known_ones_are_told() -> None:
 def test_a_worker_that_left_meanwhile_did_as_it_was_told() -> None:
     office = Office()
     office.hello()
-    office.pass_time(LEASE)
+    office.pass_time(LEASE_MS)
     office.say(ASK, b"c")
     assert office.answers() == []
     assert office.workers.goodbye(b"w", 1, office.now)
@@ -143,7 +143,7 @@ def test_a_worker_that_dies_before_it_says_so_was_not_drained() -> None:
     office.hello()
     office.say(ASK, b"c")
     assert office.answers() == []
-    office.pass_time(2 * LEASE)
+    office.pass_time(2 * LEASE_MS)
     (answer,) = office.answers()
     assert isinstance(answer, Refused)
 

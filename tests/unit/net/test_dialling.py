@@ -2,8 +2,8 @@
 
 import pytest
 
-from raftwork.net.dialling import LOOK_UP, Answer, Dial, Dialler, Unresolved
-from raftwork.net.reconnects import PATIENCE
+from raftwork.net.dialling import LOOK_UP_MS, Answer, Dial, Dialler, Unresolved
+from raftwork.net.reconnects import PATIENCE_MS
 
 
 class Resolver:
@@ -47,14 +47,14 @@ def test_a_number_is_dialled_at_once_and_never_looked_up(
 ) -> None:
     dialler.dial("a", address, 0)
     assert dialler.due(0) == [Dial("a", None, endpoint, ipv6)]
-    assert dialler.due(PATIENCE - 1) == []
-    assert dialler.due(PATIENCE) == [Dial("a", endpoint, endpoint, ipv6)], (
+    assert dialler.due(PATIENCE_MS - 1) == []
+    assert dialler.due(PATIENCE_MS) == [Dial("a", endpoint, endpoint, ipv6)], (
         "libzmq may have given up"
     )
     dialler.up("a")
-    assert dialler.due(10 * PATIENCE) == []
-    dialler.down("a", 10 * PATIENCE)
-    assert dialler.due(20 * PATIENCE) == [Dial("a", endpoint, endpoint, ipv6)]
+    assert dialler.due(10 * PATIENCE_MS) == []
+    dialler.down("a", 10 * PATIENCE_MS)
+    assert dialler.due(20 * PATIENCE_MS) == [Dial("a", endpoint, endpoint, ipv6)]
     assert resolver.asked == []
 
 
@@ -64,9 +64,11 @@ def test_a_name_is_dialled_when_it_is_known_and_no_other_waits_for_it(
     dialler.dial("slow", "slow.example:1", 0)
     dialler.dial("a", "127.0.0.1:1", 0)
     assert [dial.key for dial in dialler.due(0)] == ["a"]
-    assert dialler.due(LOOK_UP - 1) == [Dial("a", "tcp://127.0.0.1:1", "tcp://127.0.0.1:1", False)]
+    assert dialler.due(LOOK_UP_MS - 1) == [
+        Dial("a", "tcp://127.0.0.1:1", "tcp://127.0.0.1:1", False)
+    ]
     resolver.say("slow.example", "10.0.0.1")
-    assert dialler.due(LOOK_UP - 1) == [Dial("slow", None, "tcp://10.0.0.1:1", False)]
+    assert dialler.due(LOOK_UP_MS - 1) == [Dial("slow", None, "tcp://10.0.0.1:1", False)]
     assert resolver.asked == ["slow.example"]
 
 
@@ -78,17 +80,17 @@ def test_a_name_is_looked_up_again_while_it_is_away_and_not_while_it_is_there(
     resolver.say("a.example", "10.0.0.1")
     dialler.due(0)
     dialler.up("a")
-    dialler.due(10 * LOOK_UP)
+    dialler.due(10 * LOOK_UP_MS)
     assert len(resolver.asked) == 1
-    down = 10 * LOOK_UP
+    down = 10 * LOOK_UP_MS
     dialler.down("a", down)
     dialler.due(down)
-    dialler.due(down + LOOK_UP - 1)
+    dialler.due(down + LOOK_UP_MS - 1)
     assert len(resolver.asked) == 2
-    dialler.due(down + LOOK_UP)
+    dialler.due(down + LOOK_UP_MS)
     assert len(resolver.asked) == 3
     resolver.say("a.example", "10.0.0.2")
-    assert dialler.due(down + LOOK_UP) == [
+    assert dialler.due(down + LOOK_UP_MS) == [
         Dial("a", "tcp://10.0.0.1:1", "tcp://10.0.0.2:1", False)
     ], "it moved"
 
@@ -100,7 +102,7 @@ def test_the_addresses_of_a_name_are_tried_in_turn(dialler: Dialler, resolver: R
     tried = []
     for n in range(4):
         resolver.say("localhost", "127.0.0.1", "::1")  # nothing new
-        tried += [dial.new for dial in dialler.due(n * PATIENCE)]
+        tried += [dial.new for dial in dialler.due(n * PATIENCE_MS)]
     assert tried == ["tcp://127.0.0.1:1", "tcp://[::1]:1"] * 2
 
 
@@ -109,15 +111,15 @@ def test_what_leads_nowhere_is_told_once_with_what_to_do(
 ) -> None:
     dialler.dial("a", "nohost.example:1", 0)
     for n in range(5):
-        dialler.due(n * LOOK_UP)
+        dialler.due(n * LOOK_UP_MS)
         resolver.say("nohost.example", error="Name or service not known")
-    dialler.due(5 * LOOK_UP)
+    dialler.due(5 * LOOK_UP_MS)
     ((key, text),) = dialler.unresolved()
     assert key == "a"
     for part in ("nohost.example", "Name or service not known", "spelled", "/etc/hosts"):
         assert part in text
     resolver.say("nohost.example", "10.0.0.1")
-    assert [dial.new for dial in dialler.due(6 * LOOK_UP)] == ["tcp://10.0.0.1:1"]
+    assert [dial.new for dial in dialler.due(6 * LOOK_UP_MS)] == ["tcp://10.0.0.1:1"]
     assert dialler.unresolved() == [Unresolved("a", "")], "that is over"
 
 
@@ -129,7 +131,7 @@ def test_a_name_that_is_no_longer_known_keeps_the_numbers_it_had(
     resolver.say("a.example", "10.0.0.1")
     dialler.due(0)
     resolver.say("a.example", error="Temporary failure")
-    assert [dial.new for dial in dialler.due(PATIENCE)] == ["tcp://10.0.0.1:1"]
+    assert [dial.new for dial in dialler.due(PATIENCE_MS)] == ["tcp://10.0.0.1:1"]
 
 
 def test_another_address_of_the_same_key_takes_the_place_of_the_first(
@@ -154,13 +156,13 @@ def test_a_name_that_is_dialled_again_is_looked_up_again_and_its_next_number_tri
     resolver.say("one", "10.0.0.1", "10.0.0.2")
     assert [dial.new for dial in dialler.due(0)] == ["tcp://10.0.0.1:1"]
     dialler.up("a")
-    assert dialler.due(LOOK_UP) == []
-    dialler.dial("a", "one:1", LOOK_UP)
-    assert [dial[1:3] for dial in dialler.due(LOOK_UP)] == [
+    assert dialler.due(LOOK_UP_MS) == []
+    dialler.dial("a", "one:1", LOOK_UP_MS)
+    assert [dial[1:3] for dial in dialler.due(LOOK_UP_MS)] == [
         ("tcp://10.0.0.1:1", "tcp://10.0.0.2:1")
     ]
     assert resolver.asked == ["one", "one"]
     dialler.up("a")
-    dialler.dial("a", "one:1", 2 * LOOK_UP)
+    dialler.dial("a", "one:1", 2 * LOOK_UP_MS)
     resolver.say("one", "10.0.0.3")
-    assert [dial.new for dial in dialler.due(2 * LOOK_UP)] == ["tcp://10.0.0.3:1"]
+    assert [dial.new for dial in dialler.due(2 * LOOK_UP_MS)] == ["tcp://10.0.0.3:1"]

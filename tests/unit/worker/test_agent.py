@@ -19,8 +19,8 @@ from raftwork.messages import (
     WorkerHello,
     decode_failure,
 )
-from raftwork.worker.agent import STUCK, Load
-from raftwork.worker.outbox import BYTES_MAX, RESEND
+from raftwork.worker.agent import STUCK_MS, Load
+from raftwork.worker.outbox import BYTES_MAX, RESEND_MS
 from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import WINDOW_MAX
 from raftwork.worker.runner import Ended, failure
@@ -134,7 +134,7 @@ def test_frames_of_older_sessions_and_lower_epochs_are_void(talk: Conversation) 
     for source, epoch, session in ((A, 1, 1), (B, 2, 1), (B, 1, 2), (A, 2, 2)):
         talk.hear(source, Push(epoch, session, [task(9)]))
         talk.hear(source, Acknowledged(epoch, session, [1]))
-    talk.pass_time(RESEND + 100)
+    talk.pass_time(RESEND_MS + 100)
 
     assert talk.started == []
     assert 1 in talk.reported()
@@ -167,11 +167,11 @@ def test_an_outcome_is_reported_until_it_is_acknowledged(talk: Conversation) -> 
     talk.end(1)
     assert talk.reported() == [1]
 
-    talk.pass_time(2 * RESEND + 100)
+    talk.pass_time(2 * RESEND_MS + 100)
     assert talk.reported() == [1, 1, 1]
 
     talk.hear(A, Acknowledged(1, 1, [1]))
-    talk.pass_time(5 * RESEND)
+    talk.pass_time(5 * RESEND_MS)
     assert talk.reported() == [1, 1, 1]
 
 
@@ -237,7 +237,7 @@ def test_a_worker_that_was_paused_past_its_lease_stops_what_is_no_longer_its_own
     talk.hear(A, HelloFirst())
     talk.welcome([1, 2, 3])
     talk.forget()
-    talk.pass_time(3 * RESEND)
+    talk.pass_time(3 * RESEND_MS)
     talk.end(2)
 
     assert talk.reported() == []
@@ -317,7 +317,7 @@ def test_what_waits_where_no_slot_is_left_goes_back(talk: Conversation) -> None:
     talk.look()
     assert talk.all(WorkerHello)[-1].slots == 0
     talk.welcome([])
-    talk.now += STUCK
+    talk.now += STUCK_MS
     talk.look()
     assert talk.released() == [1, 2]
 
@@ -360,9 +360,9 @@ def test_what_waits_behind_long_tasks_goes_to_others(talk: Conversation) -> None
     for token in range(1, 5):
         talk.end(token, elapsed=1)
     talk.begin(5, 6)
-    talk.now += STUCK
+    talk.now += STUCK_MS
 
-    talk.look(Running(5, talk.now - STUCK), Running(6, talk.now - STUCK))
+    talk.look(Running(5, talk.now - STUCK_MS), Running(6, talk.now - STUCK_MS))
 
     assert talk.released() == [7, 8]
     assert talk.all(Report)[-1].window == 0

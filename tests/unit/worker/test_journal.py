@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from raftwork.messages import Leader, Loss, Outcome, PushedTask, Spec, encode_spec
-from raftwork.worker.journal import PATIENCE, PATIENCE_OF_SLOTS, REMIND, Journal
+from raftwork.worker.journal import PATIENCE_MS, PATIENCE_OF_SLOTS, REMIND_MS, Journal
 from raftwork.worker.leader_session import Session
 from raftwork.worker.pool import Running
 from raftwork.worker.runner import failure, lost
@@ -109,19 +109,19 @@ def test_without_brokers_it_says_so_at_once_and_then_every_minute(
 ) -> None:
     session, journal = Session([A, B], 0, Random(1)), Journal(0)
 
-    watch(session, journal, 0, PATIENCE + 100)
+    watch(session, journal, 0, PATIENCE_MS + 100)
     assert said(log) == [("WARNING", "no broker answers: a:1, b:1; still trying")]
-    watch(session, journal, PATIENCE + 100, PATIENCE + REMIND)
+    watch(session, journal, PATIENCE_MS + 100, PATIENCE_MS + REMIND_MS)
     assert said(log) == []
-    watch(session, journal, PATIENCE + REMIND, PATIENCE + REMIND + 100)
+    watch(session, journal, PATIENCE_MS + REMIND_MS, PATIENCE_MS + REMIND_MS + 100)
     assert said(log) == [("WARNING", "no broker answers: a:1, b:1; still trying")]
 
 
 def test_it_says_which_broker_is_silent_and_that_none_leads(log: pytest.LogCaptureFixture) -> None:
     session, journal = Session([A, B], 0, Random(1)), Journal(0)
-    session.heard(B, PATIENCE)
+    session.heard(B, PATIENCE_MS)
 
-    watch(session, journal, PATIENCE, PATIENCE + 100)
+    watch(session, journal, PATIENCE_MS, PATIENCE_MS + 100)
 
     ((_, text),) = said(log)
     assert text == "no broker leads; answering: b:1; not answering: a:1; still trying"
@@ -151,7 +151,7 @@ def test_leaders_joined_and_lost_are_told_once(log: pytest.LogCaptureFixture) ->
     journal.look(session, 300)
     journal.look(session, 310)
     assert said(log) == [("INFO", "lost the leader: the connection to a:1 closed")]
-    watch(session, journal, 310, 310 + PATIENCE + 100)
+    watch(session, journal, 310, 310 + PATIENCE_MS + 100)
     ((_, text),) = said(log)
     assert "the connection to a:1 closed, and no other broker says that it leads" in text
     join(B, 2, 2_000)
@@ -159,7 +159,7 @@ def test_leaders_joined_and_lost_are_told_once(log: pytest.LogCaptureFixture) ->
     session.told(B, Leader(2, "", "", False, 0), 2_100)
     journal.look(session, 2_100)
     assert said(log) == [("INFO", "lost the leader: b:1 leads no more")]
-    watch(session, journal, 2_100, 2_100 + PATIENCE + 100)
+    watch(session, journal, 2_100, 2_100 + PATIENCE_MS + 100)
     assert [level for level, _ in said(log)] == ["WARNING"]
 
 
@@ -183,7 +183,7 @@ def test_a_worker_that_drains_says_what_it_waits_for(log: pytest.LogCaptureFixtu
     journal.unfinished(running, 5_000)
     ((level, text),) = said(log)
     assert level == "INFO" and "21 tasks" in text and "second signal" in text
-    assert journal.list_at == 5_000 + REMIND
+    assert journal.list_at == 5_000 + REMIND_MS
     journal.unfinished(running, 65_000)
 
     ((level, text),) = said(log)

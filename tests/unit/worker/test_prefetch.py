@@ -1,6 +1,6 @@
 """How much a worker holds ahead: so much work, so many tasks, so many bytes."""
 
-from raftwork.worker.prefetch import HELD_BYTES, LONG, WINDOW_MAX, Window
+from raftwork.worker.prefetch import HELD_BYTES, LONG_MS, WINDOW_MAX, Window
 
 
 def window(*, elapsed: float, payload: int = 0) -> Window:
@@ -15,7 +15,7 @@ def window(*, elapsed: float, payload: int = 0) -> Window:
 def test_short_tasks_are_held_in_numbers_long_ones_not_at_all() -> None:
     assert window(elapsed=0.001).size(2) == WINDOW_MAX
     assert window(elapsed=10.0).size(2) == 20
-    assert window(elapsed=LONG).size(2) == 0
+    assert window(elapsed=LONG_MS).size(2) == 0
 
 
 def test_large_tasks_are_held_by_their_bytes() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from raftwork.consensus.core import Peer, Roster
 
 #: A blank broker not heard for so long (ms) is not reachable.
-REACHABLE = 3_000
+REACHABLE_MS = 3_000
 
 
 class Formation:
@@ -36,7 +36,8 @@ class Formation:
             return None
         self._blank[self._me.name] = (self._me.incarnation, now)
         if any(
-            now - self._blank.get(name, (b"", -REACHABLE))[1] >= REACHABLE for name in self._names
+            now - self._blank.get(name, (b"", -REACHABLE_MS))[1] >= REACHABLE_MS
+            for name in self._names
         ):
             return None
         return {name: self._blank[name][0] for name in self._names}

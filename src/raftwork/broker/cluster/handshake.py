@@ -43,15 +43,15 @@ if TYPE_CHECKING:
     from raftwork.messages import FromBroker
 
 #: A broker that says hello but cannot be reached for so long (ms) is complained about.
-ONE_WAY = 5_000
+ONE_WAY_MS = 5_000
 #: A broker that a majority refuses for so long (ms) ends. Not at once: it may have been away when
 #: the others moved, and who listens at their old addresses now is no judge of it.
-REJECTED = 3_000
+REJECTED_MS = 3_000
 #: How often brokers say hello to each other (ms), until all have a way to each other …
-HELLO = 500
+HELLO_MS = 500
 #: … and then, to compare clocks, and in case one has lost its way without the other's knowing.
 #: Of the heartbeats at rest it is every tenth.
-HELLO_AT_REST = 2_400
+HELLO_AT_REST_MS = 2_400
 
 
 class Handshake:
@@ -91,7 +91,7 @@ class Handshake:
         self._wall_base = 0
         self.peers = Peers(me, setup.consensus, setup.cluster, now, setup.levels)
         self._formation = Formation(me, list(setup.cluster))
-        self._greeted = now - HELLO
+        self._greeted = now - HELLO_MS
         #: Since when (ms) a majority has disowned this directory, without a break.
         self._rejected_at: int | None = None
         #: Why a hello was refused last.
@@ -109,7 +109,7 @@ class Handshake:
     def wake_at(self) -> int:
         """When hellos are due: at multiples of their interval, as other timers of a broker are."""
         settled = bool(self._store.identity.cluster_id) and self.peers.acquainted
-        pause = HELLO_AT_REST if settled else HELLO
+        pause = HELLO_AT_REST_MS if settled else HELLO_MS
         return self._greeted - self._greeted % pause + pause
 
     def turn(self, now: int) -> None:
@@ -131,7 +131,7 @@ class Handshake:
             return
         if self._rejected_at is None:
             self._rejected_at = now
-        if now - self._rejected_at >= REJECTED:
+        if now - self._rejected_at >= REJECTED_MS:
             mine = f". It refuses one of them, too: {self._objection}" if self._objection else ""
             raise StoreError(
                 f"a majority does not take it for one of this cluster: {rejection}{mine}"
@@ -167,7 +167,7 @@ class Handshake:
             link.one_way = None
         elif link.one_way is None:
             link.one_way = now
-        elif link.one_way >= 0 and now - link.one_way >= ONE_WAY:
+        elif link.one_way >= 0 and now - link.one_way >= ONE_WAY_MS:
             link.one_way = -1
             self._tell(PeerOneWay(link.name, link.where.address))
 

@@ -12,7 +12,7 @@
 from raftwork.addresses import is_name
 
 #: How long (ms) nobody may answer at an address before the next one is tried.
-PATIENCE = 3_000
+PATIENCE_MS = 3_000
 
 
 class PeerAddress:
@@ -44,7 +44,7 @@ class PeerAddress:
 
     def due(self, now: int, *, strange: bool = False) -> bool:
         """It does not answer yet, or (`strange`) somebody else does. Gives whether to dial now."""
-        if now - self._since < PATIENCE:
+        if now - self._since < PATIENCE_MS:
             return False
         self._since = now
         candidates = list(dict.fromkeys((self.known, self._said, *self._hearsay.values())))

@@ -23,9 +23,9 @@ from raftwork.messages import PROTOCOL, PROTOCOL_OLDEST, PeerHello, PeerWelcome
 from raftwork.release import LEVELS, RELEASE, Levels
 
 #: A clock reading older than this (ms) no longer counts for the median.
-CLOCK_FRESH = 10_000
+CLOCK_FRESH_MS = 10_000
 #: A broker that has not answered for so long (ms) is out of reach, whatever its connection says.
-ANSWERS = 3_000
+REACHABLE_WITHIN_MS = 3_000
 #: Characters that are kept of a refusal, which may be as long as a frame.
 REFUSAL_MAX = 300
 
@@ -63,11 +63,11 @@ class Link:
         """Whether it is there, and takes this broker for a member."""
         if self.source is None or self.clock_at is None or self.refusal:
             return False
-        return now - self.clock_at < ANSWERS
+        return now - self.clock_at < REACHABLE_WITHIN_MS
 
     def visits(self, now: int) -> bool:
         """Whether it reaches this broker. A way to it that was not used yet may be long closed."""
-        return self.visited_at is not None and now - self.visited_at < ANSWERS
+        return self.visited_at is not None and now - self.visited_at < REACHABLE_WITHIN_MS
 
 
 class Peers:
@@ -248,7 +248,7 @@ class Peers:
         fresh = (
             link.clock + now
             for link in self.links.values()
-            if link.clock_at is not None and now - link.clock_at < CLOCK_FRESH
+            if link.clock_at is not None and now - link.clock_at < CLOCK_FRESH_MS
         )
         clocks = [wall, *fresh]
         return sorted(clocks)[(len(clocks) - 1) // 2]

@@ -19,17 +19,22 @@ if TYPE_CHECKING:
     from raftwork.consensus.core import Status
 
 #: Times in ms. So long things may take without a word …
-PATIENCE = 2_500
+PATIENCE_MS = 2_500
 #: … and so often it is said again, and looked at.
-AGAIN = 60_000
-LOOK = 250
+REMIND_MS = 60_000
+LOOK_MS = 250
 
 
 class Waiting:
     """Of one broker since its start."""
 
     def __init__(
-        self, me: str, cluster: Mapping[str, str], peers: Peers, now: int, patience: int = PATIENCE
+        self,
+        me: str,
+        cluster: Mapping[str, str],
+        peers: Peers,
+        now: int,
+        patience: int = PATIENCE_MS,
     ) -> None:
         """`patience` (ms) is what a start or an election may take without a word."""
         self._patience = patience
@@ -42,12 +47,12 @@ class Waiting:
 
     def look(self, status: Status | None, now: int) -> Waits | None:
         """What is to be said now; `status` is None for a broker without a cluster."""
-        self.look_at = now + LOOK
+        self.look_at = now + LOOK_MS
         kind, what = self._formation(now) if status is None else self._leader(status, now)
         if kind != self._kind:
             self._kind, self._said, self._say_at = kind, "", now + self._patience
         elif what and (now >= self._say_at or self._said not in ("", what)):
-            self._said, self._say_at = what, now + AGAIN
+            self._said, self._say_at = what, now + REMIND_MS
             return Waits(what)
         return None
 

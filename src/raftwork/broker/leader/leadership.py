@@ -20,7 +20,7 @@ from raftwork.broker.requests.desk import Desk, Wanted
 from raftwork.broker.requests.result_outbox import ResultOutbox
 from raftwork.broker.requests.view import View
 from raftwork.broker.splitting import parts
-from raftwork.broker.workers.registry import LEASE, WorkerRegistry
+from raftwork.broker.workers.registry import LEASE_MS, WorkerRegistry
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.features import FEATURES
 from raftwork.features.effects import (
@@ -95,7 +95,7 @@ class Leadership:
         self._time_base = max(machine.time, time) - now
         self._tell, self._attempts = tell, attempts
         self.workers = WorkerRegistry(machine, epoch, now, rng, room, tell, attempts=attempts)
-        self._all_heard_at = now + LEASE
+        self._all_heard_at = now + LEASE_MS
         balancers = QueueBalancers(machine, balancer, rng, tell)
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
         self._intake = Intake(self._dispatcher, self.workers)

@@ -11,7 +11,7 @@ from enum import Enum
 #: Sessions kept at most.
 SESSIONS_MAX = 50_000
 #: A session unheard for so long (ms) is dropped; idle clients simply say hello again.
-IDLE = 600_000
+IDLE_MS = 600_000
 
 
 class Kind(Enum):
@@ -32,7 +32,7 @@ class Sessions:
         dropped = []
         while self._sessions:
             oldest = next(iter(self._sessions))
-            idle = now - self._sessions[oldest][1] > IDLE
+            idle = now - self._sessions[oldest][1] > IDLE_MS
             if not idle and len(self._sessions) <= SESSIONS_MAX:
                 break
             del self._sessions[oldest]

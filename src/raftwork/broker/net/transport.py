@@ -60,9 +60,9 @@ PARTS_MAX = 2
 #: A routing id may have so many bytes (as ZMTP says; libzmq takes any number, and we keep ids).
 ROUTING_MAX = 255
 #: Seconds for which the other end's kernel may be silent until a connection is closed.
-SILENCE = 3
+SILENCE_S = 3
 #: Between attempts to reach another broker (ms): a restarted one must not stand aside for long.
-RECONNECT = 20
+RECONNECT_MS = 20
 RECONNECT_MAX = 100
 
 
@@ -164,7 +164,7 @@ class Transport:
         dealer.setsockopt(zmq.IMMEDIATE, 1)
         dealer.setsockopt(zmq.SNDHWM, 8)
         dealer.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
-        dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT)
+        dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX)
         _notice_silence(dealer)
         return dealer
@@ -382,5 +382,5 @@ def _notice_silence(zsocket: zmq.Socket[bytes]) -> None:
     zsocket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     zsocket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 1)
     zsocket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
-    zsocket.setsockopt(zmq.TCP_KEEPALIVE_CNT, SILENCE)
-    zsocket.setsockopt(zmq.TCP_MAXRT, SILENCE * 1_000)
+    zsocket.setsockopt(zmq.TCP_KEEPALIVE_CNT, SILENCE_S)
+    zsocket.setsockopt(zmq.TCP_MAXRT, SILENCE_S * 1_000)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: So many in a row, and it rests.
 FAILURES = 3
 #: The first pause and the longest one, ms; up to a quarter is added, so that not all come at once.
-PAUSE, PAUSE_MAX = 1_000, 30_000
+PAUSE_MS, PAUSE_MAX_MS = 1_000, 30_000
 #: No limit.
 MANY = 1 << 30
 
@@ -63,8 +63,8 @@ class CircuitBreaker:
         self.unknown += unknown
         self.lost += not unknown
         if self.lost + self.unknown >= FAILURES:
-            doubled = min(2 * self.pause, PAUSE_MAX)
-            self.pause = PAUSE if self.trusted else max(PAUSE, doubled)
+            doubled = min(2 * self.pause, PAUSE_MAX_MS)
+            self.pause = PAUSE_MS if self.trusted else max(PAUSE_MS, doubled)
             self.due = now + self.pause + rng.randrange(self.pause // 4 + 1)
             self.quota, self.probed = 0, False
 

@@ -39,7 +39,7 @@ LOAD_STEP = 1 - exp(-5 / 60)
 #: Memory in use from which a worker is worth less, down to nothing at MEMORY_OVER.
 MEMORY_FREE = 0.70
 #: Age of a heartbeat, ms, from which it counts less, down to nothing at STALE.
-FRESH, STALE = 1_500, 3_000
+FRESH_MS, STALE_MS = 1_500, 3_000
 #: A pace is the mean over about so many tasks, however long they take to come by.
 PACE_TASKS = 32
 #: The variance of log2 of run times that is assumed until there are some: that of a Poisson process
@@ -139,7 +139,7 @@ class LoadEstimate:
             cpu=1.0 - others,
             memory=share((MEMORY_OVER - memory) / (MEMORY_OVER - MEMORY_FREE)),
             speed=speed,
-            fresh=share((STALE - age) / (STALE - FRESH)),
+            fresh=share((STALE_MS - age) / (STALE_MS - FRESH_MS)),
             queue=1.0 / waiting,
         )
         # CPU, run queue and speed are three views of one shortage: multiplied, a single neighbour

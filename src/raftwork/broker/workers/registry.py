@@ -56,17 +56,17 @@ if TYPE_CHECKING:
     from raftwork.messages import FromBroker
 
 #: Silence after which a worker's tasks go to others, ms.
-LEASE = 3_000
+LEASE_MS = 3_000
 #: How long it may take to come back once its connection is known to be closed.
-LEASE_CLOSED = 1_000
+LEASE_CLOSED_MS = 1_000
 #: Beats to workers: how a dead connection is noticed (a ROUTER refuses the send).
-BEAT = 200
+BEAT_MS = 200
 #: … while nobody has anything to do: together with the consensus heartbeats at rest.
-BEAT_AT_REST = 240
+BEAT_AT_REST_MS = 240
 #: Past a task's own time limit, how long the leader leaves its end to the worker, ms.
-EXPIRY_GRACE = 5_000
+EXPIRY_GRACE_MS = 5_000
 #: Lost workers stay in `status` for so long, ms.
-LOST_SHOWN = 60_000
+LOST_SHOWN_MS = 60_000
 #: At most so many bytes of values in one Finish.
 FINISH_BYTES = 1024 * 1024
 
@@ -102,12 +102,14 @@ class WorkerRegistry:
             tell, self._attribution.reason, machine.current, attempts=attempts
         )
         self._all_heard = False  # every worker had the time to say hello
-        self._all_heard_at = now + LEASE
+        self._all_heard_at = now + LEASE_MS
         self._full: list[Worker] = []  # passed over for want of room on their connections
-        self._beaten = now - BEAT_AT_REST
+        self._beaten = now - BEAT_AT_REST_MS
         self._next_expiry = now + 1_000
         for running in machine.running():
-            worker = self._workers.setdefault(running.worker, Worker(running.worker, now + LEASE))
+            worker = self._workers.setdefault(
+                running.worker, Worker(running.worker, now + LEASE_MS)
+            )
             self._take_over(worker, running)
 
     def _take_over(self, worker: Worker, running: Running) -> None:
@@ -188,7 +190,7 @@ class WorkerRegistry:
             self._by_routing.pop(worker.routing, None)
         self._by_routing[routing] = worker
         worker.begin_session(routing, hello)
-        worker.deadline, worker.lost = now + LEASE, None
+        worker.deadline, worker.lost = now + LEASE_MS, None
 
     def _settle_unlisted(self, worker: Worker, listed: set[int]) -> None:
         """What it does not hold never arrived: send it again, unless its end is on the way."""
@@ -299,7 +301,7 @@ class WorkerRegistry:
         worker = self._by_routing.pop(routing, None)
         if worker is not None:
             worker.routing = None
-            worker.deadline = min(worker.deadline, now + LEASE_CLOSED)
+            worker.deadline = min(worker.deadline, now + LEASE_CLOSED_MS)
 
     def start_over(self, routing: bytes) -> None:
         """What this worker said could not be dealt with: nothing half done stays of it.
@@ -321,7 +323,7 @@ class WorkerRegistry:
         worker = self._by_routing.get(routing)
         if worker is None or worker.session != session:
             return None
-        worker.deadline = now + LEASE
+        worker.deadline = now + LEASE_MS
         return worker
 
     # ---- what the machine decided -------------------------------------------------------------
@@ -410,19 +412,19 @@ class WorkerRegistry:
     def wake_at(self) -> int:
         """When the next beats are due; at rest with the broker's other timers."""
         if self._holder:
-            return self._beaten + BEAT
-        return self._beaten - self._beaten % BEAT_AT_REST + BEAT_AT_REST
+            return self._beaten + BEAT_MS
+        return self._beaten - self._beaten % BEAT_AT_REST_MS + BEAT_AT_REST_MS
 
     def extend_leases(self, gap: int, now: int) -> None:
         """The leader itself was away for `gap` ms: nobody's silence in it counts."""
         for worker in self._workers.values():
-            worker.deadline = min(worker.deadline + gap, now + LEASE)
+            worker.deadline = min(worker.deadline + gap, now + LEASE_MS)
 
     def _check_lease(self, worker: Worker, now: int) -> None:
         if worker.lost is None:
             if now > worker.deadline:
                 self._give_up(worker, now)
-        elif now - worker.lost > LOST_SHOWN and not worker.assignments:
+        elif now - worker.lost > LOST_SHOWN_MS and not worker.assignments:
             self._table.remove(worker)
 
     def _check_room(self, worker: Worker, now: int) -> None:
@@ -431,7 +433,7 @@ class WorkerRegistry:
             worker.full_since = None
         elif worker.full_since is None:
             worker.full_since = now
-        elif now - worker.full_since > LEASE:
+        elif now - worker.full_since > LEASE_MS:
             unsent, worker.push = worker.push.owed, PushOutbox()
             tokens = [token for token in unsent if token in worker.assignments]
             self._worker_events.taken_back(worker, len(tokens))
@@ -457,7 +459,7 @@ class WorkerRegistry:
             for hand in worker.assignments.values():
                 if not hand.timeout or hand.done or hand.lost or hand.started is None:
                     continue
-                if now > hand.started + hand.timeout + EXPIRY_GRACE:
+                if now > hand.started + hand.timeout + EXPIRY_GRACE_MS:
                     hand.started = now  # asked once; again only if this one is lost
                     self._worker_events.overdue(worker, hand.token, hand.timeout)
                     self._commands.append(Expire(hand.token, self._retry_at(hand.token, time)))

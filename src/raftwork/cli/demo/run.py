@@ -20,9 +20,9 @@ from raftwork.client.overview import Overview, observe
 from raftwork.testing.processes import LocalCluster
 
 #: Seconds for a cluster of fresh processes to be ready.
-READY_WITHIN = 30.0
+READY_WITHIN_S = 30.0
 #: Seconds for the last result to come, besides the work itself.
-SETTLED_WITHIN = 60.0
+SETTLED_WITHIN_S = 60.0
 WORKERS = ("w1", "w2")
 SLOTS = 4
 
@@ -82,8 +82,8 @@ class Rehearsal:
         """Raises TimeoutError if the cluster does not come up, and the errors of enqueueing."""
         await self._start()
         began = time.monotonic()
-        self._deadline = began + SETTLED_WITHIN + self._tasks / 50
-        with App(brokers=self._cluster.brokers, timeout=SETTLED_WITHIN) as app:
+        self._deadline = began + SETTLED_WITHIN_S + self._tasks / 50
+        with App(brokers=self._cluster.brokers, timeout=SETTLED_WITHIN_S) as app:
             await self._load(demo_task(app))
             await asyncio.gather(*self._background)
         self._counts.results = len(self._results)
@@ -98,13 +98,13 @@ class Rehearsal:
             self._cluster.start_worker(
                 name, "raftwork.cli.demo.tasks:app", "--concurrency", str(SLOTS)
             )
-        within = time.monotonic() + READY_WITHIN
+        within = time.monotonic() + READY_WITHIN_S
         while (seen := await self._observe()).leader is None or len(seen.workers) < len(WORKERS):
             for child in self._cluster.children.values():
                 if not child.alive:
                     raise TimeoutError(f"{child.name} ended at its start:\n{child.tail()}")
             if time.monotonic() > within:
-                raise TimeoutError(f"no leader with two workers within {READY_WITHIN:.0f} s")
+                raise TimeoutError(f"no leader with two workers within {READY_WITHIN_S:.0f} s")
             await asyncio.sleep(0.05)
         self._say(f"{seen.leader} leads (epoch {seen.epoch}); workers {', '.join(WORKERS)}")
         for name in WORKERS:
@@ -236,9 +236,9 @@ class Rehearsal:
     async def _audit(self) -> None:
         """Ask for every outcome again over fresh connections, and look at what really ran."""
         counts = self._counts
-        with App(brokers=self._cluster.brokers, timeout=SETTLED_WITHIN) as app:
+        with App(brokers=self._cluster.brokers, timeout=SETTLED_WITHIN_S) as app:
             again = await asyncio.gather(
-                *(app.run(run.id).aresult(timeout=SETTLED_WITHIN) for run in self._runs),
+                *(app.run(run.id).aresult(timeout=SETTLED_WITHIN_S) for run in self._runs),
                 return_exceptions=True,
             )
         for run, outcome in zip(self._runs, again, strict=True):

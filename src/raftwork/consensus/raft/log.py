@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from raftwork.consensus.core import ORIGIN, Entry, Log, Position, Snapshot
 
 #: What an entry costs beside its data, for every bound in bytes.
-ENTRY_OVERHEAD = 32
+ENTRY_OVERHEAD_BYTES = 32
 
 
 class RaftLog:
@@ -98,7 +98,7 @@ class RaftLog:
             if not self._terms or self._terms[-1] != at.epoch:
                 self._starts.append(at.seq)
                 self._terms.append(at.epoch)
-            end += len(entry.data) + ENTRY_OVERHEAD
+            end += len(entry.data) + ENTRY_OVERHEAD_BYTES
             self._tail.append(entry)
             self._ends.append(end)
             self._last = at

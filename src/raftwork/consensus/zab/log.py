@@ -15,7 +15,7 @@ from raftwork.consensus.core import Entry, Log, Position, Snapshot
 from raftwork.consensus.zab.messages import follows
 
 #: What an entry costs beside its data, for every bound in bytes.
-ENTRY_OVERHEAD = 32
+ENTRY_OVERHEAD_BYTES = 32
 
 _at = attrgetter("at")
 
@@ -108,7 +108,7 @@ class History:
             else:
                 self._firsts.append(at)
                 self._lasts.append(at)
-            total += len(entry.data) + ENTRY_OVERHEAD
+            total += len(entry.data) + ENTRY_OVERHEAD_BYTES
             self._tail.append(entry)
             self._sums.append(total)
             self._last = at

@@ -39,9 +39,9 @@ from raftwork.worker.signals import take, take_back
 from raftwork.worker.waits import waiting, when_changed
 
 #: For idle children to end by themselves when the worker leaves, s.
-_GRACE = 0.2
+_GRACE_S = 0.2
 #: For a stopped child to have left user code, s. A signal to another CPU takes microseconds.
-_STOP = 0.05
+_STOP_S = 0.05
 _PR_SET_PDEATHSIG = 1
 #: What a child that has hooks to call says when it has.
 STARTED = b"started"
@@ -167,7 +167,7 @@ class Zygote:
             return
         # Stop it first: the task may end, and another one begin, between a look and a kill.
         _signal(pid, signal.SIGSTOP)
-        deadline = time.monotonic() + _STOP
+        deadline = time.monotonic() + _STOP_S
         while time.monotonic() < deadline:
             gone, status, usage = os.wait4(pid, os.WNOHANG | os.WUNTRACED)
             if gone and not os.WIFSTOPPED(status):
@@ -193,7 +193,7 @@ class Zygote:
 
     def _bury(self) -> None:
         """Idle children see the end of their channel; the others are killed."""
-        deadline = time.monotonic() + _GRACE
+        deadline = time.monotonic() + _GRACE_S
         while self._children and time.monotonic() < deadline:
             self._reap()
             time.sleep(0.005)

@@ -39,15 +39,15 @@ from raftwork.worker.pool.shared_slots import Slate
 from raftwork.worker.runner import Ended, Registry, how, lost
 
 #: Work a child has ahead, ns; a job that runs for longer gives up what is queued behind it.
-_AHEAD = 5_000_000
+_AHEAD_NS = 5_000_000
 _DEPTH_MAX = 128
 #: A child that died without a task is replaced no sooner than this after its birth, ns; for each
 #: further one in a row twice as much, up to the last. One that has lived so long has started.
-_REBIRTH, _REBIRTH_MAX = 1_000_000_000, 30_000_000_000
+_RESTART_PAUSE_NS, _RESTART_PAUSE_MAX_NS = 1_000_000_000, 30_000_000_000
 #: After so many in a row its slot counts for nothing until one has started.
-_STILLBORN = 2
+_FAILED_STARTS_MAX = 2
 #: For the zygote to bury the children, s.
-_BURIAL = 2.0
+_REAP_S = 2.0
 _SMOOTHING = 0.125
 
 log = logging.getLogger("raftwork.worker")
@@ -91,7 +91,7 @@ class ProcessPool:
         self._backlog: deque[PushedTask] = deque()
         self._ended: list[Ended] = []
         self._doomed: dict[int, bool] = {}  # tokens to be killed, and whether that was asked for
-        self._mean = float(_AHEAD)  # ns
+        self._mean = float(_AHEAD_NS)  # ns
         self._control, far = pair()
         flush()
         self._zygote = os.fork()
@@ -124,7 +124,8 @@ class ProcessPool:
     def slots(self) -> int:
         now = time.monotonic_ns()
         return sum(
-            child.stillborn < _STILLBORN and not (child.starting and now - child.born > _REBIRTH)
+            child.stillborn < _FAILED_STARTS_MAX
+            and not (child.starting and now - child.born > _RESTART_PAUSE_NS)
             for child in self._children
         )
 
@@ -146,11 +147,11 @@ class ProcessPool:
         for slot, child in enumerate(self._children):
             if child.handed:
                 entry = self._slate.read(slot)
-                child.slow = entry is not None and now - entry.since > _AHEAD
+                child.slow = entry is not None and now - entry.since > _AHEAD_NS
                 if child.slow and len(child.handed) > 1:
                     self._backlog.extendleft(reversed(self._take_back(child)))
             lives = child.present and not child.starting
-            if child.stillborn and lives and now - child.born >= _REBIRTH:
+            if child.stillborn and lives and now - child.born >= _RESTART_PAUSE_NS:
                 child.stillborn = 0
         self._kill_doomed()
         self._deal()
@@ -183,7 +184,7 @@ class ProcessPool:
             child.end.close()
             child.far.close()
         self._control.close()
-        deadline = time.monotonic() + _BURIAL
+        deadline = time.monotonic() + _REAP_S
         with suppress(ChildProcessError):  # a module that ignores SIGCHLD: the kernel reaps
             while os.waitpid(self._zygote, os.WNOHANG) == (0, 0):
                 if time.monotonic() > deadline:
@@ -200,7 +201,7 @@ class ProcessPool:
         if not backlog:
             return
         total = len(backlog) + sum(len(child.handed) for child in self._children)
-        depth = max(1, min(_DEPTH_MAX, int(_AHEAD / max(self._mean, 1.0))))
+        depth = max(1, min(_DEPTH_MAX, int(_AHEAD_NS / max(self._mean, 1.0))))
         depth = min(depth, -(-total // len(self._children)), self._recycling.tasks or depth)
         for child in self._children:
             ready = child.present and not child.starting
@@ -268,14 +269,14 @@ class ProcessPool:
         self._read(child)
         waiting = self._take_back(child)
         now = time.monotonic_ns()
-        if child.starting or (not child.worked and now - child.born < _REBIRTH):
+        if child.starting or (not child.worked and now - child.born < _RESTART_PAUSE_NS):
             child.stillborn += 1
         charged = entry is not None and entry.token in child.handed
         if not charged and not child.starting and died.loss and died.loss.exit != 0:
             log.warning("a process of the pool, which ran no task, %s", how(died.loss))
         # One that left in peace had done its part; the others may die again at once.
         done = child.worked and died.loss is not None and died.loss.exit == 0
-        pause = min(_REBIRTH << max(0, child.stillborn - 1), _REBIRTH_MAX)
+        pause = min(_RESTART_PAUSE_NS << max(0, child.stillborn - 1), _RESTART_PAUSE_MAX_NS)
         child.reborn_at = now if done else child.born + pause
         for task in list(child.handed.values()):
             if entry is not None and entry.token == task.token:

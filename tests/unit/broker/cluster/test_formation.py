@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftwork.broker.cluster.formation import REACHABLE, Formation
+from raftwork.broker.cluster.formation import REACHABLE_MS, Formation
 from raftwork.consensus.core import Peer
 
 NAMES = ["a", "b", "c"]
@@ -45,9 +45,9 @@ def test_nothing_is_formed_beside_a_broker_that_belongs_to_a_cluster() -> None:
 
 def test_a_broker_that_is_not_heard_any_more_is_not_reachable() -> None:
     formation = heard_by("a", "b", "c", now=100)
-    formation.heard(peer("b"), b"", 100 + REACHABLE)
-    assert formation.roster(99 + REACHABLE) is not None
-    assert formation.roster(100 + REACHABLE) is None
+    formation.heard(peer("b"), b"", 100 + REACHABLE_MS)
+    assert formation.roster(99 + REACHABLE_MS) is not None
+    assert formation.roster(100 + REACHABLE_MS) is None
 
 
 def test_the_incarnation_heard_last_is_the_one_that_votes() -> None:
@@ -84,6 +84,6 @@ def test_a_roster_holds_only_who_was_last_heard_blank_and_lately(
         formation.heard(peer(name), b"" if blank else b"cluster", now)
         last[name] = (blank, now)
     fresh = all(
-        name in last and last[name][0] and now - last[name][1] < REACHABLE for name in ("b", "c")
+        name in last and last[name][0] and now - last[name][1] < REACHABLE_MS for name in ("b", "c")
     )
     assert (formation.roster(now) is not None) == fresh

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker.cluster.handshake import REJECTED
+from raftwork.broker.cluster.handshake import REJECTED_MS
 from raftwork.broker.cluster.peer_address import PeerAddress
 from raftwork.broker.events import Event, PeerUp
 from raftwork.broker.peer_events import PeerElsewhere, PeerMoved, PeerOneWay, PeerSought
@@ -199,7 +199,7 @@ def test_one_that_a_majority_refuses_ends_after_a_while(three: World) -> None:
     refused = from_broker.encode(Refused(0, Code.PROTOCOL, "no other broker of this cluster"))
     for name in "bc":
         node.receive_peer(name, refused, three.now)
-    three.run(REJECTED - 500)
+    three.run(REJECTED_MS - 500)
     with pytest.raises(StoreError, match="not take it for one of this cluster: b says: no other"):
         three.run(1_500)
 

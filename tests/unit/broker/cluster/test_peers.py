@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker.cluster.peers import CLOCK_FRESH, REFUSAL_MAX, Peers
+from raftwork.broker.cluster.peers import CLOCK_FRESH_MS, REFUSAL_MAX, Peers
 from raftwork.consensus.core import Peer
 from raftwork.messages import PROTOCOL, PeerHello, PeerWelcome
 
@@ -132,7 +132,7 @@ def test_a_clock_goes_on_and_then_grows_stale(peers: Peers) -> None:
     peers.welcomed("b", welcome("b", wall=5_000), 100)
     peers.welcomed("c", welcome("c", wall=5_000), 100)
     assert peers.wall_median(0, 150) == 5_050
-    assert peers.wall_median(77, 100 + CLOCK_FRESH) == 77
+    assert peers.wall_median(77, 100 + CLOCK_FRESH_MS) == 77
 
 
 def test_a_blank_broker_tells_no_roster(peers: Peers) -> None:

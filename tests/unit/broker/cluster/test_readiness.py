@@ -3,19 +3,19 @@
 import pytest
 
 from raftwork.broker.cluster import readiness
-from raftwork.broker.cluster.readiness import PATIENCE
+from raftwork.broker.cluster.readiness import PATIENCE_MS
 from raftwork.broker.events import Event, Formed, Waits
 from raftwork.features import to_broker
 from raftwork.messages import PROTOCOL, PeerHello
 from tests.unit.broker.nodes import STEP, MemoryStore, World
 
 #: For a minute: the tests' turns are real ones.
-AGAIN = 8_000
+REMIND_MS = 8_000
 
 
 @pytest.fixture(autouse=True)
 def _quicker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "AGAIN", AGAIN)
+    monkeypatch.setattr(readiness, "REMIND_MS", REMIND_MS)
 
 
 class Told:
@@ -38,14 +38,14 @@ class Told:
 
 def test_a_first_start_names_the_broker_that_is_missing_and_says_so_every_minute() -> None:
     told = Told("a", "b")
-    told.world.run(PATIENCE - 4 * STEP)
+    told.world.run(PATIENCE_MS - 4 * STEP)
     assert told.waits("a") == []
     missing = (
         "2 of 3 brokers reachable; the first start needs all: c at c.example:7701 does not answer"
     )
     told.world.run(500)
     assert told.waits("a") == told.waits("b") == [missing]
-    told.world.run(AGAIN - 1_000)
+    told.world.run(REMIND_MS - 1_000)
     assert told.waits("a") == []
     told.world.run(1_000)
     assert told.waits("a") == [missing]
@@ -53,7 +53,7 @@ def test_a_first_start_names_the_broker_that_is_missing_and_says_so_every_minute
 
 def test_it_says_at_once_that_another_one_is_missing() -> None:
     told = Told("a", "b")
-    told.world.run(PATIENCE + 500)
+    told.world.run(PATIENCE_MS + 500)
     told.waits("a")
     told.world.cut = {"b", "c"}
     told.world.run(4_000)
@@ -65,7 +65,7 @@ def test_it_says_at_once_that_another_one_is_missing() -> None:
 def test_a_start_of_all_says_nothing_of_waiting() -> None:
     told = Told("a", "b", "c")
     told.world.elect()
-    told.world.run(PATIENCE)
+    told.world.run(PATIENCE_MS)
     formed = [e for e in told.events["a"] if isinstance(e, Formed)]
     assert formed == [Formed(("a", "b", "c"), here=True)]
     assert [told.waits(name) for name in "abc"] == [[], [], []]
@@ -85,7 +85,7 @@ def test_a_follower_without_a_majority_names_those_that_are_missing() -> None:
     told.world.cut = set()
     told.world.run(5_000)
     told.events["a"].clear()
-    told.world.run(AGAIN)
+    told.world.run(REMIND_MS)
     assert told.waits("a") == [], "it waits no more"
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from raftwork.broker.net import sessions as module
-from raftwork.broker.net.sessions import IDLE, Kind, Sessions
+from raftwork.broker.net.sessions import IDLE_MS, Kind, Sessions
 
 
 def test_only_who_said_hello_is_known_and_only_as_what_it_is() -> None:
@@ -39,4 +39,4 @@ def test_idle_sessions_are_dropped_when_somebody_comes() -> None:
     sessions = Sessions()
     sessions.open(b"1", Kind.CLIENT, 0)
     sessions.open(b"2", Kind.CLIENT, 5)
-    assert sessions.open(b"3", Kind.CLIENT, IDLE + 1) == [b"1"]
+    assert sessions.open(b"3", Kind.CLIENT, IDLE_MS + 1) == [b"1"]

@@ -9,7 +9,7 @@ from raftwork.broker.dispatch import skipped
 from raftwork.broker.machine import Waiting
 from raftwork.broker.placement import eligibility
 from raftwork.broker.placement.eligibility import ANY, Eligibility, PlacementRule
-from raftwork.broker.workers.registry import BEAT, LEASE, LOST_SHOWN
+from raftwork.broker.workers.registry import BEAT_MS, LEASE_MS, LOST_SHOWN_MS
 from raftwork.messages import Spec, State, encode_spec
 from tests.unit.broker.crew import Crew, dies, knows, raises, returns, runs_on
 
@@ -159,7 +159,7 @@ def test_when_who_knows_it_is_gone_a_task_fails() -> None:
     assert crew.state("b1") is State.QUEUED
     crew.leave("new")
     del crew.code["new"]
-    crew.work(2 * BEAT)
+    crew.work(2 * BEAT_MS)
     assert crew.state("b1") is State.FAILED
 
 
@@ -174,7 +174,7 @@ def test_who_may_come_back_is_waited_for() -> None:
     crew.work(500)
     assert crew.state("b2") is State.QUEUED
     del crew.code["new"]
-    crew.work(LEASE)
+    crew.work(LEASE_MS)
     assert crew.state("b2") is State.FAILED
 
 
@@ -182,7 +182,7 @@ def test_a_new_leader_waits_for_workers_that_may_say_hello() -> None:
     crew = Crew(settled=False)
     crew.join("old", knows("a"))
     crew.want("b0", name="b")
-    crew.work(LEASE - 500)
+    crew.work(LEASE_MS - 500)
     assert crew.by("old") == ["b0"]
     assert crew.state("b0") is State.QUEUED
     crew.join("new", knows("a", "b"))
@@ -194,7 +194,7 @@ def test_a_new_leader_waits_no_longer_than_a_lease() -> None:
     crew = Crew(settled=False)
     crew.join("old", knows("a"))
     crew.want("b0", name="b")
-    crew.work(LEASE + 2 * BEAT)
+    crew.work(LEASE_MS + 2 * BEAT_MS)
     assert crew.state("b0") is State.FAILED
 
 
@@ -233,7 +233,7 @@ def test_of_a_worker_that_is_gone_nothing_is_kept() -> None:
     assert crew.lead.workers.eligibility
     crew.leave("w")
     del crew.code["w"]
-    crew.work(LOST_SHOWN + 2 * BEAT, step=BEAT)
+    crew.work(LOST_SHOWN_MS + 2 * BEAT_MS, step=BEAT_MS)
     assert not crew.lead.workers.eligibility
 
 

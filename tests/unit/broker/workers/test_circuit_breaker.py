@@ -5,8 +5,8 @@ from random import Random
 import pytest
 
 from raftwork.broker.placement.balancers import BALANCERS
-from raftwork.broker.workers.circuit_breaker import FAILURES, PAUSE, PAUSE_MAX, CircuitBreaker
-from raftwork.broker.workers.registry import BEAT
+from raftwork.broker.workers.circuit_breaker import FAILURES, PAUSE_MAX_MS, PAUSE_MS, CircuitBreaker
+from raftwork.broker.workers.registry import BEAT_MS
 from raftwork.messages import Heartbeat, State
 from tests.unit.broker.crew import Code, Crew, dies, knows, raises, returns, runs_on
 
@@ -45,7 +45,7 @@ def test_pauses_double_up_to_a_bound_and_vary() -> None:
     for _ in range(8):
         waits.append(rest(breaker, now, rng))
         now += waits[-1]
-    plain = [min(PAUSE << n, PAUSE_MAX) for n in range(8)]
+    plain = [min(PAUSE_MS << n, PAUSE_MAX_MS) for n in range(8)]
     assert all(p <= w <= p + p // 4 for p, w in zip(plain, waits, strict=True))
     assert len({w / p for p, w in zip(plain, waits, strict=True)}) > 4
 
@@ -57,13 +57,13 @@ def test_a_success_brings_it_back_and_the_next_pause_is_short_again() -> None:
     breaker.succeeded()
     assert not breaker.is_open
     assert breaker.quota > 1 << 20
-    assert rest(breaker, now, rng) <= PAUSE * 1.25
+    assert rest(breaker, now, rng) <= PAUSE_MS * 1.25
 
 
 def test_what_it_was_given_before_its_pause_does_not_lengthen_it() -> None:
     breaker = CircuitBreaker()
     lose(breaker, 0, FAILURES + 5)
-    assert breaker.pause == PAUSE
+    assert breaker.pause == PAUSE_MS
     assert breaker.lost == FAILURES
 
 
@@ -71,8 +71,8 @@ def test_a_trial_that_runs_on_is_followed_by_another_one_after_the_pause() -> No
     breaker = CircuitBreaker()
     now = rest(breaker, 0, Random(1))
     assert breaker.quota == 0
-    assert not breaker.pass_time(now + PAUSE - 1)
-    assert breaker.pass_time(now + PAUSE)
+    assert not breaker.pass_time(now + PAUSE_MS - 1)
+    assert breaker.pass_time(now + PAUSE_MS)
     assert breaker.quota == 1
 
 
@@ -91,10 +91,10 @@ def test_pauses_of_one_that_proved_itself_do_not_grow_until_it_is_convicted() ->
     breaker.succeeded()
     for _ in range(4):
         wait = rest(breaker, now, rng)
-        assert wait <= PAUSE * 1.25
+        assert wait <= PAUSE_MS * 1.25
         now += wait
     breaker.found_faulty()
-    assert rest(breaker, now, rng) >= 2 * PAUSE
+    assert rest(breaker, now, rng) >= 2 * PAUSE_MS
 
 
 def test_a_failure_that_was_none_is_taken_back() -> None:
@@ -205,7 +205,7 @@ def test_while_it_is_tried_with_a_long_task_others_go_on() -> None:
     crew.code["w"] = runs_on
     crew.work(1_500)
     assert len(crew.running["w"]) == 1
-    crew.work(PAUSE + BEAT)
+    crew.work(PAUSE_MS + BEAT_MS)
     assert len(crew.running["w"]) == 2
 
 
@@ -336,9 +336,9 @@ def test_an_overloaded_worker_does_the_work_of_one_that_rests() -> None:
     crew = crew_of(bad=dies, full=returns)
     told = Heartbeat(1, 0.5, 1.0, 0.0, 0, 0, False, 0.5)
     assert crew.lead.workers.heartbeat(b"full", told, crew.now)
-    crew.work(2 * BEAT)
+    crew.work(2 * BEAT_MS)
     crew.want(*(f"t{n}" for n in range(8)))
-    crew.work(2 * BEAT)
+    crew.work(2 * BEAT_MS)
     assert {crew.state(f"t{n}") for n in range(8)} == {State.SUCCEEDED}
     assert len(crew.by("full")) == 8
 
@@ -347,15 +347,15 @@ def test_an_overloaded_worker_is_not_spared_what_no_fit_one_may_take() -> None:
     crew = crew_of(fit=knows("a"), full=knows("a", "b"))
     told = Heartbeat(1, 0.5, 1.0, 0.0, 0, 0, False, 0.5)
     assert crew.lead.workers.heartbeat(b"full", told, crew.now)
-    crew.work(2 * BEAT)
+    crew.work(2 * BEAT_MS)
     crew.want(*(f"b{n}" for n in range(4)), name="b")
     crew.want(*(f"a{n}" for n in range(4)), name="a")
-    crew.work(2 * BEAT)
+    crew.work(2 * BEAT_MS)
     assert {crew.state(f"{kind}{n}") for kind in "ab" for n in range(4)} == {State.SUCCEEDED}
     assert sorted(crew.by("full")) == ["b0", "b1", "b2", "b3"]
     crew.code["fit"] = dies
     crew.want("c", name="a")
-    crew.work(2 * BEAT)
+    crew.work(2 * BEAT_MS)
     assert (crew.by("fit")[-1], crew.by("full")[-1]) == ("c", "c")  # it was lost under the fit one
     assert crew.state("c") is State.SUCCEEDED
 

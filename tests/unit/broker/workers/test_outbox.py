@@ -4,7 +4,7 @@ import pytest
 
 from raftwork.broker.machine.commands import Lose, Release
 from raftwork.broker.workers.outbox import TURN_BYTES, PushOutbox
-from raftwork.broker.workers.registry import BEAT, LEASE
+from raftwork.broker.workers.registry import BEAT_MS, LEASE_MS
 from raftwork.messages import Beat, Heartbeat, Held, Holding, Loss, Push, PushedTask, State
 from tests.unit.broker.floor import ME, OTHER, Floor
 from tests.unit.broker.queues import enqueue
@@ -107,7 +107,7 @@ def test_what_was_not_sent_is_no_loss_of_a_worker_that_is_given_up(floor: Floor)
     floor.room = False
     (unsent,) = floor.give()
     floor.sent()
-    (lose,) = floor.pass_time(LEASE + BEAT + 50)
+    (lose,) = floor.pass_time(LEASE_MS + BEAT_MS + 50)
     assert lose == Lose([(sent, True), (unsent, False)], Loss("w"))
 
 
@@ -117,10 +117,10 @@ def test_what_a_connection_does_not_take_for_long_goes_to_others(floor: Floor) -
     floor.room = False
     unsent = floor.give(2)
     proposed = []
-    for _ in range(0, LEASE + 3 * BEAT, BEAT):
+    for _ in range(0, LEASE_MS + 3 * BEAT_MS, BEAT_MS):
         floor.sent()
         floor.force.heartbeat(b"w", Heartbeat(1, None, None, None, 0, 0, False), floor.now)
-        proposed += floor.pass_time(BEAT)
+        proposed += floor.pass_time(BEAT_MS)
     assert proposed == [Release(unsent)]
     floor.sent()
     assert not floor.force.waiting
@@ -138,12 +138,12 @@ def test_a_slow_connection_keeps_what_it_takes_in_time(floor: Floor) -> None:
     floor.room = False
     given = floor.give(2)
     for _ in range(3):
-        for _ in range(0, LEASE - BEAT, BEAT):
+        for _ in range(0, LEASE_MS - BEAT_MS, BEAT_MS):
             floor.sent()
             floor.force.heartbeat(b"w", Heartbeat(1, None, None, None, 0, 0, False), floor.now)
-            assert floor.pass_time(BEAT) == []
+            assert floor.pass_time(BEAT_MS) == []
         floor.room = True
-        floor.pass_time(BEAT)
+        floor.pass_time(BEAT_MS)
         floor.room = False
     floor.room = True
     assert tokens(floor.frames(Push)) == given

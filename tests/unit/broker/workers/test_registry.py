@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftwork.broker.cluster.handshake import HELLO_AT_REST
+from raftwork.broker.cluster.handshake import HELLO_AT_REST_MS
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Command,
@@ -19,7 +19,13 @@ from raftwork.broker.machine.commands import (
 )
 from raftwork.broker.workers import registry as module
 from raftwork.broker.workers import worker as worker_module
-from raftwork.broker.workers.registry import BEAT, BEAT_AT_REST, LEASE, LEASE_CLOSED, LOST_SHOWN
+from raftwork.broker.workers.registry import (
+    BEAT_AT_REST_MS,
+    BEAT_MS,
+    LEASE_CLOSED_MS,
+    LEASE_MS,
+    LOST_SHOWN_MS,
+)
 from raftwork.broker.workers.validation import objection
 from raftwork.consensus import raft, zab
 from raftwork.messages import (
@@ -165,7 +171,7 @@ def test_a_reused_routing_id_gets_nothing_of_the_worker_before(floor: Floor) -> 
     floor.hello(1, me=OTHER, routing=b"w")
     floor.sent()
     floor.give()  # for the first worker, whose address is gone
-    floor.pass_time(2 * BEAT)
+    floor.pass_time(2 * BEAT_MS)
     assert floor.frames(Push) == []
     assert [w.incarnation for w in floor.force.available()] == [OTHER]
 
@@ -175,8 +181,8 @@ def test_a_reused_routing_id_gets_nothing_of_the_worker_before(floor: Floor) -> 
 
 def test_a_silent_worker_keeps_its_tasks_for_the_lease_and_no_longer(floor: Floor) -> None:
     (token,) = floor.give()
-    assert floor.pass_time(LEASE - 50) == []
-    assert floor.pass_time(BEAT + 100) == [Lose([(token, True)], Loss("w"))]
+    assert floor.pass_time(LEASE_MS - 50) == []
+    assert floor.pass_time(BEAT_MS + 100) == [Lose([(token, True)], Loss("w"))]
 
 
 def test_a_long_task_is_not_taken_from_a_worker_that_is_heard(floor: Floor) -> None:
@@ -190,23 +196,23 @@ def test_a_closed_connection_has_a_whole_second_to_come_back(floor: Floor) -> No
     (token,) = floor.give()
     floor.pass_time(950)  # just before the next heartbeat
     floor.force.unreachable(b"w", floor.now)
-    assert floor.pass_time(LEASE_CLOSED - 50) == []
-    assert floor.pass_time(BEAT + 100) == [Lose([(token, True)], Loss("w"))]
+    assert floor.pass_time(LEASE_CLOSED_MS - 50) == []
+    assert floor.pass_time(BEAT_MS + 100) == [Lose([(token, True)], Loss("w"))]
 
 
 def test_a_closed_connection_does_not_lengthen_a_lease(floor: Floor) -> None:
     floor.give()
-    floor.pass_time(LEASE - 100)
+    floor.pass_time(LEASE_MS - 100)
     floor.force.unreachable(b"w", floor.now)
-    assert len(floor.pass_time(BEAT + 150)) == 1
+    assert len(floor.pass_time(BEAT_MS + 150)) == 1
 
 
 def test_who_comes_back_within_the_second_keeps_everything(floor: Floor) -> None:
     (token,) = floor.give()
     floor.force.unreachable(b"w", floor.now)
-    floor.pass_time(LEASE_CLOSED - 100)
+    floor.pass_time(LEASE_CLOSED_MS - 100)
     floor.hello(2, Holding(token, Held.RUNNING, 3), routing=b"w2")
-    assert floor.pass_time(LEASE - 100) == []
+    assert floor.pass_time(LEASE_MS - 100) == []
 
 
 def test_a_worker_whose_connection_closed_gets_nothing_new(floor: Floor) -> None:
@@ -226,10 +232,10 @@ def test_a_goodbye_gives_the_tasks_back_at_once(floor: Floor) -> None:
 
 def test_the_leaders_own_pause_is_forgiven(floor: Floor) -> None:
     floor.give()
-    floor.now += LEASE + 500
-    floor.force.extend_leases(LEASE + 500, floor.now)
-    assert floor.pass_time(LEASE - 50) == []
-    assert len(floor.pass_time(BEAT + 100)) == 1
+    floor.now += LEASE_MS + 500
+    floor.force.extend_leases(LEASE_MS + 500, floor.now)
+    assert floor.pass_time(LEASE_MS - 50) == []
+    assert len(floor.pass_time(BEAT_MS + 100)) == 1
 
 
 def test_a_pause_does_not_lengthen_the_lease_of_who_was_heard_after_it(floor: Floor) -> None:
@@ -237,13 +243,13 @@ def test_a_pause_does_not_lengthen_the_lease_of_who_was_heard_after_it(floor: Fl
     floor.now += 2_000
     floor.report()
     floor.force.extend_leases(2_000, floor.now)
-    assert len(floor.pass_time(LEASE + BEAT + 50)) == 1
+    assert len(floor.pass_time(LEASE_MS + BEAT_MS + 50)) == 1
 
 
 def test_lost_workers_are_shown_for_a_minute_and_then_forgotten(floor: Floor) -> None:
-    floor.pass_time(LEASE + BEAT + 50)
+    floor.pass_time(LEASE_MS + BEAT_MS + 50)
     assert [w.state for w in floor.force.statuses()] == ["lost"]
-    floor.pass_time(LOST_SHOWN + BEAT, step=BEAT)
+    floor.pass_time(LOST_SHOWN_MS + BEAT_MS, step=BEAT_MS)
     assert floor.force.statuses() == []
     assert floor.force._workers == {}
 
@@ -251,9 +257,9 @@ def test_lost_workers_are_shown_for_a_minute_and_then_forgotten(floor: Floor) ->
 def test_a_new_leader_waits_a_lease_for_workers_it_never_saw(floor: Floor) -> None:
     (token,) = floor.give(spec=ONCE)
     floor.new_leader()
-    assert floor.pass_time(LEASE - 50) == []
+    assert floor.pass_time(LEASE_MS - 50) == []
     # Unknown after a failover counts as started: it must not run twice.
-    assert floor.pass_time(BEAT + 100) == [Lose([(token, True)])]
+    assert floor.pass_time(BEAT_MS + 100) == [Lose([(token, True)])]
     assert floor.state() is State.LOST
 
 
@@ -262,19 +268,21 @@ def test_a_new_leader_waits_a_lease_for_workers_it_never_saw(floor: Floor) -> No
 
 def test_only_what_may_have_begun_counts_as_a_loss(floor: Floor) -> None:
     tokens = floor.give(5)  # two slots: three are held ahead
-    (lose,) = floor.pass_time(LEASE + BEAT + 50)
+    (lose,) = floor.pass_time(LEASE_MS + BEAT_MS + 50)
     assert lose == Lose([(t, i < 2) for i, t in enumerate(tokens)], Loss("w"))
 
 
 def test_a_task_that_runs_at_most_once_counts_as_begun_wherever_it_stands(floor: Floor) -> None:
     tokens = floor.give(4, spec=ONCE)
-    assert floor.pass_time(LEASE + BEAT + 50) == [Lose([(t, True) for t in tokens], Loss("w"))]
+    assert floor.pass_time(LEASE_MS + BEAT_MS + 50) == [
+        Lose([(t, True) for t in tokens], Loss("w"))
+    ]
 
 
 def test_a_reported_start_counts_wherever_the_task_stood(floor: Floor) -> None:
     tokens = floor.give(5)
     floor.report(started=[tokens[4]])
-    (lose,) = floor.pass_time(LEASE + BEAT + 50)
+    (lose,) = floor.pass_time(LEASE_MS + BEAT_MS + 50)
     assert isinstance(lose, Lose)
     assert dict(lose.tokens)[tokens[4]] is True
 
@@ -285,12 +293,12 @@ def test_what_waited_after_a_failover_counts_as_begun_until_the_worker_says_othe
     tokens = floor.give(4)
     floor.new_leader()
     floor.hello(2, *(Holding(t, Held.WAITING, 0) for t in tokens))
-    (lose,) = floor.pass_time(LEASE + BEAT + 50)
+    (lose,) = floor.pass_time(LEASE_MS + BEAT_MS + 50)
     assert lose == Lose([(t, i < 2) for i, t in enumerate(tokens)], Loss("w"))
     for token in floor.assign(ME):
         assert token > tokens[-1]
     floor.new_leader()
-    (lose,) = floor.pass_time(LEASE + BEAT + 50)
+    (lose,) = floor.pass_time(LEASE_MS + BEAT_MS + 50)
     assert isinstance(lose, Lose)
     assert all(begun for _, begun in lose.tokens)
 
@@ -305,7 +313,9 @@ def test_a_task_that_was_lost_before_counts_as_begun_also_under_the_next_leader(
     floor.new_leader()
     floor.hello(2, *(Holding(t, Held.WAITING, 0) for t in tokens))
 
-    assert floor.pass_time(LEASE + BEAT + 50) == [Lose([(t, True) for t in tokens], Loss("w"))]
+    assert floor.pass_time(LEASE_MS + BEAT_MS + 50) == [
+        Lose([(t, True) for t in tokens], Loss("w"))
+    ]
 
 
 def test_what_is_assigned_to_a_worker_that_left_meanwhile_goes_back_unhurt(floor: Floor) -> None:
@@ -322,7 +332,7 @@ def test_the_outcome_proposed_before_the_loss_stands(floor: Floor) -> None:
     (token,) = floor.give()
     floor.report(Outcome(token, True, b"v"))
     proposed = floor.force.commands()
-    floor.now += LEASE + 1
+    floor.now += LEASE_MS + 1
     floor.force.pass_time(floor.now, floor.queues.time)
     floor.commit(*proposed)
     assert floor.state() is State.SUCCEEDED
@@ -333,7 +343,7 @@ def test_a_worker_given_up_that_returns_forgets_nothing_the_log_has_not_decided(
 ) -> None:
     """The leader's Lose may never be committed: then the outcome is all there is."""
     done, running, waiting = floor.give(3, spec=ONCE)
-    floor.now += LEASE + 1
+    floor.now += LEASE_MS + 1
     floor.force.pass_time(floor.now, floor.queues.time)
     (lose,) = floor.force.commands()
     floor.hello(
@@ -357,7 +367,7 @@ def test_a_worker_given_up_that_returns_forgets_nothing_the_log_has_not_decided(
 def test_what_a_worker_given_up_never_got_is_not_sent_to_it_when_it_returns(floor: Floor) -> None:
     floor.give()
     floor.sent()
-    floor.now += LEASE + 1
+    floor.now += LEASE_MS + 1
     floor.force.pass_time(floor.now, floor.queues.time)
     floor.hello(2)
     assert floor.frames(Push) == []
@@ -367,7 +377,7 @@ def test_what_a_worker_given_up_never_got_is_not_sent_to_it_when_it_returns(floo
 
 def test_a_returned_workers_room_is_what_it_was(floor: Floor) -> None:
     floor.give(2)
-    floor.pass_time(LEASE + BEAT + 50)
+    floor.pass_time(LEASE_MS + BEAT_MS + 50)
     floor.hello(2)
     (worker,) = floor.force.available()
     assert worker.busy == 0
@@ -376,10 +386,10 @@ def test_a_returned_workers_room_is_what_it_was(floor: Floor) -> None:
 
 def test_a_task_lost_too_often_is_proposed_as_lost_only_once(floor: Floor) -> None:
     floor.give()
-    floor.now += LEASE + 1
+    floor.now += LEASE_MS + 1
     floor.force.pass_time(floor.now, floor.queues.time)
     floor.hello(2)
-    floor.now += LEASE + 1
+    floor.now += LEASE_MS + 1
     floor.force.pass_time(floor.now, floor.queues.time)
     assert len(floor.force.commands()) == 1
 
@@ -526,7 +536,7 @@ def test_a_task_over_its_limit_expires_only_if_the_worker_says_nothing(floor: Fl
     seen: list[Command] = []
     for _ in range(10):
         seen += floor.pass_time(1_000)
-        assert not seen or floor.now - 10_000 > 2_000 + module.EXPIRY_GRACE
+        assert not seen or floor.now - 10_000 > 2_000 + module.EXPIRY_GRACE_MS
         floor.report()
     assert [type(c) for c in seen] == [Expire]
     assert floor.state() is State.FAILED
@@ -566,28 +576,28 @@ def beats(floor: Floor, ms: int) -> int:
         floor.now += 1
         floor.force.pass_time(floor.now, 0)
         count += len(floor.frames(Beat))
-        assert floor.force.wake_at <= floor.now + BEAT_AT_REST
+        assert floor.force.wake_at <= floor.now + BEAT_AT_REST_MS
     return count
 
 
 def test_workers_are_beaten_to_several_times_a_second(floor: Floor) -> None:
     floor.give(1)
     floor.frames(Beat)
-    assert beats(floor, 10 * BEAT) == 10
+    assert beats(floor, 10 * BEAT_MS) == 10
 
 
 def test_workers_at_rest_are_beaten_to_along_with_the_consensus_heartbeats(floor: Floor) -> None:
-    beats(floor, BEAT)
-    assert beats(floor, 10 * BEAT_AT_REST) == 10
-    assert floor.force.wake_at % BEAT_AT_REST == 0
-    assert BEAT_AT_REST == raft.Config().heartbeat_at_rest == zab.Config().ping_at_rest
-    assert HELLO_AT_REST % BEAT_AT_REST == 0
+    beats(floor, BEAT_MS)
+    assert beats(floor, 10 * BEAT_AT_REST_MS) == 10
+    assert floor.force.wake_at % BEAT_AT_REST_MS == 0
+    assert BEAT_AT_REST_MS == raft.Config().heartbeat_at_rest == zab.Config().ping_at_rest
+    assert HELLO_AT_REST_MS % BEAT_AT_REST_MS == 0
 
 
 def test_what_is_handed_out_at_rest_quickens_the_beats_at_once(floor: Floor) -> None:
-    beats(floor, BEAT_AT_REST)
+    beats(floor, BEAT_AT_REST_MS)
     rest = floor.force.wake_at
-    floor.now = rest - BEAT_AT_REST
+    floor.now = rest - BEAT_AT_REST_MS
     floor.force.pass_time(floor.now, 0)
     floor.give(1)
     assert floor.force.wake_at < rest
@@ -694,7 +704,7 @@ MOVES: dict[str, Callable[[History, int], object]] = {
     "close": lambda h, _: h.force.unreachable(b"w", h.now),
     "goodbye": lambda h, _: h.force.goodbye(b"w", h.session, h.now),
     "wait": History.wait,
-    "lease": lambda h, _: h.pass_time(LEASE + BEAT + 50),
+    "lease": lambda h, _: h.pass_time(LEASE_MS + BEAT_MS + 50),
     "leader": lambda h, _: h.new_leader(),
 }
 
@@ -708,7 +718,7 @@ def test_in_any_history_every_token_is_accounted_for(moves: list[tuple[str, int]
         for worker in history.force._workers.values():
             assert worker.busy == sum(not hand.done for hand in worker.assignments.values())
     # Nobody comes back: every token must come to its end.
-    history.pass_time(2 * LEASE + BEAT)
+    history.pass_time(2 * LEASE_MS + BEAT_MS)
     while history.commit():
         pass
     assert list(history.queues.machine.running()) == []

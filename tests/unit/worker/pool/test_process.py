@@ -245,7 +245,7 @@ def test_deaths_are_noticed_although_the_module_blocks_their_signal() -> None:
 def test_a_child_that_takes_long_to_start_runs_nothing_and_is_no_slot_until_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "_REBIRTH", 100_000_000)
+    monkeypatch.setattr(process, "_RESTART_PAUSE_NS", 100_000_000)
     hook = Hook[[]]()
     hook(lambda: wait_for(str(tmp_path / "go")))
     pool = ProcessPool(REGISTRY, "w", 2, child_start=hook)
@@ -304,8 +304,8 @@ def stillbirth(tmp_path: Path) -> Iterator[Path]:
 def test_a_pool_whose_processes_die_at_birth_has_no_slots_and_does_not_spin(
     stillbirth: Path, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "_REBIRTH", 300_000_000)
-    monkeypatch.setattr(process, "_REBIRTH_MAX", 600_000_000)
+    monkeypatch.setattr(process, "_RESTART_PAUSE_NS", 300_000_000)
+    monkeypatch.setattr(process, "_RESTART_PAUSE_MAX_NS", 600_000_000)
     stillbirth.write_text(status)
     pool = ProcessPool(REGISTRY, "w", 2)
     try:
