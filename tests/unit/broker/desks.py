@@ -106,6 +106,11 @@ class Counter:
         self.desk.questions.barrier(self.barriers)
         self.desk.read_ready(self.barriers)
 
+    def next_turn(self) -> None:
+        """Time passes: what large changes have left may go on."""
+        self.now += 1
+        self.desk.poll(self.now)
+
     def done(self, request: Frame, me: bytes = ME) -> list[FromBroker]:
         """Say it, let it be applied, and hear the answers."""
         assert self.ask(request, me) == []

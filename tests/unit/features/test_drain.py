@@ -32,7 +32,7 @@ class Office(Counter):
 
     def answers(self) -> list[FromBroker]:
         self.view.all_heard = self.now >= 10_000 + LEASE_MS
-        self.desk.poll()
+        self.desk.poll(self.now)
         return [message for _, message in self.frames()]
 
     def drained(self) -> list[bytes]:
@@ -53,7 +53,7 @@ def test_a_drained_worker_gets_nothing_new_from_the_moment_it_is_asked_for() -> 
     office.hello()
     assert office.workers.available()
     office.say(ASK, b"c")
-    office.desk.poll()
+    office.desk.poll(office.now)
     assert not office.workers.available()
     assert office.state() == ["draining"]
 
@@ -72,7 +72,7 @@ def test_a_worker_is_told_until_it_says_so_itself() -> None:
     office = Office()
     office.hello()
     office.say(ASK, b"c")
-    office.desk.poll()
+    office.desk.poll(office.now)
     assert office.drained() == [b"w"]
     office.pass_time(200)
     assert office.drained() == [b"w"], "the first frame may have been lost"
@@ -88,7 +88,7 @@ def test_a_name_that_several_workers_have_means_all_of_them() -> None:
     office.hello(b"w")
     office.hello(b"v")
     office.say(ASK, b"c")
-    office.desk.poll()
+    office.desk.poll(office.now)
     assert sorted(office.drained()) == [b"v", b"w"]
     office.beat(b"w", draining=True)
     assert office.answers() == []

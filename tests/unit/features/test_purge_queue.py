@@ -23,6 +23,7 @@ def purge(counter: Counter, request: int = 7) -> tuple[int, int]:
     """How many it told of, and how many entries it took."""
     assert counter.ask(PurgeQueue(request, "default")) == []
     for entries in range(1, 99):
+        counter.next_turn()
         for wanted in counter.desk.wanted():
             for effect in counter.decide(wanted).effects:
                 counter.results.settled(effect)  # type: ignore[arg-type]
@@ -77,6 +78,8 @@ def test_what_comes_in_after_it_was_asked_for_stays(
     counter.decide(part)
     counter.enqueue("f", request=2)
     counter.commit()
+    counter.next_turn()
+    counter.commit()
     assert QueuePurged(7, 5) in counter.sent()
     assert [task.id for task in counter.machine.waiting("default", 0, 9, 1 << 20)] == ["f"]
 
@@ -86,3 +89,19 @@ def test_a_queue_in_which_nothing_waits_costs_the_log_nothing(counter: Counter) 
     assert counter.ask(PurgeQueue(8, "default")) == [QueuePurged(8, 0)]
     assert counter.ask(PurgeQueue(9, "never used")) == [QueuePurged(9, 0)]
     assert counter.wanted() == []
+
+
+def test_a_turn_has_one_part_of_it_even_if_that_is_applied_at_once(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that is alone commits what it proposes in the same turn, and then plans again."""
+    monkeypatch.setattr(purge_queue, "_PART", 2)
+    counter.say(PurgeQueue(7, "default"))
+    for left in (3, 1, 0):
+        counter.next_turn()
+        for _ in range(3):  # plans of the same turn
+            counter.desk.poll(counter.now)
+            counter.commit()
+        assert counter.machine.queue("default").queued == left
+        assert counter.desk.waiting == (left > 0)
+    assert counter.sent() == [QueuePurged(7, 5)]

@@ -159,7 +159,7 @@ class Leadership:
         time = self._look(now)
         if self.workers.pass_time(now, time):
             self.room_changed()
-        self.desk.poll()
+        self.desk.poll(now)
         # While the log takes nothing, changes stay at the desk, where their bytes are counted.
         if sum(map(_size, self._waiting)) < BATCH_BYTES:
             self._take_changes()

@@ -127,6 +127,8 @@ class Desk:
         self._tallies = {feature.about: Tally(feature) for feature in FEATURES}
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._wanted: list[Wanted] = []
+        self._rests: list[Wanted] = []  # of large changes: their next parts are another turn's
+        self._turn = 0
         self._open: set[Key] = set()
         self.questions = ReadBarrier[_Reading]()
         self._ready: deque[_Reading] = deque()
@@ -221,7 +223,7 @@ class Desk:
         if not isinstance(change, tuple):
             decided = change.applied(self.view, reply)
             if decided is None:
-                self._wanted.append(wanted)
+                self._rests.append(wanted)
                 return
             reply = decided
         rule = asked.rule
@@ -233,8 +235,16 @@ class Desk:
 
     # ---- waits --------------------------------------------------------------------------------
 
-    def poll(self) -> None:
-        """Answer what can be answered by now. Cheap if nobody waits."""
+    def poll(self, now: int) -> None:
+        """Answer what can be answered by now, and go on with large changes. Cheap if nobody waits.
+
+        A broker that is alone commits at once, and plans again in the same turn: a change that went
+        on then would be one long turn, in which nobody is answered.
+        """
+        if now > self._turn:
+            self._turn = now
+            self._wanted += self._rests
+            self._rests = []
         for key, (asked, polls) in list(self._waits.items()):
             try:
                 next(polls)
@@ -272,7 +282,7 @@ class Desk:
     @property
     def waiting(self) -> bool:
         """Whether answers, or the rest of large changes, wait for their turn."""
-        return bool(self._ready or self._wanted)
+        return bool(self._ready or self._rests)
 
     def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
         """What may leave, drained."""

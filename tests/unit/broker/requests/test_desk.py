@@ -78,7 +78,7 @@ def test_a_session_that_ends_is_waited_for_no_more_and_its_changes_stand(counter
     counter.say(WAIT)
     counter.say(CHANGE)
     counter.desk.gone(ME)
-    counter.desk.poll()
+    counter.desk.poll(counter.now)
     counter.commit()
     assert counter.machine.queue("q").settings == changes(max_length=5)
     assert counter.under_way() == 0
