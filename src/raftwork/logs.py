@@ -235,6 +235,7 @@ class Handler(logging.Handler):
         self._lost = 0
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, unless it is folded into a count of repetitions."""
         for each in self._folding.admit(record, time.monotonic()):
             self._write(each)
 
@@ -248,6 +249,7 @@ class Handler(logging.Handler):
         self._folding, self._lost = Folding(), 0
 
     def close(self) -> None:
+        """Write the remaining counts, and close."""
         self._write_all(self._folding.rest)
         super().close()
 

@@ -48,6 +48,8 @@ class Losses:
 
 @dataclass(slots=True)
 class Verdict:
+    """What a history amounts to: counts of tasks and runs, and every broken guarantee."""
+
     enqueued: int = 0
     acknowledged: int = 0
     #: Not acknowledged, yet stored: allowed, as the client was never told either way.
@@ -64,6 +66,7 @@ class Verdict:
 
     @property
     def good(self) -> bool:
+        """Whether no guarantee was broken."""
         return not any(self.findings.values())
 
 

@@ -122,10 +122,12 @@ class Journal:
 
 
 def now() -> float:
+    """Seconds on the monotonic clock, which all processes of a machine share."""
     return time.monotonic()
 
 
 def line(event: Event) -> str:
+    """An event as a line of a journal; `parse` reads it."""
     fields = (f"{x:.6f}" if isinstance(x, float) else str(x) for x in event)
     return f"{type(event).__name__.lower()} {' '.join(fields)}\n"
 

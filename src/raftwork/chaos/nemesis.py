@@ -36,6 +36,8 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
+    """A kind of fault and the role of the process it hits."""
+
     kind: Kind
     role: str
 
@@ -47,12 +49,19 @@ class NoVictim(Exception):
 class Signalled(Protocol):
     """A process as far as faults need it."""
 
-    def signal(self, number: signal.Signals) -> None: ...
-    def wait(self, timeout: float) -> object: ...
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        ...
+
+    def wait(self, timeout: float) -> object:
+        """Return once the process has ended, after `timeout` seconds at the latest."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Victim:
+    """A process that a fault may hit."""
+
     name: str
     process: Signalled
     #: Called while it lives; what it returns starts it again after its death.
@@ -67,6 +76,8 @@ class Reviver:
         self._revived: list[subprocess.Popen[bytes]] = []
 
     def victim(self, process: Process) -> Victim:
+        """The process as a victim that is started again after its death."""
+
         def prepare() -> Callable[[], object]:
             if self._stay_dead:
                 return lambda: None

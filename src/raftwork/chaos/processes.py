@@ -46,6 +46,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
+        """Whether it still runs."""
         return not select.select([self._fd], [], [], 0)[0]
 
     def __del__(self) -> None:
@@ -89,6 +90,8 @@ def _reopen(pid: int, number: int) -> int:
 
 
 class Broker(NamedTuple):
+    """A broker's name and its data directory."""
+
     name: str
     directory: Path
 
@@ -119,9 +122,11 @@ class Brokers:
         return ",".join(self.addresses.values())
 
     def see(self) -> Overview:
+        """The cluster as its brokers describe it now."""
         return observe(self.text)
 
     def directory(self, name: str) -> Path:
+        """The data directory of the broker called `name`."""
         return self._directories[name]
 
     def running(self) -> dict[str, Process]:

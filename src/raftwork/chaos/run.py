@@ -48,6 +48,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """The verdict on a trial, how long things took, and the faults that were injected, by kind."""
+
     verdict: Verdict
     timings: Timings
     faults: Counter[str]
@@ -57,6 +59,7 @@ class Report:
 
     @property
     def good(self) -> bool:
+        """Whether every guarantee held and the trial itself went well."""
         return self.verdict.good and not self.troubles
 
 
@@ -91,9 +94,11 @@ class Crew:
 
     @property
     def journals(self) -> Path:
+        """The directory of the trial's journals, one per process."""
         return self._journals
 
     def start(self, role: str) -> None:
+        """Start a process with the role "worker" or "client"."""
         self._made += 1
         name = f"{self._prefix}-{role[0]}{self._made}"
         if role == "worker":
@@ -107,9 +112,11 @@ class Crew:
         self._present[role].append(child)
 
     def victims(self, role: str) -> list[Victim]:
+        """The running processes of this role."""
         return [self._victim(role, child) for child in self._present[role] if child.alive]
 
     def workers(self) -> set[str]:
+        """The names of the workers that have not been replaced."""
         return {child.name for child in self._present["worker"]}
 
     def stop_clients(self) -> list[str]:
@@ -128,6 +135,7 @@ class Crew:
         return troubles
 
     def close(self) -> None:
+        """Kill every process of the trial, and what those have started."""
         for child in (*self._gone, *self._present["client"], *self._present["worker"]):
             child.kill_group()
 

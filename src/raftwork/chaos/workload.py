@@ -51,6 +51,7 @@ class Client:
         self._stop = stop
 
     async def run(self) -> None:
+        """Enqueue and wait until told to stop; then settle what is under way and close."""
         await asyncio.gather(*(self._lane() for _ in range(LANES)))
         if self._waits:
             await asyncio.wait(self._waits, timeout=SETTLED_WITHIN_S)

@@ -21,9 +21,14 @@ class Named(Protocol):
     """What is asked about by its name."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name the request is about."""
+        ...
+
     @property
-    def caller(self) -> "Caller": ...
+    def caller(self) -> "Caller":
+        """What sends the request."""
+        ...
 
 
 @dataclass(frozen=True)

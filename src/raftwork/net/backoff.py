@@ -29,6 +29,7 @@ class Pause:
         return self.length
 
     def lasts(self, now: int) -> bool:
+        """Whether the pause is not over at `now` (ms)."""
         return now < self.until
 
     def succeeded(self) -> None:
@@ -58,5 +59,6 @@ class Pauses(Generic[K]):
         return key in self._pauses
 
     def lasts(self, key: K, now: int) -> bool:
+        """Whether the pause of `key` is not over at `now` (ms)."""
         pause = self._pauses.get(key)
         return pause is not None and pause.lasts(now)

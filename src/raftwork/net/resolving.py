@@ -50,9 +50,11 @@ class Threads:
         self._closed = False
 
     def fileno(self) -> int:
+        """A descriptor that is readable while there are answers."""
         return self._read_fd
 
     def ask(self, host: str) -> None:
+        """Begin to look `host` up, unless that is under way."""
         if host in self._asked:
             return
         self._asked.add(host)
@@ -62,6 +64,7 @@ class Threads:
             self._answers.append(Answer(host, (), str(error)))
 
     def answers(self) -> list[Answer]:
+        """The answers that came since the last call."""
         if not self._answers:
             return []
         with self._lock:

@@ -55,10 +55,12 @@ class Child:
 
     @property
     def pid(self) -> int:
+        """The process id of the command."""
         return self._popen.pid
 
     @property
     def alive(self) -> bool:
+        """Whether the command still runs."""
         return self._ended() is None
 
     def signal(self, number: signal.Signals) -> None:
@@ -136,6 +138,7 @@ class LocalCluster:
         return self.directory / "data" / name
 
     def broker_arguments(self, name: str, *flags: str) -> list[str]:
+        """The command line of the broker called `name`, without the program."""
         mapping = ",".join(f"{name}={address}" for name, address in self.addresses.items())
         data = self.data(name).relative_to(self.directory) if self._relative else self.data(name)
         return [
@@ -145,9 +148,11 @@ class LocalCluster:
         ]
 
     def start_broker(self, name: str, *flags: str) -> Child:
+        """Start the broker called `name`, which is one of `addresses`."""
         return self.start(name, self.broker_arguments(name, *flags))
 
     def start_worker(self, name: str, target: str, *flags: str) -> Child:
+        """Start a worker of this cluster; `target` is MODULE:APP."""
         where = ("--brokers", self.brokers, "--name", name)
         return self.start(name, ["worker", target, *where, *flags])
 

@@ -312,6 +312,7 @@ class Agent:
         self._withdraw = self._hand_back = False
 
     def sample(self, load: Load) -> None:
+        """Report this load from now on."""
         self._load = load
 
     def drain(self, now: int) -> None:

@@ -44,6 +44,7 @@ class Session:
     # ---- facts -----------------------------------------------------------------------------------
 
     def heard(self, source: str, now: int) -> None:
+        """A broker sent something at `now` (ms)."""
         self.heard_at[source] = now
         if source == self.leader:
             self._pause = _SOON_MS
@@ -100,6 +101,7 @@ class Session:
         return self.open and (source, epoch, number) == (self.leader, self.epoch, self.number)
 
     def pushed(self, tasks: int) -> None:
+        """So many more tasks arrived in this session."""
         self._pushed += tasks
 
     def beat(self, pushed: int, now: int) -> None:
@@ -121,6 +123,7 @@ class Session:
 
     @property
     def wake_at(self) -> int:
+        """When there is something to ask or to say (ms)."""
         if self.leader is None or self.open:
             return self._ask_at
         return min(self._ask_at, self._hello_at)

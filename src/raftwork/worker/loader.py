@@ -18,7 +18,9 @@ class AppLike(Protocol):
     """What a worker wants of an App."""
 
     @property
-    def tasks(self) -> Mapping[str, Callable[..., object]]: ...
+    def tasks(self) -> Mapping[str, Callable[..., object]]:
+        """The functions of the tasks, by name."""
+        ...
 
 
 def load(target: str) -> AppLike:

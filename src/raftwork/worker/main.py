@@ -82,6 +82,7 @@ _SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 
 
 def now_ms() -> int:
+    """Milliseconds on the monotonic clock."""
     return time.monotonic_ns() // 1_000_000
 
 
@@ -132,6 +133,7 @@ class Link:
                 yield event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
 
     def close(self, linger: int) -> None:
+        """Close the socket; what is not sent yet may take `linger` ms more."""
         self.socket.disable_monitor()
         self.monitor.close(linger=0)
         self.socket.close(linger=linger)

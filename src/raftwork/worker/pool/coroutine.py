@@ -58,17 +58,21 @@ class AsyncPool:
 
     @property
     def slots(self) -> int:
+        """How many tasks can run at once; see `Pool.slots`."""
         return self._slots - len(self._abandoned)
 
     @property
     def wakers(self) -> list[int]:
+        """File descriptors that become readable when `collect` has something."""
         return [self._waker.fd]
 
     def start(self, tasks: Collection[PushedTask]) -> None:
+        """Take these tasks, to be started in this order."""
         self._backlog.extend(tasks)
         self._in_loop(self._fill)
 
     def collect(self) -> list[Ended]:
+        """The tasks that ended since the last call."""
         self._waker.clear()
         ended = []
         with suppress(IndexError):
@@ -79,10 +83,12 @@ class AsyncPool:
         return ended
 
     def running(self) -> list[Running]:
+        """The tasks whose code has begun and not ended."""
         waits = waiting()
         return [Running(at, since, at in waits) for at, since in self._since.copy().items()]
 
     def withdraw(self) -> list[PushedTask]:
+        """Return, in order, the tasks whose code has not begun; it never will."""
         tasks = []
         with suppress(IndexError):
             while True:
@@ -90,12 +96,14 @@ class AsyncPool:
         return tasks
 
     def stop(self, tokens: Collection[int]) -> None:
+        """Forget these tasks if they wait; cancel their coroutines if they run."""
         self.start([task for task in self.withdraw() if task.token not in tokens])
         running = [token for token in self._since.copy() if token in tokens]
         self._abandoned.update(running)
         self._in_loop(self._cancel, running)
 
     def close(self) -> None:
+        """Stop everything."""
         self.withdraw()
         self._in_loop(self._cancel, list(self._since.copy()))
         self._waker.close()

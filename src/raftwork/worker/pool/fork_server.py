@@ -252,10 +252,12 @@ def run_tasks(
 
 
 def encode_job(task: PushedTask) -> bytes:
+    """A task as the packet that a child receives."""
     return pack(tuple(task))
 
 
 def decode_job(packet: bytes) -> PushedTask:
+    """The task of a packet."""
     fields = unpack(packet)
     assert isinstance(fields, list)
     return PushedTask(*fields)

@@ -32,4 +32,5 @@ def peak_memory() -> int:
 
 
 def peak_bytes(usage: resource.struct_rusage) -> int:
+    """The most memory this usage says was resident, bytes."""
     return usage.ru_maxrss * _UNIT
