@@ -1,8 +1,8 @@
 """The processes that faults hit, identified beyond doubt. Linux only.
 
 Rules of this file:
-1. A broker is whoever holds the lock of its data directory; `broker.pid` only says where to look. A
-   pid file that a kill left behind may name a stranger by now.
+1. A broker is the process that holds the lock of its data directory; `broker.pid` only says where
+   to look. A pid file left behind by a kill may name an unrelated process by now.
 2. A process is held by a pidfd before it is identified and signalled through it, so that its pid
    cannot become another's in between.
 """
@@ -26,7 +26,7 @@ from raftwork.client.overview import Overview, observe
 
 
 class Process:
-    """A running process; signals through it reach no other."""
+    """A running process, held by a pidfd: signals through it reach no other."""
 
     def __init__(self, name: str, pid: int) -> None:
         """Raises ProcessLookupError."""
@@ -97,7 +97,7 @@ class Broker(NamedTuple):
 
 
 class Brokers:
-    """All brokers of one cluster whose data directories lie in, or one level below, `directories`.
+    """All brokers of one cluster with data directories in, or one level below, `directories`.
 
     Raises ValueError if there are none, or of several clusters.
     """
@@ -118,7 +118,7 @@ class Brokers:
 
     @property
     def text(self) -> str:
-        """What `--brokers` and App(brokers=…) want."""
+        """The addresses, as `--brokers` and App(brokers=…) take them."""
         return ",".join(self.addresses.values())
 
     def see(self) -> Overview:

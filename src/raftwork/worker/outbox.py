@@ -16,7 +16,7 @@ _ENVELOPE_BYTES = 64
 
 
 class Outcomes:
-    """Keeps each outcome until it is forgotten, and says which are due to be sent."""
+    """Keeps each outcome until it is confirmed, and says which are due."""
 
     def __init__(self) -> None:
         self._kept: dict[int, Outcome] = {}

@@ -3,7 +3,7 @@
 Every child has its own channel, of which this side keeps both ends: its own, and the child's, from
 which it takes back jobs that have not begun. While tasks are short a child gets some ahead, so that
 it need not wait for us in between; the moment one of them turns out long, the others are taken back
-and go to whoever is free.
+and go to a free child.
 """
 
 import logging
@@ -163,7 +163,7 @@ class ProcessPool:
         return ended
 
     def running(self) -> list[Running]:
-        """The tasks whose code has begun and not ended."""
+        """The tasks with running code."""
         entries = (
             entry
             for slot, child in enumerate(self._children)
@@ -172,7 +172,7 @@ class ProcessPool:
         return [Running(entry.token, entry.since // 1_000_000, entry.waits) for entry in entries]
 
     def withdraw(self) -> list[PushedTask]:
-        """Return, in order, the tasks whose code has not begun; it never will."""
+        """Return, in order, the tasks that have not begun; they never will."""
         tasks = [task for child in self._children for task in self._take_back(child)]
         tasks += self._backlog
         self._backlog.clear()
@@ -271,7 +271,7 @@ class ProcessPool:
                 self._settle(notice)
 
     def _settle(self, died: Died) -> None:
-        """Charge a death to the task that ran; what had not begun is as if never handed out."""
+        """Charge a death to the running task; tasks that had not begun are handed out again."""
         child, entry = self._children[died.slot], self._slate.read(died.slot)
         self._slate.clear(died.slot)
         self._read(child)

@@ -32,7 +32,7 @@ class Slate:
         self._words[slot * _WORDS] = token
 
     def wait(self, slot: int, waits: bool) -> None:
-        """Whether the slot's task waits for the outcome of another one."""
+        """The slot's task begins, or ends, a wait for the outcome of another one."""
         self._words[slot * _WORDS + 2] = waits
 
     def clear(self, slot: int) -> None:
@@ -40,7 +40,7 @@ class Slate:
         self._words[slot * _WORDS] = 0
 
     def read(self, slot: int) -> Entry | None:
-        """None between two tasks."""
+        """What the child of `slot` runs; None between two tasks."""
         words, at = self._words, slot * _WORDS
         while token := words[at]:
             since, waits = words[at + 1], words[at + 2]

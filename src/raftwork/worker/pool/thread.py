@@ -90,12 +90,12 @@ class ThreadPool:
         return ended
 
     def running(self) -> list[Running]:
-        """The tasks whose code has begun and not ended."""
+        """The tasks with running code."""
         busy, waits = [now for now in self._now if now is not None], waiting()
         return [Running(token, since // 1_000_000, token in waits) for token, since in busy]
 
     def withdraw(self) -> list[PushedTask]:
-        """Return, in order, the tasks whose code has not begun; it never will."""
+        """Return, in order, the tasks that have not begun; they never will."""
         tasks = []
         with suppress(Empty):
             while True:
