@@ -1,9 +1,9 @@
-"""A broker's address as everybody writes it: HOST:PORT, an IPv6 host in brackets."""
+"""A broker's address in its usual form: HOST:PORT, an IPv6 host in brackets."""
 
 import ipaddress
 import re
 
-#: A host's name or number. What cannot be one is refused here, be it a person's or a broker's word.
+#: A host name or number. Anything else is refused here, whether a user or a broker gave it.
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*|\[[A-Za-z0-9:.%_-]+\]")
 #: Names of loopback that every machine has, and its address.
 LOCAL = {
@@ -19,22 +19,22 @@ ADDRESS_MAX = 300
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Host (with its brackets, if any) and port. Raises ValueError."""
+    """The host (with its brackets, if any) and the port. Raises ValueError."""
     host, _, digits = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if ":" in host and not bracketed:
         raise ValueError(
-            f"a broker's address is HOST:PORT, not {text!r} (an IPv6 host goes into brackets)"
+            f"a broker's address must be HOST:PORT, got {text!r} (an IPv6 host goes into brackets)"
         )
     if not _HOST.fullmatch(host):
-        raise ValueError(f"a broker's address is HOST:PORT, not {text!r}")
+        raise ValueError(f"a broker's address must be HOST:PORT, got {text!r}")
     if not (digits.isascii() and digits.isdigit() and 0 < int(digits) < 65536):
         raise ValueError(f"a broker's address {text!r} has no port between 1 and 65535")
     return host, int(digits)
 
 
 def number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The host, if it is a number rather than a name that is to be looked up."""
+    """The host as a number, or None if it is a name to look up."""
     try:
         found = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
@@ -43,12 +43,12 @@ def number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def is_name(text: str) -> bool:
-    """Whether the address has a host's name, which is to be looked up. Raises ValueError."""
+    """Whether the address has a host name, which must be looked up. Raises ValueError."""
     return number(parse_address(text)[0]) is None
 
 
 def dialled(text: str) -> bool:
-    """Whether this is an address at which somebody can be reached."""
+    """Whether this is an address to which a connection can be made."""
     try:
         return len(text) <= ADDRESS_MAX and not is_unspecified(text)
     except ValueError:
@@ -56,9 +56,9 @@ def dialled(text: str) -> bool:
 
 
 def is_unspecified(text: str) -> bool:
-    """Whether it is 0.0.0.0 or [::], where one can listen but nobody can be reached.
+    """Whether it is 0.0.0.0 or [::]: good for listening, but not for connecting.
 
-    Raises ValueError for what is no address.
+    Raises ValueError for a malformed address.
     """
     host, _ = parse_address(text)
     found = number(host)
@@ -66,9 +66,9 @@ def is_unspecified(text: str) -> bool:
 
 
 def canonical(text: str) -> tuple[str, int]:
-    """Host and port in the one form that all ways to write them have in common.
+    """Host and port in a canonical form, equal for all spellings of one address.
 
-    Names are not looked up, except that `localhost` is this machine's own. Raises ValueError.
+    Names are not looked up; `localhost` alone becomes its number. Raises ValueError.
     """
     host, port = parse_address(text)
     found = number(host)

@@ -10,7 +10,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class TaskOutcome(NamedTuple):
-    """How a task's code ended: what it raised (None: it returned), after how many seconds."""
+    """How a task's code ended: what it raised (None: it returned), and after how many seconds."""
 
     error: BaseException | None
     seconds: float
@@ -22,17 +22,17 @@ class TaskOutcome(NamedTuple):
 
 
 class Hook(Generic[P]):
-    """What is called at one occasion, in the order in which it was added. Used as a decorator."""
+    """Functions to call at one occasion, in the order they were added. Used as a decorator."""
 
     def __init__(self) -> None:
         self.functions: list[Callable[P, object]] = []
 
     def __call__(self, function: F, /) -> F:
-        """Add a function; gives it back. Raises TypeError for what is none, or is a coroutine's."""
+        """Add a function and return it. Raises TypeError for coroutine functions and objects."""
         if not callable(function):
-            raise TypeError(f"a hook is a function, not {type(function).__name__}")
+            raise TypeError(f"a hook must be a function, got {type(function).__name__}")
         if inspect.iscoroutinefunction(function):
-            raise TypeError("a hook is a plain function: no event loop runs when it is called")
+            raise TypeError("a hook must be a plain function: no event loop runs when it is called")
         self.functions.append(function)
         return function
 

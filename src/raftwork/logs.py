@@ -1,9 +1,9 @@
 """What brokers and workers write to stderr: one line a record, as text or as JSON.
 
 1. A log that cannot be written stops nothing. On a full disk, into a closed stream, into a pipe
-   whose reader is gone or reads no more, lines are lost and counted, and nobody waits.
-2. What strangers had a part in stays in its line: what a terminal would obey is escaped. A value
-   that raises when it is made a text ends nobody's call of a logger.
+   without a reader or one that does not read, lines are lost and counted, and no call blocks.
+2. Text from other machines stays in its line: what a terminal would obey is escaped. A value that
+   raises when it is formatted ends no call of a logger.
 3. Our own lines that repeat are folded into one with a count; the first is always written at once.
 
 Lines go through `logging`, from the loggers `raftwork.*`, and from those of a worker's tasks.
@@ -55,7 +55,7 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "fie
 
 @dataclass(slots=True)
 class _Speaker:
-    """Who this process is, for every line."""
+    """The name of this process and its epoch, for every line."""
 
     node: str = ""
     epoch: int | None = None
@@ -101,7 +101,7 @@ def speak_on() -> None:
 
 
 def say(line: str) -> None:
-    """A line that is no log line, for whoever starts this process. It may get lost, too."""
+    """A line outside the log, for the program that started this process. It may be lost."""
     _put(f"{line}\n".encode(errors="backslashreplace"))
 
 
@@ -113,7 +113,7 @@ def pass_time() -> None:
 
 
 def alike(kind: str) -> dict[str, str]:
-    """`extra` for a line that strangers can vary: all of this kind are folded into one."""
+    """`extra` for a line that other machines can vary: all of this kind are folded into one."""
     return {"fold": kind}
 
 
@@ -142,7 +142,7 @@ def event_name(kind: type) -> str:
 
 
 def _cut(value: object) -> object:
-    """Texts that another machine had a part in may be as long as a frame."""
+    """Cut texts: those from other machines may be as long as a frame."""
     if isinstance(value, tuple):
         return tuple(map(_cut, value[:_LISTED_MAX]))
     long = isinstance(value, str) and len(value) > _TEXT_MAX
@@ -186,7 +186,7 @@ class Folding:
         return inf
 
     def due(self, now: float) -> Iterator[logging.LogRecord]:
-        """Counts whose time is over."""
+        """The counts that are due."""
         while self._runs:
             key, run = next(iter(self._runs.items()))
             if now - run.began < WINDOW_S:
@@ -235,6 +235,7 @@ class Handler(logging.Handler):
         self._lost = 0
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, unless it is folded into a count of repetitions."""
         for each in self._folding.admit(record, time.monotonic()):
             self._write(each)
 
@@ -244,10 +245,11 @@ class Handler(logging.Handler):
             self._write_all(self._folding.due)
 
     def forget(self) -> None:
-        """This is a copy of the process: the counts are the other's to tell."""
+        """Drop the counts: this is a fork, and the original process reports them."""
         self._folding, self._lost = Folding(), 0
 
     def close(self) -> None:
+        """Write the remaining counts, and close."""
         self._write_all(self._folding.rest)
         super().close()
 

@@ -1,4 +1,4 @@
-"""Whether a function can be called with some arguments, told in Python's own words.
+"""Whether a function can be called with given arguments, with Python's own error text.
 
 A stub with the function's parameters and nothing inside is called in its place: that binds as the
 call will, raises the same TypeError, and costs a tenth of a microsecond.
@@ -13,7 +13,7 @@ from types import FunctionType, MethodType
 Binder = Callable[..., None]
 
 _VAR_POSITIONAL, _VAR_KEYWORD = inspect.CO_VARARGS, inspect.CO_VARKEYWORDS
-#: What a wrapper of ours has whose arguments all go to what it wraps.
+#: Marks a wrapper of ours that passes all arguments on to the function it wraps.
 _PASSES_ON = "_raftwork_passes_on"
 #: From 3.14 on a partial may leave gaps.
 _GAP: object = getattr(functools, "Placeholder", object())
@@ -26,11 +26,11 @@ def passes_on(wrapper: Callable[..., object]) -> None:
 
 
 def binder(function: Callable[..., object]) -> Binder | None:
-    """What raises TypeError for arguments with which the function cannot be called.
+    """A stub that raises TypeError for arguments with which the function cannot be called.
 
-    None where that cannot be told before. A decorator's wrapper is asked, not what it wraps: that
-    is what will be called. Of a partial, a method, a cache or an object with `__call__` the
-    function behind it is asked, with what is bound to it.
+    None where that cannot be known in advance. A decorator's wrapper is asked, not what it wraps:
+    the wrapper is what will be called. Of a partial, a method, a cache or an object with
+    `__call__` the function behind it is asked, with what is bound to it.
     """
     if isinstance(function, FunctionType):
         return _stub(function)
@@ -86,7 +86,7 @@ def _anything(*_: object, **__: object) -> None: ...
 
 
 def misfit(stub: Binder | None, args: list[object], kwargs: dict[str, object]) -> str | None:
-    """Why what this `binder` stands for cannot be called with these, if that can be told."""
+    """Why this `binder`'s function cannot be called with these; None if it can, or unknown."""
     try:
         if stub is not None:
             stub(*args, **kwargs)

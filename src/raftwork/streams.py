@@ -1,4 +1,4 @@
-"""Standard streams as they are found: missing, closed, or replaced by what a user thinks is one."""
+"""Standard streams as they are found: missing, closed, or replaced by a user's object."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from contextlib import suppress
 def fill() -> None:
     """Have descriptors 0, 1 and 2 open, and Python's streams on them.
 
-    A program started with one closed (`>&-`) gives its number to the next file or socket it opens,
+    If a program starts with one closed (`>&-`), the next file or socket it opens gets that number,
     and everything that is printed goes there: into a replica's database, or to a broker. Those that
     are missing become the null device.
     """

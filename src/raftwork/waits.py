@@ -1,9 +1,9 @@
-"""Waits for a task's outcome: a worker wants to know of those in the code that it runs."""
+"""Waits for a task's outcome, observed by a worker in the code it runs."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-#: Makes what is entered around a wait, of the addresses of the brokers that are asked.
+#: Makes a context manager for a wait from the addresses of the brokers that are asked.
 Around = Callable[[Sequence[str]], AbstractContextManager[None]]
 
 
@@ -21,5 +21,5 @@ def tell(around: Around) -> None:
 
 
 def told(brokers: Sequence[str]) -> AbstractContextManager[None]:
-    """To be entered around a wait for an outcome that these brokers have."""
+    """A context manager to enter around a wait for an outcome that these brokers have."""
     return _around(brokers)

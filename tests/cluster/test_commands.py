@@ -221,7 +221,7 @@ def test_an_environment_that_names_no_address_is_wrong_usage(
 ) -> None:
     done = run_cli(*arguments, cwd=tmp_path, env={"RAFTWORK_BROKERS": "nonsense"})
     assert (done.code, done.out) == (2, "")
-    assert "RAFTWORK_BROKERS: a broker's address is HOST:PORT, not 'nonsense'" in done.err
+    assert "RAFTWORK_BROKERS: a broker's address must be HOST:PORT, got 'nonsense'" in done.err
 
 
 def test_without_brokers_commands_exit_1_and_say_who_was_asked(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ A history is judged after all faults have ended and an auditor has asked for eve
 What each finding means:
 
 lost               acknowledged, and the audit found no outcome (at least once: nor a given-up one)
-unexpected         run or ended, though nobody asked for it or it was refused for good
-changed outcome    two different outcomes of one task were told: the first must stand for ever
+unexpected         run or ended, though it was never enqueued, or was refused for good
+changed outcome    two different outcomes of one task were reported: the first must stand for ever
 two owners         both of two overlapping runs of one task were committed
-stale read         "unknown" after the acknowledgement, or "not finished" after an outcome was told
+stale read         "unknown" after the acknowledgement, or "not finished" after an outcome
 wrong result       another value than the task's, or the token of a run that never was
 token not growing  a later attempt without a higher token, or one token handed out twice
 run twice          an at-most-once task that was started more than once
@@ -35,7 +35,7 @@ _NO_OUTCOME = ("none", "unknown")
 
 @dataclass(slots=True)
 class Losses:
-    """Where in each client's sequence losses lie: the first, the last, or between survivors.
+    """Where in each client's sequence tasks were lost: first, last, or between survivors.
 
     Lost first tasks mean a start over, lost last ones a cut-off tail, and lost ones in the middle
     a log that was reordered or rolled back.
@@ -48,9 +48,11 @@ class Losses:
 
 @dataclass(slots=True)
 class Verdict:
+    """What a history amounts to: counts of tasks and runs, and every broken guarantee."""
+
     enqueued: int = 0
     acknowledged: int = 0
-    #: Not acknowledged, yet stored: allowed, as the client was never told either way.
+    #: Not acknowledged, yet stored: allowed, because the client got no answer.
     recovered: int = 0
     succeeded: int = 0
     #: At-most-once tasks whose worker vanished: their promised end.
@@ -64,6 +66,7 @@ class Verdict:
 
     @property
     def good(self) -> bool:
+        """Whether no guarantee was broken."""
         return not any(self.findings.values())
 
 
@@ -93,7 +96,7 @@ class _Life:
 
     @property
     def outcomes(self) -> list[Ended]:
-        """What was told and is an outcome."""
+        """The reported ends that are outcomes."""
         return [end for end in self.ends if end.state not in _NO_OUTCOME]
 
     @property
@@ -119,7 +122,7 @@ def _lives(history: Iterable[Event]) -> dict[str, _Life]:
     for event in history:
         match event:
             case Asked():
-                # Asking again under the same id is the same wish: the first time counts.
+                # Enqueueing again under the same id is the same request: the first time counts.
                 if lives[event.task].asked is None:
                     lives[event.task].asked = event
             case Stored():
@@ -184,7 +187,7 @@ def _is_lost(life: _Life) -> bool:
 
 
 def _two_owners(life: _Life) -> str | None:
-    """Runs under different tokens whose outcomes were both told, and which ran at once."""
+    """Runs under different tokens that overlapped and whose outcomes were both reported."""
     committed = {end.token for end in life.outcomes if end.state == "succeeded"}
     runs = sorted((s.at, s.token) for s in life.starts if s.token in committed)
     for (_, one), (began, other) in pairwise(runs):

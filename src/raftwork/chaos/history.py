@@ -12,7 +12,7 @@ from typing import NamedTuple, get_type_hints
 
 
 class Asked(NamedTuple):
-    """A client is about to enqueue its `number`th task; `once`: it is at most once."""
+    """A client is about to enqueue its `number`th task; `once`: at most once."""
 
     at: float
     client: str
@@ -38,7 +38,7 @@ class Refused(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """What a client was told of a task's end.
+    """A task's end as reported to a client.
 
     `state` is succeeded, failed, lost, unknown, or none if nothing came in time. `number` and
     `token` are what a succeeded task returned, else -1.
@@ -53,7 +53,7 @@ class Ended(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """The answer to a question for the task's state, which was `asked` so much earlier."""
+    """The answer to a question for the task's state, asked at `asked`."""
 
     at: float
     client: str
@@ -73,7 +73,7 @@ class Started(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """The task's code came to its end; whether that counts is the log's to decide."""
+    """The task's code ended; whether that counts is decided by the brokers' log."""
 
     at: float
     worker: str
@@ -100,7 +100,7 @@ class Healed(NamedTuple):
 
 Event = Asked | Stored | Refused | Ended | Looked | Started | Finished | Struck | Healed
 
-#: The client under whose name the final questions are asked.
+#: The name of the client that asks the final questions.
 AUDIT = "audit"
 
 _KINDS: dict[str, type[Event]] = {
@@ -117,29 +117,31 @@ class Journal:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def write(self, *events: Event) -> None:
-        """Hand the lines to the kernel, where no kill of this process can take them back."""
+        """Hand the lines to the kernel, where they survive a kill of this process."""
         os.write(self._file, "".join(map(line, events)).encode())
 
 
 def now() -> float:
+    """Seconds on the monotonic clock, which all processes of a machine share."""
     return time.monotonic()
 
 
 def line(event: Event) -> str:
+    """An event as a line of a journal; `parse` reads it."""
     fields = (f"{x:.6f}" if isinstance(x, float) else str(x) for x in event)
     return f"{type(event).__name__.lower()} {' '.join(fields)}\n"
 
 
 def parse(text: str) -> Event:
-    """Raises ValueError for what is no event."""
+    """The event of a line. Raises ValueError for a malformed one."""
     name, *fields = text.split(" ")
     kind = _KINDS.get(name)
     if kind is None or len(fields) > len(_FIELDS[kind]):
-        raise ValueError(f"no event: {text!r}")
+        raise ValueError(f"not an event: {text!r}")
     try:
         return kind(*(make(x) for make, x in zip(_FIELDS[kind], fields, strict=False)))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"no event: {text!r}: {error}") from None
+        raise ValueError(f"not an event: {text!r}: {error}") from None
 
 
 def read(directory: Path) -> list[Event]:

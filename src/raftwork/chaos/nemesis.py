@@ -1,4 +1,4 @@
-"""Faults on running processes, one at a time: begun, written down, and ended again."""
+"""Faults on running processes, one at a time: begun, recorded, and ended again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from raftwork.chaos.processes import Brokers, Command, Process
 
 Kind = Literal["kill", "pause", "partition", "lossy"]
 KINDS: tuple[Kind, ...] = ("kill", "pause", "partition", "lossy")
-#: Whom each kind can hit. `random` is any broker.
+#: The roles that each kind can hit. `random` is any broker.
 ROLES: dict[Kind, tuple[str, ...]] = {
     "kill": ("leader", "follower", "worker", "client", "random", "all"),
     "pause": ("leader", "follower", "worker", "client", "random"),
@@ -36,23 +36,32 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
+    """A kind of fault and the role of the process it hits."""
+
     kind: Kind
     role: str
 
 
 class NoVictim(Exception):
-    """Nobody of that role is running."""
+    """No process of that role is running."""
 
 
 class Signalled(Protocol):
     """A process as far as faults need it."""
 
-    def signal(self, number: signal.Signals) -> None: ...
-    def wait(self, timeout: float) -> object: ...
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        ...
+
+    def wait(self, timeout: float) -> object:
+        """Return once the process has ended, after `timeout` seconds at the latest."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Victim:
+    """A process that a fault may hit."""
+
     name: str
     process: Signalled
     #: Called while it lives; what it returns starts it again after its death.
@@ -67,6 +76,8 @@ class Reviver:
         self._revived: list[subprocess.Popen[bytes]] = []
 
     def victim(self, process: Process) -> Victim:
+        """The process as a victim that is started again after its death."""
+
         def prepare() -> Callable[[], object]:
             if self._stay_dead:
                 return lambda: None
@@ -76,14 +87,14 @@ class Reviver:
         return Victim(process.name, process, prepare)
 
     def end(self) -> None:
-        """Kill whoever was started again: for a cluster of one's own."""
+        """Kill every process that was started again: for a cluster of the trial's own."""
         for process in self._revived:
             process.kill()
             process.wait()
 
 
 class Nemesis:
-    """`others` finds victims that are no brokers, by their role; `write` is told of each fault."""
+    """Injects faults. `others` finds victims that are no brokers, by role; `write` records."""
 
     def __init__(
         self,
@@ -100,12 +111,12 @@ class Nemesis:
         self._rng = rng
 
     def check(self, faults: Sequence[Fault]) -> None:
-        """Whether these are possible at all. Raises PermissionError."""
+        """Check that these faults are possible here. Raises PermissionError."""
         if any(fault.kind in ("partition", "lossy") for fault in faults):
             socket_filters.heal(self._brokers.running())
 
     def strike(self, fault: Fault, lasting: float) -> None:
-        """One fault from its begin to its end. Raises NoVictim before anything is done."""
+        """Inject a fault, and end it after `lasting` s. Raises NoVictim before doing anything."""
         running = self._brokers.running()
         role, victims = self._choose(fault.role, running)
         match fault.kind:
@@ -122,7 +133,7 @@ class Nemesis:
                 with self._written("lossy", role, victims):
                     self._spoil(running, lasting, socket_filters.lose, victims[0].name, LOSS)
 
-    # ---- whom ---------------------------------------------------------------------------------
+    # ---- victims ------------------------------------------------------------------------------
 
     def _choose(self, role: str, running: Mapping[str, Process]) -> tuple[str, list[Victim]]:
         """The victims, with the role they really have."""
@@ -146,7 +157,7 @@ class Nemesis:
             raise NoVictim(f"no {role} is running" if role != "random" else "no broker is running")
         return found
 
-    # ---- what ---------------------------------------------------------------------------------
+    # ---- faults -------------------------------------------------------------------------------
 
     def _kill(self, role: str, victims: Sequence[Victim], lasting: float) -> None:
         revivals = [victim.prepare_revival() for victim in victims]
@@ -157,7 +168,7 @@ class Nemesis:
                 for victim in victims:
                     victim.process.wait(GONE_WITHIN_S)
                 time.sleep(lasting)
-            finally:  # whoever interrupts us wants the fault to end, too
+            finally:  # an interrupt must end the fault, too
                 for revive in revivals:
                     revive()
 

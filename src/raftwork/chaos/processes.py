@@ -1,8 +1,8 @@
 """The processes that faults hit, identified beyond doubt. Linux only.
 
 Rules of this file:
-1. A broker is whoever holds the lock of its data directory; `broker.pid` only says where to look. A
-   pid file that a kill left behind may name a stranger by now.
+1. A broker is the process that holds the lock of its data directory; `broker.pid` only says where
+   to look. A pid file left behind by a kill may name an unrelated process by now.
 2. A process is held by a pidfd before it is identified and signalled through it, so that its pid
    cannot become another's in between.
 """
@@ -26,7 +26,7 @@ from raftwork.client.overview import Overview, observe
 
 
 class Process:
-    """A running process; signals through it reach no other."""
+    """A running process, held by a pidfd: signals through it reach no other."""
 
     def __init__(self, name: str, pid: int) -> None:
         """Raises ProcessLookupError."""
@@ -46,6 +46,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
+        """Whether it still runs."""
         return not select.select([self._fd], [], [], 0)[0]
 
     def __del__(self) -> None:
@@ -89,12 +90,14 @@ def _reopen(pid: int, number: int) -> int:
 
 
 class Broker(NamedTuple):
+    """A broker's name and its data directory."""
+
     name: str
     directory: Path
 
 
 class Brokers:
-    """All brokers of one cluster whose data directories lie in, or one level below, `directories`.
+    """All brokers of one cluster with data directories in, or one level below, `directories`.
 
     Raises ValueError if there are none, or of several clusters.
     """
@@ -115,13 +118,15 @@ class Brokers:
 
     @property
     def text(self) -> str:
-        """What `--brokers` and App(brokers=…) want."""
+        """The addresses, as `--brokers` and App(brokers=…) take them."""
         return ",".join(self.addresses.values())
 
     def see(self) -> Overview:
+        """The cluster as its brokers describe it now."""
         return observe(self.text)
 
     def directory(self, name: str) -> Path:
+        """The data directory of the broker called `name`."""
         return self._directories[name]
 
     def running(self) -> dict[str, Process]:

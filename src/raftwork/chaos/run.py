@@ -48,6 +48,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """The verdict on a trial, how long things took, and the faults that were injected, by kind."""
+
     verdict: Verdict
     timings: Timings
     faults: Counter[str]
@@ -57,6 +59,7 @@ class Report:
 
     @property
     def good(self) -> bool:
+        """Whether every guarantee held and the trial itself went well."""
         return self.verdict.good and not self.troubles
 
 
@@ -75,7 +78,7 @@ def own_cluster(directory: Path, consensus: str) -> Iterator[Brokers]:
 
 
 class Crew:
-    """The trial's own workers and clients. Each has a name nobody had before."""
+    """The trial's own workers and clients. No name is ever used twice."""
 
     def __init__(self, brokers: str, directory: Path, plan: Plan) -> None:
         self._brokers = brokers
@@ -91,9 +94,11 @@ class Crew:
 
     @property
     def journals(self) -> Path:
+        """The directory of the trial's journals, one per process."""
         return self._journals
 
     def start(self, role: str) -> None:
+        """Start a process with the role "worker" or "client"."""
         self._made += 1
         name = f"{self._prefix}-{role[0]}{self._made}"
         if role == "worker":
@@ -107,13 +112,15 @@ class Crew:
         self._present[role].append(child)
 
     def victims(self, role: str) -> list[Victim]:
+        """The running processes of this role."""
         return [self._victim(role, child) for child in self._present[role] if child.alive]
 
     def workers(self) -> set[str]:
+        """The names of the workers that have not been replaced."""
         return {child.name for child in self._present["worker"]}
 
     def stop_clients(self) -> list[str]:
-        """Have them finish; returns what went wrong with that."""
+        """Let the clients finish; returns what went wrong."""
         troubles = []
         for child in self._present["client"]:
             while child.alive and not (self._journals / child.name).exists():
@@ -128,6 +135,7 @@ class Crew:
         return troubles
 
     def close(self) -> None:
+        """Kill every process of the trial, and what those have started."""
         for child in (*self._gone, *self._present["client"], *self._present["worker"]):
             child.kill_group()
 
@@ -145,7 +153,7 @@ class Crew:
 
 
 class Trial:
-    """A load on running brokers, faults of `plan`, and what came of it. `say` is told of each."""
+    """A load on running brokers, the faults of `plan`, and a verdict. Progress goes to `say`."""
 
     def __init__(
         self, brokers: Brokers, directory: Path, plan: Plan, say: Callable[[str], None]
@@ -194,7 +202,7 @@ class Trial:
         return Report(judge(history), measure(history), faults, self._troubles, took)
 
     def strike(self, fault: Fault) -> None:
-        """One fault, and the cluster whole again after it; what is not so is a trouble."""
+        """Inject one fault and wait until the cluster is whole again; a failure is a trouble."""
         self._say(f"{fault.kind} {fault.role}")
         try:
             self._nemesis.strike(fault, self._plan.lasting)
@@ -204,7 +212,7 @@ class Trial:
 
     @contextmanager
     def struck(self, fault: str, role: str, victim: str) -> Iterator[None]:
-        """A fault of the caller's own, written down."""
+        """Record a fault that the caller injects."""
         self._say(f"{fault} {role}")
         self._journal.write(Struck(now(), fault, role, victim))
         yield
@@ -234,7 +242,7 @@ class Trial:
             self.strike(self._rng.choice(self._plan.faults))
 
     def wait_until_whole(self) -> None:
-        """Until every broker and worker plays its part; a trouble if that takes too long."""
+        """Wait for every broker and worker to play its part; a trouble if that takes too long."""
         began = now()
         if (missing := self._missing(WHOLE_WITHIN_S)) is not None:
             self._troubles.append(f"not whole again within {WHOLE_WITHIN_S:.0f} s: {missing}")
@@ -260,7 +268,7 @@ class Trial:
             if row.status is None:
                 return f"{row.name} does not answer"
             if row.status.role not in ("leader", "follower") or row.status.leader != seen.leader:
-                return f"{row.name} is a {row.status.role} of {row.status.leader or 'nobody'}"
+                return f"{row.name} is a {row.status.role} of {row.status.leader or 'no leader'}"
             if row.status.applied < applied - LAG:
                 return f"{row.name} has applied {row.status.applied} of {applied}"
         active = {worker.name for worker in seen.workers if worker.state == "active"}
@@ -270,7 +278,7 @@ class Trial:
     # ---- the last questions -------------------------------------------------------------------
 
     def _audit(self) -> None:
-        """Ask for the outcome of every task anybody wanted, over a fresh connection."""
+        """Ask for the outcome of every task that was enqueued, over a fresh connection."""
         asked = {e.task: None for e in read(self._crew.journals) if isinstance(e, Asked)}
         tasks = list(asked)
         self._say(f"asking for the outcomes of {len(tasks)} tasks")

@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 from raftwork.chaos.processes import Process
 
-#: `in`: the victim hears nobody. `out`: nobody hears it.
+#: `in`: the victim receives nothing. `out`: nothing arrives from it.
 Direction = Literal["both", "in", "out"]
 #: A classic BPF program: (code, jump if true, jump if false, operand).
 Program = tuple[tuple[int, int, int, int], ...]

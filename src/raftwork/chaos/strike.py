@@ -1,9 +1,9 @@
 """Faults by hand, on brokers and workers that run on this machine: see tests/chaos/*.sh.
 
-Whoever is signalled was identified first: a broker holds the lock of its directory, a worker is
-listed by the cluster's leader and connected to a broker. A killed process is started again with the
-command line, environment and outputs it had, unless told otherwise; if its supervisor is quicker,
-the second one finds the directory open and ends.
+Every process is identified before it is signalled: a broker holds the lock of its directory, a
+worker is listed by the cluster's leader and connected to a broker. A killed process is started
+again with the command line, environment and outputs it had, unless told otherwise; if its
+supervisor is quicker, the second one finds the directory open and ends.
 """
 
 import os
@@ -54,10 +54,10 @@ def command(
 ) -> None:
     """Strike processes of the cluster whose brokers' data directories are in DIR.
 
-    Each fault's begin and end is a line on stdout: when (monotonic seconds), what, whom.
+    Each fault's begin and end is a line on stdout: when (monotonic seconds), what, which process.
     """
     if role not in ROLES[kind]:
-        raise click.UsageError(f"{kind}: {role!r} is none of {', '.join(ROLES[kind])}")
+        raise click.UsageError(f"{kind}: must be one of {', '.join(ROLES[kind])}, got {role!r}")
     if duration is not None and every is None:
         raise click.UsageError("--for needs --every")
     signal.signal(signal.SIGTERM, _leave)  # so that faults end, too

@@ -8,7 +8,7 @@ from pathlib import Path
 from raftwork import App, current
 from raftwork.chaos.history import Finished, Journal, Started, now
 
-#: Where a trial's tasks wait, so that on a running cluster they meet nobody else's workers.
+#: The queue of a trial's tasks: on a running cluster no other worker takes them.
 QUEUE = "chaos"
 
 app = App()
@@ -16,7 +16,7 @@ app = App()
 
 @app.task(name="chaos.work", queue=QUEUE)
 def work(number: int, milliseconds: int, journals: str) -> list[int]:
-    """The value tells this run from every other of any task."""
+    """Sleep; the value distinguishes this run from every other run of any task."""
     run = current()
     journal = _journal(Path(journals) / f"runs-{os.getpid()}")
     journal.write(Started(now(), run.worker, run.id, run.token, run.attempt))

@@ -1,4 +1,4 @@
-"""A client of a trial, in a process of its own: enqueues, asks, waits, and writes down each step.
+"""A client of a trial, in a process of its own: enqueues, asks, waits, and records each step.
 
 `python -m raftwork.chaos.workload NAME BROKERS JOURNALS RATE`. SIGTERM: enqueue nothing new,
 wait for what is out, exit 0. Whatever is unavailable is tried again under the same ids.
@@ -20,7 +20,7 @@ log = logging.getLogger("raftwork.trial")
 
 #: Seconds one enqueue or question may take before it is tried again.
 TIMEOUT_S = 5.0
-#: Requests under way at once; what is out altogether.
+#: Requests under way at once; tasks without an outcome.
 LANES = 4
 OUTSTANDING = 100
 BATCH_MAX = 5
@@ -51,6 +51,7 @@ class Client:
         self._stop = stop
 
     async def run(self) -> None:
+        """Enqueue and wait until told to stop; then settle what is under way and close."""
         await asyncio.gather(*(self._lane() for _ in range(LANES)))
         if self._waits:
             await asyncio.wait(self._waits, timeout=SETTLED_WITHIN_S)
@@ -143,7 +144,7 @@ class Client:
 
 
 def state_of(error: RaftworkError | TimeoutError) -> str:
-    """What a client was told of a task's end when `result()` raised this."""
+    """The end of a task that `result()` reports by raising this."""
     match error:
         case TaskFailed():
             return "failed"

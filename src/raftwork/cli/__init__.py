@@ -1,4 +1,4 @@
-"""The `raftwork` command: one module per subcommand. They parse, call and print; nothing decides.
+"""The `raftwork` command: one module per subcommand. They parse, call and print; no logic here.
 
 A module here with a `command` is a subcommand, and so is what a capability says of itself (see
 `declared`). Results go to stdout and everything else to stderr. Exit codes: 0 success, 1 the
@@ -35,7 +35,7 @@ class _Commands(click.Group):
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """What click prints of an error is shown as everything else is."""
+    """Show click's errors escaped, as all other output is."""
     try:
         yield
     except RaftworkError as error:

@@ -35,7 +35,7 @@ def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[st
 
 def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     if not value:  # as from a variable that is not set; Path would make it the current directory
-        raise click.BadParameter("it is empty; give a directory", ctx, option)
+        raise click.BadParameter("must not be empty: name a directory", ctx, option)
     return Path(value)
 
 

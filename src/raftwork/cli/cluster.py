@@ -1,12 +1,13 @@
-"""What all commands that ask a cluster have in common: the App, its options, how they end.
+"""What all commands that ask a cluster share: the App, its options, and exit codes.
 
     @click.command("show")
     @click.argument("name")
     @shows
     def command(cluster: Cluster, name: str) -> Shown: ...
 
-`asks` gives a command its cluster, with `--timeout` and `--brokers`; `shows` also `--json`; `waits`
-is for those with a `--wait`. An error of the cluster exits 1, what the library refuses to take 2.
+`asks` passes a command its cluster and adds `--timeout` and `--brokers`; `shows` also `--json`;
+`waits` is for those with a `--wait`. An error of the cluster exits 1, a value that the library
+refuses 2.
 """
 
 from collections.abc import Callable, Iterator
@@ -64,7 +65,7 @@ def waits(function: Callable[Concatenate[Cluster, P], T]) -> Callable[..., T]:
 
 
 def asks(function: Callable[Concatenate[Cluster, P], T]) -> Callable[..., T]:
-    """Call the command with the cluster first, and have it explained what holds it up."""
+    """Call the command with the cluster first; explain on stderr what holds it up."""
 
     @wraps(function)
     def command(cluster: Cluster, /, *args: P.args, **given: P.kwargs) -> T:

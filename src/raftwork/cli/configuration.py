@@ -2,8 +2,8 @@
 
 1. Flags go before the environment, that before the file, and that before the defaults: click's own
    order, in which the file is the command's `default_map`.
-2. A file has a table for each command, and in it keys named as the flags. What is not known is
-   refused, in every table: a slip of the pen must not run with a default.
+2. A file has a table for each command, and in it keys named as the flags. Unknown keys are
+   refused, in every table: a typo must not run with a default.
 3. A value has the type that it is written with: "8" is a string and no number.
 4. A relative path is meant from the directory that the file is in, wherever the command is started.
 """
@@ -25,7 +25,7 @@ from raftwork.cli.values import print_json
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
-#: What is about the file itself stands in none.
+#: Options about the file itself, which no file may contain.
 _NO_KEYS: Final = frozenset({"config", "check_config", "as_json"})
 _FILE: Final = f"{__name__}.file"
 
@@ -136,7 +136,7 @@ def _variable(ctx: click.Context, option: click.Parameter) -> str:
 
 
 def _read(ctx: click.Context, option: click.Parameter, file: Path | None) -> None:
-    """Have the command take the values of its table, where nothing goes before them."""
+    """Make the values of the command's table its defaults."""
     if file is None:
         return
 
@@ -186,7 +186,7 @@ def _check(
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    """What may have been meant."""
+    """A hint at similar names, for an error."""
     close = get_close_matches(name.replace("_", "-").lower(), list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -233,7 +233,7 @@ _OPTIONS = (
         expose_value=False,
         allow_from_autoenv=False,
         callback=_keep,
-        help="Check every value, print it and whence it comes, and start nothing.",
+        help="Check every value, print it and where it comes from, and start nothing.",
     ),
     click.option(
         "--json",
@@ -284,7 +284,7 @@ def checked(effective: Mapping[str, object]) -> bool:
 
 
 def _source(ctx: click.Context, option: click.Parameter) -> tuple[str, str]:
-    """Whence a value comes, and which variable or file that is."""
+    """Where a value comes from, and which variable or file that is."""
     match ctx.get_parameter_source(option.name or ""):
         case ParameterSource.COMMANDLINE:
             return "command line", ""

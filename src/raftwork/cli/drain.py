@@ -42,7 +42,7 @@ def command(cluster: Cluster, name: str, wait: bool) -> None:
 
 
 class _Watch:
-    """What becomes of the workers of one name, from before they are told to drain."""
+    """The workers of one name, watched from before they are told to drain."""
 
     def __init__(self, name: str, brokers: str | None, deadline: float | None) -> None:
         """Takes the first look: a worker that is lost already is not lost while it drains."""
@@ -62,7 +62,7 @@ class _Watch:
         return seen
 
     def until_it_has_left(self) -> None:
-        """Raises ClickException if that takes too long, or if one of them was lost."""
+        """Wait for it. Raises ClickException if that takes too long or one of them was lost."""
         epoch, known_at = None, 0.0
         while True:
             seen, now = self._look(), time.monotonic()

@@ -1,8 +1,8 @@
-"""A worker that is process 1, as in a container: a small parent of it does what init must do.
+"""A worker that is process 1, as in a container, gets a small parent that does init's work.
 
 Whatever loses its parent in a container becomes a child of process 1, which must reap it or it
 stays a zombie. The worker cannot: it would take away the ends that its own tasks wait for. So it
-runs as a child of this one, whose other children are all orphans.
+runs as a child of this process, and all other children of this one are orphans.
 """
 
 import os

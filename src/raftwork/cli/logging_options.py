@@ -11,7 +11,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def logging_options(command: Command) -> Command:
-    """Add both options. The command is not given them, but calls `start_logging`."""
+    """Add both options. They are not passed to the command, which calls `start_logging`."""
     for option in (_format, _level):  # the last one comes first in --help
         command = option(command)
     return command

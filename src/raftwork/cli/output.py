@@ -41,7 +41,7 @@ def err_lines(text: str) -> None:
 
 
 def new_screen() -> bool:
-    """Empty the terminal on stdout, for a result that is shown again; False if it is none."""
+    """Clear the terminal on stdout to show a result anew; False if stdout is no terminal."""
     if not sys.stdout.isatty() or os.environ.get("TERM") in (None, "", "dumb"):
         return False
     click.echo("\x1b[H\x1b[2J", nl=False)

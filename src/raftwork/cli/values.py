@@ -31,7 +31,7 @@ _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
 class NotJSON(ValueError):
-    """A text that is no JSON document. NaN and Infinity are none."""
+    """A text that is not a JSON document. NaN and Infinity are not JSON either."""
 
 
 def parse_argument(text: str) -> object:
@@ -95,7 +95,7 @@ def parse_size(text: str) -> int:
     """A number of bytes, at least one: `300`, `300KiB`, `300MiB` or `2GiB`. Raises ValueError."""
     found = re.fullmatch(r"([1-9][0-9]{0,14})(KiB|MiB|GiB|)", text)
     if found is None:
-        raise ValueError(f"{text!r} is no number of bytes, KiB, MiB or GiB")
+        raise ValueError(f"{text!r} is not a number of bytes, KiB, MiB or GiB")
     return int(found[1]) * _UNITS[found[2]]
 
 
@@ -146,7 +146,7 @@ def check_addresses(ctx: click.Context, option: click.Parameter, value: str | No
 
 @contextmanager
 def usage() -> Iterator[None]:
-    """What the library refuses to be told is wrong usage of the command."""
+    """Show values that the library refuses as wrong usage of the command."""
     try:
         yield
     except ValueError as error:
@@ -163,7 +163,7 @@ brokers_option = click.option(
 
 
 class Seconds(click.FloatRange):
-    """A number of seconds: no more than the library takes, and more than none unless `none`."""
+    """A number of seconds, at most the library's limit, and positive unless `none`."""
 
     def __init__(self, *, none: bool = False, least: float = 0, most: float = _SECONDS_MAX) -> None:
         super().__init__(min=least, max=most, min_open=not least and not none)

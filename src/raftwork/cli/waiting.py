@@ -1,4 +1,4 @@
-"""A command that waits says what for: a person at a terminal must not have to guess."""
+"""Commands that wait say what for: a user at a terminal should not have to guess."""
 
 from __future__ import annotations
 

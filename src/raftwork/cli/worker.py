@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
     queues = [part.strip() for part in value.split(",")]
     if not all(queues) or len(set(queues)) < len(queues):
-        raise click.BadParameter("one or more different names, comma-separated", ctx, option)
+        raise click.BadParameter("must be one or more distinct names, comma-separated", ctx, option)
     if len(queues) > QUEUES_MAX:
-        text = f"{len(queues)} queues; a worker may serve {QUEUES_MAX}"
+        text = f"must name at most {QUEUES_MAX} queues, got {len(queues)}"
         raise click.BadParameter(text, ctx, option)
     with usage():
         return [queue_name(queue) for queue in queues]

@@ -10,7 +10,7 @@ DEFAULT_BROKERS = "127.0.0.1:7701,127.0.0.1:7702,127.0.0.1:7703"
 
 
 def broker_addresses(brokers: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The brokers to speak to: `brokers` if given, else RAFTWORK_BROKERS, else the default.
+    """The brokers to connect to: `brokers` if given, else RAFTWORK_BROKERS, else the default.
 
     A string is a comma-separated list. Raises ValueError for none at all or a malformed one.
     """
@@ -23,7 +23,7 @@ def broker_addresses(brokers: str | Sequence[str] | None) -> tuple[str, ...]:
     parts = brokers.split(",") if isinstance(brokers, str) else list(brokers)
     found = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not found:
-        raise ValueError("no broker's address is given")
+        raise ValueError("at least one broker address is required")
     for address in found:
         parse_address(address)
     return found

@@ -11,6 +11,6 @@ class Alarm:
         self.at: int | None = None
 
     def due(self, at: int) -> None:
-        """Something is due then."""
+        """Something is due at `at` (ms)."""
         if self.at is None or at < self.at:
             self.at = at

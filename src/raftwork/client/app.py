@@ -116,8 +116,8 @@ class App:
         that no import would bring (typed at a prompt or in a notebook, inside a function, a lambda,
         a method) can be called here, but to enqueue it raises ValueError.
 
-        Raises TypeError and ValueError for options that cannot be meant, TypeError for what is no
-        function, and ValueError for a name another function has.
+        Raises TypeError and ValueError for invalid options, TypeError for anything but a function,
+        and ValueError for a name that another function has.
         """
         checked = Options().changed(options)
 
@@ -135,7 +135,7 @@ class App:
         key: str | None = None,
         **options: Unpack[OptionFields],
     ) -> BoundTask[..., Any]:
-        """A task by its name, whose code need not be here; with options, id or key, if given."""
+        """A task by its name, with options, id or key; its code need not be here."""
         task = self._tasks.get(name)
         if task is not None:
             return task.options(id=id, key=key, **options)
@@ -249,7 +249,7 @@ class App:
         ids: tuple[str, ...] = (),
         wait_when_full: bool = False,
     ) -> Reply[R]:
-        """Have the leader carry out the request: as `Caller` has it."""
+        """Send the leader a request: see `Caller.call`."""
         try:
             return self._connect().call(
                 request, reply, self._timeout, ids=ids, wait_when_full=wait_when_full
@@ -259,11 +259,11 @@ class App:
             raise
 
     def track(self, ids: Sequence[str], make: Callable[[str], S]) -> list[S]:
-        """A handle of each id: as `Caller` has it."""
+        """A handle for each id: see `Caller.track`."""
         return self._connect().track(ids, make)
 
     def wait_for(self, slot: Slot) -> Reply[Result]:
-        """The outcome of a handle's task: as `Caller` has it."""
+        """The outcome of a handle's task: see `Caller.wait_for`."""
         return self._connect().wait_for(slot)
 
     @property
@@ -315,7 +315,7 @@ class App:
         if isinstance(function, Task):  # of another App
             function = function.function
         if not callable(function):
-            raise TypeError(f"a task is made of a function, not {type(function).__name__}")
+            raise TypeError(f"a task must be a function, got {type(function).__name__}")
         chosen = default_name(function) if name is None else name
         label("name", chosen, NAME_MAX)
         why_not = whereabouts(function) if name is None else None
@@ -338,7 +338,7 @@ class App:
         try:
             from raftwork.client.transport import Connection
         except (OSError, ImportError) as error:  # no file can be opened, be it a module's
-            raise Unavailable(f"this program can open no connection: {error}") from error
+            raise Unavailable(f"cannot open a connection: {error}") from error
 
         # Two calls may get here, one of them in a handler that interrupts the other: the first one
         # stays (setdefault is atomic), and what was not started costs nothing.
@@ -377,7 +377,7 @@ def _same_place(one: Callable[..., object], other: Callable[..., object]) -> boo
 
 
 def _revive(brokers: tuple[str, ...], timeout: int) -> App:
-    """What a pickled App becomes: the one of this process that is like it, else a new one."""
+    """Unpickle an App: this process's App with the same settings, else a new one."""
     for known in list(_apps):
         app = known()
         if app is not None and app._is(brokers, timeout):  # noqa: SLF001

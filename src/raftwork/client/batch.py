@@ -1,4 +1,4 @@
-"""Calls as one request: encoded, given ids and held against the limits, before anything is sent."""
+"""Calls as one request: encoded, with ids, and checked against the limits before any is sent."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -43,7 +43,7 @@ def many_calls(
 ) -> Batch:
     """A batch of calls with positional arguments. Raises as `one_call`.
 
-    Also TypeError for the first call that is no tuple or list, or that the binder refuses.
+    Also raises TypeError for the first call that is not a tuple or list, or does not bind.
     """
     if len(calls) > BATCH_TASKS_MAX:
         raise PayloadTooLarge(f"a batch of {len(calls)} tasks, more than {BATCH_TASKS_MAX}")
@@ -88,5 +88,5 @@ def _checked(ids: Sequence[str], count: int) -> list[str]:
     if len(checked) != count:
         raise ValueError(f"{len(checked)} ids for {count} tasks")
     if len(set(checked)) != count:
-        raise ValueError("an id is given twice")
+        raise ValueError("ids must be distinct")
     return checked

@@ -1,4 +1,4 @@
-"""What tasks, handles, queues and dead tasks need of the App they were made by."""
+"""What tasks, handles, queues and dead tasks need of their App."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -15,11 +15,11 @@ S = TypeVar("S", bound=Slot)
 
 
 class Caller(Protocol):
-    """The cluster, as far as it can be asked."""
+    """Requests to the cluster."""
 
     @property
     def brokers(self) -> Sequence[str]:
-        """Their addresses."""
+        """The brokers' addresses."""
         ...
 
     @property
@@ -35,17 +35,17 @@ class Caller(Protocol):
         ids: tuple[str, ...] = (),
         wait_when_full: bool = False,
     ) -> Reply[R]:
-        """Have the leader carry out the request, and answer it with a `reply`.
+        """Send the leader a request; the answer is a record of the type `reply`.
 
-        `ids` are those of its tasks, and told by Unavailable. With `wait_when_full` an enqueue
+        `ids` are the ids of its tasks, which Unavailable carries. With `wait_when_full` an enqueue
         waits for room instead of ending with QueueFull at once.
         """
         ...
 
     def track(self, ids: Sequence[str], make: Callable[[str], S]) -> list[S]:
-        """A handle of each id, whose outcomes may be waited for."""
+        """A handle for each id, made by `make`; its outcome can be waited for."""
         ...
 
     def wait_for(self, slot: Slot) -> Reply[Result]:
-        """The outcome of a handle's task, or UNKNOWN, whenever that comes."""
+        """A reply that will receive the outcome of a handle's task, or UNKNOWN."""
         ...

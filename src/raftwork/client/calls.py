@@ -1,4 +1,4 @@
-"""A request on its way: one object from the caller that makes it to the answer it is told.
+"""A request on its way: one object from its submission to its answer.
 
 1. ZeroMQ may drop anything, so a request is sent until it is answered: at once when the endpoint of
    the leader changed, else after a wait that doubles.
@@ -59,7 +59,7 @@ class Outgoing:
 
 
 class Call(Outgoing):
-    """A request whose caller waits for what answers it: a record of the type `reply`."""
+    """A request with a caller waiting for its answer, a record of the type `reply`."""
 
     __slots__ = ("answer", "deadline", "full", "ids", "pause", "reply", "size", "wait_when_full")
 
@@ -102,7 +102,7 @@ class Answered(NamedTuple):
 
 
 def _stamped(record: Request, number: int, leader_time: int) -> Request:
-    """With its number; an enqueue also with leader time at its first attempt."""
+    """The record with its number; an enqueue also gets the leader time of its first attempt."""
     if isinstance(record, Enqueue):
         return record._replace(request=number, created=leader_time)
     return record._replace(request=number)

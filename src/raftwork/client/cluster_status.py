@@ -1,4 +1,4 @@
-"""Every broker's own facts, asked all at once over sockets that live as long as the question."""
+"""The status of every broker, requested concurrently over short-lived sockets."""
 
 import math
 import time
@@ -19,21 +19,21 @@ _TURN_S = 0.1
 
 @dataclass(slots=True)
 class Answers:
-    """What came, by the address that was asked, in the order of asking."""
+    """The answers by address, in the order of asking."""
 
-    #: None for a broker that said nothing.
+    #: None for a broker that did not answer.
     statuses: dict[str, BrokerStatus | None] = field(default_factory=dict)
-    #: Why one could not even be asked.
+    #: Why a broker could not be asked.
     failures: dict[str, str] = field(default_factory=dict)
 
 
 def gather(
     brokers: Sequence[str], timeout: float, *, follow: bool = False, look_up: LookUp = look_up
 ) -> Answers:
-    """What each broker says of itself within `timeout` seconds.
+    """The status that each broker reports within `timeout` seconds.
 
-    The brokers are addresses `host:port`. With `follow` those that the answers name are asked,
-    too, each within that time. Raises Unavailable if this program can open no sockets.
+    The brokers are addresses `host:port`. With `follow`, brokers named in the answers
+    are asked too, each within that time. Raises Unavailable if no socket can be opened.
     """
     asking = _Asking(look_up)
     try:
@@ -59,7 +59,7 @@ class _Asking:
         try:
             self._links = Links(look_up)
         except OSError as error:
-            why = f"this program can open no connection: {reason(error)}"
+            why = f"cannot open a connection: {reason(error)}"
             raise Unavailable(why) from error
 
     def ask(self, address: str, timeout: float) -> None:

@@ -1,7 +1,7 @@
 """Dead tasks as a program sees them: those that failed after all retries, and those that were lost.
 
 An outcome never changes. So a retry is another task with the same contents and an id of its own,
-and to retry a task twice gives the same one.
+and retrying a task twice returns the same one.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeadTask:
-    """A task that ended without a value, in short."""
+    """A task that ended without a value: its summary."""
 
     id: str
     name: str
@@ -43,7 +43,7 @@ class DeadTask:
     status: Status  # failed or lost
     ended: datetime  # UTC, by the cluster's clock
     attempts: int
-    failures: int  # attempts whose code raised, or ran over its time limit
+    failures: int  # attempts that raised, or ran over their time limit
     losses: int  # attempts that ended with the worker or the process they ran in
     error: str  # the first 200 characters
     retried_as: str | None  # the id of the task that runs it again
@@ -52,7 +52,7 @@ class DeadTask:
 
 
 class Loss(NamedTuple):
-    """A worker, or a process of it, that a task took down. None: not known."""
+    """A worker, or one of its processes, that a task took down. None: not known."""
 
     worker: str
     time: datetime
@@ -85,7 +85,7 @@ class DeadTasks:
         self._queue = "" if queue is None else queue_name(queue)
 
     def list(self, limit: int = 100, *, before: int | None = None) -> list[DeadTask]:
-        """The newest first, at most `limit` (1 to 200); `before` a task's number goes on there."""
+        """Newest first, at most `limit` (1 to 200), older than the task with number `before`."""
         return _page(self._list(limit, before).result())
 
     async def alist(self, limit: int = 100, *, before: int | None = None) -> Sequence[DeadTask]:
@@ -101,10 +101,11 @@ class DeadTasks:
         return _report(await self._show(id).aresult())
 
     def retry(self, *ids: str) -> Sequence[Run[Any]]:
-        """Enqueue them once more, with all their retries; the handles of the new tasks, in order.
+        """Enqueue these tasks once more, with all their retries; returns handles of the new tasks.
 
-        Of a task that was retried before, the handle of that one. Raises UnknownTask for an id that
-        is not of a dead task, after those before it were enqueued.
+        A task that was retried before is not enqueued again: its handle is that of the earlier
+        retry. Raises UnknownTask for an id that is not of a dead task, after those before it were
+        enqueued.
         """
         return handles(self._app, [asked.result().id for asked in self._retry(ids)])
 
@@ -114,7 +115,7 @@ class DeadTasks:
         return handles(self._app, made)
 
     def purge(self, *ids: str) -> int:
-        """Forget these, or without ids all of the queue; returns how many were dead.
+        """Forget these tasks, or without ids all of the queue; returns how many were dead.
 
         Their outcomes stay known for as long as any; they can no longer be shown or retried.
         """

@@ -1,11 +1,11 @@
-"""Who leads, learned from what each broker says of itself. No sockets, no clock.
+"""Which broker leads, learned from what each says of itself. No sockets, no clock.
 
 Rules of this file:
 1. A broker leads if its own last word was `Leader(active=True)`, its link stands and it is not
    silent; of several the highest epoch wins.
 2. Silence is a question unanswered for `SILENCE_MS`; it ends a claim. A stopped process keeps its
    TCP connections, so nothing else would.
-3. Every hello opens a new session. What the broker was told in an older one is forgotten there.
+3. Every hello opens a new session. The broker forgets what it received in an older one.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ _NO_CONNECTION = "no connection"
 
 
 class LeaderEndpoint(NamedTuple):
-    """Where requests go: what was sent to an equal one need not be sent again."""
+    """Where requests go. A request sent to an equal endpoint need not be sent again."""
 
     address: str
     session: int
@@ -74,7 +74,7 @@ class Brokers:
         self._elect()
 
     def unreachable(self, address: str, text: str) -> None:
-        """There can be no connection for now: why; or why not is over, with an empty text."""
+        """No connection is possible for now, and why; an empty text says that this is over."""
         self._brokers[address].last_status = text or _NO_CONNECTION
 
     def hello_first(self, address: str, now: int) -> None:
@@ -85,7 +85,7 @@ class Brokers:
             self._hello(broker, now)
 
     def heard(self, address: str) -> None:
-        """A frame came from it, whatever it says."""
+        """A frame arrived from this broker."""
         self._brokers[address].asked_at = None
 
     def leader_is(self, address: str, leader: Leader, now: int) -> None:
@@ -111,7 +111,7 @@ class Brokers:
         self._elect()
 
     def refused(self, address: str, text: str) -> None:
-        """It refused to speak with this client: why."""
+        """It refused this client, and why."""
         self._brokers[address].last_status = f"refused: {text}"
 
     def ask_soon(self) -> None:
@@ -119,7 +119,7 @@ class Brokers:
         self._ping_at = 0
 
     def wake(self, now: int) -> int:
-        """Ask those that are silent; returns when to be woken again, while something is wanted."""
+        """Ask brokers that are silent; returns when to be woken again."""
         leader = self._leader
         if leader and leader.asked_at is not None and now - leader.asked_at >= SILENCE_MS:
             leader.claim, leader.last_status = None, f"no answer for {SILENCE_MS / 1000:g} s"
@@ -148,7 +148,7 @@ class Brokers:
         self._outbox.append((address, message))
 
     def take(self) -> tuple[list[str], list[tuple[str, ToBroker]]]:
-        """The addresses to connect to and the messages to send since the last call."""
+        """Drain the addresses to connect to and the messages to send."""
         taken = self._to_connect, self._outbox
         self._to_connect, self._outbox = [], []
         return taken
@@ -165,7 +165,7 @@ class Brokers:
     # ---- inside -------------------------------------------------------------------------------
 
     def _elect(self) -> None:
-        """Look for the leader again: after whatever changes a claim or a session."""
+        """Choose the leader anew, after any change of a claim or a session."""
         brokers = self._brokers.values()
         leader = leading((b.claim, b) for b in brokers if b.claim is not None)
         self._leader, self.endpoint = leader, None

@@ -1,4 +1,4 @@
-"""A client's sockets: one to each broker it knows, and what became of their connections.
+"""A client's sockets, one to each known broker, and the state of their connections.
 
 A program may run out of files to open at any moment. What cannot be opened then is opened later,
 and nothing else ends by it. libzmq is not asked when there is no room: it ends the process where it
@@ -58,7 +58,7 @@ class Links:
         self.watch(self._resolver.fileno())
 
     def watch(self, fd: int) -> None:
-        """Have `poll` return when there is something to read here, too."""
+        """Make `poll` also return when this descriptor is readable."""
         self._poller.register(fd, zmq.POLLIN)
 
     def poll(self, timeout: int | None) -> list[object]:
@@ -72,7 +72,7 @@ class Links:
             self._open(address)
         except OSError as error:  # libzmq's errors are such, too
             self._unopened[address] = now + _AGAIN_MS
-            text = f"this program can open no connection: {reason(error)}"
+            text = f"cannot open a connection: {reason(error)}"
             self._unreachable.append((address, text))
             return
         if self._unopened.pop(address, None) is not None:
@@ -81,7 +81,7 @@ class Links:
         self._dial(now)
 
     def send(self, address: str, frame: bytes) -> None:
-        """To a broker without a connection, or one that does not read: dropped."""
+        """Send a frame. It is dropped if there is no connection, or the broker does not read."""
         link = self._links.get(address)
         if link is not None:
             with contextlib.suppress(zmq.Again):
@@ -157,7 +157,7 @@ class Links:
 
 
 def _room(files: int) -> None:
-    """Raises OSError unless this process may open so many more."""
+    """Raises OSError unless this process can open `files` more files."""
     opened: list[int] = []
     try:
         for _ in range(files):

@@ -1,4 +1,4 @@
-"""Methods of Queue that are a request about it and no more: said once, for callers of both kinds.
+"""Methods that are one request about a named thing, declared once for sync and async callers.
 
 purge, apurge = asking(PurgeQueue, QueuePurged, lambda told: told.purged)
 """
@@ -18,17 +18,22 @@ T = TypeVar("T")
 
 
 class Named(Protocol):
-    """What is asked about by its name."""
+    """Something that requests refer to by its name."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name the request is about."""
+        ...
+
     @property
-    def caller(self) -> "Caller": ...
+    def caller(self) -> "Caller":
+        """What sends the request."""
+        ...
 
 
 @dataclass(frozen=True)
 class Method(Generic[R, T]):
-    """It raises Unavailable if no leader answers in time, and what refuses the request."""
+    """A method that makes a request. Raises Unavailable without a leader, and its refusal."""
 
     request: "Callable[[int, str], Request]"
     reply: type[R]
@@ -79,6 +84,6 @@ class AsyncMethod(Generic[R, T]):
 def asking(
     request: "Callable[[int, str], Request]", reply: type[R], value: Callable[[R], T]
 ) -> tuple[Method[R, T], AsyncMethod[R, T]]:
-    """A method that makes the request of a number and a name, and its async twin."""
+    """A method that sends `request(number, name)`, and its async twin."""
     method = Method(request, reply, value)
     return method, AsyncMethod(method)

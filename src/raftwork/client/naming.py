@@ -1,4 +1,4 @@
-"""Under which name a worker knows a function, and whether it can know it at all.
+"""The name under which a worker knows a function, and whether it can know it at all.
 
 A worker imports a module and finds in its App what `@app.task` registered meanwhile. So what an
 importing worker does not run, or not under this name, it cannot have: functions typed at a prompt
@@ -20,18 +20,18 @@ _TYPED = (
     *("<stdin>", "<python-input", "<ipython-input", "<console>", "<input>", "<bpython"),
     *("<ptpython", "<pyshell", "<doctest"),
 )
-_HOW = "or give @app.task(name=…), the name under which the workers' App has it"
+_HOW = "or set @app.task(name=…), the name under which the workers' App has it"
 
 
 def default_name(function: Callable[..., object]) -> str:
     """module.qualname; in a program its module is the one that a worker imports.
 
-    Raises TypeError for what has no such name.
+    Raises TypeError for an object without such a name.
     """
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if inspect.isclass(function) or inspect.ismethod(function) or not (module and name):
         kind = f"the class {name}" if inspect.isclass(function) else _kind(function)
-        raise TypeError(f"a task is made of a function, not of {kind}: define one, {_HOW}")
+        raise TypeError(f"a task must be a function, got {kind}: define one, {_HOW}")
     if module in _MAIN:
         module = _main_module(_space(function))
     # `python -m pkg` runs pkg.__main__; a worker may import it as that or have it from pkg.
@@ -39,7 +39,7 @@ def default_name(function: Callable[..., object]) -> str:
 
 
 def whereabouts(function: Callable[..., object]) -> str | None:
-    """Why no worker that imports its module has it under its default name, if that is so."""
+    """Why no worker that imports its module has it under its default name; None if one can."""
     module, name = function.__module__, function.__qualname__
     if _was_typed(function) or (module in _MAIN and not _has_file(_space(function))):
         return (
@@ -74,7 +74,7 @@ def whereabouts(function: Callable[..., object]) -> str | None:
 
 
 def refusing(reason: str) -> Binder:
-    """In place of what binds arguments: no call can be enqueued."""
+    """A binder that raises ValueError for every call: none can be enqueued."""
 
     def refuse(*_: object, **__: object) -> None:
         raise ValueError(reason)

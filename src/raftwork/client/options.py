@@ -1,4 +1,4 @@
-"""What a user may say about a task or a call of it, checked, and as the Spec that brokers store."""
+"""The options of a task or a call, checked, and as the Spec that brokers store."""
 
 import math
 from datetime import timedelta
@@ -11,7 +11,7 @@ Duration = float | timedelta
 Delivery = Literal["at_least_once", "at_most_once"]
 WhenFull = Literal["raise", "wait"]
 
-#: What brokers grant.
+#: The most that brokers accept.
 LOSSES_MAX = 100
 #: A century, in seconds: what is longer is a mistake.
 _DURATION_MAX = 100 * 366 * 86_400
@@ -61,13 +61,15 @@ class Options(NamedTuple):
     delivery: Delivery = "at_least_once"
     result_ttl: int = 86_400_000
     max_losses: int = 3
-    when_full: WhenFull = "raise"  # what an enqueue does where there is no room; not told brokers
+    when_full: WhenFull = "raise"  # what to do if the queue is full; not sent to brokers
 
     def changed(self, given: OptionFields) -> "Options":
-        """These options with the given ones in their place. Raises TypeError, ValueError."""
+        """These options with the given ones replaced. Raises TypeError, ValueError."""
         if unknown := given.keys() - _NAMES:
             valid = ", ".join(sorted(_NAMES))
-            raise TypeError(f"no such option: {', '.join(sorted(unknown))}; there are {valid}")
+            raise TypeError(
+                f"no such option: {', '.join(sorted(unknown))}; the options are {valid}"
+            )
         changes: dict[str, str | int] = {}
         if "queue" in given:
             changes["queue"] = queue_name(given["queue"])
@@ -177,7 +179,7 @@ def task_id(value: object) -> str:
 
 
 def task_key(value: object) -> str:
-    """What a task is placed by. Raises TypeError, ValueError."""
+    """A task's key, by which it is placed. Raises TypeError, ValueError."""
     return label("key", value, ID_MAX)
 
 

@@ -1,4 +1,4 @@
-"""What a cluster looks like from outside: every broker's own facts, put side by side."""
+"""A cluster seen from outside: every broker's status, side by side."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from raftwork.features.queue_settings import settings_of
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 from raftwork.net.discovery import leading
 
-#: What each broker has to answer in.
+#: Seconds that each broker has to answer.
 PATIENCE_S = 1.0
 #: Queues without a worker, of which each is named.
 _UNSERVED_SHOWN = 10
@@ -47,7 +47,7 @@ class Overview:
         return any(w.state == "active" and queue in w.queues for w in self.workers)
 
     def headless(self) -> str:
-        """Why there is no leader to name, and what to do, as far as that can be seen from here."""
+        """Why there is no leader, and what to do, as far as can be seen from here."""
         answering = sum(row.status is not None for row in self.brokers)
         if not answering:
             at = ", ".join(row.address for row in self.brokers)
@@ -61,7 +61,7 @@ class Overview:
         )
 
     def queue_names(self) -> list[str]:
-        """Of those that have, or had, tasks, or have settings, or a worker that serves them."""
+        """The queues that have, or had, tasks; have settings; or are served by a worker."""
         served = (name for w in self.workers if w.state != "lost" for name in w.queues)
         return sorted({*served, *(q.name for q in self.queues)})
 
@@ -167,7 +167,7 @@ def _reason(
     name: str, status: BrokerStatus | None, statuses: Sequence[BrokerStatus], failure: str
 ) -> str:
     """What keeps others from this member. One that is down simply is."""
-    # One that was started with another `--cluster` may know nothing of it.
+    # A broker that was started with another `--cluster` may not know it.
     others = [other for other in statuses if other.name != name and name in dict(other.cluster)]
     without = [other.name for other in others if name in other.unreached]
     if status is not None:
@@ -205,7 +205,7 @@ def queue_document(queue: QueueStatus) -> dict[str, object]:
 
 
 def unserved(seen: Overview) -> list[str]:
-    """What to say of queues in which tasks wait for a worker that is not there."""
+    """Warnings about queues with waiting tasks that no worker serves."""
     if seen.leader is None:
         return []
     waiting = [q for q in seen.queues if q.queued and not seen.serves(q.name)]
@@ -217,7 +217,7 @@ def unserved(seen: Overview) -> list[str]:
 
 
 def unraised(seen: Overview) -> list[str]:
-    """What to say of a cluster whose brokers all run a higher level than its own."""
+    """A hint if every broker runs a higher level than the cluster's."""
     statuses = [row.status for row in seen.brokers if row.status]
     if seen.leader is None or len(statuses) < len(seen.brokers):
         return []
@@ -228,5 +228,5 @@ def unraised(seen: Overview) -> list[str]:
 
 
 def _in_use(queue: QueueStatus) -> bool:
-    """Not if all that ever was is a setting, which is cleared again."""
+    """Whether it is more than a setting that was cleared again."""
     return any(queue[1:])

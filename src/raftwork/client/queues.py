@@ -1,4 +1,4 @@
-"""A queue as a program sees it: what is set for it at run time."""
+"""A queue as a program sees it: its settings at run time."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -53,7 +53,7 @@ class Queue:
 
         None clears a setting; what is not given stays. Tasks that wait already stay, whatever the
         limits; new ones are refused while they would not fit. Raises TypeError and ValueError for
-        what cannot be meant, ProtocolError for a balancer that the brokers do not know, and
+        invalid settings, ProtocolError for a balancer that the brokers do not know, and
         QueueFull for one queue too many.
         """
         self._set(changes).result()
@@ -77,15 +77,17 @@ class Queue:
     def _set(self, changes: Mapping[str, object]) -> Reply[QueueSet]:
         if unknown := changes.keys() - SETTINGS.keys():
             valid = ", ".join(SETTINGS)
-            raise TypeError(f"no such setting: {', '.join(sorted(unknown))}; there are {valid}")
+            raise TypeError(
+                f"no such setting: {', '.join(sorted(unknown))}; the settings are {valid}"
+            )
         if not changes:
-            raise TypeError("no setting is given")
+            raise TypeError("at least one setting is required")
         values: dict[str, Any] = {name: _checked(name, value) for name, value in changes.items()}
         return self.caller.call(SetQueue(0, self.name, packed(**values)), QueueSet)
 
 
 def _checked(name: str, value: object) -> object:
-    """As brokers take it. Raises TypeError, ValueError."""
+    """The value as brokers take it. Raises TypeError, ValueError."""
     setting = SETTINGS[name]
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""What becomes of a call: told once by the client's thread, waited for by the caller.
+"""The outcome of a call: set once by the client's thread, awaited by the caller.
 
 Not a concurrent.futures.Future: to tell one takes a lock that its waiter holds now and then. A
 signal handler that interrupts the waiter just then, and waits for a call of its own, would wait for

@@ -1,7 +1,7 @@
 """The calls of a session, from their submission to their end. No I/O, no clock.
 
-1. Calls beyond the window wait in the backlog, unsent, in order. It holds only calls whose callers
-   wait in them.
+1. Calls beyond the window wait in the backlog, unsent, in order. Every call in it has
+   a caller that is blocked.
 2. An enqueue that waits for room leaves the window when it is refused, so that it holds up no other
    call, and comes back after a pause that doubles and that no two clients share.
 3. A call ends once: with the record it asked for, with a refusal, or at its deadline.
@@ -163,7 +163,7 @@ class Requests:
         self._alarm.due(call.again_at)
 
     def _readmit(self, now: int) -> None:
-        """Ask again for room on behalf of the calls whose pause is over."""
+        """Put calls back into the window when their pause is over."""
         ready = [call for call in self._deferred if now >= call.again_at]
         if ready:
             self._deferred = [call for call in self._deferred if now < call.again_at]

@@ -22,7 +22,7 @@ from weakref import ref
 from raftwork.client.reply import Reply
 from raftwork.messages import WATCH_IDS_MAX, Result, State
 
-#: Calls whose handles the thread has not looked at, beyond which it is woken for that.
+#: Calls with new handles, beyond which the thread is woken to look at them.
 _NEW_MAX = 1_000
 
 
@@ -77,11 +77,11 @@ class Handles:
 
     @property
     def crowded(self) -> bool:
-        """The client's thread should look at what is new, lest it grow without end."""
+        """Whether the client's thread should look at new handles, lest they pile up."""
         return len(self._new) >= _NEW_MAX
 
     def wait_for(self, slot: Slot) -> tuple[Reply[Result], bool]:
-        """What will be told of the handle's outcome, and whether it has yet to be watched."""
+        """A reply for the handle's outcome, and whether a watch must be started."""
         waiter: Reply[Result] = Reply()
         waiter.late = slot.watched_by is self
         slot.waiters.append(waiter)
@@ -92,7 +92,7 @@ class Handles:
     # ---- for the client's thread --------------------------------------------------------------
 
     def watch(self, slot: Slot) -> list[str]:
-        """The ids to watch from now on, because this handle's outcome is waited for."""
+        """The ids to watch from now on, now that this handle's outcome is wanted."""
         if slot.watched_by is self or slot.outcome is not None:
             return []
         self._absorb()

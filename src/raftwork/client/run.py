@@ -1,4 +1,4 @@
-"""A handle for one task in the cluster: what became of it."""
+"""A handle for one task in the cluster."""
 
 import enum
 from collections.abc import Iterator, Sequence
@@ -64,7 +64,7 @@ class Run(Slot, Generic[T_co]):
     def status(self) -> Status:
         """The task's state now. Raises UnknownTask, and Unavailable without a leader.
 
-        A final state is told for at least an hour longer than the result is kept.
+        A final state stays known for at least an hour longer than the result.
         """
         if self.outcome is not None:
             return _status(self.outcome)
@@ -109,7 +109,7 @@ class Run(Slot, Generic[T_co]):
 
     @contextmanager
     def _waiter(self, limit: float | None) -> Iterator[Reply[Result]]:
-        """What to wait for; what ends the wait tells the task's id."""
+        """A reply to wait for; errors that end the wait name the task."""
         waiter = self._app.wait_for(self)
         try:
             with told(self._app.brokers):
@@ -126,15 +126,13 @@ class Run(Slot, Generic[T_co]):
         return self._app.call(Ask(0, [self.id]), Answer, ids=(self.id,))
 
     def _arrival(self, asked: Result) -> float:
-        """How long (s) to wait for the outcome when asking showed this: only for its way here."""
+        """How long (s) to wait for an outcome that the leader already has: only its transport."""
         _settled(asked)
         return self._app.patience if asked.state.final else 0.0
 
     def _read(self, outcome: Result) -> T_co:
         if outcome.forgotten:
-            raise UnknownTask(
-                f"task {self.id} ({_status(outcome)}): its result was kept for its retention only"
-            )
+            raise UnknownTask(f"task {self.id} ({_status(outcome)}): its result is no longer kept")
         if outcome.state is State.SUCCEEDED:
             if self._value is _NOT_YET:
                 self._value = unpack(outcome.data)
@@ -151,7 +149,7 @@ def handles(app: "Caller", ids: Sequence[str]) -> list[Run[Any]]:
 
 
 def _run(app: "Caller", task: str) -> Run[object]:
-    """What a pickled handle becomes."""
+    """Unpickle a handle."""
     return handles(app, (task,))[0]
 
 
@@ -167,7 +165,7 @@ def _only(answer: Answer) -> Result:
 
 def _settled(result: Result) -> Result:
     if result.state is State.UNKNOWN:
-        raise UnknownTask(f"no task has the id {result.id}, or its last trace was forgotten")
+        raise UnknownTask(f"no task has the id {result.id}, or it is no longer remembered")
     return result
 
 

@@ -1,7 +1,7 @@
 """A client's conversation with the brokers: facts go in, one Output comes out. No I/O, no clock.
 
-Calls are in `requests`, outcomes that are waited for in `watches`, who leads is in `discovery`;
-here each frame, link and deadline finds its way to them. Times are ms of a clock that only grows.
+Calls are in `requests`, awaited outcomes in `watches`, the leader is in `discovery`; here each
+frame, link change and deadline is routed to them. Times are ms of a clock that only grows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -53,7 +53,7 @@ class Session:
     # ---- facts from callers -------------------------------------------------------------------
 
     def submit(self, call: Call, now: int) -> int:
-        """Have the leader carry it out by the call's deadline; returns the request's number."""
+        """Send the call to the leader by its deadline; returns the request's number."""
         if not self._busy:
             self._alarm.due(now)
         self._requests.submit(call, now)
@@ -81,11 +81,11 @@ class Session:
         self._follow(now)
 
     def unreachable(self, address: str, text: str) -> None:
-        """There can be no connection to it for now: why; empty once that is over."""
+        """No connection is possible for now, and why; an empty text says that this is over."""
         self._brokers.unreachable(address, text)
 
     def receive(self, address: str, frame: bytes, now: int) -> None:
-        """A frame from the broker at `address`. One that is no message is dropped."""
+        """A frame from the broker at `address`. A malformed one is dropped."""
         self._brokers.heard(address)
         try:
             message = from_broker.decode(frame)
@@ -95,7 +95,7 @@ class Session:
         self._handle(address, message, now)
 
     def wake(self, now: int) -> None:
-        """Whatever is due by now."""
+        """Do whatever is due by `now`."""
         if self._alarm.at is None or now < self._alarm.at:
             return
         if not self._busy:
@@ -115,7 +115,7 @@ class Session:
         return self._alarm.at
 
     def take(self) -> Output:
-        """What came of the facts since the last call."""
+        """Drain the output since the last call."""
         connect, messages = self._brokers.take()
         frames = [(address, to_broker.encode(message)) for address, message in messages]
         return Output(connect, frames, self._requests.take(), self._watches.take())

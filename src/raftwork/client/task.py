@@ -1,4 +1,4 @@
-"""Tasks: functions that can be enqueued, with the options under which they are."""
+"""Tasks: functions that can be enqueued, with their options."""
 
 import functools
 import inspect
@@ -35,8 +35,8 @@ R = TypeVar("R")
 class BoundTask(Generic[P, T]):
     """A task's name with options, ready to be enqueued. Made by `App.named`.
 
-    Every Task is one, also what `Task.options` and `App.named` give of a known task: to replace
-    `BoundTask.enqueue` in a test replaces it for all, `Task.enqueue` for those that are known.
+    Every Task is one, also what `Task.options` and `App.named` return for a known task: replacing
+    `BoundTask.enqueue` in a test replaces it for all, `Task.enqueue` for known ones only.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class BoundTask(Generic[P, T]):
         """Enqueue many calls in one round trip, all or none; handles in the order of the calls.
 
         Each call is a tuple of positional arguments; `keys` has one for each. Raises as `enqueue`;
-        what is wrong with one call is said with its index.
+        an error about one call names its index.
         """
         batch = self._batch(calls, ids, keys)
         return self._enqueue(batch) if batch.ids else []
@@ -133,7 +133,7 @@ class BoundTask(Generic[P, T]):
         keys: Sequence[str] | None,
     ) -> Batch:
         if self._id is not None:
-            raise TypeError("many tasks cannot share one id: give ids=[…]")
+            raise TypeError("many tasks cannot share one id: pass ids=[…]")
         made = list(calls)
         if keys is None and self._key is not None:
             keys = [self._key] * len(made)
@@ -225,7 +225,7 @@ def _by_name(
     own_id: str | None,
     key: str | None,
 ) -> BoundTask[..., object]:
-    """What a pickled BoundTask becomes."""
+    """Unpickle a BoundTask."""
     task = app.tasks.get(name)
     if task is not None:
         return _again(task, chosen, own_id, key)
@@ -238,14 +238,14 @@ def _again(
     own_id: str | None,
     key: str | None,
 ) -> Task[..., object, object]:
-    """What a pickled Task with other options becomes."""
+    """Unpickle a Task with other options."""
     if (chosen, own_id, key) == (task.chosen, None, None):
         return task
     return task._changed(chosen, own_id, key)  # noqa: SLF001
 
 
 def _found(task: object) -> object:
-    """What is where pickle would look for the task."""
+    """The object where pickle would look for the task."""
     found: object = sys.modules.get(getattr(task, "__module__", ""))
     for part in getattr(task, "__qualname__", "").split("."):
         found = getattr(found, part, None)

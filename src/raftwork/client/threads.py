@@ -1,9 +1,9 @@
 """The threads that own clients' sockets: how they start, which run, and how they end with Python.
 
-A public call can be interrupted between any two bytecodes: by a signal's handler, or by the
-collector, which runs finalizers in whatever thread is at hand. What runs there may call the client
-again and wait for an answer. So a call and the client's thread share no lock, ever: neither one of
-ours nor one inside `threading.Thread`, whose start waits on a Condition.
+A public call can be interrupted between any two bytecodes: by a signal handler, or by the garbage
+collector, which runs finalizers in any thread. The interrupting code may call the client again and
+wait for an answer. So a call and the client's thread never share a lock: neither one of ours nor
+one inside `threading.Thread`, which waits on a Condition when it starts.
 """
 
 import _thread
@@ -19,10 +19,10 @@ from raftwork.errors import Unavailable
 
 
 class Ending(Protocol):
-    """A connection whose thread runs."""
+    """A connection with a running thread."""
 
     def abandon(self) -> None:
-        """End it, without a word to the calls that are out."""
+        """End it without answering the calls that are out."""
         ...
 
 
@@ -42,7 +42,7 @@ def start(code: Callable[[], None]) -> None:
         native.start(code)
     except RuntimeError as error:
         if "shutdown" not in str(error):
-            raise Unavailable(f"this program can start no thread: {error}") from None
+            raise Unavailable(f"cannot start a thread: {error}") from None
         raise RuntimeError(
             "the interpreter is shutting down and starts no threads any more, so this App cannot "
             "connect: make its first call (app.connect() will do) before the main thread ends"

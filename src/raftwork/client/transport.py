@@ -1,9 +1,9 @@
-"""The thread that owns a client's sockets: it carries facts to the Session and its Output out.
+"""The thread that owns a client's sockets: it feeds the Session and carries out its Output.
 
 Callers append a job to a deque, ring a bell and wait for the reply. The thread is a daemon, belongs
 to one process, and makes, uses and closes its sockets itself.
 
-Callers and the thread share no lock (`threads.py` says why), and no caller leaves a mark that only
+Callers and the thread share no lock (`threads.py` says why), and no caller leaves a state that only
 the rest of its call would undo: an interrupt may end it between any two steps. Should the thread
 fail, the calls that are out fail with the reason, and the App makes another connection.
 """
@@ -44,7 +44,7 @@ _Job = Call | _Watch
 
 
 def _tell(answered: Answered) -> None:
-    """Tell the caller what came of its call."""
+    """Tell the caller the result of its call."""
     if answered.error is not None:
         answered.call.answer.fail(answered.error)
     else:
@@ -52,14 +52,14 @@ def _tell(answered: Answered) -> None:
 
 
 def _fail(job: _Job, why: str) -> None:
-    """Tell the caller that nothing will come of it. Waits are ended by their handles."""
+    """Fail the caller's call. Waits are ended by their handles."""
     if isinstance(job, Call) and not job.answer.told:
         job.answer.fail(Unavailable(why, job.ids))
 
 
 def _failure(error: BaseException) -> str:
     if isinstance(error, OSError):  # libzmq's errors are such, too
-        return f"this program can open no connection: {reason(error)}"
+        return f"cannot open a connection: {reason(error)}"
     return f"the client's connection failed: {error!r}"
 
 
@@ -90,7 +90,7 @@ class _Bell:
 
 
 def _abandoning(connection: "weakref.ref[Connection]") -> Callable[[object], None]:
-    """What ends it when its owner is no more."""
+    """A callback that ends the connection when its owner is collected."""
 
     def abandon(_: object) -> None:
         if (found := connection()) is not None:
@@ -137,7 +137,7 @@ class Connection:
 
     @property
     def failed(self) -> bool:
-        """It ends by itself, and tells all calls that are out: another one may work."""
+        """Whether its thread failed, and with it all calls that are out: a new one may work."""
         return self._failure is not None
 
     def start(self) -> None:
@@ -155,9 +155,9 @@ class Connection:
         ids: tuple[str, ...] = (),
         wait_when_full: bool = False,
     ) -> Reply[R]:
-        """Have the leader carry out the request and answer it with a `reply` within `timeout` ms.
+        """Send the leader a request, to be answered with a `reply` within `timeout` ms.
 
-        `ids` are those of its tasks, and told by Unavailable. With `wait_when_full` an enqueue
+        `ids` are the ids of its tasks, which Unavailable carries. With `wait_when_full` an enqueue
         waits for room instead of ending with QueueFull at once.
         """
         call = Call(request, reply, _now() + timeout, ids=ids, wait_when_full=wait_when_full)
@@ -165,7 +165,7 @@ class Connection:
         return cast("Reply[R]", call.answer)  # a session accepts no other answer
 
     def track(self, ids: Sequence[str], make: Callable[[str], S]) -> list[S]:
-        """A handle of each id, whose outcomes may be waited for."""
+        """A handle for each id, made by `make`; its outcome can be waited for."""
         slots = self.handles.add(ids, make)
         if self.handles.crowded:
             self.start()
@@ -173,7 +173,7 @@ class Connection:
         return slots
 
     def wait_for(self, slot: Slot) -> Reply[Result]:
-        """The outcome of a handle's task (or UNKNOWN), whenever that comes."""
+        """A reply that will receive the outcome of a handle's task, or UNKNOWN."""
         threads.refuse_if_ours()
         waiter, unwatched = self.handles.wait_for(slot)
         if unwatched:
@@ -189,7 +189,7 @@ class Connection:
         self._shut("the App was closed while this call was out")
 
     def abandon(self) -> None:
-        """As `close`, but untold: only threads of a dying interpreter can still wait."""
+        """As `close`, but calls get no answer: only threads of a dying interpreter may wait."""
         self._shut(None)
 
     def _shut(self, reason: str | None) -> None:
@@ -319,7 +319,7 @@ class _Loop:
         return list(self._calls)
 
     def turn(self) -> None:
-        """Send what the jobs led to, then wait for a wake, a frame, a link or a deadline."""
+        """Send what the jobs produced, then wait for a wake-up, a frame, a link or a deadline."""
         if gone := self._handles.sweep():
             self._session.unwatch(gone)
         self._session.wake(_now())

@@ -1,4 +1,4 @@
-"""Arguments as bytes: which values the wire carries, and which argument it does not.
+"""Arguments as bytes: the values that the wire carries, and errors that name the others.
 
 Carried: None, bool, int from -2⁶³ to 2⁶⁴-1, float, str, bytes, list, tuple (arrives as a list) and
 dict with str keys, nested up to `DEPTH_MAX`. Nothing else, and no subclass such as an IntEnum: it

@@ -1,4 +1,4 @@
-"""The outcomes a session wants to be told, and the endpoint that knows it. No I/O, no clock.
+"""The outcomes a session wants, and the endpoint that knows it. No I/O, no clock.
 
 A watch belongs to one endpoint. It is registered anew at every new one, and after a quiet while,
 because a pushed outcome may have been dropped.
@@ -22,7 +22,7 @@ REFRESH_FIRST_MS, REFRESH_MAX_MS = 5_000, 60_000
 
 
 class Watches:
-    """Every id whose outcome is wanted. A watch has no caller to tell: it goes until confirmed."""
+    """Every id with a wanted outcome. A watch has no caller: it is repeated until confirmed."""
 
     def __init__(self, brokers: "Brokers", alarm: "Alarm", numbers: Iterator[int]) -> None:
         self._brokers = brokers
@@ -62,7 +62,7 @@ class Watches:
         return number in self._unconfirmed
 
     def settle(self, results: Iterable[Result], now: int) -> None:
-        """Results that were pushed; what is not final and what is not watched are no outcomes."""
+        """Take pushed results; those not final or not watched are ignored."""
         for result in results:
             wanted = result.id in self._ids
             if wanted and (result.state.final or result.state is State.UNKNOWN):

@@ -15,7 +15,7 @@ KEYS_MAX = 1_000
 
 @dataclass(slots=True)
 class Pause:
-    """One thing's: doubled at each failure, from `first` up to `longest`."""
+    """One pause, doubled at each failure, from `first` up to `longest`."""
 
     first: int
     longest: int
@@ -23,12 +23,13 @@ class Pause:
     length: int = 0
 
     def failed(self, now: int) -> int:
-        """Begin the next pause; gives its length."""
+        """Begin the next pause; returns its length (ms)."""
         self.length = min(2 * self.length, self.longest) or self.first
         self.until = now + self.length
         return self.length
 
     def lasts(self, now: int) -> bool:
+        """Whether the pause is not over at `now` (ms)."""
         return now < self.until
 
     def succeeded(self) -> None:
@@ -37,14 +38,14 @@ class Pause:
 
 
 class Pauses(Generic[K]):
-    """Those of many. What did not fail for `longest` after its pause starts anew."""
+    """A pause per key. One that has not failed for `longest` after its pause starts anew."""
 
     def __init__(self, first: int, longest: int) -> None:
         self._first, self._longest = first, longest
         self._pauses: OrderedDict[K, Pause] = OrderedDict()
 
     def failed(self, key: K, now: int) -> int:
-        """Begin its next pause; gives its length."""
+        """Begin the next pause of `key`; returns its length (ms)."""
         pause = self._pauses.pop(key, None)
         if pause is None or now >= pause.until + self._longest:
             pause = Pause(self._first, self._longest)
@@ -54,9 +55,10 @@ class Pauses(Generic[K]):
         return pause.failed(now)
 
     def __contains__(self, key: K) -> bool:
-        """Whether it has failed, as far as is known."""
+        """Whether a failure of `key` is on record."""
         return key in self._pauses
 
     def lasts(self, key: K, now: int) -> bool:
+        """Whether the pause of `key` is not over at `now` (ms)."""
         pause = self._pauses.get(key)
         return pause is not None and pause.lasts(now)

@@ -5,7 +5,7 @@
    holds up every one of them, for seconds each time.
 2. A name is looked up when it is first dialled, and again while its connection is down: addresses
    change. It may have several; each attempt takes the next.
-3. What stays down is dialled anew although libzmq tries by itself (renewals.py).
+3. What stays down is dialled anew although libzmq tries by itself (reconnects.py).
 """
 
 from dataclasses import dataclass
@@ -14,29 +14,29 @@ from typing import NamedTuple, Protocol
 from raftwork.addresses import number, parse_address
 from raftwork.net.reconnects import Renewals
 
-#: A name whose connection is down is looked up again after so long (ms).
+#: While a connection is down, its host name is looked up again after so long (ms).
 LOOK_UP_MS = 5_000
 
 
 class Answer(NamedTuple):
-    """What was found out about a host's name."""
+    """The result of looking up a host name."""
 
     host: str
     #: Its addresses as numbers, the ones to try first in front; empty if there are none.
     numbers: tuple[str, ...]
-    #: Why there are none.
+    #: Why there are none; empty if there are some.
     error: str = ""
 
 
 class Resolver(Protocol):
-    """Looks names up without holding anybody up."""
+    """Looks names up without blocking."""
 
     def ask(self, host: str) -> None:
         """Have this name looked up; asking again before the answer came changes nothing."""
         ...
 
     def answers(self) -> list[Answer]:
-        """Those that came since the last call."""
+        """The answers that came since the last call."""
         ...
 
 
@@ -111,7 +111,7 @@ class Dialler:
         self._renewals.down(key, now)
 
     def due(self, now: int) -> list[Dial]:
-        """What is to be connected now, drained."""
+        """Drain the connections to make now."""
         answers, away = self._resolver.answers(), self._renewals.away
         if not away:
             return []  # all is well: called in every turn
@@ -129,7 +129,7 @@ class Dialler:
         return dials
 
     def unresolved(self) -> list[Unresolved]:
-        """What could not be looked up, drained; the same is not told twice."""
+        """Drain the names that could not be looked up; each failure is reported once."""
         if not self._unresolved:
             return []
         out, self._unresolved = self._unresolved, []
@@ -162,7 +162,7 @@ def endpoint(chosen: str, port: int) -> str:
 
 
 def cannot_resolve(host: str, error: str) -> str:
-    """What to say of a name that leads nowhere."""
+    """The error text for a host name that does not resolve."""
     return (
         f"cannot resolve the host {host!r}: {error}; is it spelled right, and does this machine"
         " know it (DNS, /etc/hosts)?"

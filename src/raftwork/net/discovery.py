@@ -1,4 +1,4 @@
-"""What clients and workers make of brokers' words: whom to ask besides, and which claim counts."""
+"""What clients and workers learn from brokers: which others to ask, and which one leads."""
 
 from collections.abc import Collection, Iterable
 from typing import TypeVar
@@ -21,7 +21,7 @@ def learnable(address: str, known: Collection[str], given: int) -> bool:
 
 
 def leading(claims: Iterable[tuple[int, T]]) -> T | None:
-    """Of those that say they lead, each with its epoch, the one that does.
+    """The leader among those that claim to lead, each with its epoch.
 
     The highest epoch wins. A deposed leader that claims for ever is harmless: it commits nothing,
     and the true one outbids it.

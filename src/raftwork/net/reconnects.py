@@ -1,9 +1,9 @@
-"""Which addresses are to be connected to anew, since libzmq may have given them up. Sans-IO.
+"""Reconnects addresses that libzmq may have silently abandoned. Sans-IO.
 
 libzmq tries to reach an address again and again, except once its other end broke the protocol of
 the wire: with a frame over the limit, or because another program had that port for a while. Then it
-stops for good and does not say so. So who is down for long is let go and connected to once more,
-whatever it is that keeps it away.
+stops for good and does not say so. So an address that is down for long is disconnected and
+connected again, whatever the cause.
 """
 
 #: How long (ms) a connection may stay away before its address is connected to anew.
@@ -11,7 +11,7 @@ PATIENCE_MS = 3_000
 
 
 class Renewals:
-    """Every address that is not connected now. Times are milliseconds on a monotonic clock."""
+    """The addresses that are not connected now. Times are milliseconds on a monotonic clock."""
 
     def __init__(self) -> None:
         self._due: dict[str, int] = {}
@@ -26,11 +26,11 @@ class Renewals:
 
     @property
     def away(self) -> list[str]:
-        """Those that are not connected."""
+        """The addresses that are not connected."""
         return list(self._due)
 
     def due(self, now: int) -> list[str]:
-        """Those to disconnect from and connect to again, drained."""
+        """Drain the addresses to disconnect from and connect to again."""
         due = [address for address, at in self._due.items() if now >= at]
         for address in due:
             self.down(address, now)

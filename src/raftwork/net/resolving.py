@@ -1,4 +1,4 @@
-"""Looking up hosts' names in threads of their own: a name server may be silent for seconds.
+"""Looks host names up in threads of their own: a name server may be silent for seconds.
 
 A thread lives for one question, and each name has at most one: one that hangs delays no other.
 """
@@ -23,7 +23,7 @@ def look_up(host: str) -> tuple[str, ...]:
     try:
         found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
     except UnicodeError:
-        raise OSError("that can be no host's name") from None
+        raise OSError("not a valid host name") from None
     ordered = sorted(found, key=lambda each: each[0] != socket.AF_INET)
     return tuple(dict.fromkeys(str(address[0]) for *_, address in ordered))
 
@@ -50,9 +50,11 @@ class Threads:
         self._closed = False
 
     def fileno(self) -> int:
+        """A descriptor that is readable while there are answers."""
         return self._read_fd
 
     def ask(self, host: str) -> None:
+        """Begin to look `host` up, unless that is under way."""
         if host in self._asked:
             return
         self._asked.add(host)
@@ -62,6 +64,7 @@ class Threads:
             self._answers.append(Answer(host, (), str(error)))
 
     def answers(self) -> list[Answer]:
+        """The answers that came since the last call."""
         if not self._answers:
             return []
         with self._lock:
@@ -73,7 +76,7 @@ class Threads:
         return came
 
     def close(self) -> None:
-        """What is still being looked up is nobody's concern any more."""
+        """Drop the lookups that are still under way."""
         with self._lock:
             if not self._closed:
                 self._closed = True

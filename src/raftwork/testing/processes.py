@@ -2,7 +2,7 @@
 
 Rules of this file:
 1. Each child leads its own process group, and is reaped only when that group has been killed: until
-   then its pid is not given away, so no signal from here can reach a stranger.
+   then its pid is not reused, so no signal from here can reach another process.
 2. `close` leaves none of them behind, whatever state they are in.
 """
 
@@ -20,7 +20,7 @@ from typing import Self
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without what configures other brokers and workers: these are told all by flags."""
+    """Our environment without RAFTWORK_ variables: these processes are configured by flags."""
     others = ("RAFTWORK_BROKER_", "RAFTWORK_WORKER_", "RAFTWORK_CONFIG")
     return {name: value for name, value in os.environ.items() if not name.startswith(others)}
 
@@ -55,14 +55,16 @@ class Child:
 
     @property
     def pid(self) -> int:
+        """The process id of the command."""
         return self._popen.pid
 
     @property
     def alive(self) -> bool:
+        """Whether the command still runs."""
         return self._ended() is None
 
     def signal(self, number: signal.Signals) -> None:
-        """To the command's own process; nothing happens if it has ended."""
+        """Signal the command's own process; nothing happens if it has ended."""
         os.kill(self.pid, number)
 
     def kill(self) -> None:
@@ -80,7 +82,7 @@ class Child:
         return code
 
     def stop(self, timeout: float) -> int:
-        """SIGTERM, then the exit code."""
+        """Send SIGTERM and return the exit code. Raises TimeoutError as `wait`."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout)
 
@@ -128,7 +130,7 @@ class LocalCluster:
 
     @property
     def brokers(self) -> str:
-        """What `--brokers` and App(brokers=…) want."""
+        """The addresses, as `--brokers` and App(brokers=…) take them."""
         return ",".join(self.addresses.values())
 
     def data(self, name: str) -> Path:
@@ -136,6 +138,7 @@ class LocalCluster:
         return self.directory / "data" / name
 
     def broker_arguments(self, name: str, *flags: str) -> list[str]:
+        """The command line of the broker called `name`, without the program."""
         mapping = ",".join(f"{name}={address}" for name, address in self.addresses.items())
         data = self.data(name).relative_to(self.directory) if self._relative else self.data(name)
         return [
@@ -145,9 +148,11 @@ class LocalCluster:
         ]
 
     def start_broker(self, name: str, *flags: str) -> Child:
+        """Start the broker called `name`, which is one of `addresses`."""
         return self.start(name, self.broker_arguments(name, *flags))
 
     def start_worker(self, name: str, target: str, *flags: str) -> Child:
+        """Start a worker of this cluster; `target` is MODULE:APP."""
         where = ("--brokers", self.brokers, "--name", name)
         return self.start(name, ["worker", target, *where, *flags])
 
@@ -176,7 +181,7 @@ class LocalCluster:
 
 
 def free_addresses(count: int) -> list[str]:
-    """Loopback addresses nobody listens on, outside the range outgoing connections are given.
+    """Unused loopback addresses, outside the range of ports for outgoing connections.
 
     Inside it, a peer that keeps trying to reach a killed broker would sooner or later be given the
     broker's own port as its source, connect to itself and keep the port taken.

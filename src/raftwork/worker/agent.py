@@ -1,14 +1,14 @@
 """What a worker tells the leader, and what it does with what the leader tells it. Sans-IO.
 
-Facts go in (frames with the broker's address, the pool's news, load samples); `turn` gives what to
-do about them. The rules:
+Facts go in (frames with the broker's address, the pool's news, load samples); `turn` returns what
+to do about them. The rules:
 
 1. A task is in exactly one place: held (given to the pool, or parked before it), or done (its
    outcome kept until the leader acknowledges it). A token that is in one is not taken again.
 2. Outcomes are bounded in bytes. Over the bound nothing is started, and no window is offered: the
    leader's acknowledgements set the pace.
 3. The time limit counts from the start of the code; at the limit the outcome is decided here, and
-   what the code still returns is nobody's.
+   what the code still returns is ignored.
 4. Handing back is a promise that the code never began: only what the pool withdrew is released.
 """
 
@@ -64,7 +64,7 @@ _FOREVER = 2**62
 
 
 class Identity(NamedTuple):
-    """A worker process, as its hello tells it."""
+    """A worker process, as its hello describes it."""
 
     name: str
     incarnation: bytes
@@ -92,7 +92,7 @@ class Turn:
     stop: set[int] = field(default_factory=set)
     #: Call the pool's `withdraw` and tell the agent through `withdrawn`; then take another turn.
     withdraw: bool = False
-    #: For the log: what has ended since the last turn, as far as the agent was to tell.
+    #: For the log: what has ended since the last turn; successes only with `tell_all`.
     ends: list[tuple[PushedTask, Outcome]] = field(default_factory=list)
 
 
@@ -111,10 +111,10 @@ def handles(
 class Agent:
     """One worker. Times are milliseconds on its monotonic clock.
 
-    `slots` are the pool's. Turns tell of tasks that failed, and with `tell_all` of those that did
-    not, too. The shell calls `turn` after every batch of facts and no later than
-    `wake_at`; `look` (if it can) whenever `look_at` has come; and `sample` before a heartbeat is
-    due. Once `finished`, nothing more is to be done but send what the last turn gave.
+    `slots` are the pool's. Turns report tasks that failed, and with `tell_all` also those that did
+    not. The shell calls `turn` after every batch of facts and no later than `wake_at`; `look` (if
+    it can) whenever `look_at` has come; and `sample` before a heartbeat is due. Once
+    `finished`, all that is left is to send the last turn's frames.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Agent:
         self._slots = slots
         self._window = Window()
         self._held: dict[int, PushedTask] = {}
-        self._since: dict[int, int] = {}  # of held tokens whose code is known to run
+        self._since: dict[int, int] = {}  # held tokens of code known to run
         self._parked: list[PushedTask] = []  # held, not yet given to the pool
         self._limit_at = _FOREVER  # no limit of a running task passes before
         self._done = Outcomes()
@@ -255,7 +255,7 @@ class Agent:
         for outcome, elapsed in ends:
             if not outcome.unknown:  # no code ran: it says nothing of how long tasks take
                 self._window.ended(elapsed / 1e6)
-            if outcome.ok:  # who fails at once must not pass for fast, and draw all tasks
+            if outcome.ok:  # a worker that fails at once must not seem fast, and draw all tasks
                 self._succeeded += 1
                 self._log_times += log2(max(1, elapsed))
             self._decide(outcome)
@@ -264,12 +264,12 @@ class Agent:
 
     @property
     def slots(self) -> int:
-        """How many slots the leader is told of."""
+        """The number of slots reported to the leader."""
         return self._slots
 
     @property
     def session(self) -> Session:
-        """Which broker leads, and what the worker has with it. For the log."""
+        """The session with the leader. For the log."""
         return self._session
 
     @property
@@ -312,6 +312,7 @@ class Agent:
         self._withdraw = self._hand_back = False
 
     def sample(self, load: Load) -> None:
+        """Report this load from now on."""
         self._load = load
 
     def drain(self, now: int) -> None:

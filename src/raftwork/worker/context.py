@@ -2,8 +2,8 @@
 
 The answer follows the code, not the process: a context variable carries it into coroutines, and
 `carry_into_threads` into threads and executors' work items that a task starts. It ends with the
-task, so that code which a task leaves behind never passes for another task's: it would fence its
-side effects with a token that is not its own.
+task, so that code which a task leaves behind is never taken for another task's: it would fence
+its side effects with a token that is not its own.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ class running:  # noqa: N801 - reads as `with running(context):`
 def exited(within: contextvars.Context, error: BaseException) -> Context | None:
     """Code of a task raised what ends an event loop: the task ends with it, and no other.
 
-    `within` is what the code ran in. Gives which task it was; None if it was none's.
+    `within` is the context that the code ran in. Returns the task; None if it was no task's code.
     """
     scope = within.get(_scope)
     if scope is None or scope.over or scope.task is None:

@@ -28,7 +28,7 @@ os.register_at_fork(after_in_child=_count_fork)
 
 
 class ends_copies:  # noqa: N801 - reads as `with ends_copies():`
-    """Around a task's code: whatever leaves the block in another process than entered ends it.
+    """Around a task's code: a process that leaves the block without having entered it ends.
 
     A return ends it with status 0, `sys.exit(n)` as it says, any other exception with a traceback
     on standard error and status 1. In the process that entered it does nothing.
@@ -69,7 +69,7 @@ def end_copy(error: BaseException | None) -> NoReturn:
 
 
 def _status(error: BaseException | None) -> int:
-    """Of the copy's exit. Prints what Python would."""
+    """The copy's exit status. Prints what Python would."""
     if error is None:
         return 0
     if isinstance(error, SystemExit):

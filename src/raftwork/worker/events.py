@@ -1,6 +1,6 @@
 """What happens to a worker, as values. The text of each is what its log says of it.
 
-`journal.py` says how much each weighs, and when. What tasks themselves log is none of it.
+`journal.py` decides their levels and when to log them. What tasks themselves log is not among them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NAMES_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class WorkerStarted:
-    """What this process is, and what it can do."""
+    """The worker's start: its name, its App and its settings."""
 
     worker: str
     app: str  # MODULE:APP, if it was loaded from one
@@ -40,7 +40,7 @@ class WorkerStarted:
 
 @dataclass(frozen=True, slots=True)
 class NothingRegistered:
-    """It can run no task at all."""
+    """The App has no tasks, so the worker can run none."""
 
     app: str
 
@@ -53,7 +53,7 @@ class NothingRegistered:
 
 @dataclass(frozen=True, slots=True)
 class SlotsChanged:
-    """Code that cannot be stopped, or a process that does not start, takes some up; or no more."""
+    """Unstoppable code, or a process that does not start, took slots; or they are free again."""
 
     slots: int
     before: int
@@ -66,7 +66,7 @@ class SlotsChanged:
 
 @dataclass(frozen=True, slots=True)
 class ToldToDrain:
-    """The leader says that it is to end."""
+    """The leader told the worker to drain."""
 
     by: str
 
@@ -76,7 +76,7 @@ class ToldToDrain:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """It takes nothing new."""
+    """The worker takes nothing new and finishes what runs."""
 
     tasks: int
 
@@ -89,7 +89,7 @@ class Draining:
 
 @dataclass(frozen=True, slots=True)
 class EverySlotWaits:
-    """No slot is left for what the tasks in them wait for."""
+    """Every slot holds a task that waits for another task."""
 
     slots: int
     waiting: tuple[str, ...]  # some of them, with how long they have run
@@ -100,14 +100,14 @@ class EverySlotWaits:
         return (
             f"every slot ({self.slots}) waits in result() for another task:"
             f" {', '.join(self.waiting)}{more}. What they wait for may have no slot to run in: do"
-            " not wait in a task; or give the worker a higher --concurrency, or such tasks a queue"
-            " and a worker of their own"
+            " not wait in a task; or raise the worker's --concurrency, or use a queue and a worker"
+            " of their own for such tasks"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class StillDraining:
-    """Tasks keep it from ending."""
+    """The worker drains, and tasks still run."""
 
     tasks: int
     oldest: tuple[str, ...]  # some of them, with how long they have run
@@ -123,7 +123,7 @@ class StillDraining:
 
 @dataclass(frozen=True, slots=True)
 class GraceOver:
-    """Tasks still run so long after it was told to stop."""
+    """The grace period after the first signal is over, and tasks still run."""
 
     seconds: float
 
@@ -133,7 +133,7 @@ class GraceOver:
 
 @dataclass(frozen=True, slots=True)
 class StopsAtOnce:
-    """What runs is ended; the leader hands it out again."""
+    """The worker stops at once; the leader hands its tasks out again."""
 
     def __str__(self) -> str:
         return "stopping at once; tasks go back to the queue"
@@ -141,7 +141,7 @@ class StopsAtOnce:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStopped:
-    """The last line of a worker that ended by itself."""
+    """The worker ended by itself; its last line."""
 
     worker: str
 
@@ -154,7 +154,7 @@ class WorkerStopped:
 
 @dataclass(frozen=True, slots=True)
 class BrokerReached:
-    """A connection to it was made."""
+    """A connection to a broker was made."""
 
     address: str
 
@@ -164,7 +164,7 @@ class BrokerReached:
 
 @dataclass(frozen=True, slots=True)
 class BrokerGone:
-    """The connection to it closed."""
+    """The connection to a broker closed."""
 
     address: str
 
@@ -174,7 +174,7 @@ class BrokerGone:
 
 @dataclass(frozen=True, slots=True)
 class HostUnknown:
-    """The name of a broker's host means no address here."""
+    """A broker's host name does not resolve."""
 
     address: str
     why: str
@@ -185,7 +185,7 @@ class HostUnknown:
 
 @dataclass(frozen=True, slots=True)
 class HostKnown:
-    """A broker's host means an address again."""
+    """A broker's host name resolves again."""
 
     address: str
 
@@ -195,7 +195,7 @@ class HostKnown:
 
 @dataclass(frozen=True, slots=True)
 class BrokerTrouble:
-    """A broker refused what it was sent, or sent what is no message; or there is no way to it."""
+    """A broker refused a frame, sent a malformed one, or cannot be reached."""
 
     what: str
 
@@ -205,7 +205,7 @@ class BrokerTrouble:
 
 @dataclass(frozen=True, slots=True)
 class LeaderJoined:
-    """It may be given tasks from here on."""
+    """The leader accepted the worker and may send it tasks."""
 
     leader: str  # its address
     epoch: int
@@ -219,7 +219,7 @@ class LeaderJoined:
 
 @dataclass(frozen=True, slots=True)
 class LeaderLost:
-    """What runs goes on; nothing new comes."""
+    """The session with the leader ended. Running tasks go on; no new ones come."""
 
     why: str
 
@@ -229,7 +229,7 @@ class LeaderLost:
 
 @dataclass(frozen=True, slots=True)
 class Awaits:
-    """Without it, this worker gets nothing to do."""
+    """The worker has been waiting for a leader for a while."""
 
     what: str
 
@@ -242,7 +242,7 @@ class Awaits:
 
 @dataclass(frozen=True, slots=True)
 class AttemptBegan:
-    """It was given to the pool."""
+    """An attempt was handed to the pool."""
 
     task: str
     name: str
@@ -255,7 +255,7 @@ class AttemptBegan:
 
 @dataclass(frozen=True, slots=True)
 class AttemptSucceeded:
-    """Its value goes to the leader."""
+    """An attempt returned a value."""
 
     task: str
     name: str
@@ -268,7 +268,7 @@ class AttemptSucceeded:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """It gave no value: it failed, was lost, or was refused."""
+    """An attempt ended without a value: failed, lost, or refused."""
 
     task: str
     name: str
@@ -317,7 +317,7 @@ def started(
     tasks: list[str],
     pid: int,
 ) -> WorkerStarted:
-    """Of all registered tasks' names."""
+    """The event of a worker's start; `tasks` are the names of all registered ones."""
     names = tuple(sorted(tasks)[:_NAMES_SHOWN])
     return WorkerStarted(worker, app, pool, slots, queues, brokers, len(tasks), names, pid)
 

@@ -1,4 +1,4 @@
-"""Calling a program's hooks: those of a start decide about it, the others only watch."""
+"""Calls a program's hooks: those of a start can prevent it, the others only observe."""
 
 import functools
 import inspect
@@ -19,7 +19,7 @@ P = ParamSpec("P")
 
 
 def start(hook: Hook[[]], occasion: str) -> None:
-    """Call all functions of a start's hook. Raises HookFailed, with the traceback as its text."""
+    """Call all functions of a start hook. Raises HookFailed, with the traceback as its text."""
     for function in hook.functions:
         try:
             with ends_copies():
@@ -31,7 +31,7 @@ def start(hook: Hook[[]], occasion: str) -> None:
 
 
 def watch(hook: Hook[P], occasion: str, *args: P.args, **kwargs: P.kwargs) -> None:
-    """Call all functions of a hook that decides nothing: what one raises is logged."""
+    """Call all functions of an observing hook: what one raises is logged."""
     for function in hook.functions:
         try:
             with ends_copies():

@@ -1,4 +1,4 @@
-"""What a worker's log says of its tasks and of its leader. Nothing here decides anything."""
+"""A worker's log of its tasks and its leader. Has no effect on what the worker does."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ def tell(event: Event, extra: Mapping[str, object] | None = None) -> None:
 
 
 class Journal:
-    """Of one worker. Times are milliseconds on its monotonic clock."""
+    """The log of one worker. Times are milliseconds on its monotonic clock."""
 
     def __init__(self, now: int) -> None:
         self._epoch: int | None = None  # of the leader it has joined
@@ -79,12 +79,12 @@ class Journal:
     # ---- tasks -----------------------------------------------------------------------------------
 
     def given(self, tasks: Sequence[PushedTask]) -> None:
-        """These go to the pool. Call it only if that is logged at all."""
+        """These tasks go to the pool. Call it only if their starts are logged."""
         for task in tasks:
             tell(AttemptBegan(*_called(task, _spec(task))))
 
     def ended(self, ends: Sequence[tuple[PushedTask, Outcome]]) -> None:
-        """The worker has decided these."""
+        """These tasks have their outcomes."""
         for task, outcome in ends:
             spec = _spec(task)
             if outcome.ok:
@@ -96,9 +96,9 @@ class Journal:
             tell(AttemptEnded(*_called(task, spec), how, why), extra)
 
     def slots(self, running: Sequence[Running], slots: int, tasks: _Aged, now: int) -> None:
-        """What runs, of the `tasks` that the worker has. Called about once a second.
+        """The running ones of the worker's `tasks`. Called about once a second.
 
-        Says so, once, when all slots wait for other tasks and none of them gets on.
+        Logs once when all slots wait for other tasks and none makes progress.
         """
         waiting = {each.token for each in running if each.waits}
         if len(waiting) < max(1, slots):
@@ -134,7 +134,7 @@ class Journal:
             tell(BrokerGone(address))
 
     def look(self, session: Session, now: int) -> None:
-        """How it stands with the leader. Called in every turn."""
+        """Log changes of the session with the leader. Called in every turn."""
         if session.open:
             if session.epoch != self._epoch:
                 self._epoch = session.epoch

@@ -1,10 +1,10 @@
 """Which broker leads, and the worker's session with it. Sans-IO.
 
-1. Only an activated leader is said hello to; the highest activated epoch wins, for ever.
+1. Only an activated leader gets a hello; the highest activated epoch wins, for ever.
 2. Each hello has a higher number. Of the leader's frames only those of the present epoch and number
    count, so whatever an older session still has in flight is void.
 3. Nothing is relied on once. Silence makes the worker ask every broker; an unanswered hello is
-   repeated; a hello is said again when the leader has pushed more than arrived.
+   repeated; a hello is sent again when the leader has pushed more than arrived.
 """
 
 from random import Random
@@ -23,7 +23,7 @@ _SOON_MS = 100
 
 
 class Session:
-    """Facts in through the methods; `asks` and `hello` say what is due."""
+    """The worker's session. Facts go in through methods; `asks` and `hello` say what is due."""
 
     def __init__(self, brokers: list[str], now: int, rng: Random) -> None:
         self._rng = rng
@@ -44,13 +44,14 @@ class Session:
     # ---- facts -----------------------------------------------------------------------------------
 
     def heard(self, source: str, now: int) -> None:
+        """A broker sent something at `now` (ms)."""
         self.heard_at[source] = now
         if source == self.leader:
             self._pause = _SOON_MS
             self._ask_at = now + self._jittered(SILENCE_MS)
 
     def told(self, source: str, news: Leader, now: int) -> None:
-        """A broker's view of who leads."""
+        """A broker's view of the leadership."""
         if news.active:
             if news.epoch > self.epoch or (news.epoch == self.epoch and self.leader is None):
                 self.epoch, self.leader = news.epoch, source
@@ -66,12 +67,12 @@ class Session:
             self._ask_soon()
 
     def refused(self, source: str, now: int) -> None:
-        """The broker has no session for us."""
+        """The broker has no session for this worker."""
         if source == self.leader and self.open:
             self.reopen(now)
 
     def link_lost(self, source: str, now: int) -> None:
-        """The connection closed or refused a frame: what was under way in it may be gone."""
+        """The connection closed or refused a frame: frames in flight may be lost."""
         if source == self.leader and self.open:
             self.open = False
             self.lost = f"the connection to {source} closed"
@@ -100,6 +101,7 @@ class Session:
         return self.open and (source, epoch, number) == (self.leader, self.epoch, self.number)
 
     def pushed(self, tasks: int) -> None:
+        """So many more tasks arrived in this session."""
         self._pushed += tasks
 
     def beat(self, pushed: int, now: int) -> None:
@@ -121,12 +123,13 @@ class Session:
 
     @property
     def wake_at(self) -> int:
+        """When `asks` or `hello` is due next (ms)."""
         if self.leader is None or self.open:
             return self._ask_at
         return min(self._ask_at, self._hello_at)
 
     def asks(self, now: int) -> list[str]:
-        """Brokers to ask who leads."""
+        """The brokers to ask for the leader now."""
         if now < self._ask_at:
             return []
         self._asked = now

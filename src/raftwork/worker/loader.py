@@ -15,10 +15,12 @@ from raftwork.worker.runner import Function, Registry, kind_of, message_of
 
 
 class AppLike(Protocol):
-    """What a worker wants of an App."""
+    """What a worker needs of an App."""
 
     @property
-    def tasks(self) -> Mapping[str, Callable[..., object]]: ...
+    def tasks(self) -> Mapping[str, Callable[..., object]]:
+        """The functions of the tasks, by name."""
+        ...
 
 
 def load(target: str) -> AppLike:
@@ -49,7 +51,7 @@ def load(target: str) -> AppLike:
 
 
 def _apps(module: ModuleType) -> str:
-    """What to write instead; only an App has `tasks` that are a mapping, and hooks."""
+    """A hint: the names of the module's Apps, known by a mapping `tasks` and their hooks."""
     names = [
         name
         for name, value in sorted(vars(module).items())
@@ -107,7 +109,7 @@ def _place(error: BaseException) -> str:
 
 
 def functions(tasks: Mapping[str, Callable[..., object]]) -> Registry:
-    """What runs under each name: a Task's own `function`, or the callable itself."""
+    """The function to run under each name: a Task's own `function`, or the callable itself."""
     return {name: _function(task) for name, task in tasks.items()}
 
 

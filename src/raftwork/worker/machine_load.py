@@ -1,4 +1,4 @@
-"""How busy this machine, or this container, is.
+"""The load of this machine or container.
 
 In a container the host's numbers mislead: sixty idle cores mean nothing to a quota of one. So CPU
 and memory are shares of the control group's limits where it has any (version 1 or 2), else of the
@@ -85,8 +85,8 @@ class Sampler:
     def sample(self, now: int) -> Load:
         """Load since the last call; `now` is in ms. What cannot be read is None.
 
-        While no file can be opened, because a task has used them up, it is what it was: that must
-        not end the worker with all that runs in it.
+        While no file can be opened, because a task has used them up, the last sample is repeated:
+        that must not end the worker and all its tasks.
         """
         with suppress(OSError, psutil.Error):
             self._last = self._sample(now)
@@ -147,7 +147,7 @@ class _Family:
     """This process and its descendants."""
 
     def __init__(self) -> None:
-        # Making one reads more than is asked of it later. Whoever has the pid now is what counts.
+        # Making one reads more than is asked of it later. What has the pid now is what counts.
         self._known: dict[int, psutil.Process] = {}
 
     def cpu_seconds(self) -> float:

@@ -1,7 +1,7 @@
 """`raftwork worker` as a process: sockets, signals and the clock around agent and pool.
 
 One loop, one thread (the async pool's own event loop excepted). Sockets never block and never
-linger: what a dead broker did not take is void, and the agent says it again to the next.
+linger: what a dead broker did not take is void, and the agent sends it again to the next.
 """
 
 import asyncio
@@ -77,11 +77,12 @@ _SAMPLE_MS = 500
 #: Seconds for coroutines that were cancelled to end, once all other work is done.
 _FAREWELL_S = 1.0
 _NEVER = 2**62
-#: What an operating system says that has no more files or processes for us.
+#: Errors of an operating system without any more files or processes for us.
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 
 
 def now_ms() -> int:
+    """Milliseconds on the monotonic clock."""
     return time.monotonic_ns() // 1_000_000
 
 
@@ -132,6 +133,7 @@ class Link:
                 yield event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
 
     def close(self, linger: int) -> None:
+        """Close the socket; what is not sent yet may take `linger` ms more."""
         self.socket.disable_monitor()
         self.monitor.close(linger=0)
         self.socket.close(linger=linger)
@@ -223,7 +225,7 @@ class Worker:
             time.sleep(_PAUSE_S)
 
     def _heed(self, now: int) -> bool:
-        """Obey new signals; True if that was the end."""
+        """Act on new signals; True if that ended the worker."""
         with suppress(BlockingIOError):
             self._in.recv(64)
         self._heeded = self._interrupts
@@ -346,7 +348,7 @@ def run_worker(
     hooks: Hooks | None = None,
     grace: float | None = None,
 ) -> int:
-    """Run tasks until SIGTERM or SIGINT has drained the worker; gives the exit status.
+    """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
 
     `registry` maps task names to Tasks or plain callables; `brokers` are "HOST:PORT"; `pool` is
     "process", "thread" or "async". Call it from the main thread, before anything else has started
@@ -377,7 +379,7 @@ def run_worker(
                 _start_here(hooks)
                 _run_async(identity, brokers, tasks, slots, grace)
             case _:
-                raise ValueError(f"there is no {pool!r} pool")
+                raise ValueError(f"pool must be 'process', 'thread' or 'async', got {pool!r}")
     except (PoolBroken, HookFailed, OSError, zmq.ZMQError) as error:
         if (why := _why(error, slots)) is None:
             raise
@@ -389,7 +391,7 @@ def run_worker(
 
 
 def _why(error: Exception, slots: int) -> str | None:
-    """What ended the worker, if there is more to say than where."""
+    """Why the worker ended, if more is known than the traceback."""
     if isinstance(error, PoolBroken | HookFailed):
         return str(error)
     if not isinstance(error, OSError | zmq.ZMQError) or error.errno not in _SHORT:
@@ -397,7 +399,7 @@ def _why(error: Exception, slots: int) -> str | None:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return (
         f"cannot start {slots} slots: {error.strerror}; this process may open {files} files, and a"
-        " slot takes up to two: give a lower --concurrency, or raise the limit (ulimit -n)"
+        " slot takes up to two: lower --concurrency, or raise the limit (ulimit -n)"
     )
 
 
@@ -443,7 +445,7 @@ def _run_async(
     farewell.daemon = True
 
     def work() -> None:
-        """In a thread of its own: a coroutine may block the loop, and never give it back."""
+        """Runs in a thread of its own: a coroutine may block the loop for ever."""
         worker.run()
         if worker.halted:
             _leave()

@@ -16,7 +16,7 @@ _ENVELOPE_BYTES = 64
 
 
 class Outcomes:
-    """Keeps each outcome until it is forgotten, and says which are due to be sent."""
+    """Keeps each outcome until it is confirmed, and says which are due."""
 
     def __init__(self) -> None:
         self._kept: dict[int, Outcome] = {}
@@ -32,10 +32,12 @@ class Outcomes:
 
     @property
     def tokens(self) -> Iterable[int]:
+        """The tokens of all outcomes that are kept."""
         return self._kept.keys()
 
     @property
     def full(self) -> bool:
+        """Whether more than BYTES_MAX is kept: nothing new should be started."""
         return self._bytes > BYTES_MAX
 
     @property
@@ -46,12 +48,14 @@ class Outcomes:
         return self._sent[0][0] if self._sent else None
 
     def add(self, outcome: Outcome) -> None:
+        """Keep an outcome until it is forgotten; it is due at once."""
         assert outcome.token not in self._kept
         self._kept[outcome.token] = outcome
         self._fresh.append(outcome.token)
         self._bytes += len(outcome.data) + _ENVELOPE_BYTES
 
     def forget(self, tokens: Iterable[int]) -> None:
+        """Drop the outcomes that the leader has confirmed."""
         for token in tokens:
             outcome = self._kept.pop(token, None)
             if outcome is not None:

@@ -11,7 +11,7 @@ LONG_MS = 20.0
 WINDOW_MAX = 1_024
 #: Payload of what is held ahead, bytes, by the mean of the last few tasks.
 HELD_BYTES = 64 * 1024 * 1024
-#: Work held ahead per slot, ms: generous beside a commit, short beside a person's patience.
+#: Work held ahead per slot, ms: generous beside a commit, short for a person who waits.
 _AHEAD_MS = 100.0
 #: So many times as much is too much: tasks have become longer than those by which it was little.
 #: Less than that may be a single task that was held up by something else.
@@ -28,7 +28,7 @@ class Window:
         self._payload = 0.0
 
     def came(self, payload: int) -> None:
-        """A task came with so many bytes."""
+        """A task arrived with so many bytes."""
         self._payload += _SMOOTHING * (payload - self._payload)
 
     def ended(self, elapsed: float) -> None:

@@ -1,5 +1,5 @@
-"""Run one task: bytes in, bytes out. Whatever the code does short of ending the process is an
-outcome, never an exception here.
+"""Runs one task: bytes in, bytes out. Whatever the code does, short of ending the process, is an
+outcome and never an exception here.
 """
 
 import asyncio
@@ -206,7 +206,7 @@ def pack_result(value: object) -> bytes:
     except (ValueError, TypeError, OverflowError) as error:
         raise NotSerializable(f"the result cannot be sent: {error}") from None
     if len(data) > PAYLOAD_MAX:
-        raise PayloadTooLarge(f"the result has {len(data)} bytes; at most {PAYLOAD_MAX} are sent")
+        raise PayloadTooLarge(f"the result is {len(data)} bytes, more than {PAYLOAD_MAX}")
     return data
 
 
@@ -214,12 +214,12 @@ _SCALARS = frozenset({type(None), bool, float, int, str, bytes})
 
 
 def _check(value: object, depth: int = 0) -> None:
-    """Refuse what msgpack would carry as something else, such as a tuple key or a subclass."""
+    """Refuse values that msgpack would change, such as a tuple key or a subclass."""
     kind = type(value)
     if kind in _SCALARS:
         return
     if depth == _DEPTH_MAX:
-        raise NotSerializable(f"the result is nested deeper than {_DEPTH_MAX}, or for ever")
+        raise NotSerializable(f"the result is nested deeper than {_DEPTH_MAX}, or cyclic")
     if kind is list or kind is tuple:
         for item in cast("list[object]", value):
             _check(item, depth + 1)
@@ -233,7 +233,7 @@ def _check(value: object, depth: int = 0) -> None:
 
 
 def failed(token: int, error: BaseException) -> Outcome:
-    """The outcome of code that raised `error`, whatever that does when it is looked at."""
+    """The outcome of code that raised `error`, even if formatting that raises again."""
     if type(error) is _UnknownFunction:
         return failure(token, "UnknownTask", str(error), unknown=True)
     if type(error) is _WrongArguments:
@@ -252,7 +252,7 @@ def failure(
 
 
 def lost(token: int, loss: Loss) -> Outcome:
-    """The outcome of code whose process is gone."""
+    """The outcome of a task after its process has died."""
     text = f"the process that ran it {how(loss)}"
     return failure(token, "ProcessDied", text)._replace(loss=loss)
 

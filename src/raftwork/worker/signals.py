@@ -3,8 +3,8 @@
 A child that a task forks in the worker's process (thread and async pools) has the worker's handlers
 of SIGTERM and SIGINT, which ask a worker to drain that is not there: it could not be terminated.
 And what a task does to these signals where it runs ends with it: a server that runs as a task, and
-gives them back to the system when it ends, would leave a worker that is killed by the first of them
-instead of draining.
+resets them to the default when it ends, would leave a worker that the first signal kills instead of
+draining.
 """
 
 import os
@@ -53,7 +53,7 @@ def take(handler: Handler) -> None:
 
 
 def take_back() -> None:
-    """What has been taken is ours again, whatever a task did to it. In the main thread."""
+    """Restore the handlers that `take` set, whatever a task did to them. In the main thread."""
     if _ours:
         for number in _NUMBERS:
             if getsignal(number) is not _ours[-1]:

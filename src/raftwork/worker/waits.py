@@ -22,14 +22,14 @@ _changed: Callable[[], None] = _unheard
 
 
 def notice_waits(brokers: Collection[str]) -> None:
-    """Take note, in this process and its copies, of waits for tasks of these brokers."""
+    """Observe, in this process and its forks, waits for tasks of these brokers."""
     global _brokers
     _brokers = frozenset(brokers)
     waits.tell(_around)
 
 
 def when_changed(call: Callable[[], None]) -> None:
-    """Have this called when a wait has begun or ended."""
+    """Call `call` whenever a wait begins or ends."""
     global _changed
     _changed = call
 

@@ -43,7 +43,7 @@ def test_an_event_reads_back_as_it_was_written(event: Event) -> None:
     "text", ["", "slept 1.0 c", "stored one c t", "stored 1.0 c", "stored 1 c t x"]
 )
 def test_what_is_no_event_is_not_guessed_at(text: str) -> None:
-    with pytest.raises(ValueError, match="no event"):
+    with pytest.raises(ValueError, match="not an event"):
         parse(text)
 
 
@@ -60,5 +60,5 @@ def test_a_line_its_writer_did_not_live_to_end_is_left_out(tmp_path: Path) -> No
 
 def test_damage_before_the_last_line_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "one").write_text("stored 3.0 c\n" + line(EVERY_KIND[1]))
-    with pytest.raises(ValueError, match="no event"):
+    with pytest.raises(ValueError, match="not an event"):
         read(tmp_path)

@@ -19,7 +19,7 @@ def test_an_empty_name_of_a_directory_is_not_the_current_one(
     line = ["broker", "--name", "a", "--cluster", "a=127.0.0.1:1", "--data", ""]
     done = CliRunner().invoke(main, line)
     assert done.exit_code == 2
-    assert "'--data': it is empty" in done.output
+    assert "'--data': must not be empty" in done.output
 
 
 @pytest.mark.parametrize(

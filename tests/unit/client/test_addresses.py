@@ -36,5 +36,5 @@ def test_what_is_wrong_with_the_environment_names_its_variable(
 ) -> None:
     """A program that gives no address could not tell where a malformed one came from."""
     monkeypatch.setenv("RAFTWORK_BROKERS", "127.0.0.1")
-    with pytest.raises(ValueError, match=r"^RAFTWORK_BROKERS: .* not '127.0.0.1'$"):
+    with pytest.raises(ValueError, match=r"^RAFTWORK_BROKERS: .* got '127.0.0.1'$"):
         broker_addresses(None)

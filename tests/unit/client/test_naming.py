@@ -97,7 +97,7 @@ def test_what_is_no_function_is_no_task_without_a_name(
     what: Callable[..., object], kind: str
 ) -> None:
     app, _ = app_and_cluster()
-    with pytest.raises(TypeError, match=f"not of {kind}"):
+    with pytest.raises(TypeError, match=f"got {kind}"):
         app.task(what)
     assert app.task(name="t")(what).name == "t"
 

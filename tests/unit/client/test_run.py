@@ -67,7 +67,7 @@ def test_a_forgotten_result_says_that_it_was_forgotten() -> None:
     cluster.states["t"] = Result("t", State.SUCCEEDED, b"", forgotten=True)
     run = app.run("t")
     assert run.status() is Status.SUCCEEDED
-    with pytest.raises(UnknownTask, match="kept for its retention only"):
+    with pytest.raises(UnknownTask, match="is no longer kept"):
         run.result()
 
 

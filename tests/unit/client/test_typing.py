@@ -70,5 +70,7 @@ def wrong_calls() -> None:
 
 
 def test_the_runtime_refuses_unknown_options_too() -> None:
-    with pytest.raises(TypeError, match="no such option: colour; there are backoff, delivery, "):
+    with pytest.raises(
+        TypeError, match="no such option: colour; the options are backoff, delivery, "
+    ):
         add.options(colour=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -52,7 +52,7 @@ class Counts:
 
 
 class Rehearsal:
-    """One demo. `say` is told what happens, `progress` how many results are in."""
+    """One demo. `say` receives what happens, `progress` how many results are in."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Rehearsal:
         self._families: dict[str, list[psutil.Process]] = {}
 
     async def run(self) -> Counts:
-        """Raises TimeoutError if the cluster does not come up, and the errors of enqueueing."""
+        """Run the demo. Raises TimeoutError if no cluster comes up, and errors of enqueueing."""
         await self._start()
         began = time.monotonic()
         self._deadline = began + SETTLED_WITHIN_S + self._tasks / 50
@@ -206,7 +206,7 @@ class Rehearsal:
         await self._tell_reruns({start.task for start in held}, killed)
 
     def _strike(self) -> list[Start]:
-        """Kill a worker that is running tasks, and give them; nothing if none is.
+        """Kill a worker that is running tasks and return them; empty if none is.
 
         It is frozen with its pool before the last look: a task of 10 ms could end between a look
         and a signal.

@@ -13,7 +13,7 @@ from raftwork.worker.runner import Ended
 
 
 class Running(NamedTuple):
-    """A task's code has begun. `since` is in milliseconds on the monotonic clock."""
+    """A task with running code. `since` is in milliseconds on the monotonic clock."""
 
     token: int
     since: int
@@ -37,19 +37,19 @@ class Pool(Protocol):
         ...
 
     def start(self, tasks: Collection[PushedTask]) -> None:
-        """Take these, to be started in this order."""
+        """Take these tasks, to be started in this order."""
         ...
 
     def collect(self) -> list[Ended]:
-        """What ended since the last call. A process that died under a task is a loss."""
+        """The tasks that ended since the last call. A process that died under a task is a loss."""
         ...
 
     def running(self) -> list[Running]:
-        """The tasks whose code has begun and not ended."""
+        """The tasks with running code."""
         ...
 
     def withdraw(self) -> list[PushedTask]:
-        """Give back, in order, tasks whose code has not begun; it never will."""
+        """Return, in order, the tasks that have not begun; they never will."""
         ...
 
     def stop(self, tokens: Collection[int]) -> None:

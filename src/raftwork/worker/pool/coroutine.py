@@ -4,7 +4,7 @@ The agent lives in another thread, so that a coroutine that blocks the loop does
 worker. A plain function runs in a thread of its own; such a one cannot be stopped, and its slot is
 taken until it ends.
 
-The loop is everyone's: what would end it (`sys.exit` in a coroutine or callback, `loop.stop()`)
+All tasks share the loop: what would end it (`sys.exit` in a coroutine or callback, `loop.stop()`)
 ends the one task that did it, and a copy of the process that a task forks has no part in it.
 """
 
@@ -58,17 +58,21 @@ class AsyncPool:
 
     @property
     def slots(self) -> int:
+        """How many tasks can run at once; see `Pool.slots`."""
         return self._slots - len(self._abandoned)
 
     @property
     def wakers(self) -> list[int]:
+        """File descriptors that become readable when `collect` has something."""
         return [self._waker.fd]
 
     def start(self, tasks: Collection[PushedTask]) -> None:
+        """Take these tasks, to be started in this order."""
         self._backlog.extend(tasks)
         self._in_loop(self._fill)
 
     def collect(self) -> list[Ended]:
+        """The tasks that ended since the last call."""
         self._waker.clear()
         ended = []
         with suppress(IndexError):
@@ -79,10 +83,12 @@ class AsyncPool:
         return ended
 
     def running(self) -> list[Running]:
+        """The tasks with running code."""
         waits = waiting()
         return [Running(at, since, at in waits) for at, since in self._since.copy().items()]
 
     def withdraw(self) -> list[PushedTask]:
+        """Return, in order, the tasks that have not begun; they never will."""
         tasks = []
         with suppress(IndexError):
             while True:
@@ -90,12 +96,14 @@ class AsyncPool:
         return tasks
 
     def stop(self, tokens: Collection[int]) -> None:
+        """Forget these tasks if they wait; cancel their coroutines if they run."""
         self.start([task for task in self.withdraw() if task.token not in tokens])
         running = [token for token in self._since.copy() if token in tokens]
         self._abandoned.update(running)
         self._in_loop(self._cancel, running)
 
     def close(self) -> None:
+        """Stop everything."""
         self.withdraw()
         self._in_loop(self._cancel, list(self._since.copy()))
         self._waker.close()
@@ -201,12 +209,12 @@ class _NotYours(RuntimeError):
 
 
 def _blame(error: BaseException) -> None:
-    """End the task whose code raised it."""
+    """End the task that raised it."""
     trace = _TRACE(error)
     while trace is not None:
         handle = trace.tb_frame.f_locals.get("self")
         if issubclass(type(handle), asyncio.Handle):  # isinstance would ask a user's object
-            # Not public, and the same since 3.7; without it the error is merely nobody's.
+            # Not public, and the same since 3.7; without it the error belongs to no task.
             context = getattr(handle, "_context", None)
             task = None if context is None else exited(context, error)
             if task is not None:
@@ -222,7 +230,7 @@ _loops: "weakref.WeakSet[asyncio.AbstractEventLoop]" = weakref.WeakSet()
 
 
 def _leave_loops() -> None:
-    """In a copy: what the loop has is its original's, and must not be run a second time."""
+    """In a fork: the loop's work belongs to the original, and must not run a second time."""
     for loop in list(_loops):
         loop.stop()
         # Not public: without it, what is ready in this very turn of the loop is run here, too.

@@ -43,7 +43,7 @@ _GRACE_S = 0.2
 #: For a stopped child to have left user code, s. A signal to another CPU takes microseconds.
 _STOP_S = 0.05
 _PR_SET_PDEATHSIG = 1
-#: What a child that has hooks to call says when it has.
+#: What a child with hooks sends once they have been called.
 STARTED = b"started"
 
 log = logging.getLogger("raftwork.worker")
@@ -97,7 +97,7 @@ class Zygote:
         self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def serve(self) -> None:
-        """Until the worker is gone."""
+        """Serve until the worker is gone."""
         os.setpgid(0, 0)
         self._hangup = signal.getsignal(signal.SIGHUP)  # under nohup it is ignored
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -124,7 +124,7 @@ class Zygote:
             self._bury()
 
     def _obey(self) -> bool:
-        """Carry out what has been asked; False if nobody asks any more."""
+        """Carry out the requests that came; False if there will be no more."""
         with suppress(BlockingIOError):
             while packet := self._read():
                 match notices.decode(packet):
@@ -157,7 +157,7 @@ class Zygote:
             return
         if pid == 0:
             self._become_child(slot, parent)
-        with suppress(OSError):  # the child does it too; whoever is first
+        with suppress(OSError):  # the child does it too; the first one succeeds
             os.setpgid(pid, pid)
         self._children[slot] = pid
 
@@ -252,10 +252,12 @@ def run_tasks(
 
 
 def encode_job(task: PushedTask) -> bytes:
+    """A task as the packet that a child receives."""
     return pack(tuple(task))
 
 
 def decode_job(packet: bytes) -> PushedTask:
+    """The task of a packet."""
     fields = unpack(packet)
     assert isinstance(fields, list)
     return PushedTask(*fields)

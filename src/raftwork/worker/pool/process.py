@@ -3,7 +3,7 @@
 Every child has its own channel, of which this side keeps both ends: its own, and the child's, from
 which it takes back jobs that have not begun. While tasks are short a child gets some ahead, so that
 it need not wait for us in between; the moment one of them turns out long, the others are taken back
-and go to whoever is free.
+and go to a free child.
 """
 
 import logging
@@ -122,6 +122,7 @@ class ProcessPool:
 
     @property
     def slots(self) -> int:
+        """How many tasks can run at once: without children that fail to start."""
         now = time.monotonic_ns()
         return sum(
             child.stillborn < _FAILED_STARTS_MAX
@@ -131,13 +132,16 @@ class ProcessPool:
 
     @property
     def wakers(self) -> list[int]:
+        """File descriptors that become readable when `collect` has something."""
         return [self._control.fileno(), *(child.end.fileno() for child in self._children)]
 
     def start(self, tasks: Collection[PushedTask]) -> None:
+        """Take these tasks, to be started in this order."""
         self._backlog.extend(tasks)
         self._deal()
 
     def collect(self) -> list[Ended]:
+        """The tasks that ended since the last call; a child that died under one is a loss."""
         for child in self._children:
             if child.handed or child.starting:
                 self._read(child)
@@ -159,6 +163,7 @@ class ProcessPool:
         return ended
 
     def running(self) -> list[Running]:
+        """The tasks with running code."""
         entries = (
             entry
             for slot, child in enumerate(self._children)
@@ -167,12 +172,14 @@ class ProcessPool:
         return [Running(entry.token, entry.since // 1_000_000, entry.waits) for entry in entries]
 
     def withdraw(self) -> list[PushedTask]:
+        """Return, in order, the tasks that have not begun; they never will."""
         tasks = [task for child in self._children for task in self._take_back(child)]
         tasks += self._backlog
         self._backlog.clear()
         return tasks
 
     def stop(self, tokens: Collection[int]) -> None:
+        """Forget these tasks if they wait; kill their processes if they run."""
         self._backlog = deque(task for task in self.withdraw() if task.token not in tokens)
         running = (token for child in self._children for token in child.handed)
         self._doomed.update((token, False) for token in running if token in tokens)
@@ -180,6 +187,7 @@ class ProcessPool:
         self._deal()
 
     def close(self) -> None:
+        """Stop everything."""
         for child in self._children:
             child.end.close()
             child.far.close()
@@ -263,7 +271,7 @@ class ProcessPool:
                 self._settle(notice)
 
     def _settle(self, died: Died) -> None:
-        """Charge a death to the task that ran; what had not begun is as if never handed out."""
+        """Charge a death to the running task; tasks that had not begun are handed out again."""
         child, entry = self._children[died.slot], self._slate.read(died.slot)
         self._slate.clear(died.slot)
         self._read(child)

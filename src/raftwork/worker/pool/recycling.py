@@ -1,4 +1,4 @@
-"""When a child has done its part: code that leaks must not have a process to itself for ever.
+"""When a child is replaced: code that leaks must not keep a process for ever.
 
 A child looks after each task, so it leaves between two: nothing runs in it, and what waits in its
 channel goes to the one that takes its place.
@@ -32,4 +32,5 @@ def peak_memory() -> int:
 
 
 def peak_bytes(usage: resource.struct_rusage) -> int:
+    """The most memory this usage says was resident, bytes."""
     return usage.ru_maxrss * _UNIT

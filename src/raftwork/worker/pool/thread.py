@@ -28,6 +28,7 @@ class Waker:
         self._awake = False
 
     def wake(self) -> None:
+        """Make the descriptor readable."""
         if not self._awake:
             self._awake = True
             with suppress(OSError):  # closed, when code that could not be stopped ends at last
@@ -40,6 +41,7 @@ class Waker:
         self._awake = False
 
     def close(self) -> None:
+        """Close both ends; later calls of `wake` do nothing."""
         self._awake = True
         os.close(self.fd)
         os.close(self._in)
@@ -63,17 +65,21 @@ class ThreadPool:
 
     @property
     def slots(self) -> int:
+        """How many tasks can run at once; see `Pool.slots`."""
         return len(self._now) - len(self._abandoned)
 
     @property
     def wakers(self) -> list[int]:
+        """File descriptors that become readable when `collect` has something."""
         return [self._waker.fd]
 
     def start(self, tasks: Collection[PushedTask]) -> None:
+        """Take these tasks, to be started in this order."""
         for task in tasks:
             self._waiting.put(task)
 
     def collect(self) -> list[Ended]:
+        """The tasks that ended since the last call."""
         self._waker.clear()
         ended = []
         with suppress(IndexError):
@@ -84,10 +90,12 @@ class ThreadPool:
         return ended
 
     def running(self) -> list[Running]:
+        """The tasks with running code."""
         busy, waits = [now for now in self._now if now is not None], waiting()
         return [Running(token, since // 1_000_000, token in waits) for token, since in busy]
 
     def withdraw(self) -> list[PushedTask]:
+        """Return, in order, the tasks that have not begun; they never will."""
         tasks = []
         with suppress(Empty):
             while True:
@@ -97,10 +105,12 @@ class ThreadPool:
         return tasks
 
     def stop(self, tokens: Collection[int]) -> None:
+        """Forget these tasks if they wait; their slots are lost while they run on."""
         self.start([task for task in self.withdraw() if task.token not in tokens])
         self._abandoned.update(r.token for r in self.running() if r.token in tokens)
 
     def close(self) -> None:
+        """Stop everything."""
         self.withdraw()
         for _ in self._now:
             self._waiting.put(None)
