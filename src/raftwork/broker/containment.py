@@ -68,6 +68,7 @@ class Containment:
         return not ours or error is self.vital.broken or as_database_error(error) is not None
 
     def told(self, what: str, error: Exception) -> None:
+        """Report an error that a boundary has stopped."""
         self._told(what, error)
 
 

@@ -162,6 +162,7 @@ class Node:
 
     @property
     def leads(self) -> bool:
+        """Whether this broker is the active leader and serves."""
         return self._leadership is not None
 
     def wake(self, now: int, wall: int) -> None:
@@ -433,10 +434,12 @@ class Node:
     # ---- Host: what the replica calls ---------------------------------------------------------
 
     def apply(self, entry: Entry) -> None:
+        """See `Host.apply`."""
         applied = self._machine.apply(entry.data, entry.at)
         self._supervisor.does(lambda leadership: leadership.applied(entry.at, applied))
 
     def activated(self, epoch: int, now: int) -> None:
+        """See `Host.activated`."""
         self.tell(LeadershipBegan(epoch))
         self._supervisor.begin(epoch, now)
 
@@ -458,22 +461,29 @@ class Node:
         )
 
     def deactivated(self) -> None:
+        """See `Host.deactivated`."""
         self._supervisor.end()
 
     def read_ready(self, token: int) -> None:
+        """See `Host.read_ready`."""
         self._supervisor.does(lambda leadership: leadership.read_ready(token))
 
     def plan(self, now: int) -> None:
+        """See `Host.plan`."""
         self._supervisor.does(lambda leadership: leadership.plan(now))
 
     def before_commit(self) -> None:
+        """See `Host.before_commit`."""
         self._machine.flush()
 
     def released(self) -> None:
+        """See `Host.released`."""
         self._flush()
 
     def news(self, news: News) -> None:
+        """See `Host.news`."""
         self.tell(news)
 
     def switched(self) -> None:
+        """See `Host.switched`."""
         self._machine = Machine(self._store.connection, self._setup.levels)

@@ -64,10 +64,12 @@ class Dispatcher:
     # ---- facts --------------------------------------------------------------------------------
 
     def queued(self, effect: Queued) -> None:
+        """New tasks wait."""
         self._backlog(effect.queue).queued(effect)
         self.needs_plan = True
 
     def requeued(self, effect: Requeued) -> None:
+        """A task waits again under its old number."""
         self._backlog(effect.queue).requeued(effect.seq)
         self.needs_plan = True
 

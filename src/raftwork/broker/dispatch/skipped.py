@@ -51,6 +51,7 @@ class Skipped:
         return [demand for demand, tasks in self._tasks.items() if needs_free_slot(tasks[0])]
 
     def add(self, demand: PlacementRule, tasks: list[Waiting]) -> None:
+        """Append tasks that follow this placement rule."""
         if tasks:
             self._tasks.setdefault(demand, deque()).extend(tasks)
             self._count += len(tasks)

@@ -60,8 +60,13 @@ class Proposal(NamedTuple):
 class Log(Protocol):
     """Of the consensus core, what a leadership needs."""
 
-    def propose(self, data: bytes, now: int) -> Position: ...
-    def barrier(self, token: int, now: int) -> None: ...
+    def propose(self, data: bytes, now: int) -> Position:
+        """Append an entry. Raises NotLeader, or QueueFull while the log has no room."""
+        ...
+
+    def barrier(self, token: int, now: int) -> None:
+        """Ask for a linearizable read under this token. Raises NotLeader."""
+        ...
 
 
 class Leadership:
@@ -115,6 +120,7 @@ class Leadership:
 
     @property
     def wake_at(self) -> int:
+        """When the next turn is due at the latest (ms)."""
         due = self._machine.due
         beat = self.workers.wake_at
         # Whatever is on its way wakes what is due; what cannot be proposed now must not spin.

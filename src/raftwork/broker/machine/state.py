@@ -150,9 +150,11 @@ class Ledger:
     # ---- what is due ----------------------------------------------------------------------------
 
     def find_next_retry(self) -> None:
+        """Set `next_retry` from the table: when a delayed task waits again."""
         self.next_retry = self._earliest(DELAYED)
 
     def find_next_expiry(self) -> None:
+        """Set `next_expiry` from the table: when a result or tombstone is dropped."""
         self.next_expiry = min(self._earliest(KEPT), self._earliest(TOMBSTONE))
 
     def _earliest(self, phase: int) -> int:

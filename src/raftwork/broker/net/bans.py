@@ -34,6 +34,7 @@ class Bans:
         self._closed: dict[bytes, RemoteAddress | None] = {}
 
     def offend(self, routing: bytes, count: int = 1) -> None:
+        """Count offences of this routing id."""
         self._offences[routing] = self._offences.get(routing, 0) + count
         if len(self._offences) > OFFENDERS_MAX:
             del self._offences[next(iter(self._offences))]

@@ -68,6 +68,8 @@ RECONNECT_MAX = 100
 
 @dataclass(slots=True)
 class Outbox:
+    """Frames that one connection has not taken yet, and their bytes."""
+
     frames: deque[bytes] = field(default_factory=deque)
     bytes: int = 0
 
@@ -302,6 +304,7 @@ class Transport:
         self._try(routing, frame)
 
     def send_peer(self, name: str, frame: bytes) -> None:
+        """Send on our DEALER to the named broker, or drop it if that is not connected."""
         with suppress(zmq.Again):  # not connected; hellos are repeated
             self._dealers[name].send(frame, zmq.NOBLOCK)
 
@@ -333,6 +336,7 @@ class Transport:
 
     @property
     def congested(self) -> bool:
+        """Whether any frame waits for a connection to take it."""
         return bool(self._outboxes)
 
     def _try(self, routing: bytes, frame: bytes) -> bool | None:

@@ -66,10 +66,12 @@ class Tally:
                 )
 
     def add(self, cost: int) -> None:
+        """A request of this cost is under way."""
         self.requests += 1
         self.bytes += cost
 
     def remove(self, cost: int) -> None:
+        """A request of this cost has ended."""
         self.requests -= 1
         self.bytes -= cost
 

@@ -120,6 +120,7 @@ class WorkerRegistry:
     # ---- what the dispatcher asks -------------------------------------------------------------
 
     def available(self) -> list[Worker]:
+        """The workers that can be given tasks now and whose connections take more."""
         takers: list[Worker] = []
         self._full = []
         for worker in self._workers.values():
@@ -142,6 +143,7 @@ class WorkerRegistry:
         )
 
     def statuses(self) -> list[WorkerStatus]:
+        """Every worker that has said hello and not goodbye, for people."""
         now, attribution = self._beaten, self._attribution
         shown = [w for w in self._workers.values() if w.name and not w.left]
         return [w.status(attribution.reason(w, now)) for w in shown]
@@ -289,6 +291,7 @@ class WorkerRegistry:
         return retry_at(self._machine.current(token), time, self._rng)
 
     def goodbye(self, routing: bytes, session: int, now: int) -> bool:
+        """The worker leaves: its tasks go to others. False as for `heartbeat`."""
         worker = self._session(routing, session, now)
         if worker is None:
             return False

@@ -144,6 +144,7 @@ class Worker:
 
     @property
     def available(self) -> bool:
+        """Whether it can be given tasks now, as far as it says itself."""
         return self.routing is not None and self.stays and self.slots > 0
 
     def presumed_started(self) -> Iterator[tuple[int, bool]]:

@@ -99,6 +99,7 @@ def ping_at(node: Node, leader: Leader) -> int:
 
 
 def on_ack(node: Node, leader: Leader, src: Peer, link: Link, message: Ack) -> None:
+    """A follower acknowledges everything up to a zxid: it may be committed by that."""
     link.round = max(link.round, message.round)
     if not link.streaming:
         return

@@ -43,6 +43,7 @@ _EVENTS: Mapping[type[Framed], Event] = {
 
 
 def on_frame(node: Node, src: Peer, frame: Frame, content: Framed) -> None:
+    """A frame of our leader's link; frames that overtook others are held back."""
     role = node.role
     if (
         not isinstance(role, Follower)
@@ -61,6 +62,7 @@ def on_frame(node: Node, src: Peer, frame: Frame, content: Framed) -> None:
 
 
 def on_chunk(node: Node, src: Peer, message: Snap) -> None:
+    """A piece of a snapshot from our leader."""
     role = node.role
     if (
         isinstance(role, Follower)
@@ -107,6 +109,7 @@ def _carry_out(node: Node, role: Follower, message: Framed) -> bool:
 
 
 def tick(node: Node, role: Follower) -> None:
+    """Time passes: give the leader up, or repeat what was not answered."""
     inbound, config = role.inbound, node.config
     if node.now >= role.deadline:
         election.overdue(node)
@@ -140,6 +143,7 @@ def send_state(node: Node) -> None:
 
 
 def current_state(node: Node, role: Follower) -> FromFollower:
+    """What there is to tell the leader where we stand."""
     session, hard = role.inbound.session, node.hard
     match node.state:
         case State.JOINING:

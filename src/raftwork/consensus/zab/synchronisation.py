@@ -81,6 +81,7 @@ def on_diff(node: Node, role: Follower, message: Diff) -> bool:
 
 
 def on_trunc(node: Node, role: Follower, message: Trunc) -> bool:
+    """Drop what the leader lacks; proposals follow from there."""
     if not node.log.holds(message.to):
         return False
     node.truncate(message.to)

@@ -29,6 +29,8 @@ KNOWN_MAX = 4_096
 
 
 class ConsistentHash:
+    """Sends equal keys to the same worker while it has room. See the module."""
+
     spares_overloaded = False
 
     def __init__(self, rng: Random) -> None:
@@ -37,6 +39,7 @@ class ConsistentHash:
         self._ring: list[tuple[int, bytes]] = []
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
+        """See `Balancer.plan`."""
         self._learn(workers)
         load = _Load(workers)
         plan = [self._find(key, load) if key else -1 for key in keys]

@@ -11,12 +11,15 @@ from raftwork.broker.placement.balancers.protocol import Candidate
 
 
 class PowerOfTwo:
+    """Places on the less loaded of two workers drawn at random."""
+
     spares_overloaded = False
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
+        """See `Balancer.plan`."""
         rooms, busy = [w.room for w in workers], [w.busy for w in workers]
         open_ = [i for i, room in enumerate(rooms) if room > 0]
         plan = []

@@ -7,12 +7,15 @@ from raftwork.broker.placement.balancers.protocol import Candidate
 
 
 class RandomChoice:
+    """Places on any worker with room, all equally likely."""
+
     spares_overloaded = False
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
+        """See `Balancer.plan`."""
         rooms = [w.room for w in workers]
         open_ = [i for i, room in enumerate(rooms) if room > 0]
         plan = []
