@@ -73,7 +73,7 @@ class Setup:
     #: The same for a consensus message, which is dropped rather than kept.
     send_consensus: Callable[[bytes, bytes], None]
     #: Whether a connection has taken all it was sent so far.
-    room: Callable[[bytes], bool] = lambda _routing: True
+    writable: Callable[[bytes], bool] = lambda _routing: True
     #: Sends a frame on our DEALER to the named broker.
     send_peer: Callable[[str, bytes], None]
     #: Connects our DEALER to the named broker to another address.

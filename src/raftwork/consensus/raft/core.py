@@ -107,7 +107,7 @@ class Raft:
             election.check_quorum(node, role)
             transfer.expire(node, role)
             if now >= replication.beat_at(node, role):
-                role.beaten, role.told = now, node.commit
+                role.beaten, role.announced_commit = now, node.commit
                 role.commit_at_heartbeat = max(role.commit_at_heartbeat, node.commit)
                 transfer.remind(role)
                 node.beat(role)

@@ -84,7 +84,7 @@ def beat_at(node: Node, leader: Leader) -> int:
     process then wakes once for all of them.
     """
     config, last = node.config, node.log.last.seq
-    if leader.told != last or leader.reads or leader.transfer is not None:
+    if leader.announced_commit != last or leader.reads or leader.transfer is not None:
         return leader.beaten + config.heartbeat
     for peer in leader.peers.values():  # one that is not level needs them, unless it is away
         if peer.match != last and node.now - peer.heard < config.election_min:

@@ -89,7 +89,7 @@ class Transfer:
 
     target: str
     deadline: int
-    told: bool = False
+    sent: bool = False
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ class Leader:
     noop: int
     #: When the last heartbeat was sent, and what was committed then.
     beaten: int
-    told: int
+    announced_commit: int
     #: The same, but never less than the no-op: where a learner has caught up.
     commit_at_heartbeat: int
     #: Newest read round begun.
@@ -312,7 +312,11 @@ class Node:
         start, latest = self.log.last.seq + 1, self.roster.latest
         peers = {name: Progress(latest.get(name, b""), start, self.now) for name in self.others}
         self.role = Leader(
-            peers, noop=start, beaten=self.now, told=self.commit, commit_at_heartbeat=start
+            peers,
+            noop=start,
+            beaten=self.now,
+            announced_commit=self.commit,
+            commit_at_heartbeat=start,
         )
         self.append(Kind.NOOP, b"")
 

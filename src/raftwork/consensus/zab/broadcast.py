@@ -172,7 +172,7 @@ def on_propose(node: Node, role: Follower, message: Propose) -> bool:
         if not node.log.precedes(fresh[0].at):
             return False
         node.extend(fresh)
-    role.speaks = True
+    role.state_due = True
     return node.state is not State.UP_TO_DATE or on_commit(node, message.committed)
 
 

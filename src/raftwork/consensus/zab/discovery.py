@@ -94,5 +94,5 @@ def on_leader_info(node: Node, role: Follower, message: LeaderInfo) -> bool:
         return True
     if message.epoch > node.hard.accepted:
         node.accept(message.epoch, role.leader)
-    role.epoch, role.speaks = message.epoch, True
+    role.epoch, role.state_due = message.epoch, True
     return True

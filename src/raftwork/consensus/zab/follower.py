@@ -101,7 +101,7 @@ def _carry_out(node: Node, role: Follower, message: Framed) -> bool:
         case Commit():
             return broadcast.on_commit(node, message.zxid)
         case Ping():
-            role.round, role.speaks = message.round, True
+            role.round, role.state_due = message.round, True
             return True
         case Resign():
             election.resigned(node, role, message.vote)
@@ -118,14 +118,14 @@ def tick(node: Node, role: Follower) -> None:
     elif not inbound.opened and node.now >= role.resend_at:
         role.interval = min(2 * role.interval, config.resend_max)
         role.resend_at = node.now + role.interval
-        role.speaks = True
+        role.state_due = True
 
 
 def resync(node: Node, role: Follower) -> None:
     """Open a new session: the leader synchronises us from where we stand."""
     node.move(Event.BROKEN)
     role.inbound = Inbound(node.new_session())
-    role.round, role.speaks = 0, True
+    role.round, role.state_due = 0, True
     role.interval = node.config.resend
     role.resend_at = node.now + role.interval
 
@@ -137,8 +137,8 @@ def send_state(node: Node) -> None:
     snapshot is being switched to, nothing can be said of the log.
     """
     role = node.role
-    if isinstance(role, Follower) and role.speaks and not node.installing:
-        role.speaks = False
+    if isinstance(role, Follower) and role.state_due and not node.installing:
+        role.state_due = False
         node.promise(role.leader.name, current_state(node, role))
 
 

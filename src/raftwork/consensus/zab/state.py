@@ -94,7 +94,7 @@ class Follower:
     epoch: int = 0
     #: Newest PING, and whether the last word is to be said (again).
     round: int = 0
-    speaks: bool = False
+    state_due: bool = False
 
 
 @dataclass(slots=True)
@@ -368,7 +368,7 @@ class Node:
         until = self.now + self.patience
         inbound, interval = Inbound(self.new_session()), self.config.resend
         self.role = Follower(leader, inbound, vote, until, self.now + interval, interval)
-        self.role.speaks = True
+        self.role.state_due = True
 
     def lead(self, vote: Vote) -> None:
         """Begin phase 1 as the elected replica."""

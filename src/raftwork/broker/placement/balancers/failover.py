@@ -19,5 +19,5 @@ class Failover:
         order = sorted(range(len(workers)), key=lambda i: (workers[i].name, workers[i].incarnation))
         plan: list[int] = []
         for i in order:
-            plan += [i] * min(workers[i].room, len(keys) - len(plan))
+            plan += [i] * min(workers[i].capacity, len(keys) - len(plan))
         return plan

@@ -20,8 +20,8 @@ class PowerOfTwo:
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
         """See `Balancer.plan`."""
-        rooms, busy = [w.room for w in workers], [w.busy for w in workers]
-        open_ = [i for i, room in enumerate(rooms) if room > 0]
+        capacities, busy = [w.capacity for w in workers], [w.busy for w in workers]
+        open_ = [i for i, capacity in enumerate(capacities) if capacity > 0]
         plan = []
         for _ in keys:
             at = self._draw(len(open_))
@@ -33,8 +33,8 @@ class PowerOfTwo:
             i = open_[at]
             plan.append(i)
             busy[i] += 1
-            rooms[i] -= 1
-            if not rooms[i]:
+            capacities[i] -= 1
+            if not capacities[i]:
                 open_[at] = open_[-1]
                 open_.pop()
         return plan

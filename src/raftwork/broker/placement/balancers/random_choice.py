@@ -16,15 +16,15 @@ class RandomChoice:
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
         """See `Balancer.plan`."""
-        rooms = [w.room for w in workers]
-        open_ = [i for i, room in enumerate(rooms) if room > 0]
+        capacities = [w.capacity for w in workers]
+        open_ = [i for i, capacity in enumerate(capacities) if capacity > 0]
         plan = []
         for _ in keys:
             at = self._rng.randrange(len(open_))
             i = open_[at]
             plan.append(i)
-            rooms[i] -= 1
-            if not rooms[i]:
+            capacities[i] -= 1
+            if not capacities[i]:
                 open_[at] = open_[-1]
                 open_.pop()
         return plan

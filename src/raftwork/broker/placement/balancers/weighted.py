@@ -17,5 +17,5 @@ class Weighted:
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
         """See `Balancer.plan`."""
-        capacities = [w.slots * w.weight for w in workers]
-        return least_first(workers, capacities, len(keys), self._rng)
+        sizes = [w.slots * w.weight for w in workers]
+        return least_first(workers, sizes, len(keys), self._rng)
