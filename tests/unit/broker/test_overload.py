@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker.placement.eligibility import ANY
+from raftwork.broker.placement.eligibility import ANYWHERE
 from raftwork.broker.workers.registry import BEAT_MS, LEASE_MS
 from raftwork.messages import Heartbeat
 from tests.unit.broker.floor import ME, OTHER, Floor
@@ -22,7 +22,7 @@ def beat(floor: Floor, routing: bytes, memory: float) -> None:
 
 
 def serving(floor: Floor) -> dict[bytes, bool]:
-    excluded = floor.force.eligibility.excluded("default", ANY, spares=True)
+    excluded = floor.force.eligibility.excluded("default", ANYWHERE, spares=True)
     return {w.incarnation: w.incarnation not in excluded for w in floor.force.available()}
 
 

@@ -37,7 +37,7 @@ def test_a_finished_task_is_told_at_once(counter: Counter) -> None:
     counter.sent()
     counter.say(Watch(5, ["a"]))
     assert counter.sent() == [Watched(5), Results([Result("a", State.SUCCEEDED, b"v")])]
-    assert not counter.desk.questions.asking
+    assert not counter.desk.read_barrier.asking
 
 
 def test_an_unfinished_task_is_told_when_it_ends_and_once(counter: Counter) -> None:
@@ -57,7 +57,7 @@ def test_an_unfinished_task_is_told_when_it_ends_and_once(counter: Counter) -> N
 def test_unknown_is_told_only_behind_a_barrier(counter: Counter) -> None:
     counter.say(Watch(5, ["nobody's"]))
     assert counter.sent() == [Watched(5)]
-    assert counter.desk.questions.asking
+    assert counter.desk.read_barrier.asking
     counter.barrier()
     assert counter.sent() == [Results([Result("nobody's", State.UNKNOWN, b"")])]
 
@@ -74,11 +74,11 @@ def test_a_task_that_arrives_before_the_barrier_is_not_told_as_unknown(counter: 
 
 def test_a_barrier_answers_what_was_asked_before_it_and_nothing_else(counter: Counter) -> None:
     counter.say(Ask(1, ["a"]))
-    counter.desk.questions.barrier(1)
+    counter.desk.read_barrier.barrier(1)
     counter.say(Ask(2, ["a"]))
     counter.desk.read_ready(1)
     assert [m.request for m in counter.sent() if isinstance(m, Answer)] == [1]
-    assert counter.desk.questions.asking
+    assert counter.desk.read_barrier.asking
     counter.desk.read_ready(99)  # nobody asked
     assert counter.sent() == []
 
@@ -163,7 +163,7 @@ def test_too_many_or_too_long_ids_are_refused_with_both_sizes(
     counter.say(Ask(2, ids))
     refusals = [m for m in counter.sent() if isinstance(m, Refused)]
     assert [(m.request, m.code) for m in refusals] == [(1, Code.PROTOCOL), (2, Code.PROTOCOL)]
-    assert not counter.desk.questions.asking
+    assert not counter.desk.read_barrier.asking
 
 
 def test_an_id_asked_for_many_times_is_told_once(counter: Counter) -> None:
@@ -228,4 +228,4 @@ def test_questions_that_wait_are_bounded(counter: Counter) -> None:
     counter.barrier()
     assert len(counter.sent()) == 5
     counter.say(Ask(10, ["a"]))
-    assert counter.desk.questions.asking
+    assert counter.desk.read_barrier.asking

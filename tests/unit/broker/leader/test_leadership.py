@@ -121,12 +121,12 @@ class Office:
     def hello(self, slots: int = 4, session: int = 1) -> None:
         hello = WorkerHello(PROTOCOL, "w", ME, session, "h", 1, slots, ["default", "b"], [], False)
         self.lead.workers.hello(b"w", hello, self.now)
-        self.lead.room_changed()
+        self.lead.capacity_changed()
 
     def report(self, *outcomes: Outcome) -> None:
         report = Report(1, [], list(outcomes), [], 0)
         assert self.lead.workers.report(b"w", report, self.now, self.lead.time(self.now))
-        self.lead.room_changed()
+        self.lead.capacity_changed()
 
     def plan(self) -> list[list[Command]]:
         """Propose; gives the commands of every new entry."""
@@ -266,7 +266,7 @@ def test_what_was_reserved_for_tasks_that_were_known_is_free_again(office: Offic
     assert office.pushed() == [1, 2, 3]
     (worker,) = office.lead.workers.available()
     assert worker.busy == 3
-    assert worker.room == 1
+    assert worker.capacity == 1
 
 
 def test_a_task_begun_at_a_worker_that_left_meanwhile_waits_again(office: Office) -> None:
@@ -337,7 +337,7 @@ def test_assigns_that_could_not_be_proposed_are_not_planned_twice(office: Office
     office.hello()
     office.core.refusal = QueueFull("the log is full")
     for _ in range(3):
-        office.lead.room_changed()
+        office.lead.capacity_changed()
         assert office.plan() == []
     office.core.refusal = None
     office.turn()
@@ -442,7 +442,7 @@ def test_an_idle_leader_proposes_nothing(office: Office) -> None:
     for _ in range(20):
         office.now += 100
         office.lead.workers.heartbeat(b"w", Heartbeat(1, 0, 0, 0, 0, 0, False), office.now)
-        office.lead.room_changed()
+        office.lead.capacity_changed()
         assert office.plan() == []
 
 

@@ -39,7 +39,7 @@ def test_numbers_count_for_each_session_and_each_kind_of_request(counter: Counte
     counter.say(CHANGE, OTHER)
     counter.say(AskQueue(7, "q"))
     assert len(counter.wanted()) == 2
-    assert counter.desk.questions.asking
+    assert counter.desk.read_barrier.asking
 
 
 def test_a_budget_is_one_features_own(counter: Counter) -> None:
@@ -71,7 +71,7 @@ def test_what_is_out_of_bounds_is_refused_before_anything_is_made_of_it(counter:
     (refused,) = counter.ask(AskQueue(3, ""))
     assert refused == Refused(3, Code.PROTOCOL, "queue of 0 characters; 1 to 255 are allowed")
     assert counter.under_way() == 0
-    assert not counter.desk.questions.asking
+    assert not counter.desk.read_barrier.asking
 
 
 def test_a_session_that_ends_is_waited_for_no_more_and_its_changes_stand(counter: Counter) -> None:
