@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from raftwork.client.ids import new_ids
 from raftwork.client.options import task_id, task_key
-from raftwork.client.values import call_packer, pack_call
 from raftwork.errors import PayloadTooLarge
 from raftwork.messages import BATCH_BYTES_MAX, BATCH_TASKS_MAX
+from raftwork.serialization import call_packer, pack_call
 from raftwork.signatures import Binder
 from raftwork.wire import pack
 

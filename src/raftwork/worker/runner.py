@@ -11,13 +11,10 @@ import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import copy_context
 from types import FrameType
-from typing import NamedTuple, ParamSpec, TypeVar, cast
+from typing import NamedTuple, ParamSpec, TypeVar
 
-import msgpack
-
-from raftwork.errors import BadMessage, NotSerializable, PayloadTooLarge
+from raftwork.errors import BadMessage
 from raftwork.messages import (
-    PAYLOAD_MAX,
     Failure,
     Loss,
     Outcome,
@@ -25,6 +22,7 @@ from raftwork.messages import (
     decode_spec,
     encode_failure,
 )
+from raftwork.serialization import pack_result
 from raftwork.signatures import Binder, binder, misfit
 from raftwork.wire import unpack
 from raftwork.worker.context import Context, running
@@ -33,8 +31,6 @@ from raftwork.worker.copies import ends_copies
 #: Of a traceback, its first and last halves; of a message the first so many characters.
 TRACEBACK_MAX = 64 * 1024
 MESSAGE_MAX = 16 * 1024
-#: Containers within containers in a result.
-_DEPTH_MAX = 100
 #: Names listed when a task is unknown.
 _NAMES_MAX = 20
 
@@ -198,40 +194,6 @@ async def in_thread(code: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         raise
 
 
-def pack_result(value: object) -> bytes:
-    """A task's value as msgpack. Raises NotSerializable or PayloadTooLarge."""
-    _check(value)
-    try:
-        data: bytes = msgpack.packb(value, use_bin_type=True)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise NotSerializable(f"the result cannot be sent: {error}") from None
-    if len(data) > PAYLOAD_MAX:
-        raise PayloadTooLarge(f"the result is {len(data)} bytes, more than {PAYLOAD_MAX}")
-    return data
-
-
-_SCALARS = frozenset({type(None), bool, float, int, str, bytes})
-
-
-def _check(value: object, depth: int = 0) -> None:
-    """Refuse values that msgpack would change, such as a tuple key or a subclass."""
-    kind = type(value)
-    if kind in _SCALARS:
-        return
-    if depth == _DEPTH_MAX:
-        raise NotSerializable(f"the result is nested deeper than {_DEPTH_MAX}, or cyclic")
-    if kind is list or kind is tuple:
-        for item in cast("list[object]", value):
-            _check(item, depth + 1)
-    elif kind is dict:
-        for key, item in cast("dict[object, object]", value).items():
-            if type(key) is not str:
-                raise NotSerializable(f"the result has a dict key of type {_name(type(key))}")
-            _check(item, depth + 1)
-    else:
-        raise NotSerializable(f"the result has a value of type {_name(kind)}")
-
-
 def failed(token: int, error: BaseException) -> Outcome:
     """The outcome of code that raised `error`, even if formatting that raises again."""
     if type(error) is _UnknownFunction:
@@ -315,10 +277,6 @@ def _text(text: str, limit: int) -> str:
         half = limit // 2 - 16
         data = data[:half] + b"\n... (cut) ...\n" + data[-half:]
     return data.decode("utf-8", "ignore")
-
-
-def _name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
 
 
 def _unknown(name: str, registry: Registry) -> str:

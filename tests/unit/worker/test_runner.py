@@ -17,9 +17,10 @@ from raftwork.messages import (
     decode_failure,
     encode_spec,
 )
+from raftwork.serialization import pack_result
 from raftwork.wire import pack, unpack
 from raftwork.worker import context
-from raftwork.worker.runner import TRACEBACK_MAX, Runner, pack_result
+from raftwork.worker.runner import TRACEBACK_MAX, Runner
 
 
 class Colour(IntEnum):
@@ -188,7 +189,7 @@ def test_a_payload_that_is_none_is_a_failure(payload: bytes) -> None:
         ([{"a": {1, 2}}], "set"),
         ({1: 2}, "int"),
         (Colour.RED, "Colour"),
-        (2**64, "out of range"),
+        (2**64, "more than 64 bits"),
         (bytearray(b"x"), "bytearray"),
     ],
 )

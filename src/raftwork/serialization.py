@@ -1,4 +1,4 @@
-"""Arguments as bytes: the values that the wire carries, and errors that name the others.
+"""Arguments and results as bytes: values that the wire carries, and errors that name the others.
 
 Carried: None, bool, int from -2⁶³ to 2⁶⁴-1, float, str, bytes, list, tuple (arrives as a list) and
 dict with str keys, nested up to `DEPTH_MAX`. Nothing else, and no subclass such as an IntEnum: it
@@ -56,6 +56,25 @@ def pack_call(
             f"the arguments of {name} are {len(payload)} bytes, more than {PAYLOAD_MAX}"
         )
     return payload
+
+
+def pack_result(value: object) -> bytes:
+    """A task's value, packed. Raises NotSerializable or PayloadTooLarge."""
+    if not _plain((value,), -1):
+        _refuse_result(value)
+    try:
+        data: bytes = msgpack.packb(value, use_bin_type=True)
+    except (ValueError, OverflowError):
+        _refuse_result(value)
+        raise
+    if len(data) > PAYLOAD_MAX:
+        raise PayloadTooLarge(f"the result is {len(data)} bytes, more than {PAYLOAD_MAX}")
+    return data
+
+
+def _refuse_result(value: object) -> None:
+    if flaw := _flaw(value):
+        raise NotSerializable(f"the result cannot be sent: {_where(flaw)}")
 
 
 def _plain(values: object, depth: int = 0) -> bool:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftwork.client.values import DEPTH_MAX, call_packer, pack_call
 from raftwork.errors import NotSerializable, PayloadTooLarge
 from raftwork.messages import PAYLOAD_MAX
+from raftwork.serialization import DEPTH_MAX, call_packer, pack_call
 from raftwork.wire import unpack
 
 
