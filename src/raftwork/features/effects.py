@@ -104,7 +104,7 @@ Effect = (
 
 
 class Applied(NamedTuple):
-    """What applying one entry gave: a reply for each command, in order, and the effects."""
+    """What applying one entry returned: a reply for each command, in order, and the effects."""
 
     replies: list[Reply]
     effects: list[Effect]

@@ -5,7 +5,7 @@ measures requests and bounds what is under way, knows repeated ones, asks for re
 refusals and answers (raftwork/broker/requests/desk.py). The kinds of rules:
 
     change      becomes a command in the log, and is answered when that is applied
-    read        is answered behind a read barrier: a deposed leader would tell what once was
+    read        is answered behind a read barrier: a deposed leader would answer with stale state
     wait        is looked at in every turn until it can be answered
     subscribe   is answered at once, and goes on behind a read barrier
 
@@ -113,7 +113,7 @@ def read(request: type[Q], answer: Callable[[View, Q], Frame], work: int = 1) ->
 
 
 def read_by_slices(request: type[Q], slices: Callable[[View, Q], Slices]) -> Rule:
-    """A question whose answer takes longer than a turn may."""
+    """A read with an answer that takes longer than a turn may."""
     return Read(request, cast("Callable[[View, Frame], Slices]", slices), work=1)
 
 

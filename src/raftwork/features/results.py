@@ -38,14 +38,14 @@ class Watch(NamedTuple):
 
 @from_broker.register(6)
 class Results(NamedTuple):
-    """Outcomes (final states) of watched tasks, or UNKNOWN for ids nobody enqueued."""
+    """Outcomes (final states) of watched tasks, or UNKNOWN for ids that were never enqueued."""
 
     results: list[Result]
 
 
 @reply(7)
 class Answer(NamedTuple):
-    """States only: outcomes come as Results, to who watches."""
+    """States only: outcomes come as Results, to sessions that watch."""
 
     request: int
     results: list[Result]

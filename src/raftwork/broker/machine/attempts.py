@@ -2,7 +2,7 @@
 
 Rules of this file:
 1. Whatever is reported under a token counts only while that token is current. Else it is `Stale`:
-   somebody else has the task by now, or it has its outcome, which stands.
+   another worker has the task by now, or it has its outcome, which stands.
 2. A token ends in exactly one way: the task settles for ever (`_settle`), waits again (`_requeue`)
    or waits for its next attempt's time (`_delay`). No task that may run at most once waits again
    after it may have started.

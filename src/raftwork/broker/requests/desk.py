@@ -3,8 +3,8 @@
 1. A change is acknowledged when its entry is applied, never before (G1); whatever is still open
    when leadership ends is simply forgotten: the client asks the next leader with the same ids (G2).
    What stands already is acknowledged at once: to ask again costs the log and the disks nothing.
-2. What a read answers is told only behind a read barrier (G7): a deposed leader would tell what
-   once was. A state read later than the barrier is true all the same, so answers go out by slices.
+2. A read is answered only behind a read barrier (G7): a deposed leader would answer with stale
+   state. A state read later than the barrier is true all the same, so answers go out by slices.
 3. A request is measured before anything is made of it, and what is under way is bounded, in number
    and in bytes, for each feature by itself.
 """
@@ -93,7 +93,7 @@ _SERVICES = {
 
 
 class Open(NamedTuple):
-    """A request that is under way. Whom to answer, and what it costs meanwhile."""
+    """A request that is under way: where its answer goes, and what it costs meanwhile."""
 
     key: Key
     request: Frame
@@ -206,7 +206,7 @@ class Desk:
         self._tell(QueueFullRefusal(text) if full else RequestRefused(text))
 
     def gone(self, routing: bytes) -> None:
-        """The session is closed: nobody is there to be told. What was asked for stands."""
+        """The session is closed: drop its answers. The changes that it asked for stand."""
         self.view.results.gone(routing)
         for key in [key for key in self._waits if key[0] == routing]:
             asked, _ = self._waits.pop(key)
@@ -238,10 +238,10 @@ class Desk:
     # ---- waits --------------------------------------------------------------------------------
 
     def poll(self, now: int) -> None:
-        """Answer what can be answered by now, and go on with large changes. Cheap if nobody waits.
+        """Answer what can be answered by now, and go on with large changes. Cheap if none wait.
 
         A broker that is alone commits at once, and plans again in the same turn: a change that went
-        on then would be one long turn, in which nobody is answered.
+        on then would be one long turn without an answer to any other request.
         """
         if now > self._turn:
             self._turn = now

@@ -24,7 +24,7 @@ def checksum_vfs() -> str | None:
         apsw.sqlite_extra.load(connection, "cksumvfs")
     except (apsw.sqlite_extra.NotAvailable, apsw.ExtensionLoadingError):
         return None
-    # Loading makes it everybody's default; other users of SQLite here did not ask for it.
+    # Loading makes it the process's default; other users of SQLite here did not ask for it.
     apsw.set_default_vfs("unix")
     return "cksmvfs"
 

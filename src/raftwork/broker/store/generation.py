@@ -186,8 +186,8 @@ class Generation:
     def give_back(self) -> None:
         """Shorten the file by some free pages, if there are many and nothing else is to be done.
 
-        To be called after every turn: one that wrote something is followed by no step, so that
-        nobody under load waits for it.
+        To be called after every turn: one that wrote something is followed by no step, so that a
+        loaded broker never waits for it.
         """
         if self.meta.turn != self._seen:
             self._seen, self._tidy = self.meta.turn, not self._gives

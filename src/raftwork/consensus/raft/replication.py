@@ -78,7 +78,7 @@ def _pipeline(node: Node, name: str, peer: Progress, ranges: Ranges) -> None:
 
 
 def beat_at(node: Node, leader: Leader) -> int:
-    """When the next heartbeat is due: rarely while nobody has anything to learn from it.
+    """When the next heartbeat is due: rarely while no peer has anything to learn from it.
 
     At rest they keep to the multiples of their interval, as other timers of a broker do: its
     process then wakes once for all of them.

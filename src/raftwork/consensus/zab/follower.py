@@ -74,7 +74,7 @@ def on_chunk(node: Node, src: Peer, message: Snap) -> None:
 
 
 def _act(node: Node, role: Follower, message: Framed) -> bool:
-    """Gives whether the message makes sense where we stand."""
+    """Returns whether the message makes sense in our state."""
     event = _EVENTS.get(type(message))
     if event is not None and event not in TRANSITIONS[node.state]:
         return False

@@ -100,7 +100,7 @@ def held(node: Node) -> Position | None:
 
 
 def on_chunk(node: Node, src: Peer, message: Snap) -> bool:
-    """Gives whether the snapshot makes sense here."""
+    """Take a piece of a snapshot. Returns whether it makes sense in our state."""
     snap = Snapshot(message.at, message.size, message.digest)
     incoming = node.incoming
     if incoming is not None and incoming.installing:
