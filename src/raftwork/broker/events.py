@@ -152,7 +152,7 @@ class LeadershipBegan:
 
 @dataclass(frozen=True, slots=True)
 class WorkerJoined:
-    """It may be given tasks; told by each new leader once."""
+    """It may be given tasks; reported once by each new leader."""
 
     worker: str
     host: str
@@ -202,7 +202,7 @@ class WorkerRests:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecovered:
-    """It rested, and does no longer."""
+    """It rested, and is given tasks as usual again."""
 
     worker: str
 
@@ -227,7 +227,7 @@ class AttemptFailed:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLost:
-    """The process that ran it died, and its worker lives to say so."""
+    """The process that ran it died; its worker lives and reports it."""
 
     task: str
     queue: str
@@ -265,7 +265,7 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class TaskOverdue:
-    """Its time limit is long over and its worker, which lives, said nothing: the leader ends it."""
+    """It ran far over its time limit, and its worker, which lives, did not report it: it is ended."""
 
     task: str
     queue: str
@@ -281,7 +281,7 @@ class TaskOverdue:
 
 @dataclass(frozen=True, slots=True)
 class TasksTakenBack:
-    """They wait unsent, as the worker does not read: others get them."""
+    """They were not sent, as the worker does not read: others get them."""
 
     worker: str
     tasks: int

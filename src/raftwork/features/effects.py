@@ -1,4 +1,4 @@
-"""What the machine tells of an entry that it carried out: replies to commands, and effects.
+"""What applying an entry returns: replies to its commands, and effects.
 
 Effects are values. Every replica computes them; only an active leader acts on them, and whatever it
 missed in a failover it finds again in the machine's state.

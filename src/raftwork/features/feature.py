@@ -56,7 +56,7 @@ class Deferred(Protocol):
         ...
 
 
-#: A read by slices: it yields the work that each was (1 is about 10 µs), and returns the answer.
+#: A read by slices: it yields the cost of each (1 is about 10 µs), and returns the answer.
 Slices = Generator[int, None, Frame | None]
 
 Check = Callable[["View", Q], "Command | Deferred | Done"]
@@ -73,7 +73,7 @@ class Change(NamedTuple):
 
 
 class Read(NamedTuple):
-    """`work` is what it is to finish the answer, beside the slices."""
+    """`work` is the cost of finishing the answer, besides that of the slices."""
 
     request: type[Frame]
     slices: Callable[[View, Frame], Slices]
@@ -103,7 +103,7 @@ def change(request: type[Q], check: Check[Q], answer: Answer[Q]) -> Rule:
 
 
 def read(request: type[Q], answer: Callable[[View, Q], Frame], work: int = 1) -> Rule:
-    """A question that is answered in one go, which costs so much `work` (1 is about 10 µs)."""
+    """A read that is answered in one go; `work` is its cost (1 is about 10 µs)."""
 
     def slices(view: View, asked: Frame) -> Slices:
         yield from ()
@@ -118,7 +118,7 @@ def read_by_slices(request: type[Q], slices: Callable[[View, Q], Slices]) -> Rul
 
 
 def wait(request: type[Q], polls: Callable[[View, Q], Generator[None, None, Frame]]) -> Rule:
-    """A request whose answer is waited for. See Wait."""
+    """A request that is answered once a condition holds. See Wait."""
     return Wait(request, cast("Callable[[View, Frame], Generator[None, None, Frame]]", polls))
 
 

@@ -1,4 +1,4 @@
-"""What more than one kind of frame speaks of, the limits all keep, and frames of any session."""
+"""Records and limits that several kinds of frames share, and the frames of any session."""
 
 from enum import IntEnum
 from functools import lru_cache

@@ -112,7 +112,7 @@ class Ledger:
     """The machine's memory over its tables."""
 
     def __init__(self, db: apsw.Connection, levels: Levels) -> None:
-        """`levels` are those that this release runs. Raises OtherRelease; see tables.py."""
+        """`levels` are those that this release runs. Raises OtherRelease; see schema.py."""
         self.db = db
         self.levels = levels
         check_version(db)

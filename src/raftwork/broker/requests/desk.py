@@ -92,7 +92,7 @@ _SERVICES = {
 }
 
 
-class Open(NamedTuple):
+class OpenRequest(NamedTuple):
     """A request that is under way: where its answer goes, and what it costs meanwhile."""
 
     key: Key
@@ -105,7 +105,7 @@ class Open(NamedTuple):
 class Wanted(NamedTuple):
     """A change on its way into the log."""
 
-    open: Open
+    open: OpenRequest
     change: Command | Deferred
 
     def command(self, view: View) -> Command:
@@ -116,7 +116,7 @@ class Wanted(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    open: Open
+    open: OpenRequest
     slices: Slices
 
 
@@ -134,7 +134,7 @@ class Desk:
         self._open: set[Key] = set()
         self.read_barrier = ReadBarrier[_Reading]()
         self._ready: deque[_Reading] = deque()
-        self._waits: dict[Key, tuple[Open, Generator[None, None, Frame]]] = {}
+        self._waits: dict[Key, tuple[OpenRequest, Generator[None, None, Frame]]] = {}
 
     # ---- requests -----------------------------------------------------------------------------
 
@@ -153,11 +153,11 @@ class Desk:
             if wrong is not None:
                 raise ProtocolError(wrong)
             tally = self._tallies[service.feature.about]
-            self._take(Open(key, request, service.rule, tally, cost))
+            self._take(OpenRequest(key, request, service.rule, tally, cost))
         except REFUSALS as error:
             self._refuse(routing, number, Code(error.code), str(error))
 
-    def _take(self, asked: Open) -> None:
+    def _take(self, asked: OpenRequest) -> None:
         rule, tally = asked.rule, asked.tally
         match rule:
             case Change():
@@ -185,18 +185,18 @@ class Desk:
                     tally.add(asked.cost)
                     self.read_barrier.add(_Reading(asked, rest))
 
-    def _hold(self, asked: Open) -> None:
+    def _hold(self, asked: OpenRequest) -> None:
         self._open.add(asked.key)
         asked.tally.add(asked.cost)
 
-    def _end(self, asked: Open, answer: Frame | None) -> None:
+    def _end(self, asked: OpenRequest, answer: Frame | None) -> None:
         """It is under way no more."""
         self._open.discard(asked.key)
         asked.tally.remove(asked.cost)
         if answer is not None:
             self._frames.append((asked.key[0], answer))
 
-    def _fail(self, asked: Open, code: Code, text: str) -> None:
+    def _fail(self, asked: OpenRequest, code: Code, text: str) -> None:
         self._end(asked, None)
         self._refuse(asked.key[0], asked.key[2], code, text)
 

@@ -38,7 +38,7 @@ class Opener:
     options: StoreOptions
 
     def open(self, path: Path, *, create: bool = False) -> apsw.Connection:
-        """A connection that neither checkpoints nor syncs other than it is told to."""
+        """Open a connection that checkpoints and syncs only when it is told to."""
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
         if create:
             flags |= apsw.SQLITE_OPEN_CREATE

@@ -138,7 +138,7 @@ class Directory:
 
 
 def _remove(path: Path) -> None:
-    """Whatever it is."""
+    """Delete a file or a whole directory."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -38,7 +38,7 @@ class Attribution:
         self._eligibility = eligibility
         self._rng = rng
 
-    def unknown(self, worker: Worker, token: int, now: int) -> bool:
+    def unregistered_task(self, worker: Worker, token: int, now: int) -> bool:
         """The worker has no task of that name. Returns whether another one may have it."""
         running, eligibility = self._machine.current(token), self._eligibility
         if running is None:

@@ -233,7 +233,9 @@ class WorkerRegistry:
         unknown: list[int] = []
         for outcome in report.outcomes:
             if self._propose_end(worker, outcome.token):
-                if outcome.unknown and self._attribution.unknown(worker, outcome.token, now):
+                if outcome.unknown and self._attribution.unregistered_task(
+                    worker, outcome.token, now
+                ):
                     unknown.append(outcome.token)  # whatever was seen of it, no code began
                 else:
                     self._propose_outcome(worker, outcome, now, time)

@@ -144,7 +144,7 @@ def progress_of(node: Node, leader: Leader, src: Peer) -> Progress:
 
 
 def _rebind(node: Node, leader: Leader, name: str, peer: Progress) -> None:
-    """Propose that a learner which has caught up takes over its name (roster.py).
+    """Propose that a learner which has caught up takes over its name (membership.py).
 
     Caught up with the last heartbeat's commit: under load another voter's answer is always a
     little earlier, and the learner would never be level with the present one.

@@ -207,7 +207,7 @@ class Node:
 
     @property
     def is_voter(self) -> bool:
-        """Whether this replica itself is a voter; see roster.py."""
+        """Whether this replica itself is a voter; see membership.py."""
         return self.roster.is_voter(*self.me)
 
     @property

@@ -139,7 +139,7 @@ def check_quorum(node: Node, leader: Leader) -> bool:
 
 
 def _rebind(node: Node, leader: Leader, name: str, link: Link) -> None:
-    """Propose that a learner which has caught up takes over its name (roster.py).
+    """Propose that a learner which has caught up takes over its name (membership.py).
 
     Caught up with the last ping's commit: under load another voter's answer is always a little
     earlier, and the learner would never be level with the present one.

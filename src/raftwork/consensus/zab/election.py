@@ -16,7 +16,7 @@ from raftwork.consensus.core import Peer, Position
 from raftwork.consensus.news import Cause
 from raftwork.consensus.zab.messages import Mode, Notification, Vote
 from raftwork.consensus.zab.state import (
-    NOBODY,
+    NO_VOTE,
     Ballot,
     Contact,
     Follower,
@@ -174,7 +174,7 @@ def _count(node: Node, role: Looking, src: Peer, message: Notification) -> None:
 def _tally(node: Node) -> None:
     """A quorum for the best vote is final once no better one can come (finalizeWait)."""
     role = node.role
-    if not isinstance(role, Looking) or role.vote == NOBODY:
+    if not isinstance(role, Looking) or role.vote == NO_VOTE:
         return
     agree = 1 + sum(ballot.vote == role.vote for ballot in role.received.values())
     if agree < node.quorum:
@@ -208,9 +208,9 @@ def _choose(node: Node, role: Looking) -> bool:
     fresh = node.now < role.since + node.config.hearing
     if not fresh:
         role.own = node.own_vote()  # the replica that we preferred had its time
-    if role.own != NOBODY and (fresh or _heard_by_quorum(node)):
+    if role.own != NO_VOTE and (fresh or _heard_by_quorum(node)):
         standing.append((-node.failures, role.own))
-    before, role.vote = role.vote, max(standing)[1] if standing else NOBODY
+    before, role.vote = role.vote, max(standing)[1] if standing else NO_VOTE
     if role.vote == before:
         return False
     role.finalize_at = None

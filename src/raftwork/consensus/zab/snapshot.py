@@ -18,7 +18,7 @@ from raftwork.consensus.zab.transitions import State
 
 
 def offer(node: Node, name: str, link: Link) -> None:
-    """The follower needs what the log no longer has."""
+    """Offer a snapshot to a follower that needs what the log no longer has."""
     if node.now - link.heard >= node.config.silence:
         return  # away: a snapshot made now would be outdated when it returns
     snapshot = node.archive.made

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from random import Random
 
 #: The vote of a replica that may not lead and knows of none that might.
-NOBODY = Vote(0, ORIGIN, "", b"")
+NO_VOTE = Vote(0, ORIGIN, "", b"")
 
 
 @dataclass(slots=True)
@@ -285,7 +285,7 @@ class Node:
 
     @property
     def is_voter(self) -> bool:
-        """Whether this replica itself is a voter; see roster.py."""
+        """Whether this replica itself is a voter; see membership.py."""
         return self.roster.is_voter(*self.me)
 
     @property
@@ -384,7 +384,7 @@ class Node:
     def own_vote(self) -> Vote:
         """For ourselves, unless we may not lead."""
         if not self.is_voter or self.installing:
-            return NOBODY
+            return NO_VOTE
         return Vote(self.hard.current, self.log.last, *self.me)
 
     def _looking(self, prefer: Vote | None) -> Looking:

@@ -13,7 +13,7 @@ from raftwork.consensus.zab.state import Leader, Node, Transfer
 
 
 def begin(node: Node, leader: Leader) -> None:
-    """Towards the most advanced voter that is connected; none: nothing happens."""
+    """Promise leadership to the most advanced voter that is connected, if there is one."""
     if leader.transfer is not None or not node.active:
         return
     candidates = [
