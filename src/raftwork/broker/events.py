@@ -265,7 +265,7 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class TaskOverdue:
-    """It ran far over its time limit, and its worker, which lives, did not report it: it is ended."""
+    """It ran far over its time limit, and its worker, which lives, did not say so: it is ended."""
 
     task: str
     queue: str

@@ -232,11 +232,10 @@ class WorkerRegistry:
                 assignment.started = now - age
         unknown: list[int] = []
         for outcome in report.outcomes:
-            if self._propose_end(worker, outcome.token):
-                if outcome.unknown and self._attribution.unregistered_task(
-                    worker, outcome.token, now
-                ):
-                    unknown.append(outcome.token)  # whatever was seen of it, no code began
+            token = outcome.token
+            if self._propose_end(worker, token):
+                if outcome.unknown and self._attribution.unregistered_task(worker, token, now):
+                    unknown.append(token)  # whatever was seen of it, no code began
                 else:
                     self._propose_outcome(worker, outcome, now, time)
         if unknown:
