@@ -1,7 +1,7 @@
 """What this release is called, and the levels of a cluster that it runs.
 
-A cluster has one level, an integer in the replicated tables (machine/upgrade.py). What brokers
-write into the log, and how they apply it, is decided by the level at that entry and by nothing
+A cluster has one level, an integer in the replicated tables (features/upgrade.py). What brokers
+write into the log, and how they apply it, depends on the level at that entry and on nothing
 else, so that two releases can run side by side: a release runs the levels `LEVELS`, and raises the
 level only once every broker can follow.
 """

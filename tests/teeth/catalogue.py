@@ -583,7 +583,7 @@ _WORKERS = (
         "a worker that does not know a task fails it for all",
         (
             Edit(
-                f"{_BROKER}.workers.attribution:Attribution.unknown",
+                f"{_BROKER}.workers.attribution:Attribution.unregistered_task",
                 "if running is None:",
                 "if True:",
             ),

@@ -1,4 +1,4 @@
-"""Work done for somebody else fails by itself: which errors may end a broker, and where they stop.
+"""Work done for one peer, client or worker fails alone: which errors end a broker, and which stop.
 
 The rule. A replica ends by exactly these, and its loop is where it does:
 
@@ -14,13 +14,13 @@ raises, it is logged, whatever it may have left half changed is dropped whole, a
 up again after a growing pause. Were it to end the broker, the need would move to the next leader
 and end that one, too. There are these boundaries and no others:
 
-- a frame that came in, from anybody (`Node.receive`, `Node.receive_peer`): the session is closed
-  with all that belongs to it, and what comes from there is not read for a while;
-- a frame that goes out (`Node._flush`), and a hello to one peer (`Neighbours`): the frame is lost,
-  as any frame may be;
-- dialling one peer (`Neighbours`), and telling people what happened (`Node.tell`);
-- the state of the active leader (`leadership_supervisor.py`): dropped and made anew from the
-  machine's tables;
+- an incoming frame (`Node.receive`, `Node.receive_peer`): the session is closed with all that
+  belongs to it, and what comes from there is not read for a while;
+- an outgoing frame (`Node._flush`), and a hello to one peer (`Handshake`): the frame is lost, as
+  any frame may be;
+- dialling one peer (`Handshake`), and telling people what happened (`Node.tell`);
+- the state of the active leader (`leader/supervisor.py`): dropped and made anew from the machine's
+  tables;
 - work off the loop (`broker/store/background.py`): a snapshot that failed is made again later.
 """
 
@@ -59,7 +59,7 @@ class Containment:
         self.vital = Vital()
 
     def of(self, what: str, failed: Callable[[], None]) -> Boundary:
-        """Around work whose errors stop here; `failed()` drops what they leave half done."""
+        """A context for work whose errors stop here; `failed()` drops what they leave half done."""
         return Boundary(self, what, failed)
 
     def ends(self, error: BaseException) -> bool:
@@ -73,7 +73,7 @@ class Containment:
 
 
 class Vital:
-    """Around consensus and the replicated machine: no boundary stops what is raised in here."""
+    """Marks consensus and the replicated machine: no boundary stops what is raised in it."""
 
     def __init__(self) -> None:
         #: What was raised last.

@@ -64,7 +64,7 @@ class Setup:
     cluster: Mapping[str, str]
     consensus: str
     balancer: str
-    #: How long (ms) a start or an election may take before this broker says what it waits for.
+    #: How long (ms) a start or an election may take before this broker reports what it waits for.
     patience: int = 2_500
     rng: Random
     make_core: Callable[[Peer, NodeStore, int], Consensus]
@@ -78,7 +78,7 @@ class Setup:
     send_peer: Callable[[str, bytes], None]
     #: Connects our DEALER to the named broker to another address.
     dial: Callable[[str, str], None] = lambda _name, _address: None
-    #: Takes what happens, for people, with the epoch that this broker is in.
+    #: Records what happens, for people, with the epoch that this broker is in.
     tell: Callable[[int, Event], None] = lambda _epoch, _event: None
     #: Whether anything listens to what becomes of each attempt (`events.PER_ATTEMPT`).
     tells_attempts: bool = False
@@ -86,5 +86,5 @@ class Setup:
     levels: Levels = LEVELS
     #: 16 random bytes: the cluster's id, if this broker is the one that forms it.
     cluster_id: bytes
-    #: Is told what failed, and of what, whenever an error was contained (containment.py).
+    #: Called with what failed and its error, whenever one was contained (containment.py).
     contained: Callable[[str, Exception], None] = log_contained

@@ -1,11 +1,11 @@
 """What happens to a broker, as values: one stream for the log, and for whatever else shows it.
 
 The text of each is what the log says of it; `journal.py` says how much it weighs. What the
-consensus tells is in `raftwork.consensus.news`, what happens between brokers in `peer_events`: all
-of it is part of the same stream.
+consensus reports is in `raftwork.consensus.news`, what happens between brokers in `peer_events`:
+all of it is part of the same stream.
 
-Nothing is told of a task that succeeds. What is told of each attempt (PER_ATTEMPT) is not even made
-unless somebody listens: see `Setup.tells_attempts`.
+A task that succeeds makes no event. Those of each attempt (PER_ATTEMPT) are not even made unless
+something listens: see `Setup.tells_attempts`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class PeerRefuses:
 
 @dataclass(frozen=True, slots=True)
 class WrongPeer:
-    """At a broker's address answers something else."""
+    """Another process answers at a broker's address."""
 
     broker: str
     address: str
@@ -93,7 +93,7 @@ class WrongPeer:
 
 @dataclass(frozen=True, slots=True)
 class HelloRefused:
-    """It said that it is another broker, and is none of this cluster."""
+    """It claims to be another broker, and is none of this cluster."""
 
     why: str
 
@@ -114,7 +114,7 @@ class BadFrame:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Without it, this broker cannot do its part."""
+    """What this broker waits for before it can serve."""
 
     what: str
 
@@ -122,7 +122,7 @@ class Waits:
         return self.what
 
 
-# ---- who leads ---------------------------------------------------------------------------------
+# ---- the leader --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +133,8 @@ class Follows:
     leader: str
 
     def __str__(self) -> str:
-        who = self.leader or "nobody yet"
-        return f"the leader of epoch {self.epoch} is {who}"
+        leader = self.leader or "not known yet"
+        return f"the leader of epoch {self.epoch} is {leader}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class LeadershipBegan:
 
 @dataclass(frozen=True, slots=True)
 class WorkerJoined:
-    """It may be given tasks; told by each new leader once."""
+    """It may be given tasks; reported once by each new leader."""
 
     worker: str
     host: str
@@ -174,9 +174,9 @@ class WorkerLost:
     tasks: int
 
     def __str__(self) -> str:
-        who = f"worker {self.worker}" if self.worker else "a worker of the leader before"
+        worker = f"worker {self.worker}" if self.worker else "a worker of the leader before"
         held = f"; unfinished tasks: {self.tasks}" if self.tasks else ""
-        return f"{who} is lost: {self.why}{held}"
+        return f"{worker} is lost: {self.why}{held}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class WorkerRests:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecovered:
-    """It rested, and does no longer."""
+    """It rested, and is given tasks as usual again."""
 
     worker: str
 
@@ -227,7 +227,7 @@ class AttemptFailed:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLost:
-    """The process that ran it died, and its worker lives to say so."""
+    """The process that ran it died; its worker lives and reports it."""
 
     task: str
     queue: str
@@ -265,7 +265,7 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class TaskOverdue:
-    """Its time limit is long over and its worker, which lives, said nothing: the leader ends it."""
+    """It ran far over its time limit, and its worker, which lives, did not say so: it is ended."""
 
     task: str
     queue: str
@@ -281,7 +281,7 @@ class TaskOverdue:
 
 @dataclass(frozen=True, slots=True)
 class TasksTakenBack:
-    """They wait unsent, as the worker does not read: others get them."""
+    """They were not sent, as the worker does not read: others get them."""
 
     worker: str
     tasks: int
@@ -359,7 +359,7 @@ class LevelRaised:
 
 @dataclass(frozen=True, slots=True)
 class SlowTurn:
-    """For so long (ms) this broker heard nobody; `disk` of it was spent in commits."""
+    """For so long (ms) this broker read nothing; `disk` of it was spent in commits."""
 
     ms: int
     disk: int
@@ -367,7 +367,7 @@ class SlowTurn:
     def __str__(self) -> str:
         return (
             f"a turn took {self.ms} ms, {self.disk} ms of it in writing to the disk; "
-            "meanwhile this broker answered nobody"
+            "meanwhile no request was answered"
         )
 
 
@@ -405,9 +405,9 @@ Event = (
     | News
 )
 
-#: As many as attempts that fail: for those who look for them.
+#: One for each attempt that fails: they are made only for a log at DEBUG.
 PER_ATTEMPT = (AttemptFailed, AttemptLost, TaskRetried, TaskFailed)
 
 
 def unheard(_event: Event) -> None:
-    """For those that nobody listens to."""
+    """Drops the event: the usual `tell` where nothing listens."""

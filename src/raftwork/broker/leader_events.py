@@ -1,4 +1,4 @@
-"""Tells whom a broker follows, for people. Sans-IO; nothing acts on it."""
+"""Reports which leader a broker follows, for people. Sans-IO; nothing acts on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LeaderEvents:
-    """Of one broker since its start."""
+    """The leaders of one broker since its start."""
 
     def __init__(self, tell: Callable[[Event], None]) -> None:
         self._tell = tell

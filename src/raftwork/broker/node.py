@@ -3,7 +3,7 @@
 1. A turn: `wake`, then everything that arrived (`receive*`, `link`, `unreachable`), then `turn`.
 2. Nothing a client or worker may see leaves before the transaction that made it true is committed
    (`released`); refusals and redirects, which promise nothing, leave with the same flush.
-3. Only an activated leader serves (`_leadership`); everybody else names the leader it knows.
+3. Only an activated leader serves (`_leadership`); any other broker names the leader it knows.
 4. A broker without a cluster id takes part in nothing but the formation.
 5. Whatever one session's or peer's frame brings about fails by itself (containment.py).
 """
@@ -78,7 +78,7 @@ class Node:
         self._store = store
         self._me = Peer(setup.name, store.identity.incarnation)
         self._containment = Containment(setup.contained)
-        #: Where what came last could not be dealt with (a routing id, or a peer's name).
+        #: By routing id or peer's name: pauses after frames that could not be handled.
         self._pauses = Pauses[bytes | str](PAUSE_MS, PAUSE_MAX_MS)
         self._arriving: tuple[bytes, ToBroker | None, int]
         self._size = 0  # of what has just arrived
@@ -173,7 +173,7 @@ class Node:
             self._replica.wake(now)
 
     def receive(self, routing: bytes, frame: bytes | memoryview, now: int) -> bool:
-        """A frame from our ROUTER. Whatever it holds, nothing is raised (G8). False: it is none."""
+        """Take a frame from our ROUTER. Never raises (G8). False if it cannot be read."""
         if self._pauses.lasts(routing, now):
             return True
         self._arriving = routing, None, now
@@ -191,7 +191,7 @@ class Node:
         return True
 
     def _fails(self) -> None:
-        """What has just come could not be dealt with: close the session, for a while."""
+        """The frame that arrived last could not be handled: close the session, for a while."""
         routing, message, now = self._arriving
         self._shut(routing, now)
         if not isinstance(message, PeerHello):  # a peer that is refused may think it is no member
@@ -206,7 +206,7 @@ class Node:
         self._gone(routing)
 
     def receive_peer(self, name: str, frame: bytes | memoryview, now: int) -> None:
-        """A frame on our DEALER to the named broker."""
+        """Take a frame from our DEALER to the named broker."""
         if self._pauses.lasts(name, now):
             return
         with self._containment.of(
@@ -218,7 +218,7 @@ class Node:
                 self.tell(BadFrame(name, str(error)))
 
     def _peer_fails(self, name: str, now: int) -> None:
-        """As if its link were new: it has to say again who it is."""
+        """As if its link were new: the peer has to identify itself again."""
         self._pauses.failed(name, now)
         self._handshake.forget(name, now)
 
@@ -232,7 +232,7 @@ class Node:
             self._replica.core.link(name, up, now)
 
     def unreachable(self, routing: bytes) -> None:
-        """A frame could not be sent: nobody is connected under this routing id (any more)."""
+        """A frame could not be sent: there is no connection under this routing id (any more)."""
         self._handshake.peers.unreachable(routing)
         if not self._sessions.close(routing):
             return
@@ -354,7 +354,7 @@ class Node:
 
     def _open(self, routing: bytes, kind: Kind, now: int) -> None:
         if self._sessions.kind(routing) not in {None, kind}:
-            self._gone(routing)  # somebody else is at this address now
+            self._gone(routing)  # another process has this address now
         for dropped in self._sessions.open(routing, kind, now):
             self._gone(dropped)
 
@@ -367,7 +367,7 @@ class Node:
             self._sessions.close(routing)
             self._reply(routing, HelloFirst())
 
-    # ---- who leads ----------------------------------------------------------------------------
+    # ---- the leader ---------------------------------------------------------------------------
 
     def _leader(self, now: int) -> Leader:
         core = None if self._replica is None else self._replica.core.status
@@ -383,7 +383,7 @@ class Node:
         return "not the leader" + (f": {leader} is" if leader else " and knows of none")
 
     def _tell_leader(self, now: int) -> None:
-        """Push a change of leader to every session: nobody has to find out by asking."""
+        """Push a change of leader to every session: none has to find out by asking."""
         known = None if self._replica is None else self._replica.core.leading
         if self._announced == (known, self.leads):
             return

@@ -69,9 +69,9 @@ class BrokerConfig:
         if self.name not in self.cluster:
             raise ValueError(f"{self.name!r} is not in the cluster ({', '.join(self.cluster)})")
         if self.consensus not in CONSENSUS:
-            raise ValueError(f"{self.consensus!r} is none of {', '.join(CONSENSUS)}")
+            raise ValueError(f"{self.consensus!r} must be one of {', '.join(CONSENSUS)}")
         if self.balancer not in BALANCERS:
-            raise ValueError(f"{self.balancer!r} is none of {', '.join(BALANCERS)}")
+            raise ValueError(f"{self.balancer!r} must be one of {', '.join(BALANCERS)}")
         exposed = [text for text in self.cluster.values() if not is_loopback(text)]
         if exposed and not self.insecure:
             raise ValueError(
@@ -90,14 +90,14 @@ class BrokerConfig:
         )
         if not ELECTION_TIMEOUT_MIN_MS <= timeout <= ELECTION_TIMEOUT_MAX_MS:
             raise ValueError(
-                f"an election timeout of {timeout / 1000:g} s; it must be from "
-                f"{ELECTION_TIMEOUT_MIN_MS / 1000:g} to {ELECTION_TIMEOUT_MAX_MS / 1000:g} s"
+                f"an election timeout must be from {ELECTION_TIMEOUT_MIN_MS / 1000:g} to "
+                f"{ELECTION_TIMEOUT_MAX_MS / 1000:g} s, got {timeout / 1000:g} s"
             )
         if not HEARTBEAT_MIN_MS <= beat <= timeout // HEARTBEATS_MIN:
             raise ValueError(
-                f"a heartbeat interval of {beat / 1000:g} s; with an election timeout of "
-                f"{timeout / 1000:g} s it must be from {HEARTBEAT_MIN_MS / 1000:g} to "
-                f"{timeout // HEARTBEATS_MIN / 1000:g} s"
+                f"a heartbeat interval must be from {HEARTBEAT_MIN_MS / 1000:g} to "
+                f"{timeout // HEARTBEATS_MIN / 1000:g} s with an election timeout of "
+                f"{timeout / 1000:g} s, got {beat / 1000:g} s"
             )
         object.__setattr__(self, "election_timeout", timeout)
         object.__setattr__(self, "heartbeat_interval", beat)
@@ -135,7 +135,7 @@ def parse_cluster(text: str) -> dict[str, str]:
         _, port = parse_address(address)
         if is_unspecified(address):
             raise ValueError(
-                f"{name}={address}: this means every address of a machine, and nobody can dial it;"
+                f"{name}={address}: this means every address of a machine, and cannot be dialled;"
                 f" give the name or the number under which the other brokers, the workers and the"
                 f" clients reach that machine, as in {name}=broker-{name}.example:{port}"
             )

@@ -1,9 +1,9 @@
 """A broker process: sockets, files, clocks and signals around a Node. One thread, one loop.
 
 The order within a turn (design §6.1, §6.4): the clock is read and the core woken before anything is
-read, so that a leader that was paused too long ends here; then links and peers; then everybody else
-within a bound; then the turn, whose fsync blocks this loop on purpose: a leader with a hung disk
-must fall silent.
+read, so that a leader that was paused too long ends here; then links and peers; then clients and
+workers within a bound; then the turn, whose fsync blocks this loop on purpose: a leader with a hung
+disk must fall silent.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("raftwork.broker")
 
-#: One turn reads for so long (ms), and no more once so many frames were none: whoever floods us
-#: gets so much of our time. libzmq serves all connections alike: the next turn goes on with others.
+#: One turn reads for so long (ms), and stops at so many frames that cannot be read: a flood gets no
+#: more of our time. libzmq serves all connections alike: the next turn goes on with others.
 TURN_READS = 3
 TURN_GARBAGE = 16
 #: What is already with libzmq gets so long (ms) to leave at a graceful stop.
@@ -141,7 +141,7 @@ def _serve(config: BrokerConfig, store: Store, transport: Transport) -> int:
 
 
 def _publish(path: Path, text: str) -> None:
-    """Write a small file that nobody may see half written."""
+    """Write a small file that is never seen half written."""
     unfinished = path.with_suffix(".new")
     unfinished.write_text(text)
     unfinished.replace(path)

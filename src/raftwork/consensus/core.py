@@ -1,11 +1,11 @@
 """A consensus core from outside: facts go in, ordered Outputs come out. No sockets, files or clock.
 
-The contract with whoever embeds a core (`replica.py` is the one that does):
+The contract with the code that embeds a core (`replica.py`):
 
 1. Call `wake(now)` first in every turn, then feed what arrived (`receive`, `link`), then `propose`.
-2. Drain `output()` until it gives None, or one that has `more`: what follows is for the next turn,
-   at once. Carry out each Output in the order of its fields. `rewind`, `append`, `state`, `roster`,
-   `stage` and the applying of `committed` go into one atomic write.
+2. Drain `output()` until it returns None, or one that has `more`: what follows is for the next
+   turn, at once. Carry out each Output in the order of its fields. `rewind`, `append`, `state`,
+   `roster`, `stage` and the applying of `committed` go into one atomic write.
 3. When, and only when, that write is as durable as it needs to be, release `send_after_sync` and
    call `synced(output)`. Outputs are settled in the order they were drained.
 4. Message bodies and `state` are opaque. A `Position` may only be compared.
@@ -133,7 +133,7 @@ class Output:
             bool(self.append)
             or self.state is not None
             or self.rewind is not None
-            or self.roster is not None  # who counts must not be forgotten by a crash
+            or self.roster is not None  # a crash must not make us forget which replicas count
         )
 
 
@@ -211,7 +211,7 @@ class Consensus(Protocol):
 
     @property
     def leading(self) -> tuple[int, str | None]:
-        """The epoch and the leader of `status`, for who asks in every turn."""
+        """The epoch and the leader of `status`, at less cost: for use in every turn."""
         ...
 
     def wake(self, now: int) -> None:

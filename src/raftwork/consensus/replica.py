@@ -83,7 +83,7 @@ class Store(Log, Protocol):
         ...
 
     def compact(self, upto: Position) -> Position:
-        """Drop log rows up to `upto` minus the tail it keeps; gives the new base.
+        """Drop log rows up to `upto` minus the tail it keeps; returns the new base.
 
         Cheap when there is little to drop; called between transactions.
         """
@@ -102,7 +102,7 @@ class Store(Log, Protocol):
         ...
 
     def switch(self, snapshot: Snapshot) -> Roster:
-        """Make the generation built by `start_install` the live one; gives its roster.
+        """Make the generation built by `start_install` the live one; returns its roster.
 
         Its log is empty, base and last being the snapshot's position. The hard state is the one
         saved last, which may be later than `start_install`: a vote must survive the switch.

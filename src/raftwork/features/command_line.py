@@ -1,4 +1,4 @@
-"""A capability's plain command, said without the library that reads command lines.
+"""A capability's command of the CLI, described without the library that reads command lines.
 
     CommandLine(
         path=("queue", "purge"),

@@ -170,11 +170,11 @@ def note_losses(ledger: "Ledger", runs: "Iterable[Running]", by: Loss) -> None:
 
 
 def forget_losses(ledger: "Ledger", seqs: Iterable[int]) -> None:
-    """Nobody will ask what these tasks lost."""
+    """Drop the losses of these tasks: they are of no use any more."""
     ledger.db.executemany("DELETE FROM loss WHERE seq = ?", [(seq,) for seq in seqs])
 
 
-# ---- who is dead --------------------------------------------------------------------------------
+# ---- the dead -----------------------------------------------------------------------------------
 
 
 def keep(ledger: "Ledger", runs: "Iterable[Running]") -> None:
@@ -187,7 +187,7 @@ def keep(ledger: "Ledger", runs: "Iterable[Running]") -> None:
 
 
 def drop(ledger: "Ledger", seqs: Iterable[int]) -> int:
-    """Those of these tasks that are dead cannot be retried any more; gives how many."""
+    """Those of these tasks that are dead cannot be retried any more; returns how many."""
     if not ledger.dead:
         return 0
     dropped = []
@@ -294,7 +294,7 @@ def retried_as(ledger: "Ledger", id_: str) -> str:
 
 
 def _number(ledger: "Ledger", queue: str) -> int:
-    """0 stands for all queues, and -1 for one that nobody used."""
+    """A queue's number; 0 stands for all queues, and -1 for one that was never used."""
     if not queue:
         return 0
     known = ledger.queues.get(queue)

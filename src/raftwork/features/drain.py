@@ -37,18 +37,18 @@ class DrainWorker(NamedTuple):
 
 
 def _drain(view: "View", request: DrainWorker) -> Generator[None, None, WorkerDraining]:
-    """Tell the workers, and look in every turn whether the answer is known. See rules 1 and 2."""
-    told: list[Worker] = []
+    """Notify the workers, and look in every turn whether the answer is known. See rules 1 and 2."""
+    notified: list[Worker] = []
     while True:
         for worker in view.workers.named(request.name):
-            if worker not in told:
-                told.append(worker)
+            if worker not in notified:
+                notified.append(worker)
                 view.workers.drain(worker)
-        if any(worker.lost is None and not worker.draining for worker in told):
-            pass  # told, and not heard of since
-        elif any(worker.draining or worker.left for worker in told):
+        if any(worker.lost is None and not worker.draining for worker in notified):
+            pass  # notified, and not heard from since
+        elif any(worker.draining or worker.left for worker in notified):
             return WorkerDraining(request.request)
-        elif told or view.all_heard:
+        elif notified or view.all_heard:
             raise UnknownWorker(_unknown(view, request.name))
         yield
 

@@ -1,4 +1,4 @@
-"""What the machine tells of an entry that it carried out: replies to commands, and effects.
+"""What applying an entry returns: replies to its commands, and effects.
 
 Effects are values. Every replica computes them; only an active leader acts on them, and whatever it
 missed in a failover it finds again in the machine's state.
@@ -104,7 +104,7 @@ Effect = (
 
 
 class Applied(NamedTuple):
-    """What applying one entry gave: a reply for each command, in order, and the effects."""
+    """What applying one entry returned: a reply for each command, in order, and the effects."""
 
     replies: list[Reply]
     effects: list[Effect]

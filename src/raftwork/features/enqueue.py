@@ -75,8 +75,8 @@ class Enqueue(NamedTuple):
 class Admit(NamedTuple):
     """Put tasks into a queue, all or none; ids already known with the same contents are skipped.
 
-    `begin` hands the first of the new tasks out in the same breath, so many to each worker's
-    incarnation: a task that nothing waits before needs one commit less until it runs.
+    `begin` assigns the first of the new tasks at once, so many to each worker's incarnation: a task
+    that nothing waits before needs one commit less until it runs.
     """
 
     created: int  # leader time of the client's first attempt; older than the window is refused
@@ -96,10 +96,10 @@ def read_spec(data: bytes, limits: "Limits") -> Spec:
     if len(data) > limits.spec_bytes:
         raise PayloadTooLarge(f"a spec of {len(data)} bytes; {limits.spec_bytes} are allowed")
     spec = decode_spec_strictly(data)
-    for what, name in (("name", spec.name), ("queue", spec.queue)):
+    for what, name in (("a task's name", spec.name), ("a queue's name", spec.queue)):
         if not 0 < len(name) <= limits.name_length:
             raise ProtocolError(
-                f"a {what} of {len(name)} characters; 1 to {limits.name_length} are allowed"
+                f"{what} must have 1 to {limits.name_length} characters, got {len(name)}"
             )
     return spec
 
@@ -127,14 +127,14 @@ def read_tasks(data: bytes, limits: "Limits") -> Columns:
     if not rows:
         return Columns()
     if set(map(type, rows)) != {list} or min(map(len, rows)) < 2:
-        raise BadMessage("a task is an array of an id and a payload")
+        raise BadMessage("a task must be an array of an id and a payload")
     if (columns := max(map(len, rows))) > 3:
         raise NewerMessage(f"a task with {columns} fields instead of 3")
     ids, payloads = list(zip(*rows, strict=False))[:2]
     if set(map(type, ids)) != {str} or set(map(type, payloads)) != {bytes}:
-        raise BadMessage("a task's id is a string, its payload is bytes")
+        raise BadMessage("a task's id must be a string, its payload bytes")
     if not all(ids) or max(map(len, ids)) > limits.id_length:
-        raise ProtocolError(f"a task id has 1 to {limits.id_length} characters")
+        raise ProtocolError(f"a task id must have 1 to {limits.id_length} characters")
     if (largest := max(map(len, payloads))) > limits.payload_bytes:
         raise PayloadTooLarge(f"a payload of {largest} bytes; {limits.payload_bytes} are allowed")
     return Columns(ids, payloads, _keys(rows, limits) if columns > 2 else ())
@@ -144,10 +144,10 @@ def _keys(rows: list[list[object]], limits: "Limits") -> Sequence[str]:
     """The third column."""
     keys = [row[2] if len(row) > 2 else "" for row in rows]
     if set(map(type, keys)) != {str}:
-        raise BadMessage("a task's key is a string")
+        raise BadMessage("a task's key must be a string")
     named = cast("list[str]", keys)
     if max(map(len, named)) > limits.id_length:
-        raise ProtocolError(f"a key has at most {limits.id_length} characters")
+        raise ProtocolError(f"a key must have at most {limits.id_length} characters")
     return named if any(named) else ()
 
 
@@ -168,7 +168,7 @@ def check_room(ledger: "Ledger", name: str, payloads: Sequence[bytes]) -> None:
 
 
 def new_rows(ledger: "Ledger", rows: Sequence[Row]) -> list[Row]:
-    """Those whose ids are not known, each id once.
+    """The rows with ids that are not known yet, each id once.
 
     Raises ProtocolError if an id is known, or given twice, with other contents.
     """
@@ -315,7 +315,7 @@ def _begin(
     tasks: list[tuple[str, bytes]],
     effects: list[Effect],
 ) -> int:
-    """Hand the first of these new tasks to the workers named for them; gives how many."""
+    """Assign the first of these new tasks to the workers named for them; returns how many."""
     begun = 0
     for worker, count in command.begin:
         part = tasks[begun : begun + count]

@@ -5,7 +5,7 @@ measures requests and bounds what is under way, knows repeated ones, asks for re
 refusals and answers (raftwork/broker/requests/desk.py). The kinds of rules:
 
     change      becomes a command in the log, and is answered when that is applied
-    read        is answered behind a read barrier: a deposed leader would tell what once was
+    read        is answered behind a read barrier: a deposed leader would answer with stale state
     wait        is looked at in every turn until it can be answered
     subscribe   is answered at once, and goes on behind a read barrier
 
@@ -56,7 +56,7 @@ class Deferred(Protocol):
         ...
 
 
-#: A read by slices: it yields the work that each was (1 is about 10 µs), and returns the answer.
+#: A read by slices: it yields the cost of each (1 is about 10 µs), and returns the answer.
 Slices = Generator[int, None, Frame | None]
 
 Check = Callable[["View", Q], "Command | Deferred | Done"]
@@ -73,7 +73,7 @@ class Change(NamedTuple):
 
 
 class Read(NamedTuple):
-    """`work` is what it is to finish the answer, beside the slices."""
+    """`work` is the cost of finishing the answer, besides that of the slices."""
 
     request: type[Frame]
     slices: Callable[[View, Frame], Slices]
@@ -103,7 +103,7 @@ def change(request: type[Q], check: Check[Q], answer: Answer[Q]) -> Rule:
 
 
 def read(request: type[Q], answer: Callable[[View, Q], Frame], work: int = 1) -> Rule:
-    """A question that is answered in one go, which costs so much `work` (1 is about 10 µs)."""
+    """A read that is answered in one go; `work` is its cost (1 is about 10 µs)."""
 
     def slices(view: View, asked: Frame) -> Slices:
         yield from ()
@@ -113,12 +113,12 @@ def read(request: type[Q], answer: Callable[[View, Q], Frame], work: int = 1) ->
 
 
 def read_by_slices(request: type[Q], slices: Callable[[View, Q], Slices]) -> Rule:
-    """A question whose answer takes longer than a turn may."""
+    """A read with an answer that takes longer than a turn may."""
     return Read(request, cast("Callable[[View, Frame], Slices]", slices), work=1)
 
 
 def wait(request: type[Q], polls: Callable[[View, Q], Generator[None, None, Frame]]) -> Rule:
-    """A request whose answer is waited for. See Wait."""
+    """A request that is answered once a condition holds. See Wait."""
     return Wait(request, cast("Callable[[View, Frame], Generator[None, None, Frame]]", polls))
 
 

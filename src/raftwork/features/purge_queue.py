@@ -1,12 +1,12 @@
 """All tasks that wait in a queue are dropped.
 
-1. What is dropped ends for good, as failed, with the type "Purged": whoever waits for its
-   result is told. It is not kept with the dead.
+1. What is dropped ends for good, as failed, with the type "Purged": clients that wait for its
+   result are told. It is not kept with the dead.
 2. Tasks that run stay, as do those that wait for the time of a retry, and what is enqueued after
    the purge was asked for.
-3. A queue may hold a million tasks, and one entry must hold up nobody: it drops so many, and the
-   leader goes on. A purge that a failover interrupts is asked for again by its client, and tells
-   only of what it found then.
+3. A queue may hold a million tasks, and one entry must not hold up others: it drops so many, and
+   the leader goes on. A purge that a failover interrupts is asked for again by its client, and
+   counts only what it found then.
 """
 
 from typing import TYPE_CHECKING, NamedTuple

@@ -105,7 +105,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
     {each.name: each.metadata["setting"] for each in fields(QueueSettings)}
 )
 
-#: Of a queue that nobody has set.
+#: The settings of a queue for which nothing was set.
 NOTHING_SET: Final = QueueSettings()
 
 
@@ -126,7 +126,7 @@ def settings_of(packed: bytes) -> QueueSettings:
 def _values(packed: bytes) -> dict[str, Any]:
     values = unpack(packed) if packed else {}
     if type(values) is not dict or any(type(name) is not str for name in values):
-        raise BadMessage("settings are a map by their names")
+        raise BadMessage("settings must be a map by their names")
     for name in values.keys() & SETTINGS.keys():
         value = values[name]
         if value is not None and type(value) is not SETTINGS[name].kind:
@@ -139,7 +139,7 @@ def _values(packed: bytes) -> dict[str, Any]:
 
 @reply(50)
 class QueueSet(NamedTuple):
-    """The settings stand, whoever leads."""
+    """The settings stand, under any later leader."""
 
     request: int
 
@@ -228,7 +228,8 @@ def check_settings(ledger: "Ledger", change: Configure) -> dict[str, str | int |
     """
     most = ledger.limits.name_length
     if not 1 <= len(change.queue) <= most:
-        raise ProtocolError(f"a queue of {len(change.queue)} characters; 1 to {most} are allowed")
+        text = f"a queue's name must have 1 to {most} characters, got {len(change.queue)}"
+        raise ProtocolError(text)
     values = _values(change.changes)
     if unknown := values.keys() - SETTINGS.keys():
         names = ", ".join(sorted(unknown))
@@ -242,9 +243,9 @@ def check_settings(ledger: "Ledger", change: Configure) -> dict[str, str | int |
 def _check_value(name: str, value: str | int | None) -> None:
     most = SETTINGS[name].most
     if isinstance(value, str) and not 1 <= len(value) <= most:
-        raise ProtocolError(f"{name} of {len(value)} characters; 1 to {most} are allowed")
+        raise ProtocolError(f"{name} must have 1 to {most} characters, got {len(value)}")
     if isinstance(value, int) and not 1 <= value <= most:
-        raise ProtocolError(f"{name} is from 1 to {most}, not {value}")
+        raise ProtocolError(f"{name} must be between 1 and {most}, got {value}")
 
 
 def check_queues(ledger: "Ledger", queue: str) -> None:

@@ -1,6 +1,6 @@
-"""What became of tasks: asked for once, or watched until it is known.
+"""The states and outcomes of tasks: asked for once, or watched until they are final.
 
-A committed outcome may be told at once, it never changes. "Not finished" and "unknown" are told
+A committed outcome may be sent at once, as it never changes. "Not finished" and "unknown" are sent
 only after a read barrier (G7). What a session watches is kept in the leader's ResultOutbox.
 """
 
@@ -38,14 +38,14 @@ class Watch(NamedTuple):
 
 @from_broker.register(6)
 class Results(NamedTuple):
-    """Outcomes (final states) of watched tasks, or UNKNOWN for ids nobody enqueued."""
+    """Outcomes (final states) of watched tasks, or UNKNOWN for ids that were never enqueued."""
 
     results: list[Result]
 
 
 @reply(7)
 class Answer(NamedTuple):
-    """States only: outcomes come as Results, to who watches."""
+    """States only: outcomes come as Results, to sessions that watch."""
 
     request: int
     results: list[Result]
@@ -84,7 +84,7 @@ def _watch(view: "View", routing: bytes, request: Watch) -> "tuple[Watched, Slic
 
 
 def _unknown(view: "View", routing: bytes, ids: list[str]) -> "Slices":
-    """Behind the barrier: tell those that were never enqueued."""
+    """Behind the barrier: report the ids that were never enqueued."""
     for at in range(0, len(ids), SLICE):
         part = ids[at : at + SLICE]
         for id_, state in zip(part, view.machine.states(part), strict=True):

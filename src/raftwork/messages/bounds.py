@@ -85,13 +85,13 @@ def _measure(name: str, kind: object, bounds: Between) -> Objection:
         return lambda value: (
             None
             if least <= value <= most  # type: ignore[operator]
-            else f"{name} is from {least} to {most}, not {value}"
+            else f"{name} must be between {least} and {most}, got {value}"
         )
     what = {str: "characters", bytes: "bytes"}.get(kind, "items")  # type: ignore[call-overload]
     return lambda value: (
         None
         if least <= len(value) <= most  # type: ignore[arg-type]
-        else f"{name} of {len(value)} {what}; {least} to {most} are allowed"  # type: ignore[arg-type]
+        else f"{name} must have {least} to {most} {what}, got {len(value)}"  # type: ignore[arg-type]
     )
 
 

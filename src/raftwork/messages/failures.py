@@ -1,7 +1,7 @@
-"""What a task that failed or was lost ended with, as it is stored and as it is told.
+"""How a task failed or was lost, as it is stored and as it is shown.
 
-What an exception said is the worker's text, and stored as such (Failure). What brokers find is
-stored as what it is, and put into words where it is read (`in_words`): brokers of two releases word
+An exception's text comes from the worker, and is stored as such (Failure). What brokers find is
+stored as a record, and put into words where it is read (`in_words`): brokers of two releases word
 it differently and must store the same.
 """
 
@@ -22,7 +22,7 @@ class Ending(Protocol):
     """Why a task has no value. A NamedTuple."""
 
     def in_words(self) -> "Failure":
-        """For people."""
+        """As a type, a message and a traceback, for people."""
         ...
 
 

@@ -11,8 +11,8 @@ class PeerHello(NamedTuple):
 
     The id of a cluster is only ever told to an address of `--cluster`. So a blank replica that was
     told one says it back (`joining`): it is where it should be, and may be told the roster.
-    Whoever names the cluster's id is believed to be worth a try at `address`, where it listens:
-    that is how the others find a broker that moved.
+    A sender that names the cluster's id is worth a try at `address`, where it listens: that is how
+    the others find a broker that moved.
     """
 
     version: int
@@ -30,9 +30,9 @@ class PeerHello(NamedTuple):
 
 @from_broker.register(20)
 class PeerWelcome(NamedTuple):
-    """Answers a PeerHello: who is at the other end. The roster is empty while blank.
+    """Answers a PeerHello: the broker at the other end. The roster is empty while blank.
 
-    A member answers only who names its cluster.
+    A member answers only hellos that name its cluster.
     """
 
     name: str
@@ -51,9 +51,9 @@ class PeerMessage(NamedTuple):
     """A consensus message, from the broker to the peer that said PeerHello on this connection.
 
     Consensus flows from a ROUTER to the DEALER that its receiver opened: so its source is the
-    address the receiver chose to connect to, and it is read before anybody else's frames. What an
-    earlier connection left unread may come after the next one's welcome: `incarnation` is the
-    sender's, and a message that is not of who answered there last is dropped.
+    address the receiver chose to connect to, and it is read before the frames of clients and
+    workers. What an earlier connection left unread may come after the next one's welcome:
+    `incarnation` is the sender's, and a message of another than answered there last is dropped.
     """
 
     incarnation: bytes

@@ -1,4 +1,4 @@
-"""Where records sign up: each under its number, which never changes its meaning.
+"""Where records are registered, each under a number that never changes its meaning.
 
 A record is a NamedTuple whose class statement carries the decorator; the codecs are made of nothing
 else. Numbers are counted for each direction by itself, and for log entries.

@@ -1,4 +1,4 @@
-"""What more than one kind of frame speaks of, the limits all keep, and frames of any session."""
+"""Records and limits that several kinds of frames share, and the frames of any session."""
 
 from enum import IntEnum
 from functools import lru_cache
@@ -114,7 +114,7 @@ class Refused(NamedTuple):
 
 @from_broker.register(3)
 class Leader(NamedTuple):
-    """Who leads, as this broker knows it; the highest activated epoch wins.
+    """The leader, as this broker knows it; the highest activated epoch wins.
 
     Sent in answer to a hello or a Ping, and to every session when it changes.
     """
@@ -129,7 +129,7 @@ class Leader(NamedTuple):
 
 @to_broker.register(1)
 class Ping(NamedTuple):
-    """Client to broker: are you there, and who leads?"""
+    """Client to broker: are you there, and which broker leads?"""
 
 
 _spec: Codec[Spec] = Codec({1: Spec})

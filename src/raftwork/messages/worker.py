@@ -153,7 +153,7 @@ class Heartbeat(NamedTuple):
     window: int
     draining: bool
     own: float | None = None  # of `cpu`: what the worker and its tasks use
-    #: Tasks that gave a value since the process began, and the sum of log2(ns) of their run times.
+    #: Tasks that returned since the process began, and the sum of log2(ns) of their run times.
     ended: int = 0
     log_times: float = 0.0
     #: Which CPUs those are: workers of one host and place share them.

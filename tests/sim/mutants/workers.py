@@ -7,7 +7,7 @@ _BROKER = "raftwork.broker"
 WORKERS = (
     _mutant(
         "a worker that does not know a task fails it for all",
-        f"{_BROKER}.workers.attribution:Attribution.unknown",
+        f"{_BROKER}.workers.attribution:Attribution.unregistered_task",
         "if running is None:",
         "if True:",
         seeds=300,

@@ -47,7 +47,7 @@ _ELECTION = (
         Edit(
             f"{_ZAB}.election:_count",
             "stands = (vote.name, vote.incarnation) == src",
-            "stands = vote != NOBODY",
+            "stands = vote != NO_VOTE",
         ),
         Edit(f"{_ZAB}.election:_choose", "(fresh or _heard_by_quorum(node))", "True"),
         seeds=60,

@@ -246,8 +246,8 @@ def test_who_is_refused_is_told_of() -> None:
     world.client()
     world.ask(b"client", Ask(1, ["x" * 1_000]))
     assert [str(event) for event in told if isinstance(event, WorkerRefused | RequestRefused)] == [
-        "worker w was refused: an incarnation of 5 bytes; it has 16",
-        "a request was refused: one of ids of 1000 characters; 1 to 255 are allowed",
+        "worker w was refused: an incarnation must have 16 bytes, got 5",
+        "a request was refused: one of ids must have 1 to 255 characters, got 1000",
     ]
 
 

@@ -43,15 +43,15 @@ def test_what_is_in_bounds_is_let_pass(asked: Asked) -> None:
 @pytest.mark.parametrize(
     ("asked", "text"),
     [
-        (Asked(1, ""), "name of 0 characters; 1 to 255 are allowed"),
-        (Asked(1, "n" * 256), "name of 256 characters; 1 to 255 are allowed"),
-        (Asked(1, "n", "o" * 256), "other of 256 characters; 0 to 255 are allowed"),
-        (Asked(1, ids=["a", "b", "c"]), "ids of 3 items; 0 to 2 are allowed"),
-        (Asked(1, ids=["a", "b" * 256]), "one of ids of 256 characters; 1 to 255 are allowed"),
-        (Asked(1, ids=["a", ""]), "one of ids of 0 characters; 1 to 255 are allowed"),
-        (Asked(1, packed=b"1234"), "packed of 4 bytes; 0 to 3 are allowed"),
-        (Asked(1, limit=0), "limit is from 1 to 9, not 0"),
-        (Asked(1, limit=10), "limit is from 1 to 9, not 10"),
+        (Asked(1, ""), "name must have 1 to 255 characters, got 0"),
+        (Asked(1, "n" * 256), "name must have 1 to 255 characters, got 256"),
+        (Asked(1, "n", "o" * 256), "other must have 0 to 255 characters, got 256"),
+        (Asked(1, ids=["a", "b", "c"]), "ids must have 0 to 2 items, got 3"),
+        (Asked(1, ids=["a", "b" * 256]), "one of ids must have 1 to 255 characters, got 256"),
+        (Asked(1, ids=["a", ""]), "one of ids must have 1 to 255 characters, got 0"),
+        (Asked(1, packed=b"1234"), "packed must have 0 to 3 bytes, got 4"),
+        (Asked(1, limit=0), "limit must be between 1 and 9, got 0"),
+        (Asked(1, limit=10), "limit must be between 1 and 9, got 10"),
     ],
 )
 def test_what_is_out_of_bounds_is_refused_with_both_numbers(asked: Asked, text: str) -> None:

@@ -24,7 +24,7 @@ class Formation:
         self._blank: dict[str, tuple[bytes, int]] = {}
 
     def heard(self, peer: Peer, cluster_id: bytes, now: int) -> None:
-        """A broker said who it is; an empty `cluster_id` means that it is blank."""
+        """A broker named itself; an empty `cluster_id` means that it is blank."""
         if cluster_id:
             self._blank.pop(peer.name, None)
         elif peer.name in self._names:

@@ -1,7 +1,7 @@
 """The traffic with the other brokers: hellos, the first formation, consensus messages. Sans-IO.
 
-Nobody is believed for what he says at our door: a hello only makes us ask, on the connection that
-we opened to that broker's address, and what is answered there counts.
+A hello that arrives here proves nothing: it only makes this broker ask, on the connection that it
+opened to that broker's address. Only the answer there counts.
 
 What is said to a peer, and what comes from it, fails by itself: see containment.py.
 """
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 #: A broker that says hello but cannot be reached for so long (ms) is complained about.
 ONE_WAY_MS = 5_000
 #: A broker that a majority refuses for so long (ms) ends. Not at once: it may have been away when
-#: the others moved, and who listens at their old addresses now is no judge of it.
+#: the others moved, and what listens at their old addresses now is no judge of it.
 REJECTED_MS = 3_000
 #: How often brokers say hello to each other (ms), until all have a way to each other …
 HELLO_MS = 500
@@ -134,7 +134,7 @@ class Handshake:
         if now - self._rejected_at >= REJECTED_MS:
             mine = f". It refuses one of them, too: {self._objection}" if self._objection else ""
             raise StoreError(
-                f"a majority does not take it for one of this cluster: {rejection}{mine}"
+                f"a majority refuses it as a member of this cluster: {rejection}{mine}"
             )
 
     def say_hello(self, name: str, now: int) -> None:
@@ -193,11 +193,11 @@ class Handshake:
             self._store.form(cluster_id, roster)
         self._tell(Formed(tuple(sorted(roster)), here))
         self._joined(now)
-        for name in self.peers.links:  # whoever is blank hears of it at once
+        for name in self.peers.links:  # blank brokers hear of it at once
             self.say_hello(name, now)
 
     def hello(self, routing: bytes, hello: PeerHello, now: int) -> None:
-        """Another broker (or somebody who says so) opens its connection to us."""
+        """Another broker, or something that claims to be one, opens its connection to us."""
         mine = self._store.identity.cluster_id
         objection = self.peers.objection(hello, mine, self._level())
         if objection is not None:
@@ -212,15 +212,15 @@ class Handshake:
             if member and self.peers.said_hello(routing, hello.name):
                 self.say_hello(hello.name, now)  # so that it has a way to us as soon
         elif not mine and not hello.joining:
-            # Only who is at that broker's address may tell us more, so it is asked there.
+            # Only the answer at that broker's address is believed, so it is asked there.
             self._ask_to_join(hello.name, hello.cluster_id, now)
         else:
             self._blank(hello)
 
     def _blank(self, hello: PeerHello) -> None:
-        """A member does not answer who names no cluster: our own hello finds the real one.
+        """A blank broker's hello is not answered: our own hello finds the real one.
 
-        Unless that is somewhere else now, which is not believed of just anybody.
+        If the real one has moved, an unproven hello is not enough to believe it: people are told.
         """
         link = self.peers.links[hello.name]
         if link.source is not None or link.blank_at or not dialled(hello.address):
@@ -273,7 +273,7 @@ class Handshake:
             self._join(welcome.cluster_id, dict(welcome.roster), now, here=False)
 
     def _is(self, link: Link, welcome: PeerWelcome) -> bool:
-        """Whether this member, at an address that was only said, is the one that it was said of."""
+        """Whether the member at an address known from hearsay is the one that was meant."""
         known = (link.visitor, self._store.roster.get(link.name))
         return bool(welcome.cluster_id) and welcome.incarnation in known
 

@@ -2,16 +2,16 @@
 
 1. What `--cluster` says holds until that broker is found elsewhere: it says in its hellos where it
    listens, and a third broker may say where it found it.
-2. What is said is only tried, and only while nobody answers where it is dialled now: it holds once
-   that broker has answered there. So whoever is reached at an address of our own (through a
-   tunnel, or under another name) stays there.
+2. A claimed address is only tried, and only while there is no answer at the present one: it holds
+   once that broker has answered there. So a broker that is reached at an address of our own
+   (through a tunnel, or under another name) stays there.
 3. An address tried in vain is tried again in its turn, or when it is the only one.
-4. A name at which somebody else answers may lead elsewhere by now: it is dialled anew.
+4. A name at which another process answers may lead elsewhere by now: it is dialled anew.
 """
 
 from raftwork.addresses import is_name
 
-#: How long (ms) nobody may answer at an address before the next one is tried.
+#: How long (ms) an address may stay silent before the next one is tried.
 PATIENCE_MS = 3_000
 
 
@@ -29,7 +29,7 @@ class PeerAddress:
         self._since = now
 
     def says(self, address: str, now: int, *, answers: bool) -> bool:
-        """It says itself that it listens there. Gives whether to dial another address now."""
+        """It claims to listen there. Returns whether to dial another address now."""
         self._claimed = address
         return not answers and self._try_claimed(now)
 
@@ -38,12 +38,12 @@ class PeerAddress:
         self._hearsay[teller] = address
 
     def lost(self, now: int) -> bool:
-        """It no longer answers where it is dialled. Gives whether to dial another address now."""
+        """It no longer answers where it is dialled. Returns whether to dial another address now."""
         self._since = now
         return self._try_claimed(now)
 
     def due(self, now: int, *, strange: bool = False) -> bool:
-        """It does not answer yet, or (`strange`) somebody else does. Gives whether to dial now."""
+        """No answer yet, or (`strange`) another process's. Returns whether to dial now."""
         if now - self._since < PATIENCE_MS:
             return False
         self._since = now
@@ -57,7 +57,7 @@ class PeerAddress:
         return True
 
     def found(self) -> str:
-        """It answers where it is dialled, and is known there from now on. Gives where it was."""
+        """It answers where it is dialled, and is known there from now on. Returns where it was."""
         self._tried.discard(self.address)
         before, self.known = self.known, self.address
         return before

@@ -1,14 +1,14 @@
-"""The other brokers: who they are, whether they belong to this cluster, and how to reach them.
+"""The other brokers: their identity, whether they belong to this cluster, and how to reach them.
 
 Sans-IO. Each broker opens a DEALER to every other and says PeerHello on it; the other answers
 PeerWelcome and from then on sends its consensus messages down that same connection. So a consensus
-message always comes from an address this broker chose to connect to, and its source is who the
-welcome on that link said it is, not what the message says (design §6.4).
+message always comes from an address this broker chose to connect to, and its source is the broker
+that the welcome on that link named, whatever the message says (design §6.4).
 
-Anybody may say hello, so a hello proves nothing but what it names: the cluster's id, which a member
+Any process may say hello, so a hello proves only what it names: the cluster's id, which a member
 tells only in its own hellos, on connections it opened to the addresses of `--cluster`, or to those
-at which another member said that it listens now (whereabouts.py). A hello without it is told
-nothing by a member and changes no way to anybody.
+at which another member claims to listen now (peer_address.py). A hello without it gets no
+information from a member and changes no route.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Link:
     where: PeerAddress
     #: Our ROUTER's routing id of its DEALER, once it said hello: the way to it.
     routing: bytes | None = None
-    #: Who answered on our DEALER: the source of what comes in there.
+    #: The broker that answered on our DEALER: the source of what comes in there.
     source: Peer | None = None
     #: The incarnation that last said hello as a member.
     visitor: bytes = b""
@@ -49,7 +49,7 @@ class Link:
     #: Where a blank broker of that name says it listens, and where another answered: once told.
     blank_at: str = ""
     odd: str = ""
-    #: Somebody else answers on the connection there is, or refuses us.
+    #: Another process answers on the present connection, or the broker refuses us.
     strange: bool = False
     #: Why it does not take us for a member of its cluster; empty if it does, or has not said.
     refusal: str = ""
@@ -93,7 +93,7 @@ class Peers:
             if name != me.name
         }
         self._by_routing: dict[bytes, Link] = {}
-        #: Whether anybody has taken us for a member since we started.
+        #: Whether any broker has taken us for a member since we started.
         self._taken = False
 
     def hello(self, cluster_id: bytes, wall: int, *, joining: bool = False) -> PeerHello:
@@ -159,7 +159,7 @@ class Peers:
         link = self.links[name]
         if link.routing == routing:
             return False
-        self.unreachable(routing)  # whoever was there before
+        self.unreachable(routing)  # the broker that had this route before
         if link.routing is not None:
             self._by_routing.pop(link.routing, None)
         link.routing = routing
@@ -167,7 +167,7 @@ class Peers:
         return True
 
     def says_where(self, hello: PeerHello, now: int) -> bool:
-        """A member says where it listens. Gives whether to dial another address of it now."""
+        """A member says where it listens. Returns whether to dial another address of it now."""
         link = self.links[hello.name]
         link.visitor, link.visited_at = hello.incarnation, now
         if not dialled(hello.address):
@@ -182,7 +182,7 @@ class Peers:
                 link.where.hear(teller, address)
 
     def welcomed(self, name: str, welcome: PeerWelcome, now: int) -> Peer | None:
-        """The broker at the address of `name` said who it is. None if it is somebody else."""
+        """The process at the address of `name` identified itself. None if it is another broker."""
         link = self.links[name]
         if welcome.name != name or len(welcome.incarnation) != 16 or not self._sound(welcome):
             link.source, link.strange = None, True
@@ -202,17 +202,17 @@ class Peers:
     def lost(self, name: str, now: int) -> bool:
         """The connection of our DEALER to that broker is gone, and what was said on it.
 
-        Gives whether to dial another address of it now.
+        Returns whether to dial another address of it now.
         """
         link = self.links[name]
         link.source, link.refusal, link.strange = None, "", False
         return link.where.lost(now)
 
     def rejection(self) -> str | None:
-        """Who refuses us and why, once no majority can have us, nor anybody ever had.
+        """The refusals, once they rule out a majority for us and no broker has ever accepted us.
 
-        Whoever was a member once is never talked out of it: only a start in the wrong place is
-        noticed here.
+        A broker that was accepted once is never talked out of it: this only notices a start in
+        the wrong place.
         """
         refusals = {name: link.refusal for name, link in self.links.items() if link.refusal}
         size = len(self.links) + 1

@@ -1,7 +1,7 @@
-"""What a broker that cannot do its part waits for, for people. Sans-IO.
+"""Why a broker cannot serve yet, for people. Sans-IO.
 
-It is said once it has lasted longer than a start or an election usually takes, again at once when
-it changes, and then every minute.
+It is reported once it has lasted longer than a start or an election usually takes, again at once
+when it changes, and then every minute.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from raftwork.broker.cluster.peers import Peers
     from raftwork.consensus.core import Status
 
-#: Times in ms. So long things may take without a word …
+#: Times in ms. How long a start or an election may take unreported …
 PATIENCE_MS = 2_500
-#: … and so often it is said again, and looked at.
+#: … how often a report is repeated, and how often the state is looked at.
 REMIND_MS = 60_000
 LOOK_MS = 250
 
 
 class Readiness:
-    """Of one broker since its start."""
+    """What one broker has been waiting for since its start."""
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ class Backlog:
     """One queue's waiting tasks in order: the head in memory, the rest in the machine's table.
 
     Every waiting number up to `_passed` is in `_front`, `_head` or `_page`, or was taken (and is in
-    `aside` then, or on its way to a worker). It must hold always: a taken task stays in the table
+    `skipped` then, or on its way to a worker). It must hold always: a taken task stays in the table
     until its Assign is applied, and would be read and handed out a second time.
     """
 
@@ -72,10 +72,10 @@ class Backlog:
             heappush(self._front, seq)
 
     def take(self, count: int, size: int, *, safe: bool) -> list[Waiting]:
-        """Remove and give tasks from the head: up to `count`, until `size` bytes are reached.
+        """Remove and return tasks from the head: up to `count`, until `size` bytes are reached.
 
-        With `safe`, only those before the first careful one: who passed it would take the slots it
-        waits for, again and again.
+        With `safe`, only those before the first task that needs a free slot: tasks that overtook
+        it would take the slots it waits for, again and again.
         """
         taken: list[Waiting] = []
         while len(taken) < count and size > 0 and (tasks := self._next()):
@@ -94,7 +94,7 @@ class Backlog:
         return bool(tasks) and needs_free_slot(tasks[0])
 
     def _next(self) -> deque[Waiting]:
-        """What the next task is the first of; empty if none waits."""
+        """The tasks that the next one stands at the head of; empty if none waits."""
         while self._front and (not self._head or self._front[0] < self._head[0].seq):
             self._read_front()
         if self._head:

@@ -1,9 +1,9 @@
 """The dispatcher: which waiting task goes to which worker. Sans-IO, alive only on the leader.
 
 1. It proposes; the log decides. A task counts as handed out only when its Assign is applied.
-2. Everything here is derived from the machine's tables and may be thrown away at any moment: a new
+2. Everything here is derived from the machine's tables and may be dropped at any moment: a new
    leader starts with an empty dispatcher and reads the backlog as it needs it.
-3. Tasks pass one that waits for a worker which may take it, but only so many of them.
+3. Tasks may overtake one that waits for an eligible worker, but only a bounded number of them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Reserved(NamedTuple):
 
 
 class Dispatcher:
-    """Matches backlogs with workers' room, by the balancer's plan."""
+    """Matches waiting tasks with workers' capacity, by the balancer's plan."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Dispatcher:
         return reserved
 
     def not_assigned(self, seqs: list[int]) -> None:
-        """The machine found them not waiting: forget them, they are somebody else's by now."""
+        """The machine found that they no longer wait: forget them, and free what was reserved."""
         for seq in seqs:
             self.assigned(seq).worker.busy -= 1
 
@@ -94,9 +94,10 @@ class Dispatcher:
     def begin(
         self, queue: str, name: str, count: int, workers: list[Worker]
     ) -> list[tuple[bytes, int]]:
-        """Who may begin new tasks of that name at once: free slots of a queue nothing waits in.
+        """Free slots for new tasks of that name, if nothing waits in the queue before them.
 
-        The tasks count as these workers' from now on; see `Workforce.unreserve`.
+        Returns (incarnation, tasks) pairs. The slots are reserved until
+        `WorkerRegistry.unreserve`.
         """
         if self._backlogs.get(queue):
             return []
@@ -118,9 +119,9 @@ class Dispatcher:
     # ---- planning -----------------------------------------------------------------------------
 
     def plan(self, workers: list[Worker]) -> list[Assign]:
-        """The next hand-outs: first free slots for all queues, then tasks to hold ahead of time.
+        """The next assignments: first free slots for all queues, then prefetched tasks.
 
-        `workers` are those that may get anything at all.
+        `workers` are those that are available.
         """
         if not self.needs_plan:
             return []
@@ -136,7 +137,7 @@ class Dispatcher:
         return [Assign(incarnation, seqs) for incarnation, seqs in given.items()]
 
     def _waiting_queues(self, workers: list[Worker]) -> list[str]:
-        """Those in which something waits that one of these workers may serve, in turn."""
+        """The queues with waiting tasks that one of these workers serves, in turn."""
         served = set[str]().union(*(w.queues for w in workers))
         queues = [queue for queue in self._backlogs if queue in served]
         for queue in [queue for queue in queues if not self._backlogs[queue]]:
@@ -152,9 +153,9 @@ class Dispatcher:
         *,
         ahead: bool,
     ) -> None:
-        """Give them tasks of these queues, in order, for as long as there is room for any.
+        """Assign tasks of these queues, in order, while any worker has capacity.
 
-        A thousand queues may wait for one free slot: no more of them are looked at than it takes.
+        A thousand queues may wait for one free slot: it stops as soon as that is taken.
         """
         for queue in queues:
             if not workers or len(self._reserved) >= RESERVED_MAX:
@@ -165,7 +166,7 @@ class Dispatcher:
                 workers = [w for w in workers if (w.capacity if ahead else w.free_slots) > 0]
 
     def _may_hold(self, queues: list[str], workers: list[Worker]) -> list[Worker]:
-        """Who may hold tasks ahead: whom a careful task waits for must come to have a free slot."""
+        """Workers that may prefetch. One that an isolated task waits for must first free a slot."""
         waited_for = {queue for queue in queues if self._backlogs[queue].needs_free_slot}
         passed = [
             (queue, self._excluded_for(queue, rule))
@@ -212,9 +213,9 @@ class Dispatcher:
     def _groups(
         self, queue: str, tasks: list[Waiting]
     ) -> Iterable[tuple[frozenset[bytes], list[Waiting]]]:
-        """The tasks by whom they must not go to, those with the least choice first.
+        """The tasks by the workers excluded for them, those with the least choice first.
 
-        There may be many demands, but a plan for each costs a look at every worker.
+        There may be many rules, but few sets of workers, and each set costs a plan.
         """
         groups: dict[frozenset[bytes], list[Waiting]] = {}
         for rule, some in self._eligibility.split(tasks):
@@ -232,7 +233,7 @@ class Dispatcher:
         fit: Sequence[int],
         given: dict[bytes, list[int]],
     ) -> None:
-        """Give them to those of `able` that `fit` names, who have room for them."""
+        """Assign them to the workers of `able` at the indices `fit`, which have the capacity."""
         if not tasks:
             return
         homes = [able[i] for i in fit]
@@ -248,7 +249,7 @@ class Dispatcher:
             given.setdefault(worker.incarnation, []).append(task.seq)
 
     def _able(self, queue: str, workers: list[Worker]) -> list[Worker]:
-        """Those that some of its tasks may go to."""
+        """The workers that some task of the queue may go to."""
         excluded = ANYWHERE.excluded if self._eligibility else self._excluded_for(queue, ANYWHERE)
         return [w for w in workers if queue in w.queues and w.incarnation not in excluded]
 
@@ -259,7 +260,7 @@ class Dispatcher:
     def _choose(
         self, queue: str, able: list[Worker], capacities: list[int], keys: list[str]
     ) -> list[int]:
-        """The worker of each task, by the strategy; there is room for all of them."""
+        """The worker of each task, by the balancer; there is capacity for all of them."""
         if len(able) == 1:
             return [0] * len(keys)
         candidates = [
@@ -270,7 +271,7 @@ class Dispatcher:
 
 
 def _fit(able: list[Worker], excluded: frozenset[bytes]) -> Sequence[int]:
-    """Which of them are not shunned."""
+    """The indices of those that are not excluded."""
     if not excluded:
         return range(len(able))
     return [i for i, w in enumerate(able) if w.incarnation not in excluded]

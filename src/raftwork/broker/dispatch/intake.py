@@ -1,7 +1,7 @@
-"""New tasks that are handed out in the same breath as they are stored. Sans-IO.
+"""New tasks that are assigned by the command that stores them. Sans-IO.
 
-What is stored and handed out by one command needs one commit less until it runs. That is only fair
-while nothing of its queue waits before it, and not yet on its way into it either.
+A task that one command stores and assigns needs one commit less until it runs. That is only fair
+while no task of its queue waits before it, or is on its way into the queue.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Intake:
-    """Who may begin new tasks at once, for one leadership."""
+    """Finds workers that can begin new tasks at once, for one leadership."""
 
     def __init__(self, dispatcher: Dispatcher, workers: WorkerRegistry) -> None:
         self._dispatcher = dispatcher
@@ -26,13 +26,13 @@ class Intake:
         self._unplaced: Counter[str] = Counter()
 
     def turn(self) -> None:
-        """A new turn: workers may have more room, or less."""
+        """A new turn: workers' capacity may have changed."""
         self._available = None
 
     def begin(self, queue: str, name: str, tasks: int, *, keyed: bool) -> list[tuple[bytes, int]]:
-        """So many of these new tasks go to each worker's incarnation; the others will wait.
+        """How many of these new tasks begin at once, by incarnation; the others wait.
 
-        Where a task with a key goes, its key decides: it is planned once it is in its queue.
+        A task with a key is placed by its key: it is planned once it is in its queue.
         """
         begin: list[tuple[bytes, int]] = []
         if not self._unplaced[queue] and not keyed:
@@ -43,7 +43,7 @@ class Intake:
         return begin
 
     def entered(self, queue: str, tasks: int, begin: list[tuple[bytes, int]]) -> None:
-        """They are applied, or refused: what `begin` gave to workers follows as an effect."""
+        """They are applied, or refused. What `begin` reserved follows as an effect."""
         self._unplaced[queue] -= tasks - sum(count for _, count in begin)
         if not self._unplaced[queue]:
             del self._unplaced[queue]

@@ -1,4 +1,4 @@
-"""Tasks that were passed by because who may take them had no room. Sans-IO."""
+"""Tasks skipped because every eligible worker was full. Sans-IO."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from raftwork.broker.machine import Waiting
     from raftwork.broker.placement.eligibility import PlacementRule
 
-#: Of one queue. Once it is full nobody passes any more: who may not take what is here gets nothing.
+#: Of one queue. Once so many are skipped, no task overtakes them: other workers get nothing of it.
 SKIPPED_TASKS_MAX = 1_000
 SKIPPED_BYTES_MAX = 4 * 1024 * 1024
 
 
 class Skipped:
-    """Those of one queue, by what they demand, in the order in which they were passed."""
+    """The skipped tasks of one queue by their placement rules, in the order of the queue."""
 
     def __init__(self) -> None:
         self._tasks: dict[PlacementRule, deque[Waiting]] = {}
@@ -29,25 +29,25 @@ class Skipped:
 
     @property
     def tasks_left(self) -> int:
-        """How many more may be passed."""
+        """How many more tasks may be skipped."""
         return SKIPPED_TASKS_MAX - self._count
 
     @property
     def bytes_left(self) -> int:
-        """About how many bytes of them."""
+        """About how many more bytes of payload."""
         return SKIPPED_BYTES_MAX - self._bytes
 
     @property
     def rules(self) -> list[PlacementRule]:
-        """Whose first task is the oldest comes first: else tasks of many would starve the others'.
+        """The rules, the one with the oldest task first.
 
-        Both may wait for the same worker, and the many are never all done.
+        Rules may wait for the same worker: one with many tasks would starve the others.
         """
         return sorted(self._tasks, key=lambda rule: self._tasks[rule][0].seq)
 
     @property
     def needs_free_slot(self) -> list[PlacementRule]:
-        """Those whose next task waits for a free slot."""
+        """The rules whose next task waits for a free slot."""
         return [rule for rule, tasks in self._tasks.items() if needs_free_slot(tasks[0])]
 
     def add(self, rule: PlacementRule, tasks: list[Waiting]) -> None:
@@ -58,7 +58,7 @@ class Skipped:
             self._bytes += sum(len(task.payload) for task in tasks)
 
     def take(self, rule: PlacementRule, count: int, size: int, *, safe: bool) -> list[Waiting]:
-        """As `Backlog.take`, of those that demand this."""
+        """As `Backlog.take`, of the tasks with this rule."""
         tasks = self._tasks[rule]
         taken: list[Waiting] = []
         while (

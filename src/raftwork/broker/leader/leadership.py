@@ -2,7 +2,7 @@
 
 It is made at `activated(epoch)` from the machine's tables alone and dropped at `deactivated`, so
 nothing of one leadership can leak into the next (G6). Clients' requests, workers and the dispatcher
-put what they want into one batch a turn; the batch is one log entry; applying it comes back here.
+put their commands into one batch a turn; the batch is one log entry; its effects come back here.
 What fails here ends neither the broker nor its leadership: see supervisor.py.
 """
 
@@ -51,7 +51,7 @@ BATCH_BYTES = 1024 * 1024
 
 
 class Proposal(NamedTuple):
-    """An encoded command, and who is to be told when it comes back applied, if anybody is."""
+    """An encoded command, and the request that its reply answers, if there is one."""
 
     data: bytes
     wanted: Wanted | None = None
@@ -88,7 +88,7 @@ class Leadership:
         attempts: bool = False,
         members: Callable[[], Mapping[str, Member | None]] = dict,
     ) -> None:
-        """`barrier` is the last one that was asked for in this epoch by one that failed.
+        """`barrier` is the last one that a failed Leadership asked for in this epoch.
 
         `attempts` is whether to tell what becomes of each attempt; `members()` are the other
         brokers by name, None for one that does not answer now.
@@ -135,11 +135,11 @@ class Leadership:
 
     @property
     def waiting(self) -> bool:
-        """Whether something waits for a connection that had no room, or for its slice of a turn."""
+        """Whether something waits for a connection to drain, or for its slice of a turn."""
         return self.desk.waiting or self._results.waiting or self.workers.waiting
 
     def capacity_changed(self) -> None:
-        """A worker said something: it may have room again."""
+        """A worker reported something: its capacity may have changed."""
         self._dispatcher.needs_plan = True
 
     def request(self, routing: bytes, request: ToBroker, size: int, now: int) -> None:
@@ -153,7 +153,7 @@ class Leadership:
         self.workers.unreachable(routing, now)
 
     def _look(self, now: int) -> int:
-        """Bring what features see up to date; gives leader time."""
+        """Bring what features see up to date; returns leader time."""
         view = self.desk.view
         view.time, view.all_heard = self.time(now), now >= self._all_heard_at
         return view.time

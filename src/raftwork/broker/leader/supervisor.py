@@ -4,8 +4,8 @@
 2. Planning, and following what was applied, is work for all sessions at once. If it fails
    (containment.py), the Leadership is dropped whole, too, and made anew after a growing pause;
    whatever had a session says hello again. Meanwhile the broker leads on without serving.
-3. It is not made anew before all that the old one proposed is applied: it would be told the effects
-   of what it knows nothing of.
+3. It is not made anew before all that the old one proposed is applied: it would get effects of
+   commands that it knows nothing of.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class VitalLog:
-    """The core, as a Leadership uses it: what it raises is no failure of its."""
+    """The core, as a Leadership uses it: what the core raises is not the Leadership's failure."""
 
     def __init__(self, core: Consensus, vital: Vital) -> None:
         self._core = core

@@ -1,8 +1,8 @@
 """Attempts: a task is handed out, and its token comes to an end.
 
 Rules of this file:
-1. Whatever is reported under a token counts only while that token is current. Else it is `Stale`:
-   somebody else has the task by now, or it has its outcome, which stands.
+1. A report counts only while its token is current. Otherwise the effect is TokenRejected: another
+   worker has the task by now, or it has its outcome, which stands.
 2. A token ends in exactly one way: the task settles for ever (`_settle`), waits again (`_requeue`)
    or waits for its next attempt's time (`_delay`). No task that may run at most once waits again
    after it may have started.
@@ -92,7 +92,7 @@ def release(ledger: Ledger, command: Release, effects: list[Effect]) -> None:
 
 
 def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
-    """The worker vanished. What it had not started is as good as released."""
+    """The worker vanished. The tasks that it had not started are released."""
     verdicts: list[Verdict] = []
     again: list[Running] = []
     charged: list[Running] = []

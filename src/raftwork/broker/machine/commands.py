@@ -1,4 +1,4 @@
-"""What the replicated machine is told.
+"""The commands of the replicated machine.
 
 A log entry's data is a packed `Batch`: the leader's time and the commands that arrived while the
 last fsync ran. Commands decide nothing by themselves: time, jitter and the choice of a worker were

@@ -3,7 +3,7 @@
 Rules of this package:
 1. What becomes of a task is decided here, from the entries alone: no clock, no randomness, nothing
    whose order depends on hashing, no floats. Replicas that applied the same entries have the same
-   tables (`digest`) and gave the same answers.
+   tables (`digest`) and returned the same replies.
 2. A command checks everything before it changes anything. What it then refuses is a Rejected reply;
    any other exception is a defect or a bad disk, goes up, and stops the replica before it commits.
    So does an entry that cannot be read: leaders propose nothing of the kind, so it is a newer
@@ -150,11 +150,11 @@ class Machine:
         return None if due == NEVER else due
 
     def lookup(self, ids: Sequence[str]) -> list[Result]:
-        """The state of each id, with data if it is final; UNKNOWN for ids nobody enqueued."""
+        """The state of each id, with data if it is final; UNKNOWN if it was never enqueued."""
         return queries.lookup(self._ledger, ids)
 
     def states(self, ids: Sequence[str]) -> list[State]:
-        """The state of each id; UNKNOWN for ids nobody enqueued."""
+        """The state of each id; UNKNOWN if it was never enqueued."""
         return queries.states(self._ledger, ids)
 
     def outcomes(self, ids: Sequence[str], limit_bytes: int) -> list[Result]:
@@ -189,7 +189,7 @@ class Machine:
         return [queries.queue_status(queue) for _, queue in sorted(self._ledger.queues.items())]
 
     def queue(self, name: str) -> QueueStatus:
-        """A queue's counters and settings; all zero and none for one that nobody used yet."""
+        """A queue's counters and settings; all zero and none for one that was never used."""
         return queries.queue_status(self._ledger.queues.get(name) or Queue(0, name))
 
     def balancer(self, name: str) -> str | None:

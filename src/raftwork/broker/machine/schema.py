@@ -199,7 +199,7 @@ def check_version(db: apsw.Connection) -> None:
 def check_level(level: int, release: str, levels: Levels, *, blank: bool = False) -> None:
     """Raise OtherRelease unless this release runs the level, which `release` set.
 
-    Tables that no entry was applied to are at level 0 and anybody's: the first entry is a Raise.
+    Tables without an applied entry are at level 0 and fit any release: the first entry is a Raise.
     """
     if blank and level == 0:
         return

@@ -112,7 +112,7 @@ class Ledger:
     """The machine's memory over its tables."""
 
     def __init__(self, db: apsw.Connection, levels: Levels) -> None:
-        """`levels` are those that this release runs. Raises OtherRelease; see tables.py."""
+        """`levels` are those that this release runs. Raises OtherRelease; see schema.py."""
         self.db = db
         self.levels = levels
         check_version(db)
@@ -173,7 +173,7 @@ class Ledger:
         self.unfinished += count
 
     def hand_out(self, runs: Iterable[Running]) -> None:
-        """These wait no more, they run."""
+        """These tasks run now and no longer wait."""
         for run in runs:
             queue = self.touch(run.queue)
             queue.queued -= 1
@@ -181,7 +181,7 @@ class Ledger:
             queue.bytes -= run.size
 
     def take_back(self, runs: Iterable[Running]) -> None:
-        """These run no more, they wait, at once or for the time of their next attempt."""
+        """These tasks wait again, at once or until their next attempt is due."""
         for run in runs:
             queue = self.touch(run.queue)
             queue.queued += 1
@@ -244,7 +244,7 @@ class Ledger:
         )
         forget_losses(self, [task.seq for task in tasks if task.losses])
         queue.queued -= many
-        queue.running += many  # as if they had been handed out in the same breath
+        queue.running += many  # as if they had been handed out just now
         queue.bytes -= sum(task.size for task in tasks)
         self.settle(name, state, many)
         self.result_bytes += len(data) * many
@@ -261,7 +261,7 @@ class Ledger:
         return queue
 
     def assign(self, worker: bytes, seqs: Sequence[int]) -> tuple[list[Running], list[int]]:
-        """Those of these tasks that wait get the next tokens, in this order; gives who does not."""
+        """Give the waiting tasks among these the next tokens, in order; also returns the others."""
         found = {row[0]: row for row in self.db.execute(_PENDING, (dumps(list(seqs)), PENDING))}
         runs: list[Running] = []
         absent: list[int] = []

@@ -1,4 +1,4 @@
-"""Connections that send what none of ours sends, or ask on and do not read, until they are closed.
+"""Connections that break the protocol, or ask and do not read the answers, until they are closed.
 
 libzmq cannot close one connection of a ROUTER, but tells with every frame the descriptor that it
 came over. So the kernel is told that nothing more will be read there, and libzmq closes it once it
@@ -6,10 +6,10 @@ has read to that end. Three things could go wrong, and must not:
 
 1. Shutting both directions down ends the process: libzmq takes the hang-up for an error, and then
    answers a ping that it finds in its buffer, which it asserts that it never does.
-2. What was sent before still comes, and by then its descriptor may be somebody else's: it is
+2. What was sent before still comes, and by then its descriptor may be another connection's: it is
    skipped.
-3. Who chose its routing id (none of ours does) comes again under the same one, and is heard
-   again: unwanted is the connection, which is known by the address of its other end.
+3. A process that chose its own routing id (none of ours does) may come back under the same one,
+   and is heard again: the ban is on the connection, known by the address of its other end.
 """
 
 import errno
@@ -27,7 +27,7 @@ RemoteAddress = tuple[str, int]
 
 
 class Bans:
-    """Counts, by routing id."""
+    """Counts offences and closed connections, by routing id."""
 
     def __init__(self) -> None:
         self._offences: dict[bytes, int] = {}

@@ -1,6 +1,6 @@
-"""Who is at the other end of each routing id. Sans-IO.
+"""What is at the other end of each routing id. Sans-IO.
 
-A routing id is only a return address that anybody may pick; a session is what a hello made of it.
+A routing id is only a return address, and any process may pick one; a hello makes it a session.
 The table is bounded: the one not heard for longest goes first, and is asked to say hello again.
 """
 
@@ -28,7 +28,7 @@ class Sessions:
         self._sessions: OrderedDict[bytes, tuple[Kind, int]] = OrderedDict()
 
     def open(self, routing: bytes, kind: Kind, now: int) -> list[bytes]:
-        """Start (or restart) a session; gives those that had to make room."""
+        """Start (or restart) a session; returns those that were dropped for it."""
         self._sessions[routing] = (kind, now)
         self._sessions.move_to_end(routing)
         dropped = []

@@ -1,8 +1,8 @@
-"""A follower's rest from clients and workers.
+"""How a follower limits what it reads from clients and workers.
 
-Who does not lead has little to say to them, and the leader's entries to store: after it read what
-they sent, it reads nothing of theirs for several times as long as that took. So a flood of requests
-gets a part of a follower's time, and not that of the leader, which may be on the same machine.
+A follower has little to tell them, and the leader's entries to store: after it read what they sent,
+it reads nothing of theirs for several times as long as that took. So a flood of requests gets a
+part of a follower's time, and none of the leader's, which may be on the same machine.
 """
 
 #: For so many times as long …
@@ -22,5 +22,5 @@ class Throttle:
         self._until = ended + min(REST * (ended - began), REST_MAX)
 
     def left(self, now: float) -> float:
-        """0 if there is something to be heard from them again."""
+        """How long (s) not to read from them yet; 0 if they may be read now."""
         return max(0.0, self._until - now)

@@ -1,12 +1,12 @@
-"""The broker's sockets: one ROUTER for everybody, a DEALER to each other broker.
+"""The broker's sockets: one ROUTER for all that connect, a DEALER to each other broker.
 
 The rules (design §6.4):
 1. Nothing blocks. What a connection cannot take now waits in an outbox with a byte budget; over the
    budget the session is closed: its owner says hello again and asks for what it misses.
 2. Consensus messages never wait in an outbox: a stale one is worth nothing, so it is dropped.
-3. A send that finds nobody connected is reported: it is how a killed worker is noticed at once.
-4. Who sends what none of ours sends, or asks on and on without reading the answers, is closed: a
-   flood costs its sender a new connection again and again (offenders.py).
+3. A send to a routing id without a connection is reported: so a killed worker is noticed at once.
+4. A connection that breaks the protocol, or asks on and on without reading the answers, is closed:
+   a flood costs its sender a new connection again and again (bans.py).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 #: Messages libzmq holds for one connection; the rest waits in our outbox.
 SEND_MESSAGES = 128
-#: Messages libzmq reads ahead for one connection. A frame may be as large as a whole batch, and
-#: whoever floods us with those should fill its own buffers, not our memory.
+#: Messages libzmq reads ahead for one connection. A frame may be as large as a whole batch, and a
+#: process that floods us with those should fill its own buffers, not our memory.
 RECEIVE_MESSAGES = 16
 #: Bytes an outbox may hold before its session is closed.
 OUTBOX_BYTES = 32 * 1024 * 1024
@@ -53,7 +53,7 @@ OUTBOXES_BYTES = 256 * 1024 * 1024
 TURN_FRAMES = 1_000
 TURN_BYTES = 8 * 1024 * 1024
 #: … and no more once one connection had so many frames of it: libzmq serves all connections alike,
-#: so whoever has fewer waiting has none left by then.
+#: so connections with fewer waiting have none left by then.
 TURN_SHARE = 128
 #: A message of more parts is dropped, these and one at a time: it may have millions.
 PARTS_MAX = 2
@@ -146,10 +146,10 @@ class Transport:
         _unpredictable_ids()
         router: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         router.setsockopt(zmq.LINGER, 0)
-        # No ROUTER_HANDOVER: each connection of ours has a name of its own, and nobody may take it.
+        # No ROUTER_HANDOVER: each connection has a name of its own, and no other may take it.
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        # With a domain, and nobody to ask about it, ZMTP 1 and 2 are turned away: any bytes at all
-        # pass for ZMTP 1, and whoever speaks it could not be closed (rule 4).
+        # With a domain and no authenticator, ZMTP 1 and 2 are turned away: any bytes pass for
+        # ZMTP 1, and its connections could not be closed (rule 4).
         router.setsockopt(zmq.ZAP_DOMAIN, b"raftwork")
         router.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         router.setsockopt(zmq.SNDHWM, SEND_MESSAGES)
@@ -278,7 +278,7 @@ class Transport:
     # ---- out ----------------------------------------------------------------------------------
 
     def send(self, routing: bytes, frame: bytes) -> None:
-        """Send now, or keep for later within the budget. Nobody connected: see `lost`."""
+        """Send now, or keep for later within the budget. Without a connection: see `lost`."""
         outbox = self._outboxes.get(routing)
         if outbox is None:
             if self._try(routing, frame) is not False:
@@ -309,7 +309,7 @@ class Transport:
             self._dealers[name].send(frame, zmq.NOBLOCK)
 
     def lost(self) -> list[bytes]:
-        """Routing ids under which nobody is connected any more, drained."""
+        """Routing ids whose connections are gone, drained."""
         out, self._lost = self._lost, []
         return out
 
@@ -340,7 +340,7 @@ class Transport:
         return bool(self._outboxes)
 
     def _try(self, routing: bytes, frame: bytes) -> bool | None:
-        """True: sent. False: the connection is full. None: nobody is there."""
+        """True: sent. False: the connection is full. None: there is no connection."""
         try:
             self._router.send_multipart([routing, frame], zmq.NOBLOCK)
         except zmq.Again:
@@ -372,7 +372,7 @@ def _unpredictable_ids() -> None:
     """Have the next ROUTER count its connections from somewhere else than all others.
 
     libzmq begins at C's rand(), which it does not seed, and ends the process when it comes to an id
-    that somebody has claimed: three brokers could be ended with a thousand connections.
+    that is claimed already: a thousand connections could end three brokers.
     """
     ctypes.CDLL(None).srand(secrets.randbits(32))
 
@@ -381,7 +381,7 @@ def _notice_silence(zsocket: zmq.Socket[bytes]) -> None:
     """Have the kernel close connections whose other end is gone without a word.
 
     libzmq's own heartbeats would, too. But one that is due on a connection whose owner closed it
-    while more had come than we read ahead ends the process: anybody could do that to us.
+    while more had come than we read ahead ends the process: any client could do that to us.
     """
     zsocket.setsockopt(zmq.TCP_KEEPALIVE, 1)
     zsocket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 1)

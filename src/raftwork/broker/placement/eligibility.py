@@ -1,11 +1,11 @@
-"""Which tasks a worker is not given, as long as somebody else may take them. Sans-IO.
+"""Which workers a task must not go to, as long as another may take it. Sans-IO.
 
 1. A worker that has no task of a name, by its own word, gets no more of that name. A worker under
    which a task was lost does not get that task again: so no single worker can bring a task to its
    `max_losses`, and a task that did was lost under as many as serve its queue.
-2. If nobody else is there, the task goes to one under which it was lost, and if none of them knows
-   it, to whoever serves its queue: there it fails. Who may come back soon counts as there.
-   One that is short of memory is spared only while somebody fit is there who is not excluded.
+2. If there is no other worker, the task goes to one under which it was lost, and if none of them
+   knows it, to any that serves its queue: there it fails. One that may come back soon counts.
+   A worker short of memory gets nothing only while a fit one is there that is not excluded.
 3. It is all derived and may be forgotten: what a worker does not know it says again. Names a worker
    does not know are bounded; what does not fit in is not remembered, and fails.
 """
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 #: Of one worker: names it is known not to know.
 NAMES_MAX = 1_000
-#: Tasks of which it is remembered under whom they were lost.
+#: Tasks whose lost workers are remembered.
 LOST_MAX = 10_000
-#: Stands for who may never come: those that had no time yet to say hello to this leader, and those
-#: none of whose slots is of use.
+#: Sentinel among excluded workers, for those that may never come: workers that had no time yet to
+#: say hello to this leader, and workers without a usable slot.
 MAY_NEVER_COME = b""
 
 
 class PlacementRule(NamedTuple):
-    """Whom a task may go to: tasks of equal demands may go to the same workers."""
+    """Where a task may go: tasks with equal rules may go to the same workers."""
 
     name: str = ""  # empty if every worker may know it
     excluded: frozenset[bytes] = frozenset()
@@ -42,10 +42,10 @@ ANYWHERE = PlacementRule()
 
 
 class Eligibility:
-    """What one leadership knows of it, by incarnations."""
+    """The facts and rules of one leadership; workers are named by their incarnations."""
 
     def __init__(self, has_other_worker: Callable[[str, frozenset[bytes]], bool]) -> None:
-        """`anyone(queue, shunned)`: whether somebody serves the queue who is not among these."""
+        """`has_other_worker(queue, excluded)`: whether a worker not excluded serves the queue."""
         self._has_other_worker = has_other_worker
         self._lacking: dict[str, frozenset[bytes]] = {}  # by name
         self._names: dict[bytes, list[str]] = {}  # the same by worker
@@ -67,7 +67,7 @@ class Eligibility:
         return True
 
     def lost(self, worker: bytes, seq: int) -> tuple[bytes, ...]:
-        """The task was lost under it; gives under whom it was before."""
+        """The task was lost under this worker; returns those under which it was lost before."""
         before = self._lost.pop(seq, ())
         self._lost[seq] = before if worker in before else (*before, worker)
         if len(self._lost) > LOST_MAX:
@@ -75,7 +75,7 @@ class Eligibility:
         return before
 
     def settled(self, seq: int) -> tuple[bytes, ...]:
-        """The task has its outcome; gives under whom it was lost."""
+        """The task has its outcome; returns the workers under which it was lost."""
         return self._lost.pop(seq, ())
 
     def left(self, worker: bytes) -> None:
@@ -86,7 +86,7 @@ class Eligibility:
                 del self._lacking[name]
 
     def spare(self, memory_limited: frozenset[bytes], ineligible: frozenset[bytes]) -> bool:
-        """The first are short of memory, the second cannot stand in; whether that is a change."""
+        """The first are short of memory, the second cannot stand in; whether either changed."""
         before = self._memory_limited, self._ineligible
         self._memory_limited, self._ineligible = memory_limited, ineligible | {MAY_NEVER_COME}
         return before != (self._memory_limited, self._ineligible)
@@ -98,28 +98,28 @@ class Eligibility:
         return self._lacking.get(name, ANYWHERE.excluded)
 
     def unknown_to(self, worker: bytes, queues: Iterable[str]) -> Iterator[str]:
-        """The names it does not know and somebody else of its queues may."""
+        """The names that this worker does not know and another one of its queues may."""
         for name in self._names.get(worker, ()):
             if any(self._has_other_worker(queue, self._lacking[name]) for queue in queues):
                 yield name
 
     def elsewhere(self, queue: str, name: str) -> bool:
-        """Whether somebody is there who may know it."""
+        """Whether a worker is there that may know it."""
         return self._has_other_worker(queue, self.lacking(name) | {MAY_NEVER_COME})
 
     def rule(self, name: str) -> PlacementRule:
-        """Of new tasks of that name."""
+        """The rule for new tasks of that name."""
         return PlacementRule(name) if name in self._lacking else ANYWHERE
 
     def split(self, tasks: list[Waiting]) -> Iterable[tuple[PlacementRule, list[Waiting]]]:
-        """The tasks by their demands; those that may go anywhere last, for they leave no gap."""
+        """The tasks by their rules; those that may go anywhere last, for they leave no gap."""
         if not self:
             return [(ANYWHERE, tasks)]
         groups: dict[PlacementRule, list[Waiting]] = {}
         for task in tasks:
             rule = self.rule(decode_spec(task.spec).name)
             if task.losses and (lost := self._lost.get(task.seq)):
-                # Nobody is waited for who may never come.
+                # It does not wait for a worker that may never come.
                 rule = PlacementRule(rule.name, frozenset((*lost, MAY_NEVER_COME)))
             groups.setdefault(rule, []).append(task)
         if ANYWHERE in groups:

@@ -52,7 +52,7 @@ class QueueBalancers:
         return own.balancer
 
     def _make(self, queue: str, name: str) -> Balancer:
-        """One of the queue's own: what a strategy remembers, such as whose turn it is."""
+        """An instance of the queue's own: a strategy may remember things, such as the next turn."""
         make = BALANCERS.get(name)
         if make is None:  # set under a leader of another version
             self._tell(BalancerUnknown(queue, name))

@@ -3,8 +3,8 @@
 1. A change is acknowledged when its entry is applied, never before (G1); whatever is still open
    when leadership ends is simply forgotten: the client asks the next leader with the same ids (G2).
    What stands already is acknowledged at once: to ask again costs the log and the disks nothing.
-2. What a read answers is told only behind a read barrier (G7): a deposed leader would tell what
-   once was. A state read later than the barrier is true all the same, so answers go out by slices.
+2. A read is answered only behind a read barrier (G7): a deposed leader would answer with stale
+   state. A state read later than the barrier is true all the same, so answers go out by slices.
 3. A request is measured before anything is made of it, and what is under way is bounded, in number
    and in bytes, for each feature by itself.
 """
@@ -92,8 +92,8 @@ _SERVICES = {
 }
 
 
-class Open(NamedTuple):
-    """A request that is under way. Whom to answer, and what it costs meanwhile."""
+class OpenRequest(NamedTuple):
+    """A request that is under way: where its answer goes, and what it costs meanwhile."""
 
     key: Key
     request: Frame
@@ -105,7 +105,7 @@ class Open(NamedTuple):
 class Wanted(NamedTuple):
     """A change on its way into the log."""
 
-    open: Open
+    open: OpenRequest
     change: Command | Deferred
 
     def command(self, view: View) -> Command:
@@ -116,7 +116,7 @@ class Wanted(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    open: Open
+    open: OpenRequest
     slices: Slices
 
 
@@ -134,7 +134,7 @@ class Desk:
         self._open: set[Key] = set()
         self.read_barrier = ReadBarrier[_Reading]()
         self._ready: deque[_Reading] = deque()
-        self._waits: dict[Key, tuple[Open, Generator[None, None, Frame]]] = {}
+        self._waits: dict[Key, tuple[OpenRequest, Generator[None, None, Frame]]] = {}
 
     # ---- requests -----------------------------------------------------------------------------
 
@@ -153,11 +153,11 @@ class Desk:
             if wrong is not None:
                 raise ProtocolError(wrong)
             tally = self._tallies[service.feature.about]
-            self._take(Open(key, request, service.rule, tally, cost))
+            self._take(OpenRequest(key, request, service.rule, tally, cost))
         except REFUSALS as error:
             self._refuse(routing, number, Code(error.code), str(error))
 
-    def _take(self, asked: Open) -> None:
+    def _take(self, asked: OpenRequest) -> None:
         rule, tally = asked.rule, asked.tally
         match rule:
             case Change():
@@ -185,18 +185,18 @@ class Desk:
                     tally.add(asked.cost)
                     self.read_barrier.add(_Reading(asked, rest))
 
-    def _hold(self, asked: Open) -> None:
+    def _hold(self, asked: OpenRequest) -> None:
         self._open.add(asked.key)
         asked.tally.add(asked.cost)
 
-    def _end(self, asked: Open, answer: Frame | None) -> None:
+    def _end(self, asked: OpenRequest, answer: Frame | None) -> None:
         """It is under way no more."""
         self._open.discard(asked.key)
         asked.tally.remove(asked.cost)
         if answer is not None:
             self._frames.append((asked.key[0], answer))
 
-    def _fail(self, asked: Open, code: Code, text: str) -> None:
+    def _fail(self, asked: OpenRequest, code: Code, text: str) -> None:
         self._end(asked, None)
         self._refuse(asked.key[0], asked.key[2], code, text)
 
@@ -206,7 +206,7 @@ class Desk:
         self._tell(QueueFullRefusal(text) if full else RequestRefused(text))
 
     def gone(self, routing: bytes) -> None:
-        """The session is closed: nobody is there to be told. What was asked for stands."""
+        """The session is closed: drop its answers. The changes that it asked for stand."""
         self.view.results.gone(routing)
         for key in [key for key in self._waits if key[0] == routing]:
             asked, _ = self._waits.pop(key)
@@ -238,10 +238,10 @@ class Desk:
     # ---- waits --------------------------------------------------------------------------------
 
     def poll(self, now: int) -> None:
-        """Answer what can be answered by now, and go on with large changes. Cheap if nobody waits.
+        """Answer what can be answered by now, and go on with large changes. Cheap if none wait.
 
         A broker that is alone commits at once, and plans again in the same turn: a change that went
-        on then would be one long turn, in which nobody is answered.
+        on then would be one long turn without an answer to any other request.
         """
         if now > self._turn:
             self._turn = now

@@ -1,4 +1,4 @@
-"""Questions that only a read barrier makes true to answer: a deposed leader would tell what was."""
+"""Questions that wait for a read barrier: a deposed leader would answer with stale state."""
 
 from typing import Generic, TypeVar
 
@@ -6,7 +6,7 @@ Q = TypeVar("Q")
 
 
 class ReadBarrier(Generic[Q]):
-    """Those of one kind, in the order in which they came."""
+    """Questions of one kind, in the order in which they came."""
 
     def __init__(self) -> None:
         self._new: list[Q] = []

@@ -32,13 +32,13 @@ PAGE = 1_000
 
 
 class ResultOutbox:
-    """Who watches what, and what is due to whom."""
+    """Which session watches which task, and the outcomes due to each."""
 
     def __init__(self, machine: Machine, writable: Callable[[bytes], bool]) -> None:
-        """`room(routing)` tells whether a session's connection takes more now."""
+        """`writable(routing)` is whether a session's connection takes more now."""
         self._machine = machine
         self._writable = writable
-        # Ordered, unlike sets of bytes: who is told first must not depend on a process's hashes.
+        # Ordered, unlike sets of bytes: the order of frames must not depend on a process's hashes.
         self._watchers: dict[str, dict[bytes, None]] = {}
         self._watched: dict[bytes, set[str]] = defaultdict(set)
         self._fresh: dict[bytes, list[Result]] = {}
@@ -51,13 +51,12 @@ class ResultOutbox:
         new = sum(id_ not in mine for id_ in ids)
         held = len(mine) + len(self._due.get(routing, ()))
         for whose, count, most in (
-            ("this client", held, WATCHES_PER_SESSION),
-            ("all clients", len(self._watchers), WATCHES_MAX),
+            ("this client watches", held, WATCHES_PER_SESSION),
+            ("all clients watch", len(self._watchers), WATCHES_MAX),
         ):
             if count + new > most:
                 raise QueueFull(
-                    f"no room to wait for {new} more results: {whose} waits for {count}, {most} "
-                    "may be"
+                    f"no room to watch {new} more results: {whose} {count} of at most {most}"
                 )
 
     def watch(self, routing: bytes, id_: str) -> None:
@@ -71,7 +70,7 @@ class ResultOutbox:
         self._due.setdefault(routing, deque()).append(id_)
 
     def unknown(self, routing: bytes, id_: str) -> None:
-        """Behind a barrier nobody has enqueued this id: whoever still watches it is told."""
+        """Behind a barrier this id was not enqueued: tell this session, if it still watches it."""
         if id_ in self._watched.get(routing, ()):
             self.tell(routing, id_)
 
@@ -91,7 +90,7 @@ class ResultOutbox:
                 self._fresh_bytes[routing] = size
 
     def gone(self, routing: bytes) -> None:
-        """The session is closed: nobody is there to be told."""
+        """The session is closed: it watches nothing any more."""
         for id_ in list(self._watched.get(routing, ())):
             self._unwatch(id_, routing)
         for table in (self._watched, self._fresh, self._fresh_bytes, self._due):
@@ -114,7 +113,7 @@ class ResultOutbox:
 
     @property
     def waiting(self) -> bool:
-        """Whether something is due that a connection had no room for."""
+        """Whether something is due that a connection has not taken."""
         return bool(self._due)
 
     def frames(self) -> Iterator[tuple[bytes, Results]]:

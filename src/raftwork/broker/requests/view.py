@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Intake(Protocol):
-    """Hands new tasks out in the same breath (raftwork/broker/dispatch/intake.py)."""
+    """Assigns new tasks as they are stored (raftwork/broker/dispatch/intake.py)."""
 
     def begin(self, queue: str, name: str, tasks: int, *, keyed: bool) -> list[tuple[bytes, int]]:
         """Pick workers that begin these new tasks at once: (incarnation, tasks) each."""

@@ -17,7 +17,7 @@ Stopped = Callable[[], bool]
 
 
 def outcome(work: Callable[[Stopped], R], failed: Callable[[Exception], R], stopped: Stopped) -> R:
-    """What `work(stopped)` gives, or `failed(error)`, which must not raise."""
+    """What `work(stopped)` returns, or `failed(error)`, which must not raise."""
     try:
         return work(stopped)
     except Exception as error:  # noqa: BLE001 - the boundary: see the module's docstring
@@ -29,7 +29,7 @@ class Helper(Generic[R]):
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="raftwork-store")
-        # The thread exists from now on: later, when somebody needs it, there might be no room.
+        # The thread exists from now on: later, when it is needed, there might be no room for one.
         self._pool.submit(lambda: None)
         self._interrupted = Event()
         self._closed = Event()

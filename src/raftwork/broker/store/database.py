@@ -24,7 +24,7 @@ def checksum_vfs() -> str | None:
         apsw.sqlite_extra.load(connection, "cksumvfs")
     except (apsw.sqlite_extra.NotAvailable, apsw.ExtensionLoadingError):
         return None
-    # Loading makes it everybody's default; other users of SQLite here did not ask for it.
+    # Loading makes it the process's default; other users of SQLite here did not ask for it.
     apsw.set_default_vfs("unix")
     return "cksmvfs"
 
@@ -38,7 +38,7 @@ class Opener:
     options: StoreOptions
 
     def open(self, path: Path, *, create: bool = False) -> apsw.Connection:
-        """A connection that neither checkpoints nor syncs other than it is told to."""
+        """Open a connection that checkpoints and syncs only when it is told to."""
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
         if create:
             flags |= apsw.SQLITE_OPEN_CREATE

@@ -1,6 +1,6 @@
 """The data directory: which generation is live, which files belong to it, what was put aside.
 
-    lock  identity.json  promised      the owner, who it is, what it has promised
+    lock  identity.json  promised      the owner, its identity, what it has promised
     CURRENT                            the name of the live generation's database
     state-000001.db (-wal, -shm)       a generation; any but the live one is a leftover
     damaged                            the live generation is not to be trusted, and why
@@ -138,7 +138,7 @@ class Directory:
 
 
 def _remove(path: Path) -> None:
-    """Whatever it is."""
+    """Delete a file or a whole directory."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -5,7 +5,7 @@ Rules of this file:
 1. One transaction a turn. The metadata row is written last in it, with its turn one higher.
 2. `synchronous` is FULL if and only if the turn's commit must reach the disk, NORMAL otherwise,
    set before BEGIN and checked. A FULL commit makes every earlier one durable too.
-3. A synced turn is promised (`promised.py`) after its commit returned, never before.
+3. A synced turn is promised (`watermark.py`) after its commit returned, never before.
 4. The database file never holds more than what is promised: a checkpoint follows a synced commit.
    Otherwise damage in the write-ahead log could leave a mixture of two states that looks sound.
 5. Whatever is read at open is made durable before anyone acts on it: a crash may have come between
@@ -186,8 +186,8 @@ class Generation:
     def give_back(self) -> None:
         """Shorten the file by some free pages, if there are many and nothing else is to be done.
 
-        To be called after every turn: one that wrote something is followed by no step, so that
-        nobody under load waits for it.
+        To be called after every turn: one that wrote something is followed by no step, so that a
+        loaded broker never waits for it.
         """
         if self.meta.turn != self._seen:
             self._seen, self._tidy = self.meta.turn, not self._gives

@@ -53,9 +53,9 @@ def _extended(error: apsw.Error) -> int:
 
 
 class Guard:
-    """Around everything that touches the disk: its errors become StoreError or StoreDamaged.
+    """A context for all that touches the disk: its errors become StoreError or StoreDamaged.
 
-    After the first one the store refuses further use: after a failed fsync nobody knows what the
+    After the first one the store refuses further use: after a failed fsync it is unknown what the
     disk holds, and trying again can succeed without having written anything.
     """
 

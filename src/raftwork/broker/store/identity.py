@@ -1,4 +1,4 @@
-"""Who this directory is: a name, an incarnation and the cluster it has joined.
+"""The identity of a directory: a name, an incarnation and the cluster it has joined.
 
 `identity.json` is for people to read too. Its CRC is over the other fields in canonical form.
 """
@@ -147,7 +147,7 @@ def admit(directory: Path, identity: Identity, asked: Identity, *, readdress: bo
 
 
 def _or_remove(identity: Identity) -> str:
-    """A mistyped first start leaves a directory that nobody needs; "" once it may hold tasks."""
+    """Advice on a directory that a mistyped first start left; "" once it may hold tasks."""
     if identity.cluster_id:
         return ""
     return (

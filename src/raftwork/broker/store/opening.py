@@ -1,4 +1,4 @@
-"""Opening a data directory: whose it is, whether its contents can be trusted, and what if not."""
+"""Opening a data directory: which replica owns it, and what is done if it cannot be trusted."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -178,7 +178,7 @@ def _start_over(
             " Nothing was changed"
         )
     # The mark stands until the new generation is live, so that a crash leads back to here. The new
-    # incarnation comes before it: who kept the old one would still count as a voter.
+    # incarnation comes before it: with the old one it would still count as a voter.
     suspect = directory.suspect()
     if directory.damage(suspect) is None:
         directory.mark_damaged(suspect, damage)

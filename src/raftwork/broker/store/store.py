@@ -291,7 +291,7 @@ class Store:
         return snapshot
 
     def switch(self, snapshot: Snapshot) -> Roster:
-        """Go over to the generation prepared from `snapshot`; the log is empty then."""
+        """Switch to the generation prepared from `snapshot`; its log is empty."""
         assert self._prepared is not None and self._prepared[0] == snapshot
         assert not self.connection.in_transaction
         _, number = self._prepared

@@ -1,4 +1,4 @@
-"""The number of the last turn whose durability others were told of, kept beside the database.
+"""The number of the last turn that was promised to be durable, kept beside the database.
 
 SQLite drops everything behind a damaged frame of its write-ahead log and calls the rest sound. A
 database whose turn is below the promised one has lost something a vote or an acknowledgement may

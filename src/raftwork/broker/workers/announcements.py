@@ -1,7 +1,7 @@
-"""Tells of workers that join, rest, leave and are lost, for people. Sans-IO; nothing acts on it.
+"""Reports workers that join, rest, leave and are lost, for people. Sans-IO; nothing acts on it.
 
-It looks at each worker at every beat and tells what has changed since, so that no other part need
-know what was told.
+It looks at each worker at every beat and reports what has changed since, so that no other part need
+know what was reported.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Announced:
 
 
 class WorkerEvents:
-    """Of one leadership."""
+    """The worker events of one leadership."""
 
     def __init__(
         self,

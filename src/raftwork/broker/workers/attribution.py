@@ -1,4 +1,4 @@
-"""What tasks tell of the workers they were given to: who must not get them, who is to rest.
+"""Whether the worker or the task is to blame: which workers are excluded, and which must rest.
 
 Sans-IO. All of it is derived from what workers report, and forgotten with the leadership.
 """
@@ -38,8 +38,8 @@ class Attribution:
         self._eligibility = eligibility
         self._rng = rng
 
-    def unknown(self, worker: Worker, token: int, now: int) -> bool:
-        """The worker has no task of that name; whether another one may have it."""
+    def unregistered_task(self, worker: Worker, token: int, now: int) -> bool:
+        """The worker has no task of that name. Returns whether another one may have it."""
         running, eligibility = self._machine.current(token), self._eligibility
         if running is None:
             return False

@@ -4,11 +4,11 @@
    lost before may do it by itself), and a task of a name that it does not know and others may.
    A task that raised is neither good nor bad, nor is one that was handed back.
 2. After FAILURES in a row it gets nothing for a pause; then one task on trial, and another one when
-   that has ended, or has run for as long as the pause was. One success, and it is well.
-3. Pauses double, but not for a worker that has proved itself: a batch of tasks that kill must not
-   take good workers away. It did so by a success, until a task that was lost under it is done by
-   another one. The other way round: a task that is lost again, under another one that has proved
-   itself, was no failure of the first.
+   that has ended, or has run for as long as the pause was. One success closes the breaker.
+3. Pauses double, but not for a trusted worker: a batch of tasks that kill must not take good
+   workers away. A success makes a worker trusted, until another one finishes a task that was lost
+   under it. Conversely, a task that is lost again under a trusted worker was no failure of the
+   first.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from random import Random
 
-#: So many in a row, and it rests.
+#: Failures in a row that open the breaker.
 FAILURES = 3
 #: The first pause and the longest one, ms; up to a quarter is added, so that not all come at once.
 PAUSE_MS, PAUSE_MAX_MS = 1_000, 30_000
-#: No limit.
+#: The allowance while it is closed: no limit.
 MANY = 1 << 30
 
 
@@ -34,7 +34,7 @@ class CircuitBreaker:
     lost: int = 0  # in a row, as are the unknown
     unknown: int = 0
     trusted: bool = False
-    pause: int = 0  # 0: it is well
+    pause: int = 0  # 0: the breaker is closed
     due: int = 0  # when it may be given one task more
     allowance: int = MANY  # tasks it may be given now
     probed: bool = False  # it was given one since its pause began
@@ -98,7 +98,7 @@ class CircuitBreaker:
         self.pause, self.allowance, self.probed = 0, MANY, False
 
     def reason(self, now: int) -> str:
-        """Why it gets nothing, or one task at a time, for people; empty if it is well."""
+        """Why it gets nothing, or one task at a time, for people; empty while it is closed."""
         if not self.is_open:
             return ""
         count = self.lost + self.unknown

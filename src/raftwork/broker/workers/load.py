@@ -48,7 +48,7 @@ SPREAD, SPREAD_STEP = 4.0, 1 / 16
 
 
 def share(value: float) -> float:
-    """A share as a worker told it, brought into 0 … 1; what is no number counts as a full one."""
+    """A share as a worker reported it, brought into 0 … 1; what is no number counts as full."""
     return min(1.0, max(0.0, value)) if not isnan(value) else 1.0
 
 
@@ -66,7 +66,7 @@ class SpeedEstimate:
     _sum: float = 0.0
 
     def update(self, ended: int, total: float) -> None:
-        """A worker's count of tasks ended and sum of their logarithms, since its process began."""
+        """A worker's count of tasks ended and the sum of their logarithms, since it started."""
         new, more = ended - self._ended, total - self._sum
         if new > 0 and isfinite(total) and 0 <= more / new <= 64:
             kept = max(0.0, min(self.tasks, PACE_TASKS - new))
@@ -88,7 +88,7 @@ class LoadEstimate:
 
     host: str = ""
     queues: frozenset[str] = frozenset()
-    cpu: float | None = None  # as last told, as are these
+    cpu: float | None = None  # as last reported, as are these
     memory: float | None = None
     load: float | None = None  # the mean over the last minute
     queue: float = 0.0  # what the newest step of it says is there now
@@ -97,14 +97,14 @@ class LoadEstimate:
     others: float | None = None  # smoothed: the share of its CPUs used by what is no worker's
     pace: SpeedEstimate = field(default_factory=SpeedEstimate)
     updated_at: int | None = None
-    news: bool = False  # told and not yet followed
+    news: bool = False  # reported and not yet smoothed
     crowded: bool = False  # by others, on its CPUs
     overloaded: bool = False  # short of memory
     terms: Terms = field(default_factory=Terms)
     weight: float = 1.0
 
     def update(self, beat: Heartbeat, now: int) -> None:
-        """A heartbeat came in. What it means among all workers is found by `weigh`."""
+        """Take a heartbeat's numbers; `weigh` compares them with those of other workers."""
         self.updated_at, self.news = now, True
         self.cpu = None if beat.cpu is None else share(beat.cpu)
         self.memory = None if beat.memory is None else share(beat.memory)
@@ -120,7 +120,7 @@ class LoadEstimate:
             self.queue = load if old is None else old + (load - old) / LOAD_STEP
 
     def smooth(self, others: float) -> None:
-        """The newest sample of what others use."""
+        """Follow the newest sample of what others use, smoothed."""
         old = others if self.others is None else self.others
         self.others = old + (RISE if others > old else FALL) * (others - old)
         self.crowded = self.others >= (CPU_UNDER if self.crowded else CPU_OVER)

@@ -1,7 +1,7 @@
 """Tasks on their way to one worker, in order. Sans-IO.
 
 What its connection has not taken is kept as tokens, not as data: the bodies are read from the
-machine again when it has room. So a worker that never reads costs the broker tokens, whatever the
+machine again when it takes more. So a worker that never reads costs the broker tokens, whatever the
 size of its tasks.
 """
 
@@ -42,7 +42,7 @@ class PushOutbox:
         self._ready, self._bytes = [], 0
 
     def take(self, read: Callable[[int], PushedTask | None]) -> list[PushedTask]:
-        """Remove and give what may leave in one turn; `read` gives None for what is over."""
+        """Remove and return what may leave in one turn; `read` returns None for an ended token."""
         tasks, size = self._ready, self._bytes
         self._ready, self._bytes = [], 0
         while self.owed and size < TURN_BYTES:

@@ -4,9 +4,9 @@
    how long a task takes (G4).
 2. What a worker holds is settled at each hello: kept, stopped or sent again. A frame of an older
    session is dropped by the worker, so what a hello does not list never arrived.
-3. A token's report is acknowledged only once the machine has decided on it, and always then. So a
-   worker's hands are kept until then, even if it was given up: it may come back, and what it would
-   forget on our word another leader might hand out again.
+3. A token's report is acknowledged only once the machine has decided on it, and always then. So an
+   assignment is kept until then, even if its worker was given up: it may come back, and what it
+   would forget on our word another leader might assign again.
 4. Only a task that had started counts as lost with its worker. In doubt (after a failover, or for
    the oldest `slots` tasks of a dead worker) it counts as started.
 5. A worker whose connection has not taken what it was sent gets nothing new; what was handed out to
@@ -61,7 +61,7 @@ LEASE_MS = 3_000
 LEASE_CLOSED_MS = 1_000
 #: Beats to workers: how a dead connection is noticed (a ROUTER refuses the send).
 BEAT_MS = 200
-#: … while nobody has anything to do: together with the consensus heartbeats at rest.
+#: … while no worker holds a task: together with the consensus heartbeats at rest.
 BEAT_AT_REST_MS = 240
 #: Past a task's own time limit, how long the leader leaves its end to the worker, ms.
 EXPIRY_GRACE_MS = 5_000
@@ -84,7 +84,7 @@ class WorkerRegistry:
         tell: Callable[[Event], None] = unheard,
         attempts: bool = False,
     ) -> None:
-        """`room(routing)` is whether a connection takes more now; see Setup for `attempts`."""
+        """`writable(routing)` is whether a connection takes more now; see Setup for `attempts`."""
         self._machine = machine
         self._writable = writable
         self._epoch = epoch
@@ -103,7 +103,7 @@ class WorkerRegistry:
         )
         self._all_heard = False  # every worker had the time to say hello
         self._all_heard_at = now + LEASE_MS
-        self._full: list[Worker] = []  # passed over for want of room on their connections
+        self._full: list[Worker] = []  # passed over because their connections take no more
         self._beaten = now - BEAT_AT_REST_MS
         self._next_expiry = now + 1_000
         for running in machine.running():
@@ -152,7 +152,7 @@ class WorkerRegistry:
         return [w for w in self._workers.values() if w.name == name and w.lost is None]
 
     def drain(self, worker: Worker) -> None:
-        """It gets nothing new, and is told so until it says that it drains."""
+        """Assign it nothing new, and send it Drain until it says that it drains."""
         worker.leaving = True
         self._dirty[worker.incarnation] = worker
 
@@ -186,7 +186,7 @@ class WorkerRegistry:
         self._dirty[worker.incarnation] = worker
 
     def _open_session(self, worker: Worker, routing: bytes, hello: WorkerHello, now: int) -> None:
-        self.unreachable(routing, now)  # whoever was there before
+        self.unreachable(routing, now)  # the worker that had this route before
         if worker.routing is not None:
             self._by_routing.pop(worker.routing, None)
         self._by_routing[routing] = worker
@@ -232,9 +232,10 @@ class WorkerRegistry:
                 assignment.started = now - age
         unknown: list[int] = []
         for outcome in report.outcomes:
-            if self._propose_end(worker, outcome.token):
-                if outcome.unknown and self._attribution.unknown(worker, outcome.token, now):
-                    unknown.append(outcome.token)  # whatever was seen of it, no code began
+            token = outcome.token
+            if self._propose_end(worker, token):
+                if outcome.unknown and self._attribution.unregistered_task(worker, token, now):
+                    unknown.append(token)  # whatever was seen of it, no code began
                 else:
                     self._propose_outcome(worker, outcome, now, time)
         if unknown:
@@ -243,7 +244,7 @@ class WorkerRegistry:
         return True
 
     def _propose_release(self, worker: Worker, tokens: list[int]) -> None:
-        """Handed back: only what never began may be as if it had not been handed out."""
+        """Handed back: a task that never began waits again as if it had never been assigned."""
         released: list[int] = []
         begun: list[tuple[int, bool]] = []
         for token in tokens:
@@ -258,7 +259,7 @@ class WorkerRegistry:
             self._commands.append(Lose(begun, Loss(worker.name)))
 
     def _propose_end(self, worker: Worker, token: int) -> bool:
-        """Whether a report about `token` is news; if it is not theirs, tell them to forget."""
+        """Whether a report about `token` is news; if it is not the worker's, have it forget it."""
         assignment = worker.assignments.get(token)
         if assignment is None:
             worker.acks.append(token)
@@ -306,7 +307,7 @@ class WorkerRegistry:
             worker.deadline = min(worker.deadline, now + LEASE_CLOSED_MS)
 
     def start_over(self, routing: bytes) -> None:
-        """What this worker said could not be dealt with: nothing half done stays of it.
+        """A frame of this worker could not be handled: drop all that may be half done.
 
         What it holds is read from the machine, as after a failover. Its lease goes on: it does not
         know that it has to say hello again until it says something else.
@@ -342,7 +343,7 @@ class WorkerRegistry:
         self._dirty[worker.incarnation] = worker
 
     def unreserve(self, begin: list[tuple[bytes, int]]) -> None:
-        """An Enqueue that named these workers is applied: what it gave them follows as Begun."""
+        """An Admit that named these workers is applied: its tasks follow as EnqueuedAndAssigned."""
         for incarnation, count in begin:
             worker = self._workers.get(incarnation)
             if worker is not None:
@@ -394,7 +395,7 @@ class WorkerRegistry:
                 if worker.routing is not None:
                     self._dirty[worker.incarnation] = worker  # nothing to say is a Beat
             self._all_heard = now >= self._all_heard_at
-            # Who may take what nobody else may changes with time, and with who is there.
+            # Eligibility changes with time, and with the workers that are there.
             needs_plan = self._weigh(now) or bool(self.eligibility) or needs_plan
         if now >= self._next_expiry:
             self._next_expiry = now + 1_000
@@ -402,7 +403,7 @@ class WorkerRegistry:
         return needs_plan
 
     def _weigh(self, now: int) -> bool:
-        """Find the weights, and who is to be spared; whether that has changed."""
+        """Find the weights, and the workers short of memory; whether the latter have changed."""
         workers = self.available()
         weigh([worker.load_estimate for worker in workers], now)
         memory_limited = frozenset(w.incarnation for w in workers if w.load_estimate.overloaded)
@@ -418,7 +419,7 @@ class WorkerRegistry:
         return self._beaten - self._beaten % BEAT_AT_REST_MS + BEAT_AT_REST_MS
 
     def extend_leases(self, gap: int, now: int) -> None:
-        """The leader itself was away for `gap` ms: nobody's silence in it counts."""
+        """The leader itself was away for `gap` ms: no worker's silence in it counts."""
         for worker in self._workers.values():
             worker.deadline = min(worker.deadline + gap, now + LEASE_MS)
 
@@ -488,7 +489,7 @@ class WorkerRegistry:
 
     @property
     def waiting(self) -> bool:
-        """Whether tasks wait for a connection that had no room."""
+        """Whether tasks wait for a connection to drain."""
         return bool(self._dirty)
 
     def _read(self, token: int) -> PushedTask | None:

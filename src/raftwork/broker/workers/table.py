@@ -1,4 +1,4 @@
-"""The table of workers: bounded, whatever says hello. Sans-IO."""
+"""The table of workers, bounded however many say hello. Sans-IO."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What workers and clients say, looked at before it is believed. Sans-IO."""
+"""Checks of what workers report, before it is used. Sans-IO."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _WHY_MAX = 200
 def objection(hello: WorkerHello) -> str | None:
     """Why this hello opens no session, or None."""
     if len(hello.incarnation) != 16:
-        return f"an incarnation of {len(hello.incarnation)} bytes; it has 16"
+        return f"an incarnation must have 16 bytes, got {len(hello.incarnation)}"
     if len(hello.queues) > QUEUES_MAX:
         return f"{len(hello.queues)} queues; a worker may serve {QUEUES_MAX}"
     longest = max(map(len, (hello.name, hello.host, *hello.queues)))
     if longest > NAME_MAX:
-        return f"a name of {longest} characters; {NAME_MAX} are allowed"
+        return f"a name must have at most {NAME_MAX} characters, got {longest}"
     return None
 
 
 def failure_of(outcome: Outcome) -> bytes:
-    """What to record of an attempt that gave no value, packed as this release packs it.
+    """What to record of an attempt that returned no value, packed as this release packs it.
 
     In the log it is read strictly: what is no Failure, or has a newer worker's surplus fields,
     would stop every replica. What brokers store themselves, no worker may: it comes in words.

@@ -1,4 +1,4 @@
-"""A worker as the active leader knows it, and the tasks in its hands. Sans-IO."""
+"""A worker as the active leader knows it, and the tasks assigned to it. Sans-IO."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SLOTS_MAX = 10_000
 
 
 def needs_free_slot(task: Waiting | Running) -> bool:
-    """Whether a task may only go to a free slot: a loss must be charged to the one that ran."""
+    """Whether a task may only go to a free slot: a loss must count against the task that ran."""
     return task.losses > 0 or decode_spec(task.spec).at_most_once
 
 
 @dataclass(slots=True)
 class Assignment:
-    """A task in a worker's hands: assigned, not yet decided."""
+    """A task assigned to a worker and not yet decided."""
 
     token: int
     seq: int
@@ -81,7 +81,7 @@ class Worker:
     lost: int | None = None  # when it was given up
     load_estimate: LoadEstimate = field(default_factory=LoadEstimate)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
-    busy: int = 0  # slots and window taken: hands not done, and Assigns proposed
+    busy: int = 0  # slots and window taken: assignments not done, and Assigns proposed
     pushed: int = 0  # in this session
     assignments: dict[int, Assignment] = field(default_factory=dict)
     push: PushOutbox = field(default_factory=PushOutbox)
@@ -111,7 +111,7 @@ class Worker:
         self.routing = self.full_since = None
 
     def status(self, reason: str) -> WorkerStatus:
-        """For people; `reason` is what evidence says against it."""
+        """For people; `reason` is why it gets less than it could take, or empty."""
         state = self._state
         return WorkerStatus(
             self.name,
@@ -143,11 +143,11 @@ class Worker:
 
     @property
     def capacity(self) -> int:
-        """Tasks it may still be given, most of them to hold ahead."""
+        """Tasks it may still be given, prefetched ones among them."""
         return self.free_slots if self.breaker.is_open else self.slots + self.window - self.busy
 
     def take(self, count: int) -> None:
-        """So many tasks are on their way to it."""
+        """Count tasks that are on their way to it."""
         self.busy += count
         self.breaker.took(count)
 
@@ -189,7 +189,7 @@ class Worker:
     ) -> Iterator[FromBroker]:
         """What to send it, drained; with nothing to say, a Beat.
 
-        Tasks only if its connection `takes` more; `read` gives what is pushed under a token.
+        Tasks only if its connection is `writable`; `read` returns what is pushed under a token.
         """
         session = self.session
         if self.stops:

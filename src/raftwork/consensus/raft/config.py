@@ -12,7 +12,7 @@ class Config:
     """Times in milliseconds, sizes in bytes. Raises ValueError for values that cannot work."""
 
     heartbeat: int = 75
-    #: … once all is replicated and everybody knows it. Two may be lost without an election.
+    #: … once all is replicated and every peer knows it. Two may be lost without an election.
     heartbeat_at_rest: int = 240
     #: Election timeouts are drawn from election_min … election_max. The smaller one is also how
     #: long a leader lasts without a majority, a voter stays loyal, and a transfer may take.

@@ -278,7 +278,7 @@ class Raft:
 
     @property
     def leading(self) -> tuple[int, str | None]:
-        """The epoch and the leader of `status`, for who asks in every turn."""
+        """The epoch and the leader of `status`, at less cost: for use in every turn."""
         return self._node.term, self._node.leader
 
     def compactable(self) -> Position:
@@ -304,17 +304,17 @@ _EMPTY = Outbox()
 
 
 def _admit(node: Node, src: Peer, message: RaftMessage) -> bool:
-    """All that is done about terms (§5.1). Gives whether the message still has a meaning."""
+    """All that is done about terms (§5.1). Returns whether the message still has a meaning."""
     if message.term > node.term:
         match message:
             case PreVote() | PreVoteReply(granted=True):
-                return True  # about a term that may never be: it changes nobody's
+                return True  # about a term that may never be: it changes no replica's
             case Vote(transfer=False) if election.sticky(node):
                 return False  # a leader is alive: let no rejoining stranger depose it
             case _:
                 node.follow(message.term, None)
     elif message.term < node.term:
-        # Whoever asks from an older term is told of ours. Silence would leave a leader of an
+        # A replica that asks from an older term is told of ours. Silence would leave a leader of an
         # older term and a replica that outgrew it stuck with each other for ever.
         match message:
             case Append():

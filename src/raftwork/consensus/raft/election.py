@@ -13,7 +13,7 @@ from raftwork.consensus.raft.transitions import State
 
 
 def pre_campaign(node: Node) -> None:
-    """The timer ran out: ask whether an election could be won, changing nobody's term."""
+    """The timer ran out: ask whether an election could be won, changing no replica's term."""
     if not promotable(node):
         if isinstance(node.role, Follower):
             node.role.leader = node.role.heard = None
@@ -36,7 +36,7 @@ def campaign(node: Node, *, transfer: bool = False) -> None:
 
 
 def ask(node: Node) -> None:
-    """Ask whoever has not answered (§5.1: requests are repeated until they are).
+    """Ask the peers that have not answered (§5.1: requests are repeated until they are).
 
     A request lost to a connection that was just coming up would otherwise cost a whole timeout.
     """
@@ -72,7 +72,7 @@ def pre_voting(node: Node) -> bool:
 
 
 def sticky(node: Node) -> bool:
-    """Whether a leader is alive as far as we can tell, so that nobody need disturb it."""
+    """Whether a leader is alive as far as we can tell, so that no candidate should disturb it."""
     role = node.role
     if isinstance(role, Follower):
         return role.heard is not None and node.now - role.heard < node.config.election_min
@@ -89,10 +89,10 @@ def on_pre_vote(node: Node, src: Peer, message: PreVote) -> None:
 
 
 def _learn_commit(node: Node, at: Position) -> None:
-    """What is committed is so for ever, whoever knows it, and in the log of whoever holds it.
+    """What one replica knows to be committed stays so, in the log of every replica that holds it.
 
     A replica that was rebound and then lost its leader may be the only one with a whole log. It
-    must learn that it counts: else it cannot lead, and lets nobody lead whose log is shorter.
+    must learn that it counts: else it cannot lead, and lets no replica lead whose log is shorter.
     """
     if at.seq > node.commit and not node.installing and node.log.holds(at):
         node.commit_to(at.seq)
@@ -167,7 +167,7 @@ def _count(node: Node, name: str) -> None:
 
 
 def _give_up_if_lost(node: Node, role: Candidate) -> None:
-    """A split vote is not waited out once all who can be reached have answered."""
+    """A split vote is not waited out once all reachable peers have answered."""
     silent = [n for n in node.others if n not in role.answered and n not in node.down]
     if len(role.granted) + len(silent) < node.quorum:
         soon = node.rng.randint(node.config.heartbeat // 2, 2 * node.config.heartbeat)

@@ -1,8 +1,8 @@
 """Linearizable reads without log entries: ReadIndex (thesis §6.4).
 
 A barrier notes what is committed, then waits for a round of appends, begun after it was asked for,
-to be answered by a quorum: so nobody else had been elected by then. One round at a time is open,
-and all barriers that arrive meanwhile share the next one. Before an entry of its own term is
+to be answered by a quorum: so no other leader had been elected by then. One round at a time is
+open, and all barriers that arrive meanwhile share the next one. Before an entry of its own term is
 committed a leader does not know what is committed; barriers wait for that entry, too.
 """
 

@@ -78,7 +78,7 @@ def _pipeline(node: Node, name: str, peer: Progress, ranges: Ranges) -> None:
 
 
 def beat_at(node: Node, leader: Leader) -> int:
-    """When the next heartbeat is due: rarely while nobody has anything to learn from it.
+    """When the next heartbeat is due: rarely while no peer has anything to learn from it.
 
     At rest they keep to the multiples of their interval, as other timers of a broker do: its
     process then wakes once for all of them.
@@ -144,7 +144,7 @@ def progress_of(node: Node, leader: Leader, src: Peer) -> Progress:
 
 
 def _rebind(node: Node, leader: Leader, name: str, peer: Progress) -> None:
-    """Propose that a learner which has caught up takes over its name (roster.py).
+    """Propose that a learner which has caught up takes over its name (membership.py).
 
     Caught up with the last heartbeat's commit: under load another voter's answer is always a
     little earlier, and the learner would never be level with the present one.

@@ -18,7 +18,7 @@ from raftwork.consensus.snapshot_transfer import Incoming, Outgoing
 
 
 def offer(node: Node, name: str, peer: Progress) -> None:
-    """The peer needs what the log no longer has."""
+    """Offer a snapshot to a peer that needs what the log no longer has."""
     if node.now - peer.heard >= node.config.election_min:
         return  # away: a snapshot made now would be outdated when it returns
     made = node.archive.made

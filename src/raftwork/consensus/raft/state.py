@@ -50,7 +50,7 @@ class Candidate:
     """Asks for votes or, before it, whether it would get them."""
 
     deadline: int
-    #: When to ask those again who have not answered.
+    #: When to ask again the peers that have not answered.
     ask_at: int
     transfer: bool = False
     granted: set[str] = field(default_factory=set)
@@ -207,7 +207,7 @@ class Node:
 
     @property
     def is_voter(self) -> bool:
-        """Whether this replica itself is a voter; see roster.py."""
+        """Whether this replica itself is a voter; see membership.py."""
         return self.roster.is_voter(*self.me)
 
     @property
@@ -276,7 +276,7 @@ class Node:
         self.role = self._resting(leader)
         if leader is None and isinstance(role, Follower):
             # Another's higher term is no sign of a leader: a candidate that cannot win must not
-            # be able to keep those who could from campaigning.
+            # be able to keep those that could from campaigning.
             self.role.deadline, self.role.timeout = role.deadline, role.timeout
 
     def reset_election_timer(self) -> None:

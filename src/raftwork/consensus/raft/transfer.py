@@ -9,7 +9,7 @@ from raftwork.consensus.raft.state import Leader, Node, Transfer
 
 
 def begin(node: Node, leader: Leader) -> None:
-    """Towards the most advanced voter that is connected and answering; none: nothing happens."""
+    """Promise leadership to the most advanced voter that is connected and answers, if any."""
     if leader.transfer is not None:
         return
     candidates = [
@@ -41,6 +41,6 @@ def expire(node: Node, leader: Leader) -> None:
 
 
 def remind(leader: Leader) -> None:
-    """A word that may have been lost is said again with every heartbeat."""
+    """Send TimeoutNow again with every heartbeat: it may have been lost."""
     if leader.transfer is not None:
         leader.transfer.sent = False

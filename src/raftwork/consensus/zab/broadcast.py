@@ -5,7 +5,7 @@ Each follower's link carries one stream of the leader's history, from where the 
 an ACK is of everything before it, too. What a quorum has acknowledged is committed (l.3.2).
 
 COMMIT rides on the next PROPOSE or goes along with the next ping: a message of its own for every
-commit would wake each follower twice for it, and nobody waits for what a follower applies.
+commit would wake each follower twice for it, and nothing waits for what a follower applies.
 """
 
 from raftwork.consensus.core import Kind, Peer, Position
@@ -83,7 +83,7 @@ def _stream(
 
 
 def ping_at(node: Node, leader: Leader) -> int:
-    """When the next pings are due: rarely while nobody has anything to learn from them.
+    """When the next pings are due: rarely while no follower has anything to learn from them.
 
     At rest they keep to the multiples of their interval, as other timers of a broker do: its
     process then wakes once for all of them.
@@ -139,7 +139,7 @@ def check_quorum(node: Node, leader: Leader) -> bool:
 
 
 def _rebind(node: Node, leader: Leader, name: str, link: Link) -> None:
-    """Propose that a learner which has caught up takes over its name (roster.py).
+    """Propose that a learner which has caught up takes over its name (membership.py).
 
     Caught up with the last ping's commit: under load another voter's answer is always a little
     earlier, and the learner would never be level with the present one.

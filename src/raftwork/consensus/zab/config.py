@@ -22,7 +22,7 @@ class Config:
     connect_limit_max: int = 16
     #: How long a quorum's vote waits for a better one.
     finalize_wait: int = 30
-    #: How long we stand, and somebody is taken to hear us, without a word that says so.
+    #: How long we stand, and assume that a peer hears us, before its messages say so.
     hearing: int = 100
     #: Until a notification or FOLLOWERINFO is repeated; doubles from the one to the other.
     resend: int = 50
@@ -93,7 +93,7 @@ class Config:
 
     @property
     def ping_at_rest(self) -> int:
-        """Once all is replicated and everybody knows it: two may be lost before a silence."""
+        """Once all is replicated and every follower knows it: two may be lost before a silence."""
         return max(self.ping, self.silence * 3 // 10)
 
     @property

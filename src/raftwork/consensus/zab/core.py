@@ -93,7 +93,7 @@ class Zab:
                 role.deadline = now + node.config.silence
             follower.tick(node, role)
         elif stalled or not broadcast.check_quorum(node, role):
-            # Stopped for so long, another may lead by now; and nobody needs one without a quorum.
+            # Stopped for so long, another may lead by now; and one without a quorum is of no use.
             election.overdue(node, Cause.STOPPED if stalled else None)
         else:
             transfer.expire(node, role)
@@ -301,7 +301,7 @@ class Zab:
 
     @property
     def leading(self) -> tuple[int, str | None]:
-        """The epoch and the leader of `status`, for who asks in every turn."""
+        """The epoch and the leader of `status`, at less cost: for use in every turn."""
         return self._node.hard.accepted, self._node.leader
 
     def compactable(self) -> Position:

@@ -1,4 +1,4 @@
-"""Phase 1: discovery. A quorum agrees on a new epoch and shows that nobody in it knows more.
+"""Phase 1: discovery. A quorum agrees on a new epoch and shows that no member of it knows more.
 
 The paper's steps: a follower sends CEPOCH(f.p), here FOLLOWERINFO (f.1.1); the leader picks e'
 above all of a quorum's and says NEWEPOCH(e'), here LEADERINFO (l.1.1); a follower that accepts
@@ -72,7 +72,7 @@ def on_ack_epoch(node: Node, leader: Leader, src: Peer, link: Link, message: Ack
 def conclude(node: Node, leader: Leader) -> None:
     """l.1.2: a quorum accepted the epoch, and our own history is the best of it.
 
-    Of those who know more none is in that quorum: what only they know was never committed.
+    No replica that knows more is in that quorum: what only those know was never committed.
     """
     epoch = leader.epoch
     if epoch is None or leader.initial is not None or node.saved.accepted != epoch:
@@ -88,7 +88,7 @@ def conclude(node: Node, leader: Leader) -> None:
 
 
 def on_leader_info(node: Node, role: Follower, message: LeaderInfo) -> bool:
-    """f.1.2. An epoch accepted before, from another, is followed, but counts for nobody."""
+    """f.1.2. An epoch accepted before, from another leader, is followed, but does not count."""
     if message.epoch < node.hard.accepted:
         election.look(node, why=Cause.OUTRUN)
         return True

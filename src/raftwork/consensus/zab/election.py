@@ -1,22 +1,22 @@
 """Phase 0: fast leader election. The greatest vote (currentEpoch, zxid, id) of a quorum wins.
 
-Nothing here is a promise: a round is not even stored, and who wins must still pass phase 1, where a
-leader with a worse history than its quorum's abdicates. So an election is counted by names, and a
-wrong one costs time only. Whoever has settled answers those who look; nobody who has a leader is
-ever disturbed by them.
+Nothing here is a promise: a round is not even stored, and the winner must still pass phase 1, where
+a leader with a worse history than its quorum's abdicates. So an election is counted by names, and a
+wrong one costs time only. A replica that has settled answers those that look, and one that has a
+leader is never disturbed by them.
 
-Not everybody need hear everybody, so two things are other than ZooKeeper's. Votes are not handed
-on: we vote for whom we hear ourselves. And a replica stands as long as it hears a quorum that hears
-it. So the greatest of those who stand has the votes of all whom it hears, and these make a quorum.
-Where that was in vain (some of them do not count, or know more than it), it comes after all who
-were elected in vain less often, so that everybody has its turn.
+Not every replica hears every other, so two things differ from ZooKeeper. Votes are not passed on: a
+replica votes for one that it hears itself. And a replica stands as long as it hears a quorum that
+hears it. So the greatest of those that stand has the votes of all that it hears, which make a
+quorum. Where that was in vain (some of them do not count, or know more than it), it comes after
+all that were elected in vain less often, so that each has its turn.
 """
 
 from raftwork.consensus.core import Peer, Position
 from raftwork.consensus.news import Cause
 from raftwork.consensus.zab.messages import Mode, Notification, Vote
 from raftwork.consensus.zab.state import (
-    NOBODY,
+    NO_VOTE,
     Ballot,
     Contact,
     Follower,
@@ -50,7 +50,7 @@ def abdicate(node: Node) -> None:
 
 
 def tick(node: Node, role: Looking) -> None:
-    """Time passes: somebody stands no more, a vote may be final, or notifications were lost."""
+    """Time passes: a replica no longer stands, a vote may be final, or notifications were lost."""
     if _choose(node, role):
         _announce(node)
         _tally(node)
@@ -83,10 +83,10 @@ def on_notification(node: Node, src: Peer, message: Notification) -> None:
 
 
 def _learn_commit(node: Node, at: Position) -> None:
-    """What is committed is so for ever, whoever knows it, and in the log of whoever holds it.
+    """What one replica knows to be committed stays so, in the log of every replica that holds it.
 
     A replica that was rebound and then lost its leader may be the only one with the whole history.
-    It must learn that it counts: else it cannot lead, and whoever else does must abdicate.
+    It must learn that it counts: else it cannot lead, and any other leader must abdicate.
     """
     if at > node.commit and not node.installing and node.log.holds(at):
         counted = node.is_voter
@@ -139,7 +139,7 @@ def _announce(node: Node) -> None:
 
 
 def _answer(node: Node, role: Follower | Leader, src: Peer, message: Notification) -> None:
-    """We are settled: help those who look, unless it is our own leader that has gone."""
+    """We are settled: help those that look, unless it is our own leader that has gone."""
     ours = isinstance(role, Follower) and role.leader == src
     if ours and message.mode is Mode.LEADING:
         assert isinstance(role, Follower)
@@ -172,9 +172,9 @@ def _count(node: Node, role: Looking, src: Peer, message: Notification) -> None:
 
 
 def _tally(node: Node) -> None:
-    """A quorum for the best vote is final once nobody could bring a better one (finalizeWait)."""
+    """A quorum for the best vote is final once no better one can come (finalizeWait)."""
     role = node.role
-    if not isinstance(role, Looking) or role.vote == NOBODY:
+    if not isinstance(role, Looking) or role.vote == NO_VOTE:
         return
     agree = 1 + sum(ballot.vote == role.vote for ballot in role.received.values())
     if agree < node.quorum:
@@ -190,16 +190,16 @@ def _decide(node: Node, vote: Vote) -> None:
     elected = Peer(vote.name, vote.incarnation)
     if elected == node.me:
         node.lead(vote)
-        _announce(node)  # those who voted with us need not wait to be told again
+        _announce(node)  # replicas that voted with us need not wait to be told again
     else:
         node.follow(elected, vote)
 
 
-# ---- who may be elected --------------------------------------------------------------------------
+# ---- the choice of a vote ------------------------------------------------------------------------
 
 
 def _choose(node: Node, role: Looking) -> bool:
-    """Vote for the greatest of those who stand; gives whether that is another than before."""
+    """Vote for the greatest of those that stand; returns whether that changed our vote."""
     standing = [
         (-ballot.failures, ballot.vote)
         for name, ballot in role.received.items()
@@ -207,10 +207,10 @@ def _choose(node: Node, role: Looking) -> bool:
     ]
     fresh = node.now < role.since + node.config.hearing
     if not fresh:
-        role.own = node.own_vote()  # whomever else we preferred, it had its time
-    if role.own != NOBODY and (fresh or _heard_by_quorum(node)):
+        role.own = node.own_vote()  # the replica that we preferred had its time
+    if role.own != NO_VOTE and (fresh or _heard_by_quorum(node)):
         standing.append((-node.failures, role.own))
-    before, role.vote = role.vote, max(standing)[1] if standing else NOBODY
+    before, role.vote = role.vote, max(standing)[1] if standing else NO_VOTE
     if role.vote == before:
         return False
     role.finalize_at = None

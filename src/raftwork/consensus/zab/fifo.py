@@ -29,7 +29,7 @@ class Inbound:
         return self.expected > 1 or bool(self.early)
 
     def take(self, seq: int, message: Framed, now: int) -> list[Framed]:
-        """A frame has come; gives what can be acted on now, in order."""
+        """A frame has come; returns what can be acted on now, in order."""
         if seq < self.expected:
             return []
         self.early[seq] = message

@@ -74,7 +74,7 @@ def on_chunk(node: Node, src: Peer, message: Snap) -> None:
 
 
 def _act(node: Node, role: Follower, message: Framed) -> bool:
-    """Gives whether the message makes sense where we stand."""
+    """Returns whether the message makes sense in our state."""
     event = _EVENTS.get(type(message))
     if event is not None and event not in TRANSITIONS[node.state]:
         return False
@@ -131,10 +131,10 @@ def resync(node: Node, role: Follower) -> None:
 
 
 def send_state(node: Node) -> None:
-    """Say our last word, if it is due; it leaves once all that it claims is durable.
+    """Send our state to the leader, if that is due; it leaves once all that it claims is durable.
 
-    So a PING makes good whatever word was lost, and of several there is only one a turn. While a
-    snapshot is being switched to, nothing can be said of the log.
+    A PING asks for it again, which makes good any that was lost; there is at most one a turn. While
+    a snapshot is being switched to, nothing is known of the log.
     """
     role = node.role
     if isinstance(role, Follower) and role.state_due and not node.installing:
@@ -143,7 +143,7 @@ def send_state(node: Node) -> None:
 
 
 def current_state(node: Node, role: Follower) -> FromFollower:
-    """What there is to tell the leader where we stand."""
+    """The message that tells the leader our state."""
     session, hard = role.inbound.session, node.hard
     match node.state:
         case State.JOINING:

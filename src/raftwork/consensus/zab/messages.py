@@ -2,7 +2,7 @@
 
 What a follower says is bound to the session it opened with its FOLLOWERINFO and may be lost,
 doubled or overtaken: each word contains the ones before it, and a PING makes it repeat the last.
-What a leader says travels in numbered frames (link.py), because all of Zab rests on FIFO links.
+What a leader says travels in numbered frames (fifo.py), because all of Zab rests on FIFO links.
 Notifications belong to no session. Tags never change their meaning.
 """
 

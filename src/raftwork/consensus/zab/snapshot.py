@@ -18,7 +18,7 @@ from raftwork.consensus.zab.transitions import State
 
 
 def offer(node: Node, name: str, link: Link) -> None:
-    """The follower needs what the log no longer has."""
+    """Offer a snapshot to a follower that needs what the log no longer has."""
     if node.now - link.heard >= node.config.silence:
         return  # away: a snapshot made now would be outdated when it returns
     snapshot = node.archive.made
@@ -100,7 +100,7 @@ def held(node: Node) -> Position | None:
 
 
 def on_chunk(node: Node, src: Peer, message: Snap) -> bool:
-    """Gives whether the snapshot makes sense here."""
+    """Take a piece of a snapshot. Returns whether it makes sense in our state."""
     snap = Snapshot(message.at, message.size, message.digest)
     incoming = node.incoming
     if incoming is not None and incoming.installing:

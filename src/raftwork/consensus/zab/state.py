@@ -38,8 +38,8 @@ from raftwork.net.backoff import Pause
 if TYPE_CHECKING:
     from random import Random
 
-#: The vote of whoever may not lead and knows of nobody who might.
-NOBODY = Vote(0, ORIGIN, "", b"")
+#: The vote of a replica that may not lead and knows of none that might.
+NO_VOTE = Vote(0, ORIGIN, "", b"")
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class Ballot(NamedTuple):
 class Looking:
     """Phase 0: electing."""
 
-    #: Whom we would vote for if nobody else stood, and our vote in this round.
+    #: The vote we would cast if no other stood, and our vote in this round.
     own: Vote
     vote: Vote
     #: Since when we look.
@@ -83,7 +83,7 @@ class Follower:
 
     leader: Peer
     inbound: Inbound
-    #: The vote that was settled on, for those who still look.
+    #: The vote that was settled on, for replicas that still look.
     vote: Vote
     #: When the leader is given up.
     deadline: int
@@ -92,7 +92,7 @@ class Follower:
     interval: int
     #: The epoch of LEADERINFO.
     epoch: int = 0
-    #: Newest PING, and whether the last word is to be said (again).
+    #: Newest PING, and whether our state is to be sent (again).
     round: int = 0
     state_due: bool = False
 
@@ -285,7 +285,7 @@ class Node:
 
     @property
     def is_voter(self) -> bool:
-        """Whether this replica itself is a voter; see roster.py."""
+        """Whether this replica itself is a voter; see membership.py."""
         return self.roster.is_voter(*self.me)
 
     @property
@@ -323,7 +323,7 @@ class Node:
         self.out.promises.append(Message(to, encode(message)))
 
     def frame(self, to: str, link: Link, message: Framed) -> int:
-        """Send the next frame of this link; gives its size."""
+        """Send the next frame of this link; returns its size."""
         return self.forward(to, link, framed.encode(message))
 
     def forward(self, to: str, link: Link, body: bytes) -> int:
@@ -345,7 +345,7 @@ class Node:
     def look(self, prefer: Vote | None = None, why: Cause | None = None) -> None:
         """Leave what we followed or led, and hold an election in a new round.
 
-        `why` is for people; by default nobody was heard for too long.
+        `why` is for people; by default the leader, or a quorum, was silent for too long.
         """
         why = why or (Cause.NO_MAJORITY if isinstance(self.role, Leader) else Cause.SILENCE)
         if self.active:
@@ -357,7 +357,7 @@ class Node:
         self.role = self._looking(prefer)
 
     def reconsider(self) -> None:
-        """In the midst of an election we have become one who may lead, or are one no more."""
+        """Vote anew: during an election this replica became a voter, or ceased to be one."""
         assert isinstance(self.role, Looking)
         self.round += 1
         self.role = self._looking(None)
@@ -384,7 +384,7 @@ class Node:
     def own_vote(self) -> Vote:
         """For ourselves, unless we may not lead."""
         if not self.is_voter or self.installing:
-            return NOBODY
+            return NO_VOTE
         return Vote(self.hard.current, self.log.last, *self.me)
 
     def _looking(self, prefer: Vote | None) -> Looking:

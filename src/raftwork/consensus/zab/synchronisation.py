@@ -73,7 +73,7 @@ def confirm(node: Node, leader: Leader, name: str, link: Link) -> None:
 
 
 def on_diff(node: Node, role: Follower, message: Diff) -> bool:
-    """Gives whether it makes sense here; so do the others."""
+    """Proposals follow from our log's end. Returns whether that makes sense, as the others do."""
     if node.log.last != message.after:
         return False
     role.state_due = True

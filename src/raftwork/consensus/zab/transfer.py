@@ -3,7 +3,7 @@
 Zab itself has no such thing. The leader leaves like one that crashed, but says so: every follower
 hears RESIGN and looks for a leader at once, and the resigned one votes for the follower it knows to
 be level, never for itself. All that makes the election safe still does. It ends after syncLimit
-whatever happens; until then proposals are refused, or nobody might ever be level.
+whatever happens; until then proposals are refused, or no follower might ever be level.
 """
 
 from raftwork.consensus.news import Cause
@@ -13,7 +13,7 @@ from raftwork.consensus.zab.state import Leader, Node, Transfer
 
 
 def begin(node: Node, leader: Leader) -> None:
-    """Towards the most advanced voter that is connected; none: nothing happens."""
+    """Promise leadership to the most advanced voter that is connected, if there is one."""
     if leader.transfer is not None or not node.active:
         return
     candidates = [

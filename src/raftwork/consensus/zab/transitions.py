@@ -14,7 +14,7 @@ class State(StrEnum):
 
     #: Phase 0: electing.
     LOOKING = "looking"
-    # A follower, by what it says (core: `last_word`).
+    # A follower, by what it says (follower.py: `current_state`).
     #: Phase 1: FOLLOWERINFO.
     JOINING = "joining"
     #: Phase 1: ACKEPOCH.

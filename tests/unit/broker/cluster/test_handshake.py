@@ -200,7 +200,9 @@ def test_one_that_a_majority_refuses_ends_after_a_while(three: World) -> None:
     for name in "bc":
         node.receive_peer(name, refused, three.now)
     three.run(REJECTED_MS - 500)
-    with pytest.raises(StoreError, match="not take it for one of this cluster: b says: no other"):
+    with pytest.raises(
+        StoreError, match="refuses it as a member of this cluster: b says: no other"
+    ):
         three.run(1_500)
 
 

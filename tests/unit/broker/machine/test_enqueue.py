@@ -270,8 +270,18 @@ def test_a_newer_clients_batch_is_refused_before_the_log_and_stops_the_replica_b
 @pytest.mark.parametrize(
     ("spec", "tasks", "error", "said"),
     [
-        (encode_spec(Spec("", "q")), tasks_of(("a", b"")), ProtocolError, "name of 0"),
-        (encode_spec(Spec("n", "")), tasks_of(("a", b"")), ProtocolError, "queue of 0"),
+        (
+            encode_spec(Spec("", "q")),
+            tasks_of(("a", b"")),
+            ProtocolError,
+            "a task's name must have 1 to 255 characters, got 0",
+        ),
+        (
+            encode_spec(Spec("n", "")),
+            tasks_of(("a", b"")),
+            ProtocolError,
+            "a queue's name must have 1 to 255 characters, got 0",
+        ),
         (spec_of("q" * (NAME_MAX + 1)), tasks_of(("a", b"")), ProtocolError, str(NAME_MAX + 1)),
         (
             encode_spec(Spec("n" * LIMITS.spec_bytes, "q")),

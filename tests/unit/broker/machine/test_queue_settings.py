@@ -170,8 +170,8 @@ def test_settings_that_cannot_be_meant_change_nothing(driver: Driver, change: Co
         (changes(max_bytes="7"), "max_bytes must be of type int"),
         (changes(speed=7), "no such setting: speed"),
         (b"\xc1", "not msgpack"),
-        (pack([1]), "settings are a map"),
-        (pack({1: 1}), "settings are a map"),
+        (pack([1]), "settings must be a map"),
+        (pack({1: 1}), "settings must be a map"),
     ],
 )
 def test_settings_that_this_release_does_not_know_stop_the_replica(

@@ -69,7 +69,7 @@ def test_bytes_of_names_and_ids_count_as_they_came(counter: Counter) -> None:
 
 def test_what_is_out_of_bounds_is_refused_before_anything_is_made_of_it(counter: Counter) -> None:
     (refused,) = counter.ask(AskQueue(3, ""))
-    assert refused == Refused(3, Code.PROTOCOL, "queue of 0 characters; 1 to 255 are allowed")
+    assert refused == Refused(3, Code.PROTOCOL, "queue must have 1 to 255 characters, got 0")
     assert counter.under_way() == 0
     assert not counter.desk.read_barrier.asking
 

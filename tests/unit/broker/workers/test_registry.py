@@ -644,7 +644,7 @@ def test_a_worker_cannot_claim_more_slots_than_a_worker_may_have() -> None:
 @pytest.mark.parametrize(
     ("change", "wrong"),
     [
-        ({"incarnation": b"short"}, "5 bytes"),
+        ({"incarnation": b"short"}, "got 5"),
         ({"name": "n" * (NAME_MAX + 1)}, "256"),
         ({"host": "n" * (NAME_MAX + 1)}, "256"),
         ({"queues": ["q" * (NAME_MAX + 1)]}, "256"),

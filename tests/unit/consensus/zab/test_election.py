@@ -3,7 +3,7 @@
 from raftwork.consensus.core import ORIGIN, Position
 from raftwork.consensus.zab import Config
 from raftwork.consensus.zab.messages import Mode, Notification, Vote
-from raftwork.consensus.zab.state import NOBODY, Looking
+from raftwork.consensus.zab.state import NO_VOTE, Looking
 from raftwork.consensus.zab.transitions import State
 from tests.unit.consensus.cluster import peer
 from tests.unit.consensus.zab.solo import Solo, acks, agrees, data, disk
@@ -13,7 +13,7 @@ HEARING = Config().hearing
 
 def looks(solo: Solo, src: str, vote: str, *hears: str, failures: int = 0) -> str:
     """Another looks, too, and votes for `vote`; gives for whom we vote then."""
-    chosen = Vote(0, ORIGIN, *peer(vote)) if vote else NOBODY
+    chosen = Vote(0, ORIGIN, *peer(vote)) if vote else NO_VOTE
     told = Notification(1, Mode.LOOKING, chosen, ORIGIN, hears, failures)
     solo.hear(src, told)
     return voted(solo)

@@ -2,7 +2,7 @@
 
 Workers stand on a ring, each at many points that follow from its name; a key's worker is the first
 one clockwise of the key's own point. So a worker that comes or goes moves only the keys next to its
-points. Bounded load (Mirrokni, Thorup, Zadimoghaddam 2018): nobody gets more than a quarter above
+points. Bounded load (Mirrokni, Thorup, Zadimoghaddam 2018): none gets more than a quarter above
 its share, a popular key's tasks go on to the next worker on the ring.
 """
 

@@ -1,4 +1,4 @@
-"""Placing tasks one by one where the least is, which several strategies do. Not one itself."""
+"""Placing tasks one by one on the least loaded worker: shared by strategies, not one itself."""
 
 from collections.abc import Sequence
 from heapq import heapify, heappop, heapreplace
@@ -10,7 +10,7 @@ from raftwork.broker.placement.balancers.protocol import Candidate
 def least_first(
     workers: Sequence[Candidate], sizes: Sequence[float], tasks: int, rng: Random
 ) -> list[int]:
-    """Each task goes where (tasks already there + 1) / capacity is least."""
+    """Each task goes where (tasks already there + 1) / size is least; `sizes` is by worker."""
     # The random second key spreads ties, else an idle cluster's first worker gets every task.
     heap = [
         ((w.busy + 1) / size, rng.random(), i, w.capacity)

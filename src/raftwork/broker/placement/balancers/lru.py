@@ -1,6 +1,6 @@
 """`lru`: each task to the worker whose last one was given longest ago.
 
-Unlike `round_robin` it waits for nobody: who was full when its turn came is the next with room.
+Unlike `round_robin` it skips no turn: a worker that was full at its turn is next once it is not.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Lru:
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
         """See `Balancer.plan`."""
         used = self._used
-        # Who has had none is first; the dice part those that never had any.
+        # Workers that never had a task come first, in random order.
         order = sorted(
             range(len(workers)),
             key=lambda i: (used.get(workers[i].incarnation, -1), self._rng.random()),

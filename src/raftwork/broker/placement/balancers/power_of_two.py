@@ -1,7 +1,7 @@
 """`power_of_two`: of two workers drawn at random, each task goes to the less loaded one.
 
 Two choices instead of one already make the fullest worker exponentially less full (Mitzenmacher
-2001), and several who choose at once do not all run to the same idle worker.
+2001), and simultaneous choices do not all pick the same idle worker.
 """
 
 from collections.abc import Sequence

@@ -1,11 +1,11 @@
-"""What a strategy is given and what it gives back. Sans-IO: dice come in as a Random."""
+"""What a strategy gets and what it returns. Sans-IO: dice come in as a Random."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
 class Candidate(NamedTuple):
-    """A worker that can take `room` more tasks."""
+    """A worker that can take `capacity` more tasks."""
 
     capacity: int
     slots: int
@@ -27,6 +27,6 @@ class Balancer(Protocol):
         """The worker of each task, as an index into `workers`.
 
         `keys` has one per task, in the order of the queue; empty for a task without. No worker
-        gets more than its room. The caller sees to it that together they have room for all.
+        gets more than its capacity. The caller sees to it that together they can take all.
         """
         ...

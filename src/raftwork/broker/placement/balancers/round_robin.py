@@ -18,7 +18,7 @@ class RoundRobin:
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
         """See `Balancer.plan`."""
-        # The round goes by incarnation: a position would mean somebody else whenever one is full.
+        # The round goes by incarnation: a position means another worker whenever one is full.
         order = sorted(range(len(workers)), key=lambda i: workers[i].incarnation)
         first = bisect_right(order, self._last, key=lambda i: workers[i].incarnation)
         plan = in_turn(workers, order[first:] + order[:first], len(keys))
