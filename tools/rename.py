@@ -224,11 +224,18 @@ def _tokens(source: str, names: Mapping[str, str]) -> str:
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    changes = [
-        (starts[t.start[0] - 1] + t.start[1], starts[t.end[0] - 1] + t.end[1], names[t.string])
-        for t in tokenize.generate_tokens(io.StringIO(source).readline)
-        if t.type == tokenize.NAME and t.string in names
-    ]
+    changes: list[tuple[int, int, str]] = []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        start = starts[token.start[0] - 1] + token.start[1]
+        end = starts[token.end[0] - 1] + token.end[1]
+        if token.type == tokenize.NAME and token.string in names:
+            changes.append((start, end, names[token.string]))
+        elif token.type == tokenize.STRING and "f" in token.string[:2].lower():
+            # Up to Python 3.11 an f-string is one token; what stands in braces is code.
+            inside = re.sub(
+                r"(?<!\{)\{[^{}]*\}", lambda match: words(match[0], names), token.string
+            )
+            changes.append((start, end, inside))
     return _replace(source, changes)
 
 

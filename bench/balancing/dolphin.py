@@ -30,20 +30,20 @@ class Dolphin:
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
         now = self._now
         turns = [
-            (max(self._due.get(w.incarnation, now + self._rng.random()), now), i, w.room)
+            (max(self._due.get(w.incarnation, now + self._rng.random()), now), i, w.capacity)
             for i, w in enumerate(workers)
-            if w.room > 0
+            if w.capacity > 0
         ]
         heapify(turns)
         plan = []
         for _ in keys:
-            due, i, room = turns[0]
+            due, i, capacity = turns[0]
             self._now = max(self._now, due)
             plan.append(i)
             later = due + 1 / workers[i].weight
             self._due[workers[i].incarnation] = later
-            if room > 1:
-                heapreplace(turns, (later, i, room - 1))
+            if capacity > 1:
+                heapreplace(turns, (later, i, capacity - 1))
             else:
                 heappop(turns)
         return plan

@@ -78,9 +78,9 @@ class Machine:
     @property
     def candidate(self) -> Candidate:
         if self.seen is None:
-            room = self.cpus - self.busy
+            capacity = self.cpus - self.busy
             self.seen = Candidate(
-                room, self.cpus, self.busy, self.weight, self.name, self.name.encode()
+                capacity, self.cpus, self.busy, self.weight, self.name, self.name.encode()
             )
         return self.seen
 
@@ -178,7 +178,7 @@ class World:
         self._planned = False
         able = [m for m in self._alive.values() if m.busy < m.cpus]
         candidates = [m.seen or m.candidate for m in able]
-        tasks = min(len(self._queue), sum(c.room for c in candidates))
+        tasks = min(len(self._queue), sum(c.capacity for c in candidates))
         batch = [self._queue.popleft() for _ in range(tasks)]
         if not batch:
             return
@@ -195,7 +195,7 @@ class World:
         machine.advance(now)
         beat = machine.beat()
         if self.strategy == "weighted":
-            machine.load_estimate.told(beat, int(now * 1000))
+            machine.load_estimate.update(beat, int(now * 1000))
         else:
             threads = len(machine.marks) / machine.cpus
             machine.weigh(dolphin_weight(beat.cpu or 0.0, MEMORY, threads))

@@ -191,6 +191,7 @@ class Countdown:
         self._left = left
 
     def __call__(self, value: object, *_: object) -> object:
+        """Return `value`. Raises ValueError once too many have come."""
         self._left -= 1
         if self._left < 0:
             raise ValueError("too many arrays, maps and extensions")
@@ -271,6 +272,7 @@ class Codec(Generic[T]):
         return {tag: record for tag, (record, *_) in self._records.items()}
 
     def encode(self, record: T) -> bytes:
+        """The record as msgpack, its tag first. Raises KeyError if it is not registered."""
         return pack((self._tags[type(record)], *record))
 
     def decode(self, data: bytes | memoryview) -> T:

@@ -101,7 +101,7 @@ def a_tail_inside_the_leaders_range_not_truncated(patch: Patch) -> None:
     """ZOOKEEPER-1154."""
 
     def on_trunc(node: Node, role: Follower, message: object) -> bool:
-        role.speaks = True
+        role.state_due = True
         return True
 
     def common(history: History, ends: Sequence[Position]) -> Position | None:
@@ -115,7 +115,7 @@ def a_tail_inside_the_leaders_range_not_truncated(patch: Patch) -> None:
         if fresh and not node.log.precedes(fresh[0].at):
             return False
         node.extend(fresh)
-        role.speaks = True
+        role.state_due = True
         return _committed(node, message)
 
     original = History.common
@@ -135,14 +135,14 @@ def a_diff_after_a_part_of_a_snapshot(patch: Patch) -> None:
             node.frame(name, link, Diff(link.sent))
 
     def on_diff(node: Node, role: Follower, message: Diff) -> bool:
-        role.speaks = True
+        role.state_due = True
         return True
 
     def on_propose(node: Node, role: Follower, message: Propose) -> bool:
         fresh = tuple(e for e in message.entries if e.at > node.log.last)
         if fresh and (fresh[0].at.seq == 1 or node.log.precedes(fresh[0].at)):
             node.extend(fresh)
-        role.speaks = True
+        role.state_due = True
         return _committed(node, message)
 
     patch.setattr(snapshots, "offer", offer)
@@ -159,7 +159,7 @@ def a_gap_in_the_link_ignored(patch: Patch) -> None:
         fresh = tuple(e for e in message.entries if e.at > node.log.last)
         if fresh and node.log.precedes(fresh[0].at):
             node.extend(fresh)
-        role.speaks = True
+        role.state_due = True
         return _committed(node, message)
 
     patch.setattr(Inbound, "take", take)
@@ -177,14 +177,14 @@ def a_hole_in_the_committed_log_passed_on(patch: Patch) -> None:
         return found
 
     def on_diff(node: Node, role: Follower, message: Diff) -> bool:
-        role.speaks = True
+        role.state_due = True
         return True
 
     def on_propose(node: Node, role: Follower, message: Propose) -> bool:
         fresh = tuple(e for e in message.entries if e.at > node.log.last)
         if fresh and (fresh[0].at.seq == 1 or node.log.precedes(fresh[0].at)):
             node.extend(fresh)
-        role.speaks = True
+        role.state_due = True
         return _committed(node, message)
 
     patch.setattr(History, "common", common)

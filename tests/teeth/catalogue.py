@@ -461,8 +461,8 @@ _WORKERS = (
             ),
             Edit(
                 f"{_BROKER}.workers.registry:WorkerRegistry._propose_end",
-                "if hand is None:\n",
-                "if hand is None:\n        return True\n    if hand is None:\n",
+                "if assignment is None:\n",
+                "if assignment is None:\n        return True\n    if assignment is None:\n",
             ),
             Edit(
                 f"{_QUEUE}.state:Ledger.end",
@@ -645,7 +645,7 @@ _WORKERS = (
         (
             Edit(
                 f"{_BROKER}.placement.eligibility:Eligibility._excluded",
-                "if self._anyone(queue, excluded):",
+                "if self._has_other_worker(queue, excluded):",
                 "if True:",
             ),
         ),

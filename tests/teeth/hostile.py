@@ -86,7 +86,7 @@ _FRAMES = (
         (
             Edit(
                 f"{_BROKER}.net.bans:Bans.comes_again",
-                "if far is None or self._closed.get(routing, far) == far:",
+                "if remote is None or self._closed.get(routing, remote) == remote:",
                 "if True:",
             ),
         ),

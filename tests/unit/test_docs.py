@@ -24,6 +24,16 @@ def test_every_guarantee_has_a_test_by_its_side() -> None:
         assert "`test_" in section, section.splitlines()[0]
 
 
+def test_every_room_that_a_newcomer_is_sent_to_exists() -> None:
+    """And every part of the design is where the pages say."""
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("## Adding a capability")[0]
+    named = set(re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", table))
+    named |= set(re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", (ROOT / "docs/design.md").read_text()))
+    assert len(named) > 20
+    there = [f"/{path.relative_to(ROOT)}" for path in ROOT.glob("*/**/*.py")]
+    assert [name for name in named if not any(path.endswith(f"/{name}") for path in there)] == []
+
+
 def test_everything_a_program_imports_is_in_the_reference() -> None:
     pages = "".join(path.read_text() for path in (ROOT / "docs/reference").glob("*.md"))
     errors = {name for name in raftwork.__all__ if hasattr(raftwork.errors, name)}

@@ -41,6 +41,7 @@ PLAN = Plan(
             "for hand in worker.assignments.values():  # hands full\n"
             "    é = 'hands'; assignments = 1\n",
         ),
+        ('f"hands: {hands} {{hands}}"\n', 'f"hands: {assignments} {{hands}}"\n'),
         (
             '"""With careful hands."""\nHandy = "Hand"\n',
             '"""With careful hands."""\nHandy = "Hand"\n',

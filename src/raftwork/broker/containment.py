@@ -54,8 +54,8 @@ def log_contained(what: str, error: Exception) -> None:
 class Containment:
     """One broker's boundaries."""
 
-    def __init__(self, told: Callable[[str, Exception], None]) -> None:
-        self._told = told
+    def __init__(self, report: Callable[[str, Exception], None]) -> None:
+        self._report = report
         self.vital = Vital()
 
     def of(self, what: str, failed: Callable[[], None]) -> Boundary:
@@ -67,8 +67,9 @@ class Containment:
         ours = isinstance(error, Exception)
         return not ours or error is self.vital.broken or as_database_error(error) is not None
 
-    def told(self, what: str, error: Exception) -> None:
-        self._told(what, error)
+    def report(self, what: str, error: Exception) -> None:
+        """Report an error that a boundary has stopped."""
+        self._report(what, error)
 
 
 class Vital:
@@ -112,6 +113,6 @@ class Boundary:
         if error is None or self._containment.ends(error):
             return False
         assert isinstance(error, Exception)
-        self._containment.told(self._what, error)
+        self._containment.report(self._what, error)
         self._failed()
         return True

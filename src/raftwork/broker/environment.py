@@ -27,16 +27,32 @@ class NodeStore(Store, Protocol):
     identity: Identity
 
     @property
-    def connection(self) -> apsw.Connection: ...
-    @property
-    def restored(self) -> Restored: ...
-    @property
-    def applied(self) -> Position: ...
-    @property
-    def roster(self) -> Roster: ...
+    def connection(self) -> apsw.Connection:
+        """The live database, in which the machine has its tables."""
+        ...
 
-    def form(self, cluster_id: bytes, roster: Roster) -> None: ...
-    def found(self, name: str, address: str) -> None: ...
+    @property
+    def restored(self) -> Restored:
+        """What a core that starts now starts from."""
+        ...
+
+    @property
+    def applied(self) -> Position:
+        """The position of the newest applied entry."""
+        ...
+
+    @property
+    def roster(self) -> Roster:
+        """The incarnation that may vote under each name; empty while the replica is blank."""
+        ...
+
+    def form(self, cluster_id: bytes, roster: Roster) -> None:
+        """Join a cluster for good, durable on return. Raises StoreError if it is in another one."""
+        ...
+
+    def found(self, name: str, address: str) -> None:
+        """Keep for the next start where that broker listens now. Raises OSError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +73,7 @@ class Setup:
     #: The same for a consensus message, which is dropped rather than kept.
     send_consensus: Callable[[bytes, bytes], None]
     #: Whether a connection has taken all it was sent so far.
-    room: Callable[[bytes], bool] = lambda _routing: True
+    writable: Callable[[bytes], bool] = lambda _routing: True
     #: Sends a frame on our DEALER to the named broker.
     send_peer: Callable[[str, bytes], None]
     #: Connects our DEALER to the named broker to another address.

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from raftwork.broker.cluster.handshake import Handshake
-from raftwork.broker.cluster.readiness import Waiting
+from raftwork.broker.cluster.readiness import Readiness
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
 from raftwork.broker.events import BadFrame, LeadershipBegan, Restored, WorkerRefused
 from raftwork.broker.leader.leadership import Leadership
@@ -103,14 +103,14 @@ class Node:
         )
         self._routes = self._make_routes()
         self._handshake.tell_time(wall - now)
-        self._waiting = Waiting(
+        self._readiness = Readiness(
             setup.name, setup.cluster, self._handshake.peers, now, setup.patience
         )
         self._sessions = Sessions()
         self._machine = Machine(store.connection, setup.levels)
         self._replica: Replica | None = None
         self._outgoing: list[tuple[bytes, FromBroker]] = []
-        self._told: tuple[tuple[int, str | None] | None, bool] | None = None
+        self._announced: tuple[tuple[int, str | None] | None, bool] | None = None
         self._leader_events = LeaderEvents(self.tell)
         self._last_turn = now
         self._now = now
@@ -162,6 +162,7 @@ class Node:
 
     @property
     def leads(self) -> bool:
+        """Whether this broker is the active leader and serves."""
         return self._leadership is not None
 
     def wake(self, now: int, wall: int) -> None:
@@ -248,7 +249,7 @@ class Node:
         if self._replica is not None:
             self._replica.turn(now)
         self._tell_leader(now)
-        if now >= self._waiting.look_at:
+        if now >= self._readiness.look_at:
             self._tell_what_it_waits_for(now)
         self._flush()
 
@@ -321,7 +322,7 @@ class Node:
             self._reply(routing, self._leader(now))
             return
         self._leadership.workers.hello(routing, hello, now)
-        self._leadership.room_changed()
+        self._leadership.capacity_changed()
 
     def _worker_frame(
         self, routing: bytes, message: Report | Heartbeat | Goodbye, now: int
@@ -343,7 +344,7 @@ class Node:
                     self._gone(routing)  # a client's too: or its watches would stay for ever
         if not known:
             self._reply(routing, HelloFirst())
-        leadership.room_changed()
+        leadership.capacity_changed()
 
     def _speaks(self, routing: bytes, hello: ClientHello | WorkerHello) -> bool:
         wrong = version_objection(hello.version, hello.oldest)
@@ -384,9 +385,9 @@ class Node:
     def _tell_leader(self, now: int) -> None:
         """Push a change of leader to every session: nobody has to find out by asking."""
         known = None if self._replica is None else self._replica.core.leading
-        if self._told == (known, self.leads):
+        if self._announced == (known, self.leads):
             return
-        self._told = (known, self.leads)
+        self._announced = (known, self.leads)
         leader = self._leader(now)
         if leader.name != self._setup.name:
             self._leader_events.follows(leader.epoch, leader.name)
@@ -395,7 +396,7 @@ class Node:
 
     def _tell_what_it_waits_for(self, now: int) -> None:
         status = None if self._replica is None else self._replica.core.status
-        waits = self._waiting.look(status, now)
+        waits = self._readiness.look(status, now)
         if waits is not None:
             self.tell(waits)
 
@@ -433,10 +434,12 @@ class Node:
     # ---- Host: what the replica calls ---------------------------------------------------------
 
     def apply(self, entry: Entry) -> None:
+        """See `Host.apply`."""
         applied = self._machine.apply(entry.data, entry.at)
         self._supervisor.does(lambda leadership: leadership.applied(entry.at, applied))
 
     def activated(self, epoch: int, now: int) -> None:
+        """See `Host.activated`."""
         self.tell(LeadershipBegan(epoch))
         self._supervisor.begin(epoch, now)
 
@@ -450,7 +453,7 @@ class Node:
             epoch=epoch,
             time=self._handshake.wall_median(now),
             now=now,
-            room=self._setup.room,
+            writable=self._setup.writable,
             barrier=barrier,
             tell=self.tell,
             attempts=self._setup.tells_attempts,
@@ -458,22 +461,29 @@ class Node:
         )
 
     def deactivated(self) -> None:
+        """See `Host.deactivated`."""
         self._supervisor.end()
 
     def read_ready(self, token: int) -> None:
+        """See `Host.read_ready`."""
         self._supervisor.does(lambda leadership: leadership.read_ready(token))
 
     def plan(self, now: int) -> None:
+        """See `Host.plan`."""
         self._supervisor.does(lambda leadership: leadership.plan(now))
 
     def before_commit(self) -> None:
+        """See `Host.before_commit`."""
         self._machine.flush()
 
     def released(self) -> None:
+        """See `Host.released`."""
         self._flush()
 
     def news(self, news: News) -> None:
+        """See `Host.news`."""
         self.tell(news)
 
     def switched(self) -> None:
+        """See `Host.switched`."""
         self._machine = Machine(self._store.connection, self._setup.levels)

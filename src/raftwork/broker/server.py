@@ -216,7 +216,7 @@ class Server:
             make_core=lambda me, st, now: make_core(me, names, st, rng, now),
             send=transport.send,
             send_consensus=transport.send_or_drop,
-            room=transport.takes_more,
+            writable=transport.writable,
             send_peer=transport.send_peer,
             dial=lambda name, address: transport.dial(name, address, _now()),
             tell=journal.write,
@@ -227,7 +227,7 @@ class Server:
         with store.tables_guard:
             self._node = Node(setup, store, _now(), _wall())
         self._stop_by: float | None = None
-        self._rest = Throttle()
+        self._throttle = Throttle()
         self._signals, self._signals_in = socket.socketpair()
         transport.watch(self._signals)
         transport.watch(store.wake_fd)
@@ -248,7 +248,7 @@ class Server:
     def _turn(self) -> None:
         node, transport = self._node, self._transport
         pause = 5 if transport.congested else max(0, node.wake_at - _now())
-        rest = 0.0 if node.leads else self._rest.left(time.monotonic())
+        rest = 0.0 if node.leads else self._throttle.left(time.monotonic())
         if rest:
             pause = min(pause, ceil(rest * 1_000))
         ready = transport.poll(pause, anyone=not rest)
@@ -285,7 +285,7 @@ class Server:
                 garbage += 1
             if garbage >= TURN_GARBAGE or _now() - now >= TURN_READS:
                 break
-        self._rest.earned(began, time.monotonic())
+        self._throttle.earned(began, time.monotonic())
 
     def _begin_stop(self, now: int) -> None:
         self._signals.recv(64)

@@ -42,6 +42,8 @@ class Kind(IntEnum):
 
 
 class Entry(NamedTuple):
+    """One entry of the log."""
+
     at: Position
     kind: Kind
     data: bytes
@@ -59,6 +61,8 @@ Roster = Mapping[str, bytes]
 
 
 class Message(NamedTuple):
+    """Bytes for the named peer, opaque outside the core."""
+
     to: str
     body: bytes
 
@@ -80,6 +84,8 @@ class Chunk(NamedTuple):
 
 
 class Role(StrEnum):
+    """What a replica is, for people and for `status`."""
+
     LEADER = "leader"
     FOLLOWER = "follower"
     CANDIDATE = "candidate"
@@ -179,6 +185,8 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
+    """A replica's own view of the cluster."""
+
     role: Role
     #: True between `activated` and `deactivated`.
     active: bool
@@ -197,7 +205,9 @@ class Consensus(Protocol):
         ...
 
     @property
-    def status(self) -> Status: ...
+    def status(self) -> Status:
+        """For people and for what is told to clients; costs a look at every peer."""
+        ...
 
     @property
     def leading(self) -> tuple[int, str | None]:

@@ -43,6 +43,7 @@ _roster: Codec[RosterRecord] = Codec({1: RosterRecord})
 
 
 def encode_roster(roster: Roster) -> bytes:
+    """A roster as the data of a ROSTER entry."""
     return _roster.encode(RosterRecord(tuple(sorted(roster.items()))))
 
 
@@ -76,9 +77,11 @@ class Membership:
         return bool(self._open)
 
     def is_voter(self, name: str, incarnation: bytes) -> bool:
+        """Whether this incarnation counts under this name."""
         return self._counted.get(name) == incarnation
 
     def appended(self, entries: Sequence[Entry]) -> None:
+        """These entries were added to the log. Raises BadMessage for a malformed roster."""
         rosters = [(e.at, decode_roster(e.data)) for e in entries if e.kind is Kind.ROSTER]
         if rosters:
             self._open.extend(rosters)

@@ -50,13 +50,33 @@ class Store(Log, Protocol):
         """Open the transaction; `sync` says whether its commit must reach the disk."""
         ...
 
-    def rewind(self, to: Position) -> None: ...
-    def append(self, entries: tuple[Entry, ...]) -> None: ...
-    def save_state(self, state: bytes) -> None: ...
-    def save_applied(self, at: Position) -> None: ...
-    def save_roster(self, roster: Roster) -> None: ...
-    def commit(self) -> None: ...
-    def rollback(self) -> None: ...
+    def rewind(self, to: Position) -> None:
+        """Drop every stored entry after `to`."""
+        ...
+
+    def append(self, entries: tuple[Entry, ...]) -> None:
+        """Add entries behind the last one, in order."""
+        ...
+
+    def save_state(self, state: bytes) -> None:
+        """Replace the core's hard state."""
+        ...
+
+    def save_applied(self, at: Position) -> None:
+        """Everything up to `at` is applied by this transaction."""
+        ...
+
+    def save_roster(self, roster: Roster) -> None:
+        """Replace the roster."""
+        ...
+
+    def commit(self) -> None:
+        """Commit the transaction; durable on return if it was begun with `sync`."""
+        ...
+
+    def rollback(self) -> None:
+        """Forget the open transaction. Never raises."""
+        ...
 
     def stage(self, snapshot: Snapshot, offset: int, data: bytes) -> None:
         """Keep bytes of an incoming snapshot in the staging file. Needs no transaction."""
@@ -109,7 +129,9 @@ class Host(Protocol):
         """This replica is the active leader; everything committed before is applied."""
         ...
 
-    def deactivated(self) -> None: ...
+    def deactivated(self) -> None:
+        """This replica leads no longer."""
+        ...
 
     def read_ready(self, token: int) -> None:
         """The barrier asked for with `token` has passed."""
@@ -152,6 +174,7 @@ class Replica:
 
     @property
     def wake_at(self) -> int | None:
+        """When the next turn is due (ms); None if only a message makes one due."""
         return self.core.wake_at if self._more_at is None else self._more_at
 
     @property
@@ -164,6 +187,7 @@ class Replica:
         self.core.wake(now)
 
     def receive(self, src: Peer, body: bytes, now: int) -> None:
+        """See `Consensus.receive`."""
         self.core.receive(src, body, now)
 
     def turn(self, now: int) -> None:

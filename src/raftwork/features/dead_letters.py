@@ -72,6 +72,8 @@ class DeadTask(NamedTuple):
 
 @reply(60)
 class DeadPage(NamedTuple):
+    """Answers ListDead."""
+
     request: int
     tasks: list[DeadTask]
 
@@ -88,6 +90,8 @@ class ListDead(NamedTuple):
 
 @reply(61)
 class DeadDetails(NamedTuple):
+    """Answers ShowDead."""
+
     request: int
     task: DeadTask
     failure: bytes  # a packed Failure
@@ -122,6 +126,8 @@ class RetryDead(NamedTuple):
 
 @reply(63)
 class DeadPurged(NamedTuple):
+    """Answers PurgeDead."""
+
     request: int
     purged: int  # so many that were dead
 

@@ -47,6 +47,8 @@ _IS_KNOWN = "SELECT 1 FROM task WHERE id = ?"
 
 
 class Task(NamedTuple):
+    """One task of a batch, its arguments packed."""
+
     id: str
     payload: bytes
     key: str = ""  # the balancer consistent_hash sends equal ones to the same worker
@@ -183,6 +185,7 @@ def new_rows(ledger: "Ledger", rows: Sequence[Row]) -> list[Row]:
 
 
 def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
+    """The batch's tasks with the checksums that tell a repeated id from a used one."""
     start = crc32(spec)
     if not tasks.keys:
         ids_payloads = zip(tasks.ids, tasks.payloads, strict=True)

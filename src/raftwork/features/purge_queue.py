@@ -59,6 +59,7 @@ class QueueWasPurged(NamedTuple):
     queue: str
 
     def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
         return Failure("Purged", f"the queue {self.queue} was purged while it waited there", "")
 
 

@@ -24,6 +24,8 @@ class Terms(NamedTuple):
 
 
 class WorkerStatus(NamedTuple):
+    """One worker as the leader knows it. Shares are 0 … 1."""
+
     name: str
     host: str
     pid: int
@@ -46,6 +48,8 @@ Packed = bytes
 
 
 class QueueStatus(NamedTuple):
+    """One queue's counters and settings."""
+
     name: str
     queued: int
     running: int

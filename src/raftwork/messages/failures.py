@@ -51,6 +51,7 @@ class Failure(NamedTuple):
     traceback: str
 
     def in_words(self) -> "Failure":
+        """See `Ending.in_words`."""
         return self
 
 
@@ -61,6 +62,7 @@ class TimeLimitPassed(NamedTuple):
     limit: int
 
     def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
         return Failure("TimeLimitExceeded", f"ran longer than its limit of {self.limit} ms", "")
 
 
@@ -73,6 +75,7 @@ class WorkerLost(NamedTuple):
     once: bool
 
     def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
         last = f"{self.by.worker or 'its worker'} {_how(self.by)}"
         if self.once:
             why = f"{last} while it ran it, and it may not be handed out twice"
@@ -89,6 +92,7 @@ class OutcomeTooLarge(NamedTuple):
     limit: int
 
     def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
         text = f"an outcome of {self.size} bytes; {self.limit} are allowed"
         return Failure("PayloadTooLarge", text, "")
 
@@ -100,6 +104,7 @@ class OutcomeMalformed(NamedTuple):
     why: str
 
     def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
         return Failure("BadMessage", f"the worker told no proper failure: {self.why}", "")
 
 

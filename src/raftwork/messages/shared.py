@@ -37,6 +37,7 @@ class State(IntEnum):
 
     @property
     def final(self) -> bool:
+        """Whether the task has its outcome."""
         return self >= State.SUCCEEDED
 
 

@@ -16,6 +16,8 @@ class Held(IntEnum):
 
 
 class Holding(NamedTuple):
+    """One token that a worker has."""
+
     token: int
     held: Held
     age: int  # ms since its code started; 0 while waiting
@@ -51,6 +53,8 @@ class WorkerWelcome(NamedTuple):
 
 
 class PushedTask(NamedTuple):
+    """One task handed out. `spec` is a packed Spec, `payload` its packed arguments."""
+
     token: int
     id: str
     attempt: int
@@ -106,6 +110,8 @@ class Drain(NamedTuple):
 
 
 class Outcome(NamedTuple):
+    """How an attempt ended."""
+
     token: int
     ok: bool
     data: bytes  # the packed value, or a packed Failure
@@ -118,6 +124,8 @@ class Outcome(NamedTuple):
 
 
 class Started(NamedTuple):
+    """One token whose code began."""
+
     token: int
     age: int  # ms since its code started
 

@@ -311,8 +311,8 @@ MACHINE = (
         (
             Edit(
                 f"{_BROKER}.workers.registry:WorkerRegistry._propose_end",
-                "if hand is None:\n",
-                "if hand is None:\n        return True\n    if hand is None:\n",
+                "if assignment is None:\n",
+                "if assignment is None:\n        return True\n    if assignment is None:\n",
             ),
             Edit(
                 f"{_QUEUE}.state:Ledger.end",
@@ -327,7 +327,7 @@ MACHINE = (
         (
             Edit(
                 f"{_QUEUE}.state:Ledger.assign",
-                "if row is None or seq in self.held:",
+                "if row is None or seq in self.running_seqs:",
                 "if row is None:",
             ),
             Edit(f"{_BROKER}.dispatch.backlog:Backlog._read_page", "self._passed, PAGE", "0, PAGE"),
@@ -383,10 +383,10 @@ SERVICE = (
     _mutant(
         "answers without a barrier",
         f"{_BROKER}.requests.desk:Desk._take",
-        "self.questions.add(_Reading(asked, rule.slices(self.view, asked.request)))",
-        "self.questions.add(_Reading(asked, rule.slices(self.view, asked.request)))\n"
+        "self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))",
+        "self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))\n"
         "            if 'ids' in asked.request._fields:\n"
-        "                self.questions.barrier(-1); self.read_ready(-1)",
+        "                self.read_barrier.barrier(-1); self.read_ready(-1)",
         seeds=200,
     ),
     _mutant(

@@ -75,10 +75,10 @@ LIMITS = (
     _mutant(
         "settings told without a barrier",
         f"{_BROKER}.requests.desk:Desk._take",
-        "self.questions.add(_Reading(asked, rule.slices(self.view, asked.request)))",
-        "self.questions.add(_Reading(asked, rule.slices(self.view, asked.request)))\n"
+        "self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))",
+        "self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))\n"
         "            if 'ids' not in asked.request._fields:\n"
-        "                self.questions.barrier(-1); self.read_ready(-1)",
+        "                self.read_barrier.barrier(-1); self.read_ready(-1)",
         seeds=200,
     ),
     _mutant(

@@ -15,14 +15,14 @@ WORKERS = (
     _mutant(
         "a task waits for ever for a worker that knows it",
         f"{_BROKER}.placement.eligibility:Eligibility._excluded",
-        "if self._anyone(queue, excluded):",
+        "if self._has_other_worker(queue, excluded):",
         "if excluded:",
         seeds=100,
     ),
     _mutant(
         "what was passed by is forgotten",
         f"{_BROKER}.dispatch.backlog:Backlog.__bool__",
-        " or self.aside)",
+        " or self.skipped)",
         ")",
         seeds=100,
     ),

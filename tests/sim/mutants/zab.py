@@ -92,13 +92,13 @@ _SYNCHRONISATION = (
         "currentEpoch before its history",  # ZOOKEEPER-4643
         Edit(
             f"{_ZAB}.synchronisation:on_diff",
-            "role.speaks = ",
-            "node.enter(role.epoch)\n    role.speaks = ",
+            "role.state_due = ",
+            "node.enter(role.epoch)\n    role.state_due = ",
         ),
         Edit(
             f"{_ZAB}.synchronisation:on_trunc",
-            "role.speaks = ",
-            "node.enter(role.epoch)\n    role.speaks = ",
+            "role.state_due = ",
+            "node.enter(role.epoch)\n    role.state_due = ",
         ),
         seeds=200,
     ),

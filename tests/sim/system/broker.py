@@ -114,7 +114,7 @@ class Broker(Process):
             make_core=lambda me, store, now: make(me, names, store, config, rng, now),
             send=self._send,
             send_consensus=self._send_consensus,
-            room=self._room,
+            writable=self._room,
             send_peer=lambda name, frame: self._dealers[name].send(frame, self._lag),
             cluster_id=rng.getrandbits(128).to_bytes(16, "big"),
             contained=self._contained,

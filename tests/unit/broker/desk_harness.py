@@ -103,7 +103,7 @@ class DeskHarness:
 
     def barrier(self) -> None:
         self.barriers += 1
-        self.desk.questions.barrier(self.barriers)
+        self.desk.read_barrier.barrier(self.barriers)
         self.desk.read_ready(self.barriers)
 
     def next_turn(self) -> None:

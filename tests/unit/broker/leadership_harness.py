@@ -103,12 +103,12 @@ class LeadershipHarness:
     def hello(self, slots: int = 4, session: int = 1) -> None:
         hello = WorkerHello(PROTOCOL, "w", ME, session, "h", 1, slots, ["default", "b"], [], False)
         self.lead.workers.hello(b"w", hello, self.now)
-        self.lead.room_changed()
+        self.lead.capacity_changed()
 
     def report(self, *outcomes: Outcome) -> None:
         report = Report(1, [], list(outcomes), [], 0)
         assert self.lead.workers.report(b"w", report, self.now, self.lead.time(self.now))
-        self.lead.room_changed()
+        self.lead.capacity_changed()
 
     def plan(self) -> list[list[Command]]:
         """Propose; returns the commands of every new entry."""

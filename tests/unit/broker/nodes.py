@@ -218,7 +218,7 @@ class World:
             send_consensus=send_consensus,
             send_peer=send_peer,
             dial=dial,
-            room=lambda routing: self.room(routing),
+            writable=lambda routing: self.room(routing),
             tell=lambda _epoch, event: self._tell(name, event),
             tells_attempts=True,
             cluster_id=b"cluster-of-" + name.encode().ljust(5, b"."),

@@ -75,11 +75,11 @@ class ScriptedWorkers(LeadershipHarness):
         self.lead.workers.hello(name.encode(), hello, self.now)
         report = Report(1, [], [], [], window)
         self.lead.workers.report(name.encode(), report, self.now, self.lead.time(self.now))
-        self.lead.room_changed()
+        self.lead.capacity_changed()
 
     def leave(self, name: str) -> None:
         self.lead.workers.goodbye(name.encode(), 1, self.now)
-        self.lead.room_changed()
+        self.lead.capacity_changed()
 
     def want(self, *ids: str, name: str = "job", **options: int) -> None:
         self.requests += 1
@@ -128,7 +128,7 @@ class ScriptedWorkers(LeadershipHarness):
         report = Report(1, [], outcomes, [], window)
         self.lead.workers.report(name.encode(), report, self.now, self.lead.time(self.now))
         if outcomes:
-            self.lead.room_changed()
+            self.lead.capacity_changed()
 
     # ---- what came of it ----------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker.placement.eligibility import ANY
+from raftwork.broker.placement.eligibility import ANYWHERE
 from raftwork.broker.workers.registry import BEAT_MS, LEASE_MS
 from raftwork.messages import Heartbeat
 from tests.unit.broker.registry_harness import ME, OTHER, RegistryHarness
@@ -22,7 +22,7 @@ def beat(harness: RegistryHarness, routing: bytes, memory: float) -> None:
 
 
 def serving(harness: RegistryHarness) -> dict[bytes, bool]:
-    excluded = harness.registry.eligibility.excluded("default", ANY, spares=True)
+    excluded = harness.registry.eligibility.excluded("default", ANYWHERE, spares=True)
     return {w.incarnation: w.incarnation not in excluded for w in harness.registry.available()}
 
 

@@ -59,7 +59,7 @@ class DeadLettersHarness(DeskHarness):
 def test_who_is_dead_is_told_behind_a_barrier() -> None:
     desk = DeadLettersHarness()
     assert desk.ask(ListDead(1, "", ALL, 10)) == desk.ask(ShowDead(2, "a")) == []
-    assert desk.desk.questions.asking
+    assert desk.desk.read_barrier.asking
     listed, details = desk.pass_barrier()
     assert isinstance(listed, DeadPage) and [task.id for task in listed.tasks] == ["a"]
     assert isinstance(details, DeadDetails) and details.task == listed.tasks[0]

@@ -34,13 +34,13 @@ def test_a_change_that_is_on_its_way_is_not_proposed_again() -> None:
 def test_what_is_set_is_told_behind_a_barrier() -> None:
     desk = DeskHarness()
     desk.say(AskQueue(1, "q"))
-    assert desk.desk.questions.asking
+    assert desk.desk.read_barrier.asking
     assert desk.sent() == []
     assert desk.told(AskQueue(9, "q")) == [
         SettingsTold(1, changes()),
         SettingsTold(9, changes()),
     ]
-    assert not desk.desk.questions.asking
+    assert not desk.desk.read_barrier.asking
 
 
 def test_a_balancer_that_nobody_knows_is_refused_before_it_is_proposed() -> None:
@@ -67,7 +67,7 @@ def test_requests_under_way_are_bounded() -> None:
     for request in range(FEATURE.budget.requests // 2):
         assert desk.ask(SetQueue(request, "q", changes(max_length=5))) == []
         desk.say(AskQueue(FEATURE.budget.requests + request, "q"))
-    desk.desk.questions.barrier(1)
+    desk.desk.read_barrier.barrier(1)
     (refused,) = desk.ask(SetQueue(99_999, "q", changes(max_length=5)))
     assert isinstance(refused, Refused) and refused.code is Code.QUEUE_FULL
     desk.desk.read_ready(1)

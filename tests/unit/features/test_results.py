@@ -37,7 +37,7 @@ def test_a_finished_task_is_told_at_once(harness: DeskHarness) -> None:
     harness.sent()
     harness.say(Watch(5, ["a"]))
     assert harness.sent() == [Watched(5), Results([Result("a", State.SUCCEEDED, b"v")])]
-    assert not harness.desk.questions.asking
+    assert not harness.desk.read_barrier.asking
 
 
 def test_an_unfinished_task_is_told_when_it_ends_and_once(harness: DeskHarness) -> None:
@@ -57,7 +57,7 @@ def test_an_unfinished_task_is_told_when_it_ends_and_once(harness: DeskHarness) 
 def test_unknown_is_told_only_behind_a_barrier(harness: DeskHarness) -> None:
     harness.say(Watch(5, ["nobody's"]))
     assert harness.sent() == [Watched(5)]
-    assert harness.desk.questions.asking
+    assert harness.desk.read_barrier.asking
     harness.barrier()
     assert harness.sent() == [Results([Result("nobody's", State.UNKNOWN, b"")])]
 
@@ -76,11 +76,11 @@ def test_a_task_that_arrives_before_the_barrier_is_not_told_as_unknown(
 
 def test_a_barrier_answers_what_was_asked_before_it_and_nothing_else(harness: DeskHarness) -> None:
     harness.say(Ask(1, ["a"]))
-    harness.desk.questions.barrier(1)
+    harness.desk.read_barrier.barrier(1)
     harness.say(Ask(2, ["a"]))
     harness.desk.read_ready(1)
     assert [m.request for m in harness.sent() if isinstance(m, Answer)] == [1]
-    assert harness.desk.questions.asking
+    assert harness.desk.read_barrier.asking
     harness.desk.read_ready(99)  # nobody asked
     assert harness.sent() == []
 
@@ -165,7 +165,7 @@ def test_too_many_or_too_long_ids_are_refused_with_both_sizes(
     harness.say(Ask(2, ids))
     refusals = [m for m in harness.sent() if isinstance(m, Refused)]
     assert [(m.request, m.code) for m in refusals] == [(1, Code.PROTOCOL), (2, Code.PROTOCOL)]
-    assert not harness.desk.questions.asking
+    assert not harness.desk.read_barrier.asking
 
 
 def test_an_id_asked_for_many_times_is_told_once(harness: DeskHarness) -> None:
@@ -232,4 +232,4 @@ def test_questions_that_wait_are_bounded(harness: DeskHarness) -> None:
     harness.barrier()
     assert len(harness.sent()) == 5
     harness.say(Ask(10, ["a"]))
-    assert harness.desk.questions.asking
+    assert harness.desk.read_barrier.asking

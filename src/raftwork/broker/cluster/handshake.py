@@ -138,6 +138,7 @@ class Handshake:
             )
 
     def say_hello(self, name: str, now: int) -> None:
+        """Send our hello to the named broker. It may be lost: hellos are repeated."""
         with self._lost:
             hello = self.peers.hello(self._store.identity.cluster_id, self._wall_base + now)
             self._setup.send_peer(name, to_broker.encode(hello))

@@ -23,15 +23,15 @@ class PeerAddress:
         self.address = address
         #: Where it was found last, or is to be by `--cluster`.
         self.known = address
-        self._said = ""
+        self._claimed = ""
         self._hearsay: dict[str, str] = {}
-        self._vain: set[str] = set()
+        self._tried: set[str] = set()
         self._since = now
 
     def says(self, address: str, now: int, *, answers: bool) -> bool:
         """It says itself that it listens there. Gives whether to dial another address now."""
-        self._said = address
-        return not answers and self._try_said(now)
+        self._claimed = address
+        return not answers and self._try_claimed(now)
 
     def hear(self, teller: str, address: str) -> None:
         """Another broker knows it there."""
@@ -40,30 +40,30 @@ class PeerAddress:
     def lost(self, now: int) -> bool:
         """It no longer answers where it is dialled. Gives whether to dial another address now."""
         self._since = now
-        return self._try_said(now)
+        return self._try_claimed(now)
 
     def due(self, now: int, *, strange: bool = False) -> bool:
         """It does not answer yet, or (`strange`) somebody else does. Gives whether to dial now."""
         if now - self._since < PATIENCE_MS:
             return False
         self._since = now
-        candidates = list(dict.fromkeys((self.known, self._said, *self._hearsay.values())))
+        candidates = list(dict.fromkeys((self.known, self._claimed, *self._hearsay.values())))
         candidates = [address for address in candidates if address]
         if self.address in candidates and len(candidates) == 1:
             return strange and is_name(self.address)
-        self._vain = {address for address in self._vain if address in candidates} | {self.address}
+        self._tried = {address for address in self._tried if address in candidates} | {self.address}
         at = candidates.index(self.address) if self.address in candidates else -1
         self.address = candidates[(at + 1) % len(candidates)]
         return True
 
     def found(self) -> str:
         """It answers where it is dialled, and is known there from now on. Gives where it was."""
-        self._vain.discard(self.address)
+        self._tried.discard(self.address)
         before, self.known = self.known, self.address
         return before
 
-    def _try_said(self, now: int) -> bool:
-        if not self._said or self._said == self.address or self._said in self._vain:
+    def _try_claimed(self, now: int) -> bool:
+        if not self._claimed or self._claimed == self.address or self._claimed in self._tried:
             return False
-        self.address, self._since = self._said, now
+        self.address, self._since = self._claimed, now
         return True

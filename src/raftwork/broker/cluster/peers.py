@@ -97,6 +97,7 @@ class Peers:
         self._taken = False
 
     def hello(self, cluster_id: bytes, wall: int, *, joining: bool = False) -> PeerHello:
+        """This broker's hello; `wall` is its wall clock in ms since the epoch."""
         me = self._me
         return PeerHello(
             *(PROTOCOL, self._consensus, me.name, me.incarnation),
@@ -105,6 +106,7 @@ class Peers:
         )
 
     def welcome(self, cluster_id: bytes, roster: Mapping[str, bytes], wall: int) -> PeerWelcome:
+        """The answer to a hello; without a cluster id it says that this broker is blank."""
         me = self._me
         runs = (RELEASE, self._levels)
         if not cluster_id:
@@ -231,6 +233,7 @@ class Peers:
         )
 
     def unreachable(self, routing: bytes) -> None:
+        """The connection under this routing id is closed: it leads to no broker now."""
         link = self._by_routing.pop(routing, None)
         if link is not None:
             link.routing = None

@@ -25,7 +25,7 @@ REMIND_MS = 60_000
 LOOK_MS = 250
 
 
-class Waiting:
+class Readiness:
     """Of one broker since its start."""
 
     def __init__(
@@ -41,8 +41,8 @@ class Waiting:
         self._me = me
         self._cluster = cluster
         self._peers = peers
-        self._kind = self._said = ""
-        self._say_at = now + patience
+        self._kind = self._last_text = ""
+        self._next_text_at = now + patience
         self.look_at = now
 
     def look(self, status: Status | None, now: int) -> Waits | None:
@@ -50,9 +50,9 @@ class Waiting:
         self.look_at = now + LOOK_MS
         kind, what = self._formation(now) if status is None else self._leader(status, now)
         if kind != self._kind:
-            self._kind, self._said, self._say_at = kind, "", now + self._patience
-        elif what and (now >= self._say_at or self._said not in ("", what)):
-            self._said, self._say_at = what, now + REMIND_MS
+            self._kind, self._last_text, self._next_text_at = kind, "", now + self._patience
+        elif what and (now >= self._next_text_at or self._last_text not in ("", what)):
+            self._last_text, self._next_text_at = what, now + REMIND_MS
             return Waits(what)
         return None
 

@@ -42,10 +42,10 @@ class Backlog:
         self._bytes = 0  # in _head and _page
         self._passed = 0
         self._more = more  # the table may hold numbers above _passed
-        self.aside = Skipped()
+        self.skipped = Skipped()
 
     def __bool__(self) -> bool:
-        return bool(self._page or self._head or self._front or self._more or self.aside)
+        return bool(self._page or self._head or self._front or self._more or self.skipped)
 
     def queued(self, effect: Queued) -> None:
         """New tasks came in behind all others."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from raftwork.broker.dispatch.backlog import Backlog
 from raftwork.broker.machine.commands import Assign
 from raftwork.broker.placement.balancers import Balancer, Candidate
-from raftwork.broker.placement.eligibility import ANY
+from raftwork.broker.placement.eligibility import ANYWHERE
 from raftwork.features.effects import Queued, Requeued
 
 if TYPE_CHECKING:
@@ -64,10 +64,12 @@ class Dispatcher:
     # ---- facts --------------------------------------------------------------------------------
 
     def queued(self, effect: Queued) -> None:
+        """New tasks wait."""
         self._backlog(effect.queue).queued(effect)
         self.needs_plan = True
 
     def requeued(self, effect: Requeued) -> None:
+        """A task waits again under its old number."""
         self._backlog(effect.queue).requeued(effect.seq)
         self.needs_plan = True
 
@@ -98,14 +100,16 @@ class Dispatcher:
         """
         if self._backlogs.get(queue):
             return []
-        excluded = self._shunned(queue, self._eligibility.demand(name))
+        excluded = self._excluded_for(queue, self._eligibility.rule(name))
         able = [
-            w for w in workers if queue in w.queues and w.free > 0 and w.incarnation not in excluded
+            w
+            for w in workers
+            if queue in w.queues and w.free_slots > 0 and w.incarnation not in excluded
         ]
         if not able:
             return []
-        rooms = [w.free for w in able]
-        plan = self._choose(queue, able, rooms, [""] * min(count, sum(rooms)))
+        capacities = [w.free_slots for w in able]
+        plan = self._choose(queue, able, capacities, [""] * min(count, sum(capacities)))
         shares = Counter(plan)
         for i, n in shares.items():
             able[i].take(n)
@@ -121,13 +125,13 @@ class Dispatcher:
         if not self.needs_plan:
             return []
         self.needs_plan = False
-        roomy = [w for w in workers if w.room > 0]
+        with_capacity = [w for w in workers if w.capacity > 0]
         given: dict[bytes, list[int]] = {}
-        queues = self._waiting_queues(roomy)
-        free = [w for w in roomy if w.free > 0]
-        self._serve_all(queues, free, given, ahead=False)
-        roomy = [w for w in roomy if w.room > 0]
-        holders = self._may_hold(queues, roomy) if roomy else []
+        queues = self._waiting_queues(with_capacity)
+        with_free_slot = [w for w in with_capacity if w.free_slots > 0]
+        self._serve_all(queues, with_free_slot, given, ahead=False)
+        with_capacity = [w for w in with_capacity if w.capacity > 0]
+        holders = self._may_hold(queues, with_capacity) if with_capacity else []
         self._serve_all(queues, holders, given, ahead=True)
         return [Assign(incarnation, seqs) for incarnation, seqs in given.items()]
 
@@ -158,20 +162,20 @@ class Dispatcher:
             before = len(self._reserved)
             self._serve(queue, workers, given, ahead=ahead)
             if len(self._reserved) > before:
-                workers = [w for w in workers if (w.room if ahead else w.free) > 0]
+                workers = [w for w in workers if (w.capacity if ahead else w.free_slots) > 0]
 
     def _may_hold(self, queues: list[str], workers: list[Worker]) -> list[Worker]:
         """Who may hold tasks ahead: whom a careful task waits for must come to have a free slot."""
         waited_for = {queue for queue in queues if self._backlogs[queue].needs_free_slot}
         passed = [
-            (queue, self._shunned(queue, demand))
+            (queue, self._excluded_for(queue, rule))
             for queue in queues
-            for demand in self._backlogs[queue].aside.needs_free_slot
+            for rule in self._backlogs[queue].skipped.needs_free_slot
         ]
         return [
             w
             for w in workers
-            if w.room > 0
+            if w.capacity > 0
             and waited_for.isdisjoint(w.queues)
             and not any(q in w.queues and w.incarnation not in excluded for q, excluded in passed)
         ]
@@ -180,26 +184,28 @@ class Dispatcher:
         self, queue: str, workers: list[Worker], given: dict[bytes, list[int]], *, ahead: bool
     ) -> None:
         able = self._able(queue, workers)
-        rooms = [max(0, w.room if ahead else w.free) for w in able]
+        capacities = [max(0, w.capacity if ahead else w.free_slots) for w in able]
         backlog, before = self._backlogs[queue], len(self._reserved)
-        for demand in backlog.aside.demands:
-            fit = _fit(able, self._shunned(queue, demand))
-            count = min(sum(rooms[i] for i in fit), RESERVED_MAX - len(self._reserved))
+        for rule in backlog.skipped.rules:
+            fit = _fit(able, self._excluded_for(queue, rule))
+            count = min(sum(capacities[i] for i in fit), RESERVED_MAX - len(self._reserved))
             size = RESERVED_BYTES - self._reserved_bytes
-            tasks = backlog.aside.take(demand, count, size, safe=ahead)
-            self._place(queue, tasks, able, rooms, fit, given)
+            tasks = backlog.skipped.take(rule, count, size, safe=ahead)
+            self._place(queue, tasks, able, capacities, fit, given)
         while True:
-            count = min(sum(rooms), RESERVED_MAX - len(self._reserved), backlog.aside.room)
-            size = min(RESERVED_BYTES - self._reserved_bytes, backlog.aside.space)
+            count = min(
+                sum(capacities), RESERVED_MAX - len(self._reserved), backlog.skipped.tasks_left
+            )
+            size = min(RESERVED_BYTES - self._reserved_bytes, backlog.skipped.bytes_left)
             tasks = backlog.take(count, size, safe=ahead)
             if not tasks:
                 break
             for excluded, group in self._groups(queue, tasks):
                 fit = _fit(able, excluded)
-                room = sum(rooms[i] for i in fit)
-                self._place(queue, group[:room], able, rooms, fit, given)
-                for demand, rest in self._eligibility.split(group[room:]):
-                    backlog.aside.add(demand, rest)
+                capacity = sum(capacities[i] for i in fit)
+                self._place(queue, group[:capacity], able, capacities, fit, given)
+                for rule, rest in self._eligibility.split(group[capacity:]):
+                    backlog.skipped.add(rule, rest)
         if len(self._reserved) > before:
             self._backlogs[queue] = self._backlogs.pop(queue)  # last: others have the next turn
 
@@ -211,8 +217,8 @@ class Dispatcher:
         There may be many demands, but a plan for each costs a look at every worker.
         """
         groups: dict[frozenset[bytes], list[Waiting]] = {}
-        for demand, some in self._eligibility.split(tasks):
-            groups.setdefault(self._shunned(queue, demand), []).extend(some)
+        for rule, some in self._eligibility.split(tasks):
+            groups.setdefault(self._excluded_for(queue, rule), []).extend(some)
         for group in groups.values():
             group.sort(key=attrgetter("seq"))
         return sorted(groups.items(), key=lambda group: -len(group[0]))
@@ -222,7 +228,7 @@ class Dispatcher:
         queue: str,
         tasks: list[Waiting],
         able: list[Worker],
-        rooms: list[int],
+        capacities: list[int],
         fit: Sequence[int],
         given: dict[bytes, list[int]],
     ) -> None:
@@ -231,10 +237,10 @@ class Dispatcher:
             return
         homes = [able[i] for i in fit]
         keys = [task.key for task in tasks]
-        plan = self._choose(queue, homes, [rooms[i] for i in fit], keys)
+        plan = self._choose(queue, homes, [capacities[i] for i in fit], keys)
         for at, count in Counter(plan).items():
             homes[at].take(count)
-            rooms[fit[at]] -= count
+            capacities[fit[at]] -= count
         for task, at in zip(tasks, plan, strict=True):
             worker = homes[at]
             self._reserved[task.seq] = Reserved(worker, task)
@@ -243,22 +249,22 @@ class Dispatcher:
 
     def _able(self, queue: str, workers: list[Worker]) -> list[Worker]:
         """Those that some of its tasks may go to."""
-        excluded = ANY.shuns if self._eligibility else self._shunned(queue, ANY)
+        excluded = ANYWHERE.excluded if self._eligibility else self._excluded_for(queue, ANYWHERE)
         return [w for w in workers if queue in w.queues and w.incarnation not in excluded]
 
-    def _shunned(self, queue: str, demand: PlacementRule) -> frozenset[bytes]:
+    def _excluded_for(self, queue: str, rule: PlacementRule) -> frozenset[bytes]:
         spares = self._balancer_of(queue).spares_overloaded
-        return self._eligibility.excluded(queue, demand, spares=spares)
+        return self._eligibility.excluded(queue, rule, spares=spares)
 
     def _choose(
-        self, queue: str, able: list[Worker], rooms: list[int], keys: list[str]
+        self, queue: str, able: list[Worker], capacities: list[int], keys: list[str]
     ) -> list[int]:
         """The worker of each task, by the strategy; there is room for all of them."""
         if len(able) == 1:
             return [0] * len(keys)
         candidates = [
-            Candidate(room, w.slots, w.busy, w.load_estimate.weight, w.name, w.incarnation)
-            for room, w in zip(rooms, able, strict=True)
+            Candidate(capacity, w.slots, w.busy, w.load_estimate.weight, w.name, w.incarnation)
+            for capacity, w in zip(capacities, able, strict=True)
         ]
         return self._balancer_of(queue).plan(candidates, keys)
 

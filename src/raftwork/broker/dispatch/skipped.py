@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from raftwork.broker.placement.eligibility import PlacementRule
 
 #: Of one queue. Once it is full nobody passes any more: who may not take what is here gets nothing.
-ASIDE_TASKS = 1_000
-ASIDE_BYTES = 4 * 1024 * 1024
+SKIPPED_TASKS_MAX = 1_000
+SKIPPED_BYTES_MAX = 4 * 1024 * 1024
 
 
 class Skipped:
@@ -28,37 +28,38 @@ class Skipped:
         return bool(self._tasks)
 
     @property
-    def room(self) -> int:
+    def tasks_left(self) -> int:
         """How many more may be passed."""
-        return ASIDE_TASKS - self._count
+        return SKIPPED_TASKS_MAX - self._count
 
     @property
-    def space(self) -> int:
+    def bytes_left(self) -> int:
         """About how many bytes of them."""
-        return ASIDE_BYTES - self._bytes
+        return SKIPPED_BYTES_MAX - self._bytes
 
     @property
-    def demands(self) -> list[PlacementRule]:
+    def rules(self) -> list[PlacementRule]:
         """Whose first task is the oldest comes first: else tasks of many would starve the others'.
 
         Both may wait for the same worker, and the many are never all done.
         """
-        return sorted(self._tasks, key=lambda demand: self._tasks[demand][0].seq)
+        return sorted(self._tasks, key=lambda rule: self._tasks[rule][0].seq)
 
     @property
     def needs_free_slot(self) -> list[PlacementRule]:
         """Those whose next task waits for a free slot."""
-        return [demand for demand, tasks in self._tasks.items() if needs_free_slot(tasks[0])]
+        return [rule for rule, tasks in self._tasks.items() if needs_free_slot(tasks[0])]
 
-    def add(self, demand: PlacementRule, tasks: list[Waiting]) -> None:
+    def add(self, rule: PlacementRule, tasks: list[Waiting]) -> None:
+        """Append tasks that follow this placement rule."""
         if tasks:
-            self._tasks.setdefault(demand, deque()).extend(tasks)
+            self._tasks.setdefault(rule, deque()).extend(tasks)
             self._count += len(tasks)
             self._bytes += sum(len(task.payload) for task in tasks)
 
-    def take(self, demand: PlacementRule, count: int, size: int, *, safe: bool) -> list[Waiting]:
+    def take(self, rule: PlacementRule, count: int, size: int, *, safe: bool) -> list[Waiting]:
         """As `Backlog.take`, of those that demand this."""
-        tasks = self._tasks[demand]
+        tasks = self._tasks[rule]
         taken: list[Waiting] = []
         while (
             len(taken) < count and size > 0 and tasks and not (safe and needs_free_slot(tasks[0]))
@@ -67,7 +68,7 @@ class Skipped:
             size -= len(task.payload)
             taken.append(task)
         if not tasks:
-            del self._tasks[demand]
+            del self._tasks[rule]
         self._count -= len(taken)
         self._bytes -= sum(len(task.payload) for task in taken)
         return taken

@@ -60,8 +60,13 @@ class Proposal(NamedTuple):
 class Log(Protocol):
     """Of the consensus core, what a leadership needs."""
 
-    def propose(self, data: bytes, now: int) -> Position: ...
-    def barrier(self, token: int, now: int) -> None: ...
+    def propose(self, data: bytes, now: int) -> Position:
+        """Append an entry. Raises NotLeader, or QueueFull while the log has no room."""
+        ...
+
+    def barrier(self, token: int, now: int) -> None:
+        """Ask for a linearizable read under this token. Raises NotLeader."""
+        ...
 
 
 class Leadership:
@@ -77,7 +82,7 @@ class Leadership:
         epoch: int,
         time: int,
         now: int,
-        room: Callable[[bytes], bool] = lambda _routing: True,
+        writable: Callable[[bytes], bool] = lambda _routing: True,
         barrier: int = 0,
         tell: Callable[[Event], None] = unheard,
         attempts: bool = False,
@@ -94,18 +99,18 @@ class Leadership:
         # Leader time: what the cluster's clocks say at activation, then our monotonic clock.
         self._time_base = max(machine.time, time) - now
         self._tell, self._attempts = tell, attempts
-        self.workers = WorkerRegistry(machine, epoch, now, rng, room, tell, attempts=attempts)
+        self.workers = WorkerRegistry(machine, epoch, now, rng, writable, tell, attempts=attempts)
         self._all_heard_at = now + LEASE_MS
         balancers = QueueBalancers(machine, balancer, rng, tell)
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
         self._intake = Intake(self._dispatcher, self.workers)
-        self._results = ResultOutbox(machine, room)
+        self._results = ResultOutbox(machine, writable)
         view = View(machine, self.workers, self._results, self._intake, BALANCERS, members)
         self.desk = Desk(view, tell)
         self._proposed: dict[Position, list[Wanted | None]] = {}
         # What features must propose before anything else, such as a new cluster's first level.
         first = (command for feature in FEATURES for command in feature.begins(view))
-        self._waiting = [Proposal(encode_command(command)) for command in first]
+        self._pending = [Proposal(encode_command(command)) for command in first]
         # Growing from one leadership to the next: an old barrier must never answer for a new one.
         self.barrier = max(barrier, epoch << 32)
 
@@ -115,10 +120,11 @@ class Leadership:
 
     @property
     def wake_at(self) -> int:
+        """When the next turn is due at the latest (ms)."""
         due = self._machine.due
         beat = self.workers.wake_at
         # Whatever is on its way wakes what is due; what cannot be proposed now must not spin.
-        if due is None or self._proposed or self._waiting:
+        if due is None or self._proposed or self._pending:
             return beat
         return min(beat, due - self._time_base)
 
@@ -132,7 +138,7 @@ class Leadership:
         """Whether something waits for a connection that had no room, or for its slice of a turn."""
         return self.desk.waiting or self._results.waiting or self.workers.waiting
 
-    def room_changed(self) -> None:
+    def capacity_changed(self) -> None:
         """A worker said something: it may have room again."""
         self._dispatcher.needs_plan = True
 
@@ -158,21 +164,21 @@ class Leadership:
         """Propose all that is wanted now, as few entries as the batch limit allows."""
         time = self._look(now)
         if self.workers.pass_time(now, time):
-            self.room_changed()
+            self.capacity_changed()
         self.desk.poll(now)
         # While the log takes nothing, changes stay at the desk, where their bytes are counted.
-        if sum(map(_size, self._waiting)) < BATCH_BYTES:
+        if sum(map(_size, self._pending)) < BATCH_BYTES:
             self._take_changes()
         for command in self.workers.commands():
-            self._waiting.append(Proposal(encode_command(command)))
+            self._pending.append(Proposal(encode_command(command)))
         if self._dispatcher.needs_plan:
             for assign in self._dispatcher.plan(self.workers.available()):
-                self._waiting.append(Proposal(encode_command(assign)))
+                self._pending.append(Proposal(encode_command(assign)))
         due = self._machine.due
-        idle = not self._waiting and not self._proposed  # else some entry's time will do
+        idle = not self._pending and not self._proposed  # else some entry's time will do
         if idle and due is not None and due <= time:
-            self._waiting.append(Proposal(encode_command(Tick())))
-        if self.desk.questions.asking:
+            self._pending.append(Proposal(encode_command(Tick())))
+        if self.desk.read_barrier.asking:
             self._ask_barrier(now)
         self._propose(time, now)
 
@@ -180,10 +186,10 @@ class Leadership:
         self._intake.turn()
         view = self.desk.view
         for wanted in self.desk.wanted():
-            self._waiting.append(Proposal(encode_command(wanted.command(view)), wanted))
+            self._pending.append(Proposal(encode_command(wanted.command(view)), wanted))
 
     def _propose(self, time: int, now: int) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._pending = self._pending, []
         done = 0
         for part in parts(waiting, _size, BATCH_BYTES):
             data = join_batch(time, [proposal.data for proposal in part])
@@ -191,7 +197,7 @@ class Leadership:
                 position = self._core.propose(data, now)
             except (QueueFull, NotLeader):
                 # As soon as the log has room again; or, while handing over, if that fails.
-                self._waiting = waiting[done:]
+                self._pending = waiting[done:]
                 return
             done += len(part)
             self._proposed[position] = [proposal.wanted for proposal in part]
@@ -203,7 +209,7 @@ class Leadership:
         except NotLeader:
             return
         self.barrier = token
-        self.desk.questions.barrier(token)
+        self.desk.read_barrier.barrier(token)
 
     def read_ready(self, token: int) -> None:
         """The barrier stands behind all that was acknowledged before it was asked for.
@@ -238,14 +244,14 @@ class Leadership:
                 self._results.settled(effect)
                 if effect.state is not State.SUCCEEDED:
                     self._tell_end(effect)
-                self.room_changed()
+                self.capacity_changed()
             case Queued():
                 self._dispatcher.queued(effect)
             case EnqueuedAndAssigned():
                 self.workers.begun(effect)
             case AttemptEnded():
                 self.workers.closed(effect.token)
-                self.room_changed()
+                self.capacity_changed()
             case Requeued():
                 self._dispatcher.requeued(effect)
             case NotAssigned():

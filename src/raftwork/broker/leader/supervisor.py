@@ -32,10 +32,12 @@ class VitalLog:
         self._vital = vital
 
     def propose(self, data: bytes, now: int) -> Position:
+        """See `Log.propose`."""
         with self._vital:
             return self._core.propose(data, now)
 
     def barrier(self, token: int, now: int) -> None:
+        """See `Log.barrier`."""
         with self._vital:
             self._core.barrier(token, now)
 
@@ -63,10 +65,12 @@ class LeadershipSupervisor:
         self._boundary = containment.of("the leader's own work", self._failed)
 
     def begin(self, epoch: int, now: int) -> None:
+        """This broker is the active leader of `epoch` from now on."""
         self._epoch, self._behind, self._barrier = epoch, ORIGIN, 0
         self._try(now)
 
     def end(self) -> None:
+        """This broker leads no longer: drop the Leadership."""
         self._epoch = self.leadership = None
 
     def does(self, work: Callable[[Leadership], object]) -> None:

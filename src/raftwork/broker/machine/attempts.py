@@ -18,7 +18,7 @@ from raftwork.broker.machine.commands import (
     Lose,
     Release,
 )
-from raftwork.broker.machine.schema import DELAYED, KEPT
+from raftwork.broker.machine.schema import DELAYED, FINISHED
 from raftwork.broker.machine.state import Ledger, Running, spec_of
 from raftwork.features import dead_letters
 from raftwork.features.effects import (
@@ -161,7 +161,7 @@ def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list
         dead_letters.keep(ledger, [run for run, _ in verdicts])
     number = state.value
     ledger.db.executemany(
-        _SETTLE, [(KEPT, expires[run.spec], number, data, run.seq) for run, data in verdicts]
+        _SETTLE, [(FINISHED, expires[run.spec], number, data, run.seq) for run, data in verdicts]
     )
     for queue, count in Counter(run.queue for run, _ in verdicts).items():
         ledger.settle(queue, state, count)

@@ -89,7 +89,7 @@ def lookup(ledger: Ledger, ids: Sequence[str]) -> list[Result]:
 
 
 def _state(ledger: Ledger, seq: int, state: int) -> State:
-    return _STATE[state] or (State.RUNNING if seq in ledger.held else State.QUEUED)
+    return _STATE[state] or (State.RUNNING if seq in ledger.running_seqs else State.QUEUED)
 
 
 def waiting(ledger: Ledger, queue: str, after: int, limit: int, limit_bytes: int) -> list[Waiting]:

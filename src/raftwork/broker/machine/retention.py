@@ -3,7 +3,7 @@
 One batch does a bounded part of it. What is left stays due, so the next batch goes on.
 """
 
-from raftwork.broker.machine.schema import DELAYED, KEPT, LIVE, TOMBSTONE
+from raftwork.broker.machine.schema import DELAYED, FINISHED, PENDING, TOMBSTONE
 from raftwork.broker.machine.state import NEVER, Ledger
 from raftwork.features import dead_letters
 from raftwork.features.effects import Effect, Requeued
@@ -25,7 +25,7 @@ def sweep(ledger: Ledger, effects: list[Effect]) -> None:
         ledger.find_next_retry()
     if ledger.next_expiry <= ledger.time:
         _forget(ledger, _due(ledger, TOMBSTONE, ledger.time, limit))
-        _bury(ledger, _due(ledger, KEPT, ledger.time, limit))
+        _bury(ledger, _due(ledger, FINISHED, ledger.time, limit))
         ledger.find_next_expiry()
 
 
@@ -36,7 +36,7 @@ def trim(ledger: Ledger) -> None:
         many, large = ledger.results - limits.results, ledger.result_bytes - limits.result_bytes
         oldest: list[Due] = []
         limit = limits.sweep if large > 0 else min(many, limits.sweep)
-        for task in _due(ledger, KEPT, NEVER, limit):
+        for task in _due(ledger, FINISHED, NEVER, limit):
             if len(oldest) >= many and large <= 0:
                 break
             oldest.append(task)
@@ -51,7 +51,7 @@ def _due(ledger: Ledger, phase: int, time: int, limit: int) -> list[Due]:
 
 def _wake(ledger: Ledger, tasks: list[Due], effects: list[Effect]) -> None:
     """Tasks whose next attempt is due wait again."""
-    ledger.db.executemany(_WAKE, [(LIVE, seq) for seq, _, _ in tasks])
+    ledger.db.executemany(_WAKE, [(PENDING, seq) for seq, _, _ in tasks])
     ledger.db.executemany(
         "INSERT INTO waiting VALUES (?, ?)", [(queue, seq) for seq, queue, _ in tasks]
     )

@@ -4,8 +4,8 @@ Rules of this file:
 1. A task has one row in `task` from its enqueue until its tombstone is dropped; the UNIQUE id there
    is what makes "once in" true. To hand a task out does not touch that row: only a task that comes
    back, ends or is forgotten is rewritten.
-2. Where a task is: in `waiting` or in `running` if its phase is LIVE, else in neither.
-   The phases after LIVE each end at `due`, by time alone.
+2. Where a task is: in `waiting` or in `running` if its phase is PENDING, else in neither.
+   The phases after PENDING each end at `due`, by time alone.
 3. What is written in the order of growing keys (seq, token, due) appends to its B-tree.
 """
 
@@ -27,9 +27,9 @@ VERSION = 3
 _CONVERTED: Final = 2
 
 # The values of task.phase. Plain integers: they go into the statements as they are.
-LIVE: Final = 0  # waits or runs
+PENDING: Final = 0  # waits or runs
 DELAYED: Final = 1  # waits again at `due`
-KEPT: Final = 2  # has its outcome; the data become a tombstone at `due`
+FINISHED: Final = 2  # has its outcome; the data become a tombstone at `due`
 TOMBSTONE: Final = 3  # forgotten altogether at `due`
 
 #: Each table with the order in which its rows are compared.
@@ -73,7 +73,7 @@ CREATE TABLE task (
     queue INTEGER NOT NULL,
     key TEXT NOT NULL,              -- what a balancer may place it by; mostly empty
     phase INTEGER NOT NULL DEFAULT 0,
-    due INTEGER,                    -- machine time; NULL while LIVE
+    due INTEGER,                    -- machine time; NULL while PENDING
     state INTEGER NOT NULL DEFAULT 0,       -- the final State, 0 before
     attempt INTEGER NOT NULL DEFAULT 0,     -- hand-outs that came to an end
     failures INTEGER NOT NULL DEFAULT 0,

@@ -18,8 +18,8 @@ import apsw
 from raftwork.broker.machine import limits
 from raftwork.broker.machine.schema import (
     DELAYED,
-    KEPT,
-    LIVE,
+    FINISHED,
+    PENDING,
     TOMBSTONE,
     check_level,
     check_version,
@@ -98,7 +98,7 @@ _queue_row = attrgetter(
     *("number", "name", "queued", "running", "succeeded", "failed", "lost", "bytes"),
     "packed_settings",
 )
-_LIVE = """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec
+_PENDING = """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
 _FIRST = """SELECT task.seq, task.id, spec, length(body), losses
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
@@ -138,7 +138,7 @@ class Ledger:
         #: By token, in the order of tokens.
         self.running = {run.token: run for run in self._load_running()}
         #: The numbers of the tasks that run; only ever asked for membership.
-        self.held = {run.seq for run in self.running.values()}
+        self.running_seqs = {run.seq for run in self.running.values()}
         self.next_retry = self.next_expiry = NEVER
         self.find_next_retry()
         self.find_next_expiry()
@@ -150,10 +150,12 @@ class Ledger:
     # ---- what is due ----------------------------------------------------------------------------
 
     def find_next_retry(self) -> None:
+        """Set `next_retry` from the table: when a delayed task waits again."""
         self.next_retry = self._earliest(DELAYED)
 
     def find_next_expiry(self) -> None:
-        self.next_expiry = min(self._earliest(KEPT), self._earliest(TOMBSTONE))
+        """Set `next_expiry` from the table: when a result or tombstone is dropped."""
+        self.next_expiry = min(self._earliest(FINISHED), self._earliest(TOMBSTONE))
 
     def _earliest(self, phase: int) -> int:
         ((due,),) = self.db.execute(
@@ -237,7 +239,9 @@ class Ledger:
         ends = [self.time + min(spec_of(task.spec).result_ttl, cap) for task in tasks]
         self.db.executemany(_UNWAIT, [(queue.number, task.seq) for task in tasks])
         ended = zip(ends, tasks, strict=True)
-        self.db.executemany(_END, [(KEPT, end, state.value, data, task.seq) for end, task in ended])
+        self.db.executemany(
+            _END, [(FINISHED, end, state.value, data, task.seq) for end, task in ended]
+        )
         forget_losses(self, [task.seq for task in tasks if task.losses])
         queue.queued -= many
         queue.running += many  # as if they had been handed out in the same breath
@@ -258,13 +262,13 @@ class Ledger:
 
     def assign(self, worker: bytes, seqs: Sequence[int]) -> tuple[list[Running], list[int]]:
         """Those of these tasks that wait get the next tokens, in this order; gives who does not."""
-        found = {row[0]: row for row in self.db.execute(_LIVE, (dumps(list(seqs)), LIVE))}
+        found = {row[0]: row for row in self.db.execute(_PENDING, (dumps(list(seqs)), PENDING))}
         runs: list[Running] = []
         absent: list[int] = []
         token = self.token
         for seq in seqs:
             row = found.pop(seq, None)
-            if row is None or seq in self.held:
+            if row is None or seq in self.running_seqs:
                 absent.append(seq)
                 continue
             _, task, number, attempt, failures, losses, size, spec = row
@@ -285,13 +289,13 @@ class Ledger:
     def begin(self, run: Running) -> None:
         """The task runs under its token from now on."""
         self.running[run.token] = run
-        self.held.add(run.seq)
+        self.running_seqs.add(run.seq)
 
     def end(self, token: int) -> Running | None:
         """Take the token away; None if it is not current."""
         run = self.running.pop(token, None)
         if run is not None:
-            self.held.remove(run.seq)
+            self.running_seqs.remove(run.seq)
             # A token that began and ended in one transaction never reaches the table.
             if token <= self._token_written:
                 self._ended.append((token,))

@@ -33,7 +33,8 @@ class Bans:
         self._offences: dict[bytes, int] = {}
         self._closed: dict[bytes, RemoteAddress | None] = {}
 
-    def offend(self, routing: bytes, count: int = 1) -> None:
+    def count_violation(self, routing: bytes, count: int = 1) -> None:
+        """Count offences of this routing id."""
         self._offences[routing] = self._offences.get(routing, 0) + count
         if len(self._offences) > OFFENDERS_MAX:
             del self._offences[next(iter(self._offences))]
@@ -42,29 +43,29 @@ class Bans:
         """Whether what comes from there is to be skipped unless `comes_again`."""
         return routing in self._closed or self._offences.get(routing, 0) >= OFFENCES_MAX
 
-    def comes_again(self, routing: bytes, far: RemoteAddress | None) -> bool:
+    def comes_again(self, routing: bytes, remote: RemoteAddress | None) -> bool:
         """Whether a frame of a suspect is one of a new connection, which is no suspect."""
-        if far is None or self._closed.get(routing, far) == far:
+        if remote is None or self._closed.get(routing, remote) == remote:
             return False
         del self._closed[routing]
         return True
 
-    def close(self, routing: bytes, far: RemoteAddress | None) -> bool:
+    def close(self, routing: bytes, remote: RemoteAddress | None) -> bool:
         """False: it was closed before."""
         if routing in self._closed:
             return False
         self._offences.pop(routing, None)
-        self._closed[routing] = far
+        self._closed[routing] = remote
         if len(self._closed) > OFFENDERS_MAX:
             del self._closed[next(iter(self._closed))]
         return True
 
 
-def far_end(descriptor: int, port: int) -> RemoteAddress | None:
+def remote_end(descriptor: int, port: int) -> RemoteAddress | None:
     """Where the connection leads to, if this is one to that port of ours."""
     with suppress(OSError), _accepted(descriptor, port) as tcp:
-        host, far_port, *_ = tcp.getpeername()
-        return host, far_port
+        host, remote_port, *_ = tcp.getpeername()
+        return host, remote_port
     return None
 
 

@@ -15,6 +15,8 @@ IDLE_MS = 600_000
 
 
 class Kind(Enum):
+    """What opened a session."""
+
     CLIENT = "client"
     WORKER = "worker"
 
@@ -54,6 +56,7 @@ class Sessions:
         return None if session is None else session[0]
 
     def close(self, routing: bytes) -> bool:
+        """Drop the session; returns whether there was one."""
         return self._sessions.pop(routing, None) is not None
 
     def __iter__(self) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.broker.events import unheard
-from raftwork.broker.net.bans import OFFENCES_MAX, Bans, far_end, read_no_more
+from raftwork.broker.net.bans import OFFENCES_MAX, Bans, read_no_more, remote_end
 from raftwork.broker.peer_events import (
     ConnectionClosed,
     FrameUnsent,
@@ -68,6 +68,8 @@ RECONNECT_MAX = 100
 
 @dataclass(slots=True)
 class Outbox:
+    """Frames that one connection has not taken yet, and their bytes."""
+
     frames: deque[bytes] = field(default_factory=deque)
     bytes: int = 0
 
@@ -250,7 +252,7 @@ class Transport:
             elif len(parts) == 2:
                 yield routing, parts[1].buffer
             else:
-                self._bans.offend(routing)
+                self._bans.count_violation(routing)
             shares[routing] += 1
             left -= len(parts[0]) + len(parts[-1])
             if left <= 0 or shares[routing] >= TURN_SHARE:
@@ -258,14 +260,14 @@ class Transport:
 
     def offence(self, routing: bytes) -> None:
         """What came from there is no frame of ours."""
-        self._bans.offend(routing)
+        self._bans.count_violation(routing)
 
     def _skips(self, routing: bytes, frame: zmq.Frame) -> bool:
         """Whether not to read a suspect's frame. Closes its connection if that is to be done."""
-        far = far_end(_descriptor(frame), self._port)
-        if self._bans.comes_again(routing, far):
+        remote = remote_end(_descriptor(frame), self._port)
+        if self._bans.comes_again(routing, remote):
             return False
-        if self._bans.close(routing, far):
+        if self._bans.close(routing, remote):
             self._hang_up(frame)
         return True
 
@@ -295,13 +297,14 @@ class Transport:
         self._waiting -= outbox.bytes
         self.tell(SessionClosed(outbox.bytes))
         self._lost.append(routing)
-        self._bans.offend(routing, OFFENCES_MAX)
+        self._bans.count_violation(routing, OFFENCES_MAX)
 
     def send_or_drop(self, routing: bytes, frame: bytes) -> None:
         """A consensus message: now or never."""
         self._try(routing, frame)
 
     def send_peer(self, name: str, frame: bytes) -> None:
+        """Send on our DEALER to the named broker, or drop it if that is not connected."""
         with suppress(zmq.Again):  # not connected; hellos are repeated
             self._dealers[name].send(frame, zmq.NOBLOCK)
 
@@ -327,12 +330,13 @@ class Transport:
             if not outbox.frames:
                 del self._outboxes[routing]
 
-    def takes_more(self, routing: bytes) -> bool:
+    def writable(self, routing: bytes) -> bool:
         """Whether this connection has taken all it was sent so far."""
         return routing not in self._outboxes
 
     @property
     def congested(self) -> bool:
+        """Whether any frame waits for a connection to take it."""
         return bool(self._outboxes)
 
     def _try(self, routing: bytes, frame: bytes) -> bool | None:

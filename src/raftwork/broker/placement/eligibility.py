@@ -27,30 +27,30 @@ NAMES_MAX = 1_000
 LOST_MAX = 10_000
 #: Stands for who may never come: those that had no time yet to say hello to this leader, and those
 #: none of whose slots is of use.
-UNHEARD = b""
+MAY_NEVER_COME = b""
 
 
 class PlacementRule(NamedTuple):
     """Whom a task may go to: tasks of equal demands may go to the same workers."""
 
     name: str = ""  # empty if every worker may know it
-    shuns: frozenset[bytes] = frozenset()
+    excluded: frozenset[bytes] = frozenset()
 
 
 #: Goes anywhere.
-ANY = PlacementRule()
+ANYWHERE = PlacementRule()
 
 
 class Eligibility:
     """What one leadership knows of it, by incarnations."""
 
-    def __init__(self, anyone: Callable[[str, frozenset[bytes]], bool]) -> None:
+    def __init__(self, has_other_worker: Callable[[str, frozenset[bytes]], bool]) -> None:
         """`anyone(queue, shunned)`: whether somebody serves the queue who is not among these."""
-        self._anyone = anyone
+        self._has_other_worker = has_other_worker
         self._lacking: dict[str, frozenset[bytes]] = {}  # by name
         self._names: dict[bytes, list[str]] = {}  # the same by worker
         self._lost: dict[int, tuple[bytes, ...]] = {}  # by task number, in order
-        self._spared, self._ineligible = ANY.shuns, frozenset({UNHEARD})
+        self._memory_limited, self._ineligible = ANYWHERE.excluded, frozenset({MAY_NEVER_COME})
 
     def __bool__(self) -> bool:
         return bool(self._lacking or self._lost)
@@ -85,68 +85,68 @@ class Eligibility:
             if not self._lacking[name]:
                 del self._lacking[name]
 
-    def spare(self, spared: frozenset[bytes], ineligible: frozenset[bytes]) -> bool:
+    def spare(self, memory_limited: frozenset[bytes], ineligible: frozenset[bytes]) -> bool:
         """The first are short of memory, the second cannot stand in; whether that is a change."""
-        before = self._spared, self._ineligible
-        self._spared, self._ineligible = spared, ineligible | {UNHEARD}
-        return before != (self._spared, self._ineligible)
+        before = self._memory_limited, self._ineligible
+        self._memory_limited, self._ineligible = memory_limited, ineligible | {MAY_NEVER_COME}
+        return before != (self._memory_limited, self._ineligible)
 
     # ---- questions ----------------------------------------------------------------------------
 
     def lacking(self, name: str) -> frozenset[bytes]:
         """The workers that have no task of that name."""
-        return self._lacking.get(name, ANY.shuns)
+        return self._lacking.get(name, ANYWHERE.excluded)
 
     def unknown_to(self, worker: bytes, queues: Iterable[str]) -> Iterator[str]:
         """The names it does not know and somebody else of its queues may."""
         for name in self._names.get(worker, ()):
-            if any(self._anyone(queue, self._lacking[name]) for queue in queues):
+            if any(self._has_other_worker(queue, self._lacking[name]) for queue in queues):
                 yield name
 
     def elsewhere(self, queue: str, name: str) -> bool:
         """Whether somebody is there who may know it."""
-        return self._anyone(queue, self.lacking(name) | {UNHEARD})
+        return self._has_other_worker(queue, self.lacking(name) | {MAY_NEVER_COME})
 
-    def demand(self, name: str) -> PlacementRule:
+    def rule(self, name: str) -> PlacementRule:
         """Of new tasks of that name."""
-        return PlacementRule(name) if name in self._lacking else ANY
+        return PlacementRule(name) if name in self._lacking else ANYWHERE
 
     def split(self, tasks: list[Waiting]) -> Iterable[tuple[PlacementRule, list[Waiting]]]:
         """The tasks by their demands; those that may go anywhere last, for they leave no gap."""
         if not self:
-            return [(ANY, tasks)]
+            return [(ANYWHERE, tasks)]
         groups: dict[PlacementRule, list[Waiting]] = {}
         for task in tasks:
-            demand = self.demand(decode_spec(task.spec).name)
+            rule = self.rule(decode_spec(task.spec).name)
             if task.losses and (lost := self._lost.get(task.seq)):
                 # Nobody is waited for who may never come.
-                demand = PlacementRule(demand.name, frozenset((*lost, UNHEARD)))
-            groups.setdefault(demand, []).append(task)
-        if ANY in groups:
-            groups[ANY] = groups.pop(ANY)
+                rule = PlacementRule(rule.name, frozenset((*lost, MAY_NEVER_COME)))
+            groups.setdefault(rule, []).append(task)
+        if ANYWHERE in groups:
+            groups[ANYWHERE] = groups.pop(ANYWHERE)
         return groups.items()
 
     def excluded(
-        self, queue: str, demand: PlacementRule, *, spares: bool = False
+        self, queue: str, rule: PlacementRule, *, spares: bool = False
     ) -> frozenset[bytes]:
         """The workers that such tasks of the queue must not go to.
 
         With `spares` also those that are to be spared.
         """
-        excluded = self._excluded(queue, demand)
+        excluded = self._excluded(queue, rule)
         if (
             spares
-            and self._spared
-            and self._anyone(queue, excluded | self._spared | self._ineligible)
+            and self._memory_limited
+            and self._has_other_worker(queue, excluded | self._memory_limited | self._ineligible)
         ):
-            return excluded | self._spared
+            return excluded | self._memory_limited
         return excluded
 
-    def _excluded(self, queue: str, demand: PlacementRule) -> frozenset[bytes]:
-        if demand == ANY:
-            return ANY.shuns
-        lacking = self.lacking(demand.name)
-        for excluded in (lacking | demand.shuns, lacking):
-            if self._anyone(queue, excluded):
+    def _excluded(self, queue: str, rule: PlacementRule) -> frozenset[bytes]:
+        if rule == ANYWHERE:
+            return ANYWHERE.excluded
+        lacking = self.lacking(rule.name)
+        for excluded in (lacking | rule.excluded, lacking):
+            if self._has_other_worker(queue, excluded):
                 return excluded
-        return ANY.shuns
+        return ANYWHERE.excluded

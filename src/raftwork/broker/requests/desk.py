@@ -66,10 +66,12 @@ class Tally:
                 )
 
     def add(self, cost: int) -> None:
+        """A request of this cost is under way."""
         self.requests += 1
         self.bytes += cost
 
     def remove(self, cost: int) -> None:
+        """A request of this cost has ended."""
         self.requests -= 1
         self.bytes -= cost
 
@@ -130,7 +132,7 @@ class Desk:
         self._rests: list[Wanted] = []  # of large changes: their next parts are another turn's
         self._turn = 0
         self._open: set[Key] = set()
-        self.questions = ReadBarrier[_Reading]()
+        self.read_barrier = ReadBarrier[_Reading]()
         self._ready: deque[_Reading] = deque()
         self._waits: dict[Key, tuple[Open, Generator[None, None, Frame]]] = {}
 
@@ -170,7 +172,7 @@ class Desk:
             case Read():
                 tally.check(asked.cost)
                 self._hold(asked)
-                self.questions.add(_Reading(asked, rule.slices(self.view, asked.request)))
+                self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))
             case Wait():
                 tally.check(asked.cost)
                 self._hold(asked)
@@ -181,7 +183,7 @@ class Desk:
                 self._frames.append((asked.key[0], answer))
                 if rest is not None:  # what is asked again while it is read is begun again
                     tally.add(asked.cost)
-                    self.questions.add(_Reading(asked, rest))
+                    self.read_barrier.add(_Reading(asked, rest))
 
     def _hold(self, asked: Open) -> None:
         self._open.add(asked.key)
@@ -259,7 +261,7 @@ class Desk:
 
     def read_ready(self, token: int) -> None:
         """What was asked before this barrier may be answered; `frames` does, a slice a turn."""
-        self._ready.extend(self.questions.passed(token))
+        self._ready.extend(self.read_barrier.passed(token))
 
     def _read(self) -> None:
         """The next slices."""

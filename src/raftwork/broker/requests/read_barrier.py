@@ -16,6 +16,7 @@ class ReadBarrier(Generic[Q]):
         return len(self._new) + sum(map(len, self._behind.values()))
 
     def add(self, question: Q) -> None:
+        """Hold a question until a barrier that is asked for later has passed."""
         self._new.append(question)
 
     @property

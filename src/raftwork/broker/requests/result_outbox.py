@@ -34,10 +34,10 @@ PAGE = 1_000
 class ResultOutbox:
     """Who watches what, and what is due to whom."""
 
-    def __init__(self, machine: Machine, room: Callable[[bytes], bool]) -> None:
+    def __init__(self, machine: Machine, writable: Callable[[bytes], bool]) -> None:
         """`room(routing)` tells whether a session's connection takes more now."""
         self._machine = machine
-        self._room = room
+        self._writable = writable
         # Ordered, unlike sets of bytes: who is told first must not depend on a process's hashes.
         self._watchers: dict[str, dict[bytes, None]] = {}
         self._watched: dict[bytes, set[str]] = defaultdict(set)
@@ -122,7 +122,7 @@ class ResultOutbox:
         fresh, self._fresh = self._fresh, {}
         self._fresh_bytes.clear()
         for routing, results in fresh.items():
-            if self._room(routing):
+            if self._writable(routing):
                 for part in parts(results, _size, RESULTS_BYTES):
                     yield routing, Results(part)
             else:
@@ -133,7 +133,7 @@ class ResultOutbox:
 
     def _read(self, routing: bytes, due: deque[str]) -> Iterator[tuple[bytes, Results]]:
         left = TURN_BYTES
-        while due and left > 0 and self._room(routing):
+        while due and left > 0 and self._writable(routing):
             page = [due[i] for i in range(min(PAGE, len(due)))]
             results = self._machine.outcomes(page, RESULTS_BYTES)
             told: list[Result] = []

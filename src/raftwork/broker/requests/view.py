@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 class Intake(Protocol):
     """Hands new tasks out in the same breath (raftwork/broker/dispatch/intake.py)."""
 
-    def begin(
-        self, queue: str, name: str, tasks: int, *, keyed: bool
-    ) -> list[tuple[bytes, int]]: ...
-    def entered(self, queue: str, tasks: int, begin: list[tuple[bytes, int]]) -> None: ...
+    def begin(self, queue: str, name: str, tasks: int, *, keyed: bool) -> list[tuple[bytes, int]]:
+        """Pick workers that begin these new tasks at once: (incarnation, tasks) each."""
+        ...
+
+    def entered(self, queue: str, tasks: int, begin: list[tuple[bytes, int]]) -> None:
+        """The tasks that `begin` was asked about are applied, or refused."""
+        ...
 
 
 @dataclass(slots=True)

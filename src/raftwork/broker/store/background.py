@@ -25,6 +25,8 @@ def outcome(work: Callable[[Stopped], R], failed: Callable[[Exception], R], stop
 
 
 class Helper(Generic[R]):
+    """The thread. `wake_fd` is readable while a result waits for `take`."""
+
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="raftwork-store")
         # The thread exists from now on: later, when somebody needs it, there might be no room.

@@ -31,6 +31,8 @@ def checksum_vfs() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Opener:
+    """Opens databases of one store, all in the same way."""
+
     #: Whether new databases get page checksums. Those that have them are always checked.
     checksums: bool
     options: StoreOptions
@@ -75,6 +77,7 @@ def has_checksums(connection: apsw.Connection) -> bool:
 
 
 def use_wal(connection: apsw.Connection) -> None:
+    """Switch the database to the write-ahead log. Raises StoreError where that is not possible."""
     mode = connection.execute("PRAGMA journal_mode=WAL").get
     if mode != "wal":
         raise StoreError(f"SQLite uses journal mode {mode} here, not the write-ahead log")

@@ -26,6 +26,8 @@ SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
 
 
 class Directory:
+    """One replica's data directory. Its methods raise OSError where the file system does."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.promised = path / "promised"
@@ -33,6 +35,7 @@ class Directory:
         self._damaged = path / "damaged"
 
     def database(self, number: int) -> Path:
+        """The path of a generation's database file."""
         return self.path / f"state-{number:06}.db"
 
     def generations(self) -> list[int]:
@@ -59,6 +62,7 @@ class Directory:
         replace_file(self._current, f"{self.database(number).name}\n".encode())
 
     def remove(self, number: int) -> None:
+        """Delete a generation's files, as far as they exist."""
         for suffix in SUFFIXES:
             self._with_suffix(number, suffix).unlink(missing_ok=True)
 
@@ -73,6 +77,7 @@ class Directory:
 
     @property
     def incoming(self) -> Path:
+        """Where snapshots are received."""
         return self.path / "incoming"
 
     def next_number(self) -> int:
@@ -99,6 +104,7 @@ class Directory:
         return reason or "it was marked as damaged"
 
     def clear_damage(self) -> None:
+        """Forget that a generation was marked as damaged."""
         self._damaged.unlink(missing_ok=True)
 
     def suspect(self) -> int:

@@ -55,5 +55,6 @@ class DirectoryLock:
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
+        """Let another process open the directory."""
         with suppress(OSError):
             os.close(self._descriptor)

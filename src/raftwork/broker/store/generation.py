@@ -127,6 +127,7 @@ class Generation:
         self.commit()
 
     def begin(self, *, sync: bool) -> None:
+        """Open a transaction; with `sync` its commit reaches the disk before it returns."""
         if sync != self._full:
             set_synchronous(self.connection, full=sync)
             self._full = sync
@@ -137,6 +138,7 @@ class Generation:
         self._touched = True
 
     def commit(self) -> None:
+        """Commit. If something was written, `meta` goes with it, under the number of a new turn."""
         connection, meta = self.connection, self.meta
         wrote = self._touched or connection.txn_state("main") == apsw.SQLITE_TXN_WRITE
         if wrote:
@@ -156,6 +158,7 @@ class Generation:
 
     @property
     def wal_bytes(self) -> int:
+        """How long the write-ahead log is."""
         return self._wal_pages * PAGE
 
     def _written(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
@@ -225,6 +228,7 @@ class Generation:
         self._checkpoint_at = self._options.wal_bytes // PAGE
 
     def close(self, *, clean: bool) -> None:
+        """Close the database. `clean`: copy the write-ahead log into it first."""
         if clean:
             self._promise_all()
             self._truncate()

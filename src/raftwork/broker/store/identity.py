@@ -23,6 +23,8 @@ FILE: Final = "identity.json"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
+    """What `identity.json` holds."""
+
     name: str
     #: 16 random bytes made with the directory, and again when its contents were put aside.
     incarnation: bytes
@@ -50,6 +52,7 @@ def _crc(fields: Mapping[str, object]) -> str:
 
 
 def save_identity(directory: Path, identity: Identity) -> None:
+    """Replace `identity.json`, durably and whole. Raises OSError."""
     fields: dict[str, object] = {
         "format": identity.format,
         "release": identity.release,

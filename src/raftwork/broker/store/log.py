@@ -89,6 +89,7 @@ class StoredLog:
 
     @property
     def epochs(self) -> Sequence[Position]:
+        """The first kept position of every epoch, ascending."""
         return self._epochs
 
     def append(self, entries: Sequence[Entry]) -> None:
@@ -162,6 +163,7 @@ class StoredLog:
         return Position(*row) if row else self._meta.base
 
     def holds(self, at: Position) -> bool:
+        """Whether an entry with this very position is stored."""
         return self._meta.base < at <= self._meta.last and self.floor(at) == at
 
     def verify_tail(self) -> None:

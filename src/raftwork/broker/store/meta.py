@@ -69,6 +69,7 @@ class Meta:
     roster: bytes = b"{}"
 
     def write(self, connection: apsw.Connection) -> None:
+        """Store the row with its CRC, inside the open transaction."""
         values = (
             self.turn,
             int(self.checksums),

@@ -7,6 +7,8 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOptions:
+    """Sizes in bytes unless they say otherwise."""
+
     #: Compaction keeps this many of the newest applied entries for slow followers …
     tail_entries: int = 10_000
     #: … or this many bytes of them, whichever is reached first.

@@ -90,6 +90,7 @@ class Serving:
         return data
 
     def close(self) -> None:
+        """Remove the snapshot file that is served."""
         if self._path is not None:
             os.close(self._descriptor)
             _remove(self._path)
@@ -108,9 +109,11 @@ class Staging:
         self._descriptor = -1
 
     def path(self, snapshot: Snapshot) -> Path:
+        """Where the bytes of this snapshot are collected."""
         return self._directory / f"{snapshot.digest.hex()}.db"
 
     def write(self, snapshot: Snapshot, offset: int, data: bytes) -> None:
+        """Keep bytes of a snapshot at `offset`; those of another one take its place."""
         fits = offset >= 0 and offset + len(data) <= snapshot.size <= self._size_max
         if not fits or (snapshot.digest == self._given_up and offset):
             return
@@ -145,6 +148,8 @@ class Staging:
 
 
 class Transfers:
+    """Snapshots being made, served, received and prepared for install."""
+
     def __init__(self, directory: Directory, opener: Opener, create_machine: CreateMachine) -> None:
         self._directory = directory
         self._opener = opener
@@ -198,6 +203,7 @@ class Transfers:
         return done
 
     def close(self) -> None:
+        """Stop the work off the loop, and remove what was served or staged."""
         self.helper.close()
         self.staging.close()
         self.serving.close()

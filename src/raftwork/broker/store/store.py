@@ -82,6 +82,7 @@ class Store:
 
     @property
     def incarnation(self) -> bytes:
+        """16 random bytes made with the directory."""
         return self.identity.incarnation
 
     @property
@@ -91,6 +92,7 @@ class Store:
 
     @property
     def applied(self) -> Position:
+        """The position of the newest applied entry."""
         return self._live.meta.applied
 
     @property
@@ -105,6 +107,7 @@ class Store:
         return Restored(self._live.meta.state, self.applied, self.roster)
 
     def sizes(self) -> Sizes:
+        """How much is stored, in entries and bytes."""
         with self.guard:
             live = self._live
             size = live.path.stat().st_size
@@ -149,52 +152,64 @@ class Store:
 
     @property
     def base(self) -> Position:
+        """See `Log.base`."""
         return self._live.meta.base
 
     @property
     def last(self) -> Position:
+        """See `Log.last`."""
         return self._live.meta.last
 
     def epochs(self) -> Sequence[Position]:
+        """See `Log.epochs`."""
         return self._live.log.epochs
 
     def floor(self, at: Position) -> Position:
+        """See `Log.floor`."""
         with self.guard:
             return self._live.log.floor(at)
 
     def entries(self, after: Position, limit_bytes: int) -> list[Entry]:
+        """See `Log.entries`."""
         with self.guard:
             return self._live.log.entries(after, limit_bytes)
 
     # ---- a turn ---------------------------------------------------------------------------------
 
     def begin(self, *, sync: bool) -> None:
+        """Open the turn's transaction. Raises StoreError, as all that follow do."""
         with self.guard:
             self._live.begin(sync=sync)
 
     def rewind(self, to: Position) -> None:
+        """Drop every entry after `to`, which is at or above what is applied."""
         assert to >= self._live.meta.applied, f"rewind to {to}, below what is applied"
         with self.guard:
             self._live.log.rewind(to)
             self._live.touch()
 
     def append(self, entries: tuple[Entry, ...]) -> None:
+        """Add entries behind the last one, in order."""
         with self.guard:
             self._live.log.append(entries)
 
     def save_state(self, state: bytes) -> None:
+        """Replace the core's hard state."""
         self._live.meta.state = state
         self._live.touch()
 
     def save_applied(self, at: Position) -> None:
+        """Everything up to `at` is applied by this transaction."""
         self._live.meta.applied = at
         self._live.touch()
 
     def save_roster(self, roster: Roster) -> None:
+        """Replace the roster."""
         self._live.meta.roster = encode_roster(roster)
         self._live.touch()
 
     def commit(self) -> None:
+        """Commit the transaction; it is durable on return if it was begun with `sync`."""
         began = monotonic_ns()
         with self.guard:
             self._live.commit()
@@ -226,10 +241,12 @@ class Store:
     # ---- snapshots ------------------------------------------------------------------------------
 
     def start_snapshot(self) -> None:
+        """Begin to write a snapshot of the applied state, off the loop."""
         with self.guard:
             self._transfers.make(self._live.path)
 
     def snapshot_chunk(self, snapshot: Snapshot, offset: int, size: int) -> bytes | None:
+        """See `Log.snapshot_chunk`."""
         with self.guard:
             return self._transfers.serving.chunk(snapshot, offset, size)
 
@@ -242,6 +259,7 @@ class Store:
             self._transfers.staging.write(snapshot, offset, data)
 
     def start_install(self, snapshot: Snapshot) -> None:
+        """Begin to build a generation from the staged file, off the loop."""
         with self.guard:
             self._transfers.prepare(snapshot)
 

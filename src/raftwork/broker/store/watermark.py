@@ -59,4 +59,5 @@ class Promised:
         self.turn = turn
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._descriptor)

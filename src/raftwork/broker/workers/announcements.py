@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Told:
+class Announced:
     """What people know of one worker."""
 
     there: bool = False
@@ -71,27 +71,27 @@ class WorkerEvents:
             self._gone(worker)
         elif worker.name:
             self._there(worker, now)
-        worker.told.closed = worker.routing is None
+        worker.announced.closed = worker.routing is None
 
     def _there(self, worker: Worker, now: int) -> None:
-        told = worker.told
-        if not told.there:
-            told.there, told.gone = True, False
+        announced = worker.announced
+        if not announced.there:
+            announced.there, announced.gone = True, False
             queues = tuple(sorted(worker.queues))
             joined = WorkerJoined(worker.name, worker.host, worker.pid, worker.slots, queues)
             self._tell(joined)
         rests = worker.breaker.is_open or not worker.slots
-        if rests != told.rests:
-            told.rests = rests
+        if rests != announced.rests:
+            announced.rests = rests
             reason = self._reason(worker, now)
             self._tell(WorkerRests(worker.name, reason) if rests else WorkerRecovered(worker.name))
 
     def _gone(self, worker: Worker) -> None:
-        told = worker.told
-        if told.gone:
+        announced = worker.announced
+        if announced.gone:
             return
-        closed = told.closed
-        worker.told = Told(gone=True)
+        closed = announced.closed
+        worker.announced = Announced(gone=True)
         if worker.left:
             self._tell(WorkerLeft(worker.name))
         else:

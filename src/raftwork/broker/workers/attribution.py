@@ -48,12 +48,12 @@ class Attribution:
         lacking = eligibility.lacking(name)
         if me not in lacking:
             return False  # no room to remember it
-        others = bool(eligibility.excluded(running.queue, eligibility.demand(name)))
+        others = bool(eligibility.excluded(running.queue, eligibility.rule(name)))
         if news and eligibility.elsewhere(running.queue, name):
             worker.breaker.failed(now, self._rng, unknown=True)
         elif news and not others:  # it is the task's name that is wrong
             for other in filter(None, map(self._workers.get, lacking - {me})):
-                other.breaker.cleared(unknown=True)
+                other.breaker.exonerated(unknown=True)
         return others
 
     def lost(self, worker: Worker, token: int, now: int) -> None:
@@ -67,7 +67,7 @@ class Attribution:
         elif worker.breaker.trusted and len(before) == 1 and me not in before:
             first = self._workers.get(before[0])
             if first is not None:
-                first.breaker.cleared(unknown=False)
+                first.breaker.exonerated(unknown=False)
 
     def settled(self, effect: Settled, holder: Worker | None) -> None:
         """The task has its outcome, from that worker."""

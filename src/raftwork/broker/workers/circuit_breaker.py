@@ -36,7 +36,7 @@ class CircuitBreaker:
     trusted: bool = False
     pause: int = 0  # 0: it is well
     due: int = 0  # when it may be given one task more
-    quota: int = MANY  # tasks it may be given now
+    allowance: int = MANY  # tasks it may be given now
     probed: bool = False  # it was given one since its pause began
 
     @property
@@ -47,7 +47,7 @@ class CircuitBreaker:
     def took(self, count: int) -> None:
         """It was given so many tasks."""
         if self.is_open:
-            self.quota -= count
+            self.allowance -= count
             self.probed = True
 
     def succeeded(self) -> None:
@@ -66,14 +66,14 @@ class CircuitBreaker:
             doubled = min(2 * self.pause, PAUSE_MAX_MS)
             self.pause = PAUSE_MS if self.trusted else max(PAUSE_MS, doubled)
             self.due = now + self.pause + rng.randrange(self.pause // 4 + 1)
-            self.quota, self.probed = 0, False
+            self.allowance, self.probed = 0, False
 
     def ended(self) -> None:
         """A task of it is over, however: there may be another trial."""
         if self.probed:
-            self.quota = 1
+            self.allowance = 1
 
-    def cleared(self, *, unknown: bool) -> None:
+    def exonerated(self, *, unknown: bool) -> None:
         """One of its failures turned out to be none."""
         if unknown:
             self.unknown = max(0, self.unknown - 1)
@@ -90,12 +90,12 @@ class CircuitBreaker:
         """Whether it may be given a task that it could not be given before."""
         if not self.is_open or now < self.due:
             return False
-        before, self.quota = self.quota, 1
+        before, self.allowance = self.allowance, 1
         self.due = now + self.pause
         return before < 1
 
     def _recover(self) -> None:
-        self.pause, self.quota, self.probed = 0, MANY, False
+        self.pause, self.allowance, self.probed = 0, MANY, False
 
     def reason(self, now: int) -> str:
         """Why it gets nothing, or one task at a time, for people; empty if it is well."""
@@ -108,6 +108,6 @@ class CircuitBreaker:
             why = f"{count} tasks in a row were unknown to it"
         else:
             why = f"{count} tasks in a row were lost under it or unknown to it"
-        if self.probed or self.quota:
+        if self.probed or self.allowance:
             return f"is given one task at a time: {why}"
         return f"rests for {max(1, -(-(self.due - now) // 1_000))} s: {why}"

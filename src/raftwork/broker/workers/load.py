@@ -47,9 +47,9 @@ PACE_TASKS = 32
 SPREAD, SPREAD_STEP = 4.0, 1 / 16
 
 
-def share(told: float) -> float:
+def share(value: float) -> float:
     """A share as a worker told it, brought into 0 … 1; what is no number counts as a full one."""
-    return min(1.0, max(0.0, told)) if not isnan(told) else 1.0
+    return min(1.0, max(0.0, value)) if not isnan(value) else 1.0
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class SpeedEstimate:
     _ended: int = 0
     _sum: float = 0.0
 
-    def told(self, ended: int, total: float) -> None:
+    def update(self, ended: int, total: float) -> None:
         """A worker's count of tasks ended and sum of their logarithms, since its process began."""
         new, more = ended - self._ended, total - self._sum
         if new > 0 and isfinite(total) and 0 <= more / new <= 64:
@@ -96,30 +96,30 @@ class LoadEstimate:
     place: int = 0  # workers of one host and place share their CPUs
     others: float | None = None  # smoothed: the share of its CPUs used by what is no worker's
     pace: SpeedEstimate = field(default_factory=SpeedEstimate)
-    told_at: int | None = None
+    updated_at: int | None = None
     news: bool = False  # told and not yet followed
     crowded: bool = False  # by others, on its CPUs
     overloaded: bool = False  # short of memory
     terms: Terms = field(default_factory=Terms)
     weight: float = 1.0
 
-    def told(self, beat: Heartbeat, now: int) -> None:
+    def update(self, beat: Heartbeat, now: int) -> None:
         """A heartbeat came in. What it means among all workers is found by `weigh`."""
-        self.told_at, self.news = now, True
+        self.updated_at, self.news = now, True
         self.cpu = None if beat.cpu is None else share(beat.cpu)
         self.memory = None if beat.memory is None else share(beat.memory)
         self.overloaded = (self.memory or 0.0) >= (MEMORY_UNDER if self.overloaded else MEMORY_OVER)
         self._loaded(beat.load if beat.load is not None and isfinite(beat.load) else None)
         self.own = 0.0 if beat.own is None else min(share(beat.own), self.cpu or 0.0)
         self.place = beat.place
-        self.pace.told(beat.ended, beat.log_times)
+        self.pace.update(beat.ended, beat.log_times)
 
     def _loaded(self, load: float | None) -> None:
         old, self.load = self.load, load
         if load is not None and load != old:
             self.queue = load if old is None else old + (load - old) / LOAD_STEP
 
-    def follow(self, others: float) -> None:
+    def smooth(self, others: float) -> None:
         """The newest sample of what others use."""
         old = others if self.others is None else self.others
         self.others = old + (RISE if others > old else FALL) * (others - old)
@@ -130,7 +130,7 @@ class LoadEstimate:
     def weigh(self, speed: float, now: int) -> None:
         """Bring its terms together; `speed` is against the fastest of its kind."""
         others, memory = self.others or 0.0, self.memory or 0.0
-        age = 0 if self.told_at is None else now - self.told_at
+        age = 0 if self.updated_at is None else now - self.updated_at
         # Threads that want a CPU or wait for a disk, beyond one for each CPU and its own, that were
         # there for long and still are. The mean alone would tell of a neighbour for a minute after
         # it went; the present alone, of every flicker.
@@ -176,7 +176,7 @@ def weigh(gauges: Collection[LoadEstimate], now: int) -> None:
         groups[load_estimate.queues].append(load_estimate)
     for load_estimate in gauges:
         if load_estimate.news and load_estimate.cpu is not None:
-            load_estimate.follow(
+            load_estimate.smooth(
                 max(0.0, load_estimate.cpu - ours[load_estimate.host, load_estimate.place])
             )
         load_estimate.news = False

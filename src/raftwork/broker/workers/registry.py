@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from raftwork.broker.events import unheard
 from raftwork.broker.machine import Waiting
 from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Release
-from raftwork.broker.placement.eligibility import UNHEARD, Eligibility
+from raftwork.broker.placement.eligibility import MAY_NEVER_COME, Eligibility
 from raftwork.broker.splitting import parts
 from raftwork.broker.workers.announcements import WorkerEvents
 from raftwork.broker.workers.attribution import Attribution
@@ -80,13 +80,13 @@ class WorkerRegistry:
         epoch: int,
         now: int,
         rng: Random,
-        room: Callable[[bytes], bool] = lambda _routing: True,
+        writable: Callable[[bytes], bool] = lambda _routing: True,
         tell: Callable[[Event], None] = unheard,
         attempts: bool = False,
     ) -> None:
         """`room(routing)` is whether a connection takes more now; see Setup for `attempts`."""
         self._machine = machine
-        self._room = room
+        self._writable = writable
         self._epoch = epoch
         self._rng = rng
         self._holder: dict[int, Worker] = {}  # of every token that is not over
@@ -94,7 +94,7 @@ class WorkerRegistry:
         self._finished: list[tuple[int, bytes]] = []
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._dirty: dict[bytes, Worker] = {}
-        self.eligibility = Eligibility(self._anyone)
+        self.eligibility = Eligibility(self._has_other_worker)
         self._table = WorkerTable(self.eligibility.left)
         self._workers, self._by_routing = self._table.by_incarnation, self._table.by_routing
         self._attribution = Attribution(machine, self._workers, self.eligibility, rng)
@@ -120,28 +120,29 @@ class WorkerRegistry:
     # ---- what the dispatcher asks -------------------------------------------------------------
 
     def available(self) -> list[Worker]:
+        """The workers that can be given tasks now and whose connections take more."""
         takers: list[Worker] = []
         self._full = []
         for worker in self._workers.values():
             if worker.available:
-                (takers if self._takes(worker) else self._full).append(worker)
+                (takers if self._is_writable(worker) else self._full).append(worker)
         return takers
 
-    def _takes(self, worker: Worker) -> bool:
+    def _is_writable(self, worker: Worker) -> bool:
         """Whether its connection has taken all that it was sent."""
-        return worker.routing is not None and not worker.push.owed and self._room(worker.routing)
+        routing = worker.routing
+        return routing is not None and not worker.push.owed and self._writable(routing)
 
-    def _anyone(self, queue: str, excluded: frozenset[bytes]) -> bool:
+    def _has_other_worker(self, queue: str, excluded: frozenset[bytes]) -> bool:
         """Whether a worker besides these serves the queue, or may come to say that it does."""
-        waits = UNHEARD not in excluded
+        waits = MAY_NEVER_COME not in excluded
         if waits and not self._all_heard:
             return True
-        return any(
-            w.incarnation not in excluded and queue in w.queues and w.stays and (waits or w.slots)
-            for w in self._workers.values()
-        )
+        others = (w for w in self._workers.values() if w.incarnation not in excluded)
+        return any(queue in w.queues and w.retained and (waits or w.slots) for w in others)
 
     def statuses(self) -> list[WorkerStatus]:
+        """Every worker that has said hello and not goodbye, for people."""
         now, attribution = self._beaten, self._attribution
         shown = [w for w in self._workers.values() if w.name and not w.left]
         return [w.status(attribution.reason(w, now)) for w in shown]
@@ -174,12 +175,12 @@ class WorkerRegistry:
         listed = set()
         for token, held, age in hello.holding:
             listed.add(token)
-            hand = worker.assignments.get(token)
-            if hand is None:
+            assignment = worker.assignments.get(token)
+            if assignment is None:
                 (worker.acks if held is Held.DONE else stop).append(token)
                 continue
-            hand.known = True
-            hand.started = now - age if held is not Held.WAITING else None
+            assignment.known = True
+            assignment.started = now - age if held is not Held.WAITING else None
         self._settle_unlisted(worker, listed)
         self._frames.append((routing, WorkerWelcome(self._epoch, worker.session, stop)))
         self._dirty[worker.incarnation] = worker
@@ -195,20 +196,20 @@ class WorkerRegistry:
     def _settle_unlisted(self, worker: Worker, listed: set[int]) -> None:
         """What it does not hold never arrived: send it again, unless its end is on the way."""
         forgotten: list[tuple[int, bool]] = []
-        for hand in worker.assignments.values():
-            if hand.token in listed or hand.done or hand.lost:
+        for assignment in worker.assignments.values():
+            if assignment.token in listed or not assignment.undecided:
                 continue
-            if hand.started is None:
-                self._push_again(worker, hand)
+            if assignment.started is None:
+                self._push_again(worker, assignment)
             else:  # it told us that the code began, and knows nothing of it now
-                hand.lost = True
-                forgotten.append((hand.token, True))
+                assignment.lost = True
+                forgotten.append((assignment.token, True))
         if forgotten:
             self._commands.append(Lose(forgotten, Loss(worker.name)))
 
-    def _push_again(self, worker: Worker, hand: Assignment) -> None:
-        hand.known = True
-        worker.push.owed.append(hand.token)
+    def _push_again(self, worker: Worker, assignment: Assignment) -> None:
+        assignment.known = True
+        worker.push.owed.append(assignment.token)
 
     def heartbeat(self, routing: bytes, beat: Heartbeat, now: int) -> bool:
         """False if there is no such session: the worker must say hello."""
@@ -216,7 +217,7 @@ class WorkerRegistry:
         if worker is None:
             return False
         worker.window, worker.draining = min(beat.window, 1024), beat.draining
-        worker.load_estimate.told(beat, now)
+        worker.load_estimate.update(beat, now)
         return True
 
     def report(self, routing: bytes, report: Report, now: int, time: int) -> bool:
@@ -226,9 +227,9 @@ class WorkerRegistry:
             return False
         worker.window = min(report.window, 1024)
         for token, age in report.started:
-            hand = worker.assignments.get(token)
-            if hand is not None:
-                hand.started = now - age
+            assignment = worker.assignments.get(token)
+            if assignment is not None:
+                assignment.started = now - age
         unknown: list[int] = []
         for outcome in report.outcomes:
             if self._propose_end(worker, outcome.token):
@@ -258,14 +259,14 @@ class WorkerRegistry:
 
     def _propose_end(self, worker: Worker, token: int) -> bool:
         """Whether a report about `token` is news; if it is not theirs, tell them to forget."""
-        hand = worker.assignments.get(token)
-        if hand is None:
+        assignment = worker.assignments.get(token)
+        if assignment is None:
             worker.acks.append(token)
             self._dirty[worker.incarnation] = worker
             return False
-        if hand.done:
+        if assignment.done:
             return False  # proposed already; the acknowledgement follows
-        hand.done = True
+        assignment.done = True
         worker.busy -= 1
         worker.breaker.ended()
         return True
@@ -289,6 +290,7 @@ class WorkerRegistry:
         return retry_at(self._machine.current(token), time, self._rng)
 
     def goodbye(self, routing: bytes, session: int, now: int) -> bool:
+        """The worker leaves: its tasks go to others. False as for `heartbeat`."""
         worker = self._session(routing, session, now)
         if worker is None:
             return False
@@ -366,8 +368,8 @@ class WorkerRegistry:
         worker = self._holder.pop(token, None)
         if worker is None:
             return
-        hand = worker.assignments.pop(token)
-        if hand.done:
+        assignment = worker.assignments.pop(token)
+        if assignment.done:
             worker.acks.append(token)
         else:
             worker.busy -= 1
@@ -381,12 +383,12 @@ class WorkerRegistry:
 
         Whether a worker may now be given what it could not before.
         """
-        needs_plan = any(map(self._takes, self._full))
+        needs_plan = any(map(self._is_writable, self._full))
         if now >= self.wake_at:
             self._beaten = now
             for worker in list(self._workers.values()):
                 self._check_lease(worker, now)
-                self._check_room(worker, now)
+                self._check_writable(worker, now)
                 needs_plan = worker.breaker.pass_time(now) or needs_plan
                 self._worker_events.look(worker, now)
                 if worker.routing is not None:
@@ -403,10 +405,10 @@ class WorkerRegistry:
         """Find the weights, and who is to be spared; whether that has changed."""
         workers = self.available()
         weigh([worker.load_estimate for worker in workers], now)
-        spared = frozenset(w.incarnation for w in workers if w.load_estimate.overloaded)
+        memory_limited = frozenset(w.incarnation for w in workers if w.load_estimate.overloaded)
         fit = {w.incarnation for w in workers if not w.breaker.is_open}
-        ineligible = frozenset(self._workers.keys() - fit) if spared else spared
-        return self.eligibility.spare(spared, ineligible)
+        ineligible = frozenset(self._workers.keys() - fit) if memory_limited else memory_limited
+        return self.eligibility.spare(memory_limited, ineligible)
 
     @property
     def wake_at(self) -> int:
@@ -427,9 +429,9 @@ class WorkerRegistry:
         elif now - worker.lost > LOST_SHOWN_MS and not worker.assignments:
             self._table.remove(worker)
 
-    def _check_room(self, worker: Worker, now: int) -> None:
+    def _check_writable(self, worker: Worker, now: int) -> None:
         """What its connection does not take for a lease's time goes to others: it never arrived."""
-        if not worker.push.owed or worker.routing is None or self._room(worker.routing):
+        if not worker.push.owed or worker.routing is None or self._writable(worker.routing):
             worker.full_since = None
         elif worker.full_since is None:
             worker.full_since = now
@@ -446,9 +448,9 @@ class WorkerRegistry:
             worker.routing = None
         tokens: list[tuple[int, bool]] = []
         for token, started in worker.presumed_started():
-            hand = worker.assignments[token]
-            if not hand.done and not hand.lost:
-                hand.lost = True
+            assignment = worker.assignments[token]
+            if assignment.undecided:
+                assignment.lost = True
                 tokens.append((token, started))
         worker.push = PushOutbox()
         if tokens:
@@ -456,13 +458,12 @@ class WorkerRegistry:
 
     def _expire(self, now: int, time: int) -> None:
         for worker in self._workers.values():
-            for hand in worker.assignments.values():
-                if not hand.timeout or hand.done or hand.lost or hand.started is None:
-                    continue
-                if now > hand.started + hand.timeout + EXPIRY_GRACE_MS:
-                    hand.started = now  # asked once; again only if this one is lost
-                    self._worker_events.overdue(worker, hand.token, hand.timeout)
-                    self._commands.append(Expire(hand.token, self._retry_at(hand.token, time)))
+            for assignment in worker.assignments.values():
+                limit_at, token = assignment.limit_at, assignment.token
+                if limit_at is not None and now > limit_at + EXPIRY_GRACE_MS:
+                    assignment.started = now  # asked once; again only if this one is lost
+                    self._worker_events.overdue(worker, token, assignment.timeout)
+                    self._commands.append(Expire(token, self._retry_at(token, time)))
 
     # ---- out ----------------------------------------------------------------------------------
 
@@ -479,7 +480,8 @@ class WorkerRegistry:
         out, self._frames = self._frames, []
         for worker in self._dirty.values():
             if worker.routing is not None:
-                pending = worker.pending(self._epoch, self._read, takes=self._room(worker.routing))
+                writable = self._writable(worker.routing)
+                pending = worker.pending(self._epoch, self._read, writable=writable)
                 out.extend((worker.routing, message) for message in pending)
         self._dirty = {i: w for i, w in self._dirty.items() if w.push.owed and w.routing}
         return out

@@ -35,6 +35,7 @@ class WorkerTable:
         return worker
 
     def remove(self, worker: Worker) -> None:
+        """Forget a worker."""
         worker.lost = worker.deadline if worker.lost is None else worker.lost
         del self.by_incarnation[worker.incarnation]
         self._left(worker.incarnation)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from raftwork.broker.splitting import parts
-from raftwork.broker.workers.announcements import Told
+from raftwork.broker.workers.announcements import Announced
 from raftwork.broker.workers.circuit_breaker import CircuitBreaker
 from raftwork.broker.workers.load import LoadEstimate
 from raftwork.broker.workers.outbox import PushOutbox
@@ -48,6 +48,18 @@ class Assignment:
         timeout = decode_spec(task.spec).timeout
         return cls(token, task.seq, needs_free_slot(task), timeout, known)
 
+    @property
+    def undecided(self) -> bool:
+        """Whether neither its report nor its loss is proposed."""
+        return not self.done and not self.lost
+
+    @property
+    def limit_at(self) -> int | None:
+        """When its time limit passes (ms); None if it has none, has not begun or is decided."""
+        if not self.timeout or not self.undecided or self.started is None:
+            return None
+        return self.started + self.timeout
+
 
 @dataclass(slots=True, eq=False)
 class Worker:
@@ -73,7 +85,7 @@ class Worker:
     pushed: int = 0  # in this session
     assignments: dict[int, Assignment] = field(default_factory=dict)
     push: PushOutbox = field(default_factory=PushOutbox)
-    told: Told = field(default_factory=Told)
+    announced: Announced = field(default_factory=Announced)
     full_since: int | None = None  # its connection was seen to take nothing, time and again
     acks: list[int] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
@@ -92,7 +104,9 @@ class Worker:
 
     def start_over(self) -> None:
         """What it holds is to be read anew; what is on its way to it stays reserved."""
-        self.busy = max(0, self.busy - sum(not hand.done for hand in self.assignments.values()))
+        self.busy = max(
+            0, self.busy - sum(not assignment.done for assignment in self.assignments.values())
+        )
         self.assignments, self.push, self.acks, self.stops = {}, PushOutbox(), [], []
         self.routing = self.full_since = None
 
@@ -104,7 +118,7 @@ class Worker:
             self.host,
             self.pid,
             self.slots,
-            sum(not hand.done for hand in self.assignments.values()),
+            sum(not assignment.done for assignment in self.assignments.values()),
             self.load_estimate.weight,
             self.load_estimate.cpu,
             self.load_estimate.memory,
@@ -123,14 +137,14 @@ class Worker:
         return "draining" if self.draining or self.leaving else "active"
 
     @property
-    def free(self) -> int:
+    def free_slots(self) -> int:
         """Tasks it may be given to begin at once."""
-        return min(self.slots - self.busy, self.breaker.quota)
+        return min(self.slots - self.busy, self.breaker.allowance)
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """Tasks it may still be given, most of them to hold ahead."""
-        return self.free if self.breaker.is_open else self.slots + self.window - self.busy
+        return self.free_slots if self.breaker.is_open else self.slots + self.window - self.busy
 
     def take(self, count: int) -> None:
         """So many tasks are on their way to it."""
@@ -138,13 +152,14 @@ class Worker:
         self.breaker.took(count)
 
     @property
-    def stays(self) -> bool:
+    def retained(self) -> bool:
         """Whether it may be given tasks, now or when it is back."""
         return self.lost is None and not (self.draining or self.leaving)
 
     @property
     def available(self) -> bool:
-        return self.routing is not None and self.stays and self.slots > 0
+        """Whether it can be given tasks now, as far as it says itself."""
+        return self.routing is not None and self.retained and self.slots > 0
 
     def presumed_started(self) -> Iterator[tuple[int, bool]]:
         """Every token with whether its code may have begun, for a Lose.
@@ -153,19 +168,24 @@ class Worker:
         may have begun without our hearing of it.
         """
         slots, unsent = self.slots, set(self.push.owed)
-        for hand in self.assignments.values():
-            if hand.done:
-                yield hand.token, True
+        for assignment in self.assignments.values():
+            if assignment.done:
+                yield assignment.token, True
                 continue
-            if hand.token in unsent:
-                yield hand.token, hand.started is not None
+            if assignment.token in unsent:
+                yield assignment.token, assignment.started is not None
                 continue
             slots -= 1
-            begun = hand.started is not None or slots >= 0 or hand.needs_free_slot or not hand.known
-            yield hand.token, begun
+            begun = (
+                assignment.started is not None
+                or slots >= 0
+                or assignment.needs_free_slot
+                or not assignment.known
+            )
+            yield assignment.token, begun
 
     def pending(
-        self, epoch: int, read: Callable[[int], PushedTask | None], *, takes: bool
+        self, epoch: int, read: Callable[[int], PushedTask | None], *, writable: bool
     ) -> Iterator[FromBroker]:
         """What to send it, drained; with nothing to say, a Beat.
 
@@ -180,7 +200,7 @@ class Worker:
             self.acks = []
         if self.leaving and not self.draining:  # again and again, until it says so
             yield Drain(epoch, session)
-        if not takes:
+        if not writable:
             self.push.hold()
             return
         tasks = self.push.take(read)

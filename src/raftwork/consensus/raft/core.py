@@ -107,7 +107,7 @@ class Raft:
             election.check_quorum(node, role)
             transfer.expire(node, role)
             if now >= replication.beat_at(node, role):
-                role.beaten, role.told = now, node.commit
+                role.beaten, role.announced_commit = now, node.commit
                 role.commit_at_heartbeat = max(role.commit_at_heartbeat, node.commit)
                 transfer.remind(role)
                 node.beat(role)
@@ -185,12 +185,15 @@ class Raft:
         node.log.trim(node.applied)
 
     def compacted(self, base: Position) -> None:
+        """See `Consensus.compacted`."""
         self._node.log.compact(base)
 
     def snapshot_made(self, snapshot: Snapshot | None) -> None:
+        """See `Consensus.snapshot_made`."""
         snapshots.made(self._node, snapshot)
 
     def installed(self, snapshot: Snapshot | None, roster: Roster, now: int) -> None:
+        """See `Consensus.installed`."""
         self._node.now = now
         snapshots.installed(self._node, snapshot, roster)
 
@@ -250,6 +253,7 @@ class Raft:
 
     @property
     def status(self) -> Status:
+        """See `Consensus.status`."""
         node, role = self._node, self._node.role
         is_voter = node.roster.is_voter
         peers: tuple[PeerProgress, ...] = ()

@@ -62,10 +62,12 @@ def _why(role: Follower | Candidate | Leader) -> Cause:
 
 
 def promotable(node: Node) -> bool:
+    """Whether this replica may become leader."""
     return node.is_voter and not node.installing
 
 
 def pre_voting(node: Node) -> bool:
+    """Whether it is only asking whether it could win."""
     return node.state is State.PRE_CANDIDATE
 
 
@@ -78,6 +80,7 @@ def sticky(node: Node) -> bool:
 
 
 def on_pre_vote(node: Node, src: Peer, message: PreVote) -> None:
+    """Answer whether we would vote for the sender; nothing of ours changes by it."""
     _learn_commit(node, message.committed)
     # Candidates answer too, or two of them could wait for each other for ever. A refusal bears our
     # term: a replica that fell behind in terms catches up by it.
@@ -96,6 +99,7 @@ def _learn_commit(node: Node, at: Position) -> None:
 
 
 def on_vote(node: Node, src: Peer, message: Vote) -> None:
+    """Grant the vote of this term, once, to a sender with an up-to-date log (§5.2, §5.4.1)."""
     granted = node.vote in (b"", src.incarnation) and _up_to_date(node, message.last)
     if granted and node.vote != src.incarnation:
         node.vote = src.incarnation
@@ -105,6 +109,7 @@ def on_vote(node: Node, src: Peer, message: Vote) -> None:
 
 
 def on_pre_vote_reply(node: Node, src: Peer, message: PreVoteReply) -> None:
+    """Count it; with a majority the election is held."""
     role = node.role
     if not isinstance(role, Candidate) or not pre_voting(node) or not node.roster.is_voter(*src):
         return
@@ -113,6 +118,7 @@ def on_pre_vote_reply(node: Node, src: Peer, message: PreVoteReply) -> None:
 
 
 def on_vote_reply(node: Node, src: Peer, message: VoteReply) -> None:
+    """Count it; with a majority the election is won."""
     role = node.role
     if not isinstance(role, Candidate) or pre_voting(node) or not node.roster.is_voter(*src):
         return

@@ -59,9 +59,11 @@ class RaftLog:
 
     @property
     def last(self) -> Position:
+        """The newest entry's position, or `base` if none is kept."""
         return self._last
 
     def term(self, index: int) -> int:
+        """The term of the entry at `index`, which is kept or is the base."""
         assert self.base.seq <= index <= self._last.seq, (
             f"index {index} is outside the log ({self.base.seq}, {self._last.seq}]"
         )
@@ -70,6 +72,7 @@ class RaftLog:
         return self._terms[bisect_right(self._starts, index) - 1]
 
     def position(self, index: int) -> Position:
+        """The position of the entry at `index`, as `term`."""
         return self._last if index == self._last.seq else Position(self.term(index), index)
 
     def holds(self, at: Position) -> bool:
@@ -89,6 +92,7 @@ class RaftLog:
         return self.base if kept else ORIGIN
 
     def append(self, entries: Sequence[Entry]) -> None:
+        """Add entries behind the last one; they are unwritten until the Output that has them."""
         end = self._ends[-1] if self._ends else self._trimmed
         for entry in entries:
             at = entry.at

@@ -38,6 +38,8 @@ class Vote(NamedTuple):
 
 
 class VoteReply(NamedTuple):
+    """Answers Vote."""
+
     term: int
     granted: bool
 
@@ -54,6 +56,8 @@ class Append(NamedTuple):
 
 
 class AppendReply(NamedTuple):
+    """Answers Append."""
+
     term: int
     ok: bool
     #: ok: the log is durable and the leader's up to here. Otherwise the `prev` that was missing.
@@ -75,6 +79,8 @@ class SnapshotChunk(NamedTuple):
 
 
 class ChunkReply(NamedTuple):
+    """Answers SnapshotChunk."""
+
     term: int
     at: Position
     #: The chunk this answers, and the first byte that is still missing.

@@ -11,6 +11,7 @@ from raftwork.consensus.raft.state import Leader, Node, Read
 
 
 def ask(node: Node, leader: Leader, token: int) -> None:
+    """Queue a barrier; it waits for the next round."""
     at = max(node.commit, leader.noop)
     leader.reads.append(Read(token, leader.round + 1, at))
 

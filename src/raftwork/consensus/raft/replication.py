@@ -84,7 +84,7 @@ def beat_at(node: Node, leader: Leader) -> int:
     process then wakes once for all of them.
     """
     config, last = node.config, node.log.last.seq
-    if leader.told != last or leader.reads or leader.transfer is not None:
+    if leader.announced_commit != last or leader.reads or leader.transfer is not None:
         return leader.beaten + config.heartbeat
     for peer in leader.peers.values():  # one that is not level needs them, unless it is away
         if peer.match != last and node.now - peer.heard < config.election_min:
@@ -93,6 +93,7 @@ def beat_at(node: Node, leader: Leader) -> int:
 
 
 def on_reply(node: Node, leader: Leader, name: str, peer: Progress, reply: AppendReply) -> None:
+    """A follower's answer: what it holds, or where its log departs from ours."""
     peer.round = max(peer.round, reply.round)
     if not reply.ok:
         _refused(node, peer, reply)
@@ -165,6 +166,7 @@ def _rebind(node: Node, leader: Leader, name: str, peer: Progress) -> None:
 
 
 def on_append(node: Node, src: Peer, message: Append) -> None:
+    """Follow the leader's log (§5.3) and answer once that is durable."""
     if node.installing:
         # The log is about to be replaced; the leader is alive all the same.
         at, ok, hint = node.commit, True, ORIGIN

@@ -69,6 +69,7 @@ def tick(node: Node, leader: Leader) -> None:
 
 
 def on_chunk_reply(peer: Progress, reply: ChunkReply) -> None:
+    """The receiver has so much of the snapshot: send it what is next."""
     outgoing = peer.outgoing
     if outgoing is not None and reply.at == outgoing.snapshot.at:
         outgoing.replied(reply.offset, reply.wanted)
@@ -105,6 +106,7 @@ def held(node: Node) -> int | None:
 
 
 def on_chunk(node: Node, src: Peer, message: SnapshotChunk) -> None:
+    """Stage a piece of a snapshot, and install it once it is whole."""
     snap = Snapshot(message.at, message.size, message.digest)
     incoming = node.incoming
     if incoming is not None and incoming.installing:

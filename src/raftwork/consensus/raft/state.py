@@ -47,6 +47,8 @@ class Follower:
 
 @dataclass(slots=True)
 class Candidate:
+    """Asks for votes or, before it, whether it would get them."""
+
     deadline: int
     #: When to ask those again who have not answered.
     ask_at: int
@@ -87,7 +89,7 @@ class Transfer:
 
     target: str
     deadline: int
-    told: bool = False
+    sent: bool = False
 
 
 @dataclass(slots=True)
@@ -101,12 +103,14 @@ class Read:
 
 @dataclass(slots=True)
 class Leader:
+    """What only a leader knows."""
+
     peers: dict[str, Progress]
     #: Index of the no-op of this term: the leader is active once it is committed and applied.
     noop: int
     #: When the last heartbeat was sent, and what was committed then.
     beaten: int
-    told: int
+    announced_commit: int
     #: The same, but never less than the no-op: where a learner has caught up.
     commit_at_heartbeat: int
     #: Newest read round begun.
@@ -196,6 +200,7 @@ class Node:
 
     @property
     def leader(self) -> str | None:
+        """The name of the leader of this term, if one is known."""
         if isinstance(self.role, Leader):
             return self.me.name
         return self.role.leader if isinstance(self.role, Follower) else None
@@ -207,14 +212,17 @@ class Node:
 
     @property
     def active(self) -> bool:
+        """Whether it leads and its no-op is applied."""
         return self.state is State.ACTIVE
 
     @property
     def installing(self) -> bool:
+        """Whether a whole snapshot waits to be switched to."""
         return self.incoming is not None and self.incoming.installing
 
     @property
     def hard_state(self) -> bytes:
+        """Term and vote, encoded."""
         return encode_hard_state(HardState(self.term, self.vote))
 
     # ---- what leaves --------------------------------------------------------------------------
@@ -240,6 +248,7 @@ class Node:
     # ---- roles --------------------------------------------------------------------------------
 
     def move(self, event: Event) -> None:
+        """Go where the table leads from this state; an event without a place in it is a bug."""
         after = TRANSITIONS[self.state].get(event)
         assert after is not None, f"{event}, although {self.me.name} is {self.state}"
         self.state = after
@@ -280,6 +289,7 @@ class Node:
             self.follow(self.term, None, Cause.STOPPED)
 
     def become_pre_candidate(self) -> None:
+        """Ask first whether an election could be won."""
         self.move(Event.TIMED_OUT)
         self._candidate()
 
@@ -302,7 +312,11 @@ class Node:
         start, latest = self.log.last.seq + 1, self.roster.latest
         peers = {name: Progress(latest.get(name, b""), start, self.now) for name in self.others}
         self.role = Leader(
-            peers, noop=start, beaten=self.now, told=self.commit, commit_at_heartbeat=start
+            peers,
+            noop=start,
+            beaten=self.now,
+            announced_commit=self.commit,
+            commit_at_heartbeat=start,
         )
         self.append(Kind.NOOP, b"")
 
@@ -315,15 +329,18 @@ class Node:
     # ---- the log ------------------------------------------------------------------------------
 
     def extend(self, entries: Sequence[Entry]) -> None:
+        """Add entries to the log, and follow the rosters among them."""
         self.log.append(entries)
         self.roster.appended(entries)
 
     def truncate(self, to: int) -> None:
+        """Drop every entry after index `to`, which is at or above the commit."""
         assert to >= self.commit, f"rewind to {to}, but {self.commit} is committed"
         self.log.truncate(to)
         self.roster.truncated(self.log.last)
 
     def commit_to(self, index: int) -> None:
+        """Everything up to `index` is committed; an index below the commit changes nothing."""
         if index <= self.commit:
             return
         assert index <= self.log.last.seq, f"commit {index} beyond the log's end {self.log.last}"
@@ -333,6 +350,7 @@ class Node:
             self.beat(self.role)
 
     def beat(self, leader: Leader) -> None:
+        """Make a heartbeat to every peer due now."""
         for peer in leader.peers.values():
             peer.beat = True
             peer.paused = False

@@ -25,12 +25,12 @@ def begin(node: Node, leader: Leader) -> None:
 def proceed(node: Node, leader: Leader) -> None:
     """Tell the target to campaign as soon as it has the whole log."""
     transfer = leader.transfer
-    if transfer is None or transfer.told:
+    if transfer is None or transfer.sent:
         return
     peer = leader.peers[transfer.target]
     is_voter = node.roster.is_voter(transfer.target, peer.incarnation)
     if is_voter and peer.match == node.log.last.seq:
-        transfer.told = True
+        transfer.sent = True
         node.send(transfer.target, TimeoutNow(node.term))
 
 
@@ -43,4 +43,4 @@ def expire(node: Node, leader: Leader) -> None:
 def remind(leader: Leader) -> None:
     """A word that may have been lost is said again with every heartbeat."""
     if leader.transfer is not None:
-        leader.transfer.told = False
+        leader.transfer.sent = False

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 
 class State(StrEnum):
+    """Where a replica stands."""
+
     #: A learner is a follower that never campaigns.
     FOLLOWER = "follower"
     #: Only asking whether it could win; the term is still the old one.
@@ -20,6 +22,8 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
+    """What may lead from one state to another."""
+
     TIMED_OUT = "no leader heard for a timeout"
     WOULD_WIN = "a majority would vote for it"
     TOLD = "TimeoutNow"

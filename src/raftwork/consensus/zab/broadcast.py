@@ -99,6 +99,7 @@ def ping_at(node: Node, leader: Leader) -> int:
 
 
 def on_ack(node: Node, leader: Leader, src: Peer, link: Link, message: Ack) -> None:
+    """A follower acknowledges everything up to a zxid: it may be committed by that."""
     link.round = max(link.round, message.round)
     if not link.streaming:
         return
@@ -171,7 +172,7 @@ def on_propose(node: Node, role: Follower, message: Propose) -> bool:
         if not node.log.precedes(fresh[0].at):
             return False
         node.extend(fresh)
-    role.speaks = True
+    role.state_due = True
     return node.state is not State.UP_TO_DATE or on_commit(node, message.committed)
 
 

@@ -88,6 +88,7 @@ class Config:
 
     @property
     def ping(self) -> int:
+        """Between two pings (ms) while there is work."""
         return self.tick // 2
 
     @property
@@ -102,10 +103,12 @@ class Config:
 
     @property
     def connect(self) -> int:
+        """How long phase 1 may take at first (ms)."""
         return self.tick * self.connect_limit
 
     @property
     def connect_max(self) -> int:
+        """How long phase 1 may take after failures (ms)."""
         return self.tick * self.connect_limit_max
 
     @property

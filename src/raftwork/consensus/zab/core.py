@@ -189,12 +189,15 @@ class Zab:
         node.log.trim(node.applied)
 
     def compacted(self, base: Position) -> None:
+        """See `Consensus.compacted`."""
         self._node.log.compact(base)
 
     def snapshot_made(self, snapshot: Snapshot | None) -> None:
+        """See `Consensus.snapshot_made`."""
         snapshots.made(self._node, snapshot)
 
     def installed(self, snapshot: Snapshot | None, roster: Roster, now: int) -> None:
+        """See `Consensus.installed`."""
         node = self._node
         node.now = now
         snapshots.installed(node, snapshot, roster)
@@ -273,6 +276,7 @@ class Zab:
 
     @property
     def status(self) -> Status:
+        """See `Consensus.status`."""
         node, role = self._node, self._node.role
         is_voter = node.roster.is_voter
         peers: tuple[Progress, ...] = ()

@@ -17,6 +17,7 @@ from raftwork.consensus.zab.transitions import Event
 
 
 def on_follower_info(node: Node, src: Peer, message: FollowerInfo) -> None:
+    """f.1.1: a follower opens a session and says which epoch it has accepted."""
     leader = node.role
     if not isinstance(leader, Leader):
         election.notify(node, src.name)  # it is wrong about us
@@ -54,6 +55,7 @@ def inform(node: Node, leader: Leader, name: str, link: Link) -> None:
 
 
 def on_ack_epoch(node: Node, leader: Leader, src: Peer, link: Link, message: AckEpoch) -> None:
+    """f.1.2: a follower says whether it accepted our epoch, and how its history ends."""
     if message.epoch != leader.epoch or link.ends is not None:
         return
     theirs, mine = (message.current, message.ends[-1]), (node.hard.current, node.log.last)
@@ -92,5 +94,5 @@ def on_leader_info(node: Node, role: Follower, message: LeaderInfo) -> bool:
         return True
     if message.epoch > node.hard.accepted:
         node.accept(message.epoch, role.leader)
-    role.epoch, role.speaks = message.epoch, True
+    role.epoch, role.state_due = message.epoch, True
     return True

@@ -63,6 +63,7 @@ def tick(node: Node, role: Looking) -> None:
 
 
 def on_notification(node: Node, src: Peer, message: Notification) -> None:
+    """Another's vote: count it, follow it, or help it to find our leader."""
     _meet(node, src.name, message)
     _learn_commit(node, message.committed)
     role = node.role

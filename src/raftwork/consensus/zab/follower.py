@@ -43,6 +43,7 @@ _EVENTS: Mapping[type[Framed], Event] = {
 
 
 def on_frame(node: Node, src: Peer, frame: Frame, content: Framed) -> None:
+    """A frame of our leader's link; frames that overtook others are held back."""
     role = node.role
     if (
         not isinstance(role, Follower)
@@ -61,6 +62,7 @@ def on_frame(node: Node, src: Peer, frame: Frame, content: Framed) -> None:
 
 
 def on_chunk(node: Node, src: Peer, message: Snap) -> None:
+    """A piece of a snapshot from our leader."""
     role = node.role
     if (
         isinstance(role, Follower)
@@ -99,7 +101,7 @@ def _carry_out(node: Node, role: Follower, message: Framed) -> bool:
         case Commit():
             return broadcast.on_commit(node, message.zxid)
         case Ping():
-            role.round, role.speaks = message.round, True
+            role.round, role.state_due = message.round, True
             return True
         case Resign():
             election.resigned(node, role, message.vote)
@@ -107,6 +109,7 @@ def _carry_out(node: Node, role: Follower, message: Framed) -> bool:
 
 
 def tick(node: Node, role: Follower) -> None:
+    """Time passes: give the leader up, or repeat what was not answered."""
     inbound, config = role.inbound, node.config
     if node.now >= role.deadline:
         election.overdue(node)
@@ -115,14 +118,14 @@ def tick(node: Node, role: Follower) -> None:
     elif not inbound.opened and node.now >= role.resend_at:
         role.interval = min(2 * role.interval, config.resend_max)
         role.resend_at = node.now + role.interval
-        role.speaks = True
+        role.state_due = True
 
 
 def resync(node: Node, role: Follower) -> None:
     """Open a new session: the leader synchronises us from where we stand."""
     node.move(Event.BROKEN)
     role.inbound = Inbound(node.new_session())
-    role.round, role.speaks = 0, True
+    role.round, role.state_due = 0, True
     role.interval = node.config.resend
     role.resend_at = node.now + role.interval
 
@@ -134,12 +137,13 @@ def send_state(node: Node) -> None:
     snapshot is being switched to, nothing can be said of the log.
     """
     role = node.role
-    if isinstance(role, Follower) and role.speaks and not node.installing:
-        role.speaks = False
+    if isinstance(role, Follower) and role.state_due and not node.installing:
+        role.state_due = False
         node.promise(role.leader.name, current_state(node, role))
 
 
 def current_state(node: Node, role: Follower) -> FromFollower:
+    """What there is to tell the leader where we stand."""
     session, hard = role.inbound.session, node.hard
     match node.state:
         case State.JOINING:

@@ -63,6 +63,7 @@ class History:
 
     @property
     def last(self) -> Position:
+        """The newest entry's zxid, or `base` if none is kept."""
         return self._last
 
     # ---- which zxids there are ------------------------------------------------------------------
@@ -99,6 +100,7 @@ class History:
     # ---- changes --------------------------------------------------------------------------------
 
     def append(self, entries: Sequence[Entry]) -> None:
+        """Add entries behind the last one; they are unwritten until the Output that has them."""
         total = self._sums[-1] if self._sums else self._trimmed
         for entry in entries:
             at = entry.at

@@ -91,6 +91,8 @@ class Ack(NamedTuple):
 
 
 class SnapReply(NamedTuple):
+    """Answers Snap."""
+
     session: Session
     at: Position
     #: The chunk this answers, and the first byte that is still missing.
@@ -167,6 +169,8 @@ class Commit(NamedTuple):
 
 
 class Ping(NamedTuple):
+    """The leader is there; the follower's next Ack repeats its `round`."""
+
     round: int
 
 

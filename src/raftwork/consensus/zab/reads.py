@@ -11,6 +11,7 @@ from raftwork.consensus.zab.state import Leader, Node, Read
 
 
 def ask(node: Node, leader: Leader, token: int) -> None:
+    """Queue a barrier; it waits for the next round."""
     leader.reads.append(Read(token, leader.round + 1, node.commit))
 
 

@@ -63,6 +63,7 @@ def tick(node: Node, leader: Leader) -> None:
 
 
 def on_reply(link: Link, reply: SnapReply) -> None:
+    """The receiver has so much of the snapshot: send it what is next."""
     outgoing = link.outgoing
     if outgoing is not None and reply.at == outgoing.snapshot.at:
         outgoing.replied(reply.offset, reply.wanted)

@@ -79,6 +79,8 @@ class Looking:
 
 @dataclass(slots=True)
 class Follower:
+    """Phases 1 to 3, at a leader that was elected or says that it leads."""
+
     leader: Peer
     inbound: Inbound
     #: The vote that was settled on, for those who still look.
@@ -92,7 +94,7 @@ class Follower:
     epoch: int = 0
     #: Newest PING, and whether the last word is to be said (again).
     round: int = 0
-    speaks: bool = False
+    state_due: bool = False
 
 
 @dataclass(slots=True)
@@ -162,6 +164,8 @@ class Read:
 
 @dataclass(slots=True)
 class Leader:
+    """What only an elected replica knows."""
+
     vote: Vote
     #: By when the quorum of phase 1 must be there.
     deadline: int
@@ -274,6 +278,7 @@ class Node:
 
     @property
     def leader(self) -> str | None:
+        """The name of the replica it follows, or its own if it was elected."""
         if isinstance(self.role, Leader):
             return self.me.name
         return self.role.leader.name if isinstance(self.role, Follower) else None
@@ -290,14 +295,17 @@ class Node:
 
     @property
     def active(self) -> bool:
+        """Whether it leads and its initial history is applied."""
         return self.state is State.ACTIVE
 
     @property
     def installing(self) -> bool:
+        """Whether a whole snapshot waits to be switched to."""
         return self.incoming is not None and self.incoming.installing
 
     @property
     def hard_state(self) -> bytes:
+        """Both epochs, encoded."""
         return encode_hard_state(self.hard)
 
     def counted(self, leader: Leader) -> list[Link]:
@@ -327,6 +335,7 @@ class Node:
     # ---- roles ----------------------------------------------------------------------------------
 
     def move(self, event: Event) -> None:
+        """Go where the table leads from this state; an event without a place in it is a bug."""
         after = TRANSITIONS[self.state].get(event)
         assert after is not None, f"{event}, although {self.me.name} is {self.state}"
         self.state = after
@@ -354,18 +363,21 @@ class Node:
         self.role = self._looking(None)
 
     def follow(self, leader: Peer, vote: Vote) -> None:
+        """Open a session with this leader (phase 1)."""
         self.move(Event.FOUND)
         until = self.now + self.patience
         inbound, interval = Inbound(self.new_session()), self.config.resend
         self.role = Follower(leader, inbound, vote, until, self.now + interval, interval)
-        self.role.speaks = True
+        self.role.state_due = True
 
     def lead(self, vote: Vote) -> None:
+        """Begin phase 1 as the elected replica."""
         self.move(Event.WON)
         now = self.now
         self.role = Leader(vote, deadline=now + self.patience, pinged=now)
 
     def new_session(self) -> Session:
+        """A number that no session of this process has had."""
         self.sessions += 1
         return Session(self.boot, self.sessions)
 
@@ -403,15 +415,18 @@ class Node:
         return at
 
     def extend(self, entries: Sequence[Entry]) -> None:
+        """Add entries to the log, and follow the rosters among them."""
         self.log.append(entries)
         self.roster.appended(entries)
 
     def truncate(self, to: Position) -> None:
+        """Drop every entry after zxid `to`, which is at or above the commit."""
         assert to >= self.commit, f"rewind to {to}, but {self.commit} is committed"
         self.log.truncate(to)
         self.roster.truncated(to)
 
     def commit_to(self, at: Position) -> None:
+        """Everything up to `at` is committed; a zxid below the commit changes nothing."""
         if at <= self.commit:
             return
         assert self.log.holds(at), f"commit {at}, which is not in the log"
@@ -421,5 +436,6 @@ class Node:
             self.ping(self.role)
 
     def ping(self, leader: Leader) -> None:
+        """Make a ping to every follower due now."""
         for link in leader.links.values():
             link.ping = True

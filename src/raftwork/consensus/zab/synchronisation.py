@@ -76,15 +76,16 @@ def on_diff(node: Node, role: Follower, message: Diff) -> bool:
     """Gives whether it makes sense here; so do the others."""
     if node.log.last != message.after:
         return False
-    role.speaks = True
+    role.state_due = True
     return True
 
 
 def on_trunc(node: Node, role: Follower, message: Trunc) -> bool:
+    """Drop what the leader lacks; proposals follow from there."""
     if not node.log.holds(message.to):
         return False
     node.truncate(message.to)
-    role.speaks = True
+    role.state_due = True
     return True
 
 
@@ -96,7 +97,7 @@ def on_new_leader(node: Node, role: Follower, message: NewLeader) -> bool:
         election.look(node)
         return True
     node.enter(role.epoch)
-    role.speaks = True
+    role.state_due = True
     return True
 
 

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 
 class State(StrEnum):
+    """Where a replica stands."""
+
     #: Phase 0: electing.
     LOOKING = "looking"
     # A follower, by what it says (core: `last_word`).
@@ -34,6 +36,8 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
+    """What may lead from one state to another."""
+
     WON = "a quorum votes for it"
     FOUND = "a leader is elected, or says that it leads"
     LEADERINFO = "LEADERINFO"

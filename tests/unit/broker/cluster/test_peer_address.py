@@ -67,7 +67,7 @@ def test_ever_new_sayings_leave_nothing_behind() -> None:
         where.says(f"h:{n}", n * PATIENCE_MS, answers=False)
         where.hear("b", f"i:{n}")
         where.due(n * PATIENCE_MS)
-    assert len(where._vain) <= 4
+    assert len(where._tried) <= 4
 
 
 def test_a_name_at_which_somebody_else_answers_is_dialled_anew() -> None:

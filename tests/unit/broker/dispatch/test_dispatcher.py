@@ -273,7 +273,7 @@ def test_in_any_interleaving_no_task_is_handed_out_twice_or_forgotten(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "PAGE_TASKS", page)
-        patch.setattr(skipped, "ASIDE_TASKS", page)
+        patch.setattr(skipped, "SKIPPED_TASKS_MAX", page)
         rng = Random(seed)
         harness = DispatcherHarness(worker("v", 2, 3, "default", "b"), worker("w", 1, 0, "default"))
         harness.eligibility.does_not_know(harness.workers[1].incarnation, lacked)

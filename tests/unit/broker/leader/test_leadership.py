@@ -156,7 +156,7 @@ def test_what_was_reserved_for_tasks_that_were_known_is_free_again(
     assert harness.pushed() == [1, 2, 3]
     (worker,) = harness.lead.workers.available()
     assert worker.busy == 3
-    assert worker.room == 1
+    assert worker.capacity == 1
 
 
 def test_a_task_begun_at_a_worker_that_left_meanwhile_waits_again(
@@ -231,7 +231,7 @@ def test_assigns_that_could_not_be_proposed_are_not_planned_twice(
     harness.hello()
     harness.core.refusal = QueueFull("the log is full")
     for _ in range(3):
-        harness.lead.room_changed()
+        harness.lead.capacity_changed()
         assert harness.plan() == []
     harness.core.refusal = None
     harness.turn()
@@ -340,7 +340,7 @@ def test_an_idle_leader_proposes_nothing(harness: LeadershipHarness) -> None:
     for _ in range(20):
         harness.now += 100
         harness.lead.workers.heartbeat(b"w", Heartbeat(1, 0, 0, 0, 0, 0, False), harness.now)
-        harness.lead.room_changed()
+        harness.lead.capacity_changed()
         assert harness.plan() == []
 
 

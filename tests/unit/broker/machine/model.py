@@ -48,7 +48,7 @@ class Place(Enum):
     WAITING = auto()
     DELAYED = auto()
     RUNNING = auto()
-    KEPT = auto()
+    FINISHED = auto()
     TOMBSTONE = auto()
 
 
@@ -138,7 +138,7 @@ class Model:
             self.effects.append(Requeued(task.queue, task.seq))
         for task in self._due(Place.TOMBSTONE):
             del self.tasks[task.id]
-        for task in self._due(Place.KEPT):
+        for task in self._due(Place.FINISHED):
             self._bury(task)
 
     def _bury(self, task: Task) -> None:
@@ -147,7 +147,7 @@ class Model:
         task.due = self.time + self.limits.tombstone_ttl
 
     def _trim(self) -> None:
-        while kept := sorted(self.at(Place.KEPT), key=lambda task: (task.due, task.seq)):
+        while kept := sorted(self.at(Place.FINISHED), key=lambda task: (task.due, task.seq)):
             size = sum(len(task.data) for task in kept)
             if len(kept) <= self.limits.results and size <= self.limits.result_bytes:
                 return
@@ -332,7 +332,7 @@ class Model:
         return None
 
     def _settle(self, task: Task, state: State, data: bytes) -> None:
-        task.place, task.state, task.data = Place.KEPT, state, data
+        task.place, task.state, task.data = Place.FINISHED, state, data
         task.due = self.time + min(task.options.result_ttl, self.limits.result_ttl)
         self.totals[task.queue][state] += 1
         if state is not State.SUCCEEDED:

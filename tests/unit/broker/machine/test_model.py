@@ -208,7 +208,7 @@ class Machines(RuleBasedStateMachine):
             details = dead_letters.details(machine.state, 1, dead.id)
             assert details is not None
             assert (details.payload, details.losses) == (dead.payload, dead.lost)
-        times = [t.due for t in model.at(Place.DELAYED, Place.KEPT, Place.TOMBSTONE)]
+        times = [t.due for t in model.at(Place.DELAYED, Place.FINISHED, Place.TOMBSTONE)]
         assert (machine.due is None) == (not times)
         # Evicting early may leave `due` too soon, which costs a Tick, but never too late.
         assert machine.due is None or machine.due <= min(times)

@@ -6,8 +6,8 @@ from raftwork.broker.net.bans import (
     OFFENCES_MAX,
     OFFENDERS_MAX,
     Bans,
-    far_end,
     read_no_more,
+    remote_end,
 )
 
 HERE, THERE = ("127.0.0.1", 1), ("127.0.0.1", 2)
@@ -16,16 +16,16 @@ HERE, THERE = ("127.0.0.1", 1), ("127.0.0.1", 2)
 def test_a_few_offences_are_forgiven() -> None:
     offenders = Bans()
     for _ in range(OFFENCES_MAX - 1):
-        offenders.offend(b"a")
+        offenders.count_violation(b"a")
     assert not offenders.suspect(b"a")
-    offenders.offend(b"a")
+    offenders.count_violation(b"a")
     assert offenders.suspect(b"a")
     assert not offenders.comes_again(b"a", HERE), "it has not gone yet"
 
 
 def test_a_connection_is_closed_once_and_what_still_comes_of_it_is_skipped() -> None:
     offenders = Bans()
-    offenders.offend(b"a", OFFENCES_MAX)
+    offenders.count_violation(b"a", OFFENCES_MAX)
     assert offenders.close(b"a", HERE)
     assert not offenders.close(b"a", HERE), "its descriptor may be somebody else's by now"
     assert offenders.suspect(b"a")
@@ -35,17 +35,17 @@ def test_a_connection_is_closed_once_and_what_still_comes_of_it_is_skipped() -> 
 
 def test_who_comes_again_under_the_same_id_is_heard_again() -> None:
     offenders = Bans()
-    offenders.offend(b"a", OFFENCES_MAX)
+    offenders.count_violation(b"a", OFFENCES_MAX)
     offenders.close(b"a", HERE)
     assert offenders.comes_again(b"a", THERE)
     assert not offenders.suspect(b"a")
-    offenders.offend(b"a", OFFENCES_MAX)
+    offenders.count_violation(b"a", OFFENCES_MAX)
     assert offenders.close(b"a", THERE)
 
 
 def test_who_was_gone_when_it_was_closed_is_heard_when_it_comes_again() -> None:
     offenders = Bans()
-    offenders.offend(b"a", OFFENCES_MAX)
+    offenders.count_violation(b"a", OFFENCES_MAX)
     offenders.close(b"a", None)
     assert offenders.comes_again(b"a", THERE)
 
@@ -53,7 +53,7 @@ def test_who_was_gone_when_it_was_closed_is_heard_when_it_comes_again() -> None:
 def test_of_offenders_without_end_the_oldest_are_forgotten() -> None:
     offenders = Bans()
     for number in range(3 * OFFENDERS_MAX):
-        offenders.offend(b"%d" % number, OFFENCES_MAX)
+        offenders.count_violation(b"%d" % number, OFFENCES_MAX)
         if number % 2:
             offenders.close(b"%d" % number, HERE)
     assert not offenders.suspect(b"0")
@@ -67,7 +67,7 @@ def test_what_is_no_connection_is_left_alone_and_nothing_of_ours_stays_open() ->
     reading, writing = os.pipe()
     before = len(os.listdir("/proc/self/fd"))
     for descriptor in (reading, 9_999):
-        assert far_end(descriptor, 1) is None
+        assert remote_end(descriptor, 1) is None
         read_no_more(descriptor, 1)
     assert len(os.listdir("/proc/self/fd")) == before
     os.write(writing, b"x")

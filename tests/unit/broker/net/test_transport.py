@@ -138,7 +138,7 @@ def test_messages_of_too_many_parts_are_offences_too() -> None:
 
 def test_a_turn_of_what_is_skipped_is_bounded_too() -> None:
     transport = Read()
-    transport._bans.offend(b"bad", OFFENCES_MAX)
+    transport._bans.count_violation(b"bad", OFFENCES_MAX)
     transport.wait(*[[b"bad", b"x"]] * (TURN_SHARE + 5))
     assert transport.turn() == []
     assert transport._inlet.receive() is not None
@@ -174,7 +174,7 @@ def test_who_does_not_read_is_given_up_at_its_limit() -> None:
     assert transport.lost() == []
     transport.send(b"deaf", b"x")
     assert transport.lost() == [b"deaf"]
-    assert transport.takes_more(b"deaf")
+    assert transport.writable(b"deaf")
     assert transport._bans.suspect(b"deaf")
 
 
@@ -199,9 +199,9 @@ def test_what_was_sent_after_all_or_lost_no_longer_counts() -> None:
             transport.send(routing, MIB * 8)
         transport.takes = {b"a": True, b"b": None}
         transport.flush()
-        assert transport.takes_more(b"a")
-        assert transport.takes_more(b"b")
-        assert not transport.takes_more(b"c")
+        assert transport.writable(b"a")
+        assert transport.writable(b"b")
+        assert not transport.writable(b"c")
         transport.takes = {b"c": True}
         transport.flush()
         assert not transport.congested

@@ -8,7 +8,7 @@ import pytest
 from raftwork.broker.dispatch import skipped
 from raftwork.broker.machine import Waiting
 from raftwork.broker.placement import eligibility
-from raftwork.broker.placement.eligibility import ANY, Eligibility, PlacementRule
+from raftwork.broker.placement.eligibility import ANYWHERE, Eligibility, PlacementRule
 from raftwork.broker.workers.registry import BEAT_MS, LEASE_MS, LOST_SHOWN_MS
 from raftwork.messages import Spec, State, encode_spec
 from tests.unit.broker.scripted_workers import (
@@ -136,7 +136,7 @@ def test_tasks_of_one_name_do_not_starve_those_of_another_that_wait_for_the_same
 
 
 def test_so_many_pass_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(skipped, "ASIDE_TASKS", 5)
+    monkeypatch.setattr(skipped, "SKIPPED_TASKS_MAX", 5)
     harness = deployed()
     harness.want(*(f"b{n}" for n in range(9)), name="b")
     harness.work()
@@ -151,13 +151,13 @@ def test_so_many_pass_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_memory_for_what_was_passed_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(skipped, "ASIDE_BYTES", 3 * len(b"payload"))
+    monkeypatch.setattr(skipped, "SKIPPED_BYTES_MAX", 3 * len(b"payload"))
     harness = deployed(slots=8)  # so many could be read at once
     harness.want(*(f"b{n}" for n in range(9)), name="b")
     harness.want("a0", name="a")
     harness.work()
-    passed = harness.lead._dispatcher._backlogs["default"].aside
-    assert (passed.space, passed._bytes) == (0, 21)
+    passed = harness.lead._dispatcher._backlogs["default"].skipped
+    assert (passed.bytes_left, passed._bytes) == (0, 21)
     assert harness.state("a0") is State.QUEUED
 
 
@@ -230,8 +230,8 @@ def test_those_that_may_go_anywhere_are_placed_last() -> None:
     kept.does_not_know(b"w", "b")
     specs = {name: encode_spec(Spec(name, "default")) for name in "ab"}
     tasks = [Waiting(seq, name, specs[name], b"", 1, 0) for seq, name in enumerate("aabab")]
-    split = [(demand, [task.seq for task in group]) for demand, group in kept.split(tasks)]
-    assert split == [(PlacementRule("b"), [2, 4]), (ANY, [0, 1, 3])]
+    split = [(rule, [task.seq for task in group]) for rule, group in kept.split(tasks)]
+    assert split == [(PlacementRule("b"), [2, 4]), (ANYWHERE, [0, 1, 3])]
 
 
 def test_of_a_worker_that_is_gone_nothing_is_kept() -> None:
@@ -255,7 +255,7 @@ def test_a_worker_that_is_forgotten_leaves_nothing_behind() -> None:
     assert kept.excluded("q", PlacementRule("a")) == {b"w"}
     kept.left(b"w")
     assert not kept
-    assert kept.demand("a") is ANY
+    assert kept.rule("a") is ANYWHERE
 
 
 # ---- losses -----------------------------------------------------------------------------------

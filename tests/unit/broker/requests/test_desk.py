@@ -39,7 +39,7 @@ def test_numbers_count_for_each_session_and_each_kind_of_request(harness: DeskHa
     harness.say(CHANGE, OTHER)
     harness.say(AskQueue(7, "q"))
     assert len(harness.wanted()) == 2
-    assert harness.desk.questions.asking
+    assert harness.desk.read_barrier.asking
 
 
 def test_a_budget_is_one_features_own(harness: DeskHarness) -> None:
@@ -73,7 +73,7 @@ def test_what_is_out_of_bounds_is_refused_before_anything_is_made_of_it(
     (refused,) = harness.ask(AskQueue(3, ""))
     assert refused == Refused(3, Code.PROTOCOL, "queue of 0 characters; 1 to 255 are allowed")
     assert harness.under_way() == 0
-    assert not harness.desk.questions.asking
+    assert not harness.desk.read_barrier.asking
 
 
 def test_a_session_that_ends_is_waited_for_no_more_and_its_changes_stand(

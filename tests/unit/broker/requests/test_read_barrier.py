@@ -2,38 +2,38 @@ from raftwork.broker.requests.read_barrier import ReadBarrier
 
 
 def test_a_question_is_answered_by_the_barrier_that_was_asked_for_after_it() -> None:
-    questions = ReadBarrier[str]()
-    questions.add("early")
-    questions.barrier(1)
-    questions.add("late")
+    read_barrier = ReadBarrier[str]()
+    read_barrier.add("early")
+    read_barrier.barrier(1)
+    read_barrier.add("late")
 
-    assert questions.passed(1) == ["early"]
-    assert questions.asking
+    assert read_barrier.passed(1) == ["early"]
+    assert read_barrier.asking
 
-    questions.barrier(2)
+    read_barrier.barrier(2)
 
-    assert questions.passed(2) == ["late"]
-    assert questions.passed(2) == []
+    assert read_barrier.passed(2) == ["late"]
+    assert read_barrier.passed(2) == []
 
 
 def test_all_that_wait_are_counted_before_a_barrier_and_behind_it() -> None:
-    questions = ReadBarrier[str]()
-    questions.add("a")
-    questions.barrier(1)
-    questions.add("b")
-    questions.add("c")
+    read_barrier = ReadBarrier[str]()
+    read_barrier.add("a")
+    read_barrier.barrier(1)
+    read_barrier.add("b")
+    read_barrier.add("c")
 
-    assert len(questions) == 3
+    assert len(read_barrier) == 3
 
-    questions.passed(1)
+    read_barrier.passed(1)
 
-    assert len(questions) == 2
+    assert len(read_barrier) == 2
 
 
 def test_a_barrier_that_nobody_waits_for_keeps_nothing() -> None:
-    questions = ReadBarrier[str]()
+    read_barrier = ReadBarrier[str]()
     for token in range(10):
-        questions.barrier(token)
+        read_barrier.barrier(token)
 
-    assert not questions._behind
-    assert questions.passed(3) == []
+    assert not read_barrier._behind
+    assert read_barrier.passed(3) == []

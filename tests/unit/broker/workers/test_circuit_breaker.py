@@ -27,7 +27,7 @@ def lose(breaker: CircuitBreaker, now: int, times: int = 1, rng: Random | None =
 def rest(breaker: CircuitBreaker, now: int, rng: Random) -> int:
     """It fails on trial, or for the first time; gives the time until the next trial."""
     lose(breaker, now, 1 if breaker.is_open else FAILURES, rng)
-    assert (breaker.is_open, breaker.quota) == (True, 0)
+    assert (breaker.is_open, breaker.allowance) == (True, 0)
     wait = 1
     while not breaker.pass_time(now + wait):
         wait += 1
@@ -43,9 +43,9 @@ def test_it_rests_after_so_many_failures_in_a_row() -> None:
     lose(breaker, 0, FAILURES - 1)
     breaker.succeeded()
     lose(breaker, 0, FAILURES - 1)
-    assert breaker.quota > 1 << 20
+    assert breaker.allowance > 1 << 20
     lose(breaker, 0)
-    assert (breaker.is_open, breaker.quota) == (True, 0)
+    assert (breaker.is_open, breaker.allowance) == (True, 0)
 
 
 def test_pauses_double_up_to_a_bound_and_vary() -> None:
@@ -64,7 +64,7 @@ def test_a_success_brings_it_back_and_the_next_pause_is_short_again() -> None:
     now += rest(breaker, now, rng)
     breaker.succeeded()
     assert not breaker.is_open
-    assert breaker.quota > 1 << 20
+    assert breaker.allowance > 1 << 20
     assert rest(breaker, now, rng) <= PAUSE_MS * 1.25
 
 
@@ -78,20 +78,20 @@ def test_what_it_was_given_before_its_pause_does_not_lengthen_it() -> None:
 def test_a_trial_that_runs_on_is_followed_by_another_one_after_the_pause() -> None:
     breaker = CircuitBreaker()
     now = rest(breaker, 0, Random(1))
-    assert breaker.quota == 0
+    assert breaker.allowance == 0
     assert not breaker.pass_time(now + PAUSE_MS - 1)
     assert breaker.pass_time(now + PAUSE_MS)
-    assert breaker.quota == 1
+    assert breaker.allowance == 1
 
 
 def test_a_trial_that_proves_nothing_is_followed_by_another_one_at_once() -> None:
     breaker = CircuitBreaker()
     rest(breaker, 0, Random(1))
     breaker.ended()
-    assert breaker.quota == 1
+    assert breaker.allowance == 1
     lose(breaker, 9_000)
     breaker.ended()  # what it had beside
-    assert breaker.quota == 0
+    assert breaker.allowance == 0
 
 
 def test_pauses_of_one_that_proved_itself_do_not_grow_until_it_is_convicted() -> None:
@@ -108,9 +108,9 @@ def test_pauses_of_one_that_proved_itself_do_not_grow_until_it_is_convicted() ->
 def test_a_failure_that_was_none_is_taken_back() -> None:
     breaker = CircuitBreaker()
     lose(breaker, 0, FAILURES)
-    breaker.cleared(unknown=True)  # none was of that kind
+    breaker.exonerated(unknown=True)  # none was of that kind
     assert breaker.is_open
-    breaker.cleared(unknown=False)
+    breaker.exonerated(unknown=False)
     assert (breaker.is_open, breaker.lost) == (False, FAILURES - 1)
 
 

@@ -40,7 +40,7 @@ class Team:
         self.logs[name] += tasks * log2(seconds * 1e9)
         done, logs = self.tasks[name], self.logs[name]
         beat = Heartbeat(1, cpu, memory, load, 0, 0, False, own, done, logs, place)
-        self.gauges[name].told(beat, self.now)
+        self.gauges[name].update(beat, self.now)
 
     def weigh(self) -> dict[str, float]:
         weigh(list(self.gauges.values()), self.now)
@@ -82,7 +82,7 @@ def test_a_share_is_between_none_and_all(told: float, taken: float) -> None:
 def test_a_weight_is_sane_whatever_workers_tell(beats: list[Heartbeat], age: int) -> None:
     gauges = [LoadEstimate(), LoadEstimate()]
     for i, beat in enumerate(beats):
-        gauges[i % 2].told(beat, 0)
+        gauges[i % 2].update(beat, 0)
         weigh(gauges, age)
         for load_estimate in gauges:
             assert FLOOR <= load_estimate.weight <= 1.0

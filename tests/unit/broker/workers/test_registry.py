@@ -401,7 +401,7 @@ def test_a_returned_workers_room_is_what_it_was(harness: RegistryHarness) -> Non
     harness.hello(2)
     (worker,) = harness.registry.available()
     assert worker.busy == 0
-    assert worker.room == 2
+    assert worker.capacity == 2
 
 
 def test_a_task_lost_too_often_is_proposed_as_lost_only_once(harness: RegistryHarness) -> None:
@@ -668,7 +668,7 @@ def test_any_load_is_taken(cpu: float, memory: float, window: int) -> None:
 def test_a_worker_cannot_claim_more_slots_than_a_worker_may_have() -> None:
     harness = RegistryHarness()
     harness.hello(slots=2**63 - 1)
-    assert harness.registry.available()[0].room == worker_module.SLOTS_MAX
+    assert harness.registry.available()[0].capacity == worker_module.SLOTS_MAX
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ KNOWN_MAX = 4_096
 
 
 class ConsistentHash:
+    """Sends equal keys to the same worker while it has room. See the module."""
+
     spares_overloaded = False
 
     def __init__(self, rng: Random) -> None:
@@ -37,6 +39,7 @@ class ConsistentHash:
         self._ring: list[tuple[int, bytes]] = []
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
+        """See `Balancer.plan`."""
         self._learn(workers)
         load = _Load(workers)
         plan = [self._find(key, load) if key else -1 for key in keys]
@@ -78,7 +81,7 @@ class _Load:
     """What the workers have while a plan is being made. `index` has those with room."""
 
     def __init__(self, workers: Sequence[Candidate]) -> None:
-        self.index = {w.incarnation: i for i, w in enumerate(workers) if w.room > 0}
+        self.index = {w.incarnation: i for i, w in enumerate(workers) if w.capacity > 0}
         self._workers = workers
         self._given = [0] * len(workers)
         self._tasks = sum(w.busy for w in workers)
@@ -93,14 +96,14 @@ class _Load:
             return False
         self._given[i] += 1
         self._tasks += 1
-        if given + 1 == worker.room:
+        if given + 1 == worker.capacity:
             del self.index[worker.incarnation]
         return True
 
     def left(self) -> list[Candidate]:
         """The workers as they are once they have what was given."""
         return [
-            w._replace(room=w.room - n, busy=w.busy + n) if n else w
+            w._replace(capacity=w.capacity - n, busy=w.busy + n) if n else w
             for w, n in zip(self._workers, self._given, strict=True)
         ]
 

@@ -7,14 +7,17 @@ from raftwork.broker.placement.balancers.protocol import Candidate
 
 
 class Failover:
+    """Fills the workers in the order of their names."""
+
     spares_overloaded = True
 
     def __init__(self, _rng: Random) -> None:
         pass
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
+        """See `Balancer.plan`."""
         order = sorted(range(len(workers)), key=lambda i: (workers[i].name, workers[i].incarnation))
         plan: list[int] = []
         for i in order:
-            plan += [i] * min(workers[i].room, len(keys) - len(plan))
+            plan += [i] * min(workers[i].capacity, len(keys) - len(plan))
         return plan

@@ -8,24 +8,24 @@ from raftwork.broker.placement.balancers.protocol import Candidate
 
 
 def least_first(
-    workers: Sequence[Candidate], capacities: Sequence[float], tasks: int, rng: Random
+    workers: Sequence[Candidate], sizes: Sequence[float], tasks: int, rng: Random
 ) -> list[int]:
     """Each task goes where (tasks already there + 1) / capacity is least."""
     # The random second key spreads ties, else an idle cluster's first worker gets every task.
     heap = [
-        ((w.busy + 1) / capacity, rng.random(), i, w.room)
-        for i, (w, capacity) in enumerate(zip(workers, capacities, strict=True))
-        if w.room > 0
+        ((w.busy + 1) / size, rng.random(), i, w.capacity)
+        for i, (w, size) in enumerate(zip(workers, sizes, strict=True))
+        if w.capacity > 0
     ]
     if tasks == 1:  # the usual case while load is low
         return [min(heap)[2]]
     heapify(heap)
     plan = []
     for _ in range(tasks):
-        score, tie, i, room = heap[0]
+        score, tie, i, capacity = heap[0]
         plan.append(i)
-        if room > 1:
-            heapreplace(heap, (score + 1 / capacities[i], tie, i, room - 1))
+        if capacity > 1:
+            heapreplace(heap, (score + 1 / sizes[i], tie, i, capacity - 1))
         else:
             heappop(heap)
     return plan

@@ -11,6 +11,8 @@ from raftwork.broker.placement.balancers.turns import in_turn
 
 
 class Lru:
+    """Places on the worker that was given a task longest ago."""
+
     spares_overloaded = False
 
     def __init__(self, rng: Random) -> None:
@@ -19,6 +21,7 @@ class Lru:
         self._tasks = 0
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
+        """See `Balancer.plan`."""
         used = self._used
         # Who has had none is first; the dice part those that never had any.
         order = sorted(

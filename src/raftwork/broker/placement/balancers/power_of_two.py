@@ -11,14 +11,17 @@ from raftwork.broker.placement.balancers.protocol import Candidate
 
 
 class PowerOfTwo:
+    """Places on the less loaded of two workers drawn at random."""
+
     spares_overloaded = False
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
-        rooms, busy = [w.room for w in workers], [w.busy for w in workers]
-        open_ = [i for i, room in enumerate(rooms) if room > 0]
+        """See `Balancer.plan`."""
+        capacities, busy = [w.capacity for w in workers], [w.busy for w in workers]
+        open_ = [i for i, capacity in enumerate(capacities) if capacity > 0]
         plan = []
         for _ in keys:
             at = self._draw(len(open_))
@@ -30,8 +33,8 @@ class PowerOfTwo:
             i = open_[at]
             plan.append(i)
             busy[i] += 1
-            rooms[i] -= 1
-            if not rooms[i]:
+            capacities[i] -= 1
+            if not capacities[i]:
                 open_[at] = open_[-1]
                 open_.pop()
         return plan

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 class Candidate(NamedTuple):
     """A worker that can take `room` more tasks."""
 
-    room: int
+    capacity: int
     slots: int
     busy: int  # tasks it has, those on their way to it among them
     weight: float  # 1.0 is the best place there is; see `raftwork.broker.workers.load`

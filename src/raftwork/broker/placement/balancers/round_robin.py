@@ -9,12 +9,15 @@ from raftwork.broker.placement.balancers.turns import in_turn
 
 
 class RoundRobin:
+    """Places on each worker in turn, across plans."""
+
     spares_overloaded = False
 
     def __init__(self, rng: Random) -> None:
         self._last = rng.randbytes(16)
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
+        """See `Balancer.plan`."""
         # The round goes by incarnation: a position would mean somebody else whenever one is full.
         order = sorted(range(len(workers)), key=lambda i: workers[i].incarnation)
         first = bisect_right(order, self._last, key=lambda i: workers[i].incarnation)

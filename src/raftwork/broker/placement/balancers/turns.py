@@ -8,11 +8,11 @@ from raftwork.broker.placement.balancers.protocol import Candidate
 
 def in_turn(workers: Sequence[Candidate], order: Iterable[int], tasks: int) -> list[int]:
     """Go round `order`, one task at each stop, until all are placed; who is full drops out."""
-    turns = deque((i, workers[i].room) for i in order if workers[i].room > 0)
+    turns = deque((i, workers[i].capacity) for i in order if workers[i].capacity > 0)
     plan = []
     for _ in range(tasks):
-        i, room = turns.popleft()
+        i, capacity = turns.popleft()
         plan.append(i)
-        if room > 1:
-            turns.append((i, room - 1))
+        if capacity > 1:
+            turns.append((i, capacity - 1))
     return plan

@@ -8,11 +8,14 @@ from raftwork.broker.placement.balancers.protocol import Candidate
 
 
 class Weighted:
+    """Places by (tasks + 1) / (slots · weight)."""
+
     spares_overloaded = True
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
 
     def plan(self, workers: Sequence[Candidate], keys: Sequence[str]) -> list[int]:
-        capacities = [w.slots * w.weight for w in workers]
-        return least_first(workers, capacities, len(keys), self._rng)
+        """See `Balancer.plan`."""
+        sizes = [w.slots * w.weight for w in workers]
+        return least_first(workers, sizes, len(keys), self._rng)

@@ -6,13 +6,13 @@ from raftwork.broker.placement.balancers import Balancer, Candidate
 
 
 def candidate(
-    name: str, room: int = 100, slots: int = 4, busy: int = 0, weight: float = 1.0
+    name: str, capacity: int = 100, slots: int = 4, busy: int = 0, weight: float = 1.0
 ) -> Candidate:
-    return Candidate(room, slots, busy, weight, name, name.encode())
+    return Candidate(capacity, slots, busy, weight, name, name.encode())
 
 
-def equal(count: int, room: int = 100, slots: int = 4) -> list[Candidate]:
-    return [candidate(f"w{i:04}", room, slots) for i in range(count)]
+def equal(count: int, capacity: int = 100, slots: int = 4) -> list[Candidate]:
+    return [candidate(f"w{i:04}", capacity, slots) for i in range(count)]
 
 
 def counts(balancer: Balancer, workers: Sequence[Candidate], tasks: int) -> list[int]:

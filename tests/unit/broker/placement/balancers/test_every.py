@@ -34,7 +34,7 @@ class Counting(Sequence[Candidate]):
 candidates = st.lists(
     st.builds(
         Candidate,
-        room=st.integers(0, 40),
+        capacity=st.integers(0, 40),
         slots=st.integers(1, 16),
         busy=st.integers(0, 40),
         weight=st.floats(0.02, 1.0),
@@ -57,18 +57,18 @@ def test_all_tasks_are_placed_and_nobody_gets_more_than_its_room(
     name: str, workers: list[Candidate], keys: list[str], seed: int
 ) -> None:
     balancer = BALANCERS[name](Random(seed))
-    keys = keys[: sum(w.room for w in workers)]
+    keys = keys[: sum(w.capacity for w in workers)]
     for _ in range(3):  # strategies keep state from plan to plan
         plan = balancer.plan(workers, keys)
         assert len(plan) == len(keys)
-        assert all(plan.count(i) <= w.room for i, w in enumerate(workers))
+        assert all(plan.count(i) <= w.capacity for i, w in enumerate(workers))
         assert set(plan) <= set(range(len(workers)))
         workers.reverse()
 
 
 @pytest.mark.parametrize("name", list(BALANCERS))
 def test_one_worker_with_much_room_among_many_full_ones_is_filled_at_once(name: str) -> None:
-    workers = Counting([*equal(2_000, room=1), candidate("big", room=50_000)])
+    workers = Counting([*equal(2_000, capacity=1), candidate("big", capacity=50_000)])
     balancer = BALANCERS[name](Random(1))
     for keys in ([""] * 20_000, [f"key {i}" for i in range(20_000)]):
         assert len(balancer.plan(workers, keys)) == 20_000
@@ -77,7 +77,7 @@ def test_one_worker_with_much_room_among_many_full_ones_is_filled_at_once(name: 
 
 @pytest.mark.parametrize("name", list(BALANCERS))
 def test_a_cluster_of_loaded_workers_still_gets_every_task(name: str) -> None:
-    loaded = [candidate(n, room=10, busy=4, weight=0.02) for n in "abc"]
+    loaded = [candidate(n, capacity=10, busy=4, weight=0.02) for n in "abc"]
     assert counts(BALANCERS[name](Random(7)), loaded, 30) == [10, 10, 10]
 
 

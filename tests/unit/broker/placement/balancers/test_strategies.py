@@ -22,7 +22,7 @@ def test_weighted_prefers_the_idle_worker() -> None:
 
 
 def test_weighted_counts_what_a_worker_has_already() -> None:
-    workers = [candidate("a", room=2, slots=8, busy=6), candidate("b", slots=8)]
+    workers = [candidate("a", capacity=2, slots=8, busy=6), candidate("b", slots=8)]
     assert counts(balancer("weighted"), workers, 6) == [0, 6]
 
 
@@ -55,7 +55,7 @@ def test_power_of_two_never_chooses_the_fullest() -> None:
 
 
 def test_power_of_two_levels_far_better_than_chance() -> None:
-    workers = equal(100, room=10_000)
+    workers = equal(100, capacity=10_000)
     spread = {
         name: max(counts(balancer(name), workers, 10_000)) for name in ("power_of_two", "random")
     }
@@ -84,7 +84,7 @@ def test_round_robin_stays_even_while_some_have_no_room() -> None:
 
 
 def test_random_reaches_everybody() -> None:
-    assert min(counts(balancer("random"), equal(4, room=1_000), 1_000)) > 150
+    assert min(counts(balancer("random"), equal(4, capacity=1_000), 1_000)) > 150
 
 
 def test_lru_chooses_whose_last_task_was_given_longest_ago() -> None:
