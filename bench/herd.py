@@ -23,7 +23,7 @@ from raftwork.messages import Leader as LeaderNews
 from raftwork.messages import Ping
 from raftwork.testing.processes import LocalCluster
 from raftwork.worker.agent import Agent, Identity, Load
-from raftwork.worker.main import Link, now_ms
+from raftwork.worker.main import BrokerLink, now_ms
 
 COUNT = 100
 ROUNDS = 5
@@ -107,19 +107,19 @@ def agents(made: LocalCluster) -> Iterator[None]:
 def run_agents(brokers: list[str]) -> None:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, 4_096)
-    herd: list[tuple[Agent, dict[str, Link]]] = []
+    herd: list[tuple[Agent, dict[str, BrokerLink]]] = []
     for number in range(COUNT):
         me = Identity(f"w{number}", secrets.token_bytes(16), "bench", os.getpid(), ("default",))
         agent = Agent(me, list(brokers), 2, now_ms(), Random())
         agent.sample(Load(0.1, 0.1, 0.1))
-        herd.append((agent, {address: Link(context, address) for address in brokers}))
+        herd.append((agent, {address: BrokerLink(context, address) for address in brokers}))
     while True:
         for agent, links in herd:
             live(agent, links)
         time.sleep(_LOOK)
 
 
-def live(agent: Agent, links: dict[str, Link]) -> None:
+def live(agent: Agent, links: dict[str, BrokerLink]) -> None:
     now = now_ms()
     for address, link in links.items():
         for up in link.changes():

@@ -14,12 +14,12 @@ def _untold(_: Sequence[str]) -> AbstractContextManager[None]:
 _around: Around = _untold
 
 
-def tell(around: Around) -> None:
+def observe_with(around: Around) -> None:
     """From now on every wait in this process, and in its copies, is entered through this."""
     global _around
     _around = around
 
 
-def told(brokers: Sequence[str]) -> AbstractContextManager[None]:
+def observed(brokers: Sequence[str]) -> AbstractContextManager[None]:
     """A context manager to enter around a wait for an outcome that these brokers have."""
     return _around(brokers)

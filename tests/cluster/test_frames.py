@@ -5,7 +5,7 @@ import random
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 
 import psutil
@@ -25,14 +25,12 @@ from raftwork.messages import (
     PROTOCOL,
     ClientHello,
     Code,
-    FromBroker,
     HelloFirst,
     Leader,
     PeerHello,
     PeerMessage,
     Ping,
     Push,
-    Refused,
     Report,
     Spec,
     encode_spec,
@@ -40,6 +38,7 @@ from raftwork.messages import (
 from raftwork.wire import pack
 from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import PATIENCE, Cluster
+from tests.cluster.raw_clients import MALFORMED, RawClient, raw_client
 
 SPEC = encode_spec(Spec("add", "default"))
 #: Connections on which a busy broker is waited for.
@@ -77,75 +76,8 @@ def framed(data: bytes) -> bytes:
     return b"\x02" + len(data).to_bytes(8, "big") + data
 
 
-class Stranger:
-    """A DEALER that says what it likes."""
-
-    def __init__(
-        self,
-        context: "zmq.Context[zmq.Socket[bytes]]",
-        address: str,
-        *,
-        name: bytes = b"",
-        connect: bool = True,
-    ) -> None:
-        self.socket = context.socket(zmq.DEALER)
-        if name:
-            self.socket.setsockopt(zmq.IDENTITY, name)
-        self.socket.linger = 0
-        self.socket.rcvtimeo = self.socket.sndtimeo = 10_000
-        if connect:
-            self.connect(address)
-
-    def connect(self, address: str) -> None:
-        self.socket.connect(f"tcp://{address}")
-
-    def say(self, *frames: bytes) -> None:
-        self.socket.send_multipart(frames)
-
-    def hear(self, *kinds: type[FromBroker]) -> FromBroker:
-        """The next frame of one of these kinds."""
-        while True:
-            message = from_broker.decode(self.socket.recv())
-            if isinstance(message, kinds):
-                return message
-
-    def refusal(self) -> Refused:
-        message = self.hear(Refused)
-        assert isinstance(message, Refused)
-        return message
-
-
-@contextmanager
-def stranger(cluster: Cluster, *, hello: bool = True) -> Iterator[Stranger]:
-    with zmq.Context() as context:
-        one = Stranger(context, cluster.local.addresses["solo"])
-        if hello:
-            one.say(to_broker.encode(ClientHello(PROTOCOL)))
-        try:
-            yield one
-        finally:
-            one.socket.close()
-
-
-MALFORMED = [
-    b"",
-    b"\xc1",
-    b"not msgpack at all",
-    pack([]),
-    pack(["3", 1]),
-    pack([3, -1, 0, b"", b""]),
-    pack([3, 1, 2**64 - 1, b"", b""]),
-    pack([5, 1, "not a list"]),
-    pack([5, 1, [1, 2]]),
-    pack({"a": 1}),
-    b"\xdd\xff\xff\xff\xff",  # an array of 2³² - 1 items that never come
-    b"\x91" * 5000,  # nested too deep
-    b"\xc9\xff\xff\xff\xff\x01",
-]
-
-
 def test_a_malformed_frame_is_refused(solo: Cluster) -> None:
-    with stranger(solo) as one:
+    with raw_client(solo) as one:
         for frame in MALFORMED:
             one.say(frame)
             refusal = one.refusal()
@@ -153,7 +85,7 @@ def test_a_malformed_frame_is_refused(solo: Cluster) -> None:
 
 
 def test_who_sends_one_malformed_frame_after_another_is_cut_off(solo: Cluster) -> None:
-    with stranger(solo) as honest, stranger(solo) as one:
+    with raw_client(solo) as honest, raw_client(solo) as one:
         honest.say(to_broker.encode(Ask(1, ["before"])))
         honest.hear(Answer)
         with one.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED) as cut:
@@ -171,7 +103,7 @@ def test_who_sends_one_malformed_frame_after_another_is_cut_off(solo: Cluster) -
 def test_who_was_cut_off_is_heard_when_it_comes_again_under_its_name(solo: Cluster) -> None:
     def heard() -> bool:
         with zmq.Context() as context:
-            one = Stranger(context, solo.local.addresses["solo"], name=b"the same")
+            one = RawClient(context, solo.local.addresses["solo"], name=b"the same")
             with one.socket, one.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED) as cut:
                 one.socket.rcvtimeo = 500  # the connection before may not be quite gone
                 one.say(to_broker.encode(ClientHello(PROTOCOL)))
@@ -206,8 +138,8 @@ def test_cutting_off_leaves_no_descriptor_open(solo: Cluster) -> None:
 def test_a_name_in_use_cannot_be_taken_over(solo: Cluster) -> None:
     address = solo.local.addresses["solo"]
     with zmq.Context() as context:
-        first = Stranger(context, address, name=b"mine")
-        second = Stranger(context, address, name=b"mine", connect=False)
+        first = RawClient(context, address, name=b"mine")
+        second = RawClient(context, address, name=b"mine", connect=False)
         with first.socket, second.socket:
             first.say(to_broker.encode(ClientHello(PROTOCOL)))
             first.hear(Leader)
@@ -280,13 +212,13 @@ def test_who_asks_and_hardly_reads_is_cut_off(solo: Cluster) -> None:
                 return True
 
         solo.wait_until(cut_off, "the broker to have enough of it")
-    with stranger(solo) as honest:
+    with raw_client(solo) as honest:
         honest.say(to_broker.encode(Ask(1, ["before"])))
         honest.hear(Answer)
 
 
 def test_several_parts_are_no_message(solo: Cluster) -> None:
-    with stranger(solo) as one:
+    with raw_client(solo) as one:
         one.say(to_broker.encode(Ask(1, ["before"])), b"b", b"c")
         one.say(to_broker.encode(Ask(2, ["before"])))
         answer = one.hear(Answer)
@@ -295,7 +227,7 @@ def test_several_parts_are_no_message(solo: Cluster) -> None:
 
 
 def test_garbage_before_a_hello_is_harmless(solo: Cluster) -> None:
-    with stranger(solo, hello=False) as one:
+    with raw_client(solo, hello=False) as one:
         one.say(b"a", b"b", b"c")
         one.say(*[b"x"] * 200)
         one.say(to_broker.encode(Ask(1, ["before"])))
@@ -303,11 +235,11 @@ def test_garbage_before_a_hello_is_harmless(solo: Cluster) -> None:
 
 
 def test_a_frame_over_the_limit_is_cut_off_unread(solo: Cluster) -> None:
-    with stranger(solo) as one, one.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED) as cut:
+    with raw_client(solo) as one, one.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED) as cut:
         one.say(bytes(FRAME_BYTES_MAX + 1))
         assert cut.poll(int(PATIENCE * 1000)), "it is not even asked what it meant"
         one.socket.disable_monitor()
-    with stranger(solo) as other:
+    with raw_client(solo) as other:
         other.say(to_broker.encode(Ask(1, ["before"])))
         other.hear(Answer)
 
@@ -326,7 +258,7 @@ def test_what_breaks_the_limits_inside_a_good_frame_is_refused(solo: Cluster) ->
         (Enqueue(9, 0, SPEC, pack([[str(n), b""] for n in range(10_001)])), Code.PAYLOAD_TOO_LARGE),
         (Enqueue(10, 0, SPEC, pack([["before", b"other"]])), Code.PROTOCOL),
     ]
-    with stranger(solo) as one:
+    with raw_client(solo) as one:
         for request, code in cases:
             one.say(to_broker.encode(request))
             refusal = one.refusal()
@@ -335,14 +267,14 @@ def test_what_breaks_the_limits_inside_a_good_frame_is_refused(solo: Cluster) ->
 
 def test_asking_for_too_much_is_refused(solo: Cluster) -> None:
     ids = [str(n) for n in range(10_001)]
-    with stranger(solo) as one:
+    with raw_client(solo) as one:
         for request in (Watch(1, ids), Ask(2, ids)):
             one.say(to_broker.encode(request))
             assert one.refusal().request == request.request
 
 
 def test_a_stranger_that_claims_to_be_a_peer_or_a_worker_changes_nothing(solo: Cluster) -> None:
-    with stranger(solo) as one:
+    with raw_client(solo) as one:
         one.say(from_broker.encode(PeerMessage(b"b" * 16, b"vote for me")))
         one.say(to_broker.encode(PeerHello(PROTOCOL, solo.consensus, "solo", b"x" * 16, b"", 0)))
         one.say(to_broker.encode(PeerHello(PROTOCOL, solo.consensus, "b", b"x" * 16, b"y" * 16, 0)))
@@ -360,7 +292,7 @@ def test_a_stranger_that_claims_to_be_a_peer_or_a_worker_changes_nothing(solo: C
 
 
 def test_a_wrong_version_is_refused_at_the_hello(solo: Cluster) -> None:
-    with stranger(solo, hello=False) as one:
+    with raw_client(solo, hello=False) as one:
         one.say(to_broker.encode(ClientHello(PROTOCOL + 1)))
         assert str(PROTOCOL) in one.refusal().text
 
@@ -383,7 +315,7 @@ def test_bytes_that_pass_for_the_oldest_zeromq_are_no_client_either(solo: Cluste
 
 def test_a_message_of_very_many_parts_stops_nobody(solo: Cluster) -> None:
     epoch = solo.see().epoch
-    with stranger(solo) as flood, stranger(solo) as one:
+    with raw_client(solo) as flood, raw_client(solo) as one:
         for _ in range(100_000):
             flood.socket.send(b"", zmq.SNDMORE)
         flood.say(to_broker.encode(Ask(1, ["before"])))
@@ -405,7 +337,7 @@ def test_thousands_of_random_frames_change_nothing(solo: Cluster) -> None:
         to_broker.encode(Report(1, [], [], [1], 0)),
         from_broker.encode(PeerMessage(b"b" * 16, b"body")),
     ]
-    with stranger(solo) as one, stranger(solo) as other:
+    with raw_client(solo) as one, raw_client(solo) as other:
         for _ in range(3000):
             frame = bytearray(rng.choice(good))
             # The tag of an enqueue is spoilt as well: a lucky one would be stored, and rightly.

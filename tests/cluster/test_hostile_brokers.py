@@ -43,7 +43,7 @@ from raftwork.testing.processes import Child
 from raftwork.wire import pack
 from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import PATIENCE, Cluster
-from tests.cluster.test_frames import MALFORMED
+from tests.cluster.raw_clients import MALFORMED
 
 MIB = 1024 * 1024
 ADD = encode_spec(Spec("add", "default"))

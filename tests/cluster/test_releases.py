@@ -12,7 +12,7 @@ from raftwork.release import RELEASE
 from raftwork.wire import pack
 from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import PATIENCE, Cluster
-from tests.cluster.test_frames import stranger
+from tests.cluster.raw_clients import raw_client
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_what_only_a_newer_release_knows_ends_a_broker_before_it_is_applied(
 def test_requests_of_a_newer_client_are_refused_one_by_one_and_it_is_not_cut_off(
     solo: Cluster,
 ) -> None:
-    with stranger(solo, hello=False) as one:
+    with raw_client(solo, hello=False) as one:
         for number in range(100):
             one.say(pack([4_000, number, "new"]))
             refused = one.refusal()

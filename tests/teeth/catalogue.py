@@ -481,7 +481,13 @@ _WORKERS = (
     ),
     Break(
         "a killed worker's pool runs on",
-        (Edit(f"{_WORKER}.pool.fork_server:Zygote._bury", "_signal(pid, signal.SIGKILL)", "pass"),),
+        (
+            Edit(
+                f"{_WORKER}.pool.fork_server:ForkServer._end_children",
+                "_signal(pid, signal.SIGKILL)",
+                "pass",
+            ),
+        ),
         ("test_a_killed_worker_takes_its_pool_with_it",),
     ),
     Break(
@@ -546,8 +552,8 @@ _WORKERS = (
         (
             Edit(
                 f"{_WORKER}.pool.process:ProcessPool._replace",
-                "if not child.present and now >= child.reborn_at:",
-                "if not child.present and not child.born:",
+                "if not child.present and now >= child.restart_at:",
+                "if not child.present and not child.started_at:",
             ),
         ),
         ("test_a_task_that_kills_its_process_does_not_take_the_worker_with_it",),
@@ -628,7 +634,7 @@ _WORKERS = (
         (
             Edit(
                 f"{_WORKER}.pool.process:ProcessPool.slots",
-                "child.stillborn < _FAILED_STARTS_MAX\n        and not",
+                "child.failed_starts < _FAILED_STARTS_MAX\n        and not",
                 "not",
             ),
         ),

@@ -220,7 +220,7 @@ _BROKERS = (
     ),
     Break(
         "who libzmq has given up is not asked again",
-        (Edit("raftwork.net.reconnects:Renewals.due", "if now >= at", "if False"),),
+        (Edit("raftwork.net.reconnects:Reconnects.due", "if now >= at", "if False"),),
         (
             "test_a_worker_outlives_a_broker_that_says_anything_and_works_for_an_honest_one",
             "test_a_program_that_had_a_brokers_port_for_a_while_cuts_nobody_off_from_it",

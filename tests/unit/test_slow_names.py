@@ -7,7 +7,7 @@ its connection is made.
 
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -23,7 +23,6 @@ from raftwork.messages import (
     ClientHello,
     Leader,
     Ping,
-    PushedTask,
     Spec,
     StatusRequest,
     encode_spec,
@@ -32,8 +31,7 @@ from raftwork.testing.processes import free_addresses
 from raftwork.wire import pack
 from raftwork.worker.agent import Identity
 from raftwork.worker.main import Worker
-from raftwork.worker.pool import Running
-from raftwork.worker.runner import Ended
+from tests.unit.worker.idle_pool import IdlePool
 
 PATIENCE = 30.0
 
@@ -136,26 +134,6 @@ def test_a_broker(stubs: tuple[Stub, Stub]) -> None:
     finally:
         names.known.set()
         transport.close(0)
-
-
-class IdlePool:
-    """A pool that nobody gives anything."""
-
-    slots = 1
-    wakers = ()
-
-    def start(self, tasks: Collection[PushedTask]) -> None: ...
-    def collect(self) -> list[Ended]:
-        return []
-
-    def running(self) -> list[Running]:
-        return []
-
-    def withdraw(self) -> list[PushedTask]:
-        return []
-
-    def stop(self, tokens: Collection[int]) -> None: ...
-    def close(self) -> None: ...
 
 
 def test_a_worker(stubs: tuple[Stub, Stub]) -> None:

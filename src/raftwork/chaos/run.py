@@ -77,7 +77,7 @@ def own_cluster(directory: Path, consensus: str) -> Iterator[Brokers]:
         yield Brokers([directory])
 
 
-class Crew:
+class TrialProcesses:
     """The trial's own workers and clients. No name is ever used twice."""
 
     def __init__(self, brokers: str, directory: Path, plan: Plan) -> None:
@@ -161,10 +161,10 @@ class Trial:
         self._brokers = brokers
         self._plan = plan
         self._say = say
-        self._crew = Crew(brokers.text, directory, plan)
+        self._processes = TrialProcesses(brokers.text, directory, plan)
         self._rng = Random()
-        self._journal = Journal(self._crew.journals / "trial")
-        others = {role: partial(self._crew.victims, role) for role in ("worker", "client")}
+        self._journal = Journal(self._processes.journals / "trial")
+        others = {role: partial(self._processes.victims, role) for role in ("worker", "client")}
         self._reviver = Reviver()
         self._nemesis = Nemesis(brokers, others, self._reviver, self._journal.write, self._rng)
         self._troubles: list[str] = []
@@ -187,14 +187,14 @@ class Trial:
             yield
             self._say("no more faults; waiting for what is out")
             self.wait_until_whole()
-            self._troubles += self._crew.stop_clients()
+            self._troubles += self._processes.stop_clients()
             self._audit()
         finally:
-            self._crew.close()
+            self._processes.close()
 
     def report(self) -> Report:
         """The verdict, after `load`."""
-        history = read(self._crew.journals)
+        history = read(self._processes.journals)
         faults = Counter(f"{e.fault} {e.role}" for e in history if isinstance(e, Struck))
         if not faults:
             self._troubles.append("no fault was injected")
@@ -224,12 +224,12 @@ class Trial:
 
     def _begin(self) -> None:
         for _ in range(self._plan.workers):
-            self._crew.start("worker")
+            self._processes.start("worker")
         if (missing := self._missing(WHOLE_WITHIN_S)) is not None:
             raise TimeoutError(f"no whole cluster within {WHOLE_WITHIN_S:.0f} s: {missing}")
         self._nemesis.check(self._plan.faults)
         for _ in range(self._plan.clients):
-            self._crew.start("client")
+            self._processes.start("client")
 
     # ---- faults -------------------------------------------------------------------------------
 
@@ -272,14 +272,14 @@ class Trial:
             if row.status.applied < applied - LAG:
                 return f"{row.name} has applied {row.status.applied} of {applied}"
         active = {worker.name for worker in seen.workers if worker.state == "active"}
-        absent = self._crew.workers() - active
+        absent = self._processes.workers() - active
         return f"{', '.join(sorted(absent))} not listed as active" if absent else None
 
     # ---- the last questions -------------------------------------------------------------------
 
     def _audit(self) -> None:
         """Ask for the outcome of every task that was enqueued, over a fresh connection."""
-        asked = {e.task: None for e in read(self._crew.journals) if isinstance(e, Asked)}
+        asked = {e.task: None for e in read(self._processes.journals) if isinstance(e, Asked)}
         tasks = list(asked)
         self._say(f"asking for the outcomes of {len(tasks)} tasks")
         deadline = now() + SETTLED_WITHIN_S

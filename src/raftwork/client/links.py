@@ -15,7 +15,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.messages import FRAME_BYTES_MAX
 from raftwork.net.dialling import Dialler
-from raftwork.net.resolving import LookUp, Threads, reason
+from raftwork.net.resolving import LookUp, ThreadResolver, reason
 
 #: Between attempts to connect to a broker that is not there.
 _RECONNECT_MS = 50
@@ -46,7 +46,7 @@ class Links:
         """Raises OSError if nothing can be opened."""
         _room(_CONTEXT_FILES)
         self._poller = zmq.Poller()
-        self._resolver = Threads(look_up)
+        self._resolver = ThreadResolver(look_up)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._dialler = Dialler(self._resolver)
         self._links: dict[str, _Link] = {}

@@ -11,7 +11,7 @@ from raftwork.client.result_registry import Slot
 from raftwork.errors import TaskFailed, TaskLost, UnknownTask
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
-from raftwork.waits import told
+from raftwork.waits import observed
 from raftwork.wire import unpack
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Run(Slot, Generic[T_co]):
         """A reply to wait for; errors that end the wait name the task."""
         waiter = self._app.wait_for(self)
         try:
-            with told(self._app.brokers):
+            with observed(self._app.brokers):
                 yield waiter
         except TimeoutError:
             raise TimeoutError(f"no outcome of task {self.id} within {limit} s") from None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from raftwork.addresses import number, parse_address
-from raftwork.net.reconnects import Renewals
+from raftwork.net.reconnects import Reconnects
 
 #: While a connection is down, its host name is looked up again after so long (ms).
 LOOK_UP_MS = 5_000
@@ -79,7 +79,7 @@ class Dialler:
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
-        self._renewals = Renewals()
+        self._reconnects = Reconnects()
         self._targets: dict[str, _Target] = {}
         self._connected: dict[str, str] = {}
         self._unresolved: list[Unresolved] = []
@@ -104,19 +104,19 @@ class Dialler:
 
     def up(self, key: str) -> None:
         """It is connected."""
-        self._renewals.up(key)
+        self._reconnects.up(key)
 
     def down(self, key: str, now: int) -> None:
         """Its connection was lost."""
-        self._renewals.down(key, now)
+        self._reconnects.down(key, now)
 
     def due(self, now: int) -> list[Dial]:
         """Drain the connections to make now."""
-        answers, away = self._resolver.answers(), self._renewals.away
+        answers, away = self._resolver.answers(), self._reconnects.away
         if not away:
             return []  # all is well: called in every turn
         self._hear(answers, away)
-        for key in self._renewals.due(now):
+        for key in self._reconnects.due(now):
             self._targets[key].due = True
         dials = []
         for key in away:

@@ -10,7 +10,7 @@ connected again, whatever the cause.
 PATIENCE_MS = 3_000
 
 
-class Renewals:
+class Reconnects:
     """The addresses that are not connected now. Times are milliseconds on a monotonic clock."""
 
     def __init__(self) -> None:

@@ -33,7 +33,7 @@ def reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-class Threads:
+class ThreadResolver:
     """Implements `Resolver`. Belongs to one thread; `fileno` is readable when there are answers."""
 
     def __init__(self, look_up: LookUp = look_up) -> None:

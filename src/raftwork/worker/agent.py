@@ -46,10 +46,10 @@ from raftwork.messages import (
     decode_spec,
 )
 from raftwork.messages.registry import worker_frames
-from raftwork.worker.leader_session import Session
+from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.outbox import Outcomes
 from raftwork.worker.pool import Running
-from raftwork.worker.prefetch import Window
+from raftwork.worker.prefetch import PrefetchWindow
 from raftwork.worker.runner import Ended, failure
 
 #: Between heartbeats, ms; one goes along with a beat of the leader that comes so shortly before.
@@ -128,9 +128,9 @@ class Agent:
         tell_all: bool = False,
     ) -> None:
         self._identity = identity
-        self._session = Session(list(brokers), now, rng)
+        self._session = LeaderSession(list(brokers), now, rng)
         self._slots = slots
-        self._window = Window()
+        self._prefetch = PrefetchWindow()
         self._held: dict[int, PushedTask] = {}
         self._since: dict[int, int] = {}  # held tokens of code known to run
         self._parked: list[PushedTask] = []  # held, not yet given to the pool
@@ -177,7 +177,7 @@ class Agent:
                 handles(Acknowledged, self._acknowledged),
                 handles(Stop, lambda _source, stop, _now: self._drop(stop.tokens)),
                 handles(Drain, lambda _source, _drain, now: self.drain(now)),
-                handles(Leader, self._session.told),
+                handles(Leader, self._session.announced),
                 handles(HelloFirst, lambda source, _first, now: self._session.refused(source, now)),
             )
         )
@@ -211,8 +211,8 @@ class Agent:
             token = task.token
             if token in self._held or token in self._done:
                 continue
-            self._window.came(len(task.payload))
-            full = len(self._held) >= self._slots + 2 * self._window.most
+            self._prefetch.came(len(task.payload))
+            full = len(self._held) >= self._slots + 2 * self._prefetch.most
             if self._draining or full or len(task.payload) > PAYLOAD_MAX:
                 self._released.append(token)
                 continue
@@ -254,7 +254,7 @@ class Agent:
         """The code of these tasks is over."""
         for outcome, elapsed in ends:
             if not outcome.unknown:  # no code ran: it says nothing of how long tasks take
-                self._window.ended(elapsed / 1e6)
+                self._prefetch.ended(elapsed / 1e6)
             if outcome.ok:  # a worker that fails at once must not seem fast, and draw all tasks
                 self._succeeded += 1
                 self._log_times += log2(max(1, elapsed))
@@ -268,7 +268,7 @@ class Agent:
         return self._slots
 
     @property
-    def session(self) -> Session:
+    def session(self) -> LeaderSession:
         """The session with the leader. For the log."""
         return self._session
 
@@ -295,10 +295,10 @@ class Agent:
         waiting = len(self._held) - len(self._since)
         self.look_at = now + LOOK_MS if waiting else _FOREVER
         if waiting and len(running) >= slots and now - self._progress_at >= STUCK_MS:
-            self._window.stuck(now - self._progress_at)
+            self._prefetch.stuck(now - self._progress_at)
             self._progress_at = now
             self._take_back()
-        elif self._window.overfull(waiting, slots):
+        elif self._prefetch.overfull(waiting, slots):
             self._take_back()
 
     def withdrawn(self, tasks: list[PushedTask]) -> None:
@@ -465,7 +465,7 @@ class Agent:
             started, released = [], []
 
     def _room(self) -> int:
-        return 0 if self._done.full or self._draining else self._window.size(self._slots)
+        return 0 if self._done.full or self._draining else self._prefetch.size(self._slots)
 
     def _leave(self, turn: Turn) -> None:
         if self._session.leader is not None:

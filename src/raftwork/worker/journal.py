@@ -28,7 +28,7 @@ from raftwork.worker.events import (
     StillDraining,
     StopsAtOnce,
 )
-from raftwork.worker.leader_session import Session
+from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.pool import Running
 
 log = logging.getLogger("raftwork.worker")
@@ -133,7 +133,7 @@ class Journal:
             self._reached.discard(address)
             tell(BrokerGone(address))
 
-    def look(self, session: Session, now: int) -> None:
+    def look(self, session: LeaderSession, now: int) -> None:
         """Log changes of the session with the leader. Called in every turn."""
         if session.open:
             if session.epoch != self._epoch:
@@ -151,7 +151,7 @@ class Journal:
             tell(Awaits(_awaited(session, now)))
 
 
-def _awaited(session: Session, now: int) -> str:
+def _awaited(session: LeaderSession, now: int) -> str:
     """What the worker waits for."""
     heard = session.heard_at
     silent = [at for at in session.brokers if now - heard.get(at, -_ANSWERS_MS) >= _ANSWERS_MS]

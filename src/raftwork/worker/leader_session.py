@@ -22,7 +22,7 @@ _AGAIN_MS = 1_000
 _SOON_MS = 100
 
 
-class Session:
+class LeaderSession:
     """The worker's session. Facts go in through methods; `asks` and `hello` say what is due."""
 
     def __init__(self, brokers: list[str], now: int, rng: Random) -> None:
@@ -50,7 +50,7 @@ class Session:
             self._pause = _SOON_MS
             self._ask_at = now + self._jittered(SILENCE_MS)
 
-    def told(self, source: str, news: Leader, now: int) -> None:
+    def announced(self, source: str, news: Leader, now: int) -> None:
         """A broker's view of the leadership."""
         if news.active:
             if news.epoch > self.epoch or (news.epoch == self.epoch and self.leader is None):

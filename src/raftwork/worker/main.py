@@ -31,7 +31,7 @@ from raftwork.messages import (
     Refused,
 )
 from raftwork.net.dialling import Dial, Dialler
-from raftwork.net.resolving import LookUp, Threads, look_up
+from raftwork.net.resolving import LookUp, ThreadResolver, look_up
 from raftwork.streams import flush
 from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.context import carry_into_threads
@@ -86,7 +86,7 @@ def now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-class Link:
+class BrokerLink:
     """The socket to one broker, and its monitor."""
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> None:
@@ -162,8 +162,8 @@ class Worker:
         self._sampler = Sampler()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
-        self._links: dict[str, Link] = {}
-        self._resolver = Threads(look_up)
+        self._links: dict[str, BrokerLink] = {}
+        self._resolver = ThreadResolver(look_up)
         self._dialler = Dialler(self._resolver)
         self._interrupts = 0
         self._heeded = 0
@@ -315,10 +315,10 @@ class Worker:
             if not sent:
                 self._agent.link_lost(address, now_ms())
 
-    def _link(self, address: str) -> Link:
+    def _link(self, address: str) -> BrokerLink:
         link = self._links.get(address)
         if link is None:
-            link = self._links[address] = Link(self._context, address)
+            link = self._links[address] = BrokerLink(self._context, address)
             self._dialler.dial(address, address, now_ms())
             self._poller.register(link.socket, zmq.POLLIN)
             self._poller.register(link.monitor, zmq.POLLIN)
@@ -361,8 +361,8 @@ def run_worker(
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
     tasks = hooked(functions(registry), hooks)
     speak_for(identity.name)
-    told = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers))
-    tell(started(*told, list(tasks), pid))
+    facts = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers))
+    tell(started(*facts, list(tasks), pid))
     if not tasks:
         tell(NothingRegistered(app_target))
     carry_into_threads()

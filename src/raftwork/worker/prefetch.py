@@ -20,7 +20,7 @@ _TOO_MUCH = 10
 _SMOOTHING = 0.125
 
 
-class Window:
+class PrefetchWindow:
     """Follows run times and payloads (exponentially weighted means): how much may be held ahead."""
 
     def __init__(self) -> None:

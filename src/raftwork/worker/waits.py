@@ -25,7 +25,7 @@ def notice_waits(brokers: Collection[str]) -> None:
     """Observe, in this process and its forks, waits for tasks of these brokers."""
     global _brokers
     _brokers = frozenset(brokers)
-    waits.tell(_around)
+    waits.observe_with(_around)
 
 
 def when_changed(call: Callable[[], None]) -> None:

@@ -434,7 +434,7 @@ SERVICE = (
     ),
     _mutant(
         "lost pushes not noticed",
-        f"{_WORKER}.leader_session:Session.beat",
+        f"{_WORKER}.leader_session:LeaderSession.beat",
         "if pushed != self._pushed:",
         "if False:",
         seeds=60,
@@ -448,7 +448,7 @@ SERVICE = (
     ),
     _mutant(
         "frames of an older session count",
-        f"{_WORKER}.leader_session:Session.current",
+        f"{_WORKER}.leader_session:LeaderSession.current",
         "(source, epoch, number) == (self.leader, self.epoch, self.number)",
         "True",
         seeds=200,

@@ -60,18 +60,18 @@ from raftwork.messages import (
 )
 from raftwork.wire import pack
 from raftwork.worker.runner import failure
-from tests.unit.broker.floor import Floor
 from tests.unit.broker.nodes import World
 from tests.unit.broker.queues import Queues
+from tests.unit.broker.registry_harness import RegistryHarness
 
 
-class Watched(Floor):
-    """A floor whose events are kept."""
+class Watched(RegistryHarness):
+    """A registry whose events are kept."""
 
     def __init__(self) -> None:
         super().__init__()
         self.told: list[Event] = []
-        self.force._worker_events._tell = self.told.append
+        self.registry._worker_events._tell = self.told.append
 
 
 JOINED = WorkerJoined("w", "h", 1, 2, ("default",))
@@ -81,69 +81,69 @@ JOINED = WorkerJoined("w", "h", 1, 2, ("default",))
 
 
 def test_a_worker_joins_once_however_often_it_says_hello() -> None:
-    floor = Watched()
+    harness = Watched()
     for session in (1, 2):
-        floor.hello(session)
-        floor.pass_time(300)
-    assert floor.told == [JOINED]
+        harness.hello(session)
+        harness.pass_time(300)
+    assert harness.told == [JOINED]
 
 
 def test_a_worker_that_falls_silent_is_lost_with_what_it_held_and_may_join_again() -> None:
-    floor = Watched()
-    floor.hello()
-    floor.give(2)
-    floor.pass_time(LEASE_MS + 500)
-    assert floor.told == [JOINED, WorkerLost("w", "it fell silent", 2)]
-    floor.hello(2)
-    floor.pass_time(300)
-    assert floor.told[2:] == [JOINED]
+    harness = Watched()
+    harness.hello()
+    harness.give(2)
+    harness.pass_time(LEASE_MS + 500)
+    assert harness.told == [JOINED, WorkerLost("w", "it fell silent", 2)]
+    harness.hello(2)
+    harness.pass_time(300)
+    assert harness.told[2:] == [JOINED]
 
 
 def test_a_worker_whose_connection_closed_is_lost_by_that() -> None:
-    floor = Watched()
-    floor.hello()
-    floor.pass_time(300)
-    floor.force.unreachable(b"w", floor.now)
-    floor.pass_time(LEASE_CLOSED_MS + 500)
-    assert floor.told[1:] == [WorkerLost("w", "its connection closed and did not come back", 0)]
+    harness = Watched()
+    harness.hello()
+    harness.pass_time(300)
+    harness.registry.unreachable(b"w", harness.now)
+    harness.pass_time(LEASE_CLOSED_MS + 500)
+    assert harness.told[1:] == [WorkerLost("w", "its connection closed and did not come back", 0)]
 
 
 def test_a_worker_that_says_goodbye_has_left_and_is_not_lost() -> None:
-    floor = Watched()
-    floor.hello()
-    floor.pass_time(300)
-    floor.force.goodbye(b"w", 1, floor.now)
-    floor.pass_time(2 * LEASE_MS)
-    assert floor.told == [JOINED, WorkerLeft("w")]
+    harness = Watched()
+    harness.hello()
+    harness.pass_time(300)
+    harness.registry.goodbye(b"w", 1, harness.now)
+    harness.pass_time(2 * LEASE_MS)
+    assert harness.told == [JOINED, WorkerLeft("w")]
 
 
 def test_a_worker_that_a_new_leader_never_meets_is_lost_without_a_name() -> None:
-    floor = Watched()
-    floor.hello()
-    floor.give(1)
-    floor.new_leader()
-    floor.force._worker_events._tell = floor.told.append
-    floor.pass_time(LEASE_MS + 500)
-    (lost,) = floor.told
+    harness = Watched()
+    harness.hello()
+    harness.give(1)
+    harness.new_leader()
+    harness.registry._worker_events._tell = harness.told.append
+    harness.pass_time(LEASE_MS + 500)
+    (lost,) = harness.told
     assert str(lost).startswith("a worker of the leader before is lost: ")
     assert str(lost).endswith("; unfinished tasks: 1")
 
 
 def test_a_worker_under_which_tasks_are_lost_rests_and_is_back() -> None:
-    floor = Watched()
-    floor.hello()
+    harness = Watched()
+    harness.hello()
     spec = Spec("job", "default", at_most_once=True)
     for _ in range(FAILURES):
-        (token,) = floor.give(spec=spec)
-        floor.report(Outcome(token, False, b"", False, Loss(signal=9)), started=[token])
-        floor.commit()
-        floor.pass_time(200)
-    rests = [event for event in floor.told if isinstance(event, WorkerRests)]
+        (token,) = harness.give(spec=spec)
+        harness.report(Outcome(token, False, b"", False, Loss(signal=9)), started=[token])
+        harness.commit()
+        harness.pass_time(200)
+    rests = [event for event in harness.told if isinstance(event, WorkerRests)]
     assert [event.worker for event in rests] == ["w"]
     assert f"{FAILURES} tasks in a row were lost under it" in rests[0].why
-    floor.force._workers[next(iter(floor.force._workers))].breaker.succeeded()
-    floor.pass_time(200)
-    assert floor.told[-1] == WorkerRecovered("w")
+    harness.registry._workers[next(iter(harness.registry._workers))].breaker.succeeded()
+    harness.pass_time(200)
+    assert harness.told[-1] == WorkerRecovered("w")
 
 
 def test_a_task_that_is_lost_for_good_is_told_of_with_its_reason() -> None:
@@ -204,38 +204,38 @@ def test_a_task_that_succeeds_is_no_event() -> None:
 
 
 def test_what_becomes_of_attempts_is_not_told_where_nobody_listens() -> None:
-    floor = Watched()
-    floor.hello()
-    (token,) = floor.give()
-    floor.pass_time(300)
-    floor.report(failure(token, "ValueError", "nope"), started=[token])
-    assert floor.told == [JOINED]
+    harness = Watched()
+    harness.hello()
+    (token,) = harness.give()
+    harness.pass_time(300)
+    harness.report(failure(token, "ValueError", "nope"), started=[token])
+    assert harness.told == [JOINED]
 
 
 def test_a_task_that_its_worker_keeps_over_its_limit_is_told_of_once() -> None:
-    floor = Watched()
-    floor.hello()
-    (token,) = floor.give(spec=Spec("job", "default", timeout=1_000))
-    floor.report(started=[token])
+    harness = Watched()
+    harness.hello()
+    (token,) = harness.give(spec=Spec("job", "default", timeout=1_000))
+    harness.report(started=[token])
     for _ in range(100):
-        floor.force.heartbeat(b"w", Heartbeat(1, 0.0, 0.0, 0.0, 1, 0, False), floor.now)
-        floor.pass_time(100)
-    overdue = [event for event in floor.told if isinstance(event, TaskOverdue)]
+        harness.registry.heartbeat(b"w", Heartbeat(1, 0.0, 0.0, 0.0, 1, 0, False), harness.now)
+        harness.pass_time(100)
+    overdue = [event for event in harness.told if isinstance(event, TaskOverdue)]
     assert overdue == [TaskOverdue("0", "default", "w", 1_000)]
 
 
 def test_tasks_that_a_worker_does_not_read_are_told_of_when_they_go_to_others() -> None:
-    floor = Watched()
-    floor.hello()
-    floor.sent()
-    floor.room = False
-    floor.give(2)
-    floor.sent()
+    harness = Watched()
+    harness.hello()
+    harness.sent()
+    harness.room = False
+    harness.give(2)
+    harness.sent()
     for _ in range(50):
-        floor.force.heartbeat(b"w", Heartbeat(1, 0.0, 0.0, 0.0, 1, 0, False), floor.now)
-        floor.pass_time(100)
-        floor.sent()
-    assert TasksTakenBack("w", 2) in floor.told
+        harness.registry.heartbeat(b"w", Heartbeat(1, 0.0, 0.0, 0.0, 1, 0, False), harness.now)
+        harness.pass_time(100)
+        harness.sent()
+    assert TasksTakenBack("w", 2) in harness.told
 
 
 def test_who_is_refused_is_told_of() -> None:

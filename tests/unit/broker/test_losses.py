@@ -25,14 +25,14 @@ FAILURE = encode_failure(Failure("ProcessDied", "m", ""))
 def test_a_process_that_died_under_a_task_is_a_loss_and_no_failure() -> None:
     queues = Queues()
     queues.apply(enqueue("a"), Assign(ME, [1]))
-    force = WorkerRegistry(queues.machine, 1, 0, Random(1))
+    registry = WorkerRegistry(queues.machine, 1, 0, Random(1))
     holding = [Holding(1, Held.RUNNING, 10)]
     hello = WorkerHello(PROTOCOL, "w", ME, 1, "h", 1, 1, ["default"], holding, False)
-    force.hello(b"w", hello, 0)
+    registry.hello(b"w", hello, 0)
     loss = Loss("who", signal=9, memory=1_000)  # its name is the leader's to say
     report = Report(1, [], [Outcome(1, False, FAILURE, loss=loss)], [], 0)
-    assert force.report(b"w", report, 10, queues.time)
-    (command,) = force.commands()
+    assert registry.report(b"w", report, 10, queues.time)
+    (command,) = registry.commands()
     assert command == Lose([(1, True)], loss._replace(worker="w"))
     queues.apply(command)
     assert queues.machine.states(["a"]) == [State.QUEUED]

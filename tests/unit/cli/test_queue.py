@@ -12,9 +12,9 @@ from raftwork.cli import cluster, main, queue, status
 from raftwork.client.overview import Overview, overview
 from raftwork.client.queues import QueueSettings
 from raftwork.messages import QueueStatus
-from tests.unit.client.test_overview import WORKER, says
+from tests.unit.client.statuses import WORKER, status_of
 
-LEADER = says("a", active=True, epoch=1, applied=0)._replace(
+LEADER = status_of("a", active=True, epoch=1, applied=0)._replace(
     workers=[WORKER._replace(queues=["served"])],
     queues=[QueueStatus("had", 0, 0, 1, 0, 0), QueueStatus("waits", 1, 0, 0, 0, 0)],
 )

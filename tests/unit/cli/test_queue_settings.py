@@ -8,7 +8,7 @@ import pytest
 from raftwork.cli.queue import set_command
 from raftwork.features.queue_settings import SETTINGS, QueueSettings, changes, settings_of
 from raftwork.messages import QueueStatus
-from tests.unit.client.test_queues import queue as a_queue
+from tests.unit.client.fake_app import queue as a_queue
 
 
 @pytest.mark.parametrize("name", SETTINGS)

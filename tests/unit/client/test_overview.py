@@ -2,26 +2,15 @@
 
 from raftwork.client.overview import overview, unserved
 from raftwork.features.queue_settings import changes
-from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
-
-CLUSTER = (("a", "h:1"), ("b", "h:2"), ("c", "h:3"))
-WORKER = WorkerStatus("w", "host", 1, 4, 1, 0.5, None, 0.25, ["q"], "active")
-
-
-def says(name: str, *, active: bool, epoch: int, applied: int) -> BrokerStatus:
-    role = "leader" if active else "follower"
-    queue = QueueStatus("q", applied, 0, 0, 0, 0)
-    workers = [WORKER._replace(name=f"of {name}")] if active else []
-    address = dict(CLUSTER)[name]
-    facts = (name, address, "raft", role, active, epoch, "", applied, applied)
-    return BrokerStatus(1, *facts, workers, [queue], CLUSTER)
+from raftwork.messages import QueueStatus
+from tests.unit.client.statuses import CLUSTER, WORKER, status_of
 
 
 def test_of_two_that_claim_to_lead_the_higher_epoch_leads() -> None:
     seen = overview(
         {
-            "h:1": says("a", active=True, epoch=3, applied=9),
-            "h:2": says("b", active=True, epoch=4, applied=8),
+            "h:1": status_of("a", active=True, epoch=3, applied=9),
+            "h:2": status_of("b", active=True, epoch=4, applied=8),
         }
     )
     assert (seen.leader, seen.epoch, seen.stale) == ("b", 4, False)
@@ -32,9 +21,9 @@ def test_of_two_that_claim_to_lead_the_higher_epoch_leads() -> None:
 def test_without_a_leader_the_most_advanced_replica_tells_the_queues() -> None:
     seen = overview(
         {
-            "h:1": says("a", active=False, epoch=3, applied=7),
+            "h:1": status_of("a", active=False, epoch=3, applied=7),
             "h:2": None,
-            "h:3": says("c", active=False, epoch=3, applied=9),
+            "h:3": status_of("c", active=False, epoch=3, applied=9),
         }
     )
     assert (seen.leader, seen.stale, seen.workers) == (None, True, [])
@@ -63,7 +52,7 @@ def row(
 
 def test_all_members_are_listed_whoever_was_asked() -> None:
     """X6: one address asked was one broker listed."""
-    seen = overview({"h:1": says("a", active=True, epoch=1, applied=1), "h:3": None})
+    seen = overview({"h:1": status_of("a", active=True, epoch=1, applied=1), "h:3": None})
     assert seen.document()["brokers"] == [
         row("a", "h:1", "leader", 1),
         row("b", "h:2", "unreachable", None, "no answer from here, but a can reach it"),
@@ -72,7 +61,7 @@ def test_all_members_are_listed_whoever_was_asked() -> None:
 
 
 def test_only_those_that_were_asked_are_listed_when_that_is_wanted() -> None:
-    a = says("a", active=True, epoch=1, applied=1)
+    a = status_of("a", active=True, epoch=1, applied=1)
     seen = overview({"h:1": a, "h:3": None}, follow=False)
     assert seen.document()["brokers"] == [
         row("a", "h:1", "leader", 1),
@@ -82,15 +71,15 @@ def test_only_those_that_were_asked_are_listed_when_that_is_wanted() -> None:
 
 def test_nobody_is_listed_twice() -> None:
     """Asked at two addresses, or at one where it no longer is."""
-    a = says("a", active=True, epoch=1, applied=1)
-    c = says("c", active=False, epoch=1, applied=1)
+    a = status_of("a", active=True, epoch=1, applied=1)
+    c = status_of("c", active=False, epoch=1, applied=1)
     seen = overview({"localhost:1": a, "h:1": a, "old:3": None, "h:3": c})
     assert [(r.name, r.address) for r in seen.brokers] == list(CLUSTER)
 
 
 def test_those_of_another_cluster_are_not_hidden() -> None:
-    a = says("a", active=True, epoch=2, applied=1)
-    stranger = says("a", active=True, epoch=1, applied=1)._replace(address="elsewhere:1")
+    a = status_of("a", active=True, epoch=2, applied=1)
+    stranger = status_of("a", active=True, epoch=1, applied=1)._replace(address="elsewhere:1")
     seen = overview({"elsewhere:1": stranger, "h:1": a})
     assert [(r.name, r.address) for r in seen.brokers] == [*CLUSTER, ("a", "elsewhere:1")]
     assert seen.leader == "a"
@@ -98,14 +87,14 @@ def test_those_of_another_cluster_are_not_hidden() -> None:
 
 def test_a_leader_of_another_cluster_is_not_this_ones() -> None:
     """It listens where a broker of ours did before that moved, in an epoch that is greater."""
-    stranger = says("a", active=True, epoch=900, applied=900)
+    stranger = status_of("a", active=True, epoch=900, applied=900)
     stranger = stranger._replace(name="z", address="h:4", cluster=(("z", "h:4"),))
     seen = overview(
         {
             "h:4": stranger,
-            "h:1": says("a", active=True, epoch=3, applied=9),
+            "h:1": status_of("a", active=True, epoch=3, applied=9),
             "h:2": None,
-            "h:3": says("c", active=False, epoch=3, applied=9)._replace(unreached=("b",)),
+            "h:3": status_of("c", active=False, epoch=3, applied=9)._replace(unreached=("b",)),
         }
     )
     assert (seen.leader, seen.epoch) == ("a", 3)
@@ -120,14 +109,14 @@ def test_a_leader_of_another_cluster_is_not_this_ones() -> None:
 
 def test_a_broker_that_others_cannot_reach_is_shown_as_such() -> None:
     """X2: `status` showed a broker level with the leader that nobody could reach."""
-    a = says("a", active=True, epoch=1, applied=1)._replace(unreached=("c",))
-    b = says("b", active=False, epoch=1, applied=1)._replace(unreached=("c",))
-    c = says("c", active=False, epoch=1, applied=1)
+    a = status_of("a", active=True, epoch=1, applied=1)._replace(unreached=("c",))
+    b = status_of("b", active=False, epoch=1, applied=1)._replace(unreached=("c",))
+    c = status_of("c", active=False, epoch=1, applied=1)
     seen = overview({"h:1": a, "h:2": b, "h:3": c})
     assert [r.reason for r in seen.brokers] == ["", "", "a, b cannot reach it"]
     down = overview({"h:1": a, "h:2": b, "h:3": None}).brokers[2]
     assert (down.status, down.reason) == (None, ""), "it simply is down"
-    stranger = says("c", active=False, epoch=0, applied=0)._replace(
+    stranger = status_of("c", active=False, epoch=0, applied=0)._replace(
         name="cc", cluster=(*CLUSTER[:2], ("cc", "h:3"))
     )
     seen = overview({"h:1": a, "h:2": b, "h:3": stranger})
@@ -142,13 +131,15 @@ def test_nobody_there_is_an_overview_too() -> None:
     seen = overview({"h:1": None})
     assert (seen.leader, seen.epoch, seen.consensus, seen.queues) == (None, None, None, [])
     assert "no broker answers at h:1" in seen.headless()
-    some = overview({"h:1": says("a", active=False, epoch=0, applied=0), "h:2": None, "h:3": None})
+    some = overview(
+        {"h:1": status_of("a", active=False, epoch=0, applied=0), "h:2": None, "h:3": None}
+    )
     assert "no leader found; 1 of 3 brokers answer" in some.headless()
 
 
 def test_queues_in_which_tasks_wait_for_nobody_are_told() -> None:
     """X12: nothing said that nobody serves a queue."""
-    status = says("a", active=True, epoch=1, applied=0)
+    status = status_of("a", active=True, epoch=1, applied=0)
     full = QueueStatus("full", 2, 0, 0, 0, 0)
     queues = [full, full._replace(name="q"), QueueStatus("idle", 0, 0, 9, 0, 0)]
     told = unserved(overview({"h:1": status._replace(queues=queues)}))
@@ -165,7 +156,7 @@ def test_queues_in_which_tasks_wait_for_nobody_are_told() -> None:
 
 
 def test_a_queue_that_was_only_set_leaves_once_nothing_is_set() -> None:
-    status = says("a", active=True, epoch=1, applied=0)
+    status = status_of("a", active=True, epoch=1, applied=0)
     nothing = QueueStatus("typo", 0, 0, 0, 0, 0)
     queues = [
         nothing,

@@ -1,36 +1,14 @@
 """What is set for a queue, as a program says and reads it."""
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from raftwork import App
-from raftwork.client.caller import Caller
-from raftwork.client.queues import Queue, QueueSettings
-from raftwork.client.reply import Reply
-from raftwork.features.queue_settings import AskQueue, QueueSet, SetQueue, SettingsTold, changes
-
-
-class FakeApp:
-    """Answers every question, and remembers it."""
-
-    def __init__(self) -> None:
-        self.asked: list[object] = []
-
-    def call(self, request: object, reply: type[object]) -> Reply[object]:
-        self.asked.append(request)
-        answer: Reply[object] = Reply()
-        if isinstance(request, AskQueue):
-            answer.tell(SettingsTold(0, changes(balancer="lru", max_bytes=7)))
-        else:
-            answer.tell(QueueSet(0))
-        return answer
-
-
-def queue() -> tuple[Queue, FakeApp]:
-    app = FakeApp()
-    return Queue(cast("Caller", app), "q"), app
+from raftwork.client.queues import QueueSettings
+from raftwork.features.queue_settings import AskQueue, SetQueue, changes
+from tests.unit.client.fake_app import queue
 
 
 def test_only_what_is_given_changes_and_none_clears_it() -> None:

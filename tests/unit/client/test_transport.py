@@ -9,6 +9,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from raftwork import App, Unavailable
+from raftwork import App, Run, Unavailable
 from raftwork.client import links, threads
 from raftwork.client import transport as module
 
@@ -26,6 +27,14 @@ NOBODY = "127.0.0.1:1"
 def clients() -> list[int]:
     """The threads of connections."""
     return list(threads.running)
+
+
+def wait_until_watched(app: App, run: Run[Any]) -> None:
+    """Until the client's thread watches the run. Close the App before joining its callers."""
+    deadline = time.monotonic() + 10
+    while not (run.waiters and app._connection and app._connection.handles._watched):
+        assert time.monotonic() < deadline, "the wait never reached the client's thread"
+        time.sleep(0.001)
 
 
 def test_nothing_is_started_before_it_is_needed() -> None:
@@ -60,12 +69,10 @@ def test_several_threads_share_one_connection() -> None:
 
 
 def test_closing_ends_the_thread_and_what_is_out() -> None:
-    app = App(NOBODY, timeout=60)
-    run = app.run("t")
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool, App(NOBODY, timeout=60) as app:
+        run = app.run("t")
         call, wait = pool.submit(app.enqueue, "t"), pool.submit(run.result)
-        while not (run.waiters and app._connection and app._connection.handles._watched):
-            pass
+        wait_until_watched(app, run)
         app.close()
         # A call that is just being handed over counts as out or as late.
         assert isinstance(call.exception(10), (Unavailable, RuntimeError))
@@ -217,20 +224,18 @@ def test_a_thread_that_fails_ends_every_call_with_the_reason_and_is_replaced(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R7: every later call raised RuntimeError, this App is closed."""
-    with App(NOBODY, timeout=60) as app:
+    with ThreadPoolExecutor(2) as pool, App(NOBODY, timeout=60) as app:
         run = app.run("t")
-        with ThreadPoolExecutor(2) as pool:
-            call, wait = pool.submit(app.enqueue, "t"), pool.submit(run.result)
-            while not (run.waiters and app._connection and app._connection.handles._watched):
-                pass
-            monkeypatch.setattr(module._Loop, "turn", Once(module._Loop.turn, error))
-            expected = "Too many open files" if error is FULL else "a fault of ours"
-            with pytest.raises(Unavailable, match=expected):
-                app.enqueue("t")  # wakes it
-            for each in (call, wait):
-                failed = each.exception(10)
-                assert isinstance(failed, Unavailable), failed
-                assert expected in str(failed)
+        call, wait = pool.submit(app.enqueue, "t"), pool.submit(run.result)
+        wait_until_watched(app, run)
+        monkeypatch.setattr(module._Loop, "turn", Once(module._Loop.turn, error))
+        expected = "Too many open files" if error is FULL else "a fault of ours"
+        with pytest.raises(Unavailable, match=expected):
+            app.enqueue("t")  # wakes it
+        for each in (call, wait):
+            failed = each.exception(10)
+            assert isinstance(failed, Unavailable), failed
+            assert expected in str(failed)
         monkeypatch.undo()
         app._timeout = 50
         for _ in range(2):

@@ -31,14 +31,14 @@ from raftwork.messages import (
     failure_head,
 )
 from raftwork.messages.registry import Frame
-from tests.unit.broker.desks import Counter
+from tests.unit.broker.desk_harness import DeskHarness
 from tests.unit.broker.queues import enqueue
 
 TURN_READS = TURN_WORK // PAGE_WORK
 ALL = 1 << 62
 
 
-class Desk(Counter):
+class DeadLettersHarness(DeskHarness):
     """A leader's desk over a machine in which the task "a" is dead."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Desk(Counter):
 
 
 def test_who_is_dead_is_told_behind_a_barrier() -> None:
-    desk = Desk()
+    desk = DeadLettersHarness()
     assert desk.ask(ListDead(1, "", ALL, 10)) == desk.ask(ShowDead(2, "a")) == []
     assert desk.desk.read_barrier.asking
     listed, details = desk.pass_barrier()
@@ -66,7 +66,7 @@ def test_who_is_dead_is_told_behind_a_barrier() -> None:
 
 
 def test_pages_are_read_a_few_a_turn_and_all_in_the_end() -> None:
-    desk = Desk()
+    desk = DeadLettersHarness()
     for request in range(3 * TURN_READS):
         assert desk.ask(ListDead(request, "", ALL, 10)) == []
     answers = desk.pass_barrier()
@@ -80,7 +80,7 @@ def test_pages_are_read_a_few_a_turn_and_all_in_the_end() -> None:
 
 
 def test_who_is_not_dead_is_unknown() -> None:
-    desk = Desk()
+    desk = DeadLettersHarness()
     desk.ask(ShowDead(1, "b"))
     (refused,) = desk.pass_barrier()
     assert isinstance(refused, Refused) and refused.code is Code.UNKNOWN_TASK
@@ -90,7 +90,7 @@ def test_who_is_not_dead_is_unknown() -> None:
 
 
 def test_a_retry_is_acknowledged_when_it_is_applied_and_only_once_proposed() -> None:
-    desk = Desk()
+    desk = DeadLettersHarness()
     assert desk.ask(RetryDead(1, "a", "b")) == desk.ask(RetryDead(1, "a", "b")) == []
     assert desk.committed() == [DeadRetried(1, "b")]
     assert desk.ask(RetryDead(2, "a", "c")) == []
@@ -98,13 +98,13 @@ def test_a_retry_is_acknowledged_when_it_is_applied_and_only_once_proposed() -> 
 
 
 def test_a_retry_is_tried_first_when_it_is_proposed() -> None:
-    desk = Desk()
+    desk = DeadLettersHarness()
     desk.ask(RetryDead(1, "a", "b"))
     assert desk.wanted() == [Retry(2_000, "a", "b")]
 
 
 def test_a_purge_tells_how_many_it_found() -> None:
-    desk = Desk()
+    desk = DeadLettersHarness()
     desk.ask(PurgeDead(1, ["a", "b"], ""))
     (wanted,) = desk.desk.wanted()
     assert wanted.command(desk.view) == Purge(["a", "b"], "")
@@ -123,12 +123,12 @@ def test_a_purge_tells_how_many_it_found() -> None:
     ],
 )
 def test_what_is_out_of_bounds_is_refused(request_: Frame) -> None:
-    (refused,) = Desk().ask(request_)
+    (refused,) = DeadLettersHarness().ask(request_)
     assert isinstance(refused, Refused) and refused.code is Code.PROTOCOL
 
 
 def test_requests_under_way_are_bounded() -> None:
-    desk = Desk()
+    desk = DeadLettersHarness()
     for number in range(FEATURE.budget.requests):
         assert desk.ask(ListDead(number, "", ALL, 1)) == []
     (refused,) = desk.ask(RetryDead(FEATURE.budget.requests, "a", "b"))
@@ -144,7 +144,7 @@ def test_a_page_reads_the_beginning_of_each_failure_and_no_more(size: int, kind:
 
 
 def test_a_page_of_large_failures_is_small_to_read() -> None:
-    desk = Desk()
+    desk = DeadLettersHarness()
     failure = encode_failure(Failure("E", "m" * 900_000, ""))
     desk.queues.apply(enqueue("b"), Assign(b"w" * 16, [2]), Fail(2, failure, 0))
     read: list[int] = []

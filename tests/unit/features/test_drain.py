@@ -1,4 +1,4 @@
-"""Draining by command: who is told, and when who asked is answered."""
+"""Draining by command: which workers are told, and when the client is answered."""
 
 from raftwork.broker.workers.registry import LEASE_MS
 from raftwork.features.drain import FEATURE, DrainWorker, WorkerDraining
@@ -11,12 +11,12 @@ from raftwork.messages import (
     Refused,
     WorkerHello,
 )
-from tests.unit.broker.desks import Counter
+from tests.unit.broker.desk_harness import DeskHarness
 
 ASK = DrainWorker(1, "w")
 
 
-class Office(Counter):
+class DrainHarness(DeskHarness):
     """A leader's workers and the requests to drain them."""
 
     def hello(self, routing: bytes = b"w", session: int = 1, *, draining: bool = False) -> None:
@@ -36,7 +36,7 @@ class Office(Counter):
         return [message for _, message in self.frames()]
 
     def drained(self) -> list[bytes]:
-        """Who was sent a Drain now."""
+        """The connections that were sent a Drain now."""
         return [routing for routing, message in self.workers.frames() if isinstance(message, Drain)]
 
     def state(self) -> list[str]:
@@ -49,76 +49,76 @@ class Office(Counter):
 
 
 def test_a_drained_worker_gets_nothing_new_from_the_moment_it_is_asked_for() -> None:
-    office = Office()
-    office.hello()
-    assert office.workers.available()
-    office.say(ASK, b"c")
-    office.desk.poll(office.now)
-    assert not office.workers.available()
-    assert office.state() == ["draining"]
+    harness = DrainHarness()
+    harness.hello()
+    assert harness.workers.available()
+    harness.say(ASK, b"c")
+    harness.desk.poll(harness.now)
+    assert not harness.workers.available()
+    assert harness.state() == ["draining"]
 
 
 def test_who_asked_is_answered_once_the_worker_says_that_it_drains() -> None:
-    office = Office()
-    office.hello()
-    office.say(ASK, b"c")
-    assert office.answers() == []
-    office.beat(draining=True)
-    assert office.answers() == [WorkerDraining(1)]
-    assert office.answers() == []
+    harness = DrainHarness()
+    harness.hello()
+    harness.say(ASK, b"c")
+    assert harness.answers() == []
+    harness.beat(draining=True)
+    assert harness.answers() == [WorkerDraining(1)]
+    assert harness.answers() == []
 
 
 def test_a_worker_is_told_until_it_says_so_itself() -> None:
-    office = Office()
-    office.hello()
-    office.say(ASK, b"c")
-    office.desk.poll(office.now)
-    assert office.drained() == [b"w"]
-    office.pass_time(200)
-    assert office.drained() == [b"w"], "the first frame may have been lost"
-    office.hello(session=2)
-    assert office.drained() == [b"w"], "a new session knows nothing of it"
-    office.beat(session=2, draining=True)
-    office.pass_time(200)
-    assert office.drained() == []
+    harness = DrainHarness()
+    harness.hello()
+    harness.say(ASK, b"c")
+    harness.desk.poll(harness.now)
+    assert harness.drained() == [b"w"]
+    harness.pass_time(200)
+    assert harness.drained() == [b"w"], "the first frame may have been lost"
+    harness.hello(session=2)
+    assert harness.drained() == [b"w"], "a new session knows nothing of it"
+    harness.beat(session=2, draining=True)
+    harness.pass_time(200)
+    assert harness.drained() == []
 
 
 def test_a_name_that_several_workers_have_means_all_of_them() -> None:
-    office = Office()
-    office.hello(b"w")
-    office.hello(b"v")
-    office.say(ASK, b"c")
-    office.desk.poll(office.now)
-    assert sorted(office.drained()) == [b"v", b"w"]
-    office.beat(b"w", draining=True)
-    assert office.answers() == []
-    office.beat(b"v", draining=True)
-    assert office.answers() == [WorkerDraining(1)]
+    harness = DrainHarness()
+    harness.hello(b"w")
+    harness.hello(b"v")
+    harness.say(ASK, b"c")
+    harness.desk.poll(harness.now)
+    assert sorted(harness.drained()) == [b"v", b"w"]
+    harness.beat(b"w", draining=True)
+    assert harness.answers() == []
+    harness.beat(b"v", draining=True)
+    assert harness.answers() == [WorkerDraining(1)]
 
 
 def test_a_worker_that_drains_already_is_answered_for_at_once() -> None:
-    office = Office()
-    office.hello(draining=True)
-    office.say(ASK, b"c")
-    assert office.answers() == [WorkerDraining(1)]
+    harness = DrainHarness()
+    harness.hello(draining=True)
+    harness.say(ASK, b"c")
+    assert harness.answers() == [WorkerDraining(1)]
 
 
 def test_a_new_leader_calls_no_name_unknown_before_all_had_time_to_say_hello() -> None:
-    office = Office()
-    office.say(ASK, b"c")
-    office.pass_time(LEASE_MS - 100)
-    assert office.answers() == []
-    office.hello()
-    office.beat(draining=True)
-    assert office.answers() == [WorkerDraining(1)]
+    harness = DrainHarness()
+    harness.say(ASK, b"c")
+    harness.pass_time(LEASE_MS - 100)
+    assert harness.answers() == []
+    harness.hello()
+    harness.beat(draining=True)
+    assert harness.answers() == [WorkerDraining(1)]
 
 
 def test_an_unknown_name_is_refused_and_the_known_ones_are_told() -> None:
-    office = Office()
-    office.pass_time(LEASE_MS)
-    office.hello()
-    office.say(DrainWorker(7, "x"), b"c")
-    (answer,) = office.answers()
+    harness = DrainHarness()
+    harness.pass_time(LEASE_MS)
+    harness.hello()
+    harness.say(DrainWorker(7, "x"), b"c")
+    (answer,) = harness.answers()
     assert isinstance(answer, Refused)
     assert (answer.request, answer.code) == (7, Code.UNKNOWN_WORKER)
     assert "'x'" in answer.text
@@ -126,44 +126,44 @@ def test_an_unknown_name_is_refused_and_the_known_ones_are_told() -> None:
 
 
 def test_a_worker_that_left_meanwhile_did_as_it_was_told() -> None:
-    office = Office()
-    office.hello()
-    office.pass_time(LEASE_MS)
-    office.say(ASK, b"c")
-    assert office.answers() == []
-    assert office.workers.goodbye(b"w", 1, office.now)
-    assert office.answers() == [WorkerDraining(1)]
-    office.say(DrainWorker(2, "w"), b"c")
-    (answer,) = office.answers()
+    harness = DrainHarness()
+    harness.hello()
+    harness.pass_time(LEASE_MS)
+    harness.say(ASK, b"c")
+    assert harness.answers() == []
+    assert harness.workers.goodbye(b"w", 1, harness.now)
+    assert harness.answers() == [WorkerDraining(1)]
+    harness.say(DrainWorker(2, "w"), b"c")
+    (answer,) = harness.answers()
     assert isinstance(answer, Refused), "it is not there any more"
 
 
 def test_a_worker_that_dies_before_it_says_so_was_not_drained() -> None:
-    office = Office()
-    office.hello()
-    office.say(ASK, b"c")
-    assert office.answers() == []
-    office.pass_time(2 * LEASE_MS)
-    (answer,) = office.answers()
+    harness = DrainHarness()
+    harness.hello()
+    harness.say(ASK, b"c")
+    assert harness.answers() == []
+    harness.pass_time(2 * LEASE_MS)
+    (answer,) = harness.answers()
     assert isinstance(answer, Refused)
 
 
 def test_a_request_sent_again_is_answered_once_and_a_closed_session_not_at_all() -> None:
-    office = Office()
-    office.hello()
-    office.say(ASK, b"c")
-    office.say(ASK, b"c")
-    office.say(ASK, b"d")
-    office.desk.gone(b"d")
-    assert office.answers() == []
-    office.beat(draining=True)
-    assert office.answers() == [WorkerDraining(1)]
+    harness = DrainHarness()
+    harness.hello()
+    harness.say(ASK, b"c")
+    harness.say(ASK, b"c")
+    harness.say(ASK, b"d")
+    harness.desk.gone(b"d")
+    assert harness.answers() == []
+    harness.beat(draining=True)
+    assert harness.answers() == [WorkerDraining(1)]
 
 
 def test_open_requests_are_bounded() -> None:
-    office = Office()
+    harness = DrainHarness()
     for number in range(FEATURE.budget.requests + 1):
-        office.say(DrainWorker(number, "w"), b"c")
-    (answer,) = office.answers()
+        harness.say(DrainWorker(number, "w"), b"c")
+    (answer,) = harness.answers()
     assert isinstance(answer, Refused)
     assert answer.code is Code.QUEUE_FULL

@@ -7,27 +7,27 @@ from raftwork.features import purge_queue
 from raftwork.features.purge_queue import DropWaiting, PurgeQueue, QueuePurged
 from raftwork.features.results import Results, Watch, Watched
 from raftwork.messages import Refused, State, decode_failure
-from tests.unit.broker.desks import OTHER, Counter
+from tests.unit.broker.desk_harness import OTHER, DeskHarness
 
 
 @pytest.fixture
-def counter() -> Counter:
-    counter = Counter()
-    counter.enqueue(*"abcde")
-    counter.commit()
-    counter.sent()
-    return counter
+def harness() -> DeskHarness:
+    harness = DeskHarness()
+    harness.enqueue(*"abcde")
+    harness.commit()
+    harness.sent()
+    return harness
 
 
-def purge(counter: Counter, request: int = 7) -> tuple[int, int]:
+def purge(harness: DeskHarness, request: int = 7) -> tuple[int, int]:
     """How many it told of, and how many entries it took."""
-    assert counter.ask(PurgeQueue(request, "default")) == []
+    assert harness.ask(PurgeQueue(request, "default")) == []
     for entries in range(1, 99):
-        counter.next_turn()
-        for wanted in counter.desk.wanted():
-            for effect in counter.decide(wanted).effects:
-                counter.results.settled(effect)  # type: ignore[arg-type]
-        told = [m for m in counter.sent() if isinstance(m, QueuePurged | Refused)]
+        harness.next_turn()
+        for wanted in harness.desk.wanted():
+            for effect in harness.decide(wanted).effects:
+                harness.results.settled(effect)  # type: ignore[arg-type]
+        told = [m for m in harness.sent() if isinstance(m, QueuePurged | Refused)]
         if told:
             (answer,) = told
             assert isinstance(answer, QueuePurged)
@@ -35,73 +35,73 @@ def purge(counter: Counter, request: int = 7) -> tuple[int, int]:
     raise AssertionError("it never ended")
 
 
-def test_what_waits_ends_as_purged_and_what_runs_stays(counter: Counter) -> None:
-    counter.queues.apply(Assign(b"w", [1]))
-    assert counter.ask(Watch(1, [*"abc"]), OTHER) == [Watched(1)]
-    counter.say(PurgeQueue(7, "default"))
-    (wanted,) = counter.desk.wanted()
-    for effect in counter.decide(wanted).effects:
-        counter.results.settled(effect)  # type: ignore[arg-type]
-    frames = counter.frames()
+def test_what_waits_ends_as_purged_and_what_runs_stays(harness: DeskHarness) -> None:
+    harness.queues.apply(Assign(b"w", [1]))
+    assert harness.ask(Watch(1, [*"abc"]), OTHER) == [Watched(1)]
+    harness.say(PurgeQueue(7, "default"))
+    (wanted,) = harness.desk.wanted()
+    for effect in harness.decide(wanted).effects:
+        harness.results.settled(effect)  # type: ignore[arg-type]
+    frames = harness.frames()
     assert QueuePurged(7, 4) in [message for _, message in frames]
     ((_, results),) = [each for each in frames if each[0] == OTHER]
     assert isinstance(results, Results)
     assert [(r.id, r.state) for r in results.results] == [("b", State.FAILED), ("c", State.FAILED)]
     assert {decode_failure(r.data).type for r in results.results} == {"Purged"}
-    assert counter.machine.states([*"ab"]) == [State.RUNNING, State.FAILED]
-    status = counter.machine.queue("default")
+    assert harness.machine.states([*"ab"]) == [State.RUNNING, State.FAILED]
+    status = harness.machine.queue("default")
     assert (status.queued, status.running, status.failed, status.bytes) == (0, 1, 4, 0)
 
 
 def test_a_large_queue_is_purged_by_parts(
-    counter: Counter, monkeypatch: pytest.MonkeyPatch
+    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purge_queue, "_PART", 2)
-    assert purge(counter) == (5, 3)
-    assert counter.under_way() == 0
+    assert purge(harness) == (5, 3)
+    assert harness.under_way() == 0
 
 
 def test_parts_of_the_same_size_as_the_rest_end_with_an_empty_one(
-    counter: Counter, monkeypatch: pytest.MonkeyPatch
+    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purge_queue, "_PART", 5)
-    assert purge(counter) == (5, 2)
+    assert purge(harness) == (5, 2)
 
 
 def test_what_comes_in_after_it_was_asked_for_stays(
-    counter: Counter, monkeypatch: pytest.MonkeyPatch
+    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purge_queue, "_PART", 3)
-    counter.say(PurgeQueue(7, "default"))
-    (part,) = counter.desk.wanted()
-    assert part.command(counter.view) == DropWaiting("default", 5, 3)
-    counter.decide(part)
-    counter.enqueue("f", request=2)
-    counter.commit()
-    counter.next_turn()
-    counter.commit()
-    assert QueuePurged(7, 5) in counter.sent()
-    assert [task.id for task in counter.machine.waiting("default", 0, 9, 1 << 20)] == ["f"]
+    harness.say(PurgeQueue(7, "default"))
+    (part,) = harness.desk.wanted()
+    assert part.command(harness.view) == DropWaiting("default", 5, 3)
+    harness.decide(part)
+    harness.enqueue("f", request=2)
+    harness.commit()
+    harness.next_turn()
+    harness.commit()
+    assert QueuePurged(7, 5) in harness.sent()
+    assert [task.id for task in harness.machine.waiting("default", 0, 9, 1 << 20)] == ["f"]
 
 
-def test_a_queue_in_which_nothing_waits_costs_the_log_nothing(counter: Counter) -> None:
-    assert purge(counter) == (5, 1)
-    assert counter.ask(PurgeQueue(8, "default")) == [QueuePurged(8, 0)]
-    assert counter.ask(PurgeQueue(9, "never used")) == [QueuePurged(9, 0)]
-    assert counter.wanted() == []
+def test_a_queue_in_which_nothing_waits_costs_the_log_nothing(harness: DeskHarness) -> None:
+    assert purge(harness) == (5, 1)
+    assert harness.ask(PurgeQueue(8, "default")) == [QueuePurged(8, 0)]
+    assert harness.ask(PurgeQueue(9, "never used")) == [QueuePurged(9, 0)]
+    assert harness.wanted() == []
 
 
 def test_a_turn_has_one_part_of_it_even_if_that_is_applied_at_once(
-    counter: Counter, monkeypatch: pytest.MonkeyPatch
+    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A broker that is alone commits what it proposes in the same turn, and then plans again."""
     monkeypatch.setattr(purge_queue, "_PART", 2)
-    counter.say(PurgeQueue(7, "default"))
+    harness.say(PurgeQueue(7, "default"))
     for left in (3, 1, 0):
-        counter.next_turn()
+        harness.next_turn()
         for _ in range(3):  # plans of the same turn
-            counter.desk.poll(counter.now)
-            counter.commit()
-        assert counter.machine.queue("default").queued == left
-        assert counter.desk.waiting == (left > 0)
-    assert counter.sent() == [QueuePurged(7, 5)]
+            harness.desk.poll(harness.now)
+            harness.commit()
+        assert harness.machine.queue("default").queued == left
+        assert harness.desk.waiting == (left > 0)
+    assert harness.sent() == [QueuePurged(7, 5)]

@@ -11,11 +11,11 @@ from raftwork.features.queue_settings import (
     changes,
 )
 from raftwork.messages import Code, Refused
-from tests.unit.broker.desks import Counter
+from tests.unit.broker.desk_harness import DeskHarness
 
 
 def test_a_change_is_acknowledged_when_it_is_applied_not_before() -> None:
-    desk = Counter()
+    desk = DeskHarness()
     assert desk.ask(SetQueue(1, "q", changes(balancer="random", max_length=5))) == []
     desk.commit()
     assert desk.sent() == [QueueSet(1)]
@@ -25,14 +25,14 @@ def test_a_change_is_acknowledged_when_it_is_applied_not_before() -> None:
 
 
 def test_a_change_that_is_on_its_way_is_not_proposed_again() -> None:
-    desk = Counter()
+    desk = DeskHarness()
     desk.ask(SetQueue(1, "q", changes(max_length=5)))
     desk.ask(SetQueue(1, "q", changes(max_length=5)))
     assert desk.wanted() == [Configure("q", changes(max_length=5))]
 
 
 def test_what_is_set_is_told_behind_a_barrier() -> None:
-    desk = Counter()
+    desk = DeskHarness()
     desk.say(AskQueue(1, "q"))
     assert desk.desk.read_barrier.asking
     assert desk.sent() == []
@@ -44,7 +44,7 @@ def test_what_is_set_is_told_behind_a_barrier() -> None:
 
 
 def test_a_balancer_that_nobody_knows_is_refused_before_it_is_proposed() -> None:
-    desk = Counter()
+    desk = DeskHarness()
     (refused,) = desk.ask(SetQueue(1, "q", changes(balancer="wieghted")))
     assert isinstance(refused, Refused)
     assert refused.code is Code.PROTOCOL
@@ -53,7 +53,7 @@ def test_a_balancer_that_nobody_knows_is_refused_before_it_is_proposed() -> None
 
 
 def test_one_queue_too_many_is_refused_before_it_is_proposed() -> None:
-    desk = Counter(Limits(queues=1))
+    desk = DeskHarness(Limits(queues=1))
     desk.ask(SetQueue(1, "a", changes(max_length=5)))
     desk.commit()
     assert desk.sent() == [QueueSet(1)]
@@ -63,7 +63,7 @@ def test_one_queue_too_many_is_refused_before_it_is_proposed() -> None:
 
 
 def test_requests_under_way_are_bounded() -> None:
-    desk = Counter()
+    desk = DeskHarness()
     for request in range(FEATURE.budget.requests // 2):
         assert desk.ask(SetQueue(request, "q", changes(max_length=5))) == []
         desk.say(AskQueue(FEATURE.budget.requests + request, "q"))

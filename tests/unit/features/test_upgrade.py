@@ -9,7 +9,7 @@ from raftwork.features.upgrade import FEATURE, FinishUpgrade, Raise, UpgradeFini
 from raftwork.messages import Code, Refused
 from raftwork.messages.registry import Command
 from raftwork.release import LEVELS, RELEASE, Levels
-from tests.unit.broker.desks import Counter
+from tests.unit.broker.desk_harness import DeskHarness
 from tests.unit.broker.queues import Queues
 
 MINE = Member(RELEASE, LEVELS)
@@ -20,9 +20,9 @@ NEW = Member("0.3.0", NEXT)
 Members = Mapping[str, Member | None]
 
 
-def leader(members: Members, level: int = 1, levels: Levels = NEXT) -> Counter:
+def leader(members: Members, level: int = 1, levels: Levels = NEXT) -> DeskHarness:
     """A leader of a cluster at this level, whose release runs these."""
-    return Counter(queues=Queues(level=level, levels=levels), members=lambda: members)
+    return DeskHarness(queues=Queues(level=level, levels=levels), members=lambda: members)
 
 
 def begun(members: Members, level: int, levels: Levels) -> list[Command]:

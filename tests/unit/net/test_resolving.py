@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from raftwork.net.dialling import Answer
-from raftwork.net.resolving import Threads, look_up
+from raftwork.net.resolving import ThreadResolver, look_up
 
 
 class Server:
@@ -34,8 +34,8 @@ def server() -> Server:
 
 
 @pytest.fixture
-def threads(server: Server) -> Iterator[Threads]:
-    made = Threads(server)
+def threads(server: Server) -> Iterator[ThreadResolver]:
+    made = ThreadResolver(server)
     yield made
     server.gates["slow"].set()
     made.close()
@@ -48,13 +48,13 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.001)
 
 
-def next_answers(threads: Threads) -> list[Answer]:
+def next_answers(threads: ThreadResolver) -> list[Answer]:
     readable, _, _ = select.select([threads.fileno()], [], [], 30)
     assert readable, "nothing came"
     return threads.answers()
 
 
-def test_one_that_hangs_delays_no_other(threads: Threads, server: Server) -> None:
+def test_one_that_hangs_delays_no_other(threads: ThreadResolver, server: Server) -> None:
     for host in ("slow", "slow", "quick"):
         threads.ask(host)
     assert next_answers(threads) == [Answer("quick", ("10.0.0.1",))]
@@ -70,7 +70,7 @@ def test_one_that_hangs_delays_no_other(threads: Threads, server: Server) -> Non
 
 
 def test_an_answer_that_comes_after_the_end_touches_no_file(server: Server) -> None:
-    threads = Threads(server)
+    threads = ThreadResolver(server)
     threads.ask("slow")
     threads.close()
     read, write = os.pipe()  # they get the numbers that were free

@@ -16,7 +16,7 @@ from raftwork.messages import (
     WorkerWelcome,
 )
 from raftwork.worker.agent import Agent, Identity
-from raftwork.worker.leader_session import Session
+from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import WINDOW_MAX
 from tests.fuzz.decoders import messages
@@ -82,10 +82,10 @@ def test_a_task_larger_than_any_leader_stores_is_handed_back() -> None:
 @given(st.lists(st.text(max_size=12), max_size=60))
 def test_only_what_is_an_address_is_learnt(addresses: list[str]) -> None:
     """ZeroMQ refuses to connect to anything else, and that would end the worker."""
-    session = Session([A], 0, Random(1))
+    session = LeaderSession([A], 0, Random(1))
     for epoch, address in enumerate(addresses, 1):
-        session.told(A, Leader(epoch, "b", address, False, 0), 0)
-        session.told(A, Leader(epoch, "b", f"host{epoch}:1", False, 0), 0)
+        session.announced(A, Leader(epoch, "b", address, False, 0), 0)
+        session.announced(A, Leader(epoch, "b", f"host{epoch}:1", False, 0), 0)
     assert len(session.brokers) <= 32
     for address in session.brokers:
         parse_address(address)

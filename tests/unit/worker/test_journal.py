@@ -8,7 +8,7 @@ import pytest
 
 from raftwork.messages import Leader, Loss, Outcome, PushedTask, Spec, encode_spec
 from raftwork.worker.journal import PATIENCE_MS, PATIENCE_OF_SLOTS, REMIND_MS, Journal
-from raftwork.worker.leader_session import Session
+from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.pool import Running
 from raftwork.worker.runner import failure, lost
 
@@ -98,7 +98,7 @@ def test_a_reason_is_cut(log: pytest.LogCaptureFixture) -> None:
     assert len(said(log)[0][1]) < 400
 
 
-def watch(session: Session, journal: Journal, start: int, end: int) -> None:
+def watch(session: LeaderSession, journal: Journal, start: int, end: int) -> None:
     for now in range(start, end, 100):
         session.asks(now)
         journal.look(session, now)
@@ -107,7 +107,7 @@ def watch(session: Session, journal: Journal, start: int, end: int) -> None:
 def test_without_brokers_it_says_so_at_once_and_then_every_minute(
     log: pytest.LogCaptureFixture,
 ) -> None:
-    session, journal = Session([A, B], 0, Random(1)), Journal(0)
+    session, journal = LeaderSession([A, B], 0, Random(1)), Journal(0)
 
     watch(session, journal, 0, PATIENCE_MS + 100)
     assert said(log) == [("WARNING", "no broker answers: a:1, b:1; still trying")]
@@ -118,7 +118,7 @@ def test_without_brokers_it_says_so_at_once_and_then_every_minute(
 
 
 def test_it_says_which_broker_is_silent_and_that_none_leads(log: pytest.LogCaptureFixture) -> None:
-    session, journal = Session([A, B], 0, Random(1)), Journal(0)
+    session, journal = LeaderSession([A, B], 0, Random(1)), Journal(0)
     session.heard(B, PATIENCE_MS)
 
     watch(session, journal, PATIENCE_MS, PATIENCE_MS + 100)
@@ -128,11 +128,11 @@ def test_it_says_which_broker_is_silent_and_that_none_leads(log: pytest.LogCaptu
 
 
 def test_leaders_joined_and_lost_are_told_once(log: pytest.LogCaptureFixture) -> None:
-    session, journal = Session([A, B], 0, Random(1)), Journal(0)
+    session, journal = LeaderSession([A, B], 0, Random(1)), Journal(0)
 
     def join(source: str, epoch: int, now: int) -> None:
         session.heard(source, now)
-        session.told(source, Leader(epoch, source[0], source, True, 1), now)
+        session.announced(source, Leader(epoch, source[0], source, True, 1), now)
         assert session.hello(now)
         assert session.welcomed(source, epoch, session.number)
         journal.look(session, now)
@@ -156,7 +156,7 @@ def test_leaders_joined_and_lost_are_told_once(log: pytest.LogCaptureFixture) ->
     assert "the connection to a:1 closed, and no other broker says that it leads" in text
     join(B, 2, 2_000)
     assert said(log) == [("INFO", "joined the leader at b:1, epoch 2; 1 of 2 brokers reached")]
-    session.told(B, Leader(2, "", "", False, 0), 2_100)
+    session.announced(B, Leader(2, "", "", False, 0), 2_100)
     journal.look(session, 2_100)
     assert said(log) == [("INFO", "lost the leader: b:1 leads no more")]
     watch(session, journal, 2_100, 2_100 + PATIENCE_MS + 100)
@@ -164,8 +164,8 @@ def test_leaders_joined_and_lost_are_told_once(log: pytest.LogCaptureFixture) ->
 
 
 def test_a_leader_that_falls_silent_is_said_to_be(log: pytest.LogCaptureFixture) -> None:
-    session, journal = Session([A], 0, Random(1)), Journal(0)
-    session.told(A, Leader(1, "a", A, True, 1), 100)
+    session, journal = LeaderSession([A], 0, Random(1)), Journal(0)
+    session.announced(A, Leader(1, "a", A, True, 1), 100)
     session.heard(A, 100)
     assert session.hello(100) and session.welcomed(A, 1, session.number)
     watch(session, journal, 100, 3_000)

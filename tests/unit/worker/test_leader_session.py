@@ -4,18 +4,18 @@ from itertools import pairwise
 from random import Random
 
 from raftwork.messages import Leader
-from raftwork.worker.leader_session import Session
+from raftwork.worker.leader_session import LeaderSession
 
 
-def rounds(session: Session, since: int, until: int) -> list[int]:
+def rounds(session: LeaderSession, since: int, until: int) -> list[int]:
     """The times at which the brokers are asked."""
     return [now for now in range(since, until) if session.asks(now)]
 
 
 def test_a_lost_leader_is_asked_after_often_at_first_then_once_a_second() -> None:
-    session = Session(["a", "b"], 0, Random(1))
+    session = LeaderSession(["a", "b"], 0, Random(1))
     assert session.asks(0) == ["a", "b"]
-    session.told("a", Leader(1, "a", "a", True, 0), 1)
+    session.announced("a", Leader(1, "a", "a", True, 0), 1)
     assert session.hello(1)
     assert session.welcomed("a", 1, session.number)
     session.heard("a", 5_000)
@@ -30,9 +30,9 @@ def test_a_lost_leader_is_asked_after_often_at_first_then_once_a_second() -> Non
 
 
 def test_news_that_repeats_is_no_reason_to_ask_again_at_once() -> None:
-    session = Session(["a"], 0, Random(1))
+    session = LeaderSession(["a"], 0, Random(1))
     times = []
     for now in range(1_000):
-        session.told("a", Leader(now, "b", "b", False, 0), now)
+        session.announced("a", Leader(now, "b", "b", False, 0), now)
         times += [now] if session.asks(now) else []
     assert len(times) <= 11

@@ -5,7 +5,7 @@ import pytest
 from raftwork.worker import main
 from raftwork.worker.agent import Identity
 from raftwork.worker.main import Worker
-from tests.unit.test_slow_names import IdlePool
+from tests.unit.worker.idle_pool import IdlePool
 
 
 def test_counts_of_folded_lines_are_written_although_nothing_else_is_logged(

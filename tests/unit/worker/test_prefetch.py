@@ -1,11 +1,11 @@
 """How much a worker holds ahead: so much work, so many tasks, so many bytes."""
 
-from raftwork.worker.prefetch import HELD_BYTES, LONG_MS, WINDOW_MAX, Window
+from raftwork.worker.prefetch import HELD_BYTES, LONG_MS, WINDOW_MAX, PrefetchWindow
 
 
-def window(*, elapsed: float, payload: int = 0) -> Window:
+def window(*, elapsed: float, payload: int = 0) -> PrefetchWindow:
     """After many tasks that took so many ms and bytes."""
-    one = Window()
+    one = PrefetchWindow()
     for _ in range(100):
         one.came(payload)
         one.ended(elapsed)
@@ -25,7 +25,7 @@ def test_large_tasks_are_held_by_their_bytes() -> None:
 
 
 def test_who_is_pushed_large_tasks_takes_few_before_any_has_run() -> None:
-    one = Window()
+    one = PrefetchWindow()
     for _ in range(100):
         one.came(HELD_BYTES // 10)
     assert one.most == 10

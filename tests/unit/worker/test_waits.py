@@ -26,8 +26,8 @@ def noticed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[set[int]]]:
 def test_a_task_waits_from_its_first_wait_to_the_end_of_its_last(
     noticed: list[set[int]],
 ) -> None:
-    with running(Context("id", 7, 1, "w")), waits.told(["b:1", "c:1"]):
-        with waits.told(MINE):
+    with running(Context("id", 7, 1, "w")), waits.observed(["b:1", "c:1"]):
+        with waits.observed(MINE):
             pass
         assert waiting() == {7}
     assert waiting() == set()
@@ -35,7 +35,7 @@ def test_a_task_waits_from_its_first_wait_to_the_end_of_its_last(
 
 
 def test_a_wait_that_fails_is_over() -> None:
-    with running(Context("id", 7, 1, "w")), pytest.raises(TimeoutError), waits.told(MINE):
+    with running(Context("id", 7, 1, "w")), pytest.raises(TimeoutError), waits.observed(MINE):
         raise TimeoutError
     assert waiting() == set()
 
@@ -43,19 +43,19 @@ def test_a_wait_that_fails_is_over() -> None:
 def test_what_waits_for_another_cluster_or_runs_outside_a_task_does_not_count(
     noticed: list[set[int]],
 ) -> None:
-    with running(Context("id", 7, 1, "w")), waits.told(["elsewhere:1"]):
+    with running(Context("id", 7, 1, "w")), waits.observed(["elsewhere:1"]):
         assert waiting() == set()
-    with waits.told(MINE):
+    with waits.observed(MINE):
         assert waiting() == set()
     assert noticed == []
 
 
 def test_tasks_of_several_threads_are_told_apart() -> None:
     def work() -> None:
-        with running(Context("id", 8, 1, "w")), waits.told(MINE):
+        with running(Context("id", 8, 1, "w")), waits.observed(MINE):
             assert waiting() == {7, 8}
 
-    with running(Context("id", 7, 1, "w")), waits.told(MINE):
+    with running(Context("id", 7, 1, "w")), waits.observed(MINE):
         thread = Thread(target=work)
         thread.start()
         thread.join()

@@ -32,7 +32,7 @@ from raftwork.broker.peer_events import (
 )
 from raftwork.messages import FRAME_BYTES_MAX
 from raftwork.net.dialling import Dialler
-from raftwork.net.resolving import LookUp, Threads, look_up
+from raftwork.net.resolving import LookUp, ThreadResolver, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
@@ -126,7 +126,7 @@ class Transport:
         self._port = int(address.rpartition(":")[2])
         self._inlet = Inlet(self._router)
         self._bans = Bans()
-        self._resolver = Threads(look_up)
+        self._resolver = ThreadResolver(look_up)
         self.watch(self._resolver.fileno())
         self._dialler = Dialler(self._resolver)
         self._dealers = {name: self._dealer() for name in peers}

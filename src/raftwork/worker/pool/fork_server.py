@@ -1,4 +1,4 @@
-"""The fork server: makes, kills and buries the children that run tasks.
+"""The fork server: starts, kills and reaps the children that run tasks.
 
 It is forked from the worker when the user's module is imported and before there is any thread or
 ZeroMQ socket, and it never makes one: so a child can be forked from it at any time, which from the
@@ -7,7 +7,7 @@ worker itself would be undefined. Rules:
 1. It alone signals children, because it alone knows that a pid is still theirs: it reaps them.
 2. A child leads a process group; killing it kills what its task started.
 3. When the worker is gone, however that came (its end of the control socket is closed), everything
-   is killed. When the zygote is gone, the kernel kills the children (Linux).
+   is killed. When the fork server is gone, the kernel kills the children (Linux).
 """
 
 import ctypes
@@ -33,7 +33,7 @@ from raftwork.wire import Codec, pack, unpack
 from raftwork.worker.hooked import start
 from raftwork.worker.pool.channel import receive, send
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
-from raftwork.worker.pool.shared_slots import Slate
+from raftwork.worker.pool.shared_slots import SharedSlots
 from raftwork.worker.runner import Registry, Runner
 from raftwork.worker.signals import take, take_back
 from raftwork.worker.waits import waiting, when_changed
@@ -73,14 +73,14 @@ Notice = Fork | Kill | Died
 notices: Codec[Notice] = Codec({1: Fork, 2: Kill, 3: Died})
 
 
-class Zygote:
+class ForkServer:
     """Runs in its own process. `ends` are the children's ends of their channels, by slot."""
 
     def __init__(
         self,
         control: socket.socket,
         ends: list[socket.socket],
-        slate: Slate,
+        shared: SharedSlots,
         registry: Registry,
         worker: str,
         recycling: Recycling,
@@ -89,7 +89,7 @@ class Zygote:
         self._control = control
         self._child_start = child_start
         self._ends = ends
-        self._slate = slate
+        self._shared = shared
         self._registry = registry
         self._worker = worker
         self._recycling = recycling
@@ -121,7 +121,7 @@ class Zygote:
                 if not self._obey():
                     break
         finally:
-            self._bury()
+            self._end_children()
 
     def _obey(self) -> bool:
         """Carry out the requests that came; False if there will be no more."""
@@ -176,7 +176,7 @@ class Zygote:
             if gone:
                 break
             time.sleep(0.000_2)
-        entry = self._slate.read(slot)
+        entry = self._shared.read(slot)
         ours = entry is not None and entry.token == token
         _signal(pid, signal.SIGKILL if ours else signal.SIGCONT)
 
@@ -191,7 +191,7 @@ class Zygote:
         _signal(pid, signal.SIGKILL)  # what it had started
         self._tell(Died(slot, _loss(status, usage)))
 
-    def _bury(self) -> None:
+    def _end_children(self) -> None:
         """Idle children see the end of their channel; the others are killed."""
         deadline = time.monotonic() + _GRACE_S
         while self._children and time.monotonic() < deadline:
@@ -220,13 +220,13 @@ class Zygote:
                 if self._child_start:
                     start(self._child_start, "on_child_start")
                     send(self._ends[slot], STARTED)
-                run_tasks(self._ends[slot], slot, self._slate, runner, self._recycling)
+                run_tasks(self._ends[slot], slot, self._shared, runner, self._recycling)
                 status = 0
         except HookFailed as error:
             log.error("a process of the pool does not start: %s", error)  # noqa: TRY400
         except ConnectionError:
             status = 0  # the worker has left
-        except BaseException:  # noqa: BLE001 - nothing may return into the zygote's stack
+        except BaseException:  # noqa: BLE001 - nothing may return into the fork server's stack
             complain(traceback.format_exc())
         finally:
             flush()
@@ -234,18 +234,18 @@ class Zygote:
 
 
 def run_tasks(
-    end: socket.socket, slot: int, slate: Slate, runner: Runner, recycling: Recycling
+    end: socket.socket, slot: int, shared: SharedSlots, runner: Runner, recycling: Recycling
 ) -> None:
     """A child's life: take, run, answer, until it has done its part or the channel is closed."""
     ran = 0
-    when_changed(lambda: slate.wait(slot, bool(waiting())))
+    when_changed(lambda: shared.wait(slot, bool(waiting())))
     while not recycling.due(ran) and (packet := receive(end)):
         task = decode_job(packet)
-        slate.write(slot, task.token, time.monotonic_ns())
+        shared.write(slot, task.token, time.monotonic_ns())
         outcome, elapsed = runner.run(task)
-        # Sent before the slate is cleared: a death in between leaves an outcome, not a doubt.
+        # Sent before the slot is cleared: a death in between leaves an outcome, not a doubt.
         send(end, pack((*outcome, elapsed)))
-        slate.clear(slot)
+        shared.clear(slot)
         take_back()
         ran += 1
     runner.close()
@@ -264,7 +264,7 @@ def decode_job(packet: bytes) -> PushedTask:
 
 
 def _settle_signals(hangup: "signal._HANDLER") -> None:
-    """A child ends by the zygote's hand; a stop of the whole service is the worker's to handle."""
+    """Only the fork server ends a child; a stop of the whole service is up to the worker."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, hangup)
@@ -272,7 +272,7 @@ def _settle_signals(hangup: "signal._HANDLER") -> None:
 
 
 def _heed(_signal: int, _frame: FrameType | None) -> None:
-    """Nothing: in the zygote it makes the wake-up descriptor readable, in a child it is ignored."""
+    """Nothing: it makes the fork server's wake-up descriptor readable; a child ignores it."""
 
 
 def _signal(group: int, number: int) -> None:

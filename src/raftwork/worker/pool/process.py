@@ -27,15 +27,15 @@ from raftwork.worker.pool.fork_server import (
     STARTED,
     Died,
     Fork,
+    ForkServer,
     Kill,
     Notice,
-    Zygote,
     decode_job,
     encode_job,
     notices,
 )
 from raftwork.worker.pool.recycling import NEVER, Recycling
-from raftwork.worker.pool.shared_slots import Slate
+from raftwork.worker.pool.shared_slots import SharedSlots
 from raftwork.worker.runner import Ended, Registry, how, lost
 
 #: Work a child has ahead, ns; a job that runs for longer gives up what is queued behind it.
@@ -46,7 +46,7 @@ _DEPTH_MAX = 128
 _RESTART_PAUSE_NS, _RESTART_PAUSE_MAX_NS = 1_000_000_000, 30_000_000_000
 #: After so many in a row its slot counts for nothing until one has started.
 _FAILED_STARTS_MAX = 2
-#: For the zygote to bury the children, s.
+#: For the fork server to end and reap the children, s.
 _REAP_S = 2.0
 _SMOOTHING = 0.125
 
@@ -57,8 +57,8 @@ class _Child:
     """A slot: its channel stays when the process in it is replaced."""
 
     __slots__ = (
-        *("born", "end", "far", "handed", "present", "reborn_at", "slow", "starting"),
-        *("stillborn", "worked"),
+        *("end", "failed_starts", "far", "handed", "present", "restart_at", "slow"),
+        *("started_at", "starting", "worked"),
     )
 
     def __init__(self) -> None:
@@ -67,14 +67,14 @@ class _Child:
         self.present = False
         self.starting = False  # it calls hooks, and runs nothing yet
         self.slow = False  # what it runs is longer than _AHEAD
-        self.born = 0
-        self.reborn_at = 0
-        self.stillborn = 0  # processes in a row that died soon and had done nothing
+        self.started_at = 0
+        self.restart_at = 0
+        self.failed_starts = 0  # processes in a row that died soon and had done nothing
         self.worked = False  # this one has done something
 
 
 class ProcessPool:
-    """`slots` children under a zygote. Make it before any thread or ZeroMQ socket exists."""
+    """`slots` children of a fork server. Make it before any thread or ZeroMQ socket exists."""
 
     def __init__(
         self,
@@ -85,22 +85,22 @@ class ProcessPool:
         child_start: Hook[[]] | None = None,
     ) -> None:
         self._child_start = child_start or Hook[[]]()
-        self._slate = Slate(slots)
+        self._shared = SharedSlots(slots)
         self._recycling = recycling
         self._children = [_Child() for _ in range(slots)]
         self._backlog: deque[PushedTask] = deque()
         self._ended: list[Ended] = []
-        self._doomed: dict[int, bool] = {}  # tokens to be killed, and whether that was asked for
+        self._to_kill: dict[int, bool] = {}  # tokens to be killed, and whether that was asked for
         self._mean = float(_AHEAD_NS)  # ns
         self._control, far = pair()
         flush()
-        self._zygote = os.fork()
-        if self._zygote == 0:
-            self._become_zygote(far, registry, worker)
+        self._fork_server = os.fork()
+        if self._fork_server == 0:
+            self._become_fork_server(far, registry, worker)
         far.close()
         self._replace()
 
-    def _become_zygote(self, control: socket.socket, registry: Registry, worker: str) -> None:
+    def _become_fork_server(self, control: socket.socket, registry: Registry, worker: str) -> None:
         status = 1
         try:
             self._control.close()  # or the worker's death would not be seen
@@ -111,7 +111,7 @@ class ProcessPool:
             os.close(null)
             ends = [child.far for child in self._children]
             settings = (registry, worker, self._recycling, self._child_start)
-            Zygote(control, ends, self._slate, *settings).serve()
+            ForkServer(control, ends, self._shared, *settings).serve()
             status = 0
         except BaseException:  # noqa: BLE001 - nothing may return into the worker's stack
             complain(traceback.format_exc())
@@ -125,8 +125,8 @@ class ProcessPool:
         """How many tasks can run at once: without children that fail to start."""
         now = time.monotonic_ns()
         return sum(
-            child.stillborn < _FAILED_STARTS_MAX
-            and not (child.starting and now - child.born > _RESTART_PAUSE_NS)
+            child.failed_starts < _FAILED_STARTS_MAX
+            and not (child.starting and now - child.started_at > _RESTART_PAUSE_NS)
             for child in self._children
         )
 
@@ -150,13 +150,13 @@ class ProcessPool:
         now = time.monotonic_ns()
         for slot, child in enumerate(self._children):
             if child.handed:
-                entry = self._slate.read(slot)
+                entry = self._shared.read(slot)
                 child.slow = entry is not None and now - entry.since > _AHEAD_NS
                 if child.slow and len(child.handed) > 1:
                     self._backlog.extendleft(reversed(self._take_back(child)))
             lives = child.present and not child.starting
-            if child.stillborn and lives and now - child.born >= _RESTART_PAUSE_NS:
-                child.stillborn = 0
+            if child.failed_starts and lives and now - child.started_at >= _RESTART_PAUSE_NS:
+                child.failed_starts = 0
         self._kill_doomed()
         self._deal()
         ended, self._ended = self._ended, []
@@ -167,7 +167,7 @@ class ProcessPool:
         entries = (
             entry
             for slot, child in enumerate(self._children)
-            if (entry := self._slate.read(slot)) is not None and entry.token in child.handed
+            if (entry := self._shared.read(slot)) is not None and entry.token in child.handed
         )
         return [Running(entry.token, entry.since // 1_000_000, entry.waits) for entry in entries]
 
@@ -182,7 +182,7 @@ class ProcessPool:
         """Forget these tasks if they wait; kill their processes if they run."""
         self._backlog = deque(task for task in self.withdraw() if task.token not in tokens)
         running = (token for child in self._children for token in child.handed)
-        self._doomed.update((token, False) for token in running if token in tokens)
+        self._to_kill.update((token, False) for token in running if token in tokens)
         self._kill_doomed()
         self._deal()
 
@@ -194,10 +194,10 @@ class ProcessPool:
         self._control.close()
         deadline = time.monotonic() + _REAP_S
         with suppress(ChildProcessError):  # a module that ignores SIGCHLD: the kernel reaps
-            while os.waitpid(self._zygote, os.WNOHANG) == (0, 0):
+            while os.waitpid(self._fork_server, os.WNOHANG) == (0, 0):
                 if time.monotonic() > deadline:
-                    os.kill(self._zygote, signal.SIGKILL)
-                    os.waitpid(self._zygote, 0)
+                    os.kill(self._fork_server, signal.SIGKILL)
+                    os.waitpid(self._fork_server, 0)
                     return
                 time.sleep(0.002)
 
@@ -236,8 +236,8 @@ class ProcessPool:
 
     def _end(self, child: _Child, outcome: Outcome, elapsed: int) -> None:
         del child.handed[outcome.token]
-        child.slow, child.worked, child.stillborn = False, True, 0
-        self._doomed.pop(outcome.token, None)
+        child.slow, child.worked, child.failed_starts = False, True, 0
+        self._to_kill.pop(outcome.token, None)
         self._ended.append(Ended(outcome, elapsed))
 
     def _take_back(self, child: _Child) -> list[PushedTask]:
@@ -272,24 +272,24 @@ class ProcessPool:
 
     def _settle(self, died: Died) -> None:
         """Charge a death to the running task; tasks that had not begun are handed out again."""
-        child, entry = self._children[died.slot], self._slate.read(died.slot)
-        self._slate.clear(died.slot)
+        child, entry = self._children[died.slot], self._shared.read(died.slot)
+        self._shared.clear(died.slot)
         self._read(child)
         waiting = self._take_back(child)
         now = time.monotonic_ns()
-        if child.starting or (not child.worked and now - child.born < _RESTART_PAUSE_NS):
-            child.stillborn += 1
+        if child.starting or (not child.worked and now - child.started_at < _RESTART_PAUSE_NS):
+            child.failed_starts += 1
         charged = entry is not None and entry.token in child.handed
         if not charged and not child.starting and died.loss and died.loss.exit != 0:
             log.warning("a process of the pool, which ran no task, %s", how(died.loss))
         # One that left in peace had done its part; the others may die again at once.
         done = child.worked and died.loss is not None and died.loss.exit == 0
-        pause = min(_RESTART_PAUSE_NS << max(0, child.stillborn - 1), _RESTART_PAUSE_MAX_NS)
-        child.reborn_at = now if done else child.born + pause
+        pause = min(_RESTART_PAUSE_NS << max(0, child.failed_starts - 1), _RESTART_PAUSE_MAX_NS)
+        child.restart_at = now if done else child.started_at + pause
         for task in list(child.handed.values()):
             if entry is not None and entry.token == task.token:
                 self._end(child, lost(task.token, died.loss or Loss()), now - entry.since)
-                child.reborn_at = now
+                child.restart_at = now
             else:
                 waiting.insert(0, child.handed.pop(task.token))
         self._backlog.extendleft(reversed(waiting))
@@ -298,17 +298,17 @@ class ProcessPool:
     def _replace(self) -> None:
         now = time.monotonic_ns()
         for slot, child in enumerate(self._children):
-            if not child.present and now >= child.reborn_at:
+            if not child.present and now >= child.restart_at:
                 self._ask(Fork(slot))
-                child.present, child.worked, child.born = True, False, now
+                child.present, child.worked, child.started_at = True, False, now
                 child.starting = bool(self._child_start)
 
     def _kill_doomed(self) -> None:
-        if not self._doomed:
+        if not self._to_kill:
             return
         for slot in range(len(self._children)):
-            entry = self._slate.read(slot)
-            # Asked once it is seen to run: between its taking and that, the zygote would spare it.
-            if entry is not None and self._doomed.get(entry.token) is False:
-                self._doomed[entry.token] = True
+            entry = self._shared.read(slot)
+            # Asked once it is seen to run: the fork server would spare a task that does not yet.
+            if entry is not None and self._to_kill.get(entry.token) is False:
+                self._to_kill[entry.token] = True
                 self._ask(Kill(slot, entry.token))

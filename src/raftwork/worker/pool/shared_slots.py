@@ -18,7 +18,7 @@ class Entry(NamedTuple):
     waits: bool = False  # for the outcome of another task
 
 
-class Slate:
+class SharedSlots:
     """One entry per slot. Create it before forking."""
 
     def __init__(self, slots: int) -> None:

@@ -56,7 +56,7 @@ def dispatcher_of(queues: Queues, name: str = "weighted") -> Dispatcher:
     return Dispatcher(queues.machine, lambda _queue: balancer, Eligibility(lambda *_: True))
 
 
-class Desk:
+class DispatcherHarness:
     """A dispatcher between a machine and workers; entries are applied when told to."""
 
     def __init__(self, *workers: Worker) -> None:
@@ -127,33 +127,33 @@ def planned(assigns: list[Assign]) -> dict[str, list[int]]:
 
 
 def test_tasks_are_handed_out_in_the_order_in_which_they_came() -> None:
-    desk = Desk(worker("w", 100))
-    desk.propose(enqueue("a", "b"), enqueue("c"))
-    desk.commit()
-    assert planned(desk.plan()) == {"w": [1, 2, 3]}
+    harness = DispatcherHarness(worker("w", 100))
+    harness.propose(enqueue("a", "b"), enqueue("c"))
+    harness.commit()
+    assert planned(harness.plan()) == {"w": [1, 2, 3]}
 
 
 def test_a_task_that_waits_again_stands_in_front_of_younger_ones() -> None:
-    desk = Desk(worker("w", 2))
-    desk.propose(enqueue(*"abcdef"))
-    desk.commit()
-    desk.plan()
-    desk.commit()
-    desk.over(Release([2]), Lose([(1, False)]))
-    assert planned(desk.plan()) == {"w": [1, 2]}
+    harness = DispatcherHarness(worker("w", 2))
+    harness.propose(enqueue(*"abcdef"))
+    harness.commit()
+    harness.plan()
+    harness.commit()
+    harness.over(Release([2]), Lose([(1, False)]))
+    assert planned(harness.plan()) == {"w": [1, 2]}
 
 
 def test_a_backlog_larger_than_a_page_is_handed_out_whole_and_in_order() -> None:
     w = worker("w", 700)
-    desk = Desk(w)
+    harness = DispatcherHarness(w)
     for i in range(6):
-        desk.propose(enqueue(*(f"{i}-{j}" for j in range(PAGE_TASKS // 2 + 7))))
-    desk.commit()
-    while desk.plan():
-        desk.commit()
+        harness.propose(enqueue(*(f"{i}-{j}" for j in range(PAGE_TASKS // 2 + 7))))
+    harness.commit()
+    while harness.plan():
+        harness.commit()
         w.busy = 0
-        desk.dispatcher.needs_plan = True
-    assert desk.seqs == list(range(1, 6 * (PAGE_TASKS // 2 + 7) + 1))
+        harness.dispatcher.needs_plan = True
+    assert harness.seqs == list(range(1, 6 * (PAGE_TASKS // 2 + 7) + 1))
 
 
 def test_memory_holds_a_page_whatever_the_backlog() -> None:
@@ -186,27 +186,27 @@ def test_memory_holds_a_bounded_number_of_bytes() -> None:
 
 
 def test_what_is_reserved_is_bounded_in_tasks_and_bytes() -> None:
-    desk = Desk(worker("w", 100_000))
+    harness = DispatcherHarness(worker("w", 100_000))
     for i in range(dispatcher.RESERVED_MAX // 1_000 + 1):
-        desk.propose(enqueue(*(f"{i}-{j}" for j in range(1_000))))
-    desk.commit()
-    assert sum(len(a.seqs) for a in desk.plan()) == dispatcher.RESERVED_MAX
-    desk.commit()
-    assert sum(len(a.seqs) for a in desk.plan()) == 1_000  # applied: there is room for more
-    desk.commit()
+        harness.propose(enqueue(*(f"{i}-{j}" for j in range(1_000))))
+    harness.commit()
+    assert sum(len(a.seqs) for a in harness.plan()) == dispatcher.RESERVED_MAX
+    harness.commit()
+    assert sum(len(a.seqs) for a in harness.plan()) == 1_000  # applied: there is room for more
+    harness.commit()
     for i in range(80):
-        desk.propose(enqueue(f"big-{i}", payload=b"x" * (1 << 20)))
-    desk.commit()
-    assert sum(len(a.seqs) for a in desk.plan()) == dispatcher.RESERVED_BYTES >> 20
+        harness.propose(enqueue(f"big-{i}", payload=b"x" * (1 << 20)))
+    harness.commit()
+    assert sum(len(a.seqs) for a in harness.plan()) == dispatcher.RESERVED_BYTES >> 20
 
 
 def test_a_new_leader_finds_the_whole_backlog() -> None:
-    desk = Desk()
-    desk.propose(enqueue("a", "b"), enqueue("c", spec=Spec("job", "other")))
-    desk.commit()
-    desk.dispatcher = dispatcher_of(desk.queues)
-    desk.workers = [worker("w", 10, 0, "default", "other")]
-    assert planned(desk.plan()) == {"w": [1, 2, 3]}
+    harness = DispatcherHarness()
+    harness.propose(enqueue("a", "b"), enqueue("c", spec=Spec("job", "other")))
+    harness.commit()
+    harness.dispatcher = dispatcher_of(harness.queues)
+    harness.workers = [worker("w", 10, 0, "default", "other")]
+    assert planned(harness.plan()) == {"w": [1, 2, 3]}
 
 
 # ---- never twice ------------------------------------------------------------------------------
@@ -214,45 +214,45 @@ def test_a_new_leader_finds_the_whole_backlog() -> None:
 
 def test_a_task_on_its_way_is_not_handed_out_again_when_more_come() -> None:
     """The task still stands in the table; a page read afresh must not hold it."""
-    desk = Desk(worker("w", 10))
-    desk.propose(enqueue("a"), enqueue("b"))
-    desk.commit(1)
-    desk.plan()  # Assign(a) goes behind the second enqueue
-    desk.dispatcher.needs_plan = True
-    desk.plan()  # finds the backlog empty
-    desk.commit(1)  # b
-    assert planned(desk.plan()) == {"w": [2]}
-    desk.commit()
-    assert desk.seqs == [1, 2]
+    harness = DispatcherHarness(worker("w", 10))
+    harness.propose(enqueue("a"), enqueue("b"))
+    harness.commit(1)
+    harness.plan()  # Assign(a) goes behind the second enqueue
+    harness.dispatcher.needs_plan = True
+    harness.plan()  # finds the backlog empty
+    harness.commit(1)  # b
+    assert planned(harness.plan()) == {"w": [2]}
+    harness.commit()
+    assert harness.seqs == [1, 2]
 
 
 def test_a_retry_on_its_way_is_not_read_again_with_the_next_page() -> None:
-    desk = Desk(worker("w", 10_000))
-    desk.propose(enqueue("a", spec=Spec("job", "default", retries=3)))
-    desk.commit()
-    desk.plan()
-    desk.commit()
-    desk.over(Fail(1, FAILURE, 0))
-    desk.plan()  # Assign of the retry, not applied yet
+    harness = DispatcherHarness(worker("w", 10_000))
+    harness.propose(enqueue("a", spec=Spec("job", "default", retries=3)))
+    harness.commit()
+    harness.plan()
+    harness.commit()
+    harness.over(Fail(1, FAILURE, 0))
+    harness.plan()  # Assign of the retry, not applied yet
     batch = enqueue(*(f"{i}" for i in range(PAGE_TASKS + 1)))
-    (effect,) = desk.queues.effects(batch)
+    (effect,) = harness.queues.effects(batch)
     assert isinstance(effect, Queued)
-    desk.dispatcher.queued(effect)
-    desk.plan()
-    desk.commit()
-    assert desk.seqs == [1, 1, *range(2, PAGE_TASKS + 3)]
+    harness.dispatcher.queued(effect)
+    harness.plan()
+    harness.commit()
+    assert harness.seqs == [1, 1, *range(2, PAGE_TASKS + 3)]
 
 
 def test_a_task_that_waits_again_in_an_emptied_queue_is_handed_out_again() -> None:
-    desk = Desk(worker("w", 10))
-    desk.propose(enqueue("a", "b"))
-    desk.commit()
+    harness = DispatcherHarness(worker("w", 10))
+    harness.propose(enqueue("a", "b"))
+    harness.commit()
     for _ in range(3):
-        desk.dispatcher.needs_plan = True
-        desk.plan()
-        desk.commit()
-    desk.over(Release([2]))
-    assert planned(desk.plan()) == {"w": [2]}
+        harness.dispatcher.needs_plan = True
+        harness.plan()
+        harness.commit()
+    harness.over(Release([2]))
+    assert planned(harness.plan()) == {"w": [2]}
 
 
 moves = st.lists(
@@ -275,47 +275,47 @@ def test_in_any_interleaving_no_task_is_handed_out_twice_or_forgotten(
         patch.setattr(pages, "PAGE_TASKS", page)
         patch.setattr(skipped, "SKIPPED_TASKS_MAX", page)
         rng = Random(seed)
-        desk = Desk(worker("v", 2, 3, "default", "b"), worker("w", 1, 0, "default"))
-        desk.eligibility.does_not_know(desk.workers[1].incarnation, lacked)
+        harness = DispatcherHarness(worker("v", 2, 3, "default", "b"), worker("w", 1, 0, "default"))
+        harness.eligibility.does_not_know(harness.workers[1].incarnation, lacked)
         names = 0
 
         def end(kind: str) -> None:
-            running = [run.token for run in desk.queues.machine.running()]
+            running = [run.token for run in harness.queues.machine.running()]
             if not running:
                 return
-            desk.commit()  # a token ends only after what was proposed before
+            harness.commit()  # a token ends only after what was proposed before
             token = rng.choice(running)
             if kind == "finish":
-                desk.over(Finish([(token, b"")]))
+                harness.over(Finish([(token, b"")]))
             elif kind == "release":
-                desk.over(Release([token]))
+                harness.over(Release([token]))
             else:
-                desk.over(Fail(token, FAILURE, 0))
+                harness.over(Fail(token, FAILURE, 0))
 
         for move in moves:
             if move in {"enqueue", "batch"}:
                 count = 1 if move == "enqueue" else 5
                 spec = Spec(rng.choice(["job", "odd"]), rng.choice(["default", "b"]), retries=100)
-                desk.propose(enqueue(*(f"{names + i}" for i in range(count)), spec=spec))
+                harness.propose(enqueue(*(f"{names + i}" for i in range(count)), spec=spec))
                 names += count
             elif move == "plan":
-                desk.plan_twice()
+                harness.plan_twice()
             elif move == "commit":
-                desk.commit()
+                harness.commit()
             elif move == "one":
-                desk.commit(1)
+                harness.commit(1)
             else:
                 end(move)
         # Whatever is left is handed out, once each.
-        desk.commit()
+        harness.commit()
         for _ in range(2 * names + 2):
-            for w in desk.workers:
+            for w in harness.workers:
                 w.busy = 0
-            desk.dispatcher.needs_plan = True
-            desk.plan()
-            desk.commit()
-        assert not any(q.queued for q in desk.queues.machine.queues())
-        running = list(desk.queues.machine.running())
+            harness.dispatcher.needs_plan = True
+            harness.plan()
+            harness.commit()
+        assert not any(q.queued for q in harness.queues.machine.queues())
+        running = list(harness.queues.machine.running())
         held = Counter(run.seq for run in running)
         assert not held or max(held.values()) == 1
         names_of_w = {decode_spec(r.spec).name for r in running if r.worker.startswith(b"w")}
@@ -326,88 +326,88 @@ def test_in_any_interleaving_no_task_is_handed_out_twice_or_forgotten(
 
 
 def test_free_slots_are_filled_before_anything_is_held_ahead() -> None:
-    desk = Desk(worker("v", 2, 4), worker("w", 2, 4))
-    desk.propose(enqueue(*"abcd"))
-    desk.commit()
-    assert sorted(map(len, planned(desk.plan()).values())) == [2, 2]
+    harness = DispatcherHarness(worker("v", 2, 4), worker("w", 2, 4))
+    harness.propose(enqueue(*"abcd"))
+    harness.commit()
+    assert sorted(map(len, planned(harness.plan()).values())) == [2, 2]
 
 
 def test_a_window_takes_what_free_slots_do_not() -> None:
-    desk = Desk(worker("w", 2, 3))
-    desk.propose(enqueue(*"abcdefgh"))
-    desk.commit()
-    assert planned(desk.plan()) == {"w": [1, 2, 3, 4, 5]}
+    harness = DispatcherHarness(worker("w", 2, 3))
+    harness.propose(enqueue(*"abcdefgh"))
+    harness.commit()
+    assert planned(harness.plan()) == {"w": [1, 2, 3, 4, 5]}
 
 
 def test_without_a_window_nothing_is_held_ahead() -> None:
-    desk = Desk(worker("w", 2, 0))
-    desk.propose(enqueue(*"abcd"))
-    desk.commit()
-    assert planned(desk.plan()) == {"w": [1, 2]}
-    desk.dispatcher.needs_plan = True
-    assert desk.plan() == []
+    harness = DispatcherHarness(worker("w", 2, 0))
+    harness.propose(enqueue(*"abcd"))
+    harness.commit()
+    assert planned(harness.plan()) == {"w": [1, 2]}
+    harness.dispatcher.needs_plan = True
+    assert harness.plan() == []
 
 
 def test_tasks_that_run_at_most_once_go_only_to_free_slots() -> None:
-    desk = Desk(worker("w", 2, 10))
-    desk.propose(enqueue(*"abcd", spec=ONCE))
-    desk.commit()
-    assert planned(desk.plan()) == {"w": [1, 2]}
+    harness = DispatcherHarness(worker("w", 2, 10))
+    harness.propose(enqueue(*"abcd", spec=ONCE))
+    harness.commit()
+    assert planned(harness.plan()) == {"w": [1, 2]}
 
 
 def test_nobody_is_held_ahead_past_a_task_that_waits_for_a_free_slot() -> None:
-    desk = Desk(worker("w", 1, 10))
-    desk.propose(enqueue("a", "b"), enqueue("c", spec=ONCE), enqueue("d"))
-    desk.commit()
-    assert planned(desk.plan()) == {"w": [1, 2]}
+    harness = DispatcherHarness(worker("w", 1, 10))
+    harness.propose(enqueue("a", "b"), enqueue("c", spec=ONCE), enqueue("d"))
+    harness.commit()
+    assert planned(harness.plan()) == {"w": [1, 2]}
 
 
 def test_a_task_that_lost_a_worker_goes_only_to_a_free_slot() -> None:
-    desk = Desk(worker("w", 1, 10))
-    desk.propose(enqueue("a", "b"))
-    desk.commit()
-    desk.plan()
-    desk.commit()
-    desk.over(Lose([(1, True)]))
-    assert desk.workers[0].busy == 1  # b
-    assert desk.plan() == []
-    desk.over(Finish([(2, b"")]))
-    assert planned(desk.plan()) == {"w": [1]}
+    harness = DispatcherHarness(worker("w", 1, 10))
+    harness.propose(enqueue("a", "b"))
+    harness.commit()
+    harness.plan()
+    harness.commit()
+    harness.over(Lose([(1, True)]))
+    assert harness.workers[0].busy == 1  # b
+    assert harness.plan() == []
+    harness.over(Finish([(2, b"")]))
+    assert planned(harness.plan()) == {"w": [1]}
 
 
 @pytest.mark.parametrize("queue", ["default", "other"])
 def test_a_careful_task_does_not_starve_behind_tasks_held_ahead(queue: str) -> None:
     """Whoever is held ahead takes the next free slot, so nobody may be while one waits for it."""
     w = worker("w", 1, 4, "default", "other")
-    desk = Desk(w)
-    desk.propose(enqueue(*(f"{i}" for i in range(50))))
-    desk.commit()
-    desk.plan()
-    desk.commit()
-    desk.propose(enqueue("once", spec=Spec("job", queue, at_most_once=True)))
-    desk.propose(enqueue(*(f"later-{i}" for i in range(50)), spec=Spec("job", queue)))
-    desk.commit()
+    harness = DispatcherHarness(w)
+    harness.propose(enqueue(*(f"{i}" for i in range(50))))
+    harness.commit()
+    harness.plan()
+    harness.commit()
+    harness.propose(enqueue("once", spec=Spec("job", queue, at_most_once=True)))
+    harness.propose(enqueue(*(f"later-{i}" for i in range(50)), spec=Spec("job", queue)))
+    harness.commit()
     for _ in range(100):
-        if 51 in desk.seqs:
+        if 51 in harness.seqs:
             break
-        running = [run.token for run in desk.queues.machine.running()]
-        desk.over(Finish([(running[0], b"")]))
-        desk.plan()
-        desk.commit()
-    assert desk.seqs.index(51) <= (50 if queue == "default" else 10)
+        running = [run.token for run in harness.queues.machine.running()]
+        harness.over(Finish([(running[0], b"")]))
+        harness.plan()
+        harness.commit()
+    assert harness.seqs.index(51) <= (50 if queue == "default" else 10)
 
 
 def test_planning_again_reads_a_waiting_careful_task_once() -> None:
-    desk = Desk(worker("w", 1, 256))
-    desk.propose(enqueue(*(f"{i}" for i in range(200)), spec=ONCE))
-    desk.commit()
-    desk.plan()
-    desk.commit()
+    harness = DispatcherHarness(worker("w", 1, 256))
+    harness.propose(enqueue(*(f"{i}" for i in range(200)), spec=ONCE))
+    harness.commit()
+    harness.plan()
+    harness.commit()
     queries: list[str] = []
-    desk.queues.db.trace_v2(1, lambda event: queries.append(str(event)))  # every statement
+    harness.queues.db.trace_v2(1, lambda event: queries.append(str(event)))  # every statement
     for _ in range(10):
-        desk.dispatcher.needs_plan = True
-        assert desk.plan() == []
+        harness.dispatcher.needs_plan = True
+        assert harness.plan() == []
     assert queries == []
 
 
@@ -415,46 +415,46 @@ def test_planning_again_reads_a_waiting_careful_task_once() -> None:
 
 
 def test_a_worker_gets_only_what_its_queues_hold() -> None:
-    desk = Desk(worker("v", 9, 0, "a"), worker("w", 9, 0, "b"))
-    desk.propose(enqueue("1", spec=Spec("job", "a")), enqueue("2", spec=Spec("job", "b")))
-    desk.propose(enqueue("3", spec=Spec("job", "nobody's")))
-    desk.commit()
-    assert planned(desk.plan()) == {"v": [1], "w": [2]}
+    harness = DispatcherHarness(worker("v", 9, 0, "a"), worker("w", 9, 0, "b"))
+    harness.propose(enqueue("1", spec=Spec("job", "a")), enqueue("2", spec=Spec("job", "b")))
+    harness.propose(enqueue("3", spec=Spec("job", "nobody's")))
+    harness.commit()
+    assert planned(harness.plan()) == {"v": [1], "w": [2]}
 
 
 def test_queues_take_turns_when_there_is_room_for_one() -> None:
     w = worker("w", 1, 0, "a", "b", "c")
-    desk = Desk(w)
+    harness = DispatcherHarness(w)
     for name in "abc":
         tasks = enqueue(*(f"{name}{i}" for i in range(4)), spec=Spec("job", name))
-        desk.propose(tasks)
-    desk.commit()
+        harness.propose(tasks)
+    harness.commit()
     order = []
     for _ in range(12):
-        (assign,) = desk.plan()
+        (assign,) = harness.plan()
         order.append("abc"[(assign.seqs[0] - 1) // 4])
-        desk.commit()
-        desk.over(Finish([(desk.handed[-1][0], b"")]))
+        harness.commit()
+        harness.over(Finish([(harness.handed[-1][0], b"")]))
     assert "".join(order) == "abc" * 4
 
 
 def test_nothing_is_planned_without_a_reason() -> None:
-    desk = Desk(worker("w", 1))
-    desk.propose(enqueue("a", "b"))
-    desk.commit()
-    desk.plan()
-    desk.workers.append(worker("v", 1))
-    assert desk.plan() == []  # nobody said that there is a new worker
+    harness = DispatcherHarness(worker("w", 1))
+    harness.propose(enqueue("a", "b"))
+    harness.commit()
+    harness.plan()
+    harness.workers.append(worker("v", 1))
+    assert harness.plan() == []  # nobody said that there is a new worker
 
 
 def test_a_proposal_the_machine_refuses_frees_the_room() -> None:
     w = worker("w", 1)
-    desk = Desk(w)
-    desk.propose(enqueue("a"))
-    desk.commit()
-    (assign,) = desk.plan()
+    harness = DispatcherHarness(w)
+    harness.propose(enqueue("a"))
+    harness.commit()
+    (assign,) = harness.plan()
     assert w.busy == 1
-    desk.dispatcher.not_assigned(assign.seqs)
+    harness.dispatcher.not_assigned(assign.seqs)
     assert w.busy == 0
 
 
@@ -462,22 +462,22 @@ def test_a_proposal_the_machine_refuses_frees_the_room() -> None:
 
 
 def test_tasks_of_equal_keys_go_to_the_same_worker() -> None:
-    desk = Desk(*(worker(f"w{i}", 100) for i in range(5)))
-    desk.dispatcher = dispatcher_of(desk.queues, "consistent_hash")
+    harness = DispatcherHarness(*(worker(f"w{i}", 100) for i in range(5)))
+    harness.dispatcher = dispatcher_of(harness.queues, "consistent_hash")
     keys = [f"key {i}" for i in range(20)] * 5
     tasks = [[f"task {i}", b"", key] for i, key in enumerate(keys)]
-    desk.propose(Admit(0, encode_spec(Spec("job", "default")), pack(tasks)))
-    desk.commit()
+    harness.propose(Admit(0, encode_spec(Spec("job", "default")), pack(tasks)))
+    harness.commit()
     homes: dict[str, set[str]] = {}
-    for name, seqs in planned(desk.plan()).items():
+    for name, seqs in planned(harness.plan()).items():
         for seq in seqs:
             homes.setdefault(keys[seq - 1], set()).add(name)
     assert all(len(home) == 1 for home in homes.values())
     assert len(set.union(*homes.values())) == 5
     # Those that come back are read from the table, and their keys with them.
-    desk.commit()
-    desk.over(Release([token for token, _ in desk.handed]))
-    again = {seq: name for name, seqs in planned(desk.plan()).items() for seq in seqs}
+    harness.commit()
+    harness.over(Release([token for token, _ in harness.handed]))
+    again = {seq: name for name, seqs in planned(harness.plan()).items() for seq in seqs}
     assert {again[seq] for seq in (1, 21, 41, 61, 81)} == homes["key 0"]
 
 
@@ -485,12 +485,12 @@ def test_tasks_of_equal_keys_go_to_the_same_worker() -> None:
 
 
 def test_what_the_same_workers_know_is_planned_at_once_and_in_order_whatever_its_name() -> None:
-    desk = Desk(worker("old", 40), worker("new", 20), worker("newer", 20))
+    harness = DispatcherHarness(worker("old", 40), worker("new", 20), worker("newer", 20))
     for n in range(9):
-        desk.eligibility.does_not_know(desk.workers[0].incarnation, f"b{n}")
+        harness.eligibility.does_not_know(harness.workers[0].incarnation, f"b{n}")
     names = [f"b{n % 9}" for n in range(30)] + ["a"] * 10
-    desk.propose(*(enqueue(f"{i}", spec=Spec(n, "default")) for i, n in enumerate(names)))
-    desk.commit()
+    harness.propose(*(enqueue(f"{i}", spec=Spec(n, "default")) for i, n in enumerate(names)))
+    harness.commit()
     balancer, plans = BALANCERS["failover"](Random(1)), []
 
     class Counting:
@@ -501,8 +501,8 @@ def test_what_the_same_workers_know_is_planned_at_once_and_in_order_whatever_its
             return balancer.plan(workers, keys)
 
     counting = Counting()
-    desk.dispatcher._balancer_of = lambda _queue: counting
-    assigns = planned(desk.plan())
+    harness.dispatcher._balancer_of = lambda _queue: counting
+    assigns = planned(harness.plan())
     assert plans == [30, 10]
     assert assigns == {"new": [*range(1, 21)], "newer": [*range(21, 31), *range(31, 41)]}
 
@@ -514,67 +514,67 @@ def test_what_the_same_workers_know_is_planned_at_once_and_in_order_whatever_its
 def test_a_balancer_that_heeds_load_gives_an_overloaded_worker_nothing(
     name: str, spared: bool
 ) -> None:
-    desk = Desk(worker("over", 2, 8), worker("well", 2))
-    desk.dispatcher = dispatcher_of(desk.queues, name)
-    desk.dispatcher._eligibility.spare(frozenset({desk.workers[0].incarnation}), frozenset())
-    assert [n for _, n in desk.dispatcher.begin("default", "job", 9, desk.workers)] == (
+    harness = DispatcherHarness(worker("over", 2, 8), worker("well", 2))
+    harness.dispatcher = dispatcher_of(harness.queues, name)
+    harness.dispatcher._eligibility.spare(frozenset({harness.workers[0].incarnation}), frozenset())
+    assert [n for _, n in harness.dispatcher.begin("default", "job", 9, harness.workers)] == (
         [2] if spared else [2, 2]
     )
-    for w in desk.workers:
+    for w in harness.workers:
         w.busy = 0
-    desk.propose(enqueue(*(f"{i}" for i in range(9))))
-    desk.commit()
-    assert ("over" in planned(desk.plan())) is not spared
+    harness.propose(enqueue(*(f"{i}" for i in range(9))))
+    harness.commit()
+    assert ("over" in planned(harness.plan())) is not spared
 
 
 # ---- many queues --------------------------------------------------------------------------------
 
 
-def counted(desk: Desk) -> list[str]:
+def counted(harness: DispatcherHarness) -> list[str]:
     """The queues the dispatcher looks at from now on."""
     looked_at: list[str] = []
-    balancer = desk.dispatcher._balancer_of("any")
+    balancer = harness.dispatcher._balancer_of("any")
 
     def balancer_of(queue: str) -> Balancer:
         looked_at.append(queue)
         return balancer
 
-    desk.dispatcher._balancer_of = balancer_of
+    harness.dispatcher._balancer_of = balancer_of
     return looked_at
 
 
 def test_a_free_slot_costs_no_look_at_all_the_queues_that_wait_for_it() -> None:
     """9 ms a plan at 1,000 queues, at every report."""
     queues = [f"q{number}" for number in range(200)]
-    desk = Desk(worker("w", 1, 0, *queues))
-    desk.propose(*(enqueue(f"{q}-{n}", spec=Spec("job", q)) for q in queues for n in range(2)))
-    desk.commit()
-    looked_at = counted(desk)
+    harness = DispatcherHarness(worker("w", 1, 0, *queues))
+    harness.propose(*(enqueue(f"{q}-{n}", spec=Spec("job", q)) for q in queues for n in range(2)))
+    harness.commit()
+    looked_at = counted(harness)
     for _ in range(4):
-        desk.plan()
-        desk.commit()
-        desk.over(Finish([(desk.handed[-1][0], b"")]))
+        harness.plan()
+        harness.commit()
+        harness.over(Finish([(harness.handed[-1][0], b"")]))
     assert len(looked_at) <= 4 * 5
-    assert len(desk.handed) == 4
+    assert len(harness.handed) == 4
 
 
 def test_every_queue_has_its_turn_however_few_slots_there_are() -> None:
     queues = [f"q{number}" for number in range(20)]
-    desk = Desk(worker("w", 1, 0, *queues))
-    desk.propose(*(enqueue(f"{q}-{n}", spec=Spec("job", q)) for q in queues for n in range(3)))
-    desk.commit()
+    harness = DispatcherHarness(worker("w", 1, 0, *queues))
+    harness.propose(*(enqueue(f"{q}-{n}", spec=Spec("job", q)) for q in queues for n in range(3)))
+    harness.commit()
     for _ in range(20):
-        desk.plan()
-        desk.commit()
-        desk.over(Finish([(desk.handed[-1][0], b"")]))
-    assert {(seq - 1) // 3 for seq in desk.seqs} == set(range(20))
+        harness.plan()
+        harness.commit()
+        harness.over(Finish([(harness.handed[-1][0], b"")]))
+    assert {(seq - 1) // 3 for seq in harness.seqs} == set(range(20))
 
 
 def test_queues_nobody_here_serves_are_passed_over() -> None:
     queues = [f"q{number}" for number in range(50)]
-    desk = Desk(worker("w", 4, 4, "q49"))
-    desk.propose(*(enqueue(q, spec=Spec("job", q)) for q in queues))
-    desk.commit()
-    looked_at = counted(desk)
-    assert planned(desk.plan()) == {"w": [50]}
+    harness = DispatcherHarness(worker("w", 4, 4, "q49"))
+    harness.propose(*(enqueue(q, spec=Spec("job", q)) for q in queues))
+    harness.commit()
+    looked_at = counted(harness)
+    assert planned(harness.plan()) == {"w": [50]}
     assert set(looked_at) == {"q49"}

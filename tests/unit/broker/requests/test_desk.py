@@ -13,104 +13,106 @@ from raftwork.features.queue_settings import AskQueue, QueueSet, SetQueue, chang
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Code, Refused
 from raftwork.messages.registry import Frame
-from tests.unit.broker.desks import ME, OTHER, Counter
+from tests.unit.broker.desk_harness import ME, OTHER, DeskHarness
 
 CHANGE, READ, WAIT = SetQueue(7, "q", changes(max_length=5)), Ask(7, ["a"]), DrainWorker(7, "w")
 
 
 @pytest.fixture
-def counter() -> Counter:
-    return Counter()
+def harness() -> DeskHarness:
+    return DeskHarness()
 
 
 @pytest.mark.parametrize("request_", [CHANGE, READ, WAIT])
 def test_a_request_costs_its_frame_once_however_often_it_is_sent(
-    counter: Counter, request_: Frame
+    harness: DeskHarness, request_: Frame
 ) -> None:
     ids = len(request_[1]) if isinstance(request_[1], list) else 0
     for _ in range(3):
-        assert counter.ask(request_) == []
+        assert harness.ask(request_) == []
     frame = len(to_broker.encode(request_))
-    assert counter.under_way() == frame + REQUEST_BYTES + ids * ITEM_BYTES
+    assert harness.under_way() == frame + REQUEST_BYTES + ids * ITEM_BYTES
 
 
-def test_numbers_count_for_each_session_and_each_kind_of_request(counter: Counter) -> None:
-    counter.say(CHANGE)
-    counter.say(CHANGE, OTHER)
-    counter.say(AskQueue(7, "q"))
-    assert len(counter.wanted()) == 2
-    assert counter.desk.read_barrier.asking
+def test_numbers_count_for_each_session_and_each_kind_of_request(harness: DeskHarness) -> None:
+    harness.say(CHANGE)
+    harness.say(CHANGE, OTHER)
+    harness.say(AskQueue(7, "q"))
+    assert len(harness.wanted()) == 2
+    assert harness.desk.read_barrier.asking
 
 
-def test_a_budget_is_one_features_own(counter: Counter) -> None:
-    counter.allow(queue_settings.FEATURE, Budget(requests=1))
-    counter.say(CHANGE)
-    (refused,) = counter.ask(SetQueue(8, "q", changes(max_length=6)))
+def test_a_budget_is_one_features_own(harness: DeskHarness) -> None:
+    harness.allow(queue_settings.FEATURE, Budget(requests=1))
+    harness.say(CHANGE)
+    (refused,) = harness.ask(SetQueue(8, "q", changes(max_length=6)))
     assert isinstance(refused, Refused)
     assert (refused.request, refused.code) == (8, Code.QUEUE_FULL)
     assert "1 requests about queues are under way, 1 may be; try again later" in refused.text
-    assert counter.events == [QueueFullRefusal(refused.text)]
-    counter.enqueue("a")
-    counter.commit()
-    assert [type(message) for message in counter.sent()] == [QueueSet, enqueue.Enqueued]
-    assert counter.done(SetQueue(9, "q", changes(max_length=6))) == [QueueSet(9)]
+    assert harness.events == [QueueFullRefusal(refused.text)]
+    harness.enqueue("a")
+    harness.commit()
+    assert [type(message) for message in harness.sent()] == [QueueSet, enqueue.Enqueued]
+    assert harness.done(SetQueue(9, "q", changes(max_length=6))) == [QueueSet(9)]
 
 
-def test_bytes_of_names_and_ids_count_as_they_came(counter: Counter) -> None:
+def test_bytes_of_names_and_ids_count_as_they_came(harness: DeskHarness) -> None:
     """Whatever a request holds of a leader's memory came in its frame."""
     most = 3 * (REQUEST_BYTES + 200)
-    counter.allow(dead_letters.FEATURE, Budget(bytes=most))
+    harness.allow(dead_letters.FEATURE, Budget(bytes=most))
     refused = []
     for number in range(9):
-        refused += counter.ask(PurgeDead(number, ["x" * 100], "q" * 50))
+        refused += harness.ask(PurgeDead(number, ["x" * 100], "q" * 50))
     assert 5 < len(refused) < 9
-    assert counter.under_way() <= most
+    assert harness.under_way() <= most
 
 
-def test_what_is_out_of_bounds_is_refused_before_anything_is_made_of_it(counter: Counter) -> None:
-    (refused,) = counter.ask(AskQueue(3, ""))
+def test_what_is_out_of_bounds_is_refused_before_anything_is_made_of_it(harness: DeskHarness) -> None:
+    (refused,) = harness.ask(AskQueue(3, ""))
     assert refused == Refused(3, Code.PROTOCOL, "queue must have 1 to 255 characters, got 0")
-    assert counter.under_way() == 0
-    assert not counter.desk.read_barrier.asking
+    assert harness.under_way() == 0
+    assert not harness.desk.read_barrier.asking
 
 
-def test_a_session_that_ends_is_waited_for_no_more_and_its_changes_stand(counter: Counter) -> None:
-    counter.say(WAIT)
-    counter.say(CHANGE)
-    counter.desk.gone(ME)
-    counter.desk.poll(counter.now)
-    counter.commit()
-    assert counter.machine.queue("q").settings == changes(max_length=5)
-    assert counter.under_way() == 0
+def test_a_session_that_ends_is_waited_for_no_more_and_its_changes_stand(
+    harness: DeskHarness,
+) -> None:
+    harness.say(WAIT)
+    harness.say(CHANGE)
+    harness.desk.gone(ME)
+    harness.desk.poll(harness.now)
+    harness.commit()
+    assert harness.machine.queue("q").settings == changes(max_length=5)
+    assert harness.under_way() == 0
 
 
-def test_reads_are_answered_in_the_order_in_which_they_were_asked(counter: Counter) -> None:
+def test_reads_are_answered_in_the_order_in_which_they_were_asked(harness: DeskHarness) -> None:
     for number in range(5):
-        counter.say(Ask(number, ["a"]) if number % 2 else ListDead(number, "", 9, 9))
-    counter.barrier()
+        harness.say(Ask(number, ["a"]) if number % 2 else ListDead(number, "", 9, 9))
+    harness.barrier()
     answers = []
-    while counter.desk.waiting:
-        answers += counter.sent()
+    while harness.desk.waiting:
+        answers += harness.sent()
     assert [type(answer) is Answer for answer in answers] == [False, True, False, True, False]
     assert [answer[0] for answer in answers] == [0, 1, 2, 3, 4]
 
 
-def test_a_change_that_is_refused_when_applied_gives_its_budget_back(counter: Counter) -> None:
-    counter.enqueue("a", payload=b"1")
-    counter.enqueue("a", request=2, payload=b"2")
-    assert counter.under_way() > 2 * REQUEST_BYTES
-    counter.commit()
-    assert [type(message) for message in counter.sent()] == [enqueue.Enqueued, Refused]
-    assert counter.under_way() == 0
-    assert counter.intake.under_way == {"default": 0}
+def test_a_change_that_is_refused_when_applied_gives_its_budget_back(harness: DeskHarness) -> None:
+    harness.enqueue("a", payload=b"1")
+    harness.enqueue("a", request=2, payload=b"2")
+    assert harness.under_way() > 2 * REQUEST_BYTES
+    harness.commit()
+    assert [type(message) for message in harness.sent()] == [enqueue.Enqueued, Refused]
+    assert harness.under_way() == 0
+    assert harness.intake.under_way == {"default": 0}
 
 
-def test_a_batch_that_is_in_already_needs_no_budget(counter: Counter) -> None:
-    counter.enqueue("a")
-    counter.commit()
-    counter.sent()
-    counter.allow(enqueue.FEATURE, Budget(requests=0))
-    counter.enqueue("a", request=2)
-    assert counter.sent() == [enqueue.Enqueued(2)]
-    assert counter.ask(Enqueue(3, 0, b"", b"")) != []
+def test_a_batch_that_is_in_already_needs_no_budget(harness: DeskHarness) -> None:
+    harness.enqueue("a")
+    harness.commit()
+    harness.sent()
+    harness.allow(enqueue.FEATURE, Budget(requests=0))
+    harness.enqueue("a", request=2)
+    assert harness.sent() == [enqueue.Enqueued(2)]
+    assert harness.ask(Enqueue(3, 0, b"", b"")) != []
     assert results.FEATURE.budget.requests > 1_000

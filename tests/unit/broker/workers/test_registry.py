@@ -50,407 +50,429 @@ from raftwork.messages import (
     encode_failure,
 )
 from raftwork.wire import pack
-from tests.unit.broker.floor import FAILURE, ME, ONCE, OTHER, Floor
 from tests.unit.broker.queues import enqueue
+from tests.unit.broker.registry_harness import FAILURE, ME, ONCE, OTHER, RegistryHarness
 
 
 @pytest.fixture
-def floor() -> Floor:
-    floor = Floor()
-    floor.hello()
-    floor.sent()
-    return floor
+def harness() -> RegistryHarness:
+    harness = RegistryHarness()
+    harness.hello()
+    harness.sent()
+    return harness
 
 
 # ---- the hello settles every token --------------------------------------------------------------
 
 
 def test_a_hello_keeps_stops_or_sends_again_every_token() -> None:
-    floor = Floor()
-    floor.hello()
-    kept, ended, missing = floor.give(3)
-    floor.sent()
-    floor.report(Outcome(ended, True, b"v"))
-    floor.commit()
-    floor.hello(2, Holding(kept, Held.RUNNING, 5), Holding(ended, Held.WAITING, 0))
-    sent = [m for _, m in floor.sent()]
+    harness = RegistryHarness()
+    harness.hello()
+    kept, ended, missing = harness.give(3)
+    harness.sent()
+    harness.report(Outcome(ended, True, b"v"))
+    harness.commit()
+    harness.hello(2, Holding(kept, Held.RUNNING, 5), Holding(ended, Held.WAITING, 0))
+    sent = [m for _, m in harness.sent()]
     assert sent[0] == WorkerWelcome(1, 2, [ended])
     assert [t.token for m in sent if isinstance(m, Push) for t in m.tasks] == [missing]
-    assert not floor.force.commands()
+    assert not harness.registry.commands()
 
 
 def test_a_task_sent_again_is_the_same_task() -> None:
-    floor = Floor()
-    floor.hello()
-    floor.give()
-    (first,) = floor.frames(Push)
-    floor.hello(2)
-    (again,) = floor.frames(Push)
+    harness = RegistryHarness()
+    harness.hello()
+    harness.give()
+    (first,) = harness.frames(Push)
+    harness.hello(2)
+    (again,) = harness.frames(Push)
     assert again.tasks == first.tasks
     assert again.session == 2
 
 
-def test_an_outcome_of_a_finished_task_is_acknowledged_in_the_new_session(floor: Floor) -> None:
-    (token,) = floor.give()
-    floor.report(Outcome(token, True, b"v"))
-    floor.commit()
-    floor.hello(2, Holding(token, Held.DONE, 0))
-    assert floor.frames(Acknowledged) == [Acknowledged(1, 2, [token])]
+def test_an_outcome_of_a_finished_task_is_acknowledged_in_the_new_session(
+    harness: RegistryHarness,
+) -> None:
+    (token,) = harness.give()
+    harness.report(Outcome(token, True, b"v"))
+    harness.commit()
+    harness.hello(2, Holding(token, Held.DONE, 0))
+    assert harness.frames(Acknowledged) == [Acknowledged(1, 2, [token])]
 
 
-def test_a_task_goes_again_only_to_the_incarnation_it_was_assigned_to(floor: Floor) -> None:
-    floor.give()
-    floor.sent()
-    floor.hello(7, me=OTHER, routing=b"v")
-    assert floor.frames(Push) == []
+def test_a_task_goes_again_only_to_the_incarnation_it_was_assigned_to(
+    harness: RegistryHarness,
+) -> None:
+    harness.give()
+    harness.sent()
+    harness.hello(7, me=OTHER, routing=b"v")
+    assert harness.frames(Push) == []
 
 
-def test_the_next_leader_sends_again_what_its_worker_never_received(floor: Floor) -> None:
-    (token,) = floor.give(spec=ONCE)
-    floor.new_leader()
-    floor.hello(2)
-    (push,) = floor.frames(Push)
+def test_the_next_leader_sends_again_what_its_worker_never_received(
+    harness: RegistryHarness,
+) -> None:
+    (token,) = harness.give(spec=ONCE)
+    harness.new_leader()
+    harness.hello(2)
+    (push,) = harness.frames(Push)
     assert [task.token for task in push.tasks] == [token]
     assert push.epoch == 2
 
 
-def test_the_next_leader_leaves_alone_what_runs(floor: Floor) -> None:
-    (token,) = floor.give(spec=ONCE)
-    floor.new_leader()
-    floor.hello(2, Holding(token, Held.RUNNING, 100))
-    assert floor.frames(Push) == []
-    assert not floor.force.commands()
+def test_the_next_leader_leaves_alone_what_runs(harness: RegistryHarness) -> None:
+    (token,) = harness.give(spec=ONCE)
+    harness.new_leader()
+    harness.hello(2, Holding(token, Held.RUNNING, 100))
+    assert harness.frames(Push) == []
+    assert not harness.registry.commands()
 
 
-def test_what_began_and_is_not_known_any_more_is_lost_not_sent_again(floor: Floor) -> None:
-    (token,) = floor.give(spec=ONCE)
-    floor.report(started=[token])
-    floor.sent()
-    floor.hello(2)
-    assert floor.frames(Push) == []
-    assert floor.commit() == [Lose([(token, True)], Loss("w"))]
-    assert floor.state() is State.LOST
+def test_what_began_and_is_not_known_any_more_is_lost_not_sent_again(
+    harness: RegistryHarness,
+) -> None:
+    (token,) = harness.give(spec=ONCE)
+    harness.report(started=[token])
+    harness.sent()
+    harness.hello(2)
+    assert harness.frames(Push) == []
+    assert harness.commit() == [Lose([(token, True)], Loss("w"))]
+    assert harness.state() is State.LOST
 
 
-def test_an_overtaken_hello_changes_nothing(floor: Floor) -> None:
-    floor.hello(5)
-    floor.sent()
-    floor.hello(4, routing=b"other")
-    assert floor.sent() == []
-    assert floor.report(session=5)
+def test_an_overtaken_hello_changes_nothing(harness: RegistryHarness) -> None:
+    harness.hello(5)
+    harness.sent()
+    harness.hello(4, routing=b"other")
+    assert harness.sent() == []
+    assert harness.report(session=5)
 
 
 def test_two_hellos_in_one_turn_leave_one_session() -> None:
-    floor = Floor()
-    floor.hello(1)
-    floor.give()
-    floor.hello(2)
-    floor.hello(3)
-    sent = [m for _, m in floor.sent()]
+    harness = RegistryHarness()
+    harness.hello(1)
+    harness.give()
+    harness.hello(2)
+    harness.hello(3)
+    sent = [m for _, m in harness.sent()]
     assert [m.session for m in sent if isinstance(m, WorkerWelcome)] == [1, 2, 3]
     assert [(m.session, len(m.tasks)) for m in sent if isinstance(m, Push)] == [(3, 1)]
     assert [m for m in sent if isinstance(m, Beat)] == [Beat(1, 3, 1)]
 
 
-def test_a_first_hello_may_have_number_zero(floor: Floor) -> None:
-    (token,) = floor.give()
-    floor.new_leader()
-    floor.hello(0)
-    assert [t.token for p in floor.frames(Push) for t in p.tasks] == [token]
+def test_a_first_hello_may_have_number_zero(harness: RegistryHarness) -> None:
+    (token,) = harness.give()
+    harness.new_leader()
+    harness.hello(0)
+    assert [t.token for p in harness.frames(Push) for t in p.tasks] == [token]
 
 
-def test_frames_of_another_session_are_not_heard(floor: Floor) -> None:
-    floor.hello(2)
-    assert not floor.report(session=1)
-    assert not floor.report(session=2, routing=b"stranger")
+def test_frames_of_another_session_are_not_heard(harness: RegistryHarness) -> None:
+    harness.hello(2)
+    assert not harness.report(session=1)
+    assert not harness.report(session=2, routing=b"stranger")
 
 
-def test_a_reused_routing_id_gets_nothing_of_the_worker_before(floor: Floor) -> None:
-    floor.give()
-    floor.sent()
-    floor.hello(1, me=OTHER, routing=b"w")
-    floor.sent()
-    floor.give()  # for the first worker, whose address is gone
-    floor.pass_time(2 * BEAT_MS)
-    assert floor.frames(Push) == []
-    assert [w.incarnation for w in floor.force.available()] == [OTHER]
+def test_a_reused_routing_id_gets_nothing_of_the_worker_before(harness: RegistryHarness) -> None:
+    harness.give()
+    harness.sent()
+    harness.hello(1, me=OTHER, routing=b"w")
+    harness.sent()
+    harness.give()  # for the first worker, whose address is gone
+    harness.pass_time(2 * BEAT_MS)
+    assert harness.frames(Push) == []
+    assert [w.incarnation for w in harness.registry.available()] == [OTHER]
 
 
 # ---- leases -----------------------------------------------------------------------------------
 
 
-def test_a_silent_worker_keeps_its_tasks_for_the_lease_and_no_longer(floor: Floor) -> None:
-    (token,) = floor.give()
-    assert floor.pass_time(LEASE_MS - 50) == []
-    assert floor.pass_time(BEAT_MS + 100) == [Lose([(token, True)], Loss("w"))]
+def test_a_silent_worker_keeps_its_tasks_for_the_lease_and_no_longer(
+    harness: RegistryHarness,
+) -> None:
+    (token,) = harness.give()
+    assert harness.pass_time(LEASE_MS - 50) == []
+    assert harness.pass_time(BEAT_MS + 100) == [Lose([(token, True)], Loss("w"))]
 
 
-def test_a_long_task_is_not_taken_from_a_worker_that_is_heard(floor: Floor) -> None:
-    floor.give()
+def test_a_long_task_is_not_taken_from_a_worker_that_is_heard(harness: RegistryHarness) -> None:
+    harness.give()
     for _ in range(100):
-        assert floor.pass_time(1_000) == []
-        assert floor.force.heartbeat(b"w", Heartbeat(1, 0.1, 0.1, 0.1, 1, 0, False), floor.now)
+        assert harness.pass_time(1_000) == []
+        assert harness.registry.heartbeat(
+            b"w", Heartbeat(1, 0.1, 0.1, 0.1, 1, 0, False), harness.now
+        )
 
 
-def test_a_closed_connection_has_a_whole_second_to_come_back(floor: Floor) -> None:
-    (token,) = floor.give()
-    floor.pass_time(950)  # just before the next heartbeat
-    floor.force.unreachable(b"w", floor.now)
-    assert floor.pass_time(LEASE_CLOSED_MS - 50) == []
-    assert floor.pass_time(BEAT_MS + 100) == [Lose([(token, True)], Loss("w"))]
+def test_a_closed_connection_has_a_whole_second_to_come_back(harness: RegistryHarness) -> None:
+    (token,) = harness.give()
+    harness.pass_time(950)  # just before the next heartbeat
+    harness.registry.unreachable(b"w", harness.now)
+    assert harness.pass_time(LEASE_CLOSED_MS - 50) == []
+    assert harness.pass_time(BEAT_MS + 100) == [Lose([(token, True)], Loss("w"))]
 
 
-def test_a_closed_connection_does_not_lengthen_a_lease(floor: Floor) -> None:
-    floor.give()
-    floor.pass_time(LEASE_MS - 100)
-    floor.force.unreachable(b"w", floor.now)
-    assert len(floor.pass_time(BEAT_MS + 150)) == 1
+def test_a_closed_connection_does_not_lengthen_a_lease(harness: RegistryHarness) -> None:
+    harness.give()
+    harness.pass_time(LEASE_MS - 100)
+    harness.registry.unreachable(b"w", harness.now)
+    assert len(harness.pass_time(BEAT_MS + 150)) == 1
 
 
-def test_who_comes_back_within_the_second_keeps_everything(floor: Floor) -> None:
-    (token,) = floor.give()
-    floor.force.unreachable(b"w", floor.now)
-    floor.pass_time(LEASE_CLOSED_MS - 100)
-    floor.hello(2, Holding(token, Held.RUNNING, 3), routing=b"w2")
-    assert floor.pass_time(LEASE_MS - 100) == []
+def test_who_comes_back_within_the_second_keeps_everything(harness: RegistryHarness) -> None:
+    (token,) = harness.give()
+    harness.registry.unreachable(b"w", harness.now)
+    harness.pass_time(LEASE_CLOSED_MS - 100)
+    harness.hello(2, Holding(token, Held.RUNNING, 3), routing=b"w2")
+    assert harness.pass_time(LEASE_MS - 100) == []
 
 
-def test_a_worker_whose_connection_closed_gets_nothing_new(floor: Floor) -> None:
-    assert len(floor.force.available()) == 1
-    floor.force.unreachable(b"w", floor.now)
-    assert floor.force.available() == []
+def test_a_worker_whose_connection_closed_gets_nothing_new(harness: RegistryHarness) -> None:
+    assert len(harness.registry.available()) == 1
+    harness.registry.unreachable(b"w", harness.now)
+    assert harness.registry.available() == []
 
 
-def test_a_goodbye_gives_the_tasks_back_at_once(floor: Floor) -> None:
-    (token,) = floor.give()
-    floor.report(started=[token])
-    assert floor.force.goodbye(b"w", 1, floor.now)
-    assert floor.commit() == [Lose([(token, True)], Loss("w"))]
-    assert floor.state() is State.QUEUED
-    assert floor.force.statuses() == []
+def test_a_goodbye_gives_the_tasks_back_at_once(harness: RegistryHarness) -> None:
+    (token,) = harness.give()
+    harness.report(started=[token])
+    assert harness.registry.goodbye(b"w", 1, harness.now)
+    assert harness.commit() == [Lose([(token, True)], Loss("w"))]
+    assert harness.state() is State.QUEUED
+    assert harness.registry.statuses() == []
 
 
-def test_the_leaders_own_pause_is_forgiven(floor: Floor) -> None:
-    floor.give()
-    floor.now += LEASE_MS + 500
-    floor.force.extend_leases(LEASE_MS + 500, floor.now)
-    assert floor.pass_time(LEASE_MS - 50) == []
-    assert len(floor.pass_time(BEAT_MS + 100)) == 1
+def test_the_leaders_own_pause_is_forgiven(harness: RegistryHarness) -> None:
+    harness.give()
+    harness.now += LEASE_MS + 500
+    harness.registry.extend_leases(LEASE_MS + 500, harness.now)
+    assert harness.pass_time(LEASE_MS - 50) == []
+    assert len(harness.pass_time(BEAT_MS + 100)) == 1
 
 
-def test_a_pause_does_not_lengthen_the_lease_of_who_was_heard_after_it(floor: Floor) -> None:
-    floor.give()
-    floor.now += 2_000
-    floor.report()
-    floor.force.extend_leases(2_000, floor.now)
-    assert len(floor.pass_time(LEASE_MS + BEAT_MS + 50)) == 1
+def test_a_pause_does_not_lengthen_the_lease_of_who_was_heard_after_it(
+    harness: RegistryHarness,
+) -> None:
+    harness.give()
+    harness.now += 2_000
+    harness.report()
+    harness.registry.extend_leases(2_000, harness.now)
+    assert len(harness.pass_time(LEASE_MS + BEAT_MS + 50)) == 1
 
 
-def test_lost_workers_are_shown_for_a_minute_and_then_forgotten(floor: Floor) -> None:
-    floor.pass_time(LEASE_MS + BEAT_MS + 50)
-    assert [w.state for w in floor.force.statuses()] == ["lost"]
-    floor.pass_time(LOST_SHOWN_MS + BEAT_MS, step=BEAT_MS)
-    assert floor.force.statuses() == []
-    assert floor.force._workers == {}
+def test_lost_workers_are_shown_for_a_minute_and_then_forgotten(harness: RegistryHarness) -> None:
+    harness.pass_time(LEASE_MS + BEAT_MS + 50)
+    assert [w.state for w in harness.registry.statuses()] == ["lost"]
+    harness.pass_time(LOST_SHOWN_MS + BEAT_MS, step=BEAT_MS)
+    assert harness.registry.statuses() == []
+    assert harness.registry._workers == {}
 
 
-def test_a_new_leader_waits_a_lease_for_workers_it_never_saw(floor: Floor) -> None:
-    (token,) = floor.give(spec=ONCE)
-    floor.new_leader()
-    assert floor.pass_time(LEASE_MS - 50) == []
+def test_a_new_leader_waits_a_lease_for_workers_it_never_saw(harness: RegistryHarness) -> None:
+    (token,) = harness.give(spec=ONCE)
+    harness.new_leader()
+    assert harness.pass_time(LEASE_MS - 50) == []
     # Unknown after a failover counts as started: it must not run twice.
-    assert floor.pass_time(BEAT_MS + 100) == [Lose([(token, True)])]
-    assert floor.state() is State.LOST
+    assert harness.pass_time(BEAT_MS + 100) == [Lose([(token, True)])]
+    assert harness.state() is State.LOST
 
 
 # ---- losses -----------------------------------------------------------------------------------
 
 
-def test_only_what_may_have_begun_counts_as_a_loss(floor: Floor) -> None:
-    tokens = floor.give(5)  # two slots: three are held ahead
-    (lose,) = floor.pass_time(LEASE_MS + BEAT_MS + 50)
+def test_only_what_may_have_begun_counts_as_a_loss(harness: RegistryHarness) -> None:
+    tokens = harness.give(5)  # two slots: three are held ahead
+    (lose,) = harness.pass_time(LEASE_MS + BEAT_MS + 50)
     assert lose == Lose([(t, i < 2) for i, t in enumerate(tokens)], Loss("w"))
 
 
-def test_a_task_that_runs_at_most_once_counts_as_begun_wherever_it_stands(floor: Floor) -> None:
-    tokens = floor.give(4, spec=ONCE)
-    assert floor.pass_time(LEASE_MS + BEAT_MS + 50) == [
+def test_a_task_that_runs_at_most_once_counts_as_begun_wherever_it_stands(
+    harness: RegistryHarness,
+) -> None:
+    tokens = harness.give(4, spec=ONCE)
+    assert harness.pass_time(LEASE_MS + BEAT_MS + 50) == [
         Lose([(t, True) for t in tokens], Loss("w"))
     ]
 
 
-def test_a_reported_start_counts_wherever_the_task_stood(floor: Floor) -> None:
-    tokens = floor.give(5)
-    floor.report(started=[tokens[4]])
-    (lose,) = floor.pass_time(LEASE_MS + BEAT_MS + 50)
+def test_a_reported_start_counts_wherever_the_task_stood(harness: RegistryHarness) -> None:
+    tokens = harness.give(5)
+    harness.report(started=[tokens[4]])
+    (lose,) = harness.pass_time(LEASE_MS + BEAT_MS + 50)
     assert isinstance(lose, Lose)
     assert dict(lose.tokens)[tokens[4]] is True
 
 
 def test_what_waited_after_a_failover_counts_as_begun_until_the_worker_says_otherwise(
-    floor: Floor,
+    harness: RegistryHarness,
 ) -> None:
-    tokens = floor.give(4)
-    floor.new_leader()
-    floor.hello(2, *(Holding(t, Held.WAITING, 0) for t in tokens))
-    (lose,) = floor.pass_time(LEASE_MS + BEAT_MS + 50)
+    tokens = harness.give(4)
+    harness.new_leader()
+    harness.hello(2, *(Holding(t, Held.WAITING, 0) for t in tokens))
+    (lose,) = harness.pass_time(LEASE_MS + BEAT_MS + 50)
     assert lose == Lose([(t, i < 2) for i, t in enumerate(tokens)], Loss("w"))
-    for token in floor.assign(ME):
+    for token in harness.assign(ME):
         assert token > tokens[-1]
-    floor.new_leader()
-    (lose,) = floor.pass_time(LEASE_MS + BEAT_MS + 50)
+    harness.new_leader()
+    (lose,) = harness.pass_time(LEASE_MS + BEAT_MS + 50)
     assert isinstance(lose, Lose)
     assert all(begun for _, begun in lose.tokens)
 
 
 def test_a_task_that_was_lost_before_counts_as_begun_also_under_the_next_leader(
-    floor: Floor,
+    harness: RegistryHarness,
 ) -> None:
-    floor.give(4)
-    lost = Lose([(t, True) for t in sorted(floor.force._workers[ME].assignments)], Loss("w"))
-    floor.commit(lost)
-    tokens = floor.assign(ME)
-    floor.new_leader()
-    floor.hello(2, *(Holding(t, Held.WAITING, 0) for t in tokens))
+    harness.give(4)
+    lost = Lose([(t, True) for t in sorted(harness.registry._workers[ME].assignments)], Loss("w"))
+    harness.commit(lost)
+    tokens = harness.assign(ME)
+    harness.new_leader()
+    harness.hello(2, *(Holding(t, Held.WAITING, 0) for t in tokens))
 
-    assert floor.pass_time(LEASE_MS + BEAT_MS + 50) == [
+    assert harness.pass_time(LEASE_MS + BEAT_MS + 50) == [
         Lose([(t, True) for t in tokens], Loss("w"))
     ]
 
 
-def test_what_is_assigned_to_a_worker_that_left_meanwhile_goes_back_unhurt(floor: Floor) -> None:
-    worker = floor.force._workers[ME]
-    floor.force.goodbye(b"w", 1, floor.now)
-    (token,) = floor.give(spec=ONCE)
+def test_what_is_assigned_to_a_worker_that_left_meanwhile_goes_back_unhurt(
+    harness: RegistryHarness,
+) -> None:
+    worker = harness.registry._workers[ME]
+    harness.registry.goodbye(b"w", 1, harness.now)
+    (token,) = harness.give(spec=ONCE)
     assert worker.assignments == {}
-    assert floor.commit() == [Lose([(token, False)])]
-    assert floor.state() is State.QUEUED
-    assert floor.frames(Push) == []
+    assert harness.commit() == [Lose([(token, False)])]
+    assert harness.state() is State.QUEUED
+    assert harness.frames(Push) == []
 
 
-def test_the_outcome_proposed_before_the_loss_stands(floor: Floor) -> None:
-    (token,) = floor.give()
-    floor.report(Outcome(token, True, b"v"))
-    proposed = floor.force.commands()
-    floor.now += LEASE_MS + 1
-    floor.force.pass_time(floor.now, floor.queues.time)
-    floor.commit(*proposed)
-    assert floor.state() is State.SUCCEEDED
+def test_the_outcome_proposed_before_the_loss_stands(harness: RegistryHarness) -> None:
+    (token,) = harness.give()
+    harness.report(Outcome(token, True, b"v"))
+    proposed = harness.registry.commands()
+    harness.now += LEASE_MS + 1
+    harness.registry.pass_time(harness.now, harness.queues.time)
+    harness.commit(*proposed)
+    assert harness.state() is State.SUCCEEDED
 
 
 def test_a_worker_given_up_that_returns_forgets_nothing_the_log_has_not_decided(
-    floor: Floor,
+    harness: RegistryHarness,
 ) -> None:
     """The leader's Lose may never be committed: then the outcome is all there is."""
-    done, running, waiting = floor.give(3, spec=ONCE)
-    floor.now += LEASE_MS + 1
-    floor.force.pass_time(floor.now, floor.queues.time)
-    (lose,) = floor.force.commands()
-    floor.hello(
+    done, running, waiting = harness.give(3, spec=ONCE)
+    harness.now += LEASE_MS + 1
+    harness.registry.pass_time(harness.now, harness.queues.time)
+    (lose,) = harness.registry.commands()
+    harness.hello(
         2,
         Holding(done, Held.DONE, 0),
         Holding(running, Held.RUNNING, 9),
         Holding(waiting, Held.WAITING, 0),
     )
-    floor.report(Outcome(done, True, b"v"), session=2)
-    assert floor.frames(WorkerWelcome) == [WorkerWelcome(1, 2, [])]
-    assert floor.sent() == []
-    finish = floor.force.commands()
+    harness.report(Outcome(done, True, b"v"), session=2)
+    assert harness.frames(WorkerWelcome) == [WorkerWelcome(1, 2, [])]
+    assert harness.sent() == []
+    finish = harness.registry.commands()
     # Now the log decides, in its order: the loss first.
-    floor.commit(lose, *finish)
-    sent = [m for _, m in floor.sent()]
+    harness.commit(lose, *finish)
+    sent = [m for _, m in harness.sent()]
     assert Acknowledged(1, 2, [done]) in sent
     assert Stop(1, 2, [running, waiting]) in sent
-    assert floor.state("0") is State.LOST
+    assert harness.state("0") is State.LOST
 
 
-def test_what_a_worker_given_up_never_got_is_not_sent_to_it_when_it_returns(floor: Floor) -> None:
-    floor.give()
-    floor.sent()
-    floor.now += LEASE_MS + 1
-    floor.force.pass_time(floor.now, floor.queues.time)
-    floor.hello(2)
-    assert floor.frames(Push) == []
-    floor.commit()
-    assert floor.state() is State.QUEUED
+def test_what_a_worker_given_up_never_got_is_not_sent_to_it_when_it_returns(
+    harness: RegistryHarness,
+) -> None:
+    harness.give()
+    harness.sent()
+    harness.now += LEASE_MS + 1
+    harness.registry.pass_time(harness.now, harness.queues.time)
+    harness.hello(2)
+    assert harness.frames(Push) == []
+    harness.commit()
+    assert harness.state() is State.QUEUED
 
 
-def test_a_returned_workers_room_is_what_it_was(floor: Floor) -> None:
-    floor.give(2)
-    floor.pass_time(LEASE_MS + BEAT_MS + 50)
-    floor.hello(2)
-    (worker,) = floor.force.available()
+def test_a_returned_workers_room_is_what_it_was(harness: RegistryHarness) -> None:
+    harness.give(2)
+    harness.pass_time(LEASE_MS + BEAT_MS + 50)
+    harness.hello(2)
+    (worker,) = harness.registry.available()
     assert worker.busy == 0
     assert worker.capacity == 2
 
 
-def test_a_task_lost_too_often_is_proposed_as_lost_only_once(floor: Floor) -> None:
-    floor.give()
-    floor.now += LEASE_MS + 1
-    floor.force.pass_time(floor.now, floor.queues.time)
-    floor.hello(2)
-    floor.now += LEASE_MS + 1
-    floor.force.pass_time(floor.now, floor.queues.time)
-    assert len(floor.force.commands()) == 1
+def test_a_task_lost_too_often_is_proposed_as_lost_only_once(harness: RegistryHarness) -> None:
+    harness.give()
+    harness.now += LEASE_MS + 1
+    harness.registry.pass_time(harness.now, harness.queues.time)
+    harness.hello(2)
+    harness.now += LEASE_MS + 1
+    harness.registry.pass_time(harness.now, harness.queues.time)
+    assert len(harness.registry.commands()) == 1
 
 
 # ---- reports ----------------------------------------------------------------------------------
 
 
-def test_an_outcome_is_acknowledged_after_the_machine_decided_not_before(floor: Floor) -> None:
-    (token,) = floor.give()
-    floor.report(Outcome(token, True, b"v"))
-    assert floor.frames(Acknowledged) == []
-    assert floor.commit() == [Finish([(token, b"v")])]
-    assert floor.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
+def test_an_outcome_is_acknowledged_after_the_machine_decided_not_before(
+    harness: RegistryHarness,
+) -> None:
+    (token,) = harness.give()
+    harness.report(Outcome(token, True, b"v"))
+    assert harness.frames(Acknowledged) == []
+    assert harness.commit() == [Finish([(token, b"v")])]
+    assert harness.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
 
 
-def test_a_repeated_report_is_proposed_once_and_acknowledged(floor: Floor) -> None:
-    (token,) = floor.give()
+def test_a_repeated_report_is_proposed_once_and_acknowledged(harness: RegistryHarness) -> None:
+    (token,) = harness.give()
     for _ in range(3):
-        floor.report(Outcome(token, True, b"v"))
-    assert floor.commit() == [Finish([(token, b"v")])]
-    floor.sent()
-    floor.report(Outcome(token, True, b"v"))
-    assert floor.commit() == []
-    assert floor.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
+        harness.report(Outcome(token, True, b"v"))
+    assert harness.commit() == [Finish([(token, b"v")])]
+    harness.sent()
+    harness.report(Outcome(token, True, b"v"))
+    assert harness.commit() == []
+    assert harness.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
 
 
 def test_a_report_about_somebody_elses_token_is_acknowledged_and_changes_nothing(
-    floor: Floor,
+    harness: RegistryHarness,
 ) -> None:
-    (token,) = floor.give()
-    floor.hello(1, me=OTHER, routing=b"v")
-    floor.sent()
-    floor.report(Outcome(token, True, b"stolen"), routing=b"v")
-    assert floor.commit() == []
-    assert floor.sent()[0] == (b"v", Acknowledged(1, 1, [token]))
+    (token,) = harness.give()
+    harness.hello(1, me=OTHER, routing=b"v")
+    harness.sent()
+    harness.report(Outcome(token, True, b"stolen"), routing=b"v")
+    assert harness.commit() == []
+    assert harness.sent()[0] == (b"v", Acknowledged(1, 1, [token]))
 
 
-def test_a_failure_waits_for_its_retry_and_is_acknowledged(floor: Floor) -> None:
+def test_a_failure_waits_for_its_retry_and_is_acknowledged(harness: RegistryHarness) -> None:
     spec = Spec("job", "default", retries=1, backoff=1_000)
-    (token,) = floor.give(spec=spec)
-    floor.report(Outcome(token, False, FAILURE))
-    (fail,) = floor.commit()
+    (token,) = harness.give(spec=spec)
+    harness.report(Outcome(token, False, FAILURE))
+    (fail,) = harness.commit()
     assert isinstance(fail, Fail)
-    assert 1_000 <= fail.retry_at - floor.queues.time <= 1_250
-    assert floor.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
+    assert 1_000 <= fail.retry_at - harness.queues.time <= 1_250
+    assert harness.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
 
 
-def test_a_final_failure_has_no_retry(floor: Floor) -> None:
-    (token,) = floor.give(spec=Spec("job", "default", retries=3))
-    floor.report(Outcome(token, False, FAILURE, final=True))
-    floor.commit()
-    assert floor.state() is State.FAILED
+def test_a_final_failure_has_no_retry(harness: RegistryHarness) -> None:
+    (token,) = harness.give(spec=Spec("job", "default", retries=3))
+    harness.report(Outcome(token, False, FAILURE, final=True))
+    harness.commit()
+    assert harness.state() is State.FAILED
 
 
-def test_no_backoff_is_longer_than_its_bound(floor: Floor) -> None:
+def test_no_backoff_is_longer_than_its_bound(harness: RegistryHarness) -> None:
     spec = Spec("job", "default", retries=1, backoff=1_000, max_backoff=300)
-    (token,) = floor.give(spec=spec)
-    floor.report(Outcome(token, False, FAILURE))
-    (fail,) = floor.commit()
+    (token,) = harness.give(spec=spec)
+    harness.report(Outcome(token, False, FAILURE))
+    (fail,) = harness.commit()
     assert isinstance(fail, Fail)
-    assert fail.retry_at - floor.queues.time == 300
+    assert fail.retry_at - harness.queues.time == 300
 
 
 @pytest.mark.parametrize(
@@ -460,161 +482,169 @@ def test_no_backoff_is_longer_than_its_bound(floor: Floor) -> None:
         Spec("job", "default", retries=1, backoff=0, max_backoff=0),
     ],
 )
-def test_any_backoff_gives_a_time_the_machine_takes(floor: Floor, spec: Spec) -> None:
-    (token,) = floor.give(spec=spec)
-    floor.report(Outcome(token, False, FAILURE))
-    (fail,) = floor.commit()
+def test_any_backoff_gives_a_time_the_machine_takes(harness: RegistryHarness, spec: Spec) -> None:
+    (token,) = harness.give(spec=spec)
+    harness.report(Outcome(token, False, FAILURE))
+    (fail,) = harness.commit()
     assert isinstance(fail, Fail)
     assert fail.retry_at <= TIME_MAX
-    assert floor.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
+    assert harness.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
 
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"\x90", b"x" * (PAYLOAD_MAX + 1)])
-def test_a_malformed_failure_is_a_failure_all_the_same(floor: Floor, data: bytes) -> None:
+def test_a_malformed_failure_is_a_failure_all_the_same(
+    harness: RegistryHarness, data: bytes
+) -> None:
     """The machine would refuse it, and the task would run for ever."""
-    (token,) = floor.give()
-    floor.report(Outcome(token, False, data))
-    floor.commit()
-    assert floor.state() is State.FAILED
-    assert floor.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
+    (token,) = harness.give()
+    harness.report(Outcome(token, False, data))
+    harness.commit()
+    assert harness.state() is State.FAILED
+    assert harness.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
 
 
-def test_a_newer_workers_failure_is_stored_as_this_release_knows_it(floor: Floor) -> None:
+def test_a_newer_workers_failure_is_stored_as_this_release_knows_it(
+    harness: RegistryHarness,
+) -> None:
     """In the log a field more would stop every replica."""
-    (token,) = floor.give()
-    floor.report(Outcome(token, False, pack([1, "E", "m", "t", "new"])))
-    floor.commit()
-    assert floor.queues.machine.lookup(["0"])[0].data == encode_failure(Failure("E", "m", "t"))
+    (token,) = harness.give()
+    harness.report(Outcome(token, False, pack([1, "E", "m", "t", "new"])))
+    harness.commit()
+    assert harness.queues.machine.lookup(["0"])[0].data == encode_failure(Failure("E", "m", "t"))
 
 
-def test_a_value_over_the_limit_fails_the_task_with_both_sizes(floor: Floor) -> None:
-    (token,) = floor.give()
-    floor.report(Outcome(token, True, b"x" * (PAYLOAD_MAX + 1)))
-    floor.commit()
-    failure = decode_failure(floor.queues.machine.lookup(["0"])[0].data)
+def test_a_value_over_the_limit_fails_the_task_with_both_sizes(harness: RegistryHarness) -> None:
+    (token,) = harness.give()
+    harness.report(Outcome(token, True, b"x" * (PAYLOAD_MAX + 1)))
+    harness.commit()
+    failure = decode_failure(harness.queues.machine.lookup(["0"])[0].data)
     assert failure.type == "PayloadTooLarge"
     assert str(PAYLOAD_MAX) in failure.message
     assert str(PAYLOAD_MAX + 1) in failure.message
 
 
-def test_values_are_cut_into_several_commands_by_size(floor: Floor) -> None:
-    tokens = floor.give(5)
-    floor.report(*(Outcome(t, True, b"x" * (module.FINISH_BYTES // 2)) for t in tokens))
-    finishes = floor.commit()
+def test_values_are_cut_into_several_commands_by_size(harness: RegistryHarness) -> None:
+    tokens = harness.give(5)
+    harness.report(*(Outcome(t, True, b"x" * (module.FINISH_BYTES // 2)) for t in tokens))
+    finishes = harness.commit()
     assert [len(f.outcomes) for f in finishes if isinstance(f, Finish)] == [2, 2, 1]
 
 
-def test_a_released_task_waits_again_and_the_worker_has_room(floor: Floor) -> None:
-    (token,) = floor.give()
-    floor.report(released=[token])
-    assert floor.commit() == [Release([token])]
-    assert floor.state() is State.QUEUED
-    assert floor.force.available()[0].busy == 0
+def test_a_released_task_waits_again_and_the_worker_has_room(harness: RegistryHarness) -> None:
+    (token,) = harness.give()
+    harness.report(released=[token])
+    assert harness.commit() == [Release([token])]
+    assert harness.state() is State.QUEUED
+    assert harness.registry.available()[0].busy == 0
 
 
-def test_what_began_cannot_be_handed_back_as_if_it_had_not(floor: Floor) -> None:
-    (token,) = floor.give(spec=ONCE)
-    floor.report(started=[token])
-    floor.report(released=[token])
-    floor.commit()
-    assert floor.state() is State.LOST
+def test_what_began_cannot_be_handed_back_as_if_it_had_not(harness: RegistryHarness) -> None:
+    (token,) = harness.give(spec=ONCE)
+    harness.report(started=[token])
+    harness.report(released=[token])
+    harness.commit()
+    assert harness.state() is State.LOST
 
 
-def test_a_token_in_one_report_twice_counts_once(floor: Floor) -> None:
-    (token,) = floor.give()
-    floor.report(Outcome(token, True, b"1"), Outcome(token, True, b"2"), released=[token, token])
-    assert floor.commit() == [Finish([(token, b"1")])]
-    assert floor.force.available()[0].busy == 0
+def test_a_token_in_one_report_twice_counts_once(harness: RegistryHarness) -> None:
+    (token,) = harness.give()
+    harness.report(Outcome(token, True, b"1"), Outcome(token, True, b"2"), released=[token, token])
+    assert harness.commit() == [Finish([(token, b"1")])]
+    assert harness.registry.available()[0].busy == 0
 
 
 # ---- time limits ------------------------------------------------------------------------------
 
 
-def test_a_task_over_its_limit_expires_only_if_the_worker_says_nothing(floor: Floor) -> None:
-    (token,) = floor.give(spec=Spec("job", "default", timeout=2_000))
-    floor.report(started=[token])
+def test_a_task_over_its_limit_expires_only_if_the_worker_says_nothing(
+    harness: RegistryHarness,
+) -> None:
+    (token,) = harness.give(spec=Spec("job", "default", timeout=2_000))
+    harness.report(started=[token])
     seen: list[Command] = []
     for _ in range(10):
-        seen += floor.pass_time(1_000)
-        assert not seen or floor.now - 10_000 > 2_000 + module.EXPIRY_GRACE_MS
-        floor.report()
+        seen += harness.pass_time(1_000)
+        assert not seen or harness.now - 10_000 > 2_000 + module.EXPIRY_GRACE_MS
+        harness.report()
     assert [type(c) for c in seen] == [Expire]
-    assert floor.state() is State.FAILED
-    assert floor.frames(Stop) == [Stop(1, 1, [token])]
+    assert harness.state() is State.FAILED
+    assert harness.frames(Stop) == [Stop(1, 1, [token])]
 
 
-def test_what_has_not_begun_does_not_expire(floor: Floor) -> None:
-    floor.give(spec=Spec("job", "default", timeout=1))
+def test_what_has_not_begun_does_not_expire(harness: RegistryHarness) -> None:
+    harness.give(spec=Spec("job", "default", timeout=1))
     for _ in range(20):
-        assert floor.pass_time(1_000) == []
-        floor.report()
+        assert harness.pass_time(1_000) == []
+        harness.report()
 
 
-def test_a_start_told_by_the_hello_counts_for_the_limit(floor: Floor) -> None:
-    (token,) = floor.give(spec=Spec("job", "default", timeout=1_000))
-    floor.new_leader()
-    floor.hello(2, Holding(token, Held.RUNNING, 60_000))
-    (expire,) = floor.pass_time(1_100)
+def test_a_start_told_by_the_hello_counts_for_the_limit(harness: RegistryHarness) -> None:
+    (token,) = harness.give(spec=Spec("job", "default", timeout=1_000))
+    harness.new_leader()
+    harness.hello(2, Holding(token, Held.RUNNING, 60_000))
+    (expire,) = harness.pass_time(1_100)
     assert isinstance(expire, Expire)
 
 
 # ---- frames -----------------------------------------------------------------------------------
 
 
-def test_a_beat_counts_what_was_pushed_in_the_session(floor: Floor) -> None:
-    floor.give(2)
-    assert floor.frames(Beat) == [Beat(1, 1, 2)]
-    floor.give(3)
-    assert floor.frames(Beat) == [Beat(1, 1, 5)]
-    floor.hello(2)
-    assert floor.frames(Beat) == [Beat(1, 2, 5)]
+def test_a_beat_counts_what_was_pushed_in_the_session(harness: RegistryHarness) -> None:
+    harness.give(2)
+    assert harness.frames(Beat) == [Beat(1, 1, 2)]
+    harness.give(3)
+    assert harness.frames(Beat) == [Beat(1, 1, 5)]
+    harness.hello(2)
+    assert harness.frames(Beat) == [Beat(1, 2, 5)]
 
 
-def beats(floor: Floor, ms: int) -> int:
+def beats(harness: RegistryHarness, ms: int) -> int:
     count = 0
     for _ in range(ms):
-        floor.now += 1
-        floor.force.pass_time(floor.now, 0)
-        count += len(floor.frames(Beat))
-        assert floor.force.wake_at <= floor.now + BEAT_AT_REST_MS
+        harness.now += 1
+        harness.registry.pass_time(harness.now, 0)
+        count += len(harness.frames(Beat))
+        assert harness.registry.wake_at <= harness.now + BEAT_AT_REST_MS
     return count
 
 
-def test_workers_are_beaten_to_several_times_a_second(floor: Floor) -> None:
-    floor.give(1)
-    floor.frames(Beat)
-    assert beats(floor, 10 * BEAT_MS) == 10
+def test_workers_are_beaten_to_several_times_a_second(harness: RegistryHarness) -> None:
+    harness.give(1)
+    harness.frames(Beat)
+    assert beats(harness, 10 * BEAT_MS) == 10
 
 
-def test_workers_at_rest_are_beaten_to_along_with_the_consensus_heartbeats(floor: Floor) -> None:
-    beats(floor, BEAT_MS)
-    assert beats(floor, 10 * BEAT_AT_REST_MS) == 10
-    assert floor.force.wake_at % BEAT_AT_REST_MS == 0
+def test_workers_at_rest_are_beaten_to_along_with_the_consensus_heartbeats(
+    harness: RegistryHarness,
+) -> None:
+    beats(harness, BEAT_MS)
+    assert beats(harness, 10 * BEAT_AT_REST_MS) == 10
+    assert harness.registry.wake_at % BEAT_AT_REST_MS == 0
     assert BEAT_AT_REST_MS == raft.Config().heartbeat_at_rest == zab.Config().ping_at_rest
     assert HELLO_AT_REST_MS % BEAT_AT_REST_MS == 0
 
 
-def test_what_is_handed_out_at_rest_quickens_the_beats_at_once(floor: Floor) -> None:
-    beats(floor, BEAT_AT_REST_MS)
-    rest = floor.force.wake_at
-    floor.now = rest - BEAT_AT_REST_MS
-    floor.force.pass_time(floor.now, 0)
-    floor.give(1)
-    assert floor.force.wake_at < rest
+def test_what_is_handed_out_at_rest_quickens_the_beats_at_once(harness: RegistryHarness) -> None:
+    beats(harness, BEAT_AT_REST_MS)
+    rest = harness.registry.wake_at
+    harness.now = rest - BEAT_AT_REST_MS
+    harness.registry.pass_time(harness.now, 0)
+    harness.give(1)
+    assert harness.registry.wake_at < rest
 
 
-def test_pushes_are_cut_by_size(floor: Floor) -> None:
-    queue = floor.queues
+def test_pushes_are_cut_by_size(harness: RegistryHarness) -> None:
+    queue = harness.queues
     queue.apply(enqueue("a", "b", "c", payload=b"x" * (worker_module.PUSH_BYTES // 2)))
-    floor.assign()
-    pushes = floor.frames(Push)
+    harness.assign()
+    pushes = harness.frames(Push)
     assert [len(p.tasks) for p in pushes] == [1, 1, 1]
 
 
-def test_a_draining_worker_gets_nothing_new(floor: Floor) -> None:
-    floor.force.heartbeat(b"w", Heartbeat(1, None, None, None, 0, 0, True), floor.now)
-    assert floor.force.available() == []
-    assert [w.state for w in floor.force.statuses()] == ["draining"]
+def test_a_draining_worker_gets_nothing_new(harness: RegistryHarness) -> None:
+    harness.registry.heartbeat(b"w", Heartbeat(1, None, None, None, 0, 0, True), harness.now)
+    assert harness.registry.available() == []
+    assert [w.state for w in harness.registry.statuses()] == ["draining"]
 
 
 @given(
@@ -623,22 +653,22 @@ def test_a_draining_worker_gets_nothing_new(floor: Floor) -> None:
     st.integers(0, 2**63 - 1),
 )
 def test_any_load_is_taken(cpu: float, memory: float, window: int) -> None:
-    floor = Floor()
-    floor.hello()
+    harness = RegistryHarness()
+    harness.hello()
     for load in (nan, cpu):
         beat = Heartbeat(1, load, memory, nan, 2**60, window, False)
-        assert floor.force.heartbeat(b"w", beat, floor.now)
-    (status,) = floor.force.statuses()
+        assert harness.registry.heartbeat(b"w", beat, harness.now)
+    (status,) = harness.registry.statuses()
     assert 0.02 <= status.weight <= 1.0
     assert status.cpu is not None
     assert 0.0 <= status.cpu <= 1.0
-    assert floor.force.available()[0].window <= 1_024
+    assert harness.registry.available()[0].window <= 1_024
 
 
 def test_a_worker_cannot_claim_more_slots_than_a_worker_may_have() -> None:
-    floor = Floor()
-    floor.hello(slots=2**63 - 1)
-    assert floor.force.available()[0].capacity == worker_module.SLOTS_MAX
+    harness = RegistryHarness()
+    harness.hello(slots=2**63 - 1)
+    assert harness.registry.available()[0].capacity == worker_module.SLOTS_MAX
 
 
 @pytest.mark.parametrize(
@@ -664,7 +694,7 @@ def test_an_objectionable_hello_is_told_what_is_wrong(
 # ---- everything at once -----------------------------------------------------------------------
 
 
-class History(Floor):
+class History(RegistryHarness):
     """Moves by name; `pick` chooses among the running tokens."""
 
     def __init__(self) -> None:
@@ -682,7 +712,7 @@ class History(Floor):
         self.hello(self.session, *(Holding(t, Held(pick % 3), 0) for t in held))
 
     def enqueue(self, pick: int) -> None:
-        if ME in self.force._workers:
+        if ME in self.registry._workers:
             self.give(spec=Spec("job", "default", at_most_once=pick % 2 == 0))
 
     def tell(self, *outcomes: Outcome, **more: list[int]) -> None:
@@ -690,7 +720,7 @@ class History(Floor):
 
     def wait(self, pick: int) -> None:
         self.now += 100 * pick
-        self.force.pass_time(self.now, self.queues.time)
+        self.registry.pass_time(self.now, self.queues.time)
 
 
 MOVES: dict[str, Callable[[History, int], object]] = {
@@ -701,8 +731,8 @@ MOVES: dict[str, Callable[[History, int], object]] = {
     "release": lambda h, pick: h.tell(released=[h.token(pick)]),
     "hello": History.say_hello,
     "commit": lambda h, _: h.commit(),
-    "close": lambda h, _: h.force.unreachable(b"w", h.now),
-    "goodbye": lambda h, _: h.force.goodbye(b"w", h.session, h.now),
+    "close": lambda h, _: h.registry.unreachable(b"w", h.now),
+    "goodbye": lambda h, _: h.registry.goodbye(b"w", h.session, h.now),
     "wait": History.wait,
     "lease": lambda h, _: h.pass_time(LEASE_MS + BEAT_MS + 50),
     "leader": lambda h, _: h.new_leader(),
@@ -715,11 +745,11 @@ def test_in_any_history_every_token_is_accounted_for(moves: list[tuple[str, int]
     history = History()
     for move, pick in moves:
         MOVES[move](history, pick)
-        for worker in history.force._workers.values():
+        for worker in history.registry._workers.values():
             assert worker.busy == sum(not hand.done for hand in worker.assignments.values())
     # Nobody comes back: every token must come to its end.
     history.pass_time(2 * LEASE_MS + BEAT_MS)
     while history.commit():
         pass
     assert list(history.queues.machine.running()) == []
-    assert not history.force._holder
+    assert not history.registry._holder

@@ -314,8 +314,8 @@ def test_a_pool_whose_processes_die_at_birth_has_no_slots_and_does_not_spin(
 
         def bound() -> bool:
             assert pool.collect() == []
-            pauses.update(c.reborn_at - c.born for c in pool._children if not c.present)
-            return pool.slots == 0 and 600_000_000 in pauses and pool._children[0].stillborn > 3
+            pauses.update(c.restart_at - c.started_at for c in pool._children if not c.present)
+            return pool.slots == 0 and 600_000_000 in pauses and pool._children[0].failed_starts > 3
 
         until(bound, "the pauses are as long as they may be")
         assert pauses == {300_000_000, 600_000_000}
@@ -342,7 +342,7 @@ def test_without_its_fork_server_the_pool_is_broken(pool: ProcessPool) -> None:
     pool.start([job(1, "sleep", 3600.0), job(2, "sleep", 3600.0)])
     until_running(pool, 1, 2)
 
-    os.kill(pool._zygote, signal.SIGKILL)
+    os.kill(pool._fork_server, signal.SIGKILL)
 
     def broken() -> bool:
         try:
@@ -379,7 +379,7 @@ def test_closing_leaves_no_process(tmp_path: Path) -> None:
     pool.close()
 
     until(lambda: not any(map(alive, pids)), "they are gone")
-    assert not alive(pool._zygote)
+    assert not alive(pool._fork_server)
 
 
 WORKER = """
@@ -390,7 +390,7 @@ from tests.unit.worker.pool.test_process import REGISTRY
 from raftwork.worker.pool.process import ProcessPool
 pool = ProcessPool(REGISTRY, "w", 2)
 pool.start([job(1, "spin_with_helper", sys.argv[1])])
-print(pool._zygote, flush=True)
+print(pool._fork_server, flush=True)
 while True: pool.collect()
 """
 
@@ -405,13 +405,13 @@ def test_nothing_survives_a_worker_that_is_killed(tmp_path: Path, group: bool) -
         cwd=Path(__file__).parents[4],
     )
     assert worker.stdout is not None
-    zygote = int(worker.stdout.readline())
+    fork_server = int(worker.stdout.readline())
     until(path.exists, "the task runs")
-    pids = [zygote, *map(int, path.read_text().split())]
+    pids = [fork_server, *map(int, path.read_text().split())]
     assert all(map(alive, pids))
 
     os.killpg(worker.pid, signal.SIGKILL) if group else worker.kill()
     worker.wait()
     worker.stdout.close()
 
-    until(lambda: not any(map(alive, pids)), "zygote, child and its helper are gone")
+    until(lambda: not any(map(alive, pids)), "fork server, child and its helper are gone")

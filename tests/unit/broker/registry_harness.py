@@ -1,4 +1,4 @@
-"""A workforce over a real machine, and what workers say to it."""
+"""A registry of workers over a real machine, and what workers send to it."""
 
 from collections.abc import Sequence
 from random import Random
@@ -34,13 +34,13 @@ ONCE = Spec("job", "default", at_most_once=True)
 T = TypeVar("T", bound=tuple)  # type: ignore[type-arg]
 
 
-class Floor:
-    """A workforce on a machine; commands are committed when told to."""
+class RegistryHarness:
+    """A registry of workers on a machine; commands are committed by `commit`."""
 
     def __init__(self, now: int = 10_000) -> None:
         self.queues = Queues()
         self.now = now
-        self.force = WorkerRegistry(self.queues.machine, 1, now, Random(1), lambda _: self.room)
+        self.registry = WorkerRegistry(self.queues.machine, 1, now, Random(1), lambda _: self.room)
         self.room = True  # on every connection
         self.names = 0
 
@@ -55,10 +55,10 @@ class Floor:
         hello = WorkerHello(
             PROTOCOL, "w", me, session, "h", 1, slots, ["default"], list(holding), False
         )
-        self.force.hello(routing, hello, self.now)
+        self.registry.hello(routing, hello, self.now)
 
     def give(self, count: int = 1, spec: Spec | None = None, me: bytes = ME) -> list[int]:
-        """Enqueue and assign; the tokens."""
+        """Enqueue and assign; returns the tokens."""
         ids = [f"{self.names + i}" for i in range(count)]
         self.names += count
         self.queues.apply(enqueue(*ids, spec=spec or Spec("job", "default")))
@@ -68,10 +68,10 @@ class Floor:
         waiting = self.queues.machine.waiting("default", 0, 1_000, 1 << 30)
         (effect,) = self.queues.effects(Assign(me, [task.seq for task in waiting]))
         assert isinstance(effect, Assigned)
-        worker = self.force._workers[me]
+        worker = self.registry._workers[me]
         for task, (token, _, attempt) in zip(waiting, effect.tasks, strict=True):
             worker.busy += 1
-            self.force.hand_out(worker, task, token, attempt)
+            self.registry.hand_out(worker, task, token, attempt)
         return [token for token, _, _ in effect.tasks]
 
     def report(
@@ -83,28 +83,28 @@ class Floor:
         routing: bytes = b"w",
     ) -> bool:
         report = Report(session, [Started(t, 0) for t in started], list(outcomes), [*released], 0)
-        return self.force.report(routing, report, self.now, self.queues.time)
+        return self.registry.report(routing, report, self.now, self.queues.time)
 
     def commit(self, *more: Command) -> list[Command]:
-        """Apply all that is wanted; gives the commands."""
-        commands = [*self.force.commands(), *more]
+        """Apply all that is wanted; returns the commands."""
+        commands = [*self.registry.commands(), *more]
         for effect in self.queues.effects(*commands):
             if isinstance(effect, Settled | AttemptEnded | TokenRejected):
-                self.force.closed(effect.token)
+                self.registry.closed(effect.token)
         return commands
 
     def frames(self, kind: type[T]) -> list[T]:
         return [m for _, m in self.sent() if isinstance(m, kind)]
 
     def sent(self) -> list[tuple[bytes, FromBroker]]:
-        return list(self.force.frames())
+        return list(self.registry.frames())
 
     def pass_time(self, ms: int, step: int = 50) -> list[Command]:
-        """Let time pass without a word; gives what was proposed, committed too."""
+        """Let time pass in silence; returns what was proposed, and committed."""
         proposed: list[Command] = []
         for _ in range(0, ms, step):
             self.now += step
-            self.force.pass_time(self.now, self.queues.time)
+            self.registry.pass_time(self.now, self.queues.time)
             proposed += self.commit()
         return proposed
 
@@ -112,4 +112,4 @@ class Floor:
         return self.queues.machine.lookup([id_])[0].state
 
     def new_leader(self) -> None:
-        self.force = WorkerRegistry(self.queues.machine, 2, self.now, Random(1))
+        self.registry = WorkerRegistry(self.queues.machine, 2, self.now, Random(1))

@@ -37,8 +37,8 @@ class NoIntake:
         self.under_way[queue] -= tasks
 
 
-class Counter:
-    """A leader's desk; what it proposes is applied when told to."""
+class DeskHarness:
+    """A leader's request desk; what it proposes is applied by `commit`."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Counter:
         return applied
 
     def finish(self, seq: int, data: bytes = b"v") -> None:
-        """The task has its outcome; who watches it is told."""
+        """The task has its outcome, which goes to the clients that watch it."""
         self.queues.apply(Assign(b"w", [seq]))
         token = max(run.token for run in self.machine.running())
         for effect in self.queues.effects(Finish([(token, data)])):

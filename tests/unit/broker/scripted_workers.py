@@ -1,4 +1,4 @@
-"""A leadership with workers that know some tasks, or under which all tasks are lost."""
+"""A leadership with workers that follow a script: which tasks they know, and how those end."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ from raftwork.messages import (
     decode_spec,
     encode_failure,
 )
-from tests.unit.broker.leader.test_leadership import Office
+from tests.unit.broker.leadership_harness import LeadershipHarness
 from tests.unit.broker.queues import enqueue
 
 #: What becomes of a task; None: it runs on.
@@ -55,8 +55,8 @@ def knows(*names: str, code: Code = returns) -> Code:
     return run
 
 
-class Crew(Office):
-    """`ran` has every task given to a worker as (worker, task id), in order."""
+class ScriptedWorkers(LeadershipHarness):
+    """`ran` lists every task a worker was given as (worker, task id), in order."""
 
     def __init__(self, *, settled: bool = True) -> None:
         """`settled`: every worker had the time to say hello to this leader."""

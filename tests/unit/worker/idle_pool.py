@@ -1,0 +1,29 @@
+"""A pool for tests of the loop around it."""
+
+from collections.abc import Collection
+
+from raftwork.messages import (
+    PushedTask,
+)
+from raftwork.worker.pool import Running
+from raftwork.worker.runner import Ended
+
+
+class IdlePool:
+    """A pool that is never given a task."""
+
+    slots = 1
+    wakers = ()
+
+    def start(self, tasks: Collection[PushedTask]) -> None: ...
+    def collect(self) -> list[Ended]:
+        return []
+
+    def running(self) -> list[Running]:
+        return []
+
+    def withdraw(self) -> list[PushedTask]:
+        return []
+
+    def stop(self, tokens: Collection[int]) -> None: ...
+    def close(self) -> None: ...
