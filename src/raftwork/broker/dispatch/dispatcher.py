@@ -58,6 +58,8 @@ class Dispatcher:
             for queue in machine.queues()
             if queue.queued
         }
+        #: Tasks that ended while they waited, by queue: the next plan forgets them.
+        self._ended: dict[str, set[int]] = {}
         #: Something changed since the last plan found nothing to do.
         self.needs_plan = True
 
@@ -69,6 +71,11 @@ class Dispatcher:
 
     def requeued(self, effect: Requeued) -> None:
         self._backlog(effect.queue).requeued(effect.seq)
+        self.needs_plan = True
+
+    def ended(self, queue: str, seq: int) -> None:
+        """A task that waited has its outcome."""
+        self._ended.setdefault(queue, set()).add(seq)
         self.needs_plan = True
 
     def assigned(self, seq: int) -> Reserved:
@@ -121,6 +128,7 @@ class Dispatcher:
         if not self.needs_plan:
             return []
         self.needs_plan = False
+        self._forget_ended()
         roomy = [w for w in workers if w.room > 0]
         given: dict[bytes, list[int]] = {}
         queues = self._waiting_queues(roomy)
@@ -130,6 +138,12 @@ class Dispatcher:
         holders = self._may_hold(queues, roomy) if roomy else []
         self._serve_all(queues, holders, given, ahead=True)
         return [Assign(incarnation, seqs) for incarnation, seqs in given.items()]
+
+    def _forget_ended(self) -> None:
+        ended, self._ended = self._ended, {}
+        for queue, seqs in ended.items():
+            if queue in self._backlogs:
+                self._backlogs[queue].ended(seqs)
 
     def _waiting_queues(self, workers: list[Worker]) -> list[str]:
         """Those in which something waits that one of these workers may serve, in turn."""

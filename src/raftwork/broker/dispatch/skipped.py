@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from raftwork.broker.workers.worker import needs_free_slot
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from raftwork.broker.machine import Waiting
     from raftwork.broker.placement.eligibility import PlacementRule
 
@@ -55,6 +57,12 @@ class Skipped:
             self._tasks.setdefault(demand, deque()).extend(tasks)
             self._count += len(tasks)
             self._bytes += sum(len(task.payload) for task in tasks)
+
+    def ended(self, seqs: Collection[int]) -> None:
+        """These tasks wait no more."""
+        tasks, self._tasks, self._count, self._bytes = self._tasks, {}, 0, 0
+        for demand, some in tasks.items():
+            self.add(demand, [task for task in some if task.seq not in seqs])
 
     def take(self, demand: PlacementRule, count: int, size: int, *, safe: bool) -> list[Waiting]:
         """As `Backlog.take`, of those that demand this."""

@@ -69,7 +69,7 @@ class Core:
         return Position(1, self.seq)
 
     def barrier(self, token: int, now: int) -> None:
-        if self.refusal is not None:
+        if isinstance(self.refusal, NotLeader):
             raise self.refusal
         self.barriers.append(token)
 
