@@ -240,7 +240,10 @@ class QueueChecker:
 
     def _timed_out(self, effect: Settled, task: Known) -> bool:
         late = decode_failure(effect.data).type == "TimeLimitExceeded"
-        return task.spec.timeout > 0 and late and effect.token in self.runs
+        # By its worker's word it began: what it had no code for may have come to a report that was
+        # under way for longer than the limit.
+        began = effect.token in self.runs or effect.token in self.unknown
+        return task.spec.timeout > 0 and late and began
 
     def _fails(self, token: int) -> None:
         task = self.tokens[token][0]
