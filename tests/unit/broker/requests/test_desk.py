@@ -67,7 +67,9 @@ def test_bytes_of_names_and_ids_count_as_they_came(harness: DeskHarness) -> None
     assert harness.under_way() <= most
 
 
-def test_what_is_out_of_bounds_is_refused_before_anything_is_made_of_it(harness: DeskHarness) -> None:
+def test_what_is_out_of_bounds_is_refused_before_anything_is_made_of_it(
+    harness: DeskHarness,
+) -> None:
     (refused,) = harness.ask(AskQueue(3, ""))
     assert refused == Refused(3, Code.PROTOCOL, "queue must have 1 to 255 characters, got 0")
     assert harness.under_way() == 0
