@@ -38,13 +38,20 @@ class Form:
     kinds: tuple[type, ...]
 
     def fits(self, value: object) -> bool:
-        """Whether it is that. True and false are no numbers here."""
+        """Whether it is that. True and false are no numbers here.
+
+        What no command line could say is none of it: a NUL, a number of more than 64 bits.
+        """
         if isinstance(value, bool):
             return bool in self.kinds
         if isinstance(value, list):
-            return list in self.kinds and all(isinstance(each, str) for each in value)
+            return list in self.kinds and all(map(_TEXT.fits, value))
         if isinstance(value, dict):
-            return dict in self.kinds and all(isinstance(each, str) for each in value.values())
+            return dict in self.kinds and all(map(_TEXT.fits, value.values()))
+        if isinstance(value, str):
+            return str in self.kinds and "\0" not in value
+        if isinstance(value, int):
+            return int in self.kinds and -(2**63) <= value < 2**63
         return isinstance(value, self.kinds)
 
 
@@ -145,8 +152,10 @@ def _read(ctx: click.Context, option: click.Parameter, file: Path | None) -> Non
 
     try:
         document = tomllib.loads(file.read_bytes().decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, no TOML, or thousands of digits
         refuse(f"cannot be read: {getattr(error, 'strerror', None) or error}")
+    except RecursionError:
+        refuse("cannot be read: brackets within brackets, too deep")
     commands = _configured(ctx)
     for name in document:
         if name not in commands:

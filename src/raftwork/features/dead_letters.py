@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from raftwork.errors import UnknownTask
+from raftwork.errors import BadMessage, UnknownTask, Unsupported
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import Admit, admit
 from raftwork.features.feature import Budget, Feature, change, read, transition
@@ -225,7 +225,10 @@ def purge(ledger: "Ledger", command: Purge, _effects: list[Effect]) -> Done:
 
 
 def retry(ledger: "Ledger", command: Retry, effects: list[Effect]) -> None:
-    """Enqueue a dead task's contents under a new id. Raises as `admit`, and UnknownTask."""
+    """Enqueue a dead task's contents under a new id.
+
+    Raises UnknownTask, Unsupported, and what `admit` refuses with.
+    """
     wanted = "SELECT dead.number, again, key, dead.spec, payload"
     rows = list(ledger.db.execute(wanted + BY_ID, (command.id,)))
     if not rows:
@@ -234,7 +237,14 @@ def retry(ledger: "Ledger", command: Retry, effects: list[Effect]) -> None:
     if again:
         return
     task = [command.new, payload, key] if key else [command.new, payload]
-    admit(ledger, Admit(command.created, spec, pack([task])), effects)
+    try:
+        admit(ledger, Admit(command.created, spec, pack([task])), effects)
+    except BadMessage:
+        # 0.1.0 stored a client's spec as it came. No leader lets such a one into the log, and here
+        # it must not stop every replica.
+        raise Unsupported(
+            f"the spec of {command.id!r} has more than brokers know; enqueue the task anew"
+        ) from None
     ledger.db.execute("UPDATE dead SET again = ? WHERE number = ?", (command.new, number))
 
 

@@ -101,4 +101,26 @@ LIMITS = (
         "pass",
         seeds=40,
     ),
+    _mutant(
+        "purge does without the log where a leader knows of nothing",
+        f"{_FEATURES}.purge_queue:_check",
+        "return _Purge(request.queue, view.state.seq)",
+        "known = view.state.queues.get(request.queue)\n"
+        "    return _Purge(request.queue, view.state.seq) if known and known.queued else Done()",
+        seeds=60,
+    ),
+    _mutant(
+        "purge ends with its first entry",
+        f"{_FEATURES}.purge_queue:_Purge.applied",
+        "Done(self._purged) if reply.affected < self._part.limit else None",
+        "Done(self._purged)",
+        seeds=20,
+    ),
+    _mutant(
+        "purged bytes count on",
+        f"{_QUEUE}.state:Ledger.end_waiting",
+        "queue.bytes -= sum(task.size for task in tasks)",
+        "pass",
+        fast=True,
+    ),
 )

@@ -14,6 +14,7 @@ from raftwork.client.session import Session
 from raftwork.errors import QueueFull, Unavailable
 from raftwork.features import to_broker
 from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.queue_settings import (
     AskQueue,
     QueueSet,
@@ -40,19 +41,25 @@ LATE = 100
 #: Frames that a stopped process's connection takes.
 UNREAD_MAX = 1
 
+_REPLIES: dict[type[object], type[object]] = {
+    SetQueue: QueueSet,
+    AskQueue: SettingsTold,
+    PurgeQueue: QueuePurged,
+}
+
 _ENQUEUE = to_broker._tags[Enqueue]
 
 
 @dataclass(slots=True)
 class Call:
-    """An enqueue (with its batch), a question or a queue's change that is under way."""
+    """An enqueue (with its batch), a question, a queue's change or purge that is under way."""
 
     at: int
     ids: tuple[str, ...] = ()
     batch: Batch | None = None
     #: It waits for room.
     wait_when_full: bool = False
-    about: SetQueue | AskQueue | None = None
+    about: SetQueue | AskQueue | PurgeQueue | None = None
     #: How much had been set when it began.
     since: int = 0
 
@@ -206,12 +213,11 @@ class Client(Process):
         number = self._submit(Ask(0, ids), Answer, tuple(ids))
         self._calls[number] = Call(self.timeline.now, tuple(ids))
 
-    def inquire(self, about: SetQueue | AskQueue) -> None:
-        """Set a queue, or ask what is set for it."""
+    def inquire(self, about: SetQueue | AskQueue | PurgeQueue) -> None:
+        """Set a queue, ask what is set for it, or drop what waits in it."""
         if self.alive and not self.paused:
-            reply = QueueSet if isinstance(about, SetQueue) else SettingsTold
-            number = self._submit(about, reply)
-            since = self.world.clients.changes(about)
+            number = self._submit(about, _REPLIES[type(about)])
+            since = 0 if isinstance(about, PurgeQueue) else self.world.clients.changes(about)
             self._calls[number] = Call(self.timeline.now, about=about, since=since)
             self.poke()
 
@@ -295,6 +301,8 @@ class Client(Process):
                 self._enqueue(call.batch)
             elif isinstance(call.about, SetQueue) and not self.world.peaceful:
                 self.inquire(call.about)
+        elif isinstance(call.about, PurgeQueue):
+            self.world.clients.purged(call.at, call.about, answer)
         elif call.about is not None:
             self.world.clients.told(call.about, call.since, answer)
         elif call.batch is None:

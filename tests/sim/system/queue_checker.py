@@ -15,6 +15,7 @@ from raftwork.features.effects import (
     Applied,
     Assigned,
     AttemptEnded,
+    Done,
     Effect,
     EnqueuedAndAssigned,
     NotAssigned,
@@ -26,6 +27,7 @@ from raftwork.features.effects import (
     TokenRejected,
 )
 from raftwork.features.enqueue import Admit
+from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure
 from raftwork.features.upgrade import Raise
 from raftwork.messages import Code, Result, Spec, State, decode_failure, decode_spec
@@ -48,6 +50,8 @@ class Known:
     failures: int = 0
     losses: int = 0
     outcome: tuple[State, bytes] | None = None
+    #: Since when it waits to be handed out; None while it does not.
+    waits_since: int | None = None
 
 
 @dataclass(slots=True)
@@ -100,6 +104,8 @@ class QueueChecker:
     #: By position: what was applied, and what that gave.
     applications: dict[Position, tuple[int, int]] = field(default_factory=dict)
     digests: dict[Position, bytes] = field(default_factory=dict)
+    #: Tasks that a purge being looked at must drop.
+    dropped: set[int] = field(default_factory=set)
     #: Committed outcomes since last asked for.
     settled: list[str] = field(default_factory=list)
 
@@ -142,6 +148,8 @@ class QueueChecker:
                 self._fails(command.token)
             case Lose():
                 self._loses(command)
+            case DropWaiting():
+                self._drops(command, reply, effects)
             case Raise():
                 self.reached["level raised by an upgrade"] += command.level > LEVELS.most
             case _:
@@ -158,6 +166,8 @@ class QueueChecker:
                 self._assigned(worker, [(token, seq, 1) for token, seq, *_ in begun])
             case Assigned(worker, assigned):
                 self._assigned(worker, assigned)
+            case Settled(token=0):
+                self._purged(effect)
             case Settled():
                 self._settled(effect)
             case AttemptEnded(token, seq):
@@ -166,6 +176,7 @@ class QueueChecker:
                 task = self.by_seq[seq]
                 waits = task.token is None and task.outcome is None
                 require(waits, "one owner", f"{task.id} waits again, but has {task}")
+                task.waits_since = self.rooms.timeline.now
             case TokenRejected(token):
                 mine = self.tokens.get(token)
                 stale = mine is None or mine[0].token != token
@@ -184,6 +195,7 @@ class QueueChecker:
             require(seq not in self.by_seq, "once in", f"number {seq} is given a second time")
             require(task not in self.refused, "refused for good", f"{task} was refused, and is in")
             known = Known(task, decode_spec(spec), crc32(payload, start), len(payload))
+            known.waits_since = self.rooms.timeline.now
             self.tasks[task] = self.by_seq[seq] = known
             self.rooms.move(known.spec.queue, 1, known.size)
 
@@ -197,6 +209,7 @@ class QueueChecker:
             text = f"attempt {attempt} of {task.id} after {task.attempts}"
             require(attempt == task.attempts + 1, "attempts count", text)
             self.last_token = task.token = token
+            task.waits_since = None
             self.rooms.move(task.spec.queue, -1, -task.size)
             task.attempts = attempt
             self.tokens[token] = (task, worker)
@@ -238,9 +251,41 @@ class QueueChecker:
         task.token = None
         self.settled.append(task.id)
 
+    def _drops(self, command: DropWaiting, reply: Reply, effects: Sequence[Effect]) -> None:
+        """The first that wait, in their order, and none that runs or waits for a retry."""
+        due = sorted(
+            seq
+            for seq, task in self.by_seq.items()
+            if task.waits_since is not None
+            and task.spec.queue == command.queue
+            and seq <= command.upto
+        )[: command.limit]
+        made = [effect.seq for effect in effects if isinstance(effect, Settled)]
+        text = f"of {due} are dropped {made}, and the answer is {reply}"
+        require(made == due and reply == Done(len(due)), "purges", text)
+        self.dropped.update(due)
+        self.reached["purge went on in another entry"] += bool(due) and len(due) == command.limit
+        self.reached["purge of nothing"] += not due
+
+    def _purged(self, effect: Settled) -> None:
+        task = self.by_seq[effect.seq]
+        require(effect.seq in self.dropped, "purges", f"{task.id} ends while it waits, unasked")
+        words = effect.state is State.FAILED and decode_failure(effect.data).type == "Purged"
+        require(words, "purges", f"{task.id} is purged, and ends as {effect}")
+        self.dropped.remove(effect.seq)
+        self.reached["purged after an attempt"] += task.attempts > 0
+        self.reached["purged"] += 1
+        task.waits_since = None
+        task.outcome = (effect.state, effect.data)
+        self.rooms.move(task.spec.queue, -1, -task.size)
+        self.settled.append(task.id)
+
     def _timed_out(self, effect: Settled, task: Known) -> bool:
         late = decode_failure(effect.data).type == "TimeLimitExceeded"
-        return task.spec.timeout > 0 and late and effect.token in self.runs
+        # By its worker's word it began: what it had no code for may have come to a report that was
+        # under way for longer than the limit.
+        began = effect.token in self.runs or effect.token in self.unknown
+        return task.spec.timeout > 0 and late and began
 
     def _fails(self, token: int) -> None:
         task = self.tokens[token][0]

@@ -80,6 +80,11 @@ _EXPECTED = (
     "settings found in a snapshot",
     "balancer refused",
     "level raised by an upgrade",
+    # purges
+    "purged",
+    "purged after an attempt",
+    "purge went on in another entry",
+    "purge of nothing",
     # bad workers
     "an unknown task went elsewhere",
     "a task that nobody knew",

@@ -16,6 +16,7 @@ from raftwork.consensus.core import Entry, Kind
 from raftwork.errors import ProtocolError, RaftworkError
 from raftwork.features import from_broker, to_broker
 from raftwork.features.enqueue import Enqueued
+from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.queue_settings import (
     AskQueue,
     Configure,
@@ -55,7 +56,7 @@ _PUSH = from_broker._tags[Push]
 _FROM_LEADER = frozenset(
     from_broker._tags[kind]
     for kind in (
-        *(Enqueued, Watched, Results, Answer, QueueSet, SettingsTold),
+        *(Enqueued, Watched, Results, Answer, QueueSet, SettingsTold, QueuePurged),
         *(WorkerWelcome, Push, Stop, Acknowledged, Beat, Drain),
     )
 )
@@ -151,6 +152,16 @@ class ClientChecker:
                 right = unknown and isinstance(answer.error, ProtocolError)
                 require(right, "refusals", f"{about} is answered by {answer}")
                 self._queue.reached["balancer refused"] += 1
+
+    def purged(self, asked: int, about: PurgeQueue, answer: Answered) -> None:
+        """What was acknowledged before, and has waited ever since, is gone."""
+        text = f"{about} is answered by {answer}"
+        require(isinstance(answer.message, QueuePurged), "refusals", text)
+        for task in self._queue.tasks.values():
+            if task.spec.queue == about.queue and task.waits_since is not None:
+                before = max(task.waits_since, self._acknowledged.get(task.id, asked)) < asked
+                text = f"{task.id} has waited since {task.waits_since}, was purged since {asked}"
+                require(not before, "purged", text)
 
     # ---- reads ----------------------------------------------------------------------------------
 

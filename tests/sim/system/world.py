@@ -11,6 +11,7 @@ from random import Random
 
 from raftwork.broker.workers import registry
 from raftwork.consensus.core import Peer
+from raftwork.features import purge_queue
 from tests.sim.system.admin import Admin
 from tests.sim.system.apart import Apart
 from tests.sim.system.broker import Broker
@@ -25,6 +26,7 @@ from tests.sim.system.plots import hold_back, leave_behind
 from tests.sim.system.process import Clock, Process
 from tests.sim.system.promises import require
 from tests.sim.system.protocols import PROTOCOLS
+from tests.sim.system.purges import Purges
 from tests.sim.system.queue_checker import QueueChecker
 from tests.sim.system.reach import Reach
 from tests.sim.system.room import Rooms
@@ -47,6 +49,8 @@ SETTLING, PATIENCE = 2_500, 2_000
 ASKED = 2_000
 WORKERS = 5
 CLIENTS = 2
+#: Tasks that one entry of a purge drops: few, so that some take several.
+PURGED_AT_ONCE = 3
 
 
 class World:
@@ -89,6 +93,7 @@ class World:
         self._parties = {each.host: each for each in parties}
         self.faults = Faults(self)
         self.admin = Admin(self)
+        self.purges = Purges(self)
         self.bugs = Bugs(self)
 
     def _clock(self) -> Clock:
@@ -114,6 +119,7 @@ class World:
         """Live through it. Raises AssertionError if a promise is broken."""
         timeline, shape = self.timeline, self.shape
         grace, registry.EXPIRY_GRACE_MS = registry.EXPIRY_GRACE_MS, shape.expiry_grace
+        part, purge_queue._PART = purge_queue._PART, PURGED_AT_ONCE
         try:
             for process in (*self.brokers, *self.workers, *self.users):
                 process.start()
@@ -122,6 +128,7 @@ class World:
             timeline.after(1_500, self._compare)
             timeline.run(1_200)
             self.admin.begin()
+            self.purges.begin()
             self.upgrades.ask()
             self.bugs.begin()
             self.network.weather = shape.weather
@@ -142,7 +149,7 @@ class World:
             require(self._recovers(), "liveness", self.complaint())
             self._compare()
         finally:
-            registry.EXPIRY_GRACE_MS = grace
+            registry.EXPIRY_GRACE_MS, purge_queue._PART = grace, part
             for broker in self.brokers:
                 broker.disk.forget()
 
@@ -162,6 +169,7 @@ class World:
             user.press()
         if self.shape.set_every:
             self.admin.press("bulk")
+        self.purges.press()
         self.timeline.after(40, self.press)
 
     def _compare(self) -> None:

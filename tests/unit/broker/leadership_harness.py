@@ -9,6 +9,7 @@ from raftwork.broker.machine.commands import (
     decode_batch,
 )
 from raftwork.consensus.core import ORIGIN, Output, Peer, Position, Role, Roster, Snapshot, Status
+from raftwork.errors import NotLeader
 from raftwork.features.enqueue import Enqueue
 from raftwork.messages import (
     PROTOCOL,
@@ -51,7 +52,7 @@ class ManualCore:
         return Position(1, self.seq)
 
     def barrier(self, token: int, now: int) -> None:
-        if self.refusal is not None:
+        if isinstance(self.refusal, NotLeader):
             raise self.refusal
         self.barriers.append(token)
 

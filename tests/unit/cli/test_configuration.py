@@ -147,6 +147,13 @@ def test_a_path_is_meant_from_the_files_directory(tmp_path: Path) -> None:
         ("[broker]\ncluster = ['a']", "must be a table of strings, or one string"),
         ("[broker]\nconfig = 'x'", "[broker] has no key 'config'"),
         ("[broker", "raftwork.toml: cannot be read: "),
+        ("[broker]\ndata = 'a\0'", "raftwork.toml: cannot be read: "),
+        ('[broker]\ndata = "a\\u0000"', "data of [broker] must be a string, got 'a\\x00'"),
+        ('[worker]\nqueues = ["\\u0000"]', "queues of [worker] must be an array of strings"),
+        (f"[worker]\ngrace = 1{400 * '0'}", "grace of [worker] must be a number, got 100"),
+        (f"[worker]\nconcurrency = {2**63}", "concurrency of [worker] must be an integer, got 9"),
+        (f"[worker]\ngrace = 1{5_000 * '0'}", "raftwork.toml: cannot be read: "),
+        (f"[worker]\nqueues = {5_000 * '['}", "cannot be read: brackets within brackets"),
     ],
 )
 def test_what_is_not_known_or_of_another_type_is_refused(text: str, said: str) -> None:

@@ -27,12 +27,15 @@ from raftwork.messages import (
     Failure,
     FromBroker,
     Refused,
+    State,
     encode_failure,
+    encode_spec,
     failure_head,
 )
 from raftwork.messages.registry import Frame
+from raftwork.wire import pack, unpack
 from tests.unit.broker.desk_harness import DeskHarness
-from tests.unit.broker.queues import enqueue
+from tests.unit.broker.queues import SPEC, enqueue
 
 TURN_READS = TURN_WORK // PAGE_WORK
 ALL = 1 << 62
@@ -101,6 +104,18 @@ def test_a_retry_is_tried_first_when_it_is_proposed() -> None:
     desk = DeadLettersHarness()
     desk.ask(RetryDead(1, "a", "b"))
     assert desk.wanted() == [Retry(2_000, "a", "b")]
+
+
+def test_one_whose_spec_nobody_knows_is_refused_and_stops_no_replica() -> None:
+    """As 0.1.0 stored it, which took more fields than it knew."""
+    desk = DeadLettersHarness()
+    spec = pack([*unpack(encode_spec(SPEC)), "more"])  # type: ignore[misc]
+    desk.queues.db.execute("UPDATE dead SET spec = ?", (spec,))
+    assert desk.ask(RetryDead(1, "a", "b")) == []
+    (refused,) = desk.committed()
+    assert isinstance(refused, Refused) and refused.code is Code.UNSUPPORTED
+    assert desk.machine.states(["a", "b"]) == [State.FAILED, State.UNKNOWN]
+    assert isinstance(desk.told(ShowDead(2, "a"))[0], DeadDetails)
 
 
 def test_a_purge_tells_how_many_it_found() -> None:

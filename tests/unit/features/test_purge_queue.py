@@ -84,11 +84,15 @@ def test_what_comes_in_after_it_was_asked_for_stays(
     assert [task.id for task in harness.machine.waiting("default", 0, 9, 1 << 20)] == ["f"]
 
 
-def test_a_queue_in_which_nothing_waits_costs_the_log_nothing(harness: DeskHarness) -> None:
+@pytest.mark.parametrize("queue", ["default", "never used"])
+def test_that_a_queue_is_empty_is_known_once_the_log_says_so(
+    harness: DeskHarness, queue: str
+) -> None:
+    """To a leader that was deposed a queue seems to be empty in which tasks wait."""
     assert purge(harness) == (5, 1)
-    assert harness.ask(PurgeQueue(8, "default")) == [QueuePurged(8, 0)]
-    assert harness.ask(PurgeQueue(9, "never used")) == [QueuePurged(9, 0)]
-    assert harness.wanted() == []
+    assert harness.ask(PurgeQueue(8, queue)) == []
+    harness.commit()
+    assert harness.sent() == [QueuePurged(8, 0)]
 
 
 def test_a_turn_has_one_part_of_it_even_if_that_is_applied_at_once(

@@ -15,6 +15,8 @@ from raftwork.broker.machine import Waiting
 from raftwork.broker.workers.worker import needs_free_slot
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from raftwork.broker.machine import Machine
     from raftwork.features.effects import Queued
 
@@ -70,6 +72,15 @@ class Backlog:
             self._passed = max(self._passed, seq)
         if seq <= self._passed:
             heappush(self._front, seq)
+
+    def ended(self, seqs: Collection[int]) -> None:
+        """These tasks wait no more: whatever is behind them needs not wait until each is tried."""
+        for tasks in (self._head, self._page):
+            for task in [task for task in tasks if task.seq in seqs]:
+                self._bytes -= len(task.payload)
+        self._head = deque(task for task in self._head if task.seq not in seqs)
+        self._page = deque(task for task in self._page if task.seq not in seqs)
+        self.skipped.ended(seqs)
 
     def take(self, count: int, size: int, *, safe: bool) -> list[Waiting]:
         """Remove and return tasks from the head: up to `count`, until `size` bytes are reached.

@@ -58,6 +58,8 @@ class Dispatcher:
             for queue in machine.queues()
             if queue.queued
         }
+        #: Tasks that ended while they waited, by queue: the next plan forgets them.
+        self._ended: dict[str, set[int]] = {}
         #: Something changed since the last plan found nothing to do.
         self.needs_plan = True
 
@@ -71,6 +73,11 @@ class Dispatcher:
     def requeued(self, effect: Requeued) -> None:
         """A task waits again under its old number."""
         self._backlog(effect.queue).requeued(effect.seq)
+        self.needs_plan = True
+
+    def ended(self, queue: str, seq: int) -> None:
+        """A task that waited has its outcome."""
+        self._ended.setdefault(queue, set()).add(seq)
         self.needs_plan = True
 
     def assigned(self, seq: int) -> Reserved:
@@ -126,6 +133,7 @@ class Dispatcher:
         if not self.needs_plan:
             return []
         self.needs_plan = False
+        self._forget_ended()
         with_capacity = [w for w in workers if w.capacity > 0]
         given: dict[bytes, list[int]] = {}
         queues = self._waiting_queues(with_capacity)
@@ -135,6 +143,12 @@ class Dispatcher:
         holders = self._may_hold(queues, with_capacity) if with_capacity else []
         self._serve_all(queues, holders, given, ahead=True)
         return [Assign(incarnation, seqs) for incarnation, seqs in given.items()]
+
+    def _forget_ended(self) -> None:
+        ended, self._ended = self._ended, {}
+        for queue, seqs in ended.items():
+            if queue in self._backlogs:
+                self._backlogs[queue].ended(seqs)
 
     def _waiting_queues(self, workers: list[Worker]) -> list[str]:
         """The queues with waiting tasks that one of these workers serves, in turn."""

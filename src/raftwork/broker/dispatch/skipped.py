@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from raftwork.broker.workers.worker import needs_free_slot
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from raftwork.broker.machine import Waiting
     from raftwork.broker.placement.eligibility import PlacementRule
 
@@ -56,6 +58,12 @@ class Skipped:
             self._tasks.setdefault(rule, deque()).extend(tasks)
             self._count += len(tasks)
             self._bytes += sum(len(task.payload) for task in tasks)
+
+    def ended(self, seqs: Collection[int]) -> None:
+        """These tasks wait no more."""
+        tasks, self._tasks, self._count, self._bytes = self._tasks, {}, 0, 0
+        for rule, some in tasks.items():
+            self.add(rule, [task for task in some if task.seq not in seqs])
 
     def take(self, rule: PlacementRule, count: int, size: int, *, safe: bool) -> list[Waiting]:
         """As `Backlog.take`, of the tasks with this rule."""

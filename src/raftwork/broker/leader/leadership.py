@@ -242,6 +242,8 @@ class Leadership:
             case Settled():
                 self.workers.settled(effect)
                 self._results.settled(effect)
+                if not effect.token:
+                    self._dispatcher.ended(effect.queue, effect.seq)
                 if effect.state is not State.SUCCEEDED:
                     self._tell_end(effect)
                 self.capacity_changed()

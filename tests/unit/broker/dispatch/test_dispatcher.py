@@ -29,8 +29,10 @@ from raftwork.features.effects import (
     NotAssigned,
     Queued,
     Requeued,
+    Settled,
 )
 from raftwork.features.enqueue import Admit
+from raftwork.features.purge_queue import DropWaiting
 from raftwork.messages import Failure, Spec, decode_spec, encode_failure, encode_spec
 from raftwork.wire import pack
 from tests.unit.broker.queues import Queues, enqueue
@@ -99,8 +101,10 @@ class DispatcherHarness:
                 for token, seq, _ in effect.tasks:
                     assert self.dispatcher.assigned(seq).worker.incarnation == effect.worker
                     self.handed.append((token, seq))
+            case Settled(token=0):
+                self.dispatcher.ended(effect.queue, effect.seq)
             case NotAssigned():
-                pytest.fail("a task was proposed for two workers")
+                pytest.fail("a task was proposed that does not wait")
             case _:
                 pass
 
@@ -578,3 +582,46 @@ def test_queues_nobody_here_serves_are_passed_over() -> None:
     looked_at = counted(harness)
     assert planned(harness.plan()) == {"w": [50]}
     assert set(looked_at) == {"q49"}
+
+
+# ---- tasks that end while they wait -----------------------------------------------------------
+
+
+def test_what_was_passed_by_and_purged_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(skipped, "ASIDE_TASKS", 3)
+    knows, lacks = worker("knows"), worker("lacks", 2)
+    knows.busy = 1
+    desk = DispatcherHarness(knows, lacks)
+    desk.eligibility.does_not_know(lacks.incarnation, "rare")
+    desk.propose(enqueue(*"abcde", spec=Spec("rare", "default")))
+    desk.commit()
+    assert desk.plan() == []
+    desk.propose(DropWaiting("default", 99, 99), enqueue("f"))
+    desk.commit()
+    assert planned(desk.plan()) == {"lacks": [6]}
+
+
+def test_what_was_read_and_purged_is_not_proposed() -> None:
+    desk = DispatcherHarness(worker("w"))
+    desk.propose(enqueue(*"abc"), DropWaiting("default", 2, 99))
+    desk.commit()
+    assert planned(desk.plan()) == {"w": [3]}
+    backlog = desk.dispatcher._backlogs["default"]
+    assert backlog._bytes == 0
+    assert not backlog
+
+
+def test_what_waits_again_and_is_purged_is_not_proposed() -> None:
+    w = worker("w", 2)
+    desk = DispatcherHarness(w)
+    desk.propose(enqueue(*"abcd"))
+    desk.commit()
+    desk.plan()
+    desk.commit()
+    desk.over(Release([1, 2]))
+    w.busy = 2  # it is read, and finds no room
+    assert desk.plan() == []
+    desk.propose(DropWaiting("default", 3, 99))
+    desk.commit()
+    w.busy = 0
+    assert planned(desk.plan()) == {"w": [4]}
