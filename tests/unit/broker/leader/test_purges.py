@@ -42,7 +42,7 @@ class Story:
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
         self.queues, self.twin = Queues(), Queues()
-        self.office = LeadershipHarness(self.queues)
+        self.harness = LeadershipHarness(self.queues)
         self.epoch = self.requests = self.session = 1
         self.ids: list[str] = []
         self.held: dict[int, str] = {}  # by token, at the worker
@@ -62,9 +62,9 @@ class Story:
         ids = [f"t{len(self.ids) + i}" for i in range(many)]
         self.ids += ids
         spec = rng.choice((FLAKY, ONCE, None))
-        self.office.enqueue(*ids, spec=spec, payload=rng.randbytes(rng.randint(0, 9)))
+        self.harness.enqueue(*ids, spec=spec, payload=rng.randbytes(rng.randint(0, 9)))
         watch = Watch(self.number(), ids)
-        self.office.lead.request(WATCHER, watch, 9, self.office.now)
+        self.harness.lead.request(WATCHER, watch, 9, self.harness.now)
 
     def number(self) -> int:
         self.requests += 1
@@ -75,7 +75,7 @@ class Story:
         self.open.add(number)
         for _ in range(self.rng.randint(1, 2)):  # asked again while it is under way
             purge = PurgeQueue(number, "default")
-            self.office.lead.request(CLIENT, purge, 9, self.office.now)
+            self.harness.lead.request(CLIENT, purge, 9, self.harness.now)
 
     def work(self) -> None:
         """The worker ends some of what it has."""
@@ -86,48 +86,48 @@ class Story:
             self.report(Outcome(token, ok=ok, data=data))
 
     def report(self, *outcomes: Outcome) -> None:
-        office = self.office
+        harness = self.harness
         report = Report(self.session, [], list(outcomes), [], 0)
-        time = office.lead.time(office.now)
-        assert office.lead.workers.report(b"w", report, office.now, time)
-        office.lead.capacity_changed()
+        time = harness.lead.time(harness.now)
+        assert harness.lead.workers.report(b"w", report, harness.now, time)
+        harness.lead.capacity_changed()
 
     def turn(self, *, whole: bool = False) -> None:
-        office = self.office
-        office.now += self.rng.choice((1, 1, 5, 30))
-        office.plan()
-        log = office.core.log
+        harness = self.harness
+        harness.now += self.rng.choice((1, 1, 5, 30))
+        harness.plan()
+        log = harness.core.log
         many = len(log) if whole else self.rng.randint(0, len(log))
-        office.core.log = log[many:]
+        harness.core.log = log[many:]
         for at, data in log[:many]:
             applied = self.queues.machine.apply(data)
             assert self.twin.machine.apply(data) == applied
-            office.lead.applied(at, applied)
-        barriers, office.core.barriers = office.core.barriers, []
+            harness.lead.applied(at, applied)
+        barriers, harness.core.barriers = harness.core.barriers, []
         for barrier in barriers:
-            office.lead.read_ready(barrier)
-        for routing, frame in office.lead.frames():
+            harness.lead.read_ready(barrier)
+        for routing, frame in harness.lead.frames():
             self.told(routing, frame)
         self.check_counters()
 
     def refuse(self) -> None:
         """The log is full, or leadership is being handed over; or not any more."""
         refusals = (None, None, QueueFull("full"), NotLeader("handing over"))
-        self.office.core.refusal = self.rng.choice(refusals)
+        self.harness.core.refusal = self.rng.choice(refusals)
 
     def leave(self) -> None:
         """Sessions end while all of it is under way."""
-        self.office.lead.gone(self.rng.choice((CLIENT, WATCHER)), self.office.now)
+        self.harness.lead.gone(self.rng.choice((CLIENT, WATCHER)), self.harness.now)
         self.watch_again()
 
     def replaced(self) -> None:
         """Another leadership, over what was committed; of the rest, some may be."""
-        log, self.office.core.log = self.office.core.log, []
+        log, self.harness.core.log = self.harness.core.log, []
         for _, data in log[: self.rng.randint(0, len(log))]:
             assert self.queues.machine.apply(data) == self.twin.machine.apply(data)
         self.epoch += 1
         self.open.clear()
-        self.office = LeadershipHarness(self.queues, epoch=self.epoch)
+        self.harness = LeadershipHarness(self.queues, epoch=self.epoch)
         self.hello()
         self.watch_again()
 
@@ -138,12 +138,12 @@ class Story:
         hello = WorkerHello(
             PROTOCOL, "w", ME, self.session, "h", 1, 3, ["default"], holding, draining=False
         )
-        self.office.lead.workers.hello(b"w", hello, self.office.now)
-        self.office.lead.capacity_changed()
+        self.harness.lead.workers.hello(b"w", hello, self.harness.now)
+        self.harness.lead.capacity_changed()
 
     def watch_again(self) -> None:
         unknown = [id_ for id_ in self.ids if id_ not in self.outcomes]
-        self.office.lead.request(WATCHER, Watch(self.number(), unknown), 9, self.office.now)
+        self.harness.lead.request(WATCHER, Watch(self.number(), unknown), 9, self.harness.now)
 
     # ---- what must hold -------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class Story:
 
     def ends(self) -> None:
         """In peace all is done, and nothing of it stays behind."""
-        self.office.core.refusal = None
+        self.harness.core.refusal = None
         self.watch_again()
         self.hello()
         for _ in range(400):
@@ -206,7 +206,7 @@ class Story:
         assert self.open == set()
         final = {id_ for id_, state in zip(self.ids, states, strict=True) if state.final}
         assert self.outcomes.keys() == final
-        lead = self.office.lead
+        lead = self.harness.lead
         assert [t.requests + t.bytes for t in lead.desk._tallies.values() if t.requests] == []
         assert (lead.desk._open, lead.desk._rests, lead._results._watchers) == (set(), [], {})
         assert lead._dispatcher._reserved == {}
@@ -231,13 +231,13 @@ def test_purges_between_everything_else(seed: int, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_a_leader_has_read_and_is_purged_is_not_proposed_for_anybody() -> None:
-    office = LeadershipHarness()
-    office.enqueue(*"abc")
-    office.turn()
-    office.lead.request(CLIENT, PurgeQueue(7, "default"), 9, office.now)
-    office.turn()
-    office.enqueue("d")
-    office.turn()
-    office.hello()
-    (entry,) = office.plan()
+    harness = LeadershipHarness()
+    harness.enqueue(*"abc")
+    harness.turn()
+    harness.lead.request(CLIENT, PurgeQueue(7, "default"), 9, harness.now)
+    harness.turn()
+    harness.enqueue("d")
+    harness.turn()
+    harness.hello()
+    (entry,) = harness.plan()
     assert entry == [Assign(ME, [4])]
