@@ -6,7 +6,7 @@ from raftwork.broker.machine.commands import Assign
 from raftwork.features import purge_queue
 from raftwork.features.purge_queue import DropWaiting, PurgeQueue, QueuePurged
 from raftwork.features.results import Results, Watch, Watched
-from raftwork.messages import Refused, State, decode_failure
+from raftwork.messages import Code, Refused, State, decode_failure
 from tests.unit.broker.desks import OTHER, Counter
 
 
@@ -107,3 +107,28 @@ def test_a_turn_has_one_part_of_it_even_if_that_is_applied_at_once(
         assert counter.machine.queue("default").queued == left
         assert counter.desk.waiting == (left > 0)
     assert counter.sent() == [QueuePurged(7, 5)]
+
+
+def test_a_turn_has_the_next_part_of_one_purge_however_many_are_under_way(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their parts together would be one large entry."""
+    monkeypatch.setattr(purge_queue, "_PART", 1)
+    counter.say(PurgeQueue(7, "default"))
+    counter.say(PurgeQueue(8, "default"))
+    counter.commit()
+    for left in (2, 1, 0):
+        counter.next_turn()
+        counter.commit()
+        assert counter.machine.queue("default").queued == left
+    for _ in range(2):
+        counter.next_turn()
+        counter.commit()
+    assert sorted(counter.sent()) == [QueuePurged(7, 3), QueuePurged(8, 2)]
+
+
+def test_purges_under_way_are_bounded(counter: Counter) -> None:
+    for request in range(purge_queue._PURGES_MAX):
+        assert counter.ask(PurgeQueue(request, "default")) == []
+    (refused,) = counter.ask(PurgeQueue(99, "default"))
+    assert isinstance(refused, Refused) and refused.code is Code.QUEUE_FULL
