@@ -45,14 +45,19 @@ class Form:
         if isinstance(value, bool):
             return bool in self.kinds
         if isinstance(value, list):
-            return list in self.kinds and all(map(_TEXT.fits, value))
+            return list in self.kinds and all(map(_is_one, value))
         if isinstance(value, dict):
-            return dict in self.kinds and all(map(_TEXT.fits, value.values()))
+            return dict in self.kinds and all(map(_is_one, (*value, *value.values())))
         if isinstance(value, str):
             return str in self.kinds and "\0" not in value
         if isinstance(value, int):
             return int in self.kinds and -(2**63) <= value < 2**63
         return isinstance(value, self.kinds)
+
+
+def _is_one(value: object) -> bool:
+    """Whether it is a text that stays one when it is joined with others."""
+    return _TEXT.fits(value) and "," not in str(value)
 
 
 class Written(click.types.StringParamType):
@@ -76,9 +81,9 @@ class Written(click.types.StringParamType):
 
 
 #: `a,b`, or an array of strings.
-NAMES: Final = Written(Form("an array of strings, or one string", (str, list)))
+NAMES: Final = Written(Form("an array of strings, or one string; commas part them", (str, list)))
 #: `a=x,b=y`, or a table of strings.
-PAIRS: Final = Written(Form("a table of strings, or one string", (str, dict)))
+PAIRS: Final = Written(Form("a table of strings, or one string; commas part them", (str, dict)))
 #: `300MiB`, or an integer: bytes.
 SIZE: Final = Written(Form('an integer, or a string such as "300MiB"', (str, int)))
 

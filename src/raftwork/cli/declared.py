@@ -5,18 +5,35 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, cast, get_args, get_origin, get_type_hints
 
 import click
 
 from raftwork.cli.cluster import Cluster, Shown, shows
 from raftwork.cli.output import out
 from raftwork.features import FEATURES
+from raftwork.messages.bounds import objections
 
 if TYPE_CHECKING:
     from raftwork.features.command_line import CommandLine, Option
+    from raftwork.messages.registry import Frame
 
 _Decorated = Callable[..., None]
+
+
+class _Text(click.types.StringParamType):
+    """What a frame can carry: an argument that is no UTF-8 is a str all the same."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Fail for what is not."""
+        text = str(super().convert(value, param, ctx))
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail(f"it has a lone surrogate: {text!a}", param, ctx)
+        return text
 
 
 def command_lines() -> Iterator[CommandLine]:
@@ -46,6 +63,8 @@ def build(line: CommandLine) -> click.Command:
     def run(cluster: Cluster, /, **given: object) -> Shown:
         values = {name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}
         request = line.request(request=0, **values)
+        if (wrong := objection(cast("Frame", request))) is not None:
+            raise ValueError(wrong)
         reply = cluster.app.call(request, line.reply).result()
         fields = reply._asdict()
         said = line.says.format(**(request._asdict() | fields))
@@ -53,6 +72,7 @@ def build(line: CommandLine) -> click.Command:
             {name: fields[name] for name in fields if name != "request"}, lambda: out(said)
         )
 
+    objection = objections(cast("type[Frame]", line.request))
     kinds = get_type_hints(line.request)
     command = shows(run)
     for option in reversed(line.options):
@@ -83,11 +103,11 @@ def _option(line: CommandLine, option: Option, kind: object) -> Callable[[_Decor
     return make(default=default, show_default=default is not None)
 
 
-def _type(kind: object) -> type[str | float] | click.IntRange:
+def _type(kind: object) -> type[float] | _Text | click.IntRange:
     """Of a field's type: its own, of a list that of its items, of `X | None` that of X."""
     for known in (kind, *get_args(kind)):
         if known is str:
-            return str
+            return _Text()
         if known is int:
             return click.IntRange(min=0)  # as frames carry it
         if known is float:

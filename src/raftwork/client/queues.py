@@ -67,7 +67,10 @@ class Queue:
     """What is set now."""
 
     purge, apurge = asking(PurgeQueue, QueuePurged, lambda told: told.purged)
-    """Drop the tasks that wait; returns how many. Their results are failures of type Purged."""
+    """Drop the tasks that wait; returns how many. Their results are failures of type Purged.
+
+    Raises QueueFull while too many purges are under way.
+    """
 
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.features.command_line import Argument, CommandLine
 from raftwork.features.effects import Done, Effect, Reply
-from raftwork.features.feature import Feature, change, transition
+from raftwork.features.feature import Budget, Feature, change, transition
 from raftwork.messages import Failure, State, encode_failure
 from raftwork.messages.bounds import Name
 from raftwork.messages.failures import ending
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Tasks dropped by one entry: some 10 ms of a replica's time.
 _PART = 1_000
+#: Purges under way: a turn has the first parts of all that have come since the one before.
+_PURGES_MAX = 20
 
 
 @reply(80)
@@ -101,6 +103,7 @@ FEATURE = Feature(
     "purges",
     rules=[change(PurgeQueue, _check, _answer)],
     transitions=[transition(DropWaiting, _drop)],
+    budget=Budget(requests=_PURGES_MAX),
     command_lines=[
         CommandLine(
             path=("queue", "purge"),

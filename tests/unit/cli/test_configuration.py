@@ -145,6 +145,8 @@ def test_a_path_is_meant_from_the_files_directory(tmp_path: Path) -> None:
         ("[broker]\nslow-turn = '1'", "slow-turn of [broker] must be a number, got '1'"),
         ("[worker]\nqueues = [1]", "queues of [worker] must be an array of strings, or one string"),
         ("[broker]\ncluster = ['a']", "must be a table of strings, or one string"),
+        ("[worker]\nqueues = ['a,b']", "or one string; commas part them, got ['a,b']"),
+        ("[broker]\ncluster = { a = 'h:1,b=h:2' }", "or one string; commas part them, got {'a'"),
         ("[broker]\nconfig = 'x'", "[broker] has no key 'config'"),
         ("[broker", "raftwork.toml: cannot be read: "),
         ("[broker]\ndata = 'a\0'", "raftwork.toml: cannot be read: "),

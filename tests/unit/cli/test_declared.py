@@ -15,11 +15,12 @@ from raftwork.cli import cluster, declared
 from raftwork.client.reply import Reply
 from raftwork.errors import UnknownTask
 from raftwork.features.command_line import Argument, CommandLine, Option
+from raftwork.messages.bounds import Name
 
 
 class Sift(NamedTuple):
     request: int
-    queue: str
+    queue: Name
     ids: list[str]
     dry: bool
     least: int | None
@@ -103,6 +104,14 @@ def test_what_the_cluster_refuses_exits_1_and_what_is_no_request_2(
 ) -> None:
     for arguments in ((), ("t1",), ("t1", "--least", "-1"), ("t1", "--least", "1", "--older", "x")):
         assert invoke("mail", *arguments).exit_code == 2
+    for queue, said in (
+        ("", "queue of 0 characters; 1 to 255 are allowed"),
+        (256 * "x", "queue of 256 characters"),
+        ("\udcff", "it has a lone surrogate: '\\udcff'"),
+    ):
+        done = invoke(queue, "t1", "--least", "1")
+        assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
+    assert invoke("mail", "\udcff", "--least", "1").exit_code == 2
     assert app.asked == []
     app.error = UnknownTask("no task t1")
     done = invoke("mail", "t1", "--least", "3")

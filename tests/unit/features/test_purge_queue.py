@@ -6,7 +6,7 @@ from raftwork.broker.machine.commands import Assign
 from raftwork.features import purge_queue
 from raftwork.features.purge_queue import DropWaiting, PurgeQueue, QueuePurged
 from raftwork.features.results import Results, Watch, Watched
-from raftwork.messages import Refused, State, decode_failure
+from raftwork.messages import Code, Refused, State, decode_failure
 from tests.unit.broker.desk_harness import OTHER, DeskHarness
 
 
@@ -109,3 +109,28 @@ def test_a_turn_has_one_part_of_it_even_if_that_is_applied_at_once(
         assert harness.machine.queue("default").queued == left
         assert harness.desk.waiting == (left > 0)
     assert harness.sent() == [QueuePurged(7, 5)]
+
+
+def test_a_turn_has_the_next_part_of_one_purge_however_many_are_under_way(
+    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their parts together would be one large entry."""
+    monkeypatch.setattr(purge_queue, "_PART", 1)
+    harness.say(PurgeQueue(7, "default"))
+    harness.say(PurgeQueue(8, "default"))
+    harness.commit()
+    for left in (2, 1, 0):
+        harness.next_turn()
+        harness.commit()
+        assert harness.machine.queue("default").queued == left
+    for _ in range(2):
+        harness.next_turn()
+        harness.commit()
+    assert sorted(harness.sent()) == [QueuePurged(7, 3), QueuePurged(8, 2)]
+
+
+def test_purges_under_way_are_bounded(harness: DeskHarness) -> None:
+    for request in range(purge_queue._PURGES_MAX):
+        assert harness.ask(PurgeQueue(request, "default")) == []
+    (refused,) = harness.ask(PurgeQueue(99, "default"))
+    assert isinstance(refused, Refused) and refused.code is Code.QUEUE_FULL

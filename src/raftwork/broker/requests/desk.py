@@ -129,7 +129,7 @@ class Desk:
         self._tallies = {feature.about: Tally(feature) for feature in FEATURES}
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._wanted: list[Wanted] = []
-        self._rests: list[Wanted] = []  # of large changes: their next parts are another turn's
+        self._rests = deque[Wanted]()  # of large changes: each turn has the next part of one
         self._turn = 0
         self._open: set[Key] = set()
         self.read_barrier = ReadBarrier[_Reading]()
@@ -245,8 +245,8 @@ class Desk:
         """
         if now > self._turn:
             self._turn = now
-            self._wanted += self._rests
-            self._rests = []
+            if self._rests:
+                self._wanted.append(self._rests.popleft())
         for key, (asked, polls) in list(self._waits.items()):
             try:
                 next(polls)

@@ -588,7 +588,7 @@ def test_queues_nobody_here_serves_are_passed_over() -> None:
 
 
 def test_what_was_passed_by_and_purged_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(skipped, "ASIDE_TASKS", 3)
+    monkeypatch.setattr(skipped, "SKIPPED_TASKS_MAX", 3)
     knows, lacks = worker("knows"), worker("lacks", 2)
     knows.busy = 1
     desk = DispatcherHarness(knows, lacks)

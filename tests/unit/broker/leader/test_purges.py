@@ -170,8 +170,9 @@ class Story:
                     assert known is result.state
                     if result.state is State.FAILED:
                         self.kinds[decode_failure(result.data).type] += 1
-            case Refused(_, code):
+            case Refused(number, code):
                 assert code is Code.QUEUE_FULL, frame
+                self.open.discard(number)
 
     def check_counters(self) -> None:
         db, state = self.queues.db, self.queues.machine.state
@@ -201,14 +202,14 @@ class Story:
             states = self.queues.machine.states(self.ids)
             if all(state.final or state is State.UNKNOWN for state in states):
                 break
-        for _ in range(4):
+        for _ in range(4 + 2 * len(self.open)):
             self.turn(whole=True)
         assert self.open == set()
         final = {id_ for id_, state in zip(self.ids, states, strict=True) if state.final}
         assert self.outcomes.keys() == final
         lead = self.harness.lead
         assert [t.requests + t.bytes for t in lead.desk._tallies.values() if t.requests] == []
-        assert (lead.desk._open, lead.desk._rests, lead._results._watchers) == (set(), [], {})
+        assert not (lead.desk._open or lead.desk._rests or lead._results._watchers)
         assert lead._dispatcher._reserved == {}
         assert [worker.busy for worker in lead.workers._workers.values()] == [0]
         assert lead.desk.waiting is False
