@@ -32,7 +32,8 @@ def main(
     if seed is not None:
         _show(run(seed, consensus, trace=True), consensus)
         return
-    first, last = map(int, seeds.split("-"))
+    begin, _, end = seeds.partition("-")
+    first, last = int(begin), int(end or begin)
     if progress is not None:
         _soak(first, last, jobs, consensus, progress)
         return
