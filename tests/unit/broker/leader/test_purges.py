@@ -193,6 +193,7 @@ class Story:
         self.harness.core.refusal = None
         self.watch_again()
         self.hello()
+        states: list[State] = []
         for _ in range(400):
             self.turn(whole=True)
             for token in list(self.held):
