@@ -13,7 +13,7 @@ from raftwork.broker.machine.commands import (
 )
 from raftwork.client.calls import Answered
 from raftwork.consensus.core import Entry, Kind
-from raftwork.errors import ProtocolError, RaftworkError
+from raftwork.errors import ProtocolError, QueueFull, RaftworkError
 from raftwork.features import from_broker, to_broker
 from raftwork.features.enqueue import Enqueued
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
@@ -155,6 +155,9 @@ class ClientChecker:
 
     def purged(self, asked: int, about: PurgeQueue, answer: Answered) -> None:
         """What was acknowledged before, and has waited ever since, is gone."""
+        if isinstance(answer.error, QueueFull):
+            self._queue.reached["one purge too many"] += 1
+            return
         text = f"{about} is answered by {answer}"
         require(isinstance(answer.message, QueuePurged), "refusals", text)
         for task in self._queue.tasks.values():
