@@ -247,13 +247,14 @@ MACHINE = (
         f"{_FEATURES}.upgrade:_lacking",
         "elif target not in member.levels:",
         "elif False:",
+        seeds=60,
     ),
     _mutant(
         "the level raised past a broker that is away",
         f"{_FEATURES}.upgrade:_lacking",
         "if member is None:",
         "if member is None:\n            continue\n        if False:",
-        seeds=60,
+        seeds=200,
     ),
     _mutant(
         "order of addresses in apply",
