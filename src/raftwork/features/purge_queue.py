@@ -3,10 +3,10 @@
 1. What is dropped ends for good, as failed, with the type "Purged": clients that wait for its
    result are told. It is not kept with the dead.
 2. Tasks that run stay, as do those that wait for the time of a retry, and what is enqueued after
-   the purge was asked for.
+   the purge has returned.
 3. A queue may hold a million tasks, and one entry must not hold up others: it drops so many, and
-   the leader goes on. A purge that a failover interrupts is asked for again by its client, and
-   counts only what it found then.
+   the leader goes on. A purge that a failover interrupts is asked for again by its client: the next
+   leader drops what waits then, and counts only that.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
