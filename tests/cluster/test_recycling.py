@@ -21,4 +21,4 @@ def test_only_processes_can_be_replaced(cluster: Cluster) -> None:
     done = cluster.cli("worker", "tests.cluster.tasks:app", *flags)
     assert (done.code, "only the process pool" in done.err) == (2, True)
     done = cluster.cli("worker", "tests.cluster.tasks:app", "--max-memory-per-child", "300 MB")
-    assert (done.code, "no number of bytes" in done.err) == (2, True)
+    assert (done.code, "is not a number of bytes" in done.err) == (2, True)

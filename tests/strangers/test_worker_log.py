@@ -83,7 +83,7 @@ def test_a_worker_that_cannot_drain_ends_when_its_grace_is_over(alone: Place, po
     alone.sh("raftwork enqueue tasks.wait_for_another")
     says = "every slot (1) waits in result() for another task: tasks.wait_for_another "
     alone.wait_until(lambda: says in worker.text, "it says why nothing gets on, and what to do")
-    assert "a higher --concurrency" in worker.text
+    assert "raise the worker's --concurrency" in worker.text
     worker.signal(signal.SIGTERM)
     alone.wait_until(lambda: worker.code is not None, "it ends")
     assert worker.code == 0
@@ -113,9 +113,9 @@ def test_a_module_with_logging_of_its_own_does_not_silence_the_worker(alone: Pla
         "@app.task\n"
         "def say(): print('grüß', flush=False)\n",
     )
-    alone.env |= {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "LC_ALL": "C"}
+    alone.env |= {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     if str(ROOT).isascii():  # else Python itself does not find what is installed from there
-        alone.env |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        alone.env |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     worker = alone.worker("--concurrency 1")
     assert alone.sh("raftwork enqueue tasks.fail --wait").code == 1
     said = alone.sh("raftwork enqueue tasks.say --wait")

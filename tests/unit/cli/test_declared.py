@@ -105,8 +105,8 @@ def test_what_the_cluster_refuses_exits_1_and_what_is_no_request_2(
     for arguments in ((), ("t1",), ("t1", "--least", "-1"), ("t1", "--least", "1", "--older", "x")):
         assert invoke("mail", *arguments).exit_code == 2
     for queue, said in (
-        ("", "queue of 0 characters; 1 to 255 are allowed"),
-        (256 * "x", "queue of 256 characters"),
+        ("", "queue must have 1 to 255 characters, got 0"),
+        (256 * "x", "queue must have 1 to 255 characters, got 256"),
         ("\udcff", "it has a lone surrogate: '\\udcff'"),
     ):
         done = invoke(queue, "t1", "--least", "1")
