@@ -17,7 +17,6 @@ import subprocess
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
@@ -87,13 +86,6 @@ def _reopen(pid: int, number: int) -> int:
         return os.open(f"/proc/{pid}/fd/{number}", os.O_WRONLY | os.O_APPEND)
     except OSError:  # a socket, or closed
         return os.open(os.devnull, os.O_WRONLY)
-
-
-class Broker(NamedTuple):
-    """A broker's name and its data directory."""
-
-    name: str
-    directory: Path
 
 
 class Brokers:
