@@ -243,7 +243,9 @@ class Codec(Generic[T]):
     ) -> None:
         self._strict = strict
         self._tags: dict[type[T], int] = {}
-        self._records: dict[int, tuple[type[T], Check, int]] = {}
+        self._records: dict[int, tuple[type[T], int]] = {}
+        #: Those that have come so far, with their checks.
+        self._checks: dict[int, tuple[type[T], Check, int]] = {}
         for tag, record in records.items():
             self.register(tag)(record)
 
@@ -261,10 +263,22 @@ class Codec(Generic[T]):
             if known in self._tags:
                 raise ValueError(f"{record.__name__} has the tag {self._tags[known]} already")
             self._tags[known] = tag
-            self._records[tag] = known, record_check(known, strict=self._strict), since
+            self._records[tag] = known, since
             return record
 
         return add
+
+    def _compile(self, tag: int) -> tuple[type[T], Check, int] | None:
+        """The record of this tag, with its check; None if there is none.
+
+        Made when the first one comes: each process meets a few of all, and to make a check takes
+        as long as to define its record.
+        """
+        if tag not in self._records:
+            return None
+        record, since = self._records[tag]
+        made = self._checks[tag] = record, record_check(record, strict=self._strict), since
+        return made
 
     @property
     def records(self) -> Mapping[int, type[T]]:
@@ -290,7 +304,7 @@ class Codec(Generic[T]):
         tag = values[0]
         if type(tag) is not int or tag < 0:
             raise BadMessage(f"a message begins with its tag, not with {tag!r:.40}")
-        known = self._records.get(tag)
+        known = self._checks.get(tag) or self._compile(tag)
         if known is None:
             raise NewerMessage(f"unknown message tag {tag}", _request(values))
         record, check, since = known

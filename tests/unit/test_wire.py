@@ -149,3 +149,21 @@ def test_a_record_above_the_level_is_a_newer_message() -> None:
     assert codec.from_plain([2, [1], [], []], 2) == Outer(Inner(1), [], ())
     with pytest.raises(NewerMessage, match="Outer is of level 2, the cluster's is 1"):
         codec.from_plain([2, [1], [], []], 1)
+
+
+class Early(NamedTuple):
+    later: "Later"
+
+
+EARLY: Codec[Early] = Codec({1: Early})
+
+
+class Later(NamedTuple):
+    number: int
+
+
+def test_a_record_is_looked_into_when_the_first_one_comes() -> None:
+    """To look into all of them takes a client as long as to define them."""
+    assert EARLY.decode(pack([1, [7]])) == Early(Later(7))
+    with pytest.raises(BadMessage, match="Early: expected"):
+        EARLY.decode(pack([1, 7]))
