@@ -29,7 +29,8 @@ from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.consensus.core import Peer
 from raftwork.consensus.replica import Replica
 from raftwork.errors import BadMessage, NewerMessage
-from raftwork.features import FEATURES, from_broker, to_broker
+from raftwork.features import from_broker, to_broker
+from raftwork.features.catalogue import FEATURES
 from raftwork.messages import (
     BrokerStatus,
     ClientHello,

@@ -11,7 +11,7 @@ import click
 
 from raftwork.cli.cluster import Cluster, Shown, shows
 from raftwork.cli.output import out
-from raftwork.features import FEATURES
+from raftwork.features.catalogue import FEATURES
 from raftwork.messages.bounds import objections
 
 if TYPE_CHECKING:

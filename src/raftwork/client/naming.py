@@ -9,7 +9,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
+from os.path import basename, splitext
 
 from raftwork.signatures import Binder
 
@@ -94,7 +94,7 @@ def _main_module(space: Mapping[str, object]) -> str:
     if name != "__main__":  # python -m package.module
         return str(name)
     file = space.get("__file__")
-    return Path(str(file)).stem if file else "__main__"
+    return splitext(basename(str(file)))[0] if file else "__main__"
 
 
 def _has_file(space: Mapping[str, object]) -> bool:

@@ -1,7 +1,12 @@
 """One file a capability: its records, its rule on the leader and on every replica, its limits.
 
 To add one is to write its module and to name it here; CONTRIBUTING.md shows it.
+
+With this package the codecs know all records. Clients and workers need no more: the rules are made
+where brokers ask for them (catalogue.py), by each module's `feature`.
 """
+
+from typing import TYPE_CHECKING, Protocol
 
 from raftwork.features import (
     dead_letters,
@@ -12,17 +17,28 @@ from raftwork.features import (
     results,
     upgrade,
 )
-from raftwork.features.feature import Feature
 from raftwork.messages.registry import commands, from_broker, to_broker
 
-__all__ = ["FEATURES", "commands", "from_broker", "to_broker"]
+if TYPE_CHECKING:
+    from raftwork.features.feature import Feature
 
-FEATURES: tuple[Feature, ...] = (
-    enqueue.FEATURE,
-    results.FEATURE,
-    queue_settings.FEATURE,
-    dead_letters.FEATURE,
-    drain.FEATURE,
-    purge_queue.FEATURE,
-    upgrade.FEATURE,
+__all__ = ["CAPABILITIES", "Capability", "commands", "from_broker", "to_broker"]
+
+
+class Capability(Protocol):
+    """A module of this package."""
+
+    def feature(self) -> "Feature":
+        """What brokers and the command line load of it."""
+        ...
+
+
+CAPABILITIES: tuple[Capability, ...] = (
+    enqueue,
+    results,
+    queue_settings,
+    dead_letters,
+    drain,
+    purge_queue,
+    upgrade,
 )

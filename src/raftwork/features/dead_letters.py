@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from raftwork.errors import BadMessage, UnknownTask, Unsupported
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import Admit, admit
-from raftwork.features.feature import Budget, Feature, change, read, transition
 from raftwork.messages import Loss, State, decode_spec, failure_head
 from raftwork.messages.bounds import Between, Id, OptionalName
 from raftwork.messages.registry import command, reply, request
@@ -23,6 +22,7 @@ from raftwork.wire import pack
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger, Running
     from raftwork.broker.requests.view import View
+    from raftwork.features.feature import Feature
 
 #: Tasks in one page.
 DEAD_PAGE_MAX = 200
@@ -318,14 +318,18 @@ def _dead_task(row: _Row) -> DeadTask:
     return DeadTask(number, id_, spec.name, spec.queue, State(state), ended, *counts, error, again)
 
 
-FEATURE = Feature(
-    "dead tasks",
-    rules=[
-        read(ListDead, _list, work=PAGE_WORK),
-        read(ShowDead, _show, work=PAGE_WORK),
-        change(RetryDead, _retry, _retried),
-        change(PurgeDead, _purge, _purged),
-    ],
-    transitions=[transition(Retry, retry), transition(Purge, purge)],
-    budget=Budget(bytes=4 * 1024 * 1024),
-)
+def feature() -> "Feature":
+    """See the package."""
+    from raftwork.features.feature import Budget, Feature, change, read, transition
+
+    return Feature(
+        "dead tasks",
+        rules=[
+            read(ListDead, _list, work=PAGE_WORK),
+            read(ShowDead, _show, work=PAGE_WORK),
+            change(RetryDead, _retry, _retried),
+            change(PurgeDead, _purge, _purged),
+        ],
+        transitions=[transition(Retry, retry), transition(Purge, purge)],
+        budget=Budget(bytes=4 * 1024 * 1024),
+    )

@@ -9,13 +9,13 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.errors import UnknownWorker
-from raftwork.features.feature import Feature, wait
 from raftwork.messages.bounds import Name
 from raftwork.messages.registry import reply, request
 
 if TYPE_CHECKING:
     from raftwork.broker.requests.view import View
     from raftwork.broker.workers.worker import Worker
+    from raftwork.features.feature import Feature
 
 #: Names given in answer to one that no worker has.
 _NAMES_MAX = 20
@@ -59,4 +59,8 @@ def _unknown(view: "View", name: str) -> str:
     return f"no worker named {name!r}; there are {', '.join(names[:_NAMES_MAX]) or 'none'}{more}"
 
 
-FEATURE = Feature("draining workers", rules=[wait(DrainWorker, _drain)])
+def feature() -> "Feature":
+    """See the package."""
+    from raftwork.features.feature import Feature, wait
+
+    return Feature("draining workers", rules=[wait(DrainWorker, _drain)])

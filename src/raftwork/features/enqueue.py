@@ -8,7 +8,6 @@
 """
 
 from collections.abc import Sequence
-from json import dumps
 from typing import TYPE_CHECKING, NamedTuple, cast
 from zlib import crc32
 
@@ -21,17 +20,17 @@ from raftwork.errors import (
     Unsupported,
 )
 from raftwork.features.effects import Done, Effect, EnqueuedAndAssigned, Queued, Reply
-from raftwork.features.feature import Budget, Feature, change, transition
 from raftwork.features.queue_settings import check_fits, check_queues
 from raftwork.messages import Spec, decode_spec_strictly
 from raftwork.messages.registry import command, reply, request
 from raftwork.release import RELEASE
-from raftwork.wire import record_check, unpack_frame
+from raftwork.wire import unpack_frame
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.limits import Limits
     from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.view import View
+    from raftwork.features.feature import Feature
 
 #: id, CRC over spec, payload and key, payload, key.
 Row = tuple[str, int, bytes, str]
@@ -39,7 +38,6 @@ Row = tuple[str, int, bytes, str]
 _INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING"""
 _WAIT = "INSERT INTO waiting (queue, seq) SELECT queue, seq FROM task WHERE seq >= ?"
-_KNOWN = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
 _IS_KNOWN = "SELECT 1 FROM task WHERE id = ?"
 
 
@@ -84,9 +82,6 @@ class Admit(NamedTuple):
     tasks: bytes  # a packed list of [id, payload] or [id, payload, key], as the client sent it
     begin: list[tuple[bytes, int]] = []  # noqa: RUF012 - never changed, as all of a record
 
-
-#: Checks one Task of Enqueue.tasks.
-task_check = record_check(Task)
 
 # ---- what a batch must be -----------------------------------------------------------------------
 
@@ -172,7 +167,7 @@ def new_rows(ledger: "Ledger", rows: Sequence[Row]) -> list[Row]:
 
     Raises ProtocolError if an id is known, or given twice, with other contents.
     """
-    known: dict[str, int] = dict(ledger.db.execute(_KNOWN, (dumps([row[0] for row in rows]),)))
+    known = ledger.checksums([row[0] for row in rows])
     new = []
     for row in rows:
         task, crc, *_ = row
@@ -360,10 +355,14 @@ def _insert(ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row]) -> boo
     return False
 
 
-FEATURE = Feature(
-    "new tasks",
-    rules=[change(Enqueue, _check, _answer)],
-    transitions=[transition(Admit, admit)],
-    #: Of batches taken in and not yet applied; beyond, clients are told to come later.
-    budget=Budget(requests=1_000_000, bytes=128 * 1024 * 1024),
-)
+def feature() -> "Feature":
+    """See the package."""
+    from raftwork.features.feature import Budget, Feature, change, transition
+
+    return Feature(
+        "new tasks",
+        rules=[change(Enqueue, _check, _answer)],
+        transitions=[transition(Admit, admit)],
+        #: Of batches taken in and not yet applied; beyond, clients are told to come later.
+        budget=Budget(requests=1_000_000, bytes=128 * 1024 * 1024),
+    )

@@ -11,9 +11,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.features.command_line import Argument, CommandLine
 from raftwork.features.effects import Done, Effect, Reply
-from raftwork.features.feature import Budget, Feature, change, transition
 from raftwork.messages import Failure, State, encode_failure
 from raftwork.messages.bounds import Name
 from raftwork.messages.failures import ending
@@ -22,6 +20,7 @@ from raftwork.messages.registry import command, reply, request
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.view import View
+    from raftwork.features.feature import Feature
 
 #: Tasks dropped by one entry: some 10 ms of a replica's time.
 _PART = 1_000
@@ -99,21 +98,26 @@ def _drop(state: "Ledger", command: DropWaiting, effects: list[Effect]) -> Done:
     return Done(len(tasks))
 
 
-FEATURE = Feature(
-    "purges",
-    rules=[change(PurgeQueue, _check, _answer)],
-    transitions=[transition(DropWaiting, _drop)],
-    budget=Budget(requests=_PURGES_MAX),
-    command_lines=[
-        CommandLine(
-            path=("queue", "purge"),
-            request=PurgeQueue,
-            reply=QueuePurged,
-            help="Drop the tasks that wait in a queue.\n\nTheir results are failures of type "
-            "Purged. Tasks that run stay, as do those that wait for a retry.",
-            example="raftwork queue purge mail",
-            arguments=(Argument("queue"),),
-            says="tasks dropped from {queue}: {purged}",
-        )
-    ],
-)
+def feature() -> "Feature":
+    """See the package."""
+    from raftwork.features.command_line import Argument, CommandLine
+    from raftwork.features.feature import Budget, Feature, change, transition
+
+    return Feature(
+        "purges",
+        rules=[change(PurgeQueue, _check, _answer)],
+        transitions=[transition(DropWaiting, _drop)],
+        budget=Budget(requests=_PURGES_MAX),
+        command_lines=[
+            CommandLine(
+                path=("queue", "purge"),
+                request=PurgeQueue,
+                reply=QueuePurged,
+                help="Drop the tasks that wait in a queue.\n\nTheir results are failures of type "
+                "Purged. Tasks that run stay, as do those that wait for a retry.",
+                example="raftwork queue purge mail",
+                arguments=(Argument("queue"),),
+                says="tasks dropped from {queue}: {purged}",
+            )
+        ],
+    )

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from raftwork.errors import BadMessage, NewerMessage, ProtocolError, QueueFull, Unsupported
 from raftwork.features.effects import Done, Effect
-from raftwork.features.feature import Feature, change, read, transition
 from raftwork.messages import NAME_MAX
 from raftwork.messages.bounds import Between, Name
 from raftwork.messages.registry import command, reply, request
@@ -28,6 +27,7 @@ from raftwork.wire import pack, unpack
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger, Queue
     from raftwork.broker.requests.view import View
+    from raftwork.features.feature import Feature
 
 #: Bytes of packed settings: far more than all of them have.
 PACKED_MAX: Final = 4_096
@@ -284,11 +284,15 @@ def check_fits(queue: "Queue", tasks: int, size: int) -> None:
             )
 
 
-FEATURE = Feature(
-    "queues",
-    rules=[change(SetQueue, _check, _answer), read(AskQueue, _read)],
-    transitions=[
-        transition(Configure, configure),
-        transition(ConfigureThree, _configure_three),
-    ],
-)
+def feature() -> "Feature":
+    """See the package."""
+    from raftwork.features.feature import Feature, change, read, transition
+
+    return Feature(
+        "queues",
+        rules=[change(SetQueue, _check, _answer), read(AskQueue, _read)],
+        transitions=[
+            transition(Configure, configure),
+            transition(ConfigureThree, _configure_three),
+        ],
+    )

@@ -6,14 +6,13 @@ only after a read barrier (G7). What a session watches is kept in the leader's R
 
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from raftwork.features.feature import Budget, Feature, read_by_slices, subscribe
 from raftwork.messages import WATCH_IDS_MAX, Result, State
 from raftwork.messages.bounds import Between, Id
 from raftwork.messages.registry import from_broker, reply, request
 
 if TYPE_CHECKING:
     from raftwork.broker.requests.view import View
-    from raftwork.features.feature import Slices
+    from raftwork.features.feature import Feature, Slices
 
 #: Ids of one request.
 Ids = Annotated[list[Id], Between(0, WATCH_IDS_MAX)]
@@ -94,8 +93,12 @@ def _unknown(view: "View", routing: bytes, ids: list[str]) -> "Slices":
     return None
 
 
-FEATURE = Feature(
-    "results",
-    rules=[subscribe(Watch, _watch), read_by_slices(Ask, _states)],
-    budget=Budget(requests=100_000, bytes=128 * 1024 * 1024),
-)
+def feature() -> "Feature":
+    """See the package."""
+    from raftwork.features.feature import Budget, Feature, read_by_slices, subscribe
+
+    return Feature(
+        "results",
+        rules=[subscribe(Watch, _watch), read_by_slices(Ask, _states)],
+        budget=Budget(requests=100_000, bytes=128 * 1024 * 1024),
+    )

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.errors import Unsupported
 from raftwork.features.effects import Done, Effect
-from raftwork.features.feature import Budget, Feature, change, transition
 from raftwork.messages.registry import command, reply, request
 from raftwork.release import RELEASE
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.view import View
     from raftwork.features.effects import Reply
+    from raftwork.features.feature import Feature
     from raftwork.messages.registry import Command
 
 # ---- records ------------------------------------------------------------------------------------
@@ -129,10 +129,17 @@ def configure_cluster(ledger: "Ledger", command: ClusterSettings, _effects: list
     ledger.change_limits(command.values)
 
 
-FEATURE = Feature(
-    "upgrades",
-    rules=[change(FinishUpgrade, _check, _answer)],
-    transitions=[transition(Raise, raise_level), transition(ClusterSettings, configure_cluster)],
-    budget=Budget(requests=100),
-    begins=_begin,
-)
+def feature() -> "Feature":
+    """See the package."""
+    from raftwork.features.feature import Budget, Feature, change, transition
+
+    return Feature(
+        "upgrades",
+        rules=[change(FinishUpgrade, _check, _answer)],
+        transitions=[
+            transition(Raise, raise_level),
+            transition(ClusterSettings, configure_cluster),
+        ],
+        budget=Budget(requests=100),
+        begins=_begin,
+    )

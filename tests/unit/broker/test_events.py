@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
-from raftwork import features, logs
+from raftwork import logs
 from raftwork.broker import events, journal
 from raftwork.broker.containment import log_contained
 from raftwork.broker.events import (
@@ -42,6 +42,7 @@ from raftwork.broker.workers.circuit_breaker import FAILURES
 from raftwork.broker.workers.registry import LEASE_CLOSED_MS, LEASE_MS
 from raftwork.consensus.core import ORIGIN
 from raftwork.consensus.news import Cause, Election
+from raftwork.features.catalogue import FEATURES
 from raftwork.features.enqueue import Enqueue
 from raftwork.features.feature import Budget
 from raftwork.features.queue_settings import Configure, changes
@@ -263,7 +264,7 @@ def test_a_balancer_of_another_release_is_told_of_once() -> None:
 
 def test_a_full_queue_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     none = Budget(bytes=0)
-    monkeypatch.setattr(desk, "FEATURES", [f._replace(budget=none) for f in features.FEATURES])
+    monkeypatch.setattr(desk, "FEATURES", [f._replace(budget=none) for f in FEATURES])
     told: list[Event] = []
     world = World("a", tell=lambda _name, event: told.append(event))
     world.elect()

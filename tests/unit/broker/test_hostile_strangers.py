@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftwork import features
 from raftwork import messages as wire
 from raftwork.broker.requests import desk, result_outbox
 from raftwork.features import dead_letters, drain, enqueue, results, to_broker
+from raftwork.features.catalogue import FEATURES
 from raftwork.features.feature import Budget
 from raftwork.messages import (
     PROTOCOL,
@@ -79,7 +79,7 @@ _SAID = st.one_of(
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a handful of messages reaches."""
     few = Budget(requests=3)
-    monkeypatch.setattr(desk, "FEATURES", [each._replace(budget=few) for each in features.FEATURES])
+    monkeypatch.setattr(desk, "FEATURES", [each._replace(budget=few) for each in FEATURES])
     monkeypatch.setattr(result_outbox, "WATCHES_PER_SESSION", 5)
 
 

@@ -12,7 +12,6 @@ from raftwork.features.enqueue import (
     Enqueue,
     Enqueued,
     Task,
-    task_check,
 )
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import (
@@ -22,9 +21,10 @@ from raftwork.messages import (
     decode_spec,
 )
 from raftwork.messages.request import Request
-from raftwork.wire import unpack
+from raftwork.wire import record_check, unpack
 
 S = TypeVar("S", bound=Slot)
+task_check = record_check(Task)
 
 
 def read(tasks: bytes) -> list[Task]:

@@ -7,7 +7,6 @@ from raftwork.broker.machine.commands import Assign, Fail
 from raftwork.broker.requests.desk import TURN_WORK
 from raftwork.features.dead_letters import (
     DEAD_PAGE_MAX,
-    FEATURE,
     PAGE_WORK,
     DeadDetails,
     DeadPage,
@@ -19,6 +18,7 @@ from raftwork.features.dead_letters import (
     Retry,
     RetryDead,
     ShowDead,
+    feature,
     page,
 )
 from raftwork.messages import (
@@ -36,6 +36,8 @@ from raftwork.messages.registry import Frame
 from raftwork.wire import pack, unpack
 from tests.unit.broker.desk_harness import DeskHarness
 from tests.unit.broker.queues import SPEC, enqueue
+
+FEATURE = feature()
 
 TURN_READS = TURN_WORK // PAGE_WORK
 ALL = 1 << 62

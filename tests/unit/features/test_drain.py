@@ -1,7 +1,7 @@
 """Draining by command: which workers are told, and when the client is answered."""
 
 from raftwork.broker.workers.registry import LEASE_MS
-from raftwork.features.drain import FEATURE, DrainWorker, WorkerDraining
+from raftwork.features.drain import DrainWorker, WorkerDraining, feature
 from raftwork.messages import (
     PROTOCOL,
     Code,
@@ -12,6 +12,8 @@ from raftwork.messages import (
     WorkerHello,
 )
 from tests.unit.broker.desk_harness import DeskHarness
+
+FEATURE = feature()
 
 ASK = DrainWorker(1, "w")
 

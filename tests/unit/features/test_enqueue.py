@@ -4,13 +4,15 @@ import pytest
 
 from raftwork.broker.machine import Limits
 from raftwork.broker.requests.desk import REQUEST_BYTES
-from raftwork.features.enqueue import FEATURE, Enqueue, Enqueued
+from raftwork.features.enqueue import Enqueue, Enqueued, feature
 from raftwork.features.feature import Budget
 from raftwork.features.queue_settings import Configure, changes
 from raftwork.messages import PAYLOAD_MAX, Code, Refused, State
 from raftwork.wire import pack
 from tests.unit.broker.desk_harness import ME, OTHER, DeskHarness
 from tests.unit.broker.queues import enqueue
+
+FEATURE = feature()
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import pytest
 
 from raftwork.broker.machine import machine
 from raftwork.broker.machine.commands import commands
-from raftwork.features import FEATURES, from_broker, to_broker
+from raftwork.features import from_broker, to_broker
+from raftwork.features.catalogue import FEATURES
 from raftwork.features.results import Results
 from raftwork.messages import (
     HelloFirst,

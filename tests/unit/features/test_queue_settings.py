@@ -2,16 +2,18 @@
 
 from raftwork.broker.machine import Limits
 from raftwork.features.queue_settings import (
-    FEATURE,
     AskQueue,
     Configure,
     QueueSet,
     SetQueue,
     SettingsTold,
     changes,
+    feature,
 )
 from raftwork.messages import Code, Refused
 from tests.unit.broker.desk_harness import DeskHarness
+
+FEATURE = feature()
 
 
 def test_a_change_is_acknowledged_when_it_is_applied_not_before() -> None:

@@ -9,7 +9,7 @@ from raftwork.broker.requests import result_outbox
 from raftwork.broker.requests.desk import TURN_WORK
 from raftwork.features.enqueue import Enqueued
 from raftwork.features.feature import Budget
-from raftwork.features.results import FEATURE, SLICE, Answer, Ask, Results, Watch, Watched
+from raftwork.features.results import SLICE, Answer, Ask, Results, Watch, Watched, feature
 from raftwork.messages import (
     ID_MAX,
     PAYLOAD_MAX,
@@ -20,6 +20,8 @@ from raftwork.messages import (
     State,
 )
 from tests.unit.broker.desk_harness import ME, OTHER, DeskHarness
+
+FEATURE = feature()
 
 
 @pytest.fixture

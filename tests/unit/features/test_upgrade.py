@@ -5,12 +5,14 @@ from collections.abc import Mapping
 import pytest
 
 from raftwork.broker.versions import Member
-from raftwork.features.upgrade import FEATURE, FinishUpgrade, Raise, UpgradeFinished
+from raftwork.features.upgrade import FinishUpgrade, Raise, UpgradeFinished, feature
 from raftwork.messages import Code, Refused
 from raftwork.messages.registry import Command
 from raftwork.release import LEVELS, RELEASE, Levels
 from tests.unit.broker.desk_harness import DeskHarness
 from tests.unit.broker.queues import Queues
+
+FEATURE = feature()
 
 MINE = Member(RELEASE, LEVELS)
 OLD = Member("0.1.9", Levels(0, 1))

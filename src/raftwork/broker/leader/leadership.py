@@ -22,7 +22,7 @@ from raftwork.broker.requests.view import View
 from raftwork.broker.splitting import parts
 from raftwork.broker.workers.registry import LEASE_MS, WorkerRegistry
 from raftwork.errors import NotLeader, QueueFull
-from raftwork.features import FEATURES
+from raftwork.features.catalogue import FEATURES
 from raftwork.features.effects import (
     Assigned,
     AttemptEnded,

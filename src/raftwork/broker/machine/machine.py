@@ -34,7 +34,8 @@ from raftwork.broker.machine.retention import sweep, trim
 from raftwork.broker.machine.schema import check_level
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
 from raftwork.errors import BadMessage, OtherRelease
-from raftwork.features import FEATURES, dead_letters
+from raftwork.features import dead_letters
+from raftwork.features.catalogue import FEATURES
 from raftwork.features.effects import Applied, Done, Effect, Rejected, Reply
 from raftwork.features.feature import REFUSALS, transition
 from raftwork.features.upgrade import Raise

@@ -103,6 +103,7 @@ _PENDING = """SELECT task.seq, task.id, queue, attempt, failures, losses, length
 _FIRST = """SELECT task.seq, task.id, spec, length(body), losses
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
     WHERE waiting.queue = ? AND waiting.seq <= ? ORDER BY waiting.seq LIMIT ?"""
+_CHECKSUMS = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
 _END = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
 _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
 _PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -162,6 +163,12 @@ class Ledger:
             "SELECT min(due) FROM task WHERE phase = ? AND due IS NOT NULL", (phase,)
         )
         return NEVER if due is None else int(due)
+
+    # ---- what is stored -------------------------------------------------------------------------
+
+    def checksums(self, ids: Sequence[str]) -> dict[str, int]:
+        """By id, of those tasks that are known: what tells their contents from others."""
+        return dict(self.db.execute(_CHECKSUMS, (dumps(ids),)))
 
     # ---- queues and running tasks ---------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from raftwork.broker.events import QueueFullRefusal, RequestRefused, unheard
 from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.errors import ProtocolError, QueueFull
-from raftwork.features import FEATURES
+from raftwork.features.catalogue import FEATURES
 from raftwork.features.effects import Done
 from raftwork.features.feature import REFUSALS, Change, Read, Subscribe, Wait
 from raftwork.messages import Code, Refused

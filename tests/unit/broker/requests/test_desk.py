@@ -43,7 +43,7 @@ def test_numbers_count_for_each_session_and_each_kind_of_request(harness: DeskHa
 
 
 def test_a_budget_is_one_features_own(harness: DeskHarness) -> None:
-    harness.allow(queue_settings.FEATURE, Budget(requests=1))
+    harness.allow(queue_settings.feature(), Budget(requests=1))
     harness.say(CHANGE)
     (refused,) = harness.ask(SetQueue(8, "q", changes(max_length=6)))
     assert isinstance(refused, Refused)
@@ -59,7 +59,7 @@ def test_a_budget_is_one_features_own(harness: DeskHarness) -> None:
 def test_bytes_of_names_and_ids_count_as_they_came(harness: DeskHarness) -> None:
     """Whatever a request holds of a leader's memory came in its frame."""
     most = 3 * (REQUEST_BYTES + 200)
-    harness.allow(dead_letters.FEATURE, Budget(bytes=most))
+    harness.allow(dead_letters.feature(), Budget(bytes=most))
     refused = []
     for number in range(9):
         refused += harness.ask(PurgeDead(number, ["x" * 100], "q" * 50))
@@ -113,8 +113,8 @@ def test_a_batch_that_is_in_already_needs_no_budget(harness: DeskHarness) -> Non
     harness.enqueue("a")
     harness.commit()
     harness.sent()
-    harness.allow(enqueue.FEATURE, Budget(requests=0))
+    harness.allow(enqueue.feature(), Budget(requests=0))
     harness.enqueue("a", request=2)
     assert harness.sent() == [enqueue.Enqueued(2)]
     assert harness.ask(Enqueue(3, 0, b"", b"")) != []
-    assert results.FEATURE.budget.requests > 1_000
+    assert results.feature().budget.requests > 1_000
