@@ -645,7 +645,7 @@ _WORKERS = (
         (
             Edit(
                 f"{_BROKER}.placement.eligibility:Eligibility._excluded",
-                "if self._has_other_worker(queue, excluded):",
+                "if self._has_other_worker(queue, lacking, wait_for_absent=True):",
                 "if True:",
             ),
         ),

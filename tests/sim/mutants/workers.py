@@ -15,8 +15,8 @@ WORKERS = (
     _mutant(
         "a task waits for ever for a worker that knows it",
         f"{_BROKER}.placement.eligibility:Eligibility._excluded",
-        "if self._has_other_worker(queue, excluded):",
-        "if excluded:",
+        "if self._has_other_worker(queue, lacking, wait_for_absent=True):",
+        "if lacking:",
         seeds=100,
     ),
     _mutant(

@@ -12,12 +12,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.messages import decode_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from raftwork.broker.machine import Waiting
 
@@ -25,15 +25,13 @@ if TYPE_CHECKING:
 NAMES_MAX = 1_000
 #: Tasks whose lost workers are remembered.
 LOST_MAX = 10_000
-#: Sentinel among excluded workers, for those that may never come: workers that had no time yet to
-#: say hello to this leader, and workers without a usable slot.
-MAY_NEVER_COME = b""
 
 
 class PlacementRule(NamedTuple):
     """Where a task may go: tasks with equal rules may go to the same workers."""
 
     name: str = ""  # empty if every worker may know it
+    #: Under which it was lost. A task that was lost waits for no worker that is absent.
     excluded: frozenset[bytes] = frozenset()
 
 
@@ -41,16 +39,26 @@ class PlacementRule(NamedTuple):
 ANYWHERE = PlacementRule()
 
 
+class HasOtherWorker(Protocol):
+    """Whether a worker that is not excluded serves the queue."""
+
+    def __call__(self, queue: str, excluded: frozenset[bytes], *, wait_for_absent: bool) -> bool:
+        """With `wait_for_absent` also one that may never be there.
+
+        Such are those that had no time yet to say hello to this leader, and those without a slot.
+        """
+        ...
+
+
 class Eligibility:
     """The facts and rules of one leadership; workers are named by their incarnations."""
 
-    def __init__(self, has_other_worker: Callable[[str, frozenset[bytes]], bool]) -> None:
-        """`has_other_worker(queue, excluded)`: whether a worker not excluded serves the queue."""
+    def __init__(self, has_other_worker: HasOtherWorker) -> None:
         self._has_other_worker = has_other_worker
         self._lacking: dict[str, frozenset[bytes]] = {}  # by name
         self._names: dict[bytes, list[str]] = {}  # the same by worker
         self._lost: dict[int, tuple[bytes, ...]] = {}  # by task number, in order
-        self._memory_limited, self._ineligible = ANYWHERE.excluded, frozenset({MAY_NEVER_COME})
+        self._memory_limited = self._ineligible = ANYWHERE.excluded
 
     def __bool__(self) -> bool:
         return bool(self._lacking or self._lost)
@@ -88,7 +96,7 @@ class Eligibility:
     def spare(self, memory_limited: frozenset[bytes], ineligible: frozenset[bytes]) -> bool:
         """The first are short of memory, the second cannot stand in; whether either changed."""
         before = self._memory_limited, self._ineligible
-        self._memory_limited, self._ineligible = memory_limited, ineligible | {MAY_NEVER_COME}
+        self._memory_limited, self._ineligible = memory_limited, ineligible
         return before != (self._memory_limited, self._ineligible)
 
     # ---- questions ----------------------------------------------------------------------------
@@ -100,12 +108,13 @@ class Eligibility:
     def unknown_to(self, worker: bytes, queues: Iterable[str]) -> Iterator[str]:
         """The names that this worker does not know and another one of its queues may."""
         for name in self._names.get(worker, ()):
-            if any(self._has_other_worker(queue, self._lacking[name]) for queue in queues):
+            lacking = self._lacking[name]
+            if any(self._has_other_worker(q, lacking, wait_for_absent=True) for q in queues):
                 yield name
 
     def elsewhere(self, queue: str, name: str) -> bool:
         """Whether a worker is there that may know it."""
-        return self._has_other_worker(queue, self.lacking(name) | {MAY_NEVER_COME})
+        return self._has_other_worker(queue, self.lacking(name), wait_for_absent=False)
 
     def rule(self, name: str) -> PlacementRule:
         """The rule for new tasks of that name."""
@@ -119,8 +128,7 @@ class Eligibility:
         for task in tasks:
             rule = self.rule(decode_spec(task.spec).name)
             if task.losses and (lost := self._lost.get(task.seq)):
-                # It does not wait for a worker that may never come.
-                rule = PlacementRule(rule.name, frozenset((*lost, MAY_NEVER_COME)))
+                rule = PlacementRule(rule.name, frozenset(lost))
             groups.setdefault(rule, []).append(task)
         if ANYWHERE in groups:
             groups[ANYWHERE] = groups.pop(ANYWHERE)
@@ -134,19 +142,20 @@ class Eligibility:
         With `spares` also those that are to be spared.
         """
         excluded = self._excluded(queue, rule)
-        if (
-            spares
-            and self._memory_limited
-            and self._has_other_worker(queue, excluded | self._memory_limited | self._ineligible)
-        ):
-            return excluded | self._memory_limited
+        if spares and self._memory_limited:
+            spared = excluded | self._memory_limited
+            if self._has_other_worker(queue, spared | self._ineligible, wait_for_absent=False):
+                return spared
         return excluded
 
     def _excluded(self, queue: str, rule: PlacementRule) -> frozenset[bytes]:
         if rule == ANYWHERE:
             return ANYWHERE.excluded
         lacking = self.lacking(rule.name)
-        for excluded in (lacking | rule.excluded, lacking):
-            if self._has_other_worker(queue, excluded):
+        if rule.excluded:
+            excluded = lacking | rule.excluded
+            if self._has_other_worker(queue, excluded, wait_for_absent=False):
                 return excluded
+        if self._has_other_worker(queue, lacking, wait_for_absent=True):
+            return lacking
         return ANYWHERE.excluded

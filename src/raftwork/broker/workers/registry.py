@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from raftwork.broker.events import unheard
 from raftwork.broker.machine import Waiting
 from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Release
-from raftwork.broker.placement.eligibility import MAY_NEVER_COME, Eligibility
+from raftwork.broker.placement.eligibility import Eligibility
 from raftwork.broker.splitting import parts
 from raftwork.broker.workers.announcements import WorkerEvents
 from raftwork.broker.workers.attribution import Attribution
@@ -133,13 +133,16 @@ class WorkerRegistry:
         routing = worker.routing
         return routing is not None and not worker.push.owed and self._writable(routing)
 
-    def _has_other_worker(self, queue: str, excluded: frozenset[bytes]) -> bool:
-        """Whether a worker besides these serves the queue, or may come to say that it does."""
-        waits = MAY_NEVER_COME not in excluded
-        if waits and not self._all_heard:
+    def _has_other_worker(
+        self, queue: str, excluded: frozenset[bytes], *, wait_for_absent: bool
+    ) -> bool:
+        """See HasOtherWorker."""
+        if wait_for_absent and not self._all_heard:
             return True
         others = (w for w in self._workers.values() if w.incarnation not in excluded)
-        return any(queue in w.queues and w.retained and (waits or w.slots) for w in others)
+        return any(
+            queue in w.queues and w.retained and (wait_for_absent or w.slots) for w in others
+        )
 
     def statuses(self) -> list[WorkerStatus]:
         """Every worker that has said hello and not goodbye, for people."""

@@ -55,7 +55,9 @@ def worker(name: str, slots: int = 1, window: int = 0, *queues: str) -> Worker:
 
 def dispatcher_of(queues: Queues, name: str = "weighted") -> Dispatcher:
     balancer = BALANCERS[name](Random(1))
-    return Dispatcher(queues.machine, lambda _queue: balancer, Eligibility(lambda *_: True))
+    return Dispatcher(
+        queues.machine, lambda _queue: balancer, Eligibility(lambda *_, wait_for_absent: True)
+    )
 
 
 class DispatcherHarness:

@@ -226,7 +226,7 @@ def test_the_names_a_worker_does_not_know_are_bounded(monkeypatch: pytest.Monkey
 
 
 def test_those_that_may_go_anywhere_are_placed_last() -> None:
-    kept = Eligibility(lambda *_: True)
+    kept = Eligibility(lambda *_, wait_for_absent: True)
     kept.does_not_know(b"w", "b")
     specs = {name: encode_spec(Spec(name, "default")) for name in "ab"}
     tasks = [Waiting(seq, name, specs[name], b"", 1, 0) for seq, name in enumerate("aabab")]
@@ -247,7 +247,7 @@ def test_of_a_worker_that_is_gone_nothing_is_kept() -> None:
 
 
 def test_a_worker_that_is_forgotten_leaves_nothing_behind() -> None:
-    kept = Eligibility(lambda *_: True)
+    kept = Eligibility(lambda *_, wait_for_absent: True)
     kept.does_not_know(b"v", "a")
     kept.does_not_know(b"w", "a")
     kept.does_not_know(b"v", "b")
@@ -326,11 +326,29 @@ def test_nobody_holds_tasks_ahead_past_a_lost_one_that_waits_for_it() -> None:
     assert harness.by("good")[0] == "lost"
 
 
+def test_a_lost_task_waits_for_no_absent_worker_and_one_of_a_name_does() -> None:
+    asked: list[tuple[frozenset[bytes], bool]] = []
+
+    def has_other_worker(queue: str, excluded: frozenset[bytes], *, wait_for_absent: bool) -> bool:
+        assert queue == "default"
+        asked.append((excluded, wait_for_absent))
+        return True
+
+    kept = Eligibility(has_other_worker)
+    kept.lost(b"w", 1)
+    kept.does_not_know(b"v", "b")
+    specs = {name: encode_spec(Spec(name, "default")) for name in "ab"}
+    lost, named = Waiting(1, "lost", specs["a"], b"", 2, 1), Waiting(2, "b", specs["b"], b"", 1, 0)
+    excluded = [kept.excluded("default", rule) for rule, _ in kept.split([lost, named])]
+    assert excluded == [{b"w"}, {b"v"}]
+    assert asked == [(frozenset({b"w"}), False), (frozenset({b"v"}), True)]
+
+
 def test_only_tasks_that_were_lost_and_not_settled_are_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(eligibility, "LOST_MAX", 2)
-    kept = Eligibility(lambda *_: True)
+    kept = Eligibility(lambda *_, wait_for_absent: True)
     for seq in (1, 2, 3):
         kept.lost(b"w", seq)
     kept.lost(b"v", 2)
