@@ -460,7 +460,7 @@ _WORKERS = (
                 "pass",
             ),
             Edit(
-                f"{_BROKER}.workers.registry:WorkerRegistry._propose_end",
+                f"{_BROKER}.workers.reports:Reports._is_news",
                 "if assignment is None:\n",
                 "if assignment is None:\n        return True\n    if assignment is None:\n",
             ),

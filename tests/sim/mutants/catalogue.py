@@ -311,7 +311,7 @@ MACHINE = (
         "outcome accepted under a stale token",
         (
             Edit(
-                f"{_BROKER}.workers.registry:WorkerRegistry._propose_end",
+                f"{_BROKER}.workers.reports:Reports._is_news",
                 "if assignment is None:\n",
                 "if assignment is None:\n        return True\n    if assignment is None:\n",
             ),

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from raftwork.broker.workers.circuit_breaker import CircuitBreaker
 from raftwork.broker.workers.registry import WorkerRegistry
+from raftwork.broker.workers.reports import Reports
 from raftwork.broker.workers.worker import Worker
 from raftwork.client import calls, requests
 from raftwork.errors import QueueFull, RaftworkError
@@ -139,7 +140,7 @@ class Reach:
         own = (
             Hook(WorkerRegistry, "_push_again", self._always("pushed again at a hello")),
             Hook(WorkerRegistry, "_give_up", self._always("worker given up")),
-            Hook(WorkerRegistry, "_propose_end", self._reported),
+            Hook(Reports, "_is_news", self._reported),
             Hook(CircuitBreaker, "took", self._ill("a task on trial")),
             Hook(CircuitBreaker, "succeeded", self._ill("a worker that rested is well")),
             Hook(requests.Requests, "_wait_for_room", self._always("client waits for room")),
@@ -171,5 +172,5 @@ class Reach:
             self.counts["waiting client let in"] += error is None
             self.counts["waited for room in vain"] += isinstance(error, QueueFull)
 
-    def _reported(self, _workforce: WorkerRegistry, worker: Worker, token: int) -> None:
+    def _reported(self, _reports: Reports, worker: Worker, token: int) -> None:
         self.counts["stale token refused"] += token not in worker.assignments

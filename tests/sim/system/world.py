@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from raftwork.broker.workers import registry
+from raftwork.broker.workers import reports
 from raftwork.consensus.core import Peer
 from raftwork.features import purge_queue
 from tests.sim.system.admin import Admin
@@ -118,7 +118,7 @@ class World:
     def run(self) -> None:
         """Live through it. Raises AssertionError if a promise is broken."""
         timeline, shape = self.timeline, self.shape
-        grace, registry.EXPIRY_GRACE_MS = registry.EXPIRY_GRACE_MS, shape.expiry_grace
+        grace, reports.EXPIRY_GRACE_MS = reports.EXPIRY_GRACE_MS, shape.expiry_grace
         part, purge_queue._PART = purge_queue._PART, PURGED_AT_ONCE
         try:
             for process in (*self.brokers, *self.workers, *self.users):
@@ -149,7 +149,7 @@ class World:
             require(self._recovers(), "liveness", self.complaint())
             self._compare()
         finally:
-            registry.EXPIRY_GRACE_MS, purge_queue._PART = grace, part
+            reports.EXPIRY_GRACE_MS, purge_queue._PART = grace, part
             for broker in self.brokers:
                 broker.disk.forget()
 

@@ -15,6 +15,7 @@ from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import Machine
 from raftwork.broker.requests.desk import Desk
 from raftwork.broker.workers.registry import LEASE_MS, WorkerRegistry
+from raftwork.broker.workers.reports import Reports
 from raftwork.consensus.raft import Raft
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.features import to_broker
@@ -142,7 +143,7 @@ def test_who_fails_again_and_again_is_not_read_for_longer_and_longer(one: World)
     assert one.ask(b"client", request("y")) == [Enqueued(1)]
 
 
-@pytest.mark.parametrize("where", ["_propose_end", "_propose_outcome", "report"])
+@pytest.mark.parametrize("where", ["_is_news", "_propose", "take"])
 def test_a_report_that_fails_half_way_is_taken_up_again_whole(one: World, where: str) -> None:
     one.client()
     one.worker()
@@ -150,7 +151,7 @@ def test_a_report_that_fails_half_way_is_taken_up_again_whole(one: World, where:
     one.ask(b"client", Watch(2, ["x"]))
     (token,) = pushed(one.heard(b"worker"))
     report = Report(1, [Started(token, 0)], [Outcome(token, True, b"v")], [], 0)
-    with bug(WorkerRegistry, where) as struck:
+    with bug(Reports, where) as struck:
         one.say(b"worker", report)
         one.run(20)
     assert struck
@@ -160,7 +161,7 @@ def test_a_report_that_fails_half_way_is_taken_up_again_whole(one: World, where:
     welcome, *_ = one.worker(session=2, holding=[Holding(token, Held.DONE, 5)])
     assert welcome == WorkerWelcome(1, 2, [])
     answers = one.ask(b"worker", report._replace(session=2))
-    assert Acknowledged(1, 2, [token]) in answers or where == "report"
+    assert Acknowledged(1, 2, [token]) in answers or where == "take"
     assert Results([Result("x", State.SUCCEEDED, b"v")]) in one.heard(b"client")
     one.ask(b"client", request("y", "z", number=3))
     assert len(pushed(one.heard(b"worker"))) == 2, "both of its slots are free again"

@@ -19,27 +19,21 @@ from typing import TYPE_CHECKING
 
 from raftwork.broker.events import unheard
 from raftwork.broker.machine import Waiting
-from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Release
 from raftwork.broker.placement.eligibility import Eligibility
-from raftwork.broker.splitting import parts
 from raftwork.broker.workers.announcements import WorkerEvents
 from raftwork.broker.workers.attribution import Attribution
 from raftwork.broker.workers.load import weigh
 from raftwork.broker.workers.outbox import PushOutbox
-from raftwork.broker.workers.retry_backoff import retry_at
+from raftwork.broker.workers.reports import Reports
 from raftwork.broker.workers.table import WorkerTable
-from raftwork.broker.workers.validation import failure_of
 from raftwork.broker.workers.worker import Assignment, Worker
 from raftwork.messages import (
-    PAYLOAD_MAX,
     Code,
     Heartbeat,
     Held,
     Loss,
-    Outcome,
     PushedTask,
     Refused,
-    Report,
     WorkerHello,
     WorkerStatus,
     WorkerWelcome,
@@ -53,7 +47,7 @@ if TYPE_CHECKING:
     from raftwork.broker.machine import Machine, Running
     from raftwork.broker.machine.commands import Command
     from raftwork.features.effects import EnqueuedAndAssigned, Settled
-    from raftwork.messages import FromBroker
+    from raftwork.messages import FromBroker, Report
 
 #: Silence after which a worker's tasks go to others, ms.
 LEASE_MS = 3_000
@@ -63,12 +57,8 @@ LEASE_CLOSED_MS = 1_000
 BEAT_MS = 200
 #: … while no worker holds a task: together with the consensus heartbeats at rest.
 BEAT_AT_REST_MS = 240
-#: Past a task's own time limit, how long the leader leaves its end to the worker, ms.
-EXPIRY_GRACE_MS = 5_000
 #: Lost workers stay in `status` for so long, ms.
 LOST_SHOWN_MS = 60_000
-#: At most so many bytes of values in one Finish.
-FINISH_BYTES = 1024 * 1024
 
 
 class WorkerRegistry:
@@ -88,10 +78,7 @@ class WorkerRegistry:
         self._machine = machine
         self._writable = writable
         self._epoch = epoch
-        self._rng = rng
         self._holder: dict[int, Worker] = {}  # of every token that is not over
-        self._commands: list[Command] = []
-        self._finished: list[tuple[int, bytes]] = []
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._dirty: dict[bytes, Worker] = {}
         self.eligibility = Eligibility(self._has_other_worker)
@@ -101,6 +88,7 @@ class WorkerRegistry:
         self._worker_events = WorkerEvents(
             tell, self._attribution.reason, machine.current, attempts=attempts
         )
+        self._reports = Reports(machine, self._attribution, self._worker_events, rng)
         self._all_heard = False  # every worker had the time to say hello
         self._all_heard_at = now + LEASE_MS
         self._full: list[Worker] = []  # passed over because their connections take no more
@@ -208,7 +196,7 @@ class WorkerRegistry:
                 assignment.lost = True
                 forgotten.append((assignment.token, True))
         if forgotten:
-            self._commands.append(Lose(forgotten, Loss(worker.name)))
+            self._reports.lose(forgotten, Loss(worker.name))
 
     def _push_again(self, worker: Worker, assignment: Assignment) -> None:
         assignment.known = True
@@ -229,69 +217,10 @@ class WorkerRegistry:
         if worker is None:
             return False
         worker.window = min(report.window, 1024)
-        for token, age in report.started:
-            assignment = worker.assignments.get(token)
-            if assignment is not None:
-                assignment.started = now - age
-        unknown: list[int] = []
-        for outcome in report.outcomes:
-            token = outcome.token
-            if self._propose_end(worker, token):
-                if outcome.unknown and self._attribution.unregistered_task(worker, token, now):
-                    unknown.append(token)  # whatever was seen of it, no code began
-                else:
-                    self._propose_outcome(worker, outcome, now, time)
-        if unknown:
-            self._commands.append(Release(unknown))
-        self._propose_release(worker, report.released)
-        return True
-
-    def _propose_release(self, worker: Worker, tokens: list[int]) -> None:
-        """Handed back: a task that never began waits again as if it had never been assigned."""
-        released: list[int] = []
-        begun: list[tuple[int, bool]] = []
-        for token in tokens:
-            if self._propose_end(worker, token):
-                if worker.assignments[token].started is None:
-                    released.append(token)
-                else:
-                    begun.append((token, True))
-        if released:
-            self._commands.append(Release(released))
-        if begun:
-            self._commands.append(Lose(begun, Loss(worker.name)))
-
-    def _propose_end(self, worker: Worker, token: int) -> bool:
-        """Whether a report about `token` is news; if it is not the worker's, have it forget it."""
-        assignment = worker.assignments.get(token)
-        if assignment is None:
-            worker.acks.append(token)
+        self._reports.take(worker, report, now, time)
+        if worker.acks:
             self._dirty[worker.incarnation] = worker
-            return False
-        if assignment.done:
-            return False  # proposed already; the acknowledgement follows
-        assignment.done = True
-        worker.busy -= 1
-        worker.breaker.ended()
         return True
-
-    def _propose_outcome(self, worker: Worker, outcome: Outcome, now: int, time: int) -> None:
-        if outcome.loss is not None:
-            by = outcome.loss._replace(worker=worker.name)
-            self._worker_events.attempt_lost(worker, outcome.token)
-            self._attribution.lost(worker, outcome.token, now)
-            self._commands.append(Lose([(outcome.token, True)], by))
-        elif outcome.ok and len(outcome.data) <= PAYLOAD_MAX:
-            self._finished.append((outcome.token, outcome.data))
-            worker.breaker.succeeded()
-        else:
-            retry_at = self._retry_at(outcome.token, time)
-            failure = failure_of(outcome)
-            self._worker_events.attempt_failed(worker, outcome, failure, retry_at - time)
-            self._commands.append(Fail(outcome.token, failure, retry_at, outcome.final))
-
-    def _retry_at(self, token: int, time: int) -> int:
-        return retry_at(self._machine.current(token), time, self._rng)
 
     def goodbye(self, routing: bytes, session: int, now: int) -> bool:
         """The worker leaves: its tasks go to others. False as for `heartbeat`."""
@@ -338,7 +267,7 @@ class WorkerRegistry:
         """An Assign was applied: the task is this worker's."""
         if worker.lost is not None or self._workers.get(worker.incarnation) is not worker:
             worker.busy -= 1
-            self._commands.append(Lose([(token, False)]))  # it left meanwhile; nothing was sent
+            self._reports.lose([(token, False)])  # it left meanwhile; nothing was sent
             return
         worker.assignments[token] = Assignment.of(token, task, known=True)
         self._holder[token] = worker
@@ -356,7 +285,7 @@ class WorkerRegistry:
         """New tasks were handed out with their enqueue."""
         worker = self._workers.get(effect.worker)
         if worker is None:
-            self._commands.append(Lose([(token, False) for token, *_ in effect.tasks]))
+            self._reports.lose([(token, False) for token, *_ in effect.tasks])
             return
         worker.busy += len(effect.tasks)
         for token, seq, id_, payload in effect.tasks:
@@ -402,7 +331,8 @@ class WorkerRegistry:
             needs_plan = self._weigh(now) or bool(self.eligibility) or needs_plan
         if now >= self._next_expiry:
             self._next_expiry = now + 1_000
-            self._expire(now, time)
+            for worker in self._workers.values():
+                self._reports.expire(worker, now, time)
         return needs_plan
 
     def _weigh(self, now: int) -> bool:
@@ -443,7 +373,7 @@ class WorkerRegistry:
             unsent, worker.push = worker.push.owed, PushOutbox()
             tokens = [token for token in unsent if token in worker.assignments]
             self._worker_events.taken_back(worker, len(tokens))
-            self._propose_release(worker, tokens)
+            self._reports.release(worker, tokens)
 
     def _give_up(self, worker: Worker, now: int) -> None:
         worker.lost = now
@@ -458,26 +388,13 @@ class WorkerRegistry:
                 tokens.append((token, started))
         worker.push = PushOutbox()
         if tokens:
-            self._commands.append(Lose(tokens, Loss(worker.name)))
-
-    def _expire(self, now: int, time: int) -> None:
-        for worker in self._workers.values():
-            for assignment in worker.assignments.values():
-                limit_at, token = assignment.limit_at, assignment.token
-                if limit_at is not None and now > limit_at + EXPIRY_GRACE_MS:
-                    assignment.started = now  # asked once; again only if this one is lost
-                    self._worker_events.overdue(worker, token, assignment.timeout)
-                    self._commands.append(Expire(token, self._retry_at(token, time)))
+            self._reports.lose(tokens, Loss(worker.name))
 
     # ---- out ----------------------------------------------------------------------------------
 
     def commands(self) -> list[Command]:
         """What to propose, drained."""
-        out, self._commands = self._commands, []
-        if self._finished:
-            out.extend(map(Finish, parts(self._finished, lambda o: len(o[1]), FINISH_BYTES)))
-            self._finished = []
-        return out
+        return self._reports.commands()
 
     def frames(self) -> Iterable[tuple[bytes, FromBroker]]:
         """What to send, drained: (routing id, message)."""

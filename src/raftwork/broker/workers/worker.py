@@ -41,6 +41,7 @@ class Assignment:
     started: int | None = None  # when its code started, on the leader's monotonic clock
     done: bool = False  # the worker's report about it is proposed
     lost: bool = False  # its Lose is proposed
+    expired: int | None = None  # when its Expire was proposed; again only if that one is lost
 
     @classmethod
     def of(cls, token: int, task: Waiting | Running, *, known: bool) -> Assignment:
@@ -58,7 +59,8 @@ class Assignment:
         """When its time limit passes (ms); None if it has none, has not begun or is decided."""
         if not self.timeout or not self.undecided or self.started is None:
             return None
-        return self.started + self.timeout
+        since = self.started if self.expired is None else self.expired
+        return since + self.timeout
 
 
 @dataclass(slots=True, eq=False)

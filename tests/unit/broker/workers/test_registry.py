@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 
 from raftwork.broker.cluster.handshake import HELLO_AT_REST_MS
 from raftwork.broker.machine.commands import (
-    TIME_MAX,
-    Command,
-    Expire,
-    Fail,
-    Finish,
     Lose,
-    Release,
 )
-from raftwork.broker.workers import registry as module
 from raftwork.broker.workers import worker as worker_module
 from raftwork.broker.workers.registry import (
     BEAT_AT_REST_MS,
@@ -30,11 +23,9 @@ from raftwork.broker.workers.validation import objection
 from raftwork.consensus import raft, zab
 from raftwork.messages import (
     NAME_MAX,
-    PAYLOAD_MAX,
     PROTOCOL,
     Acknowledged,
     Beat,
-    Failure,
     Heartbeat,
     Held,
     Holding,
@@ -46,10 +37,7 @@ from raftwork.messages import (
     Stop,
     WorkerHello,
     WorkerWelcome,
-    decode_failure,
-    encode_failure,
 )
-from raftwork.wire import pack
 from tests.unit.broker.queues import enqueue
 from tests.unit.broker.registry_harness import FAILURE, ME, ONCE, OTHER, RegistryHarness
 
@@ -412,178 +400,6 @@ def test_a_task_lost_too_often_is_proposed_as_lost_only_once(harness: RegistryHa
     harness.now += LEASE_MS + 1
     harness.registry.pass_time(harness.now, harness.queues.time)
     assert len(harness.registry.commands()) == 1
-
-
-# ---- reports ----------------------------------------------------------------------------------
-
-
-def test_an_outcome_is_acknowledged_after_the_machine_decided_not_before(
-    harness: RegistryHarness,
-) -> None:
-    (token,) = harness.give()
-    harness.report(Outcome(token, True, b"v"))
-    assert harness.frames(Acknowledged) == []
-    assert harness.commit() == [Finish([(token, b"v")])]
-    assert harness.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
-
-
-def test_a_repeated_report_is_proposed_once_and_acknowledged(harness: RegistryHarness) -> None:
-    (token,) = harness.give()
-    for _ in range(3):
-        harness.report(Outcome(token, True, b"v"))
-    assert harness.commit() == [Finish([(token, b"v")])]
-    harness.sent()
-    harness.report(Outcome(token, True, b"v"))
-    assert harness.commit() == []
-    assert harness.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
-
-
-def test_a_report_about_somebody_elses_token_is_acknowledged_and_changes_nothing(
-    harness: RegistryHarness,
-) -> None:
-    (token,) = harness.give()
-    harness.hello(1, me=OTHER, routing=b"v")
-    harness.sent()
-    harness.report(Outcome(token, True, b"stolen"), routing=b"v")
-    assert harness.commit() == []
-    assert harness.sent()[0] == (b"v", Acknowledged(1, 1, [token]))
-
-
-def test_a_failure_waits_for_its_retry_and_is_acknowledged(harness: RegistryHarness) -> None:
-    spec = Spec("job", "default", retries=1, backoff=1_000)
-    (token,) = harness.give(spec=spec)
-    harness.report(Outcome(token, False, FAILURE))
-    (fail,) = harness.commit()
-    assert isinstance(fail, Fail)
-    assert 1_000 <= fail.retry_at - harness.queues.time <= 1_250
-    assert harness.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
-
-
-def test_a_final_failure_has_no_retry(harness: RegistryHarness) -> None:
-    (token,) = harness.give(spec=Spec("job", "default", retries=3))
-    harness.report(Outcome(token, False, FAILURE, final=True))
-    harness.commit()
-    assert harness.state() is State.FAILED
-
-
-def test_no_backoff_is_longer_than_its_bound(harness: RegistryHarness) -> None:
-    spec = Spec("job", "default", retries=1, backoff=1_000, max_backoff=300)
-    (token,) = harness.give(spec=spec)
-    harness.report(Outcome(token, False, FAILURE))
-    (fail,) = harness.commit()
-    assert isinstance(fail, Fail)
-    assert fail.retry_at - harness.queues.time == 300
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [
-        Spec("job", "default", retries=1 << 60, backoff=2**63 - 1, max_backoff=2**63 - 1),
-        Spec("job", "default", retries=1, backoff=0, max_backoff=0),
-    ],
-)
-def test_any_backoff_gives_a_time_the_machine_takes(harness: RegistryHarness, spec: Spec) -> None:
-    (token,) = harness.give(spec=spec)
-    harness.report(Outcome(token, False, FAILURE))
-    (fail,) = harness.commit()
-    assert isinstance(fail, Fail)
-    assert fail.retry_at <= TIME_MAX
-    assert harness.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
-
-
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x90", b"x" * (PAYLOAD_MAX + 1)])
-def test_a_malformed_failure_is_a_failure_all_the_same(
-    harness: RegistryHarness, data: bytes
-) -> None:
-    """The machine would refuse it, and the task would run for ever."""
-    (token,) = harness.give()
-    harness.report(Outcome(token, False, data))
-    harness.commit()
-    assert harness.state() is State.FAILED
-    assert harness.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
-
-
-def test_a_newer_workers_failure_is_stored_as_this_release_knows_it(
-    harness: RegistryHarness,
-) -> None:
-    """In the log a field more would stop every replica."""
-    (token,) = harness.give()
-    harness.report(Outcome(token, False, pack([1, "E", "m", "t", "new"])))
-    harness.commit()
-    assert harness.queues.machine.lookup(["0"])[0].data == encode_failure(Failure("E", "m", "t"))
-
-
-def test_a_value_over_the_limit_fails_the_task_with_both_sizes(harness: RegistryHarness) -> None:
-    (token,) = harness.give()
-    harness.report(Outcome(token, True, b"x" * (PAYLOAD_MAX + 1)))
-    harness.commit()
-    failure = decode_failure(harness.queues.machine.lookup(["0"])[0].data)
-    assert failure.type == "PayloadTooLarge"
-    assert str(PAYLOAD_MAX) in failure.message
-    assert str(PAYLOAD_MAX + 1) in failure.message
-
-
-def test_values_are_cut_into_several_commands_by_size(harness: RegistryHarness) -> None:
-    tokens = harness.give(5)
-    harness.report(*(Outcome(t, True, b"x" * (module.FINISH_BYTES // 2)) for t in tokens))
-    finishes = harness.commit()
-    assert [len(f.outcomes) for f in finishes if isinstance(f, Finish)] == [2, 2, 1]
-
-
-def test_a_released_task_waits_again_and_the_worker_has_room(harness: RegistryHarness) -> None:
-    (token,) = harness.give()
-    harness.report(released=[token])
-    assert harness.commit() == [Release([token])]
-    assert harness.state() is State.QUEUED
-    assert harness.registry.available()[0].busy == 0
-
-
-def test_what_began_cannot_be_handed_back_as_if_it_had_not(harness: RegistryHarness) -> None:
-    (token,) = harness.give(spec=ONCE)
-    harness.report(started=[token])
-    harness.report(released=[token])
-    harness.commit()
-    assert harness.state() is State.LOST
-
-
-def test_a_token_in_one_report_twice_counts_once(harness: RegistryHarness) -> None:
-    (token,) = harness.give()
-    harness.report(Outcome(token, True, b"1"), Outcome(token, True, b"2"), released=[token, token])
-    assert harness.commit() == [Finish([(token, b"1")])]
-    assert harness.registry.available()[0].busy == 0
-
-
-# ---- time limits ------------------------------------------------------------------------------
-
-
-def test_a_task_over_its_limit_expires_only_if_the_worker_says_nothing(
-    harness: RegistryHarness,
-) -> None:
-    (token,) = harness.give(spec=Spec("job", "default", timeout=2_000))
-    harness.report(started=[token])
-    seen: list[Command] = []
-    for _ in range(10):
-        seen += harness.pass_time(1_000)
-        assert not seen or harness.now - 10_000 > 2_000 + module.EXPIRY_GRACE_MS
-        harness.report()
-    assert [type(c) for c in seen] == [Expire]
-    assert harness.state() is State.FAILED
-    assert harness.frames(Stop) == [Stop(1, 1, [token])]
-
-
-def test_what_has_not_begun_does_not_expire(harness: RegistryHarness) -> None:
-    harness.give(spec=Spec("job", "default", timeout=1))
-    for _ in range(20):
-        assert harness.pass_time(1_000) == []
-        harness.report()
-
-
-def test_a_start_told_by_the_hello_counts_for_the_limit(harness: RegistryHarness) -> None:
-    (token,) = harness.give(spec=Spec("job", "default", timeout=1_000))
-    harness.new_leader()
-    harness.hello(2, Holding(token, Held.RUNNING, 60_000))
-    (expire,) = harness.pass_time(1_100)
-    assert isinstance(expire, Expire)
 
 
 # ---- frames -----------------------------------------------------------------------------------

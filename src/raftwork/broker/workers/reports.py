@@ -1,0 +1,130 @@
+"""What becomes of assigned tasks, by their workers' reports and in want of them. Sans-IO.
+
+It proposes how an attempt ends; the machine decides. Which token is whose, and when a worker was
+silent for too long, is in the registry.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Release
+from raftwork.broker.splitting import parts
+from raftwork.broker.workers.retry_backoff import retry_at
+from raftwork.broker.workers.validation import failure_of
+from raftwork.messages import PAYLOAD_MAX, Loss
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+    from raftwork.broker.machine import Machine
+    from raftwork.broker.machine.commands import Command
+    from raftwork.broker.workers.announcements import WorkerEvents
+    from raftwork.broker.workers.attribution import Attribution
+    from raftwork.broker.workers.worker import Worker
+    from raftwork.messages import Outcome, Report
+
+#: Past a task's own time limit, how long the leader leaves its end to the worker, ms.
+EXPIRY_GRACE_MS = 5_000
+#: At most so many bytes of values in one Finish.
+FINISH_BYTES = 1024 * 1024
+
+
+class Reports:
+    """The ends of attempts that one leadership proposes."""
+
+    def __init__(
+        self, machine: Machine, attribution: Attribution, events: WorkerEvents, rng: Random
+    ) -> None:
+        self._machine = machine
+        self._attribution = attribution
+        self._events = events
+        self._rng = rng
+        self._commands: list[Command] = []
+        self._finished: list[tuple[int, bytes]] = []
+
+    def take(self, worker: Worker, report: Report, now: int, time: int) -> None:
+        """What happened to its tokens; `time` is leader time."""
+        for token, age in report.started:
+            assignment = worker.assignments.get(token)
+            if assignment is not None:
+                assignment.started = now - age
+        unknown: list[int] = []
+        for outcome in report.outcomes:
+            token = outcome.token
+            if self._is_news(worker, token):
+                if outcome.unknown and self._attribution.unregistered_task(worker, token, now):
+                    unknown.append(token)  # whatever was seen of it, no code began
+                else:
+                    self._propose(worker, outcome, now, time)
+        if unknown:
+            self._commands.append(Release(unknown))
+        self.release(worker, report.released)
+
+    def release(self, worker: Worker, tokens: Sequence[int]) -> None:
+        """Handed back: a task that never began waits again as if it had never been assigned."""
+        released: list[int] = []
+        begun: list[tuple[int, bool]] = []
+        for token in tokens:
+            if self._is_news(worker, token):
+                if worker.assignments[token].started is None:
+                    released.append(token)
+                else:
+                    begun.append((token, True))
+        if released:
+            self._commands.append(Release(released))
+        if begun:
+            self.lose(begun, Loss(worker.name))
+
+    def lose(self, tokens: list[tuple[int, bool]], by: Loss = Loss()) -> None:  # noqa: B008
+        """Their worker is gone, or has none of them: (token, whether its code may have begun)."""
+        self._commands.append(Lose(tokens, by))
+
+    def expire(self, worker: Worker, now: int, time: int) -> None:
+        """End what runs over its time limit and was not ended by the worker."""
+        for assignment in worker.assignments.values():
+            limit_at, token = assignment.limit_at, assignment.token
+            if limit_at is not None and now > limit_at + EXPIRY_GRACE_MS:
+                assignment.expired = now
+                self._events.overdue(worker, token, assignment.timeout)
+                self._commands.append(Expire(token, self._retry_at(token, time)))
+
+    def commands(self) -> list[Command]:
+        """What to propose, drained."""
+        out, self._commands = self._commands, []
+        if self._finished:
+            out.extend(map(Finish, parts(self._finished, lambda o: len(o[1]), FINISH_BYTES)))
+            self._finished = []
+        return out
+
+    def _is_news(self, worker: Worker, token: int) -> bool:
+        """Whether it is the first report about `token`; not the worker's, it is acknowledged."""
+        assignment = worker.assignments.get(token)
+        if assignment is None:
+            worker.acks.append(token)
+            return False
+        if assignment.done:
+            return False  # proposed already; the acknowledgement follows
+        assignment.done = True
+        worker.busy -= 1
+        worker.breaker.ended()
+        return True
+
+    def _propose(self, worker: Worker, outcome: Outcome, now: int, time: int) -> None:
+        if outcome.loss is not None:
+            by = outcome.loss._replace(worker=worker.name)
+            self._events.attempt_lost(worker, outcome.token)
+            self._attribution.lost(worker, outcome.token, now)
+            self.lose([(outcome.token, True)], by)
+        elif outcome.ok and len(outcome.data) <= PAYLOAD_MAX:
+            self._finished.append((outcome.token, outcome.data))
+            worker.breaker.succeeded()
+        else:
+            retry_at = self._retry_at(outcome.token, time)
+            failure = failure_of(outcome)
+            self._events.attempt_failed(worker, outcome, failure, retry_at - time)
+            self._commands.append(Fail(outcome.token, failure, retry_at, outcome.final))
+
+    def _retry_at(self, token: int, time: int) -> int:
+        return retry_at(self._machine.current(token), time, self._rng)
