@@ -186,7 +186,7 @@ def test_results_are_cut_into_frames_by_size(harness: DeskHarness) -> None:
     harness.enqueue(*"abc")
     harness.commit()
     for seq in (1, 2, 3):
-        harness.finish(seq, b"x" * (result_outbox.RESULTS_BYTES * 2 // 3))
+        harness.finish(seq, b"x" * (result_outbox.RESULTS_BYTES * 2 // 5))
     harness.sent()
     harness.say(Watch(1, list("abc")))
     assert [len(m.results) for m in harness.sent() if isinstance(m, Results)] == [2, 1]

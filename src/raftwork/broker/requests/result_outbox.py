@@ -1,21 +1,23 @@
 """Outcomes on their way to the sessions that watch them. Sans-IO.
 
-What a slow reader has not taken is kept as ids, not as data: an outcome never changes, so it is
-read from the machine again when its connection has room. So a client that never reads costs the
-broker its ids, whatever the size of the results it asked for.
+An outcome never changes, so what a slow reader has not taken is kept as ids (see Outbox).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from raftwork.broker.outbox import Outbox
 from raftwork.broker.splitting import parts
 from raftwork.errors import QueueFull
 from raftwork.features.results import Results
 from raftwork.messages import Result, State
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Iterator
 
     from raftwork.broker.machine import Machine
@@ -24,9 +26,8 @@ if TYPE_CHECKING:
 #: Ids one session may watch at a time, and all sessions together.
 WATCHES_PER_SESSION = 200_000
 WATCHES_MAX = 2_000_000
-#: Bytes of results in one frame, and bytes read for one session in one turn.
+#: Bytes of results in one frame, and read at once.
 RESULTS_BYTES = 1024 * 1024
-TURN_BYTES = 4 * RESULTS_BYTES
 #: Ids read at once.
 PAGE = 1_000
 
@@ -41,15 +42,14 @@ class ResultOutbox:
         # Ordered, unlike sets of bytes: the order of frames must not depend on a process's hashes.
         self._watchers: dict[str, dict[bytes, None]] = {}
         self._watched: dict[bytes, set[str]] = defaultdict(set)
-        self._fresh: dict[bytes, list[Result]] = {}
-        self._fresh_bytes: dict[bytes, int] = {}
-        self._due: dict[bytes, deque[str]] = {}
+        #: Of the sessions to which something is due.
+        self._outboxes: dict[bytes, Outbox[str, Result]] = defaultdict(_results)
 
     def check_room(self, routing: bytes, ids: list[str]) -> None:
         """Raise QueueFull unless this session may watch these, too."""
         mine = self._watched.get(routing, ())
         new = sum(id_ not in mine for id_ in ids)
-        held = len(mine) + len(self._due.get(routing, ()))
+        held = len(mine) + (len(self._outboxes[routing].owed) if routing in self._outboxes else 0)
         for whose, count, most in (
             ("this client watches", held, WATCHES_PER_SESSION),
             ("all clients watch", len(self._watchers), WATCHES_MAX),
@@ -67,7 +67,7 @@ class ResultOutbox:
     def tell(self, routing: bytes, id_: str) -> None:
         """Tell this session now: there is an outcome."""
         self._unwatch(id_, routing)
-        self._due.setdefault(routing, deque()).append(id_)
+        self._outboxes[routing].owed.append(id_)
 
     def unknown(self, routing: bytes, id_: str) -> None:
         """Behind a barrier this id was not enqueued: tell this session, if it still watches it."""
@@ -82,19 +82,14 @@ class ResultOutbox:
         result = Result(effect.id, effect.state, effect.data)
         for routing in watchers:
             self._forget(routing, effect.id)
-            size = self._fresh_bytes.get(routing, 0) + len(effect.data)
-            if routing in self._due or size > TURN_BYTES:
-                self._due.setdefault(routing, deque()).append(effect.id)
-            else:
-                self._fresh.setdefault(routing, []).append(result)
-                self._fresh_bytes[routing] = size
+            self._outboxes[routing].add(result)
 
     def gone(self, routing: bytes) -> None:
         """The session is closed: it watches nothing any more."""
         for id_ in list(self._watched.get(routing, ())):
             self._unwatch(id_, routing)
-        for table in (self._watched, self._fresh, self._fresh_bytes, self._due):
-            table.pop(routing, None)
+        self._watched.pop(routing, None)
+        self._outboxes.pop(routing, None)
 
     def _unwatch(self, id_: str, routing: bytes) -> None:
         self._forget(routing, id_)
@@ -114,39 +109,31 @@ class ResultOutbox:
     @property
     def waiting(self) -> bool:
         """Whether something is due that a connection has not taken."""
-        return bool(self._due)
+        return bool(self._outboxes)
 
     def frames(self) -> Iterator[tuple[bytes, Results]]:
         """What the connections take now, drained."""
-        fresh, self._fresh = self._fresh, {}
-        self._fresh_bytes.clear()
-        for routing, results in fresh.items():
-            if self._writable(routing):
-                for part in parts(results, _size, RESULTS_BYTES):
-                    yield routing, Results(part)
-            else:
-                due = self._due.setdefault(routing, deque())
-                due.extend(result.id for result in results)
-        for routing in list(self._due):
-            yield from self._read(routing, self._due[routing])
+        for routing, outbox in list(self._outboxes.items()):
+            if not self._writable(routing):
+                outbox.hold()
+                continue
+            results = outbox.take(partial(self._read, routing))
+            if not outbox.owed:
+                del self._outboxes[routing]
+            for part in parts(results, _size, RESULTS_BYTES):
+                yield routing, Results(part)
 
-    def _read(self, routing: bytes, due: deque[str]) -> Iterator[tuple[bytes, Results]]:
-        left = TURN_BYTES
-        while due and left > 0 and self._writable(routing):
-            page = [due[i] for i in range(min(PAGE, len(due)))]
-            results = self._machine.outcomes(page, RESULTS_BYTES)
-            told: list[Result] = []
-            for result in results:
-                due.popleft()
-                left -= _size(result)
-                if result.state.final or result.state is State.UNKNOWN:
-                    told.append(result)
-                else:
-                    self.watch(routing, result.id)  # it came in while its "unknown" waited
-            if told:
-                yield routing, Results(told)
-        if not due:
-            del self._due[routing]
+    def _read(self, routing: bytes, owed: deque[str]) -> Iterator[Result]:
+        for result in self._machine.outcomes(list(islice(owed, PAGE)), RESULTS_BYTES):
+            owed.popleft()
+            if result.state.final or result.state is State.UNKNOWN:
+                yield result
+            else:
+                self.watch(routing, result.id)  # it came in while its "unknown" waited
+
+
+def _results() -> Outbox[str, Result]:
+    return Outbox(lambda result: result.id, _size)
 
 
 def _size(result: Result) -> int:

@@ -23,7 +23,6 @@ from raftwork.broker.placement.eligibility import Eligibility
 from raftwork.broker.workers.announcements import WorkerEvents
 from raftwork.broker.workers.attribution import Attribution
 from raftwork.broker.workers.load import weigh
-from raftwork.broker.workers.outbox import PushOutbox
 from raftwork.broker.workers.reports import Reports
 from raftwork.broker.workers.table import WorkerTable
 from raftwork.broker.workers.worker import Assignment, Worker
@@ -40,6 +39,7 @@ from raftwork.messages import (
 )
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Iterable
     from random import Random
 
@@ -370,8 +370,7 @@ class WorkerRegistry:
         elif worker.full_since is None:
             worker.full_since = now
         elif now - worker.full_since > LEASE_MS:
-            unsent, worker.push = worker.push.owed, PushOutbox()
-            tokens = [token for token in unsent if token in worker.assignments]
+            tokens = [token for token in worker.push.clear() if token in worker.assignments]
             self._worker_events.taken_back(worker, len(tokens))
             self._reports.release(worker, tokens)
 
@@ -386,7 +385,7 @@ class WorkerRegistry:
             if assignment.undecided:
                 assignment.lost = True
                 tokens.append((token, started))
-        worker.push = PushOutbox()
+        worker.push.clear()
         if tokens:
             self._reports.lose(tokens, Loss(worker.name))
 
@@ -412,9 +411,10 @@ class WorkerRegistry:
         """Whether tasks wait for a connection to drain."""
         return bool(self._dirty)
 
-    def _read(self, token: int) -> PushedTask | None:
-        """What to push under a token; None if that is over."""
+    def _read(self, owed: deque[int]) -> list[PushedTask]:
+        """What to push under the next token; nothing if that is over."""
+        token = owed.popleft()
         task = self._machine.running_body(token)
         if task is None:
-            return None
-        return PushedTask(token, task.id, task.attempt, task.spec, task.payload)
+            return []
+        return [PushedTask(token, task.id, task.attempt, task.spec, task.payload)]

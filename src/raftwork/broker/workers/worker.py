@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from raftwork.broker.outbox import Outbox
 from raftwork.broker.splitting import parts
 from raftwork.broker.workers.announcements import Announced
 from raftwork.broker.workers.circuit_breaker import CircuitBreaker
 from raftwork.broker.workers.load import LoadEstimate
-from raftwork.broker.workers.outbox import PushOutbox
 from raftwork.messages import Acknowledged, Beat, Drain, Push, Stop, WorkerStatus, decode_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections import deque
+    from collections.abc import Callable, Iterator, Sequence
 
     from raftwork.broker.machine import Running, Waiting
     from raftwork.messages import FromBroker, PushedTask, WorkerHello
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 PUSH_BYTES = 1024 * 1024
 #: What a hello may claim.
 SLOTS_MAX = 10_000
+
+
+def _pushes() -> Outbox[int, PushedTask]:
+    return Outbox(lambda task: task.token, lambda task: len(task.payload))
 
 
 def needs_free_slot(task: Waiting | Running) -> bool:
@@ -86,7 +91,7 @@ class Worker:
     busy: int = 0  # slots and window taken: assignments not done, and Assigns proposed
     pushed: int = 0  # in this session
     assignments: dict[int, Assignment] = field(default_factory=dict)
-    push: PushOutbox = field(default_factory=PushOutbox)
+    push: Outbox[int, PushedTask] = field(default_factory=_pushes)
     announced: Announced = field(default_factory=Announced)
     full_since: int | None = None  # its connection was seen to take nothing, time and again
     acks: list[int] = field(default_factory=list)
@@ -101,15 +106,16 @@ class Worker:
         self.load_estimate.host, self.load_estimate.queues = hello.host, self.queues
         self.draining = hello.draining
         self.pushed, self.window = 0, 0
-        self.push, self.acks, self.stops = PushOutbox(), [], []
-        self.full_since = None
+        self.push.clear()
+        self.acks, self.stops, self.full_since = [], [], None
 
     def start_over(self) -> None:
         """What it holds is to be read anew; what is on its way to it stays reserved."""
         self.busy = max(
             0, self.busy - sum(not assignment.done for assignment in self.assignments.values())
         )
-        self.assignments, self.push, self.acks, self.stops = {}, PushOutbox(), [], []
+        self.push.clear()
+        self.assignments, self.acks, self.stops = {}, [], []
         self.routing = self.full_since = None
 
     def status(self, reason: str) -> WorkerStatus:
@@ -187,11 +193,11 @@ class Worker:
             yield assignment.token, begun
 
     def pending(
-        self, epoch: int, read: Callable[[int], PushedTask | None], *, writable: bool
+        self, epoch: int, read: Callable[[deque[int]], Sequence[PushedTask]], *, writable: bool
     ) -> Iterator[FromBroker]:
         """What to send it, drained; with nothing to say, a Beat.
 
-        Tasks only if its connection is `writable`; `read` returns what is pushed under a token.
+        Tasks only if its connection is `writable`; `read` as in Outbox.take, by tokens.
         """
         session = self.session
         if self.stops:

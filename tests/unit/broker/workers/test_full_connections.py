@@ -3,17 +3,13 @@
 import pytest
 
 from raftwork.broker.machine.commands import Lose, Release
-from raftwork.broker.workers.outbox import TURN_BYTES, PushOutbox
+from raftwork.broker.outbox import TURN_BYTES
 from raftwork.broker.workers.registry import BEAT_MS, LEASE_MS
-from raftwork.messages import Beat, Heartbeat, Held, Holding, Loss, Push, PushedTask, State
+from raftwork.messages import Beat, Heartbeat, Held, Holding, Loss, Push, State
 from tests.unit.broker.queues import enqueue
 from tests.unit.broker.registry_harness import ME, OTHER, RegistryHarness
 
 BIG = bytes(TURN_BYTES // 4)
-
-
-def task(token: int, payload: bytes = b"") -> PushedTask:
-    return PushedTask(token, str(token), 1, b"spec", payload)
 
 
 def tokens(frames: list[Push]) -> list[int]:
@@ -26,38 +22,6 @@ def harness() -> RegistryHarness:
     harness.hello(slots=100)
     harness.sent()
     return harness
-
-
-# ---- one worker's ------------------------------------------------------------------------------
-
-
-def test_one_turn_takes_a_bounded_part_and_keeps_the_order() -> None:
-    pushes, came = PushOutbox(), []
-    for token in range(20):
-        pushes.add(task(token, BIG))
-    while turn := pushes.take(lambda token: task(token, BIG)):
-        assert sum(len(each.payload) for each in turn) <= TURN_BYTES
-        came += [each.token for each in turn]
-    assert came == list(range(20))
-
-
-def test_what_is_held_is_read_again_and_what_is_over_is_not_sent() -> None:
-    pushes, read = PushOutbox(), []
-    for token in range(6):  # more than a turn's
-        pushes.add(task(token, BIG))
-    pushes.hold()
-    assert list(pushes.owed) == list(range(6))
-
-    def machine(token: int) -> PushedTask | None:
-        read.append(token)
-        return None if token == 2 else task(token)
-
-    assert [each.token for each in pushes.take(machine)] == [0, 1, 3, 4, 5]
-    assert read == list(range(6))
-    assert pushes.take(machine) == []
-
-
-# ---- the workforce -----------------------------------------------------------------------------
 
 
 def test_a_worker_whose_connection_is_full_gets_nothing_until_it_has_taken_all(
