@@ -19,11 +19,13 @@ import zmq
 
 from bench.harness import ROOT, Figures, active_workers, cluster, leader, wait_until
 from raftwork.features import from_broker, to_broker
+from raftwork.messages import FRAME_BYTES_MAX, Ping
 from raftwork.messages import Leader as LeaderNews
-from raftwork.messages import Ping
+from raftwork.net.dialling import Dial
+from raftwork.net.links import Link, LinkOptions
 from raftwork.testing.processes import LocalCluster
 from raftwork.worker.agent import Agent, Identity, Load
-from raftwork.worker.main import BrokerLink, now_ms
+from raftwork.worker.main import now_ms
 
 COUNT = 100
 ROUNDS = 5
@@ -107,19 +109,25 @@ def agents(made: LocalCluster) -> Iterator[None]:
 def run_agents(brokers: list[str]) -> None:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, 4_096)
-    herd: list[tuple[Agent, dict[str, BrokerLink]]] = []
+    herd: list[tuple[Agent, dict[str, Link]]] = []
     for number in range(COUNT):
         me = Identity(f"w{number}", secrets.token_bytes(16), "bench", os.getpid(), ("default",))
         agent = Agent(me, list(brokers), 2, now_ms(), Random())
         agent.sample(Load(0.1, 0.1, 0.1))
-        herd.append((agent, {address: BrokerLink(context, address) for address in brokers}))
+        herd.append((agent, {address: _link(context, address) for address in brokers}))
     while True:
         for agent, links in herd:
             live(agent, links)
         time.sleep(_LOOK)
 
 
-def live(agent: Agent, links: dict[str, BrokerLink]) -> None:
+def _link(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> Link:
+    link = Link(context, address, LinkOptions(FRAME_BYTES_MAX))
+    link.dial(Dial(address, None, f"tcp://{address}", ipv6=False))
+    return link
+
+
+def live(agent: Agent, links: dict[str, Link]) -> None:
     now = now_ms()
     for address, link in links.items():
         for up in link.changes():

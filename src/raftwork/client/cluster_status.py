@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from raftwork.client.links import Links
 from raftwork.errors import BadMessage, Unavailable
 from raftwork.features import from_broker, to_broker
-from raftwork.messages import BrokerStatus, StatusRequest
+from raftwork.messages import FRAME_BYTES_MAX, BrokerStatus, StatusRequest
 from raftwork.net.discovery import learnable
+from raftwork.net.links import LinkOptions, Links
 from raftwork.net.resolving import LookUp, look_up, reason
 
 _REQUEST = to_broker.encode(StatusRequest(1))
@@ -57,7 +57,7 @@ class _Asking:
         #: Until when (s, monotonic) each may still answer.
         self.open: dict[str, float] = {}
         try:
-            self._links = Links(look_up)
+            self._links = Links(look_up, LinkOptions(FRAME_BYTES_MAX))
         except OSError as error:
             why = f"cannot open a connection: {reason(error)}"
             raise Unavailable(why) from error
@@ -84,7 +84,8 @@ class _Asking:
                 if status is not None and self.open.pop(address, None) is not None:
                     self.answers.statuses[address] = status
                     came.append(status)
-        for address, text in self._links.tend(_now()):
+        self._links.tend(_now())
+        for address, text in (*self._links.unopened(), *self._links.unresolved()):
             self.answers.failures[address] = text
         return came
 

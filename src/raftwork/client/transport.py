@@ -20,19 +20,21 @@ from typing import NamedTuple, TypeVar, cast
 
 from raftwork.client import threads
 from raftwork.client.calls import Answered, Call
-from raftwork.client.links import Links
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.session import Session
 from raftwork.errors import AppClosed, Unavailable
-from raftwork.messages import Result
+from raftwork.messages import FRAME_BYTES_MAX, Result
 from raftwork.messages.request import Request
+from raftwork.net.links import LinkOptions, Links
 from raftwork.net.resolving import LookUp, look_up, reason
 
 R = TypeVar("R")
 S = TypeVar("S", bound=Slot)
 
 _CLOSE_S = 2.0
+#: Frames to a broker that does not read are dropped and go again later.
+_LINKS = LinkOptions(FRAME_BYTES_MAX, send_messages=4_096)
 
 
 class _Watch(NamedTuple):
@@ -291,7 +293,7 @@ class _Loop:
         self, brokers: Sequence[str], handles: Handles, wake_fd: int, look_up: LookUp
     ) -> None:
         self._handles = handles
-        self._links = Links(look_up)
+        self._links = Links(look_up, _LINKS)
         self._session = Session(brokers, Random())
         self._calls: set[Call] = set()
         self._wake_fd = wake_fd
@@ -336,7 +338,8 @@ class _Loop:
                     self._session.link_up(address, _now())
                 else:
                     self._session.link_down(address, _now())
-        for address, text in self._links.tend(_now()):
+        self._links.tend(_now())
+        for address, text in (*self._links.unopened(), *self._links.unresolved()):
             self._session.unreachable(address, text)
         self._flush()
 

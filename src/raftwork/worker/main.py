@@ -13,12 +13,11 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from random import Random
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.errors import BadMessage, HookFailed, PoolBroken
 from raftwork.features import from_broker, to_broker
@@ -30,8 +29,8 @@ from raftwork.messages import (
     FromBroker,
     Refused,
 )
-from raftwork.net.dialling import Dial, Dialler
-from raftwork.net.resolving import LookUp, ThreadResolver, look_up
+from raftwork.net.links import LinkOptions, Links
+from raftwork.net.resolving import LookUp, look_up
 from raftwork.streams import flush
 from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.context import carry_into_threads
@@ -62,12 +61,12 @@ from raftwork.worker.waits import notice_waits
 
 log = logging.getLogger("raftwork.worker")
 
-#: Frames read from one broker in one turn: the pool and the clock must get their turn too.
-_FRAMES = 256
 #: After a turn that brought several things the next waits so long, s, that bursts become batches.
 _PAUSE_S = 0.001
 #: Frames libzmq reads ahead from one broker: each may be large, and they wait better at the broker.
 _RECEIVE_MESSAGES = 16
+#: Frames read from one broker in one turn: the pool and the clock must get their turn too.
+_TURN_FRAMES = 256
 #: Between two complaints about what brokers say, at least, ms: they must not fill the disk with it.
 _COMPLAIN_MS = 1_000
 #: How long the last frames may take to leave, ms.
@@ -84,59 +83,6 @@ _SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 def now_ms() -> int:
     """Milliseconds on the monotonic clock."""
     return time.monotonic_ns() // 1_000_000
-
-
-class BrokerLink:
-    """The socket to one broker, and its monitor."""
-
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> None:
-        self.address = address
-        self.socket = context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.setsockopt(zmq.IMMEDIATE, 1)  # or a dead broker's backlog would be replayed
-        self.socket.setsockopt(zmq.RECONNECT_IVL, 50 + secrets.randbelow(50))
-        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
-        self.socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
-        self.socket.setsockopt(zmq.RCVHWM, _RECEIVE_MESSAGES)
-        self.monitor = self.socket.get_monitor_socket(
-            zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
-        )
-
-    def dial(self, dial: Dial) -> None:
-        """Connect, and no longer to where it was."""
-        if dial.old is not None:
-            self.socket.disconnect(dial.old)
-        self.socket.setsockopt(zmq.IPV6, int(dial.ipv6))
-        self.socket.connect(dial.new)
-
-    def send(self, data: bytes) -> bool:
-        """False if there is no connection, or it takes no more."""
-        try:
-            self.socket.send(data, zmq.NOBLOCK)
-        except zmq.Again:
-            return False
-        return True
-
-    def frames(self) -> Iterator[bytes]:
-        """What has arrived, up to a turn's share."""
-        with suppress(zmq.Again):
-            for _ in range(_FRAMES):
-                parts = self.socket.recv_multipart(zmq.NOBLOCK)
-                if len(parts) == 1:
-                    yield parts[0]
-
-    def changes(self) -> Iterator[bool]:
-        """True for each connection made, False for each one lost."""
-        with suppress(zmq.Again):
-            while True:
-                event = recv_monitor_message(self.monitor, zmq.NOBLOCK)
-                yield event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
-
-    def close(self, linger: int) -> None:
-        """Close the socket; what is not sent yet may take `linger` ms more."""
-        self.socket.disable_monitor()
-        self.monitor.close(linger=0)
-        self.socket.close(linger=linger)
 
 
 class Worker:
@@ -160,21 +106,25 @@ class Worker:
         self._grace = grace  # s, from the first signal to what a second would do
         self._halt_at = _NEVER
         self._sampler = Sampler()
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._poller = zmq.Poller()
-        self._links: dict[str, BrokerLink] = {}
-        self._resolver = ThreadResolver(look_up)
-        self._dialler = Dialler(self._resolver)
+        self._links = Links(
+            look_up,
+            LinkOptions(
+                FRAME_BYTES_MAX,
+                reconnect_ms=50 + secrets.randbelow(50),  # many workers lose a broker at once
+                receive_messages=_RECEIVE_MESSAGES,
+                turn_frames=_TURN_FRAMES,
+            ),
+        )
         self._interrupts = 0
         self._heeded = 0
         self._complain_at = now_ms()
         self._in, self._out = socket.socketpair()
         self._in.setblocking(False)
         self._out.setblocking(False)
-        for waker in (self._in.fileno(), self._resolver.fileno(), *pool.wakers):
-            self._poller.register(waker, zmq.POLLIN)
+        for waker in (self._in.fileno(), *pool.wakers):
+            self._links.watch(waker)
         for address in brokers:
-            self._link(address)
+            self._links.connect(address, now_ms())
 
     def interrupt(self) -> None:
         """The first time: drain. The second time: stop at once."""
@@ -201,7 +151,7 @@ class Worker:
     def _turn(self) -> None:
         agent, pool = self._agent, self._pool
         wake = min(agent.wake_at, self._halt_at)
-        ready = dict(self._poller.poll(max(0, wake - now_ms())))
+        ready = self._links.poll(max(0, wake - now_ms()))
         now = now_ms()
         if (self._interrupts > self._heeded or now >= self._halt_at) and self._heed(now):
             return
@@ -241,36 +191,28 @@ class Worker:
         self._agent.drain(now)
         return False
 
-    def _receive(self, ready: "dict[object, int]", now: int) -> int:
+    def _receive(self, ready: Sequence[object], now: int) -> int:
         """Hand what arrived to the agent; how many frames."""
         count = 0
-        for link in list(self._links.values()):
-            if link.monitor in ready:
-                for made in link.changes():
-                    self._changed(link.address, made, now)
-            if link.socket in ready:
-                for frame in link.frames():
-                    count += 1
-                    self._read(link.address, frame, now)
-        self._dial(now)
-        return count
-
-    def _dial(self, now: int) -> None:
-        for dial in self._dialler.due(now):
-            self._links[dial.key].dial(dial)
-        for address, text in self._dialler.unresolved():
+        for each in ready:
+            for address, made in self._links.changes(each, now):
+                self._changed(address, made, now)
+            for address, frame in self._links.frames(each):
+                count += 1
+                self._read(address, frame, now)
+        self._links.tend(now)
+        for address, text in self._links.unopened():
             if text:
-                tell(HostUnknown(address, text))
-            else:
-                tell(HostKnown(address))
+                self._complain(f"broker {address}: {text}", now)
+        for address, text in self._links.unresolved():
+            tell(HostUnknown(address, text) if text else HostKnown(address))
+        return count
 
     def _changed(self, address: str, made: bool, now: int) -> None:
         self._journal.link(address, made=made)
         if made:
-            self._dialler.up(address)
             self._agent.link_made(address, now)
         else:
-            self._dialler.down(address, now)
             self._agent.link_lost(address, now)
 
     def _read(self, source: str, frame: bytes, now: int) -> None:
@@ -307,30 +249,13 @@ class Worker:
 
     def _send(self, turn: Turn) -> None:
         for address, message in turn.send:
-            try:
-                sent = self._link(address).send(to_broker.encode(message))
-            except zmq.ZMQError as error:  # no socket can be made: tasks may have all files open
-                sent = False
-                self._complain(f"no connection to {address}: {error}", now_ms())
-            if not sent:
+            self._links.connect(address, now_ms())
+            if not self._links.send(address, to_broker.encode(message)):
                 self._agent.link_lost(address, now_ms())
-
-    def _link(self, address: str) -> BrokerLink:
-        link = self._links.get(address)
-        if link is None:
-            link = self._links[address] = BrokerLink(self._context, address)
-            self._dialler.dial(address, address, now_ms())
-            self._poller.register(link.socket, zmq.POLLIN)
-            self._poller.register(link.monitor, zmq.POLLIN)
-            self._dial(now_ms())
-        return link
 
     def _close(self) -> None:
         self._pool.close()
-        for link in self._links.values():
-            link.close(_FLUSH_MS)
-        self._context.term()
-        self._resolver.close()
+        self._links.close(_FLUSH_MS)
         self._in.close()
         self._out.close()
 

@@ -7,10 +7,10 @@ import pytest
 import zmq
 
 from raftwork import Unavailable
-from raftwork.client import links
 from raftwork.client.cluster_status import gather
 from raftwork.features import from_broker, to_broker
 from raftwork.messages import BrokerStatus, StatusRequest
+from raftwork.net import links
 
 NOBODY, NOBODY_ELSE = "127.0.0.1:1", "127.0.0.1:2"
 

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from raftwork import App, Run, Unavailable
-from raftwork.client import links, threads
+from raftwork.client import threads
 from raftwork.client import transport as module
+from raftwork.net import links
 
 NOBODY = "127.0.0.1:1"
 
@@ -250,8 +251,7 @@ def test_a_broker_whose_socket_cannot_be_opened_is_tried_again_and_ends_nobody(
 ) -> None:
     monkeypatch.setattr(links, "_AGAIN_MS", 20)
     with App(NOBODY, timeout=0.2) as app:
-        full = Once(links._room, FULL, times=1_000_000)
-        monkeypatch.setattr(links.Links, "_open", lambda _links, _address: full(0))
+        monkeypatch.setattr(links, "Link", Once(links.Link, FULL, times=1_000_000))
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1: .*Too many open files"):
             app.enqueue("t")
         first = app._connection

@@ -1,0 +1,213 @@
+"""A client's or worker's connections, one to each known broker, each a DEALER and its monitor.
+
+A program may run out of files to open at any moment. What cannot be opened then is opened later,
+and nothing else ends by it. libzmq is not asked when there is no room: it ends the process where it
+cannot make a descriptor of its own.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from raftwork.net.dialling import Dial, Dialler, Unresolved
+from raftwork.net.resolving import LookUp, ThreadResolver, reason
+
+_RECONNECT_MAX_MS = 500
+#: Until what could not be opened is tried again.
+_AGAIN_MS = 500
+#: Descriptors for libzmq's own threads, and for one more socket with its monitor and connection.
+_CONTEXT_FILES = 16
+_SOCKET_FILES = 8
+_LINK_UP = zmq.EVENT_HANDSHAKE_SUCCEEDED
+_LINK_DOWN = zmq.EVENT_DISCONNECTED
+
+
+class LinkOptions(NamedTuple):
+    """What each connection may hold and how it behaves."""
+
+    #: The longest frame that is read, bytes; one with more closes the connection.
+    frame_bytes: int
+    #: Between attempts to connect to a broker that is not there, ms, at first.
+    reconnect_ms: int = 50
+    #: Frames queued to a broker that does not read; beyond, none is taken.
+    send_messages: int = 1_000
+    #: Frames that libzmq reads ahead.
+    receive_messages: int = 1_000
+    #: Frames taken from one socket before the others get their turn.
+    turn_frames: int = 100
+
+
+class Link:
+    """The socket to one broker, and its monitor."""
+
+    def __init__(
+        self, context: "zmq.Context[zmq.Socket[bytes]]", address: str, options: LinkOptions
+    ) -> None:
+        """Raises OSError (zmq.ZMQError is one) if it cannot be opened."""
+        self.address = address
+        self._turn_frames = options.turn_frames
+        self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
+        try:
+            self.socket.linger = 0
+            self.socket.immediate = 1  # or a dead broker's backlog would be replayed
+            self.socket.reconnect_ivl = options.reconnect_ms
+            self.socket.reconnect_ivl_max = _RECONNECT_MAX_MS
+            self.socket.maxmsgsize = options.frame_bytes
+            self.socket.sndhwm = options.send_messages
+            self.socket.rcvhwm = options.receive_messages
+            self.monitor = self.socket.get_monitor_socket(_LINK_UP | _LINK_DOWN)
+        except BaseException:
+            self.socket.close(linger=0)
+            raise
+
+    def dial(self, dial: Dial) -> None:
+        """Connect, and no longer to where it was. What fails is due again soon."""
+        with suppress(zmq.ZMQError):
+            if dial.old is not None:
+                self.socket.disconnect(dial.old)
+        with suppress(zmq.ZMQError):
+            self.socket.ipv6 = dial.ipv6
+            self.socket.connect(dial.new)
+
+    def send(self, frame: bytes) -> bool:
+        """False if there is no connection, or it takes no more: the frame is dropped."""
+        try:
+            self.socket.send(frame, zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        return True
+
+    def frames(self) -> Iterator[bytes]:
+        """What has arrived, up to a turn's share."""
+        with suppress(zmq.Again):
+            for _ in range(self._turn_frames):
+                parts = self.socket.recv_multipart(zmq.DONTWAIT)
+                if len(parts) == 1:
+                    yield parts[0]
+
+    def changes(self) -> Iterator[bool]:
+        """True for each connection made, False for each one lost."""
+        while self.monitor.poll(0):
+            yield recv_monitor_message(self.monitor, zmq.DONTWAIT)["event"] == _LINK_UP
+
+    def close(self, linger_ms: int) -> None:
+        """Close the socket; what is not sent yet may take `linger_ms` more."""
+        with suppress(zmq.ZMQError):
+            self.socket.disable_monitor()
+        self.monitor.close(linger=0)
+        self.socket.close(linger=linger_ms)
+
+
+class Links:
+    """Lives in one thread. Addresses are HOST:PORT, times monotonic ms."""
+
+    def __init__(self, look_up: LookUp, options: LinkOptions) -> None:
+        """Raises OSError if nothing can be opened."""
+        _room(_CONTEXT_FILES)
+        self._options = options
+        self._poller = zmq.Poller()
+        self._resolver = ThreadResolver(look_up)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+        self._dialler = Dialler(self._resolver)
+        self._links: dict[str, Link] = {}
+        self._by_socket: dict[object, Link] = {}
+        self._by_monitor: dict[object, Link] = {}
+        #: Those that could not be opened, and when to try again.
+        self._unopened: dict[str, int] = {}
+        self._opening: list[tuple[str, str]] = []
+        self.watch(self._resolver.fileno())
+
+    def watch(self, fd: int) -> None:
+        """Make `poll` also return when this descriptor is readable."""
+        self._poller.register(fd, zmq.POLLIN)
+
+    def poll(self, timeout: int | None) -> list[object]:
+        """Wait (ms) for something to read."""
+        return [ready for ready, _ in self._poller.poll(timeout)]
+
+    def connect(self, address: str, now: int) -> None:
+        """Have a connection to this broker from now on, as soon as there can be one."""
+        if address not in self._links and address not in self._unopened:
+            self._open(address, now)
+
+    def send(self, address: str, frame: bytes) -> bool:
+        """Send a frame. False: it is dropped, without a connection or as the broker reads none."""
+        link = self._links.get(address)
+        return link is not None and link.send(frame)
+
+    def tend(self, now: int) -> None:
+        """Open, look up and connect what is due."""
+        if self._unopened:
+            for address, at in list(self._unopened.items()):
+                if now >= at:
+                    self._open(address, now)
+        self._dial(now)
+
+    def unopened(self) -> list[tuple[str, str]]:
+        """Drain the (address, why) of those that cannot be opened. Empty: it is open by now."""
+        out, self._opening = self._opening, []
+        return out
+
+    def unresolved(self) -> list[Unresolved]:
+        """Drain the names that could not be looked up; each failure is reported once."""
+        return self._dialler.unresolved()
+
+    def changes(self, ready: object, now: int) -> Iterator[tuple[str, bool]]:
+        """(address, up) for each connection made or lost, if what is ready is its monitor."""
+        if link := self._by_monitor.get(ready):
+            for up in link.changes():
+                if up:
+                    self._dialler.up(link.address)
+                else:
+                    self._dialler.down(link.address, now)
+                yield link.address, up
+
+    def frames(self, ready: object) -> Iterator[tuple[str, bytes]]:
+        """(address, frame) for a share of what came, if what is ready is a broker's socket."""
+        if link := self._by_socket.get(ready):
+            for frame in link.frames():
+                yield link.address, frame
+
+    def close(self, linger_ms: int = 0) -> None:
+        """Close all sockets; what is queued in them may take `linger_ms` more."""
+        for link in self._links.values():
+            link.close(linger_ms)
+        self._context.term()
+        self._resolver.close()
+
+    def _open(self, address: str, now: int) -> None:
+        try:
+            _room(_SOCKET_FILES if self._links else _CONTEXT_FILES)
+            link = Link(self._context, address, self._options)
+        except OSError as error:  # libzmq's errors are such, too
+            self._unopened[address] = now + _AGAIN_MS
+            self._opening.append((address, f"cannot open a connection: {reason(error)}"))
+            return
+        if self._unopened.pop(address, None) is not None:
+            self._opening.append((address, ""))
+        self._links[address] = link
+        self._by_socket[link.socket], self._by_monitor[link.monitor] = link, link
+        # What is ready comes in this order: a connection is known before what came over it.
+        self._poller.register(link.monitor, zmq.POLLIN)
+        self._poller.register(link.socket, zmq.POLLIN)
+        self._dialler.dial(address, address, now)
+        self._dial(now)
+
+    def _dial(self, now: int) -> None:
+        for dial in self._dialler.due(now):
+            self._links[dial.key].dial(dial)
+
+
+def _room(files: int) -> None:
+    """Raises OSError unless this process can open `files` more files."""
+    opened: list[int] = []
+    try:
+        for _ in range(files):
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401
+    finally:
+        for fd in opened:
+            os.close(fd)

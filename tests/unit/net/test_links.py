@@ -1,0 +1,109 @@
+"""Connections to brokers over real sockets: made, lost, and opened when there is room."""
+
+import errno
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+import zmq
+
+from raftwork.net import links as module
+from raftwork.net.links import LinkOptions, Links
+
+OPTIONS = LinkOptions(frame_bytes=1_000)
+FULL = OSError(errno.EMFILE, "Too many open files")
+
+
+def now() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+class Broker(NamedTuple):
+    socket: "zmq.Socket[bytes]"
+    address: str
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
+        socket.linger = 0
+        port = socket.bind_to_random_port("tcp://127.0.0.1")
+        yield Broker(socket, f"127.0.0.1:{port}")
+
+
+@pytest.fixture
+def links() -> Iterator[Links]:
+    made = Links(lambda host: (host,), OPTIONS)
+    yield made
+    made.close()
+
+
+def turn(links: Links) -> list[tuple[str, bool | bytes]]:
+    """What came within a moment: changes of connections, and frames."""
+    seen: list[tuple[str, bool | bytes]] = []
+    for ready in links.poll(20):
+        seen += links.changes(ready, now())
+        seen += links.frames(ready)
+    links.tend(now())
+    return seen
+
+
+def until(links: Links, enough: Callable[[list[tuple[str, bool | bytes]]], bool]) -> None:
+    seen: list[tuple[str, bool | bytes]] = []
+    deadline = time.monotonic() + 10
+    while not enough(seen):
+        assert time.monotonic() < deadline, seen
+        seen += turn(links)
+
+
+def test_a_connection_is_made_and_carries_frames_both_ways(links: Links, broker: Broker) -> None:
+    assert not links.send(broker.address, b"early"), "there is none"
+    links.connect(broker.address, now())
+    until(links, lambda seen: (broker.address, True) in seen)
+    assert links.send(broker.address, b"hello")
+    assert broker.socket.poll(10_000)
+    routing, frame = broker.socket.recv_multipart()
+    assert frame == b"hello"
+    broker.socket.send_multipart([routing, b"two", b"parts"])  # no frame of ours
+    broker.socket.send_multipart([routing, b"welcome"])
+    until(links, lambda seen: seen == [(broker.address, b"welcome")])
+
+
+def test_a_connection_that_is_lost_is_told_and_takes_nothing(links: Links, broker: Broker) -> None:
+    links.connect(broker.address, now())
+    until(links, lambda seen: (broker.address, True) in seen)
+    broker.socket.unbind(f"tcp://{broker.address}")
+    broker.socket.close()
+    until(links, lambda seen: (broker.address, False) in seen)
+    assert not links.send(broker.address, b"too late")
+
+
+def test_what_cannot_be_opened_is_told_once_and_opened_when_there_is_room(
+    links: Links, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AGAIN_MS", 1)
+    room = [False]
+
+    def needs_room(_files: int) -> None:
+        if not room[0]:
+            raise FULL
+
+    monkeypatch.setattr(module, "_room", needs_room)
+    links.connect(broker.address, now())
+    links.connect(broker.address, now())
+    ((address, why),) = links.unopened()
+    assert address == broker.address
+    assert why == "cannot open a connection: Too many open files"
+    room[0] = True
+    until(links, lambda seen: (broker.address, True) in seen)
+    assert links.unopened()[-1] == (broker.address, "")
+
+
+def test_without_room_for_its_own_nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_files: int) -> None:
+        raise FULL
+
+    monkeypatch.setattr(module, "_room", full)
+    with pytest.raises(OSError, match="Too many open files"):
+        Links(lambda host: (host,), OPTIONS)
