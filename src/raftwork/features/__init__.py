@@ -4,6 +4,7 @@ To add one is to write its module and to name it here; CONTRIBUTING.md shows it.
 """
 
 from raftwork.features import (
+    cluster_settings,
     dead_letters,
     drain,
     enqueue,
@@ -25,4 +26,5 @@ FEATURES: tuple[Feature, ...] = (
     drain.FEATURE,
     purge_queue.FEATURE,
     upgrade.FEATURE,
+    cluster_settings.FEATURE,
 )
