@@ -271,7 +271,7 @@ def _floors(state: "Ledger") -> dict[str, int]:
 def _check(view: "View", request: SetClusterSettings) -> _Lowering:
     """In the log an unknown setting would stop every replica."""
     try:
-        values = _values(request.changes)
+        values = values_of(request.changes)
     except BadMessage as error:
         raise ProtocolError(str(error)) from None
     try:
@@ -283,7 +283,7 @@ def _check(view: "View", request: SetClusterSettings) -> _Lowering:
     return _Lowering(values)
 
 
-def _values(packed: bytes) -> dict[str, int]:
+def values_of(packed: bytes) -> dict[str, int]:
     """The changes of a request, with defaults where it has None. Raises BadMessage."""
     values: Any = unpack(packed)
     if type(values) is not dict or not values:

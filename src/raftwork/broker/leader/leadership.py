@@ -246,7 +246,7 @@ class Leadership:
 
     def _configure(self, settings: ClusterSettings) -> None:
         """The cluster's settings are these from now on."""
-        self.workers.configure(settings)
+        self.workers.settings = settings
         if changed := differences(self._settings, settings):
             self._tell(ClusterSettingsChanged(changed))
         self._settings = settings

@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine, Running
     from raftwork.broker.machine.commands import Command
-    from raftwork.features.cluster_settings import ClusterSettings
     from raftwork.features.effects import EnqueuedAndAssigned, Settled
     from raftwork.messages import FromBroker
 
@@ -101,19 +100,16 @@ class WorkerRegistry:
             tell, self._attribution.reason, machine.current, attempts=attempts
         )
         self._all_heard = False  # every worker had the time to say hello
-        self.configure(machine.settings)
+        #: The cluster's. Others bring forward no deadline that a worker has already.
+        self.settings = machine.settings
         self._all_heard_at = now + ALL_HEARD_MS
         self._full: list[Worker] = []  # passed over because their connections take no more
         self._beaten = now - BEAT_AT_REST_MS
         self._next_expiry = now + 1_000
         for running in machine.running():
-            lost = Worker(running.worker, now + self._lease)
+            lost = Worker(running.worker, now + self.settings.worker_lease)
             worker = self._workers.setdefault(running.worker, lost)
             self._take_over(worker, running)
-
-    def configure(self, settings: ClusterSettings) -> None:
-        """Go by these from now on. No deadline that a worker has already is brought forward."""
-        self._lease, self._reconnect = settings.worker_lease, settings.worker_reconnect
 
     def _take_over(self, worker: Worker, running: Running) -> None:
         worker.assignments[running.token] = Assignment.of(running.token, running, known=False)
@@ -194,7 +190,7 @@ class WorkerRegistry:
             self._by_routing.pop(worker.routing, None)
         self._by_routing[routing] = worker
         worker.begin_session(routing, hello)
-        worker.deadline, worker.lost = now + self._lease, None
+        worker.deadline, worker.lost = now + self.settings.worker_lease, None
 
     def _settle_unlisted(self, worker: Worker, listed: set[int]) -> None:
         """What it does not hold never arrived: send it again, unless its end is on the way."""
@@ -203,13 +199,16 @@ class WorkerRegistry:
             if assignment.token in listed or not assignment.undecided:
                 continue
             if assignment.started is None:
-                assignment.known = True
-                worker.push.owed.append(assignment.token)
+                self._push_again(worker, assignment)
             else:  # it told us that the code began, and knows nothing of it now
                 assignment.lost = True
                 forgotten.append((assignment.token, True))
         if forgotten:
             self._commands.append(Lose(forgotten, Loss(worker.name)))
+
+    def _push_again(self, worker: Worker, assignment: Assignment) -> None:
+        assignment.known = True
+        worker.push.owed.append(assignment.token)
 
     def heartbeat(self, routing: bytes, beat: Heartbeat, now: int) -> bool:
         """False if there is no such session: the worker must say hello."""
@@ -304,7 +303,7 @@ class WorkerRegistry:
         worker = self._by_routing.pop(routing, None)
         if worker is not None:
             worker.routing = None
-            worker.deadline = min(worker.deadline, now + self._reconnect)
+            worker.deadline = min(worker.deadline, now + self.settings.worker_reconnect)
 
     def start_over(self, routing: bytes) -> None:
         """A frame of this worker could not be handled: drop all that may be half done.
@@ -326,7 +325,7 @@ class WorkerRegistry:
         worker = self._by_routing.get(routing)
         if worker is None or worker.session != session:
             return None
-        worker.deadline = now + self._lease
+        worker.deadline = now + self.settings.worker_lease
         return worker
 
     # ---- what the machine decided -------------------------------------------------------------
@@ -420,8 +419,9 @@ class WorkerRegistry:
 
     def extend_leases(self, gap: int, now: int) -> None:
         """The leader itself was away for `gap` ms: no worker's silence in it counts."""
+        latest = now + self.settings.worker_lease
         for worker in self._workers.values():
-            worker.deadline = max(worker.deadline, min(worker.deadline + gap, now + self._lease))
+            worker.deadline = max(worker.deadline, min(worker.deadline + gap, latest))
 
     def _check_lease(self, worker: Worker, now: int) -> None:
         if worker.lost is None:
@@ -436,7 +436,7 @@ class WorkerRegistry:
             worker.full_since = None
         elif worker.full_since is None:
             worker.full_since = now
-        elif now - worker.full_since > self._lease:
+        elif now - worker.full_since > self.settings.worker_lease:
             unsent, worker.push = worker.push.owed, PushOutbox()
             tokens = [token for token in unsent if token in worker.assignments]
             self._worker_events.taken_back(worker, len(tokens))

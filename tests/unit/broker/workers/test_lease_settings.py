@@ -31,7 +31,7 @@ def test_no_lease_is_shorter_than_three_heartbeats_which_workers_send_whatever_i
 
 
 def test_a_longer_lease_holds_for_who_is_heard_from_then_on(harness: RegistryHarness) -> None:
-    harness.registry.configure(LONG)
+    harness.registry.settings = LONG
     (token,) = harness.give()
     harness.report()
     assert harness.pass_time(LONG_MS - 50) == []
@@ -41,26 +41,26 @@ def test_a_longer_lease_holds_for_who_is_heard_from_then_on(harness: RegistryHar
 def test_a_shorter_lease_takes_nothing_from_who_was_promised_a_longer_one(
     harness: RegistryHarness,
 ) -> None:
-    harness.registry.configure(LONG)
+    harness.registry.settings = LONG
     harness.give()
     harness.report()
-    harness.registry.configure(DEFAULTS)
+    harness.registry.settings = DEFAULTS
     harness.registry.extend_leases(500, harness.now)  # a pause of the leader does not, either
     assert harness.pass_time(LONG_MS - 50) == []
     assert len(harness.pass_time(BEAT_MS + 100)) == 1
 
 
 def test_who_is_heard_after_a_shorter_lease_was_set_has_that(harness: RegistryHarness) -> None:
-    harness.registry.configure(LONG)
+    harness.registry.settings = LONG
     harness.give()
-    harness.registry.configure(DEFAULTS)
+    harness.registry.settings = DEFAULTS
     harness.report()
     assert harness.pass_time(LEASE_MS - 50) == []
     assert len(harness.pass_time(BEAT_MS + 100)) == 1
 
 
 def test_a_closed_connection_has_the_time_that_is_set(harness: RegistryHarness) -> None:
-    harness.registry.configure(SLOW)
+    harness.registry.settings = SLOW
     harness.give()
     harness.report()
     harness.registry.unreachable(b"w", harness.now)
