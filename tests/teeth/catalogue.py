@@ -440,6 +440,17 @@ _WORKERS = (
         ),
     ),
     Break(
+        "a lease that is set is not kept",
+        (
+            Edit(
+                f"{_BROKER}.workers.registry:WorkerRegistry._session",
+                "now + self.settings.worker_lease",
+                "now + 3_000",
+            ),
+        ),
+        ("test_a_longer_lease_outlives_the_leader_and_a_silent_worker_keeps_its_task",),
+    ),
+    Break(
         "tokens used again",
         (
             Edit(
