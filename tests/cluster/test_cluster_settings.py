@@ -30,3 +30,16 @@ def test_a_longer_lease_outlives_the_leader_and_a_silent_worker_keeps_its_task(
     assert [mark.attempt for mark in cluster.marks(run.id, "start")] == [1]
     assert cluster.cli("cluster", "set", "--reset", "worker_lease").code == 0
     assert cluster.app.cluster.settings()["worker_lease"].value == 3
+
+
+def test_a_leader_that_hangs_is_missed_after_the_election_timeout_that_is_set(
+    cluster: Cluster,
+) -> None:
+    assert cluster.cli("cluster", "set", "election_timeout=4").code == 0
+    old, others = cluster.ranks()
+    for name in others:
+        cluster.wait_for_caught_up(name)
+    cluster.pause(old)
+    cluster.holds_for(lambda: cluster.see(*others).leader is None, "they wait", 3.0)
+    assert cluster.wait_for_leader(other_than=old) in others
+    cluster.resume(old)

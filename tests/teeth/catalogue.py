@@ -451,6 +451,17 @@ _WORKERS = (
         ("test_a_longer_lease_outlives_the_leader_and_a_silent_worker_keeps_its_task",),
     ),
     Break(
+        "election times that are set are not kept",
+        (
+            Edit(
+                f"{_BROKER}.election_times:ElectionTimes.keep",
+                "core.retime(*self.timing, now)",
+                "pass",
+            ),
+        ),
+        ("test_a_leader_that_hangs_is_missed_after_the_election_timeout_that_is_set",),
+    ),
+    Break(
         "tokens used again",
         (
             Edit(

@@ -154,6 +154,11 @@ class ClusterSettings:
         *(1_000, MS, 1_000, 600_000),
         "How long a worker whose connection has closed may take to come back, within its lease",
     )
+    #: Ten times the stalls of disks and schedulers that were seen on shared machines.
+    election_timeout: int = _setting(
+        *(750, MS, 250, 60_000),
+        "How long a leader may be silent before the brokers elect another one",
+    )
 
 
 #: By name, in the order of the fields.
@@ -339,5 +344,5 @@ FEATURE = Feature(
     "the cluster's settings",
     rules=[change(SetClusterSettings, _check, _answer), read(AskClusterSettings, _read)],
     transitions=[transition(ConfigureCluster, configure)],
-    budget=Budget(requests=20),
+    budget=Budget(requests=100),
 )

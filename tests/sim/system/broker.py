@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from raftwork.broker.environment import Setup
 from raftwork.broker.machine import Machine
 from raftwork.broker.node import Node
+from raftwork.broker.options import timing
 from raftwork.consensus.core import ORIGIN, Entry, Peer, Position, Snapshot
 from raftwork.errors import OtherRelease, StoreDamaged, StoreError
 from raftwork.features import from_broker
@@ -114,6 +115,7 @@ class Broker(Process):
             balancer=self.world.shape.balancer,
             rng=rng,
             make_core=lambda me, store, now: make(me, names, store, config, rng, now),
+            timing=lambda cluster: timing(self.world.consensus_name, cluster, 0, 0),
             send=self._send,
             send_consensus=self._send_consensus,
             writable=self._room,

@@ -98,6 +98,8 @@ class ClusterAdmin:
                 values["worker_lease"] = 100  # shorter than any may be
             case 3:
                 values = {"dead": rng.choice((1, 3, 10_000)), "sweep": rng.randint(100, 999)}
+            case 4 if rng.random() < 0.5:
+                values["election_timeout"] = rng.choice((None, 500, 600, 1_000, 1_200))
             case 4:
                 values = {"worker_lease": None, "worker_reconnect": None}
             case 5 | 6:

@@ -189,6 +189,8 @@ class ClientChecker:
                 text = f"{told(message)} is told to stand; since it was asked {stood} stood"
                 require(told(message) in stood, "true reads", text)
                 self._queue.reached["cluster settings read"] += 1
+            case SetClusterSettings(), _ if isinstance(answer.error, QueueFull):
+                self._queue.reached["one change too many"] += 1
             case _:
                 wrong = isinstance(about, SetClusterSettings) and asked_for(about).values
                 right = wrong == [("worker_lease", 100)] and isinstance(answer.error, ProtocolError)

@@ -187,8 +187,8 @@ def test_a_limit_that_nothing_is_over_is_lowered_at_once(
 
 
 def test_changes_under_way_are_bounded(harness: DeskHarness) -> None:
-    for request in range(20):
+    for request in range(100):
         assert harness.ask(change(request, dead=7)) == []
-    (refused,) = harness.ask(change(99, dead=7))
+    (refused,) = harness.ask(change(100, dead=7))
     assert isinstance(refused, Refused) and refused.code is Code.QUEUE_FULL
     assert ClusterSettings() == DEFAULTS

@@ -44,6 +44,7 @@ def test_the_settings_of_new_tables_are_for_ever() -> None:
         "sweep": 500,
         "worker_lease": 3_000,
         "worker_reconnect": 1_000,
+        "election_timeout": 750,
     }
 
 
