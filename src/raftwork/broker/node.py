@@ -248,8 +248,7 @@ class Node:
         self._handshake.turn(now)
         if self._replica is not None:
             self._replica.turn(now)
-            with self._containment.vital:
-                self.times.keep(self._machine.settings, self._replica.core, now)
+            self.times.keep(self._machine.settings, self._replica.core, now)
         self._tell_leader(now)
         if now >= self._readiness.look_at:
             self._tell_what_it_waits_for(now)

@@ -128,7 +128,7 @@ LIMITS = (
         f"{_BROKER}.workers.registry:WorkerRegistry._session",
         "now + self.settings.worker_lease",
         "now + 3_000",
-        seeds=60,
+        seeds=100,
     ),
     _mutant(
         "a new leader knows of no longer lease",

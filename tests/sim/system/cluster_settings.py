@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: The share of worlds in which they change, and how far changes are apart there, ms.
 _SHARE, _EVERY = 0.3, 1_500
-_LEASES = (None, 3_000, 4_000, 6_000, 6_000)
+_LEASES = (None, 3_000, 4_000, 6_000, 6_000, 6_000)
 _RECONNECTS = (None, 1_000, 2_000, 3_000)
 
 
@@ -89,6 +89,12 @@ class ClusterAdmin:
                 change = SetClusterSettings(0, changes({"sweep": self._rng.randint(100, 999)}))
                 user.inquire(change if user is setter else AskClusterSettings(0))
 
+    def _silence(self) -> None:
+        """A worker is stopped for longer than a lease where none is set; its connection stays."""
+        worker = self._rng.choice(self._world.workers)
+        if worker.alive and not worker.paused and not self._world.peaceful:
+            worker.pause(self._rng.randint(3_300, 4_500))
+
     def _draw(self) -> SetClusterSettings | AskClusterSettings:
         rng, values = self._rng, dict[str, int | None]()
         match rng.randrange(10):
@@ -106,4 +112,5 @@ class ClusterAdmin:
                 values["worker_reconnect"] = rng.choice(_RECONNECTS)
             case _:
                 values["worker_lease"] = rng.choice(_LEASES)
+                self._world.timeline.after(rng.randint(300, 1_500), self._silence)
         return SetClusterSettings(0, changes(values))
