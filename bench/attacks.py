@@ -25,7 +25,7 @@ import zmq
 
 from bench.harness import ROOT
 from bench.overheard import frames_in
-from raftwork.broker.machine import Limits
+from raftwork.broker.machine import ClusterSettings
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError
 from raftwork.features import from_broker, to_broker
 from raftwork.features.dead_letters import PurgeDead, RetryDead
@@ -200,8 +200,8 @@ def _well_formed_request(frame: bytes) -> bool:
         return False
     if isinstance(message, Enqueue):
         try:
-            read_spec(message.spec, Limits())
-            read_tasks(message.tasks, Limits())
+            read_spec(message.spec, ClusterSettings())
+            read_tasks(message.tasks, ClusterSettings())
         except (ProtocolError, PayloadTooLarge):
             return False
         return True

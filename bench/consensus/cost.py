@@ -14,12 +14,13 @@ from tempfile import TemporaryDirectory
 
 from bench.consensus.table import CONTENDERS, Contender, Table
 from raftwork.broker.machine import create_tables
-from raftwork.broker.options import USUAL_TIMING
+from raftwork.broker.options import timing
 from raftwork.broker.server import core_maker
 from raftwork.broker.store import Store, open_store
 from raftwork.consensus.core import Entry, Message, Peer
 from raftwork.consensus.news import News
 from raftwork.consensus.replica import Replica
+from raftwork.features.cluster_settings import DEFAULTS
 
 _DATA = bytes(100)
 #: Milliseconds of idleness over which what goes on anyway is counted.
@@ -71,7 +72,7 @@ class Replicas:
         for name, store in stores.items():
             store.form(bytes(16), dict(self._peers.values()))
             self._count_fsyncs(store)
-            make = core_maker(who.protocol, USUAL_TIMING[who.protocol])
+            make = core_maker(who.protocol, timing(who.protocol, DEFAULTS.election_timeout, 0, 0))
             core = make(self._peers[name], list(names), store, Random(name), self.now)
             self._replicas[name] = Replica(core, store, _Host(), self._sender(name))
 

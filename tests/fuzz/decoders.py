@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from hypothesis import strategies as st
 
 from raftwork.addresses import parse_address
-from raftwork.broker.machine import Limits
+from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import commands, decode_batch, encode_batch
 from raftwork.broker.store import meta, watermark
 from raftwork.broker.store.identity import Identity, load_identity, save_identity
@@ -222,9 +222,11 @@ DECODERS: dict[str, Decoder] = {
         records(Failure),
     ),
     "a batch's spec": Decoder(
-        partial(read_spec, limits=Limits()), _REFUSED, records(Spec).map(encode_spec)
+        partial(read_spec, settings=ClusterSettings()), _REFUSED, records(Spec).map(encode_spec)
     ),
-    "a batch's tasks": Decoder(partial(read_tasks, limits=Limits()), _REFUSED, _TASKS.map(pack)),
+    "a batch's tasks": Decoder(
+        partial(read_tasks, settings=ClusterSettings()), _REFUSED, _TASKS.map(pack)
+    ),
     "log entries": Decoder(
         _commands, (BadMessage,), _batches().map(lambda b: encode_batch(*b)), None, None
     ),

@@ -30,6 +30,22 @@ def begin(world: World, end: int) -> None:
         world.after(2_500 if plot else rng.randint(1, 2 * shape.fault_every), fail)
 
     world.after(rng.randint(300, 700), fail)
+    if world.clockwork.random() < 0.4:
+        world.after(world.clockwork.randint(100, 700), lambda: _retime(world, end))
+
+
+def _retime(world: World, end: int) -> None:
+    """Some go by other times from now on, as if the others had not applied the change yet."""
+    rng = world.clockwork
+    if world.now < end:
+        timeout = rng.choice((90, 150, 150, 300, 900))
+        for process in world.processes.values():
+            if process.replica is not None and rng.random() < 0.6:
+                process.core.retime(timeout // rng.choice((3, 5, 10)), timeout, world.now)
+                world.note("retime", process.peer.name, timeout)
+                world.retimed = True
+                world.schedule(process, world.now)
+        world.after(rng.randint(50, 900), lambda: _retime(world, end))
 
 
 def fault(world: World) -> None:

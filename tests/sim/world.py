@@ -82,6 +82,9 @@ class World:
 
     def __init__(self, seed: int, kind: Kind | None = None, protocol: str = "raft") -> None:
         self.rng = random.Random(seed)
+        #: Of changes of times, so that other histories stay what they were.
+        self.clockwork = random.Random(f"times of {seed}")
+        self.retimed = False
         self.shape = Shape.draw(self.rng, kind)
         self.protocol = PROTOCOLS[protocol]
         self.now = 0
@@ -403,4 +406,7 @@ class World:
             if process.replica is None:
                 self.start(name)
             else:
+                if self.retimed:
+                    config = self.shape.config
+                    process.core.retime(config.heartbeat, config.election_min, self.now)
                 self.schedule(process, self.now, again=True)

@@ -440,6 +440,28 @@ _WORKERS = (
         ),
     ),
     Break(
+        "a lease that is set is not kept",
+        (
+            Edit(
+                f"{_BROKER}.workers.registry:WorkerRegistry._session",
+                "now + self.settings.worker_lease",
+                "now + 3_000",
+            ),
+        ),
+        ("test_a_longer_lease_outlives_the_leader_and_a_silent_worker_keeps_its_task",),
+    ),
+    Break(
+        "election times that are set are not kept",
+        (
+            Edit(
+                f"{_BROKER}.election_times:ElectionTimes.keep",
+                "core.retime(*self.timing, now)",
+                "pass",
+            ),
+        ),
+        ("test_a_leader_that_hangs_is_missed_after_the_election_timeout_that_is_set",),
+    ),
+    Break(
         "tokens used again",
         (
             Edit(

@@ -130,7 +130,7 @@ _FRAMES = (
         (
             Edit(
                 f"{_FEATURES}.enqueue:read_tasks",
-                "if (largest := max(map(len, payloads))) > limits.payload_bytes:",
+                "if (largest := max(map(len, payloads))) > settings.payload_bytes:",
                 "if (largest := 0):",
             ),
         ),

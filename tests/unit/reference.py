@@ -11,6 +11,8 @@ from typing import Any, get_args
 from raftwork.broker import events as of_brokers
 from raftwork.broker import journal as broker_journal
 from raftwork.client import options
+from raftwork.client.cluster import bounds, outside
+from raftwork.features import cluster_settings
 from raftwork.features.queue_settings import SETTINGS
 from raftwork.logs import event_name
 from raftwork.worker import events as of_workers
@@ -63,6 +65,19 @@ waits already stays.
 """
 
 
+_OF_CLUSTERS = """
+## What can be set for the cluster
+
+Made of `src/raftwork/features/cluster_settings.py`. Given to `app.cluster.set(…)`, or as NAME=VALUE
+to `raftwork cluster set`, at any time; `None`, on the command line `--reset NAME`, is the default.
+Every broker keeps them, and goes by them from the same entry of the log on
+([configuration](configuration.md#what-all-brokers-share)).
+
+| setting | default | range | |
+|---|---|---|---|
+"""
+
+
 def documented() -> dict[str, tuple[str, str]]:
     """Each option's type and text, as written in its class."""
     tree = ast.parse(inspect.getsource(options.OptionFields))
@@ -95,7 +110,7 @@ def page() -> str:
         shown = " or ".join(f'`"{each}"`' for each in choices) if choices else f"`{kind}`"
         shown = shown.replace(" | ", "` or `")
         rows.append(f"| `{name}` | {shown} | `{_default(name)}` | {text} |")
-    return _INTRO + "\n".join(rows) + "\n" + _queue_settings()
+    return _INTRO + "\n".join(rows) + "\n" + _queue_settings() + _cluster_settings()
 
 
 def _queue_settings() -> str:
@@ -108,6 +123,15 @@ def _queue_settings() -> str:
         facts = (f"`{name}`", f"`{flag}`", f"`{kind}` or `None`", range_)
         rows.append(f"| {' | '.join((*facts, setting.help, setting.unset))} |")
     return _OF_QUEUES + "\n".join(rows) + "\n"
+
+
+def _cluster_settings() -> str:
+    rows = []
+    for name, setting in cluster_settings.SETTINGS.items():
+        default = outside(setting.unit, getattr(cluster_settings.DEFAULTS, name))
+        range_ = bounds(setting).replace(str(2**53), "2^53").replace(" and ", " to ")
+        rows.append(f"| `{name}` | {default} | {range_} | {setting.help} |")
+    return _OF_CLUSTERS + "\n".join(rows) + "\n"
 
 
 def events() -> str:

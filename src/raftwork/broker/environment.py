@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import apsw
 
     from raftwork.broker.events import Event
+    from raftwork.broker.options import Timing
     from raftwork.broker.store import Identity
     from raftwork.consensus.core import Consensus, Peer, Position, Restored, Roster
     from raftwork.release import Levels
@@ -64,8 +65,8 @@ class Setup:
     cluster: Mapping[str, str]
     consensus: str
     balancer: str
-    #: How long (ms) a start or an election may take before this broker reports what it waits for.
-    patience: int = 2_500
+    #: This broker's times, under the election timeout (ms) that the cluster has set.
+    timing: Callable[[int], Timing]
     rng: Random
     make_core: Callable[[Peer, NodeStore, int], Consensus]
     #: Sends a frame to a routing id of our ROUTER; whether it could not be is told later.

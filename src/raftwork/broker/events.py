@@ -354,6 +354,16 @@ class LevelRaised:
         return f"the cluster is at level {self.level} from now on"
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterSettingsChanged:
+    """The leader has seen the cluster's settings changed (features/cluster_settings.py)."""
+
+    changes: tuple[str, ...]  # name, value before and value now of each
+
+    def __str__(self) -> str:
+        return f"the cluster's settings have changed: {', '.join(self.changes)}"
+
+
 # ---- this process ------------------------------------------------------------------------------
 
 
@@ -400,6 +410,7 @@ Event = (
     | WorkerRefused
     | BalancerUnknown
     | LevelRaised
+    | ClusterSettingsChanged
     | SlowTurn
     | PeerEvent
     | News

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.cluster.readiness import Readiness
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
+from raftwork.broker.election_times import ElectionTimes
 from raftwork.broker.events import BadFrame, LeadershipBegan, Restored, WorkerRefused
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.leader.supervisor import LeadershipSupervisor, VitalLog
@@ -104,11 +105,10 @@ class Node:
         )
         self._routes = self._make_routes()
         self._handshake.tell_time(wall - now)
-        self._readiness = Readiness(
-            setup.name, setup.cluster, self._handshake.peers, now, setup.patience
-        )
+        self._readiness = Readiness(setup.name, setup.cluster, self._handshake.peers, now)
         self._sessions = Sessions()
         self._machine = Machine(store.connection, setup.levels)
+        self.times = ElectionTimes(setup.timing, self._machine.settings, self._readiness)
         self._replica: Replica | None = None
         self._outgoing: list[tuple[bytes, FromBroker]] = []
         self._announced: tuple[tuple[int, str | None] | None, bool] | None = None
@@ -249,6 +249,7 @@ class Node:
         self._handshake.turn(now)
         if self._replica is not None:
             self._replica.turn(now)
+            self.times.keep(self._machine.settings, self._replica.core, now)
         self._tell_leader(now)
         if now >= self._readiness.look_at:
             self._tell_what_it_waits_for(now)

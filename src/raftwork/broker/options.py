@@ -1,7 +1,8 @@
 """What a broker process is told, checked before anything is opened or bound.
 
 It is this process's alone: flags, the environment and a file make it (`cli/configuration.py`).
-What decides the fate of tasks is none of it but replicated, the same for every broker.
+What decides the fate of tasks is none of it but replicated, the same for every broker, as are the
+times of elections unless a broker has its own.
 """
 
 import os
@@ -12,6 +13,7 @@ from typing import Final, NamedTuple
 
 from raftwork.addresses import canonical, is_unspecified, number, parse_address, same_place
 from raftwork.broker.placement.balancers import BALANCERS
+from raftwork.features.cluster_settings import DEFAULTS, SETTINGS
 from raftwork.messages import NAME_MAX
 
 CONSENSUS = ("raft", "zab")
@@ -23,17 +25,29 @@ class Timing(NamedTuple):
     heartbeat_interval: int
     election_timeout: int
 
+    @property
+    def patience(self) -> int:
+        """How long (ms) an election may take: two, of which the first may be undecided."""
+        return max(2_500, 4 * self.election_timeout)
 
-#: Ten times the stalls of disks and schedulers that were seen on shared machines.
-USUAL_TIMING: Final[Mapping[str, Timing]] = {
-    "raft": Timing(75, 750),
-    "zab": Timing(50, 800),
-}
-#: Heartbeats in an election timeout: two may be lost, and none of them is an election.
+
+#: Heartbeats in an election timeout, where no interval is given.
+_HEARTBEATS: Final[Mapping[str, int]] = {"raft": 10, "zab": 15}
+#: … and at least: two may be lost, and none of them is an election.
 HEARTBEATS_MIN: Final = 3
-ELECTION_TIMEOUT_MIN_MS: Final = 250
-ELECTION_TIMEOUT_MAX_MS: Final = 60_000
+ELECTION_TIMEOUT_MIN_MS: Final = SETTINGS["election_timeout"].least
+ELECTION_TIMEOUT_MAX_MS: Final = SETTINGS["election_timeout"].most
 HEARTBEAT_MIN_MS: Final = 10
+
+
+def timing(consensus: str, cluster: int, election_timeout: int, heartbeat_interval: int) -> Timing:
+    """The times of one broker: its own, where they are not 0, else by what the cluster has set.
+
+    A heartbeat interval that was given for a longer timeout is cut to what this one allows.
+    """
+    timeout = election_timeout or cluster
+    beat = heartbeat_interval or max(HEARTBEAT_MIN_MS, timeout // _HEARTBEATS[consensus])
+    return Timing(min(beat, timeout // HEARTBEATS_MIN), timeout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +70,8 @@ class BrokerConfig:
     #: Page checksums in a directory that is new; an old one keeps what it was made with.
     checksums: bool = True
     #: Milliseconds between two heartbeats of the leader, and of silence until another one is
-    #: elected: each its protocol's usual one where it is 0. Brokers of a cluster should agree: one
-    #: that is less patient than the leader talks elects another one over and over.
+    #: elected: what the cluster has set where it is 0. Brokers of a cluster should agree: one that
+    #: is less patient than the leader talks looks for another one over and over.
     heartbeat_interval: int = 0
     election_timeout: int = 0
     #: So long (ms) a graceful stop waits for another broker to take over the leadership.
@@ -79,15 +93,11 @@ class BrokerConfig:
                 "encrypted nor authenticated; --insecure allows it all the same"
             )
         object.__setattr__(self, "data", _resolved(self.data))
-        self._set_pace()
+        self._check_times()
 
-    def _set_pace(self) -> None:
-        usual = USUAL_TIMING[self.consensus]
-        timeout = self.election_timeout or usual.election_timeout
-        # In the protocol's usual proportion, where only the timeout is given.
-        beat = self.heartbeat_interval or max(
-            HEARTBEAT_MIN_MS, timeout * usual.heartbeat_interval // usual.election_timeout
-        )
+    def _check_times(self) -> None:
+        timeout = self.election_timeout or DEFAULTS.election_timeout
+        beat = self.heartbeat_interval or HEARTBEAT_MIN_MS
         if not ELECTION_TIMEOUT_MIN_MS <= timeout <= ELECTION_TIMEOUT_MAX_MS:
             raise ValueError(
                 f"an election timeout must be from {ELECTION_TIMEOUT_MIN_MS / 1000:g} to "
@@ -99,18 +109,10 @@ class BrokerConfig:
                 f"{timeout // HEARTBEATS_MIN / 1000:g} s with an election timeout of "
                 f"{timeout / 1000:g} s, got {beat / 1000:g} s"
             )
-        object.__setattr__(self, "election_timeout", timeout)
-        object.__setattr__(self, "heartbeat_interval", beat)
 
-    @property
-    def pace(self) -> Timing:
-        """Both times of this broker."""
-        return Timing(self.heartbeat_interval, self.election_timeout)
-
-    @property
-    def patience(self) -> int:
-        """How long (ms) an election may take: two, of which the first may be undecided."""
-        return max(2_500, 4 * self.election_timeout)
+    def timing(self, cluster: int = DEFAULTS.election_timeout) -> Timing:
+        """Both times of this broker, under an election timeout (ms) of the cluster."""
+        return timing(self.consensus, cluster, self.election_timeout, self.heartbeat_interval)
 
     @property
     def address(self) -> str:

@@ -165,20 +165,20 @@ def _wall() -> int:
 MakeCore = Callable[[Peer, list[str], NodeStore, Random, int], Consensus]
 
 
-def core_maker(consensus: str, pace: Timing) -> MakeCore:
+def core_maker(consensus: str, timing: Timing) -> MakeCore:
     """The core behind a `--consensus`. Raises ValueError for times that it cannot work with."""
     if consensus == "zab":
-        of_zab = zab.Config.paced(*pace)
+        of_zab = zab.Config.paced(*timing)
         return lambda me, names, store, rng, now: zab.Zab(
             me, names, store, store.restored, of_zab, rng, now
         )
-    of_raft = raft.Config.paced(*pace)
+    of_raft = raft.Config.paced(*timing)
     return lambda me, names, store, rng, now: raft.Raft(
         me, names, store, store.restored, of_raft, rng, now
     )
 
 
-def _started(config: BrokerConfig) -> BrokerStarted:
+def _started(config: BrokerConfig, timing: Timing) -> BrokerStarted:
     brokers = (f"{name}={address}" for name, address in config.cluster.items())
     return BrokerStarted(
         config.name,
@@ -188,8 +188,8 @@ def _started(config: BrokerConfig) -> BrokerStarted:
         config.address,
         str(config.data),
         tuple(brokers),
-        config.election_timeout,
-        config.heartbeat_interval,
+        timing.election_timeout,
+        timing.heartbeat_interval,
         os.getpid(),
     )
 
@@ -203,7 +203,7 @@ class Server:
         self._store = store
         rng = Random(secrets.randbits(64))
         names = list(config.cluster)
-        make_core = core_maker(config.consensus, config.pace)
+        make_core = core_maker(config.consensus, config.timing())
         self._config = config
         addresses = store.identity.addresses
         setup = Setup(
@@ -211,7 +211,7 @@ class Server:
             cluster={name: addresses[name] for name in names},
             consensus=config.consensus,
             balancer=config.balancer,
-            patience=config.patience,
+            timing=config.timing,
             rng=rng,
             make_core=lambda me, st, now: make_core(me, names, st, rng, now),
             send=transport.send,
@@ -238,7 +238,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until a signal; then hand leadership over and return."""
-        self._node.tell(_started(self._config))
+        self._node.tell(_started(self._config, self._node.times.timing))
         # What exists now lives as long as the process; collecting it again and again is a pause.
         gc.collect()
         gc.freeze()

@@ -92,13 +92,13 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     "--election-timeout",
     type=Seconds(least=ELECTION_TIMEOUT_MIN_MS / 1_000, most=ELECTION_TIMEOUT_MAX_MS / 1_000),
     metavar="S",
-    help="A leader that is silent for so long is replaced (default: 0.75; with Zab 0.8).",
+    help="A leader that is silent for so long is replaced (default: what the cluster has set).",
 )
 @click.option(
     "--heartbeat-interval",
     type=Seconds(least=HEARTBEAT_MIN_MS / 1_000, most=ELECTION_TIMEOUT_MAX_MS / 1_000),
     metavar="S",
-    help="How often a leader speaks (default: a tenth of that; with Zab a sixteenth).",
+    help="How often a leader speaks (default: a tenth of that; with Zab a fifteenth).",
 )
 @click.option(
     "--hand-over-timeout",
@@ -178,8 +178,11 @@ def _shown(config: BrokerConfig) -> dict[str, object]:
     values: dict[str, object] = {
         field.name: getattr(config, field.name) for field in dataclasses.fields(config)
     }
-    for name in ("election_timeout", "heartbeat_interval", "hand_over_timeout", "slow_turn"):
+    for name in ("hand_over_timeout", "slow_turn"):
         values[name] = getattr(config, name) / 1_000
+    own = config.election_timeout or config.heartbeat_interval  # else all is as the cluster has it
+    values["election_timeout"] = config.election_timeout / 1_000 or None
+    values["heartbeat_interval"] = config.timing().heartbeat_interval / 1_000 if own else None
     return values
 
 

@@ -7,6 +7,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from raftwork.client.addresses import broker_addresses
+from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
 from raftwork.client.naming import default_name, refusing, whereabouts
 from raftwork.client.options import (
@@ -240,6 +241,11 @@ class App:
         return DeadTasks(self, queue)
 
     # ---- the cluster --------------------------------------------------------------------------
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster: what is set for all of it."""
+        return Cluster(self)
 
     def call(
         self,

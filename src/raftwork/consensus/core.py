@@ -240,6 +240,15 @@ class Consensus(Protocol):
         """
         ...
 
+    def retime(self, heartbeat: int, election_timeout: int, now: int) -> None:
+        """Go by these times (ms) from now on. Raises ValueError for those that cannot work.
+
+        Replicas may differ: no promise rests on time. What a leader's silence may last is not cut
+        short by it, and a leader is heard at once: it may speak more seldom from now on than those
+        expect that have yet to be told.
+        """
+        ...
+
     def transfer(self, now: int) -> None:
         """Hand leadership to the most advanced voter; gives up after an election timeout."""
         ...

@@ -9,6 +9,7 @@ where brokers ask for them (catalogue.py), by each module's `feature`.
 from typing import TYPE_CHECKING, Protocol
 
 from raftwork.features import (
+    cluster_settings,
     dead_letters,
     drain,
     enqueue,
@@ -41,4 +42,5 @@ CAPABILITIES: tuple[Capability, ...] = (
     drain,
     purge_queue,
     upgrade,
+    cluster_settings,
 )

@@ -202,9 +202,9 @@ def drop(ledger: "Ledger", seqs: Iterable[int]) -> int:
 
 def trim(ledger: "Ledger") -> None:
     """Keep the dead within their limits: the oldest go first."""
-    limits = ledger.limits
-    while ledger.dead > limits.dead or ledger.dead_bytes > limits.dead_bytes:
-        many = max(1, ledger.dead - limits.dead)
+    settings = ledger.settings
+    while ledger.dead > settings.dead or ledger.dead_bytes > settings.dead_bytes:
+        many = max(1, ledger.dead - settings.dead)
         rows = list(ledger.db.execute("SELECT seq FROM dead ORDER BY number LIMIT ?", (many,)))
         assert rows, "dead tasks are counted that are not there"
         drop(ledger, [seq for (seq,) in rows])

@@ -27,10 +27,10 @@ from raftwork.release import RELEASE
 from raftwork.wire import unpack_frame
 
 if TYPE_CHECKING:
-    from raftwork.broker.machine.limits import Limits
     from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.view import View
     from raftwork.features.feature import Feature
+    from raftwork.features.cluster_settings import ClusterSettings
 
 #: id, CRC over spec, payload and key, payload, key.
 Row = tuple[str, int, bytes, str]
@@ -86,15 +86,15 @@ class Admit(NamedTuple):
 # ---- what a batch must be -----------------------------------------------------------------------
 
 
-def read_spec(data: bytes, limits: "Limits") -> Spec:
+def read_spec(data: bytes, settings: "ClusterSettings") -> Spec:
     """A batch's Spec. Raises ProtocolError, PayloadTooLarge or BadMessage."""
-    if len(data) > limits.spec_bytes:
-        raise PayloadTooLarge(f"a spec of {len(data)} bytes; {limits.spec_bytes} are allowed")
+    if len(data) > settings.spec_bytes:
+        raise PayloadTooLarge(f"a spec of {len(data)} bytes; {settings.spec_bytes} are allowed")
     spec = decode_spec_strictly(data)
     for what, name in (("a task's name", spec.name), ("a queue's name", spec.queue)):
-        if not 0 < len(name) <= limits.name_length:
+        if not 0 < len(name) <= settings.name_length:
             raise ProtocolError(
-                f"{what} must have 1 to {limits.name_length} characters, got {len(name)}"
+                f"{what} must have 1 to {settings.name_length} characters, got {len(name)}"
             )
     return spec
 
@@ -107,18 +107,18 @@ class Columns(NamedTuple):
     keys: Sequence[str] = ()
 
 
-def read_tasks(data: bytes, limits: "Limits") -> Columns:
+def read_tasks(data: bytes, settings: "ClusterSettings") -> Columns:
     """A batch's tasks. Raises ProtocolError, PayloadTooLarge or BadMessage.
 
     It checks whole columns: a check per task would cost more than the rest of an enqueue.
     """
-    if len(data) > limits.batch_bytes:
-        raise PayloadTooLarge(f"a batch of {len(data)} bytes; {limits.batch_bytes} are allowed")
+    if len(data) > settings.batch_bytes:
+        raise PayloadTooLarge(f"a batch of {len(data)} bytes; {settings.batch_bytes} are allowed")
     rows = unpack_frame(data)
     if type(rows) is not list:
         raise BadMessage("expected an array of tasks")
-    if len(rows) > limits.batch_tasks:
-        raise PayloadTooLarge(f"a batch of {len(rows)} tasks; {limits.batch_tasks} are allowed")
+    if len(rows) > settings.batch_tasks:
+        raise PayloadTooLarge(f"a batch of {len(rows)} tasks; {settings.batch_tasks} are allowed")
     if not rows:
         return Columns()
     if set(map(type, rows)) != {list} or min(map(len, rows)) < 2:
@@ -128,30 +128,30 @@ def read_tasks(data: bytes, limits: "Limits") -> Columns:
     ids, payloads = list(zip(*rows, strict=False))[:2]
     if set(map(type, ids)) != {str} or set(map(type, payloads)) != {bytes}:
         raise BadMessage("a task's id must be a string, its payload bytes")
-    if not all(ids) or max(map(len, ids)) > limits.id_length:
-        raise ProtocolError(f"a task id must have 1 to {limits.id_length} characters")
-    if (largest := max(map(len, payloads))) > limits.payload_bytes:
-        raise PayloadTooLarge(f"a payload of {largest} bytes; {limits.payload_bytes} are allowed")
-    return Columns(ids, payloads, _keys(rows, limits) if columns > 2 else ())
+    if not all(ids) or max(map(len, ids)) > settings.id_length:
+        raise ProtocolError(f"a task id must have 1 to {settings.id_length} characters")
+    if (largest := max(map(len, payloads))) > settings.payload_bytes:
+        raise PayloadTooLarge(f"a payload of {largest} bytes; {settings.payload_bytes} are allowed")
+    return Columns(ids, payloads, _keys(rows, settings) if columns > 2 else ())
 
 
-def _keys(rows: list[list[object]], limits: "Limits") -> Sequence[str]:
+def _keys(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[str]:
     """The third column."""
     keys = [row[2] if len(row) > 2 else "" for row in rows]
     if set(map(type, keys)) != {str}:
         raise BadMessage("a task's key must be a string")
     named = cast("list[str]", keys)
-    if max(map(len, named)) > limits.id_length:
-        raise ProtocolError(f"a key must have at most {limits.id_length} characters")
+    if max(map(len, named)) > settings.id_length:
+        raise ProtocolError(f"a key must have at most {settings.id_length} characters")
     return named if any(named) else ()
 
 
 def check_room(ledger: "Ledger", name: str, payloads: Sequence[bytes]) -> None:
     """Raise QueueFull unless so many new tasks may enter."""
-    limits, tasks = ledger.limits, len(payloads)
+    settings, tasks = ledger.settings, len(payloads)
     for what, count, limit in (
-        ("unfinished tasks", ledger.unfinished + tasks, limits.tasks),
-        ("finished tasks to remember", ledger.tombstones + 1, limits.tombstones),
+        ("unfinished tasks", ledger.unfinished + tasks, settings.tasks),
+        ("finished tasks to remember", ledger.tombstones + 1, settings.tombstones),
     ):
         if count > limit:
             raise QueueFull(f"no room: this would make {count} {what}, {limit} are allowed")
@@ -207,8 +207,8 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
     Raises ProtocolError (Unsupported is one), PayloadTooLarge or QueueFull.
     """
     try:
-        read = read_spec(spec, ledger.limits)
-        columns = read_tasks(tasks, ledger.limits)
+        read = read_spec(spec, ledger.settings)
+        columns = read_tasks(tasks, ledger.settings)
     except NewerMessage as error:
         raise Unsupported(
             f"the client asks for more than this broker of raftwork {RELEASE} can do ({error}):"
@@ -276,12 +276,13 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> None:
 
     And BadMessage, which stops the replica: `check` let no such batch into the log.
     """
-    spec = read_spec(command.spec, ledger.limits)
-    columns = read_tasks(command.tasks, ledger.limits)
+    spec = read_spec(command.spec, ledger.settings)
+    columns = read_tasks(command.tasks, ledger.settings)
     age = ledger.time - command.created
-    if age > ledger.limits.window:
+    window = ledger.settings.enqueue_window
+    if age > window:
         raise ProtocolError(
-            f"first tried {age} ms ago; after {ledger.limits.window} ms an id may be forgotten, "
+            f"first tried {age} ms ago; after {window} ms an id may be forgotten, "
             "so it is too late to try again"
         )
     rows = rows_of(command.spec, columns)

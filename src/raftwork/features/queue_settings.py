@@ -226,7 +226,7 @@ def check_settings(ledger: "Ledger", change: Configure) -> dict[str, str | int |
     Raises ProtocolError for what cannot be meant, QueueFull for one queue too many, BadMessage for
     what is no change, and NewerMessage for one that only a newer release knows.
     """
-    most = ledger.limits.name_length
+    most = ledger.settings.name_length
     if not 1 <= len(change.queue) <= most:
         text = f"a queue's name must have 1 to {most} characters, got {len(change.queue)}"
         raise ProtocolError(text)
@@ -250,11 +250,9 @@ def _check_value(name: str, value: str | int | None) -> None:
 
 def check_queues(ledger: "Ledger", queue: str) -> None:
     """Raise QueueFull if this would be one queue too many."""
-    count = len(ledger.queues) + (queue not in ledger.queues)
-    if count > ledger.limits.queues:
-        raise QueueFull(
-            f"no room: this would make {count} queues, {ledger.limits.queues} are allowed"
-        )
+    count, most = len(ledger.queues) + 1, ledger.settings.queues
+    if count > most and queue not in ledger.queues:  # what is there stays, if fewer may be by now
+        raise QueueFull(f"no room: this would make {count} queues, {most} are allowed")
 
 
 def configure(ledger: "Ledger", command: Configure, _effects: list[Effect]) -> None:

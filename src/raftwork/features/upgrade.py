@@ -1,4 +1,4 @@
-"""The cluster's level and its settings: what a committed command changes for all replicas at once.
+"""The cluster's level: what a committed command raises for all replicas at once.
 
 1. The level decides what entries mean (release.py). It only grows, by a `Raise`, at one entry for
    all replicas; replaying the log therefore does the same again, whichever release replays it.
@@ -52,13 +52,6 @@ class Raise(NamedTuple):
 
     level: int
     release: str  # that of the leader, which runs the level
-
-
-@command(71, since=1)
-class ClusterSettings(NamedTuple):
-    """Change some of the cluster's limits (machine/limits.py)."""
-
-    values: list[tuple[str, int]]
 
 
 # ---- on the leader ------------------------------------------------------------------------------
@@ -124,11 +117,6 @@ def raise_level(ledger: "Ledger", command: Raise, _effects: list[Effect]) -> Non
         ledger.raise_level(command.level, command.release)
 
 
-def configure_cluster(ledger: "Ledger", command: ClusterSettings, _effects: list[Effect]) -> None:
-    """Change limits. Raises ProtocolError for what cannot be meant."""
-    ledger.change_limits(command.values)
-
-
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.feature import Budget, Feature, change, transition
@@ -136,10 +124,7 @@ def feature() -> "Feature":
     return Feature(
         "upgrades",
         rules=[change(FinishUpgrade, _check, _answer)],
-        transitions=[
-            transition(Raise, raise_level),
-            transition(ClusterSettings, configure_cluster),
-        ],
+        transitions=[transition(Raise, raise_level)],
         budget=Budget(requests=100),
         begins=_begin,
     )

@@ -6,6 +6,9 @@ from typing import NamedTuple
 from raftwork.messages.registry import to_broker, to_worker
 from raftwork.messages.shared import Loss
 
+#: Between two heartbeats of a worker, ms.
+HEARTBEAT_MS = 1_000
+
 
 class Held(IntEnum):
     """What a worker is doing with a token."""

@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeVar, cast
 
 from raftwork.errors import BadMessage
 from raftwork.messages import (
+    HEARTBEAT_MS,
     PAYLOAD_MAX,
     PROTOCOL,
     PROTOCOL_OLDEST,
@@ -52,8 +53,7 @@ from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import PrefetchWindow
 from raftwork.worker.runner import Ended, failure
 
-#: Between heartbeats, ms; one goes along with a beat of the leader that comes so shortly before.
-HEARTBEAT_MS = 1_000
+#: A heartbeat goes along with a beat of the leader that comes so shortly before it is due, ms.
 _EARLY_MS = 150
 #: How often the pool is asked what runs while something waits for its start, ms. A task that is
 #: over before is never reported as started: its outcome says it.

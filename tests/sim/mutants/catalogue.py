@@ -417,7 +417,7 @@ SERVICE = (
     _mutant(
         "lease not renewed by heartbeats",
         f"{_BROKER}.workers.registry:WorkerRegistry._session",
-        "worker.deadline = now + LEASE_MS",
+        "worker.deadline = now + self.settings.worker_lease",
         "pass",
         fast=True,
     ),

@@ -123,4 +123,32 @@ LIMITS = (
         "pass",
         fast=True,
     ),
+    _mutant(
+        "a longer lease that is set is not kept",
+        f"{_BROKER}.workers.registry:WorkerRegistry._session",
+        "now + self.settings.worker_lease",
+        "now + 3_000",
+        seeds=100,
+    ),
+    _mutant(
+        "a new leader knows of no longer lease",
+        f"{_BROKER}.workers.registry:WorkerRegistry.__init__",
+        "Worker(running.worker, now + self.settings.worker_lease)",
+        "Worker(running.worker, now + 3_000)",
+        seeds=200,
+    ),
+    _mutant(
+        "the cluster's settings are forgotten at a restart",
+        f"{_QUEUE}.state:Ledger.__init__",
+        "self.settings = cluster_settings.read(db)",
+        "self.settings = ClusterSettings()",
+        fast=True,
+    ),
+    _mutant(
+        "a change of the cluster's settings is acknowledged when proposed",
+        f"{_FEATURES}.cluster_settings:_check",
+        "return _Lowering(values)",
+        "return Done() if 'sweep' in values else _Lowering(values)",
+        seeds=60,
+    ),
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from raftwork.broker.environment import Setup
 from raftwork.broker.machine import Machine
 from raftwork.broker.node import Node
+from raftwork.broker.options import timing
 from raftwork.consensus.core import ORIGIN, Entry, Peer, Position, Snapshot
 from raftwork.errors import OtherRelease, StoreDamaged, StoreError
 from raftwork.features import from_broker
@@ -49,6 +50,8 @@ class Broker(Process):
         self.node: WatchedNode | None = None
         self.active: int | None = None
         self.activated_at = 0
+        #: Up to where the log was applied then.
+        self.activated_after = ORIGIN
         self.stopping: int | None = None
         self._inner: Inner | None = None
         #: The incarnation whose data were found damaged last.
@@ -112,6 +115,7 @@ class Broker(Process):
             balancer=self.world.shape.balancer,
             rng=rng,
             make_core=lambda me, store, now: make(me, names, store, config, rng, now),
+            timing=lambda cluster: timing(self.world.consensus_name, cluster, 0, 0),
             send=self._send,
             send_consensus=self._send_consensus,
             writable=self._room,
@@ -333,6 +337,7 @@ class Broker(Process):
         assert self._inner is not None
         self.world.consensus.activated(self.peer, epoch, self._inner.applied)
         self.active, self.activated_at = epoch, self.timeline.now
+        self.activated_after = self._applied
         self.world.press()
         self.world.leases.activated(self)
         self._look = "by a new leader"
@@ -358,6 +363,7 @@ class Broker(Process):
     def _compare_queues(self, node: WatchedNode, when: str) -> None:
         queues = node.machine.queues()
         self.world.queue.rooms.compare(self.host, self._applied, queues)
+        self.world.queue.cluster.compare(self.host, self._applied, node.machine.settings)
         set_ = any(b"max_" in queue.settings for queue in queues)
         self.world.reach.counts[f"settings found {when}"] += set_
 

@@ -13,6 +13,12 @@ from raftwork.client.calls import Answered
 from raftwork.client.session import Session
 from raftwork.errors import QueueFull, Unavailable
 from raftwork.features import to_broker
+from raftwork.features.cluster_settings import (
+    AskClusterSettings,
+    ClusterSettingsSet,
+    ClusterSettingsTold,
+    SetClusterSettings,
+)
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.queue_settings import (
@@ -28,6 +34,7 @@ from tests.sim.system.disk import CLUSTER
 from tests.sim.system.network import WIRE_TIMEOUT, Dealer
 from tests.sim.system.process import Clock, Process
 from tests.sim.system.promises import require
+from tests.sim.system.service_checker import About
 from tests.sim.system.worker import ADDRESSES
 from tests.sim.system.workload import Batch
 
@@ -45,6 +52,8 @@ _REPLIES: dict[type[object], type[object]] = {
     SetQueue: QueueSet,
     AskQueue: SettingsTold,
     PurgeQueue: QueuePurged,
+    SetClusterSettings: ClusterSettingsSet,
+    AskClusterSettings: ClusterSettingsTold,
 }
 
 _ENQUEUE = to_broker._tags[Enqueue]
@@ -59,7 +68,7 @@ class Call:
     batch: Batch | None = None
     #: It waits for room.
     wait_when_full: bool = False
-    about: SetQueue | AskQueue | PurgeQueue | None = None
+    about: About | PurgeQueue | None = None
     #: How much had been set when it began.
     since: int = 0
 
@@ -213,8 +222,8 @@ class Client(Process):
         number = self._submit(Ask(0, ids), Answer, tuple(ids))
         self._calls[number] = Call(self.timeline.now, tuple(ids))
 
-    def inquire(self, about: SetQueue | AskQueue | PurgeQueue) -> None:
-        """Set a queue, ask what is set for it, or drop what waits in it."""
+    def inquire(self, about: About | PurgeQueue) -> None:
+        """Set something, ask what is set, or drop what waits in a queue."""
         if self.alive and not self.paused:
             number = self._submit(about, _REPLIES[type(about)])
             since = 0 if isinstance(about, PurgeQueue) else self.world.clients.changes(about)
@@ -299,7 +308,7 @@ class Client(Process):
             self.timeline.note("unavailable", self.host)
             if call.batch is not None:
                 self._enqueue(call.batch)
-            elif isinstance(call.about, SetQueue) and not self.world.peaceful:
+            elif isinstance(call.about, SetQueue | SetClusterSettings) and not self.world.peaceful:
                 self.inquire(call.about)
         elif isinstance(call.about, PurgeQueue):
             self.world.clients.purged(call.at, call.about, answer)

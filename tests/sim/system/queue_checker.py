@@ -11,6 +11,7 @@ from zlib import crc32
 
 from raftwork.broker.machine.commands import Expire, Fail, Lose, Release, commands, decode_batch
 from raftwork.consensus.core import Position
+from raftwork.features.cluster_settings import ConfigureCluster
 from raftwork.features.effects import (
     Applied,
     Assigned,
@@ -33,6 +34,7 @@ from raftwork.features.upgrade import Raise
 from raftwork.messages import Code, Result, Spec, State, decode_failure, decode_spec
 from raftwork.release import LEVELS
 from raftwork.wire import unpack
+from tests.sim.system.cluster_settings import Stood
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
 
@@ -108,6 +110,8 @@ class QueueChecker:
     dropped: set[int] = field(default_factory=set)
     #: Committed outcomes since last asked for.
     settled: list[str] = field(default_factory=list)
+    #: The cluster's settings.
+    cluster: Stood = field(default_factory=Stood)
 
     # ---- applying -------------------------------------------------------------------------------
 
@@ -136,7 +140,7 @@ class QueueChecker:
         match command:
             case Admit():
                 self._enqueues(command, reply, effects)
-            case Configure():
+            case Configure() | ConfigureCluster():
                 if not isinstance(reply, Rejected):
                     self._configures(command)
             case Release():
@@ -350,7 +354,10 @@ class QueueChecker:
         text = f"{tasks} tasks of {size} bytes are refused early by {room}"
         require(bool(tasks and room.lack(tasks, size)), "limits", text)
 
-    def _configures(self, command: Configure) -> None:
+    def _configures(self, command: Configure | ConfigureCluster) -> None:
+        if isinstance(command, ConfigureCluster):
+            self.cluster.configure(self.rooms.newest, command)
+            return
         room = self.rooms.of(command.queue)
         self.rooms.configure(command)
         over = room.settings.lack(room.level.tasks, room.level.size)

@@ -86,6 +86,11 @@ _EXPECTED = (
     "purged after an attempt",
     "purge went on in another entry",
     "purge of nothing",
+    # the cluster's settings
+    "cluster set",
+    "cluster settings read",
+    "too short a lease refused",
+    "silent under a longer lease",
     # bad workers
     "an unknown task went elsewhere",
     "a task that nobody knew",

@@ -12,9 +12,16 @@ from raftwork.broker.machine.commands import (
     decode_batch,
 )
 from raftwork.client.calls import Answered
-from raftwork.consensus.core import Entry, Kind
+from raftwork.consensus.core import Entry, Kind, Position
 from raftwork.errors import ProtocolError, QueueFull, RaftworkError
 from raftwork.features import from_broker, to_broker
+from raftwork.features.cluster_settings import (
+    SETTINGS,
+    AskClusterSettings,
+    ClusterSettingsSet,
+    ClusterSettingsTold,
+    SetClusterSettings,
+)
 from raftwork.features.enqueue import Enqueued
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.queue_settings import (
@@ -39,6 +46,7 @@ from raftwork.messages import (
     WorkerHello,
     WorkerWelcome,
 )
+from tests.sim.system.cluster_settings import asked_for, told
 from tests.sim.system.promises import require
 from tests.sim.system.queue_checker import QueueChecker
 from tests.sim.system.room import told_settings
@@ -48,8 +56,15 @@ from tests.sim.system.workload import Batch
 if TYPE_CHECKING:
     from tests.sim.system.broker import Broker
 
-#: The leases promised to workers, ms, less a clock's drift and a turn.
-LEASE_MS, LEASE_CLOSED_MS = 2_950, 950
+#: A clock's drift and a turn: so much less than the lease that was promised is enough, ms.
+_SLACK_MS = 50
+#: The least that is ever promised, less that.
+LEASE_MS, LEASE_CLOSED_MS = (
+    each - _SLACK_MS
+    for each in (SETTINGS["worker_lease"].least, SETTINGS["worker_reconnect"].least)
+)
+#: A question or a change that has nothing to do with tasks.
+About = SetQueue | AskQueue | SetClusterSettings | AskClusterSettings
 
 # Tags as they stand in a packed frame.
 _PUSH = from_broker._tags[Push]
@@ -57,6 +72,7 @@ _FROM_LEADER = frozenset(
     from_broker._tags[kind]
     for kind in (
         *(Enqueued, Watched, Results, Answer, QueueSet, SettingsTold, QueuePurged),
+        *(ClusterSettingsSet, ClusterSettingsTold),
         *(WorkerWelcome, Push, Stop, Acknowledged, Beat, Drain),
     )
 )
@@ -126,17 +142,23 @@ class ClientChecker:
         text = f"{batch.ids} were not let in, though {queue} has had room since {since}"
         require(lacked, "waiting for room", text)
 
-    def changes(self, about: SetQueue | AskQueue) -> int:
+    def changes(self, about: About) -> int:
         """How many changes there were, which an answer to what is asked now may not overlook."""
         rooms = self._queue.rooms
-        if isinstance(about, SetQueue):
-            return len(rooms.changes)
-        return len(rooms.of(about.queue).stood) - 1
+        match about:
+            case SetQueue():
+                return len(rooms.changes)
+            case AskQueue():
+                return len(rooms.of(about.queue).stood) - 1
+            case _:
+                return len(self._queue.cluster.changes)
 
-    def told(self, about: SetQueue | AskQueue, since: int, answer: Answered) -> None:
+    def told(self, about: About, since: int, answer: Answered) -> None:
         """The answer to a change, or to the question what is set."""
         rooms, message = self._queue.rooms, answer.message
         match about, message:
+            case SetClusterSettings() | AskClusterSettings(), _:
+                self._told_cluster(about, since, answer)
             case SetQueue(), QueueSet():
                 made = Configure(*about[1:])
                 text = f"acknowledged, but not applied: {about}"
@@ -152,6 +174,28 @@ class ClientChecker:
                 right = unknown and isinstance(answer.error, ProtocolError)
                 require(right, "refusals", f"{about} is answered by {answer}")
                 self._queue.reached["balancer refused"] += 1
+
+    def _told_cluster(
+        self, about: SetClusterSettings | AskClusterSettings, since: int, answer: Answered
+    ) -> None:
+        cluster = self._queue.cluster
+        match about, answer.message:
+            case SetClusterSettings(), ClusterSettingsSet():
+                text = f"acknowledged, but not applied: {asked_for(about)}"
+                require(asked_for(about) in cluster.changes[since:], "durable", text)
+                self._queue.reached["cluster set"] += 1
+            case AskClusterSettings(), ClusterSettingsTold() as message:
+                stood = cluster.settings[since:]
+                text = f"{told(message)} is told to stand; since it was asked {stood} stood"
+                require(told(message) in stood, "true reads", text)
+                self._queue.reached["cluster settings read"] += 1
+            case SetClusterSettings(), _ if isinstance(answer.error, QueueFull):
+                self._queue.reached["one change too many"] += 1
+            case _:
+                wrong = isinstance(about, SetClusterSettings) and asked_for(about).values
+                right = wrong == [("worker_lease", 100)] and isinstance(answer.error, ProtocolError)
+                require(right, "refusals", f"{about} is answered by {answer}")
+                self._queue.reached["too short a lease refused"] += 1
 
     def purged(self, asked: int, about: PurgeQueue, answer: Answered) -> None:
         """What was acknowledged before, and has waited ever since, is gone."""
@@ -202,19 +246,20 @@ class _Heard:
     routing: bytes
     since: int
     draining: bool
+    position: Position  # up to which the leader had applied the log then
 
 
 class _Silence(NamedTuple):
-    """One that is over: when, after how long, and whether the connection was closed by then."""
+    """One that is over: when, after how long, and what was promised for it."""
 
     ended: int
     length: int
-    closed: bool
+    promised: int
 
     @property
     def due(self) -> bool:
         """Whether it was longer than the lease."""
-        return self.length > (LEASE_CLOSED_MS if self.closed else LEASE_MS)
+        return self.length > self.promised - _SLACK_MS
 
 
 class LeaseChecker:
@@ -262,7 +307,7 @@ class LeaseChecker:
                 self._breaks_silence(broker, message.incarnation, now)
                 since = now if before is None else before.since
                 session, draining = message.session, message.draining
-                self._heard[key] = _Heard(now, session, routing, since, draining)
+                self._heard[key] = _Heard(now, session, routing, since, draining, broker.position)
                 self._workers[broker.host, routing] = message.incarnation
             return
         worker = self._workers.get((broker.host, routing))
@@ -271,7 +316,7 @@ class LeaseChecker:
             return
         if isinstance(message, Report | Heartbeat) and message.session == heard.session:
             self._breaks_silence(broker, worker, now)
-            heard.at = now
+            heard.at, heard.position = now, broker.position
             heard.draining |= isinstance(message, Heartbeat) and message.draining
         elif isinstance(message, Goodbye) and message.session == heard.session:
             heard.at = -1 << 60
@@ -315,8 +360,17 @@ class LeaseChecker:
 
     def _silence(self, broker: "Broker", worker: bytes, now: int) -> _Silence:
         heard = self._heard.get((broker.host, worker))
-        since = broker.clock.monotonic(broker.activated_at) if heard is None else heard.at
-        return _Silence(now, now - since, heard is not None and heard.routing not in self._routed)
+        if heard is None:
+            since, position = broker.clock.monotonic(broker.activated_at), broker.activated_after
+        else:
+            since, position = heard.at, heard.position
+        # Of a Leadership that was made anew meanwhile every worker has the lease that stands then.
+        stood = self._queue.cluster.between(position, broker.position)
+        closed = heard is not None and heard.routing not in self._routed
+        lease = min(settings.worker_lease for settings in stood)
+        promised = min([lease, *(s.worker_reconnect for s in stood)]) if closed else lease
+        self._queue.reached["silent under a longer lease"] += lease > now - since > LEASE_MS
+        return _Silence(now, now - since, promised)
 
     def _breaks_silence(self, broker: "Broker", worker: bytes, now: int) -> None:
         silence = self._silence(broker, worker, now)

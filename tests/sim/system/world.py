@@ -17,6 +17,7 @@ from tests.sim.system.apart import Apart
 from tests.sim.system.broker import Broker
 from tests.sim.system.bugs import Bugs
 from tests.sim.system.client import Client
+from tests.sim.system.cluster_settings import ClusterAdmin
 from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
@@ -94,6 +95,7 @@ class World:
         self.faults = Faults(self)
         self.admin = Admin(self)
         self.purges = Purges(self)
+        self.cluster_admin = ClusterAdmin(self)
         self.bugs = Bugs(self)
 
     def _clock(self) -> Clock:
@@ -129,6 +131,7 @@ class World:
             timeline.run(1_200)
             self.admin.begin()
             self.purges.begin()
+            self.cluster_admin.begin()
             self.upgrades.ask()
             self.bugs.begin()
             self.network.weather = shape.weather
@@ -170,6 +173,7 @@ class World:
         if self.shape.set_every:
             self.admin.press("bulk")
         self.purges.press()
+        self.cluster_admin.press()
         self.timeline.after(40, self.press)
 
     def _compare(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from raftwork.broker.events import Event
-from raftwork.broker.machine import Limits
+from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Assign, Finish
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.broker.requests.desk import Desk, Wanted
@@ -42,14 +42,14 @@ class DeskHarness:
 
     def __init__(
         self,
-        limits: Limits | None = None,
+        settings: ClusterSettings | None = None,
         room: Callable[[bytes], bool] = lambda _routing: True,
         *,
         queues: Queues | None = None,
         members: Callable[[], Mapping[str, Member | None]] = dict,
     ) -> None:
         self.now = 10_000
-        self.queues = queues or Queues(limits or Limits())
+        self.queues = queues or Queues(settings or ClusterSettings())
         self.machine = self.queues.machine
         self.workers = WorkerRegistry(self.machine, 1, self.now, Random(1))
         self.results = ResultOutbox(self.machine, room)

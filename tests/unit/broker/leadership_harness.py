@@ -1,7 +1,9 @@
 """A leadership over a real machine, for the tests of what it does."""
 
+from collections.abc import Callable
 from random import Random
 
+from raftwork.broker.events import Event, unheard
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine.commands import (
     Command,
@@ -60,6 +62,7 @@ class ManualCore:
     def receive(self, src: Peer, body: bytes, now: int) -> None: ...
     def link(self, name: str, up: bool, now: int) -> None: ...
     def transfer(self, now: int) -> None: ...
+    def retime(self, heartbeat: int, election_timeout: int, now: int) -> None: ...
     def output(self) -> Output | None:
         return None
 
@@ -79,7 +82,13 @@ def parse(entry: bytes) -> list[Command]:
 class LeadershipHarness:
     """A leadership over a real machine and a ManualCore."""
 
-    def __init__(self, queues: Queues | None = None, epoch: int = 1, time: int = 5_000) -> None:
+    def __init__(
+        self,
+        queues: Queues | None = None,
+        epoch: int = 1,
+        time: int = 5_000,
+        tell: Callable[[Event], None] = unheard,
+    ) -> None:
         self.queues = queues or Queues()
         self.core = ManualCore()
         self.now = 100
@@ -91,6 +100,7 @@ class LeadershipHarness:
             epoch=epoch,
             time=time,
             now=self.now,
+            tell=tell,
         )
         self.requests = 0
 

@@ -11,7 +11,7 @@ from raftwork.broker.environment import NodeStore, Setup
 from raftwork.broker.events import Event
 from raftwork.broker.machine import create_tables
 from raftwork.broker.node import Node
-from raftwork.broker.options import USUAL_TIMING
+from raftwork.broker.options import Timing, timing
 from raftwork.broker.server import core_maker
 from raftwork.broker.store.identity import Identity
 from raftwork.consensus.core import (
@@ -26,6 +26,7 @@ from raftwork.consensus.core import (
 )
 from raftwork.consensus.replica import Background
 from raftwork.features import from_broker, to_broker
+from raftwork.features.cluster_settings import DEFAULTS
 from raftwork.messages import (
     PROTOCOL,
     ClientHello,
@@ -183,8 +184,11 @@ class World:
         for other, address in cluster.items():
             self.dialled[name, other] = address
 
+        def times(cluster: int) -> Timing:
+            return timing(self._consensus, cluster, 0, 0)
+
         def make_core(me: Peer, store: NodeStore, now: int) -> Consensus:
-            return core_maker(self._consensus, USUAL_TIMING[self._consensus])(
+            return core_maker(self._consensus, times(DEFAULTS.election_timeout))(
                 me, list(self.names), store, self.rng, now
             )
 
@@ -214,6 +218,7 @@ class World:
             balancer="weighted",
             rng=self.rng,
             make_core=make_core,
+            timing=times,
             send=send,
             send_consensus=send_consensus,
             send_peer=send_peer,

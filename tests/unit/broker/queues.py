@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import apsw
 
-from raftwork.broker.machine import Limits, Machine, create_tables
+from raftwork.broker.machine import ClusterSettings, Machine, create_tables
 from raftwork.broker.machine.commands import Command, encode_batch
 from raftwork.features.effects import Applied, Effect
 from raftwork.features.enqueue import Admit
@@ -23,14 +23,14 @@ def enqueue(*ids: str, spec: Spec = SPEC, payload: bytes = b"payload", created: 
 class Queues:
     """A machine and the log it applies; `time` is the time of the next entries."""
 
-    limits: Limits = field(default_factory=Limits)
+    settings: ClusterSettings = field(default_factory=ClusterSettings)
     time: int = 1_000
     level: int = LEVELS.most
     levels: Levels = LEVELS
 
     def __post_init__(self) -> None:
         self.db = apsw.Connection(":memory:")
-        create_tables(self.db, self.limits, self.level)
+        create_tables(self.db, self.settings, self.level)
         self.machine = Machine(self.db, self.levels)
 
     def apply(self, *commands: Command) -> Applied:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from raftwork.broker.workers.registry import LEASE_MS
 from raftwork.features.enqueue import Enqueue
 from raftwork.messages import (
     PROTOCOL,
@@ -21,6 +20,7 @@ from raftwork.messages import (
     encode_failure,
 )
 from tests.unit.broker.leadership_harness import LeadershipHarness
+from tests.unit.broker.leases import LEASE_MS
 from tests.unit.broker.queues import enqueue
 
 #: What becomes of a task; None: it runs on.

@@ -14,7 +14,7 @@ from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import Machine
 from raftwork.broker.requests.desk import Desk
-from raftwork.broker.workers.registry import LEASE_MS, WorkerRegistry
+from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.broker.workers.reports import Reports
 from raftwork.consensus.raft import Raft
 from raftwork.errors import StoreDamaged, StoreError
@@ -41,6 +41,7 @@ from raftwork.messages import (
     State,
     WorkerWelcome,
 )
+from tests.unit.broker.leases import LEASE_MS
 from tests.unit.broker.nodes import MemoryStore, World
 from tests.unit.broker.queues import SPEC, enqueue
 

@@ -39,7 +39,6 @@ from raftwork.broker.events import (
 from raftwork.broker.placement.queue_balancers import QueueBalancers
 from raftwork.broker.requests import desk
 from raftwork.broker.workers.circuit_breaker import FAILURES
-from raftwork.broker.workers.registry import LEASE_CLOSED_MS, LEASE_MS
 from raftwork.consensus.core import ORIGIN
 from raftwork.consensus.news import Cause, Election
 from raftwork.features.catalogue import FEATURES
@@ -61,6 +60,7 @@ from raftwork.messages import (
 )
 from raftwork.wire import pack
 from raftwork.worker.runner import failure
+from tests.unit.broker.leases import LEASE_CLOSED_MS, LEASE_MS
 from tests.unit.broker.nodes import World
 from tests.unit.broker.queues import Queues
 from tests.unit.broker.registry_harness import RegistryHarness

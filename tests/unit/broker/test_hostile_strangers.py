@@ -77,7 +77,7 @@ _SAID = st.one_of(
 
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits that a handful of messages reaches."""
+    """ClusterSettings that a handful of messages reaches."""
     few = Budget(requests=3)
     monkeypatch.setattr(desk, "FEATURES", [each._replace(budget=few) for each in FEATURES])
     monkeypatch.setattr(result_outbox, "WATCHES_PER_SESSION", 5)

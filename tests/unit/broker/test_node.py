@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from raftwork.broker.cluster.handshake import HELLO_AT_REST_MS, HELLO_MS, REJECTED_MS
 from raftwork.broker.node import STALL_MS
-from raftwork.broker.workers.registry import LEASE_MS
 from raftwork.consensus.core import Position
 from raftwork.consensus.raft.messages import Vote, encode
 from raftwork.errors import StoreError
@@ -62,6 +61,7 @@ from raftwork.messages import (
     WorkerHello,
     WorkerWelcome,
 )
+from tests.unit.broker.leases import LEASE_MS
 from tests.unit.broker.nodes import STEP, MemoryStore, World
 from tests.unit.broker.queues import SPEC, enqueue
 

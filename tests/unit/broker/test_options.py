@@ -111,17 +111,17 @@ def _paced(
 
 
 def test_the_pace_is_the_protocols_usual_one_unless_told() -> None:
-    assert raft.Config.paced(*_paced("raft").pace) == raft.Config()
-    assert zab.Config.paced(*_paced("zab").pace) == zab.Config()
-    assert _paced("raft", election_timeout=3_000).pace == (300, 3_000)
-    assert _paced("zab", election_timeout=3_200, heartbeat_interval=100).pace == (100, 3_200)
+    assert raft.Config.paced(*_paced("raft").timing()) == raft.Config()
+    assert zab.Config.paced(*_paced("zab").timing()) == zab.Config()
+    assert _paced("raft", election_timeout=3_000).timing() == (300, 3_000)
+    assert _paced("zab", election_timeout=3_200, heartbeat_interval=100).timing() == (100, 3_200)
 
 
 @pytest.mark.parametrize("protocol", ["raft", "zab"])
 def test_every_pace_that_is_let_in_is_one_that_both_protocols_work_with(protocol: str) -> None:
     for timeout in (250, 251, 999, 5_000, 60_000):
         for beat in (0, 10, 83, timeout // 3):
-            pace = _paced(protocol, election_timeout=timeout, heartbeat_interval=beat).pace
+            pace = _paced(protocol, election_timeout=timeout, heartbeat_interval=beat).timing()
             assert raft.Config.paced(*pace).election_min == timeout
             assert timeout <= zab.Config.paced(*pace).silence < timeout + 2 * pace[0]
 

@@ -3,8 +3,9 @@
 import pytest
 
 from raftwork.broker.placement.eligibility import ANYWHERE
-from raftwork.broker.workers.registry import BEAT_MS, LEASE_MS
+from raftwork.broker.workers.registry import BEAT_MS
 from raftwork.messages import Heartbeat
+from tests.unit.broker.leases import LEASE_MS
 from tests.unit.broker.registry_harness import ME, OTHER, RegistryHarness
 
 

@@ -139,6 +139,8 @@ def check(done: Result, code: int = 0, *, shown: str = SHOWN) -> None:
         (("queue", "show", "nosuch"), 1),
         (("queue", "show", f"no{HOSTILE}"), 1),
         (("queue", "set", f"no{HOSTILE}", "--max-length", "1"), 0),
+        (("cluster", "set", f"no{HOSTILE}=1"), 2),
+        (("cluster", "set", f"dead={HOSTILE}"), 2),
         (("dead", "list"), 0),
         (("dead", "list", "--queue", HOSTILE), 0),
         (("dead", "show", "x"), 0),
@@ -246,7 +248,7 @@ def test_every_command_is_among_these() -> None:
     # A new command goes through what prints here, and into the tests above.
     assert set(main.commands) == {
         *("broker", "worker", "enqueue", "result", "queue", "dead", "drain", "status", "demo"),
-        *("upgrade", "chaos"),
+        *("upgrade", "cluster", "chaos"),
     }
 
 

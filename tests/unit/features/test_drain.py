@@ -1,6 +1,5 @@
 """Draining by command: which workers are told, and when the client is answered."""
 
-from raftwork.broker.workers.registry import LEASE_MS
 from raftwork.features.drain import DrainWorker, WorkerDraining, feature
 from raftwork.messages import (
     PROTOCOL,
@@ -12,6 +11,7 @@ from raftwork.messages import (
     WorkerHello,
 )
 from tests.unit.broker.desk_harness import DeskHarness
+from tests.unit.broker.leases import LEASE_MS
 
 FEATURE = feature()
 

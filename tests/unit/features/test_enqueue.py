@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker.machine import Limits
+from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.requests.desk import REQUEST_BYTES
 from raftwork.features.enqueue import Enqueue, Enqueued, feature
 from raftwork.features.feature import Budget
@@ -64,7 +64,7 @@ def test_what_is_stored_is_acknowledged_however_long_ago_it_was_tried_first(
     harness.enqueue("a")
     harness.commit()
     harness.sent()
-    harness.queues.time += harness.machine._ledger.limits.window + 1
+    harness.queues.time += harness.machine._ledger.settings.enqueue_window + 1
     harness.enqueue("a", request=2)
     assert harness.sent() == [Enqueued(2)]
     harness.enqueue("a", "b", request=3)
@@ -140,7 +140,7 @@ def test_what_the_machine_would_refuse_is_refused_unproposed(
 
 
 def test_a_full_queue_pushes_back() -> None:
-    harness = DeskHarness(Limits(tasks=1))
+    harness = DeskHarness(ClusterSettings(tasks=1))
     harness.enqueue("a")
     harness.commit()
     harness.enqueue("b", request=2)

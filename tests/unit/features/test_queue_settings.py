@@ -1,6 +1,6 @@
 """Requests about queues: changed by the log, told behind a barrier, bounded."""
 
-from raftwork.broker.machine import Limits
+from raftwork.broker.machine import ClusterSettings
 from raftwork.features.queue_settings import (
     AskQueue,
     Configure,
@@ -55,7 +55,7 @@ def test_a_balancer_that_nobody_knows_is_refused_before_it_is_proposed() -> None
 
 
 def test_one_queue_too_many_is_refused_before_it_is_proposed() -> None:
-    desk = DeskHarness(Limits(queues=1))
+    desk = DeskHarness(ClusterSettings(queues=1))
     desk.ask(SetQueue(1, "a", changes(max_length=5)))
     desk.commit()
     assert desk.sent() == [QueueSet(1)]

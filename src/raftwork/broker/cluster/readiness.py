@@ -34,15 +34,14 @@ class Readiness:
         cluster: Mapping[str, str],
         peers: Peers,
         now: int,
-        patience: int = PATIENCE_MS,
     ) -> None:
-        """`patience` (ms) is what a start or an election may take without a word."""
-        self._patience = patience
+        #: What a start or an election may take without a word, ms.
+        self.patience = PATIENCE_MS
         self._me = me
         self._cluster = cluster
         self._peers = peers
         self._kind = self._last_text = ""
-        self._next_text_at = now + patience
+        self._next_text_at = now + PATIENCE_MS
         self.look_at = now
 
     def look(self, status: Status | None, now: int) -> Waits | None:
@@ -50,7 +49,7 @@ class Readiness:
         self.look_at = now + LOOK_MS
         kind, what = self._formation(now) if status is None else self._leader(status, now)
         if kind != self._kind:
-            self._kind, self._last_text, self._next_text_at = kind, "", now + self._patience
+            self._kind, self._last_text, self._next_text_at = kind, "", now + self.patience
         elif what and (now >= self._next_text_at or self._last_text not in ("", what)):
             self._last_text, self._next_text_at = what, now + REMIND_MS
             return Waits(what)

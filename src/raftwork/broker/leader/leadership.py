@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.dispatch.intake import Intake
-from raftwork.broker.events import LevelRaised, TaskFailed, TaskLost, unheard
+from raftwork.broker.events import (
+    ClusterSettingsChanged,
+    LevelRaised,
+    TaskFailed,
+    TaskLost,
+    unheard,
+)
 from raftwork.broker.machine.commands import TIME_MAX, Tick, encode_command, join_batch
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.broker.placement.queue_balancers import QueueBalancers
@@ -20,9 +26,10 @@ from raftwork.broker.requests.desk import Desk, Wanted
 from raftwork.broker.requests.result_outbox import ResultOutbox
 from raftwork.broker.requests.view import View
 from raftwork.broker.splitting import parts
-from raftwork.broker.workers.registry import LEASE_MS, WorkerRegistry
+from raftwork.broker.workers.registry import ALL_HEARD_MS, WorkerRegistry
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.features.catalogue import FEATURES
+from raftwork.features.cluster_settings import differences
 from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
     from raftwork.broker.machine import Machine
     from raftwork.broker.versions import Member
     from raftwork.consensus.core import Position
+    from raftwork.features.cluster_settings import ClusterSettings
     from raftwork.features.effects import Applied, Effect
     from raftwork.messages import FromBroker, ToBroker
 
@@ -95,12 +103,13 @@ class Leadership:
         """
         self.epoch = epoch
         self._machine, self._level = machine, machine.level
+        self._settings = machine.settings
         self._core = core
         # Leader time: what the cluster's clocks say at activation, then our monotonic clock.
         self._time_base = max(machine.time, time) - now
         self._tell, self._attempts = tell, attempts
         self.workers = WorkerRegistry(machine, epoch, now, rng, writable, tell, attempts=attempts)
-        self._all_heard_at = now + LEASE_MS
+        self._all_heard_at = now + ALL_HEARD_MS
         balancers = QueueBalancers(machine, balancer, rng, tell)
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
         self._intake = Intake(self._dispatcher, self.workers)
@@ -232,6 +241,15 @@ class Leadership:
         if self._machine.level != self._level:
             self._level = self._machine.level
             self._tell(LevelRaised(self._level))
+        if self._machine.settings is not self._settings:
+            self._configure(self._machine.settings)
+
+    def _configure(self, settings: ClusterSettings) -> None:
+        """The cluster's settings are these from now on."""
+        self.workers.settings = settings
+        if changed := differences(self._settings, settings):
+            self._tell(ClusterSettingsChanged(changed))
+        self._settings = settings
 
     def _act(self, effect: Effect) -> None:
         match effect:

@@ -1,9 +1,9 @@
 """The replicated queue: what it is told (`commands`), what it decides (`Machine`)."""
 
-from raftwork.broker.machine.limits import Limits
 from raftwork.broker.machine.machine import Machine
 from raftwork.broker.machine.queries import Waiting
 from raftwork.broker.machine.schema import TABLES, VERSION, create_tables
 from raftwork.broker.machine.state import Running
+from raftwork.features.cluster_settings import ClusterSettings
 
-__all__ = ["TABLES", "VERSION", "Limits", "Machine", "Running", "Waiting", "create_tables"]
+__all__ = ["TABLES", "VERSION", "ClusterSettings", "Machine", "Running", "Waiting", "create_tables"]

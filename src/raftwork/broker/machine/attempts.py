@@ -115,7 +115,7 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
 
 def _too_many(ledger: Ledger, run: Running) -> bool:
     spec = spec_of(run.spec)
-    return spec.at_most_once or run.losses >= min(spec.max_losses, ledger.limits.max_losses)
+    return spec.at_most_once or run.losses >= min(spec.max_losses, ledger.settings.max_losses)
 
 
 def _stored(ledger: Ledger, ending: TimeLimitPassed | WorkerLost) -> bytes:
@@ -150,7 +150,7 @@ def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list
     """The first outcome stands: the payload goes, the result stays for its time."""
     if not verdicts:
         return
-    cap = ledger.limits.result_ttl
+    cap = ledger.settings.result_ttl
     expires = {
         spec: ledger.time + min(spec_of(spec).result_ttl, cap)
         for spec in dict.fromkeys(run.spec for run, _ in verdicts)

@@ -28,7 +28,6 @@ from raftwork.broker.machine.commands import (
     commands,
     decode_batch,
 )
-from raftwork.broker.machine.limits import Limits
 from raftwork.broker.machine.queries import Waiting
 from raftwork.broker.machine.retention import sweep, trim
 from raftwork.broker.machine.schema import check_level
@@ -36,6 +35,7 @@ from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
 from raftwork.errors import BadMessage, OtherRelease
 from raftwork.features import dead_letters
 from raftwork.features.catalogue import FEATURES
+from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.effects import Applied, Done, Effect, Rejected, Reply
 from raftwork.features.feature import REFUSALS, transition
 from raftwork.features.upgrade import Raise
@@ -135,9 +135,9 @@ class Machine:
         return self._ledger.levels
 
     @property
-    def limits(self) -> Limits:
-        """The cluster's."""
-        return self._ledger.limits
+    def settings(self) -> ClusterSettings:
+        """The cluster's: another object once they are changed."""
+        return self._ledger.settings
 
     @property
     def time(self) -> int:

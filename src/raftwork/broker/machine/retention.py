@@ -19,7 +19,7 @@ Due = tuple[int, int, int]
 
 def sweep(ledger: Ledger, effects: list[Effect]) -> None:
     """Do what became due by the machine's time."""
-    limit = ledger.limits.sweep
+    limit = ledger.settings.sweep
     if ledger.next_retry <= ledger.time:
         _wake(ledger, _due(ledger, DELAYED, ledger.time, limit), effects)
         ledger.find_next_retry()
@@ -31,11 +31,11 @@ def sweep(ledger: Ledger, effects: list[Effect]) -> None:
 
 def trim(ledger: Ledger) -> None:
     """Keep the results within their limits: those nearest to expiry go first."""
-    limits = ledger.limits
-    while ledger.results > limits.results or ledger.result_bytes > limits.result_bytes:
-        many, large = ledger.results - limits.results, ledger.result_bytes - limits.result_bytes
+    settings = ledger.settings
+    while ledger.results > settings.results or ledger.result_bytes > settings.result_bytes:
+        many, large = ledger.results - settings.results, ledger.result_bytes - settings.result_bytes
         oldest: list[Due] = []
-        limit = limits.sweep if large > 0 else min(many, limits.sweep)
+        limit = settings.sweep if large > 0 else min(many, settings.sweep)
         for task in _due(ledger, FINISHED, NEVER, limit):
             if len(oldest) >= many and large <= 0:
                 break
@@ -60,7 +60,7 @@ def _wake(ledger: Ledger, tasks: list[Due], effects: list[Effect]) -> None:
 
 def _bury(ledger: Ledger, tasks: list[Due]) -> None:
     """Results become tombstones: the outcome stays known, its data go."""
-    due = ledger.time + ledger.limits.tombstone_ttl
+    due = ledger.time + ledger.settings.tombstone_ttl
     dead_letters.drop(ledger, [seq for seq, _, _ in tasks])
     ledger.db.executemany(_BURY, [(TOMBSTONE, due, seq) for seq, _, _ in tasks])
     ledger.results -= len(tasks)

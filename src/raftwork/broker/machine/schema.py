@@ -14,8 +14,9 @@ from typing import Final
 
 import apsw
 
-from raftwork.broker.machine.limits import Limits, write
+from raftwork.broker.machine.cluster_settings import write
 from raftwork.errors import OtherRelease
+from raftwork.features.cluster_settings import DEFAULTS, ClusterSettings
 from raftwork.features.queue_settings import changes
 from raftwork.release import RELEASE, Levels
 from raftwork.wire import pack
@@ -131,11 +132,13 @@ INSERT INTO cluster VALUES (0, '');
 """
 
 
-def create_tables(db: apsw.Connection, limits: Limits = Limits(), level: int = 0) -> None:  # noqa: B008
+def create_tables(
+    db: apsw.Connection, settings: ClusterSettings = DEFAULTS, level: int = 0
+) -> None:
     """Make the tables where there are none, or bring those of 0.1.0 up to date.
 
     Tables of any other version are left as they are: the Machine refuses them with a reason.
-    Limits and level may be others in tests; all replicas of a cluster begin with the same, and
+    Settings and level may be others in tests; all replicas of a cluster begin with the same, and
     whatever their tables hold when they are brought up to date, they add the same rows.
     """
     version = version_of(db)
@@ -146,7 +149,7 @@ def create_tables(db: apsw.Connection, limits: Limits = Limits(), level: int = 0
         _convert(db)
     if version in (None, _CONVERTED):
         db.execute(_CLUSTER)
-        write(db, limits)
+        write(db, settings)
         if level:
             db.execute("UPDATE cluster SET level = ?, release = ?", (level, RELEASE))
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import apsw
 
-from raftwork.broker.machine import limits
+from raftwork.broker.machine import cluster_settings
 from raftwork.broker.machine.schema import (
     DELAYED,
     FINISHED,
@@ -24,6 +24,7 @@ from raftwork.broker.machine.schema import (
     check_level,
     check_version,
 )
+from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.dead_letters import forget_losses
 from raftwork.features.effects import Settled
 from raftwork.features.queue_settings import (
@@ -104,6 +105,9 @@ _FIRST = """SELECT task.seq, task.id, spec, length(body), losses
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
     WHERE waiting.queue = ? AND waiting.seq <= ? ORDER BY waiting.seq LIMIT ?"""
 _CHECKSUMS = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
+_FIRST_RESULTS = """SELECT length(body) FROM task WHERE phase = ? AND due IS NOT NULL
+    ORDER BY due, seq LIMIT ?"""
+_FIRST_DEAD = "SELECT length(spec) + length(payload) FROM dead ORDER BY number LIMIT ?"
 _END = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
 _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
 _PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -123,7 +127,7 @@ class Ledger:
         _, self.time, self.seq, self.token, *kept = counters
         self.results, self.result_bytes, self.tombstones = kept
         check_level(self.level, self.release, levels, blank=self.time == self.seq == 0)
-        self.limits = limits.read(db)
+        self.settings = cluster_settings.read(db)
         self.queues: dict[str, Queue] = {}
         self.numbered: dict[int, Queue] = {}
         for row in db.execute("SELECT * FROM queue ORDER BY number"):
@@ -131,7 +135,7 @@ class Ledger:
             queue = Queue(*counts)
             queue.settings = settings_of(settings)
             self.queues[queue.name] = self.numbered[queue.number] = queue
-        # Bounded by Limits.dead, so counting them at the start costs little.
+        # Bounded by the setting `dead`, so counting them at the start costs little.
         ((self.dead, self.dead_bytes),) = db.execute(
             "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
         )
@@ -223,10 +227,16 @@ class Ledger:
         self.level, self.release = level, release
         self.db.execute("UPDATE cluster SET level = ?, release = ?", (level, release))
 
-    def change_limits(self, values: Sequence[tuple[str, int]]) -> None:
-        """Replace some of the limits. Raises as `limits.changed`."""
-        self.limits = limits.changed(self.limits, values)
-        limits.write(self.db, self.limits)
+    def change_settings(self, settings: ClusterSettings) -> None:
+        """These are the cluster's settings from now on."""
+        self.settings = settings
+        cluster_settings.write(self.db, settings)
+
+    def first_to_drop(self, limit: int) -> tuple[list[int], list[int]]:
+        """The bytes of each of the first results, and dead tasks, that a lower limit drops."""
+        results: list[tuple[int]] = list(self.db.execute(_FIRST_RESULTS, (FINISHED, limit)))
+        dead: list[tuple[int]] = list(self.db.execute(_FIRST_DEAD, (limit,)))
+        return [size for (size,) in results], [size for (size,) in dead]
 
     # ---- tasks that end without having run ------------------------------------------------------
 
@@ -242,7 +252,7 @@ class Ledger:
     ) -> list[Settled]:
         """Tasks that wait have this outcome: they are handed out no more. `data` as in Result."""
         queue = self.touch(name)
-        cap, many = self.limits.result_ttl, len(tasks)
+        cap, many = self.settings.result_ttl, len(tasks)
         ends = [self.time + min(spec_of(task.spec).result_ttl, cap) for task in tasks]
         self.db.executemany(_UNWAIT, [(queue.number, task.seq) for task in tasks])
         ended = zip(ends, tasks, strict=True)

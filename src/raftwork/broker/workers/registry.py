@@ -49,10 +49,8 @@ if TYPE_CHECKING:
     from raftwork.features.effects import EnqueuedAndAssigned, Settled
     from raftwork.messages import FromBroker, Report
 
-#: Silence after which a worker's tasks go to others, ms.
-LEASE_MS = 3_000
-#: How long it may take to come back once its connection is known to be closed.
-LEASE_CLOSED_MS = 1_000
+#: So long after a failover every worker that is there has said hello, ms.
+ALL_HEARD_MS = 3_000
 #: Beats to workers: how a dead connection is noticed (a ROUTER refuses the send).
 BEAT_MS = 200
 #: … while no worker holds a task: together with the consensus heartbeats at rest.
@@ -90,14 +88,15 @@ class WorkerRegistry:
         )
         self._reports = Reports(machine, self._attribution, self._worker_events, rng)
         self._all_heard = False  # every worker had the time to say hello
-        self._all_heard_at = now + LEASE_MS
+        #: The cluster's. Others bring forward no deadline that a worker has already.
+        self.settings = machine.settings
+        self._all_heard_at = now + ALL_HEARD_MS
         self._full: list[Worker] = []  # passed over because their connections take no more
         self._beaten = now - BEAT_AT_REST_MS
         self._next_expiry = now + 1_000
         for running in machine.running():
-            worker = self._workers.setdefault(
-                running.worker, Worker(running.worker, now + LEASE_MS)
-            )
+            lost = Worker(running.worker, now + self.settings.worker_lease)
+            worker = self._workers.setdefault(running.worker, lost)
             self._take_over(worker, running)
 
     def _take_over(self, worker: Worker, running: Running) -> None:
@@ -182,7 +181,7 @@ class WorkerRegistry:
             self._by_routing.pop(worker.routing, None)
         self._by_routing[routing] = worker
         worker.begin_session(routing, hello)
-        worker.deadline, worker.lost = now + LEASE_MS, None
+        worker.deadline, worker.lost = now + self.settings.worker_lease, None
 
     def _settle_unlisted(self, worker: Worker, listed: set[int]) -> None:
         """What it does not hold never arrived: send it again, unless its end is on the way."""
@@ -232,11 +231,11 @@ class WorkerRegistry:
         return True
 
     def unreachable(self, routing: bytes, now: int) -> None:
-        """Its connection is closed: it gets nothing new and has a second to come back."""
+        """Its connection is closed: it gets nothing new and has little time to come back."""
         worker = self._by_routing.pop(routing, None)
         if worker is not None:
             worker.routing = None
-            worker.deadline = min(worker.deadline, now + LEASE_CLOSED_MS)
+            worker.deadline = min(worker.deadline, now + self.settings.worker_reconnect)
 
     def start_over(self, routing: bytes) -> None:
         """A frame of this worker could not be handled: drop all that may be half done.
@@ -258,7 +257,7 @@ class WorkerRegistry:
         worker = self._by_routing.get(routing)
         if worker is None or worker.session != session:
             return None
-        worker.deadline = now + LEASE_MS
+        worker.deadline = now + self.settings.worker_lease
         return worker
 
     # ---- what the machine decided -------------------------------------------------------------
@@ -353,8 +352,9 @@ class WorkerRegistry:
 
     def extend_leases(self, gap: int, now: int) -> None:
         """The leader itself was away for `gap` ms: no worker's silence in it counts."""
+        latest = now + self.settings.worker_lease
         for worker in self._workers.values():
-            worker.deadline = min(worker.deadline + gap, now + LEASE_MS)
+            worker.deadline = max(worker.deadline, min(worker.deadline + gap, latest))
 
     def _check_lease(self, worker: Worker, now: int) -> None:
         if worker.lost is None:
@@ -369,7 +369,7 @@ class WorkerRegistry:
             worker.full_since = None
         elif worker.full_since is None:
             worker.full_since = now
-        elif now - worker.full_since > LEASE_MS:
+        elif now - worker.full_since > self.settings.worker_lease:
             tokens = [token for token in worker.push.clear() if token in worker.assignments]
             self._worker_events.taken_back(worker, len(tokens))
             self._reports.release(worker, tokens)

@@ -1,6 +1,6 @@
 """Raft's timings and bounds. Every queue the core keeps has its limit here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 KIB = 1024
@@ -43,8 +43,13 @@ class Config:
     @classmethod
     def paced(cls, heartbeat: int, election_timeout: int) -> Self:
         """With these two times (ms) and what follows from them. Raises ValueError."""
+        return cls().retimed(heartbeat, election_timeout)
+
+    def retimed(self, heartbeat: int, election_timeout: int) -> Self:
+        """As `paced`, with the bounds of this one."""
         at_rest = min(max(heartbeat, election_timeout * 32 // 100), election_timeout // 3)
-        return cls(
+        return replace(
+            self,
             heartbeat=heartbeat,
             heartbeat_at_rest=at_rest,
             election_min=election_timeout,

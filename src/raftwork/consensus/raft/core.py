@@ -117,6 +117,21 @@ class Raft:
         elif isinstance(role, Candidate) and now >= role.ask_at:
             election.ask(node)
 
+    def retime(self, heartbeat: int, election_timeout: int, now: int) -> None:
+        """See `Consensus.retime`."""
+        node, role = self._node, self._node.role
+        old, config = node.config, node.config.retimed(heartbeat, election_timeout)
+        if config == old:
+            return
+        node.config, node.now = config, now
+        if isinstance(role, Leader):
+            role.beaten = now - config.heartbeat_at_rest
+            for peer in role.peers.values():  # they answered in time by the times that they had
+                peer.heard = now if now - peer.heard < old.election_min else peer.heard
+        elif isinstance(role, Follower):
+            role.timeout = node.draw_timeout()
+            role.deadline = max(role.deadline, now + role.timeout)
+
     def receive(self, src: Peer, body: bytes, now: int) -> None:
         """A message from a peer whose name and incarnation the session vouches for.
 

@@ -283,7 +283,7 @@ class Node:
         """Wait a fresh random time before looking for a leader."""
         role = self.role
         if isinstance(role, Follower):
-            role.timeout = self._timeout()
+            role.timeout = self.draw_timeout()
             role.deadline = self.now + role.timeout
         else:
             self.follow(self.term, None, Cause.STOPPED)
@@ -304,7 +304,7 @@ class Node:
 
     def _candidate(self) -> None:
         ask_at = self.now + self.config.heartbeat
-        self.role = Candidate(self.now + self._timeout(), ask_at)
+        self.role = Candidate(self.now + self.draw_timeout(), ask_at)
 
     def lead(self) -> None:
         """Win: append the no-op whose commit makes everything before it committed (§8)."""
@@ -355,12 +355,11 @@ class Node:
             peer.beat = True
             peer.paused = False
 
-    # -------------------------------------------------------------------------------------------
-
-    def _timeout(self) -> int:
+    def draw_timeout(self) -> int:
+        """For how long (ms) the next silence of a leader is endured."""
         return self.rng.randint(self.config.election_min, self.config.election_max)
 
     def _resting(self, leader: str | None) -> Follower:
-        timeout = self._timeout()
+        timeout = self.draw_timeout()
         heard = None if leader is None else self.now
         return Follower(leader, heard, self.now + timeout, timeout)

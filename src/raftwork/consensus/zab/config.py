@@ -1,6 +1,6 @@
 """Zab's timings and bounds. Every queue the core keeps has its limit here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 KIB = 1024
@@ -57,15 +57,20 @@ class Config:
 
         A leader pings twice a tick, and its silence is a number of ticks: at least the timeout.
         """
-        usual, tick = cls(), 2 * heartbeat
+        return cls().retimed(heartbeat, election_timeout)
+
+    def retimed(self, heartbeat: int, election_timeout: int) -> Self:
+        """As `paced`, with the bounds of this one."""
+        usual, tick = type(self)(), 2 * heartbeat
 
         def grown(default: int) -> int:
             """In proportion to the tick: slow links need it. Never less: hosts stall all alike."""
             return max(default, default * tick // usual.tick)
 
-        return cls(
+        return replace(
+            self,
             tick=tick,
-            sync_limit=-(-election_timeout // tick),
+            sync_limit=-(-election_timeout // max(1, tick)),
             finalize_wait=grown(usual.finalize_wait),
             hearing=grown(usual.hearing),
             resend=grown(usual.resend),

@@ -103,6 +103,21 @@ class Zab:
                 node.ping(role)
                 snapshots.tick(node, role)
 
+    def retime(self, heartbeat: int, election_timeout: int, now: int) -> None:
+        """See `Consensus.retime`."""
+        node, role = self._node, self._node.role
+        old, config = node.config, node.config.retimed(heartbeat, election_timeout)
+        if config == old:
+            return
+        node.config, node.now = config, now
+        node.patience = min(max(node.patience, config.connect), config.connect_max)
+        if isinstance(role, Leader):
+            role.pinged = now - config.ping_at_rest
+            for link in role.links.values():  # they answered in time by the times that they had
+                link.heard = now if now - link.heard < old.silence else link.heard
+        elif isinstance(role, Follower):
+            role.deadline = max(role.deadline, now + config.silence)
+
     def receive(self, src: Peer, body: bytes, now: int) -> None:
         """A message from a peer whose name and incarnation the session vouches for.
 

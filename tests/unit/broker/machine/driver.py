@@ -2,7 +2,7 @@
 
 import apsw
 
-from raftwork.broker.machine import Limits, Machine, Waiting, create_tables
+from raftwork.broker.machine import ClusterSettings, Machine, Waiting, create_tables
 from raftwork.broker.machine.commands import (
     Assign,
     Command,
@@ -77,11 +77,11 @@ def change_of(
 class Driver:
     """`apply` takes commands at the driver's time; the other methods name one command each."""
 
-    def __init__(self, limits: Limits | None = None, level: int = LEVELS.most) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, settings: ClusterSettings | None = None, level: int = LEVELS.most) -> None:
+        self.settings = settings or ClusterSettings()
         self.now = START
         self.db = apsw.Connection(":memory:")
-        create_tables(self.db, self.limits, level)
+        create_tables(self.db, self.settings, level)
         self.machine = Machine(self.db)
 
     def reopen(self) -> None:

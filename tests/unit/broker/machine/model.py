@@ -1,10 +1,10 @@
 """What the machine ought to do, as naively as it can be said: a dict of tasks and no batching."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum, auto
 from typing import cast
 
-from raftwork.broker.machine import Limits, Waiting
+from raftwork.broker.machine import ClusterSettings, Waiting
 from raftwork.broker.machine.commands import (
     Assign,
     Command,
@@ -15,6 +15,7 @@ from raftwork.broker.machine.commands import (
     Release,
     Tick,
 )
+from raftwork.features.cluster_settings import SETTINGS, ConfigureCluster
 from raftwork.features.dead_letters import Purge, Retry
 from raftwork.features.effects import (
     Assigned,
@@ -95,8 +96,8 @@ class Refusal(Exception):
 class Model:
     """`apply` gives the code of each command's refusal, or None, and the effects."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, settings: ClusterSettings) -> None:
+        self.cluster = settings
         self.time = self.seq = self.token = 0
         self.tasks: dict[str, Task] = {}
         self.totals: dict[str, dict[State, int]] = {}
@@ -144,12 +145,12 @@ class Model:
     def _bury(self, task: Task) -> None:
         task.place, task.data = Place.TOMBSTONE, b""
         self.dead = [other for other in self.dead if other is not task]
-        task.due = self.time + self.limits.tombstone_ttl
+        task.due = self.time + self.cluster.tombstone_ttl
 
     def _trim(self) -> None:
         while kept := sorted(self.at(Place.FINISHED), key=lambda task: (task.due, task.seq)):
             size = sum(len(task.data) for task in kept)
-            if len(kept) <= self.limits.results and size <= self.limits.result_bytes:
+            if len(kept) <= self.cluster.results and size <= self.cluster.result_bytes:
                 return
             self._bury(kept[0])
 
@@ -186,9 +187,11 @@ class Model:
                 self._configure(command)
             case DropWaiting():
                 self._drop(command)
+            case ConfigureCluster():
+                self._configure_cluster(command)
 
     def _enqueue(self, command: Admit) -> None:
-        if command.created < self.time - self.limits.window:
+        if command.created < self.time - self.cluster.enqueue_window:
             raise Refusal(Code.PROTOCOL)
         queue = decode_spec(command.spec).queue
         tasks = unpack(command.tasks)
@@ -205,9 +208,9 @@ class Model:
             return
         unfinished = self.at(Place.WAITING, Place.DELAYED, Place.RUNNING)
         if (
-            len(unfinished) + len(new) > self.limits.tasks
-            or len(self.at(Place.TOMBSTONE)) >= self.limits.tombstones
-            or len({*self.totals, queue}) > self.limits.queues
+            len(unfinished) + len(new) > self.cluster.tasks
+            or len(self.at(Place.TOMBSTONE)) >= self.cluster.tombstones
+            or self._is_one_queue_too_many(queue)
         ):
             raise Refusal(Code.QUEUE_FULL)
         settings = self.settings.get(queue, Settings())
@@ -224,10 +227,19 @@ class Model:
         self.tasks |= new
         self.seq += len(new)
 
+    def _is_one_queue_too_many(self, queue: str) -> bool:
+        return queue not in self.totals and len(self.totals) >= self.cluster.queues
+
+    def _configure_cluster(self, command: ConfigureCluster) -> None:
+        for name, value in command.values:
+            if not SETTINGS[name].least <= value <= SETTINGS[name].most:
+                raise Refusal(Code.PROTOCOL)
+        self.cluster = replace(self.cluster, **dict(command.values))
+
     def _configure(self, command: Configure) -> None:
         if not command.queue:
             raise Refusal(Code.PROTOCOL)
-        if len({*self.totals, command.queue}) > self.limits.queues:
+        if self._is_one_queue_too_many(command.queue):
             raise Refusal(Code.QUEUE_FULL)
         self.totals.setdefault(command.queue, dict.fromkeys(State, 0))
         settings = self.settings.setdefault(command.queue, Settings())
@@ -280,7 +292,7 @@ class Model:
                 task.lost.append(by._replace(time=self.time))
             if started and task.options.at_most_once:
                 self._lost(task, by, once=True)
-            elif started and task.losses >= min(task.options.max_losses, self.limits.max_losses):
+            elif started and task.losses >= min(task.options.max_losses, self.cluster.max_losses):
                 self._lost(task, by, once=False)
             else:
                 again.append(task)
@@ -296,7 +308,7 @@ class Model:
         def size() -> int:
             return sum(len(task.spec) + len(task.payload) for task in self.dead)
 
-        while len(self.dead) > self.limits.dead or size() > self.limits.dead_bytes:
+        while len(self.dead) > self.cluster.dead or size() > self.cluster.dead_bytes:
             del self.dead[0]
 
     def _retry(self, created: int, task_id: str, new: str) -> None:
@@ -333,7 +345,7 @@ class Model:
 
     def _settle(self, task: Task, state: State, data: bytes) -> None:
         task.place, task.state, task.data = Place.FINISHED, state, data
-        task.due = self.time + min(task.options.result_ttl, self.limits.result_ttl)
+        task.due = self.time + min(task.options.result_ttl, self.cluster.result_ttl)
         self.totals[task.queue][state] += 1
         if state is not State.SUCCEEDED:
             self.dead.append(task)

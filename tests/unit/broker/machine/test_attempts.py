@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from raftwork.broker.machine import Limits
+from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Assign, Fail, Finish, Lose, Release
 from raftwork.features.effects import (
     Assigned,
@@ -241,13 +241,13 @@ def test_losses_are_counted_apart_from_failures_and_limited() -> None:
 
 
 def test_no_task_may_lose_more_workers_than_the_cluster_grants() -> None:
-    driver = Driver(Limits(max_losses=1))
+    driver = Driver(ClusterSettings(max_losses=1))
     (effect,) = driver.lose(driver.start("a", spec=spec_of(max_losses=50)))
     assert isinstance(effect, Settled) and effect.state is State.LOST
 
 
 def test_an_unstarted_task_of_a_lost_worker_is_released() -> None:
-    driver = Driver(Limits(max_losses=1))
+    driver = Driver(ClusterSettings(max_losses=1))
     driver.enqueue("a")
     for _ in range(5):
         (token,) = driver.assign(1)

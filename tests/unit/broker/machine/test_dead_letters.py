@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker.machine import Limits
+from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Lose
 from raftwork.features.dead_letters import DeadTask, Purge, Retry, details, page, retried_as
 from raftwork.features.effects import Done, Queued
@@ -125,7 +125,7 @@ def test_only_the_dead_are_retried(driver: Driver) -> None:
 
 
 def test_a_retry_that_has_no_room_changes_nothing() -> None:
-    driver = Driver(Limits(tasks=1))
+    driver = Driver(ClusterSettings(tasks=1))
     die(driver, "a")
     driver.enqueue("waits")
     assert driver.refusal(Retry(driver.now, "a", "b")).code is Code.QUEUE_FULL
@@ -162,9 +162,10 @@ def test_the_dead_are_kept_as_long_as_their_results(driver: Driver) -> None:
 
 
 @pytest.mark.parametrize(
-    "limits", [Limits(dead=2), Limits(dead_bytes=2 * (len(spec_of()) + len(b"payload")))]
+    "limits",
+    [ClusterSettings(dead=2), ClusterSettings(dead_bytes=2 * (len(spec_of()) + len(b"payload")))],
 )
-def test_the_oldest_make_room(limits: Limits) -> None:
+def test_the_oldest_make_room(limits: ClusterSettings) -> None:
     driver = Driver(limits)
     die(driver, "a", "b", "c")
     assert dead_ids(driver) == ["c", "b"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker.machine import Limits
+from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import encode_batch
 from raftwork.errors import (
     OtherRelease,
@@ -160,7 +160,7 @@ def test_any_text_is_an_id(driver: Driver, task: str) -> None:
 
 
 def test_a_first_attempt_longer_ago_than_the_window_is_refused(driver: Driver) -> None:
-    window = driver.limits.window
+    window = driver.settings.enqueue_window
     driver.now += window
     late = Admit(driver.now - window - 1, spec_of(), tasks_of(("a", b"")))
     refusal = driver.refusal(late)
@@ -170,8 +170,8 @@ def test_a_first_attempt_longer_ago_than_the_window_is_refused(driver: Driver) -
 
 
 def test_the_window_is_measured_by_machine_time_not_by_the_entry(driver: Driver) -> None:
-    driver.tick(driver.limits.window + 10)
-    driver.now -= driver.limits.window + 10  # an entry of a leader whose clock is behind
+    driver.tick(driver.settings.enqueue_window + 10)
+    driver.now -= driver.settings.enqueue_window + 10  # an entry of a leader whose clock is behind
     assert driver.refusal(driver.put("a")).code is Code.PROTOCOL
 
 
@@ -179,7 +179,7 @@ def test_the_window_is_measured_by_machine_time_not_by_the_entry(driver: Driver)
 
 
 def test_more_unfinished_tasks_than_the_limit_are_refused() -> None:
-    driver = Driver(Limits(tasks=3))
+    driver = Driver(ClusterSettings(tasks=3))
     driver.enqueue("a", "b")
     refusal = driver.refusal(driver.put("c", "d"))
     assert refusal.code is Code.QUEUE_FULL
@@ -193,14 +193,14 @@ def test_more_unfinished_tasks_than_the_limit_are_refused() -> None:
 
 
 def test_what_is_stored_already_is_done_although_the_queue_is_full() -> None:
-    driver = Driver(Limits(tasks=2))
+    driver = Driver(ClusterSettings(tasks=2))
     driver.enqueue("a", "b")
     assert driver.enqueue("a", "b") == []
     check(driver.machine.state, spec_of(), tasks_of(("a", b"payload"), ("b", b"payload")))
 
 
 def test_a_queue_too_many_is_refused() -> None:
-    driver = Driver(Limits(queues=1))
+    driver = Driver(ClusterSettings(queues=1))
     driver.enqueue("a")
     refusal = driver.refusal(driver.put("b", spec=spec_of("other")))
     assert refusal.code is Code.QUEUE_FULL and "queues" in refusal.text
@@ -208,7 +208,7 @@ def test_a_queue_too_many_is_refused() -> None:
 
 
 def test_full_tombstones_refuse_enqueues_and_none_is_dropped_before_its_time() -> None:
-    driver = Driver(Limits(results=0, tombstones=2, tombstone_ttl=500))
+    driver = Driver(ClusterSettings(results=0, tombstones=2, tombstone_ttl=500))
     for task in "ab":
         driver.finish(driver.start(task))
     assert [r.forgotten for r in driver.machine.lookup(["a", "b"])] == [True] * 2
@@ -221,7 +221,7 @@ def test_full_tombstones_refuse_enqueues_and_none_is_dropped_before_its_time() -
 
 # ---- malformed --------------------------------------------------------------------------------
 
-LIMITS = Limits()
+LIMITS = ClusterSettings()
 LARGE = tasks_of(("a", b"x" * PAYLOAD_MAX), ("b", b"x" * (PAYLOAD_MAX + 1)))
 
 
@@ -352,7 +352,7 @@ def test_the_longest_names_fit() -> None:
 
 
 def test_validate_refuses_what_does_not_fit() -> None:
-    driver = Driver(Limits(tasks=1))
+    driver = Driver(ClusterSettings(tasks=1))
     with pytest.raises(QueueFull, match=r"2 unfinished tasks, 1"):
         check(driver.machine.state, spec_of(), tasks_of(("a", b""), ("b", b"")))
 

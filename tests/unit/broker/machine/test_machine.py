@@ -3,7 +3,7 @@
 import apsw
 import pytest
 
-from raftwork.broker.machine import TABLES, VERSION, Limits, create_tables
+from raftwork.broker.machine import TABLES, VERSION, ClusterSettings, create_tables
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Assign,
@@ -199,7 +199,7 @@ def test_fewer_fields_are_an_older_releases(driver: Driver) -> None:
 
 
 def test_times_at_their_upper_end_do_not_overflow() -> None:
-    driver = Driver(Limits(result_ttl=2**61))
+    driver = Driver(ClusterSettings(result_ttl=2**61))
     driver.now = TIME_MAX
     driver.finish(driver.start("a", spec=spec_of(result_ttl=2**63 - 1)))
     driver.fail(driver.start("b", spec=spec_of(retries=1)), 2**63 - 1)

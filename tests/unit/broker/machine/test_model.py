@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from raftwork.broker.machine import Limits
+from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import (
     Assign,
     Command,
@@ -20,6 +20,7 @@ from raftwork.broker.machine.commands import (
     encode_batch,
 )
 from raftwork.features import dead_letters
+from raftwork.features.cluster_settings import ConfigureCluster
 from raftwork.features.dead_letters import Purge, Retry
 from raftwork.features.effects import Rejected
 from raftwork.features.enqueue import Admit
@@ -29,13 +30,13 @@ from tests.unit.broker.machine.driver import FAILURE, START, Driver, change_of, 
 from tests.unit.broker.machine.model import Model, Place
 
 #: So small that every bound is met.
-LIMITS = Limits(
+LIMITS = ClusterSettings(
     tasks=8,
     queues=3,
     results=3,
     result_bytes=60,
     tombstones=4,
-    window=100,
+    enqueue_window=100,
     tombstone_ttl=60,
     result_ttl=80,
     max_losses=2,
@@ -114,6 +115,22 @@ recipes: st.SearchStrategy[Callable[[Model], Command]] = st.one_of(
         st.sampled_from(["a", "b", "z"]),
         st.integers(0, 2),
         st.integers(0, 3),
+    ),
+    st.builds(
+        lambda values: lambda _model: ConfigureCluster(sorted(values.items())),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "tasks": st.integers(0, 8),
+                "queues": st.integers(1, 3),
+                "results": st.integers(0, 3),
+                "tombstones": st.integers(1, 4),
+                "max_losses": st.integers(1, 2),
+                "dead": st.integers(0, 2),
+                "sweep": st.sampled_from([99, 100]),
+                "worker_lease": st.sampled_from([2_999, 3_000]),
+            },
+        ),
     ),
     st.just(lambda _model: Tick()),
     st.builds(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker.machine import Limits
+from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Command, encode_batch
 from raftwork.errors import OtherRelease
 from raftwork.features.effects import Done, Rejected
@@ -182,7 +182,7 @@ def test_settings_that_this_release_does_not_know_stop_the_replica(
 
 
 def test_there_are_no_more_queues_with_settings_than_queues() -> None:
-    driver = Driver(Limits(queues=2))
+    driver = Driver(ClusterSettings(queues=2))
     configured(driver, "a", max_length=1)
     driver.enqueue("t", spec=spec_of("b"))
     assert driver.refusal(Configure("c", changes(max_length=1))).code is Code.QUEUE_FULL

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker.machine import Limits
+from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Tick, encode_batch
 from raftwork.features.effects import Queued, Requeued
 from raftwork.messages import Result, State
@@ -21,8 +21,8 @@ def test_a_result_is_kept_for_its_time_then_a_tombstone_then_nothing(driver: Dri
     assert driver.result("a") == Result("a", State.SUCCEEDED, b"value")
     driver.tick(1)
     assert driver.result("a") == Result("a", State.SUCCEEDED, b"", forgotten=True)
-    assert driver.due() == driver.now + driver.limits.tombstone_ttl
-    driver.tick(driver.limits.tombstone_ttl - 1)
+    assert driver.due() == driver.now + driver.settings.tombstone_ttl
+    driver.tick(driver.settings.tombstone_ttl - 1)
     assert driver.result("a").forgotten
     driver.tick(1)
     assert driver.state("a") is State.UNKNOWN
@@ -33,20 +33,20 @@ def test_a_result_is_kept_for_its_time_then_a_tombstone_then_nothing(driver: Dri
 def test_a_forgotten_id_may_be_used_again(driver: Driver) -> None:
     finished(driver, "a")
     driver.tick(1_000)
-    driver.tick(driver.limits.tombstone_ttl)
+    driver.tick(driver.settings.tombstone_ttl)
     (effect,) = driver.enqueue("a", payload=b"other")
     assert isinstance(effect, Queued) and effect.first == 2
 
 
 def test_the_limits_cap_what_a_spec_asks_for() -> None:
-    driver = Driver(Limits(result_ttl=10))
+    driver = Driver(ClusterSettings(result_ttl=10))
     finished(driver, "a", ttl=2**62)
     driver.tick(10)
     assert driver.result("a").forgotten
 
 
 def test_the_result_nearest_to_expiry_goes_first_when_there_are_too_many() -> None:
-    driver = Driver(Limits(results=2))
+    driver = Driver(ClusterSettings(results=2))
     finished(driver, "long", ttl=500)
     finished(driver, "short", ttl=100)
     finished(driver, "middle", ttl=300)
@@ -55,7 +55,7 @@ def test_the_result_nearest_to_expiry_goes_first_when_there_are_too_many() -> No
 
 
 def test_a_tombstone_made_early_is_due_early() -> None:
-    driver = Driver(Limits(results=0, tombstone_ttl=10))
+    driver = Driver(ClusterSettings(results=0, tombstone_ttl=10))
     finished(driver, "a")
     assert driver.due() == driver.now + 10
     driver.tick(10)
@@ -63,7 +63,7 @@ def test_a_tombstone_made_early_is_due_early() -> None:
 
 
 def test_results_are_bounded_in_bytes() -> None:
-    driver = Driver(Limits(result_bytes=10))
+    driver = Driver(ClusterSettings(result_bytes=10))
     finished(driver, "a", "b", data=b"12345")
     assert not driver.result("a").forgotten
     finished(driver, "c", data=b"1")
@@ -73,7 +73,7 @@ def test_results_are_bounded_in_bytes() -> None:
 
 
 def test_bytes_given_back_make_room_again() -> None:
-    driver = Driver(Limits(result_bytes=10))
+    driver = Driver(ClusterSettings(result_bytes=10))
     finished(driver, "a", "b", data=b"12345", ttl=100)
     driver.tick(100)
     driver.reopen()
@@ -87,21 +87,21 @@ def test_payload_and_spec_are_dropped_with_the_outcome(driver: Driver) -> None:
 
 
 def test_one_batch_sweeps_a_bounded_part_and_the_rest_stays_due(driver: Driver) -> None:
-    ids = [str(i) for i in range(Limits().sweep + 1)]
+    ids = [str(i) for i in range(ClusterSettings().sweep + 1)]
     driver.enqueue(*ids, spec=spec_of(retries=1))
-    for token in driver.assign(*range(1, Limits().sweep + 2)):
+    for token in driver.assign(*range(1, ClusterSettings().sweep + 2)):
         driver.fail(token, driver.now + 10)
     effects = driver.tick(10)
-    assert effects == [Requeued("default", seq) for seq in range(1, Limits().sweep + 1)]
+    assert effects == [Requeued("default", seq) for seq in range(1, ClusterSettings().sweep + 1)]
     assert 0 < (driver.due() or 0) <= driver.now
-    assert driver.tick() == [Requeued("default", Limits().sweep + 1)]
+    assert driver.tick() == [Requeued("default", ClusterSettings().sweep + 1)]
     assert driver.due() is None
-    tokens = driver.assign(*range(1, Limits().sweep + 2))
+    tokens = driver.assign(*range(1, ClusterSettings().sweep + 2))
     for token in tokens:
         driver.finish(token)
     driver.tick(1_000)
     forgotten = [r.forgotten for r in driver.machine.lookup(ids)]
-    assert forgotten == [True] * Limits().sweep + [False]
+    assert forgotten == [True] * ClusterSettings().sweep + [False]
     driver.tick()
     assert driver.result(ids[-1]).forgotten
 

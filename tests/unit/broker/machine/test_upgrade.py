@@ -1,17 +1,14 @@
-"""The cluster's level and its limits are replicated state, and only an entry changes them."""
-
-from dataclasses import astuple, replace
+"""The cluster's level is replicated state, and only an entry raises it."""
 
 import pytest
 
-from raftwork.broker.machine import Limits, Machine, create_tables
+from raftwork.broker.machine import Machine, create_tables
 from raftwork.broker.machine.commands import encode_batch
-from raftwork.broker.machine.limits import NAMES
 from raftwork.errors import OtherRelease
-from raftwork.features.effects import Done, Rejected
+from raftwork.features.cluster_settings import ConfigureCluster
+from raftwork.features.effects import Done
 from raftwork.features.queue_settings import ConfigureThree
-from raftwork.features.upgrade import ClusterSettings, Raise
-from raftwork.messages import Code
+from raftwork.features.upgrade import Raise
 from raftwork.release import LEVELS, RELEASE, Levels
 from tests.unit.broker.machine.driver import START, Driver
 
@@ -90,87 +87,10 @@ def test_blank_tables_are_any_releases_until_the_first_entry() -> None:
 def test_a_command_above_the_level_stops_the_replica() -> None:
     """Older releases at this level do not know it: they would stop."""
     driver = Driver(level=0)
-    with pytest.raises(OtherRelease, match="ClusterSettings is of level 1, the cluster's is 0"):
-        driver.machine.apply(encode_batch(START, [ClusterSettings([("dead", 5)])]))
-    applied = driver.apply(Raise(1, RELEASE), ClusterSettings([("dead", 5)]))
+    with pytest.raises(OtherRelease, match="ConfigureCluster is of level 1, the cluster's is 0"):
+        driver.machine.apply(encode_batch(START, [ConfigureCluster([("dead", 5)])]))
+    applied = driver.apply(Raise(1, RELEASE), ConfigureCluster([("dead", 5)]))
     assert applied.replies == [Done(), Done()]
-
-
-# ---- limits -------------------------------------------------------------------------------------
-
-
-def test_limits_are_rows_that_every_replica_reads() -> None:
-    driver = Driver(Limits(tasks=3))
-    assert dict(driver.db.execute("SELECT * FROM setting"))["tasks"] == 3
-    assert Machine(driver.db).limits == Limits(tasks=3)
-    other = Driver(Limits(tasks=4))
-    assert driver.machine.digest() != other.machine.digest()
-
-
-def test_the_limits_of_level_0_are_for_ever() -> None:
-    """Replicas of several releases make the same rows in new tables."""
-    assert dict(zip(NAMES, astuple(Limits()), strict=True)) == {
-        "tasks": 2_000_000,
-        "queues": 1_000,
-        "results": 1_000_000,
-        "result_bytes": 1 << 30,
-        "tombstones": 50_000_000,
-        "window": 3_600_000,
-        "tombstone_ttl": 3_600_000,
-        "result_ttl": 30 * 86_400_000,
-        "max_losses": 100,
-        "dead": 10_000,
-        "dead_bytes": 64 << 20,
-        "batch_tasks": 10_000,
-        "batch_bytes": 16 << 20,
-        "payload_bytes": 1 << 20,
-        "spec_bytes": 4_096,
-        "id_length": 255,
-        "name_length": 255,
-        "sweep": 500,
-    }
-
-
-def test_limits_are_changed_by_an_entry(driver: Driver) -> None:
-    driver.apply(ClusterSettings([("tasks", 1), ("dead", 7)]))
-    assert driver.machine.limits == replace(Limits(), tasks=1, dead=7)
-    driver.reopen()
-    assert driver.machine.limits == replace(Limits(), tasks=1, dead=7)
-    driver.enqueue("a")
-    assert driver.refusal(driver.put("b")).code is Code.QUEUE_FULL
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ([("tasks", 5), ("dead", 0)], "dead must be between 1 and"),
-        ([("payload_bytes", (1 << 20) + 1)], "payload_bytes must be between 1 and 1048576, got"),
-        ([("tasks", 2**60)], "tasks must be between"),
-        ([("tombstone_ttl", 1_000)], "tombstone_ttl, 1000 ms, must not be less than window"),
-    ],
-)
-def test_limits_that_cannot_be_meant_change_nothing(
-    driver: Driver, values: list[tuple[str, int]], said: str
-) -> None:
-    refusal = driver.refusal(ClusterSettings(values))
-    assert refusal.code is Code.PROTOCOL
-    assert said in refusal.text
-    assert isinstance(driver.apply(ClusterSettings(values)).replies[0], Rejected)
-    assert driver.machine.limits == Limits()
-
-
-def test_a_limit_that_only_a_newer_release_has_stops_the_replica(driver: Driver) -> None:
-    with pytest.raises(OtherRelease, match="unknown setting 'parrots'"):
-        driver.machine.apply(encode_batch(START, [ClusterSettings([("parrots", 1)])]))
-
-
-@pytest.mark.parametrize(
-    "change", ["INSERT INTO setting VALUES ('parrots', 1)", "DELETE FROM setting WHERE name='dead'"]
-)
-def test_tables_with_other_limits_are_refused(driver: Driver, change: str) -> None:
-    driver.db.execute(change)
-    with pytest.raises(OtherRelease, match=r"another release.*(parrots|dead)"):
-        driver.reopen()
 
 
 # ---- tables of 0.1.0 ----------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from raftwork.broker.dispatch import skipped
 from raftwork.broker.machine import Waiting
 from raftwork.broker.placement import eligibility
 from raftwork.broker.placement.eligibility import ANYWHERE, Eligibility, PlacementRule
-from raftwork.broker.workers.registry import BEAT_MS, LEASE_MS, LOST_SHOWN_MS
+from raftwork.broker.workers.registry import BEAT_MS, LOST_SHOWN_MS
 from raftwork.messages import Spec, State, encode_spec
+from tests.unit.broker.leases import LEASE_MS
 from tests.unit.broker.scripted_workers import (
     ScriptedWorkers,
     dies,

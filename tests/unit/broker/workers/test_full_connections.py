@@ -4,8 +4,9 @@ import pytest
 
 from raftwork.broker.machine.commands import Lose, Release
 from raftwork.broker.outbox import TURN_BYTES
-from raftwork.broker.workers.registry import BEAT_MS, LEASE_MS
+from raftwork.broker.workers.registry import BEAT_MS
 from raftwork.messages import Beat, Heartbeat, Held, Holding, Loss, Push, State
+from tests.unit.broker.leases import LEASE_MS
 from tests.unit.broker.queues import enqueue
 from tests.unit.broker.registry_harness import ME, OTHER, RegistryHarness
 

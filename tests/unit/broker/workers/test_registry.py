@@ -12,13 +12,7 @@ from raftwork.broker.machine.commands import (
     Lose,
 )
 from raftwork.broker.workers import worker as worker_module
-from raftwork.broker.workers.registry import (
-    BEAT_AT_REST_MS,
-    BEAT_MS,
-    LEASE_CLOSED_MS,
-    LEASE_MS,
-    LOST_SHOWN_MS,
-)
+from raftwork.broker.workers.registry import BEAT_AT_REST_MS, BEAT_MS, LOST_SHOWN_MS
 from raftwork.broker.workers.validation import objection
 from raftwork.consensus import raft, zab
 from raftwork.messages import (
@@ -38,6 +32,7 @@ from raftwork.messages import (
     WorkerHello,
     WorkerWelcome,
 )
+from tests.unit.broker.leases import LEASE_CLOSED_MS, LEASE_MS
 from tests.unit.broker.queues import enqueue
 from tests.unit.broker.registry_harness import FAILURE, ME, ONCE, OTHER, RegistryHarness
 

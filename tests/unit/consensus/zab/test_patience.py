@@ -59,3 +59,10 @@ def test_a_leader_that_is_lost_later_gives_the_next_one_no_more_time() -> None:
     until_it_looks(c)  # in phase 2: it was not too early to give up
     c.lead()
     assert until_it_looks(c) == CONNECT
+
+
+def test_phase_1_may_take_what_new_times_allow() -> None:
+    c = Solo("c")
+    c.core.retime(500, 5_000, c.now)
+    c.lead("a", "b")
+    assert until_it_looks(c) == c.core._node.config.connect == 4_000

@@ -1,0 +1,124 @@
+"""The cluster as a program sees it: what is set for all of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from raftwork.client.options import Duration, milliseconds
+from raftwork.client.reply import Reply
+from raftwork.features.cluster_settings import (
+    MS,
+    SETTINGS,
+    AskClusterSettings,
+    ClusterSettingsSet,
+    ClusterSettingsTold,
+    SetClusterSettings,
+    Setting,
+    ToldSetting,
+)
+from raftwork.features.cluster_settings import changes as packed
+
+if TYPE_CHECKING:
+    from raftwork.client.caller import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSetting:
+    """One setting of the cluster, in its `unit`: times are seconds (`s`)."""
+
+    value: float
+    default: float
+    unit: str
+    least: float
+    most: float
+    #: What it means.
+    help: str
+
+
+class Cluster:
+    """The cluster behind an App. Made by `App.cluster`.
+
+    Every method raises Unavailable if no leader answers in the App's timeout.
+    """
+
+    def __init__(self, app: "Caller") -> None:
+        self.caller = app
+
+    def settings(self) -> dict[str, ClusterSetting]:
+        """What is set now, by name, with all that the leader's release knows of each."""
+        return _told(self._ask().result())
+
+    async def asettings(self) -> dict[str, ClusterSetting]:
+        """As `settings`, for coroutines."""
+        return _told(await self._ask().aresult())
+
+    def set(self, **changes: Duration | None) -> None:
+        """Change settings (docs/options.md) at once and for every later leader.
+
+        Times are seconds or a `timedelta`. None is the default; what is not given stays. What is
+        stored stays, but results and dead tasks over a new limit are dropped, the oldest first.
+        Raises TypeError and ValueError for what cannot be meant, and Unsupported if the brokers are
+        of a release that does not know a setting.
+        """
+        self._set(changes).result()
+
+    async def aset(self, **changes: Duration | None) -> None:
+        """As `set`, for coroutines."""
+        await self._set(changes).aresult()
+
+    # ---- requests -----------------------------------------------------------------------------
+
+    def _ask(self) -> Reply[ClusterSettingsTold]:
+        return self.caller.call(AskClusterSettings(0), ClusterSettingsTold)
+
+    def _set(self, changes: Mapping[str, Duration | None]) -> Reply[ClusterSettingsSet]:
+        if unknown := changes.keys() - SETTINGS.keys():
+            valid = ", ".join(SETTINGS)
+            raise TypeError(
+                f"no such setting: {', '.join(sorted(unknown))}; the settings are {valid}"
+            )
+        if not changes:
+            raise TypeError("at least one setting is required")
+        values = {name: checked(name, value) for name, value in changes.items()}
+        return self.caller.call(SetClusterSettings(0, packed(values)), ClusterSettingsSet)
+
+
+def checked(name: str, value: Duration | None) -> int | None:
+    """The value as brokers take it. Raises TypeError, ValueError."""
+    setting = SETTINGS[name]
+    if value is None:
+        return None
+    if setting.unit == MS:
+        stored = milliseconds(name, value)
+    elif type(value) is int:
+        stored = value
+    else:
+        raise TypeError(f"{name} must be an int or None, got {type(value).__name__}")
+    if not setting.least <= stored <= setting.most:
+        raise ValueError(f"{name} must be between {bounds(setting)}, got {value}")
+    return stored
+
+
+def bounds(setting: Setting) -> str:
+    """What it may be, in the unit in which people say it."""
+    least, most = outside(setting.unit, setting.least), outside(setting.unit, setting.most)
+    return f"{least} and {most} {'s' if setting.unit == MS else setting.unit}"
+
+
+def outside(unit: str, value: int) -> int | float:
+    """A stored value as people say it: times in seconds."""
+    if unit != MS:
+        return value
+    return value / 1_000 if value % 1_000 else value // 1_000
+
+
+def _told(told: ClusterSettingsTold) -> dict[str, ClusterSetting]:
+    return {each.name: _setting(each) for each in told.settings}
+
+
+def _setting(told: ToldSetting) -> ClusterSetting:
+    unit = told.unit
+    value, default, least, most = (
+        outside(unit, number) for number in (told.value, told.default, told.least, told.most)
+    )
+    return ClusterSetting(value, default, "s" if unit == MS else unit, least, most, told.help)
