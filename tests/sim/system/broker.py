@@ -118,7 +118,7 @@ class Broker(Process):
             send_peer=lambda name, frame: self._dealers[name].send(frame, self._lag),
             cluster_id=rng.getrandbits(128).to_bytes(16, "big"),
             contained=self._contained,
-            levels=self.world.upgrades.levels(self.host),
+            levels=self.world.upgrades.starts(self.host),
         )
 
     def _contained(self, _what: str, error: Exception) -> None:
@@ -320,6 +320,7 @@ class Broker(Process):
     def machine_applied(
         self, at: Position, data: bytes, applied: Applied, steps: list[int], machine: Machine
     ) -> None:
+        self.world.upgrades.at_level(machine.level)
         self.world.queue.applied(self.host, at, data, applied, steps)
         self.world.reach.effects(applied)
         if at.seq % 100 == 0:

@@ -129,7 +129,7 @@ class World:
             timeline.run(1_200)
             self.admin.begin()
             self.purges.begin()
-            self.upgrades.ask()
+            self.upgrades.begin()
             self.bugs.begin()
             self.network.weather = shape.weather
             for broker in self.brokers:
