@@ -207,7 +207,7 @@ REPLICA = (
         f"{_STORE}.guard:Guard.fail",
         "if isinstance(failure, StoreDamaged):",
         "if False:",
-        seeds=60,
+        seeds=100,
         real=True,
     ),
     _mutant(

@@ -176,7 +176,11 @@ class Broker(Process):
     def _fail(self, error: StoreError) -> None:
         """The replica stops because its disk is not to be trusted, and is started again."""
         self._distrust(error)
-        self.stop("damage noticed" if isinstance(error, StoreDamaged) else "disk failed")
+        if isinstance(error, StoreDamaged):
+            self.stop("damage noticed")
+            self.disk.noticed()
+        else:
+            self.stop("disk failed")
         self.world.later(self.start)
 
     def _distrust(self, error: StoreError) -> None:
