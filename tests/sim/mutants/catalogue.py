@@ -7,6 +7,7 @@ from tests.sim.mutants.limits import LIMITS
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
 from tests.sim.mutants.surgery import Edit
+from tests.sim.mutants.upgrades import UPGRADES
 from tests.sim.mutants.workers import WORKERS
 from tests.sim.mutants.zab import ZAB
 
@@ -206,7 +207,7 @@ REPLICA = (
         f"{_STORE}.guard:Guard.fail",
         "if isinstance(failure, StoreDamaged):",
         "if False:",
-        seeds=60,
+        seeds=100,
         real=True,
     ),
     _mutant(
@@ -234,27 +235,6 @@ MACHINE = (
         "max(ledger.time, time)",
         'max(ledger.time, time) + __import__("time").monotonic_ns() % 1_000',
         fast=True,
-    ),
-    _mutant(
-        "the level of the cluster is kept in memory alone",
-        f"{_QUEUE}.state:Ledger.raise_level",
-        'self.db.execute("UPDATE cluster SET level = ?, release = ?", (level, release))',
-        "pass",
-        seeds=20,
-    ),
-    _mutant(
-        "the level raised past a broker that does not run it",
-        f"{_FEATURES}.upgrade:_lacking",
-        "elif target not in member.levels:",
-        "elif False:",
-        seeds=60,
-    ),
-    _mutant(
-        "the level raised past a broker that is away",
-        f"{_FEATURES}.upgrade:_lacking",
-        "if member is None:",
-        "if member is None:\n            continue\n        if False:",
-        seeds=200,
     ),
     _mutant(
         "order of addresses in apply",
@@ -462,4 +442,7 @@ SERVICE = (
     ),
 )
 
-ALL = (*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *CONTAINMENT, *SERVICE, *LIMITS, *WORKERS)
+ALL = (
+    *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
+    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS),
+)

@@ -122,7 +122,7 @@ class Broker(Process):
             send_peer=lambda name, frame: self._dealers[name].send(frame, self._lag),
             cluster_id=rng.getrandbits(128).to_bytes(16, "big"),
             contained=self._contained,
-            levels=self.world.upgrades.levels(self.host),
+            levels=self.world.upgrades.starts(self.host),
         )
 
     def _contained(self, _what: str, error: Exception) -> None:
@@ -180,7 +180,11 @@ class Broker(Process):
     def _fail(self, error: StoreError) -> None:
         """The replica stops because its disk is not to be trusted, and is started again."""
         self._distrust(error)
-        self.stop("damage noticed" if isinstance(error, StoreDamaged) else "disk failed")
+        if isinstance(error, StoreDamaged):
+            self.stop("damage noticed")
+            self.disk.noticed()
+        else:
+            self.stop("disk failed")
         self.world.later(self.start)
 
     def _distrust(self, error: StoreError) -> None:
@@ -324,6 +328,7 @@ class Broker(Process):
     def machine_applied(
         self, at: Position, data: bytes, applied: Applied, steps: list[int], machine: Machine
     ) -> None:
+        self.world.upgrades.at_level(machine.level)
         self.world.queue.applied(self.host, at, data, applied, steps)
         self.world.reach.effects(applied)
         if at.seq % 100 == 0:

@@ -108,8 +108,15 @@ class Disk(ABC):
         """The directory is empty. After `release`."""
 
     @abstractmethod
-    def flip(self) -> None:
-        """A bit rots."""
+    def flip(self, *, ends: bool) -> None:
+        """A bit rots; `ends` if its process is killed right after that."""
+
+    @abstractmethod
+    def noticed(self) -> None:
+        """The process ended because of what rotted. After `release`.
+
+        By the next start it may read as it did before, as if a cable had been loose.
+        """
 
 
 @dataclass

@@ -113,8 +113,9 @@ class Faults:
             case _ if not self._world.may_lose(broker):
                 return
             case "rotten bit":
-                broker.disk.flip()
-                if rng.random() < 0.5:
+                ends = rng.random() < 0.5
+                broker.disk.flip(ends=ends)
+                if ends:
                     self._kill(broker)  # so that all of it is read again
             case "lost directory":
                 self._timeline.note("lost directory", broker.host)

@@ -122,8 +122,11 @@ class MemoryDisk(Disk):
         self.rotten = False
         self._clear()
 
-    def flip(self) -> None:
+    def flip(self, *, ends: bool) -> None:
         self.rotten = True
+
+    def noticed(self) -> None:
+        """It is noticed at the next start, too: nothing here says what rotted."""
 
 
 class MemoryStore:

@@ -30,9 +30,7 @@ from raftwork.features.effects import (
 from raftwork.features.enqueue import Admit
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure
-from raftwork.features.upgrade import Raise
 from raftwork.messages import Code, Result, Spec, State, decode_failure, decode_spec
-from raftwork.release import LEVELS
 from raftwork.wire import unpack
 from tests.sim.system.cluster_settings import Stood
 from tests.sim.system.promises import require
@@ -154,8 +152,6 @@ class QueueChecker:
                 self._loses(command)
             case DropWaiting():
                 self._drops(command, reply, effects)
-            case Raise():
-                self.reached["level raised by an upgrade"] += command.level > LEVELS.most
             case _:
                 pass
         for effect in effects:

@@ -81,6 +81,7 @@ _EXPECTED = (
     "settings found in a snapshot",
     "balancer refused",
     "level raised by an upgrade",
+    "away when all others are upgraded",
     # purges
     "purged",
     "purged after an attempt",

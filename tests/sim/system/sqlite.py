@@ -32,7 +32,7 @@ from tests.sim.system.promises import require
 if TYPE_CHECKING:
     from tests.sim.system.watched import Inner
 
-_SECTOR = 512
+_SECTOR, _PAGE = 512, 4_096
 _DISKS: dict[str, "SqliteDisk"] = {}
 
 
@@ -54,6 +54,25 @@ class Write(NamedTuple):
             return
         content.extend(bytes(max(0, self.offset - len(content))))
         content[self.offset : self.offset + length] = self.new[:length]
+
+
+@dataclass(frozen=True)
+class Rot:
+    """A page of a file that has rotted."""
+
+    path: Path
+    at: int
+    good: bytes
+    bad: bytes
+
+    def undo(self) -> None:
+        """Unless something else has been written there."""
+        if self.path.exists():
+            with self.path.open("r+b") as file:
+                file.seek(self.at)
+                if file.read(len(self.bad)) == self.bad:
+                    file.seek(self.at)
+                    file.write(self.good)
 
 
 class File(apsw.VFSFile):
@@ -148,7 +167,7 @@ class SqliteDisk(Disk):
             tail_entries=tail,
             segment_entries=rng.choice((3, 20)),
             wal_bytes=rng.choice((40_000, 300_000)),
-            cache_bytes=rng.choice((64 * 1024, 1024 * 1024)),
+            cache_bytes=rng.choice((16 * 1024, 64 * 1024)),  # most pages are read again and again
             spare_bytes=8 * 4_096,
             give_back_bytes=4 * 4_096,
         )
@@ -157,6 +176,7 @@ class SqliteDisk(Disk):
         self._incarnation = b""
         self._dying = False
         self._lags = False
+        self._rot: list[Rot] = []
         _DISKS[str(self._path)] = self
 
     @property
@@ -282,22 +302,36 @@ class SqliteDisk(Disk):
         self.rotten, self._incarnation, self.facts = False, b"", Facts()
         shutil.rmtree(self._path, ignore_errors=True)
 
-    def flip(self) -> None:
+    def flip(self, *, ends: bool) -> None:
         """A bit or a few, in the live database, its write-ahead log or the file of promised turns.
 
-        Where something is stored: most of a small database is zeros that nobody reads.
+        Where something is stored: most of a small database is zeros that nobody reads. In the log
+        only if its process ends: SQLite looks at the checksums of frames when it opens them, and at
+        no other time (docs/reliability.md). While it runs, the promised turns are not read either.
         """
-        found = sorted(p for p in self._path.glob("state-*.db*") if p.suffix != ".db-shm")
+        often = {".db": 1, ".db-wal": 2} if ends else {".db": 4}
+        found = sorted(p for p in self._path.glob("state-*.db*") if p.suffix in often)
         if self._lags:
             return
         files = [p for p in [*found, self._path / "promised"] if p.exists() and p.stat().st_size]
         if not files:
             return
-        path = self.rng.choice(files)
-        content = bytearray(path.read_bytes())
+        (path,) = self.rng.choices(files, [often.get(p.suffix, 1) for p in files])
+        sound = path.read_bytes()
+        content = bytearray(sound)
         stored = [at for at, byte in enumerate(content) if byte]
         for _ in range(self.rng.choice((1, 8))):
             content[self.rng.choice(stored)] ^= 1 << self.rng.randrange(8)
         with path.open("r+b") as file:
             file.write(content)
+        for at in range(0, len(sound), _PAGE):
+            good, bad = sound[at : at + _PAGE], bytes(content[at : at + _PAGE])
+            if good != bad:
+                self._rot.append(Rot(path, at, good, bad))
         self.rotten = True
+
+    def noticed(self) -> None:
+        rot, self._rot = self._rot[::-1], []
+        if self.rng.random() < 0.5:
+            for each in rot:
+                each.undo()

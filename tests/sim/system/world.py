@@ -132,7 +132,7 @@ class World:
             self.admin.begin()
             self.purges.begin()
             self.cluster_admin.begin()
-            self.upgrades.ask()
+            self.upgrades.begin()
             self.bugs.begin()
             self.network.weather = shape.weather
             for broker in self.brokers:
