@@ -39,6 +39,8 @@ class Load:
         self._stop = threading.Event()
         self.acknowledged: list[tuple[float, float]] = []
         self.failed = 0
+        #: Threads that ran until they were stopped.
+        self._left = 0
         self._threads = [
             threading.Thread(target=self._run, args=(call,), daemon=True) for call in calls
         ]
@@ -55,11 +57,15 @@ class Load:
             else:
                 self.acknowledged.append((asked, time.monotonic()))
             time.sleep(0.002)
+        self._left += 1
 
     def stop(self) -> None:
+        """Raises RuntimeError if a thread had ended by an exception that was not foreseen."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        if self._left != len(self._threads):
+            raise RuntimeError(f"{self._left} of {len(self._threads)} enqueuing threads were left")
 
     def first_after(self, moment: float) -> float | None:
         """Seconds from `moment` to the first acknowledgement that the dead leader cannot have sent.

@@ -11,6 +11,10 @@ REQUIREMENTS = "bench/peers/requirements.txt"
 #: The one that all the others are compared with.
 RAFTWORK = "raftwork"
 
+_JETSTREAM = (
+    "3 servers, work-queue stream in files, client and worker at its leader; results by plain NATS "
+    "messages"
+)
 _NO_CLUSTER = "one Redis: nobody takes over"
 _NO_COROUTINES = "its client has none"
 _NO_THREADS = "its client is for coroutines only"
@@ -47,19 +51,20 @@ def _apt(package: str) -> str:
 
 
 _REDIS = {"redis-server": _apt("redis-server")}
+_NATS = {"nats-server": f"pip install -r {REQUIREMENTS}"}
 _UNSYNCED = "no: Redis without appendonly, as it comes; in memory, a snapshot now and then"
 _ON_REDIS = {"failover": _NO_CLUSTER, "coroutines": _NO_COROUTINES}
 
 PEERS: dict[str, Peer] = {
     RAFTWORK: Peer(
         "Raftwork",
-        "ours",
+        "bench.peers.ours",
         "3 brokers (Raft), 1 worker with 2 threads",
         "yes: fsync at a majority before each acknowledgement",
     ),
     "celery": Peer(
         "Celery, Redis",
-        "celery_redis",
+        "bench.peers.celery_redis",
         "1 Redis for tasks and results, 1 worker with 2 processes",
         _UNSYNCED,
         _REDIS,
@@ -68,7 +73,7 @@ PEERS: dict[str, Peer] = {
     ),
     "dramatiq": Peer(
         "Dramatiq, Redis",
-        "dramatiq_redis",
+        "bench.peers.dramatiq_redis",
         "1 Redis for tasks and results, 1 worker with 2 threads",
         _UNSYNCED,
         _REDIS,
@@ -77,7 +82,7 @@ PEERS: dict[str, Peer] = {
     ),
     "huey": Peer(
         "Huey, Redis",
-        "huey_redis",
+        "bench.peers.huey_redis",
         "1 Redis for tasks and results, 1 worker with 2 threads, notify_result",
         _UNSYNCED,
         _REDIS,
@@ -86,7 +91,7 @@ PEERS: dict[str, Peer] = {
     ),
     "rabbitmq": Peer(
         "RabbitMQ quorum queue",
-        "rabbitmq",
+        "bench.peers.rabbitmq",
         "3 nodes, publisher confirms, client and worker at the queue's leader; results by reply-to",
         "yes: fsync at a majority before each confirm",
         {"rabbitmq-server": _apt("rabbitmq-server"), "epmd": _apt("erlang-base")},
@@ -95,17 +100,25 @@ PEERS: dict[str, Peer] = {
     ),
     "jetstream": Peer(
         "NATS JetStream, R3",
-        "jetstream",
-        "3 servers, work-queue stream in files, client and worker at its leader; results by "
-        "plain NATS messages",
+        "bench.peers.jetstream",
+        _JETSTREAM,
         "no: written by a majority, synced every 2 minutes (sync_interval as it comes)",
-        {"nats-server": f"pip install -r {REQUIREMENTS}"},
+        _NATS,
+        ("nats",),
+        {"threads": _NO_THREADS},
+    ),
+    "jetstream-synced": Peer(
+        "NATS JetStream, R3, synced",
+        "bench.peers.jetstream_synced",
+        f"{_JETSTREAM}; sync_interval: always",
+        "yes: fsync at a majority before each PubAck",
+        _NATS,
         ("nats",),
         {"threads": _NO_THREADS},
     ),
     "etcd": Peer(
         "etcd put",
-        "etcd",
+        "bench.peers.etcd",
         "3 members, client at the leader",
         "yes: fsync at a majority before each reply",
         {"etcd": _apt("etcd-server")},

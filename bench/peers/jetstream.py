@@ -35,7 +35,7 @@ PREFETCH = 1_000
 CONFIGURATION = """
 server_name: n{number}
 listen: "{client}"
-jetstream {{ store_dir: "{directory}" }}
+jetstream {{ store_dir: "{directory}", sync_interval: {sync_interval} }}
 cluster {{ name: peers, listen: "{peer}", routes: [{routes}] }}
 """
 
@@ -43,7 +43,7 @@ cluster {{ name: peers, listen: "{peer}", routes: [{routes}] }}
 class Cluster:
     """Three servers on loopback."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, sync_interval: str) -> None:
         addresses = free_addresses(2 * SERVERS)
         self.clients, peers = addresses[:SERVERS], addresses[SERVERS:]
         routes = ", ".join(f'"nats://{peer}"' for peer in peers)
@@ -52,7 +52,12 @@ class Cluster:
             where = directory / f"n{number}"
             where.mkdir()
             text = CONFIGURATION.format(
-                number=number, client=client, peer=peer, routes=routes, directory=where / "store"
+                number=number,
+                client=client,
+                peer=peer,
+                routes=routes,
+                directory=where / "store",
+                sync_interval=sync_interval,
             )
             (where / "configuration").write_text(text)
             self.servers.append(Server(("nats-server", "-c", where / "configuration"), where))
@@ -130,8 +135,8 @@ class Client:
         await self.stream.publish(SERVED, data, timeout=TIMEOUT_S)
         await asyncio.wait_for(done, TIMEOUT_S)
 
-    async def keep(self, timeout: float = TIMEOUT_S) -> None:
-        await self.stream.publish(KEPT, b"", timeout=timeout)
+    async def keep(self, within: float = TIMEOUT_S) -> None:
+        await self.stream.publish(KEPT, b"", timeout=within)
 
     async def enqueue_many(self, count: int) -> list[asyncio.Future[None]]:
         """Some thousand at a time may be unacknowledged: that is how its client does batches."""
@@ -151,7 +156,7 @@ async def client_of(urls: list[str]) -> Client:
 
 
 async def make_streams(urls: list[str]) -> bool:
-    """Both streams with three replicas. Raises nats.errors.Error while the servers are not ready."""
+    """Both streams with three replicas. Raises nats.errors.Error while servers are not ready."""
     connection = await connect(urls, allow_reconnect=False)
     try:
         for name in (SERVED, KEPT):
@@ -169,7 +174,7 @@ async def make_streams(urls: list[str]) -> bool:
         await connection.close()
 
 
-async def leader(cluster: Cluster, client: Client, stream: str) -> int | None:
+async def leader(client: Client, stream: str) -> int | None:
     """Which server leads this stream, once all its replicas are up to date."""
     info = await client.stream.stream_info(stream)
     replicas = info.cluster.replicas or []
@@ -180,8 +185,9 @@ async def leader(cluster: Cluster, client: Client, stream: str) -> int | None:
 
 
 @contextmanager
-def start(directory: Path) -> Iterator[Running]:
-    cluster = Cluster(directory)
+def start(directory: Path, sync_interval: str = "2m") -> Iterator[Running]:
+    """That interval is what it has without a configuration; "always" syncs each message."""
+    cluster = Cluster(directory, sync_interval)
     with running(cluster.servers), Loop() as loop:
         until(
             lambda: loop.run(make_streams(cluster.urls()), 20),
@@ -206,7 +212,7 @@ def led_by(cluster: Cluster, loop: Loop, asking: Client, stream: str) -> int:
     found: list[int | None] = []
 
     def known() -> bool:
-        found.append(loop.run(leader(cluster, asking, stream), 5))
+        found.append(loop.run(leader(asking, stream), 5))
         return found[-1] is not None
 
     until(known, cluster.servers, f"the stream {stream}", failures=(OSError, Error))

@@ -11,6 +11,7 @@ import statistics
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -93,13 +94,18 @@ class Loop:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """What it returns or raises; TimeoutError if it takes longer than `timeout` s."""
+        """What it returns or raises; TimeoutError if it takes longer than `timeout` s.
+
+        ConnectionError if its client cancelled it, as some do with what waits for a lost server.
+        """
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(timeout)
         except TimeoutError:
             future.cancel()
             raise
+        except CancelledError as error:
+            raise ConnectionError("cancelled") from error
 
     def __enter__(self) -> Self:
         return self
@@ -197,7 +203,7 @@ def threads(call: Callable[[], object]) -> Measure:
 
         def work(number: int) -> None:
             try:
-                while time.perf_counter() < until:
+                while not counts[number] or time.perf_counter() < until:
                     call()
                     counts[number] += 1
             except Exception as error:  # noqa: BLE001 (raised again below)
@@ -228,7 +234,7 @@ def coroutines(loop: Loop, call: Callable[[], Awaitable[object]]) -> Measure:
 
         async def work() -> int:
             count = 0
-            while time.perf_counter() < until:
+            while not count or time.perf_counter() < until:
                 await call()
                 count += 1
             return count
@@ -272,7 +278,7 @@ def batches(enqueue: Callable[[int], T], results: Callable[[T], object]) -> Meas
 def failover(
     calls: Sequence[Callable[[], object]],
     failures: tuple[type[Exception], ...],
-    kill_leader: Callable[[], tuple[float, Callable[[], None]]],
+    kill_leader: Callable[[], tuple[float, Callable[[], object]]],
 ) -> Measure:
     """How long nothing is acknowledged, while a thread for each of `calls` enqueues steadily.
 

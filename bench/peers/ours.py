@@ -16,8 +16,8 @@ from raftwork.testing.processes import LocalCluster
 
 
 @contextmanager
-def start(directory: Path) -> Iterator[Running]:
-    """It has a temporary directory of its own, in the place where all of them are."""
+def start(_: Path) -> Iterator[Running]:
+    """The cluster makes a temporary directory of its own."""
     with (
         cluster(pool="thread", concurrency=2) as made,
         client(made, timeout=TIMEOUT_S) as app,

@@ -155,9 +155,9 @@ class Channel:
         asked = Basic.Properties(delivery_mode=DURABLE, correlation_id=number, reply_to=REPLIES)
         return done, asked
 
-    async def _publish(self, queue: str, properties: Basic.Properties, timeout: float) -> None:
+    async def _publish(self, queue: str, properties: Basic.Properties, within: float) -> None:
         await self._channel.basic_publish(
-            b"", routing_key=queue, properties=properties, timeout=timeout
+            b"", routing_key=queue, properties=properties, timeout=within
         )
 
     async def one(self) -> None:
@@ -166,8 +166,8 @@ class Channel:
         await self._publish(SERVED, asked, TIMEOUT_S)
         await asyncio.wait_for(done, TIMEOUT_S)
 
-    async def keep(self, timeout: float = TIMEOUT_S) -> None:
-        await self._publish(KEPT, Basic.Properties(delivery_mode=DURABLE), timeout)
+    async def keep(self, within: float = TIMEOUT_S) -> None:
+        await self._publish(KEPT, Basic.Properties(delivery_mode=DURABLE), within)
 
     async def enqueue_many(self, count: int) -> list[asyncio.Future[None]]:
         tasks = [self._task() for _ in range(count)]

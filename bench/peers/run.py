@@ -60,8 +60,9 @@ def measure(name: str, only: Sequence[str], effort: Effort) -> Side:
     command = (sys.executable, "-m", "bench.peers.side", PEERS[name].module, json.dumps(asked))
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as directory, marked() as mark:
         log = Path(directory, "side.log")
-        with log.open("wb") as errors:
-            side = subprocess.Popen(
+        with (
+            log.open("wb") as errors,
+            subprocess.Popen(
                 command,
                 cwd=ROOT,
                 env=os.environ | mark | {"TMPDIR": directory},
@@ -70,19 +71,23 @@ def measure(name: str, only: Sequence[str], effort: Effort) -> Side:
                 stderr=errors,
                 text=True,
                 start_new_session=True,
-            )
-        try:
-            out, _ = side.communicate(timeout=PATIENCE_S + 3 * effort.seconds * len(only))
-        except subprocess.TimeoutExpired:
+            ) as side,
+        ):
             out = ""
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(side.pid, signal.SIGKILL)
-            side.wait()
+            try:
+                with suppress(subprocess.TimeoutExpired):
+                    out, _ = side.communicate(timeout=_patience(only, effort))
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(side.pid, signal.SIGKILL)
         if side.returncode:
             end = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
             raise SideFailed(f"exit code {side.returncode} (-9: it took too long)\n{end}")
     return decode(out)
+
+
+def _patience(only: Sequence[str], effort: Effort) -> float:
+    return PATIENCE_S + 3 * effort.seconds * len(only)
 
 
 def decode(said: str) -> Side:

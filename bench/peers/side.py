@@ -1,9 +1,9 @@
 """One peer measured once, in a process of its own: no two clients share an interpreter.
 
-    python -m bench.peers.side rabbitmq '{"seconds": 2, "kills": 1, "only": ["enqueue"]}'
+    python -m bench.peers.side bench.peers.etcd '{"seconds": 2, "kills": 1, "only": ["enqueue"]}'
 
-It prints one JSON object: what the peer is, each measurement's value, and the share of the machine's
-CPUs that others took meanwhile.
+It prints one JSON object: what the peer is, each measurement's value, and what share of the
+machine's CPUs others took meanwhile.
 """
 
 import json
@@ -20,15 +20,15 @@ from bench.harness import Strangers
 from bench.peers.measures import Effort, Running
 
 
-def main(name: str, asked: str) -> None:
+def main(module: str, asked: str) -> None:
     options = json.loads(asked)
     effort = Effort(options["seconds"], options["kills"])
     # Only here: what others' clients need is not there for every peer.
     start: Callable[[Path], AbstractContextManager[Running]]
-    start = import_module(f"bench.peers.{name}").start
+    start = import_module(module).start
     samples: dict[str, dict[str, object]] = {}
     with (
-        tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as directory,
+        tempfile.TemporaryDirectory(prefix="bench-peer-") as directory,
         start(Path(directory)) as running,
     ):
         strangers = Strangers()
