@@ -93,8 +93,11 @@ def report(results: Results, figures: Figures, conditions: str) -> None:
             spread, ratio = results.spread(name, key), results.ratio(name, key)
             if spread is None:
                 continue
-            more = {"least": spread.least, "most": spread.most}
             samples = results.samples(name, key)
+            more = {
+                "least": min(each.more.get("least", each.value) for each in samples),
+                "most": max(each.more.get("most", each.value) for each in samples),
+            }
             for seen in (seen for seen in samples[0].more if seen not in more):
                 more[seen] = statistics.median(sample.more[seen] for sample in samples)
             if ratio is not None and name != RAFTWORK:
@@ -141,4 +144,4 @@ def _value(results: Results, name: str, measurement: str) -> str:
 def _ratio(ratio: Spread | None) -> str:
     if ratio is None:
         return "–"
-    return f"{ratio.median:.2f} ({ratio.least:.2f}–{ratio.most:.2f})"
+    return f"{number(ratio.median)} ({number(ratio.least)}–{number(ratio.most)})"

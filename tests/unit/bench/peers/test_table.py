@@ -69,8 +69,20 @@ def test_the_table_shows_medians_and_the_spread_of_ratios() -> None:
     assert lines[2:] == [
         "| Raftwork | 2 (p99 3) | 1,234 |",
         "| Celery, Redis | 4 (p99 9) | – |",
-        "| Raftwork ÷ Celery, Redis | 0.50 (0.50–0.50) | – |",
+        "| Raftwork ÷ Celery, Redis | 0.5 (0.5–0.5) | – |",
     ]
+
+
+def test_the_extremes_of_a_failover_are_those_of_single_kills(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gaps = (Sample(20, {"least": 10, "most": 30}), Sample(40, {"least": 35, "most": 90}))
+    results = Results([{RAFTWORK: Side("1.0", 0, {"failover": each})} for each in gaps])
+    figures = Figures("peers")
+    report(results, figures, "2 rounds")
+    capsys.readouterr()
+    (found,) = figures.figures
+    assert (found.value, found.more) == (30, {"least": 10, "most": 90})
 
 
 def test_the_figures_say_who_was_skipped_and_what_others_took(
