@@ -39,21 +39,25 @@ class Measurement:
     """One line of the table."""
 
     title: str
+    #: The head of its column.
+    short: str
     unit: str
-
-    @property
-    def less_is_better(self) -> bool:
-        return self.unit == "ms"
 
 
 #: In the order in which they are measured: first what needs queues that are nearly empty.
 MEASUREMENTS: dict[str, Measurement] = {
-    "one-in-flight": Measurement("one in flight, enqueue → result, p50", "ms"),
-    "batches": Measurement(f"end to end, batches of {BATCH:,}", "tasks/s"),
-    "enqueue": Measurement("enqueue one by one, one thread", "tasks/s"),
-    "threads": Measurement(f"enqueue one by one, {THREADS} threads", "tasks/s"),
-    "coroutines": Measurement(f"enqueue one by one, {COROUTINES} coroutines", "tasks/s"),
-    "failover": Measurement("kill -9 of the leader → next acknowledged enqueue", "ms"),
+    "one-in-flight": Measurement(
+        "one in flight, enqueue → result, p50", "one in flight, p50", "ms"
+    ),
+    "batches": Measurement(f"end to end, batches of {BATCH:,}", f"batches of {BATCH:,}", "tasks/s"),
+    "enqueue": Measurement("enqueue one by one, one thread", "one thread", "tasks/s"),
+    "threads": Measurement(
+        f"enqueue one by one, {THREADS} threads", f"{THREADS} threads", "tasks/s"
+    ),
+    "coroutines": Measurement(
+        f"enqueue one by one, {COROUTINES} coroutines", f"{COROUTINES} coroutines", "tasks/s"
+    ),
+    "failover": Measurement("kill -9 of the leader → next acknowledged enqueue", "failover", "ms"),
 }
 
 

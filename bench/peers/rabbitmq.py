@@ -63,7 +63,6 @@ class Cluster:
 
     def _configuration(self) -> str:
         lines = [
-            "loopback_users = none",
             "log.console = true",
             "log.console.level = warning",
             "cluster_formation.peer_discovery_backend = classic_config",
@@ -95,11 +94,11 @@ class Cluster:
     def url(self, number: int) -> str:
         return f"amqp://guest:guest@{self.addresses[number % NODES]}/"
 
-    def ask(self, node: int, command: str, *arguments: str) -> Any:
-        """What rabbitmqctl or one like it says. Raises CalledProcessError."""
-        whole = (find(command) or command, "-n", self._names[node], "-q", *arguments)
+    def ask(self, node: int, *command: str) -> Any:
+        """What rabbitmqctl is told by this node. Raises CalledProcessError."""
+        program = find("rabbitmqctl") or "rabbitmqctl"
         done = subprocess.run(
-            (*whole, "--formatter", "json"),
+            (program, "-n", self._names[node], "-q", *command, "--formatter", "json"),
             env=os.environ | self._env | {"RABBITMQ_CONF_ENV_FILE": "/dev/null"},
             capture_output=True,
             check=True,
@@ -107,18 +106,17 @@ class Cluster:
         return json.loads(done.stdout)
 
     def ready(self) -> bool:
-        return len(self.ask(0, "rabbitmqctl", "cluster_status")["running_nodes"]) == NODES
+        return len(self.ask(0, "cluster_status")["running_nodes"]) == NODES
 
     def leader(self, queue: str, asked: int = 0) -> int | None:
         """Which node leads it, once all its members are online."""
-        info = ("name", "leader", "online")
-        for found in self.ask(asked, "rabbitmqctl", "list_queues", *info):
+        for found in self.ask(asked, "list_queues", "name", "leader", "online"):
             if found["name"] == queue and len(found["online"]) == NODES:
                 return self._names.index(found["leader"])
         return None
 
     def version(self) -> str:
-        nodes = self.ask(0, "rabbitmqctl", "cluster_status")["versions"]
+        nodes = self.ask(0, "cluster_status")["versions"]
         (each,) = {(node["rabbitmq_version"], node["erlang_version"]) for node in nodes.values()}
         return f"RabbitMQ {each[0]}, Erlang {each[1]}"
 

@@ -103,6 +103,7 @@ def run(peers: Sequence[str], only: Sequence[str], rounds: int, effort: Effort) 
     for name in peers:
         if (why := PEERS[name].missing()) is not None:
             results.absent[name] = f"skipped: {why}"
+            print(f"{name}: {results.absent[name]}", file=sys.stderr, flush=True)
     here = [name for name in peers if name not in results.absent]
     for number in range(rounds):
         for names in schedule(here, number):
@@ -117,7 +118,8 @@ def run(peers: Sequence[str], only: Sequence[str], rounds: int, effort: Effort) 
                     continue
                 told = "  ".join(f"{key} {each.value:,.4g}" for key, each in side.samples.items())
                 spent = f"{time.monotonic() - began:.0f} s, others {side.others:.0%}"
-                print(f"round {number + 1}  {name:<10} {told}  ({spent})", file=sys.stderr)
+                said = f"round {number + 1}  {name:<16} {told}  ({spent})"
+                print(said, file=sys.stderr, flush=True)
             results.groups.append(group)
     return results
 

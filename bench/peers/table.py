@@ -117,14 +117,16 @@ def report(results: Results, figures: Figures, conditions: str) -> None:
 
 
 def markdown(results: Results, only: Sequence[str]) -> Iterator[str]:
-    """The table as it stands in docs/peers.md: medians, then Raftwork ÷ each (least–most)."""
-    head = [f"{MEASUREMENTS[key].title}, {MEASUREMENTS[key].unit}" for key in only]
-    yield f"| | {' | '.join(head)} |"
-    yield "|---" * (1 + len(head)) + "|"
+    """The two tables as they stand in docs/peers.md: medians, and Raftwork ÷ each of the others."""
+    heads = [f"{MEASUREMENTS[key].short}, {MEASUREMENTS[key].unit}" for key in only]
+    head = f"| | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"
     names = [name for name in PEERS if results.sides(name)]
+    yield from head
     for name in names:
         cells = [_value(results, name, key) for key in only]
         yield f"| {PEERS[name].title} | {' | '.join(cells)} |"
+    yield from ("", "Raftwork ÷ the other, measured next to each other: median (least–most)", "")
+    yield from head
     for name in names:
         if name != RAFTWORK:
             cells = [_ratio(results.ratio(name, key)) for key in only]
