@@ -1,6 +1,7 @@
 """`python -m bench [name …]`: run the benchmarks, print their tables, write bench/out/*.json.
 
 `python -m bench compare REV …` is none of them: it measures another revision against this one.
+Nor is `python -m bench peers …`: it measures other queues, which must be installed first.
 `python -m bench idle …` takes options, too.
 """
 
@@ -23,6 +24,7 @@ from bench import (
 )
 from bench.balancing import cost, hog, virtual
 from bench.consensus import __main__ as consensus
+from bench.peers import run as peers
 
 ALL = {
     "throughput": throughput.main,
@@ -45,6 +47,7 @@ ALL = {
 WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "compare": compare.main,
     "idle": idle.main,
+    "peers": peers.main,
 }
 
 # An end by SIGTERM, too, goes through the cleaning up.

@@ -5,6 +5,7 @@ import signal
 import statistics
 import threading
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,32 +26,46 @@ from raftwork.testing.processes import LocalCluster
 
 
 class Load:
-    """Enqueues steadily from several threads and notes when each was asked for and acknowledged."""
+    """Enqueues steadily from several threads and notes when each was asked for and acknowledged.
 
-    def __init__(self, app: App, threads: int = 4) -> None:
-        self._task = app.task(name=noop.name, queue="load")(noop.function)
+    Each thread repeats one of `calls`; one of `failures` means that this enqueue was not
+    acknowledged.
+    """
+
+    def __init__(
+        self, calls: Sequence[Callable[[], object]], failures: tuple[type[Exception], ...]
+    ) -> None:
+        self._failures = failures
         self._stop = threading.Event()
         self.acknowledged: list[tuple[float, float]] = []
         self.failed = 0
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+        #: Threads that ran until they were stopped.
+        self._left = 0
+        self._threads = [
+            threading.Thread(target=self._run, args=(call,), daemon=True) for call in calls
+        ]
         for thread in self._threads:
             thread.start()
 
-    def _run(self) -> None:
+    def _run(self, enqueue: Callable[[], object]) -> None:
         while not self._stop.is_set():
             asked = time.monotonic()
             try:
-                self._task.enqueue()
-            except RaftworkError:
+                enqueue()
+            except self._failures:
                 self.failed += 1
             else:
                 self.acknowledged.append((asked, time.monotonic()))
             time.sleep(0.002)
+        self._left += 1
 
     def stop(self) -> None:
+        """Raises RuntimeError if a thread had ended by an exception that was not foreseen."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        if self._left != len(self._threads):
+            raise RuntimeError(f"{self._left} of {len(self._threads)} enqueuing threads were left")
 
     def first_after(self, moment: float) -> float | None:
         """Seconds from `moment` to the first acknowledgement that the dead leader cannot have sent.
@@ -60,6 +75,12 @@ class Load:
         past = moment + 0.02
         later = [at for asked, at in list(self.acknowledged) if asked > moment or at > past]
         return min(later) - moment if later else None
+
+
+def steady_load(app: App, threads: int = 4) -> Load:
+    """Into a queue nobody serves."""
+    task = app.task(name=noop.name, queue="load")(noop.function)
+    return Load([task.enqueue] * threads, (RaftworkError,))
 
 
 def end_leader(made: LocalCluster, load: Load, number: signal.Signals) -> float:
@@ -113,7 +134,7 @@ def worker_loss(rounds: int) -> list[float]:
 def main(rounds: int = 20) -> Figures:
     figures = Figures("failover")
     with cluster(workers=0) as made, client(made, timeout=30) as app:
-        load = Load(app)
+        load = steady_load(app)
         for number, name in ((signal.SIGKILL, "kill -9"), (signal.SIGTERM, "graceful stop")):
             gaps = [end_leader(made, load, number) * 1e3 for _ in range(rounds)]
             where = f"3 replicas, 4 enqueueing threads, {rounds} times"

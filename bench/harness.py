@@ -48,6 +48,7 @@ class Figures:
     def __init__(self, title: str) -> None:
         self.title = title
         self.figures: list[Figure] = []
+        self.notes: list[str] = []
 
     def add(self, name: str, value: float, unit: str, conditions: str, **more: float) -> None:
         self.figures.append(Figure(name, value, unit, conditions, more))
@@ -61,6 +62,11 @@ class Figures:
         verdict = "HELD" if held else "BROKEN"
         self.add(f"{verdict}: {name}, {wanted}", value, "", conditions, held=float(held))
 
+    def note(self, text: str) -> None:
+        """What must be known to read the figures."""
+        self.notes.append(text)
+        print(text, flush=True)
+
     def save(self) -> None:
         OUT.mkdir(exist_ok=True)
         document = {
@@ -68,6 +74,7 @@ class Figures:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": f"{os.cpu_count()} CPUs, {platform.machine()}, {platform.system()} "
             f"{platform.release()}, Python {platform.python_version()}",
+            "notes": self.notes,
             "figures": [asdict(figure) for figure in self.figures],
         }
         (OUT / f"{self.title}.json").write_text(json.dumps(document, indent=1))

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 
 from bench.consensus.table import CONTENDERS, Contender, Table
-from bench.failover import Load, end_leader
+from bench.failover import end_leader, steady_load
 from bench.harness import client, cluster
 from bench.tasks import noop
 from raftwork.testing.processes import LocalCluster
@@ -28,7 +28,7 @@ def main(table: Table, quick: bool) -> None:
                 cluster(brokers=who.replicas, workers=0, consensus=who.protocol) as made,
                 client(made, timeout=30) as app,
             ):
-                load = Load(app)
+                load = steady_load(app)
                 for (number, name), times in zip(_WAYS, (kills, stops), strict=True):
                     gaps[name, who] += [end_leader(made, load, number) for _ in range(times)]
                 load.stop()

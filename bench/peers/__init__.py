@@ -1,0 +1,1 @@
+"""Raftwork beside other queues on the same machine: see run.py."""
