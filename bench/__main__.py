@@ -2,7 +2,7 @@
 
 `python -m bench compare REV …` is none of them: it measures another revision against this one.
 Nor is `python -m bench peers …`: it measures other queues, which must be installed first.
-`python -m bench idle …` takes options, too.
+`python -m bench idle …` and `turn …` take options, too.
 """
 
 import signal
@@ -20,6 +20,7 @@ from bench import (
     poison,
     pressure,
     throughput,
+    turn,
     workers,
 )
 from bench.balancing import cost, hog, virtual
@@ -47,6 +48,7 @@ ALL = {
 WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "compare": compare.main,
     "idle": idle.main,
+    "turn": turn.main,
     "peers": peers.main,
 }
 
