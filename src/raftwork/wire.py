@@ -13,18 +13,17 @@ Rules of this file:
    diverge, so a surplus field raises NewerMessage, as an unknown tag does everywhere.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import IntEnum
-from functools import partial
-from operator import call
-from types import MappingProxyType, NoneType, UnionType
-from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar, cast
 
 import msgpack
 
 from raftwork.errors import BadMessage, NewerMessage
+from raftwork.record_checks import INT_MAX, Check, record_check
 
-INT_MAX = 2**63 - 1
+__all__ = ["INT_MAX", "Codec", "pack", "pack_array", "record_check", "unpack", "unpack_frame"]
+
 #: Above every level of a cluster.
 LEVEL_ANY = INT_MAX
 #: Arrays, maps and extensions in a frame: far more than any of ours has. They cost a hundred times
@@ -33,148 +32,17 @@ CONTAINERS_MAX = 250_000
 #: Frames of fewer bytes hold few enough.
 _SMALL = 64 * 1024
 
+#: For heads alone: values may run code of their own, which may pack, too.
 _header = msgpack.Packer()
+_Packer = msgpack.Packer  # `msgpack.packb` makes one, too, and takes three times as long
 
-Check = Callable[[object], object]
-_check = cast("Callable[[Check, object], object]", call)
 T = TypeVar("T", bound=tuple)  # type: ignore[type-arg]
 R = TypeVar("R", bound=type[tuple])  # type: ignore[type-arg]
 
 
-class _Mismatch(Exception):
-    """What a value should have been; becomes a BadMessage at the border."""
-
-
-class _Surplus(Exception):
-    """A field too many where all are to be known; becomes a NewerMessage at the border."""
-
-
-def _int(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= INT_MAX:
-        raise _Mismatch("an integer from 0 to 2^63-1")
-    return value
-
-
-def _float(value: object) -> float:
-    if type(value) is float:
-        return value
-    if type(value) is int:
-        return float(value)
-    raise _Mismatch("a number")
-
-
-def _exactly(kind: type) -> Check:
-    def check(value: object) -> object:
-        if type(value) is not kind:
-            raise _Mismatch(f"a value of type {kind.__name__}")
-        return value
-
-    return check
-
-
-def _optional(inner: Check) -> Check:
-    return lambda value: None if value is None else inner(value)
-
-
-def _many(inner: Check, make: Callable[[Iterable[object]], object]) -> Check:
-    def check(value: object) -> object:
-        if type(value) is not list:
-            raise _Mismatch("a list")
-        return make(map(inner, value))
-
-    return check
-
-
-def _many_ints(value: object) -> object:
-    """As `_many(_int, list)`, without a call for each."""
-    if type(value) is not list:
-        raise _Mismatch("a list")
-    if value and (set(map(type, value)) != {int} or min(value) < 0 or max(value) > INT_MAX):
-        raise _Mismatch("integers from 0 to 2^63-1")
-    return value
-
-
-def _fixed(
-    inner: list[Check],
-    defaults: tuple[object, ...],
-    make: Callable[[Iterable[object]], object],
-    *,
-    strict: bool,
-) -> Check:
-    whole, required = len(inner), len(inner) - len(defaults)
-
-    def check(value: object) -> object:
-        # Fewer than all is an older peer, for which the defaults stand; more is a newer one.
-        if type(value) is not list or (given := len(value)) < required:
-            raise _Mismatch(f"an array of at least {required} values")
-        if given > whole and strict:
-            raise _Surplus(f"{given} fields instead of {whole}")
-        checked = map(_check, inner, value)
-        return make(checked if given >= whole else (*checked, *defaults[given - required :]))
-
-    return check
-
-
-_SCALARS: dict[object, Check] = {
-    int: _int,
-    float: _float,
-    bool: _exactly(bool),
-    str: _exactly(str),
-    bytes: _exactly(bytes),
-}
-
-
-def _compile(annotation: Any, *, strict: bool) -> Check:
-    if annotation in _SCALARS:
-        return _SCALARS[annotation]
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is UnionType or (origin is not None and NoneType in args):
-        (inner,) = (a for a in args if a is not NoneType)
-        return _optional(_compile(inner, strict=strict))
-    if origin is list:
-        if args[0] is int:
-            return _many_ints
-        return _many(_compile(args[0], strict=strict), list)
-    if origin is tuple:
-        if len(args) == 2 and args[1] is ...:
-            return _many(_compile(args[0], strict=strict), tuple)
-        return _fixed([_compile(a, strict=strict) for a in args], (), tuple, strict=strict)
-    if isinstance(annotation, type) and issubclass(annotation, IntEnum):
-        return _compile_enum(annotation)
-    return record_check(annotation, strict=strict)
-
-
-def _compile_enum(kind: type[IntEnum]) -> Check:
-    members = {member.value: member for member in kind}  # to call `kind` takes five times as long
-
-    def named(value: object) -> object:
-        """One that a newer peer knows may have a stand-in here."""
-        try:
-            return kind(_int(value))
-        except ValueError:
-            raise _Mismatch(f"the number of a {kind.__name__}") from None
-
-    def check(value: object) -> object:
-        known = members.get(value) if type(value) is int else None
-        return known if known is not None else named(value)
-
-    return check
-
-
-def record_check(record: type[tuple[object, ...]], *, strict: bool = False) -> Check:
-    """Compile a NamedTuple's annotations into a check that builds it from a decoded list."""
-    fields: tuple[str, ...] = record._fields  # type: ignore[attr-defined]
-    defaults: dict[str, object] = record._field_defaults  # type: ignore[attr-defined]
-    hints = get_type_hints(record)
-    inner = [_compile(hints[name], strict=strict) for name in fields]
-    # Not `_make`, which counts once more what was counted here.
-    make = partial(tuple.__new__, record)
-    return _fixed(inner, tuple(defaults.values()), make, strict=strict)
-
-
 def pack(value: object) -> bytes:
     """Any plain value as msgpack."""
-    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    packed: bytes = _Packer().pack(value)
     return packed
 
 
@@ -206,7 +74,7 @@ def unpack(data: bytes | memoryview) -> object:
 def unpack_frame(data: bytes | memoryview) -> object:
     """`unpack`, but for what a stranger may have sent: with a limit of containers."""
     if len(data) <= _SMALL:
-        return unpack(data)
+        return _unpack(data, {})
     counted = Countdown(CONTAINERS_MAX)
     return _unpack(
         data,
@@ -223,7 +91,7 @@ def unpack_frame(data: bytes | memoryview) -> object:
 
 def _unpack(data: bytes | memoryview, limits: dict[str, Any]) -> object:
     try:
-        # unpackb bounds every announced length by the frame's own: a lying header buys no memory.
+        # It bounds every announced length by the frame's own: a lying header buys no memory.
         value: object = msgpack.unpackb(
             data, raw=False, use_list=True, strict_map_key=False, **limits
         )
@@ -277,7 +145,11 @@ class Codec(Generic[T]):
         if tag not in self._records:
             return None
         record, since = self._records[tag]
-        made = self._checks[tag] = record, record_check(record, strict=self._strict), since
+        made = self._checks[tag] = (
+            record,
+            record_check(record, strict=self._strict, tagged=True),
+            since,
+        )
         return made
 
     @property
@@ -287,7 +159,8 @@ class Codec(Generic[T]):
 
     def encode(self, record: T) -> bytes:
         """The record as msgpack, its tag first. Raises KeyError if it is not registered."""
-        return pack((self._tags[type(record)], *record))
+        packed: bytes = _Packer().pack((self._tags[type(record)], *record))
+        return packed
 
     def decode(self, data: bytes | memoryview) -> T:
         """The record in `data`. Raises BadMessage (NewerMessage is one) and nothing else."""
@@ -311,11 +184,11 @@ class Codec(Generic[T]):
         if since > level:
             raise NewerMessage(f"{record.__name__} is of level {since}, the cluster's is {level}")
         try:
-            made: T = check(values[1:])  # type: ignore[assignment]
-        except _Mismatch as error:
-            raise BadMessage(f"{record.__name__}: expected {error}") from None
-        except _Surplus as error:
+            made: T = check(values)  # type: ignore[assignment]
+        except NewerMessage as error:
             raise NewerMessage(f"{record.__name__} with {error}") from None
+        except BadMessage as error:
+            raise BadMessage(f"{record.__name__}: expected {error}") from None
         return made
 
 
