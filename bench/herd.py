@@ -23,6 +23,7 @@ from raftwork.messages import FRAME_BYTES_MAX, Ping
 from raftwork.messages import Leader as LeaderNews
 from raftwork.net.dialling import Dial
 from raftwork.net.links import Link, LinkOptions
+from raftwork.net.polling import SocketPoller
 from raftwork.testing.processes import LocalCluster
 from raftwork.worker.agent import Agent, Identity, Load
 from raftwork.worker.main import now_ms
@@ -122,7 +123,7 @@ def run_agents(brokers: list[str]) -> None:
 
 
 def _link(context: "zmq.Context[zmq.Socket[bytes]]", address: str) -> Link:
-    link = Link(context, address, LinkOptions(FRAME_BYTES_MAX))
+    link = Link(context, address, LinkOptions(FRAME_BYTES_MAX), SocketPoller())
     link.dial(Dial(address, None, f"tcp://{address}", ipv6=False))
     return link
 

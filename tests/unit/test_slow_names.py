@@ -120,6 +120,7 @@ def test_a_broker(stubs: tuple[Stub, Stub]) -> None:
 
     def turn() -> None:
         transport.poll(10, anyone=True)
+        transport.tend(now())
         up.update(name for name, made in transport.link_changes(now()) if made)
         for name in up:
             transport.send_peer(name, to_broker.encode(Ping()))

@@ -17,7 +17,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
@@ -64,6 +64,8 @@ log = logging.getLogger("raftwork.broker")
 #: more of our time. libzmq serves all connections alike: the next turn goes on with others.
 TURN_READS = 3
 TURN_GARBAGE = 16
+#: Between looks at what only time brings about in the shell itself (ms).
+CHORES_MS = 20
 #: What is already with libzmq gets so long (ms) to leave at a graceful stop.
 LINGER_MS = 200
 
@@ -227,9 +229,11 @@ class Server:
         with store.tables_guard:
             self._node = Node(setup, store, _now(), _wall())
         self._stop_by: float | None = None
+        self._chores_at = _now()
         self._throttle = Throttle()
         self._signals, self._signals_in = socket.socketpair()
-        transport.watch(self._signals)
+        self._signals_fd = self._signals.fileno()
+        transport.watch(self._signals_fd)
         transport.watch(store.wake_fd)
         self._signals_in.setblocking(False)
         signal.set_wakeup_fd(self._signals_in.fileno())
@@ -242,8 +246,10 @@ class Server:
         # What exists now lives as long as the process; collecting it again and again is a pause.
         gc.collect()
         gc.freeze()
-        while not self._stopped():
-            self._turn()
+        with self._store.tables_guard:  # the machine's tables are on the same disk
+            while self._stop_by is None or not self._stopped(self._stop_by):
+                self._turn()
+            self._node.rest()
 
     def _turn(self) -> None:
         node, transport = self._node, self._transport
@@ -252,19 +258,20 @@ class Server:
         if rest:
             pause = min(pause, ceil(rest * 1_000))
         ready = transport.poll(pause, anyone=not rest)
-        began, written = _now(), self._store.commit_ns
-        with self._store.tables_guard:  # the machine's tables are on the same disk
-            self._carry_out(ready)
-        took = _now() - began
+        now, written = _now(), self._store.commit_ns
+        self._carry_out(ready, now)
+        took = _now() - now
         if took >= self._config.slow_turn:
             node.tell(SlowTurn(took, (self._store.commit_ns - written) // 1_000_000))
-        pass_time()
 
-    def _carry_out(self, ready: dict[object, int]) -> None:
+    def _carry_out(self, ready: Sequence[object], now: int) -> None:
         node, transport = self._node, self._transport
-        now = _now()
         node.wake(now, _wall())
-        if self._signals.fileno() in ready:
+        if now >= self._chores_at:
+            self._chores_at = now + CHORES_MS
+            transport.tend(now)
+            pass_time()
+        if self._signals_fd in ready:
             self._begin_stop(now)
         for name, up in transport.link_changes(now):
             node.link(name, up, now)
@@ -272,9 +279,8 @@ class Server:
             node.receive_peer(name, frame, now)
         if transport.anyone in ready:
             self._hear_anyone(now)
-        for routing in transport.lost():
+        for routing in transport.tidy():
             node.unreachable(routing)
-        transport.flush()
         node.turn(now)
 
     def _hear_anyone(self, now: int) -> None:
@@ -294,7 +300,5 @@ class Server:
             self._stop_by = time.monotonic() + self._config.hand_over_timeout / 1_000
             self._node.hand_over(now)
 
-    def _stopped(self) -> bool:
-        if self._stop_by is None:
-            return False
-        return not self._node.leads or time.monotonic() > self._stop_by
+    def _stopped(self, stop_by: float) -> bool:
+        return not self._node.leads or time.monotonic() > stop_by

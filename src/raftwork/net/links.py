@@ -14,6 +14,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.net.dialling import Dial, Dialler, Unresolved
+from raftwork.net.polling import ASKS, SocketPoller
 from raftwork.net.resolving import LookUp, ThreadResolver, reason
 
 _RECONNECT_MAX_MS = 500
@@ -22,6 +23,9 @@ _AGAIN_MS = 500
 #: Descriptors for libzmq's own threads, and for one more socket with its monitor and connection.
 _CONTEXT_FILES = 16
 _SOCKET_FILES = 8
+#: As plain numbers: flags of an enumeration cost more than a send.
+_NOBLOCK = int(zmq.NOBLOCK)
+_RCVMORE = int(zmq.RCVMORE)
 _LINK_UP = zmq.EVENT_HANDSHAKE_SUCCEEDED
 _LINK_DOWN = zmq.EVENT_DISCONNECTED
 
@@ -45,10 +49,15 @@ class Link:
     """The socket to one broker, and its monitor."""
 
     def __init__(
-        self, context: "zmq.Context[zmq.Socket[bytes]]", address: str, options: LinkOptions
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        address: str,
+        options: LinkOptions,
+        poller: SocketPoller,
     ) -> None:
         """Raises OSError (zmq.ZMQError is one) if it cannot be opened."""
         self.address = address
+        self._poller = poller
         self._turn_frames = options.turn_frames
         self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
         try:
@@ -63,9 +72,13 @@ class Link:
         except BaseException:
             self.socket.close(linger=0)
             raise
+        # What is ready comes in this order: a connection is known before what came over it.
+        poller.register(self.monitor)
+        poller.register(self.socket)
 
     def dial(self, dial: Dial) -> None:
         """Connect, and no longer to where it was. What fails is due again soon."""
+        self._poller.used(self.socket)
         with suppress(zmq.ZMQError):
             if dial.old is not None:
                 self.socket.disconnect(dial.old)
@@ -75,19 +88,28 @@ class Link:
 
     def send(self, frame: bytes) -> bool:
         """False if there is no connection, or it takes no more: the frame is dropped."""
+        self._poller.used(self.socket)
         try:
-            self.socket.send(frame, zmq.DONTWAIT)
+            self.socket.send(frame, _NOBLOCK)
         except zmq.Again:
             return False
         return True
 
     def frames(self) -> Iterator[bytes]:
         """What has arrived, up to a turn's share."""
-        with suppress(zmq.Again):
-            for _ in range(self._turn_frames):
-                parts = self.socket.recv_multipart(zmq.DONTWAIT)
-                if len(parts) == 1:
-                    yield parts[0]
+        socket, poller = self.socket, self._poller
+        for count in range(self._turn_frames):
+            try:
+                frame = socket.recv(_NOBLOCK)
+            except zmq.Again:
+                poller.drained(socket)
+                return
+            if socket.getsockopt(_RCVMORE):  # none of ours has two parts
+                socket.recv_multipart()
+            else:
+                yield frame
+            if count < ASKS and not poller.more(socket):
+                return
 
     def changes(self) -> Iterator[bool]:
         """True for each connection made, False for each one lost."""
@@ -109,7 +131,7 @@ class Links:
         """Raises OSError if nothing can be opened."""
         _room(_CONTEXT_FILES)
         self._options = options
-        self._poller = zmq.Poller()
+        self._poller = SocketPoller()
         self._resolver = ThreadResolver(look_up)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._dialler = Dialler(self._resolver)
@@ -123,11 +145,11 @@ class Links:
 
     def watch(self, fd: int) -> None:
         """Make `poll` also return when this descriptor is readable."""
-        self._poller.register(fd, zmq.POLLIN)
+        self._poller.register(fd)
 
     def poll(self, timeout: int | None) -> list[object]:
         """Wait (ms) for something to read."""
-        return [ready for ready, _ in self._poller.poll(timeout)]
+        return self._poller.poll(timeout)
 
     def connect(self, address: str, now: int) -> None:
         """Have a connection to this broker from now on, as soon as there can be one."""
@@ -182,7 +204,7 @@ class Links:
     def _open(self, address: str, now: int) -> None:
         try:
             _room(_SOCKET_FILES if self._links else _CONTEXT_FILES)
-            link = Link(self._context, address, self._options)
+            link = Link(self._context, address, self._options, self._poller)
         except OSError as error:  # libzmq's errors are such, too
             self._unopened[address] = now + _AGAIN_MS
             self._opening.append((address, f"cannot open a connection: {reason(error)}"))
@@ -191,9 +213,6 @@ class Links:
             self._opening.append((address, ""))
         self._links[address] = link
         self._by_socket[link.socket], self._by_monitor[link.monitor] = link, link
-        # What is ready comes in this order: a connection is known before what came over it.
-        self._poller.register(link.monitor, zmq.POLLIN)
-        self._poller.register(link.socket, zmq.POLLIN)
         self._dialler.dial(address, address, now)
         self._dial(now)
 

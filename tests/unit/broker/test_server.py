@@ -4,7 +4,6 @@ import errno
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from socket import socket
 from types import SimpleNamespace
 from typing import ClassVar, cast
 
@@ -118,11 +117,11 @@ class Flooded:
         self.heard = 0.0  # seconds
         self.offences = 0
 
-    def poll(self, timeout: int, *, anyone: bool) -> dict[object, int]:
+    def poll(self, timeout: int, *, anyone: bool) -> list[object]:
         if anyone:
-            return {self.anyone: 1}
+            return [self.anyone]
         self._clock.seconds += timeout / 1_000
-        return {}
+        return []
 
     def from_anyone(self) -> Iterator[tuple[bytes, memoryview]]:
         self._clock.seconds += READING
@@ -136,7 +135,7 @@ class Flooded:
     def nothing(self, *_: object) -> list[tuple[bytes, bool]]:
         return []
 
-    link_changes = from_peers = lost = flush = nothing
+    link_changes = from_peers = tidy = tend = nothing
 
 
 class Deaf:
@@ -166,7 +165,7 @@ def test_only_a_leader_spends_all_its_time_on_who_floods_it(
     one._transport, one._node = cast("Transport", transport), cast("Node", Deaf(leads=leads))
     one._store = cast("Store", SimpleNamespace(tables_guard=nullcontext(), commit_ns=0))
     one._config = cast("BrokerConfig", SimpleNamespace(slow_turn=200))
-    one._signals, one._throttle = cast("socket", SimpleNamespace(fileno=int)), Throttle()
+    one._signals_fd, one._throttle, one._chores_at = -1, Throttle(), 0
     until = clock.seconds + 10
     while clock.seconds < until:
         one._turn()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import secrets
-from collections import Counter, deque
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -32,11 +32,11 @@ from raftwork.broker.peer_events import (
 )
 from raftwork.messages import FRAME_BYTES_MAX
 from raftwork.net.dialling import Dialler
+from raftwork.net.polling import ASKS, SocketPoller
 from raftwork.net.resolving import LookUp, ThreadResolver, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
-    from socket import socket
 
     from raftwork.broker.events import Event
 
@@ -66,6 +66,11 @@ RECONNECT_MS = 20
 RECONNECT_MAX = 100
 
 
+#: As plain numbers: flags of an enumeration cost more than the send.
+_NOBLOCK = int(zmq.NOBLOCK)
+_FIRST_PART = int(zmq.NOBLOCK | zmq.SNDMORE)
+
+
 @dataclass(slots=True)
 class Outbox:
     """Frames that one connection has not taken yet, and their bytes."""
@@ -77,10 +82,16 @@ class Outbox:
 class Inlet:
     """The reading side of a socket."""
 
-    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], poller: SocketPoller) -> None:
         self._socket = socket
+        self._poller = poller
         #: Parts are left of a message that has too many.
         self._within = False
+
+    @property
+    def more(self) -> bool:
+        """Whether there is more to read."""
+        return self._poller.more(self._socket)
 
     def receive(self) -> list[zmq.Frame] | None:
         """The next message's parts, or None if nothing came.
@@ -92,9 +103,10 @@ class Inlet:
         more = True
         while more and len(parts) <= PARTS_MAX:
             try:
-                parts.append(self._socket.recv(zmq.NOBLOCK, copy=False))
-            except zmq.Again:
-                return None  # never within a message: libzmq has all its parts, or none
+                parts.append(self._socket.recv(_NOBLOCK, copy=False))
+            except zmq.Again:  # never within a message: libzmq has all its parts, or none
+                self._poller.drained(self._socket)
+                return None
             more = parts[-1].more
         began_within, self._within = self._within, more
         return [] if began_within else parts
@@ -117,30 +129,34 @@ class Transport:
         self._outboxes: dict[bytes, Outbox] = {}
         self._waiting = 0  # bytes in all of them
         self._lost: list[bytes] = []
-        self._everything, self._familiar = zmq.Poller(), zmq.Poller()
+        self._poller, self._anyone = SocketPoller(), True
         try:
             self._router = self._bind(address)
         except zmq.ZMQError:
             self._context.destroy(linger=0)
             raise
+        # What zmq.Socket has around this is for kinds of sockets that are not ours.
+        self._send = super(zmq.Socket, self._router).send
         self._port = int(address.rpartition(":")[2])
-        self._inlet = Inlet(self._router)
+        self._inlet = Inlet(self._router, self._poller)
         self._bans = Bans()
         self._resolver = ThreadResolver(look_up)
         self.watch(self._resolver.fileno())
         self._dialler = Dialler(self._resolver)
         self._dealers = {name: self._dealer() for name in peers}
-        self._peer_inlets = {name: Inlet(dealer) for name, dealer in self._dealers.items()}
+        self._peer_inlets = {n: Inlet(dealer, self._poller) for n, dealer in self._dealers.items()}
         self._monitors = {
             name: dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
             for name, dealer in self._dealers.items()
         }
-        self._everything.register(self._router, zmq.POLLIN)
-        for each in (*self._dealers.values(), *self._monitors.values()):
+        self._monitoring = SocketPoller()
+        for monitor in self._monitors.values():
+            self._monitoring.register(monitor)
+        for each in (self._router, *self._dealers.values(), *self._monitors.values()):
             self.watch(each)
         for name, at in peers.items():
             self._dialler.dial(name, at, now)
-        self._connect(now)
+        self.tend(now)
 
     def _bind(self, address: str) -> zmq.Socket[bytes]:
         _unpredictable_ids()
@@ -171,14 +187,16 @@ class Transport:
         _notice_silence(dealer)
         return dealer
 
-    def watch(self, readable: zmq.Socket[bytes] | socket | int) -> None:
+    def watch(self, readable: zmq.Socket[bytes] | int) -> None:
         """Have `poll` return when there is something to read here, too."""
-        self._everything.register(readable, zmq.POLLIN)
-        self._familiar.register(readable, zmq.POLLIN)
+        self._poller.register(readable)
 
-    def poll(self, timeout: int, *, anyone: bool) -> dict[object, int]:
-        """Wait (ms) for something to read: the keys. With `anyone`, also for `from_anyone`."""
-        return dict((self._everything if anyone else self._familiar).poll(timeout))
+    def poll(self, timeout: int, *, anyone: bool) -> list[object]:
+        """Wait (ms) for something to read. With `anyone`, also for `from_anyone`."""
+        if anyone != self._anyone:
+            self._anyone = anyone
+            self._poller.ignore(self._router, ignored=not anyone)
+        return self._poller.poll(timeout)
 
     @property
     def anyone(self) -> object:
@@ -193,8 +211,10 @@ class Transport:
         Up to this moment, not only to that of `poll`: a broker that is asked for its vote should
         know by then that its connection to the leader closed, too.
         """
+        if not self._monitoring.poll(0):
+            return
         for name, monitor in self._monitors.items():
-            while monitor.poll(0):  # far cheaper than zmq.Again
+            while monitor.poll(0):
                 event = recv_monitor_message(monitor, zmq.NOBLOCK)
                 up = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
                 if up:
@@ -202,17 +222,19 @@ class Transport:
                 else:
                     self._dialler.down(name, now)
                 yield name, up
-        self._connect(now)
+        self.tend(now)
 
     def dial(self, name: str, address: str, now: int) -> None:
         """Connect to the named broker at this address, and no longer at another."""
         self._dialler.dial(name, address, now)
-        self._connect(now)
+        self.tend(now)
 
-    def _connect(self, now: int) -> None:
+    def tend(self, now: int) -> None:
+        """Connect what is to be connected by now."""
         for name, old, new, ipv6 in self._dialler.due(now):
             dealer = self._dealers[name]
             # What fails here is that link alone: it is soon due again.
+            self._poller.used(dealer)
             with suppress(zmq.ZMQError):
                 if old is not None:
                     dealer.disconnect(old)
@@ -228,17 +250,23 @@ class Transport:
     def from_peers(self, ready: Container[object]) -> Iterator[tuple[str, memoryview]]:
         """Frames on our DEALERs: consensus, read before anything else. `ready` is from `poll`."""
         for name, inlet in self._peer_inlets.items():
-            for _ in range(TURN_FRAMES if self._dealers[name] in ready else 0):
+            if self._dealers[name] not in ready:
+                continue
+            for count in range(TURN_FRAMES):
                 parts = inlet.receive()
                 if parts is None:
                     break
                 if len(parts) == 1:
                     yield name, parts[0].buffer
+                if count < ASKS and not inlet.more:
+                    break
 
     def from_anyone(self) -> Iterator[tuple[bytes, memoryview]]:
         """(routing id, frame) from the ROUTER, bounded a turn."""
-        left, shares = TURN_BYTES, Counter[bytes]()
-        for _ in range(TURN_FRAMES):
+        left, shares = TURN_BYTES, dict[bytes, int]()
+        for count in range(TURN_FRAMES):
+            if 0 < count <= ASKS and not self._inlet.more:
+                return
             parts = self._inlet.receive()
             if parts is None:
                 return
@@ -253,7 +281,7 @@ class Transport:
                 yield routing, parts[1].buffer
             else:
                 self._bans.count_violation(routing)
-            shares[routing] += 1
+            shares[routing] = shares.get(routing, 0) + 1
             left -= len(parts[0]) + len(parts[-1])
             if left <= 0 or shares[routing] >= TURN_SHARE:
                 return
@@ -305,16 +333,20 @@ class Transport:
 
     def send_peer(self, name: str, frame: bytes) -> None:
         """Send on our DEALER to the named broker, or drop it if that is not connected."""
+        self._poller.used(self._dealers[name])
         with suppress(zmq.Again):  # not connected; hellos are repeated
-            self._dealers[name].send(frame, zmq.NOBLOCK)
+            self._dealers[name].send(frame, _NOBLOCK)
 
-    def lost(self) -> list[bytes]:
-        """Routing ids whose connections are gone, drained."""
+    def tidy(self) -> list[bytes]:
+        """Try again what waits; returns routing ids whose connections are gone, drained."""
+        if self.congested:
+            self._flush()
+        if not self._lost:
+            return []
         out, self._lost = self._lost, []
         return out
 
-    def flush(self) -> None:
-        """Try again what waits in outboxes."""
+    def _flush(self) -> None:
         for routing, outbox in list(self._outboxes.items()):
             before = outbox.bytes
             while outbox.frames:
@@ -341,8 +373,10 @@ class Transport:
 
     def _try(self, routing: bytes, frame: bytes) -> bool | None:
         """True: sent. False: the connection is full. None: there is no connection."""
+        self._poller.used(self._router)
         try:
-            self._router.send_multipart([routing, frame], zmq.NOBLOCK)
+            self._send(routing, _FIRST_PART)
+            self._send(frame, _NOBLOCK)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:  # whatever it is, it is that connection's

@@ -1,0 +1,87 @@
+"""Waits for sockets of libzmq by their descriptors.
+
+libzmq's own poll asks every socket it is given, twice a call, whatever there is to read. But each
+socket has a descriptor (ZMQ_FD) that is readable once something happened on it that the socket has
+not been told yet. Two things follow, and must be kept:
+
+1. Whatever uses a socket, a send as well, tells it what happened: then its descriptor is silent,
+   though there may be something to read. So before a socket that was used is waited for, it is
+   asked itself (ZMQ_EVENTS).
+2. What happened need not be something to read: a read from a socket that is ready may find nothing.
+"""
+
+from __future__ import annotations
+
+import select
+
+import zmq
+
+#: To read from an empty socket costs more than to ask whether it is, as zmq.Again has to be made.
+#: So a reader asks after each of the first few messages; where more come, it had better read on.
+ASKS = 2
+_POLLIN = int(zmq.POLLIN)
+_EVENTS = int(zmq.EVENTS)
+_FD = int(zmq.FD)
+
+
+def _option(socket: zmq.Socket[bytes], option: int) -> int:
+    return socket.getsockopt(option)  # type: ignore[return-value] # of those above
+
+
+class SocketPoller:
+    """Tells which sockets of libzmq, and which other descriptors, may have something to read."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._sockets: dict[int, zmq.Socket[bytes]] = {}
+        self._used: dict[zmq.Socket[bytes], None] = {}
+        self._ignored: zmq.Socket[bytes] | None = None
+
+    def register(self, readable: zmq.Socket[bytes] | int) -> None:
+        """Have `poll` return when there is something to read here."""
+        if isinstance(readable, int):
+            self._poll.register(readable, select.POLLIN)
+            return
+        fd = _option(readable, _FD)
+        self._sockets[fd] = readable
+        self._poll.register(fd, select.POLLIN)
+        self._used[readable] = None
+
+    def used(self, socket: zmq.Socket[bytes]) -> None:
+        """The socket was sent to, or read from and not to its end."""
+        self._used[socket] = None
+
+    def drained(self, socket: zmq.Socket[bytes]) -> None:
+        """The last read from the socket found nothing, and it has not been used since."""
+        self._used.pop(socket, None)
+
+    def more(self, socket: zmq.Socket[bytes]) -> bool:
+        """Whether there is more to read; else it counts as drained."""
+        if _option(socket, _EVENTS) & _POLLIN:
+            return True
+        self._used.pop(socket, None)
+        return False
+
+    def ignore(self, socket: zmq.Socket[bytes], *, ignored: bool) -> None:
+        """Whether to return, until told otherwise, for what there is to read here."""
+        self._ignored = socket if ignored else None
+        self._poll.modify(_option(socket, _FD), 0 if ignored else select.POLLIN)
+
+    def poll(self, timeout: int | None) -> list[object]:
+        """Wait (ms; None: for ever) until something is ready; that, which counts as used."""
+        ready: list[object] = []
+        for socket in list(self._used):
+            if socket is self._ignored:
+                continue
+            if _option(socket, _EVENTS) & _POLLIN:
+                ready.append(socket)
+            else:
+                del self._used[socket]
+        for fd, _ in self._poll.poll(0 if ready else timeout):
+            found = self._sockets.get(fd)
+            if found is None:
+                ready.append(fd)
+            elif found not in self._used:
+                self._used[found] = None
+                ready.append(found)
+        return ready
