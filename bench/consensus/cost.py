@@ -77,13 +77,13 @@ class Replicas:
             self._replicas[name] = Replica(core, store, _Host(), self._sender(name))
 
     def _count_fsyncs(self, store: Store) -> None:
-        begin = store.begin
+        commit = store.commit
 
-        def counted(*, sync: bool) -> None:
-            self.counts.fsyncs += sync
-            begin(sync=sync)
+        def counted() -> None:
+            self.counts.fsyncs += 1
+            commit()
 
-        store.begin = counted  # type: ignore[method-assign]
+        store.commit = counted  # type: ignore[method-assign]
 
     def _sender(self, name: str) -> Callable[[Message], None]:
         def send(message: Message) -> None:

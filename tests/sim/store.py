@@ -137,7 +137,7 @@ class MemoryStore:
 
     # ---- a turn's transaction -------------------------------------------------------------------
 
-    def begin(self, *, sync: bool) -> None:
+    def begin(self, *, sync: bool = True) -> None:
         assert self._sync is None, "one transaction at a time"
         self._sync = sync
 

@@ -242,7 +242,7 @@ class World:
             self.elected(process.peer.name)
         process.free_at = self.now + process.lag
         wake_at = replica.wake_at
-        next_at = self.now + 5 if replica.busy or wake_at is None else wake_at
+        next_at = self.now + 5 if wake_at is None else wake_at
         self.schedule(process, self.now if process.inbox else next_at)
 
     def _loop(self, process: Process, replica: Replica) -> None:

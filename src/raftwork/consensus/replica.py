@@ -5,13 +5,15 @@ The rules of this file (design §6.1):
 (a) Before the sync only messages that promise nothing leave: `Output.send`.
 (b) A replica's own acknowledgement enters its core through `synced` alone, so even a cluster of one
     never applies what it has not synced.
-(c) `committed` is applied in the same transaction as that turn's appends, with its position.
-(d) What the host has to tell others (replies, pushes) leaves in `Host.released`, after COMMIT.
-(e) A transaction is synced if and only if it carries entries or hard state. An output that needs
-    the sync never joins a transaction begun without one.
-(f) What applying makes possible is proposed in the same transaction (`Host.plan`).
-(g) Any exception while writing or applying stops the replica before COMMIT: the store rolls back
-    and the error goes up. Half-applied entries never become durable.
+(c) `committed` is applied in a transaction that also stores its position.
+(d) What applying an entry has the host tell others (replies, pushes) leaves in `Host.released`, as
+    soon as the entry is applied: the log of a majority holds it, and any replica that reads it
+    again comes to the same.
+(e) So a transaction that only applied stays open for what comes next: the next promise commits it
+    on its way, or COMMIT_AFTER_MS do. Every commit is synced.
+(f) What applying makes possible is proposed in the same turn (`Host.plan`).
+(g) Any exception while writing or applying stops the replica: the store rolls back to its last
+    commit and the error goes up. Half-applied entries never become durable.
 (h) Of a long backlog a turn applies one slice (`Output.more`), so that a replica that is far behind
     answers between two of them, instead of falling silent until it has caught up.
 """
@@ -44,10 +46,10 @@ from raftwork.consensus.news import (
 
 
 class Store(Log, Protocol):
-    """The durable side, as Replica drives it: one transaction a turn."""
+    """The durable side, as Replica drives it: one transaction at a time."""
 
-    def begin(self, *, sync: bool) -> None:
-        """Open the transaction; `sync` says whether its commit must reach the disk."""
+    def begin(self) -> None:
+        """Open a transaction."""
         ...
 
     def rewind(self, to: Position) -> None:
@@ -71,7 +73,7 @@ class Store(Log, Protocol):
         ...
 
     def commit(self) -> None:
-        """Commit the transaction; durable on return if it was begun with `sync`."""
+        """Commit the transaction; it is durable on return."""
         ...
 
     def rollback(self) -> None:
@@ -110,6 +112,12 @@ class Store(Log, Protocol):
         ...
 
 
+#: How long (ms) applied entries may wait for a commit. It is paid with a sync, so not at once.
+COMMIT_AFTER_MS = 50
+#: How often (ms) to look whether a snapshot is made or installed.
+LOOK_MS = 50
+
+
 @dataclass(frozen=True, slots=True)
 class Background:
     """A snapshot was made (`made`) or an install prepared; `snapshot` is None if it failed."""
@@ -138,7 +146,7 @@ class Host(Protocol):
         ...
 
     def plan(self, now: int) -> None:
-        """Propose what applying made possible. Called inside the transaction, and before it."""
+        """Propose what applying made possible, and what is due."""
         ...
 
     def before_commit(self) -> None:
@@ -146,7 +154,7 @@ class Host(Protocol):
         ...
 
     def released(self) -> None:
-        """The transaction is committed: replies and pushes may leave."""
+        """What was applied is in the log of a majority: replies and pushes may leave."""
         ...
 
     def news(self, news: News) -> None:
@@ -168,19 +176,23 @@ class Replica:
         self._store = store
         self._host = host
         self._send = send
-        self._carry: Output | None = None
         self._background = 0
         self._more_at: int | None = None
+        #: When the open transaction is to be committed at the latest; None: none is open.
+        self._commit_at: int | None = None
+        self._now = 0
 
     @property
     def wake_at(self) -> int | None:
         """When the next turn is due (ms); None if only a message makes one due."""
-        return self.core.wake_at if self._more_at is None else self._more_at
-
-    @property
-    def busy(self) -> bool:
-        """A snapshot is being made or installed: call `turn` soon, to notice that it is done."""
-        return self._background > 0
+        if self._more_at is not None:
+            return self._more_at
+        at = self.core.wake_at
+        if self._commit_at is not None and (at is None or self._commit_at < at):
+            at = self._commit_at
+        if self._background:
+            at = self._now + LOOK_MS if at is None else min(at, self._now + LOOK_MS)
+        return at
 
     def wake(self, now: int) -> None:
         """First in every turn, before anything is read: a leader that slept too long ends here."""
@@ -192,55 +204,73 @@ class Replica:
 
     def turn(self, now: int) -> None:
         """Carry out what the core wants, until it wants nothing more or rule (h) ends the turn."""
-        self._finish_background(now)
+        self._now = now
+        if self._background:
+            self._finish_background()
         self._host.plan(now)
         self._more_at = None
-        while self._more_at is None and (first := self._next()) is not None:
-            outputs = self._transact(first, now)
-            self._settle(outputs)
-            if outputs[-1].more:
+        while (out := self.core.output()) is not None:
+            more = out.more
+            if out.promises:
+                more = self._promise(out)
+            else:
+                self._carry_out(out)
+                self._settle(out)
+            if more:
                 self._more_at = now
-        base = self._store.compact(self.core.compactable())
-        self.core.compacted(base)
+                break
+        if self._commit_at is None:
+            self.core.compacted(self._store.compact(self.core.compactable()))
+        elif now >= self._commit_at:
+            self.commit()
 
-    def _next(self) -> Output | None:
-        out, self._carry = self._carry, None
-        return out or self.core.output()
-
-    def _transact(self, first: Output, now: int) -> list[Output]:
-        """One transaction: as many outputs as may share it."""
-        outputs: list[Output] = []
-        store = self._store
-        store.begin(sync=first.promises)
+    def commit(self) -> None:
+        """Commit what was only applied so far, if there is any; durable on return."""
+        if self._commit_at is None:
+            return
         try:
-            out: Output | None = first
-            while out is not None:
-                if out.promises and not first.promises:
-                    self._carry = out  # rule (e)
-                    break
-                self._write(out, now)
-                outputs.append(out)
-                self._host.plan(now)
-                out = None if out.more else self.core.output()
             self._host.before_commit()
-            store.commit()
+            self._store.commit()
         except BaseException:
-            store.rollback()
+            self._store.rollback()
             raise
-        return outputs
+        self._commit_at = None
 
-    def _write(self, out: Output, now: int) -> None:
+    def _promise(self, first: Output) -> bool:
+        """Make a promise durable, with what else there is to be done meanwhile, and keep it.
+
+        Returns whether more is left to be applied than this turn may.
+        """
+        outputs: list[Output] = []
+        out: Output | None = first
+        while out is not None:
+            self._carry_out(out)
+            outputs.append(out)
+            out = None if out.more else self.core.output()
+        self.commit()
+        for out in outputs:
+            self._settle(out)
+        return outputs[-1].more
+
+    def _carry_out(self, out: Output) -> None:
+        try:
+            self._write(out)
+            self._host.plan(self._now)
+        except BaseException:
+            self._store.rollback()
+            raise
+
+    def _write(self, out: Output) -> None:
         store, host = self._store, self._host
         if out.deactivated:
             host.deactivated()
         for message in out.send:
             self._send(message)
-        if out.rewind is not None:
-            store.rewind(out.rewind)
-        if out.append:
-            store.append(out.append)
-        if out.state is not None:
-            store.save_state(out.state)
+        if self._commit_at is None and (out.committed or out.promises):
+            store.begin()
+            self._commit_at = self._now + COMMIT_AFTER_MS
+        if out.promises:
+            self._write_promise(out)
         for chunk in out.stage:
             store.stage(chunk.snapshot, chunk.offset, chunk.data)
         for entry in out.committed:
@@ -251,30 +281,39 @@ class Replica:
         if out.roster is not None:
             store.save_roster(out.roster)
         if out.activated is not None:
-            host.activated(out.activated, now)
+            host.activated(out.activated, self._now)
 
-    def _settle(self, outputs: list[Output]) -> None:
-        """The transaction is durable as far as it must be: keep the promises' other half."""
-        for out in outputs:
-            for news in out.news:
-                self._host.news(news)
-            for message in out.send_after_sync:
-                self._send(message)
-            self.core.synced(out)
-            for token in out.reads:
-                self._host.read_ready(token)
-            if out.make_snapshot:
-                self._background += 1
-                self._store.start_snapshot()
-                self._host.news(SnapshotBegun())
-            if out.install is not None:
-                self._background += 1
-                self._store.start_install(out.install)
-                self._host.news(SnapshotReceived(out.install.at, out.install.size))
+    def _write_promise(self, out: Output) -> None:
+        store = self._store
+        if out.rewind is not None:
+            store.rewind(out.rewind)
+        if out.append:
+            store.append(out.append)
+        if out.state is not None:
+            store.save_state(out.state)
+
+    def _settle(self, out: Output) -> None:
+        """What it promises is durable: keep the promise's other half."""
+        for news in out.news:
+            self._host.news(news)
+        for message in out.send_after_sync:
+            self._send(message)
+        self.core.synced(out)
+        for token in out.reads:
+            self._host.read_ready(token)
+        if out.make_snapshot:
+            self.commit()  # a snapshot is read from what is committed
+            self._background += 1
+            self._store.start_snapshot()
+            self._host.news(SnapshotBegun())
+        if out.install is not None:
+            self._background += 1
+            self._store.start_install(out.install)
+            self._host.news(SnapshotReceived(out.install.at, out.install.size))
         self._host.released()
 
-    def _finish_background(self, now: int) -> None:
-        done = self._store.background() if self._background else None
+    def _finish_background(self) -> None:
+        done = self._store.background()
         if done is None:
             return
         self._background -= 1
@@ -284,10 +323,11 @@ class Replica:
             made = SnapshotMade(snapshot.at, snapshot.size) if snapshot else SnapshotNotMade()
             self._host.news(made)
         elif snapshot is None:
-            self.core.installed(None, {}, now)
+            self.core.installed(None, {}, self._now)
             self._host.news(SnapshotRejected())
         else:
+            self.commit()
             roster = self._store.switch(snapshot)
             self._host.switched()
-            self.core.installed(snapshot, roster, now)
+            self.core.installed(snapshot, roster, self._now)
             self._host.news(SnapshotInstalled(snapshot.at))

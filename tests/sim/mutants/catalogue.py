@@ -40,9 +40,9 @@ CONSENSUS = (
     ),
     _mutant(
         "commits not synced",
-        "raftwork.consensus.replica:Replica._transact",
-        "store.begin(sync=first.promises)",
-        "store.begin(sync=first.promises and first.state is not None)",
+        "raftwork.consensus.replica:Replica._promise",
+        "    self.commit()",
+        "    any(out.state is not None for out in outputs) and self.commit()",
     ),
     _mutant(
         "commit of an older term by counting",

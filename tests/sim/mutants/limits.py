@@ -26,7 +26,7 @@ LIMITS = (
     _mutant(
         "settings forgotten at a restart",
         f"{_QUEUE}.state:Ledger.__init__",
-        "queue.settings = settings_of(settings)",
+        "queue.set(settings_of(settings))",
         "pass",
         fast=True,
     ),

@@ -210,7 +210,7 @@ _BROADCAST = (
         "leader without a quorum stays",
         Edit(
             f"{_ZAB}.broadcast:check_quorum",
-            "return since is not None and node.now - since < node.config.silence",
+            "return node.now < leader.quorum_until",
             "return True",
         ),
         seeds=40,

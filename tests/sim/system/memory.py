@@ -63,6 +63,7 @@ class MemoryDisk(Disk):
         super().__init__(name, rng, notes, consensus)
         self.tail = tail
         self.identity: Identity | None = None
+        self._store: MemoryStore | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -88,7 +89,8 @@ class MemoryDisk(Disk):
             self._clear()
         self.rotten = False
         self.settle()
-        return MemoryStore(self, self.identity)
+        self._store = MemoryStore(self, self.identity)
+        return self._store
 
     def settle(self) -> None:
         """Everything written so far is synced."""
@@ -104,10 +106,14 @@ class MemoryDisk(Disk):
         """Here it is one assignment: whoever dies on the way has done nothing yet."""
 
     def close(self) -> None:
+        self.release()
         self.settle()
 
     def release(self) -> None:
-        """An open turn was rolled back by the store already."""
+        """What a killed process has not committed was never written."""
+        if self._store is not None:
+            self._store.rollback()
+            self._store = None
 
     def power_cut(self) -> None:
         keep = self.rng.randrange(len(self.commits))
@@ -217,7 +223,7 @@ class MemoryStore:
 
     # ---- a turn ---------------------------------------------------------------------------------
 
-    def begin(self, *, sync: bool) -> None:
+    def begin(self, *, sync: bool = True) -> None:
         assert not self._open, "one transaction at a time"
         self._open, self._sync = True, sync
         unsynced = len(self._disk.commits) - 1

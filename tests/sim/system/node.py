@@ -114,7 +114,9 @@ class WatchedNode(Node):
     @property
     def holds_back(self) -> bool:
         """Whether what it wants to propose waits until the core takes proposals again."""
-        return self._leadership is not None and bool(self._leadership._pending)
+        return self._supervisor.leadership is not None and bool(
+            self._supervisor.leadership._pending
+        )
 
     @property
     def leading(self) -> Leading | None:

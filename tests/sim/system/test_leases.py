@@ -53,8 +53,8 @@ class _Scene:
 
     @property
     def workers(self) -> WorkerRegistry:
-        assert self.leader.node is not None and self.leader.node._leadership is not None
-        return self.leader.node._leadership.workers
+        assert self.leader.node is not None and self.leader.node._supervisor.leadership is not None
+        return self.leader.node._supervisor.leadership.workers
 
     @property
     def lease(self) -> int:

@@ -85,7 +85,7 @@ class Upgrades:
     def _request(self) -> None:
         """Ask whoever leads to raise the level."""
         for broker in self._world.brokers:
-            leadership = broker.node._leadership if broker.node is not None else None
+            leadership = broker.node._supervisor.leadership if broker.node is not None else None
             if leadership is not None and not broker.paused:
                 self._asked += 1
                 leadership.request(_NOBODY, FinishUpgrade(self._asked), 8, broker.mono)

@@ -48,7 +48,6 @@ class WatchedStore:
         self._disk = disk
         self._observer = observer
         self._unsynced: list[Position] = []
-        self._sync = False
         self._ready = 0
         self._note_facts()
         # Opening made durable whatever was there, also what a dying process never promised.
@@ -126,9 +125,8 @@ class WatchedStore:
         self._inner.found(name, address)
         self.identity = self._inner.identity
 
-    def begin(self, *, sync: bool) -> None:
-        self._sync = sync
-        self._inner.begin(sync=sync)
+    def begin(self) -> None:
+        self._inner.begin()
 
     def append(self, entries: tuple[Entry, ...]) -> None:
         self._observer.appended(self._inner.last, entries)
@@ -141,18 +139,17 @@ class WatchedStore:
 
     def commit(self) -> None:
         faults = self._disk.faults
-        crash = faults.crash if self._sync else None
+        crash = faults.crash
         if crash is not None and crash != "after":
             faults.crash = None
             if crash == "during":
                 self._disk.commit_unsynced(self._inner)
             raise Crash(f"{crash} the commit")
         self._inner.commit()
-        if self._sync:
-            self._observer.took(self._disk.sync_time())
-            self._note_facts()
-            self._observer.durable(self._unsynced)
-            self._unsynced = []
+        self._observer.took(self._disk.sync_time())
+        self._note_facts()
+        self._observer.durable(self._unsynced)
+        self._unsynced = []
         if crash == "after":
             faults.crash = None
             raise Crash("after the commit")

@@ -54,6 +54,8 @@ class MemoryStore:
         self.log: list[Entry] = []
         self.state: bytes | None = None
         self.writing = False
+        #: What the open transaction would promise, if it were committed.
+        self.promises = False
 
     @property
     def restored(self) -> Restored:
@@ -88,27 +90,30 @@ class MemoryStore:
             found.append(entry)
         return found
 
-    def begin(self, *, sync: bool) -> None:
+    def begin(self, *, sync: bool = True) -> None:
         assert not self.writing
         self.writing = True
         self.connection.execute("BEGIN")
 
     def commit(self) -> None:
         self.connection.execute("COMMIT")
-        self.writing = False
+        self.writing = self.promises = False
 
     def rollback(self) -> None:
         self.connection.execute("ROLLBACK")
-        self.writing = False
+        self.writing = self.promises = False
 
     def rewind(self, to: Position) -> None:
         assert to >= self.applied
+        self.promises = True
         del self.log[to.seq :]
 
     def append(self, entries: tuple[Entry, ...]) -> None:
+        self.promises = True
         self.log.extend(entries)
 
     def save_state(self, state: bytes) -> None:
+        self.promises = True
         self.state = state
 
     def save_applied(self, at: Position) -> None:
@@ -198,7 +203,7 @@ class World:
             elif routing.startswith(b"peer-"):
                 self._peer_frames.append((routing[5:].decode(), name, frame))
             else:
-                assert not store.writing, "a frame left before its transaction was committed"
+                assert not store.promises, "a frame left before what it rests on was committed"
                 self.inbox[routing].append((name, from_broker.decode(frame)))
 
         def send_consensus(routing: bytes, frame: bytes) -> None:

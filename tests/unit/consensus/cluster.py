@@ -42,7 +42,7 @@ class RecordingStore(MemoryStore):
     events: list[Event]
     fails: BaseException | None = None
 
-    def begin(self, *, sync: bool) -> None:
+    def begin(self, *, sync: bool = True) -> None:
         self.events.append(Event("begin", sync))
         super().begin(sync=sync)
 
@@ -171,7 +171,13 @@ class Member:
         rng = Ranked()
         rng.rank = self.names.index(me.name)
         self.core = Raft(
-            me, self.names, self.store, self.store.restored(), config or Config(), rng, now
+            me,
+            self.names,
+            self.store,
+            self.store.restored(),
+            config or Config(apply_within=0),
+            rng,
+            now,
         )
         self.replica = Replica(self.core, self.store, self.host, self._send)
 
@@ -213,8 +219,12 @@ class Member:
     def work(self) -> None:
         """Turn, and again while something that is committed is not applied."""
         self.replica.turn(self.now)
-        while self.store.applied < self.core.status.committed:
+        while self.store.applied < self.core.status.committed and self._due:
             self.replica.turn(self.now)
+
+    @property
+    def _due(self) -> bool:
+        return self.replica.wake_at is not None and self.replica.wake_at <= self.now
 
     def said(self) -> list[tuple[str, RaftMessage]]:
         """What has been sent since the last time this was asked."""

@@ -2,9 +2,10 @@
 
 import pytest
 
-from raftwork.consensus.core import ORIGIN, Entry, Kind, Position
+from raftwork.consensus.core import ORIGIN, Entry, Kind, Output, Position
 from raftwork.consensus.raft import Config
 from raftwork.consensus.raft.messages import Append, AppendReply, TimeoutNow, Vote, VoteReply, codec
+from raftwork.consensus.replica import COMMIT_AFTER_MS
 from tests.unit.consensus.cluster import Event, Member, formed, peer
 
 NAMES = "abc"
@@ -69,7 +70,6 @@ def test_b_a_cluster_of_one_applies_nothing_that_is_not_synced() -> None:
     a.turn()
     order = kinds(a)
 
-    assert Event("begin", True) in a.events
     assert order.index("append") < order.index("commit") < order.index("apply")
 
 
@@ -91,13 +91,15 @@ def test_c_the_applied_position_is_saved_in_the_transaction_that_applies() -> No
 
     a.hear("b", Append(1, ORIGIN, 2, 0, (entry(1), entry(2), entry(3))))
 
-    assert kinds(a)[kinds(a).index("begin") : kinds(a).index("commit")] == [
-        "begin", "append", "append", "append", "state", "apply", "apply", "applied", "plan",
-        "before commit",
+    order = [kind for kind in kinds(a) if kind not in {"plan", "released"}]
+    assert order == [
+        "begin", "append", "append", "append", "state", "before commit", "commit", "send",
+        "begin", "apply", "apply", "applied",
     ]  # fmt: skip
+    assert (a.store.applied, a.disk.committed.applied) == ((1, 2), ORIGIN)
 
 
-def test_d_replies_leave_after_the_commit() -> None:
+def test_d_replies_leave_as_soon_as_the_entry_is_applied() -> None:
     a = leader()
     a.core.propose(b"x", a.now)
     a.turn()
@@ -106,10 +108,85 @@ def test_d_replies_leave_after_the_commit() -> None:
     a.hear("b", AppendReply(1, True, 2, ORIGIN, 0))
     order = kinds(a)
 
-    assert order.index("apply") < order.index("commit") < order.index("released")
+    assert order.index("apply") < order.index("applied") < order.index("released")
+    assert "commit" not in order
 
 
-def test_e_applying_alone_needs_no_sync_and_what_needs_one_never_shares_its_transaction() -> None:
+def test_d_but_after_the_sync_if_they_come_with_a_promise() -> None:
+    a = member("a")
+    a.sleep(1_500)
+    a.events.clear()
+
+    a.core.propose(b"x", a.now)
+    a.turn()
+    order = kinds(a)
+
+    assert order.index("commit") < order.index("apply") < len(order) - order[::-1].index("released")
+
+
+def test_e_what_was_only_applied_is_committed_with_the_next_promise() -> None:
+    a = leader()
+    a.core.propose(b"x", a.now)
+    a.turn()
+    a.hear("b", AppendReply(1, True, 2, ORIGIN, 0))
+    assert a.disk.committed.applied == (1, 1)
+    a.events.clear()
+
+    a.core.propose(b"y", a.now)
+    a.turn()
+
+    assert kinds(a).count("commit") == 1
+    assert "begin" not in kinds(a)
+    assert a.disk.synced.applied == (1, 2)
+
+
+def test_e_or_after_a_while() -> None:
+    a = leader()
+    a.core.propose(b"x", a.now)
+    a.turn()
+    a.hear("b", AppendReply(1, True, 2, ORIGIN, 0))
+    began = a.now
+
+    a.turn(began + COMMIT_AFTER_MS - 1)
+    assert a.disk.committed.applied == (1, 1)
+    assert a.replica.wake_at is not None
+    assert a.replica.wake_at <= began + COMMIT_AFTER_MS
+    a.turn(began + COMMIT_AFTER_MS)
+
+    assert a.disk.synced.applied == (1, 2)
+
+
+def test_e_a_crash_before_that_loses_nothing() -> None:
+    a = leader()
+    a.core.propose(b"x", a.now)
+    a.turn()
+    a.hear("b", AppendReply(1, True, 2, ORIGIN, 0))
+    applied = a.store.machine
+
+    again = Member(peer("a"), NAMES, a.disk)
+    assert again.store.applied == (1, 1)
+    again.hear("b", Append(2, Position(1, 2), 2, 0, ()))
+
+    assert again.store.applied == (1, 2)
+    assert again.store.machine == applied
+
+
+def test_e_a_snapshot_is_made_of_what_is_committed() -> None:
+    a = leader()
+    a.core.propose(b"x", a.now)
+    a.turn()
+    a.hear("b", AppendReply(1, True, 2, ORIGIN, 0))
+    wanted = Output(make_snapshot=True)
+    original = a.core.output
+    a.core.output = lambda: outputs.pop() if outputs else original()  # type: ignore[method-assign]
+    outputs = [wanted]
+    a.events.clear()
+    a.turn()
+
+    assert kinds(a).index("commit") < kinds(a).index("snapshot")
+
+
+def test_e_what_applying_makes_possible_shares_its_transaction() -> None:
     a = leader()
     a.core.propose(b"x", a.now)
     a.turn()
@@ -127,12 +204,12 @@ def test_e_applying_alone_needs_no_sync_and_what_needs_one_never_shares_its_tran
     proposed: list[Position] = []
     a.host.plan = plan  # type: ignore[method-assign]
     a.turn()
-    begins = [event.what for event in a.events if event.kind == "begin"]
+    order = kinds(a)
 
-    assert begins == [False, True]
     assert proposed == [(1, 3)]
-    second = [place for place, kind in enumerate(kinds(a)) if kind == "begin"][1]
-    assert kinds(a).index("apply") < second < kinds(a).index("append")
+    assert order.count("begin") == order.count("commit") == 1
+    assert order.index("apply") < order.index("released") < order.index("append")
+    assert order.index("append") < order.index("commit")
 
 
 def test_f_what_applying_makes_possible_is_proposed_in_the_same_turn() -> None:
@@ -156,6 +233,41 @@ def test_f_what_applying_makes_possible_is_proposed_in_the_same_turn() -> None:
     assert a.log[before:] == [(1, b"y")]
 
 
+def test_a_follower_acknowledges_before_it_applies() -> None:
+    a = member()
+
+    a.hear("b", Append(1, ORIGIN, 1, 0, (entry(1),)))
+
+    assert kinds(a).index("commit") < kinds(a).index("send") < kinds(a).index("apply")
+
+
+def test_a_follower_applies_several_entries_at_once_and_not_late() -> None:
+    a = Member(peer("a"), NAMES, formed(NAMES), config=Config(apply_within=20))
+    began = a.now
+    for index in range(1, 4):
+        previous = Position(1, index - 1) if index > 1 else ORIGIN
+        a.hear("b", Append(1, previous, index, 0, (entry(index),)))
+        a.sleep(5)
+    assert a.store.applied == ORIGIN
+
+    a.sleep(began + 20 - a.now)
+
+    assert a.store.applied == (1, 3)
+    assert kinds(a).count("applied") == 1
+
+
+def test_a_follower_lets_no_more_wait_than_it_may() -> None:
+    config = Config(apply_within=1_000, apply_waiting_bytes=100)
+    a = Member(peer("a"), NAMES, formed(NAMES), config=config)
+    a.hear("b", Append(1, ORIGIN, 1, 0, (entry(1),)))
+    assert a.store.applied == ORIGIN
+
+    large = Entry(Position(1, 2), Kind.DATA, bytes(100))
+    a.hear("b", Append(1, Position(1, 1), 2, 0, (large,)))
+
+    assert a.store.applied == (1, 2)
+
+
 def test_g_an_error_in_the_state_machine_stops_the_replica_and_leaves_no_trace() -> None:
     a = member()
     a.host.apply_fails = RuntimeError("a bug")
@@ -164,8 +276,7 @@ def test_g_an_error_in_the_state_machine_stops_the_replica_and_leaves_no_trace()
         a.hear("b", Append(1, ORIGIN, 1, 0, (entry(1),)))
 
     assert kinds(a)[-1] == "rollback"
-    assert a.sent == []
-    assert a.disk.committed.entries == () and a.disk.committed.machine.length == 0
+    assert a.disk.committed.applied == ORIGIN and a.disk.committed.machine.length == 0
 
 
 def test_g_an_error_of_the_disk_stops_the_replica_before_it_promises_anything() -> None:
@@ -201,7 +312,7 @@ def test_activation_comes_with_the_no_op_applied() -> None:
 
 
 def test_h_a_long_backlog_is_applied_in_slices_with_a_turn_for_each() -> None:
-    a = Member(peer("a"), NAMES, formed(NAMES), config=Config(apply_entries=2))
+    a = Member(peer("a"), NAMES, formed(NAMES), config=Config(apply_entries=2, apply_within=0))
     a.replica.receive(
         peer("b"), codec.encode(Append(1, ORIGIN, 5, 0, tuple(map(entry, range(1, 6))))), a.now
     )
@@ -211,11 +322,11 @@ def test_h_a_long_backlog_is_applied_in_slices_with_a_turn_for_each() -> None:
         applied.append(a.store.applied.seq)
 
     assert applied == [2, 4, 5]
-    assert kinds(a).count("commit") == 3
+    assert kinds(a).count("commit") == 1, "that of the entries; the slices wait for the next one"
 
 
 def test_h_between_two_slices_it_wants_its_next_turn_at_once() -> None:
-    a = Member(peer("a"), NAMES, formed(NAMES), config=Config(apply_entries=2))
+    a = Member(peer("a"), NAMES, formed(NAMES), config=Config(apply_entries=2, apply_within=0))
     a.replica.receive(
         peer("b"), codec.encode(Append(1, ORIGIN, 3, 0, tuple(map(entry, range(1, 4))))), a.now
     )
@@ -227,7 +338,7 @@ def test_h_between_two_slices_it_wants_its_next_turn_at_once() -> None:
 
 
 def test_h_between_two_slices_it_votes_and_answers() -> None:
-    a = Member(peer("a"), NAMES, formed(NAMES), config=Config(apply_entries=2))
+    a = Member(peer("a"), NAMES, formed(NAMES), config=Config(apply_entries=2, apply_within=0))
     a.replica.receive(
         peer("b"), codec.encode(Append(1, ORIGIN, 5, 0, tuple(map(entry, range(1, 6))))), a.now
     )

@@ -65,6 +65,10 @@ class Guard:
         self._on_damage = on_damage
 
     def __enter__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Raise if there was an error."""
         if self.failure is not None:
             raise type(self.failure)(f"the store is out of use: {self.failure}") from self.failure
 
@@ -75,10 +79,14 @@ class Guard:
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
-            self.stop(error, as_store_error(error))
+            self.stop(error)
 
-    def stop(self, error: BaseException, meaning: StoreError | None) -> None:
-        """Refuse further use and raise `meaning`, if the error has one."""
+    def stop(self, error: BaseException) -> None:
+        """Refuse further use and raise what the error means to the replica, if it does."""
+        self.stop_by(error, as_store_error(error))
+
+    def stop_by(self, error: BaseException, meaning: StoreError | None) -> None:
+        """Refuse further use and raise `meaning`, if there is one."""
         if meaning is None:
             return
         self.fail(meaning)
@@ -112,4 +120,4 @@ class TablesGuard:
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
-            self._guard.stop(error, as_database_error(error))
+            self._guard.stop_by(error, as_database_error(error))

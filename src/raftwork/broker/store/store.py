@@ -176,10 +176,14 @@ class Store:
 
     # ---- a turn ---------------------------------------------------------------------------------
 
-    def begin(self, *, sync: bool) -> None:
-        """Open the turn's transaction. Raises StoreError, as all that follow do."""
-        with self.guard:
+    def begin(self, *, sync: bool = True) -> None:
+        """Open a transaction. Raises StoreError, as all that follow do."""
+        self.guard.check()
+        try:
             self._live.begin(sync=sync)
+        except Exception as error:
+            self.guard.stop(error)
+            raise
 
     def rewind(self, to: Position) -> None:
         """Drop every entry after `to`, which is at or above what is applied."""
@@ -190,8 +194,11 @@ class Store:
 
     def append(self, entries: tuple[Entry, ...]) -> None:
         """Add entries behind the last one, in order."""
-        with self.guard:
+        try:
             self._live.log.append(entries)
+        except Exception as error:
+            self.guard.stop(error)
+            raise
 
     def save_state(self, state: bytes) -> None:
         """Replace the core's hard state."""
@@ -211,8 +218,11 @@ class Store:
     def commit(self) -> None:
         """Commit the transaction; it is durable on return if it was begun with `sync`."""
         began = monotonic_ns()
-        with self.guard:
+        try:
             self._live.commit()
+        except Exception as error:
+            self.guard.stop(error)
+            raise
         self.commit_ns += monotonic_ns() - began
 
     def rollback(self) -> None:

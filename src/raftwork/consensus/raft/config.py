@@ -30,6 +30,10 @@ class Config:
     #: What one Output may ask to apply.
     apply_bytes: int = 1 * MIB
     apply_entries: int = 1_000
+    #: A follower lets what is committed wait so long, unless it becomes more than this: nothing
+    #: waits for what a follower applies, and several entries at once cost less than one by one.
+    apply_within: int = 20
+    apply_waiting_bytes: int = 64 * KIB
     #: Written and applied entries kept in memory for peers that lag a little.
     tail_bytes: int = 16 * MIB
     chunk_bytes: int = 256 * KIB
@@ -68,10 +72,10 @@ class Config:
                 f"{self.heartbeat}, {self.heartbeat_at_rest}, {self.election_min}"
             )
         for name in self.__slots__:
-            if getattr(self, name) <= 0 and name != "hint_delay":
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.hint_delay < 0:
-            raise ValueError(f"hint_delay must not be negative, got {self.hint_delay}")
+            value, may_be_zero = getattr(self, name), name in ("hint_delay", "apply_within")
+            if value < 0 or not (value or may_be_zero):
+                least = "not be negative" if may_be_zero else "be positive"
+                raise ValueError(f"{name} must {least}, got {value}")
 
     @property
     def watch(self) -> int:

@@ -79,9 +79,16 @@ class Raft:
         roster = Membership(restored.roster)
         _read_rosters(roster, view, restored.applied.seq)
         self._node = Node(me, names, view, roster, hard, restored.applied.seq, config, rng, now)
-        self._woken = now
-        #: Time has passed since what is due was last looked at.
+        self._woken, self._watch = now, config.watch
+        #: Something is due.
         self._passed = False
+        #: Something happened since `output` last found nothing to do.
+        self._stirred = True
+        #: By when what is committed is to be applied, if it is not; and whether it waits for that.
+        self._apply_at: int | None = None
+        self._waits = False
+        #: When something is due next, unless anything happens before; None: to be found out.
+        self._due: int | None = None
 
     # ---- facts in -------------------------------------------------------------------------------
 
@@ -93,8 +100,15 @@ class Raft:
         if gap >= node.config.election_min:
             # We were stopped: another may lead by now, and what it said may lie unread.
             node.reset_election_timer()
-        else:
+            self._stir()
+        elif now >= self._due_at or (
+            isinstance(node.role, Leader) and now >= node.role.quorum_until
+        ):
             self._passed = True
+            self._stir()
+
+    def _stir(self) -> None:
+        self._stirred, self._due = True, None
 
     def _pass_time(self) -> None:
         """What is due, once everything is read: a slow disk here must not look like silence there.
@@ -104,7 +118,8 @@ class Raft:
         self._passed = False
         node, role, now = self._node, self._node.role, self._node.now
         if isinstance(role, Leader):
-            election.check_quorum(node, role)
+            if now >= role.quorum_until:
+                election.check_quorum(node, role)
             transfer.expire(node, role)
             if now >= replication.beat_at(node, role):
                 role.beaten, role.announced_commit = now, node.commit
@@ -124,7 +139,10 @@ class Raft:
         if config == old:
             return
         node.config, node.now = config, now
+        self._watch = config.watch
+        self._stir()
         if isinstance(role, Leader):
+            role.quorum_until = now
             role.beaten = now - config.heartbeat_at_rest
             for peer in role.peers.values():  # they answered in time by the times that they had
                 peer.heard = now if now - peer.heard < old.election_min else peer.heard
@@ -142,6 +160,9 @@ class Raft:
             raise BadMessage(f"{src.name!r} is no peer of {node.me.name!r}")
         message = decode(body)
         node.now = now
+        if isinstance(message, AppendReply) and replication.on_late_ack(node, src, message):
+            return
+        self._stir()
         if _admit(node, src, message):
             _dispatch(node, src, message)
 
@@ -149,6 +170,7 @@ class Raft:
         """The connection to a peer came up or was lost. A hint: it changes no promise."""
         node = self._node
         node.now = now
+        self._stir()
         if up:
             node.down.discard(name)
         elif name in node.others:
@@ -169,6 +191,7 @@ class Raft:
             raise QueueFull(
                 f"{waiting} bytes are waiting for a majority, of {node.config.uncommitted_bytes}"
             )
+        self._stir()
         return node.append(Kind.DATA, data)
 
     def barrier(self, token: int, now: int) -> None:
@@ -178,6 +201,7 @@ class Raft:
         if not isinstance(node.role, Leader):
             raise NotLeader(node.leader)
         reads.ask(node, node.role, token)
+        self._stir()
 
     def transfer(self, now: int) -> None:
         """Hand leadership to the most advanced voter; gives up after an election timeout."""
@@ -185,19 +209,23 @@ class Raft:
         node.now = now
         if isinstance(node.role, Leader):
             transfer.begin(node, node.role)
+            self._stir()
 
     def synced(self, output: Output) -> None:
         """The output's write is durable (if it promises anything) and applied."""
         node = self._node
-        if output.append:
-            node.log.written(output.append[-1].at)
         if output.committed:
             node.applied = output.committed[-1].at.seq
+            node.log.trim(node.applied)
+        if not output.promises:
+            return
+        self._stir()
+        if output.append:
+            node.log.written(output.append[-1].at)
         if output.state is not None and output.state == node.hard_state:
             election.own_vote_is_durable(node)
         if isinstance(node.role, Leader):
             replication.advance(node, node.role)
-        node.log.trim(node.applied)
 
     def compacted(self, base: Position) -> None:
         """See `Consensus.compacted`."""
@@ -206,16 +234,21 @@ class Raft:
     def snapshot_made(self, snapshot: Snapshot | None) -> None:
         """See `Consensus.snapshot_made`."""
         snapshots.made(self._node, snapshot)
+        self._stir()
 
     def installed(self, snapshot: Snapshot | None, roster: Roster, now: int) -> None:
         """See `Consensus.installed`."""
         self._node.now = now
         snapshots.installed(self._node, snapshot, roster)
+        self._stir()
 
     # ---- outputs out ----------------------------------------------------------------------------
 
     def output(self) -> Output | None:
         """What to do next, or None."""
+        if not self._stirred:
+            return None
+        self._stirred = False
         if self._passed:
             self._pass_time()
         node = self._node
@@ -233,9 +266,11 @@ class Raft:
                 node.move(Event.NOOP_APPLIED)
                 activated = node.term
             passed = reads.passed(node, role)
-        box, node.out = node.out, Outbox()
-        if not (append or committed or passed or box != _EMPTY or rewind is not None):
+        box = node.out
+        if not (append or committed or passed or rewind is not None) and box == _EMPTY:
             return None
+        node.out = Outbox()
+        self._stirred = more = node.applying != node.commit and not self._waits
         acks = [Message(to, encode(reply)) for to, reply in box.acks.items()]
         return Output(
             deactivated=box.deactivated,
@@ -246,7 +281,7 @@ class Raft:
             state=node.hard_state if box.state else None,
             stage=tuple(box.stage),
             committed=committed,
-            more=node.applying != node.commit,
+            more=more,
             roster=roster,
             activated=activated,
             reads=passed,
@@ -258,13 +293,21 @@ class Raft:
     @property
     def wake_at(self) -> int | None:
         """When `wake` is next needed, in milliseconds on the caller's clock."""
+        return min(self._due_at, self._woken + self._watch)
+
+    @property
+    def _due_at(self) -> int:
+        if self._due is None:
+            self._due = self._next_due()
+        return self._due
+
+    def _next_due(self) -> int:
         node, role = self._node, self._node.role
-        at = replication.beat_at(node, role) if isinstance(role, Leader) else role.deadline
-        if isinstance(role, Leader) and role.transfer is not None:
-            at = min(at, role.transfer.deadline)
-        if isinstance(role, Candidate):
-            at = min(at, role.ask_at)
-        return min(at, self._woken + node.config.watch)
+        if isinstance(role, Leader):
+            at = replication.beat_at(node, role)
+            return at if role.transfer is None else min(at, role.transfer.deadline)
+        at = min(role.deadline, role.ask_at) if isinstance(role, Candidate) else role.deadline
+        return min(at, self._apply_at) if self._waits and self._apply_at is not None else at
 
     @property
     def status(self) -> Status:
@@ -305,7 +348,8 @@ class Raft:
 
     def _take_committed(self) -> tuple[tuple[Entry, ...], Roster | None]:
         node = self._node
-        if node.applying == node.commit:
+        self._waits = self._may_wait()
+        if node.applying == node.commit or self._waits:
             return (), None
         config = node.config
         upto = min(node.commit, node.applying + config.apply_entries)
@@ -313,6 +357,23 @@ class Raft:
         node.applying = entries[-1].at.seq
         rosters = [entry.data for entry in entries if entry.kind is Kind.ROSTER]
         return entries, decode_roster(rosters[-1]) if rosters else None
+
+    def _may_wait(self) -> bool:
+        """Whether what is committed need not be applied now.
+
+        A follower acknowledges first: it applies nothing before its log is durable.
+        """
+        node, config = self._node, self._node.config
+        if node.applying == node.commit:
+            self._apply_at = None
+        elif self._apply_at is None:
+            self._apply_at = node.now + config.apply_within
+        if self._apply_at is None or isinstance(node.role, Leader):
+            return False
+        return node.log.durable != node.log.last.seq or (
+            node.now < self._apply_at
+            and node.log.bytes_after(node.applying) < config.apply_waiting_bytes
+        )
 
 
 _EMPTY = Outbox()

@@ -145,13 +145,18 @@ def lost_link(node: Node, name: str) -> None:
 
 
 def check_quorum(node: Node, leader: Leader) -> None:
-    """A leader that a majority no longer answers steps down (thesis §6.2)."""
+    """A leader that a majority no longer answers steps down (thesis §6.2).
+
+    Peers are only heard again, so a majority that was heard then need not be asked for earlier.
+    """
     heard = [
         p.heard for name, p in leader.peers.items() if node.roster.is_voter(name, p.incarnation)
     ]
     since = reached([*heard, node.now], node.quorum)
     if since is None or node.now - since >= node.config.election_min:
         node.follow(node.term, None, Cause.NO_MAJORITY)
+    else:
+        leader.quorum_until = since + node.config.election_min
 
 
 def _count(node: Node, name: str) -> None:

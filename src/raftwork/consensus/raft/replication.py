@@ -43,7 +43,10 @@ class Ranges:
 def flush(node: Node, leader: Leader) -> None:
     """Send every peer what it may be sent now."""
     ranges = Ranges(node, leader)
+    level = node.log.last.seq + 1
     for name, peer in leader.peers.items():
+        if peer.next == level and not peer.beat and not peer.probing:
+            continue  # nothing to say
         if peer.next - 1 < node.log.base.seq:
             snapshot.offer(node, name, peer)
             prev, upto = ORIGIN, 0
@@ -92,6 +95,46 @@ def beat_at(node: Node, leader: Leader) -> int:
     return leader.beaten + config.heartbeat_at_rest - leader.beaten % config.heartbeat_at_rest
 
 
+def on_late_ack(node: Node, src: Peer, reply: AppendReply) -> bool:
+    """Take an answer that was not waited for any more; False if it may be more than that.
+
+    Of every entry's acknowledgements all but the first half come late: what they confirm is
+    committed, and they leave nothing to be done.
+    """
+    leader = node.role
+    if (
+        not isinstance(leader, Leader)
+        or reply.term != node.term
+        or not reply.ok
+        or leader.reads
+        or leader.transfer is not None
+        or reply.at > node.commit
+    ):
+        return False
+    peer = leader.peers[src.name]
+    if (
+        peer.incarnation != src.incarnation
+        or peer.probing
+        or peer.outgoing is not None
+        or peer.behind is not None
+        or peer.next <= node.log.last.seq
+        or not node.roster.is_voter(src.name, src.incarnation)
+        or reply.at < peer.match
+    ):
+        return False
+    peer.heard, peer.round = node.now, max(peer.round, reply.round)
+    _matched(peer, reply.at)
+    return True
+
+
+def _matched(peer: Progress, at: int) -> None:
+    """Its log is ours up to there."""
+    peer.match = at
+    peer.next = max(peer.next, at + 1)
+    while peer.inflight and peer.inflight[0][0] <= at:
+        peer.inflight_bytes -= peer.inflight.popleft()[1]
+
+
 def on_reply(node: Node, leader: Leader, name: str, peer: Progress, reply: AppendReply) -> None:
     """A follower's answer: what it holds, or where its log departs from ours."""
     peer.round = max(peer.round, reply.round)
@@ -100,10 +143,7 @@ def on_reply(node: Node, leader: Leader, name: str, peer: Progress, reply: Appen
         return
     if reply.at > peer.match:
         assert reply.at <= node.log.last.seq, f"{name} holds {reply.at}, beyond the leader's log"
-        peer.match = reply.at
-        peer.next = max(peer.next, reply.at + 1)
-        while peer.inflight and peer.inflight[0][0] <= reply.at:
-            peer.inflight_bytes -= peer.inflight.popleft()[1]
+        _matched(peer, reply.at)
         advance(node, leader)
         snapshot.settled(node, name, peer)
     if peer.probing and reply.at >= peer.next - 1:
@@ -124,6 +164,8 @@ def _refused(node: Node, peer: Progress, reply: AppendReply) -> None:
 
 def advance(node: Node, leader: Leader) -> None:
     """§5.4.2: only an entry of our own term is committed by counting; those before it follow."""
+    if node.commit == node.log.last.seq:
+        return  # a quorum has all there is
     matched = [
         p.match for name, p in leader.peers.items() if node.roster.is_voter(name, p.incarnation)
     ]

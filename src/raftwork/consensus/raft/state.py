@@ -113,6 +113,8 @@ class Leader:
     announced_commit: int
     #: The same, but never less than the no-op: where a learner has caught up.
     commit_at_heartbeat: int
+    #: When to look next whether a majority still answers.
+    quorum_until: int
     #: Newest read round begun.
     round: int = 0
     reads: deque[Read] = field(default_factory=deque)
@@ -317,6 +319,7 @@ class Node:
             beaten=self.now,
             announced_commit=self.commit,
             commit_at_heartbeat=start,
+            quorum_until=self.now + self.config.election_min,
         )
         self.append(Kind.NOOP, b"")
 

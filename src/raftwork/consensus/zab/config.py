@@ -41,6 +41,10 @@ class Config:
     #: What one Output may ask to apply.
     apply_bytes: int = 1 * MIB
     apply_entries: int = 1_000
+    #: A follower lets what is committed wait so long, unless it becomes more than this: nothing
+    #: waits for what a follower applies, and several entries at once cost less than one by one.
+    apply_within: int = 20
+    apply_waiting_bytes: int = 64 * KIB
     #: Written and applied entries kept in memory for followers that lag a little.
     tail_bytes: int = 16 * MIB
     chunk_bytes: int = 256 * KIB
@@ -80,8 +84,10 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+            value, may_be_zero = getattr(self, name), name == "apply_within"
+            if value < 0 or not (value or may_be_zero):
+                least = "not be negative" if may_be_zero else "be positive"
+                raise ValueError(f"{name} must {least}, got {value}")
         if self.tick < 2 or self.sync_limit < 2:
             raise ValueError(
                 f"need tick ≥ 2 and sync_limit ≥ 2, got {self.tick}, {self.sync_limit}"

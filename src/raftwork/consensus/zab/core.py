@@ -75,7 +75,14 @@ class Zab:
         roster = Membership(restored.roster)
         _read_rosters(roster, history, applied)
         self._node = Node(me, names, history, roster, hard, applied, config, rng, now)
-        self._woken = now
+        self._woken, self._watch = now, config.watch
+        #: Something happened since `output` last found nothing to do.
+        self._stirred = True
+        #: By when what is committed is to be applied, if it is not; and whether it waits for that.
+        self._apply_at: int | None = None
+        self._waits = False
+        #: When something is due next, unless anything happens before; None: to be found out.
+        self._due: int | None = None
 
     # ---- facts in -------------------------------------------------------------------------------
 
@@ -86,13 +93,16 @@ class Zab:
         node.now = now
         role = node.role
         stalled = gap >= node.config.silence
+        if not stalled and now < self._due_at and not self._must_look(role, now):
+            return
+        self._stir()
         if isinstance(role, Looking):
             election.tick(node, role)
         elif isinstance(role, Follower):
             if stalled:  # what the leader said meanwhile may lie unread
                 role.deadline = now + node.config.silence
             follower.tick(node, role)
-        elif stalled or not broadcast.check_quorum(node, role):
+        elif stalled or (now >= role.quorum_until and not broadcast.check_quorum(node, role)):
             # Stopped for so long, another may lead by now; and one without a quorum is of no use.
             election.overdue(node, Cause.STOPPED if stalled else None)
         else:
@@ -103,6 +113,16 @@ class Zab:
                 node.ping(role)
                 snapshots.tick(node, role)
 
+    @staticmethod
+    def _must_look(role: Looking | Follower | Leader, now: int) -> bool:
+        """Whether time alone may have changed something before what is due."""
+        if isinstance(role, Leader):
+            return now >= role.quorum_until
+        return isinstance(role, Looking)
+
+    def _stir(self) -> None:
+        self._stirred, self._due = True, None
+
     def retime(self, heartbeat: int, election_timeout: int, now: int) -> None:
         """See `Consensus.retime`."""
         node, role = self._node, self._node.role
@@ -110,9 +130,11 @@ class Zab:
         if config == old:
             return
         node.config, node.now = config, now
+        self._watch = config.watch
+        self._stir()
         node.patience = min(max(node.patience, config.connect), config.connect_max)
         if isinstance(role, Leader):
-            role.pinged = now - config.ping_at_rest
+            role.pinged, role.quorum_until = now - config.ping_at_rest, now
             for link in role.links.values():  # they answered in time by the times that they had
                 link.heard = now if now - link.heard < old.silence else link.heard
         elif isinstance(role, Follower):
@@ -127,6 +149,7 @@ class Zab:
         if src.name not in node.others:
             raise BadMessage(f"{src.name!r} is no peer of {node.me.name!r}")
         message = decode(body)
+        self._stir()
         if isinstance(message, Frame):
             content = decode_framed(message.body)
             node.now = now
@@ -149,6 +172,7 @@ class Zab:
         node.now = now
         if name not in node.others:
             return
+        self._stir()
         if up:
             node.down.discard(name)
         else:
@@ -169,6 +193,7 @@ class Zab:
             raise QueueFull(
                 f"{waiting} bytes are waiting for a majority, of {node.config.uncommitted_bytes}"
             )
+        self._stir()
         return node.append(Kind.DATA, data)
 
     def barrier(self, token: int, now: int) -> None:
@@ -181,6 +206,7 @@ class Zab:
         if not node.established:
             raise NotLeader(None)
         reads.ask(node, role, token)
+        self._stir()
 
     def transfer(self, now: int) -> None:
         """Resign in favour of the most advanced voter; gives up after syncLimit."""
@@ -188,20 +214,24 @@ class Zab:
         node.now = now
         if isinstance(node.role, Leader):
             transfer.begin(node, node.role)
+            self._stir()
 
     def synced(self, output: Output) -> None:
         """The output's write is durable (if it promises anything) and applied."""
         node = self._node
-        if output.append:
-            node.log.written(output.append[-1].at)
         if output.committed:
             node.applied = output.committed[-1].at
+            node.log.trim(node.applied)
+        if not output.promises:
+            return
+        self._stir()
+        if output.append:
+            node.log.written(output.append[-1].at)
         if output.state is not None:
             node.saved = decode_hard_state(output.state)
         if isinstance(node.role, Leader):
             discovery.conclude(node, node.role)
             broadcast.advance(node, node.role)
-        node.log.trim(node.applied)
 
     def compacted(self, base: Position) -> None:
         """See `Consensus.compacted`."""
@@ -210,12 +240,14 @@ class Zab:
     def snapshot_made(self, snapshot: Snapshot | None) -> None:
         """See `Consensus.snapshot_made`."""
         snapshots.made(self._node, snapshot)
+        self._stir()
 
     def installed(self, snapshot: Snapshot | None, roster: Roster, now: int) -> None:
         """See `Consensus.installed`."""
         node = self._node
         node.now = now
         snapshots.installed(node, snapshot, roster)
+        self._stir()
         if isinstance(node.role, Follower):
             follower.resync(node, node.role)
 
@@ -223,6 +255,9 @@ class Zab:
 
     def output(self) -> Output | None:
         """What to do next, or None."""
+        if not self._stirred:
+            return None
+        self._stirred = False
         node = self._node
         if isinstance(node.role, Leader):
             if node.role.epoch is None:
@@ -242,10 +277,13 @@ class Zab:
                 node.move(Event.APPLIED)
                 activated = role.epoch
             passed = reads.passed(node, role)
-        box, node.out = node.out, Outbox()
-        news = append or committed or passed or box != _EMPTY or rewind is not None
-        if not news and activated is None:
+        box = node.out
+        news = append or committed or passed or rewind is not None or activated is not None
+        if not news and box == _EMPTY:
             return None
+        node.out = Outbox()
+        # Another look: what was sent may let something else begin.
+        self._stirred, more = True, node.applying != node.commit and not self._waits
         return Output(
             deactivated=box.deactivated,
             news=tuple(box.news),
@@ -255,7 +293,7 @@ class Zab:
             state=node.hard_state if box.state else None,
             stage=tuple(box.stage),
             committed=committed,
-            more=node.applying != node.commit,
+            more=more,
             roster=roster,
             activated=activated,
             reads=passed,
@@ -267,8 +305,17 @@ class Zab:
     @property
     def wake_at(self) -> int | None:
         """When `wake` is next needed, in milliseconds on the caller's clock."""
+        return min(self._due_at, self._woken + self._watch)
+
+    @property
+    def _due_at(self) -> int:
+        if self._due is None:
+            self._due = self._next_due()
+        return self._due
+
+    def _next_due(self) -> int:
         node, role = self._node, self._node.role
-        times = [self._woken + node.config.watch]
+        times = [self._apply_at] if self._waits and self._apply_at is not None else []
         if isinstance(role, Leader):
             times.append(broadcast.ping_at(node, role))
             if role.initial is None:
@@ -279,8 +326,8 @@ class Zab:
             times.append(role.deadline)
             if not role.inbound.opened:
                 times.append(role.resend_at)
-            if role.inbound.gap_since is not None:
-                times.append(role.inbound.gap_since + node.config.gap_patience)
+            if (at := follower.broken_at(node, role)) is not None:
+                times.append(at)
         else:
             times.append(role.resend_at)
             if node.now < role.since + node.config.hearing:
@@ -327,7 +374,8 @@ class Zab:
 
     def _take_committed(self) -> tuple[tuple[Entry, ...], Roster | None]:
         node = self._node
-        if node.applying == node.commit:
+        self._waits = self._may_wait()
+        if node.applying == node.commit or self._waits:
             return (), None
         config = node.config
         found = node.log.entries(node.applying, node.commit, config.apply_bytes)
@@ -335,6 +383,23 @@ class Zab:
         node.applying = entries[-1].at
         rosters = [entry.data for entry in entries if entry.kind is Kind.ROSTER]
         return entries, decode_roster(rosters[-1]) if rosters else None
+
+    def _may_wait(self) -> bool:
+        """Whether what is committed need not be applied now.
+
+        A follower acknowledges first: it applies nothing before its log is durable.
+        """
+        node, config = self._node, self._node.config
+        if node.applying == node.commit:
+            self._apply_at = None
+        elif self._apply_at is None:
+            self._apply_at = node.now + config.apply_within
+        if self._apply_at is None or isinstance(node.role, Leader):
+            return False
+        return node.log.durable != node.log.last or (
+            node.now < self._apply_at
+            and node.log.bytes_after(node.applying) < config.apply_waiting_bytes
+        )
 
 
 _EMPTY = Outbox()

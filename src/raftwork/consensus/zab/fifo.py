@@ -43,7 +43,8 @@ class Inbound:
             self.gap_since = now
         return ready
 
-    def broken(self, now: int, patience: int, most: int) -> bool:
-        """Whether a missing frame has been waited for long enough."""
-        late = self.gap_since is not None and now - self.gap_since >= patience
-        return late or len(self.early) > most
+    def broken_at(self, patience: int, most: int) -> int | None:
+        """When the session is given up for a missing frame; None: none is missing."""
+        if len(self.early) > most:
+            return 0
+        return None if self.gap_since is None else self.gap_since + patience

@@ -110,15 +110,20 @@ def _carry_out(node: Node, role: Follower, message: Framed) -> bool:
 
 def tick(node: Node, role: Follower) -> None:
     """Time passes: give the leader up, or repeat what was not answered."""
-    inbound, config = role.inbound, node.config
+    broken = broken_at(node, role)
     if node.now >= role.deadline:
         election.overdue(node)
-    elif inbound.broken(node.now, config.gap_patience, config.gap_messages):
+    elif broken is not None and node.now >= broken:
         resync(node, role)
-    elif not inbound.opened and node.now >= role.resend_at:
-        role.interval = min(2 * role.interval, config.resend_max)
+    elif not role.inbound.opened and node.now >= role.resend_at:
+        role.interval = min(2 * role.interval, node.config.resend_max)
         role.resend_at = node.now + role.interval
         role.state_due = True
+
+
+def broken_at(node: Node, role: Follower) -> int | None:
+    """When the session is given up for a missing frame; None: none is missing."""
+    return role.inbound.broken_at(node.config.gap_patience, node.config.gap_messages)
 
 
 def resync(node: Node, role: Follower) -> None:

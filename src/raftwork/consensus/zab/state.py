@@ -176,6 +176,8 @@ class Leader:
     epoch: int | None = None
     #: The end of the initial history, once a quorum said ACKEPOCH.
     initial: Position | None = None
+    #: When to look next whether a quorum is still heard.
+    quorum_until: int = 0
     #: What was committed at the last ping.
     commit_at_heartbeat: Position = ORIGIN
     #: Newest ping round begun for a read.

@@ -252,7 +252,7 @@ def test_uncommitted_proposals_are_bounded() -> None:
 
 
 def test_a_backlog_is_applied_in_bounded_outputs() -> None:
-    b = Member(peer("b"), NAMES, formed(NAMES), config=Config(apply_entries=2))
+    b = Member(peer("b"), NAMES, formed(NAMES), config=Config(apply_entries=2, apply_within=0))
     b.core.receive(peer("a"), encode(Append(1, ORIGIN, 5, 0, entries(*[1] * 5))), 0)
 
     sizes = []
@@ -260,4 +260,4 @@ def test_a_backlog_is_applied_in_bounded_outputs() -> None:
         sizes.append(len(output.committed))
         b.core.synced(output)
 
-    assert sizes == [2, 2, 1]
+    assert sizes == [0, 2, 2, 1]

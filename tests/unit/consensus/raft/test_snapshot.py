@@ -11,7 +11,7 @@ from raftwork.consensus.raft.messages import (
     SnapshotChunk,
     TimeoutNow,
 )
-from raftwork.consensus.replica import Background
+from raftwork.consensus.replica import LOOK_MS, Background
 from raftwork.consensus.snapshot_transfer import PAUSE_MS
 from tests.sim.store import Image, Machine
 from tests.unit.consensus.cluster import Cluster, Member, formed, peer, roster
@@ -262,7 +262,8 @@ def installing() -> Member:
     b.store._background_turns = 2
     told = b.hear("a", SnapshotChunk(3, snapshot.at, snapshot.size, snapshot.digest, 0, content))
     assert told == [("a", ChunkReply(3, snapshot.at, 0, snapshot.size))]
-    assert b.replica.busy
+    assert b.replica.wake_at is not None
+    assert b.replica.wake_at <= b.now + LOOK_MS, "it looks whether the install is done"
     return b
 
 
