@@ -145,7 +145,7 @@ _LEADERSHIP = (
         (
             Edit(
                 f"{_BROKER}.server:Server._stopped",
-                "return not self._node.leads or time.monotonic() > self._stop_by",
+                "return not self._node.leads or time.monotonic() > stop_by",
                 'return self._node.status(0).leader not in ("", self._node.status(0).name)',
             ),
         ),

@@ -16,7 +16,7 @@ and end that one, too. There are these boundaries and no others:
 
 - an incoming frame (`Node.receive`, `Node.receive_peer`): the session is closed with all that
   belongs to it, and what comes from there is not read for a while;
-- an outgoing frame (`Node._flush`), and a hello to one peer (`Handshake`): the frame is lost, as
+- an outgoing frame (`Departures`), and a hello to one peer (`Handshake`): the frame is lost, as
   any frame may be;
 - dialling one peer (`Handshake`), and telling people what happened (`Node.tell`);
 - the state of the active leader (`leader/supervisor.py`): dropped and made anew from the machine's
@@ -59,7 +59,7 @@ class Containment:
         self.vital = Vital()
 
     def of(self, what: str, failed: Callable[[], None]) -> Boundary:
-        """A context for work whose errors stop here; `failed()` drops what they leave half done."""
+        """Where errors of some work stop; `failed()` drops what they leave half done."""
         return Boundary(self, what, failed)
 
     def ends(self, error: BaseException) -> bool:
@@ -73,7 +73,10 @@ class Containment:
 
 
 class Vital:
-    """Marks consensus and the replicated machine: no boundary stops what is raised in it."""
+    """Marks consensus and the replicated machine: no boundary stops what is raised in it.
+
+    A context; or, where it would cost more than the work, `mark` in an `except` that raises again.
+    """
 
     def __init__(self) -> None:
         #: What was raised last.
@@ -88,13 +91,18 @@ class Vital:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if error is not None:
+            self.mark(error)
+
+    def mark(self, error: BaseException) -> None:
+        """This was raised in it, and goes on."""
         # Those three are answers, and leave the state as it was.
-        if error is not None and not isinstance(error, BadMessage | NotLeader | QueueFull):
+        if not isinstance(error, BadMessage | NotLeader | QueueFull):
             self.broken = error
 
 
 class Boundary:
-    """See `Containment.of`."""
+    """See `Containment.of`. A context; or, as for Vital, `stop` in an `except`."""
 
     def __init__(self, containment: Containment, what: str, failed: Callable[[], None]) -> None:
         self._containment = containment
@@ -112,7 +120,16 @@ class Boundary:
     ) -> bool:
         if error is None or self._containment.ends(error):
             return False
+        self._stop(error)
+        return True
+
+    def stop(self, error: Exception) -> None:
+        """Stop this error here, or raise it again."""
+        if self._containment.ends(error):
+            raise error
+        self._stop(error)
+
+    def _stop(self, error: BaseException) -> None:
         assert isinstance(error, Exception)
         self._containment.report(self._what, error)
         self._failed()
-        return True

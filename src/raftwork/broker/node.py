@@ -1,22 +1,21 @@
 """One broker without its sockets, files and clocks: what the simulator can run.
 
 1. A turn: `wake`, then everything that arrived (`receive*`, `link`, `unreachable`), then `turn`.
-2. Nothing a client or worker may see leaves before the transaction that made it true is committed
+2. Nothing a client or worker may see leaves before the entry that made it true is applied
    (`released`); refusals and redirects, which promise nothing, leave with the same flush.
-3. Only an activated leader serves (`_leadership`); any other broker names the leader it knows.
+3. Only an activated leader serves (leader/supervisor.py); any other broker names the one it knows.
 4. A broker without a cluster id takes part in nothing but the formation.
 5. Whatever one session's or peer's frame brings about fails by itself (containment.py).
 """
 
 from __future__ import annotations
 
-from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.cluster.readiness import Readiness
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
+from raftwork.broker.departures import Departures
 from raftwork.broker.election_times import ElectionTimes
 from raftwork.broker.events import BadFrame, LeadershipBegan, Restored, WorkerRefused
 from raftwork.broker.leader.leadership import Leadership
@@ -24,7 +23,7 @@ from raftwork.broker.leader.supervisor import LeadershipSupervisor, VitalLog
 from raftwork.broker.leader_events import LeaderEvents
 from raftwork.broker.machine import Machine
 from raftwork.broker.net.sessions import Kind, Sessions
-from raftwork.broker.status import own_status
+from raftwork.broker.status import not_leader, own_status
 from raftwork.broker.versions import unsupported, version_objection
 from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.consensus.core import Peer
@@ -41,6 +40,7 @@ from raftwork.messages import (
     HelloFirst,
     Leader,
     PeerHello,
+    PeerMessage,
     Ping,
     Refused,
     Report,
@@ -63,6 +63,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=tuple[object, ...])
 
+#: Between two looks at the chores (ms).
+CHORES_MS = 10
+#: A turn is due after so long (ms) while something waits for a connection to drain, or for its
+#: slice of a turn.
+WAITING_MS = 5
 #: A pause of this broker itself (ms) from which on workers' leases are extended by it.
 STALL_MS = 300
 
@@ -85,8 +90,9 @@ class Node:
         self._arriving: tuple[bytes, ToBroker | None, int]
         self._size = 0  # of what has just arrived
         self._arrivals = self._containment.of("a frame that came in", self._fails)
-        self._leaving: deque[tuple[bytes, FromBroker]] = deque()
-        self._departures = self._containment.of("a frame that goes out", self._unsent)
+        self._peer_arriving: tuple[str, int]
+        self._peer_arrivals = self._containment.of("a frame of another broker", self._peer_fails)
+        self._departures = Departures(self._containment, setup.send, self._unsent)
         self._telling = self._containment.of("telling what happened", lambda: None)
         self._supervisor = LeadershipSupervisor(
             self._containment, self._make_leadership, self._restart_sessions
@@ -110,11 +116,12 @@ class Node:
         self._machine = Machine(store.connection, setup.levels)
         self.times = ElectionTimes(setup.timing, self._machine.settings, self._readiness)
         self._replica: Replica | None = None
-        self._outgoing: list[tuple[bytes, FromBroker]] = []
         self._announced: tuple[tuple[int, str | None] | None, bool] | None = None
         self._leader_events = LeaderEvents(self.tell)
         self._last_turn = now
         self._now = now
+        #: When to look at the chores again if there are turns, and when one is due for them.
+        self._chores_at = self._chores_due = now
         if store.identity.cluster_id:
             self._start_core(now)
             self._restored()
@@ -123,6 +130,7 @@ class Node:
         with self._containment.vital:
             core = self._setup.make_core(self._me, self._store, now)
             self._replica = Replica(core, self._store, self, self._handshake.send)
+            self._chores_at = now
 
     def _restored(self) -> None:
         assert self._replica is not None
@@ -136,35 +144,31 @@ class Node:
 
     def _deliver(self, source: Peer, body: bytes, now: int) -> None:
         if self._replica is not None:
-            with self._containment.vital:
+            try:
                 self._replica.receive(source, body, now)
-
-    @property
-    def _leadership(self) -> Leadership | None:
-        """Its state as the active leader, while it is that and nothing failed."""
-        return self._supervisor.leadership
+            except BaseException as error:
+                self._containment.vital.mark(error)
+                raise
 
     # ---- the shell's side ---------------------------------------------------------------------
 
     @property
     def wake_at(self) -> int:
         """When the next turn is due at the latest."""
-        times = [self._handshake.wake_at]
-        if self._replica is not None:
-            if (at := self._replica.wake_at) is not None:
-                times.append(at)
-            if self._replica.busy:
-                times.append(self._now + 50)
-        if self._supervisor.wake_at is not None:
-            times.append(self._supervisor.wake_at)
-        if self._leadership is not None and self._leadership.waiting:
-            times.append(self._now + 5)
-        return min(times)
+        at = self._chores_due
+        leadership, replica = self._supervisor.leadership, self._replica
+        if leadership is not None:
+            at = min(at, self._now + WAITING_MS if leadership.waiting else leadership.wake_at)
+        if replica is not None:
+            replica_at = replica.wake_at
+            if replica_at is not None and replica_at < at:
+                at = replica_at
+        return at
 
     @property
     def leads(self) -> bool:
         """Whether this broker is the active leader and serves."""
-        return self._leadership is not None
+        return self._supervisor.leadership is not None
 
     def wake(self, now: int, wall: int) -> None:
         """First in every turn."""
@@ -178,17 +182,17 @@ class Node:
         if self._pauses.lasts(routing, now):
             return True
         self._arriving = routing, None, now
-        with self._arrivals:
-            try:
-                message = to_broker.decode(frame)
-            except NewerMessage as error:  # no offence: it finds out what it must do without
-                self._reply(routing, unsupported(error))
-                return True
-            except BadMessage as error:
-                self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
-                return False
+        try:
+            message = to_broker.decode(frame)
             self._arriving, self._size = (routing, message, now), len(frame)
             self._route(routing, message, now)
+        except NewerMessage as error:  # no offence: it finds out what it must do without
+            self._reply(routing, unsupported(error))
+        except BadMessage as error:
+            self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
+            self._arrivals.stop(error)
         return True
 
     def _fails(self) -> None:
@@ -210,21 +214,26 @@ class Node:
         """Take a frame from our DEALER to the named broker."""
         if self._pauses.lasts(name, now):
             return
-        with self._containment.of(
-            "a frame of another broker", partial(self._peer_fails, name, now)
-        ):
-            try:
-                self._handshake.heard(name, from_broker.decode(frame), now)
-            except BadMessage as error:
-                self.tell(BadFrame(name, str(error)))
+        self._peer_arriving = name, now
+        try:
+            message = from_broker.decode(frame)
+            if type(message) is not PeerMessage:
+                self._chores_at = now
+            self._handshake.heard(name, message, now)
+        except BadMessage as error:
+            self.tell(BadFrame(name, str(error)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
+            self._peer_arrivals.stop(error)
 
-    def _peer_fails(self, name: str, now: int) -> None:
+    def _peer_fails(self) -> None:
         """As if its link were new: the peer has to identify itself again."""
+        name, now = self._peer_arriving
         self._pauses.failed(name, now)
         self._handshake.forget(name, now)
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection of our DEALER to the named broker came up or was lost."""
+        self._chores_at = now
         if up:
             self._handshake.say_hello(name, now)
         else:
@@ -234,6 +243,7 @@ class Node:
 
     def unreachable(self, routing: bytes) -> None:
         """A frame could not be sent: there is no connection under this routing id (any more)."""
+        self._chores_at = self._now
         self._handshake.peers.unreachable(routing)
         if not self._sessions.close(routing):
             return
@@ -245,15 +255,30 @@ class Node:
         if away >= STALL_MS:
             self._supervisor.does(lambda leadership: leadership.workers.extend_leases(away, now))
         self._last_turn = now
-        self._supervisor.turn(now, self._store.applied)
-        self._handshake.turn(now)
+        if now >= self._chores_at:
+            self._chores(now)
         if self._replica is not None:
             self._replica.turn(now)
             self.times.keep(self._machine.settings, self._replica.core, now)
         self._tell_leader(now)
-        if now >= self._readiness.look_at:
-            self._tell_what_it_waits_for(now)
         self._flush()
+
+    def _chores(self, now: int) -> None:
+        """What a turn need not look at unless another broker said something, or time passed."""
+        self._supervisor.turn(now, self._store.applied)
+        self._handshake.turn(now)
+        status = None if self._replica is None else self._replica.core.status
+        if now >= self._readiness.look_at and (waits := self._readiness.look(status, now)):
+            self.tell(waits)
+        self._chores_at = now + CHORES_MS if self._store.identity.cluster_id else now
+        self._chores_due = self._handshake.wake_at
+        if (at := self._supervisor.wake_at) is not None:
+            self._chores_due = min(self._chores_due, at)
+
+    def rest(self) -> None:
+        """Commit what is only applied so far: the process ends. Raises StoreError."""
+        if self._replica is not None:
+            self._replica.commit()
 
     def hand_over(self, now: int) -> None:
         """Ask the core to give leadership away, as a graceful stop does."""
@@ -278,10 +303,14 @@ class Node:
                     route(ClientHello, self._client_hello),
                     route(Ping, self._ping),
                     route(StatusRequest, self._status_request),
-                    route(PeerHello, self._handshake.hello),
+                    route(PeerHello, self._peer_hello),
                 )
             ),
         }
+
+    def _peer_hello(self, routing: bytes, hello: PeerHello, now: int) -> None:
+        self._chores_at = now
+        self._handshake.hello(routing, hello, now)
 
     def _client_hello(self, routing: bytes, hello: ClientHello, now: int) -> None:
         if self._speaks(routing, hello):
@@ -304,12 +333,12 @@ class Node:
         """What only the leader can carry out for a client."""
         if not self._sessions.heard(routing, Kind.CLIENT, now):
             self._reply(routing, HelloFirst())
-        elif self._leadership is None:
+        elif self._supervisor.leadership is None:
             self._reply(routing, self._leader(now))
-            number, text = cast("int", request[0]), self._role_text()
+            number, text = cast("int", request[0]), not_leader(self._replica)
             self._reply(routing, Refused(number, Code.NOT_LEADER, text))
         else:
-            self._leadership.request(routing, request, self._size, now)
+            self._supervisor.leadership.request(routing, request, self._size, now)
 
     def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
         if not self._speaks(routing, hello):
@@ -320,16 +349,16 @@ class Node:
             self.tell(WorkerRefused(hello.name, wrong))
             return
         self._open(routing, Kind.WORKER, now)
-        if self._leadership is None:
+        if self._supervisor.leadership is None:
             self._reply(routing, self._leader(now))
             return
-        self._leadership.workers.hello(routing, hello, now)
-        self._leadership.capacity_changed()
+        self._supervisor.leadership.workers.hello(routing, hello, now)
+        self._supervisor.leadership.capacity_changed()
 
     def _worker_frame(
         self, routing: bytes, message: Report | Heartbeat | Goodbye, now: int
     ) -> None:
-        leadership = self._leadership
+        leadership = self._supervisor.leadership
         if leadership is None:
             self._reply(routing, self._leader(now))
             return
@@ -361,7 +390,7 @@ class Node:
             self._gone(dropped)
 
     def _gone(self, routing: bytes) -> None:
-        self._supervisor.does(lambda leadership: leadership.gone(routing, self._now))
+        self._supervisor.does(Leadership.gone, routing, self._now)
 
     def _restart_sessions(self) -> None:
         """The leader's state was dropped, with all sessions: they have to begin again."""
@@ -375,14 +404,8 @@ class Node:
         core = None if self._replica is None else self._replica.core.status
         name = "" if core is None else core.leader or ""
         address = self._handshake.peers.address(name)
-        time = 0 if self._leadership is None else self._leadership.time(now)
+        time = 0 if self._supervisor.leadership is None else self._supervisor.leadership.time(now)
         return Leader(0 if core is None else core.epoch, name, address, self.leads, time)
-
-    def _role_text(self) -> str:
-        if self._replica is None:
-            return "not the leader: waiting for the other brokers to form a cluster"
-        leader = self._replica.core.status.leader
-        return "not the leader" + (f": {leader} is" if leader else " and knows of none")
 
     def _tell_leader(self, now: int) -> None:
         """Push a change of leader to every session: none has to find out by asking."""
@@ -396,16 +419,11 @@ class Node:
         for routing in self._sessions:
             self._reply(routing, leader)
 
-    def _tell_what_it_waits_for(self, now: int) -> None:
-        status = None if self._replica is None else self._replica.core.status
-        waits = self._readiness.look(status, now)
-        if waits is not None:
-            self.tell(waits)
-
     def status(self, request: int) -> BrokerStatus:
         """This broker's own facts."""
         core = None if self._replica is None else self._replica.core.status
-        workers = [] if self._leadership is None else self._leadership.workers.statuses()
+        leadership = self._supervisor.leadership
+        workers = [] if leadership is None else leadership.workers.statuses()
         peers, applied = self._handshake.peers, self._store.applied.seq
         return own_status(
             request, self._setup, peers, core, applied, self._machine, workers, leads=self.leads
@@ -414,23 +432,13 @@ class Node:
     # ---- out ----------------------------------------------------------------------------------
 
     def _reply(self, routing: bytes, message: FromBroker) -> None:
-        self._outgoing.append((routing, message))
+        self._departures.frames.append((routing, message))
 
     def _flush(self) -> None:
-        self._supervisor.does(lambda leadership: self._outgoing.extend(leadership.frames()))
-        leaving = self._leaving
-        leaving.extend(self._outgoing)
-        self._outgoing.clear()
-        while leaving:
-            with self._departures:
-                while leaving:
-                    routing, message = leaving[0]
-                    self._setup.send(routing, from_broker.encode(message))
-                    leaving.popleft()
+        self._supervisor.does(Leadership.drain, self._departures.frames)
+        self._departures.flush()
 
-    def _unsent(self) -> None:
-        """The first of what is to leave could not be sent."""
-        routing, _ = self._leaving.popleft()
+    def _unsent(self, routing: bytes) -> None:
         self._shut(routing, self._now)
 
     # ---- Host: what the replica calls ---------------------------------------------------------
@@ -438,7 +446,7 @@ class Node:
     def apply(self, entry: Entry) -> None:
         """See `Host.apply`."""
         applied = self._machine.apply(entry.data, entry.at)
-        self._supervisor.does(lambda leadership: leadership.applied(entry.at, applied))
+        self._supervisor.does(Leadership.applied, entry.at, applied)
 
     def activated(self, epoch: int, now: int) -> None:
         """See `Host.activated`."""
@@ -468,11 +476,11 @@ class Node:
 
     def read_ready(self, token: int) -> None:
         """See `Host.read_ready`."""
-        self._supervisor.does(lambda leadership: leadership.read_ready(token))
+        self._supervisor.does(Leadership.read_ready, token)
 
     def plan(self, now: int) -> None:
         """See `Host.plan`."""
-        self._supervisor.does(lambda leadership: leadership.plan(now))
+        self._supervisor.does(Leadership.plan, now)
 
     def before_commit(self) -> None:
         """See `Host.before_commit`."""

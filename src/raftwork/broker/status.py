@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from raftwork.broker.environment import Setup
     from raftwork.broker.machine import Machine
     from raftwork.consensus.core import Status
+    from raftwork.consensus.replica import Replica
     from raftwork.messages import WorkerStatus
+
+
+def not_leader(replica: Replica | None) -> str:
+    """Why a broker that does not lead serves nobody, and which does."""
+    if replica is None:
+        return "not the leader: waiting for the other brokers to form a cluster"
+    leader = replica.core.status.leader
+    return "not the leader" + (f": {leader} is" if leader else " and knows of none")
 
 
 def own_status(

@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, cast
 from zlib import crc32
 
@@ -29,8 +30,8 @@ from raftwork.wire import unpack_frame
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.view import View
-    from raftwork.features.feature import Feature
     from raftwork.features.cluster_settings import ClusterSettings
+    from raftwork.features.feature import Feature
 
 #: id, CRC over spec, payload and key, payload, key.
 Row = tuple[str, int, bytes, str]
@@ -85,12 +86,15 @@ class Admit(NamedTuple):
 
 # ---- what a batch must be -----------------------------------------------------------------------
 
+#: A few hundred kinds of task make up a cluster's traffic, and each is read twice on the leader.
+_spec_of = lru_cache(maxsize=1024)(decode_spec_strictly)
+
 
 def read_spec(data: bytes, settings: "ClusterSettings") -> Spec:
     """A batch's Spec. Raises ProtocolError, PayloadTooLarge or BadMessage."""
     if len(data) > settings.spec_bytes:
         raise PayloadTooLarge(f"a spec of {len(data)} bytes; {settings.spec_bytes} are allowed")
-    spec = decode_spec_strictly(data)
+    spec = _spec_of(data)
     for what, name in (("a task's name", spec.name), ("a queue's name", spec.queue)):
         if not 0 < len(name) <= settings.name_length:
             raise ProtocolError(

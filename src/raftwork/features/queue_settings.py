@@ -114,6 +114,12 @@ def changes(**values: str | int | None) -> bytes:
     return pack({name: values[name] for name in sorted(values)}) if values else b""
 
 
+def packed(settings: QueueSettings) -> bytes:
+    """Those that are set."""
+    values = {name: getattr(settings, name) for name in SETTINGS}
+    return changes(**{name: value for name, value in values.items() if value is not None})
+
+
 def settings_of(packed: bytes) -> QueueSettings:
     """What is set, of what was stored or told. Settings that only a newer release has are dropped.
 
@@ -259,7 +265,7 @@ def configure(ledger: "Ledger", command: Configure, _effects: list[Effect]) -> N
     """Change a queue's settings, which may make it a queue. Raises as `check_settings`."""
     values = check_settings(ledger, command)
     queue = ledger.touch(command.queue)
-    queue.settings = replace(queue.settings, **values)  # type: ignore[arg-type]
+    queue.set(replace(queue.settings, **values))  # type: ignore[arg-type]
 
 
 def _configure_three(ledger: "Ledger", command: ConfigureThree, effects: list[Effect]) -> None:

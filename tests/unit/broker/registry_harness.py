@@ -5,7 +5,7 @@ from random import Random
 from typing import TypeVar
 
 from raftwork.broker.machine.commands import Assign, Command
-from raftwork.broker.workers.registry import WorkerRegistry
+from raftwork.broker.workers.registry import BEAT_AT_REST_MS, WorkerRegistry
 from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
@@ -14,6 +14,7 @@ from raftwork.features.effects import (
 )
 from raftwork.messages import (
     PROTOCOL,
+    Beat,
     Failure,
     FromBroker,
     Holding,
@@ -95,6 +96,12 @@ class RegistryHarness:
 
     def frames(self, kind: type[T]) -> list[T]:
         return [m for _, m in self.sent() if isinstance(m, kind)]
+
+    def beats(self) -> list[Beat]:
+        """Those that a beat's time brings, drained with all else."""
+        self.now += BEAT_AT_REST_MS
+        self.registry.pass_time(self.now, self.queues.time)
+        return self.frames(Beat)
 
     def sent(self) -> list[tuple[bytes, FromBroker]]:
         return list(self.registry.frames())

@@ -186,15 +186,15 @@ def test_a_worker_that_is_not_read_for_a_moment_keeps_its_tasks(one: World) -> N
 
 
 def test_a_frame_that_cannot_be_sent_is_lost_and_the_others_leave(one: World) -> None:
-    setup = one.nodes["a"]._setup
-    send, broken = setup.send, [b"client"]
+    departures = one.nodes["a"]._departures
+    send, broken = departures._send, [b"client"]
 
     def failing(routing: bytes, frame: bytes) -> None:
         if routing in broken:
             raise Bug
         send(routing, frame)
 
-    object.__setattr__(setup, "send", failing)
+    departures._send = failing
     one.say(b"client", ClientHello(PROTOCOL))
     one.say(b"other", ClientHello(PROTOCOL))
     one.run(20)
@@ -386,12 +386,12 @@ def test_a_leadership_that_fails_again_and_again_is_made_after_growing_pauses(on
 def test_a_leadership_that_was_made_anew_asks_for_later_barriers(one: World) -> None:
     one.client()
     one.ask(b"client", Ask(1, ["x"]))
-    before = one.nodes["a"]._leadership
+    before = one.nodes["a"]._supervisor.leadership
     assert before is not None
     with bug(Leadership, "plan"):
         one.step()
     one.run(PAUSE_MS)
-    after = one.nodes["a"]._leadership
+    after = one.nodes["a"]._supervisor.leadership
     assert after is not None
     assert after is not before
     assert after.barrier >= before.barrier > after.epoch << 32

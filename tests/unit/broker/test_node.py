@@ -225,7 +225,7 @@ def test_nothing_is_left_of_a_client_that_says_goodbye(one: World) -> None:
     one.ask(b"client", request("x", "y"))
     assert one.ask(b"client", Watch(2, ["x", "y"])) == [Watched(2)]
     one.ask(b"client", Goodbye(1))
-    leadership = one.nodes["a"]._leadership
+    leadership = one.nodes["a"]._supervisor.leadership
     assert leadership is not None
     results = leadership.desk.view.results
     assert not results._watchers and not results._watched
@@ -551,7 +551,7 @@ def test_a_deposed_leader_leaves_nothing_behind(three: World) -> None:
     three.cut = {leader}
     three.say(b"client", request("x"), to=leader)
     three.run(3_000)
-    assert three.nodes[leader]._leadership is None
+    assert three.nodes[leader]._supervisor.leadership is None
     three.heard(b"client")
     three.cut = set()
     three.run(3_000)

@@ -92,6 +92,8 @@ class Handshake:
         self.peers = Peers(me, setup.consensus, setup.cluster, now, setup.levels)
         self._formation = Formation(me, list(setup.cluster))
         self._greeted = now - HELLO_MS
+        #: The last consensus message, and its frame.
+        self._framed = b"", b""
         #: Since when (ms) a majority has disowned this directory, without a break.
         self._rejected_at: int | None = None
         #: Why a hello was refused last.
@@ -287,9 +289,13 @@ class Handshake:
 
     def send(self, message: Message) -> None:
         """A consensus message, which may be lost."""
-        routing = self.peers.links[message.to].routing
+        to, body = message
+        routing = self.peers.links[to].routing
         if routing is None:
             return  # it is lost, as any message may be
-        with self._lost:
-            frame = from_broker.encode(PeerMessage(self._me.incarnation, message.body))
-            self._setup.send_consensus(routing, frame)
+        try:
+            if self._framed[0] is not body:  # the same goes to several
+                self._framed = body, from_broker.encode(PeerMessage(self._me.incarnation, body))
+            self._setup.send_consensus(routing, self._framed[1])
+        except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
+            self._lost.stop(error)

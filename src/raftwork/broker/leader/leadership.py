@@ -43,7 +43,7 @@ from raftwork.features.effects import (
 from raftwork.messages import State, decode_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from random import Random
 
     from raftwork.broker.events import Event
@@ -120,6 +120,14 @@ class Leadership:
         # What features must propose before anything else, such as a new cluster's first level.
         first = (command for feature in FEATURES for command in feature.begins(view))
         self._pending = [Proposal(encode_command(command)) for command in first]
+        #: Something happened since the last plan, and since the last frames were drained.
+        self._stirred = self._leaves = True
+        #: What a plan can do hangs on what happens elsewhere.
+        self._looks_each_turn = False
+        #: When time alone makes the next plan due.
+        self.wake_at = now
+        #: Whether something waits for a connection to drain, or for its slice of a turn.
+        self.waiting = False
         # Growing from one leadership to the next: an old barrier must never answer for a new one.
         self.barrier = max(barrier, epoch << 32)
 
@@ -127,37 +135,33 @@ class Leadership:
         """Leader time at `now` on the monotonic clock; never behind what was applied."""
         return min(max(self._machine.time, self._time_base + now), TIME_MAX)
 
-    @property
-    def wake_at(self) -> int:
-        """When the next turn is due at the latest (ms)."""
+    def _next_plan(self) -> int:
         due = self._machine.due
-        beat = self.workers.wake_at
+        at = self.workers.wake_at
         # Whatever is on its way wakes what is due; what cannot be proposed now must not spin.
         if due is None or self._proposed or self._pending:
-            return beat
-        return min(beat, due - self._time_base)
+            return at
+        return min(at, due - self._time_base)
 
     @property
     def proposed(self) -> Position | None:
         """The last entry that was proposed and is not applied yet."""
         return max(self._proposed, default=None)
 
-    @property
-    def waiting(self) -> bool:
-        """Whether something waits for a connection to drain, or for its slice of a turn."""
-        return self.desk.waiting or self._results.waiting or self.workers.waiting
-
     def capacity_changed(self) -> None:
         """A worker reported something: its capacity may have changed."""
         self._dispatcher.needs_plan = True
+        self._stirred = self._leaves = True
 
     def request(self, routing: bytes, request: ToBroker, size: int, now: int) -> None:
         """A client's request, which came in a frame of `size` bytes."""
         self._look(now)
         self.desk.request(routing, request, size)
+        self._stirred = self._leaves = True
 
     def gone(self, routing: bytes, now: int) -> None:
         """A session is closed."""
+        self._stirred = self._leaves = True
         self.desk.gone(routing)
         self.workers.unreachable(routing, now)
 
@@ -171,6 +175,9 @@ class Leadership:
 
     def plan(self, now: int) -> None:
         """Propose all that is wanted now, as few entries as the batch limit allows."""
+        if not (self._stirred or self._looks_each_turn) and now < self.wake_at:
+            return
+        self._stirred, self._leaves = False, True
         time = self._look(now)
         if self.workers.pass_time(now, time):
             self.capacity_changed()
@@ -189,7 +196,11 @@ class Leadership:
             self._pending.append(Proposal(encode_command(Tick())))
         if self.desk.read_barrier.asking:
             self._ask_barrier(now)
-        self._propose(time, now)
+        if self._pending:
+            self._propose(time, now)
+        self.wake_at = self._next_plan()
+        refused = self._pending or self.desk.read_barrier.asking
+        self._looks_each_turn = bool(refused) or self.desk.polls or self.workers.congested
 
     def _take_changes(self) -> None:
         self._intake.turn()
@@ -225,12 +236,14 @@ class Leadership:
 
         What it lets be answered goes out with `frames`, a slice a turn.
         """
+        self._leaves = True
         self.desk.read_ready(token)
 
     # ---- applying -----------------------------------------------------------------------------
 
     def applied(self, at: Position, applied: Applied) -> None:
         """An entry of this cluster's log took effect here."""
+        self._stirred = self._leaves = True
         proposed = self._proposed.pop(at, None)
         if proposed is not None:
             for wanted, reply in zip(proposed, applied.replies, strict=True):
@@ -288,11 +301,20 @@ class Leadership:
             why = f"{failure.type}: {failure.message}"
             self._tell(TaskFailed(effect.id, effect.queue, why))
 
-    def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
-        """What may leave now that the transaction is committed: (routing id, message)."""
-        yield from self.desk.frames()
-        yield from self._results.frames()
-        yield from self.workers.frames()
+    def drain(self, out: list[tuple[bytes, FromBroker]]) -> None:
+        """Add what may leave now to `out`: (routing id, message)."""
+        if not self._leaves and not self.waiting:
+            return
+        self._leaves = False
+        for each in (self.desk, self._results, self.workers):
+            out.extend(each.frames())
+        self.waiting = self.desk.waiting or self._results.waiting or self.workers.waiting
+
+    def frames(self) -> list[tuple[bytes, FromBroker]]:
+        """As `drain`, by themselves."""
+        out: list[tuple[bytes, FromBroker]] = []
+        self.drain(out)
+        return out
 
 
 def _size(proposal: Proposal) -> int:

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVarTuple
 
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS
 from raftwork.consensus.core import ORIGIN
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from raftwork.broker.leader.leadership import Leadership
     from raftwork.consensus.core import Consensus, Position
 
+Ts = TypeVarTuple("Ts")
+
 
 class VitalLog:
     """The core, as a Leadership uses it: what the core raises is not the Leadership's failure."""
@@ -33,8 +35,11 @@ class VitalLog:
 
     def propose(self, data: bytes, now: int) -> Position:
         """See `Log.propose`."""
-        with self._vital:
+        try:
             return self._core.propose(data, now)
+        except BaseException as error:
+            self._vital.mark(error)
+            raise
 
     def barrier(self, token: int, now: int) -> None:
         """See `Log.barrier`."""
@@ -73,11 +78,13 @@ class LeadershipSupervisor:
         """This broker leads no longer: drop the Leadership."""
         self._epoch = self.leadership = None
 
-    def does(self, work: Callable[[Leadership], object]) -> None:
+    def does(self, work: Callable[[Leadership, *Ts], object], *args: *Ts) -> None:
         """Have the Leadership do it, if there is one."""
         if self.leadership is not None:
-            with self._boundary:
-                work(self.leadership)
+            try:
+                work(self.leadership, *args)
+            except Exception as error:  # noqa: BLE001 - it is what a boundary is for
+                self._boundary.stop(error)
 
     def turn(self, now: int, applied: Position) -> None:
         """Make the Leadership anew, if that is due."""
@@ -91,9 +98,9 @@ class LeadershipSupervisor:
     @property
     def wake_at(self) -> int | None:
         """When `turn` has something to do, if only time is missing."""
-        if self.leadership is not None:
-            return self.leadership.wake_at
-        return None if self._epoch is None else max(self._pause.until, self._now + PAUSE_MS)
+        if self.leadership is not None or self._epoch is None:
+            return None
+        return max(self._pause.until, self._now + PAUSE_MS)
 
     def _try(self, now: int) -> None:
         self._now = now

@@ -29,9 +29,8 @@ from raftwork.features.dead_letters import forget_losses
 from raftwork.features.effects import Settled
 from raftwork.features.queue_settings import (
     NOTHING_SET,
-    SETTINGS,
     QueueSettings,
-    changes,
+    packed,
     settings_of,
 )
 from raftwork.messages import State, decode_spec
@@ -72,6 +71,9 @@ class Unstarted(NamedTuple):
 _row = attrgetter("token", "seq", "worker")
 
 
+_NOTHING_PACKED = packed(NOTHING_SET)
+
+
 @dataclass(slots=True)
 class Queue:
     """A queue's counters and settings, as in its row."""
@@ -85,14 +87,13 @@ class Queue:
     lost: int = 0
     #: Of the payloads of what is queued.
     bytes: int = 0
-    #: What was set for it.
+    #: What was set for it, and the same packed; changed by `set` alone.
     settings: QueueSettings = NOTHING_SET
+    packed_settings: builtins.bytes = _NOTHING_PACKED
 
-    @property
-    def packed_settings(self) -> builtins.bytes:
-        """Those that are set."""
-        values = {name: getattr(self.settings, name) for name in SETTINGS}
-        return changes(**{name: value for name, value in values.items() if value is not None})
+    def set(self, settings: QueueSettings) -> None:
+        """These hold for it from now on."""
+        self.settings, self.packed_settings = settings, packed(settings)
 
 
 _queue_row = attrgetter(
@@ -133,7 +134,7 @@ class Ledger:
         for row in db.execute("SELECT * FROM queue ORDER BY number"):
             *counts, settings = row
             queue = Queue(*counts)
-            queue.settings = settings_of(settings)
+            queue.set(settings_of(settings))
             self.queues[queue.name] = self.numbered[queue.number] = queue
         # Bounded by the setting `dead`, so counting them at the start costs little.
         ((self.dead, self.dead_bytes),) = db.execute(

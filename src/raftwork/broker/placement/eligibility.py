@@ -42,7 +42,7 @@ ANYWHERE = PlacementRule()
 class HasOtherWorker(Protocol):
     """Whether a worker that is not excluded serves the queue."""
 
-    def __call__(self, queue: str, excluded: frozenset[bytes], *, wait_for_absent: bool) -> bool:
+    def __call__(self, queue: str, excluded: frozenset[bytes], /, *, wait_for_absent: bool) -> bool:
         """With `wait_for_absent` also one that may never be there.
 
         Such are those that had no time yet to say hello to this leader, and those without a slot.

@@ -237,6 +237,11 @@ class Desk:
 
     # ---- waits --------------------------------------------------------------------------------
 
+    @property
+    def polls(self) -> bool:
+        """Whether anything is to be looked at in every turn."""
+        return bool(self._waits or self._rests)
+
     def poll(self, now: int) -> None:
         """Answer what can be answered by now, and go on with large changes. Cheap if none wait.
 

@@ -324,7 +324,8 @@ class WorkerRegistry:
                 needs_plan = worker.breaker.pass_time(now) or needs_plan
                 self._worker_events.look(worker, now)
                 if worker.routing is not None:
-                    self._dirty[worker.incarnation] = worker  # nothing to say is a Beat
+                    worker.beat_due = True
+                    self._dirty[worker.incarnation] = worker
             self._all_heard = now >= self._all_heard_at
             # Eligibility changes with time, and with the workers that are there.
             needs_plan = self._weigh(now) or bool(self.eligibility) or needs_plan
@@ -342,6 +343,11 @@ class WorkerRegistry:
         fit = {w.incarnation for w in workers if not w.breaker.is_open}
         ineligible = frozenset(self._workers.keys() - fit) if memory_limited else memory_limited
         return self.eligibility.spare(memory_limited, ineligible)
+
+    @property
+    def congested(self) -> bool:
+        """Whether workers were passed over because their connections take no more."""
+        return bool(self._full)
 
     @property
     def wake_at(self) -> int:

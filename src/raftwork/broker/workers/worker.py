@@ -90,6 +90,7 @@ class Worker:
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     busy: int = 0  # slots and window taken: assignments not done, and Assigns proposed
     pushed: int = 0  # in this session
+    beat_due: bool = False  # so that it finds out whether all that was pushed has come
     assignments: dict[int, Assignment] = field(default_factory=dict)
     push: Outbox[int, PushedTask] = field(default_factory=_pushes)
     announced: Announced = field(default_factory=Announced)
@@ -195,11 +196,11 @@ class Worker:
     def pending(
         self, epoch: int, read: Callable[[deque[int]], Sequence[PushedTask]], *, writable: bool
     ) -> Iterator[FromBroker]:
-        """What to send it, drained; with nothing to say, a Beat.
+        """What to send it, drained; a Beat if that is due, or there is nothing else to say.
 
         Tasks only if its connection is `writable`; `read` as in Outbox.take, by tokens.
         """
-        session = self.session
+        session, silent = self.session, not (self.stops or self.acks)
         if self.stops:
             yield Stop(epoch, session, self.stops)
             self.stops = []
@@ -215,4 +216,6 @@ class Worker:
         self.pushed += len(tasks)
         for part in parts(tasks, lambda t: len(t.payload) + len(t.spec), PUSH_BYTES):
             yield Push(epoch, session, part)
-        yield Beat(epoch, session, self.pushed)
+        if self.beat_due or (silent and not tasks):
+            self.beat_due = False
+            yield Beat(epoch, session, self.pushed)

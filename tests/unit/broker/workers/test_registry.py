@@ -140,7 +140,7 @@ def test_two_hellos_in_one_turn_leave_one_session() -> None:
     sent = [m for _, m in harness.sent()]
     assert [m.session for m in sent if isinstance(m, WorkerWelcome)] == [1, 2, 3]
     assert [(m.session, len(m.tasks)) for m in sent if isinstance(m, Push)] == [(3, 1)]
-    assert [m for m in sent if isinstance(m, Beat)] == [Beat(1, 3, 1)]
+    assert harness.beats() == [Beat(1, 3, 1)]
 
 
 def test_a_first_hello_may_have_number_zero(harness: RegistryHarness) -> None:
@@ -402,11 +402,23 @@ def test_a_task_lost_too_often_is_proposed_as_lost_only_once(harness: RegistryHa
 
 def test_a_beat_counts_what_was_pushed_in_the_session(harness: RegistryHarness) -> None:
     harness.give(2)
-    assert harness.frames(Beat) == [Beat(1, 1, 2)]
+    assert harness.beats() == [Beat(1, 1, 2)]
     harness.give(3)
-    assert harness.frames(Beat) == [Beat(1, 1, 5)]
+    assert harness.beats() == [Beat(1, 1, 5)]
     harness.hello(2)
-    assert harness.frames(Beat) == [Beat(1, 2, 5)]
+    assert harness.beats() == [Beat(1, 2, 5)]
+
+
+def test_what_is_pushed_needs_no_beat_besides_and_a_beat_that_is_due_comes_with_it(
+    harness: RegistryHarness,
+) -> None:
+    harness.sent()
+    harness.give(1)
+    assert [type(m) for _, m in harness.sent()] == [Push]
+    harness.now += BEAT_MS
+    harness.registry.pass_time(harness.now, harness.queues.time)
+    harness.give(1)
+    assert [type(m) for _, m in harness.sent()] == [Push, Beat]
 
 
 def beats(harness: RegistryHarness, ms: int) -> int:
