@@ -64,6 +64,9 @@ log = logging.getLogger("raftwork.broker")
 #: more of our time. libzmq serves all connections alike: the next turn goes on with others.
 TURN_READS = 3
 TURN_GARBAGE = 16
+#: New objects before a look for cycles among them, and such looks before one among older objects.
+GC_OBJECTS = 20_000
+GC_GENERATION = 20
 #: Between looks at what only time brings about in the shell itself (ms).
 CHORES_MS = 20
 #: What is already with libzmq gets so long (ms) to leave at a graceful stop.
@@ -246,6 +249,8 @@ class Server:
         # What exists now lives as long as the process; collecting it again and again is a pause.
         gc.collect()
         gc.freeze()
+        # Nothing here makes cycles in numbers, and every look for some is a pause.
+        gc.set_threshold(GC_OBJECTS, GC_GENERATION, GC_GENERATION)
         with self._store.tables_guard:  # the machine's tables are on the same disk
             while self._stop_by is None or not self._stopped(self._stop_by):
                 self._turn()

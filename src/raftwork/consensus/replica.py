@@ -114,6 +114,8 @@ class Store(Log, Protocol):
 
 #: How long (ms) applied entries may wait for a commit. It is paid with a sync, so not at once.
 COMMIT_AFTER_MS = 50
+#: How often (ms) the log is looked at for what it need not keep, at most.
+COMPACT_MS = 10
 #: How often (ms) to look whether a snapshot is made or installed.
 LOOK_MS = 50
 
@@ -180,6 +182,7 @@ class Replica:
         self._more_at: int | None = None
         #: When the open transaction is to be committed at the latest; None: none is open.
         self._commit_at: int | None = None
+        self._compact_at = 0
         self._now = 0
 
     @property
@@ -219,10 +222,12 @@ class Replica:
             if more:
                 self._more_at = now
                 break
-        if self._commit_at is None:
+        if self._commit_at is not None:
+            if now >= self._commit_at:
+                self.commit()
+        elif now >= self._compact_at:
+            self._compact_at = now + COMPACT_MS
             self.core.compacted(self._store.compact(self.core.compactable()))
-        elif now >= self._commit_at:
-            self.commit()
 
     def commit(self) -> None:
         """Commit what was only applied so far, if there is any; durable on return."""

@@ -86,20 +86,21 @@ class Admit(NamedTuple):
 
 # ---- what a batch must be -----------------------------------------------------------------------
 
-#: A few hundred kinds of task make up a cluster's traffic, and each is read twice on the leader.
-_spec_of = lru_cache(maxsize=1024)(decode_spec_strictly)
-
 
 def read_spec(data: bytes, settings: "ClusterSettings") -> Spec:
     """A batch's Spec. Raises ProtocolError, PayloadTooLarge or BadMessage."""
-    if len(data) > settings.spec_bytes:
-        raise PayloadTooLarge(f"a spec of {len(data)} bytes; {settings.spec_bytes} are allowed")
-    spec = _spec_of(data)
+    return _read_spec(data, settings.spec_bytes, settings.name_length)
+
+
+# A few hundred kinds of task make up a cluster's traffic, and each is read twice on the leader.
+@lru_cache(maxsize=1024)
+def _read_spec(data: bytes, bytes_max: int, name_max: int) -> Spec:
+    if len(data) > bytes_max:
+        raise PayloadTooLarge(f"a spec of {len(data)} bytes; {bytes_max} are allowed")
+    spec = decode_spec_strictly(data)
     for what, name in (("a task's name", spec.name), ("a queue's name", spec.queue)):
-        if not 0 < len(name) <= settings.name_length:
-            raise ProtocolError(
-                f"{what} must have 1 to {settings.name_length} characters, got {len(name)}"
-            )
+        if not 0 < len(name) <= name_max:
+            raise ProtocolError(f"{what} must have 1 to {name_max} characters, got {len(name)}")
     return spec
 
 
@@ -125,6 +126,8 @@ def read_tasks(data: bytes, settings: "ClusterSettings") -> Columns:
         raise PayloadTooLarge(f"a batch of {len(rows)} tasks; {settings.batch_tasks} are allowed")
     if not rows:
         return Columns()
+    if len(rows) == 1 and (one := _one_task(rows[0], settings)) is not None:
+        return one
     if set(map(type, rows)) != {list} or min(map(len, rows)) < 2:
         raise BadMessage("a task must be an array of an id and a payload")
     if (columns := max(map(len, rows))) > 3:
@@ -137,6 +140,21 @@ def read_tasks(data: bytes, settings: "ClusterSettings") -> Columns:
     if (largest := max(map(len, payloads))) > settings.payload_bytes:
         raise PayloadTooLarge(f"a payload of {largest} bytes; {settings.payload_bytes} are allowed")
     return Columns(ids, payloads, _keys(rows, settings) if columns > 2 else ())
+
+
+def _one_task(row: object, settings: "ClusterSettings") -> Columns | None:
+    """The usual batch without the cost of columns; None if it is an unusual one, or wrong."""
+    if type(row) is not list or len(row) != 2:
+        return None
+    task, payload = row
+    if (
+        type(task) is str
+        and type(payload) is bytes
+        and 0 < len(task) <= settings.id_length
+        and len(payload) <= settings.payload_bytes
+    ):
+        return Columns((task,), (payload,))
+    return None
 
 
 def _keys(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[str]:

@@ -137,6 +137,8 @@ class Dispatcher:
         with_capacity = [w for w in workers if w.capacity > 0]
         given: dict[bytes, list[int]] = {}
         queues = self._waiting_queues(with_capacity)
+        if not queues:
+            return []
         with_free_slot = [w for w in with_capacity if w.free_slots > 0]
         self._serve_all(queues, with_free_slot, given, ahead=False)
         with_capacity = [w for w in with_capacity if w.capacity > 0]

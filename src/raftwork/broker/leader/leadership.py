@@ -136,12 +136,12 @@ class Leadership:
         return min(max(self._machine.time, self._time_base + now), TIME_MAX)
 
     def _next_plan(self) -> int:
-        due = self._machine.due
         at = self.workers.wake_at
         # Whatever is on its way wakes what is due; what cannot be proposed now must not spin.
-        if due is None or self._proposed or self._pending:
+        if self._proposed or self._pending:
             return at
-        return min(at, due - self._time_base)
+        due = self._machine.due
+        return at if due is None else min(at, due - self._time_base)
 
     @property
     def proposed(self) -> Position | None:
@@ -190,10 +190,10 @@ class Leadership:
         if self._dispatcher.needs_plan:
             for assign in self._dispatcher.plan(self.workers.available()):
                 self._pending.append(Proposal(encode_command(assign)))
-        due = self._machine.due
-        idle = not self._pending and not self._proposed  # else some entry's time will do
-        if idle and due is not None and due <= time:
-            self._pending.append(Proposal(encode_command(Tick())))
+        if not self._pending and not self._proposed:  # else some entry's time will do
+            due = self._machine.due
+            if due is not None and due <= time:
+                self._pending.append(Proposal(encode_command(Tick())))
         if self.desk.read_barrier.asking:
             self._ask_barrier(now)
         if self._pending:

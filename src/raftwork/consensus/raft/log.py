@@ -77,6 +77,8 @@ class RaftLog:
 
     def holds(self, at: Position) -> bool:
         """Whether this very entry is in the log, or was the last one compacted away."""
+        if at == self._last:
+            return True
         return self.base.seq <= at.seq <= self._last.seq and self.term(at.seq) == at.epoch
 
     def find_conflict_by_term(self, index: int, term: int) -> Position:
