@@ -165,7 +165,8 @@ def test_only_a_leader_spends_all_its_time_on_who_floods_it(
     one._transport, one._node = cast("Transport", transport), cast("Node", Deaf(leads=leads))
     one._store = cast("Store", SimpleNamespace(tables_guard=nullcontext(), commit_ns=0))
     one._config = cast("BrokerConfig", SimpleNamespace(slow_turn=200))
-    one._signals_fd, one._throttle, one._chores_at = -1, Throttle(), 0
+    one._signals_fd, one._throttle, one._now = -1, Throttle(), 0
+    one._chores_at = one._wall_base = 0
     until = clock.seconds + 10
     while clock.seconds < until:
         one._turn()
