@@ -2,7 +2,7 @@
 
 `python -m bench compare REV …` is none of them: it measures another revision against this one.
 Nor is `python -m bench peers …`: it measures other queues, which must be installed first.
-`python -m bench idle …` and `turn …` take options, too.
+`python -m bench idle …`, `turn …` and `path …` take options, too.
 """
 
 import signal
@@ -17,6 +17,7 @@ from bench import (
     hostile,
     idle,
     latency,
+    path,
     poison,
     pressure,
     throughput,
@@ -49,6 +50,7 @@ WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "compare": compare.main,
     "idle": idle.main,
     "turn": turn.main,
+    "path": path.main,
     "peers": peers.main,
 }
 
