@@ -371,7 +371,7 @@ class Node:
             case Heartbeat():
                 known = known and workers.heartbeat(routing, message, now)
             case Goodbye():
-                known = known and workers.goodbye(routing, message.session, now)
+                known = known and workers.goodbye(routing, message.session, now, lost=message.lost)
                 if self._sessions.close(routing):
                     self._gone(routing)  # a client's too: or its watches would stay for ever
         if not known:

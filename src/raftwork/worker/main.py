@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from random import Random
 
 import zmq
@@ -51,6 +52,7 @@ from raftwork.worker.events import (
 )
 from raftwork.worker.hooked import hooked, start, watch
 from raftwork.worker.journal import Journal, tell
+from raftwork.worker.last_words import say_gone
 from raftwork.worker.loader import functions
 from raftwork.worker.machine_load import Sampler, usable_cpus
 from raftwork.worker.pool import Pool
@@ -384,7 +386,8 @@ def _run_processes(
     hooks: Hooks,
     grace: float | None,
 ) -> None:
-    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start)
+    last_words = partial(say_gone, identity, brokers)
+    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start, last_words)
     try:
         # Only now: what it opens or starts must not be shared with children, or dead in them.
         start(hooks.worker_start, "on_worker_start")

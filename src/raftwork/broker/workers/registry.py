@@ -223,13 +223,13 @@ class WorkerRegistry:
             self._dirty[worker.incarnation] = worker
         return True
 
-    def goodbye(self, routing: bytes, session: int, now: int) -> bool:
-        """The worker leaves: its tasks go to others. False as for `heartbeat`."""
+    def goodbye(self, routing: bytes, session: int, now: int, *, lost: bool = False) -> bool:
+        """The worker leaves, or is `lost`: its tasks go to others. False as for `heartbeat`."""
         worker = self._session(routing, session, now)
         if worker is None:
             return False
         self._give_up(worker, now)
-        worker.left = True  # `status` does not list it as lost
+        worker.left, worker.killed = not lost, lost
         return True
 
     def unreachable(self, routing: bytes, now: int) -> None:

@@ -29,6 +29,8 @@ from raftwork.worker.pool.fork_server import (
     Fork,
     ForkServer,
     Kill,
+    LastWords,
+    Leave,
     Notice,
     decode_job,
     encode_job,
@@ -83,8 +85,11 @@ class ProcessPool:
         slots: int,
         recycling: Recycling = NEVER,
         child_start: Hook[[]] | None = None,
+        last_words: LastWords = lambda _running: None,
     ) -> None:
+        """`last_words` is called in another process if this one is killed; see fork_server.py."""
         self._child_start = child_start or Hook[[]]()
+        self._last_words = last_words
         self._shared = SharedSlots(slots)
         self._recycling = recycling
         self._children = [_Child() for _ in range(slots)]
@@ -110,7 +115,7 @@ class ProcessPool:
             os.dup2(null, 0)
             os.close(null)
             ends = [child.far for child in self._children]
-            settings = (registry, worker, self._recycling, self._child_start)
+            settings = (registry, worker, self._recycling, self._child_start, self._last_words)
             ForkServer(control, ends, self._shared, *settings).serve()
             status = 0
         except BaseException:  # noqa: BLE001 - nothing may return into the worker's stack
@@ -188,6 +193,8 @@ class ProcessPool:
 
     def close(self) -> None:
         """Stop everything."""
+        with suppress(OSError):  # it is gone already
+            send(self._control, notices.encode(Leave()), socket.MSG_DONTWAIT)
         for child in self._children:
             child.end.close()
             child.far.close()

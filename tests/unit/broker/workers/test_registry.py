@@ -243,6 +243,23 @@ def test_a_goodbye_gives_the_tasks_back_at_once(harness: RegistryHarness) -> Non
     assert harness.registry.statuses() == []
 
 
+def test_a_worker_that_is_known_to_be_gone_loses_what_ran_at_once_and_hands_back_the_rest(
+    harness: RegistryHarness,
+) -> None:
+    """What is left of it says so: over a connection of its own, in the worker's last session."""
+    first, second, third = harness.give(3)
+    harness.report(started=[first])
+    harness.registry.unreachable(b"w", harness.now)
+    harness.hello(2**62, Holding(second, Held.RUNNING, 3), routing=b"left", slots=0)
+    assert harness.registry.goodbye(b"left", 2**62, harness.now, lost=True)
+    by = Loss("w")
+    assert harness.commit() == [
+        Lose([(first, True)], by),  # it had begun; what came of it is lost
+        Lose([(second, True), (third, False)], by),
+    ]
+    assert [worker.state for worker in harness.registry.statuses()] == ["lost"]
+
+
 def test_the_leaders_own_pause_is_forgiven(harness: RegistryHarness) -> None:
     harness.give()
     harness.now += LEASE_MS + 500
