@@ -8,6 +8,7 @@ and go to a free child.
 
 import logging
 import os
+import select
 import signal
 import socket
 import time
@@ -103,6 +104,9 @@ class ProcessPool:
         if self._fork_server == 0:
             self._become_fork_server(far, registry, worker)
         far.close()
+        self._readable = select.poll()
+        for waker in self.wakers:
+            self._readable.register(waker, select.POLLIN)
         self._replace()
 
     def _become_fork_server(self, control: socket.socket, registry: Registry, worker: str) -> None:
@@ -147,10 +151,13 @@ class ProcessPool:
 
     def collect(self) -> list[Ended]:
         """The tasks that ended since the last call; a child that died under one is a loss."""
+        # One look at all: to read where nothing is costs an exception each.
+        readable = {fd for fd, _ in self._readable.poll(0)}
         for child in self._children:
-            if child.handed or child.starting:
+            if child.end.fileno() in readable:
                 self._read(child)
-        self._read_control()
+        if self._control.fileno() in readable:
+            self._read_control()
         self._replace()
         now = time.monotonic_ns()
         for slot, child in enumerate(self._children):
@@ -230,7 +237,7 @@ class ProcessPool:
 
     def _read(self, child: _Child) -> None:
         with suppress(BlockingIOError):
-            while True:
+            while child.handed or child.starting:  # each task has one answer
                 packet = receive(child.end, socket.MSG_DONTWAIT)
                 if packet == STARTED:
                     child.starting = False

@@ -88,9 +88,8 @@ class ThreadPool:
         """The tasks that ended since the last call."""
         self._waker.clear()
         ended = []
-        with suppress(IndexError):
-            while self._ended:
-                ended.append(self._ended.popleft())
+        while self._ended:
+            ended.append(self._ended.popleft())
         if self._abandoned:
             self._abandoned.difference_update(end.outcome.token for end in ended)
         return ended

@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 from raftwork.errors import PoolBroken
 from raftwork.hooks import Hook
 from raftwork.worker.pool import process
+from raftwork.worker.pool.channel import receive
 from raftwork.worker.pool.fork_server import Kill
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import Recycling, peak_memory
@@ -415,6 +417,23 @@ def test_nothing_survives_a_worker_that_is_killed(tmp_path: Path, group: bool) -
     worker.stdout.close()
 
     until(lambda: not any(map(alive, pids)), "fork server, child and its helper are gone")
+
+
+def test_nothing_is_read_where_nothing_came(
+    pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    def counted(end: socket.socket, flags: int = 0) -> bytes:
+        nonlocal reads
+        reads += 1
+        return receive(end, flags)
+
+    monkeypatch.setattr(process, "receive", counted)
+    for token in range(1, 6):
+        pool.start([job(token, "add", 1, 2)])
+        assert value(collect(pool, 1)[token]) == 3
+    assert reads == 5
 
 
 LAST_WORDS = """
