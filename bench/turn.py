@@ -152,14 +152,13 @@ class Side:
 
 
 _CLIENT = """
-import json, sys
+import json, subprocess, sys
 from pathlib import Path
 import driver
-from raftwork.client.cluster_status import gather
 
 with driver.cluster(Path.cwd(), sys.argv[1]) as (_, *children):
-    statuses = gather(list(driver.app.brokers), 2.0).statuses.values()
-    leads = next(s.name for s in statuses if s is not None and s.active)
+    asked = [sys.executable, "-m", "raftwork", "status", "--json"]
+    leads = json.loads(subprocess.run(asked, capture_output=True, check=True).stdout)["leader"]
     roles = {}
     for name, child in zip("abc", children):
         other = "follower 2" if "follower" in roles else "follower"

@@ -113,7 +113,7 @@ def _value(kind: Any, *, strict: bool) -> Check:
     if origin is tuple and len(args) == 2 and args[1] is ...:
         return _many(args[0], tuple, strict=strict)
     if origin is tuple:
-        return _array(args, (), lambda values: values, strict=strict)
+        return _array(args, (), tuple, strict=strict)
     if isinstance(kind, type) and issubclass(kind, IntEnum):
         return _enum(kind)
     return record_check(kind, strict=strict)

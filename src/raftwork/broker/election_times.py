@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ElectionTimes:
-    """Looks in every turn whether the times have changed."""
+    """Looks every few ms whether the times have changed."""
 
     def __init__(
         self,

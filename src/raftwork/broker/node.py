@@ -120,8 +120,7 @@ class Node:
         self._leader_events = LeaderEvents(self.tell)
         self._last_turn = now
         self._now = now
-        #: When to look at the chores again if there are turns, and when one is due for them.
-        self._chores_at = self._chores_due = now
+        self._chores_at = self._chores_due = now  # to be looked at again; a turn is due for them
         if store.identity.cluster_id:
             self._start_core(now)
             self._restored()
@@ -260,7 +259,6 @@ class Node:
             self._chores(now)
         if self._replica is not None:
             self._replica.turn(now)
-            self.times.keep(self._machine.settings, self._replica.core, now)
         self._tell_leader(now)
         self._flush()
 
@@ -268,9 +266,12 @@ class Node:
         """What a turn need not look at unless another broker said something, or time passed."""
         self._supervisor.turn(now, self._store.applied)
         self._handshake.turn(now)
-        status = None if self._replica is None else self._replica.core.status
-        if now >= self._readiness.look_at and (waits := self._readiness.look(status, now)):
-            self.tell(waits)
+        if self._replica is not None:
+            self.times.keep(self._machine.settings, self._replica.core, now)
+        if now >= self._readiness.look_at:
+            status = None if self._replica is None else self._replica.core.status
+            if (waits := self._readiness.look(status, now)) is not None:
+                self.tell(waits)
         self._chores_at = now + CHORES_MS if self._store.identity.cluster_id else now
         at, again_at = self._handshake.wake_at, self._supervisor.wake_at
         self._chores_due = at if again_at is None else min(at, again_at)

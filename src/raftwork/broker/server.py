@@ -232,7 +232,9 @@ class Server:
         with store.tables_guard:
             self._node = Node(setup, store, _now(), _wall())
         self._stop_by: float | None = None
-        self._chores_at = _now()
+        #: When the last turn ended; when the chores are due; how far the wall clock is ahead.
+        self._now = self._chores_at = _now()
+        self._wall_base = _wall() - self._now
         self._throttle = Throttle()
         self._signals, self._signals_in = socket.socketpair()
         self._signals_fd = self._signals.fileno()
@@ -258,24 +260,26 @@ class Server:
 
     def _turn(self) -> None:
         node, transport = self._node, self._transport
-        pause = 5 if transport.congested else max(0, node.wake_at - _now())
+        pause = 5 if transport.congested else max(0, node.wake_at - self._now)
         rest = 0.0 if node.leads else self._throttle.left(time.monotonic())
         if rest:
             pause = min(pause, ceil(rest * 1_000))
         ready = transport.poll(pause, anyone=not rest)
         now, written = _now(), self._store.commit_ns
         self._carry_out(ready, now)
-        took = _now() - now
+        self._now = _now()
+        took = self._now - now
         if took >= self._config.slow_turn:
             node.tell(SlowTurn(took, (self._store.commit_ns - written) // 1_000_000))
 
     def _carry_out(self, ready: Sequence[object], now: int) -> None:
         node, transport = self._node, self._transport
-        node.wake(now, _wall())
         if now >= self._chores_at or transport.resolved in ready:
             self._chores_at = now + CHORES_MS
+            self._wall_base = _wall() - now
             transport.tend(now)
             pass_time()
+        node.wake(now, now + self._wall_base)
         if self._signals_fd in ready:
             self._begin_stop(now)
         for name, up in transport.link_changes(now):

@@ -6,7 +6,7 @@ not been told yet. Two things follow, and must be kept:
 
 1. Whatever uses a socket, a send as well, tells it what happened: then its descriptor is silent,
    though there may be something to read. So before a socket that was used is waited for, it is
-   asked itself (ZMQ_EVENTS).
+   asked itself, by libzmq's poll.
 2. What happened need not be something to read: a read from a socket that is ready may find nothing.
 """
 
@@ -20,12 +20,10 @@ import zmq
 #: So a reader asks after each of the first few messages; where more come, it had better read on.
 ASKS = 2
 _POLLIN = int(zmq.POLLIN)
-_EVENTS = int(zmq.EVENTS)
-_FD = int(zmq.FD)
 
 
-def _option(socket: zmq.Socket[bytes], option: int) -> int:
-    return socket.getsockopt(option)  # type: ignore[return-value] # of those above
+def _descriptor(socket: zmq.Socket[bytes]) -> int:
+    return socket.getsockopt(zmq.FD)  # type: ignore[return-value] # options are of many types
 
 
 class SocketPoller:
@@ -42,7 +40,7 @@ class SocketPoller:
         if isinstance(readable, int):
             self._poll.register(readable, select.POLLIN)
             return
-        fd = _option(readable, _FD)
+        fd = _descriptor(readable)
         self._sockets[fd] = readable
         self._poll.register(fd, select.POLLIN)
         self._used[readable] = None
@@ -57,7 +55,7 @@ class SocketPoller:
 
     def more(self, socket: zmq.Socket[bytes]) -> bool:
         """Whether there is more to read; else it counts as drained."""
-        if _option(socket, _EVENTS) & _POLLIN:
+        if zmq.zmq_poll([(socket, _POLLIN)], 0):
             return True
         self._used.pop(socket, None)
         return False
@@ -65,18 +63,11 @@ class SocketPoller:
     def ignore(self, socket: zmq.Socket[bytes], *, ignored: bool) -> None:
         """Whether to return, until told otherwise, for what there is to read here."""
         self._ignored = socket if ignored else None
-        self._poll.modify(_option(socket, _FD), 0 if ignored else select.POLLIN)
+        self._poll.modify(_descriptor(socket), 0 if ignored else select.POLLIN)
 
     def poll(self, timeout: int | None) -> list[object]:
         """Wait (ms; None: for ever) until something is ready; that, which counts as used."""
-        ready: list[object] = []
-        for socket in list(self._used):
-            if socket is self._ignored:
-                continue
-            if _option(socket, _EVENTS) & _POLLIN:
-                ready.append(socket)
-            else:
-                del self._used[socket]
+        ready = self._ask_used() if self._used else []
         for fd, _ in self._poll.poll(0 if ready else timeout):
             found = self._sockets.get(fd)
             if found is None:
@@ -84,4 +75,13 @@ class SocketPoller:
             elif found not in self._used:
                 self._used[found] = None
                 ready.append(found)
+        return ready
+
+    def _ask_used(self) -> list[object]:
+        """The used sockets that have something to read; the others count as used no more."""
+        asked = [(socket, _POLLIN) for socket in self._used if socket is not self._ignored]
+        ready: list[object] = [socket for socket, _ in zmq.zmq_poll(asked, 0)]
+        for socket, _ in asked:
+            if socket not in ready:
+                del self._used[socket]
         return ready

@@ -45,6 +45,13 @@ CONSENSUS = (
         "    any(out.state is not None for out in outputs) and self.commit()",
     ),
     _mutant(
+        "a follower never applies",
+        f"{_RAFT}.core:Raft._may_wait",
+        "return node.log.durable != node.log.last.seq or (",
+        "return True or (",
+        fast=True,
+    ),
+    _mutant(
         "commit of an older term by counting",
         f"{_RAFT}.replication:advance",
         " and node.log.term(index) == node.term",

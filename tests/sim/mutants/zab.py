@@ -207,6 +207,14 @@ _BROADCAST = (
         seeds=300,
     ),
     _mutant(
+        "a follower never applies",
+        Edit(
+            f"{_ZAB}.core:Zab._may_wait",
+            "return node.log.durable != node.log.last or (",
+            "return True or (",
+        ),
+    ),
+    _mutant(
         "leader without a quorum stays",
         Edit(
             f"{_ZAB}.broadcast:check_quorum",

@@ -161,7 +161,8 @@ def running(transport: Flooded, node: Deaf) -> Server:
     one._transport, one._node = cast("Transport", transport), cast("Node", node)
     one._store = cast("Store", SimpleNamespace(tables_guard=nullcontext(), commit_ns=0))
     one._config = cast("BrokerConfig", SimpleNamespace(slow_turn=200))
-    one._signals_fd, one._throttle, one._chores_at = -1, Throttle(), 0
+    one._signals_fd, one._throttle, one._now = -1, Throttle(), 0
+    one._chores_at = one._wall_base = 0
     return one
 
 

@@ -30,6 +30,7 @@ from raftwork.consensus.raft.messages import (
     VoteReply,
     decode_hard_state,
 )
+from raftwork.consensus.replica import COMPACT_MS
 from raftwork.errors import NotLeader
 from tests.sim.store import Disk, Image
 from tests.unit.consensus.cluster import Cluster, Event, peer
@@ -173,6 +174,7 @@ class Conversation:
 
     def compact(self, name: str) -> None:
         self.cluster[name].store._tail = 0
+        self.cluster.sleep(COMPACT_MS)
         self.cluster.turn(name)
         self.say(f"{name}'s log begins after {at(self.cluster[name].store.base)}")
 

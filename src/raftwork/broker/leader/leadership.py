@@ -122,6 +122,8 @@ class Leadership:
         self._pending = [Proposal(encode_command(command)) for command in first]
         #: Something happened since the last plan, and since the last frames were drained.
         self._stirred = self._leaves = True
+        #: When what features see was brought up to date.
+        self._looked_at = -1
         #: What a plan can do hangs on what happens elsewhere.
         self._looks_each_turn = False
         #: When time alone makes the next plan due.
@@ -168,7 +170,9 @@ class Leadership:
     def _look(self, now: int) -> int:
         """Bring what features see up to date; returns leader time."""
         view = self.desk.view
-        view.time, view.all_heard = self.time(now), now >= self._all_heard_at
+        if now != self._looked_at:
+            self._looked_at = now
+            view.time, view.all_heard = self.time(now), now >= self._all_heard_at
         return view.time
 
     # ---- proposing ----------------------------------------------------------------------------

@@ -280,7 +280,7 @@ class Ledger:
 
     def assign(self, worker: bytes, seqs: Sequence[int]) -> tuple[list[Running], list[int]]:
         """Give the waiting tasks among these the next tokens, in order; also returns the others."""
-        found = {row[0]: row for row in self.db.execute(_PENDING, (dumps(list(seqs)), PENDING))}
+        found = {row[0]: row for row in self.db.execute(_PENDING, (str(list(seqs)), PENDING))}
         runs: list[Running] = []
         absent: list[int] = []
         token = self.token

@@ -130,6 +130,7 @@ class Transport:
         self._waiting = 0  # bytes in all of them
         self._lost: list[bytes] = []
         self._poller, self._anyone = SocketPoller(), True
+        self._sent = False  # on the ROUTER, since the last poll
         try:
             self._router = self._bind(address)
         except zmq.ZMQError:
@@ -198,6 +199,9 @@ class Transport:
         if anyone != self._anyone:
             self._anyone = anyone
             self._poller.ignore(self._router, ignored=not anyone)
+        if self._sent:
+            self._sent = False
+            self._poller.used(self._router)
         return self._poller.poll(timeout)
 
     @property
@@ -375,7 +379,7 @@ class Transport:
 
     def _try(self, routing: bytes, frame: bytes) -> bool | None:
         """True: sent. False: the connection is full. None: there is no connection."""
-        self._poller.used(self._router)
+        self._sent = True
         try:
             self._send(routing, _FIRST_PART)
             self._send(frame, _NOBLOCK)

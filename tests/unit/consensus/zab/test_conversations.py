@@ -17,6 +17,7 @@ import pytest
 
 from raftwork.consensus.core import Entry, Kind, Position, Role, Snapshot
 from raftwork.consensus.membership import decode_roster
+from raftwork.consensus.replica import COMPACT_MS
 from raftwork.consensus.zab.messages import (
     Ack,
     AckEpoch,
@@ -199,6 +200,7 @@ class Conversation:
     def compact(self, name: str) -> None:
         place = self.network[name]
         place.store._tail = 0
+        self.network.sleep(COMPACT_MS)
         self.network.turn(name)
         self.say(f"{name}'s log begins after {at(place.store.base)}")
 
