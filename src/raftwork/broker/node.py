@@ -158,10 +158,8 @@ class Node:
         leadership, replica = self._supervisor.leadership, self._replica
         if leadership is not None:
             at = min(at, self._now + WAITING_MS if leadership.waiting else leadership.wake_at)
-        if replica is not None:
-            replica_at = replica.wake_at
-            if replica_at is not None and replica_at < at:
-                at = replica_at
+        if replica is not None and (due := replica.wake_at) is not None and due < at:
+            at = due
         return at
 
     @property
