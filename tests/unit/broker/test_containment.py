@@ -385,7 +385,7 @@ def test_a_leadership_that_failed_is_made_anew_as_soon_as_its_pause_is_over(
         while not struck:
             one.step()
     failed = one.now
-    assert not node.leads
+    assert node._supervisor.leadership is None
     for _ in range(20):
         one.step(max(0, node.wake_at - one.now))
         if node.leads:
