@@ -146,7 +146,9 @@ class Transport:
         self._inlet = Inlet(self._router, self._poller)
         self._bans = Bans()
         self._resolver = ThreadResolver(look_up)
-        self.watch(self._resolver.fileno())
+        #: Among what `poll` returns, at once, until `tend` takes a name server's answers.
+        self.resolved = self._resolver.fileno()
+        self.watch(self.resolved)
         self._dialler = Dialler(self._resolver)
         self._dealers = {name: self._dealer() for name in peers}
         self._peer_inlets = {n: Inlet(dealer, self._poller) for n, dealer in self._dealers.items()}
