@@ -32,9 +32,9 @@ T = TypeVar("T")
 
 #: A graceful stop waits so long for another broker to take over, ms.
 HAND_OVER_S = 2_000
-#: So long (ms) may a leader stay active without a word from any other broker: an election timeout,
-#: and half of one until it looks.
-ALONE = 1_250
+#: So many election timeouts may a leader stay active without a word from any other broker: one, and
+#: half of one until it looks. A change of the timeout begins it anew.
+ALONE = 5 / 3
 #: … and so long after its deadline may a transfer of leadership still keep proposals out.
 OVERDUE = 500
 _PEER_MESSAGE = 21
@@ -58,6 +58,8 @@ class Broker(Process):
         self._damaged = b""
         self._lag = 0
         self._heard = 0
+        #: Election timeouts since it was activated.
+        self._timeouts: set[int] = set()
         #: What it holds is to be compared with what ought to be there.
         self._look = ""
         self._applied = ORIGIN
@@ -216,7 +218,8 @@ class Broker(Process):
         if self.active is not None:
             silence = self.mono - max(self._heard, self.clock.monotonic(self.activated_at))
             text = f"{self.host} leads after {silence} ms without a word from another broker"
-            require(silence <= ALONE, "leads alone", text)
+            self._timeouts.add(node.times.timing.election_timeout)
+            require(silence <= ALONE * sum(self._timeouts), "leads alone", text)
             leads = node.leading
             deadline = leads.transfer_deadline if leads is not None else None
             late = self.mono - deadline if deadline is not None else 0
@@ -342,6 +345,7 @@ class Broker(Process):
         assert self._inner is not None
         self.world.consensus.activated(self.peer, epoch, self._inner.applied)
         self.active, self.activated_at = epoch, self.timeline.now
+        self._timeouts.clear()
         self.activated_after = self._applied
         self.world.press()
         self.world.leases.activated(self)

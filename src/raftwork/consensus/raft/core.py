@@ -305,6 +305,9 @@ class Raft:
         node, role = self._node, self._node.role
         if isinstance(role, Leader):
             at = replication.beat_at(node, role)
+            if role.quorum_until < at:  # by what was known then
+                role.quorum_until = election.quorum_until(node, role)
+                at = min(at, role.quorum_until)
             return at if role.transfer is None else min(at, role.transfer.deadline)
         at = min(role.deadline, role.ask_at) if isinstance(role, Candidate) else role.deadline
         return min(at, self._apply_at) if self._waits and self._apply_at is not None else at

@@ -145,18 +145,19 @@ def lost_link(node: Node, name: str) -> None:
 
 
 def check_quorum(node: Node, leader: Leader) -> None:
-    """A leader that a majority no longer answers steps down (thesis §6.2).
+    """A leader that a majority no longer answers steps down (thesis §6.2)."""
+    leader.quorum_until = quorum_until(node, leader)
+    if node.now >= leader.quorum_until:
+        node.follow(node.term, None, Cause.NO_MAJORITY)
 
-    Peers are only heard again, so a majority that was heard then need not be asked for earlier.
-    """
+
+def quorum_until(node: Node, leader: Leader) -> int:
+    """Until when a majority has been heard. It only grows, as peers are only heard again."""
     heard = [
         p.heard for name, p in leader.peers.items() if node.roster.is_voter(name, p.incarnation)
     ]
     since = reached([*heard, node.now], node.quorum)
-    if since is None or node.now - since >= node.config.election_min:
-        node.follow(node.term, None, Cause.NO_MAJORITY)
-    else:
-        leader.quorum_until = since + node.config.election_min
+    return node.now if since is None else since + node.config.election_min
 
 
 def _count(node: Node, name: str) -> None:

@@ -128,19 +128,20 @@ def advance(node: Node, leader: Leader) -> None:
 
 
 def check_quorum(node: Node, leader: Leader) -> bool:
-    """Whether a quorum was heard within syncLimit; before phase 1 is over, within its deadline.
+    """Whether a quorum was heard within syncLimit; before phase 1 is over, within its deadline."""
+    leader.quorum_until = quorum_until(node, leader)
+    return node.now < leader.quorum_until
 
-    Followers are only heard again, so one that was heard then need not be asked for earlier.
-    """
+
+def quorum_until(node: Node, leader: Leader) -> int:
+    """Until when that holds. It only grows, as followers are only heard again."""
     if leader.initial is None:
-        leader.quorum_until = leader.deadline
-        return node.now < leader.deadline
+        return leader.deadline
     heard = [link.heard for link in node.counted(leader)]
     if node.is_voter:
         heard.append(node.now)
     since = reached(heard, node.quorum)
-    leader.quorum_until = node.now if since is None else since + node.config.silence
-    return node.now < leader.quorum_until
+    return node.now if since is None else since + node.config.silence
 
 
 def _rebind(node: Node, leader: Leader, name: str, link: Link) -> None:

@@ -317,9 +317,10 @@ class Zab:
         node, role = self._node, self._node.role
         times = [self._apply_at] if self._waits and self._apply_at is not None else []
         if isinstance(role, Leader):
-            times.append(broadcast.ping_at(node, role))
-            if role.initial is None:
-                times.append(role.deadline)
+            ping_at = broadcast.ping_at(node, role)
+            if role.quorum_until < ping_at:  # by what was known then
+                role.quorum_until = broadcast.quorum_until(node, role)
+            times += (ping_at, role.quorum_until)
             if role.transfer is not None:
                 times.append(role.transfer.deadline)
         elif isinstance(role, Follower):
