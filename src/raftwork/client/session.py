@@ -53,11 +53,15 @@ class Session:
     # ---- facts from callers -------------------------------------------------------------------
 
     def submit(self, call: Call, now: int) -> int:
-        """Send the call to the leader by its deadline; returns the request's number."""
-        if not self._busy:
-            self._alarm.due(now)
-        self._requests.submit(call, now)
+        """Send the call to the leader by its deadline; returns its number."""
+        self.submit_all((call,), now)
         return call.number
+
+    def submit_all(self, calls: Iterable[Call], now: int) -> None:
+        """As `submit`, of all that come together: those that can will share requests."""
+        if not self._busy:
+            self._alarm.due(self._brokers.wake_at)
+        self._requests.submit(calls, now)
 
     def watch(self, ids: Iterable[str], now: int) -> None:
         """Deliver each of these outcomes once known; without end, under any leader."""

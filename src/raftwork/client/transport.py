@@ -254,7 +254,7 @@ class Connection:
             while not self._closing:
                 # Counted before the jobs are taken: a job that comes later rings again.
                 self._turn += 1
-                self._take_jobs(loop)
+                loop.take_jobs(self._jobs)
                 loop.turn()
         except OSError as error:
             self._failure = _failure(error)
@@ -270,7 +270,7 @@ class Connection:
         why = self._reason = self._failure or self._reason
         try:
             if loop is not None:
-                self._take_jobs(loop)
+                loop.take_jobs(self._jobs)
                 loop.close(why)
         finally:
             if why is not None:
@@ -280,10 +280,6 @@ class Connection:
             self._over = True
             del threads.running[self._thread]
             self._ended.release()
-
-    def _take_jobs(self, loop: "_Loop") -> None:
-        while self._jobs:
-            loop.take_job(self._jobs.popleft())
 
 
 class _Loop:
@@ -299,21 +295,20 @@ class _Loop:
         self._wake_fd = wake_fd
         self._links.watch(wake_fd)
 
-    def take_job(self, job: _Job) -> None:
-        try:
-            self._take_job(job, _now())
-        except BaseException as error:
-            _fail(job, _failure(error))
-            raise
-
-    def _take_job(self, job: _Job, now: int) -> None:
-        if isinstance(job, _Watch):
-            if ids := self._handles.watch(job.slot):
-                self._session.watch(ids, now)
-            return
-        if not job.answer.dropped:
-            self._calls.add(job)
-            self._session.submit(job, now)
+    def take_jobs(self, jobs: deque[_Job]) -> None:
+        """Everything that callers have handed over by now."""
+        taken: list[Call] = []
+        now = _now()
+        while jobs:
+            job = jobs.popleft()
+            if isinstance(job, _Watch):
+                if ids := self._handles.watch(job.slot):
+                    self._session.watch(ids, now)
+            elif not job.answer.dropped:
+                self._calls.add(job)
+                taken.append(job)
+        if taken:
+            self._session.submit_all(taken, now)
 
     @property
     def calls(self) -> list[Call]:
