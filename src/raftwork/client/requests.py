@@ -6,9 +6,9 @@
    call, and comes back after a pause that doubles and that no two clients share.
 3. A call ends once: with the record it asked for, with a refusal, or at its deadline.
 4. Enqueues of one task each share requests. Those that come in one turn of the client travel
-   together; and while GATHERED_MAX such requests are out, more wait until one of them is answered,
-   and then travel together. So few callers never wait for each other, and many cost the brokers
-   little more than one batch does.
+   together. While ALONE_MAX of them are out, more wait until enough of those are answered, and then
+   travel together. So few callers never wait for each other, and many cost the brokers little more
+   than one batch does: half of them are under way, the other half gathers.
 """
 
 from collections import deque
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 #: Unanswered requests on the wire; further calls wait.
 WINDOW_REQUESTS = 1_024
 WINDOW_BYTES = 32 * 1024 * 1024
-#: Unanswered requests of enqueues of one task, and the most tasks that travel in one.
-GATHERED_MAX = 4
+#: Enqueues of one task on the wire, from which on more wait for each other.
+ALONE_MAX = 4
+#: The most tasks that travel together.
 GATHERED_TASKS = 1_000
 #: … or the bytes, give or take a task.
 GATHERED_BYTES = 256 * 1024
@@ -59,8 +60,8 @@ class Requests:
         self._deferred: list[Call] = []
         #: Enqueues of one task that wait to travel together, by their Spec.
         self._gathering: dict[bytes, deque[Call]] = {}
-        #: The numbers of those that are out.
-        self._gathered: set[int] = set()
+        #: How many are out, by the number of their request.
+        self._gathered: dict[int, int] = {}
         self._answered: list[Answered] = []
 
     def __bool__(self) -> bool:
@@ -147,9 +148,9 @@ class Requests:
     def _fill_window(self, now: int) -> None:
         while self._backlog and self._room(self._backlog[0].size):
             self._send_first(self._backlog.popleft(), now)
-        while self._gathering and len(self._gathered) < GATHERED_MAX and self._room(0):
+        while self._gathering and sum(self._gathered.values()) < ALONE_MAX and self._room(0):
             sent = self._gather()
-            self._gathered.add(sent.number)
+            self._gathered[sent.number] = len(sent.members)
             self._send_first(sent, now)
 
     def _room(self, size: int) -> bool:
@@ -189,7 +190,7 @@ class Requests:
     def _leave_window(self, sent: Call | Gathered, now: int) -> None:
         del self._window[sent.number]
         self._window_bytes -= sent.size
-        self._gathered.discard(sent.number)
+        self._gathered.pop(sent.number, None)
         self._fill_window(now)
 
     def _finish(

@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar, cast
 
 from raftwork.client import threads
 from raftwork.client.calls import Answered, Call
-from raftwork.client.reply import Reply
+from raftwork.client.reply import Reply, tell_all
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.session import Session
 from raftwork.errors import AppClosed, Unavailable
@@ -43,14 +43,6 @@ class _Watch(NamedTuple):
 
 
 _Job = Call | _Watch
-
-
-def _tell(answered: Answered) -> None:
-    """Tell the caller the result of its call."""
-    if answered.error is not None:
-        answered.call.answer.fail(answered.error)
-    else:
-        answered.call.answer.tell(answered.message)
 
 
 def _fail(job: _Job, why: str) -> None:
@@ -316,46 +308,56 @@ class _Loop:
         return list(self._calls)
 
     def turn(self) -> None:
-        """Send what the jobs produced, then wait for a wake-up, a frame, a link or a deadline."""
-        if gone := self._handles.sweep():
+        """Send and tell what there is, then wait for a bell, a frame, a link or a deadline.
+
+        What comes is told at the beginning of the next turn: just before the thread waits again,
+        and whoever was told can go on.
+        """
+        now = _now()
+        if self._handles.littered and (gone := self._handles.sweep()):
             self._session.unwatch(gone)
-        self._session.wake(_now())
-        self._flush()
+        self._session.wake(now)
+        self._flush(now)
         wake_at = self._session.wake_at
-        timeout = None if wake_at is None else max(0, wake_at - _now())
-        for ready in self._links.poll(timeout):
-            if ready == self._wake_fd:
+        ready = self._links.poll(None if wake_at is None else max(0, wake_at - now))
+        now = _now()
+        for each in ready:
+            if each == self._wake_fd:
                 os.read(self._wake_fd, 64)
-            for address, frame in self._links.frames(ready):
-                self._session.receive(address, frame, _now())
-            for address, up in self._links.changes(ready, _now()):
+                continue
+            for address, frame in self._links.frames(each):
+                self._session.receive(address, frame, now)
+            for address, up in self._links.changes(each, now):
                 if up:
-                    self._session.link_up(address, _now())
+                    self._session.link_up(address, now)
                 else:
-                    self._session.link_down(address, _now())
-        self._links.tend(_now())
-        for address, text in (*self._links.unopened(), *self._links.unresolved()):
-            self._session.unreachable(address, text)
-        self._flush()
+                    self._session.link_down(address, now)
+        if self._links.restless:
+            self._links.tend(now)
+            for address, text in (*self._links.unopened(), *self._links.unresolved()):
+                self._session.unreachable(address, text)
 
     def close(self, reason: str | None) -> None:
+        """End the calls that are out, and close the sockets. None: untold."""
         if reason is not None:
             self._session.abandon(reason)
-            self._answer(self._session.take().answers)
+            output = self._session.take()
+            self._answer(output.answers)
+            self._handles.deliver(output.outcomes)
             self._handles.fail_all(Unavailable(reason))
         self._links.close()
 
-    def _flush(self) -> None:
-        output = self._session.take()
-        for address in output.connect:
-            self._links.connect(address, _now())
-        for address, frame in output.frames:  # what is lost and matters goes again
+    def _flush(self, now: int) -> None:
+        connect, frames, answers, outcomes = self._session.take()
+        for address in connect:
+            self._links.connect(address, now)
+        for address, frame in frames:  # what is lost and matters goes again
             self._links.send(address, frame)
-        self._answer(output.answers)
-        if output.outcomes and (again := self._handles.deliver(output.outcomes)):
-            self._session.watch(again, _now())
+        if answers:
+            self._answer(answers)
+        if outcomes and (again := self._handles.deliver(outcomes)):
+            self._session.watch(again, now)
 
     def _answer(self, answers: Sequence[Answered]) -> None:
-        for answered in answers:
-            self._calls.remove(answered.call)
-            _tell(answered)
+        tell_all([(each.call.answer, each.message, each.error) for each in answers])
+        self._calls.difference_update([each.call for each in answers])

@@ -3,7 +3,7 @@
 import pytest
 
 from raftwork.client.calls import GATHERED_TASK_BYTES
-from raftwork.client.requests import GATHERED_BYTES, GATHERED_MAX, GATHERED_TASKS
+from raftwork.client.requests import ALONE_MAX, GATHERED_BYTES, GATHERED_TASKS
 from raftwork.errors import ProtocolError, QueueFull, Unavailable
 from raftwork.features.enqueue import Enqueued
 from raftwork.features.results import Answer, Ask
@@ -18,9 +18,9 @@ def formed() -> Play:
 
 
 def crowded() -> tuple[Play, list[int]]:
-    """As many requests are out as may be; and their numbers."""
+    """As many are out as may be before others gather; and their numbers."""
     play = formed()
-    return play, [play.enqueue(f"out{n}") for n in range(GATHERED_MAX)]
+    return play, [play.enqueue(f"out{n}") for n in range(ALONE_MAX)]
 
 
 def ended(play: Play) -> list[tuple[int, type[BaseException] | None]]:
@@ -42,19 +42,32 @@ def test_enqueues_of_one_turn_share_a_request_and_its_acknowledgement_ends_each(
 
 def test_few_callers_do_not_wait_for_each_other() -> None:
     play, numbers = crowded()
-    assert play.shared == [[f"out{n}"] for n in range(GATHERED_MAX)]
+    assert play.shared == [[f"out{n}"] for n in range(ALONE_MAX)]
     assert [sent.request for sent in play.enqueues] == numbers
 
 
 def test_what_comes_while_many_are_out_travels_together_once_one_is_answered() -> None:
     play, out = crowded()
     waiting = [play.enqueue(f"w{n}") for n in range(5)]
-    assert len(play.enqueues) == GATHERED_MAX
+    assert len(play.enqueues) == ALONE_MAX
     play.say(A, Enqueued(out[2]))
-    assert play.shared[GATHERED_MAX:] == [["w0", "w1", "w2", "w3", "w4"]]
+    assert play.shared[ALONE_MAX:] == [["w0", "w1", "w2", "w3", "w4"]]
     play.answers.clear()
     play.say(A, Enqueued(play.enqueues[-1].request))
     assert ended(play) == [(number, None) for number in waiting]
+
+
+def test_while_many_travel_together_the_others_gather() -> None:
+    """Two halves take turns: one of them alone at a time would be many small requests again."""
+    play = formed()
+    play.enqueue_together(*(f"t{n}" for n in range(ALONE_MAX)))
+    play.enqueue("a")
+    play.enqueue("b")
+    assert len(play.enqueues) == 1
+    play.say(A, Enqueued(play.enqueues[0].request))
+    assert play.shared[1:] == [["a", "b"]]
+    play.enqueue("c")
+    assert play.shared[2:] == [["c"]], "few are out"
 
 
 def test_other_requests_and_batches_do_not_wait_with_them() -> None:
@@ -63,7 +76,7 @@ def test_other_requests_and_batches_do_not_wait_with_them() -> None:
     play.enqueue("two", "of them")
     play.enqueue("large", size=GATHERED_TASK_BYTES)
     play.call(Ask(0, ["a"]), Answer)
-    assert play.shared[GATHERED_MAX:] == [["two", "of them"], ["large"]]
+    assert play.shared[ALONE_MAX:] == [["two", "of them"], ["large"]]
     assert len(play.told(Ask)) == 1
 
 
@@ -73,15 +86,17 @@ def test_each_spec_has_requests_of_its_own_and_its_turn() -> None:
     play.enqueue_together("c", "d", spec=b"another")
     play.enqueue_together("e", spec=b"one")
     play.say(A, Enqueued(out[0]))
-    assert play.shared[GATHERED_MAX:] == [["a", "b", "e"]]
-    play.say(A, Enqueued(out[1]))
-    assert play.shared[GATHERED_MAX + 1 :] == [["c", "d"]]
-    assert [sent.spec for sent in play.enqueues[GATHERED_MAX:]] == [b"one", b"another"]
+    assert play.shared[ALONE_MAX:] == [["a", "b", "e"]]
+    play.say(A, *map(Enqueued, out[1:]))
+    assert play.shared[ALONE_MAX + 1 :] == [["c", "d"]]
+    assert [sent.spec for sent in play.enqueues[ALONE_MAX:]] == [b"one", b"another"]
 
 
 def test_a_shared_request_is_bounded_in_tasks_and_in_bytes() -> None:
     play = formed()
     play.enqueue_together(*(f"t{n}" for n in range(GATHERED_TASKS + 1)))
+    assert [len(ids) for ids in play.shared] == [GATHERED_TASKS]
+    play.say(A, Enqueued(play.enqueues[0].request))
     assert [len(ids) for ids in play.shared] == [GATHERED_TASKS, 1]
 
     play, out = crowded()
@@ -142,7 +157,7 @@ def test_the_deadline_of_one_ends_that_one_alone() -> None:
     (short,) = play.enqueue_together("short", timeout=1_000)
     (long,) = play.enqueue_together("long", timeout=5_000)
     play.say(A, Enqueued(out[0]))
-    assert play.shared[GATHERED_MAX:] == [["short", "long"]]
+    assert play.shared[ALONE_MAX:] == [["short", "long"]]
     play.answers.clear()
     play.run(1_000)
     assert ended(play) == [(short, Unavailable)]
@@ -173,7 +188,7 @@ def test_closing_ends_those_that_travel_together_and_those_that_wait() -> None:
     play.enqueue_together("a", "b")
     play.session.abandon("closed")
     play.collect()
-    assert [error for _, error in ended(play)] == [Unavailable] * (GATHERED_MAX + 2)
+    assert [error for _, error in ended(play)] == [Unavailable] * (ALONE_MAX + 2)
 
 
 def test_a_patient_one_among_refused_ones_waits_for_room() -> None:
