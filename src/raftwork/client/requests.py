@@ -97,7 +97,7 @@ class Requests:
         if sent is None:
             return False
         if isinstance(sent, Gathered):
-            self._backlog.extendleft(reversed(sent.parted()))
+            self._backlog.extend(sent.parted())
             self._leave_window(sent, now)
             return True
         self._leave_window(sent, now)
