@@ -68,6 +68,11 @@ class Requests:
         """Whether any call is out."""
         return bool(self._window or self._backlog or self._deferred or self._gathering)
 
+    @property
+    def gathers(self) -> bool:
+        """Whether more enqueues of one task would only wait here until others are answered."""
+        return sum(self._gathered.values()) >= ALONE_MAX
+
     # ---- facts --------------------------------------------------------------------------------
 
     def submit(self, calls: Iterable[Call], now: int) -> None:
@@ -148,7 +153,7 @@ class Requests:
     def _fill_window(self, now: int) -> None:
         while self._backlog and self._room(self._backlog[0].size):
             self._send_first(self._backlog.popleft(), now)
-        while self._gathering and sum(self._gathered.values()) < ALONE_MAX and self._room(0):
+        while self._gathering and not self.gathers and self._room(0):
             sent = self._gather()
             self._gathered[sent.number] = len(sent.members)
             self._send_first(sent, now)

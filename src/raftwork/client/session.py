@@ -114,6 +114,11 @@ class Session:
     # ---- values -------------------------------------------------------------------------------
 
     @property
+    def gathers(self) -> bool:
+        """Whether more enqueues of one task would only wait here until others are answered."""
+        return self._requests.gathers
+
+    @property
     def wake_at(self) -> int | None:
         """When to call `wake`, if nothing happens before."""
         return self._alarm.at

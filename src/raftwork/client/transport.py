@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeVar, cast
 
 from raftwork.client import threads
 from raftwork.client.calls import Answered, Call
+from raftwork.client.discovery import PING_INTERVAL_MS
 from raftwork.client.reply import Reply, tell_all
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.session import Session
@@ -116,6 +117,8 @@ class Connection:
         #: The thread's turns so far, and in which of them the bell was rung.
         self._turn = 0
         self._rung = 0
+        #: The thread waits for answers, and what it would do with more enqueues is to gather them.
+        self._gathers = False
         self._closing = False
         self._over = False
         self._reason: str | None = None
@@ -155,7 +158,7 @@ class Connection:
         waits for room instead of ending with QueueFull at once.
         """
         call = Call(request, reply, _now() + timeout, ids=ids, wait_when_full=wait_when_full)
-        self._hand_over(call)
+        self._hand_over(call, patient=call.spec is not None and timeout >= PING_INTERVAL_MS)
         return cast("Reply[R]", call.answer)  # a session accepts no other answer
 
     def track(self, ids: Sequence[str], make: Callable[[str], S]) -> list[S]:
@@ -198,13 +201,17 @@ class Connection:
         if self._ended.acquire(timeout=_CLOSE_S):
             self._ended.release()
 
-    def _hand_over(self, job: _Job) -> None:
+    def _hand_over(self, job: _Job, *, patient: bool = False) -> None:
+        """Give the thread a job. One that is `patient` does not wake a thread that gathers."""
         threads.refuse_if_ours()
         try:
             self._check_open()
             self.start()
             self._jobs.append(job)
-            self._wake()
+            # Looked at after the job was appended: the thread says so just before it waits, and
+            # takes it back before it takes the jobs. With calls out it never waits for long.
+            if not (patient and self._gathers):
+                self._wake()
             # Said before the thread looks for the last time, looked at after the job was appended:
             # one that the thread overlooks is refused here.
             self._check_open()
@@ -246,8 +253,11 @@ class Connection:
             while not self._closing:
                 # Counted before the jobs are taken: a job that comes later rings again.
                 self._turn += 1
+                self._gathers = False
                 loop.take_jobs(self._jobs)
-                loop.turn()
+                loop.send()
+                self._gathers = loop.gathers
+                loop.wait()
         except OSError as error:
             self._failure = _failure(error)
         except BaseException as error:
@@ -307,19 +317,26 @@ class _Loop:
         """Those that are out."""
         return list(self._calls)
 
-    def turn(self) -> None:
-        """Send and tell what there is, then wait for a bell, a frame, a link or a deadline.
+    @property
+    def gathers(self) -> bool:
+        """Whether more enqueues of one task would only wait here until others are answered."""
+        return self._session.gathers
 
-        What comes is told at the beginning of the next turn: just before the thread waits again,
-        and whoever was told can go on.
+    def send(self) -> None:
+        """Send and tell what the jobs, and what came before them, have led to.
+
+        The last thing before the thread waits: whoever is told then can go on at once.
         """
         now = _now()
         if self._handles.littered and (gone := self._handles.sweep()):
             self._session.unwatch(gone)
         self._session.wake(now)
         self._flush(now)
+
+    def wait(self) -> None:
+        """Wait for a bell, a frame, a link or a deadline, and take in what came."""
         wake_at = self._session.wake_at
-        ready = self._links.poll(None if wake_at is None else max(0, wake_at - now))
+        ready = self._links.poll(None if wake_at is None else max(0, wake_at - _now()))
         now = _now()
         for each in ready:
             if each == self._wake_fd:

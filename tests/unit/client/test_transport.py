@@ -229,7 +229,7 @@ def test_a_thread_that_fails_ends_every_call_with_the_reason_and_is_replaced(
         run = app.run("t")
         call, wait = pool.submit(app.enqueue, "t"), pool.submit(run.result)
         wait_until_watched(app, run)
-        monkeypatch.setattr(module._Loop, "turn", Once(module._Loop.turn, error))
+        monkeypatch.setattr(module._Loop, "wait", Once(module._Loop.wait, error))
         expected = "Too many open files" if error is FULL else "a fault of ours"
         with pytest.raises(Unavailable, match=expected):
             app.enqueue("t")  # wakes it
