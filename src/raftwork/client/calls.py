@@ -67,7 +67,17 @@ class Outgoing:
 class Call(Outgoing):
     """A request with a caller waiting for its answer, a record of the type `reply`."""
 
-    __slots__ = ("answer", "deadline", "full", "ids", "pause", "reply", "size", "wait_when_full")
+    __slots__ = (
+        "answer",
+        "deadline",
+        "full",
+        "ids",
+        "pause",
+        "reply",
+        "size",
+        "spec",
+        "wait_when_full",
+    )
 
     def __init__(
         self,
@@ -88,8 +98,16 @@ class Call(Outgoing):
         self.ids = ids
         self.wait_when_full = wait_when_full
         self.answer: Reply[object] = Reply()
+        #: The Spec of an enqueue of one small task, which may travel with others.
+        self.spec: bytes | None = None
         #: Bytes of the window that it takes.
-        self.size = len(record.tasks) if isinstance(record, Enqueue) else sum(map(len, ids))
+        self.size = 0
+        if isinstance(record, Enqueue):
+            self.size = len(record.tasks)
+            if len(ids) == 1 and self.size <= GATHERED_TASK_BYTES:
+                self.spec = record.spec
+        else:
+            self.size = sum(map(len, ids))
         self.pause = PAUSE_FIRST_MS
         #: Why it waits for room.
         self.full: RaftworkError | None = None
@@ -98,14 +116,6 @@ class Call(Outgoing):
     def members(self) -> "tuple[Call, ...]":
         """The calls that its answer ends."""
         return (self,)
-
-    @property
-    def spec(self) -> bytes | None:
-        """The Spec of an enqueue of one small task, which may travel with others; else None."""
-        record = self.record
-        if isinstance(record, Enqueue) and len(self.ids) == 1 and self.size <= GATHERED_TASK_BYTES:
-            return record.spec
-        return None
 
     def late(self, now: int) -> bool:
         """Whether its deadline has passed."""

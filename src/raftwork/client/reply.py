@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from raftwork.errors import Unavailable
 
@@ -103,10 +103,10 @@ class Reply(Generic[T]):
     def _read(self) -> T:
         assert self._told is not None
         value, error = self._told
+        if error is None:
+            return value  # type: ignore[return-value] # there is one if there is no error
         try:
-            if error is not None:
-                raise error
-            return cast("T", value)
+            raise error
         finally:
             del self, error
 

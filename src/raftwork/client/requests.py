@@ -60,8 +60,9 @@ class Requests:
         self._deferred: list[Call] = []
         #: Enqueues of one task that wait to travel together, by their Spec.
         self._gathering: dict[bytes, deque[Call]] = {}
-        #: How many are out, by the number of their request.
+        #: How many are out: by the number of their request, and together.
         self._gathered: dict[int, int] = {}
+        self._out = 0
         self._answered: list[Answered] = []
 
     def __bool__(self) -> bool:
@@ -71,7 +72,7 @@ class Requests:
     @property
     def gathers(self) -> bool:
         """Whether more enqueues of one task would only wait here until others are answered."""
-        return sum(self._gathered.values()) >= ALONE_MAX
+        return self._out >= ALONE_MAX
 
     # ---- facts --------------------------------------------------------------------------------
 
@@ -137,6 +138,7 @@ class Requests:
         self._deferred.clear()
         self._gathering.clear()
         self._gathered.clear()
+        self._out = 0
 
     def take(self) -> list[Answered]:
         """The calls that have ended since the last time."""
@@ -153,9 +155,10 @@ class Requests:
     def _fill_window(self, now: int) -> None:
         while self._backlog and self._room(self._backlog[0].size):
             self._send_first(self._backlog.popleft(), now)
-        while self._gathering and not self.gathers and self._room(0):
+        while self._gathering and self._out < ALONE_MAX and self._room(0):
             sent = self._gather()
             self._gathered[sent.number] = len(sent.members)
+            self._out += len(sent.members)
             self._send_first(sent, now)
 
     def _room(self, size: int) -> bool:
@@ -195,7 +198,7 @@ class Requests:
     def _leave_window(self, sent: Call | Gathered, now: int) -> None:
         del self._window[sent.number]
         self._window_bytes -= sent.size
-        self._gathered.pop(sent.number, None)
+        self._out -= self._gathered.pop(sent.number, 0)
         self._fill_window(now)
 
     def _finish(

@@ -126,7 +126,9 @@ class Session:
     def take(self) -> Output:
         """Drain the output since the last call."""
         connect, messages = self._brokers.take()
-        frames = [(address, to_broker.encode(message)) for address, message in messages]
+        frames = []
+        if messages:
+            frames = [(address, to_broker.encode(message)) for address, message in messages]
         return Output(connect, frames, self._requests.take(), self._watches.take())
 
     def abandon(self, reason: str) -> None:

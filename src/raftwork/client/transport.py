@@ -9,14 +9,13 @@ fail, the calls that are out fail with the reason, and the App makes another con
 """
 
 import _thread
-import contextlib
 import os
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 from raftwork.client import threads
 from raftwork.client.calls import Answered, Call
@@ -75,8 +74,10 @@ class _Bell:
         os.set_blocking(self._write_fd, False)
 
     def ring(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full of rings: it will wake
+        try:  # noqa: SIM105 - part of every call
             os.write(self._write_fd, b"\0")
+        except BlockingIOError:
+            pass  # full of rings: it will wake
 
     def __del__(self) -> None:
         for fd in (self.read_fd, self._write_fd):
@@ -122,8 +123,8 @@ class Connection:
         self._closing = False
         self._over = False
         self._reason: str | None = None
-        #: Why it ended by itself.
-        self._failure: str | None = None
+        #: Why its thread ended by itself, and with it all calls that were out; a new one may work.
+        self.failure: str | None = None
         self._unclaimed = [None]
         self._thread: int | None = None
         self._ended = _thread.allocate_lock()
@@ -131,11 +132,6 @@ class Connection:
         self._owner = weakref.ref(owner, _abandoning(weakref.ref(self)))
 
     # ---- for callers --------------------------------------------------------------------------
-
-    @property
-    def failed(self) -> bool:
-        """Whether its thread failed, and with it all calls that are out: a new one may work."""
-        return self._failure is not None
 
     def start(self) -> None:
         """Start the thread, unless it runs. Raises RuntimeError at the interpreter's end."""
@@ -159,7 +155,7 @@ class Connection:
         """
         call = Call(request, reply, _now() + timeout, ids=ids, wait_when_full=wait_when_full)
         self._hand_over(call, patient=call.spec is not None and timeout >= PING_INTERVAL_MS)
-        return cast("Reply[R]", call.answer)  # a session accepts no other answer
+        return call.answer  # type: ignore[return-value] # a session accepts no other answer
 
     def track(self, ids: Sequence[str], make: Callable[[str], S]) -> list[S]:
         """A handle for each id, made by `make`; its outcome can be waited for."""
@@ -206,7 +202,8 @@ class Connection:
         threads.refuse_if_ours()
         try:
             self._check_open()
-            self.start()
+            if self._turn == 0:
+                self.start()
             self._jobs.append(job)
             # Looked at after the job was appended: the thread says so just before it waits, and
             # takes it back before it takes the jobs. With calls out it never waits for long.
@@ -224,8 +221,8 @@ class Connection:
             raise Unavailable("the process was forked inside this call, and this is a copy")
         if not self._closing:
             return
-        if self._failure is not None:
-            raise Unavailable(self._failure)
+        if self.failure is not None:
+            raise Unavailable(self.failure)
         if self._reason is None and not threads.is_main():
             return  # Python ends, and this thread of its with it: untold
         raise AppClosed("this App is closed")
@@ -255,13 +252,12 @@ class Connection:
                 self._turn += 1
                 self._gathers = False
                 loop.take_jobs(self._jobs)
-                loop.send()
-                self._gathers = loop.gathers
+                self._gathers = loop.send()
                 loop.wait()
         except OSError as error:
-            self._failure = _failure(error)
+            self.failure = _failure(error)
         except BaseException as error:
-            self._failure = _failure(error)
+            self.failure = _failure(error)
             raise
         finally:
             self._finish(loop)
@@ -269,7 +265,7 @@ class Connection:
     def _finish(self, loop: "_Loop | None") -> None:
         assert self._thread is not None
         self._closing = True
-        why = self._reason = self._failure or self._reason
+        why = self._reason = self.failure or self._reason
         try:
             if loop is not None:
                 loop.take_jobs(self._jobs)
@@ -294,13 +290,17 @@ class _Loop:
         self._links = Links(look_up, _LINKS)
         self._session = Session(brokers, Random())
         self._calls: set[Call] = set()
+        #: When this turn began, ms.
+        self._now = _now()
         self._wake_fd = wake_fd
         self._links.watch(wake_fd)
 
     def take_jobs(self, jobs: deque[_Job]) -> None:
         """Everything that callers have handed over by now."""
+        self._now = now = _now()
+        if not jobs:
+            return
         taken: list[Call] = []
-        now = _now()
         while jobs:
             job = jobs.popleft()
             if isinstance(job, _Watch):
@@ -317,26 +317,22 @@ class _Loop:
         """Those that are out."""
         return list(self._calls)
 
-    @property
-    def gathers(self) -> bool:
-        """Whether more enqueues of one task would only wait here until others are answered."""
-        return self._session.gathers
-
-    def send(self) -> None:
+    def send(self) -> bool:
         """Send and tell what the jobs, and what came before them, have led to.
 
-        The last thing before the thread waits: whoever is told then can go on at once.
+        The last thing before the thread waits: whoever is told then can go on at once. True if more
+        enqueues of one task would only be gathered until others are answered.
         """
-        now = _now()
         if self._handles.littered and (gone := self._handles.sweep()):
             self._session.unwatch(gone)
-        self._session.wake(now)
-        self._flush(now)
+        self._session.wake(self._now)
+        self._flush(self._now)
+        return self._session.gathers
 
     def wait(self) -> None:
         """Wait for a bell, a frame, a link or a deadline, and take in what came."""
         wake_at = self._session.wake_at
-        ready = self._links.poll(None if wake_at is None else max(0, wake_at - _now()))
+        ready = self._links.poll(None if wake_at is None else max(0, wake_at - self._now))
         now = _now()
         for each in ready:
             if each == self._wake_fd:

@@ -149,7 +149,8 @@ class Links:
         #: Those that could not be opened, and when to try again.
         self._unopened: dict[str, int] = {}
         self._opening: list[tuple[str, str]] = []
-        self.watch(self._resolver.fileno())
+        self._resolver_fd = self._resolver.fileno()
+        self.watch(self._resolver_fd)
 
     def watch(self, fd: int) -> None:
         """Make `poll` also return when this descriptor is readable."""
@@ -158,7 +159,7 @@ class Links:
     def poll(self, timeout: int | None) -> list[object]:
         """Wait (ms) for something to read."""
         ready = self._poller.poll(timeout)
-        self._found = self._resolver.fileno() in ready
+        self._found = self._resolver_fd in ready
         return ready
 
     def connect(self, address: str, now: int) -> None:
