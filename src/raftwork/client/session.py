@@ -65,8 +65,9 @@ class Session:
 
     def watch(self, ids: Iterable[str], now: int) -> None:
         """Deliver each of these outcomes once known; without end, under any leader."""
+        if not self._busy:
+            self._alarm.due(self._brokers.wake_at)
         self._watches.add(ids, now)
-        self._alarm.due(now)
 
     def unwatch(self, ids: Iterable[str]) -> None:
         """These outcomes are no longer wanted."""
