@@ -4,7 +4,7 @@ import pytest
 
 from raftwork.client.calls import GATHERED_TASK_BYTES
 from raftwork.client.requests import ALONE_MAX, GATHERED_BYTES, GATHERED_TASKS
-from raftwork.errors import ProtocolError, QueueFull, Unavailable
+from raftwork.errors import ProtocolError, QueueFull, RaftworkError, Unavailable
 from raftwork.features.enqueue import Enqueued
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Code, Refused
@@ -23,11 +23,10 @@ def crowded() -> tuple[Play, list[int]]:
     return play, [play.enqueue(f"out{n}") for n in range(ALONE_MAX)]
 
 
-def ended(play: Play) -> list[tuple[int, type[BaseException] | None]]:
+def ended(play: Play) -> list[tuple[int, type[RaftworkError] | None]]:
     """The calls that have ended since the last time: their numbers and errors."""
-    answers = [(a.call.number, a.error and type(a.error)) for a in play.answers]
-    play.answers.clear()
-    return answers
+    answers, play.answers = play.answers, []
+    return [(a.call.number, type(a.error) if a.error else None) for a in answers]
 
 
 def test_enqueues_of_one_turn_share_a_request_and_its_acknowledgement_ends_each() -> None:
