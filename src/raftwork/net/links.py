@@ -23,6 +23,8 @@ _AGAIN_MS = 500
 #: Descriptors for libzmq's own threads, and for one more socket with its monitor and connection.
 _CONTEXT_FILES = 16
 _SOCKET_FILES = 8
+#: Of frames that are read from one socket at a time: they are copies of what libzmq holds.
+_TURN_BYTES = 1024 * 1024
 #: As plain numbers: flags of an enumeration cost more than a send.
 _NOBLOCK = int(zmq.NOBLOCK)
 _LINK_UP = zmq.EVENT_HANDSHAKE_SUCCEEDED
@@ -100,6 +102,7 @@ class Link:
         """What has arrived, up to a turn's share."""
         socket, poller = self.socket, self._poller
         frames: list[bytes] = []
+        left = _TURN_BYTES
         for count in range(self._turn_frames):
             try:
                 # Not copied, it knows whether more follows: to ask the socket costs as much again.
@@ -111,6 +114,9 @@ class Link:
                 socket.recv_multipart()
             else:
                 frames.append(frame.bytes)
+                left -= len(frame)
+            if left < 0:
+                break  # the rest is asked for again, as the socket is in use
             if count < ASKS and not poller.more(socket):
                 break
         return frames
