@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 WINDOW_REQUESTS = 1_024
 WINDOW_BYTES = 32 * 1024 * 1024
 #: Enqueues of one task on the wire, from which on more wait for each other.
-ALONE_MAX = 4
+ALONE_MAX = 8
 #: The most tasks that travel together.
 GATHERED_TASKS = 1_000
 #: … or the bytes, give or take a task.

@@ -93,6 +93,7 @@ LIMITS = (
         f"{_CLIENT}.requests:Requests.refused",
         "self._backlog.extend(sent.parted())",
         "for call in sent.members: self._finish(call, error=REFUSALS[refused.code](refused.text))",
+        seeds=60,
     ),
     _mutant(
         "calls have no deadline",
