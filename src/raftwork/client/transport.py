@@ -370,6 +370,7 @@ class _Loop:
             self._answer(answers)
         if outcomes and (again := self._handles.deliver(outcomes)):
             self._session.watch(again, now)
+            self._flush(now)  # or it would leave when the thread wakes next
 
     def _answer(self, answers: Sequence[Answered]) -> None:
         tell_all([(each.call.answer, each.message, each.error) for each in answers])
