@@ -2,7 +2,7 @@
 
 `python -m bench compare REV …` is none of them: it measures another revision against this one.
 Nor is `python -m bench peers …`: it measures other queues, which must be installed first.
-`python -m bench idle …`, `many …` and `turn …` take options, too.
+`python -m bench idle …`, `many …`, `turn …` and `path …` take options, too.
 """
 
 import signal
@@ -18,6 +18,7 @@ from bench import (
     idle,
     latency,
     many,
+    path,
     poison,
     pressure,
     throughput,
@@ -51,6 +52,7 @@ WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "idle": idle.main,
     "many": many.main,
     "turn": turn.main,
+    "path": path.main,
     "peers": peers.main,
 }
 

@@ -91,17 +91,22 @@ def strace(pids: Sequence[int], directory: Path) -> Iterator[dict[int, int]]:
 
 
 class Side:
-    """A cluster and a client of one tree; `load` runs tasks through it."""
+    """A cluster and a client of one tree; `load` runs tasks through it.
 
-    def __init__(self, tree: Tree, directory: Path, consensus: str) -> None:
+    `hooks` names what each process does besides: counting calls, or tracing.
+    """
+
+    def __init__(
+        self, tree: Tree, directory: Path, consensus: str, hooks: str = "counting"
+    ) -> None:
         self.directory = directory
-        counting = Path(__file__).parent / "counting"
-        paths = os.pathsep.join(map(str, (counting, tree.source, directory)))
+        hooked = Path(__file__).parent / hooks
+        paths = os.pathsep.join(map(str, (hooked, tree.source, directory)))
         shutil.copy(Path(__file__).parent / "driver.py", directory)
         env = os.environ | {
             "PYTHONPATH": paths,
             "RAFTWORK_BROKERS": ",".join(free_addresses(3)),
-            "COUNT_IN": str(directory),
+            {"counting": "COUNT_IN", "tracing": "TRACE_IN"}[hooks]: str(directory),
         }
         self.client = subprocess.Popen(
             [tree.python, "-P", "-c", _CLIENT, consensus],

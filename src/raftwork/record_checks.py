@@ -131,10 +131,11 @@ def _many(kind: Any, make: Callable[[Iterable[object]], object], *, strict: bool
     scope: dict[str, object] = {"INT_MAX": INT_MAX, "BadMessage": BadMessage}
     if kind in (str, bytes):
         return _many_of(kind, make)
-    lines = _field("value", kind, scope, strict)
+    lines = list(_field("value", kind, scope, strict))
     source = ["def check(value):", *(f"    {line}" for line in lines), "    return value"]
     exec("\n".join(source), scope)  # noqa: S102 - as above
-    inner = cast("Check", scope.get("check_value", scope["check"]))
+    # One line calls a check that may as well be called itself; more may let None pass before.
+    inner = cast("Check", scope["check_value" if len(lines) == 1 else "check"])
 
     def check(value: object) -> object:
         if type(value) is not list:

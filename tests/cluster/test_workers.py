@@ -39,6 +39,19 @@ def test_a_task_of_a_killed_worker_runs_again_under_a_greater_token(
     assert run.result(timeout=20) == new.token
 
 
+def test_nobody_waits_for_a_killed_worker_to_come_back(cluster: Cluster, tmp_path: Path) -> None:
+    assert cluster.cli("cluster", "set", "worker_lease=600", "worker_reconnect=600").code == 0
+    first = cluster.start_worker("w1", "--concurrency", "1")
+    run = cluster.app.enqueue("until", str(tmp_path / "go"))
+    old = cluster.wait_for_start(run.id)
+    cluster.start_worker("w2", "--concurrency", "1")
+    first.kill()
+    new = cluster.wait_for_start(run.id, attempt=2)
+    assert (new.worker, psutil.pid_exists(old.pid)) == ("w2", False)
+    (tmp_path / "go").touch()
+    assert run.result(timeout=20) == new.token
+
+
 def test_a_killed_worker_takes_its_pool_with_it(cluster: Cluster, tmp_path: Path) -> None:
     worker = cluster.start_worker("w1", "--concurrency", "2")
     run = cluster.app.enqueue("until", str(tmp_path / "go"))

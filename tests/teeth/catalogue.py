@@ -502,10 +502,26 @@ _WORKERS = (
         ("test_a_task_that_may_run_once_is_lost_with_its_worker_and_never_run_again",),
     ),
     Break(
+        "nobody says that a worker was killed",
+        (
+            Edit(
+                f"{_WORKER}.pool.fork_server:ForkServer.serve",
+                "self._last_words(running)",
+                "pass",
+            ),
+        ),
+        ("test_nobody_waits_for_a_killed_worker_to_come_back",),
+    ),
+    Break(
         "a killed worker's pool runs on",
         (
             Edit(
                 f"{_WORKER}.pool.fork_server:ForkServer._end_children",
+                "_signal(pid, signal.SIGKILL)",
+                "pass",
+            ),
+            Edit(
+                f"{_WORKER}.pool.fork_server:ForkServer._kill_running",
                 "_signal(pid, signal.SIGKILL)",
                 "pass",
             ),

@@ -167,3 +167,23 @@ def test_a_record_is_looked_into_when_the_first_one_comes() -> None:
     assert EARLY.decode(pack([1, [7]])) == Early(Later(7))
     with pytest.raises(BadMessage, match="Early: expected"):
         EARLY.decode(pack([1, 7]))
+
+
+class Pair(NamedTuple):
+    left: int
+    right: str | None = None
+
+
+class Gaps(NamedTuple):
+    pairs: list[Pair | None]
+    numbers: tuple[float | None, ...]
+    flags: list[bool | None]
+
+
+def test_a_list_may_have_gaps_between_values_of_any_type() -> None:
+    codec = Codec[Gaps]({1: Gaps})
+    gaps = Gaps([None, Pair(1, "x"), Pair(2)], (None, 1.5), [True, None])
+    assert codec.decode(codec.encode(gaps)) == gaps
+    for wrong in ([1, [[]], [], []], [1, [0], [], []], [1, [], ["1"], []], [1, [], [], [1]]):
+        with pytest.raises(BadMessage, match="Gaps: expected"):
+            codec.from_plain(wrong)

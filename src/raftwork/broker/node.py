@@ -158,10 +158,8 @@ class Node:
         leadership, replica = self._supervisor.leadership, self._replica
         if leadership is not None:
             at = min(at, self._now + WAITING_MS if leadership.waiting else leadership.wake_at)
-        if replica is not None:
-            replica_at = replica.wake_at
-            if replica_at is not None and replica_at < at:
-                at = replica_at
+        if replica is not None and (due := replica.wake_at) is not None and due < at:
+            at = due
         return at
 
     @property
@@ -182,14 +180,16 @@ class Node:
             return True
         self._arriving = routing, None, now
         try:
-            message = to_broker.decode(frame)
+            try:
+                message = to_broker.decode(frame)
+            except NewerMessage as error:  # no offence: it finds out what it must do without
+                self._reply(routing, unsupported(error))
+                return True
+            except BadMessage as error:
+                self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
+                return False
             self._arriving, self._size = (routing, message, now), len(frame)
             self._route(routing, message, now)
-        except NewerMessage as error:  # no offence: it finds out what it must do without
-            self._reply(routing, unsupported(error))
-        except BadMessage as error:
-            self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
-            return False
         except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
             self._arrivals.stop(error)
         return True
@@ -244,9 +244,8 @@ class Node:
         """A frame could not be sent: there is no connection under this routing id (any more)."""
         self._chores_at = self._now
         self._handshake.peers.unreachable(routing)
-        if not self._sessions.close(routing):
-            return
-        self._gone(routing)
+        if self._sessions.close(routing):
+            self._gone(routing)
 
     def turn(self, now: int) -> None:
         """Do all there is to do. Raises StoreError if this replica must stop."""
@@ -272,9 +271,8 @@ class Node:
             if (waits := self._readiness.look(status, now)) is not None:
                 self.tell(waits)
         self._chores_at = now + CHORES_MS if self._store.identity.cluster_id else now
-        self._chores_due = self._handshake.wake_at
-        if (at := self._supervisor.wake_at) is not None:
-            self._chores_due = min(self._chores_due, at)
+        at, again_at = self._handshake.wake_at, self._supervisor.wake_at
+        self._chores_due = at if again_at is None else min(at, again_at)
 
     def rest(self) -> None:
         """Commit what is only applied so far: the process ends. Raises StoreError."""
@@ -371,7 +369,7 @@ class Node:
             case Heartbeat():
                 known = known and workers.heartbeat(routing, message, now)
             case Goodbye():
-                known = known and workers.goodbye(routing, message.session, now)
+                known = known and workers.goodbye(routing, message.session, now, lost=message.lost)
                 if self._sessions.close(routing):
                     self._gone(routing)  # a client's too: or its watches would stay for ever
         if not known:
@@ -395,6 +393,7 @@ class Node:
 
     def _restart_sessions(self) -> None:
         """The leader's state was dropped, with all sessions: they have to begin again."""
+        self._chores_due = self._now  # when to make it anew
         for routing in self._sessions:
             self._sessions.close(routing)
             self._reply(routing, HelloFirst())

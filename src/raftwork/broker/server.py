@@ -274,7 +274,7 @@ class Server:
 
     def _carry_out(self, ready: Sequence[object], now: int) -> None:
         node, transport = self._node, self._transport
-        if now >= self._chores_at:
+        if now >= self._chores_at or transport.resolved in ready:
             self._chores_at = now + CHORES_MS
             self._wall_base = _wall() - now
             transport.tend(now)

@@ -151,7 +151,7 @@ class ClusterSettings:
         "A worker's silence after which its tasks go to others",
     )
     worker_reconnect: int = _setting(
-        *(1_000, MS, 1_000, 600_000),
+        *(500, MS, 500, 600_000),
         "How long a worker whose connection has closed may take to come back, within its lease",
     )
     #: Ten times the stalls of disks and schedulers that were seen on shared machines.

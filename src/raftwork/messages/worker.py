@@ -168,3 +168,5 @@ class Goodbye(NamedTuple):
     """The worker is leaving for good; whatever it still holds is given to others."""
 
     session: int
+    #: It did not choose to: its process ended, and what is left of it says so.
+    lost: bool = False

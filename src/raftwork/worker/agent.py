@@ -85,7 +85,7 @@ class Load(NamedTuple):
 
 @dataclass(slots=True)
 class Turn:
-    """What to do now: `start`, then `stop`, then `withdraw`, on the pool; then `send`."""
+    """What to do now: `send`; then `start`, then `stop`, then `withdraw`, on the pool."""
 
     send: list[tuple[str, ToBroker]] = field(default_factory=list)
     start: list[PushedTask] = field(default_factory=list)
@@ -98,14 +98,17 @@ class Turn:
 
 #: Takes a frame: from which broker, what, and when.
 Handler = Callable[[str, FromBroker, int], None]
+#: What takes a kind of frame, and whether such frames are of one session, and begin with its head.
+Handling = tuple[Handler, bool]
 F = TypeVar("F", bound=tuple[object, ...])
 
 
 def handles(
     frame: type[F], handler: Callable[[str, F, int], None]
-) -> tuple[type[FromBroker], Handler]:
+) -> tuple[type[FromBroker], Handling]:
     """A row of the table of handlers: its halves belong together."""
-    return frame, cast("Handler", handler)
+    of_session = frame in worker_frames and frame is not WorkerWelcome
+    return frame, (cast("Handler", handler), of_session)
 
 
 class Agent:
@@ -159,15 +162,14 @@ class Agent:
     def receive(self, source: str, message: FromBroker, now: int) -> None:
         """A frame from the broker at address `source`."""
         self._session.heard(source, now)
-        if type(message) in worker_frames and not isinstance(message, WorkerWelcome):
-            epoch, number = cast("tuple[int, int]", message[:2])
-            if not self._session.current(source, epoch, number):
-                return
-        handle = self._handlers.get(type(message))
-        if handle is not None:  # else it is nothing that a worker asked for
+        found = self._handlers.get(type(message))
+        if found is None:
+            return  # it is nothing that a worker asked for
+        handle, of_session = found
+        if not of_session or self._session.current(source, message):
             handle(source, message, now)
 
-    def _make_handlers(self) -> dict[type[FromBroker], Handler]:
+    def _make_handlers(self) -> dict[type[FromBroker], Handling]:
         """What it does with each kind of frame. Those of a session are of the present one."""
         return dict(
             (
@@ -261,6 +263,13 @@ class Agent:
             self._decide(outcome)
         if ends:
             self._progress_at = now
+            if len(self._held) == len(self._since):
+                self.look_at = _FOREVER  # nothing waits for its start any more
+
+    @property
+    def saturated(self) -> bool:
+        """Whether it holds more tasks than can run at once."""
+        return len(self._held) > self._slots
 
     @property
     def slots(self) -> int:
@@ -367,27 +376,29 @@ class Agent:
 
     def turn(self, now: int) -> Turn:
         """Everything that is due."""
-        self._enforce_limits(now)
+        if now >= self._limit_at:
+            self._enforce_limits(now)
         turn = Turn()
-        if not self._done.full and not self._hand_back:
+        if self._parked and not self._done.full and not self._hand_back:
             turn.start, self._parked = self._parked, []
-        turn.stop, self._stop = self._stop, set()
+        if self._stop:
+            turn.stop, self._stop = self._stop, set()
         if self._ends:
             turn.ends, self._ends = self._ends, []
         turn.withdraw = self._withdraw
-        turn.send += ((broker, Ping()) for broker in self._session.asks(now))
+        if asked := self._session.asks(now):
+            turn.send += ((broker, Ping()) for broker in asked)
         if self._session.hello(now):
             self._hello(turn, now)
         if self._session.open:
-            self._heartbeat(turn, now)
+            if now >= self.heartbeat_at:
+                self._heartbeat(turn, now)
             self._report(turn, now)
         if self._draining and not self._withdraw and not self._held and not self._done:
             self._leave(turn)
         return turn
 
     def _enforce_limits(self, now: int) -> None:
-        if now < self._limit_at:
-            return
         self._limit_at = _FOREVER
         for token, since in list(self._since.items()):
             limit = self._limit(self._held[token].spec)
@@ -427,8 +438,6 @@ class Agent:
         return Holding(token, Held.RUNNING, max(0, now - since))
 
     def _heartbeat(self, turn: Turn, now: int) -> None:
-        if now < self.heartbeat_at:
-            return
         self.heartbeat_at = now + HEARTBEAT_MS
         running = min(len(self._held), self._slots)
         self._send(
@@ -450,7 +459,9 @@ class Agent:
 
     def _report(self, turn: Turn, now: int) -> None:
         """One Report of whatever happened; further ones only where outcomes outgrow a frame."""
-        if not self._session.open:
+        due = self._done.due_at
+        nothing = not self._started and not self._released and (due is None or now < due)
+        if nothing or not self._session.open:
             return
         since = self._since
         started = [Started(t, max(0, now - since[t])) for t in self._started if t in since]

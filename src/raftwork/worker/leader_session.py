@@ -9,7 +9,7 @@
 
 from random import Random
 
-from raftwork.messages import Leader
+from raftwork.messages import FromBroker, Leader
 from raftwork.net.discovery import learnable
 
 #: Of the leader, after which all brokers are asked, ms. It beats several times in it.
@@ -38,6 +38,7 @@ class LeaderSession:
         self._pushed = 0  # tasks received in it
         self._asked = now - _SOON_MS
         self._pause = _SOON_MS  # before the next round
+        self._patience = self._jittered(SILENCE_MS)  # with the leader's silence
         self._ask_at = now
         self._hello_at = now
 
@@ -48,7 +49,7 @@ class LeaderSession:
         self.heard_at[source] = now
         if source == self.leader:
             self._pause = _SOON_MS
-            self._ask_at = now + self._jittered(SILENCE_MS)
+            self._ask_at = now + self._patience
 
     def announced(self, source: str, news: Leader, now: int) -> None:
         """A broker's view of the leadership."""
@@ -96,9 +97,11 @@ class LeaderSession:
         self._pushed = 0
         return True
 
-    def current(self, source: str, epoch: int, number: int) -> bool:
-        """Whether a frame of this epoch and session counts."""
-        return self.open and (source, epoch, number) == (self.leader, self.epoch, self.number)
+    def current(self, source: str, frame: FromBroker) -> bool:
+        """Whether a frame of a session, which begins with epoch and number, counts."""
+        if not self.open or source != self.leader:
+            return False
+        return frame[1] == self.number and frame[0] == self.epoch
 
     def pushed(self, tasks: int) -> None:
         """So many more tasks arrived in this session."""
@@ -135,6 +138,7 @@ class LeaderSession:
         self._asked = now
         self._ask_at = now + self._jittered(self._pause)
         self._pause = min(2 * self._pause, _AGAIN_MS)
+        self._patience = self._jittered(SILENCE_MS)
         return list(self.brokers)
 
     def hello(self, now: int) -> bool:

@@ -2,6 +2,9 @@
 
 One loop, one thread (the async pool's own event loop excepted). Sockets never block and never
 linger: what a dead broker did not take is void, and the agent sends it again to the next.
+
+A turn looks at what stirred and at nothing else: a task of a moment takes three turns, one as it
+comes, one as it ends and one as that is acknowledged, and each looks into the pool or at a socket.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from random import Random
 
 import zmq
@@ -48,6 +52,7 @@ from raftwork.worker.events import (
 )
 from raftwork.worker.hooked import hooked, start, watch
 from raftwork.worker.journal import Journal, tell
+from raftwork.worker.last_words import say_gone
 from raftwork.worker.loader import functions
 from raftwork.worker.machine_load import Sampler, usable_cpus
 from raftwork.worker.pool import Pool
@@ -61,8 +66,14 @@ from raftwork.worker.waits import notice_waits
 
 log = logging.getLogger("raftwork.worker")
 
-#: After a turn that brought several things the next waits so long, s, that bursts become batches.
+#: After a turn that brought several things to a worker with more tasks than can run at once, the
+#: next waits so long, s, that bursts become batches. No task that could run waits for that.
 _PAUSE_S = 0.001
+#: The pool is asked for what ended at least so often, ms, if there are turns: some of what it does
+#: comes with time alone.
+_COLLECT_MS = 100
+#: Between looks at what only time brings about in the shell itself, ms.
+_CHORES_MS = 20
 #: Frames libzmq reads ahead from one broker: each may be large, and they wait better at the broker.
 _RECEIVE_MESSAGES = 16
 #: Frames read from one broker in one turn: the pool and the clock must get their turn too.
@@ -121,6 +132,8 @@ class Worker:
         self._in, self._out = socket.socketpair()
         self._in.setblocking(False)
         self._out.setblocking(False)
+        self._pool_wakers = frozenset(pool.wakers)
+        self._collect_at = self._chores_at = now_ms()
         for waker in (self._in.fileno(), *pool.wakers):
             self._links.watch(waker)
         for address in brokers:
@@ -149,30 +162,56 @@ class Worker:
             self._close()
 
     def _turn(self) -> None:
-        agent, pool = self._agent, self._pool
+        agent = self._agent
         wake = min(agent.wake_at, self._halt_at)
         ready = self._links.poll(max(0, wake - now_ms()))
         now = now_ms()
         if (self._interrupts > self._heeded or now >= self._halt_at) and self._heed(now):
             return
-        busy = self._receive(ready, now)
+        came = self._receive(ready, now)
+        if now >= self._collect_at or now >= agent.look_at:
+            came += self._collect(now)
+        if now >= agent.look_at:
+            agent.look(self._pool.running(), self._pool.slots, now)
+        if now >= agent.heartbeat_at and now - self._sampler.sampled_at >= _SAMPLE_MS:
+            self._sample(now)
+        self._perform(agent.turn(now))
+        if now >= self._chores_at:
+            self._chores(now)
+        if came > 1 and agent.saturated and not agent.finished:
+            time.sleep(_PAUSE_S)
+
+    def _collect(self, now: int) -> int:
+        """Hand what ended to the agent; how many tasks."""
+        self._collect_at = now + _COLLECT_MS
+        agent, pool = self._agent, self._pool
         ends = pool.collect()
         agent.ended(ends, now)
-        if pool.slots != agent.slots:
-            tell(SlotsChanged(pool.slots, agent.slots))
+        slots = pool.slots
+        if slots != agent.slots:
+            tell(SlotsChanged(slots, agent.slots))
             agent.look_at = now
-        if now >= agent.look_at:
-            agent.look(pool.running(), pool.slots, now)
-        if now >= agent.heartbeat_at and now - self._sampler.sampled_at >= _SAMPLE_MS:
-            agent.sample(self._sampler.sample(now))
-            self._journal.slots(pool.running(), pool.slots, agent.unfinished(), now)
-        self._perform(agent.turn(now))
+        return len(ends)
+
+    def _sample(self, now: int) -> None:
+        agent, pool = self._agent, self._pool
+        agent.sample(self._sampler.sample(now))
+        self._journal.slots(pool.running(), pool.slots, agent.unfinished(), now)
+
+    def _chores(self, now: int) -> None:
+        """What need not be done in a turn that only brought a task, or its end."""
+        self._chores_at = now + _CHORES_MS
+        links, agent = self._links, self._agent
+        links.tend(now)
+        for address, text in links.unopened():
+            if text:
+                self._complain(f"broker {address}: {text}", now)
+        for address, text in links.unresolved():
+            tell(HostUnknown(address, text) if text else HostKnown(address))
         self._journal.look(agent.session, now)
         if agent.draining and now >= self._journal.list_at:
             self._journal.unfinished(agent.unfinished(), now)
         pass_time()
-        if busy + len(ends) > 1 and not agent.finished:
-            time.sleep(_PAUSE_S)
 
     def _heed(self, now: int) -> bool:
         """Act on new signals; True if that ended the worker."""
@@ -192,20 +231,21 @@ class Worker:
         return False
 
     def _receive(self, ready: Sequence[object], now: int) -> int:
-        """Hand what arrived to the agent; how many frames."""
+        """Hand what arrived to the agent; how many frames. Notes who else has something."""
         count = 0
         for each in ready:
+            if each in self._pool_wakers:
+                self._collect_at = now
+                continue
+            if type(each) is int:
+                self._chores_at = now  # a host was looked up
+                continue
             for address, made in self._links.changes(each, now):
                 self._changed(address, made, now)
+                self._chores_at = now
             for address, frame in self._links.frames(each):
                 count += 1
                 self._read(address, frame, now)
-        self._links.tend(now)
-        for address, text in self._links.unopened():
-            if text:
-                self._complain(f"broker {address}: {text}", now)
-        for address, text in self._links.unresolved():
-            tell(HostUnknown(address, text) if text else HostKnown(address))
         return count
 
     def _changed(self, address: str, made: bool, now: int) -> None:
@@ -236,22 +276,25 @@ class Worker:
         pool = self._pool
         if turn.ends:
             self._journal.ended(turn.ends)
+        if turn.send:
+            self._send(turn)
         if turn.start:
             if self._verbose:
                 self._journal.given(turn.start)
             pool.start(turn.start)
         if turn.stop:
             pool.stop(turn.stop)
-        self._send(turn)
+            self._collect_at = now_ms()  # there may be fewer slots now
         if turn.withdraw:
             self._agent.withdrawn(pool.withdraw())
             self._perform(self._agent.turn(now_ms()))
 
     def _send(self, turn: Turn) -> None:
+        now = now_ms()
         for address, message in turn.send:
-            self._links.connect(address, now_ms())
+            self._links.connect(address, now)
             if not self._links.send(address, to_broker.encode(message)):
-                self._agent.link_lost(address, now_ms())
+                self._agent.link_lost(address, now)
 
     def _close(self) -> None:
         self._pool.close()
@@ -343,7 +386,8 @@ def _run_processes(
     hooks: Hooks,
     grace: float | None,
 ) -> None:
-    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start)
+    last_words = partial(say_gone, identity, brokers)
+    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start, last_words)
     try:
         # Only now: what it opens or starts must not be shared with children, or dead in them.
         start(hooks.worker_start, "on_worker_start")

@@ -60,6 +60,17 @@ class Outcomes:
             outcome = self._kept.pop(token, None)
             if outcome is not None:
                 self._bytes -= len(outcome.data) + _ENVELOPE_BYTES
+        self._prune()
+
+    def _prune(self) -> None:
+        """Forget when to send again what was confirmed: else the worker would wake for it."""
+        while self._sent:
+            tokens = self._sent[0][1]
+            while tokens and tokens[-1] not in self._kept:
+                tokens.pop()
+            if tokens:
+                return
+            self._sent.popleft()
 
     def renew(self) -> None:
         """All are due: another leader, or another session, knows nothing of them."""

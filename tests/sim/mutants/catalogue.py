@@ -437,7 +437,7 @@ SERVICE = (
     _mutant(
         "frames of an older session count",
         f"{_WORKER}.leader_session:LeaderSession.current",
-        "(source, epoch, number) == (self.leader, self.epoch, self.number)",
+        "frame[1] == self.number and frame[0] == self.epoch",
         "True",
         seeds=200,
     ),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: The share of worlds in which they change, and how far changes are apart there, ms.
 _SHARE, _EVERY = 0.3, 1_500
 _LEASES = (None, 3_000, 4_000, 6_000, 6_000, 6_000)
-_RECONNECTS = (None, 1_000, 2_000, 3_000)
+_RECONNECTS = (None, 500, 1_000, 3_000)
 
 
 @dataclass(slots=True)

@@ -57,16 +57,17 @@ class WatchedNode(Node):
 
     def _make_leadership(self, epoch: int, now: int, barrier: int) -> Leadership:
         leadership = super()._make_leadership(epoch, now, barrier)
-        plan, bugs = leadership.plan, self._broker.world.bugs
-
-        def planning(now: int) -> None:
-            bugs.strikes("all at once", "leader", self._broker, before=True)
-            plan(now)
-            bugs.strikes("all at once", "leader", self._broker, before=False)
-
-        leadership.plan = planning  # type: ignore[method-assign]
         leadership.desk.request = self._asking(leadership.desk.request)  # type: ignore[method-assign]
         return leadership
+
+    def plan(self, now: int) -> None:
+        self._supervisor.does(self._planning, now)
+
+    def _planning(self, leadership: Leadership, now: int) -> None:
+        bugs = self._broker.world.bugs
+        bugs.strikes("all at once", "leader", self._broker, before=True)
+        leadership.plan(now)
+        bugs.strikes("all at once", "leader", self._broker, before=False)
 
     def _asking(self, request: Callable[..., None]) -> Callable[..., None]:
         """Look at each batch as the desk does, before it does."""

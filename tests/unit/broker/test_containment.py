@@ -17,7 +17,7 @@ from raftwork.broker.requests.desk import Desk
 from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.broker.workers.reports import Reports
 from raftwork.consensus.raft import Raft
-from raftwork.errors import StoreDamaged, StoreError
+from raftwork.errors import BadMessage, StoreDamaged, StoreError
 from raftwork.features import to_broker
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.results import Ask, Results, Watch
@@ -122,6 +122,17 @@ def test_nothing_of_a_session_that_failed_is_left(one: World) -> None:
     (token,) = pushed(one.heard(b"worker"))
     one.ask(b"worker", Report(1, [], [Outcome(token, True, b"v")], [], 0))
     assert one.heard(b"client") == []
+
+
+def test_what_cannot_be_read_later_on_is_no_frame_that_cannot_be_read(one: World) -> None:
+    """What it began is half done: the session ends as with any other error."""
+    one.client()
+    one.tolerated = BadMessage
+    with bug(Desk, "request", watches, BadMessage("something within")):
+        one.ask(b"client", Watch(1, ["x"]))
+    assert one.contained == ["a frame that came in"]
+    one.run(PAUSE_MS)
+    assert one.ask(b"client", Ping())[-1] == HelloFirst()
 
 
 def test_who_fails_again_and_again_is_not_read_for_longer_and_longer(one: World) -> None:
@@ -361,6 +372,25 @@ def test_a_leadership_that_fails_is_made_anew_and_every_task_has_its_outcome(
     (token,) = pushed(one.worker(session=2) + one.ask(b"client", Watch(3, ["x"])))
     one.ask(b"worker", Report(2, [], [Outcome(token, True, b"v")], [], 0))
     assert one.nodes["a"]._machine.states(["x"]) == [State.SUCCEEDED]
+
+
+@pytest.mark.parametrize("work", ["plan", "drain", "applied"])
+def test_a_leadership_that_failed_is_made_anew_as_soon_as_its_pause_is_over(
+    one: World, work: str
+) -> None:
+    node = one.nodes["a"]
+    one.client()
+    with bug(Leadership, work) as struck:
+        one.say(b"client", request("x"))
+        while not struck:
+            one.step()
+    failed = one.now
+    assert node._supervisor.leadership is None
+    for _ in range(20):
+        one.step(max(0, node.wake_at - one.now))
+        if node.leads:
+            break
+    assert one.now <= failed + PAUSE_MS + 10
 
 
 def test_a_leadership_that_fails_again_and_again_is_made_after_growing_pauses(one: World) -> None:

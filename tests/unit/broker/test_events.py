@@ -109,6 +109,15 @@ def test_a_worker_whose_connection_closed_is_lost_by_that() -> None:
     assert harness.told[1:] == [WorkerLost("w", "its connection closed and did not come back", 0)]
 
 
+def test_a_worker_that_is_said_to_be_gone_is_lost_by_that() -> None:
+    harness = Watched()
+    harness.hello()
+    harness.pass_time(300)
+    harness.registry.goodbye(b"w", 1, harness.now, lost=True)
+    harness.pass_time(300)
+    assert harness.told == [JOINED, WorkerLost("w", "its process ended", 0)]
+
+
 def test_a_worker_that_says_goodbye_has_left_and_is_not_lost() -> None:
     harness = Watched()
     harness.hello()

@@ -110,7 +110,7 @@ class Clock:
 class Flooded:
     """Wires on which clients and workers always have something to say, and brokers nothing."""
 
-    congested, anyone = False, "the ROUTER"
+    congested, anyone, resolved = False, "the ROUTER", "the resolver"
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -155,18 +155,52 @@ class Deaf:
     wake = turn = nothing
 
 
+def running(transport: Flooded, node: Deaf) -> Server:
+    """Without sockets and signals."""
+    one = object.__new__(Server)
+    one._transport, one._node = cast("Transport", transport), cast("Node", node)
+    one._store = cast("Store", SimpleNamespace(tables_guard=nullcontext(), commit_ns=0))
+    one._config = cast("BrokerConfig", SimpleNamespace(slow_turn=200))
+    one._signals_fd, one._throttle, one._now = -1, Throttle(), 0
+    one._chores_at = one._wall_base = 0
+    return one
+
+
+class Resolving(Flooded):
+    """Wires on which the only news are answers of name servers, until they are taken."""
+
+    answers = 0
+
+    def poll(self, timeout: int, *, anyone: bool) -> list[object]:
+        return [self.resolved] if self.answers else []
+
+    def tend(self, *_: object) -> None:  # type: ignore[override]
+        self.answers = 0
+
+
+def test_an_answer_of_a_name_server_is_taken_in_the_turn_that_it_wakes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until it is taken, every wait for news ends at once."""
+    clock = Clock()
+    monkeypatch.setattr(server, "time", clock)
+    transport = Resolving(clock)
+    one = running(transport, Deaf(leads=True))
+    for _ in range(3):
+        transport.answers = 1
+        one._turn()
+        assert transport.answers == 0
+        clock.seconds += 0.001
+
+
 @pytest.mark.parametrize("leads", [False, True])
 def test_only_a_leader_spends_all_its_time_on_who_floods_it(
     leads: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(server, "time", clock)
-    transport, one = Flooded(clock), object.__new__(Server)  # without sockets and signals
-    one._transport, one._node = cast("Transport", transport), cast("Node", Deaf(leads=leads))
-    one._store = cast("Store", SimpleNamespace(tables_guard=nullcontext(), commit_ns=0))
-    one._config = cast("BrokerConfig", SimpleNamespace(slow_turn=200))
-    one._signals_fd, one._throttle, one._now = -1, Throttle(), 0
-    one._chores_at = one._wall_base = 0
+    transport = Flooded(clock)
+    one = running(transport, Deaf(leads=leads))
     until = clock.seconds + 10
     while clock.seconds < until:
         one._turn()

@@ -128,7 +128,7 @@ class Conversation:
     # ---- commands -------------------------------------------------------------------------------
 
     def start(self, *names: str) -> None:
-        config = Config(chunk_bytes=200, chunk_window=2)
+        config = Config(chunk_bytes=200, chunk_window=2, apply_within=0)
         self.cluster = Cluster("".join(names), config=config, padding=300)
         self.cluster.watch = self.heard
         self.cluster.lost = self.lost

@@ -349,3 +349,53 @@ def test_h_between_two_slices_it_votes_and_answers() -> None:
 
     assert a.said() == [("c", VoteReply(2, True))]
     assert a.store.applied.seq == 4
+
+
+def test_a_broker_alone_compacts_its_log_under_a_load_that_never_pauses() -> None:
+    """Each of its turns ends with a transaction open: between two is a moment within a turn."""
+    a = Member(peer("a"), "a", formed("a"))
+    a.sleep(1_500)
+    a.store._tail = 10
+    for _ in range(100):
+        a.core.propose(b"x", a.now)
+        a.turn(a.now + 1)
+
+    assert len(a.store.image().entries) < 40
+
+
+def test_what_only_applies_for_long_is_compacted_too() -> None:
+    """A replica that was far behind, slice by slice."""
+    config = Config(apply_entries=1, apply_within=0)
+    a = Member(peer("a"), NAMES, formed(NAMES), config=config)
+    a.store._tail = 10
+    entries = tuple(map(entry, range(1, 301)))
+    a.replica.receive(peer("b"), codec.encode(Append(1, ORIGIN, 300, 0, entries)), a.now)
+    for _ in range(200):
+        a.turn(a.now + 1)
+
+    assert len(a.store.image().entries) < 200
+
+
+def test_a_follower_that_hears_of_one_commit_after_the_other_applies_several_at_once() -> None:
+    a = Member(peer("a"), NAMES, formed(NAMES), config=Config(apply_within=20))
+    for index in range(1, 41):
+        previous = Position(1, index - 1) if index > 1 else ORIGIN
+        a.hear("b", Append(1, previous, index - 1, 0, (entry(index),)))
+        a.sleep(5)
+
+    assert a.store.applied.seq > 30
+    assert kinds(a).count("applied") <= 200 // 20
+
+
+def test_what_is_left_when_too_much_waited_is_not_applied_late() -> None:
+    config = Config(apply_within=20, apply_waiting_bytes=500, apply_entries=2)
+    a = Member(peer("a"), NAMES, formed(NAMES), config=config)
+    large = [Entry(Position(1, index), Kind.DATA, bytes(150)) for index in range(1, 4)]
+    a.replica.receive(peer("b"), codec.encode(Append(1, ORIGIN, 3, 0, tuple(large))), a.now)
+    a.turn()
+    assert a.store.applied == (1, 2)
+    a.turn()
+
+    assert a.replica.wake_at is not None and a.replica.wake_at <= a.now + 20
+    a.sleep(20)
+    assert a.store.applied == (1, 3)

@@ -1,6 +1,6 @@
 """A pool for tests of the loop around it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from raftwork.messages import (
     PushedTask,
@@ -13,7 +13,7 @@ class IdlePool:
     """A pool that is never given a task."""
 
     slots = 1
-    wakers = ()
+    wakers: Sequence[int] = ()
 
     def start(self, tasks: Collection[PushedTask]) -> None: ...
     def collect(self) -> list[Ended]:

@@ -19,7 +19,7 @@ from raftwork.messages import (
     WorkerHello,
     decode_failure,
 )
-from raftwork.worker.agent import STUCK_MS, Load
+from raftwork.worker.agent import LOOK_MS, STUCK_MS, Load
 from raftwork.worker.outbox import BYTES_MAX, RESEND_MS
 from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import WINDOW_MAX
@@ -173,6 +173,47 @@ def test_an_outcome_is_reported_until_it_is_acknowledged(talk: Conversation) -> 
     talk.hear(A, Acknowledged(1, 1, [1]))
     talk.pass_time(5 * RESEND_MS)
     assert talk.reported() == [1, 1, 1]
+
+
+def test_nothing_is_to_be_looked_at_or_sent_again_after_what_ended_and_was_acknowledged(
+    talk: Conversation,
+) -> None:
+    """A worker with one task after the other woke once more for each, a while later."""
+    talk.pass_time(10)  # the heartbeat is out
+    for token in range(1, 4):
+        talk.push(task(token))
+        talk.end(token)
+        talk.hear(A, Acknowledged(1, 1, [token]))
+    assert talk.agent.wake_at - talk.now > RESEND_MS // 2
+
+
+def test_what_was_acknowledged_out_of_order_is_not_sent_again_and_the_rest_is(
+    talk: Conversation,
+) -> None:
+    talk.push(task(1), task(2), task(3))
+    talk.end(1, 2, 3)
+    talk.hear(A, Acknowledged(1, 1, [3]))
+    talk.hear(A, Acknowledged(1, 1, [1]))
+    talk.forget()
+    talk.pass_time(RESEND_MS + 50)
+    assert talk.reported() == [2]
+
+
+def test_a_task_that_waits_for_its_start_is_looked_after_when_another_has_ended(
+    talk: Conversation,
+) -> None:
+    talk.push(task(1), task(2))
+    talk.end(1)
+    assert talk.agent.look_at - talk.now <= LOOK_MS
+
+
+def test_a_worker_has_more_than_it_can_run_only_when_all_its_slots_are_taken(
+    talk: Conversation,
+) -> None:
+    talk.push(task(1), task(2))
+    assert not talk.agent.saturated
+    talk.push(task(3))
+    assert talk.agent.saturated
 
 
 def test_a_new_outcome_does_not_wait_behind_one_that_was_sent(talk: Conversation) -> None:

@@ -4,7 +4,8 @@ The rules (design §6.4):
 1. Nothing blocks. What a connection cannot take now waits in an outbox with a byte budget; over the
    budget the session is closed: its owner says hello again and asks for what it misses.
 2. Consensus messages never wait in an outbox: a stale one is worth nothing, so it is dropped.
-3. A send to a routing id without a connection is reported: so a killed worker is noticed at once.
+3. A connection that has closed is reported, at the latest when a send to it is refused: so a killed
+   worker is noticed at once (closings.py).
 4. A connection that breaks the protocol, or asks on and on without reading the answers, is closed:
    a flood costs its sender a new connection again and again (bans.py).
 """
@@ -23,6 +24,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.broker.events import unheard
 from raftwork.broker.net.bans import OFFENCES_MAX, Bans, read_no_more, remote_end
+from raftwork.broker.net.closings import Closings
 from raftwork.broker.peer_events import (
     ConnectionClosed,
     FrameUnsent,
@@ -117,6 +119,8 @@ class Transport:
 
     #: Takes what happens, for people.
     tell: Callable[[Event], None] = staticmethod(unheard)
+    #: Connections of the ROUTER may have closed that are not reported yet.
+    _some_closed = False
 
     def __init__(
         self, address: str, peers: Mapping[str, str], now: int, look_up: LookUp = look_up
@@ -142,7 +146,9 @@ class Transport:
         self._inlet = Inlet(self._router, self._poller)
         self._bans = Bans()
         self._resolver = ThreadResolver(look_up)
-        self.watch(self._resolver.fileno())
+        #: Among what `poll` returns, at once, until `tend` takes a name server's answers.
+        self.resolved = self._resolver.fileno()
+        self.watch(self.resolved)
         self._dialler = Dialler(self._resolver)
         self._dealers = {name: self._dealer() for name in peers}
         self._peer_inlets = {n: Inlet(dealer, self._poller) for n, dealer in self._dealers.items()}
@@ -174,6 +180,7 @@ class Transport:
         _notice_silence(router)
         router.setsockopt(zmq.BACKLOG, 1024)
         router.setsockopt(zmq.IPV6, int(address.startswith("[")))
+        self._closings = Closings(self._context, router, self._poller)
         router.bind(f"tcp://{address}")
         return router
 
@@ -200,7 +207,10 @@ class Transport:
         if self._sent:
             self._sent = False
             self._poller.used(self._router)
-        return self._poller.poll(timeout)
+        ready = self._poller.poll(timeout)
+        if self._closings.monitor in ready:
+            self._some_closed = True
+        return ready
 
     @property
     def anyone(self) -> object:
@@ -282,6 +292,9 @@ class Transport:
             elif self._bans.suspect(routing) and self._skips(routing, parts[-1]):
                 pass
             elif len(parts) == 2:
+                if routing not in self._closings.known:
+                    self._closings.note(routing, _descriptor(parts[1]))
+                    self._some_closed = True
                 yield routing, parts[1].buffer
             else:
                 self._bans.count_violation(routing)
@@ -345,10 +358,18 @@ class Transport:
         """Try again what waits; returns routing ids whose connections are gone, drained."""
         if self.congested:
             self._flush()
+        if self._some_closed:
+            self._look_for_closed()
         if not self._lost:
             return []
         out, self._lost = self._lost, []
         return out
+
+    def _look_for_closed(self) -> None:
+        self._poller.used(self._router)
+        if self._closings.read() and not self._inlet.more:
+            self._some_closed = False
+            self._lost += self._closings.drain()
 
     def _flush(self) -> None:
         for routing, outbox in list(self._outboxes.items()):
@@ -394,6 +415,7 @@ class Transport:
         """Close all; `linger_ms` for what is already with libzmq to leave."""
         for dealer in self._dealers.values():
             dealer.disable_monitor()
+        self._router.disable_monitor()
         self._resolver.close()
         self._context.destroy(linger=linger_ms)
 

@@ -96,6 +96,8 @@ class WorkerEvents:
             self._tell(WorkerLeft(worker.name))
         else:
             why = "its connection closed and did not come back" if closed else "it fell silent"
+            if worker.killed:
+                why = "its process ended"
             self._tell(
                 WorkerLost(worker.name, why, sum(h.lost for h in worker.assignments.values()))
             )

@@ -51,12 +51,13 @@ if TYPE_CHECKING:
 
 #: So long after a failover every worker that is there has said hello, ms.
 ALL_HEARD_MS = 3_000
-#: Beats to workers: how a dead connection is noticed (a ROUTER refuses the send).
+#: Beats to workers: how a dead connection is noticed at the latest (a ROUTER refuses the send).
 BEAT_MS = 200
 #: … while no worker holds a task: together with the consensus heartbeats at rest.
 BEAT_AT_REST_MS = 240
 #: Lost workers stay in `status` for so long, ms.
 LOST_SHOWN_MS = 60_000
+_NEVER = 2**62
 
 
 class WorkerRegistry:
@@ -94,6 +95,7 @@ class WorkerRegistry:
         self._full: list[Worker] = []  # passed over because their connections take no more
         self._beaten = now - BEAT_AT_REST_MS
         self._next_expiry = now + 1_000
+        self._give_up_at = _NEVER  # of those without a connection, the first
         for running in machine.running():
             lost = Worker(running.worker, now + self.settings.worker_lease)
             worker = self._workers.setdefault(running.worker, lost)
@@ -221,13 +223,13 @@ class WorkerRegistry:
             self._dirty[worker.incarnation] = worker
         return True
 
-    def goodbye(self, routing: bytes, session: int, now: int) -> bool:
-        """The worker leaves: its tasks go to others. False as for `heartbeat`."""
+    def goodbye(self, routing: bytes, session: int, now: int, *, lost: bool = False) -> bool:
+        """The worker leaves, or is `lost`: its tasks go to others. False as for `heartbeat`."""
         worker = self._session(routing, session, now)
         if worker is None:
             return False
         self._give_up(worker, now)
-        worker.left = True  # `status` does not list it as lost
+        worker.left, worker.killed = not lost, lost
         return True
 
     def unreachable(self, routing: bytes, now: int) -> None:
@@ -236,6 +238,7 @@ class WorkerRegistry:
         if worker is not None:
             worker.routing = None
             worker.deadline = min(worker.deadline, now + self.settings.worker_reconnect)
+            self._give_up_at = min(self._give_up_at, worker.deadline + 1)
 
     def start_over(self, routing: bytes) -> None:
         """A frame of this worker could not be handled: drop all that may be half done.
@@ -326,6 +329,7 @@ class WorkerRegistry:
                 if worker.routing is not None:
                     worker.beat_due = True
                     self._dirty[worker.incarnation] = worker
+            self._give_up_at = min(map(_give_up_at, self._workers.values()), default=_NEVER)
             self._all_heard = now >= self._all_heard_at
             # Eligibility changes with time, and with the workers that are there.
             needs_plan = self._weigh(now) or bool(self.eligibility) or needs_plan
@@ -351,9 +355,12 @@ class WorkerRegistry:
 
     @property
     def wake_at(self) -> int:
-        """When the next beats are due; at rest with the broker's other timers."""
+        """When the next beats are due; at rest with the broker's other timers.
+
+        Earlier if the time of a worker whose connection is closed is over: others wait to begin.
+        """
         if self._holder:
-            return self._beaten + BEAT_MS
+            return min(self._beaten + BEAT_MS, self._give_up_at)
         return self._beaten - self._beaten % BEAT_AT_REST_MS + BEAT_AT_REST_MS
 
     def extend_leases(self, gap: int, now: int) -> None:
@@ -424,3 +431,8 @@ class WorkerRegistry:
         if task is None:
             return []
         return [PushedTask(token, task.id, task.attempt, task.spec, task.payload)]
+
+
+def _give_up_at(worker: Worker) -> int:
+    """When a worker without a connection will be lost, ms."""
+    return worker.deadline + 1 if worker.routing is None and worker.lost is None else _NEVER

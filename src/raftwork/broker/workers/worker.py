@@ -84,7 +84,8 @@ class Worker:
     session: int = -1
     draining: bool = False  # by its own word
     leaving: bool = False  # told to drain, whether it has heard of it or not
-    left: bool = False  # it said goodbye
+    left: bool = False  # it said goodbye: `status` does not list it as lost
+    killed: bool = False  # its process is known to be gone
     lost: int | None = None  # when it was given up
     load_estimate: LoadEstimate = field(default_factory=LoadEstimate)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)

@@ -248,7 +248,7 @@ class Raft:
         """What to do next, or None."""
         if not self._stirred:
             return None
-        self._stirred = False
+        self._stirred, self._due = False, None
         if self._passed:
             self._pass_time()
         node = self._node
@@ -355,6 +355,8 @@ class Raft:
         upto = min(node.commit, node.applying + config.apply_entries)
         entries = tuple(node.log.entries(node.applying, upto, config.apply_bytes))
         node.applying = entries[-1].at.seq
+        if node.applying == node.commit:
+            self._apply_at = None
         rosters = [entry.data for entry in entries if entry.kind is Kind.ROSTER]
         return entries, decode_roster(rosters[-1]) if rosters else None
 

@@ -257,7 +257,7 @@ class Zab:
         """What to do next, or None."""
         if not self._stirred:
             return None
-        self._stirred = False
+        self._stirred, self._due = False, None
         node = self._node
         if isinstance(node.role, Leader):
             if node.role.epoch is None:
@@ -381,6 +381,8 @@ class Zab:
         found = node.log.entries(node.applying, node.commit, config.apply_bytes)
         entries = tuple(found[: config.apply_entries])
         node.applying = entries[-1].at
+        if node.applying == node.commit:
+            self._apply_at = None
         rosters = [entry.data for entry in entries if entry.kind is Kind.ROSTER]
         return entries, decode_roster(rosters[-1]) if rosters else None
 

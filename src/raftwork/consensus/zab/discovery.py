@@ -80,6 +80,7 @@ def conclude(node: Node, leader: Leader) -> None:
     acked = sum(link.acked for link in node.counted(leader)) + node.is_voter
     if acked >= node.quorum:
         leader.initial = node.log.last
+        leader.quorum_until = node.now  # no longer phase 1's deadline
         node.enter(epoch)
         node.move(Event.ACCEPTED)
 

@@ -8,6 +8,8 @@ worker itself would be undefined. Rules:
 2. A child leads a process group; killing it kills what its task started.
 3. When the worker is gone, however that came (its end of the control socket is closed), everything
    is killed. When the fork server is gone, the kernel kills the children (Linux).
+4. Of a worker that was killed it tells the brokers, once nothing of it runs any more. Only then
+   does it have a ZeroMQ socket: it forks no more.
 """
 
 import ctypes
@@ -20,6 +22,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from resource import struct_rusage
 from types import FrameType
@@ -27,7 +30,7 @@ from typing import NamedTuple, NoReturn
 
 from raftwork.errors import HookFailed
 from raftwork.hooks import Hook
-from raftwork.messages import Loss, PushedTask
+from raftwork.messages import Held, Holding, Loss, PushedTask
 from raftwork.streams import complain, flush
 from raftwork.wire import Codec, pack, unpack
 from raftwork.worker.hooked import start
@@ -62,6 +65,10 @@ class Kill(NamedTuple):
     token: int
 
 
+class Leave(NamedTuple):
+    """The worker takes its leave of the brokers itself: it needs nobody to speak for it."""
+
+
 class Died(NamedTuple):
     """The child of this slot is gone; None as `loss` if there never was one."""
 
@@ -69,8 +76,10 @@ class Died(NamedTuple):
     loss: Loss | None
 
 
-Notice = Fork | Kill | Died
-notices: Codec[Notice] = Codec({1: Fork, 2: Kill, 3: Died})
+Notice = Fork | Kill | Died | Leave
+notices: Codec[Notice] = Codec({1: Fork, 2: Kill, 3: Died, 4: Leave})
+#: Tells the brokers that the worker is gone, and with it these tasks, whose code ran.
+LastWords = Callable[[list[Holding]], None]
 
 
 class ForkServer:
@@ -85,8 +94,11 @@ class ForkServer:
         worker: str,
         recycling: Recycling,
         child_start: Hook[[]],
+        last_words: LastWords,
     ) -> None:
         self._control = control
+        self._last_words = last_words
+        self._left = False  # the worker ends by itself
         self._child_start = child_start
         self._ends = ends
         self._shared = shared
@@ -120,8 +132,22 @@ class ForkServer:
                 self._reap()
                 if not self._obey():
                     break
+            running = [] if self._left else self._kill_running()
         finally:
             self._end_children()
+        if not self._left:
+            self._last_words(running)
+
+    def _kill_running(self) -> list[Holding]:
+        """Kill the children whose code runs, as nobody waits for it any more; what they ran."""
+        running, now = list[Holding](), time.monotonic_ns()
+        for slot, pid in self._children.items():
+            entry = self._shared.read(slot)
+            if entry is not None:
+                _signal(pid, signal.SIGKILL)
+                age = max(0, now - entry.since) // 1_000_000
+                running.append(Holding(entry.token, Held.RUNNING, age))
+        return running
 
     def _obey(self) -> bool:
         """Carry out the requests that came; False if there will be no more."""
@@ -132,6 +158,8 @@ class ForkServer:
                         self._fork(slot)
                     case Kill(slot, token):
                         self._kill(slot, token)
+                    case Leave():
+                        self._left = True
             return False
         return True
 

@@ -8,6 +8,7 @@ and go to a free child.
 
 import logging
 import os
+import select
 import signal
 import socket
 import time
@@ -29,6 +30,8 @@ from raftwork.worker.pool.fork_server import (
     Fork,
     ForkServer,
     Kill,
+    LastWords,
+    Leave,
     Notice,
     decode_job,
     encode_job,
@@ -83,8 +86,11 @@ class ProcessPool:
         slots: int,
         recycling: Recycling = NEVER,
         child_start: Hook[[]] | None = None,
+        last_words: LastWords = lambda _running: None,
     ) -> None:
+        """`last_words` is called in another process if this one is killed; see fork_server.py."""
         self._child_start = child_start or Hook[[]]()
+        self._last_words = last_words
         self._shared = SharedSlots(slots)
         self._recycling = recycling
         self._children = [_Child() for _ in range(slots)]
@@ -98,6 +104,9 @@ class ProcessPool:
         if self._fork_server == 0:
             self._become_fork_server(far, registry, worker)
         far.close()
+        self._readable = select.poll()
+        for waker in self.wakers:
+            self._readable.register(waker, select.POLLIN)
         self._replace()
 
     def _become_fork_server(self, control: socket.socket, registry: Registry, worker: str) -> None:
@@ -110,7 +119,7 @@ class ProcessPool:
             os.dup2(null, 0)
             os.close(null)
             ends = [child.far for child in self._children]
-            settings = (registry, worker, self._recycling, self._child_start)
+            settings = (registry, worker, self._recycling, self._child_start, self._last_words)
             ForkServer(control, ends, self._shared, *settings).serve()
             status = 0
         except BaseException:  # noqa: BLE001 - nothing may return into the worker's stack
@@ -142,10 +151,13 @@ class ProcessPool:
 
     def collect(self) -> list[Ended]:
         """The tasks that ended since the last call; a child that died under one is a loss."""
+        # One look at all: to read where nothing is costs an exception each.
+        readable = {fd for fd, _ in self._readable.poll(0)}
         for child in self._children:
-            if child.handed or child.starting:
+            if child.end.fileno() in readable:
                 self._read(child)
-        self._read_control()
+        if self._control.fileno() in readable:
+            self._read_control()
         self._replace()
         now = time.monotonic_ns()
         for slot, child in enumerate(self._children):
@@ -188,6 +200,8 @@ class ProcessPool:
 
     def close(self) -> None:
         """Stop everything."""
+        with suppress(OSError):  # it is gone already
+            send(self._control, notices.encode(Leave()), socket.MSG_DONTWAIT)
         for child in self._children:
             child.end.close()
             child.far.close()
@@ -223,7 +237,7 @@ class ProcessPool:
 
     def _read(self, child: _Child) -> None:
         with suppress(BlockingIOError):
-            while True:
+            while child.handed or child.starting:  # each task has one answer
                 packet = receive(child.end, socket.MSG_DONTWAIT)
                 if packet == STARTED:
                     child.starting = False

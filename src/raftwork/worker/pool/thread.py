@@ -2,6 +2,9 @@
 
 Python cannot stop a thread: code over its time limit is reported as failed, runs on, and its slot
 is taken until it ends.
+
+A task wakes one thread and no other, the one that ended last: a queue of the standard library wakes
+a second one, for nothing, and both contend for the interpreter with the loop.
 """
 
 import os
@@ -9,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from time import monotonic_ns
 
 from raftwork.messages import PushedTask
@@ -48,10 +50,14 @@ class Waker:
 
 
 class ThreadPool:
-    """`slots` threads that share one queue."""
+    """`slots` threads that share one backlog."""
 
     def __init__(self, registry: Registry, worker: str, slots: int) -> None:
-        self._waiting: SimpleQueue[PushedTask | None] = SimpleQueue()
+        self._backlog: deque[PushedTask] = deque()
+        #: Held by each thread that waits for a task, the one that ended last at the end; to release
+        #: one wakes its thread.
+        self._idle: deque[threading.Lock] = deque()
+        self._closed = False
         self._ended: deque[Ended] = deque()
         self._waker = Waker()
         self._now: list[tuple[int, int] | None] = [None] * slots  # token, ns since
@@ -75,16 +81,15 @@ class ThreadPool:
 
     def start(self, tasks: Collection[PushedTask]) -> None:
         """Take these tasks, to be started in this order."""
-        for task in tasks:
-            self._waiting.put(task)
+        self._backlog.extend(tasks)
+        self._wake(len(tasks))
 
     def collect(self) -> list[Ended]:
         """The tasks that ended since the last call."""
         self._waker.clear()
         ended = []
-        with suppress(IndexError):
-            while True:
-                ended.append(self._ended.popleft())
+        while self._ended:
+            ended.append(self._ended.popleft())
         if self._abandoned:
             self._abandoned.difference_update(end.outcome.token for end in ended)
         return ended
@@ -97,11 +102,9 @@ class ThreadPool:
     def withdraw(self) -> list[PushedTask]:
         """Return, in order, the tasks that have not begun; they never will."""
         tasks = []
-        with suppress(Empty):
+        with suppress(IndexError):
             while True:
-                task = self._waiting.get_nowait()
-                if task is not None:
-                    tasks.append(task)
+                tasks.append(self._backlog.popleft())
         return tasks
 
     def stop(self, tokens: Collection[int]) -> None:
@@ -112,16 +115,39 @@ class ThreadPool:
     def close(self) -> None:
         """Stop everything."""
         self.withdraw()
-        for _ in self._now:
-            self._waiting.put(None)
+        self._closed = True
+        self._wake(len(self._now))
         self._waker.close()
 
+    def _wake(self, threads: int) -> None:
+        """Wake so many threads, or all that wait."""
+        with suppress(IndexError):
+            for _ in range(threads):
+                self._idle.pop().release()
+
+    # ---- in the threads --------------------------------------------------------------------------
+
     def _work(self, slot: int, runner: Runner) -> None:
-        now, take, waker, ended = self._now, self._waiting.get, self._waker, self._ended
-        while (task := take()) is not None:
+        now, waker, ended, idle = self._now, self._waker, self._ended, threading.Lock()
+        while (task := self._take(idle)) is not None:
             now[slot] = (task.token, monotonic_ns())
             end = runner.run(task)
             now[slot] = None
             ended.append(end)
             waker.wake()
         runner.close()
+
+    def _take(self, idle: threading.Lock) -> PushedTask | None:
+        """The next task, waiting for it; None once the pool is closed."""
+        while not self._closed:
+            if self._backlog:
+                with suppress(IndexError):  # another one took it, or it was withdrawn
+                    return self._backlog.popleft()
+            idle.acquire()
+            self._idle.append(idle)
+            # What came since that look must not wait; whichever thread this wakes will take it.
+            if self._backlog or self._closed:
+                self._wake(1)
+            idle.acquire()
+            idle.release()
+        return None

@@ -43,7 +43,7 @@ def test_the_settings_of_new_tables_are_for_ever() -> None:
         "name_length": 255,
         "sweep": 500,
         "worker_lease": 3_000,
-        "worker_reconnect": 1_000,
+        "worker_reconnect": 500,
         "election_timeout": 750,
     }
 

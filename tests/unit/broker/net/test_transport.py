@@ -9,6 +9,7 @@ import zmq
 
 from raftwork.broker.events import Event
 from raftwork.broker.net.bans import OFFENCES_MAX, Bans
+from raftwork.broker.net.closings import Closings
 from raftwork.broker.net.transport import (
     OUTBOX_BYTES,
     OUTBOXES_BYTES,
@@ -99,11 +100,27 @@ def test_the_end_of_a_message_that_is_too_long_is_no_message() -> None:
         assert whole(inlet(Fake([b"x"] * length, [b"a", b"b"]))) == [[b"a", b"b"]], length
 
 
+class NoClosings(Closings):
+    """Of connections that are never seen to close."""
+
+    def __init__(self) -> None:
+        self.known = set()
+
+    def note(self, routing: bytes, descriptor: int) -> None:
+        assert descriptor == -1
+
+    def read(self) -> bool:
+        return True
+
+    def drain(self) -> list[bytes]:
+        return []
+
+
 class Read(Transport):
     """Wires without sockets, on which these messages wait."""
 
     def __init__(self, *messages: list[bytes]) -> None:
-        self._bans = Bans()
+        self._bans, self._closings = Bans(), NoClosings()
         self._port = 1
         self.wait(*messages)
 

@@ -187,12 +187,30 @@ def test_a_long_task_is_not_taken_from_a_worker_that_is_heard(harness: RegistryH
         )
 
 
-def test_a_closed_connection_has_a_whole_second_to_come_back(harness: RegistryHarness) -> None:
+def test_a_closed_connection_has_its_time_to_come_back(harness: RegistryHarness) -> None:
     (token,) = harness.give()
     harness.pass_time(950)  # just before the next heartbeat
     harness.registry.unreachable(b"w", harness.now)
     assert harness.pass_time(LEASE_CLOSED_MS - 50) == []
     assert harness.pass_time(BEAT_MS + 100) == [Lose([(token, True)], Loss("w"))]
+
+
+def test_who_does_not_come_back_is_given_up_then_and_not_at_the_next_beat(
+    harness: RegistryHarness,
+) -> None:
+    (token,) = harness.give()
+    harness.pass_time(BEAT_MS + 50)
+    harness.registry.unreachable(b"w", harness.now)
+    until = harness.now + LEASE_CLOSED_MS + 1
+    while harness.registry.wake_at < until:
+        harness.now = harness.registry.wake_at
+        harness.registry.pass_time(harness.now, harness.queues.time)
+        assert harness.commit() == []
+    assert harness.registry.wake_at == until
+    harness.now = until
+    harness.registry.pass_time(until, harness.queues.time)
+    assert harness.commit() == [Lose([(token, True)], Loss("w"))]
+    assert harness.registry.wake_at > until
 
 
 def test_a_closed_connection_does_not_lengthen_a_lease(harness: RegistryHarness) -> None:
@@ -202,7 +220,7 @@ def test_a_closed_connection_does_not_lengthen_a_lease(harness: RegistryHarness)
     assert len(harness.pass_time(BEAT_MS + 150)) == 1
 
 
-def test_who_comes_back_within_the_second_keeps_everything(harness: RegistryHarness) -> None:
+def test_who_comes_back_in_that_time_keeps_everything(harness: RegistryHarness) -> None:
     (token,) = harness.give()
     harness.registry.unreachable(b"w", harness.now)
     harness.pass_time(LEASE_CLOSED_MS - 100)
@@ -223,6 +241,23 @@ def test_a_goodbye_gives_the_tasks_back_at_once(harness: RegistryHarness) -> Non
     assert harness.commit() == [Lose([(token, True)], Loss("w"))]
     assert harness.state() is State.QUEUED
     assert harness.registry.statuses() == []
+
+
+def test_a_worker_that_is_known_to_be_gone_loses_what_ran_at_once_and_hands_back_the_rest(
+    harness: RegistryHarness,
+) -> None:
+    """What is left of it says so: over a connection of its own, in the worker's last session."""
+    first, second, third = harness.give(3)
+    harness.report(started=[first])
+    harness.registry.unreachable(b"w", harness.now)
+    harness.hello(2**62, Holding(second, Held.RUNNING, 3), routing=b"left", slots=0)
+    assert harness.registry.goodbye(b"left", 2**62, harness.now, lost=True)
+    by = Loss("w")
+    assert harness.commit() == [
+        Lose([(first, True)], by),  # it had begun; what came of it is lost
+        Lose([(second, True), (third, False)], by),
+    ]
+    assert [worker.state for worker in harness.registry.statuses()] == ["lost"]
 
 
 def test_the_leaders_own_pause_is_forgiven(harness: RegistryHarness) -> None:

@@ -66,3 +66,16 @@ def test_phase_1_may_take_what_new_times_allow() -> None:
     c.core.retime(500, 5_000, c.now)
     c.lead("a", "b")
     assert until_it_looks(c) == c.core._node.config.connect == 4_000
+
+
+def test_a_leader_that_had_more_time_for_phase_1_has_no_more_for_its_quorum() -> None:
+    c = Solo("c")
+    for _ in range(3):
+        c.lead("a", "b")
+        until_it_looks(c)
+    c.lead("a", "b")
+    agrees(c, "b")
+    acks(c, "b", ORIGIN)
+    assert c.core.status.active
+
+    assert until_it_looks(c) == c.core._node.config.silence < CONNECT_MAX

@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 from raftwork.errors import PoolBroken
 from raftwork.hooks import Hook
 from raftwork.worker.pool import process
+from raftwork.worker.pool.channel import receive
 from raftwork.worker.pool.fork_server import Kill
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import Recycling, peak_memory
@@ -415,3 +417,65 @@ def test_nothing_survives_a_worker_that_is_killed(tmp_path: Path, group: bool) -
     worker.stdout.close()
 
     until(lambda: not any(map(alive, pids)), "fork server, child and its helper are gone")
+
+
+def test_nothing_is_read_where_nothing_came(
+    pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    def counted(end: socket.socket, flags: int = 0) -> bytes:
+        nonlocal reads
+        reads += 1
+        return receive(end, flags)
+
+    monkeypatch.setattr(process, "receive", counted)
+    for token in range(1, 6):
+        pool.start([job(token, "add", 1, 2)])
+        assert value(collect(pool, 1)[token]) == 3
+    assert reads == 5
+
+
+LAST_WORDS = """
+import sys, time
+from pathlib import Path
+from tests.unit.worker.pool.drive import alive, job
+from tests.unit.worker.pool.test_process import REGISTRY
+from raftwork.worker.pool.process import ProcessPool
+_, pids, words, killed = sys.argv
+def say(running):
+    left = [pid for pid in Path(pids).read_text().split() if alive(int(pid))]
+    Path(words + ".part").write_text(repr(([(h.token, h.held.name) for h in running], left)))
+    Path(words + ".part").rename(words)
+pool = ProcessPool(REGISTRY, "w", 2, last_words=say)
+pool.start([job(1, "spin_with_helper", pids)])
+while not Path(pids).exists(): pool.collect()
+if killed == "killed":
+    print(pool._fork_server, flush=True)
+    while True: pool.collect()
+pool.close()
+"""
+
+
+def test_of_a_killed_worker_is_told_what_ran_once_nothing_of_it_runs_any_more(
+    tmp_path: Path,
+) -> None:
+    pids, words = tmp_path / "pids", tmp_path / "words"
+    with subprocess.Popen(
+        [sys.executable, "-c", LAST_WORDS, str(pids), str(words), "killed"],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[4],
+    ) as worker:
+        assert worker.stdout is not None
+        fork_server = int(worker.stdout.readline())
+        worker.kill()
+    until(words.exists, "it is told")
+    assert words.read_text() == repr(([(1, "RUNNING")], []))
+    until(lambda: not alive(fork_server), "the fork server is gone")
+
+
+def test_for_a_worker_that_ends_by_itself_nobody_speaks(tmp_path: Path) -> None:
+    pids, words = tmp_path / "pids", tmp_path / "words"
+    command = [sys.executable, "-c", LAST_WORDS, str(pids), str(words), "closed"]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[4], timeout=60)
+    assert not words.exists()  # its fork server has ended, as `close` waits for that
