@@ -2,7 +2,7 @@
 
 `python -m bench compare REV …` is none of them: it measures another revision against this one.
 Nor is `python -m bench peers …`: it measures other queues, which must be installed first.
-`python -m bench idle …`, `turn …` and `path …` take options, too.
+`python -m bench idle …`, `many …`, `turn …` and `path …` take options, too.
 """
 
 import signal
@@ -17,6 +17,7 @@ from bench import (
     hostile,
     idle,
     latency,
+    many,
     path,
     poison,
     pressure,
@@ -49,6 +50,7 @@ ALL = {
 WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "compare": compare.main,
     "idle": idle.main,
+    "many": many.main,
     "turn": turn.main,
     "path": path.main,
     "peers": peers.main,

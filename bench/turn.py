@@ -4,9 +4,9 @@
 
 Two loads, one task at a time from one thread: an acknowledged enqueue that no worker serves, and a
 task with its result. Each is run three times, as counting disturbs: for CPU time (the scheduler's
-own count, of all threads), for calls (cProfile, main thread, built-in functions among them), and
-for system calls (strace, all threads; left out where it is not installed). With --rev that
-commit's sources are counted instead of the working tree's.
+own count, of all threads), for calls (cProfile, built-in functions among them: of the main thread,
+and of the client's own as well), and for system calls (strace, all threads; left out where it is
+not installed). With --rev that commit's sources are counted instead of the working tree's.
 """
 
 from __future__ import annotations
@@ -123,12 +123,16 @@ class Side:
         assert self.client.stdout is not None
         return self.client.stdout.readline()
 
-    def load(self, what: str, tasks: int) -> None:
+    def load(self, what: str, tasks: int, *, counted: bool = False) -> dict[str, int]:
+        """Run it; the client's calls by function, if they are to be counted."""
         assert self.client.stdin is not None
-        self.client.stdin.write(f"{what} {tasks}\n")
+        self.client.stdin.write(f"{what} {tasks} {'counted' if counted else 'uncounted'}\n")
         self.client.stdin.flush()
-        if self._line() != "done\n":
+        line = self._line()
+        if not line:
             raise RuntimeError("the client ended")
+        counts: dict[str, int] = json.loads(line)
+        return counts
 
     def close(self) -> None:
         self.client.communicate(timeout=30)
@@ -145,8 +149,9 @@ class Side:
         counted = {role: pid for role, pid in self.pids.items() if role != "client"}
         for pid in counted.values():
             say(self.directory, pid, b"start")
-        self.load(what, tasks)
-        return {role: say(self.directory, pid, b"stop") for role, pid in counted.items()}
+        client = self.load(what, tasks, counted=True)
+        others = {role: say(self.directory, pid, b"stop") for role, pid in counted.items()}
+        return others | {"client": client}
 
     def syscalls(self, what: str, tasks: int) -> dict[str, float]:
         if shutil.which("strace") is None:
@@ -159,6 +164,7 @@ class Side:
 _CLIENT = """
 import json, subprocess, sys
 from pathlib import Path
+import client_calls
 import driver
 
 with driver.cluster(Path.cwd(), sys.argv[1]) as (_, *children):
@@ -170,13 +176,21 @@ with driver.cluster(Path.cwd(), sys.argv[1]) as (_, *children):
         roles["leader" if name == leads else other] = child.pid
     print(json.dumps(roles | {"worker": children[3].pid}), flush=True)
     for line in sys.stdin:
-        what, tasks = line.split()
-        for _ in range(int(tasks)):
-            if what == "enqueue":
-                driver.kept.enqueue()
-            else:
-                driver.noop.enqueue().result(timeout=60)
-        print("done", flush=True)
+        what, tasks, how = line.split()
+
+        def load(count):
+            for _ in range(count):
+                if what == "enqueue":
+                    driver.kept.enqueue()
+                else:
+                    driver.noop.enqueue().result(timeout=60)
+
+        counts = {}
+        if how == "counted":
+            counts = client_calls.counted(driver.app, load, int(tasks))
+        else:
+            load(int(tasks))
+        print(json.dumps(counts), flush=True)
 """
 
 
@@ -189,7 +203,7 @@ def count(side: Side, what: str, tasks: int, top: int) -> dict[str, Count]:
     counted: dict[str, Count] = {}
     for role, cpu_us in cpu.items():
         calls = profiles.get(role, {})
-        if top and role in ("leader", "follower", "worker"):
+        if top and role in ("leader", "follower", "worker", "client"):
             print(f"\n{role}, {what}: calls a task")
             for name, number in sorted(calls.items(), key=lambda item: -item[1])[:top]:
                 print(f"  {number / tasks:8.2f} {name}")

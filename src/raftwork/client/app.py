@@ -336,7 +336,7 @@ class App:
 
     def _connect(self) -> "Connection":
         connection = self._connection
-        if connection is not None and not connection.failed:
+        if connection is not None and connection.failure is None:
             return connection
         if self._closed:
             raise AppClosed("this App is closed")

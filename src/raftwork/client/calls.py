@@ -4,15 +4,19 @@
    the leader changed, else after a wait that doubles.
 2. Its number, its task ids and its `created` stay the same, which is what lets the cluster see that
    it is the same request.
+3. Enqueues of one task each that wait at the same time travel together, as one request that has a
+   number of its own: see Gathered.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from raftwork.client.discovery import LeaderEndpoint
 from raftwork.client.reply import Reply
 from raftwork.errors import RaftworkError
-from raftwork.features.enqueue import Enqueue
+from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.messages.request import Request
+from raftwork.wire import pack_array
 
 if TYPE_CHECKING:
     from raftwork.client.alarm import Alarm
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 RESEND_FIRST_MS, RESEND_MAX_MS = 500, 8_000
 #: Before an enqueue that waits for room asks again, doubled each time; half of it more or less.
 PAUSE_FIRST_MS, PAUSE_MAX_MS = 50, 1_000
+#: An enqueue of one task that is larger gains nothing by travelling with others.
+GATHERED_TASK_BYTES = 16 * 1024
 
 
 class Outgoing:
@@ -61,7 +67,17 @@ class Outgoing:
 class Call(Outgoing):
     """A request with a caller waiting for its answer, a record of the type `reply`."""
 
-    __slots__ = ("answer", "deadline", "full", "ids", "pause", "reply", "size", "wait_when_full")
+    __slots__ = (
+        "answer",
+        "deadline",
+        "full",
+        "ids",
+        "pause",
+        "reply",
+        "size",
+        "spec",
+        "wait_when_full",
+    )
 
     def __init__(
         self,
@@ -82,15 +98,55 @@ class Call(Outgoing):
         self.ids = ids
         self.wait_when_full = wait_when_full
         self.answer: Reply[object] = Reply()
+        #: The Spec of an enqueue of one small task, which may travel with others.
+        self.spec: bytes | None = None
         #: Bytes of the window that it takes.
-        self.size = len(record.tasks) if isinstance(record, Enqueue) else sum(map(len, ids))
+        self.size = 0
+        if isinstance(record, Enqueue):
+            self.size = len(record.tasks)
+            if len(ids) == 1 and self.size <= GATHERED_TASK_BYTES:
+                self.spec = record.spec
+        else:
+            self.size = sum(map(len, ids))
         self.pause = PAUSE_FIRST_MS
         #: Why it waits for room.
         self.full: RaftworkError | None = None
 
+    @property
+    def members(self) -> "tuple[Call, ...]":
+        """The calls that its answer ends."""
+        return (self,)
+
     def late(self, now: int) -> bool:
         """Whether its deadline has passed."""
         return now >= self.deadline
+
+
+class Gathered(Outgoing):
+    """Enqueues of one task each and of one Spec, as one Enqueue.
+
+    The brokers store all of its tasks or none. So its acknowledgement is that of each, but its
+    refusal is none: it may be due to any of them. Refused together, they ask again one by one, each
+    with a number of its own: a late answer to this one then ends none of them.
+    """
+
+    __slots__ = ("members", "size")
+    reply = Enqueued
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self.members = list(calls)
+        first = cast("Enqueue", calls[0].record)
+        # Each is an array of one, so all but its first byte is the task.
+        tasks = pack_array([cast("Enqueue", call.record).tasks[1:] for call in calls])
+        super().__init__(first._replace(tasks=tasks))
+        self.size = len(tasks)
+
+    def parted(self) -> list[Call]:
+        """Its calls, to be sent one by one: first tried when this was."""
+        for call in self.members:
+            made = cast("Enqueue", self.record).created
+            call.record = cast("Enqueue", call.record)._replace(request=call.number, created=made)
+        return self.members
 
 
 class Answered(NamedTuple):

@@ -129,11 +129,17 @@ class Brokers:
             for broker in [leader] if leader else self._brokers.values():
                 self.send(broker.address, Ping(), now)
             self._ping_at = now + PING_INTERVAL_MS
+        return self.wake_at
+
+    # ---- values -------------------------------------------------------------------------------
+
+    @property
+    def wake_at(self) -> int:
+        """When to wake it, as long as any call or outcome is waited for."""
+        leader = self._leader
         if leader and leader.asked_at is not None:
             return min(self._ping_at, leader.asked_at + SILENCE_MS)
         return self._ping_at
-
-    # ---- values -------------------------------------------------------------------------------
 
     def leader_time(self, now: int) -> int:
         """The leader's time, from its last word and our clock since then."""

@@ -6,17 +6,16 @@ a thread that waits for it. Here to tell never waits.
 """
 
 import _thread
-import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from raftwork.errors import Unavailable
 
 if TYPE_CHECKING:
-    from asyncio import Future
+    from asyncio import AbstractEventLoop, Future
 
 T = TypeVar("T")
 
@@ -26,16 +25,23 @@ T = TypeVar("T")
 _TURN_S = 1.0
 
 
+class _Coroutine(NamedTuple):
+    """One that waits: its future is done in its loop."""
+
+    loop: "AbstractEventLoop"
+    future: "Future[None]"
+
+
 class Reply(Generic[T]):
     """One call's value or error. One thread tells it, one caller waits for it."""
 
-    __slots__ = ("_listener", "_lock", "_process", "_told", "dropped", "late")
+    __slots__ = ("_coroutine", "_lock", "_process", "_told", "dropped", "late")
 
     def __init__(self) -> None:
         self._lock = _thread.allocate_lock()
         self._lock.acquire()
         self._told: tuple[T | None, BaseException | None] | None = None
-        self._listener: Callable[[], None] | None = None
+        self._coroutine: _Coroutine | None = None
         self._process = os.getpid()
         #: Its caller has stopped waiting: what was not sent yet need not be.
         self.dropped = False
@@ -49,18 +55,18 @@ class Reply(Generic[T]):
 
     def tell(self, value: T) -> None:
         """End the call with this value."""
-        self._tell((value, None))
+        tell_all([(self, value, None)])
 
     def fail(self, error: BaseException) -> None:
         """End the call with this error."""
-        self._tell((None, error))
+        tell_all([(self, None, error)])
 
     def result(self, timeout: float | None = None) -> T:
         """The value, within `timeout` seconds. Raises the error, or TimeoutError."""
-        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
         try:
             while self._told is None:
-                self._sleep(deadline - time.monotonic())
+                self._sleep(deadline)
         except BaseException:
             self.dropped = True
             raise
@@ -74,16 +80,11 @@ class Reply(Generic[T]):
         import asyncio
 
         loop = asyncio.get_running_loop()
-        waiting = loop.create_future()
-
-        def wake() -> None:
-            with suppress(RuntimeError):  # the loop is closed, and its waits with it
-                loop.call_soon_threadsafe(_finish, waiting)
-
-        self._listener = wake
-        if self._told is None:  # else it may have been told before there was a listener
+        waiting: Future[None] = loop.create_future()
+        self._coroutine = _Coroutine(loop, waiting)
+        if self._told is None:  # else it may have been told before there was a coroutine
             try:
-                await asyncio.wait_for(waiting, timeout)
+                await (waiting if timeout is None else asyncio.wait_for(waiting, timeout))
             except BaseException:
                 self.dropped = True
                 raise
@@ -92,30 +93,44 @@ class Reply(Generic[T]):
         finally:
             del self
 
-    def _tell(self, told: tuple[T | None, BaseException | None]) -> None:
+    def _end(self, told: tuple[T | None, BaseException | None]) -> _Coroutine | None:
+        """Wake the thread that waits; the coroutine, if it is one, is to be woken."""
         assert self._told is None, "a call ends once"
         self._told = told
         self._lock.release()
-        if self._listener is not None:
-            self._listener()
+        return self._coroutine
 
     def _read(self) -> T:
         assert self._told is not None
         value, error = self._told
+        if error is None:
+            return value  # type: ignore[return-value] # there is one if there is no error
         try:
-            if error is not None:
-                raise error
-            return cast("T", value)
+            raise error
         finally:
             del self, error
 
-    def _sleep(self, left: float) -> None:
+    def _sleep(self, deadline: float | None) -> None:
+        left = _TURN_S if deadline is None else min(deadline - time.monotonic(), _TURN_S)
         if left <= 0:
             raise TimeoutError
-        if not self._lock.acquire(timeout=min(left, _TURN_S)) and self._process != os.getpid():
+        if not self._lock.acquire(timeout=left) and self._process != os.getpid():
             raise Unavailable("the process was forked while this call was out, and this is a copy")
 
 
-def _finish(waiting: "Future[None]") -> None:
-    if not waiting.done():
-        waiting.set_result(None)
+def tell_all(ended: "Iterable[tuple[Reply[T], T | None, BaseException | None]]") -> None:
+    """End calls with their values or errors; a loop is woken once for all of its coroutines."""
+    loops: dict[AbstractEventLoop, list[Future[None]]] = {}
+    for reply, value, error in ended:
+        coroutine = reply._end((value, error))  # noqa: SLF001
+        if coroutine is not None:
+            loops.setdefault(coroutine.loop, []).append(coroutine.future)
+    for loop, futures in loops.items():
+        with suppress(RuntimeError):  # the loop is closed, and its waits with it
+            loop.call_soon_threadsafe(_finish, futures)
+
+
+def _finish(waiting: "Sequence[Future[None]]") -> None:
+    for future in waiting:
+        if not future.done():
+            future.set_result(None)

@@ -5,13 +5,17 @@
 2. An enqueue that waits for room leaves the window when it is refused, so that it holds up no other
    call, and comes back after a pause that doubles and that no two clients share.
 3. A call ends once: with the record it asked for, with a refusal, or at its deadline.
+4. Enqueues of one task each share requests. Those that come in one turn of the client travel
+   together. While ALONE_MAX of them are out, more wait until enough of those are answered, and then
+   travel together. So few callers never wait for each other, and many cost the brokers little more
+   than one batch does: half of them are under way, the other half gathers.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from raftwork.client.calls import PAUSE_MAX_MS, Answered, Call
+from raftwork.client.calls import PAUSE_MAX_MS, Answered, Call, Gathered
 from raftwork.errors import (
     REFUSALS,
     QueueFull,
@@ -29,6 +33,12 @@ if TYPE_CHECKING:
 #: Unanswered requests on the wire; further calls wait.
 WINDOW_REQUESTS = 1_024
 WINDOW_BYTES = 32 * 1024 * 1024
+#: Enqueues of one task on the wire, from which on more wait for each other.
+ALONE_MAX = 8
+#: The most tasks that travel together.
+GATHERED_TASKS = 1_000
+#: … or the bytes, give or take a task.
+GATHERED_BYTES = 256 * 1024
 #: No request is retried for longer: brokers remember ids for an hour at least, and a retry beyond
 #: their memory could store a task twice.
 RETRY_WINDOW_MS = 45 * 60 * 1000
@@ -44,59 +54,79 @@ class Requests:
         self._alarm = alarm
         self._numbers = numbers
         self._rng = rng
-        self._window: dict[int, Call] = {}
+        self._window: dict[int, Call | Gathered] = {}
         self._window_bytes = 0
         self._backlog: deque[Call] = deque()
         self._deferred: list[Call] = []
+        #: Enqueues of one task that wait to travel together, by their Spec.
+        self._gathering: dict[bytes, deque[Call]] = {}
+        #: How many are out: by the number of their request, and together.
+        self._gathered: dict[int, int] = {}
+        self._out = 0
         self._answered: list[Answered] = []
 
     def __bool__(self) -> bool:
         """Whether any call is out."""
-        return bool(self._window or self._backlog or self._deferred)
+        return bool(self._window or self._backlog or self._deferred or self._gathering)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether more enqueues of one task would only wait here until others are answered."""
+        return self._out >= ALONE_MAX
 
     # ---- facts --------------------------------------------------------------------------------
 
-    def submit(self, call: Call, now: int) -> None:
-        """Number the call, and send it as soon as the window has room for it."""
-        call.number = next(self._numbers)
-        call.deadline = min(call.deadline, now + RETRY_WINDOW_MS)
-        self._alarm.due(call.deadline)
-        self._backlog.append(call)
+    def submit(self, calls: Iterable[Call], now: int) -> None:
+        """Number the calls, and send them as soon as the window has room."""
+        latest = now + RETRY_WINDOW_MS
+        for call in calls:
+            call.number = next(self._numbers)
+            call.deadline = min(call.deadline, latest)
+            self._alarm.due(call.deadline)
+            if (spec := call.spec) is None:
+                self._backlog.append(call)
+            else:
+                self._gathering.setdefault(spec, deque()).append(call)
         self._fill_window(now)
 
     def answered(self, message: FromBroker, now: int) -> None:
-        """End the call that this record answers; one that answers none is dropped."""
-        call = self._window.get(getattr(message, "request", 0))
-        if call is not None and type(message) is call.reply:
-            self._leave_window(call, now)
-            self._finish(call, message)
+        """End the calls that this record answers; one that answers none is dropped."""
+        sent = self._window.get(getattr(message, "request", 0))
+        if sent is not None and type(message) is sent.reply:
+            self._leave_window(sent, now)
+            for call in sent.members:
+                self._finish(call, message)
 
     def refused(self, refused: Refused, now: int) -> bool:
         """End the call that was refused, or defer it; False if there is no such call."""
-        call = self._window.get(refused.request)
-        if call is None:
+        sent = self._window.get(refused.request)
+        if sent is None:
             return False
-        self._leave_window(call, now)
+        if isinstance(sent, Gathered):
+            self._backlog.extend(sent.parted())
+            self._leave_window(sent, now)
+            return True
+        self._leave_window(sent, now)
         error = REFUSALS[refused.code](refused.text)
-        if call.wait_when_full and isinstance(error, QueueFull):
-            self._wait_for_room(call, error, now)
+        if sent.wait_when_full and isinstance(error, QueueFull):
+            self._wait_for_room(sent, error, now)
         else:
-            self._finish(call, error=error)
+            self._finish(sent, error=error)
         return True
 
     def follow(self, now: int) -> None:
         """Send to the leader's new endpoint whatever it has not been sent."""
         endpoint = self._brokers.endpoint
-        for call in self._window.values():
-            if call.endpoint != endpoint:
-                self._send(call, now)
+        for sent in self._window.values():
+            if sent.endpoint != endpoint:
+                self._send(sent, now)
 
     def wake(self, now: int) -> None:
         """End what is late, send what is due."""
         self._expire(now)
         self._readmit(now)
-        for call in self._window.values():
-            call.send_again(self._brokers, self._alarm, now)
+        for sent in self._window.values():
+            sent.send_again(self._brokers, self._alarm, now)
 
     def abandon(self, reason: str) -> None:
         """Fail every call that is out: the client is closing."""
@@ -106,6 +136,9 @@ class Requests:
         self._window_bytes = 0
         self._backlog.clear()
         self._deferred.clear()
+        self._gathering.clear()
+        self._gathered.clear()
+        self._out = 0
 
     def take(self) -> list[Answered]:
         """The calls that have ended since the last time."""
@@ -115,25 +148,57 @@ class Requests:
     # ---- inside -------------------------------------------------------------------------------
 
     def _all(self) -> list[Call]:
-        return [*self._window.values(), *self._backlog, *self._deferred]
+        sent = [call for each in self._window.values() for call in each.members]
+        gathering = [call for calls in self._gathering.values() for call in calls]
+        return [*sent, *self._backlog, *self._deferred, *gathering]
 
     def _fill_window(self, now: int) -> None:
-        while self._backlog and len(self._window) < WINDOW_REQUESTS:
-            size = self._backlog[0].size
-            if self._window and self._window_bytes + size > WINDOW_BYTES:
-                return
-            call = self._backlog.popleft()
-            self._window[call.number] = call
-            self._window_bytes += size
-            self._send(call, now)
+        while self._backlog and self._room(self._backlog[0].size):
+            self._send_first(self._backlog.popleft(), now)
+        while self._gathering and self._out < ALONE_MAX and self._room(0):
+            sent = self._gather()
+            self._gathered[sent.number] = len(sent.members)
+            self._out += len(sent.members)
+            self._send_first(sent, now)
 
-    def _send(self, call: Call, now: int) -> None:
-        call.full = None
-        call.send(self._brokers, self._alarm, now)
+    def _room(self, size: int) -> bool:
+        """Whether the window has room for one more of this size."""
+        if not self._window:
+            return True
+        fits = self._window_bytes + size <= WINDOW_BYTES
+        return fits and len(self._window) < WINDOW_REQUESTS
 
-    def _leave_window(self, call: Call, now: int) -> None:
-        del self._window[call.number]
-        self._window_bytes -= call.size
+    def _gather(self) -> Call | Gathered:
+        """What waits with the same Spec, as far as one request may carry it."""
+        spec, calls = next(iter(self._gathering.items()))
+        # Another Spec is next, also if some of this one are left.
+        del self._gathering[spec]
+        if len(calls) == 1:
+            return calls[0]
+        taken, size = list[Call](), 0
+        while calls and len(taken) < GATHERED_TASKS and size < GATHERED_BYTES:
+            taken.append(calls.popleft())
+            size += taken[-1].size
+        if calls:
+            self._gathering[spec] = calls
+        sent = Gathered(taken)
+        sent.number = next(self._numbers)
+        return sent
+
+    def _send_first(self, sent: Call | Gathered, now: int) -> None:
+        self._window[sent.number] = sent
+        self._window_bytes += sent.size
+        self._send(sent, now)
+
+    def _send(self, sent: Call | Gathered, now: int) -> None:
+        for call in sent.members:
+            call.full = None
+        sent.send(self._brokers, self._alarm, now)
+
+    def _leave_window(self, sent: Call | Gathered, now: int) -> None:
+        del self._window[sent.number]
+        self._window_bytes -= sent.size
+        self._out -= self._gathered.pop(sent.number, 0)
         self._fill_window(now)
 
     def _finish(
@@ -142,18 +207,28 @@ class Requests:
         self._answered.append(Answered(call, message, error))
 
     def _expire(self, now: int) -> None:
-        late = [call for call in (*self._backlog, *self._deferred) if call.late(now)]
+        late = [call for call in self._all() if call.late(now)]
         if late:
-            self._backlog = deque(call for call in self._backlog if not call.late(now))
-            self._deferred = [call for call in self._deferred if not call.late(now)]
-        for call in [call for call in self._window.values() if call.late(now)]:
-            self._leave_window(call, now)
-            late.append(call)
+            self._drop(set(late), now)
         for call in late:
             text = f"no answer in time from a leader with a majority ({self._brokers.report()})"
             self._finish(call, error=call.full or Unavailable(text, call.ids))
         for call in self._all():
             self._alarm.due(call.deadline)
+
+    def _drop(self, late: set[Call], now: int) -> None:
+        """These have ended, wherever they are."""
+        self._backlog = deque(call for call in self._backlog if call not in late)
+        self._deferred = [call for call in self._deferred if call not in late]
+        for spec, calls in list(self._gathering.items()):
+            self._gathering[spec] = deque(call for call in calls if call not in late)
+            if not self._gathering[spec]:
+                del self._gathering[spec]
+        for sent in list(self._window.values()):
+            if isinstance(sent, Gathered):  # what of it was sent may be stored all the same
+                sent.members = [call for call in sent.members if call not in late]
+            if not sent.members or sent in late:
+                self._leave_window(sent, now)
 
     def _wait_for_room(self, call: Call, error: RaftworkError, now: int) -> None:
         call.full, call.endpoint = error, None

@@ -19,7 +19,7 @@ from itertools import islice
 from typing import TypeVar
 from weakref import ref
 
-from raftwork.client.reply import Reply
+from raftwork.client.reply import Reply, tell_all
 from raftwork.messages import WATCH_IDS_MAX, Result, State
 
 #: Calls with new handles, beyond which the thread is woken to look at them.
@@ -91,6 +91,13 @@ class Handles:
 
     # ---- for the client's thread --------------------------------------------------------------
 
+    @property
+    def littered(self) -> bool:
+        """Whether to sweep: a watch may be needless, or what is new or dropped piles up."""
+        if not self._dropped:
+            return self.crowded
+        return bool(self._watched) or len(self._dropped) >= _NEW_MAX
+
     def watch(self, slot: Slot) -> list[str]:
         """The ids to watch from now on, now that this handle's outcome is wanted."""
         if slot.watched_by is self or slot.outcome is not None:
@@ -110,6 +117,7 @@ class Handles:
     def deliver(self, results: Sequence[Result]) -> list[str]:
         """Outcomes that arrived; returns the ids to watch again."""
         again: list[str] = []
+        ended: list[tuple[Reply[Result], Result, None]] = []
         for result in results:
             refs = self._watched.pop(result.id, ())
             if result.state is State.UNKNOWN:
@@ -123,8 +131,8 @@ class Handles:
                     slot.outcome = result
                     slot.ref = None  # over: its death need not be told
                     if slot.waiters:
-                        for waiter in _taken(slot):
-                            waiter.tell(result)
+                        ended.extend((waiter, result, None) for waiter in _taken(slot))
+        tell_all(ended)
         return again
 
     def sweep(self) -> list[str]:

@@ -53,16 +53,21 @@ class Session:
     # ---- facts from callers -------------------------------------------------------------------
 
     def submit(self, call: Call, now: int) -> int:
-        """Send the call to the leader by its deadline; returns the request's number."""
-        if not self._busy:
-            self._alarm.due(now)
-        self._requests.submit(call, now)
+        """Send the call to the leader by its deadline; returns its number."""
+        self.submit_all((call,), now)
         return call.number
+
+    def submit_all(self, calls: Iterable[Call], now: int) -> None:
+        """As `submit`, of all that come together: those that can will share requests."""
+        if not self._busy:
+            self._alarm.due(self._brokers.wake_at)
+        self._requests.submit(calls, now)
 
     def watch(self, ids: Iterable[str], now: int) -> None:
         """Deliver each of these outcomes once known; without end, under any leader."""
+        if not self._busy:
+            self._alarm.due(self._brokers.wake_at)
         self._watches.add(ids, now)
-        self._alarm.due(now)
 
     def unwatch(self, ids: Iterable[str]) -> None:
         """These outcomes are no longer wanted."""
@@ -110,6 +115,11 @@ class Session:
     # ---- values -------------------------------------------------------------------------------
 
     @property
+    def gathers(self) -> bool:
+        """Whether more enqueues of one task would only wait here until others are answered."""
+        return self._requests.gathers
+
+    @property
     def wake_at(self) -> int | None:
         """When to call `wake`, if nothing happens before."""
         return self._alarm.at
@@ -117,7 +127,9 @@ class Session:
     def take(self) -> Output:
         """Drain the output since the last call."""
         connect, messages = self._brokers.take()
-        frames = [(address, to_broker.encode(message)) for address, message in messages]
+        frames = []
+        if messages:
+            frames = [(address, to_broker.encode(message)) for address, message in messages]
         return Output(connect, frames, self._requests.take(), self._watches.take())
 
     def abandon(self, reason: str) -> None:

@@ -9,18 +9,18 @@ fail, the calls that are out fail with the reason, and the App makes another con
 """
 
 import _thread
-import contextlib
 import os
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 from raftwork.client import threads
 from raftwork.client.calls import Answered, Call
-from raftwork.client.reply import Reply
+from raftwork.client.discovery import PING_INTERVAL_MS
+from raftwork.client.reply import Reply, tell_all
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.session import Session
 from raftwork.errors import AppClosed, Unavailable
@@ -43,14 +43,6 @@ class _Watch(NamedTuple):
 
 
 _Job = Call | _Watch
-
-
-def _tell(answered: Answered) -> None:
-    """Tell the caller the result of its call."""
-    if answered.error is not None:
-        answered.call.answer.fail(answered.error)
-    else:
-        answered.call.answer.tell(answered.message)
 
 
 def _fail(job: _Job, why: str) -> None:
@@ -82,8 +74,10 @@ class _Bell:
         os.set_blocking(self._write_fd, False)
 
     def ring(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full of rings: it will wake
+        try:  # noqa: SIM105 - part of every call
             os.write(self._write_fd, b"\0")
+        except BlockingIOError:
+            pass  # full of rings: it will wake
 
     def __del__(self) -> None:
         for fd in (self.read_fd, self._write_fd):
@@ -124,11 +118,13 @@ class Connection:
         #: The thread's turns so far, and in which of them the bell was rung.
         self._turn = 0
         self._rung = 0
+        #: The thread waits for answers, and what it would do with more enqueues is to gather them.
+        self._gathers = False
         self._closing = False
         self._over = False
         self._reason: str | None = None
-        #: Why it ended by itself.
-        self._failure: str | None = None
+        #: Why its thread ended by itself, and with it all calls that were out; a new one may work.
+        self.failure: str | None = None
         self._unclaimed = [None]
         self._thread: int | None = None
         self._ended = _thread.allocate_lock()
@@ -136,11 +132,6 @@ class Connection:
         self._owner = weakref.ref(owner, _abandoning(weakref.ref(self)))
 
     # ---- for callers --------------------------------------------------------------------------
-
-    @property
-    def failed(self) -> bool:
-        """Whether its thread failed, and with it all calls that are out: a new one may work."""
-        return self._failure is not None
 
     def start(self) -> None:
         """Start the thread, unless it runs. Raises RuntimeError at the interpreter's end."""
@@ -163,8 +154,8 @@ class Connection:
         waits for room instead of ending with QueueFull at once.
         """
         call = Call(request, reply, _now() + timeout, ids=ids, wait_when_full=wait_when_full)
-        self._hand_over(call)
-        return cast("Reply[R]", call.answer)  # a session accepts no other answer
+        self._hand_over(call, patient=call.spec is not None and timeout >= PING_INTERVAL_MS)
+        return call.answer  # type: ignore[return-value] # a session accepts no other answer
 
     def track(self, ids: Sequence[str], make: Callable[[str], S]) -> list[S]:
         """A handle for each id, made by `make`; its outcome can be waited for."""
@@ -206,13 +197,18 @@ class Connection:
         if self._ended.acquire(timeout=_CLOSE_S):
             self._ended.release()
 
-    def _hand_over(self, job: _Job) -> None:
+    def _hand_over(self, job: _Job, *, patient: bool = False) -> None:
+        """Give the thread a job. One that is `patient` does not wake a thread that gathers."""
         threads.refuse_if_ours()
         try:
             self._check_open()
-            self.start()
+            if self._turn == 0:
+                self.start()
             self._jobs.append(job)
-            self._wake()
+            # Looked at after the job was appended: the thread says so just before it waits, and
+            # takes it back before it takes the jobs. With calls out it never waits for long.
+            if not (patient and self._gathers):
+                self._wake()
             # Said before the thread looks for the last time, looked at after the job was appended:
             # one that the thread overlooks is refused here.
             self._check_open()
@@ -225,8 +221,8 @@ class Connection:
             raise Unavailable("the process was forked inside this call, and this is a copy")
         if not self._closing:
             return
-        if self._failure is not None:
-            raise Unavailable(self._failure)
+        if self.failure is not None:
+            raise Unavailable(self.failure)
         if self._reason is None and not threads.is_main():
             return  # Python ends, and this thread of its with it: untold
         raise AppClosed("this App is closed")
@@ -254,12 +250,14 @@ class Connection:
             while not self._closing:
                 # Counted before the jobs are taken: a job that comes later rings again.
                 self._turn += 1
-                self._take_jobs(loop)
-                loop.turn()
+                self._gathers = False
+                loop.take_jobs(self._jobs)
+                self._gathers = loop.send()
+                loop.wait()
         except OSError as error:
-            self._failure = _failure(error)
+            self.failure = _failure(error)
         except BaseException as error:
-            self._failure = _failure(error)
+            self.failure = _failure(error)
             raise
         finally:
             self._finish(loop)
@@ -267,10 +265,10 @@ class Connection:
     def _finish(self, loop: "_Loop | None") -> None:
         assert self._thread is not None
         self._closing = True
-        why = self._reason = self._failure or self._reason
+        why = self._reason = self.failure or self._reason
         try:
             if loop is not None:
-                self._take_jobs(loop)
+                loop.take_jobs(self._jobs)
                 loop.close(why)
         finally:
             if why is not None:
@@ -280,10 +278,6 @@ class Connection:
             self._over = True
             del threads.running[self._thread]
             self._ended.release()
-
-    def _take_jobs(self, loop: "_Loop") -> None:
-        while self._jobs:
-            loop.take_job(self._jobs.popleft())
 
 
 class _Loop:
@@ -296,71 +290,88 @@ class _Loop:
         self._links = Links(look_up, _LINKS)
         self._session = Session(brokers, Random())
         self._calls: set[Call] = set()
+        #: When this turn began, ms.
+        self._now = _now()
         self._wake_fd = wake_fd
         self._links.watch(wake_fd)
 
-    def take_job(self, job: _Job) -> None:
-        try:
-            self._take_job(job, _now())
-        except BaseException as error:
-            _fail(job, _failure(error))
-            raise
-
-    def _take_job(self, job: _Job, now: int) -> None:
-        if isinstance(job, _Watch):
-            if ids := self._handles.watch(job.slot):
-                self._session.watch(ids, now)
+    def take_jobs(self, jobs: deque[_Job]) -> None:
+        """Everything that callers have handed over by now."""
+        self._now = now = _now()
+        if not jobs:
             return
-        if not job.answer.dropped:
-            self._calls.add(job)
-            self._session.submit(job, now)
+        taken: list[Call] = []
+        while jobs:
+            job = jobs.popleft()
+            if isinstance(job, _Watch):
+                if ids := self._handles.watch(job.slot):
+                    self._session.watch(ids, now)
+            elif not job.answer.dropped:
+                self._calls.add(job)
+                taken.append(job)
+        if taken:
+            self._session.submit_all(taken, now)
 
     @property
     def calls(self) -> list[Call]:
         """Those that are out."""
         return list(self._calls)
 
-    def turn(self) -> None:
-        """Send what the jobs produced, then wait for a wake-up, a frame, a link or a deadline."""
-        if gone := self._handles.sweep():
+    def send(self) -> bool:
+        """Send and tell what the jobs, and what came before them, have led to.
+
+        The last thing before the thread waits: whoever is told then can go on at once. True if more
+        enqueues of one task would only be gathered until others are answered.
+        """
+        if self._handles.littered and (gone := self._handles.sweep()):
             self._session.unwatch(gone)
-        self._session.wake(_now())
-        self._flush()
+        self._session.wake(self._now)
+        self._flush(self._now)
+        return self._session.gathers
+
+    def wait(self) -> None:
+        """Wait for a bell, a frame, a link or a deadline, and take in what came."""
         wake_at = self._session.wake_at
-        timeout = None if wake_at is None else max(0, wake_at - _now())
-        for ready in self._links.poll(timeout):
-            if ready == self._wake_fd:
+        ready = self._links.poll(None if wake_at is None else max(0, wake_at - self._now))
+        now = _now()
+        for each in ready:
+            if each == self._wake_fd:
                 os.read(self._wake_fd, 64)
-            for address, frame in self._links.frames(ready):
-                self._session.receive(address, frame, _now())
-            for address, up in self._links.changes(ready, _now()):
+                continue
+            for address, frame in self._links.frames(each):
+                self._session.receive(address, frame, now)
+            for address, up in self._links.changes(each, now):
                 if up:
-                    self._session.link_up(address, _now())
+                    self._session.link_up(address, now)
                 else:
-                    self._session.link_down(address, _now())
-        self._links.tend(_now())
-        for address, text in (*self._links.unopened(), *self._links.unresolved()):
-            self._session.unreachable(address, text)
-        self._flush()
+                    self._session.link_down(address, now)
+        if self._links.restless:
+            self._links.tend(now)
+            for address, text in (*self._links.unopened(), *self._links.unresolved()):
+                self._session.unreachable(address, text)
 
     def close(self, reason: str | None) -> None:
+        """End the calls that are out, and close the sockets. None: untold."""
         if reason is not None:
             self._session.abandon(reason)
-            self._answer(self._session.take().answers)
+            output = self._session.take()
+            self._answer(output.answers)
+            self._handles.deliver(output.outcomes)
             self._handles.fail_all(Unavailable(reason))
         self._links.close()
 
-    def _flush(self) -> None:
-        output = self._session.take()
-        for address in output.connect:
-            self._links.connect(address, _now())
-        for address, frame in output.frames:  # what is lost and matters goes again
+    def _flush(self, now: int) -> None:
+        connect, frames, answers, outcomes = self._session.take()
+        for address in connect:
+            self._links.connect(address, now)
+        for address, frame in frames:  # what is lost and matters goes again
             self._links.send(address, frame)
-        self._answer(output.answers)
-        if output.outcomes and (again := self._handles.deliver(output.outcomes)):
-            self._session.watch(again, _now())
+        if answers:
+            self._answer(answers)
+        if outcomes and (again := self._handles.deliver(outcomes)):
+            self._session.watch(again, now)
+            self._flush(now)  # or it would leave when the thread wakes next
 
     def _answer(self, answers: Sequence[Answered]) -> None:
-        for answered in answers:
-            self._calls.remove(answered.call)
-            _tell(answered)
+        tell_all([(each.call.answer, each.message, each.error) for each in answers])
+        self._calls.difference_update([each.call for each in answers])

@@ -46,6 +46,7 @@ class Watches:
         new = [i for i in ids if i not in self._ids]
         self._ids.update(dict.fromkeys(new))
         self._quiet_from(now)
+        self._alarm.due(self._refresh_at)
         self._register(new, now)
 
     def remove(self, ids: Iterable[str]) -> None:

@@ -23,9 +23,10 @@ _AGAIN_MS = 500
 #: Descriptors for libzmq's own threads, and for one more socket with its monitor and connection.
 _CONTEXT_FILES = 16
 _SOCKET_FILES = 8
+#: Of frames that are read from one socket at a time: they are copies of what libzmq holds.
+_TURN_BYTES = 1024 * 1024
 #: As plain numbers: flags of an enumeration cost more than a send.
 _NOBLOCK = int(zmq.NOBLOCK)
-_RCVMORE = int(zmq.RCVMORE)
 _LINK_UP = zmq.EVENT_HANDSHAKE_SUCCEEDED
 _LINK_DOWN = zmq.EVENT_DISCONNECTED
 
@@ -72,6 +73,8 @@ class Link:
         except BaseException:
             self.socket.close(linger=0)
             raise
+        # Without the options that pyzmq's own looks for at every call.
+        self._send = super(zmq.Socket, self.socket).send
         # What is ready comes in this order: a connection is known before what came over it.
         poller.register(self.monitor)
         poller.register(self.socket)
@@ -90,26 +93,33 @@ class Link:
         """False if there is no connection, or it takes no more: the frame is dropped."""
         self._poller.used(self.socket)
         try:
-            self.socket.send(frame, _NOBLOCK)
+            self._send(frame, _NOBLOCK)
         except zmq.Again:
             return False
         return True
 
-    def frames(self) -> Iterator[bytes]:
+    def frames(self) -> list[bytes]:
         """What has arrived, up to a turn's share."""
         socket, poller = self.socket, self._poller
+        frames: list[bytes] = []
+        left = _TURN_BYTES
         for count in range(self._turn_frames):
             try:
-                frame = socket.recv(_NOBLOCK)
+                # Not copied, it knows whether more follows: to ask the socket costs as much again.
+                frame = socket.recv(_NOBLOCK, copy=False)
             except zmq.Again:
                 poller.drained(socket)
-                return
-            if socket.getsockopt(_RCVMORE):  # none of ours has two parts
+                break
+            if frame.more:  # none of ours has two parts
                 socket.recv_multipart()
             else:
-                yield frame
+                frames.append(frame.bytes)
+                left -= len(frame)
+            if left < 0:
+                break  # the rest is asked for again, as the socket is in use
             if count < ASKS and not poller.more(socket):
-                return
+                break
+        return frames
 
     def changes(self) -> Iterator[bool]:
         """True for each connection made, False for each one lost."""
@@ -138,10 +148,15 @@ class Links:
         self._links: dict[str, Link] = {}
         self._by_socket: dict[object, Link] = {}
         self._by_monitor: dict[object, Link] = {}
+        #: Those without a connection.
+        self._down: set[str] = set()
+        #: A name was looked up.
+        self._found = False
         #: Those that could not be opened, and when to try again.
         self._unopened: dict[str, int] = {}
         self._opening: list[tuple[str, str]] = []
-        self.watch(self._resolver.fileno())
+        self._resolver_fd = self._resolver.fileno()
+        self.watch(self._resolver_fd)
 
     def watch(self, fd: int) -> None:
         """Make `poll` also return when this descriptor is readable."""
@@ -149,7 +164,9 @@ class Links:
 
     def poll(self, timeout: int | None) -> list[object]:
         """Wait (ms) for something to read."""
-        return self._poller.poll(timeout)
+        ready = self._poller.poll(timeout)
+        self._found = self._resolver_fd in ready
+        return ready
 
     def connect(self, address: str, now: int) -> None:
         """Have a connection to this broker from now on, as soon as there can be one."""
@@ -161,6 +178,11 @@ class Links:
         link = self._links.get(address)
         return link is not None and link.send(frame)
 
+    @property
+    def restless(self) -> bool:
+        """Whether there may be anything to tend, or to report; while all is well there is not."""
+        return bool(self._down or self._unopened or self._found)
+
     def tend(self, now: int) -> None:
         """Open, look up and connect what is due."""
         if self._unopened:
@@ -171,6 +193,8 @@ class Links:
 
     def unopened(self) -> list[tuple[str, str]]:
         """Drain the (address, why) of those that cannot be opened. Empty: it is open by now."""
+        if not self._opening:
+            return []
         out, self._opening = self._opening, []
         return out
 
@@ -178,21 +202,25 @@ class Links:
         """Drain the names that could not be looked up; each failure is reported once."""
         return self._dialler.unresolved()
 
-    def changes(self, ready: object, now: int) -> Iterator[tuple[str, bool]]:
+    def changes(self, ready: object, now: int) -> list[tuple[str, bool]]:
         """(address, up) for each connection made or lost, if what is ready is its monitor."""
-        if link := self._by_monitor.get(ready):
-            for up in link.changes():
-                if up:
-                    self._dialler.up(link.address)
-                else:
-                    self._dialler.down(link.address, now)
-                yield link.address, up
+        link = self._by_monitor.get(ready)
+        if link is None:
+            return []
+        changes = list(link.changes())
+        for up in changes:
+            if up:
+                self._down.discard(link.address)
+                self._dialler.up(link.address)
+            else:
+                self._down.add(link.address)
+                self._dialler.down(link.address, now)
+        return [(link.address, up) for up in changes]
 
-    def frames(self, ready: object) -> Iterator[tuple[str, bytes]]:
+    def frames(self, ready: object) -> list[tuple[str, bytes]]:
         """(address, frame) for a share of what came, if what is ready is a broker's socket."""
-        if link := self._by_socket.get(ready):
-            for frame in link.frames():
-                yield link.address, frame
+        link = self._by_socket.get(ready)
+        return [] if link is None else [(link.address, frame) for frame in link.frames()]
 
     def close(self, linger_ms: int = 0) -> None:
         """Close all sockets; what is queued in them may take `linger_ms` more."""
@@ -212,6 +240,7 @@ class Links:
         if self._unopened.pop(address, None) is not None:
             self._opening.append((address, ""))
         self._links[address] = link
+        self._down.add(address)
         self._by_socket[link.socket], self._by_monitor[link.monitor] = link, link
         self._dialler.dial(address, address, now)
         self._dial(now)

@@ -89,6 +89,13 @@ LIMITS = (
         seeds=100,
     ),
     _mutant(
+        "enqueues that travelled together are refused together",
+        f"{_CLIENT}.requests:Requests.refused",
+        "self._backlog.extend(sent.parted())",
+        "for call in sent.members: self._finish(call, error=REFUSALS[refused.code](refused.text))",
+        seeds=60,
+    ),
+    _mutant(
         "calls have no deadline",
         f"{_CLIENT}.calls:Call.late",
         "now >= self.deadline",

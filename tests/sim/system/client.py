@@ -6,7 +6,7 @@ acknowledged). What finds no room it sometimes does without.
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from raftwork.client import calls
 from raftwork.client.calls import Answered
@@ -30,6 +30,7 @@ from raftwork.features.queue_settings import (
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State
 from raftwork.messages.request import Request
+from raftwork.wire import unpack
 from tests.sim.system.disk import CLUSTER
 from tests.sim.system.network import WIRE_TIMEOUT, Dealer
 from tests.sim.system.process import Clock, Process
@@ -299,9 +300,16 @@ class Client(Process):
     def _sends(self, frame: bytes) -> None:
         request = to_broker.decode(frame)
         assert isinstance(request, Enqueue)
-        batch = self._calls[request.request].batch
-        assert batch is not None
-        self.world.clients.sent(batch)
+        call = self._calls.get(request.request)
+        if call is not None and call.batch is not None:
+            self.world.clients.sent(call.batch)
+            return
+        rows = cast("list[object]", unpack(request.tasks))
+        for call in self._calls.values():  # those that travel together
+            if call.batch is not None and call.batch.spec == request.spec:
+                mine = cast("list[object]", unpack(call.batch.tasks))
+                if all(row in rows for row in mine):
+                    self.world.clients.sent(call.batch)
 
     def _answered(self, call: Call, answer: Answered) -> None:
         if isinstance(answer.error, Unavailable):

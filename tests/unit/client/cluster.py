@@ -37,7 +37,7 @@ class FakeCluster:
 
     def __init__(self) -> None:
         self.handles = Handles()
-        self.failed = False
+        self.failure: str | None = None
         self.batches: list[tuple[Spec, list[tuple[str, object]]]] = []
         self.keys: list[list[str]] = []
         self.timeouts: list[int] = []

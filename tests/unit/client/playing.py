@@ -1,7 +1,7 @@
 """A Session played by hand: what the brokers say goes in, what they would hear comes out."""
 
 from random import Random
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from raftwork.client.calls import Answered, Call
 from raftwork.client.session import Session
@@ -17,7 +17,7 @@ from raftwork.messages import (
     ToBroker,
 )
 from raftwork.messages.request import Request
-from raftwork.wire import pack
+from raftwork.wire import pack, unpack
 
 A, B, C = "127.0.0.1:7701", "127.0.0.1:7702", "127.0.0.1:7703"
 
@@ -65,6 +65,18 @@ class Play:
         tasks = pack([(id_, b"x" * size) for id_ in ids])
         request = Enqueue(0, 0, b"spec", tasks)
         return self.call(request, Enqueued, timeout, ids=ids, wait_when_full=wait_when_full)
+
+    def enqueue_together(
+        self, *ids: str, spec: bytes = b"spec", timeout: int = 10_000
+    ) -> list[int]:
+        """Calls of one task each, all submitted in one turn; their numbers."""
+        made = [
+            Call(Enqueue(0, 0, spec, pack([(id_, b"")])), Enqueued, self.now + timeout, ids=(id_,))
+            for id_ in ids
+        ]
+        self.session.submit_all(made, self.now)
+        self.collect()
+        return [call.number for call in made]
 
     def call(
         self,
@@ -115,6 +127,12 @@ class Play:
     @property
     def enqueues(self) -> list[Enqueue]:
         return self.told(Enqueue)
+
+    @property
+    def shared(self) -> list[list[str]]:
+        """The ids of the tasks of each Enqueue that went out."""
+        rows = [cast("list[tuple[str, bytes]]", unpack(sent.tasks)) for sent in self.enqueues]
+        return [[row[0] for row in tasks] for tasks in rows]
 
     @property
     def watches(self) -> list[list[str]]:

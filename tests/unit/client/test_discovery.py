@@ -108,7 +108,7 @@ def test_a_burst_of_hello_first_is_answered_by_one_hello() -> None:
     play.formed()
     play.now += 1_000
     for i in range(50):
-        play.enqueue(f"t{i}")
+        play.enqueue(f"t{i}", f"u{i}")
     play.heard.clear()
     play.say(A, *[HelloFirst()] * 50)
     assert len(play.told(ClientHello)) == 1

@@ -208,7 +208,7 @@ def test_no_request_is_retried_beyond_what_brokers_remember() -> None:
 def test_requests_beyond_the_window_wait_and_follow_in_order() -> None:
     play = Play()
     play.formed()
-    numbers = [play.enqueue(f"t{i}") for i in range(WINDOW_REQUESTS + 3)]
+    numbers = [play.enqueue(f"t{i}", f"u{i}") for i in range(WINDOW_REQUESTS + 3)]
     assert len(play.enqueues) == WINDOW_REQUESTS
     play.say(A, Enqueued(numbers[5]), Enqueued(numbers[9]))
     assert [e.request for e in play.enqueues[WINDOW_REQUESTS:]] == numbers[-3:-1]
@@ -228,8 +228,8 @@ def test_a_request_that_never_left_the_backlog_ends_at_its_deadline_too() -> Non
     play = Play()
     play.formed()
     for i in range(WINDOW_REQUESTS):
-        play.enqueue(f"t{i}", timeout=60_000)
-    late = play.enqueue("late", timeout=1_000)
+        play.enqueue(f"t{i}", f"u{i}", timeout=60_000)
+    late = play.enqueue("late", "later", timeout=1_000)
     play.run(1_000, answering=ALIVE)
     assert [a.call.number for a in play.answers] == [late]
     assert late not in {e.request for e in play.enqueues}

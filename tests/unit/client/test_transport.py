@@ -20,7 +20,11 @@ import pytest
 from raftwork import App, Run, Unavailable
 from raftwork.client import threads
 from raftwork.client import transport as module
+from raftwork.client.result_registry import Handles, Slot
+from raftwork.client.session import Output
+from raftwork.messages import Result, State
 from raftwork.net import links
+from raftwork.net.resolving import look_up
 
 NOBODY = "127.0.0.1:1"
 
@@ -229,7 +233,7 @@ def test_a_thread_that_fails_ends_every_call_with_the_reason_and_is_replaced(
         run = app.run("t")
         call, wait = pool.submit(app.enqueue, "t"), pool.submit(run.result)
         wait_until_watched(app, run)
-        monkeypatch.setattr(module._Loop, "turn", Once(module._Loop.turn, error))
+        monkeypatch.setattr(module._Loop, "wait", Once(module._Loop.wait, error))
         expected = "Too many open files" if error is FULL else "a fault of ours"
         with pytest.raises(Unavailable, match=expected):
             app.enqueue("t")  # wakes it
@@ -269,3 +273,45 @@ def test_eventlets_threads_are_refused_at_once_with_what_to_do(
     monkeypatch.setitem(sys.modules, "eventlet.patcher", patcher)
     with App(NOBODY) as app, pytest.raises(RuntimeError, match=r"monkey_patch\(thread=False\)"):
         app.enqueue("t")
+
+
+def test_what_is_to_be_asked_again_is_asked_before_the_thread_waits() -> None:
+    """An UNKNOWN answers the waits that began before its question; the others ask anew."""
+    read_fd, write_fd = os.pipe()
+    sent: list[tuple[str, bytes]] = []
+    watched: list[str] = []
+
+    class Session:
+        """One outcome to deliver, and what it leads to."""
+
+        def __init__(self) -> None:
+            self.outputs = [Output([], [], [], [Result("t", State.UNKNOWN, b"")])]
+
+        def watch(self, ids: list[str], now: int) -> None:
+            watched.extend(ids)
+            self.outputs.append(Output([], [(NOBODY, b"watch")], [], []))
+
+        def wake(self, now: int) -> None: ...
+
+        def take(self) -> Output:
+            return self.outputs.pop(0) if self.outputs else Output([], [], [], [])
+
+        gathers = False
+
+    handles = Handles()
+    loop = module._Loop([NOBODY], handles, read_fd, look_up)
+    try:
+        (slot,) = handles.add(["t"], Slot)
+        first, _ = handles.wait_for(slot)
+        assert handles.watch(slot) == ["t"]
+        late, _ = handles.wait_for(slot)
+        loop._session = Session()  # type: ignore[assignment]
+        loop._links.send = lambda *frame: not sent.append(frame)  # type: ignore[method-assign,func-returns-value]
+        loop.send()
+        assert (first.told, late.told) == (True, False)
+        assert watched == ["t"]
+        assert sent == [(NOBODY, b"watch")]
+    finally:
+        loop.close(None)
+        os.close(read_fd)
+        os.close(write_fd)

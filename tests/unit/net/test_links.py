@@ -70,6 +70,44 @@ def test_a_connection_is_made_and_carries_frames_both_ways(links: Links, broker:
     until(links, lambda seen: seen == [(broker.address, b"welcome")])
 
 
+def test_a_share_of_what_came_is_bounded_in_bytes_and_the_rest_comes_with_the_next(
+    broker: Broker,
+) -> None:
+    links = Links(lambda host: (host,), LinkOptions(frame_bytes=1_000_000))
+    try:
+        links.connect(broker.address, now())
+        until(links, lambda seen: (broker.address, True) in seen)
+        links.send(broker.address, b"hello")
+        routing, _ = broker.socket.recv_multipart()
+        sent = [bytes([n]) * 400_000 for n in range(10)]
+        for frame in sent:
+            broker.socket.send_multipart([routing, frame])
+        shares: list[list[bytes]] = []
+        deadline = time.monotonic() + 10
+        while sum(map(len, shares)) < len(sent):
+            assert time.monotonic() < deadline
+            ready = links.poll(1_000)
+            shares += [[frame for _, frame in links.frames(each)] for each in ready]
+        assert [frame for share in shares for frame in share] == sent
+        assert max(sum(map(len, share)) for share in shares) < 2_000_000
+        assert links.poll(0) == []
+    finally:
+        links.close()
+
+
+def test_nothing_is_to_be_tended_while_all_is_well(links: Links, broker: Broker) -> None:
+    told = [links.restless]
+    links.connect(broker.address, now())
+    told.append(links.restless)
+    until(links, lambda seen: (broker.address, True) in seen)
+    told.append(links.restless)
+    broker.socket.unbind(f"tcp://{broker.address}")
+    broker.socket.close()
+    until(links, lambda seen: (broker.address, False) in seen)
+    told.append(links.restless)
+    assert told == [False, True, False, True]
+
+
 def test_a_connection_that_is_lost_is_told_and_takes_nothing(links: Links, broker: Broker) -> None:
     links.connect(broker.address, now())
     until(links, lambda seen: (broker.address, True) in seen)
