@@ -194,8 +194,8 @@ _FRAMES = (
         (
             Edit(
                 "raftwork.record_checks:_field",
-                "raise BadMessage('a value of type",
-                "raise KeyError('a value of type",
+                "raise BadMessage('an integer",
+                "raise KeyError('an integer",
             ),
         ),
         ("test_thousands_of_random_frames_change_nothing",),
