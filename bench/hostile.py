@@ -11,9 +11,10 @@ hold the same, byte for byte, and the tasks exactly what an honest client asked 
 
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -34,6 +35,7 @@ from bench.tasks import swallow
 from raftwork import App, Run
 from raftwork.broker.machine import Machine, create_tables
 from raftwork.broker.store import open_store
+from raftwork.broker.store.directory import Directory
 from raftwork.consensus.core import Position
 from raftwork.testing.processes import LocalCluster
 
@@ -161,6 +163,17 @@ def overheard_cluster() -> Iterator[tuple[LocalCluster, Path]]:
         yield made, said
 
 
+def applied_on_disk(data: Path) -> int:
+    """The number of the last entry that a running broker has applied and committed."""
+    directory = Directory(data)
+    number = directory.current()
+    assert number is not None
+    where = f"{directory.database(number).as_uri()}?mode=ro"
+    with closing(sqlite3.connect(where, uri=True)) as database:
+        ((applied,),) = database.execute("SELECT applied_seq FROM store_meta")
+    return int(applied)
+
+
 def verdict(made: LocalCluster, succeeded: int) -> None:
     """Stops the cluster, whose client is done, and compares what its brokers hold.
 
@@ -168,8 +181,10 @@ def verdict(made: LocalCluster, succeeded: int) -> None:
     """
 
     def alike() -> bool:
+        """Whether all have applied the same, and have it on disk: what is only applied may wait."""
         applied = [status.applied for status in statuses(made)]
-        return len(applied) == len(made.addresses) and len(set(applied)) == 1
+        on_disk = [applied_on_disk(made.data(name)) for name in made.addresses]
+        return len(applied) == len(on_disk) and len({*applied, *on_disk}) == 1
 
     wait_until(alike, 60, "all brokers at the same position")
     for child in made.children.values():  # all of them before any is waited for

@@ -75,21 +75,27 @@ class WorkerEvents:
 
     def _there(self, worker: Worker, now: int) -> None:
         announced = worker.announced
-        if not announced.there:
-            announced.there, announced.gone = True, False
-            queues = tuple(sorted(worker.queues))
-            joined = WorkerJoined(worker.name, worker.host, worker.pid, worker.slots, queues)
-            self._tell(joined)
+        self._joined(worker)
         rests = worker.breaker.is_open or not worker.slots
         if rests != announced.rests:
             announced.rests = rests
             reason = self._reason(worker, now)
             self._tell(WorkerRests(worker.name, reason) if rests else WorkerRecovered(worker.name))
 
+    def _joined(self, worker: Worker) -> None:
+        announced = worker.announced
+        if announced.there:
+            return
+        announced.there, announced.gone = True, False
+        queues = tuple(sorted(worker.queues))
+        self._tell(WorkerJoined(worker.name, worker.host, worker.pid, worker.slots, queues))
+
     def _gone(self, worker: Worker) -> None:
         announced = worker.announced
         if announced.gone:
             return
+        if worker.name:  # it may have come and gone between two looks
+            self._joined(worker)
         closed = announced.closed
         worker.announced = Announced(gone=True)
         if worker.left:
