@@ -30,9 +30,10 @@ from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError
 from raftwork.features import from_broker, to_broker
 from raftwork.features.dead_letters import PurgeDead, RetryDead
 from raftwork.features.drain import DrainWorker
-from raftwork.features.enqueue import Enqueue, read_spec, read_tasks
+from raftwork.features.enqueue import Enqueue
 from raftwork.features.queue_settings import SetQueue
 from raftwork.features.results import Ask, Watch
+from raftwork.features.task_batch import read_spec, read_tasks
 from raftwork.messages import (
     FRAME_BYTES_MAX,
     PROTOCOL,

@@ -17,7 +17,8 @@ RaftworkError
 │   └── Unavailable          no leader or no majority within the timeout
 ├── the task ended without a value
 │   ├── TaskFailed           its code raised, or ran over its time limit
-│   └── TaskLost             its worker vanished and it may not be handed out again
+│   ├── TaskLost             its worker vanished and it may not be handed out again
+│   └── TaskCancelled        it was cancelled, or was not begun in time; `reason` says which
 ├── a peer misbehaved: what it sent is dropped
 │   ├── BadMessage           bytes that are no message
 │   │   └── NewerMessage     … that this release knows of
@@ -146,6 +147,23 @@ class TaskLost(RaftworkError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (str(self), self.id), vars(self)
+
+
+class TaskCancelled(RaftworkError):
+    """The task was ended before its code had ended by itself.
+
+    `reason` is one of `user` (it was asked for), `expired` (it had not begun in time), `upstream`
+    (what it waited for has no value), `superseded` (a newer call took its place) and `worker gone`
+    (the only worker it was meant for is gone); `id` is the task's.
+    """
+
+    def __init__(self, text: str, reason: str = "user", id: str = "") -> None:  # noqa: A002
+        super().__init__(text)
+        self.reason = reason
+        self.id = id
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.reason, self.id), vars(self)
 
 
 class BadMessage(RaftworkError):

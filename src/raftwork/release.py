@@ -8,7 +8,7 @@ level only once every broker can follow.
 
 from typing import Final, NamedTuple
 
-RELEASE: Final = "0.2.0"
+RELEASE: Final = "0.3.0"
 
 
 class Levels(NamedTuple):
@@ -30,4 +30,5 @@ class Levels(NamedTuple):
 
 #: Level 0 is that of a cluster whose first leader has not set one: a new one, or one of 0.1.0.
 #: Level 1: failures are stored as codes (messages/failures.py).
-LEVELS: Final = Levels(0, 1)
+#: Level 2: tasks that wait for a time, a gate or other tasks (broker/machine/level_two.py).
+LEVELS: Final = Levels(0, 2)

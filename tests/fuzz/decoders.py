@@ -22,7 +22,7 @@ from raftwork.consensus.raft import messages as raft
 from raftwork.consensus.zab import messages as zab
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, StoreDamaged, StoreError
 from raftwork.features import from_broker, to_broker
-from raftwork.features.enqueue import read_spec, read_tasks
+from raftwork.features.task_batch import read_spec, read_tasks
 from raftwork.messages import (
     Failure,
     Spec,

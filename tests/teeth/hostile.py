@@ -129,7 +129,7 @@ _FRAMES = (
         "payloads of any size taken",
         (
             Edit(
-                f"{_FEATURES}.enqueue:read_tasks",
+                f"{_FEATURES}.task_batch:read_tasks",
                 "if (largest := max(map(len, payloads))) > settings.payload_bytes:",
                 "if (largest := 0):",
             ),

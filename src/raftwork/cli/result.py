@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import click
 
-from raftwork import Run, Status, TaskFailed, TaskLost, UnknownTask
+from raftwork import Run, Status, TaskCancelled, TaskFailed, TaskLost, UnknownTask
 from raftwork.cli.cluster import Cluster, waits
 from raftwork.cli.output import err_lines
 from raftwork.cli.values import print_json, usage
@@ -40,7 +40,7 @@ def command(cluster: Cluster, task_id: str, wait: bool) -> None:
 def show(run: Run[object], *, wait: bool, timeout: float | None) -> None:
     """Print the value, or say why there is none and exit 1. Raises Unavailable."""
     try:
-        if not wait and (state := run.status()) in (Status.QUEUED, Status.RUNNING):
+        if not wait and (state := run.status()) in UNFINISHED:
             _no_value(state, "")
         # A final state's value is there for the asking; only its transport can take time.
         value = run.result(timeout=timeout if wait else timeout or 10.0)
@@ -48,12 +48,18 @@ def show(run: Run[object], *, wait: bool, timeout: float | None) -> None:
         _no_value("failed", error.traceback or str(error))
     except TaskLost as error:
         _no_value("lost", str(error))
+    except TaskCancelled as error:
+        _no_value("cancelled", str(error))
     except UnknownTask as error:
         _no_value("unknown", str(error))
     except TimeoutError:
         _no_value(run.status(), f"no outcome within {timeout} s")
     else:
         print_json(value)
+
+
+#: The states of a task without an outcome.
+UNFINISHED = frozenset({Status.QUEUED, Status.RUNNING, Status.SCHEDULED, Status.BLOCKED})
 
 
 class NoValue(SystemExit):

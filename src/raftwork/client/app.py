@@ -3,6 +3,7 @@
 import os
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
@@ -17,8 +18,8 @@ from raftwork.client.options import (
     label,
     milliseconds,
     task_id,
-    task_key,
 )
+from raftwork.client.per_call import PerCall
 from raftwork.client.queues import Queue
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
@@ -134,18 +135,19 @@ class App:
         *,
         id: str | None = None,  # noqa: A002
         key: str | None = None,
+        at: datetime | None = None,
+        tenant: str | None = None,
         **options: Unpack[OptionFields],
     ) -> BoundTask[..., Any]:
-        """A task by its name, with options, id or key; its code need not be here."""
+        """A task by its name, with what `Task.options` takes; its code need not be here."""
         task = self._tasks.get(name)
         if task is not None:
-            return task.options(id=id, key=key, **options)
+            return task.options(id=id, key=key, at=at, tenant=tenant, **options)
         return BoundTask(
             self,
             label("name", name, NAME_MAX),
             Options().changed(options),
-            id=None if id is None else task_id(id),
-            key=None if key is None else task_key(key),
+            once=PerCall.of(id, key, at, tenant),
         )
 
     def enqueue(self, name: str, /, *args: object, **kwargs: object) -> Run[Any]:

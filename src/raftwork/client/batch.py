@@ -6,7 +6,8 @@ from typing import NamedTuple
 from raftwork.client.ids import new_ids
 from raftwork.client.options import task_id, task_key
 from raftwork.errors import PayloadTooLarge
-from raftwork.messages import BATCH_BYTES_MAX, BATCH_TASKS_MAX
+from raftwork.features.task_batch import NO_EXTRAS
+from raftwork.messages import BATCH_BYTES_MAX, BATCH_TASKS_MAX, Extras
 from raftwork.serialization import call_packer, pack_call
 from raftwork.signatures import Binder
 from raftwork.wire import pack
@@ -26,10 +27,13 @@ def one_call(
     own_id: str | None,
     parameters: Sequence[str],
     key: str = "",
+    extras: Extras = NO_EXTRAS,
 ) -> Batch:
     """A batch of one. Raises NotSerializable, PayloadTooLarge; ValueError, TypeError for the id."""
     made = new_ids(1)[0] if own_id is None else task_id(own_id)
     payload = pack_call(call_packer(), name, args, kwargs, parameters)
+    if extras != NO_EXTRAS:
+        return Batch((made,), pack(((made, payload, key, extras),)))
     return Batch((made,), pack(((made, payload, key) if key else (made, payload),)))
 
 
@@ -40,6 +44,7 @@ def many_calls(
     parameters: Sequence[str],
     keys: Sequence[str] | None = None,
     binder: Binder | None = None,
+    extras: Extras = NO_EXTRAS,
 ) -> Batch:
     """A batch of calls with positional arguments. Raises as `one_call`.
 
@@ -51,7 +56,11 @@ def many_calls(
     _check(calls, binder)
     packer = call_packer()
     payloads = [pack_call(packer, name, call, {}, parameters) for call in calls]
-    columns = (made, payloads) if keys is None else (made, payloads, _keys(keys, len(calls)))
+    columns: tuple[Sequence[object], ...] = (made, payloads)
+    if keys is not None:
+        columns = (*columns, _keys(keys, len(calls)))
+    if extras != NO_EXTRAS:
+        columns = (made, payloads, *(columns[2:] or ([""] * len(calls),)), [extras] * len(calls))
     tasks = pack(list(zip(*columns, strict=True)))
     if len(tasks) > BATCH_BYTES_MAX:
         raise PayloadTooLarge(f"a batch of {len(tasks)} bytes, more than {BATCH_BYTES_MAX}")

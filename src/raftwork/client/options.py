@@ -1,9 +1,10 @@
 """The options of a task or a call, checked, and as the Spec that brokers store."""
 
 import math
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import lru_cache
-from typing import Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from raftwork.messages import ID_MAX, NAME_MAX, Spec, encode_spec
 
@@ -48,6 +49,9 @@ class OptionFields(TypedDict, total=False):
     when_full: WhenFull
     """What an enqueue does where its queue or the cluster is full: `raise` QueueFull at once, or
     `wait` for room, up to the App's timeout."""
+    delay: Duration | None
+    """How long after the enqueue it may be handed out, not before. An enqueue that is tried again
+    counts from its first attempt."""
 
 
 class Options(NamedTuple):
@@ -62,6 +66,7 @@ class Options(NamedTuple):
     result_ttl: int = 86_400_000
     max_losses: int = 3
     when_full: WhenFull = "raise"  # what to do if the queue is full; not sent to brokers
+    delay: int = 0
 
     def changed(self, given: OptionFields) -> "Options":
         """These options with the given ones replaced. Raises TypeError, ValueError."""
@@ -70,25 +75,7 @@ class Options(NamedTuple):
             raise TypeError(
                 f"no such option: {', '.join(sorted(unknown))}; the options are {valid}"
             )
-        changes: dict[str, str | int] = {}
-        if "queue" in given:
-            changes["queue"] = queue_name(given["queue"])
-        if "timeout" in given:
-            changes["timeout"] = _limit(given["timeout"])
-        if "retries" in given:
-            changes["retries"] = _count("retries", given["retries"])
-        if "backoff" in given:
-            changes["backoff"] = milliseconds("backoff", given["backoff"])
-        if "max_backoff" in given:
-            changes["max_backoff"] = milliseconds("max_backoff", given["max_backoff"])
-        if "delivery" in given:
-            changes["delivery"] = _delivery(given["delivery"])
-        if "result_ttl" in given:
-            changes["result_ttl"] = milliseconds("result_ttl", given["result_ttl"])
-        if "max_losses" in given:
-            changes["max_losses"] = _losses(given["max_losses"])
-        if "when_full" in given:
-            changes["when_full"] = _when_full(given["when_full"])
+        changes = {name: _CHECKS[name](value) for name, value in given.items()}
         return self._replace(**changes)  # type: ignore[arg-type]
 
     def given(self) -> dict[str, object]:
@@ -104,7 +91,8 @@ class Options(NamedTuple):
         return _spec(name, self)
 
 
-DURATIONS = frozenset({"timeout", "backoff", "max_backoff", "result_ttl"})
+#: Options in ms.
+DURATIONS = frozenset({"timeout", "backoff", "max_backoff", "result_ttl", "delay"})
 _NAMES = frozenset(Options._fields)
 
 
@@ -121,6 +109,7 @@ def _spec(name: str, options: Options) -> bytes:
             at_most_once=options.delivery == "at_most_once",
             result_ttl=options.result_ttl,
             max_losses=options.max_losses,
+            delay=options.delay,
         )
     )
 
@@ -217,3 +206,27 @@ def _when_full(value: object) -> str:
     if value not in ("raise", "wait"):
         raise ValueError(f"when_full must be 'raise' or 'wait', got {value!r}")
     return str(value)
+
+
+def _duration(what: str) -> Callable[[Any], int]:
+    return lambda value: milliseconds(what, value)
+
+
+def _perhaps(what: str) -> Callable[[Any], int]:
+    """A duration, or None, which is 0."""
+    return lambda value: 0 if value is None else milliseconds(what, value)
+
+
+#: What checks each option, and returns it as Options has it. Raises TypeError, ValueError.
+_CHECKS: Mapping[str, Callable[[Any], str | int]] = {
+    "queue": queue_name,
+    "timeout": _limit,
+    "retries": lambda value: _count("retries", value),
+    "backoff": _duration("backoff"),
+    "max_backoff": _duration("max_backoff"),
+    "delivery": _delivery,
+    "result_ttl": _duration("result_ttl"),
+    "max_losses": _losses,
+    "when_full": _when_full,
+    "delay": _perhaps("delay"),
+}

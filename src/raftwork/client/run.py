@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from raftwork.client.options import Duration, seconds
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
-from raftwork.errors import TaskFailed, TaskLost, UnknownTask
+from raftwork.errors import TaskCancelled, TaskFailed, TaskLost, UnknownTask
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
 from raftwork.waits import observed
@@ -21,13 +21,19 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Status(enum.StrEnum):
-    """A task's state. One that waits for a retry is queued; one over its time limit, failed."""
+    """A task's state. One that waits for a retry is queued; one over its time limit, failed.
+
+    One that waits for its time is scheduled, one that waits for other tasks is blocked.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     LOST = "lost"
+    CANCELLED = "cancelled"
+    SCHEDULED = "scheduled"
+    BLOCKED = "blocked"
 
 
 _NOT_YET = object()
@@ -50,8 +56,8 @@ class Run(Slot, Generic[T_co]):
         """The task's value, once it has one; waits `timeout` seconds, or for ever.
 
         The wait goes on through failovers; with 0 the cluster is asked once. The value is unpacked
-        once: every call returns the same object. Raises TaskFailed, TaskLost, UnknownTask, and the
-        built-in TimeoutError.
+        once: every call returns the same object. Raises TaskFailed, TaskLost, TaskCancelled,
+        UnknownTask, and the built-in TimeoutError.
         """
         limit = _limit(timeout)
         return self._read(self.outcome or self._wait(limit))
@@ -140,6 +146,8 @@ class Run(Slot, Generic[T_co]):
         failure = decode_failure(outcome.data)
         if outcome.state is State.FAILED:
             raise TaskFailed(failure.type, failure.message, failure.traceback, self.id)
+        if outcome.state is State.CANCELLED:
+            raise TaskCancelled(failure.message, failure.type, self.id)
         raise TaskLost(failure.message, self.id)
 
 

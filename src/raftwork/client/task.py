@@ -4,10 +4,12 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from raftwork.client.batch import Batch, many_calls, one_call
-from raftwork.client.options import OptionFields, Options, task_id, task_key
+from raftwork.client.options import OptionFields, Options
+from raftwork.client.per_call import ORDINARY, PerCall
 from raftwork.client.run import Run, handles
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.signatures import Binder, binder
@@ -47,8 +49,7 @@ class BoundTask(Generic[P, T]):
         *,
         parameters: Sequence[str] = (),
         binder: Binder | None = None,
-        id: str | None = None,  # noqa: A002
-        key: str | None = None,
+        once: PerCall = ORDINARY,
     ) -> None:
         self._app = app
         self._name = name
@@ -56,8 +57,7 @@ class BoundTask(Generic[P, T]):
         #: Names of the positional parameters, as far as known: for the texts of errors.
         self.parameters = parameters
         self._binder = binder
-        self._id = id
-        self._key = key
+        self._once = once
 
     @property
     def name(self) -> str:
@@ -113,18 +113,19 @@ class BoundTask(Generic[P, T]):
         return self
 
     def __reduce__(self) -> "str | tuple[object, ...]":
-        parts = (self._name, self.chosen, tuple(self.parameters), self._id, self._key)
+        parts = (self._name, self.chosen, tuple(self.parameters), self._once)
         return _by_name, (self._app, *parts)
 
     def __repr__(self) -> str:
         options = [f"{name}={value!r}" for name, value in self.chosen.given().items()]
-        given = [f"{what}={v!r}" for what, v in (("id", self._id), ("key", self._key)) if v]
+        given = [f"{what}={v!r}" for what, v in self._once._asdict().items() if v]
         return f"<{type(self).__name__} {' '.join([self._name, *options, *given])}>"
 
     def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Batch:
         if self._binder is not None:
             self._binder(*args, **kwargs)
-        return one_call(self._name, args, kwargs, self._id, self.parameters, self._key or "")
+        once, extras = self._once, self._once.extras(self.chosen)
+        return one_call(self._name, args, kwargs, once.id, self.parameters, once.key, extras)
 
     def _batch(
         self,
@@ -132,12 +133,14 @@ class BoundTask(Generic[P, T]):
         ids: Sequence[str] | None,
         keys: Sequence[str] | None,
     ) -> Batch:
-        if self._id is not None:
+        if self._once.id is not None:
             raise TypeError("many tasks cannot share one id: pass ids=[…]")
         made = list(calls)
-        if keys is None and self._key is not None:
-            keys = [self._key] * len(made)
-        return many_calls(self._name, made, ids, self.parameters, keys, self._binder)
+        once = self._once
+        if keys is None and once.key:
+            keys = [once.key] * len(made)
+        extras = once.extras(self.chosen)
+        return many_calls(self._name, made, ids, self.parameters, keys, self._binder, extras)
 
     def _enqueue(self, batch: Batch) -> list[Run[T]]:
         self._submit(batch).result()
@@ -190,22 +193,21 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
         *,
         id: str | None = None,  # noqa: A002
         key: str | None = None,
+        at: datetime | None = None,
+        tenant: str | None = None,
         **given: Unpack[OptionFields],
     ) -> "Task[P, T, R]":
-        """The same task under other options, or with an id or a key, for calls made through it.
+        """The same task under other options, for calls made through it.
 
-        Tasks of equal keys run on the same worker where their queue's balancer is consistent_hash.
+        `id` is the task's id. Tasks of equal `key` run on the same worker where their queue's
+        balancer is consistent_hash. `at` is an aware datetime before which it is not handed out;
+        one that is past is now. `tenant` is on whose behalf it runs. Raises TypeError, ValueError.
         """
-        chosen = self.chosen.changed(given)
-        return self._changed(
-            chosen,
-            None if id is None else task_id(id),
-            None if key is None else task_key(key),
-        )
+        return self._changed(self.chosen.changed(given), PerCall.of(id, key, at, tenant))
 
-    def _changed(self, chosen: Options, own_id: str | None, key: str | None) -> "Task[P, T, R]":
+    def _changed(self, chosen: Options, once: PerCall) -> "Task[P, T, R]":
         made: Task[P, T, R] = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, chosen=chosen, _id=own_id, _key=key)
+        made.__dict__.update(self.__dict__, chosen=chosen, _once=once)
         return made
 
     def __reduce__(self) -> "str | tuple[object, ...]":
@@ -213,7 +215,7 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
             return self.__qualname__
         registered = self._app.tasks.get(self._name)
         if registered is not self and _found(registered) is registered:
-            return _again, (registered, self.chosen, self._id, self._key)
+            return _again, (registered, self.chosen, self._once)
         return super().__reduce__()
 
 
@@ -222,26 +224,24 @@ def _by_name(
     name: str,
     chosen: Options,
     parameters: Sequence[str],
-    own_id: str | None,
-    key: str | None,
+    once: PerCall,
 ) -> BoundTask[..., object]:
     """Unpickle a BoundTask."""
     task = app.tasks.get(name)
     if task is not None:
-        return _again(task, chosen, own_id, key)
-    return BoundTask(app, name, chosen, parameters=parameters, id=own_id, key=key)
+        return _again(task, chosen, once)
+    return BoundTask(app, name, chosen, parameters=parameters, once=once)
 
 
 def _again(
     task: Task[..., object, object],
     chosen: Options,
-    own_id: str | None,
-    key: str | None,
+    once: PerCall,
 ) -> Task[..., object, object]:
     """Unpickle a Task with other options."""
-    if (chosen, own_id, key) == (task.chosen, None, None):
+    if (chosen, once) == (task.chosen, ORDINARY):
         return task
-    return task._changed(chosen, own_id, key)  # noqa: SLF001
+    return task._changed(chosen, once)  # noqa: SLF001
 
 
 def _found(task: object) -> object:

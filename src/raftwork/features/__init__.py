@@ -16,6 +16,7 @@ from raftwork.features import (
     purge_queue,
     queue_settings,
     results,
+    timers,
     upgrade,
 )
 from raftwork.messages.registry import commands, from_broker, to_broker
@@ -43,4 +44,5 @@ CAPABILITIES: tuple[Capability, ...] = (
     purge_queue,
     upgrade,
     cluster_settings,
+    timers,
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from raftwork.errors import BadMessage, UnknownTask, Unsupported
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import Admit, admit
+from raftwork.features.losses import forget_losses
 from raftwork.messages import Loss, State, decode_spec, failure_head
 from raftwork.messages.bounds import Between, Id, OptionalName
 from raftwork.messages.registry import command, reply, request
@@ -156,22 +157,6 @@ class Purge(NamedTuple):
 
     ids: list[str]
     queue: str
-
-
-# ---- losses -------------------------------------------------------------------------------------
-
-
-def note_losses(ledger: "Ledger", runs: "Iterable[Running]", by: Loss) -> None:
-    """These tasks ran when `by` was lost; their count says so already."""
-    ledger.db.executemany(
-        "INSERT INTO loss VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(r.seq, r.losses, by.worker, by.exit, by.signal, by.memory, ledger.time) for r in runs],
-    )
-
-
-def forget_losses(ledger: "Ledger", seqs: Iterable[int]) -> None:
-    """Drop the losses of these tasks: they are of no use any more."""
-    ledger.db.executemany("DELETE FROM loss WHERE seq = ?", [(seq,) for seq in seqs])
 
 
 # ---- the dead -----------------------------------------------------------------------------------

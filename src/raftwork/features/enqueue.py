@@ -8,49 +8,62 @@
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, cast
-from zlib import crc32
+from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.errors import (
     BadMessage,
     NewerMessage,
-    PayloadTooLarge,
     ProtocolError,
     QueueFull,
     Unsupported,
 )
-from raftwork.features.effects import Done, Effect, EnqueuedAndAssigned, Queued, Reply
+from raftwork.features.effects import (
+    Done,
+    Effect,
+    EnqueuedAndAssigned,
+    Queued,
+    Reply,
+    Requeued,
+)
+from raftwork.features.lifecycle import Entering
 from raftwork.features.queue_settings import check_fits, check_queues
-from raftwork.messages import Spec, decode_spec_strictly
+from raftwork.features.task_batch import (
+    LEVEL_OPTIONS,
+    NO_EXTRAS,
+    Columns,
+    Row,
+    is_ordinary,
+    payloads_of,
+    read_spec,
+    read_tasks,
+    rows_of,
+    spec_of_level_two,
+)
+from raftwork.features.task_row import PENDING, SCHEDULED
+from raftwork.features.waiting import wait
+from raftwork.messages import (
+    Spec,
+)
 from raftwork.messages.registry import command, reply, request
 from raftwork.release import RELEASE
-from raftwork.wire import unpack_frame
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.view import View
-    from raftwork.features.cluster_settings import ClusterSettings
     from raftwork.features.feature import Feature
 
-#: id, CRC over spec, payload and key, payload, key.
-Row = tuple[str, int, bytes, str]
 
 _INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING"""
+_INSERT_OTHER = """INSERT INTO task (seq, id, crc, queue, key, spec, body, phase, due,
+    flags, place, lane, created, gates, tenant)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _WAIT = "INSERT INTO waiting (queue, seq) SELECT queue, seq FROM task WHERE seq >= ?"
+
 _IS_KNOWN = "SELECT 1 FROM task WHERE id = ?"
 
 
 # ---- records ------------------------------------------------------------------------------------
-
-
-class Task(NamedTuple):
-    """One task of a batch, its arguments packed."""
-
-    id: str
-    payload: bytes
-    key: str = ""  # the balancer consistent_hash sends equal ones to the same worker
 
 
 @reply(4)
@@ -80,92 +93,11 @@ class Admit(NamedTuple):
 
     created: int  # leader time of the client's first attempt; older than the window is refused
     spec: bytes
-    tasks: bytes  # a packed list of [id, payload] or [id, payload, key], as the client sent it
+    tasks: bytes  # a packed list of Task, as the client sent it, who may leave out its last fields
     begin: list[tuple[bytes, int]] = []  # noqa: RUF012 - never changed, as all of a record
 
 
-# ---- what a batch must be -----------------------------------------------------------------------
-
-
-def read_spec(data: bytes, settings: "ClusterSettings") -> Spec:
-    """A batch's Spec. Raises ProtocolError, PayloadTooLarge or BadMessage."""
-    return _read_spec(data, settings.spec_bytes, settings.name_length)
-
-
-# A few hundred kinds of task make up a cluster's traffic, and each is read twice on the leader.
-@lru_cache(maxsize=1024)
-def _read_spec(data: bytes, bytes_max: int, name_max: int) -> Spec:
-    if len(data) > bytes_max:
-        raise PayloadTooLarge(f"a spec of {len(data)} bytes; {bytes_max} are allowed")
-    spec = decode_spec_strictly(data)
-    for what, name in (("a task's name", spec.name), ("a queue's name", spec.queue)):
-        if not 0 < len(name) <= name_max:
-            raise ProtocolError(f"{what} must have 1 to {name_max} characters, got {len(name)}")
-    return spec
-
-
-class Columns(NamedTuple):
-    """A batch's tasks. `keys` is empty if no task has one."""
-
-    ids: Sequence[str] = ()
-    payloads: Sequence[bytes] = ()
-    keys: Sequence[str] = ()
-
-
-def read_tasks(data: bytes, settings: "ClusterSettings") -> Columns:
-    """A batch's tasks. Raises ProtocolError, PayloadTooLarge or BadMessage.
-
-    It checks whole columns: a check per task would cost more than the rest of an enqueue.
-    """
-    if len(data) > settings.batch_bytes:
-        raise PayloadTooLarge(f"a batch of {len(data)} bytes; {settings.batch_bytes} are allowed")
-    rows = unpack_frame(data)
-    if type(rows) is not list:
-        raise BadMessage("expected an array of tasks")
-    if len(rows) > settings.batch_tasks:
-        raise PayloadTooLarge(f"a batch of {len(rows)} tasks; {settings.batch_tasks} are allowed")
-    if not rows:
-        return Columns()
-    if len(rows) == 1 and (one := _one_task(rows[0], settings)) is not None:
-        return one
-    if set(map(type, rows)) != {list} or min(map(len, rows)) < 2:
-        raise BadMessage("a task must be an array of an id and a payload")
-    if (columns := max(map(len, rows))) > 3:
-        raise NewerMessage(f"a task with {columns} fields instead of 3")
-    ids, payloads = list(zip(*rows, strict=False))[:2]
-    if set(map(type, ids)) != {str} or set(map(type, payloads)) != {bytes}:
-        raise BadMessage("a task's id must be a string, its payload bytes")
-    if not all(ids) or max(map(len, ids)) > settings.id_length:
-        raise ProtocolError(f"a task id must have 1 to {settings.id_length} characters")
-    if (largest := max(map(len, payloads))) > settings.payload_bytes:
-        raise PayloadTooLarge(f"a payload of {largest} bytes; {settings.payload_bytes} are allowed")
-    return Columns(ids, payloads, _keys(rows, settings) if columns > 2 else ())
-
-
-def _one_task(row: object, settings: "ClusterSettings") -> Columns | None:
-    """The usual batch without the cost of columns; None if it is an unusual one, or wrong."""
-    if type(row) is not list or len(row) != 2:
-        return None
-    task, payload = row
-    if (
-        type(task) is str
-        and type(payload) is bytes
-        and 0 < len(task) <= settings.id_length
-        and len(payload) <= settings.payload_bytes
-    ):
-        return Columns((task,), (payload,))
-    return None
-
-
-def _keys(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[str]:
-    """The third column."""
-    keys = [row[2] if len(row) > 2 else "" for row in rows]
-    if set(map(type, keys)) != {str}:
-        raise BadMessage("a task's key must be a string")
-    named = cast("list[str]", keys)
-    if max(map(len, named)) > settings.id_length:
-        raise ProtocolError(f"a key must have at most {settings.id_length} characters")
-    return named if any(named) else ()
+# ---- whether it may enter ------------------------------------------------------------------------
 
 
 def check_room(ledger: "Ledger", name: str, payloads: Sequence[bytes]) -> None:
@@ -192,29 +124,13 @@ def new_rows(ledger: "Ledger", rows: Sequence[Row]) -> list[Row]:
     known = ledger.checksums([row[0] for row in rows])
     new = []
     for row in rows:
-        task, crc, *_ = row
+        task, crc = row[:2]
         if task not in known:
             known[task] = crc
             new.append(row)
         elif known[task] != crc:
             raise ProtocolError(f"task id {task!r} is already used, with other contents")
     return new
-
-
-def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
-    """The batch's tasks with the checksums that tell a repeated id from a used one."""
-    start = crc32(spec)
-    if not tasks.keys:
-        ids_payloads = zip(tasks.ids, tasks.payloads, strict=True)
-        return [(i, crc32(payload, start), payload, "") for i, payload in ids_payloads]
-    return [
-        (i, crc32(key.encode(), crc32(payload, start)), payload, key)
-        for i, payload, key in zip(*tasks, strict=True)
-    ]
-
-
-def _payloads(rows: Sequence[Row]) -> list[bytes]:
-    return [payload for _, _, payload, _ in rows]
 
 
 # ---- on the leader ------------------------------------------------------------------------------
@@ -238,12 +154,17 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
         ) from None
     except BadMessage as error:
         raise ProtocolError(f"the batch is malformed: {error}") from None
+    if ledger.level < LEVEL_OPTIONS and (columns.extras or spec_of_level_two(read)):
+        raise Unsupported(
+            f"a task with such options needs a cluster at level {LEVEL_OPTIONS}, this one is at"
+            f" level {ledger.level}: upgrade every broker, then run `raftwork upgrade finish`"
+        )
     try:
         check_room(ledger, read.queue, columns.payloads)
     except QueueFull:
         # Asking again for what is stored already must not fail because the queue filled up since.
         if new := new_rows(ledger, rows_of(spec, columns)):
-            check_room(ledger, read.queue, _payloads(new))
+            check_room(ledger, read.queue, payloads_of(new))
     return read, columns
 
 
@@ -264,12 +185,14 @@ class _Batch:
     def __init__(self, request: Enqueue, spec: Spec, tasks: Columns) -> None:
         self._request = request
         self._queue, self._name = spec.queue, spec.name
-        self._tasks, self._keyed = len(tasks.ids), bool(tasks.keys)
+        self._tasks = len(tasks.ids)
+        #: Whether where they go is decided once they are in their queue.
+        self._placed = bool(tasks.keys or tasks.extras) or not is_ordinary(spec)
         self._begin: list[tuple[bytes, int]] = []
 
     def command(self, view: "View") -> Admit:
         """New tasks, handed out at once as far as none of their queue is before them."""
-        begin = view.intake.begin(self._queue, self._name, self._tasks, keyed=self._keyed)
+        begin = view.intake.begin(self._queue, self._name, self._tasks, placed=self._placed)
         self._begin = begin
         return Admit(self._request.created, self._request.spec, self._request.tasks, begin)
 
@@ -307,23 +230,65 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> None:
             f"first tried {age} ms ago; after {window} ms an id may be forgotten, "
             "so it is too late to try again"
         )
+    if ledger.level < LEVEL_OPTIONS and (columns.extras or spec_of_level_two(spec)):
+        # A release of level 1 stops at such an entry, so no leader proposes it before level 2.
+        raise NewerMessage(f"options of level {LEVEL_OPTIONS} at level {ledger.level}")
     rows = rows_of(command.spec, columns)
+    if columns.extras or not is_ordinary(spec):
+        admit_others(ledger, command, spec, rows, effects)
+        return
     if not _insert_all(ledger, spec, command.spec, rows):
         rows = new_rows(ledger, rows)
         if not rows:
             return
-        check_room(ledger, spec.queue, _payloads(rows))
+        check_room(ledger, spec.queue, payloads_of(rows))
         inserted = _insert(ledger, spec, command.spec, rows)
         assert inserted, "ids found to be new were not"
     first = ledger.seq + 1
     ledger.db.execute(_WAIT, (first,))
-    tasks = [(task, payload) for task, _, payload, _ in rows]
+    tasks = [(task, payload) for task, _, payload, *_ in rows]
     ledger.enter(spec.queue, len(rows), sum(len(payload) for _, payload in tasks))
     ledger.seq += len(rows)
     begun = _begin(ledger, command, first, tasks, effects) if command.begin else 0
     if begun < len(tasks):
-        keys = [key for *_, key in rows[begun:]] if columns.keys else []
+        keys = [row[3] for row in rows[begun:]] if columns.keys else []
         effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:], keys))
+
+
+def admit_others(
+    ledger: "Ledger", command: Admit, spec: Spec, rows: list[Row], effects: list[Effect]
+) -> None:
+    """Put new tasks in that are not ordinary ones: capabilities have a say in each."""
+    new = new_rows(ledger, rows)
+    if not new:
+        return
+    check_room(ledger, spec.queue, payloads_of(new))
+    queue = ledger.touch(spec.queue)
+    for id_, crc, payload, key, extras in new:
+        seq = ledger.seq + 1
+        task = Entering(seq, id_, crc, payload, key, extras or NO_EXTRAS, command.created)
+        for lifecycle in ledger.lifecycles:
+            lifecycle.enters(ledger, spec, task)
+        ledger.seq = seq
+        waits = task.due <= ledger.time
+        phase, due = (PENDING, None) if waits else (SCHEDULED, task.due)
+        ledger.db.execute(
+            _INSERT_OTHER,
+            (
+                *(seq, id_, crc, queue.number, key, command.spec, payload, phase, due),
+                *(task.flags, task.place, task.lane, task.created, task.gates),
+                task.extras.tenant,
+            ),
+        )
+        queue.bytes += len(payload)
+        ledger.unfinished += 1
+        if waits:
+            queue.queued += 1
+            wait(ledger, [(queue.number, seq, task.flags)])
+            effects.append(Requeued(spec.queue, seq))
+        else:
+            queue.scheduled += 1
+            ledger.next_retry = min(ledger.next_retry, task.due)
 
 
 def _begin(
@@ -353,7 +318,7 @@ def _begin(
 def _insert_all(ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row]) -> bool:
     """The usual case, without a look-up per task: room for all, and every id is new."""
     try:
-        check_room(ledger, spec.queue, _payloads(rows))
+        check_room(ledger, spec.queue, payloads_of(rows))
     except QueueFull:
         return False  # unless some are known already; the slow path finds out
     return bool(rows) and _insert(ledger, spec, packed, rows)
@@ -369,7 +334,7 @@ def _insert(ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row]) -> boo
         _INSERT,
         [
             (seq, task, crc, number, key, packed, payload)
-            for seq, (task, crc, payload, key) in enumerate(rows, first)
+            for seq, (task, crc, payload, key, _) in enumerate(rows, first)
         ],
     )
     if db.total_changes() - before == len(rows):

@@ -31,6 +31,7 @@ from raftwork.messages.registry import Command, Frame
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.view import View
+    from raftwork.features.lifecycle import Lifecycle, TimerKind
 
 Q = TypeVar("Q", bound=Frame)
 C = TypeVar("C", bound=Command)
@@ -164,3 +165,6 @@ class Feature(NamedTuple):
     command_lines: Sequence[CommandLine] = ()
     #: What a new leadership proposes before anything else.
     begins: Callable[[View], Sequence[Command]] = lambda _view: ()
+    #: Its part in the lives of tasks, and the timers that it sets.
+    lifecycles: Sequence[Lifecycle] = ()
+    timers: Sequence[TimerKind] = ()

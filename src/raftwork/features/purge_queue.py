@@ -12,6 +12,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.features.effects import Done, Effect, Reply
+from raftwork.features.waiting import end_unstarted, first_waiting
 from raftwork.messages import Failure, State, encode_failure
 from raftwork.messages.bounds import Name
 from raftwork.messages.failures import ending
@@ -91,10 +92,9 @@ def _answer(_view: "View", request: PurgeQueue, done: Done) -> QueuePurged:
 
 
 def _drop(state: "Ledger", command: DropWaiting, effects: list[Effect]) -> Done:
-    tasks = state.first_waiting(command.queue, command.upto, command.limit)
-    if tasks:
-        data = encode_failure(QueueWasPurged(command.queue))
-        effects += state.end_waiting(command.queue, tasks, State.FAILED, data)
+    tasks = first_waiting(state, command.queue, command.upto, command.limit)
+    data = encode_failure(QueueWasPurged(command.queue))
+    effects += end_unstarted(state, tasks, State.FAILED, data)
     return Done(len(tasks))
 
 

@@ -278,7 +278,7 @@ def check_fits(queue: "Queue", tasks: int, size: int) -> None:
     """Raise QueueFull if new tasks with payloads of `size` bytes would take it over a limit."""
     settings = queue.settings
     for what, held, new, limit in (
-        ("tasks", queue.queued, tasks, settings.max_length),
+        ("tasks", queue.unstarted, tasks, settings.max_length),
         ("bytes", queue.bytes, size, settings.max_bytes),
     ):
         if limit and held + new > limit:

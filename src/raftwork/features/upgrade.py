@@ -3,8 +3,9 @@
 1. The level decides what entries mean (release.py). It only grows, by a `Raise`, at one entry for
    all replicas; replaying the log therefore does the same again, whichever release replays it.
 2. A new cluster, and one of 0.1.0, is at level 0 until its first leader has raised it, by the first
-   command that it proposes: to the highest level that all brokers run, as far as it has heard from
-   all of them; else to the lowest there is.
+   command that it proposes: to the highest level that all brokers run that it has heard from. One
+   that it has not heard from might be of an old release: where there are tasks already, that keeps
+   the cluster at the lowest level; an empty cluster begins at the highest.
 3. Later it is raised only because it was asked for, and only if every broker answers and runs the
    level: one that is away might come back with a release that does not.
 4. A replica whose release does not run a level stops at the entry that sets it, before it commits,
@@ -104,7 +105,9 @@ def _begin(view: "View") -> "Sequence[Command]":
     if machine.level:
         return ()
     mine, others = machine.levels, view.members().values()
-    known = (mine.least if other is None else other.levels.most for other in others)
+    # In a cluster that never was, who has not come yet is no reason to do without what is new.
+    unheard = mine.most if machine.blank else mine.least
+    known = (unheard if other is None else other.levels.most for other in others)
     return (Raise(max(1, min((mine.most, *known))), RELEASE),)
 
 

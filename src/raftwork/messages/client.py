@@ -59,6 +59,9 @@ class QueueStatus(NamedTuple):
     bytes: int = 0  # of the payloads of `queued`
     #: What is set for it, packed (features/queue_settings.py).
     settings: Packed = b""
+    scheduled: int = 0  # wait for their time
+    blocked: int = 0  # wait for other tasks
+    cancelled: int = 0
 
 
 @reply(8)

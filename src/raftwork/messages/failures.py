@@ -6,6 +6,7 @@ it differently and must store the same.
 """
 
 from collections.abc import Callable
+from enum import IntEnum
 from typing import NamedTuple, Protocol, TypeVar, cast
 
 import msgpack
@@ -106,6 +107,57 @@ class OutcomeMalformed(NamedTuple):
     def in_words(self) -> Failure:
         """See `Ending.in_words`."""
         return Failure("BadMessage", f"the worker told no proper failure: {self.why}", "")
+
+
+class CancelReason(IntEnum):
+    """Why a task was cancelled. A newer release's is read as OTHER."""
+
+    OTHER = 0
+    USER = 1
+    EXPIRED = 2
+    UPSTREAM = 3
+    SUPERSEDED = 4
+    WORKER_GONE = 5
+
+    @classmethod
+    def _missing_(cls, value: object) -> "CancelReason":  # noqa: ARG003
+        return cls.OTHER
+
+    def __str__(self) -> str:
+        return self.name.lower().replace("_", " ")
+
+
+_WHY_CANCELLED = {
+    CancelReason.OTHER: "it was cancelled",
+    CancelReason.USER: "it was cancelled on request",
+    CancelReason.EXPIRED: "it had not begun when it expired",
+    CancelReason.UPSTREAM: "a task that it waited for has no value",
+    CancelReason.SUPERSEDED: "a newer call took its place",
+    CancelReason.WORKER_GONE: "the worker that it was meant for is gone",
+}
+
+
+@ending(7)
+class Cancelled(NamedTuple):
+    """It was ended for this reason: the outcome of tasks in the state CANCELLED."""
+
+    reason: CancelReason
+
+    def in_words(self) -> Failure:
+        """See `Ending.in_words`. The type is the reason's word."""
+        return Failure(str(self.reason), _WHY_CANCELLED[self.reason], "")
+
+
+@ending(8)
+class DeadlinePassed(NamedTuple):
+    """It had not ended at its deadline, so many ms after its enqueue."""
+
+    deadline: int
+
+    def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
+        text = f"had not ended {self.deadline} ms after its enqueue"
+        return Failure("DeadlineExceeded", text, "")
 
 
 #: The tag of a packed Failure, behind the header of its array.

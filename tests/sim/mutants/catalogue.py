@@ -245,7 +245,7 @@ MACHINE = (
     ),
     _mutant(
         "order of addresses in apply",
-        f"{_FEATURES}.enqueue:rows_of",
+        f"{_FEATURES}.task_batch:rows_of",
         "zip(tasks.ids, tasks.payloads, strict=True)",
         "sorted(zip(tasks.ids, tasks.payloads, strict=True), key=id)",
     ),

@@ -125,8 +125,8 @@ LIMITS = (
     ),
     _mutant(
         "purged bytes count on",
-        f"{_QUEUE}.state:Ledger.end_waiting",
-        "queue.bytes -= sum(task.size for task in tasks)",
+        f"{_FEATURES}.waiting:_count",
+        "queue.bytes -= sum(task.size for task in mine)",
         "pass",
         fast=True,
     ),

@@ -29,7 +29,7 @@ class NoIntake:
     def __init__(self) -> None:
         self.under_way: dict[str, int] = {}
 
-    def begin(self, queue: str, name: str, tasks: int, *, keyed: bool) -> list[tuple[bytes, int]]:
+    def begin(self, queue: str, name: str, tasks: int, *, placed: bool) -> list[tuple[bytes, int]]:
         self.under_way[queue] = self.under_way.get(queue, 0) + tasks
         return []
 

@@ -8,12 +8,9 @@ from raftwork import App, RaftworkError
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.transport import Connection
-from raftwork.features.enqueue import (
-    Enqueue,
-    Enqueued,
-    Task,
-)
+from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.results import Answer, Ask
+from raftwork.features.task_batch import Task
 from raftwork.messages import (
     Result,
     Spec,

@@ -7,7 +7,7 @@ import pytest
 
 from raftwork.client.batch import many_calls, one_call
 from raftwork.errors import NotSerializable, PayloadTooLarge
-from raftwork.messages import BATCH_BYTES_MAX, BATCH_TASKS_MAX
+from raftwork.messages import BATCH_BYTES_MAX, BATCH_TASKS_MAX, Extras
 from raftwork.wire import pack, unpack
 from tests.unit.client.cluster import read
 
@@ -15,7 +15,7 @@ from tests.unit.client.cluster import read
 def test_one_call_carries_its_id_and_its_packed_arguments() -> None:
     batch = one_call("t", (1, "a"), {"k": None}, "my-id", ())
     assert batch.ids == ("my-id",)
-    assert read(batch.tasks) == [("my-id", pack([[1, "a"], {"k": None}]), "")]
+    assert read(batch.tasks) == [("my-id", pack([[1, "a"], {"k": None}]), "", Extras())]
 
 
 def test_keys_travel_beside_the_calls_and_cost_nothing_where_there_are_none() -> None:

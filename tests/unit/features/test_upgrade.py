@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from raftwork.broker.machine.commands import Tick
 from raftwork.broker.versions import Member
 from raftwork.features.upgrade import FinishUpgrade, Raise, UpgradeFinished, feature
 from raftwork.messages import Code, Refused
@@ -40,9 +41,9 @@ def begun(members: Members, level: int, levels: Levels) -> list[Command]:
 @pytest.mark.parametrize(
     ("members", "level"),
     [
-        ({}, 1),
-        ({"b": MINE, "c": None}, 1),
-        ({"b": NEW}, 1),
+        ({}, LEVELS.most),
+        ({"b": MINE, "c": None}, LEVELS.most),
+        ({"b": NEW}, LEVELS.most),
         ({"b": Member("0.1.9", Levels(0, 0))}, 1),  # nothing below 1 is ever set
     ],
 )
@@ -51,10 +52,16 @@ def test_a_cluster_without_a_level_is_given_one_at_once(members: Members, level:
     assert begun(members, 1, LEVELS) == []
 
 
+def test_a_cluster_with_tasks_does_not_leave_behind_a_broker_that_was_not_heard() -> None:
+    one = leader({"b": NEW, "c": None}, 0, LEVELS)
+    one.queues.apply(Tick())
+    assert list(FEATURE.begins(one.view)) == [Raise(1, RELEASE)]
+
+
 def test_a_new_cluster_of_two_releases_begins_with_what_both_run() -> None:
-    assert begun({"b": MINE, "c": None}, 0, Levels(0, 2)) == [Raise(1, RELEASE)]
+    assert begun({"b": OLD, "c": None}, 0, Levels(0, 2)) == [Raise(1, RELEASE)]
     assert begun({"b": NEW}, 0, Levels(0, 2)) == [Raise(2, RELEASE)]
-    assert begun({"b": NEW, "c": None}, 0, Levels(0, 2)) == [Raise(1, RELEASE)]
+    assert begun({"b": NEW, "c": None}, 0, Levels(0, 2)) == [Raise(2, RELEASE)]
     assert begun({"b": NEW, "c": NEW}, 0, Levels(0, 3)) == [Raise(2, RELEASE)]
 
 
@@ -68,8 +75,8 @@ def test_a_raise_is_answered_once_it_is_applied() -> None:
 
 
 def test_there_is_nothing_to_raise_at_the_top() -> None:
-    one = leader({"b": None}, levels=LEVELS)
-    assert one.ask(FinishUpgrade(1)) == [UpgradeFinished(1, 1, 1)]
+    one = leader({"b": None}, LEVELS.most, LEVELS)
+    assert one.ask(FinishUpgrade(1)) == [UpgradeFinished(1, LEVELS.most, LEVELS.most)]
     assert one.wanted() == []
 
 

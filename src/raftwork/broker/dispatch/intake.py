@@ -29,13 +29,13 @@ class Intake:
         """A new turn: workers' capacity may have changed."""
         self._available = None
 
-    def begin(self, queue: str, name: str, tasks: int, *, keyed: bool) -> list[tuple[bytes, int]]:
+    def begin(self, queue: str, name: str, tasks: int, *, placed: bool) -> list[tuple[bytes, int]]:
         """How many of these new tasks begin at once, by incarnation; the others wait.
 
-        A task with a key is placed by its key: it is planned once it is in its queue.
+        `placed`: where they go is decided by more than what is free, once they are in the queue.
         """
         begin: list[tuple[bytes, int]] = []
-        if not self._unplaced[queue] and not keyed:
+        if not self._unplaced[queue] and not placed:
             if self._available is None:
                 self._available = self._workers.available()
             begin = self._dispatcher.begin(queue, name, tasks, self._available)

@@ -18,7 +18,6 @@ from raftwork.broker.machine.commands import (
     Lose,
     Release,
 )
-from raftwork.broker.machine.schema import DELAYED, FINISHED
 from raftwork.broker.machine.state import Ledger, Running, spec_of
 from raftwork.features import dead_letters
 from raftwork.features.effects import (
@@ -30,6 +29,9 @@ from raftwork.features.effects import (
     Settled,
     TokenRejected,
 )
+from raftwork.features.losses import forget_losses, note_losses
+from raftwork.features.task_row import DELAYED, FINISHED
+from raftwork.features.waiting import wait
 from raftwork.messages import (
     State,
     TimeLimitPassed,
@@ -38,7 +40,6 @@ from raftwork.messages import (
     encode_failure,
 )
 
-_WAIT = "INSERT INTO waiting VALUES (?, ?)"
 _RETURN = "UPDATE task SET attempt = ?, failures = ?, losses = ? WHERE seq = ?"
 _DELAY = """UPDATE task SET phase = ?, due = ?, attempt = ?, failures = ?, losses = ?
     WHERE seq = ?"""
@@ -108,7 +109,7 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
             verdicts.append((run, _stored(ledger, WorkerLost(run.losses, command.by, once))))
         else:
             again.append(run)
-    dead_letters.note_losses(ledger, charged, command.by)
+    note_losses(ledger, charged, command.by)
     _settle(ledger, State.LOST, verdicts, effects)
     _requeue(ledger, again, effects)
 
@@ -156,9 +157,12 @@ def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list
         for spec in dict.fromkeys(run.spec for run, _ in verdicts)
     }
     if state is State.SUCCEEDED:
-        dead_letters.forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
+        forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
     else:
         dead_letters.keep(ledger, [run for run, _ in verdicts])
+    for run, _ in verdicts:
+        if run.flags:
+            ledger.ended(run.seq, run.flags)
     number = state.value
     ledger.db.executemany(
         _SETTLE, [(FINISHED, expires[run.spec], number, data, run.seq) for run, data in verdicts]
@@ -175,7 +179,7 @@ def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list
 def _requeue(ledger: Ledger, runs: list[Running], effects: list[Effect]) -> None:
     """The tasks wait again under their old numbers."""
     ledger.db.executemany(_RETURN, [(r.attempt, r.failures, r.losses, r.seq) for r in runs])
-    ledger.db.executemany(_WAIT, [(ledger.queues[r.queue].number, r.seq) for r in runs])
+    wait(ledger, [(ledger.queues[r.queue].number, r.seq, r.flags) for r in runs])
     ledger.take_back(runs)
     for run in runs:
         effects.append(AttemptEnded(run.token, run.seq))

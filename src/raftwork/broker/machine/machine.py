@@ -74,7 +74,9 @@ class Machine:
 
     def __init__(self, db: apsw.Connection, levels: Levels = LEVELS) -> None:
         self._db = db
-        self._ledger = Ledger(db, levels)
+        lifecycles = [each for feature in FEATURES for each in feature.lifecycles]
+        timers = [each for feature in FEATURES for each in feature.timers]
+        self._ledger = Ledger(db, levels, lifecycles, timers)
 
     # ---- applying -------------------------------------------------------------------------------
 
@@ -130,6 +132,11 @@ class Machine:
         return self._ledger.level
 
     @property
+    def blank(self) -> bool:
+        """Whether nothing was ever applied."""
+        return self._ledger.blank
+
+    @property
     def levels(self) -> Levels:
         """Those that this release runs."""
         return self._ledger.levels
@@ -147,7 +154,8 @@ class Machine:
     @property
     def due(self) -> int | None:
         """The earliest machine time at which a Tick would do something."""
-        due = min(self._ledger.next_retry, self._ledger.next_expiry)
+        ledger = self._ledger
+        due = min(ledger.next_retry, ledger.next_expiry, ledger.next_timer)
         return None if due == NEVER else due
 
     def lookup(self, ids: Sequence[str]) -> list[Result]:
@@ -201,7 +209,7 @@ class Machine:
     def digest(self) -> bytes:
         """A hash over the whole state; equal on replicas that applied the same. Slow."""
         self.flush()
-        return schema.digest(self._db)
+        return schema.digest(self._db, self._ledger.level)
 
 
 def _begins_with_raise(batch: list[object]) -> bool:

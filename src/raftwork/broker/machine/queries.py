@@ -5,8 +5,9 @@ from contextlib import closing
 from json import dumps
 from typing import NamedTuple
 
-from raftwork.broker.machine.schema import TOMBSTONE
+from raftwork.broker.machine.level_two import ByLevel
 from raftwork.broker.machine.state import Ledger, Queue
+from raftwork.features.task_row import BLOCKED, SCHEDULED, TOMBSTONE
 from raftwork.messages import QueueStatus, Result, State
 
 _LOOKUP = """SELECT task.id, seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body END
@@ -14,16 +15,23 @@ _LOOKUP = """SELECT task.id, seq, phase, state, CASE state WHEN 0 THEN x'' ELSE 
 # One row for each id, known or not, in their order: the list is the outer loop.
 _OUTCOMES = """SELECT seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body END
     FROM json_each(?) LEFT JOIN task ON task.id = value"""
-_STATES = """SELECT task.id, seq, state FROM json_each(?) CROSS JOIN task ON task.id = value"""
-_AFTER = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key
+_STATES = (
+    """SELECT task.id, seq, phase, state FROM json_each(?) CROSS JOIN task ON task.id = value"""
+)
+_AFTER = ByLevel(
+    """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, {flags}
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
     WHERE waiting.queue = ? AND waiting.seq > ? ORDER BY waiting.seq LIMIT ?"""
-_AMONG = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key
+)
+_AMONG = ByLevel(
+    """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, {flags}
     FROM json_each(?) CROSS JOIN task ON task.seq = value
     CROSS JOIN waiting ON waiting.queue = task.queue AND waiting.seq = task.seq
     ORDER BY task.seq"""
+)
 
 
+_UNSTARTED = {SCHEDULED: State.SCHEDULED, BLOCKED: State.BLOCKED}
 _STATE = tuple(State)  # by number: to call State takes five times as long
 
 
@@ -37,6 +45,7 @@ class Waiting(NamedTuple):
     attempt: int  # the number the next hand-out has; a running task's is its own
     losses: int
     key: str = ""  # for a balancer that places by it
+    flags: int = 0  # features/task_row.py
 
 
 def queue_status(queue: Queue) -> QueueStatus:
@@ -50,14 +59,17 @@ def queue_status(queue: Queue) -> QueueStatus:
         queue.lost,
         queue.bytes,
         queue.packed_settings,
+        queue.scheduled,
+        queue.blocked,
+        queue.cancelled,
     )
 
 
 def states(ledger: Ledger, ids: Sequence[str]) -> list[State]:
     """One State per id, in the order of `ids`; no payload or result is read."""
     known: dict[str, State] = {}
-    for task, seq, state in ledger.db.execute(_STATES, (dumps(list(ids)),)):
-        known[task] = _state(ledger, seq, state)
+    for task, seq, phase, state in ledger.db.execute(_STATES, (dumps(list(ids)),)):
+        known[task] = _state(ledger, seq, phase, state)
     return [known.get(task, State.UNKNOWN) for task in ids]
 
 
@@ -73,7 +85,9 @@ def outcomes(ledger: Ledger, ids: Sequence[str], limit_bytes: int) -> list[Resul
             if seq is None:
                 results.append(Result(task, State.UNKNOWN, b""))
                 continue
-            results.append(Result(task, _state(ledger, seq, state), body, phase == TOMBSTONE))
+            results.append(
+                Result(task, _state(ledger, seq, phase, state), body, phase == TOMBSTONE)
+            )
             limit_bytes -= len(body)
             if limit_bytes <= 0:
                 break
@@ -84,12 +98,16 @@ def lookup(ledger: Ledger, ids: Sequence[str]) -> list[Result]:
     """One Result per id, in the order of `ids`. The caller bounds them: data can be large."""
     known: dict[str, Result] = {}
     for task, seq, phase, state, body in ledger.db.execute(_LOOKUP, (dumps(list(ids)),)):
-        known[task] = Result(task, _state(ledger, seq, state), body, phase == TOMBSTONE)
+        known[task] = Result(task, _state(ledger, seq, phase, state), body, phase == TOMBSTONE)
     return [known.get(task) or Result(task, State.UNKNOWN, b"") for task in ids]
 
 
-def _state(ledger: Ledger, seq: int, state: int) -> State:
-    return _STATE[state] or (State.RUNNING if seq in ledger.running_seqs else State.QUEUED)
+def _state(ledger: Ledger, seq: int, phase: int, state: int) -> State:
+    if state:
+        return _STATE[state]
+    if seq in ledger.running_seqs:
+        return State.RUNNING
+    return _UNSTARTED.get(phase, State.QUEUED)
 
 
 def waiting(ledger: Ledger, queue: str, after: int, limit: int, limit_bytes: int) -> list[Waiting]:
@@ -100,7 +118,7 @@ def waiting(ledger: Ledger, queue: str, after: int, limit: int, limit_bytes: int
     tasks: list[Waiting] = []
     if queue not in ledger.queues:
         return tasks
-    rows = ledger.db.execute(_AFTER, (ledger.queues[queue].number, after, limit))
+    rows = ledger.db.execute(_AFTER.at(ledger.level), (ledger.queues[queue].number, after, limit))
     with closing(rows):  # an open cursor would keep a read transaction alive
         for row in rows:
             task = Waiting(*row)
@@ -113,7 +131,9 @@ def waiting(ledger: Ledger, queue: str, after: int, limit: int, limit_bytes: int
 
 def waiting_by(ledger: Ledger, seqs: Sequence[int]) -> list[Waiting]:
     """Those among `seqs` that wait now, in order of their numbers."""
-    return [Waiting(*row) for row in ledger.db.execute(_AMONG, (dumps(list(seqs)),))]
+    return [
+        Waiting(*row) for row in ledger.db.execute(_AMONG.at(ledger.level), (dumps(list(seqs)),))
+    ]
 
 
 def running_body(ledger: Ledger, token: int) -> Waiting | None:

@@ -3,18 +3,25 @@
 One batch does a bounded part of it. What is left stays due, so the next batch goes on.
 """
 
-from raftwork.broker.machine.schema import DELAYED, FINISHED, PENDING, TOMBSTONE
+from itertools import groupby
+from operator import itemgetter
+
 from raftwork.broker.machine.state import NEVER, Ledger
 from raftwork.features import dead_letters
 from raftwork.features.effects import Effect, Requeued
+from raftwork.features.task_row import DELAYED, FINISHED, PENDING, SCHEDULED, TOMBSTONE
+from raftwork.features.waiting import wait
 
-_DUE = """SELECT seq, queue, length(body) FROM task WHERE phase = ? AND due <= ?
+_DUE = """SELECT seq, queue, length(body), %s FROM task WHERE phase = ? AND due <= ?
     ORDER BY due, seq LIMIT ?"""
 _WAKE = "UPDATE task SET phase = ?, due = NULL WHERE seq = ?"
 _BURY = "UPDATE task SET phase = ?, due = ?, body = x'' WHERE seq = ?"
 
-#: A task whose phase ends: seq, the number of its queue, bytes of its body.
-Due = tuple[int, int, int]
+_TIMERS = "SELECT due, kind, ref FROM timer WHERE due <= ? ORDER BY due, kind, ref LIMIT ?"
+_FIRED = "DELETE FROM timer WHERE due = ? AND kind = ? AND ref = ?"
+
+#: A task whose phase ends: seq, the number of its queue, bytes of its body, flags.
+Due = tuple[int, int, int, int]
 
 
 def sweep(ledger: Ledger, effects: list[Effect]) -> None:
@@ -22,7 +29,13 @@ def sweep(ledger: Ledger, effects: list[Effect]) -> None:
     limit = ledger.settings.sweep
     if ledger.next_retry <= ledger.time:
         _wake(ledger, _due(ledger, DELAYED, ledger.time, limit), effects)
+        scheduled = _due(ledger, SCHEDULED, ledger.time, limit)
+        _count_as_queued(ledger, scheduled)
+        _wake(ledger, scheduled, effects)
         ledger.find_next_retry()
+    if ledger.next_timer <= ledger.time:
+        _fire(ledger, limit, effects)
+        ledger.find_next_timer()
     if ledger.next_expiry <= ledger.time:
         _forget(ledger, _due(ledger, TOMBSTONE, ledger.time, limit))
         _bury(ledger, _due(ledger, FINISHED, ledger.time, limit))
@@ -46,25 +59,38 @@ def trim(ledger: Ledger) -> None:
 
 
 def _due(ledger: Ledger, phase: int, time: int, limit: int) -> list[Due]:
-    return list(ledger.db.execute(_DUE, (phase, time, limit)))
+    return list(ledger.db.execute(_DUE % ledger.flags_column, (phase, time, limit)))
 
 
 def _wake(ledger: Ledger, tasks: list[Due], effects: list[Effect]) -> None:
-    """Tasks whose next attempt is due wait again."""
-    ledger.db.executemany(_WAKE, [(PENDING, seq) for seq, _, _ in tasks])
-    ledger.db.executemany(
-        "INSERT INTO waiting VALUES (?, ?)", [(queue, seq) for seq, queue, _ in tasks]
-    )
-    effects.extend(Requeued(ledger.numbered[queue].name, seq) for seq, queue, _ in tasks)
+    """Tasks whose next attempt, or first one, is due wait (again)."""
+    ledger.db.executemany(_WAKE, [(PENDING, seq) for seq, *_ in tasks])
+    wait(ledger, [(queue, seq, flags) for seq, queue, _, flags in tasks])
+    effects.extend(Requeued(ledger.numbered[queue].name, seq) for seq, queue, *_ in tasks)
+
+
+def _count_as_queued(ledger: Ledger, tasks: list[Due]) -> None:
+    for _, number, *_ in tasks:
+        queue = ledger.touch(ledger.numbered[number].name)
+        queue.scheduled -= 1
+        queue.queued += 1
+
+
+def _fire(ledger: Ledger, limit: int, effects: list[Effect]) -> None:
+    """The capabilities carry out their timers that are due, in the order of their times."""
+    fired: list[tuple[int, int, int]] = list(ledger.db.execute(_TIMERS, (ledger.time, limit)))
+    ledger.db.executemany(_FIRED, fired)
+    for kind, timers in groupby(fired, key=itemgetter(1)):
+        ledger.timers[kind].fire(ledger, [ref for *_, ref in timers], effects)
 
 
 def _bury(ledger: Ledger, tasks: list[Due]) -> None:
     """Results become tombstones: the outcome stays known, its data go."""
     due = ledger.time + ledger.settings.tombstone_ttl
-    dead_letters.drop(ledger, [seq for seq, _, _ in tasks])
-    ledger.db.executemany(_BURY, [(TOMBSTONE, due, seq) for seq, _, _ in tasks])
+    dead_letters.drop(ledger, [seq for seq, *_ in tasks])
+    ledger.db.executemany(_BURY, [(TOMBSTONE, due, seq) for seq, *_ in tasks])
     ledger.results -= len(tasks)
-    ledger.result_bytes -= sum(size for _, _, size in tasks)
+    ledger.result_bytes -= sum(size for _, _, size, _ in tasks)
     ledger.tombstones += len(tasks)
     if tasks:
         ledger.next_expiry = min(ledger.next_expiry, due)
@@ -72,5 +98,5 @@ def _bury(ledger: Ledger, tasks: list[Due]) -> None:
 
 def _forget(ledger: Ledger, tasks: list[Due]) -> None:
     """Tombstones go: their ids may be used again."""
-    ledger.db.executemany("DELETE FROM task WHERE seq = ?", [(seq,) for seq, _, _ in tasks])
+    ledger.db.executemany("DELETE FROM task WHERE seq = ?", [(seq,) for seq, *_ in tasks])
     ledger.tombstones -= len(tasks)

@@ -4,8 +4,9 @@ Rules of this file:
 1. A task has one row in `task` from its enqueue until its tombstone is dropped; the UNIQUE id there
    is what makes "once in" true. To hand a task out does not touch that row: only a task that comes
    back, ends or is forgotten is rewritten.
-2. Where a task is: in `waiting` or in `running` if its phase is PENDING, else in neither.
-   The phases after PENDING each end at `due`, by time alone.
+2. Where a task is: in `waiting` (or a lane) or in `running` if its phase is PENDING, else in
+   neither. The phases after PENDING each end at `due`, by time alone; but for BLOCKED, which ends
+   with other tasks.
 3. What is written in the order of growing keys (seq, token, due) appends to its B-tree.
 """
 
@@ -14,6 +15,7 @@ from typing import Final
 
 import apsw
 
+from raftwork.broker.machine import level_two
 from raftwork.broker.machine.cluster_settings import write
 from raftwork.errors import OtherRelease
 from raftwork.features.cluster_settings import DEFAULTS, ClusterSettings
@@ -26,12 +28,6 @@ from raftwork.wire import pack
 VERSION = 3
 
 _CONVERTED: Final = 2
-
-# The values of task.phase. Plain integers: they go into the statements as they are.
-PENDING: Final = 0  # waits or runs
-DELAYED: Final = 1  # waits again at `due`
-FINISHED: Final = 2  # has its outcome; the data become a tombstone at `due`
-TOMBSTONE: Final = 3  # forgotten altogether at `due`
 
 #: Each table with the order in which its rows are compared.
 TABLES = {
@@ -152,6 +148,8 @@ def create_tables(
         write(db, settings)
         if level:
             db.execute("UPDATE cluster SET level = ?, release = ?", (level, RELEASE))
+        if level >= level_two.LEVEL:
+            level_two.make_tables(db)
 
 
 def _convert(db: apsw.Connection) -> None:
@@ -219,10 +217,11 @@ def check_level(level: int, release: str, levels: Levels, *, blank: bool = False
         )
 
 
-def digest(db: apsw.Connection) -> bytes:
+def digest(db: apsw.Connection, level: int) -> bytes:
     """BLAKE2b over every row of every table in key order. Slow: it reads them all."""
     digest = blake2b(digest_size=32)
-    for table, key in TABLES.items():
+    tables = TABLES | level_two.TABLES if level >= level_two.LEVEL else TABLES
+    for table, key in tables.items():
         digest.update(pack(table))
         for row in db.execute(f"SELECT * FROM {table} ORDER BY {key}"):  # noqa: S608 - our names
             digest.update(pack(row))

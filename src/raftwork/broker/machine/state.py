@@ -11,30 +11,27 @@ from functools import lru_cache
 from itertools import takewhile
 from json import dumps
 from operator import attrgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
-from raftwork.broker.machine import cluster_settings
-from raftwork.broker.machine.schema import (
-    DELAYED,
-    FINISHED,
-    PENDING,
-    TOMBSTONE,
-    check_level,
-    check_version,
-)
+from raftwork.broker.machine import cluster_settings, level_two
+from raftwork.broker.machine.level_two import ByLevel
+from raftwork.broker.machine.schema import check_level, check_version
 from raftwork.features.cluster_settings import ClusterSettings
-from raftwork.features.dead_letters import forget_losses
-from raftwork.features.effects import Settled
 from raftwork.features.queue_settings import (
     NOTHING_SET,
     QueueSettings,
     packed,
     settings_of,
 )
+from raftwork.features.task_row import DELAYED, FINISHED, PENDING, SCHEDULED, TOMBSTONE
+from raftwork.features.waiting import unwait
 from raftwork.messages import State, decode_spec
 from raftwork.release import Levels
+
+if TYPE_CHECKING:
+    from raftwork.features.lifecycle import Lifecycle, TimerKind
 
 #: Later than any machine time.
 NEVER = 2**63 - 1
@@ -56,16 +53,7 @@ class Running(NamedTuple):
     failures: int
     losses: int
     size: int  # bytes of its payload
-
-
-class Unstarted(NamedTuple):
-    """A task that waits to be handed out."""
-
-    seq: int
-    id: str
-    spec: bytes
-    size: int  # bytes of its payload
-    losses: int
+    flags: int = 0  # features/task_flags.py; an ordinary task has none
 
 
 _row = attrgetter("token", "seq", "worker")
@@ -85,8 +73,11 @@ class Queue:
     succeeded: int = 0
     failed: int = 0
     lost: int = 0
-    #: Of the payloads of what is queued.
+    #: Of the payloads of what is queued, scheduled and blocked.
     bytes: int = 0
+    scheduled: int = 0
+    blocked: int = 0
+    cancelled: int = 0
     #: What was set for it, and the same packed; changed by `set` alone.
     settings: QueueSettings = NOTHING_SET
     packed_settings: builtins.bytes = _NOTHING_PACKED
@@ -95,69 +86,113 @@ class Queue:
         """These hold for it from now on."""
         self.settings, self.packed_settings = settings, packed(settings)
 
+    @property
+    def unstarted(self) -> int:
+        """Its tasks without an outcome that do not run."""
+        return self.queued + self.scheduled + self.blocked
 
-_queue_row = attrgetter(
-    *("number", "name", "queued", "running", "succeeded", "failed", "lost", "bytes"),
-    "packed_settings",
-)
-_PENDING = """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec
+
+_QUEUE = ("number", "name", "queued", "running", "succeeded", "failed", "lost", "bytes")
+_queue_row = attrgetter(*_QUEUE, "packed_settings")
+_queue_row_two = attrgetter(*_QUEUE, "packed_settings", "scheduled", "blocked", "cancelled")
+_PENDING = ByLevel(
+    """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags}
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
-_FIRST = """SELECT task.seq, task.id, spec, length(body), losses
-    FROM waiting CROSS JOIN task ON task.seq = waiting.seq
-    WHERE waiting.queue = ? AND waiting.seq <= ? ORDER BY waiting.seq LIMIT ?"""
+)
 _CHECKSUMS = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
 _FIRST_RESULTS = """SELECT length(body) FROM task WHERE phase = ? AND due IS NOT NULL
     ORDER BY due, seq LIMIT ?"""
+_RUNNING = ByLevel(
+    """SELECT token, seq, task.id, queue.name, worker, spec, attempt + 1, failures, losses,
+        length(body), {flags}
+    FROM running JOIN task USING (seq) JOIN queue ON queue.number = task.queue
+    ORDER BY token"""
+)
 _FIRST_DEAD = "SELECT length(spec) + length(payload) FROM dead ORDER BY number LIMIT ?"
-_END = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
-_UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
 _PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_QUEUE_TWO = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Ledger:
     """The machine's memory over its tables."""
 
-    def __init__(self, db: apsw.Connection, levels: Levels) -> None:
+    def __init__(
+        self,
+        db: apsw.Connection,
+        levels: Levels,
+        lifecycles: Sequence["Lifecycle"] = (),
+        timers: Sequence["TimerKind"] = (),
+    ) -> None:
         """`levels` are those that this release runs. Raises OtherRelease; see schema.py."""
         self.db = db
         self.levels = levels
+        #: The capabilities that take part in the lives of tasks that are not ordinary ones.
+        self.lifecycles = tuple(lifecycles)
+        self.timers = {each.kind: each for each in timers}
         check_version(db)
         cluster: tuple[int, str] = db.execute("SELECT level, release FROM cluster").get
         self.level, self.release = cluster
         counters: tuple[int, ...] = db.execute("SELECT * FROM machine").get
         _, self.time, self.seq, self.token, *kept = counters
         self.results, self.result_bytes, self.tombstones = kept
-        check_level(self.level, self.release, levels, blank=self.time == self.seq == 0)
+        check_level(self.level, self.release, levels, blank=self.blank)
         self.settings = cluster_settings.read(db)
         self.queues: dict[str, Queue] = {}
         self.numbered: dict[int, Queue] = {}
         for row in db.execute("SELECT * FROM queue ORDER BY number"):
-            *counts, settings = row
-            queue = Queue(*counts)
-            queue.set(settings_of(settings))
+            queue = Queue(*row[:8], *row[9:])
+            queue.set(settings_of(row[8]))
             self.queues[queue.name] = self.numbered[queue.number] = queue
         # Bounded by the setting `dead`, so counting them at the start costs little.
         ((self.dead, self.dead_bytes),) = db.execute(
             "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
         )
-        self.unfinished = sum(q.queued + q.running for q in self.queues.values())
+        self.unfinished = sum(q.unstarted + q.running for q in self.queues.values())
         #: By token, in the order of tokens.
         self.running = {run.token: run for run in self._load_running()}
         #: The numbers of the tasks that run; only ever asked for membership.
         self.running_seqs = {run.seq for run in self.running.values()}
-        self.next_retry = self.next_expiry = NEVER
+        self.next_retry = self.next_expiry = self.next_timer = NEVER
         self.find_next_retry()
+        self.find_next_timer()
         self.find_next_expiry()
         self._written = self._counters()
         self._touched: dict[int, Queue] = {}
         self._token_written = self.token  # running tokens up to here are in the table
         self._ended: list[tuple[int]] = []  # these of them are to be deleted
 
+    @property
+    def blank(self) -> bool:
+        """Whether no entry was ever applied."""
+        return self.time == self.seq == 0
+
+    @property
+    def flags_column(self) -> str:
+        """What stands for a task's flags in a statement: there are none below level 2."""
+        return "task.flags" if self.level >= level_two.LEVEL else "0"
+
     # ---- what is due ----------------------------------------------------------------------------
 
     def find_next_retry(self) -> None:
-        """Set `next_retry` from the table: when a delayed task waits again."""
-        self.next_retry = self._earliest(DELAYED)
+        """Set `next_retry` from the table: when a delayed or scheduled task waits."""
+        self.next_retry = min(self._earliest(DELAYED), self._earliest(SCHEDULED))
+
+    def find_next_timer(self) -> None:
+        """Set `next_timer` from the table."""
+        if self.level >= level_two.LEVEL:
+            ((due,),) = self.db.execute("SELECT min(due) FROM timer")
+            self.next_timer = NEVER if due is None else int(due)
+
+    def set_timer(self, due: int, kind: int, ref: int) -> None:
+        """The capability that has timers of this kind is called at this machine time."""
+        self.db.execute("INSERT OR IGNORE INTO timer VALUES (?, ?, ?)", (due, kind, ref))
+        self.next_timer = min(self.next_timer, due)
+
+    def drop_timer(self, due: int, kind: int, ref: int) -> None:
+        """It is not called then."""
+        self.db.execute(
+            "DELETE FROM timer WHERE due = ? AND kind = ? AND ref = ?", (due, kind, ref)
+        )
 
     def find_next_expiry(self) -> None:
         """Set `next_expiry` from the table: when a result or tombstone is dropped."""
@@ -200,6 +235,12 @@ class Ledger:
             queue.running -= 1
             queue.bytes += run.size
 
+    def ended(self, seq: int, flags: int) -> None:
+        """A task that is not an ordinary one has its outcome: what is held for it goes."""
+        for lifecycle in self.lifecycles:
+            if flags & lifecycle.flag:
+                lifecycle.ended(self, seq, flags)
+
     def settle(self, name: str, state: State, count: int) -> None:
         """So many of its running tasks reached this final state."""
         queue = self.touch(name)
@@ -211,6 +252,8 @@ class Ledger:
                 queue.failed += count
             case State.LOST:
                 queue.lost += count
+            case State.CANCELLED:
+                queue.cancelled += count
             case _:
                 raise AssertionError(f"{state!r} is no outcome")
         self.unfinished -= count
@@ -225,6 +268,8 @@ class Ledger:
         nothing else: replicas of two releases at one level must have the same rows.
         """
         check_level(level, release, self.levels)
+        if self.level < level_two.LEVEL <= level:
+            level_two.make_tables(self.db)
         self.level, self.release = level, release
         self.db.execute("UPDATE cluster SET level = ?, release = ?", (level, release))
 
@@ -239,36 +284,6 @@ class Ledger:
         dead: list[tuple[int]] = list(self.db.execute(_FIRST_DEAD, (limit,)))
         return [size for (size,) in results], [size for (size,) in dead]
 
-    # ---- tasks that end without having run ------------------------------------------------------
-
-    def first_waiting(self, queue: str, upto: int, limit: int) -> list[Unstarted]:
-        """Of the tasks that wait to be handed out, numbered up to `upto`, so many, in order."""
-        known = self.queues.get(queue)
-        if known is None:
-            return []
-        return [Unstarted(*row) for row in self.db.execute(_FIRST, (known.number, upto, limit))]
-
-    def end_waiting(
-        self, name: str, tasks: Sequence[Unstarted], state: State, data: bytes
-    ) -> list[Settled]:
-        """Tasks that wait have this outcome: they are handed out no more. `data` as in Result."""
-        queue = self.touch(name)
-        cap, many = self.settings.result_ttl, len(tasks)
-        ends = [self.time + min(spec_of(task.spec).result_ttl, cap) for task in tasks]
-        self.db.executemany(_UNWAIT, [(queue.number, task.seq) for task in tasks])
-        ended = zip(ends, tasks, strict=True)
-        self.db.executemany(
-            _END, [(FINISHED, end, state.value, data, task.seq) for end, task in ended]
-        )
-        forget_losses(self, [task.seq for task in tasks if task.losses])
-        queue.queued -= many
-        queue.running += many  # as if they had been handed out just now
-        queue.bytes -= sum(task.size for task in tasks)
-        self.settle(name, state, many)
-        self.result_bytes += len(data) * many
-        self.next_expiry = min(self.next_expiry, *ends, NEVER)
-        return [Settled(0, task.seq, task.id, name, state, data) for task in tasks]
-
     def touch(self, name: str) -> Queue:
         """The queue whose row changes now: it is written at the next flush."""
         queue = self.queues.get(name)
@@ -280,7 +295,8 @@ class Ledger:
 
     def assign(self, worker: bytes, seqs: Sequence[int]) -> tuple[list[Running], list[int]]:
         """Give the waiting tasks among these the next tokens, in order; also returns the others."""
-        found = {row[0]: row for row in self.db.execute(_PENDING, (str(list(seqs)), PENDING))}
+        pending = _PENDING.at(self.level)
+        found = {row[0]: row for row in self.db.execute(pending, (str(list(seqs)), PENDING))}
         runs: list[Running] = []
         absent: list[int] = []
         token = self.token
@@ -289,19 +305,18 @@ class Ledger:
             if row is None or seq in self.running_seqs:
                 absent.append(seq)
                 continue
-            _, task, number, attempt, failures, losses, size, spec = row
+            _, task, number, attempt, failures, losses, size, spec, flags = row
             token += 1
             queue = self.numbered[number].name
             run = Running(
-                token, seq, task, queue, worker, spec, attempt + 1, failures, losses, size
+                *(token, seq, task, queue, worker, spec, attempt + 1, failures, losses, size),
+                flags,
             )
             self.begin(run)
             runs.append(run)
         self.token = token
         self.hand_out(runs)
-        before = self.db.total_changes()
-        self.db.executemany(_UNWAIT, [(self.queues[run.queue].number, run.seq) for run in runs])
-        assert self.db.total_changes() - before == len(runs), "a live task neither ran nor waited"
+        unwait(self, [(self.queues[r.queue].number, r.seq, r.flags) for r in runs])
         return runs, absent
 
     def begin(self, run: Running) -> None:
@@ -322,13 +337,7 @@ class Ledger:
     # ---- tables ---------------------------------------------------------------------------------
 
     def _load_running(self) -> Iterator[Running]:
-        rows = self.db.execute(
-            """SELECT token, seq, task.id, queue.name, worker, spec, attempt + 1, failures, losses,
-                length(body)
-            FROM running JOIN task USING (seq) JOIN queue ON queue.number = task.queue
-            ORDER BY token"""
-        )
-        for row in rows:
+        for row in self.db.execute(_RUNNING.at(self.level)):
             yield Running(*row)
 
     def _counters(self) -> tuple[int, ...]:
@@ -352,7 +361,9 @@ class Ledger:
             self.db.executemany("INSERT INTO running VALUES (?, ?, ?)", map(_row, reversed(begun)))
             self._token_written = self.token
         if self._touched:
-            self.db.executemany(_PUT_QUEUE, map(_queue_row, self._touched.values()))
+            two = self.level >= level_two.LEVEL
+            put, row = (_PUT_QUEUE_TWO, _queue_row_two) if two else (_PUT_QUEUE, _queue_row)
+            self.db.executemany(put, map(row, self._touched.values()))
             self._touched = {}
         counters = self._counters()
         if counters != self._written:

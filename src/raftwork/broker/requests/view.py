@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Intake(Protocol):
     """Assigns new tasks as they are stored (raftwork/broker/dispatch/intake.py)."""
 
-    def begin(self, queue: str, name: str, tasks: int, *, keyed: bool) -> list[tuple[bytes, int]]:
+    def begin(self, queue: str, name: str, tasks: int, *, placed: bool) -> list[tuple[bytes, int]]:
         """Pick workers that begin these new tasks at once: (incarnation, tasks) each."""
         ...
 

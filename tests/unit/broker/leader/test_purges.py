@@ -6,11 +6,11 @@ from random import Random
 import pytest
 
 from raftwork.broker.machine.commands import Assign
-from raftwork.broker.machine.schema import DELAYED, FINISHED
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.features import purge_queue
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.results import Results, Watch
+from raftwork.features.task_row import DELAYED, FINISHED
 from raftwork.messages import (
     PROTOCOL,
     Code,

@@ -34,9 +34,10 @@ def test_new_tables_have_no_level_until_an_entry_raises_it() -> None:
 def test_the_level_only_grows() -> None:
     driver = Driver()
     before = driver.machine.digest()
-    assert driver.apply(Raise(0, "0.1.0"), Raise(1, "0.9.0")).replies == [Done(), Done()]
+    assert driver.apply(Raise(0, "0.1.0"), Raise(LEVELS.most, "0.9.0")).replies == [Done(), Done()]
     driver.now = START  # the digest has the time
-    assert (driver.machine.level, rows(driver)) == (1, [(1, RELEASE)])
+    most = LEVELS.most
+    assert (driver.machine.level, rows(driver)) == (most, [(most, RELEASE)])
     fresh = Driver()
     fresh.tick()
     assert before != fresh.machine.digest() == driver.machine.digest()
@@ -44,27 +45,28 @@ def test_the_level_only_grows() -> None:
 
 def test_a_level_above_this_releases_stops_the_replica_and_names_the_release_to_run() -> None:
     driver = Driver()
-    entry = encode_batch(START, [driver.put("a"), Raise(2, "0.3.0")])
+    above = LEVELS.most + 1
+    entry = encode_batch(START, [driver.put("a"), Raise(above, "9.0.0")])
     driver.db.execute("BEGIN")
-    said = f"level 2, raised by raftwork 0.3.0; this is {RELEASE}.*levels 0 to 1.*0.3.0 or later"
+    said = f"level {above}, raised by raftwork 9.0.0; this is {RELEASE}.*{LEVELS}.*9.0.0 or later"
     with pytest.raises(OtherRelease, match=said):
         driver.machine.apply(entry)
     driver.db.execute("ROLLBACK")
     driver.reopen()
-    assert (driver.machine.level, driver.waiting_ids()) == (1, [])
+    assert (driver.machine.level, driver.waiting_ids()) == (LEVELS.most, [])
 
 
 def test_what_runs_the_level_applies_it() -> None:
     driver = Driver()
     driver.machine = Machine(driver.db, NEXT)
-    driver.apply(Raise(2, "0.3.0"))
-    assert driver.machine.level == 2
-    with pytest.raises(OtherRelease, match=r"start this broker with raftwork 0\.3\.0 or later"):
+    driver.apply(Raise(NEXT.most, "9.0.0"))
+    assert driver.machine.level == NEXT.most
+    with pytest.raises(OtherRelease, match=r"start this broker with raftwork 9\.0\.0 or later"):
         driver.reopen()
 
 
 def test_tables_below_the_levels_of_this_release_are_refused() -> None:
-    driver = Driver()
+    driver = Driver(level=1)
     with pytest.raises(OtherRelease, match=r"at level 1.*runs level 2.*upgrade finish"):
         Machine(driver.db, Levels(2, 2))
 
@@ -76,7 +78,7 @@ def test_blank_tables_are_any_releases_until_the_first_entry() -> None:
     with pytest.raises(OtherRelease, match="at level 0"):
         driver.machine.apply(encode_batch(START, [driver.put("a")]))
     driver.machine = Machine(driver.db, NEXT)
-    assert driver.apply(Raise(1, RELEASE), driver.put("a")).replies == [Done(), Done()]
+    assert driver.apply(Raise(LEVELS.most, RELEASE), driver.put("a")).replies == [Done(), Done()]
     assert driver.waiting_ids() == ["a"]
     used = Driver(level=0)
     used.enqueue("a")

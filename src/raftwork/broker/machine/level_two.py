@@ -1,0 +1,138 @@
+"""The tables of level 2: what a task that is not an ordinary one has besides.
+
+1. They are made by the raise to level 2 and by nothing else (`Ledger.raise_level`): at one entry
+   all replicas have the same tables, also those of a release that knows no level 2.
+2. An ordinary task has the default in each new column, which SQLite keeps in its row's header, and
+   no row in any new table. So it costs what it did.
+3. What holds a task back is time (`timer`, and `task.due` in the phase SCHEDULED), other tasks
+   (`edge`) or a gate (`gate`). What is held by nothing waits, in `waiting` or in a lane (`laned`).
+"""
+
+from typing import Final
+
+import apsw
+
+LEVEL: Final = 2
+
+#: Each table of level 2 with the order in which its rows are compared.
+TABLES: Final = {
+    "timer": "due, kind, ref",
+    "lane": "number",
+    "laned": "lane, place",
+    "gate": "name",
+    "quota": "name",
+    "tag": "key, value, seq",
+    "checkpoint": "seq",
+    "edge": "src, dst, slot",
+    "flow": "number",
+    "schedule": "id",
+}
+
+_SCHEMA: Final = """
+ALTER TABLE task ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;    -- features/task_row.py
+ALTER TABLE task ADD COLUMN place INTEGER NOT NULL DEFAULT 0;    -- in its lane; 0 is its seq
+ALTER TABLE task ADD COLUMN lane INTEGER NOT NULL DEFAULT 0;     -- 0: the queue's ordinary tasks
+ALTER TABLE task ADD COLUMN created INTEGER NOT NULL DEFAULT 0;  -- leader time of its enqueue
+ALTER TABLE task ADD COLUMN gates TEXT NOT NULL DEFAULT '';      -- that it holds or waits for
+ALTER TABLE task ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+-- Of what has ended: its name and its worker, by number, when it ended and how long it ran.
+ALTER TABLE task ADD COLUMN named INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN ran_on INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN ended_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN run_ms INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE task ADD COLUMN open INTEGER NOT NULL DEFAULT 0;     -- edges to it that are unmet
+ALTER TABLE task ADD COLUMN flow INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE timer (
+    due INTEGER NOT NULL,           -- machine time
+    kind INTEGER NOT NULL,          -- features/feature.py: TimerKind
+    ref INTEGER NOT NULL,           -- whose it is
+    PRIMARY KEY (due, kind, ref)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE lane (                 -- of tasks that wait for the same things, by one order
+    number INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    gates TEXT NOT NULL,
+    UNIQUE (queue, priority, tenant, gates)
+) STRICT;
+CREATE TABLE laned (                -- as `waiting`, of what is in a lane
+    lane INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (lane, place)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE gate (                 -- while it is not idle
+    name TEXT PRIMARY KEY,
+    held INTEGER NOT NULL,          -- tasks that it let in and that did not give it back
+    tat INTEGER NOT NULL,           -- GCRA's theoretical arrival time, machine time in us
+    shut_until INTEGER NOT NULL,    -- machine time in ms
+    owner INTEGER NOT NULL          -- of a unique key: the task that has it
+) STRICT, WITHOUT ROWID;
+CREATE TABLE quota (                -- what a limit allows
+    name TEXT PRIMARY KEY,
+    settings BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tag (
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (key, value, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tag_of ON tag (seq);
+CREATE TABLE checkpoint (
+    seq INTEGER PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT;
+CREATE TABLE edge (                 -- dst waits for src
+    src INTEGER NOT NULL,
+    dst INTEGER NOT NULL,
+    slot INTEGER NOT NULL,          -- where the value goes
+    PRIMARY KEY (src, dst, slot)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX edge_to ON edge (dst);
+CREATE TABLE flow (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    open INTEGER NOT NULL,          -- tasks without an outcome
+    failed INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    spec BLOB NOT NULL
+) STRICT;
+CREATE TABLE schedule (
+    id TEXT PRIMARY KEY,
+    declared BLOB NOT NULL,         -- by the code
+    override BLOB NOT NULL,         -- by operators
+    last INTEGER NOT NULL,          -- the last tick, machine time
+    next INTEGER NOT NULL,
+    state BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+
+def make_tables(db: apsw.Connection) -> None:
+    """Bring the tables of level 1 to level 2."""
+    db.execute(_SCHEMA)
+
+
+class ByLevel:
+    """A statement with the columns of level 2, or what stands for them below it.
+
+    `{flags}` and the like in its text are such columns, of the table `task`.
+    """
+
+    _COLUMNS = ("flags", "place", "lane", "created", "gates", "tenant", "open", "flow")
+    _TEXTS = frozenset({"gates", "tenant"})
+
+    def __init__(self, text: str) -> None:
+        absent = {name: "''" if name in self._TEXTS else "0" for name in self._COLUMNS}
+        self._below = text.format(**absent)
+        self._text = text.format(**{name: f"task.{name}" for name in self._COLUMNS})
+
+    def at(self, level: int) -> str:
+        """Its text at this level of the cluster."""
+        return self._text if level >= LEVEL else self._below

@@ -1,0 +1,59 @@
+"""What is said of one call rather than of a task: its id, its key, its time, on whose behalf."""
+
+import math
+from datetime import datetime
+from typing import NamedTuple
+
+from raftwork.client.options import Options, label, task_id, task_key
+from raftwork.features.task_batch import AT_MAX_MS, NO_EXTRAS
+from raftwork.messages import ID_MAX, Extras
+
+
+class PerCall(NamedTuple):
+    """Checked; times in ms since 1970."""
+
+    id: str | None = None
+    key: str = ""
+    at: int = 0
+    tenant: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        id: str | None,  # noqa: A002
+        key: str | None,
+        at: datetime | None,
+        tenant: str | None,
+    ) -> "PerCall":
+        """As a caller gives them; None is what was not given. Raises TypeError, ValueError."""
+        return cls(
+            None if id is None else task_id(id),
+            "" if key is None else task_key(key),
+            0 if at is None else instant("at", at),
+            "" if tenant is None else label("tenant", tenant, ID_MAX),
+        )
+
+    def extras(self, _options: Options) -> Extras:
+        """What goes with each task of such a call."""
+        if not self.at and not self.tenant:
+            return NO_EXTRAS
+        return Extras(at=self.at, tenant=self.tenant)
+
+
+#: Nothing is said.
+ORDINARY = PerCall()
+
+
+def instant(what: str, value: object) -> int:
+    """An aware datetime in ms since 1970, rounded up. Raises TypeError, ValueError."""
+    if not isinstance(value, datetime):
+        raise TypeError(f"{what} must be an aware datetime, got {type(value).__name__}")
+    if value.utcoffset() is None:
+        raise TypeError(
+            f"{what} must be an aware datetime, got {value!r} without a time zone: say which,"
+            " such as datetime(2027, 1, 1, tzinfo=UTC)"
+        )
+    at = max(1, math.ceil(value.timestamp() * 1000))
+    if at > AT_MAX_MS:
+        raise ValueError(f"{what} must be before the year 2286, got {value.isoformat()}")
+    return at

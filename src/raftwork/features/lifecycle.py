@@ -1,0 +1,61 @@
+"""How a capability takes part in the lives of tasks, on every replica. Values, no I/O.
+
+A task whose row has flags (task_flags.py) is looked at by the capabilities whose flags it bears: as
+it enters, and once it has its outcome. An ordinary task is looked at by none. What they do is
+decided by the entries alone, as all that the machine does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from raftwork.broker.machine.state import Ledger
+    from raftwork.features.effects import Effect
+    from raftwork.messages import Extras, Spec
+
+
+@dataclass(slots=True)
+class Entering:
+    """A new task on its way into the tables, as the capabilities find and change it."""
+
+    seq: int
+    id: str
+    crc: int
+    payload: bytes
+    key: str
+    extras: Extras
+    created: int  # leader time of the client's first attempt
+    flags: int = 0
+    #: Machine time before which it is not handed out; in the past it waits at once.
+    due: int = 0
+    #: Its lane and its place there; 0 is among the ordinary ones, by its seq.
+    lane: int = 0
+    place: int = 0
+    gates: str = ""
+
+
+class Lifecycle(NamedTuple):
+    """What a capability does with tasks as they come and end, in the order of the capabilities.
+
+    `enters` is called for every new task that is not an ordinary one, and sets `flag` in its flags
+    if the capability takes part in its life. `ended` is called with the task's number and flags
+    once it has its outcome: what the capability holds for it goes.
+    """
+
+    flag: int
+    enters: Callable[[Ledger, Spec, Entering], None]
+    ended: Callable[[Ledger, int, int], None] = lambda _ledger, _seq, _flags: None
+
+
+class TimerKind(NamedTuple):
+    """A kind of timers (table `timer`): its number, and what happens to those that are due.
+
+    `fire` gets the refs of so many as one entry may carry out, in the order of their times; their
+    rows are gone already.
+    """
+
+    kind: int
+    fire: Callable[[Ledger, Sequence[int], list[Effect]], None]

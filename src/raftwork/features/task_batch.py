@@ -1,0 +1,200 @@
+"""Batches of new tasks as they travel and stand in the log: what they must be, read and measured.
+
+It checks whole columns: a check per task would cost more than the rest of an enqueue.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import repeat
+from typing import TYPE_CHECKING, NamedTuple, cast
+from zlib import crc32
+
+from raftwork.errors import BadMessage, NewerMessage, PayloadTooLarge, ProtocolError
+from raftwork.messages import (
+    PRIORITY_MAX,
+    PRIORITY_USUAL,
+    Extras,
+    Spec,
+    decode_spec_strictly,
+)
+from raftwork.wire import pack, record_check, unpack_frame
+
+if TYPE_CHECKING:
+    from raftwork.features.cluster_settings import ClusterSettings
+
+#: id, CRC over all its contents, payload, key, extras.
+Row = tuple[str, int, bytes, str, Extras | None]
+#: The level from which on a task may be other than an ordinary one.
+LEVEL_OPTIONS = 2
+#: Limits, or kinds of exceptions, that a Spec may name.
+NAMES_MAX = 32
+TAGS_MAX = 8
+TAG_LENGTH_MAX = 128
+#: The year 2286: later than any task is meant for, and far from the end of numbers.
+AT_MAX_MS = 10**13
+NO_EXTRAS = Extras()
+_read_extras = cast("Callable[[object], Extras]", record_check(Extras, strict=True))
+
+_LEVEL_TWO_FIELDS = Spec._fields.index("delay")
+_LEVEL_TWO = tuple(Spec._field_defaults[name] for name in Spec._fields[_LEVEL_TWO_FIELDS:])
+#: The last of them are about what a worker and its leader do with a failure.
+_ORDINARY_END = Spec._fields.index("backoff_kind")
+_ORDINARY = _LEVEL_TWO[: _ORDINARY_END - _LEVEL_TWO_FIELDS]
+
+
+class Task(NamedTuple):
+    """One task of a batch, its arguments packed."""
+
+    id: str
+    payload: bytes
+    key: str = ""  # the balancer consistent_hash sends equal ones to the same worker
+    extras: Extras = Extras()
+
+
+def read_spec(data: bytes, settings: "ClusterSettings") -> Spec:
+    """A batch's Spec. Raises ProtocolError, PayloadTooLarge or BadMessage."""
+    return _read_spec(data, settings.spec_bytes, settings.name_length)
+
+
+def is_ordinary(spec: Spec) -> bool:
+    """Whether tasks of this Spec, without extras, are as every task was at level 1."""
+    return spec[_LEVEL_TWO_FIELDS:_ORDINARY_END] == _ORDINARY
+
+
+def spec_of_level_two(spec: Spec) -> bool:
+    """Whether it says what a release of level 1 does not know."""
+    return spec[_LEVEL_TWO_FIELDS:] != _LEVEL_TWO
+
+
+# A few hundred kinds of task make up a cluster's traffic, and each is read twice on the leader.
+@lru_cache(maxsize=1024)
+def _read_spec(data: bytes, bytes_max: int, name_max: int) -> Spec:
+    if len(data) > bytes_max:
+        raise PayloadTooLarge(f"a spec of {len(data)} bytes; {bytes_max} are allowed")
+    spec = decode_spec_strictly(data)
+    for what, name in (("a task's name", spec.name), ("a queue's name", spec.queue)):
+        if not 0 < len(name) <= name_max:
+            raise ProtocolError(f"{what} must have 1 to {name_max} characters, got {len(name)}")
+    if spec.priority > PRIORITY_MAX:
+        least, most = -PRIORITY_USUAL, PRIORITY_MAX - PRIORITY_USUAL
+        raise ProtocolError(
+            f"a priority must be between {least} and {most}, got {spec.priority - PRIORITY_USUAL}"
+        )
+    for what, names in (
+        ("limits", spec.limits),
+        ("retry_on", spec.retry_on),
+        ("no_retry_on", spec.no_retry_on),
+    ):
+        if len(names) > NAMES_MAX or any(not 0 < len(name) <= name_max for name in names):
+            raise ProtocolError(f"{what} must be at most {NAMES_MAX} names of 1 to {name_max}")
+    return spec
+
+
+class Columns(NamedTuple):
+    """A batch's tasks. `keys`, and `extras`, are empty if no task has any."""
+
+    ids: Sequence[str] = ()
+    payloads: Sequence[bytes] = ()
+    keys: Sequence[str] = ()
+    extras: Sequence[Extras] = ()
+
+
+def read_tasks(data: bytes, settings: "ClusterSettings") -> Columns:
+    """A batch's tasks. Raises ProtocolError, PayloadTooLarge or BadMessage.
+
+    It checks whole columns: a check per task would cost more than the rest of an enqueue.
+    """
+    if len(data) > settings.batch_bytes:
+        raise PayloadTooLarge(f"a batch of {len(data)} bytes; {settings.batch_bytes} are allowed")
+    rows = unpack_frame(data)
+    if type(rows) is not list:
+        raise BadMessage("expected an array of tasks")
+    if len(rows) > settings.batch_tasks:
+        raise PayloadTooLarge(f"a batch of {len(rows)} tasks; {settings.batch_tasks} are allowed")
+    if not rows:
+        return Columns()
+    if len(rows) == 1 and (one := _one_task(rows[0], settings)) is not None:
+        return one
+    if set(map(type, rows)) != {list} or min(map(len, rows)) < 2:
+        raise BadMessage("a task must be an array of an id and a payload")
+    if (columns := max(map(len, rows))) > len(Task._fields):
+        raise NewerMessage(f"a task with {columns} fields instead of {len(Task._fields)}")
+    ids, payloads = list(zip(*rows, strict=False))[:2]
+    if set(map(type, ids)) != {str} or set(map(type, payloads)) != {bytes}:
+        raise BadMessage("a task's id must be a string, its payload bytes")
+    if not all(ids) or max(map(len, ids)) > settings.id_length:
+        raise ProtocolError(f"a task id must have 1 to {settings.id_length} characters")
+    if (largest := max(map(len, payloads))) > settings.payload_bytes:
+        raise PayloadTooLarge(f"a payload of {largest} bytes; {settings.payload_bytes} are allowed")
+    return Columns(
+        ids,
+        payloads,
+        _keys(rows, settings) if columns > 2 else (),
+        _extras(rows, settings) if columns > 3 else (),
+    )
+
+
+def _one_task(row: object, settings: "ClusterSettings") -> Columns | None:
+    """The usual batch without the cost of columns; None if it is an unusual one, or wrong."""
+    if type(row) is not list or len(row) != 2:
+        return None
+    task, payload = row
+    if (
+        type(task) is str
+        and type(payload) is bytes
+        and 0 < len(task) <= settings.id_length
+        and len(payload) <= settings.payload_bytes
+    ):
+        return Columns((task,), (payload,))
+    return None
+
+
+def _keys(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[str]:
+    """The third column."""
+    keys = [row[2] if len(row) > 2 else "" for row in rows]
+    if set(map(type, keys)) != {str}:
+        raise BadMessage("a task's key must be a string")
+    named = cast("list[str]", keys)
+    if max(map(len, named)) > settings.id_length:
+        raise ProtocolError(f"a key must have at most {settings.id_length} characters")
+    return named if any(named) else ()
+
+
+def _extras(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[Extras]:
+    """The fourth column."""
+    extras = [_read_extras(row[3]) if len(row) > 3 else Extras() for row in rows]
+    for each in extras:
+        for what, text in (("a unique key", each.unique), ("a tenant", each.tenant)):
+            if len(text) > settings.id_length:
+                raise ProtocolError(f"{what} must have at most {settings.id_length} characters")
+        if each.at > AT_MAX_MS:
+            raise ProtocolError(f"at must be at most {AT_MAX_MS} ms after 1970, got {each.at}")
+        if len(each.tags) > TAGS_MAX:
+            raise ProtocolError(f"a task may have {TAGS_MAX} tags, got {len(each.tags)}")
+        if any(not 0 < len(text) <= TAG_LENGTH_MAX for tag in each.tags for text in tag):
+            raise ProtocolError(f"a tag's key and value must have 1 to {TAG_LENGTH_MAX} characters")
+        if len(dict(each.tags)) < len(each.tags):
+            raise ProtocolError("a task's tags must have distinct keys")
+    return extras if any(extras) else ()
+
+
+def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
+    """The batch's tasks with the checksums that tell a repeated id from a used one."""
+    start = crc32(spec)
+    if not tasks.keys and not tasks.extras:
+        ids_payloads = zip(tasks.ids, tasks.payloads, strict=True)
+        return [(i, crc32(payload, start), payload, "", None) for i, payload in ids_payloads]
+    keys, extras = tasks.keys or repeat(""), tasks.extras or repeat(None)
+    return [
+        (i, crc32(_packed(more), crc32(key.encode(), crc32(payload, start))), payload, key, more)
+        for i, payload, key, more in zip(tasks.ids, tasks.payloads, keys, extras)  # noqa: B905
+    ]
+
+
+def _packed(extras: Extras | None) -> bytes:
+    return b"" if extras is None or extras == NO_EXTRAS else pack(extras)
+
+
+def payloads_of(rows: Sequence[Row]) -> list[bytes]:
+    """Their payloads."""
+    return [row[2] for row in rows]

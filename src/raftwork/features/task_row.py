@@ -1,0 +1,34 @@
+"""Numbers that stand in a task's row: its phase, and its flags. None ever changes its meaning."""
+
+from typing import Final
+
+# ---- task.phase: plain integers, as they go into the statements ---------------------------------
+
+PENDING: Final = 0  # waits or runs
+DELAYED: Final = 1  # waits again at `due`
+FINISHED: Final = 2  # has its outcome; the data become a tombstone at `due`
+TOMBSTONE: Final = 3  # forgotten altogether at `due`
+SCHEDULED: Final = 4  # waits for the first time at `due`
+BLOCKED: Final = 5  # waits for other tasks
+
+# ---- task.flags: what makes a task other than an ordinary one, a bit each -----------------------
+#
+# They ride with a task into the running set, so that one look tells whether any capability takes
+# part in its life (lifecycle.py). An ordinary task's are 0.
+
+#: It has timers of its own: it expires, or has a deadline.
+TIMED: Final = 1
+#: It waits in a lane rather than among its queue's ordinary tasks.
+LANED: Final = 2
+#: It has a unique key.
+UNIQUE: Final = 4
+#: It passes gates before it is handed out.
+GATED: Final = 8
+#: It has tags.
+TAGGED: Final = 16
+#: It left a checkpoint.
+CHECKPOINTED: Final = 32
+#: It was asked to end, and is not handed out again.
+CANCELLING: Final = 64
+#: Other tasks wait for it, or it is one of a flow.
+LINKED: Final = 128
