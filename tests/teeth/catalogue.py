@@ -41,7 +41,7 @@ _DURABILITY = (
         "acknowledged on arrival",
         (
             Edit(
-                f"{_BROKER}.requests.desk:Desk._take",
+                f"{_BROKER}.requests.request_processor:RequestProcessor._take",
                 "self._wanted.append(Wanted(asked, change))",
                 "self._wanted.append(Wanted(asked, change))\n"
                 "            answer = rule.answer(self.view, asked.request, Done())\n"
@@ -234,7 +234,7 @@ _DIRECTORIES = (
         "damage taken for a failing disk",
         (
             Edit(
-                f"{_STORE}.guard:as_database_error",
+                f"{_STORE}.storage_errors:as_database_error",
                 'return StoreDamaged(f"the database contradicts',
                 'return StoreError(f"the database contradicts',
             ),

@@ -8,8 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
+from raftwork.broker import event_logging as broker_journal
 from raftwork.broker import events as of_brokers
-from raftwork.broker import journal as broker_journal
 from raftwork.client import options
 from raftwork.client.cluster import bounds, outside
 from raftwork.features import cluster_settings

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.cluster.readiness import Readiness
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
-from raftwork.broker.departures import Departures
 from raftwork.broker.election_times import ElectionTimes
 from raftwork.broker.events import BadFrame, LeadershipBegan, Restored, WorkerRefused
 from raftwork.broker.leader.leadership import Leadership
@@ -23,8 +22,9 @@ from raftwork.broker.leader.supervisor import LeadershipSupervisor, VitalLog
 from raftwork.broker.leader_events import LeaderEvents
 from raftwork.broker.machine import Machine
 from raftwork.broker.net.sessions import Kind, Sessions
+from raftwork.broker.outgoing_frames import OutgoingFrames
 from raftwork.broker.status import not_leader, own_status
-from raftwork.broker.versions import unsupported, version_objection
+from raftwork.broker.version_negotiation import unsupported, version_objection
 from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.consensus.core import Peer
 from raftwork.consensus.replica import Replica
@@ -52,8 +52,8 @@ from raftwork.net.backoff import Pauses
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from raftwork.broker.environment import NodeStore, Setup
     from raftwork.broker.events import Event
+    from raftwork.broker.node_setup import NodeStore, Setup
     from raftwork.consensus.core import Entry
     from raftwork.consensus.news import News
     from raftwork.messages import FromBroker, ToBroker
@@ -92,7 +92,7 @@ class Node:
         self._arrivals = self._containment.of("a frame that came in", self._fails)
         self._peer_arriving: tuple[str, int]
         self._peer_arrivals = self._containment.of("a frame of another broker", self._peer_fails)
-        self._departures = Departures(self._containment, setup.send, self._unsent)
+        self._outgoing = OutgoingFrames(self._containment, setup.send, self._unsent)
         self._telling = self._containment.of("telling what happened", lambda: None)
         self._supervisor = LeadershipSupervisor(
             self._containment, self._make_leadership, self._restart_sessions
@@ -432,11 +432,11 @@ class Node:
     # ---- out ----------------------------------------------------------------------------------
 
     def _reply(self, routing: bytes, message: FromBroker) -> None:
-        self._departures.frames.append((routing, message))
+        self._outgoing.frames.append((routing, message))
 
     def _flush(self) -> None:
-        self._supervisor.does(Leadership.drain, self._departures.frames)
-        self._departures.flush()
+        self._supervisor.does(Leadership.drain, self._outgoing.frames)
+        self._outgoing.flush()
 
     def _unsent(self, routing: bytes) -> None:
         self._shut(routing, self._now)

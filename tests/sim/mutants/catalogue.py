@@ -211,7 +211,7 @@ REPLICA = (
     ),
     _mutant(
         "damage not remembered over a restart",
-        f"{_STORE}.guard:Guard.fail",
+        f"{_STORE}.storage_errors:Guard.fail",
         "if isinstance(failure, StoreDamaged):",
         "if False:",
         seeds=100,
@@ -370,7 +370,7 @@ CONTAINMENT = tuple(
 SERVICE = (
     _mutant(
         "answers without a barrier",
-        f"{_BROKER}.requests.desk:Desk._take",
+        f"{_BROKER}.requests.request_processor:RequestProcessor._take",
         "self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))",
         "self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))\n"
         "            if 'ids' in asked.request._fields:\n"
@@ -393,7 +393,7 @@ SERVICE = (
     ),
     _mutant(
         "enqueue acknowledged when proposed",
-        f"{_BROKER}.requests.desk:Desk._take",
+        f"{_BROKER}.requests.request_processor:RequestProcessor._take",
         "self._wanted.append(Wanted(asked, change))",
         "self._wanted.append(Wanted(asked, change))\n"
         "            if 'tasks' in asked.request._fields:\n"

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import apsw
 
-from raftwork.broker.environment import NodeStore
+from raftwork.broker.node_setup import NodeStore
 from raftwork.consensus.core import Entry, Position, Restored, Roster, Snapshot
 from raftwork.consensus.replica import Background
 from raftwork.errors import StoreError

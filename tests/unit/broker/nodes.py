@@ -7,10 +7,10 @@ from random import Random
 
 import apsw
 
-from raftwork.broker.environment import NodeStore, Setup
 from raftwork.broker.events import Event
 from raftwork.broker.machine import create_tables
 from raftwork.broker.node import Node
+from raftwork.broker.node_setup import NodeStore, Setup
 from raftwork.broker.options import Timing, timing
 from raftwork.broker.server import core_maker
 from raftwork.broker.store.identity import Identity

@@ -9,7 +9,7 @@ has read to that end. Three things could go wrong, and must not:
 2. What was sent before still comes, and by then its descriptor may be another connection's: it is
    skipped.
 3. A process that chose its own routing id (none of ours does) may come back under the same one,
-   and is heard again: the ban is on the connection, known by the address of its other end.
+   and is heard again: what is closed is the connection, known by the address of its other end.
 """
 
 import errno
@@ -18,30 +18,30 @@ import socket
 from contextlib import suppress
 
 #: Frames that are none, until their connection is closed: enough to tell a newcomer what is wrong.
-OFFENCES_MAX = 16
-#: So many offenders are known, and as many that were closed; beyond, the oldest are forgotten.
-OFFENDERS_MAX = 1_024
+VIOLATIONS_MAX = 16
+#: So many violators are known, and as many that were closed; beyond, the oldest are forgotten.
+VIOLATORS_MAX = 1_024
 
 #: The address of a connection's other end.
 RemoteAddress = tuple[str, int]
 
 
-class Bans:
-    """Counts offences and closed connections, by routing id."""
+class ProtocolViolations:
+    """Counts violations and closed connections, by routing id."""
 
     def __init__(self) -> None:
-        self._offences: dict[bytes, int] = {}
+        self._violations: dict[bytes, int] = {}
         self._closed: dict[bytes, RemoteAddress | None] = {}
 
     def count_violation(self, routing: bytes, count: int = 1) -> None:
-        """Count offences of this routing id."""
-        self._offences[routing] = self._offences.get(routing, 0) + count
-        if len(self._offences) > OFFENDERS_MAX:
-            del self._offences[next(iter(self._offences))]
+        """Count violations of this routing id."""
+        self._violations[routing] = self._violations.get(routing, 0) + count
+        if len(self._violations) > VIOLATORS_MAX:
+            del self._violations[next(iter(self._violations))]
 
     def suspect(self, routing: bytes) -> bool:
         """Whether what comes from there is to be skipped unless `comes_again`."""
-        return routing in self._closed or self._offences.get(routing, 0) >= OFFENCES_MAX
+        return routing in self._closed or self._violations.get(routing, 0) >= VIOLATIONS_MAX
 
     def comes_again(self, routing: bytes, remote: RemoteAddress | None) -> bool:
         """Whether a frame of a suspect is one of a new connection, which is no suspect."""
@@ -54,9 +54,9 @@ class Bans:
         """False: it was closed before."""
         if routing in self._closed:
             return False
-        self._offences.pop(routing, None)
+        self._violations.pop(routing, None)
         self._closed[routing] = remote
-        if len(self._closed) > OFFENDERS_MAX:
+        if len(self._closed) > VIOLATORS_MAX:
             del self._closed[next(iter(self._closed))]
         return True
 

@@ -1,4 +1,4 @@
-"""The request desk over a real machine and a real table of workers."""
+"""The request processor over a real machine and a real table of workers."""
 
 from collections.abc import Callable, Mapping
 from random import Random
@@ -7,10 +7,10 @@ from raftwork.broker.events import Event
 from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Assign, Finish
 from raftwork.broker.placement.balancers import BALANCERS
-from raftwork.broker.requests.desk import Desk, Wanted
+from raftwork.broker.requests.request_processor import RequestProcessor, Wanted
 from raftwork.broker.requests.result_outbox import ResultOutbox
 from raftwork.broker.requests.view import View
-from raftwork.broker.versions import Member
+from raftwork.broker.version_negotiation import Member
 from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.features import to_broker
 from raftwork.features.effects import Applied, Settled
@@ -37,8 +37,8 @@ class NoIntake:
         self.under_way[queue] -= tasks
 
 
-class DeskHarness:
-    """A leader's request desk; what it proposes is applied by `commit`."""
+class RequestHarness:
+    """A leader's request processor; what it proposes is applied by `commit`."""
 
     def __init__(
         self,
@@ -56,19 +56,19 @@ class DeskHarness:
         self.intake = NoIntake()
         self.view = View(self.machine, self.workers, self.results, self.intake, BALANCERS, members)
         self.events: list[Event] = []
-        self.desk = Desk(self.view, self.events.append)
+        self.processor = RequestProcessor(self.view, self.events.append)
         self.barriers = 0
 
     def allow(self, feature: Feature, budget: Budget) -> None:
         """From now on, its requests may cost no more."""
-        self.desk._tallies[feature.about].budget = budget
+        self.processor._tallies[feature.about].budget = budget
 
     def under_way(self) -> int:
         """Bytes of all requests that are under way."""
-        return sum(tally.bytes for tally in self.desk._tallies.values())
+        return sum(tally.bytes for tally in self.processor._tallies.values())
 
     def say(self, request: Frame, me: bytes = ME) -> None:
-        self.desk.request(me, request, len(to_broker.encode(request)))
+        self.processor.request(me, request, len(to_broker.encode(request)))
 
     def ask(self, request: Frame, me: bytes = ME) -> list[FromBroker]:
         """Say it, and hear what is answered at once."""
@@ -81,16 +81,16 @@ class DeskHarness:
 
     def wanted(self) -> list[Command]:
         """The commands it wants proposed, drained."""
-        return [wanted.command(self.view) for wanted in self.desk.wanted()]
+        return [wanted.command(self.view) for wanted in self.processor.wanted()]
 
     def commit(self) -> None:
         """Apply them."""
-        for wanted in self.desk.wanted():
+        for wanted in self.processor.wanted():
             self.decide(wanted)
 
     def decide(self, wanted: Wanted) -> Applied:
         applied = self.queues.apply(wanted.command(self.view))
-        self.desk.applied(wanted, applied.replies[0])
+        self.processor.applied(wanted, applied.replies[0])
         return applied
 
     def finish(self, seq: int, data: bytes = b"v") -> None:
@@ -103,13 +103,13 @@ class DeskHarness:
 
     def barrier(self) -> None:
         self.barriers += 1
-        self.desk.read_barrier.barrier(self.barriers)
-        self.desk.read_ready(self.barriers)
+        self.processor.read_barrier.barrier(self.barriers)
+        self.processor.read_ready(self.barriers)
 
     def next_turn(self) -> None:
         """Time passes: what large changes have left may go on."""
         self.now += 1
-        self.desk.poll(self.now)
+        self.processor.poll(self.now)
 
     def done(self, request: Frame, me: bytes = ME) -> list[FromBroker]:
         """Say it, let it be applied, and hear the answers."""
@@ -124,7 +124,7 @@ class DeskHarness:
         return self.sent(me)
 
     def frames(self) -> list[tuple[bytes, FromBroker]]:
-        return [*self.desk.frames(), *self.results.frames()]
+        return [*self.processor.frames(), *self.results.frames()]
 
     def sent(self, me: bytes = ME) -> list[FromBroker]:
         return [message for routing, message in self.frames() if routing == me]

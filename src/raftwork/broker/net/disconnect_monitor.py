@@ -19,11 +19,11 @@ from zmq.utils.monitor import recv_monitor_message
 if TYPE_CHECKING:
     from raftwork.net.polling import SocketPoller
 
-#: Closings read at a time: strangers may connect and leave as fast as they can.
+#: Disconnects read at a time: strangers may connect and leave as fast as they can.
 _READ_MAX = 1_000
 
 
-class Closings:
+class DisconnectMonitor:
     """Of one ROUTER. Costs nothing while no connection is made or closed."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Closings:
         poller: SocketPoller,
     ) -> None:
         """Call it before the ROUTER is bound: connections that it was not told of are not noted."""
-        address = f"inproc://closings-{id(router)}"
+        address = f"inproc://disconnects-{id(router)}"
         router.monitor(address, zmq.EVENT_DISCONNECTED)
         self.monitor: zmq.Socket[bytes] = context.socket(zmq.PAIR)
         self.monitor.setsockopt(zmq.LINGER, 0)

@@ -127,5 +127,5 @@ def test_nothing_is_kept_of_connections_that_closed(
         dealer.close(linger=0)
     while len(broker.closed) < 5:
         broker.turn()
-    assert not broker.transport._closings.known
-    assert not broker.transport._closings._by_descriptor
+    assert not broker.transport._disconnects.known
+    assert not broker.transport._disconnects._by_descriptor

@@ -1,4 +1,4 @@
-"""The request desk: what clients ask of the active leader, by the rules of the features. Sans-IO.
+"""Requests of clients to the active leader, carried out by the rules of the features. Sans-IO.
 
 1. A change is acknowledged when its entry is applied, never before (G1); whatever is still open
    when leadership ends is simply forgotten: the client asks the next leader with the same ids (G2).
@@ -120,7 +120,7 @@ class _Reading(NamedTuple):
     slices: Slices
 
 
-class Desk:
+class RequestProcessor:
     """All client requests of one leadership. Requests in; frames, commands and barriers out."""
 
     def __init__(self, view: View, tell: Callable[[Event], None] = unheard) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from raftwork.messages import FromBroker
 
 
-class Departures:
+class OutgoingFrames:
     """What leaves at the next flush, in order."""
 
     def __init__(

@@ -6,7 +6,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def parts(items: list[T], size_of: Callable[[T], int], limit: int) -> Iterator[list[T]]:
+def split_by_size(items: list[T], size_of: Callable[[T], int], limit: int) -> Iterator[list[T]]:
     """Cut so that a part holds at most `limit` bytes, or one item."""
     start = size = 0
     for i, item in enumerate(items):
