@@ -18,8 +18,8 @@ from raftwork.broker.options import timing
 from raftwork.broker.server import core_maker
 from raftwork.broker.store import Store, open_store
 from raftwork.consensus.core import Entry, Message, Peer
-from raftwork.consensus.news import News
-from raftwork.consensus.replica import Replica
+from raftwork.consensus.durable_replica import Replica
+from raftwork.consensus.replica_events import ReplicaEvent
 from raftwork.features.cluster_settings import DEFAULTS
 
 _DATA = bytes(100)
@@ -37,7 +37,7 @@ class _Host:
     def plan(self, now: int) -> None: ...
     def before_commit(self) -> None: ...
     def released(self) -> None: ...
-    def news(self, news: News) -> None: ...
+    def news(self, news: ReplicaEvent) -> None: ...
     def switched(self) -> None: ...
 
 

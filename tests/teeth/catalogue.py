@@ -344,7 +344,7 @@ _COMMANDS = (
     ),
     Break(
         "nobody says which brokers were asked",
-        (Edit(f"{_CLIENT}.discovery:Brokers.report", "return ", 'return "" and '),),
+        (Edit(f"{_CLIENT}.leader_discovery:Brokers.report", "return ", 'return "" and '),),
         ("test_without_brokers_commands_exit_1_and_say_who_was_asked",),
     ),
     Break(
@@ -395,7 +395,7 @@ _COMMANDS = (
         "tasks are called without their module",
         (
             Edit(
-                f"{_CLIENT}.naming:default_name",
+                f"{_CLIENT}.task_names:default_name",
                 """return f"{str(module).removesuffix('.__main__')}.{name}\"""",
                 "return str(name)",
             ),
@@ -506,7 +506,7 @@ _WORKERS = (
         (
             Edit(
                 f"{_WORKER}.pool.fork_server:ForkServer.serve",
-                "self._last_words(running)",
+                "self._killed_notice(running)",
                 "pass",
             ),
         ),

@@ -16,7 +16,7 @@ from raftwork.features import cluster_settings
 from raftwork.features.queue_settings import SETTINGS
 from raftwork.logs import event_name
 from raftwork.worker import events as of_workers
-from raftwork.worker import journal as worker_journal
+from raftwork.worker import task_logging as worker_journal
 
 PAGE = Path(__file__).parents[2] / "docs/options.md"
 EVENTS = PAGE.with_name("events.md")

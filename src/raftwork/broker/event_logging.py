@@ -39,7 +39,7 @@ from raftwork.broker.peer_events import (
     PeerOneWay,
     SessionClosed,
 )
-from raftwork.consensus.news import Cause, Election, SnapshotNotMade, SnapshotRejected
+from raftwork.consensus.replica_events import Cause, Election, SnapshotNotMade, SnapshotRejected
 
 if TYPE_CHECKING:
     from raftwork.broker.events import Event

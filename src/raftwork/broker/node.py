@@ -27,7 +27,7 @@ from raftwork.broker.status import not_leader, own_status
 from raftwork.broker.version_negotiation import unsupported, version_objection
 from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.consensus.core import Peer
-from raftwork.consensus.replica import Replica
+from raftwork.consensus.durable_replica import Replica
 from raftwork.errors import BadMessage, NewerMessage
 from raftwork.features import from_broker, to_broker
 from raftwork.features.catalogue import FEATURES
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from raftwork.broker.events import Event
     from raftwork.broker.node_setup import NodeStore, Setup
     from raftwork.consensus.core import Entry
-    from raftwork.consensus.news import News
+    from raftwork.consensus.replica_events import ReplicaEvent
     from raftwork.messages import FromBroker, ToBroker
 
     #: Takes a frame: from which routing id, what, and when.
@@ -78,7 +78,7 @@ def route(frame: type[F], takes: Callable[[bytes, F, int], None]) -> tuple[type[
 
 
 class Node:
-    """A broker. Implements `raftwork.consensus.replica.Host`."""
+    """A broker. Implements `raftwork.consensus.durable_replica.Host`."""
 
     def __init__(self, setup: Setup, store: NodeStore, now: int, wall: int) -> None:
         self._setup = setup
@@ -490,7 +490,7 @@ class Node:
         """See `Host.released`."""
         self._flush()
 
-    def news(self, news: News) -> None:
+    def news(self, news: ReplicaEvent) -> None:
         """See `Host.news`."""
         self.tell(news)
 

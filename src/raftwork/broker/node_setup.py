@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from raftwork.broker.containment import log_contained
-from raftwork.consensus.replica import Store
+from raftwork.consensus.durable_replica import Store
 from raftwork.release import LEVELS
 
 if TYPE_CHECKING:

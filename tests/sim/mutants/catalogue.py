@@ -26,7 +26,7 @@ CONSENSUS = (
     ),
     _mutant(
         "promise sent before the sync",
-        "raftwork.consensus.replica:Replica._write",
+        "raftwork.consensus.durable_replica:Replica._write",
         "for message in out.send:",
         "for message in (*out.send, *out.send_after_sync):",
         fast=True,
@@ -40,7 +40,7 @@ CONSENSUS = (
     ),
     _mutant(
         "commits not synced",
-        "raftwork.consensus.replica:Replica._promise",
+        "raftwork.consensus.durable_replica:Replica._promise",
         "    self.commit()",
         "    any(out.state is not None for out in outputs) and self.commit()",
     ),
@@ -139,7 +139,7 @@ CONSENSUS = (
 REPLICA = (
     _mutant(
         "applied position saved apart from the data",
-        "raftwork.consensus.replica:Replica._write",
+        "raftwork.consensus.durable_replica:Replica._write",
         "if out.committed:\n",
         "if out.committed and not out.append:\n",
         seeds=20,

@@ -19,7 +19,7 @@ import apsw
 from raftwork.broker.machine import create_tables
 from raftwork.broker.store import Identity
 from raftwork.consensus.core import ORIGIN, Entry, Position, Restored, Roster, Snapshot
-from raftwork.consensus.replica import Background
+from raftwork.consensus.durable_replica import Background
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.wire import pack, unpack
 from tests.sim.system.disk import Disk, Facts, Notes

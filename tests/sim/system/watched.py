@@ -12,7 +12,7 @@ import apsw
 
 from raftwork.broker.node_setup import NodeStore
 from raftwork.consensus.core import Entry, Position, Restored, Roster, Snapshot
-from raftwork.consensus.replica import Background
+from raftwork.consensus.durable_replica import Background
 from raftwork.errors import StoreError
 from tests.sim.system.disk import Crash, Disk, Facts
 

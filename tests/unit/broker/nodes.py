@@ -24,7 +24,7 @@ from raftwork.consensus.core import (
     Roster,
     Snapshot,
 )
-from raftwork.consensus.replica import Background
+from raftwork.consensus.durable_replica import Background
 from raftwork.features import from_broker, to_broker
 from raftwork.features.cluster_settings import DEFAULTS
 from raftwork.messages import (

@@ -40,7 +40,7 @@ from raftwork.broker.placement.queue_balancers import QueueBalancers
 from raftwork.broker.requests import request_processor
 from raftwork.broker.workers.circuit_breaker import FAILURES
 from raftwork.consensus.core import ORIGIN
-from raftwork.consensus.news import Cause, Election
+from raftwork.consensus.replica_events import Cause, Election
 from raftwork.features.catalogue import FEATURES
 from raftwork.features.enqueue import Enqueue
 from raftwork.features.feature import Budget

@@ -18,7 +18,7 @@ from raftwork.broker.store.snapshots import CreateMachine
 from raftwork.broker.store.storage_errors import Guard, TablesGuard, as_store_error
 from raftwork.broker.store.watermark import Promised
 from raftwork.consensus.core import ORIGIN, Entry, Position, Restored, Roster, Snapshot
-from raftwork.consensus.replica import Background
+from raftwork.consensus.durable_replica import Background
 from raftwork.errors import StoreDamaged, StoreError
 
 

@@ -19,9 +19,9 @@ from raftwork.messages import (
     WorkerWelcome,
 )
 from raftwork.testing.processes import free_addresses
-from raftwork.worker import last_words
+from raftwork.worker import killed_worker_notice
 from raftwork.worker.agent import Identity
-from raftwork.worker.last_words import LAST_SESSION, say_gone
+from raftwork.worker.killed_worker_notice import LAST_SESSION, send_notice
 
 ME = Identity("w", b"i" * 16, "host", 7, ("default", "mail"))
 RUNNING = [Holding(5, Held.RUNNING, 30)]
@@ -54,7 +54,7 @@ def brokers() -> Iterator[list[Broker]]:
 
 
 def said(*addresses: str) -> threading.Thread:
-    thread = threading.Thread(target=say_gone, args=(ME, addresses, RUNNING))
+    thread = threading.Thread(target=send_notice, args=(ME, addresses, RUNNING))
     thread.start()
     return thread
 
@@ -62,7 +62,7 @@ def said(*addresses: str) -> threading.Thread:
 def test_every_broker_is_told_and_the_leader_hears_it(
     brokers: list[Broker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(last_words, "_PATIENCE_S", 3_600)
+    monkeypatch.setattr(killed_worker_notice, "_PATIENCE_S", 3_600)
     thread = said(*(broker.address for broker in brokers))
     for broker in brokers:
         hello = broker.hear()
@@ -80,7 +80,7 @@ def test_every_broker_is_told_and_the_leader_hears_it(
 
 
 def test_it_ends_although_nobody_hears_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(last_words, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(killed_worker_notice, "_PATIENCE_S", 0.05)
     began = time.monotonic()
-    say_gone(ME, [*free_addresses(2), "no.such.host.invalid:1"], RUNNING)
+    send_notice(ME, [*free_addresses(2), "no.such.host.invalid:1"], RUNNING)
     assert time.monotonic() - began < PATIENCE_MS / 1_000

@@ -3,7 +3,7 @@
 import click
 
 
-def refuse_optimised() -> None:
+def require_assertions() -> None:
     """Refuse to serve under `python -O`, which leaves out every assert.
 
     They are invariants: a replica that breaks one must stop before it commits.

@@ -10,7 +10,7 @@ from raftwork.errors import HookFailed
 from raftwork.hooks import Hooks, TaskOutcome
 from raftwork.messages import PushedTask, Spec, decode_failure, encode_spec
 from raftwork.wire import pack
-from raftwork.worker.hooked import hooked, start, watch
+from raftwork.worker.hook_calls import hooked, start, watch
 from raftwork.worker.runner import Runner
 
 

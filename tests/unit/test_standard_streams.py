@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from raftwork import streams
+from raftwork import standard_streams
 
 
 class Mute:
@@ -27,15 +27,15 @@ def test_whatever_stands_for_a_stream_is_flushed_without_an_error(
 ) -> None:
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setattr(sys, "stderr", stream)
-    streams.flush()
+    standard_streams.flush()
     assert sys.stdout is stream
-    streams.let_go()
+    standard_streams.let_go()
     assert sys.stdout is None and sys.stderr is None
 
 
 def test_missing_streams_become_the_null_device_and_their_numbers_stay_taken() -> None:
     code = (
-        "import os, sys; from raftwork.streams import fill; fill(); fill()\n"
+        "import os, sys; from raftwork.standard_streams import fill; fill(); fill()\n"
         "print('x'); print('x', file=sys.stderr); sys.stdin.read()\n"
         "assert os.open('/', os.O_RDONLY) > 2\n"
         "os._exit(7 if all(os.readlink(f'/proc/self/fd/{n}') == os.devnull for n in (0, 1, 2))"
@@ -47,5 +47,5 @@ def test_missing_streams_become_the_null_device_and_their_numbers_stay_taken() -
 
 def test_open_streams_are_left_alone() -> None:
     before = (sys.stdin, sys.stdout, sys.stderr, os.fstat(1))
-    streams.fill()
+    standard_streams.fill()
     assert (sys.stdin, sys.stdout, sys.stderr, os.fstat(1)) == before

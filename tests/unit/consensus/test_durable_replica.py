@@ -3,9 +3,9 @@
 import pytest
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Output, Position
+from raftwork.consensus.durable_replica import COMMIT_AFTER_MS
 from raftwork.consensus.raft import Config
 from raftwork.consensus.raft.messages import Append, AppendReply, TimeoutNow, Vote, VoteReply, codec
-from raftwork.consensus.replica import COMMIT_AFTER_MS
 from tests.unit.consensus.cluster import Event, Member, formed, peer
 
 NAMES = "abc"

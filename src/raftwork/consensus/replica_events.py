@@ -111,7 +111,7 @@ class SnapshotRejected:
         return "the snapshot that was received is not used"
 
 
-News = (
+ReplicaEvent = (
     Election
     | LeadershipEnded
     | SnapshotBegun

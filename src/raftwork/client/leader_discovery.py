@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from raftwork.messages import PROTOCOL, PROTOCOL_OLDEST, ClientHello, Leader, Ping, ToBroker
-from raftwork.net.discovery import leading, learnable
+from raftwork.net.leader_claims import leading, learnable
 
 #: Between questions to the leader (to all, while there is none).
 PING_INTERVAL_MS = 300

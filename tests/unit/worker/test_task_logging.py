@@ -7,10 +7,10 @@ from random import Random
 import pytest
 
 from raftwork.messages import Leader, Loss, Outcome, PushedTask, Spec, encode_spec
-from raftwork.worker.journal import PATIENCE_MS, PATIENCE_OF_SLOTS, REMIND_MS, Journal
 from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.pool import Running
 from raftwork.worker.runner import failure, lost
+from raftwork.worker.task_logging import PATIENCE_MS, PATIENCE_OF_SLOTS, REMIND_MS, TaskLog
 
 A, B = "a:1", "b:1"
 
@@ -79,112 +79,112 @@ NOPE = failure(7, "ValueError", "first line\nlast line")
 def test_a_task_that_did_not_succeed_is_a_line(
     log: pytest.LogCaptureFixture, done: PushedTask, outcome: Outcome, line: str
 ) -> None:
-    Journal(0).ended([(done, outcome)])
+    TaskLog(0).ended([(done, outcome)])
 
     assert said(log) == [("WARNING", line)]
 
 
 def test_starts_and_successes_are_for_debugging(log: pytest.LogCaptureFixture) -> None:
-    journal = Journal(0)
-    journal.given([task(ONCE)])
-    journal.ended([(task(ONCE), Outcome(7, True, b""))])
+    task_log = TaskLog(0)
+    task_log.given([task(ONCE)])
+    task_log.ended([(task(ONCE), Outcome(7, True, b""))])
 
     assert [level for level, _ in said(log)] == ["DEBUG", "DEBUG"]
 
 
 def test_a_reason_is_cut(log: pytest.LogCaptureFixture) -> None:
-    Journal(0).ended([(task(ONCE), failure(7, "E", "x" * 10_000))])
+    TaskLog(0).ended([(task(ONCE), failure(7, "E", "x" * 10_000))])
 
     assert len(said(log)[0][1]) < 400
 
 
-def watch(session: LeaderSession, journal: Journal, start: int, end: int) -> None:
+def watch(session: LeaderSession, task_log: TaskLog, start: int, end: int) -> None:
     for now in range(start, end, 100):
         session.asks(now)
-        journal.look(session, now)
+        task_log.look(session, now)
 
 
 def test_without_brokers_it_says_so_at_once_and_then_every_minute(
     log: pytest.LogCaptureFixture,
 ) -> None:
-    session, journal = LeaderSession([A, B], 0, Random(1)), Journal(0)
+    session, task_log = LeaderSession([A, B], 0, Random(1)), TaskLog(0)
 
-    watch(session, journal, 0, PATIENCE_MS + 100)
+    watch(session, task_log, 0, PATIENCE_MS + 100)
     assert said(log) == [("WARNING", "no broker answers: a:1, b:1; still trying")]
-    watch(session, journal, PATIENCE_MS + 100, PATIENCE_MS + REMIND_MS)
+    watch(session, task_log, PATIENCE_MS + 100, PATIENCE_MS + REMIND_MS)
     assert said(log) == []
-    watch(session, journal, PATIENCE_MS + REMIND_MS, PATIENCE_MS + REMIND_MS + 100)
+    watch(session, task_log, PATIENCE_MS + REMIND_MS, PATIENCE_MS + REMIND_MS + 100)
     assert said(log) == [("WARNING", "no broker answers: a:1, b:1; still trying")]
 
 
 def test_it_says_which_broker_is_silent_and_that_none_leads(log: pytest.LogCaptureFixture) -> None:
-    session, journal = LeaderSession([A, B], 0, Random(1)), Journal(0)
+    session, task_log = LeaderSession([A, B], 0, Random(1)), TaskLog(0)
     session.heard(B, PATIENCE_MS)
 
-    watch(session, journal, PATIENCE_MS, PATIENCE_MS + 100)
+    watch(session, task_log, PATIENCE_MS, PATIENCE_MS + 100)
 
     ((_, text),) = said(log)
     assert text == "no broker leads; answering: b:1; not answering: a:1; still trying"
 
 
 def test_leaders_joined_and_lost_are_told_once(log: pytest.LogCaptureFixture) -> None:
-    session, journal = LeaderSession([A, B], 0, Random(1)), Journal(0)
+    session, task_log = LeaderSession([A, B], 0, Random(1)), TaskLog(0)
 
     def join(source: str, epoch: int, now: int) -> None:
         session.heard(source, now)
         session.announced(source, Leader(epoch, source[0], source, True, 1), now)
         assert session.hello(now)
         assert session.welcomed(source, epoch, session.number)
-        journal.look(session, now)
+        task_log.look(session, now)
 
-    journal.link(A, made=True)
-    journal.link(A, made=True)
+    task_log.link(A, made=True)
+    task_log.link(A, made=True)
     assert said(log) == [("INFO", "connected to the broker at a:1")]
     join(A, 1, 100)
     assert said(log) == [("INFO", "joined the leader at a:1, epoch 1; 1 of 2 brokers reached")]
     session.reopen(200)  # such as when the pool has one slot less
-    journal.look(session, 200)
+    task_log.look(session, 200)
     assert session.hello(200) and session.welcomed(A, 1, session.number)
-    journal.look(session, 210)
+    task_log.look(session, 210)
     assert said(log) == []
     session.link_lost(A, 300)
-    journal.look(session, 300)
-    journal.look(session, 310)
+    task_log.look(session, 300)
+    task_log.look(session, 310)
     assert said(log) == [("INFO", "lost the leader: the connection to a:1 closed")]
-    watch(session, journal, 310, 310 + PATIENCE_MS + 100)
+    watch(session, task_log, 310, 310 + PATIENCE_MS + 100)
     ((_, text),) = said(log)
     assert "the connection to a:1 closed, and no other broker says that it leads" in text
     join(B, 2, 2_000)
     assert said(log) == [("INFO", "joined the leader at b:1, epoch 2; 1 of 2 brokers reached")]
     session.announced(B, Leader(2, "", "", False, 0), 2_100)
-    journal.look(session, 2_100)
+    task_log.look(session, 2_100)
     assert said(log) == [("INFO", "lost the leader: b:1 leads no more")]
-    watch(session, journal, 2_100, 2_100 + PATIENCE_MS + 100)
+    watch(session, task_log, 2_100, 2_100 + PATIENCE_MS + 100)
     assert [level for level, _ in said(log)] == ["WARNING"]
 
 
 def test_a_leader_that_falls_silent_is_said_to_be(log: pytest.LogCaptureFixture) -> None:
-    session, journal = LeaderSession([A], 0, Random(1)), Journal(0)
+    session, task_log = LeaderSession([A], 0, Random(1)), TaskLog(0)
     session.announced(A, Leader(1, "a", A, True, 1), 100)
     session.heard(A, 100)
     assert session.hello(100) and session.welcomed(A, 1, session.number)
-    watch(session, journal, 100, 3_000)
+    watch(session, task_log, 100, 3_000)
     assert [level for level, _ in said(log)] == ["INFO"]
 
-    watch(session, journal, 3_000, 6_000)
+    watch(session, task_log, 3_000, 6_000)
 
     assert said(log) == [("WARNING", "no broker answers: a:1; still trying")]
 
 
 def test_a_worker_that_drains_says_what_it_waits_for(log: pytest.LogCaptureFixture) -> None:
-    journal = Journal(0)
+    task_log = TaskLog(0)
     running = [(task(ONCE), 0), *((task(ONCE, id=f"id{n}"), None) for n in range(20, 40))]
 
-    journal.unfinished(running, 5_000)
+    task_log.unfinished(running, 5_000)
     ((level, text),) = said(log)
     assert level == "INFO" and "21 tasks" in text and "second signal" in text
-    assert journal.list_at == 5_000 + REMIND_MS
-    journal.unfinished(running, 65_000)
+    assert task_log.list_at == 5_000 + REMIND_MS
+    task_log.unfinished(running, 65_000)
 
     ((level, text),) = said(log)
     assert level == "WARNING" and "second signal" in text
@@ -195,14 +195,14 @@ def test_a_worker_that_drains_says_what_it_waits_for(log: pytest.LogCaptureFixtu
 def test_it_says_once_that_every_slot_waits_for_other_tasks(
     log: pytest.LogCaptureFixture,
 ) -> None:
-    journal, patience = Journal(0), PATIENCE_OF_SLOTS
+    task_log, patience = TaskLog(0), PATIENCE_OF_SLOTS
     held = [(task(ONCE, id=f"id{token}")._replace(token=token), 0) for token in (1, 2, 3)]
     both = [Running(1, 0, waits=True), Running(2, 0, waits=True)]
     for now in (100, 99 + patience):
-        journal.slots(both, 2, held, now)
+        task_log.slots(both, 2, held, now)
     assert said(log) == []
     for now in (100 + patience, 100 + 9 * patience):
-        journal.slots(both, 2, held, now)
+        task_log.slots(both, 2, held, now)
     ((level, text),) = said(log)
     assert level == "WARNING"
     assert text.startswith(
@@ -222,15 +222,15 @@ def test_it_says_once_that_every_slot_waits_for_other_tasks(
 def test_while_a_slot_can_run_something_nothing_is_said(
     log: pytest.LogCaptureFixture, running: list[Running]
 ) -> None:
-    journal = Journal(0)
+    task_log = TaskLog(0)
     for slots in (2, 0) if not running else (2,):
         for now in range(0, 5 * PATIENCE_OF_SLOTS, 1_000):
-            journal.slots(running, slots, [], now)
+            task_log.slots(running, slots, [], now)
     assert said(log) == []
 
 
 def test_slots_that_wait_for_ever_other_tasks_get_on(log: pytest.LogCaptureFixture) -> None:
-    journal = Journal(0)
+    task_log = TaskLog(0)
     for now in range(0, 5 * PATIENCE_OF_SLOTS, 1_000):
-        journal.slots([Running(now, 0, waits=True)], 1, [], now)
+        task_log.slots([Running(now, 0, waits=True)], 1, [], now)
     assert said(log) == []

@@ -2,11 +2,11 @@
 
 import pytest
 
-from raftwork.consensus.news import (
+from raftwork.consensus.replica_events import (
     Cause,
     Election,
     LeadershipEnded,
-    News,
+    ReplicaEvent,
     SnapshotBegun,
     SnapshotInstalled,
     SnapshotMade,
@@ -23,7 +23,7 @@ def network(request: pytest.FixtureRequest) -> Network:
     return Network(MAKERS[request.param])
 
 
-def told(network: Network, *names: str) -> list[News]:
+def told(network: Network, *names: str) -> list[ReplicaEvent]:
     return [news for name in names for news in network[name].host.told]
 
 

@@ -34,8 +34,8 @@ from raftwork.consensus.core import (
     Roster,
     Snapshot,
 )
-from raftwork.consensus.news import (
-    News,
+from raftwork.consensus.replica_events import (
+    ReplicaEvent,
     SnapshotBegun,
     SnapshotInstalled,
     SnapshotMade,
@@ -159,7 +159,7 @@ class Host(Protocol):
         """What was applied is in the log of a majority: replies and pushes may leave."""
         ...
 
-    def news(self, news: News) -> None:
+    def news(self, news: ReplicaEvent) -> None:
         """Something happened that people may want to know; it asks for nothing."""
         ...
 

@@ -35,7 +35,7 @@ LAST_SESSION = 2**62
 _PATIENCE_S = 1.0
 
 
-def say_gone(identity: Identity, brokers: Sequence[str], running: Sequence[Holding]) -> None:
+def send_notice(identity: Identity, brokers: Sequence[str], running: Sequence[Holding]) -> None:
     """Tell the leader, whichever broker that is, that this worker's process is gone.
 
     `running` are the tasks whose code ran as it ended, and runs no more. Returns once it was heard,

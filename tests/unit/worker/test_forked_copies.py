@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from raftwork.worker.copies import ends_copies
+from raftwork.worker.forked_copies import ends_copies
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raftwork.client.naming import default_name, whereabouts
+from raftwork.client.task_names import default_name, whereabouts
 from tests.unit.client.cluster import app_and_cluster
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.net.discovery import NAMED_MAX, leading, learnable
+from raftwork.net.leader_claims import NAMED_MAX, leading, learnable
 
 
 def test_the_highest_epoch_leads_and_without_a_claim_nobody_does() -> None:

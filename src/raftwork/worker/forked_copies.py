@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import NoReturn
 
-from raftwork.streams import complain, flush
+from raftwork.standard_streams import complain, flush
 
 #: How many forks lie between the first process and this one. Asked around every task: the number of
 #: the process itself would be a call into the system.

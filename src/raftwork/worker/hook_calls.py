@@ -11,7 +11,7 @@ from raftwork.errors import HookFailed
 from raftwork.hooks import Hook, Hooks, TaskOutcome
 from raftwork.logs import speak_on
 from raftwork.signatures import passes_on
-from raftwork.worker.copies import ends_copies
+from raftwork.worker.forked_copies import ends_copies
 from raftwork.worker.runner import Function, Registry, kind_of, message_of
 
 log = logging.getLogger("raftwork.worker")

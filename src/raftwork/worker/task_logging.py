@@ -65,7 +65,7 @@ def tell(event: Event, extra: Mapping[str, object] | None = None) -> None:
     logs.write_event(log, LEVELS.get(type(event), logging.INFO), event, extra)
 
 
-class Journal:
+class TaskLog:
     """The log of one worker. Times are milliseconds on its monotonic clock."""
 
     def __init__(self, now: int) -> None:

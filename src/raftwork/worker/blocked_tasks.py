@@ -7,7 +7,7 @@ slots of a worker are held like that.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from raftwork import waits
+from raftwork import wait_observer
 from raftwork.worker.context import task_of_this_code
 
 _brokers: frozenset[str] = frozenset()
@@ -25,7 +25,7 @@ def notice_waits(brokers: Collection[str]) -> None:
     """Observe, in this process and its forks, waits for tasks of these brokers."""
     global _brokers
     _brokers = frozenset(brokers)
-    waits.observe_with(_around)
+    wait_observer.observe_with(_around)
 
 
 def when_changed(call: Callable[[], None]) -> None:

@@ -1,6 +1,6 @@
 """Which broker a client takes for the leader."""
 
-from raftwork.client.discovery import PING_INTERVAL_MS, SILENCE_MS
+from raftwork.client.leader_discovery import PING_INTERVAL_MS, SILENCE_MS
 from raftwork.messages import ClientHello, Code, HelloFirst, Leader, Ping, Refused
 from tests.unit.client.playing import A, B, C, Play
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import raftwork.cli
-from raftwork.cli import cluster, declared
+from raftwork.cli import cluster, feature_commands
 from raftwork.client.reply import Reply
 from raftwork.errors import UnknownTask
 from raftwork.features.command_line import Argument, CommandLine, Option
@@ -81,7 +81,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> FakeApp:
 def invoke() -> Callable[..., Result]:
     main = type(raftwork.cli.main)("raftwork")
     main.add_command(click.Group("queue"))
-    declared.add_to(main, LINE)
+    feature_commands.add_to(main, LINE)
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(main, ["queue", "sift", *arguments], terminal_width=80)
@@ -138,17 +138,17 @@ def test_its_help_has_everything_that_was_said(invoke: Callable[..., Result]) ->
 def test_a_command_takes_no_others_place() -> None:
     main = click.Group("raftwork")
     with pytest.raises(KeyError):
-        declared.add_to(main, LINE)
+        feature_commands.add_to(main, LINE)
     main.add_command(click.Group("queue"))
-    declared.add_to(main, LINE)
+    feature_commands.add_to(main, LINE)
     with pytest.raises(ValueError, match="there is a command of this name already"):
-        declared.add_to(main, LINE)
+        feature_commands.add_to(main, LINE)
 
 
 def test_those_of_all_features_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     features = [SimpleNamespace(command_lines=lines) for lines in ((), (LINE,))]
-    monkeypatch.setattr(declared, "FEATURES", features)
-    assert list(declared.command_lines()) == [LINE]
+    monkeypatch.setattr(feature_commands, "FEATURES", features)
+    assert list(feature_commands.command_lines()) == [LINE]
 
 
 def test_a_module_with_a_command_is_a_subcommand() -> None:
