@@ -13,7 +13,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from bench.consensus.table import CONTENDERS, Contender, Table
-from raftwork.broker.machine import create_tables
+from raftwork.broker.machine import create_or_migrate
 from raftwork.broker.options import timing
 from raftwork.broker.server import core_maker
 from raftwork.broker.store import Store, open_store
@@ -64,7 +64,7 @@ class Replicas:
                 name=name,
                 consensus=who.protocol,
                 cluster=cluster,
-                create_machine=create_tables,
+                create_machine=create_or_migrate,
             )
             opened.callback(stores[name].close)
         self._peers = {name: Peer(name, store.incarnation) for name, store in stores.items()}

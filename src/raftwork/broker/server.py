@@ -30,7 +30,7 @@ import zmq
 from raftwork.addresses import parse_address
 from raftwork.broker import event_logging
 from raftwork.broker.events import SlowTurn
-from raftwork.broker.machine import create_tables
+from raftwork.broker.machine import create_or_migrate
 from raftwork.broker.net.throttle import Throttle
 from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
@@ -87,7 +87,7 @@ def run_broker(config: BrokerConfig) -> int:
         cluster=config.cluster,
         readdress=config.readdress,
         checksums=config.checksums,
-        create_machine=create_tables,
+        create_machine=create_or_migrate,
     )
     try:
         if store.damage is not None:

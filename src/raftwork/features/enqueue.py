@@ -21,7 +21,7 @@ from raftwork.errors import (
     Unsupported,
 )
 from raftwork.features.effects import Done, Effect, EnqueuedAndAssigned, Queued, Reply
-from raftwork.features.queue_settings import check_fits, check_queues
+from raftwork.features.queue_limits import check_fits, check_queues
 from raftwork.messages import Spec, decode_spec_strictly
 from raftwork.messages.registry import command, reply, request
 from raftwork.release import RELEASE

@@ -8,7 +8,7 @@ from random import Random
 import apsw
 
 from raftwork.broker.events import Event
-from raftwork.broker.machine import create_tables
+from raftwork.broker.machine import create_or_migrate
 from raftwork.broker.node import Node
 from raftwork.broker.node_setup import NodeStore, Setup
 from raftwork.broker.options import Timing, timing
@@ -45,7 +45,7 @@ class MemoryStore:
 
     def __init__(self, name: str, number: int = 0) -> None:
         self.connection = apsw.Connection(":memory:")
-        create_tables(self.connection)
+        create_or_migrate(self.connection)
         incarnation = f"{name}{number}".encode().ljust(16, b".")
         self.identity = Identity(name, incarnation, b"", "raft", {})
         self.roster: Roster = {}

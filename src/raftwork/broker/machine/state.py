@@ -16,13 +16,13 @@ from typing import NamedTuple
 import apsw
 
 from raftwork.broker.machine import cluster_settings
+from raftwork.broker.machine.entry_versions import check_level
+from raftwork.broker.machine.migrations import check_version
 from raftwork.broker.machine.schema import (
     DELAYED,
     FINISHED,
     PENDING,
     TOMBSTONE,
-    check_level,
-    check_version,
 )
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.dead_letters import forget_losses
@@ -118,7 +118,7 @@ class Ledger:
     """The machine's memory over its tables."""
 
     def __init__(self, db: apsw.Connection, levels: Levels) -> None:
-        """`levels` are those that this release runs. Raises OtherRelease; see schema.py."""
+        """`levels` are those that this release runs. Raises OtherRelease; see migrations.py."""
         self.db = db
         self.levels = levels
         check_version(db)

@@ -3,7 +3,7 @@
 import apsw
 import pytest
 
-from raftwork.broker.machine import TABLES, VERSION, ClusterSettings, create_tables
+from raftwork.broker.machine import TABLES, VERSION, ClusterSettings, create_or_migrate
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Assign,
@@ -92,7 +92,7 @@ def test_the_digest_covers_every_table(driver: Driver) -> None:
 def test_making_the_tables_twice_keeps_what_is_there(driver: Driver) -> None:
     driver.start("a")
     before = driver.machine.digest()
-    create_tables(driver.db)
+    create_or_migrate(driver.db)
     driver.reopen()
     assert driver.machine.digest() == before
 
