@@ -331,8 +331,8 @@ CONTAINMENT = tuple(
             "an error in work for one party ends the broker",
             (
                 Edit(
-                    f"{_BROKER}.containment:Boundary.__exit__",
-                    "self._containment.ends(error)",
+                    f"{_BROKER}.containment:Containment.ends",
+                    "not ours or error is self.vital.broken or as_database_error(error) is not None",
                     "True",
                 ),
             ),
