@@ -33,7 +33,7 @@ from bench.harness import (
 from bench.overheard import VARIABLE, overhear
 from bench.tasks import swallow
 from raftwork import App, Run
-from raftwork.broker.machine import Machine, create_tables
+from raftwork.broker.machine import Machine, create_or_migrate
 from raftwork.broker.store import open_store
 from raftwork.broker.store.directory import Directory
 from raftwork.consensus.core import Position
@@ -198,7 +198,7 @@ def verdict(made: LocalCluster, succeeded: int) -> None:
             name=name,
             consensus=made.consensus,
             cluster=made.addresses,
-            create_machine=create_tables,
+            create_machine=create_or_migrate,
         )
         try:
             machine = Machine(store.connection)

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import apsw
 
-from raftwork.broker.machine import Machine, create_tables
+from raftwork.broker.machine import Machine, create_or_migrate
 from raftwork.broker.machine.commands import (
     Assign,
     Command,
@@ -46,7 +46,7 @@ class Bench:
         self.db = apsw.Connection(str(path))
         self.db.execute("PRAGMA journal_mode = wal; PRAGMA synchronous = normal")
         self.db.execute("PRAGMA cache_size = -65536")
-        create_tables(self.db)
+        create_or_migrate(self.db)
         self.machine = Machine(self.db)
         self.batch = batch
         self.made = 0

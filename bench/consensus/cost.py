@@ -13,13 +13,13 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from bench.consensus.table import CONTENDERS, Contender, Table
-from raftwork.broker.machine import create_tables
+from raftwork.broker.machine import create_or_migrate
 from raftwork.broker.options import timing
 from raftwork.broker.server import core_maker
 from raftwork.broker.store import Store, open_store
 from raftwork.consensus.core import Entry, Message, Peer
-from raftwork.consensus.news import News
-from raftwork.consensus.replica import Replica
+from raftwork.consensus.durable_replica import Replica
+from raftwork.consensus.replica_events import ReplicaEvent
 from raftwork.features.cluster_settings import DEFAULTS
 
 _DATA = bytes(100)
@@ -37,7 +37,7 @@ class _Host:
     def plan(self, now: int) -> None: ...
     def before_commit(self) -> None: ...
     def released(self) -> None: ...
-    def news(self, news: News) -> None: ...
+    def news(self, news: ReplicaEvent) -> None: ...
     def switched(self) -> None: ...
 
 
@@ -64,7 +64,7 @@ class Replicas:
                 name=name,
                 consensus=who.protocol,
                 cluster=cluster,
-                create_machine=create_tables,
+                create_machine=create_or_migrate,
             )
             opened.callback(stores[name].close)
         self._peers = {name: Peer(name, store.incarnation) for name, store in stores.items()}

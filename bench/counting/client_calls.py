@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from raftwork import App, native
+from raftwork import App, native_threads
 
 
 def counted(app: App, load: Callable[[int], None], tasks: int) -> dict[str, int]:
     """Run the load; the calls by function, as `sitecustomize` names them."""
     caller, own = cProfile.Profile(), cProfile.Profile()
-    start = native.start
+    start = native_threads.start
 
     def profiled(code: Callable[[], None]) -> None:
         def run() -> None:
@@ -24,7 +24,7 @@ def counted(app: App, load: Callable[[int], None], tasks: int) -> dict[str, int]
 
         start(run)
 
-    native.start = profiled
+    native_threads.start = profiled
     _connect_anew(app)
     try:
         load(1)
@@ -34,7 +34,7 @@ def counted(app: App, load: Callable[[int], None], tasks: int) -> dict[str, int]
         caller.disable()
         return _calls(own) - before + _calls(caller)
     finally:
-        native.start = start
+        native_threads.start = start
         _connect_anew(app)
 
 

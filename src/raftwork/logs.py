@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from raftwork.escapes import visible, visible_json
-from raftwork.streams import fill
+from raftwork.standard_streams import fill
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance, ReadableBuffer

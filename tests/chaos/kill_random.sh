@@ -6,4 +6,4 @@
 # the Python that has raftwork (default: python3).
 set -eu
 export STRIKE_USAGE="$0"
-exec "${PYTHON:-python3}" -m raftwork.chaos.strike kill random "$@"
+exec "${PYTHON:-python3}" -m raftwork.chaos.manual_faults kill random "$@"

@@ -12,4 +12,4 @@ case "${1-}" in
     leader | follower | random) role=$1; shift ;;
     *) role=leader ;;
 esac
-exec "${PYTHON:-python3}" -m raftwork.chaos.strike partition "$role" "$@"
+exec "${PYTHON:-python3}" -m raftwork.chaos.manual_faults partition "$role" "$@"

@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from bench import attacks
-from raftwork.broker.net.bans import OFFENCES_MAX
+from raftwork.broker.net.protocol_violations import VIOLATIONS_MAX
 from raftwork.broker.net.transport import OUTBOX_BYTES, SEND_MESSAGES
 from raftwork.errors import BadMessage
 from raftwork.features import from_broker, to_broker
@@ -89,7 +89,7 @@ def test_who_sends_one_malformed_frame_after_another_is_cut_off(solo: Cluster) -
         honest.say(to_broker.encode(Ask(1, ["before"])))
         honest.hear(Answer)
         with one.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED) as cut:
-            for _ in range(OFFENCES_MAX + 1):
+            for _ in range(VIOLATIONS_MAX + 1):
                 one.say(b"not msgpack at all")
             assert cut.poll(int(PATIENCE * 1000))
             one.socket.disable_monitor()
@@ -110,7 +110,7 @@ def test_who_was_cut_off_is_heard_when_it_comes_again_under_its_name(solo: Clust
                 one.say(to_broker.encode(Ask(1, ["before"])))
                 try:
                     one.hear(Answer)
-                    for _ in range(OFFENCES_MAX + 1):
+                    for _ in range(VIOLATIONS_MAX + 1):
                         one.say(b"not msgpack at all")
                     assert cut.poll(int(PATIENCE * 1000))
                 except zmq.Again:
@@ -128,7 +128,7 @@ def test_cutting_off_leaves_no_descriptor_open(solo: Cluster) -> None:
     before = broker.num_fds()
     for _ in range(50):
         with greeted(solo.local.addresses["solo"]) as tcp:
-            tcp.sendall(framed(b"no") * (OFFENCES_MAX + 1))
+            tcp.sendall(framed(b"no") * (VIOLATIONS_MAX + 1))
             with suppress(ConnectionError):
                 while tcp.recv(10_000):
                     pass

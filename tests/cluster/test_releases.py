@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.broker.machine import create_tables
+from raftwork.broker.machine import create_or_migrate
 from raftwork.broker.machine.commands import Tick, commands
 from raftwork.broker.store import Store, open_store
 from raftwork.consensus.core import Entry, Kind, Position
@@ -32,7 +32,7 @@ def opened(cluster: Cluster) -> Store:
         name="solo",
         consensus=cluster.consensus,
         cluster=cluster.local.addresses,
-        create_machine=create_tables,
+        create_machine=create_or_migrate,
     )
 
 

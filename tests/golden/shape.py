@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import apsw
 
-from raftwork.broker.machine import Machine, create_tables
+from raftwork.broker.machine import Machine, create_or_migrate
 from raftwork.broker.machine.commands import Command, commands, encode_batch
 from raftwork.broker.store import Store, open_store
 from raftwork.consensus.core import Entry, Kind, Position
@@ -121,7 +121,7 @@ def entries() -> list[tuple[int, list[Command]]]:
 def history() -> dict[str, object]:
     """The entries, and the digest of the tables behind each of them."""
     db = apsw.Connection(":memory:")
-    create_tables(db)
+    create_or_migrate(db)
     machine = Machine(db)
     packed, digests = [], []
     for time, batch in entries():
@@ -134,7 +134,7 @@ def history() -> dict[str, object]:
 def open_golden(directory: Path, name: str = "a") -> Store:
     """A directory of the golden cluster."""
     return open_store(
-        directory, name=name, consensus="raft", cluster=CLUSTER, create_machine=create_tables
+        directory, name=name, consensus="raft", cluster=CLUSTER, create_machine=create_or_migrate
     )
 
 

@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Peer, Position
-from raftwork.consensus.news import News
-from raftwork.consensus.replica import Store
+from raftwork.consensus.durable_replica import Store
+from raftwork.consensus.replica_events import ReplicaEvent
 from tests.sim.store import Machine, MemoryStore
 
 
@@ -170,7 +170,7 @@ class ChainHost:
             self._checker.acknowledge(data, at)
         self._replies.clear()
 
-    def news(self, news: News) -> None:
+    def news(self, news: ReplicaEvent) -> None:
         pass
 
     def switched(self) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgpack
 
 from raftwork.consensus.core import ORIGIN, Entry, Position, Restored, Roster, Snapshot
-from raftwork.consensus.replica import Background
+from raftwork.consensus.durable_replica import Background
 
 
 class Machine(NamedTuple):
@@ -57,7 +57,7 @@ def _no_delay(synced: bool) -> None:
 
 
 class MemoryStore:
-    """Implements `raftwork.consensus.replica.Store`; asserts what a store may assume."""
+    """Implements `raftwork.consensus.durable_replica.Store`; asserts what a store may assume."""
 
     def __init__(
         self,

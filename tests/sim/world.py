@@ -15,7 +15,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from raftwork.consensus.core import Consensus, Message, Peer, Role
-from raftwork.consensus.replica import Replica
+from raftwork.consensus.durable_replica import Replica
 from raftwork.errors import NotLeader, QueueFull
 from tests.sim.checkers import ChainHost, CheckedStore, Checker
 from tests.sim.connectivity import Pairs, able, both, everybody, may_lead, supports

@@ -41,7 +41,7 @@ _DURABILITY = (
         "acknowledged on arrival",
         (
             Edit(
-                f"{_BROKER}.requests.desk:Desk._take",
+                f"{_BROKER}.requests.request_processor:RequestProcessor._take",
                 "self._wanted.append(Wanted(asked, change))",
                 "self._wanted.append(Wanted(asked, change))\n"
                 "            answer = rule.answer(self.view, asked.request, Done())\n"
@@ -234,7 +234,7 @@ _DIRECTORIES = (
         "damage taken for a failing disk",
         (
             Edit(
-                f"{_STORE}.guard:as_database_error",
+                f"{_STORE}.storage_errors:as_database_error",
                 'return StoreDamaged(f"the database contradicts',
                 'return StoreError(f"the database contradicts',
             ),
@@ -344,7 +344,7 @@ _COMMANDS = (
     ),
     Break(
         "nobody says which brokers were asked",
-        (Edit(f"{_CLIENT}.discovery:Brokers.report", "return ", 'return "" and '),),
+        (Edit(f"{_CLIENT}.leader_discovery:Brokers.report", "return ", 'return "" and '),),
         ("test_without_brokers_commands_exit_1_and_say_who_was_asked",),
     ),
     Break(
@@ -395,7 +395,7 @@ _COMMANDS = (
         "tasks are called without their module",
         (
             Edit(
-                f"{_CLIENT}.naming:default_name",
+                f"{_CLIENT}.task_names:default_name",
                 """return f"{str(module).removesuffix('.__main__')}.{name}\"""",
                 "return str(name)",
             ),
@@ -506,7 +506,7 @@ _WORKERS = (
         (
             Edit(
                 f"{_WORKER}.pool.fork_server:ForkServer.serve",
-                "self._last_words(running)",
+                "self._killed_notice(running)",
                 "pass",
             ),
         ),
@@ -721,7 +721,7 @@ _WORKERS = (
 _PREVENTION = (
     Break(
         "a queue's length is not looked at",
-        (Edit(f"{_FEATURES}.queue_settings:check_fits", "limit and held + new > limit", "False"),),
+        (Edit(f"{_FEATURES}.queue_limits:check_fits", "limit and held + new > limit", "False"),),
         ("test_a_full_queue_refuses_and_who_waits_goes_on_once_there_is_room",),
     ),
     Break(

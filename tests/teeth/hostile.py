@@ -43,7 +43,7 @@ _FRAMES = (
         "nobody cut off",
         (
             Edit(
-                f"{_BROKER}.net.bans:Bans.suspect",
+                f"{_BROKER}.net.protocol_violations:ProtocolViolations.suspect",
                 "return routing in self._closed or",
                 "return False and",
             ),
@@ -74,7 +74,7 @@ _FRAMES = (
         "both directions shut down",
         (
             Edit(
-                f"{_BROKER}.net.bans:read_no_more",
+                f"{_BROKER}.net.protocol_violations:read_no_more",
                 "tcp.shutdown(socket.SHUT_RD)",
                 "tcp.shutdown(socket.SHUT_RDWR)",
             ),
@@ -85,7 +85,7 @@ _FRAMES = (
         "a name is closed, not a connection",
         (
             Edit(
-                f"{_BROKER}.net.bans:Bans.comes_again",
+                f"{_BROKER}.net.protocol_violations:ProtocolViolations.comes_again",
                 "if remote is None or self._closed.get(routing, remote) == remote:",
                 "if True:",
             ),
@@ -96,7 +96,7 @@ _FRAMES = (
         "a connection that is cut off stays open here",
         (
             Edit(
-                f"{_BROKER}.net.bans:read_no_more",
+                f"{_BROKER}.net.protocol_violations:read_no_more",
                 "tcp.shutdown(socket.SHUT_RD)",
                 "tcp.shutdown(socket.SHUT_RD), tcp.detach()",
             ),
@@ -140,7 +140,7 @@ _FRAMES = (
         "any number of ids may be asked for",
         (
             Edit(
-                "raftwork.broker.requests.desk:Desk.request",
+                "raftwork.broker.requests.request_processor:RequestProcessor.request",
                 "if wrong is not None:",
                 "if False:",
             ),
@@ -180,7 +180,7 @@ _FRAMES = (
         ("test_what_only_a_newer_release_knows_ends_a_broker_before_it_is_applied",),
     ),
     Break(
-        "a newer client's requests count as offences",
+        "a newer client's requests count as violations",
         (Edit(f"{_BROKER}.node:Node.receive", "except NewerMessage", "except ZeroDivisionError"),),
         ("test_requests_of_a_newer_client_are_refused_one_by_one_and_it_is_not_cut_off",),
     ),

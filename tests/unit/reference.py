@@ -8,15 +8,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
+from raftwork.broker import event_logging as broker_journal
 from raftwork.broker import events as of_brokers
-from raftwork.broker import journal as broker_journal
 from raftwork.client import options
 from raftwork.client.cluster import bounds, outside
 from raftwork.features import cluster_settings
 from raftwork.features.queue_settings import SETTINGS
 from raftwork.logs import event_name
 from raftwork.worker import events as of_workers
-from raftwork.worker import journal as worker_journal
+from raftwork.worker import task_logging as worker_journal
 
 PAGE = Path(__file__).parents[2] / "docs/options.md"
 EVENTS = PAGE.with_name("events.md")

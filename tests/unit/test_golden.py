@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from raftwork.broker.machine import Machine, create_tables
+from raftwork.broker.machine import Machine, create_or_migrate
 from raftwork.broker.machine.commands import decode_batch
 from raftwork.broker.store.database import Opener
 from raftwork.broker.store.options import StoreOptions
@@ -57,7 +57,7 @@ def test_every_record_is_read_as_it_was_meant(release: str) -> None:
 def test_a_level_means_for_ever_what_it_meant(release: str) -> None:
     """The same entries at the same level make the same rows, whatever has been added since."""
     db = OPENER.open(Path(":memory:"), create=True)
-    create_tables(db)
+    create_or_migrate(db)
     machine, stored = Machine(db), read_json(HERE / release / "history.json")
     assert stored["level"] in LEVELS
     for entry, digest in zip(stored["entries"], stored["digests"], strict=True):
@@ -93,7 +93,7 @@ def last_digest(release: str) -> Any:
 def installed(staged: Path, snapshot: Snapshot, directory: Path) -> bytes:
     """The digest of what becomes of a snapshot."""
     target = directory / "state-000007.db"
-    prepare_generation(snapshot, staged, target, OPENER, create_tables, lambda: False)
+    prepare_generation(snapshot, staged, target, OPENER, create_or_migrate, lambda: False)
     connection = OPENER.open(target)
     try:
         return Machine(connection).digest()

@@ -16,7 +16,7 @@ and end that one, too. There are these boundaries and no others:
 
 - an incoming frame (`Node.receive`, `Node.receive_peer`): the session is closed with all that
   belongs to it, and what comes from there is not read for a while;
-- an outgoing frame (`Departures`), and a hello to one peer (`Handshake`): the frame is lost, as
+- an outgoing frame (`OutgoingFrames`), and a hello to one peer (`Handshake`): the frame is lost, as
   any frame may be;
 - dialling one peer (`Handshake`), and telling people what happened (`Node.tell`);
 - the state of the active leader (`leader/supervisor.py`): dropped and made anew from the machine's
@@ -29,7 +29,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from raftwork.broker.store.guard import as_database_error
+from raftwork.broker.store.storage_errors import as_database_error
 from raftwork.errors import BadMessage, NotLeader, QueueFull
 from raftwork.logs import alike
 

@@ -1,8 +1,8 @@
 """What happens to a broker, as values: one stream for the log, and for whatever else shows it.
 
-The text of each is what the log says of it; `journal.py` says how much it weighs. What the
-consensus reports is in `raftwork.consensus.news`, what happens between brokers in `peer_events`:
-all of it is part of the same stream.
+The text of each is what the log says of it; `event_logging.py` says how much it weighs. What the
+consensus reports is in `raftwork.consensus.replica_events`, what happens between brokers in
+`peer_events`: all of it is part of the same stream.
 
 A task that succeeds makes no event. Those of each attempt (PER_ATTEMPT) are not even made unless
 something listens: see `Setup.tells_attempts`.
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raftwork.broker.peer_events import PeerEvent
-from raftwork.consensus.news import News
+from raftwork.consensus.replica_events import ReplicaEvent
 
 # ---- the cluster ---------------------------------------------------------------------------------
 
@@ -413,7 +413,7 @@ Event = (
     | ClusterSettingsChanged
     | SlowTurn
     | PeerEvent
-    | News
+    | ReplicaEvent
 )
 
 #: One for each attempt that fails: they are made only for a log at DEBUG.

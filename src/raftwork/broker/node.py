@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.cluster.readiness import Readiness
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
-from raftwork.broker.departures import Departures
 from raftwork.broker.election_times import ElectionTimes
 from raftwork.broker.events import BadFrame, LeadershipBegan, Restored, WorkerRefused
 from raftwork.broker.leader.leadership import Leadership
@@ -23,11 +22,12 @@ from raftwork.broker.leader.supervisor import LeadershipSupervisor, VitalLog
 from raftwork.broker.leader_events import LeaderEvents
 from raftwork.broker.machine import Machine
 from raftwork.broker.net.sessions import Kind, Sessions
+from raftwork.broker.outgoing_frames import OutgoingFrames
 from raftwork.broker.status import not_leader, own_status
-from raftwork.broker.versions import unsupported, version_objection
+from raftwork.broker.version_negotiation import unsupported, version_objection
 from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.consensus.core import Peer
-from raftwork.consensus.replica import Replica
+from raftwork.consensus.durable_replica import Replica
 from raftwork.errors import BadMessage, NewerMessage
 from raftwork.features import from_broker, to_broker
 from raftwork.features.catalogue import FEATURES
@@ -52,10 +52,10 @@ from raftwork.net.backoff import Pauses
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from raftwork.broker.environment import NodeStore, Setup
     from raftwork.broker.events import Event
+    from raftwork.broker.node_setup import NodeStore, Setup
     from raftwork.consensus.core import Entry
-    from raftwork.consensus.news import News
+    from raftwork.consensus.replica_events import ReplicaEvent
     from raftwork.messages import FromBroker, ToBroker
 
     #: Takes a frame: from which routing id, what, and when.
@@ -78,7 +78,7 @@ def route(frame: type[F], takes: Callable[[bytes, F, int], None]) -> tuple[type[
 
 
 class Node:
-    """A broker. Implements `raftwork.consensus.replica.Host`."""
+    """A broker. Implements `raftwork.consensus.durable_replica.Host`."""
 
     def __init__(self, setup: Setup, store: NodeStore, now: int, wall: int) -> None:
         self._setup = setup
@@ -92,7 +92,7 @@ class Node:
         self._arrivals = self._containment.of("a frame that came in", self._fails)
         self._peer_arriving: tuple[str, int]
         self._peer_arrivals = self._containment.of("a frame of another broker", self._peer_fails)
-        self._departures = Departures(self._containment, setup.send, self._unsent)
+        self._outgoing = OutgoingFrames(self._containment, setup.send, self._unsent)
         self._telling = self._containment.of("telling what happened", lambda: None)
         self._supervisor = LeadershipSupervisor(
             self._containment, self._make_leadership, self._restart_sessions
@@ -432,11 +432,11 @@ class Node:
     # ---- out ----------------------------------------------------------------------------------
 
     def _reply(self, routing: bytes, message: FromBroker) -> None:
-        self._departures.frames.append((routing, message))
+        self._outgoing.frames.append((routing, message))
 
     def _flush(self) -> None:
-        self._supervisor.does(Leadership.drain, self._departures.frames)
-        self._departures.flush()
+        self._supervisor.does(Leadership.drain, self._outgoing.frames)
+        self._outgoing.flush()
 
     def _unsent(self, routing: bytes) -> None:
         self._shut(routing, self._now)
@@ -490,7 +490,7 @@ class Node:
         """See `Host.released`."""
         self._flush()
 
-    def news(self, news: News) -> None:
+    def news(self, news: ReplicaEvent) -> None:
         """See `Host.news`."""
         self.tell(news)
 

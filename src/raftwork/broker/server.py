@@ -28,13 +28,13 @@ from typing import TYPE_CHECKING
 import zmq
 
 from raftwork.addresses import parse_address
-from raftwork.broker import journal
-from raftwork.broker.environment import NodeStore, Setup
+from raftwork.broker import event_logging
 from raftwork.broker.events import SlowTurn
-from raftwork.broker.machine import create_tables
+from raftwork.broker.machine import create_or_migrate
 from raftwork.broker.net.throttle import Throttle
 from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
+from raftwork.broker.node_setup import NodeStore, Setup
 from raftwork.broker.options import Timing, is_loopback
 from raftwork.broker.peer_events import (
     BrokerStarted,
@@ -87,11 +87,11 @@ def run_broker(config: BrokerConfig) -> int:
         cluster=config.cluster,
         readdress=config.readdress,
         checksums=config.checksums,
-        create_machine=create_tables,
+        create_machine=create_or_migrate,
     )
     try:
         if store.damage is not None:
-            journal.write(None, DataPutAside(store.damage))
+            event_logging.write(None, DataPutAside(store.damage))
         others = {n: a for n, a in store.identity.addresses.items() if n != config.name}
         transport = _listen(config.address, others)
         try:
@@ -121,7 +121,7 @@ def _listen(address: str, others: Mapping[str, str]) -> Transport:
                 break
             continue
         if not local and ip_address(chosen).is_loopback:
-            journal.write(None, ListensOnLoopback(host, chosen))
+            event_logging.write(None, ListensOnLoopback(host, chosen))
         return transport
     raise OSError(f"cannot listen on {address}: {why}")
 
@@ -204,7 +204,7 @@ class Server:
 
     def __init__(self, config: BrokerConfig, store: Store, transport: Transport) -> None:
         self._transport = transport
-        transport.tell = partial(journal.write, None)
+        transport.tell = partial(event_logging.write, None)
         self._store = store
         rng = Random(secrets.randbits(64))
         names = list(config.cluster)
@@ -224,8 +224,8 @@ class Server:
             writable=transport.writable,
             send_peer=transport.send_peer,
             dial=lambda name, address: transport.dial(name, address, _now()),
-            tell=journal.write,
-            tells_attempts=journal.tells_attempts(),
+            tell=event_logging.write,
+            tells_attempts=event_logging.tells_attempts(),
             cluster_id=secrets.token_bytes(16),
         )
         # It reads the machine's tables: unless damage found there is marked, every start ends here.
@@ -296,7 +296,7 @@ class Server:
         began, garbage = time.monotonic(), 0
         for routing, frame in self._transport.from_anyone():
             if not self._node.receive(routing, frame, now):
-                self._transport.offence(routing)
+                self._transport.count_violation(routing)
                 garbage += 1
             if garbage >= TURN_GARBAGE or _now() - now >= TURN_READS:
                 break

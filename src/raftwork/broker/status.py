@@ -9,10 +9,10 @@ from raftwork.release import RELEASE
 
 if TYPE_CHECKING:
     from raftwork.broker.cluster.peers import Peers
-    from raftwork.broker.environment import Setup
     from raftwork.broker.machine import Machine
+    from raftwork.broker.node_setup import Setup
     from raftwork.consensus.core import Status
-    from raftwork.consensus.replica import Replica
+    from raftwork.consensus.durable_replica import Replica
     from raftwork.messages import WorkerStatus
 
 

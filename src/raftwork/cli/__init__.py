@@ -15,10 +15,10 @@ from contextlib import contextmanager
 
 import click
 
-from raftwork.cli.declared import add_to, command_lines
+from raftwork.cli.feature_commands import add_to, command_lines
 from raftwork.errors import RaftworkError
 from raftwork.escapes import visible, visible_lines
-from raftwork.streams import fill
+from raftwork.standard_streams import fill
 
 
 class _Commands(click.Group):

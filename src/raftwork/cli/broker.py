@@ -16,9 +16,9 @@ from raftwork.broker.options import (
     parse_cluster,
 )
 from raftwork.broker.placement.balancers import BALANCERS
+from raftwork.cli.assertions_required import require_assertions
 from raftwork.cli.configuration import PAIRS, Configured, checked, config_options
 from raftwork.cli.logging_options import logging_options, logging_values, start_logging
-from raftwork.cli.optimised import refuse_optimised
 from raftwork.cli.signals import leave_when_told
 from raftwork.cli.values import Seconds
 
@@ -162,7 +162,7 @@ def command(
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    refuse_optimised()
+    require_assertions()
     if checked(_shown(config) | logging_values()):
         return
     _run(config)

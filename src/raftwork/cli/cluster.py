@@ -24,7 +24,7 @@ from raftwork.cli.values import (
     usage,
     wait_timeout_option,
 )
-from raftwork.cli.waiting import explained
+from raftwork.cli.wait_explanation import explained
 
 P = ParamSpec("P")
 T = TypeVar("T")

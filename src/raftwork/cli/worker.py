@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from raftwork.cli.assertions_required import require_assertions
 from raftwork.cli.configuration import NAMES, SIZE, Configured, checked, config_options
-from raftwork.cli.init import divide_process_one
+from raftwork.cli.container_init import divide_process_one
 from raftwork.cli.logging_options import logging_options, logging_values, start_logging
-from raftwork.cli.optimised import refuse_optimised
 from raftwork.cli.signals import leave_when_told
 from raftwork.cli.values import Seconds, check_addresses, parse_size, usage
 from raftwork.client.addresses import broker_addresses
@@ -17,7 +17,7 @@ from raftwork.client.options import label, queue_name
 from raftwork.errors import LoadError
 from raftwork.logs import speak_on
 from raftwork.messages import NAME_MAX, QUEUES_MAX
-from raftwork.streams import by_line, fill, let_go
+from raftwork.standard_streams import by_line, fill, let_go
 
 if TYPE_CHECKING:
     from raftwork.worker import Recycling
@@ -143,7 +143,7 @@ def command(
     Example:
       raftwork worker tasks:app --concurrency 8 --queues default,mail
     """
-    refuse_optimised()
+    require_assertions()
     if pool != "process" and (max_tasks_per_child or max_memory_per_child):
         raise click.UsageError("only the process pool has children to replace")
     shown: dict[str, object] = {

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpac
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
-from raftwork.client.naming import default_name, refusing, whereabouts
 from raftwork.client.options import (
     Duration,
     OptionFields,
@@ -25,6 +24,7 @@ from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.client.run import Run, handles
 from raftwork.client.task import BoundTask, Task
+from raftwork.client.task_names import default_name, refusing, whereabouts
 from raftwork.errors import AppClosed, Unavailable
 from raftwork.features.drain import DrainWorker, WorkerDraining
 from raftwork.hooks import Hook, Hooks, TaskOutcome

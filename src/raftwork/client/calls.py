@@ -11,7 +11,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from raftwork.client.discovery import LeaderEndpoint
+from raftwork.client.leader_discovery import LeaderEndpoint
 from raftwork.client.reply import Reply
 from raftwork.errors import RaftworkError
 from raftwork.features.enqueue import Enqueue, Enqueued
@@ -20,7 +20,7 @@ from raftwork.wire import pack_array
 
 if TYPE_CHECKING:
     from raftwork.client.alarm import Alarm
-    from raftwork.client.discovery import Brokers
+    from raftwork.client.leader_discovery import Brokers
     from raftwork.messages import ToBroker
 
 #: Before an unanswered request goes to the same endpoint again; doubled each time.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from raftwork.errors import BadMessage, Unavailable
 from raftwork.features import from_broker, to_broker
 from raftwork.messages import FRAME_BYTES_MAX, BrokerStatus, StatusRequest
-from raftwork.net.discovery import learnable
+from raftwork.net.leader_claims import learnable
 from raftwork.net.links import LinkOptions, Links
 from raftwork.net.resolving import LookUp, look_up, reason
 

@@ -9,7 +9,7 @@ from raftwork.addresses import same_place
 from raftwork.client.addresses import broker_addresses
 from raftwork.features.queue_settings import settings_of
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
-from raftwork.net.discovery import leading
+from raftwork.net.leader_claims import leading
 
 #: Seconds that each broker has to answer.
 PATIENCE_S = 1.0

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from raftwork.client.alarm import Alarm
-    from raftwork.client.discovery import Brokers
+    from raftwork.client.leader_discovery import Brokers
 
 #: Unanswered requests on the wire; further calls wait.
 WINDOW_REQUESTS = 1_024

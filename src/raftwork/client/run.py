@@ -11,7 +11,7 @@ from raftwork.client.result_registry import Slot
 from raftwork.errors import TaskCancelled, TaskFailed, TaskLost, UnknownTask
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
-from raftwork.waits import observed
+from raftwork.wait_observer import observed
 from raftwork.wire import unpack
 
 if TYPE_CHECKING:

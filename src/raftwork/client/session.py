@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.client.alarm import Alarm
 from raftwork.client.calls import Answered, Call
-from raftwork.client.discovery import Brokers, LeaderEndpoint
+from raftwork.client.leader_discovery import Brokers, LeaderEndpoint
 from raftwork.client.requests import Requests
 from raftwork.client.watches import Watches
 from raftwork.errors import BadMessage

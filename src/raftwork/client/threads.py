@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from raftwork import native
+from raftwork import native_threads
 from raftwork.errors import Unavailable
 
 
@@ -39,7 +39,7 @@ def start(code: Callable[[], None]) -> None:
     """
     _refuse_eventlet()
     try:
-        native.start(code)
+        native_threads.start(code)
     except RuntimeError as error:
         if "shutdown" not in str(error):
             raise Unavailable(f"cannot start a thread: {error}") from None

@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 
 from raftwork.client import threads
 from raftwork.client.calls import Answered, Call
-from raftwork.client.discovery import PING_INTERVAL_MS
+from raftwork.client.leader_discovery import PING_INTERVAL_MS
 from raftwork.client.reply import Reply, tell_all
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.session import Session

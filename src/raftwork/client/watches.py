@@ -9,13 +9,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from raftwork.client.calls import Outgoing
-from raftwork.client.discovery import LeaderEndpoint
+from raftwork.client.leader_discovery import LeaderEndpoint
 from raftwork.features.results import Watch
 from raftwork.messages import WATCH_IDS_MAX, Result, State
 
 if TYPE_CHECKING:
     from raftwork.client.alarm import Alarm
-    from raftwork.client.discovery import Brokers
+    from raftwork.client.leader_discovery import Brokers
 
 #: Of quiet, before all watches are registered again at the same endpoint; doubled each time.
 REFRESH_FIRST_MS, REFRESH_MAX_MS = 5_000, 60_000

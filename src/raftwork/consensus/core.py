@@ -1,6 +1,6 @@
 """A consensus core from outside: facts go in, ordered Outputs come out. No sockets, files or clock.
 
-The contract with the code that embeds a core (`replica.py`):
+The contract with the code that embeds a core (`durable_replica.py`):
 
 1. Call `wake(now)` first in every turn, then feed what arrived (`receive`, `link`), then `propose`.
 2. Drain `output()` until it returns None, or one that has `more`: what follows is for the next
@@ -19,7 +19,7 @@ from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from raftwork.consensus.news import News
+    from raftwork.consensus.replica_events import ReplicaEvent
 
 
 class Position(NamedTuple):
@@ -99,7 +99,7 @@ class Output:
     #: The core led and no longer does: stop acting as leader before anything else.
     deactivated: bool = False
     #: What happened, for people.
-    news: "tuple[News, ...]" = ()
+    news: "tuple[ReplicaEvent, ...]" = ()
     #: Promise nothing, so they leave before the sync.
     send: tuple[Message, ...] = ()
     #: Forget every stored entry after this one. Never below what is applied.

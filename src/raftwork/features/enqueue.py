@@ -26,7 +26,7 @@ from raftwork.features.effects import (
     Requeued,
 )
 from raftwork.features.lifecycle import Entering
-from raftwork.features.queue_settings import check_fits, check_queues
+from raftwork.features.queue_limits import check_fits, check_queues
 from raftwork.features.task_batch import (
     LEVEL_OPTIONS,
     NO_EXTRAS,

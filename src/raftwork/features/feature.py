@@ -1,8 +1,8 @@
 """What a capability is made of: rules for requests, and what commands do. Values, no I/O.
 
-A rule says how the active leader deals with a request; the request desk does the rest of it: it
-measures requests and bounds what is under way, knows repeated ones, asks for read barriers, sends
-refusals and answers (raftwork/broker/requests/desk.py). The kinds of rules:
+A rule says how the active leader deals with a request; the request processor does the rest of it:
+it measures requests and bounds what is under way, knows repeated ones, asks for read barriers,
+sends refusals and answers (raftwork/broker/requests/request_processor.py). The kinds of rules:
 
     change      becomes a command in the log, and is answered when that is applied
     read        is answered behind a read barrier: a deposed leader would answer with stale state

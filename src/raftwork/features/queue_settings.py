@@ -1,13 +1,11 @@
-"""What is set for a queue at run time, and whether new tasks fit into it.
+"""What is set for a queue at run time.
 
 Each setting is a field of QueueSettings, with all that is to be known of it: `Queue.set`, the
 options of `raftwork queue set`, the tables and the documentation are made of that.
 
-1. The log decides: a batch meets the settings that stand, and the tasks that wait, where it is
-   applied. What is in stays in, whatever is set later; what comes back is never refused.
-2. A balancer's name is only kept here. Which names there are is the leader's business, so that
+1. A balancer's name is only kept here. Which names there are is the leader's business, so that
    brokers that know different ones still apply the same.
-3. A change that is asked for again is carried out again. Of two changes at the same time either may
+2. A change that is asked for again is carried out again. Of two changes at the same time either may
    be the one that stands.
 """
 
@@ -16,8 +14,9 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
-from raftwork.errors import BadMessage, NewerMessage, ProtocolError, QueueFull, Unsupported
+from raftwork.errors import BadMessage, NewerMessage, ProtocolError, Unsupported
 from raftwork.features.effects import Done, Effect
+from raftwork.features.queue_limits import check_queues
 from raftwork.messages import NAME_MAX
 from raftwork.messages.bounds import Between, Name
 from raftwork.messages.registry import command, reply, request
@@ -25,7 +24,7 @@ from raftwork.release import RELEASE
 from raftwork.wire import pack, unpack
 
 if TYPE_CHECKING:
-    from raftwork.broker.machine.state import Ledger, Queue
+    from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.view import View
     from raftwork.features.feature import Feature
 
@@ -254,13 +253,6 @@ def _check_value(name: str, value: str | int | None) -> None:
         raise ProtocolError(f"{name} must be between 1 and {most}, got {value}")
 
 
-def check_queues(ledger: "Ledger", queue: str) -> None:
-    """Raise QueueFull if this would be one queue too many."""
-    count, most = len(ledger.queues) + 1, ledger.settings.queues
-    if count > most and queue not in ledger.queues:  # what is there stays, if fewer may be by now
-        raise QueueFull(f"no room: this would make {count} queues, {most} are allowed")
-
-
 def configure(ledger: "Ledger", command: Configure, _effects: list[Effect]) -> None:
     """Change a queue's settings, which may make it a queue. Raises as `check_settings`."""
     values = check_settings(ledger, command)
@@ -272,20 +264,6 @@ def _configure_three(ledger: "Ledger", command: ConfigureThree, effects: list[Ef
     given = {name: getattr(command, name) for name in SETTINGS if name in command._fields}
     values = {name: value or None for name, value in given.items() if value is not None}
     configure(ledger, Configure(command.queue, changes(**values)), effects)
-
-
-def check_fits(queue: "Queue", tasks: int, size: int) -> None:
-    """Raise QueueFull if new tasks with payloads of `size` bytes would take it over a limit."""
-    settings = queue.settings
-    for what, held, new, limit in (
-        ("tasks", queue.unstarted, tasks, settings.max_length),
-        ("bytes", queue.bytes, size, settings.max_bytes),
-    ):
-        if limit and held + new > limit:
-            raise QueueFull(
-                f"queue {queue.name!r} is full: {held} {what} wait, {limit} may, "
-                f"and {new} more were to come in"
-            )
 
 
 def feature() -> "Feature":

@@ -1,7 +1,7 @@
 """How long a request's texts and lists may be, and between what its numbers lie.
 
 A name goes into the log or comes back in a refusal, so it is measured before either. The bounds
-stand with the field's type, and the broker's request desk refuses what breaks them.
+stand with the field's type, and the broker's request processor refuses what breaks them.
 """
 
 from collections.abc import Callable

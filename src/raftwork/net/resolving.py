@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from raftwork import native
+from raftwork import native_threads
 from raftwork.net.dialling import Answer
 
 #: A host's addresses as numbers. Raises OSError with the reason if it has none.
@@ -59,7 +59,7 @@ class ThreadResolver:
             return
         self._asked.add(host)
         try:
-            native.start(partial(self._find, host))
+            native_threads.start(partial(self._find, host))
         except RuntimeError as error:  # too many threads
             self._answers.append(Answer(host, (), str(error)))
 

@@ -48,10 +48,10 @@ from raftwork.messages import (
 )
 from raftwork.messages.registry import worker_frames
 from raftwork.worker.leader_session import LeaderSession
-from raftwork.worker.outbox import Outcomes
 from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import PrefetchWindow
 from raftwork.worker.runner import Ended, failure
+from raftwork.worker.unacknowledged_outcomes import Outcomes
 
 #: A heartbeat goes along with a beat of the leader that comes so shortly before it is due, ms.
 _EARLY_MS = 150

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
-from raftwork.worker.copies import ends_copies
+from raftwork.worker.forked_copies import ends_copies
 
 P = ParamSpec("P")
 T = TypeVar("T")

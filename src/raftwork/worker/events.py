@@ -1,6 +1,7 @@
 """What happens to a worker, as values. The text of each is what its log says of it.
 
-`journal.py` decides their levels and when to log them. What tasks themselves log is not among them.
+`task_logging.py` decides their levels and when to log them. What tasks themselves log is not among
+them.
 """
 
 from __future__ import annotations

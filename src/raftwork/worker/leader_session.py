@@ -10,7 +10,7 @@
 from random import Random
 
 from raftwork.messages import FromBroker, Leader
-from raftwork.net.discovery import learnable
+from raftwork.net.leader_claims import learnable
 
 #: Of the leader, after which all brokers are asked, ms. It beats several times in it.
 SILENCE_MS = 1_000

@@ -35,8 +35,9 @@ from raftwork.messages import (
 )
 from raftwork.net.links import LinkOptions, Links
 from raftwork.net.resolving import LookUp, look_up
-from raftwork.streams import flush
+from raftwork.standard_streams import flush
 from raftwork.worker.agent import Agent, Identity, Turn
+from raftwork.worker.blocked_tasks import notice_waits
 from raftwork.worker.context import carry_into_threads
 from raftwork.worker.events import (
     BrokerTrouble,
@@ -50,9 +51,8 @@ from raftwork.worker.events import (
     WorkerStopped,
     started,
 )
-from raftwork.worker.hooked import hooked, start, watch
-from raftwork.worker.journal import Journal, tell
-from raftwork.worker.last_words import say_gone
+from raftwork.worker.hook_calls import hooked, start, watch
+from raftwork.worker.killed_worker_notice import send_notice
 from raftwork.worker.loader import functions
 from raftwork.worker.machine_load import Sampler, usable_cpus
 from raftwork.worker.pool import Pool
@@ -62,7 +62,7 @@ from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.thread import ThreadPool
 from raftwork.worker.runner import Registry
 from raftwork.worker.signals import obeyed
-from raftwork.worker.waits import notice_waits
+from raftwork.worker.task_logging import TaskLog, tell
 
 log = logging.getLogger("raftwork.worker")
 
@@ -113,7 +113,7 @@ class Worker:
         self._agent = Agent(
             identity, brokers, pool.slots, now_ms(), Random(), tell_all=self._verbose
         )
-        self._journal = Journal(now_ms())
+        self._task_log = TaskLog(now_ms())
         self._grace = grace  # s, from the first signal to what a second would do
         self._halt_at = _NEVER
         self._sampler = Sampler()
@@ -196,7 +196,7 @@ class Worker:
     def _sample(self, now: int) -> None:
         agent, pool = self._agent, self._pool
         agent.sample(self._sampler.sample(now))
-        self._journal.slots(pool.running(), pool.slots, agent.unfinished(), now)
+        self._task_log.slots(pool.running(), pool.slots, agent.unfinished(), now)
 
     def _chores(self, now: int) -> None:
         """What need not be done in a turn that only brought a task, or its end."""
@@ -208,9 +208,9 @@ class Worker:
                 self._complain(f"broker {address}: {text}", now)
         for address, text in links.unresolved():
             tell(HostUnknown(address, text) if text else HostKnown(address))
-        self._journal.look(agent.session, now)
-        if agent.draining and now >= self._journal.list_at:
-            self._journal.unfinished(agent.unfinished(), now)
+        self._task_log.look(agent.session, now)
+        if agent.draining and now >= self._task_log.list_at:
+            self._task_log.unfinished(agent.unfinished(), now)
         pass_time()
 
     def _heed(self, now: int) -> bool:
@@ -249,7 +249,7 @@ class Worker:
         return count
 
     def _changed(self, address: str, made: bool, now: int) -> None:
-        self._journal.link(address, made=made)
+        self._task_log.link(address, made=made)
         if made:
             self._agent.link_made(address, now)
         else:
@@ -275,12 +275,12 @@ class Worker:
     def _perform(self, turn: Turn) -> None:
         pool = self._pool
         if turn.ends:
-            self._journal.ended(turn.ends)
+            self._task_log.ended(turn.ends)
         if turn.send:
             self._send(turn)
         if turn.start:
             if self._verbose:
-                self._journal.given(turn.start)
+                self._task_log.given(turn.start)
             pool.start(turn.start)
         if turn.stop:
             pool.stop(turn.stop)
@@ -386,8 +386,8 @@ def _run_processes(
     hooks: Hooks,
     grace: float | None,
 ) -> None:
-    last_words = partial(say_gone, identity, brokers)
-    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start, last_words)
+    killed_notice = partial(send_notice, identity, brokers)
+    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start, killed_notice)
     try:
         # Only now: what it opens or starts must not be shared with children, or dead in them.
         start(hooks.worker_start, "on_worker_start")

@@ -26,7 +26,7 @@ from raftwork.serialization import pack_result
 from raftwork.signatures import Binder, binder, misfit
 from raftwork.wire import unpack
 from raftwork.worker.context import Context, running
-from raftwork.worker.copies import ends_copies
+from raftwork.worker.forked_copies import ends_copies
 
 #: Of a traceback, its first and last halves; of a message the first so many characters.
 TRACEBACK_MAX = 64 * 1024

@@ -26,7 +26,7 @@ CONSENSUS = (
     ),
     _mutant(
         "promise sent before the sync",
-        "raftwork.consensus.replica:Replica._write",
+        "raftwork.consensus.durable_replica:Replica._write",
         "for message in out.send:",
         "for message in (*out.send, *out.send_after_sync):",
         fast=True,
@@ -40,7 +40,7 @@ CONSENSUS = (
     ),
     _mutant(
         "commits not synced",
-        "raftwork.consensus.replica:Replica._promise",
+        "raftwork.consensus.durable_replica:Replica._promise",
         "    self.commit()",
         "    any(out.state is not None for out in outputs) and self.commit()",
     ),
@@ -139,7 +139,7 @@ CONSENSUS = (
 REPLICA = (
     _mutant(
         "applied position saved apart from the data",
-        "raftwork.consensus.replica:Replica._write",
+        "raftwork.consensus.durable_replica:Replica._write",
         "if out.committed:\n",
         "if out.committed and not out.append:\n",
         seeds=20,
@@ -211,7 +211,7 @@ REPLICA = (
     ),
     _mutant(
         "damage not remembered over a restart",
-        f"{_STORE}.guard:Guard.fail",
+        f"{_STORE}.storage_errors:Guard.fail",
         "if isinstance(failure, StoreDamaged):",
         "if False:",
         seeds=100,
@@ -331,8 +331,8 @@ CONTAINMENT = tuple(
             "an error in work for one party ends the broker",
             (
                 Edit(
-                    f"{_BROKER}.containment:Boundary.__exit__",
-                    "self._containment.ends(error)",
+                    f"{_BROKER}.containment:Containment.ends",
+                    "not ours or error is self.vital.broken or as_database_error(error) is not None",
                     "True",
                 ),
             ),
@@ -370,7 +370,7 @@ CONTAINMENT = tuple(
 SERVICE = (
     _mutant(
         "answers without a barrier",
-        f"{_BROKER}.requests.desk:Desk._take",
+        f"{_BROKER}.requests.request_processor:RequestProcessor._take",
         "self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))",
         "self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))\n"
         "            if 'ids' in asked.request._fields:\n"
@@ -393,7 +393,7 @@ SERVICE = (
     ),
     _mutant(
         "enqueue acknowledged when proposed",
-        f"{_BROKER}.requests.desk:Desk._take",
+        f"{_BROKER}.requests.request_processor:RequestProcessor._take",
         "self._wanted.append(Wanted(asked, change))",
         "self._wanted.append(Wanted(asked, change))\n"
         "            if 'tasks' in asked.request._fields:\n"

@@ -65,7 +65,7 @@ LIMITS = (
     ),
     _mutant(
         "change of a queue acknowledged when proposed",
-        f"{_BROKER}.requests.desk:Desk._take",
+        f"{_BROKER}.requests.request_processor:RequestProcessor._take",
         "self._wanted.append(Wanted(asked, change))",
         "self._wanted.append(Wanted(asked, change))\n"
         "            if 'tasks' not in asked.request._fields:\n"
@@ -74,7 +74,7 @@ LIMITS = (
     ),
     _mutant(
         "settings told without a barrier",
-        f"{_BROKER}.requests.desk:Desk._take",
+        f"{_BROKER}.requests.request_processor:RequestProcessor._take",
         "self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))",
         "self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))\n"
         "            if 'ids' not in asked.request._fields:\n"

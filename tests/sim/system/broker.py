@@ -8,9 +8,9 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
-from raftwork.broker.environment import Setup
 from raftwork.broker.machine import Machine
 from raftwork.broker.node import Node
+from raftwork.broker.node_setup import Setup
 from raftwork.broker.options import timing
 from raftwork.consensus.core import ORIGIN, Entry, Peer, Position, Snapshot
 from raftwork.errors import OtherRelease, StoreDamaged, StoreError

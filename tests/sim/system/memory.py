@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import apsw
 
-from raftwork.broker.machine import create_tables
+from raftwork.broker.machine import create_or_migrate
 from raftwork.broker.store import Identity
 from raftwork.consensus.core import ORIGIN, Entry, Position, Restored, Roster, Snapshot
-from raftwork.consensus.replica import Background
+from raftwork.consensus.durable_replica import Background
 from raftwork.errors import StoreDamaged, StoreError
 from raftwork.wire import pack, unpack
 from tests.sim.system.disk import Disk, Facts, Notes
@@ -68,7 +68,7 @@ class MemoryDisk(Disk):
 
     def _clear(self) -> None:
         self.db = _blank()
-        create_tables(self.db)
+        create_or_migrate(self.db)
         #: The last synced commit, and those after it.
         self.commits: list[Image] = [Image()]
         self.facts = Facts()

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from raftwork.broker.environment import Setup
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import Machine
 from raftwork.broker.node import Node
+from raftwork.broker.node_setup import Setup
 from raftwork.consensus.core import ORIGIN, Consensus, Entry
 from raftwork.errors import QueueFull, RaftworkError
 from raftwork.features.effects import Applied, Effect, Reply
@@ -57,7 +57,7 @@ class WatchedNode(Node):
 
     def _make_leadership(self, epoch: int, now: int, barrier: int) -> Leadership:
         leadership = super()._make_leadership(epoch, now, barrier)
-        leadership.desk.request = self._asking(leadership.desk.request)  # type: ignore[method-assign]
+        leadership.processor.request = self._asking(leadership.processor.request)  # type: ignore[method-assign]
         return leadership
 
     def plan(self, now: int) -> None:
@@ -70,7 +70,7 @@ class WatchedNode(Node):
         bugs.strikes("all at once", "leader", self._broker, before=False)
 
     def _asking(self, request: Callable[..., None]) -> Callable[..., None]:
-        """Look at each batch as the desk does, before it does."""
+        """Look at each batch as the request processor does, before it does."""
 
         def asking(routing: bytes, message: ToBroker, size: int) -> None:
             if isinstance(message, Enqueue):

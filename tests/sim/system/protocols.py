@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from raftwork.broker.environment import NodeStore
+from raftwork.broker.node_setup import NodeStore
 from raftwork.consensus import raft, zab
 from raftwork.consensus.core import Consensus, Peer
 from raftwork.consensus.raft.state import Leader as RaftLeader

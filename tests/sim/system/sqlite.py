@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
-from raftwork.broker.machine import create_tables
+from raftwork.broker.machine import create_or_migrate
 from raftwork.broker.store import Store, StoreOptions, open_store
 from raftwork.broker.store.background import Stopped, outcome
 from raftwork.broker.store.database import checksum_vfs
@@ -211,7 +211,7 @@ class SqliteDisk(Disk):
             name=self.name,
             consensus=self.consensus,
             cluster=self.cluster,
-            create_machine=create_tables,
+            create_machine=create_or_migrate,
             options=self._options,
             new_incarnation=self.new_incarnation,
         )

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import apsw
 
-from raftwork.broker.environment import NodeStore
+from raftwork.broker.node_setup import NodeStore
 from raftwork.consensus.core import Entry, Position, Restored, Roster, Snapshot
-from raftwork.consensus.replica import Background
+from raftwork.consensus.durable_replica import Background
 from raftwork.errors import StoreError
 from tests.sim.system.disk import Crash, Disk, Facts
 

@@ -7,10 +7,10 @@ from random import Random
 
 import apsw
 
-from raftwork.broker.environment import NodeStore, Setup
 from raftwork.broker.events import Event
-from raftwork.broker.machine import create_tables
+from raftwork.broker.machine import create_or_migrate
 from raftwork.broker.node import Node
+from raftwork.broker.node_setup import NodeStore, Setup
 from raftwork.broker.options import Timing, timing
 from raftwork.broker.server import core_maker
 from raftwork.broker.store.identity import Identity
@@ -24,7 +24,7 @@ from raftwork.consensus.core import (
     Roster,
     Snapshot,
 )
-from raftwork.consensus.replica import Background
+from raftwork.consensus.durable_replica import Background
 from raftwork.features import from_broker, to_broker
 from raftwork.features.cluster_settings import DEFAULTS
 from raftwork.messages import (
@@ -45,7 +45,7 @@ class MemoryStore:
 
     def __init__(self, name: str, number: int = 0) -> None:
         self.connection = apsw.Connection(":memory:")
-        create_tables(self.connection)
+        create_or_migrate(self.connection)
         incarnation = f"{name}{number}".encode().ljust(16, b".")
         self.identity = Identity(name, incarnation, b"", "raft", {})
         self.roster: Roster = {}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import apsw
 
-from raftwork.broker.machine import ClusterSettings, Machine, create_tables
+from raftwork.broker.machine import ClusterSettings, Machine, create_or_migrate
 from raftwork.broker.machine.commands import Command, encode_batch
 from raftwork.features.effects import Applied, Effect
 from raftwork.features.enqueue import Admit
@@ -30,7 +30,7 @@ class Queues:
 
     def __post_init__(self) -> None:
         self.db = apsw.Connection(":memory:")
-        create_tables(self.db, self.settings, self.level)
+        create_or_migrate(self.db, self.settings, self.level)
         self.machine = Machine(self.db, self.levels)
 
     def apply(self, *commands: Command) -> Applied:

@@ -13,7 +13,7 @@ from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS
 from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import Machine
-from raftwork.broker.requests.desk import Desk
+from raftwork.broker.requests.request_processor import RequestProcessor
 from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.broker.workers.reports import Reports
 from raftwork.consensus.raft import Raft
@@ -80,7 +80,7 @@ def pushed(frames: list[FromBroker]) -> list[int]:
     return [task.token for m in frames if isinstance(m, Push) for task in m.tasks]
 
 
-def watches(_desk: Desk, _routing: bytes, request: object, _size: int) -> bool:
+def watches(_desk: RequestProcessor, _routing: bytes, request: object, _size: int) -> bool:
     return isinstance(request, Watch)
 
 
@@ -98,7 +98,7 @@ def one() -> World:
 def test_a_request_that_fails_is_refused_and_ends_only_its_session(one: World) -> None:
     one.client()
     one.client(b"other")
-    with bug(Desk, "request", watches):
+    with bug(RequestProcessor, "request", watches):
         assert Refused in map(type, one.ask(b"client", Watch(1, ["x"])))
         assert one.ask(b"other", request("x")) == [Enqueued(1)]
         assert one.nodes["a"].leads
@@ -112,7 +112,7 @@ def test_a_request_that_fails_is_refused_and_ends_only_its_session(one: World) -
 def test_nothing_of_a_session_that_failed_is_left(one: World) -> None:
     """What it watched is not sent to whoever comes to its routing id next."""
     one.client()
-    with bug(Desk, "request", watches):
+    with bug(RequestProcessor, "request", watches):
         one.ask(b"client", Watch(1, ["x"]))
     one.run(PAUSE_MS)
     one.client()
@@ -128,7 +128,7 @@ def test_what_cannot_be_read_later_on_is_no_frame_that_cannot_be_read(one: World
     """What it began is half done: the session ends as with any other error."""
     one.client()
     one.tolerated = BadMessage
-    with bug(Desk, "request", watches, BadMessage("something within")):
+    with bug(RequestProcessor, "request", watches, BadMessage("something within")):
         one.ask(b"client", Watch(1, ["x"]))
     assert one.contained == ["a frame that came in"]
     one.run(PAUSE_MS)
@@ -142,7 +142,7 @@ def test_who_fails_again_and_again_is_not_read_for_longer_and_longer(one: World)
         struck_at.append(one.now)
         return True
 
-    with bug(Desk, "request", strikes):
+    with bug(RequestProcessor, "request", strikes):
         for _ in range(2_000):
             one.say(b"client", ClientHello(PROTOCOL))
             one.say(b"client", Ask(1, ["x"]))
@@ -197,15 +197,15 @@ def test_a_worker_that_is_not_read_for_a_moment_keeps_its_tasks(one: World) -> N
 
 
 def test_a_frame_that_cannot_be_sent_is_lost_and_the_others_leave(one: World) -> None:
-    departures = one.nodes["a"]._departures
-    send, broken = departures._send, [b"client"]
+    outgoing = one.nodes["a"]._outgoing
+    send, broken = outgoing._send, [b"client"]
 
     def failing(routing: bytes, frame: bytes) -> None:
         if routing in broken:
             raise Bug
         send(routing, frame)
 
-    departures._send = failing
+    outgoing._send = failing
     one.say(b"client", ClientHello(PROTOCOL))
     one.say(b"other", ClientHello(PROTOCOL))
     one.run(20)
@@ -216,7 +216,7 @@ def test_a_frame_that_cannot_be_sent_is_lost_and_the_others_leave(one: World) ->
     assert one.ask(b"client", request("x")) == [HelloFirst()]
 
 
-@pytest.mark.parametrize(("owner", "name"), [(Desk, "request"), (Dispatcher, "plan")])
+@pytest.mark.parametrize(("owner", "name"), [(RequestProcessor, "request"), (Dispatcher, "plan")])
 def test_an_os_error_is_the_disks_only_where_files_are_used(
     one: World, owner: type, name: str
 ) -> None:
@@ -434,7 +434,7 @@ def test_a_leadership_that_was_made_anew_asks_for_later_barriers(one: World) -> 
     "error",
     [StoreError("x"), StoreDamaged("x"), apsw.IOError("x"), apsw.CorruptError("x")],
 )
-@pytest.mark.parametrize(("owner", "name"), [(Desk, "request"), (Dispatcher, "plan")])
+@pytest.mark.parametrize(("owner", "name"), [(RequestProcessor, "request"), (Dispatcher, "plan")])
 def test_the_disk_of_this_replica_is_never_somebody_elses_work(
     one: World, owner: type, name: str, error: Exception
 ) -> None:

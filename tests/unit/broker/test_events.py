@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from raftwork import logs
-from raftwork.broker import events, journal
+from raftwork.broker import event_logging, events
 from raftwork.broker.containment import log_contained
 from raftwork.broker.events import (
     AttemptFailed,
@@ -37,10 +37,10 @@ from raftwork.broker.events import (
     WrongPeer,
 )
 from raftwork.broker.placement.queue_balancers import QueueBalancers
-from raftwork.broker.requests import desk
+from raftwork.broker.requests import request_processor
 from raftwork.broker.workers.circuit_breaker import FAILURES
 from raftwork.consensus.core import ORIGIN
-from raftwork.consensus.news import Cause, Election
+from raftwork.consensus.replica_events import Cause, Election
 from raftwork.features.catalogue import FEATURES
 from raftwork.features.enqueue import Enqueue
 from raftwork.features.feature import Budget
@@ -273,7 +273,7 @@ def test_a_balancer_of_another_release_is_told_of_once() -> None:
 
 def test_a_full_queue_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     none = Budget(bytes=0)
-    monkeypatch.setattr(desk, "FEATURES", [f._replace(budget=none) for f in FEATURES])
+    monkeypatch.setattr(request_processor, "FEATURES", [f._replace(budget=none) for f in FEATURES])
     told: list[Event] = []
     world = World("a", tell=lambda _name, event: told.append(event))
     world.elect()
@@ -306,7 +306,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def test_an_event_is_a_line_with_its_values_and_the_epoch(lines: list[str]) -> None:
-    journal.write(7, WorkerLost("w1", "not heard", 3))
+    event_logging.write(7, WorkerLost("w1", "not heard", 3))
     (document,) = map(json.loads, lines)
     assert (document["level"], document["epoch"], document["node"]) == ("warning", 7, "a")
     assert document["message"] == "worker w1 is lost: not heard; unfinished tasks: 3"
@@ -316,9 +316,9 @@ def test_an_event_is_a_line_with_its_values_and_the_epoch(lines: list[str]) -> N
 
 def test_what_another_machine_says_is_cut_in_every_part_of_a_line(lines: list[str]) -> None:
     """A frame may have megabytes, and a hello of a stranger's is told of."""
-    journal.write(1, HelloRefused("x" * 5_000_000))
-    journal.write(1, Waits("y" * 5_000_000))
-    journal.write(1, WorkerJoined("w", "z" * 100_000, 1, 1, ("q" * 5_000,) * 10_000))
+    event_logging.write(1, HelloRefused("x" * 5_000_000))
+    event_logging.write(1, Waits("y" * 5_000_000))
+    event_logging.write(1, WorkerJoined("w", "z" * 100_000, 1, 1, ("q" * 5_000,) * 10_000))
     assert len(lines) == 3
     assert max(map(len, lines)) < 300_000
 
@@ -337,11 +337,11 @@ def test_what_strangers_and_circumstances_vary_is_folded_and_waiting_is_not(
     lines: list[str],
 ) -> None:
     for n in range(5):
-        journal.write(1, HelloRefused(f"stranger {n}"))
-        journal.write(1, SlowTurn(200 + n, 0))
-        journal.write(1, QueueFullRefusal(f"{n} bytes"))
-        journal.write(1, Waits("for a majority"))
-        journal.write(1, WrongPeer("b", "h:1", "a broker of another cluster"))
+        event_logging.write(1, HelloRefused(f"stranger {n}"))
+        event_logging.write(1, SlowTurn(200 + n, 0))
+        event_logging.write(1, QueueFullRefusal(f"{n} bytes"))
+        event_logging.write(1, Waits("for a majority"))
+        event_logging.write(1, WrongPeer("b", "h:1", "a broker of another cluster"))
     assert [json.loads(line)["fields"]["event"] for line in lines] == [
         *("hello_refused", "slow_turn", "queue_full_refusal", "waits", "wrong_peer"),
         *["waits"] * 4,
@@ -349,8 +349,8 @@ def test_what_strangers_and_circumstances_vary_is_folded_and_waiting_is_not(
 
 
 def test_an_election_that_goes_on_and_on_is_no_news(lines: list[str]) -> None:
-    journal.write(1, Election(Cause.LINK_LOST))
-    journal.write(1, Election(Cause.UNDECIDED))
+    event_logging.write(1, Election(Cause.LINK_LOST))
+    event_logging.write(1, Election(Cause.UNDECIDED))
     assert len(lines) == 1
 
 
@@ -362,11 +362,11 @@ def test_every_event_is_a_frozen_value_with_a_text_of_its_own(kind: Any) -> None
 
 
 def test_what_becomes_of_attempts_is_for_debugging(lines: list[str]) -> None:
-    journal.write(1, AttemptFailed("t", "q", "w", 1, "ValueError: x"))
-    assert (lines, journal.tells_attempts()) == ([], False)
+    event_logging.write(1, AttemptFailed("t", "q", "w", 1, "ValueError: x"))
+    assert (lines, event_logging.tells_attempts()) == ([], False)
     logging.getLogger().setLevel(logging.DEBUG)
-    assert journal.tells_attempts()
-    journal.write(None, AttemptFailed("t", "q", "w", 1, "ValueError: x"))
+    assert event_logging.tells_attempts()
+    event_logging.write(None, AttemptFailed("t", "q", "w", 1, "ValueError: x"))
     (document,) = map(json.loads, lines)
     assert (document["level"], document["fields"]["event"]) == ("debug", "attempt_failed")
     assert document["epoch"] == 1, "as before"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftwork import messages as wire
-from raftwork.broker.requests import desk, result_outbox
+from raftwork.broker.requests import request_processor, result_outbox
 from raftwork.features import dead_letters, drain, enqueue, results, to_broker
 from raftwork.features.catalogue import FEATURES
 from raftwork.features.feature import Budget
@@ -79,7 +79,9 @@ _SAID = st.one_of(
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """ClusterSettings that a handful of messages reaches."""
     few = Budget(requests=3)
-    monkeypatch.setattr(desk, "FEATURES", [each._replace(budget=few) for each in FEATURES])
+    monkeypatch.setattr(
+        request_processor, "FEATURES", [each._replace(budget=few) for each in FEATURES]
+    )
     monkeypatch.setattr(result_outbox, "WATCHES_PER_SESSION", 5)
 
 

@@ -227,7 +227,7 @@ def test_nothing_is_left_of_a_client_that_says_goodbye(one: World) -> None:
     one.ask(b"client", Goodbye(1))
     leadership = one.nodes["a"]._supervisor.leadership
     assert leadership is not None
-    results = leadership.desk.view.results
+    results = leadership.processor.view.results
     assert not results._watchers and not results._watched
     assert one.ask(b"client", Watch(3, ["x"])) == [HelloFirst()]
 

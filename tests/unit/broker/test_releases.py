@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from raftwork.broker.machine.commands import Tick, commands, decode_batch
-from raftwork.broker.versions import version_objection
+from raftwork.broker.version_negotiation import version_objection
 from raftwork.consensus.core import Kind
 from raftwork.errors import OtherRelease, StoreError
 from raftwork.features import from_broker, to_broker

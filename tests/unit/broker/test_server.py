@@ -115,7 +115,7 @@ class Flooded:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.heard = 0.0  # seconds
-        self.offences = 0
+        self.violations = 0
 
     def poll(self, timeout: int, *, anyone: bool) -> list[object]:
         if anyone:
@@ -128,9 +128,9 @@ class Flooded:
         self.heard += READING
         yield b"flood", memoryview(b"x")
 
-    def offence(self, routing: bytes) -> None:
+    def count_violation(self, routing: bytes) -> None:
         assert routing == b"flood"
-        self.offences += 1
+        self.violations += 1
 
     def nothing(self, *_: object) -> list[tuple[bytes, bool]]:
         return []
@@ -206,4 +206,4 @@ def test_only_a_leader_spends_all_its_time_on_who_floods_it(
         one._turn()
     share = 1.0 if leads else 1 / (1 + REST)
     assert share * 0.9 < transport.heard / 10 < share * 1.1
-    assert transport.offences == round(transport.heard / READING), "each of them is told of"
+    assert transport.violations == round(transport.heard / READING), "each of them is told of"

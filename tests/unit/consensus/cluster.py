@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from raftwork.consensus.core import Entry, Message, Peer, Position, Roster, Snapshot
-from raftwork.consensus.news import News
+from raftwork.consensus.durable_replica import Replica
 from raftwork.consensus.raft import Config, Raft
 from raftwork.consensus.raft.messages import (
     HardState,
@@ -18,7 +18,7 @@ from raftwork.consensus.raft.messages import (
     codec,
     encode_hard_state,
 )
-from raftwork.consensus.replica import Replica
+from raftwork.consensus.replica_events import ReplicaEvent
 from tests.sim.store import Disk, Image, MemoryStore
 
 
@@ -96,7 +96,7 @@ class RecordingHost:
         self.planned: list[Callable[[], None]] = []
         self.apply_fails: BaseException | None = None
         #: What it was told for people: nothing that is promised.
-        self.told: list[News] = []
+        self.told: list[ReplicaEvent] = []
 
     def apply(self, entry: Entry) -> None:
         if self.apply_fails is not None:
@@ -124,7 +124,7 @@ class RecordingHost:
     def released(self) -> None:
         self.events.append(Event("released"))
 
-    def news(self, news: News) -> None:
+    def news(self, news: ReplicaEvent) -> None:
         self.told.append(news)
 
     def switched(self) -> None:

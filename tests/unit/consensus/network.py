@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from raftwork.consensus import raft, zab
 from raftwork.consensus.core import Consensus, Message, Peer, Position
-from raftwork.consensus.replica import Replica
+from raftwork.consensus.durable_replica import Replica
 from tests.sim.store import Disk, Image, MemoryStore
 from tests.unit.consensus.cluster import Event, RecordingHost, RecordingStore, formed, peer
 

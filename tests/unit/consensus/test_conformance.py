@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from raftwork.consensus.core import ORIGIN, Position, Role
-from raftwork.consensus.replica import Background
+from raftwork.consensus.durable_replica import Background
 from raftwork.consensus.snapshot_transfer import PAUSE_MAX_MS, PAUSE_MS
 from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
 from tests.sim.store import Disk, Image

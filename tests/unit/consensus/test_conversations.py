@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from raftwork.consensus.core import Entry, Kind, Message, Peer, Position, Role, Snapshot
+from raftwork.consensus.durable_replica import COMPACT_MS
 from raftwork.consensus.membership import decode_roster
 from raftwork.consensus.raft import Config
 from raftwork.consensus.raft.messages import (
@@ -30,7 +31,6 @@ from raftwork.consensus.raft.messages import (
     VoteReply,
     decode_hard_state,
 )
-from raftwork.consensus.replica import COMPACT_MS
 from raftwork.errors import NotLeader
 from tests.sim.store import Disk, Image
 from tests.unit.consensus.cluster import Cluster, Event, peer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftwork.consensus.news import Election
+from raftwork.consensus.replica_events import Election
 from tests.unit.consensus.network import MAKERS, Make, Network
 
 USUAL, LONG, SHORT = (75, 750), (500, 5_000), (30, 300)

@@ -19,28 +19,28 @@ from raftwork.features.cluster_settings import (
 )
 from raftwork.messages import Code, Failure, Refused, encode_failure
 from raftwork.wire import pack
-from tests.unit.broker.desk_harness import DeskHarness
+from tests.unit.broker.request_harness import RequestHarness
 
 
 @pytest.fixture
-def harness() -> DeskHarness:
-    return DeskHarness()
+def harness() -> RequestHarness:
+    return RequestHarness()
 
 
 def change(request: int = 7, **values: int | None) -> SetClusterSettings:
     return SetClusterSettings(request, changes(values))
 
 
-def steps(harness: DeskHarness, asked: SetClusterSettings) -> list[ConfigureCluster]:
+def steps(harness: RequestHarness, asked: SetClusterSettings) -> list[ConfigureCluster]:
     """What is applied until the change is acknowledged."""
     assert harness.ask(asked) == []
     made = []
     for _ in range(99):
-        for wanted in harness.desk.wanted():
+        for wanted in harness.processor.wanted():
             command = wanted.command(harness.view)
             assert isinstance(command, ConfigureCluster)
             made.append(command)
-            harness.desk.applied(wanted, harness.queues.apply(command).replies[0])
+            harness.processor.applied(wanted, harness.queues.apply(command).replies[0])
         if answers := harness.sent():
             assert answers == [ClusterSettingsSet(asked.request)]
             return made
@@ -48,7 +48,7 @@ def steps(harness: DeskHarness, asked: SetClusterSettings) -> list[ConfigureClus
     raise AssertionError("it never ended")
 
 
-def test_every_setting_is_told_with_all_that_is_to_be_known_of_it(harness: DeskHarness) -> None:
+def test_every_setting_is_told_with_all_that_is_to_be_known_of_it(harness: RequestHarness) -> None:
     harness.done(change(dead=7))
     (told,) = harness.told(AskClusterSettings(8))
     assert isinstance(told, ClusterSettingsTold)
@@ -60,13 +60,13 @@ def test_every_setting_is_told_with_all_that_is_to_be_known_of_it(harness: DeskH
     assert all(each.help and each.unit for each in told.settings)
 
 
-def test_what_is_given_is_changed_and_the_rest_stays(harness: DeskHarness) -> None:
+def test_what_is_given_is_changed_and_the_rest_stays(harness: RequestHarness) -> None:
     assert harness.done(change(dead=7, worker_lease=5_000)) == [ClusterSettingsSet(7)]
     assert harness.done(change(8, tasks=3)) == [ClusterSettingsSet(8)]
     assert harness.machine.settings == replace(DEFAULTS, dead=7, worker_lease=5_000, tasks=3)
 
 
-def test_none_is_the_default_and_the_log_says_its_value(harness: DeskHarness) -> None:
+def test_none_is_the_default_and_the_log_says_its_value(harness: RequestHarness) -> None:
     """Another release may have another default by the time it applies the entry."""
     harness.done(change(dead=7, tasks=3))
     harness.say(change(8, dead=None))
@@ -94,7 +94,7 @@ def test_none_is_the_default_and_the_log_says_its_value(harness: DeskHarness) ->
     ],
 )
 def test_what_cannot_be_meant_never_reaches_the_log(
-    harness: DeskHarness, asked: SetClusterSettings, code: Code, said: str
+    harness: RequestHarness, asked: SetClusterSettings, code: Code, said: str
 ) -> None:
     (refused,) = harness.ask(asked)
     assert isinstance(refused, Refused)
@@ -107,7 +107,7 @@ def test_what_cannot_be_meant_never_reaches_the_log(
 # ---- what is over a new limit -------------------------------------------------------------------
 
 
-def finish(harness: DeskHarness, count: int, data: bytes = b"v") -> None:
+def finish(harness: RequestHarness, count: int, data: bytes = b"v") -> None:
     """So many tasks succeed."""
     harness.enqueue(*map(str, range(count)))
     harness.commit()
@@ -116,7 +116,7 @@ def finish(harness: DeskHarness, count: int, data: bytes = b"v") -> None:
         harness.finish(seq, data)
 
 
-def fail(harness: DeskHarness, count: int) -> None:
+def fail(harness: RequestHarness, count: int) -> None:
     """So many tasks fail for good."""
     harness.enqueue(*map(str, range(count)))
     harness.commit()
@@ -128,7 +128,7 @@ def fail(harness: DeskHarness, count: int) -> None:
 
 
 def test_a_limit_far_below_what_is_kept_is_lowered_by_steps(
-    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One entry that drops a million results would hold up all others."""
     monkeypatch.setattr(cluster_settings, "_PART", 2)
@@ -142,7 +142,7 @@ def test_a_limit_far_below_what_is_kept_is_lowered_by_steps(
 
 def test_bytes_of_results_are_lowered_by_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_settings, "_PART", 2)
-    harness = DeskHarness()
+    harness = RequestHarness()
     finish(harness, 5, b"v" * 500_000)
     made = steps(harness, change(result_bytes=1 << 20))
     sizes = [1_500_000, 1 << 20]
@@ -151,7 +151,7 @@ def test_bytes_of_results_are_lowered_by_steps(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_results_without_a_byte_do_not_keep_a_change_from_its_end(
-    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is none of ours may report them."""
     monkeypatch.setattr(cluster_settings, "_PART", 1)
@@ -166,7 +166,7 @@ def test_results_without_a_byte_do_not_keep_a_change_from_its_end(
 
 
 def test_a_limit_of_dead_tasks_is_lowered_by_steps(
-    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_settings, "_PART", 2)
     fail(harness, 5)
@@ -179,14 +179,14 @@ def test_a_limit_of_dead_tasks_is_lowered_by_steps(
 
 
 def test_a_limit_that_nothing_is_over_is_lowered_at_once(
-    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_settings, "_PART", 1)
     finish(harness, 3)
     assert steps(harness, change(results=3)) == [ConfigureCluster([("results", 3)])]
 
 
-def test_changes_under_way_are_bounded(harness: DeskHarness) -> None:
+def test_changes_under_way_are_bounded(harness: RequestHarness) -> None:
     for request in range(100):
         assert harness.ask(change(request, dead=7)) == []
     (refused,) = harness.ask(change(100, dead=7))

@@ -4,7 +4,7 @@ import apsw
 import pytest
 
 from raftwork.broker.machine.commands import Assign, Fail
-from raftwork.broker.requests.desk import TURN_WORK
+from raftwork.broker.requests.request_processor import TURN_WORK
 from raftwork.features.dead_letters import (
     DEAD_PAGE_MAX,
     PAGE_WORK,
@@ -33,8 +33,8 @@ from raftwork.messages import (
 )
 from raftwork.messages.registry import Frame
 from raftwork.wire import pack
-from tests.unit.broker.desk_harness import DeskHarness
 from tests.unit.broker.queues import SPEC, enqueue
+from tests.unit.broker.request_harness import RequestHarness
 
 FEATURE = feature()
 
@@ -42,8 +42,8 @@ TURN_READS = TURN_WORK // PAGE_WORK
 ALL = 1 << 62
 
 
-class DeadLettersHarness(DeskHarness):
-    """A leader's desk over a machine in which the task "a" is dead."""
+class DeadLettersHarness(RequestHarness):
+    """A leader's request processor over a machine in which the task "a" is dead."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,71 +61,71 @@ class DeadLettersHarness(DeskHarness):
 
 
 def test_who_is_dead_is_told_behind_a_barrier() -> None:
-    desk = DeadLettersHarness()
-    assert desk.ask(ListDead(1, "", ALL, 10)) == desk.ask(ShowDead(2, "a")) == []
-    assert desk.desk.read_barrier.asking
-    listed, details = desk.pass_barrier()
+    processor = DeadLettersHarness()
+    assert processor.ask(ListDead(1, "", ALL, 10)) == processor.ask(ShowDead(2, "a")) == []
+    assert processor.processor.read_barrier.asking
+    listed, details = processor.pass_barrier()
     assert isinstance(listed, DeadPage) and [task.id for task in listed.tasks] == ["a"]
     assert isinstance(details, DeadDetails) and details.task == listed.tasks[0]
 
 
 def test_pages_are_read_a_few_a_turn_and_all_in_the_end() -> None:
-    desk = DeadLettersHarness()
+    processor = DeadLettersHarness()
     for request in range(3 * TURN_READS):
-        assert desk.ask(ListDead(request, "", ALL, 10)) == []
-    answers = desk.pass_barrier()
+        assert processor.ask(ListDead(request, "", ALL, 10)) == []
+    answers = processor.pass_barrier()
     assert len(answers) == TURN_READS
     while len(answers) < 3 * TURN_READS:
-        assert desk.desk.waiting
-        more = desk.sent()
+        assert processor.processor.waiting
+        more = processor.sent()
         assert 0 < len(more) <= TURN_READS
         answers += more
     assert [a.request for a in answers if isinstance(a, DeadPage)] == [*range(3 * TURN_READS)]
 
 
 def test_who_is_not_dead_is_unknown() -> None:
-    desk = DeadLettersHarness()
-    desk.ask(ShowDead(1, "b"))
-    (refused,) = desk.pass_barrier()
+    processor = DeadLettersHarness()
+    processor.ask(ShowDead(1, "b"))
+    (refused,) = processor.pass_barrier()
     assert isinstance(refused, Refused) and refused.code is Code.UNKNOWN_TASK
-    desk.ask(RetryDead(2, "b", "c"))
-    (refused,) = desk.committed()
+    processor.ask(RetryDead(2, "b", "c"))
+    (refused,) = processor.committed()
     assert isinstance(refused, Refused) and refused.code is Code.UNKNOWN_TASK
 
 
 def test_a_retry_is_acknowledged_when_it_is_applied_and_only_once_proposed() -> None:
-    desk = DeadLettersHarness()
-    assert desk.ask(RetryDead(1, "a", "b")) == desk.ask(RetryDead(1, "a", "b")) == []
-    assert desk.committed() == [DeadRetried(1, "b")]
-    assert desk.ask(RetryDead(2, "a", "c")) == []
-    assert desk.committed() == [DeadRetried(2, "b")]
+    processor = DeadLettersHarness()
+    assert processor.ask(RetryDead(1, "a", "b")) == processor.ask(RetryDead(1, "a", "b")) == []
+    assert processor.committed() == [DeadRetried(1, "b")]
+    assert processor.ask(RetryDead(2, "a", "c")) == []
+    assert processor.committed() == [DeadRetried(2, "b")]
 
 
 def test_a_retry_is_tried_first_when_it_is_proposed() -> None:
-    desk = DeadLettersHarness()
-    desk.ask(RetryDead(1, "a", "b"))
-    assert desk.wanted() == [Retry(2_000, "a", "b")]
+    processor = DeadLettersHarness()
+    processor.ask(RetryDead(1, "a", "b"))
+    assert processor.wanted() == [Retry(2_000, "a", "b")]
 
 
 def test_one_whose_spec_nobody_knows_is_refused_and_stops_no_replica() -> None:
     """As 0.1.0 stored it, which took more fields than it knew."""
-    desk = DeadLettersHarness()
+    processor = DeadLettersHarness()
     spec = pack([1, *SPEC, "more"])
-    desk.queues.db.execute("UPDATE dead SET spec = ?", (spec,))
-    assert desk.ask(RetryDead(1, "a", "b")) == []
-    (refused,) = desk.committed()
+    processor.queues.db.execute("UPDATE dead SET spec = ?", (spec,))
+    assert processor.ask(RetryDead(1, "a", "b")) == []
+    (refused,) = processor.committed()
     assert isinstance(refused, Refused) and refused.code is Code.UNSUPPORTED
-    assert desk.machine.states(["a", "b"]) == [State.FAILED, State.UNKNOWN]
-    assert isinstance(desk.told(ShowDead(2, "a"))[0], DeadDetails)
+    assert processor.machine.states(["a", "b"]) == [State.FAILED, State.UNKNOWN]
+    assert isinstance(processor.told(ShowDead(2, "a"))[0], DeadDetails)
 
 
 def test_a_purge_tells_how_many_it_found() -> None:
-    desk = DeadLettersHarness()
-    desk.ask(PurgeDead(1, ["a", "b"], ""))
-    (wanted,) = desk.desk.wanted()
-    assert wanted.command(desk.view) == Purge(["a", "b"], "")
-    desk.decide(wanted)
-    assert desk.sent() == [DeadPurged(1, 1)]
+    processor = DeadLettersHarness()
+    processor.ask(PurgeDead(1, ["a", "b"], ""))
+    (wanted,) = processor.processor.wanted()
+    assert wanted.command(processor.view) == Purge(["a", "b"], "")
+    processor.decide(wanted)
+    assert processor.sent() == [DeadPurged(1, 1)]
 
 
 @pytest.mark.parametrize(
@@ -144,10 +144,10 @@ def test_what_is_out_of_bounds_is_refused(request_: Frame) -> None:
 
 
 def test_requests_under_way_are_bounded() -> None:
-    desk = DeadLettersHarness()
+    processor = DeadLettersHarness()
     for number in range(FEATURE.budget.requests):
-        assert desk.ask(ListDead(number, "", ALL, 1)) == []
-    (refused,) = desk.ask(RetryDead(FEATURE.budget.requests, "a", "b"))
+        assert processor.ask(ListDead(number, "", ALL, 1)) == []
+    (refused,) = processor.ask(RetryDead(FEATURE.budget.requests, "a", "b"))
     assert isinstance(refused, Refused) and refused.code is Code.QUEUE_FULL
 
 
@@ -160,17 +160,17 @@ def test_a_page_reads_the_beginning_of_each_failure_and_no_more(size: int, kind:
 
 
 def test_a_page_of_large_failures_is_small_to_read() -> None:
-    desk = DeadLettersHarness()
+    processor = DeadLettersHarness()
     failure = encode_failure(Failure("E", "m" * 900_000, ""))
-    desk.queues.apply(enqueue("b"), Assign(b"w" * 16, [2]), Fail(2, failure, 0))
+    processor.queues.apply(enqueue("b"), Assign(b"w" * 16, [2]), Fail(2, failure, 0))
     read: list[int] = []
-    db = desk.queues.db
+    db = processor.queues.db
 
     def notice(_cursor: apsw.Cursor, row: tuple[object, ...]) -> tuple[object, ...]:
         read.extend(len(value) for value in row if isinstance(value, bytes))
         return row
 
     db.row_trace = notice
-    tasks = page(desk.view.state, "", ALL, 10)
+    tasks = page(processor.view.state, "", ALL, 10)
     assert [task.error[:10] for task in tasks] == ["E: mmmmmmm", "E: m"]
     assert read and max(read) < 10_000

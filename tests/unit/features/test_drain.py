@@ -10,15 +10,15 @@ from raftwork.messages import (
     Refused,
     WorkerHello,
 )
-from tests.unit.broker.desk_harness import DeskHarness
 from tests.unit.broker.leases import LEASE_MS
+from tests.unit.broker.request_harness import RequestHarness
 
 FEATURE = feature()
 
 ASK = DrainWorker(1, "w")
 
 
-class DrainHarness(DeskHarness):
+class DrainHarness(RequestHarness):
     """A leader's workers and the requests to drain them."""
 
     def hello(self, routing: bytes = b"w", session: int = 1, *, draining: bool = False) -> None:
@@ -34,7 +34,7 @@ class DrainHarness(DeskHarness):
 
     def answers(self) -> list[FromBroker]:
         self.view.all_heard = self.now >= 10_000 + LEASE_MS
-        self.desk.poll(self.now)
+        self.processor.poll(self.now)
         return [message for _, message in self.frames()]
 
     def drained(self) -> list[bytes]:
@@ -55,7 +55,7 @@ def test_a_drained_worker_gets_nothing_new_from_the_moment_it_is_asked_for() -> 
     harness.hello()
     assert harness.workers.available()
     harness.say(ASK, b"c")
-    harness.desk.poll(harness.now)
+    harness.processor.poll(harness.now)
     assert not harness.workers.available()
     assert harness.state() == ["draining"]
 
@@ -74,7 +74,7 @@ def test_a_worker_is_told_until_it_says_so_itself() -> None:
     harness = DrainHarness()
     harness.hello()
     harness.say(ASK, b"c")
-    harness.desk.poll(harness.now)
+    harness.processor.poll(harness.now)
     assert harness.drained() == [b"w"]
     harness.pass_time(200)
     assert harness.drained() == [b"w"], "the first frame may have been lost"
@@ -90,7 +90,7 @@ def test_a_name_that_several_workers_have_means_all_of_them() -> None:
     harness.hello(b"w")
     harness.hello(b"v")
     harness.say(ASK, b"c")
-    harness.desk.poll(harness.now)
+    harness.processor.poll(harness.now)
     assert sorted(harness.drained()) == [b"v", b"w"]
     harness.beat(b"w", draining=True)
     assert harness.answers() == []
@@ -156,7 +156,7 @@ def test_a_request_sent_again_is_answered_once_and_a_closed_session_not_at_all()
     harness.say(ASK, b"c")
     harness.say(ASK, b"c")
     harness.say(ASK, b"d")
-    harness.desk.gone(b"d")
+    harness.processor.gone(b"d")
     assert harness.answers() == []
     harness.beat(draining=True)
     assert harness.answers() == [WorkerDraining(1)]

@@ -3,34 +3,34 @@
 import pytest
 
 from raftwork.broker.machine import ClusterSettings
-from raftwork.broker.requests.desk import REQUEST_BYTES
+from raftwork.broker.requests.request_processor import REQUEST_BYTES
 from raftwork.features.enqueue import Enqueue, Enqueued, feature
 from raftwork.features.feature import Budget
 from raftwork.features.queue_settings import Configure, changes
 from raftwork.messages import PAYLOAD_MAX, Code, Refused, State
 from raftwork.wire import pack
-from tests.unit.broker.desk_harness import ME, OTHER, DeskHarness
 from tests.unit.broker.queues import enqueue
+from tests.unit.broker.request_harness import ME, OTHER, RequestHarness
 
 FEATURE = feature()
 
 
 @pytest.fixture
-def harness() -> DeskHarness:
-    return DeskHarness()
+def harness() -> RequestHarness:
+    return RequestHarness()
 
 
 # ---- enqueue ----------------------------------------------------------------------------------
 
 
-def test_an_enqueue_is_acknowledged_when_it_is_applied_not_before(harness: DeskHarness) -> None:
+def test_an_enqueue_is_acknowledged_when_it_is_applied_not_before(harness: RequestHarness) -> None:
     harness.enqueue("a", request=7)
     assert harness.sent() == []
     harness.commit()
     assert harness.sent() == [Enqueued(7)]
 
 
-def test_a_request_that_is_on_its_way_is_not_proposed_again(harness: DeskHarness) -> None:
+def test_a_request_that_is_on_its_way_is_not_proposed_again(harness: RequestHarness) -> None:
     for _ in range(3):
         harness.enqueue("a", request=7)
     assert len(harness.wanted()) == 1
@@ -39,7 +39,7 @@ def test_a_request_that_is_on_its_way_is_not_proposed_again(harness: DeskHarness
 
 
 def test_a_request_asked_again_after_its_answer_was_lost_is_answered_again(
-    harness: DeskHarness,
+    harness: RequestHarness,
 ) -> None:
     for _ in range(2):
         harness.enqueue("a", request=7)
@@ -48,7 +48,9 @@ def test_a_request_asked_again_after_its_answer_was_lost_is_answered_again(
     assert [q.queued for q in harness.machine.queues()] == [1]
 
 
-def test_what_is_stored_is_acknowledged_at_once_and_proposed_no_more(harness: DeskHarness) -> None:
+def test_what_is_stored_is_acknowledged_at_once_and_proposed_no_more(
+    harness: RequestHarness,
+) -> None:
     harness.enqueue("a", "b")
     harness.commit()
     harness.sent()
@@ -59,7 +61,7 @@ def test_what_is_stored_is_acknowledged_at_once_and_proposed_no_more(harness: De
 
 
 def test_what_is_stored_is_acknowledged_however_long_ago_it_was_tried_first(
-    harness: DeskHarness,
+    harness: RequestHarness,
 ) -> None:
     harness.enqueue("a")
     harness.commit()
@@ -75,7 +77,7 @@ def test_what_is_stored_is_acknowledged_however_long_ago_it_was_tried_first(
 
 
 def test_a_batch_of_which_some_is_new_is_acknowledged_when_that_is_applied(
-    harness: DeskHarness,
+    harness: RequestHarness,
 ) -> None:
     harness.enqueue("a", "b")
     harness.commit()
@@ -88,7 +90,7 @@ def test_a_batch_of_which_some_is_new_is_acknowledged_when_that_is_applied(
     assert [q.queued for q in harness.machine.queues()] == [4]
 
 
-def test_other_contents_for_what_is_stored_are_refused_unproposed(harness: DeskHarness) -> None:
+def test_other_contents_for_what_is_stored_are_refused_unproposed(harness: RequestHarness) -> None:
     harness.enqueue("a", payload=b"1")
     harness.commit()
     harness.sent()
@@ -100,7 +102,7 @@ def test_other_contents_for_what_is_stored_are_refused_unproposed(harness: DeskH
 
 
 def test_the_same_request_number_of_another_session_is_another_request(
-    harness: DeskHarness,
+    harness: RequestHarness,
 ) -> None:
     harness.enqueue("a", request=7)
     harness.enqueue("b", request=7, me=OTHER)
@@ -108,7 +110,7 @@ def test_the_same_request_number_of_another_session_is_another_request(
     assert dict(harness.frames()) == {ME: Enqueued(7), OTHER: Enqueued(7)}
 
 
-def test_an_id_with_other_contents_is_refused_when_it_is_applied(harness: DeskHarness) -> None:
+def test_an_id_with_other_contents_is_refused_when_it_is_applied(harness: RequestHarness) -> None:
     harness.enqueue("a", payload=b"1")
     harness.enqueue("a", request=2, payload=b"2")
     harness.commit()
@@ -130,7 +132,7 @@ def test_an_id_with_other_contents_is_refused_when_it_is_applied(harness: DeskHa
     ],
 )
 def test_what_the_machine_would_refuse_is_refused_unproposed(
-    harness: DeskHarness, spec: bytes, tasks: bytes, code: Code
+    harness: RequestHarness, spec: bytes, tasks: bytes, code: Code
 ) -> None:
     harness.say(Enqueue(3, 0, spec, tasks))
     assert harness.wanted() == []
@@ -140,7 +142,7 @@ def test_what_the_machine_would_refuse_is_refused_unproposed(
 
 
 def test_a_full_queue_pushes_back() -> None:
-    harness = DeskHarness(ClusterSettings(tasks=1))
+    harness = RequestHarness(ClusterSettings(tasks=1))
     harness.enqueue("a")
     harness.commit()
     harness.enqueue("b", request=2)
@@ -151,7 +153,7 @@ def test_a_full_queue_pushes_back() -> None:
 
 
 def test_what_is_on_its_way_is_bounded_even_if_it_holds_no_task(
-    harness: DeskHarness,
+    harness: RequestHarness,
 ) -> None:
     harness.allow(FEATURE, Budget(bytes=10 * REQUEST_BYTES))
     for request in range(100):
@@ -167,7 +169,7 @@ def test_what_is_on_its_way_is_bounded_even_if_it_holds_no_task(
 
 
 def test_a_leader_that_takes_in_no_more_still_acknowledges_what_it_has(
-    harness: DeskHarness,
+    harness: RequestHarness,
 ) -> None:
     harness.enqueue("a", "b", request=1)
     harness.commit()
@@ -184,7 +186,7 @@ def test_a_leader_that_takes_in_no_more_still_acknowledges_what_it_has(
 
 
 def test_a_leader_that_takes_in_no_more_refuses_other_contents_for_a_known_id(
-    harness: DeskHarness,
+    harness: RequestHarness,
 ) -> None:
     harness.enqueue("a", payload=b"1", request=1)
     harness.commit()
@@ -196,7 +198,7 @@ def test_a_leader_that_takes_in_no_more_refuses_other_contents_for_a_known_id(
     assert (refused.request, refused.code) == (2, Code.PROTOCOL)
 
 
-def test_a_full_queue_refuses_before_anything_is_proposed(harness: DeskHarness) -> None:
+def test_a_full_queue_refuses_before_anything_is_proposed(harness: RequestHarness) -> None:
     harness.queues.apply(Configure("default", changes(max_length=1)))
     harness.enqueue("a", request=1)
     harness.enqueue("b", request=2)  # the leader cannot know yet: the log decides
@@ -211,21 +213,21 @@ def test_a_full_queue_refuses_before_anything_is_proposed(harness: DeskHarness) 
     assert harness.sent() == [Enqueued(4)]
 
 
-def test_a_client_that_left_has_its_enqueue_stored_all_the_same(harness: DeskHarness) -> None:
+def test_a_client_that_left_has_its_enqueue_stored_all_the_same(harness: RequestHarness) -> None:
     harness.enqueue("a")
-    harness.desk.gone(ME)
+    harness.processor.gone(ME)
     harness.commit()
     assert harness.machine.lookup(["a"])[0].state is State.QUEUED
     assert harness.under_way() == 0
 
 
 def test_the_fate_of_an_enqueue_is_told_once_and_its_budget_is_given_back(
-    harness: DeskHarness,
+    harness: RequestHarness,
 ) -> None:
     harness.enqueue("a", request=7)
     assert harness.under_way() > REQUEST_BYTES
     assert harness.intake.under_way == {}
-    (wanted,) = harness.desk.wanted()
+    (wanted,) = harness.processor.wanted()
     harness.decide(wanted)
     assert harness.intake.under_way == {"default": 0}
     assert harness.under_way() == 0

@@ -7,24 +7,24 @@ from raftwork.features import purge_queue
 from raftwork.features.purge_queue import DropWaiting, PurgeQueue, QueuePurged
 from raftwork.features.results import Results, Watch, Watched
 from raftwork.messages import Code, Refused, State, decode_failure
-from tests.unit.broker.desk_harness import OTHER, DeskHarness
+from tests.unit.broker.request_harness import OTHER, RequestHarness
 
 
 @pytest.fixture
-def harness() -> DeskHarness:
-    harness = DeskHarness()
+def harness() -> RequestHarness:
+    harness = RequestHarness()
     harness.enqueue(*"abcde")
     harness.commit()
     harness.sent()
     return harness
 
 
-def purge(harness: DeskHarness, request: int = 7) -> tuple[int, int]:
+def purge(harness: RequestHarness, request: int = 7) -> tuple[int, int]:
     """How many it told of, and how many entries it took."""
     assert harness.ask(PurgeQueue(request, "default")) == []
     for entries in range(1, 99):
         harness.next_turn()
-        for wanted in harness.desk.wanted():
+        for wanted in harness.processor.wanted():
             for effect in harness.decide(wanted).effects:
                 harness.results.settled(effect)  # type: ignore[arg-type]
         told = [m for m in harness.sent() if isinstance(m, QueuePurged | Refused)]
@@ -35,11 +35,11 @@ def purge(harness: DeskHarness, request: int = 7) -> tuple[int, int]:
     raise AssertionError("it never ended")
 
 
-def test_what_waits_ends_as_purged_and_what_runs_stays(harness: DeskHarness) -> None:
+def test_what_waits_ends_as_purged_and_what_runs_stays(harness: RequestHarness) -> None:
     harness.queues.apply(Assign(b"w", [1]))
     assert harness.ask(Watch(1, [*"abc"]), OTHER) == [Watched(1)]
     harness.say(PurgeQueue(7, "default"))
-    (wanted,) = harness.desk.wanted()
+    (wanted,) = harness.processor.wanted()
     for effect in harness.decide(wanted).effects:
         harness.results.settled(effect)  # type: ignore[arg-type]
     frames = harness.frames()
@@ -54,7 +54,7 @@ def test_what_waits_ends_as_purged_and_what_runs_stays(harness: DeskHarness) -> 
 
 
 def test_a_large_queue_is_purged_by_parts(
-    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purge_queue, "_PART", 2)
     assert purge(harness) == (5, 3)
@@ -62,18 +62,18 @@ def test_a_large_queue_is_purged_by_parts(
 
 
 def test_parts_of_the_same_size_as_the_rest_end_with_an_empty_one(
-    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purge_queue, "_PART", 5)
     assert purge(harness) == (5, 2)
 
 
 def test_what_comes_in_after_it_was_asked_for_stays(
-    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purge_queue, "_PART", 3)
     harness.say(PurgeQueue(7, "default"))
-    (part,) = harness.desk.wanted()
+    (part,) = harness.processor.wanted()
     assert part.command(harness.view) == DropWaiting("default", 5, 3)
     harness.decide(part)
     harness.enqueue("f", request=2)
@@ -86,7 +86,7 @@ def test_what_comes_in_after_it_was_asked_for_stays(
 
 @pytest.mark.parametrize("queue", ["default", "never used"])
 def test_that_a_queue_is_empty_is_known_once_the_log_says_so(
-    harness: DeskHarness, queue: str
+    harness: RequestHarness, queue: str
 ) -> None:
     """To a leader that was deposed a queue seems to be empty in which tasks wait."""
     assert purge(harness) == (5, 1)
@@ -96,7 +96,7 @@ def test_that_a_queue_is_empty_is_known_once_the_log_says_so(
 
 
 def test_a_turn_has_one_part_of_it_even_if_that_is_applied_at_once(
-    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A broker that is alone commits what it proposes in the same turn, and then plans again."""
     monkeypatch.setattr(purge_queue, "_PART", 2)
@@ -104,15 +104,15 @@ def test_a_turn_has_one_part_of_it_even_if_that_is_applied_at_once(
     for left in (3, 1, 0):
         harness.next_turn()
         for _ in range(3):  # plans of the same turn
-            harness.desk.poll(harness.now)
+            harness.processor.poll(harness.now)
             harness.commit()
         assert harness.machine.queue("default").queued == left
-        assert harness.desk.waiting == (left > 0)
+        assert harness.processor.waiting == (left > 0)
     assert harness.sent() == [QueuePurged(7, 5)]
 
 
 def test_a_turn_has_the_next_part_of_one_purge_however_many_are_under_way(
-    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their parts together would be one large entry."""
     monkeypatch.setattr(purge_queue, "_PART", 1)
@@ -129,7 +129,7 @@ def test_a_turn_has_the_next_part_of_one_purge_however_many_are_under_way(
     assert sorted(harness.sent()) == [QueuePurged(7, 3), QueuePurged(8, 2)]
 
 
-def test_purges_under_way_are_bounded(harness: DeskHarness) -> None:
+def test_purges_under_way_are_bounded(harness: RequestHarness) -> None:
     for request in range(purge_queue._PURGES_MAX):
         assert harness.ask(PurgeQueue(request, "default")) == []
     (refused,) = harness.ask(PurgeQueue(99, "default"))

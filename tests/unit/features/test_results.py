@@ -6,7 +6,7 @@ import pytest
 
 from raftwork.broker.machine.commands import Assign
 from raftwork.broker.requests import result_outbox
-from raftwork.broker.requests.desk import TURN_WORK
+from raftwork.broker.requests.request_processor import TURN_WORK
 from raftwork.features.enqueue import Enqueued
 from raftwork.features.feature import Budget
 from raftwork.features.results import SLICE, Answer, Ask, Results, Watch, Watched, feature
@@ -19,30 +19,30 @@ from raftwork.messages import (
     Result,
     State,
 )
-from tests.unit.broker.desk_harness import ME, OTHER, DeskHarness
+from tests.unit.broker.request_harness import ME, OTHER, RequestHarness
 
 FEATURE = feature()
 
 
 @pytest.fixture
-def harness() -> DeskHarness:
-    return DeskHarness()
+def harness() -> RequestHarness:
+    return RequestHarness()
 
 
 # ---- watch ------------------------------------------------------------------------------------
 
 
-def test_a_finished_task_is_told_at_once(harness: DeskHarness) -> None:
+def test_a_finished_task_is_told_at_once(harness: RequestHarness) -> None:
     harness.enqueue("a")
     harness.commit()
     harness.finish(1)
     harness.sent()
     harness.say(Watch(5, ["a"]))
     assert harness.sent() == [Watched(5), Results([Result("a", State.SUCCEEDED, b"v")])]
-    assert not harness.desk.read_barrier.asking
+    assert not harness.processor.read_barrier.asking
 
 
-def test_an_unfinished_task_is_told_when_it_ends_and_once(harness: DeskHarness) -> None:
+def test_an_unfinished_task_is_told_when_it_ends_and_once(harness: RequestHarness) -> None:
     harness.enqueue("a")
     harness.commit()
     harness.sent()
@@ -56,16 +56,16 @@ def test_an_unfinished_task_is_told_when_it_ends_and_once(harness: DeskHarness) 
     assert harness.sent() == []
 
 
-def test_unknown_is_told_only_behind_a_barrier(harness: DeskHarness) -> None:
+def test_unknown_is_told_only_behind_a_barrier(harness: RequestHarness) -> None:
     harness.say(Watch(5, ["nobody's"]))
     assert harness.sent() == [Watched(5)]
-    assert harness.desk.read_barrier.asking
+    assert harness.processor.read_barrier.asking
     harness.barrier()
     assert harness.sent() == [Results([Result("nobody's", State.UNKNOWN, b"")])]
 
 
 def test_a_task_that_arrives_before_the_barrier_is_not_told_as_unknown(
-    harness: DeskHarness,
+    harness: RequestHarness,
 ) -> None:
     harness.say(Watch(5, ["a"]))
     harness.enqueue("a")
@@ -76,18 +76,22 @@ def test_a_task_that_arrives_before_the_barrier_is_not_told_as_unknown(
     assert harness.sent() == [Results([Result("a", State.SUCCEEDED, b"v")])]
 
 
-def test_a_barrier_answers_what_was_asked_before_it_and_nothing_else(harness: DeskHarness) -> None:
+def test_a_barrier_answers_what_was_asked_before_it_and_nothing_else(
+    harness: RequestHarness,
+) -> None:
     harness.say(Ask(1, ["a"]))
-    harness.desk.read_barrier.barrier(1)
+    harness.processor.read_barrier.barrier(1)
     harness.say(Ask(2, ["a"]))
-    harness.desk.read_ready(1)
+    harness.processor.read_ready(1)
     assert [m.request for m in harness.sent() if isinstance(m, Answer)] == [1]
-    assert harness.desk.read_barrier.asking
-    harness.desk.read_ready(99)  # nobody asked
+    assert harness.processor.read_barrier.asking
+    harness.processor.read_ready(99)  # nobody asked
     assert harness.sent() == []
 
 
-def test_a_million_questions_are_answered_by_slices_and_each_of_them(harness: DeskHarness) -> None:
+def test_a_million_questions_are_answered_by_slices_and_each_of_them(
+    harness: RequestHarness,
+) -> None:
     """One turn that answered them all would be longer than an election timeout."""
     harness.enqueue("a")
     harness.commit()
@@ -105,7 +109,7 @@ def test_a_million_questions_are_answered_by_slices_and_each_of_them(harness: De
         harness.say(Ask(request, ids))
     harness.barrier()
     answers: list[Answer] = []
-    while harness.desk.waiting:
+    while harness.processor.waiting:
         looked_up.clear()
         answers += [m for m in harness.sent() if isinstance(m, Answer)]
         assert 0 < sum(looked_up) < TURN_WORK + SLICE
@@ -116,13 +120,13 @@ def test_a_million_questions_are_answered_by_slices_and_each_of_them(harness: De
     assert harness.under_way() == 0
 
 
-def test_nothing_is_left_of_a_client_that_left(harness: DeskHarness) -> None:
+def test_nothing_is_left_of_a_client_that_left(harness: RequestHarness) -> None:
     harness.enqueue("a")
     harness.commit()
     harness.sent()
     harness.say(Watch(5, ["a", "b"]))
     harness.sent()
-    harness.desk.gone(ME)
+    harness.processor.gone(ME)
     harness.barrier()
     harness.finish(1)
     assert not harness.results._watchers
@@ -131,7 +135,7 @@ def test_nothing_is_left_of_a_client_that_left(harness: DeskHarness) -> None:
 
 
 def test_asking_for_unknown_ids_for_ever_uses_nothing_up(
-    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(result_outbox, "WATCHES_PER_SESSION", 10)
     for i in range(30):
@@ -142,7 +146,7 @@ def test_asking_for_unknown_ids_for_ever_uses_nothing_up(
 
 
 def test_watches_are_bounded_and_renewing_them_is_free(
-    harness: DeskHarness, monkeypatch: pytest.MonkeyPatch
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(result_outbox, "WATCHES_PER_SESSION", 4)
     harness.enqueue(*"abcde")
@@ -161,16 +165,16 @@ def test_watches_are_bounded_and_renewing_them_is_free(
     "ids", [["i"] * (WATCH_IDS_MAX + 1), ["i" * (ID_MAX + 1)]], ids=["many", "long"]
 )
 def test_too_many_or_too_long_ids_are_refused_with_both_sizes(
-    harness: DeskHarness, ids: list[str]
+    harness: RequestHarness, ids: list[str]
 ) -> None:
     harness.say(Watch(1, ids))
     harness.say(Ask(2, ids))
     refusals = [m for m in harness.sent() if isinstance(m, Refused)]
     assert [(m.request, m.code) for m in refusals] == [(1, Code.PROTOCOL), (2, Code.PROTOCOL)]
-    assert not harness.desk.read_barrier.asking
+    assert not harness.processor.read_barrier.asking
 
 
-def test_an_id_asked_for_many_times_is_told_once(harness: DeskHarness) -> None:
+def test_an_id_asked_for_many_times_is_told_once(harness: RequestHarness) -> None:
     harness.enqueue("a")
     harness.commit()
     harness.finish(1, b"x" * PAYLOAD_MAX)
@@ -182,7 +186,7 @@ def test_an_id_asked_for_many_times_is_told_once(harness: DeskHarness) -> None:
     assert [len(m.results) for m in sent if isinstance(m, Results | Answer)] == [1, 1]
 
 
-def test_results_are_cut_into_frames_by_size(harness: DeskHarness) -> None:
+def test_results_are_cut_into_frames_by_size(harness: RequestHarness) -> None:
     harness.enqueue(*"abc")
     harness.commit()
     for seq in (1, 2, 3):
@@ -196,7 +200,7 @@ def test_results_are_cut_into_frames_by_size(harness: DeskHarness) -> None:
 
 
 def test_a_question_is_answered_behind_a_barrier_in_the_order_of_its_ids(
-    harness: DeskHarness,
+    harness: RequestHarness,
 ) -> None:
     harness.enqueue(*"abc")
     harness.commit()
@@ -213,7 +217,7 @@ def test_a_question_is_answered_behind_a_barrier_in_the_order_of_its_ids(
     assert [r.state for r in answer.results] == states
 
 
-def test_an_answer_tells_states_and_carries_no_results(harness: DeskHarness) -> None:
+def test_an_answer_tells_states_and_carries_no_results(harness: RequestHarness) -> None:
     ids = [f"{i}" for i in range(20)]
     harness.enqueue(*ids)
     harness.commit()
@@ -226,7 +230,7 @@ def test_an_answer_tells_states_and_carries_no_results(harness: DeskHarness) -> 
     assert answer == Answer(1, [Result(id_, State.SUCCEEDED, b"") for id_ in ids])
 
 
-def test_questions_that_wait_are_bounded(harness: DeskHarness) -> None:
+def test_questions_that_wait_are_bounded(harness: RequestHarness) -> None:
     harness.allow(FEATURE, Budget(requests=5))
     for request in range(9):
         harness.say(Ask(request, ["a"]))
@@ -234,4 +238,4 @@ def test_questions_that_wait_are_bounded(harness: DeskHarness) -> None:
     harness.barrier()
     assert len(harness.sent()) == 5
     harness.say(Ask(10, ["a"]))
-    assert harness.desk.read_barrier.asking
+    assert harness.processor.read_barrier.asking

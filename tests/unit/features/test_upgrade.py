@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import pytest
 
 from raftwork.broker.machine.commands import Tick
-from raftwork.broker.versions import Member
+from raftwork.broker.version_negotiation import Member
 from raftwork.features.upgrade import FinishUpgrade, Raise, UpgradeFinished, feature
 from raftwork.messages import Code, Refused
 from raftwork.messages.registry import Command
 from raftwork.release import LEVELS, RELEASE, Levels
-from tests.unit.broker.desk_harness import DeskHarness
 from tests.unit.broker.queues import Queues
+from tests.unit.broker.request_harness import RequestHarness
 
 FEATURE = feature()
 
@@ -23,9 +23,9 @@ NEW = Member("0.3.0", NEXT)
 Members = Mapping[str, Member | None]
 
 
-def leader(members: Members, level: int = 1, levels: Levels = NEXT) -> DeskHarness:
+def leader(members: Members, level: int = 1, levels: Levels = NEXT) -> RequestHarness:
     """A leader of a cluster at this level, whose release runs these."""
-    return DeskHarness(queues=Queues(level=level, levels=levels), members=lambda: members)
+    return RequestHarness(queues=Queues(level=level, levels=levels), members=lambda: members)
 
 
 def begun(members: Members, level: int, levels: Levels) -> list[Command]:

@@ -20,10 +20,10 @@ from raftwork.messages import (
     decode_failure,
 )
 from raftwork.worker.agent import LOOK_MS, STUCK_MS, Load
-from raftwork.worker.outbox import BYTES_MAX, RESEND_MS
 from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import WINDOW_MAX
 from raftwork.worker.runner import Ended, failure
+from raftwork.worker.unacknowledged_outcomes import BYTES_MAX, RESEND_MS
 from tests.unit.worker.conversation import A, B, C, Conversation, task
 
 

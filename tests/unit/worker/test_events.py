@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from raftwork.worker import events
-from raftwork.worker.journal import tell
+from raftwork.worker.task_logging import tell
 
 
 def any_of(kind: Any) -> Any:

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from raftwork.broker.containment import Containment
-    from raftwork.broker.environment import NodeStore, Setup
     from raftwork.broker.events import Event
+    from raftwork.broker.node_setup import NodeStore, Setup
     from raftwork.consensus.core import Message, Peer, Roster
     from raftwork.messages import FromBroker
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from raftwork.addresses import dialled
 from raftwork.broker.cluster.peer_address import PeerAddress
-from raftwork.broker.versions import Member, level_objection, version_objection
+from raftwork.broker.version_negotiation import Member, level_objection, version_objection
 from raftwork.consensus.core import Peer
 from raftwork.consensus.quorum import majority
 from raftwork.messages import PROTOCOL, PROTOCOL_OLDEST, PeerHello, PeerWelcome

@@ -22,10 +22,10 @@ from raftwork.broker.events import (
 from raftwork.broker.machine.commands import TIME_MAX, Tick, encode_command, join_batch
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.broker.placement.queue_balancers import QueueBalancers
-from raftwork.broker.requests.desk import Desk, Wanted
+from raftwork.broker.requests.request_processor import RequestProcessor, Wanted
 from raftwork.broker.requests.result_outbox import ResultOutbox
 from raftwork.broker.requests.view import View
-from raftwork.broker.splitting import parts
+from raftwork.broker.split_by_size import split_by_size
 from raftwork.broker.workers.registry import ALL_HEARD_MS, WorkerRegistry
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.features.catalogue import FEATURES
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine
-    from raftwork.broker.versions import Member
+    from raftwork.broker.version_negotiation import Member
     from raftwork.consensus.core import Position
     from raftwork.features.cluster_settings import ClusterSettings
     from raftwork.features.effects import Applied, Effect
@@ -115,7 +115,7 @@ class Leadership:
         self._intake = Intake(self._dispatcher, self.workers)
         self._results = ResultOutbox(machine, writable)
         view = View(machine, self.workers, self._results, self._intake, BALANCERS, members)
-        self.desk = Desk(view, tell)
+        self.processor = RequestProcessor(view, tell)
         self._proposed: dict[Position, list[Wanted | None]] = {}
         # What features must propose before anything else, such as a new cluster's first level.
         first = (command for feature in FEATURES for command in feature.begins(view))
@@ -158,18 +158,18 @@ class Leadership:
     def request(self, routing: bytes, request: ToBroker, size: int, now: int) -> None:
         """A client's request, which came in a frame of `size` bytes."""
         self._look(now)
-        self.desk.request(routing, request, size)
+        self.processor.request(routing, request, size)
         self._stirred = self._leaves = True
 
     def gone(self, routing: bytes, now: int) -> None:
         """A session is closed."""
         self._stirred = self._leaves = True
-        self.desk.gone(routing)
+        self.processor.gone(routing)
         self.workers.unreachable(routing, now)
 
     def _look(self, now: int) -> int:
         """Bring what features see up to date; returns leader time."""
-        view = self.desk.view
+        view = self.processor.view
         if now != self._looked_at:
             self._looked_at = now
             view.time, view.all_heard = self.time(now), now >= self._all_heard_at
@@ -185,8 +185,8 @@ class Leadership:
         time = self._look(now)
         if self.workers.pass_time(now, time):
             self.capacity_changed()
-        self.desk.poll(now)
-        # While the log takes nothing, changes stay at the desk, where their bytes are counted.
+        self.processor.poll(now)
+        # While the log takes nothing, changes stay in the processor, where their bytes are counted.
         if sum(map(_size, self._pending)) < BATCH_BYTES:
             self._take_changes()
         for command in self.workers.commands():
@@ -198,24 +198,24 @@ class Leadership:
             due = self._machine.due
             if due is not None and due <= time:
                 self._pending.append(Proposal(encode_command(Tick())))
-        if self.desk.read_barrier.asking:
+        if self.processor.read_barrier.asking:
             self._ask_barrier(now)
         if self._pending:
             self._propose(time, now)
         self.wake_at = self._next_plan()
-        refused = self._pending or self.desk.read_barrier.asking
-        self._looks_each_turn = bool(refused) or self.desk.polls or self.workers.congested
+        refused = self._pending or self.processor.read_barrier.asking
+        self._looks_each_turn = bool(refused) or self.processor.polls or self.workers.congested
 
     def _take_changes(self) -> None:
         self._intake.turn()
-        view = self.desk.view
-        for wanted in self.desk.wanted():
+        view = self.processor.view
+        for wanted in self.processor.wanted():
             self._pending.append(Proposal(encode_command(wanted.command(view)), wanted))
 
     def _propose(self, time: int, now: int) -> None:
         waiting, self._pending = self._pending, []
         done = 0
-        for part in parts(waiting, _size, BATCH_BYTES):
+        for part in split_by_size(waiting, _size, BATCH_BYTES):
             data = join_batch(time, [proposal.data for proposal in part])
             try:
                 position = self._core.propose(data, now)
@@ -233,7 +233,7 @@ class Leadership:
         except NotLeader:
             return
         self.barrier = token
-        self.desk.read_barrier.barrier(token)
+        self.processor.read_barrier.barrier(token)
 
     def read_ready(self, token: int) -> None:
         """The barrier stands behind all that was acknowledged before it was asked for.
@@ -241,7 +241,7 @@ class Leadership:
         What it lets be answered goes out with `frames`, a slice a turn.
         """
         self._leaves = True
-        self.desk.read_ready(token)
+        self.processor.read_ready(token)
 
     # ---- applying -----------------------------------------------------------------------------
 
@@ -252,7 +252,7 @@ class Leadership:
         if proposed is not None:
             for wanted, reply in zip(proposed, applied.replies, strict=True):
                 if wanted is not None:
-                    self.desk.applied(wanted, reply)
+                    self.processor.applied(wanted, reply)
         for effect in applied.effects:
             self._act(effect)
         if self._machine.level != self._level:
@@ -310,9 +310,9 @@ class Leadership:
         if not self._leaves and not self.waiting:
             return
         self._leaves = False
-        for each in (self.desk, self._results, self.workers):
+        for each in (self.processor, self._results, self.workers):
             out.extend(each.frames())
-        self.waiting = self.desk.waiting or self._results.waiting or self.workers.waiting
+        self.waiting = self.processor.waiting or self._results.waiting or self.workers.waiting
 
     def frames(self) -> list[tuple[bytes, FromBroker]]:
         """As `drain`, by themselves."""

@@ -6,8 +6,7 @@ Rules of this package:
    tables (`digest`) and returned the same replies.
 2. A command checks everything before it changes anything. What it then refuses is a Rejected reply;
    any other exception is a defect or a bad disk, goes up, and stops the replica before it commits.
-   So does an entry that cannot be read: leaders propose nothing of the kind, so it is a newer
-   release's, whose replicas carry out what this one would skip.
+   So does an entry that cannot be read (entry_versions.py).
 3. The tables hold all state. `apply` and `flush` run inside the caller's transaction; after a
    rollback the machine must be made anew.
 """
@@ -26,21 +25,19 @@ from raftwork.broker.machine.commands import (
     Release,
     Tick,
     commands,
-    decode_batch,
 )
+from raftwork.broker.machine.entry_versions import of_newer_release, read_entry
 from raftwork.broker.machine.queries import Waiting
 from raftwork.broker.machine.retention import sweep, trim
-from raftwork.broker.machine.schema import check_level
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
-from raftwork.errors import BadMessage, OtherRelease
+from raftwork.errors import BadMessage
 from raftwork.features import dead_letters
 from raftwork.features.catalogue import FEATURES
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.effects import Applied, Done, Effect, Rejected, Reply
 from raftwork.features.feature import REFUSALS, transition
-from raftwork.features.upgrade import Raise
 from raftwork.messages import Code, QueueStatus, Result, State
-from raftwork.release import LEVELS, RELEASE, Levels
+from raftwork.release import LEVELS, Levels
 
 
 def _nothing(_ledger: Ledger, _command: Tick, _effects: list[Effect]) -> None:
@@ -89,16 +86,11 @@ class Machine:
         try:
             return self._apply(data)
         except BadMessage as error:
-            raise OtherRelease(
-                f"entry {at[0]}.{at[1]} was written by a newer release of raftwork than {RELEASE}"
-                f" ({error}): start this broker with the release that the other brokers run"
-            ) from error
+            raise of_newer_release(at, error) from error
 
     def _apply(self, data: bytes) -> Applied:
-        time, batch = decode_batch(data)
         ledger = self._ledger
-        if ledger.level < ledger.levels.least and not _begins_with_raise(batch):
-            check_level(ledger.level, ledger.release, ledger.levels)
+        time, batch = read_entry(ledger, data)
         ledger.time = max(ledger.time, time)
         effects: list[Effect] = []
         sweep(ledger, effects)
@@ -210,8 +202,3 @@ class Machine:
         """A hash over the whole state; equal on replicas that applied the same. Slow."""
         self.flush()
         return schema.digest(self._db, self._ledger.level)
-
-
-def _begins_with_raise(batch: list[object]) -> bool:
-    """Whether an entry's commands are applied at the level that its first one sets."""
-    return bool(batch) and isinstance(commands.from_plain(batch[0]), Raise)

@@ -11,23 +11,20 @@ Rules of this file:
 """
 
 from hashlib import blake2b
-from typing import Final
 
 import apsw
 
 from raftwork.broker.machine import level_two
 from raftwork.broker.machine.cluster_settings import write
-from raftwork.errors import OtherRelease
-from raftwork.features.cluster_settings import DEFAULTS, ClusterSettings
-from raftwork.features.queue_settings import changes
-from raftwork.release import RELEASE, Levels
+from raftwork.features.cluster_settings import ClusterSettings
+from raftwork.release import RELEASE
 from raftwork.wire import pack
 
 #: Of the tables, stored with them. It is the last one: version 2 (of 0.1.0) is brought up to it
-#: when a directory is opened, and what comes later is the level's (Ledger.raise_level).
+#: when a directory is opened (migrations.py), and what comes later is the level's
+#: (Ledger.raise_level).
 VERSION = 3
 
-_CONVERTED: Final = 2
 
 #: Each table with the order in which its rows are compared.
 TABLES = {
@@ -128,93 +125,21 @@ INSERT INTO cluster VALUES (0, '');
 """
 
 
-def create_tables(
-    db: apsw.Connection, settings: ClusterSettings = DEFAULTS, level: int = 0
-) -> None:
-    """Make the tables where there are none, or bring those of 0.1.0 up to date.
-
-    Tables of any other version are left as they are: the Machine refuses them with a reason.
-    Settings and level may be others in tests; all replicas of a cluster begin with the same, and
-    whatever their tables hold when they are brought up to date, they add the same rows.
-    """
-    version = version_of(db)
-    if version is None:
-        db.execute(_SCHEMA)
-        db.execute("INSERT INTO machine VALUES (?, 0, 0, 0, 0, 0, 0)", (VERSION,))
-    elif version == _CONVERTED:
-        _convert(db)
-    if version in (None, _CONVERTED):
-        db.execute(_CLUSTER)
-        write(db, settings)
-        if level:
-            db.execute("UPDATE cluster SET level = ?, release = ?", (level, RELEASE))
-        if level >= level_two.LEVEL:
-            level_two.make_tables(db)
+def create_tables(db: apsw.Connection, settings: ClusterSettings, level: int) -> None:
+    """Make the tables of a cluster that begins with these settings, at this level."""
+    db.execute(_SCHEMA)
+    db.execute("INSERT INTO machine VALUES (?, 0, 0, 0, 0, 0, 0)", (VERSION,))
+    create_cluster_tables(db, settings, level)
 
 
-def _convert(db: apsw.Connection) -> None:
-    """Bring version 2 to the shape of version 3: what was set for a queue becomes one value."""
-    set_: list[tuple[int, str, int, int]] = list(
-        db.execute("SELECT number, balancer, max_length, max_bytes FROM queue")
-    )
-    db.execute("ALTER TABLE queue ADD COLUMN settings BLOB NOT NULL DEFAULT x''")
-    for number, balancer, max_length, max_bytes in set_:
-        values: dict[str, str | int] = {
-            "balancer": balancer,
-            "max_length": max_length,
-            "max_bytes": max_bytes,
-        }
-        given = {name: value for name, value in values.items() if value}
-        db.execute("UPDATE queue SET settings = ? WHERE number = ?", (changes(**given), number))
-    for name in ("balancer", "max_length", "max_bytes"):
-        db.execute(f"ALTER TABLE queue DROP COLUMN {name}")
-    db.execute("UPDATE machine SET version = ?", (VERSION,))
-
-
-def version_of(db: apsw.Connection) -> int | None:
-    """Of the tables that are there; None if there are none."""
-    if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'machine'").fetchone():
-        return None
-    row: tuple[int] | None = db.execute("SELECT version FROM machine").fetchone()
-    return row[0] if row else 0
-
-
-def check_version(db: apsw.Connection) -> None:
-    """Raise OtherRelease unless the tables are of this release's version."""
-    found = version_of(db)
-    if found == VERSION:
-        return
-    text = (
-        f"{db.filename or 'the database'}: the queue's tables are of version {found or 'none'},"
-        f" raftwork {RELEASE} reads version {VERSION} and converts version {_CONVERTED}"
-    )
-    if found is not None and found > VERSION:
-        raise OtherRelease(f"{text}: start this broker with the newer release that wrote them")
-    raise OtherRelease(
-        f"{text}: run the older version of raftwork that wrote them until no task is left, then"
-        " stop every broker of the cluster, move every data directory away and start all brokers"
-        " with empty ones"
-    )
-
-
-def check_level(level: int, release: str, levels: Levels, *, blank: bool = False) -> None:
-    """Raise OtherRelease unless this release runs the level, which `release` set.
-
-    Tables without an applied entry are at level 0 and fit any release: the first entry is a Raise.
-    """
-    if blank and level == 0:
-        return
-    if level > levels.most:
-        raise OtherRelease(
-            f"this cluster is at level {level}, raised by raftwork {release}; this is {RELEASE},"
-            f" which runs {levels}: start this broker with raftwork {release} or later"
-        )
-    if level < levels.least:
-        raise OtherRelease(
-            f"this cluster is at level {level}; this is raftwork {RELEASE}, which runs {levels}:"
-            f" start every broker with the last release that runs level {level}, run `raftwork"
-            " upgrade finish`, and then start this one"
-        )
+def create_cluster_tables(db: apsw.Connection, settings: ClusterSettings, level: int) -> None:
+    """Make those that version 3 has besides those of version 2."""
+    db.execute(_CLUSTER)
+    write(db, settings)
+    if level:
+        db.execute("UPDATE cluster SET level = ?, release = ?", (level, RELEASE))
+    if level >= level_two.LEVEL:
+        level_two.make_tables(db)
 
 
 def digest(db: apsw.Connection, level: int) -> bytes:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import apsw
 
 from raftwork.broker.machine import cluster_settings, level_two
+from raftwork.broker.machine.entry_versions import check_level
 from raftwork.broker.machine.level_two import ByLevel
-from raftwork.broker.machine.schema import check_level, check_version
+from raftwork.broker.machine.migrations import check_version
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.queue_settings import (
     NOTHING_SET,
@@ -123,7 +124,7 @@ class Ledger:
         lifecycles: Sequence["Lifecycle"] = (),
         timers: Sequence["TimerKind"] = (),
     ) -> None:
-        """`levels` are those that this release runs. Raises OtherRelease; see schema.py."""
+        """`levels` are those that this release runs. Raises OtherRelease; see migrations.py."""
         self.db = db
         self.levels = levels
         #: The capabilities that take part in the lives of tasks that are not ordinary ones.

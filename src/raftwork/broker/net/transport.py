@@ -5,9 +5,9 @@ The rules (design §6.4):
    budget the session is closed: its owner says hello again and asks for what it misses.
 2. Consensus messages never wait in an outbox: a stale one is worth nothing, so it is dropped.
 3. A connection that has closed is reported, at the latest when a send to it is refused: so a killed
-   worker is noticed at once (closings.py).
+   worker is noticed at once (disconnect_monitor.py).
 4. A connection that breaks the protocol, or asks on and on without reading the answers, is closed:
-   a flood costs its sender a new connection again and again (bans.py).
+   a flood costs its sender a new connection again and again (protocol_violations.py).
 """
 
 from __future__ import annotations
@@ -23,8 +23,13 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from raftwork.broker.events import unheard
-from raftwork.broker.net.bans import OFFENCES_MAX, Bans, read_no_more, remote_end
-from raftwork.broker.net.closings import Closings
+from raftwork.broker.net.disconnect_monitor import DisconnectMonitor
+from raftwork.broker.net.protocol_violations import (
+    VIOLATIONS_MAX,
+    ProtocolViolations,
+    read_no_more,
+    remote_end,
+)
 from raftwork.broker.peer_events import (
     ConnectionClosed,
     FrameUnsent,
@@ -144,7 +149,7 @@ class Transport:
         self._send = super(zmq.Socket, self._router).send
         self._port = int(address.rpartition(":")[2])
         self._inlet = Inlet(self._router, self._poller)
-        self._bans = Bans()
+        self._violations = ProtocolViolations()
         self._resolver = ThreadResolver(look_up)
         #: Among what `poll` returns, at once, until `tend` takes a name server's answers.
         self.resolved = self._resolver.fileno()
@@ -180,7 +185,7 @@ class Transport:
         _notice_silence(router)
         router.setsockopt(zmq.BACKLOG, 1024)
         router.setsockopt(zmq.IPV6, int(address.startswith("[")))
-        self._closings = Closings(self._context, router, self._poller)
+        self._disconnects = DisconnectMonitor(self._context, router, self._poller)
         router.bind(f"tcp://{address}")
         return router
 
@@ -208,7 +213,7 @@ class Transport:
             self._sent = False
             self._poller.used(self._router)
         ready = self._poller.poll(timeout)
-        if self._closings.monitor in ready:
+        if self._disconnects.monitor in ready:
             self._some_closed = True
         return ready
 
@@ -289,30 +294,30 @@ class Transport:
             routing = parts[0].bytes if len(parts[0]) <= ROUTING_MAX else b""
             if not routing:
                 self._hang_up(parts[-1])
-            elif self._bans.suspect(routing) and self._skips(routing, parts[-1]):
+            elif self._violations.suspect(routing) and self._skips(routing, parts[-1]):
                 pass
             elif len(parts) == 2:
-                if routing not in self._closings.known:
-                    self._closings.note(routing, _descriptor(parts[1]))
+                if routing not in self._disconnects.known:
+                    self._disconnects.note(routing, _descriptor(parts[1]))
                     self._some_closed = True
                 yield routing, parts[1].buffer
             else:
-                self._bans.count_violation(routing)
+                self._violations.count_violation(routing)
             shares[routing] = shares.get(routing, 0) + 1
             left -= len(parts[0]) + len(parts[-1])
             if left <= 0 or shares[routing] >= TURN_SHARE:
                 return
 
-    def offence(self, routing: bytes) -> None:
+    def count_violation(self, routing: bytes) -> None:
         """What came from there is no frame of ours."""
-        self._bans.count_violation(routing)
+        self._violations.count_violation(routing)
 
     def _skips(self, routing: bytes, frame: zmq.Frame) -> bool:
         """Whether not to read a suspect's frame. Closes its connection if that is to be done."""
         remote = remote_end(_descriptor(frame), self._port)
-        if self._bans.comes_again(routing, remote):
+        if self._violations.comes_again(routing, remote):
             return False
-        if self._bans.close(routing, remote):
+        if self._violations.close(routing, remote):
             self._hang_up(frame)
         return True
 
@@ -342,7 +347,7 @@ class Transport:
         self._waiting -= outbox.bytes
         self.tell(SessionClosed(outbox.bytes))
         self._lost.append(routing)
-        self._bans.count_violation(routing, OFFENCES_MAX)
+        self._violations.count_violation(routing, VIOLATIONS_MAX)
 
     def send_or_drop(self, routing: bytes, frame: bytes) -> None:
         """A consensus message: now or never."""
@@ -367,9 +372,9 @@ class Transport:
 
     def _look_for_closed(self) -> None:
         self._poller.used(self._router)
-        if self._closings.read() and not self._inlet.more:
+        if self._disconnects.read() and not self._inlet.more:
             self._some_closed = False
-            self._lost += self._closings.drain()
+            self._lost += self._disconnects.drain()
 
     def _flush(self) -> None:
         for routing, outbox in list(self._outboxes.items()):

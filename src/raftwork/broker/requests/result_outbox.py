@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from raftwork.broker.outbox import Outbox
-from raftwork.broker.splitting import parts
+from raftwork.broker.split_by_size import split_by_size
 from raftwork.errors import QueueFull
 from raftwork.features.results import Results
 from raftwork.messages import Result, State
@@ -120,7 +120,7 @@ class ResultOutbox:
             results = outbox.take(partial(self._read, routing))
             if not outbox.owed:
                 del self._outboxes[routing]
-            for part in parts(results, _size, RESULTS_BYTES):
+            for part in split_by_size(results, _size, RESULTS_BYTES):
                 yield routing, Results(part)
 
     def _read(self, routing: bytes, owed: deque[str]) -> Iterator[Result]:

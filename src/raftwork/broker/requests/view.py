@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from raftwork.broker.machine import Machine
     from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.result_outbox import ResultOutbox
-    from raftwork.broker.versions import Member
+    from raftwork.broker.version_negotiation import Member
     from raftwork.broker.workers.registry import WorkerRegistry
 
 

@@ -9,10 +9,10 @@ from raftwork.broker.store.database import Opener
 from raftwork.broker.store.directory import Directory
 from raftwork.broker.store.files import DirectoryLock, sync_directory
 from raftwork.broker.store.generation import Generation, create_generation
-from raftwork.broker.store.guard import as_store_error
 from raftwork.broker.store.identity import Identity, admit, load_identity, save_identity
 from raftwork.broker.store.options import StoreOptions
 from raftwork.broker.store.snapshots import CreateMachine
+from raftwork.broker.store.storage_errors import as_store_error
 from raftwork.broker.store.store import Parts, Store
 from raftwork.broker.store.watermark import Promised, create_promised
 from raftwork.errors import StoreDamaged, StoreError

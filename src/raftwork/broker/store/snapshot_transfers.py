@@ -18,12 +18,12 @@ import apsw
 from raftwork.broker.store.background import Helper, Stopped
 from raftwork.broker.store.database import Opener
 from raftwork.broker.store.directory import SUFFIXES, Directory
-from raftwork.broker.store.guard import as_store_error
 from raftwork.broker.store.snapshots import (
     CreateMachine,
     prepare_generation,
     write_snapshot,
 )
+from raftwork.broker.store.storage_errors import as_store_error
 from raftwork.consensus.core import Snapshot
 from raftwork.errors import RaftworkError, StoreDamaged
 from raftwork.logs import alike

@@ -11,14 +11,14 @@ from raftwork.broker.store.database import Opener
 from raftwork.broker.store.directory import Directory
 from raftwork.broker.store.files import DirectoryLock
 from raftwork.broker.store.generation import Generation, make_switchable
-from raftwork.broker.store.guard import Guard, TablesGuard, as_store_error
 from raftwork.broker.store.identity import Identity, save_identity
 from raftwork.broker.store.meta import decode_roster, encode_roster
 from raftwork.broker.store.snapshot_transfers import Made, Transfers
 from raftwork.broker.store.snapshots import CreateMachine
+from raftwork.broker.store.storage_errors import Guard, TablesGuard, as_store_error
 from raftwork.broker.store.watermark import Promised
 from raftwork.consensus.core import ORIGIN, Entry, Position, Restored, Roster, Snapshot
-from raftwork.consensus.replica import Background
+from raftwork.consensus.durable_replica import Background
 from raftwork.errors import StoreDamaged, StoreError
 
 

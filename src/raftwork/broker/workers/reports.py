@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Release
-from raftwork.broker.splitting import parts
+from raftwork.broker.split_by_size import split_by_size
 from raftwork.broker.workers.retry_backoff import retry_at
 from raftwork.broker.workers.validation import failure_of
 from raftwork.messages import PAYLOAD_MAX, Loss
@@ -94,7 +94,9 @@ class Reports:
         """What to propose, drained."""
         out, self._commands = self._commands, []
         if self._finished:
-            out.extend(map(Finish, parts(self._finished, lambda o: len(o[1]), FINISH_BYTES)))
+            out.extend(
+                map(Finish, split_by_size(self._finished, lambda o: len(o[1]), FINISH_BYTES))
+            )
             self._finished = []
         return out
 

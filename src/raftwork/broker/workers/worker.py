@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from raftwork.broker.outbox import Outbox
-from raftwork.broker.splitting import parts
+from raftwork.broker.split_by_size import split_by_size
 from raftwork.broker.workers.announcements import Announced
 from raftwork.broker.workers.circuit_breaker import CircuitBreaker
 from raftwork.broker.workers.load import LoadEstimate
@@ -215,7 +215,7 @@ class Worker:
             return
         tasks = self.push.take(read)
         self.pushed += len(tasks)
-        for part in parts(tasks, lambda t: len(t.payload) + len(t.spec), PUSH_BYTES):
+        for part in split_by_size(tasks, lambda t: len(t.payload) + len(t.spec), PUSH_BYTES):
             yield Push(epoch, session, part)
         if self.beat_due or (silent and not tasks):
             self.beat_due = False

@@ -5,11 +5,11 @@ a leader under some partial partition.
 """
 
 from raftwork.consensus.core import Peer, Position
-from raftwork.consensus.news import Cause, Election
 from raftwork.consensus.quorum import reached
 from raftwork.consensus.raft.messages import PreVote, PreVoteReply, Vote, VoteReply
 from raftwork.consensus.raft.state import Candidate, Follower, Leader, Node
 from raftwork.consensus.raft.transitions import State
+from raftwork.consensus.replica_events import Cause, Election
 
 
 def pre_campaign(node: Node) -> None:

@@ -9,9 +9,9 @@ appends are refused.
 """
 
 from raftwork.consensus.core import ORIGIN, Chunk, Peer, Roster, Snapshot
-from raftwork.consensus.news import SnapshotSent
 from raftwork.consensus.raft.messages import AppendReply, ChunkReply, SnapshotChunk
 from raftwork.consensus.raft.state import Leader, Node, Progress
+from raftwork.consensus.replica_events import SnapshotSent
 from raftwork.consensus.snapshot_transfer import Incoming, Outgoing
 
 # ---- the leader's side -------------------------------------------------------------------------

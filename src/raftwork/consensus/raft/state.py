@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from raftwork.consensus.core import Chunk, Entry, Kind, Message, Peer, Position, Snapshot
 from raftwork.consensus.membership import Membership
-from raftwork.consensus.news import Cause, LeadershipEnded, News
 from raftwork.consensus.quorum import majority
 from raftwork.consensus.raft.config import Config
 from raftwork.consensus.raft.log import RaftLog
@@ -26,6 +25,7 @@ from raftwork.consensus.raft.messages import (
     encode_hard_state,
 )
 from raftwork.consensus.raft.transitions import TRANSITIONS, Event, State
+from raftwork.consensus.replica_events import Cause, LeadershipEnded, ReplicaEvent
 from raftwork.consensus.snapshot_transfer import PAUSE_MAX_MS, PAUSE_MS, Archive, Incoming, Outgoing
 from raftwork.net.backoff import Pause
 
@@ -126,7 +126,7 @@ class Outbox:
     """The parts of the next Output that are not derived from elsewhere."""
 
     deactivated: bool = False
-    news: list[News] = field(default_factory=list)
+    news: list[ReplicaEvent] = field(default_factory=list)
     send: list[Message] = field(default_factory=list)
     state: bool = False
     stage: list[Chunk] = field(default_factory=list)

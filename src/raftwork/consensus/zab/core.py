@@ -26,7 +26,7 @@ from raftwork.consensus.core import (
     Status,
 )
 from raftwork.consensus.membership import Membership, decode_roster
-from raftwork.consensus.news import Cause
+from raftwork.consensus.replica_events import Cause
 from raftwork.consensus.zab import broadcast, discovery, election, follower, reads, transfer
 from raftwork.consensus.zab import snapshot as snapshots
 from raftwork.consensus.zab.config import Config

@@ -7,7 +7,7 @@ best history already, so the leader need not fetch it (l.1.2), but abdicates whe
 """
 
 from raftwork.consensus.core import Peer
-from raftwork.consensus.news import Cause
+from raftwork.consensus.replica_events import Cause
 from raftwork.consensus.zab import election
 from raftwork.consensus.zab.messages import AckEpoch, FollowerInfo, LeaderInfo
 from raftwork.consensus.zab.state import Follower, Leader, Link, Node

@@ -13,7 +13,7 @@ all that were elected in vain less often, so that each has its turn.
 """
 
 from raftwork.consensus.core import Peer, Position
-from raftwork.consensus.news import Cause
+from raftwork.consensus.replica_events import Cause
 from raftwork.consensus.zab.messages import Mode, Notification, Vote
 from raftwork.consensus.zab.state import (
     NO_VOTE,

@@ -8,7 +8,7 @@ proposal must never be lost to a sync).
 """
 
 from raftwork.consensus.core import Chunk, Peer, Position, Roster, Snapshot
-from raftwork.consensus.news import SnapshotSent
+from raftwork.consensus.replica_events import SnapshotSent
 from raftwork.consensus.snapshot_transfer import Incoming, Outgoing
 from raftwork.consensus.zab.messages import Snap, SnapReply
 from raftwork.consensus.zab.state import Catching, Leader, Link, Node

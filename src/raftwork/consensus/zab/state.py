@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.consensus.core import ORIGIN, Chunk, Entry, Kind, Message, Peer, Position, Snapshot
 from raftwork.consensus.membership import Membership
-from raftwork.consensus.news import Cause, Election, LeadershipEnded, News
 from raftwork.consensus.quorum import majority
+from raftwork.consensus.replica_events import Cause, Election, LeadershipEnded, ReplicaEvent
 from raftwork.consensus.snapshot_transfer import PAUSE_MAX_MS, PAUSE_MS, Archive, Incoming, Outgoing
 from raftwork.consensus.zab.config import Config
 from raftwork.consensus.zab.fifo import Inbound
@@ -191,7 +191,7 @@ class Outbox:
     """The parts of the next Output that are not derived from elsewhere."""
 
     deactivated: bool = False
-    news: list[News] = field(default_factory=list)
+    news: list[ReplicaEvent] = field(default_factory=list)
     send: list[Message] = field(default_factory=list)
     state: bool = False
     stage: list[Chunk] = field(default_factory=list)

@@ -6,7 +6,7 @@ be level, never for itself. All that makes the election safe still does. It ends
 whatever happens; until then proposals are refused, or no follower might ever be level.
 """
 
-from raftwork.consensus.news import Cause
+from raftwork.consensus.replica_events import Cause
 from raftwork.consensus.zab import election
 from raftwork.consensus.zab.messages import Resign, Vote
 from raftwork.consensus.zab.state import Leader, Node, Transfer

@@ -21,13 +21,13 @@ from time import monotonic_ns
 from types import TracebackType
 
 from raftwork.messages import PushedTask
+from raftwork.worker.blocked_tasks import waiting
 from raftwork.worker.context import exited
-from raftwork.worker.copies import end_copy
+from raftwork.worker.forked_copies import end_copy
 from raftwork.worker.pool import Running
 from raftwork.worker.pool.thread import Waker
 from raftwork.worker.runner import Ended, Registry, Runner, cancel_others, kind_of, message_of
 from raftwork.worker.signals import take_back
-from raftwork.worker.waits import waiting
 
 log = logging.getLogger("raftwork.worker")
 

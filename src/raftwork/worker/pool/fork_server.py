@@ -31,15 +31,15 @@ from typing import NamedTuple, NoReturn
 from raftwork.errors import HookFailed
 from raftwork.hooks import Hook
 from raftwork.messages import Held, Holding, Loss, PushedTask
-from raftwork.streams import complain, flush
+from raftwork.standard_streams import complain, flush
 from raftwork.wire import Codec, pack, unpack
-from raftwork.worker.hooked import start
+from raftwork.worker.blocked_tasks import waiting, when_changed
+from raftwork.worker.hook_calls import start
 from raftwork.worker.pool.channel import receive, send
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
 from raftwork.worker.pool.shared_slots import SharedSlots
 from raftwork.worker.runner import Registry, Runner
 from raftwork.worker.signals import take, take_back
-from raftwork.worker.waits import waiting, when_changed
 
 #: For idle children to end by themselves when the worker leaves, s.
 _GRACE_S = 0.2
@@ -79,7 +79,7 @@ class Died(NamedTuple):
 Notice = Fork | Kill | Died | Leave
 notices: Codec[Notice] = Codec({1: Fork, 2: Kill, 3: Died, 4: Leave})
 #: Tells the brokers that the worker is gone, and with it these tasks, whose code ran.
-LastWords = Callable[[list[Holding]], None]
+KilledNotice = Callable[[list[Holding]], None]
 
 
 class ForkServer:
@@ -94,10 +94,10 @@ class ForkServer:
         worker: str,
         recycling: Recycling,
         child_start: Hook[[]],
-        last_words: LastWords,
+        killed_notice: KilledNotice,
     ) -> None:
         self._control = control
-        self._last_words = last_words
+        self._killed_notice = killed_notice
         self._left = False  # the worker ends by itself
         self._child_start = child_start
         self._ends = ends
@@ -136,7 +136,7 @@ class ForkServer:
         finally:
             self._end_children()
         if not self._left:
-            self._last_words(running)
+            self._killed_notice(running)
 
     def _kill_running(self) -> list[Holding]:
         """Kill the children whose code runs, as nobody waits for it any more; what they ran."""

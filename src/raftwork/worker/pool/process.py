@@ -20,7 +20,7 @@ from contextlib import suppress
 from raftwork.errors import PoolBroken
 from raftwork.hooks import Hook
 from raftwork.messages import Loss, Outcome, PushedTask
-from raftwork.streams import complain, flush
+from raftwork.standard_streams import complain, flush
 from raftwork.wire import unpack
 from raftwork.worker.pool import Running
 from raftwork.worker.pool.channel import pair, receive, send
@@ -30,7 +30,7 @@ from raftwork.worker.pool.fork_server import (
     Fork,
     ForkServer,
     Kill,
-    LastWords,
+    KilledNotice,
     Leave,
     Notice,
     decode_job,
@@ -86,11 +86,11 @@ class ProcessPool:
         slots: int,
         recycling: Recycling = NEVER,
         child_start: Hook[[]] | None = None,
-        last_words: LastWords = lambda _running: None,
+        killed_notice: KilledNotice = lambda _running: None,
     ) -> None:
-        """`last_words` is called in another process if this one is killed; see fork_server.py."""
+        """`killed_notice` is called elsewhere if this process is killed; see fork_server.py."""
         self._child_start = child_start or Hook[[]]()
-        self._last_words = last_words
+        self._killed_notice = killed_notice
         self._shared = SharedSlots(slots)
         self._recycling = recycling
         self._children = [_Child() for _ in range(slots)]
@@ -119,7 +119,7 @@ class ProcessPool:
             os.dup2(null, 0)
             os.close(null)
             ends = [child.far for child in self._children]
-            settings = (registry, worker, self._recycling, self._child_start, self._last_words)
+            settings = (registry, worker, self._recycling, self._child_start, self._killed_notice)
             ForkServer(control, ends, self._shared, *settings).serve()
             status = 0
         except BaseException:  # noqa: BLE001 - nothing may return into the worker's stack

@@ -15,9 +15,9 @@ from contextlib import suppress
 from time import monotonic_ns
 
 from raftwork.messages import PushedTask
+from raftwork.worker.blocked_tasks import waiting
 from raftwork.worker.pool import Running
 from raftwork.worker.runner import Ended, Registry, Runner
-from raftwork.worker.waits import waiting
 
 
 class Waker:

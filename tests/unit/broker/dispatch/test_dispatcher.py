@@ -593,37 +593,37 @@ def test_what_was_passed_by_and_purged_holds_up_nobody(monkeypatch: pytest.Monke
     monkeypatch.setattr(skipped, "SKIPPED_TASKS_MAX", 3)
     knows, lacks = worker("knows"), worker("lacks", 2)
     knows.busy = 1
-    desk = DispatcherHarness(knows, lacks)
-    desk.eligibility.does_not_know(lacks.incarnation, "rare")
-    desk.propose(enqueue(*"abcde", spec=Spec("rare", "default")))
-    desk.commit()
-    assert desk.plan() == []
-    desk.propose(DropWaiting("default", 99, 99), enqueue("f"))
-    desk.commit()
-    assert planned(desk.plan()) == {"lacks": [6]}
+    processor = DispatcherHarness(knows, lacks)
+    processor.eligibility.does_not_know(lacks.incarnation, "rare")
+    processor.propose(enqueue(*"abcde", spec=Spec("rare", "default")))
+    processor.commit()
+    assert processor.plan() == []
+    processor.propose(DropWaiting("default", 99, 99), enqueue("f"))
+    processor.commit()
+    assert planned(processor.plan()) == {"lacks": [6]}
 
 
 def test_what_was_read_and_purged_is_not_proposed() -> None:
-    desk = DispatcherHarness(worker("w"))
-    desk.propose(enqueue(*"abc"), DropWaiting("default", 2, 99))
-    desk.commit()
-    assert planned(desk.plan()) == {"w": [3]}
-    backlog = desk.dispatcher._backlogs["default"]
+    processor = DispatcherHarness(worker("w"))
+    processor.propose(enqueue(*"abc"), DropWaiting("default", 2, 99))
+    processor.commit()
+    assert planned(processor.plan()) == {"w": [3]}
+    backlog = processor.dispatcher._backlogs["default"]
     assert backlog._bytes == 0
     assert not backlog
 
 
 def test_what_waits_again_and_is_purged_is_not_proposed() -> None:
     w = worker("w", 2)
-    desk = DispatcherHarness(w)
-    desk.propose(enqueue(*"abcd"))
-    desk.commit()
-    desk.plan()
-    desk.commit()
-    desk.over(Release([1, 2]))
+    processor = DispatcherHarness(w)
+    processor.propose(enqueue(*"abcd"))
+    processor.commit()
+    processor.plan()
+    processor.commit()
+    processor.over(Release([1, 2]))
     w.busy = 2  # it is read, and finds no room
-    assert desk.plan() == []
-    desk.propose(DropWaiting("default", 3, 99))
-    desk.commit()
+    assert processor.plan() == []
+    processor.propose(DropWaiting("default", 3, 99))
+    processor.commit()
     w.busy = 0
-    assert planned(desk.plan()) == {"w": [4]}
+    assert planned(processor.plan()) == {"w": [4]}

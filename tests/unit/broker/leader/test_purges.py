@@ -209,11 +209,11 @@ class Story:
         final = {id_ for id_, state in zip(self.ids, states, strict=True) if state.final}
         assert self.outcomes.keys() == final
         lead = self.harness.lead
-        assert [t.requests + t.bytes for t in lead.desk._tallies.values() if t.requests] == []
-        assert not (lead.desk._open or lead.desk._rests or lead._results._watchers)
+        assert [t.requests + t.bytes for t in lead.processor._tallies.values() if t.requests] == []
+        assert not (lead.processor._open or lead.processor._rests or lead._results._watchers)
         assert lead._dispatcher._reserved == {}
         assert [worker.busy for worker in lead.workers._workers.values()] == [0]
-        assert lead.desk.waiting is False
+        assert lead.processor.waiting is False
         assert self.queues.machine.digest() == self.twin.machine.digest()
         queue = self.queues.machine.queue("default")
         ends = Counter(self.outcomes.values())

@@ -2,7 +2,7 @@
 
 import apsw
 
-from raftwork.broker.machine import ClusterSettings, Machine, Waiting, create_tables
+from raftwork.broker.machine import ClusterSettings, Machine, Waiting, create_or_migrate
 from raftwork.broker.machine.commands import (
     Assign,
     Command,
@@ -22,7 +22,7 @@ from raftwork.features.effects import (
     Rejected,
 )
 from raftwork.features.enqueue import Admit
-from raftwork.features.queue_settings import changes
+from raftwork.features.queue_settings import Configure, changes
 from raftwork.messages import (
     Failure,
     Result,
@@ -81,7 +81,7 @@ class Driver:
         self.settings = settings or ClusterSettings()
         self.now = START
         self.db = apsw.Connection(":memory:")
-        create_tables(self.db, self.settings, level)
+        create_or_migrate(self.db, self.settings, level)
         self.machine = Machine(self.db)
 
     def reopen(self) -> None:
@@ -178,3 +178,16 @@ class Driver:
         """queued, running, succeeded, failed, lost."""
         (status,) = (q for q in self.machine.queues() if q.name == queue)
         return status[1:6]
+
+
+def configured(
+    driver: Driver,
+    queue: str = "default",
+    *,
+    balancer: str | None = None,
+    max_length: int | None = None,
+    max_bytes: int | None = None,
+) -> None:
+    """Set this for a queue; 0 clears."""
+    change = Configure(queue, change_of(balancer, max_length, max_bytes))
+    assert driver.apply(change).replies == [Done()]

@@ -7,7 +7,7 @@ from raftwork.broker.machine import (
     TABLES,
     VERSION,
     ClusterSettings,
-    create_tables,
+    create_or_migrate,
     level_two,
 )
 from raftwork.broker.machine.commands import (
@@ -116,7 +116,7 @@ def test_the_digest_covers_every_table(driver: Driver) -> None:
 def test_making_the_tables_twice_keeps_what_is_there(driver: Driver) -> None:
     driver.start("a")
     before = driver.machine.digest()
-    create_tables(driver.db)
+    create_or_migrate(driver.db)
     driver.reopen()
     assert driver.machine.digest() == before
 

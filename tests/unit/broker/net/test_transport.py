@@ -8,8 +8,8 @@ from typing import cast
 import zmq
 
 from raftwork.broker.events import Event
-from raftwork.broker.net.bans import OFFENCES_MAX, Bans
-from raftwork.broker.net.closings import Closings
+from raftwork.broker.net.disconnect_monitor import DisconnectMonitor
+from raftwork.broker.net.protocol_violations import VIOLATIONS_MAX, ProtocolViolations
 from raftwork.broker.net.transport import (
     OUTBOX_BYTES,
     OUTBOXES_BYTES,
@@ -100,7 +100,7 @@ def test_the_end_of_a_message_that_is_too_long_is_no_message() -> None:
         assert whole(inlet(Fake([b"x"] * length, [b"a", b"b"]))) == [[b"a", b"b"]], length
 
 
-class NoClosings(Closings):
+class NoDisconnects(DisconnectMonitor):
     """Of connections that are never seen to close."""
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class Read(Transport):
     """Wires without sockets, on which these messages wait."""
 
     def __init__(self, *messages: list[bytes]) -> None:
-        self._bans, self._closings = Bans(), NoClosings()
+        self._violations, self._disconnects = ProtocolViolations(), NoDisconnects()
         self._port = 1
         self.wait(*messages)
 
@@ -145,28 +145,28 @@ def test_a_turn_ends_after_so_many_bytes() -> None:
 
 
 def test_who_has_sent_enough_that_is_no_frame_is_read_no_more() -> None:
-    transport = Read(*[[b"bad", b"x"], [b"good", b"y"]] * (OFFENCES_MAX + 2))
+    transport = Read(*[[b"bad", b"x"], [b"good", b"y"]] * (VIOLATIONS_MAX + 2))
     came = []
     for routing, frame in transport.from_anyone():
         came.append((routing, bytes(frame)))
         if routing == b"bad":
-            transport.offence(routing)
-    assert came.count((b"bad", b"x")) == OFFENCES_MAX
-    assert came.count((b"good", b"y")) == OFFENCES_MAX + 2
+            transport.count_violation(routing)
+    assert came.count((b"bad", b"x")) == VIOLATIONS_MAX
+    assert came.count((b"good", b"y")) == VIOLATIONS_MAX + 2
     transport.wait([b"bad", b"x"], [b"good", b"y"])
     assert transport.turn() == [(b"good", b"y")]
 
 
 def test_messages_of_too_many_parts_are_offences_too() -> None:
     transport = Read(
-        *[[b"bad", b"x", b"y", b"z", b"z", b"z", b"z"]] * OFFENCES_MAX, [b"bad", b"fine"]
+        *[[b"bad", b"x", b"y", b"z", b"z", b"z", b"z"]] * VIOLATIONS_MAX, [b"bad", b"fine"]
     )
     assert transport.turn() == []
 
 
 def test_a_turn_of_what_is_skipped_is_bounded_too() -> None:
     transport = Read()
-    transport._bans.count_violation(b"bad", OFFENCES_MAX)
+    transport._violations.count_violation(b"bad", VIOLATIONS_MAX)
     transport.wait(*[[b"bad", b"x"]] * (TURN_SHARE + 5))
     assert transport.turn() == []
     assert transport._inlet.receive() is not None
@@ -185,7 +185,7 @@ class Write(Transport):
 
     def __init__(self) -> None:
         self._outboxes, self._waiting, self._lost = {}, 0, []
-        self._bans = Bans()
+        self._violations = ProtocolViolations()
         self.takes: dict[bytes, bool | None] = {}
 
     def _try(self, routing: bytes, frame: bytes) -> bool | None:
@@ -203,7 +203,7 @@ def test_who_does_not_read_is_given_up_at_its_limit() -> None:
     transport.send(b"deaf", b"x")
     assert transport.tidy() == [b"deaf"]
     assert transport.writable(b"deaf")
-    assert transport._bans.suspect(b"deaf")
+    assert transport._violations.suspect(b"deaf")
 
 
 def test_of_many_who_do_not_read_the_one_with_most_is_given_up() -> None:

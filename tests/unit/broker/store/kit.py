@@ -15,7 +15,7 @@ import pytest
 from raftwork.broker.store import Store, StoreOptions, open_store
 from raftwork.broker.store.database import checksum_vfs
 from raftwork.consensus.core import Entry, Kind, Position, Snapshot
-from raftwork.consensus.replica import Background
+from raftwork.consensus.durable_replica import Background
 
 THREE = {"a": "127.0.0.1:1", "b": "127.0.0.1:2", "c": "127.0.0.1:3"}
 CLUSTER_ID = b"cluster-id-16byt"

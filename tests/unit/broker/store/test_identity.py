@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from raftwork.broker.store.guard import as_store_error
 from raftwork.broker.store.identity import _crc
+from raftwork.broker.store.storage_errors import as_store_error
 from raftwork.errors import StoreError
 from tests.unit.broker.store.kit import THREE, entry, formed, log, open_at, turn
 

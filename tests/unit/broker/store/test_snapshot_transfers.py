@@ -9,7 +9,7 @@ import pytest
 from raftwork.broker.store import Store, snapshot_transfers
 from raftwork.broker.store.snapshots import write_snapshot
 from raftwork.consensus.core import Position
-from raftwork.consensus.replica import Background
+from raftwork.consensus.durable_replica import Background
 from tests.unit.broker.store.kit import (
     entry,
     finished,

@@ -14,7 +14,7 @@ import pytest
 
 from raftwork.broker.store import Store, StoreOptions
 from raftwork.consensus.core import ORIGIN, Position, Snapshot
-from raftwork.consensus.replica import Background
+from raftwork.consensus.durable_replica import Background
 from raftwork.errors import StoreDamaged
 from tests.unit.broker.store.kit import (
     CLUSTER_ID,

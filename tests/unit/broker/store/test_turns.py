@@ -6,7 +6,7 @@ import pytest
 
 from raftwork.broker.store.watermark import read_promised
 from raftwork.consensus.core import ORIGIN, Position, Restored
-from raftwork.consensus.replica import Store as ReplicaStore
+from raftwork.consensus.durable_replica import Store as ReplicaStore
 from raftwork.errors import StoreError
 from tests.unit.broker.store.kit import (
     CLUSTER_ID,

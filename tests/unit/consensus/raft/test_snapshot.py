@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Position, Role, Snapshot
+from raftwork.consensus.durable_replica import LOOK_MS, Background
 from raftwork.consensus.raft import Config
 from raftwork.consensus.raft.messages import (
     Append,
@@ -11,7 +12,6 @@ from raftwork.consensus.raft.messages import (
     SnapshotChunk,
     TimeoutNow,
 )
-from raftwork.consensus.replica import LOOK_MS, Background
 from raftwork.consensus.snapshot_transfer import PAUSE_MS
 from tests.sim.store import Image, Machine
 from tests.unit.consensus.cluster import Cluster, Member, formed, peer, roster

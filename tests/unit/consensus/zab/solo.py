@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Message, Peer, Position
-from raftwork.consensus.replica import Replica
+from raftwork.consensus.durable_replica import Replica
 from raftwork.consensus.zab import Config, Zab
 from raftwork.consensus.zab.messages import (
     Ack,

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from raftwork.consensus.core import Entry, Kind, Position, Role, Snapshot
+from raftwork.consensus.durable_replica import COMPACT_MS
 from raftwork.consensus.membership import decode_roster
-from raftwork.consensus.replica import COMPACT_MS
 from raftwork.consensus.zab.messages import (
     Ack,
     AckEpoch,

@@ -447,7 +447,7 @@ def say(running):
     left = [pid for pid in Path(pids).read_text().split() if alive(int(pid))]
     Path(words + ".part").write_text(repr(([(h.token, h.held.name) for h in running], left)))
     Path(words + ".part").rename(words)
-pool = ProcessPool(REGISTRY, "w", 2, last_words=say)
+pool = ProcessPool(REGISTRY, "w", 2, killed_notice=say)
 pool.start([job(1, "spin_with_helper", pids)])
 while not Path(pids).exists(): pool.collect()
 if killed == "killed":

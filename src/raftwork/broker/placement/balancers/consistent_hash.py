@@ -12,7 +12,7 @@ from functools import cache
 from random import Random
 from typing import TYPE_CHECKING
 
-from raftwork.broker.placement.balancers.least import least_first
+from raftwork.broker.placement.balancers.least_ratio_placement import least_first
 from raftwork.broker.placement.balancers.protocol import Candidate
 
 if TYPE_CHECKING:

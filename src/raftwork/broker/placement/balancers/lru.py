@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 
 from raftwork.broker.placement.balancers.protocol import Candidate
-from raftwork.broker.placement.balancers.turns import in_turn
+from raftwork.broker.placement.balancers.rotation import in_turn
 
 
 class Lru:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from random import Random
 
-from raftwork.broker.placement.balancers.least import least_first
+from raftwork.broker.placement.balancers.least_ratio_placement import least_first
 from raftwork.broker.placement.balancers.protocol import Candidate
 
 

@@ -1,0 +1,73 @@
+"""Notices at once which connections of a ROUTER have closed.
+
+A ROUTER's monitor tells of a closed connection by its descriptor, not by its routing id, so the
+descriptor of each is noted when its first message comes. libzmq tells of the closing before it
+closes the descriptor, and only then can another connection have the same one. Two things follow:
+
+1. What the monitor has told is read before a descriptor is noted: then it means that connection.
+2. What it has told came after all that the connection brought. So a closing counts once there is
+   nothing left to read from the ROUTER: a worker's last report is not answered with "say hello".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+if TYPE_CHECKING:
+    from raftwork.net.polling import SocketPoller
+
+#: Disconnects read at a time: strangers may connect and leave as fast as they can.
+_READ_MAX = 1_000
+
+
+class DisconnectMonitor:
+    """Of one ROUTER. Costs nothing while no connection is made or closed."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        router: zmq.Socket[bytes],
+        poller: SocketPoller,
+    ) -> None:
+        """Call it before the ROUTER is bound: connections that it was not told of are not noted."""
+        address = f"inproc://disconnects-{id(router)}"
+        router.monitor(address, zmq.EVENT_DISCONNECTED)
+        self.monitor: zmq.Socket[bytes] = context.socket(zmq.PAIR)
+        self.monitor.setsockopt(zmq.LINGER, 0)
+        # Without a limit: at one the thread that carries all connections would wait for us.
+        self.monitor.setsockopt(zmq.RCVHWM, 0)
+        self.monitor.connect(address)
+        self._poller = poller
+        poller.register(self.monitor)
+        self._by_descriptor: dict[int, bytes] = {}
+        #: The routing ids of connections whose closing will be noticed.
+        self.known: set[bytes] = set()
+        self._closed: list[bytes] = []
+
+    def note(self, routing: bytes, descriptor: int) -> None:
+        """A connection's first message came over this descriptor; one below 0 is none."""
+        if descriptor < 0 or not self.read():
+            return
+        self.known.add(routing)
+        self._by_descriptor[descriptor] = routing
+
+    def read(self) -> bool:
+        """Read what the monitor has told; False if there is more than could be read at once."""
+        self._poller.used(self.monitor)
+        for _ in range(_READ_MAX):
+            if not self._poller.more(self.monitor):
+                return True
+            closed = recv_monitor_message(self.monitor, zmq.NOBLOCK)["value"]
+            routing = self._by_descriptor.pop(closed, None)
+            if routing is not None:
+                self.known.discard(routing)
+                self._closed.append(routing)
+        return False
+
+    def drain(self) -> list[bytes]:
+        """The routing ids of those that closed. Call it once the ROUTER has no more to read."""
+        out, self._closed = self._closed, []
+        return out

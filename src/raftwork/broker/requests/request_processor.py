@@ -1,0 +1,304 @@
+"""Requests of clients to the active leader, carried out by the rules of the features. Sans-IO.
+
+1. A change is acknowledged when its entry is applied, never before (G1); whatever is still open
+   when leadership ends is simply forgotten: the client asks the next leader with the same ids (G2).
+   What stands already is acknowledged at once: to ask again costs the log and the disks nothing.
+2. A read is answered only behind a read barrier (G7): a deposed leader would answer with stale
+   state. A state read later than the barrier is true all the same, so answers go out by slices.
+3. A request is measured before anything is made of it, and what is under way is bounded, in number
+   and in bytes, for each feature by itself.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from raftwork.broker.events import QueueFullRefusal, RequestRefused, unheard
+from raftwork.broker.requests.read_barrier import ReadBarrier
+from raftwork.errors import ProtocolError, QueueFull
+from raftwork.features.catalogue import FEATURES
+from raftwork.features.effects import Done
+from raftwork.features.feature import REFUSALS, Change, Read, Subscribe, Wait
+from raftwork.messages import Code, Refused
+from raftwork.messages.bounds import lists, objections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from raftwork.broker.events import Event
+    from raftwork.broker.requests.view import View
+    from raftwork.features.effects import Reply
+    from raftwork.features.feature import Deferred, Feature, Rule, Slices
+    from raftwork.messages import FromBroker
+    from raftwork.messages.registry import Command, Frame
+
+#: What a request costs beside its frame, so that a flood of empty ones is bounded, too.
+REQUEST_BYTES = 512
+#: What an item of a list costs beside its bytes, once it is an object.
+ITEM_BYTES = 64
+#: Work of reads in one turn (1 is about 10 µs). A million ids at once would silence a leader for
+#: longer than its followers wait before they elect another one.
+TURN_WORK = 2_000
+
+#: A session's request: its routing id, what it is, and its number.
+Key = tuple[bytes, type["Frame"], int]
+
+
+class Tally:
+    """What is under way of one feature."""
+
+    def __init__(self, feature: Feature) -> None:
+        self._about, self.budget = feature.about, feature.budget
+        self.requests = 0
+        self.bytes = 0
+
+    def check(self, cost: int) -> None:
+        """Raise QueueFull unless one more of this cost may come in."""
+        for what, held, new, most in (
+            ("requests", self.requests, 1, self.budget.requests),
+            ("bytes of requests", self.bytes, cost, self.budget.bytes),
+        ):
+            if held + new > most:
+                raise QueueFull(
+                    f"the leader takes in no more for now: {held} {what} about {self._about} are "
+                    f"under way, {most} may be; try again later"
+                )
+
+    def add(self, cost: int) -> None:
+        """A request of this cost is under way."""
+        self.requests += 1
+        self.bytes += cost
+
+    def remove(self, cost: int) -> None:
+        """A request of this cost has ended."""
+        self.requests -= 1
+        self.bytes -= cost
+
+
+class _Service(NamedTuple):
+    """How requests of one type are dealt with."""
+
+    rule: Rule
+    feature: Feature
+    objection: Callable[[Frame], str | None]
+    lists: tuple[int, ...]  # at which fields
+
+
+_SERVICES = {
+    rule.request: _Service(rule, feature, objections(rule.request), lists(rule.request))
+    for feature in FEATURES
+    for rule in feature.rules
+}
+
+
+class OpenRequest(NamedTuple):
+    """A request that is under way: where its answer goes, and what it costs meanwhile."""
+
+    key: Key
+    request: Frame
+    rule: Rule
+    tally: Tally
+    cost: int
+
+
+class Wanted(NamedTuple):
+    """A change on its way into the log."""
+
+    open: OpenRequest
+    change: Command | Deferred
+
+    def command(self, view: View) -> Command:
+        """What to propose."""
+        if isinstance(self.change, tuple):
+            return self.change
+        return self.change.command(view)
+
+
+class _Reading(NamedTuple):
+    open: OpenRequest
+    slices: Slices
+
+
+class RequestProcessor:
+    """All client requests of one leadership. Requests in; frames, commands and barriers out."""
+
+    def __init__(self, view: View, tell: Callable[[Event], None] = unheard) -> None:
+        self.view = view
+        self._tell = tell
+        self._tallies = {feature.about: Tally(feature) for feature in FEATURES}
+        self._frames: list[tuple[bytes, FromBroker]] = []
+        self._wanted: list[Wanted] = []
+        self._rests = deque[Wanted]()  # of large changes: each turn has the next part of one
+        self._turn = 0
+        self._open: set[Key] = set()
+        self.read_barrier = ReadBarrier[_Reading]()
+        self._ready: deque[_Reading] = deque()
+        self._waits: dict[Key, tuple[OpenRequest, Generator[None, None, Frame]]] = {}
+
+    # ---- requests -----------------------------------------------------------------------------
+
+    def request(self, routing: bytes, request: Frame, size: int) -> None:
+        """A client's request, which came in a frame of `size` bytes."""
+        number = cast("int", request[0])
+        key = (routing, type(request), number)
+        if key in self._open:
+            return  # asked again while the first one is under way
+        service = _SERVICES[type(request)]
+        cost = size + REQUEST_BYTES
+        for at in service.lists:
+            cost += ITEM_BYTES * len(cast("list[object]", request[at]))
+        try:
+            wrong = service.objection(request)
+            if wrong is not None:
+                raise ProtocolError(wrong)
+            tally = self._tallies[service.feature.about]
+            self._take(OpenRequest(key, request, service.rule, tally, cost))
+        except REFUSALS as error:
+            self._refuse(routing, number, Code(error.code), str(error))
+
+    def _take(self, asked: OpenRequest) -> None:
+        rule, tally = asked.rule, asked.tally
+        match rule:
+            case Change():
+                change = rule.check(self.view, asked.request)
+                if isinstance(change, Done):
+                    answer = rule.answer(self.view, asked.request, change)
+                    self._frames.append((asked.key[0], answer))
+                    return
+                tally.check(asked.cost)
+                self._hold(asked)
+                self._wanted.append(Wanted(asked, change))
+            case Read():
+                tally.check(asked.cost)
+                self._hold(asked)
+                self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))
+            case Wait():
+                tally.check(asked.cost)
+                self._hold(asked)
+                self._waits[asked.key] = asked, rule.polls(self.view, asked.request)
+            case Subscribe():
+                tally.check(asked.cost)
+                answer, rest = rule.begin(self.view, asked.key[0], asked.request)
+                self._frames.append((asked.key[0], answer))
+                if rest is not None:  # what is asked again while it is read is begun again
+                    tally.add(asked.cost)
+                    self.read_barrier.add(_Reading(asked, rest))
+
+    def _hold(self, asked: OpenRequest) -> None:
+        self._open.add(asked.key)
+        asked.tally.add(asked.cost)
+
+    def _end(self, asked: OpenRequest, answer: Frame | None) -> None:
+        """It is under way no more."""
+        self._open.discard(asked.key)
+        asked.tally.remove(asked.cost)
+        if answer is not None:
+            self._frames.append((asked.key[0], answer))
+
+    def _fail(self, asked: OpenRequest, code: Code, text: str) -> None:
+        self._end(asked, None)
+        self._refuse(asked.key[0], asked.key[2], code, text)
+
+    def _refuse(self, routing: bytes, request: int, code: Code, text: str) -> None:
+        self._frames.append((routing, Refused(request, code, text)))
+        full = code is Code.QUEUE_FULL
+        self._tell(QueueFullRefusal(text) if full else RequestRefused(text))
+
+    def gone(self, routing: bytes) -> None:
+        """The session is closed: drop its answers. The changes that it asked for stand."""
+        self.view.results.gone(routing)
+        for key in [key for key in self._waits if key[0] == routing]:
+            asked, _ = self._waits.pop(key)
+            self._end(asked, None)
+
+    # ---- changes ------------------------------------------------------------------------------
+
+    def wanted(self) -> list[Wanted]:
+        """The changes to propose, drained."""
+        out, self._wanted = self._wanted, []
+        return out
+
+    def applied(self, wanted: Wanted, reply: Reply) -> None:
+        """The fate of a change, or of one part of it."""
+        asked, change = wanted
+        if not isinstance(change, tuple):
+            decided = change.applied(self.view, reply)
+            if decided is None:
+                self._rests.append(wanted)
+                return
+            reply = decided
+        rule = asked.rule
+        assert isinstance(rule, Change)
+        if isinstance(reply, Done):
+            self._end(asked, rule.answer(self.view, asked.request, reply))
+        else:
+            self._fail(asked, reply.code, reply.text)
+
+    # ---- waits --------------------------------------------------------------------------------
+
+    @property
+    def polls(self) -> bool:
+        """Whether anything is to be looked at in every turn."""
+        return bool(self._waits or self._rests)
+
+    def poll(self, now: int) -> None:
+        """Answer what can be answered by now, and go on with large changes. Cheap if none wait.
+
+        A broker that is alone commits at once, and plans again in the same turn: a change that went
+        on then would be one long turn without an answer to any other request.
+        """
+        if now > self._turn:
+            self._turn = now
+            if self._rests:
+                self._wanted.append(self._rests.popleft())
+        for key, (asked, polls) in list(self._waits.items()):
+            try:
+                next(polls)
+            except StopIteration as end:
+                del self._waits[key]
+                self._end(asked, end.value)
+            except REFUSALS as error:
+                del self._waits[key]
+                self._fail(asked, Code(error.code), str(error))
+
+    # ---- reads --------------------------------------------------------------------------------
+
+    def read_ready(self, token: int) -> None:
+        """What was asked before this barrier may be answered; `frames` does, a slice a turn."""
+        self._ready.extend(self.read_barrier.passed(token))
+
+    def _read(self) -> None:
+        """The next slices."""
+        left = TURN_WORK
+        while self._ready and left > 0:
+            asked, slices = self._ready[0]
+            try:
+                left -= next(slices)
+            except StopIteration as end:
+                self._ready.popleft()
+                left -= _work(asked.rule)
+                self._end(asked, end.value)
+            except REFUSALS as error:
+                self._ready.popleft()
+                left -= _work(asked.rule)
+                self._fail(asked, Code(error.code), str(error))
+
+    # ---- out ----------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> bool:
+        """Whether answers, or the rest of large changes, wait for their turn."""
+        return bool(self._ready or self._rests)
+
+    def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
+        """What may leave, drained."""
+        if self._ready:
+            self._read()
+        out, self._frames = self._frames, []
+        yield from out
+
+
+def _work(rule: Rule) -> int:
+    """What it was to finish a read."""
+    return rule.work if isinstance(rule, Read) else 1

@@ -1,0 +1,19 @@
+"""Cutting what has gathered into pieces of bounded size."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def split_by_size(items: list[T], size_of: Callable[[T], int], limit: int) -> Iterator[list[T]]:
+    """Cut so that a part holds at most `limit` bytes, or one item."""
+    start = size = 0
+    for i, item in enumerate(items):
+        grown = size_of(item)
+        size += grown
+        if size > limit and i > start:
+            yield items[start:i]
+            start, size = i, grown
+    if start < len(items):
+        yield items[start:]

@@ -1,0 +1,93 @@
+"""Calls a program's hooks: those of a start can prevent it, the others only observe."""
+
+import functools
+import inspect
+import logging
+import time
+import traceback
+from typing import ParamSpec
+
+from raftwork.errors import HookFailed
+from raftwork.hooks import Hook, Hooks, TaskOutcome
+from raftwork.logs import speak_on
+from raftwork.signatures import passes_on
+from raftwork.worker.forked_copies import ends_copies
+from raftwork.worker.runner import Function, Registry, kind_of, message_of
+
+log = logging.getLogger("raftwork.worker")
+P = ParamSpec("P")
+
+
+def start(hook: Hook[[]], occasion: str) -> None:
+    """Call all functions of a start hook. Raises HookFailed, with the traceback as its text."""
+    for function in hook.functions:
+        try:
+            with ends_copies():
+                function()
+        except BaseException as error:  # noqa: BLE001 - sys.exit too ends the start, not us
+            raise HookFailed(f"{occasion} failed: {_described(error)}") from None
+        finally:
+            speak_on()
+
+
+def watch(hook: Hook[P], occasion: str, *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call all functions of an observing hook: what one raises is logged."""
+    for function in hook.functions:
+        try:
+            with ends_copies():
+                function(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - as above
+            # What is described is a user's: logging would trip over some of it.
+            log.error("%s failed: %s", occasion, _described(error))  # noqa: TRY400
+
+
+def hooked(registry: Registry, hooks: Hooks) -> Registry:
+    """The registry with the hooks of a task's start and end around every function, if there are."""
+    if not hooks.task_start and not hooks.task_end:
+        return registry
+    return {name: _around(function, hooks) for name, function in registry.items()}
+
+
+def _around(function: Function, hooks: Hooks) -> Function:
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def run_async(*args: object, **kwargs: object) -> object:
+            with _Watched(hooks), ends_copies():
+                return await function(*args, **kwargs)
+
+        passes_on(run_async)
+        return run_async
+
+    @functools.wraps(function)
+    def run(*args: object, **kwargs: object) -> object:
+        with _Watched(hooks), ends_copies():
+            return function(*args, **kwargs)
+
+    passes_on(run)
+    return run
+
+
+class _Watched:
+    """Around a task's code."""
+
+    __slots__ = ("_began", "_hooks")
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    def __enter__(self) -> None:
+        watch(self._hooks.task_start, "on_task_start")
+        self._began = time.monotonic()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        outcome = TaskOutcome(error, time.monotonic() - self._began)
+        watch(self._hooks.task_end, "on_task_end", outcome)
+
+
+def _described(error: BaseException) -> str:
+    text = f"{kind_of(error)}: {message_of(error)}"
+    try:
+        return text + "\n" + "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    except BaseException:  # noqa: BLE001 - its class is a user's
+        return text
