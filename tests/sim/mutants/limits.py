@@ -10,14 +10,14 @@ LIMITS = (
     _mutant(
         "limit not checked where a batch is applied",
         f"{_FEATURES}.enqueue:_insert_all",
-        "check_room(ledger, spec.queue, _payloads(rows))",
+        "check_room(ledger, spec.queue, payloads_of(rows))",
         "pass",
         seeds=40,
     ),
     _mutant(
         "as much of a batch is stored as fits",
         f"{_FEATURES}.enqueue:admit",
-        "        check_room(ledger, spec.queue, _payloads(rows))\n",
+        "        check_room(ledger, spec.queue, payloads_of(rows))\n",
         "        queue = ledger.queues.get(spec.queue)\n"
         "        if queue and queue.settings.max_length:\n"
         "            rows = rows[:max(1, queue.settings.max_length - queue.queued)]\n",
@@ -26,7 +26,7 @@ LIMITS = (
     _mutant(
         "settings forgotten at a restart",
         f"{_QUEUE}.state:Ledger.__init__",
-        "queue.set(settings_of(settings))",
+        "queue.set(settings_of(row[8]))",
         "pass",
         fast=True,
     ),
