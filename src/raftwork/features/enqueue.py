@@ -23,7 +23,6 @@ from raftwork.features.effects import (
     EnqueuedAndAssigned,
     Queued,
     Reply,
-    Requeued,
 )
 from raftwork.features.lifecycle import Entering
 from raftwork.features.queue_limits import check_fits, check_queues
@@ -284,8 +283,8 @@ def admit_others(
         ledger.unfinished += 1
         if waits:
             queue.queued += 1
-            wait(ledger, [(queue.number, seq, task.flags)])
-            effects.append(Requeued(spec.queue, seq))
+            for waiting in wait(ledger, [(queue.number, seq, task.flags)]):
+                effects += waiting
         else:
             queue.scheduled += 1
             ledger.next_retry = min(ledger.next_retry, task.due)
