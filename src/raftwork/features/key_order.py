@@ -7,10 +7,16 @@ others stand in `key_waiting` by their places, where no dispatcher sees them.
 
 from typing import TYPE_CHECKING
 
+from raftwork.errors import QueueFull
+
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
+    from raftwork.messages import Spec
 
+#: Stands for the owner of a key that nobody's turn it is.
 HALTED = 0
+#: Halted keys: a row each, also of those that nothing waits for.
+HALTED_MAX = 100_000
 
 _OWNER = "SELECT owner FROM key_order WHERE queue = ? AND key = ?"
 _OWN = "INSERT OR REPLACE INTO key_order VALUES (?, ?, ?)"
@@ -20,6 +26,15 @@ _LEAVE = "DELETE FROM key_waiting WHERE queue = ? AND key = ? AND place = ?"
 _NEXT = """SELECT task.seq, task.lane, key_waiting.place
     FROM key_waiting JOIN task ON task.seq = key_waiting.seq
     WHERE key_waiting.queue = ? AND key_waiting.key = ? ORDER BY key_waiting.place LIMIT 1"""
+
+
+def check_halted(ledger: "Ledger", spec: "Spec") -> None:
+    """Raise QueueFull for tasks that may halt one key more than there is room for."""
+    if spec.halts and ledger.halted_keys >= HALTED_MAX:
+        raise QueueFull(
+            f"no room: {ledger.halted_keys} keys are halted, {HALTED_MAX} are allowed: resume those"
+            " that may go on"
+        )
 
 
 def owner(ledger: "Ledger", queue: int, key: str) -> int | None:
@@ -46,6 +61,7 @@ def leave(ledger: "Ledger", queue: int, key: str, place: int) -> None:
 
 def halt(ledger: "Ledger", queue: int, key: str) -> None:
     """It is nobody's turn until somebody resumes the key."""
+    ledger.halted_keys += 1
     ledger.db.execute(_OWN, (queue, key, HALTED))
 
 

@@ -99,6 +99,7 @@ def _go_on(ledger: "Ledger", command: GoOn, effects: list[Effect]) -> Done:
     queue = ledger.queues.get(command.queue)
     if queue is None or key_order.owner(ledger, queue.number, command.key) != key_order.HALTED:
         return Done(0)
+    ledger.halted_keys -= 1
     _next(ledger, queue.number, command.key, effects)
     return Done(1)
 

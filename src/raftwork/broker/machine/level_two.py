@@ -136,6 +136,11 @@ def make_tables(db: apsw.Connection) -> None:
     db.execute(_SCHEMA)
 
 
+def halted_keys(db: apsw.Connection) -> int:
+    """How many keys are halted."""
+    return int(db.execute("SELECT count(*) FROM key_order WHERE owner = 0").get)
+
+
 class ByLevel:
     """A statement with the columns of level 2, or what stands for them below it.
 

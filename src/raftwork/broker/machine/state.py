@@ -161,6 +161,8 @@ class Ledger:
         self.find_next_expiry()
         #: The lanes that unfinished tasks bear the numbers of.
         self.lanes = Lanes(db)
+        #: Keys whose ordered tasks wait for a resume (features/key_order.py); bounded.
+        self.halted_keys = level_two.halted_keys(db) if self.level >= level_two.LEVEL else 0
         self._written = self._counters()
         self._touched: dict[int, Queue] = {}
         self._token_written = self.token  # running tokens up to here are in the table

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from raftwork.broker.dispatch import lane_backlog
 from raftwork.broker.machine.commands import Fail, Finish, Lose, Release, Tick
+from raftwork.features import key_order
+from raftwork.features.effects import Rejected
 from raftwork.features.enqueue import Admit
 from raftwork.features.lanes import GoOn
 from raftwork.features.queue_settings import Configure, changes
@@ -351,3 +353,42 @@ def test_every_task_is_handed_out_once_and_in_an_order_that_is_promised(seed: in
     tables = ("lane", "laned", "key_order", "key_waiting")
     served.queues.machine.flush()
     assert [served.queues.db.execute(f"SELECT count(*) FROM {t}").get for t in tables] == [0] * 4
+
+
+# ---- what is refused ----------------------------------------------------------------------------
+
+
+def refusal(served: Served, *commands: Admit | Configure) -> str:
+    (reply,) = served.queues.apply(*commands).replies
+    assert isinstance(reply, Rejected)
+    return reply.text
+
+
+def test_an_ordered_task_needs_a_key(served: Served) -> None:
+    spec = encode_spec(Spec("job", "default", ordered=True))
+    assert "needs a key" in refusal(served, Admit(0, spec, pack([["a", b"", "k"], ["b", b""]])))
+    assert served.serve() == []
+
+
+def test_halted_keys_are_bounded(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_order, "HALTED_MAX", 1)
+    served.enter(put("1", key="k", halts=True))
+    served.over(Fail(served.hand_out(), FAILURE, 0, True))
+    assert "1 keys are halted, 1 are allowed" in refusal(served, put("2", key="l", halts=True))
+    served.enter(GoOn("default", "k"), put("3", key="l", halts=True))
+    assert served.serve() == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ({"weights": {"a": 0}}, "weights of 'a' must be an int, 1 to 1000, got 0"),
+        ({"weights": {"": 1}}, "names of 1 to 255 characters"),
+        ({"weights": {f"{i:0200}": 1 for i in range(30)}}, "3000 are allowed: name fewer"),
+        ({"patience": -1}, "patience must be between 0 and 1000000, got -1"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(
+    served: Served, setting: dict[str, int | dict[str, int]], text: str
+) -> None:
+    assert text in refusal(served, Configure("default", changes(**setting)))
