@@ -13,6 +13,7 @@ from raftwork.features import (
     dead_letters,
     drain,
     enqueue,
+    lanes,
     purge_queue,
     queue_settings,
     results,
@@ -45,4 +46,5 @@ CAPABILITIES: tuple[Capability, ...] = (
     upgrade,
     cluster_settings,
     timers,
+    lanes,  # the last: what the others made of a task decides where it waits
 )

@@ -277,6 +277,7 @@ class Leadership:
             case Settled():
                 self.workers.settled(effect)
                 self._results.settled(effect)
+                self._dispatcher.closed(effect.seq)
                 if not effect.token:
                     self._dispatcher.ended(effect.queue, effect.seq)
                 if effect.state is not State.SUCCEEDED:
@@ -288,6 +289,7 @@ class Leadership:
                 self.workers.begun(effect)
             case AttemptEnded():
                 self.workers.closed(effect.token)
+                self._dispatcher.closed(effect.seq)
                 self.capacity_changed()
             case Requeued():
                 self._dispatcher.requeued(effect)
