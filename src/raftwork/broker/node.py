@@ -435,7 +435,7 @@ class Node:
         self._departures.frames.append((routing, message))
 
     def _flush(self) -> None:
-        self._supervisor.does(Leadership.drain, self._departures.frames)
+        self._supervisor.drain(self._departures.frames)
         self._departures.flush()
 
     def _unsent(self, routing: bytes) -> None:

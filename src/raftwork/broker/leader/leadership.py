@@ -120,7 +120,8 @@ class Leadership:
         # What features must propose before anything else, such as a new cluster's first level.
         first = (command for feature in FEATURES for command in feature.begins(view))
         self._pending = [Proposal(encode_command(command)) for command in first]
-        #: Something happened since the last plan, and since the last frames were drained.
+        #: Something happened since the last plan; and since the last frames were drained, so that
+        #: some may leave.
         self._stirred = self._leaves = True
         #: When what features see was brought up to date.
         self._looked_at = -1
@@ -305,13 +306,18 @@ class Leadership:
             why = f"{failure.type}: {failure.message}"
             self._tell(TaskFailed(effect.id, effect.queue, why))
 
+    @property
+    def may_send(self) -> bool:
+        """Whether `drain` may find anything."""
+        return self._leaves or self.waiting
+
     def drain(self, out: list[tuple[bytes, FromBroker]]) -> None:
         """Add what may leave now to `out`: (routing id, message)."""
-        if not self._leaves and not self.waiting:
-            return
         self._leaves = False
-        for each in (self.desk, self._results, self.workers):
-            out.extend(each.frames())
+        out.extend(self.desk.frames())
+        if self._results.waiting:
+            out.extend(self._results.frames())
+        out.extend(self.workers.frames())
         self.waiting = self.desk.waiting or self._results.waiting or self.workers.waiting
 
     def frames(self) -> list[tuple[bytes, FromBroker]]:

@@ -24,7 +24,7 @@ from raftwork.messages import Code, Refused
 from raftwork.messages.bounds import lists, objections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
 
     from raftwork.broker.events import Event
     from raftwork.broker.requests.view import View
@@ -291,12 +291,12 @@ class Desk:
         """Whether answers, or the rest of large changes, wait for their turn."""
         return bool(self._ready or self._rests)
 
-    def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
+    def frames(self) -> list[tuple[bytes, FromBroker]]:
         """What may leave, drained."""
         if self._ready:
             self._read()
         out, self._frames = self._frames, []
-        yield from out
+        return out
 
 
 def _work(rule: Rule) -> int:
