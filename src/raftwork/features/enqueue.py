@@ -22,6 +22,7 @@ from raftwork.errors import (
 )
 from raftwork.features.effects import Done, Effect, EnqueuedAndAssigned, Queued, Reply
 from raftwork.features.queue_settings import check_fits, check_queues
+from raftwork.features.results import watch
 from raftwork.messages import Spec, decode_spec_strictly
 from raftwork.messages.registry import command, reply, request
 from raftwork.release import RELEASE
@@ -55,19 +56,27 @@ class Task(NamedTuple):
 
 @reply(4)
 class Enqueued(NamedTuple):
-    """All tasks of the request are on a majority's disks."""
+    """All tasks of the request are on a majority's disks.
+
+    `watched` is whether their outcomes will come as Results, without a Watch.
+    """
 
     request: int
+    watched: bool = False
 
 
 @request(3, reply=Enqueued)
 class Enqueue(NamedTuple):
-    """Store these tasks, all or none. `tasks` is a packed list of Task."""
+    """Store these tasks, all or none. `tasks` is a packed list of Task.
+
+    `watch` asks for their outcomes, too; whether they will come stands in the answer.
+    """
 
     request: int
     created: int  # leader time of the first attempt
     spec: bytes  # a packed Spec
     tasks: bytes
+    watch: bool = False
 
 
 @command(1)
@@ -290,6 +299,16 @@ def _answer(_view: "View", request: Enqueue, _done: Done) -> Enqueued:
     return Enqueued(request.request)
 
 
+def _watch(view: "View", routing: bytes, request: Enqueue, answer: Enqueued) -> Enqueued:
+    if not request.watch:
+        return answer
+    try:
+        watch(view, routing, read_tasks(request.tasks, view.state.settings).ids)
+    except QueueFull:
+        return answer  # stored all the same: the client asks for the outcomes by themselves
+    return answer._replace(watched=True)
+
+
 # ---- on every replica ---------------------------------------------------------------------------
 
 
@@ -384,7 +403,7 @@ def feature() -> "Feature":
 
     return Feature(
         "new tasks",
-        rules=[change(Enqueue, _check, _answer)],
+        rules=[change(Enqueue, _check, _answer, _watch)],
         transitions=[transition(Admit, admit)],
         #: Of batches taken in and not yet applied; beyond, clients are told to come later.
         budget=Budget(requests=1_000_000, bytes=128 * 1024 * 1024),

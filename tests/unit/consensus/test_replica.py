@@ -5,6 +5,7 @@ import pytest
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Output, Position
 from raftwork.consensus.raft import Config, replication
 from raftwork.consensus.raft.messages import Append, AppendReply, TimeoutNow, Vote, VoteReply, codec
+from raftwork.consensus.raft.state import Leader, Node
 from raftwork.consensus.replica import COMMIT_AFTER_MS
 from tests.unit.consensus.cluster import Event, Member, formed, peer
 
@@ -130,9 +131,12 @@ def test_its_own_sync_has_a_leader_look_for_something_to_do_only_if_there_is(
 ) -> None:
     looks = list[None]()
     flush = replication.flush
-    monkeypatch.setattr(
-        replication, "flush", lambda node, role: (looks.append(None), flush(node, role))
-    )
+
+    def counted(node: Node, role: Leader) -> None:
+        looks.append(None)
+        flush(node, role)
+
+    monkeypatch.setattr(replication, "flush", counted)
     a = leader()
     looks.clear()
     a.core.propose(b"x", a.now)
