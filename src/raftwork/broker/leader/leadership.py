@@ -188,7 +188,7 @@ class Leadership:
             self.capacity_changed()
         self.desk.poll(now)
         # While the log takes nothing, changes stay at the desk, where their bytes are counted.
-        if sum(map(_size, self._pending)) < BATCH_BYTES:
+        if not self._pending or sum(map(_size, self._pending)) < BATCH_BYTES:
             self._take_changes()
         for command in self.workers.commands():
             self._pending.append(Proposal(encode_command(command)))
@@ -315,10 +315,12 @@ class Leadership:
         """Add what may leave now to `out`: (routing id, message)."""
         self._leaves = False
         out.extend(self.desk.frames())
-        if self._results.waiting:
-            out.extend(self._results.frames())
+        results = self._results
+        due = results.waiting
+        if due:
+            out.extend(results.frames())
         out.extend(self.workers.frames())
-        self.waiting = self.desk.waiting or self._results.waiting or self.workers.waiting
+        self.waiting = self.desk.waiting or (due and results.waiting) or self.workers.waiting
 
     def frames(self) -> list[tuple[bytes, FromBroker]]:
         """As `drain`, by themselves."""
