@@ -435,7 +435,7 @@ class Node:
         self._outgoing.frames.append((routing, message))
 
     def _flush(self) -> None:
-        self._supervisor.does(Leadership.drain, self._outgoing.frames)
+        self._supervisor.drain(self._outgoing.frames)
         self._outgoing.flush()
 
     def _unsent(self, routing: bytes) -> None:

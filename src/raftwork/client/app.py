@@ -256,11 +256,17 @@ class App:
         *,
         ids: tuple[str, ...] = (),
         wait_when_full: bool = False,
+        slot: Slot | None = None,
     ) -> Reply[R]:
         """Send the leader a request: see `Caller.call`."""
         try:
             return self._connect().call(
-                request, reply, self._timeout, ids=ids, wait_when_full=wait_when_full
+                request,
+                reply,
+                self._timeout,
+                ids=ids,
+                wait_when_full=wait_when_full,
+                slot=slot,
             )
         except Unavailable as error:
             error.ids = ids

@@ -34,11 +34,13 @@ class Caller(Protocol):
         *,
         ids: tuple[str, ...] = (),
         wait_when_full: bool = False,
+        slot: Slot | None = None,
     ) -> Reply[R]:
         """Send the leader a request; the answer is a record of the type `reply`.
 
         `ids` are the ids of its tasks, which Unavailable carries. With `wait_when_full` an enqueue
-        waits for room instead of ending with QueueFull at once.
+        waits for room instead of ending with QueueFull at once. `slot` is the handle of its one
+        task: its `watched_by` says at the end whether its outcome is watched already.
         """
         ...
 

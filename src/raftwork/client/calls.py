@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from raftwork.client.leader_discovery import LeaderEndpoint
 from raftwork.client.reply import Reply
+from raftwork.client.result_registry import Slot
 from raftwork.errors import RaftworkError
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.messages.request import Request
@@ -75,6 +76,7 @@ class Call(Outgoing):
         "pause",
         "reply",
         "size",
+        "slot",
         "spec",
         "wait_when_full",
     )
@@ -87,9 +89,11 @@ class Call(Outgoing):
         *,
         ids: tuple[str, ...] = (),
         wait_when_full: bool = False,
+        slot: Slot | None = None,
     ) -> None:
         """`deadline` is in ms of the session's clock; `ids` are those of its tasks, if any.
 
+        `slot` is the handle of its one task, whose outcome may be watched with the enqueue.
         With `wait_when_full` it waits for room instead of ending with QueueFull at once.
         """
         super().__init__(record)
@@ -97,6 +101,7 @@ class Call(Outgoing):
         self.deadline = deadline
         self.ids = ids
         self.wait_when_full = wait_when_full
+        self.slot = slot
         self.answer: Reply[object] = Reply()
         #: The Spec of an enqueue of one small task, which may travel with others.
         self.spec: bytes | None = None
@@ -116,6 +121,11 @@ class Call(Outgoing):
     def members(self) -> "tuple[Call, ...]":
         """The calls that its answer ends."""
         return (self,)
+
+    def watch(self) -> None:
+        """Have the outcome of an enqueue's one task come without another request."""
+        if self.slot is not None:
+            self.record = cast("Enqueue", self.record)._replace(watch=True)
 
     def late(self, now: int) -> bool:
         """Whether its deadline has passed."""
@@ -138,7 +148,8 @@ class Gathered(Outgoing):
         first = cast("Enqueue", calls[0].record)
         # Each is an array of one, so all but its first byte is the task.
         tasks = pack_array([cast("Enqueue", call.record).tasks[1:] for call in calls])
-        super().__init__(first._replace(tasks=tasks))
+        watch = any(cast("Enqueue", call.record).watch for call in calls)
+        super().__init__(first._replace(tasks=tasks, watch=watch))
         self.size = len(tasks)
 
     def parted(self) -> list[Call]:

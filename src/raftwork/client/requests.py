@@ -12,7 +12,7 @@
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from raftwork.client.calls import PAUSE_MAX_MS, Answered, Call, Gathered
@@ -89,13 +89,15 @@ class Requests:
                 self._gathering.setdefault(spec, deque()).append(call)
         self._fill_window(now)
 
-    def answered(self, message: FromBroker, now: int) -> None:
-        """End the calls that this record answers; one that answers none is dropped."""
+    def answered(self, message: FromBroker, now: int) -> Sequence[Call]:
+        """End the calls that this record answers, if there are any; returns them."""
         sent = self._window.get(getattr(message, "request", 0))
-        if sent is not None and type(message) is sent.reply:
-            self._leave_window(sent, now)
-            for call in sent.members:
-                self._finish(call, message)
+        if sent is None or type(message) is not sent.reply:
+            return ()
+        self._leave_window(sent, now)
+        for call in sent.members:
+            self._finish(call, message)
+        return sent.members
 
     def refused(self, refused: Refused, now: int) -> bool:
         """End the call that was refused, or defer it; False if there is no such call."""

@@ -66,6 +66,9 @@ class Handles:
         self._idle: dict[_Ref, None] = {}
         self._watched: dict[str, list[_Ref]] = {}
         self._dropped: deque[_Ref] = deque()
+        #: A guess from the last tasks: whether the next one's outcome will be waited for, so that
+        #: its watch should travel with its enqueue.
+        self.awaited = False
 
     # ---- for callers --------------------------------------------------------------------------
 
@@ -102,6 +105,7 @@ class Handles:
         """The ids to watch from now on, now that this handle's outcome is wanted."""
         if slot.watched_by is self or slot.outcome is not None:
             return []
+        self.awaited = True
         self._absorb()
         mine = slot.ref
         if mine is None or mine not in self._idle:
@@ -113,6 +117,10 @@ class Handles:
         for each in oldest if self._idle else ():
             del self._idle[each]
         return list(self._begin([mine, *oldest]))
+
+    def stand(self, slot: Slot) -> None:
+        """The watch of this new handle's outcome came with its enqueue."""
+        self._begin([self._refer(slot)])
 
     def deliver(self, results: Sequence[Result]) -> list[str]:
         """Outcomes that arrived; returns the ids to watch again."""
@@ -127,11 +135,15 @@ class Handles:
                     again.append(result.id)
                 continue
             for found in refs:
-                if (slot := found()) is not None:
-                    slot.outcome = result
-                    slot.ref = None  # over: its death need not be told
-                    if slot.waiters:
-                        ended.extend((waiter, result, None) for waiter in _taken(slot))
+                if (slot := found()) is None:
+                    self.awaited = False
+                    continue
+                slot.outcome = result
+                slot.ref = None  # over: its death need not be told
+                if slot.waiters:
+                    ended.extend((waiter, result, None) for waiter in _taken(slot))
+                else:
+                    self.awaited = False
         tell_all(ended)
         return again
 
@@ -146,6 +158,7 @@ class Handles:
                 continue
             task = getattr(gone, "id", "")  # none, if its making was interrupted
             if gone in (left := self._watched.get(task, [])):
+                self.awaited = False
                 left.remove(gone)
                 if not left:
                     del self._watched[task]

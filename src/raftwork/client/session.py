@@ -15,6 +15,7 @@ from raftwork.client.requests import Requests
 from raftwork.client.watches import Watches
 from raftwork.errors import BadMessage
 from raftwork.features import from_broker, to_broker
+from raftwork.features.enqueue import Enqueued
 from raftwork.features.results import Results, Watched
 from raftwork.messages import (
     Code,
@@ -167,7 +168,10 @@ class Session:
             case Refused():
                 self._refused(address, message, now)
             case _:  # the answer to a call; or meant for workers or peers, and dropped
-                self._requests.answered(message, now)
+                ended = self._requests.answered(message, now)
+                if isinstance(message, Enqueued) and message.watched:
+                    ids = [task for call in ended if call.slot is not None for task in call.ids]
+                    self._watches.stand(ids, address, now)
 
     def _refused(self, address: str, refused: Refused, now: int) -> None:
         if refused.code == Code.NOT_LEADER:

@@ -143,17 +143,32 @@ class BoundTask(Generic[P, T]):
         return many_calls(self._name, made, ids, self.parameters, keys, self._binder, extras)
 
     def _enqueue(self, batch: Batch) -> list[Run[T]]:
-        self._submit(batch).result()
-        return handles(self._app, batch.ids)
+        run = self._handle(batch)
+        self._submit(batch, run).result()
+        return self._tracked(batch, run)
 
     async def _aenqueue(self, batch: Batch) -> list[Run[T]]:
-        await self._submit(batch).aresult()
-        return handles(self._app, batch.ids)
+        run = self._handle(batch)
+        await self._submit(batch, run).aresult()
+        return self._tracked(batch, run)
 
-    def _submit(self, batch: Batch) -> "Reply[Enqueued]":
+    def _handle(self, batch: Batch) -> Run[T] | None:
+        """Of one task it is made before the enqueue, which may bring a watch of its outcome."""
+        return Run(batch.ids[0], self._app) if len(batch.ids) == 1 else None
+
+    def _tracked(self, batch: Batch, run: Run[T] | None) -> list[Run[T]]:
+        if run is None:
+            return handles(self._app, batch.ids)
+        if run.watched_by is None and run.outcome is None:
+            self._app.track(batch.ids, lambda _: run)
+        return [run]
+
+    def _submit(self, batch: Batch, run: Run[T] | None) -> "Reply[Enqueued]":
         request = Enqueue(0, 0, self.chosen.spec(self._name), batch.tasks)
         wait_when_full = self.chosen.when_full == "wait"
-        return self._app.call(request, Enqueued, ids=batch.ids, wait_when_full=wait_when_full)
+        return self._app.call(
+            request, Enqueued, ids=batch.ids, wait_when_full=wait_when_full, slot=run
+        )
 
 
 class Task(BoundTask[P, T], Generic[P, T, R]):

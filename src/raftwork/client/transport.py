@@ -24,6 +24,7 @@ from raftwork.client.reply import Reply, tell_all
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.session import Session
 from raftwork.errors import AppClosed, Unavailable
+from raftwork.features.enqueue import Enqueued
 from raftwork.messages import FRAME_BYTES_MAX, Result
 from raftwork.messages.request import Request
 from raftwork.net.links import LinkOptions, Links
@@ -147,13 +148,16 @@ class Connection:
         *,
         ids: tuple[str, ...] = (),
         wait_when_full: bool = False,
+        slot: Slot | None = None,
     ) -> Reply[R]:
         """Send the leader a request, to be answered with a `reply` within `timeout` ms.
 
         `ids` are the ids of its tasks, which Unavailable carries. With `wait_when_full` an enqueue
-        waits for room instead of ending with QueueFull at once.
+        waits for room instead of ending with QueueFull at once. `slot` is the handle of its one
+        task: its `watched_by` says at the end whether its outcome is watched already.
         """
-        call = Call(request, reply, _now() + timeout, ids=ids, wait_when_full=wait_when_full)
+        deadline = _now() + timeout
+        call = Call(request, reply, deadline, ids=ids, wait_when_full=wait_when_full, slot=slot)
         self._hand_over(call, patient=call.spec is not None and timeout >= PING_INTERVAL_MS)
         return call.answer  # type: ignore[return-value] # a session accepts no other answer
 
@@ -307,6 +311,8 @@ class _Loop:
                 if ids := self._handles.watch(job.slot):
                     self._session.watch(ids, now)
             elif not job.answer.dropped:
+                if self._handles.awaited:
+                    job.watch()
                 self._calls.add(job)
                 taken.append(job)
         if taken:
@@ -373,5 +379,8 @@ class _Loop:
             self._flush(now)  # or it would leave when the thread wakes next
 
     def _answer(self, answers: Sequence[Answered]) -> None:
+        for call, message, _ in answers:
+            if call.slot is not None and isinstance(message, Enqueued) and message.watched:
+                self._handles.stand(call.slot)
         tell_all([(each.call.answer, each.message, each.error) for each in answers])
         self._calls.difference_update([each.call for each in answers])

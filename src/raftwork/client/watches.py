@@ -49,6 +49,17 @@ class Watches:
         self._alarm.due(self._refresh_at)
         self._register(new, now)
 
+    def stand(self, ids: Iterable[str], address: str, now: int) -> None:
+        """As `add`, for what the leader at `address` watches already, since the enqueue."""
+        endpoint = self._brokers.endpoint
+        if endpoint is None or endpoint.address != address:
+            self.add(ids, now)  # it led when it answered
+            return
+        self._endpoint = self._endpoint or endpoint
+        self._ids.update(dict.fromkeys(ids))
+        self._quiet_from(now)
+        self._alarm.due(self._refresh_at)
+
     def remove(self, ids: Iterable[str]) -> None:
         """These outcomes are no longer wanted."""
         for task in ids:

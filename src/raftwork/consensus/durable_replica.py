@@ -218,7 +218,8 @@ class Replica:
                 more = self._promise(out)
             else:
                 self._carry_out(out)
-                self._settle(out)
+                self._settle(out)  # others need not wait for what is planned next
+                self._plan()
             if more:
                 self._more_at = now
                 break
@@ -247,6 +248,7 @@ class Replica:
         out: Output | None = first
         while out is not None:
             self._carry_out(out)
+            self._plan()
             outputs.append(out)
             out = None if out.more else self.core.output()
         self.commit()
@@ -267,6 +269,12 @@ class Replica:
     def _carry_out(self, out: Output) -> None:
         try:
             self._write(out)
+        except BaseException:
+            self._store.rollback()
+            raise
+
+    def _plan(self) -> None:
+        try:
             self._host.plan(self._now)
         except BaseException:
             self._store.rollback()

@@ -27,6 +27,7 @@ from raftwork.features.effects import (
 from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
 from raftwork.features.queue_limits import check_fits, check_queues
+from raftwork.features.results import watch
 from raftwork.features.task_batch import (
     LEVEL_OPTIONS,
     NO_EXTRAS,
@@ -69,19 +70,27 @@ _IS_KNOWN = "SELECT 1 FROM task WHERE id = ?"
 
 @reply(4)
 class Enqueued(NamedTuple):
-    """All tasks of the request are on a majority's disks."""
+    """All tasks of the request are on a majority's disks.
+
+    `watched` is whether their outcomes will come as Results, without a Watch.
+    """
 
     request: int
+    watched: bool = False
 
 
 @request(3, reply=Enqueued)
 class Enqueue(NamedTuple):
-    """Store these tasks, all or none. `tasks` is a packed list of Task."""
+    """Store these tasks, all or none. `tasks` is a packed list of Task.
+
+    `watch` asks for their outcomes, too; whether they will come stands in the answer.
+    """
 
     request: int
     created: int  # leader time of the first attempt
     spec: bytes  # a packed Spec
     tasks: bytes
+    watch: bool = False
 
 
 @command(1)
@@ -215,6 +224,16 @@ def _check(view: "View", request: Enqueue) -> _Batch | Done:
 
 def _answer(_view: "View", request: Enqueue, _done: Done) -> Enqueued:
     return Enqueued(request.request)
+
+
+def _watch(view: "View", routing: bytes, request: Enqueue, answer: Enqueued) -> Enqueued:
+    if not request.watch:
+        return answer
+    try:
+        watch(view, routing, read_tasks(request.tasks, view.state.settings).ids)
+    except QueueFull:
+        return answer  # stored all the same: the client asks for the outcomes by themselves
+    return answer._replace(watched=True)
 
 
 # ---- on every replica ---------------------------------------------------------------------------
@@ -355,7 +374,7 @@ def feature() -> "Feature":
 
     return Feature(
         "new tasks",
-        rules=[change(Enqueue, _check, _answer)],
+        rules=[change(Enqueue, _check, _answer, _watch)],
         transitions=[transition(Admit, admit)],
         #: Of batches taken in and not yet applied; beyond, clients are told to come later.
         budget=Budget(requests=1_000_000, bytes=128 * 1024 * 1024),

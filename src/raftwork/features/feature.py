@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from raftwork.features.lifecycle import Lifecycle, TimerKind
 
 Q = TypeVar("Q", bound=Frame)
+A = TypeVar("A", bound=Frame)
 C = TypeVar("C", bound=Command)
 
 #: What a rule or a command may refuse with; the client is told by its code. BadMessage is none: in
@@ -66,11 +67,16 @@ Begin = Callable[["View", bytes, Q], "tuple[Frame, Slices | None]"]
 
 
 class Change(NamedTuple):
-    """`check` returns what to propose, or Done if the change stands already."""
+    """`check` returns what to propose, or Done if the change stands already.
+
+    `subscribe` has the session told more from now on: it gets the routing id and the answer, and
+    returns the answer to send. It is called for sessions that are still there.
+    """
 
     request: type[Frame]
     check: Check[Frame]
     answer: Answer[Frame]
+    subscribe: Callable[[View, bytes, Frame, Frame], Frame] | None = None
 
 
 class Read(NamedTuple):
@@ -98,9 +104,19 @@ class Subscribe(NamedTuple):
 Rule = Change | Read | Wait | Subscribe
 
 
-def change(request: type[Q], check: Check[Q], answer: Answer[Q]) -> Rule:
+def change(
+    request: type[Q],
+    check: Check[Q],
+    answer: Callable[[View, Q, Done], A],
+    subscribe: Callable[[View, bytes, Q, A], A] | None = None,
+) -> Rule:
     """A request that becomes a command. See Change."""
-    return Change(request, cast("Check[Frame]", check), cast("Answer[Frame]", answer))
+    return Change(
+        request,
+        cast("Check[Frame]", check),
+        cast("Answer[Frame]", answer),
+        cast("Callable[[View, bytes, Frame, Frame], Frame] | None", subscribe),
+    )
 
 
 def read(request: type[Q], answer: Callable[[View, Q], Frame], work: int = 1) -> Rule:

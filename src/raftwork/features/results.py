@@ -4,6 +4,7 @@ A committed outcome may be sent at once, as it never changes. "Not finished" and
 only after a read barrier (G7). What a session watches is kept in the leader's ResultOutbox.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from raftwork.messages import WATCH_IDS_MAX, Result, State
@@ -68,8 +69,12 @@ def _states(view: "View", request: Ask) -> "Slices":
     return Answer(request.request, [Result(*known, b"") for known in zip(ids, states, strict=True)])
 
 
-def _watch(view: "View", routing: bytes, request: Watch) -> "tuple[Watched, Slices | None]":
-    ids = list(dict.fromkeys(request.ids))
+def watch(view: "View", routing: bytes, ids: Iterable[str]) -> list[str]:
+    """Push these outcomes to this session, now or once committed; returns ids not known here.
+
+    Raises QueueFull, with nothing watched, if there is no room.
+    """
+    ids = list(dict.fromkeys(ids))
     view.results.check_room(routing, ids)
     unknown: list[str] = []
     for id_, state in zip(ids, view.machine.states(ids), strict=True):
@@ -79,6 +84,11 @@ def _watch(view: "View", routing: bytes, request: Watch) -> "tuple[Watched, Slic
         if state is State.UNKNOWN:
             unknown.append(id_)
         view.results.watch(routing, id_)
+    return unknown
+
+
+def _watch(view: "View", routing: bytes, request: Watch) -> "tuple[Watched, Slices | None]":
+    unknown = watch(view, routing, request.ids)
     return Watched(request.request), _unknown(view, routing, unknown) if unknown else None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from raftwork.client import calls
 from raftwork.client.calls import Answered
+from raftwork.client.result_registry import Slot
 from raftwork.client.session import Session
 from raftwork.errors import QueueFull, Unavailable
 from raftwork.features import to_broker
@@ -210,7 +211,12 @@ class Client(Process):
     def _enqueue(self, batch: Batch) -> None:
         wait_when_full = self.world.admin.waits()
         request = Enqueue(0, 0, batch.spec, batch.tasks)
-        number = self._submit(request, Enqueued, batch.ids, wait_when_full=wait_when_full)
+        # Its outcome will be wanted: as a client does that waits for each of its tasks.
+        alone = len(batch.ids) == 1 and self.timeline.second.random() < 0.5
+        slot = Slot(batch.ids[0]) if alone else None
+        number = self._submit(
+            request, Enqueued, batch.ids, wait_when_full=wait_when_full, slot=slot
+        )
         self._calls[number] = Call(self.timeline.now, batch.ids, batch, wait_when_full)
 
     def _submit(
@@ -220,9 +226,13 @@ class Client(Process):
         ids: tuple[str, ...] = (),
         *,
         wait_when_full: bool = False,
+        slot: Slot | None = None,
     ) -> int:
         now = self.mono
-        made = calls.Call(request, reply, now + TIMEOUT, ids=ids, wait_when_full=wait_when_full)
+        made = calls.Call(
+            request, reply, now + TIMEOUT, ids=ids, wait_when_full=wait_when_full, slot=slot
+        )
+        made.watch()
         return self._session.submit(made, now)
 
     def _ask(self, ids: list[str]) -> None:
@@ -237,13 +247,14 @@ class Client(Process):
             self._calls[number] = Call(self.timeline.now, about=about, since=since)
             self.poke()
 
-    def _watch(self, ids: list[str] | tuple[str, ...]) -> None:
+    def _watch(self, ids: list[str] | tuple[str, ...], *, comes: bool = False) -> None:
         wishes = self.application.wishes
         for task in ids:
             held = wishes.get(task)
             if held is None or (held.result is not None and not held.result.state.final):
                 wishes[task] = Wish(self.timeline.now)
-        self._session.watch([i for i in ids if wishes[i].result is None], self.mono)
+        if not comes:  # without being asked for: it is watched since the enqueue
+            self._session.watch([i for i in ids if wishes[i].result is None], self.mono)
 
     @property
     def follows(self) -> int:
@@ -343,7 +354,10 @@ class Client(Process):
             self.world.clients.refused(call.batch, answer.error)
         else:
             self.world.clients.acknowledged(call.batch)
-            self._watch(call.batch.ids)
+            assert isinstance(answer.message, Enqueued)
+            self._watch(
+                call.batch.ids, comes=answer.message.watched and answer.call.slot is not None
+            )
 
     def _no_room(self, call: Call, batch: Batch) -> None:
         self.world.clients.no_room(batch)

@@ -2,7 +2,7 @@
 
 import threading
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import zmq
 
@@ -32,7 +32,7 @@ from raftwork.messages import (
     State,
     ToBroker,
 )
-from raftwork.wire import pack
+from raftwork.wire import pack, unpack
 
 VALUE = 7
 
@@ -46,6 +46,7 @@ class Broker:
         self._socket.linger = 0
         self.address = f"127.0.0.1:{self._socket.bind_to_random_port('tcp://127.0.0.1')}"
         self._stop = False
+        self.heard: list[ToBroker] = []
         self._thread = threading.Thread(target=self._serve)
 
     def __enter__(self) -> Self:
@@ -67,7 +68,8 @@ class Broker:
         while not self._stop:
             if self._socket.poll(20):
                 routing, frame = self._socket.recv_multipart()
-                for answer in self._answers(to_broker.decode(frame)):
+                self.heard.append(to_broker.decode(frame))
+                for answer in self._answers(self.heard[-1]):
                     self._socket.send_multipart([routing, from_broker.encode(answer)])
 
     def _answers(self, message: ToBroker) -> list[FromBroker]:
@@ -75,7 +77,10 @@ class Broker:
             case ClientHello() | Ping():
                 return [Leader(1, "a", self.address, active=True, time=1_000)]
             case Enqueue():
-                return [Enqueued(message.request)]
+                tasks = cast("list[list[str]]", unpack(message.tasks))
+                outcomes = [self._done(task[0]) for task in tasks] if message.watch else []
+                answer = Enqueued(message.request, watched=message.watch)
+                return [answer, *([Results(outcomes)] if outcomes else [])]
             case Ask():
                 return [Answer(message.request, [self._done(i) for i in message.ids])]
             case Watch():

@@ -53,6 +53,7 @@ class FakeCluster:
         *,
         ids: tuple[str, ...] = (),
         wait_when_full: bool = False,
+        slot: Slot | None = None,
     ) -> Reply[object]:
         self.timeouts.append(timeout)
         answer: Reply[object] = Reply()

@@ -74,7 +74,8 @@ def test_threads_that_enqueue_one_by_one_share_requests(
         until(lambda: len(called) == CALLERS)
         broker.open.set()
         ids = [each.result(20).id for each in calls]
-    assert sorted(ids) == sorted(each for sent in broker.enqueues for each in sent)
+    # On a busy machine the gate may be shut for so long that some are sent again.
+    assert set(ids) == {each for sent in broker.enqueues for each in sent}
     assert len(set(ids)) == CALLERS
     assert len(broker.enqueues) < FEW
 

@@ -189,3 +189,48 @@ def test_an_unknown_that_a_dropped_handle_was_told_is_asked_for_again() -> None:
     waiter, _ = wait(handles, second)
     assert handles.deliver([unknown("t")]) == ["t"]
     assert not waiter.told
+
+
+def test_an_outcome_that_is_watched_since_the_enqueue_needs_no_watch() -> None:
+    handles = Handles()
+    one = Slot("1")
+    handles.stand(one)
+    waiter, ids = wait(handles, one)
+    assert ids == []
+    handles.deliver([succeeded("1")])
+    assert waiter.result(0) == succeeded("1")
+
+
+def test_a_wait_has_the_next_outcome_watched_with_its_enqueue() -> None:
+    handles = Handles()
+    (one,) = handles.add(["1"], Slot)
+    before = handles.awaited
+    wait(handles, one)
+    assert (before, handles.awaited) == (False, True)
+    two = Slot("2")
+    handles.stand(two)
+    wait(handles, two)
+    handles.deliver([succeeded("1"), succeeded("2")])
+    assert handles.awaited
+
+
+def test_an_outcome_that_nobody_waits_for_has_the_next_one_not_watched() -> None:
+    handles = Handles()
+    (one,) = handles.add(["1"], Slot)
+    wait(handles, one)
+    two = Slot("2")
+    handles.stand(two)
+    handles.deliver([succeeded("1"), succeeded("2")])
+    assert not handles.awaited
+
+
+def test_a_handle_that_is_dropped_unasked_has_the_next_outcome_not_watched() -> None:
+    handles = Handles()
+    (one,) = handles.add(["1"], Slot)
+    wait(handles, one)
+    two = Slot("2")
+    handles.stand(two)
+    del two
+    gc.collect()
+    assert handles.sweep() == ["2"]
+    assert not handles.awaited

@@ -2,8 +2,9 @@
 
 import pytest
 
-from raftwork.client.calls import PAUSE_FIRST_MS, PAUSE_MAX_MS
+from raftwork.client.calls import PAUSE_FIRST_MS, PAUSE_MAX_MS, Call
 from raftwork.client.requests import RETRY_WINDOW_MS, WINDOW_BYTES, WINDOW_REQUESTS
+from raftwork.client.result_registry import Slot
 from raftwork.errors import (
     PayloadTooLarge,
     ProtocolError,
@@ -33,6 +34,7 @@ from raftwork.messages import (
     Result,
     State,
 )
+from raftwork.wire import pack
 from tests.unit.client.playing import A, B, C, Play
 
 ALIVE = (A, Leader(1, "a", A, active=True, time=50_000))
@@ -290,6 +292,65 @@ def test_a_watch_is_registered_anew_on_a_new_epoch_without_what_has_come() -> No
     play.lead(B, epoch=3)
     assert play.heard[-1] == (B, play.told(Watch)[-1])
     assert play.watches == [["t1", "t3"]] * 2
+
+
+def enqueue_watched(play: Play, task: str) -> int:
+    call = Call(
+        Enqueue(0, 0, b"spec", pack([(task, b"")])),
+        Enqueued,
+        play.now + 10_000,
+        ids=(task,),
+        slot=Slot(task),
+    )
+    call.watch()
+    play.session.submit(call, play.now)
+    play.collect()
+    return call.number
+
+
+def test_a_watch_that_came_with_its_enqueue_is_a_watch_as_any_other() -> None:
+    play = Play()
+    play.formed()
+    numbers = [enqueue_watched(play, "t1"), enqueue_watched(play, "t2")]
+    assert [sent.watch for sent in play.enqueues] == [True, True]
+    play.say(A, *(Enqueued(number, watched=True) for number in numbers))
+    play.say(A, Results([succeeded("t1")]))
+    assert play.outcomes == [succeeded("t1")]
+    assert play.watches == []
+    play.lead(B, epoch=2)
+    assert play.watches == [["t2"]]
+    play.say(B, Results([succeeded("t2")]))
+    assert play.outcomes[1:] == [succeeded("t2")]
+
+
+def test_a_leader_that_does_not_watch_what_it_stores_is_asked_when_a_caller_waits() -> None:
+    play = Play()
+    play.formed()
+    play.say(A, Enqueued(enqueue_watched(play, "t1")))
+    play.lead(B, epoch=2)
+    assert play.watches == []
+    play.watch("t1")
+    assert play.watches == [["t1"]]
+
+
+def test_a_watch_at_a_leader_that_leads_no_more_is_registered_with_the_next_one() -> None:
+    play = Play()
+    play.formed()
+    number = enqueue_watched(play, "t1")
+    play.lead(B, epoch=2)
+    play.say(A, Enqueued(number, watched=True))
+    assert play.heard[-1] == (B, play.told(Watch)[-1])
+    assert play.watches == [["t1"]]
+
+
+def test_an_enqueue_that_ended_before_it_was_answered_is_not_watched() -> None:
+    play = Play()
+    play.formed()
+    number = enqueue_watched(play, "t1")
+    play.run(10_000, answering=ALIVE)
+    play.say(A, Enqueued(number, watched=True))
+    play.lead(B, epoch=2)
+    assert play.watches == []
 
 
 def test_a_watch_is_registered_anew_after_a_reconnection() -> None:

@@ -22,9 +22,12 @@ from raftwork.client import threads
 from raftwork.client import transport as module
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.session import Output
+from raftwork.features.enqueue import Enqueue
+from raftwork.features.results import Watch
 from raftwork.messages import Result, State
 from raftwork.net import links
 from raftwork.net.resolving import look_up
+from tests.unit.client.broker import VALUE, Broker
 
 NOBODY = "127.0.0.1:1"
 
@@ -315,3 +318,25 @@ def test_what_is_to_be_asked_again_is_asked_before_the_thread_waits() -> None:
         loop.close(None)
         os.close(read_fd)
         os.close(write_fd)
+
+
+def test_who_waits_for_each_task_asks_for_its_outcome_with_the_enqueue() -> None:
+    with Broker() as broker, App(broker.address) as app:
+        for _ in range(20):
+            assert app.enqueue("t").result(10) == VALUE
+        watches = sum(isinstance(each, Watch) for each in broker.heard)
+        together = sum(isinstance(each, Enqueue) and each.watch for each in broker.heard)
+    # An outcome that overtakes its caller leaves the next one to be asked for: one in two at most.
+    assert together >= 10
+    assert watches <= 11
+
+
+def test_who_waits_for_none_is_sent_no_outcome() -> None:
+    with Broker() as broker, App(broker.address) as app:
+        assert app.enqueue("t").result(10) == VALUE
+        for _ in range(5):
+            app.enqueue("t")
+        heard = [each.watch for each in broker.heard if isinstance(each, Enqueue)]
+    assert heard[0] is False
+    # That of the first is; the next may be under way before it shows that nobody waits.
+    assert sum(heard) <= 2

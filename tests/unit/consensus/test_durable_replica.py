@@ -4,8 +4,9 @@ import pytest
 
 from raftwork.consensus.core import ORIGIN, Entry, Kind, Output, Position
 from raftwork.consensus.durable_replica import COMMIT_AFTER_MS
-from raftwork.consensus.raft import Config
+from raftwork.consensus.raft import Config, replication
 from raftwork.consensus.raft.messages import Append, AppendReply, TimeoutNow, Vote, VoteReply, codec
+from raftwork.consensus.raft.state import Leader, Node
 from tests.unit.consensus.cluster import Event, Member, formed, peer
 
 NAMES = "abc"
@@ -110,6 +111,54 @@ def test_d_replies_leave_as_soon_as_the_entry_is_applied() -> None:
 
     assert order.index("apply") < order.index("applied") < order.index("released")
     assert "commit" not in order
+
+
+def test_d_replies_leave_before_anything_else_is_planned() -> None:
+    a = leader()
+    a.core.propose(b"x", a.now)
+    a.turn()
+    a.events.clear()
+
+    a.hear("b", AppendReply(1, True, 2, ORIGIN, 0))
+    order = kinds(a)
+
+    assert "plan" not in order[order.index("apply") : order.index("released")]
+    assert "plan" in order[order.index("released") :]
+
+
+def test_its_own_sync_has_a_leader_look_for_something_to_do_only_if_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = list[None]()
+    flush = replication.flush
+
+    def counted(node: Node, role: Leader) -> None:
+        looks.append(None)
+        flush(node, role)
+
+    monkeypatch.setattr(replication, "flush", counted)
+    a = leader()
+    looks.clear()
+    a.core.propose(b"x", a.now)
+    a.turn()
+    assert len(looks) == 1, "a follower's acknowledgement is what it waits for"
+
+    a = member("a")  # it waits for nobody
+    a.sleep(1_500)
+    a.core.propose(b"x", a.now)
+    a.turn()
+    assert a.store.applied == a.store.last
+
+
+def test_a_follower_applies_late_what_came_before_its_own_sync_and_in_time() -> None:
+    a = Member(peer("a"), NAMES, formed(NAMES), config=Config())
+    a.hear("b", Append(1, ORIGIN, 0, 0, (entry(1),)))
+    a.hear("b", Append(1, Position(1, 1), 1, 0, (entry(2),)))
+    assert a.store.applied == ORIGIN
+    wake_at = a.replica.wake_at
+    assert wake_at is not None and a.now < wake_at <= a.now + Config().apply_within
+    a.turn(wake_at)
+    assert a.store.applied == (1, 1)
 
 
 def test_d_but_after_the_sync_if_they_come_with_a_promise() -> None:

@@ -3,11 +3,13 @@
 import pytest
 
 from raftwork.broker.machine import ClusterSettings
+from raftwork.broker.requests import result_outbox
 from raftwork.broker.requests.request_processor import REQUEST_BYTES
 from raftwork.features.enqueue import Enqueue, Enqueued, feature
 from raftwork.features.feature import Budget
 from raftwork.features.queue_settings import Configure, changes
-from raftwork.messages import PAYLOAD_MAX, Code, Refused, State
+from raftwork.features.results import Results
+from raftwork.messages import PAYLOAD_MAX, Code, Refused, Result, State
 from raftwork.wire import pack
 from tests.unit.broker.queues import enqueue
 from tests.unit.broker.request_harness import ME, OTHER, RequestHarness
@@ -233,3 +235,52 @@ def test_the_fate_of_an_enqueue_is_told_once_and_its_budget_is_given_back(
     assert harness.under_way() == 0
     assert harness.sent() == [Enqueued(7)]
     assert harness.sent() == []
+
+
+# ---- with a watch of the outcome --------------------------------------------------------------
+
+
+def watched(harness: RequestHarness, *ids: str, request: int = 1) -> None:
+    _, spec, tasks, _ = enqueue(*ids, payload=b"")
+    harness.say(Enqueue(request, 0, spec, tasks, watch=True))
+
+
+def test_an_outcome_that_was_asked_for_with_the_enqueue_comes_by_itself(
+    harness: RequestHarness,
+) -> None:
+    watched(harness, "a", request=7)
+    harness.commit()
+    assert harness.sent() == [Enqueued(7, watched=True)]
+    harness.finish(1)
+    assert harness.sent() == [Results([Result("a", State.SUCCEEDED, b"v")])]
+
+
+def test_so_does_that_of_a_task_that_is_stored_already(harness: RequestHarness) -> None:
+    harness.enqueue("a")
+    harness.commit()
+    harness.finish(1)
+    harness.sent()
+    watched(harness, "a", request=8)
+    assert harness.sent() == [
+        Enqueued(8, watched=True),
+        Results([Result("a", State.SUCCEEDED, b"v")]),
+    ]
+
+
+def test_a_client_that_left_before_its_enqueue_was_applied_watches_nothing(
+    harness: RequestHarness,
+) -> None:
+    watched(harness, "a")
+    harness.processor.gone(ME)
+    harness.commit()
+    assert not harness.results._watchers and not harness.results._watched
+
+
+def test_without_room_to_watch_a_task_is_stored_all_the_same(
+    harness: RequestHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(result_outbox, "WATCHES_PER_SESSION", 0)
+    watched(harness, "a", request=7)
+    harness.commit()
+    assert harness.sent() == [Enqueued(7, watched=False)]
+    assert not harness.results._watchers

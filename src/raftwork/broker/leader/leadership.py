@@ -120,7 +120,8 @@ class Leadership:
         # What features must propose before anything else, such as a new cluster's first level.
         first = (command for feature in FEATURES for command in feature.begins(view))
         self._pending = [Proposal(encode_command(command)) for command in first]
-        #: Something happened since the last plan, and since the last frames were drained.
+        #: Something happened since the last plan; and since the last frames were drained, so that
+        #: some may leave.
         self._stirred = self._leaves = True
         #: When what features see was brought up to date.
         self._looked_at = -1
@@ -187,7 +188,7 @@ class Leadership:
             self.capacity_changed()
         self.processor.poll(now)
         # While the log takes nothing, changes stay in the processor, where their bytes are counted.
-        if sum(map(_size, self._pending)) < BATCH_BYTES:
+        if not self._pending or sum(map(_size, self._pending)) < BATCH_BYTES:
             self._take_changes()
         for command in self.workers.commands():
             self._pending.append(Proposal(encode_command(command)))
@@ -307,14 +308,21 @@ class Leadership:
             why = f"{failure.type}: {failure.message}"
             self._tell(TaskFailed(effect.id, effect.queue, why))
 
+    @property
+    def may_send(self) -> bool:
+        """Whether `drain` may find anything."""
+        return self._leaves or self.waiting
+
     def drain(self, out: list[tuple[bytes, FromBroker]]) -> None:
         """Add what may leave now to `out`: (routing id, message)."""
-        if not self._leaves and not self.waiting:
-            return
         self._leaves = False
-        for each in (self.processor, self._results, self.workers):
-            out.extend(each.frames())
-        self.waiting = self.processor.waiting or self._results.waiting or self.workers.waiting
+        out.extend(self.processor.frames())
+        results = self._results
+        due = results.waiting
+        if due:
+            out.extend(results.frames())
+        out.extend(self.workers.frames())
+        self.waiting = self.processor.waiting or (due and results.waiting) or self.workers.waiting
 
     def frames(self) -> list[tuple[bytes, FromBroker]]:
         """As `drain`, by themselves."""

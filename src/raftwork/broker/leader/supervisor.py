@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from raftwork.broker.containment import Containment, Vital
     from raftwork.broker.leader.leadership import Leadership
     from raftwork.consensus.core import Consensus, Position
+    from raftwork.messages import FromBroker
 
 Ts = TypeVarTuple("Ts")
 
@@ -85,6 +86,11 @@ class LeadershipSupervisor:
                 work(self.leadership, *args)
             except Exception as error:  # noqa: BLE001 - it is what a boundary is for
                 self._boundary.stop(error)
+
+    def drain(self, out: list[tuple[bytes, FromBroker]]) -> None:
+        """Have the Leadership add what may leave now to `out`, if there may be anything."""
+        if self.leadership is not None and self.leadership.may_send:
+            self.does(lambda leadership: leadership.drain(out))
 
     def turn(self, now: int, applied: Position) -> None:
         """Make the Leadership anew, if that is due."""

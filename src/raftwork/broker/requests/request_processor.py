@@ -24,7 +24,7 @@ from raftwork.messages import Code, Refused
 from raftwork.messages.bounds import lists, objections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
 
     from raftwork.broker.events import Event
     from raftwork.broker.requests.view import View
@@ -132,6 +132,8 @@ class RequestProcessor:
         self._rests = deque[Wanted]()  # of large changes: each turn has the next part of one
         self._turn = 0
         self._open: set[Key] = set()
+        #: Of these, those of sessions that are gone.
+        self._left: set[Key] = set()
         self.read_barrier = ReadBarrier[_Reading]()
         self._ready: deque[_Reading] = deque()
         self._waits: dict[Key, tuple[OpenRequest, Generator[None, None, Frame]]] = {}
@@ -163,8 +165,7 @@ class RequestProcessor:
             case Change():
                 change = rule.check(self.view, asked.request)
                 if isinstance(change, Done):
-                    answer = rule.answer(self.view, asked.request, change)
-                    self._frames.append((asked.key[0], answer))
+                    self._frames.append((asked.key[0], self._answer(rule, asked, change)))
                     return
                 tally.check(asked.cost)
                 self._hold(asked)
@@ -185,6 +186,13 @@ class RequestProcessor:
                     tally.add(asked.cost)
                     self.read_barrier.add(_Reading(asked, rest))
 
+    def _answer(self, rule: Change, asked: OpenRequest, done: Done) -> Frame:
+        answer = rule.answer(self.view, asked.request, done)
+        # For a session that is gone nothing is watched any more: nobody would end that.
+        if rule.subscribe is not None and asked.key not in self._left:
+            answer = rule.subscribe(self.view, asked.key[0], asked.request, answer)
+        return answer
+
     def _hold(self, asked: OpenRequest) -> None:
         self._open.add(asked.key)
         asked.tally.add(asked.cost)
@@ -192,6 +200,7 @@ class RequestProcessor:
     def _end(self, asked: OpenRequest, answer: Frame | None) -> None:
         """It is under way no more."""
         self._open.discard(asked.key)
+        self._left.discard(asked.key)
         asked.tally.remove(asked.cost)
         if answer is not None:
             self._frames.append((asked.key[0], answer))
@@ -208,6 +217,7 @@ class RequestProcessor:
     def gone(self, routing: bytes) -> None:
         """The session is closed: drop its answers. The changes that it asked for stand."""
         self.view.results.gone(routing)
+        self._left.update(key for key in self._open if key[0] == routing)
         for key in [key for key in self._waits if key[0] == routing]:
             asked, _ = self._waits.pop(key)
             self._end(asked, None)
@@ -231,7 +241,7 @@ class RequestProcessor:
         rule = asked.rule
         assert isinstance(rule, Change)
         if isinstance(reply, Done):
-            self._end(asked, rule.answer(self.view, asked.request, reply))
+            self._end(asked, self._answer(rule, asked, reply))
         else:
             self._fail(asked, reply.code, reply.text)
 
@@ -291,12 +301,12 @@ class RequestProcessor:
         """Whether answers, or the rest of large changes, wait for their turn."""
         return bool(self._ready or self._rests)
 
-    def frames(self) -> Iterator[tuple[bytes, FromBroker]]:
+    def frames(self) -> list[tuple[bytes, FromBroker]]:
         """What may leave, drained."""
         if self._ready:
             self._read()
         out, self._frames = self._frames, []
-        yield from out
+        return out
 
 
 def _work(rule: Rule) -> int:

@@ -411,6 +411,8 @@ class WorkerRegistry:
     def frames(self) -> Iterable[tuple[bytes, FromBroker]]:
         """What to send, drained: (routing id, message)."""
         out, self._frames = self._frames, []
+        if not self._dirty:
+            return out
         for worker in self._dirty.values():
             if worker.routing is not None:
                 writable = self._writable(worker.routing)

@@ -219,13 +219,15 @@ class Raft:
             node.log.trim(node.applied)
         if not output.promises:
             return
-        self._stir()
         if output.append:
             node.log.written(output.append[-1].at)
         if output.state is not None and output.state == node.hard_state:
             election.own_vote_is_durable(node)
         if isinstance(node.role, Leader):
             replication.advance(node, node.role)
+        # Else all that became durable is another's to count, and there is nothing to be done.
+        if output.state is not None or (node.applying != node.commit and not self._may_wait()):
+            self._stir()
 
     def compacted(self, base: Position) -> None:
         """See `Consensus.compacted`."""

@@ -21,7 +21,6 @@ class RaftLog:
 
     __slots__ = (
         "_ends",
-        "_last",
         "_rewind",
         "_start",
         "_starts",
@@ -33,6 +32,7 @@ class RaftLog:
         "_trimmed",
         "base",
         "durable",
+        "last",
     )
 
     def __init__(self, store: Log, tail_bytes: int) -> None:
@@ -43,7 +43,8 @@ class RaftLog:
     def reload(self) -> None:
         """Take everything from the store: at the start and after a snapshot was installed."""
         self.base = self._store.base
-        self._last = self._store.last
+        #: The newest entry's position, or `base` if none is kept.
+        self.last = self._store.last
         epochs = self._store.epochs()
         self._starts = [at.seq for at in epochs]
         self._terms = [at.epoch for at in epochs]
@@ -51,21 +52,16 @@ class RaftLog:
         #: Bytes in the log up to and with each entry of the tail, counted from the last reload.
         self._ends: list[int] = []
         self._trimmed = 0
-        self._start = self._last.seq + 1
-        self._taken = self._last.seq
+        self._start = self.last.seq + 1
+        self._taken = self.last.seq
         self._rewind: Position | None = None
         #: Newest index known to be on our own disk.
-        self.durable = self._last.seq
-
-    @property
-    def last(self) -> Position:
-        """The newest entry's position, or `base` if none is kept."""
-        return self._last
+        self.durable = self.last.seq
 
     def term(self, index: int) -> int:
         """The term of the entry at `index`, which is kept or is the base."""
-        assert self.base.seq <= index <= self._last.seq, (
-            f"index {index} is outside the log ({self.base.seq}, {self._last.seq}]"
+        assert self.base.seq <= index <= self.last.seq, (
+            f"index {index} is outside the log ({self.base.seq}, {self.last.seq}]"
         )
         if index == self.base.seq:
             return self.base.epoch
@@ -73,17 +69,17 @@ class RaftLog:
 
     def position(self, index: int) -> Position:
         """The position of the entry at `index`, as `term`."""
-        return self._last if index == self._last.seq else Position(self.term(index), index)
+        return self.last if index == self.last.seq else Position(self.term(index), index)
 
     def holds(self, at: Position) -> bool:
         """Whether this very entry is in the log, or was the last one compacted away."""
-        if at == self._last:
+        if at == self.last:
             return True
-        return self.base.seq <= at.seq <= self._last.seq and self.term(at.seq) == at.epoch
+        return self.base.seq <= at.seq <= self.last.seq and self.term(at.seq) == at.epoch
 
     def find_conflict_by_term(self, index: int, term: int) -> Position:
         """The newest entry up to `index` whose term is at most `term`; ORIGIN if none is kept."""
-        index = min(index, self._last.seq)
+        index = min(index, self.last.seq)
         run = bisect_right(self._starts, index) - 1
         while run >= 0 and index > self.base.seq and self._terms[run] > term:
             index = self._starts[run] - 1
@@ -98,8 +94,8 @@ class RaftLog:
         end = self._ends[-1] if self._ends else self._trimmed
         for entry in entries:
             at = entry.at
-            assert at.seq == self._last.seq + 1 and at.epoch >= self._last.epoch, (
-                f"{at} does not follow {self._last}"
+            assert at.seq == self.last.seq + 1 and at.epoch >= self.last.epoch, (
+                f"{at} does not follow {self.last}"
             )
             if not self._terms or self._terms[-1] != at.epoch:
                 self._starts.append(at.seq)
@@ -107,11 +103,11 @@ class RaftLog:
             end += len(entry.data) + ENTRY_OVERHEAD_BYTES
             self._tail.append(entry)
             self._ends.append(end)
-            self._last = at
+            self.last = at
 
     def truncate(self, to: int) -> None:
         """Forget every entry after index `to`."""
-        self._last = self.position(to)
+        self.last = self.position(to)
         while self._starts and self._starts[-1] > to:
             self._starts.pop()
             self._terms.pop()
@@ -119,15 +115,15 @@ class RaftLog:
         del self._tail[keep:], self._ends[keep:]
         self._start = min(self._start, to + 1)
         if to < self._taken:
-            self._rewind = self._last
+            self._rewind = self.last
             self._taken = to
         self.durable = min(self.durable, to)
 
     def take(self) -> tuple[Position | None, tuple[Entry, ...]]:
         """What the store must still do: rewind to, then append."""
         rewind, self._rewind = self._rewind, None
-        fresh = self._tail[self._taken + 1 - self._start :] if self._taken < self._last.seq else ()
-        self._taken = self._last.seq
+        fresh = self._tail[self._taken + 1 - self._start :] if self._taken < self.last.seq else ()
+        self._taken = self.last.seq
         return rewind, tuple(fresh)
 
     def written(self, at: Position) -> None:
@@ -137,7 +133,7 @@ class RaftLog:
 
     def entries(self, after: int, upto: int, limit_bytes: int) -> Sequence[Entry]:
         """Entries after index `after` up to `upto`: at least one, else at most `limit_bytes`."""
-        assert self.base.seq <= after < upto <= self._last.seq
+        assert self.base.seq <= after < upto <= self.last.seq
         if after + 1 < self._start:
             stored = self._store.entries(self.position(after), limit_bytes)
             assert stored and stored[0].at.seq == after + 1, f"the store lost entry {after + 1}"
@@ -182,8 +178,7 @@ class RaftLog:
         assert self.holds(base), f"compacted to {base}, which is not in the log"
         self.base = base
         while self._starts and (
-            base.seq == self._last.seq
-            or (len(self._starts) > 1 and self._starts[1] <= base.seq + 1)
+            base.seq == self.last.seq or (len(self._starts) > 1 and self._starts[1] <= base.seq + 1)
         ):
             del self._starts[0], self._terms[0]
         drop = base.seq + 1 - self._start
