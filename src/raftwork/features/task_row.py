@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from raftwork.messages import CancelReason
+
 # ---- task.phase: plain integers, as they go into the statements ---------------------------------
 
 PENDING: Final = 0  # waits or runs
@@ -32,3 +34,11 @@ CHECKPOINTED: Final = 32
 CANCELLING: Final = 64
 #: Other tasks wait for it, or it is one of a flow.
 LINKED: Final = 128
+
+#: From this bit on stands why a CANCELLING task was asked to end: a CancelReason, three bits.
+REASON_SHIFT: Final = 16
+
+
+def cancel_reason(flags: int) -> CancelReason:
+    """Why a CANCELLING task was asked to end."""
+    return CancelReason(flags >> REASON_SHIFT & 7)
