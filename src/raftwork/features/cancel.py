@@ -13,7 +13,6 @@
 
 from collections.abc import Sequence
 from enum import IntEnum
-from json import dumps
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from raftwork.errors import ProtocolError, UnknownTask, Unsupported
@@ -56,7 +55,6 @@ _ALL = """SELECT seq, phase IN (0, 1, 4, 5) FROM task WHERE seq > ? AND seq <= ?
     ORDER BY seq LIMIT ?"""
 _TAGGED = """SELECT seq, 1 FROM tag WHERE key = ? AND value = ? AND seq > ? AND seq <= ?
     ORDER BY seq LIMIT ?"""
-_BY_ID = """SELECT task.seq FROM json_each(?) CROSS JOIN task ON task.id = value"""
 _READ = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, flags
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase IN (0, 1, 4, 5)"""
 _ASK = "UPDATE task SET flags = ?, due = ? WHERE seq = ?"
@@ -187,8 +185,7 @@ def _looked_at(ledger: "Ledger", command: CancelSome) -> tuple[list[int], int]:
     """The numbers of tasks that may be meant, and behind which one the next part begins."""
     db, after, limit = ledger.db, command.after, command.limit
     if command.scope is Scope.IDS:
-        seqs = [seq for (seq,) in db.execute(_BY_ID, (dumps(command.ids),))]
-        return seqs, after + limit if len(command.ids) == limit else 0
+        return ledger.numbers(command.ids), after + limit if len(command.ids) == limit else 0
     if command.scope is Scope.TAG:
         tag = (command.name, command.value)
         rows = list(db.execute(_TAGGED, (*tag, after, command.upto, limit)))

@@ -105,6 +105,7 @@ _PENDING = ByLevel(
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
 )
 _CHECKSUMS = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
+_NUMBERS = "SELECT task.seq FROM json_each(?) CROSS JOIN task ON task.id = value"
 _FIRST_RESULTS = """SELECT length(body) FROM task WHERE phase = ? AND due IS NOT NULL
     ORDER BY due, seq LIMIT ?"""
 _RUNNING = ByLevel(
@@ -221,6 +222,10 @@ class Ledger:
     def checksums(self, ids: Sequence[str]) -> dict[str, int]:
         """By id, of those tasks that are known: what tells their contents from others."""
         return dict(self.db.execute(_CHECKSUMS, (dumps(ids),)))
+
+    def numbers(self, ids: Sequence[str]) -> list[int]:
+        """Those of the tasks that are known, in the order of `ids`."""
+        return [seq for (seq,) in self.db.execute(_NUMBERS, (dumps(ids),))]
 
     # ---- queues and running tasks ---------------------------------------------------------------
 

@@ -16,10 +16,10 @@ from tests.unit.broker.machine.driver import WORKER, Driver, spec_of
 
 def test_what_was_chosen_just_before_a_pause_waits_again(driver: Driver) -> None:
     driver.enqueue("a", "b")
-    running = driver.assign(1)
+    (running,) = driver.assign(1)
     assert driver.effects(Pause("default", 0)) == []
     assert driver.apply(Assign(WORKER, [2])).effects == [NotAssigned([2]), Requeued("default", 2)]
-    driver.finish(*running)
+    driver.finish(running)
     driver.reopen()
     assert driver.machine.is_paused("default")
     assert driver.apply(Assign(WORKER, [2])).effects == [NotAssigned([2]), Requeued("default", 2)]
