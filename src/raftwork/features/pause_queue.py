@@ -129,11 +129,12 @@ def _check_delete(view: "View", request: DeleteQueue) -> Delete:
 def _pause(ledger: "Ledger", command: Pause, effects: list[Effect]) -> None:
     check_queues(ledger, command.queue)
     queue = ledger.touch(command.queue)
-    _end_pause(ledger, queue, effects)
-    if command.until == 0:
-        queue.paused_until = ENDLESS
-    elif command.until > ledger.time:
-        queue.paused_until = command.until
+    if 0 < command.until <= ledger.time:
+        _end_pause(ledger, queue, effects)
+        return
+    _end_pause(ledger, queue, [])  # another one takes its place: nothing goes on
+    queue.paused_until = command.until or ENDLESS
+    if command.until:
         ledger.set_timer(command.until, _PAUSE_TIMER, queue.number)
 
 

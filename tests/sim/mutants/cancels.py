@@ -44,9 +44,9 @@ _BUGS: tuple[tuple[str, int, tuple[Edit, ...]], ...] = (
         60,
         (
             Edit(
-                f"{_WORKERS}.worker:Assignment.of",
-                "cancelling = bool(task.flags & CANCELLING)",
-                "cancelling = False",
+                f"{_WORKERS}.registry:WorkerRegistry._take_over",
+                "Assignment.of(running.token, running, known",
+                "Assignment.of(running.token, running._replace(flags=0), known",
             ),
         ),
     ),
