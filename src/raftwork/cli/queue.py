@@ -124,9 +124,9 @@ def set_command(cluster: Cluster, /, name: str, reset: bool, **given: object) ->
 @click.option("--until", metavar="ISO", callback=_instant, help="Go on at this time by itself.")
 @asks
 def pause_command(cluster: Cluster, /, name: str, until: datetime | None) -> None:
-    """Hand out nothing of a queue, until `raftwork queue resume` or a time.
+    """Hand out none of a queue's tasks.
 
-    Tasks that run go on, as do the few that a worker holds ahead; new ones are taken in.
+    Until `raftwork queue resume`, or a time. Tasks that run go on, as do the few that a worker holds ahead; new ones are taken in.
 
     \b
     Example:

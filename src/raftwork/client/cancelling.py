@@ -51,6 +51,8 @@ def _ids(ids: Iterable[str]) -> list[str]:
     if isinstance(ids, str):
         raise TypeError("ids must be several ids, got a str: put it into a list")
     checked = [task_id(each) for each in ids]
+    if not checked:
+        raise ValueError("ids must be at least one")
     if len(checked) > IDS_MAX:
         raise ValueError(
             f"a cancel may name {IDS_MAX} ids, got {len(checked)}: cancel them by parts"
@@ -58,12 +60,10 @@ def _ids(ids: Iterable[str]) -> list[str]:
     return checked
 
 
-def _tag(tag: tuple[str, str]) -> tuple[str, str]:
-    try:
-        key, value = tag
-    except (TypeError, ValueError):
-        text = f"tag must be a pair of its key and its value, got {tag!r:.80}"
-        raise TypeError(text) from None
+def _tag(tag: object) -> tuple[str, str]:
+    if not isinstance(tag, tuple | list) or len(tag) != 2:
+        raise TypeError(f"tag must be a pair of its key and its value, got {tag!r:.80}")
+    key, value = tag
     longest = TAG_LENGTH_MAX
     return label("a tag's key", key, longest), label("a tag's value", value, longest)
 

@@ -30,7 +30,7 @@ _BUGS: tuple[tuple[str, int, tuple[Edit, ...]], ...] = (
     ),
     (
         "that a task was asked to end is kept in memory alone",
-        40,
+        80,
         (
             Edit(
                 _ASK,
@@ -41,7 +41,7 @@ _BUGS: tuple[tuple[str, int, tuple[Edit, ...]], ...] = (
     ),
     (
         "cancel lost at failover",
-        60,
+        150,
         (
             Edit(
                 f"{_WORKERS}.registry:WorkerRegistry._take_over",

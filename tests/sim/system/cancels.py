@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 #: The share of worlds with cancels, and with pauses, and how far they are apart there, ms.
 _SHARE, _PAUSES, _EVERY = 0.5, 0.4, 700
+#: Of those with cancels, the share in which a leader is killed just behind one.
+_PLOTS = 0.5
 #: A queue is paused for so long at most, ms.
 _PAUSED_MAX = 2_500
 _GRACES = (0, 150, 1_000, 3_000, 10_000)
@@ -54,6 +56,7 @@ class Cancels:
         self._world = world
         self._rng = rng = Random(f"cancels of {world.seed}")
         self._there, self._pauses = rng.random() < _SHARE, rng.random() < _PAUSES
+        self._plots = self._there and rng.random() < _PLOTS
 
     def begin(self) -> None:
         """From now on until there is peace; then every queue goes on."""
@@ -65,6 +68,31 @@ class Cancels:
         if self._pauses and self._rng.random() < 0.5:
             self._ask(self._pause())
         self._world.timeline.after(self._rng.randint(1, 2 * _EVERY), self.begin)
+
+    def plot(self) -> None:
+        """Code that heeds nothing is asked to end, and just then the leader is killed.
+
+        Rarely does a failover come while such code runs; that is when the next leader must know.
+        """
+        world = self._world
+        deaf = [
+            task.id
+            for task in world.queue.tasks.values()
+            if task.token is not None and task.spec.name == "long" and task.token % 3 == 2
+        ]
+        leading = [each for each in world.brokers if each.active is not None]
+        if not self._plots or world.peaceful:
+            return
+        world.timeline.after(self._rng.randint(150, 600), self.plot)
+        if deaf and leading and leading[0].alive and not leading[0].paused:
+            self._ask(CancelTasks(0, Scope.IDS, deaf[-3:], "", "", 10_000))
+            world.timeline.after(self._rng.randint(60, 200), self._kill, leading[0])
+
+    def _kill(self, leader: "Broker") -> None:
+        if leader.alive and not self._world.peaceful:
+            self._plots = False
+            leader.stop("killed")
+            self._world.later(leader.start)
 
     def press(self) -> None:
         """Two lead: one of them does not know what there is by now."""

@@ -138,6 +138,7 @@ class World:
             self.admin.begin()
             self.purges.begin()
             self.cancels.begin()
+            self.cancels.plot()
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()
