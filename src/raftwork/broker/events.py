@@ -264,6 +264,18 @@ class TaskFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskCancelled:
+    """It was ended before its code had ended by itself: that is its outcome."""
+
+    task: str
+    queue: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"task {self.task} of queue {self.queue} was cancelled: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
 class TaskOverdue:
     """It ran far over its time limit, and its worker, which lives, did not say so: it is ended."""
 
@@ -402,6 +414,7 @@ Event = (
     | AttemptLost
     | TaskRetried
     | TaskFailed
+    | TaskCancelled
     | TaskOverdue
     | TasksTakenBack
     | TaskLost
@@ -416,8 +429,8 @@ Event = (
     | ReplicaEvent
 )
 
-#: One for each attempt that fails: they are made only for a log at DEBUG.
-PER_ATTEMPT = (AttemptFailed, AttemptLost, TaskRetried, TaskFailed)
+#: One for each attempt or task without a value: they are made only for a log at DEBUG.
+PER_ATTEMPT = (AttemptFailed, AttemptLost, TaskRetried, TaskFailed, TaskCancelled)
 
 
 def unheard(_event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import click
@@ -66,6 +67,17 @@ def _numbers(
             raise click.BadParameter(text, ctx, option)
         numbers[name] = int(number)
     return numbers
+
+
+def _instant(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
+    """An aware datetime; one without a time zone is of this machine's."""
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(value).astimezone()
+    except (ValueError, OverflowError):
+        text = f"{value!r} is no ISO 8601 time, such as 2027-01-01T06:00:00+01:00"
+        raise click.BadParameter(text, ctx, option) from None
 
 
 def _flag(name: str) -> str:
@@ -139,6 +151,25 @@ def set_command(cluster: Cluster, /, name: str, reset: bool, **given: object) ->
         seen = observe(cluster.brokers)
         if seen.leader is not None and not (seen.serves(name) or _has_tasks(seen, name)):
             err(f"no worker serves the queue {name}, and it has no tasks; it is set nevertheless")
+
+
+@command.command("pause")
+@click.argument("name")
+@click.option("--until", metavar="ISO", callback=_instant, help="Go on at this time by itself.")
+@asks
+def pause_command(cluster: Cluster, /, name: str, until: datetime | None) -> None:
+    """Hand out none of a queue's tasks.
+
+    Until `raftwork queue resume`, or a time. Tasks that run go on, as do the few that a worker
+    holds ahead; new ones are taken in.
+
+    \b
+    Example:
+      raftwork queue pause mail
+      raftwork queue pause mail --until 2027-01-01T06:00:00+01:00
+    """
+    cluster.app.queue(name).pause(until)
+    out(f"{name} is paused" if until is None else f"{name} is paused until {until.isoformat()}")
 
 
 @command.command("show")

@@ -2,12 +2,13 @@
 
 import os
 import weakref
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from raftwork.client.addresses import broker_addresses
+from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
 from raftwork.client.options import (
@@ -26,6 +27,7 @@ from raftwork.client.run import Run, handles
 from raftwork.client.task import BoundTask, Task
 from raftwork.client.task_names import default_name, refusing, whereabouts
 from raftwork.errors import AppClosed, Unavailable
+from raftwork.features.cancel import TasksCancelled
 from raftwork.features.drain import DrainWorker, WorkerDraining
 from raftwork.hooks import Hook, Hooks, TaskOutcome
 from raftwork.messages import NAME_MAX, Result
@@ -165,6 +167,43 @@ class App:
     def run(self, id: str) -> Run[Any]:  # noqa: A002
         """A handle for the task of this id, whether there is one or not."""
         return handles(self, (task_id(id),))[0]
+
+    def cancel(
+        self,
+        *,
+        ids: Iterable[str] | None = None,
+        name: str | None = None,
+        queue: str | None = None,
+        tag: tuple[str, str] | None = None,
+        all: bool = False,  # noqa: A002
+        grace: Duration = GRACE_S,
+    ) -> int:
+        """End tasks, as `Run.cancel` does; returns how many were ended or asked to end.
+
+        Exactly one scope: `ids`, all of a `name`, a `queue` or a `tag` (its key and value), or
+        `all=True`. Meant are those that were enqueued before the call. Of many it takes a while; if
+        a failover interrupts it, it goes on, and counts those that it finds then.
+
+        Raises TypeError and ValueError for anything but one scope, UnknownTask if the only id is
+        not known, QueueFull while too many such calls are under way, Unavailable, and Unsupported
+        from brokers of an older release.
+        """
+        asked = cancel_all_of(ids, name, queue, tag, all, grace)
+        return self.call(asked, TasksCancelled).result().cancelled
+
+    async def acancel(
+        self,
+        *,
+        ids: Iterable[str] | None = None,
+        name: str | None = None,
+        queue: str | None = None,
+        tag: tuple[str, str] | None = None,
+        all: bool = False,  # noqa: A002
+        grace: Duration = GRACE_S,
+    ) -> int:
+        """As `cancel`, for coroutines."""
+        asked = cancel_all_of(ids, name, queue, tag, all, grace)
+        return (await self.call(asked, TasksCancelled).aresult()).cancelled
 
     # ---- what a worker calls: decorators --------------------------------------------------------
 

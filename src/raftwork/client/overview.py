@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from raftwork.addresses import same_place
 from raftwork.client.addresses import broker_addresses
+from raftwork.features.pause_queue import ENDLESS
 from raftwork.features.queue_settings import settings_of
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
 from raftwork.net.leader_claims import leading
@@ -201,7 +203,15 @@ def queue_document(queue: QueueStatus) -> dict[str, object]:
     """A queue as `raftwork status --json` prints it."""
     document: dict[str, object] = queue._asdict()
     del document["name"], document["settings"]
+    until = queue.paused_until
+    document["paused"] = until > 0
+    document["paused_until"] = instant_of(until) if 0 < until < ENDLESS else None
     return document | asdict(settings_of(queue.settings))
+
+
+def instant_of(time: int) -> str:
+    """Leader time (ms) as ISO 8601, in UTC."""
+    return datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def unserved(seen: Overview) -> list[str]:

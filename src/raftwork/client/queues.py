@@ -1,12 +1,22 @@
 """A queue as a program sees it: its settings at run time."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from raftwork.client.methods import asking
 from raftwork.client.options import queue_name, task_key
+from raftwork.client.per_call import instant
 from raftwork.client.reply import Reply
 from raftwork.features.lanes import KeyResumed, ResumeKey
+from raftwork.features.pause_queue import (
+    DeleteQueue,
+    PauseQueue,
+    QueueDeleted,
+    QueueGoesOn,
+    QueuePaused,
+    ResumeQueue,
+)
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.queue_settings import (
     SETTINGS,
@@ -37,6 +47,10 @@ def _takes_fields_of(
 
 def _settings(answer: SettingsTold) -> QueueSettings:
     return settings_of(answer.settings)
+
+
+def _nothing(_told: object) -> None:
+    """The answer is that it is done."""
 
 
 class Queue:
@@ -85,6 +99,27 @@ class Queue:
         """As `resume_key`, for coroutines."""
         return bool((await self._resume_key(key).aresult()).resumed)
 
+    def pause(self, until: datetime | None = None) -> None:
+        """Hand out nothing of it, until an aware datetime or until `resume`.
+
+        What runs, and what a worker holds ahead, goes on; enqueues are taken in. In the past it
+        ends a pause. Raises TypeError for a naive datetime, and QueueFull for one queue too many.
+        """
+        self._pause(until).result()
+
+    async def apause(self, until: datetime | None = None) -> None:
+        """As `pause`, for coroutines."""
+        await self._pause(until).aresult()
+
+    resume, aresume = asking(ResumeQueue, QueueGoesOn, _nothing)
+    """Hand out its tasks again."""
+
+    delete, adelete = asking(DeleteQueue, QueueDeleted, _nothing)
+    """Forget it, with its settings and counters. Its next task makes it anew.
+
+    Raises ProtocolError while it has tasks without an outcome, or dead ones.
+    """
+
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"
 
@@ -92,6 +127,10 @@ class Queue:
 
     def _resume_key(self, key: str) -> Reply[KeyResumed]:
         return self.caller.call(ResumeKey(0, self.name, task_key(key)), KeyResumed)
+
+    def _pause(self, until: datetime | None) -> Reply[QueuePaused]:
+        at = 0 if until is None else instant("until", until)
+        return self.caller.call(PauseQueue(0, self.name, at), QueuePaused)
 
     def _set(self, changes: Mapping[str, object]) -> Reply[QueueSet]:
         if unknown := changes.keys() - SETTINGS.keys():

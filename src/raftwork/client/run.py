@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from raftwork.client.cancelling import GRACE_S, cancel_run
 from raftwork.client.options import Duration, seconds
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.errors import TaskCancelled, TaskFailed, TaskLost, UnknownTask
+from raftwork.features.cancel import TasksCancelled
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
 from raftwork.wait_observer import observed
@@ -82,6 +84,24 @@ class Run(Slot, Generic[T_co]):
             return _status(self.outcome)
         return _status(_only(await self._ask().aresult()))
 
+    def cancel(self, grace: Duration = GRACE_S) -> bool:
+        """End the task; returns whether this call ended it, or asked its code to end.
+
+        A task that has not begun is cancelled at once. Code that runs is asked to end: a coroutine
+        is cancelled, other code finds it by `current().cancelled` or `check()`. If it returns, its
+        value stands all the same; if it raises, or has not ended after `grace` seconds, the task is
+        cancelled, and what runs of it in a process is killed. It is not handed out again, and
+        `result` raises TaskCancelled. False: it had its outcome already. A call that a failover
+        interrupts may say False of what it did before.
+
+        Raises UnknownTask, Unavailable, and Unsupported from brokers of an older release.
+        """
+        return self._cancel(grace).result().cancelled > 0
+
+    async def acancel(self, grace: Duration = GRACE_S) -> bool:
+        """As `cancel`, for coroutines."""
+        return (await self._cancel(grace).aresult()).cancelled > 0
+
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Run) else NotImplemented
 
@@ -127,6 +147,9 @@ class Run(Slot, Generic[T_co]):
             raise
         finally:
             self.give_up(waiter)
+
+    def _cancel(self, grace: Duration) -> Reply[TasksCancelled]:
+        return self._app.call(cancel_run(self.id, grace), TasksCancelled, ids=(self.id,))
 
     def _ask(self) -> Reply[Answer]:
         return self._app.call(Ask(0, [self.id]), Answer, ids=(self.id,))

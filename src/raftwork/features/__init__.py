@@ -9,11 +9,13 @@ where brokers ask for them (catalogue.py), by each module's `feature`.
 from typing import TYPE_CHECKING, Protocol
 
 from raftwork.features import (
+    cancel,
     cluster_settings,
     dead_letters,
     drain,
     enqueue,
     lanes,
+    pause_queue,
     purge_queue,
     queue_settings,
     results,
@@ -46,5 +48,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     upgrade,
     cluster_settings,
     timers,
+    cancel,
+    pause_queue,
     lanes,  # the last: what the others made of a task decides where it waits
 )

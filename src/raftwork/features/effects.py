@@ -15,6 +15,7 @@ class Done(NamedTuple):
     """The command took effect (or had taken effect before)."""
 
     affected: int = 0  # so many, where that is asked for
+    rest_after: int = 0  # where it goes on if this was a part of it; 0 if it was all
 
 
 class Rejected(NamedTuple):
@@ -87,6 +88,18 @@ class AttemptEnded(NamedTuple):
     seq: int
 
 
+class CancelAsked(NamedTuple):
+    """The code under this token is asked to end."""
+
+    token: int
+
+
+class QueueResumed(NamedTuple):
+    """What waits in this queue may be handed out again."""
+
+    queue: str
+
+
 class TokenRejected(NamedTuple):
     """A report came under a token that is not current: refused, nothing changed."""
 
@@ -101,6 +114,8 @@ Effect = (
     | NotAssigned
     | Settled
     | AttemptEnded
+    | CancelAsked
+    | QueueResumed
     | TokenRejected
 )
 

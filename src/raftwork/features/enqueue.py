@@ -273,7 +273,8 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> None:
     tasks = [(task, payload) for task, _, payload, *_ in rows]
     ledger.enter(spec.queue, len(rows), sum(len(payload) for _, payload in tasks))
     ledger.seq += len(rows)
-    begun = _begin(ledger, command, first, tasks, effects) if command.begin else 0
+    goes_on = command.begin and not ledger.queues[spec.queue].paused_until
+    begun = _begin(ledger, command, first, tasks, effects) if goes_on else 0
     if begun < len(tasks):
         keys = [row[3] for row in rows[begun:]] if columns.keys else []
         effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:], keys))
@@ -353,7 +354,7 @@ def _insert(ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row]) -> boo
     """Insert all rows or, if an id is known, none."""
     db, first = ledger.db, ledger.seq + 1
     queue = ledger.queues.get(spec.queue)
-    number = queue.number if queue else len(ledger.queues) + 1
+    number = queue.number if queue else ledger.last_queue + 1
     before = db.total_changes()
     db.executemany(
         _INSERT,

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from raftwork.messages import CancelReason
+
 # ---- task.phase: plain integers, as they go into the statements ---------------------------------
 
 PENDING: Final = 0  # waits or runs
@@ -34,3 +36,11 @@ CANCELLING: Final = 64
 LINKED: Final = 128
 #: It runs after those of its key that came before it.
 ORDERED: Final = 512
+
+#: From this bit on stands why a CANCELLING task was asked to end: a CancelReason, three bits.
+REASON_SHIFT: Final = 16
+
+
+def cancel_reason(flags: int) -> CancelReason:
+    """Why a CANCELLING task was asked to end."""
+    return CancelReason(flags >> REASON_SHIFT & 7)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from raftwork.features import key_order
 from raftwork.features.effects import Effect, Requeued, Settled
 from raftwork.features.losses import forget_losses
+from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.features.task_row import (
     BLOCKED,
     DELAYED,
@@ -33,6 +34,14 @@ _WAIT_IN_LANE = "INSERT INTO laned VALUES (?, ?, ?)"
 _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
 _LEAVE_LANE = "DELETE FROM laned WHERE lane = ? AND place = ?"
 _PLACE = "SELECT lane, CASE place WHEN 0 THEN seq ELSE place END, key FROM task WHERE seq = ?"
+_STILL_WAITING = """SELECT queue, task.seq, 0, 0
+    FROM json_each(?1) CROSS JOIN task ON task.seq = value
+    WHERE phase = 0 AND lane = 0
+    UNION ALL SELECT queue, task.seq, task.lane, laned.place
+    FROM json_each(?1) CROSS JOIN task ON task.seq = value
+    CROSS JOIN laned ON laned.lane = task.lane
+        AND laned.place = CASE task.place WHEN 0 THEN task.seq ELSE task.place END
+    WHERE phase = 0"""
 _GIVE_PLACE = "UPDATE task SET place = ? WHERE seq = ?"
 _END = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
 _FIRST = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, %s
@@ -118,6 +127,18 @@ def unwait(ledger: Ledger, tasks: Sequence[Place]) -> None:
                     key_order.leave(ledger, queue, key, place)
     changed = ledger.db.total_changes() - before
     assert changed == len(tasks), "a live task neither ran nor waited"
+
+
+def still_waiting(ledger: Ledger, seqs: Sequence[int]) -> list[Requeued]:
+    """Those of these that wait, although they were not given to a worker."""
+    if ledger.level < LEVEL_OPTIONS:
+        return []  # nothing keeps a task that waits from being given
+    rows = ledger.db.execute(_STILL_WAITING, (str(list(seqs)),))
+    return [
+        Requeued(ledger.numbered[queue].name, seq, lane, place)
+        for queue, seq, lane, place in rows
+        if seq not in ledger.running_seqs
+    ]
 
 
 def first_waiting(ledger: Ledger, queue: str, upto: int, limit: int) -> list[Unstarted]:

@@ -62,6 +62,7 @@ class QueueStatus(NamedTuple):
     scheduled: int = 0  # wait for their time
     blocked: int = 0  # wait for other tasks
     cancelled: int = 0
+    paused_until: int = 0  # leader time; 0 while it is not paused
 
 
 @reply(8)

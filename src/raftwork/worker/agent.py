@@ -13,12 +13,12 @@ to do about them. The rules:
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from math import log2
 from random import Random
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
 from raftwork.errors import BadMessage
+from raftwork.features.cancel import CancelRuns
 from raftwork.messages import (
     HEARTBEAT_MS,
     PAYLOAD_MAX,
@@ -47,6 +47,9 @@ from raftwork.messages import (
     decode_spec,
 )
 from raftwork.messages.registry import worker_frames
+from raftwork.worker.agent_turn import Identity as Identity
+from raftwork.worker.agent_turn import Load as Load
+from raftwork.worker.agent_turn import Turn as Turn
 from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import PrefetchWindow
@@ -61,39 +64,6 @@ LOOK_MS = 10
 #: Waiting tasks are handed back when no slot has come free for so long, ms.
 STUCK_MS = 250
 _FOREVER = 2**62
-
-
-class Identity(NamedTuple):
-    """A worker process, as its hello describes it."""
-
-    name: str
-    incarnation: bytes
-    host: str
-    pid: int
-    queues: tuple[str, ...]
-
-
-class Load(NamedTuple):
-    """A sample of how busy the machine (or the container) is. Shares are 0 … 1."""
-
-    cpu: float | None = None
-    memory: float | None = None
-    load: float | None = None
-    own: float | None = None  # of `cpu`: this worker and its tasks
-    place: int = 0  # which CPUs: see Heartbeat
-
-
-@dataclass(slots=True)
-class Turn:
-    """What to do now: `send`; then `start`, then `stop`, then `withdraw`, on the pool."""
-
-    send: list[tuple[str, ToBroker]] = field(default_factory=list)
-    start: list[PushedTask] = field(default_factory=list)
-    stop: set[int] = field(default_factory=set)
-    #: Call the pool's `withdraw` and tell the agent through `withdrawn`; then take another turn.
-    withdraw: bool = False
-    #: For the log: what has ended since the last turn; successes only with `tell_all`.
-    ends: list[tuple[PushedTask, Outcome]] = field(default_factory=list)
 
 
 #: Takes a frame: from which broker, what, and when.
@@ -142,6 +112,8 @@ class Agent:
         self._started: list[int] = []  # to be reported, as are the released
         self._released: list[int] = []
         self._stop: set[int] = set()
+        self._cancelled: set[int] = set()  # of what is held
+        self._cancel: set[int] = set()  # of these: the pool is not told yet
         self._withdraw = False
         self._hand_back = False  # what the withdrawal is for
         self._load = Load()
@@ -178,6 +150,7 @@ class Agent:
                 handles(Push, self._pushed),
                 handles(Acknowledged, self._acknowledged),
                 handles(Stop, lambda _source, stop, _now: self._drop(stop.tokens)),
+                handles(CancelRuns, lambda _source, asked, _now: self._ask_to_end(asked.tokens)),
                 handles(Drain, lambda _source, _drain, now: self.drain(now)),
                 handles(Leader, self._session.announced),
                 handles(HelloFirst, lambda source, _first, now: self._session.refused(source, now)),
@@ -244,6 +217,13 @@ class Agent:
                 self._since.pop(token, None)
                 self._stop.add(token)
         self._parked = [task for task in self._parked if task.token not in self._stop]
+
+    def _ask_to_end(self, tokens: list[int]) -> None:
+        """Once each: a coroutine that cleans up must not be cancelled again in a new session."""
+        self._cancelled.intersection_update(self._held)
+        new = {token for token in tokens if token in self._held} - self._cancelled
+        self._cancelled |= new
+        self._cancel |= new
 
     def _opened(self, stop: list[int], now: int) -> None:
         self._drop(stop)
@@ -320,6 +300,10 @@ class Agent:
             self._parked[:0] = held
         self._withdraw = self._hand_back = False
 
+    def unstarted(self, tasks: list[PushedTask]) -> None:
+        """The pool was to cancel these and had not begun them."""
+        self._release([task for task in tasks if task.token in self._held])
+
     def sample(self, load: Load) -> None:
         """Report this load from now on."""
         self._load = load
@@ -348,7 +332,7 @@ class Agent:
         task = self._held.pop(token, None)
         if task is None:
             return  # stopped, or decided by its time limit
-        if not outcome.ok or self._tell_all:
+        if self._tell_all or not (outcome.ok or token in self._cancelled):
             self._ends.append((task, outcome))
         self._since.pop(token, None)
         self._done.add(outcome)
@@ -379,6 +363,8 @@ class Agent:
         if now >= self._limit_at:
             self._enforce_limits(now)
         turn = Turn()
+        if self._cancel:
+            turn.cancel = self._to_cancel()
         if self._parked and not self._done.full and not self._hand_back:
             turn.start, self._parked = self._parked, []
         if self._stop:
@@ -397,6 +383,13 @@ class Agent:
         if self._draining and not self._withdraw and not self._held and not self._done:
             self._leave(turn)
         return turn
+
+    def _to_cancel(self) -> set[int]:
+        """Hand back what is parked; the pool sees to the rest."""
+        tokens, self._cancel = self._cancel, set()
+        self._release([task for task in self._parked if task.token in tokens])
+        self._parked = [task for task in self._parked if task.token not in tokens]
+        return tokens.intersection(self._held)
 
     def _enforce_limits(self, now: int) -> None:
         self._limit_at = _FOREVER

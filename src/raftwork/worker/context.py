@@ -13,10 +13,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
+from raftwork.errors import TaskCancelled
 from raftwork.worker.forked_copies import ends_copies
+from raftwork.worker.notices import NO_NOTICES, Notices
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,6 +37,22 @@ class Context:
     token: int
     attempt: int
     worker: str
+    _notices: Notices = field(default=NO_NOTICES, repr=False, compare=False)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the task is asked to end: return or raise soon, or it is ended (`Run.cancel`)."""
+        return self._notices.cancelled(self.token)
+
+    def check(self) -> None:
+        """Raise TaskCancelled if the task is asked to end."""
+        if self.cancelled:
+            raise TaskCancelled(f"task {self.id} is asked to end", "user", self.id)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the worker is asked to end: it waits for this task, and takes nothing new."""
+        return self._notices.stopping
 
 
 class _Scope:

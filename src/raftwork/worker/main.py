@@ -285,8 +285,13 @@ class Worker:
         if turn.stop:
             pool.stop(turn.stop)
             self._collect_at = now_ms()  # there may be fewer slots now
+        if self._agent.draining:
+            pool.drain()
+        if turn.cancel:
+            self._agent.unstarted(pool.cancel(turn.cancel))
         if turn.withdraw:
             self._agent.withdrawn(pool.withdraw())
+        if turn.withdraw or turn.cancel:
             self._perform(self._agent.turn(now_ms()))
 
     def _send(self, turn: Turn) -> None:

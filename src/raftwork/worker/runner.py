@@ -27,10 +27,13 @@ from raftwork.signatures import Binder, binder, misfit
 from raftwork.wire import unpack
 from raftwork.worker.context import Context, running
 from raftwork.worker.forked_copies import ends_copies
+from raftwork.worker.notices import NO_NOTICES, Notices
 
 #: Of a traceback, its first and last halves; of a message the first so many characters.
 TRACEBACK_MAX = 64 * 1024
 MESSAGE_MAX = 16 * 1024
+#: Between two looks of a coroutine's loop whether it is asked to end, s.
+_LOOK_S = 0.01
 #: Names listed when a task is unknown.
 _NAMES_MAX = 20
 
@@ -67,7 +70,9 @@ class Runner:
     `worker` is the name that `current().worker` shows.
     """
 
-    def __init__(self, registry: Registry, worker: str) -> None:
+    def __init__(self, registry: Registry, worker: str, notices: Notices = NO_NOTICES) -> None:
+        """`notices` are what the tasks' code is to heed."""
+        self._notices = notices
         self._registry = registry
         self._worker = worker
         self._binders: dict[str, Binder | None] = {}  # of the tasks that were run so far
@@ -81,7 +86,7 @@ class Runner:
             with ends_copies(), running(self._context(task)):
                 value = call.function(*call.args, **call.kwargs)
                 if inspect.iscoroutine(value):
-                    value = self._complete(value)
+                    value = self._complete(value, task.token)
             outcome = Outcome(task.token, True, pack_result(value))
         except BaseException as error:  # noqa: BLE001 - SystemExit too ends the task, not the worker
             outcome = failed(task.token, error)
@@ -96,7 +101,7 @@ class Runner:
         try:
             call = self._call(task)
             if not inspect.iscoroutinefunction(call.function):
-                return await in_thread(Runner(self._registry, self._worker).run_once, task)
+                return await in_thread(self._alike().run_once, task)
             with ends_copies(), running(self._context(task), asyncio.current_task()) as scope:
                 try:
                     value: object = await call.function(*call.args, **call.kwargs)
@@ -115,6 +120,17 @@ class Runner:
         finally:
             self.close()
 
+    def is_async(self, task: PushedTask) -> bool:
+        """Whether `run_async` runs it as a coroutine."""
+        try:
+            function = self._registry.get(decode_spec(task.spec).name)
+        except BadMessage:
+            return False  # running it will say so
+        return inspect.iscoroutinefunction(function)
+
+    def _alike(self) -> "Runner":
+        return Runner(self._registry, self._worker, self._notices)
+
     def close(self) -> None:
         """Close the event loop, if one was made."""
         if self._loop is not None:
@@ -122,7 +138,7 @@ class Runner:
             self._loop = None
 
     def _context(self, task: PushedTask) -> Context:
-        return Context(task.id, task.token, task.attempt, self._worker)
+        return Context(task.id, task.token, task.attempt, self._worker, self._notices)
 
     def _call(self, task: PushedTask) -> _Call:
         name = decode_spec(task.spec).name
@@ -138,12 +154,13 @@ class Runner:
                 return _Call(function, args, kwargs)
         raise BadMessage("a task's payload is [arguments, keyword arguments]")
 
-    def _complete(self, coroutine: Coroutine[object, object, T]) -> T:
+    def _complete(self, coroutine: Coroutine[object, object, T], token: int) -> T:
         if self._loop is None:
             self._loop = asyncio.Runner()
         try:
             with ends_copies():  # an exit in another task of the loop leaves it here
-                return self._loop.run(_at_home(coroutine), context=copy_context())
+                watched = _watched(coroutine, lambda: self._notices.cancelled(token))
+                return self._loop.run(watched, context=copy_context())
         finally:
             self._tidy(self._loop)
 
@@ -157,9 +174,25 @@ class Runner:
             raise
 
 
-async def _at_home(coroutine: Coroutine[object, object, T]) -> T:
-    with ends_copies():  # a copy must not go on with what else the loop has
-        return await coroutine
+async def _watched(coroutine: Coroutine[object, object, T], asked: Callable[[], bool]) -> T:
+    """Cancel it once it is asked to end: who asks is in another thread, or another process."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    next_look: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal next_look
+        if asked():
+            task.cancel()
+        else:
+            next_look = loop.call_later(_LOOK_S, look)
+
+    next_look = loop.call_later(_LOOK_S, look)
+    try:
+        with ends_copies():  # a copy must not go on with what else the loop has
+            return await coroutine
+    finally:
+        next_look.cancel()
 
 
 async def cancel_others() -> None:

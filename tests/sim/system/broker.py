@@ -16,6 +16,7 @@ from raftwork.consensus.core import ORIGIN, Entry, Peer, Position, Snapshot
 from raftwork.errors import OtherRelease, StoreDamaged, StoreError
 from raftwork.features import from_broker
 from raftwork.features.effects import Applied
+from raftwork.features.task_row import CANCELLING
 from raftwork.messages import PeerMessage
 from tests.sim.system.bugs import Bug
 from tests.sim.system.disk import Crash, Disk, Facts
@@ -205,6 +206,7 @@ class Broker(Process):
                 self._heard = now
             node.receive_peer(name, frame, now)
         for routing, frame in _drain(self._from_anyone):
+            self.world.told.reads(self, routing, frame)
             node.receive(routing, frame, now)
         for routing in _drain(self._lost):
             node.unreachable(routing)
@@ -228,6 +230,18 @@ class Broker(Process):
         leads = node.leading
         if leads is not None:
             self.world.consensus.leads(self.peer, leads.epoch, self.end)
+
+    def is_asked_to_end(self, token: int) -> bool:
+        """Whether it has applied that the code under this token is asked to end."""
+        assert self.node is not None
+        run = self.node.machine.current(token)
+        return run is not None and bool(run.flags & CANCELLING)
+
+    def leader_time(self) -> int:
+        """Of an active leader."""
+        assert self.node is not None
+        leading = self.node._supervisor.leadership
+        return 0 if leading is None else leading.time(self.mono)
 
     @property
     def position(self) -> Position:
@@ -266,6 +280,7 @@ class Broker(Process):
 
     def _send(self, routing: bytes, frame: bytes) -> None:
         self.world.pushes.leaves(self, routing, frame)
+        self.world.told.leaves(self, routing, frame)
         if not self.world.network.route(self, routing, frame, self._lag):
             self._lost.append(routing)
 

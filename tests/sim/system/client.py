@@ -14,6 +14,7 @@ from raftwork.client.result_registry import Slot
 from raftwork.client.session import Session
 from raftwork.errors import QueueFull, Unavailable
 from raftwork.features import to_broker
+from raftwork.features.cancel import CancelTasks, TasksCancelled
 from raftwork.features.cluster_settings import (
     AskClusterSettings,
     ClusterSettingsSet,
@@ -21,6 +22,7 @@ from raftwork.features.cluster_settings import (
     SetClusterSettings,
 )
 from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.pause_queue import PauseQueue, QueueGoesOn, QueuePaused, ResumeQueue
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.queue_settings import (
     AskQueue,
@@ -36,7 +38,7 @@ from tests.sim.system.disk import CLUSTER
 from tests.sim.system.network import WIRE_TIMEOUT, Dealer
 from tests.sim.system.process import Clock, Process
 from tests.sim.system.promises import require
-from tests.sim.system.service_checker import About
+from tests.sim.system.service_checker import About, Steers
 from tests.sim.system.worker import ADDRESSES
 from tests.sim.system.workload import Batch
 
@@ -54,6 +56,9 @@ _REPLIES: dict[type[object], type[object]] = {
     SetQueue: QueueSet,
     AskQueue: SettingsTold,
     PurgeQueue: QueuePurged,
+    CancelTasks: TasksCancelled,
+    PauseQueue: QueuePaused,
+    ResumeQueue: QueueGoesOn,
     SetClusterSettings: ClusterSettingsSet,
     AskClusterSettings: ClusterSettingsTold,
 }
@@ -70,7 +75,7 @@ class Call:
     batch: Batch | None = None
     #: It waits for room.
     wait_when_full: bool = False
-    about: About | PurgeQueue | None = None
+    about: About | Steers | None = None
     #: How much had been set when it began.
     since: int = 0
 
@@ -239,11 +244,11 @@ class Client(Process):
         number = self._submit(Ask(0, ids), Answer, tuple(ids))
         self._calls[number] = Call(self.timeline.now, tuple(ids))
 
-    def inquire(self, about: About | PurgeQueue) -> None:
+    def inquire(self, about: About | Steers) -> None:
         """Set something, ask what is set, or drop what waits in a queue."""
         if self.alive and not self.paused:
             number = self._submit(about, _REPLIES[type(about)])
-            since = 0 if isinstance(about, PurgeQueue) else self.world.clients.changes(about)
+            since = 0 if isinstance(about, Steers) else self.world.clients.changes(about)
             self._calls[number] = Call(self.timeline.now, about=about, since=since)
             self.poke()
 
@@ -343,6 +348,8 @@ class Client(Process):
                 self.inquire(call.about)
         elif isinstance(call.about, PurgeQueue):
             self.world.clients.purged(call.at, call.about, answer)
+        elif isinstance(call.about, Steers):
+            self.world.clients.steered(call.at, call.about, answer)
         elif call.about is not None:
             self.world.clients.told(call.about, call.since, answer)
         elif call.batch is None:

@@ -11,16 +11,19 @@ from zlib import crc32
 
 from raftwork.broker.machine.commands import Expire, Fail, Lose, Release, commands, decode_batch
 from raftwork.consensus.core import Position
+from raftwork.features.cancel import CancelSome
 from raftwork.features.cluster_settings import ConfigureCluster
 from raftwork.features.effects import (
     Applied,
     Assigned,
     AttemptEnded,
+    CancelAsked,
     Done,
     Effect,
     EnqueuedAndAssigned,
     NotAssigned,
     Queued,
+    QueueResumed,
     Rejected,
     Reply,
     Requeued,
@@ -28,10 +31,12 @@ from raftwork.features.effects import (
     TokenRejected,
 )
 from raftwork.features.enqueue import Admit
+from raftwork.features.pause_queue import Pause, Resume
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure
 from raftwork.messages import Code, Result, Spec, State, decode_failure, decode_spec
 from raftwork.wire import unpack
+from tests.sim.system.cancels import CancelChecker
 from tests.sim.system.cluster_settings import Stood
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
@@ -52,6 +57,9 @@ class Known:
     outcome: tuple[State, bytes] | None = None
     #: Since when it waits to be handed out; None while it does not.
     waits_since: int | None = None
+    #: Whether its code was asked to end, and when (machine time) it is ended.
+    asked: bool = False
+    grace_ends: int = 0
 
 
 @dataclass(slots=True)
@@ -110,6 +118,14 @@ class QueueChecker:
     settled: list[str] = field(default_factory=list)
     #: The cluster's settings.
     cluster: Stood = field(default_factory=Stood)
+    cancels: CancelChecker = field(init=False)
+    #: Tokens that some leader told a worker of.
+    told_to_end: set[int] = field(default_factory=set)
+    #: Machine time.
+    time: int = 0
+
+    def __post_init__(self) -> None:
+        self.cancels = CancelChecker(self.reached)
 
     # ---- applying -------------------------------------------------------------------------------
 
@@ -124,9 +140,12 @@ class QueueChecker:
             return
         self.applications[at] = made
         self.rooms.newest = at
-        effects = applied.effects
+        effects, (time, _) = applied.effects, decode_batch(data)
+        self.time = max(self.time, time)
         for effect in effects[: steps[0] if steps else None]:
             self._effect(effect)  # of the time that has passed
+        running = [task for task in self.tasks.values() if task.token is not None]
+        self.cancels.over(self.time, running)
         ends = (*steps[1:], len(effects))
         for plain, reply, start, end in zip(
             decode_batch(data)[1], applied.replies, steps, ends, strict=True
@@ -152,6 +171,10 @@ class QueueChecker:
                 self._loses(command)
             case DropWaiting():
                 self._drops(command, reply, effects)
+            case CancelSome():
+                self.cancels.cancels(self, command, reply, effects)
+            case Pause() | Resume() if not isinstance(reply, Rejected):
+                self.cancels.pauses(command, self.time)
             case _:
                 pass
         for effect in effects:
@@ -167,7 +190,10 @@ class QueueChecker:
             case Assigned(worker, assigned):
                 self._assigned(worker, assigned)
             case Settled(token=0):
-                self._purged(effect)
+                cancelled = effect.seq in self.cancels.ended
+                (self._cancelled if cancelled else self._purged)(effect)
+            case QueueResumed(queue):
+                self.cancels.resumed(queue)
             case Settled():
                 self._settled(effect)
             case AttemptEnded(token, seq):
@@ -181,7 +207,7 @@ class QueueChecker:
                 mine = self.tokens.get(token)
                 stale = mine is None or mine[0].token != token
                 require(stale, "first outcome", f"current token {token} is called stale")
-            case NotAssigned():
+            case NotAssigned() | CancelAsked():
                 pass
 
     def digest(self, name: str, at: Position, digest: bytes) -> None:
@@ -206,6 +232,7 @@ class QueueChecker:
             require(token > self.last_token, "tokens grow", text)
             require(task.token is None, "one owner", f"{task.id} has {task.token} and {token}")
             require(task.outcome is None, "first outcome", f"{task.id} is over, and handed out")
+            self.cancels.assigned(task)
             text = f"attempt {attempt} of {task.id} after {task.attempts}"
             require(attempt == task.attempts + 1, "attempts count", text)
             self.last_token = task.token = token
@@ -217,6 +244,7 @@ class QueueChecker:
     def _closed(self, token: int, seq: int) -> None:
         """It waits again, however full its queue is."""
         task = self._current(token, seq)
+        require(not task.asked, "retry after a cancel", f"{task.id} was asked to end: waits again")
         text = f"{task.id} may run again after {task.losses} losses"
         require(task.losses < _losses_allowed(task), "quarantine", text)
         task.token = None
@@ -234,6 +262,7 @@ class QueueChecker:
         task = self._current(effect.token, effect.seq)
         require(task.outcome is None, "first outcome", f"{task.id} has a second outcome")
         run = self.runs.get(effect.token)
+        self.cancels.settled(task, effect)
         if effect.state is State.SUCCEEDED:
             mine = run is not None and run.ok is True and run.data == effect.data
             text = f"{task.id} succeeded under {effect.token} with what its worker never computed"
@@ -275,6 +304,17 @@ class QueueChecker:
         self.dropped.remove(effect.seq)
         self.reached["purged after an attempt"] += task.attempts > 0
         self.reached["purged"] += 1
+        task.waits_since = None
+        task.outcome = (effect.state, effect.data)
+        self.rooms.move(task.spec.queue, -1, -task.size)
+        self.settled.append(task.id)
+
+    def _cancelled(self, effect: Settled) -> None:
+        """It waited, and was cancelled."""
+        task = self.by_seq[effect.seq]
+        words = decode_failure(effect.data).type if effect.state is State.CANCELLED else ""
+        require(words == "user", "cancels", f"{task.id} is cancelled, and ends as {effect}")
+        self.cancels.ended.remove(effect.seq)
         task.waits_since = None
         task.outcome = (effect.state, effect.data)
         self.rooms.move(task.spec.queue, -1, -task.size)

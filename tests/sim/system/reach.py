@@ -87,6 +87,18 @@ _EXPECTED = (
     "purged after an attempt",
     "purge went on in another entry",
     "purge of nothing",
+    # cancels and pauses
+    "cancel of a running task",
+    "cancel of a waiting task",
+    "cancel between attempts",
+    "cancel of an unknown task",
+    "cancel went on in another entry",
+    "cancelled while it ran",
+    "returned after a cancel",
+    "grace shortened",
+    "told again to end",
+    "queue paused",
+    "queue resumed",
     # the cluster's settings
     "cluster set",
     "cluster settings read",

@@ -13,8 +13,9 @@ from raftwork.broker.machine.commands import (
 )
 from raftwork.client.calls import Answered
 from raftwork.consensus.core import Entry, Kind, Position
-from raftwork.errors import ProtocolError, QueueFull, RaftworkError
+from raftwork.errors import ProtocolError, QueueFull, RaftworkError, UnknownTask
 from raftwork.features import from_broker, to_broker
+from raftwork.features.cancel import CancelRuns, CancelTasks, Scope, TasksCancelled
 from raftwork.features.cluster_settings import (
     SETTINGS,
     AskClusterSettings,
@@ -23,6 +24,7 @@ from raftwork.features.cluster_settings import (
     SetClusterSettings,
 )
 from raftwork.features.enqueue import Enqueued
+from raftwork.features.pause_queue import PauseQueue, QueueGoesOn, QueuePaused, ResumeQueue
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.queue_settings import (
     AskQueue,
@@ -48,7 +50,7 @@ from raftwork.messages import (
 )
 from tests.sim.system.cluster_settings import asked_for, told
 from tests.sim.system.promises import require
-from tests.sim.system.queue_checker import QueueChecker
+from tests.sim.system.queue_checker import Known, QueueChecker
 from tests.sim.system.room import told_settings
 from tests.sim.system.timeline import Timeline
 from tests.sim.system.workload import Batch
@@ -65,6 +67,8 @@ LEASE_MS, LEASE_CLOSED_MS = (
 )
 #: A question or a change that has nothing to do with tasks.
 About = SetQueue | AskQueue | SetClusterSettings | AskClusterSettings
+#: What is asked to be done with tasks that are there.
+Steers = PurgeQueue | CancelTasks | PauseQueue | ResumeQueue
 
 # Tags as they stand in a packed frame.
 _PUSH = from_broker._tags[Push]
@@ -73,6 +77,7 @@ _FROM_LEADER = frozenset(
     for kind in (
         *(Enqueued, Watched, Results, Answer, QueueSet, SettingsTold, QueuePurged),
         *(ClusterSettingsSet, ClusterSettingsTold),
+        *(TasksCancelled, QueuePaused, QueueGoesOn, CancelRuns),
         *(WorkerWelcome, Push, Stop, Acknowledged, Beat, Drain),
     )
 )
@@ -210,6 +215,27 @@ class ClientChecker:
                 text = f"{task.id} has waited since {task.waits_since}, was purged since {asked}"
                 require(not before, "purged", text)
 
+    def steered(
+        self, asked: int, about: CancelTasks | PauseQueue | ResumeQueue, answer: Answered
+    ) -> None:
+        """What a cancel meant has ended, or is asked to end."""
+        if isinstance(answer.error, UnknownTask):
+            assert isinstance(about, CancelTasks)
+            (task,) = about.ids
+            stored = self._acknowledged.get(task, asked) < asked
+            require(not stored, "cancels", f"{task} is unknown to a cancel, and acknowledged")
+            return
+        if isinstance(answer.error, QueueFull):
+            self._queue.reached["one cancel too many"] += 1
+            return
+        require(answer.error is None, "refusals", f"{about} is answered by {answer}")
+        if isinstance(about, CancelTasks):
+            for known in self._queue.tasks.values():
+                left = known.outcome is None and not known.asked
+                before = left and self._acknowledged.get(known.id, asked) < asked
+                text = f"{about} was carried out, and {known} neither ended nor was asked to"
+                require(not before or not _meant(about, known), "cancels", text)
+
     # ---- reads ----------------------------------------------------------------------------------
 
     def answered(self, asked: int, ids: tuple[str, ...], results: list[Result]) -> None:
@@ -237,6 +263,18 @@ class ClientChecker:
         else:
             text = f"{task} is {result.state!r}, but was never committed"
             require(task in self._queue.tasks, "true reads", text)
+
+
+def _meant(about: CancelTasks, task: Known) -> bool:
+    match about.scope:
+        case Scope.IDS:
+            return task.id in about.ids
+        case Scope.NAME:
+            return task.spec.name == about.name
+        case Scope.QUEUE:
+            return task.spec.queue == about.name
+        case _:
+            return True
 
 
 @dataclass(slots=True)

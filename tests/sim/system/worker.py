@@ -84,6 +84,24 @@ class Pool:
         self._waiting.clear()
         return back
 
+    def cancel(self, tokens: set[int]) -> list[PushedTask]:
+        """Some code ends by an exception, some returns soon, some heeds nothing."""
+        back = [task for task in self._waiting if task.token in tokens]
+        self._waiting = deque(task for task in self._waiting if task.token not in tokens)
+        now = self._worker.timeline.now
+        for token in sorted(tokens.intersection(self._running)):
+            code = self._running[token]
+            match token % 3:
+                case 0 if code.outcome is not None and code.until > now + 10:
+                    code.outcome = failure(token, "CancelledError", "asked to end")
+                    code.until = now + 10
+                case 1 if code.until > now + 40:
+                    code.until = now + 40
+                case _:
+                    pass
+            self._worker.poke(code.until)
+        return back
+
     def stop(self, tokens: set[int]) -> None:
         self._waiting = deque(task for task in self._waiting if task.token not in tokens)
         for token in [t for t in self._running if t in tokens]:
@@ -197,8 +215,11 @@ class Worker(Process):
         self._pool.start(turn.start)
         self._pool.stop(turn.stop)
         self._send(turn)
+        if turn.cancel:
+            agent.unstarted(self._pool.cancel(turn.cancel))
         if turn.withdraw:
             agent.withdrawn(self._pool.withdraw())
+        if turn.withdraw or turn.cancel:
             self._perform(agent, agent.turn(self.mono))
 
     def _send(self, turn: Turn) -> None:

@@ -11,11 +11,12 @@ from random import Random
 
 from raftwork.broker.workers import reports
 from raftwork.consensus.core import Peer
-from raftwork.features import purge_queue
+from raftwork.features import cancel, purge_queue
 from tests.sim.system.admin import Admin
 from tests.sim.system.apart import Apart
 from tests.sim.system.broker import Broker
 from tests.sim.system.bugs import Bugs
+from tests.sim.system.cancels import Cancels, ToldChecker
 from tests.sim.system.client import Client
 from tests.sim.system.cluster_settings import ClusterAdmin
 from tests.sim.system.consensus_checker import ConsensusChecker
@@ -52,6 +53,8 @@ WORKERS = 5
 CLIENTS = 2
 #: Tasks that one entry of a purge drops: few, so that some take several.
 PURGED_AT_ONCE = 3
+#: Rows that one entry of a cancel looks at: enough that a history does not become one cancel.
+CANCELLED_AT_ONCE = 20
 
 
 class World:
@@ -80,6 +83,7 @@ class World:
         self.clients = ClientChecker(self.timeline, self.queue)
         self.leases = LeaseChecker(self.queue, self.network.routed)
         self.pushes = PushChecker(self.queue)
+        self.told = ToldChecker(self.queue)
         self.upgrades = Upgrades(self)
         self.brokers = [
             Broker(self, name, self._clock(), self._disk(name)) for name in self.cluster
@@ -95,6 +99,7 @@ class World:
         self.faults = Faults(self)
         self.admin = Admin(self)
         self.purges = Purges(self)
+        self.cancels = Cancels(self)
         self.cluster_admin = ClusterAdmin(self)
         self.bugs = Bugs(self)
 
@@ -122,6 +127,7 @@ class World:
         timeline, shape = self.timeline, self.shape
         grace, reports.EXPIRY_GRACE_MS = reports.EXPIRY_GRACE_MS, shape.expiry_grace
         part, purge_queue._PART = purge_queue._PART, PURGED_AT_ONCE
+        some, cancel._PART = cancel._PART, CANCELLED_AT_ONCE
         try:
             for process in (*self.brokers, *self.workers, *self.users):
                 process.start()
@@ -131,6 +137,8 @@ class World:
             timeline.run(1_200)
             self.admin.begin()
             self.purges.begin()
+            self.cancels.begin()
+            self.cancels.plot()
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()
@@ -153,7 +161,7 @@ class World:
             require(self._recovers(), "liveness", self.complaint())
             self._compare()
         finally:
-            reports.EXPIRY_GRACE_MS, purge_queue._PART = grace, part
+            reports.EXPIRY_GRACE_MS, purge_queue._PART, cancel._PART = grace, part, some
             for broker in self.brokers:
                 broker.disk.forget()
 
@@ -174,6 +182,7 @@ class World:
         if self.shape.set_every:
             self.admin.press("bulk")
         self.purges.press()
+        self.cancels.press()
         self.cluster_admin.press()
         self.timeline.after(40, self.press)
 

@@ -248,7 +248,7 @@ def test_every_command_is_among_these() -> None:
     # A new command goes through what prints here, and into the tests above.
     assert set(main.commands) == {
         *("broker", "worker", "enqueue", "result", "queue", "dead", "drain", "status", "demo"),
-        *("upgrade", "cluster", "chaos"),
+        *("upgrade", "cluster", "chaos", "cancel"),
     }
 
 

@@ -38,6 +38,8 @@ def test_without_a_leader_the_most_advanced_replica_tells_the_queues() -> None:
             "scheduled": 0,
             "blocked": 0,
             "cancelled": 0,
+            "paused": False,
+            "paused_until": None,
             "balancer": None,
             "max_length": None,
             "max_bytes": None,

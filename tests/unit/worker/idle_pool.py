@@ -25,5 +25,9 @@ class IdlePool:
     def withdraw(self) -> list[PushedTask]:
         return []
 
+    def cancel(self, tokens: Collection[int]) -> list[PushedTask]:
+        return []
+
+    def drain(self) -> None: ...
     def stop(self, tokens: Collection[int]) -> None: ...
     def close(self) -> None: ...

@@ -116,8 +116,10 @@ class Dispatcher:
         Returns (incarnation, tasks) pairs. The slots are reserved until
         `WorkerRegistry.unreserve`.
         """
-        if self._backlogs.get(queue) or self._machine.settings_of(queue).fair:
-            return []  # in a fair queue each hand-out counts for its tenant
+        if self._backlogs.get(queue) or self._machine.is_paused(queue):
+            return []
+        if self._machine.settings_of(queue).fair:
+            return []  # each hand-out counts for its tenant
         excluded = self._excluded_for(queue, self._eligibility.rule(name))
         able = [
             w
@@ -165,7 +167,8 @@ class Dispatcher:
     def _waiting_queues(self, workers: list[Worker]) -> list[str]:
         """The queues with waiting tasks that one of these workers serves, in turn."""
         served = set[str]().union(*(w.queues for w in workers))
-        queues = [queue for queue in self._backlogs if queue in served]
+        paused = self._machine.is_paused
+        queues = [queue for queue in self._backlogs if queue in served and not paused(queue)]
         for queue in [queue for queue in queues if not self._backlogs[queue]]:
             del self._backlogs[queue]
             queues.remove(queue)

@@ -15,6 +15,7 @@ from raftwork.broker.dispatch.intake import Intake
 from raftwork.broker.events import (
     ClusterSettingsChanged,
     LevelRaised,
+    TaskCancelled,
     TaskFailed,
     TaskLost,
     unheard,
@@ -33,9 +34,11 @@ from raftwork.features.cluster_settings import differences
 from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
+    CancelAsked,
     EnqueuedAndAssigned,
     NotAssigned,
     Queued,
+    QueueResumed,
     Requeued,
     Settled,
     TokenRejected,
@@ -298,6 +301,16 @@ class Leadership:
                 self._dispatcher.not_assigned(effect.seqs)
             case TokenRejected():
                 self.workers.closed(effect.token)
+            case _:
+                self._follow(effect)
+
+    def _follow(self, effect: CancelAsked | QueueResumed) -> None:
+        """What somebody asked for stands."""
+        match effect:
+            case CancelAsked():
+                self.workers.cancel(effect.token)
+            case QueueResumed():
+                self._dispatcher.needs_plan = True
 
     def _tell_end(self, effect: Settled) -> None:
         if effect.state is State.LOST:
@@ -306,7 +319,8 @@ class Leadership:
         elif self._attempts:
             failure = decode_failure(effect.data)
             why = f"{failure.type}: {failure.message}"
-            self._tell(TaskFailed(effect.id, effect.queue, why))
+            kind = TaskCancelled if effect.state is State.CANCELLED else TaskFailed
+            self._tell(kind(effect.id, effect.queue, why))
 
     @property
     def may_send(self) -> bool:

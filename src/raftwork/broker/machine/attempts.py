@@ -3,12 +3,14 @@
 Rules of this file:
 1. A report counts only while its token is current. Otherwise the effect is TokenRejected: another
    worker has the task by now, or it has its outcome, which stands.
-2. A token ends in exactly one way: the task settles for ever (`_settle`), waits again (`_requeue`)
-   or waits for its next attempt's time (`_delay`). No task that may run at most once waits again
+2. A token ends in exactly one way: the task settles for ever (`settle`), waits again (`_requeue`)
+   or waits for its next attempt's time (`_delay`). What was asked to end settles, whatever else
+   would become of it. No task that may run at most once waits again
    after it may have started.
 """
 
-from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from raftwork.broker.machine.commands import (
     Assign,
@@ -19,18 +21,17 @@ from raftwork.broker.machine.commands import (
     Release,
 )
 from raftwork.broker.machine.state import Ledger, Running, spec_of
-from raftwork.features import dead_letters
 from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
     Effect,
     NotAssigned,
-    Settled,
     TokenRejected,
 )
-from raftwork.features.losses import forget_losses, note_losses
-from raftwork.features.task_row import DELAYED, FINISHED
-from raftwork.features.waiting import wait
+from raftwork.features.losses import note_losses
+from raftwork.features.settle import settle, without_cancelled
+from raftwork.features.task_row import DELAYED
+from raftwork.features.waiting import still_waiting, wait
 from raftwork.messages import (
     State,
     TimeLimitPassed,
@@ -39,13 +40,12 @@ from raftwork.messages import (
     encode_failure,
 )
 
+if TYPE_CHECKING:
+    from raftwork.features.settle import Verdict
+
 _RETURN = "UPDATE task SET attempt = ?, failures = ?, losses = ? WHERE seq = ?"
 _DELAY = """UPDATE task SET phase = ?, due = ?, attempt = ?, failures = ?, losses = ?
     WHERE seq = ?"""
-_SETTLE = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
-
-#: A task that ran, and the packed value or failure that it ended with.
-Verdict = tuple[Running, bytes]
 
 
 def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> None:
@@ -56,6 +56,7 @@ def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> None:
         effects.append(Assigned(command.worker, tasks))
     if absent:
         effects.append(NotAssigned(absent))
+        effects += still_waiting(ledger, absent)
 
 
 def finish(ledger: Ledger, command: Finish, effects: list[Effect]) -> None:
@@ -65,7 +66,7 @@ def finish(ledger: Ledger, command: Finish, effects: list[Effect]) -> None:
         run = _end(ledger, token, effects)
         if run is not None:
             verdicts.append((run, data))
-    _settle(ledger, State.SUCCEEDED, verdicts, effects)
+    settle(ledger, State.SUCCEEDED, verdicts, effects)
 
 
 def fail(ledger: Ledger, command: Fail, effects: list[Effect]) -> None:
@@ -109,7 +110,7 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
         else:
             again.append(run)
     note_losses(ledger, charged, command.by)
-    _settle(ledger, State.LOST, verdicts, effects)
+    settle(ledger, State.LOST, verdicts, effects)
     _requeue(ledger, again, effects)
 
 
@@ -129,7 +130,7 @@ def _failed(
     spec = spec_of(run.spec)
     run = run._replace(failures=run.failures + 1)
     if retry_at is None or spec.at_most_once or run.failures > spec.retries:
-        _settle(ledger, State.FAILED, [(run, failure)], effects)
+        settle(ledger, State.FAILED, [(run, failure)], effects)
     elif retry_at <= ledger.time:
         _requeue(ledger, [run], effects)
     else:
@@ -146,37 +147,9 @@ def _end(ledger: Ledger, token: int, effects: list[Effect]) -> Running | None:
     return run
 
 
-def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list[Effect]) -> None:
-    """The first outcome stands: the payload goes, the result stays for its time."""
-    if not verdicts:
-        return
-    cap = ledger.settings.result_ttl
-    expires = {
-        spec: ledger.time + min(spec_of(spec).result_ttl, cap)
-        for spec in dict.fromkeys(run.spec for run, _ in verdicts)
-    }
-    if state is State.SUCCEEDED:
-        forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
-    else:
-        dead_letters.keep(ledger, [run for run, _ in verdicts])
-    for run, _ in verdicts:
-        if run.flags:
-            ledger.ended(run.seq, run.flags, state, effects)
-    number = state.value
-    ledger.db.executemany(
-        _SETTLE, [(FINISHED, expires[run.spec], number, data, run.seq) for run, data in verdicts]
-    )
-    for queue, count in Counter(run.queue for run, _ in verdicts).items():
-        ledger.settle(queue, state, count)
-    ledger.result_bytes += sum(len(data) for _, data in verdicts)
-    ledger.next_expiry = min(ledger.next_expiry, *expires.values())
-    effects.extend(
-        [Settled(run.token, run.seq, run.id, run.queue, state, data) for run, data in verdicts]
-    )
-
-
-def _requeue(ledger: Ledger, runs: list[Running], effects: list[Effect]) -> None:
+def _requeue(ledger: Ledger, runs: Sequence[Running], effects: list[Effect]) -> None:
     """The tasks wait again under their old numbers."""
+    runs = without_cancelled(ledger, runs, effects)
     ledger.db.executemany(_RETURN, [(r.attempt, r.failures, r.losses, r.seq) for r in runs])
     places = [(ledger.queues[r.queue].number, r.seq, r.flags) for r in runs]
     waiting = iter(wait(ledger, places))
@@ -188,6 +161,8 @@ def _requeue(ledger: Ledger, runs: list[Running], effects: list[Effect]) -> None
 
 def _delay(ledger: Ledger, run: Running, due: int, effects: list[Effect]) -> None:
     """The task waits until its next attempt is due."""
+    if not without_cancelled(ledger, [run], effects):
+        return
     ledger.db.execute(_DELAY, (DELAYED, due, run.attempt, run.failures, run.losses, run.seq))
     ledger.take_back([run])
     ledger.next_retry = min(ledger.next_retry, due)

@@ -48,6 +48,8 @@ ALTER TABLE task ADD COLUMN flow INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue ADD COLUMN paused_until INTEGER NOT NULL DEFAULT 0;   -- machine time
+ALTER TABLE machine ADD COLUMN queues INTEGER NOT NULL DEFAULT 0;       -- the last queue's number
 CREATE TABLE timer (
     due INTEGER NOT NULL,           -- machine time
     kind INTEGER NOT NULL,          -- features/feature.py: TimerKind

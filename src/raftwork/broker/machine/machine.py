@@ -220,6 +220,11 @@ class Machine:
         """A queue's counters and settings; all zero and none for one that was never used."""
         return queries.queue_status(self._ledger.queues.get(name) or Queue(0, name))
 
+    def is_paused(self, name: str) -> bool:
+        """Whether nothing of a queue is handed out."""
+        queue = self._ledger.queues.get(name)
+        return queue is not None and queue.paused_until > 0
+
     def balancer(self, name: str) -> str | None:
         """The balancer that was set for a queue, if one was."""
         queue = self._ledger.queues.get(name)

@@ -78,6 +78,7 @@ def queue_status(queue: Queue) -> QueueStatus:
         queue.scheduled,
         queue.blocked,
         queue.cancelled,
+        queue.paused_until,
     )
 
 

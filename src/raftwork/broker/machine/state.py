@@ -81,6 +81,8 @@ class Queue:
     scheduled: int = 0
     blocked: int = 0
     cancelled: int = 0
+    #: Machine time until which nothing of it is handed out; 0 while it is not paused.
+    paused_until: int = 0
     #: What was set for it, and the same packed; changed by `set` alone.
     settings: QueueSettings = NOTHING_SET
     packed_settings: builtins.bytes = _NOTHING_PACKED
@@ -97,12 +99,15 @@ class Queue:
 
 _QUEUE = ("number", "name", "queued", "running", "succeeded", "failed", "lost", "bytes")
 _queue_row = attrgetter(*_QUEUE, "packed_settings")
-_queue_row_two = attrgetter(*_QUEUE, "packed_settings", "scheduled", "blocked", "cancelled")
+_queue_row_two = attrgetter(
+    *(*_QUEUE, "packed_settings", "scheduled", "blocked", "cancelled", "paused_until")
+)
 _PENDING = ByLevel(
     """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags}
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
 )
 _CHECKSUMS = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
+_NUMBERS = "SELECT task.seq FROM json_each(?) CROSS JOIN task ON task.id = value"
 _FIRST_RESULTS = """SELECT length(body) FROM task WHERE phase = ? AND due IS NOT NULL
     ORDER BY due, seq LIMIT ?"""
 _RUNNING = ByLevel(
@@ -111,9 +116,12 @@ _RUNNING = ByLevel(
     FROM running JOIN task USING (seq) JOIN queue ON queue.number = task.queue
     ORDER BY token"""
 )
+_COUNTERS = """UPDATE machine SET time = ?, seq = ?, token = ?,
+    results = ?, result_bytes = ?, tombstones = ?"""
+_COUNTERS_TWO = f"{_COUNTERS}, queues = ?"
 _FIRST_DEAD = "SELECT length(spec) + length(payload) FROM dead ORDER BY number LIMIT ?"
 _PUT_QUEUE = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_PUT_QUEUE_TWO = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_QUEUE_TWO = "INSERT OR REPLACE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Ledger:
@@ -137,7 +145,7 @@ class Ledger:
         self.level, self.release = cluster
         counters: tuple[int, ...] = db.execute("SELECT * FROM machine").get
         _, self.time, self.seq, self.token, *kept = counters
-        self.results, self.result_bytes, self.tombstones = kept
+        self.results, self.result_bytes, self.tombstones = kept[:3]
         check_level(self.level, self.release, levels, blank=self.blank)
         self.settings = cluster_settings.read(db)
         self.queues: dict[str, Queue] = {}
@@ -146,6 +154,8 @@ class Ledger:
             queue = Queue(*row[:8], *row[9:])
             queue.set(settings_of(row[8]))
             self.queues[queue.name] = self.numbered[queue.number] = queue
+        #: The last queue's number. From level 2 on a queue may be gone, and its number with it.
+        self.last_queue = kept[3] if len(kept) > 3 else max(self.numbered, default=0)
         # Bounded by the setting `dead`, so counting them at the start costs little.
         ((self.dead, self.dead_bytes),) = db.execute(
             "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
@@ -153,8 +163,8 @@ class Ledger:
         self.unfinished = sum(q.unstarted + q.running for q in self.queues.values())
         #: By token, in the order of tokens.
         self.running = {run.token: run for run in self._load_running()}
-        #: The numbers of the tasks that run; only ever asked for membership.
-        self.running_seqs = {run.seq for run in self.running.values()}
+        #: The tokens of the tasks that run by their numbers; never iterated.
+        self.running_seqs = {run.seq: run.token for run in self.running.values()}
         self.next_retry = self.next_expiry = self.next_timer = NEVER
         self.find_next_retry()
         self.find_next_timer()
@@ -217,6 +227,10 @@ class Ledger:
         """By id, of those tasks that are known: what tells their contents from others."""
         return dict(self.db.execute(_CHECKSUMS, (dumps(ids),)))
 
+    def numbers(self, ids: Sequence[str]) -> list[int]:
+        """Those of the tasks that are known, in the order of `ids`."""
+        return [seq for (seq,) in self.db.execute(_NUMBERS, (dumps(ids),))]
+
     # ---- queues and running tasks ---------------------------------------------------------------
 
     def enter(self, name: str, count: int, size: int) -> None:
@@ -278,6 +292,7 @@ class Ledger:
         check_level(level, release, self.levels)
         if self.level < level_two.LEVEL <= level:
             level_two.make_tables(self.db)
+            self._written = ()  # there is one more
         self.level, self.release = level, release
         self.db.execute("UPDATE cluster SET level = ?, release = ?", (level, release))
 
@@ -296,13 +311,24 @@ class Ledger:
         """The queue whose row changes now: it is written at the next flush."""
         queue = self.queues.get(name)
         if queue is None:
-            queue = Queue(len(self.queues) + 1, name)
+            self.last_queue += 1
+            queue = Queue(self.last_queue, name)
             self.queues[name] = self.numbered[queue.number] = queue
         self._touched[queue.number] = queue
         return queue
 
+    def drop_queue(self, queue: Queue) -> None:
+        """Forget a queue without tasks, its settings and counters."""
+        del self.queues[queue.name], self.numbered[queue.number]
+        self._touched.pop(queue.number, None)
+        self.db.execute("DELETE FROM queue WHERE number = ?", (queue.number,))
+        self.db.execute("DELETE FROM lane WHERE queue = ?", (queue.number,))
+
     def assign(self, worker: bytes, seqs: Sequence[int]) -> tuple[list[Running], list[int]]:
-        """Give the waiting tasks among these the next tokens, in order; also returns the others."""
+        """Give those of these tasks that wait the next tokens, in order; also returns the others.
+
+        Nothing of a paused queue is given.
+        """
         pending = _PENDING.at(self.level)
         found = {row[0]: row for row in self.db.execute(pending, (str(list(seqs)), PENDING))}
         runs: list[Running] = []
@@ -314,10 +340,13 @@ class Ledger:
                 absent.append(seq)
                 continue
             _, task, number, attempt, failures, losses, size, spec, flags = row
+            queue = self.numbered[number]
+            if queue.paused_until:
+                absent.append(seq)
+                continue
             token += 1
-            queue = self.numbered[number].name
             run = Running(
-                *(token, seq, task, queue, worker, spec, attempt + 1, failures, losses, size),
+                *(token, seq, task, queue.name, worker, spec, attempt + 1, failures, losses, size),
                 flags,
             )
             self.begin(run)
@@ -330,13 +359,13 @@ class Ledger:
     def begin(self, run: Running) -> None:
         """The task runs under its token from now on."""
         self.running[run.token] = run
-        self.running_seqs.add(run.seq)
+        self.running_seqs[run.seq] = run.token
 
     def end(self, token: int) -> Running | None:
         """Take the token away; None if it is not current."""
         run = self.running.pop(token, None)
         if run is not None:
-            self.running_seqs.remove(run.seq)
+            del self.running_seqs[run.seq]
             # A token that began and ended in one transaction never reaches the table.
             if token <= self._token_written:
                 self._ended.append((token,))
@@ -356,6 +385,7 @@ class Ledger:
             self.results,
             self.result_bytes,
             self.tombstones,
+            self.last_queue,
         )
 
     def flush(self) -> None:
@@ -376,9 +406,6 @@ class Ledger:
             self._touched = {}
         counters = self._counters()
         if counters != self._written:
-            self.db.execute(
-                """UPDATE machine SET time = ?, seq = ?, token = ?,
-                results = ?, result_bytes = ?, tombstones = ?""",
-                counters,
-            )
+            two = self.level >= level_two.LEVEL
+            self.db.execute(_COUNTERS_TWO if two else _COUNTERS, counters[: 7 if two else 6])
             self._written = counters

@@ -173,6 +173,8 @@ class WorkerRegistry:
                 continue
             assignment.known = True
             assignment.started = now - age if held is not Held.WAITING else None
+            if assignment.cancelling and held is not Held.DONE:
+                worker.cancels.append(token)
         self._settle_unlisted(worker, listed)
         self._frames.append((routing, WorkerWelcome(self._epoch, worker.session, stop)))
         self._dirty[worker.incarnation] = worker
@@ -188,16 +190,20 @@ class WorkerRegistry:
     def _settle_unlisted(self, worker: Worker, listed: set[int]) -> None:
         """What it does not hold never arrived: send it again, unless its end is on the way."""
         forgotten: list[tuple[int, bool]] = []
+        cancelled: list[int] = []
         for assignment in worker.assignments.values():
             if assignment.token in listed or not assignment.undecided:
                 continue
-            if assignment.started is None:
+            if assignment.started is None and assignment.cancelling:
+                cancelled.append(assignment.token)
+            elif assignment.started is None:
                 self._push_again(worker, assignment)
             else:  # it told us that the code began, and knows nothing of it now
                 assignment.lost = True
                 forgotten.append((assignment.token, True))
         if forgotten:
             self._reports.lose(forgotten, Loss(worker.name))
+        self._reports.release(worker, cancelled)
 
     def _push_again(self, worker: Worker, assignment: Assignment) -> None:
         assignment.known = True
@@ -292,6 +298,17 @@ class WorkerRegistry:
         worker.busy += len(effect.tasks)
         for token, seq, id_, payload in effect.tasks:
             self.hand_out(worker, Waiting(seq, id_, effect.spec, payload, 1, 0), token, 1)
+
+    def cancel(self, token: int) -> None:
+        """The code under this token is asked to end."""
+        worker = self._holder.get(token)
+        if worker is None:
+            return
+        assignment = worker.assignments[token]
+        assignment.cancelling = True
+        if worker.routing is not None and not assignment.done:
+            worker.cancels.append(token)
+            self._dirty[worker.incarnation] = worker
 
     def settled(self, effect: Settled) -> None:
         """A task has its outcome."""

@@ -125,7 +125,8 @@ class Reports:
         else:
             retry_at = self._retry_at(outcome.token, time)
             failure = failure_of(outcome)
-            self._events.attempt_failed(worker, outcome, failure, retry_at - time)
+            if not worker.assignments[outcome.token].cancelling:
+                self._events.attempt_failed(worker, outcome, failure, retry_at - time)
             self._commands.append(Fail(outcome.token, failure, retry_at, outcome.final))
 
     def _retry_at(self, token: int, time: int) -> int:

@@ -10,6 +10,8 @@ from raftwork.broker.split_by_size import split_by_size
 from raftwork.broker.workers.announcements import Announced
 from raftwork.broker.workers.circuit_breaker import CircuitBreaker
 from raftwork.broker.workers.load import LoadEstimate
+from raftwork.features.cancel import CancelRuns
+from raftwork.features.task_row import CANCELLING
 from raftwork.messages import Acknowledged, Beat, Drain, Push, Stop, WorkerStatus, decode_spec
 
 if TYPE_CHECKING:
@@ -47,12 +49,14 @@ class Assignment:
     done: bool = False  # the worker's report about it is proposed
     lost: bool = False  # its Lose is proposed
     expired: int | None = None  # when its Expire was proposed; again only if that one is lost
+    cancelling: bool = False  # its code is asked to end
 
     @classmethod
     def of(cls, token: int, task: Waiting | Running, *, known: bool) -> Assignment:
         """The task under this token."""
         timeout = decode_spec(task.spec).timeout
-        return cls(token, task.seq, needs_free_slot(task), timeout, known)
+        cancelling = bool(task.flags & CANCELLING)
+        return cls(token, task.seq, needs_free_slot(task), timeout, known, cancelling=cancelling)
 
     @property
     def undecided(self) -> bool:
@@ -98,6 +102,7 @@ class Worker:
     full_since: int | None = None  # its connection was seen to take nothing, time and again
     acks: list[int] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
+    cancels: list[int] = field(default_factory=list)  # of this session, each behind its push
 
     def begin_session(self, routing: bytes, hello: WorkerHello) -> None:
         """What the hello says holds from here on; nothing that was on its way arrives."""
@@ -109,7 +114,7 @@ class Worker:
         self.draining = hello.draining
         self.pushed, self.window = 0, 0
         self.push.clear()
-        self.acks, self.stops, self.full_since = [], [], None
+        self.acks, self.stops, self.cancels, self.full_since = [], [], [], None
 
     def start_over(self) -> None:
         """What it holds is to be read anew; what is on its way to it stays reserved."""
@@ -117,7 +122,7 @@ class Worker:
             0, self.busy - sum(not assignment.done for assignment in self.assignments.values())
         )
         self.push.clear()
-        self.assignments, self.acks, self.stops = {}, [], []
+        self.assignments, self.acks, self.stops, self.cancels = {}, [], [], []
         self.routing = self.full_since = None
 
     def status(self, reason: str) -> WorkerStatus:
@@ -201,7 +206,7 @@ class Worker:
 
         Tasks only if its connection is `writable`; `read` as in Outbox.take, by tokens.
         """
-        session, silent = self.session, not (self.stops or self.acks)
+        session, silent = self.session, not (self.stops or self.acks or self.cancels)
         if self.stops:
             yield Stop(epoch, session, self.stops)
             self.stops = []
@@ -217,6 +222,16 @@ class Worker:
         self.pushed += len(tasks)
         for part in split_by_size(tasks, lambda t: len(t.payload) + len(t.spec), PUSH_BYTES):
             yield Push(epoch, session, part)
+        if self.cancels:
+            yield from self._cancel_runs(epoch)
         if self.beat_due or (silent and not tasks):
             self.beat_due = False
             yield Beat(epoch, session, self.pushed)
+
+    def _cancel_runs(self, epoch: int) -> Iterator[FromBroker]:
+        """What was pushed is asked to end; what waits for its push is asked behind it."""
+        unsent = set(self.push.owed)
+        tokens = [token for token in self.cancels if token not in unsent]
+        self.cancels = [token for token in self.cancels if token in unsent]
+        if tokens:
+            yield CancelRuns(epoch, self.session, tokens)

@@ -52,6 +52,17 @@ class Pool(Protocol):
         """Return, in order, the tasks that have not begun; they never will."""
         ...
 
+    def cancel(self, tokens: Collection[int]) -> list[PushedTask]:
+        """Ask the code of these to end. Returns those that have not begun; they never will.
+
+        Coroutines are cancelled, other code finds it by `current()`. A token is named only once.
+        """
+        ...
+
+    def drain(self) -> None:
+        """Nothing new will come: the code that runs finds it by `current().stopping`."""
+        ...
+
     def stop(self, tokens: Collection[int]) -> None:
         """Forget these if they wait; stop their code if it runs. Their end may yet be collected."""
         ...

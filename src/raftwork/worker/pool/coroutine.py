@@ -24,9 +24,18 @@ from raftwork.messages import PushedTask
 from raftwork.worker.blocked_tasks import waiting
 from raftwork.worker.context import exited
 from raftwork.worker.forked_copies import end_copy
+from raftwork.worker.notices import LocalNotices
 from raftwork.worker.pool import Running
 from raftwork.worker.pool.thread import Waker
-from raftwork.worker.runner import Ended, Registry, Runner, cancel_others, kind_of, message_of
+from raftwork.worker.runner import (
+    Ended,
+    Registry,
+    Runner,
+    cancel_others,
+    failed,
+    kind_of,
+    message_of,
+)
 from raftwork.worker.signals import take_back
 
 log = logging.getLogger("raftwork.worker")
@@ -47,7 +56,8 @@ class AsyncPool:
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._slots = slots
-        self._runner = Runner(registry, worker)
+        self._notices = LocalNotices()
+        self._runner = Runner(registry, worker, self._notices)
         self._loop = loop or asyncio.get_running_loop()
         self._backlog: deque[PushedTask] = deque()
         self._ended: deque[Ended] = deque()
@@ -55,6 +65,7 @@ class AsyncPool:
         self._tasks: dict[int, asyncio.Task[Ended]] = {}
         self._since: dict[int, int] = {}  # ms
         self._abandoned: set[int] = set()  # told to stop, not seen to have ended
+        self._functions: set[int] = set()  # that run in threads
 
     @property
     def slots(self) -> int:
@@ -78,6 +89,7 @@ class AsyncPool:
         with suppress(IndexError):
             while True:
                 ended.append(self._ended.popleft())
+        self._notices.forget(ended)
         if self._abandoned:
             self._abandoned.difference_update(end.outcome.token for end in ended)
         return ended
@@ -94,6 +106,20 @@ class AsyncPool:
             while True:
                 tasks.append(self._backlog.popleft())
         return tasks
+
+    def cancel(self, tokens: Collection[int]) -> list[PushedTask]:
+        """Ask the code of these to end; see `Pool.cancel`."""
+        waiting = self.withdraw()
+        self.start([task for task in waiting if task.token not in tokens])
+        unstarted = [task for task in waiting if task.token in tokens]
+        begun = set(tokens).difference(task.token for task in unstarted)
+        self._notices.ask(begun)
+        self._in_loop(self._ask, sorted(begun))
+        return unstarted
+
+    def drain(self) -> None:
+        """Nothing new will come; see `Pool.drain`."""
+        self._notices.stopping = True
 
     def stop(self, tokens: Collection[int]) -> None:
         """Forget these tasks if they wait; cancel their coroutines if they run."""
@@ -115,19 +141,29 @@ class AsyncPool:
             with suppress(IndexError):  # withdrawn meanwhile
                 task = self._backlog.popleft()
                 self._since[task.token] = monotonic_ns() // 1_000_000
+                if not self._runner.is_async(task):
+                    self._functions.add(task.token)
                 running = self._loop.create_task(self._runner.run_async(task))
                 self._tasks[task.token] = running
                 running.add_done_callback(partial(self._done, task.token))
 
     def _done(self, token: int, running: asyncio.Task[Ended]) -> None:
         del self._tasks[token], self._since[token]
+        self._functions.discard(token)
         take_back()
-        if running.cancelled():  # before its first step: it was stopped, and owes nothing
-            self._abandoned.discard(token)
-        else:
+        if not running.cancelled():
             self._ended.append(running.result())
             self._waker.wake()
+        elif self._notices.cancelled(token):  # before its first step
+            self._ended.append(Ended(failed(token, asyncio.CancelledError()), 0))
+            self._waker.wake()
+        else:  # it was stopped before that, and owes nothing
+            self._abandoned.discard(token)
         self._fill()
+
+    def _ask(self, tokens: list[int]) -> None:
+        """Functions have been told."""
+        self._cancel([token for token in tokens if token not in self._functions])
 
     def _cancel(self, tokens: list[int]) -> None:
         for token in tokens:

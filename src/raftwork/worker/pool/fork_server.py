@@ -37,7 +37,7 @@ from raftwork.worker.blocked_tasks import waiting, when_changed
 from raftwork.worker.hook_calls import start
 from raftwork.worker.pool.channel import receive, send
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
-from raftwork.worker.pool.shared_slots import SharedSlots
+from raftwork.worker.pool.shared_slots import SharedSlots, SlotNotices
 from raftwork.worker.runner import Registry, Runner
 from raftwork.worker.signals import take, take_back
 
@@ -244,7 +244,7 @@ class ForkServer:
                     if other != slot:
                         end.close()
                 _settle_signals(self._hangup)
-                runner = Runner(self._registry, self._worker)
+                runner = Runner(self._registry, self._worker, SlotNotices(self._shared, slot))
                 if self._child_start:
                     start(self._child_start, "on_child_start")
                     send(self._ends[slot], STARTED)

@@ -190,6 +190,21 @@ class ProcessPool:
         self._backlog.clear()
         return tasks
 
+    def cancel(self, tokens: Collection[int]) -> list[PushedTask]:
+        """Ask the code of these to end; see `Pool.cancel`."""
+        waiting = self.withdraw()
+        self._backlog = deque(task for task in waiting if task.token not in tokens)
+        for slot, child in enumerate(self._children):
+            for token in child.handed:  # the last of them is what it runs, or begins now
+                if token in tokens:
+                    self._shared.cancel(slot, token)
+        self._deal()
+        return [task for task in waiting if task.token in tokens]
+
+    def drain(self) -> None:
+        """Nothing new will come; see `Pool.drain`."""
+        self._shared.stop()
+
     def stop(self, tokens: Collection[int]) -> None:
         """Forget these tasks if they wait; kill their processes if they run."""
         self._backlog = deque(task for task in self.withdraw() if task.token not in tokens)

@@ -1,7 +1,8 @@
 """What each child is running, in memory that it shares with the worker and the fork server.
 
-A child writes, the others read, and it stays readable when the child is dead: so that a death is
-charged to the task that ran, and the code of one task is never killed for another's.
+A child writes what it runs, the others read, and it stays readable when the child is dead: so that
+a death is charged to the task that ran, and the code of one task is never killed for another's. The
+worker writes which tasks are asked to end.
 """
 
 import mmap
@@ -22,7 +23,8 @@ class SharedSlots:
     """One entry per slot. Create it before forking."""
 
     def __init__(self, slots: int) -> None:
-        self._words = memoryview(mmap.mmap(-1, slots * _WORDS * 8)).cast("Q")
+        self._words = memoryview(mmap.mmap(-1, (slots + 1) * _WORDS * 8)).cast("Q")
+        self._stops = slots * _WORDS  # behind the last entry
 
     def write(self, slot: int, token: int, since: int) -> None:
         """The child of `slot` begins a task at `since` (ns)."""
@@ -34,6 +36,23 @@ class SharedSlots:
     def wait(self, slot: int, waits: bool) -> None:
         """The slot's task begins, or ends, a wait for the outcome of another one."""
         self._words[slot * _WORDS + 2] = waits
+
+    def cancel(self, slot: int, token: int) -> None:
+        """This token, which the child of `slot` has, is asked to end."""
+        self._words[slot * _WORDS + 3] = token
+
+    def cancelled(self, slot: int) -> int:
+        """The last token of `slot` that was asked to end."""
+        return self._words[slot * _WORDS + 3]
+
+    def stop(self) -> None:
+        """The worker takes nothing new any more."""
+        self._words[self._stops] = 1
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the worker takes nothing new any more."""
+        return bool(self._words[self._stops])
 
     def clear(self, slot: int) -> None:
         """The child of `slot` runs nothing."""
@@ -47,3 +66,19 @@ class SharedSlots:
             if words[at] == token:
                 return Entry(token, since, bool(waits))
         return None
+
+
+class SlotNotices:
+    """What a child's code is to heed (`Notices`), by what the worker writes."""
+
+    def __init__(self, shared: SharedSlots, slot: int) -> None:
+        self._shared, self._slot = shared, slot
+
+    def cancelled(self, token: int) -> bool:
+        """Whether the task under this token is asked to end."""
+        return self._shared.cancelled(self._slot) == token
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the worker takes nothing new any more."""
+        return self._shared.stopping

@@ -16,6 +16,7 @@ from time import monotonic_ns
 
 from raftwork.messages import PushedTask
 from raftwork.worker.blocked_tasks import waiting
+from raftwork.worker.notices import LocalNotices
 from raftwork.worker.pool import Running
 from raftwork.worker.runner import Ended, Registry, Runner
 
@@ -62,8 +63,9 @@ class ThreadPool:
         self._waker = Waker()
         self._now: list[tuple[int, int] | None] = [None] * slots  # token, ns since
         self._abandoned: set[int] = set()
+        self._notices = LocalNotices()
         for slot in range(slots):
-            runner = Runner(registry, worker)
+            runner = Runner(registry, worker, self._notices)
             # Daemons: one that cannot be stopped must not keep the process from ending.
             threading.Thread(
                 target=self._work, args=(slot, runner), name=f"raftwork-{slot}", daemon=True
@@ -90,6 +92,7 @@ class ThreadPool:
         ended = []
         while self._ended:
             ended.append(self._ended.popleft())
+        self._notices.forget(ended)
         if self._abandoned:
             self._abandoned.difference_update(end.outcome.token for end in ended)
         return ended
@@ -106,6 +109,18 @@ class ThreadPool:
             while True:
                 tasks.append(self._backlog.popleft())
         return tasks
+
+    def cancel(self, tokens: Collection[int]) -> list[PushedTask]:
+        """Ask the code of these to end; see `Pool.cancel`."""
+        waiting = self.withdraw()
+        self.start([task for task in waiting if task.token not in tokens])
+        unstarted = [task for task in waiting if task.token in tokens]
+        self._notices.ask(set(tokens).difference(task.token for task in unstarted))
+        return unstarted
+
+    def drain(self) -> None:
+        """Nothing new will come; see `Pool.drain`."""
+        self._notices.stopping = True
 
     def stop(self, tokens: Collection[int]) -> None:
         """Forget these tasks if they wait; their slots are lost while they run on."""

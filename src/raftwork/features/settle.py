@@ -1,0 +1,80 @@
+"""Tasks that ran have their outcomes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from raftwork.features import dead_letters
+from raftwork.features.effects import Settled
+from raftwork.features.losses import forget_losses
+from raftwork.features.task_row import CANCELLING, FINISHED, cancel_reason
+from raftwork.messages import Cancelled, State, decode_spec, encode_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from raftwork.broker.machine.state import Ledger, Running
+    from raftwork.features.effects import Effect
+
+    #: A task that ran, and the packed value or failure that it ended with.
+    Verdict = tuple[Running, bytes]
+
+_SETTLE = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
+
+
+def settle(
+    ledger: Ledger, state: State, verdicts: Sequence[Verdict], effects: list[Effect]
+) -> None:
+    """The first outcome stands: the payload goes, the result stays for its time.
+
+    Their tokens are over. What was asked to end and has no value is cancelled, whatever else
+    befell it.
+    """
+    if state not in (State.SUCCEEDED, State.CANCELLED):
+        cancelled = [run for run, _ in verdicts if run.flags & CANCELLING]
+        if cancelled:
+            settle_cancelled(ledger, cancelled, effects)
+            verdicts = [each for each in verdicts if not each[0].flags & CANCELLING]
+    if not verdicts:
+        return
+    cap = ledger.settings.result_ttl
+    expires = {
+        spec: ledger.time + min(decode_spec(spec).result_ttl, cap)
+        for spec in dict.fromkeys(run.spec for run, _ in verdicts)
+    }
+    if state in (State.SUCCEEDED, State.CANCELLED):
+        forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
+    else:
+        dead_letters.keep(ledger, [run for run, _ in verdicts])
+    for run, _ in verdicts:
+        if run.flags:
+            ledger.ended(run.seq, run.flags, state, effects)
+    number = state.value
+    ledger.db.executemany(
+        _SETTLE, [(FINISHED, expires[run.spec], number, data, run.seq) for run, data in verdicts]
+    )
+    for queue, count in Counter(run.queue for run, _ in verdicts).items():
+        ledger.settle(queue, state, count)
+    ledger.result_bytes += sum(len(data) for _, data in verdicts)
+    ledger.next_expiry = min(ledger.next_expiry, *expires.values())
+    effects.extend(
+        [Settled(run.token, run.seq, run.id, run.queue, state, data) for run, data in verdicts]
+    )
+
+
+def settle_cancelled(ledger: Ledger, runs: Sequence[Running], effects: list[Effect]) -> None:
+    """These were asked to end, and ended without a value; for the reason that was given then."""
+    verdicts = [(run, encode_failure(Cancelled(cancel_reason(run.flags)))) for run in runs]
+    settle(ledger, State.CANCELLED, verdicts, effects)
+
+
+def without_cancelled(
+    ledger: Ledger, runs: Sequence[Running], effects: list[Effect]
+) -> Sequence[Running]:
+    """Of tasks that would run again those that may: what was asked to end is cancelled instead."""
+    cancelled = [run for run in runs if run.flags & CANCELLING]
+    if not cancelled:
+        return runs
+    settle_cancelled(ledger, cancelled, effects)
+    return [run for run in runs if not run.flags & CANCELLING]
