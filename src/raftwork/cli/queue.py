@@ -126,7 +126,8 @@ def set_command(cluster: Cluster, /, name: str, reset: bool, **given: object) ->
 def pause_command(cluster: Cluster, /, name: str, until: datetime | None) -> None:
     """Hand out none of a queue's tasks.
 
-    Until `raftwork queue resume`, or a time. Tasks that run go on, as do the few that a worker holds ahead; new ones are taken in.
+    Until `raftwork queue resume`, or a time. Tasks that run go on, as do the few that a worker
+    holds ahead; new ones are taken in.
 
     \b
     Example:
