@@ -87,6 +87,13 @@ _EXPECTED = (
     "purged after an attempt",
     "purge went on in another entry",
     "purge of nothing",
+    # priority and order
+    "a higher priority overtook",
+    "patience came to an end",
+    "kept its place in a lane",
+    "key halted",
+    "key resumed",
+    "the next of a key went on",
     # the cluster's settings
     "cluster set",
     "cluster settings read",
