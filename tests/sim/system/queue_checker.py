@@ -332,12 +332,13 @@ class QueueChecker:
     def entering(self, spec: bytes, packed: bytes) -> Entering:
         """What this batch would bring in now."""
         start, new, contradicts = crc32(spec), dict[str, int](), False
-        tasks = cast("list[tuple[str, bytes]]", unpack(packed))
-        for task, payload, *more in tasks:
+        tasks = cast("list[tuple[str, bytes, str]]", unpack(packed))
+        for row in tasks:
+            task, payload = row[:2]
             known = self.tasks.get(task)
             if known is None:
                 new[task] = len(payload)
-            elif known.contents != contents_of(start, (task, payload, *more)):
+            elif known.contents != contents_of(start, row):
                 contradicts = True
         return Entering(decode_spec(spec).queue, new, len(new) < len(tasks), contradicts)
 
@@ -383,8 +384,8 @@ class QueueChecker:
             found = self._machine.state.db.execute("SELECT seq FROM task WHERE id = ?", (row[0],))
             if (seq := found.get) is None:
                 continue
-            key = row[2] if len(row) > 2 else ""
-            known = Known(row[0], spec, contents_of(start, row), len(row[1]), key=key)
+            known = Known(row[0], spec, contents_of(start, row), len(row[1]))
+            known.key = "".join(row[2:3])
             self.tasks[known.id] = self.by_seq[seq] = known
             self.special.add(seq)
             self.rooms.move(spec.queue, 1, known.size)
