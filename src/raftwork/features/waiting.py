@@ -45,8 +45,15 @@ _STILL_WAITING = """SELECT queue, task.seq, 0, 0
 _GIVE_PLACE = "UPDATE task SET place = ? WHERE seq = ?"
 _END = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
 _FIRST = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, %s
-    FROM waiting CROSS JOIN task ON task.seq = waiting.seq
-    WHERE waiting.queue = ? AND waiting.seq <= ? ORDER BY waiting.seq LIMIT ?"""
+    FROM (%s) AS first CROSS JOIN task ON task.seq = first.seq"""
+_FIRST_ORDINARY = """SELECT seq FROM waiting WHERE queue = ?1 AND seq <= ?2
+    ORDER BY seq LIMIT ?3"""
+# Those behind the owners of their keys come first: nobody's turn it is while others are dropped.
+_FIRST_OF_ALL = """SELECT seq FROM (
+    SELECT seq FROM key_waiting WHERE queue = ?1 AND seq <= ?2
+    UNION ALL SELECT seq FROM lane CROSS JOIN laned ON laned.lane = lane.number
+    WHERE lane.queue = ?1 AND seq <= ?2
+    UNION ALL SELECT seq FROM waiting WHERE queue = ?1 AND seq <= ?2) LIMIT ?3"""
 # In the phases PENDING, DELAYED, SCHEDULED and BLOCKED.
 _AMONG = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, %s
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase IN (0, 1, 4, 5)"""
@@ -142,11 +149,12 @@ def still_waiting(ledger: Ledger, seqs: Sequence[int]) -> list[Requeued]:
 
 
 def first_waiting(ledger: Ledger, queue: str, upto: int, limit: int) -> list[Unstarted]:
-    """Of the ordinary tasks that wait in a queue, numbered up to `upto`, so many, in order."""
+    """Of the tasks that are ready and wait in a queue, numbered up to `upto`, so many, in order."""
     known = ledger.queues.get(queue)
     if known is None:
         return []
-    rows = ledger.db.execute(_FIRST % ledger.flags_column, (known.number, upto, limit))
+    first = _FIRST_OF_ALL if ledger.level >= LEVEL_OPTIONS else _FIRST_ORDINARY
+    rows = ledger.db.execute(_FIRST % (ledger.flags_column, first), (known.number, upto, limit))
     return [Unstarted(*row) for row in rows]
 
 

@@ -4,6 +4,7 @@
 """
 
 from tests.sim.mutants.cancels import CANCELS
+from tests.sim.mutants.lanes import LANES
 from tests.sim.mutants.limits import LIMITS
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
@@ -452,5 +453,5 @@ SERVICE = (
 
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
-    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *CANCELS),
+    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *CANCELS, *LANES),
 )

@@ -149,6 +149,19 @@ class CancelChecker:
 
     # ---- cancels --------------------------------------------------------------------------------
 
+    def applied(
+        self,
+        queue: "QueueChecker",
+        command: CancelSome | Pause | Resume,
+        reply: Reply,
+        effects: Sequence[Effect],
+    ) -> None:
+        """What a command did."""
+        if isinstance(command, CancelSome):
+            self.cancels(queue, command, reply, effects)
+        elif not isinstance(reply, Rejected):
+            self.pauses(command, queue.time)
+
     def cancels(
         self, queue: "QueueChecker", command: CancelSome, reply: Reply, effects: Sequence[Effect]
     ) -> None:

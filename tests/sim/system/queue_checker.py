@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 from zlib import crc32
 
+from raftwork.broker.machine import Machine
 from raftwork.broker.machine.commands import Expire, Fail, Lose, Release, commands, decode_batch
 from raftwork.consensus.core import Position
 from raftwork.features.cancel import CancelSome
@@ -31,15 +32,19 @@ from raftwork.features.effects import (
     TokenRejected,
 )
 from raftwork.features.enqueue import Admit
+from raftwork.features.lanes import GoOn
 from raftwork.features.pause_queue import Pause, Resume
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure
+from raftwork.features.task_batch import is_ordinary
 from raftwork.messages import Code, Result, Spec, State, decode_failure, decode_spec
 from raftwork.wire import unpack
 from tests.sim.system.cancels import CancelChecker
 from tests.sim.system.cluster_settings import Stood
+from tests.sim.system.lanes import LaneRules
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
+from tests.sim.system.workload import contents_of
 
 
 @dataclass(slots=True)
@@ -55,6 +60,7 @@ class Known:
     failures: int = 0
     losses: int = 0
     outcome: tuple[State, bytes] | None = None
+    key: str = ""
     #: Since when it waits to be handed out; None while it does not.
     waits_since: int | None = None
     #: Whether its code was asked to end, and when (machine time) it is ended.
@@ -116,6 +122,11 @@ class QueueChecker:
     dropped: set[int] = field(default_factory=set)
     #: Committed outcomes since last asked for.
     settled: list[str] = field(default_factory=list)
+    lanes: LaneRules = field(init=False)
+    #: That which applied the entry being looked at.
+    _machine: Machine = field(init=False)
+    #: The numbers of tasks that are not ordinary ones.
+    special: set[int] = field(default_factory=set)
     #: The cluster's settings.
     cluster: Stood = field(default_factory=Stood)
     cancels: CancelChecker = field(init=False)
@@ -126,13 +137,21 @@ class QueueChecker:
 
     def __post_init__(self) -> None:
         self.cancels = CancelChecker(self.reached)
+        self.lanes = LaneRules(self.reached)
 
     # ---- applying -------------------------------------------------------------------------------
 
     def applied(
-        self, name: str, at: Position, data: bytes, applied: Applied, steps: Sequence[int]
+        self,
+        name: str,
+        at: Position,
+        data: bytes,
+        applied: Applied,
+        steps: Sequence[int],
+        machine: Machine,
     ) -> None:
         """`steps`: how many of the effects were there before each command."""
+        self._machine = machine
         made = (crc32(data), crc32(repr(applied).encode()))
         known = self.applications.get(at)
         if known is not None:
@@ -169,12 +188,12 @@ class QueueChecker:
                 self._fails(command.token)
             case Lose():
                 self._loses(command)
+            case GoOn():
+                self.lanes.went_on(command, reply)
             case DropWaiting():
                 self._drops(command, reply, effects)
-            case CancelSome():
-                self.cancels.cancels(self, command, reply, effects)
-            case Pause() | Resume() if not isinstance(reply, Rejected):
-                self.cancels.pauses(command, self.time)
+            case CancelSome() | Pause() | Resume():
+                self.cancels.applied(self, command, reply, effects)
             case _:
                 pass
         for effect in effects:
@@ -200,6 +219,7 @@ class QueueChecker:
                 self._closed(token, seq)
             case Requeued(_, seq):
                 task = self.by_seq[seq]
+                self.lanes.waits(effect, task)
                 waits = task.token is None and task.outcome is None
                 require(waits, "one owner", f"{task.id} waits again, but has {task}")
                 task.waits_since = self.rooms.timeline.now
@@ -235,6 +255,7 @@ class QueueChecker:
             self.cancels.assigned(task)
             text = f"attempt {attempt} of {task.id} after {task.attempts}"
             require(attempt == task.attempts + 1, "attempts count", text)
+            self.lanes.assigned(seq, task)
             self.last_token = task.token = token
             task.waits_since = None
             self.rooms.move(task.spec.queue, -1, -task.size)
@@ -278,20 +299,26 @@ class QueueChecker:
             self.reached["quarantined"] += task.losses > 1
         task.outcome = (effect.state, effect.data)
         task.token = None
+        self.lanes.ended(effect.seq, task, effect.state)
         self.settled.append(task.id)
 
     def _drops(self, command: DropWaiting, reply: Reply, effects: Sequence[Effect]) -> None:
-        """The first that wait, in their order, and none that runs or waits for a retry."""
-        due = sorted(
-            seq
-            for seq, task in self.by_seq.items()
-            if task.waits_since is not None
-            and task.spec.queue == command.queue
-            and seq <= command.upto
-        )[: command.limit]
+        """The first that wait, the ordinary ones in their order, and none that runs."""
+        mine = [
+            (seq, task)
+            for seq, task in sorted(self.by_seq.items())
+            if task.spec.queue == command.queue and seq <= command.upto and task.outcome is None
+        ]
+        waits = {seq for seq, task in mine if task.waits_since is not None}
+        behind = {seq for seq, task in mine if task.spec.ordered and task.token is None}
         made = [effect.seq for effect in effects if isinstance(effect, Settled)]
-        text = f"of {due} are dropped {made}, and the answer is {reply}"
-        require(made == due and reply == Done(len(due)), "purges", text)
+        ordinary = [seq for seq in made if seq not in self.special]
+        due = sorted(waits - self.special)[: len(ordinary)]
+        text = f"of {sorted(waits)} are dropped {made}, and the answer is {reply}"
+        require(ordinary == due and set(made) <= waits | behind, "purges", text)
+        require(len(made) == command.limit or waits <= set(made), "purges", text)
+        require(reply == Done(len(made)), "purges", text)
+        due = made
         self.dropped.update(due)
         self.reached["purge went on in another entry"] += bool(due) and len(due) == command.limit
         self.reached["purge of nothing"] += not due
@@ -345,12 +372,13 @@ class QueueChecker:
     def entering(self, spec: bytes, packed: bytes) -> Entering:
         """What this batch would bring in now."""
         start, new, contradicts = crc32(spec), dict[str, int](), False
-        tasks = cast("list[tuple[str, bytes]]", unpack(packed))
-        for task, payload in tasks:
+        tasks = cast("list[tuple[str, bytes, str]]", unpack(packed))
+        for row in tasks:
+            task, payload = row[:2]
             known = self.tasks.get(task)
             if known is None:
                 new[task] = len(payload)
-            elif known.contents != crc32(payload, start):
+            elif known.contents != contents_of(start, row):
                 contradicts = True
         return Entering(decode_spec(spec).queue, new, len(new) < len(tasks), contradicts)
 
@@ -369,6 +397,8 @@ class QueueChecker:
         text = f"{tasks} tasks of {size} bytes to {room}: {reply}, not {due}"
         require(given is due, "limits", text)
         came_in = [task for effect in effects for task in _came_in(effect)]
+        if due is None and self._is_special(command):
+            came_in = self._specials(command, batch)
         text = f"of {list(batch.new)} came in: {came_in}, and the answer is {reply}"
         require(came_in == (list(batch.new) if due is None else []), "all or none", text)
         reached = self.reached
@@ -378,6 +408,30 @@ class QueueChecker:
         reached["repeated batch acknowledged by a full queue"] += not tasks and room.full
         if due is Code.QUEUE_FULL:
             reached[f"enqueue refused for a queue's {lack}"] += 1
+
+    @staticmethod
+    def _is_special(command: Admit) -> bool:
+        rows = cast("list[list[object]]", unpack(command.tasks))
+        return not is_ordinary(decode_spec(command.spec)) or any(len(row) > 2 for row in rows)
+
+    def _specials(self, command: Admit, batch: Entering) -> list[str]:
+        """No effect names what is not ordinary as it comes in: the tables tell its numbers."""
+        start, spec = crc32(command.spec), decode_spec(command.spec)
+        came_in = []
+        for row in cast("list[tuple[str, bytes, str]]", unpack(command.tasks)):
+            if row[0] not in batch.new or row[0] in self.tasks:
+                continue
+            found = self._machine.state.db.execute("SELECT seq FROM task WHERE id = ?", (row[0],))
+            if (seq := found.get) is None:
+                continue
+            known = Known(row[0], spec, contents_of(start, row), len(row[1]))
+            known.key = "".join(row[2:3])
+            self.tasks[known.id] = self.by_seq[seq] = known
+            self.special.add(seq)
+            self.rooms.move(spec.queue, 1, known.size)
+            self.lanes.entered(seq, known)
+            came_in.append(known.id)
+        return came_in
 
     def refuses_early(self, at: Position, spec: bytes, packed: bytes) -> None:
         """A leader that has applied everything up to `at` finds a queue too full for a batch."""

@@ -99,6 +99,13 @@ _EXPECTED = (
     "told again to end",
     "queue paused",
     "queue resumed",
+    # priority and order
+    "a higher priority overtook",
+    "patience came to an end",
+    "kept its place in a lane",
+    "key halted",
+    "key resumed",
+    "the next of a key went on",
     # the cluster's settings
     "cluster set",
     "cluster settings read",

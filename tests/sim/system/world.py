@@ -22,6 +22,7 @@ from tests.sim.system.cluster_settings import ClusterAdmin
 from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
+from tests.sim.system.lanes import Draw, Resumes
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
 from tests.sim.system.plots import hold_back, leave_behind, read_late
@@ -73,7 +74,8 @@ class World:
         self.cluster = dict(list(CLUSTER.items())[: self.shape.size])
         self.network = Network(self.timeline)
         self.notes, self.reach = Notes(), Reach(consensus)
-        self.book = Book(rng, self.shape.fatal)
+        lanes = Draw(seed)
+        self.book = Book(rng, self.shape.fatal, lanes.change if lanes.there else None)
         #: How often the code of a task has failed, or killed its worker, so far.
         self.failures: dict[str, int] = {}
         self._kills: dict[str, int] = {}
@@ -102,6 +104,7 @@ class World:
         self.cancels = Cancels(self)
         self.cluster_admin = ClusterAdmin(self)
         self.bugs = Bugs(self)
+        self.resumes = Resumes(self)
 
     def _clock(self) -> Clock:
         rng, drift = self.timeline.rng, self.shape.drift_ppm
@@ -139,6 +142,7 @@ class World:
             self.purges.begin()
             self.cancels.begin()
             self.cancels.plot()
+            self.resumes.begin()
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()

@@ -4,9 +4,13 @@ import pytest
 
 from raftwork.broker.machine.commands import Assign
 from raftwork.features import purge_queue
+from raftwork.features.effects import Settled
+from raftwork.features.enqueue import Admit
 from raftwork.features.purge_queue import DropWaiting, PurgeQueue, QueuePurged
 from raftwork.features.results import Results, Watch, Watched
-from raftwork.messages import Code, Refused, State, decode_failure
+from raftwork.messages import Code, Refused, Spec, State, decode_failure, encode_spec
+from raftwork.wire import pack
+from tests.unit.broker.queues import Queues, enqueue
 from tests.unit.broker.request_harness import OTHER, RequestHarness
 
 
@@ -134,3 +138,18 @@ def test_purges_under_way_are_bounded(harness: RequestHarness) -> None:
         assert harness.ask(PurgeQueue(request, "default")) == []
     (refused,) = harness.ask(PurgeQueue(99, "default"))
     assert isinstance(refused, Refused) and refused.code is Code.QUEUE_FULL
+
+
+def test_what_waits_in_lanes_and_behind_its_key_is_dropped_as_well() -> None:
+    queues = Queues()
+    queues.apply(enqueue("ordinary"))
+    queues.apply(enqueue("high", spec=Spec("job", "default", priority=105)))
+    ordered = encode_spec(Spec("job", "default", ordered=True))
+    queues.apply(Admit(0, ordered, pack([[id_, b"", "key"] for id_ in ("first", "second")])))
+    applied = queues.apply(DropWaiting("default", 4, 1_000))
+    assert [e.id for e in applied.effects if isinstance(e, Settled)] == [
+        *("second", "high", "first", "ordinary")
+    ]
+    assert queues.machine.queues["default"].queued == 0
+    for table in ("waiting", "laned", "key_waiting", "key_order", "lane"):
+        assert not list(queues.db.execute(f"SELECT * FROM {table}")), table
