@@ -46,14 +46,15 @@ _GIVE_PLACE = "UPDATE task SET place = ? WHERE seq = ?"
 _END = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
 _FIRST = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, %s
     FROM (%s) AS first CROSS JOIN task ON task.seq = first.seq"""
-_FIRST_ORDINARY = """SELECT seq FROM waiting WHERE queue = ?1 AND seq <= ?2
-    ORDER BY seq LIMIT ?3"""
-# Those behind the owners of their keys come first: nobody's turn it is while others are dropped.
-_FIRST_OF_ALL = """SELECT seq FROM (
-    SELECT seq FROM key_waiting WHERE queue = ?1 AND seq <= ?2
-    UNION ALL SELECT seq FROM lane CROSS JOIN laned ON laned.lane = lane.number
-    WHERE lane.queue = ?1 AND seq <= ?2
-    UNION ALL SELECT seq FROM waiting WHERE queue = ?1 AND seq <= ?2) LIMIT ?3"""
+# What waits in a queue, in an order that hangs on no query plan. Those behind the owners of their
+# keys come first: nobody's turn it is while others are dropped.
+_READY = """SELECT seq FROM waiting WHERE queue = ? AND seq <= ? ORDER BY seq LIMIT ?"""
+_READY_TWO = (
+    """SELECT seq FROM key_waiting WHERE queue = ? AND seq <= ? ORDER BY key, place LIMIT ?""",
+    """SELECT seq FROM lane CROSS JOIN laned ON laned.lane = lane.number
+    WHERE lane.queue = ? AND seq <= ? ORDER BY lane.number, place LIMIT ?""",
+    _READY,
+)
 # In the phases PENDING, DELAYED, SCHEDULED and BLOCKED.
 _AMONG = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, %s
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase IN (0, 1, 4, 5)"""
@@ -153,9 +154,12 @@ def first_waiting(ledger: Ledger, queue: str, upto: int, limit: int) -> list[Uns
     known = ledger.queues.get(queue)
     if known is None:
         return []
-    first = _FIRST_OF_ALL if ledger.level >= LEVEL_OPTIONS else _FIRST_ORDINARY
-    rows = ledger.db.execute(_FIRST % (ledger.flags_column, first), (known.number, upto, limit))
-    return [Unstarted(*row) for row in rows]
+    found: list[Unstarted] = []
+    for ready in _READY_TWO if ledger.level >= LEVEL_OPTIONS else (_READY,):
+        about = (known.number, upto, limit - len(found))
+        rows = ledger.db.execute(_FIRST % (ledger.flags_column, ready), about)
+        found += [Unstarted(*row) for row in rows]
+    return found
 
 
 def unstarted(ledger: Ledger, seqs: Iterable[int]) -> list[Unstarted]:
@@ -175,9 +179,11 @@ def end_unstarted(
     pending = [task for task in tasks if task.phase == PENDING]
     unwait(ledger, [(task.queue, task.seq, task.flags) for task in pending])
     following: list[Effect] = []
+    # What was purged did not fail, although it is told so: it halts no key.
+    fate = State.CANCELLED if state is State.FAILED else state
     for task in tasks:
         if task.flags:
-            ledger.ended(task.seq, task.flags, state, following)
+            ledger.ended(task.seq, task.flags, fate, following)
     ledger.db.executemany(
         _END,
         [

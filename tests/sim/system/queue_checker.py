@@ -331,10 +331,7 @@ class QueueChecker:
         self.dropped.remove(effect.seq)
         self.reached["purged after an attempt"] += task.attempts > 0
         self.reached["purged"] += 1
-        task.waits_since = None
-        task.outcome = (effect.state, effect.data)
-        self.rooms.move(task.spec.queue, -1, -task.size)
-        self.settled.append(task.id)
+        self._unstarted_ended(effect, task)
 
     def _cancelled(self, effect: Settled) -> None:
         """It waited, and was cancelled."""
@@ -342,8 +339,12 @@ class QueueChecker:
         words = decode_failure(effect.data).type if effect.state is State.CANCELLED else ""
         require(words == "user", "cancels", f"{task.id} is cancelled, and ends as {effect}")
         self.cancels.ended.remove(effect.seq)
+        self._unstarted_ended(effect, task)
+
+    def _unstarted_ended(self, effect: Settled, task: Known) -> None:
         task.waits_since = None
         task.outcome = (effect.state, effect.data)
+        self.lanes.ended(effect.seq, task, State.CANCELLED)
         self.rooms.move(task.spec.queue, -1, -task.size)
         self.settled.append(task.id)
 

@@ -144,12 +144,12 @@ def test_what_waits_in_lanes_and_behind_its_key_is_dropped_as_well() -> None:
     queues = Queues()
     queues.apply(enqueue("ordinary"))
     queues.apply(enqueue("high", spec=Spec("job", "default", priority=105)))
-    ordered = encode_spec(Spec("job", "default", ordered=True))
+    ordered = encode_spec(Spec("job", "default", ordered=True, halts=True))
     queues.apply(Admit(0, ordered, pack([[id_, b"", "key"] for id_ in ("first", "second")])))
     applied = queues.apply(DropWaiting("default", 4, 1_000))
     assert [e.id for e in applied.effects if isinstance(e, Settled)] == [
         *("second", "high", "first", "ordinary")
     ]
-    assert queues.machine.queues["default"].queued == 0
+    assert queues.machine.state.queues["default"].queued == 0
     for table in ("waiting", "laned", "key_waiting", "key_order", "lane"):
         assert not list(queues.db.execute(f"SELECT * FROM {table}")), table
