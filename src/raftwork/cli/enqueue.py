@@ -59,6 +59,9 @@ def _kwargs(ctx: click.Context, option: click.Parameter, value: str) -> dict[str
 @click.option(
     "--id", "task_id", metavar="ID", help="The task's id: enqueueing it again changes nothing."
 )
+@click.option(
+    "--unique", metavar="KEY", help="If an unfinished task of this NAME and KEY is there, it is it."
+)
 @click.option("--wait", is_flag=True, help="Print the result instead of the id.")
 @waits
 def command(
@@ -68,6 +71,7 @@ def command(
     kwargs: dict[str, object],
     queue: str,
     task_id: str | None,
+    unique: str | None,
     wait: bool,
 ) -> None:
     """Enqueue the task NAME with its arguments.
@@ -89,10 +93,12 @@ def command(
         values = _values(args)
         # Made here, so that it can be told whatever happens.
         id_ = new_ids(1)[0] if task_id is None else task_id
-        task = cluster.app.named(name, id=id_, queue=queue)
+        task = cluster.app.named(name, id=id_, queue=queue, unique=unique)
     end_by_exception()
     with cluster.asked():
         run = _enqueue(task, values, kwargs, id_)
+    if run.existing:
+        err(f"a task with the unique key {unique} is there: {run.id}")
     if wait:
         with cluster.asked(queue):
             _wait(run, cluster.timeout, queue, cluster.brokers)

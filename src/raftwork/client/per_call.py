@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from raftwork.client.options import Options, label, task_id, task_key
+from raftwork.client.uniqueness import check_no_key_needed
 from raftwork.features.task_batch import AT_MAX_MS, NO_EXTRAS
 from raftwork.messages import ID_MAX, Extras
 
@@ -33,11 +34,14 @@ class PerCall(NamedTuple):
             "" if tenant is None else label("tenant", tenant, ID_MAX),
         )
 
-    def extras(self, _options: Options) -> Extras:
-        """What goes with each task of such a call."""
-        if not self.at and not self.tenant:
+    def extras(self, options: Options) -> Extras:
+        """What goes with each task of such a call. Raises ValueError for options without a key."""
+        unique = options.unique if isinstance(options.unique, str) else ""
+        if not options.unique:
+            check_no_key_needed(options)
+        if not self.at and not self.tenant and not unique:
             return NO_EXTRAS
-        return Extras(at=self.at, tenant=self.tenant)
+        return Extras(unique=unique, at=self.at, tenant=self.tenant)
 
 
 #: Nothing is said.

@@ -17,6 +17,7 @@ from raftwork.features import (
     queue_settings,
     results,
     timers,
+    unique,
     upgrade,
 )
 from raftwork.messages.registry import commands, from_broker, to_broker
@@ -44,5 +45,6 @@ CAPABILITIES: tuple[Capability, ...] = (
     purge_queue,
     upgrade,
     cluster_settings,
+    unique,
     timers,
 )

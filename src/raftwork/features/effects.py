@@ -4,6 +4,7 @@ Effects are values. Every replica computes them; only an active leader acts on t
 missed in a failover it finds again in the machine's state.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from raftwork.messages import Code, State
@@ -15,6 +16,8 @@ class Done(NamedTuple):
     """The command took effect (or had taken effect before)."""
 
     affected: int = 0  # so many, where that is asked for
+    #: Of a batch's tasks those that are others, which were there: by index, with the others' ids.
+    existing: Sequence[tuple[int, str]] = ()
 
 
 class Rejected(NamedTuple):
@@ -52,6 +55,14 @@ class Requeued(NamedTuple):
 
     queue: str
     seq: int
+
+
+class Replaced(NamedTuple):
+    """A task that waits has other arguments: what was read of it before is out of date."""
+
+    queue: str
+    seq: int
+    payload: bytes
 
 
 class Assigned(NamedTuple):
@@ -95,6 +106,7 @@ Effect = (
     Queued
     | EnqueuedAndAssigned
     | Requeued
+    | Replaced
     | Assigned
     | NotAssigned
     | Settled

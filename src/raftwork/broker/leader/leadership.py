@@ -36,6 +36,7 @@ from raftwork.features.effects import (
     EnqueuedAndAssigned,
     NotAssigned,
     Queued,
+    Replaced,
     Requeued,
     Settled,
     TokenRejected,
@@ -289,7 +290,7 @@ class Leadership:
             case AttemptEnded():
                 self.workers.closed(effect.token)
                 self.capacity_changed()
-            case Requeued():
+            case Requeued() | Replaced():
                 self._dispatcher.requeued(effect)
             case NotAssigned():
                 self._dispatcher.not_assigned(effect.seqs)
