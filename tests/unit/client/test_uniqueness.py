@@ -43,7 +43,7 @@ def test_what_makes_no_sense_is_refused_by_name(given: dict[str, object], said: 
 @pytest.mark.parametrize("key", [7, 1.5, ["k"], {"k": 1}, b"k"])
 def test_a_key_is_a_text(key: object) -> None:
     with pytest.raises(
-        TypeError, match=f"unique must be a str, True or None, got {type(key)}"[:60]
+        TypeError, match=f"unique must be a str, True or None, got {type(key).__name__}"
     ):
         task.options(unique=key)  # type: ignore[arg-type]
 
@@ -83,7 +83,9 @@ def test_arguments_are_the_key_however_they_are_ordered() -> None:
 
 
 def test_the_error_names_the_task_that_is_there_and_survives_a_pool() -> None:
-    with pytest.raises(AlreadyEnqueued, match="there: other-id, met by task 3 .* 1 more") as caught:
+    with pytest.raises(
+        AlreadyEnqueued, match=r"there: other-id, met by task 3 .* 1 more"
+    ) as caught:
         check_conflicts([(3, "other-id"), (5, "another")])
     again = pickle.loads(pickle.dumps(caught.value))
     assert (again.id, again.index, str(again)) == ("other-id", 3, str(caught.value))
