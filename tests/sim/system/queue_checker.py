@@ -35,6 +35,7 @@ from raftwork.wire import unpack
 from tests.sim.system.cluster_settings import Stood
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
+from tests.sim.system.unique import Keys
 
 
 @dataclass(slots=True)
@@ -52,6 +53,8 @@ class Known:
     outcome: tuple[State, bytes] | None = None
     #: Since when it waits to be handed out; None while it does not.
     waits_since: int | None = None
+    #: The arguments that replaced its own ones.
+    arguments: bytes = b""
 
 
 @dataclass(slots=True)
@@ -110,6 +113,10 @@ class QueueChecker:
     settled: list[str] = field(default_factory=list)
     #: The cluster's settings.
     cluster: Stood = field(default_factory=Stood)
+    keys: Keys = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keys = Keys(self)
 
     # ---- applying -------------------------------------------------------------------------------
 
@@ -125,8 +132,10 @@ class QueueChecker:
         self.applications[at] = made
         self.rooms.newest = at
         effects = applied.effects
+        self.keys.passed(data)
         for effect in effects[: steps[0] if steps else None]:
             self._effect(effect)  # of the time that has passed
+        self.keys.awake()
         ends = (*steps[1:], len(effects))
         for plain, reply, start, end in zip(
             decode_batch(data)[1], applied.replies, steps, ends, strict=True
@@ -136,6 +145,8 @@ class QueueChecker:
     def _command(self, plain: object, reply: Reply, effects: Sequence[Effect]) -> None:
         command = commands.from_plain(plain)
         match command:
+            case Admit() if _keyed(command):
+                self.keys.admitted(command, reply)
             case Admit():
                 self._enqueues(command, reply, effects)
             case Configure() | ConfigureCluster():
@@ -177,6 +188,8 @@ class QueueChecker:
                 waits = task.token is None and task.outcome is None
                 require(waits, "one owner", f"{task.id} waits again, but has {task}")
                 task.waits_since = self.rooms.timeline.now
+                if self.keys.requeued(seq):
+                    self.rooms.move(task.spec.queue, 1, 0)
             case TokenRejected(token):
                 mine = self.tokens.get(token)
                 stale = mine is None or mine[0].token != token
@@ -250,6 +263,7 @@ class QueueChecker:
         task.outcome = (effect.state, effect.data)
         task.token = None
         self.settled.append(task.id)
+        self.keys.settled(task)
 
     def _drops(self, command: DropWaiting, reply: Reply, effects: Sequence[Effect]) -> None:
         """The first that wait, in their order, and none that runs or waits for a retry."""
@@ -402,6 +416,11 @@ class QueueChecker:
         assert committed is not None
         if with_data and not result.forgotten:
             require(committed[1] == result.data, "true outcomes", text)
+
+
+def _keyed(command: Admit) -> bool:
+    rows = cast("list[list[object]]", unpack(command.tasks))
+    return any(len(row) > 3 for row in rows)
 
 
 def _losses_allowed(task: Known) -> int:

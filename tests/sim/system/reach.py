@@ -87,6 +87,15 @@ _EXPECTED = (
     "purged after an attempt",
     "purge went on in another entry",
     "purge of nothing",
+    # unique keys
+    "unique: entered",
+    "unique: existing",
+    "unique: raised",
+    "unique: replaced",
+    "unique: follows",
+    "unique: asked again",
+    "unique: in its period",
+    "unique: waits for a period",
     # the cluster's settings
     "cluster set",
     "cluster settings read",

@@ -35,6 +35,7 @@ from tests.sim.system.service_checker import ClientChecker, LeaseChecker, PushCh
 from tests.sim.system.shape import APART, Shape
 from tests.sim.system.sqlite import SqliteDisk
 from tests.sim.system.timeline import Timeline
+from tests.sim.system.unique import Uniques
 from tests.sim.system.upgrades import Upgrades
 from tests.sim.system.worker import Worker
 from tests.sim.system.workload import Batch, Book
@@ -96,6 +97,7 @@ class World:
         self.admin = Admin(self)
         self.purges = Purges(self)
         self.cluster_admin = ClusterAdmin(self)
+        self.uniques = Uniques(self)
         self.bugs = Bugs(self)
 
     def _clock(self) -> Clock:
@@ -131,6 +133,7 @@ class World:
             timeline.run(1_200)
             self.admin.begin()
             self.purges.begin()
+            self.uniques.begin()
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()
