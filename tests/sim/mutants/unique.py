@@ -34,7 +34,7 @@ UNIQUE = tuple(
             Edit(
                 "raftwork.broker.dispatch.dispatcher:Dispatcher._replaced",
                 "reserved = self",
-                "return\n        reserved = self",
+                "return\n    reserved = self",
             ),
         ),
     )

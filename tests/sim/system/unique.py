@@ -257,7 +257,7 @@ class Uniques:
             case 1:
                 spec = spec._replace(period=rng.choice((50, 1_500)))
             case 2 | 3:
-                spec = spec._replace(debounce=200, max_wait=500, on_conflict=OnConflict.RETURN)
+                spec = spec._replace(debounce=200, max_wait=250, on_conflict=OnConflict.RETURN)
             case _:
                 pass
         tasks = []

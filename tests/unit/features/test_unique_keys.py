@@ -257,6 +257,18 @@ def test_a_rerun_within_the_period_waits_for_its_end(driver: Driver) -> None:
     assert keys(driver) == 1  # a period of its own has begun
 
 
+def test_what_follows_waits_for_the_end_of_the_period(driver: Driver) -> None:
+    spec = spec_of(period=1_000, on_conflict=OnConflict.RERUN)
+    put(driver, "a", spec=spec)
+    token = start(driver, "a")
+    put(driver, "b", spec=spec)
+    driver.finish(token)
+    driver.tick(later=999)
+    assert driver.waiting_ids() == []
+    driver.tick(later=1)
+    assert driver.waiting_ids() == ["b"]
+
+
 def test_debounce_waits_anew_and_takes_the_last_arguments(driver: Driver) -> None:
     put(driver, "a", spec=DEBOUNCED)
     driver.now += 60
