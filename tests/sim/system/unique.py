@@ -78,8 +78,8 @@ class Keys:
         require(isinstance(reply, Done), "unique", f"{rows} are refused: {reply}")
         assert isinstance(reply, Done)
         told = dict(reply.existing)
-        for at, other in told.items():
-            self.answers.setdefault(rows[at][0], set()).add(other)
+        for at, existing in told.items():
+            self.answers.setdefault(rows[at][0], set()).add(existing)
         new = [row for row in rows if row[0] not in self._queue.tasks]
         if spec.on_conflict is OnConflict.RAISE and self._raises(new, told):
             return

@@ -30,12 +30,14 @@ _SPECS = st.builds(
     st.sampled_from((0, 0, 20)),
 )
 _PUT = st.tuples(st.just("put"), _SPECS, st.lists(st.sampled_from("xy"), min_size=1, max_size=3))
-_STEP = st.tuples(
+_STEP: st.SearchStrategy[tuple[str, object, list[str]]] = st.tuples(
     st.sampled_from(("start", "start", "finish", "fail", "later", "lose", "release", "reopen")),
     st.sampled_from((1, 10, 40)),
     st.just([]),
 )
-_AGAIN = st.tuples(st.just("again"), st.integers(0, 30), st.just([]))
+_AGAIN: st.SearchStrategy[tuple[str, object, list[str]]] = st.tuples(
+    st.just("again"), st.integers(0, 30), st.just([])
+)
 
 
 @dataclass
