@@ -71,7 +71,7 @@ def test_they_are_in_the_spec_as_brokers_know_them() -> None:
 def test_arguments_are_the_key_however_they_are_ordered() -> None:
     def key(*args: object, **kwargs: object) -> str:
         batch = one_call("t", args, kwargs, None, (), by_arguments=True)
-        ((_, _, _, (unique, *_)),) = unpack(batch.tasks)  # type: ignore[misc, attr-defined]
+        ((_, _, _, (unique, *_)),) = unpack(batch.tasks)  # type: ignore[misc]
         return str(unique)  # type: ignore[has-type]
 
     assert key(1, a={"x": 1, "y": 2}, b=3) == key(1, b=3, a={"y": 2, "x": 1})
