@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from raftwork.client import App, BoundTask, Run, Status, Task
 from raftwork.errors import (
+    AlreadyEnqueued,
     AppClosed,
     LoadError,
     NotSerializable,
@@ -45,6 +46,7 @@ __all__ = [
     "Task",
     "current",
     "RaftworkError",
+    "AlreadyEnqueued",
     "AppClosed",
     "LoadError",
     "NotSerializable",

@@ -8,6 +8,7 @@ RaftworkError
 │   ├── UnknownWorker        no worker of this name works for the cluster
 │   ├── ProtocolError        a request that contradicts itself or an earlier one
 │   │   └── Unsupported      the brokers are of an older release, or not all of the new one yet
+│   ├── AlreadyEnqueued      a task of the same unique key is there; `id` is its id
 │   ├── AppClosed            a call on an App after its `close` (also a RuntimeError)
 │   └── LoadError            MODULE:APP of a worker cannot be imported, or is no App
 ├── try again, later or elsewhere
@@ -74,6 +75,21 @@ class ProtocolError(RaftworkError):
     """A request that breaks the protocol, such as a used id with other contents."""
 
     code = 1
+
+
+class AlreadyEnqueued(RaftworkError):
+    """A task of the same unique key is there, and `on_conflict` is "raise". Nothing was stored.
+
+    `id` is that task's, and `index` the place in the batch of the first task that met one.
+    """
+
+    def __init__(self, text: str, id: str = "", index: int = 0) -> None:  # noqa: A002
+        super().__init__(text)
+        self.id = id
+        self.index = index
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.id, self.index), vars(self)
 
 
 class AppClosed(RaftworkError, RuntimeError):

@@ -69,6 +69,9 @@ def _kwargs(ctx: click.Context, option: click.Parameter, value: str) -> dict[str
 @click.option("--key", metavar="K", help="What it is about, such as a customer's number.")
 @click.option("--ordered", is_flag=True, help="Run after those of its key that came before it.")
 @click.option("--tenant", metavar="T", help="On whose behalf it runs, for queues set to be fair.")
+@click.option(
+    "--unique", metavar="KEY", help="If an unfinished task of this NAME and KEY is there, it is it."
+)
 @click.option("--wait", is_flag=True, help="Print the result instead of the id.")
 @waits
 def command(
@@ -82,6 +85,7 @@ def command(
     key: str | None,
     ordered: bool,
     tenant: str | None,
+    unique: str | None,
     wait: bool,
 ) -> None:
     """Enqueue the task NAME with its arguments.
@@ -105,13 +109,22 @@ def command(
         # Made here, so that it can be told whatever happens.
         id_ = new_ids(1)[0] if task_id is None else task_id
         task = cluster.app.named(
-            name, id=id_, queue=queue, key=key, tenant=tenant, priority=priority, ordered=ordered
+            name,
+            id=id_,
+            queue=queue,
+            key=key,
+            tenant=tenant,
+            priority=priority,
+            ordered=ordered,
+            unique=unique,
         )
         if ordered and key is None:
             raise click.UsageError("--ordered needs --key")
     end_by_exception()
     with cluster.asked():
         run = _enqueue(task, values, kwargs, id_)
+    if run.existing:
+        err(f"a task with the unique key {unique} is there: {run.id}")
     if wait:
         with cluster.asked(queue):
             _wait(run, cluster.timeout, queue, cluster.brokers)

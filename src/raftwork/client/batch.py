@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from raftwork.client.ids import new_ids
 from raftwork.client.options import task_id, task_key
+from raftwork.client.uniqueness import key_of
 from raftwork.errors import PayloadTooLarge
 from raftwork.features.task_batch import NO_EXTRAS
 from raftwork.messages import BATCH_BYTES_MAX, BATCH_TASKS_MAX, Extras
@@ -28,10 +29,17 @@ def one_call(
     parameters: Sequence[str],
     key: str = "",
     extras: Extras = NO_EXTRAS,
+    *,
+    by_arguments: bool = False,
 ) -> Batch:
-    """A batch of one. Raises NotSerializable, PayloadTooLarge; ValueError, TypeError for the id."""
+    """A batch of one; with `by_arguments` they make its unique key.
+
+    Raises NotSerializable, PayloadTooLarge; ValueError, TypeError for the id.
+    """
     made = new_ids(1)[0] if own_id is None else task_id(own_id)
     payload = pack_call(call_packer(), name, args, kwargs, parameters)
+    if by_arguments:
+        extras = extras._replace(unique=key_of(payload))
     if extras != NO_EXTRAS:
         return Batch((made,), pack(((made, payload, key, extras),)))
     return Batch((made,), pack(((made, payload, key) if key else (made, payload),)))
@@ -45,6 +53,8 @@ def many_calls(
     keys: Sequence[str] | None = None,
     binder: Binder | None = None,
     extras: Extras = NO_EXTRAS,
+    *,
+    by_arguments: bool = False,
 ) -> Batch:
     """A batch of calls with positional arguments. Raises as `one_call`.
 
@@ -59,8 +69,11 @@ def many_calls(
     columns: tuple[Sequence[object], ...] = (made, payloads)
     if keys is not None:
         columns = (*columns, _keys(keys, len(calls)))
-    if extras != NO_EXTRAS:
-        columns = (made, payloads, *(columns[2:] or ([""] * len(calls),)), [extras] * len(calls))
+    if extras != NO_EXTRAS or by_arguments:
+        more = [extras] * len(calls)
+        if by_arguments:
+            more = [extras._replace(unique=key_of(payload)) for payload in payloads]
+        columns = (made, payloads, *(columns[2:] or ([""] * len(calls),)), more)
     tasks = pack(list(zip(*columns, strict=True)))
     if len(tasks) > BATCH_BYTES_MAX:
         raise PayloadTooLarge(f"a batch of {len(tasks)} bytes, more than {BATCH_BYTES_MAX}")

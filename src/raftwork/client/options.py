@@ -6,7 +6,24 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypedDict
 
-from raftwork.messages import ID_MAX, NAME_MAX, PRIORITY_MAX, PRIORITY_USUAL, Spec, encode_spec
+from raftwork.client.uniqueness import (
+    MAX_WAIT_TIMES,
+    Conflict,
+    Until,
+    check_uniqueness,
+    on_conflict,
+    unique_key,
+    until,
+)
+from raftwork.messages import (
+    ID_MAX,
+    NAME_MAX,
+    PRIORITY_MAX,
+    PRIORITY_USUAL,
+    OnConflict,
+    Spec,
+    encode_spec,
+)
 
 Duration = float | timedelta
 Delivery = Literal["at_least_once", "at_most_once"]
@@ -62,6 +79,23 @@ class OptionFields(TypedDict, total=False):
     on_failure: OnFailure
     """What an ordered task that has failed for good, or is lost, means for those behind it: the
     `next` goes on, or they `halt` until `Queue.resume_key`."""
+    unique: str | bool | None
+    """Its unique key, 1 to 255 characters: of the tasks of one name with the same key only one is
+    unfinished at a time. True: its arguments, as they are written, are the key."""
+    until: Until
+    """How long it has its unique key: until it is `finished`, or only until it is `started`, which
+    is when it is handed to a worker for the first time."""
+    period: Duration | None
+    """How long its unique key stays taken at least, from the enqueue on, even if it ends before."""
+    on_conflict: Conflict
+    """What an enqueue does if the unique key is taken: `return` the task that has it, `raise`
+    AlreadyEnqueued, `replace` its arguments if it has not begun, or `rerun`: once more after it. If
+    it has begun, `replace` is `rerun`."""
+    debounce: Duration | None
+    """How long it waits for a further enqueue of its unique key, which replaces its arguments and
+    begins the wait anew."""
+    max_wait: Duration | None
+    """How long `debounce` may put it off, from the first enqueue on. None: ten times `debounce`."""
 
 
 class Options(NamedTuple):
@@ -80,6 +114,12 @@ class Options(NamedTuple):
     priority: int = 0
     ordered: bool = False
     on_failure: OnFailure = "next"
+    unique: str | bool = ""  # not in the Spec: it goes with each task
+    until: Until = "finished"
+    period: int = 0
+    on_conflict: Conflict = "return"
+    debounce: int = 0
+    max_wait: int = 0  # 0 is ten times debounce
 
     def changed(self, given: OptionFields) -> "Options":
         """These options with the given ones replaced. Raises TypeError, ValueError."""
@@ -89,7 +129,9 @@ class Options(NamedTuple):
                 f"no such option: {', '.join(sorted(unknown))}; the options are {valid}"
             )
         changes = {name: _CHECKS[name](value) for name, value in given.items()}
-        return self._replace(**changes)  # type: ignore[arg-type]
+        made = self._replace(**changes)  # type: ignore[arg-type]
+        check_uniqueness(made)
+        return made
 
     def given(self) -> dict[str, object]:
         """What differs from the defaults, as it is written: durations in seconds."""
@@ -105,7 +147,9 @@ class Options(NamedTuple):
 
 
 #: Options in ms.
-DURATIONS = frozenset({"timeout", "backoff", "max_backoff", "result_ttl", "delay"})
+DURATIONS = frozenset(
+    {"timeout", "backoff", "max_backoff", "result_ttl", "delay", "period", "debounce", "max_wait"}
+)
 _NAMES = frozenset(Options._fields)
 
 
@@ -126,6 +170,11 @@ def _spec(name: str, options: Options) -> bytes:
             priority=PRIORITY_USUAL + options.priority,
             ordered=options.ordered,
             halts=options.ordered and options.on_failure == "halt",
+            until_started=options.until == "started",
+            on_conflict=OnConflict[options.on_conflict.upper()],
+            period=options.period,
+            debounce=options.debounce,
+            max_wait=options.max_wait or MAX_WAIT_TIMES * options.debounce,
         )
     )
 
@@ -269,4 +318,10 @@ _CHECKS: Mapping[str, Callable[[Any], str | int]] = {
     "priority": _priority,
     "ordered": _ordered,
     "on_failure": _on_failure,
+    "unique": unique_key,
+    "until": until,
+    "period": _perhaps("period"),
+    "on_conflict": on_conflict,
+    "debounce": _perhaps("debounce"),
+    "max_wait": _perhaps("max_wait"),
 }

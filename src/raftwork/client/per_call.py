@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from raftwork.client.options import Options, label, task_id, task_key
+from raftwork.client.uniqueness import check_no_key_needed
 from raftwork.features.task_batch import AT_MAX_MS, NO_EXTRAS
 from raftwork.messages import ID_MAX, Extras
 
@@ -34,12 +35,15 @@ class PerCall(NamedTuple):
         )
 
     def extras(self, options: Options) -> Extras:
-        """What goes with each task of such a call. Raises ValueError if it says too little."""
+        """What goes with each task of such a call. Raises ValueError for options without a key."""
         if options.ordered and not self.key:
             raise ValueError('an ordered task needs a key: task.options(key="…").enqueue(…)')
-        if not self.at and not self.tenant:
+        unique = options.unique if isinstance(options.unique, str) else ""
+        if not options.unique:
+            check_no_key_needed(options)
+        if not self.at and not self.tenant and not unique:
             return NO_EXTRAS
-        return Extras(at=self.at, tenant=self.tenant)
+        return Extras(unique=unique, at=self.at, tenant=self.tenant)
 
 
 #: Nothing is said.

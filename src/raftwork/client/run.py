@@ -47,12 +47,14 @@ class Run(Slot, Generic[T_co]):
     Pickled it goes by its id and its App's addresses; a copy is the handle itself.
     """
 
-    __slots__ = ("_app", "_value")
+    __slots__ = ("_app", "_value", "existing")
 
     def __init__(self, id: str, app: "Caller") -> None:  # noqa: A002
         super().__init__(id)
         self._app = app
         self._value: object = _NOT_YET
+        #: Whether the enqueue that returned it found this task there, by its unique key.
+        self.existing = False
 
     def result(self, timeout: Duration | None = None) -> T_co:
         """The task's value, once it has one; waits `timeout` seconds, or for ever.

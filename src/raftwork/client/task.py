@@ -11,7 +11,9 @@ from raftwork.client.batch import Batch, many_calls, one_call
 from raftwork.client.options import OptionFields, Options
 from raftwork.client.per_call import ORDINARY, PerCall
 from raftwork.client.run import Run, handles
+from raftwork.client.uniqueness import check_conflicts
 from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
 from raftwork.signatures import Binder, binder
 
 if TYPE_CHECKING:
@@ -68,9 +70,11 @@ class BoundTask(Generic[P, T]):
         """Enqueue one call; returns once a majority of the brokers has it on disk.
 
         Where there is no room it raises QueueFull at once or, with `when_full="wait"`, if there is
-        none within the App's timeout. Before anything is sent it raises TypeError for arguments
-        that the function does not take, NotSerializable and PayloadTooLarge; then ProtocolError
-        (the id is used, with other contents) and Unavailable.
+        none within the App's timeout. Where its unique key is taken `on_conflict` says what it
+        does, and `existing` of the handle that it is of the task that was there. Before anything is
+        sent it raises TypeError for arguments that the function does not take, NotSerializable and
+        PayloadTooLarge; then AlreadyEnqueued, ProtocolError (the id is used, with other contents)
+        and Unavailable.
         """
         batch = self._call(args, kwargs)
         return self._enqueue(batch)[0]
@@ -125,7 +129,10 @@ class BoundTask(Generic[P, T]):
         if self._binder is not None:
             self._binder(*args, **kwargs)
         once, extras = self._once, self._once.extras(self.chosen)
-        return one_call(self._name, args, kwargs, once.id, self.parameters, once.key, extras)
+        return one_call(
+            *(self._name, args, kwargs, once.id, self.parameters, once.key, extras),
+            by_arguments=self.chosen.unique is True,
+        )
 
     def _batch(
         self,
@@ -140,17 +147,39 @@ class BoundTask(Generic[P, T]):
         if keys is None and once.key:
             keys = [once.key] * len(made)
         extras = once.extras(self.chosen)
-        return many_calls(self._name, made, ids, self.parameters, keys, self._binder, extras)
+        return many_calls(
+            *(self._name, made, ids, self.parameters, keys, self._binder, extras),
+            by_arguments=self.chosen.unique is True,
+        )
 
     def _enqueue(self, batch: Batch) -> list[Run[T]]:
+        if self.chosen.unique:
+            return self._unique(batch, self._submit_unique(batch).result())
         run = self._handle(batch)
         self._submit(batch, run).result()
         return self._tracked(batch, run)
 
     async def _aenqueue(self, batch: Batch) -> list[Run[T]]:
+        if self.chosen.unique:
+            return self._unique(batch, await self._submit_unique(batch).aresult())
         run = self._handle(batch)
         await self._submit(batch, run).aresult()
         return self._tracked(batch, run)
+
+    def _unique(self, batch: Batch, answer: EnqueuedUnique) -> list[Run[T]]:
+        """The handles: of tasks that were there where those are what the call's tasks are."""
+        if self.chosen.on_conflict == "raise":
+            check_conflicts(answer.existing)
+        others = dict(answer.existing)
+        runs = handles(self._app, [others.get(at, id_) for at, id_ in enumerate(batch.ids)])
+        for at in others:
+            runs[at].existing = True
+        return runs
+
+    def _submit_unique(self, batch: Batch) -> "Reply[EnqueuedUnique]":
+        request = EnqueueUnique(0, 0, self.chosen.spec(self._name), batch.tasks)
+        wait_when_full = self.chosen.when_full == "wait"
+        return self._app.call(request, EnqueuedUnique, ids=batch.ids, wait_when_full=wait_when_full)
 
     def _handle(self, batch: Batch) -> Run[T] | None:
         """Of one task it is made before the enqueue, which may bring a watch of its outcome."""

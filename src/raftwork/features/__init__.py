@@ -20,6 +20,7 @@ from raftwork.features import (
     queue_settings,
     results,
     timers,
+    unique,
     upgrade,
 )
 from raftwork.messages.registry import commands, from_broker, to_broker
@@ -47,6 +48,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     purge_queue,
     upgrade,
     cluster_settings,
+    unique,
     timers,
     cancel,
     pause_queue,

@@ -4,6 +4,7 @@ Effects are values. Every replica computes them; only an active leader acts on t
 missed in a failover it finds again in the machine's state.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from raftwork.messages import Code, State
@@ -16,6 +17,8 @@ class Done(NamedTuple):
 
     affected: int = 0  # so many, where that is asked for
     rest_after: int = 0  # where it goes on if this was a part of it; 0 if it was all
+    #: Of a batch's tasks those that are others, which were there: by index, with the others' ids.
+    existing: Sequence[tuple[int, str]] = ()
 
 
 class Rejected(NamedTuple):
@@ -55,6 +58,15 @@ class Requeued(NamedTuple):
     seq: int
     lane: int = 0
     place: int = 0
+
+
+class Replaced(NamedTuple):
+    """A task that waits has other arguments: what was read of it before is out of date."""
+
+    queue: str
+    seq: int
+    payload: bytes
+    lane: int = 0
 
 
 class Assigned(NamedTuple):
@@ -110,6 +122,7 @@ Effect = (
     Queued
     | EnqueuedAndAssigned
     | Requeued
+    | Replaced
     | Assigned
     | NotAssigned
     | Settled

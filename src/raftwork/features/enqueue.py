@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.errors import (
     BadMessage,
@@ -17,6 +17,7 @@ from raftwork.errors import (
     QueueFull,
     Unsupported,
 )
+from raftwork.features import unique_keys
 from raftwork.features.effects import (
     Done,
     Effect,
@@ -41,7 +42,8 @@ from raftwork.features.task_batch import (
     rows_of,
     spec_of_level_two,
 )
-from raftwork.features.task_row import PENDING, SCHEDULED
+from raftwork.features.task_row import BLOCKED, PENDING, SCHEDULED
+from raftwork.features.unique_keys import Fate, Planned
 from raftwork.features.waiting import wait
 from raftwork.messages import (
     Spec,
@@ -52,7 +54,7 @@ from raftwork.release import RELEASE
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.view import View
-    from raftwork.features.feature import Feature
+    from raftwork.features.feature import Deferred, Feature
 
 
 _INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -176,8 +178,9 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
     except QueueFull:
         # Asking again for what is stored already must not fail because the queue filled up since.
         if new := new_rows(ledger, rows_of(spec, columns)):
-            check_halted(ledger, read)
-            check_room(ledger, read.queue, payloads_of(new))
+            planned = unique_keys.plan(ledger, read, new)
+            if not unique_keys.refused(read, planned):
+                _check_planned(ledger, read, planned)
     return read, columns
 
 
@@ -195,7 +198,7 @@ def stored(ledger: "Ledger", spec: bytes, tasks: Columns) -> bool:
 class _Batch:
     """A batch on its way into the log: which workers begin is known when its entry is made."""
 
-    def __init__(self, request: Enqueue, spec: Spec, tasks: Columns) -> None:
+    def __init__(self, request: "Batched", spec: Spec, tasks: Columns) -> None:
         self._request = request
         self._queue, self._name = spec.queue, spec.name
         self._tasks = len(tasks.ids)
@@ -215,11 +218,38 @@ class _Batch:
         return reply
 
 
-def _check(view: "View", request: Enqueue) -> _Batch | Done:
+class Batched(Protocol):
+    """A request with a batch of new tasks."""
+
+    @property
+    def created(self) -> int:
+        """Leader time of its first attempt."""
+        ...
+
+    @property
+    def spec(self) -> bytes:
+        """A packed Spec."""
+        ...
+
+    @property
+    def tasks(self) -> bytes:
+        """A packed list of Task."""
+        ...
+
+
+def accept(view: "View", request: Batched) -> tuple["Deferred | Done", Spec, Columns]:
+    """What to propose for a batch, or Done if it is stored already; and the batch.
+
+    Raises as `check`.
+    """
     spec, tasks = check(view.state, request.spec, request.tasks)
     if stored(view.state, request.spec, tasks):
-        return Done()
-    return _Batch(request, spec, tasks)
+        return Done(), spec, tasks
+    return _Batch(request, spec, tasks), spec, tasks
+
+
+def _check(view: "View", request: Enqueue) -> "Deferred | Done":
+    return accept(view, request)[0]
 
 
 def _answer(_view: "View", request: Enqueue, _done: Done) -> Enqueued:
@@ -239,7 +269,7 @@ def _watch(view: "View", routing: bytes, request: Enqueue, answer: Enqueued) -> 
 # ---- on every replica ---------------------------------------------------------------------------
 
 
-def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> None:
+def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | None:
     """Put the batch's new tasks into its queue. Raises what refuses the whole batch.
 
     And BadMessage, which stops the replica: `check` let no such batch into the log.
@@ -259,12 +289,11 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> None:
         raise NewerMessage(f"options of level {LEVEL_OPTIONS} at level {ledger.level}")
     rows = rows_of(command.spec, columns)
     if columns.extras or not is_ordinary(spec):
-        admit_others(ledger, command, spec, rows, effects)
-        return
+        return admit_others(ledger, command, spec, rows, effects)
     if not _insert_all(ledger, spec, command.spec, rows):
         rows = new_rows(ledger, rows)
         if not rows:
-            return
+            return None
         check_room(ledger, spec.queue, payloads_of(rows))
         inserted = _insert(ledger, spec, command.spec, rows)
         assert inserted, "ids found to be new were not"
@@ -278,43 +307,67 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> None:
     if begun < len(tasks):
         keys = [row[3] for row in rows[begun:]] if columns.keys else []
         effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:], keys))
+    return None
 
 
 def admit_others(
     ledger: "Ledger", command: Admit, spec: Spec, rows: list[Row], effects: list[Effect]
-) -> None:
+) -> Done:
     """Put new tasks in that are not ordinary ones: capabilities have a say in each."""
-    new = new_rows(ledger, rows)
-    if not new:
-        return
-    check_halted(ledger, spec)
-    check_room(ledger, spec.queue, payloads_of(new))
+    planned = unique_keys.plan(ledger, spec, new_rows(ledger, rows))
+    existing = unique_keys.answer(ledger, rows, planned)
+    if unique_keys.refused(spec, planned):
+        return Done(existing=existing)
+    _check_planned(ledger, spec, planned)
+    for each in planned:
+        match each.fate:
+            case Fate.ENTERS | Fate.FOLLOWS:
+                _enter(ledger, command, spec, each.row, effects)
+            case Fate.REPLACES:
+                unique_keys.replace(ledger, spec, each, command.created, effects)
+            case Fate.IS:
+                pass
+    return Done(existing=existing)
+
+
+def _check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> None:
+    """Raise QueueFull unless there is room for what is to enter."""
+    unique_keys.check_keys(ledger, planned)
+    entering = [each.row for each in planned if each.fate in (Fate.ENTERS, Fate.FOLLOWS)]
+    if entering:
+        check_halted(ledger, spec)
+        check_room(ledger, spec.queue, payloads_of(entering))
+
+
+def _enter(ledger: "Ledger", command: Admit, spec: Spec, row: Row, effects: list[Effect]) -> None:
+    id_, crc, payload, key, extras = row
+    seq = ledger.seq + 1
+    task = Entering(seq, id_, crc, payload, key, extras or NO_EXTRAS, command.created)
+    for lifecycle in ledger.lifecycles:
+        lifecycle.enters(ledger, spec, task)
+    ledger.seq = seq
+    waits = task.due <= ledger.time and not task.blocked
+    phase = BLOCKED if task.blocked else PENDING if waits else SCHEDULED
     queue = ledger.touch(spec.queue)
-    for id_, crc, payload, key, extras in new:
-        seq = ledger.seq + 1
-        task = Entering(seq, id_, crc, payload, key, extras or NO_EXTRAS, command.created)
-        for lifecycle in ledger.lifecycles:
-            lifecycle.enters(ledger, spec, task)
-        ledger.seq = seq
-        waits = task.due <= ledger.time
-        phase, due = (PENDING, None) if waits else (SCHEDULED, task.due)
-        ledger.db.execute(
-            _INSERT_OTHER,
-            (
-                *(seq, id_, crc, queue.number, key, command.spec, payload, phase, due),
-                *(task.flags, task.place, task.lane, task.created, task.gates),
-                task.extras.tenant,
-            ),
-        )
-        queue.bytes += len(payload)
-        ledger.unfinished += 1
-        if waits:
-            queue.queued += 1
-            for waiting in wait(ledger, [(queue.number, seq, task.flags)]):
-                effects += waiting
-        else:
-            queue.scheduled += 1
-            ledger.next_retry = min(ledger.next_retry, task.due)
+    ledger.db.execute(
+        _INSERT_OTHER,
+        (
+            *(seq, id_, crc, queue.number, key, command.spec, payload, phase),
+            *(None if waits else task.due, task.flags, task.place, task.lane, task.created),
+            *(task.gates, task.extras.tenant),
+        ),
+    )
+    queue.bytes += len(payload)
+    ledger.unfinished += 1
+    if task.blocked:
+        queue.blocked += 1
+    elif waits:
+        queue.queued += 1
+        for waiting in wait(ledger, [(queue.number, seq, task.flags)]):
+            effects += waiting
+    else:
+        queue.scheduled += 1
+        ledger.next_retry = min(ledger.next_retry, task.due)
 
 
 def _begin(

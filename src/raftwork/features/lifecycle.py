@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from raftwork.broker.machine.state import Ledger
+    from raftwork.broker.machine.state import Ledger, Running
     from raftwork.features.effects import Effect
     from raftwork.messages import Extras, Spec, State
 
@@ -35,6 +35,8 @@ class Entering:
     lane: int = 0
     place: int = 0
     gates: str = ""
+    #: It waits for another task, whatever its time.
+    blocked: bool = False
 
 
 class Lifecycle(NamedTuple):
@@ -43,13 +45,15 @@ class Lifecycle(NamedTuple):
     `enters` is called for every new task that is not an ordinary one, and sets `flag` in its flags
     if the capability takes part in its life. `ended` is called with the task's number and flags
     once it has its outcome: what the capability holds for it goes. `settled` follows in the same
-    place, for what hangs on the outcome, or on the tasks that wait for it.
+    place, for what hangs on the outcome, or on the tasks that wait for it. `begins` is called when
+    it is handed out.
     """
 
     flag: int
     enters: Callable[[Ledger, Spec, Entering], None]
     ended: Callable[[Ledger, int, int], None] = lambda _ledger, _seq, _flags: None
     settled: Callable[[Ledger, int, State, list[Effect]], None] = lambda *_: None
+    begins: Callable[[Ledger, Running], None] = lambda _ledger, _run: None
 
 
 class TimerKind(NamedTuple):

@@ -31,6 +31,7 @@ from raftwork.features.queue_settings import (
     SettingsTold,
 )
 from raftwork.features.results import Answer, Ask
+from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
 from raftwork.messages import Result, State
 from raftwork.messages.request import Request
 from raftwork.wire import unpack
@@ -59,10 +60,13 @@ _REPLIES: dict[type[object], type[object]] = {
     CancelTasks: TasksCancelled,
     PauseQueue: QueuePaused,
     ResumeQueue: QueueGoesOn,
+    EnqueueUnique: EnqueuedUnique,
     SetClusterSettings: ClusterSettingsSet,
     AskClusterSettings: ClusterSettingsTold,
 }
 
+#: What is asked for again if it is not known whether it was done.
+_AGAIN = (SetQueue, SetClusterSettings, EnqueueUnique)
 _ENQUEUE = to_broker._tags[Enqueue]
 
 
@@ -75,7 +79,7 @@ class Call:
     batch: Batch | None = None
     #: It waits for room.
     wait_when_full: bool = False
-    about: About | Steers | None = None
+    about: About | Steers | EnqueueUnique | None = None
     #: How much had been set when it began.
     since: int = 0
 
@@ -244,11 +248,12 @@ class Client(Process):
         number = self._submit(Ask(0, ids), Answer, tuple(ids))
         self._calls[number] = Call(self.timeline.now, tuple(ids))
 
-    def inquire(self, about: About | Steers) -> None:
+    def inquire(self, about: About | Steers | EnqueueUnique) -> None:
         """Set something, ask what is set, or drop what waits in a queue."""
         if self.alive and not self.paused:
             number = self._submit(about, _REPLIES[type(about)])
-            since = 0 if isinstance(about, Steers) else self.world.clients.changes(about)
+            other = isinstance(about, Steers | EnqueueUnique)
+            since = 0 if other else self.world.clients.changes(cast("About", about))
             self._calls[number] = Call(self.timeline.now, about=about, since=since)
             self.poke()
 
@@ -344,8 +349,10 @@ class Client(Process):
             self.timeline.note("unavailable", self.host)
             if call.batch is not None:
                 self._enqueue(call.batch)
-            elif isinstance(call.about, SetQueue | SetClusterSettings) and not self.world.peaceful:
+            elif isinstance(call.about, _AGAIN) and not self.world.peaceful:
                 self.inquire(call.about)
+        elif isinstance(call.about, EnqueueUnique):
+            self.world.queue.keys.answered(call.about, answer.message, answer.error)
         elif isinstance(call.about, PurgeQueue):
             self.world.clients.purged(call.at, call.about, answer)
         elif isinstance(call.about, Steers):

@@ -44,6 +44,7 @@ from tests.sim.system.cluster_settings import Stood
 from tests.sim.system.lanes import LaneRules
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
+from tests.sim.system.unique import Keys
 from tests.sim.system.workload import contents_of
 
 
@@ -66,6 +67,8 @@ class Known:
     #: Whether its code was asked to end, and when (machine time) it is ended.
     asked: bool = False
     grace_ends: int = 0
+    #: The arguments that replaced its own ones.
+    arguments: bytes = b""
 
 
 @dataclass(slots=True)
@@ -134,10 +137,12 @@ class QueueChecker:
     told_to_end: set[int] = field(default_factory=set)
     #: Machine time.
     time: int = 0
+    keys: Keys = field(init=False)
 
     def __post_init__(self) -> None:
         self.cancels = CancelChecker(self.reached)
         self.lanes = LaneRules(self.reached)
+        self.keys = Keys(self)
 
     # ---- applying -------------------------------------------------------------------------------
 
@@ -161,8 +166,10 @@ class QueueChecker:
         self.rooms.newest = at
         effects, (time, _) = applied.effects, decode_batch(data)
         self.time = max(self.time, time)
+        self.keys.passed(data)
         for effect in effects[: steps[0] if steps else None]:
             self._effect(effect)  # of the time that has passed
+        self.keys.awake()
         running = [task for task in self.tasks.values() if task.token is not None]
         self.cancels.over(self.time, running)
         ends = (*steps[1:], len(effects))
@@ -174,11 +181,12 @@ class QueueChecker:
     def _command(self, plain: object, reply: Reply, effects: Sequence[Effect]) -> None:
         command = commands.from_plain(plain)
         match command:
+            case Admit() if _keyed(command):
+                self.keys.admitted(command, reply)
             case Admit():
                 self._enqueues(command, reply, effects)
-            case Configure() | ConfigureCluster():
-                if not isinstance(reply, Rejected):
-                    self._configures(command)
+            case Configure() | ConfigureCluster() if not isinstance(reply, Rejected):
+                self._configures(command)
             case Release():
                 self._released(command)
             case Expire():
@@ -223,6 +231,8 @@ class QueueChecker:
                 waits = task.token is None and task.outcome is None
                 require(waits, "one owner", f"{task.id} waits again, but has {task}")
                 task.waits_since = self.rooms.timeline.now
+                if self.keys.requeued(seq):
+                    self.rooms.move(task.spec.queue, 1, 0)
             case TokenRejected(token):
                 mine = self.tokens.get(token)
                 stale = mine is None or mine[0].token != token
@@ -301,6 +311,7 @@ class QueueChecker:
         task.token = None
         self.lanes.ended(effect.seq, task, effect.state)
         self.settled.append(task.id)
+        self.keys.settled(task)
 
     def _drops(self, command: DropWaiting, reply: Reply, effects: Sequence[Effect]) -> None:
         """The first that wait, the ordinary ones in their order, and none that runs."""
@@ -345,6 +356,7 @@ class QueueChecker:
         task.waits_since = None
         task.outcome = (effect.state, effect.data)
         self.lanes.ended(effect.seq, task, State.CANCELLED)
+        self.keys.settled(task)
         self.rooms.move(task.spec.queue, -1, -task.size)
         self.settled.append(task.id)
 
@@ -497,6 +509,11 @@ class QueueChecker:
         assert committed is not None
         if with_data and not result.forgotten:
             require(committed[1] == result.data, "true outcomes", text)
+
+
+def _keyed(command: Admit) -> bool:
+    rows = cast("list[list[object]]", unpack(command.tasks))
+    return any(len(row) > 3 for row in rows)
 
 
 def _losses_allowed(task: Known) -> int:

@@ -106,6 +106,15 @@ _EXPECTED = (
     "key halted",
     "key resumed",
     "the next of a key went on",
+    # unique keys
+    "unique: entered",
+    "unique: existing",
+    "unique: raised",
+    "unique: replaced",
+    "unique: follows",
+    "unique: asked again",
+    "unique: in its period",
+    "unique: waits for a period",
     # the cluster's settings
     "cluster set",
     "cluster settings read",

@@ -34,6 +34,7 @@ from raftwork.features.queue_settings import (
     SettingsTold,
 )
 from raftwork.features.results import Answer, Results, Watched
+from raftwork.features.unique import EnqueuedUnique
 from raftwork.messages import (
     Acknowledged,
     Beat,
@@ -76,7 +77,7 @@ _FROM_LEADER = frozenset(
     from_broker._tags[kind]
     for kind in (
         *(Enqueued, Watched, Results, Answer, QueueSet, SettingsTold, QueuePurged),
-        *(ClusterSettingsSet, ClusterSettingsTold),
+        *(ClusterSettingsSet, ClusterSettingsTold, EnqueuedUnique),
         *(TasksCancelled, QueuePaused, QueueGoesOn, CancelRuns),
         *(WorkerWelcome, Push, Stop, Acknowledged, Beat, Drain),
     )

@@ -237,6 +237,7 @@ class Worker(Process):
             unknown = failure(task.token, "UnknownTask", words, unknown=True)
             return Code(task, now, now, unknown)
         self.world.queue.began(task.token, task.id, self.incarnation, now)
+        self.world.queue.keys.began(task.id, task.payload)
         if self.deadly:
             return Code(task, now, now + 5, lost(task.token, Loss(exit=1)))
         kind, length, count = cast("tuple[str, int, int]", unpack(task.payload))

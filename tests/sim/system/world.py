@@ -37,6 +37,7 @@ from tests.sim.system.service_checker import ClientChecker, LeaseChecker, PushCh
 from tests.sim.system.shape import APART, Shape
 from tests.sim.system.sqlite import SqliteDisk
 from tests.sim.system.timeline import Timeline
+from tests.sim.system.unique import Uniques
 from tests.sim.system.upgrades import Upgrades
 from tests.sim.system.worker import Worker
 from tests.sim.system.workload import Batch, Book
@@ -103,6 +104,7 @@ class World:
         self.purges = Purges(self)
         self.cancels = Cancels(self)
         self.cluster_admin = ClusterAdmin(self)
+        self.uniques = Uniques(self)
         self.bugs = Bugs(self)
         self.resumes = Resumes(self)
 
@@ -143,6 +145,7 @@ class World:
             self.cancels.begin()
             self.cancels.plot()
             self.resumes.begin()
+            self.uniques.begin()
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()

@@ -31,8 +31,17 @@ class FakeApp:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def named(self, _name: str, *, id: str, queue: str, **_options: object) -> Self:  # noqa: A002
+    def named(
+        self,
+        _name: str,
+        *,
+        id: str,  # noqa: A002
+        queue: str,
+        unique: str | None,
+        **_options: object,
+    ) -> Self:
         assert queue
+        assert unique is None
         self._id = id
         return self
 
@@ -40,7 +49,9 @@ class FakeApp:
         self.args = args
         if self._error is not None:
             raise self._error
-        return SimpleNamespace(id=self._id, result=self._result, status=lambda: self._state)
+        return SimpleNamespace(
+            id=self._id, existing=False, result=self._result, status=lambda: self._state
+        )
 
     def _result(self, timeout: float | None) -> None:
         raise self._wait

@@ -46,6 +46,7 @@ DEAD_REPORT = replace(
 
 class HostileRun:
     id = HOSTILE
+    existing = True
 
     def __init__(self, error: Exception, state: Status = Status.QUEUED) -> None:
         self._error, self._state = error, state

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from raftwork.broker.machine import Machine
-    from raftwork.features.effects import Queued
+    from raftwork.features.effects import Queued, Replaced
 
 #: A queue's page in memory: at most so many tasks and about so many bytes.
 PAGE_TASKS = 2_000
@@ -72,6 +72,15 @@ class Backlog:
             self._passed = max(self._passed, seq)
         if seq <= self._passed:
             heappush(self._front, seq)
+
+    def replaced(self, effect: Replaced) -> None:
+        """A task has other arguments: where it was read already, these stand in their place."""
+        for tasks in (self._head, self._page):
+            for at, task in enumerate(tasks):
+                if task.seq == effect.seq:
+                    self._bytes += len(effect.payload) - len(task.payload)
+                    tasks[at] = task._replace(payload=effect.payload)
+        self.skipped.replaced(effect)
 
     def ended(self, seqs: Collection[int]) -> None:
         """These tasks wait no more: whatever is behind them needs not wait until each is tried."""

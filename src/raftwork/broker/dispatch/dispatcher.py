@@ -15,7 +15,7 @@ from raftwork.broker.dispatch.queue_backlog import InFlight, QueueBacklog
 from raftwork.broker.machine.commands import Assign
 from raftwork.broker.placement.balancers import Balancer, Candidate
 from raftwork.broker.placement.eligibility import ANYWHERE
-from raftwork.features.effects import Queued, Requeued
+from raftwork.features.effects import Queued, Replaced, Requeued
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -70,10 +70,23 @@ class Dispatcher:
         self._backlog(effect.queue).queued(effect)
         self.needs_plan = True
 
-    def requeued(self, effect: Requeued) -> None:
-        """A task waits (again)."""
-        self._backlog(effect.queue).requeued(effect)
-        self.needs_plan = True
+    def requeued(self, effect: Requeued | Replaced) -> None:
+        """A task waits (again), or has other arguments than were read."""
+        if isinstance(effect, Replaced):
+            self._replaced(effect)
+        else:
+            self._backlog(effect.queue).requeued(effect)
+            self.needs_plan = True
+
+    def _replaced(self, effect: Replaced) -> None:
+        reserved = self._reserved.get(effect.seq)
+        if reserved is not None:  # its Assign is on its way: what it pushes must be these
+            task = reserved.task._replace(payload=effect.payload)
+            self._reserved_bytes += len(task.payload) - len(reserved.task.payload)
+            self._reserved[effect.seq] = Reserved(reserved.worker, task)
+            return
+        if effect.queue in self._backlogs:
+            self._backlogs[effect.queue].replaced(effect)
 
     def ended(self, queue: str, seq: int) -> None:
         """A task that waited has its outcome."""

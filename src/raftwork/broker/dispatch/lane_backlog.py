@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from raftwork.broker.machine import Machine, Waiting
     from raftwork.broker.machine.lanes import Lane
+    from raftwork.features.effects import Replaced
 
 #: A lane's page in memory. There may be ten thousands of lanes: the first page has one task, and
 #: each further one twice as many, up to these.
@@ -62,6 +63,12 @@ class LaneBacklog:
                 return
             self._passed = place
         heappush(self._front, place)
+
+    def replaced(self, effect: Replaced) -> None:
+        """A task has other arguments: where it was read already, these stand in their place."""
+        for at, task in enumerate(self._page):
+            if task.seq == effect.seq:
+                self._page[at] = task._replace(payload=effect.payload)
 
     def forget_ended(self) -> None:
         """Drop from memory the tasks that ended."""

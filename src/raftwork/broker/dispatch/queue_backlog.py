@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from raftwork.broker.machine import Machine, Waiting
-    from raftwork.features.effects import Queued, Requeued
+    from raftwork.features.effects import Queued, Replaced, Requeued
 
 #: Of so many tasks one is that which waits longest, unless the queue has another setting.
 PATIENCE = 16
@@ -135,6 +135,13 @@ class QueueBacklog:
             backlog = self._open(number, lane, None)
         backlog.came(place)
         self._list(number, backlog.lane, place)
+
+    def replaced(self, effect: Replaced) -> None:
+        """A task has other arguments than were read."""
+        if effect.lane == ORDINARY:
+            self._ordinary.replaced(effect)
+        elif (backlog := self._lanes.get(effect.lane)) is not None:
+            backlog.replaced(effect)
 
     def ended(self, seqs: Collection[int]) -> None:
         """These tasks wait no more."""

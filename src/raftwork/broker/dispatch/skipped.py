@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from raftwork.broker.machine import Waiting
     from raftwork.broker.placement.eligibility import PlacementRule
+    from raftwork.features.effects import Replaced
 
 #: Of one queue. Once so many are skipped, no task overtakes them: other workers get nothing of it.
 SKIPPED_TASKS_MAX = 1_000
@@ -64,6 +65,14 @@ class Skipped:
         tasks, self._tasks, self._count, self._bytes = self._tasks, {}, 0, 0
         for rule, some in tasks.items():
             self.add(rule, [task for task in some if task.seq not in seqs])
+
+    def replaced(self, effect: Replaced) -> None:
+        """A task has other arguments."""
+        for tasks in self._tasks.values():
+            for at, task in enumerate(tasks):
+                if task.seq == effect.seq:
+                    self._bytes += len(effect.payload) - len(task.payload)
+                    tasks[at] = task._replace(payload=effect.payload)
 
     def take(self, rule: PlacementRule, count: int, size: int, *, safe: bool) -> list[Waiting]:
         """As `Backlog.take`, of the tasks with this rule."""

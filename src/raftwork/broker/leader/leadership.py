@@ -39,6 +39,7 @@ from raftwork.features.effects import (
     NotAssigned,
     Queued,
     QueueResumed,
+    Replaced,
     Requeued,
     Settled,
     TokenRejected,
@@ -295,7 +296,7 @@ class Leadership:
                 self.workers.closed(effect.token)
                 self._dispatcher.closed(effect.seq)
                 self.capacity_changed()
-            case Requeued():
+            case Requeued() | Replaced():
                 self._dispatcher.requeued(effect)
             case NotAssigned():
                 self._dispatcher.not_assigned(effect.seqs)

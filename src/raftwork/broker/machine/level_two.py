@@ -22,6 +22,7 @@ TABLES: Final = {
     "key_order": "queue, key",
     "key_waiting": "queue, key, place",
     "gate": "name",
+    "unique_key": "name, key",
     "quota": "name",
     "tag": "key, value, seq",
     "checkpoint": "seq",
@@ -90,8 +91,20 @@ CREATE TABLE gate (                 -- while it is not idle
     held INTEGER NOT NULL,          -- tasks that it let in and that did not give it back
     tat INTEGER NOT NULL,           -- GCRA's theoretical arrival time, machine time in us
     shut_until INTEGER NOT NULL,    -- machine time in ms
-    owner INTEGER NOT NULL          -- of a unique key: the task that has it
+    owner INTEGER NOT NULL          -- the task that it let in last
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE unique_key (           -- while it is taken (features/unique_keys.py)
+    name TEXT NOT NULL,             -- of the tasks that it is for
+    key TEXT NOT NULL,
+    owner INTEGER NOT NULL,         -- the task that has it
+    id TEXT NOT NULL,               -- that task's, which may be forgotten before its period ends
+    next INTEGER NOT NULL,          -- the task that has it next; 0 is none
+    until INTEGER NOT NULL,         -- machine time; 0 is no period
+    held INTEGER NOT NULL,          -- 0: its period alone keeps it
+    PRIMARY KEY (name, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX unique_owner ON unique_key (owner);
+CREATE INDEX unique_next ON unique_key (next) WHERE next > 0;
 CREATE TABLE quota (                -- what a limit allows
     name TEXT PRIMARY KEY,
     settings BLOB NOT NULL

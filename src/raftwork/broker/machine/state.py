@@ -160,6 +160,8 @@ class Ledger:
         ((self.dead, self.dead_bytes),) = db.execute(
             "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
         )
+        #: Unique keys that are taken.
+        self.keys = self._count_keys()
         self.unfinished = sum(q.unstarted + q.running for q in self.queues.values())
         #: By token, in the order of tokens.
         self.running = {run.token: run for run in self._load_running()}
@@ -210,6 +212,12 @@ class Ledger:
         self.db.execute(
             "DELETE FROM timer WHERE due = ? AND kind = ? AND ref = ?", (due, kind, ref)
         )
+
+    def _count_keys(self) -> int:
+        if self.level < level_two.LEVEL:
+            return 0
+        ((count,),) = self.db.execute("SELECT count(*) FROM unique_key")
+        return int(count)
 
     def find_next_expiry(self) -> None:
         """Set `next_expiry` from the table: when a result or tombstone is dropped."""
@@ -262,6 +270,12 @@ class Ledger:
             if flags & lifecycle.flag:
                 lifecycle.ended(self, seq, flags)
                 lifecycle.settled(self, seq, state, effects)
+
+    def _begins(self, run: Running) -> None:
+        """A task that is not an ordinary one is handed out."""
+        for lifecycle in self.lifecycles:
+            if run.flags & lifecycle.flag:
+                lifecycle.begins(self, run)
 
     def settle(self, name: str, state: State, count: int) -> None:
         """So many of its running tasks reached this final state."""
@@ -350,6 +364,8 @@ class Ledger:
                 flags,
             )
             self.begin(run)
+            if flags:
+                self._begins(run)
             runs.append(run)
         self.token = token
         self.hand_out(runs)

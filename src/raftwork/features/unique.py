@@ -1,0 +1,95 @@
+"""Unique tasks: `unique`, `until`, `period`, `on_conflict`, `debounce` and `max_wait`.
+
+They enter by a request of their own, as its answer says more: which of its tasks were there
+already, and as which ids. What becomes of them is in unique_keys.py.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from raftwork.errors import ProtocolError
+from raftwork.features import unique_keys
+from raftwork.features.effects import Done
+from raftwork.features.enqueue import accept
+from raftwork.features.task_batch import read_spec, read_tasks, rows_of
+from raftwork.features.task_row import UNIQUE
+from raftwork.messages import OnConflict, Spec, decode_spec
+from raftwork.messages.registry import reply, request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from raftwork.broker.machine.state import Ledger, Running
+    from raftwork.broker.requests.view import View
+    from raftwork.features.feature import Deferred, Feature
+    from raftwork.features.task_batch import Columns
+
+
+@reply(115)
+class EnqueuedUnique(NamedTuple):
+    """All tasks of the request are on a majority's disks, or others that were there.
+
+    `existing` has the index of each such task, and the id of the other one. With
+    `OnConflict.RAISE` none of the batch has entered if it has any.
+    """
+
+    request: int
+    existing: list[tuple[int, str]]
+
+
+@request(115, reply=EnqueuedUnique)
+class EnqueueUnique(NamedTuple):
+    """As Enqueue, of tasks with unique keys."""
+
+    request: int
+    created: int
+    spec: bytes
+    tasks: bytes
+
+
+def _check_options(spec: Spec, tasks: "Columns") -> None:
+    """Raise ProtocolError for options that contradict each other, as clients do."""
+    if spec.debounce and not spec.debounce <= spec.max_wait:
+        raise ProtocolError(
+            f"max_wait must be at least debounce, got {spec.max_wait} and {spec.debounce} ms"
+        )
+    if spec.debounce and spec.on_conflict not in (OnConflict.RETURN, OnConflict.REPLACE):
+        raise ProtocolError("debounce replaces: it goes with no other on_conflict")
+    if not all(extras.unique for extras in tasks.extras) or len(tasks.extras) < len(tasks.ids):
+        raise ProtocolError("each task of such a batch needs a unique key")
+
+
+def _check(view: "View", request: EnqueueUnique) -> "Deferred | Done":
+    change, spec, tasks = accept(view, request)
+    _check_options(spec, tasks)
+    return change
+
+
+def _answer(view: "View", request: EnqueueUnique, done: Done) -> EnqueuedUnique:
+    existing = done.existing
+    if not existing:  # all of it is stored, or new
+        existing = _merged(view.state, request)
+    return EnqueuedUnique(request.request, list(existing))
+
+
+def _merged(ledger: "Ledger", request: EnqueueUnique) -> "Sequence[tuple[int, str]]":
+    read_spec(request.spec, ledger.settings)
+    rows = rows_of(request.spec, read_tasks(request.tasks, ledger.settings))
+    return unique_keys.answer(ledger, rows, [])
+
+
+def _begins(ledger: "Ledger", run: "Running") -> None:
+    unique_keys.begins(ledger, run, decode_spec(run.spec))
+
+
+def feature() -> "Feature":
+    """See the package."""
+    from raftwork.features.feature import Budget, Feature, change
+    from raftwork.features.lifecycle import Lifecycle, TimerKind
+
+    return Feature(
+        "unique tasks",
+        rules=[change(EnqueueUnique, _check, _answer)],
+        budget=Budget(requests=100_000, bytes=64 * 1024 * 1024),
+        lifecycles=[Lifecycle(UNIQUE, unique_keys.enters, unique_keys.ended, begins=_begins)],
+        timers=[TimerKind(unique_keys.PERIOD, unique_keys.fire)],
+    )
