@@ -114,7 +114,10 @@ class PlanChecker:
     def __init__(self, world: "World") -> None:
         self._world = world
 
-    def planned(self, dispatcher: Dispatcher, assigns: list[Assign]) -> None:
+    def planned(
+        self, dispatcher: Dispatcher, assigns: list[Assign], skipped: frozenset[int]
+    ) -> None:
+        """`skipped`: all workers for them were full before, so they go before what came since."""
         known = self._world.queue.by_seq
         rows = dispatcher._machine.state.db.execute(_WAITING)
         places: dict[int, int] = {seq: place for seq, place, _ in rows}
@@ -123,7 +126,7 @@ class PlanChecker:
         for seq, place in places.items():
             if seq not in dispatcher._reserved and self._goes_anywhere(known[seq]):
                 left.setdefault(known[seq].spec.queue, []).append((place, known[seq]))
-        for seq in handed & places.keys():
+        for seq in (handed & places.keys()) - skipped:
             task = known[seq]
             if (waiting := left.get(task.spec.queue)) is not None:
                 self._compare(places[seq], task, waiting)
@@ -151,9 +154,15 @@ class PlanChecker:
         original = Dispatcher.plan
 
         def plan(dispatcher: Dispatcher, workers: list[Worker]) -> list[Assign]:
+            skipped = frozenset(
+                task.seq
+                for backlog in dispatcher._backlogs.values()
+                for tasks in backlog.skipped._tasks.values()
+                for task in tasks
+            )
             assigns = original(dispatcher, workers)
             if assigns:
-                self.planned(dispatcher, assigns)
+                self.planned(dispatcher, assigns, skipped)
             return assigns
 
         setattr(Dispatcher, "plan", plan)  # noqa: B010
