@@ -357,7 +357,8 @@ class QueueChecker:
         task.outcome = (effect.state, effect.data)
         self.lanes.ended(effect.seq, task, State.CANCELLED)
         self.keys.settled(task)
-        self.rooms.move(task.spec.queue, -1, -task.size)
+        queued = not self.keys.requeued(effect.seq)
+        self.rooms.move(task.spec.queue, -queued, -task.size)
         self.settled.append(task.id)
 
     def _timed_out(self, effect: Settled, task: Known) -> bool:
@@ -434,8 +435,8 @@ class QueueChecker:
         for row in cast("list[tuple[str, bytes, str]]", unpack(command.tasks)):
             if row[0] not in batch.new or row[0] in self.tasks:
                 continue
-            found = self._machine.state.db.execute("SELECT seq FROM task WHERE id = ?", (row[0],))
-            if (seq := found.get) is None:
+            seq = self.number_of(row[0])
+            if not seq:
                 continue
             known = Known(row[0], spec, contents_of(start, row), len(row[1]))
             known.key = "".join(row[2:3])
@@ -445,6 +446,11 @@ class QueueChecker:
             self.lanes.entered(seq, known)
             came_in.append(known.id)
         return came_in
+
+    def number_of(self, id_: str) -> int:
+        """The number of a task that came in with this entry; 0 if it did not."""
+        found = self._machine.state.db.execute("SELECT seq FROM task WHERE id = ?", (id_,))
+        return found.get or 0
 
     def refuses_early(self, at: Position, spec: bytes, packed: bytes) -> None:
         """A leader that has applied everything up to `at` finds a queue too full for a batch."""
@@ -512,8 +518,9 @@ class QueueChecker:
 
 
 def _keyed(command: Admit) -> bool:
+    """Whether its tasks have unique keys."""
     rows = cast("list[list[object]]", unpack(command.tasks))
-    return any(len(row) > 3 for row in rows)
+    return any(len(row) > 3 and cast("list[str]", row[3])[0] for row in rows)
 
 
 def _losses_allowed(task: Known) -> int:

@@ -43,12 +43,7 @@ class Keys:
         #: wait must end.
         self.unqueued: set[int] = set()
         self._ends: dict[int, int] = {}
-        self._seq_of_merged = 0
         self._time = 0
-
-    @property
-    def _seq(self) -> int:
-        return max(self._seq_of_merged, max(self._queue.by_seq, default=0))
 
     def passed(self, data: bytes) -> None:
         """An entry is applied: its time stands, and what has become due by then is awake."""
@@ -156,7 +151,9 @@ class Keys:
     ) -> None:
         from tests.sim.system.queue_checker import Known
 
-        queue, seq = self._queue, self._seq + 1
+        queue = self._queue
+        seq = queue.number_of(id_)
+        require(seq > 0, "unique", f"{id_} did not come in")
         known = Known(id_, spec, 0, len(payload))
         queue.tasks[id_] = queue.by_seq[seq] = known
         queue.rooms.move(spec.queue, 0, known.size)
@@ -176,7 +173,6 @@ class Keys:
         known.size = len(payload)
         known.arguments = payload
         self.merged[id_] = other
-        self._seq_of_merged = self._seq + 1
         queue.reached["unique: replaced"] += 1
 
     def settled(self, known: "Known") -> None:
