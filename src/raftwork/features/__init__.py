@@ -16,6 +16,7 @@ from raftwork.features import (
     lanes,
     purge_queue,
     queue_settings,
+    reschedule,
     results,
     timers,
     upgrade,
@@ -45,6 +46,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     purge_queue,
     upgrade,
     cluster_settings,
+    reschedule,
     timers,
     lanes,  # the last: what the others made of a task decides where it waits
 )

@@ -39,6 +39,7 @@ from raftwork.features.effects import (
     Requeued,
     Settled,
     TokenRejected,
+    Withdrawn,
 )
 from raftwork.messages import State, decode_failure
 
@@ -291,8 +292,8 @@ class Leadership:
                 self.workers.closed(effect.token)
                 self._dispatcher.closed(effect.seq)
                 self.capacity_changed()
-            case Requeued():
-                self._dispatcher.requeued(effect)
+            case Requeued() | Withdrawn():
+                self._dispatcher.moved(effect)
             case NotAssigned():
                 self._dispatcher.not_assigned(effect.seqs)
             case TokenRejected():

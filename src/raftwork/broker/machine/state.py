@@ -249,6 +249,20 @@ class Ledger:
                 lifecycle.ended(self, seq, flags)
                 lifecycle.settled(self, seq, state, effects)
 
+    def may_start(self, seq: int, flags: int) -> bool:
+        """Whether a task that is not an ordinary one may be handed out now."""
+        return all(
+            lifecycle.may_start(self, seq)
+            for lifecycle in self.lifecycles
+            if flags & lifecycle.flag
+        )
+
+    def attempt_ended(self, seq: int, flags: int, *, began: bool) -> None:
+        """A task that is not an ordinary one will wait again."""
+        for lifecycle in self.lifecycles:
+            if flags & lifecycle.flag:
+                lifecycle.attempt_ended(self, seq, began)
+
     def settle(self, name: str, state: State, count: int) -> None:
         """So many of its running tasks reached this final state."""
         queue = self.touch(name)
@@ -314,6 +328,9 @@ class Ledger:
                 absent.append(seq)
                 continue
             _, task, number, attempt, failures, losses, size, spec, flags = row
+            if flags and not self.may_start(seq, flags):
+                absent.append(seq)
+                continue
             token += 1
             queue = self.numbered[number].name
             run = Running(
