@@ -8,6 +8,7 @@ from tests.sim.mutants.limits import LIMITS
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
 from tests.sim.mutants.surgery import Edit
+from tests.sim.mutants.timers import TIMERS
 from tests.sim.mutants.upgrades import UPGRADES
 from tests.sim.mutants.workers import WORKERS
 from tests.sim.mutants.zab import ZAB
@@ -333,7 +334,8 @@ CONTAINMENT = tuple(
             (
                 Edit(
                     f"{_BROKER}.containment:Containment.ends",
-                    "not ours or error is self.vital.broken or as_database_error(error) is not None",
+                    "not ours or error is self.vital.broken"
+                    " or as_database_error(error) is not None",
                     "True",
                 ),
             ),
@@ -452,5 +454,5 @@ SERVICE = (
 
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
-    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *LANES),
+    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *LANES, *TIMERS),
 )

@@ -40,7 +40,8 @@ class Draw:
         rng = self._rng
         if not self.there or rng.random() > _BATCHES:
             return spec, extras
-        match rng.randrange(4):
+        # No effect tells that an ordered task is ready behind others of its key.
+        match 2 if spec.ordered else rng.randrange(4):
             case 0:
                 spec = spec._replace(delay=rng.choice((1, 100, 1_000, 3_000)))
             case 1:
