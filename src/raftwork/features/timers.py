@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from raftwork.features.effects import Effect
 from raftwork.features.settling import settle
-from raftwork.features.task_row import TIMED
+from raftwork.features.task_row import BEGUN, TIMED
 from raftwork.features.waiting import end_unstarted, unstarted
 from raftwork.messages import (
     Cancelled,
@@ -38,8 +38,8 @@ EXPIRE: Final = 1
 DEADLINE: Final = 2
 
 _EXPIRED = encode_failure(Cancelled(CancelReason.EXPIRED))
-_TIMES = "SELECT created, spec FROM task WHERE seq = ?"
-_IS_SET = "SELECT 1 FROM timer WHERE due = ? AND kind = ? AND ref = ?"
+_TIMES = "SELECT created, spec, flags FROM task WHERE seq = ?"
+_BEGUN = "UPDATE task SET flags = flags | ? WHERE seq = ?"
 
 
 def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
@@ -54,22 +54,17 @@ def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
 
 
 def _times(ledger: "Ledger", seq: int) -> tuple[int, int]:
-    """When a task expires and when its deadline is; 0 for never."""
-    created, packed = ledger.db.execute(_TIMES, (seq,)).get
+    """When a task expires and when its deadline is; 0 for never. What has begun never expires."""
+    created, packed, flags = ledger.db.execute(_TIMES, (seq,)).get
     spec = decode_spec(packed)
-    expires, deadline = spec.expires, spec.deadline
+    expires, deadline = 0 if flags & BEGUN else spec.expires, spec.deadline
     return expires and created + expires, deadline and created + deadline
 
 
 def _may_start(ledger: "Ledger", seq: int) -> bool:
     """Of many that are due an entry ends only so many; the others are not handed out either."""
     expires, deadline = _times(ledger, seq)
-    if deadline and deadline <= ledger.time:
-        return False
-    if not expires or expires > ledger.time:
-        return True
-    # Once its code has begun it has no such timer any more.
-    return ledger.db.execute(_IS_SET, (expires, EXPIRE, seq)).fetchone() is None
+    return not any(0 < time <= ledger.time for time in (expires, deadline))
 
 
 def _attempt_ended(ledger: "Ledger", seq: int, began: bool) -> None:
@@ -79,6 +74,7 @@ def _attempt_ended(ledger: "Ledger", seq: int, began: bool) -> None:
         return
     if began:
         ledger.drop_timer(expires, EXPIRE, seq)
+        ledger.db.execute(_BEGUN, (BEGUN, seq))
     elif expires <= ledger.time:
         ledger.set_timer(expires, EXPIRE, seq)  # it was due while a worker had it
 

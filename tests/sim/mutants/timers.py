@@ -20,8 +20,8 @@ TIMERS = tuple(
         (
             "expires is judged by a local clock",
             f"{_TIMERS}:_may_start",
-            "expires > ledger.time",
-            "expires > __import__('time').time() * 1000",
+            "0 < time <= ledger.time",
+            "0 < time <= __import__('time').time() * 1000",
             40,
         ),
         (

@@ -95,8 +95,9 @@ class LaneRules:
         if not task.spec.ordered:
             return
         key = (task.spec.queue, task.key)
+        first = self._keys[key][0] == seq
         self._keys[key].remove(seq)
-        if task.spec.halts and state in (State.FAILED, State.LOST):
+        if first and task.spec.halts and state in (State.FAILED, State.LOST):
             self.halted.add(key)
             self._reached["key halted"] += 1
         self._reached["the next of a key went on"] += bool(self._keys[key])

@@ -132,6 +132,19 @@ def test_what_was_handed_back_unstarted_expires(driver: Driver, later: int, lost
     assert (driver.state("a"), why(driver, "a")) == (State.CANCELLED, "expired")
 
 
+def test_what_has_begun_once_does_not_expire_when_it_is_handed_back_later(driver: Driver) -> None:
+    put(driver, "a", expires=500, retries=1)
+    driver.fail(run(driver, "a"), driver.now + 10)
+    driver.tick(later=10)
+    token = run(driver, "a")
+    driver.tick(later=600)
+    driver.release(token)
+    driver.tick(later=10)
+    assert driver.state("a") is State.QUEUED
+    driver.reopen()
+    run(driver, "a")
+
+
 def test_of_many_that_have_expired_none_is_handed_out_before_its_turn_to_end() -> None:
     driver = Driver(ClusterSettings(sweep=10))
     put(driver, *(f"t{i}" for i in range(30)), expires=500)
