@@ -11,14 +11,16 @@ ONE_BY_ONE = ("--concurrency", "1", "--pool", "thread")
 
 
 def test_priority_place_and_order_of_keys_outlive_the_leader(cluster: Cluster) -> None:
-    add = cluster.app.named("add")
-    low = [run.id for run in add.options(priority=-5).enqueue_many([(1,), (2,)])]
-    usual = add.enqueue(3).id
+    named = cluster.app.named
+    low = [run.id for run in named("add", priority=-5).enqueue_many([(1,), (2,)])]
+    usual = named("add").enqueue(3).id
     done = cluster.cli("enqueue", "add", "4", "--priority", "7")
     assert done.code == 0, done.err
-    high = [done.out.strip(), add.options(priority=7).enqueue(5).id]
-    ordered = add.options(ordered=True, key="k", priority=-9)
-    key = [ordered.enqueue(6).id, ordered.options(key="k", priority=90).enqueue(7).id]
+    high = [done.out.strip(), named("add", priority=7).enqueue(5).id]
+    key = [
+        named("add", ordered=True, key="k", priority=priority).enqueue(6).id
+        for priority in (-9, 90)
+    ]
     old = cluster.leader()
     cluster.kill(old)
     cluster.wait_for_leader(other_than=old)
@@ -48,7 +50,7 @@ def test_the_page_on_priority_and_order_works_as_printed(home: Home) -> None:
         return done.out
 
     def done() -> list[str]:
-        file = place.path / "done.txt"
+        file = place.directory / "done.txt"
         return file.read_text().splitlines() if file.exists() else []
 
     sh("python urgent.py")

@@ -47,12 +47,5 @@ LANES = tuple(
             "        pass",
             20,
         ),
-        (
-            "an emptied lane goes only at the end of a transaction",
-            "raftwork.broker.machine.lanes:Lanes.leave",
-            "if self._tasks[number]:",
-            "if True:",
-            60,
-        ),
     )
 )

@@ -161,11 +161,11 @@ class PlanChecker:
                 self.planned(dispatcher, assigns)
             return assigns
 
-        Dispatcher.plan = plan  # type: ignore[method-assign]
+        setattr(Dispatcher, "plan", plan)  # noqa: B010
         try:
             yield
         finally:
-            Dispatcher.plan = original  # type: ignore[method-assign]
+            setattr(Dispatcher, "plan", original)  # noqa: B010
 
 
 class Resumes:

@@ -369,12 +369,15 @@ class QueueChecker:
     def entering(self, spec: bytes, packed: bytes) -> Entering:
         """What this batch would bring in now."""
         start, new, contradicts = crc32(spec), dict[str, int](), False
-        tasks = cast("list[tuple[str, bytes]]", unpack(packed))
-        for task, payload, *more in tasks:
-            known = self.tasks.get(task)
+        contents: dict[str, int] = {}  # two calls that travel together may contradict each other
+        tasks = cast("list[tuple[str, bytes, str]]", unpack(packed))
+        for row in tasks:
+            task, payload = row[:2]
+            known, mine = self.tasks.get(task), contents_of(start, row)
             if known is None:
                 new[task] = len(payload)
-            elif known.contents != contents_of(start, (task, payload, *more)):
+                contradicts |= contents.setdefault(task, mine) != mine
+            elif known.contents != mine:
                 contradicts = True
         return Entering(decode_spec(spec).queue, new, len(new) < len(tasks), contradicts)
 
@@ -414,7 +417,7 @@ class QueueChecker:
         """No effect names what is not ordinary as it comes in: the tables tell its numbers."""
         start, spec = crc32(command.spec), decode_spec(command.spec)
         came_in = []
-        for row in cast("list[tuple[str, bytes, str]]", unpack(command.tasks)):
+        for row in cast("list[tuple[str, bytes, str, list[object]]]", unpack(command.tasks)):
             if row[0] not in batch.new or row[0] in self.tasks:
                 continue
             asked = "SELECT seq, flags FROM task WHERE id = ?"
@@ -422,8 +425,8 @@ class QueueChecker:
             if found is None:
                 continue
             seq, flags = found
-            key = row[2] if len(row) > 2 else ""
-            known = Known(row[0], spec, contents_of(start, row), len(row[1]), key=key)
+            known = Known(row[0], spec, contents_of(start, row), len(row[1]))
+            known.key = "".join(row[2:3])
             self.tasks[known.id] = self.by_seq[seq] = known
             if flags & LANED:
                 self.special.add(seq)

@@ -207,8 +207,8 @@ class ClientChecker:
         text = f"{about} is answered by {answer}"
         require(isinstance(answer.message, QueuePurged), "refusals", text)
         for seq, task in self._queue.by_seq.items():
-            waits = task.spec.queue == about.queue and task.waits_since is not None
-            if waits and seq not in self._queue.special:
+            ordinary = seq not in self._queue.special
+            if ordinary and task.spec.queue == about.queue and task.waits_since is not None:
                 before = max(task.waits_since, self._acknowledged.get(task.id, asked)) < asked
                 text = f"{task.id} has waited since {task.waits_since}, was purged since {asked}"
                 require(not before, "purged", text)
