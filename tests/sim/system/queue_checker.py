@@ -417,7 +417,7 @@ class QueueChecker:
         """No effect names what is not ordinary as it comes in: the tables tell its numbers."""
         start, spec = crc32(command.spec), decode_spec(command.spec)
         came_in = []
-        for row in cast("list[tuple[str, bytes, str, list[object]]]", unpack(command.tasks)):
+        for row in cast("list[tuple[Any, ...]]", unpack(command.tasks)):
             if row[0] not in batch.new or row[0] in self.tasks:
                 continue
             asked = "SELECT seq, flags FROM task WHERE id = ?"
@@ -432,7 +432,7 @@ class QueueChecker:
                 self.special.add(seq)
             self.rooms.move(spec.queue, 1, known.size)
             self.lanes.entered(seq, known)
-            at = Extras(*cast("Sequence[Any]", row[3])).at if len(row) > 3 else 0
+            at = Extras(*row[3]).at if len(row) > 3 else 0
             self.timers.entered(seq, known, command.created, at)
             came_in.append(known.id)
         return came_in
