@@ -69,6 +69,13 @@ class Replaced(NamedTuple):
     lane: int = 0
 
 
+class Withdrawn(NamedTuple):
+    """A task that waited in its queue waits there no more, and has no outcome."""
+
+    queue: str
+    seq: int
+
+
 class Assigned(NamedTuple):
     """Tasks now belong to `worker`: (token, seq, attempt) each."""
 
@@ -123,6 +130,7 @@ Effect = (
     | EnqueuedAndAssigned
     | Requeued
     | Replaced
+    | Withdrawn
     | Assigned
     | NotAssigned
     | Settled

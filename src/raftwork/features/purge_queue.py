@@ -94,7 +94,8 @@ def _answer(_view: "View", request: PurgeQueue, done: Done) -> QueuePurged:
 def _drop(state: "Ledger", command: DropWaiting, effects: list[Effect]) -> Done:
     tasks = first_waiting(state, command.queue, command.upto, command.limit)
     data = encode_failure(QueueWasPurged(command.queue))
-    effects += end_unstarted(state, tasks, State.FAILED, data)
+    # They are told so, but did not fail: that halts no key.
+    effects += end_unstarted(state, tasks, State.FAILED, data, fate=State.CANCELLED)
     return Done(len(tasks))
 
 

@@ -169,9 +169,16 @@ def unstarted(ledger: Ledger, seqs: Iterable[int]) -> list[Unstarted]:
 
 
 def end_unstarted(
-    ledger: Ledger, tasks: Sequence[Unstarted], state: State, data: bytes
+    ledger: Ledger,
+    tasks: Sequence[Unstarted],
+    state: State,
+    data: bytes,
+    fate: State | None = None,
 ) -> list[Effect]:
-    """Tasks that never ran have this outcome: they are handed out no more. `data` as in Result."""
+    """Tasks that never ran have this outcome: they are handed out no more. `data` as in Result.
+
+    `fate` is what it is to those that wait for them, if that is another state.
+    """
     if not tasks:
         return []
     cap = ledger.settings.result_ttl
@@ -179,11 +186,9 @@ def end_unstarted(
     pending = [task for task in tasks if task.phase == PENDING]
     unwait(ledger, [(task.queue, task.seq, task.flags) for task in pending])
     following: list[Effect] = []
-    # What was purged did not fail, although it is told so: it halts no key.
-    fate = State.CANCELLED if state is State.FAILED else state
     for task in tasks:
         if task.flags:
-            ledger.ended(task.seq, task.flags, fate, following)
+            ledger.ended(task.seq, task.flags, fate or state, following)
     ledger.db.executemany(
         _END,
         [

@@ -9,6 +9,7 @@ from tests.sim.mutants.limits import LIMITS
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
 from tests.sim.mutants.surgery import Edit
+from tests.sim.mutants.timers import TIMERS
 from tests.sim.mutants.unique import UNIQUE
 from tests.sim.mutants.upgrades import UPGRADES
 from tests.sim.mutants.workers import WORKERS
@@ -454,5 +455,5 @@ SERVICE = (
 
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
-    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *CANCELS, *LANES, *UNIQUE),
+    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *CANCELS, *LANES, *TIMERS, *UNIQUE),
 )

@@ -95,11 +95,16 @@ class LaneRules:
         if not task.spec.ordered:
             return
         key = (task.spec.queue, task.key)
+        first = self._keys[key][0] == seq
         self._keys[key].remove(seq)
-        if task.spec.halts and state in (State.FAILED, State.LOST):
+        if first and task.spec.halts and state in (State.FAILED, State.LOST):
             self.halted.add(key)
             self._reached["key halted"] += 1
         self._reached["the next of a key went on"] += bool(self._keys[key])
+
+    def moved(self, seq: int) -> None:
+        """It was moved in time, and gets another place."""
+        self._places.pop(seq, None)
 
     def went_on(self, command: GoOn, reply: Reply) -> None:
         key = (command.queue, command.key)

@@ -6,7 +6,7 @@ The model knows the rules of a task's life and nothing of how the machine keeps 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 from raftwork.broker.machine import Machine
@@ -30,20 +30,24 @@ from raftwork.features.effects import (
     Requeued,
     Settled,
     TokenRejected,
+    Withdrawn,
 )
 from raftwork.features.enqueue import Admit
 from raftwork.features.lanes import GoOn
 from raftwork.features.pause_queue import Pause, Resume
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure
+from raftwork.features.reschedule import MoveTo
 from raftwork.features.task_batch import is_ordinary
-from raftwork.messages import Code, Result, Spec, State, decode_failure, decode_spec
+from raftwork.features.task_row import LANED
+from raftwork.messages import Code, Extras, Result, Spec, State, decode_failure, decode_spec
 from raftwork.wire import unpack
 from tests.sim.system.cancels import CancelChecker
 from tests.sim.system.cluster_settings import Stood
 from tests.sim.system.lanes import LaneRules
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
+from tests.sim.system.timers import TimerRules
 from tests.sim.system.unique import Keys
 from tests.sim.system.workload import contents_of
 
@@ -126,6 +130,7 @@ class QueueChecker:
     #: Committed outcomes since last asked for.
     settled: list[str] = field(default_factory=list)
     lanes: LaneRules = field(init=False)
+    timers: TimerRules = field(init=False)
     #: That which applied the entry being looked at.
     _machine: Machine = field(init=False)
     #: The numbers of tasks that are not ordinary ones.
@@ -143,6 +148,7 @@ class QueueChecker:
         self.cancels = CancelChecker(self.reached)
         self.lanes = LaneRules(self.reached)
         self.keys = Keys(self)
+        self.timers = TimerRules(self.reached)
 
     # ---- applying -------------------------------------------------------------------------------
 
@@ -166,10 +172,12 @@ class QueueChecker:
         self.rooms.newest = at
         effects, (time, _) = applied.effects, decode_batch(data)
         self.time = max(self.time, time)
+        self.timers.entry(time, at.epoch)
         self.keys.passed(data)
         for effect in effects[: steps[0] if steps else None]:
             self._effect(effect)  # of the time that has passed
         self.keys.awake()
+        self.timers.swept()
         running = [task for task in self.tasks.values() if task.token is not None]
         self.cancels.over(self.time, running)
         ends = (*steps[1:], len(effects))
@@ -181,10 +189,8 @@ class QueueChecker:
     def _command(self, plain: object, reply: Reply, effects: Sequence[Effect]) -> None:
         command = commands.from_plain(plain)
         match command:
-            case Admit() if _keyed(command):
-                self.keys.admitted(command, reply)
             case Admit():
-                self._enqueues(command, reply, effects)
+                self._admits(command, reply, effects)
             case Configure() | ConfigureCluster() if not isinstance(reply, Rejected):
                 self._configures(command)
             case Release():
@@ -198,6 +204,8 @@ class QueueChecker:
                 self._loses(command)
             case GoOn():
                 self.lanes.went_on(command, reply)
+            case MoveTo() if command.id in self.tasks:
+                self._moves(command, reply)
             case DropWaiting():
                 self._drops(command, reply, effects)
             case CancelSome() | Pause() | Resume():
@@ -227,18 +235,18 @@ class QueueChecker:
                 self._closed(token, seq)
             case Requeued(_, seq):
                 task = self.by_seq[seq]
+                self.timers.waits(seq)
                 self.lanes.waits(effect, task)
                 waits = task.token is None and task.outcome is None
                 require(waits, "one owner", f"{task.id} waits again, but has {task}")
                 task.waits_since = self.rooms.timeline.now
-                if self.keys.requeued(seq):
-                    self.rooms.move(task.spec.queue, 1, 0)
+                self.keys.requeued(seq)
             case TokenRejected(token):
                 mine = self.tokens.get(token)
                 stale = mine is None or mine[0].token != token
                 require(stale, "first outcome", f"current token {token} is called stale")
-            case NotAssigned() | CancelAsked():
-                pass
+            case NotAssigned() | CancelAsked() | Withdrawn():
+                pass  # the command that moved or cancelled it is looked at
 
     def digest(self, name: str, at: Position, digest: bytes) -> None:
         known = self.digests.setdefault(at, digest)
@@ -266,6 +274,7 @@ class QueueChecker:
             text = f"attempt {attempt} of {task.id} after {task.attempts}"
             require(attempt == task.attempts + 1, "attempts count", text)
             self.lanes.assigned(seq, task)
+            self.timers.assigned(seq)
             self.last_token = task.token = token
             task.waits_since = None
             self.rooms.move(task.spec.queue, -1, -task.size)
@@ -298,6 +307,8 @@ class QueueChecker:
             mine = run is not None and run.ok is True and run.data == effect.data
             text = f"{task.id} succeeded under {effect.token} with what its worker never computed"
             require(mine, "true results", text)
+        elif self.timers.ends_by_time(effect, ran=run is not None):
+            pass
         elif effect.state is State.FAILED and not self._timed_out(effect, task):
             mine = run is not None and run.ok is False and run.data == effect.data
             mine = mine or self.unknown.get(effect.token) == effect.data
@@ -310,8 +321,17 @@ class QueueChecker:
         task.outcome = (effect.state, effect.data)
         task.token = None
         self.lanes.ended(effect.seq, task, effect.state)
+        self.timers.ended(effect.seq)
         self.settled.append(task.id)
         self.keys.settled(task)
+
+    def _moves(self, command: MoveTo, reply: Reply) -> None:
+        task = self.tasks[command.id]
+        seq = next(seq for seq, each in self.by_seq.items() if each is task)
+        if self.timers.moved(command, reply, seq, task):
+            task.waits_since = None
+            self.special.add(seq)
+            self.lanes.moved(seq)
 
     def _drops(self, command: DropWaiting, reply: Reply, effects: Sequence[Effect]) -> None:
         """The first that wait, the ordinary ones in their order, and none that runs."""
@@ -336,13 +356,16 @@ class QueueChecker:
 
     def _purged(self, effect: Settled) -> None:
         task = self.by_seq[effect.seq]
+        if self.timers.ends_by_time(effect, ran=task.id in self.executions):
+            self._over(effect, task, effect.state)
+            return
         require(effect.seq in self.dropped, "purges", f"{task.id} ends while it waits, unasked")
         words = effect.state is State.FAILED and decode_failure(effect.data).type == "Purged"
         require(words, "purges", f"{task.id} is purged, and ends as {effect}")
         self.dropped.remove(effect.seq)
         self.reached["purged after an attempt"] += task.attempts > 0
         self.reached["purged"] += 1
-        self._unstarted_ended(effect, task)
+        self._over(effect, task, State.CANCELLED)
 
     def _cancelled(self, effect: Settled) -> None:
         """It waited, and was cancelled."""
@@ -350,15 +373,17 @@ class QueueChecker:
         words = decode_failure(effect.data).type if effect.state is State.CANCELLED else ""
         require(words == "user", "cancels", f"{task.id} is cancelled, and ends as {effect}")
         self.cancels.ended.remove(effect.seq)
-        self._unstarted_ended(effect, task)
+        self._over(effect, task, State.CANCELLED)
 
-    def _unstarted_ended(self, effect: Settled, task: Known) -> None:
+    def _over(self, effect: Settled, task: Known, fate: State) -> None:
+        """It ended while no worker had it; `fate` is what that is to those behind it."""
+        self.timers.ended(effect.seq)
         task.waits_since = None
         task.outcome = (effect.state, effect.data)
-        self.lanes.ended(effect.seq, task, State.CANCELLED)
+        self.lanes.ended(effect.seq, task, fate)
         self.keys.settled(task)
-        queued = not self.keys.requeued(effect.seq)
-        self.rooms.move(task.spec.queue, -queued, -task.size)
+        self.keys.requeued(effect.seq)
+        self.rooms.move(task.spec.queue, -1, -task.size)
         self.settled.append(task.id)
 
     def _timed_out(self, effect: Settled, task: Known) -> bool:
@@ -371,6 +396,7 @@ class QueueChecker:
     def _fails(self, token: int) -> None:
         task = self.tokens[token][0]
         if task.token == token:
+            self.timers.began(task)
             task.failures += 1
             bound = 0 if task.spec.at_most_once else task.spec.retries
             text = f"{task.id} fails for the {task.failures}th time, {bound} retries are allowed"
@@ -380,19 +406,23 @@ class QueueChecker:
         for token, started in command.tokens:
             task = self.tokens[token][0]
             task.losses += started and task.token == token
+            if started and task.token == token:
+                self.timers.began(task)
 
     # ---- coming in ------------------------------------------------------------------------------
 
     def entering(self, spec: bytes, packed: bytes) -> Entering:
         """What this batch would bring in now."""
         start, new, contradicts = crc32(spec), dict[str, int](), False
+        contents: dict[str, int] = {}  # two calls that travel together may contradict each other
         tasks = cast("list[tuple[str, bytes, str]]", unpack(packed))
         for row in tasks:
             task, payload = row[:2]
-            known = self.tasks.get(task)
+            known, mine = self.tasks.get(task), contents_of(start, row)
             if known is None:
                 new[task] = len(payload)
-            elif known.contents != contents_of(start, row):
+                contradicts |= contents.setdefault(task, mine) != mine
+            elif known.contents != mine:
                 contradicts = True
         return Entering(decode_spec(spec).queue, new, len(new) < len(tasks), contradicts)
 
@@ -400,6 +430,12 @@ class QueueChecker:
         """The queue a batch is for, how many of its tasks are new, and their bytes."""
         batch = self.entering(spec, packed)
         return (batch.queue, *batch.weight)
+
+    def _admits(self, command: Admit, reply: Reply, effects: Sequence[Effect]) -> None:
+        if _keyed(command):
+            self.keys.admitted(command, reply)
+        else:
+            self._enqueues(command, reply, effects)
 
     def _enqueues(self, command: Admit, reply: Reply, effects: Sequence[Effect]) -> None:
         """All that is new comes in, or nothing does, and nothing else decides which."""
@@ -432,18 +468,23 @@ class QueueChecker:
         """No effect names what is not ordinary as it comes in: the tables tell its numbers."""
         start, spec = crc32(command.spec), decode_spec(command.spec)
         came_in = []
-        for row in cast("list[tuple[str, bytes, str]]", unpack(command.tasks)):
+        for row in cast("list[tuple[Any, ...]]", unpack(command.tasks)):
             if row[0] not in batch.new or row[0] in self.tasks:
                 continue
-            seq = self.number_of(row[0])
-            if not seq:
+            asked = "SELECT seq, flags FROM task WHERE id = ?"
+            found = self._machine.state.db.execute(asked, (row[0],)).fetchone()
+            if found is None:
                 continue
+            seq, flags = found
             known = Known(row[0], spec, contents_of(start, row), len(row[1]))
             known.key = "".join(row[2:3])
             self.tasks[known.id] = self.by_seq[seq] = known
-            self.special.add(seq)
+            if flags & LANED:
+                self.special.add(seq)
             self.rooms.move(spec.queue, 1, known.size)
             self.lanes.entered(seq, known)
+            at = Extras(*row[3]).at if len(row) > 3 else 0
+            self.timers.entered(seq, known, command.created, at)
             came_in.append(known.id)
         return came_in
 

@@ -115,6 +115,15 @@ _EXPECTED = (
     "unique: asked again",
     "unique: in its period",
     "unique: waits for a period",
+    # time
+    "scheduled",
+    "due across a failover",
+    "expired",
+    "expired after it was handed back",
+    "deadline passed while it ran",
+    "deadline passed while it waited",
+    "a scheduled task was moved",
+    "a waiting task was moved",
     # the cluster's settings
     "cluster set",
     "cluster settings read",

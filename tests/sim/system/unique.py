@@ -56,13 +56,10 @@ class Keys:
             late = seq in self.unqueued and end <= self._time
             require(not late, "debounce without an end", f"{known.id} waits beyond {end}")
 
-    def requeued(self, seq: int) -> bool:
-        """It waits; whether for the first time."""
-        if seq not in self.unqueued:
-            return False
-        self.unqueued.remove(seq)
+    def requeued(self, seq: int) -> None:
+        """It waits, or never will."""
+        self.unqueued.discard(seq)
         self._ends.pop(seq, None)
-        return True
 
     # ---- what an enqueue does -------------------------------------------------------------------
 
@@ -156,7 +153,7 @@ class Keys:
         require(seq > 0, "unique", f"{id_} did not come in")
         known = Known(id_, spec, 0, len(payload))
         queue.tasks[id_] = queue.by_seq[seq] = known
-        queue.rooms.move(spec.queue, 0, known.size)
+        queue.rooms.move(spec.queue, 1, known.size)
         self._tasks.setdefault(key, []).append(known)
         self.unqueued.add(seq)
         if not follows:

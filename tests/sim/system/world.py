@@ -12,6 +12,7 @@ from random import Random
 from raftwork.broker.workers import reports
 from raftwork.consensus.core import Peer
 from raftwork.features import cancel, purge_queue
+from raftwork.messages import Extras, Spec
 from tests.sim.system.admin import Admin
 from tests.sim.system.apart import Apart
 from tests.sim.system.broker import Broker
@@ -37,6 +38,8 @@ from tests.sim.system.service_checker import ClientChecker, LeaseChecker, PushCh
 from tests.sim.system.shape import APART, Shape
 from tests.sim.system.sqlite import SqliteDisk
 from tests.sim.system.timeline import Timeline
+from tests.sim.system.timers import Draw as TimerDraw
+from tests.sim.system.timers import Moves
 from tests.sim.system.unique import Uniques
 from tests.sim.system.upgrades import Upgrades
 from tests.sim.system.worker import Worker
@@ -75,8 +78,9 @@ class World:
         self.cluster = dict(list(CLUSTER.items())[: self.shape.size])
         self.network = Network(self.timeline)
         self.notes, self.reach = Notes(), Reach(consensus)
-        lanes = Draw(seed)
-        self.book = Book(rng, self.shape.fatal, lanes.change if lanes.there else None)
+        self._lanes, self._timers = Draw(seed), TimerDraw(self)
+        special = self._lanes.there or self._timers.there
+        self.book = Book(rng, self.shape.fatal, self._change if special else None)
         #: How often the code of a task has failed, or killed its worker, so far.
         self.failures: dict[str, int] = {}
         self._kills: dict[str, int] = {}
@@ -107,6 +111,13 @@ class World:
         self.uniques = Uniques(self)
         self.bugs = Bugs(self)
         self.resumes = Resumes(self)
+        self.moves = Moves(self, self._timers)
+
+    def _change(self, spec: Spec) -> tuple[Spec, str, Extras]:
+        """A batch that is perhaps other than ordinary."""
+        spec, key, extras = self._lanes.change(spec)
+        spec, extras = self._timers.change(spec, extras)
+        return spec, key, extras
 
     def _clock(self) -> Clock:
         rng, drift = self.timeline.rng, self.shape.drift_ppm
@@ -146,6 +157,7 @@ class World:
             self.cancels.plot()
             self.resumes.begin()
             self.uniques.begin()
+            self.moves.begin()
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()

@@ -15,7 +15,7 @@ from raftwork.broker.dispatch.queue_backlog import InFlight, QueueBacklog
 from raftwork.broker.machine.commands import Assign
 from raftwork.broker.placement.balancers import Balancer, Candidate
 from raftwork.broker.placement.eligibility import ANYWHERE
-from raftwork.features.effects import Queued, Replaced, Requeued
+from raftwork.features.effects import Queued, Replaced, Requeued, Withdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -58,6 +58,9 @@ class Dispatcher:
             for queue in machine.queues()
             if queue.queued
         }
+        #: Those that wait again although an Assign is on its way, which will be refused, or not:
+        #: they were moved in time meanwhile.
+        self._moved: dict[int, Requeued] = {}
         #: Tasks that ended while they waited, by queue: the next plan forgets them.
         self._ended: dict[str, set[int]] = {}
         #: Something changed since the last plan found nothing to do.
@@ -70,13 +73,25 @@ class Dispatcher:
         self._backlog(effect.queue).queued(effect)
         self.needs_plan = True
 
-    def requeued(self, effect: Requeued | Replaced) -> None:
-        """A task waits (again), or has other arguments than were read."""
-        if isinstance(effect, Replaced):
-            self._replaced(effect)
-        else:
-            self._backlog(effect.queue).requeued(effect)
-            self.needs_plan = True
+    def moved(self, effect: Requeued | Withdrawn | Replaced) -> None:
+        """A task waits (again), waits no more, or has other arguments than were read."""
+        match effect:
+            case Requeued():
+                self.requeued(effect)
+            case Withdrawn():
+                self.ended(effect.queue, effect.seq)
+            case Replaced():
+                self._replaced(effect)
+
+    def requeued(self, effect: Requeued) -> None:
+        """A task waits (again)."""
+        if effect.seq in self._reserved:
+            self._moved[effect.seq] = effect
+            return
+        if effect.seq in self._ended.get(effect.queue, ()):
+            self._forget_ended()  # it waits at another place than before
+        self._backlog(effect.queue).requeued(effect)
+        self.needs_plan = True
 
     def _replaced(self, effect: Replaced) -> None:
         reserved = self._reserved.get(effect.seq)
@@ -89,13 +104,14 @@ class Dispatcher:
             self._backlogs[effect.queue].replaced(effect)
 
     def ended(self, queue: str, seq: int) -> None:
-        """A task that waited has its outcome."""
+        """A task that waited has its outcome, or does not wait any more."""
         self._ended.setdefault(queue, set()).add(seq)
         self.needs_plan = True
 
     def assigned(self, seq: int) -> Reserved:
         """The Assign of `seq` was applied."""
         reserved = self._reserved.pop(seq)
+        self._moved.pop(seq, None)
         self._reserved_bytes -= len(reserved.task.payload)
         self.needs_plan = True
         return reserved
@@ -103,8 +119,11 @@ class Dispatcher:
     def not_assigned(self, seqs: list[int]) -> None:
         """The machine found that they no longer wait: forget them, and free what was reserved."""
         for seq in seqs:
+            again = self._moved.get(seq)
             self.assigned(seq).worker.busy -= 1
             self.closed(seq)
+            if again is not None:
+                self.requeued(again)
 
     def closed(self, seq: int) -> None:
         """The task runs no more: its tenant has one less in flight."""

@@ -5,8 +5,7 @@ Rules of this file:
    worker has the task by now, or it has its outcome, which stands.
 2. A token ends in exactly one way: the task settles for ever (`settle`), waits again (`_requeue`)
    or waits for its next attempt's time (`_delay`). What was asked to end settles, whatever else
-   would become of it. No task that may run at most once waits again
-   after it may have started.
+   would become of it. No task that may run at most once waits again after it may have started.
 """
 
 from collections.abc import Sequence
@@ -88,8 +87,12 @@ def expire(ledger: Ledger, command: Expire, effects: list[Effect]) -> None:
 
 def release(ledger: Ledger, command: Release, effects: list[Effect]) -> None:
     """Handed back unstarted: the tasks wait again, in their old places."""
-    runs = [_end(ledger, token, effects) for token in command.tokens]
-    _requeue(ledger, [run for run in runs if run is not None], effects)
+    ended = [_end(ledger, token, effects) for token in command.tokens]
+    runs = [run for run in ended if run is not None]
+    for run in runs:
+        if run.flags:
+            ledger.attempt_ended(run.seq, run.flags, began=False)
+    _requeue(ledger, runs, effects)
 
 
 def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
@@ -109,6 +112,8 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
             verdicts.append((run, _stored(ledger, WorkerLost(run.losses, command.by, once))))
         else:
             again.append(run)
+            if run.flags:
+                ledger.attempt_ended(run.seq, run.flags, began=started)
     note_losses(ledger, charged, command.by)
     settle(ledger, State.LOST, verdicts, effects)
     _requeue(ledger, again, effects)
@@ -131,7 +136,10 @@ def _failed(
     run = run._replace(failures=run.failures + 1)
     if retry_at is None or spec.at_most_once or run.failures > spec.retries:
         settle(ledger, State.FAILED, [(run, failure)], effects)
-    elif retry_at <= ledger.time:
+        return
+    if run.flags:
+        ledger.attempt_ended(run.seq, run.flags, began=True)
+    if retry_at <= ledger.time:
         _requeue(ledger, [run], effects)
     else:
         _delay(ledger, run, retry_at, effects)

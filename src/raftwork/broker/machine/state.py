@@ -277,6 +277,20 @@ class Ledger:
             if run.flags & lifecycle.flag:
                 lifecycle.begins(self, run)
 
+    def may_start(self, seq: int, flags: int) -> bool:
+        """Whether a task that is not an ordinary one may be handed out now."""
+        return all(
+            lifecycle.may_start(self, seq)
+            for lifecycle in self.lifecycles
+            if flags & lifecycle.flag
+        )
+
+    def attempt_ended(self, seq: int, flags: int, *, began: bool) -> None:
+        """A task that is not an ordinary one will wait again."""
+        for lifecycle in self.lifecycles:
+            if flags & lifecycle.flag:
+                lifecycle.attempt_ended(self, seq, began)
+
     def settle(self, name: str, state: State, count: int) -> None:
         """So many of its running tasks reached this final state."""
         queue = self.touch(name)
@@ -355,7 +369,7 @@ class Ledger:
                 continue
             _, task, number, attempt, failures, losses, size, spec, flags = row
             queue = self.numbered[number]
-            if queue.paused_until:
+            if queue.paused_until or (flags and not self.may_start(seq, flags)):
                 absent.append(seq)
                 continue
             token += 1
