@@ -179,7 +179,7 @@ class Feature(NamedTuple):
     transitions: Sequence[Transition] = ()
     budget: Budget = Budget()
     command_lines: Sequence[CommandLine] = ()
-    #: What a new leadership proposes before anything else.
+    #: What a new leadership proposes first: it serves once that is applied.
     begins: Callable[[View], Sequence[Command]] = lambda _view: ()
     #: Its part in the lives of tasks, and the timers that it sets.
     lifecycles: Sequence[Lifecycle] = ()

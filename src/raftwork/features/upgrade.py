@@ -5,7 +5,8 @@
 2. A new cluster, and one of 0.1.0, is at level 0 until its first leader has raised it, by the first
    command that it proposes: to the highest level that all brokers run that it has heard from. One
    that it has not heard from might be of an old release: where there are tasks already, that keeps
-   the cluster at the lowest level; an empty cluster begins at the highest.
+   the cluster at the lowest level; an empty cluster begins at the highest. Until it is applied, the
+   leader serves nobody: it would refuse for good what needs the level.
 3. Later it is raised only because it was asked for, and only if every broker answers and runs the
    level: one that is away might come back with a release that does not.
 4. A replica whose release does not run a level stops at the entry that sets it, before it commits,

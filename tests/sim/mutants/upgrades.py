@@ -5,6 +5,7 @@ from tests.sim.mutants.mutant import mutant as _mutant
 from tests.sim.mutants.surgery import Edit
 
 _LACKING = "raftwork.features.upgrade:_lacking"
+_LEADERSHIP = "raftwork.broker.leader.leadership:Leadership.__init__"
 
 UPGRADES = (
     _mutant(
@@ -13,6 +14,14 @@ UPGRADES = (
         'self.db.execute("UPDATE cluster SET level = ?, release = ?", (level, release))',
         "pass",
         seeds=20,
+    ),
+    *(
+        Mutant(
+            f"{consensus}: a leader serves before its cluster has a level",
+            (Edit(_LEADERSHIP, "self.serves = not self._pending", "self.serves = True"),),
+            consensus=consensus,
+        )
+        for consensus in ("raft", "zab")
     ),
     *(
         Mutant(f"{consensus}: {name}", (Edit(_LACKING, old, new),), seeds=40, consensus=consensus)

@@ -13,6 +13,7 @@ from raftwork.features.effects import Applied, Effect, Reply
 from raftwork.features.enqueue import Enqueue, check, stored
 from raftwork.messages import FromBroker, ToBroker
 from tests.sim.system.process import Process
+from tests.sim.system.promises import require
 from tests.sim.system.protocols import Leading
 from tests.sim.system.watched import WatchedStore
 
@@ -32,6 +33,11 @@ class WatchedNode(Node):
     def receive(self, routing: bytes, frame: bytes | memoryview, now: int) -> bool:
         self._frame = frame
         return super().receive(routing, frame, now)
+
+    def turn(self, now: int) -> None:
+        super().turn(now)
+        text = "takes requests before its first entry, which raises the level, is applied"
+        require(not self.leads or self._machine.level > 0, "served at a level", text)
 
     def _route(self, routing: bytes, message: ToBroker, now: int) -> None:
         party = self._broker.world.party(routing)
@@ -115,9 +121,8 @@ class WatchedNode(Node):
     @property
     def holds_back(self) -> bool:
         """Whether what it wants to propose waits until the core takes proposals again."""
-        return self._supervisor.leadership is not None and bool(
-            self._supervisor.leadership._pending
-        )
+        made = self._supervisor._made
+        return made is not None and bool(made._pending)
 
     @property
     def leading(self) -> Leading | None:

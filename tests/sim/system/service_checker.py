@@ -13,7 +13,7 @@ from raftwork.broker.machine.commands import (
 )
 from raftwork.client.calls import Answered
 from raftwork.consensus.core import Entry, Kind, Position
-from raftwork.errors import ProtocolError, QueueFull, RaftworkError, UnknownTask, Unsupported
+from raftwork.errors import ProtocolError, QueueFull, RaftworkError, UnknownTask
 from raftwork.features import from_broker, to_broker
 from raftwork.features.cancel import CancelRuns, CancelTasks, Scope, TasksCancelled
 from raftwork.features.cluster_settings import (
@@ -119,8 +119,6 @@ class ClientChecker:
             for task, contents in zip(batch.ids, batch.contents, strict=True)
         )
         right = contradicts and isinstance(error, ProtocolError)
-        # A cluster has its level from its first leader's first entry on.
-        right = right or (isinstance(error, Unsupported) and "is at level 0:" in str(error))
         require(right, "refusals", f"{batch.ids} are refused: {error!r}")
 
     # ---- limits ---------------------------------------------------------------------------------

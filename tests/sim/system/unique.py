@@ -217,7 +217,7 @@ def _holds(task: "Known") -> bool:
 
 
 def _below(error: RaftworkError | None) -> bool:
-    return isinstance(error, ProtocolError) and "level" in str(error)
+    return isinstance(error, ProtocolError) and "is at level 1" in str(error)
 
 
 class Uniques:

@@ -14,10 +14,12 @@ from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.results import Answer, Ask
 from raftwork.features.upgrade import FinishUpgrade, Raise, UpgradeFinished
 from raftwork.messages import (
+    PRIORITY_MAX,
     PROTOCOL,
     PROTOCOL_OLDEST,
     ClientHello,
     Code,
+    FromBroker,
     Leader,
     Refused,
     Spec,
@@ -25,7 +27,7 @@ from raftwork.messages import (
 )
 from raftwork.release import LEVELS, RELEASE, Levels
 from raftwork.wire import pack, unpack
-from tests.unit.broker.nodes import MemoryStore, World
+from tests.unit.broker.nodes import STEP, MemoryStore, World
 from tests.unit.broker.queues import SPEC, enqueue
 
 #: A command that no release has yet, between two of this one's.
@@ -230,6 +232,41 @@ def test_a_new_clusters_first_entry_is_its_level(consensus: str) -> None:
     assert len(set(world.digests().values())) == 1
     data = next(entry for entry in world.stores[leader].log if entry.kind is Kind.DATA)
     assert decode_batch(data.data)[1][0] == list(commands.plain(Raise(LEVELS.most, RELEASE)))
+
+
+def first_answer(world: World, limit: int = 20_000) -> FromBroker:
+    """A client asks every broker in every turn for what needs level 2: what a leader answers."""
+    spec = encode_spec(SPEC._replace(priority=PRIORITY_MAX))
+    for _ in range(0, limit, STEP):
+        for name in world.names:
+            world.say(b"client", ClientHello(PROTOCOL), name)
+            world.say(b"client", request("x", spec=spec), name)
+        world.step()
+        for message in world.heard(b"client"):
+            if isinstance(message, Enqueued):
+                return message
+            if isinstance(message, Refused) and message.code is not Code.NOT_LEADER:
+                return message
+    raise AssertionError("nobody answers")
+
+
+@pytest.mark.parametrize("names", ["a", "abc"])
+def test_a_new_cluster_takes_what_needs_its_level_from_the_first_moment(
+    names: str, consensus: str
+) -> None:
+    world = World(*names, consensus=consensus)
+    assert first_answer(world) == Enqueued(1)
+    assert levels(world) >= {LEVELS.most}
+
+
+def test_a_new_cluster_with_an_old_broker_serves_at_the_level_that_both_run(
+    consensus: str,
+) -> None:
+    world = World("a", "b", "c", consensus=consensus, levels={"b": Levels(0, 1)})
+    refused = first_answer(world)
+    assert isinstance(refused, Refused)
+    assert refused.code is Code.UNSUPPORTED
+    assert "at level 2, this one is at level 1" in refused.text
 
 
 def test_a_new_cluster_of_the_next_release_never_is_at_a_level_that_it_does_not_run() -> None:

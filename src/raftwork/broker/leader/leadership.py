@@ -3,7 +3,9 @@
 It is made at `activated(epoch)` from the machine's tables alone and dropped at `deactivated`, so
 nothing of one leadership can leak into the next (G6). Clients' requests, workers and the dispatcher
 put their commands into one batch a turn; the batch is one log entry; its effects come back here.
-What fails here ends neither the broker nor its leadership: see supervisor.py.
+It serves once what features must propose first is applied: before, a new cluster's first leader
+would refuse what needs the level that it is about to set. With nothing to propose first it serves
+at once. What fails here ends neither the broker nor its leadership: see supervisor.py.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from raftwork.broker.requests.request_processor import RequestProcessor, Wanted
 from raftwork.broker.requests.result_outbox import ResultOutbox
 from raftwork.broker.requests.view import View
 from raftwork.broker.split_by_size import split_by_size
-from raftwork.broker.workers.registry import ALL_HEARD_MS, WorkerRegistry
+from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.features.catalogue import FEATURES
 from raftwork.features.cluster_settings import differences
@@ -117,7 +119,6 @@ class Leadership:
         self._wall = wall or self._clock.at
         self._tell, self._attempts = tell, attempts
         self.workers = WorkerRegistry(machine, epoch, now, rng, writable, tell, attempts=attempts)
-        self._all_heard_at = now + ALL_HEARD_MS
         balancers = QueueBalancers(machine, balancer, rng, tell)
         self._dispatcher = Dispatcher(machine, balancers.of, self.workers.eligibility)
         self._intake = Intake(self._dispatcher, self.workers)
@@ -125,9 +126,11 @@ class Leadership:
         view = View(machine, self.workers, self._results, self._intake, BALANCERS, members)
         self.processor = RequestProcessor(view, tell)
         self._proposed: dict[Position, list[Wanted | None]] = {}
-        # What features must propose before anything else, such as a new cluster's first level.
         first = (command for feature in FEATURES for command in feature.begins(view))
         self._pending = [Proposal(encode_command(command)) for command in first]
+        #: Whether it deals with clients and workers.
+        self.serves = not self._pending
+        self._made_at = now
         #: Something happened since the last plan; and since the last frames were drained, so that
         #: some may leave.
         self._stirred = self._leaves = True
@@ -181,7 +184,7 @@ class Leadership:
         view = self.processor.view
         if now != self._looked_at:
             self._looked_at = now
-            view.time, view.all_heard = self.time(now), now >= self._all_heard_at
+            view.time, view.all_heard = self.time(now), now >= self.workers.all_heard_at
         return view.time
 
     # ---- proposing ----------------------------------------------------------------------------
@@ -193,6 +196,8 @@ class Leadership:
         self._stirred, self._leaves = False, True
         if now >= self._clock.steer_at:
             self._clock.steer(self._wall(now), now)
+        if not self.serves and not self._prepare(now):
+            return
         time = self._look(now)
         if self.workers.pass_time(now, time):
             self.capacity_changed()
@@ -205,10 +210,8 @@ class Leadership:
         if self._dispatcher.needs_plan:
             for assign in self._dispatcher.plan(self.workers.available()):
                 self._pending.append(Proposal(encode_command(assign)))
-        if not self._pending and not self._proposed:  # else some entry's time will do
-            due = self._machine.due
-            if due is not None and due <= time:
-                self._pending.append(Proposal(encode_command(Tick())))
+        if self._waits_for_time(time):
+            self._pending.append(Proposal(encode_command(Tick())))
         if self.processor.read_barrier.asking:
             self._ask_barrier(now)
         if self._pending:
@@ -216,6 +219,23 @@ class Leadership:
         self.wake_at = self._next_plan()
         refused = self._pending or self.processor.read_barrier.asking
         self._looks_each_turn = bool(refused) or self.processor.polls or self.workers.congested
+
+    def _waits_for_time(self, time: int) -> bool:
+        """Whether something is due, and no entry is on its way whose time would do."""
+        due = self._machine.due
+        return not self._pending and not self._proposed and due is not None and due <= time
+
+    def _prepare(self, now: int) -> bool:
+        """Have what features propose first applied; whether it is, so that this serves from now."""
+        if self._pending:
+            self._propose(self.time(now), now)
+        self._looks_each_turn = bool(self._pending)  # refused
+        if self._pending or self._proposed:
+            return False
+        self.serves = True
+        # No worker could say hello meanwhile: that must cost none its tasks.
+        self.workers.extend_leases(now - self._made_at, now)
+        return True
 
     def _take_changes(self) -> None:
         self._intake.turn()

@@ -6,6 +6,7 @@
    whatever had a session says hello again. Meanwhile the broker leads on without serving.
 3. It is not made anew before all that the old one proposed is applied: it would get effects of
    commands that it knows nothing of.
+4. Clients and workers get to see one that serves, no other.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class LeadershipSupervisor:
         self._containment = containment
         self._make = make
         self._dropped = dropped
-        self.leadership: Leadership | None = None
+        self._made: Leadership | None = None
         self._epoch: int | None = None
         self._now = 0
         self._pause = Pause(PAUSE_MS, PAUSE_MAX_MS)
@@ -70,6 +71,12 @@ class LeadershipSupervisor:
         self._barrier = 0
         self._boundary = containment.of("the leader's own work", self._failed)
 
+    @property
+    def leadership(self) -> Leadership | None:
+        """The one that serves, if there is one."""
+        made = self._made
+        return made if made is not None and made.serves else None
+
     def begin(self, epoch: int, now: int) -> None:
         """This broker is the active leader of `epoch` from now on."""
         self._epoch, self._behind, self._barrier = epoch, ORIGIN, 0
@@ -77,34 +84,34 @@ class LeadershipSupervisor:
 
     def end(self) -> None:
         """This broker leads no longer: drop the Leadership."""
-        self._epoch = self.leadership = None
+        self._epoch = self._made = None
 
     def does(self, work: Callable[[Leadership, *Ts], object], *args: *Ts) -> None:
         """Have the Leadership do it, if there is one."""
-        if self.leadership is not None:
+        if self._made is not None:
             try:
-                work(self.leadership, *args)
+                work(self._made, *args)
             except Exception as error:  # noqa: BLE001 - it is what a boundary is for
                 self._boundary.stop(error)
 
     def drain(self, out: list[tuple[bytes, FromBroker]]) -> None:
         """Have the Leadership add what may leave now to `out`, if there may be anything."""
-        if self.leadership is not None and self.leadership.may_send:
+        if self._made is not None and self._made.may_send:
             self.does(lambda leadership: leadership.drain(out))
 
     def turn(self, now: int, applied: Position) -> None:
         """Make the Leadership anew, if that is due."""
         self._now = now
-        if self.leadership is None and self._epoch is not None and applied >= self._behind:
+        if self._made is None and self._epoch is not None and applied >= self._behind:
             if not self._pause.lasts(now):
                 self._try(now)
-        elif self.leadership is not None and now >= self._pause.until + PAUSE_MAX_MS:
+        elif self._made is not None and now >= self._pause.until + PAUSE_MAX_MS:
             self._pause.succeeded()
 
     @property
     def wake_at(self) -> int | None:
         """When `turn` has something to do, if only time is missing."""
-        if self.leadership is not None or self._epoch is None:
+        if self._made is not None or self._epoch is None:
             return None
         return max(self._pause.until, self._now + PAUSE_MS)
 
@@ -112,12 +119,12 @@ class LeadershipSupervisor:
         self._now = now
         with self._boundary:
             assert self._epoch is not None
-            self.leadership = self._make(self._epoch, now, self._barrier)
+            self._made = self._make(self._epoch, now, self._barrier)
 
     def _failed(self) -> None:
-        leadership, self.leadership = self.leadership, None
-        if leadership is not None:
-            self._behind = leadership.proposed or ORIGIN
-            self._barrier = leadership.barrier
+        failed, self._made = self._made, None
+        if failed is not None:
+            self._behind = failed.proposed or ORIGIN
+            self._barrier = failed.barrier
         self._pause.failed(self._now)
         self._dropped()

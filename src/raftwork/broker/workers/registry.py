@@ -91,7 +91,8 @@ class WorkerRegistry:
         self._all_heard = False  # every worker had the time to say hello
         #: The cluster's. Others bring forward no deadline that a worker has already.
         self.settings = machine.settings
-        self._all_heard_at = now + ALL_HEARD_MS
+        #: From when on every worker had the time to say hello.
+        self.all_heard_at = now + ALL_HEARD_MS
         self._full: list[Worker] = []  # passed over because their connections take no more
         self._beaten = now - BEAT_AT_REST_MS
         self._next_expiry = now + 1_000
@@ -347,7 +348,7 @@ class WorkerRegistry:
                     worker.beat_due = True
                     self._dirty[worker.incarnation] = worker
             self._give_up_at = min(map(_give_up_at, self._workers.values()), default=_NEVER)
-            self._all_heard = now >= self._all_heard_at
+            self._all_heard = now >= self.all_heard_at
             # Eligibility changes with time, and with the workers that are there.
             needs_plan = self._weigh(now) or bool(self.eligibility) or needs_plan
         if now >= self._next_expiry:
@@ -382,6 +383,7 @@ class WorkerRegistry:
 
     def extend_leases(self, gap: int, now: int) -> None:
         """The leader itself was away for `gap` ms: no worker's silence in it counts."""
+        self.all_heard_at += gap
         latest = now + self.settings.worker_lease
         for worker in self._workers.values():
             worker.deadline = max(worker.deadline, min(worker.deadline + gap, latest))

@@ -11,6 +11,7 @@ from raftwork.broker.machine.commands import (
     Command,
     Fail,
     Finish,
+    Lose,
     Tick,
 )
 from raftwork.broker.placement.balancers import BALANCERS
@@ -19,6 +20,7 @@ from raftwork.errors import NotLeader, QueueFull
 from raftwork.features.enqueue import Admit, Enqueue, Enqueued
 from raftwork.features.queue_settings import Configure, changes
 from raftwork.features.results import Ask
+from raftwork.features.upgrade import Raise
 from raftwork.messages import (
     Acknowledged,
     Failure,
@@ -30,8 +32,10 @@ from raftwork.messages import (
     encode_failure,
     encode_spec,
 )
+from raftwork.release import LEVELS, RELEASE
 from raftwork.wire import pack
-from tests.unit.broker.leadership_harness import LeadershipHarness, parse
+from tests.unit.broker.leadership_harness import ME, LeadershipHarness, parse
+from tests.unit.broker.leases import LEASE_MS
 from tests.unit.broker.queues import SPEC, Queues, enqueue
 
 
@@ -362,3 +366,59 @@ def test_every_leader_places_a_queues_tasks_by_the_balancer_set_for_it() -> None
         of = harness.lead._dispatcher._balancer_of
         assert type(of("b")) is type(BALANCERS["failover"](Random(1)))
         assert type(of("default")) is type(BALANCERS["weighted"](Random(1)))
+
+
+# ---- what is proposed first ---------------------------------------------------------------------
+
+
+def of_a_cluster_without_a_level() -> LeadershipHarness:
+    """A task of it runs."""
+    queues = Queues(level=0)
+    queues.apply(enqueue("a"), Assign(ME, [1]))
+    return LeadershipHarness(queues)
+
+
+def test_with_nothing_to_propose_first_it_serves_at_once(harness: LeadershipHarness) -> None:
+    assert harness.lead.serves
+    assert harness.plan() == []
+
+
+def test_it_serves_once_the_clusters_first_level_is_applied() -> None:
+    one = of_a_cluster_without_a_level()
+    served = [one.lead.serves]
+    assert one.plan() == [[Raise(LEVELS.most, RELEASE)]]
+    one.now += 500
+    assert one.plan() == []
+    served.append(one.lead.serves)
+    one.commit()
+    assert one.plan() == []
+    served.append(one.lead.serves)
+    assert served == [False, False, True]
+    assert one.queues.machine.level == LEVELS.most
+
+
+@pytest.mark.parametrize("refusal", [QueueFull("no room"), NotLeader("handing over")])
+def test_a_first_level_that_the_log_refuses_is_proposed_later(refusal: Exception) -> None:
+    one = of_a_cluster_without_a_level()
+    one.core.refusal = refusal
+    assert one.plan() == []
+    one.core.refusal = None
+    assert one.plan() == [[Raise(LEVELS.most, RELEASE)]]
+    one.turn()
+    assert one.lead.serves
+
+
+def test_the_wait_for_the_first_level_costs_no_worker_its_tasks() -> None:
+    """Nobody could say hello to this leader: a lease that ran meanwhile would be no lease."""
+    one = of_a_cluster_without_a_level()
+    one.plan()
+    one.now += LEASE_MS + 500
+    one.plan()
+    one.commit()
+    assert one.plan() == []
+    assert not one.lead.processor.view.all_heard
+    one.now += LEASE_MS - 100
+    assert one.plan() == []
+    one.now += 1_000
+    (entry,) = one.plan()
+    assert isinstance(entry[0], Lose)
