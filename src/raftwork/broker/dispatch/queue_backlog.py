@@ -140,9 +140,8 @@ class QueueBacklog:
 
     def replaced(self, effect: Replaced) -> None:
         """A task has other arguments than were read."""
-        if effect.lane == ORDINARY:
-            self._ordinary.replaced(effect)
-        elif (backlog := self._lanes.get(effect.lane)) is not None:
+        self._ordinary.replaced(effect)  # and of all lanes what was skipped
+        if (backlog := self._lanes.get(effect.lane)) is not None:
             backlog.replaced(effect)
 
     def ended(self, seqs: Collection[int]) -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from raftwork.broker.dispatch import lane_backlog
 from raftwork.broker.machine.commands import Assign, Fail, Finish, Lose, Release, Tick
+from raftwork.broker.placement.eligibility import ANYWHERE
 from raftwork.features import key_order
-from raftwork.features.effects import Rejected
+from raftwork.features.effects import Rejected, Replaced
 from raftwork.features.enqueue import Admit
 from raftwork.features.lanes import GoOn
 from raftwork.features.queue_settings import Configure, changes
@@ -405,3 +406,17 @@ def test_what_comes_back_to_a_new_leader_goes_before_no_older_ones() -> None:
     served.over(Release([1]))  # of c, which another leader handed out
     served.finish(first)
     assert served.serve() == ["b", "c", "d"]
+
+
+# ---- other arguments ----------------------------------------------------------------------------
+
+
+def test_what_was_set_aside_of_a_lane_has_the_arguments_that_replace_its_own() -> None:
+    served = Served()
+    served.enter(put("a", priority=5))
+    backlog = served.dispatcher._backlog("default")
+    taken = backlog.take(1, 1_000_000, safe=False)
+    backlog.skipped.add(ANYWHERE, taken)
+    backlog.replaced(Replaced("default", taken[0].seq, b"others", lane=taken[0].seq))
+    (again,) = backlog.skipped.take(ANYWHERE, 1, 1_000_000, safe=False)
+    assert again.payload == b"others"
