@@ -13,6 +13,7 @@ add.enqueue(1, 2).result(timeout=10)
 
 from typing import TYPE_CHECKING
 
+from raftwork.attempt_ends import Reject, Resume, Retry
 from raftwork.client import App, BoundTask, Run, Status, Task
 from raftwork.errors import (
     AppClosed,
@@ -44,6 +45,9 @@ __all__ = [
     "Status",
     "Task",
     "current",
+    "Reject",
+    "Resume",
+    "Retry",
     "RaftworkError",
     "AppClosed",
     "LoadError",

@@ -123,19 +123,28 @@ class Unavailable(RaftworkError):
 class TaskFailed(RaftworkError):
     """The task's code raised, or ran over its time limit, and no retry is left.
 
-    `type`, `message` and `traceback` are those of its last attempt, as texts; `id` is the task's.
+    `type`, `message` and `traceback` are those of its last attempt, as texts, and `log` the last
+    lines that it logged; `id` is the task's.
     """
 
-    def __init__(self, type: str, message: str, traceback: str, id: str = "") -> None:  # noqa: A002
+    def __init__(
+        self,
+        type: str,  # noqa: A002
+        message: str,
+        traceback: str,
+        id: str = "",  # noqa: A002
+        log: str = "",
+    ) -> None:
         super().__init__(f"{type}: {message}")
         self.type = type
         self.message = message
         self.traceback = traceback
         self.id = id
+        self.log = log
 
     def __reduce__(self) -> tuple[object, ...]:
         # Python's own would make it of the text alone, and break the pool it is sent through.
-        return type(self), (self.type, self.message, self.traceback, self.id), vars(self)
+        return type(self), (self.type, self.message, self.traceback, self.id, self.log), vars(self)
 
 
 class TaskLost(RaftworkError):

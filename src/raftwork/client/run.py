@@ -145,7 +145,8 @@ class Run(Slot, Generic[T_co]):
             return cast("T_co", self._value)
         failure = decode_failure(outcome.data)
         if outcome.state is State.FAILED:
-            raise TaskFailed(failure.type, failure.message, failure.traceback, self.id)
+            words = failure.type, failure.message, failure.traceback
+            raise TaskFailed(*words, self.id, failure.log)
         if outcome.state is State.CANCELLED:
             raise TaskCancelled(failure.message, failure.type, self.id)
         raise TaskLost(failure.message, self.id)

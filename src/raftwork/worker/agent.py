@@ -50,7 +50,7 @@ from raftwork.messages.registry import worker_frames
 from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import PrefetchWindow
-from raftwork.worker.runner import Ended, failure
+from raftwork.worker.runner import Ended, overtime
 from raftwork.worker.unacknowledged_outcomes import Outcomes
 
 #: A heartbeat goes along with a beat of the leader that comes so shortly before it is due, ms.
@@ -405,7 +405,7 @@ class Agent:
             if limit and now >= since + limit:
                 self._stop.add(token)
                 text = f"its code ran longer than its time limit of {limit / 1000:g} s"
-                self._decide(failure(token, "TimeLimitExceeded", text))
+                self._decide(overtime(self._held[token], text))
                 self.look_at = now  # a slot that cannot be freed is a slot less
             elif limit:
                 self._limit_at = min(self._limit_at, since + limit)

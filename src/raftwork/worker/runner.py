@@ -8,19 +8,27 @@ import inspect
 import threading
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
+from math import ceil
 from types import FrameType
 from typing import NamedTuple, ParamSpec, TypeVar
 
+from raftwork.attempt_ends import Reject, Resume, Retry
+from raftwork.durations import DURATION_MAX_S
 from raftwork.errors import BadMessage
+from raftwork.exception_names import kinds_of
 from raftwork.messages import (
+    TIME_LIMIT_KINDS,
     Failure,
     Loss,
     Outcome,
     PushedTask,
+    ResumeAsked,
+    RetryAsked,
     decode_spec,
     encode_failure,
+    is_retried,
 )
 from raftwork.serialization import pack_result
 from raftwork.signatures import Binder, binder, misfit
@@ -84,7 +92,7 @@ class Runner:
                     value = self._complete(value)
             outcome = Outcome(task.token, True, pack_result(value))
         except BaseException as error:  # noqa: BLE001 - SystemExit too ends the task, not the worker
-            outcome = failed(task.token, error)
+            outcome = failed(task, error)
         return Ended(outcome, time.monotonic_ns() - began)
 
     async def run_async(self, task: PushedTask) -> Ended:
@@ -105,7 +113,7 @@ class Runner:
                         raise scope.exit
             outcome = Outcome(task.token, True, pack_result(value))
         except BaseException as error:  # noqa: BLE001 - as above
-            outcome = failed(task.token, error)
+            outcome = failed(task, error)
         return Ended(outcome, time.monotonic_ns() - began)
 
     def run_once(self, task: PushedTask) -> Ended:
@@ -194,23 +202,60 @@ async def in_thread(code: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         raise
 
 
-def failed(token: int, error: BaseException) -> Outcome:
+def failed(task: PushedTask, error: BaseException) -> Outcome:
     """The outcome of code that raised `error`, even if formatting that raises again."""
-    if type(error) is _UnknownFunction:
+    token, kind = task.token, type(error)
+    if kind is _UnknownFunction:
         return failure(token, "UnknownTask", str(error), unknown=True)
-    if type(error) is _WrongArguments:
+    if kind is _WrongArguments:
         return failure(token, "TypeError", str(error))._replace(final=True)
-    return failure(token, kind_of(error), message_of(error), _traceback(error))
+    if issubclass(kind, Resume):
+        return Outcome(token, False, encode_failure(ResumeAsked()))
+    words = _in_words(kind_of(error), message_of(error), _traceback(error))
+    if issubclass(kind, Retry):
+        asked = _asked(error)
+        if asked is not None:
+            return Outcome(token, False, encode_failure(RetryAsked(asked, *words)))
+        return Outcome(token, False, encode_failure(words))
+    final = issubclass(kind, Reject) or not _is_retried(task.spec, kinds_of(error))
+    return Outcome(token, False, encode_failure(words), final=final)
+
+
+def _asked(error: BaseException) -> int | None:
+    """The pause that a Retry asks for, ms. What is derived from it may say anything."""
+    try:
+        after: object = vars(error).get("after")
+        if isinstance(after, int | float) and 0 <= after <= DURATION_MAX_S:
+            return ceil(after * 1000)
+    except BaseException:  # noqa: BLE001 - a user's method may raise anything
+        return None
+    return None
+
+
+def _is_retried(packed: bytes, kinds: Sequence[str]) -> bool:
+    try:
+        return is_retried(decode_spec(packed), kinds)
+    except BadMessage:
+        return True
 
 
 def failure(
     token: int, kind: str, message: str, trace: str = "", *, unknown: bool = False
 ) -> Outcome:
     """An outcome without a value. Texts are cut to their limits and made valid UTF-8."""
-    record = Failure(
+    return Outcome(token, False, encode_failure(_in_words(kind, message, trace)), unknown)
+
+
+def _in_words(kind: str, message: str, trace: str) -> Failure:
+    return Failure(
         _text(kind, MESSAGE_MAX), _text(message, MESSAGE_MAX), _text(trace, TRACEBACK_MAX)
     )
-    return Outcome(token, False, encode_failure(record), unknown)
+
+
+def overtime(task: PushedTask, text: str) -> Outcome:
+    """The outcome of a task whose code ran longer than its time limit."""
+    final = not _is_retried(task.spec, TIME_LIMIT_KINDS)
+    return failure(task.token, "TimeLimitExceeded", text)._replace(final=final)
 
 
 def lost(token: int, loss: Loss) -> Outcome:
