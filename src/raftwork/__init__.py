@@ -14,9 +14,10 @@ add.enqueue(1, 2).result(timeout=10)
 from typing import TYPE_CHECKING
 
 from raftwork.attempt_ends import Reject, Resume, Retry
-from raftwork.client import App, BoundTask, Run, Status, Task
+from raftwork.client import App, BoundTask, Progress, Run, Status, Task
 from raftwork.errors import (
     AppClosed,
+    AttemptOver,
     LoadError,
     NotSerializable,
     PayloadTooLarge,
@@ -41,6 +42,7 @@ __version__ = RELEASE
 __all__ = [
     "App",
     "BoundTask",
+    "Progress",
     "Run",
     "Status",
     "Task",
@@ -50,6 +52,7 @@ __all__ = [
     "Retry",
     "RaftworkError",
     "AppClosed",
+    "AttemptOver",
     "LoadError",
     "NotSerializable",
     "PayloadTooLarge",

@@ -19,6 +19,8 @@ RaftworkError
 │   ├── TaskFailed           its code raised, or ran over its time limit
 │   ├── TaskLost             its worker vanished and it may not be handed out again
 │   └── TaskCancelled        it was cancelled, or was not begun in time; `reason` says which
+├── this attempt of a task is over: its code should end
+│   └── AttemptOver          the task is another worker's by now, or has its outcome
 ├── a peer misbehaved: what it sent is dropped
 │   ├── BadMessage           bytes that are no message
 │   │   └── NewerMessage     … that this release knows of
@@ -173,6 +175,10 @@ class TaskCancelled(RaftworkError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (str(self), self.reason, self.id), vars(self)
+
+
+class AttemptOver(RaftworkError):
+    """The attempt that this code runs for does not own its task any more. What it does is void."""
 
 
 class BadMessage(RaftworkError):

@@ -3,12 +3,14 @@
 import enum
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from raftwork.client.options import Duration, seconds
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.errors import TaskCancelled, TaskFailed, TaskLost, UnknownTask
+from raftwork.features.progress import AskProgress, ProgressTold
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
 from raftwork.wait_observer import observed
@@ -34,6 +36,20 @@ class Status(enum.StrEnum):
     CANCELLED = "cancelled"
     SCHEDULED = "scheduled"
     BLOCKED = "blocked"
+
+
+class Progress(NamedTuple):
+    """What a running task said last: the part that is done, 0 … 1, its words, and when (UTC)."""
+
+    fraction: float
+    text: str
+    at: datetime
+
+
+def _progress(told: ProgressTold) -> Progress | None:
+    if not told.at:
+        return None
+    return Progress(told.fraction, told.text, datetime.fromtimestamp(told.at / 1000, UTC))
 
 
 _NOT_YET = object()
@@ -81,6 +97,18 @@ class Run(Slot, Generic[T_co]):
         if self.outcome is not None:
             return _status(self.outcome)
         return _status(_only(await self._ask().aresult()))
+
+    def progress(self) -> Progress | None:
+        """How far the task is by its own word, up to a second old.
+
+        None unless it runs and has called `current().progress`. Raises UnknownTask, and Unavailable
+        without a leader.
+        """
+        return _progress(self._ask_progress().result())
+
+    async def aprogress(self) -> Progress | None:
+        """As `progress`, for coroutines."""
+        return _progress(await self._ask_progress().aresult())
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Run) else NotImplemented
@@ -130,6 +158,9 @@ class Run(Slot, Generic[T_co]):
 
     def _ask(self) -> Reply[Answer]:
         return self._app.call(Ask(0, [self.id]), Answer, ids=(self.id,))
+
+    def _ask_progress(self) -> Reply[ProgressTold]:
+        return self._app.call(AskProgress(0, self.id), ProgressTold, ids=(self.id,))
 
     def _arrival(self, asked: Result) -> float:
         """How long (s) to wait for an outcome that the leader already has: only its transport."""

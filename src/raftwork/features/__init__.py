@@ -9,10 +9,12 @@ where brokers ask for them (catalogue.py), by each module's `feature`.
 from typing import TYPE_CHECKING, Protocol
 
 from raftwork.features import (
+    checkpoints,
     cluster_settings,
     dead_letters,
     drain,
     enqueue,
+    progress,
     purge_queue,
     queue_settings,
     results,
@@ -45,4 +47,6 @@ CAPABILITIES: tuple[Capability, ...] = (
     upgrade,
     cluster_settings,
     timers,
+    checkpoints,
+    progress,
 )

@@ -35,6 +35,7 @@ from raftwork.signatures import Binder, binder, misfit
 from raftwork.wire import unpack
 from raftwork.worker.context import Context, running
 from raftwork.worker.forked_copies import ends_copies
+from raftwork.worker.task_notes import NOWHERE, Notes
 
 #: Of a traceback, its first and last halves; of a message the first so many characters.
 TRACEBACK_MAX = 64 * 1024
@@ -75,24 +76,27 @@ class Runner:
     `worker` is the name that `current().worker` shows.
     """
 
-    def __init__(self, registry: Registry, worker: str) -> None:
+    def __init__(self, registry: Registry, worker: str, notes: Notes = NOWHERE) -> None:
+        """`notes` is where its tasks leave what they say of themselves."""
         self._registry = registry
         self._worker = worker
+        self._notes = notes
         self._binders: dict[str, Binder | None] = {}  # of the tasks that were run so far
         self._loop: asyncio.Runner | None = None
 
     def run(self, task: PushedTask) -> Ended:
         """Run it here; a coroutine function runs in an event loop of this thread."""
         began = time.monotonic_ns()
+        block = running(self._context(task))
         try:
             call = self._call(task)
-            with ends_copies(), running(self._context(task)):
+            with ends_copies(), block:
                 value = call.function(*call.args, **call.kwargs)
                 if inspect.iscoroutine(value):
                     value = self._complete(value)
             outcome = Outcome(task.token, True, pack_result(value))
         except BaseException as error:  # noqa: BLE001 - SystemExit too ends the task, not the worker
-            outcome = failed(task, error)
+            outcome = failed(task, error, block.log)
         return Ended(outcome, time.monotonic_ns() - began)
 
     async def run_async(self, task: PushedTask) -> Ended:
@@ -101,11 +105,12 @@ class Runner:
         Cancelling stops a coroutine. A function cannot be stopped: this returns once it has ended.
         """
         began = time.monotonic_ns()
+        block = running(self._context(task), asyncio.current_task())
         try:
             call = self._call(task)
             if not inspect.iscoroutinefunction(call.function):
-                return await in_thread(Runner(self._registry, self._worker).run_once, task)
-            with ends_copies(), running(self._context(task), asyncio.current_task()) as scope:
+                return await in_thread(self._alone().run_once, task)
+            with ends_copies(), block as scope:
                 try:
                     value: object = await call.function(*call.args, **call.kwargs)
                 finally:
@@ -113,7 +118,7 @@ class Runner:
                         raise scope.exit
             outcome = Outcome(task.token, True, pack_result(value))
         except BaseException as error:  # noqa: BLE001 - as above
-            outcome = failed(task, error)
+            outcome = failed(task, error, block.log)
         return Ended(outcome, time.monotonic_ns() - began)
 
     def run_once(self, task: PushedTask) -> Ended:
@@ -129,8 +134,11 @@ class Runner:
             self._loop.close()
             self._loop = None
 
+    def _alone(self) -> "Runner":
+        return Runner(self._registry, self._worker, self._notes)
+
     def _context(self, task: PushedTask) -> Context:
-        return Context(task.id, task.token, task.attempt, self._worker)
+        return Context(task.id, task.token, task.attempt, self._worker, task, self._notes)
 
     def _call(self, task: PushedTask) -> _Call:
         name = decode_spec(task.spec).name
@@ -202,8 +210,11 @@ async def in_thread(code: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         raise
 
 
-def failed(task: PushedTask, error: BaseException) -> Outcome:
-    """The outcome of code that raised `error`, even if formatting that raises again."""
+def failed(task: PushedTask, error: BaseException, log: str = "") -> Outcome:
+    """The outcome of code that raised `error`, even if formatting that raises again.
+
+    `log` are the last lines that it logged.
+    """
     token, kind = task.token, type(error)
     if kind is _UnknownFunction:
         return failure(token, "UnknownTask", str(error), unknown=True)
@@ -211,7 +222,7 @@ def failed(task: PushedTask, error: BaseException) -> Outcome:
         return failure(token, "TypeError", str(error))._replace(final=True)
     if issubclass(kind, Resume):
         return Outcome(token, False, encode_failure(ResumeAsked()))
-    words = _in_words(kind_of(error), message_of(error), _traceback(error))
+    words = _in_words(kind_of(error), message_of(error), _traceback(error))._replace(log=log)
     if issubclass(kind, Retry):
         asked = _asked(error)
         if asked is not None:

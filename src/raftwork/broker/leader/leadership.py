@@ -33,6 +33,7 @@ from raftwork.features.cluster_settings import differences
 from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
+    CheckpointDecided,
     EnqueuedAndAssigned,
     NotAssigned,
     Queued,
@@ -286,15 +287,15 @@ class Leadership:
                 self._dispatcher.queued(effect)
             case EnqueuedAndAssigned():
                 self.workers.begun(effect)
-            case AttemptEnded():
+            case AttemptEnded() | TokenRejected():
                 self.workers.closed(effect.token)
                 self.capacity_changed()
             case Requeued():
                 self._dispatcher.requeued(effect)
             case NotAssigned():
                 self._dispatcher.not_assigned(effect.seqs)
-            case TokenRejected():
-                self.workers.closed(effect.token)
+            case CheckpointDecided():
+                self.workers.checkpoint_decided(effect)
 
     def _tell_end(self, effect: Settled) -> None:
         if effect.state is State.LOST:

@@ -37,7 +37,7 @@ from raftwork.features.catalogue import FEATURES
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.effects import Applied, Done, Effect, Rejected, Reply
 from raftwork.features.feature import REFUSALS, transition
-from raftwork.messages import Code, QueueStatus, Result, State
+from raftwork.messages import About, Code, QueueStatus, Result, State
 from raftwork.release import LEVELS, Levels
 
 
@@ -182,6 +182,10 @@ class Machine:
     def running_body(self, token: int) -> Waiting | None:
         """What to push again to a worker that never got it; None if the token is not current."""
         return queries.running_body(self._ledger, token)
+
+    def about(self, task: Waiting) -> About | None:
+        """What its code may know of a task besides: see `queries.about`."""
+        return queries.about(self._ledger, task)
 
     def current(self, token: int) -> Running | None:
         """The task under this token, if the token is current."""
