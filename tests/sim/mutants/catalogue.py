@@ -3,6 +3,7 @@
 `seeds` is how many histories may be needed until one of them shows the bug.
 """
 
+from tests.sim.mutants.attempt_ends import ATTEMPT_ENDS
 from tests.sim.mutants.limits import LIMITS
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
@@ -451,5 +452,5 @@ SERVICE = (
 
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
-    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS),
+    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *ATTEMPT_ENDS),
 )
