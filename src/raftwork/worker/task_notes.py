@@ -124,11 +124,11 @@ class Nowhere:
     def say(self, token: int, fraction: float, text: str) -> None:
         """See Notes."""
 
-    def ask(self, _token: int, _value: bytes) -> int:
+    def ask(self, token: int, value: bytes) -> int:  # noqa: ARG002
         """See Notes."""
         return 0
 
-    def verdict(self, _token: int, _number: int) -> Verdict | None:
+    def verdict(self, token: int, number: int) -> Verdict | None:  # noqa: ARG002
         """See Notes."""
         return Verdict.REFUSED
 

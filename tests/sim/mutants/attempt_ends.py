@@ -12,42 +12,39 @@ _RAFT = (
         f"{_BROKER}.workers.retry_backoff:retry_at",
         "return min(time + after, TIME_MAX)",
         "return min(time + after // 2, TIME_MAX)",
-        seeds=60,
     ),
     _mutant(
         "what its code rejects is tried again",
         f"{_BROKER}.workers.reports:Reports._propose",
         "retry_at, outcome.final)",
         "retry_at, False)",
-        seeds=60,
     ),
     _mutant(
         "to go on in another attempt counts as a failure",
         f"{_BROKER}.machine.attempts:postpone",
         "_again(ledger, run, command.at, effects)",
         "_again(ledger, run._replace(failures=run.failures + 1), command.at, effects)",
-        seeds=60,
     ),
     _mutant(
         "a checkpoint is answered before it is committed",
         f"{_BROKER}.workers.task_notes:TaskNotes._keep",
         "asked.value))\n    return None",
         "asked.value))\n    return Verdict.KEPT",
-        seeds=60,
+        seeds=20,
     ),
     _mutant(
         "an attempt does not find what the last one left",
         f"{_BROKER}.machine.queries:about",
         "if task.flags & CHECKPOINTED:",
         "if False:",
-        seeds=60,
+        seeds=20,
     ),
     _mutant(
         "the first checkpoint stays for ever",
         f"{_FEATURES}.checkpoints:_note",
         "ledger.db.execute(_PUT, (run.seq, command.value))",
         "ledger.db.execute(_PUT.replace('REPLACE', 'IGNORE'), (run.seq, command.value))",
-        seeds=100,
+        seeds=20,
     ),
     _mutant(
         "a checkpoint goes with its attempt",
@@ -55,7 +52,7 @@ _RAFT = (
         "ledger.take_back([run])",
         "ledger.take_back([run])\n"
         "    run.flags and ledger.db.execute('DELETE FROM checkpoint WHERE seq = ?', (run.seq,))",
-        seeds=100,
+        seeds=20,
     ),
 )
 

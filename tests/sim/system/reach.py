@@ -69,7 +69,6 @@ _EXPECTED = (
     "resumed",
     "checkpoint found",
     "checkpoint kept",
-    "checkpoint level",
     # queues' limits and settings
     "enqueue refused for a queue's length",
     "enqueue refused for a queue's bytes",

@@ -290,9 +290,12 @@ class Worker(Process):
             left, number = self._leaves(task)
             if left <= count:
                 outcome = failure(task.token, "ValueError", f"attempt {task.attempt} of {task.id}")
-        elif kind in _ASKS and self.world.failures.get(task.id, 0) < count:
-            self.world.failures[task.id] = self.world.failures.get(task.id, 0) + 1
-            outcome = _asks(kind, task, 40 * length)
+        elif kind in _ASKS and (before := self.world.failures.get(task.id, 0)) <= count:
+            self.world.failures[task.id] = before + 1
+            if before < count:
+                outcome = _asks(kind, task, 40 * length)
+            else:  # what it asked for before counts for nothing, or as so many failures
+                outcome = failure(task.token, "ValueError", f"attempt {task.attempt} of {task.id}")
         elif kind == "fail" and self.world.failures.get(task.id, 0) < count:
             self.world.failures[task.id] = self.world.failures.get(task.id, 0) + 1
             outcome = failure(task.token, "ValueError", f"attempt {task.attempt} of {task.id}")
