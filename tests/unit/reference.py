@@ -117,7 +117,10 @@ def _queue_settings() -> str:
     rows = []
     for name, setting in SETTINGS.items():
         most = "2^53" if setting.most == 2**53 else setting.most
-        range_ = f"1 to {most} {setting.unit or 'characters'}"
+        unit = setting.unit or ("characters" if setting.kind is str else "")
+        range_ = f"{setting.least} to {most} {unit}".rstrip()
+        if setting.kind is bool:
+            range_ = ""
         flag = f"--{name.replace('_', '-')}"
         kind = setting.kind.__name__
         facts = (f"`{name}`", f"`{flag}`", f"`{kind}` or `None`", range_)

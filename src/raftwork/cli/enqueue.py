@@ -59,6 +59,16 @@ def _kwargs(ctx: click.Context, option: click.Parameter, value: str) -> dict[str
 @click.option(
     "--id", "task_id", metavar="ID", help="The task's id: enqueueing it again changes nothing."
 )
+@click.option(
+    "--priority",
+    type=int,
+    default=0,
+    metavar="N",
+    help="-100 to 100: higher ones are handed out sooner.",
+)
+@click.option("--key", metavar="K", help="What it is about, such as a customer's number.")
+@click.option("--ordered", is_flag=True, help="Run after those of its key that came before it.")
+@click.option("--tenant", metavar="T", help="On whose behalf it runs, for queues set to be fair.")
 @click.option("--wait", is_flag=True, help="Print the result instead of the id.")
 @waits
 def command(
@@ -68,6 +78,10 @@ def command(
     kwargs: dict[str, object],
     queue: str,
     task_id: str | None,
+    priority: int,
+    key: str | None,
+    ordered: bool,
+    tenant: str | None,
     wait: bool,
 ) -> None:
     """Enqueue the task NAME with its arguments.
@@ -80,6 +94,7 @@ def command(
 
     \b
     Example:
+      raftwork enqueue tasks.report 2027 --priority 5
       raftwork enqueue tasks.add 1 2 --wait --timeout 10
       raftwork enqueue tasks.mail --kwargs '{"to": "ada@example.org"}'
     """
@@ -89,7 +104,11 @@ def command(
         values = _values(args)
         # Made here, so that it can be told whatever happens.
         id_ = new_ids(1)[0] if task_id is None else task_id
-        task = cluster.app.named(name, id=id_, queue=queue)
+        task = cluster.app.named(
+            name, id=id_, queue=queue, key=key, tenant=tenant, priority=priority, ordered=ordered
+        )
+        if ordered and key is None:
+            raise click.UsageError("--ordered needs --key")
     end_by_exception()
     with cluster.asked():
         run = _enqueue(task, values, kwargs, id_)

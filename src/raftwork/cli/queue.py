@@ -41,17 +41,51 @@ def _limit(ctx: click.Context, option: click.Parameter, value: str | None) -> in
         raise click.BadParameter(text, ctx, option) from None
 
 
+def _whole(ctx: click.Context, option: click.Parameter, value: str | None) -> int | str | None:
+    if value is None or value == _NONE:
+        return value
+    if not value.isascii() or not value.isdigit():
+        raise click.BadParameter(f"{value!r} is neither a number nor {_NONE}", ctx, option)
+    return int(value)
+
+
+def _whether(_ctx: click.Context, _option: click.Parameter, value: str | None) -> bool | str | None:
+    return value if value is None or value == _NONE else value == "yes"
+
+
+def _numbers(
+    ctx: click.Context, option: click.Parameter, value: str | None
+) -> dict[str, int] | str | None:
+    if value is None or value == _NONE:
+        return value
+    numbers: dict[str, int] = {}
+    for part in value.split(","):
+        name, _, number = part.rpartition("=")
+        if not name or not number.isascii() or not number.isdigit():
+            text = f"{value!r:.80} is neither {_NONE} nor like acme=3,beta=2"
+            raise click.BadParameter(text, ctx, option)
+        numbers[name] = int(number)
+    return numbers
+
+
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
 def _option(name: str, setting: Setting) -> Callable[[Callable[..., None]], Callable[..., None]]:
     text = f"{setting.help}; {_NONE}: {setting.unset}."
-    if setting.kind is int:
+    if setting.kind is int and setting.least:
         metavar = "N"
         if setting.unit == "bytes":
             metavar, text = "SIZE", text.replace(";", ", or as 300MiB;", 1)
         return click.option(_flag(name), metavar=metavar, callback=_limit, help=text)
+    if setting.kind is dict:
+        return click.option(_flag(name), metavar="NAME=N,…", callback=_numbers, help=text)
+    if setting.kind is bool:
+        choice = click.Choice(["yes", "no", _NONE])
+        return click.option(_flag(name), type=choice, callback=_whether, help=text)
+    if setting.least == 0:
+        return click.option(_flag(name), metavar="N", callback=_whole, help=text)
     known = _NAMES[name]
     text = text.replace(";", f": {', '.join(known)};", 1)
     return click.option(_flag(name), type=click.Choice([*known, _NONE]), metavar="NAME", help=text)

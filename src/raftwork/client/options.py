@@ -8,13 +8,22 @@ from raftwork.durations import Duration as Duration
 from raftwork.durations import milliseconds as milliseconds
 from raftwork.durations import seconds as seconds
 from raftwork.exception_names import exception_name
-from raftwork.messages import ID_MAX, NAME_MAX, Backoff, Spec, encode_spec
+from raftwork.messages import (
+    ID_MAX,
+    NAME_MAX,
+    PRIORITY_MAX,
+    PRIORITY_USUAL,
+    Backoff,
+    Spec,
+    encode_spec,
+)
 
 Delivery = Literal["at_least_once", "at_most_once"]
 WhenFull = Literal["raise", "wait"]
 BackoffKind = Literal["exponential", "linear", "constant"]
 #: A kind of exceptions: its class, or its name where the class cannot be imported.
 ExceptionKind = type[BaseException] | str
+OnFailure = Literal["next", "halt"]
 
 #: The most that brokers accept.
 LOSSES_MAX = 100
@@ -65,6 +74,15 @@ class OptionFields(TypedDict, total=False):
     delay: Duration | None
     """How long after the enqueue it may be handed out, not before. An enqueue that is tried again
     counts from its first attempt."""
+    priority: int
+    """-100 to 100: tasks with a higher one are handed out sooner. Of 16 hand-outs of a queue (its
+    setting `patience`) one goes to what has waited longest, so none waits for ever."""
+    ordered: bool
+    """Tasks of one queue with the same `key`, which it must have, run one after the other, in the
+    order in which they became ready, also while the first waits for a retry."""
+    on_failure: OnFailure
+    """What an ordered task that has failed for good, or is lost, means for those behind it: the
+    `next` goes on, or they `halt` until `Queue.resume_key`."""
 
 
 class Options(NamedTuple):
@@ -83,6 +101,9 @@ class Options(NamedTuple):
     max_losses: int = 3
     when_full: WhenFull = "raise"  # what to do if the queue is full; not sent to brokers
     delay: int = 0
+    priority: int = 0
+    ordered: bool = False
+    on_failure: OnFailure = "next"
 
     def changed(self, given: OptionFields) -> "Options":
         """These options with the given ones replaced. Raises TypeError, ValueError."""
@@ -129,6 +150,9 @@ def _spec(name: str, options: Options) -> bytes:
             backoff_kind=Backoff[options.backoff_kind.upper()],
             retry_on=options.retry_on,
             no_retry_on=options.no_retry_on,
+            priority=PRIORITY_USUAL + options.priority,
+            ordered=options.ordered,
+            halts=options.ordered and options.on_failure == "halt",
         )
     )
 
@@ -230,6 +254,27 @@ def _when_full(value: object) -> str:
     return str(value)
 
 
+def _priority(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"priority must be an int, got {type(value).__name__}")
+    least, most = -PRIORITY_USUAL, PRIORITY_MAX - PRIORITY_USUAL
+    if not least <= value <= most:
+        raise ValueError(f"priority must be between {least} and {most}, got {value}")
+    return value
+
+
+def _ordered(value: object) -> bool:
+    if type(value) is not bool:
+        raise TypeError(f"ordered must be a bool, got {type(value).__name__}")
+    return value
+
+
+def _on_failure(value: object) -> str:
+    if value not in ("next", "halt"):
+        raise ValueError(f"on_failure must be 'next' or 'halt', got {value!r}")
+    return str(value)
+
+
 def _duration(what: str) -> Callable[[Any], int]:
     return lambda value: milliseconds(what, value)
 
@@ -254,4 +299,7 @@ _CHECKS: Mapping[str, Callable[[Any], str | int | tuple[str, ...]]] = {
     "max_losses": _losses,
     "when_full": _when_full,
     "delay": _perhaps("delay"),
+    "priority": _priority,
+    "ordered": _ordered,
+    "on_failure": _on_failure,
 }

@@ -33,8 +33,10 @@ class PerCall(NamedTuple):
             "" if tenant is None else label("tenant", tenant, ID_MAX),
         )
 
-    def extras(self, _options: Options) -> Extras:
-        """What goes with each task of such a call."""
+    def extras(self, options: Options) -> Extras:
+        """What goes with each task of such a call. Raises ValueError if it says too little."""
+        if options.ordered and not self.key:
+            raise ValueError('an ordered task needs a key: task.options(key="…").enqueue(…)')
         if not self.at and not self.tenant:
             return NO_EXTRAS
         return Extras(at=self.at, tenant=self.tenant)

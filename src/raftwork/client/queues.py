@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from raftwork.client.methods import asking
-from raftwork.client.options import queue_name
+from raftwork.client.options import queue_name, task_key
 from raftwork.client.reply import Reply
+from raftwork.features.lanes import KeyResumed, ResumeKey
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.queue_settings import (
     SETTINGS,
@@ -13,6 +14,7 @@ from raftwork.features.queue_settings import (
     QueueSet,
     SetQueue,
     SettingsTold,
+    objection,
     settings_of,
 )
 from raftwork.features.queue_settings import QueueSettings as QueueSettings
@@ -72,10 +74,24 @@ class Queue:
     Raises QueueFull while too many purges are under way.
     """
 
+    def resume_key(self, key: str) -> bool:
+        """Go on with the ordered tasks of a key that a failure halted (`on_failure="halt"`).
+
+        False if it was not halted. Raises TypeError and ValueError for what is no key.
+        """
+        return bool(self._resume_key(key).result().resumed)
+
+    async def aresume_key(self, key: str) -> bool:
+        """As `resume_key`, for coroutines."""
+        return bool((await self._resume_key(key).aresult()).resumed)
+
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"
 
     # ---- requests -----------------------------------------------------------------------------
+
+    def _resume_key(self, key: str) -> Reply[KeyResumed]:
+        return self.caller.call(ResumeKey(0, self.name, task_key(key)), KeyResumed)
 
     def _set(self, changes: Mapping[str, object]) -> Reply[QueueSet]:
         if unknown := changes.keys() - SETTINGS.keys():
@@ -97,12 +113,9 @@ def _checked(name: str, value: object) -> object:
     if type(value) is not setting.kind:
         expected = setting.kind.__name__
         raise TypeError(f"{name} must be {_article(expected)} or None, got {type(value).__name__}")
-    if isinstance(value, str):
-        if not 1 <= len(value) <= setting.most:
-            raise ValueError(f"{name} must have 1 to {setting.most} characters, got {len(value)}")
-    elif not 1 <= value <= setting.most:
-        raise ValueError(f"{name} must be None or between 1 and {setting.most}, got {value}")
-    return value
+    if wrong := objection(name, value):
+        raise ValueError(wrong)
+    return dict(sorted(value.items())) if isinstance(value, dict) else value
 
 
 def _article(noun: str) -> str:

@@ -14,6 +14,7 @@ from raftwork.features import (
     dead_letters,
     drain,
     enqueue,
+    lanes,
     progress,
     purge_queue,
     queue_settings,
@@ -49,4 +50,5 @@ CAPABILITIES: tuple[Capability, ...] = (
     timers,
     checkpoints,
     progress,
+    lanes,  # the last: what the others made of a task decides where it waits
 )

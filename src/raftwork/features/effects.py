@@ -51,10 +51,12 @@ class EnqueuedAndAssigned(NamedTuple):
 
 
 class Requeued(NamedTuple):
-    """A task waits again in its queue, under its old number."""
+    """A task waits (again) in its queue, where it stood: among the ordinary ones, or in a lane."""
 
     queue: str
     seq: int
+    lane: int = 0
+    place: int = 0
 
 
 class Assigned(NamedTuple):

@@ -23,8 +23,8 @@ from raftwork.features.effects import (
     EnqueuedAndAssigned,
     Queued,
     Reply,
-    Requeued,
 )
+from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
 from raftwork.features.queue_limits import check_fits, check_queues
 from raftwork.features.task_batch import (
@@ -32,6 +32,7 @@ from raftwork.features.task_batch import (
     NO_EXTRAS,
     Columns,
     Row,
+    check_order,
     is_ordinary,
     payloads_of,
     read_spec,
@@ -147,6 +148,7 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
     try:
         read = read_spec(spec, ledger.settings)
         columns = read_tasks(tasks, ledger.settings)
+        check_order(read, columns)
     except NewerMessage as error:
         raise Unsupported(
             f"the client asks for more than this broker of raftwork {RELEASE} can do ({error}):"
@@ -160,10 +162,12 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
             f" level {ledger.level}: upgrade every broker, then run `raftwork upgrade finish`"
         )
     try:
+        check_halted(ledger, read)
         check_room(ledger, read.queue, columns.payloads)
     except QueueFull:
         # Asking again for what is stored already must not fail because the queue filled up since.
         if new := new_rows(ledger, rows_of(spec, columns)):
+            check_halted(ledger, read)
             check_room(ledger, read.queue, payloads_of(new))
     return read, columns
 
@@ -223,6 +227,7 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> None:
     """
     spec = read_spec(command.spec, ledger.settings)
     columns = read_tasks(command.tasks, ledger.settings)
+    check_order(spec, columns)
     age = ledger.time - command.created
     window = ledger.settings.enqueue_window
     if age > window:
@@ -262,6 +267,7 @@ def admit_others(
     new = new_rows(ledger, rows)
     if not new:
         return
+    check_halted(ledger, spec)
     check_room(ledger, spec.queue, payloads_of(new))
     queue = ledger.touch(spec.queue)
     for id_, crc, payload, key, extras in new:
@@ -284,8 +290,8 @@ def admit_others(
         ledger.unfinished += 1
         if waits:
             queue.queued += 1
-            wait(ledger, [(queue.number, seq, task.flags)])
-            effects.append(Requeued(spec.queue, seq))
+            for waiting in wait(ledger, [(queue.number, seq, task.flags)]):
+                effects += waiting
         else:
             queue.scheduled += 1
             ledger.next_retry = min(ledger.next_retry, task.due)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
     from raftwork.features.effects import Effect
-    from raftwork.messages import Extras, Spec
+    from raftwork.messages import Extras, Spec, State
 
 
 @dataclass(slots=True)
@@ -42,12 +42,14 @@ class Lifecycle(NamedTuple):
 
     `enters` is called for every new task that is not an ordinary one, and sets `flag` in its flags
     if the capability takes part in its life. `ended` is called with the task's number and flags
-    once it has its outcome: what the capability holds for it goes.
+    once it has its outcome: what the capability holds for it goes. `settled` follows in the same
+    place, for what hangs on the outcome, or on the tasks that wait for it.
     """
 
     flag: int
     enters: Callable[[Ledger, Spec, Entering], None]
     ended: Callable[[Ledger, int, int], None] = lambda _ledger, _seq, _flags: None
+    settled: Callable[[Ledger, int, State, list[Effect]], None] = lambda *_: None
 
 
 class TimerKind(NamedTuple):

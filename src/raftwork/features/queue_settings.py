@@ -32,14 +32,22 @@ if TYPE_CHECKING:
 PACKED_MAX: Final = 4_096
 #: Of a limit: beyond it no sum with what waits could be stored.
 LIMIT_MAX: Final = 2**53
+WEIGHT_MAX: Final = 1_000
+#: Bytes of all weights, packed.
+WEIGHTS_BYTES_MAX: Final = 3_000
+PATIENCE_MAX: Final = 1_000_000
 
 
 class Setting(NamedTuple):
     """What one setting may be, and what it means."""
 
-    kind: type[str | int]
-    #: The greatest number, or the most characters of a name; the least is 1.
-    most: int
+    kind: type[str | int | bool | dict[str, int]]
+    #: The greatest number, or the most characters of a name. Of a map: the greatest of its numbers.
+    most: int = 1
+    #: The least number.
+    least: int = 1
+    #: The level that a cluster must be at for it.
+    since: int = 0
     #: Of a number: what it counts.
     unit: str = ""
     #: The fact of a queue that it bounds, as `raftwork status` names it.
@@ -97,6 +105,47 @@ class QueueSettings:
             )
         ),
     )
+    #: Whether its tenants take turns.
+    fair: bool | None = field(
+        default=None,
+        metadata=_about(
+            Setting(
+                bool,
+                since=2,
+                help="Whether tenants take turns, whatever each has waiting",
+                unset="tasks in the order in which they came",
+            )
+        ),
+    )
+    #: What tenants count for in a fair queue, by name.
+    weights: Mapping[str, int] | None = field(
+        default=None,
+        metadata=_about(
+            Setting(
+                dict,
+                WEIGHT_MAX,
+                since=2,
+                help="Turns of a tenant in a fair queue for one of another, as acme=3,beta=2",
+                unset="1 for each",
+            )
+        ),
+    )
+    #: Of so many tasks one is that which waits longest, whatever its priority.
+    patience: int | None = field(
+        default=None,
+        metadata=_about(
+            Setting(
+                int,
+                PATIENCE_MAX,
+                least=0,
+                since=2,
+                unit="tasks",
+                help="Of so many tasks handed out one is that which waits longest, whatever its"
+                " priority, 0 for none",
+                unset="16",
+            )
+        ),
+    )
 
 
 #: By name, in the order of the fields.
@@ -108,7 +157,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
 NOTHING_SET: Final = QueueSettings()
 
 
-def changes(**values: str | int | None) -> bytes:
+def changes(**values: str | int | Mapping[str, int] | None) -> bytes:
     """Settings by their names, as records and tables carry them; None is one that is not set."""
     return pack({name: values[name] for name in sorted(values)}) if values else b""
 
@@ -225,7 +274,9 @@ def _read(view: "View", request: AskQueue) -> SettingsTold:
 # ---- on every replica ---------------------------------------------------------------------------
 
 
-def check_settings(ledger: "Ledger", change: Configure) -> dict[str, str | int | None]:
+def check_settings(
+    ledger: "Ledger", change: Configure
+) -> dict[str, str | int | Mapping[str, int] | None]:
     """What is to be changed.
 
     Raises ProtocolError for what cannot be meant, QueueFull for one queue too many, BadMessage for
@@ -239,18 +290,37 @@ def check_settings(ledger: "Ledger", change: Configure) -> dict[str, str | int |
     if unknown := values.keys() - SETTINGS.keys():
         names = ", ".join(sorted(unknown))
         raise NewerMessage(f"no such setting: {names:.200}; there are {', '.join(SETTINGS)}")
+    if early := [name for name in values if SETTINGS[name].since > ledger.level]:
+        raise NewerMessage(
+            f"{', '.join(early)} need a cluster at level {SETTINGS[early[0]].since}, this one is at"
+            f" level {ledger.level}"
+        )
     for name, value in values.items():
-        _check_value(name, value)
+        if value is not None and (wrong := objection(name, value)):
+            raise ProtocolError(wrong)
     check_queues(ledger, change.queue)
     return values
 
 
-def _check_value(name: str, value: str | int | None) -> None:
-    most = SETTINGS[name].most
-    if isinstance(value, str) and not 1 <= len(value) <= most:
-        raise ProtocolError(f"{name} must have 1 to {most} characters, got {len(value)}")
-    if isinstance(value, int) and not 1 <= value <= most:
-        raise ProtocolError(f"{name} must be between 1 and {most}, got {value}")
+def objection(name: str, value: str | int | Mapping[str, int]) -> str:
+    """What is wrong with a setting of the right type; empty if nothing is."""
+    setting = SETTINGS[name]
+    if isinstance(value, str):
+        if not 1 <= len(value) <= setting.most:
+            return f"{name} must have 1 to {setting.most} characters, got {len(value)}"
+    elif isinstance(value, int):
+        if not setting.least <= value <= setting.most:
+            return f"{name} must be between {setting.least} and {setting.most}, got {value}"
+    else:
+        for key, number in value.items():
+            if type(key) is not str or not 1 <= len(key) <= NAME_MAX:
+                return f"{name} must be of names of 1 to {NAME_MAX} characters, got {key!r:.80}"
+            if type(number) is not int or not setting.least <= number <= setting.most:
+                least, most = setting.least, setting.most
+                return f"{name} of {key!r:.80} must be an int, {least} to {most}, got {number!r}"
+        if (size := len(pack(dict(value)))) > WEIGHTS_BYTES_MAX:
+            return f"{name} take {size} bytes, {WEIGHTS_BYTES_MAX} are allowed: name fewer"
+    return ""
 
 
 def configure(ledger: "Ledger", command: Configure, _effects: list[Effect]) -> None:

@@ -94,6 +94,12 @@ def _read_spec(data: bytes, bytes_max: int, name_max: int) -> Spec:
     return spec
 
 
+def check_order(spec: Spec, tasks: "Columns") -> None:
+    """Raise ProtocolError for tasks that are to run in the order of a key and have none."""
+    if spec.ordered and (not tasks.keys or not all(tasks.keys)) and tasks.ids:
+        raise ProtocolError("an ordered task needs a key, of 1 character at least; it has none")
+
+
 class Columns(NamedTuple):
     """A batch's tasks. `keys`, and `extras`, are empty if no task has any."""
 

@@ -32,3 +32,5 @@ CHECKPOINTED: Final = 32
 CANCELLING: Final = 64
 #: Other tasks wait for it, or it is one of a flow.
 LINKED: Final = 128
+#: It runs after those of its key that came before it.
+ORDERED: Final = 512

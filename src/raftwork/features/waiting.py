@@ -6,15 +6,18 @@ An ordinary task waits in `waiting`, by its number. Others wait in a lane, by th
 from __future__ import annotations
 
 from collections import Counter
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.features.effects import Settled
+from raftwork.features import key_order
+from raftwork.features.effects import Effect, Requeued, Settled
 from raftwork.features.losses import forget_losses
 from raftwork.features.task_row import (
     BLOCKED,
     DELAYED,
     FINISHED,
     LANED,
+    ORDERED,
     PENDING,
     SCHEDULED,
 )
@@ -26,11 +29,11 @@ if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
 
 _WAIT = "INSERT INTO waiting VALUES (?, ?)"
-_WAIT_IN_LANE = """INSERT INTO laned
-    SELECT lane, CASE place WHEN 0 THEN seq ELSE place END, seq FROM task WHERE seq = ?"""
+_WAIT_IN_LANE = "INSERT INTO laned VALUES (?, ?, ?)"
 _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
-_LEAVE_LANE = """DELETE FROM laned WHERE (lane, place) IN
-    (SELECT lane, CASE place WHEN 0 THEN seq ELSE place END FROM task WHERE seq = ?)"""
+_LEAVE_LANE = "DELETE FROM laned WHERE lane = ? AND place = ?"
+_PLACE = "SELECT lane, CASE place WHEN 0 THEN seq ELSE place END, key FROM task WHERE seq = ?"
+_GIVE_PLACE = "UPDATE task SET place = ? WHERE seq = ?"
 _END = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
 _FIRST = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, %s
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
@@ -57,13 +60,48 @@ class Unstarted(NamedTuple):
     flags: int
 
 
-def wait(ledger: Ledger, tasks: Sequence[Place]) -> None:
-    """These wait from now on, at their places."""
+def give_places(ledger: Ledger, tasks: Iterable[tuple[int, int]]) -> None:
+    """These, numbers and flags, become ready for the first time, after all that is enqueued by now.
+
+    A place is taken once: loss, release and retry keep it.
+    """
+    laned = [seq for seq, flags in tasks if flags & LANED]
+    if laned:
+        first = ledger.seq + 1
+        ledger.seq += len(laned)
+        ledger.db.executemany(_GIVE_PLACE, zip(count(first), laned, strict=False))
+
+
+def wait(ledger: Ledger, tasks: Sequence[Place]) -> list[list[Requeued]]:
+    """These wait from now on, at their places. What the dispatcher is to know of each.
+
+    That is nothing of an ordered task that others of its key are before.
+    """
     ordinary = [(queue, seq) for queue, seq, flags in tasks if not flags & LANED]
     ledger.db.executemany(_WAIT, ordinary)
-    if len(ordinary) < len(tasks):
-        laned = [(seq,) for _, seq, flags in tasks if flags & LANED]
-        ledger.db.executemany(_WAIT_IN_LANE, laned)
+    names = ledger.numbered
+    if len(ordinary) == len(tasks):
+        return [[Requeued(names[queue].name, seq)] for queue, seq in ordinary]
+    return [
+        _wait_in_lane(ledger, queue, seq, flags)
+        if flags & LANED
+        else [Requeued(names[queue].name, seq)]
+        for queue, seq, flags in tasks
+    ]
+
+
+def _wait_in_lane(ledger: Ledger, queue: int, seq: int, flags: int) -> list[Requeued]:
+    lane, place, key = ledger.db.execute(_PLACE, (seq,)).get
+    if flags & ORDERED and not key_order.is_first(ledger, queue, key, place, seq):
+        return []
+    ledger.db.execute(_WAIT_IN_LANE, (lane, place, seq))
+    return [Requeued(ledger.numbered[queue].name, seq, lane, place)]
+
+
+def let_in(ledger: Ledger, queue: int, seq: int, lane: int, place: int) -> Requeued:
+    """It is an ordered task's turn: it waits in its lane from now on."""
+    ledger.db.execute(_WAIT_IN_LANE, (lane, place, seq))
+    return Requeued(ledger.numbered[queue].name, seq, lane, place)
 
 
 def unwait(ledger: Ledger, tasks: Sequence[Place]) -> None:
@@ -72,8 +110,12 @@ def unwait(ledger: Ledger, tasks: Sequence[Place]) -> None:
     ordinary = [(queue, seq) for queue, seq, flags in tasks if not flags & LANED]
     ledger.db.executemany(_UNWAIT, ordinary)
     if len(ordinary) < len(tasks):
-        laned = [(seq,) for _, seq, flags in tasks if flags & LANED]
-        ledger.db.executemany(_LEAVE_LANE, laned)
+        for queue, seq, flags in tasks:
+            if flags & LANED:
+                lane, place, key = ledger.db.execute(_PLACE, (seq,)).get
+                ledger.db.execute(_LEAVE_LANE, (lane, place))
+                if flags & ORDERED:
+                    key_order.leave(ledger, queue, key, place)
     changed = ledger.db.total_changes() - before
     assert changed == len(tasks), "a live task neither ran nor waited"
 
@@ -95,7 +137,7 @@ def unstarted(ledger: Ledger, seqs: Iterable[int]) -> list[Unstarted]:
 
 def end_unstarted(
     ledger: Ledger, tasks: Sequence[Unstarted], state: State, data: bytes
-) -> list[Settled]:
+) -> list[Effect]:
     """Tasks that never ran have this outcome: they are handed out no more. `data` as in Result."""
     if not tasks:
         return []
@@ -103,9 +145,10 @@ def end_unstarted(
     ends = [ledger.time + min(decode_spec(task.spec).result_ttl, cap) for task in tasks]
     pending = [task for task in tasks if task.phase == PENDING]
     unwait(ledger, [(task.queue, task.seq, task.flags) for task in pending])
+    following: list[Effect] = []
     for task in tasks:
         if task.flags:
-            ledger.ended(task.seq, task.flags)
+            ledger.ended(task.seq, task.flags, state, following)
     ledger.db.executemany(
         _END,
         [
@@ -118,7 +161,10 @@ def end_unstarted(
     ledger.result_bytes += len(data) * len(tasks)
     ledger.next_expiry = min(ledger.next_expiry, *ends)
     names = ledger.numbered
-    return [Settled(0, task.seq, task.id, names[task.queue].name, state, data) for task in tasks]
+    return [
+        *(Settled(0, task.seq, task.id, names[task.queue].name, state, data) for task in tasks),
+        *following,
+    ]
 
 
 def _count(ledger: Ledger, tasks: Sequence[Unstarted], state: State) -> None:

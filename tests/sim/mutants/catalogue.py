@@ -333,8 +333,8 @@ CONTAINMENT = tuple(
             (
                 Edit(
                     f"{_BROKER}.containment:Containment.ends",
-                    "not ours or error is self.vital.broken or as_database_error(error) is not None",
-                    "True",
+                    "isinstance(error, Exception)",
+                    "False",
                 ),
             ),
             20,
@@ -440,7 +440,7 @@ SERVICE = (
         f"{_WORKER}.leader_session:LeaderSession.current",
         "frame[1] == self.number and frame[0] == self.epoch",
         "True",
-        seeds=200,
+        seeds=250,
     ),
     _mutant(
         "unstarted tasks of a drained worker handed back although one began",

@@ -195,6 +195,12 @@ class Client(Process):
                 self._ask(book.ids[-6:])
             self.poke()
 
+    def enlarge(self) -> None:
+        """New tasks."""
+        if self.alive and not self.paused:
+            self._enqueue(self.world.book.fresh())
+            self.poke()
+
     def lengthen(self) -> None:
         """One more entry for the log, and nothing to do."""
         if self.alive and not self.paused:
@@ -238,6 +244,12 @@ class Client(Process):
             if held is None or (held.result is not None and not held.result.state.final):
                 wishes[task] = Wish(self.timeline.now)
         self._session.watch([i for i in ids if wishes[i].result is None], self.mono)
+
+    @property
+    def follows(self) -> int:
+        """The epoch of the leader that it asks; 0 if it knows of none."""
+        endpoint = self._session._brokers.endpoint
+        return endpoint.epoch if endpoint is not None else 0
 
     @property
     def content(self) -> bool:

@@ -252,6 +252,17 @@ class Network:
 
     # ---- ends -----------------------------------------------------------------------------------
 
+    def read_late(self, connection: Connection, late: int) -> None:
+        """The connection breaks, and what a cut holds back in it is read within `late` ms.
+
+        libzmq keeps what it has of a lost connection, and hands it out in turn with what the next
+        one brings.
+        """
+        held = connection.held[DOWN]
+        for count, (_, frame) in enumerate(held, 1):
+            self.timeline.after(late * count // len(held), self._deliver, connection, DOWN, frame)
+        self.drop(connection)
+
     def drop(self, connection: Connection, dealer_after: int | None = None) -> None:
         """The connection breaks: both ends notice, and what is under way is lost in part.
 

@@ -7,6 +7,10 @@ a snapshot of less than it has, and must give up its own log for that.
 
 Held back: what a leader pushes gets stuck on its way to the workers. It is deposed, its successor
 hands the same tasks out, and they are done by the time at which the first pushes get through.
+
+Read late: workers lose their connections to a leader while its pushes are under way, and connect
+again. In the new sessions it pushes the same tasks, and they are done by the time at which workers
+read what the first connections had brought.
 """
 
 from collections.abc import Callable
@@ -14,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tests.sim.system.broker import Broker
 from tests.sim.system.faults import both
+from tests.sim.system.network import DOWN
 
 if TYPE_CHECKING:
     from tests.sim.system.world import World
@@ -30,6 +35,11 @@ PRESS_EVERY = 10
 HELD, LEADS = 2_600, 400
 #: When that begins at the earliest, so that there is something to push, ms.
 BUSY = 1_500
+#: For how long pushes are under way before the connections are lost, and how long after that they
+#: are read, ms.
+UNDER_WAY, LATE = 200, 1_500
+#: When that begins at the earliest: after pushes were held back, where both are done, ms.
+BUSY_AGAIN = BUSY + LEADS + HELD + 500
 
 
 def leave_behind(world: "World") -> None:
@@ -38,6 +48,10 @@ def leave_behind(world: "World") -> None:
 
 def hold_back(world: "World") -> None:
     world.timeline.after(BUSY, _when_calm, world, lambda old: _HeldBack(world, old).begin())
+
+
+def read_late(world: "World") -> None:
+    world.timeline.after(BUSY_AGAIN, _when_calm, world, lambda old: _ReadLate(world, old).begin())
 
 
 def _when_calm(world: "World", begin: Callable[[Broker], None]) -> None:
@@ -50,6 +64,12 @@ def _when_calm(world: "World", begin: Callable[[Broker], None]) -> None:
         world.timeline.after(50, _when_calm, world, begin)
 
 
+def _enqueue(world: "World") -> None:
+    for user in world.users:
+        if not world.peaceful:
+            user.act()
+
+
 class _HeldBack:
     def __init__(self, world: "World", old: Broker) -> None:
         self._world, self._old = world, old
@@ -60,7 +80,7 @@ class _HeldBack:
         timeline = self._world.timeline
         timeline.note("plot: held back", self._old.host)
         for wait in range(0, 2 * LEADS, 20):
-            timeline.after(wait, self._enqueue)
+            timeline.after(wait, _enqueue, self._world)
         timeline.after(LEADS, self._hold)
         timeline.after(2 * LEADS, self._depose)
         timeline.after(LEADS + HELD, self._end)
@@ -68,16 +88,32 @@ class _HeldBack:
     def _hold(self) -> None:
         self._world.network.cut(self._pushes, reset=False)
 
-    def _enqueue(self) -> None:
-        for user in self._world.users:
-            if not self._world.peaceful:
-                user.act()
-
     def _depose(self) -> None:
         self._world.network.cut(self._brokers, reset=True)
 
     def _end(self) -> None:
         self._world.network.heal(self._pushes + self._brokers)
+
+
+class _ReadLate:
+    def __init__(self, world: "World", leader: Broker) -> None:
+        self._world, self._leader = world, leader
+        self._pushes = [(leader.host, worker.host) for worker in world.workers]
+
+    def begin(self) -> None:
+        timeline = self._world.timeline
+        timeline.note("plot: read late", self._leader.host)
+        self._world.network.cut(self._pushes, reset=False)
+        for wait in range(0, UNDER_WAY, 20):
+            timeline.after(wait, _enqueue, self._world)
+        timeline.after(UNDER_WAY, self._lose)
+
+    def _lose(self) -> None:
+        network = self._world.network
+        for connection in network.connections(self._leader.host):
+            if connection.ends(DOWN) in self._pushes:
+                network.read_late(connection, LATE)
+        network.heal(self._pushes)
 
 
 class _LeftBehind:

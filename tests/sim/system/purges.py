@@ -31,8 +31,11 @@ class Purges:
             self._world.timeline.after(self._rng.randint(1, 2 * _EVERY), self.begin)
 
     def press(self) -> None:
-        """Two lead: one of them does not know what waits."""
-        if self._there:
-            queue = self._rng.choice(("default", "bulk", "rare"))
-            for user in self._world.users:
-                user.inquire(PurgeQueue(0, queue))
+        """Two lead: who follows the older one asks it, as it does not know what waits by now."""
+        newest = max(each.active or 0 for each in self._world.brokers)
+        for user in self._world.users:
+            if user.follows == newest:
+                user.enlarge()
+            elif user.follows:
+                for queue in ("default", "bulk", "rare"):
+                    user.inquire(PurgeQueue(0, queue))

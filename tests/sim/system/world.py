@@ -23,7 +23,7 @@ from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
-from tests.sim.system.plots import hold_back, leave_behind
+from tests.sim.system.plots import hold_back, leave_behind, read_late
 from tests.sim.system.process import Clock, Process
 from tests.sim.system.promises import require
 from tests.sim.system.protocols import PROTOCOLS
@@ -142,6 +142,7 @@ class World:
                 leave_behind(self)
             elif shape.held and self.consensus_name == "raft":  # one is enough: it is not consensus
                 hold_back(self)
+                read_late(self)
             timeline.run(shape.peace_at - shape.apart * APART)
             if shape.apart:
                 Apart(self).begin()

@@ -31,7 +31,7 @@ class FakeApp:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def named(self, _name: str, *, id: str, queue: str) -> Self:  # noqa: A002
+    def named(self, _name: str, *, id: str, queue: str, **_options: object) -> Self:  # noqa: A002
         assert queue
         self._id = id
         return self

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from raftwork.cli import cluster, main, queue, status
 from raftwork.client.overview import Overview, overview
 from raftwork.client.queues import QueueSettings
+from raftwork.features.queue_settings import SETTINGS
 from raftwork.messages import QueueStatus
 from tests.unit.client.statuses import WORKER, status_of
 
@@ -77,7 +78,7 @@ def test_a_queue_that_is_none_is_an_error(invoke: Invoke) -> None:
 def test_a_queue_with_tasks_or_a_worker_is_one(name: str, invoke: Invoke) -> None:
     done = invoke("queue", "show", name)
     assert (done.exit_code, done.stderr) == (0, "")
-    assert done.stdout == "balancer none\nmax_length none\nmax_bytes none\n"
+    assert done.stdout == "".join(f"{name} none\n" for name in SETTINGS)
 
 
 def test_a_queue_that_is_set_is_one_and_without_a_leader_nothing_is_denied(
@@ -100,9 +101,9 @@ def test_to_set_what_nobody_serves_is_told(app: FakeApp, invoke: Invoke) -> None
 def test_reset_clears_what_is_not_given(app: FakeApp, invoke: Invoke) -> None:
     done = invoke("queue", "set", "typo", "--reset")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert app.changes == {"balancer": None, "max_length": None, "max_bytes": None}
+    assert app.changes == dict.fromkeys(SETTINGS)
     invoke("queue", "set", "had", "--reset", "--max-bytes", "2KiB")
-    assert app.changes == {"balancer": None, "max_length": None, "max_bytes": 2048}
+    assert app.changes == dict.fromkeys(SETTINGS) | {"max_bytes": 2048}
     assert invoke("queue", "set", "had").exit_code == 2
 
 
@@ -128,3 +129,19 @@ def test_no_queues_are_told(invoke: Invoke) -> None:
     done = invoke("queue", "list", seen=overview({"h:1": LEADER._replace(queues=[])}))
     assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr == "no queue has had a task or has a setting\n"
+
+
+def test_fairness_is_set_with_its_weights(invoke: Invoke, app: FakeApp) -> None:
+    done = invoke(
+        "queue", "set", "q", "--fair", "yes", "--weights", "acme=3,b=2", "--patience", "0"
+    )
+    assert done.exit_code == 0
+    assert app.changes == {"fair": True, "weights": {"acme": 3, "b": 2}, "patience": 0}
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--weights", "acme"), ("--weights", "acme=x"), ("--patience", "-1"), ("--fair", "maybe")],
+)
+def test_a_setting_of_another_form_is_wrong_usage(invoke: Invoke, flag: str, value: str) -> None:
+    assert invoke("queue", "set", "q", flag, value).exit_code == 2

@@ -43,6 +43,14 @@ def test_a_retry_policy_goes_by_the_names_of_exceptions() -> None:
     assert spec.backoff_kind is Backoff.LINEAR
 
 
+def test_priority_and_order_are_the_specs() -> None:
+    options = Options().changed({"priority": -100, "ordered": True, "on_failure": "halt"})
+    assert decode_spec(options.spec("t")) == Spec(
+        "t", "default", priority=0, ordered=True, halts=True
+    )
+    assert decode_spec(Options(priority=100, on_failure="halt").spec("t")).priority == 200
+
+
 def test_the_defaults_are_those_of_the_spec() -> None:
     assert decode_spec(Options().spec("t")) == Spec("t", "default")
 
@@ -76,7 +84,13 @@ def test_changes_leave_the_rest_as_it_was() -> None:
         ({"queue": " a"}, ValueError),
         ({"queue": 7}, TypeError),
         ({"delivery": "exactly_once"}, ValueError),
-        ({"priority": 3}, TypeError),
+        ({"colour": 3}, TypeError),
+        ({"priority": 101}, ValueError),
+        ({"priority": -101}, ValueError),
+        ({"priority": True}, TypeError),
+        ({"priority": 1.5}, TypeError),
+        ({"ordered": 1}, TypeError),
+        ({"on_failure": "stop"}, ValueError),
         ({"when_full": "block"}, ValueError),
         ({"backoff_kind": "cubic"}, ValueError),
         ({"retry_on": 7}, TypeError),

@@ -41,6 +41,9 @@ def test_without_a_leader_the_most_advanced_replica_tells_the_queues() -> None:
             "balancer": None,
             "max_length": None,
             "max_bytes": None,
+            "fair": None,
+            "weights": None,
+            "patience": None,
         }
     }
 

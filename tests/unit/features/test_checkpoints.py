@@ -96,7 +96,7 @@ def commit(harness: RegistryHarness) -> list[Verdict]:
     """Apply what is proposed; the verdicts that are sent."""
     for effect in harness.queues.effects(*harness.registry.commands()):
         if isinstance(effect, CheckpointDecided):
-            harness.registry.checkpoint_decided(effect)
+            harness.registry.decided(effect)
     return [answer.verdict for answer in harness.frames(CheckpointAnswered)]
 
 

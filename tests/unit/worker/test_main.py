@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Collection, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import zmq
@@ -32,8 +32,6 @@ from raftwork.worker.main import Worker, now_ms
 from raftwork.worker.runner import Ended
 from tests.unit.worker.idle_pool import IdlePool
 from tests.unit.worker.pool.drive import job
-
-T = TypeVar("T")
 
 
 def test_counts_of_folded_lines_are_written_although_nothing_else_is_logged(
@@ -121,19 +119,22 @@ class Desk:
         address = f"127.0.0.1:{self.router.bind_to_random_port('tcp://127.0.0.1')}"
         self.pool = Scripted()
         self.worker = Worker(Identity("w", b"w" * 16, "h", 1, ("default",)), [address], self.pool)
-        self._until(Ping)
-        self.say(Leader(1, "a", address, True, 1))
-        self.session = self._until(WorkerHello).session
-        self.say(WorkerWelcome(1, self.session, []))
-        self._until(Heartbeat)
+        while not isinstance(frame := self._next(), Heartbeat):
+            self._answer(frame, address)
 
-    def _until(self, kind: type[T]) -> T:
-        """Take turns until such a frame has come."""
-        while True:
-            while not self.router.poll(1):
-                self.worker._turn()
-            if isinstance(frame := self.read(), kind):
-                return frame
+    def _next(self) -> object:
+        """Take turns until a frame has come."""
+        while not self.router.poll(1):
+            self.worker._turn()
+        return self.read()
+
+    def _answer(self, frame: object, address: str) -> None:
+        """Each time that it is asked: a worker that was not answered soon asks again, and anew."""
+        if isinstance(frame, Ping):
+            self.say(Leader(1, "a", address, True, 1))
+        elif isinstance(frame, WorkerHello):
+            self.session = frame.session
+            self.say(WorkerWelcome(1, self.session, []))
 
     def read(self) -> object:
         self.routing, frame = self.router.recv_multipart()

@@ -98,6 +98,15 @@ class Backlog:
             taken.append(task)
         return taken
 
+    def head(self) -> Waiting | None:
+        """The first task; None if none waits."""
+        tasks = self._next()
+        return tasks[0] if tasks else None
+
+    def pop(self) -> None:
+        """Take the first task, which is `head`."""
+        self._bytes -= len(self._next().popleft().payload)
+
     @property
     def needs_free_slot(self) -> bool:
         """Whether the next task waits for a free slot."""

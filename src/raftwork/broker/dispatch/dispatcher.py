@@ -9,10 +9,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.broker.dispatch.backlog import Backlog
+from raftwork.broker.dispatch.queue_backlog import InFlight, QueueBacklog
 from raftwork.broker.machine.commands import Assign
 from raftwork.broker.placement.balancers import Balancer, Candidate
 from raftwork.broker.placement.eligibility import ANYWHERE
@@ -52,9 +51,10 @@ class Dispatcher:
         self._eligibility = eligibility
         self._reserved: dict[int, Reserved] = {}
         self._reserved_bytes = 0
+        self._in_flight = InFlight()
         # A queue that is not here has nothing waiting but what is reserved.
         self._backlogs = {
-            queue.name: Backlog(queue.name, machine, more=True)
+            queue.name: QueueBacklog(queue.name, machine, self._in_flight, more=True)
             for queue in machine.queues()
             if queue.queued
         }
@@ -71,8 +71,8 @@ class Dispatcher:
         self.needs_plan = True
 
     def requeued(self, effect: Requeued) -> None:
-        """A task waits again under its old number."""
-        self._backlog(effect.queue).requeued(effect.seq)
+        """A task waits (again)."""
+        self._backlog(effect.queue).requeued(effect)
         self.needs_plan = True
 
     def ended(self, queue: str, seq: int) -> None:
@@ -91,11 +91,21 @@ class Dispatcher:
         """The machine found that they no longer wait: forget them, and free what was reserved."""
         for seq in seqs:
             self.assigned(seq).worker.busy -= 1
+            self.closed(seq)
 
-    def _backlog(self, queue: str) -> Backlog:
+    def closed(self, seq: int) -> None:
+        """The task runs no more: its tenant has one less in flight."""
+        whose = self._in_flight.ended(seq)
+        if whose is not None:
+            queue, tenant = whose
+            if (backlog := self._backlogs.get(queue)) is not None:
+                backlog.changed(tenant)
+
+    def _backlog(self, queue: str) -> QueueBacklog:
         backlog = self._backlogs.get(queue)
         if backlog is None:
-            backlog = self._backlogs[queue] = Backlog(queue, self._machine, more=False)
+            backlog = QueueBacklog(queue, self._machine, self._in_flight, more=False)
+            self._backlogs[queue] = backlog
         return backlog
 
     def begin(
@@ -106,8 +116,8 @@ class Dispatcher:
         Returns (incarnation, tasks) pairs. The slots are reserved until
         `WorkerRegistry.unreserve`.
         """
-        if self._backlogs.get(queue):
-            return []
+        if self._backlogs.get(queue) or self._machine.settings_of(queue).fair:
+            return []  # in a fair queue each hand-out counts for its tenant
         excluded = self._excluded_for(queue, self._eligibility.rule(name))
         able = [
             w
@@ -236,8 +246,11 @@ class Dispatcher:
         groups: dict[frozenset[bytes], list[Waiting]] = {}
         for rule, some in self._eligibility.split(tasks):
             groups.setdefault(self._excluded_for(queue, rule), []).extend(some)
+        if len(groups) < 2:
+            return groups.items()
+        order = {task.seq: at for at, task in enumerate(tasks)}
         for group in groups.values():
-            group.sort(key=attrgetter("seq"))
+            group.sort(key=lambda task: order[task.seq])
         return sorted(groups.items(), key=lambda group: -len(group[0]))
 
     def _place(

@@ -278,6 +278,7 @@ class Leadership:
             case Settled():
                 self.workers.settled(effect)
                 self._results.settled(effect)
+                self._dispatcher.closed(effect.seq)
                 if not effect.token:
                     self._dispatcher.ended(effect.queue, effect.seq)
                 if effect.state is not State.SUCCEEDED:
@@ -287,15 +288,16 @@ class Leadership:
                 self._dispatcher.queued(effect)
             case EnqueuedAndAssigned():
                 self.workers.begun(effect)
-            case AttemptEnded() | TokenRejected():
+            case AttemptEnded():
                 self.workers.closed(effect.token)
+                self._dispatcher.closed(effect.seq)
                 self.capacity_changed()
             case Requeued():
                 self._dispatcher.requeued(effect)
             case NotAssigned():
                 self._dispatcher.not_assigned(effect.seqs)
-            case CheckpointDecided():
-                self.workers.checkpoint_decided(effect)
+            case TokenRejected() | CheckpointDecided():
+                self.workers.decided(effect)
 
     def _tell_end(self, effect: Settled) -> None:
         if effect.state is State.LOST:

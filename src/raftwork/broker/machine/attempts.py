@@ -26,7 +26,6 @@ from raftwork.features.effects import (
     AttemptEnded,
     Effect,
     NotAssigned,
-    Requeued,
     Settled,
     TokenRejected,
 )
@@ -185,7 +184,7 @@ def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list
         dead_letters.keep(ledger, [run for run, _ in verdicts])
     for run, _ in verdicts:
         if run.flags:
-            ledger.ended(run.seq, run.flags)
+            ledger.ended(run.seq, run.flags, state, effects)
     number = state.value
     ledger.db.executemany(
         _SETTLE, [(FINISHED, expires[run.spec], number, data, run.seq) for run, data in verdicts]
@@ -202,11 +201,12 @@ def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list
 def _requeue(ledger: Ledger, runs: list[Running], effects: list[Effect]) -> None:
     """The tasks wait again under their old numbers."""
     ledger.db.executemany(_RETURN, [(r.attempt, r.failures, r.losses, r.seq) for r in runs])
-    wait(ledger, [(ledger.queues[r.queue].number, r.seq, r.flags) for r in runs])
+    places = [(ledger.queues[r.queue].number, r.seq, r.flags) for r in runs]
+    waiting = iter(wait(ledger, places))
     ledger.take_back(runs)
     for run in runs:
         effects.append(AttemptEnded(run.token, run.seq))
-        effects.append(Requeued(run.queue, run.seq))
+        effects += next(waiting)
 
 
 def _delay(ledger: Ledger, run: Running, due: int, effects: list[Effect]) -> None:

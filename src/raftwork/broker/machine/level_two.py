@@ -19,6 +19,8 @@ TABLES: Final = {
     "timer": "due, kind, ref",
     "lane": "number",
     "laned": "lane, place",
+    "key_order": "queue, key",
+    "key_waiting": "queue, key, place",
     "gate": "name",
     "quota": "name",
     "tag": "key, value, seq",
@@ -58,6 +60,7 @@ CREATE TABLE lane (                 -- of tasks that wait for the same things, b
     priority INTEGER NOT NULL,
     tenant TEXT NOT NULL,
     gates TEXT NOT NULL,
+    tasks INTEGER NOT NULL,         -- unfinished ones that bear its number; it goes with the last
     UNIQUE (queue, priority, tenant, gates)
 ) STRICT;
 CREATE TABLE laned (                -- as `waiting`, of what is in a lane
@@ -65,6 +68,20 @@ CREATE TABLE laned (                -- as `waiting`, of what is in a lane
     place INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     PRIMARY KEY (lane, place)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE key_order (            -- of ordered tasks: one a key, while it is in use or halted
+    queue INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    owner INTEGER NOT NULL,         -- its task that may run; 0 while it is halted
+    PRIMARY KEY (queue, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX halted_key ON key_order (queue, key) WHERE owner = 0;
+CREATE TABLE key_waiting (          -- ordered tasks behind the owner, in no lane yet
+    queue INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (queue, key, place)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE gate (                 -- while it is not idle
     name TEXT PRIMARY KEY,
@@ -117,6 +134,11 @@ CREATE TABLE schedule (
 def make_tables(db: apsw.Connection) -> None:
     """Bring the tables of level 1 to level 2."""
     db.execute(_SCHEMA)
+
+
+def halted_keys(db: apsw.Connection) -> int:
+    """How many keys are halted."""
+    return int(db.execute("SELECT count(*) FROM key_order WHERE owner = 0").get)
 
 
 class ByLevel:

@@ -28,6 +28,7 @@ from raftwork.broker.machine.commands import (
     commands,
 )
 from raftwork.broker.machine.entry_versions import of_newer_release, read_entry
+from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.machine.queries import Waiting
 from raftwork.broker.machine.retention import sweep, trim
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
@@ -37,6 +38,7 @@ from raftwork.features.catalogue import FEATURES
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.effects import Applied, Done, Effect, Rejected, Reply
 from raftwork.features.feature import REFUSALS, transition
+from raftwork.features.queue_settings import NOTHING_SET, QueueSettings
 from raftwork.messages import About, Code, QueueStatus, Result, State
 from raftwork.release import LEVELS, Levels
 
@@ -174,6 +176,31 @@ class Machine:
     def waiting_by(self, seqs: Sequence[int]) -> list[Waiting]:
         """Those among `seqs` that wait now, in order of their numbers."""
         return queries.waiting_by(self._ledger, seqs)
+
+    def settings_of(self, name: str) -> QueueSettings:
+        """What is set for a queue: another object once that changes."""
+        queue = self._ledger.queues.get(name)
+        return queue.settings if queue else NOTHING_SET
+
+    def lanes(self, queue: str) -> list[tuple[int, Lane, int]]:
+        """The lanes of a queue in which tasks wait, each with its first place."""
+        return queries.lanes(self._ledger, queue)
+
+    def lane(self, number: int) -> Lane | None:
+        """What the tasks of a lane have in common; None if it is gone."""
+        return self._ledger.lanes.read(number)
+
+    def in_lane(self, lane: int, after: int, limit: int, limit_bytes: int) -> list[Waiting]:
+        """As `waiting`, of a lane: at places above `after`."""
+        return queries.in_lane(self._ledger, lane, after, limit, limit_bytes)
+
+    def at_places(self, lane: int, places: Sequence[int]) -> list[Waiting]:
+        """The tasks that wait now at these places of a lane, in order."""
+        return queries.at_places(self._ledger, lane, places)
+
+    def tenants_running(self, queue: str) -> list[tuple[int, str]]:
+        """The tasks of a queue that run, each with its tenant."""
+        return queries.tenants_running(self._ledger, queue)
 
     def running(self) -> Iterable[Running]:
         """Every running task, in the order of tokens. Not to be used across an `apply`."""

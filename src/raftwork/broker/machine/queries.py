@@ -5,7 +5,10 @@ from contextlib import closing
 from json import dumps
 from typing import NamedTuple
 
-from raftwork.broker.machine.level_two import ByLevel
+import apsw
+
+from raftwork.broker.machine.lanes import Lane
+from raftwork.broker.machine.level_two import LEVEL, ByLevel
 from raftwork.broker.machine.state import Ledger, Queue
 from raftwork.features.task_row import BLOCKED, CHECKPOINTED, SCHEDULED, TAGGED, TOMBSTONE
 from raftwork.messages import About, QueueStatus, Result, State
@@ -31,6 +34,19 @@ _AMONG = ByLevel(
 )
 _TAGS = "SELECT key, value FROM tag WHERE seq = ? ORDER BY key"
 _CHECKPOINT = "SELECT value FROM checkpoint WHERE seq = ?"
+_LANES = """SELECT number, queue, priority, tenant, gates,
+        (SELECT min(place) FROM laned WHERE laned.lane = number) AS head
+    FROM lane WHERE queue = ? AND head IS NOT NULL ORDER BY number"""
+_IN_LANE = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, task.flags,
+        laned.place
+    FROM laned CROSS JOIN task ON task.seq = laned.seq
+    WHERE laned.lane = ? AND laned.place > ? ORDER BY laned.place LIMIT ?"""
+_AT_PLACES = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, task.flags,
+        laned.place
+    FROM json_each(?) CROSS JOIN laned ON laned.lane = ? AND laned.place = value
+    CROSS JOIN task ON task.seq = laned.seq ORDER BY laned.place"""
+_TENANTS = "SELECT seq, tenant FROM json_each(?) CROSS JOIN task ON task.seq = value"
+
 
 _UNSTARTED = {SCHEDULED: State.SCHEDULED, BLOCKED: State.BLOCKED}
 _STATE = tuple(State)  # by number: to call State takes five times as long
@@ -47,6 +63,7 @@ class Waiting(NamedTuple):
     losses: int
     key: str = ""  # for a balancer that places by it
     flags: int = 0  # features/task_row.py
+    place: int = 0  # in its lane; 0 for an ordinary one, which stands by its number
 
 
 def queue_status(queue: Queue) -> QueueStatus:
@@ -116,10 +133,41 @@ def waiting(ledger: Ledger, queue: str, after: int, limit: int, limit_bytes: int
 
     They end with the one whose payload brings the sum to `limit_bytes`.
     """
-    tasks: list[Waiting] = []
     if queue not in ledger.queues:
-        return tasks
-    rows = ledger.db.execute(_AFTER.at(ledger.level), (ledger.queues[queue].number, after, limit))
+        return []
+    asked = (ledger.queues[queue].number, after, limit)
+    return _page(ledger.db.execute(_AFTER.at(ledger.level), asked), limit_bytes)
+
+
+def in_lane(ledger: Ledger, lane: int, after: int, limit: int, limit_bytes: int) -> list[Waiting]:
+    """As `waiting`, the first tasks of a lane at places above `after`."""
+    return _page(ledger.db.execute(_IN_LANE, (lane, after, limit)), limit_bytes)
+
+
+def at_places(ledger: Ledger, lane: int, places: Sequence[int]) -> list[Waiting]:
+    """The tasks that wait at these places of a lane, in order."""
+    rows = ledger.db.execute(_AT_PLACES, (dumps(list(places)), lane))
+    return [Waiting(*row) for row in rows]
+
+
+def lanes(ledger: Ledger, queue: str) -> list[tuple[int, Lane, int]]:
+    """The lanes of a queue in which tasks wait, each with its first place."""
+    if ledger.level < LEVEL:
+        return []
+    rows = ledger.db.execute(_LANES, (ledger.queues[queue].number,))
+    return [(number, Lane(*lane), first) for number, *lane, first in rows]
+
+
+def tenants_running(ledger: Ledger, queue: str) -> list[tuple[int, str]]:
+    """The tasks of a queue that run, each with its tenant."""
+    if ledger.level < LEVEL:
+        return []
+    seqs = [run.seq for run in ledger.running.values() if run.queue == queue]
+    return list(ledger.db.execute(_TENANTS, (dumps(seqs),)))
+
+
+def _page(rows: apsw.Cursor, limit_bytes: int) -> list[Waiting]:
+    tasks: list[Waiting] = []
     with closing(rows):  # an open cursor would keep a read transaction alive
         for row in rows:
             task = Waiting(*row)

@@ -8,9 +8,9 @@ from operator import itemgetter
 
 from raftwork.broker.machine.state import NEVER, Ledger
 from raftwork.features import dead_letters
-from raftwork.features.effects import Effect, Requeued
+from raftwork.features.effects import Effect
 from raftwork.features.task_row import DELAYED, FINISHED, PENDING, SCHEDULED, TOMBSTONE
-from raftwork.features.waiting import wait
+from raftwork.features.waiting import give_places, wait
 
 _DUE = """SELECT seq, queue, length(body), %s FROM task WHERE phase = ? AND due <= ?
     ORDER BY due, seq LIMIT ?"""
@@ -31,6 +31,7 @@ def sweep(ledger: Ledger, effects: list[Effect]) -> None:
         _wake(ledger, _due(ledger, DELAYED, ledger.time, limit), effects)
         scheduled = _due(ledger, SCHEDULED, ledger.time, limit)
         _count_as_queued(ledger, scheduled)
+        give_places(ledger, [(seq, flags) for seq, _, _, flags in scheduled])
         _wake(ledger, scheduled, effects)
         ledger.find_next_retry()
     if ledger.next_timer <= ledger.time:
@@ -65,8 +66,8 @@ def _due(ledger: Ledger, phase: int, time: int, limit: int) -> list[Due]:
 def _wake(ledger: Ledger, tasks: list[Due], effects: list[Effect]) -> None:
     """Tasks whose next attempt, or first one, is due wait (again)."""
     ledger.db.executemany(_WAKE, [(PENDING, seq) for seq, *_ in tasks])
-    wait(ledger, [(queue, seq, flags) for seq, queue, _, flags in tasks])
-    effects.extend(Requeued(ledger.numbered[queue].name, seq) for seq, queue, *_ in tasks)
+    for waiting in wait(ledger, [(queue, seq, flags) for seq, queue, _, flags in tasks]):
+        effects += waiting
 
 
 def _count_as_queued(ledger: Ledger, tasks: list[Due]) -> None:

@@ -17,6 +17,7 @@ import apsw
 
 from raftwork.broker.machine import cluster_settings, level_two
 from raftwork.broker.machine.entry_versions import check_level
+from raftwork.broker.machine.lanes import Lanes
 from raftwork.broker.machine.level_two import ByLevel
 from raftwork.broker.machine.migrations import check_version
 from raftwork.features.cluster_settings import ClusterSettings
@@ -32,6 +33,7 @@ from raftwork.messages import State, decode_spec
 from raftwork.release import Levels
 
 if TYPE_CHECKING:
+    from raftwork.features.effects import Effect
     from raftwork.features.lifecycle import Lifecycle, TimerKind
 
 #: Later than any machine time.
@@ -158,6 +160,10 @@ class Ledger:
         self.find_next_retry()
         self.find_next_timer()
         self.find_next_expiry()
+        #: The lanes that unfinished tasks bear the numbers of.
+        self.lanes = Lanes(db)
+        #: Keys whose ordered tasks wait for a resume (features/key_order.py); bounded.
+        self.halted_keys = level_two.halted_keys(db) if self.level >= level_two.LEVEL else 0
         self._written = self._counters()
         self._touched: dict[int, Queue] = {}
         self._token_written = self.token  # running tokens up to here are in the table
@@ -244,11 +250,12 @@ class Ledger:
             queue.running -= 1
             queue.bytes += run.size
 
-    def ended(self, seq: int, flags: int) -> None:
+    def ended(self, seq: int, flags: int, state: State, effects: "list[Effect]") -> None:
         """A task that is not an ordinary one has its outcome: what is held for it goes."""
         for lifecycle in self.lifecycles:
             if flags & lifecycle.flag:
                 lifecycle.ended(self, seq, flags)
+                lifecycle.settled(self, seq, state, effects)
 
     def settle(self, name: str, state: State, count: int) -> None:
         """So many of its running tasks reached this final state."""
@@ -369,6 +376,7 @@ class Ledger:
             begun = list(takewhile(lambda run: run.token > self._token_written, youngest))
             self.db.executemany("INSERT INTO running VALUES (?, ?, ?)", map(_row, reversed(begun)))
             self._token_written = self.token
+        self.lanes.flush()
         if self._touched:
             two = self.level >= level_two.LEVEL
             put, row = (_PUT_QUEUE_TWO, _queue_row_two) if two else (_PUT_QUEUE, _queue_row)

@@ -28,6 +28,7 @@ from raftwork.broker.workers.table import WorkerTable
 from raftwork.broker.workers.task_notes import TaskNotes
 from raftwork.broker.workers.worker import Assignment, Worker
 from raftwork.features.checkpoints import KeepCheckpoint
+from raftwork.features.effects import CheckpointDecided
 from raftwork.features.progress import TellProgress
 from raftwork.messages import (
     Code,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from raftwork.broker.machine import Machine, Running
     from raftwork.broker.machine.commands import Command
     from raftwork.broker.workers.task_notes import Progress
-    from raftwork.features.effects import CheckpointDecided, EnqueuedAndAssigned, Settled
+    from raftwork.features.effects import EnqueuedAndAssigned, Settled, TokenRejected
     from raftwork.messages import FromBroker, ToBroker
 
 #: So long after a failover every worker that is there has said hello, ms.
@@ -234,9 +235,12 @@ class WorkerRegistry:
         """How far the task of this id is by its own word, if it runs."""
         return self._notes.progress(id_)
 
-    def checkpoint_decided(self, effect: CheckpointDecided) -> None:
-        """A checkpoint is kept, or refused."""
-        self._notes.decided(effect, self._holder.get(effect.token))
+    def decided(self, effect: TokenRejected | CheckpointDecided) -> None:
+        """A report came under a token that is not current; or a checkpoint is kept, or refused."""
+        if isinstance(effect, CheckpointDecided):
+            self._notes.decided(effect, self._holder.get(effect.token))
+        else:
+            self.closed(effect.token)
 
     #: What workers send within their sessions.
     FRAMES: ClassVar[tuple[type[ToBroker], ...]] = (

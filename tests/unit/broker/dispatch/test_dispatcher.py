@@ -25,6 +25,7 @@ from raftwork.broker.placement.eligibility import Eligibility
 from raftwork.broker.workers.worker import Worker
 from raftwork.features.effects import (
     Assigned,
+    AttemptEnded,
     Effect,
     NotAssigned,
     Queued,
@@ -105,6 +106,8 @@ class DispatcherHarness:
                     self.handed.append((token, seq))
             case Settled(token=0):
                 self.dispatcher.ended(effect.queue, effect.seq)
+            case Settled() | AttemptEnded():
+                self.dispatcher.closed(effect.seq)
             case NotAssigned():
                 pytest.fail("a task was proposed that does not wait")
             case _:
@@ -608,7 +611,7 @@ def test_what_was_read_and_purged_is_not_proposed() -> None:
     processor.propose(enqueue(*"abc"), DropWaiting("default", 2, 99))
     processor.commit()
     assert planned(processor.plan()) == {"w": [3]}
-    backlog = processor.dispatcher._backlogs["default"]
+    backlog = processor.dispatcher._backlogs["default"]._ordinary
     assert backlog._bytes == 0
     assert not backlog
 

@@ -1,5 +1,6 @@
 """Tasks that wait can be ended, too: they have an outcome, and are handed out no more."""
 
+from raftwork.features.effects import Settled
 from raftwork.features.waiting import end_unstarted, first_waiting
 from raftwork.messages import Result, State
 from tests.unit.broker.machine.driver import FAILURE, Driver
@@ -10,7 +11,8 @@ def end(driver: Driver, limit: int = 9, upto: int = 99) -> list[str]:
     state = driver.machine.state
     driver.db.execute("BEGIN")
     tasks = first_waiting(state, "default", upto, limit)
-    settled = end_unstarted(state, tasks, State.FAILED, FAILURE)
+    effects = end_unstarted(state, tasks, State.FAILED, FAILURE)
+    settled = [effect for effect in effects if isinstance(effect, Settled)]
     driver.machine.flush()
     driver.db.execute("COMMIT")
     assert [effect.seq for effect in settled] == [task.seq for task in tasks]

@@ -86,8 +86,10 @@ def test_the_digest_tells_states_apart() -> None:
 #: Rows where this history leaves none.
 FILLED = (
     "INSERT INTO timer VALUES (1, 1, 1)",
-    "INSERT INTO lane VALUES (1, 1, 0, '', '')",
+    "INSERT INTO lane VALUES (1, 1, 0, '', '', 1)",
     "INSERT INTO laned VALUES (1, 1, 1)",
+    "INSERT INTO key_order VALUES (1, '', 0)",
+    "INSERT INTO key_waiting VALUES (1, '', 1, 1)",
     "INSERT INTO gate VALUES ('', 0, 0, 0, 0)",
     "INSERT INTO quota VALUES ('', x'')",
     "INSERT INTO tag VALUES ('', '', 1)",

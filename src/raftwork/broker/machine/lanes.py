@@ -1,0 +1,89 @@
+"""The lanes: tasks of one queue, priority, tenant and set of gates wait in one, by their places.
+
+1. A lane's row is there while an unfinished task bears its number, waiting or not, so a task that
+   waits again finds its lane; with the last of them it goes.
+2. A lane has the number of the task that opened it, so none is ever used for another lane.
+3. New rows are written at once, how many tasks a lane has only at `flush`.
+"""
+
+from typing import NamedTuple
+
+import apsw
+
+#: Lanes kept in memory between transactions; the rest is read when it is needed.
+_KEPT_MAX = 10_000
+
+_FIND = """SELECT number, tasks FROM lane
+    WHERE queue = ? AND priority = ? AND tenant = ? AND gates = ?"""
+_READ = "SELECT queue, priority, tenant, gates, tasks FROM lane WHERE number = ?"
+_NEW = "INSERT INTO lane VALUES (?, ?, ?, ?, ?, ?)"
+_COUNT = "UPDATE lane SET tasks = ? WHERE number = ?"
+_DROP = "DELETE FROM lane WHERE number = ?"
+
+
+class Lane(NamedTuple):
+    """What all tasks of a lane have in common."""
+
+    queue: int
+    priority: int
+    tenant: str
+    gates: str
+
+
+class Lanes:
+    """The rows of `lane`, and how many tasks each has."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._numbers: dict[Lane, int] = {}
+        self._lanes: dict[int, Lane] = {}
+        self._tasks: dict[int, int] = {}
+        self._changed: set[int] = set()  # written in the order of their numbers
+
+    def enter(self, queue: int, priority: int, tenant: str, gates: str, *, number: int) -> int:
+        """One more unfinished task is of this lane. Its number: the one given if it is new."""
+        lane = Lane(queue, priority, tenant, gates)
+        known = self._numbers.get(lane)
+        if known is None:
+            row = self._db.execute(_FIND, lane).fetchone()
+            if row is None:
+                self._db.execute(_NEW, (number, *lane, 0))
+                row = (number, 0)
+            known = row[0]
+            self._keep(known, lane, row[1])
+        self._tasks[known] += 1
+        self._changed.add(known)
+        return known
+
+    def leave(self, number: int) -> None:
+        """One of its tasks has its outcome."""
+        assert self.read(number) is not None, "a task is of no lane"
+        self._tasks[number] -= 1
+        self._changed.add(number)
+
+    def read(self, number: int) -> Lane | None:
+        """The lane of this number, if there is one."""
+        if number not in self._lanes:
+            row = self._db.execute(_READ, (number,)).fetchone()
+            if row is None:
+                return None
+            self._keep(number, Lane(*row[:4]), row[4])
+        return self._lanes[number]
+
+    def flush(self) -> None:
+        """Write what changed since the last time."""
+        if not self._changed:
+            return
+        changed = sorted(self._changed)
+        self._changed = set()
+        empty = [number for number in changed if not self._tasks[number]]
+        counts = [(self._tasks[number], number) for number in changed if self._tasks[number]]
+        self._db.executemany(_COUNT, counts)
+        self._db.executemany(_DROP, [(number,) for number in empty])
+        for number in empty:
+            del self._numbers[self._lanes.pop(number)], self._tasks[number]
+        if len(self._lanes) > _KEPT_MAX:
+            self._numbers, self._lanes, self._tasks = {}, {}, {}
+
+    def _keep(self, number: int, lane: Lane, tasks: int) -> None:
+        self._numbers[lane], self._lanes[number], self._tasks[number] = number, lane, tasks

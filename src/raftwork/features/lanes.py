@@ -1,0 +1,133 @@
+"""Priority, order and fairness: what a task waits in, and what it waits behind.
+
+1. Tasks that are not handed out in the order of their queue's ordinary ones wait in lanes: those
+   with a priority, on behalf of a tenant, with gates, in the order of a key, or that were not ready
+   when they were enqueued. All tasks of a lane wait for the same things, so its first decides.
+2. A place in a lane is a number of the counter that numbers tasks, taken when the task is ready for
+   the first time. Nothing takes it away: what was lost, released or failed waits where it stood.
+3. Which lane is served next is the dispatcher's choice, on the leader, from these tables alone. So
+   it may differ from leader to leader only in what it does not promise.
+"""
+
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from raftwork.errors import Unsupported
+from raftwork.features import key_order
+from raftwork.features.effects import Done, Effect
+from raftwork.features.task_batch import LEVEL_OPTIONS
+from raftwork.features.task_row import LANED, ORDERED
+from raftwork.features.waiting import let_in
+from raftwork.messages import ID_MAX, PRIORITY_USUAL, Spec, State, decode_spec
+from raftwork.messages.bounds import Between, Name
+from raftwork.messages.registry import command, reply, request
+
+if TYPE_CHECKING:
+    from raftwork.broker.machine.state import Ledger
+    from raftwork.broker.requests.view import View
+    from raftwork.features.feature import Feature
+    from raftwork.features.lifecycle import Entering
+
+_OF = "SELECT lane, queue, key, spec FROM task WHERE seq = ?"
+
+
+# ---- records ------------------------------------------------------------------------------------
+
+
+@reply(110)
+class KeyResumed(NamedTuple):
+    """The key is not halted: its next task waits to be handed out, if there is one."""
+
+    request: int
+    resumed: int  # 1; 0 if it was not halted
+
+
+@request(110, reply=KeyResumed)
+class ResumeKey(NamedTuple):
+    """Go on with the ordered tasks of a key that a failure halted."""
+
+    request: int
+    queue: Name
+    key: Annotated[str, Between(1, ID_MAX)]
+
+
+@command(110, since=2)
+class GoOn(NamedTuple):
+    """As ResumeKey."""
+
+    queue: str
+    key: str
+
+
+# ---- on every replica ---------------------------------------------------------------------------
+
+
+def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
+    """The last of all: it goes by what the others made of the task."""
+    if spec.ordered:
+        task.flags |= ORDERED
+    elif (
+        spec.priority == PRIORITY_USUAL
+        and not task.extras.tenant
+        and not task.gates
+        and task.due <= ledger.time
+    ):
+        return
+    task.flags |= LANED
+    queue = ledger.touch(spec.queue).number
+    lane = (queue, spec.priority, task.extras.tenant, task.gates)
+    task.lane = ledger.lanes.enter(*lane, number=task.seq)
+
+
+def _settled(ledger: "Ledger", seq: int, state: State, effects: list[Effect]) -> None:
+    lane, queue, key, packed = ledger.db.execute(_OF, (seq,)).get
+    ledger.lanes.leave(lane)
+    spec = decode_spec(packed)
+    if not spec.ordered or key_order.owner(ledger, queue, key) != seq:
+        return
+    if spec.halts and state in (State.FAILED, State.LOST):
+        key_order.halt(ledger, queue, key)
+    else:
+        _next(ledger, queue, key, effects)
+
+
+def _next(ledger: "Ledger", queue: int, key: str, effects: list[Effect]) -> None:
+    if (following := key_order.pass_on(ledger, queue, key)) is not None:
+        effects.append(let_in(ledger, queue, *following))
+
+
+def _go_on(ledger: "Ledger", command: GoOn, effects: list[Effect]) -> Done:
+    queue = ledger.queues.get(command.queue)
+    if queue is None or key_order.owner(ledger, queue.number, command.key) != key_order.HALTED:
+        return Done(0)
+    ledger.halted_keys -= 1
+    _next(ledger, queue.number, command.key, effects)
+    return Done(1)
+
+
+# ---- on the leader ------------------------------------------------------------------------------
+
+
+def _check(view: "View", request: ResumeKey) -> GoOn:
+    if view.state.level < LEVEL_OPTIONS:
+        raise Unsupported(
+            f"keys need a cluster at level {LEVEL_OPTIONS}, this one is at level "
+            f"{view.state.level}: upgrade every broker, then run `raftwork upgrade finish`"
+        )
+    return GoOn(request.queue, request.key)
+
+
+def _answer(_view: "View", request: ResumeKey, done: Done) -> KeyResumed:
+    return KeyResumed(request.request, done.affected)
+
+
+def feature() -> "Feature":
+    """See the package."""
+    from raftwork.features.feature import Feature, change, transition
+    from raftwork.features.lifecycle import Lifecycle
+
+    return Feature(
+        "lanes",
+        rules=[change(ResumeKey, _check, _answer)],
+        transitions=[transition(GoOn, _go_on)],
+        lifecycles=[Lifecycle(LANED, _enters, settled=_settled)],
+    )
