@@ -13,7 +13,7 @@ add.enqueue(1, 2).result(timeout=10)
 
 from typing import TYPE_CHECKING
 
-from raftwork.client import App, BoundTask, Run, Status, Task
+from raftwork.client import App, BoundTask, Run, RunInfo, Status, Task
 from raftwork.errors import (
     AppClosed,
     LoadError,
@@ -41,6 +41,7 @@ __all__ = [
     "App",
     "BoundTask",
     "Run",
+    "RunInfo",
     "Status",
     "Task",
     "current",

@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypedDict
 
+from raftwork.features.task_batch import TAG_LENGTH_MAX, TAGS_MAX
 from raftwork.messages import ID_MAX, NAME_MAX, Spec, encode_spec
 
 Duration = float | timedelta
@@ -52,6 +53,9 @@ class OptionFields(TypedDict, total=False):
     delay: Duration | None
     """How long after the enqueue it may be handed out, not before. An enqueue that is tried again
     counts from its first attempt."""
+    tags: Mapping[str, str] | None
+    """What it is about, such as `{"customer": "7"}`: at most 8 keys, each of 1 to 128 characters,
+    as is its value. `raftwork tasks --tag customer=7` lists its like."""
 
 
 class Options(NamedTuple):
@@ -67,6 +71,7 @@ class Options(NamedTuple):
     max_losses: int = 3
     when_full: WhenFull = "raise"  # what to do if the queue is full; not sent to brokers
     delay: int = 0
+    tags: tuple[tuple[str, str], ...] = ()  # sent with each task, not in the Spec
 
     def changed(self, given: OptionFields) -> "Options":
         """These options with the given ones replaced. Raises TypeError, ValueError."""
@@ -84,6 +89,8 @@ class Options(NamedTuple):
         for name, value in self._asdict().items():
             if value != self._field_defaults[name]:
                 found[name] = value / 1000 if name in DURATIONS else value
+        if self.tags:
+            found["tags"] = dict(self.tags)
         return found
 
     def spec(self, name: str) -> bytes:
@@ -167,6 +174,12 @@ def task_id(value: object) -> str:
     return label("id", value, ID_MAX)
 
 
+def tag(key: object, value: object) -> tuple[str, str]:
+    """One of a task's tags. Raises TypeError, ValueError."""
+    name = label("a tag's key", key, TAG_LENGTH_MAX)
+    return name, label(f"the value of the tag {name!r:.40}", value, TAG_LENGTH_MAX)
+
+
 def task_key(value: object) -> str:
     """A task's key, by which it is placed. Raises TypeError, ValueError."""
     return label("key", value, ID_MAX)
@@ -217,8 +230,20 @@ def _perhaps(what: str) -> Callable[[Any], int]:
     return lambda value: 0 if value is None else milliseconds(what, value)
 
 
+def _tags(value: object) -> tuple[tuple[str, str], ...]:
+    """In the order of their keys."""
+    if value is None:
+        return ()
+    if not isinstance(value, Mapping):
+        like = "a mapping, such as {'customer': '7'}"
+        raise TypeError(f"tags must be {like}, got {type(value).__name__}")
+    if len(value) > TAGS_MAX:
+        raise ValueError(f"a task may have {TAGS_MAX} tags, got {len(value)}")
+    return tuple(sorted(tag(key, text) for key, text in value.items()))
+
+
 #: What checks each option, and returns it as Options has it. Raises TypeError, ValueError.
-_CHECKS: Mapping[str, Callable[[Any], str | int]] = {
+_CHECKS: Mapping[str, Callable[[Any], object]] = {
     "queue": queue_name,
     "timeout": _limit,
     "retries": lambda value: _count("retries", value),
@@ -229,4 +254,5 @@ _CHECKS: Mapping[str, Callable[[Any], str | int]] = {
     "max_losses": _losses,
     "when_full": _when_full,
     "delay": _perhaps("delay"),
+    "tags": _tags,
 }

@@ -33,11 +33,11 @@ class PerCall(NamedTuple):
             "" if tenant is None else label("tenant", tenant, ID_MAX),
         )
 
-    def extras(self, _options: Options) -> Extras:
+    def extras(self, options: Options) -> Extras:
         """What goes with each task of such a call."""
-        if not self.at and not self.tenant:
+        if not self.at and not self.tenant and not options.tags:
             return NO_EXTRAS
-        return Extras(at=self.at, tenant=self.tenant)
+        return Extras(at=self.at, tenant=self.tenant, tags=list(options.tags))
 
 
 #: Nothing is said.

@@ -1,6 +1,5 @@
 """A handle for one task in the cluster."""
 
-import enum
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -8,7 +7,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from raftwork.client.options import Duration, seconds
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
+from raftwork.client.run_info import Report, RunInfo, info, report
+from raftwork.client.status import Status
 from raftwork.errors import TaskCancelled, TaskFailed, TaskLost, UnknownTask
+from raftwork.features.inspect_tasks import ShowTask, TaskShown
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
 from raftwork.wait_observer import observed
@@ -18,22 +20,6 @@ if TYPE_CHECKING:
     from raftwork.client.caller import Caller
 
 T_co = TypeVar("T_co", covariant=True)
-
-
-class Status(enum.StrEnum):
-    """A task's state. One that waits for a retry is queued; one over its time limit, failed.
-
-    One that waits for its time is scheduled, one that waits for other tasks is blocked.
-    """
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    LOST = "lost"
-    CANCELLED = "cancelled"
-    SCHEDULED = "scheduled"
-    BLOCKED = "blocked"
 
 
 _NOT_YET = object()
@@ -81,6 +67,21 @@ class Run(Slot, Generic[T_co]):
         if self.outcome is not None:
             return _status(self.outcome)
         return _status(_only(await self._ask().aresult()))
+
+    def info(self) -> RunInfo:
+        """Everything that is known of the task, and why it waits if it does.
+
+        Raises UnknownTask, and Unavailable without a leader.
+        """
+        return info(self._show().result())
+
+    async def ainfo(self) -> RunInfo:
+        """As `info`, for coroutines."""
+        return info(await self._show().aresult())
+
+    def report(self) -> Report:
+        """As `info`, with its arguments, or what it came to: up to a mebibyte."""
+        return report(self._show(body=True).result())
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Run) else NotImplemented
@@ -130,6 +131,9 @@ class Run(Slot, Generic[T_co]):
 
     def _ask(self) -> Reply[Answer]:
         return self._app.call(Ask(0, [self.id]), Answer, ids=(self.id,))
+
+    def _show(self, *, body: bool = False) -> Reply[TaskShown]:
+        return self._app.call(ShowTask(0, self.id, body), TaskShown, ids=(self.id,))
 
     def _arrival(self, asked: Result) -> float:
         """How long (s) to wait for an outcome that the leader already has: only its transport."""

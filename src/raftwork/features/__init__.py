@@ -13,11 +13,15 @@ from raftwork.features import (
     dead_letters,
     drain,
     enqueue,
+    history,
+    inspect_tasks,
     purge_queue,
     queue_settings,
     results,
+    tags,
     timers,
     upgrade,
+    why_it_waits,
 )
 from raftwork.messages.registry import commands, from_broker, to_broker
 
@@ -45,4 +49,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     upgrade,
     cluster_settings,
     timers,
+    tags,
+    history,
+    why_it_waits,
+    inspect_tasks,
 )

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.features.effects import Settled
+from raftwork.features.history import ending
 from raftwork.features.losses import forget_losses
 from raftwork.features.task_row import (
     BLOCKED,
@@ -31,12 +32,11 @@ _WAIT_IN_LANE = """INSERT INTO laned
 _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
 _LEAVE_LANE = """DELETE FROM laned WHERE (lane, place) IN
     (SELECT lane, CASE place WHEN 0 THEN seq ELSE place END FROM task WHERE seq = ?)"""
-_END = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
-_FIRST = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, %s
+_FIRST = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, attempt, %s
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
     WHERE waiting.queue = ? AND waiting.seq <= ? ORDER BY waiting.seq LIMIT ?"""
 # In the phases PENDING, DELAYED, SCHEDULED and BLOCKED.
-_AMONG = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, %s
+_AMONG = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, attempt, %s
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase IN (0, 1, 4, 5)"""
 
 
@@ -54,6 +54,7 @@ class Unstarted(NamedTuple):
     size: int  # bytes of its payload
     losses: int
     phase: int
+    attempt: int  # hand-outs that came to an end
     flags: int
 
 
@@ -100,17 +101,19 @@ def end_unstarted(
     if not tasks:
         return []
     cap = ledger.settings.result_ttl
-    ends = [ledger.time + min(decode_spec(task.spec).result_ttl, cap) for task in tasks]
+    specs = [decode_spec(task.spec) for task in tasks]
+    ends = [ledger.time + min(spec.result_ttl, cap) for spec in specs]
+    named = [ledger.names[spec.name] for spec in specs]
     pending = [task for task in tasks if task.phase == PENDING]
     unwait(ledger, [(task.queue, task.seq, task.flags) for task in pending])
     for task in tasks:
         if task.flags:
             ledger.ended(task.seq, task.flags)
     ledger.db.executemany(
-        _END,
+        ending(ledger),
         [
-            (FINISHED, end, state.value, data, task.seq)
-            for end, task in zip(ends, tasks, strict=True)
+            (FINISHED, end, state.value, data, name, 0, ledger.time, 0, task.attempt, task.seq)
+            for end, name, task in zip(ends, named, tasks, strict=True)
         ],
     )
     forget_losses(ledger, [task.seq for task in tasks if task.losses])

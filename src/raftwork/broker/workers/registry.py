@@ -40,7 +40,7 @@ from raftwork.messages import (
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from random import Random
 
     from raftwork.broker.events import Event
@@ -138,6 +138,25 @@ class WorkerRegistry:
         now, attribution = self._beaten, self._attribution
         shown = [w for w in self._workers.values() if w.name and not w.left]
         return [w.status(attribution.reason(w, now)) for w in shown]
+
+    def serving(self, queue: str) -> list[Worker]:
+        """Those that take tasks of this queue, or would if they could."""
+        return [w for w in self._workers.values() if queue in w.queues and w.lost is None]
+
+    def why_not(self, worker: Worker) -> str:
+        """Why it gets no tasks, or not all it could take, for people; else empty."""
+        return self._attribution.reason(worker, self._beaten)
+
+    def held(self, token: int) -> tuple[str, int | None]:
+        """The name of the worker that has it, and how long (ms) its code had run at the last beat.
+
+        Empty, and None, for what the worker has not said to this leader.
+        """
+        worker = self._holder.get(token)
+        if worker is None:
+            return "", None
+        began = worker.assignments[token].started
+        return worker.name, None if began is None else max(0, self._beaten - began)
 
     def named(self, name: str) -> list[Worker]:
         """Those of this name that may still be at work."""
@@ -407,6 +426,10 @@ class WorkerRegistry:
     def commands(self) -> list[Command]:
         """What to propose, drained."""
         return self._reports.commands()
+
+    def notes(self) -> Sequence[Command]:
+        """What goes into the log before them, drained: see Reports."""
+        return self._reports.notes()
 
     def frames(self) -> Iterable[tuple[bytes, FromBroker]]:
         """What to send, drained: (routing id, message)."""
