@@ -52,7 +52,12 @@ def _tag(ctx: click.Context, option: click.Parameter, value: str | None) -> tupl
 
 
 @click.command("tasks")
-@click.option("--state", type=click.Choice([*Status]), metavar="S", help="Only of this state.")
+@click.option(
+    "--state",
+    type=click.Choice([status.value for status in Status]),
+    metavar="S",
+    help="Only of this state.",
+)
 @click.option("--name", metavar="GLOB", help="Only of such a name: `mail.*`, in quotes.")
 @click.option("--queue", metavar="Q", help="Only of this queue.")
 @click.option("--tag", callback=_tag, metavar="K=V", help="Only with this tag.")
@@ -79,10 +84,11 @@ def command(
     limit: int,
     before: int | None,
 ) -> Shown:
-    """List tasks, the newest first; of running ones the worker and for how long.
+    """List tasks, the newest first.
 
     The brokers look at one task after the other, a page at a time, so what few tasks pass takes its
-    time in a large cluster. An ended task is listed until it is forgotten.
+    time in a large cluster. Of a task that runs it says where and for how long;
+    one that has ended is listed until it is forgotten.
 
     \b
     Example:

@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from fnmatch import translate
 from functools import lru_cache
 from heapq import nlargest
-from json import dumps
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
-from raftwork.errors import UnknownTask
+from raftwork.errors import ProtocolError, UnknownTask
 from raftwork.features.history import names_of, workers_of
 from raftwork.features.tags import tagged, tags_of
 from raftwork.features.task_batch import LEVEL_OPTIONS, TAG_LENGTH_MAX
@@ -209,6 +208,8 @@ def _why(view: "View", row: _Row, facts: TaskFacts) -> list[Reason]:
 
 def _list(view: "View", asked: ListTasks) -> "Slices":
     """It looks at the newest rows, slice by slice, until the page is full or it has seen enough."""
+    if len(asked.tag) == 1:
+        raise ProtocolError("a tag is a key and a value, got the key alone")
     candidates, passes = _candidates(view, asked), _filter(view, asked)
     found: list[TaskFacts] = []
     before, scanned = asked.before, 0
@@ -287,7 +288,7 @@ def _select(ledger: "Ledger", which: str) -> str:
 
 
 def _rows(ledger: "Ledger", seqs: Sequence[int]) -> list[_Row]:
-    found = ledger.db.execute(_select(ledger, _BY_SEQ), (dumps(list(seqs)),))
+    found = ledger.db.execute(_select(ledger, _BY_SEQ), (str(list(seqs)),))
     return [_Row(*row) for row in found]
 
 

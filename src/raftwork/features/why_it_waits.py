@@ -97,7 +97,7 @@ def _blocked(view: "View", task: WaitingTask) -> Reason | None:
 
 
 def _at(view: "View", due: int) -> str:
-    left = due - view.machine.time
+    left = due - max(view.time, view.machine.time)  # where nothing happens, entries are old
     at = datetime.fromtimestamp(due / 1000, UTC).isoformat(timespec="milliseconds")
     return f"{at}, in {left / 1000:.1f} s" if left > 0 else f"{at}, which is now"
 

@@ -4,6 +4,7 @@
 """
 
 from tests.sim.mutants.limits import LIMITS
+from tests.sim.mutants.looks import LOOKS
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
 from tests.sim.mutants.surgery import Edit
@@ -451,5 +452,5 @@ SERVICE = (
 
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
-    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS),
+    *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *WORKERS),
 )
