@@ -93,7 +93,7 @@ def command(
     \b
     Example:
       raftwork tasks --state running
-      raftwork tasks --state failed --name 'mail.*' --since 1h --json | jq -r .[].id
+      raftwork tasks --state failed --name 'mail.*' --since 1h --json
     """
     found = cluster.app.runs(
         state=state, name=name, queue=queue, tag=tag, since=since, limit=limit, before=before

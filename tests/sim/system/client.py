@@ -233,8 +233,10 @@ class Client(Process):
         """Set something, ask what is set, look at tasks, or drop what waits in a queue."""
         if self.alive and not self.paused:
             number = self._submit(about, _REPLIES[type(about)])
-            looks = isinstance(about, PurgeQueue | ShowTask | ListTasks)
-            since = 0 if looks else self.world.clients.changes(about)
+            if isinstance(about, PurgeQueue | ShowTask | ListTasks):
+                since = 0
+            else:
+                since = self.world.clients.changes(about)
             self._calls[number] = Call(self.timeline.now, about=about, since=since)
             self.poke()
 
