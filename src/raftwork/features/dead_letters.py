@@ -15,7 +15,8 @@ from raftwork.errors import BadMessage, UnknownTask, Unsupported
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import Admit, admit
 from raftwork.features.losses import forget_losses
-from raftwork.messages import Loss, State, decode_spec, failure_head
+from raftwork.features.tags import tags_of
+from raftwork.messages import Extras, Loss, State, decode_spec, failure_head
 from raftwork.messages.bounds import Between, Id, OptionalName
 from raftwork.messages.registry import command, reply, request
 from raftwork.wire import pack
@@ -214,14 +215,16 @@ def retry(ledger: "Ledger", command: Retry, effects: list[Effect]) -> None:
 
     Raises UnknownTask, Unsupported, and what `admit` refuses with.
     """
-    wanted = "SELECT dead.number, again, key, dead.spec, payload"
+    wanted = "SELECT dead.number, again, key, dead.spec, payload, seq"
     rows = list(ledger.db.execute(wanted + BY_ID, (command.id,)))
     if not rows:
         raise UnknownTask(f"no dead task has the id {command.id!r}")
-    ((number, again, key, spec, payload),) = rows
+    ((number, again, key, spec, payload, seq),) = rows
     if again:
         return
     task = [command.new, payload, key] if key else [command.new, payload]
+    if tags := tags_of(ledger, seq):
+        task = [command.new, payload, key, Extras(tags=tags)]
     try:
         admit(ledger, Admit(command.created, spec, pack([task])), effects)
     except BadMessage:

@@ -52,7 +52,7 @@ class Looker:
         rng, ids = self._rng, self._world.book.ids
         if ids and rng.random() < 0.7:
             return ShowTask(0, rng.choice(ids[-20:]), rng.random() < 0.5)
-        tag = list(TAG) if rng.random() < 0.5 else []
+        tag: list[str] = list(TAG) if rng.random() < 0.5 else []
         return ListTasks(0, INT_MAX, rng.randint(1, 20), rng.choice(_STATES), "", "", tag, 0)
 
 

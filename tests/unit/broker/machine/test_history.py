@@ -4,6 +4,7 @@ import pytest
 
 from raftwork.broker.machine.commands import Fail, Finish, Lose, Tick
 from raftwork.features import history
+from raftwork.features.dead_letters import Retry
 from raftwork.features.history import NameWorker, Ran
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.task_row import TAGGED
@@ -138,3 +139,13 @@ def test_tags_go_with_the_result(driver: Driver) -> None:
     driver.now += 1_000
     driver.apply(Tick())
     assert list(driver.db.execute("SELECT * FROM tag")) == [("customer", "7", 2)]
+
+
+def test_who_runs_a_dead_task_again_runs_it_with_its_tags(driver: Driver) -> None:
+    enqueue_tagged(driver, "a", customer="7")
+    driver.fail(driver.assign(1)[0])
+    driver.apply(Retry(driver.now, "a", "again"))
+    assert list(driver.db.execute("SELECT * FROM tag")) == [
+        ("customer", "7", 1),
+        ("customer", "7", 2),
+    ]
