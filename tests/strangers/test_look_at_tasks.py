@@ -43,6 +43,8 @@ def test_the_page_works_as_printed(alone: Place) -> None:
         said = alone.sh(line)
         assert said.code == 0, (line, said)
         assert said.out, line
+    tagged = alone.sh("raftwork enqueue tasks.invoice nine --tag customer=9").out.strip()
+    assert shown(alone, tagged)["tags"] == {"customer": "9"}
     (scheduled,) = json.loads(alone.sh("raftwork tasks --state scheduled --json").out)
     task = alone.sh(f"raftwork show {scheduled['id']}")
     assert "waits: its time is " in task.out, task

@@ -11,6 +11,7 @@ from raftwork.cli.cluster import Cluster, Shown, shows
 from raftwork.cli.output import err, out_table
 from raftwork.cli.tables import Column, Overflow
 from raftwork.cli.task_documents import summary_document
+from raftwork.cli.values import parse_tag
 from raftwork.client.status import Status
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ def _age(ctx: click.Context, option: click.Parameter, value: str | None) -> floa
 def _tag(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[str, str] | None:
     if value is None:
         return None
-    key, equals, text = value.partition("=")
-    if not (key and equals and text):
-        raise click.BadParameter(f"{value!r} is not KEY=VALUE", ctx, option)
-    return key, text
+    try:
+        return parse_tag(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, option) from None
 
 
 @click.command("tasks")
