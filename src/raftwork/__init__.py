@@ -14,7 +14,7 @@ add.enqueue(1, 2).result(timeout=10)
 from typing import TYPE_CHECKING
 
 from raftwork.attempt_ends import Reject, Resume, Retry
-from raftwork.client import App, BoundTask, Progress, Run, Status, Task
+from raftwork.client import App, BoundTask, Progress, Run, RunInfo, Status, Task
 from raftwork.errors import (
     AppClosed,
     AttemptOver,
@@ -44,6 +44,7 @@ __all__ = [
     "BoundTask",
     "Progress",
     "Run",
+    "RunInfo",
     "Status",
     "Task",
     "current",

@@ -11,7 +11,7 @@ import click
 from raftwork.cli.cluster import Cluster, waits
 from raftwork.cli.output import err, out
 from raftwork.cli.signals import Told, end_by_exception
-from raftwork.cli.values import parse_argument, parse_json, usage
+from raftwork.cli.values import parse_argument, parse_json, parse_tag, usage
 from raftwork.escapes import visible
 
 if TYPE_CHECKING:
@@ -47,6 +47,16 @@ def _kwargs(ctx: click.Context, option: click.Parameter, value: str) -> dict[str
     return kwargs
 
 
+def _tags(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    try:
+        tags = [parse_tag(value) for value in values]
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, option) from None
+    if len(made := dict(tags)) < len(tags):
+        raise click.BadParameter("a key is given twice", ctx, option)
+    return made
+
+
 @click.command(
     "enqueue", cls=_TakesNegativeNumbers, context_settings={"ignore_unknown_options": True}
 )
@@ -69,6 +79,9 @@ def _kwargs(ctx: click.Context, option: click.Parameter, value: str) -> dict[str
 @click.option("--key", metavar="K", help="What it is about, such as a customer's number.")
 @click.option("--ordered", is_flag=True, help="Run after those of its key that came before it.")
 @click.option("--tenant", metavar="T", help="On whose behalf it runs, for queues set to be fair.")
+@click.option(
+    "--tag", "tags", multiple=True, callback=_tags, metavar="K=V", help="What it is about; repeat."
+)
 @click.option("--wait", is_flag=True, help="Print the result instead of the id.")
 @waits
 def command(
@@ -82,6 +95,7 @@ def command(
     key: str | None,
     ordered: bool,
     tenant: str | None,
+    tags: dict[str, str],
     wait: bool,
 ) -> None:
     """Enqueue the task NAME with its arguments.
@@ -105,7 +119,14 @@ def command(
         # Made here, so that it can be told whatever happens.
         id_ = new_ids(1)[0] if task_id is None else task_id
         task = cluster.app.named(
-            name, id=id_, queue=queue, key=key, tenant=tenant, priority=priority, ordered=ordered
+            name,
+            id=id_,
+            queue=queue,
+            key=key,
+            tenant=tenant,
+            priority=priority,
+            ordered=ordered,
+            tags=tags or None,
         )
         if ordered and key is None:
             raise click.UsageError("--ordered needs --key")

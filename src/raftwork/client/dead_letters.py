@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from raftwork.client.ids import new_ids
 from raftwork.client.options import queue_name, task_id
 from raftwork.client.reply import Reply
-from raftwork.client.run import Run, Status, handles
+from raftwork.client.run import Run, handles
+from raftwork.client.status import Status
 from raftwork.features import dead_letters
 from raftwork.features.dead_letters import (
     DEAD_IDS_MAX,

@@ -8,6 +8,7 @@ from raftwork.durations import Duration as Duration
 from raftwork.durations import milliseconds as milliseconds
 from raftwork.durations import seconds as seconds
 from raftwork.exception_names import exception_name
+from raftwork.features.task_batch import TAG_LENGTH_MAX, TAGS_MAX
 from raftwork.messages import (
     ID_MAX,
     NAME_MAX,
@@ -83,6 +84,9 @@ class OptionFields(TypedDict, total=False):
     on_failure: OnFailure
     """What an ordered task that has failed for good, or is lost, means for those behind it: the
     `next` goes on, or they `halt` until `Queue.resume_key`."""
+    tags: Mapping[str, str] | None
+    """What it is about, such as `{"customer": "7"}`: at most 8 keys, each of 1 to 128 characters,
+    as is its value. `raftwork tasks --tag customer=7` lists its like."""
 
 
 class Options(NamedTuple):
@@ -104,6 +108,7 @@ class Options(NamedTuple):
     priority: int = 0
     ordered: bool = False
     on_failure: OnFailure = "next"
+    tags: tuple[tuple[str, str], ...] = ()  # sent with each task, not in the Spec
 
     def changed(self, given: OptionFields) -> "Options":
         """These options with the given ones replaced. Raises TypeError, ValueError."""
@@ -121,6 +126,8 @@ class Options(NamedTuple):
         for name, value in self._asdict().items():
             if value != self._field_defaults[name]:
                 found[name] = value / 1000 if name in DURATIONS else value
+        if self.tags:
+            found["tags"] = dict(self.tags)
         return found
 
     def spec(self, name: str) -> bytes:
@@ -183,6 +190,12 @@ def queue_name(value: object) -> str:
 def task_id(value: object) -> str:
     """A task's id. Raises TypeError, ValueError."""
     return label("id", value, ID_MAX)
+
+
+def tag(key: object, value: object) -> tuple[str, str]:
+    """One of a task's tags. Raises TypeError, ValueError."""
+    name = label("a tag's key", key, TAG_LENGTH_MAX)
+    return name, label(f"the value of the tag {name!r:.40}", value, TAG_LENGTH_MAX)
 
 
 def task_key(value: object) -> str:
@@ -284,8 +297,20 @@ def _perhaps(what: str) -> Callable[[Any], int]:
     return lambda value: 0 if value is None else milliseconds(what, value)
 
 
+def _tags(value: object) -> tuple[tuple[str, str], ...]:
+    """In the order of their keys."""
+    if value is None:
+        return ()
+    if not isinstance(value, Mapping):
+        like = "a mapping, such as {'customer': '7'}"
+        raise TypeError(f"tags must be {like}, got {type(value).__name__}")
+    if len(value) > TAGS_MAX:
+        raise ValueError(f"a task may have {TAGS_MAX} tags, got {len(value)}")
+    return tuple(sorted(tag(key, text) for key, text in value.items()))
+
+
 #: What checks each option, and returns it as Options has it. Raises TypeError, ValueError.
-_CHECKS: Mapping[str, Callable[[Any], str | int | tuple[str, ...]]] = {
+_CHECKS: Mapping[str, Callable[[Any], object]] = {
     "queue": queue_name,
     "timeout": _limit,
     "retries": lambda value: _count("retries", value),
@@ -302,4 +327,5 @@ _CHECKS: Mapping[str, Callable[[Any], str | int | tuple[str, ...]]] = {
     "priority": _priority,
     "ordered": _ordered,
     "on_failure": _on_failure,
+    "tags": _tags,
 }

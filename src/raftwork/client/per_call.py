@@ -37,9 +37,9 @@ class PerCall(NamedTuple):
         """What goes with each task of such a call. Raises ValueError if it says too little."""
         if options.ordered and not self.key:
             raise ValueError('an ordered task needs a key: task.options(key="…").enqueue(…)')
-        if not self.at and not self.tenant:
+        if not self.at and not self.tenant and not options.tags:
             return NO_EXTRAS
-        return Extras(at=self.at, tenant=self.tenant)
+        return Extras(at=self.at, tenant=self.tenant, tags=list(options.tags))
 
 
 #: Nothing is said.

@@ -1,15 +1,16 @@
 """A handle for one task in the cluster."""
 
-import enum
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from raftwork.client.options import Duration, seconds
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
+from raftwork.client.run_info import Progress, Report, RunInfo, info, progress, report
+from raftwork.client.status import Status
 from raftwork.errors import TaskCancelled, TaskFailed, TaskLost, UnknownTask
+from raftwork.features.inspect_tasks import ShowTask, TaskShown
 from raftwork.features.progress import AskProgress, ProgressTold
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
@@ -20,37 +21,6 @@ if TYPE_CHECKING:
     from raftwork.client.caller import Caller
 
 T_co = TypeVar("T_co", covariant=True)
-
-
-class Status(enum.StrEnum):
-    """A task's state. One that waits for a retry is queued; one over its time limit, failed.
-
-    One that waits for its time is scheduled, one that waits for other tasks is blocked.
-    """
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    LOST = "lost"
-    CANCELLED = "cancelled"
-    SCHEDULED = "scheduled"
-    BLOCKED = "blocked"
-
-
-class Progress(NamedTuple):
-    """What a running task said last: the part that is done, 0 … 1, its words, and when (UTC)."""
-
-    fraction: float
-    text: str
-    at: datetime
-
-
-def _progress(told: ProgressTold) -> Progress | None:
-    if not told.at:
-        return None
-    return Progress(told.fraction, told.text, datetime.fromtimestamp(told.at / 1000, UTC))
-
 
 _NOT_YET = object()
 
@@ -104,11 +74,26 @@ class Run(Slot, Generic[T_co]):
         None unless it runs and has called `current().progress`. Raises UnknownTask, and Unavailable
         without a leader.
         """
-        return _progress(self._ask_progress().result())
+        return progress(self._ask_progress().result())
 
     async def aprogress(self) -> Progress | None:
         """As `progress`, for coroutines."""
-        return _progress(await self._ask_progress().aresult())
+        return progress(await self._ask_progress().aresult())
+
+    def info(self) -> RunInfo:
+        """Everything that is known of the task, and why it waits if it does.
+
+        Raises UnknownTask, and Unavailable without a leader.
+        """
+        return info(self._show().result())
+
+    async def ainfo(self) -> RunInfo:
+        """As `info`, for coroutines."""
+        return info(await self._show().aresult())
+
+    def report(self) -> Report:
+        """As `info`, with its arguments, or what it came to: up to a mebibyte."""
+        return report(self._show(body=True).result())
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Run) else NotImplemented
@@ -161,6 +146,9 @@ class Run(Slot, Generic[T_co]):
 
     def _ask_progress(self) -> Reply[ProgressTold]:
         return self._app.call(AskProgress(0, self.id), ProgressTold, ids=(self.id,))
+
+    def _show(self, *, body: bool = False) -> Reply[TaskShown]:
+        return self._app.call(ShowTask(0, self.id, body), TaskShown, ids=(self.id,))
 
     def _arrival(self, asked: Result) -> float:
         """How long (s) to wait for an outcome that the leader already has: only its transport."""

@@ -14,13 +14,17 @@ from raftwork.features import (
     dead_letters,
     drain,
     enqueue,
+    history,
+    inspect_tasks,
     lanes,
     progress,
     purge_queue,
     queue_settings,
     results,
+    tags,
     timers,
     upgrade,
+    why_it_waits,
 )
 from raftwork.messages.registry import commands, from_broker, to_broker
 
@@ -50,5 +54,9 @@ CAPABILITIES: tuple[Capability, ...] = (
     timers,
     checkpoints,
     progress,
+    tags,
+    history,
+    why_it_waits,
+    inspect_tasks,
     lanes,  # the last: what the others made of a task decides where it waits
 )

@@ -11,20 +11,20 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.features.effects import CheckpointDecided, Effect
+from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.features.task_row import CHECKPOINTED
 from raftwork.messages.registry import command, to_broker, to_worker
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
     from raftwork.features.feature import Feature
-    from raftwork.features.lifecycle import Entering
-    from raftwork.messages import Spec
 
 #: Of one checkpoint, and of all together.
 CHECKPOINT_BYTES_MAX = 64 * 1024
 CHECKPOINTS_BYTES_MAX = 1024 * 1024 * 1024
 
 _PUT = "INSERT OR REPLACE INTO checkpoint VALUES (?, ?)"
+_VALUE = "SELECT value FROM checkpoint WHERE seq = ?"
 _SIZE = "SELECT length(value) FROM checkpoint WHERE seq = ?"
 _FLAG = "UPDATE task SET flags = flags | ? WHERE seq = ?"
 
@@ -104,8 +104,12 @@ def _size(ledger: "Ledger", seq: int, flags: int) -> int:
     return int(size)
 
 
-def _enters(_ledger: "Ledger", _spec: "Spec", _task: "Entering") -> None:
-    """No task has one before it has run."""
+def checkpoint_of(ledger: "Ledger", seq: int) -> bytes | None:
+    """What an attempt of this task left, packed; None if none did."""
+    if ledger.level < LEVEL_OPTIONS:
+        return None
+    row = ledger.db.execute(_VALUE, (seq,)).fetchone()
+    return None if row is None else row[0]
 
 
 def _ended(ledger: "Ledger", seq: int, flags: int) -> None:
@@ -121,5 +125,5 @@ def feature() -> "Feature":
     return Feature(
         "checkpoints",
         transitions=[transition(Note, note)],
-        lifecycles=[Lifecycle(CHECKPOINTED, _enters, _ended)],
+        lifecycles=[Lifecycle(CHECKPOINTED, ended=_ended)],
     )

@@ -43,13 +43,15 @@ class Lifecycle(NamedTuple):
     `enters` is called for every new task that is not an ordinary one, and sets `flag` in its flags
     if the capability takes part in its life. `ended` is called with the task's number and flags
     once it has its outcome: what the capability holds for it goes. `settled` follows in the same
-    place, for what hangs on the outcome, or on the tasks that wait for it.
+    place, for what hangs on the outcome, or on the tasks that wait for it. `buried` is called with
+    the numbers of tasks whose results are dropped: what it keeps to be looked at goes, too.
     """
 
     flag: int
-    enters: Callable[[Ledger, Spec, Entering], None]
+    enters: Callable[[Ledger, Spec, Entering], None] = lambda _ledger, _spec, _task: None
     ended: Callable[[Ledger, int, int], None] = lambda _ledger, _seq, _flags: None
     settled: Callable[[Ledger, int, State, list[Effect]], None] = lambda *_: None
+    buried: Callable[[Ledger, Sequence[int]], None] = lambda _ledger, _seqs: None
 
 
 class TimerKind(NamedTuple):

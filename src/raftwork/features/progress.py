@@ -21,6 +21,14 @@ TEXT_BYTES_MAX = 512
 _NONE = 0
 
 
+class Said(NamedTuple):
+    """How far a task is: the part that is done, words, and since when, leader time."""
+
+    fraction: float
+    text: str
+    at: int
+
+
 class Told(NamedTuple):
     """What a task said last: the part that is done, 0 … 1, some words, and how long ago (ms)."""
 
@@ -57,7 +65,7 @@ class AskProgress(NamedTuple):
 
 
 def _answer(view: "View", asked: AskProgress) -> ProgressTold:
-    found = view.workers.progress(asked.id)
+    found = view.workers.inspection.progress(asked.id)
     if found is not None:
         return ProgressTold(asked.request, found.fraction, found.text, found.at)
     if view.machine.states([asked.id]) == [State.UNKNOWN]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.features import key_order
 from raftwork.features.effects import Effect, Requeued, Settled
+from raftwork.features.history import ending
 from raftwork.features.losses import forget_losses
 from raftwork.features.task_row import (
     BLOCKED,
@@ -34,12 +35,11 @@ _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
 _LEAVE_LANE = "DELETE FROM laned WHERE lane = ? AND place = ?"
 _PLACE = "SELECT lane, CASE place WHEN 0 THEN seq ELSE place END, key FROM task WHERE seq = ?"
 _GIVE_PLACE = "UPDATE task SET place = ? WHERE seq = ?"
-_END = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
-_FIRST = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, %s
+_FIRST = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, attempt, %s
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
     WHERE waiting.queue = ? AND waiting.seq <= ? ORDER BY waiting.seq LIMIT ?"""
 # In the phases PENDING, DELAYED, SCHEDULED and BLOCKED.
-_AMONG = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, %s
+_AMONG = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, attempt, %s
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase IN (0, 1, 4, 5)"""
 
 
@@ -57,6 +57,7 @@ class Unstarted(NamedTuple):
     size: int  # bytes of its payload
     losses: int
     phase: int
+    attempt: int  # hand-outs that came to an end
     flags: int
 
 
@@ -142,7 +143,9 @@ def end_unstarted(
     if not tasks:
         return []
     cap = ledger.settings.result_ttl
-    ends = [ledger.time + min(decode_spec(task.spec).result_ttl, cap) for task in tasks]
+    specs = [decode_spec(task.spec) for task in tasks]
+    ends = [ledger.time + min(spec.result_ttl, cap) for spec in specs]
+    named = [ledger.names[spec.name] for spec in specs]
     pending = [task for task in tasks if task.phase == PENDING]
     unwait(ledger, [(task.queue, task.seq, task.flags) for task in pending])
     following: list[Effect] = []
@@ -150,10 +153,10 @@ def end_unstarted(
         if task.flags:
             ledger.ended(task.seq, task.flags, state, following)
     ledger.db.executemany(
-        _END,
+        ending(ledger),
         [
-            (FINISHED, end, state.value, data, task.seq)
-            for end, task in zip(ends, tasks, strict=True)
+            (FINISHED, end, state.value, data, name, 0, ledger.time, 0, task.attempt, task.seq)
+            for end, name, task in zip(ends, named, tasks, strict=True)
         ],
     )
     forget_losses(ledger, [task.seq for task in tasks if task.losses])

@@ -79,12 +79,17 @@ class WorkerLost(NamedTuple):
 
     def in_words(self) -> Failure:
         """See `Ending.in_words`."""
-        last = f"{self.by.worker or 'its worker'} {_how(self.by)}"
+        last = lost_by(self.by)
         if self.once:
             why = f"{last} while it ran it, and it may not be handed out twice"
         else:
             why = f"lost {self.losses} times while it ran, the last time: {last}"
         return Failure("WorkerLost", why, "")
+
+
+def lost_by(loss: Loss) -> str:
+    """How it was lost: "w1 vanished"."""
+    return f"{loss.worker or 'its worker'} {_how(loss)}"
 
 
 @ending(4)

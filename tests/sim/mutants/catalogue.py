@@ -5,6 +5,7 @@
 
 from tests.sim.mutants.attempt_ends import ATTEMPT_ENDS
 from tests.sim.mutants.limits import LIMITS
+from tests.sim.mutants.looks import LOOKS
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
 from tests.sim.mutants.surgery import Edit
@@ -452,5 +453,5 @@ SERVICE = (
 
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
-    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *ATTEMPT_ENDS),
+    *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *WORKERS, *ATTEMPT_ENDS),
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from raftwork.client import calls
 from raftwork.client.calls import Answered
 from raftwork.client.session import Session
-from raftwork.errors import QueueFull, Unavailable
+from raftwork.errors import QueueFull, Unavailable, Unsupported
 from raftwork.features import to_broker
 from raftwork.features.cluster_settings import (
     AskClusterSettings,
@@ -20,6 +20,7 @@ from raftwork.features.cluster_settings import (
     SetClusterSettings,
 )
 from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.inspect_tasks import ListTasks, ShowTask, TaskPage, TaskShown
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.queue_settings import (
     AskQueue,
@@ -32,6 +33,7 @@ from raftwork.messages import Result, State
 from raftwork.messages.request import Request
 from raftwork.wire import unpack
 from tests.sim.system.disk import CLUSTER
+from tests.sim.system.looks import Looks, looked
 from tests.sim.system.network import WIRE_TIMEOUT, Dealer
 from tests.sim.system.process import Clock, Process
 from tests.sim.system.promises import require
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 TIMEOUT = 6_000
 #: … and how much later it is told, at most: its clock may be slow.
 LATE = 100
+#: When it asks again whom a new cluster's first leader told that it has no level yet, ms.
+_NO_LEVEL_YET = 100
 #: Frames that a stopped process's connection takes.
 UNREAD_MAX = 1
 
@@ -53,6 +57,8 @@ _REPLIES: dict[type[object], type[object]] = {
     SetQueue: QueueSet,
     AskQueue: SettingsTold,
     PurgeQueue: QueuePurged,
+    ShowTask: TaskShown,
+    ListTasks: TaskPage,
     SetClusterSettings: ClusterSettingsSet,
     AskClusterSettings: ClusterSettingsTold,
 }
@@ -69,7 +75,7 @@ class Call:
     batch: Batch | None = None
     #: It waits for room.
     wait_when_full: bool = False
-    about: About | PurgeQueue | None = None
+    about: About | PurgeQueue | Looks | None = None
     #: How much had been set when it began.
     since: int = 0
 
@@ -229,11 +235,14 @@ class Client(Process):
         number = self._submit(Ask(0, ids), Answer, tuple(ids))
         self._calls[number] = Call(self.timeline.now, tuple(ids))
 
-    def inquire(self, about: About | PurgeQueue) -> None:
-        """Set something, ask what is set, or drop what waits in a queue."""
+    def inquire(self, about: About | PurgeQueue | Looks) -> None:
+        """Set something, ask what is set, look at tasks, or drop what waits in a queue."""
         if self.alive and not self.paused:
             number = self._submit(about, _REPLIES[type(about)])
-            since = 0 if isinstance(about, PurgeQueue) else self.world.clients.changes(about)
+            if isinstance(about, PurgeQueue | ShowTask | ListTasks):
+                since = 0
+            else:
+                since = self.world.clients.changes(about)
             self._calls[number] = Call(self.timeline.now, about=about, since=since)
             self.poke()
 
@@ -332,6 +341,8 @@ class Client(Process):
                 self.inquire(call.about)
         elif isinstance(call.about, PurgeQueue):
             self.world.clients.purged(call.at, call.about, answer)
+        elif isinstance(call.about, ShowTask | ListTasks):
+            looked(self.world.clients, self.world.queue, call.at, call.about, answer)
         elif call.about is not None:
             self.world.clients.told(call.about, call.since, answer)
         elif call.batch is None:
@@ -339,6 +350,8 @@ class Client(Process):
             self.world.clients.answered(call.at, call.ids, results)
         elif isinstance(answer.error, QueueFull):
             self._no_room(call, call.batch)
+        elif isinstance(answer.error, Unsupported) and "is at level 0" in str(answer.error):
+            self._put_off(call.batch, _NO_LEVEL_YET)
         elif answer.error is not None:
             self.world.clients.refused(call.batch, answer.error)
         else:
@@ -351,8 +364,11 @@ class Client(Process):
             self.world.waited_in_vain(self, batch)
         wait = self.world.admin.put_off(batch)
         if wait is not None:
-            self.application.put_off.append(batch)
-            self.timeline.after(wait, self._again, batch)
+            self._put_off(batch, wait)
+
+    def _put_off(self, batch: Batch, wait: int) -> None:
+        self.application.put_off.append(batch)
+        self.timeline.after(wait, self._again, batch)
 
     def _again(self, batch: Batch) -> None:
         if self.alive and self.paused:

@@ -37,6 +37,7 @@ from tests.sim.system.attempt_ends import AttemptEnds
 from tests.sim.system.cluster_settings import Stood
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
+from tests.sim.system.workload import Row, content_of, tags_of
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class Known:
     outcome: tuple[State, bytes] | None = None
     #: Since when it waits to be handed out; None while it does not.
     waits_since: int | None = None
+    tags: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -319,13 +321,14 @@ class QueueChecker:
 
     def entering(self, spec: bytes, packed: bytes) -> Entering:
         """What this batch would bring in now."""
-        start, new, contradicts = crc32(spec), dict[str, int](), False
-        tasks = cast("list[tuple[str, bytes]]", unpack(packed))
-        for task, payload in tasks:
+        new, contradicts = dict[str, int](), False
+        tasks = cast("list[Row]", unpack(packed))
+        for row in tasks:
+            task = cast("str", row[0])
             known = self.tasks.get(task)
             if known is None:
-                new[task] = len(payload)
-            elif known.contents != crc32(payload, start):
+                new[task] = len(cast("bytes", row[1]))
+            elif known.contents != content_of(spec, row):
                 contradicts = True
         return Entering(decode_spec(spec).queue, new, len(new) < len(tasks), contradicts)
 
@@ -344,6 +347,7 @@ class QueueChecker:
         text = f"{tasks} tasks of {size} bytes to {room}: {reply}, not {due}"
         require(given is due, "limits", text)
         came_in = [task for effect in effects for task in _came_in(effect)]
+        came_in += self._others_came_in(command, effects)
         text = f"of {list(batch.new)} came in: {came_in}, and the answer is {reply}"
         require(came_in == (list(batch.new) if due is None else []), "all or none", text)
         reached = self.reached
@@ -353,6 +357,20 @@ class QueueChecker:
         reached["repeated batch acknowledged by a full queue"] += not tasks and room.full
         if due is Code.QUEUE_FULL:
             reached[f"enqueue refused for a queue's {lack}"] += 1
+
+    def _others_came_in(self, command: Admit, effects: Sequence[Effect]) -> list[str]:
+        """New tasks that are not ordinary: of those the effects tell that they wait, no more."""
+        rows = {str(row[0]): row for row in cast("list[Row]", unpack(command.tasks))}
+        if not any(len(row) > 3 for row in rows.values()):
+            return []
+        new = [task for task in rows if task not in self.tasks]
+        seqs = [effect.seq for effect in effects if isinstance(effect, Requeued)]
+        for seq, task in zip(seqs, new, strict=False):
+            row = rows[task]
+            self._queued(command.spec, [(seq, (task, cast("bytes", row[1])))])
+            known = self.tasks[task]
+            known.contents, known.tags = content_of(command.spec, row), tags_of(row)
+        return new[: len(seqs)]
 
     def refuses_early(self, at: Position, spec: bytes, packed: bytes) -> None:
         """A leader that has applied everything up to `at` finds a queue too full for a batch."""

@@ -92,6 +92,13 @@ _EXPECTED = (
     "purged after an attempt",
     "purge went on in another entry",
     "purge of nothing",
+    # looking at tasks
+    "looked at: waits",
+    "looked at: runs",
+    "looked at: ended",
+    "looked at: attempts",
+    "looked at: tagged",
+    "listed by a tag",
     # the cluster's settings
     "cluster set",
     "cluster settings read",

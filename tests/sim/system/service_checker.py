@@ -23,6 +23,7 @@ from raftwork.features.cluster_settings import (
     SetClusterSettings,
 )
 from raftwork.features.enqueue import Enqueued
+from raftwork.features.inspect_tasks import TaskPage, TaskShown
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.queue_settings import (
     AskQueue,
@@ -72,7 +73,7 @@ _FROM_LEADER = frozenset(
     from_broker._tags[kind]
     for kind in (
         *(Enqueued, Watched, Results, Answer, QueueSet, SettingsTold, QueuePurged),
-        *(ClusterSettingsSet, ClusterSettingsTold),
+        *(ClusterSettingsSet, ClusterSettingsTold, TaskShown, TaskPage),
         *(WorkerWelcome, Push, Stop, Acknowledged, Beat, Drain),
     )
 )

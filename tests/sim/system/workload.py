@@ -1,11 +1,12 @@
 """What clients want done: kinds of task, batches, and what is said of them twice."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple, cast
 from zlib import crc32
 
-from raftwork.messages import Spec, encode_spec
+from raftwork.messages import Extras, Spec, encode_spec
 from raftwork.wire import pack, unpack
 
 #: The names of all tasks.
@@ -26,14 +27,36 @@ class Batch(NamedTuple):
     contents: tuple[int, ...]
 
 
-def make_batch(spec: Spec, codes: dict[str, Code]) -> Batch:
-    return _batch(encode_spec(spec), [(task, pack(code)) for task, code in codes.items()])
+#: The tag of those that have one.
+TAG = ("of", "the few")
+#: The share of batches with tags.
+_TAGGED = 0.2
+#: A task as it travels: id, payload and, of a tagged one, key and extras.
+Row = Sequence[object]
 
 
-def _batch(spec: bytes, tasks: list[tuple[str, bytes]]) -> Batch:
-    start = crc32(spec)
-    contents = tuple(crc32(payload, start) for _, payload in tasks)
-    return Batch(spec, pack(tasks), tuple(task for task, _ in tasks), contents)
+def make_batch(spec: Spec, codes: dict[str, Code], *, tagged: bool = False) -> Batch:
+    rest: Row = ("", Extras(tags=[TAG, ("size", str(len(codes)))])) if tagged else ()
+    return _batch(encode_spec(spec), [(task, pack(code), *rest) for task, code in codes.items()])
+
+
+def _batch(spec: bytes, tasks: list[Row]) -> Batch:
+    contents = tuple(content_of(spec, row) for row in tasks)
+    return Batch(spec, pack(tasks), tuple(cast("str", row[0]) for row in tasks), contents)
+
+
+def content_of(spec: bytes, row: Row) -> int:
+    """The CRC by which the cluster tells a task's contents from others."""
+    content = crc32(cast("bytes", row[1]), crc32(spec))
+    return crc32(pack(row[3]), content) if len(row) > 3 else content
+
+
+def tags_of(row: Row) -> list[tuple[str, str]]:
+    """A task's tags, in the order of their keys."""
+    if len(row) <= 3:
+        return []
+    tags = cast("list[list[list[str]]]", row[3])[3]
+    return sorted((key, value) for key, value in tags)
 
 
 def draw(rng: Random, fatal: float) -> tuple[Spec, Code]:
@@ -71,6 +94,7 @@ class Book:
     fatal: float
     batches: list[Batch] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    tags: Random = field(default_factory=lambda: Random("tags"))
 
     def fresh(self) -> Batch:
         """New tasks."""
@@ -78,7 +102,7 @@ class Book:
         spec, code = draw(rng, self.fatal)
         count = 1 if code[0] == "kill" or code[1] > 1_000 else rng.choice((1, 1, 2, 5, 12))
         codes = {f"t{len(self.ids) + i}": code for i in range(count)}
-        batch = make_batch(spec, codes)
+        batch = make_batch(spec, codes, tagged=self.tags.random() < _TAGGED)
         self.batches.append(batch)
         self.ids.extend(codes)
         return batch
@@ -93,14 +117,14 @@ class Book:
         if not several:
             return None
         old = rng.choice(several)
-        tasks = cast("list[tuple[str, bytes]]", unpack(old.tasks))
-        (_, payload), *_ = tasks
-        new = [(f"t{len(self.ids) + i}", payload) for i in range(rng.randint(1, 3))]
+        tasks = cast("list[Row]", unpack(old.tasks))
+        (_, *rest), *_ = tasks
+        new: list[Row] = [(f"t{len(self.ids) + i}", *rest) for i in range(rng.randint(1, 3))]
         tasks = rng.sample(tasks, rng.randint(1, len(tasks))) + new
         rng.shuffle(tasks)
         batch = _batch(old.spec, tasks)
         self.batches.append(batch)
-        self.ids.extend(task for task, _ in new)
+        self.ids.extend(cast("str", task) for task, *_ in new)
         return batch
 
     @staticmethod

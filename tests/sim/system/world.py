@@ -21,6 +21,7 @@ from tests.sim.system.cluster_settings import ClusterAdmin
 from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
+from tests.sim.system.looks import Looker
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
 from tests.sim.system.plots import hold_back, leave_behind, read_late
@@ -95,6 +96,7 @@ class World:
         self.faults = Faults(self)
         self.admin = Admin(self)
         self.purges = Purges(self)
+        self.looker = Looker(self)
         self.cluster_admin = ClusterAdmin(self)
         self.bugs = Bugs(self)
 
@@ -131,6 +133,7 @@ class World:
             timeline.run(1_200)
             self.admin.begin()
             self.purges.begin()
+            self.looker.begin()
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()
@@ -174,6 +177,7 @@ class World:
         if self.shape.set_every:
             self.admin.press("bulk")
         self.purges.press()
+        self.looker.press()
         self.cluster_admin.press()
         self.timeline.after(40, self.press)
 

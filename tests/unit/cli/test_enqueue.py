@@ -24,6 +24,7 @@ class FakeApp:
         self._error, self._wait, self._state = enqueue, wait, state
         self._id = ""
         self.args: tuple[object, ...] = ()
+        self.tags: object = None
 
     def __enter__(self) -> Self:
         return self
@@ -31,8 +32,17 @@ class FakeApp:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def named(self, _name: str, *, id: str, queue: str, **_options: object) -> Self:  # noqa: A002
+    def named(
+        self,
+        _name: str,
+        *,
+        id: str,  # noqa: A002
+        queue: str,
+        tags: object,
+        **_options: object,
+    ) -> Self:
         assert queue
+        self.tags = tags
         self._id = id
         return self
 
@@ -127,3 +137,11 @@ def test_json_that_cannot_be_meant_is_wrong_usage(
     assert done.exit_code == 2, done.output
     assert why in done.stderr
     assert app.args == ()
+
+
+def test_tags_go_with_the_task(enqueue: Enqueue) -> None:
+    app = FakeApp(None, TimeoutError())
+    assert enqueue(app, "--tag", "a=1", "--tag", "b=x=y").exit_code == 0
+    assert app.tags == {"a": "1", "b": "x=y"}
+    for wrong in (("--tag", "a"), ("--tag", "a=1", "--tag", "a=2")):
+        assert enqueue(app, *wrong).exit_code == 2

@@ -29,6 +29,7 @@ from raftwork.features.effects import (
     Settled,
     TokenRejected,
 )
+from raftwork.features.history import ERROR_MAX, ending, note_attempt
 from raftwork.features.losses import forget_losses, note_losses
 from raftwork.features.task_row import DELAYED, FINISHED
 from raftwork.features.waiting import wait
@@ -40,13 +41,14 @@ from raftwork.messages import (
     WorkerLost,
     decode_failure_strictly,
     encode_failure,
+    failure_head,
     is_retried,
+    lost_by,
 )
 
 _RETURN = "UPDATE task SET attempt = ?, failures = ?, losses = ? WHERE seq = ?"
 _DELAY = """UPDATE task SET phase = ?, due = ?, attempt = ?, failures = ?, losses = ?
     WHERE seq = ?"""
-_SETTLE = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
 
 #: A task that ran, and the packed value or failure that it ended with.
 Verdict = tuple[Running, bytes]
@@ -125,6 +127,8 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
             verdicts.append((run, _stored(ledger, WorkerLost(run.losses, command.by, once))))
         else:
             again.append(run)
+            if started:
+                note_attempt(ledger, run, f"WorkerLost: {lost_by(command.by)}")
     note_losses(ledger, charged, command.by)
     _settle(ledger, State.LOST, verdicts, effects)
     _requeue(ledger, again, effects)
@@ -148,6 +152,7 @@ def _failed(
     if retry_at is None or spec.at_most_once or run.failures > spec.retries:
         _settle(ledger, State.FAILED, [(run, failure)], effects)
     else:
+        note_attempt(ledger, run, failure_head(failure, ERROR_MAX))
         _again(ledger, run, retry_at, effects)
 
 
@@ -185,9 +190,18 @@ def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list
     for run, _ in verdicts:
         if run.flags:
             ledger.ended(run.seq, run.flags, state, effects)
-    number = state.value
+    named = {spec: ledger.names[spec_of(spec).name] for spec in expires}
+    number, now = state.value, ledger.time
+    ran_on, times = ledger.worker_numbers, ledger.run_times
     ledger.db.executemany(
-        _SETTLE, [(FINISHED, expires[run.spec], number, data, run.seq) for run, data in verdicts]
+        ending(ledger),
+        [
+            (
+                *(FINISHED, expires[run.spec], number, data, named[run.spec], ran_on[run.worker]),
+                *(now, times.get(run.token, 0), run.attempt, run.seq),
+            )
+            for run, data in verdicts
+        ],
     )
     for queue, count in Counter(run.queue for run, _ in verdicts).items():
         ledger.settle(queue, state, count)

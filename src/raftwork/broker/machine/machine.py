@@ -101,6 +101,7 @@ class Machine:
         replies = [self._carry_out(command, effects) for command in batch]
         trim(ledger)
         dead_letters.trim(ledger)
+        ledger.run_times.clear()
         return Applied(replies, effects)
 
     def _carry_out(self, plain: object, effects: list[Effect]) -> Reply:

@@ -10,6 +10,8 @@ import apsw
 from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.machine.level_two import LEVEL, ByLevel
 from raftwork.broker.machine.state import Ledger, Queue
+from raftwork.features.checkpoints import checkpoint_of
+from raftwork.features.tags import tags_of
 from raftwork.features.task_row import BLOCKED, CHECKPOINTED, SCHEDULED, TAGGED, TOMBSTONE
 from raftwork.messages import About, QueueStatus, Result, State
 
@@ -32,8 +34,6 @@ _AMONG = ByLevel(
     CROSS JOIN waiting ON waiting.queue = task.queue AND waiting.seq = task.seq
     ORDER BY task.seq"""
 )
-_TAGS = "SELECT key, value FROM tag WHERE seq = ? ORDER BY key"
-_CHECKPOINT = "SELECT value FROM checkpoint WHERE seq = ?"
 _LANES = """SELECT number, queue, priority, tenant, gates,
         (SELECT min(place) FROM laned WHERE laned.lane = number) AS head
     FROM lane WHERE queue = ? AND head IS NOT NULL ORDER BY number"""
@@ -198,10 +198,8 @@ def about(ledger: Ledger, task: Waiting) -> About | None:
     """What its code may know of it besides; None of a task that has nothing of it."""
     if not task.key and not task.flags & (TAGGED | CHECKPOINTED):
         return None
-    tags: list[tuple[str, str]] = []
-    checkpoint: bytes | None = None
-    if task.flags & TAGGED:
-        tags = list(ledger.db.execute(_TAGS, (task.seq,)))
+    tags = tags_of(ledger, task.seq) if task.flags & TAGGED else []
+    checkpoint = None
     if task.flags & CHECKPOINTED:
-        ((checkpoint,),) = ledger.db.execute(_CHECKPOINT, (task.seq,))
+        checkpoint = checkpoint_of(ledger, task.seq)
     return About(task.key, tags, checkpoint)

@@ -20,6 +20,7 @@ from raftwork.broker.machine.entry_versions import check_level
 from raftwork.broker.machine.lanes import Lanes
 from raftwork.broker.machine.level_two import ByLevel
 from raftwork.broker.machine.migrations import check_version
+from raftwork.features import history
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.queue_settings import (
     NOTHING_SET,
@@ -156,6 +157,12 @@ class Ledger:
         self.running = {run.token: run for run in self._load_running()}
         #: The numbers of the tasks that run; only ever asked for membership.
         self.running_seqs = {run.seq for run in self.running.values()}
+        #: The numbers of tasks' names, and of workers by incarnation (features/history.py).
+        self.names = history.Numbers(self)
+        self.worker_numbers = history.WorkerNumbers()
+        history.load(self)
+        #: Of tokens that end in the entry that is being applied, ms.
+        self.run_times: dict[int, int] = {}
         self.next_retry = self.next_expiry = self.next_timer = NEVER
         self.find_next_retry()
         self.find_next_timer()
@@ -256,6 +263,13 @@ class Ledger:
             if flags & lifecycle.flag:
                 lifecycle.ended(self, seq, flags)
                 lifecycle.settled(self, seq, state, effects)
+
+    def buried(self, tasks: Iterable[tuple[int, int]]) -> None:
+        """The results of these, numbers and flags, are dropped, and what is kept beside them."""
+        for lifecycle in self.lifecycles:
+            seqs = [seq for seq, flags in tasks if flags & lifecycle.flag]
+            if seqs:
+                lifecycle.buried(self, seqs)
 
     def settle(self, name: str, state: State, count: int) -> None:
         """So many of its running tasks reached this final state."""

@@ -22,7 +22,8 @@ from raftwork.broker.machine import Waiting
 from raftwork.broker.placement.eligibility import Eligibility
 from raftwork.broker.workers.announcements import WorkerEvents
 from raftwork.broker.workers.attribution import Attribution
-from raftwork.broker.workers.load import weigh
+from raftwork.broker.workers.inspection import Inspection
+from raftwork.broker.workers.load import find_weights
 from raftwork.broker.workers.reports import Reports
 from raftwork.broker.workers.table import WorkerTable
 from raftwork.broker.workers.task_notes import TaskNotes
@@ -46,13 +47,12 @@ from raftwork.messages import (
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from random import Random
 
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine, Running
     from raftwork.broker.machine.commands import Command
-    from raftwork.broker.workers.task_notes import Progress
     from raftwork.features.effects import EnqueuedAndAssigned, Settled, TokenRejected
     from raftwork.messages import FromBroker, ToBroker
 
@@ -96,6 +96,9 @@ class WorkerRegistry:
         )
         self._reports = Reports(machine, self._attribution, self._worker_events, rng)
         self._notes = TaskNotes(machine, epoch)
+        self.inspection = Inspection(
+            *(self._workers, self._holder, self._attribution, self._notes), lambda: self._beaten
+        )
         self._all_heard = False  # every worker had the time to say hello
         #: The cluster's. Others bring forward no deadline that a worker has already.
         self.settings = machine.settings
@@ -230,10 +233,6 @@ class WorkerRegistry:
         if worker.acks:
             self._dirty[worker.incarnation] = worker
         return True
-
-    def progress(self, id_: str) -> Progress | None:
-        """How far the task of this id is by its own word, if it runs."""
-        return self._notes.progress(id_)
 
     def decided(self, effect: TokenRejected | CheckpointDecided) -> None:
         """A report came under a token that is not current; or a checkpoint is kept, or refused."""
@@ -377,21 +376,13 @@ class WorkerRegistry:
             self._give_up_at = min(map(_give_up_at, self._workers.values()), default=_NEVER)
             self._all_heard = now >= self._all_heard_at
             # Eligibility changes with time, and with the workers that are there.
-            needs_plan = self._weigh(now) or bool(self.eligibility) or needs_plan
+            limited = find_weights(self.available(), self._workers, self.eligibility, now)
+            needs_plan = limited or bool(self.eligibility) or needs_plan
         if now >= self._next_expiry:
             self._next_expiry = now + 1_000
             for worker in self._workers.values():
                 self._reports.expire(worker, now, time)
         return needs_plan
-
-    def _weigh(self, now: int) -> bool:
-        """Find the weights, and the workers short of memory; whether the latter have changed."""
-        workers = self.available()
-        weigh([worker.load_estimate for worker in workers], now)
-        memory_limited = frozenset(w.incarnation for w in workers if w.load_estimate.overloaded)
-        fit = {w.incarnation for w in workers if not w.breaker.is_open}
-        ineligible = frozenset(self._workers.keys() - fit) if memory_limited else memory_limited
-        return self.eligibility.spare(memory_limited, ineligible)
 
     @property
     def congested(self) -> bool:
@@ -452,6 +443,10 @@ class WorkerRegistry:
     def commands(self) -> list[Command]:
         """What to propose, drained: checkpoints before the ends of their attempts."""
         return [*self._notes.commands(), *self._reports.commands()]
+
+    def notes(self) -> Sequence[Command]:
+        """What goes into the log before them, drained: see Reports."""
+        return self._reports.notes()
 
     def frames(self) -> Iterable[tuple[bytes, FromBroker]]:
         """What to send, drained: (routing id, message)."""

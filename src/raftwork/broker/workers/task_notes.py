@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from raftwork.features.checkpoints import (
     CHECKPOINT_BYTES_MAX,
@@ -11,7 +11,7 @@ from raftwork.features.checkpoints import (
     Note,
     Verdict,
 )
-from raftwork.features.progress import TEXT_BYTES_MAX, TellProgress
+from raftwork.features.progress import TEXT_BYTES_MAX, Said, TellProgress
 from raftwork.features.task_batch import LEVEL_OPTIONS
 
 if TYPE_CHECKING:
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from raftwork.messages import FromBroker
 
 
-class Progress(NamedTuple):
-    """How far a task is: the part that is done, words, and since when, leader time."""
-
-    fraction: float
-    text: str
-    at: int
-
-
 class TaskNotes:
     """Of the tasks that run under this leadership; bounded by their number."""
 
@@ -39,7 +31,7 @@ class TaskNotes:
         self._epoch = epoch
         self._commands: list[Command] = []
         self._frames: list[tuple[bytes, FromBroker]] = []
-        self._progress: dict[str, Progress] = {}  # by the task's id
+        self._progress: dict[str, Said] = {}  # by the task's id
         self._ids: dict[int, str] = {}  # … and that by its token
         #: By token: the number of its last checkpoint that was proposed, and what became of it.
         self._checkpoints: dict[int, tuple[int, Verdict | None]] = {}
@@ -58,7 +50,7 @@ class TaskNotes:
             if running is None or not 0 <= fraction <= 1 or len(text) > TEXT_BYTES_MAX:
                 continue
             self._ids[token] = running.id
-            self._progress[running.id] = Progress(fraction, text, max(1, time - age))
+            self._progress[running.id] = Said(fraction, text, max(1, time - age))
 
     def _keep(self, worker: Worker, asked: KeepCheckpoint) -> Verdict | None:
         """What to answer at once; None if it is proposed, or was."""
@@ -76,7 +68,7 @@ class TaskNotes:
         self._commands.append(Note(asked.token, asked.number, asked.value))
         return None
 
-    def progress(self, id_: str) -> Progress | None:
+    def progress(self, id_: str) -> Said | None:
         """What this task said last, if it runs."""
         return self._progress.get(id_)
 

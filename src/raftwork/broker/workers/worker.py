@@ -83,6 +83,7 @@ class Worker:
     routing: bytes | None = None
     session: int = -1
     draining: bool = False  # by its own word
+    introduced: bool = False  # its name is in the log, or on its way there
     leaving: bool = False  # told to drain, whether it has heard of it or not
     left: bool = False  # it said goodbye: `status` does not list it as lost
     killed: bool = False  # its process is known to be gone

@@ -97,6 +97,9 @@ FILLED = (
     "INSERT INTO edge VALUES (1, 2, 0)",
     "INSERT INTO flow VALUES (1, '', 0, 0, 0, x'')",
     "INSERT INTO schedule VALUES ('', x'', x'', 0, 0, x'')",
+    "INSERT INTO name VALUES (99, '')",
+    "INSERT INTO worker VALUES (99, x'', '')",
+    "INSERT INTO attempt VALUES (1, 1, 0, 0, 0, '')",
 )
 
 
