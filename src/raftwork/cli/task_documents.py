@@ -57,7 +57,9 @@ def _attempt(attempt: Attempt) -> dict[str, object]:
 
 
 def _progress(said: Progress | None) -> dict[str, object] | None:
-    return said and said._asdict() | {"at": _iso(said.at)}
+    if said is None:
+        return None
+    return {"fraction": said.fraction, "text": said.text, "at": _iso(said.at)}
 
 
 def _iso(at: datetime | None) -> str | None:
