@@ -13,10 +13,12 @@ add.enqueue(1, 2).result(timeout=10)
 
 from typing import TYPE_CHECKING
 
-from raftwork.client import App, BoundTask, Run, Status, Task
+from raftwork.attempt_ends import Reject, Resume, Retry
+from raftwork.client import App, BoundTask, Progress, Run, RunInfo, Status, Task
 from raftwork.errors import (
     AlreadyEnqueued,
     AppClosed,
+    AttemptOver,
     LoadError,
     NotSerializable,
     PayloadTooLarge,
@@ -41,13 +43,19 @@ __version__ = RELEASE
 __all__ = [
     "App",
     "BoundTask",
+    "Progress",
     "Run",
+    "RunInfo",
     "Status",
     "Task",
     "current",
+    "Reject",
+    "Resume",
+    "Retry",
     "RaftworkError",
     "AlreadyEnqueued",
     "AppClosed",
+    "AttemptOver",
     "LoadError",
     "NotSerializable",
     "PayloadTooLarge",

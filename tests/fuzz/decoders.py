@@ -25,7 +25,9 @@ from raftwork.features import from_broker, to_broker
 from raftwork.features.task_batch import read_spec, read_tasks
 from raftwork.messages import (
     Failure,
+    RetryAsked,
     Spec,
+    decode_ending,
     decode_failure,
     decode_failure_strictly,
     decode_spec,
@@ -206,6 +208,13 @@ DECODERS: dict[str, Decoder] = {
         records(Failure).map(encode_failure),
         encode_failure,
         records(Failure),
+    ),
+    "how an attempt ended": Decoder(
+        decode_ending,
+        (BadMessage,),
+        records(RetryAsked).map(encode_failure),
+        encode_failure,
+        records(RetryAsked),
     ),
     "specs in the log": Decoder(
         decode_spec_strictly,

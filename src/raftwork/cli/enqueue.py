@@ -12,7 +12,7 @@ import click
 from raftwork.cli.cluster import Cluster, waits
 from raftwork.cli.output import err, out
 from raftwork.cli.signals import Told, end_by_exception
-from raftwork.cli.values import parse_argument, parse_json, usage
+from raftwork.cli.values import parse_argument, parse_json, parse_tag, usage
 from raftwork.escapes import visible
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class _Given(TypedDict):
     delay: float | None
     expires: float | None
     deadline: float | None
+    tags: dict[str, str]
 
 
 def _instant(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
@@ -77,6 +78,16 @@ def _instant(ctx: click.Context, option: click.Parameter, value: str | None) -> 
             f"{value!r} has no time zone: add Z, or an offset such as +01:00", ctx, option
         )
     return at
+
+
+def _tags(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    try:
+        tags = [parse_tag(value) for value in values]
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, option) from None
+    if len(made := dict(tags)) < len(tags):
+        raise click.BadParameter("a key is given twice", ctx, option)
+    return made
 
 
 @click.command(
@@ -111,6 +122,9 @@ def _instant(ctx: click.Context, option: click.Parameter, value: str | None) -> 
 @click.option("--tenant", metavar="T", help="On whose behalf it runs, for queues set to be fair.")
 @click.option(
     "--unique", metavar="KEY", help="If an unfinished task of this NAME and KEY is there, it is it."
+)
+@click.option(
+    "--tag", "tags", multiple=True, callback=_tags, metavar="K=V", help="What it is about; repeat."
 )
 @click.option("--wait", is_flag=True, help="Print the result instead of the id.")
 @waits

@@ -233,7 +233,9 @@ def _check_known(name: str, seen: Overview) -> None:
 
 
 def _has_tasks(seen: Overview, name: str) -> bool:
-    return any(q.name == name and (q.queued or q.running) for q in seen.queues)
+    return any(
+        q.name == name and (q.queued or q.running or q.scheduled or q.blocked) for q in seen.queues
+    )
 
 
 def _shown_facts() -> Iterator[tuple[str, bool]]:
@@ -245,6 +247,7 @@ def _shown_facts() -> Iterator[tuple[str, bool]]:
         if setting.bounds:
             yield setting.bounds, True
             yield name, True
+    yield from ((name, True) for name in ("running", "scheduled", "blocked", "cancelled"))
     yield from ((name, each.kind is int) for name, each in SETTINGS.items() if not each.bounds)
 
 

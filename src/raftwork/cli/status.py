@@ -13,6 +13,7 @@ from raftwork.cli.output import err, new_screen, out, out_table
 from raftwork.cli.tables import Column, Overflow
 from raftwork.cli.values import Seconds, brokers_option, patience_option, print_json
 from raftwork.client.overview import Overview, observe, unraised, unserved
+from raftwork.messages import QueueStatus
 
 #: Seconds between two looks with `--watch`, and at least.
 WATCH_S: Final = 2.0
@@ -107,6 +108,9 @@ _QUEUES = (
     Column("succeeded", 5, right=True),
     Column("failed", 3, right=True),
     Column("lost", 4, right=True),
+    Column("scheduled", 6, right=True),
+    Column("blocked", 8, right=True),
+    Column("cancelled", 7, right=True),
 )
 
 
@@ -117,10 +121,7 @@ def _print(seen: Overview) -> None:
         out("no leader; what the queues hold is what the most advanced broker knows")
     else:
         out("no leader, and no broker answers")
-    queues = [
-        (q.name, *map(str, (q.queued, q.running, q.succeeded, q.failed, q.lost)))
-        for q in seen.queues
-    ]
+    queues = [_queue(q) for q in seen.queues]
     for columns, rows in (
         (_BROKERS, _brokers(seen)),
         (_WORKERS, _workers(seen)),
@@ -152,6 +153,12 @@ def _workers(seen: Overview) -> list[tuple[str, ...]]:
         )
         rows.append((w.name, w.host, str(w.pid), *load, ", ".join(w.queues), w.state, w.reason))
     return rows
+
+
+def _queue(q: QueueStatus) -> tuple[str, ...]:
+    ends = (q.succeeded, q.failed, q.lost)
+    counts = (q.queued, q.running, *ends, q.scheduled, q.blocked, q.cancelled)
+    return (q.name, *map(str, counts))
 
 
 def _share(value: float | None) -> str:

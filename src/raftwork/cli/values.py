@@ -99,6 +99,14 @@ def parse_size(text: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
+def parse_tag(text: str) -> tuple[str, str]:
+    """`customer=7` as its key and its value. Raises ValueError."""
+    key, equals, value = text.partition("=")
+    if not (key and equals and value):
+        raise ValueError(f"{text!r} is not KEY=VALUE")
+    return key, value
+
+
 def print_json(value: object) -> None:
     """One JSON document on stdout."""
     out_document(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))

@@ -1,7 +1,9 @@
 """What programs use: the App, its tasks, and handles for what they enqueued."""
 
 from raftwork.client.app import App
-from raftwork.client.run import Run, Status
+from raftwork.client.run import Run
+from raftwork.client.run_info import Progress, RunInfo
+from raftwork.client.status import Status
 from raftwork.client.task import BoundTask, Task
 
-__all__ = ["App", "BoundTask", "Run", "Status", "Task"]
+__all__ = ["App", "BoundTask", "Progress", "Run", "RunInfo", "Status", "Task"]

@@ -24,6 +24,7 @@ from raftwork.client.queues import Queue
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.client.run import Run, handles
+from raftwork.client.run_info import Filter, RunInfo, pages, summary
 from raftwork.client.task import BoundTask, Task
 from raftwork.client.task_names import default_name, refusing, whereabouts
 from raftwork.errors import AppClosed, Unavailable
@@ -204,6 +205,49 @@ class App:
         """As `cancel`, for coroutines."""
         asked = cancel_all_of(ids, name, queue, tag, all, grace)
         return (await self.call(asked, TasksCancelled).aresult()).cancelled
+
+    def runs(
+        self,
+        *,
+        state: str | None = None,
+        name: str | None = None,
+        queue: str | None = None,
+        tag: tuple[str, str] | None = None,
+        since: Duration | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> Sequence[RunInfo]:
+        """The newest `limit` tasks that pass all that is given, newest first, without their tags.
+
+        `name` is a glob such as "mail.*", `tag` a key and a value, `since` how long ago a task was
+        enqueued at most; `before` is the `number` of a task before which to go on. The brokers look
+        at their tasks page by page: what few tasks pass takes its time where there are many.
+
+        Raises Unavailable if no leader answers a page in the App's timeout, TypeError, ValueError.
+        """
+        wanted = Filter.of(state, name, queue, tag, since)
+        found: list[RunInfo] = []
+        for reply in pages(self, wanted, limit, before):
+            found += map(summary, reply.result().tasks)
+        return found
+
+    async def aruns(
+        self,
+        *,
+        state: str | None = None,
+        name: str | None = None,
+        queue: str | None = None,
+        tag: tuple[str, str] | None = None,
+        since: Duration | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> Sequence[RunInfo]:
+        """As `runs`, for coroutines."""
+        wanted = Filter.of(state, name, queue, tag, since)
+        found: list[RunInfo] = []
+        for reply in pages(self, wanted, limit, before):
+            found += map(summary, (await reply.aresult()).tasks)
+        return found
 
     # ---- what a worker calls: decorators --------------------------------------------------------
 

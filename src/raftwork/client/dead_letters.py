@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from raftwork.client.ids import new_ids
 from raftwork.client.options import queue_name, task_id
 from raftwork.client.reply import Reply
-from raftwork.client.run import Run, Status, handles
+from raftwork.client.run import Run, handles
+from raftwork.client.status import Status
 from raftwork.features import dead_letters
 from raftwork.features.dead_letters import (
     DEAD_IDS_MAX,
@@ -72,6 +73,8 @@ class DeadReport:
     args: list[Any]
     kwargs: dict[str, Any]
     losses: list[Loss]
+    #: The last lines that its last attempt logged.
+    log: str = ""
 
 
 class DeadTasks:
@@ -165,7 +168,9 @@ def _report(answer: DeadDetails) -> DeadReport:
         Loss(loss.worker, _time(loss.time), loss.exit, loss.signal, loss.memory)
         for loss in answer.losses
     ]
-    return DeadReport(_task(answer.task), *decode_failure(answer.failure), args, kwargs, losses)
+    failure = decode_failure(answer.failure)
+    words = failure.type, failure.message, failure.traceback
+    return DeadReport(_task(answer.task), *words, args, kwargs, losses, failure.log)
 
 
 def _task(task: dead_letters.DeadTask) -> DeadTask:

@@ -41,9 +41,9 @@ class PerCall(NamedTuple):
         unique = options.unique if isinstance(options.unique, str) else ""
         if not options.unique:
             check_no_key_needed(options)
-        if not self.at and not self.tenant and not unique:
+        if not self.at and not self.tenant and not unique and not options.tags:
             return NO_EXTRAS
-        return Extras(unique=unique, at=self.at, tenant=self.tenant)
+        return Extras(unique=unique, at=self.at, tenant=self.tenant, tags=list(options.tags))
 
 
 #: Nothing is said.

@@ -1,6 +1,5 @@
 """A handle for one task in the cluster."""
 
-import enum
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,8 +10,12 @@ from raftwork.client.options import Duration, seconds
 from raftwork.client.per_call import instant
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
+from raftwork.client.run_info import Progress, Report, RunInfo, info, progress, report
+from raftwork.client.status import Status
 from raftwork.errors import TaskCancelled, TaskFailed, TaskLost, UnknownTask
 from raftwork.features.cancel import TasksCancelled
+from raftwork.features.inspect_tasks import ShowTask, TaskShown
+from raftwork.features.progress import AskProgress, ProgressTold
 from raftwork.features.reschedule import Reschedule, Rescheduled
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
@@ -23,23 +26,6 @@ if TYPE_CHECKING:
     from raftwork.client.caller import Caller
 
 T_co = TypeVar("T_co", covariant=True)
-
-
-class Status(enum.StrEnum):
-    """A task's state. One that waits for a retry is queued; one over its time limit, failed.
-
-    One that waits for its time is scheduled, one that waits for other tasks is blocked.
-    """
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    LOST = "lost"
-    CANCELLED = "cancelled"
-    SCHEDULED = "scheduled"
-    BLOCKED = "blocked"
-
 
 _NOT_YET = object()
 
@@ -120,6 +106,33 @@ class Run(Slot, Generic[T_co]):
         """As `reschedule`, for coroutines."""
         return bool((await self._reschedule(at).aresult()).moved)
 
+    def progress(self) -> Progress | None:
+        """How far the task is by its own word, up to a second old.
+
+        None unless it runs and has called `current().progress`. Raises UnknownTask, and Unavailable
+        without a leader.
+        """
+        return progress(self._ask_progress().result())
+
+    async def aprogress(self) -> Progress | None:
+        """As `progress`, for coroutines."""
+        return progress(await self._ask_progress().aresult())
+
+    def info(self) -> RunInfo:
+        """Everything that is known of the task, and why it waits if it does.
+
+        Raises UnknownTask, and Unavailable without a leader.
+        """
+        return info(self._show().result())
+
+    async def ainfo(self) -> RunInfo:
+        """As `info`, for coroutines."""
+        return info(await self._show().aresult())
+
+    def report(self) -> Report:
+        """As `info`, with its arguments, or what it came to: up to a mebibyte."""
+        return report(self._show(body=True).result())
+
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Run) else NotImplemented
 
@@ -175,6 +188,12 @@ class Run(Slot, Generic[T_co]):
     def _ask(self) -> Reply[Answer]:
         return self._app.call(Ask(0, [self.id]), Answer, ids=(self.id,))
 
+    def _ask_progress(self) -> Reply[ProgressTold]:
+        return self._app.call(AskProgress(0, self.id), ProgressTold, ids=(self.id,))
+
+    def _show(self, *, body: bool = False) -> Reply[TaskShown]:
+        return self._app.call(ShowTask(0, self.id, body), TaskShown, ids=(self.id,))
+
     def _arrival(self, asked: Result) -> float:
         """How long (s) to wait for an outcome that the leader already has: only its transport."""
         _settled(asked)
@@ -189,7 +208,8 @@ class Run(Slot, Generic[T_co]):
             return cast("T_co", self._value)
         failure = decode_failure(outcome.data)
         if outcome.state is State.FAILED:
-            raise TaskFailed(failure.type, failure.message, failure.traceback, self.id)
+            words = failure.type, failure.message, failure.traceback
+            raise TaskFailed(*words, self.id, failure.log)
         if outcome.state is State.CANCELLED:
             raise TaskCancelled(failure.message, failure.type, self.id)
         raise TaskLost(failure.message, self.id)

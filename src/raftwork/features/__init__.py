@@ -10,19 +10,25 @@ from typing import TYPE_CHECKING, Protocol
 
 from raftwork.features import (
     cancel,
+    checkpoints,
     cluster_settings,
     dead_letters,
     drain,
     enqueue,
+    history,
+    inspect_tasks,
     lanes,
     pause_queue,
+    progress,
     purge_queue,
     queue_settings,
     reschedule,
     results,
+    tags,
     timers,
     unique,
     upgrade,
+    why_it_waits,
 )
 from raftwork.messages.registry import commands, from_broker, to_broker
 
@@ -54,5 +60,11 @@ CAPABILITIES: tuple[Capability, ...] = (
     timers,
     cancel,
     pause_queue,
+    checkpoints,
+    progress,
+    tags,
+    history,
+    why_it_waits,
+    inspect_tasks,
     lanes,  # the last: what the others made of a task decides where it waits
 )

@@ -21,6 +21,7 @@ from raftwork.features.settle import settle_cancelled
 from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.features.task_row import CANCELLING, REASON_SHIFT
 from raftwork.features.waiting import Unstarted, end_unstarted
+from raftwork.features.why_it_waits import Reason, instant
 from raftwork.messages import (
     ID_MAX,
     Cancelled,
@@ -55,7 +56,7 @@ _ALL = """SELECT seq, phase IN (0, 1, 4, 5) FROM task WHERE seq > ? AND seq <= ?
     ORDER BY seq LIMIT ?"""
 _TAGGED = """SELECT seq, 1 FROM tag WHERE key = ? AND value = ? AND seq > ? AND seq <= ?
     ORDER BY seq LIMIT ?"""
-_READ = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, flags
+_READ = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, attempt, flags
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase IN (0, 1, 4, 5)"""
 _ASK = "UPDATE task SET flags = ?, due = ? WHERE seq = ?"
 _DUE = "SELECT due FROM task WHERE seq = ?"
@@ -243,6 +244,13 @@ def _grace_over(ledger: "Ledger", seqs: Sequence[int], effects: list[Effect]) ->
         assert run is not None, "a grace ended that belonged to no task"
         runs.append(run)
     settle_cancelled(ledger, runs, effects)
+
+
+def asked_to_end(view: "View", flags: int, due: int) -> list[Reason]:
+    """Of a task that runs: what of it is told beside why tasks wait; its row's flags and `due`."""
+    if not flags & CANCELLING:
+        return []
+    return [Reason("cancelling", f"its code was asked to end, and is ended {instant(view, due)}")]
 
 
 def _enters(_ledger: "Ledger", _spec: object, _task: "Entering") -> None:

@@ -15,7 +15,9 @@ from raftwork.errors import BadMessage, UnknownTask, Unsupported
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import Admit, admit
 from raftwork.features.losses import forget_losses
-from raftwork.messages import Loss, State, decode_spec, failure_head
+from raftwork.features.tags import tags_of
+from raftwork.features.task_batch import LEVEL_OPTIONS
+from raftwork.messages import Extras, Loss, State, decode_spec, failure_head
 from raftwork.messages.bounds import Between, Id, OptionalName
 from raftwork.messages.registry import command, reply, request
 from raftwork.wire import pack
@@ -209,19 +211,30 @@ def purge(ledger: "Ledger", command: Purge, _effects: list[Effect]) -> Done:
     return Done(drop(ledger, [seq for (seq,) in rows]))
 
 
+def _tenant(ledger: "Ledger", seq: int) -> str:
+    """On whose behalf the task ran; empty for nobody's."""
+    if ledger.level < LEVEL_OPTIONS:
+        return ""
+    tenant: str = ledger.db.execute("SELECT tenant FROM task WHERE seq = ?", (seq,)).get
+    return tenant
+
+
 def retry(ledger: "Ledger", command: Retry, effects: list[Effect]) -> None:
     """Enqueue a dead task's contents under a new id.
 
     Raises UnknownTask, Unsupported, and what `admit` refuses with.
     """
-    wanted = "SELECT dead.number, again, key, dead.spec, payload"
+    wanted = "SELECT dead.number, again, key, dead.spec, payload, seq"
     rows = list(ledger.db.execute(wanted + BY_ID, (command.id,)))
     if not rows:
         raise UnknownTask(f"no dead task has the id {command.id!r}")
-    ((number, again, key, spec, payload),) = rows
+    ((number, again, key, spec, payload, seq),) = rows
     if again:
         return
     task = [command.new, payload, key] if key else [command.new, payload]
+    tags, tenant = tags_of(ledger, seq), _tenant(ledger, seq)
+    if tags or tenant:
+        task = [command.new, payload, key, Extras(tenant=tenant, tags=tags)]
     try:
         admit(ledger, Admit(command.created, spec, pack([task])), effects)
     except BadMessage:

@@ -5,9 +5,12 @@ missed in a failover it finds again in the machine's state.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.messages import Code, State
+
+if TYPE_CHECKING:
+    from raftwork.features.checkpoints import Verdict
 
 # ---- replies ------------------------------------------------------------------------------------
 
@@ -125,6 +128,14 @@ class TokenRejected(NamedTuple):
     token: int
 
 
+class CheckpointDecided(NamedTuple):
+    """A checkpoint of the attempt under this token is kept, or refused: `verdict` says why."""
+
+    token: int
+    number: int
+    verdict: "Verdict"
+
+
 Effect = (
     Queued
     | EnqueuedAndAssigned
@@ -138,6 +149,7 @@ Effect = (
     | CancelAsked
     | QueueResumed
     | TokenRejected
+    | CheckpointDecided
 )
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
     from raftwork.broker.requests.view import View
     from raftwork.features.lifecycle import Lifecycle, TimerKind
+    from raftwork.features.why_it_waits import WhyItWaits
 
 Q = TypeVar("Q", bound=Frame)
 A = TypeVar("A", bound=Frame)
@@ -184,3 +185,5 @@ class Feature(NamedTuple):
     #: Its part in the lives of tasks, and the timers that it sets.
     lifecycles: Sequence[Lifecycle] = ()
     timers: Sequence[TimerKind] = ()
+    #: Why it may hold a task back (why_it_waits.py).
+    reasons: Sequence[WhyItWaits] = ()

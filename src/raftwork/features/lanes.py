@@ -15,8 +15,9 @@ from raftwork.errors import Unsupported
 from raftwork.features import key_order
 from raftwork.features.effects import Done, Effect
 from raftwork.features.task_batch import LEVEL_OPTIONS
-from raftwork.features.task_row import LANED, ORDERED
+from raftwork.features.task_row import LANED, ORDERED, PENDING
 from raftwork.features.waiting import let_in
+from raftwork.features.why_it_waits import Reason
 from raftwork.messages import ID_MAX, PRIORITY_USUAL, Spec, State, decode_spec
 from raftwork.messages.bounds import Between, Name
 from raftwork.messages.registry import command, reply, request
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from raftwork.broker.requests.view import View
     from raftwork.features.feature import Feature
     from raftwork.features.lifecycle import Entering
+    from raftwork.features.why_it_waits import WaitingTask
 
 _OF = "SELECT lane, queue, key, spec FROM task WHERE seq = ?"
 
@@ -120,6 +122,20 @@ def _answer(_view: "View", request: ResumeKey, done: Done) -> KeyResumed:
     return KeyResumed(request.request, done.affected)
 
 
+def _not_its_turn(view: "View", task: "WaitingTask") -> Reason | None:
+    if task.phase != PENDING or not task.flags & ORDERED:
+        return None
+    ((key,),) = view.state.db.execute("SELECT key FROM task WHERE seq = ?", (task.seq,))
+    owner = key_order.owner(view.state, task.number, key)
+    if owner == task.seq:
+        return None
+    if owner == key_order.HALTED:
+        text = f"a task of its key {key} failed for good, and those after it halt until"
+        return Reason("halted", f"{text} the key is resumed")
+    ((before,),) = view.state.db.execute("SELECT id FROM task WHERE seq = ?", (owner,))
+    return Reason("order", f"{before} of the same key {key} comes first, and has no outcome yet")
+
+
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.command_line import Argument, CommandLine
@@ -143,4 +159,5 @@ def feature() -> "Feature":
             )
         ],
         lifecycles=[Lifecycle(LANED, _enters, settled=_settled)],
+        reasons=[_not_its_turn],
     )

@@ -45,7 +45,8 @@ class Lifecycle(NamedTuple):
     `enters` is called for every new task that is not an ordinary one, and sets `flag` in its flags
     if the capability takes part in its life. `ended` is called with the task's number and flags
     once it has its outcome: what the capability holds for it goes. `settled` follows in the same
-    place, for what hangs on the outcome, or on the tasks that wait for it.
+    place, for what hangs on the outcome, or on the tasks that wait for it. `buried` is called with
+    the numbers of tasks whose results are dropped: what it keeps to be looked at goes, too.
 
     `may_start` is asked, with the task's number, when it is to be handed out: if one says no, it
     waits on. `begins` is called once it is. `attempt_ended` is told that it will wait again, and
@@ -53,12 +54,13 @@ class Lifecycle(NamedTuple):
     """
 
     flag: int
-    enters: Callable[[Ledger, Spec, Entering], None]
+    enters: Callable[[Ledger, Spec, Entering], None] = lambda _ledger, _spec, _task: None
     ended: Callable[[Ledger, int, int], None] = lambda _ledger, _seq, _flags: None
     settled: Callable[[Ledger, int, State, list[Effect]], None] = lambda *_: None
     begins: Callable[[Ledger, Running], None] = lambda _ledger, _run: None
     may_start: Callable[[Ledger, int], bool] = lambda *_: True
     attempt_ended: Callable[[Ledger, int, bool], None] = lambda *_: None
+    buried: Callable[[Ledger, Sequence[int]], None] = lambda _ledger, _seqs: None
 
 
 class TimerKind(NamedTuple):

@@ -14,6 +14,7 @@ from raftwork.errors import ProtocolError, Unsupported
 from raftwork.features.effects import Effect, QueueResumed
 from raftwork.features.queue_limits import check_queues
 from raftwork.features.task_batch import AT_MAX_MS, LEVEL_OPTIONS
+from raftwork.features.why_it_waits import Reason, instant
 from raftwork.messages.bounds import Between, Name
 from raftwork.messages.registry import command, reply, request
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger, Queue
     from raftwork.broker.requests.view import View
     from raftwork.features.feature import Feature
+    from raftwork.features.why_it_waits import WaitingTask
 
 #: Until when a queue is paused that is only resumed by somebody: later than any leader time.
 ENDLESS: Final = 2**53
@@ -177,6 +179,15 @@ def _delete(ledger: "Ledger", command: Delete, effects: list[Effect]) -> None:
     ledger.drop_queue(queue)
 
 
+def _paused(view: "View", task: "WaitingTask") -> Reason | None:
+    queue = view.state.queues.get(task.queue)
+    if queue is None or not queue.paused_until:
+        return None
+    endless = queue.paused_until == ENDLESS
+    until = "it is resumed" if endless else instant(view, queue.paused_until)
+    return Reason("paused", f"its queue {task.queue} is paused until {until}")
+
+
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.command_line import Argument, CommandLine
@@ -197,6 +208,7 @@ def feature() -> "Feature":
             transition(Delete, _delete),
         ],
         timers=[TimerKind(_PAUSE_TIMER, _pauses_over)],
+        reasons=[_paused],
         command_lines=[
             CommandLine(
                 path=("queue", "resume"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from raftwork.features import dead_letters
 from raftwork.features.effects import Settled
+from raftwork.features.history import ending
 from raftwork.features.losses import forget_losses
 from raftwork.features.task_row import CANCELLING, FINISHED, cancel_reason
 from raftwork.messages import Cancelled, State, decode_spec, encode_failure
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     #: A task that ran, and the packed value or failure that it ended with.
     Verdict = tuple[Running, bytes]
-
-_SETTLE = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
 
 
 def settle(
@@ -50,9 +49,18 @@ def settle(
     for run, _ in verdicts:
         if run.flags:
             ledger.ended(run.seq, run.flags, state, effects)
-    number = state.value
+    named = {spec: ledger.names[decode_spec(spec).name] for spec in expires}
+    number, now = state.value, ledger.time
+    ran_on, times = ledger.worker_numbers, ledger.run_times
     ledger.db.executemany(
-        _SETTLE, [(FINISHED, expires[run.spec], number, data, run.seq) for run, data in verdicts]
+        ending(ledger),
+        [
+            (
+                *(FINISHED, expires[run.spec], number, data, named[run.spec], ran_on[run.worker]),
+                *(now, times.get(run.token, 0), run.attempt, run.seq),
+            )
+            for run, data in verdicts
+        ],
     )
     for queue, count in Counter(run.queue for run, _ in verdicts).items():
         ledger.settle(queue, state, count)

@@ -12,6 +12,7 @@ from raftwork.features.effects import Done
 from raftwork.features.enqueue import accept
 from raftwork.features.task_batch import read_spec, read_tasks, rows_of
 from raftwork.features.task_row import UNIQUE
+from raftwork.features.why_it_waits import Reason
 from raftwork.messages import OnConflict, Spec, decode_spec
 from raftwork.messages.registry import reply, request
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from raftwork.broker.requests.view import View
     from raftwork.features.feature import Deferred, Feature
     from raftwork.features.task_batch import Columns
+    from raftwork.features.why_it_waits import WaitingTask
 
 
 @reply(115)
@@ -81,6 +83,13 @@ def _begins(ledger: "Ledger", run: "Running") -> None:
     unique_keys.begins(ledger, run, decode_spec(run.spec))
 
 
+def _follows(view: "View", task: "WaitingTask") -> Reason | None:
+    key = unique_keys.before(view.state, task.seq) if task.flags & UNIQUE else None
+    if key is None:
+        return None
+    return Reason("unique", f"{key.id} has the unique key {key.key} of {key.name}, and goes first")
+
+
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.feature import Budget, Feature, change
@@ -92,4 +101,5 @@ def feature() -> "Feature":
         budget=Budget(requests=100_000, bytes=64 * 1024 * 1024),
         lifecycles=[Lifecycle(UNIQUE, unique_keys.enters, unique_keys.ended, begins=_begins)],
         timers=[TimerKind(unique_keys.PERIOD, unique_keys.fire)],
+        reasons=[_follows],
     )

@@ -170,6 +170,11 @@ def _one(ledger: Ledger, where: str, values: tuple[str | int, ...]) -> Key | Non
     return None
 
 
+def before(ledger: Ledger, follower: int) -> Key | None:
+    """The key that this task is to have next; None if it follows none."""
+    return _one(ledger, "next = ?", (follower,))
+
+
 # ---- a task comes -------------------------------------------------------------------------------
 
 
@@ -304,7 +309,7 @@ def _drop(ledger: Ledger, key: Key) -> None:
 
 def answer(
     ledger: Ledger, rows: Sequence[Row], planned: Sequence[Planned]
-) -> list[tuple[int, str]]:
+) -> Sequence[tuple[int, str]]:
     """Of a batch as it was sent: which of its tasks are others, by index, and the ids of those.
 
     `planned` are those that were new.
@@ -312,4 +317,4 @@ def answer(
     others: Mapping[str, str] = {each.row[0]: each.other for each in planned if each.other}
     known = [row[0] for row in rows if row[4] is not None and row[4].unique]
     others = {**merged(ledger, known), **others}
-    return [(at, others[row[0]]) for at, row in enumerate(rows) if row[0] in others]
+    return tuple((at, others[row[0]]) for at, row in enumerate(rows) if row[0] in others)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.features import key_order
 from raftwork.features.effects import Effect, Requeued, Settled
+from raftwork.features.history import ending
 from raftwork.features.losses import forget_losses
 from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.features.task_row import (
@@ -43,8 +44,7 @@ _STILL_WAITING = """SELECT queue, task.seq, 0, 0
         AND laned.place = CASE task.place WHEN 0 THEN task.seq ELSE task.place END
     WHERE phase = 0"""
 _GIVE_PLACE = "UPDATE task SET place = ? WHERE seq = ?"
-_END = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
-_FIRST = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, %s
+_FIRST = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, attempt, %s
     FROM (%s) AS first CROSS JOIN task ON task.seq = first.seq"""
 # What waits in a queue, in an order that hangs on no query plan. Those behind the owners of their
 # keys come first: nobody's turn it is while others are dropped.
@@ -56,7 +56,7 @@ _READY_TWO = (
     _READY,
 )
 # In the phases PENDING, DELAYED, SCHEDULED and BLOCKED.
-_AMONG = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, %s
+_AMONG = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, attempt, %s
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase IN (0, 1, 4, 5)"""
 
 
@@ -74,6 +74,7 @@ class Unstarted(NamedTuple):
     size: int  # bytes of its payload
     losses: int
     phase: int
+    attempt: int  # hand-outs that came to an end
     flags: int
 
 
@@ -182,7 +183,9 @@ def end_unstarted(
     if not tasks:
         return []
     cap = ledger.settings.result_ttl
-    ends = [ledger.time + min(decode_spec(task.spec).result_ttl, cap) for task in tasks]
+    specs = [decode_spec(task.spec) for task in tasks]
+    ends = [ledger.time + min(spec.result_ttl, cap) for spec in specs]
+    named = [ledger.names[spec.name] for spec in specs]
     pending = [task for task in tasks if task.phase == PENDING]
     unwait(ledger, [(task.queue, task.seq, task.flags) for task in pending])
     following: list[Effect] = []
@@ -190,10 +193,10 @@ def end_unstarted(
         if task.flags:
             ledger.ended(task.seq, task.flags, fate or state, following)
     ledger.db.executemany(
-        _END,
+        ending(ledger),
         [
-            (FINISHED, end, state.value, data, task.seq)
-            for end, task in zip(ends, tasks, strict=True)
+            (FINISHED, end, state.value, data, name, 0, ledger.time, 0, task.attempt, task.seq)
+            for end, name, task in zip(ends, named, tasks, strict=True)
         ],
     )
     forget_losses(ledger, [task.seq for task in tasks if task.losses])

@@ -3,9 +3,11 @@
 `seeds` is how many histories may be needed until one of them shows the bug.
 """
 
+from tests.sim.mutants.attempt_ends import ATTEMPT_ENDS
 from tests.sim.mutants.cancels import CANCELS
 from tests.sim.mutants.lanes import LANES
 from tests.sim.mutants.limits import LIMITS
+from tests.sim.mutants.looks import LOOKS
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
 from tests.sim.mutants.surgery import Edit
@@ -455,5 +457,6 @@ SERVICE = (
 
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
-    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *CANCELS, *LANES, *TIMERS, *UNIQUE),
+    *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *WORKERS, *ATTEMPT_ENDS),
+    *(*CANCELS, *LANES, *TIMERS, *UNIQUE),
 )

@@ -20,6 +20,7 @@ from raftwork.features.task_row import CANCELLING
 from raftwork.messages import PeerMessage
 from tests.sim.system.bugs import Bug
 from tests.sim.system.disk import Crash, Disk, Facts
+from tests.sim.system.looks import recount
 from tests.sim.system.network import Dealer
 from tests.sim.system.node import WatchedNode
 from tests.sim.system.process import Clock, Process
@@ -351,6 +352,7 @@ class Broker(Process):
         self.world.reach.effects(applied)
         if at.seq % 100 == 0:
             self.world.queue.digest(self.host, at, machine.digest())
+            recount(self.host, machine)
 
     def refuses_early(self, spec: bytes, tasks: bytes) -> None:
         self.world.queue.refuses_early(self._applied, spec, tasks)
@@ -378,6 +380,7 @@ class Broker(Process):
         try:
             with inner.tables_guard:
                 digest = node.machine.digest()
+                recount(self.host, node.machine)
         except StoreError as error:  # we were the first to read a rotten page
             self._fail(error)
             return

@@ -22,6 +22,7 @@ from raftwork.features.cluster_settings import (
     SetClusterSettings,
 )
 from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.inspect_tasks import ListTasks, ShowTask, TaskPage, TaskShown
 from raftwork.features.pause_queue import PauseQueue, QueueGoesOn, QueuePaused, ResumeQueue
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.queue_settings import (
@@ -36,6 +37,7 @@ from raftwork.messages import Result, State
 from raftwork.messages.request import Request
 from raftwork.wire import unpack
 from tests.sim.system.disk import CLUSTER
+from tests.sim.system.looks import Looks, looked
 from tests.sim.system.network import WIRE_TIMEOUT, Dealer
 from tests.sim.system.process import Clock, Process
 from tests.sim.system.promises import require
@@ -61,6 +63,8 @@ _REPLIES: dict[type[object], type[object]] = {
     PauseQueue: QueuePaused,
     ResumeQueue: QueueGoesOn,
     EnqueueUnique: EnqueuedUnique,
+    ShowTask: TaskShown,
+    ListTasks: TaskPage,
     SetClusterSettings: ClusterSettingsSet,
     AskClusterSettings: ClusterSettingsTold,
 }
@@ -79,7 +83,7 @@ class Call:
     batch: Batch | None = None
     #: It waits for room.
     wait_when_full: bool = False
-    about: About | Steers | EnqueueUnique | None = None
+    about: About | Steers | EnqueueUnique | Looks | None = None
     #: How much had been set when it began.
     since: int = 0
 
@@ -248,11 +252,11 @@ class Client(Process):
         number = self._submit(Ask(0, ids), Answer, tuple(ids))
         self._calls[number] = Call(self.timeline.now, tuple(ids))
 
-    def inquire(self, about: About | Steers | EnqueueUnique) -> None:
-        """Set something, ask what is set, or drop what waits in a queue."""
+    def inquire(self, about: About | Steers | EnqueueUnique | Looks) -> None:
+        """Set something, ask what is set, look at tasks, or drop what waits in a queue."""
         if self.alive and not self.paused:
             number = self._submit(about, _REPLIES[type(about)])
-            other = isinstance(about, Steers | EnqueueUnique)
+            other = isinstance(about, Steers | EnqueueUnique | Looks)
             since = 0 if other else self.world.clients.changes(cast("About", about))
             self._calls[number] = Call(self.timeline.now, about=about, since=since)
             self.poke()
@@ -357,6 +361,8 @@ class Client(Process):
             self.world.clients.purged(call.at, call.about, answer)
         elif isinstance(call.about, Steers):
             self.world.clients.steered(call.at, call.about, answer)
+        elif isinstance(call.about, ShowTask | ListTasks):
+            looked(self.world.clients, self.world.queue, call.at, call.about, answer)
         elif call.about is not None:
             self.world.clients.told(call.about, call.since, answer)
         elif call.batch is None:

@@ -10,7 +10,15 @@ from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 from raftwork.broker.machine import Machine
-from raftwork.broker.machine.commands import Expire, Fail, Lose, Release, commands, decode_batch
+from raftwork.broker.machine.commands import (
+    Expire,
+    Fail,
+    Lose,
+    Postpone,
+    Release,
+    commands,
+    decode_batch,
+)
 from raftwork.consensus.core import Position
 from raftwork.features.cancel import CancelSome
 from raftwork.features.cluster_settings import ConfigureCluster
@@ -19,6 +27,7 @@ from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
     CancelAsked,
+    CheckpointDecided,
     Done,
     Effect,
     EnqueuedAndAssigned,
@@ -42,6 +51,7 @@ from raftwork.features.task_batch import is_ordinary
 from raftwork.features.task_row import LANED
 from raftwork.messages import Code, Extras, Result, Spec, State, decode_failure, decode_spec
 from raftwork.wire import unpack
+from tests.sim.system.attempt_ends import AttemptEnds
 from tests.sim.system.cancels import CancelChecker
 from tests.sim.system.cluster_settings import Stood
 from tests.sim.system.lanes import LaneRules
@@ -49,7 +59,7 @@ from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
 from tests.sim.system.timers import TimerRules
 from tests.sim.system.unique import Keys
-from tests.sim.system.workload import contents_of
+from tests.sim.system.workload import contents_of, tags_of
 
 
 @dataclass(slots=True)
@@ -73,6 +83,7 @@ class Known:
     grace_ends: int = 0
     #: The arguments that replaced its own ones.
     arguments: bytes = b""
+    tags: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -143,12 +154,15 @@ class QueueChecker:
     #: Machine time.
     time: int = 0
     keys: Keys = field(init=False)
+    #: What code asks for, and checkpoints.
+    ends: AttemptEnds = field(init=False)
 
     def __post_init__(self) -> None:
         self.cancels = CancelChecker(self.reached)
         self.lanes = LaneRules(self.reached)
         self.keys = Keys(self)
         self.timers = TimerRules(self.reached)
+        self.ends = AttemptEnds(self.reached)
 
     # ---- applying -------------------------------------------------------------------------------
 
@@ -173,6 +187,7 @@ class QueueChecker:
         effects, (time, _) = applied.effects, decode_batch(data)
         self.time = max(self.time, time)
         self.timers.entry(time, at.epoch)
+        self.ends.entry(time)
         self.keys.passed(data)
         for effect in effects[: steps[0] if steps else None]:
             self._effect(effect)  # of the time that has passed
@@ -188,6 +203,9 @@ class QueueChecker:
 
     def _command(self, plain: object, reply: Reply, effects: Sequence[Effect]) -> None:
         command = commands.from_plain(plain)
+        owner = self.tokens.get(getattr(command, "token", 0))
+        if owner is None or owner[0].token == command.token:  # type: ignore[attr-defined]
+            self.ends.command(command, effects, owner[0].id if owner else "")
         match command:
             case Admit():
                 self._admits(command, reply, effects)
@@ -195,13 +213,8 @@ class QueueChecker:
                 self._configures(command)
             case Release():
                 self._released(command)
-            case Expire():
-                self._expires(command)
-                self._fails(command.token)
-            case Fail():
-                self._fails(command.token)
-            case Lose():
-                self._loses(command)
+            case Expire() | Fail() | Postpone() | Lose():
+                self._attempts(command)
             case GoOn():
                 self.lanes.went_on(command, reply)
             case MoveTo() if command.id in self.tasks:
@@ -214,6 +227,18 @@ class QueueChecker:
                 pass
         for effect in effects:
             self._effect(effect)
+
+    def _attempts(self, command: Expire | Fail | Postpone | Lose) -> None:
+        match command:
+            case Expire():
+                self._expires(command)
+                self._fails(command.token)
+            case Fail():
+                self._fails(command.token)
+            case Postpone():
+                self._goes_on(command)
+            case Lose():
+                self._loses(command)
 
     def _effect(self, effect: Effect) -> None:
         match effect:
@@ -245,8 +270,8 @@ class QueueChecker:
                 mine = self.tokens.get(token)
                 stale = mine is None or mine[0].token != token
                 require(stale, "first outcome", f"current token {token} is called stale")
-            case NotAssigned() | CancelAsked() | Withdrawn():
-                pass  # the command that moved or cancelled it is looked at
+            case NotAssigned() | CancelAsked() | Withdrawn() | CheckpointDecided():
+                pass  # the command that moved, cancelled or left it is looked at
 
     def digest(self, name: str, at: Position, digest: bytes) -> None:
         known = self.digests.setdefault(at, digest)
@@ -280,6 +305,7 @@ class QueueChecker:
             self.rooms.move(task.spec.queue, -1, -task.size)
             task.attempts = attempt
             self.tokens[token] = (task, worker)
+            self.ends.assigned(task.id)
 
     def _closed(self, token: int, seq: int) -> None:
         """It waits again, however full its queue is."""
@@ -287,6 +313,7 @@ class QueueChecker:
         require(not task.asked, "retry after a cancel", f"{task.id} was asked to end: waits again")
         text = f"{task.id} may run again after {task.losses} losses"
         require(task.losses < _losses_allowed(task), "quarantine", text)
+        self.ends.closed(token, task.id)
         task.token = None
         room = self.rooms.of(task.spec.queue)
         self.reached["came back into a full queue"] += room.full
@@ -310,10 +337,12 @@ class QueueChecker:
         elif self.timers.ends_by_time(effect, ran=run is not None):
             pass
         elif effect.state is State.FAILED and not self._timed_out(effect, task):
-            mine = run is not None and run.ok is False and run.data == effect.data
+            mine = run is not None and run.ok is False and _same(run.data, effect.data)
             mine = mine or self.unknown.get(effect.token) == effect.data
             self.reached["a task that nobody knew"] += effect.token in self.unknown
             require(mine, "true results", f"{task.id} failed under {effect.token}, not in its code")
+            if not task.spec.at_most_once and effect.token not in self.unknown:
+                self.ends.failed(effect.token, task.id, task.spec.retries - task.failures)
         if effect.state is State.LOST:
             text = f"{task.id} is lost after {task.losses} losses"
             require(task.losses == _losses_allowed(task), "quarantine", text)
@@ -402,6 +431,11 @@ class QueueChecker:
             text = f"{task.id} fails for the {task.failures}th time, {bound} retries are allowed"
             require(task.failures <= bound + 1, "retries bounded", text)
 
+    def _goes_on(self, command: Postpone) -> None:
+        task = self.tokens[command.token][0]
+        if task.token == command.token:
+            self.timers.began(task)
+
     def _loses(self, command: Lose) -> None:
         for token, started in command.tokens:
             task = self.tokens[token][0]
@@ -477,7 +511,7 @@ class QueueChecker:
                 continue
             seq, flags = found
             known = Known(row[0], spec, contents_of(start, row), len(row[1]))
-            known.key = "".join(row[2:3])
+            known.key, known.tags = "".join(row[2:3]), tags_of(row)
             self.tasks[known.id] = self.by_seq[seq] = known
             if flags & LANED:
                 self.special.add(seq)
@@ -562,6 +596,11 @@ def _keyed(command: Admit) -> bool:
     """Whether its tasks have unique keys."""
     rows = cast("list[list[object]]", unpack(command.tasks))
     return any(len(row) > 3 and cast("list[str]", row[3])[0] for row in rows)
+
+
+def _same(reported: bytes, stored: bytes) -> bool:
+    """Whether that is what a worker reported, as brokers store it."""
+    return decode_failure(reported) == decode_failure(stored)
 
 
 def _losses_allowed(task: Known) -> int:

@@ -64,6 +64,11 @@ _EXPECTED = (
     "halt",
     "killed by its task",
     "unavailable",
+    "came after the pause that was asked for",
+    "rejected for good",
+    "resumed",
+    "checkpoint found",
+    "checkpoint kept",
     # queues' limits and settings
     "enqueue refused for a queue's length",
     "enqueue refused for a queue's bytes",
@@ -124,6 +129,13 @@ _EXPECTED = (
     "deadline passed while it waited",
     "a scheduled task was moved",
     "a waiting task was moved",
+    # looking at tasks
+    "looked at: waits",
+    "looked at: runs",
+    "looked at: ended",
+    "looked at: attempts",
+    "looked at: tagged",
+    "listed by a tag",
     # the cluster's settings
     "cluster set",
     "cluster settings read",

@@ -24,6 +24,7 @@ from raftwork.features.cluster_settings import (
     SetClusterSettings,
 )
 from raftwork.features.enqueue import Enqueued
+from raftwork.features.inspect_tasks import TaskPage, TaskShown
 from raftwork.features.pause_queue import PauseQueue, QueueGoesOn, QueuePaused, ResumeQueue
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
 from raftwork.features.queue_settings import (
@@ -77,7 +78,7 @@ _FROM_LEADER = frozenset(
     from_broker._tags[kind]
     for kind in (
         *(Enqueued, Watched, Results, Answer, QueueSet, SettingsTold, QueuePurged),
-        *(ClusterSettingsSet, ClusterSettingsTold, EnqueuedUnique),
+        *(ClusterSettingsSet, ClusterSettingsTold, EnqueuedUnique, TaskShown, TaskPage),
         *(TasksCancelled, QueuePaused, QueueGoesOn, CancelRuns),
         *(WorkerWelcome, Push, Stop, Acknowledged, Beat, Drain),
     )

@@ -12,10 +12,16 @@ from raftwork.wire import pack, unpack
 
 #: The names of all tasks.
 NAMES = ("fatal", "flaky", "limited", "once", "brief", "long", "ok")
+#: How the code of a flaky task ends so many times.
+_ENDS = ("fail", "retry", "resume", "reject", "leave", "fail")
 #: (kind of code, how long it runs in ms, how often it fails or kills)
 Code = tuple[str, int, int]
 
 
+#: The tag of those that have one.
+TAG = ("of", "the few")
+#: The share of batches with tags.
+_TAGGED = 0.2
 #: Id, payload, and of tasks that are not ordinary ones key and extras.
 Row = tuple[str, bytes] | tuple[str, bytes, str, Extras]
 
@@ -57,6 +63,14 @@ def contents_of(start: int, row: Sequence[object]) -> int:
     return crc32(more, crc32(key.encode(), crc32(payload, start)))
 
 
+def tags_of(row: Sequence[object]) -> list[tuple[str, str]]:
+    """The tags of a task as it travels, in the order of their keys."""
+    if len(row) <= 3:
+        return []
+    tags = cast("list[list[list[str]]]", row[3])[3]
+    return sorted((key, value) for key, value in tags)
+
+
 def draw(rng: Random, fatal: float) -> tuple[Spec, Code]:
     """A kind of task; `fatal` is the share of those that kill their worker."""
     queue = rng.choice(("default", "default", "default", "bulk", "rare"))
@@ -68,7 +82,8 @@ def draw(rng: Random, fatal: float) -> tuple[Spec, Code]:
         case 0 | 1:
             retries, backoff = rng.randint(0, 3), rng.choice((1, 60, 300))
             spec = Spec("flaky", queue, retries=retries, backoff=backoff, max_backoff=400)
-            return spec, ("fail", rng.randint(1, 40), rng.randint(1, 4))
+            length, count = rng.randint(1, 40), rng.randint(1, 4)
+            return spec, (_ENDS[length % len(_ENDS)], length, count)
         case 2:
             spec = Spec("limited", queue, timeout=200, retries=rng.randint(0, 1), backoff=50)
             return spec, ("ok", rng.choice((20, 150, 600)), 0)
@@ -93,6 +108,7 @@ class Book:
     change: Callable[[Spec], tuple[Spec, str, Extras]] | None = None
     batches: list[Batch] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    tags: Random = field(default_factory=lambda: Random("tags"))
 
     def fresh(self) -> Batch:
         """New tasks."""
@@ -100,14 +116,18 @@ class Book:
         spec, code = draw(rng, self.fatal)
         count = 1 if code[0] == "kill" or code[1] > 1_000 else rng.choice((1, 1, 2, 5, 12))
         codes = {f"t{len(self.ids) + i}": code for i in range(count)}
-        batch = make_batch(spec, codes) if self.change is None else self._changed(spec, codes)
+        batch = self._made(spec, codes)
         self.batches.append(batch)
         self.ids.extend(codes)
         return batch
 
-    def _changed(self, spec: Spec, codes: dict[str, Code]) -> Batch:
-        assert self.change is not None
-        spec, key, extras = self.change(spec)
+    def _made(self, spec: Spec, codes: dict[str, Code]) -> Batch:
+        """Perhaps other than ordinary."""
+        key, extras = "", NO_EXTRAS
+        if self.change is not None:
+            spec, key, extras = self.change(spec)
+        if self.tags.random() < _TAGGED:
+            extras = extras._replace(tags=[TAG, ("size", str(len(codes)))])
         return make_batch(spec, codes, key, extras)
 
     def again(self) -> Batch | None:
@@ -120,14 +140,14 @@ class Book:
         if not several:
             return None
         old = rng.choice(several)
-        tasks = cast("list[tuple[str, bytes]]", unpack(old.tasks))
-        (_, payload), *_ = tasks
-        new = [(f"t{len(self.ids) + i}", payload) for i in range(rng.randint(1, 3))]
+        tasks = cast("list[Row]", unpack(old.tasks))
+        (_, *rest), *_ = tasks
+        new: list[Row] = [(f"t{len(self.ids) + i}", *rest) for i in range(rng.randint(1, 3))]
         tasks = rng.sample(tasks, rng.randint(1, len(tasks))) + new
         rng.shuffle(tasks)
         batch = _batch(old.spec, tasks)
         self.batches.append(batch)
-        self.ids.extend(task for task, _ in new)
+        self.ids.extend(task for task, *_ in new)
         return batch
 
     @staticmethod

@@ -24,6 +24,7 @@ from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
 from tests.sim.system.lanes import Draw, Resumes
+from tests.sim.system.looks import Looker
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
 from tests.sim.system.plots import hold_back, leave_behind, read_late
@@ -107,6 +108,7 @@ class World:
         self.admin = Admin(self)
         self.purges = Purges(self)
         self.cancels = Cancels(self)
+        self.looker = Looker(self)
         self.cluster_admin = ClusterAdmin(self)
         self.uniques = Uniques(self)
         self.bugs = Bugs(self)
@@ -158,6 +160,7 @@ class World:
             self.resumes.begin()
             self.uniques.begin()
             self.moves.begin()
+            self.looker.begin()
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()
@@ -202,6 +205,7 @@ class World:
             self.admin.press("bulk")
         self.purges.press()
         self.cancels.press()
+        self.looker.press()
         self.cluster_admin.press()
         self.timeline.after(40, self.press)
 

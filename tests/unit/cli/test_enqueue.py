@@ -151,3 +151,11 @@ def test_a_time_that_is_none_is_wrong_usage(at: str, why: str, enqueue: Enqueue)
     done = enqueue(FakeApp(None, TimeoutError()), "--at", at)
     assert done.exit_code == 2
     assert why in done.stderr
+
+
+def test_tags_go_with_the_task(enqueue: Enqueue) -> None:
+    app = FakeApp(None, TimeoutError())
+    assert enqueue(app, "--tag", "a=1", "--tag", "b=x=y").exit_code == 0
+    assert app.options["tags"] == {"a": "1", "b": "x=y"}
+    for wrong in (("--tag", "a"), ("--tag", "a=1", "--tag", "a=2")):
+        assert enqueue(app, *wrong).exit_code == 2

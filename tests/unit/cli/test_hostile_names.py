@@ -4,6 +4,7 @@ import ast
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn, Self
@@ -16,6 +17,7 @@ from raftwork import RaftworkError, Status, TaskFailed, TaskLost, Unavailable, U
 from raftwork.cli import chaos, cluster, demo, main
 from raftwork.cli.demo.run import Counts
 from raftwork.client.overview import overview
+from raftwork.client.run_info import Attempt, Progress, Reason, Report, RunInfo
 from raftwork.errors import UnknownWorker, Unsupported
 from raftwork.features.queue_settings import QueueSettings, changes
 from raftwork.messages import BrokerStatus, QueueStatus, WorkerStatus
@@ -44,6 +46,31 @@ DEAD_REPORT = replace(
 )
 
 
+INFO = RunInfo(
+    id=HOSTILE,
+    name=HOSTILE,
+    queue=HOSTILE,
+    status=Status.QUEUED,
+    attempts=[Attempt(HOSTILE, None, None, HOSTILE)],
+    enqueued=None,
+    tags={HOSTILE: HOSTILE},
+    key=HOSTILE,
+    priority=1,
+    tenant=HOSTILE,
+    due=None,
+    ended=None,
+    hand_outs=1,
+    failures=0,
+    losses=0,
+    waits=[Reason("busy", HOSTILE)],
+    progress=Progress(0.5, HOSTILE, datetime.now(UTC)),
+    number=1,
+)
+TASK_REPORT = Report(
+    *(INFO, [HOSTILE], {HOSTILE: HOSTILE}, None, f"Traceback\n\tat {HOSTILE}", HOSTILE, HOSTILE)
+)
+
+
 class HostileRun:
     id = HOSTILE
     existing = True
@@ -53,6 +80,9 @@ class HostileRun:
 
     def status(self) -> Status:
         return self._state
+
+    def report(self) -> Report:
+        return TASK_REPORT
 
     def result(self, timeout: float | None) -> NoReturn:
         assert timeout != 0
@@ -94,6 +124,9 @@ class HostileApp:
 
     def run(self, _id: str) -> HostileRun:
         return self._run
+
+    def runs(self, **_: object) -> list[RunInfo]:
+        return [INFO]
 
     def named(self, *_: object, **__: object) -> SimpleNamespace:
         return SimpleNamespace(enqueue=self._enqueue)
@@ -147,6 +180,9 @@ def check(done: Result, code: int = 0, *, shown: str = SHOWN) -> None:
         (("dead", "show", "x"), 0),
         (("dead", "retry", "x"), 0),
         (("enqueue", "t"), 0),
+        (("show", "x"), 0),
+        (("tasks",), 0),
+        (("tasks", "--state", "running", "--tag", f"{HOSTILE}=1"), 0),
         (("enqueue", "t", "--wait", "--queue", f"no{HOSTILE}", "--timeout", "9"), 1),
     ],
 )
@@ -249,7 +285,7 @@ def test_every_command_is_among_these() -> None:
     # A new command goes through what prints here, and into the tests above.
     assert set(main.commands) == {
         *("broker", "worker", "enqueue", "result", "queue", "dead", "drain", "status", "demo"),
-        *("upgrade", "cluster", "chaos", "cancel"),
+        *("upgrade", "cluster", "chaos", "cancel", "show", "tasks"),
     }
 
 

@@ -7,7 +7,8 @@ from typing import cast
 import pytest
 
 from raftwork.client.options import OptionFields, Options, milliseconds
-from raftwork.messages import Spec, decode_spec
+from raftwork.client.per_call import PerCall
+from raftwork.messages import Backoff, Extras, Spec, decode_spec
 from tests.unit import reference
 from tests.unit.reference import documented, page
 
@@ -27,6 +28,20 @@ def test_options_become_a_spec_in_ms() -> None:
     assert decode_spec(options.spec("pkg.add")) == Spec(
         "pkg.add", "bulk", 1_500, 3, 20, 2_000, at_most_once=True, result_ttl=0
     )
+
+
+def test_a_retry_policy_goes_by_the_names_of_exceptions() -> None:
+    options = Options().changed(
+        {
+            "retry_on": [OSError, "requests.Timeout", OSError],
+            "no_retry_on": "FileNotFoundError",
+            "backoff_kind": "linear",
+        }
+    )
+    spec = decode_spec(options.spec("t"))
+    assert spec.retry_on == ("builtins.OSError", "requests.Timeout")
+    assert spec.no_retry_on == ("builtins.FileNotFoundError",)
+    assert spec.backoff_kind is Backoff.LINEAR
 
 
 def test_priority_and_order_are_the_specs() -> None:
@@ -83,6 +98,13 @@ def test_changes_leave_the_rest_as_it_was() -> None:
         ({"deadline": "1h"}, TypeError),
         ({"delay": 5, "expires": 5}, ValueError),
         ({"delay": 5, "deadline": 4.9}, ValueError),
+        ({"backoff_kind": "cubic"}, ValueError),
+        ({"retry_on": 7}, TypeError),
+        ({"retry_on": int}, TypeError),
+        ({"retry_on": ()}, ValueError),
+        ({"no_retry_on": "Nope"}, ValueError),
+        ({"no_retry_on": [f"m.E{i}" for i in range(33)]}, ValueError),
+        ({"no_retry_on": "m." + "e" * 255}, ValueError),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(given: object, error: type[Exception]) -> None:
@@ -104,3 +126,27 @@ def test_what_differs_from_the_defaults_is_told_as_it_is_written() -> None:
 def test_a_duration_is_rounded_up_so_that_none_becomes_no_time() -> None:
     assert milliseconds("x", 0.0001) == 1
     assert milliseconds("x", 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "text"),
+    [
+        ("a=b", TypeError, "tags must be a mapping, such as .*, got str"),
+        ({"a": 1}, TypeError, "the value of the tag 'a' must be a str, got int"),
+        ({1: "a"}, TypeError, "a tag's key must be a str, got int"),
+        ({"": "a"}, ValueError, "a tag's key must have 1 to 128 characters, got 0"),
+        ({"a": "b" * 129}, ValueError, "the value of the tag 'a' must have 1 to 128 .* got 129"),
+        ({str(n): "v" for n in range(9)}, ValueError, "a task may have 8 tags, got 9"),
+    ],
+)
+def test_bad_tags_are_named(wrong: object, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        Options().changed({"tags": wrong})  # type: ignore[typeddict-item]
+
+
+def test_tags_go_with_each_task_in_the_order_of_their_keys() -> None:
+    options = Options().changed({"tags": {"b": "2", "a": "1"}})
+    assert PerCall().extras(options).tags == [("a", "1"), ("b", "2")]
+    assert options.given() == {"tags": {"b": "2", "a": "1"}}
+    assert PerCall().extras(options.changed({"tags": None})) == Extras()
+    assert hash(options)  # specs are cached by it

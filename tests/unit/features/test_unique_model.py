@@ -78,7 +78,7 @@ class World:
         packed = pack([(id_, body, "", Extras(unique=key)) for id_, body, key in rows])
         command = Admit(self.driver.now, encode_spec(spec), packed)
         due = self._expected(spec, rows)
-        assert self.driver.apply(command).replies == [Done(existing=due)]
+        assert self.driver.apply(command).replies == [Done(existing=tuple(due))]
         self.commands.append(command)
         self.rows.append(rows)
 
@@ -91,7 +91,7 @@ class World:
             return
         told = [(i, self.merged[id_]) for i, (id_, *_) in enumerate(rows) if id_ in self.merged]
         applied = self.driver.apply(self.commands[which])
-        assert applied.replies == [Done(existing=told)]
+        assert applied.replies == [Done(existing=tuple(told))]
 
     def _expected(self, spec: Spec, rows: list[tuple[str, bytes, str]]) -> list[tuple[int, str]]:
         """The answer; the model changes unless the batch is refused."""

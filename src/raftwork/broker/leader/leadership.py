@@ -38,6 +38,7 @@ from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
     CancelAsked,
+    CheckpointDecided,
     EnqueuedAndAssigned,
     NotAssigned,
     Queued,
@@ -205,7 +206,7 @@ class Leadership:
         # While the log takes nothing, changes stay in the processor, where their bytes are counted.
         if not self._pending or sum(map(_size, self._pending)) < BATCH_BYTES:
             self._take_changes()
-        for command in self.workers.commands():
+        for command in (*self.workers.notes(), *self.workers.commands()):
             self._pending.append(Proposal(encode_command(command)))
         if self._dispatcher.needs_plan:
             for assign in self._dispatcher.plan(self.workers.available()):
@@ -326,8 +327,8 @@ class Leadership:
                 self._dispatcher.moved(effect)
             case NotAssigned():
                 self._dispatcher.not_assigned(effect.seqs)
-            case TokenRejected():
-                self.workers.closed(effect.token)
+            case TokenRejected() | CheckpointDecided():
+                self.workers.decided(effect)
             case _:
                 self._follow(effect)
 

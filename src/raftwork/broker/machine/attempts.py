@@ -17,6 +17,7 @@ from raftwork.broker.machine.commands import (
     Fail,
     Finish,
     Lose,
+    Postpone,
     Release,
 )
 from raftwork.broker.machine.state import Ledger, Running, spec_of
@@ -27,16 +28,22 @@ from raftwork.features.effects import (
     NotAssigned,
     TokenRejected,
 )
+from raftwork.features.history import ERROR_MAX, note_attempt
 from raftwork.features.losses import note_losses
 from raftwork.features.settle import settle, without_cancelled
 from raftwork.features.task_row import DELAYED
 from raftwork.features.waiting import still_waiting, wait
 from raftwork.messages import (
+    TIME_LIMIT_KINDS,
+    ResumeAsked,
     State,
     TimeLimitPassed,
     WorkerLost,
     decode_failure_strictly,
     encode_failure,
+    failure_head,
+    is_retried,
+    lost_by,
 )
 
 if TYPE_CHECKING:
@@ -81,8 +88,21 @@ def expire(ledger: Ledger, command: Expire, effects: list[Effect]) -> None:
     """The time limit passed without a word from the worker."""
     run = _end(ledger, command.token, effects)
     if run is not None:
-        failure = _stored(ledger, TimeLimitPassed(spec_of(run.spec).timeout))
-        _failed(ledger, run, failure, command.retry_at, effects)
+        spec = spec_of(run.spec)
+        failure = _stored(ledger, TimeLimitPassed(spec.timeout))
+        retry_at = command.retry_at if is_retried(spec, TIME_LIMIT_KINDS) else None
+        _failed(ledger, run, failure, retry_at, effects)
+
+
+def postpone(ledger: Ledger, command: Postpone, effects: list[Effect]) -> None:
+    """Its code goes on in another attempt; one that may have no other has failed."""
+    run = _end(ledger, command.token, effects)
+    if run is None:
+        return
+    if spec_of(run.spec).at_most_once:
+        _failed(ledger, run, encode_failure(ResumeAsked()), None, effects)
+    else:
+        _again(ledger, run, command.at, effects)
 
 
 def release(ledger: Ledger, command: Release, effects: list[Effect]) -> None:
@@ -114,6 +134,8 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
             again.append(run)
             if run.flags:
                 ledger.attempt_ended(run.seq, run.flags, began=started)
+            if started:
+                note_attempt(ledger, run, f"WorkerLost: {lost_by(command.by)}")
     note_losses(ledger, charged, command.by)
     settle(ledger, State.LOST, verdicts, effects)
     _requeue(ledger, again, effects)
@@ -136,13 +158,19 @@ def _failed(
     run = run._replace(failures=run.failures + 1)
     if retry_at is None or spec.at_most_once or run.failures > spec.retries:
         settle(ledger, State.FAILED, [(run, failure)], effects)
-        return
+    else:
+        note_attempt(ledger, run, failure_head(failure, ERROR_MAX))
+        _again(ledger, run, retry_at, effects)
+
+
+def _again(ledger: Ledger, run: Running, at: int, effects: list[Effect]) -> None:
+    """Its code, which began, has another attempt, from now or from that time on."""
     if run.flags:
         ledger.attempt_ended(run.seq, run.flags, began=True)
-    if retry_at <= ledger.time:
+    if at <= ledger.time:
         _requeue(ledger, [run], effects)
     else:
-        _delay(ledger, run, retry_at, effects)
+        _delay(ledger, run, at, effects)
 
 
 # ---- the ways a token ends --------------------------------------------------------------------

@@ -29,6 +29,9 @@ TABLES: Final = {
     "edge": "src, dst, slot",
     "flow": "number",
     "schedule": "id",
+    "name": "number",
+    "worker": "number",
+    "attempt": "seq, number",
 }
 
 _SCHEMA: Final = """
@@ -142,6 +145,24 @@ CREATE TABLE schedule (
     last INTEGER NOT NULL,          -- the last tick, machine time
     next INTEGER NOT NULL,
     state BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE name (                 -- of tasks that ended (features/history.py)
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE worker (
+    number INTEGER PRIMARY KEY,
+    incarnation BLOB NOT NULL UNIQUE,
+    name TEXT NOT NULL
+) STRICT;
+CREATE TABLE attempt (              -- that failed or was lost, and was not the last one
+    seq INTEGER NOT NULL,
+    number INTEGER NOT NULL,        -- from 1 for each task
+    worker INTEGER NOT NULL,
+    ended INTEGER NOT NULL,         -- machine time
+    run_ms INTEGER NOT NULL,
+    error TEXT NOT NULL,            -- its beginning
+    PRIMARY KEY (seq, number)
 ) STRICT, WITHOUT ROWID;
 """
 

@@ -9,19 +9,21 @@ from operator import itemgetter
 from raftwork.broker.machine.state import NEVER, Ledger
 from raftwork.features import dead_letters
 from raftwork.features.effects import Effect
+from raftwork.features.history import forget_attempts
 from raftwork.features.task_row import DELAYED, FINISHED, PENDING, SCHEDULED, TOMBSTONE
 from raftwork.features.waiting import give_places, wait
 
-_DUE = """SELECT seq, queue, length(body), %s FROM task WHERE phase = ? AND due <= ?
-    ORDER BY due, seq LIMIT ?"""
+_DUE = """SELECT seq, queue, length(body), %s, failures + losses FROM task
+    WHERE phase = ? AND due <= ? ORDER BY due, seq LIMIT ?"""
 _WAKE = "UPDATE task SET phase = ?, due = NULL WHERE seq = ?"
 _BURY = "UPDATE task SET phase = ?, due = ?, body = x'' WHERE seq = ?"
 
 _TIMERS = "SELECT due, kind, ref FROM timer WHERE due <= ? ORDER BY due, kind, ref LIMIT ?"
 _FIRED = "DELETE FROM timer WHERE due = ? AND kind = ? AND ref = ?"
 
-#: A task whose phase ends: seq, the number of its queue, bytes of its body, flags.
-Due = tuple[int, int, int, int]
+#: A task whose phase ends: seq, the number of its queue, bytes of its body, flags, and how many
+#: attempts came to nothing before its last one.
+Due = tuple[int, int, int, int, int]
 
 
 def sweep(ledger: Ledger, effects: list[Effect]) -> None:
@@ -31,7 +33,7 @@ def sweep(ledger: Ledger, effects: list[Effect]) -> None:
         _wake(ledger, _due(ledger, DELAYED, ledger.time, limit), effects)
         scheduled = _due(ledger, SCHEDULED, ledger.time, limit)
         _count_as_queued(ledger, scheduled)
-        give_places(ledger, [(seq, flags) for seq, _, _, flags in scheduled])
+        give_places(ledger, [(seq, flags) for seq, _, _, flags, _ in scheduled])
         _wake(ledger, scheduled, effects)
         ledger.find_next_retry()
     if ledger.next_timer <= ledger.time:
@@ -66,7 +68,7 @@ def _due(ledger: Ledger, phase: int, time: int, limit: int) -> list[Due]:
 def _wake(ledger: Ledger, tasks: list[Due], effects: list[Effect]) -> None:
     """Tasks whose next attempt, or first one, is due wait (again)."""
     ledger.db.executemany(_WAKE, [(PENDING, seq) for seq, *_ in tasks])
-    for waiting in wait(ledger, [(queue, seq, flags) for seq, queue, _, flags in tasks]):
+    for waiting in wait(ledger, [(queue, seq, flags) for seq, queue, _, flags, _ in tasks]):
         effects += waiting
 
 
@@ -89,9 +91,13 @@ def _bury(ledger: Ledger, tasks: list[Due]) -> None:
     """Results become tombstones: the outcome stays known, its data go."""
     due = ledger.time + ledger.settings.tombstone_ttl
     dead_letters.drop(ledger, [seq for seq, *_ in tasks])
+    if flagged := [(seq, flags) for seq, _, _, flags, _ in tasks if flags]:
+        ledger.buried(flagged)
+    if retried := [task[0] for task in tasks if task[4]]:
+        forget_attempts(ledger, retried)
     ledger.db.executemany(_BURY, [(TOMBSTONE, due, seq) for seq, *_ in tasks])
     ledger.results -= len(tasks)
-    ledger.result_bytes -= sum(size for _, _, size, _ in tasks)
+    ledger.result_bytes -= sum(size for _, _, size, *_ in tasks)
     ledger.tombstones += len(tasks)
     if tasks:
         ledger.next_expiry = min(ledger.next_expiry, due)

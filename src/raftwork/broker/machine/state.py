@@ -20,6 +20,7 @@ from raftwork.broker.machine.entry_versions import check_level
 from raftwork.broker.machine.lanes import Lanes
 from raftwork.broker.machine.level_two import ByLevel
 from raftwork.broker.machine.migrations import check_version
+from raftwork.features import history
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.queue_settings import (
     NOTHING_SET,
@@ -162,11 +163,18 @@ class Ledger:
         )
         #: Unique keys that are taken.
         self.keys = self._count_keys()
+        self.checkpoint_bytes = self._checkpoint_bytes()
         self.unfinished = sum(q.unstarted + q.running for q in self.queues.values())
         #: By token, in the order of tokens.
         self.running = {run.token: run for run in self._load_running()}
         #: The tokens of the tasks that run by their numbers; never iterated.
         self.running_seqs = {run.seq: run.token for run in self.running.values()}
+        #: The numbers of tasks' names, and of workers by incarnation (features/history.py).
+        self.names = history.Numbers(self)
+        self.worker_numbers = history.WorkerNumbers()
+        history.load(self)
+        #: Of tokens that end in the entry that is being applied, ms.
+        self.run_times: dict[int, int] = {}
         self.next_retry = self.next_expiry = self.next_timer = NEVER
         self.find_next_retry()
         self.find_next_timer()
@@ -229,6 +237,13 @@ class Ledger:
         )
         return NEVER if due is None else int(due)
 
+    def _checkpoint_bytes(self) -> int:
+        """Of all checkpoints together (features/checkpoints.py bounds them)."""
+        if self.level < level_two.LEVEL:
+            return 0
+        ((size,),) = self.db.execute("SELECT coalesce(sum(length(value)), 0) FROM checkpoint")
+        return int(size)
+
     # ---- what is stored -------------------------------------------------------------------------
 
     def checksums(self, ids: Sequence[str]) -> dict[str, int]:
@@ -290,6 +305,13 @@ class Ledger:
         for lifecycle in self.lifecycles:
             if flags & lifecycle.flag:
                 lifecycle.attempt_ended(self, seq, began)
+
+    def buried(self, tasks: Iterable[tuple[int, int]]) -> None:
+        """The results of these, numbers and flags, are dropped, and what is kept beside them."""
+        for lifecycle in self.lifecycles:
+            seqs = [seq for seq, flags in tasks if flags & lifecycle.flag]
+            if seqs:
+                lifecycle.buried(self, seqs)
 
     def settle(self, name: str, state: State, count: int) -> None:
         """So many of its running tasks reached this final state."""

@@ -101,6 +101,10 @@ class Eligibility:
 
     # ---- questions ----------------------------------------------------------------------------
 
+    def lost_under(self, seq: int) -> tuple[bytes, ...]:
+        """The workers under which the task was lost, as far as is remembered."""
+        return self._lost.get(seq, ())
+
     def lacking(self, name: str) -> frozenset[bytes]:
         """The workers that have no task of that name."""
         return self._lacking.get(name, ANYWHERE.excluded)

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 from raftwork.messages import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
 
+    from raftwork.broker.placement.eligibility import Eligibility
+    from raftwork.broker.workers.worker import Worker
     from raftwork.messages import Heartbeat
 
 #: The least weight.
@@ -161,6 +163,17 @@ class LoadEstimate:
         if self.overloaded or self.crowded:
             return f"overloaded: {said['memory' if self.overloaded else 'cpu']}"
         return said[term] if value < 0.75 else ""
+
+
+def find_weights(
+    available: Sequence[Worker], known: Mapping[bytes, Worker], eligibility: Eligibility, now: int
+) -> bool:
+    """Find the weights, and the workers short of memory; whether the latter have changed."""
+    weigh([worker.load_estimate for worker in available], now)
+    memory_limited = frozenset(w.incarnation for w in available if w.load_estimate.overloaded)
+    fit = {w.incarnation for w in available if not w.breaker.is_open}
+    ineligible = frozenset(known.keys() - fit) if memory_limited else memory_limited
+    return eligibility.spare(memory_limited, ineligible)
 
 
 def weigh(gauges: Collection[LoadEstimate], now: int) -> None:

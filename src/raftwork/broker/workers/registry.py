@@ -15,24 +15,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from raftwork.broker.events import unheard
 from raftwork.broker.machine import Waiting
 from raftwork.broker.placement.eligibility import Eligibility
 from raftwork.broker.workers.announcements import WorkerEvents
 from raftwork.broker.workers.attribution import Attribution
-from raftwork.broker.workers.load import weigh
+from raftwork.broker.workers.inspection import Inspection
+from raftwork.broker.workers.load import find_weights
 from raftwork.broker.workers.reports import Reports
 from raftwork.broker.workers.table import WorkerTable
+from raftwork.broker.workers.task_notes import TaskNotes
 from raftwork.broker.workers.worker import Assignment, Worker
+from raftwork.features.checkpoints import KeepCheckpoint
+from raftwork.features.effects import CheckpointDecided
+from raftwork.features.progress import TellProgress
 from raftwork.messages import (
     Code,
+    Goodbye,
     Heartbeat,
     Held,
     Loss,
     PushedTask,
     Refused,
+    Report,
     WorkerHello,
     WorkerStatus,
     WorkerWelcome,
@@ -40,14 +47,14 @@ from raftwork.messages import (
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from random import Random
 
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine, Running
     from raftwork.broker.machine.commands import Command
-    from raftwork.features.effects import EnqueuedAndAssigned, Settled
-    from raftwork.messages import FromBroker, Report
+    from raftwork.features.effects import EnqueuedAndAssigned, Settled, TokenRejected
+    from raftwork.messages import FromBroker, ToBroker
 
 #: So long after a failover every worker that is there has said hello, ms.
 ALL_HEARD_MS = 3_000
@@ -88,6 +95,10 @@ class WorkerRegistry:
             tell, self._attribution.reason, machine.current, attempts=attempts
         )
         self._reports = Reports(machine, self._attribution, self._worker_events, rng)
+        self._notes = TaskNotes(machine, epoch)
+        self.inspection = Inspection(
+            *(self._workers, self._holder, self._attribution, self._notes), lambda: self._beaten
+        )
         self._all_heard = False  # every worker had the time to say hello
         #: The cluster's. Others bring forward no deadline that a worker has already.
         self.settings = machine.settings
@@ -230,6 +241,34 @@ class WorkerRegistry:
             self._dirty[worker.incarnation] = worker
         return True
 
+    def decided(self, effect: TokenRejected | CheckpointDecided) -> None:
+        """A report came under a token that is not current; or a checkpoint is kept, or refused."""
+        if isinstance(effect, CheckpointDecided):
+            self._notes.decided(effect, self._holder.get(effect.token))
+        else:
+            self.closed(effect.token)
+
+    #: What workers send within their sessions.
+    FRAMES: ClassVar[tuple[type[ToBroker], ...]] = (
+        *(Report, Heartbeat, Goodbye, KeepCheckpoint, TellProgress),
+    )
+
+    def receive(self, routing: bytes, frame: ToBroker, now: int, time: int) -> bool:
+        """One of FRAMES; `time` is leader time. False as for `heartbeat`."""
+        match frame:
+            case Report():
+                return self.report(routing, frame, now, time)
+            case Heartbeat():
+                return self.heartbeat(routing, frame, now)
+            case Goodbye():
+                return self.goodbye(routing, frame.session, now, lost=frame.lost)
+            case KeepCheckpoint() | TellProgress():
+                worker = self._session(routing, frame.session, now)
+                if worker is not None:
+                    self._notes.take(worker, frame, time)
+                return worker is not None
+        raise AssertionError(f"{type(frame).__name__} is no worker's")
+
     def goodbye(self, routing: bytes, session: int, now: int, *, lost: bool = False) -> bool:
         """The worker leaves, or is `lost`: its tasks go to others. False as for `heartbeat`."""
         worker = self._session(routing, session, now)
@@ -280,7 +319,7 @@ class WorkerRegistry:
             return
         worker.assignments[token] = Assignment.of(token, task, known=True)
         self._holder[token] = worker
-        worker.push.add(PushedTask(token, task.id, attempt, task.spec, task.payload))
+        worker.push.add(self._pushed(token, task, attempt))
         self._dirty[worker.incarnation] = worker
 
     def unreserve(self, begin: list[tuple[bytes, int]]) -> None:
@@ -321,6 +360,7 @@ class WorkerRegistry:
         worker = self._holder.pop(token, None)
         if worker is None:
             return
+        self._notes.closed(token)
         assignment = worker.assignments.pop(token)
         if assignment.done:
             worker.acks.append(token)
@@ -350,21 +390,13 @@ class WorkerRegistry:
             self._give_up_at = min(map(_give_up_at, self._workers.values()), default=_NEVER)
             self._all_heard = now >= self.all_heard_at
             # Eligibility changes with time, and with the workers that are there.
-            needs_plan = self._weigh(now) or bool(self.eligibility) or needs_plan
+            limited = find_weights(self.available(), self._workers, self.eligibility, now)
+            needs_plan = limited or bool(self.eligibility) or needs_plan
         if now >= self._next_expiry:
             self._next_expiry = now + 1_000
             for worker in self._workers.values():
                 self._reports.expire(worker, now, time)
         return needs_plan
-
-    def _weigh(self, now: int) -> bool:
-        """Find the weights, and the workers short of memory; whether the latter have changed."""
-        workers = self.available()
-        weigh([worker.load_estimate for worker in workers], now)
-        memory_limited = frozenset(w.incarnation for w in workers if w.load_estimate.overloaded)
-        fit = {w.incarnation for w in workers if not w.breaker.is_open}
-        ineligible = frozenset(self._workers.keys() - fit) if memory_limited else memory_limited
-        return self.eligibility.spare(memory_limited, ineligible)
 
     @property
     def congested(self) -> bool:
@@ -424,12 +456,16 @@ class WorkerRegistry:
     # ---- out ----------------------------------------------------------------------------------
 
     def commands(self) -> list[Command]:
-        """What to propose, drained."""
-        return self._reports.commands()
+        """What to propose, drained: checkpoints before the ends of their attempts."""
+        return [*self._notes.commands(), *self._reports.commands()]
+
+    def notes(self) -> Sequence[Command]:
+        """What goes into the log before them, drained: see Reports."""
+        return self._reports.notes()
 
     def frames(self) -> Iterable[tuple[bytes, FromBroker]]:
         """What to send, drained: (routing id, message)."""
-        out, self._frames = self._frames, []
+        out, self._frames = self._frames + self._notes.frames(), []
         if not self._dirty:
             return out
         for worker in self._dirty.values():
@@ -451,7 +487,11 @@ class WorkerRegistry:
         task = self._machine.running_body(token)
         if task is None:
             return []
-        return [PushedTask(token, task.id, task.attempt, task.spec, task.payload)]
+        return [self._pushed(token, task, task.attempt)]
+
+    def _pushed(self, token: int, task: Waiting, attempt: int) -> PushedTask:
+        about = self._machine.about(task) if task.flags or task.key else None
+        return PushedTask(token, task.id, attempt, task.spec, task.payload, about)
 
 
 def _give_up_at(worker: Worker) -> int:

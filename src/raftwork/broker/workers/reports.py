@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Release
+from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Postpone, Release
 from raftwork.broker.split_by_size import split_by_size
 from raftwork.broker.workers.retry_backoff import retry_at
 from raftwork.broker.workers.validation import failure_of
+from raftwork.features.history import NameWorker, Ran
+from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.messages import PAYLOAD_MAX, Loss
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ class Reports:
         self._rng = rng
         self._commands: list[Command] = []
         self._finished: list[tuple[int, bytes]] = []
+        self._named: list[NameWorker] = []
+        #: Of what ends, how long its code ran (ms), where that was long enough to be told of.
+        self._ran: list[tuple[int, int]] = []
 
     def take(self, worker: Worker, report: Report, now: int, time: int) -> None:
         """What happened to its tokens; `time` is leader time."""
@@ -54,6 +59,11 @@ class Reports:
         for outcome in report.outcomes:
             token = outcome.token
             if self._is_news(worker, token):
+                began = worker.assignments[token].started
+                if began is not None:
+                    self._ran.append((token, max(0, now - began)))
+                if not worker.introduced:
+                    self._introduce(worker)
                 if outcome.unknown and self._attribution.unregistered_task(worker, token, now):
                     unknown.append(token)  # whatever was seen of it, no code began
                 else:
@@ -100,6 +110,26 @@ class Reports:
             self._finished = []
         return out
 
+    def notes(self) -> Sequence[Command]:
+        """What the entry with the next `commands` says before them for the history, drained.
+
+        It is worth no entry of its own: there is nothing to say unless something ends.
+        """
+        if not self._named and not self._ran:
+            return ()
+        notes: list[Command] = [*self._named]
+        if self._ran:
+            notes.append(Ran(self._ran))
+        self._named, self._ran = [], []
+        return notes if self._machine.level >= LEVEL_OPTIONS else ()
+
+    def _introduce(self, worker: Worker) -> None:
+        """Have the log know its name: what ends under it says then where it ran."""
+        if self._machine.level >= LEVEL_OPTIONS:
+            worker.introduced = True
+            if worker.incarnation not in self._machine.state.worker_numbers:
+                self._named.append(NameWorker(worker.incarnation, worker.name))
+
     def _is_news(self, worker: Worker, token: int) -> bool:
         """Whether it is the first report about `token`; not the worker's, it is acknowledged."""
         assignment = worker.assignments.get(token)
@@ -123,11 +153,14 @@ class Reports:
             self._finished.append((outcome.token, outcome.data))
             worker.breaker.succeeded()
         else:
-            retry_at = self._retry_at(outcome.token, time)
-            failure = failure_of(outcome)
+            ended = failure_of(outcome, self._machine.level)
+            if ended.resumes and self._machine.level >= LEVEL_OPTIONS:
+                self._commands.append(Postpone(outcome.token, time))
+                return
+            retry_at = self._retry_at(outcome.token, time, ended.after)
             if not worker.assignments[outcome.token].cancelling:
-                self._events.attempt_failed(worker, outcome, failure, retry_at - time)
-            self._commands.append(Fail(outcome.token, failure, retry_at, outcome.final))
+                self._events.attempt_failed(worker, outcome, ended.failure, retry_at - time)
+            self._commands.append(Fail(outcome.token, ended.failure, retry_at, outcome.final))
 
-    def _retry_at(self, token: int, time: int) -> int:
-        return retry_at(self._machine.current(token), time, self._rng)
+    def _retry_at(self, token: int, time: int, after: int | None = None) -> int:
+        return retry_at(self._machine.current(token), time, self._rng, after)

@@ -28,7 +28,7 @@ SLOTS_MAX = 10_000
 
 
 def _pushes() -> Outbox[int, PushedTask]:
-    return Outbox(lambda task: task.token, lambda task: len(task.payload))
+    return Outbox(lambda task: task.token, lambda task: task.size)
 
 
 def needs_free_slot(task: Waiting | Running) -> bool:
@@ -92,6 +92,7 @@ class Worker:
     routing: bytes | None = None
     session: int = -1
     draining: bool = False  # by its own word
+    introduced: bool = False  # its name is in the log, or on its way there
     leaving: bool = False  # told to drain, whether it has heard of it or not
     left: bool = False  # it said goodbye: `status` does not list it as lost
     killed: bool = False  # its process is known to be gone
@@ -225,7 +226,7 @@ class Worker:
             return
         tasks = self.push.take(read)
         self.pushed += len(tasks)
-        for part in split_by_size(tasks, lambda t: len(t.payload) + len(t.spec), PUSH_BYTES):
+        for part in split_by_size(tasks, lambda t: t.size + len(t.spec), PUSH_BYTES):
             yield Push(epoch, session, part)
         if self.cancels:
             yield from self._cancel_runs(epoch)

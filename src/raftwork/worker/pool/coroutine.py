@@ -37,6 +37,7 @@ from raftwork.worker.runner import (
     message_of,
 )
 from raftwork.worker.signals import take_back
+from raftwork.worker.task_notes import Board
 
 log = logging.getLogger("raftwork.worker")
 
@@ -56,12 +57,13 @@ class AsyncPool:
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._slots = slots
+        self._waker = Waker()
         self._notices = LocalNotices()
-        self._runner = Runner(registry, worker, self._notices)
+        self.notes = Board(self._waker.wake)
+        self._runner = Runner(registry, worker, self._notices, self.notes)
         self._loop = loop or asyncio.get_running_loop()
         self._backlog: deque[PushedTask] = deque()
         self._ended: deque[Ended] = deque()
-        self._waker = Waker()
         self._tasks: dict[int, asyncio.Task[Ended]] = {}
         self._since: dict[int, int] = {}  # ms
         self._abandoned: set[int] = set()  # told to stop, not seen to have ended
@@ -90,6 +92,7 @@ class AsyncPool:
             while True:
                 ended.append(self._ended.popleft())
         self._notices.forget(ended)
+        self.notes.forget(end.outcome.token for end in ended)
         if self._abandoned:
             self._abandoned.difference_update(end.outcome.token for end in ended)
         return ended
@@ -145,9 +148,10 @@ class AsyncPool:
                     self._functions.add(task.token)
                 running = self._loop.create_task(self._runner.run_async(task))
                 self._tasks[task.token] = running
-                running.add_done_callback(partial(self._done, task.token))
+                running.add_done_callback(partial(self._done, task))
 
-    def _done(self, token: int, running: asyncio.Task[Ended]) -> None:
+    def _done(self, task: PushedTask, running: asyncio.Task[Ended]) -> None:
+        token = task.token
         del self._tasks[token], self._since[token]
         self._functions.discard(token)
         take_back()
@@ -155,7 +159,7 @@ class AsyncPool:
             self._ended.append(running.result())
             self._waker.wake()
         elif self._notices.cancelled(token):  # before its first step
-            self._ended.append(Ended(failed(token, asyncio.CancelledError()), 0))
+            self._ended.append(Ended(failed(task, asyncio.CancelledError()), 0))
             self._waker.wake()
         else:  # it was stopped before that, and owes nothing
             self._abandoned.discard(token)

@@ -18,6 +18,7 @@ from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.consensus.core import Position
 from raftwork.errors import NotLeader, QueueFull
 from raftwork.features.enqueue import Admit, Enqueue, Enqueued
+from raftwork.features.history import NameWorker
 from raftwork.features.queue_settings import Configure, changes
 from raftwork.features.results import Ask
 from raftwork.features.upgrade import Raise
@@ -195,7 +196,7 @@ def test_outcomes_count_for_the_batch_too(harness: LeadershipHarness, ok: bool) 
     data = b"x" * 300_000 if ok else encode_failure(Failure("E", "x" * 300_000, ""))
     harness.report(*(Outcome(t, ok, data) for t in harness.pushed()))
     entries = harness.plan()
-    assert all(isinstance(c, Finish | Fail) for entry in entries for c in entry)
+    assert all(isinstance(c, Finish | Fail | NameWorker) for entry in entries for c in entry)
     for _, entry_data in harness.core.log:
         assert len(entry_data) < 2 * BATCH_BYTES + 10_000
     assert len(entries) > 1

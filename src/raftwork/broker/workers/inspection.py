@@ -1,0 +1,48 @@
+"""What a leader tells of its workers, and of what they run, to those who look at tasks. Sans-IO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from raftwork.broker.workers.attribution import Attribution
+    from raftwork.broker.workers.task_notes import TaskNotes
+    from raftwork.broker.workers.worker import Worker
+    from raftwork.features.progress import Said
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """It reads what the registry keeps up to date, and changes nothing."""
+
+    _workers: Mapping[bytes, Worker]
+    _holder: Mapping[int, Worker]
+    _attribution: Attribution
+    _notes: TaskNotes
+    _last_beat: Callable[[], int]
+
+    def serving(self, queue: str) -> list[Worker]:
+        """Those that take tasks of this queue, or would if they could."""
+        return [w for w in self._workers.values() if queue in w.queues and w.lost is None]
+
+    def why_not(self, worker: Worker) -> str:
+        """Why it gets no tasks, or not all it could take, for people; else empty."""
+        return self._attribution.reason(worker, self._last_beat())
+
+    def held(self, token: int) -> tuple[str, int | None]:
+        """The name of the worker that has it, and how long (ms) its code had run at the last beat.
+
+        Empty, and None, for what the worker has not said to this leader.
+        """
+        worker = self._holder.get(token)
+        if worker is None:
+            return "", None
+        began = worker.assignments[token].started
+        return worker.name, None if began is None else max(0, self._last_beat() - began)
+
+    def progress(self, id_: str) -> Said | None:
+        """How far the task of this id is by its own word, if it runs."""
+        return self._notes.progress(id_)

@@ -1,0 +1,167 @@
+"""What stays of what ended: names, workers, times, attempts that came to nothing, and tags."""
+
+import pytest
+
+from raftwork.broker.machine.commands import Fail, Finish, Lose, Postpone, Tick
+from raftwork.features import history
+from raftwork.features.dead_letters import Retry
+from raftwork.features.history import NameWorker, Ran
+from raftwork.features.purge_queue import DropWaiting
+from raftwork.features.task_row import TAGGED
+from raftwork.messages import Extras, Loss, Spec, encode_spec
+from raftwork.release import LEVELS
+from raftwork.wire import pack
+from tests.unit.broker.machine.driver import FAILURE, WORKER, Driver, spec_of
+
+_ENDED = """SELECT name.name, worker.name, ended_at, run_ms, attempt FROM task
+    LEFT JOIN name ON name.number = named LEFT JOIN worker ON worker.number = ran_on
+    WHERE task.id = ?"""
+_ATTEMPTS = "SELECT attempt.number, worker.name, ended, run_ms, error FROM attempt LEFT JOIN worker"
+
+
+def ended(driver: Driver, task: str) -> tuple[object, ...]:
+    (row,) = list(driver.db.execute(_ENDED, (task,)))
+    return tuple(row)
+
+
+def attempts(driver: Driver) -> list[tuple[object, ...]]:
+    return list(driver.db.execute(f"{_ATTEMPTS} ON worker.number = attempt.worker"))
+
+
+def count(driver: Driver, table: str) -> int:
+    ((rows,),) = driver.db.execute(f"SELECT count(*) FROM {table}")
+    return int(rows)
+
+
+def enqueue_tagged(driver: Driver, task: str, **tags: str) -> None:
+    extras = Extras(tags=list(tags.items()))
+    driver.apply(driver.put(task)._replace(tasks=pack([[task, b"payload", "", extras]])))
+
+
+def test_an_ended_task_keeps_its_name_its_worker_and_its_times(driver: Driver) -> None:
+    driver.apply(NameWorker(WORKER, "w1"))
+    token = driver.start("a")
+    driver.now += 70
+    driver.apply(Ran([(token, 50)]), Finish([(token, b"v")]))
+    assert ended(driver, "a") == ("module.task", "w1", driver.now, 50, 1)
+
+
+def test_a_run_time_is_told_in_the_entry_that_ends_the_token_or_not_at_all(driver: Driver) -> None:
+    token = driver.start("a")
+    driver.apply(Ran([(token, 50)]))
+    driver.apply(Finish([(token, b"v")]))
+    assert ended(driver, "a") == ("module.task", None, driver.now, 0, 1)
+
+
+def test_an_attempt_that_goes_on_in_another_one_is_none_that_failed(driver: Driver) -> None:
+    token = driver.start("a", spec=spec_of(retries=3))
+    driver.apply(Postpone(token, 0))
+    assert attempts(driver) == []
+    driver.apply(Fail(driver.assign(1)[0], FAILURE, driver.now))
+    assert [row[0] for row in attempts(driver)] == [2]
+
+
+def test_what_ends_while_it_waits_ran_nowhere(driver: Driver) -> None:
+    driver.apply(NameWorker(WORKER, "w1"))
+    driver.enqueue("a")
+    driver.apply(DropWaiting("default", 1, 10))
+    assert ended(driver, "a") == ("module.task", None, driver.now, 0, 0)
+
+
+def test_attempts_that_failed_or_were_lost_are_kept_until_the_result_goes(driver: Driver) -> None:
+    driver.apply(NameWorker(WORKER, "w1"))
+    token = driver.start("a", spec=spec_of(retries=3))
+    driver.apply(Ran([(token, 30)]), Fail(token, FAILURE, driver.now))
+    driver.apply(Lose([(driver.assign(1)[0], True)], Loss("w1")))
+    assert attempts(driver) == [
+        (1, "w1", driver.now, 30, "ValueError: no"),
+        (2, "w1", driver.now, 0, "WorkerLost: w1 vanished"),
+    ]
+    driver.finish(driver.assign(1)[0], b"v")
+    assert len(attempts(driver)) == 2
+    driver.now += 1_000
+    driver.apply(Tick())
+    assert attempts(driver) == []
+
+
+def test_one_that_is_handed_back_unstarted_leaves_no_attempt(driver: Driver) -> None:
+    driver.release(driver.start("a"))
+    assert attempts(driver) == []
+
+
+def test_the_last_attempts_of_a_task_are_kept(driver: Driver) -> None:
+    driver.enqueue("a", spec=spec_of(retries=100))
+    for _ in range(history.ATTEMPTS_MAX + 5):
+        driver.apply(Fail(driver.assign(1)[0], FAILURE, driver.now))
+    numbers = [row[0] for row in attempts(driver)]
+    assert numbers == list(range(6, history.ATTEMPTS_MAX + 6))
+
+
+def test_the_newest_names_and_workers_have_numbers(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "NUMBERED_MAX", 2)
+    for at in range(3):
+        name = f"n{at}"
+        driver.apply(NameWorker(name.encode(), name))
+        driver.enqueue(name, spec=encode_spec(Spec(name, "default")))
+        driver.finish(driver.assign(at + 1, worker=name.encode())[0], b"v")
+    assert [ended(driver, f"n{at}")[:2] for at in range(3)] == [
+        (None, None),
+        ("n1", "n1"),
+        ("n2", "n2"),
+    ]
+    driver.reopen()
+    driver.apply(NameWorker(b"n3", "n3"))
+    assert list(driver.db.execute("SELECT number, name FROM worker")) == [(3, "n2"), (4, "n3")]
+    assert list(driver.db.execute("SELECT * FROM name")) == [(2, "n1"), (3, "n2")]
+
+
+def test_a_worker_is_named_once(driver: Driver) -> None:
+    driver.apply(NameWorker(WORKER, "w1"), NameWorker(WORKER, "w2"))
+    assert list(driver.db.execute("SELECT * FROM worker")) == [(1, WORKER, "w1")]
+
+
+def test_below_level_two_nothing_of_it_is_kept() -> None:
+    driver = Driver(level=LEVELS.most - 1)
+    token = driver.start("a", spec=spec_of(retries=1))
+    driver.apply(Fail(token, FAILURE, driver.now))
+    driver.finish(driver.assign(1)[0], b"v")
+    driver.enqueue("b")
+    driver.apply(DropWaiting("default", 2, 10))
+    assert [driver.state(task).name for task in "ab"] == ["SUCCEEDED", "FAILED"]
+
+
+def test_tags_go_with_the_result(driver: Driver) -> None:
+    enqueue_tagged(driver, "a", customer="7", region="eu")
+    enqueue_tagged(driver, "b", customer="7")
+    driver.enqueue("plain")
+    assert list(driver.db.execute("SELECT * FROM tag ORDER BY 1, 2, 3")) == [
+        ("customer", "7", 1),
+        ("customer", "7", 2),
+        ("region", "eu", 1),
+    ]
+    assert [row[0] for row in driver.db.execute("SELECT flags FROM task")] == [TAGGED, TAGGED, 0]
+    driver.finish(driver.assign(1)[0], b"v")
+    assert count(driver, "tag") == 3
+    driver.now += 1_000
+    driver.apply(Tick())
+    assert list(driver.db.execute("SELECT * FROM tag")) == [("customer", "7", 2)]
+
+
+def test_who_runs_a_dead_task_again_runs_it_with_its_tags(driver: Driver) -> None:
+    enqueue_tagged(driver, "a", customer="7")
+    driver.fail(driver.assign(1)[0])
+    driver.apply(Retry(driver.now, "a", "again"))
+    assert list(driver.db.execute("SELECT * FROM tag")) == [
+        ("customer", "7", 1),
+        ("customer", "7", 2),
+    ]
+
+
+def test_who_runs_a_dead_task_again_runs_it_for_its_tenant(driver: Driver) -> None:
+    extras = Extras(tenant="acme")
+    driver.apply(driver.put("a")._replace(tasks=pack([["a", b"payload", "", extras]])))
+    driver.fail(driver.assign(1)[0])
+    driver.apply(Retry(driver.now, "a", "again"))
+    assert [row[0] for row in driver.db.execute("SELECT tenant FROM task")] == ["acme", "acme"]
