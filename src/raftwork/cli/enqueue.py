@@ -148,7 +148,7 @@ def command(
     \b
     Example:
       raftwork enqueue tasks.report 2027 --priority 5
-      raftwork enqueue tasks.remind ada --at 2027-01-01T09:00:00+01:00 --expires 864000
+      raftwork enqueue tasks.remind ada --at 2027-01-01T09:00:00+01:00
       raftwork enqueue tasks.add 1 2 --wait --timeout 10
       raftwork enqueue tasks.mail --kwargs '{"to": "ada@example.org"}'
     """

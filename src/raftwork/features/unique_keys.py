@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from json import dumps
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.errors import QueueFull
@@ -154,6 +153,8 @@ def _find(ledger: Ledger, name: str, key: str) -> _Found | None:
 
 def merged(ledger: Ledger, ids: Sequence[str]) -> dict[str, str]:
     """Those of these ids that became part of other tasks, with the ids of those."""
+    from json import dumps  # clients load this module, and do not wait for that one
+
     found = ledger.db.execute(_MERGED, (dumps(list(ids)), TOMBSTONE))
     return {id_: bytes(other).decode() for id_, other in found}
 
@@ -309,7 +310,7 @@ def _drop(ledger: Ledger, key: Key) -> None:
 
 def answer(
     ledger: Ledger, rows: Sequence[Row], planned: Sequence[Planned]
-) -> Sequence[tuple[int, str]]:
+) -> tuple[tuple[int, str], ...]:
     """Of a batch as it was sent: which of its tasks are others, by index, and the ids of those.
 
     `planned` are those that were new.

@@ -56,7 +56,7 @@ def test_what_waits_leaves_its_place_and_gets_another_one(driver: Driver) -> Non
     (effect,) = driver.tick(later=100)
     assert isinstance(effect, Requeued)
     assert (effect.seq, effect.place > 2, effect.lane > 0) == (1, True, True)
-    assert driver.waiting_ids() == ["b"]
+    assert driver.waiting_ids() == ["a", "b"]
     driver.finish(driver.assign(1)[0])
     assert list(driver.db.execute("SELECT * FROM lane")) == []
     assert driver.counts()[:3] == (1, 0, 1)

@@ -159,7 +159,12 @@ class Driver:
     # ---- questions ------------------------------------------------------------------------------
 
     def waiting(self, queue: str = "default") -> list[Waiting]:
-        return self.machine.waiting(queue, 0, 10_000, 1 << 30)
+        """Those among the ordinary ones and those in lanes, by their numbers."""
+        tasks = self.machine.waiting(queue, 0, 10_000, 1 << 30)
+        if queue in self.machine.state.queues:
+            for number, *_ in self.machine.lanes(queue):
+                tasks += self.machine.in_lane(number, 0, 10_000, 1 << 30)
+        return sorted(tasks, key=lambda task: task.seq)
 
     def waiting_ids(self, queue: str = "default") -> list[str]:
         return [task.id for task in self.waiting(queue)]
