@@ -140,14 +140,14 @@ class Book:
         if not several:
             return None
         old = rng.choice(several)
-        tasks = cast("list[Row]", unpack(old.tasks))
-        (_, *rest), *_ = tasks
-        new: list[Row] = [(f"t{len(self.ids) + i}", *rest) for i in range(rng.randint(1, 3))]
+        tasks = cast("list[tuple[str, bytes]]", unpack(old.tasks))
+        (_, payload), *_ = tasks
+        new = [(f"t{len(self.ids) + i}", payload) for i in range(rng.randint(1, 3))]
         tasks = rng.sample(tasks, rng.randint(1, len(tasks))) + new
         rng.shuffle(tasks)
         batch = _batch(old.spec, tasks)
         self.batches.append(batch)
-        self.ids.extend(task for task, *_ in new)
+        self.ids.extend(task for task, _ in new)
         return batch
 
     @staticmethod
