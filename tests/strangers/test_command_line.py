@@ -44,7 +44,7 @@ def test_a_queue_with_a_typo_is_told_and_goes_again(alone: Place) -> None:
     assert made.code == 0
     assert "no worker serves the queue typo" in made.err
     assert alone.sh("raftwork queue show typo").out == (
-        "balancer none\nmax_length 5\nmax_bytes none\n"
+        "balancer none\nmax_length 5\nmax_bytes none\nfair none\nweights none\npatience none\n"
     )
     assert "typo" in alone.status()["queues"]
     assert alone.sh("raftwork queue set typo --reset").code == 0
