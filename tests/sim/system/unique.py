@@ -173,15 +173,14 @@ class Keys:
         queue.reached["unique: replaced"] += 1
 
     def settled(self, known: "Known") -> None:
-        """A task has its outcome: who follows it has the key."""
+        """A task has its outcome: if it had the key, who follows it has it now."""
         for key, tasks in self._tasks.items():
-            if known not in tasks:
-                continue
-            there = [task for task in tasks if _holds(task)]
-            if there:
-                period, until = there[0].spec.period, self._until.get(key, 0)
-                self._until[key] = max(self._time, until) + period if period else 0
-                self._last[key] = there[0].id
+            there = [task for task in tasks if task is known or _holds(task)]
+            if len(there) < 2 or there[0] is not known or _gave_up(known):
+                continue  # nobody follows, or it was no owner
+            period, until = there[1].spec.period, self._until.get(key, 0)
+            self._until[key] = max(self._time, until) + period if period else 0
+            self._last[key] = there[1].id
 
     def began(self, task: str, payload: bytes) -> None:
         """Its code begins, with these arguments."""
@@ -212,8 +211,11 @@ class Keys:
 
 
 def _holds(task: "Known") -> bool:
-    given_up = task.spec.until_started and task.attempts > 0
-    return task.outcome is None and not given_up
+    return task.outcome is None and not _gave_up(task)
+
+
+def _gave_up(task: "Known") -> bool:
+    return task.spec.until_started and task.attempts > 0
 
 
 def _below(error: RaftworkError | None) -> bool:
