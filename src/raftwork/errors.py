@@ -9,6 +9,8 @@ RaftworkError
 │   ├── ProtocolError        a request that contradicts itself or an earlier one
 │   │   └── Unsupported      the brokers are of an older release, or not all of the new one yet
 │   ├── AlreadyEnqueued      a task of the same unique key is there; `id` is its id
+│   ├── PermissionDenied     the key, or that there is none, does not allow it; the text says which
+│   ├── KeyRefused           a key file that cannot be used (also a ValueError)
 │   ├── AppClosed            a call on an App after its `close` (also a RuntimeError)
 │   └── LoadError            MODULE:APP of a worker cannot be imported, or is no App
 ├── try again, later or elsewhere
@@ -92,6 +94,22 @@ class AlreadyEnqueued(RaftworkError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (str(self), self.id, self.index), vars(self)
+
+
+class PermissionDenied(RaftworkError):
+    """The brokers do not allow this: no key, one they do not know, or one that is for other things.
+
+    The text says which of these, and whom to ask. Nothing was stored.
+    """
+
+    code = 8
+
+
+class KeyRefused(RaftworkError, ValueError):
+    """A key file that cannot be used: not there, readable for others, or no key. Nothing was sent.
+
+    No part of the secret is in the text.
+    """
 
 
 class AppClosed(RaftworkError, RuntimeError):
@@ -247,6 +265,7 @@ REFUSALS: Final[dict[int, type[RaftworkError]]] = {
         UnknownTask,
         UnknownWorker,
         Unsupported,
+        PermissionDenied,
         RaftworkError,
     )
 }

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from raftwork.broker.access.gate import refusal
 from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.cluster.readiness import Readiness
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
@@ -23,6 +24,7 @@ from raftwork.broker.leader_events import LeaderEvents
 from raftwork.broker.machine import Machine
 from raftwork.broker.net.sessions import Kind, Sessions
 from raftwork.broker.outgoing_frames import OutgoingFrames
+from raftwork.broker.peer_events import KeyMayNot
 from raftwork.broker.status import not_leader, own_status
 from raftwork.broker.version_negotiation import unsupported, version_objection
 from raftwork.broker.workers.registry import WorkerRegistry
@@ -51,6 +53,7 @@ from raftwork.net.backoff import Pauses
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from raftwork.broker.access.access_list import Grant
     from raftwork.broker.events import Event
     from raftwork.broker.node_setup import NodeStore, Setup
     from raftwork.consensus.core import Entry
@@ -173,8 +176,13 @@ class Node:
         if self._replica is not None:
             self._replica.wake(now)
 
-    def receive(self, routing: bytes, frame: bytes | memoryview, now: int) -> bool:
-        """Take a frame from our ROUTER. Never raises (G8). False if it cannot be read."""
+    def receive(
+        self, routing: bytes, frame: bytes | memoryview, now: int, grant: Grant | None = None
+    ) -> bool:
+        """Take a frame from our ROUTER, sent under a key with that grant, if keys are used.
+
+        Never raises (G8). False if it cannot be read.
+        """
         if self._pauses.lasts(routing, now):
             return True
         self._arriving = routing, None, now
@@ -188,6 +196,10 @@ class Node:
                 self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
                 return False
             self._arriving, self._size = (routing, message, now), len(frame)
+            if grant is not None and (refused := refusal(grant, message)) is not None:
+                self._reply(routing, refused)
+                self.tell(KeyMayNot(refused.text))
+                return True
             self._route(routing, message, now)
         except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
             self._arrivals.stop(error)

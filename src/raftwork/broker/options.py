@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from raftwork.addresses import canonical, is_unspecified, number, parse_address, same_place
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.features.cluster_settings import DEFAULTS, SETTINGS
+from raftwork.keys import Key
 from raftwork.messages import NAME_MAX
 
 CONSENSUS = ("raft", "zab")
@@ -65,6 +66,9 @@ class BrokerConfig:
     balancer: str = "weighted"
     #: Allows addresses that other machines can reach, unencrypted.
     insecure: bool = False
+    #: This broker's key, and the file that lists the keys that it lets in; both or neither.
+    key: Key | None = None
+    access: Path | None = None
     #: Accepts a directory that was made under another `cluster` mapping, and keeps this one.
     readdress: bool = False
     #: Page checksums in a directory that is new; an old one keeps what it was made with.
@@ -87,13 +91,27 @@ class BrokerConfig:
         if self.balancer not in BALANCERS:
             raise ValueError(f"{self.balancer!r} must be one of {', '.join(BALANCERS)}")
         exposed = [text for text in self.cluster.values() if not is_loopback(text)]
-        if exposed and not self.insecure:
+        if exposed and not self.insecure and self.key is None:
             raise ValueError(
                 f"{', '.join(exposed)}: other machines could reach this, and frames are neither "
-                "encrypted nor authenticated; --insecure allows it all the same"
+                "encrypted nor authenticated; --key and --access make them so, and --insecure "
+                "allows it all the same"
             )
+        self._check_key()
         object.__setattr__(self, "data", _resolved(self.data))
         self._check_times()
+
+    def _check_key(self) -> None:
+        if (self.key is None) != (self.access is None):
+            raise ValueError(
+                "--key and --access go together: who this broker is, and whom it lets in"
+            )
+        if self.key is not None and self.insecure:
+            raise ValueError("--insecure is for brokers without a key; leave it out")
+        if self.key is not None and self.key.name != self.name:
+            raise ValueError(
+                f"the key {self.key.file} is that of {self.key.name!r}, and this is {self.name!r}"
+            )
 
     def _check_times(self) -> None:
         timeout = self.election_timeout or DEFAULTS.election_timeout

@@ -29,14 +29,19 @@ import zmq
 
 from raftwork.addresses import parse_address
 from raftwork.broker import event_logging
+from raftwork.broker.access.access_list import AccessListRefused
+from raftwork.broker.access.admission import Admission
 from raftwork.broker.events import SlowTurn
 from raftwork.broker.machine import create_or_migrate
+from raftwork.broker.net.authenticator import require_curve
 from raftwork.broker.net.throttle import Throttle
 from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
 from raftwork.broker.node_setup import NodeStore, Setup
 from raftwork.broker.options import Timing, is_loopback
 from raftwork.broker.peer_events import (
+    AccessNotReloaded,
+    AccessReloaded,
     BrokerStarted,
     BrokerStops,
     DataPutAside,
@@ -80,6 +85,7 @@ def run_broker(config: BrokerConfig) -> int:
     beyond what the other replicas can mend, and OSError if the address cannot be bound.
     """
     _allow_connections()
+    admission = _admission(config)
     store = open_store(
         config.data,
         name=config.name,
@@ -93,16 +99,27 @@ def run_broker(config: BrokerConfig) -> int:
         if store.damage is not None:
             event_logging.write(None, DataPutAside(store.damage))
         others = {n: a for n, a in store.identity.addresses.items() if n != config.name}
-        transport = _listen(config.address, others)
+        transport = _listen(config.address, others, admission)
         try:
-            return _serve(config, store, transport)
+            return _serve(config, store, transport, admission)
         finally:
             transport.close(LINGER_MS)
     finally:
         store.close()
 
 
-def _listen(address: str, others: Mapping[str, str]) -> Transport:
+def _admission(config: BrokerConfig) -> Admission | None:
+    """Raises OSError where keys cannot work, or nobody could come in."""
+    if config.key is None or config.access is None:
+        return None
+    require_curve()
+    try:
+        return Admission(config.key, str(config.access), config.cluster)
+    except AccessListRefused as error:
+        raise OSError(str(error)) from None
+
+
+def _listen(address: str, others: Mapping[str, str], admission: Admission | None) -> Transport:
     """Raises OSError if there is no listening at that address."""
     host, port = parse_address(address)
     try:
@@ -114,7 +131,8 @@ def _listen(address: str, others: Mapping[str, str]) -> Transport:
     local, why = is_loopback(address), "its host has no address"
     for chosen in sorted(found, key=lambda each: not local and ip_address(each).is_loopback):
         try:
-            transport = Transport(endpoint(chosen, port).removeprefix("tcp://"), others, _now())
+            at = endpoint(chosen, port).removeprefix("tcp://")
+            transport = Transport(at, others, _now(), admission=admission)
         except zmq.ZMQError as error:
             why = zmq.strerror(error.errno or 0)  # error.strerror names the address once more
             if error.errno != errno.EADDRNOTAVAIL:
@@ -126,10 +144,14 @@ def _listen(address: str, others: Mapping[str, str]) -> Transport:
     raise OSError(f"cannot listen on {address}: {why}")
 
 
-def _serve(config: BrokerConfig, store: Store, transport: Transport) -> int:
+def _serve(
+    config: BrokerConfig, store: Store, transport: Transport, admission: Admission | None
+) -> int:
     pid_file = config.data / "broker.pid"
     try:
-        server = Server(config, store, transport)  # from here on a signal is a graceful stop
+        server = Server(
+            config, store, transport, admission
+        )  # from here on a signal is a graceful stop
         _publish(pid_file, f"{os.getpid()}\n")
         say(f"listening {config.name} {config.address}")
         server.run()
@@ -202,8 +224,15 @@ def _started(config: BrokerConfig, timing: Timing) -> BrokerStarted:
 class Server:
     """The loop. From its making on SIGTERM and SIGINT end `run`, at once if it has not begun."""
 
-    def __init__(self, config: BrokerConfig, store: Store, transport: Transport) -> None:
+    def __init__(
+        self,
+        config: BrokerConfig,
+        store: Store,
+        transport: Transport,
+        admission: Admission | None = None,
+    ) -> None:
         self._transport = transport
+        self._admission = admission
         transport.tell = partial(event_logging.write, None)
         self._store = store
         rng = Random(secrets.randbits(64))
@@ -242,7 +271,7 @@ class Server:
         transport.watch(store.wake_fd)
         self._signals_in.setblocking(False)
         signal.set_wakeup_fd(self._signals_in.fileno())
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)  # the wake-up byte is the message
 
     def run(self) -> None:
@@ -281,7 +310,7 @@ class Server:
             pass_time()
         node.wake(now, now + self._wall_base)
         if self._signals_fd in ready:
-            self._begin_stop(now)
+            self._obey(self._signals.recv(64), now)
         for name, up in transport.link_changes(now):
             node.link(name, up, now)
         for name, frame in transport.from_peers(ready):
@@ -294,16 +323,34 @@ class Server:
 
     def _hear_anyone(self, now: int) -> None:
         began, garbage = time.monotonic(), 0
-        for routing, frame in self._transport.from_anyone():
-            if not self._node.receive(routing, frame, now):
+        for routing, frame, user in self._transport.from_anyone():
+            grant = None
+            if self._admission is not None and (grant := self._admission.grant(user)) is None:
+                continue  # revoked; what it had sent by then still comes
+            if not self._node.receive(routing, frame, now, grant):
                 self._transport.count_violation(routing)
                 garbage += 1
             if garbage >= TURN_GARBAGE or _now() - now >= TURN_READS:
                 break
         self._throttle.earned(began, time.monotonic())
 
+    def _obey(self, signals: bytes, now: int) -> None:
+        """Each byte is a signal's number."""
+        if signal.SIGHUP in signals and self._admission is not None:
+            self._reload(self._admission, now)
+        if set(signals) - {signal.SIGHUP}:
+            self._begin_stop(now)
+
+    def _reload(self, admission: Admission, now: int) -> None:
+        try:
+            changed = admission.reload()
+        except AccessListRefused as error:
+            self._node.tell(AccessNotReloaded(str(error)))
+            return
+        self._transport.cut(changed, now)
+        self._node.tell(AccessReloaded(admission.digest, len(changed)))
+
     def _begin_stop(self, now: int) -> None:
-        self._signals.recv(64)
         if self._stop_by is None:
             self._node.tell(BrokerStops(self._node.leads))
             self._stop_by = time.monotonic() + self._config.hand_over_timeout / 1_000

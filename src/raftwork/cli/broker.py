@@ -20,7 +20,8 @@ from raftwork.cli.assertions_required import require_assertions
 from raftwork.cli.configuration import PAIRS, Configured, checked, config_options
 from raftwork.cli.logging_options import logging_options, logging_values, start_logging
 from raftwork.cli.signals import leave_when_told
-from raftwork.cli.values import Seconds
+from raftwork.cli.values import Seconds, read_key_file
+from raftwork.keys import Key
 
 #: With all else that a stop takes it stays below five seconds.
 HAND_OVER_MAX_S: Final = 4
@@ -78,6 +79,19 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     help="Allow addresses that other machines can reach: frames are not authenticated.",
 )
 @click.option(
+    "--key",
+    type=click.Path(dir_okay=False),
+    callback=read_key_file,
+    metavar="FILE",
+    help="This broker's key, as `raftwork keys new` makes it; goes with --access.",
+)
+@click.option(
+    "--access",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The keys that are let in, and what each is for; read again on SIGHUP.",
+)
+@click.option(
     "--readdress",
     is_flag=True,
     help="Accept that brokers have other addresses in --cluster than this directory knows.",
@@ -125,6 +139,8 @@ def command(
     consensus: str,
     balancer: str,
     insecure: bool,
+    key: Key | None,
+    access: Path | None,
     readdress: bool,
     checksums: bool,
     election_timeout: float | None,
@@ -134,7 +150,8 @@ def command(
 ) -> None:
     """Run one replica of a cluster.
 
-    SIGTERM or SIGINT end it; a leader hands leadership over first.
+    SIGTERM or SIGINT end it; a leader hands leadership over first. SIGHUP has it read --access
+    again.
 
     Each option may also be a key of [broker] in the file of --config, or a variable: --data is
     $RAFTWORK_BROKER_DATA. Brokers of one cluster should agree on --election-timeout and
@@ -153,6 +170,8 @@ def command(
             consensus=consensus,
             balancer=balancer,
             insecure=insecure,
+            key=key,
+            access=access,
             readdress=readdress,
             checksums=checksums,
             election_timeout=_ms(election_timeout or 0),
@@ -180,6 +199,7 @@ def _shown(config: BrokerConfig) -> dict[str, object]:
     }
     for name in ("hand_over_timeout", "slow_turn"):
         values[name] = getattr(config, name) / 1_000
+    values["key"] = config.key and config.key.file
     own = config.election_timeout or config.heartbeat_interval  # else all is as the cluster has it
     values["election_timeout"] = config.election_timeout / 1_000 or None
     values["heartbeat_interval"] = config.timing().heartbeat_interval / 1_000 if own else None

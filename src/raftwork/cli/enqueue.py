@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
@@ -12,8 +13,9 @@ import click
 from raftwork.cli.cluster import Cluster, waits
 from raftwork.cli.output import err, out
 from raftwork.cli.signals import Told, end_by_exception
-from raftwork.cli.values import parse_argument, parse_json, parse_tag, usage
+from raftwork.cli.values import parse_argument, parse_json, parse_tag, usage, use_key_file
 from raftwork.escapes import visible
+from raftwork.keys import is_key_file
 
 if TYPE_CHECKING:
     from raftwork import Run
@@ -80,6 +82,17 @@ def _instant(ctx: click.Context, option: click.Parameter, value: str | None) -> 
     return at
 
 
+def _key(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """The task's key. A key file's name among the values is no task's key, but who enqueues."""
+    files = [value for value in values if is_key_file(value)]
+    keys = [value for value in values if value not in files]
+    if len(files) > 1 or len(keys) > 1:
+        raise click.BadParameter(f"is given twice: {', '.join(files or keys)}", ctx, option)
+    for file in files:
+        use_key_file(ctx, option, file)
+    return keys[0] if keys else None
+
+
 def _tags(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     try:
         tags = [parse_tag(value) for value in values]
@@ -109,7 +122,14 @@ def _tags(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) 
     metavar="N",
     help="-100 to 100: higher ones are handed out sooner.",
 )
-@click.option("--key", metavar="K", help="What it is about, such as a customer's number.")
+@click.option(
+    "--key",
+    multiple=True,
+    callback=_key,
+    metavar="K",
+    help="What it is about, such as a customer's number. That of a file made by `raftwork keys new`"
+    " is who enqueues, where brokers have keys (default: $RAFTWORK_KEY).",
+)
 @click.option("--ordered", is_flag=True, help="Run after those of its key that came before it.")
 @click.option("--delay", type=float, metavar="S", help="Seconds before which it does not begin.")
 @click.option(
@@ -127,7 +147,7 @@ def _tags(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) 
     "--tag", "tags", multiple=True, callback=_tags, metavar="K=V", help="What it is about; repeat."
 )
 @click.option("--wait", is_flag=True, help="Print the result instead of the id.")
-@waits
+@partial(waits, key=False)
 def command(
     cluster: Cluster,
     name: str,

@@ -11,10 +11,11 @@ from raftwork.cli.configuration import NAMES, SIZE, Configured, checked, config_
 from raftwork.cli.container_init import divide_process_one
 from raftwork.cli.logging_options import logging_options, logging_values, start_logging
 from raftwork.cli.signals import leave_when_told
-from raftwork.cli.values import Seconds, check_addresses, parse_size, usage
+from raftwork.cli.values import Seconds, check_addresses, parse_size, read_key_file, usage
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.options import label, queue_name
 from raftwork.errors import LoadError
+from raftwork.keys import Key
 from raftwork.logs import speak_on
 from raftwork.messages import NAME_MAX, QUEUES_MAX
 from raftwork.standard_streams import by_line, fill, let_go
@@ -75,6 +76,15 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     "then 127.0.0.1:7701 to 7703).",
 )
 @click.option(
+    "--key",
+    type=click.Path(dir_okay=False),
+    envvar="RAFTWORK_KEY",
+    allow_from_autoenv=False,
+    callback=read_key_file,
+    metavar="FILE",
+    help="Who this worker is, where brokers have keys (default: the App's key).",
+)
+@click.option(
     "--concurrency",
     type=click.IntRange(min=1),
     metavar="N",
@@ -121,6 +131,7 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
 def command(
     app: str,
     brokers: str | None,
+    key: Key | None,
     concurrency: int | None,
     pool: str,
     queues: list[str],
@@ -149,6 +160,7 @@ def command(
     shown: dict[str, object] = {
         "app": app,
         "brokers": broker_addresses(brokers),
+        "key": key and key.file,
         "concurrency": concurrency or "one per usable CPU",
         "pool": pool,
         "queues": queues,
@@ -168,6 +180,7 @@ def command(
         _run(
             app,
             brokers,
+            key,
             concurrency=concurrency,
             pool=pool,
             queues=queues,
@@ -181,6 +194,7 @@ def command(
 def _run(
     target: str,
     brokers: str | None,
+    key: Key | None,
     *,
     concurrency: int | None,
     pool: str,
@@ -199,6 +213,9 @@ def _run(
         # Below what an App names, and above the default: where the environment is, which names none
         # here. It is for programs that tasks start, too.
         os.environ["RAFTWORK_BROKERS"] = brokers
+    if key is not None:
+        # For Apps that name none: what tasks enqueue comes from here, too.
+        os.environ["RAFTWORK_KEY"] = os.path.abspath(key.file)
     try:
         app = load(target)
     except LoadError as error:
@@ -220,6 +237,7 @@ def _run(
         recycling=recycling,
         hooks=app.hooks if isinstance(app, App) else None,
         grace=grace,
+        key=key or getattr(app, "key", None),
     )
     let_go()
     return code

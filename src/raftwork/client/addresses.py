@@ -1,9 +1,13 @@
-"""Where the brokers are: an argument, the environment, or the default."""
+"""Where the brokers are, and who this process is: an argument, the environment, or the default."""
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from raftwork.addresses import parse_address
+
+if TYPE_CHECKING:
+    from raftwork.keys import Key
 
 #: Used when neither the program nor RAFTWORK_BROKERS names any.
 DEFAULT_BROKERS = "127.0.0.1:7701,127.0.0.1:7702,127.0.0.1:7703"
@@ -27,3 +31,13 @@ def broker_addresses(brokers: str | Sequence[str] | None) -> tuple[str, ...]:
     for address in found:
         parse_address(address)
     return found
+
+
+def key_in_use(file: "str | os.PathLike[str] | None" = None) -> "Key | None":
+    """The key in `file` if that is given, else in RAFTWORK_KEY, else none. Raises KeyRefused."""
+    chosen = file if file is not None else os.environ.get("RAFTWORK_KEY")
+    if not chosen:
+        return None
+    from raftwork.keys import read_key
+
+    return read_key(chosen)

@@ -7,7 +7,7 @@ from datetime import datetime
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
-from raftwork.client.addresses import broker_addresses
+from raftwork.client.addresses import broker_addresses, key_in_use
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
@@ -59,24 +59,29 @@ class App:
 
     `brokers` are addresses `host:port`, as a sequence or separated by commas; without it those of
     RAFTWORK_BROKERS, else the default. `timeout` is how many seconds enqueueing and asking may
-    take, failovers included.
+    take, failovers included. `key` is the file of the key that it has where brokers want one;
+    without it that of RAFTWORK_KEY, else none. Raises KeyRefused for a file that is no key.
 
     Safe to use from several threads and in signal handlers. The connection is made by the first
     call that needs it and ends with `close`, with the program or with the last reference; a forked
     child makes its own. gevent may replace threads and locks, eventlet may not (`thread=False`).
 
-    Pickled it goes by its addresses: what comes back is the process's App with the same addresses
-    and timeout, if there is one, else a new App. A copy is the App itself.
+    Pickled it goes by its addresses: what comes back is the process's App with the same addresses,
+    timeout and key file, if there is one, else a new App. A copy is the App itself.
     """
 
     def __init__(
-        self, brokers: str | Sequence[str] | None = None, timeout: Duration = 10.0
+        self,
+        brokers: str | Sequence[str] | None = None,
+        timeout: Duration = 10.0,
+        key: "str | os.PathLike[str] | None" = None,
     ) -> None:
         # With the App rather than with the first call: a signal handler that calls while the main
         # thread imports would meet half a module. Not with the package: workers need no more.
         import raftwork.client.transport  # noqa: F401
 
         self.brokers = broker_addresses(brokers)
+        self.key = key_in_use(key)
         self._timeout = milliseconds("timeout", timeout)
         if self._timeout == 0:
             raise ValueError("timeout must be positive")
@@ -396,15 +401,16 @@ class App:
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _revive, (self.brokers, self._timeout)
+        return _revive, (self.brokers, self._timeout, "" if self.key is None else self.key.file)
 
     def __repr__(self) -> str:
         return f"<App {','.join(self.brokers)}>"
 
     # ---- inside -------------------------------------------------------------------------------
 
-    def _is(self, brokers: tuple[str, ...], timeout: int) -> bool:
-        return (self.brokers, self._timeout, self._closed) == (brokers, timeout, False)
+    def _is(self, brokers: tuple[str, ...], timeout: int, key: str) -> bool:
+        mine = (self.brokers, self._timeout, "" if self.key is None else self.key.file)
+        return mine == (brokers, timeout, key) and not self._closed
 
     def _register(
         self, function: Callable[..., object], name: str | None, options: Options
@@ -440,7 +446,8 @@ class App:
         # Two calls may get here, one of them in a handler that interrupts the other: the first one
         # stays (setdefault is atomic), and what was not started costs nothing.
         number = 0 if connection is None else connection.number + 1
-        made = self._connections.setdefault(number, Connection(self.brokers, self, number))
+        new = Connection(self.brokers, self, number, key=self.key)
+        made = self._connections.setdefault(number, new)
         self._connection = made
         self._connections.pop(number - 2, None)
         if self.__dict__["_closed"]:  # meanwhile
@@ -473,10 +480,10 @@ def _same_place(one: Callable[..., object], other: Callable[..., object]) -> boo
     return places[0] == places[1]
 
 
-def _revive(brokers: tuple[str, ...], timeout: int) -> App:
+def _revive(brokers: tuple[str, ...], timeout: int, key: str = "") -> App:
     """Unpickle an App: this process's App with the same settings, else a new one."""
     for known in list(_apps):
         app = known()
-        if app is not None and app._is(brokers, timeout):  # noqa: SLF001
+        if app is not None and app._is(brokers, timeout, key):  # noqa: SLF001
             return app
-    return App(brokers, timeout / 1000)
+    return App(brokers, timeout / 1000, key or None)

@@ -58,6 +58,7 @@ class Code(IntEnum):
     UNKNOWN_TASK = errors.UnknownTask.code
     UNKNOWN_WORKER = errors.UnknownWorker.code
     UNSUPPORTED = errors.Unsupported.code
+    PERMISSION_DENIED = errors.PermissionDenied.code
 
     @classmethod
     def _missing_(cls, value: object) -> "Code":  # noqa: ARG003

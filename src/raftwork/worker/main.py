@@ -23,16 +23,19 @@ from random import Random
 
 import zmq
 
-from raftwork.errors import BadMessage, HookFailed, PoolBroken
+from raftwork.errors import BadMessage, HookFailed, PermissionDenied, PoolBroken
 from raftwork.features import from_broker, to_broker
 from raftwork.hooks import Hooks
+from raftwork.keys import Key
 from raftwork.logs import pass_time, speak_for
 from raftwork.messages import (
     FRAME_BYTES_MAX,
+    Code,
     Drain,
     FromBroker,
     Refused,
 )
+from raftwork.net.denials import Denials
 from raftwork.net.links import LinkOptions, Links
 from raftwork.net.resolving import LookUp, look_up
 from raftwork.standard_streams import flush
@@ -60,7 +63,6 @@ from raftwork.worker.pool.coroutine import AsyncPool, run_beside
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.thread import ThreadPool
-from raftwork.worker.runner import Registry
 from raftwork.worker.signals import obeyed
 from raftwork.worker.task_logging import TaskLog, tell
 from raftwork.worker.task_logs import keep_last_lines
@@ -109,6 +111,7 @@ class Worker:
         *,
         grace: float | None = None,
         look_up: LookUp = look_up,
+        key: Key | None = None,
     ) -> None:
         self._pool = pool
         self._verbose = log.isEnabledFor(logging.DEBUG)
@@ -128,7 +131,10 @@ class Worker:
                 receive_messages=_RECEIVE_MESSAGES,
                 turn_frames=_TURN_FRAMES,
             ),
+            key,
         )
+        self._denials = Denials()
+        self._taken = False  # by a leader, once
         self._interrupts = 0
         self._heeded = 0
         self._complain_at = now_ms()
@@ -154,11 +160,14 @@ class Worker:
         return self._heeded > 1
 
     def run(self) -> None:
-        """Work until drained or stopped. Raises PoolBroken."""
+        """Work until drained or stopped. Raises PoolBroken.
+
+        Raises PermissionDenied if no broker lets this worker in, and none ever did.
+        """
         try:
             while not self._agent.finished:
                 self._turn()
-        except PoolBroken:
+        except (PoolBroken, PermissionDenied):
             self._send(self._agent.halt(now_ms()))
             raise
         finally:
@@ -213,6 +222,9 @@ class Worker:
         for address, text in links.unopened():
             if text:
                 self._complain(f"broker {address}: {text}", now)
+        for address, text in links.denials():
+            self._denied(address, text, now)
+        self._leave_if_denied(now)
         for address, text in links.unresolved():
             tell(HostUnknown(address, text) if text else HostKnown(address))
         self._task_log.look(agent.session, now)
@@ -257,6 +269,7 @@ class Worker:
 
     def _changed(self, address: str, made: bool, now: int) -> None:
         self._task_log.link(address, made=made)
+        (self._denials.link_up if made else self._denials.link_down)(address)
         if made:
             self._agent.link_made(address, now)
         else:
@@ -268,7 +281,11 @@ class Worker:
         except BadMessage as error:
             self._complain(f"bad frame from {source}: {error}", now)
             return
-        if isinstance(message, Refused):
+        if isinstance(message, Refused) and message.code == Code.PERMISSION_DENIED:
+            self._denied(source, message.text, now)
+            if source == self._agent.session.leader and not self._taken:
+                raise PermissionDenied(f"{source}: {message.text:.300}")
+        elif isinstance(message, Refused):
             self._complain(f"refused by {source}: {message.text:.300}", now)
         elif isinstance(message, Drain):
             tell(ToldToDrain(source))
@@ -287,6 +304,18 @@ class Worker:
             sent = [self._links.send(leader, to_broker.encode(note)) for note in notes]
             if not all(sent):
                 self._agent.link_lost(leader, now)
+
+    def _denied(self, address: str, text: str, now: int) -> None:
+        self._denials.denied(address, text, now)
+        self._complain(f"refused by {address}: {text:.300}", now)
+
+    def _leave_if_denied(self, now: int) -> None:
+        """One that was taken once goes on trying: the list it is on may be mended."""
+        self._taken = self._taken or self._agent.session.open
+        if self._denials and not self._taken:
+            why = self._denials.verdict(self._agent.session.brokers, now)
+            if why is not None:
+                raise PermissionDenied(why)
 
     def _complain(self, text: str, now: int) -> None:
         if now >= self._complain_at:
@@ -342,6 +371,7 @@ def run_worker(
     recycling: Recycling = NEVER,
     hooks: Hooks | None = None,
     grace: float | None = None,
+    key: Key | None = None,
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
 
@@ -356,6 +386,7 @@ def run_worker(
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
     tasks = hooked(functions(registry), hooks)
     speak_for(identity.name)
+    shell = partial(Worker, identity, brokers, grace=grace, key=key)
     facts = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers))
     tell(started(*facts, list(tasks), pid))
     if not tasks:
@@ -366,17 +397,22 @@ def run_worker(
     try:
         match pool:
             case "process":
-                _run_processes(identity, brokers, tasks, slots, recycling, hooks, grace)
+                notice = partial(send_notice, identity, brokers, key=key)
+                _run_processes(
+                    ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start, notice),
+                    hooks,
+                    shell,
+                )
             case "thread":
                 _start_here(hooks)
-                threads = ThreadPool(tasks, identity.name, slots)
-                _run(Worker(identity, brokers, threads, grace=grace))
+                _run(shell(ThreadPool(tasks, identity.name, slots)))
             case "async":
                 _start_here(hooks)
-                _run_async(identity, brokers, tasks, slots, grace)
+                loop = asyncio.new_event_loop()
+                _run_async(shell(AsyncPool(tasks, identity.name, slots, loop)), loop)
             case _:
                 raise ValueError(f"pool must be 'process', 'thread' or 'async', got {pool!r}")
-    except (PoolBroken, HookFailed, OSError, zmq.ZMQError) as error:
+    except (PoolBroken, HookFailed, PermissionDenied, OSError, zmq.ZMQError) as error:
         if (why := _why(error, slots)) is None:
             raise
         log.critical("%s", why)
@@ -388,7 +424,7 @@ def run_worker(
 
 def _why(error: Exception, slots: int) -> str | None:
     """Why the worker ended, if more is known than the traceback."""
-    if isinstance(error, PoolBroken | HookFailed):
+    if isinstance(error, PoolBroken | HookFailed | PermissionDenied):
         return str(error)
     if not isinstance(error, OSError | zmq.ZMQError) or error.errno not in _SHORT:
         return None
@@ -405,24 +441,14 @@ def _start_here(hooks: Hooks) -> None:
     start(hooks.child_start, "on_child_start")
 
 
-def _run_processes(
-    identity: Identity,
-    brokers: Sequence[str],
-    tasks: Registry,
-    slots: int,
-    recycling: Recycling,
-    hooks: Hooks,
-    grace: float | None,
-) -> None:
-    killed_notice = partial(send_notice, identity, brokers)
-    pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start, killed_notice)
+def _run_processes(pool: ProcessPool, hooks: Hooks, shell: Callable[[Pool], Worker]) -> None:
     try:
         # Only now: what it opens or starts must not be shared with children, or dead in them.
         start(hooks.worker_start, "on_worker_start")
     except HookFailed:
         pool.close()
         raise
-    _run(Worker(identity, brokers, pool, grace=grace))
+    _run(shell(pool))
 
 
 def _run(worker: Worker) -> None:
@@ -432,11 +458,7 @@ def _run(worker: Worker) -> None:
         _leave()
 
 
-def _run_async(
-    identity: Identity, brokers: Sequence[str], tasks: Registry, slots: int, grace: float | None
-) -> None:
-    loop = asyncio.new_event_loop()
-    worker = Worker(identity, brokers, AsyncPool(tasks, identity.name, slots, loop), grace=grace)
+def _run_async(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
     # A coroutine that refuses to be cancelled would keep the loop, and us, for ever.
     farewell = threading.Timer(_FAREWELL_S, _leave)
     farewell.daemon = True
