@@ -10,9 +10,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
-from raftwork.broker.access.gate import refusal
+from raftwork.broker.access.gate import Gate
 from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.cluster.readiness import Readiness
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
@@ -25,6 +25,7 @@ from raftwork.broker.machine import Machine
 from raftwork.broker.net.sessions import Kind, Sessions
 from raftwork.broker.outgoing_frames import OutgoingFrames
 from raftwork.broker.peer_events import KeyMayNot
+from raftwork.broker.routes import Route, route
 from raftwork.broker.status import not_leader, own_status
 from raftwork.broker.version_negotiation import unsupported, version_objection
 from raftwork.broker.workers.registry import WorkerRegistry
@@ -51,19 +52,12 @@ from raftwork.messages import (
 from raftwork.net.backoff import Pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from raftwork.broker.access.access_list import Grant
     from raftwork.broker.events import Event
     from raftwork.broker.node_setup import NodeStore, Setup
     from raftwork.consensus.core import Entry
     from raftwork.consensus.replica_events import ReplicaEvent
     from raftwork.messages import FromBroker, ToBroker
-
-    #: Takes a frame: from which routing id, what, and when.
-    Route = Callable[[bytes, ToBroker, int], None]
-
-F = TypeVar("F", bound=tuple[object, ...])
 
 #: Between two looks at the chores (ms).
 CHORES_MS = 10
@@ -72,11 +66,6 @@ CHORES_MS = 10
 WAITING_MS = 5
 #: A pause of this broker itself (ms) from which on workers' leases are extended by it.
 STALL_MS = 300
-
-
-def route(frame: type[F], takes: Callable[[bytes, F, int], None]) -> tuple[type[ToBroker], Route]:
-    """A row of the table of routes: its halves belong together."""
-    return frame, cast("Route", takes)
 
 
 class Node:
@@ -91,6 +80,8 @@ class Node:
         self._pauses = Pauses[bytes | str](PAUSE_MS, PAUSE_MAX_MS)
         self._arriving: tuple[bytes, ToBroker | None, int]
         self._size = 0  # of what has just arrived
+        self._grant: Grant | None = None  # of its sender's key
+        self._gate = Gate()
         self._arrivals = self._containment.of("a frame that came in", self._fails)
         self._peer_arriving: tuple[str, int]
         self._peer_arrivals = self._containment.of("a frame of another broker", self._peer_fails)
@@ -196,10 +187,13 @@ class Node:
                 self._reply(routing, Refused(0, Code.PROTOCOL, str(error)))
                 return False
             self._arriving, self._size = (routing, message, now), len(frame)
-            if grant is not None and (refused := refusal(grant, message)) is not None:
-                self._reply(routing, refused)
-                self.tell(KeyMayNot(refused.text))
-                return True
+            self._grant = grant
+            if grant is not None:
+                refused = self._gate.refusal(grant, message, len(frame), now, leads=self.leads)
+                if refused is not None:
+                    self._reply(routing, refused)
+                    self.tell(KeyMayNot(refused.text))
+                    return True
             self._route(routing, message, now)
         except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
             self._arrivals.stop(error)
@@ -346,7 +340,8 @@ class Node:
             number, text = cast("int", request[0]), not_leader(self._replica)
             self._reply(routing, Refused(number, Code.NOT_LEADER, text))
         else:
-            self._supervisor.leadership.request(routing, request, self._size, now)
+            size, grant = self._size, self._grant
+            self._supervisor.leadership.request(routing, request, size, now, grant)
 
     def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
         if not self._speaks(routing, hello):

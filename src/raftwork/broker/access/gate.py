@@ -10,9 +10,13 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
+from raftwork.broker.access.rates import Rates
 from raftwork.broker.access.rights import RIGHTS, may
+from raftwork.features.enqueue import Enqueue
+from raftwork.features.unique import EnqueueUnique
 from raftwork.messages import Code, PeerHello, Refused
 from raftwork.messages.registry import replies
+from raftwork.wire import array_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,13 +31,30 @@ def allows(patterns: tuple[str, ...], queue: str) -> bool:
     return any(fnmatchcase(queue, pattern) for pattern in patterns)
 
 
-def refusal(grant: Grant, message: ToBroker) -> Refused | None:
-    """What to answer to a message that its sender may not send; None if it may."""
-    why = objection(grant, message)
-    if why is None:
+class Gate:
+    """Of one broker."""
+
+    def __init__(self) -> None:
+        self._rates = Rates()
+
+    def refusal(
+        self, grant: Grant, message: ToBroker, size: int, now: int, *, leads: bool
+    ) -> Refused | None:
+        """What to answer to a message that its sender may not send (now); None if it may.
+
+        It came in a frame of `size` bytes. What may be enqueued is counted where it is stored.
+        """
+        why = objection(grant, message)
+        if why is not None:
+            number = cast("int", message[0]) if type(message) in replies else 0
+            return Refused(number, Code.PERMISSION_DENIED, why)
+        if leads and isinstance(message, Enqueue | EnqueueUnique):
+            if not (grant.tasks_per_second or grant.bytes_per_second):
+                return None
+            why = self._rates.objection(grant, array_length(message.tasks), size, now)
+            if why is not None:
+                return Refused(message.request, Code.QUEUE_FULL, why)
         return None
-    number = cast("int", message[0]) if type(message) in replies else 0
-    return Refused(number, Code.PERMISSION_DENIED, why)
 
 
 def objection(grant: Grant, message: ToBroker) -> str | None:

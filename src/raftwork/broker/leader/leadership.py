@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
+    from raftwork.broker.access.access_list import Grant
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine
     from raftwork.broker.version_negotiation import Member
@@ -168,10 +169,17 @@ class Leadership:
         self._dispatcher.needs_plan = True
         self._stirred = self._leaves = True
 
-    def request(self, routing: bytes, request: ToBroker, size: int, now: int) -> None:
-        """A client's request, which came in a frame of `size` bytes."""
+    def request(
+        self,
+        routing: bytes,
+        request: ToBroker,
+        size: int,
+        now: int,
+        grant: Grant | None = None,
+    ) -> None:
+        """A client's request, which came in a frame of `size` bytes, under a key of that grant."""
         self._look(now)
-        self.processor.request(routing, request, size)
+        self.processor.request(routing, request, size, grant)
         self._stirred = self._leaves = True
 
     def gone(self, routing: bytes, now: int) -> None:

@@ -23,6 +23,7 @@ _OUTCOMES = """SELECT seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body EN
 _STATES = (
     """SELECT task.id, seq, phase, state FROM json_each(?) CROSS JOIN task ON task.id = value"""
 )
+_QUEUES_OF = "SELECT task.id, queue FROM json_each(?) CROSS JOIN task ON task.id = value"
 _AFTER = ByLevel(
     """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, {flags}
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
@@ -90,6 +91,12 @@ def states(ledger: Ledger, ids: Sequence[str]) -> list[State]:
     for task, seq, phase, state in ledger.db.execute(_STATES, (dumps(list(ids)),)):
         known[task] = _state(ledger, seq, phase, state)
     return [known.get(task, State.UNKNOWN) for task in ids]
+
+
+def queues_of(ledger: Ledger, ids: Sequence[str]) -> dict[str, str]:
+    """The queue of each of these tasks that is known."""
+    rows = ledger.db.execute(_QUEUES_OF, (dumps(list(ids)),))
+    return {task: ledger.numbered[number].name for task, number in rows}
 
 
 def outcomes(ledger: Ledger, ids: Sequence[str], limit_bytes: int) -> list[Result]:

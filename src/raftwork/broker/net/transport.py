@@ -130,6 +130,8 @@ class Transport:
     tell: Callable[[Event], None] = staticmethod(unheard)
     #: Connections of the ROUTER may have closed that are not reported yet.
     _some_closed = False
+    #: None: there are no keys.
+    _keys: Credentials | None = None
 
     def __init__(
         self,
@@ -151,7 +153,6 @@ class Transport:
         self._lost: list[bytes] = []
         self._poller, self._anyone = SocketPoller(), True
         self._sent = False  # on the ROUTER, since the last poll
-        self._keys = None
         if admission is not None:
             self._keys = Credentials(
                 admission, self._context, self._poller, lambda event: self.tell(event)

@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from raftwork.broker.events import QueueFullRefusal, RequestRefused, unheard
+from raftwork.broker.requests.confinement import concealed, confined
 from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.errors import ProtocolError, QueueFull
 from raftwork.features.catalogue import FEATURES
@@ -26,6 +27,7 @@ from raftwork.messages.bounds import lists, objections
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from raftwork.broker.access.access_list import Grant
     from raftwork.broker.events import Event
     from raftwork.broker.requests.view import View
     from raftwork.features.effects import Reply
@@ -100,6 +102,8 @@ class OpenRequest(NamedTuple):
     rule: Rule
     tally: Tally
     cost: int
+    #: Of its sender's key, if that is for some queues only.
+    grant: Grant | None = None
 
 
 class Wanted(NamedTuple):
@@ -140,8 +144,10 @@ class RequestProcessor:
 
     # ---- requests -----------------------------------------------------------------------------
 
-    def request(self, routing: bytes, request: Frame, size: int) -> None:
-        """A client's request, which came in a frame of `size` bytes."""
+    def request(
+        self, routing: bytes, request: Frame, size: int, grant: Grant | None = None
+    ) -> None:
+        """A client's request, which came in a frame of `size` bytes, under a key of that grant."""
         number = cast("int", request[0])
         key = (routing, type(request), number)
         if key in self._open:
@@ -154,10 +160,22 @@ class RequestProcessor:
             wrong = service.objection(request)
             if wrong is not None:
                 raise ProtocolError(wrong)
+            if grant is not None and grant.confined:
+                request = self._confine(routing, request, grant)
+            else:
+                grant = None
             tally = self._tallies[service.feature.about]
-            self._take(OpenRequest(key, request, service.rule, tally, cost))
+            self._take(OpenRequest(key, request, service.rule, tally, cost, grant))
         except REFUSALS as error:
             self._refuse(routing, number, Code(error.code), str(error))
+
+    def _confine(self, routing: bytes, request: Frame, grant: Grant) -> Frame:
+        """What is left to do of a request whose sender may deal with some queues only."""
+        self.view.results.confine(routing, grant)
+        left, answer = confined(self.view.state, request, grant)
+        if answer is not None:
+            self._frames.append((routing, answer))
+        return left
 
     def _take(self, asked: OpenRequest) -> None:
         rule, tally = asked.rule, asked.tally
@@ -203,6 +221,8 @@ class RequestProcessor:
         self._left.discard(asked.key)
         asked.tally.remove(asked.cost)
         if answer is not None:
+            if asked.grant is not None:
+                answer = concealed(self.view.state, answer, asked.grant)
             self._frames.append((asked.key[0], answer))
 
     def _fail(self, asked: OpenRequest, code: Code, text: str) -> None:
