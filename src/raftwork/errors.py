@@ -11,6 +11,7 @@ RaftworkError
 │   ├── AlreadyEnqueued      a task of the same unique key is there; `id` is its id
 │   ├── PermissionDenied     the key, or that there is none, does not allow it; the text says which
 │   ├── KeyRefused           a key file that cannot be used (also a ValueError)
+│   ├── AccessListRefused    an access list that cannot be used (also a ValueError)
 │   ├── AppClosed            a call on an App after its `close` (also a RuntimeError)
 │   └── LoadError            MODULE:APP of a worker cannot be imported, or is no App
 ├── try again, later or elsewhere
@@ -110,6 +111,10 @@ class KeyRefused(RaftworkError, ValueError):
 
     No part of the secret is in the text.
     """
+
+
+class AccessListRefused(RaftworkError, ValueError):
+    """An access list that cannot be used. The text names the file and the line."""
 
 
 class AppClosed(RaftworkError, RuntimeError):

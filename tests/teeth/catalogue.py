@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.sim.mutants.surgery import Edit
 from tests.teeth.hostile import HOSTILE
+from tests.teeth.keys import KEYS
 from tests.teeth.shape import Break
 
 ROOT = Path(__file__).parents[2]
@@ -792,5 +793,5 @@ _PREVENTION = (
 
 BREAKS = (
     *(*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *HOSTILE),
-    *(*_COMMANDS, *_WORKERS, *_PREVENTION),
+    *(*_COMMANDS, *_WORKERS, *_PREVENTION, *KEYS),
 )

@@ -29,7 +29,6 @@ import zmq
 
 from raftwork.addresses import parse_address
 from raftwork.broker import event_logging
-from raftwork.broker.access.access_list import AccessListRefused
 from raftwork.broker.access.admission import Admission
 from raftwork.broker.events import SlowTurn
 from raftwork.broker.machine import create_or_migrate
@@ -50,7 +49,7 @@ from raftwork.broker.peer_events import (
 from raftwork.broker.store import open_store
 from raftwork.consensus import raft, zab
 from raftwork.consensus.core import Consensus, Peer
-from raftwork.errors import StoreError
+from raftwork.errors import AccessListRefused, StoreError
 from raftwork.logs import pass_time, say
 from raftwork.messages import PROTOCOL
 from raftwork.net.dialling import cannot_resolve, endpoint

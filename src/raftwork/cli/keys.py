@@ -8,13 +8,13 @@ import click
 
 from raftwork.broker.access.access_list import (
     ALL_QUEUES,
-    AccessListRefused,
     Grant,
     read_access,
 )
 from raftwork.broker.access.edit_access import allowed, revoked, write_access
 from raftwork.cli.output import err, out
 from raftwork.cli.values import print_json, usage
+from raftwork.errors import AccessListRefused
 from raftwork.keys import Key, Role, check_name, decoded, new_key, read_key, write_key
 
 _ACCESS: Final = "access.toml"

@@ -1,7 +1,6 @@
 """`raftwork worker`: runs the tasks of an App."""
 
 import os
-from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -19,9 +18,6 @@ from raftwork.keys import Key
 from raftwork.logs import speak_on
 from raftwork.messages import NAME_MAX, QUEUES_MAX
 from raftwork.standard_streams import by_line, fill, let_go
-
-if TYPE_CHECKING:
-    from raftwork.worker import Recycling
 
 
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
@@ -174,17 +170,13 @@ def command(
     leave_when_told()
     divide_process_one()
     start_logging()
-    from raftwork.worker import Recycling
-
     raise SystemExit(
         _run(
-            app,
-            brokers,
-            key,
+            *(app, brokers, key),
             concurrency=concurrency,
             pool=pool,
             queues=queues,
-            recycling=Recycling(max_tasks_per_child or 0, max_memory_per_child),
+            per_child=(max_tasks_per_child or 0, max_memory_per_child),
             grace=grace,
             name=name,
         )
@@ -199,13 +191,13 @@ def _run(
     concurrency: int | None,
     pool: str,
     queues: list[str],
-    recycling: "Recycling",
+    per_child: tuple[int, int],
     grace: float | None,
     name: str | None,
 ) -> int:
     """Load the App and work for it. What it names as its brokers comes second only to a flag."""
     from raftwork import App
-    from raftwork.worker import load, run_worker
+    from raftwork.worker import Recycling, load, run_worker
 
     source = click.get_current_context().get_parameter_source("brokers")
     flag = brokers if source is ParameterSource.COMMANDLINE else None
@@ -234,7 +226,7 @@ def _run(
         queues=queues,
         name=name,
         app_target=target,
-        recycling=recycling,
+        recycling=Recycling(*per_child),
         hooks=app.hooks if isinstance(app, App) else None,
         grace=grace,
         key=key or getattr(app, "key", None),

@@ -398,11 +398,8 @@ def run_worker(
         match pool:
             case "process":
                 notice = partial(send_notice, identity, brokers, key=key)
-                _run_processes(
-                    ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start, notice),
-                    hooks,
-                    shell,
-                )
+                settings = (identity.name, slots, recycling, hooks.child_start, notice)
+                _run_processes(ProcessPool(tasks, *settings), hooks, shell)
             case "thread":
                 _start_here(hooks)
                 _run(shell(ThreadPool(tasks, identity.name, slots)))

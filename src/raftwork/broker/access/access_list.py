@@ -20,16 +20,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from raftwork.errors import AccessListRefused
 from raftwork.keys import Role, check_name, keys_of, roles_of, texts_of
 
 #: While one replaces the other.
 KEYS_A_NAME_MAX: Final = 2
 _FIELDS: Final = frozenset({"role", "queues", "keys", "tasks_per_second", "bytes_per_second"})
 ALL_QUEUES: Final = ("*",)
-
-
-class AccessListRefused(ValueError):
-    """The list cannot be used. The text names the file and the line."""
 
 
 @dataclass(frozen=True, slots=True)

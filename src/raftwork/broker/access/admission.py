@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from raftwork.broker.access.access_list import AccessList, AccessListRefused, Grant, read_access
+from raftwork.broker.access.access_list import AccessList, Grant, read_access
+from raftwork.errors import AccessListRefused
 from raftwork.keys import Key, Role
 
 

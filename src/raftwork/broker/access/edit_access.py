@@ -11,11 +11,11 @@ from typing import Final
 from raftwork.broker.access.access_list import (
     ALL_QUEUES,
     KEYS_A_NAME_MAX,
-    AccessListRefused,
     Grant,
     parse_access,
     table_lines,
 )
+from raftwork.errors import AccessListRefused
 
 _HEAD: Final = "# The keys that brokers let in. Brokers read it again on SIGHUP.\n"
 
