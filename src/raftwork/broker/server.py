@@ -118,7 +118,9 @@ def _admission(config: BrokerConfig) -> Admission | None:
         raise OSError(str(error)) from None
 
 
-def _listen(address: str, others: Mapping[str, str], admission: Admission | None) -> Transport:
+def _listen(
+    address: str, others: Mapping[str, str], admission: Admission | None = None
+) -> Transport:
     """Raises OSError if there is no listening at that address."""
     host, port = parse_address(address)
     try:
@@ -144,7 +146,7 @@ def _listen(address: str, others: Mapping[str, str], admission: Admission | None
 
 
 def _serve(
-    config: BrokerConfig, store: Store, transport: Transport, admission: Admission | None
+    config: BrokerConfig, store: Store, transport: Transport, admission: Admission | None = None
 ) -> int:
     pid_file = config.data / "broker.pid"
     try:

@@ -202,7 +202,7 @@ def _grant(key: Key) -> Grant:
 
 def _grants(access: str) -> list[Grant]:
     try:
-        return list(read_access(access).grants.values())
+        return list(read_access(access).grants.values()) if _text(access) else []
     except AccessListRefused as error:
         raise click.ClickException(str(error)) from None
 

@@ -194,6 +194,7 @@ def use_key_file(ctx: click.Context, option: click.Parameter, value: str | None)
 
 _key_option = click.option(
     "--key",
+    "key_file",
     type=click.Path(dir_okay=False),
     expose_value=False,
     callback=use_key_file,

@@ -301,7 +301,7 @@ class _Loop:
         handles: Handles,
         wake_fd: int,
         look_up: LookUp,
-        key: Key | None,
+        key: Key | None = None,
     ) -> None:
         self._handles = handles
         self._links = Links(look_up, _LINKS, key)

@@ -18,6 +18,7 @@ from tests.sim.system.protocols import Leading
 from tests.sim.system.watched import WatchedStore
 
 if TYPE_CHECKING:
+    from raftwork.broker.access.access_list import Grant
     from tests.sim.system.broker import Broker
 
 
@@ -30,9 +31,11 @@ class WatchedNode(Node):
         self._watch(self._machine)
         self._handshake.heard = self._hearing(self._handshake.heard)  # type: ignore[method-assign]
 
-    def receive(self, routing: bytes, frame: bytes | memoryview, now: int) -> bool:
+    def receive(
+        self, routing: bytes, frame: bytes | memoryview, now: int, grant: "Grant | None" = None
+    ) -> bool:
         self._frame = frame
-        return super().receive(routing, frame, now)
+        return super().receive(routing, frame, now, grant)
 
     def turn(self, now: int) -> None:
         super().turn(now)
