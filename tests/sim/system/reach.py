@@ -135,6 +135,9 @@ _EXPECTED = (
     "process died",
     "a task on trial",
     "a worker that rested is well",
+    # killed workers
+    "spoken for by its fork server",
+    "ended unheard",
     # work done for others fails
     "contained: a client",
     "contained: a worker",
