@@ -175,7 +175,15 @@ def _findings(life: _Life) -> Iterator[tuple[str, str]]:
     if text := _token_order(life.starts):
         yield "token not growing", text
     if life.asked and life.asked.once and len(life.starts) > 1:
-        yield "run twice", f"at most once, yet started {len(life.starts)} times"
+        starts = "; ".join(_told(life, start) for start in sorted(life.starts))
+        yield "run twice", f"at most once, yet started {len(life.starts)} times: {starts}"
+
+
+def _told(life: _Life, start: Started) -> str:
+    """A run, so that it is found in the history, beside the fault that it has to do with."""
+    finished = life.finished.get(start.token)
+    end = "not finished" if finished is None else f"finished at {finished:.3f}"
+    return f"at {start.at:.3f} by {start.worker} under token {start.token}, {end}"
 
 
 def _is_lost(life: _Life) -> bool:
