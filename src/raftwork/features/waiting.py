@@ -182,6 +182,8 @@ def end_unstarted(
     """
     if not tasks:
         return []
+    # What waits for others ends first, so that it has no turn when those end.
+    tasks = sorted(tasks, key=lambda task: task.phase != BLOCKED)
     cap = ledger.settings.result_ttl
     specs = [decode_spec(task.spec) for task in tasks]
     ends = [ledger.time + min(spec.result_ttl, cap) for spec in specs]
