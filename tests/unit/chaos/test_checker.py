@@ -143,7 +143,7 @@ def test_at_most_once_is_never_started_twice() -> None:
     assert found(text) == {"run twice": 1}
     assert judge(history(text)).findings["run twice"] == [
         "t: at most once, yet started 2 times: at 1.200 by w under token 5, finished at 1.300; "
-        "at 2.000 by v under token 6, not finished"
+        "at 1.250 by v under token 6, not finished"
     ]
 
 
