@@ -8,7 +8,7 @@ from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Assign, Finish, Tick
 from raftwork.features.effects import Done, NotAssigned, Rejected, Settled, TokenRejected
 from raftwork.features.enqueue import Admit
-from raftwork.messages import Spec, State, decode_failure, encode_spec
+from raftwork.messages import OnConflict, Spec, State, decode_failure, encode_spec
 from raftwork.wire import pack
 from tests.unit.broker.machine.driver import START, WORKER, Driver
 
@@ -234,7 +234,7 @@ def test_what_could_never_begin_is_refused(driver: Driver, what: str) -> None:
     assert f"{what} must be longer than delay, got 500 and 500 ms" in reply.text
 
 
-@pytest.mark.parametrize("what", ["delay", "expires", "deadline"])
+@pytest.mark.parametrize("what", ["delay", "expires", "deadline", "period", "debounce", "max_wait"])
 def test_an_absurd_duration_is_refused(driver: Driver, what: str) -> None:
     made = Admit(driver.now, spec(**{what: 2**60}), pack([["a", b"payload"]]))
     (reply,) = driver.apply(made).replies
