@@ -260,9 +260,13 @@ def begins(ledger: Ledger, run: Running, spec: Spec) -> None:
 
 
 def ended(ledger: Ledger, seq: int, _flags: int) -> None:
+    """A task has its outcome: it follows no other."""
+    ledger.db.execute("UPDATE unique_key SET next = 0 WHERE next = ?", (seq,))
+
+
+def settled(ledger: Ledger, seq: int, _state: State, _effects: list[Effect]) -> None:
     """A task has its outcome, whatever it is: its key goes, to the one that follows if one does."""
     _give_up(ledger, seq)
-    ledger.db.execute("UPDATE unique_key SET next = 0 WHERE next = ?", (seq,))
 
 
 def _give_up(ledger: Ledger, owner: int) -> None:
