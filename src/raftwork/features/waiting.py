@@ -182,8 +182,6 @@ def end_unstarted(
     """
     if not tasks:
         return []
-    # What waits for others ends first, so that it has no turn when those end.
-    tasks = sorted(tasks, key=lambda task: task.phase != BLOCKED)
     cap = ledger.settings.result_ttl
     specs = [decode_spec(task.spec) for task in tasks]
     ends = [ledger.time + min(spec.result_ttl, cap) for spec in specs]
@@ -191,9 +189,8 @@ def end_unstarted(
     pending = [task for task in tasks if task.phase == PENDING]
     unwait(ledger, [(task.queue, task.seq, task.flags) for task in pending])
     following: list[Effect] = []
-    for task in tasks:
-        if task.flags:
-            ledger.ended(task.seq, task.flags, fate or state, following)
+    others = [(task.seq, task.flags) for task in tasks if task.flags]
+    ledger.ended(others, fate or state, following)
     ledger.db.executemany(
         ending(ledger),
         [

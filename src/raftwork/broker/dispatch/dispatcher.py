@@ -58,9 +58,6 @@ class Dispatcher:
             for queue in machine.queues()
             if queue.queued
         }
-        #: Those that wait again although an Assign is on its way, which will be refused, or not:
-        #: they were moved in time meanwhile.
-        self._moved: dict[int, Requeued] = {}
         #: Tasks that ended while they waited, by queue: the next plan forgets them.
         self._ended: dict[str, set[int]] = {}
         #: Something changed since the last plan found nothing to do.
@@ -84,9 +81,12 @@ class Dispatcher:
                 self._replaced(effect)
 
     def requeued(self, effect: Requeued) -> None:
-        """A task waits (again)."""
+        """A task waits (again).
+
+        If an Assign of it is on its way it was moved in time meanwhile. That one is carried out, or
+        refused; and of what is refused the machine says itself whether it still waits.
+        """
         if effect.seq in self._reserved:
-            self._moved[effect.seq] = effect
             return
         if effect.seq in self._ended.get(effect.queue, ()):
             self._forget_ended()  # it waits at another place than before
@@ -111,19 +111,18 @@ class Dispatcher:
     def assigned(self, seq: int) -> Reserved:
         """The Assign of `seq` was applied."""
         reserved = self._reserved.pop(seq)
-        self._moved.pop(seq, None)
         self._reserved_bytes -= len(reserved.task.payload)
         self.needs_plan = True
         return reserved
 
     def not_assigned(self, seqs: list[int]) -> None:
-        """The machine found that they no longer wait: forget them, and free what was reserved."""
+        """The machine gave them to nobody: free what was reserved.
+
+        Those that still wait come back by `requeued`.
+        """
         for seq in seqs:
-            again = self._moved.get(seq)
             self.assigned(seq).worker.busy -= 1
             self.closed(seq)
-            if again is not None:
-                self.requeued(again)
 
     def closed(self, seq: int) -> None:
         """The task runs no more: its tenant has one less in flight."""
