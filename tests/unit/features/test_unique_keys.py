@@ -5,6 +5,7 @@ import pytest
 from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Finish
 from raftwork.features import unique_keys
+from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import Applied, Done, Rejected, Replaced, Requeued
 from raftwork.features.enqueue import Admit
 from raftwork.features.purge_queue import DropWaiting
@@ -346,6 +347,17 @@ def test_a_follower_that_ends_before_its_turn_leaves_no_trace(driver: Driver) ->
     driver.finish(token)
     driver.tick()
     assert driver.waiting_ids() == ["c"]
+
+
+def test_one_that_ends_in_the_same_entry_as_its_owner_has_no_turn(driver: Driver) -> None:
+    put(driver, "a", spec=spec_of(on_conflict=OnConflict.RERUN, retries=1))
+    driver.fail(start(driver, "a"), driver.now + 500)
+    put(driver, "b", spec=RERUN)
+    everything = CancelSome(Scope.ALL, [], "", "", 0, 0, 1 << 40, 1_000, False)
+    assert driver.apply(everything).replies == [Done(2)]
+    queue = driver.machine.queue("default")
+    assert (queue.queued, queue.running, queue.scheduled, queue.blocked) == (0, 0, 0, 0)
+    assert keys(driver) == 0
 
 
 def test_periods_that_begin_where_others_end_stay_within_bounds(driver: Driver) -> None:
