@@ -27,7 +27,7 @@ from raftwork.features.effects import (
 )
 from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
-from raftwork.features.queue_limits import check_fits, check_queues
+from raftwork.features.queue_limits import check_fits, check_lanes, check_queues
 from raftwork.features.results import watch
 from raftwork.features.task_batch import (
     LEVEL_OPTIONS,
@@ -338,6 +338,7 @@ def _check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> 
     entering = [each.row for each in planned if each.fate in (Fate.ENTERS, Fate.FOLLOWS)]
     if entering:
         check_halted(ledger, spec)
+        check_lanes(ledger, spec, {row[4].tenant for row in entering if row[4] is not None})
         check_room(ledger, spec.queue, payloads_of(entering))
 
 
