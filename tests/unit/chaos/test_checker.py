@@ -141,6 +141,10 @@ def test_at_most_once_is_never_started_twice() -> None:
     once = HONEST.replace("asked 1.0 c t 7", "asked 1.0 c t 7 1")
     text = once.replace("succeeded 7 5", "succeeded 7 6") + "started 1.25 v t 6 2\n"
     assert found(text) == {"run twice": 1}
+    assert judge(history(text)).findings["run twice"] == [
+        "t: at most once, yet started 2 times: at 1.200 by w under token 5, finished at 1.300; "
+        "at 1.250 by v under token 6, not finished"
+    ]
 
 
 def losses(lost: str) -> Losses:

@@ -1,7 +1,7 @@
 """Tasks, their outcomes, and what clients are told of them: G1, G2, G3, G5, G7."""
 
 from raftwork.chaos.findings.finding import Finding, Proofs, each
-from raftwork.chaos.history import Ended, Looked
+from raftwork.chaos.history import Ended, Looked, Started
 from raftwork.chaos.lives import Life
 
 _UNFINISHED = ("unknown", "scheduled", "blocked", "queued", "running")
@@ -61,7 +61,15 @@ def _wrongness(life: Life, end: Ended) -> str | None:
 
 def _twice(life: Life) -> Proofs:
     if life.asked and life.asked.once and len(life.starts) > 1:
-        yield f"at most once, yet started {len(life.starts)} times"
+        starts = "; ".join(_told(life, start) for start in sorted(life.starts))
+        yield f"at most once, yet started {len(life.starts)} times: {starts}"
+
+
+def _told(life: Life, start: Started) -> str:
+    """A run, so that it is found in the history, beside the fault that it has to do with."""
+    finished = life.finished.get(start.token)
+    end = "not finished" if finished is None else f"finished at {finished:.3f}"
+    return f"at {start.at:.3f} by {start.worker} under token {start.token}, {end}"
 
 
 FINDINGS = (
