@@ -20,6 +20,7 @@ from raftwork.errors import BadMessage
 from raftwork.features import from_broker, to_broker
 from raftwork.keys import Key, decoded
 from raftwork.messages import (
+    LAST_SESSION,
     PROTOCOL,
     PROTOCOL_OLDEST,
     Goodbye,
@@ -31,8 +32,6 @@ from raftwork.net.dialling import endpoint
 from raftwork.net.resolving import look_up
 from raftwork.worker.agent import Identity
 
-#: The number of the last session: above all that a worker counts.
-LAST_SESSION = 2**62
 #: For a leader to hear it, s.
 _PATIENCE_S = 1.0
 
@@ -48,20 +47,7 @@ def send_notice(
     `running` are the tasks whose code ran as it ended, and runs no more. Returns once it was heard,
     or after a second. Never raises.
     """
-    hello = WorkerHello(
-        PROTOCOL,
-        identity.name,
-        identity.incarnation,
-        LAST_SESSION,
-        identity.host,
-        identity.pid,
-        0,
-        list(identity.queues),
-        list(running),
-        draining=True,
-        oldest=PROTOCOL_OLDEST,
-    )
-    words = [to_broker.encode(hello), to_broker.encode(Goodbye(LAST_SESSION, lost=True))]
+    words = notice(identity, running)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     poller = zmq.Poller()
     # Which broker has which key is not known here: each is tried at each address.
@@ -77,6 +63,24 @@ def send_notice(
     with suppress(OSError):  # libzmq's errors are such, too
         _await_welcome(poller)
     context.destroy(linger=0)
+
+
+def notice(identity: Identity, running: Sequence[Holding]) -> list[bytes]:
+    """The frames that say so, in order."""
+    hello = WorkerHello(
+        PROTOCOL,
+        identity.name,
+        identity.incarnation,
+        LAST_SESSION,
+        identity.host,
+        identity.pid,
+        0,
+        list(identity.queues),
+        list(running),
+        draining=True,
+        oldest=PROTOCOL_OLDEST,
+    )
+    return [to_broker.encode(hello), to_broker.encode(Goodbye(LAST_SESSION, lost=True))]
 
 
 def _speak(dealer: "zmq.Socket[bytes]", address: str, words: Sequence[bytes]) -> None:
