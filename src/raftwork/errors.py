@@ -11,6 +11,7 @@ RaftworkError
 │   ├── AlreadyEnqueued      a task of the same unique key is there; `id` is its id
 │   ├── PermissionDenied     the key, or that there is none, does not allow it; the text says which
 │   ├── KeyRefused           a key file that cannot be used (also a ValueError)
+│   ├── CannotDecrypt        contents are encrypted, and not with a key that this process has
 │   ├── AccessListRefused    an access list that cannot be used (also a ValueError)
 │   ├── AppClosed            a call on an App after its `close` (also a RuntimeError)
 │   └── LoadError            MODULE:APP of a worker cannot be imported, or is no App
@@ -111,6 +112,10 @@ class KeyRefused(RaftworkError, ValueError):
 
     No part of the secret is in the text.
     """
+
+
+class CannotDecrypt(RaftworkError):
+    """Contents that cannot be opened: no key for them here, another one, or they were changed."""
 
 
 class AccessListRefused(RaftworkError, ValueError):

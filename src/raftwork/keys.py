@@ -222,6 +222,22 @@ def _text(document: Mapping[str, object], field: str) -> str:
     raise ValueError(f"{field} must be a string" if field in document else f"{field} is missing")
 
 
+def read_secrets(path: str) -> list[bytes]:
+    """The keys for contents in a file, one a line. Raises KeyRefused as `read_key` does."""
+    try:
+        lines = _read(path).split()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise KeyRefused(f"the keys in {path} cannot be read: {why}") from None
+    try:
+        found = [decoded(line) for line in lines]
+    except ValueError as error:
+        raise KeyRefused(f"{path}: {error}, one a line") from None
+    if not found:
+        raise KeyRefused(f"{path} has no key: raftwork keys secret prints one")
+    return found
+
+
 # ---- what key files and access lists have in common ---------------------------------------------
 
 

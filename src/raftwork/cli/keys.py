@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Final
 
 import click
@@ -15,7 +16,17 @@ from raftwork.broker.access.edit_access import allowed, revoked, write_access
 from raftwork.cli.output import err, out
 from raftwork.cli.values import print_json, usage
 from raftwork.errors import AccessListRefused
-from raftwork.keys import Key, Role, check_name, decoded, new_key, read_key, write_key
+from raftwork.keys import (
+    KEY_BYTES,
+    Key,
+    Role,
+    check_name,
+    decoded,
+    encoded,
+    new_key,
+    read_key,
+    write_key,
+)
 
 _ACCESS: Final = "access.toml"
 
@@ -122,6 +133,20 @@ def show(file: str, as_json: bool) -> None:
     out(f"public {key.public}")
     for name, keys in key.brokers.items():
         out(f"broker {name} {' '.join(keys)}")
+
+
+@command.command("secret")
+def secret() -> None:
+    """Print a key for contents that brokers cannot read.
+
+    Programs and workers need it, and brokers must not have it: docs/howto-encryption.md.
+
+    \b
+    Example:
+      (umask 077; raftwork keys secret > contents.secret)
+      RAFTWORK_SECRETS=contents.secret raftwork worker tasks:app
+    """
+    out(encoded(secrets.token_bytes(KEY_BYTES)))
 
 
 @command.command("allow")

@@ -230,6 +230,7 @@ def _run(
         hooks=app.hooks if isinstance(app, App) else None,
         grace=grace,
         key=key or getattr(app, "key", None),
+        codec=getattr(app, "codec", None),
     )
     let_go()
     return code

@@ -7,7 +7,7 @@ from datetime import datetime
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
-from raftwork.client.addresses import broker_addresses, key_in_use
+from raftwork.client.addresses import broker_addresses, codec_in_use, key_in_use
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
@@ -25,6 +25,7 @@ from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.client.run import Run, handles
 from raftwork.client.run_info import Filter, RunInfo, pages, summary
+from raftwork.client.sealed_requests import sealed
 from raftwork.client.task import BoundTask, Task
 from raftwork.client.task_names import default_name, refusing, whereabouts
 from raftwork.errors import AppClosed, Unavailable
@@ -36,6 +37,7 @@ from raftwork.messages import NAME_MAX, Result
 if TYPE_CHECKING:
     from raftwork.client.transport import Connection
     from raftwork.messages.request import Request
+    from raftwork.sealing import Codec
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,7 +62,9 @@ class App:
     `brokers` are addresses `host:port`, as a sequence or separated by commas; without it those of
     RAFTWORK_BROKERS, else the default. `timeout` is how many seconds enqueueing and asking may
     take, failovers included. `key` is the file of the key that it has where brokers want one;
-    without it that of RAFTWORK_KEY, else none. Raises KeyRefused for a file that is no key.
+    without it that of RAFTWORK_KEY, else none. Raises KeyRefused for a file that is no key. `codec`
+    makes contents unreadable for brokers (docs/howto-encryption.md); without it the keys in the
+    file of RAFTWORK_SECRETS do, if there is one.
 
     Safe to use from several threads and in signal handlers. The connection is made by the first
     call that needs it and ends with `close`, with the program or with the last reference; a forked
@@ -75,6 +79,7 @@ class App:
         brokers: str | Sequence[str] | None = None,
         timeout: Duration = 10.0,
         key: "str | os.PathLike[str] | None" = None,
+        codec: "Codec | None" = None,
     ) -> None:
         # With the App rather than with the first call: a signal handler that calls while the main
         # thread imports would meet half a module. Not with the package: workers need no more.
@@ -82,6 +87,7 @@ class App:
 
         self.brokers = broker_addresses(brokers)
         self.key = key_in_use(key)
+        self.codec = codec_in_use(codec)
         self._timeout = milliseconds("timeout", timeout)
         if self._timeout == 0:
             raise ValueError("timeout must be positive")
@@ -347,6 +353,8 @@ class App:
         slot: Slot | None = None,
     ) -> Reply[R]:
         """Send the leader a request: see `Caller.call`."""
+        if self.codec is not None:
+            request = sealed(self.codec, request)
         try:
             return self._connect().call(
                 request,

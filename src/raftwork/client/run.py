@@ -11,6 +11,7 @@ from raftwork.client.per_call import instant
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.client.run_info import Progress, Report, RunInfo, info, progress, report
+from raftwork.client.sealed_requests import value
 from raftwork.client.status import Status
 from raftwork.errors import TaskCancelled, TaskFailed, TaskLost, UnknownTask
 from raftwork.features.cancel import TasksCancelled
@@ -19,6 +20,7 @@ from raftwork.features.progress import AskProgress, ProgressTold
 from raftwork.features.reschedule import Reschedule, Rescheduled
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
+from raftwork.sealed_failures import open_failure
 from raftwork.wait_observer import observed
 from raftwork.wire import unpack
 
@@ -131,7 +133,7 @@ class Run(Slot, Generic[T_co]):
 
     def report(self) -> Report:
         """As `info`, with its arguments, or what it came to: up to a mebibyte."""
-        return report(self._show(body=True).result())
+        return report(self._show(body=True).result(), self._app.codec)
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Run) else NotImplemented
@@ -204,9 +206,9 @@ class Run(Slot, Generic[T_co]):
             raise UnknownTask(f"task {self.id} ({_status(outcome)}): its result is no longer kept")
         if outcome.state is State.SUCCEEDED:
             if self._value is _NOT_YET:
-                self._value = unpack(outcome.data)
+                self._value = unpack(value(self._app.codec, outcome.data, self.id))
             return cast("T_co", self._value)
-        failure = decode_failure(outcome.data)
+        failure = open_failure(self._app.codec, decode_failure(outcome.data), self.id)
         if outcome.state is State.FAILED:
             words = failure.type, failure.message, failure.traceback
             raise TaskFailed(*words, self.id, failure.log)

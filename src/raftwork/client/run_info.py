@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from raftwork.client import sealed_requests
 from raftwork.client.options import label, queue_name, seconds
 from raftwork.client.options import tag as checked_tag
 from raftwork.client.reply import Reply
@@ -19,12 +20,14 @@ from raftwork.features.inspect_tasks import (
 )
 from raftwork.features.why_it_waits import utc
 from raftwork.messages import NAME_MAX, PRIORITY_USUAL, State, decode_failure
+from raftwork.sealed_failures import open_failure
 from raftwork.wire import INT_MAX, unpack
 
 if TYPE_CHECKING:
     from raftwork.client.caller import Caller
     from raftwork.client.options import Duration
     from raftwork.features.progress import ProgressTold, Said
+    from raftwork.sealing import Codec
 
 
 class Attempt(NamedTuple):
@@ -199,20 +202,27 @@ def summary(
     )
 
 
-def report(shown: TaskShown) -> Report:
+def report(shown: TaskShown, codec: "Codec | None" = None) -> Report:
     """With the contents, which were asked for."""
-    told, state = info(shown), shown.task.state
+    told, state, task = info(shown), shown.task.state, shown.task
     if state is State.SUCCEEDED:
-        value = None if shown.forgotten else unpack(shown.body)
+        value = None
+        if not shown.forgotten:
+            value = unpack(sealed_requests.value(codec, shown.body, task.id))
         return Report(told, None, None, value, None, "", None)
     if state.final:
         failure = decode_failure(shown.body) if shown.body else None
+        if failure:
+            failure = open_failure(codec, failure, task.id)
         error = shown.task.error or None  # its arguments are another one's
         if failure:
             error = failure.traceback or f"{failure.type}: {failure.message}"
         return Report(told, None, None, None, error, failure.log if failure else "", None)
-    left = None if shown.checkpoint is None else unpack(shown.checkpoint)
-    match unpack(shown.body):
+    left = None
+    if shown.checkpoint is not None:
+        left = unpack(sealed_requests.checkpoint(codec, shown.checkpoint, task.id))
+    bound = (task.id, task.name, task.queue)
+    match unpack(sealed_requests.arguments(codec, shown.body, *bound)):
         case [list(args), dict(kwargs)]:
             return Report(told, args, kwargs, None, None, "", left)
     return Report(told, None, None, None, None, "", left)  # another kind of client's

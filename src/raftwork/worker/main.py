@@ -38,6 +38,7 @@ from raftwork.messages import (
 from raftwork.net.denials import Denials
 from raftwork.net.links import LinkOptions, Links
 from raftwork.net.resolving import LookUp, look_up
+from raftwork.sealing import Codec
 from raftwork.standard_streams import flush
 from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.blocked_tasks import notice_waits
@@ -62,6 +63,7 @@ from raftwork.worker.pool import Pool
 from raftwork.worker.pool.coroutine import AsyncPool, run_beside
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import NEVER, Recycling
+from raftwork.worker.pool.sealed import SealedPool
 from raftwork.worker.pool.thread import ThreadPool
 from raftwork.worker.signals import obeyed
 from raftwork.worker.task_logging import TaskLog, tell
@@ -372,6 +374,7 @@ def run_worker(
     hooks: Hooks | None = None,
     grace: float | None = None,
     key: Key | None = None,
+    codec: Codec | None = None,
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
 
@@ -386,7 +389,11 @@ def run_worker(
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
     tasks = hooked(functions(registry), hooks)
     speak_for(identity.name)
-    shell = partial(Worker, identity, brokers, grace=grace, key=key)
+
+    def shell(pool: Pool) -> Worker:
+        within = pool if codec is None else SealedPool(pool, codec)
+        return Worker(identity, brokers, within, grace=grace, key=key)
+
     facts = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers))
     tell(started(*facts, list(tasks), pid))
     if not tasks:

@@ -1,0 +1,40 @@
+"""The texts of a failure, sealed: its message stands for all of them. Its type stays readable."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+from raftwork.errors import BadMessage, CannotDecrypt
+from raftwork.messages import Failure, RetryAsked, decode_ending, encode_failure
+from raftwork.sealing import FAILURE, Bound, Codec
+from raftwork.wire import pack, unpack
+
+_MARK: Final = "encrypted:"
+
+
+def seal_failure(codec: Codec, data: bytes, task: str) -> bytes:
+    """A packed ending whose texts nobody reads without the key."""
+    ending = decode_ending(data)
+    if not isinstance(ending, Failure | RetryAsked):
+        return data  # a fact, without texts of the task's
+    texts = pack([ending.message, ending.traceback, ending.log])
+    sealed = base64.b64encode(codec.seal(texts, Bound(FAILURE, task))).decode()
+    return encode_failure(ending._replace(message=_MARK + sealed, traceback="", log=""))
+
+
+def open_failure(codec: Codec | None, failure: Failure, task: str) -> Failure:
+    """With its texts, as far as they can be read here; else its message says why not."""
+    if not failure.message.startswith(_MARK):
+        return failure
+    if codec is None:
+        return failure._replace(message="its texts are encrypted, and this process has no key")
+    try:
+        sealed = base64.b64decode(failure.message.removeprefix(_MARK), validate=True)
+        match unpack(codec.open(sealed, Bound(FAILURE, task))):
+            case [str(message), str(traceback), str(log)]:
+                return failure._replace(message=message, traceback=traceback, log=log)
+        raise BadMessage("no texts of a failure")  # noqa: TRY301
+    except (binascii.Error, BadMessage, CannotDecrypt) as error:
+        return failure._replace(message=str(error))
