@@ -41,6 +41,8 @@ def test_the_page_works_as_printed(place: Place) -> None:
     done, shown, _ = run("use")
     assert done == "3\n"
     assert "leader" in shown
+    (audit,) = run("audit")
+    assert re.search(r"ops +SetQueue queue='default' changes=\d+ bytes +done", audit)
     run("revoke")
     place.wait_until(
         lambda: "not let in" in place.sh("raftwork enqueue tasks.add 1 2 --key shop.key").err,

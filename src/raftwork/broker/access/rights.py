@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar, cast
 
+from raftwork.features.audit import AskAudit
 from raftwork.features.cancel import CancelTasks, Scope
 from raftwork.features.checkpoints import KeepCheckpoint
 from raftwork.features.cluster_settings import AskClusterSettings, SetClusterSettings
@@ -133,6 +134,7 @@ RIGHTS: Final[Mapping[type[ToBroker], Right]] = {
     RetryDead: Right(_ADMIN, _id),
     PurgeDead: Right(_ADMIN, _by(PurgeDead, _purge_dead)),
     **dict.fromkeys((DrainWorker, SetClusterSettings, FinishUpgrade), Right(_ADMIN, _cluster)),
+    AskAudit: Right(_ADMIN, _cluster),
 }
 
 
@@ -140,3 +142,9 @@ def may(roles: frozenset[Role], message: type[ToBroker]) -> bool:
     """Whether one of these roles allows it. The default is no."""
     right = RIGHTS.get(message)
     return right is not None and not right.roles.isdisjoint(roles)
+
+
+def admins_alone(message: type[ToBroker]) -> bool:
+    """Whether nobody else may send it."""
+    right = RIGHTS.get(message)
+    return right is not None and right.roles == _ADMIN

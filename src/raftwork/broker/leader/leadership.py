@@ -214,7 +214,8 @@ class Leadership:
         # While the log takes nothing, changes stay in the processor, where their bytes are counted.
         if not self._pending or sum(map(_size, self._pending)) < BATCH_BYTES:
             self._take_changes()
-        for command in (*self.workers.notes(), *self.workers.commands()):
+        of_its_own = (*self.workers.notes(), *self.workers.commands(), *self.processor.audit())
+        for command in of_its_own:
             self._pending.append(Proposal(encode_command(command)))
         if self._dispatcher.needs_plan:
             for assign in self._dispatcher.plan(self.workers.available()):

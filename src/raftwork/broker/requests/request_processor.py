@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from raftwork.broker.access.rights import admins_alone
 from raftwork.broker.events import QueueFullRefusal, RequestRefused, unheard
 from raftwork.broker.requests.confinement import concealed, confined
 from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.errors import ProtocolError, QueueFull
+from raftwork.features.audit import DONE, NoteAudit, noted
 from raftwork.features.catalogue import FEATURES
 from raftwork.features.effects import Done
 from raftwork.features.feature import REFUSALS, Change, Read, Subscribe, Wait
@@ -43,6 +45,8 @@ ITEM_BYTES = 64
 #: longer than its followers wait before they elect another one.
 TURN_WORK = 2_000
 
+#: Rules of requests that do something.
+_ACTS = (Change, Wait)
 #: A session's request: its routing id, what it is, and its number.
 Key = tuple[bytes, type["Frame"], int]
 
@@ -104,6 +108,8 @@ class OpenRequest(NamedTuple):
     cost: int
     #: Of its sender's key, if that is for some queues only.
     grant: Grant | None = None
+    #: Under whose key it goes into the audit; empty if it does not.
+    who: str = ""
 
 
 class Wanted(NamedTuple):
@@ -135,6 +141,7 @@ class RequestProcessor:
         self._wanted: list[Wanted] = []
         self._rests = deque[Wanted]()  # of large changes: each turn has the next part of one
         self._turn = 0
+        self._audit: list[NoteAudit] = []
         self._open: set[Key] = set()
         #: Of these, those of sessions that are gone.
         self._left: set[Key] = set()
@@ -156,6 +163,9 @@ class RequestProcessor:
         cost = size + REQUEST_BYTES
         for at in service.lists:
             cost += ITEM_BYTES * len(cast("list[object]", request[at]))
+        who = ""
+        if grant is not None and type(service.rule) in _ACTS and admins_alone(type(request)):
+            who = grant.name
         try:
             wrong = service.objection(request)
             if wrong is not None:
@@ -165,8 +175,10 @@ class RequestProcessor:
             else:
                 grant = None
             tally = self._tallies[service.feature.about]
-            self._take(OpenRequest(key, request, service.rule, tally, cost, grant))
+            self._take(OpenRequest(key, request, service.rule, tally, cost, grant, who))
         except REFUSALS as error:
+            if who:
+                self._audit.append(noted(who, request, str(error)))
             self._refuse(routing, number, Code(error.code), str(error))
 
     def _confine(self, routing: bytes, request: Frame, grant: Grant) -> Frame:
@@ -183,6 +195,7 @@ class RequestProcessor:
             case Change():
                 change = rule.check(self.view, asked.request)
                 if isinstance(change, Done):
+                    self._note(asked)
                     self._frames.append((asked.key[0], self._answer(rule, asked, change)))
                     return
                 tally.check(asked.cost)
@@ -242,6 +255,17 @@ class RequestProcessor:
             asked, _ = self._waits.pop(key)
             self._end(asked, None)
 
+    def _note(self, asked: OpenRequest, outcome: str = DONE) -> None:
+        if asked.who:
+            self._audit.append(noted(asked.who, asked.request, outcome))
+
+    def audit(self) -> list[NoteAudit]:
+        """What goes into the log of what admins did, drained."""
+        if not self._audit:
+            return []
+        out, self._audit = self._audit, []
+        return out if self.view.machine.level >= 2 else []
+
     # ---- changes ------------------------------------------------------------------------------
 
     def wanted(self) -> list[Wanted]:
@@ -261,8 +285,10 @@ class RequestProcessor:
         rule = asked.rule
         assert isinstance(rule, Change)
         if isinstance(reply, Done):
+            self._note(asked)
             self._end(asked, self._answer(rule, asked, reply))
         else:
+            self._note(asked, reply.text)
             self._fail(asked, reply.code, reply.text)
 
     # ---- waits --------------------------------------------------------------------------------
@@ -287,9 +313,11 @@ class RequestProcessor:
                 next(polls)
             except StopIteration as end:
                 del self._waits[key]
+                self._note(asked)
                 self._end(asked, end.value)
             except REFUSALS as error:
                 del self._waits[key]
+                self._note(asked, str(error))
                 self._fail(asked, Code(error.code), str(error))
 
     # ---- reads --------------------------------------------------------------------------------

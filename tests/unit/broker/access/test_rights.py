@@ -16,6 +16,7 @@ ENQUEUES = {"Enqueue", "EnqueueUnique", "CancelTasks", "Reschedule"}
 INSPECTS = {"ListDead", "ShowDead", "AskQueue", "AskClusterSettings", "ListTasks"}
 RULES = {"SetQueue", "PurgeQueue", "PauseQueue", "ResumeQueue", "DeleteQueue", "ResumeKey"}
 RULES |= {"RetryDead", "PurgeDead", "DrainWorker", "SetClusterSettings", "FinishUpgrade"}
+RULES |= {"AskAudit"}
 EXPECTED = {
     Role.PEER: {"PeerHello", "StatusRequest"},
     Role.WORKER: WORKER,
