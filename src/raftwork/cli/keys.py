@@ -143,7 +143,7 @@ def secret() -> None:
 
     \b
     Example:
-      (umask 077; raftwork keys secret > contents.secret)
+      raftwork keys secret > contents.secret && chmod 600 contents.secret
       RAFTWORK_SECRETS=contents.secret raftwork worker tasks:app
     """
     out(encoded(secrets.token_bytes(KEY_BYTES)))

@@ -389,11 +389,8 @@ def run_worker(
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
     tasks = hooked(functions(registry), hooks)
     speak_for(identity.name)
-
-    def shell(pool: Pool) -> Worker:
-        within = pool if codec is None else SealedPool(pool, codec)
-        return Worker(identity, brokers, within, grace=grace, key=key)
-
+    made = partial(Worker, identity, brokers, grace=grace, key=key)
+    shell = made if codec is None else lambda pool: made(SealedPool(pool, codec))
     facts = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers))
     tell(started(*facts, list(tasks), pid))
     if not tasks:
