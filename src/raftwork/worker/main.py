@@ -389,8 +389,7 @@ def run_worker(
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
     tasks = hooked(functions(registry), hooks)
     speak_for(identity.name)
-    made = partial(Worker, identity, brokers, grace=grace, key=key)
-    shell = made if codec is None else lambda pool: made(SealedPool(pool, codec))
+    shell = partial(_shell, partial(Worker, identity, brokers, grace=grace, key=key), codec)
     facts = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers))
     tell(started(*facts, list(tasks), pid))
     if not tasks:
@@ -434,6 +433,10 @@ def _why(error: Exception, slots: int) -> str | None:
         f"cannot start {slots} slots: {error.strerror}; this process may open {files} files, and a"
         " slot takes up to two: lower --concurrency, or raise the limit (ulimit -n)"
     )
+
+
+def _shell(make: Callable[[Pool], Worker], codec: Codec | None, pool: Pool) -> Worker:
+    return make(pool if codec is None else SealedPool(pool, codec))
 
 
 def _start_here(hooks: Hooks) -> None:
