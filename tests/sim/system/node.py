@@ -81,7 +81,7 @@ class WatchedNode(Node):
     def _asking(self, request: Callable[..., None]) -> Callable[..., None]:
         """Look at each batch as the request processor does, before it does."""
 
-        def asking(routing: bytes, message: ToBroker, size: int) -> None:
+        def asking(routing: bytes, message: ToBroker, size: int, grant: "Grant | None") -> None:
             if isinstance(message, Enqueue):
                 state = self._machine.state
                 try:
@@ -92,7 +92,7 @@ class WatchedNode(Node):
                     self._broker.refuses_early(message.spec, message.tasks)
                 except RaftworkError:
                     pass  # refused for what it is
-            request(routing, message, size)
+            request(routing, message, size, grant)
 
         return asking
 
