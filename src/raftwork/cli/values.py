@@ -192,6 +192,12 @@ def use_key_file(ctx: click.Context, option: click.Parameter, value: str | None)
         os.environ["RAFTWORK_KEY"] = os.path.abspath(str(value))
 
 
+def be_nobody() -> None:
+    """Have no key from now on, and no codec: for brokers of our own, which have none."""
+    for variable in ("RAFTWORK_KEY", "RAFTWORK_SECRETS"):
+        os.environ.pop(variable, None)
+
+
 _key_option = click.option(
     "--key",
     "key_file",

@@ -1,6 +1,7 @@
 """The loop around a node: whom it hears, and when."""
 
 import errno
+import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,12 +12,15 @@ import pytest
 import zmq
 
 from raftwork.broker import server
+from raftwork.broker.access.admission import Admission
 from raftwork.broker.net.throttle import REST, Throttle
 from raftwork.broker.net.transport import Transport
 from raftwork.broker.node import Node
 from raftwork.broker.options import BrokerConfig
+from raftwork.broker.peer_events import AccessNotReloaded, AccessReloaded
 from raftwork.broker.server import Server
 from raftwork.broker.store import Store
+from raftwork.errors import AccessListRefused
 
 READING = 0.002
 
@@ -207,3 +211,35 @@ def test_only_a_leader_spends_all_its_time_on_who_floods_it(
     share = 1.0 if leads else 1 / (1 + REST)
     assert share * 0.9 < transport.heard / 10 < share * 1.1
     assert transport.violations == round(transport.heard / READING), "each of them is told of"
+
+
+class Reloading:
+    """Of an Admission: a list that changes once, and then cannot be read."""
+
+    digest = "abc"
+
+    def __init__(self) -> None:
+        self.answers: list[frozenset[str]] = [frozenset({"key"})]
+
+    def reload(self) -> frozenset[str]:
+        if not self.answers:
+            raise AccessListRefused("access.toml, line 7: no")
+        return self.answers.pop()
+
+
+def test_sighup_has_the_access_list_read_again_and_ends_nothing() -> None:
+    told: list[object] = []
+    cut: list[object] = []
+    one = object.__new__(Server)
+    one._node = cast("Node", SimpleNamespace(tell=told.append))
+    one._transport = cast("Transport", SimpleNamespace(cut=lambda keys, now: cut.append(keys)))
+    one._admission, one._stop_by = None, None
+    hup = bytes([signal.SIGHUP])
+    one._obey(hup, 0)  # without keys there is nothing to read again
+    assert told == []
+    one._admission = cast("Admission", Reloading())
+    one._obey(hup, 0)
+    one._obey(hup, 0)
+    assert cut == [{"key"}]
+    assert told == [AccessReloaded("abc", 1), AccessNotReloaded("access.toml, line 7: no")]
+    assert one._stop_by is None

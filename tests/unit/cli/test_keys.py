@@ -1,13 +1,16 @@
 """`raftwork keys`: what it makes, shows, lets in and revokes; and `--key` where it is given."""
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from raftwork import App, KeyRefused
 from raftwork.broker.access.access_list import read_access
 from raftwork.cli import main
+from raftwork.cli.values import be_nobody
 from raftwork.keys import Role, encoded, read_key
 
 
@@ -147,3 +150,43 @@ def test_a_value_of_enqueues_key_is_a_tasks_key_unless_it_is_a_key_file() -> Non
         result = CliRunner().invoke(main, ["enqueue", "add", *flags], prog_name="raftwork")
         assert result.exit_code == 2
         assert "is given twice" in result.stderr
+
+
+def test_a_cluster_of_our_own_is_dealt_with_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`raftwork demo` with RAFTWORK_KEY set was refused by its own brokers."""
+    monkeypatch.setenv("RAFTWORK_KEY", "none.key")
+    monkeypatch.setenv("RAFTWORK_SECRETS", "none.secret")
+    be_nobody()
+    assert App().key is None
+    assert App().codec is None
+
+
+def test_a_key_that_the_environment_names_is_used_and_a_wrong_one_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done("new", "ada", "--role", "client")
+    monkeypatch.setenv("RAFTWORK_KEY", "ada.key")
+    app = App()
+    assert app.key is not None
+    assert app.key.name == "ada"
+    assert pickle.loads(pickle.dumps(app)) is app
+    assert encoded(app.key.secret).encode() not in pickle.dumps(app)
+    monkeypatch.setenv("RAFTWORK_KEY", "none.key")
+    with pytest.raises(KeyRefused, match=r"none\.key cannot be read"):
+        App()
+    assert App(key="ada.key").key is not None
+
+
+def test_secrets_for_contents_are_printed_and_read(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = here / "contents.secret"
+    file.write_text(f"{done('secret')}\n{done('secret')}\n")
+    monkeypatch.setenv("RAFTWORK_SECRETS", "contents.secret")
+    with pytest.raises(KeyRefused, match="chmod 600"):
+        App()
+    file.chmod(0o600)
+    assert App().codec is not None
+    file.write_text("nonsense")
+    with pytest.raises(KeyRefused, match="44 characters, one a line"):
+        App()
