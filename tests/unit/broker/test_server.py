@@ -36,7 +36,7 @@ class Listening:
 
     mine: ClassVar[set[str]] = set()
 
-    def __init__(self, address: str, _others: object, _now: int) -> None:
+    def __init__(self, address: str, _others: object, _now: int, admission: object = None) -> None:
         self.at, _, _ = address.rpartition(":")
         if self.at not in self.mine:
             raise zmq.ZMQError(errno.EADDRNOTAVAIL)
@@ -127,10 +127,10 @@ class Flooded:
         self._clock.seconds += timeout / 1_000
         return []
 
-    def from_anyone(self) -> Iterator[tuple[bytes, memoryview]]:
+    def from_anyone(self) -> Iterator[tuple[bytes, memoryview, str]]:
         self._clock.seconds += READING
         self.heard += READING
-        yield b"flood", memoryview(b"x")
+        yield b"flood", memoryview(b"x"), ""
 
     def count_violation(self, routing: bytes) -> None:
         assert routing == b"flood"
@@ -166,6 +166,7 @@ def running(transport: Flooded, node: Deaf) -> Server:
     one._store = cast("Store", SimpleNamespace(tables_guard=nullcontext(), commit_ns=0))
     one._config = cast("BrokerConfig", SimpleNamespace(slow_turn=200))
     one._signals_fd, one._throttle, one._now = -1, Throttle(), 0
+    one._admission = None
     one._chores_at = one._wall_base = 0
     return one
 
