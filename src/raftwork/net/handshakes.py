@@ -89,6 +89,6 @@ class Handshakes:
                 " RAFTWORK_KEY name one"
             )
         return (
-            f"it is none of the brokers whose keys are in {self._key.file}; get their public keys"
-            " anew (raftwork keys show), and compare the address"
+            f"it is none of the brokers whose keys are in {self._key.file}, or has no key at all;"
+            " compare the address, and that file's [brokers] with the brokers' access list"
         )
