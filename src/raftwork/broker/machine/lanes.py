@@ -3,7 +3,8 @@
 1. A lane's row is there while an unfinished task bears its number, waiting or not, so a task that
    waits again finds its lane; with the last of them it goes.
 2. A lane has the number of the task that opened it, so none is ever used for another lane.
-3. New rows are written at once, how many tasks a lane has only at `flush`.
+3. New rows are written at once, and go at once; how many tasks a lane has is written at `flush`.
+   When that is differs from replica to replica, so no number may hang on it.
 """
 
 from typing import NamedTuple
@@ -60,6 +61,10 @@ class Lanes:
         assert self.read(number) is not None, "a task is of no lane"
         self._tasks[number] -= 1
         self._changed.add(number)
+        if not self._tasks[number]:
+            self._changed.discard(number)
+            self._db.execute(_DROP, (number,))
+            del self._numbers[self._lanes.pop(number)], self._tasks[number]
 
     def read(self, number: int) -> Lane | None:
         """The lane of this number, if there is one."""
@@ -76,12 +81,7 @@ class Lanes:
             return
         changed = sorted(self._changed)
         self._changed = set()
-        empty = [number for number in changed if not self._tasks[number]]
-        counts = [(self._tasks[number], number) for number in changed if self._tasks[number]]
-        self._db.executemany(_COUNT, counts)
-        self._db.executemany(_DROP, [(number,) for number in empty])
-        for number in empty:
-            del self._numbers[self._lanes.pop(number)], self._tasks[number]
+        self._db.executemany(_COUNT, [(self._tasks[number], number) for number in changed])
         if len(self._lanes) > _KEPT_MAX:
             self._numbers, self._lanes, self._tasks = {}, {}, {}
 
