@@ -14,6 +14,7 @@ from raftwork.features import (
     drain,
     enqueue,
     lanes,
+    limits,
     purge_queue,
     queue_settings,
     results,
@@ -46,5 +47,6 @@ CAPABILITIES: tuple[Capability, ...] = (
     upgrade,
     cluster_settings,
     timers,
+    limits,
     lanes,  # the last: what the others made of a task decides where it waits
 )

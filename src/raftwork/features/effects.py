@@ -64,9 +64,21 @@ class Assigned(NamedTuple):
 
 
 class NotAssigned(NamedTuple):
-    """These were asked for in an Assign but do not wait (any more)."""
+    """These were asked for in an Assign but do not wait (any more), or may not run yet."""
 
     seqs: list[int]
+
+
+class GatesFreed(NamedTuple):
+    """These may let in more tasks than before: (limit, tenant or key) each."""
+
+    names: list[tuple[str, str]]
+
+
+class LimitChanged(NamedTuple):
+    """All gates of this limit may let in more than before."""
+
+    limit: str
 
 
 class Settled(NamedTuple):
@@ -99,6 +111,8 @@ Effect = (
     | Requeued
     | Assigned
     | NotAssigned
+    | GatesFreed
+    | LimitChanged
     | Settled
     | AttemptEnded
     | TokenRejected

@@ -26,6 +26,7 @@ from raftwork.features.effects import (
 )
 from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
+from raftwork.features.limits import check_limits, named
 from raftwork.features.queue_limits import check_fits, check_queues
 from raftwork.features.task_batch import (
     LEVEL_OPTIONS,
@@ -162,14 +163,20 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
             f" level {ledger.level}: upgrade every broker, then run `raftwork upgrade finish`"
         )
     try:
-        check_halted(ledger, read)
-        check_room(ledger, read.queue, columns.payloads)
-    except QueueFull:
-        # Asking again for what is stored already must not fail because the queue filled up since.
+        _check_new(ledger, read, columns.payloads)
+    except (ProtocolError, QueueFull):
+        # Asking again for what is stored already must not fail because the queue filled up since,
+        # or a limit is gone.
         if new := new_rows(ledger, rows_of(spec, columns)):
-            check_halted(ledger, read)
-            check_room(ledger, read.queue, payloads_of(new))
+            _check_new(ledger, read, payloads_of(new))
     return read, columns
+
+
+def _check_new(ledger: "Ledger", spec: Spec, payloads: Sequence[bytes]) -> None:
+    """Raise ProtocolError or QueueFull unless these new tasks may enter."""
+    check_limits(ledger, spec)
+    check_halted(ledger, spec)
+    check_room(ledger, spec.queue, payloads)
 
 
 def stored(ledger: "Ledger", spec: bytes, tasks: Columns) -> bool:
@@ -186,12 +193,12 @@ def stored(ledger: "Ledger", spec: bytes, tasks: Columns) -> bool:
 class _Batch:
     """A batch on its way into the log: which workers begin is known when its entry is made."""
 
-    def __init__(self, request: Enqueue, spec: Spec, tasks: Columns) -> None:
+    def __init__(self, request: Enqueue, spec: Spec, tasks: Columns, *, limited: bool) -> None:
         self._request = request
         self._queue, self._name = spec.queue, spec.name
         self._tasks = len(tasks.ids)
         #: Whether where they go is decided once they are in their queue.
-        self._placed = bool(tasks.keys or tasks.extras) or not is_ordinary(spec)
+        self._placed = bool(tasks.keys or tasks.extras) or limited or not is_ordinary(spec)
         self._begin: list[tuple[bytes, int]] = []
 
     def command(self, view: "View") -> Admit:
@@ -210,7 +217,7 @@ def _check(view: "View", request: Enqueue) -> _Batch | Done:
     spec, tasks = check(view.state, request.spec, request.tasks)
     if stored(view.state, request.spec, tasks):
         return Done()
-    return _Batch(request, spec, tasks)
+    return _Batch(request, spec, tasks, limited=bool(named(view.state, spec)))
 
 
 def _answer(_view: "View", request: Enqueue, _done: Done) -> Enqueued:
@@ -239,7 +246,7 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> None:
         # A release of level 1 stops at such an entry, so no leader proposes it before level 2.
         raise NewerMessage(f"options of level {LEVEL_OPTIONS} at level {ledger.level}")
     rows = rows_of(command.spec, columns)
-    if columns.extras or not is_ordinary(spec):
+    if columns.extras or not is_ordinary(spec) or named(ledger, spec):
         admit_others(ledger, command, spec, rows, effects)
         return
     if not _insert_all(ledger, spec, command.spec, rows):
@@ -254,7 +261,8 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> None:
     tasks = [(task, payload) for task, _, payload, *_ in rows]
     ledger.enter(spec.queue, len(rows), sum(len(payload) for _, payload in tasks))
     ledger.seq += len(rows)
-    begun = _begin(ledger, command, first, tasks, effects) if command.begin else 0
+    goes_on = command.begin and ledger.queues[spec.queue].quota is None
+    begun = _begin(ledger, command, first, tasks, effects) if goes_on else 0
     if begun < len(tasks):
         keys = [row[3] for row in rows[begun:]] if columns.keys else []
         effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:], keys))
@@ -267,8 +275,7 @@ def admit_others(
     new = new_rows(ledger, rows)
     if not new:
         return
-    check_halted(ledger, spec)
-    check_room(ledger, spec.queue, payloads_of(new))
+    _check_new(ledger, spec, payloads_of(new))
     queue = ledger.touch(spec.queue)
     for id_, crc, payload, key, extras in new:
         seq = ledger.seq + 1

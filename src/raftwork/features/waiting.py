@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from raftwork.features import key_order
 from raftwork.features.effects import Effect, Requeued, Settled
 from raftwork.features.losses import forget_losses
+from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.features.task_row import (
     BLOCKED,
     DELAYED,
@@ -42,6 +43,14 @@ _FIRST = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, ph
 _AMONG = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, %s
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase IN (0, 1, 4, 5)"""
 
+_STILL = """SELECT waiting.queue, waiting.seq
+    FROM json_each(?) CROSS JOIN task ON task.seq = value
+    CROSS JOIN waiting ON waiting.queue = task.queue AND waiting.seq = task.seq
+    ORDER BY waiting.seq"""
+_STILL_IN_LANE = """SELECT task.queue, task.seq, task.lane, laned.place
+    FROM json_each(?) CROSS JOIN task ON task.seq = value CROSS JOIN laned ON laned.lane = task.lane
+        AND laned.place = CASE task.place WHEN 0 THEN task.seq ELSE task.place END
+    WHERE laned.seq = task.seq ORDER BY task.seq"""
 
 #: Where a task waits: the number of its queue, its own, and its flags.
 Place = tuple[int, int, int]
@@ -118,6 +127,19 @@ def unwait(ledger: Ledger, tasks: Sequence[Place]) -> None:
                     key_order.leave(ledger, queue, key, place)
     changed = ledger.db.total_changes() - before
     assert changed == len(tasks), "a live task neither ran nor waited"
+
+
+def still_waiting(ledger: Ledger, seqs: Iterable[int]) -> list[Requeued]:
+    """Those of these tasks that wait to be handed out, to be read anew."""
+    asked = str([seq for seq in seqs if seq not in ledger.running_seqs])
+    names = ledger.numbered
+    ordinary = [
+        Requeued(names[queue].name, seq) for queue, seq in ledger.db.execute(_STILL, (asked,))
+    ]
+    if ledger.level < LEVEL_OPTIONS:
+        return ordinary
+    laned = ledger.db.execute(_STILL_IN_LANE, (asked,))
+    return ordinary + [Requeued(names[queue].name, *place) for queue, *place in laned]
 
 
 def first_waiting(ledger: Ledger, queue: str, upto: int, limit: int) -> list[Unstarted]:

@@ -34,6 +34,8 @@ from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
     EnqueuedAndAssigned,
+    GatesFreed,
+    LimitChanged,
     NotAssigned,
     Queued,
     Requeued,
@@ -139,6 +141,8 @@ class Leadership:
 
     def _next_plan(self) -> int:
         at = self.workers.wake_at
+        if (opening := self._dispatcher.wake_at) is not None:
+            at = min(at, opening - self._time_base)
         # Whatever is on its way wakes what is due; what cannot be proposed now must not spin.
         if self._proposed or self._pending:
             return at
@@ -191,6 +195,7 @@ class Leadership:
             self._take_changes()
         for command in self.workers.commands():
             self._pending.append(Proposal(encode_command(command)))
+        self._dispatcher.pass_time(time)
         if self._dispatcher.needs_plan:
             for assign in self._dispatcher.plan(self.workers.available()):
                 self._pending.append(Proposal(encode_command(assign)))
@@ -205,6 +210,7 @@ class Leadership:
         self.wake_at = self._next_plan()
         refused = self._pending or self.processor.read_barrier.asking
         self._looks_each_turn = bool(refused) or self.processor.polls or self.workers.congested
+        self._looks_each_turn |= self._dispatcher.needs_plan
 
     def _take_changes(self) -> None:
         self._intake.turn()
@@ -297,6 +303,16 @@ class Leadership:
                 self._dispatcher.not_assigned(effect.seqs)
             case TokenRejected():
                 self.workers.closed(effect.token)
+            case _:
+                self._follow(effect)
+
+    def _follow(self, effect: GatesFreed | LimitChanged) -> None:
+        """More tasks than before may be let in."""
+        match effect:
+            case GatesFreed():
+                self._dispatcher.freed(effect.names)
+            case LimitChanged():
+                self._dispatcher.limit_changed(effect.limit)
 
     def _tell_end(self, effect: Settled) -> None:
         if effect.state is State.LOST:

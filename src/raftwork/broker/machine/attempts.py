@@ -30,7 +30,7 @@ from raftwork.features.effects import (
 )
 from raftwork.features.losses import forget_losses, note_losses
 from raftwork.features.task_row import DELAYED, FINISHED
-from raftwork.features.waiting import wait
+from raftwork.features.waiting import still_waiting, wait
 from raftwork.messages import (
     State,
     TimeLimitPassed,
@@ -56,6 +56,7 @@ def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> None:
         effects.append(Assigned(command.worker, tasks))
     if absent:
         effects.append(NotAssigned(absent))
+        effects += still_waiting(ledger, absent)  # what a gate did not let in
 
 
 def finish(ledger: Ledger, command: Finish, effects: list[Effect]) -> None:
@@ -87,6 +88,8 @@ def expire(ledger: Ledger, command: Expire, effects: list[Effect]) -> None:
 
 def release(ledger: Ledger, command: Release, effects: list[Effect]) -> None:
     """Handed back unstarted: the tasks wait again, in their old places."""
+    for token in command.tokens:
+        _unstarted(ledger, token)
     runs = [_end(ledger, token, effects) for token in command.tokens]
     _requeue(ledger, [run for run in runs if run is not None], effects)
 
@@ -97,6 +100,8 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
     again: list[Running] = []
     charged: list[Running] = []
     for token, started in command.tokens:
+        if not started:
+            _unstarted(ledger, token)
         run = _end(ledger, token, effects)
         if run is None:
             continue
@@ -144,6 +149,13 @@ def _end(ledger: Ledger, token: int, effects: list[Effect]) -> Running | None:
     if run is None:
         effects.append(TokenRejected(token))
     return run
+
+
+def _unstarted(ledger: Ledger, token: int) -> None:
+    """The token, which is about to end, was of no use: what it was charged for is given back."""
+    run = ledger.running.get(token)
+    if run is not None:
+        ledger.gates.give_back(ledger, run)
 
 
 def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list[Effect]) -> None:

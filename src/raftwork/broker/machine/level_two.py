@@ -21,7 +21,7 @@ TABLES: Final = {
     "laned": "lane, place",
     "key_order": "queue, key",
     "key_waiting": "queue, key, place",
-    "gate": "name",
+    "gate": "name, key",
     "quota": "name",
     "tag": "key, value, seq",
     "checkpoint": "seq",
@@ -83,13 +83,18 @@ CREATE TABLE key_waiting (          -- ordered tasks behind the owner, in no lan
     seq INTEGER NOT NULL,
     PRIMARY KEY (queue, key, place)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE gate (                 -- while it is not idle
-    name TEXT PRIMARY KEY,
-    held INTEGER NOT NULL,          -- tasks that it let in and that did not give it back
+CREATE TABLE gate (                 -- of a limit, and a key if it counts apart; while not idle
+    name TEXT NOT NULL,             -- the limit's; empty for that of a queue
+    key TEXT NOT NULL,              -- a tenant, a key, or the queue
+    held INTEGER NOT NULL,          -- tasks that it let in and that run
     tat INTEGER NOT NULL,           -- GCRA's theoretical arrival time, machine time in us
+    last INTEGER NOT NULL,          -- the token that was charged last
+    before INTEGER NOT NULL,        -- tat before that
     shut_until INTEGER NOT NULL,    -- machine time in ms
-    owner INTEGER NOT NULL          -- of a unique key: the task that has it
+    timer INTEGER NOT NULL,         -- what its timer calls it; 0 if it has none
+    PRIMARY KEY (name, key)
 ) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX gate_timer ON gate (timer) WHERE timer > 0;
 CREATE TABLE quota (                -- what a limit allows
     name TEXT PRIMARY KEY,
     settings BLOB NOT NULL
