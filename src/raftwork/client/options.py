@@ -1,11 +1,12 @@
 """The options of a task or a call, checked, and as the Spec that brokers store."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypedDict
 
+from raftwork.features.limit_settings import LIMITS_OF_TASK_MAX, name_objection
 from raftwork.messages import ID_MAX, NAME_MAX, PRIORITY_MAX, PRIORITY_USUAL, Spec, encode_spec
 
 Duration = float | timedelta
@@ -59,6 +60,9 @@ class OptionFields(TypedDict, total=False):
     ordered: bool
     """Tasks of one queue with the same `key`, which it must have, run one after the other, in the
     order in which they became ready, also while the first waits for a retry."""
+    limits: Sequence[str]
+    """Names of limits (`App.limits`, `raftwork limit`) that it counts for, 8 at most: it is handed
+    out when all of them let it in. One that there is not is refused by the brokers."""
     on_failure: OnFailure
     """What an ordered task that has failed for good, or is lost, means for those behind it: the
     `next` goes on, or they `halt` until `Queue.resume_key`."""
@@ -80,6 +84,7 @@ class Options(NamedTuple):
     priority: int = 0
     ordered: bool = False
     on_failure: OnFailure = "next"
+    limits: tuple[str, ...] = ()
 
     def changed(self, given: OptionFields) -> "Options":
         """These options with the given ones replaced. Raises TypeError, ValueError."""
@@ -125,6 +130,7 @@ def _spec(name: str, options: Options) -> bytes:
             delay=options.delay,
             priority=PRIORITY_USUAL + options.priority,
             ordered=options.ordered,
+            limits=options.limits,
             halts=options.ordered and options.on_failure == "halt",
         )
     )
@@ -245,6 +251,19 @@ def _on_failure(value: object) -> str:
     return str(value)
 
 
+def _limits(value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(
+            f'limits must be a sequence of names, such as ["stripe"], got {type(value).__name__}'
+        )
+    if len(value) > LIMITS_OF_TASK_MAX:
+        raise ValueError(f"limits may be {LIMITS_OF_TASK_MAX} names, got {len(value)}")
+    for each in value:
+        if wrong := name_objection(label("limits", each, NAME_MAX)):
+            raise ValueError(wrong)
+    return tuple(sorted(set(value)))
+
+
 def _duration(what: str) -> Callable[[Any], int]:
     return lambda value: milliseconds(what, value)
 
@@ -255,7 +274,7 @@ def _perhaps(what: str) -> Callable[[Any], int]:
 
 
 #: What checks each option, and returns it as Options has it. Raises TypeError, ValueError.
-_CHECKS: Mapping[str, Callable[[Any], str | int]] = {
+_CHECKS: Mapping[str, Callable[[Any], str | int | tuple[str, ...]]] = {
     "queue": queue_name,
     "timeout": _limit,
     "retries": lambda value: _count("retries", value),
@@ -269,4 +288,5 @@ _CHECKS: Mapping[str, Callable[[Any], str | int]] = {
     "priority": _priority,
     "ordered": _ordered,
     "on_failure": _on_failure,
+    "limits": _limits,
 }

@@ -19,6 +19,8 @@ PER_SECOND_MAX: Final = 1_000_000
 PERIOD_MAX_MS: Final = 31 * 86_400_000
 BURST_MAX: Final = 10_000
 RATE_LENGTH_MAX: Final = 32
+#: Limits that one task counts for.
+LIMITS_OF_TASK_MAX: Final = 8
 #: Until when a limit is paused that is only resumed by somebody: later than any leader time.
 ENDLESS: Final = 2**53
 #: The limit of this name and a task's holds for that task, whether it names it or not.
@@ -33,7 +35,8 @@ GateName = tuple[str, str]
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _RATE: Final = re.compile(r"([0-9]{1,10})/([0-9]{0,10})([smhd])")
 _PER: Final = ("", "tenant", "key")
-_FIELDS: Final = ("concurrency", "rate", "burst", "per")
+#: What can be set for a limit.
+FIELDS: Final = ("concurrency", "rate", "burst", "per")
 
 
 class Quota(NamedTuple):
@@ -131,9 +134,11 @@ def changes_of(packed: bytes) -> dict[str, object]:
     values: Any = unpack(packed)
     if type(values) is not dict or any(type(name) is not str for name in values):
         raise BadMessage("a limit's settings must be a map by their names")
-    if unknown := values.keys() - set(_FIELDS):
+    if unknown := values.keys() - set(FIELDS):
         names = ", ".join(sorted(unknown))
-        raise NewerMessage(f"no such setting of a limit: {names:.200}; there are {_FIELDS}")
+        raise NewerMessage(
+            f"no such setting of a limit: {names:.200}; there are {', '.join(FIELDS)}"
+        )
     for name, value in values.items():
         if value is not None and (wrong := objection(name, value)):
             raise BadMessage(wrong)

@@ -17,6 +17,7 @@ from raftwork.features.effects import Done, Effect, LimitChanged
 from raftwork.features.limit_settings import (
     ENDLESS,
     GATE_TIMER,
+    LIMITS_OF_TASK_MAX,
     TASK_PREFIX,
     GateName,
     Quota,
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from raftwork.messages import Spec
 
 LIMITS_MAX: Final = 1_000
-#: Limits that one task counts for.
-LIMITS_OF_TASK_MAX: Final = 8
 #: Gates in use, beyond which no task comes in that has any: about 100 bytes each.
 GATES_MAX: Final = 1_000_000
 #: Bytes of packed settings.

@@ -15,6 +15,7 @@ import raftwork.cli
 from raftwork import RaftworkError, Status, TaskFailed, TaskLost, Unavailable, UnknownTask
 from raftwork.cli import chaos, cluster, demo, main
 from raftwork.cli.demo.run import Counts
+from raftwork.client.limits import Limit
 from raftwork.client.overview import overview
 from raftwork.errors import UnknownWorker, Unsupported
 from raftwork.features.queue_settings import QueueSettings, changes
@@ -34,6 +35,7 @@ BROKER = BrokerStatus(
 )
 SEEN = overview({HOSTILE: BROKER, "h:2": None})
 TASK = replace(DEAD[0], id=HOSTILE, name=HOSTILE, queue=HOSTILE, error=HOSTILE, retried_as=HOSTILE)
+LIMIT = Limit(HOSTILE, 1, HOSTILE, 1, HOSTILE, False, None, 0, 0)
 LOSS = REPORT.losses[0]._replace(worker=HOSTILE)
 DEAD_REPORT = replace(
     REPORT,
@@ -83,6 +85,15 @@ class HostileApp:
         balancer = HOSTILE if name == "set" else None
         settings = QueueSettings(balancer=balancer)
         return SimpleNamespace(settings=lambda: settings, set=lambda **_: None)
+
+    @property
+    def limits(self) -> SimpleNamespace:
+        return SimpleNamespace(
+            list=lambda: [LIMIT],
+            get=lambda _: LIMIT,
+            pause=lambda *_: None,
+            delete=lambda _: False,
+        )
 
     def call(self, _request: object, _reply: object) -> NoReturn:
         raise Unsupported(f"broker {HOSTILE} does not answer")
@@ -139,6 +150,11 @@ def check(done: Result, code: int = 0, *, shown: str = SHOWN) -> None:
         (("queue", "show", "nosuch"), 1),
         (("queue", "show", f"no{HOSTILE}"), 1),
         (("queue", "set", f"no{HOSTILE}", "--max-length", "1"), 0),
+        (("limit", "list"), 0),
+        (("limit", "show", "x"), 0),
+        (("limit", "pause", HOSTILE), 0),
+        (("limit", "delete", HOSTILE), 1),
+        (("limit", "set", "x", "--rate", HOSTILE), 2),
         (("cluster", "set", f"no{HOSTILE}=1"), 2),
         (("cluster", "set", f"dead={HOSTILE}"), 2),
         (("dead", "list"), 0),
@@ -248,7 +264,7 @@ def test_every_command_is_among_these() -> None:
     # A new command goes through what prints here, and into the tests above.
     assert set(main.commands) == {
         *("broker", "worker", "enqueue", "result", "queue", "dead", "drain", "status", "demo"),
-        *("upgrade", "cluster", "chaos"),
+        *("upgrade", "cluster", "chaos", "limit"),
     }
 
 
