@@ -2,7 +2,8 @@
 
 `python -m bench compare REV …` is none of them: it measures another revision against this one.
 Nor is `python -m bench peers …`: it measures other queues, which must be installed first.
-`python -m bench idle …`, `many …`, `turn …` and `path …` take options, too.
+`python -m bench idle …`, `many …`, `turn …` and `path …` take options, too;
+`python -m bench semantics [ROW …]` takes the names of rows.
 """
 
 import signal
@@ -28,6 +29,7 @@ from bench import (
 from bench.balancing import cost, hog, virtual
 from bench.consensus import __main__ as consensus
 from bench.peers import run as peers
+from bench.semantics import run as semantics
 
 ALL = {
     "throughput": throughput.main,
@@ -54,6 +56,7 @@ WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "turn": turn.main,
     "path": path.main,
     "peers": peers.main,
+    "semantics": semantics.main,
 }
 
 # An end by SIGTERM, too, goes through the cleaning up.

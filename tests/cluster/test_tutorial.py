@@ -13,11 +13,11 @@ _BLOCK = re.compile(r"```(\w+)(?: title=\"([\w.]+)\")?\n(.*?)```", re.DOTALL)
 
 
 class Pupil:
-    """What a reader of the tutorial types."""
+    """What a reader of the tutorial, or of another page, types."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, page: Path = TUTORIAL) -> None:
         self.place = home.place
-        text = home.adapted(TUTORIAL.read_text())
+        text = home.adapted(page.read_text())
         found: list[tuple[str, str, str]] = _BLOCK.findall(text)
         self.files = {title: body for _, title, body in found if title}
         self.lines = [

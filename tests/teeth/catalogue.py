@@ -720,6 +720,28 @@ _WORKERS = (
 
 _PREVENTION = (
     Break(
+        "priority inverted after a failover",
+        (
+            Edit(
+                f"{_BROKER}.dispatch.queue_backlog:QueueBacklog.__init__",
+                "self._open(number, lane, first)",
+                "self._open(number, lane._replace(priority=200 - lane.priority), first)",
+            ),
+        ),
+        ("test_priority_place_and_order_of_keys_outlive_the_leader",),
+    ),
+    Break(
+        "a halted key goes on",
+        (
+            Edit(
+                f"{_FEATURES}.lanes:_settled",
+                "if spec.halts and state in (State.FAILED, State.LOST):",
+                "if False:",
+            ),
+        ),
+        ("test_the_page_on_priority_and_order_works_as_printed",),
+    ),
+    Break(
         "a queue's length is not looked at",
         (Edit(f"{_FEATURES}.queue_limits:check_fits", "limit and held + new > limit", "False"),),
         ("test_a_full_queue_refuses_and_who_waits_goes_on_once_there_is_room",),

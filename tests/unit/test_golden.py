@@ -7,13 +7,24 @@ from typing import Any
 import pytest
 
 from raftwork.broker.machine import Machine, create_or_migrate
-from raftwork.broker.machine.commands import decode_batch
+from raftwork.broker.machine.commands import (
+    Assign,
+    Command,
+    Finish,
+    Tick,
+    decode_batch,
+    encode_batch,
+)
 from raftwork.broker.store.database import Opener
 from raftwork.broker.store.options import StoreOptions
 from raftwork.broker.store.snapshots import prepare_generation, write_snapshot
 from raftwork.consensus.core import Position, Snapshot
-from raftwork.messages import State
+from raftwork.features.effects import Done
+from raftwork.features.enqueue import Admit
+from raftwork.features.upgrade import Raise
+from raftwork.messages import Spec, State, encode_spec
 from raftwork.release import LEVELS, RELEASE
+from raftwork.wire import pack
 from tests.golden.history import HALF, HISTORY
 from tests.golden.shape import (
     CODECS,
@@ -139,3 +150,47 @@ def test_a_directory_of_0_1_0_is_converted_once(tmp_path: Path) -> None:
         store = open_golden(directory)
         assert store._live.meta.turn == turn
         store.close()
+
+
+# ---- an upgrade ---------------------------------------------------------------------------------
+
+
+def test_a_directory_of_0_2_0_is_raised_to_level_2_and_all_its_tasks_are_served(
+    tmp_path: Path,
+) -> None:
+    store = open_golden(unpack_directory(HERE / "0.2.0" / "directory.tar.gz", tmp_path))
+    machine = Machine(store.connection)
+    assert machine.level == 1
+    ids = [id_ for (id_,) in store.connection.execute("SELECT id FROM task ORDER BY seq")]
+    before = dict(zip(ids, machine.states(ids), strict=True))
+    assert set(before.values()) == {State(n) for n in range(State.QUEUED, State.CANCELLED)}
+
+    def apply(*commands: Command, later: int = 0) -> None:
+        replies = machine.apply(encode_batch(machine.time + later, commands)).replies
+        assert replies == [Done()] * len(commands)
+
+    apply(Raise(2, RELEASE))
+    assert dict(zip(ids, machine.states(ids), strict=True)) == before
+    machine.flush()
+    assert Machine(store.connection).digest() == machine.digest()
+
+    # What runs ends, what waits for a retry and what waits is handed out, and new tasks come in.
+    apply(Finish([(run.token, b"v") for run in machine.running()]))
+    apply(Tick(), later=60_000)
+    later = encode_spec(Spec("new", "default", delay=5, expires=500))
+    apply(Admit(machine.time, later, pack([["new", b""]])))
+    apply(Tick(), later=5)
+    waiting = [
+        task.seq for status in machine.queues() for task in machine.waiting(status.name, 0, 99, 99)
+    ]
+    waiting += [
+        task.seq
+        for number, *_ in machine.lanes("default")
+        for task in machine.in_lane(number, 0, 99, 99)
+    ]
+    apply(Assign(b"w" * 16, waiting))
+    apply(Finish([(run.token, b"v") for run in machine.running()]))
+    ended = machine.states([*ids, "new"])
+    assert all(state.final for state in ended) and ended[-1] is State.SUCCEEDED
+    assert all(status.queued == status.running == 0 for status in machine.queues())
+    store.close()

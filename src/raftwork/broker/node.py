@@ -467,6 +467,7 @@ class Node:
             barrier=barrier,
             tell=self.tell,
             attempts=self._setup.tells_attempts,
+            wall=self._handshake.wall_median,
             members=lambda: self._handshake.peers.members(self._now),
         )
 

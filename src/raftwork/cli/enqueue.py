@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -47,6 +48,36 @@ def _kwargs(ctx: click.Context, option: click.Parameter, value: str) -> dict[str
     return kwargs
 
 
+class _Given(TypedDict):
+    """What is handed on as it is given: options of the call."""
+
+    queue: str
+    key: str | None
+    at: datetime | None
+    tenant: str | None
+    priority: int
+    ordered: bool
+    delay: float | None
+    expires: float | None
+    deadline: float | None
+
+
+def _instant(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is no time, such as 2027-01-01T09:00:00+01:00", ctx, option
+        ) from None
+    if at.utcoffset() is None:
+        raise click.BadParameter(
+            f"{value!r} has no time zone: add Z, or an offset such as +01:00", ctx, option
+        )
+    return at
+
+
 @click.command(
     "enqueue", cls=_TakesNegativeNumbers, context_settings={"ignore_unknown_options": True}
 )
@@ -68,6 +99,14 @@ def _kwargs(ctx: click.Context, option: click.Parameter, value: str) -> dict[str
 )
 @click.option("--key", metavar="K", help="What it is about, such as a customer's number.")
 @click.option("--ordered", is_flag=True, help="Run after those of its key that came before it.")
+@click.option("--delay", type=float, metavar="S", help="Seconds before which it does not begin.")
+@click.option(
+    "--at", metavar="ISO", callback=_instant, help="A time before which it does not begin."
+)
+@click.option(
+    "--expires", type=float, metavar="S", help="Seconds after which it does not begin any more."
+)
+@click.option("--deadline", type=float, metavar="S", help="Seconds after which it has failed.")
 @click.option("--tenant", metavar="T", help="On whose behalf it runs, for queues set to be fair.")
 @click.option("--wait", is_flag=True, help="Print the result instead of the id.")
 @waits
@@ -76,13 +115,9 @@ def command(
     name: str,
     args: tuple[str, ...],
     kwargs: dict[str, object],
-    queue: str,
     task_id: str | None,
-    priority: int,
-    key: str | None,
-    ordered: bool,
-    tenant: str | None,
     wait: bool,
+    **given: Unpack[_Given],
 ) -> None:
     """Enqueue the task NAME with its arguments.
 
@@ -95,6 +130,7 @@ def command(
     \b
     Example:
       raftwork enqueue tasks.report 2027 --priority 5
+      raftwork enqueue tasks.remind ada --at 2027-01-01T09:00:00+01:00 --expires 864000
       raftwork enqueue tasks.add 1 2 --wait --timeout 10
       raftwork enqueue tasks.mail --kwargs '{"to": "ada@example.org"}'
     """
@@ -104,17 +140,15 @@ def command(
         values = _values(args)
         # Made here, so that it can be told whatever happens.
         id_ = new_ids(1)[0] if task_id is None else task_id
-        task = cluster.app.named(
-            name, id=id_, queue=queue, key=key, tenant=tenant, priority=priority, ordered=ordered
-        )
-        if ordered and key is None:
+        task = cluster.app.named(name, id=id_, **given)
+        if given["ordered"] and given["key"] is None:
             raise click.UsageError("--ordered needs --key")
     end_by_exception()
     with cluster.asked():
         run = _enqueue(task, values, kwargs, id_)
     if wait:
-        with cluster.asked(queue):
-            _wait(run, cluster.timeout, queue, cluster.brokers)
+        with cluster.asked(given["queue"]):
+            _wait(run, cluster.timeout, given["queue"], cluster.brokers)
     else:
         out(run.id)
 

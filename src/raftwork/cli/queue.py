@@ -127,7 +127,7 @@ def command() -> None:
 @click.option("--reset", is_flag=True, help="Clear every setting that is not given anew.")
 @asks
 def set_command(cluster: Cluster, /, name: str, reset: bool, **given: object) -> None:
-    """Change what is set for a queue, at once and for every later leader.
+    """Change what is set for a queue: now, and for later leaders.
 
     A full queue refuses new tasks with QueueFull. What waits already stays. A queue that never had
     a task is listed for as long as something is set for it.

@@ -54,6 +54,12 @@ class OptionFields(TypedDict, total=False):
     delay: Duration | None
     """How long after the enqueue it may be handed out, not before. An enqueue that is tried again
     counts from its first attempt."""
+    expires: Duration | None
+    """How long after the enqueue it may begin at the latest. What has not begun by then is
+    cancelled (`TaskCancelled`, reason `expired`); what has begun once is under `deadline` alone."""
+    deadline: Duration | None
+    """How long after the enqueue it must have ended, over all attempts. What has not has failed
+    then, with the type `DeadlineExceeded`: its code is stopped, and it is not tried again."""
     priority: int
     """-100 to 100: tasks with a higher one are handed out sooner. Of 16 hand-outs of a queue (its
     setting `patience`) one goes to what has waited longest, so none waits for ever."""
@@ -81,6 +87,8 @@ class Options(NamedTuple):
     max_losses: int = 3
     when_full: WhenFull = "raise"  # what to do if the queue is full; not sent to brokers
     delay: int = 0
+    expires: int = 0
+    deadline: int = 0
     priority: int = 0
     ordered: bool = False
     on_failure: OnFailure = "next"
@@ -94,7 +102,14 @@ class Options(NamedTuple):
                 f"no such option: {', '.join(sorted(unknown))}; the options are {valid}"
             )
         changes = {name: _CHECKS[name](value) for name, value in given.items()}
-        return self._replace(**changes)  # type: ignore[arg-type]
+        changed = self._replace(**changes)  # type: ignore[arg-type]
+        for what, limit in (("expires", changed.expires), ("deadline", changed.deadline)):
+            if limit and limit <= changed.delay:
+                raise ValueError(
+                    f"{what} must be longer than delay, got {limit / 1000} and"
+                    f" {changed.delay / 1000} s: it could never begin"
+                )
+        return changed
 
     def given(self) -> dict[str, object]:
         """What differs from the defaults, as it is written: durations in seconds."""
@@ -110,7 +125,9 @@ class Options(NamedTuple):
 
 
 #: Options in ms.
-DURATIONS = frozenset({"timeout", "backoff", "max_backoff", "result_ttl", "delay"})
+DURATIONS = frozenset(
+    {"timeout", "backoff", "max_backoff", "result_ttl", "delay", "expires", "deadline"}
+)
 _NAMES = frozenset(Options._fields)
 
 
@@ -128,6 +145,8 @@ def _spec(name: str, options: Options) -> bytes:
             result_ttl=options.result_ttl,
             max_losses=options.max_losses,
             delay=options.delay,
+            expires=options.expires,
+            deadline=options.deadline,
             priority=PRIORITY_USUAL + options.priority,
             ordered=options.ordered,
             limits=options.limits,
@@ -194,12 +213,12 @@ def task_key(value: object) -> str:
     return label("key", value, ID_MAX)
 
 
-def _limit(value: Duration | None) -> int:
+def _bound(what: str, value: Duration | None) -> int:
     if value is None:
         return 0
-    limit = milliseconds("timeout", value, endless="None is no limit")
+    limit = milliseconds(what, value, endless="None is no limit")
     if limit == 0:
-        raise ValueError("timeout must be None or positive")
+        raise ValueError(f"{what} must be None or positive")
     return limit
 
 
@@ -276,7 +295,7 @@ def _perhaps(what: str) -> Callable[[Any], int]:
 #: What checks each option, and returns it as Options has it. Raises TypeError, ValueError.
 _CHECKS: Mapping[str, Callable[[Any], str | int | tuple[str, ...]]] = {
     "queue": queue_name,
-    "timeout": _limit,
+    "timeout": lambda value: _bound("timeout", value),
     "retries": lambda value: _count("retries", value),
     "backoff": _duration("backoff"),
     "max_backoff": _duration("max_backoff"),
@@ -285,6 +304,8 @@ _CHECKS: Mapping[str, Callable[[Any], str | int | tuple[str, ...]]] = {
     "max_losses": _losses,
     "when_full": _when_full,
     "delay": _perhaps("delay"),
+    "expires": lambda value: _bound("expires", value),
+    "deadline": lambda value: _bound("deadline", value),
     "priority": _priority,
     "ordered": _ordered,
     "on_failure": _on_failure,

@@ -3,12 +3,15 @@
 import enum
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from raftwork.client.options import Duration, seconds
+from raftwork.client.per_call import instant
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.errors import TaskCancelled, TaskFailed, TaskLost, UnknownTask
+from raftwork.features.reschedule import Reschedule, Rescheduled
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
 from raftwork.wait_observer import observed
@@ -82,6 +85,19 @@ class Run(Slot, Generic[T_co]):
             return _status(self.outcome)
         return _status(_only(await self._ask().aresult()))
 
+    def reschedule(self, *, at: datetime) -> bool:
+        """Have it handed out at another time, an aware datetime; one that is past is now.
+
+        False if it has begun or ended already, or waits for its turn in the order of a key: then
+        nothing changes. What `expires` and `deadline` say stays. Raises TypeError, ValueError,
+        UnknownTask and Unavailable.
+        """
+        return bool(self._reschedule(at).result().moved)
+
+    async def areschedule(self, *, at: datetime) -> bool:
+        """As `reschedule`, for coroutines."""
+        return bool((await self._reschedule(at).aresult()).moved)
+
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Run) else NotImplemented
 
@@ -127,6 +143,9 @@ class Run(Slot, Generic[T_co]):
             raise
         finally:
             self.give_up(waiter)
+
+    def _reschedule(self, at: datetime) -> Reply[Rescheduled]:
+        return self._app.call(Reschedule(0, self.id, instant("at", at)), Rescheduled)
 
     def _ask(self) -> Reply[Answer]:
         return self._app.call(Ask(0, [self.id]), Answer, ids=(self.id,))

@@ -17,6 +17,7 @@ from raftwork.features import (
     limits,
     purge_queue,
     queue_settings,
+    reschedule,
     results,
     timers,
     upgrade,
@@ -46,6 +47,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     purge_queue,
     upgrade,
     cluster_settings,
+    reschedule,
     timers,
     limits,
     lanes,  # the last: what the others made of a task decides where it waits

@@ -56,6 +56,13 @@ class Requeued(NamedTuple):
     place: int = 0
 
 
+class Withdrawn(NamedTuple):
+    """A task that waited in its queue waits there no more, and has no outcome."""
+
+    queue: str
+    seq: int
+
+
 class Assigned(NamedTuple):
     """Tasks now belong to `worker`: (token, seq, attempt) each."""
 
@@ -109,6 +116,7 @@ Effect = (
     Queued
     | EnqueuedAndAssigned
     | Requeued
+    | Withdrawn
     | Assigned
     | NotAssigned
     | GatesFreed

@@ -122,6 +122,7 @@ def _answer(_view: "View", request: ResumeKey, done: Done) -> KeyResumed:
 
 def feature() -> "Feature":
     """See the package."""
+    from raftwork.features.command_line import Argument, CommandLine
     from raftwork.features.feature import Feature, change, transition
     from raftwork.features.lifecycle import Lifecycle
 
@@ -129,5 +130,17 @@ def feature() -> "Feature":
         "lanes",
         rules=[change(ResumeKey, _check, _answer)],
         transitions=[transition(GoOn, _go_on)],
+        command_lines=[
+            CommandLine(
+                path=("queue", "resume-key"),
+                request=ResumeKey,
+                reply=KeyResumed,
+                help="Go on with the ordered tasks of a key that a failure halted.\n\n"
+                "Prints 1, or 0 if it was not halted.",
+                example="raftwork queue resume-key accounts ada",
+                arguments=(Argument("queue"), Argument("key")),
+                says="keys resumed: {resumed}",
+            )
+        ],
         lifecycles=[Lifecycle(LANED, _enters, settled=_settled)],
     )

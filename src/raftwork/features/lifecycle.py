@@ -44,12 +44,17 @@ class Lifecycle(NamedTuple):
     if the capability takes part in its life. `ended` is called with the task's number and flags
     once it has its outcome: what the capability holds for it goes. `settled` follows in the same
     place, for what hangs on the outcome, or on the tasks that wait for it.
+
+    `may_start` is asked, with the task's number, when it is to be handed out: if one says no, it
+    waits on. `attempt_ended` is told that it will wait again, and whether its code may have begun.
     """
 
     flag: int
     enters: Callable[[Ledger, Spec, Entering], None]
     ended: Callable[[Ledger, int, int], None] = lambda _ledger, _seq, _flags: None
     settled: Callable[[Ledger, int, State, list[Effect]], None] = lambda *_: None
+    may_start: Callable[[Ledger, int], bool] = lambda *_: True
+    attempt_ended: Callable[[Ledger, int, bool], None] = lambda *_: None
 
 
 class TimerKind(NamedTuple):

@@ -75,11 +75,20 @@ def _read_spec(data: bytes, bytes_max: int, name_max: int) -> Spec:
     for what, name in (("a task's name", spec.name), ("a queue's name", spec.queue)):
         if not 0 < len(name) <= name_max:
             raise ProtocolError(f"{what} must have 1 to {name_max} characters, got {len(name)}")
+    for what in ("delay", "expires", "deadline"):
+        if (duration := getattr(spec, what)) > AT_MAX_MS:
+            raise ProtocolError(f"{what} must be at most {AT_MAX_MS} ms, got {duration}")
     if spec.priority > PRIORITY_MAX:
         least, most = -PRIORITY_USUAL, PRIORITY_MAX - PRIORITY_USUAL
         raise ProtocolError(
             f"a priority must be between {least} and {most}, got {spec.priority - PRIORITY_USUAL}"
         )
+    for what, bound in (("expires", spec.expires), ("deadline", spec.deadline)):
+        if bound and bound <= spec.delay:
+            raise ProtocolError(
+                f"{what} must be longer than delay, got {bound} and {spec.delay} ms: the task could"
+                " never begin"
+            )
     for what, names in (
         ("limits", spec.limits),
         ("retry_on", spec.retry_on),

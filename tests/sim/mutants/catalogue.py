@@ -3,10 +3,12 @@
 `seeds` is how many histories may be needed until one of them shows the bug.
 """
 
+from tests.sim.mutants.lanes import LANES
 from tests.sim.mutants.limits import LIMITS
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
 from tests.sim.mutants.surgery import Edit
+from tests.sim.mutants.timers import TIMERS
 from tests.sim.mutants.upgrades import UPGRADES
 from tests.sim.mutants.workers import WORKERS
 from tests.sim.mutants.zab import ZAB
@@ -332,8 +334,9 @@ CONTAINMENT = tuple(
             (
                 Edit(
                     f"{_BROKER}.containment:Containment.ends",
-                    "isinstance(error, Exception)",
-                    "False",
+                    "not ours or error is self.vital.broken"
+                    " or as_database_error(error) is not None",
+                    "True",
                 ),
             ),
             20,
@@ -451,5 +454,5 @@ SERVICE = (
 
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
-    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS),
+    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *LANES, *TIMERS),
 )

@@ -332,7 +332,7 @@ class Broker(Process):
         self, at: Position, data: bytes, applied: Applied, steps: list[int], machine: Machine
     ) -> None:
         self.world.upgrades.at_level(machine.level)
-        self.world.queue.applied(self.host, at, data, applied, steps)
+        self.world.queue.applied(self.host, at, data, applied, steps, machine)
         self.world.reach.effects(applied)
         if at.seq % 100 == 0:
             self.world.queue.digest(self.host, at, machine.digest())

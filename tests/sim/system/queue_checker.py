@@ -6,9 +6,10 @@ The model knows the rules of a task's life and nothing of how the machine keeps 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 from zlib import crc32
 
+from raftwork.broker.machine import Machine
 from raftwork.broker.machine.commands import Expire, Fail, Lose, Release, commands, decode_batch
 from raftwork.consensus.core import Position
 from raftwork.features.cluster_settings import ConfigureCluster
@@ -26,15 +27,23 @@ from raftwork.features.effects import (
     Requeued,
     Settled,
     TokenRejected,
+    Withdrawn,
 )
 from raftwork.features.enqueue import Admit
+from raftwork.features.lanes import GoOn
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure
-from raftwork.messages import Code, Result, Spec, State, decode_failure, decode_spec
+from raftwork.features.reschedule import MoveTo
+from raftwork.features.task_batch import is_ordinary
+from raftwork.features.task_row import LANED
+from raftwork.messages import Code, Extras, Result, Spec, State, decode_failure, decode_spec
 from raftwork.wire import unpack
 from tests.sim.system.cluster_settings import Stood
+from tests.sim.system.lanes import LaneRules
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
+from tests.sim.system.timers import TimerRules
+from tests.sim.system.workload import contents_of
 
 
 @dataclass(slots=True)
@@ -50,6 +59,7 @@ class Known:
     failures: int = 0
     losses: int = 0
     outcome: tuple[State, bytes] | None = None
+    key: str = ""
     #: Since when it waits to be handed out; None while it does not.
     waits_since: int | None = None
 
@@ -108,15 +118,32 @@ class QueueChecker:
     dropped: set[int] = field(default_factory=set)
     #: Committed outcomes since last asked for.
     settled: list[str] = field(default_factory=list)
+    lanes: LaneRules = field(init=False)
+    timers: TimerRules = field(init=False)
+    #: That which applied the entry being looked at.
+    _machine: Machine = field(init=False)
+    #: The numbers of tasks that are not ordinary ones.
+    special: set[int] = field(default_factory=set)
     #: The cluster's settings.
     cluster: Stood = field(default_factory=Stood)
+
+    def __post_init__(self) -> None:
+        self.lanes = LaneRules(self.reached)
+        self.timers = TimerRules(self.reached)
 
     # ---- applying -------------------------------------------------------------------------------
 
     def applied(
-        self, name: str, at: Position, data: bytes, applied: Applied, steps: Sequence[int]
+        self,
+        name: str,
+        at: Position,
+        data: bytes,
+        applied: Applied,
+        steps: Sequence[int],
+        machine: Machine,
     ) -> None:
         """`steps`: how many of the effects were there before each command."""
+        self._machine = machine
         made = (crc32(data), crc32(repr(applied).encode()))
         known = self.applications.get(at)
         if known is not None:
@@ -124,9 +151,11 @@ class QueueChecker:
             return
         self.applications[at] = made
         self.rooms.newest = at
+        self.timers.entry(decode_batch(data)[0], at.epoch)
         effects = applied.effects
         for effect in effects[: steps[0] if steps else None]:
             self._effect(effect)  # of the time that has passed
+        self.timers.swept()
         ends = (*steps[1:], len(effects))
         for plain, reply, start, end in zip(
             decode_batch(data)[1], applied.replies, steps, ends, strict=True
@@ -150,6 +179,10 @@ class QueueChecker:
                 self._fails(command.token)
             case Lose():
                 self._loses(command)
+            case GoOn():
+                self.lanes.went_on(command, reply)
+            case MoveTo() if command.id in self.tasks:
+                self._moves(command, reply)
             case DropWaiting():
                 self._drops(command, reply, effects)
             case _:
@@ -172,8 +205,12 @@ class QueueChecker:
                 self._settled(effect)
             case AttemptEnded(token, seq):
                 self._closed(token, seq)
+            case Withdrawn():
+                pass  # the command that moved it is looked at
             case Requeued(_, seq):
                 task = self.by_seq[seq]
+                self.timers.waits(seq)
+                self.lanes.waits(effect, task)
                 waits = task.token is None and task.outcome is None
                 require(waits, "one owner", f"{task.id} waits again, but has {task}")
                 task.waits_since = self.rooms.timeline.now
@@ -208,6 +245,8 @@ class QueueChecker:
             require(task.outcome is None, "first outcome", f"{task.id} is over, and handed out")
             text = f"attempt {attempt} of {task.id} after {task.attempts}"
             require(attempt == task.attempts + 1, "attempts count", text)
+            self.lanes.assigned(seq, task)
+            self.timers.assigned(seq)
             self.last_token = task.token = token
             task.waits_since = None
             self.rooms.move(task.spec.queue, -1, -task.size)
@@ -238,6 +277,8 @@ class QueueChecker:
             mine = run is not None and run.ok is True and run.data == effect.data
             text = f"{task.id} succeeded under {effect.token} with what its worker never computed"
             require(mine, "true results", text)
+        elif self.timers.ends_by_time(effect, ran=run is not None):
+            pass
         elif effect.state is State.FAILED and not self._timed_out(effect, task):
             mine = run is not None and run.ok is False and run.data == effect.data
             mine = mine or self.unknown.get(effect.token) == effect.data
@@ -249,7 +290,17 @@ class QueueChecker:
             self.reached["quarantined"] += task.losses > 1
         task.outcome = (effect.state, effect.data)
         task.token = None
+        self.lanes.ended(effect.seq, task, effect.state)
+        self.timers.ended(effect.seq)
         self.settled.append(task.id)
+
+    def _moves(self, command: MoveTo, reply: Reply) -> None:
+        task = self.tasks[command.id]
+        seq = next(seq for seq, each in self.by_seq.items() if each is task)
+        if self.timers.moved(command, reply, seq, task):
+            task.waits_since = None
+            self.special.add(seq)
+            self.lanes.moved(seq)
 
     def _drops(self, command: DropWaiting, reply: Reply, effects: Sequence[Effect]) -> None:
         """The first that wait, in their order, and none that runs or waits for a retry."""
@@ -259,6 +310,7 @@ class QueueChecker:
             if task.waits_since is not None
             and task.spec.queue == command.queue
             and seq <= command.upto
+            and seq not in self.special
         )[: command.limit]
         made = [effect.seq for effect in effects if isinstance(effect, Settled)]
         text = f"of {due} are dropped {made}, and the answer is {reply}"
@@ -269,12 +321,21 @@ class QueueChecker:
 
     def _purged(self, effect: Settled) -> None:
         task = self.by_seq[effect.seq]
+        if self.timers.ends_by_time(effect, ran=task.id in self.executions):
+            self.lanes.ended(effect.seq, task, effect.state)
+            self._over(effect, task)
+            return
         require(effect.seq in self.dropped, "purges", f"{task.id} ends while it waits, unasked")
         words = effect.state is State.FAILED and decode_failure(effect.data).type == "Purged"
         require(words, "purges", f"{task.id} is purged, and ends as {effect}")
         self.dropped.remove(effect.seq)
         self.reached["purged after an attempt"] += task.attempts > 0
         self.reached["purged"] += 1
+        self._over(effect, task)
+
+    def _over(self, effect: Settled, task: Known) -> None:
+        """It ended while no worker had it."""
+        self.timers.ended(effect.seq)
         task.waits_since = None
         task.outcome = (effect.state, effect.data)
         self.rooms.move(task.spec.queue, -1, -task.size)
@@ -290,6 +351,7 @@ class QueueChecker:
     def _fails(self, token: int) -> None:
         task = self.tokens[token][0]
         if task.token == token:
+            self.timers.began(task)
             task.failures += 1
             bound = 0 if task.spec.at_most_once else task.spec.retries
             text = f"{task.id} fails for the {task.failures}th time, {bound} retries are allowed"
@@ -299,18 +361,23 @@ class QueueChecker:
         for token, started in command.tokens:
             task = self.tokens[token][0]
             task.losses += started and task.token == token
+            if started and task.token == token:
+                self.timers.began(task)
 
     # ---- coming in ------------------------------------------------------------------------------
 
     def entering(self, spec: bytes, packed: bytes) -> Entering:
         """What this batch would bring in now."""
         start, new, contradicts = crc32(spec), dict[str, int](), False
-        tasks = cast("list[tuple[str, bytes]]", unpack(packed))
-        for task, payload in tasks:
-            known = self.tasks.get(task)
+        contents: dict[str, int] = {}  # two calls that travel together may contradict each other
+        tasks = cast("list[tuple[str, bytes, str]]", unpack(packed))
+        for row in tasks:
+            task, payload = row[:2]
+            known, mine = self.tasks.get(task), contents_of(start, row)
             if known is None:
                 new[task] = len(payload)
-            elif known.contents != crc32(payload, start):
+                contradicts |= contents.setdefault(task, mine) != mine
+            elif known.contents != mine:
                 contradicts = True
         return Entering(decode_spec(spec).queue, new, len(new) < len(tasks), contradicts)
 
@@ -329,6 +396,8 @@ class QueueChecker:
         text = f"{tasks} tasks of {size} bytes to {room}: {reply}, not {due}"
         require(given is due, "limits", text)
         came_in = [task for effect in effects for task in _came_in(effect)]
+        if due is None and self._is_special(command):
+            came_in = self._specials(command, batch)
         text = f"of {list(batch.new)} came in: {came_in}, and the answer is {reply}"
         require(came_in == (list(batch.new) if due is None else []), "all or none", text)
         reached = self.reached
@@ -338,6 +407,35 @@ class QueueChecker:
         reached["repeated batch acknowledged by a full queue"] += not tasks and room.full
         if due is Code.QUEUE_FULL:
             reached[f"enqueue refused for a queue's {lack}"] += 1
+
+    @staticmethod
+    def _is_special(command: Admit) -> bool:
+        rows = cast("list[list[object]]", unpack(command.tasks))
+        return not is_ordinary(decode_spec(command.spec)) or any(len(row) > 2 for row in rows)
+
+    def _specials(self, command: Admit, batch: Entering) -> list[str]:
+        """No effect names what is not ordinary as it comes in: the tables tell its numbers."""
+        start, spec = crc32(command.spec), decode_spec(command.spec)
+        came_in = []
+        for row in cast("list[tuple[Any, ...]]", unpack(command.tasks)):
+            if row[0] not in batch.new or row[0] in self.tasks:
+                continue
+            asked = "SELECT seq, flags FROM task WHERE id = ?"
+            found = self._machine.state.db.execute(asked, (row[0],)).fetchone()
+            if found is None:
+                continue
+            seq, flags = found
+            known = Known(row[0], spec, contents_of(start, row), len(row[1]))
+            known.key = "".join(row[2:3])
+            self.tasks[known.id] = self.by_seq[seq] = known
+            if flags & LANED:
+                self.special.add(seq)
+            self.rooms.move(spec.queue, 1, known.size)
+            self.lanes.entered(seq, known)
+            at = Extras(*row[3]).at if len(row) > 3 else 0
+            self.timers.entered(seq, known, command.created, at)
+            came_in.append(known.id)
+        return came_in
 
     def refuses_early(self, at: Position, spec: bytes, packed: bytes) -> None:
         """A leader that has applied everything up to `at` finds a queue too full for a batch."""

@@ -87,6 +87,22 @@ _EXPECTED = (
     "purged after an attempt",
     "purge went on in another entry",
     "purge of nothing",
+    # priority and order
+    "a higher priority overtook",
+    "patience came to an end",
+    "kept its place in a lane",
+    "key halted",
+    "key resumed",
+    "the next of a key went on",
+    # time
+    "scheduled",
+    "due across a failover",
+    "expired",
+    "expired after it was handed back",
+    "deadline passed while it ran",
+    "deadline passed while it waited",
+    "a scheduled task was moved",
+    "a waiting task was moved",
     # the cluster's settings
     "cluster set",
     "cluster settings read",

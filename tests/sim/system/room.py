@@ -124,6 +124,6 @@ class Rooms:
             text = f"{name} holds {held} for {queue} at {at}, set was {stands}"
             require(held == stands, "settings stand", text)
             if at >= self.newest:
-                level = Level(status.queued, status.bytes)
+                level = Level(status.queued + status.scheduled, status.bytes)
                 text = f"{name} counts {level} in {queue} at {at}, there are {room.level}"
                 require(level == room.level, "queues counted", text)

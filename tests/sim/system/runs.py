@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.sim.system.lanes import PlanChecker
 from tests.sim.system.world import World
 
 #: What brokers log of errors that they contained would drown what a seed found.
@@ -54,7 +55,7 @@ def run(
 def _run(world: World, trace: bool) -> Run:
     checker = failure = ""
     try:
-        with world.reach.watching():
+        with world.reach.watching(), PlanChecker(world).watching():
             world.run()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed found
         checker, failure = _found(error), f"{type(error).__name__}: {error}"

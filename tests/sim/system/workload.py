@@ -1,17 +1,23 @@
 """What clients want done: kinds of task, batches, and what is said of them twice."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple, cast
 from zlib import crc32
 
-from raftwork.messages import Spec, encode_spec
+from raftwork.features.task_batch import NO_EXTRAS
+from raftwork.messages import Extras, Spec, encode_spec
 from raftwork.wire import pack, unpack
 
 #: The names of all tasks.
 NAMES = ("fatal", "flaky", "limited", "once", "brief", "long", "ok")
 #: (kind of code, how long it runs in ms, how often it fails or kills)
 Code = tuple[str, int, int]
+
+
+#: Id, payload, and of tasks that are not ordinary ones key and extras.
+Row = tuple[str, bytes] | tuple[str, bytes, str, Extras]
 
 
 class Batch(NamedTuple):
@@ -23,15 +29,32 @@ class Batch(NamedTuple):
     #: Of each id: the CRC over spec and payload, by which the cluster tells contents apart.
     contents: tuple[int, ...]
 
+    @property
+    def special(self) -> bool:
+        """Whether its tasks have more than an id and a payload."""
+        return len(cast("list[list[object]]", unpack(self.tasks))[0]) > 2
 
-def make_batch(spec: Spec, codes: dict[str, Code]) -> Batch:
-    return _batch(encode_spec(spec), [(task, pack(code)) for task, code in codes.items()])
+
+def make_batch(
+    spec: Spec, codes: dict[str, Code], key: str = "", extras: Extras = NO_EXTRAS
+) -> Batch:
+    if not key and extras == NO_EXTRAS:
+        return _batch(encode_spec(spec), [(task, pack(code)) for task, code in codes.items()])
+    rows = [(task, pack(code), key, extras) for task, code in codes.items()]
+    return _batch(encode_spec(spec), rows)
 
 
-def _batch(spec: bytes, tasks: list[tuple[str, bytes]]) -> Batch:
+def _batch(spec: bytes, tasks: Sequence[Row]) -> Batch:
     start = crc32(spec)
-    contents = tuple(crc32(payload, start) for _, payload in tasks)
-    return Batch(spec, pack(tasks), tuple(task for task, _ in tasks), contents)
+    contents = tuple(contents_of(start, row) for row in tasks)
+    return Batch(spec, pack(tasks), tuple(task for task, *_ in tasks), contents)
+
+
+def contents_of(start: int, row: Sequence[object]) -> int:
+    """The CRC by which the cluster tells a task from others; `start` is that of its Spec."""
+    payload, key, extras = cast("tuple[bytes, str, Sequence[object]]", (*row[1:], "", ())[:3])
+    more = b"" if not any(extras) else pack(extras)
+    return crc32(more, crc32(key.encode(), crc32(payload, start)))
 
 
 def draw(rng: Random, fatal: float) -> tuple[Spec, Code]:
@@ -66,6 +89,8 @@ class Book:
 
     rng: Random
     fatal: float
+    #: What makes some batches other than ordinary.
+    change: Callable[[Spec], tuple[Spec, str, Extras]] | None = None
     batches: list[Batch] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
 
@@ -75,10 +100,15 @@ class Book:
         spec, code = draw(rng, self.fatal)
         count = 1 if code[0] == "kill" or code[1] > 1_000 else rng.choice((1, 1, 2, 5, 12))
         codes = {f"t{len(self.ids) + i}": code for i in range(count)}
-        batch = make_batch(spec, codes)
+        batch = make_batch(spec, codes) if self.change is None else self._changed(spec, codes)
         self.batches.append(batch)
         self.ids.extend(codes)
         return batch
+
+    def _changed(self, spec: Spec, codes: dict[str, Code]) -> Batch:
+        assert self.change is not None
+        spec, key, extras = self.change(spec)
+        return make_batch(spec, codes, key, extras)
 
     def again(self) -> Batch | None:
         """One that was made before, perhaps by another client."""
@@ -86,7 +116,7 @@ class Book:
 
     def overlapping(self, rng: Random) -> Batch | None:
         """Some of an earlier batch's tasks and new ones like them, in any order."""
-        several = [batch for batch in self.batches if len(batch.ids) > 1]
+        several = [batch for batch in self.batches if len(batch.ids) > 1 and not batch.special]
         if not several:
             return None
         old = rng.choice(several)

@@ -12,6 +12,7 @@ from random import Random
 from raftwork.broker.workers import reports
 from raftwork.consensus.core import Peer
 from raftwork.features import purge_queue
+from raftwork.messages import Extras, Spec
 from tests.sim.system.admin import Admin
 from tests.sim.system.apart import Apart
 from tests.sim.system.broker import Broker
@@ -21,6 +22,7 @@ from tests.sim.system.cluster_settings import ClusterAdmin
 from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
+from tests.sim.system.lanes import Draw, Resumes
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
 from tests.sim.system.plots import hold_back, leave_behind, read_late
@@ -35,6 +37,8 @@ from tests.sim.system.service_checker import ClientChecker, LeaseChecker, PushCh
 from tests.sim.system.shape import APART, Shape
 from tests.sim.system.sqlite import SqliteDisk
 from tests.sim.system.timeline import Timeline
+from tests.sim.system.timers import Draw as TimerDraw
+from tests.sim.system.timers import Moves
 from tests.sim.system.upgrades import Upgrades
 from tests.sim.system.worker import Worker
 from tests.sim.system.workload import Batch, Book
@@ -70,7 +74,9 @@ class World:
         self.cluster = dict(list(CLUSTER.items())[: self.shape.size])
         self.network = Network(self.timeline)
         self.notes, self.reach = Notes(), Reach(consensus)
-        self.book = Book(rng, self.shape.fatal)
+        self._lanes, self._timers = Draw(seed), TimerDraw(self)
+        special = self._lanes.there or self._timers.there
+        self.book = Book(rng, self.shape.fatal, self._change if special else None)
         #: How often the code of a task has failed, or killed its worker, so far.
         self.failures: dict[str, int] = {}
         self._kills: dict[str, int] = {}
@@ -97,6 +103,14 @@ class World:
         self.purges = Purges(self)
         self.cluster_admin = ClusterAdmin(self)
         self.bugs = Bugs(self)
+        self.resumes = Resumes(self)
+        self.moves = Moves(self, self._timers)
+
+    def _change(self, spec: Spec) -> tuple[Spec, str, Extras]:
+        """A batch that is perhaps other than ordinary."""
+        spec, key, extras = self._lanes.change(spec)
+        spec, extras = self._timers.change(spec, extras)
+        return spec, key, extras
 
     def _clock(self) -> Clock:
         rng, drift = self.timeline.rng, self.shape.drift_ppm
@@ -131,6 +145,8 @@ class World:
             timeline.run(1_200)
             self.admin.begin()
             self.purges.begin()
+            self.resumes.begin()
+            self.moves.begin()
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()

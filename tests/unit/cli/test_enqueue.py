@@ -1,6 +1,7 @@
 """`raftwork enqueue`: whatever ends it early, the id is told (F12); what is refused says why."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Self
 
@@ -24,6 +25,7 @@ class FakeApp:
         self._error, self._wait, self._state = enqueue, wait, state
         self._id = ""
         self.args: tuple[object, ...] = ()
+        self.options: dict[str, object] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -31,9 +33,9 @@ class FakeApp:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def named(self, _name: str, *, id: str, queue: str, **_options: object) -> Self:  # noqa: A002
-        assert queue
-        self._id = id
+    def named(self, _name: str, *, id: str, **options: object) -> Self:  # noqa: A002
+        assert options["queue"]
+        self._id, self.options = id, options
         return self
 
     def enqueue(self, *args: object) -> SimpleNamespace:
@@ -127,3 +129,22 @@ def test_json_that_cannot_be_meant_is_wrong_usage(
     assert done.exit_code == 2, done.output
     assert why in done.stderr
     assert app.args == ()
+
+
+def test_times_are_handed_on(enqueue: Enqueue) -> None:
+    app = FakeApp(None, TimeoutError())
+    times = ("--delay", "1.5", "--at", "2027-01-01T09:00:00+01:00")
+    done = enqueue(app, *times, "--expires", "60", "--deadline", "3600")
+    assert done.exit_code == 0
+    at = datetime(2027, 1, 1, 8, tzinfo=UTC)
+    given = {name: app.options[name] for name in ("delay", "at", "expires", "deadline")}
+    assert given == {"delay": 1.5, "at": at, "expires": 60, "deadline": 3600}
+
+
+@pytest.mark.parametrize(
+    ("at", "why"), [("2027-01-01T09:00", "has no time zone"), ("tomorrow", "is no time")]
+)
+def test_a_time_that_is_none_is_wrong_usage(at: str, why: str, enqueue: Enqueue) -> None:
+    done = enqueue(FakeApp(None, TimeoutError()), "--at", at)
+    assert done.exit_code == 2
+    assert why in done.stderr

@@ -1,7 +1,6 @@
 """What can be set for a queue is said once, and everything else is made of that."""
 
 from dataclasses import asdict
-from typing import Any
 
 import click
 import pytest
@@ -23,8 +22,13 @@ def test_every_setting_is_an_option_an_argument_and_part_of_the_frames(name: str
     queue, app = a_queue()
     queue.set(**dict.fromkeys([name]))
     assert len(app.asked) == 1
-    value: Any = {str: "lru", int: 7, bool: True, dict: {"acme": 3}}[setting.kind]
-    value = "5/s" if name == "rate" else value
+    values: dict[type, str | int | dict[str, int]] = {
+        str: "lru",
+        int: 7,
+        bool: True,
+        dict: {"acme": 3},
+    }
+    value = "5/s" if name == "rate" else values[setting.kind]
     told = settings_of(changes(**{name: value}))
     assert asdict(told) == dict.fromkeys(SETTINGS) | {name: value}
     assert not setting.bounds or setting.bounds in QueueStatus._fields

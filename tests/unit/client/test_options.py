@@ -78,6 +78,11 @@ def test_changes_leave_the_rest_as_it_was() -> None:
         ({"ordered": 1}, TypeError),
         ({"on_failure": "stop"}, ValueError),
         ({"when_full": "block"}, ValueError),
+        ({"expires": 0}, ValueError),
+        ({"deadline": -1}, ValueError),
+        ({"deadline": "1h"}, TypeError),
+        ({"delay": 5, "expires": 5}, ValueError),
+        ({"delay": 5, "deadline": 4.9}, ValueError),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(given: object, error: type[Exception]) -> None:

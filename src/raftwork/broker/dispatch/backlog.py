@@ -117,11 +117,11 @@ class Backlog:
         """The tasks that the next one stands at the head of; empty if none waits."""
         while self._front and (not self._head or self._front[0] < self._head[0].seq):
             self._read_front()
-        if self._head:
-            return self._head
         if self._more and not self._page:
             self._read_page()
-        return self._page
+        head, page = self._head, self._page
+        # Of a former leader's tasks some come back that are younger than what waits here.
+        return head if head and (not page or head[0].seq < page[0].seq) else page
 
     def _read_front(self) -> None:
         front, head = self._front, self._head

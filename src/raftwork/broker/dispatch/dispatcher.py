@@ -16,7 +16,7 @@ from raftwork.broker.dispatch.queue_backlog import InFlight, QueueBacklog
 from raftwork.broker.machine.commands import Assign
 from raftwork.broker.placement.balancers import Balancer, Candidate
 from raftwork.broker.placement.eligibility import ANYWHERE
-from raftwork.features.effects import Queued, Requeued
+from raftwork.features.effects import Queued, Requeued, Withdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -61,6 +61,9 @@ class Dispatcher:
             for queue in machine.queues()
             if queue.queued
         }
+        #: Those that wait again although an Assign is on its way, which will be refused, or not:
+        #: they were moved in time meanwhile.
+        self._moved: dict[int, Requeued] = {}
         #: Tasks that ended while they waited, by queue: the next plan forgets them.
         self._ended: dict[str, set[int]] = {}
         #: Something changed since the last plan found nothing to do.
@@ -73,19 +76,32 @@ class Dispatcher:
         self._backlog(effect.queue).queued(effect)
         self.needs_plan = True
 
+    def moved(self, effect: Requeued | Withdrawn) -> None:
+        """A task waits (again), or waits no more."""
+        if isinstance(effect, Requeued):
+            self.requeued(effect)
+        else:
+            self.ended(effect.queue, effect.seq)
+
     def requeued(self, effect: Requeued) -> None:
         """A task waits (again)."""
+        if effect.seq in self._reserved:
+            self._moved[effect.seq] = effect
+            return
+        if effect.seq in self._ended.get(effect.queue, ()):
+            self._forget_ended()  # it waits at another place than before
         self._backlog(effect.queue).requeued(effect)
         self.needs_plan = True
 
     def ended(self, queue: str, seq: int) -> None:
-        """A task that waited has its outcome."""
+        """A task that waited has its outcome, or does not wait any more."""
         self._ended.setdefault(queue, set()).add(seq)
         self.needs_plan = True
 
     def assigned(self, seq: int) -> Reserved:
         """The Assign of `seq` was applied."""
         reserved = self._reserved.pop(seq)
+        self._moved.pop(seq, None)
         self._reserved_bytes -= len(reserved.task.payload)
         self._room.decided(seq)
         self.needs_plan = True
@@ -94,10 +110,13 @@ class Dispatcher:
     def not_assigned(self, seqs: list[int]) -> None:
         """The machine found that they no longer wait, or may not run: free what was reserved."""
         for seq in seqs:
+            again = self._moved.get(seq)
             gates = self._room.gates_of(seq)
             self.assigned(seq).worker.busy -= 1
             self.closed(seq)
             self.freed(gates)
+            if again is not None:
+                self.requeued(again)
 
     def closed(self, seq: int) -> None:
         """The task runs no more: its tenant has one less in flight."""

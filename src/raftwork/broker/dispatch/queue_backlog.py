@@ -134,6 +134,8 @@ class QueueBacklog:
 
     def requeued(self, effect: Requeued) -> None:
         """A task waits (again)."""
+        if effect.seq in self._ended:  # it was moved in time
+            self._forget_ended()
         number, place = effect.lane, effect.place
         if number == ORDINARY:
             self._ordinary.requeued(effect.seq)
@@ -154,9 +156,12 @@ class QueueBacklog:
             return
         self._ended.update(seqs)
         if len(self._ended) > ENDED_MAX:
-            for backlog in self._lanes.values():
-                backlog.forget_ended()
-            self._ended.clear()
+            self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        for backlog in self._lanes.values():
+            backlog.forget_ended()
+        self._ended.clear()
 
     def changed(self, tenant: str) -> None:
         """A task of this tenant of a fair queue is in flight no more."""

@@ -19,6 +19,7 @@ from raftwork.broker.events import (
     TaskLost,
     unheard,
 )
+from raftwork.broker.leader.clock import LeaderClock
 from raftwork.broker.machine.commands import TIME_MAX, Tick, encode_command, join_batch
 from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.broker.placement.queue_balancers import QueueBalancers
@@ -41,6 +42,7 @@ from raftwork.features.effects import (
     Requeued,
     Settled,
     TokenRejected,
+    Withdrawn,
 )
 from raftwork.messages import State, decode_failure
 
@@ -97,18 +99,20 @@ class Leadership:
         tell: Callable[[Event], None] = unheard,
         attempts: bool = False,
         members: Callable[[], Mapping[str, Member | None]] = dict,
+        wall: Callable[[int], int] | None = None,
     ) -> None:
         """`barrier` is the last one that a failed Leadership asked for in this epoch.
 
         `attempts` is whether to tell what becomes of each attempt; `members()` are the other
-        brokers by name, None for one that does not answer now.
+        brokers by name, None for one that does not answer now. `wall(now)` is the median of the
+        wall clocks, which is `time` at first.
         """
         self.epoch = epoch
         self._machine, self._level = machine, machine.level
         self._settings = machine.settings
         self._core = core
-        # Leader time: what the cluster's clocks say at activation, then our monotonic clock.
-        self._time_base = max(machine.time, time) - now
+        self._clock = LeaderClock(max(machine.time, time), now)
+        self._wall = wall or self._clock.at
         self._tell, self._attempts = tell, attempts
         self.workers = WorkerRegistry(machine, epoch, now, rng, writable, tell, attempts=attempts)
         self._all_heard_at = now + ALL_HEARD_MS
@@ -137,17 +141,17 @@ class Leadership:
 
     def time(self, now: int) -> int:
         """Leader time at `now` on the monotonic clock; never behind what was applied."""
-        return min(max(self._machine.time, self._time_base + now), TIME_MAX)
+        return min(max(self._machine.time, self._clock.at(now)), TIME_MAX)
 
     def _next_plan(self) -> int:
         at = self.workers.wake_at
         if (opening := self._dispatcher.wake_at) is not None:
-            at = min(at, opening - self._time_base)
+            at = min(at, self._clock.when(opening))
         # Whatever is on its way wakes what is due; what cannot be proposed now must not spin.
         if self._proposed or self._pending:
             return at
         due = self._machine.due
-        return at if due is None else min(at, due - self._time_base)
+        return at if due is None else min(at, self._clock.when(due))
 
     @property
     def proposed(self) -> Position | None:
@@ -186,6 +190,8 @@ class Leadership:
         if not (self._stirred or self._looks_each_turn) and now < self.wake_at:
             return
         self._stirred, self._leaves = False, True
+        if now >= self._clock.steer_at:
+            self._clock.steer(self._wall(now), now)
         time = self._look(now)
         if self.workers.pass_time(now, time):
             self.capacity_changed()
@@ -297,8 +303,8 @@ class Leadership:
                 self.workers.closed(effect.token)
                 self._dispatcher.closed(effect.seq)
                 self.capacity_changed()
-            case Requeued():
-                self._dispatcher.requeued(effect)
+            case Requeued() | Withdrawn():
+                self._dispatcher.moved(effect)
             case NotAssigned():
                 self._dispatcher.not_assigned(effect.seqs)
             case TokenRejected():

@@ -3,12 +3,10 @@
 Rules of this file:
 1. A report counts only while its token is current. Otherwise the effect is TokenRejected: another
    worker has the task by now, or it has its outcome, which stands.
-2. A token ends in exactly one way: the task settles for ever (`_settle`), waits again (`_requeue`)
+2. A token ends in exactly one way: the task settles for ever (`settle`), waits again (`_requeue`)
    or waits for its next attempt's time (`_delay`). No task that may run at most once waits again
    after it may have started.
 """
-
-from collections import Counter
 
 from raftwork.broker.machine.commands import (
     Assign,
@@ -19,17 +17,16 @@ from raftwork.broker.machine.commands import (
     Release,
 )
 from raftwork.broker.machine.state import Ledger, Running, spec_of
-from raftwork.features import dead_letters
 from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
     Effect,
     NotAssigned,
-    Settled,
     TokenRejected,
 )
-from raftwork.features.losses import forget_losses, note_losses
-from raftwork.features.task_row import DELAYED, FINISHED
+from raftwork.features.losses import note_losses
+from raftwork.features.settling import Verdict, settle
+from raftwork.features.task_row import DELAYED
 from raftwork.features.waiting import still_waiting, wait
 from raftwork.messages import (
     State,
@@ -42,10 +39,6 @@ from raftwork.messages import (
 _RETURN = "UPDATE task SET attempt = ?, failures = ?, losses = ? WHERE seq = ?"
 _DELAY = """UPDATE task SET phase = ?, due = ?, attempt = ?, failures = ?, losses = ?
     WHERE seq = ?"""
-_SETTLE = "UPDATE task SET phase = ?, due = ?, state = ?, spec = x'', body = ? WHERE seq = ?"
-
-#: A task that ran, and the packed value or failure that it ended with.
-Verdict = tuple[Running, bytes]
 
 
 def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> None:
@@ -66,7 +59,7 @@ def finish(ledger: Ledger, command: Finish, effects: list[Effect]) -> None:
         run = _end(ledger, token, effects)
         if run is not None:
             verdicts.append((run, data))
-    _settle(ledger, State.SUCCEEDED, verdicts, effects)
+    settle(ledger, State.SUCCEEDED, verdicts, effects)
 
 
 def fail(ledger: Ledger, command: Fail, effects: list[Effect]) -> None:
@@ -90,8 +83,12 @@ def release(ledger: Ledger, command: Release, effects: list[Effect]) -> None:
     """Handed back unstarted: the tasks wait again, in their old places."""
     for token in command.tokens:
         _unstarted(ledger, token)
-    runs = [_end(ledger, token, effects) for token in command.tokens]
-    _requeue(ledger, [run for run in runs if run is not None], effects)
+    ended = [_end(ledger, token, effects) for token in command.tokens]
+    runs = [run for run in ended if run is not None]
+    for run in runs:
+        if run.flags:
+            ledger.attempt_ended(run.seq, run.flags, began=False)
+    _requeue(ledger, runs, effects)
 
 
 def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
@@ -113,8 +110,10 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
             verdicts.append((run, _stored(ledger, WorkerLost(run.losses, command.by, once))))
         else:
             again.append(run)
+            if run.flags:
+                ledger.attempt_ended(run.seq, run.flags, began=started)
     note_losses(ledger, charged, command.by)
-    _settle(ledger, State.LOST, verdicts, effects)
+    settle(ledger, State.LOST, verdicts, effects)
     _requeue(ledger, again, effects)
 
 
@@ -134,8 +133,11 @@ def _failed(
     spec = spec_of(run.spec)
     run = run._replace(failures=run.failures + 1)
     if retry_at is None or spec.at_most_once or run.failures > spec.retries:
-        _settle(ledger, State.FAILED, [(run, failure)], effects)
-    elif retry_at <= ledger.time:
+        settle(ledger, State.FAILED, [(run, failure)], effects)
+        return
+    if run.flags:
+        ledger.attempt_ended(run.seq, run.flags, began=True)
+    if retry_at <= ledger.time:
         _requeue(ledger, [run], effects)
     else:
         _delay(ledger, run, retry_at, effects)
@@ -156,35 +158,6 @@ def _unstarted(ledger: Ledger, token: int) -> None:
     run = ledger.running.get(token)
     if run is not None:
         ledger.gates.give_back(ledger, run)
-
-
-def _settle(ledger: Ledger, state: State, verdicts: list[Verdict], effects: list[Effect]) -> None:
-    """The first outcome stands: the payload goes, the result stays for its time."""
-    if not verdicts:
-        return
-    cap = ledger.settings.result_ttl
-    expires = {
-        spec: ledger.time + min(spec_of(spec).result_ttl, cap)
-        for spec in dict.fromkeys(run.spec for run, _ in verdicts)
-    }
-    if state is State.SUCCEEDED:
-        forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
-    else:
-        dead_letters.keep(ledger, [run for run, _ in verdicts])
-    for run, _ in verdicts:
-        if run.flags:
-            ledger.ended(run.seq, run.flags, state, effects)
-    number = state.value
-    ledger.db.executemany(
-        _SETTLE, [(FINISHED, expires[run.spec], number, data, run.seq) for run, data in verdicts]
-    )
-    for queue, count in Counter(run.queue for run, _ in verdicts).items():
-        ledger.settle(queue, state, count)
-    ledger.result_bytes += sum(len(data) for _, data in verdicts)
-    ledger.next_expiry = min(ledger.next_expiry, *expires.values())
-    effects.extend(
-        [Settled(run.token, run.seq, run.id, run.queue, state, data) for run, data in verdicts]
-    )
 
 
 def _requeue(ledger: Ledger, runs: list[Running], effects: list[Effect]) -> None:

@@ -3,8 +3,7 @@
 1. A lane's row is there while an unfinished task bears its number, waiting or not, so a task that
    waits again finds its lane; with the last of them it goes.
 2. A lane has the number of the task that opened it, so none is ever used for another lane.
-3. New rows are written at once, and go at once; how many tasks a lane has is written at `flush`.
-   When that is differs from replica to replica, so no number may hang on it.
+3. A row comes and goes at once; how many tasks the lane has is written only at `flush`.
 """
 
 from typing import NamedTuple
@@ -58,13 +57,17 @@ class Lanes:
 
     def leave(self, number: int) -> None:
         """One of its tasks has its outcome."""
-        assert self.read(number) is not None, "a task is of no lane"
+        lane = self.read(number)
+        assert lane is not None, "a task is of no lane"
         self._tasks[number] -= 1
-        self._changed.add(number)
-        if not self._tasks[number]:
-            self._changed.discard(number)
-            self._db.execute(_DROP, (number,))
-            del self._numbers[self._lanes.pop(number)], self._tasks[number]
+        if self._tasks[number]:
+            self._changed.add(number)
+            return
+        # At once: where transactions begin and end is each replica's business, and one that still
+        # had the row would give the next task of this lane another number than the others.
+        self._db.execute(_DROP, (number,))
+        del self._numbers[lane], self._lanes[number], self._tasks[number]
+        self._changed.discard(number)
 
     def read(self, number: int) -> Lane | None:
         """The lane of this number, if there is one."""
@@ -79,9 +82,9 @@ class Lanes:
         """Write what changed since the last time."""
         if not self._changed:
             return
-        changed = sorted(self._changed)
+        counts = [(self._tasks[number], number) for number in sorted(self._changed)]
+        self._db.executemany(_COUNT, counts)
         self._changed = set()
-        self._db.executemany(_COUNT, [(self._tasks[number], number) for number in changed])
         if len(self._lanes) > _KEPT_MAX:
             self._numbers, self._lanes, self._tasks = {}, {}, {}
 

@@ -250,6 +250,20 @@ class Ledger:
                 lifecycle.ended(self, seq, flags)
                 lifecycle.settled(self, seq, state, effects)
 
+    def may_start(self, seq: int, flags: int) -> bool:
+        """Whether a task that is not an ordinary one may be handed out now."""
+        return all(
+            lifecycle.may_start(self, seq)
+            for lifecycle in self.lifecycles
+            if flags & lifecycle.flag
+        )
+
+    def attempt_ended(self, seq: int, flags: int, *, began: bool) -> None:
+        """A task that is not an ordinary one will wait again."""
+        for lifecycle in self.lifecycles:
+            if flags & lifecycle.flag:
+                lifecycle.attempt_ended(self, seq, began)
+
     def settle(self, name: str, state: State, count: int) -> None:
         """So many of its running tasks reached this final state."""
         queue = self.touch(name)
@@ -319,8 +333,9 @@ class Ledger:
                 continue
             _, task, number, attempt, failures, losses, size, spec, flags, gates = row
             queue = self.numbered[number]
-            if (gates or queue.quota is not None) and not self.gates.enter(
-                gates_named(gates), queue, self, token + 1
+            if (flags and not self.may_start(seq, flags)) or (
+                (gates or queue.quota is not None)
+                and not self.gates.enter(gates_named(gates), queue, self, token + 1)
             ):
                 absent.append(seq)
                 continue

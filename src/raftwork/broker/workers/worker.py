@@ -30,8 +30,13 @@ def _pushes() -> Outbox[int, PushedTask]:
 
 
 def needs_free_slot(task: Waiting | Running) -> bool:
-    """Whether a task may only go to a free slot: a loss must count against the task that ran."""
-    return task.losses > 0 or decode_spec(task.spec).at_most_once
+    """Whether a task may only go to a free slot.
+
+    A loss must count against the task that ran; and what expires is judged when it is handed out,
+    so it begins then.
+    """
+    spec = decode_spec(task.spec)
+    return task.losses > 0 or spec.at_most_once or spec.expires > 0
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftwork.broker.dispatch import lane_backlog
-from raftwork.broker.machine.commands import Fail, Finish, Lose, Release, Tick
+from raftwork.broker.machine.commands import Assign, Fail, Finish, Lose, Release, Tick
 from raftwork.features import key_order
 from raftwork.features.effects import Rejected
 from raftwork.features.enqueue import Admit
@@ -392,3 +392,16 @@ def test_settings_that_cannot_be_meant_are_refused(
     served: Served, setting: dict[str, int | dict[str, int]], text: str
 ) -> None:
     assert text in refusal(served, Configure("default", changes(**setting)))
+
+
+def test_what_comes_back_to_a_new_leader_goes_before_no_older_ones() -> None:
+    served = Served()
+    served.enter(put(*"abcd"))
+    served.propose(Assign(b"elsewhere", [3]))
+    served.log, log = [], served.log
+    served.queues.effects(*log)
+    served.next_leader()
+    first = served.hand_out()
+    served.over(Release([1]))  # of c, which another leader handed out
+    served.finish(first)
+    assert served.serve() == ["b", "c", "d"]

@@ -1,0 +1,126 @@
+"""Delayed tasks: how late they begin, what they cost while they wait, and many due at once."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from bench.harness import client, cluster, leader, percentiles, rss_mb, statuses, wait_until
+from bench.semantics.rows import Reached, Row, at_least, at_most
+from bench.tasks import noop, spin
+from bench.throughput import end_to_end
+from raftwork import App
+from raftwork.testing.processes import LocalCluster
+
+#: A year: what is not due while it is measured.
+_LATER_S = 366 * 86_400
+_MANY = 1_000_000
+
+
+@contextmanager
+def _served() -> Iterator[tuple[LocalCluster, App]]:
+    """A cluster with a worker, warm."""
+    with cluster(pool="thread", concurrency=4) as made, client(made) as app:
+        end_to_end(app, noop.name, (), 5_000, 10)
+        yield made, app
+
+
+def _mixed() -> Reached:
+    """Every task with a delay of 0 to 60 ms, a priority; against ordinary ones."""
+    rng = Random(1)
+    with _served() as (_, app):
+        shares = []
+        for _ in range(5):
+            ordinary = end_to_end(app, noop.name, (), 10_000, 10)
+            began = time.perf_counter()
+            runs = []
+            for _ in range(10):
+                task = app.named(noop.name, delay=rng.random() * 0.06, priority=rng.randint(-9, 9))
+                runs += task.enqueue_many([()] * 1_000)
+            for run in runs:
+                run.result(60)
+            shares.append(10_000 / (time.perf_counter() - began) / ordinary * 100)
+    return Reached(statistics.median(shares), "%, median of 5 × 10,000 in turn", {})
+
+
+def _lateness() -> Reached:
+    """1,000 due in each of 10 s: how long after its time the code of each begins, ms."""
+    with _served() as (_, app):
+        first = datetime.now(UTC) + timedelta(seconds=12)
+        runs = []
+        dues = [first + timedelta(milliseconds=i) for i in range(10_000)]
+        for i in range(0, 10_000, 10):  # ten of them share a time: one Spec, one batch
+            runs += app.named(spin.name, at=dues[i]).enqueue_many([(0.0,)] * 10)
+        begins = [run.result(60)[0] for run in runs]
+    late = [(begin - dues[i - i % 10].timestamp()) * 1e3 for i, begin in enumerate(begins)]
+    early = sum(each < 0 for each in late)
+    found = percentiles(late)
+    more = {"median": found["p50"], "p95": found["p95"], "max": found["max"], "early": early}
+    return Reached(found["p99"], "ms at 1,000/s, p99, 10,000 tasks, thread pool", more)
+
+
+def _memory() -> Reached:
+    """10^6 delayed: how much more memory the leader holds."""
+    with _served() as (made, app):
+        name = leader(made)
+        assert name is not None
+        pid = made.children[name].pid
+        before = rss_mb(pid)
+        task = app.named(noop.name, queue="later", delay=_LATER_S)
+        for _ in range(_MANY // 10_000):
+            task.enqueue_many([()] * 10_000)
+        more = {"before, MB": before, "with them, MB": rss_mb(pid)}
+        return Reached(rss_mb(pid) - before, f"MB, {_MANY:,} delayed tasks", more)
+
+
+def _beside() -> Reached:
+    """Ordinary throughput beside 10^6 delayed tasks, as a share of that without."""
+    with _served() as (_, app):
+        without = statistics.median(end_to_end(app, noop.name, (), 20_000, 10) for _ in range(3))
+        task = app.named(noop.name, queue="later", delay=_LATER_S)
+        for _ in range(_MANY // 10_000):
+            task.enqueue_many([()] * 10_000)
+        with_them = statistics.median(end_to_end(app, noop.name, (), 20_000, 10) for _ in range(3))
+    return Reached(with_them / without * 100, f"%, {_MANY:,} delayed", {"without, /s": without})
+
+
+def _herd() -> Reached:
+    """10^5 due in one second beside enqueues one by one: p99 of these, against that without."""
+    many = 100_000
+    with _served() as (made, app):
+        quiet = _one_by_one(app, 6.0)
+        due = datetime.now(UTC) + timedelta(seconds=15)
+        for second in range(10):
+            at = due + timedelta(milliseconds=100 * second)
+            app.named(noop.name, queue="herd", at=at).enqueue_many([()] * (many // 10))
+        wait_until(lambda: datetime.now(UTC) >= due, 60, "their time")
+        busy = _one_by_one(app, 6.0)
+
+        def woken() -> bool:
+            queues = {q.name: q for status in statuses(made) for q in status.queues}
+            return queues["herd"].scheduled == 0
+
+        wait_until(woken, 60, "all of them")
+    more = {"without, ms": quiet["p99"], "with, ms": busy["p99"]}
+    return Reached(busy["p99"] / quiet["p99"], f"× without, {many:,} due in 1 s", more)
+
+
+def _one_by_one(app: App, seconds: float) -> dict[str, float]:
+    """How long an acknowledged enqueue takes, ms."""
+    task, samples = app.named(noop.name), []
+    until = time.perf_counter() + seconds
+    while (began := time.perf_counter()) < until:
+        task.enqueue()
+        samples.append((time.perf_counter() - began) * 1e3)
+    return percentiles(samples)
+
+
+ROWS: tuple[Row, ...] = (
+    at_least("mixed", "delay, priority: end to end, % of ordinary", 80, _mixed),
+    at_most("lateness", "lateness of due tasks, p99 ms", 50, _lateness),
+    at_most("memory", "leader's memory for delayed tasks, MB", 20, _memory),
+    at_least("beside", "ordinary throughput beside delayed tasks, %", 95, _beside),
+    at_most("herd", "p99 of enqueues while many are due, × without", 2, _herd),
+)

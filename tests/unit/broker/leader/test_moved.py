@@ -1,0 +1,42 @@
+"""A task that is moved in time while an Assign of it is on its way is handed out once, not lost."""
+
+from raftwork.broker.machine.commands import Assign
+from raftwork.features.reschedule import MoveTo, Reschedule
+from raftwork.messages import State
+from tests.unit.broker.leadership_harness import LeadershipHarness
+
+
+def moved(harness: LeadershipHarness, at: int) -> None:
+    """Its first task waits, is moved and meanwhile assigned; the Assign comes behind the move."""
+    harness.enqueue("a")
+    harness.turn()
+    harness.hello()
+    request = Reschedule(9, "a", at)
+    harness.lead.request(b"c", request, 9, harness.now)
+    ((move, assign),) = harness.plan()
+    assert (type(move), type(assign)) == (MoveTo, Assign)
+
+
+def test_an_assign_behind_a_move_frees_the_slot_and_the_task_runs_at_its_time() -> None:
+    harness = LeadershipHarness()
+    later = harness.lead.time(harness.now) + 1_000
+    moved(harness, later)
+    harness.turn(1)
+    assert harness.queues.machine.states(["a"]) == [State.SCHEDULED]
+    (worker,) = harness.lead.workers.available()
+    assert worker.busy == 0
+    harness.turn(1_100)
+    harness.turn()
+    assert harness.queues.machine.states(["a"]) == [State.RUNNING]
+    assert worker.busy == 1
+
+
+def test_a_task_that_waits_again_before_its_assign_is_refused_is_not_forgotten() -> None:
+    harness = LeadershipHarness()
+    moved(harness, 0)  # it waits again from the next entry on
+    harness.turn(1)
+    harness.turn(10)
+    harness.turn(10)
+    assert harness.queues.machine.states(["a"]) == [State.RUNNING]
+    (worker,) = harness.lead.workers.available()
+    assert worker.busy == 1
