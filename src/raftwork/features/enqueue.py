@@ -163,20 +163,14 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
             f" level {ledger.level}: upgrade every broker, then run `raftwork upgrade finish`"
         )
     try:
-        _check_new(ledger, read, columns.payloads)
-    except (ProtocolError, QueueFull):
-        # Asking again for what is stored already must not fail because the queue filled up since,
-        # or a limit is gone.
+        check_halted(ledger, read)
+        check_room(ledger, read.queue, columns.payloads)
+    except QueueFull:
+        # Asking again for what is stored already must not fail because the queue filled up since.
         if new := new_rows(ledger, rows_of(spec, columns)):
-            _check_new(ledger, read, payloads_of(new))
+            check_halted(ledger, read)
+            check_room(ledger, read.queue, payloads_of(new))
     return read, columns
-
-
-def _check_new(ledger: "Ledger", spec: Spec, payloads: Sequence[bytes]) -> None:
-    """Raise ProtocolError or QueueFull unless these new tasks may enter."""
-    check_limits(ledger, spec)
-    check_halted(ledger, spec)
-    check_room(ledger, spec.queue, payloads)
 
 
 def stored(ledger: "Ledger", spec: bytes, tasks: Columns) -> bool:
@@ -275,7 +269,9 @@ def admit_others(
     new = new_rows(ledger, rows)
     if not new:
         return
-    _check_new(ledger, spec, payloads_of(new))
+    check_limits(ledger, spec)
+    check_halted(ledger, spec)
+    check_room(ledger, spec.queue, payloads_of(new))
     queue = ledger.touch(spec.queue)
     for id_, crc, payload, key, extras in new:
         seq = ledger.seq + 1

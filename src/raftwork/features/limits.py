@@ -179,7 +179,10 @@ def named(ledger: "Ledger", spec: "Spec") -> Sequence[str]:
 
 
 def check_limits(ledger: "Ledger", spec: "Spec") -> None:
-    """Raise ProtocolError for a limit that there is not, QueueFull for tasks that have no room."""
+    """Raise ProtocolError for a limit that there is not, QueueFull for tasks that have no room.
+
+    For the entry alone to decide: a leader that is deposed may not know of a limit that was set.
+    """
     limits = named(ledger, spec)
     if not limits:
         return
@@ -283,16 +286,15 @@ def _check_level(view: "View") -> None:
 def _check_set(view: "View", request: SetLimit) -> ConfigureLimit:
     """In the log a setting that is not known would stop every replica."""
     _check_level(view)
-    change = ConfigureLimit(request.name, request.changes)
     try:
-        _configured(view.state, change)
+        changes_of(request.changes)
     except NewerMessage as error:
         raise Unsupported(
             f"{error}, says this broker of raftwork {RELEASE}: upgrade the brokers first"
         ) from None
     except BadMessage as error:
         raise ProtocolError(str(error)) from None
-    return change
+    return ConfigureLimit(request.name, request.changes)
 
 
 def _check_pause(view: "View", request: PauseLimit) -> Pause:

@@ -3,6 +3,7 @@
 `seeds` is how many histories may be needed until one of them shows the bug.
 """
 
+from tests.sim.mutants.gates import GATES
 from tests.sim.mutants.lanes import LANES
 from tests.sim.mutants.limits import LIMITS
 from tests.sim.mutants.mutant import Mutant
@@ -454,5 +455,5 @@ SERVICE = (
 
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
-    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *LANES, *TIMERS),
+    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *LANES, *TIMERS, *GATES),
 )

@@ -148,7 +148,9 @@ class PlanChecker:
     def _goes_anywhere(self, task: "Known") -> bool:
         """Whether any worker may have it: else what comes after it may go before it."""
         lacks = {name for _, names in self._world.queue.codes.values() for name in names}
-        return not (task.losses or task.spec.at_most_once or task.spec.name in lacks)
+        return not (
+            task.losses or task.spec.limits or task.spec.at_most_once or task.spec.name in lacks
+        )
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -103,6 +103,15 @@ _EXPECTED = (
     "deadline passed while it waited",
     "a scheduled task was moved",
     "a waiting task was moved",
+    # limits
+    "limit set",
+    "limit set below what runs",
+    "limit paused",
+    "let in by all its gates",
+    "let in after a gate was full",
+    "handed out at a rate",
+    "a rate was given back",
+    "a gate was left by a loss",
     # the cluster's settings
     "cluster set",
     "cluster settings read",

@@ -23,6 +23,8 @@ from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
 from tests.sim.system.lanes import Draw, Resumes
+from tests.sim.system.limits import Draw as LimitDraw
+from tests.sim.system.limits import LimitAdmin
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
 from tests.sim.system.plots import hold_back, leave_behind, read_late
@@ -75,7 +77,8 @@ class World:
         self.network = Network(self.timeline)
         self.notes, self.reach = Notes(), Reach(consensus)
         self._lanes, self._timers = Draw(seed), TimerDraw(self)
-        special = self._lanes.there or self._timers.there
+        self._limits = LimitDraw(self)
+        special = self._lanes.there or self._timers.there or self._limits.there
         self.book = Book(rng, self.shape.fatal, self._change if special else None)
         #: How often the code of a task has failed, or killed its worker, so far.
         self.failures: dict[str, int] = {}
@@ -105,12 +108,13 @@ class World:
         self.bugs = Bugs(self)
         self.resumes = Resumes(self)
         self.moves = Moves(self, self._timers)
+        self.limit_admin = LimitAdmin(self, self._limits)
 
     def _change(self, spec: Spec) -> tuple[Spec, str, Extras]:
         """A batch that is perhaps other than ordinary."""
         spec, key, extras = self._lanes.change(spec)
         spec, extras = self._timers.change(spec, extras)
-        return spec, key, extras
+        return self._limits.change(spec, key, extras)
 
     def _clock(self) -> Clock:
         rng, drift = self.timeline.rng, self.shape.drift_ppm
@@ -147,6 +151,7 @@ class World:
             self.purges.begin()
             self.resumes.begin()
             self.moves.begin()
+            self.limit_admin.begin()
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()
