@@ -30,8 +30,8 @@ _BUGS: tuple[tuple[str, str, str, str, int], ...] = (
         f"{_GATES}.enter",
         "quotas.append((name, gate, quota))",
         "quotas.append((name, gate, quota))\n"
-        "            if len(names) > 1 and name != names[-1]:\n"
-        "                gate.held += 1",
+        "        if len(names) > 1 and name != names[-1]:\n"
+        "            gate.held += 1",
         20,
     ),
     (
