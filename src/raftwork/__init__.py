@@ -13,9 +13,11 @@ add.enqueue(1, 2).result(timeout=10)
 
 from typing import TYPE_CHECKING
 
-from raftwork.client import App, BoundTask, Run, Status, Task
+from raftwork.attempt_ends import Reject, Resume, Retry
+from raftwork.client import App, BoundTask, Progress, Run, Status, Task
 from raftwork.errors import (
     AppClosed,
+    AttemptOver,
     LoadError,
     NotSerializable,
     PayloadTooLarge,
@@ -40,12 +42,17 @@ __version__ = RELEASE
 __all__ = [
     "App",
     "BoundTask",
+    "Progress",
     "Run",
     "Status",
     "Task",
     "current",
+    "Reject",
+    "Resume",
+    "Retry",
     "RaftworkError",
     "AppClosed",
+    "AttemptOver",
     "LoadError",
     "NotSerializable",
     "PayloadTooLarge",

@@ -19,6 +19,8 @@ RaftworkError
 │   ├── TaskFailed           its code raised, or ran over its time limit
 │   ├── TaskLost             its worker vanished and it may not be handed out again
 │   └── TaskCancelled        it was cancelled, or was not begun in time; `reason` says which
+├── this attempt of a task is over: its code should end
+│   └── AttemptOver          the task is another worker's by now, or has its outcome
 ├── a peer misbehaved: what it sent is dropped
 │   ├── BadMessage           bytes that are no message
 │   │   └── NewerMessage     … that this release knows of
@@ -123,19 +125,28 @@ class Unavailable(RaftworkError):
 class TaskFailed(RaftworkError):
     """The task's code raised, or ran over its time limit, and no retry is left.
 
-    `type`, `message` and `traceback` are those of its last attempt, as texts; `id` is the task's.
+    `type`, `message` and `traceback` are those of its last attempt, as texts, and `log` the last
+    lines that it logged; `id` is the task's.
     """
 
-    def __init__(self, type: str, message: str, traceback: str, id: str = "") -> None:  # noqa: A002
+    def __init__(
+        self,
+        type: str,  # noqa: A002
+        message: str,
+        traceback: str,
+        id: str = "",  # noqa: A002
+        log: str = "",
+    ) -> None:
         super().__init__(f"{type}: {message}")
         self.type = type
         self.message = message
         self.traceback = traceback
         self.id = id
+        self.log = log
 
     def __reduce__(self) -> tuple[object, ...]:
         # Python's own would make it of the text alone, and break the pool it is sent through.
-        return type(self), (self.type, self.message, self.traceback, self.id), vars(self)
+        return type(self), (self.type, self.message, self.traceback, self.id, self.log), vars(self)
 
 
 class TaskLost(RaftworkError):
@@ -164,6 +175,10 @@ class TaskCancelled(RaftworkError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (str(self), self.reason, self.id), vars(self)
+
+
+class AttemptOver(RaftworkError):
+    """The attempt that this code runs for does not own its task any more. What it does is void."""
 
 
 class BadMessage(RaftworkError):

@@ -58,23 +58,26 @@ def pack_call(
     return payload
 
 
-def pack_result(value: object) -> bytes:
-    """A task's value, packed. Raises NotSerializable or PayloadTooLarge."""
+def pack_result(value: object, what: str = "the result", most: int = PAYLOAD_MAX) -> bytes:
+    """A task's value, packed. Raises NotSerializable or PayloadTooLarge; `what` is for their texts.
+
+    `most` is how many bytes it may have.
+    """
     if not _plain((value,), -1):
-        _refuse_result(value)
+        _refuse_result(value, what)
     try:
         data: bytes = msgpack.packb(value, use_bin_type=True)
     except (ValueError, OverflowError):
-        _refuse_result(value)
+        _refuse_result(value, what)
         raise
-    if len(data) > PAYLOAD_MAX:
-        raise PayloadTooLarge(f"the result is {len(data)} bytes, more than {PAYLOAD_MAX}")
+    if len(data) > most:
+        raise PayloadTooLarge(f"{what} is {len(data)} bytes, more than {most}")
     return data
 
 
-def _refuse_result(value: object) -> None:
+def _refuse_result(value: object, what: str) -> None:
     if flaw := _flaw(value):
-        raise NotSerializable(f"the result cannot be sent: {_where(flaw)}")
+        raise NotSerializable(f"{what} cannot be sent: {_where(flaw)}")
 
 
 def _plain(values: object, depth: int = 0) -> bool:

@@ -111,17 +111,21 @@ class Codec(Generic[T]):
     ) -> None:
         self._strict = strict
         self._tags: dict[type[T], int] = {}
+        self._sent: dict[type[T], Callable[[T], T]] = {}
         self._records: dict[int, tuple[type[T], int]] = {}
         #: Those that have come so far, with their checks.
         self._checks: dict[int, tuple[type[T], Check, int]] = {}
         for tag, record in records.items():
             self.register(tag)(record)
 
-    def register(self, tag: int, *, since: int = 0) -> Callable[[R], R]:
+    def register(
+        self, tag: int, *, since: int = 0, sent: Callable[[T], T] | None = None
+    ) -> Callable[[R], R]:
         """A class decorator: the record's tag is this one.
 
-        `since` is the level of a cluster (release.py) at which the record came to be. Raises
-        ValueError if the tag or the record is taken already.
+        `since` is the level of a cluster (release.py) at which the record came to be; `sent` makes
+        what is encoded in its place: fewer fields, that decode to the same. Raises ValueError if
+        the tag or the record is taken already.
         """
 
         def add(record: R) -> R:
@@ -132,6 +136,8 @@ class Codec(Generic[T]):
                 raise ValueError(f"{record.__name__} has the tag {self._tags[known]} already")
             self._tags[known] = tag
             self._records[tag] = known, since
+            if sent is not None:
+                self._sent[known] = sent
             return record
 
         return add
@@ -159,7 +165,8 @@ class Codec(Generic[T]):
 
     def encode(self, record: T) -> bytes:
         """The record as msgpack, its tag first. Raises KeyError if it is not registered."""
-        packed: bytes = _Packer().pack((self._tags[type(record)], *record))
+        tag, sent = self._tags[type(record)], self._sent.get(type(record))
+        packed: bytes = _Packer().pack((tag, *(record if sent is None else sent(record))))
         return packed
 
     def decode(self, data: bytes | memoryview) -> T:

@@ -114,6 +114,19 @@ def fail(times: int) -> int:
     return current().attempt
 
 
+@app.task(name="climb")
+def climb(path: str) -> list[object]:
+    """Leaves a checkpoint, says so, and runs until there is the file; what it found and left."""
+    run = current()
+    found = run.checkpointed
+    run.checkpoint((found or 0) + 1)
+    run.progress(0.5, f"attempt {run.attempt}")
+    mark("start")
+    while not os.path.exists(path):
+        time.sleep(0.005)
+    return [found, run.attempt]
+
+
 @app.task(name="crash")
 def crash() -> None:
     """Kills the process that runs it."""

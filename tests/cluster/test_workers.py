@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from raftwork import App, Status, TaskFailed, TaskLost
+from raftwork import App, Run, Status, TaskFailed, TaskLost
 from tests.cluster.harness import Cluster
 
 POOLS = ["process", "thread", "async"]
@@ -199,6 +199,30 @@ def test_a_failing_task_is_retried_with_growing_pauses(cluster: Cluster) -> None
     attempts = [(mark.attempt, mark.token) for mark in cluster.marks(run.id, "start")]
     assert [attempt for attempt, _ in attempts] == [1, 2, 3, 4]
     assert attempts == sorted(attempts)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_what_an_attempt_left_outlives_its_worker_and_the_leader(
+    cluster: Cluster, tmp_path: Path, pool: str
+) -> None:
+    first = cluster.start_worker("w1", "--concurrency", "1", "--pool", pool)
+    run = cluster.app.enqueue("climb", str(tmp_path / "go"))
+    cluster.wait_for_start(run.id)
+    cluster.wait_until(lambda: _said(run) == "attempt 1", "the leader knows how far it is")
+    cluster.kill(cluster.leader())
+    cluster.wait_for_leader()
+    cluster.wait_until(lambda: _said(run) == "attempt 1", "the next leader knows it, too")
+    first.kill()
+    cluster.start_worker("w2", "--concurrency", "1", "--pool", pool)
+    cluster.wait_for_start(run.id, attempt=2)
+    cluster.wait_until(lambda: _said(run) == "attempt 2", "how far the next attempt is")
+    (tmp_path / "go").touch()
+    assert run.result(timeout=20) == [1, 2]
+
+
+def _said(run: Run[object]) -> str:
+    progress = run.progress()
+    return "" if progress is None else progress.text
 
 
 def test_a_task_that_keeps_failing_fails_with_its_last_error(cluster: Cluster) -> None:

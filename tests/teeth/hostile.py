@@ -157,8 +157,8 @@ _FRAMES = (
             ),
             Edit(
                 f"{_BROKER}.node:Node._worker_frame",
-                "known and workers.report",
-                "workers.report",
+                "known and leadership.workers.receive",
+                "leadership.workers.receive",
             ),
         ),
         ("test_a_stranger_that_claims_to_be_a_peer_or_a_worker_changes_nothing",),

@@ -8,6 +8,8 @@ from raftwork.messages import (
     Loss,
     OutcomeMalformed,
     OutcomeTooLarge,
+    ResumeAsked,
+    RetryAsked,
     TimeLimitPassed,
     WorkerLost,
     decode_failure,
@@ -33,6 +35,14 @@ WORDS: list[tuple[Ending, str]] = [
         "WorkerLost: lost 3 times while it ran, the last time: w1 lost the process to signal 9",
     ),
     (
+        RetryAsked(5, "Retry", "busy", "Traceback"),
+        "Retry: busy",
+    ),
+    (
+        ResumeAsked(),
+        "Resume: its code asked to go on in another attempt, and it may be handed out only once",
+    ),
+    (
         WorkerLost(2, W._replace(exit=4), False),
         "WorkerLost: lost 2 times while it ran, the last time: w1 lost the process, which exited"
         " with status 4",
@@ -47,7 +57,7 @@ def test_what_is_stored_is_put_into_words_when_it_is_read(ending: Ending, words:
     assert f"{failure.type}: {failure.message}" == failure_head(packed, 1_000) == words
     assert failure_head(packed, 5) == words[:5]
     assert decode_failure_strictly(packed) == ending
-    if not isinstance(ending, Failure):
+    if not isinstance(ending, Failure | RetryAsked):
         assert words[-12:].encode() not in packed, "words are not stored"
 
 
@@ -55,6 +65,7 @@ def test_what_is_stored_is_put_into_words_when_it_is_read(ending: Ending, words:
 def test_a_field_more_is_dropped_by_readers_and_no_entry_has_it(ending: Ending) -> None:
     plain = unpack(encode_failure(ending))
     assert isinstance(plain, list)
+    plain += [""] * (len(ending) + 1 - len(plain))  # type: ignore[arg-type]
     assert decode_failure(pack([*plain, "new"])) == decode_failure(encode_failure(ending))
     with pytest.raises(NewerMessage):
         decode_failure_strictly(pack([*plain, "new"]))

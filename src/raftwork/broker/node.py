@@ -25,6 +25,7 @@ from raftwork.broker.net.sessions import Kind, Sessions
 from raftwork.broker.outgoing_frames import OutgoingFrames
 from raftwork.broker.status import not_leader, own_status
 from raftwork.broker.version_negotiation import unsupported, version_objection
+from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.consensus.core import Peer
 from raftwork.consensus.durable_replica import Replica
@@ -36,14 +37,12 @@ from raftwork.messages import (
     ClientHello,
     Code,
     Goodbye,
-    Heartbeat,
     HelloFirst,
     Leader,
     PeerHello,
     PeerMessage,
     Ping,
     Refused,
-    Report,
     StatusRequest,
     WorkerHello,
 )
@@ -293,11 +292,9 @@ class Node:
         """Where each kind of frame goes: every record of `to_broker` has its place here."""
         return {
             **dict.fromkeys((rule.request for each in FEATURES for rule in each.rules), self._ask),
+            **dict.fromkeys(WorkerRegistry.FRAMES, self._worker_frame),
             **dict(
                 (
-                    route(Report, self._worker_frame),
-                    route(Heartbeat, self._worker_frame),
-                    route(Goodbye, self._worker_frame),
                     route(WorkerHello, self._worker_hello),
                     route(ClientHello, self._client_hello),
                     route(Ping, self._ping),
@@ -354,24 +351,15 @@ class Node:
         self._supervisor.leadership.workers.hello(routing, hello, now)
         self._supervisor.leadership.capacity_changed()
 
-    def _worker_frame(
-        self, routing: bytes, message: Report | Heartbeat | Goodbye, now: int
-    ) -> None:
+    def _worker_frame(self, routing: bytes, frame: ToBroker, now: int) -> None:
         leadership = self._supervisor.leadership
         if leadership is None:
             self._reply(routing, self._leader(now))
             return
         known = self._sessions.heard(routing, Kind.WORKER, now)
-        workers = leadership.workers
-        match message:
-            case Report():
-                known = known and workers.report(routing, message, now, leadership.time(now))
-            case Heartbeat():
-                known = known and workers.heartbeat(routing, message, now)
-            case Goodbye():
-                known = known and workers.goodbye(routing, message.session, now, lost=message.lost)
-                if self._sessions.close(routing):
-                    self._gone(routing)  # a client's too: or its watches would stay for ever
+        known = known and leadership.workers.receive(routing, frame, now, leadership.time(now))
+        if isinstance(frame, Goodbye) and self._sessions.close(routing):
+            self._gone(routing)  # a client's too: or its watches would stay for ever
         if not known:
             self._reply(routing, HelloFirst())
         leadership.capacity_changed()

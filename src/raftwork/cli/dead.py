@@ -151,6 +151,7 @@ def _report_document(report: DeadReport) -> dict[str, object]:
         "type": report.type,
         "message": report.message,
         "traceback": report.traceback,
+        "log": report.log,
         "args": report.args,
         "kwargs": report.kwargs,
         "lost": [loss._asdict() | {"time": loss.time.isoformat()} for loss in report.losses],
@@ -185,6 +186,9 @@ def _print(report: DeadReport) -> None:
     for loss in report.losses:
         out(f"lost at {loss.time:%Y-%m-%d %H:%M:%S} UTC: {_how(loss)}")
     out_lines(report.traceback.rstrip() or f"{report.type}: {report.message}")
+    if report.log:
+        out("its last lines in the log:")
+        out_lines(report.log.rstrip())
 
 
 def _how(loss: Loss) -> str:

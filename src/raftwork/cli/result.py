@@ -45,7 +45,7 @@ def show(run: Run[object], *, wait: bool, timeout: float | None) -> None:
         # A final state's value is there for the asking; only its transport can take time.
         value = run.result(timeout=timeout if wait else timeout or 10.0)
     except TaskFailed as error:
-        _no_value("failed", error.traceback or str(error))
+        _no_value("failed", _failure(error))
     except TaskLost as error:
         _no_value("lost", str(error))
     except TaskCancelled as error:
@@ -68,6 +68,12 @@ class NoValue(SystemExit):
     def __init__(self, state: str) -> None:
         super().__init__(1)
         self.state = state
+
+
+def _failure(error: TaskFailed) -> str:
+    """What went wrong, and what its code logged before."""
+    text = error.traceback.rstrip() or str(error)
+    return f"{text}\nits last lines in the log:\n{error.log}" if error.log else text
 
 
 def _no_value(state: str, text: str) -> NoReturn:

@@ -72,6 +72,8 @@ class DeadReport:
     args: list[Any]
     kwargs: dict[str, Any]
     losses: list[Loss]
+    #: The last lines that its last attempt logged.
+    log: str = ""
 
 
 class DeadTasks:
@@ -165,7 +167,9 @@ def _report(answer: DeadDetails) -> DeadReport:
         Loss(loss.worker, _time(loss.time), loss.exit, loss.signal, loss.memory)
         for loss in answer.losses
     ]
-    return DeadReport(_task(answer.task), *decode_failure(answer.failure), args, kwargs, losses)
+    failure = decode_failure(answer.failure)
+    words = failure.type, failure.message, failure.traceback
+    return DeadReport(_task(answer.task), *words, args, kwargs, losses, failure.log)
 
 
 def _task(task: dead_letters.DeadTask) -> DeadTask:

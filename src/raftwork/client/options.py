@@ -1,23 +1,34 @@
 """The options of a task or a call, checked, and as the Spec that brokers store."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypedDict
 
+from raftwork.durations import Duration as Duration
+from raftwork.durations import milliseconds as milliseconds
+from raftwork.durations import seconds as seconds
+from raftwork.exception_names import exception_name
 from raftwork.features.limit_settings import LIMITS_OF_TASK_MAX, name_objection
-from raftwork.messages import ID_MAX, NAME_MAX, PRIORITY_MAX, PRIORITY_USUAL, Spec, encode_spec
+from raftwork.messages import (
+    ID_MAX,
+    NAME_MAX,
+    PRIORITY_MAX,
+    PRIORITY_USUAL,
+    Backoff,
+    Spec,
+    encode_spec,
+)
 
-Duration = float | timedelta
 Delivery = Literal["at_least_once", "at_most_once"]
 WhenFull = Literal["raise", "wait"]
+BackoffKind = Literal["exponential", "linear", "constant"]
+#: A kind of exceptions: its class, or its name where the class cannot be imported.
+ExceptionKind = type[BaseException] | str
 OnFailure = Literal["next", "halt"]
 
 #: The most that brokers accept.
 LOSSES_MAX = 100
-#: A century, in seconds: what is longer is a mistake.
-_DURATION_MAX = 100 * 366 * 86_400
+EXCEPTIONS_MAX = 32
 
 
 class OptionFields(TypedDict, total=False):
@@ -36,10 +47,20 @@ class OptionFields(TypedDict, total=False):
     """How often it is tried again after its code raised or ran over `timeout`. Lost workers are
     counted apart (`max_losses`); arguments that do not fit are not tried again."""
     backoff: Duration
-    """The pause before the first retry. It doubles with each further one, and up to a quarter is
+    """The pause before the first retry. It grows as `backoff_kind` says, and up to a quarter is
     added by chance, so that tasks that failed together part."""
+    backoff_kind: BackoffKind
+    """How the pause grows with each further failure: `exponential` (twice the last), `linear`
+    (`backoff` longer than the last) or `constant`."""
     max_backoff: Duration
-    """No pause before a retry is longer."""
+    """No pause before a retry is longer, but for one that its code asks for (`Retry(after=)`)."""
+    retry_on: ExceptionKind | Sequence[ExceptionKind] | None
+    """Exceptions after which it is tried again, with those derived from them; after any other it
+    has failed for good. A class or a name such as `"requests.ConnectionError"`, or a sequence of
+    them, at most 32. A passed `timeout` counts as `TimeoutError`. None: after all."""
+    no_retry_on: ExceptionKind | Sequence[ExceptionKind] | None
+    """Exceptions after which it has failed for good, with those derived from them, whatever
+    `retry_on` says."""
     delivery: Delivery
     """`at_least_once`: handed out again when its worker is lost. `at_most_once`: never handed out
     twice, neither after a loss nor after a failure."""
@@ -82,6 +103,9 @@ class Options(NamedTuple):
     retries: int = 0
     backoff: int = 1_000
     max_backoff: int = 60_000
+    backoff_kind: BackoffKind = "exponential"
+    retry_on: tuple[str, ...] = ()
+    no_retry_on: tuple[str, ...] = ()
     delivery: Delivery = "at_least_once"
     result_ttl: int = 86_400_000
     max_losses: int = 3
@@ -147,37 +171,15 @@ def _spec(name: str, options: Options) -> bytes:
             delay=options.delay,
             expires=options.expires,
             deadline=options.deadline,
+            backoff_kind=Backoff[options.backoff_kind.upper()],
+            retry_on=options.retry_on,
+            no_retry_on=options.no_retry_on,
             priority=PRIORITY_USUAL + options.priority,
             ordered=options.ordered,
             limits=options.limits,
             halts=options.ordered and options.on_failure == "halt",
         )
     )
-
-
-def milliseconds(what: str, value: Duration, *, endless: str = "") -> int:
-    """As `seconds`, in whole ms, rounded up."""
-    return math.ceil(seconds(what, value, endless=endless) * 1000)
-
-
-def seconds(what: str, value: Duration, *, endless: str = "") -> float:
-    """A duration in seconds. Raises TypeError, ValueError.
-
-    `endless` is what to say of a value that means no end.
-    """
-    if type(value) is float or type(value) is int:
-        seconds: float = value
-    elif isinstance(value, timedelta):
-        seconds = value.total_seconds()
-    else:
-        also = f" ({endless})" if endless else ""
-        raise TypeError(f"{what} must be seconds or a timedelta, got {type(value).__name__}{also}")
-    if not 0 <= seconds <= _DURATION_MAX:  # false for NaN too
-        also = f" ({endless})" if endless and seconds > 0 else ""
-        raise ValueError(
-            f"{what} must be between 0 and {_DURATION_MAX} seconds, got {seconds}{also}"
-        )
-    return seconds
 
 
 def label(what: str, value: object, longest: int) -> str:
@@ -243,6 +245,34 @@ def _delivery(value: object) -> str:
     return str(value)
 
 
+def _backoff_kind(value: object) -> str:
+    kinds = [kind.name.lower() for kind in Backoff]
+    if value not in kinds:
+        raise ValueError(f"backoff_kind must be one of {', '.join(kinds)}, got {value!r}")
+    return str(value)
+
+
+def _kinds(what: str) -> Callable[[Any], tuple[str, ...]]:
+    """Exceptions, or their names, or None; one alone is a sequence of one."""
+
+    def check(value: object) -> tuple[str, ...]:
+        if value is None:
+            return ()
+        given = [value] if isinstance(value, str | type) else value
+        if not isinstance(given, Sequence | set | frozenset):
+            raise TypeError(
+                f"{what} must be an exception class, its name, or a sequence of these,"
+                f" got {type(value).__name__}"
+            )
+        if not given:
+            raise ValueError(f"{what} names no exception; retries=0 is for no retry at all")
+        if len(given) > EXCEPTIONS_MAX:
+            raise ValueError(f"{what} may name {EXCEPTIONS_MAX} exceptions, got {len(given)}")
+        return tuple(sorted({label(what, exception_name(what, each), NAME_MAX) for each in given}))
+
+    return check
+
+
 def _when_full(value: object) -> str:
     if value not in ("raise", "wait"):
         raise ValueError(f"when_full must be 'raise' or 'wait', got {value!r}")
@@ -299,6 +329,9 @@ _CHECKS: Mapping[str, Callable[[Any], str | int | tuple[str, ...]]] = {
     "retries": lambda value: _count("retries", value),
     "backoff": _duration("backoff"),
     "max_backoff": _duration("max_backoff"),
+    "backoff_kind": _backoff_kind,
+    "retry_on": _kinds("retry_on"),
+    "no_retry_on": _kinds("no_retry_on"),
     "delivery": _delivery,
     "result_ttl": _duration("result_ttl"),
     "max_losses": _losses,

@@ -3,14 +3,15 @@
 import enum
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from raftwork.client.options import Duration, seconds
 from raftwork.client.per_call import instant
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.errors import TaskCancelled, TaskFailed, TaskLost, UnknownTask
+from raftwork.features.progress import AskProgress, ProgressTold
 from raftwork.features.reschedule import Reschedule, Rescheduled
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
@@ -37,6 +38,20 @@ class Status(enum.StrEnum):
     CANCELLED = "cancelled"
     SCHEDULED = "scheduled"
     BLOCKED = "blocked"
+
+
+class Progress(NamedTuple):
+    """What a running task said last: the part that is done, 0 … 1, its words, and when (UTC)."""
+
+    fraction: float
+    text: str
+    at: datetime
+
+
+def _progress(told: ProgressTold) -> Progress | None:
+    if not told.at:
+        return None
+    return Progress(told.fraction, told.text, datetime.fromtimestamp(told.at / 1000, UTC))
 
 
 _NOT_YET = object()
@@ -98,6 +113,18 @@ class Run(Slot, Generic[T_co]):
         """As `reschedule`, for coroutines."""
         return bool((await self._reschedule(at).aresult()).moved)
 
+    def progress(self) -> Progress | None:
+        """How far the task is by its own word, up to a second old.
+
+        None unless it runs and has called `current().progress`. Raises UnknownTask, and Unavailable
+        without a leader.
+        """
+        return _progress(self._ask_progress().result())
+
+    async def aprogress(self) -> Progress | None:
+        """As `progress`, for coroutines."""
+        return _progress(await self._ask_progress().aresult())
+
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Run) else NotImplemented
 
@@ -150,6 +177,9 @@ class Run(Slot, Generic[T_co]):
     def _ask(self) -> Reply[Answer]:
         return self._app.call(Ask(0, [self.id]), Answer, ids=(self.id,))
 
+    def _ask_progress(self) -> Reply[ProgressTold]:
+        return self._app.call(AskProgress(0, self.id), ProgressTold, ids=(self.id,))
+
     def _arrival(self, asked: Result) -> float:
         """How long (s) to wait for an outcome that the leader already has: only its transport."""
         _settled(asked)
@@ -164,7 +194,8 @@ class Run(Slot, Generic[T_co]):
             return cast("T_co", self._value)
         failure = decode_failure(outcome.data)
         if outcome.state is State.FAILED:
-            raise TaskFailed(failure.type, failure.message, failure.traceback, self.id)
+            words = failure.type, failure.message, failure.traceback
+            raise TaskFailed(*words, self.id, failure.log)
         if outcome.state is State.CANCELLED:
             raise TaskCancelled(failure.message, failure.type, self.id)
         raise TaskLost(failure.message, self.id)

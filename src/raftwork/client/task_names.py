@@ -9,8 +9,8 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from os.path import basename, splitext
 
+from raftwork.exception_names import main_module
 from raftwork.signatures import Binder
 
 #: What programs are called while they run as such; the second in children of multiprocessing.
@@ -33,7 +33,7 @@ def default_name(function: Callable[..., object]) -> str:
         kind = f"the class {name}" if inspect.isclass(function) else _kind(function)
         raise TypeError(f"a task must be a function, got {kind}: define one, {_HOW}")
     if module in _MAIN:
-        module = _main_module(_space(function))
+        module = main_module(_space(function))
     # `python -m pkg` runs pkg.__main__; a worker may import it as that or have it from pkg.
     return f"{str(module).removesuffix('.__main__')}.{name}"
 
@@ -46,7 +46,7 @@ def whereabouts(function: Callable[..., object]) -> str | None:
             f"the task {name} was defined at a prompt, in a notebook or on the command line, which "
             f"no worker can import: put it into a module and import it from there, {_HOW}"
         )
-    imported = _main_module(_space(function)) if module in _MAIN else module
+    imported = main_module(_space(function)) if module in _MAIN else module
     if imported == "__main__" or imported.startswith("<"):  # runpy.run_path: <run_path>
         return (
             f"the task {name} is in a program that no worker can import under its name: run it as "
@@ -86,15 +86,6 @@ def _kind(function: object) -> str:
     if inspect.ismethod(function):
         return f"the method {function.__qualname__} of an object"
     return f"an instance of {type(function).__qualname__}"
-
-
-def _main_module(space: Mapping[str, object]) -> str:
-    """The name under which a worker imports what runs as `__main__` here."""
-    name = getattr(space.get("__spec__"), "name", "__main__")
-    if name != "__main__":  # python -m package.module
-        return str(name)
-    file = space.get("__file__")
-    return splitext(basename(str(file)))[0] if file else "__main__"
 
 
 def _has_file(space: Mapping[str, object]) -> bool:

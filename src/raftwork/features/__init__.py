@@ -9,12 +9,14 @@ where brokers ask for them (catalogue.py), by each module's `feature`.
 from typing import TYPE_CHECKING, Protocol
 
 from raftwork.features import (
+    checkpoints,
     cluster_settings,
     dead_letters,
     drain,
     enqueue,
     lanes,
     limits,
+    progress,
     purge_queue,
     queue_settings,
     reschedule,
@@ -49,6 +51,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     cluster_settings,
     reschedule,
     timers,
+    checkpoints,
+    progress,
     limits,
     lanes,  # the last: what the others made of a task decides where it waits
 )

@@ -4,9 +4,12 @@ Effects are values. Every replica computes them; only an active leader acts on t
 missed in a failover it finds again in the machine's state.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.messages import Code, State
+
+if TYPE_CHECKING:
+    from raftwork.features.checkpoints import Verdict
 
 # ---- replies ------------------------------------------------------------------------------------
 
@@ -112,6 +115,14 @@ class TokenRejected(NamedTuple):
     token: int
 
 
+class CheckpointDecided(NamedTuple):
+    """A checkpoint of the attempt under this token is kept, or refused: `verdict` says why."""
+
+    token: int
+    number: int
+    verdict: "Verdict"
+
+
 Effect = (
     Queued
     | EnqueuedAndAssigned
@@ -124,6 +135,7 @@ Effect = (
     | Settled
     | AttemptEnded
     | TokenRejected
+    | CheckpointDecided
 )
 
 

@@ -94,8 +94,12 @@ def _read_spec(data: bytes, bytes_max: int, name_max: int) -> Spec:
         ("retry_on", spec.retry_on),
         ("no_retry_on", spec.no_retry_on),
     ):
-        if len(names) > NAMES_MAX or any(not 0 < len(name) <= name_max for name in names):
-            raise ProtocolError(f"{what} must be at most {NAMES_MAX} names of 1 to {name_max}")
+        longest = max(map(len, names), default=1)
+        if len(names) > NAMES_MAX or longest > name_max or not all(names):
+            raise ProtocolError(
+                f"{what} must be at most {NAMES_MAX} names of 1 to {name_max} characters, got"
+                f" {len(names)} of up to {longest}"
+            )
     return spec
 
 

@@ -22,8 +22,11 @@ from raftwork.messages.failures import DeadlinePassed as DeadlinePassed
 from raftwork.messages.failures import Failure as Failure
 from raftwork.messages.failures import OutcomeMalformed as OutcomeMalformed
 from raftwork.messages.failures import OutcomeTooLarge as OutcomeTooLarge
+from raftwork.messages.failures import ResumeAsked as ResumeAsked
+from raftwork.messages.failures import RetryAsked as RetryAsked
 from raftwork.messages.failures import TimeLimitPassed as TimeLimitPassed
 from raftwork.messages.failures import WorkerLost as WorkerLost
+from raftwork.messages.failures import decode_ending as decode_ending
 from raftwork.messages.failures import decode_failure as decode_failure
 from raftwork.messages.failures import decode_failure_strictly as decode_failure_strictly
 from raftwork.messages.failures import encode_failure as encode_failure
@@ -33,6 +36,8 @@ from raftwork.messages.peer import PeerMessage as PeerMessage
 from raftwork.messages.peer import PeerWelcome as PeerWelcome
 from raftwork.messages.registry import FromBroker as FromBroker
 from raftwork.messages.registry import ToBroker as ToBroker
+from raftwork.messages.retry_policy import TIME_LIMIT_KINDS as TIME_LIMIT_KINDS
+from raftwork.messages.retry_policy import is_retried as is_retried
 from raftwork.messages.shared import BATCH_BYTES_MAX as BATCH_BYTES_MAX
 from raftwork.messages.shared import BATCH_TASKS_MAX as BATCH_TASKS_MAX
 from raftwork.messages.shared import FRAME_BYTES_MAX as FRAME_BYTES_MAX
@@ -61,6 +66,7 @@ from raftwork.messages.shared import decode_spec as decode_spec
 from raftwork.messages.shared import decode_spec_strictly as decode_spec_strictly
 from raftwork.messages.shared import encode_spec as encode_spec
 from raftwork.messages.worker import HEARTBEAT_MS as HEARTBEAT_MS
+from raftwork.messages.worker import About as About
 from raftwork.messages.worker import Acknowledged as Acknowledged
 from raftwork.messages.worker import Beat as Beat
 from raftwork.messages.worker import Drain as Drain

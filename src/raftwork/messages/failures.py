@@ -13,7 +13,7 @@ import msgpack
 
 from raftwork.errors import BadMessage, NewerMessage
 from raftwork.messages.shared import Loss
-from raftwork.wire import Codec
+from raftwork.wire import Codec, pack
 
 _failure: Codec[tuple[object, ...]] = Codec()
 _failure_in_log: Codec[tuple[object, ...]] = Codec(strict=True)
@@ -50,6 +50,8 @@ class Failure(NamedTuple):
     type: str
     message: str
     traceback: str
+    #: The last lines that it logged; of level 2, and left out where there are none.
+    log: str = ""
 
     def in_words(self) -> "Failure":
         """See `Ending.in_words`."""
@@ -160,18 +162,51 @@ class DeadlinePassed(NamedTuple):
         return Failure("DeadlineExceeded", text, "")
 
 
+@ending(30)
+class RetryAsked(NamedTuple):
+    """Its code asked for another attempt, not before so many ms; the rest as in Failure."""
+
+    after: int
+    type: str
+    message: str
+    traceback: str
+    log: str = ""
+
+    def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
+        return Failure(self.type, self.message, self.traceback, self.log)
+
+
+@ending(31)
+class ResumeAsked(NamedTuple):
+    """Its code asked to go on in another attempt: stored of a task that may have only one."""
+
+    def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
+        text = "its code asked to go on in another attempt, and it may be handed out only once"
+        return Failure("Resume", text, "")
+
+
 #: The tag of a packed Failure, behind the header of its array.
 _IN_WORDS = b"\x01"
 
 
 def encode_failure(ended: Ending) -> bytes:
     """As it is stored and sent."""
-    return _failure.encode(cast("tuple[object, ...]", ended))
+    record = cast("tuple[object, ...]", ended)
+    if type(ended) is Failure and not ended.log:
+        return pack((1, *record[:-1]))  # as it was at level 1
+    return _failure.encode(record)
 
 
 def decode_failure_strictly(packed: bytes) -> Ending:
     """As a log entry must have it. Raises BadMessage; NewerMessage for more than is known here."""
     return cast("Ending", _failure_in_log.decode(packed))
+
+
+def decode_ending(packed: bytes) -> Ending:
+    """As it was sent. Raises BadMessage; NewerMessage for a kind that is not known here."""
+    return cast("Ending", _failure.decode(packed))
 
 
 def decode_failure(packed: bytes) -> Failure:

@@ -57,18 +57,19 @@ def reply(number: int) -> Callable[[R], R]:
     return from_broker.register(number)
 
 
-def to_worker(number: int) -> Callable[[R], R]:
+def to_worker(number: int, *, sent: Callable[[Frame], Frame] | None = None) -> Callable[[R], R]:
     """A frame of one session of a worker. It begins with its head: `epoch` and `session`.
 
-    A worker drops what is of another session, or of another leader, by the head alone. Raises
-    ValueError as `request` does, and TypeError if the record has no such head.
+    `sent` is what is encoded in its place: the same without what need not be said. A worker drops
+    what is of another session, or of another leader, by the head alone. Raises ValueError as
+    `request` does, and TypeError if the record has no such head.
     """
 
     def register(record: R) -> R:
         if record._fields[:2] != ("epoch", "session"):  # type: ignore[attr-defined]
             raise TypeError(f"{record.__name__} does not begin with the epoch and the session")
         worker_frames.add(record)
-        return from_broker.register(number)(record)
+        return from_broker.register(number, sent=sent)(record)
 
     return register
 

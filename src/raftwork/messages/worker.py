@@ -1,7 +1,7 @@
 """Frames between workers and brokers."""
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from raftwork.messages.registry import to_broker, to_worker
 from raftwork.messages.shared import Loss
@@ -55,6 +55,15 @@ class WorkerWelcome(NamedTuple):
     stop: list[int]
 
 
+class About(NamedTuple):
+    """What a task's code may know of it besides; of level 2, but for the key."""
+
+    key: str = ""
+    tags: list[tuple[str, str]] = []  # noqa: RUF012 - never changed, as all of a record
+    #: What an earlier attempt left, packed.
+    checkpoint: bytes | None = None
+
+
 class PushedTask(NamedTuple):
     """One task handed out. `spec` is a packed Spec, `payload` its packed arguments."""
 
@@ -63,9 +72,22 @@ class PushedTask(NamedTuple):
     attempt: int
     spec: bytes
     payload: bytes
+    about: About | None = None  # left out of the frame where there is nothing to say
+
+    @property
+    def size(self) -> int:
+        """About so many bytes in a frame, but for its spec."""
+        left = self.about.checkpoint if self.about else None
+        return len(self.payload) + len(left or b"")
 
 
-@to_worker(11)
+def _short(push: tuple[object, ...]) -> tuple[object, ...]:
+    """A task of which nothing else is to be said takes what it took before there was more."""
+    *head, tasks = cast("Push", push)
+    return (*head, [task if task[5] is not None else task[:5] for task in tasks])
+
+
+@to_worker(11, sent=_short)
 class Push(NamedTuple):
     """Tasks handed out, in the order in which to start them."""
 

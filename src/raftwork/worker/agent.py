@@ -19,6 +19,7 @@ from random import Random
 from typing import NamedTuple, TypeVar, cast
 
 from raftwork.errors import BadMessage
+from raftwork.features.checkpoints import CheckpointAnswered
 from raftwork.messages import (
     HEARTBEAT_MS,
     PAYLOAD_MAX,
@@ -50,7 +51,7 @@ from raftwork.messages.registry import worker_frames
 from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import PrefetchWindow
-from raftwork.worker.runner import Ended, failure
+from raftwork.worker.runner import Ended, overtime
 from raftwork.worker.unacknowledged_outcomes import Outcomes
 
 #: A heartbeat goes along with a beat of the leader that comes so shortly before it is due, ms.
@@ -154,6 +155,7 @@ class Agent:
         self._ends: list[tuple[PushedTask, Outcome]] = []  # to be told by the next turn
         self._tell_all = tell_all
         self.look_at = _FOREVER
+        self.verdicts: list[CheckpointAnswered] = []  # for who asked (task_notes.py), who drains it
         self.finished = False
         self._handlers = self._make_handlers()
 
@@ -177,6 +179,7 @@ class Agent:
                 handles(Beat, self._beaten),
                 handles(Push, self._pushed),
                 handles(Acknowledged, self._acknowledged),
+                handles(CheckpointAnswered, lambda _at, told, _now: self.verdicts.append(told)),
                 handles(Stop, lambda _source, stop, _now: self._drop(stop.tokens)),
                 handles(Drain, lambda _source, _drain, now: self.drain(now)),
                 handles(Leader, self._session.announced),
@@ -270,6 +273,10 @@ class Agent:
     def saturated(self) -> bool:
         """Whether it holds more tasks than can run at once."""
         return len(self._held) > self._slots
+
+    def holds(self, token: int) -> bool:
+        """Whether it waits or runs here."""
+        return token in self._held
 
     @property
     def slots(self) -> int:
@@ -405,7 +412,7 @@ class Agent:
             if limit and now >= since + limit:
                 self._stop.add(token)
                 text = f"its code ran longer than its time limit of {limit / 1000:g} s"
-                self._decide(failure(token, "TimeLimitExceeded", text))
+                self._decide(overtime(self._held[token], text))
                 self.look_at = now  # a slot that cannot be freed is a slot less
             elif limit:
                 self._limit_at = min(self._limit_at, since + limit)

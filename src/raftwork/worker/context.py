@@ -10,13 +10,22 @@ import asyncio
 import concurrent.futures
 import contextvars
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
-from raftwork.worker.forked_copies import ends_copies
+from raftwork.errors import AttemptOver, PayloadTooLarge, QueueFull, RaftworkError, Unsupported
+from raftwork.features.checkpoints import CHECKPOINT_BYTES_MAX, CHECKPOINTS_BYTES_MAX, Verdict
+from raftwork.features.progress import TEXT_BYTES_MAX
+from raftwork.messages import PRIORITY_USUAL, About, PushedTask, Spec, decode_spec
+from raftwork.serialization import pack_result
+from raftwork.wire import unpack
+from raftwork.worker.forked_copies import ends_copies, forks
+from raftwork.worker.task_notes import NOWHERE, Notes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,16 +44,179 @@ class Context:
     token: int
     attempt: int
     worker: str
+    _task: PushedTask | None = field(default=None, repr=False, compare=False)
+    _notes: Notes = field(default=NOWHERE, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The name of the task."""
+        return self._spec.name
+
+    @property
+    def queue(self) -> str:
+        """The queue that it waited in."""
+        return self._spec.queue
+
+    @property
+    def priority(self) -> int:
+        """As it was enqueued: −100 … 100, 0 if nothing was said."""
+        return self._spec.priority - PRIORITY_USUAL
+
+    @property
+    def key(self) -> str | None:
+        """The key that it was enqueued with."""
+        return self._about.key or None
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags that it was enqueued with."""
+        return dict(self._about.tags)
+
+    @property
+    def tick(self) -> datetime | None:
+        """The time that its schedule made it for; None if none did."""
+        return None
+
+    @property
+    def flow(self) -> str | None:
+        """The id of the flow that it is part of."""
+        return None
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the task that enqueued it as its child."""
+        return None
+
+    @property
+    def checkpointed(self) -> Any:
+        """The last checkpoint of an earlier attempt; None if there was none."""
+        left = self._about.checkpoint
+        return None if left is None else unpack(left)
+
+    @property
+    def _spec(self) -> Spec:
+        return _NAMELESS if self._task is None else decode_spec(self._task.spec)
+
+    @property
+    def _about(self) -> About:
+        about = None if self._task is None else self._task.about
+        return _NOTHING if about is None else about
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Say how far it is: the part that is done, 0 … 1, and words of at most 512 bytes.
+
+        Whoever asks `run.progress()` is told what was said last, up to a second later. It costs
+        microseconds, and may be lost with the worker. Longer words are cut. Raises TypeError and
+        ValueError for what is no such part.
+        """
+        self._require_here()
+        if type(fraction) not in (int, float) or type(text) is not str:
+            kinds = f"{type(fraction).__name__} and {type(text).__name__}"
+            raise TypeError(f"progress is a number from 0 to 1 and a str, got {kinds}")
+        if not -_ROUNDING <= fraction <= 1 + _ROUNDING:  # false for NaN too
+            raise ValueError(f"progress must be between 0 and 1, got {fraction}")
+        data = text.encode("utf-8", "backslashreplace")[:TEXT_BYTES_MAX]
+        part = min(1.0, max(0.0, float(fraction)))
+        self._notes.say(self.token, part, data.decode("utf-8", "ignore"))
+
+    def checkpoint(self, value: object) -> None:
+        """Leave a value for the next attempt, in place of the last one.
+
+        Returns once a majority of the brokers has it on disk. The next attempt, after a failure, a
+        loss or a Resume, finds it in `checkpointed`; with the task's outcome it goes. It takes what
+        a result may be, at most 64 KiB packed. There is at most one a second: the next one waits
+        until then, so leave one every few seconds rather than every item.
+
+        In a coroutine await `acheckpoint`. Raises NotSerializable, PayloadTooLarge, QueueFull,
+        Unsupported, and AttemptOver: the task is another worker's by now, this code should end.
+        """
+        self._require_here()
+        packed = _packed(value)
+        time.sleep(self._pause())
+        number, pause = self._notes.ask(self.token, packed), _LOOK_FIRST_S
+        while (verdict := self._notes.verdict(self.token, number)) is None:
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LOOK_MAX_S)
+        self._judge(verdict)
+
+    async def acheckpoint(self, value: object) -> None:
+        """As `checkpoint`, for coroutines."""
+        self._require_here()
+        packed = _packed(value)
+        await asyncio.sleep(self._pause())
+        number, pause = self._notes.ask(self.token, packed), _LOOK_FIRST_S
+        while (verdict := self._notes.verdict(self.token, number)) is None:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LOOK_MAX_S)
+        self._judge(verdict)
+
+    def _require_here(self) -> None:
+        """Raise RuntimeError in code that is not the task's own."""
+        scope = _scope.get()
+        if scope is None or scope.context is not self or scope.over:
+            raise RuntimeError(f"task {self.id} has ended, or this code is not its own")
+        if scope.home != forks():
+            raise RuntimeError("a forked copy of a task's process does not speak for the task")
+
+    def _pause(self) -> float:
+        """Seconds until it may leave another checkpoint."""
+        last = _kept_at.get(self.token)
+        return 0.0 if last is None else max(0.0, last + CHECKPOINT_EVERY_S - time.monotonic())
+
+    def _judge(self, verdict: Verdict) -> None:
+        if verdict is not Verdict.KEPT:
+            kind, why = _REFUSALS.get(verdict, (RaftworkError, "it was refused"))
+            raise kind(f"no checkpoint of task {self.id}: {why}")
+        _kept_at[self.token] = time.monotonic()
+
+
+_NAMELESS: Final = Spec("", "default")
+_NOTHING: Final = About()
+#: Sums of parts come out a little over 1.
+_ROUNDING: Final = 1e-6
+#: Between two checkpoints of an attempt, at least.
+CHECKPOINT_EVERY_S: Final = 1.0
+#: Between two looks for a verdict: the first, and the longest.
+_LOOK_FIRST_S: Final = 0.001
+_LOOK_MAX_S: Final = 0.05
+_REFUSALS: Final[Mapping[Verdict, tuple[type[RaftworkError], str]]] = {
+    Verdict.VOID: (AttemptOver, "this attempt is over, the task is not this worker's any more"),
+    Verdict.LEVEL: (
+        Unsupported,
+        "that needs a cluster at level 2: upgrade every broker, then run `raftwork upgrade finish`",
+    ),
+    Verdict.SIZE: (PayloadTooLarge, f"it has more than {CHECKPOINT_BYTES_MAX} bytes"),
+    Verdict.FULL: (
+        QueueFull,
+        f"all checkpoints together would have more than {CHECKPOINTS_BYTES_MAX} bytes",
+    ),
+}
+#: When the running tasks left their last checkpoints, by token.
+_kept_at: dict[int, float] = {}
+
+
+def _packed(value: object) -> bytes:
+    return pack_result(value, "the checkpoint", CHECKPOINT_BYTES_MAX)
+
+
+class LogLines(Protocol):
+    """The end of a task's log (task_logs.py); its text is all of it."""
+
+    def add(self, line: str) -> None:
+        """One more line."""
+        ...
 
 
 class _Scope:
     """One run of one task. Outlives it where a thread or a coroutine does."""
 
-    __slots__ = ("context", "exit", "over", "task")
+    __slots__ = ("context", "exit", "home", "log", "over", "task")
 
     def __init__(self, context: Context, task: asyncio.Task[Any] | None) -> None:
         self.context = context
         self.over = False
+        self.home = forks()
+        self.log: LogLines | None = None  # the last lines that it logged
         self.task = task  # the coroutine that runs it, in a loop shared with others
         self.exit: BaseException | None = None  # what made that loop end
 
@@ -56,6 +228,12 @@ def task_of_this_code() -> Context | None:
     """As `current()`; None outside a task, or after it."""
     scope = _scope.get()
     return None if scope is None or scope.over else scope.context
+
+
+def scope_of_this_code() -> _Scope | None:
+    """The run of a task that this code belongs to; None outside one, or after it."""
+    scope = _scope.get()
+    return None if scope is None or scope.over else scope
 
 
 def current() -> Context:
@@ -79,12 +257,19 @@ class running:  # noqa: N801 - reads as `with running(context):`
     def __init__(self, context: Context, task: asyncio.Task[Any] | None = None) -> None:
         self._scope = _Scope(context, task)
 
+    @property
+    def log(self) -> str:
+        """The last lines that were logged within it."""
+        return "" if self._scope.log is None else str(self._scope.log)
+
     def __enter__(self) -> _Scope:
         self._reset = _scope.set(self._scope)
         return self._scope
 
     def __exit__(self, *_: object) -> None:
         self._scope.over = True
+        if _kept_at:
+            _kept_at.pop(self._scope.context.token, None)
         _scope.reset(self._reset)
 
 

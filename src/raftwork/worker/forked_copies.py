@@ -27,6 +27,11 @@ def _count_fork() -> None:
 os.register_at_fork(after_in_child=_count_fork)
 
 
+def forks() -> int:
+    """How many forks lie between the first process and this one."""
+    return _forks
+
+
 class ends_copies:  # noqa: N801 - reads as `with ends_copies():`
     """Around a task's code: a process that leaves the block without having entered it ends.
 

@@ -63,6 +63,8 @@ from raftwork.worker.pool.thread import ThreadPool
 from raftwork.worker.runner import Registry
 from raftwork.worker.signals import obeyed
 from raftwork.worker.task_logging import TaskLog, tell
+from raftwork.worker.task_logs import keep_last_lines
+from raftwork.worker.task_notes import Courier
 
 log = logging.getLogger("raftwork.worker")
 
@@ -113,6 +115,7 @@ class Worker:
         self._agent = Agent(
             identity, brokers, pool.slots, now_ms(), Random(), tell_all=self._verbose
         )
+        self._courier = Courier(self._agent.session)
         self._task_log = TaskLog(now_ms())
         self._grace = grace  # s, from the first signal to what a second would do
         self._halt_at = _NEVER
@@ -176,6 +179,7 @@ class Worker:
         if now >= agent.heartbeat_at and now - self._sampler.sampled_at >= _SAMPLE_MS:
             self._sample(now)
         self._perform(agent.turn(now))
+        self._carry_notes(now)
         if now >= self._chores_at:
             self._chores(now)
         if came > 1 and agent.saturated and not agent.finished:
@@ -186,6 +190,9 @@ class Worker:
         self._collect_at = now + _COLLECT_MS
         agent, pool = self._agent, self._pool
         ends = pool.collect()
+        self._courier.asked(pool.notes.asked(), now)
+        if ends:
+            self._courier.forget([end.outcome.token for end in ends])
         agent.ended(ends, now)
         slots = pool.slots
         if slots != agent.slots:
@@ -267,6 +274,20 @@ class Worker:
             tell(ToldToDrain(source))
         self._agent.receive(source, message, now)
 
+    def _carry_notes(self, now: int) -> None:
+        """What tasks say of themselves goes to the leader, and its verdicts to them."""
+        agent, courier, leader = self._agent, self._courier, self._agent.session.leader
+        if agent.verdicts:
+            courier.answered(agent.verdicts, self._pool.notes)
+        if now >= courier.look_at:
+            said = self._pool.notes.said()
+            courier.said([note for note in said if agent.holds(note.token)], now)
+        notes = courier.turn(now)
+        if notes and leader is not None:
+            sent = [self._links.send(leader, to_broker.encode(note)) for note in notes]
+            if not all(sent):
+                self._agent.link_lost(leader, now)
+
     def _complain(self, text: str, now: int) -> None:
         if now >= self._complain_at:
             self._complain_at = now + _COMPLAIN_MS
@@ -284,6 +305,7 @@ class Worker:
             pool.start(turn.start)
         if turn.stop:
             pool.stop(turn.stop)
+            self._courier.forget(turn.stop, pool.notes)
             self._collect_at = now_ms()  # there may be fewer slots now
         if turn.withdraw:
             self._agent.withdrawn(pool.withdraw())
@@ -334,6 +356,7 @@ def run_worker(
     if not tasks:
         tell(NothingRegistered(app_target))
     carry_into_threads()
+    keep_last_lines()
     notice_waits(brokers)
     try:
         match pool:

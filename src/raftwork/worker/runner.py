@@ -8,25 +8,34 @@ import inspect
 import threading
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
+from math import ceil
 from types import FrameType
 from typing import NamedTuple, ParamSpec, TypeVar
 
+from raftwork.attempt_ends import Reject, Resume, Retry
+from raftwork.durations import DURATION_MAX_S
 from raftwork.errors import BadMessage
+from raftwork.exception_names import kinds_of
 from raftwork.messages import (
+    TIME_LIMIT_KINDS,
     Failure,
     Loss,
     Outcome,
     PushedTask,
+    ResumeAsked,
+    RetryAsked,
     decode_spec,
     encode_failure,
+    is_retried,
 )
 from raftwork.serialization import pack_result
 from raftwork.signatures import Binder, binder, misfit
 from raftwork.wire import unpack
 from raftwork.worker.context import Context, running
 from raftwork.worker.forked_copies import ends_copies
+from raftwork.worker.task_notes import NOWHERE, Notes
 
 #: Of a traceback, its first and last halves; of a message the first so many characters.
 TRACEBACK_MAX = 64 * 1024
@@ -67,24 +76,27 @@ class Runner:
     `worker` is the name that `current().worker` shows.
     """
 
-    def __init__(self, registry: Registry, worker: str) -> None:
+    def __init__(self, registry: Registry, worker: str, notes: Notes = NOWHERE) -> None:
+        """`notes` is where its tasks leave what they say of themselves."""
         self._registry = registry
         self._worker = worker
+        self._notes = notes
         self._binders: dict[str, Binder | None] = {}  # of the tasks that were run so far
         self._loop: asyncio.Runner | None = None
 
     def run(self, task: PushedTask) -> Ended:
         """Run it here; a coroutine function runs in an event loop of this thread."""
         began = time.monotonic_ns()
+        block = running(self._context(task))
         try:
             call = self._call(task)
-            with ends_copies(), running(self._context(task)):
+            with ends_copies(), block:
                 value = call.function(*call.args, **call.kwargs)
                 if inspect.iscoroutine(value):
                     value = self._complete(value)
             outcome = Outcome(task.token, True, pack_result(value))
         except BaseException as error:  # noqa: BLE001 - SystemExit too ends the task, not the worker
-            outcome = failed(task.token, error)
+            outcome = failed(task, error, block.log)
         return Ended(outcome, time.monotonic_ns() - began)
 
     async def run_async(self, task: PushedTask) -> Ended:
@@ -93,11 +105,12 @@ class Runner:
         Cancelling stops a coroutine. A function cannot be stopped: this returns once it has ended.
         """
         began = time.monotonic_ns()
+        block = running(self._context(task), asyncio.current_task())
         try:
             call = self._call(task)
             if not inspect.iscoroutinefunction(call.function):
-                return await in_thread(Runner(self._registry, self._worker).run_once, task)
-            with ends_copies(), running(self._context(task), asyncio.current_task()) as scope:
+                return await in_thread(self._alone().run_once, task)
+            with ends_copies(), block as scope:
                 try:
                     value: object = await call.function(*call.args, **call.kwargs)
                 finally:
@@ -105,7 +118,7 @@ class Runner:
                         raise scope.exit
             outcome = Outcome(task.token, True, pack_result(value))
         except BaseException as error:  # noqa: BLE001 - as above
-            outcome = failed(task.token, error)
+            outcome = failed(task, error, block.log)
         return Ended(outcome, time.monotonic_ns() - began)
 
     def run_once(self, task: PushedTask) -> Ended:
@@ -121,8 +134,11 @@ class Runner:
             self._loop.close()
             self._loop = None
 
+    def _alone(self) -> "Runner":
+        return Runner(self._registry, self._worker, self._notes)
+
     def _context(self, task: PushedTask) -> Context:
-        return Context(task.id, task.token, task.attempt, self._worker)
+        return Context(task.id, task.token, task.attempt, self._worker, task, self._notes)
 
     def _call(self, task: PushedTask) -> _Call:
         name = decode_spec(task.spec).name
@@ -194,23 +210,63 @@ async def in_thread(code: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         raise
 
 
-def failed(token: int, error: BaseException) -> Outcome:
-    """The outcome of code that raised `error`, even if formatting that raises again."""
-    if type(error) is _UnknownFunction:
+def failed(task: PushedTask, error: BaseException, log: str = "") -> Outcome:
+    """The outcome of code that raised `error`, even if formatting that raises again.
+
+    `log` are the last lines that it logged.
+    """
+    token, kind = task.token, type(error)
+    if kind is _UnknownFunction:
         return failure(token, "UnknownTask", str(error), unknown=True)
-    if type(error) is _WrongArguments:
+    if kind is _WrongArguments:
         return failure(token, "TypeError", str(error))._replace(final=True)
-    return failure(token, kind_of(error), message_of(error), _traceback(error))
+    if issubclass(kind, Resume):
+        return Outcome(token, False, encode_failure(ResumeAsked()))
+    words = _in_words(kind_of(error), message_of(error), _traceback(error))._replace(log=log)
+    if issubclass(kind, Retry):
+        asked = _asked(error)
+        if asked is not None:
+            return Outcome(token, False, encode_failure(RetryAsked(asked, *words)))
+        return Outcome(token, False, encode_failure(words))
+    final = issubclass(kind, Reject) or not _is_retried(task.spec, kinds_of(error))
+    return Outcome(token, False, encode_failure(words), final=final)
+
+
+def _asked(error: BaseException) -> int | None:
+    """The pause that a Retry asks for, ms. What is derived from it may say anything."""
+    try:
+        after: object = vars(error).get("after")
+        if isinstance(after, int | float) and 0 <= after <= DURATION_MAX_S:
+            return ceil(after * 1000)
+    except BaseException:  # noqa: BLE001 - a user's method may raise anything
+        return None
+    return None
+
+
+def _is_retried(packed: bytes, kinds: Sequence[str]) -> bool:
+    try:
+        return is_retried(decode_spec(packed), kinds)
+    except BadMessage:
+        return True
 
 
 def failure(
     token: int, kind: str, message: str, trace: str = "", *, unknown: bool = False
 ) -> Outcome:
     """An outcome without a value. Texts are cut to their limits and made valid UTF-8."""
-    record = Failure(
+    return Outcome(token, False, encode_failure(_in_words(kind, message, trace)), unknown)
+
+
+def _in_words(kind: str, message: str, trace: str) -> Failure:
+    return Failure(
         _text(kind, MESSAGE_MAX), _text(message, MESSAGE_MAX), _text(trace, TRACEBACK_MAX)
     )
-    return Outcome(token, False, encode_failure(record), unknown)
+
+
+def overtime(task: PushedTask, text: str) -> Outcome:
+    """The outcome of a task whose code ran longer than its time limit."""
+    final = not _is_retried(task.spec, TIME_LIMIT_KINDS)
+    return failure(task.token, "TimeLimitExceeded", text)._replace(final=final)
 
 
 def lost(token: int, loss: Loss) -> Outcome:

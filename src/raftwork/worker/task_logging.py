@@ -7,7 +7,15 @@ from typing import Final
 from raftwork import logs
 from raftwork.errors import BadMessage
 from raftwork.escapes import visible
-from raftwork.messages import Outcome, PushedTask, Spec, decode_failure, decode_spec
+from raftwork.messages import (
+    Outcome,
+    PushedTask,
+    ResumeAsked,
+    Spec,
+    decode_ending,
+    decode_failure,
+    decode_spec,
+)
 from raftwork.worker.events import (
     AttemptBegan,
     AttemptEnded,
@@ -185,6 +193,8 @@ def _fate(task: PushedTask, spec: Spec, outcome: Outcome) -> str:
         return "was refused"
     if outcome.loss is not None:
         return "was lost"
+    if isinstance(decode_ending(outcome.data), ResumeAsked) and not spec.at_most_once:
+        return "goes on in another attempt"
     # Attempts are counted with those that were lost or handed back: no fewer than the failures.
     again = task.attempt <= spec.retries and not (spec.at_most_once or outcome.final)
     return "failed and is tried again" if again else "failed"

@@ -3,6 +3,7 @@
 `seeds` is how many histories may be needed until one of them shows the bug.
 """
 
+from tests.sim.mutants.attempt_ends import ATTEMPT_ENDS
 from tests.sim.mutants.gates import GATES
 from tests.sim.mutants.lanes import LANES
 from tests.sim.mutants.limits import LIMITS
@@ -455,5 +456,5 @@ SERVICE = (
 
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
-    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *LANES, *TIMERS, *GATES),
+    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *LANES, *TIMERS, *GATES, *ATTEMPT_ENDS),
 )

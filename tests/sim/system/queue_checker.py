@@ -17,6 +17,7 @@ from raftwork.features.effects import (
     Applied,
     Assigned,
     AttemptEnded,
+    CheckpointDecided,
     Done,
     Effect,
     EnqueuedAndAssigned,
@@ -41,6 +42,7 @@ from raftwork.features.task_batch import NO_EXTRAS, is_ordinary
 from raftwork.features.task_row import LANED
 from raftwork.messages import Code, Extras, Result, Spec, State, decode_failure, decode_spec
 from raftwork.wire import unpack
+from tests.sim.system.attempt_ends import AttemptEnds
 from tests.sim.system.cluster_settings import Stood
 from tests.sim.system.lanes import LaneRules
 from tests.sim.system.limits import LimitRules
@@ -131,8 +133,11 @@ class QueueChecker:
     special: set[int] = field(default_factory=set)
     #: The cluster's settings.
     cluster: Stood = field(default_factory=Stood)
+    #: What code asks for, and checkpoints.
+    ends: AttemptEnds = field(init=False)
 
     def __post_init__(self) -> None:
+        self.ends = AttemptEnds(self.reached)
         self.lanes = LaneRules(self.reached)
         self.timers = TimerRules(self.reached)
         self.limits = LimitRules(self.reached)
@@ -158,6 +163,7 @@ class QueueChecker:
         self.applications[at] = made
         self.rooms.newest = at
         self.timers.entry(decode_batch(data)[0], at.epoch)
+        self.ends.entry(decode_batch(data)[0])
         effects = applied.effects
         for effect in effects[: steps[0] if steps else None]:
             self._effect(effect)  # of the time that has passed
@@ -172,6 +178,9 @@ class QueueChecker:
 
     def _command(self, plain: object, reply: Reply, effects: Sequence[Effect]) -> None:
         command = commands.from_plain(plain)
+        owner = self.tokens.get(getattr(command, "token", 0))
+        if owner is None or owner[0].token == command.token:  # type: ignore[attr-defined]
+            self.ends.command(command, effects, owner[0].id if owner else "")
         match command:
             case Admit():
                 self._enqueues(command, reply, effects)
@@ -235,7 +244,7 @@ class QueueChecker:
                 mine = self.tokens.get(token)
                 stale = mine is None or mine[0].token != token
                 require(stale, "first outcome", f"current token {token} is called stale")
-            case NotAssigned() | GatesFreed() | LimitChanged():
+            case NotAssigned() | GatesFreed() | LimitChanged() | CheckpointDecided():
                 pass
 
     def digest(self, name: str, at: Position, digest: bytes) -> None:
@@ -270,6 +279,7 @@ class QueueChecker:
             self.rooms.move(task.spec.queue, -1, -task.size)
             task.attempts = attempt
             self.tokens[token] = (task, worker)
+            self.ends.assigned(task.id)
 
     def _closed(self, token: int, seq: int) -> None:
         """It waits again, however full its queue is."""
@@ -299,10 +309,12 @@ class QueueChecker:
         elif self.timers.ends_by_time(effect, ran=run is not None):
             pass
         elif effect.state is State.FAILED and not self._timed_out(effect, task):
-            mine = run is not None and run.ok is False and run.data == effect.data
+            mine = run is not None and run.ok is False and _same(run.data, effect.data)
             mine = mine or self.unknown.get(effect.token) == effect.data
             self.reached["a task that nobody knew"] += effect.token in self.unknown
             require(mine, "true results", f"{task.id} failed under {effect.token}, not in its code")
+            if not task.spec.at_most_once and effect.token not in self.unknown:
+                self.ends.failed(effect.token, task.id, task.spec.retries - task.failures)
         if effect.state is State.LOST:
             text = f"{task.id} is lost after {task.losses} losses"
             require(task.losses == _losses_allowed(task), "quarantine", text)
@@ -525,6 +537,11 @@ class QueueChecker:
         assert committed is not None
         if with_data and not result.forgotten:
             require(committed[1] == result.data, "true outcomes", text)
+
+
+def _same(reported: bytes, stored: bytes) -> bool:
+    """Whether that is what a worker reported, as brokers store it."""
+    return decode_failure(reported) == decode_failure(stored)
 
 
 def _losses_allowed(task: Known) -> int:

@@ -64,6 +64,11 @@ _EXPECTED = (
     "halt",
     "killed by its task",
     "unavailable",
+    "came after the pause that was asked for",
+    "rejected for good",
+    "resumed",
+    "checkpoint found",
+    "checkpoint kept",
     # queues' limits and settings
     "enqueue refused for a queue's length",
     "enqueue refused for a queue's bytes",

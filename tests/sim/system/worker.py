@@ -14,12 +14,17 @@ from raftwork.messages import (
     Loss,
     Outcome,
     PushedTask,
+    ResumeAsked,
+    RetryAsked,
     decode_spec,
+    encode_failure,
 )
 from raftwork.wire import pack, unpack
 from raftwork.worker.agent import Agent, Identity, Load, Turn
 from raftwork.worker.pool import Running
 from raftwork.worker.runner import Ended, failure, lost
+from raftwork.worker.task_notes import Board, Courier, Said
+from tests.sim.system.attempt_ends import Left
 from tests.sim.system.disk import CLUSTER
 from tests.sim.system.network import Dealer
 from tests.sim.system.process import Clock, Process
@@ -28,17 +33,36 @@ from tests.sim.system.workload import NAMES
 if TYPE_CHECKING:
     from tests.sim.system.world import World
 
+#: Between two looks for a verdict, ms.
+_LOOK = 20
+#: Kinds of code that say what is to become of their attempt.
+_ASKS = ("retry", "resume", "reject")
 ADDRESSES = {address: name for name, address in CLUSTER.items()}
 
 
 @dataclass(slots=True)
 class Code:
-    """Code that runs: until when, and how it ends (None: its worker dies of it)."""
+    """Code that runs: until when, and how it ends (None: its worker dies of it).
+
+    `number` is that of a checkpoint for whose verdict it waits, or 0.
+    """
 
     task: PushedTask
     since: int
     until: int
     outcome: Outcome | None
+    number: int = 0
+
+
+class Notes(Board):
+    """What tasks say, at the worker's time."""
+
+    def __init__(self, worker: "Worker") -> None:
+        super().__init__(worker.poke)
+        self._worker = worker
+
+    def say(self, token: int, fraction: float, text: str) -> None:
+        self._said[token] = Said(token, fraction, text, self._worker.mono)
 
 
 class Pool:
@@ -50,6 +74,7 @@ class Pool:
         self._waiting: deque[PushedTask] = deque()
         self._running: dict[int, Code] = {}
         self.fatal = False
+        self.notes = Notes(worker)
 
     def start(self, tasks: list[PushedTask]) -> None:
         self._waiting.extend(tasks)
@@ -63,7 +88,7 @@ class Pool:
 
     def collect(self) -> list[Ended]:
         now = self._worker.timeline.now
-        over = [c for c in self._running.values() if c.until <= now]
+        over = [c for c in self._running.values() if c.until <= now and self._heard(c, now)]
         ended: list[Ended] = []
         for code in over:
             del self._running[code.task.token]
@@ -74,6 +99,18 @@ class Pool:
             ended.append(Ended(code.outcome, (code.until - code.since) * 1_000_000))
         self._fill()
         return ended
+
+    def _heard(self, code: Code, now: int) -> bool:
+        """Whether it waits for no verdict on a checkpoint (any more); else it looks again."""
+        if code.number:
+            token = code.task.token
+            verdict = self.notes.verdict(token, code.number)
+            if verdict is None:
+                code.until = now + _LOOK
+                self._worker.poke(code.until)
+                return False
+            self._worker.world.queue.ends.told(token, code.number, verdict)
+        return True
 
     def running(self) -> list[Running]:
         clock = self._worker.clock
@@ -92,6 +129,15 @@ class Pool:
 
     def next_end(self) -> int | None:
         return min((c.until for c in self._running.values()), default=None)
+
+
+def _asks(kind: str, task: PushedTask, after: int) -> Outcome:
+    """What such code ends with."""
+    if kind == "resume":
+        return Outcome(task.token, False, encode_failure(ResumeAsked()))
+    if kind == "retry":
+        return Outcome(task.token, False, encode_failure(RetryAsked(after, "Retry", "busy", "")))
+    return failure(task.token, "Reject", task.id)._replace(final=True)
 
 
 class Worker(Process):
@@ -127,6 +173,7 @@ class Worker(Process):
         self.agent = Agent(identity, list(self.world.cluster.values()), self.slots, self.mono, rng)
         self.agent.sample(Load(rng.random(), rng.random(), 0.5))
         self._pool = Pool(self, self.slots)
+        self._courier = Courier(self.agent.session)
         self._dealers = {
             address: Dealer(self.world.network, self, name, tells=True)
             for name, address in self.world.cluster.items()
@@ -177,7 +224,12 @@ class Worker(Process):
             (agent.link_made if up else agent.link_lost)(address, now)
         for address, frame in frames:
             agent.receive(address, from_broker.decode(frame), now)
-        agent.ended(pool.collect(), now)
+        ends = pool.collect()
+        courier = self._courier
+        courier.asked(pool.notes.asked(), now)
+        courier.forget([end.outcome.token for end in ends])
+        pool.notes.forget([end.outcome.token for end in ends])
+        agent.ended(ends, now)
         if pool.fatal:
             self.stop("killed by its task", silently=self.timeline.chance(0.1))
             self.world.later(self.start)
@@ -185,6 +237,7 @@ class Worker(Process):
         if now >= agent.look_at:
             agent.look(pool.running(), pool.slots, now)
         self._perform(agent, agent.turn(now))
+        self._carry_notes(agent)
         if agent.finished:
             self.stop("drained")
             self.world.later(self.start)
@@ -193,9 +246,20 @@ class Worker(Process):
         wake_at = agent.wake_at
         return wake_at if end is None else min(wake_at, self.clock.monotonic(end))
 
+    def _carry_notes(self, agent: Agent) -> None:
+        """As the real worker's loop does."""
+        courier, notes, now = self._courier, self._pool.notes, self.mono
+        courier.answered(agent.verdicts, notes)
+        if now >= courier.look_at:
+            courier.said([said for said in notes.said() if agent.holds(said.token)], now)
+        for note in courier.turn(now):
+            assert agent.session.leader is not None
+            self._dealers[agent.session.leader].send(to_broker.encode(note))
+
     def _perform(self, agent: Agent, turn: Turn) -> None:
         self._pool.start(turn.start)
         self._pool.stop(turn.stop)
+        self._courier.forget(turn.stop, self._pool.notes)
         self._send(turn)
         if turn.withdraw:
             agent.withdrawn(self._pool.withdraw())
@@ -220,12 +284,36 @@ class Worker(Process):
             return Code(task, now, now + 5, lost(task.token, Loss(exit=1)))
         kind, length, count = cast("tuple[str, int, int]", unpack(task.payload))
         outcome: Outcome | None = Outcome(task.token, True, pack([task.id, task.token]))
-        if kind == "fail" and self.world.failures.get(task.id, 0) < count:
+        number = 0
+        self._pool.notes.say(task.token, 0.5, name)
+        if kind == "leave":
+            left, number = self._leaves(task)
+            if left <= count:
+                outcome = failure(task.token, "ValueError", f"attempt {task.attempt} of {task.id}")
+        elif kind in _ASKS and (before := self.world.failures.get(task.id, 0)) <= count:
+            self.world.failures[task.id] = before + 1
+            if before < count:
+                outcome = _asks(kind, task, 40 * length)
+            else:  # what it asked for before counts for nothing, or as so many failures
+                outcome = failure(task.token, "ValueError", f"attempt {task.attempt} of {task.id}")
+        elif kind == "fail" and self.world.failures.get(task.id, 0) < count:
             self.world.failures[task.id] = self.world.failures.get(task.id, 0) + 1
             outcome = failure(task.token, "ValueError", f"attempt {task.attempt} of {task.id}")
         elif kind == "kill" and not self.world.spared(task.id, count):
             outcome = None
-        return Code(task, now, now + length, outcome)
+        return Code(task, now, now + length, outcome, number)
+
+    def _leaves(self, task: PushedTask) -> tuple[int, int]:
+        """It leaves one checkpoint more than it found; how many that are, and its number."""
+        found = task.about.checkpoint if task.about is not None else None
+        left: Left | None = None
+        if found is not None:
+            left = cast("Left", tuple(cast("list[object]", unpack(found))))
+        queue = self.world.queue
+        current = queue.tokens[task.token][0].token == task.token
+        queue.ends.began(task.token, task.id, left, current=current)
+        count = (left[1] if left else 0) + 1
+        return count, self._pool.notes.ask(task.token, pack([task.id, count]))
 
     def end(self, outcome: Outcome) -> None:
         if outcome.unknown:
@@ -234,6 +322,8 @@ class Worker(Process):
             self.world.queue.died.add(outcome.token)
             self.timeline.note("process died")
         else:
+            if not outcome.ok:
+                self.world.queue.ends.ended(outcome)
             self.world.queue.ended(outcome.token, ok=outcome.ok, data=outcome.data)
 
     # ---- sockets --------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from raftwork.wire import pack, unpack
 
 #: The names of all tasks.
 NAMES = ("fatal", "flaky", "limited", "once", "brief", "long", "ok")
+#: How the code of a flaky task ends so many times.
+_ENDS = ("fail", "retry", "resume", "reject", "leave", "fail")
 #: (kind of code, how long it runs in ms, how often it fails or kills)
 Code = tuple[str, int, int]
 
@@ -68,7 +70,8 @@ def draw(rng: Random, fatal: float) -> tuple[Spec, Code]:
         case 0 | 1:
             retries, backoff = rng.randint(0, 3), rng.choice((1, 60, 300))
             spec = Spec("flaky", queue, retries=retries, backoff=backoff, max_backoff=400)
-            return spec, ("fail", rng.randint(1, 40), rng.randint(1, 4))
+            length, count = rng.randint(1, 40), rng.randint(1, 4)
+            return spec, (_ENDS[length % len(_ENDS)], length, count)
         case 2:
             spec = Spec("limited", queue, timeout=200, retries=rng.randint(0, 1), backoff=50)
             return spec, ("ok", rng.choice((20, 150, 600)), 0)

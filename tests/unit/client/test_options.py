@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from raftwork.client.options import OptionFields, Options, milliseconds
-from raftwork.messages import Spec, decode_spec
+from raftwork.messages import Backoff, Spec, decode_spec
 from tests.unit import reference
 from tests.unit.reference import documented, page
 
@@ -27,6 +27,20 @@ def test_options_become_a_spec_in_ms() -> None:
     assert decode_spec(options.spec("pkg.add")) == Spec(
         "pkg.add", "bulk", 1_500, 3, 20, 2_000, at_most_once=True, result_ttl=0
     )
+
+
+def test_a_retry_policy_goes_by_the_names_of_exceptions() -> None:
+    options = Options().changed(
+        {
+            "retry_on": [OSError, "requests.Timeout", OSError],
+            "no_retry_on": "FileNotFoundError",
+            "backoff_kind": "linear",
+        }
+    )
+    spec = decode_spec(options.spec("t"))
+    assert spec.retry_on == ("builtins.OSError", "requests.Timeout")
+    assert spec.no_retry_on == ("builtins.FileNotFoundError",)
+    assert spec.backoff_kind is Backoff.LINEAR
 
 
 def test_priority_and_order_are_the_specs() -> None:
@@ -83,6 +97,13 @@ def test_changes_leave_the_rest_as_it_was() -> None:
         ({"deadline": "1h"}, TypeError),
         ({"delay": 5, "expires": 5}, ValueError),
         ({"delay": 5, "deadline": 4.9}, ValueError),
+        ({"backoff_kind": "cubic"}, ValueError),
+        ({"retry_on": 7}, TypeError),
+        ({"retry_on": int}, TypeError),
+        ({"retry_on": ()}, ValueError),
+        ({"no_retry_on": "Nope"}, ValueError),
+        ({"no_retry_on": [f"m.E{i}" for i in range(33)]}, ValueError),
+        ({"no_retry_on": "m." + "e" * 255}, ValueError),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(given: object, error: type[Exception]) -> None:

@@ -71,6 +71,6 @@ def wrong_calls() -> None:
 
 def test_the_runtime_refuses_unknown_options_too() -> None:
     with pytest.raises(
-        TypeError, match="no such option: colour; the options are backoff, deadline, delay, "
+        TypeError, match="no such option: colour; the options are backoff, backoff_kind, deadline"
     ):
         add.options(colour=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

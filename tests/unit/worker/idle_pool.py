@@ -7,6 +7,7 @@ from raftwork.messages import (
 )
 from raftwork.worker.pool import Running
 from raftwork.worker.runner import Ended
+from raftwork.worker.task_notes import Board
 
 
 class IdlePool:
@@ -14,6 +15,7 @@ class IdlePool:
 
     slots = 1
     wakers: Sequence[int] = ()
+    notes = Board(lambda: None)
 
     def start(self, tasks: Collection[PushedTask]) -> None: ...
     def collect(self) -> list[Ended]:

@@ -8,12 +8,17 @@ from enum import IntEnum
 
 import pytest
 
+from raftwork import Reject, Resume, Retry
 from raftwork.errors import NotSerializable, PayloadTooLarge
 from raftwork.messages import (
     PAYLOAD_MAX,
     Failure,
+    Outcome,
     PushedTask,
+    ResumeAsked,
+    RetryAsked,
     Spec,
+    decode_ending,
     decode_failure,
     encode_spec,
 )
@@ -252,3 +257,60 @@ def test_a_plain_function_does_not_hold_up_the_loop() -> None:
         return unpack(ended.outcome.data)
 
     assert asyncio.run(main()) == "id"
+
+
+def outcome_of(function: Callable[..., object], **options: object) -> Outcome:
+    spec = encode_spec(Spec("t", "default", **options))  # type: ignore[arg-type]
+    return (
+        Runner({"t": function}, "w").run_once(PushedTask(7, "id", 2, spec, pack([[], {}]))).outcome
+    )
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "final"),
+    [
+        ({}, ValueError(), False),
+        ({"retry_on": ("builtins.OSError",)}, ConnectionError(), False),
+        ({"retry_on": ("builtins.OSError",)}, ValueError(), True),
+        ({"no_retry_on": ("builtins.OSError",)}, ConnectionError(), True),
+        ({"no_retry_on": ("builtins.ValueError",)}, Retry(), False),
+        ({}, Reject("why"), True),
+    ],
+)
+def test_the_options_say_after_which_errors_none_is_tried_again(
+    options: dict[str, object], error: Exception, final: bool
+) -> None:
+    assert outcome_of(raising(error), **options).final is final
+
+
+def test_a_retry_says_when_and_keeps_what_went_wrong() -> None:
+    def fail() -> None:
+        raise Retry(after=0.0301) from OSError("busy")
+
+    outcome = outcome_of(fail)
+    asked = decode_ending(outcome.data)
+    assert isinstance(asked, RetryAsked) and asked.after == 31
+    assert "OSError: busy" in asked.traceback and not outcome.final
+
+
+def test_an_attempt_that_is_to_go_on_elsewhere_says_so() -> None:
+    assert decode_ending(outcome_of(raising(Resume())).data) == ResumeAsked()
+
+
+def test_a_derived_retry_may_say_nonsense() -> None:
+    class Odd(Retry):
+        def __init__(self) -> None:
+            self.after = "soon"  # type: ignore[assignment]
+
+        @property
+        def __dict__(self) -> dict[str, object]:  # type: ignore[override]
+            raise RuntimeError
+
+    assert isinstance(decode_ending(outcome_of(raising(Odd())).data), Failure)

@@ -34,6 +34,7 @@ from raftwork.features.cluster_settings import differences
 from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
+    CheckpointDecided,
     EnqueuedAndAssigned,
     GatesFreed,
     LimitChanged,
@@ -307,8 +308,8 @@ class Leadership:
                 self._dispatcher.moved(effect)
             case NotAssigned():
                 self._dispatcher.not_assigned(effect.seqs)
-            case TokenRejected():
-                self.workers.closed(effect.token)
+            case TokenRejected() | CheckpointDecided():
+                self.workers.decided(effect)
             case _:
                 self._follow(effect)
 

@@ -14,6 +14,7 @@ from raftwork.broker.machine.commands import (
     Fail,
     Finish,
     Lose,
+    Postpone,
     Release,
 )
 from raftwork.broker.machine.state import Ledger, Running, spec_of
@@ -29,11 +30,14 @@ from raftwork.features.settling import Verdict, settle
 from raftwork.features.task_row import DELAYED
 from raftwork.features.waiting import still_waiting, wait
 from raftwork.messages import (
+    TIME_LIMIT_KINDS,
+    ResumeAsked,
     State,
     TimeLimitPassed,
     WorkerLost,
     decode_failure_strictly,
     encode_failure,
+    is_retried,
 )
 
 _RETURN = "UPDATE task SET attempt = ?, failures = ?, losses = ? WHERE seq = ?"
@@ -75,8 +79,21 @@ def expire(ledger: Ledger, command: Expire, effects: list[Effect]) -> None:
     """The time limit passed without a word from the worker."""
     run = _end(ledger, command.token, effects)
     if run is not None:
-        failure = _stored(ledger, TimeLimitPassed(spec_of(run.spec).timeout))
-        _failed(ledger, run, failure, command.retry_at, effects)
+        spec = spec_of(run.spec)
+        failure = _stored(ledger, TimeLimitPassed(spec.timeout))
+        retry_at = command.retry_at if is_retried(spec, TIME_LIMIT_KINDS) else None
+        _failed(ledger, run, failure, retry_at, effects)
+
+
+def postpone(ledger: Ledger, command: Postpone, effects: list[Effect]) -> None:
+    """Its code goes on in another attempt; one that may have no other has failed."""
+    run = _end(ledger, command.token, effects)
+    if run is None:
+        return
+    if spec_of(run.spec).at_most_once:
+        _failed(ledger, run, encode_failure(ResumeAsked()), None, effects)
+    else:
+        _again(ledger, run, command.at, effects)
 
 
 def release(ledger: Ledger, command: Release, effects: list[Effect]) -> None:
@@ -134,13 +151,18 @@ def _failed(
     run = run._replace(failures=run.failures + 1)
     if retry_at is None or spec.at_most_once or run.failures > spec.retries:
         settle(ledger, State.FAILED, [(run, failure)], effects)
-        return
+    else:
+        _again(ledger, run, retry_at, effects)
+
+
+def _again(ledger: Ledger, run: Running, at: int, effects: list[Effect]) -> None:
+    """It waits for its next attempt, from now or from that time on."""
     if run.flags:
         ledger.attempt_ended(run.seq, run.flags, began=True)
-    if retry_at <= ledger.time:
+    if at <= ledger.time:
         _requeue(ledger, [run], effects)
     else:
-        _delay(ledger, run, retry_at, effects)
+        _delay(ledger, run, at, effects)
 
 
 # ---- the ways a token ends --------------------------------------------------------------------

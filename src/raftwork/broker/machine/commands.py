@@ -27,6 +27,7 @@ __all__ = [
     "Fail",
     "Finish",
     "Lose",
+    "Postpone",
     "Release",
     "Tick",
     "commands",
@@ -91,6 +92,14 @@ class Lose(NamedTuple):
 @command(8)
 class Tick(NamedTuple):
     """Nothing but the batch's time: due retries wake, old results are evicted."""
+
+
+@command(130, since=2)
+class Postpone(NamedTuple):
+    """The token's code asked to go on in another attempt at that time: no failure is counted."""
+
+    token: int
+    at: int  # leader time; in the past it waits again at once
 
 
 def encode_batch(time: int, batch: Iterable[Command]) -> bytes:

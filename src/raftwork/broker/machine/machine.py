@@ -22,6 +22,7 @@ from raftwork.broker.machine.commands import (
     Fail,
     Finish,
     Lose,
+    Postpone,
     Release,
     Tick,
     commands,
@@ -40,7 +41,7 @@ from raftwork.features.effects import Applied, Done, Effect, GatesFreed, Rejecte
 from raftwork.features.feature import REFUSALS, transition
 from raftwork.features.limit_settings import Quota
 from raftwork.features.queue_settings import NOTHING_SET, QueueSettings
-from raftwork.messages import Code, QueueStatus, Result, State
+from raftwork.messages import About, Code, QueueStatus, Result, State
 from raftwork.release import LEVELS, Levels
 
 
@@ -56,6 +57,7 @@ _APPLY = {
         transition(Finish, attempts.finish),
         transition(Fail, attempts.fail),
         transition(Expire, attempts.expire),
+        transition(Postpone, attempts.postpone),
         transition(Release, attempts.release),
         transition(Lose, attempts.lose),
         transition(Tick, _nothing),
@@ -221,6 +223,10 @@ class Machine:
     def running_body(self, token: int) -> Waiting | None:
         """What to push again to a worker that never got it; None if the token is not current."""
         return queries.running_body(self._ledger, token)
+
+    def about(self, task: Waiting) -> About | None:
+        """What its code may know of a task besides: see `queries.about`."""
+        return queries.about(self._ledger, task)
 
     def current(self, token: int) -> Running | None:
         """The task under this token, if the token is current."""

@@ -10,8 +10,8 @@ import apsw
 from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.machine.level_two import LEVEL, ByLevel
 from raftwork.broker.machine.state import Ledger, Queue
-from raftwork.features.task_row import BLOCKED, SCHEDULED, TOMBSTONE
-from raftwork.messages import QueueStatus, Result, State
+from raftwork.features.task_row import BLOCKED, CHECKPOINTED, SCHEDULED, TAGGED, TOMBSTONE
+from raftwork.messages import About, QueueStatus, Result, State
 
 _LOOKUP = """SELECT task.id, seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body END
     FROM json_each(?) CROSS JOIN task ON task.id = value"""
@@ -32,6 +32,8 @@ _AMONG = ByLevel(
     CROSS JOIN waiting ON waiting.queue = task.queue AND waiting.seq = task.seq
     ORDER BY task.seq"""
 )
+_TAGS = "SELECT key, value FROM tag WHERE seq = ? ORDER BY key"
+_CHECKPOINT = "SELECT value FROM checkpoint WHERE seq = ?"
 _LANES = """SELECT number, queue, priority, tenant, gates,
         (SELECT min(place) FROM laned WHERE laned.lane = number) AS head
     FROM lane WHERE queue = ? AND head IS NOT NULL ORDER BY number"""
@@ -189,5 +191,18 @@ def running_body(ledger: Ledger, token: int) -> Waiting | None:
     run = ledger.running.get(token)
     if run is None:
         return None
-    ((body,),) = ledger.db.execute("SELECT body FROM task WHERE seq = ?", (run.seq,))
-    return Waiting(run.seq, run.id, run.spec, body, run.attempt, run.losses)
+    ((body, key),) = ledger.db.execute("SELECT body, key FROM task WHERE seq = ?", (run.seq,))
+    return Waiting(run.seq, run.id, run.spec, body, run.attempt, run.losses, key, run.flags)
+
+
+def about(ledger: Ledger, task: Waiting) -> About | None:
+    """What its code may know of it besides; None of a task that has nothing of it."""
+    if not task.key and not task.flags & (TAGGED | CHECKPOINTED):
+        return None
+    tags: list[tuple[str, str]] = []
+    checkpoint: bytes | None = None
+    if task.flags & TAGGED:
+        tags = list(ledger.db.execute(_TAGS, (task.seq,)))
+    if task.flags & CHECKPOINTED:
+        ((checkpoint,),) = ledger.db.execute(_CHECKPOINT, (task.seq,))
+    return About(task.key, tags, checkpoint)

@@ -157,6 +157,7 @@ class Ledger:
         ((self.dead, self.dead_bytes),) = db.execute(
             "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
         )
+        self.checkpoint_bytes = self._checkpoint_bytes()
         self.unfinished = sum(q.unstarted + q.running for q in self.queues.values())
         #: By token, in the order of tokens.
         self.running = {run.token: run for run in self._load_running()}
@@ -219,6 +220,13 @@ class Ledger:
             "SELECT min(due) FROM task WHERE phase = ? AND due IS NOT NULL", (phase,)
         )
         return NEVER if due is None else int(due)
+
+    def _checkpoint_bytes(self) -> int:
+        """Of all checkpoints together (features/checkpoints.py bounds them)."""
+        if self.level < level_two.LEVEL:
+            return 0
+        ((size,),) = self.db.execute("SELECT coalesce(sum(length(value)), 0) FROM checkpoint")
+        return int(size)
 
     # ---- what is stored -------------------------------------------------------------------------
 

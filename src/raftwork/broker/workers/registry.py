@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from raftwork.broker.events import unheard
 from raftwork.broker.machine import Waiting
@@ -25,14 +25,20 @@ from raftwork.broker.workers.attribution import Attribution
 from raftwork.broker.workers.load import weigh
 from raftwork.broker.workers.reports import Reports
 from raftwork.broker.workers.table import WorkerTable
+from raftwork.broker.workers.task_notes import TaskNotes
 from raftwork.broker.workers.worker import Assignment, Worker
+from raftwork.features.checkpoints import KeepCheckpoint
+from raftwork.features.effects import CheckpointDecided
+from raftwork.features.progress import TellProgress
 from raftwork.messages import (
     Code,
+    Goodbye,
     Heartbeat,
     Held,
     Loss,
     PushedTask,
     Refused,
+    Report,
     WorkerHello,
     WorkerStatus,
     WorkerWelcome,
@@ -46,8 +52,9 @@ if TYPE_CHECKING:
     from raftwork.broker.events import Event
     from raftwork.broker.machine import Machine, Running
     from raftwork.broker.machine.commands import Command
-    from raftwork.features.effects import EnqueuedAndAssigned, Settled
-    from raftwork.messages import FromBroker, Report
+    from raftwork.broker.workers.task_notes import Progress
+    from raftwork.features.effects import EnqueuedAndAssigned, Settled, TokenRejected
+    from raftwork.messages import FromBroker, ToBroker
 
 #: So long after a failover every worker that is there has said hello, ms.
 ALL_HEARD_MS = 3_000
@@ -88,6 +95,7 @@ class WorkerRegistry:
             tell, self._attribution.reason, machine.current, attempts=attempts
         )
         self._reports = Reports(machine, self._attribution, self._worker_events, rng)
+        self._notes = TaskNotes(machine, epoch)
         self._all_heard = False  # every worker had the time to say hello
         #: The cluster's. Others bring forward no deadline that a worker has already.
         self.settings = machine.settings
@@ -223,6 +231,42 @@ class WorkerRegistry:
             self._dirty[worker.incarnation] = worker
         return True
 
+    def progress(self, id_: str) -> Progress | None:
+        """How far the task of this id is by its own word, if it runs."""
+        return self._notes.progress(id_)
+
+    def decided(self, effect: TokenRejected | CheckpointDecided) -> None:
+        """A report came under a token that is not current; or a checkpoint is kept, or refused."""
+        if isinstance(effect, CheckpointDecided):
+            self._notes.decided(effect, self._holder.get(effect.token))
+        else:
+            self.closed(effect.token)
+
+    #: What workers send within their sessions.
+    FRAMES: ClassVar[tuple[type[ToBroker], ...]] = (
+        Report,
+        Heartbeat,
+        Goodbye,
+        KeepCheckpoint,
+        TellProgress,
+    )
+
+    def receive(self, routing: bytes, frame: ToBroker, now: int, time: int) -> bool:
+        """One of FRAMES; `time` is leader time. False as for `heartbeat`."""
+        match frame:
+            case Report():
+                return self.report(routing, frame, now, time)
+            case Heartbeat():
+                return self.heartbeat(routing, frame, now)
+            case Goodbye():
+                return self.goodbye(routing, frame.session, now, lost=frame.lost)
+            case KeepCheckpoint() | TellProgress():
+                worker = self._session(routing, frame.session, now)
+                if worker is not None:
+                    self._notes.take(worker, frame, time)
+                return worker is not None
+        raise AssertionError(f"{type(frame).__name__} is no worker's")
+
     def goodbye(self, routing: bytes, session: int, now: int, *, lost: bool = False) -> bool:
         """The worker leaves, or is `lost`: its tasks go to others. False as for `heartbeat`."""
         worker = self._session(routing, session, now)
@@ -273,7 +317,7 @@ class WorkerRegistry:
             return
         worker.assignments[token] = Assignment.of(token, task, known=True)
         self._holder[token] = worker
-        worker.push.add(PushedTask(token, task.id, attempt, task.spec, task.payload))
+        worker.push.add(self._pushed(token, task, attempt))
         self._dirty[worker.incarnation] = worker
 
     def unreserve(self, begin: list[tuple[bytes, int]]) -> None:
@@ -303,6 +347,7 @@ class WorkerRegistry:
         worker = self._holder.pop(token, None)
         if worker is None:
             return
+        self._notes.closed(token)
         assignment = worker.assignments.pop(token)
         if assignment.done:
             worker.acks.append(token)
@@ -405,12 +450,12 @@ class WorkerRegistry:
     # ---- out ----------------------------------------------------------------------------------
 
     def commands(self) -> list[Command]:
-        """What to propose, drained."""
-        return self._reports.commands()
+        """What to propose, drained: checkpoints before the ends of their attempts."""
+        return [*self._notes.commands(), *self._reports.commands()]
 
     def frames(self) -> Iterable[tuple[bytes, FromBroker]]:
         """What to send, drained: (routing id, message)."""
-        out, self._frames = self._frames, []
+        out, self._frames = self._frames + self._notes.frames(), []
         for worker in self._dirty.values():
             if worker.routing is not None:
                 writable = self._writable(worker.routing)
@@ -430,7 +475,11 @@ class WorkerRegistry:
         task = self._machine.running_body(token)
         if task is None:
             return []
-        return [PushedTask(token, task.id, task.attempt, task.spec, task.payload)]
+        return [self._pushed(token, task, task.attempt)]
+
+    def _pushed(self, token: int, task: Waiting, attempt: int) -> PushedTask:
+        about = self._machine.about(task) if task.flags or task.key else None
+        return PushedTask(token, task.id, attempt, task.spec, task.payload, about)
 
 
 def _give_up_at(worker: Worker) -> int:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Release
+from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Postpone, Release
 from raftwork.broker.split_by_size import split_by_size
 from raftwork.broker.workers.retry_backoff import retry_at
 from raftwork.broker.workers.validation import failure_of
+from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.messages import PAYLOAD_MAX, Loss
 
 if TYPE_CHECKING:
@@ -123,10 +124,13 @@ class Reports:
             self._finished.append((outcome.token, outcome.data))
             worker.breaker.succeeded()
         else:
-            retry_at = self._retry_at(outcome.token, time)
-            failure = failure_of(outcome)
-            self._events.attempt_failed(worker, outcome, failure, retry_at - time)
-            self._commands.append(Fail(outcome.token, failure, retry_at, outcome.final))
+            ended = failure_of(outcome, self._machine.level)
+            if ended.resumes and self._machine.level >= LEVEL_OPTIONS:
+                self._commands.append(Postpone(outcome.token, time))
+                return
+            retry_at = self._retry_at(outcome.token, time, ended.after)
+            self._events.attempt_failed(worker, outcome, ended.failure, retry_at - time)
+            self._commands.append(Fail(outcome.token, ended.failure, retry_at, outcome.final))
 
-    def _retry_at(self, token: int, time: int) -> int:
-        return retry_at(self._machine.current(token), time, self._rng)
+    def _retry_at(self, token: int, time: int, after: int | None = None) -> int:
+        return retry_at(self._machine.current(token), time, self._rng, after)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.errors import BadMessage
+from raftwork.errors import BadMessage, NewerMessage
+from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.messages import (
     NAME_MAX,
     PAYLOAD_MAX,
     QUEUES_MAX,
     OutcomeMalformed,
     OutcomeTooLarge,
+    ResumeAsked,
+    RetryAsked,
+    decode_ending,
     decode_failure,
     encode_failure,
 )
@@ -35,16 +39,39 @@ def objection(hello: WorkerHello) -> str | None:
     return None
 
 
-def failure_of(outcome: Outcome) -> bytes:
-    """What to record of an attempt that returned no value, packed as this release packs it.
+class Ended(NamedTuple):
+    """How an attempt without a value ended: what to record of it, and what its code asked for."""
+
+    failure: bytes
+    #: ms until the next attempt, if it said.
+    after: int | None = None
+    #: It goes on in another attempt: nothing has failed.
+    resumes: bool = False
+
+
+def failure_of(outcome: Outcome, level: int) -> Ended:
+    """The same, packed as this release packs it for a cluster at this level.
 
     In the log it is read strictly: what is no Failure, or has a newer worker's surplus fields,
     would stop every replica. What brokers store themselves, no worker may: it comes in words.
     """
     size = len(outcome.data)
     if size > PAYLOAD_MAX:
-        return encode_failure(OutcomeTooLarge(size, PAYLOAD_MAX))
+        return Ended(encode_failure(OutcomeTooLarge(size, PAYLOAD_MAX)))
     try:
-        return encode_failure(decode_failure(outcome.data))
+        found = decode_failure(outcome.data)
+        if level < LEVEL_OPTIONS:
+            found = found._replace(log="")
+        return Ended(encode_failure(found), *_asked(outcome.data))
     except BadMessage as error:
-        return encode_failure(OutcomeMalformed(str(error)[:_WHY_MAX]))
+        return Ended(encode_failure(OutcomeMalformed(str(error)[:_WHY_MAX])))
+
+
+def _asked(data: bytes) -> tuple[int | None, bool]:
+    try:
+        ending = decode_ending(data)
+    except NewerMessage:
+        return None, False
+    if isinstance(ending, RetryAsked):
+        return ending.after, False
+    return None, isinstance(ending, ResumeAsked)

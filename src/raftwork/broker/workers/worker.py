@@ -26,7 +26,7 @@ SLOTS_MAX = 10_000
 
 
 def _pushes() -> Outbox[int, PushedTask]:
-    return Outbox(lambda task: task.token, lambda task: len(task.payload))
+    return Outbox(lambda task: task.token, lambda task: task.size)
 
 
 def needs_free_slot(task: Waiting | Running) -> bool:
@@ -220,7 +220,7 @@ class Worker:
             return
         tasks = self.push.take(read)
         self.pushed += len(tasks)
-        for part in split_by_size(tasks, lambda t: len(t.payload) + len(t.spec), PUSH_BYTES):
+        for part in split_by_size(tasks, lambda t: t.size + len(t.spec), PUSH_BYTES):
             yield Push(epoch, session, part)
         if self.beat_due or (silent and not tasks):
             self.beat_due = False

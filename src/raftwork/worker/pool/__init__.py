@@ -8,8 +8,10 @@ what runs since when.
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
+from raftwork.features.checkpoints import Verdict
 from raftwork.messages import PushedTask
 from raftwork.worker.runner import Ended
+from raftwork.worker.task_notes import Asked, Said
 
 
 class Running(NamedTuple):
@@ -20,8 +22,29 @@ class Running(NamedTuple):
     waits: bool = False  # for the outcome of another task
 
 
+class TaskNotes(Protocol):
+    """What a pool's tasks say of themselves (task_notes.py), and what is answered."""
+
+    def said(self) -> Sequence[Said]:
+        """What tasks said last of their progress; some of them may have ended."""
+        ...
+
+    def asked(self) -> Sequence[Asked]:
+        """The checkpoints that they left since the last call."""
+        ...
+
+    def answer(self, token: int, number: int, verdict: Verdict) -> None:
+        """That is what became of a checkpoint."""
+        ...
+
+
 class Pool(Protocol):
     """What the worker asks of a pool. Every method is called from one thread and returns soon."""
+
+    @property
+    def notes(self) -> TaskNotes:
+        """What its tasks say of themselves."""
+        ...
 
     @property
     def slots(self) -> int:

@@ -28,6 +28,7 @@ from raftwork.worker.pool import Running
 from raftwork.worker.pool.thread import Waker
 from raftwork.worker.runner import Ended, Registry, Runner, cancel_others, kind_of, message_of
 from raftwork.worker.signals import take_back
+from raftwork.worker.task_notes import Board
 
 log = logging.getLogger("raftwork.worker")
 
@@ -47,11 +48,12 @@ class AsyncPool:
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._slots = slots
-        self._runner = Runner(registry, worker)
+        self._waker = Waker()
+        self.notes = Board(self._waker.wake)
+        self._runner = Runner(registry, worker, self.notes)
         self._loop = loop or asyncio.get_running_loop()
         self._backlog: deque[PushedTask] = deque()
         self._ended: deque[Ended] = deque()
-        self._waker = Waker()
         self._tasks: dict[int, asyncio.Task[Ended]] = {}
         self._since: dict[int, int] = {}  # ms
         self._abandoned: set[int] = set()  # told to stop, not seen to have ended
@@ -78,6 +80,7 @@ class AsyncPool:
         with suppress(IndexError):
             while True:
                 ended.append(self._ended.popleft())
+        self.notes.forget(end.outcome.token for end in ended)
         if self._abandoned:
             self._abandoned.difference_update(end.outcome.token for end in ended)
         return ended

@@ -30,13 +30,14 @@ from typing import NamedTuple, NoReturn
 
 from raftwork.errors import HookFailed
 from raftwork.hooks import Hook
-from raftwork.messages import Held, Holding, Loss, PushedTask
+from raftwork.messages import About, Held, Holding, Loss, PushedTask
 from raftwork.standard_streams import complain, flush
 from raftwork.wire import Codec, pack, unpack
 from raftwork.worker.blocked_tasks import waiting, when_changed
 from raftwork.worker.hook_calls import start
 from raftwork.worker.pool.channel import receive, send
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
+from raftwork.worker.pool.shared_notes import SharedNotes
 from raftwork.worker.pool.shared_slots import SharedSlots
 from raftwork.worker.runner import Registry, Runner
 from raftwork.worker.signals import take, take_back
@@ -95,9 +96,11 @@ class ForkServer:
         recycling: Recycling,
         child_start: Hook[[]],
         killed_notice: KilledNotice,
+        notes: SharedNotes,
     ) -> None:
         self._control = control
         self._killed_notice = killed_notice
+        self._notes = notes
         self._left = False  # the worker ends by itself
         self._child_start = child_start
         self._ends = ends
@@ -244,7 +247,8 @@ class ForkServer:
                     if other != slot:
                         end.close()
                 _settle_signals(self._hangup)
-                runner = Runner(self._registry, self._worker)
+                notes = self._notes.of_child(slot, self._ends[slot])
+                runner = Runner(self._registry, self._worker, notes)
                 if self._child_start:
                     start(self._child_start, "on_child_start")
                     send(self._ends[slot], STARTED)
@@ -288,7 +292,8 @@ def decode_job(packet: bytes) -> PushedTask:
     """The task of a packet."""
     fields = unpack(packet)
     assert isinstance(fields, list)
-    return PushedTask(*fields)
+    task = PushedTask(*fields)
+    return task if task.about is None else task._replace(about=About(*task.about))
 
 
 def _settle_signals(hangup: "signal._HANDLER") -> None:

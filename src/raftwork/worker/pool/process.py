@@ -38,6 +38,7 @@ from raftwork.worker.pool.fork_server import (
     notices,
 )
 from raftwork.worker.pool.recycling import NEVER, Recycling
+from raftwork.worker.pool.shared_notes import CHECKPOINT_FIELDS, SharedNotes
 from raftwork.worker.pool.shared_slots import SharedSlots
 from raftwork.worker.runner import Ended, Registry, how, lost
 
@@ -92,6 +93,7 @@ class ProcessPool:
         self._child_start = child_start or Hook[[]]()
         self._killed_notice = killed_notice
         self._shared = SharedSlots(slots)
+        self.notes = SharedNotes(slots)
         self._recycling = recycling
         self._children = [_Child() for _ in range(slots)]
         self._backlog: deque[PushedTask] = deque()
@@ -120,7 +122,7 @@ class ProcessPool:
             os.close(null)
             ends = [child.far for child in self._children]
             settings = (registry, worker, self._recycling, self._child_start, self._killed_notice)
-            ForkServer(control, ends, self._shared, *settings).serve()
+            ForkServer(control, ends, self._shared, *settings, self.notes).serve()
             status = 0
         except BaseException:  # noqa: BLE001 - nothing may return into the worker's stack
             complain(traceback.format_exc())
@@ -153,9 +155,9 @@ class ProcessPool:
         """The tasks that ended since the last call; a child that died under one is a loss."""
         # One look at all: to read where nothing is costs an exception each.
         readable = {fd for fd, _ in self._readable.poll(0)}
-        for child in self._children:
+        for slot, child in enumerate(self._children):
             if child.end.fileno() in readable:
-                self._read(child)
+                self._read(slot, child)
         if self._control.fileno() in readable:
             self._read_control()
         self._replace()
@@ -235,7 +237,7 @@ class ProcessPool:
                     child.handed[task.token] = backlog.popleft()
                     room -= 1
 
-    def _read(self, child: _Child) -> None:
+    def _read(self, slot: int, child: _Child) -> None:
         with suppress(BlockingIOError):
             while child.handed or child.starting:  # each task has one answer
                 packet = receive(child.end, socket.MSG_DONTWAIT)
@@ -244,12 +246,16 @@ class ProcessPool:
                     continue
                 fields = unpack(packet)
                 assert isinstance(fields, list)
+                if len(fields) == CHECKPOINT_FIELDS:
+                    self.notes.came(slot, *fields)
+                    continue
                 *outcome, elapsed = fields
                 self._end(child, Outcome(*outcome), elapsed)
                 self._mean += _SMOOTHING * (elapsed - self._mean)
 
     def _end(self, child: _Child, outcome: Outcome, elapsed: int) -> None:
         del child.handed[outcome.token]
+        self.notes.ended(outcome.token)
         child.slow, child.worked, child.failed_starts = False, True, 0
         self._to_kill.pop(outcome.token, None)
         self._ended.append(Ended(outcome, elapsed))
@@ -288,7 +294,7 @@ class ProcessPool:
         """Charge a death to the running task; tasks that had not begun are handed out again."""
         child, entry = self._children[died.slot], self._shared.read(died.slot)
         self._shared.clear(died.slot)
-        self._read(child)
+        self._read(died.slot, child)
         waiting = self._take_back(child)
         now = time.monotonic_ns()
         if child.starting or (not child.worked and now - child.started_at < _RESTART_PAUSE_NS):

@@ -18,6 +18,7 @@ from raftwork.messages import PushedTask
 from raftwork.worker.blocked_tasks import waiting
 from raftwork.worker.pool import Running
 from raftwork.worker.runner import Ended, Registry, Runner
+from raftwork.worker.task_notes import Board
 
 
 class Waker:
@@ -60,10 +61,11 @@ class ThreadPool:
         self._closed = False
         self._ended: deque[Ended] = deque()
         self._waker = Waker()
+        self.notes = Board(self._waker.wake)
         self._now: list[tuple[int, int] | None] = [None] * slots  # token, ns since
         self._abandoned: set[int] = set()
         for slot in range(slots):
-            runner = Runner(registry, worker)
+            runner = Runner(registry, worker, self.notes)
             # Daemons: one that cannot be stopped must not keep the process from ending.
             threading.Thread(
                 target=self._work, args=(slot, runner), name=f"raftwork-{slot}", daemon=True
@@ -90,6 +92,7 @@ class ThreadPool:
         ended = []
         while self._ended:
             ended.append(self._ended.popleft())
+        self.notes.forget(end.outcome.token for end in ended)
         if self._abandoned:
             self._abandoned.difference_update(end.outcome.token for end in ended)
         return ended

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from raftwork.broker.machine import ClusterSettings
-from raftwork.broker.machine.commands import Assign, Fail, Finish, Lose, Release
+from raftwork.broker.machine.commands import Assign, Fail, Finish, Lose, Postpone, Release
 from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
@@ -19,11 +19,13 @@ from raftwork.features.upgrade import Raise
 from raftwork.messages import (
     Failure,
     Loss,
+    Spec,
     State,
     TimeLimitPassed,
     WorkerLost,
     decode_failure,
     encode_failure,
+    encode_spec,
 )
 from tests.unit.broker.machine.driver import FAILURE, WORKER, Driver, spec_of
 
@@ -299,3 +301,33 @@ def test_an_at_most_once_task_that_never_started_waits_again(driver: Driver) -> 
     token = driver.start("a", spec=ONCE)
     assert Requeued("default", 1) in driver.lose(token, started=False)
     assert Requeued("default", 1) in driver.release(*driver.assign(1))
+
+
+def test_a_time_limit_is_retried_as_a_timeout_error_is(driver: Driver) -> None:
+    for name, state in (("builtins.TimeoutError", State.FAILED), ("builtins.KeyError", None)):
+        spec = encode_spec(Spec("t", "default", timeout=10, retries=1, no_retry_on=(name,)))
+        token = driver.start(name, spec=spec)
+        driver.expire(token)
+        assert driver.state(name) is (state or State.QUEUED)
+
+
+def test_a_task_that_resumes_keeps_its_place_and_its_counts(driver: Driver) -> None:
+    token = driver.start("a")
+    driver.enqueue("b")
+    driver.effects(Postpone(token, 0))
+    assert driver.waiting_ids() == ["a", "b"]
+    (again,) = driver.assign(1)
+    driver.fail(again)
+    assert driver.state("a") is State.FAILED
+
+
+def test_a_task_that_resumes_later_waits_until_then(driver: Driver) -> None:
+    token = driver.start("a")
+    driver.effects(Postpone(token, driver.machine.time + 500))
+    assert driver.waiting_ids() == [] and driver.state("a") is State.QUEUED
+    driver.tick(500)
+    assert driver.waiting_ids() == ["a"]
+
+
+def test_a_void_token_resumes_nothing(driver: Driver) -> None:
+    assert driver.effects(Postpone(99, 0)) == [TokenRejected(99)]

@@ -209,8 +209,8 @@ def test_a_field_more_than_is_known_stops_the_replica(
 
 def test_a_failure_with_a_field_more_stops_the_replica(driver: Driver) -> None:
     token = driver.start("a")
-    failure = pack([*unpack(FAILURE), 7])  # type: ignore[misc]
-    stops(driver, encode_batch(START, [Fail(token, failure, 0)]), "Failure with 4 fields")
+    failure = pack([*unpack(FAILURE), "log", 7])  # type: ignore[misc]
+    stops(driver, encode_batch(START, [Fail(token, failure, 0)]), "Failure with 5 fields")
 
 
 def test_an_entry_with_a_part_more_stops_the_replica(driver: Driver) -> None:

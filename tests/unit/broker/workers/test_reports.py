@@ -1,30 +1,40 @@
 """How attempts end: what workers report is proposed once, and what they leave out in time."""
 
+from random import Random
+
 import pytest
 
+from raftwork.broker.machine import Running
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Command,
     Expire,
     Fail,
     Finish,
+    Postpone,
     Release,
 )
 from raftwork.broker.workers.reports import EXPIRY_GRACE_MS, FINISH_BYTES
+from raftwork.broker.workers.retry_backoff import retry_at
+from raftwork.broker.workers.validation import failure_of
 from raftwork.messages import (
     PAYLOAD_MAX,
     Acknowledged,
+    Backoff,
     Failure,
     Held,
     Holding,
     Outcome,
     Report,
+    ResumeAsked,
+    RetryAsked,
     Spec,
     Started,
     State,
     Stop,
     decode_failure,
     encode_failure,
+    encode_spec,
 )
 from raftwork.wire import pack
 from tests.unit.broker.registry_harness import FAILURE, ONCE, OTHER, RegistryHarness
@@ -129,9 +139,10 @@ def test_a_newer_workers_failure_is_stored_as_this_release_knows_it(
 ) -> None:
     """In the log a field more would stop every replica."""
     (token,) = harness.give()
-    harness.report(Outcome(token, False, pack([1, "E", "m", "t", "new"])))
+    harness.report(Outcome(token, False, pack([1, "E", "m", "t", "log", "new"])))
     harness.commit()
-    assert harness.queues.machine.lookup(["0"])[0].data == encode_failure(Failure("E", "m", "t"))
+    stored = encode_failure(Failure("E", "m", "t", "log"))
+    assert harness.queues.machine.lookup(["0"])[0].data == stored
 
 
 def test_a_value_over_the_limit_fails_the_task_with_both_sizes(harness: RegistryHarness) -> None:
@@ -216,3 +227,67 @@ def test_a_start_that_is_told_again_brings_no_second_end(harness: RegistryHarnes
         harness.registry.pass_time(harness.now, harness.queues.time)
         ended += harness.registry.commands()
     assert [type(command) for command in ended] == [Expire]
+
+
+RETRY = encode_failure(RetryAsked(90_000, "Retry", "busy", ""))
+
+
+def test_a_pause_that_the_code_asks_for_is_exact_and_has_no_bound(harness: RegistryHarness) -> None:
+    spec = Spec("job", "default", retries=1, backoff=1_000, max_backoff=2_000)
+    (token,) = harness.give(spec=spec)
+    harness.report(Outcome(token, False, RETRY))
+    (fail,) = harness.commit()
+    failure = encode_failure(Failure("Retry", "busy", ""))
+    assert fail == Fail(token, failure, harness.queues.time + 90_000, False)
+    assert harness.state() is State.QUEUED
+
+
+def test_a_retry_counts_as_a_failure(harness: RegistryHarness) -> None:
+    (token,) = harness.give(spec=Spec("job", "default", retries=0))
+    harness.report(Outcome(token, False, RETRY))
+    harness.commit()
+    assert harness.state() is State.FAILED
+
+
+def test_an_attempt_that_resumes_waits_again_and_counts_for_nothing(
+    harness: RegistryHarness,
+) -> None:
+    (token,) = harness.give(spec=Spec("job", "default", retries=0))
+    harness.report(Outcome(token, False, encode_failure(ResumeAsked())))
+    assert harness.commit() == [Postpone(token, harness.queues.time)]
+    assert harness.state() is State.QUEUED
+    assert harness.frames(Acknowledged) == [Acknowledged(1, 1, [token])]
+    (again,) = harness.assign()
+    (run,) = harness.queues.machine.running()
+    assert (run.token, run.attempt, run.failures, run.losses) == (again, 2, 0, 0)
+
+
+def test_a_task_that_may_run_once_does_not_resume(harness: RegistryHarness) -> None:
+    (token,) = harness.give(spec=ONCE)
+    harness.report(Outcome(token, False, encode_failure(ResumeAsked())))
+    harness.commit()
+    assert harness.state() is State.FAILED
+
+
+@pytest.mark.parametrize(
+    ("kind", "pauses"),
+    [
+        (Backoff.EXPONENTIAL, [100, 200, 400, 700]),
+        (Backoff.LINEAR, [100, 200, 300, 400]),
+        (Backoff.CONSTANT, [100, 100, 100, 100]),
+    ],
+)
+def test_the_pause_grows_as_the_options_say(kind: Backoff, pauses: list[int]) -> None:
+    spec = encode_spec(Spec("t", "q", backoff=100, max_backoff=700, backoff_kind=kind))
+    for failures, least in enumerate(pauses):
+        run = Running(1, 1, "t", "q", b"", spec, failures + 1, failures, 0, 0)
+        most = min(least + least // 4, 700)
+        found = {retry_at(run, 5_000, Random(seed)) - 5_000 for seed in range(50)}
+        assert least <= min(found) <= max(found) <= most
+        assert len(found) > 1 or least == 700  # tasks that failed together part
+
+
+def test_the_last_lines_of_a_log_go_into_the_log_from_level_two_on() -> None:
+    outcome = Outcome(1, False, encode_failure(Failure("E", "m", "t", "last words")))
+    assert decode_failure(failure_of(outcome, 2).failure).log == "last words"
+    assert failure_of(outcome, 1).failure == FAILURE

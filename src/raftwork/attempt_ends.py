@@ -1,0 +1,36 @@
+"""What a task's code raises to say what is to become of it.
+
+They are no errors: an attempt ends with each of them as its code wants it to.
+"""
+
+from raftwork.durations import Duration, seconds
+
+
+class Retry(Exception):
+    """Try it again, not before `after` seconds (None: after the pause that its options say).
+
+    It counts as a failure: of a task that has no retries left it is the last attempt. Whatever
+    `retry_on` and `max_backoff` say, the next attempt comes then. To keep what went wrong in the
+    traceback, `raise Retry(after=30) from error`.
+    """
+
+    def __init__(self, text: str = "", *, after: Duration | None = None) -> None:
+        super().__init__(text)
+        #: In seconds.
+        self.after = None if after is None else seconds("after", after)
+
+    def __str__(self) -> str:
+        when = "" if self.after is None else f" after {self.after:g} s"
+        return super().__str__() or f"its code asked for another attempt{when}"
+
+
+class Reject(Exception):
+    """It has failed for good, and is not tried again: its arguments, say, can never be right."""
+
+
+class Resume(Exception):
+    """It goes on in another attempt, which may be on another worker; nothing has failed.
+
+    It waits again at its place in the queue. What is to be known there belongs in a checkpoint.
+    A task that may run only once has failed by it.
+    """

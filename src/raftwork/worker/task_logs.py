@@ -1,0 +1,66 @@
+"""The last lines that a task logs: they go into its failure.
+
+Records are caught as they are made, whatever handlers and loggers a program has set up, and only
+those of code that runs for a task.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from raftwork.worker.context import scope_of_this_code
+
+#: Of all that is kept of a task, in UTF-8; of one line.
+LOG_BYTES_MAX: Final = 4 * 1024
+_LINE_BYTES_MAX: Final = 1024
+
+
+class LastLines:
+    """The end of a log."""
+
+    __slots__ = ("_lines", "_size")
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque()
+        self._size = 0
+
+    def add(self, line: str) -> None:
+        """One more; the oldest go."""
+        data = line.encode("utf-8", "backslashreplace")[:_LINE_BYTES_MAX]
+        self._lines.append(data)
+        self._size += len(data) + 1
+        while self._size > LOG_BYTES_MAX:
+            self._size -= len(self._lines.popleft()) + 1
+
+    def __str__(self) -> str:
+        return "\n".join(line.decode("utf-8", "ignore") for line in list(self._lines))
+
+
+def keep_last_lines() -> None:
+    """Let this process, and its forks, keep the last lines of each task's log."""
+    make = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(_keeping(make))
+
+
+def _keeping(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
+    def made(*args: object, **kwargs: object) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        scope = scope_of_this_code()
+        if scope is not None:
+            if scope.log is None:
+                scope.log = LastLines()
+            scope.log.add(_line(record))
+        return record
+
+    return made
+
+
+def _line(record: logging.LogRecord) -> str:
+    when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    head = f"{when.removesuffix('+00:00')}Z {record.levelname} {record.name}:"
+    try:
+        return f"{head} {record.getMessage()}"
+    except Exception as error:  # noqa: BLE001 - values that a program logs may raise anything
+        return f"{head} <could not be formatted: {type(error).__name__}>"
