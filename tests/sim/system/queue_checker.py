@@ -10,7 +10,15 @@ from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 from raftwork.broker.machine import Machine
-from raftwork.broker.machine.commands import Expire, Fail, Lose, Release, commands, decode_batch
+from raftwork.broker.machine.commands import (
+    Expire,
+    Fail,
+    Lose,
+    Postpone,
+    Release,
+    commands,
+    decode_batch,
+)
 from raftwork.consensus.core import Position
 from raftwork.features.cluster_settings import ConfigureCluster
 from raftwork.features.effects import (
@@ -181,6 +189,8 @@ class QueueChecker:
         owner = self.tokens.get(getattr(command, "token", 0))
         if owner is None or owner[0].token == command.token:  # type: ignore[attr-defined]
             self.ends.command(command, effects, owner[0].id if owner else "")
+            if owner is not None and isinstance(command, Postpone):
+                self.timers.began(owner[0])
         match command:
             case Admit():
                 self._enqueues(command, reply, effects)

@@ -13,6 +13,7 @@ from raftwork.broker.machine.commands import (
     Expire,
     Fail,
     Finish,
+    HoldBack,
     Lose,
     Postpone,
     Release,
@@ -94,6 +95,24 @@ def postpone(ledger: Ledger, command: Postpone, effects: list[Effect]) -> None:
         _failed(ledger, run, encode_failure(ResumeAsked()), None, effects)
     else:
         _again(ledger, run, command.at, effects)
+
+
+def hold_back(ledger: Ledger, command: HoldBack, effects: list[Effect]) -> None:
+    """Its gates are shut for a time, and it waits there; without gates it waits for that time.
+
+    Raises BadMessage if the failure is none, which no leader proposes.
+    """
+    decode_failure_strictly(command.failure)
+    gates = [g for g in ledger.gates.of(command.token) if command.limit in ("", g[0])]
+    run = _end(ledger, command.token, effects)
+    if run is None:
+        return
+    for gate in gates:
+        ledger.gates.shut(ledger, gate, command.until)
+    if spec_of(run.spec).at_most_once:
+        _failed(ledger, run, command.failure, None, effects)
+    else:
+        _again(ledger, run, ledger.time if gates else command.until, effects)
 
 
 def release(ledger: Ledger, command: Release, effects: list[Effect]) -> None:

@@ -13,6 +13,7 @@ from raftwork.broker.machine.commands import (
     Expire,
     Fail,
     Finish,
+    HoldBack,
     Lose,
     Release,
     Tick,
@@ -201,6 +202,41 @@ def test_a_pause_ends_by_itself_or_by_a_resume(driver: Limited) -> None:
     assert not driver.try_all(2)
     driver.do(Pause("stripe", 0))
     assert driver.try_all(2)
+
+
+# ---- what code asks for ------------------------------------------------------------------------
+
+
+def held_back(driver: Limited, token: int, limit: str = "") -> HoldBack:
+    return HoldBack(token, driver.now + 5_000, limit, FAILURE)
+
+
+def test_code_shuts_its_gates_for_a_time_and_waits_there(driver: Limited) -> None:
+    driver.do(limit("a", concurrency=5), limit("b", concurrency=5))
+    driver.do(put("x", limits=("a", "b")), put("y", limits=("a",)), put("z", limits=("b",)))
+    (token,) = driver.try_all(1).values()
+    driver.do(held_back(driver, token, "b"))
+    assert list(driver.try_all(1, 2, 3)) == [2]
+    driver.later(4_999)
+    assert not driver.try_all(1, 3)
+    driver.later(1)
+    assert list(driver.try_all(1, 3)) == [1, 3]
+    (run,) = [run for run in driver.machine.running() if run.id == "x"]
+    assert (run.attempt, run.failures, run.losses) == (2, 0, 0)
+
+
+def test_without_a_limit_it_waits_itself_and_once_is_once(driver: Limited) -> None:
+    driver.do(put("x", limits=()), put("y", limits=()))
+    (token,) = driver.try_all(1).values()
+    driver.do(held_back(driver, token))
+    assert list(driver.try_all(1, 2)) == [2]
+    driver.later(5_000)
+    assert list(driver.try_all(1)) == [1]
+    once = encode_spec(Spec("job", "default", at_most_once=True))
+    driver.do(driver.put("once", spec=once))
+    (token,) = driver.try_all(3).values()
+    driver.do(held_back(driver, token))
+    assert driver.state("once") is State.FAILED
 
 
 # ---- rates --------------------------------------------------------------------------------------
