@@ -125,11 +125,17 @@ class PlanChecker:
         places: dict[int, int] = {seq: place for seq, place, _ in rows}
         handed = {seq for assign in assigns for seq in assign.seqs}
         left: dict[str, list[tuple[int, Known]]] = {}
+        # Their turn came before, when no worker could have them.
+        backlogs = dispatcher._backlogs.values()
+        skipped = {t.seq for b in backlogs for some in b.skipped._tasks.values() for t in some}
+        taken = skipped | dispatcher._reserved.keys()
         for seq, place in places.items():
-            if seq not in dispatcher._reserved and self._goes_anywhere(known[seq]):
+            if seq not in taken and self._goes_anywhere(known[seq]):
                 left.setdefault(known[seq].spec.queue, []).append((place, known[seq]))
         for seq in handed & places.keys():
             task = known[seq]
+            if self._is_picky(task):
+                continue  # its turn may have come before, when no worker could have it
             if (waiting := left.get(task.spec.queue)) is not None:
                 self._compare(places[seq], task, waiting)
 
@@ -146,11 +152,13 @@ class PlanChecker:
             self._world.reach.counts["patience came to an end"] += 1
 
     def _goes_anywhere(self, task: "Known") -> bool:
-        """Whether any worker may have it: else what comes after it may go before it."""
+        """Whether it may go at once, to any worker: else what comes after it may go before it."""
+        return not (task.spec.limits or self._is_picky(task))
+
+    def _is_picky(self, task: "Known") -> bool:
+        """Whether some workers may not have it."""
         lacks = {name for _, names in self._world.queue.codes.values() for name in names}
-        return not (
-            task.losses or task.spec.limits or task.spec.at_most_once or task.spec.name in lacks
-        )
+        return bool(task.losses or task.spec.at_most_once or task.spec.name in lacks)
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -220,13 +220,17 @@ class World:
             before, left = left, self._backlog()
             if left >= before:
                 return False
-        return False
+        return not left and timeline.run(timeline.now + RECOVERY, self.whole)
 
     def _backlog(self) -> int:
-        """How many tasks have no outcome; 0 if one of them is known to all workers."""
+        """How many tasks have no outcome; 0 if one of them could have it by now.
+
+        That is one that is known to all workers and does not wait for its turn in an order.
+        """
         lacks = {name for worker in self.workers for name in worker.lacks}
-        names = [each.spec.name for each in self.queue.tasks.values() if each.outcome is None]
-        return len(names) if lacks.issuperset(names) else 0
+        left = [each.spec for each in self.queue.tasks.values() if each.outcome is None]
+        others = {spec.name for spec in left if not spec.ordered}
+        return len(left) if lacks.issuperset(others) else 0
 
     def whole(self) -> bool:
         """One leader, every task over, every client content, every replica up to date."""
