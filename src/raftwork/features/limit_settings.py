@@ -4,7 +4,6 @@ How far a limit is used is not here but in its gates (raftwork/broker/machine/ga
 """
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from json import dumps, loads
 from typing import Any, Final, NamedTuple
@@ -160,7 +159,8 @@ def changed(quota: Quota, values: dict[str, object]) -> Quota:
 # ---- gates ------------------------------------------------------------------------------------
 
 
-def gates_text(names: Sequence[GateName]) -> str:
+@lru_cache(maxsize=20_000)
+def gates_text(names: tuple[GateName, ...]) -> str:
     """Names as a task's row has them."""
     return dumps(list(names), ensure_ascii=False, separators=(",", ":"))
 

@@ -10,6 +10,7 @@
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from raftwork.errors import BadMessage, NewerMessage, ProtocolError, QueueFull, Unsupported
@@ -175,7 +176,12 @@ def named(ledger: "Ledger", spec: "Spec") -> Sequence[str]:
     if not spec.limits and not quotas:
         return ()
     own = TASK_PREFIX + spec.name
-    return sorted({*spec.limits, own} if own in quotas else set(spec.limits))
+    return _in_order((*spec.limits, own) if own in quotas else spec.limits)
+
+
+@lru_cache(maxsize=1_024)
+def _in_order(limits: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(set(limits)))
 
 
 def check_limits(ledger: "Ledger", spec: "Spec") -> None:
@@ -215,7 +221,7 @@ def _enters(ledger: "Ledger", spec: "Spec", task: "Entering") -> None:
     limits = named(ledger, spec)
     if limits:
         task.flags |= GATED
-        task.gates = gates_text([_gate(ledger, name, task) for name in limits])
+        task.gates = gates_text(tuple([_gate(ledger, name, task) for name in limits]))
 
 
 def _gate(ledger: "Ledger", name: str, task: "Entering") -> GateName:

@@ -26,11 +26,15 @@ class _Ahead:
     tat: int = 0
 
 
+_NOTHING = _Ahead()
+
+
 class GateRoom:
     """The gates of all limits, and those of queues: ("", queue)."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._gates = machine.gates
         self._ahead: dict[GateName, _Ahead] = {}
         self._of: dict[int, tuple[GateName, ...]] = {}  # by task
         #: Leader time, ms.
@@ -46,22 +50,22 @@ class GateRoom:
     def shut_until(self, gate: GateName) -> int:
         """0 if it lets one more in. Otherwise when time alone opens it, or NEVER."""
         name, key = gate
-        found = self._machine.gates.find(gate)
+        found = self._gates.find(gate)
         held = found.held
         if name:
-            quota = self._machine.gates.quotas.get(name)
+            quota = self._gates.quotas.get(name)
         else:
             quota, held = self._machine.queue_use(key)
         if quota is None:
             return 0
-        ahead = self._ahead.get(gate) or _Ahead()
+        ahead = self._ahead.get(gate, _NOTHING)
         time = max(self.time, self._machine.time)
         return found.opens_at(quota, time, held + ahead.tasks, max(found.tat, ahead.tat))
 
     def is_paced(self, gate: GateName) -> bool:
         """Whether it has a rate: what it lets in is to begin then, and is not held ahead."""
         name, key = gate
-        quotas = self._machine.gates.quotas
+        quotas = self._gates.quotas
         quota = quotas.get(name) if name else self._machine.queue_use(key)[0]
         return quota is not None and quota.tasks > 0
 
@@ -71,12 +75,12 @@ class GateRoom:
         time = max(self.time, self._machine.time) * 1_000
         for gate in gates:
             name, key = gate
-            quotas = self._machine.gates.quotas
+            quotas = self._gates.quotas
             quota = quotas.get(name) if name else self._machine.queue_use(key)[0]
             ahead = self._ahead.setdefault(gate, _Ahead())
             ahead.tasks += 1
             if quota is not None and quota.tasks:
-                tat = max(ahead.tat, self._machine.gates.find(gate).tat, time)
+                tat = max(ahead.tat, self._gates.find(gate).tat, time)
                 ahead.tat = tat + quota.interval
 
     def gates_of(self, seq: int) -> tuple[GateName, ...]:

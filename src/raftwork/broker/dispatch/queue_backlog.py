@@ -111,6 +111,8 @@ class QueueBacklog:
         self._fairness: Fairness | None = None
         self._open = LaneLevels(self.first_place, None)
         #: Lanes at a shut gate, the gate that each stands at, and the lane that each let go.
+        #: At most gates, those of a key, one lane stands alone.
+        self._alone_at: dict[GateName, int] = {}
         self._at: dict[GateName, LaneLevels] = {}
         self._stands_at: dict[int, GateName] = {}
         self._shared: dict[GateName, LaneLevels] = {}  # of _at, those with several tenants
@@ -171,14 +173,14 @@ class QueueBacklog:
 
     def opened(self, gate: GateName) -> None:
         """There may be room at this gate."""
-        if gate in self._at:
+        if gate in self._at or gate in self._alone_at:
             self._stirred[gate] = None
 
     def leave_gates(self) -> None:
         """Nothing stands at any gate."""
-        for gate in self._at:
+        for gate in (*self._at, *self._alone_at):
             self._room.waits_no_more(gate, self._queue)
-        self._at, self._shared, self._stands_at = {}, {}, {}
+        self._at, self._alone_at, self._shared, self._stands_at = {}, {}, {}, {}
         self._let_go, self._gone_from, self._stirred = {}, {}, {}
 
     # ---- taking ---------------------------------------------------------------------------------
@@ -295,6 +297,8 @@ class QueueBacklog:
             self._open.took(kind)
             self.changed(kind.tenant)
         self._served(lane)
+        if gates and (shut := self._shut_gate(lane)) is not None:
+            self._stand(lane, *shut)  # nearly always, where its gate is one of a key
 
     # ---- gates ----------------------------------------------------------------------------------
 
@@ -313,16 +317,25 @@ class QueueBacklog:
 
     def _stand(self, lane: int, gate: GateName, until: int) -> None:
         """The lane is not looked at before that gate has room."""
-        levels = self._at.get(gate)
-        if levels is None:
-            levels = self._at[gate] = LaneLevels(self._place_at(gate), self._fairness)
-        backlog = self._lanes[lane]
         self._stands_at[lane] = gate
-        levels.add(lane, backlog.lane, backlog.bound)
-        if self._fairness is not None and levels.mixed:
+        levels = self._at.get(gate)
+        if levels is not None:
+            self._stand_in(levels, lane)
+        elif (other := self._alone_at.get(gate, lane)) == lane:
+            self._alone_at[gate] = lane
+        else:
+            del self._alone_at[gate]
+            levels = self._at[gate] = LaneLevels(self._place_at(gate), self._fairness)
+            for each in (other, lane):
+                self._stand_in(levels, each)
+        if self._fairness is not None and levels is not None and levels.mixed:
             self._shared[gate] = levels
         self._room.wait(gate, self._queue, until)
         self._served(lane)
+
+    def _stand_in(self, levels: LaneLevels, lane: int) -> None:
+        if (backlog := self._lanes.get(lane)) is not None:
+            levels.add(lane, backlog.lane, backlog.bound)
 
     def _served(self, lane: int) -> None:
         """It was this lane's turn: of the gate that had let it go another may come."""
@@ -343,12 +356,18 @@ class QueueBacklog:
                 self._let_one_go(gate)
 
     def _let_one_go(self, gate: GateName) -> None:
-        levels = self._at.get(gate)
-        if levels is None or gate in self._let_go:
+        if gate in self._let_go:
             return
-        lane = levels.first()
+        levels = self._at.get(gate)
+        if levels is not None:
+            lane = levels.first()
+        else:
+            lane = self._alone_at.get(gate)
+            if lane is not None and self._stands_at.get(lane) != gate:
+                lane = None
         if lane is None:
-            del self._at[gate]
+            self._at.pop(gate, None)
+            self._alone_at.pop(gate, None)
             self._shared.pop(gate, None)
             self._room.waits_no_more(gate, self._queue)
         elif until := self._room.shut_until(gate):
@@ -356,6 +375,8 @@ class QueueBacklog:
         else:
             backlog = self._lanes[lane]
             del self._stands_at[lane]
+            if self._alone_at.pop(gate, None) is not None:
+                self._room.waits_no_more(gate, self._queue)
             self._let_go[gate], self._gone_from[lane] = lane, gate
             self._open.add(lane, backlog.lane, backlog.bound)
 
@@ -388,8 +409,9 @@ class QueueBacklog:
     def _list(self, number: int, lane: Lane, place: int) -> None:
         """A task of this lane waits at this place, or none before it."""
         gate = self._stands_at.get(number)
-        levels = self._open if gate is None else self._at[gate]
-        levels.add(number, lane, place)
+        levels = self._open if gate is None else self._at.get(gate)
+        if levels is not None:  # else it stands there alone
+            levels.add(number, lane, place)
 
     def _read_settings(self) -> None:
         """What was set for the queue counts at once, also for what waits already."""

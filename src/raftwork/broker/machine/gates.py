@@ -3,13 +3,14 @@
 1. A limit has one gate, or one for each tenant or key that it counts apart. A task is handed out
    if all its gates let it in, and then counts at all of them; else it counts at none.
 2. `held` is how many of the running tasks a gate let in: it changes where a token begins and where
-   it ends, and nowhere else. So nothing that ends an attempt can forget it, or do it twice.
+   it ends, and nowhere else. So nothing that ends an attempt can forget it, or do it twice. It is
+   in no table: those say which tasks run.
 3. A rate is GCRA, in whole us of machine time: `tat` is when the next task would come if they came
    evenly. It is charged where a token begins. What comes back unstarted is given back if it was the
    last that was charged; further back, time may have repaid it already, and more would pass than
    the rate allows.
-4. An idle gate, of which nothing runs and which time has opened, has no row. A timer looks after
-   those that time will open.
+4. A gate has a row until time has opened it and nothing of it runs. A timer looks after those that
+   time will open.
 5. What a limit allows is not part of its gates, so a change of it holds at once and moves no count.
 """
 
@@ -32,18 +33,18 @@ NEVER: Final = 2**63 - 1
 #: Gates kept in memory between transactions; the rest is read when it is needed.
 _KEPT_MAX: Final = 20_000
 
-_READ = "SELECT held, tat, last, before, shut_until, timer FROM gate WHERE name = ? AND key = ?"
-_PUT = "INSERT OR REPLACE INTO gate VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_READ = "SELECT tat, last, before, shut_until, timer FROM gate WHERE name = ? AND key = ?"
+_PUT = "INSERT OR REPLACE INTO gate VALUES (?, ?, ?, ?, ?, ?, ?)"
 _DROP = "DELETE FROM gate WHERE name = ? AND key = ?"
 _OF_TIMER = "SELECT name, key FROM gate WHERE timer = ?"
-_USED = "SELECT name, sum(held), count(*) FROM gate GROUP BY name"
+_ALL = "SELECT name, key FROM gate"
 _OF_RUNNING = """SELECT token, gates FROM running JOIN task USING (seq)
     WHERE task.flags & ? ORDER BY token"""
 
 
 @dataclass(slots=True)
 class Gate:
-    """A row of `gate`; all zero where there is none."""
+    """A row of `gate`, all zero where there is none, and the tasks that it let in and that run."""
 
     held: int = 0
     tat: int = 0
@@ -56,7 +57,12 @@ class Gate:
     @property
     def blank(self) -> bool:
         """Whether it has no row."""
-        return not (self.held or self.timer or self.tat or self.shut_until)
+        return not (self.timer or self.tat or self.shut_until)
+
+    @property
+    def used(self) -> bool:
+        """Whether it is not idle."""
+        return self.held > 0 or not self.blank
 
     def opens_at(self, quota: Quota, time: int, held: int, tat: int) -> int:
         """0 if one more may pass; else when time alone lets it (ms), or NEVER.
@@ -98,11 +104,14 @@ class Gates:
         db = self._db
         for name, settings in db.execute("SELECT name, settings FROM quota ORDER BY name"):
             self.quotas[name] = Quota(*unpack(settings))  # type: ignore[misc]
+        for name, key in db.execute(_ALL):
+            self.count += 1
+            self.gates_of[name] += 1
+            self.find((name, key))
         for token, text in db.execute(_OF_RUNNING, (GATED,)):
-            self._of[token] = gates_named(text)
-        for name, held, gates in db.execute(_USED):
-            self.running_of[name], self.gates_of[name] = held, gates
-            self.count += gates
+            names = self._of[token] = gates_named(text)
+            for each in names:
+                self._hold(each, self.find(each), 1)
 
     # ---- limits --------------------------------------------------------------------------------
 
@@ -125,7 +134,7 @@ class Gates:
             gate = self._gates[name] = Gate()
             row = self._db.execute(_READ, name).fetchone()
             if row is not None:
-                gate.held, gate.tat, gate.last, gate.before, gate.shut_until, gate.timer = row
+                gate.tat, gate.last, gate.before, gate.shut_until, gate.timer = row
                 gate.stored = True
         return gate
 
@@ -159,16 +168,14 @@ class Gates:
         token: int,
         held: int,
     ) -> None:
-        was_blank = gate.blank
-        gate.held += held
-        self._tally(self.running_of, name, held)
+        if held:
+            self._hold(name, gate, held)
         if quota is not None and quota.tasks:
+            was_used = gate.used
             gate.last, gate.before = token, gate.tat
             gate.tat = max(gate.tat, ledger.time * 1_000) + quota.interval
-        if gate.blank:
-            return
-        self._come(name, was_blank)
-        self._rest(ledger, name, gate)
+            self._come(name, not was_used)
+            self._rest(ledger, name, gate)
 
     def leave(self, ledger: "Ledger", token: int) -> None:
         """The token is over: its task counts no more at the gates that it passed."""
@@ -177,7 +184,6 @@ class Gates:
             gate.held -= 1
             self._tally(self.running_of, name, -1)
             assert gate.held >= 0, "a gate was left more often than it was passed"
-            self._changed.add(name)
             self._freed[name] = None
             self._rest(ledger, name, gate)
 
@@ -194,9 +200,9 @@ class Gates:
     def shut(self, ledger: "Ledger", name: GateName, until: int) -> None:
         """Nothing passes until then, machine time."""
         gate = self.find(name)
-        was_blank = gate.blank
+        was_used = gate.used
         gate.shut_until = max(gate.shut_until, until)
-        self._come(name, was_blank)
+        self._come(name, not was_used)
         self._rest(ledger, name, gate)
 
     def of(self, token: int) -> tuple[GateName, ...]:
@@ -221,13 +227,23 @@ class Gates:
             return
         until = max(gate.shut_until, -(-gate.tat // 1_000))
         if until <= ledger.time:
-            self._gates[name] = Gate(stored=gate.stored)
+            if not gate.blank or gate.stored:
+                self._changed.add(name)
+                gate.tat = gate.last = gate.before = gate.shut_until = 0
             self.count -= 1
             self._tally(self.gates_of, name, -1)
             return
         ledger.seq += 1
         gate.timer = ledger.seq
+        self._changed.add(name)
         ledger.set_timer(until, GATE_TIMER, gate.timer)
+
+    def _hold(self, name: GateName, gate: Gate, tasks: int) -> None:
+        if not gate.used:
+            self.count += 1
+            self._tally(self.gates_of, name, 1)
+        gate.held += tasks
+        self._tally(self.running_of, name, tasks)
 
     def _come(self, name: GateName, is_new: bool) -> None:
         self._changed.add(name)
@@ -259,21 +275,12 @@ class Gates:
         for name in changed:
             gate = self._gates[name]
             if not gate.blank:
-                put.append(
-                    (
-                        *name,
-                        gate.held,
-                        gate.tat,
-                        gate.last,
-                        gate.before,
-                        gate.shut_until,
-                        gate.timer,
-                    )
-                )
+                times = (gate.tat, gate.last, gate.before, gate.shut_until)
+                put.append((*name, *times, gate.timer))
             elif gate.stored:
                 drop.append(name)
             gate.stored = not gate.blank
         self._db.executemany(_PUT, put)
         self._db.executemany(_DROP, drop)
         if len(self._gates) > _KEPT_MAX:
-            self._gates = {}
+            self._gates = {name: gate for name, gate in self._gates.items() if gate.held}

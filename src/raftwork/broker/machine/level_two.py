@@ -83,10 +83,9 @@ CREATE TABLE key_waiting (          -- ordered tasks behind the owner, in no lan
     seq INTEGER NOT NULL,
     PRIMARY KEY (queue, key, place)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE gate (                 -- of a limit, and a key if it counts apart; while not idle
+CREATE TABLE gate (                 -- of a limit, and a key if it counts apart; while time shuts it
     name TEXT NOT NULL,             -- the limit's; empty for that of a queue
     key TEXT NOT NULL,              -- a tenant, a key, or the queue
-    held INTEGER NOT NULL,          -- tasks that it let in and that run
     tat INTEGER NOT NULL,           -- GCRA's theoretical arrival time, machine time in us
     last INTEGER NOT NULL,          -- the token that was charged last
     before INTEGER NOT NULL,        -- tat before that
