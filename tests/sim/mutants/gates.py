@@ -76,13 +76,6 @@ _BUGS: tuple[tuple[str, str, str, str, int], ...] = (
         "at = self.shut_until",
         20,
     ),
-    (
-        "what a gate refused is not read again",
-        f"{_MACHINE}.attempts:assign",
-        "effects += still_waiting(ledger, absent)",
-        "pass",
-        150,
-    ),
 )
 
 GATES = tuple(

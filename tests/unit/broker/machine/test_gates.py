@@ -1,6 +1,7 @@
 """Limits in the machine: all gates of a task or none, each left once, rates by machine time."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
@@ -120,9 +121,8 @@ def test_what_may_not_run_yet_waits_on_in_its_lane(driver: Limited) -> None:
     ids=[*("finish", "retry", "later", "final", "expire", "release", "lose", "lose unstarted")],
 )
 def test_however_an_attempt_ends_its_gates_are_left_in_the_same_entry(
-    driver: Limited, end: object
+    driver: Limited, end: Callable[[int], Command]
 ) -> None:
-    assert callable(end)
     driver.do(limit("a", concurrency=1), limit("b", concurrency=1), put("x", limits=("b", "a")))
     (token,) = driver.try_all(1).values()
     assert driver.rows() == [("a", "", 1), ("b", "", 1)]
@@ -280,8 +280,9 @@ def test_each_retry_pays(driver: Limited) -> None:
 @pytest.mark.parametrize(
     "how", [lambda t: Release([t]), lambda t: Lose([(t, False)])], ids=["released", "lost"]
 )
-def test_what_comes_back_unstarted_has_not_paid(driver: Limited, how: object) -> None:
-    assert callable(how)
+def test_what_comes_back_unstarted_has_not_paid(
+    driver: Limited, how: Callable[[int], Command]
+) -> None:
     driver.do(limit("stripe", rate="1/m"), put("a", "b"))
     (token,) = driver.try_all(1).values()
     driver.later(100)
