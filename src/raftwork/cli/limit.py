@@ -1,5 +1,6 @@
 """`raftwork limit`: the limits, and how far each is used."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -198,7 +199,7 @@ def delete_command(cluster: Cluster, /, name: str) -> None:
     out(f"{name} is deleted")
 
 
-def _document(limit: Limit) -> dict[str, object]:
+def _document(limit: Limit) -> Mapping[str, object]:
     until = limit.paused_until
     return asdict(limit) | {"paused_until": None if until is None else until.isoformat()}
 
