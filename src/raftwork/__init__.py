@@ -13,7 +13,7 @@ add.enqueue(1, 2).result(timeout=10)
 
 from typing import TYPE_CHECKING
 
-from raftwork.attempt_ends import Reject, Resume, Retry
+from raftwork.attempt_ends import RateLimited, Reject, Resume, Retry
 from raftwork.client import App, BoundTask, Progress, Run, RunInfo, Status, Task
 from raftwork.errors import (
     AlreadyEnqueued,
@@ -50,6 +50,7 @@ __all__ = [
     "Task",
     "current",
     "Reject",
+    "RateLimited",
     "Resume",
     "Retry",
     "RaftworkError",

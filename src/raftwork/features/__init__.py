@@ -18,6 +18,7 @@ from raftwork.features import (
     history,
     inspect_tasks,
     lanes,
+    limits,
     pause_queue,
     progress,
     purge_queue,
@@ -66,5 +67,6 @@ CAPABILITIES: tuple[Capability, ...] = (
     history,
     why_it_waits,
     inspect_tasks,
+    limits,
     lanes,  # the last: what the others made of a task decides where it waits
 )

@@ -59,6 +59,14 @@ _READY_TWO = (
 _AMONG = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, attempt, %s
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase IN (0, 1, 4, 5)"""
 
+_STILL = """SELECT waiting.queue, waiting.seq
+    FROM json_each(?) CROSS JOIN task ON task.seq = value
+    CROSS JOIN waiting ON waiting.queue = task.queue AND waiting.seq = task.seq
+    ORDER BY waiting.seq"""
+_STILL_IN_LANE = """SELECT task.queue, task.seq, task.lane, laned.place
+    FROM json_each(?) CROSS JOIN task ON task.seq = value CROSS JOIN laned ON laned.lane = task.lane
+        AND laned.place = CASE task.place WHEN 0 THEN task.seq ELSE task.place END
+    WHERE laned.seq = task.seq ORDER BY task.seq"""
 
 #: Where a task waits: the number of its queue, its own, and its flags.
 Place = tuple[int, int, int]

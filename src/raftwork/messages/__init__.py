@@ -20,6 +20,7 @@ from raftwork.messages.failures import Cancelled as Cancelled
 from raftwork.messages.failures import CancelReason as CancelReason
 from raftwork.messages.failures import DeadlinePassed as DeadlinePassed
 from raftwork.messages.failures import Failure as Failure
+from raftwork.messages.failures import LimitReached as LimitReached
 from raftwork.messages.failures import OutcomeMalformed as OutcomeMalformed
 from raftwork.messages.failures import OutcomeTooLarge as OutcomeTooLarge
 from raftwork.messages.failures import ResumeAsked as ResumeAsked

@@ -5,6 +5,7 @@
 
 from tests.sim.mutants.attempt_ends import ATTEMPT_ENDS
 from tests.sim.mutants.cancels import CANCELS
+from tests.sim.mutants.gates import GATES
 from tests.sim.mutants.lanes import LANES
 from tests.sim.mutants.limits import LIMITS
 from tests.sim.mutants.looks import LOOKS
@@ -338,8 +339,9 @@ CONTAINMENT = tuple(
             (
                 Edit(
                     f"{_BROKER}.containment:Containment.ends",
-                    "isinstance(error, Exception)",
-                    "False",
+                    "not ours or error is self.vital.broken"
+                    " or as_database_error(error) is not None",
+                    "True",
                 ),
             ),
             20,
@@ -458,5 +460,5 @@ SERVICE = (
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
     *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *WORKERS, *ATTEMPT_ENDS),
-    *(*CANCELS, *LANES, *TIMERS, *UNIQUE),
+    *(*CANCELS, *LANES, *TIMERS, *UNIQUE, *GATES),
 )

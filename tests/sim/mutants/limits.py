@@ -59,7 +59,7 @@ LIMITS = (
     ),
     _mutant(
         "bytes of what is handed out still count",
-        f"{_QUEUE}.state:Ledger.hand_out",
+        f"{_QUEUE}.state:Ledger.begin",
         "queue.bytes -= run.size",
         "pass",
     ),

@@ -136,6 +136,15 @@ _EXPECTED = (
     "looked at: attempts",
     "looked at: tagged",
     "listed by a tag",
+    # limits
+    "limit set",
+    "limit set below what runs",
+    "limit paused",
+    "let in by all its gates",
+    "let in after a gate was full",
+    "handed out at a rate",
+    "a rate was given back",
+    "a gate was left by a loss",
     # the cluster's settings
     "cluster set",
     "cluster settings read",

@@ -38,11 +38,11 @@ _LANES = """SELECT number, queue, priority, tenant, gates,
         (SELECT min(place) FROM laned WHERE laned.lane = number) AS head
     FROM lane WHERE queue = ? AND head IS NOT NULL ORDER BY number"""
 _IN_LANE = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, task.flags,
-        laned.place
+        laned.place, laned.lane
     FROM laned CROSS JOIN task ON task.seq = laned.seq
     WHERE laned.lane = ? AND laned.place > ? ORDER BY laned.place LIMIT ?"""
 _AT_PLACES = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, task.flags,
-        laned.place
+        laned.place, laned.lane
     FROM json_each(?) CROSS JOIN laned ON laned.lane = ? AND laned.place = value
     CROSS JOIN task ON task.seq = laned.seq ORDER BY laned.place"""
 _TENANTS = "SELECT seq, tenant FROM json_each(?) CROSS JOIN task ON task.seq = value"
@@ -64,6 +64,7 @@ class Waiting(NamedTuple):
     key: str = ""  # for a balancer that places by it
     flags: int = 0  # features/task_row.py
     place: int = 0  # in its lane; 0 for an ordinary one, which stands by its number
+    lane: int = 0  # 0 for an ordinary one
 
 
 def queue_status(queue: Queue) -> QueueStatus:

@@ -17,18 +17,21 @@ import apsw
 
 from raftwork.broker.machine import cluster_settings, level_two
 from raftwork.broker.machine.entry_versions import check_level
+from raftwork.broker.machine.gates import Gates
 from raftwork.broker.machine.lanes import Lanes
 from raftwork.broker.machine.level_two import ByLevel
 from raftwork.broker.machine.migrations import check_version
 from raftwork.features import history
 from raftwork.features.cluster_settings import ClusterSettings
+from raftwork.features.limit_settings import Quota, gates_named
 from raftwork.features.queue_settings import (
     NOTHING_SET,
     QueueSettings,
     packed,
+    quota_of,
     settings_of,
 )
-from raftwork.features.task_row import DELAYED, FINISHED, PENDING, SCHEDULED, TOMBSTONE
+from raftwork.features.task_row import DELAYED, FINISHED, GATED, PENDING, SCHEDULED, TOMBSTONE
 from raftwork.features.waiting import unwait
 from raftwork.messages import State, decode_spec
 from raftwork.release import Levels
@@ -87,10 +90,13 @@ class Queue:
     #: What was set for it, and the same packed; changed by `set` alone.
     settings: QueueSettings = NOTHING_SET
     packed_settings: builtins.bytes = _NOTHING_PACKED
+    #: How many of its tasks may run, and how fast; None for as many as there are.
+    quota: Quota | None = None
 
     def set(self, settings: QueueSettings) -> None:
         """These hold for it from now on."""
         self.settings, self.packed_settings = settings, packed(settings)
+        self.quota = quota_of(settings)
 
     @property
     def unstarted(self) -> int:
@@ -104,7 +110,8 @@ _queue_row_two = attrgetter(
     *(*_QUEUE, "packed_settings", "scheduled", "blocked", "cancelled", "paused_until")
 )
 _PENDING = ByLevel(
-    """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags}
+    """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags},
+        {gates}
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
 )
 _CHECKSUMS = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
@@ -151,10 +158,7 @@ class Ledger:
         self.settings = cluster_settings.read(db)
         self.queues: dict[str, Queue] = {}
         self.numbered: dict[int, Queue] = {}
-        for row in db.execute("SELECT * FROM queue ORDER BY number"):
-            queue = Queue(*row[:8], *row[9:])
-            queue.set(settings_of(row[8]))
-            self.queues[queue.name] = self.numbered[queue.number] = queue
+        self._load_queues()
         #: The last queue's number. From level 2 on a queue may be gone, and its number with it.
         self.last_queue = kept[3] if len(kept) > 3 else max(self.numbered, default=0)
         # Bounded by the setting `dead`, so counting them at the start costs little.
@@ -183,6 +187,8 @@ class Ledger:
         self.lanes = Lanes(db)
         #: Keys whose ordered tasks wait for a resume (features/key_order.py); bounded.
         self.halted_keys = level_two.halted_keys(db) if self.level >= level_two.LEVEL else 0
+        #: The limits, and how far each is used.
+        self.gates = Gates(db, tables=self.level >= level_two.LEVEL)
         self._written = self._counters()
         self._touched: dict[int, Queue] = {}
         self._token_written = self.token  # running tokens up to here are in the table
@@ -262,14 +268,6 @@ class Ledger:
         queue.queued += count
         queue.bytes += size
         self.unfinished += count
-
-    def hand_out(self, runs: Iterable[Running]) -> None:
-        """These tasks run now and no longer wait."""
-        for run in runs:
-            queue = self.touch(run.queue)
-            queue.queued -= 1
-            queue.running += 1
-            queue.bytes -= run.size
 
     def take_back(self, runs: Iterable[Running]) -> None:
         """These tasks wait again, at once or until their next attempt is due."""
@@ -375,9 +373,9 @@ class Ledger:
         self.db.execute("DELETE FROM lane WHERE queue = ?", (queue.number,))
 
     def assign(self, worker: bytes, seqs: Sequence[int]) -> tuple[list[Running], list[int]]:
-        """Give those of these tasks that wait the next tokens, in order; also returns the others.
+        """Give those of these tasks that wait, and may run now, the next tokens, in order.
 
-        Nothing of a paused queue is given.
+        Also returns the others. Nothing of a paused queue is given.
         """
         pending = _PENDING.at(self.level)
         found = {row[0]: row for row in self.db.execute(pending, (str(list(seqs)), PENDING))}
@@ -389,9 +387,16 @@ class Ledger:
             if row is None or seq in self.running_seqs:
                 absent.append(seq)
                 continue
-            _, task, number, attempt, failures, losses, size, spec, flags = row
+            _, task, number, attempt, failures, losses, size, spec, flags, gates = row
             queue = self.numbered[number]
-            if queue.paused_until or (flags and not self.may_start(seq, flags)):
+            if (
+                queue.paused_until
+                or (flags and not self.may_start(seq, flags))
+                or (
+                    (gates or queue.quota is not None)
+                    and not self.gates.enter(gates_named(gates), queue, self, token + 1)
+                )
+            ):
                 absent.append(seq)
                 continue
             token += 1
@@ -404,7 +409,6 @@ class Ledger:
                 self._begins(run)
             runs.append(run)
         self.token = token
-        self.hand_out(runs)
         unwait(self, [(self.queues[r.queue].number, r.seq, r.flags) for r in runs])
         return runs, absent
 
@@ -412,6 +416,10 @@ class Ledger:
         """The task runs under its token from now on."""
         self.running[run.token] = run
         self.running_seqs[run.seq] = run.token
+        queue = self.touch(run.queue)
+        queue.queued -= 1
+        queue.running += 1
+        queue.bytes -= run.size
 
     def end(self, token: int) -> Running | None:
         """Take the token away; None if it is not current."""
@@ -421,9 +429,17 @@ class Ledger:
             # A token that began and ended in one transaction never reaches the table.
             if token <= self._token_written:
                 self._ended.append((token,))
+            if run.flags & GATED:
+                self.gates.leave(self, token)
         return run
 
     # ---- tables ---------------------------------------------------------------------------------
+
+    def _load_queues(self) -> None:
+        for row in self.db.execute("SELECT * FROM queue ORDER BY number"):
+            queue = Queue(*row[:8], *row[9:])
+            queue.set(settings_of(row[8]))
+            self.queues[queue.name] = self.numbered[queue.number] = queue
 
     def _load_running(self) -> Iterator[Running]:
         for row in self.db.execute(_RUNNING.at(self.level)):
@@ -451,6 +467,7 @@ class Ledger:
             self.db.executemany("INSERT INTO running VALUES (?, ?, ?)", map(_row, reversed(begun)))
             self._token_written = self.token
         self.lanes.flush()
+        self.gates.flush()
         if self._touched:
             two = self.level >= level_two.LEVEL
             put, row = (_PUT_QUEUE_TWO, _queue_row_two) if two else (_PUT_QUEUE, _queue_row)

@@ -27,6 +27,8 @@ from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
     Effect,
+    GatesFreed,
+    LimitChanged,
     NotAssigned,
     Queued,
     Requeued,
@@ -110,6 +112,10 @@ class DispatcherHarness:
                 self.dispatcher.closed(effect.seq)
             case NotAssigned():
                 pytest.fail("a task was proposed that does not wait")
+            case GatesFreed():
+                self.dispatcher.freed(effect.names)
+            case LimitChanged():
+                self.dispatcher.limit_changed(effect.limit)
             case _:
                 pass
 
