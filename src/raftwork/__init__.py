@@ -17,6 +17,7 @@ from raftwork.client import App, BoundTask, Run, Status, Task
 from raftwork.errors import (
     AppClosed,
     LoadError,
+    NotDeterministic,
     NotSerializable,
     PayloadTooLarge,
     ProtocolError,
@@ -29,6 +30,7 @@ from raftwork.errors import (
     UnknownTask,
     UnknownWorker,
     Unsupported,
+    WouldDeadlock,
 )
 from raftwork.release import RELEASE
 
@@ -47,6 +49,7 @@ __all__ = [
     "RaftworkError",
     "AppClosed",
     "LoadError",
+    "NotDeterministic",
     "NotSerializable",
     "PayloadTooLarge",
     "ProtocolError",
@@ -58,6 +61,7 @@ __all__ = [
     "UnknownTask",
     "UnknownWorker",
     "Unsupported",
+    "WouldDeadlock",
     "__version__",
 ]
 

@@ -12,6 +12,7 @@ from raftwork.features import (
     cluster_settings,
     dead_letters,
     drain,
+    edges,
     enqueue,
     purge_queue,
     queue_settings,
@@ -45,4 +46,5 @@ CAPABILITIES: tuple[Capability, ...] = (
     upgrade,
     cluster_settings,
     timers,
+    edges,
 )

@@ -12,11 +12,10 @@ to do about them. The rules:
 4. Handing back is a promise that the code never began: only what the pool withdrew is released.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
 from math import log2
 from random import Random
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
 from raftwork.errors import BadMessage
 from raftwork.messages import (
@@ -27,12 +26,14 @@ from raftwork.messages import (
     Acknowledged,
     Beat,
     Drain,
+    EndWaits,
     FromBroker,
     Goodbye,
     Heartbeat,
     Held,
     HelloFirst,
     Holding,
+    Hopeless,
     Leader,
     Outcome,
     Ping,
@@ -42,15 +43,20 @@ from raftwork.messages import (
     Started,
     Stop,
     ToBroker,
+    Wait,
     WorkerHello,
     WorkerWelcome,
     decode_spec,
 )
 from raftwork.messages.registry import worker_frames
+from raftwork.worker.agent_turn import Identity as Identity
+from raftwork.worker.agent_turn import Load as Load
+from raftwork.worker.agent_turn import Turn as Turn
 from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import PrefetchWindow
 from raftwork.worker.runner import Ended, failure
+from raftwork.worker.told_waits import ToldWaits
 from raftwork.worker.unacknowledged_outcomes import Outcomes
 
 #: A heartbeat goes along with a beat of the leader that comes so shortly before it is due, ms.
@@ -61,39 +67,6 @@ LOOK_MS = 10
 #: Waiting tasks are handed back when no slot has come free for so long, ms.
 STUCK_MS = 250
 _FOREVER = 2**62
-
-
-class Identity(NamedTuple):
-    """A worker process, as its hello describes it."""
-
-    name: str
-    incarnation: bytes
-    host: str
-    pid: int
-    queues: tuple[str, ...]
-
-
-class Load(NamedTuple):
-    """A sample of how busy the machine (or the container) is. Shares are 0 … 1."""
-
-    cpu: float | None = None
-    memory: float | None = None
-    load: float | None = None
-    own: float | None = None  # of `cpu`: this worker and its tasks
-    place: int = 0  # which CPUs: see Heartbeat
-
-
-@dataclass(slots=True)
-class Turn:
-    """What to do now: `send`; then `start`, then `stop`, then `withdraw`, on the pool."""
-
-    send: list[tuple[str, ToBroker]] = field(default_factory=list)
-    start: list[PushedTask] = field(default_factory=list)
-    stop: set[int] = field(default_factory=set)
-    #: Call the pool's `withdraw` and tell the agent through `withdrawn`; then take another turn.
-    withdraw: bool = False
-    #: For the log: what has ended since the last turn; successes only with `tell_all`.
-    ends: list[tuple[PushedTask, Outcome]] = field(default_factory=list)
 
 
 #: Takes a frame: from which broker, what, and when.
@@ -142,6 +115,9 @@ class Agent:
         self._started: list[int] = []  # to be reported, as are the released
         self._released: list[int] = []
         self._stop: set[int] = set()
+        #: Of tasks that wait for others. See `waiting`.
+        self.waits = ToldWaits()
+        self._hopeless: list[Hopeless] = []
         self._withdraw = False
         self._hand_back = False  # what the withdrawal is for
         self._load = Load()
@@ -178,6 +154,7 @@ class Agent:
                 handles(Push, self._pushed),
                 handles(Acknowledged, self._acknowledged),
                 handles(Stop, lambda _source, stop, _now: self._drop(stop.tokens)),
+                handles(EndWaits, lambda _source, end, _now: self._hopeless.extend(end.waits)),
                 handles(Drain, lambda _source, _drain, now: self.drain(now)),
                 handles(Leader, self._session.announced),
                 handles(HelloFirst, lambda source, _first, now: self._session.refused(source, now)),
@@ -214,7 +191,7 @@ class Agent:
             if token in self._held or token in self._done:
                 continue
             self._prefetch.came(len(task.payload))
-            full = len(self._held) >= self._slots + 2 * self._prefetch.most
+            full = self._unparked >= self._slots + 2 * self._prefetch.most
             if self._draining or full or len(task.payload) > PAYLOAD_MAX:
                 self._released.append(token)
                 continue
@@ -248,6 +225,7 @@ class Agent:
     def _opened(self, stop: list[int], now: int) -> None:
         self._drop(stop)
         self._done.renew()
+        self.waits.renew()
         self.heartbeat_at = now  # the window and the load belong to the session
 
     # ---- facts from this machine -----------------------------------------------------------------
@@ -255,9 +233,12 @@ class Agent:
     def ended(self, ends: list[Ended], now: int) -> None:
         """The code of these tasks is over."""
         for outcome, elapsed in ends:
-            if not outcome.unknown:  # no code ran: it says nothing of how long tasks take
+            waited = self.waits.over(outcome.token)
+            if not (outcome.unknown or waited):  # else it says nothing of how long tasks take
                 self._prefetch.ended(elapsed / 1e6)
-            if outcome.ok:  # a worker that fails at once must not seem fast, and draw all tasks
+            if (
+                outcome.ok and not waited
+            ):  # a worker that fails at once must not seem fast, and draw all tasks
                 self._succeeded += 1
                 self._log_times += log2(max(1, elapsed))
             self._decide(outcome)
@@ -269,7 +250,11 @@ class Agent:
     @property
     def saturated(self) -> bool:
         """Whether it holds more tasks than can run at once."""
-        return len(self._held) > self._slots
+        return self._unparked > self._slots
+
+    @property
+    def _unparked(self) -> int:
+        return len(self._held) - self.waits.parked
 
     @property
     def slots(self) -> int:
@@ -290,6 +275,14 @@ class Agent:
         """What it holds, and since when (ms) its code is known to run."""
         return [(task, self._since.get(token)) for token, task in self._held.items()]
 
+    def waiting(self, waits: Collection[Wait], now: int) -> None:
+        """The tasks that wait for others, and hold their slots or (parked) do not.
+
+        Call it after `ended`, if there are any or `waits` knows of some.
+        """
+        if self.waits.see([wait for wait in waits if wait.token in self._held]):
+            self.look_at = now  # the leader is to know first that they run
+
     def look(self, running: list[Running], slots: int, now: int) -> None:
         """What the pool runs, and how many slots it has."""
         if slots != self._slots:
@@ -303,7 +296,8 @@ class Agent:
                     self._limit_at = min(self._limit_at, since + limit)
         waiting = len(self._held) - len(self._since)
         self.look_at = now + LOOK_MS if waiting else _FOREVER
-        if waiting and len(running) >= slots and now - self._progress_at >= STUCK_MS:
+        busy = len(running) - self.waits.parked
+        if waiting and busy >= slots and now - self._progress_at >= STUCK_MS:
             self._prefetch.stuck(now - self._progress_at)
             self._progress_at = now
             self._take_back()
@@ -383,6 +377,8 @@ class Agent:
             turn.start, self._parked = self._parked, []
         if self._stop:
             turn.stop, self._stop = self._stop, set()
+        if self._hopeless:
+            turn.hopeless, self._hopeless = self._hopeless, []
         if self._ends:
             turn.ends, self._ends = self._ends, []
         turn.withdraw = self._withdraw
@@ -439,7 +435,7 @@ class Agent:
 
     def _heartbeat(self, turn: Turn, now: int) -> None:
         self.heartbeat_at = now + HEARTBEAT_MS
-        running = min(len(self._held), self._slots)
+        running = min(self._unparked, self._slots)
         self._send(
             turn,
             Heartbeat(
@@ -460,20 +456,22 @@ class Agent:
     def _report(self, turn: Turn, now: int) -> None:
         """One Report of whatever happened; further ones only where outcomes outgrow a frame."""
         due = self._done.due_at
-        nothing = not self._started and not self._released and (due is None or now < due)
+        news = self._started or self._released or self.waits.news
+        nothing = not news and (due is None or now < due)
         if nothing or not self._session.open:
             return
         since = self._since
         started = [Started(t, max(0, now - since[t])) for t in self._started if t in since]
         released = self._released
         self._started, self._released = [], []
+        waits = self.waits.take()
         batches = self._done.due(now)
-        if (started or released) and not batches:
+        if (started or released or waits) and not batches:
             batches = [[]]
         for outcomes in batches:
             number, window = self._session.number, self._room()
-            self._send(turn, Report(number, started, outcomes, released, window))
-            started, released = [], []
+            self._send(turn, Report(number, started, outcomes, released, window, waits))
+            started, released, waits = [], [], []
 
     def _room(self) -> int:
         return 0 if self._done.full or self._draining else self._prefetch.size(self._slots)

@@ -14,9 +14,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from raftwork.worker.child_calls import child_id, outcome_of
 from raftwork.worker.forked_copies import ends_copies
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from raftwork.client.task import BoundTask
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,14 +42,33 @@ class Context:
     attempt: int
     worker: str
 
+    def call(
+        self, task: "BoundTask[P, T]", /, *args: P.args, **kwargs: P.kwargs
+    ) -> "Coroutine[Any, Any, T]":
+        """Have this task enqueued, and await its value: `await current().call(add, 1, 2)`.
+
+        Its id is made of this task's id and of how many calls came before, so that another attempt
+        finds what the last one called: what has ended since is not run again. So the calls of a
+        task must be the same, in the same order, in each of its attempts.
+
+        Raises what `aenqueue` and `aresult` raise: TaskFailed if it failed, NotDeterministic if an
+        earlier attempt made this call with something else; RuntimeError outside the task.
+        """
+        scope = _scope.get()
+        if scope is None or scope.over or scope.context is not self:
+            raise RuntimeError(f"this code is not of task {self.id}, which alone may call for it")
+        scope.calls += 1
+        return outcome_of(task, child_id(self.id, scope.calls), scope.calls, args, kwargs)
+
 
 class _Scope:
     """One run of one task. Outlives it where a thread or a coroutine does."""
 
-    __slots__ = ("context", "exit", "over", "task")
+    __slots__ = ("calls", "context", "exit", "over", "task")
 
     def __init__(self, context: Context, task: asyncio.Task[Any] | None) -> None:
         self.context = context
+        self.calls = 0  # of other tasks
         self.over = False
         self.task = task  # the coroutine that runs it, in a loop shared with others
         self.exit: BaseException | None = None  # what made that loop end

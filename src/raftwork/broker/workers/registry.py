@@ -22,6 +22,7 @@ from raftwork.broker.machine import Waiting
 from raftwork.broker.placement.eligibility import Eligibility
 from raftwork.broker.workers.announcements import WorkerEvents
 from raftwork.broker.workers.attribution import Attribution
+from raftwork.broker.workers.deadlocks import Deadlocks
 from raftwork.broker.workers.load import weigh
 from raftwork.broker.workers.reports import Reports
 from raftwork.broker.workers.table import WorkerTable
@@ -88,6 +89,7 @@ class WorkerRegistry:
             tell, self._attribution.reason, machine.current, attempts=attempts
         )
         self._reports = Reports(machine, self._attribution, self._worker_events, rng)
+        self._deadlocks = Deadlocks(machine, self._workers)
         self._all_heard = False  # every worker had the time to say hello
         #: The cluster's. Others bring forward no deadline that a worker has already.
         self.settings = machine.settings
@@ -219,7 +221,9 @@ class WorkerRegistry:
             return False
         worker.window = min(report.window, 1024)
         self._reports.take(worker, report, now, time)
-        if worker.acks:
+        if report.waits:
+            self._deadlocks.take(worker, report.waits)
+        if worker.acks or worker.hopeless:
             self._dirty[worker.incarnation] = worker
         return True
 
@@ -307,7 +311,7 @@ class WorkerRegistry:
         if assignment.done:
             worker.acks.append(token)
         else:
-            worker.busy -= 1
+            worker.ends(assignment)
             worker.stops.append(token)
         self._dirty[worker.incarnation] = worker
 
@@ -329,6 +333,8 @@ class WorkerRegistry:
                 if worker.routing is not None:
                     worker.beat_due = True
                     self._dirty[worker.incarnation] = worker
+            for worker in self._deadlocks.look():
+                self._dirty[worker.incarnation] = worker
             self._give_up_at = min(map(_give_up_at, self._workers.values()), default=_NEVER)
             self._all_heard = now >= self._all_heard_at
             # Eligibility changes with time, and with the workers that are there.

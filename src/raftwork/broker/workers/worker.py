@@ -10,19 +10,30 @@ from raftwork.broker.split_by_size import split_by_size
 from raftwork.broker.workers.announcements import Announced
 from raftwork.broker.workers.circuit_breaker import CircuitBreaker
 from raftwork.broker.workers.load import LoadEstimate
-from raftwork.messages import Acknowledged, Beat, Drain, Push, Stop, WorkerStatus, decode_spec
+from raftwork.messages import (
+    Acknowledged,
+    Beat,
+    Drain,
+    EndWaits,
+    Push,
+    Stop,
+    WorkerStatus,
+    decode_spec,
+)
 
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Iterator, Sequence
 
     from raftwork.broker.machine import Running, Waiting
-    from raftwork.messages import FromBroker, PushedTask, WorkerHello
+    from raftwork.messages import FromBroker, Hopeless, PushedTask, Wait, WorkerHello
 
 #: At most so many bytes of payload in one Push frame.
 PUSH_BYTES = 1024 * 1024
 #: What a hello may claim.
 SLOTS_MAX = 10_000
+#: Tasks of a worker that hold no slot while they wait for others, at most.
+PARKED_MAX = 1_000
 
 
 def _pushes() -> Outbox[int, PushedTask]:
@@ -47,6 +58,8 @@ class Assignment:
     done: bool = False  # the worker's report about it is proposed
     lost: bool = False  # its Lose is proposed
     expired: int | None = None  # when its Expire was proposed; again only if that one is lost
+    wait: Wait | None = None  # what its code waits for, by the worker's last word
+    parked: bool = False  # it waits and holds no slot
 
     @classmethod
     def of(cls, token: int, task: Waiting | Running, *, known: bool) -> Assignment:
@@ -89,7 +102,10 @@ class Worker:
     lost: int | None = None  # when it was given up
     load_estimate: LoadEstimate = field(default_factory=LoadEstimate)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
-    busy: int = 0  # slots and window taken: assignments not done, and Assigns proposed
+    #: Slots and window taken: by assignments that are neither done nor parked, and by Assigns
+    #: that are proposed.
+    busy: int = 0
+    parked: int = 0  # assignments that are
     pushed: int = 0  # in this session
     beat_due: bool = False  # so that it finds out whether all that was pushed has come
     assignments: dict[int, Assignment] = field(default_factory=dict)
@@ -98,6 +114,7 @@ class Worker:
     full_since: int | None = None  # its connection was seen to take nothing, time and again
     acks: list[int] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
+    hopeless: list[Hopeless] = field(default_factory=list)
 
     def begin_session(self, routing: bytes, hello: WorkerHello) -> None:
         """What the hello says holds from here on; nothing that was on its way arrives."""
@@ -110,14 +127,33 @@ class Worker:
         self.pushed, self.window = 0, 0
         self.push.clear()
         self.acks, self.stops, self.full_since = [], [], None
+        self.hopeless = []
+        for assignment in self.assignments.values():
+            self.waits(assignment, None)  # it says anew which
+
+    def waits(self, assignment: Assignment, wait: Wait | None) -> None:
+        """The code of this assignment waits for other tasks now, or waits no more (None)."""
+        parked = wait is not None and wait.parked and not assignment.done
+        if parked and not assignment.parked and self.parked >= PARKED_MAX:
+            parked = False
+        if parked != assignment.parked:
+            change = 1 if parked else -1
+            self.parked += change
+            self.busy -= change
+        assignment.wait, assignment.parked = wait, parked
+
+    def ends(self, assignment: Assignment) -> None:
+        """It takes no slot any more."""
+        self.waits(assignment, None)
+        self.busy -= 1
 
     def start_over(self) -> None:
         """What it holds is to be read anew; what is on its way to it stays reserved."""
-        self.busy = max(
-            0, self.busy - sum(not assignment.done for assignment in self.assignments.values())
-        )
+        held = sum(not each.done and not each.parked for each in self.assignments.values())
+        self.busy = max(0, self.busy - held)
         self.push.clear()
-        self.assignments, self.acks, self.stops = {}, [], []
+        self.assignments, self.acks, self.stops, self.hopeless = {}, [], [], []
+        self.parked = 0
         self.routing = self.full_since = None
 
     def status(self, reason: str) -> WorkerStatus:
@@ -128,7 +164,7 @@ class Worker:
             self.host,
             self.pid,
             self.slots,
-            sum(not assignment.done for assignment in self.assignments.values()),
+            sum(not each.done for each in self.assignments.values()) - self.parked,
             self.load_estimate.weight,
             self.load_estimate.cpu,
             self.load_estimate.memory,
@@ -138,6 +174,7 @@ class Worker:
             self.load_estimate.others,
             self.load_estimate.load,
             self.load_estimate.terms,
+            self.parked,
         )
 
     @property
@@ -185,7 +222,7 @@ class Worker:
             if assignment.token in unsent:
                 yield assignment.token, assignment.started is not None
                 continue
-            slots -= 1
+            slots -= not assignment.parked
             begun = (
                 assignment.started is not None
                 or slots >= 0
@@ -201,13 +238,16 @@ class Worker:
 
         Tasks only if its connection is `writable`; `read` as in Outbox.take, by tokens.
         """
-        session, silent = self.session, not (self.stops or self.acks)
+        session, silent = self.session, not (self.stops or self.acks or self.hopeless)
         if self.stops:
             yield Stop(epoch, session, self.stops)
             self.stops = []
         if self.acks:
             yield Acknowledged(epoch, session, self.acks)
             self.acks = []
+        if self.hopeless:
+            yield EndWaits(epoch, session, self.hopeless)
+            self.hopeless = []
         if self.leaving and not self.draining:  # again and again, until it says so
             yield Drain(epoch, session)
         if not writable:

@@ -7,7 +7,10 @@ charged to the task that ran, and the code of one task is never killed for anoth
 import mmap
 from typing import NamedTuple
 
+from raftwork.messages import Deadlock
+
 _WORDS = 8  # a cache line each
+_WHY_BITS = 4
 
 
 class Entry(NamedTuple):
@@ -15,7 +18,6 @@ class Entry(NamedTuple):
 
     token: int
     since: int  # ns on the monotonic clock, which is one for all processes of a machine
-    waits: bool = False  # for the outcome of another task
 
 
 class SharedSlots:
@@ -28,12 +30,17 @@ class SharedSlots:
         """The child of `slot` begins a task at `since` (ns)."""
         # The token last: it says that the time is valid.
         self._words[slot * _WORDS + 1] = since
-        self._words[slot * _WORDS + 2] = False
+        self._words[slot * _WORDS + 2] = 0
         self._words[slot * _WORDS] = token
 
-    def wait(self, slot: int, waits: bool) -> None:
-        """The slot's task begins, or ends, a wait for the outcome of another one."""
-        self._words[slot * _WORDS + 2] = waits
+    def end_wait(self, slot: int, turn: int, why: Deadlock) -> None:
+        """The worker asks the child of `slot` to end what its task has waited for since `turn`."""
+        self._words[slot * _WORDS + 2] = turn << _WHY_BITS | why
+
+    def hopeless(self, slot: int) -> tuple[int, Deadlock] | None:
+        """What the worker asked for last, with its turn."""
+        word = self._words[slot * _WORDS + 2]
+        return (word >> _WHY_BITS, Deadlock(word & (1 << _WHY_BITS) - 1)) if word else None
 
     def clear(self, slot: int) -> None:
         """The child of `slot` runs nothing."""
@@ -43,7 +50,7 @@ class SharedSlots:
         """What the child of `slot` runs; None between two tasks."""
         words, at = self._words, slot * _WORDS
         while token := words[at]:
-            since, waits = words[at + 1], words[at + 2]
+            since = words[at + 1]
             if words[at] == token:
-                return Entry(token, since, bool(waits))
+                return Entry(token, since)
         return None

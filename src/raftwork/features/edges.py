@@ -1,0 +1,27 @@
+"""Tasks that wait for other tasks to end before they begin: what holds them back (`edge`)."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from raftwork.features.task_batch import LEVEL_OPTIONS
+
+if TYPE_CHECKING:
+    from raftwork.broker.machine.state import Ledger
+    from raftwork.features.feature import Feature
+
+_BEFORE = "SELECT DISTINCT src FROM edge WHERE dst = ? ORDER BY src"
+
+
+def holds(ledger: "Ledger", seq: int) -> Iterator[Sequence[int]]:
+    """Every task at the other end of an edge must end by itself."""
+    if ledger.level < LEVEL_OPTIONS:
+        return
+    before: list[tuple[int]] = list(ledger.db.execute(_BEFORE, (seq,)))
+    yield from before
+
+
+def feature() -> "Feature":
+    """See the package."""
+    from raftwork.features.feature import Feature
+
+    return Feature("tasks that wait for others", holds=holds)
