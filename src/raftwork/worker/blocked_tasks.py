@@ -98,6 +98,11 @@ def waiting() -> list[Wait]:
         return [task.told(token) for token, task in _tasks.items()]
 
 
+def count_waiting() -> int:
+    """How many tasks wait."""
+    return len(_tasks)
+
+
 def end_waits(hopeless: Collection[Hopeless]) -> None:
     """End these waits with WouldDeadlock, unless they are over or the task waits for more now."""
     for token, turn, why in hopeless:

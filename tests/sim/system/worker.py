@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, cast
 
 from raftwork.features import from_broker, to_broker
 from raftwork.messages import (
+    Hopeless,
     Loss,
     Outcome,
     PushedTask,
+    Wait,
     decode_spec,
 )
 from raftwork.wire import pack, unpack
@@ -28,6 +30,9 @@ from tests.sim.system.workload import NAMES
 if TYPE_CHECKING:
     from tests.sim.system.world import World
 
+NEVER = 2**62
+#: What a worker that drains gives tasks that wait for others, ms.
+GRACE = 4_000
 ADDRESSES = {address: name for name, address in CLUSTER.items()}
 
 
@@ -39,6 +44,11 @@ class Code:
     since: int
     until: int
     outcome: Outcome | None
+    #: The task whose outcome it waits for, since which turn; whether it holds no slot meanwhile,
+    #: and until it has one again.
+    awaits: str | None = None
+    turn: int = 0
+    parked: bool = False
 
 
 class Pool:
@@ -49,6 +59,7 @@ class Pool:
         self.slots = slots
         self._waiting: deque[PushedTask] = deque()
         self._running: dict[int, Code] = {}
+        self._spare = worker.world.waits.spare(slots)
         self.fatal = False
 
     def start(self, tasks: list[PushedTask]) -> None:
@@ -56,13 +67,66 @@ class Pool:
         self._fill()
 
     def _fill(self) -> None:
-        while self._waiting and len(self._running) < self.slots:
+        for code in self._running.values():
+            if code.parked and code.awaits is None and (self._room() or self._few_run()):
+                code.parked = False
+                self._goes_on(code)
+        while self._waiting and self._room():
             task = self._waiting.popleft()
             code = self._running[task.token] = self._worker.begin(task)
-            self._worker.poke(code.until)
+            if code.awaits is None:
+                self._worker.poke(code.until)
+                continue
+            code.parked = self.parked < self._spare
+            if code.parked:
+                self._worker.world.waits.parked(self._worker, self.parked)
+
+    def _room(self) -> bool:
+        return len(self._running) - self.parked < self.slots
+
+    def _few_run(self) -> bool:
+        """Slots are held by code that waits."""
+        run = [c for c in self._running.values() if c.awaits is None and not c.parked]
+        return len(run) < self.slots
+
+    @property
+    def parked(self) -> int:
+        return sum(code.parked for code in self._running.values())
+
+    def _goes_on(self, code: Code) -> None:
+        code.until = self._worker.timeline.now + 3
+        self._worker.poke(code.until)
+
+    def waiting(self) -> list[Wait]:
+        return [
+            Wait(code.task.token, code.turn, code.parked, [code.awaits], True)
+            for code in self._running.values()
+            if code.awaits is not None
+        ]
+
+    def end_waits(self, hopeless: list[Hopeless]) -> None:
+        for token, turn, _ in hopeless:
+            code = self._running.get(token)
+            if code is not None and code.awaits is not None and code.turn == turn:
+                self._worker.world.waits.without_hope(code)
+                code.outcome = failure(token, "WouldDeadlock", f"{code.task.id} is without hope")
+                self._over(code)
+        self._fill()
+
+    def _over(self, code: Code) -> None:
+        """It waits no more; one that is parked goes on once it has a slot."""
+        code.awaits = None
+        if not code.parked:
+            self._goes_on(code)
+
+    def codes(self) -> list[Code]:
+        return list(self._running.values())
 
     def collect(self) -> list[Ended]:
         now = self._worker.timeline.now
+        for code in self._running.values():
+            if code.awaits is not None and self._worker.world.waits.over(code.awaits):
+                self._over(code)
         over = [c for c in self._running.values() if c.until <= now]
         ended: list[Ended] = []
         for code in over:
@@ -91,7 +155,8 @@ class Pool:
         self._fill()
 
     def next_end(self) -> int | None:
-        return min((c.until for c in self._running.values()), default=None)
+        ends = (c.until for c in self._running.values() if c.until < NEVER)
+        return min(ends, default=None)
 
 
 class Worker(Process):
@@ -158,6 +223,19 @@ class Worker(Process):
             self.timeline.note("drain", self.host)
             self.agent.drain(self.mono)
             self.poke()
+            self.timeline.after(GRACE, self._grace_over, self.incarnation)
+
+    def _grace_over(self, incarnation: bytes) -> None:
+        """What is left waits for others, which may wait for a worker that takes them."""
+        if self.alive and self.incarnation == incarnation and self._pool.waiting():
+            self.halt()
+
+    def waits_for(self, task: str) -> bool:
+        """Whether its code waits for this task."""
+        return any(code.awaits == task for code in self._pool.codes())
+
+    def codes(self) -> list[Code]:
+        return self._pool.codes()
 
     def halt(self) -> None:
         """The second signal: stop at once."""
@@ -178,6 +256,7 @@ class Worker(Process):
         for address, frame in frames:
             agent.receive(address, from_broker.decode(frame), now)
         agent.ended(pool.collect(), now)
+        agent.waiting(pool.waiting(), now)
         if pool.fatal:
             self.stop("killed by its task", silently=self.timeline.chance(0.1))
             self.world.later(self.start)
@@ -196,6 +275,7 @@ class Worker(Process):
     def _perform(self, agent: Agent, turn: Turn) -> None:
         self._pool.start(turn.start)
         self._pool.stop(turn.stop)
+        self._pool.end_waits(turn.hopeless)
         self._send(turn)
         if turn.withdraw:
             agent.withdrawn(self._pool.withdraw())
@@ -220,6 +300,8 @@ class Worker(Process):
             return Code(task, now, now + 5, lost(task.token, Loss(exit=1)))
         kind, length, count = cast("tuple[str, int, int]", unpack(task.payload))
         outcome: Outcome | None = Outcome(task.token, True, pack([task.id, task.token]))
+        if kind == "tree" and (awaited := self.world.waits.awaited(task, count)) is not None:
+            return Code(task, now, NEVER, outcome, awaited, self.world.waits.turn())
         if kind == "fail" and self.world.failures.get(task.id, 0) < count:
             self.world.failures[task.id] = self.world.failures.get(task.id, 0) + 1
             outcome = failure(task.token, "ValueError", f"attempt {task.attempt} of {task.id}")

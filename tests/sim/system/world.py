@@ -36,6 +36,7 @@ from tests.sim.system.shape import APART, Shape
 from tests.sim.system.sqlite import SqliteDisk
 from tests.sim.system.timeline import Timeline
 from tests.sim.system.upgrades import Upgrades
+from tests.sim.system.waits import Waits
 from tests.sim.system.worker import Worker
 from tests.sim.system.workload import Batch, Book
 
@@ -81,6 +82,7 @@ class World:
         self.leases = LeaseChecker(self.queue, self.network.routed)
         self.pushes = PushChecker(self.queue)
         self.upgrades = Upgrades(self)
+        self.waits = Waits(self)
         self.brokers = [
             Broker(self, name, self._clock(), self._disk(name)) for name in self.cluster
         ]
@@ -134,6 +136,7 @@ class World:
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()
+            self.waits.begin()
             self.network.weather = shape.weather
             for broker in self.brokers:
                 broker.disk.faults.slow = shape.disk_slow
@@ -308,4 +311,7 @@ class World:
         """Some broker's transaction was committed, and perhaps outcomes with it."""
         for task in self.queue.settled:
             self._settled_at[task] = self.timeline.now
+            for worker in self.workers:
+                if worker.alive and worker.waits_for(task):
+                    worker.poke()
         self.queue.settled.clear()

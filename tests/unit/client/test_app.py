@@ -251,4 +251,4 @@ def test_everything_the_interface_names_is_exported() -> None:
         v for v in vars(raftwork).values() if isinstance(v, type) and issubclass(v, Exception)
     ]
     assert all(issubclass(error, RaftworkError) for error in errors)
-    assert len(errors) == 14
+    assert len(errors) == 16

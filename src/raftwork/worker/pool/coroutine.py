@@ -24,7 +24,7 @@ from time import monotonic_ns
 from types import TracebackType
 
 from raftwork.messages import Hopeless, PushedTask, Wait
-from raftwork.worker.blocked_tasks import end_waits, run_in, waiting
+from raftwork.worker.blocked_tasks import count_waiting, end_waits, run_in, waiting
 from raftwork.worker.context import exited
 from raftwork.worker.forked_copies import end_copy
 from raftwork.worker.pool import Running
@@ -162,8 +162,13 @@ class AsyncPool:
     def _room(self) -> bool:
         return len(self._tasks) - len(self._parked) < self._slots
 
+    def _few_run(self) -> bool:
+        """Whether slots are held by tasks that wait, perhaps for what wants to go on."""
+        run = len(self._tasks) - count_waiting() - len(self._returning)
+        return run < self._slots
+
     def _fill(self) -> None:
-        while self._returning and self._room():
+        while self._returning and (self._room() or self._few_run()):
             token, slot = self._returning.popleft()
             if not slot.done():
                 self._parked.pop(token, None)
