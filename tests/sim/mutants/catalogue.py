@@ -8,6 +8,7 @@ from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
 from tests.sim.mutants.surgery import Edit
 from tests.sim.mutants.upgrades import UPGRADES
+from tests.sim.mutants.waits import WAITS
 from tests.sim.mutants.workers import WORKERS
 from tests.sim.mutants.zab import ZAB
 
@@ -451,5 +452,5 @@ SERVICE = (
 
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
-    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS),
+    *(*CONTAINMENT, *SERVICE, *LIMITS, *WORKERS, *WAITS),
 )

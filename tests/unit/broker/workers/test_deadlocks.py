@@ -1,6 +1,6 @@
 """Which waits of running tasks are ended, and what parked tasks cost a worker."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -125,7 +125,7 @@ def test_all_that_are_parked_count_as_begun_when_their_worker_is_lost(
     assert [begun for _, begun in worker.presumed_started()] == [True] * 4 + [False]
 
 
-# ---- waits without hope ---------------------------------------------------------------------------
+# ---- waits without hope -------------------------------------------------------------------------
 
 
 def test_a_task_that_waits_for_itself_or_in_a_ring_is_told(harness: RegistryHarness) -> None:
@@ -204,7 +204,7 @@ def test_what_becomes_hopeless_later_is_found_with_a_beat(harness: RegistryHarne
 
 
 @pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, list[Sequence[int]]]]:
+def held(monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Sequence[int]]]:
     """What holds tasks back, by their numbers, as a feature would say it."""
     held: dict[int, list[Sequence[int]]] = {}
 
@@ -212,7 +212,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, list[Sequence[in
         return held.get(seq, [])
 
     monkeypatch.setattr(deadlocks, "_HOLDS", (holds,))
-    yield held
+    return held
 
 
 def test_a_task_whose_gate_the_waiting_ones_fill_is_without_hope(

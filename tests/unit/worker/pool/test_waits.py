@@ -47,17 +47,23 @@ def waits(path: str) -> int:
     return os.getpid()
 
 
+async def _until(condition: Callable[[], bool]) -> None:
+    for _ in range(5_000):
+        if condition():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("never")
+
+
 async def awaits(path: str) -> int:
     waited = Waited(path)
     async with wait_observer.observed(waited.awaited):
-        while not waited.over:
-            await asyncio.sleep(0.002)
+        await _until(lambda: waited.over)
     return os.getpid()
 
 
 async def holds(path: str) -> None:
-    while not os.path.exists(path):
-        await asyncio.sleep(0.002)
+    await _until(lambda: os.path.exists(path))
 
 
 def touch(path: str) -> str:
@@ -169,14 +175,6 @@ def test_a_parked_thread_that_is_stopped_holds_no_slot_until_it_goes_on(tmp_path
     pool.close()
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    for _ in range(5_000):
-        if condition():
-            return
-        await asyncio.sleep(0.002)
-    raise AssertionError("never")
-
-
 def test_coroutines_park_and_take_the_next_slot_before_new_tasks(tmp_path: Path) -> None:
     async def main() -> None:
         pool = AsyncPool(TASKS, "w", 1)
@@ -185,10 +183,10 @@ def test_coroutines_park_and_take_the_next_slot_before_new_tasks(tmp_path: Path)
         await _until(lambda: {each.token for each in pool.running()} == {1, 2, 3})
         assert sorted(wait.parked for wait in pool.waiting()) == [True, True]
         pool.start([job(4, "holds", two)])
-        Path(go).touch()
+        touch(go)
         await _until(lambda: len(pool._returning) == 2)
         assert pool.collect() == [], "the slot is held"
-        Path(one).touch()
+        touch(one)
         ends: dict[int, object] = {}
         await _until(
             lambda: (
@@ -197,7 +195,7 @@ def test_coroutines_park_and_take_the_next_slot_before_new_tasks(tmp_path: Path)
             )
         )
         assert list(ends) == [3, 1, 2], "both go on before the new one"
-        Path(two).touch()
+        touch(two)
         await _until(lambda: bool(pool.collect()))
         pool.close()
 
@@ -214,9 +212,9 @@ def test_a_slot_whose_task_waits_keeps_nothing_from_going_on(
         go, later = str(tmp_path / "go"), str(tmp_path / "later")
         pool.start([job(1, "awaits", go), job(2, "awaits", later)])
         await _until(lambda: [wait.parked for wait in pool.waiting()] == [True, False])
-        Path(go).touch()
+        touch(go)
         await _until(lambda: [end.outcome.token for end in pool.collect()] == [1])
-        Path(later).touch()
+        touch(later)
         await _until(lambda: [end.outcome.token for end in pool.collect()] == [2])
         pool.close()
 
@@ -235,7 +233,7 @@ def test_a_parked_coroutine_that_is_stopped_is_over_and_holds_nothing(tmp_path: 
         assert pool.slots == 1
         await _until(lambda: [end.outcome.token for end in pool.collect()] == [1])
         assert not pool.waiting()
-        Path(one).touch()
+        touch(one)
         await _until(lambda: [end.outcome.token for end in pool.collect()] == [2])
         assert not pool._parked
         pool.close()
