@@ -73,7 +73,7 @@ async def fickle():
 
 def _idle(place: Place) -> bool:
     queue = place.status()["queues"]["default"]
-    return queue["queued"] == queue["running"] == 0
+    return bool(queue["queued"] == queue["running"] == 0)
 
 
 def _enqueue(place: Place, *what: str) -> str:

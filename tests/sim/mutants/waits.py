@@ -9,9 +9,9 @@ _BROKER = "raftwork.broker"
 _WAITS = (
     _mutant(
         "a task that waits for itself waits for ever",
-        f"{_BROKER}.workers.deadlocks:Deadlocks.take",
-        "self._judge(seq)",
-        "pass",
+        f"{_BROKER}.workers.deadlocks:Deadlocks._judge",
+        "why = self._stuck(seq)",
+        "why = None",
         seeds=60,
     ),
     _mutant(

@@ -132,7 +132,7 @@ class WorkerRegistry:
             return True
         others = (w for w in self._workers.values() if w.incarnation not in excluded)
         return any(
-            queue in w.queues and w.retained and (wait_for_absent or w.slots) for w in others
+            queue in w.queues and w.retained and (wait_for_absent or w.runs_more) for w in others
         )
 
     def statuses(self) -> list[WorkerStatus]:

@@ -60,6 +60,7 @@ class Assignment:
     expired: int | None = None  # when its Expire was proposed; again only if that one is lost
     wait: Wait | None = None  # what its code waits for, by the worker's last word
     parked: bool = False  # it waits and holds no slot
+    holds: bool = False  # it waits and holds its slot all the same
 
     @classmethod
     def of(cls, token: int, task: Waiting | Running, *, known: bool) -> Assignment:
@@ -106,6 +107,7 @@ class Worker:
     #: that are proposed.
     busy: int = 0
     parked: int = 0  # assignments that are
+    holding: int = 0  # assignments that wait and hold their slots
     pushed: int = 0  # in this session
     beat_due: bool = False  # so that it finds out whether all that was pushed has come
     assignments: dict[int, Assignment] = field(default_factory=dict)
@@ -133,14 +135,14 @@ class Worker:
 
     def waits(self, assignment: Assignment, wait: Wait | None) -> None:
         """The code of this assignment waits for other tasks now, or waits no more (None)."""
-        parked = wait is not None and wait.parked and not assignment.done
+        parked = wait is not None and wait.parked
         if parked and not assignment.parked and self.parked >= PARKED_MAX:
             parked = False
-        if parked != assignment.parked:
-            change = 1 if parked else -1
-            self.parked += change
-            self.busy -= change
-        assignment.wait, assignment.parked = wait, parked
+        holds = wait is not None and not parked
+        self.busy -= parked - assignment.parked
+        self.parked += parked - assignment.parked
+        self.holding += holds - assignment.holds
+        assignment.wait, assignment.parked, assignment.holds = wait, parked, holds
 
     def ends(self, assignment: Assignment) -> None:
         """It takes no slot any more."""
@@ -153,7 +155,7 @@ class Worker:
         self.busy = max(0, self.busy - held)
         self.push.clear()
         self.assignments, self.acks, self.stops, self.hopeless = {}, [], [], []
-        self.parked = 0
+        self.parked = self.holding = 0
         self.routing = self.full_since = None
 
     def status(self, reason: str) -> WorkerStatus:
@@ -182,6 +184,11 @@ class Worker:
         if self.lost is not None:
             return "lost"
         return "draining" if self.draining or self.leaving else "active"
+
+    @property
+    def runs_more(self) -> bool:
+        """Whether a slot of it is free, or will be by itself: not all have tasks that wait."""
+        return self.slots > self.holding
 
     @property
     def free_slots(self) -> int:

@@ -36,7 +36,7 @@ class ChildWaits:
             native_threads.start(lambda: self._watch(token, watched))
         return True
 
-    def resume(self, _token: int) -> None:
+    def resume(self, token: int) -> None:  # noqa: ARG002
         """It waits no more."""
         self._watched = None
 

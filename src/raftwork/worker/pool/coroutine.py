@@ -153,7 +153,7 @@ class AsyncPool:
         finally:
             self._parked.pop(token, None)  # it goes on, be it to clean up after a cancellation
 
-    def changed(self, _wait: Wait) -> None:
+    def changed(self, wait: Wait) -> None:  # noqa: ARG002
         """The worker is to look."""
         self._waker.wake()
 

@@ -176,7 +176,7 @@ class ThreadPool:
         """As `resume`: the loop has the thread to itself."""
         self.resume(token)
 
-    def changed(self, _wait: Wait) -> None:
+    def changed(self, wait: Wait) -> None:  # noqa: ARG002
         """The worker is to look."""
         self._waker.wake()
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from raftwork.broker.machine.state import Ledger
+from raftwork.broker.placement.eligibility import ANYWHERE
 from raftwork.broker.workers import deadlocks
 from raftwork.broker.workers.registry import BEAT_MS
 from raftwork.broker.workers.worker import PARKED_MAX
@@ -201,6 +202,22 @@ def test_what_becomes_hopeless_later_is_found_with_a_beat(harness: RegistryHarne
     harness.now += BEAT_MS
     harness.registry.pass_time(harness.now, harness.queues.time)
     assert len(_ended(harness)) == 1
+
+
+def test_a_worker_is_spared_only_while_another_one_has_a_slot_that_runs(
+    harness: RegistryHarness,
+) -> None:
+    """One short of memory had a free slot, and all others had tasks that waited: for ever."""
+    first, second = harness.give(2)
+    _queue(harness, "c", "d")
+    harness.hello(1, me=OTHER, routing=b"v")
+    eligibility = harness.registry.eligibility
+    eligibility.spare(frozenset([OTHER]), frozenset([OTHER]))
+    assert eligibility.excluded("default", ANYWHERE, spares=True) == {OTHER}
+    _say(harness, _wait(first, "c", parked=False), _wait(second, "d", parked=False))
+    assert eligibility.excluded("default", ANYWHERE, spares=True) == frozenset()
+    _say(harness, _wait(second, "d", turn=2))
+    assert eligibility.excluded("default", ANYWHERE, spares=True) == {OTHER}
 
 
 @pytest.fixture

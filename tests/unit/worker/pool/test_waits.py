@@ -17,7 +17,7 @@ from raftwork.worker.pool import Pool
 from raftwork.worker.pool.coroutine import AsyncPool
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.thread import ThreadPool
-from tests.unit.worker.pool.drive import collect, failure, job, until, value, wait_for
+from tests.unit.worker.pool.drive import collect, failure, job, until, wait_for
 
 BROKERS = ("a:1",)
 
@@ -187,14 +187,14 @@ def test_coroutines_park_and_take_the_next_slot_before_new_tasks(tmp_path: Path)
         await _until(lambda: len(pool._returning) == 2)
         assert pool.collect() == [], "the slot is held"
         touch(one)
-        ends: dict[int, object] = {}
-        await _until(
-            lambda: (
-                ends.update((end.outcome.token, value(end)) for end in pool.collect())
-                or len(ends) == 3
-            )
-        )
-        assert list(ends) == [3, 1, 2], "both go on before the new one"
+        ends: list[int] = []
+
+        def ended() -> bool:
+            ends.extend(end.outcome.token for end in pool.collect())
+            return len(ends) == 3
+
+        await _until(ended)
+        assert ends == [3, 1, 2], "both go on before the new one"
         touch(two)
         await _until(lambda: bool(pool.collect()))
         pool.close()
