@@ -31,6 +31,8 @@ class Waits:
         self._every = self.rng.choice((0, 0, 600, 1_500))  # ms
         self._roots = 0
         self._turns = 0
+        #: Ids of tasks that found no room.
+        self._refused: set[str] = set()
 
     def begin(self) -> None:
         if self._every:
@@ -51,10 +53,15 @@ class Waits:
         user.application.put_off.append(batch)
         user._again(batch)
 
-    @staticmethod
-    def wanted(batch: Batch) -> bool:
-        """Whether some code waits for its tasks."""
-        return decode_spec(batch.spec).name == "tree"
+    def refused(self, batch: Batch) -> bool:
+        """There is no room for it; whether it is of a tree: the code that wants it goes on."""
+        if decode_spec(batch.spec).name != "tree":
+            return False
+        self._refused.update(batch.ids)
+        for worker in self._world.workers:
+            if worker.alive and any(map(worker.waits_for, batch.ids)):
+                worker.poke()
+        return True
 
     # ---- code -----------------------------------------------------------------------------------
 
@@ -77,9 +84,11 @@ class Waits:
         return self._turns
 
     def over(self, task: str) -> bool:
-        """Whether this task has its outcome."""
+        """Whether this task has its outcome, or never came in."""
         known = self._world.queue.tasks.get(task)
-        return known is not None and known.outcome is not None
+        if known is None:
+            return task in self._refused
+        return known.outcome is not None
 
     # ---- what is told ---------------------------------------------------------------------------
 

@@ -181,7 +181,8 @@ class Deadlocks:
         for worker in self._workers.values():
             if standing.queue not in worker.queues or not worker.retained:
                 continue
-            if worker.free_slots > 0 or worker.breaker.is_open or worker.routing is None:
+            # One that rests, or is away, will be there again: but with the slots that it has.
+            if worker.slots > worker.busy or worker.routing is None:
                 return []
             for assignment in worker.assignments.values():
                 if assignment.done or assignment.parked:

@@ -192,6 +192,19 @@ def test_a_slot_elsewhere_a_parked_task_and_another_queue_leave_hope(
     assert _ended(harness) == [], "another worker has slots"
 
 
+def test_a_worker_that_rests_is_no_hope_unless_it_has_a_slot(harness: RegistryHarness) -> None:
+    """With its slots held by tasks that wait, too, all waited for ever."""
+    first, second = harness.give(2)
+    _queue(harness, "c", "d")
+    worker = harness.registry._workers[ME]
+    worker.breaker.pause, worker.breaker.allowance = 1_000, 0
+    _say(harness, _wait(first, "c"))
+    _say(harness, _wait(second, "d", parked=False))
+    assert _ended(harness) == [], "one slot is free"
+    _say(harness, _wait(first, "c", turn=2, parked=False))
+    assert _ended(harness) == [Hopeless(first, 2, Deadlock.SLOTS)]
+
+
 def test_what_becomes_hopeless_later_is_found_with_a_beat(harness: RegistryHarness) -> None:
     first, second = harness.give(2)
     _queue(harness, "c", "d")
