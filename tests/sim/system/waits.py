@@ -28,7 +28,7 @@ class Waits:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.rng = world.timeline.waits
-        self._every = self.rng.choice((0, 0, 600, 1_500))  # ms
+        self._every = self.rng.choice((0, 0, 0, 1_000, 2_500))  # ms
         self._roots = 0
         self._turns = 0
         #: Ids of tasks that found no room.
@@ -43,7 +43,7 @@ class Waits:
         if world.peaceful:
             return
         self._roots += 1
-        depth = KNOT if rng.random() < 0.15 else rng.choice((2, 6, 25))
+        depth = KNOT if rng.random() < 0.15 else rng.choice((2, 6, 15))
         self._enqueue(f"w{self._roots}", rng.choice(("default", "bulk")), depth)
         world.timeline.after(rng.randint(1, 2 * self._every), self._plant)
 

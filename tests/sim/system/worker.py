@@ -227,8 +227,16 @@ class Worker(Process):
 
     def _grace_over(self, incarnation: bytes) -> None:
         """What is left waits for others, which may wait for a worker that takes them."""
-        if self.alive and self.incarnation == incarnation and self._pool.waiting():
-            self.halt()
+        if not self.alive or self.incarnation != incarnation or not self._pool.waiting():
+            return
+        if self.world.peaceful and any(each.takes for each in self.world.workers):
+            return  # they will; and nobody is stopped in peace
+        self.halt()
+
+    @property
+    def takes(self) -> bool:
+        """Whether it takes new tasks."""
+        return self.agent is not None and not self.agent.draining
 
     def waits_for(self, task: str) -> bool:
         """Whether its code waits for this task."""
