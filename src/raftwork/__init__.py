@@ -20,6 +20,7 @@ from raftwork.errors import (
     AppClosed,
     AttemptOver,
     LoadError,
+    NotDeterministic,
     NotSerializable,
     PayloadTooLarge,
     ProtocolError,
@@ -32,6 +33,7 @@ from raftwork.errors import (
     UnknownTask,
     UnknownWorker,
     Unsupported,
+    WouldDeadlock,
 )
 from raftwork.release import RELEASE
 
@@ -58,6 +60,7 @@ __all__ = [
     "AppClosed",
     "AttemptOver",
     "LoadError",
+    "NotDeterministic",
     "NotSerializable",
     "PayloadTooLarge",
     "ProtocolError",
@@ -69,6 +72,7 @@ __all__ = [
     "UnknownTask",
     "UnknownWorker",
     "Unsupported",
+    "WouldDeadlock",
     "__version__",
 ]
 

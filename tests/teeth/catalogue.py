@@ -676,8 +676,8 @@ _WORKERS = (
         "a process that does not start counts as a slot",
         (
             Edit(
-                f"{_WORKER}.pool.process:ProcessPool.slots",
-                "child.failed_starts < _FAILED_STARTS_MAX\n        and not",
+                f"{_WORKER}.pool.process:_Child.starts",
+                "self.failed_starts < _FAILED_STARTS_MAX and not",
                 "not",
             ),
         ),

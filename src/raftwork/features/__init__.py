@@ -14,6 +14,7 @@ from raftwork.features import (
     cluster_settings,
     dead_letters,
     drain,
+    edges,
     enqueue,
     history,
     inspect_tasks,
@@ -67,6 +68,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     history,
     why_it_waits,
     inspect_tasks,
+    edges,
     limits,
     lanes,  # the last: what the others made of a task decides where it waits
 )

@@ -9,6 +9,7 @@
    it may differ from leader to leader only in what it does not promise.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from raftwork.errors import Unsupported
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from raftwork.features.why_it_waits import WaitingTask
 
 _OF = "SELECT lane, queue, key, spec FROM task WHERE seq = ?"
+_KEY_OF = "SELECT flags, queue, key FROM task WHERE seq = ?"
 
 
 # ---- records ------------------------------------------------------------------------------------
@@ -136,6 +138,14 @@ def _not_its_turn(view: "View", task: "WaitingTask") -> Reason | None:
     return Reason("order", f"{before} of the same key {key} comes first, and has no outcome yet")
 
 
+def _holds(ledger: "Ledger", seq: int) -> Iterator[Sequence[int]]:
+    """The task of its key whose turn it is, if that is another one."""
+    flags, queue, key = ledger.db.execute(_KEY_OF, (seq,)).get
+    owner = key_order.owner(ledger, queue, key) if flags & ORDERED else None
+    if owner is not None and owner not in (seq, key_order.HALTED):
+        yield (owner,)
+
+
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.command_line import Argument, CommandLine
@@ -160,4 +170,5 @@ def feature() -> "Feature":
         ],
         lifecycles=[Lifecycle(LANED, _enters, settled=_settled)],
         reasons=[_not_its_turn],
+        holds=_holds,
     )

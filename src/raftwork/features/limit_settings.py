@@ -20,6 +20,8 @@ BURST_MAX: Final = 10_000
 RATE_LENGTH_MAX: Final = 32
 #: Limits that one task counts for.
 LIMITS_OF_TASK_MAX: Final = 8
+#: Later than any machine time.
+NEVER: Final = 2**63 - 1
 #: Until when a limit is paused that is only resumed by somebody: later than any leader time.
 ENDLESS: Final = 2**53
 #: The limit of this name and a task's holds for that task, whether it names it or not.

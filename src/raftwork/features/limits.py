@@ -9,7 +9,7 @@
    goes on and counts, so a lower concurrency holds once enough of it has ended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
@@ -19,16 +19,19 @@ from raftwork.features.limit_settings import (
     ENDLESS,
     GATE_TIMER,
     LIMITS_OF_TASK_MAX,
+    NEVER,
     TASK_PREFIX,
     GateName,
     Quota,
     changed,
     changes_of,
+    gates_named,
     gates_text,
     name_objection,
 )
 from raftwork.features.task_batch import AT_MAX_MS, LEVEL_OPTIONS
-from raftwork.features.task_row import GATED
+from raftwork.features.task_row import GATED, PENDING
+from raftwork.features.why_it_waits import Reason, instant
 from raftwork.messages.bounds import Between, Name, OptionalName
 from raftwork.messages.registry import command, reply, request
 from raftwork.release import RELEASE
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from raftwork.broker.requests.view import View
     from raftwork.features.feature import Feature
     from raftwork.features.lifecycle import Entering
+    from raftwork.features.why_it_waits import WaitingTask
     from raftwork.messages import Spec
 
 LIMITS_MAX: Final = 1_000
@@ -47,6 +51,8 @@ GATES_MAX: Final = 1_000_000
 PACKED_MAX: Final = 4_096
 #: Names that an error shows.
 _NAMED: Final = 5
+
+_GATES_OF = "SELECT gates, queue FROM task WHERE seq = ?"
 
 
 # ---- records ----------------------------------------------------------------------------------
@@ -278,6 +284,18 @@ def _look(ledger: "Ledger", timers: Sequence[int], _effects: list[Effect]) -> No
     ledger.gates.look(ledger, timers)
 
 
+def _holds(ledger: "Ledger", seq: int) -> Iterator[Sequence[int]]:
+    """For each full gate of a task the tasks that hold it; also of one that time shuts besides."""
+    gates, number = ledger.db.execute(_GATES_OF, (seq,)).get
+    for name in gates_named(gates):
+        quota, gate = ledger.gates.quotas.get(name[0]), ledger.gates.find(name)
+        if quota is not None and 0 < quota.concurrency <= gate.held:
+            yield [ledger.running[token].seq for token in sorted(gate.holders)]
+    queue = ledger.numbered[number]
+    if queue.quota is not None and 0 < queue.quota.concurrency <= queue.running:
+        yield [run.seq for run in ledger.running.values() if run.queue == queue.name]
+
+
 # ---- on the leader ----------------------------------------------------------------------------
 
 
@@ -336,6 +354,37 @@ def _tell(view: "View", name: str, quota: Quota) -> ToldLimit:
     return ToldLimit(name, *settings, gates.running_of[name], gates.gates_of[name])
 
 
+def _limited(view: "View", task: "WaitingTask") -> Reason | None:
+    """The first of its gates that is shut, as what it waits for."""
+    gates, time = view.state.gates, max(view.time, view.state.time)
+    for name in gates_named(task.gates) if task.phase == PENDING else ():
+        quota, gate = gates.quotas.get(name[0]), gates.find(name)
+        if quota is not None and (until := gate.opens_at(quota, time, gate.held, gate.tat)):
+            what = f"limit {name[0]}" + (f" of {name[1]}" if name[1] else "")
+            return Reason("limit", _shut(view, what, quota, gate.held, until))
+    return None
+
+
+def _queue_limited(view: "View", task: "WaitingTask") -> Reason | None:
+    queue = view.state.numbered[task.number]
+    if task.phase != PENDING or (quota := queue.quota) is None:
+        return None
+    gate = view.state.gates.find(("", queue.name))
+    until = gate.opens_at(quota, max(view.time, view.state.time), queue.running, gate.tat)
+    if not until:
+        return None
+    return Reason("limit", _shut(view, f"queue {queue.name}", quota, queue.running, until))
+
+
+def _shut(view: "View", what: str, quota: Quota, running: int, until: int) -> str:
+    if quota.paused_until >= until > max(view.time, view.state.time):
+        when = "until somebody resumes it" if until >= ENDLESS else f"until {instant(view, until)}"
+        return f"{what} is paused {when}"
+    if until < NEVER:
+        return f"{what} is shut for a time: it opens {instant(view, until)}"
+    return f"{what} is full: {running} of {quota.concurrency} running"
+
+
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.feature import Budget, Feature, change, read, transition
@@ -362,4 +411,6 @@ def feature() -> "Feature":
         budget=Budget(requests=100),
         lifecycles=[Lifecycle(GATED, _enters)],
         timers=[TimerKind(GATE_TIMER, _look)],
+        reasons=[_limited, _queue_limited],
+        holds=_holds,
     )

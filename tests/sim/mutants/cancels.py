@@ -80,7 +80,7 @@ _BUGS: tuple[tuple[str, int, tuple[Edit, ...]], ...] = (
     (
         "a paused queue hands out what was chosen before",
         100,
-        (Edit(f"{_MACHINE}.state:Ledger.assign", "queue.paused_until or ", ""),),
+        (Edit(f"{_MACHINE}.state:Ledger.assign", "queue.paused_until", "False"),),
     ),
     (
         "what a pause held back is forgotten",
@@ -96,7 +96,7 @@ _BUGS: tuple[tuple[str, int, tuple[Edit, ...]], ...] = (
     (
         "a pause is forgotten at a restart",
         40,
-        (Edit(f"{_MACHINE}.state:Ledger.__init__", "*row[9:]", "*row[9:12]"),),
+        (Edit(f"{_MACHINE}.state:Ledger._load_queues", "*row[9:]", "*row[9:12]"),),
     ),
 )
 

@@ -15,6 +15,7 @@ from tests.sim.mutants.surgery import Edit
 from tests.sim.mutants.timers import TIMERS
 from tests.sim.mutants.unique import UNIQUE
 from tests.sim.mutants.upgrades import UPGRADES
+from tests.sim.mutants.waits import WAITS
 from tests.sim.mutants.workers import WORKERS
 from tests.sim.mutants.zab import ZAB
 
@@ -460,5 +461,5 @@ SERVICE = (
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
     *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *WORKERS, *ATTEMPT_ENDS),
-    *(*CANCELS, *LANES, *TIMERS, *UNIQUE, *GATES),
+    *(*CANCELS, *LANES, *TIMERS, *UNIQUE, *GATES, *WAITS),
 )

@@ -11,8 +11,8 @@ _BUGS: tuple[tuple[str, str, str, str, int], ...] = (
     (
         "gate freed twice",
         f"{_GATES}.leave",
-        "gate.held -= 1",
-        "gate.held -= min(gate.held, 2)",
+        "gate.holders.remove(token)",
+        "gate.holders -= {token, min(gate.holders - {token}, default=token)}",
         20,
     ),
     (
@@ -31,7 +31,7 @@ _BUGS: tuple[tuple[str, str, str, str, int], ...] = (
         "quotas.append((name, gate, quota))",
         "quotas.append((name, gate, quota))\n"
         "        if len(names) > 1 and name != names[-1]:\n"
-        "            gate.held += 1",
+        "            gate.holders.add(token)",
         20,
     ),
     (

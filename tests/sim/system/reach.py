@@ -20,6 +20,7 @@ from raftwork.features.effects import (
     Requeued,
     Settled,
 )
+from raftwork.worker.told_waits import ToldWaits
 from tests.sim.system import raft_reach, zab_reach
 from tests.sim.system.hooks import ConsensusReach, Hook, hooked
 
@@ -156,6 +157,12 @@ _EXPECTED = (
     "process died",
     "a task on trial",
     "a worker that rested is well",
+    # tasks that wait for others
+    "a task parked",
+    "more parked than slots",
+    "a knot untied",
+    "no slot left to wait for",
+    "parked told to a new session",
     # work done for others fails
     "contained: a client",
     "contained: a worker",
@@ -205,6 +212,7 @@ class Reach:
             Hook(WorkerRegistry, "_push_again", self._always("pushed again at a hello")),
             Hook(WorkerRegistry, "_give_up", self._always("worker given up")),
             Hook(Reports, "_is_news", self._reported),
+            Hook(ToldWaits, "renew", self._renewed),
             Hook(CircuitBreaker, "took", self._ill("a task on trial")),
             Hook(CircuitBreaker, "succeeded", self._ill("a worker that rested is well")),
             Hook(requests.Requests, "_wait_for_room", self._always("client waits for room")),
@@ -224,6 +232,9 @@ class Reach:
             self.counts[name] += breaker.is_open
 
         return note
+
+    def _renewed(self, waits: ToldWaits) -> None:
+        self.counts["parked told to a new session"] += bool(waits.parked)
 
     def _finished(
         self,

@@ -45,6 +45,7 @@ from tests.sim.system.timers import Draw as TimerDraw
 from tests.sim.system.timers import Moves
 from tests.sim.system.unique import Uniques
 from tests.sim.system.upgrades import Upgrades
+from tests.sim.system.waits import Waits
 from tests.sim.system.worker import Worker
 from tests.sim.system.workload import Batch, Book
 
@@ -96,6 +97,7 @@ class World:
         self.pushes = PushChecker(self.queue)
         self.told = ToldChecker(self.queue)
         self.upgrades = Upgrades(self)
+        self.waits = Waits(self)
         self.brokers = [
             Broker(self, name, self._clock(), self._disk(name)) for name in self.cluster
         ]
@@ -169,6 +171,7 @@ class World:
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()
+            self.waits.begin()
             self.network.weather = shape.weather
             for broker in self.brokers:
                 broker.disk.faults.slow = shape.disk_slow
@@ -349,4 +352,7 @@ class World:
         """Some broker's transaction was committed, and perhaps outcomes with it."""
         for task in self.queue.settled:
             self._settled_at[task] = self.timeline.now
+            for worker in self.workers:
+                if worker.alive and worker.waits_for(task):
+                    worker.poke()
         self.queue.settled.clear()

@@ -61,9 +61,6 @@ class Dispatcher:
             for queue in machine.queues()
             if queue.queued
         }
-        #: Those that wait again although an Assign is on its way, which will be refused, or not:
-        #: they were moved in time meanwhile.
-        self._moved: dict[int, Requeued] = {}
         #: Tasks that ended while they waited, by queue: the next plan forgets them.
         self._ended: dict[str, set[int]] = {}
         #: Something changed since the last plan found nothing to do.
@@ -89,8 +86,7 @@ class Dispatcher:
     def requeued(self, effect: Requeued) -> None:
         """A task waits (again)."""
         if effect.seq in self._reserved:
-            self._moved[effect.seq] = effect
-            return
+            return  # moved in time meanwhile: if its Assign is refused we are told anew
         if effect.seq in self._ended.get(effect.queue, ()):
             self._forget_ended()  # it waits at another place than before
         self._backlog(effect.queue).requeued(effect)
@@ -114,22 +110,21 @@ class Dispatcher:
     def assigned(self, seq: int) -> Reserved:
         """The Assign of `seq` was applied."""
         reserved = self._reserved.pop(seq)
-        self._moved.pop(seq, None)
         self._reserved_bytes -= len(reserved.task.payload)
         self._room.decided(seq)
         self.needs_plan = True
         return reserved
 
     def not_assigned(self, seqs: list[int]) -> None:
-        """The machine found that they no longer wait, or may not run: free what was reserved."""
+        """The machine found that they no longer wait, or may not run: free what was reserved.
+
+        Those that wait on follow as Requeued.
+        """
         for seq in seqs:
-            again = self._moved.get(seq)
             gates = self._room.gates_of(seq)
             self.assigned(seq).worker.busy -= 1
             self.closed(seq)
             self.freed(gates)
-            if again is not None:
-                self.requeued(again)
 
     def closed(self, seq: int) -> None:
         """The task runs no more: its tenant has one less in flight."""

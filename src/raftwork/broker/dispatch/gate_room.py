@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from raftwork.broker.machine.gates import NEVER
+from raftwork.features.limit_settings import NEVER
 
 if TYPE_CHECKING:
     from raftwork.broker.machine import Machine

@@ -16,20 +16,18 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from raftwork.features.limit_settings import GATE_TIMER, GateName, Quota, gates_named
+from raftwork.features.limit_settings import GATE_TIMER, NEVER, GateName, Quota, gates_named
 from raftwork.features.task_row import GATED
 from raftwork.wire import pack, unpack
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger, Queue, Running
 
-#: Later than any machine time.
-NEVER: Final = 2**63 - 1
 #: Gates kept in memory between transactions; the rest is read when it is needed.
 _KEPT_MAX: Final = 20_000
 
@@ -46,13 +44,19 @@ _OF_RUNNING = """SELECT token, gates FROM running JOIN task USING (seq)
 class Gate:
     """A row of `gate`, all zero where there is none, and the tasks that it let in and that run."""
 
-    held: int = 0
+    #: Their tokens; never iterated by what every replica does.
+    holders: set[int] = field(default_factory=set)
     tat: int = 0
     last: int = 0
     before: int = 0
     shut_until: int = 0
     timer: int = 0
     stored: bool = False
+
+    @property
+    def held(self) -> int:
+        """How many tasks count at it."""
+        return len(self.holders)
 
     @property
     def blank(self) -> bool:
@@ -62,7 +66,7 @@ class Gate:
     @property
     def used(self) -> bool:
         """Whether it is not idle."""
-        return self.held > 0 or not self.blank
+        return bool(self.holders) or not self.blank
 
     def opens_at(self, quota: Quota, time: int, held: int, tat: int) -> int:
         """0 if one more may pass; else when time alone lets it (ms), or NEVER.
@@ -111,7 +115,7 @@ class Gates:
         for token, text in db.execute(_OF_RUNNING, (GATED,)):
             names = self._of[token] = gates_named(text)
             for each in names:
-                self._hold(each, self.find(each), 1)
+                self._hold(each, self.find(each), token)
 
     # ---- limits --------------------------------------------------------------------------------
 
@@ -152,25 +156,19 @@ class Gates:
             gate = self.find(of_queue := ("", queue.name))
             if gate.opens_at(queue.quota, ledger.time, queue.running, gate.tat):
                 return False
-            self._charge(ledger, of_queue, gate, queue.quota, token, held=0)
+            self._charge(ledger, of_queue, gate, queue.quota, token)
         for name, gate, quota in quotas:
-            self._charge(ledger, name, gate, quota, token, held=1)
+            self._hold(name, gate, token)
+            if quota is not None:
+                self._charge(ledger, name, gate, quota, token)
         if names:
             self._of[token] = names
         return True
 
     def _charge(
-        self,
-        ledger: "Ledger",
-        name: GateName,
-        gate: Gate,
-        quota: Quota | None,
-        token: int,
-        held: int,
+        self, ledger: "Ledger", name: GateName, gate: Gate, quota: Quota, token: int
     ) -> None:
-        if held:
-            self._hold(name, gate, held)
-        if quota is not None and quota.tasks:
+        if quota.tasks:
             was_used = gate.used
             gate.last, gate.before = token, gate.tat
             gate.tat = max(gate.tat, ledger.time * 1_000) + quota.interval
@@ -181,9 +179,8 @@ class Gates:
         """The token is over: its task counts no more at the gates that it passed."""
         for name in self._of.pop(token):
             gate = self.find(name)
-            gate.held -= 1
+            gate.holders.remove(token)
             self._tally(self.running_of, name, -1)
-            assert gate.held >= 0, "a gate was left more often than it was passed"
             self._freed[name] = None
             self._rest(ledger, name, gate)
 
@@ -223,7 +220,7 @@ class Gates:
 
     def _rest(self, ledger: "Ledger", name: GateName, gate: Gate) -> None:
         """See to it that the row goes, at once or in time, unless a running task keeps it."""
-        if gate.held or gate.timer:
+        if gate.holders or gate.timer:
             return
         until = max(gate.shut_until, -(-gate.tat // 1_000))
         if until <= ledger.time:
@@ -238,12 +235,12 @@ class Gates:
         self._changed.add(name)
         ledger.set_timer(until, GATE_TIMER, gate.timer)
 
-    def _hold(self, name: GateName, gate: Gate, tasks: int) -> None:
+    def _hold(self, name: GateName, gate: Gate, token: int) -> None:
         if not gate.used:
             self.count += 1
             self._tally(self.gates_of, name, 1)
-        gate.held += tasks
-        self._tally(self.running_of, name, tasks)
+        gate.holders.add(token)
+        self._tally(self.running_of, name, 1)
 
     def _come(self, name: GateName, is_new: bool) -> None:
         self._changed.add(name)

@@ -31,7 +31,7 @@ from raftwork.broker.machine.commands import (
 from raftwork.broker.machine.entry_versions import of_newer_release, read_entry
 from raftwork.broker.machine.gates import Gates
 from raftwork.broker.machine.lanes import Lane
-from raftwork.broker.machine.queries import Waiting
+from raftwork.broker.machine.queries import Standing, Waiting
 from raftwork.broker.machine.retention import sweep, trim
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
 from raftwork.errors import BadMessage
@@ -168,6 +168,14 @@ class Machine:
     def states(self, ids: Sequence[str]) -> list[State]:
         """The state of each id; UNKNOWN if it was never enqueued."""
         return queries.states(self._ledger, ids)
+
+    def standings(self, ids: Sequence[str]) -> list[Standing]:
+        """Where the tasks of these ids stand, as far as they are known, in any order."""
+        return queries.standings(self._ledger, ids)
+
+    def standing(self, seq: int) -> Standing | None:
+        """Where the task of this number stands; None if it is not known."""
+        return queries.standing(self._ledger, seq)
 
     def outcomes(self, ids: Sequence[str], limit_bytes: int) -> list[Result]:
         """Results for the first of `ids`, up to about `limit_bytes` of data, at least one."""

@@ -23,6 +23,9 @@ _OUTCOMES = """SELECT seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body EN
 _STATES = (
     """SELECT task.id, seq, phase, state FROM json_each(?) CROSS JOIN task ON task.id = value"""
 )
+_STANDINGS = """SELECT DISTINCT seq, queue, phase, state
+    FROM json_each(?) CROSS JOIN task ON task.id = value"""
+_STANDING = "SELECT queue, phase, state FROM task WHERE seq = ?"
 _AFTER = ByLevel(
     """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, {flags}
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
@@ -67,6 +70,14 @@ class Waiting(NamedTuple):
     lane: int = 0  # 0 for an ordinary one
 
 
+class Standing(NamedTuple):
+    """Where a task stands."""
+
+    seq: int
+    state: State
+    queue: str
+
+
 def queue_status(queue: Queue) -> QueueStatus:
     """A queue's counters and settings."""
     return QueueStatus(
@@ -91,6 +102,21 @@ def states(ledger: Ledger, ids: Sequence[str]) -> list[State]:
     for task, seq, phase, state in ledger.db.execute(_STATES, (dumps(list(ids)),)):
         known[task] = _state(ledger, seq, phase, state)
     return [known.get(task, State.UNKNOWN) for task in ids]
+
+
+def standings(ledger: Ledger, ids: Sequence[str]) -> list[Standing]:
+    """Where the tasks of these ids stand, as far as they are known, in any order."""
+    rows = ledger.db.execute(_STANDINGS, (dumps(list(ids)),))
+    return [
+        Standing(seq, _state(ledger, seq, *row), ledger.numbered[q].name) for seq, q, *row in rows
+    ]
+
+
+def standing(ledger: Ledger, seq: int) -> Standing | None:
+    """Where the task of this number stands; None if it is not known."""
+    for queue, *row in ledger.db.execute(_STANDING, (seq,)):
+        return Standing(seq, _state(ledger, seq, *row), ledger.numbered[queue].name)
+    return None
 
 
 def outcomes(ledger: Ledger, ids: Sequence[str], limit_bytes: int) -> list[Result]:

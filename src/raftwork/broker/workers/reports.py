@@ -147,8 +147,8 @@ class Reports:
             return False
         if assignment.done:
             return False  # proposed already; the acknowledgement follows
+        worker.ends(assignment)
         assignment.done = True
-        worker.busy -= 1
         worker.breaker.ended()
         return True
 

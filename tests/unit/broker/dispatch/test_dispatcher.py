@@ -31,8 +31,10 @@ from raftwork.features.effects import (
     LimitChanged,
     NotAssigned,
     Queued,
+    Replaced,
     Requeued,
     Settled,
+    Withdrawn,
 )
 from raftwork.features.enqueue import Admit
 from raftwork.features.purge_queue import DropWaiting
@@ -100,8 +102,8 @@ class DispatcherHarness:
         match effect:
             case Queued():
                 self.dispatcher.queued(effect)
-            case Requeued():
-                self.dispatcher.requeued(effect)
+            case Requeued() | Withdrawn() | Replaced():
+                self.dispatcher.moved(effect)
             case Assigned():
                 for token, seq, _ in effect.tasks:
                     assert self.dispatcher.assigned(seq).worker.incarnation == effect.worker

@@ -16,6 +16,7 @@ from raftwork.features.limit_settings import ENDLESS, changes
 from raftwork.features.limits import ConfigureLimit, DropLimit, PauseGates
 from raftwork.features.queue_settings import Configure
 from raftwork.features.queue_settings import changes as queue_changes
+from raftwork.features.reschedule import MoveTo
 from raftwork.messages import Extras, Spec, encode_spec
 from raftwork.wire import pack
 from tests.unit.broker.dispatch.test_dispatcher import DispatcherHarness, dispatcher_of, worker
@@ -227,6 +228,25 @@ def test_what_the_machine_refuses_waits_on() -> None:
     assert gated.go_on() == []
     assert gated.workers[0].busy == 0
     assert gated.do(PauseGates("one", 0)) == ["a"]
+
+
+def test_what_was_moved_and_then_refused_waits_on_once() -> None:
+    """While its Assign was on its way a task was moved, became ready, and its gate shut."""
+    gated = Gated()
+    gated.do(limit("one", concurrency=2))
+    gated.propose(put("a", limits=("one",)))
+    gated.commit()
+    gated.dispatcher.needs_plan = True
+    gated.plan()
+    soon = gated.queues.time + 10
+    (assign,), gated.log = gated.log, [MoveTo("a", soon)]
+    gated.commit()
+    gated.queues.time = soon
+    gated.propose(PauseGates("one", ENDLESS), assign)
+    gated.commit()
+    assert gated.refused == 1
+    assert gated.do(PauseGates("one", 0)) == ["a"]
+    assert gated.refused == 1, "it was handed out twice"
 
 
 def test_what_a_shut_gate_costs_does_not_grow_with_what_waits_at_it(
