@@ -5,7 +5,6 @@ How far a limit is used is not here but in its gates (raftwork/broker/machine/ga
 
 import re
 from functools import lru_cache
-from json import dumps, loads
 from typing import Any, Final, NamedTuple
 
 from raftwork.errors import BadMessage, NewerMessage
@@ -164,10 +163,14 @@ def changed(quota: Quota, values: dict[str, object]) -> Quota:
 @lru_cache(maxsize=20_000)
 def gates_text(names: tuple[GateName, ...]) -> str:
     """Names as a task's row has them."""
+    from json import dumps  # clients load this module, and do not wait for that one
+
     return dumps(list(names), ensure_ascii=False, separators=(",", ":"))
 
 
 @lru_cache(maxsize=20_000)
 def gates_named(text: str) -> tuple[GateName, ...]:
     """What `gates_text` made of them."""
+    from json import loads
+
     return tuple((limit, key) for limit, key in loads(text)) if text else ()
