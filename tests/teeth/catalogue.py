@@ -740,7 +740,7 @@ _PREVENTION = (
         (
             Edit(
                 f"{_FEATURES}.lanes:_settled",
-                "if spec.halts and state in (State.FAILED, State.LOST):",
+                "if state in (State.FAILED, State.LOST) and decode_spec(packed).halts:",
                 "if False:",
             ),
         ),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from raftwork.features.lifecycle import Entering
     from raftwork.features.why_it_waits import WaitingTask
 
-_OF = "SELECT lane, queue, key, spec FROM task WHERE seq = ?"
+_OF = "SELECT queue, key, spec FROM task WHERE seq = ?"
 _KEY_OF = "SELECT flags, queue, key FROM task WHERE seq = ?"
 
 
@@ -83,12 +83,11 @@ def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
 
 
 def _settled(ledger: "Ledger", seq: int, state: State, effects: list[Effect]) -> None:
-    lane, queue, key, packed = ledger.db.execute(_OF, (seq,)).get
-    ledger.lanes.leave(lane)
-    spec = decode_spec(packed)
-    if not spec.ordered or key_order.owner(ledger, queue, key) != seq:
+    """An ordered task has its outcome: it is the next one's turn, or nobody's."""
+    queue, key, packed = ledger.db.execute(_OF, (seq,)).get
+    if key_order.owner(ledger, queue, key) != seq:
         return
-    if spec.halts and state in (State.FAILED, State.LOST):
+    if state in (State.FAILED, State.LOST) and decode_spec(packed).halts:
         key_order.halt(ledger, queue, key)
     else:
         _next(ledger, queue, key, effects)
@@ -168,7 +167,7 @@ def feature() -> "Feature":
                 says="keys resumed: {resumed}",
             )
         ],
-        lifecycles=[Lifecycle(LANED, _enters, settled=_settled)],
+        lifecycles=[Lifecycle(LANED, _enters), Lifecycle(ORDERED, settled=_settled)],
         reasons=[_not_its_turn],
         holds=_holds,
     )

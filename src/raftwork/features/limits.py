@@ -204,9 +204,9 @@ def check_limits(ledger: "Ledger", spec: "Spec") -> None:
         )
     for name in limits:
         _known(ledger, name)
-    if ledger.gates.count >= GATES_MAX:
+    if ledger.gates.rows >= GATES_MAX:
         raise QueueFull(
-            f"no room: {ledger.gates.count} tenants and keys of limits are in use, {GATES_MAX} are"
+            f"no room: {ledger.gates.rows} tenants and keys of limits are in use, {GATES_MAX} are"
             " allowed: have fewer at a time, or set rates that come back sooner"
         )
 
@@ -350,8 +350,7 @@ def _told(view: "View", request: AskLimits) -> LimitsTold:
 def _tell(view: "View", name: str, quota: Quota) -> ToldLimit:
     until = quota.paused_until if quota.paused_until > view.time else 0
     settings = (quota.concurrency, quota.rate or "", quota.burst, quota.per, until)
-    gates = view.state.gates
-    return ToldLimit(name, *settings, gates.running_of[name], gates.gates_of[name])
+    return ToldLimit(name, *settings, *view.state.gates.use_of(name))
 
 
 def _limited(view: "View", task: "WaitingTask") -> Reason | None:

@@ -80,7 +80,7 @@ _BUGS: tuple[tuple[str, int, tuple[Edit, ...]], ...] = (
     (
         "a paused queue hands out what was chosen before",
         100,
-        (Edit(f"{_MACHINE}.state:Ledger.assign", "queue.paused_until", "False"),),
+        (Edit(f"{_MACHINE}.state:Ledger.assign", "queue.paused_until or ", ""),),
     ),
     (
         "what a pause held back is forgotten",

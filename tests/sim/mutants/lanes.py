@@ -36,7 +36,7 @@ LANES = tuple(
         (
             "a halted key goes on",
             f"{_FEATURES}.lanes:_settled",
-            "if spec.halts and state in (State.FAILED, State.LOST):",
+            "if state in (State.FAILED, State.LOST) and decode_spec(packed).halts:",
             "if False:",
             60,
         ),

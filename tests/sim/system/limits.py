@@ -171,7 +171,9 @@ class LimitRules:
         told = {gate: gates.find(gate).held for gate in held}
         require(told == held, "recount", f"the machine has {told}, {held} run")
         sums = Counter(name for name, _ in recount.elements())
-        require(gates.running_of == sums, "recount", f"{gates.running_of} are told, {sums} run")
+        told_sums = {name: gates.use_of(name)[0] for name in gates.quotas}
+        run = {name: sums[name] for name in gates.quotas}
+        require(told_sums == run, "recount", f"{told_sums} are told, {run} run")
         for gate, rate in self._rates.items():
             found, now = gates.find(gate), time * 1_000
             text = f"at {time} {gate} is charged until {rate.tat}, and is {found}"

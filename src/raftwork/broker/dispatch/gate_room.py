@@ -15,7 +15,7 @@ from raftwork.features.limit_settings import NEVER
 
 if TYPE_CHECKING:
     from raftwork.broker.machine import Machine
-    from raftwork.features.limit_settings import GateName
+    from raftwork.features.limit_settings import GateName, Quota
 
 
 @dataclass(slots=True)
@@ -26,9 +26,6 @@ class _Ahead:
     tat: int = 0
 
 
-_NOTHING = _Ahead()
-
-
 class GateRoom:
     """The gates of all limits, and those of queues: ("", queue)."""
 
@@ -37,8 +34,8 @@ class GateRoom:
         self._gates = machine.gates
         self._ahead: dict[GateName, _Ahead] = {}
         self._of: dict[int, tuple[GateName, ...]] = {}  # by task
-        #: Leader time, ms.
-        self.time = 0
+        #: Leader time of this turn, ms; the machine's is none later.
+        self.time = machine.time
         #: When time opens gates that something waits at, a heap, and the first of each.
         self._openings: list[tuple[int, GateName]] = []
         self._opens: dict[GateName, int] = {}
@@ -51,36 +48,37 @@ class GateRoom:
         """0 if it lets one more in. Otherwise when time alone opens it, or NEVER."""
         name, key = gate
         found = self._gates.find(gate)
-        held = found.held
         if name:
-            quota = self._gates.quotas.get(name)
+            quota, held = self._gates.quotas.get(name), len(found.holders)
         else:
             quota, held = self._machine.queue_use(key)
         if quota is None:
             return 0
-        ahead = self._ahead.get(gate, _NOTHING)
-        time = max(self.time, self._machine.time)
-        return found.opens_at(quota, time, held + ahead.tasks, max(found.tat, ahead.tat))
+        tat, ahead = found.tat, self._ahead.get(gate)
+        if ahead is not None:
+            held, tat = held + ahead.tasks, max(tat, ahead.tat)
+        return found.opens_at(quota, self.time, held, tat)
+
+    def _quota(self, gate: GateName) -> Quota | None:
+        name, key = gate
+        return self._gates.quotas.get(name) if name else self._machine.queue_use(key)[0]
 
     def is_paced(self, gate: GateName) -> bool:
         """Whether it has a rate: what it lets in is to begin then, and is not held ahead."""
-        name, key = gate
-        quotas = self._gates.quotas
-        quota = quotas.get(name) if name else self._machine.queue_use(key)[0]
+        quota = self._quota(gate)
         return quota is not None and quota.tasks > 0
 
     def pass_through(self, seq: int, gates: tuple[GateName, ...]) -> None:
         """This task is on its way."""
         self._of[seq] = gates
-        time = max(self.time, self._machine.time) * 1_000
         for gate in gates:
-            name, key = gate
-            quotas = self._gates.quotas
-            quota = quotas.get(name) if name else self._machine.queue_use(key)[0]
-            ahead = self._ahead.setdefault(gate, _Ahead())
+            ahead = self._ahead.get(gate)
+            if ahead is None:
+                ahead = self._ahead[gate] = _Ahead()
             ahead.tasks += 1
+            quota = self._quota(gate)
             if quota is not None and quota.tasks:
-                tat = max(ahead.tat, self._gates.find(gate).tat, time)
+                tat = max(ahead.tat, self._gates.find(gate).tat, self.time * 1_000)
                 ahead.tat = tat + quota.interval
 
     def gates_of(self, seq: int) -> tuple[GateName, ...]:
@@ -101,8 +99,12 @@ class GateRoom:
 
     def wait(self, gate: GateName, queue: str, until: int) -> None:
         """Tasks of this queue wait at a gate, which time opens then (NEVER: it does not)."""
-        self._waiting.setdefault(gate, {})[queue] = None
-        self.wake(gate, until)
+        queues = self._waiting.get(gate)
+        if queues is None:
+            queues = self._waiting[gate] = {}
+        queues[queue] = None
+        if until < NEVER:
+            self.wake(gate, until)
 
     def wake(self, gate: GateName, until: int) -> None:
         """Time opens a gate then."""
@@ -119,7 +121,8 @@ class GateRoom:
 
     def waiting(self, gate: GateName) -> list[str]:
         """The queues in which tasks wait at it."""
-        return list(self._waiting.get(gate, ()))
+        queues = self._waiting.get(gate)
+        return list(queues) if queues else []
 
     def of_limit(self, limit: str) -> list[GateName]:
         """The gates of a limit that something waits at."""
@@ -134,7 +137,7 @@ class GateRoom:
 
     def opened(self, time: int) -> list[GateName]:
         """Those that time has opened by now."""
-        self.time = time
+        self.time = max(time, self._machine.time)
         found: list[GateName] = []
         while self._openings and self._openings[0][0] <= time:
             at, gate = heappop(self._openings)

@@ -31,11 +31,6 @@ class _Level:
         if fairness is not None:
             self.tenants = ByTenant(first_place, fairness.in_flight, fairness.weights)
 
-    def add(self, lane: int, place: int, tenant: str) -> None:
-        self.oldest.add(lane, place)
-        if self.tenants is not None:
-            self.tenants.add(lane, place, tenant)
-
     def first(self, *, patient: bool) -> tuple[int, int] | None:
         if self.tenants is None or patient:
             return self.oldest.first()
@@ -68,20 +63,31 @@ class LaneLevels:
         if level is None:
             level = self._levels[lane.priority] = _Level(self._first_place, self._fairness)
             insort(self._priorities, lane.priority, key=neg)
-        level.add(number, place, lane.tenant)
+        level.oldest.add(number, place)
+        if level.tenants is not None:
+            level.tenants.add(number, place, lane.tenant)
+
+    def remove(self, number: int, lane: Lane) -> None:
+        """It is none of these, until it is added again."""
+        level = self._levels.get(lane.priority)
+        if level is not None:
+            level.oldest.remove(number)
+            if level.tenants is not None:
+                level.tenants.remove(number, lane.tenant)
 
     def first(self, *, patient: bool = False) -> int | None:
         """The lane whose turn it is; the one that has waited longest if `patient`."""
         found: list[tuple[int, int]] = []
-        for priority in tuple(self._priorities):
+        while len(found) < len(self._priorities):
+            priority = self._priorities[len(found)]
             first = self._levels[priority].first(patient=patient)
             if first is None:
                 del self._levels[priority]
                 self._priorities.remove(priority)
-                continue
-            found.append(first)
-            if not patient:
-                break
+            elif not patient:
+                return first[1]
+            else:
+                found.append(first)
         return min(found)[1] if found else None
 
     def took(self, lane: Lane) -> None:

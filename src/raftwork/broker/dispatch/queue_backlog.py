@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from raftwork.broker.dispatch.backlog import Backlog
@@ -29,7 +30,7 @@ from raftwork.features.queue_settings import NOTHING_SET
 from raftwork.messages import PRIORITY_USUAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     from raftwork.broker.dispatch.gate_room import GateRoom
     from raftwork.broker.machine import Machine, Waiting
@@ -109,12 +110,11 @@ class QueueBacklog:
         self._settings = NOTHING_SET
         self._own_gates: tuple[GateName, ...] = ()
         self._fairness: Fairness | None = None
-        self._open = LaneLevels(self.first_place, None)
+        self._open = self._levels()
         #: Lanes at a shut gate, the gate that each stands at, and the lane that each let go.
         #: At most gates, those of a key, one lane stands alone.
         self._alone_at: dict[GateName, int] = {}
         self._at: dict[GateName, LaneLevels] = {}
-        self._stands_at: dict[int, GateName] = {}
         self._shared: dict[GateName, LaneLevels] = {}  # of _at, those with several tenants
         self._let_go: dict[GateName, int] = {}
         self._gone_from: dict[int, GateName] = {}
@@ -186,8 +186,10 @@ class QueueBacklog:
         """Nothing stands at any gate."""
         for gate in (*self._at, *self._alone_at):
             self._room.waits_no_more(gate, self._queue)
-        self._at, self._alone_at, self._shared, self._stands_at = {}, {}, {}, {}
+        self._at, self._alone_at, self._shared = {}, {}, {}
         self._let_go, self._gone_from, self._stirred = {}, {}, {}
+        for backlog in self._lanes.values():
+            backlog.stands_at = None
 
     # ---- taking ---------------------------------------------------------------------------------
 
@@ -199,11 +201,11 @@ class QueueBacklog:
             return self._ordinary.take(count, size, safe=safe)
         taken: list[Waiting] = []
         while len(taken) < count and size > 0 and (lane := self._next()) is not None:
-            task = self._head(lane)
+            task, gates = self._head(lane), self._gates(lane)
             assert task is not None, "a lane without tasks was chosen"
-            if safe and (needs_free_slot(task) or self._is_paced(lane)):
+            if safe and (needs_free_slot(task) or any(map(self._room.is_paced, gates))):
                 break
-            self._pop(lane, task)
+            self._pop(lane, task, gates)
             size -= len(task.payload)
             taken.append(task)
         return taken
@@ -252,16 +254,15 @@ class QueueBacklog:
         if (head := self._ordinary.head()) is not None:
             self._list(ORDINARY, USUAL, head.seq)
         while self._moves_left > 0:
-            self._let_lanes_go()
+            if self._stirred:
+                self._let_lanes_go()
             lane = self._open.first(patient=self._is_patient)
             if lane is None:
                 if self._stirred:
                     continue  # what was let go was empty
                 return None
-            shut = self._shut_gate(lane)
-            if shut is None:
+            if not self._stands(lane):
                 return lane
-            self._stand(lane, *shut)
             self._moves_left -= 1
         return None
 
@@ -272,10 +273,12 @@ class QueueBacklog:
 
     @property
     def _is_patient(self) -> bool:
+        if not self._open.several:
+            return False
         patience = self._settings.patience
         if patience is None:
             patience = PATIENCE
-        return bool(self._open.several and patience and self._turn % patience == patience - 1)
+        return patience > 0 and self._turn % patience == patience - 1
 
     def _head(self, lane: int) -> Waiting | None:
         if lane == ORDINARY:
@@ -286,12 +289,10 @@ class QueueBacklog:
         head = backlog.head()
         if head is None:
             del self._lanes[lane]
-            self._stands_at.pop(lane, None)
             self._served(lane)
         return head
 
-    def _pop(self, lane: int, task: Waiting) -> None:
-        gates = (*self._gates(lane), *self._own_gates)
+    def _pop(self, lane: int, task: Waiting, gates: tuple[GateName, ...]) -> None:
         backlog = self._ordinary if lane == ORDINARY else self._lanes[lane]
         backlog.pop()
         self._turn += 1
@@ -302,42 +303,47 @@ class QueueBacklog:
             self._in_flight.began(self._queue, kind.tenant, task.seq)
             self._open.took(kind)
             self.changed(kind.tenant)
-        self._served(lane)
-        if gates and (shut := self._shut_gate(lane)) is not None:
-            self._stand(lane, *shut)  # nearly always, where its gate is one of a key
+        if self._gone_from:
+            self._served(lane)
+        self._stands(lane)  # nearly always, where its gate is one of a key
 
     # ---- gates ----------------------------------------------------------------------------------
 
     def _gates(self, lane: int) -> tuple[GateName, ...]:
-        return gates_named(self._kind(lane).gates) if lane in self._lanes else ()
+        """What a task of this lane passes through."""
+        if lane == ORDINARY:
+            return self._own_gates
+        return self._lanes[lane].gates + self._own_gates
 
-    def _is_paced(self, lane: int) -> bool:
-        return any(map(self._room.is_paced, (*self._gates(lane), *self._own_gates)))
+    def _stands(self, lane: int) -> bool:
+        """Whether a gate of its own lets nothing in now: the lane stands there from now on."""
+        backlog = self._lanes.get(lane)
+        if backlog is not None:
+            for gate in backlog.gates:
+                if until := self._room.shut_until(gate):
+                    self._stand(lane, backlog, gate, until)
+                    return True
+        return False
 
-    def _shut_gate(self, lane: int) -> tuple[GateName, int] | None:
-        """The first of a lane's gates that lets nothing in now, and until when it does not."""
-        for gate in self._gates(lane):
-            if until := self._room.shut_until(gate):
-                return gate, until
-        return None
-
-    def _stand(self, lane: int, gate: GateName, until: int) -> None:
+    def _stand(self, lane: int, backlog: LaneBacklog, gate: GateName, until: int) -> None:
         """The lane is not looked at before that gate has room."""
-        self._stands_at[lane] = gate
+        backlog.stands_at = gate
+        self._open.remove(lane, backlog.lane)
         levels = self._at.get(gate)
         if levels is not None:
-            self._stand_in(levels, lane)
+            levels.add(lane, backlog.lane, backlog.bound)
         elif (other := self._alone_at.get(gate, lane)) == lane:
             self._alone_at[gate] = lane
         else:
             del self._alone_at[gate]
-            levels = self._at[gate] = LaneLevels(self._place_at(gate), self._fairness)
+            levels = self._at[gate] = self._levels(gate)
             for each in (other, lane):
                 self._stand_in(levels, each)
         if self._fairness is not None and levels is not None and levels.mixed:
             self._shared[gate] = levels
         self._room.wait(gate, self._queue, until)
-        self._served(lane)
+        if self._gone_from:
+            self._served(lane)
 
     def _stand_in(self, levels: LaneLevels, lane: int) -> None:
         if (backlog := self._lanes.get(lane)) is not None:
@@ -365,42 +371,38 @@ class QueueBacklog:
         if gate in self._let_go:
             return
         levels = self._at.get(gate)
-        if levels is not None:
-            lane = levels.first()
-        else:
-            lane = self._alone_at.get(gate)
-            if lane is not None and self._stands_at.get(lane) != gate:
-                lane = None
-        if lane is None:
+        lane = self._alone_at.get(gate) if levels is None else levels.first()
+        backlog = None if lane is None else self._lanes.get(lane)
+        if lane is None or backlog is None or backlog.stands_at != gate:
             self._at.pop(gate, None)
             self._alone_at.pop(gate, None)
             self._shared.pop(gate, None)
             self._room.waits_no_more(gate, self._queue)
-        elif until := self._room.shut_until(gate):
+        elif levels is not None and (until := self._room.shut_until(gate)):
             self._room.wake(gate, until)
         else:
-            backlog = self._lanes[lane]
-            del self._stands_at[lane]
-            if self._alone_at.pop(gate, None) is not None:
-                self._room.waits_no_more(gate, self._queue)
-            self._let_go[gate], self._gone_from[lane] = lane, gate
+            # One that is alone comes back if the gate is shut still: there is nobody to let pass.
+            backlog.stands_at = None
+            if levels is not None:
+                self._let_go[gate], self._gone_from[lane] = lane, gate
             self._open.add(lane, backlog.lane, backlog.bound)
 
     # ---- what there is to take from -------------------------------------------------------------
 
-    def first_place(self, lane: int) -> int | None:
-        """Where the first task of a lane stands, unless it stands at a gate."""
-        task = None if lane in self._stands_at else self._head(lane)
-        if task is None:
+    def _levels(self, gate: GateName | None = None) -> LaneLevels:
+        """For the lanes that stand at this gate, or at none."""
+        return LaneLevels(partial(self._place_of, gate), self._fairness)
+
+    def _place_of(self, gate: GateName | None, lane: int) -> int | None:
+        """Where the first task of a lane stands; None if it stands at another gate."""
+        backlog = self._lanes.get(lane)
+        if backlog is None:
+            task = self._ordinary.head() if lane == ORDINARY and gate is None else None
+            return None if task is None else task.seq
+        if backlog.stands_at != gate:
             return None
-        return task.place if lane else task.seq
-
-    def _place_at(self, gate: GateName) -> Callable[[int], int | None]:
-        def place(lane: int) -> int | None:
-            task = self._head(lane) if self._stands_at.get(lane) == gate else None
-            return None if task is None else task.place
-
-        return place
+        task = backlog.head() or self._head(lane)
+        return None if task is None else task.place
 
     def _kind(self, lane: int) -> Lane:
         return USUAL if lane == ORDINARY else self._lanes[lane].lane
@@ -414,7 +416,8 @@ class QueueBacklog:
 
     def _list(self, number: int, lane: Lane, place: int) -> None:
         """A task of this lane waits at this place, or none before it."""
-        gate = self._stands_at.get(number)
+        backlog = self._lanes.get(number)
+        gate = None if backlog is None else backlog.stands_at
         levels = self._open if gate is None else self._at.get(gate)
         if levels is not None:  # else it stands there alone
             levels.add(number, lane, place)
@@ -433,7 +436,7 @@ class QueueBacklog:
         if settings.fair:
             in_flight = self._in_flight.of(self._queue, self._machine)
             self._fairness = Fairness(in_flight, settings.weights or {})
-        self._open = LaneLevels(self.first_place, self._fairness)
+        self._open = self._levels()
         self.leave_gates()
         for number, backlog in self._lanes.items():
             self._list(number, backlog.lane, backlog.bound)

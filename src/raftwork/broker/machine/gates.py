@@ -63,23 +63,21 @@ class Gate:
         """Whether it has no row."""
         return not (self.timer or self.tat or self.shut_until)
 
-    @property
-    def used(self) -> bool:
-        """Whether it is not idle."""
-        return bool(self.holders) or not self.blank
-
     def opens_at(self, quota: Quota, time: int, held: int, tat: int) -> int:
         """0 if one more may pass; else when time alone lets it (ms), or NEVER.
 
         `held` and `tat` are as of what is to be counted already.
         """
+        full = 0 < quota.concurrency <= held
+        if not (quota.tasks or quota.paused_until or self.shut_until):
+            return NEVER if full else 0
         at = max(quota.paused_until, self.shut_until)
         if quota.tasks:
             us = tat - (quota.burst - 1) * quota.interval
             at = max(at, -(-us // 1_000))
         if at > time:
             return at
-        return NEVER if quota.concurrency and held >= quota.concurrency else 0
+        return NEVER if full else 0
 
 
 class Gates:
@@ -96,11 +94,10 @@ class Gates:
         self._of: dict[int, tuple[GateName, ...]] = {}
         #: Gates that may let in more than before, in the order of the changes.
         self._freed: dict[GateName, None] = {}
-        #: How many have a row, or get one at the next flush.
-        self.count = 0
-        #: Of each limit: these, and the tasks that count at them. An empty name is the queues'.
-        self.gates_of: Counter[str] = Counter()
-        self.running_of: Counter[str] = Counter()
+        #: How many have a row, or get one at the next flush: of each limit, and of all. An empty
+        #: name is the queues'.
+        self._rows_of: Counter[str] = Counter()
+        self.rows = 0
         if tables:
             self._load()
 
@@ -109,13 +106,12 @@ class Gates:
         for name, settings in db.execute("SELECT name, settings FROM quota ORDER BY name"):
             self.quotas[name] = Quota(*unpack(settings))  # type: ignore[misc]
         for name, key in db.execute(_ALL):
-            self.count += 1
-            self.gates_of[name] += 1
+            self._count((name, key), 1)
             self.find((name, key))
         for token, text in db.execute(_OF_RUNNING, (GATED,)):
             names = self._of[token] = gates_named(text)
             for each in names:
-                self._hold(each, self.find(each), token)
+                self.find(each).holders.add(token)
 
     # ---- limits --------------------------------------------------------------------------------
 
@@ -156,10 +152,11 @@ class Gates:
             gate = self.find(of_queue := ("", queue.name))
             if gate.opens_at(queue.quota, ledger.time, queue.running, gate.tat):
                 return False
-            self._charge(ledger, of_queue, gate, queue.quota, token)
+            if queue.quota.tasks:
+                self._charge(ledger, of_queue, gate, queue.quota, token)
         for name, gate, quota in quotas:
-            self._hold(name, gate, token)
-            if quota is not None:
+            gate.holders.add(token)
+            if quota is not None and quota.tasks:
                 self._charge(ledger, name, gate, quota, token)
         if names:
             self._of[token] = names
@@ -168,19 +165,17 @@ class Gates:
     def _charge(
         self, ledger: "Ledger", name: GateName, gate: Gate, quota: Quota, token: int
     ) -> None:
-        if quota.tasks:
-            was_used = gate.used
-            gate.last, gate.before = token, gate.tat
-            gate.tat = max(gate.tat, ledger.time * 1_000) + quota.interval
-            self._come(name, not was_used)
-            self._rest(ledger, name, gate)
+        was_blank = gate.blank
+        gate.last, gate.before = token, gate.tat
+        gate.tat = max(gate.tat, ledger.time * 1_000) + quota.interval
+        self._changes(name, gate, was_blank=was_blank)
+        self._rest(ledger, name, gate)
 
     def leave(self, ledger: "Ledger", token: int) -> None:
         """The token is over: its task counts no more at the gates that it passed."""
         for name in self._of.pop(token):
-            gate = self.find(name)
+            gate = self._gates[name]  # as long as it is held it is kept
             gate.holders.remove(token)
-            self._tally(self.running_of, name, -1)
             self._freed[name] = None
             self._rest(ledger, name, gate)
 
@@ -191,15 +186,15 @@ class Gates:
             gate = self.find(name)
             if gate.last == run.token:
                 gate.tat, gate.last, gate.before = gate.before, 0, 0
-                self._changed.add(name)
+                self._changes(name, gate, was_blank=False)
                 self._freed[name] = None
 
     def shut(self, ledger: "Ledger", name: GateName, until: int) -> None:
         """Nothing passes until then, machine time."""
         gate = self.find(name)
-        was_used = gate.used
+        was_blank = gate.blank
         gate.shut_until = max(gate.shut_until, until)
-        self._come(name, not was_used)
+        self._changes(name, gate, was_blank=was_blank)
         self._rest(ledger, name, gate)
 
     def of(self, token: int) -> tuple[GateName, ...]:
@@ -215,45 +210,46 @@ class Gates:
             name: GateName = (row[0], row[1])
             gate = self.find(name)
             gate.timer = 0
-            self._changed.add(name)
+            self._changes(name, gate, was_blank=False)
             self._rest(ledger, name, gate)
 
     def _rest(self, ledger: "Ledger", name: GateName, gate: Gate) -> None:
         """See to it that the row goes, at once or in time, unless a running task keeps it."""
-        if gate.holders or gate.timer:
+        if gate.holders or gate.timer or not (gate.tat or gate.shut_until):
             return
         until = max(gate.shut_until, -(-gate.tat // 1_000))
         if until <= ledger.time:
-            if not gate.blank or gate.stored:
-                self._changed.add(name)
-                gate.tat = gate.last = gate.before = gate.shut_until = 0
-            self.count -= 1
-            self._tally(self.gates_of, name, -1)
+            gate.tat = gate.last = gate.before = gate.shut_until = 0
+            self._changes(name, gate, was_blank=False)
             return
         ledger.seq += 1
         gate.timer = ledger.seq
         self._changed.add(name)
         ledger.set_timer(until, GATE_TIMER, gate.timer)
 
-    def _hold(self, name: GateName, gate: Gate, token: int) -> None:
-        if not gate.used:
-            self.count += 1
-            self._tally(self.gates_of, name, 1)
-        gate.holders.add(token)
-        self._tally(self.running_of, name, 1)
-
-    def _come(self, name: GateName, is_new: bool) -> None:
+    def _changes(self, name: GateName, gate: Gate, *, was_blank: bool) -> None:
         self._changed.add(name)
-        if is_new:
-            self.count += 1
-            self._tally(self.gates_of, name, 1)
+        self._count(name, was_blank - gate.blank)
 
-    @staticmethod
-    def _tally(counts: Counter[str], name: GateName, more: int) -> None:
+    def _count(self, name: GateName, more: int) -> None:
         """An entry goes with the last: there may have been any number of limits."""
-        counts[name[0]] += more
-        if not counts[name[0]]:
-            del counts[name[0]]
+        if not more:
+            return
+        self.rows += more
+        self._rows_of[name[0]] += more
+        if not self._rows_of[name[0]]:
+            del self._rows_of[name[0]]
+
+    def use_of(self, limit: str) -> tuple[int, int]:
+        """The running tasks that count at a limit, and its gates that are in use."""
+        running, without_row = 0, set()
+        for names in self._of.values():
+            for name in names:
+                if name[0] == limit:
+                    running += 1
+                    if self._gates[name].blank:
+                        without_row.add(name)
+        return running, self._rows_of[limit] + len(without_row)
 
     # ---- what happened, and the tables ---------------------------------------------------------
 
@@ -280,4 +276,4 @@ class Gates:
         self._db.executemany(_PUT, put)
         self._db.executemany(_DROP, drop)
         if len(self._gates) > _KEPT_MAX:
-            self._gates = {name: gate for name, gate in self._gates.items() if gate.held}
+            self._gates = {name: gate for name, gate in self._gates.items() if gate.holders}

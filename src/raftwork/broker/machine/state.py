@@ -7,7 +7,7 @@ is bounded by the workers' slots; waiting tasks live in the tables alone.
 import builtins
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import takewhile
 from json import dumps
 from operator import attrgetter
@@ -23,6 +23,7 @@ from raftwork.broker.machine.level_two import ByLevel
 from raftwork.broker.machine.migrations import check_version
 from raftwork.features import history
 from raftwork.features.cluster_settings import ClusterSettings
+from raftwork.features.lifecycle import Hooks
 from raftwork.features.limit_settings import Quota, gates_named
 from raftwork.features.queue_settings import (
     NOTHING_SET,
@@ -32,7 +33,7 @@ from raftwork.features.queue_settings import (
     settings_of,
 )
 from raftwork.features.task_row import DELAYED, FINISHED, GATED, PENDING, SCHEDULED, TOMBSTONE
-from raftwork.features.waiting import unwait
+from raftwork.features.waiting import Place, places, unwait
 from raftwork.messages import State, decode_spec
 from raftwork.release import Levels
 
@@ -61,6 +62,7 @@ class Running(NamedTuple):
     losses: int
     size: int  # bytes of its payload
     flags: int = 0  # features/task_flags.py; an ordinary task has none
+    lane: int = 0  # where it waited
 
 
 _row = attrgetter("token", "seq", "worker")
@@ -110,8 +112,7 @@ _queue_row_two = attrgetter(
     *(*_QUEUE, "packed_settings", "scheduled", "blocked", "cancelled", "paused_until")
 )
 _PENDING = ByLevel(
-    """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags},
-        {gates}
+    """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags}
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
 )
 _CHECKSUMS = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
@@ -120,7 +121,7 @@ _FIRST_RESULTS = """SELECT length(body) FROM task WHERE phase = ? AND due IS NOT
     ORDER BY due, seq LIMIT ?"""
 _RUNNING = ByLevel(
     """SELECT token, seq, task.id, queue.name, worker, spec, attempt + 1, failures, losses,
-        length(body), {flags}
+        length(body), {flags}, {lane}
     FROM running JOIN task USING (seq) JOIN queue ON queue.number = task.queue
     ORDER BY token"""
 )
@@ -147,6 +148,7 @@ class Ledger:
         self.levels = levels
         #: The capabilities that take part in the lives of tasks that are not ordinary ones.
         self.lifecycles = tuple(lifecycles)
+        self._hooks = lru_cache(maxsize=256)(partial(Hooks.of, self.lifecycles))
         self.timers = {each.kind: each for each in timers}
         check_version(db)
         cluster: tuple[int, str] = db.execute("SELECT level, release FROM cluster").get
@@ -279,30 +281,24 @@ class Ledger:
 
     def ended(self, seq: int, flags: int, state: State, effects: "list[Effect]") -> None:
         """A task that is not an ordinary one has its outcome: what is held for it goes."""
-        for lifecycle in self.lifecycles:
-            if flags & lifecycle.flag:
-                lifecycle.ended(self, seq, flags)
-                lifecycle.settled(self, seq, state, effects)
+        for lifecycle in self._hooks(flags).ended:
+            lifecycle.ended(self, seq, flags)
+            lifecycle.settled(self, seq, state, effects)
 
     def _begins(self, run: Running) -> None:
         """A task that is not an ordinary one is handed out."""
-        for lifecycle in self.lifecycles:
-            if run.flags & lifecycle.flag:
-                lifecycle.begins(self, run)
+        for begins in self._hooks(run.flags).begins:
+            begins(self, run)
 
     def may_start(self, seq: int, flags: int) -> bool:
         """Whether a task that is not an ordinary one may be handed out now."""
-        return all(
-            lifecycle.may_start(self, seq)
-            for lifecycle in self.lifecycles
-            if flags & lifecycle.flag
-        )
+        asked = self._hooks(flags).may_start
+        return not asked or all(may_start(self, seq) for may_start in asked)
 
     def attempt_ended(self, seq: int, flags: int, *, began: bool) -> None:
         """A task that is not an ordinary one will wait again."""
-        for lifecycle in self.lifecycles:
-            if flags & lifecycle.flag:
-                lifecycle.attempt_ended(self, seq, began)
+        for attempt_ended in self._hooks(flags).attempt_ended:
+            attempt_ended(self, seq, began)
 
     def buried(self, tasks: Iterable[tuple[int, int]]) -> None:
         """The results of these, numbers and flags, are dropped, and what is kept beside them."""
@@ -380,6 +376,9 @@ class Ledger:
         pending = _PENDING.at(self.level)
         found = {row[0]: row for row in self.db.execute(pending, (str(list(seqs)), PENDING))}
         runs: list[Running] = []
+        special = [seq for seq, row in found.items() if row[-1]]
+        stands = {at.seq: at for at in places(self, special)} if special else {}
+        laned: list[Place] = []
         absent: list[int] = []
         token = self.token
         for seq in seqs:
@@ -387,29 +386,31 @@ class Ledger:
             if row is None or seq in self.running_seqs:
                 absent.append(seq)
                 continue
-            _, task, number, attempt, failures, losses, size, spec, flags, gates = row
+            _, task, number, attempt, failures, losses, size, spec, flags = row
             queue = self.numbered[number]
-            if (
-                queue.paused_until
-                or (flags and not self.may_start(seq, flags))
-                or (
-                    (gates or queue.quota is not None)
-                    and not self.gates.enter(gates_named(gates), queue, self, token + 1)
-                )
+            if queue.paused_until or (flags and not self.may_start(seq, flags)):
+                absent.append(seq)
+                continue
+            at = stands[seq] if flags else None
+            gates = gates_named(at.gates) if at is not None else ()
+            if (gates or queue.quota is not None) and not self.gates.enter(
+                gates, queue, self, token + 1
             ):
                 absent.append(seq)
                 continue
             token += 1
             run = Running(
                 *(token, seq, task, queue.name, worker, spec, attempt + 1, failures, losses, size),
-                flags,
+                *(flags, at.lane if at is not None else 0),
             )
             self.begin(run)
             if flags:
                 self._begins(run)
+            if at is not None and at.lane:
+                laned.append(at)
             runs.append(run)
         self.token = token
-        unwait(self, [(self.queues[r.queue].number, r.seq, r.flags) for r in runs])
+        unwait(self, [(self.queues[r.queue].number, r.seq) for r in runs if not r.lane], laned)
         return runs, absent
 
     def begin(self, run: Running) -> None:

@@ -253,14 +253,14 @@ def test_what_a_shut_gate_costs_does_not_grow_with_what_waits_at_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looks = 0
-    original = QueueBacklog._shut_gate
+    original = QueueBacklog._stands
 
-    def counted(self: QueueBacklog, lane: int) -> object:
+    def counted(self: QueueBacklog, lane: int) -> bool:
         nonlocal looks
         looks += 1
         return original(self, lane)
 
-    monkeypatch.setattr(QueueBacklog, "_shut_gate", counted)
+    monkeypatch.setattr(QueueBacklog, "_stands", counted)
     gated = Gated()
     gated.do(limit("one", concurrency=1), put("a0", limits=("one",)))
     gated.do(*(put(f"a{i}", limits=("one",), tenant=str(i)) for i in range(1, 500)))

@@ -20,6 +20,7 @@ from raftwork.broker.machine.commands import (
     Tick,
     encode_batch,
 )
+from raftwork.broker.machine.gates import Gate
 from raftwork.features import limits
 from raftwork.features.effects import (
     Applied,
@@ -78,7 +79,11 @@ class Limited(Driver):
 
     def rows(self) -> list[tuple[object, ...]]:
         gates = self.machine.gates._gates
-        return sorted((*name, gate.held) for name, gate in gates.items() if gate.used)
+        return sorted((*name, gate.held) for name, gate in gates.items() if _in_use(gate))
+
+
+def _in_use(gate: Gate) -> bool:
+    return gate.held > 0 or not gate.blank
 
 
 @pytest.fixture
@@ -184,9 +189,9 @@ def test_a_restart_finds_what_counts(driver: Limited) -> None:
     (token,) = driver.try_all(1).values()
     driver.reopen()
     assert not driver.try_all(2)
-    assert driver.machine.gates.running_of == {"stripe": 1}
+    assert driver.machine.gates.use_of("stripe") == (1, 1)
     driver.finish(token)
-    assert driver.machine.gates.running_of == {}
+    assert driver.machine.gates.use_of("stripe") == (0, 0)
     assert list(driver.try_all(2)) == [2]
 
 
@@ -316,11 +321,11 @@ def test_an_idle_gate_has_no_row_and_no_timer(driver: Limited) -> None:
     assert driver.machine.due == driver.now + 1_000
     driver.later(500)
     driver.do(Tick())
-    assert driver.machine.gates.count == 1
+    assert driver.machine.gates.rows == 1
     driver.later(500)
     driver.do(Tick())
     assert driver.rows() == []
-    assert driver.machine.gates.count == 0
+    assert driver.machine.gates.rows == 0
     assert list(driver.db.execute("SELECT * FROM gate")) == []
     assert list(driver.db.execute("SELECT * FROM timer")) == []
 
@@ -395,12 +400,15 @@ def test_too_many_limits_of_a_task_and_of_the_cluster(
 
 
 def test_too_many_gates_in_use(driver: Limited, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that tasks hold are as many as tasks run: what counts is what time has to open."""
     monkeypatch.setattr(limits, "GATES_MAX", 1)
-    driver.do(limit("stripe", concurrency=1, per="key"), put("a", key="1"))
+    driver.do(limit("stripe", rate="1/s", per="key"), put("a", key="1"))
     (token,) = driver.try_all(1).values()
+    driver.finish(token)
     text = driver.refusal(put("b", key="2")).text
     assert text.startswith("no room: 1 tenants and keys of limits are in use, 1 are allowed")
-    driver.finish(token)
+    driver.later(1_000)
+    driver.do(Tick())
     driver.do(put("b", key="2"))
 
 
@@ -509,13 +517,14 @@ class RecountedMachine(RuleBasedStateMachine):
         gates = self.driver.machine.gates
         runs = {run.seq: run.token for run in self.driver.machine.running()}
         held = Counter(gate for token in runs.values() for gate in gates.of(token))
-        known = {name: gate for name, gate in gates._gates.items() if gate.used}
+        known = {name: gate for name, gate in gates._gates.items() if _in_use(gate)}
         assert {name: gate.held for name, gate in known.items() if gate.held} == dict(held)
         rows = set(self.driver.db.execute("SELECT name, key FROM gate"))
         assert rows == {name for name, gate in known.items() if not gate.blank}
-        assert gates.count == len(known)
-        assert gates.gates_of == Counter(name for name, _ in known)
-        assert gates.running_of == Counter(name for name, _ in held.elements())
+        assert gates.rows == len(rows)
+        in_use, running = (Counter(n for n, _ in of) for of in (known, held.elements()))
+        for limit_ in "abt":
+            assert gates.use_of(limit_) == (running[limit_], in_use[limit_])
         for (name, _), count in held.items():
             assert count <= {"a": 2, "b": 1, "t": 1}[name]
         timers = [ref for (ref,) in self.driver.db.execute("SELECT ref FROM timer WHERE kind = 4")]
