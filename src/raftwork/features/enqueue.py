@@ -317,6 +317,8 @@ def admit_others(
     ledger: "Ledger", command: Admit, spec: Spec, rows: list[Row], effects: list[Effect]
 ) -> Done:
     """Put new tasks in that are not ordinary ones: capabilities have a say in each."""
+    # No attempt was made later than now, whatever a client says: sums of it stay within bounds.
+    command = command._replace(created=min(command.created, ledger.time))
     planned = unique_keys.plan(ledger, spec, new_rows(ledger, rows))
     existing = unique_keys.answer(ledger, rows, planned)
     if unique_keys.refused(spec, planned):

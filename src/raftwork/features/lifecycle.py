@@ -44,9 +44,10 @@ class Lifecycle(NamedTuple):
 
     `enters` is called for every new task that is not an ordinary one, and sets `flag` in its flags
     if the capability takes part in its life. `ended` is called with the task's number and flags
-    once it has its outcome: what the capability holds for it goes. `settled` follows in the same
-    place, for what hangs on the outcome, or on the tasks that wait for it. `buried` is called with
-    the numbers of tasks whose results are dropped: what it keeps to be looked at goes, too.
+    once it has its outcome: what the capability holds for it goes. `settled` follows once `ended`
+    was called for all tasks that end together, for what hangs on the outcome, or on the tasks that
+    wait for it. `buried` is called with the numbers of tasks whose results are dropped: what it
+    keeps to be looked at goes, too.
 
     `may_start` is asked, with the task's number, when it is to be handed out: if one says no, it
     waits on. `begins` is called once it is. `attempt_ended` is told that it will wait again, and
@@ -68,7 +69,8 @@ class Hooks(NamedTuple):
 
     may_start: tuple[Callable[[Ledger, int], bool], ...]
     begins: tuple[Callable[[Ledger, Running], None], ...]
-    ended: tuple[Lifecycle, ...]
+    ended: tuple[Callable[[Ledger, int, int], None], ...]
+    settled: tuple[Callable[[Ledger, int, State, list[Effect]], None], ...]
     attempt_ended: tuple[Callable[[Ledger, int, bool], None], ...]
 
     @classmethod
@@ -79,7 +81,8 @@ class Hooks(NamedTuple):
         return cls(
             tuple(m.may_start for m in mine if m.may_start is not nothing.may_start),
             tuple(m.begins for m in mine if m.begins is not nothing.begins),
-            tuple(m for m in mine if (m.ended, m.settled) != (nothing.ended, nothing.settled)),
+            tuple(m.ended for m in mine if m.ended is not nothing.ended),
+            tuple(m.settled for m in mine if m.settled is not nothing.settled),
             tuple(m.attempt_ended for m in mine if m.attempt_ended is not nothing.attempt_ended),
         )
 

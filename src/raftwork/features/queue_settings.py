@@ -365,6 +365,8 @@ def check_settings(
 def objection(name: str, value: str | int | Mapping[str, int]) -> str:
     """What is wrong with a setting of the right type; empty if nothing is."""
     setting = SETTINGS[name]
+    if isinstance(value, bool):
+        return ""
     if isinstance(value, str):
         if not 1 <= len(value) <= setting.most:
             return f"{name} must have 1 to {setting.most} characters, got {len(value)}"

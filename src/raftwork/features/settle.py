@@ -47,10 +47,9 @@ def settle(
     else:
         dead_letters.keep(ledger, [run for run, _ in verdicts])
     for run, _ in verdicts:
-        if run.flags:
-            if run.lane:
-                ledger.lanes.leave(run.lane)
-            ledger.ended(run.seq, run.flags, state, effects)
+        if run.lane:
+            ledger.lanes.leave(run.lane)
+    ledger.ended([(run.seq, run.flags) for run, _ in verdicts if run.flags], state, effects)
     named = {spec: ledger.names[decode_spec(spec).name] for spec in expires}
     number, now = state.value, ledger.time
     ran_on, times = ledger.worker_numbers, ledger.run_times

@@ -216,11 +216,11 @@ def end_unstarted(
         ledger, [at for at, task in zip(stood, tasks, strict=True) if task.phase == PENDING]
     )
     following: list[Effect] = []
-    for at, task in zip(stood, tasks, strict=True):
-        if task.flags:
-            if at.lane:
-                ledger.lanes.leave(at.lane)
-            ledger.ended(task.seq, task.flags, fate or state, following)
+    for at in stood:
+        if at.lane:
+            ledger.lanes.leave(at.lane)
+    others = [(task.seq, task.flags) for task in tasks if task.flags]
+    ledger.ended(others, fate or state, following)
     ledger.db.executemany(
         ending(ledger),
         [

@@ -547,7 +547,8 @@ class QueueChecker:
             self.rooms.move(spec.queue, 1, known.size)
             self.lanes.entered(seq, known)
             extras = Extras(*row[3]) if len(row) > 3 else NO_EXTRAS
-            self.timers.entered(seq, known, command.created, extras.at)
+            created = min(command.created, self.time)
+            self.timers.entered(seq, known, created, extras.at)
             self.limits.entered(seq, spec, known.key, extras.tenant)
             came_in.append(known.id)
         return came_in

@@ -163,6 +163,9 @@ _EXPECTED = (
     "a knot untied",
     "no slot left to wait for",
     "parked told to a new session",
+    # killed workers
+    "spoken for by its fork server",
+    "ended unheard",
     # work done for others fails
     "contained: a client",
     "contained: a worker",
@@ -209,7 +212,7 @@ class Reach:
     def watching(self) -> Iterator[None]:
         """While it lasts, calls of the functions below are counted."""
         own = (
-            Hook(WorkerRegistry, "_push_again", self._always("pushed again at a hello")),
+            Hook(Reports, "_push_again", self._always("pushed again at a hello")),
             Hook(WorkerRegistry, "_give_up", self._always("worker given up")),
             Hook(Reports, "_is_news", self._reported),
             Hook(ToldWaits, "renew", self._renewed),

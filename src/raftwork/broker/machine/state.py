@@ -259,8 +259,8 @@ class Ledger:
         return dict(self.db.execute(_CHECKSUMS, (dumps(ids),)))
 
     def numbers(self, ids: Sequence[str]) -> list[int]:
-        """Those of the tasks that are known, in the order of `ids`."""
-        return [seq for (seq,) in self.db.execute(_NUMBERS, (dumps(ids),))]
+        """Those of the tasks that are known, in the order of `ids`, each once."""
+        return [seq for (seq,) in self.db.execute(_NUMBERS, (dumps(list(dict.fromkeys(ids))),))]
 
     # ---- queues and running tasks ---------------------------------------------------------------
 
@@ -279,11 +279,20 @@ class Ledger:
             queue.running -= 1
             queue.bytes += run.size
 
-    def ended(self, seq: int, flags: int, state: State, effects: "list[Effect]") -> None:
-        """A task that is not an ordinary one has its outcome: what is held for it goes."""
-        for lifecycle in self._hooks(flags).ended:
-            lifecycle.ended(self, seq, flags)
-            lifecycle.settled(self, seq, state, effects)
+    def ended(
+        self, tasks: Sequence[tuple[int, int]], state: State, effects: "list[Effect]"
+    ) -> None:
+        """These, numbers and flags, are no ordinary tasks and have their outcomes.
+
+        What is held for them goes: for all of them before anything is made of one's outcome, as
+        what ends together with a task neither waits for it any more nor comes after it.
+        """
+        for seq, flags in tasks:
+            for ended in self._hooks(flags).ended:
+                ended(self, seq, flags)
+        for seq, flags in tasks:
+            for settled in self._hooks(flags).settled:
+                settled(self, seq, state, effects)
 
     def _begins(self, run: Running) -> None:
         """A task that is not an ordinary one is handed out."""
