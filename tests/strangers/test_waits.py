@@ -64,6 +64,14 @@ def noted(n):
     note(f"noted {n}")
     return n
 
+@app.task(limits=["one"])
+async def outer():
+    return await current().call(inner)
+
+@app.task(limits=["one"])
+def inner():
+    return 1
+
 @app.task(retries=1)
 async def fickle():
     await current().call(leaf, current().attempt)
@@ -114,6 +122,19 @@ def test_a_wait_that_would_last_for_ever_is_an_error(alone: Place, pool: str) ->
     # What was waited for stayed enqueued, and ends alike; then nothing is left in a slot.
     alone.wait_until(lambda: _idle(alone), "nothing is left to do")
     assert _enqueue(alone, "down", "3") == "3"
+    assert worker.stop() == 0
+
+
+def test_a_wait_for_a_task_that_needs_the_limit_which_the_waiting_one_fills_is_an_error(
+    alone: Place,
+) -> None:
+    alone.write("tasks.py", TASKS)
+    alone.sh("raftwork limit set one --concurrency 1")
+    worker = alone.worker("--pool async --concurrency 4")
+    assert "that task needs what this one holds" in _enqueue(alone, "outer")
+    assert _enqueue(alone, "inner") == "1", "what was waited for had its turn"
+    alone.sh("raftwork limit set one --concurrency 2")
+    assert _enqueue(alone, "outer") == "1"
     assert worker.stop() == 0
 
 
