@@ -13,13 +13,14 @@ add.enqueue(1, 2).result(timeout=10)
 
 from typing import TYPE_CHECKING
 
-from raftwork.attempt_ends import Reject, Resume, Retry
+from raftwork.attempt_ends import RateLimited, Reject, Resume, Retry
 from raftwork.client import App, BoundTask, Progress, Run, RunInfo, Status, Task
 from raftwork.errors import (
     AlreadyEnqueued,
     AppClosed,
     AttemptOver,
     LoadError,
+    NotDeterministic,
     NotSerializable,
     PayloadTooLarge,
     ProtocolError,
@@ -32,6 +33,7 @@ from raftwork.errors import (
     UnknownTask,
     UnknownWorker,
     Unsupported,
+    WouldDeadlock,
 )
 from raftwork.release import RELEASE
 
@@ -50,6 +52,7 @@ __all__ = [
     "Task",
     "current",
     "Reject",
+    "RateLimited",
     "Resume",
     "Retry",
     "RaftworkError",
@@ -57,6 +60,7 @@ __all__ = [
     "AppClosed",
     "AttemptOver",
     "LoadError",
+    "NotDeterministic",
     "NotSerializable",
     "PayloadTooLarge",
     "ProtocolError",
@@ -68,6 +72,7 @@ __all__ = [
     "UnknownTask",
     "UnknownWorker",
     "Unsupported",
+    "WouldDeadlock",
     "__version__",
 ]
 

@@ -19,7 +19,7 @@ from tests.fuzz.decoders import DECODERS, HEADERS, check, plain, spoilt
 every = pytest.mark.parametrize("name", list(DECODERS))
 SOURCE = Path(__file__).parents[2] / "src" / "raftwork"
 #: Between a worker and the processes it forked itself.
-_OWN = {"worker/pool/fork_server.py:decode_job"}
+_OWN = {"worker/pool/fork_server.py:decode_job", "worker/pool/child_waits.py:decode_wait"}
 #: Codecs that are fuzzed through the function that uses them.
 _PRIVATE = {
     "_spec": "decode_spec",

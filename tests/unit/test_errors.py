@@ -52,7 +52,7 @@ TREE = (errors.__doc__ or "").split("\n\n")[1]
 #: They never leave the commands that raise them.
 _INSIDE = {"NotJSON", "NoVictim"}
 #: They are no errors: a task's code raises them.
-_ENDS = {"Reject", "Resume", "Retry"}
+_ENDS = {"RateLimited", "Reject", "Resume", "Retry"}
 
 
 def _kinds() -> dict[str, type[RaftworkError]]:

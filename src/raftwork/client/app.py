@@ -11,6 +11,7 @@ from raftwork.client.addresses import broker_addresses
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
+from raftwork.client.limits import Limits
 from raftwork.client.options import (
     Duration,
     OptionFields,
@@ -315,6 +316,11 @@ class App:
     def queue(self, name: str, /) -> Queue:
         """The queue of this name, whether it was ever used or not: its limits and balancer."""
         return Queue(self, name)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits: how many tasks that name one may run at once, or in a time."""
+        return Limits(self)
 
     # ---- dead tasks ---------------------------------------------------------------------------
 

@@ -66,6 +66,20 @@ class BoundTask(Generic[P, T]):
         """The name under which workers know the task."""
         return self._name
 
+    def identified(self, id: str) -> Self:  # noqa: A002
+        """The same task under the same options, for one call with this id.
+
+        Raises ValueError if its options have an id.
+        """
+        if self._once.id is not None:
+            raise ValueError(f"this task has an id already, {self._once.id!r}: leave it out")
+        return self._changed(self.chosen, self._once._replace(id=id))
+
+    def _changed(self, chosen: Options, once: PerCall) -> Self:
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, chosen=chosen, _once=once)
+        return made
+
     def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
         """Enqueue one call; returns once a majority of the brokers has it on disk.
 
@@ -252,11 +266,6 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
         one that is past is now. `tenant` is on whose behalf it runs. Raises TypeError, ValueError.
         """
         return self._changed(self.chosen.changed(given), PerCall.of(id, key, at, tenant))
-
-    def _changed(self, chosen: Options, once: PerCall) -> "Task[P, T, R]":
-        made: Task[P, T, R] = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, chosen=chosen, _once=once)
-        return made
 
     def __reduce__(self) -> "str | tuple[object, ...]":
         if _found(self) is self:

@@ -14,10 +14,12 @@ from raftwork.features import (
     cluster_settings,
     dead_letters,
     drain,
+    edges,
     enqueue,
     history,
     inspect_tasks,
     lanes,
+    limits,
     pause_queue,
     progress,
     purge_queue,
@@ -66,5 +68,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     history,
     why_it_waits,
     inspect_tasks,
+    edges,
+    limits,
     lanes,  # the last: what the others made of a task decides where it waits
 )

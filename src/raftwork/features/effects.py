@@ -87,9 +87,21 @@ class Assigned(NamedTuple):
 
 
 class NotAssigned(NamedTuple):
-    """These were asked for in an Assign but do not wait (any more)."""
+    """These were asked for in an Assign but do not wait (any more), or may not run yet."""
 
     seqs: list[int]
+
+
+class GatesFreed(NamedTuple):
+    """These may let in more tasks than before: (limit, tenant or key) each."""
+
+    names: list[tuple[str, str]]
+
+
+class LimitChanged(NamedTuple):
+    """All gates of this limit may let in more than before."""
+
+    limit: str
 
 
 class Settled(NamedTuple):
@@ -144,6 +156,8 @@ Effect = (
     | Withdrawn
     | Assigned
     | NotAssigned
+    | GatesFreed
+    | LimitChanged
     | Settled
     | AttemptEnded
     | CancelAsked

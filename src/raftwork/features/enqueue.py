@@ -27,6 +27,7 @@ from raftwork.features.effects import (
 )
 from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
+from raftwork.features.limits import check_limits, named
 from raftwork.features.queue_limits import check_fits, check_lanes, check_queues
 from raftwork.features.results import watch
 from raftwork.features.task_batch import (
@@ -198,12 +199,12 @@ def stored(ledger: "Ledger", spec: bytes, tasks: Columns) -> bool:
 class _Batch:
     """A batch on its way into the log: which workers begin is known when its entry is made."""
 
-    def __init__(self, request: "Batched", spec: Spec, tasks: Columns) -> None:
+    def __init__(self, request: "Batched", spec: Spec, tasks: Columns, *, limited: bool) -> None:
         self._request = request
         self._queue, self._name = spec.queue, spec.name
         self._tasks = len(tasks.ids)
         #: Whether where they go is decided once they are in their queue.
-        self._placed = bool(tasks.keys or tasks.extras) or not is_ordinary(spec)
+        self._placed = bool(tasks.keys or tasks.extras) or limited or not is_ordinary(spec)
         self._begin: list[tuple[bytes, int]] = []
 
     def command(self, view: "View") -> Admit:
@@ -245,7 +246,8 @@ def accept(view: "View", request: Batched) -> tuple["Deferred | Done", Spec, Col
     spec, tasks = check(view.state, request.spec, request.tasks)
     if stored(view.state, request.spec, tasks):
         return Done(), spec, tasks
-    return _Batch(request, spec, tasks), spec, tasks
+    limited = bool(named(view.state, spec))
+    return _Batch(request, spec, tasks, limited=limited), spec, tasks
 
 
 def _check(view: "View", request: Enqueue) -> "Deferred | Done":
@@ -288,7 +290,7 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
         # A release of level 1 stops at such an entry, so no leader proposes it before level 2.
         raise NewerMessage(f"options of level {LEVEL_OPTIONS} at level {ledger.level}")
     rows = rows_of(command.spec, columns)
-    if columns.extras or not is_ordinary(spec):
+    if columns.extras or not is_ordinary(spec) or named(ledger, spec):
         return admit_others(ledger, command, spec, rows, effects)
     if not _insert_all(ledger, spec, command.spec, rows):
         rows = new_rows(ledger, rows)
@@ -302,7 +304,8 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
     tasks = [(task, payload) for task, _, payload, *_ in rows]
     ledger.enter(spec.queue, len(rows), sum(len(payload) for _, payload in tasks))
     ledger.seq += len(rows)
-    goes_on = command.begin and not ledger.queues[spec.queue].paused_until
+    queue = ledger.queues[spec.queue]
+    goes_on = command.begin and not queue.paused_until and queue.quota is None
     begun = _begin(ledger, command, first, tasks, effects) if goes_on else 0
     if begun < len(tasks):
         keys = [row[3] for row in rows[begun:]] if columns.keys else []
@@ -320,6 +323,8 @@ def admit_others(
     existing = unique_keys.answer(ledger, rows, planned)
     if unique_keys.refused(spec, planned):
         return Done(existing=existing)
+    if _entering(planned):
+        check_limits(ledger, spec)
     _check_planned(ledger, spec, planned)
     for each in planned:
         match each.fate:
@@ -335,11 +340,14 @@ def admit_others(
 def _check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> None:
     """Raise QueueFull unless there is room for what is to enter."""
     unique_keys.check_keys(ledger, planned)
-    entering = [each.row for each in planned if each.fate in (Fate.ENTERS, Fate.FOLLOWS)]
-    if entering:
+    if entering := _entering(planned):
         check_halted(ledger, spec)
         check_lanes(ledger, spec, {row[4].tenant for row in entering if row[4] is not None})
         check_room(ledger, spec.queue, payloads_of(entering))
+
+
+def _entering(planned: Sequence[Planned]) -> list[Row]:
+    return [each.row for each in planned if each.fate in (Fate.ENTERS, Fate.FOLLOWS)]
 
 
 def _enter(ledger: "Ledger", command: Admit, spec: Spec, row: Row, effects: list[Effect]) -> None:

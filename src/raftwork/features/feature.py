@@ -14,7 +14,7 @@ A rule refuses with an error of `REFUSALS`; its text is for people and says both
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 
 from raftwork.errors import (
@@ -172,6 +172,13 @@ class Budget(NamedTuple):
     bytes: int = 16 * 1024 * 1024
 
 
+#: What holds back a task of this number that has not begun: for each thing that it needs and
+#: cannot get, the numbers of the tasks that have it. It goes on once one of them gives it back; for
+#: what it needs from each of several tasks there is an item each. Asked on the leader, of clusters
+#: at level 2, to find tasks that wait for each other (raftwork/broker/workers/deadlocks.py).
+Holds = Callable[["Ledger", int], Iterable[Sequence[int]]]
+
+
 class Feature(NamedTuple):
     """One capability. `about` says what its requests are about, in refusals."""
 
@@ -187,3 +194,5 @@ class Feature(NamedTuple):
     timers: Sequence[TimerKind] = ()
     #: Why it may hold a task back (why_it_waits.py).
     reasons: Sequence[WhyItWaits] = ()
+    #: How it holds tasks back that have not begun, if it does.
+    holds: Holds | None = None

@@ -11,6 +11,7 @@
    it may differ from leader to leader only in what it does not promise.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from raftwork.errors import Unsupported
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from raftwork.features.lifecycle import Entering
     from raftwork.features.why_it_waits import WaitingTask
 
-_OF = "SELECT lane, queue, key, spec FROM task WHERE seq = ?"
+_OF = "SELECT queue, key, spec FROM task WHERE seq = ?"
+_KEY_OF = "SELECT flags, queue, key FROM task WHERE seq = ?"
 
 
 # ---- records ------------------------------------------------------------------------------------
@@ -83,12 +85,11 @@ def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
 
 
 def _settled(ledger: "Ledger", seq: int, state: State, effects: list[Effect]) -> None:
-    lane, queue, key, packed = ledger.db.execute(_OF, (seq,)).get
-    ledger.lanes.leave(lane)
-    spec = decode_spec(packed)
-    if not spec.ordered or key_order.owner(ledger, queue, key) != seq:
+    """An ordered task has its outcome: it is the next one's turn, or nobody's."""
+    queue, key, packed = ledger.db.execute(_OF, (seq,)).get
+    if key_order.owner(ledger, queue, key) != seq:
         return
-    if spec.halts and state in (State.FAILED, State.LOST):
+    if state in (State.FAILED, State.LOST) and decode_spec(packed).halts:
         key_order.halt(ledger, queue, key)
     else:
         _next(ledger, queue, key, effects)
@@ -138,6 +139,14 @@ def _not_its_turn(view: "View", task: "WaitingTask") -> Reason | None:
     return Reason("order", f"{before} of the same key {key} comes first, and has no outcome yet")
 
 
+def _holds(ledger: "Ledger", seq: int) -> Iterator[Sequence[int]]:
+    """The task of its key whose turn it is, if that is another one."""
+    flags, queue, key = ledger.db.execute(_KEY_OF, (seq,)).get
+    owner = key_order.owner(ledger, queue, key) if flags & ORDERED else None
+    if owner is not None and owner not in (seq, key_order.HALTED):
+        yield (owner,)
+
+
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.command_line import Argument, CommandLine
@@ -160,6 +169,7 @@ def feature() -> "Feature":
                 says="keys resumed: {resumed}",
             )
         ],
-        lifecycles=[Lifecycle(LANED, _enters, settled=_settled)],
+        lifecycles=[Lifecycle(LANED, _enters), Lifecycle(ORDERED, settled=_settled)],
         reasons=[_not_its_turn],
+        holds=_holds,
     )

@@ -64,6 +64,29 @@ class Lifecycle(NamedTuple):
     buried: Callable[[Ledger, Sequence[int]], None] = lambda _ledger, _seqs: None
 
 
+class Hooks(NamedTuple):
+    """What is to be called for tasks of the same flags, without what would do nothing."""
+
+    may_start: tuple[Callable[[Ledger, int], bool], ...]
+    begins: tuple[Callable[[Ledger, Running], None], ...]
+    ended: tuple[Callable[[Ledger, int, int], None], ...]
+    settled: tuple[Callable[[Ledger, int, State, list[Effect]], None], ...]
+    attempt_ended: tuple[Callable[[Ledger, int, bool], None], ...]
+
+    @classmethod
+    def of(cls, lifecycles: Sequence[Lifecycle], flags: int) -> Hooks:
+        """Of tasks with these flags."""
+        mine = [each for each in lifecycles if flags & each.flag]
+        nothing = Lifecycle(0)
+        return cls(
+            tuple(m.may_start for m in mine if m.may_start is not nothing.may_start),
+            tuple(m.begins for m in mine if m.begins is not nothing.begins),
+            tuple(m.ended for m in mine if m.ended is not nothing.ended),
+            tuple(m.settled for m in mine if m.settled is not nothing.settled),
+            tuple(m.attempt_ended for m in mine if m.attempt_ended is not nothing.attempt_ended),
+        )
+
+
 class TimerKind(NamedTuple):
     """A kind of timers (table `timer`): its number, and what happens to those that are due.
 

@@ -12,7 +12,7 @@ from raftwork.errors import UnknownTask, Unsupported
 from raftwork.features.effects import Done, Effect, Withdrawn
 from raftwork.features.task_batch import AT_MAX_MS, LEVEL_OPTIONS
 from raftwork.features.task_row import LANED, ORDERED, PENDING, SCHEDULED
-from raftwork.features.waiting import unwait
+from raftwork.features.waiting import places, unwait_from
 from raftwork.messages import decode_spec
 from raftwork.messages.bounds import Between, Id
 from raftwork.messages.registry import command, reply, request
@@ -62,7 +62,7 @@ def _move(ledger: "Ledger", command: MoveTo, effects: list[Effect]) -> Done:
         return Done(0)
     queue = ledger.touch(ledger.numbered[number].name)
     if waits:
-        unwait(ledger, [(number, seq, flags)])
+        unwait_from(ledger, places(ledger, [seq]))
         queue.queued -= 1
         queue.scheduled += 1
         effects.append(Withdrawn(queue.name, seq))

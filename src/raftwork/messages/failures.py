@@ -192,6 +192,22 @@ class ResumeAsked(NamedTuple):
         return Failure("Resume", text, "")
 
 
+@ending(20)
+class LimitReached(NamedTuple):
+    """Its code asked for a pause (ms) of a limit; an empty name is all that it counts for.
+
+    Stored of a task that may be handed out only once, with what it said.
+    """
+
+    after: int
+    limit: str
+    message: str
+
+    def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
+        return Failure("RateLimited", self.message, "")
+
+
 #: The tag of a packed Failure, behind the header of its array.
 _IN_WORDS = b"\x01"
 

@@ -162,6 +162,53 @@ class Started(NamedTuple):
     age: int  # ms since its code started
 
 
+class Deadlock(IntEnum):
+    """Why a wait for another task's outcome would last for ever. A newer one is read as CYCLE."""
+
+    CYCLE = 1  # what is waited for waits for the waiting task
+    GATE = 2  # … or for something that the waiting tasks hold
+    SLOTS = 3  # … or for a slot, and all have tasks that wait
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Deadlock":  # noqa: ARG003
+        return cls.CYCLE
+
+
+#: Of one task, ids told of what it waits for; of one that waits for more, none are.
+WAITS_MAX = 100
+
+
+class Wait(NamedTuple):
+    """What a running task waits for, from now on; the last word on its token counts."""
+
+    token: int
+    #: Grows with every change, so that an answer to an older word is told from one to this.
+    turn: int
+    #: Its slot is free for others meanwhile.
+    parked: bool = False
+    #: Ids of tasks. None, and not parked: it waits no more.
+    ids: list[str] = []  # noqa: RUF012 - never changed, as all of a record
+    #: It does not give up by itself after a while.
+    endless: bool = False
+
+
+class Hopeless(NamedTuple):
+    """A wait that must end with an error."""
+
+    token: int
+    turn: int
+    why: Deadlock
+
+
+@to_worker(150)
+class EndWaits(NamedTuple):
+    """What these tasks wait for cannot come while they wait: end these waits with an error."""
+
+    epoch: int
+    session: int
+    waits: list[Hopeless]
+
+
 @to_broker.register(11)
 class Report(NamedTuple):
     """What happened at the worker since the last report; outcomes repeat until acknowledged."""
@@ -171,6 +218,7 @@ class Report(NamedTuple):
     outcomes: list[Outcome]
     released: list[int]  # handed back unstarted
     window: int  # unstarted tasks it may hold beyond its slots
+    waits: list[Wait] = []  # noqa: RUF012 - what has changed of them; in a new session all
 
 
 @to_broker.register(12)

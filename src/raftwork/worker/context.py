@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
 
 from raftwork.errors import (
     AttemptOver,
@@ -31,9 +31,15 @@ from raftwork.features.progress import TEXT_BYTES_MAX
 from raftwork.messages import PRIORITY_USUAL, About, PushedTask, Spec, decode_spec
 from raftwork.serialization import pack_result
 from raftwork.wire import unpack
+from raftwork.worker.child_calls import child_id, outcome_of
 from raftwork.worker.forked_copies import ends_copies, forks
 from raftwork.worker.notices import NO_NOTICES, Notices
 from raftwork.worker.task_notes import NOWHERE, Notes
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from raftwork.client.task import BoundTask
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -174,6 +180,24 @@ class Context:
             pause = min(pause * 1.5, _LOOK_MAX_S)
         self._judge(verdict)
 
+    def call(
+        self, task: "BoundTask[P, T]", /, *args: P.args, **kwargs: P.kwargs
+    ) -> "Coroutine[Any, Any, T]":
+        """Have this task enqueued, and await its value: `await current().call(add, 1, 2)`.
+
+        Its id is made of this task's id and of how many calls came before, so that another attempt
+        finds what the last one called: what has ended since is not run again. So the calls of a
+        task must be the same, in the same order, in each of its attempts.
+
+        Raises what `aenqueue` and `aresult` raise: TaskFailed if it failed, NotDeterministic if an
+        earlier attempt made this call with something else; RuntimeError outside the task.
+        """
+        scope = _scope.get()
+        if scope is None or scope.over or scope.context is not self:
+            raise RuntimeError(f"this code is not of task {self.id}, which alone may call for it")
+        scope.calls += 1
+        return outcome_of(task, child_id(self.id, scope.calls), scope.calls, args, kwargs)
+
     def _require_here(self) -> None:
         """Raise RuntimeError in code that is not the task's own."""
         scope = _scope.get()
@@ -234,10 +258,11 @@ class LogLines(Protocol):
 class _Scope:
     """One run of one task. Outlives it where a thread or a coroutine does."""
 
-    __slots__ = ("context", "exit", "home", "log", "over", "task")
+    __slots__ = ("calls", "context", "exit", "home", "log", "over", "task")
 
     def __init__(self, context: Context, task: asyncio.Task[Any] | None) -> None:
         self.context = context
+        self.calls = 0  # of other tasks
         self.over = False
         self.home = forks()
         self.log: LogLines | None = None  # the last lines that it logged

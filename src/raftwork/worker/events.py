@@ -90,7 +90,7 @@ class Draining:
 
 @dataclass(frozen=True, slots=True)
 class EverySlotWaits:
-    """Every slot holds a task that waits for another task."""
+    """Every slot holds a task that waits for another task, and all that can be lent are lent."""
 
     slots: int
     waiting: tuple[str, ...]  # some of them, with how long they have run
@@ -100,9 +100,9 @@ class EverySlotWaits:
         more = f", and {left} more" if left > 0 else ""
         return (
             f"every slot ({self.slots}) waits in result() for another task:"
-            f" {', '.join(self.waiting)}{more}. What they wait for may have no slot to run in: do"
-            " not wait in a task; or raise the worker's --concurrency, or use a queue and a worker"
-            " of their own for such tasks"
+            f" {', '.join(self.waiting)}{more}. No spare slot is left to lend, and what they wait"
+            " for may have none to run in: wait less deeply, wait in coroutines (--pool async), or"
+            " raise the worker's --concurrency"
         )
 
 

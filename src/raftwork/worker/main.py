@@ -135,7 +135,8 @@ class Worker:
         self._in, self._out = socket.socketpair()
         self._in.setblocking(False)
         self._out.setblocking(False)
-        self._pool_wakers = frozenset(pool.wakers)
+        self._pool_wakers = set(pool.wakers)
+        self._watched = len(pool.wakers)
         self._collect_at = self._chores_at = now_ms()
         for waker in (self._in.fileno(), *pool.wakers):
             self._links.watch(waker)
@@ -194,6 +195,13 @@ class Worker:
         if ends:
             self._courier.forget([end.outcome.token for end in ends])
         agent.ended(ends, now)
+        waits = pool.waiting()
+        if waits or agent.waits:
+            agent.waiting(waits, now)
+        for waker in pool.wakers[self._watched :]:  # a slot was lent
+            self._links.watch(waker)
+            self._pool_wakers.add(waker)
+        self._watched = len(pool.wakers)
         slots = pool.slots
         if slots != agent.slots:
             tell(SlotsChanged(slots, agent.slots))
@@ -307,6 +315,8 @@ class Worker:
             pool.stop(turn.stop)
             self._courier.forget(turn.stop, pool.notes)
             self._collect_at = now_ms()  # there may be fewer slots now
+        if turn.hopeless:
+            pool.end_waits(turn.hopeless)
         if self._agent.draining:
             pool.drain()
         if turn.cancel:

@@ -14,13 +14,15 @@ from math import ceil
 from types import FrameType
 from typing import NamedTuple, ParamSpec, TypeVar
 
-from raftwork.attempt_ends import Reject, Resume, Retry
+from raftwork.attempt_ends import RateLimited, Reject, Resume, Retry
 from raftwork.durations import DURATION_MAX_S
 from raftwork.errors import BadMessage
 from raftwork.exception_names import kinds_of
 from raftwork.messages import (
+    NAME_MAX,
     TIME_LIMIT_KINDS,
     Failure,
+    LimitReached,
     Loss,
     Outcome,
     PushedTask,
@@ -254,6 +256,8 @@ def failed(task: PushedTask, error: BaseException, log: str = "") -> Outcome:
         return failure(token, "TypeError", str(error))._replace(final=True)
     if issubclass(kind, Resume):
         return Outcome(token, False, encode_failure(ResumeAsked()))
+    if issubclass(kind, RateLimited) and (reached := _reached(error)) is not None:
+        return Outcome(token, False, encode_failure(reached))
     words = _in_words(kind_of(error), message_of(error), _traceback(error))._replace(log=log)
     if issubclass(kind, Retry):
         asked = _asked(error)
@@ -262,6 +266,19 @@ def failed(task: PushedTask, error: BaseException, log: str = "") -> Outcome:
         return Outcome(token, False, encode_failure(words))
     final = issubclass(kind, Reject) or not _is_retried(task.spec, kinds_of(error))
     return Outcome(token, False, encode_failure(words), final=final)
+
+
+def _reached(error: BaseException) -> LimitReached | None:
+    """What a RateLimited asks for. What is derived from it may say anything."""
+    try:
+        said = vars(error)
+        after, limit = said.get("retry_after"), said.get("limit") or ""
+        if isinstance(after, int | float) and 0 <= after <= DURATION_MAX_S and type(limit) is str:
+            message = _text(message_of(error), MESSAGE_MAX)
+            return LimitReached(ceil(after * 1000), _text(limit, NAME_MAX), message)
+    except BaseException:  # noqa: BLE001 - a user's method may raise anything
+        return None
+    return None
 
 
 def _asked(error: BaseException) -> int | None:

@@ -384,6 +384,8 @@ class Client(Process):
         if call.wait_when_full:
             self.world.waited_in_vain(self, batch)
         wait = self.world.admin.put_off(batch)
+        if self.world.waits.refused(batch):
+            wait = None
         if wait is not None:
             self.application.put_off.append(batch)
             self.timeline.after(wait, self._again, batch)

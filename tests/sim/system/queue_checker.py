@@ -31,6 +31,8 @@ from raftwork.features.effects import (
     Done,
     Effect,
     EnqueuedAndAssigned,
+    GatesFreed,
+    LimitChanged,
     NotAssigned,
     Queued,
     QueueResumed,
@@ -43,11 +45,12 @@ from raftwork.features.effects import (
 )
 from raftwork.features.enqueue import Admit
 from raftwork.features.lanes import GoOn
+from raftwork.features.limits import ConfigureLimit, PauseGates
 from raftwork.features.pause_queue import Pause, Resume
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure
 from raftwork.features.reschedule import MoveTo
-from raftwork.features.task_batch import is_ordinary
+from raftwork.features.task_batch import NO_EXTRAS, is_ordinary
 from raftwork.features.task_row import LANED
 from raftwork.messages import Code, Extras, Result, Spec, State, decode_failure, decode_spec
 from raftwork.wire import unpack
@@ -55,6 +58,7 @@ from tests.sim.system.attempt_ends import AttemptEnds
 from tests.sim.system.cancels import CancelChecker
 from tests.sim.system.cluster_settings import Stood
 from tests.sim.system.lanes import LaneRules
+from tests.sim.system.limits import LimitRules
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
 from tests.sim.system.timers import TimerRules
@@ -142,6 +146,7 @@ class QueueChecker:
     settled: list[str] = field(default_factory=list)
     lanes: LaneRules = field(init=False)
     timers: TimerRules = field(init=False)
+    limits: LimitRules = field(init=False)
     #: That which applied the entry being looked at.
     _machine: Machine = field(init=False)
     #: The numbers of tasks that are not ordinary ones.
@@ -159,10 +164,11 @@ class QueueChecker:
 
     def __post_init__(self) -> None:
         self.cancels = CancelChecker(self.reached)
+        self.ends = AttemptEnds(self.reached)
         self.lanes = LaneRules(self.reached)
         self.keys = Keys(self)
         self.timers = TimerRules(self.reached)
-        self.ends = AttemptEnds(self.reached)
+        self.limits = LimitRules(self.reached)
 
     # ---- applying -------------------------------------------------------------------------------
 
@@ -200,6 +206,8 @@ class QueueChecker:
             decode_batch(data)[1], applied.replies, steps, ends, strict=True
         ):
             self._command(plain, reply, effects[start:end])
+        tokens = [task.token for task in self.tasks.values() if task.token is not None]
+        self.limits.over(machine, tokens, self.timers.time)
 
     def _command(self, plain: object, reply: Reply, effects: Sequence[Effect]) -> None:
         command = commands.from_plain(plain)
@@ -215,6 +223,17 @@ class QueueChecker:
                 self._released(command)
             case Expire() | Fail() | Postpone() | Lose():
                 self._attempts(command)
+            case _:
+                self._asked_for(command, reply, effects)
+        for effect in effects:
+            self._effect(effect)
+
+    def _asked_for(self, command: object, reply: Reply, effects: Sequence[Effect]) -> None:
+        """What capabilities do that are not ordinary tasks'."""
+        match command:
+            case ConfigureLimit() | PauseGates():
+                if not isinstance(reply, Rejected):
+                    self.limits.set(command)
             case GoOn():
                 self.lanes.went_on(command, reply)
             case MoveTo() if command.id in self.tasks:
@@ -225,8 +244,6 @@ class QueueChecker:
                 self.cancels.applied(self, command, reply, effects)
             case _:
                 pass
-        for effect in effects:
-            self._effect(effect)
 
     def _attempts(self, command: Expire | Fail | Postpone | Lose) -> None:
         match command:
@@ -270,7 +287,14 @@ class QueueChecker:
                 mine = self.tokens.get(token)
                 stale = mine is None or mine[0].token != token
                 require(stale, "first outcome", f"current token {token} is called stale")
-            case NotAssigned() | CancelAsked() | Withdrawn() | CheckpointDecided():
+            case (
+                NotAssigned()
+                | CancelAsked()
+                | Withdrawn()
+                | CheckpointDecided()
+                | GatesFreed()
+                | LimitChanged()
+            ):
                 pass  # the command that moved, cancelled or left it is looked at
 
     def digest(self, name: str, at: Position, digest: bytes) -> None:
@@ -300,6 +324,7 @@ class QueueChecker:
             require(attempt == task.attempts + 1, "attempts count", text)
             self.lanes.assigned(seq, task)
             self.timers.assigned(seq)
+            self.limits.assigned(seq, token, self.timers.time)
             self.last_token = task.token = token
             task.waits_since = None
             self.rooms.move(task.spec.queue, -1, -task.size)
@@ -313,7 +338,6 @@ class QueueChecker:
         require(not task.asked, "retry after a cancel", f"{task.id} was asked to end: waits again")
         text = f"{task.id} may run again after {task.losses} losses"
         require(task.losses < _losses_allowed(task), "quarantine", text)
-        self.ends.closed(token, task.id)
         task.token = None
         room = self.rooms.of(task.spec.queue)
         self.reached["came back into a full queue"] += room.full
@@ -323,6 +347,7 @@ class QueueChecker:
         task = self.by_seq[seq]
         text = f"token {token} of {task.id} ends, but {task.token} is current"
         require(task.token == token, "stale token", text)
+        self.limits.ended(token)
         return task
 
     def _settled(self, effect: Settled) -> None:
@@ -440,6 +465,10 @@ class QueueChecker:
         for token, started in command.tokens:
             task = self.tokens[token][0]
             task.losses += started and task.token == token
+            if task.token == token:
+                self.limits.lost(token)
+                if not started:
+                    self.limits.unstarted(token)
             if started and task.token == token:
                 self.timers.began(task)
 
@@ -517,9 +546,10 @@ class QueueChecker:
                 self.special.add(seq)
             self.rooms.move(spec.queue, 1, known.size)
             self.lanes.entered(seq, known)
-            at = Extras(*row[3]).at if len(row) > 3 else 0
+            extras = Extras(*row[3]) if len(row) > 3 else NO_EXTRAS
             created = min(command.created, self.time)
-            self.timers.entered(seq, known, created, at)
+            self.timers.entered(seq, known, created, extras.at)
+            self.limits.entered(seq, spec, known.key, extras.tenant)
             came_in.append(known.id)
         return came_in
 
@@ -552,6 +582,7 @@ class QueueChecker:
         for token in command.tokens:
             require(token not in self.runs, "released unstarted", f"the code of {token} ran")
             self.released.add(token)
+            self.limits.unstarted(token)
             self.reached["handed back unstarted"] += 1
             self.reached["an unknown task went elsewhere"] += token in self.unknown
 

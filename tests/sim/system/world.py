@@ -25,6 +25,8 @@ from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
 from tests.sim.system.fork_server import ForkServers
 from tests.sim.system.lanes import Draw, Resumes
+from tests.sim.system.limits import Draw as LimitDraw
+from tests.sim.system.limits import LimitAdmin
 from tests.sim.system.looks import Looker
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
@@ -44,6 +46,7 @@ from tests.sim.system.timers import Draw as TimerDraw
 from tests.sim.system.timers import Moves
 from tests.sim.system.unique import Uniques
 from tests.sim.system.upgrades import Upgrades
+from tests.sim.system.waits import Waits
 from tests.sim.system.worker import Worker
 from tests.sim.system.workload import Batch, Book
 
@@ -81,7 +84,8 @@ class World:
         self.network = Network(self.timeline)
         self.notes, self.reach = Notes(), Reach(consensus)
         self._lanes, self._timers = Draw(seed), TimerDraw(self)
-        special = self._lanes.there or self._timers.there
+        self._limits = LimitDraw(self)
+        special = self._lanes.there or self._timers.there or self._limits.there
         self.book = Book(rng, self.shape.fatal, self._change if special else None)
         #: How often the code of a task has failed, or killed its worker, so far.
         self.failures: dict[str, int] = {}
@@ -95,6 +99,7 @@ class World:
         self.told = ToldChecker(self.queue)
         self.fork_servers = ForkServers(self)
         self.upgrades = Upgrades(self)
+        self.waits = Waits(self)
         self.brokers = [
             Broker(self, name, self._clock(), self._disk(name)) for name in self.cluster
         ]
@@ -116,12 +121,13 @@ class World:
         self.bugs = Bugs(self)
         self.resumes = Resumes(self)
         self.moves = Moves(self, self._timers)
+        self.limit_admin = LimitAdmin(self, self._limits)
 
     def _change(self, spec: Spec) -> tuple[Spec, str, Extras]:
         """A batch that is perhaps other than ordinary."""
         spec, key, extras = self._lanes.change(spec)
         spec, extras = self._timers.change(spec, extras)
-        return spec, key, extras
+        return self._limits.change(spec, key, extras)
 
     def _clock(self) -> Clock:
         rng, drift = self.timeline.rng, self.shape.drift_ppm
@@ -163,9 +169,11 @@ class World:
             self.uniques.begin()
             self.moves.begin()
             self.looker.begin()
+            self.limit_admin.begin()
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()
+            self.waits.begin()
             self.network.weather = shape.weather
             for broker in self.brokers:
                 broker.disk.faults.slow = shape.disk_slow
@@ -235,13 +243,17 @@ class World:
             before, left = left, self._backlog()
             if left >= before:
                 return False
-        return False
+        return not left and timeline.run(timeline.now + RECOVERY, self.whole)
 
     def _backlog(self) -> int:
-        """How many tasks have no outcome; 0 if one of them is known to all workers."""
+        """How many tasks have no outcome; 0 if one of them could have it by now.
+
+        That is one that is known to all workers and does not wait for its turn in an order.
+        """
         lacks = {name for worker in self.workers for name in worker.lacks}
-        names = [each.spec.name for each in self.queue.tasks.values() if each.outcome is None]
-        return len(names) if lacks.issuperset(names) else 0
+        left = [each.spec for each in self.queue.tasks.values() if each.outcome is None]
+        others = {spec.name for spec in left if not spec.ordered}
+        return len(left) if lacks.issuperset(others) else 0
 
     def whole(self) -> bool:
         """One leader, every task over, every client content, every replica up to date."""
@@ -344,4 +356,7 @@ class World:
         """Some broker's transaction was committed, and perhaps outcomes with it."""
         for task in self.queue.settled:
             self._settled_at[task] = self.timeline.now
+            for worker in self.workers:
+                if worker.alive and worker.waits_for(task):
+                    worker.poke()
         self.queue.settled.clear()

@@ -10,7 +10,12 @@ from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.enqueue import Admit
 from raftwork.features.inspect_tasks import ShowTask, TaskShown
 from raftwork.features.lanes import GoOn
+from raftwork.features.limit_settings import ENDLESS
+from raftwork.features.limit_settings import changes as limit_changes
+from raftwork.features.limits import ConfigureLimit, PauseGates
 from raftwork.features.pause_queue import Pause, Resume
+from raftwork.features.queue_settings import Configure
+from raftwork.features.queue_settings import changes as queue_changes
 from raftwork.messages import (
     Extras,
     Failure,
@@ -184,3 +189,32 @@ def test_of_what_runs_it_is_told_that_it_is_asked_to_end(harness: RequestHarness
     harness.queues.apply(CancelSome(Scope.IDS, ["a"], "", "", 1_500, 0, 1, 10))
     assert list(why(harness, "a")) == ["cancelling"]
     assert why(harness, "a")["cancelling"].endswith(", in 1.5 s")
+
+
+def test_who_waits_at_a_limit_is_told_which_and_what_opens_it(harness: RequestHarness) -> None:
+    harness.queues.apply(ConfigureLimit("stripe", limit_changes(concurrency=1, per="key")))
+    harness.queues.apply(ConfigureLimit("slow", limit_changes(rate="1/h")))
+    put(harness, "a", "b", key="k", limits=("stripe",))
+    assert "limit" not in why(harness, "a")
+    harness.queues.apply(Assign(b"w", [1]))
+    assert why(harness, "b")["limit"] == "limit stripe of k is full: 1 of 1 running"
+    assert why(harness, "b")["place"] == "it is the first in its lane of the queue default"
+
+    put(harness, "c", "d", limits=("slow",))
+    harness.queues.apply(Assign(b"w", [3]))
+    assert why(harness, "d")["limit"].startswith("limit slow is shut for a time: it opens ")
+    assert why(harness, "d")["limit"].endswith(", in 3600.0 s")
+    harness.queues.apply(PauseGates("slow", ENDLESS))
+    assert why(harness, "d")["limit"] == "limit slow is paused until somebody resumes it"
+    harness.queues.apply(PauseGates("slow", harness.machine.time + 7_200_000))
+    assert why(harness, "d")["limit"].startswith("limit slow is paused until ")
+    assert why(harness, "d")["limit"].endswith(", in 7200.0 s")
+
+
+def test_a_queue_that_allows_no_more_is_told_as_a_limit(harness: RequestHarness) -> None:
+    put(harness, "a", "b")
+    harness.queues.apply(Assign(b"w", [1]))
+    harness.queues.apply(Configure("default", queue_changes(concurrency=1)))
+    assert why(harness, "b")["limit"] == "queue default is full: 1 of 1 running"
+    harness.queues.apply(Configure("default", queue_changes(concurrency=2)))
+    assert "limit" not in why(harness, "b")

@@ -40,6 +40,8 @@ from raftwork.features.effects import (
     CancelAsked,
     CheckpointDecided,
     EnqueuedAndAssigned,
+    GatesFreed,
+    LimitChanged,
     NotAssigned,
     Queued,
     QueueResumed,
@@ -152,6 +154,8 @@ class Leadership:
 
     def _next_plan(self) -> int:
         at = self.workers.wake_at
+        if (opening := self._dispatcher.wake_at) is not None:
+            at = min(at, self._clock.when(opening))
         # Whatever is on its way wakes what is due; what cannot be proposed now must not spin.
         if self._proposed or self._pending:
             return at
@@ -208,6 +212,7 @@ class Leadership:
             self._take_changes()
         for command in (*self.workers.notes(), *self.workers.commands()):
             self._pending.append(Proposal(encode_command(command)))
+        self._dispatcher.pass_time(time)
         if self._dispatcher.needs_plan:
             for assign in self._dispatcher.plan(self.workers.available()):
                 self._pending.append(Proposal(encode_command(assign)))
@@ -220,6 +225,7 @@ class Leadership:
         self.wake_at = self._next_plan()
         refused = self._pending or self.processor.read_barrier.asking
         self._looks_each_turn = bool(refused) or self.processor.polls or self.workers.congested
+        self._looks_each_turn |= self._dispatcher.needs_plan
 
     def _waits_for_time(self, time: int) -> bool:
         """Whether something is due, and no entry is on its way whose time would do."""
@@ -332,13 +338,17 @@ class Leadership:
             case _:
                 self._follow(effect)
 
-    def _follow(self, effect: CancelAsked | QueueResumed) -> None:
-        """What somebody asked for stands."""
+    def _follow(self, effect: CancelAsked | QueueResumed | GatesFreed | LimitChanged) -> None:
+        """What somebody asked for stands, or more tasks than before may be let in."""
         match effect:
             case CancelAsked():
                 self.workers.cancel(effect.token)
             case QueueResumed():
                 self._dispatcher.needs_plan = True
+            case GatesFreed():
+                self._dispatcher.freed(effect.names)
+            case LimitChanged():
+                self._dispatcher.limit_changed(effect.limit)
 
     def _tell_end(self, effect: Settled) -> None:
         if effect.state is State.LOST:

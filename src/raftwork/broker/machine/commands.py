@@ -26,6 +26,7 @@ __all__ = [
     "Expire",
     "Fail",
     "Finish",
+    "HoldBack",
     "Lose",
     "Postpone",
     "Release",
@@ -92,6 +93,19 @@ class Lose(NamedTuple):
 @command(8)
 class Tick(NamedTuple):
     """Nothing but the batch's time: due retries wake, old results are evicted."""
+
+
+@command(124, since=2)
+class HoldBack(NamedTuple):
+    """The token's code asked for a pause of its gates, or of that of one limit.
+
+    No failure is counted, and the task waits there again.
+    """
+
+    token: int
+    until: int  # leader time
+    limit: str  # empty: of all its gates
+    failure: bytes  # for a task that may be handed out only once
 
 
 @command(130, since=2)

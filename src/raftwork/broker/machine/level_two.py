@@ -21,7 +21,7 @@ TABLES: Final = {
     "laned": "lane, place",
     "key_order": "queue, key",
     "key_waiting": "queue, key, place",
-    "gate": "name",
+    "gate": "name, key",
     "unique_key": "name, key",
     "quota": "name",
     "tag": "key, value, seq",
@@ -89,13 +89,17 @@ CREATE TABLE key_waiting (          -- ordered tasks behind the owner, in no lan
     seq INTEGER NOT NULL,
     PRIMARY KEY (queue, key, place)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE gate (                 -- while it is not idle
-    name TEXT PRIMARY KEY,
-    held INTEGER NOT NULL,          -- tasks that it let in and that did not give it back
+CREATE TABLE gate (                 -- of a limit, and a key if it counts apart; while time shuts it
+    name TEXT NOT NULL,             -- the limit's; empty for that of a queue
+    key TEXT NOT NULL,              -- a tenant, a key, or the queue
     tat INTEGER NOT NULL,           -- GCRA's theoretical arrival time, machine time in us
+    last INTEGER NOT NULL,          -- the token that was charged last
+    before INTEGER NOT NULL,        -- tat before that
     shut_until INTEGER NOT NULL,    -- machine time in ms
-    owner INTEGER NOT NULL          -- the task that it let in last
+    timer INTEGER NOT NULL,         -- what its timer calls it; 0 if it has none
+    PRIMARY KEY (name, key)
 ) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX gate_timer ON gate (timer) WHERE timer > 0;
 CREATE TABLE unique_key (           -- while it is taken (features/unique_keys.py)
     name TEXT NOT NULL,             -- of the tasks that it is for
     key TEXT NOT NULL,

@@ -11,7 +11,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Postpone, Release
+from raftwork.broker.machine.commands import (
+    TIME_MAX,
+    Expire,
+    Fail,
+    Finish,
+    HoldBack,
+    Lose,
+    Postpone,
+    Release,
+)
 from raftwork.broker.split_by_size import split_by_size
 from raftwork.broker.workers.retry_backoff import retry_at
 from raftwork.broker.workers.validation import failure_of
@@ -207,8 +216,8 @@ class Reports:
             return False
         if assignment.done:
             return False  # proposed already; the acknowledgement follows
+        worker.ends(assignment)
         assignment.done = True
-        worker.busy -= 1
         worker.breaker.ended()
         return True
 
@@ -225,6 +234,10 @@ class Reports:
             ended = failure_of(outcome, self._machine.level)
             if ended.resumes and self._machine.level >= LEVEL_OPTIONS:
                 self._commands.append(Postpone(outcome.token, time))
+                return
+            if ended.limit is not None and self._machine.level >= LEVEL_OPTIONS:
+                until = min(time + (ended.after or 0), TIME_MAX)
+                self._commands.append(HoldBack(outcome.token, until, ended.limit, ended.failure))
                 return
             retry_at = self._retry_at(outcome.token, time, ended.after)
             if not worker.assignments[outcome.token].cancelling:

@@ -10,6 +10,7 @@ from raftwork.messages import (
     NAME_MAX,
     PAYLOAD_MAX,
     QUEUES_MAX,
+    LimitReached,
     OutcomeMalformed,
     OutcomeTooLarge,
     ResumeAsked,
@@ -47,6 +48,8 @@ class Ended(NamedTuple):
     after: int | None = None
     #: It goes on in another attempt: nothing has failed.
     resumes: bool = False
+    #: So do tasks of this limit, empty for all of its, once that pause is over.
+    limit: str | None = None
 
 
 def failure_of(outcome: Outcome, level: int) -> Ended:
@@ -67,11 +70,13 @@ def failure_of(outcome: Outcome, level: int) -> Ended:
         return Ended(encode_failure(OutcomeMalformed(str(error)[:_WHY_MAX])))
 
 
-def _asked(data: bytes) -> tuple[int | None, bool]:
+def _asked(data: bytes) -> tuple[int | None, bool, str | None]:
     try:
         ending = decode_ending(data)
     except NewerMessage:
-        return None, False
+        return None, False, None
+    if isinstance(ending, LimitReached):
+        return ending.after, False, ending.limit[:NAME_MAX]
     if isinstance(ending, RetryAsked):
-        return ending.after, False
-    return None, isinstance(ending, ResumeAsked)
+        return ending.after, False, None
+    return None, isinstance(ending, ResumeAsked), None

@@ -300,7 +300,7 @@ def test_a_lane_of_many_is_read_by_pages_whole_and_in_order(
 def test_what_ended_while_it_waited_in_a_lane_is_not_proposed() -> None:
     served = Served(slots=4)
     served.enter(put("x", priority=1), put("a", "b", "c", priority=2))
-    served.dispatcher._backlogs["default"].first_place(2)
+    served.dispatcher._backlogs["default"]._place_of(None, 2)
     served.dispatcher.ended("default", 2)
     assert planned(served.plan()) == {"w": [3, 4, 1]}
 

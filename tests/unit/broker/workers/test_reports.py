@@ -11,12 +11,15 @@ from raftwork.broker.machine.commands import (
     Expire,
     Fail,
     Finish,
+    HoldBack,
     Postpone,
     Release,
 )
 from raftwork.broker.workers.reports import EXPIRY_GRACE_MS, FINISH_BYTES
 from raftwork.broker.workers.retry_backoff import retry_at
 from raftwork.broker.workers.validation import failure_of
+from raftwork.features.limit_settings import changes
+from raftwork.features.limits import ConfigureLimit
 from raftwork.messages import (
     PAYLOAD_MAX,
     Acknowledged,
@@ -24,6 +27,7 @@ from raftwork.messages import (
     Failure,
     Held,
     Holding,
+    LimitReached,
     Outcome,
     Report,
     ResumeAsked,
@@ -291,3 +295,17 @@ def test_the_last_lines_of_a_log_go_into_the_log_from_level_two_on() -> None:
     outcome = Outcome(1, False, encode_failure(Failure("E", "m", "t", "last words")))
     assert decode_failure(failure_of(outcome, 2).failure).log == "last words"
     assert failure_of(outcome, 1).failure == FAILURE
+
+
+def test_a_limit_that_was_reached_shuts_its_gates_and_counts_for_nothing(
+    harness: RegistryHarness,
+) -> None:
+    harness.queues.apply(ConfigureLimit("stripe", changes(concurrency=5)))
+    (token,) = harness.give(spec=Spec("job", "default", limits=("stripe",)))
+    asked = encode_failure(LimitReached(30_000, "", "429"))
+    harness.report(Outcome(token, False, asked))
+    failure = encode_failure(Failure("RateLimited", "429", ""))
+    assert harness.commit() == [HoldBack(token, harness.queues.time + 30_000, "", failure)]
+    assert harness.state() is State.QUEUED
+    gate = harness.queues.machine.gates.find(("stripe", ""))
+    assert (gate.held, gate.shut_until) == (0, harness.queues.time + 30_000)
