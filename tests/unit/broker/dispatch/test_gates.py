@@ -239,7 +239,8 @@ def test_what_was_moved_and_then_refused_waits_on_once() -> None:
     gated.dispatcher.needs_plan = True
     gated.plan()
     soon = gated.queues.time + 10
-    (assign,), gated.log = gated.log, [MoveTo("a", soon)]
+    (assign,) = gated.log
+    gated.log = [MoveTo("a", soon)]
     gated.commit()
     gated.queues.time = soon
     gated.propose(PauseGates("one", ENDLESS), assign)
