@@ -15,6 +15,7 @@ from raftwork.features import (
     dead_letters,
     drain,
     enqueue,
+    flows,
     history,
     inspect_tasks,
     lanes,
@@ -64,6 +65,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     progress,
     tags,
     history,
+    flows,
     why_it_waits,
     inspect_tasks,
     lanes,  # the last: what the others made of a task decides where it waits

@@ -15,7 +15,7 @@ from raftwork.errors import Unsupported
 from raftwork.features import key_order
 from raftwork.features.effects import Done, Effect
 from raftwork.features.task_batch import LEVEL_OPTIONS
-from raftwork.features.task_row import LANED, ORDERED, PENDING
+from raftwork.features.task_row import LANED, LINKED, ORDERED, PENDING
 from raftwork.features.waiting import let_in
 from raftwork.features.why_it_waits import Reason
 from raftwork.messages import ID_MAX, PRIORITY_USUAL, Spec, State, decode_spec
@@ -72,6 +72,7 @@ def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
         and not task.extras.tenant
         and not task.gates
         and task.due <= ledger.time
+        and not (task.blocked and task.flags & LINKED)  # it will be ready later
     ):
         return
     task.flags |= LANED

@@ -192,6 +192,22 @@ class ResumeAsked(NamedTuple):
         return Failure("Resume", text, "")
 
 
+@ending(35)
+class InputsTooLarge(NamedTuple):
+    """The values that it waited for have so many bytes together."""
+
+    size: int
+    limit: int
+
+    def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
+        text = (
+            f"the values that it waits for have {self.size} bytes together; {self.limit} are"
+            " allowed: store large values elsewhere, and hand on where they are"
+        )
+        return Failure("PayloadTooLarge", text, "")
+
+
 #: The tag of a packed Failure, behind the header of its array.
 _IN_WORDS = b"\x01"
 

@@ -33,7 +33,7 @@ from raftwork.broker.machine.queries import Waiting
 from raftwork.broker.machine.retention import sweep, trim
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
 from raftwork.errors import BadMessage
-from raftwork.features import dead_letters
+from raftwork.features import dead_letters, flow_nodes
 from raftwork.features.catalogue import FEATURES
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.effects import Applied, Done, Effect, Rejected, Reply
@@ -99,6 +99,8 @@ class Machine:
         effects: list[Effect] = []
         sweep(ledger, effects)
         replies = [self._carry_out(command, effects) for command in batch]
+        if ledger.links.waiting:
+            flow_nodes.go_on(ledger, effects)
         trim(ledger)
         dead_letters.trim(ledger)
         ledger.run_times.clear()

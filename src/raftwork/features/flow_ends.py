@@ -1,0 +1,124 @@
+"""What becomes of a flow's nodes as a whole, by parts: cancelled, let go, and forgotten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from raftwork.features.cancel import ask_to_end
+from raftwork.features.flow_nodes import FORGET, LET_GO, STOP, Row, end_without_code, keep
+from raftwork.features.task_row import FINISHED, WITHOUT_CODE
+from raftwork.features.waiting import end_unstarted, unstarted
+from raftwork.messages import Cancelled, CancelReason, State, encode_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from raftwork.broker.machine.state import Ledger
+    from raftwork.features.effects import Effect
+
+#: Nodes that one entry looks at.
+_PART: Final = 500
+#: For code that runs when its siblings are cancelled, ms.
+_GRACE_MS: Final = 10_000
+
+_NODES = "SELECT seq FROM node WHERE flow = ? AND seq > ? ORDER BY seq LIMIT ?"
+_AT = "SELECT at FROM flow WHERE number = ?"
+_SET_AT = "UPDATE flow SET at = ? WHERE number = ?"
+_DUE = "SELECT due FROM task WHERE seq = ? AND phase = ?"
+_LET_GO = """UPDATE task SET due = ? WHERE seq = ? AND due IS NULL AND phase = ?
+    RETURNING length(body)"""
+_UNPIN = "UPDATE flow SET pinned = pinned - ?, pinned_bytes = pinned_bytes - ? WHERE number = ?"
+_JOINS = """SELECT seq, task.id, queue, spec, flags, flow
+    FROM json_each(?) CROSS JOIN task ON task.seq = value
+    WHERE phase = ? AND seq != flow ORDER BY seq"""
+
+
+def cancel_nodes(
+    ledger: Ledger, seqs: Sequence[int], grace: int, reason: CancelReason, effects: list[Effect]
+) -> int:
+    """End these nodes, or ask their code to end; how many tasks that were."""
+    waiting = unstarted(ledger, seqs)
+    data = encode_failure(Cancelled(reason))
+    effects += end_unstarted(ledger, waiting, State.CANCELLED, data)
+    runs = [seq for seq in seqs if seq in ledger.running_seqs]
+    for seq in runs:
+        ask_to_end(ledger, seq, grace, reason, effects)
+    for row in ledger.db.execute(_JOINS, (str(list(seqs)), WITHOUT_CODE)).fetchall():
+        end_without_code(ledger, Row(*row), State.CANCELLED, data, effects)
+    return len(waiting) + len(runs)
+
+
+def stop(ledger: Ledger, flows: Sequence[int], effects: list[Effect]) -> None:
+    """A node failed, and the others are not to go on without it: the next part of them."""
+    for flow in flows:
+        if ledger.db.execute(_DUE, (flow, WITHOUT_CODE)).fetchone() is None:
+            continue  # it has ended
+        seqs, more = _part(ledger, flow)
+        cancel_nodes(ledger, seqs, _GRACE_MS, CancelReason.UPSTREAM, effects)
+        if more:
+            ledger.set_timer(ledger.time, STOP, flow)
+        else:
+            ledger.db.execute(_SET_AT, (0, flow))
+
+
+def _part(ledger: Ledger, flow: int) -> tuple[list[int], bool]:
+    """The next nodes of a flow to look at, and whether there are more."""
+    found = ledger.db.execute(_AT, (flow,)).fetchone()
+    if found is None:
+        return [], False
+    seqs = [seq for (seq,) in ledger.db.execute(_NODES, (flow, found[0], _PART))]
+    if seqs:
+        ledger.db.execute(_SET_AT, (seqs[-1], flow))
+    return seqs, len(seqs) == _PART
+
+
+def let_go(ledger: Ledger, flows: Sequence[int], _effects: list[Effect]) -> None:
+    """These have ended: their nodes' results are kept as long as their own."""
+    for flow in flows:
+        seqs, more = _part(ledger, flow)
+        _unpin(ledger, flow, seqs)
+        if more:
+            ledger.set_timer(ledger.time, LET_GO, flow)
+
+
+def _unpin(ledger: Ledger, flow: int, seqs: Sequence[int]) -> None:
+    row = ledger.db.execute(_DUE, (flow, FINISHED)).fetchone()
+    due = ledger.time if row is None or row[0] is None else max(ledger.time, row[0])
+    sizes = [
+        size
+        for seq in seqs
+        for (size,) in ledger.db.execute(_LET_GO, (due, seq, FINISHED)).fetchall()
+    ]
+    if sizes:
+        ledger.db.execute(_UNPIN, (len(sizes), sum(sizes), flow))
+        keep(ledger, -len(sizes), -sum(sizes))
+        ledger.next_expiry = min(ledger.next_expiry, due)
+
+
+def buried(ledger: Ledger, seqs: Sequence[int]) -> None:
+    """Of tasks whose results are dropped those that are flows: their rows go, by parts."""
+    for seq in seqs:
+        if ledger.db.execute(_AT, (seq,)).fetchone() is not None:
+            ledger.set_timer(ledger.time, FORGET, seq)
+
+
+def forget(ledger: Ledger, flows: Sequence[int], _effects: list[Effect]) -> None:
+    """The next part of what is left of these."""
+    for flow in flows:
+        seqs = [seq for (seq,) in ledger.db.execute(_NODES, (flow, 0, _PART))]
+        _unpin(ledger, flow, seqs)
+        rows = [(seq,) for seq in seqs]
+        ledger.db.executemany("DELETE FROM edge WHERE dst = ?", rows)
+        ledger.db.executemany(
+            "DELETE FROM node WHERE flow = ? AND seq = ?", [(flow, s) for s in seqs]
+        )
+        if len(seqs) == _PART:
+            ledger.set_timer(ledger.time, FORGET, flow)
+            continue
+        ledger.db.execute("DELETE FROM edge WHERE dst = ?", (flow,))
+        for nodes, edges in ledger.db.execute(
+            "DELETE FROM flow WHERE number = ? RETURNING nodes, edges", (flow,)
+        ).fetchall():
+            ledger.links.nodes -= nodes
+            ledger.links.edges -= edges
+            ledger.links.flows -= 1

@@ -1,0 +1,187 @@
+"""Graphs of tasks as they travel and stand in the log: what they must be, read and measured.
+
+1. A node is a task, or a join: a row without code, whose value is made of others' values. Its edges
+   are listed with it, by the places of the nodes that they come from. Those stand before it: so no
+   list of nodes has a cycle, and one look tells.
+2. Whoever makes a graph counts its nodes and bytes; brokers refuse what is larger, before it is in
+   the log.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import IntFlag
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from raftwork.errors import BadMessage, NewerMessage, PayloadTooLarge, ProtocolError
+from raftwork.features.task_batch import NO_EXTRAS, check_extras, read_spec
+from raftwork.messages import Extras, Spec
+from raftwork.wire import Codec, pack
+
+if TYPE_CHECKING:
+    from raftwork.features.cluster_settings import ClusterSettings
+
+#: Of one graph: nodes, edges between them, and bytes, all that it carries included.
+NODES_MAX: Final = 10_000
+EDGES_MAX: Final = 50_000
+GRAPH_BYTES_MAX: Final = 16 * 1024 * 1024
+#: Kinds of tasks in one graph, each with a Spec of its own.
+SPECS_MAX: Final = 1_000
+#: Of the values that one node gets, or that a join is made of.
+INPUT_BYTES_MAX: Final = 16 * 1024 * 1024
+#: An edge is packed as `source << KIND_BITS | kind`.
+KIND_BITS: Final = 3
+
+
+class EdgeKind(IntFlag):
+    """What an edge asks of the task that it comes from, and what it brings."""
+
+    #: No bit: that task has succeeded; else the waiting one is cancelled.
+    NEEDS_VALUE = 0
+    #: Whatever its outcome: in the place of a value stands a failure.
+    NEEDS_END = 1
+    #: It has no value; else the waiting one is cancelled.
+    NEEDS_FAILURE = 2
+    #: Its value goes to the waiting one.
+    CARRIES = 4
+
+
+class Node(NamedTuple):
+    """One task of a graph. The fields after `inputs` are left out where they say nothing."""
+
+    spec: int  # 1 + its place among the graph's; 0: a join
+    payload: bytes  # packed arguments, or a join's template (messages/flow_values.py)
+    inputs: list[int] = []  # noqa: RUF012 - edges to it, in the order of their slots
+    id: str = ""  # empty: made of the flow's and its place
+    key: str = ""
+    extras: Extras = Extras()
+
+
+class Graph(NamedTuple):
+    """Nodes with their edges. The last one is the flow itself, or what a task is replaced by."""
+
+    specs: list[bytes]
+    nodes: list[Node]
+
+
+_graph: Codec[Graph] = Codec({1: Graph}, strict=True)
+
+
+def encode_graph(graph: Graph) -> bytes:
+    """As it is sent and stored: a node without what it need not say."""
+    return pack((1, graph.specs, [_short(node) for node in graph.nodes]))
+
+
+def _short(node: Node) -> Sequence[object]:
+    fields = 6
+    if node.extras == NO_EXTRAS:
+        fields = 5 if node.key else 4 if node.id else 3
+    return node[:fields]
+
+
+def source(edge: int) -> int:
+    """The place of the node that it comes from."""
+    return edge >> KIND_BITS
+
+
+def kind_of(edge: int) -> EdgeKind:
+    """Its kind."""
+    return EdgeKind(edge & (1 << KIND_BITS) - 1)
+
+
+class CheckedGraph(NamedTuple):
+    """A graph that may enter."""
+
+    specs: list[Spec]
+    packed: list[bytes]
+    nodes: list[Node]
+
+    def spec(self, node: Node) -> Spec | None:
+        """Of a task; None of a join."""
+        return self.specs[node.spec - 1] if node.spec else None
+
+    def by_queue(self) -> Iterator[tuple[str, list[bytes]]]:
+        """The payloads of its tasks, by their queues' names, in the order in which these come."""
+        queues: dict[str, list[bytes]] = {}
+        for node in self.nodes:
+            if node.spec:
+                queues.setdefault(self.specs[node.spec - 1].queue, []).append(node.payload)
+        yield from queues.items()
+
+
+def read_graph(data: bytes, settings: "ClusterSettings") -> CheckedGraph:
+    """A graph as it came. Raises ProtocolError, PayloadTooLarge or BadMessage."""
+    if len(data) > GRAPH_BYTES_MAX:
+        raise PayloadTooLarge(
+            f"a flow of {len(data)} bytes; {GRAPH_BYTES_MAX} are allowed: let a task add the rest"
+            " by current().spawn or replace"
+        )
+    graph = _graph.decode(data)
+    if len(graph.nodes) > NODES_MAX + 1:
+        raise PayloadTooLarge(
+            f"a flow of {len(graph.nodes) - 1} nodes; {NODES_MAX} are allowed: let a task add the"
+            " rest by current().spawn or replace"
+        )
+    if len(graph.specs) > SPECS_MAX:
+        raise PayloadTooLarge(f"{len(graph.specs)} kinds of tasks; {SPECS_MAX} are allowed")
+    specs = [read_spec(spec, settings) for spec in graph.specs]
+    _check_nodes(graph, specs, settings)
+    _check_edges(graph.nodes)
+    return CheckedGraph(specs, graph.specs, graph.nodes)
+
+
+def _check_nodes(graph: Graph, specs: Sequence[Spec], settings: "ClusterSettings") -> None:
+    if not graph.nodes or graph.nodes[-1].spec:
+        raise ProtocolError("the last node of a graph is a join: what becomes of it as a whole")
+    ids = [node.id for node in graph.nodes if node.id]
+    if len(set(ids)) < len(ids):
+        raise ProtocolError("two nodes of one flow with the same id")
+    for at, node in enumerate(graph.nodes):
+        if node.spec > len(specs):
+            raise ProtocolError(f"node {at} is of kind {node.spec}, of {len(specs)}")
+        if len(node.payload) > settings.payload_bytes and node.spec:
+            raise PayloadTooLarge(
+                f"node {at} with a payload of {len(node.payload)} bytes; {settings.payload_bytes}"
+                " are allowed"
+            )
+        for what, text in (("an id", node.id), ("a key", node.key)):
+            if len(text) > settings.id_length:
+                raise ProtocolError(f"{what} must have at most {settings.id_length} characters")
+        if node.extras != NO_EXTRAS:
+            check_extras(node.extras, settings)
+        if node.extras.unique:
+            raise ProtocolError(f"node {at} has a unique key: a task of a flow cannot be another's")
+        if node.spec and specs[node.spec - 1].ordered and not node.key:
+            raise ProtocolError(f"node {at} is ordered and has no key")
+
+
+def _check_edges(nodes: Sequence[Node]) -> None:
+    """No cycle, no edge to nowhere; and not too many, but for those to the whole."""
+    edges = 0
+    for at, node in enumerate(nodes):
+        edges += len(node.inputs)
+        if node.inputs and source(max(node.inputs)) >= at:
+            raise ProtocolError(
+                f"a cycle, or an edge from another flow: node {at} waits for node"
+                f" {source(max(node.inputs))}, and nodes wait for those before them alone"
+            )
+    edges -= len(nodes[-1].inputs)
+    if edges > EDGES_MAX:
+        raise PayloadTooLarge(f"a flow of {edges} edges; {EDGES_MAX} are allowed")
+
+
+def check_graph(data: bytes, settings: "ClusterSettings") -> CheckedGraph:
+    """As `read_graph`, before it is in the log: a graph that cannot be read is refused, too.
+
+    Raises ProtocolError (Unsupported is one) and PayloadTooLarge.
+    """
+    from raftwork.errors import Unsupported
+    from raftwork.release import RELEASE
+
+    try:
+        return read_graph(data, settings)
+    except NewerMessage as error:
+        raise Unsupported(
+            f"the client asks for more than this broker of raftwork {RELEASE} can do ({error}):"
+            " upgrade the brokers first"
+        ) from None
+    except BadMessage as error:
+        raise ProtocolError(f"the flow is malformed: {error}") from None
