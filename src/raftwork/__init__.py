@@ -14,7 +14,20 @@ add.enqueue(1, 2).result(timeout=10)
 from typing import TYPE_CHECKING
 
 from raftwork.attempt_ends import Reject, Resume, Retry
-from raftwork.client import App, BoundTask, Progress, Run, RunInfo, Status, Task
+from raftwork.client import (
+    App,
+    BoundTask,
+    Flow,
+    Progress,
+    Run,
+    RunInfo,
+    Status,
+    Task,
+    chain,
+    chord,
+    group,
+    replace,
+)
 from raftwork.errors import (
     AlreadyEnqueued,
     AppClosed,
@@ -33,6 +46,7 @@ from raftwork.errors import (
     UnknownWorker,
     Unsupported,
 )
+from raftwork.messages.flow_values import Failure
 from raftwork.release import RELEASE
 
 if TYPE_CHECKING:
@@ -43,12 +57,18 @@ __version__ = RELEASE
 __all__ = [
     "App",
     "BoundTask",
+    "Failure",
+    "Flow",
     "Progress",
     "Run",
     "RunInfo",
     "Status",
     "Task",
+    "chain",
+    "chord",
     "current",
+    "group",
+    "replace",
     "Reject",
     "Resume",
     "Retry",

@@ -34,3 +34,13 @@ class Resume(Exception):
     It waits again at its place in the queue. What is to be known there belongs in a checkpoint.
     A task that may run only once has failed by it.
     """
+
+
+class Replacement:
+    """What a task returns to have others do its work (`raftwork.replace`)."""
+
+    __slots__ = ("graph",)
+
+    def __init__(self, graph: bytes) -> None:
+        #: A packed Graph.
+        self.graph = graph

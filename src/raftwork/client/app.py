@@ -11,6 +11,7 @@ from raftwork.client.addresses import broker_addresses
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
+from raftwork.client.flow import Flow
 from raftwork.client.options import (
     Duration,
     OptionFields,
@@ -309,6 +310,16 @@ class App:
 
     def _drain(self, name: str) -> Reply[WorkerDraining]:
         return self.call(DrainWorker(0, label("name", name, NAME_MAX)), WorkerDraining)
+
+    # ---- flows --------------------------------------------------------------------------------
+
+    def flow(self, id: str | None = None, *, siblings: str = "finish") -> Flow:  # noqa: A002
+        """A flow of this id: to add tasks to in a `with` block, or a handle for one that is there.
+
+        With `siblings="cancel"` all of its tasks are cancelled once one has failed. Raises
+        ValueError and TypeError.
+        """
+        return Flow(self, id, siblings=siblings)
 
     # ---- queues -------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from raftwork.client.batch import Batch, many_calls, one_call
+from raftwork.client.canvas import Group, Signature, mapped
+from raftwork.client.graph_builder import Call
 from raftwork.client.options import OptionFields, Options
 from raftwork.client.per_call import ORDINARY, PerCall
 from raftwork.client.run import Run, handles
@@ -109,6 +111,38 @@ class BoundTask(Generic[P, T]):
         """As `enqueue_many`, for coroutines."""
         batch = self._batch(calls, ids, keys)
         return await self._aenqueue(batch) if batch.ids else []
+
+    def s(self, /, *args: object, **kwargs: object) -> Signature:
+        """A call for a chain, a group or a chord: it takes the former value first, if any."""
+        return Signature(self, args, kwargs, immutable=False)
+
+    def si(self, /, *args: object, **kwargs: object) -> Signature:
+        """A call for a chain, a group or a chord: with these arguments, whatever came before."""
+        return Signature(self, args, kwargs, immutable=True)
+
+    def map(self, items: Iterable[object], *, chunk: int = 1) -> Group:
+        """A group of one call for each item. With `chunk` one task takes so many, in order."""
+        return mapped(self, items, chunk, star=False)
+
+    def starmap(self, items: Iterable[Sequence[object]], *, chunk: int = 1) -> Group:
+        """As `map`, of calls whose arguments each item has."""
+        return mapped(self, items, chunk, star=True)
+
+    def chunks(self, items: Iterable[Sequence[object]], size: int) -> Group:
+        """As `starmap` with chunks of this size."""
+        return mapped(self, items, size, star=True)
+
+    def as_node(self) -> Call:
+        """What a graph has to know of it. Raises ValueError for options that no node may have."""
+        once, chosen = self._once, self.chosen
+        if chosen.unique:
+            raise ValueError(
+                f"{self._name} has a unique key: a task of a flow cannot be another one's"
+            )
+        return Call(
+            *(self._app, self._name, chosen.spec(self._name), chosen.result_ttl),
+            *(once.id, once.key, once.extras(chosen), self.parameters, self._binder),
+        )
 
     def __copy__(self) -> Self:
         return self

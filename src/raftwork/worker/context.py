@@ -103,13 +103,13 @@ class Context:
 
     @property
     def flow(self) -> str | None:
-        """The id of the flow that it is part of."""
-        return None
+        """The id of the flow that it is part of; None if it is part of none."""
+        return self._about.flow or None
 
     @property
     def parent(self) -> str | None:
-        """The id of the task that enqueued it as its child."""
-        return None
+        """The id of the task that made it, by `spawn` or `replace`; None if none did."""
+        return self._about.parent or None
 
     @property
     def checkpointed(self) -> Any:

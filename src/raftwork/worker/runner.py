@@ -30,6 +30,7 @@ from raftwork.messages import (
     encode_failure,
     is_retried,
 )
+from raftwork.messages.flow_values import filled
 from raftwork.serialization import pack_result
 from raftwork.signatures import Binder, binder, misfit
 from raftwork.wire import unpack
@@ -63,6 +64,21 @@ class _Call(NamedTuple):
     function: Function
     args: list[object]
     kwargs: dict[str, object]
+
+
+def _each(function: Function, *, star: bool) -> Function:
+    """A function of items that calls this one for each, in order; with `star` an item is a call."""
+    if inspect.iscoroutinefunction(function):
+
+        async def call_each(*items: Sequence[object]) -> list[object]:
+            return [await (function(*item) if star else function(item)) for item in items]
+
+    else:
+
+        def call_each(*items: Sequence[object]) -> list[object]:  # type: ignore[misc]
+            return [function(*item) if star else function(item) for item in items]
+
+    return call_each
 
 
 class _UnknownFunction(Exception):
@@ -160,8 +176,11 @@ class Runner:
         function = self._registry.get(name)
         if function is None:
             raise _UnknownFunction(_unknown(name, self._registry))
-        match unpack(task.payload):
-            case [list(args), dict(kwargs)] if all(type(key) is str for key in kwargs):
+        inputs = task.about.inputs if task.about is not None else ()
+        match filled(task.payload, dict(inputs)) if inputs else unpack(task.payload):
+            case [list(args), dict(kwargs), {"map": kind}]:
+                return _Call(_each(function, star=kind == "star"), args, kwargs)
+            case [list(args), dict(kwargs), *_] if all(type(key) is str for key in kwargs):
                 if name not in self._binders:
                     self._binders[name] = binder(function)
                 if (why := misfit(self._binders[name], args, kwargs)) is not None:

@@ -1,0 +1,218 @@
+"""A flow: a graph of tasks that is submitted as one, and a handle for one that is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from raftwork.client.canvas import Canvas, Signature, checked_on_error
+from raftwork.client.graph_builder import GraphBuilder, Ref, Value
+from raftwork.client.ids import new_ids
+from raftwork.client.options import Duration, label
+from raftwork.client.run import Run, handles
+from raftwork.client.status import Status
+from raftwork.features.flows import FLOW_ID_MAX, FlowSubmitted, SubmitFlow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from raftwork.client.canvas import Callee
+    from raftwork.client.reply import Reply
+    from raftwork.client.task import Registry
+
+
+class FlowNode:
+    """A task of a flow that is being made: put it where its value is to stand.
+
+    `flow.add(t, node)` hands its value on; so does a list or a dict that holds it.
+    """
+
+    __slots__ = ("flow", "id", "ref")
+
+    def __init__(self, flow: Flow, ref: Ref, id: str) -> None:  # noqa: A002
+        self.flow = flow
+        self.ref = ref
+        #: The task's id, once the flow is submitted.
+        self.id = id
+
+    def __repr__(self) -> str:
+        return f"<FlowNode {self.id}>"
+
+
+class Flow:
+    """A graph of tasks with one outcome. Made by `App.flow`, or by enqueueing a chain or a group.
+
+    Add tasks in a `with` block; on leaving it the flow is submitted as one, or not at all if the
+    block raises:
+
+        with app.flow("order-7") as flow:
+            paid = flow.add(charge, 7)
+            flow.add(ship, paid)
+        flow.result(timeout=60)
+
+    Its value is that of the task which no other one waits for; of several such tasks the list of
+    theirs, in the order in which they were added. It ends when all of its tasks have ended. It has
+    failed if one of those at its ends has no value; `result` says which task was the cause.
+    """
+
+    def __init__(
+        self,
+        app: Registry,
+        id: str | None,  # noqa: A002
+        canvas: Canvas | None = None,
+        siblings: str = "finish",
+    ) -> None:
+        self._app = app
+        self._id = new_ids(1)[0] if id is None else label("id", id, FLOW_ID_MAX)
+        if siblings not in ("finish", "cancel"):
+            raise ValueError(f"siblings must be 'finish' or 'cancel', got {siblings!r}")
+        self._siblings = siblings
+        self._builder = GraphBuilder(self._ref)
+        self._value: Value = None
+        self._tolerant = False
+        self._submitted = False
+        self._run: Run[Any] | None = None
+        if canvas is not None:
+            self._value = canvas.place(self._builder, None)
+
+    @property
+    def id(self) -> str:
+        """Its id. A task that is added and has no id of its own has this one and a number."""
+        return self._id
+
+    # ---- making it ------------------------------------------------------------------------------
+
+    def add(
+        self,
+        task: Callee | Signature,
+        /,
+        *args: object,
+        on_error: str = "fail",
+        after: Iterable[FlowNode] = (),
+        **kwargs: object,
+    ) -> FlowNode:
+        """One more task; arguments may hold tasks added before, whose values stand there then.
+
+        It also waits for those of `after`, whose values it does not get. If one of all these has no
+        value it is cancelled; with `on_error="continue"` it runs all the same, with a Failure in
+        the place of the value. Raises TypeError, ValueError, NotSerializable, PayloadTooLarge.
+        """
+        self._require_open()
+        if isinstance(task, Signature):
+            args, kwargs, task = (*task.args, *args), {**task.kwargs, **kwargs}, task.task
+        carries_on = checked_on_error(on_error) == "continue"
+        waits = [self._own(node).ref._replace(tolerant=carries_on) for node in after]
+        self._tolerant = carries_on
+        ref = self._builder.add(task.as_node(), args, kwargs, waits)
+        node = self._builder.nodes[ref.at]
+        return FlowNode(self, ref, node.id or f"{self._id}/{ref.at + 1}")
+
+    def _ref(self, value: object) -> Ref | None:
+        """What stands for a node among arguments."""
+        if type(value) is not FlowNode:
+            return None
+        return self._own(value).ref._replace(tolerant=self._tolerant)
+
+    def _own(self, node: object) -> FlowNode:
+        if type(node) is not FlowNode:
+            raise TypeError(f"after must be tasks of this flow, got {type(node).__name__}")
+        if node.flow is not self:
+            raise ValueError(f"{node.id} is a task of the flow {node.flow.id}, not of {self._id}")
+        return node
+
+    def _require_open(self) -> None:
+        if self._submitted:
+            raise RuntimeError(
+                f"the flow {self._id} is submitted: a task of it may add more by current().spawn"
+            )
+
+    def __enter__(self) -> Self:
+        self._require_open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.enqueue()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            await self.aenqueue()
+
+    def enqueue(self) -> Self:
+        """Submit it, all or nothing; returns once a majority of the brokers has it on disk.
+
+        The same flow under the same id is there once, however often it is submitted. Raises
+        QueueFull, ProtocolError (its id, or a task's, is used with other contents), Unavailable.
+        """
+        self._submit().result()
+        self._submitted = True
+        return self
+
+    async def aenqueue(self) -> Self:
+        """As `enqueue`, for coroutines."""
+        await self._submit().aresult()
+        self._submitted = True
+        return self
+
+    def _submit(self) -> Reply[FlowSubmitted]:
+        self._require_open()
+        graph = self._builder.graph(self._whole())
+        ttl = self._builder.result_ttl or 86_400_000
+        request = SubmitFlow(0, 0, self._id, ttl, self._siblings == "cancel", graph)
+        return self._app.call(request, FlowSubmitted, ids=(self._id,))
+
+    def _whole(self) -> Value:
+        if self._value is not None:
+            return self._value
+        sinks: list[Value] = [*self._builder.sinks]
+        return sinks[0] if len(sinks) == 1 else sinks
+
+    # ---- one that is there ----------------------------------------------------------------------
+
+    @property
+    def run(self) -> Run[Any]:
+        """The handle of its outcome, which is that of a task with the flow's id."""
+        if self._run is None:
+            self._run = handles(self._app, (self._id,))[0]
+        return self._run
+
+    def result(self, timeout: Duration | None = None) -> Any:
+        """Its value, once all of its tasks have ended; waits `timeout` seconds, or for ever.
+
+        Raises as `Run.result`: TaskFailed, TaskLost and TaskCancelled with what became of the task
+        that was the cause.
+        """
+        return self.run.result(timeout)
+
+    async def aresult(self, timeout: Duration | None = None) -> Any:  # noqa: ASYNC109
+        """As `result`, for coroutines."""
+        return await self.run.aresult(timeout)
+
+    def status(self) -> Status:
+        """running, succeeded, failed, lost or cancelled. Raises UnknownTask, Unavailable."""
+        return _status(self.run.status())
+
+    async def astatus(self) -> Status:
+        """As `status`, for coroutines."""
+        return _status(await self.run.astatus())
+
+    def __repr__(self) -> str:
+        return f"<Flow {self._id}>"
+
+
+def _status(status: Status) -> Status:
+    """A flow's own row waits for the others, from its beginning to its end."""
+    return Status.RUNNING if status is Status.BLOCKED else status

@@ -1,0 +1,90 @@
+"""Flows as their page shows them, and while the leader is killed."""
+
+import re
+from pathlib import Path
+
+from tests.strangers.place import Place
+
+PAGE = Path(__file__).parents[2] / "docs" / "howto-flows.md"
+_FILE = re.compile(r"```python title=\"([\w.]+)\"\n(.*?)```", re.DOTALL)
+
+
+def _type(place: Place) -> None:
+    for name, text in _FILE.findall(PAGE.read_text()):
+        place.write(name, text)
+
+
+def test_the_page_on_flows_works_as_printed(alone: Place) -> None:
+    _type(alone)
+    alone.worker("--concurrency 2")
+    done = alone.sh("python flows.py")
+    assert done.out.splitlines() == [
+        "16",
+        "20",
+        "[0, 2, 4, 6, 8]",
+        "order-7 9 4",
+        "ValueError: no",
+        "Failure in tolerant",
+    ], done.err
+
+
+_JOBS = """
+import os
+from pathlib import Path
+
+from raftwork import App, current
+
+app = App(timeout=30)
+RAN = Path("ran")
+
+
+def note(what):
+    with RAN.open("a") as file:
+        file.write(f"{what} {current().id}\\n")
+
+
+@app.task
+def member(i):
+    note("member")
+    return i
+
+
+@app.task
+def body(values, former):
+    note("body")
+    assert values == list(range(len(values))), values
+    return former + 1
+"""
+
+_FIFTY = """
+from jobs import app, body, member
+from raftwork import chain, group
+
+flows = []
+for each in range(8):
+    with app.flow(f"f{each}") as flow:
+        former = 0
+        for _ in range(6):
+            former = flow.add(body, [flow.add(member, i, after=[former] if former else ()) for i in range(10)], former)
+    flows.append(flow)
+    print("submitted", flow.id, flush=True)
+for flow in flows:
+    print("ended", flow.result(60), flush=True)
+"""
+
+
+def test_no_body_is_lost_or_run_twice_while_the_leader_is_killed(place: Place) -> None:
+    place.write("jobs.py", _JOBS)
+    place.write("fifty.py", _FIFTY)
+    brokers = place.brokers()
+    place.worker("--pool thread --concurrency 4", target="jobs:app")
+    asking = place.start("python fifty.py", "asking")
+    place.wait_until(lambda: "submitted f2" in asking.text, "some flows are in")
+    old = place.status()["leader"]
+    brokers[old].kill()
+    place.wait_until(lambda: asking.code is not None, "all flows have ended")
+    assert asking.code == 0, asking.text
+    assert asking.text.count("ended 6") == 8, asking.text
+    ran = (place.directory / "ran").read_text().splitlines()
+    # A worker that lives ran nothing twice: 8 flows of 6 chords of 10.
+    assert len(ran) == len(set(ran)) == 8 * 6 * 11
