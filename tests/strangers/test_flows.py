@@ -26,6 +26,8 @@ def test_the_page_on_flows_works_as_printed(alone: Place) -> None:
         "ValueError: no",
         "Failure in tolerant",
     ], done.err
+    grown = alone.sh("python growing.py")
+    assert grown.out.splitlines() == ["13", "3 succeeded"], grown.err
 
 
 _JOBS = """
@@ -65,7 +67,9 @@ for each in range(8):
     with app.flow(f"f{each}") as flow:
         former = 0
         for _ in range(6):
-            former = flow.add(body, [flow.add(member, i, after=[former] if former else ()) for i in range(10)], former)
+            before = [former] if former else []
+            members = [flow.add(member, i, after=before) for i in range(10)]
+            former = flow.add(body, members, former)
     flows.append(flow)
     print("submitted", flow.id, flush=True)
 for flow in flows:

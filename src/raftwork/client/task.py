@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar, Unpack
 from raftwork.client.batch import Batch, many_calls, one_call
 from raftwork.client.canvas import Group, Signature, mapped
 from raftwork.client.graph_builder import Call
+from raftwork.client.ids import new_ids
 from raftwork.client.options import OptionFields, Options
 from raftwork.client.per_call import ORDINARY, PerCall
 from raftwork.client.run import Run, handles
 from raftwork.client.uniqueness import check_conflicts
 from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.flow_graph import Node
 from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
+from raftwork.serialization import call_packer, pack_call
 from raftwork.signatures import Binder, binder
 
 if TYPE_CHECKING:
@@ -143,6 +146,18 @@ class BoundTask(Generic[P, T]):
             *(self._app, self._name, chosen.spec(self._name), chosen.result_ttl),
             *(once.id, once.key, once.extras(chosen), self.parameters, self._binder),
         )
+
+    def as_child(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[bytes, Node]:
+        """One call as `current().spawn` sends it: a packed Spec, and a node with an id.
+
+        Raises as `as_node`; TypeError, NotSerializable, PayloadTooLarge for the arguments.
+        """
+        call = self.as_node()
+        if call.binder is not None:
+            call.binder(*args, **kwargs)
+        payload = pack_call(call_packer(), call.name, args, kwargs, call.parameters)
+        id_ = call.id or new_ids(1)[0]
+        return call.spec, Node(1, payload, [], id_, call.key, call.extras)
 
     def __copy__(self) -> Self:
         return self

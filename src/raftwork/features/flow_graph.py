@@ -65,6 +65,11 @@ class Graph(NamedTuple):
 _graph: Codec[Graph] = Codec({1: Graph}, strict=True)
 
 
+def decode_graph(data: bytes) -> Graph:
+    """As it stands in the log. Raises BadMessage; NewerMessage for more than is known here."""
+    return _graph.decode(data)
+
+
 def encode_graph(graph: Graph) -> bytes:
     """As it is sent and stored: a node without what it need not say."""
     return pack((1, graph.specs, [_short(node) for node in graph.nodes]))
@@ -114,7 +119,7 @@ def read_graph(data: bytes, settings: "ClusterSettings") -> CheckedGraph:
             f"a flow of {len(data)} bytes; {GRAPH_BYTES_MAX} are allowed: let a task add the rest"
             " by current().spawn or replace"
         )
-    graph = _graph.decode(data)
+    graph = decode_graph(data)
     if len(graph.nodes) > NODES_MAX + 1:
         raise PayloadTooLarge(
             f"a flow of {len(graph.nodes) - 1} nodes; {NODES_MAX} are allowed: let a task add the"
@@ -166,6 +171,16 @@ def _check_edges(nodes: Sequence[Node]) -> None:
     edges -= len(nodes[-1].inputs)
     if edges > EDGES_MAX:
         raise PayloadTooLarge(f"a flow of {edges} edges; {EDGES_MAX} are allowed")
+
+
+def count_nodes(data: bytes) -> int:
+    """Of a packed graph, but for the whole; 0 if there is none, or it cannot be read."""
+    if not data:
+        return 0
+    try:
+        return len(decode_graph(data).nodes) - 1
+    except BadMessage:
+        return 0
 
 
 def check_graph(data: bytes, settings: "ClusterSettings") -> CheckedGraph:

@@ -65,6 +65,7 @@ _COUNT = """UPDATE flow SET failed = failed + ?, first = CASE first WHEN 0 THEN 
     pinned = pinned + ?, pinned_bytes = pinned_bytes + ? WHERE number = ?"""
 _STOP = """UPDATE flow SET cancelled = ? WHERE number = ? AND siblings = 1 AND cancelled = 0
     RETURNING number"""
+_CANCELLED = "SELECT cancelled FROM flow WHERE number = ?"
 _OPEN = "SELECT open, phase FROM task WHERE seq = ?"
 _ROW = "SELECT seq, id, queue, spec, flags, flow FROM task WHERE seq = ? AND phase = ?"
 _TEMPLATE = "SELECT body FROM task WHERE seq = ?"
@@ -254,6 +255,8 @@ def _outcome(ledger: Ledger, row: Row) -> tuple[State, bytes]:
             return State.CANCELLED, _UPSTREAM
         return _cause(ledger, row.seq)
     ((size,),) = ledger.db.execute(_IN_BYTES, (row.seq,))
+    if row.queue and row.flow != row.seq:
+        size = 0  # its own inputs are none of its value, which is one node's
     if size > INPUT_BYTES_MAX:
         return State.FAILED, encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
     ((template,),) = ledger.db.execute(_TEMPLATE, (row.seq,))
@@ -314,6 +317,12 @@ def inputs(ledger: Ledger, seq: int) -> list[tuple[int, bytes]]:
         for slot, kind, _, state, body in ledger.db.execute(_IN, (seq,)).fetchall()
         if kind & EdgeKind.CARRIES
     ]
+
+
+def keeps_children(ledger: Ledger, flow: int) -> bool:
+    """Whether tasks may still be added to a flow; 0 is none, where they may."""
+    row = ledger.db.execute(_CANCELLED, (flow,)).fetchone()
+    return not flow or (row is not None and not row[0])
 
 
 def flow_of(ledger: Ledger, seq: int) -> tuple[str, str]:

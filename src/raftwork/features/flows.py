@@ -132,10 +132,15 @@ def _ids(whole: str, graph: CheckedGraph) -> list[str]:
 
 def _check_new(ledger: "Ledger", graph: CheckedGraph, ids: Sequence[str]) -> None:
     """Raise ProtocolError or QueueFull unless all of it may enter."""
+    check_ids(ledger, ids)
+    check_growth(ledger, graph)
+
+
+def check_ids(ledger: "Ledger", ids: Sequence[str]) -> None:
+    """Raise ProtocolError if one of these is a task's already."""
     for at in range(0, len(ids), _IDS_AT_A_TIME):
         if known := ledger.checksums(ids[at : at + _IDS_AT_A_TIME]):
             raise ProtocolError(f"the id {next(iter(known))!r} is already a task's")
-    check_growth(ledger, graph)
 
 
 def check_growth(ledger: "Ledger", graph: CheckedGraph) -> None:
@@ -255,6 +260,15 @@ def add_edges(
     ledger.db.executemany(_EDGE, edges)
     ((flow,),) = ledger.db.execute("SELECT flow FROM task WHERE seq = ?", (dst,))
     _counted(ledger, flow, 0, len(edges))
+
+
+def add_sinks(ledger: "Ledger", flow: int, seqs: Sequence[int]) -> None:
+    """Of these nodes the flow needs the values as well."""
+    first = ledger.db.execute(
+        "SELECT coalesce(max(slot) + 1, 0) FROM edge WHERE dst = ?", (flow,)
+    ).get
+    ledger.db.executemany(_EDGE, [(flow, first + at, seq, 0) for at, seq in enumerate(seqs)])
+    _counted(ledger, flow, 0, len(seqs))
 
 
 def _counted(ledger: "Ledger", flow: int, nodes: int, edges: int) -> None:

@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import NamedTuple, cast
 
+from raftwork.messages.failures import is_growth
 from raftwork.messages.registry import to_broker, to_worker
 from raftwork.messages.shared import Loss
 
@@ -153,6 +154,11 @@ class Outcome(NamedTuple):
     loss: Loss | None = None
     #: No retry can help: the call is wrong, not what it came to.
     final: bool = False
+
+    @property
+    def returned(self) -> bool:
+        """Whether the code returned: with a value, or with tasks that it made (Grown)."""
+        return self.ok or is_growth(self.data)
 
 
 class Started(NamedTuple):

@@ -14,7 +14,7 @@ from math import ceil
 from types import FrameType
 from typing import NamedTuple, ParamSpec, TypeVar
 
-from raftwork.attempt_ends import Reject, Resume, Retry
+from raftwork.attempt_ends import Reject, Replacement, Resume, Retry
 from raftwork.durations import DURATION_MAX_S
 from raftwork.errors import BadMessage
 from raftwork.exception_names import kinds_of
@@ -30,6 +30,7 @@ from raftwork.messages import (
     encode_failure,
     is_retried,
 )
+from raftwork.messages.failures import Grown
 from raftwork.messages.flow_values import filled
 from raftwork.serialization import pack_result
 from raftwork.signatures import Binder, binder, misfit
@@ -116,7 +117,7 @@ class Runner:
                 value = call.function(*call.args, **call.kwargs)
                 if inspect.iscoroutine(value):
                     value = self._complete(value, task.token)
-            outcome = Outcome(task.token, True, pack_result(value))
+            outcome = _returned(task.token, value, block.spawned)
         except BaseException as error:  # noqa: BLE001 - SystemExit too ends the task, not the worker
             outcome = failed(task, error, block.log)
         return Ended(outcome, time.monotonic_ns() - began)
@@ -138,7 +139,7 @@ class Runner:
                 finally:
                     if scope.exit is not None:
                         raise scope.exit
-            outcome = Outcome(task.token, True, pack_result(value))
+            outcome = _returned(task.token, value, block.spawned)
         except BaseException as error:  # noqa: BLE001 - as above
             outcome = failed(task, error, block.log)
         return Ended(outcome, time.monotonic_ns() - began)
@@ -206,6 +207,16 @@ class Runner:
             self._loop = None  # with what it did not let go of
             loop.get_loop().close()
             raise
+
+
+def _returned(token: int, value: object, spawned: bytes) -> Outcome:
+    """The outcome of code that returned this, and spawned these: a packed graph, or nothing."""
+    if type(value) is Replacement:
+        return Outcome(token, False, encode_failure(Grown(b"", spawned, value.graph)))
+    packed = pack_result(value)
+    if not spawned:
+        return Outcome(token, True, packed)
+    return Outcome(token, False, encode_failure(Grown(packed, spawned, b"")))
 
 
 async def _watched(coroutine: Coroutine[object, object, T], asked: Callable[[], bool]) -> T:

@@ -21,6 +21,7 @@ from raftwork.broker.machine.commands import (
     Expire,
     Fail,
     Finish,
+    Grew,
     Lose,
     Postpone,
     Release,
@@ -54,6 +55,7 @@ _APPLY = {
         transition(Assign, attempts.assign),
         transition(Finish, attempts.finish),
         transition(Fail, attempts.fail),
+        transition(Grew, attempts.grew),
         transition(Expire, attempts.expire),
         transition(Postpone, attempts.postpone),
         transition(Release, attempts.release),
@@ -99,8 +101,7 @@ class Machine:
         effects: list[Effect] = []
         sweep(ledger, effects)
         replies = [self._carry_out(command, effects) for command in batch]
-        if ledger.links.waiting:
-            flow_nodes.go_on(ledger, effects)
+        self._go_on(effects)
         trim(ledger)
         dead_letters.trim(ledger)
         ledger.run_times.clear()
@@ -113,6 +114,11 @@ class Machine:
         except REFUSALS as refusal:
             return Rejected(Code(refusal.code), str(refusal))
         return done or Done()
+
+    def _go_on(self, effects: list[Effect]) -> None:
+        """What waits for tasks that ended in this entry."""
+        if self._ledger.links.waiting:
+            flow_nodes.go_on(self._ledger, effects)
 
     def flush(self) -> None:
         """Write the counters and the running set; call it once before COMMIT."""
