@@ -5,6 +5,7 @@
 
 from tests.sim.mutants.attempt_ends import ATTEMPT_ENDS
 from tests.sim.mutants.cancels import CANCELS
+from tests.sim.mutants.flows import FLOWS
 from tests.sim.mutants.lanes import LANES
 from tests.sim.mutants.limits import LIMITS
 from tests.sim.mutants.looks import LOOKS
@@ -458,5 +459,5 @@ SERVICE = (
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
     *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *WORKERS, *ATTEMPT_ENDS),
-    *(*CANCELS, *LANES, *TIMERS, *UNIQUE),
+    *(*CANCELS, *LANES, *TIMERS, *UNIQUE, *FLOWS),
 )
