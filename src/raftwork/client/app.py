@@ -177,20 +177,21 @@ class App:
         name: str | None = None,
         queue: str | None = None,
         tag: tuple[str, str] | None = None,
+        flow: str | None = None,
         all: bool = False,  # noqa: A002
         grace: Duration = GRACE_S,
     ) -> int:
         """End tasks, as `Run.cancel` does; returns how many were ended or asked to end.
 
-        Exactly one scope: `ids`, all of a `name`, a `queue` or a `tag` (its key and value), or
-        `all=True`. Meant are those that were enqueued before the call. Of many it takes a while; if
-        a failover interrupts it, it goes on, and counts those that it finds then.
+        Exactly one scope: `ids`, all of a `name`, a `queue`, a `tag` (its key and value), a `flow`
+        (its id), or `all=True`. Meant are those that were enqueued before the call. Of many it
+        takes a while; if a failover interrupts it, it goes on, and counts those that it finds then.
 
         Raises TypeError and ValueError for anything but one scope, UnknownTask if the only id is
         not known, QueueFull while too many such calls are under way, Unavailable, and Unsupported
         from brokers of an older release.
         """
-        asked = cancel_all_of(ids, name, queue, tag, all, grace)
+        asked = cancel_all_of(ids, name, queue, tag, all, grace, flow)
         return self.call(asked, TasksCancelled).result().cancelled
 
     async def acancel(
@@ -200,11 +201,12 @@ class App:
         name: str | None = None,
         queue: str | None = None,
         tag: tuple[str, str] | None = None,
+        flow: str | None = None,
         all: bool = False,  # noqa: A002
         grace: Duration = GRACE_S,
     ) -> int:
         """As `cancel`, for coroutines."""
-        asked = cancel_all_of(ids, name, queue, tag, all, grace)
+        asked = cancel_all_of(ids, name, queue, tag, all, grace, flow)
         return (await self.call(asked, TasksCancelled).aresult()).cancelled
 
     def runs(

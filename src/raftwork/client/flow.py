@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.canvas import Canvas, Signature, checked_on_error
 from raftwork.client.graph_builder import GraphBuilder, Ref, Value
 from raftwork.client.ids import new_ids
 from raftwork.client.options import Duration, label
 from raftwork.client.run import Run, handles
 from raftwork.client.status import Status
+from raftwork.features.cancel import TasksCancelled
+from raftwork.features.flow_again import FlowRetried, RetryFlow
 from raftwork.features.flows import FLOW_ID_MAX, FlowSubmitted, SubmitFlow
+from raftwork.features.show_flow import PAGE_MAX, FlowPage, NodeFacts, ShowFlow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +24,22 @@ if TYPE_CHECKING:
     from raftwork.client.canvas import Callee
     from raftwork.client.reply import Reply
     from raftwork.client.task import Registry
+
+
+class NodeInfo(NamedTuple):
+    """A task of a flow, as far as it has come."""
+
+    id: str
+    #: None of a join, and of a task whose name is no longer kept.
+    name: str | None
+    status: Status
+    #: The ids of the tasks that it waits for, or waited.
+    needs: Sequence[str]
+
+
+def _info(node: NodeFacts) -> NodeInfo:
+    name = None if node.name == "join" else node.name or None
+    return NodeInfo(node.id, name, Status(node.state.name.lower()), node.needs)
 
 
 class FlowNode:
@@ -208,6 +229,66 @@ class Flow:
     async def astatus(self) -> Status:
         """As `status`, for coroutines."""
         return _status(await self.run.astatus())
+
+    def cancel(self, grace: Duration = GRACE_S) -> int:
+        """End all of its tasks, as `Run.cancel` does; how many were ended or asked to end.
+
+        Raises UnknownTask, Unavailable, and Unsupported from brokers of an older release.
+        """
+        return self._cancel(grace).result().cancelled
+
+    async def acancel(self, grace: Duration = GRACE_S) -> int:
+        """As `cancel`, for coroutines."""
+        return (await self._cancel(grace).aresult()).cancelled
+
+    def retry(self) -> Flow:
+        """Run once more what has no value: as a new flow, `ID~2`, which is returned.
+
+        It shares what has succeeded; all outcomes stand. To ask twice is to retry once. Raises
+        ProtocolError if it has not ended, or has succeeded, UnknownTask if what its tasks came to
+        is no longer kept, QueueFull, Unavailable.
+        """
+        return self._retried(self._retry().result())
+
+    async def aretry(self) -> Flow:
+        """As `retry`, for coroutines."""
+        return self._retried(await self._retry().aresult())
+
+    def nodes(self) -> Sequence[NodeInfo]:
+        """Its tasks in the order in which they came in: id, name, status, and what each needs.
+
+        A join, which has no code, has no name. Raises UnknownTask, Unavailable.
+        """
+        found: list[NodeInfo] = []
+        after = 0
+        while True:
+            page = self._show(after).result()
+            found += map(_info, page.nodes)
+            if not (after := page.after):
+                return found
+
+    async def anodes(self) -> Sequence[NodeInfo]:
+        """As `nodes`, for coroutines."""
+        found: list[NodeInfo] = []
+        after = 0
+        while True:
+            page = await self._show(after).aresult()
+            found += map(_info, page.nodes)
+            if not (after := page.after):
+                return found
+
+    def _cancel(self, grace: Duration) -> Reply[TasksCancelled]:
+        asked = cancel_all_of(None, None, None, None, False, grace, self._id)
+        return self._app.call(asked, TasksCancelled)
+
+    def _retry(self) -> Reply[FlowRetried]:
+        return self._app.call(RetryFlow(0, self._id), FlowRetried)
+
+    def _retried(self, answer: FlowRetried) -> Flow:
+        return Flow(self._app, answer.id)
+
+    def _show(self, after: int) -> Reply[FlowPage]:
+        return self._app.call(ShowFlow(0, self._id, after, PAGE_MAX), FlowPage)
 
     def __repr__(self) -> str:
         return f"<Flow {self._id}>"

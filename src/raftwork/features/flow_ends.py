@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from raftwork.errors import UnknownTask
 from raftwork.features.cancel import ask_to_end
+from raftwork.features.effects import Done
 from raftwork.features.flow_nodes import FORGET, LET_GO, STOP, Row, end_without_code, keep
 from raftwork.features.task_row import FINISHED, WITHOUT_CODE
 from raftwork.features.waiting import end_unstarted, unstarted
@@ -14,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from raftwork.broker.machine.state import Ledger
+    from raftwork.features.cancel import CancelSome
     from raftwork.features.effects import Effect
 
 #: Nodes that one entry looks at.
 _PART: Final = 500
-#: For code that runs when its siblings are cancelled, ms.
+#: For code that runs when its flow is to end, unless somebody says another, ms.
 _GRACE_MS: Final = 10_000
 
 _NODES = "SELECT seq FROM node WHERE flow = ? AND seq > ? ORDER BY seq LIMIT ?"
@@ -27,10 +30,20 @@ _SET_AT = "UPDATE flow SET at = ? WHERE number = ?"
 _DUE = "SELECT due FROM task WHERE seq = ? AND phase = ?"
 _LET_GO = """UPDATE task SET due = ? WHERE seq = ? AND due IS NULL AND phase = ?
     RETURNING length(body)"""
+_PINNED = "SELECT pinned FROM flow WHERE number = ?"
 _UNPIN = "UPDATE flow SET pinned = pinned - ?, pinned_bytes = pinned_bytes - ? WHERE number = ?"
-_JOINS = """SELECT seq, task.id, queue, spec, flags, flow
-    FROM json_each(?) CROSS JOIN task ON task.seq = value
-    WHERE phase = ? AND seq != flow ORDER BY seq"""
+_FORGET = (
+    "DELETE FROM edge WHERE dst = ?",
+    "DELETE FROM edge WHERE src = ?",
+    "DELETE FROM unmade WHERE seq = ?",
+    "DELETE FROM signal WHERE flow = ?",
+)
+_WITHOUT_CODE = """SELECT seq, task.id, queue, spec, flags, flow
+    FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ? ORDER BY seq"""
+_FLOW = "SELECT number FROM task JOIN flow ON number = seq WHERE task.id = ?"
+_REASON = "SELECT cancelled FROM flow WHERE number = ?"
+_ASKED = """UPDATE flow SET cancelled = ? WHERE number = ? AND cancelled = 0
+    AND (SELECT phase FROM task WHERE seq = number) = ?"""
 
 
 def cancel_nodes(
@@ -43,18 +56,51 @@ def cancel_nodes(
     runs = [seq for seq in seqs if seq in ledger.running_seqs]
     for seq in runs:
         ask_to_end(ledger, seq, grace, reason, effects)
-    for row in ledger.db.execute(_JOINS, (str(list(seqs)), WITHOUT_CODE)).fetchall():
+    for row in ledger.db.execute(_WITHOUT_CODE, (str(list(seqs)), WITHOUT_CODE)).fetchall():
         end_without_code(ledger, Row(*row), State.CANCELLED, data, effects)
     return len(waiting) + len(runs)
 
 
+def cancel_part(ledger: Ledger, command: CancelSome, effects: list[Effect]) -> Done:
+    """The next part of a flow that was asked to end. Raises UnknownTask if it is not known."""
+    flow = _flow_of_id(ledger, command.name)
+    if flow is None:
+        raise UnknownTask(f"no flow has the id {command.name!r}, or it is no longer remembered")
+    ledger.db.execute(_ASKED, (CancelReason.USER, flow, WITHOUT_CODE))
+    seqs = [seq for (seq,) in ledger.db.execute(_NODES, (flow, command.after, command.limit))]
+    count = cancel_nodes(ledger, seqs, command.grace, CancelReason.USER, effects)
+    return Done(count, seqs[-1] if len(seqs) == command.limit else 0)
+
+
+def cancel_rows(ledger: Ledger, seqs: Sequence[int], effects: list[Effect]) -> int:
+    """Of these rows that have no code: a flow is asked to end, what was replaced is cancelled."""
+    count = 0
+    for row in ledger.db.execute(_WITHOUT_CODE, (str(list(seqs)), WITHOUT_CODE)).fetchall():
+        found = Row(*row)
+        count += 1
+        if found.seq == found.flow:
+            ledger.db.execute(_ASKED, (CancelReason.USER, found.seq, WITHOUT_CODE))
+            ledger.db.execute(_SET_AT, (0, found.seq))
+            ledger.set_timer(ledger.time, STOP, found.seq)
+        else:
+            data = encode_failure(Cancelled(CancelReason.USER))
+            end_without_code(ledger, found, State.CANCELLED, data, effects)
+    return count
+
+
+def _flow_of_id(ledger: Ledger, id_: str) -> int | None:
+    row = ledger.db.execute(_FLOW, (id_,)).fetchone()
+    return None if row is None else row[0]
+
+
 def stop(ledger: Ledger, flows: Sequence[int], effects: list[Effect]) -> None:
-    """A node failed, and the others are not to go on without it: the next part of them."""
+    """The nodes of these are to end, as one failed or somebody asked: the next part of them."""
     for flow in flows:
         if ledger.db.execute(_DUE, (flow, WITHOUT_CODE)).fetchone() is None:
             continue  # it has ended
+        ((reason,),) = ledger.db.execute(_REASON, (flow,))
         seqs, more = _part(ledger, flow)
-        cancel_nodes(ledger, seqs, _GRACE_MS, CancelReason.UPSTREAM, effects)
+        cancel_nodes(ledger, seqs, _GRACE_MS, CancelReason(reason), effects)
         if more:
             ledger.set_timer(ledger.time, STOP, flow)
         else:
@@ -82,11 +128,13 @@ def let_go(ledger: Ledger, flows: Sequence[int], _effects: list[Effect]) -> None
 
 
 def _unpin(ledger: Ledger, flow: int, seqs: Sequence[int]) -> None:
+    """Results that this flow keeps, and no other one, are kept as long as its own from now on."""
     row = ledger.db.execute(_DUE, (flow, FINISHED)).fetchone()
     due = ledger.time if row is None or row[0] is None else max(ledger.time, row[0])
+    ((left,),) = ledger.db.execute(_PINNED, (flow,))
     sizes = [
         size
-        for seq in seqs
+        for seq in (seqs if left else ())
         for (size,) in ledger.db.execute(_LET_GO, (due, seq, FINISHED)).fetchall()
     ]
     if sizes:
@@ -106,16 +154,18 @@ def forget(ledger: Ledger, flows: Sequence[int], _effects: list[Effect]) -> None
     """The next part of what is left of these."""
     for flow in flows:
         seqs = [seq for (seq,) in ledger.db.execute(_NODES, (flow, 0, _PART))]
-        _unpin(ledger, flow, seqs)
+        _unpin(ledger, flow, seqs)  # unless they are let go already
         rows = [(seq,) for seq in seqs]
         ledger.db.executemany("DELETE FROM edge WHERE dst = ?", rows)
+        ledger.db.executemany("DELETE FROM unmade WHERE seq = ?", rows)
         ledger.db.executemany(
             "DELETE FROM node WHERE flow = ? AND seq = ?", [(flow, s) for s in seqs]
         )
         if len(seqs) == _PART:
             ledger.set_timer(ledger.time, FORGET, flow)
             continue
-        ledger.db.execute("DELETE FROM edge WHERE dst = ?", (flow,))
+        for statement in _FORGET:
+            ledger.db.execute(statement, (flow,))
         for nodes, edges in ledger.db.execute(
             "DELETE FROM flow WHERE number = ? RETURNING nodes, edges", (flow,)
         ).fetchall():

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from raftwork.errors import BadMessage
 from raftwork.features.effects import Settled
 from raftwork.features.flow_graph import INPUT_BYTES_MAX, EdgeKind
 from raftwork.features.history import ending
@@ -25,6 +26,7 @@ from raftwork.features.waiting import end_unstarted, give_places, unstarted, wai
 from raftwork.messages import (
     Cancelled,
     CancelReason,
+    OutcomeMalformed,
     State,
     decode_spec,
     encode_failure,
@@ -46,6 +48,7 @@ LET_GO: Final = 16
 FORGET: Final = 17
 STOP: Final = 18
 
+_NO_TEMPLATE = encode_failure(OutcomeMalformed("what its value is made of cannot be read"))
 _UPSTREAM = encode_failure(Cancelled(CancelReason.UPSTREAM))
 
 # In the order of their numbers, whatever the query's plan.
@@ -66,6 +69,8 @@ _COUNT = """UPDATE flow SET failed = failed + ?, first = CASE first WHEN 0 THEN 
 _STOP = """UPDATE flow SET cancelled = ? WHERE number = ? AND siblings = 1 AND cancelled = 0
     RETURNING number"""
 _CANCELLED = "SELECT cancelled FROM flow WHERE number = ?"
+_KEEP = """INSERT INTO unmade SELECT seq, phase != ?, spec, body FROM task
+    WHERE seq = ? AND flow > 0"""
 _OPEN = "SELECT open, phase FROM task WHERE seq = ?"
 _ROW = "SELECT seq, id, queue, spec, flags, flow FROM task WHERE seq = ? AND phase = ?"
 _TEMPLATE = "SELECT body FROM task WHERE seq = ?"
@@ -90,9 +95,14 @@ def meets(kind: int, state: int) -> bool:
 # ---- at the end of an entry ---------------------------------------------------------------------
 
 
-def settled(ledger: Ledger, seq: int, _state: State, _effects: list[Effect]) -> None:
-    """A task that others wait for, or of a flow, has its outcome: `go_on` looks after that."""
+def settled(ledger: Ledger, seq: int, state: State, _effects: list[Effect]) -> None:
+    """A task that others wait for, or of a flow, has its outcome: `go_on` looks after that.
+
+    Of one without a value it stays known what it takes to run it again (flow_again.py).
+    """
     ledger.links.ended.append(seq)
+    if state is not State.SUCCEEDED:
+        ledger.db.execute(_KEEP, (WITHOUT_CODE, seq))
 
 
 def go_on(ledger: Ledger, effects: list[Effect]) -> None:
@@ -260,7 +270,10 @@ def _outcome(ledger: Ledger, row: Row) -> tuple[State, bytes]:
     if size > INPUT_BYTES_MAX:
         return State.FAILED, encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
     ((template,),) = ledger.db.execute(_TEMPLATE, (row.seq,))
-    return State.SUCCEEDED, joined(template, dict(inputs(ledger, row.seq)))
+    try:
+        return State.SUCCEEDED, joined(template, dict(inputs(ledger, row.seq)))
+    except BadMessage:  # another kind of client's; it must not stop a replica
+        return State.FAILED, _NO_TEMPLATE
 
 
 def _cause(ledger: Ledger, seq: int) -> tuple[State, bytes]:

@@ -188,7 +188,7 @@ def _grow(ledger: "Ledger", command: Grow, effects: list[Effect]) -> Done:
     ledger.seq = flow
     spec = Spec("flow", "", result_ttl=command.result_ttl)
     template = graph.nodes[-1].payload
-    _insert_row(ledger, flow, command.id, _crc(command), spec, template, command.created)
+    insert_row(ledger, flow, command.id, _crc(command), spec, template, command.created)
     open_flow(ledger, flow, siblings=command.siblings)
     seqs = enter_nodes(ledger, graph, ids, command.created, flow=flow, parent=0, effects=effects)
     add_edges(ledger, flow, graph.nodes[-1].inputs, seqs)
@@ -199,7 +199,7 @@ def _grow(ledger: "Ledger", command: Grow, effects: list[Effect]) -> Done:
 
 def open_flow(ledger: "Ledger", flow: int, *, siblings: bool) -> None:
     """The row of this number stands for a flow from now on. Nodes are yet to come."""
-    ledger.db.execute("INSERT INTO flow VALUES (?, 0, 0, 0, 0, ?, 0, 0, 0, 0)", (flow, siblings))
+    ledger.db.execute("INSERT INTO flow VALUES (?, 0, 0, 0, 0, ?, 0, 0, 0, 0, 0)", (flow, siblings))
     ledger.db.execute("UPDATE task SET flow = seq WHERE seq = ?", (flow,))
     ledger.links.flows += 1
 
@@ -223,7 +223,7 @@ def enter_nodes(
         spec = graph.spec(node)
         if spec is None:
             ledger.seq = seq
-            _insert_row(ledger, seq, id_, 0, _JOIN, node.payload, created)
+            insert_row(ledger, seq, id_, 0, _JOIN, node.payload, created)
             ledger.db.execute(
                 "UPDATE task SET open = ?, flow = ?, parent = ? WHERE seq = ?",
                 (len(node.inputs), flow, parent, seq),
@@ -280,7 +280,7 @@ def _counted(ledger: "Ledger", flow: int, nodes: int, edges: int) -> None:
     ledger.links.edges += edges
 
 
-def _insert_row(
+def insert_row(
     ledger: "Ledger", seq: int, id_: str, crc: int, spec: Spec, template: bytes, created: int
 ) -> None:
     """A row without code."""

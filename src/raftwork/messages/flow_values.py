@@ -73,7 +73,10 @@ def _read(kind: int, data: bytes) -> object:
         status = State(state).name.lower()
         return Failure(words.type, words.message, words.traceback, status)
     if kind in {_REFERENCE, _SPREAD}:
-        return Reference(msgpack.unpackb(data), kind == _SPREAD)
+        slot = msgpack.unpackb(data)
+        if type(slot) is not int:
+            raise ValueError("a reference is the number of a slot")
+        return Reference(slot, kind == _SPREAD)
     return msgpack.ExtType(kind, data)
 
 
@@ -96,6 +99,17 @@ def _fill(value: object, inputs: Mapping[int, bytes]) -> object:
         return items
     if type(value) is dict:
         return {key: _fill(item, inputs) for key, item in value.items()}
+    return value
+
+
+def without_references(value: object) -> object:
+    """A template for people: where a value is to stand, it says so."""
+    if type(value) is Reference:
+        return f"<value {value.slot + 1} that it waits for>"
+    if type(value) is list:
+        return [without_references(item) for item in value]
+    if type(value) is dict:
+        return {key: without_references(item) for key, item in value.items()}
     return value
 
 
@@ -122,15 +136,14 @@ def _items(packed: bytes) -> list[bytes]:
     """The items of a packed list, packed; what is no list is its own only item."""
     unpacker = msgpack.Unpacker()
     unpacker.feed(packed)
+    items: list[bytes] = []
     try:
-        count = unpacker.read_array_header()
-    except (msgpack.UnpackException, ValueError):
+        for _ in range(unpacker.read_array_header()):
+            start = unpacker.tell()
+            unpacker.skip()
+            items.append(packed[start : unpacker.tell()])
+    except Exception:  # noqa: BLE001 - of a value that is none of ours; it stands for itself
         return [packed]
-    items = []
-    for _ in range(count):
-        start = unpacker.tell()
-        unpacker.skip()
-        items.append(packed[start : unpacker.tell()])
     return items
 
 

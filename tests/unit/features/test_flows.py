@@ -10,6 +10,7 @@ from raftwork.broker.machine.commands import Assign, Fail, Finish, Grew, Lose
 from raftwork.features import flow_nodes
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import Assigned, Done, Effect, TokenRejected
+from raftwork.features.flow_again import FlowAgain, next_id
 from raftwork.features.flow_graph import (
     KIND_BITS,
     EdgeKind,
@@ -289,6 +290,26 @@ def test_values_that_are_too_large_together_fail_the_task_by_name(
     assert driver.state("f") is State.FAILED
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        b"",
+        b"\xc1",
+        pack(packed_reference(Reference(7))),
+        b"\xd4\x01\xc0",  # a reference to no number
+        b"\xc7\x02\x01\x91\x00",  # … to a list
+        b"\x91" * 3_000,
+    ],
+)
+def test_a_join_that_cannot_be_made_fails_and_stops_no_replica(
+    driver: Driver, template: bytes
+) -> None:
+    submit(driver, task(), Node(0, template, [edge(0)]))
+    finish(driver, "f/1")
+    assert driver.state("f") is State.FAILED
+    consistent(driver)
+
+
 # ---- bounds -------------------------------------------------------------------------------------
 
 
@@ -516,3 +537,120 @@ def test_the_id_of_a_child_that_is_used_fails_the_attempt(driver: Driver) -> Non
     grew(driver, run(driver, "p"), 1, graph(task(id="c1"), join()))
     assert driver.state("p") is State.FAILED
     assert decode_failure(driver.result("p").data).type == "ProtocolError"
+
+
+# ---- cancelling, retrying -----------------------------------------------------------------------
+
+
+def cancel_flow(driver: Driver, id_: str = "f", limit: int = 500, after: int = 0) -> Done:
+    (reply,) = driver.apply(
+        CancelSome(Scope.FLOW, [], id_, "", 1_000, after, driver.machine.state.seq, limit)
+    ).replies
+    assert isinstance(reply, Done), reply
+    return reply
+
+
+def test_a_flow_is_cancelled_as_a_whole(driver: Driver) -> None:
+    submit(driver, task(), task(), task(0), join(1, 2))
+    token = run(driver, "f/1")
+    assert cancel_flow(driver).affected == 3
+    assert driver.state("f/1") is State.RUNNING
+    assert driver.state("f") is State.BLOCKED
+    assert driver.state("f/2") is driver.state("f/3") is State.CANCELLED
+    driver.apply(Fail(token, FAILURE, 0))
+    assert driver.state("f") is State.CANCELLED
+    assert decode_failure(driver.result("f").data).type == "user"
+    assert cancel_flow(driver).affected == 0
+    consistent(driver)
+
+
+def test_a_flow_is_cancelled_by_parts(driver: Driver) -> None:
+    submit(driver, *[task()] * 7, join(*range(7)))
+    done = cancel_flow(driver, limit=3)
+    assert (done.affected, driver.state("f/4")) == (3, State.QUEUED)
+    cancel_flow(driver, limit=10, after=done.rest_after)
+    assert driver.state("f") is State.CANCELLED
+
+
+def test_cancelled_by_its_id_as_a_task_it_ends_too(driver: Driver) -> None:
+    submit(driver, task(), task(0), value_of(1))
+    driver.apply(CancelSome(Scope.IDS, ["f"], "", "", 0, 0, 10, 10))
+    driver.tick()
+    assert driver.state("f/1") is driver.state("f/2") is driver.state("f") is State.CANCELLED
+
+
+def test_a_flow_that_was_asked_to_end_takes_no_children(driver: Driver) -> None:
+    submit(driver, task(), task(), join(0, 1))
+    token = run(driver, "f/1")
+    cancel_flow(driver)
+    grew(driver, token, 1, graph(task(id="c1"), join()))
+    assert driver.state("f/1") is State.SUCCEEDED
+    assert driver.state("c1") is State.UNKNOWN
+    assert driver.state("f") is State.CANCELLED
+
+
+def test_an_unknown_flow_cannot_be_cancelled(driver: Driver) -> None:
+    driver.enqueue("a")
+    for id_ in ("a", "b"):
+        command = CancelSome(Scope.FLOW, [], id_, "", 0, 0, 10, 10)
+        assert "no flow has the id" in driver.refusal(command).text
+
+
+def test_a_retry_shares_what_has_succeeded_and_runs_the_rest(driver: Driver) -> None:
+    submit(driver, task(), task(), task(0, 1), task(2), value_of(3))
+    finish(driver, "f/1", 1)
+    fail(driver, "f/2")
+    driver.tick()
+    assert driver.state("f") is State.FAILED
+    assert driver.apply(FlowAgain("f")).replies == [Done()]
+    assert driver.state("f~2/2") is State.QUEUED
+    assert driver.state("f~2/3") is driver.state("f~2/4") is State.BLOCKED
+    assert driver.state("f~2/1") is State.UNKNOWN
+    consistent(driver)
+    before = driver.machine.digest()
+    assert driver.apply(FlowAgain("f")).replies == [Done()]
+    assert driver.machine.digest() == before
+    driver.tick(later=5_000)  # the result that it shares is kept for its sake
+    finish(driver, "f~2/2", 2)
+    assert given(driver, "f~2/3") == [1, 2]
+    finish(driver, "f~2/3", 3)
+    finish(driver, "f~2/4", 4)
+    assert result(driver, "f~2") == 4
+    assert driver.state("f/2") is State.FAILED
+    driver.tick()
+    driver.tick(later=10_000)
+    for _ in range(4):
+        driver.tick()
+    for table in ("edge", "flow", "node", "timer", "unmade"):
+        assert not list(driver.db.execute(f"SELECT * FROM {table}")), table
+    consistent(driver)
+
+
+def test_what_a_task_made_is_retried_too(driver: Driver) -> None:
+    submit(driver, task(), value_of(0))
+    grew(driver, run(driver, "f/1"), replaced=graph(task(id="c1"), task(id="c2"), join(0, 1)))
+    finish(driver, "c1", 1)
+    fail(driver, "c2")
+    assert driver.state("f") is State.FAILED
+    driver.apply(FlowAgain("f"))
+    ((again,),) = driver.db.execute(
+        "SELECT task.id FROM task WHERE phase = 0 AND task.id LIKE 'f~2/%'"
+    )
+    finish(driver, again, 2)
+    assert result(driver, "f~2") == [1, 2]
+    consistent(driver)
+
+
+def test_a_flow_that_goes_on_or_has_succeeded_is_not_retried(driver: Driver) -> None:
+    submit(driver, task(), value_of(0))
+    assert "has not ended" in driver.refusal(FlowAgain("f")).text
+    finish(driver, "f/1")
+    assert "has succeeded" in driver.refusal(FlowAgain("f")).text
+    assert "no flow has the id" in driver.refusal(FlowAgain("g")).text
+
+
+@pytest.mark.parametrize(
+    ("id_", "then"), [("f", "f~2"), ("f~2", "f~3"), ("f~0", "f~0~2"), ("a~b", "a~b~2")]
+)
+def test_the_id_of_a_retry(id_: str, then: str) -> None:
+    assert next_id(id_) == then

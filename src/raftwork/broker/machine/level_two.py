@@ -28,6 +28,8 @@ TABLES: Final = {
     "checkpoint": "seq",
     "edge": "dst, slot",
     "flow": "number",
+    "unmade": "seq",
+    "signal": "flow, name, seq",
     "node": "flow, seq",
     "schedule": "id",
     "name": "number",
@@ -143,9 +145,23 @@ CREATE TABLE flow (                 -- features/flow_nodes.py
     siblings INTEGER NOT NULL,      -- 1: once a node fails the others are cancelled
     cancelled INTEGER NOT NULL,     -- it was asked to end: a CancelReason, or 0
     at INTEGER NOT NULL,            -- up to this node its end, or cancel, is carried out
+    callbacks INTEGER NOT NULL,     -- tasks that wait for its end, and have not ended
     pinned INTEGER NOT NULL,        -- results that are kept as it has not ended
     pinned_bytes INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE unmade (               -- nodes without a value: to run them again
+    seq INTEGER PRIMARY KEY,
+    code INTEGER NOT NULL,          -- 0: it had none
+    spec BLOB NOT NULL,
+    payload BLOB NOT NULL
+) STRICT;
+CREATE TABLE signal (               -- of flows that have not ended (features/signals.py)
+    flow INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    seq INTEGER NOT NULL,           -- the row that waits for it; 0: none does, the value is kept
+    value BLOB NOT NULL,
+    PRIMARY KEY (flow, name, seq)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE node (
     flow INTEGER NOT NULL,
     seq INTEGER NOT NULL,
