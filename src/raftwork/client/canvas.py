@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 from raftwork.attempt_ends import Replacement
 from raftwork.client.graph_builder import GraphBuilder, Ref, Value, leaves, tolerant
 from raftwork.client.ids import new_ids
+from raftwork.features.flow_graph import EdgeKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from raftwork.client.flow import Flow
     from raftwork.client.graph_builder import Call
-    from raftwork.client.run import Run
     from raftwork.client.task import Registry
 
 
@@ -27,10 +27,6 @@ class Callee(Protocol):
 
     def as_node(self) -> Call:
         """Everything that a graph has to know of it."""
-        ...
-
-    def enqueue(self, *args: object, **kwargs: object) -> Run[object]:
-        """As `Task.enqueue`."""
         ...
 
 
@@ -175,6 +171,35 @@ def group(*members: Canvas | Iterable[Canvas], on_error: str = "fail") -> Group:
 def chord(header: Iterable[Canvas], body: Canvas, *, on_error: str = "fail") -> Chain:
     """A group, and a call that takes the list of its values; it runs once, after all of them."""
     return Chain([Group(header, on_error), _checked(body)])
+
+
+def put_callback(
+    builder: GraphBuilder, task: Callee | Signature, kind: EdgeKind, id_: str = ""
+) -> None:
+    """Have a task done after all of a graph; `id_` is its id unless it has one."""
+    if isinstance(task, Signature):
+        call, args, kwargs = task.task.as_node(), task.args, task.kwargs
+        if not task.immutable:
+            args = (_OUTCOME, *args)
+    else:
+        call, args, kwargs = task.as_node(), (_OUTCOME,) if _takes_one(task) else (), {}
+    builder.add_callback(call, args, kwargs, kind, id_)
+
+
+#: Stands for what a whole graph came to.
+_OUTCOME = Ref(0)
+
+
+def _takes_one(task: Callee) -> bool:
+    """Whether it can be called with one argument; no if that cannot be known."""
+    binder = task.as_node().binder
+    if binder is None:
+        return False
+    try:
+        binder(None)
+    except TypeError:
+        return False
+    return True
 
 
 def mapped(task: Callee, items: Iterable[object], chunk: int, *, star: bool) -> Group:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
-from raftwork.client.canvas import Canvas, Signature, checked_on_error
+from raftwork.client.canvas import Canvas, Signature, checked_on_error, put_callback
 from raftwork.client.graph_builder import GraphBuilder, Ref, Value
 from raftwork.client.ids import new_ids
 from raftwork.client.options import Duration, label
@@ -14,6 +14,8 @@ from raftwork.client.run import Run, handles
 from raftwork.client.status import Status
 from raftwork.features.cancel import TasksCancelled
 from raftwork.features.flow_again import FlowRetried, RetryFlow
+from raftwork.features.flow_callbacks import AddCallback, CallbackAdded
+from raftwork.features.flow_graph import EdgeKind
 from raftwork.features.flows import FLOW_ID_MAX, FlowSubmitted, SubmitFlow
 from raftwork.features.show_flow import PAGE_MAX, FlowPage, NodeFacts, ShowFlow
 
@@ -91,7 +93,7 @@ class Flow:
         self._builder = GraphBuilder(self._ref)
         self._value: Value = None
         self._tolerant = False
-        self._submitted = False
+        self._submitted = self._entered = False
         self._run: Run[Any] | None = None
         if canvas is not None:
             self._value = canvas.place(self._builder, None)
@@ -128,6 +130,48 @@ class Flow:
         node = self._builder.nodes[ref.at]
         return FlowNode(self, ref, node.id or f"{self._id}/{ref.at + 1}")
 
+    # ---- what follows it ------------------------------------------------------------------------
+
+    def on_success(self, task: Callee | Signature, /) -> Self:
+        """Have a task done once it has succeeded; also of one that is submitted, or has ended.
+
+        `task.s(…)` is given its value first, `task.si(…)` is not; a task alone is called with the
+        value if it can take one argument, else with none. It runs once, after all of the flow's
+        tasks, and is none of them. Raises UnknownTask, QueueFull, Unavailable of a flow that is
+        submitted already.
+        """
+        return self._follow(task, EdgeKind.NEEDS_VALUE)
+
+    def on_failure(self, task: Callee | Signature, /) -> Self:
+        """Have a task done once it has ended otherwise; its first argument is a Failure.
+
+        The rest as of `on_success`.
+        """
+        return self._follow(task, EdgeKind.NEEDS_FAILURE)
+
+    def finally_(self, task: Callee | Signature, /) -> Self:
+        """Have a task done once it has ended: its first argument is the value, or a Failure.
+
+        The rest as of `on_success`.
+        """
+        return self._follow(task, EdgeKind.NEEDS_END)
+
+    def _follow(self, task: Callee | Signature, kind: EdgeKind) -> Self:
+        if self._is_made:
+            put_callback(self._builder, task, kind)
+            return self
+        builder = GraphBuilder()
+        put_callback(builder, task, kind, new_ids(1)[0])
+        asked = AddCallback(0, self._id, builder.graph(None))
+        self._app.call(asked, CallbackAdded).result()
+        return self
+
+    @property
+    def _is_made(self) -> bool:
+        """Whether it is being made, rather than a handle for one that is there."""
+        making = self._entered or self._builder.nodes or self._value is not None
+        return bool(making) and not self._submitted
+
     def _ref(self, value: object) -> Ref | None:
         """What stands for a node among arguments."""
         if type(value) is not FlowNode:
@@ -149,6 +193,7 @@ class Flow:
 
     def __enter__(self) -> Self:
         self._require_open()
+        self._entered = True
         return self
 
     def __exit__(

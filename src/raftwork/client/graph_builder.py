@@ -5,7 +5,7 @@ is checked here, as for an enqueue, before anything is sent.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import msgpack
 
@@ -26,7 +26,7 @@ from raftwork.serialization import call_packer, pack_call
 from raftwork.signatures import Binder
 
 if TYPE_CHECKING:
-    from raftwork.client.caller import Caller
+    from raftwork.client.task import Registry
 
 _REST: Final = "let a task add the rest by current().spawn or replace"
 
@@ -48,7 +48,7 @@ Value = object
 class Call(NamedTuple):
     """A task that is to be a node: everything but its arguments."""
 
-    app: "Caller"
+    app: "Registry"
     name: str
     spec: bytes
     result_ttl: int  # ms
@@ -72,6 +72,8 @@ class GraphBuilder:
         #: Nodes that others wait for.
         self._used: set[int] = set()
         self._packer = call_packer()
+        #: Tasks that wait for the end of all of it: each with its kind of edge.
+        self._callbacks: list[tuple[Node, EdgeKind]] = []
 
     def add(
         self,
@@ -88,7 +90,8 @@ class GraphBuilder:
         """
         self._check_room(call.name)
         slots = _Slots(self._resolve)
-        blank_args, blank_kwargs = slots.blank(list(args)), slots.blank(dict(kwargs))
+        blank_args = cast("list[object]", slots.blank(list(args)))
+        blank_kwargs = cast("dict[str, object]", slots.blank(dict(kwargs)))
         if call.binder is not None and how is None:
             call.binder(*blank_args, **blank_kwargs)
         payload = pack_call(self._packer, call.name, blank_args, blank_kwargs, call.parameters)
@@ -115,6 +118,29 @@ class GraphBuilder:
         inputs = self._inputs(slots, after)
         return self._append(Node(0, msgpack.packb(slots.full(value)), inputs), "")
 
+    def add_callback(
+        self,
+        call: Call,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        kind: EdgeKind,
+        id_: str = "",
+    ) -> None:
+        """A task that runs once all of it has ended. A Ref among its arguments is the outcome."""
+        slots = _Slots(lambda _: None)
+        blank_args = cast("list[object]", slots.blank(list(args)))
+        blank_kwargs = cast("dict[str, object]", slots.blank(dict(kwargs)))
+        if call.binder is not None:
+            call.binder(*blank_args, **blank_kwargs)
+        payload = pack_call(self._packer, call.name, blank_args, blank_kwargs, call.parameters)
+        if slots.refs:
+            payload = msgpack.packb([slots.full(list(args)), slots.full(dict(kwargs))])
+            kind |= EdgeKind.CARRIES
+        spec = self._specs.setdefault(call.spec, len(self._specs) + 1)
+        self.result_ttl = max(self.result_ttl, call.result_ttl)
+        node = Node(spec, payload, [], call.id or id_, call.key, call.extras)
+        self._callbacks.append((node, kind))
+
     def graph(self, value: Value) -> bytes:
         """All of it, packed; as a whole it has this value. Raises PayloadTooLarge."""
         slots = _Slots(self._resolve)
@@ -122,7 +148,11 @@ class GraphBuilder:
         rest = [Ref(at) for at in range(len(self.nodes)) if at not in self._used]
         inputs = self._inputs(slots, rest, count=False)
         whole = Node(0, msgpack.packb(slots.full(value)), inputs)
-        packed = encode_graph(Graph(list(self._specs), [*self.nodes, whole]))
+        callbacks = [
+            node._replace(inputs=[_edge(Ref(len(self.nodes)), kind)])
+            for node, kind in self._callbacks
+        ]
+        packed = encode_graph(Graph(list(self._specs), [*self.nodes, whole], callbacks))
         if len(packed) > GRAPH_BYTES_MAX:
             raise PayloadTooLarge(
                 f"a flow of {len(packed)} bytes, more than {GRAPH_BYTES_MAX}: {_REST}"

@@ -142,9 +142,17 @@ class BoundTask(Generic[P, T]):
             raise ValueError(
                 f"{self._name} has a unique key: a task of a flow cannot be another one's"
             )
+        spec, extras = chosen.spec(self._name), once.extras(chosen)
         return Call(
-            *(self._app, self._name, chosen.spec(self._name), chosen.result_ttl),
-            *(once.id, once.key, once.extras(chosen), self.parameters, self._binder),
+            self._app,
+            self._name,
+            spec,
+            chosen.result_ttl,
+            once.id,
+            once.key,
+            extras,
+            self.parameters,
+            self._binder,
         )
 
     def as_child(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[bytes, Node]:

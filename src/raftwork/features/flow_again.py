@@ -171,7 +171,7 @@ def _edges(
     """The edges to these, between the new numbers; and how many of each are unmet."""
     edges: list[_Edge] = []
     unmet = Counter[int]()
-    for dst, slot, src, kind in ledger.db.execute(_EDGES, (str(dsts),)).fetchall():
+    for dst, slot, src, kind in list(ledger.db.execute(_EDGES, (str(dsts),))):
         waits = src in numbers or not meets(kind, states[src])
         edges.append((numbers[dst], slot, numbers.get(src, src), kind, not waits))
         unmet[dst] += waits

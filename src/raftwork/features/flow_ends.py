@@ -33,6 +33,7 @@ _LET_GO = """UPDATE task SET due = ? WHERE seq = ? AND due IS NULL AND phase = ?
 _PINNED = "SELECT pinned FROM flow WHERE number = ?"
 _UNPIN = "UPDATE flow SET pinned = pinned - ?, pinned_bytes = pinned_bytes - ? WHERE number = ?"
 _FORGET = (
+    "DELETE FROM unmade WHERE seq IN (SELECT dst FROM edge WHERE src = ?)",
     "DELETE FROM edge WHERE dst = ?",
     "DELETE FROM edge WHERE src = ?",
     "DELETE FROM unmade WHERE seq = ?",
@@ -56,7 +57,7 @@ def cancel_nodes(
     runs = [seq for seq in seqs if seq in ledger.running_seqs]
     for seq in runs:
         ask_to_end(ledger, seq, grace, reason, effects)
-    for row in ledger.db.execute(_WITHOUT_CODE, (str(list(seqs)), WITHOUT_CODE)).fetchall():
+    for row in list(ledger.db.execute(_WITHOUT_CODE, (str(list(seqs)), WITHOUT_CODE))):
         end_without_code(ledger, Row(*row), State.CANCELLED, data, effects)
     return len(waiting) + len(runs)
 
@@ -75,7 +76,7 @@ def cancel_part(ledger: Ledger, command: CancelSome, effects: list[Effect]) -> D
 def cancel_rows(ledger: Ledger, seqs: Sequence[int], effects: list[Effect]) -> int:
     """Of these rows that have no code: a flow is asked to end, what was replaced is cancelled."""
     count = 0
-    for row in ledger.db.execute(_WITHOUT_CODE, (str(list(seqs)), WITHOUT_CODE)).fetchall():
+    for row in list(ledger.db.execute(_WITHOUT_CODE, (str(list(seqs)), WITHOUT_CODE))):
         found = Row(*row)
         count += 1
         if found.seq == found.flow:
@@ -135,7 +136,7 @@ def _unpin(ledger: Ledger, flow: int, seqs: Sequence[int]) -> None:
     sizes = [
         size
         for seq in (seqs if left else ())
-        for (size,) in ledger.db.execute(_LET_GO, (due, seq, FINISHED)).fetchall()
+        for (size,) in list(ledger.db.execute(_LET_GO, (due, seq, FINISHED)))
     ]
     if sizes:
         ledger.db.execute(_UNPIN, (len(sizes), sum(sizes), flow))
@@ -166,9 +167,9 @@ def forget(ledger: Ledger, flows: Sequence[int], _effects: list[Effect]) -> None
             continue
         for statement in _FORGET:
             ledger.db.execute(statement, (flow,))
-        for nodes, edges in ledger.db.execute(
-            "DELETE FROM flow WHERE number = ? RETURNING nodes, edges", (flow,)
-        ).fetchall():
+        for nodes, edges in list(
+            ledger.db.execute("DELETE FROM flow WHERE number = ? RETURNING nodes, edges", (flow,))
+        ):
             ledger.links.nodes -= nodes
             ledger.links.edges -= edges
             ledger.links.flows -= 1

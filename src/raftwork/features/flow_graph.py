@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NODES_MAX: Final = 10_000
 EDGES_MAX: Final = 50_000
 GRAPH_BYTES_MAX: Final = 16 * 1024 * 1024
+#: Tasks that wait for the end of one flow.
+CALLBACKS_MAX: Final = 100
 #: Kinds of tasks in one graph, each with a Spec of its own.
 SPECS_MAX: Final = 1_000
 #: Of the values that one node gets, or that a join is made of.
@@ -60,6 +62,8 @@ class Graph(NamedTuple):
 
     specs: list[bytes]
     nodes: list[Node]
+    #: Tasks that wait for the end of the whole, each by one edge from it.
+    callbacks: list[Node] = []  # noqa: RUF012 - never changed, as all of a record
 
 
 _graph: Codec[Graph] = Codec({1: Graph}, strict=True)
@@ -72,7 +76,8 @@ def decode_graph(data: bytes) -> Graph:
 
 def encode_graph(graph: Graph) -> bytes:
     """As it is sent and stored: a node without what it need not say."""
-    return pack((1, graph.specs, [_short(node) for node in graph.nodes]))
+    parts = [graph.nodes, graph.callbacks] if graph.callbacks else [graph.nodes]
+    return pack((1, graph.specs, *([_short(node) for node in part] for part in parts)))
 
 
 def _short(node: Node) -> Sequence[object]:
@@ -98,6 +103,7 @@ class CheckedGraph(NamedTuple):
     specs: list[Spec]
     packed: list[bytes]
     nodes: list[Node]
+    callbacks: list[Node]
 
     def spec(self, node: Node) -> Spec | None:
         """Of a task; None of a join."""
@@ -106,7 +112,7 @@ class CheckedGraph(NamedTuple):
     def by_queue(self) -> Iterator[tuple[str, list[bytes]]]:
         """The payloads of its tasks, by their queues' names, in the order in which these come."""
         queues: dict[str, list[bytes]] = {}
-        for node in self.nodes:
+        for node in (*self.nodes, *self.callbacks):
             if node.spec:
                 queues.setdefault(self.specs[node.spec - 1].queue, []).append(node.payload)
         yield from queues.items()
@@ -130,16 +136,18 @@ def read_graph(data: bytes, settings: "ClusterSettings") -> CheckedGraph:
     specs = [read_spec(spec, settings) for spec in graph.specs]
     _check_nodes(graph, specs, settings)
     _check_edges(graph.nodes)
-    return CheckedGraph(specs, graph.specs, graph.nodes)
+    _check_callbacks(graph)
+    return CheckedGraph(specs, graph.specs, graph.nodes, graph.callbacks)
 
 
 def _check_nodes(graph: Graph, specs: Sequence[Spec], settings: "ClusterSettings") -> None:
     if not graph.nodes or graph.nodes[-1].spec:
         raise ProtocolError("the last node of a graph is a join: what becomes of it as a whole")
-    ids = [node.id for node in graph.nodes if node.id]
+    nodes = [*graph.nodes, *graph.callbacks]
+    ids = [node.id for node in nodes if node.id]
     if len(set(ids)) < len(ids):
         raise ProtocolError("two nodes of one flow with the same id")
-    for at, node in enumerate(graph.nodes):
+    for at, node in enumerate(nodes):
         if node.spec > len(specs):
             raise ProtocolError(f"node {at} is of kind {node.spec}, of {len(specs)}")
         if len(node.payload) > settings.payload_bytes and node.spec:
@@ -171,6 +179,16 @@ def _check_edges(nodes: Sequence[Node]) -> None:
     edges -= len(nodes[-1].inputs)
     if edges > EDGES_MAX:
         raise PayloadTooLarge(f"a flow of {edges} edges; {EDGES_MAX} are allowed")
+
+
+def _check_callbacks(graph: Graph) -> None:
+    if len(graph.callbacks) > CALLBACKS_MAX:
+        raise PayloadTooLarge(
+            f"{len(graph.callbacks)} tasks wait for the end of a flow; {CALLBACKS_MAX} are allowed"
+        )
+    for node in graph.callbacks:
+        if [source(edge) for edge in node.inputs] != [len(graph.nodes) - 1] or not node.spec:
+            raise ProtocolError("what waits for the end of a flow is a task with one edge from it")
 
 
 def count_nodes(data: bytes) -> int:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from raftwork.features.effects import Effect
 
 #: Edges that one entry meets, some 5 us each.
-EDGES_A_TURN: Final = 1_000
+EDGES_A_TURN = 1_000
 #: Kinds of timers; the ref is a task that has ended, or a flow (flow_ends.py).
 FIRE: Final = 15
 LET_GO: Final = 16
@@ -69,6 +69,10 @@ _COUNT = """UPDATE flow SET failed = failed + ?, first = CASE first WHEN 0 THEN 
 _STOP = """UPDATE flow SET cancelled = ? WHERE number = ? AND siblings = 1 AND cancelled = 0
     RETURNING number"""
 _CANCELLED = "SELECT cancelled FROM flow WHERE number = ?"
+_CALLBACKS_ENDED = """UPDATE flow SET callbacks = callbacks - ? WHERE number = ?
+    RETURNING callbacks, until"""
+_KEPT = """UPDATE flow SET until = ?, pinned = pinned + ?, pinned_bytes = pinned_bytes + ?
+    WHERE number = ?"""
 _KEEP = """INSERT INTO unmade SELECT seq, phase != ?, spec, body FROM task
     WHERE seq = ? AND flow > 0"""
 _OPEN = "SELECT open, phase FROM task WHERE seq = ?"
@@ -128,8 +132,9 @@ def _count(ledger: Ledger, ended: Sequence[int]) -> list[int]:
         flows.setdefault(flow, []).append((seq, state, size))
     for flow, nodes in flows.items():
         count, phase = ledger.db.execute(_OPEN, (flow,)).get
-        if phase != WITHOUT_CODE:
-            continue  # it has ended: these are what it asked to run after it
+        if phase != WITHOUT_CODE:  # it has ended: these are what it asked to run after it
+            _callbacks_ended(ledger, flow, len(nodes))
+            continue
         failed = [seq for seq, state, _ in nodes if state != State.SUCCEEDED]
         size = sum(size for *_, size in nodes)
         ledger.db.executemany(_PIN, [(seq,) for seq, *_ in nodes])
@@ -248,12 +253,38 @@ def _end_flow(ledger: Ledger, flow: int, effects: list[Effect]) -> None:
     """All its nodes have ended."""
     _end_join(ledger, flow, effects)
     ledger.db.execute("UPDATE flow SET at = 0 WHERE number = ?", (flow,))
+    if not keep_for_callbacks(ledger, flow):
+        ledger.set_timer(ledger.time, LET_GO, flow)
+
+
+def keep_for_callbacks(ledger: Ledger, flow: int) -> bool:
+    """Keep the result of a flow that has ended, if tasks wait for its end; whether any do."""
+    ((callbacks,),) = ledger.db.execute("SELECT callbacks FROM flow WHERE number = ?", (flow,))
+    due, size = ledger.db.execute("SELECT due, length(body) FROM task WHERE seq = ?", (flow,)).get
+    if callbacks and due is not None:
+        ledger.db.execute(_PIN, (flow,))
+        ledger.db.execute(_KEPT, (due, 1, size, flow))
+        keep(ledger, 1, size)
+    return bool(callbacks)
+
+
+def _callbacks_ended(ledger: Ledger, flow: int, count: int) -> None:
+    """Of the tasks that wait for its end so many have ended; after the last its results may go."""
+    ((left, until),) = ledger.db.execute(_CALLBACKS_ENDED, (count, flow))
+    if left:
+        return
+    ((size,),) = ledger.db.execute("SELECT length(body) FROM task WHERE seq = ?", (flow,))
+    due = max(until, ledger.time)
+    ledger.db.execute("UPDATE task SET due = ? WHERE seq = ?", (due, flow))
+    ledger.next_expiry = min(ledger.next_expiry, due)
+    ledger.db.execute(_KEPT, (until, -1, -size, flow))
+    keep(ledger, -1, -size)
     ledger.set_timer(ledger.time, LET_GO, flow)
 
 
 def _end_join(ledger: Ledger, seq: int, effects: list[Effect]) -> None:
     """It waits for nothing more, or for what never will be: its value is made, or there is none."""
-    for row in ledger.db.execute(_ROW, (seq, WITHOUT_CODE)).fetchall():
+    for row in list(ledger.db.execute(_ROW, (seq, WITHOUT_CODE))):
         found = Row(*row)
         end_without_code(ledger, found, *_outcome(ledger, found), effects)
 
@@ -280,7 +311,7 @@ def _cause(ledger: Ledger, seq: int) -> tuple[State, bytes]:
     """The outcome of the task that this one has no value for: along edges that were not met."""
     while True:
         broken = None
-        for kind, src, state in ledger.db.execute(_IN_STATES, (seq,)).fetchall():
+        for kind, src, state in list(ledger.db.execute(_IN_STATES, (seq,))):
             if state and not meets(kind, state):
                 broken = src, state
                 break
@@ -327,9 +358,15 @@ def inputs(ledger: Ledger, seq: int) -> list[tuple[int, bytes]]:
     """What the edges to a task bring: slots, with packed values."""
     return [
         (slot, packed_input(State(state), body))
-        for slot, kind, _, state, body in ledger.db.execute(_IN, (seq,)).fetchall()
+        for slot, kind, _, state, body in list(ledger.db.execute(_IN, (seq,)))
         if kind & EdgeKind.CARRIES
     ]
+
+
+def has_ended(ledger: Ledger, flow: int) -> bool:
+    """Whether this flow has its outcome."""
+    row = ledger.db.execute(_OPEN, (flow,)).fetchone()
+    return bool(row is None or row[1] != WITHOUT_CODE)
 
 
 def keeps_children(ledger: Ledger, flow: int) -> bool:

@@ -103,7 +103,8 @@ def _check(view: "View", request: SubmitFlow) -> Grow | Done:
     asked = Grow(*request[1:])
     if _is_stored(ledger, asked):
         return Done()
-    _check_new(ledger, graph, [request.id, *_ids(request.id, graph)])
+    ids = [request.id, *_ids(request.id, graph), *callback_ids(request.id, graph)]
+    _check_new(ledger, graph, ids)
     return asked
 
 
@@ -183,7 +184,7 @@ def _grow(ledger: "Ledger", command: Grow, effects: list[Effect]) -> Done:
             " to try again"
         )
     ids = _ids(command.id, graph)
-    _check_new(ledger, graph, [command.id, *ids])
+    _check_new(ledger, graph, [command.id, *ids, *callback_ids(command.id, graph)])
     flow = ledger.seq + 1
     ledger.seq = flow
     spec = Spec("flow", "", result_ttl=command.result_ttl)
@@ -192,14 +193,47 @@ def _grow(ledger: "Ledger", command: Grow, effects: list[Effect]) -> Done:
     open_flow(ledger, flow, siblings=command.siblings)
     seqs = enter_nodes(ledger, graph, ids, command.created, flow=flow, parent=0, effects=effects)
     add_edges(ledger, flow, graph.nodes[-1].inputs, seqs)
+    enter_callbacks(ledger, graph, flow, callback_ids(command.id, graph), command.created, effects)
     if not seqs:
         ledger.links.ready.append(flow)
     return Done()
 
 
+def callback_ids(flow: str, graph: CheckedGraph) -> list[str]:
+    """Of the tasks that wait for its end."""
+    return [node.id or f"{flow}/end/{at}" for at, node in enumerate(graph.callbacks, 1)]
+
+
+def enter_callbacks(
+    ledger: "Ledger",
+    graph: CheckedGraph,
+    flow: int,
+    ids: Sequence[str],
+    created: int,
+    effects: list[Effect],
+) -> None:
+    """Put in the tasks that run once a flow has ended. They are none of its nodes."""
+    starts = [crc32(packed) for packed in graph.packed]
+    for node, id_ in zip(graph.callbacks, ids, strict=True):
+        spec, seq = graph.specs[node.spec - 1], ledger.seq + 1
+        crc = contents_crc(starts[node.spec - 1], node.payload, node.key, node.extras)
+        task = Entering(seq, id_, crc, node.payload, node.key, node.extras, created)
+        task.flags, task.flow, task.open, task.blocked = LINKED, flow, 1, True
+        enter(ledger, spec, graph.packed[node.spec - 1], task, effects)
+        ledger.db.execute(_EDGE, (seq, 0, flow, kind_of(node.inputs[0]).value))
+    count = len(graph.callbacks)
+    if count:
+        ledger.db.execute(
+            "UPDATE flow SET callbacks = callbacks + ? WHERE number = ?", (count, flow)
+        )
+        _counted(ledger, flow, 0, count)
+
+
 def open_flow(ledger: "Ledger", flow: int, *, siblings: bool) -> None:
     """The row of this number stands for a flow from now on. Nodes are yet to come."""
-    ledger.db.execute("INSERT INTO flow VALUES (?, 0, 0, 0, 0, ?, 0, 0, 0, 0, 0)", (flow, siblings))
+    ledger.db.execute(
+        "INSERT INTO flow VALUES (?, 0, 0, 0, 0, ?, 0, 0, 0, 0, 0, 0)", (flow, siblings)
+    )
     ledger.db.execute("UPDATE task SET flow = seq WHERE seq = ?", (flow,))
     ledger.links.flows += 1
 

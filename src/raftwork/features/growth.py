@@ -21,7 +21,7 @@ from raftwork.features.flow_graph import (
     count_nodes,
     read_graph,
 )
-from raftwork.features.flow_nodes import keeps_children
+from raftwork.features.flow_nodes import has_ended, keeps_children
 from raftwork.features.flows import (
     add_edges,
     add_sinks,
@@ -46,7 +46,7 @@ _LINK = "UPDATE task SET flags = flags | ? WHERE seq = ?"
 _REPLACE = """UPDATE task SET phase = ?, body = ?, flags = ?, attempt = ?, failures = ?,
     losses = ?, open = 0 WHERE seq = ?"""
 _WAITS = "UPDATE task SET open = 1 WHERE seq = ?"
-_EMPTY: Final = CheckedGraph([], [], [])
+_EMPTY: Final = CheckedGraph([], [], [], [])
 
 
 def check_grown(data: bytes, settings: ClusterSettings) -> CheckedGraph:
@@ -126,6 +126,10 @@ def read_growth(ledger: Ledger, run: Running, command: Grew) -> Growth:
         read_graph(data, settings) if data else _EMPTY
         for data in (command.spawned, command.replaced)
     )
+    if flow and has_ended(ledger, flow):  # it runs at its flow's end
+        flow = 0
+        if replaced.nodes:
+            raise ProtocolError("a task that waits for the end of a flow cannot be replaced")
     if not keeps_children(ledger, flow):
         spawned = _EMPTY
     ids = [node.id for graph in (spawned, replaced) for node in graph.nodes[:-1]]

@@ -8,11 +8,11 @@ import inspect
 import threading
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from math import ceil
 from types import FrameType
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 from raftwork.attempt_ends import Reject, Replacement, Resume, Retry
 from raftwork.durations import DURATION_MAX_S
@@ -69,17 +69,17 @@ class _Call(NamedTuple):
 
 def _each(function: Function, *, star: bool) -> Function:
     """A function of items that calls this one for each, in order; with `star` an item is a call."""
-    if inspect.iscoroutinefunction(function):
 
-        async def call_each(*items: Sequence[object]) -> list[object]:
-            return [await (function(*item) if star else function(item)) for item in items]
+    def call(item: object) -> object:
+        return function(*cast("Sequence[object]", item)) if star else function(item)
 
-    else:
+    def call_each(*items: object) -> list[object]:
+        return [call(item) for item in items]
 
-        def call_each(*items: Sequence[object]) -> list[object]:  # type: ignore[misc]
-            return [function(*item) if star else function(item) for item in items]
+    async def await_each(*items: object) -> list[object]:
+        return [await cast("Awaitable[object]", call(item)) for item in items]
 
-    return call_each
+    return await_each if inspect.iscoroutinefunction(function) else call_each
 
 
 class _UnknownFunction(Exception):

@@ -61,9 +61,9 @@ FLOWS = tuple(
             Edit(
                 f"{_NODES}:inputs",
                 "    return [\n        (slot, packed_input(State(state), body))\n"
-                "        for slot, kind, _, state, body in ledger.db.execute(_IN, (seq,))"
-                ".fetchall()\n",
-                "    rows = ledger.db.execute(_IN, (seq,)).fetchall()\n"
+                "        for slot, kind, _, state, body in list(ledger.db.execute(_IN, (seq,)))"
+                "\n",
+                "    rows = list(ledger.db.execute(_IN, (seq,)))\n"
                 "    slots = [row[0] for row in rows]\n"
                 "    rows = sorted(rows, key=lambda row: row[2])\n"
                 "    return [\n        (slot, packed_input(State(state), body))\n"

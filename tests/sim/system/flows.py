@@ -297,7 +297,7 @@ def _node(
     slots = [slot for slot, (_, kind_) in enumerate(edges) if kind_ & _CARRIES]
     values = [packed_reference(Reference(slot)) for slot in slots]
     inputs = [src << KIND_BITS | kind_.value for src, kind_ in edges]
-    return Node(1, pack([kind, length, times, values]), inputs, *ids)
+    return Node(1, pack([kind, length, times, values]), inputs, "".join(ids))
 
 
 def _join(sources: Sequence[int], kind: EdgeKind = _CARRIES) -> Node:

@@ -9,8 +9,10 @@ from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Assign, Fail, Finish, Grew, Lose
 from raftwork.features import flow_nodes
 from raftwork.features.cancel import CancelSome, Scope
+from raftwork.features.dead_letters import Retry
 from raftwork.features.effects import Assigned, Done, Effect, TokenRejected
 from raftwork.features.flow_again import FlowAgain, next_id
+from raftwork.features.flow_callbacks import HangOn
 from raftwork.features.flow_graph import (
     KIND_BITS,
     EdgeKind,
@@ -260,8 +262,7 @@ def test_failures_stand_in_the_list_of_a_join(driver: Driver) -> None:
     submit(driver, task(), task(), join((0, ANY), 1))
     fail(driver, "f/1")
     finish(driver, "f/2", 2)
-    failed, two = result(driver, "f")  # type: ignore[misc]
-    assert (failed.type, failed.status, two) == ("ValueError", "failed", 2)
+    assert result(driver, "f") == [FailedValue("ValueError", "no", "Traceback", "failed"), 2]
 
 
 def test_a_lost_and_a_cancelled_task_settle_their_edges_too(driver: Driver) -> None:
@@ -641,6 +642,14 @@ def test_what_a_task_made_is_retried_too(driver: Driver) -> None:
     consistent(driver)
 
 
+def test_a_dead_task_of_a_flow_is_not_retried_by_itself(driver: Driver) -> None:
+    submit(driver, task(), task(0), value_of(1))
+    fail(driver, "f/1")
+    driver.tick()
+    text = driver.refusal(Retry(driver.now, "f/1", "new")).text
+    assert text == "f/1 is a task of the flow f: `raftwork flow retry` runs that again"
+
+
 def test_a_flow_that_goes_on_or_has_succeeded_is_not_retried(driver: Driver) -> None:
     submit(driver, task(), value_of(0))
     assert "has not ended" in driver.refusal(FlowAgain("f")).text
@@ -654,3 +663,84 @@ def test_a_flow_that_goes_on_or_has_succeeded_is_not_retried(driver: Driver) -> 
 )
 def test_the_id_of_a_retry(id_: str, then: str) -> None:
     assert next_id(id_) == then
+
+
+# ---- callbacks ----------------------------------------------------------------------------------
+
+SUCCESS = VALUE
+FAILURE_ALONE = EdgeKind.NEEDS_FAILURE | EdgeKind.CARRIES
+
+
+def callbacks(at: int, *kinds: EdgeKind, ids: Sequence[str] = ()) -> list[Node]:
+    names = ids or [""] * len(kinds)
+    return [task((at, kind), id=name) for kind, name in zip(kinds, names, strict=True)]
+
+
+def submit_with(driver: Driver, nodes: list[Node], *kinds: EdgeKind) -> None:
+    whole = Graph([SPEC], nodes, callbacks(len(nodes) - 1, *kinds))
+    driver.effects(Grow(driver.now, "f", 1_000, False, encode_graph(whole)))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_of_what_waits_for_a_flows_end_that_runs_whose_case_has_come(
+    driver: Driver, fails: bool
+) -> None:
+    submit_with(driver, [task(), value_of(0)], SUCCESS, FAILURE_ALONE, ANY)
+    consistent(driver)
+    assert {driver.state(f"f/end/{at}") for at in (1, 2, 3)} == {State.BLOCKED}
+    if fails:
+        fail(driver, "f/1")
+    else:
+        finish(driver, "f/1", 7)
+    runs, stays = ("f/end/2", "f/end/1") if fails else ("f/end/1", "f/end/2")
+    assert driver.state(stays) is State.CANCELLED
+    assert driver.state(runs) is driver.state("f/end/3") is State.QUEUED
+    driver.tick(later=5_000)  # the flow's result is kept for them
+    driver.tick()
+    (value,) = given(driver, runs)
+    assert (value == 7) is not fails
+    consistent(driver)
+    finish(driver, runs)
+    finish(driver, "f/end/3")
+    driver.tick()
+    consistent(driver)
+    driver.tick(later=5_000)
+    for _ in range(3):
+        driver.tick()
+    for table in ("edge", "flow", "node", "timer", "unmade"):
+        assert not list(driver.db.execute(f"SELECT * FROM {table}")), table
+    consistent(driver)
+
+
+def hang(driver: Driver, kind: EdgeKind, id_: str) -> HangOn:
+    return HangOn("f", encode_graph(Graph([SPEC], [join()], callbacks(0, kind, ids=[id_]))))
+
+
+def test_a_callback_may_be_added_before_and_after_the_end(driver: Driver) -> None:
+    submit(driver, task(), value_of(0))
+    driver.apply(hang(driver, SUCCESS, "before"))
+    driver.apply(hang(driver, SUCCESS, "before"))
+    finish(driver, "f/1", 7)
+    assert driver.state("before") is State.QUEUED
+    driver.apply(hang(driver, SUCCESS, "after"), hang(driver, FAILURE_ALONE, "not"))
+    assert driver.state("after") is State.QUEUED
+    assert driver.state("not") is State.CANCELLED
+    assert given(driver, "after") == [7]
+    consistent(driver)
+    finish(driver, "before")
+    finish(driver, "after")
+    driver.tick(later=5_000)
+    for _ in range(3):
+        driver.tick()
+    assert "no flow has the id" in driver.refusal(hang(driver, SUCCESS, "late")).text
+    consistent(driver)
+
+
+def test_what_a_callback_makes_is_of_no_flow(driver: Driver) -> None:
+    submit_with(driver, [task(), value_of(0)], ANY)
+    finish(driver, "f/1")
+    grew(driver, run(driver, "f/end/1"), 1, graph(task(id="c1"), join()))
+    assert driver.state("f/end/1") is State.SUCCEEDED
+    assert flow_nodes.flow_of(driver.machine.state, seq_of(driver, "c1"))[0] == ""
+    finish(driver, "c1")
+    consistent(driver)

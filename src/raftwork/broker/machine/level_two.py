@@ -146,6 +146,7 @@ CREATE TABLE flow (                 -- features/flow_nodes.py
     cancelled INTEGER NOT NULL,     -- it was asked to end: a CancelReason, or 0
     at INTEGER NOT NULL,            -- up to this node its end, or cancel, is carried out
     callbacks INTEGER NOT NULL,     -- tasks that wait for its end, and have not ended
+    until INTEGER NOT NULL,         -- machine time up to which its result is kept at least
     pinned INTEGER NOT NULL,        -- results that are kept as it has not ended
     pinned_bytes INTEGER NOT NULL
 ) STRICT;

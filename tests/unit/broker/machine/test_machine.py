@@ -96,7 +96,7 @@ FILLED = (
     "INSERT INTO tag VALUES ('', '', 1)",
     "INSERT INTO checkpoint VALUES (1, x'')",
     "INSERT INTO edge VALUES (1, 0, 2, 0, 0)",
-    "INSERT INTO flow VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+    "INSERT INTO flow VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
     "INSERT INTO unmade VALUES (1, 0, x'', x'')",
     "INSERT INTO signal VALUES (1, '', 0, x'')",
     "INSERT INTO node VALUES (1, 1)",
