@@ -26,6 +26,7 @@ from raftwork.client import (
     chain,
     chord,
     group,
+    mapreduce,
     replace,
 )
 from raftwork.errors import (
@@ -68,6 +69,7 @@ __all__ = [
     "chord",
     "current",
     "group",
+    "mapreduce",
     "replace",
     "Reject",
     "Resume",

@@ -1,11 +1,13 @@
 """Flows as their page shows them, and while the leader is killed."""
 
+import json
 import re
 from pathlib import Path
 
 from tests.strangers.place import Place
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto-flows.md"
+_LINES = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 _FILE = re.compile(r"```python title=\"([\w.]+)\"\n(.*?)```", re.DOTALL)
 
 
@@ -28,6 +30,39 @@ def test_the_page_on_flows_works_as_printed(alone: Place) -> None:
     ], done.err
     grown = alone.sh("python growing.py")
     assert grown.out.splitlines() == ["13", "3 succeeded"], grown.err
+    many = alone.sh("python many.py")
+    assert many.out.splitlines() == ["['log: 1 of 2', 'log: 2 of 2']", "9900"], many.err
+
+
+def test_the_page_on_waiting_for_people_works_as_printed(alone: Place) -> None:
+    _type(alone)
+    worker = alone.worker("--concurrency 2")
+    done = alone.sh("python order.py")
+    told = [
+        (f"order-9/{at}", word) for at, word in enumerate(("succeeded", "failed", "cancelled"), 1)
+    ]
+    assert done.out.splitlines() == [
+        "True False",
+        "8 shipped, approved by Ada",
+        "TimeoutError: the signal approved did not come within 200 ms",
+        str(told),
+    ], done.err
+    alone.wait_until(lambda: "refunded the charge of 50" in worker.text, "it is undone")
+    alone.wait_until(lambda: "report: Failure(type='TimeoutError'" in worker.text, "a report")
+    assert "refunded the charge of 100" not in worker.text
+    lines = [line for block in _LINES.findall(PAGE.read_text()) for line in block.splitlines()]
+    said = [alone.sh(line) for line in lines]
+    assert [each.code for each in said] == [0] * 6, said
+    assert "order-9  failed, 3 nodes" in said[0].out
+    document = json.loads(said[1].out)
+    assert document["nodes"][1] == {
+        "id": "order-9/2",
+        "name": None,
+        "status": "failed",
+        "needs": ["order-9/1"],
+    }
+    assert said[3].out == "order-9~2\n"
+    assert said[4].out.startswith("order-9~2/2  join  without code"), said[4]
 
 
 _JOBS = """

@@ -1,7 +1,7 @@
 """What programs use: the App, its tasks, and handles for what they enqueued."""
 
 from raftwork.client.app import App
-from raftwork.client.canvas import chain, chord, group, replace
+from raftwork.client.canvas import chain, chord, group, mapreduce, replace
 from raftwork.client.flow import Flow
 from raftwork.client.run import Run
 from raftwork.client.run_info import Progress, RunInfo
@@ -20,5 +20,6 @@ __all__ = [
     "chain",
     "chord",
     "group",
+    "mapreduce",
     "replace",
 ]

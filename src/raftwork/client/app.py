@@ -11,7 +11,7 @@ from raftwork.client.addresses import broker_addresses
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
-from raftwork.client.flow import Flow
+from raftwork.client.flow import Flow, say
 from raftwork.client.options import (
     Duration,
     OptionFields,
@@ -322,6 +322,14 @@ class App:
         ValueError and TypeError.
         """
         return Flow(self, id, siblings=siblings)
+
+    def signal(self, flow: Flow | str, name: str, value: object = None, /) -> bool:
+        """Say something to a flow (`Flow.wait`), once; False if it was said before."""
+        return bool(say(self, flow, name, value).result().said)
+
+    async def asignal(self, flow: Flow | str, name: str, value: object = None, /) -> bool:
+        """As `signal`, for coroutines."""
+        return bool((await say(self, flow, name, value).aresult()).said)
 
     # ---- queues -------------------------------------------------------------------------------
 

@@ -7,15 +7,17 @@ of none the empty list, and what follows runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from raftwork.attempt_ends import Replacement
 from raftwork.client.graph_builder import GraphBuilder, Ref, Value, leaves, tolerant
 from raftwork.client.ids import new_ids
-from raftwork.features.flow_graph import EdgeKind
+from raftwork.errors import PayloadTooLarge
+from raftwork.features.flow_graph import NODES_MAX, EdgeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from raftwork.client.flow import Flow
     from raftwork.client.graph_builder import Call
@@ -177,16 +179,25 @@ def put_callback(
     builder: GraphBuilder, task: Callee | Signature, kind: EdgeKind, id_: str = ""
 ) -> None:
     """Have a task done after all of a graph; `id_` is its id unless it has one."""
-    if isinstance(task, Signature):
-        call, args, kwargs = task.task.as_node(), task.args, task.kwargs
-        if not task.immutable:
-            args = (_OUTCOME, *args)
-    else:
-        call, args, kwargs = task.as_node(), (_OUTCOME,) if _takes_one(task) else (), {}
-    builder.add_callback(call, args, kwargs, kind, id_)
+    builder.add_callback(*_with_outcome(task), kind, id_)
 
 
-#: Stands for what a whole graph came to.
+def put_undo(builder: GraphBuilder, ref: Ref, task: Callee | Signature) -> None:
+    """Have a task done if this node has succeeded and the whole has not."""
+    builder.add_undo(ref, *_with_outcome(task))
+
+
+def _with_outcome(
+    task: Callee | Signature,
+) -> tuple[Call, tuple[object, ...], Mapping[str, object]]:
+    """A call that is given an outcome first, if it takes one."""
+    if not isinstance(task, Signature):
+        return task.as_node(), (_OUTCOME,) if _takes_one(task) else (), {}
+    args = task.args if task.immutable else (_OUTCOME, *task.args)
+    return task.task.as_node(), args, task.kwargs
+
+
+#: Stands for what a whole graph, or a node, came to.
 _OUTCOME = Ref(0)
 
 
@@ -225,6 +236,30 @@ def mapped(task: Callee, items: Iterable[object], chunk: int, *, star: bool) -> 
     return made
 
 
+def sharded(task: Callee, count: int, args: tuple[object, ...], kwargs: dict[str, object]) -> Group:
+    """A group of so many calls that are alike but for `current().shard`."""
+    if type(count) is not int or count < 1:
+        raise ValueError(f"there must be at least one shard, got {count!r}")
+    if count > NODES_MAX:
+        raise PayloadTooLarge(f"{count} shards, more than {NODES_MAX}")
+    return Group(
+        Signature(task, args, kwargs, immutable=True, how={"shard": [index, count]})
+        for index in range(count)
+    )
+
+
+def mapreduce(*, map: Callee, reduce: Callee, items: Iterable[object], chunk: int = 1) -> Chain:  # noqa: A002
+    """`map` for each item, then `reduce` once, with the list of what they came to, in order.
+
+    With `chunk` one task takes so many items. Raises as `Canvas.enqueue`, ValueError.
+    """
+    return Chain([mapped(map, items, chunk, star=False), _call_with_value(reduce)])
+
+
+def _call_with_value(task: Callee | Signature) -> Signature:
+    return task if isinstance(task, Signature) else Signature(task, (), {}, immutable=False)
+
+
 def replace(canvas: Canvas) -> Replacement:
     """What a task returns to have others do its work: `return replace(group(…))`.
 
@@ -248,7 +283,7 @@ def checked_on_error(value: object) -> str:
 
 def _given(canvases: tuple[Canvas | Iterable[Canvas], ...]) -> list[Canvas]:
     """Several, or one iterable of them."""
-    if len(canvases) == 1 and not isinstance(canvases[0], Canvas):
+    if len(canvases) == 1 and isinstance(canvases[0], Iterable):
         return [_checked(each) for each in canvases[0]]
     return [_checked(each) for each in canvases]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
-from raftwork.client.canvas import Canvas, Signature, checked_on_error, put_callback
+from raftwork.client.canvas import Canvas, Signature, checked_on_error, put_callback, put_undo
 from raftwork.client.graph_builder import GraphBuilder, Ref, Value
 from raftwork.client.ids import new_ids
-from raftwork.client.options import Duration, label
+from raftwork.client.options import Duration, label, milliseconds, task_id
 from raftwork.client.run import Run, handles
 from raftwork.client.status import Status
 from raftwork.features.cancel import TasksCancelled
@@ -18,14 +18,25 @@ from raftwork.features.flow_callbacks import AddCallback, CallbackAdded
 from raftwork.features.flow_graph import EdgeKind
 from raftwork.features.flows import FLOW_ID_MAX, FlowSubmitted, SubmitFlow
 from raftwork.features.show_flow import PAGE_MAX, FlowPage, NodeFacts, ShowFlow
+from raftwork.features.signals import SIGNAL_BYTES_MAX, SaySignal, SignalSaid
+from raftwork.messages import NAME_MAX
+from raftwork.serialization import pack_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
+    from raftwork.client.caller import Caller
     from raftwork.client.canvas import Callee
     from raftwork.client.reply import Reply
     from raftwork.client.task import Registry
+
+
+def say(app: Caller, flow: object, name: str, value: object) -> Reply[SignalSaid]:
+    """Say something to a flow, or to the flow of an id. Raises TypeError, ValueError, as packed."""
+    id_ = flow.id if isinstance(flow, Flow) else task_id(flow)
+    packed = pack_result(value, "the signal's value", SIGNAL_BYTES_MAX)
+    return app.call(SaySignal(0, id_, label("name", name, NAME_MAX), packed), SignalSaid)
 
 
 class NodeInfo(NamedTuple):
@@ -112,13 +123,20 @@ class Flow:
         *args: object,
         on_error: str = "fail",
         after: Iterable[FlowNode] = (),
+        compensate: Callee | Signature | None = None,
         **kwargs: object,
     ) -> FlowNode:
         """One more task; arguments may hold tasks added before, whose values stand there then.
 
         It also waits for those of `after`, whose values it does not get. If one of all these has no
         value it is cancelled; with `on_error="continue"` it runs all the same, with a Failure in
-        the place of the value. Raises TypeError, ValueError, NotSerializable, PayloadTooLarge.
+        the place of the value.
+
+        `compensate` is what undoes it: if it has succeeded and the flow has not, that is run after
+        the flow's end. Of several the last added one is first, and the next waits for its end. It
+        is given the task's value as `on_success` gives the flow's.
+
+        Raises TypeError, ValueError, NotSerializable, PayloadTooLarge.
         """
         self._require_open()
         if isinstance(task, Signature):
@@ -127,8 +145,32 @@ class Flow:
         waits = [self._own(node).ref._replace(tolerant=carries_on) for node in after]
         self._tolerant = carries_on
         ref = self._builder.add(task.as_node(), args, kwargs, waits)
+        if compensate is not None:
+            put_undo(self._builder, ref, compensate)
         node = self._builder.nodes[ref.at]
         return FlowNode(self, ref, node.id or f"{self._id}/{ref.at + 1}")
+
+    def wait(
+        self,
+        name: str,
+        /,
+        *,
+        timeout: Duration | None = None,
+        after: Iterable[FlowNode] = (),
+        on_error: str = "fail",
+    ) -> FlowNode:
+        """Something that somebody outside says by `app.signal(flow, name, value)`: its value.
+
+        What was said before anybody waited counts. If nobody says it within `timeout` seconds,
+        counted from when all tasks of `after` have ended, it has failed, as a task does. `on_error`
+        is as of `add`, for the tasks of `after`. Raises TypeError, ValueError, PayloadTooLarge.
+        """
+        self._require_open()
+        carries_on = checked_on_error(on_error) == "continue"
+        waits = [self._own(node).ref._replace(tolerant=carries_on) for node in after]
+        limit = 0 if timeout is None else max(1, milliseconds("timeout", timeout))
+        ref = self._builder.wait(label("name", name, NAME_MAX), limit, waits)
+        return FlowNode(self, ref, f"{self._id}/{ref.at + 1}")
 
     # ---- what follows it ------------------------------------------------------------------------
 

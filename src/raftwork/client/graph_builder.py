@@ -74,6 +74,8 @@ class GraphBuilder:
         self._packer = call_packer()
         #: Tasks that wait for the end of all of it: each with its kind of edge.
         self._callbacks: list[tuple[Node, EdgeKind]] = []
+        #: What undoes a node: the place of that, the call, and whether it is given its value.
+        self._undo: list[tuple[int, Node, EdgeKind]] = []
 
     def add(
         self,
@@ -92,7 +94,7 @@ class GraphBuilder:
         slots = _Slots(self._resolve)
         blank_args = cast("list[object]", slots.blank(list(args)))
         blank_kwargs = cast("dict[str, object]", slots.blank(dict(kwargs)))
-        if call.binder is not None and how is None:
+        if call.binder is not None and "map" not in (how or {}):
             call.binder(*blank_args, **blank_kwargs)
         payload = pack_call(self._packer, call.name, blank_args, blank_kwargs, call.parameters)
         if slots.refs or how:
@@ -118,6 +120,13 @@ class GraphBuilder:
         inputs = self._inputs(slots, after)
         return self._append(Node(0, msgpack.packb(slots.full(value)), inputs), "")
 
+    def wait(self, signal: str, timeout: int, after: Iterable[Ref] = ()) -> Ref:
+        """A node that has a signal's value; `timeout` in ms, 0 is for ever."""
+        self._check_room("a wait")
+        inputs = self._inputs(_Slots(self._resolve), after)
+        node = Node(0, msgpack.packb(None), inputs, signal=signal, timeout=timeout)
+        return self._append(node, "")
+
     def add_callback(
         self,
         call: Call,
@@ -127,6 +136,23 @@ class GraphBuilder:
         id_: str = "",
     ) -> None:
         """A task that runs once all of it has ended. A Ref among its arguments is the outcome."""
+        node, carries = self._follower(call, args, kwargs, id_)
+        self._callbacks.append((node, kind | carries))
+
+    def add_undo(
+        self, ref: Ref, call: Call, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> None:
+        """A task that runs if this node has succeeded, and all of it has not.
+
+        A Ref among its arguments is the node's value.
+        """
+        node, carries = self._follower(call, args, kwargs, "")
+        self._undo.append((ref.at, node, carries))
+
+    def _follower(
+        self, call: Call, args: Sequence[object], kwargs: Mapping[str, object], id_: str
+    ) -> tuple[Node, EdgeKind]:
+        """A node that is given one value at most, and whether it is."""
         slots = _Slots(lambda _: None)
         blank_args = cast("list[object]", slots.blank(list(args)))
         blank_kwargs = cast("dict[str, object]", slots.blank(dict(kwargs)))
@@ -135,11 +161,10 @@ class GraphBuilder:
         payload = pack_call(self._packer, call.name, blank_args, blank_kwargs, call.parameters)
         if slots.refs:
             payload = msgpack.packb([slots.full(list(args)), slots.full(dict(kwargs))])
-            kind |= EdgeKind.CARRIES
         spec = self._specs.setdefault(call.spec, len(self._specs) + 1)
         self.result_ttl = max(self.result_ttl, call.result_ttl)
         node = Node(spec, payload, [], call.id or id_, call.key, call.extras)
-        self._callbacks.append((node, kind))
+        return node, EdgeKind.CARRIES if slots.refs else EdgeKind.NEEDS_VALUE
 
     def graph(self, value: Value) -> bytes:
         """All of it, packed; as a whole it has this value. Raises PayloadTooLarge."""
@@ -152,12 +177,28 @@ class GraphBuilder:
             node._replace(inputs=[_edge(Ref(len(self.nodes)), kind)])
             for node, kind in self._callbacks
         ]
+        callbacks += self._undoing(len(self.nodes), len(self.nodes) + 1 + len(callbacks))
         packed = encode_graph(Graph(list(self._specs), [*self.nodes, whole], callbacks))
         if len(packed) > GRAPH_BYTES_MAX:
             raise PayloadTooLarge(
                 f"a flow of {len(packed)} bytes, more than {GRAPH_BYTES_MAX}: {_REST}"
             )
         return packed
+
+    def _undoing(self, whole: int, first: int) -> list[Node]:
+        """The compensations, the last one first, each after the one before it.
+
+        `whole` is the place of all of it, `first` that of the first of these.
+        """
+        made: list[Node] = []
+        for at, node, carries in reversed(self._undo):
+            edges = [at << KIND_BITS | carries.value]
+            edges.append(whole << KIND_BITS | EdgeKind.NEEDS_FAILURE.value)
+            if made:
+                before = first + len(made) - 1
+                edges.append(before << KIND_BITS | EdgeKind.NEEDS_END.value)
+            made.append(node._replace(inputs=edges))
+        return made
 
     @property
     def sinks(self) -> list[Ref]:

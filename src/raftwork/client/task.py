@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from raftwork.client.batch import Batch, many_calls, one_call
-from raftwork.client.canvas import Group, Signature, mapped
+from raftwork.client.canvas import Group, Signature, mapped, sharded
 from raftwork.client.graph_builder import Call
 from raftwork.client.ids import new_ids
 from raftwork.client.options import OptionFields, Options
@@ -134,6 +134,14 @@ class BoundTask(Generic[P, T]):
     def chunks(self, items: Iterable[Sequence[object]], size: int) -> Group:
         """As `starmap` with chunks of this size."""
         return mapped(self, items, size, star=True)
+
+    def shards(self, count: int, /, *args: object, **kwargs: object) -> Group:
+        """A group of so many calls that are alike: `current().shard` is (index, count) in each.
+
+        Which is which never changes, whichever workers there are: a shard whose worker is lost is
+        done by another one.
+        """
+        return sharded(self, count, args, kwargs)
 
     def as_node(self) -> Call:
         """What a graph has to know of it. Raises ValueError for options that no node may have."""

@@ -254,7 +254,9 @@ def check_no_node(ledger: "Ledger", id_: str, seq: int) -> None:
     """Raise ProtocolError for a task of a flow: by itself it would not get what it waited for."""
     if ledger.level < LEVEL_OPTIONS:
         return
-    of = "SELECT flow.id FROM task JOIN task AS flow ON flow.seq = task.flow WHERE task.seq = ?"
+    of = (
+        "SELECT flow.id FROM task JOIN task AS flow ON flow.seq = abs(task.flow) WHERE task.seq = ?"
+    )
     for (flow,) in list(ledger.db.execute(of, (seq,))):
         raise ProtocolError(
             f"{id_} is a task of the flow {flow}: `raftwork flow retry` runs that again"

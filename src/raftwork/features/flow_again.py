@@ -23,6 +23,7 @@ from raftwork.features.flows import (
     open_flow,
 )
 from raftwork.features.lifecycle import Entering
+from raftwork.features.signal_rows import await_signal, wait_of
 from raftwork.features.tags import tags_of
 from raftwork.features.task_row import FINISHED, LINKED
 from raftwork.messages import ID_MAX, Extras, State, decode_spec
@@ -46,6 +47,7 @@ _NODES = """SELECT task.seq, phase, state, due, length(body), key, tenant, code,
     LEFT JOIN unmade ON unmade.seq = task.seq WHERE node.flow = ? ORDER BY task.seq"""
 _EDGES = """SELECT dst, slot, src, kind FROM json_each(?) CROSS JOIN edge ON dst = value
     ORDER BY dst, slot"""
+_SAID = "INSERT INTO signal SELECT ?, name, 0, value FROM signal WHERE flow = ? AND seq = 0"
 _ADD_EDGE = "INSERT INTO edge VALUES (?, ?, ?, ?, ?)"
 _PIN = "UPDATE task SET due = NULL WHERE seq = ?"
 _COUNTS = "UPDATE flow SET nodes = ?, edges = ? WHERE number = ?"
@@ -132,7 +134,8 @@ def _again(ledger: "Ledger", command: FlowAgain, effects: list[Effect]) -> Done:
         numbers[node.seq] = flow + at
     states = {node.seq: node.state for node in nodes}
     edges, unmet = _edges(ledger, [*(node.seq for node in again), old], numbers, states)
-    _enter(ledger, again, flow, numbers, ids, unmet, effects)
+    ledger.db.execute(_SAID, (flow, old))
+    _enter(ledger, again, old, flow, numbers, ids, unmet, effects)
     _add(ledger, flow, [numbers[node.seq] for node in again], edges)
     _share(ledger, flow, shared)
     return Done()
@@ -181,6 +184,7 @@ def _edges(
 def _enter(
     ledger: "Ledger",
     again: list[_Node],
+    old: int,
     flow: int,
     numbers: "Mapping[int, int]",
     ids: "Mapping[int, str]",
@@ -198,8 +202,11 @@ def _enter(
             continue
         ledger.seq = seq
         insert_row(ledger, seq, ids[node.seq], 0, spec, node.payload, ledger.time)
-        ledger.db.execute(_OPEN, (count, flow, seq))
-        if not count:
+        wait = wait_of(ledger, old, node.seq)
+        ledger.db.execute(_OPEN, (count + (wait is not None), flow, seq))
+        if wait is not None:
+            await_signal(ledger, flow, seq, wait.name, wait.timeout)
+        elif not count:
             ledger.links.ready.append(seq)
 
 

@@ -7,7 +7,7 @@ they have ended.
 
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from raftwork.errors import UnknownTask
+from raftwork.errors import ProtocolError, UnknownTask
 from raftwork.features.effects import Done, Effect
 from raftwork.features.flow_graph import check_graph, read_graph
 from raftwork.features.flow_nodes import has_ended, keep_for_callbacks
@@ -66,6 +66,8 @@ def _answer(_view: "View", request: AddCallback, _done: Done) -> CallbackAdded:
 
 def _hang_on(ledger: "Ledger", command: HangOn, effects: list[Effect]) -> Done:
     graph = read_graph(command.graph, ledger.settings)
+    if len(graph.nodes) > 1:
+        raise ProtocolError("callbacks that are added to a flow come without other nodes")
     ids = [node.id for node in graph.callbacks if node.id]
     row = ledger.db.execute(_FLOW, (command.id,)).fetchone()
     if row is None or (row[1] != FINISHED and has_ended(ledger, row[0])):
@@ -75,7 +77,7 @@ def _hang_on(ledger: "Ledger", command: HangOn, effects: list[Effect]) -> Done:
         return Done()  # asked for again
     check_ids(ledger, ids)
     check_growth(ledger, graph)
-    enter_callbacks(ledger, graph, flow, ids, ledger.time, effects)
+    enter_callbacks(ledger, graph, [flow], ids, ledger.time, effects)
     if row[1] == FINISHED:
         keep_for_callbacks(ledger, flow)
         ledger.links.unfired.append(flow)

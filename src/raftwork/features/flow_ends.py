@@ -33,9 +33,7 @@ _LET_GO = """UPDATE task SET due = ? WHERE seq = ? AND due IS NULL AND phase = ?
 _PINNED = "SELECT pinned FROM flow WHERE number = ?"
 _UNPIN = "UPDATE flow SET pinned = pinned - ?, pinned_bytes = pinned_bytes - ? WHERE number = ?"
 _FORGET = (
-    "DELETE FROM unmade WHERE seq IN (SELECT dst FROM edge WHERE src = ?)",
     "DELETE FROM edge WHERE dst = ?",
-    "DELETE FROM edge WHERE src = ?",
     "DELETE FROM unmade WHERE seq = ?",
     "DELETE FROM signal WHERE flow = ?",
 )
@@ -144,6 +142,11 @@ def _unpin(ledger: Ledger, flow: int, seqs: Sequence[int]) -> None:
         ledger.next_expiry = min(ledger.next_expiry, due)
 
 
+def _nodes(ledger: Ledger, flow: int) -> list[int]:
+    """The first that are left of a flow's nodes; of its callbacks, if it is negative."""
+    return [seq for (seq,) in ledger.db.execute(_NODES, (flow, 0, _PART))]
+
+
 def buried(ledger: Ledger, seqs: Sequence[int]) -> None:
     """Of tasks whose results are dropped those that are flows: their rows go, by parts."""
     for seq in seqs:
@@ -152,17 +155,20 @@ def buried(ledger: Ledger, seqs: Sequence[int]) -> None:
 
 
 def forget(ledger: Ledger, flows: Sequence[int], _effects: list[Effect]) -> None:
-    """The next part of what is left of these."""
+    """The next part of what is left of these: of the nodes, then of the callbacks."""
     for flow in flows:
-        seqs = [seq for (seq,) in ledger.db.execute(_NODES, (flow, 0, _PART))]
-        _unpin(ledger, flow, seqs)  # unless they are let go already
+        whose, seqs = flow, _nodes(ledger, flow)
+        if seqs:
+            _unpin(ledger, flow, seqs)  # unless they are let go already
+        else:
+            whose, seqs = -flow, _nodes(ledger, -flow)
         rows = [(seq,) for seq in seqs]
         ledger.db.executemany("DELETE FROM edge WHERE dst = ?", rows)
         ledger.db.executemany("DELETE FROM unmade WHERE seq = ?", rows)
         ledger.db.executemany(
-            "DELETE FROM node WHERE flow = ? AND seq = ?", [(flow, s) for s in seqs]
+            "DELETE FROM node WHERE flow = ? AND seq = ?", [(whose, seq) for seq in seqs]
         )
-        if len(seqs) == _PART:
+        if seqs:
             ledger.set_timer(ledger.time, FORGET, flow)
             continue
         for statement in _FORGET:

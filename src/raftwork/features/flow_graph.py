@@ -12,7 +12,7 @@ from enum import IntFlag
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.errors import BadMessage, NewerMessage, PayloadTooLarge, ProtocolError
-from raftwork.features.task_batch import NO_EXTRAS, check_extras, read_spec
+from raftwork.features.task_batch import AT_MAX_MS, NO_EXTRAS, check_extras, read_spec
 from raftwork.messages import Extras, Spec
 from raftwork.wire import Codec, pack
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 NODES_MAX: Final = 10_000
 EDGES_MAX: Final = 50_000
 GRAPH_BYTES_MAX: Final = 16 * 1024 * 1024
-#: Tasks that wait for the end of one flow.
-CALLBACKS_MAX: Final = 100
 #: Kinds of tasks in one graph, each with a Spec of its own.
 SPECS_MAX: Final = 1_000
 #: Of the values that one node gets, or that a join is made of.
@@ -55,6 +53,9 @@ class Node(NamedTuple):
     id: str = ""  # empty: made of the flow's and its place
     key: str = ""
     extras: Extras = Extras()
+    #: Of a node without code that waits for a signal: its name, and for how long (ms; 0: for ever).
+    signal: str = ""
+    timeout: int = 0
 
 
 class Graph(NamedTuple):
@@ -62,7 +63,7 @@ class Graph(NamedTuple):
 
     specs: list[bytes]
     nodes: list[Node]
-    #: Tasks that wait for the end of the whole, each by one edge from it.
+    #: Tasks that wait for the end of the whole, by an edge from it; their places go on after it.
     callbacks: list[Node] = []  # noqa: RUF012 - never changed, as all of a record
 
 
@@ -81,6 +82,8 @@ def encode_graph(graph: Graph) -> bytes:
 
 
 def _short(node: Node) -> Sequence[object]:
+    if node.signal:
+        return node
     fields = 6
     if node.extras == NO_EXTRAS:
         fields = 5 if node.key else 4 if node.id else 3
@@ -148,22 +151,33 @@ def _check_nodes(graph: Graph, specs: Sequence[Spec], settings: "ClusterSettings
     if len(set(ids)) < len(ids):
         raise ProtocolError("two nodes of one flow with the same id")
     for at, node in enumerate(nodes):
-        if node.spec > len(specs):
-            raise ProtocolError(f"node {at} is of kind {node.spec}, of {len(specs)}")
-        if len(node.payload) > settings.payload_bytes and node.spec:
-            raise PayloadTooLarge(
-                f"node {at} with a payload of {len(node.payload)} bytes; {settings.payload_bytes}"
-                " are allowed"
-            )
-        for what, text in (("an id", node.id), ("a key", node.key)):
-            if len(text) > settings.id_length:
-                raise ProtocolError(f"{what} must have at most {settings.id_length} characters")
-        if node.extras != NO_EXTRAS:
-            check_extras(node.extras, settings)
-        if node.extras.unique:
-            raise ProtocolError(f"node {at} has a unique key: a task of a flow cannot be another's")
-        if node.spec and specs[node.spec - 1].ordered and not node.key:
-            raise ProtocolError(f"node {at} is ordered and has no key")
+        _check_node(at, node, specs, settings)
+
+
+def _check_node(at: int, node: Node, specs: Sequence[Spec], settings: "ClusterSettings") -> None:
+    if node.spec > len(specs):
+        raise ProtocolError(f"node {at} is of kind {node.spec}, of {len(specs)}")
+    if len(node.payload) > settings.payload_bytes and node.spec:
+        raise PayloadTooLarge(
+            f"node {at} with a payload of {len(node.payload)} bytes; {settings.payload_bytes} are"
+            " allowed"
+        )
+    longest = max(map(len, (node.id, node.key, node.signal)))
+    if longest > settings.id_length:
+        raise ProtocolError(
+            f"node {at} has an id, a key or a signal of {longest} characters;"
+            f" {settings.id_length} are allowed"
+        )
+    if node.signal and node.spec:
+        raise ProtocolError(f"node {at} has code: it cannot wait for a signal by itself")
+    if node.timeout > AT_MAX_MS:
+        raise ProtocolError(f"a timeout must be at most {AT_MAX_MS} ms, got {node.timeout}")
+    if node.extras != NO_EXTRAS:
+        check_extras(node.extras, settings)
+    if node.extras.unique:
+        raise ProtocolError(f"node {at} has a unique key: a task of a flow cannot be another's")
+    if node.spec and specs[node.spec - 1].ordered and not node.key:
+        raise ProtocolError(f"node {at} is ordered and has no key")
 
 
 def _check_edges(nodes: Sequence[Node]) -> None:
@@ -182,13 +196,16 @@ def _check_edges(nodes: Sequence[Node]) -> None:
 
 
 def _check_callbacks(graph: Graph) -> None:
-    if len(graph.callbacks) > CALLBACKS_MAX:
+    """Each waits for the whole, and perhaps for nodes, and callbacks, before it."""
+    if len(graph.callbacks) > NODES_MAX:
         raise PayloadTooLarge(
-            f"{len(graph.callbacks)} tasks wait for the end of a flow; {CALLBACKS_MAX} are allowed"
+            f"{len(graph.callbacks)} tasks wait for the end of a flow; {NODES_MAX} are allowed"
         )
-    for node in graph.callbacks:
-        if [source(edge) for edge in node.inputs] != [len(graph.nodes) - 1] or not node.spec:
-            raise ProtocolError("what waits for the end of a flow is a task with one edge from it")
+    whole = len(graph.nodes) - 1
+    for at, node in enumerate(graph.callbacks, whole + 1):
+        sources = [source(edge) for edge in node.inputs]
+        if whole not in sources or max(sources) >= at or len(sources) > 3 or not node.spec:
+            raise ProtocolError("what waits for the end of a flow is a task with an edge from it")
 
 
 def count_nodes(data: bytes) -> int:

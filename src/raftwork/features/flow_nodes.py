@@ -21,6 +21,7 @@ from raftwork.errors import BadMessage
 from raftwork.features.effects import Settled
 from raftwork.features.flow_graph import INPUT_BYTES_MAX, EdgeKind
 from raftwork.features.history import ending
+from raftwork.features.signal_rows import stop_watch, watch
 from raftwork.features.task_row import FINISHED, SCHEDULED, WITHOUT_CODE
 from raftwork.features.waiting import end_unstarted, give_places, unstarted, wait
 from raftwork.messages import (
@@ -62,7 +63,7 @@ _WAITING = """SELECT seq, phase, queue, flags, due, flow, open
 _MET = "UPDATE task SET open = open - ? WHERE seq = ?"
 _ENDED = """SELECT seq, flow, state, length(body)
     FROM json_each(?) CROSS JOIN task ON task.seq = value
-    WHERE flow > 0 AND flow != seq ORDER BY seq"""
+    WHERE flow != 0 AND flow != seq ORDER BY seq"""
 _PIN = "UPDATE task SET due = NULL WHERE seq = ?"
 _COUNT = """UPDATE flow SET failed = failed + ?, first = CASE first WHEN 0 THEN ? ELSE first END,
     pinned = pinned + ?, pinned_bytes = pinned_bytes + ? WHERE number = ?"""
@@ -75,7 +76,8 @@ _KEPT = """UPDATE flow SET until = ?, pinned = pinned + ?, pinned_bytes = pinned
     WHERE number = ?"""
 _KEEP = """INSERT INTO unmade SELECT seq, phase != ?, spec, body FROM task
     WHERE seq = ? AND flow > 0"""
-_OPEN = "SELECT open, phase FROM task WHERE seq = ?"
+_OPEN = "SELECT open FROM task WHERE seq = ?"
+_PHASE = "SELECT phase FROM task WHERE seq = ?"
 _ROW = "SELECT seq, id, queue, spec, flags, flow FROM task WHERE seq = ? AND phase = ?"
 _TEMPLATE = "SELECT body FROM task WHERE seq = ?"
 _IN = """SELECT slot, kind, src, state, CASE WHEN kind & 4 THEN body ELSE x'' END
@@ -84,7 +86,7 @@ _IN_STATES = """SELECT kind, src, state FROM edge CROSS JOIN task ON task.seq = 
     WHERE dst = ? ORDER BY slot"""
 _IN_BYTES = """SELECT coalesce(sum(length(body)), 0)
     FROM edge CROSS JOIN task ON task.seq = src WHERE dst = ? AND kind & 4"""
-_OF = """SELECT flow.id, parent.id FROM task LEFT JOIN task AS flow ON flow.seq = task.flow
+_OF = """SELECT flow.id, parent.id FROM task LEFT JOIN task AS flow ON flow.seq = abs(task.flow)
     LEFT JOIN task AS parent ON parent.seq = task.parent WHERE task.seq = ?"""
 _RELEASE = "UPDATE task SET phase = ?, due = ? WHERE seq = ?"
 
@@ -131,10 +133,10 @@ def _count(ledger: Ledger, ended: Sequence[int]) -> list[int]:
     for seq, flow, state, size in ledger.db.execute(_ENDED, (str(ended),)) if ended else ():
         flows.setdefault(flow, []).append((seq, state, size))
     for flow, nodes in flows.items():
-        count, phase = ledger.db.execute(_OPEN, (flow,)).get
-        if phase != WITHOUT_CODE:  # it has ended: these are what it asked to run after it
-            _callbacks_ended(ledger, flow, len(nodes))
+        if flow < 0:  # they are what is to run once it has ended
+            _callbacks_ended(ledger, -flow, len(nodes))
             continue
+        ((count,),) = ledger.db.execute(_OPEN, (flow,))
         failed = [seq for seq, state, _ in nodes if state != State.SUCCEEDED]
         size = sum(size for *_, size in nodes)
         ledger.db.executemany(_PIN, [(seq,) for seq, *_ in nodes])
@@ -201,6 +203,8 @@ def _go_further(
         if phase == WITHOUT_CODE:
             if seq in broken or count == met[seq]:
                 _end_join(ledger, seq, effects)
+            elif count == met[seq] + 1:
+                watch(ledger, seq)
         elif seq in broken:
             cancelled.append(seq)
         elif count == met[seq]:
@@ -271,13 +275,13 @@ def keep_for_callbacks(ledger: Ledger, flow: int) -> bool:
 def _callbacks_ended(ledger: Ledger, flow: int, count: int) -> None:
     """Of the tasks that wait for its end so many have ended; after the last its results may go."""
     ((left, until),) = ledger.db.execute(_CALLBACKS_ENDED, (count, flow))
-    if left:
+    if left or not until:
         return
     ((size,),) = ledger.db.execute("SELECT length(body) FROM task WHERE seq = ?", (flow,))
     due = max(until, ledger.time)
     ledger.db.execute("UPDATE task SET due = ? WHERE seq = ?", (due, flow))
     ledger.next_expiry = min(ledger.next_expiry, due)
-    ledger.db.execute(_KEPT, (until, -1, -size, flow))
+    ledger.db.execute(_KEPT, (0, -1, -size, flow))
     keep(ledger, -1, -size)
     ledger.set_timer(ledger.time, LET_GO, flow)
 
@@ -328,6 +332,8 @@ def end_without_code(
     ledger: Ledger, row: Row, state: State, data: bytes, effects: list[Effect]
 ) -> None:
     """A row without code has its outcome."""
+    if not row.queue:
+        stop_watch(ledger, row.seq)
     spec = decode_spec(row.spec)
     due = ledger.time + min(spec.result_ttl, ledger.settings.result_ttl)
     name = ""
@@ -365,8 +371,8 @@ def inputs(ledger: Ledger, seq: int) -> list[tuple[int, bytes]]:
 
 def has_ended(ledger: Ledger, flow: int) -> bool:
     """Whether this flow has its outcome."""
-    row = ledger.db.execute(_OPEN, (flow,)).fetchone()
-    return bool(row is None or row[1] != WITHOUT_CODE)
+    row = ledger.db.execute(_PHASE, (flow,)).fetchone()
+    return bool(row is None or row[0] != WITHOUT_CODE)
 
 
 def keeps_children(ledger: Ledger, flow: int) -> bool:

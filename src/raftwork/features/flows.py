@@ -15,6 +15,7 @@ from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import check_room, enter
 from raftwork.features.flow_graph import (
     CheckedGraph,
+    Node,
     check_graph,
     kind_of,
     read_graph,
@@ -22,6 +23,7 @@ from raftwork.features.flow_graph import (
 )
 from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
+from raftwork.features.signal_rows import await_signal
 from raftwork.features.task_batch import AT_MAX_MS, LEVEL_OPTIONS, contents_crc
 from raftwork.features.task_row import LINKED, WITHOUT_CODE
 from raftwork.messages import ID_MAX, Spec, encode_spec
@@ -147,11 +149,12 @@ def check_ids(ledger: "Ledger", ids: Sequence[str]) -> None:
 def check_growth(ledger: "Ledger", graph: CheckedGraph) -> None:
     """Raise QueueFull unless there is room for all of a graph."""
     settings, links = ledger.settings, ledger.links
-    edges = sum(len(node.inputs) for node in graph.nodes)
-    tasks = sum(node.spec > 0 for node in graph.nodes)
+    nodes = [*graph.nodes, *graph.callbacks]
+    edges = sum(len(node.inputs) for node in nodes)
+    tasks = sum(node.spec > 0 for node in nodes)
     for what, count, limit in (
         ("unfinished tasks", ledger.unfinished + tasks, settings.tasks),
-        ("nodes of flows", links.nodes + len(graph.nodes), NODES_KEPT_MAX),
+        ("nodes of flows", links.nodes + len(nodes), NODES_KEPT_MAX),
         ("edges of flows", links.edges + edges, EDGES_KEPT_MAX),
     ):
         if count > limit:
@@ -193,7 +196,8 @@ def _grow(ledger: "Ledger", command: Grow, effects: list[Effect]) -> Done:
     open_flow(ledger, flow, siblings=command.siblings)
     seqs = enter_nodes(ledger, graph, ids, command.created, flow=flow, parent=0, effects=effects)
     add_edges(ledger, flow, graph.nodes[-1].inputs, seqs)
-    enter_callbacks(ledger, graph, flow, callback_ids(command.id, graph), command.created, effects)
+    ends = callback_ids(command.id, graph)
+    enter_callbacks(ledger, graph, [*seqs, flow], ends, command.created, effects)
     if not seqs:
         ledger.links.ready.append(flow)
     return Done()
@@ -207,26 +211,38 @@ def callback_ids(flow: str, graph: CheckedGraph) -> list[str]:
 def enter_callbacks(
     ledger: "Ledger",
     graph: CheckedGraph,
-    flow: int,
+    seqs: list[int],
     ids: Sequence[str],
     created: int,
     effects: list[Effect],
 ) -> None:
-    """Put in the tasks that run once a flow has ended. They are none of its nodes."""
+    """Put in the tasks that run once a flow has ended. They are none of its nodes.
+
+    `seqs` are the numbers of the nodes, and of the flow. A callback's flow is negative in its row.
+    """
+    if not graph.callbacks:
+        return
+    flow, places = seqs[-1], [*seqs]
+    edges: list[tuple[int, int, int, int]] = []
     starts = [crc32(packed) for packed in graph.packed]
     for node, id_ in zip(graph.callbacks, ids, strict=True):
         spec, seq = graph.specs[node.spec - 1], ledger.seq + 1
+        places.append(seq)
         crc = contents_crc(starts[node.spec - 1], node.payload, node.key, node.extras)
         task = Entering(seq, id_, crc, node.payload, node.key, node.extras, created)
-        task.flags, task.flow, task.open, task.blocked = LINKED, flow, 1, True
+        task.flags, task.flow, task.open, task.blocked = LINKED, -flow, len(node.inputs), True
         enter(ledger, spec, graph.packed[node.spec - 1], task, effects)
-        ledger.db.execute(_EDGE, (seq, 0, flow, kind_of(node.inputs[0]).value))
-    count = len(graph.callbacks)
-    if count:
-        ledger.db.execute(
-            "UPDATE flow SET callbacks = callbacks + ? WHERE number = ?", (count, flow)
+        edges += (
+            (seq, slot, places[source(edge)], kind_of(edge).value)
+            for slot, edge in enumerate(node.inputs)
         )
-        _counted(ledger, flow, 0, count)
+    ledger.db.executemany(_EDGE, edges)
+    counts = (len(graph.callbacks), flow)
+    ledger.db.execute("UPDATE flow SET callbacks = callbacks + ? WHERE number = ?", counts)
+    ledger.db.executemany(
+        "INSERT INTO node VALUES (?, ?)", [(-flow, seq) for seq in places[len(seqs) :]]
+    )
+    _counted(ledger, flow, len(graph.callbacks), len(edges))
 
 
 def open_flow(ledger: "Ledger", flow: int, *, siblings: bool) -> None:
@@ -250,6 +266,7 @@ def enter_nodes(
 ) -> list[int]:
     """Put all nodes of a graph in but the last, with their edges; returns their numbers."""
     seqs: list[int] = []
+    awaited: list[tuple[int, Node]] = []
     starts = [crc32(packed) for packed in graph.packed]
     for node, id_ in zip(graph.nodes[:-1], ids, strict=True):
         seq = ledger.seq + 1
@@ -258,11 +275,14 @@ def enter_nodes(
         if spec is None:
             ledger.seq = seq
             insert_row(ledger, seq, id_, 0, _JOIN, node.payload, created)
+            count = len(node.inputs) + bool(node.signal)
             ledger.db.execute(
                 "UPDATE task SET open = ?, flow = ?, parent = ? WHERE seq = ?",
-                (len(node.inputs), flow, parent, seq),
+                (count, flow, parent, seq),
             )
-            if not node.inputs:
+            if node.signal:
+                awaited.append((seq, node))
+            elif not node.inputs:
                 ledger.links.ready.append(seq)
             continue
         crc = contents_crc(starts[node.spec - 1], node.payload, node.key, node.extras)
@@ -280,6 +300,8 @@ def enter_nodes(
         ledger.db.executemany("INSERT INTO node VALUES (?, ?)", [(flow, seq) for seq in seqs])
         ledger.db.execute("UPDATE task SET open = open + ? WHERE seq = ?", (len(seqs), flow))
         _counted(ledger, flow, len(seqs), len(edges))
+    for seq, node in awaited:
+        await_signal(ledger, flow, seq, node.signal, node.timeout)
     return seqs
 
 

@@ -21,7 +21,7 @@ from raftwork.features.flow_graph import (
     count_nodes,
     read_graph,
 )
-from raftwork.features.flow_nodes import has_ended, keeps_children
+from raftwork.features.flow_nodes import keeps_children
 from raftwork.features.flows import (
     add_edges,
     add_sinks,
@@ -126,7 +126,7 @@ def read_growth(ledger: Ledger, run: Running, command: Grew) -> Growth:
         read_graph(data, settings) if data else _EMPTY
         for data in (command.spawned, command.replaced)
     )
-    if flow and has_ended(ledger, flow):  # it runs at its flow's end
+    if flow < 0:  # it runs at its flow's end, and is none of its nodes
         flow = 0
         if replaced.nodes:
             raise ProtocolError("a task that waits for the end of a flow cannot be replaced")

@@ -38,6 +38,8 @@ _FAILURES = "SELECT failures, losses FROM task WHERE seq = ?"
 _FIRST_OPEN = """SELECT task.id FROM
     (SELECT src FROM edge WHERE dst = ? AND met = 0 UNION SELECT seq FROM node WHERE flow = ?)
     JOIN task ON task.seq = src WHERE state = 0 ORDER BY src LIMIT ?"""
+_SIGNAL = """SELECT name FROM task JOIN signal ON signal.flow = task.flow AND signal.seq = task.seq
+    WHERE task.seq = ?"""
 _OPEN = "SELECT open FROM task WHERE seq = ?"
 
 
@@ -102,11 +104,20 @@ def _blocked(view: "View", task: WaitingTask) -> Reason | None:
     ((count,),) = view.state.db.execute(_OPEN, (task.seq,))
     if not count:
         return None  # it waits behind its unique key (unique.py)
+    signal = _signal(view, task) if task.phase == WITHOUT_CODE else None
+    if signal is not None:
+        return Reason("signal", f"it waits for the signal {signal}")
     ids = [id_ for (id_,) in view.state.db.execute(_FIRST_OPEN, (task.seq, task.seq, _NAMED + 1))]
     states = view.machine.states(ids)
     named = [f"{i} ({s.name.lower()})" for i, s in zip(ids, states, strict=True)]
     tasks = "another task" if count == 1 else f"{count} other tasks"
     return Reason("blocked", f"it waits for {tasks}: {_listed(named)}")
+
+
+def _signal(view: "View", task: WaitingTask) -> str | None:
+    """The signal that a node without code waits for."""
+    row = view.state.db.execute(_SIGNAL, (task.seq,)).fetchone()
+    return None if row is None else row[0]
 
 
 def instant(view: "View", due: int) -> str:

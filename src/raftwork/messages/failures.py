@@ -247,6 +247,19 @@ class ChildrenRefused(NamedTuple):
         return Failure(kind.get(self.code, "ProtocolError"), text, "")
 
 
+@ending(38)
+class SignalTimedOut(NamedTuple):
+    """Nobody said what it waited for within so many ms."""
+
+    name: str
+    timeout: int
+
+    def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
+        text = f"the signal {self.name} did not come within {self.timeout} ms"
+        return Failure("TimeoutError", text, "")
+
+
 #: Of a packed Grown, behind the header of its array.
 _GROWN: Final = b"\x24"
 

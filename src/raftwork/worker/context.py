@@ -36,6 +36,7 @@ from raftwork.features.flow_graph import (
 )
 from raftwork.features.progress import TEXT_BYTES_MAX
 from raftwork.messages import PRIORITY_USUAL, About, PushedTask, Spec, decode_spec
+from raftwork.messages.flow_values import unpack_value
 from raftwork.serialization import pack_result
 from raftwork.wire import pack, unpack
 from raftwork.worker.forked_copies import ends_copies, forks
@@ -125,6 +126,14 @@ class Context:
     def parent(self) -> str | None:
         """The id of the task that made it, by `spawn` or `replace`; None if none did."""
         return self._about.parent or None
+
+    @property
+    def shard(self) -> tuple[int, int] | None:
+        """Of a call by `task.shards`: its index, from 0 on, and how many there are; else None."""
+        match None if self._task is None else unpack_value(self._task.payload):
+            case [_, _, {"shard": [int(index), int(count)]}]:
+                return index, count
+        return None
 
     @property
     def checkpointed(self) -> Any:

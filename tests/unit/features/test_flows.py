@@ -21,6 +21,7 @@ from raftwork.features.flow_graph import (
     encode_graph,
 )
 from raftwork.features.flows import Grow
+from raftwork.features.signals import Signal
 from raftwork.messages import Spec, State, decode_failure, encode_spec
 from raftwork.messages.flow_values import Failure as FailedValue
 from raftwork.messages.flow_values import Reference, packed_reference, unpack_value
@@ -118,7 +119,13 @@ def consistent(driver: Driver) -> None:
         ((edges,),) = driver.db.execute(
             "SELECT count(*) FROM edge WHERE dst = ? AND met = 0", (seq,)
         )
-        assert count == edges
+        ((signals,),) = driver.db.execute(
+            "SELECT count(*) FROM signal WHERE signal.seq = ? AND NOT EXISTS"
+            " (SELECT 1 FROM signal AS said WHERE said.flow = signal.flow"
+            " AND said.name = signal.name AND said.seq = 0)",
+            (seq,),
+        )
+        assert count == edges + signals
     for flow, count in driver.db.execute(
         "SELECT seq, open FROM task WHERE phase = 6 AND flow = seq"
     ).fetchall():
@@ -743,4 +750,137 @@ def test_what_a_callback_makes_is_of_no_flow(driver: Driver) -> None:
     assert driver.state("f/end/1") is State.SUCCEEDED
     assert flow_nodes.flow_of(driver.machine.state, seq_of(driver, "c1"))[0] == ""
     finish(driver, "c1")
+    consistent(driver)
+
+
+# ---- signals ------------------------------------------------------------------------------------
+
+
+def waits_for(name: str, *sources: int, timeout: int = 0) -> Node:
+    inputs = [edge(source, EdgeKind.NEEDS_VALUE) for source in sources]
+    return Node(0, pack(None), inputs, signal=name, timeout=timeout)
+
+
+def signal(driver: Driver, name: str, value: object) -> int:
+    (reply,) = driver.apply(Signal("f", name, pack(value))).replies
+    assert isinstance(reply, Done), reply
+    return reply.affected
+
+
+def test_a_flow_waits_until_somebody_says_it_and_the_first_word_counts(driver: Driver) -> None:
+    submit(driver, waits_for("approved"), task(0), value_of(1))
+    consistent_signals = driver.state("f/1"), driver.state("f/2")
+    assert consistent_signals == (State.BLOCKED, State.BLOCKED)
+    assert signal(driver, "other", 0) == 1
+    assert driver.state("f/1") is State.BLOCKED
+    assert signal(driver, "approved", {"by": ["ada"]}) == 1
+    assert signal(driver, "approved", "again") == 0
+    assert given(driver, "f/2") == [{"by": ["ada"]}]
+    finish(driver, "f/2", 2)
+    assert result(driver, "f") == 2
+    assert "has ended" in driver.refusal(Signal("f", "late", pack(1))).text
+    assert "no flow has the id" in driver.refusal(Signal("g", "late", pack(1))).text
+
+
+def test_what_was_said_before_anybody_waits_counts(driver: Driver) -> None:
+    submit(driver, task(), waits_for("approved", 0, timeout=100), task(1), value_of(2))
+    signal(driver, "approved", 7)
+    assert driver.state("f/2") is State.BLOCKED  # it waits for a task, too
+    driver.tick(later=500)
+    assert driver.state("f/2") is State.BLOCKED
+    finish(driver, "f/1")
+    assert given(driver, "f/3") == [7]
+
+
+def test_its_time_counts_from_when_it_waits_for_nothing_else(driver: Driver) -> None:
+    submit(driver, task(), waits_for("approved", 0, timeout=100), task(1), value_of(2))
+    driver.tick(later=500)
+    finish(driver, "f/1")
+    driver.tick(later=99)
+    assert driver.state("f/2") is State.BLOCKED
+    driver.tick(later=1)
+    assert driver.state("f/2") is State.FAILED
+    words = decode_failure(driver.result("f/2").data)
+    assert (words.type, words.message) == (
+        "TimeoutError",
+        "the signal approved did not come within 100 ms",
+    )
+    assert driver.state("f") is State.FAILED
+
+
+@pytest.mark.parametrize("said", [False, True])
+def test_no_timer_outlives_a_wait(driver: Driver, said: bool) -> None:
+    submit(driver, waits_for("approved", timeout=10**9), join(0))
+    if said:
+        signal(driver, "approved", 1)
+    else:
+        cancel_flow(driver)
+    assert driver.state("f") is (State.SUCCEEDED if said else State.CANCELLED)
+    driver.tick()
+    assert not list(driver.db.execute("SELECT * FROM timer"))
+
+
+def test_a_retried_flow_waits_for_what_was_not_said_and_knows_what_was(driver: Driver) -> None:
+    submit(driver, waits_for("a", timeout=100), waits_for("b"), join(0, 1))
+    signal(driver, "b", 2)
+    driver.tick(later=100)
+    assert driver.state("f") is State.FAILED
+    driver.apply(FlowAgain("f"))
+    assert driver.state("f~2") is State.BLOCKED
+    driver.apply(Signal("f~2", "a", pack(1)))
+    assert result(driver, "f~2") == [1, 2]
+    consistent(driver)
+
+
+# ---- compensation -------------------------------------------------------------------------------
+
+
+def saga(driver: Driver) -> None:
+    """Two steps with an undo each, in reverse, and a third step."""
+    nodes = [task(), task(0), task(1), value_of(2)]
+    whole, control = (3, EdgeKind.NEEDS_FAILURE), EdgeKind.NEEDS_END
+    undo = [task((1, VALUE), whole, id="u2"), task((0, VALUE), whole, (4, control), id="u1")]
+    driver.effects(Grow(driver.now, "f", 1_000, False, encode_graph(Graph([SPEC], nodes, undo))))
+
+
+def test_what_was_done_is_undone_in_reverse_order_once_the_flow_has_failed(driver: Driver) -> None:
+    saga(driver)
+    finish(driver, "f/1", 1)
+    finish(driver, "f/2", 2)
+    assert driver.state("u1") is driver.state("u2") is State.BLOCKED
+    fail(driver, "f/3")
+    assert (driver.state("u2"), driver.state("u1")) == (State.QUEUED, State.BLOCKED)
+    driver.tick(later=5_000)
+    assert given(driver, "u2")[0] == 2
+    consistent(driver)
+    fail(driver, "u2")
+    assert driver.state("u1") is State.QUEUED
+    assert given(driver, "u1")[0] == 1
+    finish(driver, "u1")
+    driver.tick(later=5_000)
+    for _ in range(4):
+        driver.tick()
+    for table in ("edge", "flow", "node", "timer", "unmade"):
+        assert not list(driver.db.execute(f"SELECT * FROM {table}")), table
+    consistent(driver)
+
+
+def test_what_was_never_done_is_not_undone(driver: Driver) -> None:
+    saga(driver)
+    finish(driver, "f/1", 1)
+    fail(driver, "f/2")
+    assert (driver.state("u2"), driver.state("u1")) == (State.CANCELLED, State.QUEUED)
+    consistent(driver)
+
+
+def test_nothing_is_undone_of_a_flow_that_succeeds(driver: Driver) -> None:
+    saga(driver)
+    for at in (1, 2, 3):
+        finish(driver, f"f/{at}", at)
+    assert driver.state("f") is State.SUCCEEDED
+    assert driver.state("u1") is driver.state("u2") is State.CANCELLED
+    driver.tick(later=5_000)
+    for _ in range(4):
+        driver.tick()
+    assert not list(driver.db.execute("SELECT * FROM flow"))
     consistent(driver)
