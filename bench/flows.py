@@ -10,7 +10,7 @@ from raftwork.client.canvas import Canvas
 CHAIN = 1_000
 CHORD = 10_000
 CHORDS, MEMBERS = 50, 10
-NODES, EDGES = 10_000, 50_000
+NODES, LAYERS = 10_000, 20
 
 
 def _plain(app: App, tasks: int) -> float:
@@ -39,12 +39,16 @@ def _timed(canvas: Canvas | Flow) -> float:
 
 
 def _graph(app: App) -> Flow:
-    """Each node waits for the five before it."""
+    """Twenty layers; each node waits for five of the layer before it."""
     task = app.task(name=noop.name)(noop.function)
-    flow = app.flow()
-    nodes = [flow.add(task) for _ in range(5)]
-    while len(nodes) < NODES:
-        nodes.append(flow.add(task, after=nodes[-5:]))
+    flow, width = app.flow(), NODES // LAYERS
+    layer = [flow.add(task) for _ in range(width)]
+    for _ in range(LAYERS - 1):
+        before = layer
+        layer = [
+            flow.add(task, after=[before[(at + k) % width] for k in range(5)])
+            for at in range(width)
+        ]
     return flow
 
 

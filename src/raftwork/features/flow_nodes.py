@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 #: Edges that one entry meets, some 5 us each.
 EDGES_A_TURN = 1_000
+#: Ids that are kept in memory.
+_IDS_MAX: Final = 1_000
 #: Kinds of timers; the ref is a task that has ended, or a flow (flow_ends.py).
 FIRE: Final = 15
 LET_GO: Final = 16
@@ -86,8 +88,7 @@ _IN_STATES = """SELECT kind, src, state FROM edge CROSS JOIN task ON task.seq = 
     WHERE dst = ? ORDER BY slot"""
 _IN_BYTES = """SELECT coalesce(sum(length(body)), 0)
     FROM edge CROSS JOIN task ON task.seq = src WHERE dst = ? AND kind & 4"""
-_OF = """SELECT flow.id, parent.id FROM task LEFT JOIN task AS flow ON flow.seq = abs(task.flow)
-    LEFT JOIN task AS parent ON parent.seq = task.parent WHERE task.seq = ?"""
+_OF = "SELECT flow, parent FROM task WHERE seq = ?"
 _RELEASE = "UPDATE task SET phase = ?, due = ? WHERE seq = ?"
 
 
@@ -383,5 +384,17 @@ def keeps_children(ledger: Ledger, flow: int) -> bool:
 
 def flow_of(ledger: Ledger, seq: int) -> tuple[str, str]:
     """The ids of a task's flow, and of the task that made it; empty where there is none."""
-    found: tuple[str | None, str | None] = ledger.db.execute(_OF, (seq,)).get
-    return found[0] or "", found[1] or ""
+    flow, parent = ledger.db.execute(_OF, (seq,)).get
+    return _id(ledger, abs(flow)), _id(ledger, parent)
+
+
+def _id(ledger: Ledger, seq: int) -> str:
+    """A task's id, which never changes; empty of none, and of one that is forgotten."""
+    ids = ledger.links.ids
+    if not seq or seq in ids:
+        return ids.get(seq, "")
+    if len(ids) >= _IDS_MAX:
+        ids.clear()
+    for (id_,) in list(ledger.db.execute("SELECT id FROM task WHERE seq = ?", (seq,))):
+        ids[seq] = id_
+    return ids.get(seq, "")

@@ -21,6 +21,8 @@ class Links:
         self.unfired: list[int] = []
         #: Rows without code that wait for nothing.
         self.ready: list[int] = []
+        #: Ids of tasks by their numbers, as they are told to workers; of the newest asked for.
+        self.ids: dict[int, str] = {}
         #: Of all flows that are kept: nodes, edges, and results that none of them has let go.
         self.nodes = self.edges = self.pinned = self.pinned_bytes = self.flows = 0
         if level >= level_two.LEVEL:
