@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, cast
 from raftwork.broker.machine import Machine
 from raftwork.broker.machine.commands import Grew
 from raftwork.errors import QueueFull, RaftworkError
-from raftwork.features.effects import Rejected, Reply, Settled
+from raftwork.features.cancel import CancelSome, CancelTasks, Scope
+from raftwork.features.effects import CancelAsked, Done, Effect, Rejected, Reply, Settled
+from raftwork.features.flow_again import FlowAgain, RetryFlow, next_id
 from raftwork.features.flow_graph import (
     KIND_BITS,
     EdgeKind,
@@ -59,6 +61,9 @@ QUEUE, NODE = "flows", "node"
 GROWS = ("spawn", "replace")
 _SPEC = encode_spec(Spec(NODE, QUEUE, retries=1, backoff=30, max_losses=100, result_ttl=300))
 _CARRIES, _ANY = EdgeKind.CARRIES, EdgeKind.NEEDS_END
+_FAILURE = EdgeKind.NEEDS_FAILURE | EdgeKind.CARRIES
+#: Nobody is at this address: what came of it is seen in the log.
+_NOBODY = b"flows that are steered"
 
 
 # ---- the model ----------------------------------------------------------------------------------
@@ -77,6 +82,8 @@ class Member:
     released: bool = False
     #: By which token it has made tasks.
     grown: int = 0
+    #: Of a flow: it was asked to end.
+    asked: bool = False
 
 
 class FlowRules:
@@ -85,6 +92,8 @@ class FlowRules:
     def __init__(self, queue: "QueueChecker") -> None:
         self._queue = queue
         self.members: dict[str, Member] = {}
+        #: Numbers of what a cancel must end that is being looked at.
+        self._stopped: set[int] = set()
 
     def _outcome(self, id_: str) -> tuple[State, bytes] | None:
         return self._queue.tasks[id_].outcome
@@ -92,7 +101,9 @@ class FlowRules:
     def _broken(self, member: Member) -> bool:
         """Whether something that it needs has ended otherwise."""
         return any(
-            outcome is not None and not kind & _ANY and outcome[0] is not State.SUCCEEDED
+            outcome is not None
+            and not kind & _ANY
+            and (outcome[0] is State.SUCCEEDED) == bool(kind & EdgeKind.NEEDS_FAILURE)
             for outcome, kind in ((self._outcome(src), kind) for src, kind in member.edges)
         )
 
@@ -110,11 +121,18 @@ class FlowRules:
 
     # ---- graphs come in -------------------------------------------------------------------------
 
-    def command(self, command: Grow | Grew, reply: Reply) -> None:
+    def command(
+        self,
+        command: Grow | Grew | CancelSome | FlowAgain,
+        reply: Reply,
+        effects: Sequence[Effect],
+    ) -> None:
         if isinstance(command, Grow):
             self._submitted(command, reply)
-        else:
+        elif isinstance(command, Grew):
             self._grew(command)
+        else:
+            self._steered(command, reply, effects)
 
     def _submitted(self, command: Grow, reply: Reply) -> None:
         """It is there as a whole, once."""
@@ -131,6 +149,11 @@ class FlowRules:
         ids = [node.id or f"{command.id}/{at}" for at, node in enumerate(graph.nodes[:-1], 1)]
         whole = self._enter(graph, [*ids, command.id], command.id)
         whole.nodes = ids
+        places = [*ids, command.id]
+        for at, node in enumerate(graph.callbacks, 1):
+            edges = [(places[source(edge)], kind_of(edge)) for edge in node.inputs]
+            id_ = f"{command.id}/end/{at}"
+            self._add(Member(id_, node.payload, edges, flow=command.id), graph, node)
 
     def _enter(self, graph: Graph, ids: Sequence[str], flow: str) -> Member:
         """All nodes of it, with their edges; returns the last."""
@@ -166,6 +189,9 @@ class FlowRules:
             require(not came_in, "children of no attempt", f"{parent.id} left {came_in}")
             return
         member = self.members[parent.id]
+        if command.spawned and self.members[member.flow].asked:
+            require(not came_in, "children of a flow that ends", f"{parent.id} left {came_in}")
+            return
         text = f"{parent.id} leaves {came_in} of {made}"
         require(came_in == made and not member.grown, "children once", text)
         member.grown = command.token
@@ -186,6 +212,76 @@ class FlowRules:
             member.released = parent.has_code = False
             parent.size = 0
             queue.reached["flow: replaced"] += 1
+
+    # ---- cancels and retries --------------------------------------------------------------------
+
+    def _steered(
+        self, command: CancelSome | FlowAgain, reply: Reply, effects: Sequence[Effect]
+    ) -> None:
+        if isinstance(reply, Rejected):
+            self._queue.reached["flow: refused to steer"] += 1
+        elif isinstance(command, FlowAgain):
+            self._again(command)
+        else:
+            self._asked(command, cast("Done", reply), effects)
+
+    def _asked(self, command: CancelSome, reply: Done, effects: Sequence[Effect]) -> None:
+        """A part of a flow is to end: what waits does so now, code that runs is asked to."""
+        queue, flow = self._queue, self.members[command.name]
+        flow.asked = flow.asked or self._outcome(flow.id) is None
+        meant = [
+            (seq, queue.by_seq[seq])
+            for seq in sorted(map(queue.number_of, flow.nodes))
+            if command.after < seq <= (reply.rest_after or seq)
+            and queue.by_seq[seq].outcome is None
+        ]
+        runs = [task for _, task in meant if task.token is not None]
+        waits = {seq for seq, task in meant if task.token is None}
+        told = {effect.token for effect in effects if isinstance(effect, CancelAsked)}
+        made = {effect.seq for effect in effects if isinstance(effect, Settled)}
+        text = f"{command} means {meant}, ends {made} and asks {told}: {reply}"
+        right = told == {task.token for task in runs if not task.asked} and made == waits
+        many = len(runs) + sum(queue.by_seq[seq].has_code for seq in waits)
+        require(right and reply.affected == many, "cancel of a flow", text)
+        self._stopped |= waits
+        queue.reached["flow: cancelled as a whole"] += bool(meant)
+        for task in runs:
+            due = queue.time + command.grace
+            task.grace_ends = min(due, task.grace_ends) if task.asked else due
+            task.asked = True
+
+    def _again(self, command: FlowAgain) -> None:
+        """What has no value is there once more, and waits for what has succeeded as before."""
+        queue, old, new = self._queue, self.members[command.id], next_id(command.id)
+        if new in self.members:
+            return
+        nodes = sorted(old.nodes, key=queue.number_of)
+        again = {
+            id_: f"{new}/{at}"
+            for at, id_ in enumerate(nodes, 1)
+            if cast("tuple[State, bytes]", self._outcome(id_))[0] is not State.SUCCEEDED
+        }
+        names = again | {old.id: new}
+        for id_, clone in names.items():
+            self._clone(id_, clone, names, new)
+        self.members[new].nodes = [again.get(id_, id_) for id_ in nodes]
+        queue.reached["flow: retried"] += 1
+        queue.reached["flow: retried, and shares a result"] += len(again) < len(nodes)
+
+    def _clone(self, id_: str, clone: str, names: dict[str, str], flow: str) -> None:
+        from tests.sim.system.queue_checker import Known
+
+        queue, member, before = self._queue, self.members[id_], self._queue.tasks[id_]
+        edges = [(names.get(src, src), kind) for src, kind in member.edges]
+        self.members[clone] = Member(clone, member.payload, edges, flow=flow)
+        seq = queue.number_of(clone)
+        require(seq > 0 and seq not in queue.by_seq, "once in", f"{clone} did not come in")
+        spec = before.spec if before.has_code else before.spec._replace(queue="")
+        known = Known(clone, spec, 0, before.size, has_code=before.has_code)
+        queue.tasks[clone] = queue.by_seq[seq] = known
+        if known.has_code:
+            queue.special.add(seq)
+            queue.rooms.move(spec.queue, 1, known.size)
 
     # ---- what follows ---------------------------------------------------------------------------
 
@@ -212,6 +308,12 @@ class FlowRules:
         member = self.members.get(task.id)
         if member is None:
             return False
+        if effect.seq in self._stopped:
+            self._stopped.remove(effect.seq)
+            text = f"{task.id} is cancelled with its flow, and ends as {effect}"
+            require(effect.state is State.CANCELLED and _why(effect) == "user", "cancels", text)
+            self._over(effect, task)
+            return True
         upstream = effect.state is State.CANCELLED and _why(effect) == "upstream"
         if task.has_code and not upstream:
             return False  # cancelled, or purged, for another reason
@@ -228,14 +330,17 @@ class FlowRules:
         reached = self._queue.reached
         reached[f"flow: {effect.state.name.lower()}"] += bool(member.nodes)
         reached["flow: cancelled for what it waited for"] += upstream
+        self._over(effect, task)
+        return True
+
+    def _over(self, effect: Settled, task: "Known") -> None:
         if task.has_code:
             self._queue.over(effect, task, State.CANCELLED)
-        else:
-            if task.spec.queue:
-                self._queue.rooms.move(task.spec.queue, -1, 0)
-            task.outcome = (effect.state, effect.data)
-            self._queue.settled.append(task.id)
-        return True
+            return
+        if task.spec.queue:
+            self._queue.rooms.move(task.spec.queue, -1, 0)
+        task.outcome = (effect.state, effect.data)
+        self._queue.settled.append(task.id)
 
     def entered(self, machine: Machine) -> None:
         """The entry is over: what waits for nothing has gone on, but for what is left due."""
@@ -312,7 +417,7 @@ class Flows:
         self._world = world
         self._rng = Random(f"flows of {world.seed}")
         self.there = self._rng.random() < _SHARE
-        self._made = 0
+        self._made = self._asked = 0
         self._before: list[SubmitFlow] = []
         if self.there:
             for worker in world.workers[1:4]:
@@ -322,7 +427,30 @@ class Flows:
         """From now on until there is peace."""
         if self.there and not self._world.peaceful:
             self._rng.choice(self._world.users).inquire(self._draw())
+            if self._before and self._rng.random() < 0.3:
+                self._steer(self._rng.choice(self._failed() or self._before[-4:]).id)
             self._world.timeline.after(self._rng.randint(1, 2 * _EVERY), self.begin)
+
+    def _failed(self) -> list[SubmitFlow]:
+        """Half of the time, the newest flows that have failed."""
+        known = [(flow, self._world.queue.tasks.get(flow.id)) for flow in self._before[-12:]]
+        over = [flow for flow, task in known if task is not None and task.outcome is not None]
+        failed = [f for f in over if self._world.queue.tasks[f.id].outcome[0] is State.FAILED]  # type: ignore[index]
+        return failed if self._rng.random() < 0.5 else []
+
+    def _steer(self, id_: str) -> None:
+        """Have whoever leads cancel a flow, or retry one that has failed."""
+        known = self._world.queue.tasks.get(id_)
+        failed = known is not None and known.outcome is not None
+        for broker in self._world.brokers:
+            leadership = broker.node._supervisor.leadership if broker.node is not None else None
+            if leadership is None or broker.paused:
+                continue
+            self._asked += 1
+            cancel = CancelTasks(self._asked, Scope.FLOW, [], id_, "", self._rng.choice((0, 900)))
+            request = RetryFlow(self._asked, id_) if failed else cancel
+            leadership.request(_NOBODY, request, 8, broker.mono)
+            broker.poke()
 
     def _draw(self) -> SubmitFlow:
         rng = self._rng
@@ -342,7 +470,11 @@ class Flows:
         used = {source(edge) for node in nodes for edge in node.inputs}
         sinks = [at for at in range(len(nodes)) if at not in used]
         self._made += 1
-        graph = encode_graph(Graph([_SPEC], [*nodes, _join(sinks)]))
-        ttl = rng.choice((1, 500))
+        ends = [
+            _node([], rng.choice(("ok", "fail")), 20, 1, [(len(nodes), kind)])
+            for kind in rng.choices((_CARRIES, _FAILURE, _CARRIES | _ANY), k=rng.choice((0, 0, 2)))
+        ]
+        graph = encode_graph(Graph([_SPEC], [*nodes, _join(sinks)], ends))
+        ttl = rng.choice((1, 500, 5_000))
         self._before.append(SubmitFlow(0, 0, f"f{self._made}", ttl, False, graph))
         return self._before[-1]

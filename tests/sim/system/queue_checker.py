@@ -21,7 +21,7 @@ from raftwork.broker.machine.commands import (
     decode_batch,
 )
 from raftwork.consensus.core import Position
-from raftwork.features.cancel import CancelSome
+from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.cluster_settings import ConfigureCluster
 from raftwork.features.effects import (
     Applied,
@@ -43,6 +43,7 @@ from raftwork.features.effects import (
     Withdrawn,
 )
 from raftwork.features.enqueue import Admit
+from raftwork.features.flow_again import FlowAgain
 from raftwork.features.flows import Grow
 from raftwork.features.lanes import GoOn
 from raftwork.features.pause_queue import Pause, Resume
@@ -230,10 +231,10 @@ class QueueChecker:
                 self._moves(command, reply)
             case DropWaiting():
                 self._drops(command, reply, effects)
+            case CancelSome(scope=Scope.FLOW) | FlowAgain() | Grow() | Grew():
+                self.flows.command(command, reply, effects)
             case CancelSome() | Pause() | Resume():
                 self.cancels.applied(self, command, reply, effects)
-            case Grow() | Grew():
-                self.flows.command(command, reply)
             case _:
                 pass
         for effect in effects:

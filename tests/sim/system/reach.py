@@ -130,6 +130,8 @@ _EXPECTED = (
     "flow: children entered",
     "flow: replaced",
     "flow: went on in another entry",
+    "flow: cancelled as a whole",
+    "flow: retried, and shares a result",
     # time
     "scheduled",
     "due across a failover",
