@@ -27,7 +27,12 @@ _COLUMNS = (
 
 @click.group("flow")
 def command() -> None:
-    """Look at flows, cancel them, run what has failed of them again."""
+    """Look at flows, cancel them, run what has failed of them again.
+
+    \b
+    Example:
+      raftwork flow show order-7
+    """
 
 
 @command.command("show")
@@ -41,7 +46,7 @@ def show(cluster: Cluster, flow_id: str) -> Shown:
     \b
     Example:
       raftwork flow show order-7
-      raftwork flow show order-7 --json | jq -r '.nodes[] | select(.status == "failed").id'
+      raftwork flow show order-7 --json | jq -r '.nodes[].id'
     """
     flow = cluster.app.flow(flow_id)
     nodes = flow.nodes()

@@ -27,7 +27,7 @@ from raftwork.client.result_registry import Slot
 from raftwork.client.run import Run, handles
 from raftwork.client.run_info import Filter, RunInfo, pages, summary
 from raftwork.client.task import BoundTask, Task
-from raftwork.client.task_names import default_name, refusing, whereabouts
+from raftwork.client.task_names import default_name, refusing, same_place, whereabouts
 from raftwork.errors import AppClosed, Unavailable
 from raftwork.features.cancel import TasksCancelled
 from raftwork.features.drain import DrainWorker, WorkerDraining
@@ -439,7 +439,7 @@ class App:
         why_not = whereabouts(function) if name is None else None
         old = self._tasks.get(chosen)
         # The same definition run again (a reloaded module, a notebook's cell) replaces itself.
-        if old is not None and not _same_place(old.function, function):
+        if old is not None and not same_place(old.function, function):
             raise ValueError(f"the name {chosen} belongs to another task")
         refused = None if why_not is None else refusing(why_not)
         task = Task[..., object, object](self, chosen, function, options, refused)
@@ -484,14 +484,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def _same_place(one: Callable[..., object], other: Callable[..., object]) -> bool:
-    places = [
-        (getattr(each, "__module__", None), getattr(each, "__qualname__", None))
-        for each in (one, other)
-    ]
-    return places[0] == places[1]
 
 
 def _revive(brokers: tuple[str, ...], timeout: int) -> App:

@@ -82,7 +82,7 @@ def encode_graph(graph: Graph) -> bytes:
 
 
 def _short(node: Node) -> Sequence[object]:
-    if node.signal:
+    if node.signal or node.timeout:
         return node
     fields = 6
     if node.extras == NO_EXTRAS:
