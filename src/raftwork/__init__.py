@@ -14,7 +14,21 @@ add.enqueue(1, 2).result(timeout=10)
 from typing import TYPE_CHECKING
 
 from raftwork.attempt_ends import RateLimited, Reject, Resume, Retry
-from raftwork.client import App, BoundTask, Progress, Run, RunInfo, Status, Task
+from raftwork.client import (
+    App,
+    BoundTask,
+    Flow,
+    Progress,
+    Run,
+    RunInfo,
+    Status,
+    Task,
+    chain,
+    chord,
+    group,
+    mapreduce,
+    replace,
+)
 from raftwork.errors import (
     AlreadyEnqueued,
     AppClosed,
@@ -35,6 +49,7 @@ from raftwork.errors import (
     Unsupported,
     WouldDeadlock,
 )
+from raftwork.messages.flow_values import Failure
 from raftwork.release import RELEASE
 
 if TYPE_CHECKING:
@@ -45,12 +60,19 @@ __version__ = RELEASE
 __all__ = [
     "App",
     "BoundTask",
+    "Failure",
+    "Flow",
     "Progress",
     "Run",
     "RunInfo",
     "Status",
     "Task",
+    "chain",
+    "chord",
     "current",
+    "group",
+    "mapreduce",
+    "replace",
     "Reject",
     "RateLimited",
     "Resume",

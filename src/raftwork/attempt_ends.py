@@ -61,3 +61,13 @@ class Resume(Exception):
 def _rate_limited(kind: type[RateLimited], *args: str) -> RateLimited:
     """Unpickle one: what it says follows as its state."""
     return kind(*args, retry_after=0)
+
+
+class Replacement:
+    """What a task returns to have others do its work (`raftwork.replace`)."""
+
+    __slots__ = ("graph",)
+
+    def __init__(self, graph: bytes) -> None:
+        #: A packed Graph.
+        self.graph = graph

@@ -27,6 +27,7 @@ _PRIVATE = {
     "_failure": "decode_failure",
     "_failure_in_log": "decode_failure_strictly",
     "_roster": "decode_roster",
+    "_graph": "decode_graph",
 }
 
 

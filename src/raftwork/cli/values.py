@@ -17,6 +17,7 @@ import click
 
 from raftwork.cli.output import out_document
 from raftwork.client.addresses import broker_addresses
+from raftwork.messages.flow_values import Failure
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -136,6 +137,8 @@ def _plain(value: object) -> object:
             return {"$bytes": base64.b64encode(value).decode()}
         case float() if not math.isfinite(value):
             return {"$float": json.dumps(value)}
+        case Failure():
+            return value._asdict()
         case list() | tuple():
             return [_plain(item) for item in value]
         case dict():

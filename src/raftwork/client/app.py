@@ -11,6 +11,7 @@ from raftwork.client.addresses import broker_addresses
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
+from raftwork.client.flow import Flow, say
 from raftwork.client.limits import Limits
 from raftwork.client.options import (
     Duration,
@@ -27,7 +28,7 @@ from raftwork.client.result_registry import Slot
 from raftwork.client.run import Run, handles
 from raftwork.client.run_info import Filter, RunInfo, pages, summary
 from raftwork.client.task import BoundTask, Task
-from raftwork.client.task_names import default_name, refusing, whereabouts
+from raftwork.client.task_names import default_name, refusing, same_place, whereabouts
 from raftwork.errors import AppClosed, Unavailable
 from raftwork.features.cancel import TasksCancelled
 from raftwork.features.drain import DrainWorker, WorkerDraining
@@ -177,20 +178,21 @@ class App:
         name: str | None = None,
         queue: str | None = None,
         tag: tuple[str, str] | None = None,
+        flow: str | None = None,
         all: bool = False,  # noqa: A002
         grace: Duration = GRACE_S,
     ) -> int:
         """End tasks, as `Run.cancel` does; returns how many were ended or asked to end.
 
-        Exactly one scope: `ids`, all of a `name`, a `queue` or a `tag` (its key and value), or
-        `all=True`. Meant are those that were enqueued before the call. Of many it takes a while; if
-        a failover interrupts it, it goes on, and counts those that it finds then.
+        Exactly one scope: `ids`, all of a `name`, a `queue`, a `tag` (its key and value), a `flow`
+        (its id), or `all=True`. Meant are those that were enqueued before the call. Of many it
+        takes a while; if a failover interrupts it, it goes on, and counts those that it finds then.
 
         Raises TypeError and ValueError for anything but one scope, UnknownTask if the only id is
         not known, QueueFull while too many such calls are under way, Unavailable, and Unsupported
         from brokers of an older release.
         """
-        asked = cancel_all_of(ids, name, queue, tag, all, grace)
+        asked = cancel_all_of(ids, name, queue, tag, all, grace, flow)
         return self.call(asked, TasksCancelled).result().cancelled
 
     async def acancel(
@@ -200,11 +202,12 @@ class App:
         name: str | None = None,
         queue: str | None = None,
         tag: tuple[str, str] | None = None,
+        flow: str | None = None,
         all: bool = False,  # noqa: A002
         grace: Duration = GRACE_S,
     ) -> int:
         """As `cancel`, for coroutines."""
-        asked = cancel_all_of(ids, name, queue, tag, all, grace)
+        asked = cancel_all_of(ids, name, queue, tag, all, grace, flow)
         return (await self.call(asked, TasksCancelled).aresult()).cancelled
 
     def runs(
@@ -310,6 +313,24 @@ class App:
 
     def _drain(self, name: str) -> Reply[WorkerDraining]:
         return self.call(DrainWorker(0, label("name", name, NAME_MAX)), WorkerDraining)
+
+    # ---- flows --------------------------------------------------------------------------------
+
+    def flow(self, id: str | None = None, *, siblings: str = "finish") -> Flow:  # noqa: A002
+        """A flow of this id: to add tasks to in a `with` block, or a handle for one that is there.
+
+        With `siblings="cancel"` all of its tasks are cancelled once one has failed. Raises
+        ValueError and TypeError.
+        """
+        return Flow(self, id, siblings=siblings)
+
+    def signal(self, flow: Flow | str, name: str, value: object = None, /) -> bool:
+        """Say something to a flow (`Flow.wait`), once; False if it was said before."""
+        return bool(say(self, flow, name, value).result().said)
+
+    async def asignal(self, flow: Flow | str, name: str, value: object = None, /) -> bool:
+        """As `signal`, for coroutines."""
+        return bool((await say(self, flow, name, value).aresult()).said)
 
     # ---- queues -------------------------------------------------------------------------------
 
@@ -424,7 +445,7 @@ class App:
         why_not = whereabouts(function) if name is None else None
         old = self._tasks.get(chosen)
         # The same definition run again (a reloaded module, a notebook's cell) replaces itself.
-        if old is not None and not _same_place(old.function, function):
+        if old is not None and not same_place(old.function, function):
             raise ValueError(f"the name {chosen} belongs to another task")
         refused = None if why_not is None else refusing(why_not)
         task = Task[..., object, object](self, chosen, function, options, refused)
@@ -469,14 +490,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def _same_place(one: Callable[..., object], other: Callable[..., object]) -> bool:
-    places = [
-        (getattr(each, "__module__", None), getattr(each, "__qualname__", None))
-        for each in (one, other)
-    ]
-    return places[0] == places[1]
 
 
 def _revive(brokers: tuple[str, ...], timeout: int) -> App:

@@ -20,8 +20,8 @@ from raftwork.features.progress import AskProgress, ProgressTold
 from raftwork.features.reschedule import Reschedule, Rescheduled
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
+from raftwork.messages.flow_values import unpack_value
 from raftwork.wait_observer import Awaited, Observed, observed
-from raftwork.wire import unpack
 
 if TYPE_CHECKING:
     from raftwork.client.caller import Caller
@@ -215,7 +215,7 @@ class Run(Slot, Generic[T_co]):
             raise UnknownTask(f"task {self.id} ({_status(outcome)}): its result is no longer kept")
         if outcome.state is State.SUCCEEDED:
             if self._value is _NOT_YET:
-                self._value = unpack(outcome.data)
+                self._value = unpack_value(outcome.data)
             return cast("T_co", self._value)
         failure = decode_failure(outcome.data)
         if outcome.state is State.FAILED:

@@ -8,12 +8,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from raftwork.client.batch import Batch, many_calls, one_call
+from raftwork.client.canvas import Group, Signature, mapped, sharded
+from raftwork.client.graph_builder import Call
+from raftwork.client.ids import new_ids
 from raftwork.client.options import OptionFields, Options
 from raftwork.client.per_call import ORDINARY, PerCall
 from raftwork.client.run import Run, handles
 from raftwork.client.uniqueness import check_conflicts
 from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.flow_graph import Node
 from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
+from raftwork.serialization import call_packer, pack_call
 from raftwork.signatures import Binder, binder
 
 if TYPE_CHECKING:
@@ -127,6 +132,66 @@ class BoundTask(Generic[P, T]):
         """As `enqueue_many`, for coroutines."""
         batch = self._batch(calls, ids, keys)
         return await self._aenqueue(batch) if batch.ids else []
+
+    def s(self, /, *args: object, **kwargs: object) -> Signature:
+        """A call for a chain, a group or a chord: it takes the former value first, if any."""
+        return Signature(self, args, kwargs, immutable=False)
+
+    def si(self, /, *args: object, **kwargs: object) -> Signature:
+        """A call for a chain, a group or a chord: with these arguments, whatever came before."""
+        return Signature(self, args, kwargs, immutable=True)
+
+    def map(self, items: Iterable[object], *, chunk: int = 1) -> Group:
+        """A group of one call for each item. With `chunk` one task takes so many, in order."""
+        return mapped(self, items, chunk, star=False)
+
+    def starmap(self, items: Iterable[Sequence[object]], *, chunk: int = 1) -> Group:
+        """As `map`, of calls whose arguments each item has."""
+        return mapped(self, items, chunk, star=True)
+
+    def chunks(self, items: Iterable[Sequence[object]], size: int) -> Group:
+        """As `starmap` with chunks of this size."""
+        return mapped(self, items, size, star=True)
+
+    def shards(self, count: int, /, *args: object, **kwargs: object) -> Group:
+        """A group of so many calls that are alike: `current().shard` is (index, count) in each.
+
+        Which is which never changes, whichever workers there are: a shard whose worker is lost is
+        done by another one.
+        """
+        return sharded(self, count, args, kwargs)
+
+    def as_node(self) -> Call:
+        """What a graph has to know of it. Raises ValueError for options that no node may have."""
+        once, chosen = self._once, self.chosen
+        if chosen.unique:
+            raise ValueError(
+                f"{self._name} has a unique key: a task of a flow cannot be another one's"
+            )
+        spec, extras = chosen.spec(self._name), once.extras(chosen)
+        return Call(
+            self._app,
+            self._name,
+            spec,
+            chosen.result_ttl,
+            once.id,
+            once.key,
+            extras,
+            self.parameters,
+            self._binder,
+        )
+
+    def as_child(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[bytes, Node]:
+        """One call as `current().spawn` sends it: a packed Spec, and a node with an id.
+
+        Raises as `as_node`; TypeError, NotSerializable, PayloadTooLarge for the arguments.
+        """
+        call = self.as_node()
+        if call.binder is not None:
+            call.binder(*args, **kwargs)
+        payload = pack_call(call_packer(), call.name, args, kwargs, call.parameters)
+        id_ = call.id or new_ids(1)[0]
+        return call.spec, Node(1, payload, [], id_, call.key, call.extras)
 
     def __copy__(self) -> Self:
         return self

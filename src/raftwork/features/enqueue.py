@@ -61,8 +61,8 @@ if TYPE_CHECKING:
 _INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING"""
 _INSERT_OTHER = """INSERT INTO task (seq, id, crc, queue, key, spec, body, phase, due,
-    flags, place, lane, created, gates, tenant)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    flags, place, lane, created, gates, tenant, open, flow, parent)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _WAIT = "INSERT INTO waiting (queue, seq) SELECT queue, seq FROM task WHERE seq >= ?"
 
 _IS_KNOWN = "SELECT 1 FROM task WHERE id = ?"
@@ -354,21 +354,28 @@ def _enter(ledger: "Ledger", command: Admit, spec: Spec, row: Row, effects: list
     id_, crc, payload, key, extras = row
     seq = ledger.seq + 1
     task = Entering(seq, id_, crc, payload, key, extras or NO_EXTRAS, command.created)
+    enter(ledger, spec, command.spec, task, effects)
+
+
+def enter(
+    ledger: "Ledger", spec: Spec, packed: bytes, task: Entering, effects: list[Effect]
+) -> None:
+    """A new task, for which there is room: the capabilities have their say, and it is stored."""
     for lifecycle in ledger.lifecycles:
         lifecycle.enters(ledger, spec, task)
-    ledger.seq = seq
+    seq = ledger.seq = task.seq
     waits = task.due <= ledger.time and not task.blocked
     phase = BLOCKED if task.blocked else PENDING if waits else SCHEDULED
     queue = ledger.touch(spec.queue)
     ledger.db.execute(
         _INSERT_OTHER,
         (
-            *(seq, id_, crc, queue.number, key, command.spec, payload, phase),
+            *(seq, task.id, task.crc, queue.number, task.key, packed, task.payload, phase),
             *(None if waits else task.due, task.flags, task.place, task.lane, task.created),
-            *(task.gates, task.extras.tenant),
+            *(task.gates, task.extras.tenant, task.open, task.flow, task.parent),
         ),
     )
-    queue.bytes += len(payload)
+    queue.bytes += len(task.payload)
     ledger.unfinished += 1
     if task.blocked:
         queue.blocked += 1

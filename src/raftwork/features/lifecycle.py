@@ -37,6 +37,10 @@ class Entering:
     gates: str = ""
     #: It waits for another task, whatever its time.
     blocked: bool = False
+    #: Of a flow: whose node it is, whose code made it, and so many edges to it are unmet.
+    flow: int = 0
+    parent: int = 0
+    open: int = 0
 
 
 class Lifecycle(NamedTuple):

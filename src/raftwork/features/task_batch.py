@@ -183,18 +183,23 @@ def _extras(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[E
     """The fourth column."""
     extras = [_read_extras(row[3]) if len(row) > 3 else Extras() for row in rows]
     for each in extras:
-        for what, text in (("a unique key", each.unique), ("a tenant", each.tenant)):
-            if len(text) > settings.id_length:
-                raise ProtocolError(f"{what} must have at most {settings.id_length} characters")
-        if each.at > AT_MAX_MS:
-            raise ProtocolError(f"at must be at most {AT_MAX_MS} ms after 1970, got {each.at}")
-        if len(each.tags) > TAGS_MAX:
-            raise ProtocolError(f"a task may have {TAGS_MAX} tags, got {len(each.tags)}")
-        if any(not 0 < len(text) <= TAG_LENGTH_MAX for tag in each.tags for text in tag):
-            raise ProtocolError(f"a tag's key and value must have 1 to {TAG_LENGTH_MAX} characters")
-        if len(dict(each.tags)) < len(each.tags):
-            raise ProtocolError("a task's tags must have distinct keys")
+        check_extras(each, settings)
     return extras if any(extras) else ()
+
+
+def check_extras(extras: Extras, settings: "ClusterSettings") -> None:
+    """Raise ProtocolError for what one task may not have."""
+    for what, text in (("a unique key", extras.unique), ("a tenant", extras.tenant)):
+        if len(text) > settings.id_length:
+            raise ProtocolError(f"{what} must have at most {settings.id_length} characters")
+    if extras.at > AT_MAX_MS:
+        raise ProtocolError(f"at must be at most {AT_MAX_MS} ms after 1970, got {extras.at}")
+    if len(extras.tags) > TAGS_MAX:
+        raise ProtocolError(f"a task may have {TAGS_MAX} tags, got {len(extras.tags)}")
+    if any(not 0 < len(text) <= TAG_LENGTH_MAX for tag in extras.tags for text in tag):
+        raise ProtocolError(f"a tag's key and value must have 1 to {TAG_LENGTH_MAX} characters")
+    if len(dict(extras.tags)) < len(extras.tags):
+        raise ProtocolError("a task's tags must have distinct keys")
 
 
 def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
@@ -205,9 +210,14 @@ def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
         return [(i, crc32(payload, start), payload, "", None) for i, payload in ids_payloads]
     keys, extras = tasks.keys or repeat(""), tasks.extras or repeat(None)
     return [
-        (i, crc32(_packed(more), crc32(key.encode(), crc32(payload, start))), payload, key, more)
+        (i, contents_crc(start, payload, key, more), payload, key, more)
         for i, payload, key, more in zip(tasks.ids, tasks.payloads, keys, extras)  # noqa: B905
     ]
+
+
+def contents_crc(start: int, payload: bytes, key: str, extras: Extras | None) -> int:
+    """The checksum of a task's contents; `start` is that of its Spec."""
+    return crc32(_packed(extras), crc32(key.encode(), crc32(payload, start)))
 
 
 def _packed(extras: Extras | None) -> bytes:

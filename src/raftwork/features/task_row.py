@@ -12,6 +12,7 @@ FINISHED: Final = 2  # has its outcome; the data become a tombstone at `due`
 TOMBSTONE: Final = 3  # forgotten altogether at `due`
 SCHEDULED: Final = 4  # waits for the first time at `due`
 BLOCKED: Final = 5  # waits for other tasks
+WITHOUT_CODE: Final = 6  # ends with those that it waits for: a join, a flow, what was replaced
 
 # ---- task.flags: what makes a task other than an ordinary one, a bit each -----------------------
 #

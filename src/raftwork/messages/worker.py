@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import NamedTuple, cast
 
+from raftwork.messages.failures import is_growth
 from raftwork.messages.registry import to_broker, to_worker
 from raftwork.messages.shared import Loss
 
@@ -69,6 +70,11 @@ class About(NamedTuple):
     tags: list[tuple[str, str]] = []  # noqa: RUF012 - never changed, as all of a record
     #: What an earlier attempt left, packed.
     checkpoint: bytes | None = None
+    #: Of a flow's task: the ids of its flow and of the task that made it, and the values that it
+    #: waited for, packed, each with its slot (messages/flow_values.py).
+    flow: str = ""
+    parent: str = ""
+    inputs: list[tuple[int, bytes]] = []  # noqa: RUF012 - as above
 
 
 class PushedTask(NamedTuple):
@@ -84,8 +90,10 @@ class PushedTask(NamedTuple):
     @property
     def size(self) -> int:
         """About so many bytes in a frame, but for its spec."""
-        left = self.about.checkpoint if self.about else None
-        return len(self.payload) + len(left or b"")
+        if self.about is None:
+            return len(self.payload)
+        inputs = sum(len(data) for _, data in self.about.inputs)
+        return len(self.payload) + len(self.about.checkpoint or b"") + inputs
 
 
 def _short(push: tuple[object, ...]) -> tuple[object, ...]:
@@ -153,6 +161,11 @@ class Outcome(NamedTuple):
     loss: Loss | None = None
     #: No retry can help: the call is wrong, not what it came to.
     final: bool = False
+
+    @property
+    def returned(self) -> bool:
+        """Whether the code returned: with a value, or with tasks that it made (Grown)."""
+        return self.ok or is_growth(self.data)
 
 
 class Started(NamedTuple):

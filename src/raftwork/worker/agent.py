@@ -235,7 +235,7 @@ class Agent:
             if not (outcome.unknown or waited):  # else it says nothing of how long tasks take
                 self._prefetch.ended(elapsed / 1e6)
             # A worker that fails at once must not seem fast, and draw all tasks.
-            if outcome.ok and not waited:
+            if outcome.returned and not waited:
                 self._succeeded += 1
                 self._log_times += log2(max(1, elapsed))
             self._decide(outcome)
@@ -347,7 +347,7 @@ class Agent:
         task = self._held.pop(token, None)
         if task is None:
             return  # stopped, or decided by its time limit
-        if self._tell_all or not (outcome.ok or token in self._cancelled):
+        if self._tell_all or not (outcome.returned or token in self._cancelled):
             self._ends.append((task, outcome))
         self._since.pop(token, None)
         self._done.add(outcome)

@@ -95,7 +95,7 @@ class TaskLog:
         """These tasks have their outcomes."""
         for task, outcome in ends:
             spec = _spec(task)
-            if outcome.ok:
+            if outcome.returned:
                 tell(AttemptSucceeded(*_called(task, spec)))
                 continue
             # What no broker of ours would send is told of once a minute, not once a task.

@@ -5,6 +5,7 @@
 
 from tests.sim.mutants.attempt_ends import ATTEMPT_ENDS
 from tests.sim.mutants.cancels import CANCELS
+from tests.sim.mutants.flows import FLOWS
 from tests.sim.mutants.gates import GATES
 from tests.sim.mutants.lanes import LANES
 from tests.sim.mutants.limits import LIMITS
@@ -461,5 +462,5 @@ SERVICE = (
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
     *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *WORKERS, *ATTEMPT_ENDS),
-    *(*CANCELS, *LANES, *TIMERS, *UNIQUE, *GATES, *WAITS),
+    *(*CANCELS, *LANES, *TIMERS, *UNIQUE, *FLOWS, *GATES, *WAITS),
 )

@@ -176,7 +176,7 @@ class CancelChecker:
         meant = [
             (seq, task)
             for seq, task in queue.by_seq.items()
-            if task.outcome is None and self._means(command, reply, seq, task)
+            if task.outcome is None and task.has_code and self._means(command, reply, seq, task)
         ]
         runs = [task.token for _, task in meant if task.token is not None and not task.asked]
         waits = {seq for seq, task in meant if task.token is None}

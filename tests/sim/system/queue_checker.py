@@ -13,6 +13,7 @@ from raftwork.broker.machine import Machine
 from raftwork.broker.machine.commands import (
     Expire,
     Fail,
+    Grew,
     Lose,
     Postpone,
     Release,
@@ -20,7 +21,7 @@ from raftwork.broker.machine.commands import (
     decode_batch,
 )
 from raftwork.consensus.core import Position
-from raftwork.features.cancel import CancelSome
+from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.cluster_settings import ConfigureCluster
 from raftwork.features.effects import (
     Applied,
@@ -44,6 +45,8 @@ from raftwork.features.effects import (
     Withdrawn,
 )
 from raftwork.features.enqueue import Admit
+from raftwork.features.flow_again import FlowAgain
+from raftwork.features.flows import Grow
 from raftwork.features.lanes import GoOn
 from raftwork.features.limits import ConfigureLimit, PauseGates
 from raftwork.features.pause_queue import Pause, Resume
@@ -57,6 +60,7 @@ from raftwork.wire import unpack
 from tests.sim.system.attempt_ends import AttemptEnds
 from tests.sim.system.cancels import CancelChecker
 from tests.sim.system.cluster_settings import Stood
+from tests.sim.system.flows import FlowRules
 from tests.sim.system.lanes import LaneRules
 from tests.sim.system.limits import LimitRules
 from tests.sim.system.promises import require
@@ -87,6 +91,8 @@ class Known:
     grace_ends: int = 0
     #: The arguments that replaced its own ones.
     arguments: bytes = b""
+    #: Whether it has code: a flow, a join and what was replaced have none.
+    has_code: bool = True
     tags: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -161,12 +167,14 @@ class QueueChecker:
     keys: Keys = field(init=False)
     #: What code asks for, and checkpoints.
     ends: AttemptEnds = field(init=False)
+    flows: FlowRules = field(init=False)
 
     def __post_init__(self) -> None:
         self.cancels = CancelChecker(self.reached)
         self.ends = AttemptEnds(self.reached)
         self.lanes = LaneRules(self.reached)
         self.keys = Keys(self)
+        self.flows = FlowRules(self)
         self.timers = TimerRules(self.reached)
         self.limits = LimitRules(self.reached)
 
@@ -181,7 +189,7 @@ class QueueChecker:
         steps: Sequence[int],
         machine: Machine,
     ) -> None:
-        """`steps`: how many of the effects were there before each command."""
+        """`steps`: how many of the effects were there before each command, and after the last."""
         self._machine = machine
         made = (crc32(data), crc32(repr(applied).encode()))
         known = self.applications.get(at)
@@ -201,11 +209,13 @@ class QueueChecker:
         self.timers.swept()
         running = [task for task in self.tasks.values() if task.token is not None]
         self.cancels.over(self.time, running)
-        ends = (*steps[1:], len(effects))
         for plain, reply, start, end in zip(
-            decode_batch(data)[1], applied.replies, steps, ends, strict=True
+            decode_batch(data)[1], applied.replies, steps[:-1], steps[1:], strict=True
         ):
             self._command(plain, reply, effects[start:end])
+        for effect in effects[steps[-1] :]:
+            self._effect(effect)  # of what waited for tasks that ended
+        self.flows.entered(machine)
         tokens = [task.token for task in self.tasks.values() if task.token is not None]
         self.limits.over(machine, tokens, self.timers.time)
 
@@ -217,8 +227,8 @@ class QueueChecker:
         match command:
             case Admit():
                 self._admits(command, reply, effects)
-            case Configure() | ConfigureCluster() if not isinstance(reply, Rejected):
-                self._configures(command)
+            case Configure() | ConfigureCluster():
+                self._configures(command, reply)
             case Release():
                 self._released(command)
             case Expire() | Fail() | Postpone() | Lose():
@@ -240,6 +250,8 @@ class QueueChecker:
                 self._moves(command, reply)
             case DropWaiting():
                 self._drops(command, reply, effects)
+            case CancelSome(scope=Scope.FLOW) | FlowAgain() | Grow() | Grew():
+                self.flows.command(command, reply, effects)
             case CancelSome() | Pause() | Resume():
                 self.cancels.applied(self, command, reply, effects)
             case _:
@@ -266,6 +278,8 @@ class QueueChecker:
                 self._assigned(worker, [(token, seq, 1) for token, seq, *_ in begun])
             case Assigned(worker, assigned):
                 self._assigned(worker, assigned)
+            case Settled(token=0) if self.flows.ends(effect):
+                pass
             case Settled(token=0):
                 cancelled = effect.seq in self.cancels.ended
                 (self._cancelled if cancelled else self._purged)(effect)
@@ -279,6 +293,7 @@ class QueueChecker:
                 task = self.by_seq[seq]
                 self.timers.waits(seq)
                 self.lanes.waits(effect, task)
+                self.flows.waits(task)
                 waits = task.token is None and task.outcome is None
                 require(waits, "one owner", f"{task.id} waits again, but has {task}")
                 task.waits_since = self.rooms.timeline.now
@@ -411,7 +426,7 @@ class QueueChecker:
     def _purged(self, effect: Settled) -> None:
         task = self.by_seq[effect.seq]
         if self.timers.ends_by_time(effect, ran=task.id in self.executions):
-            self._over(effect, task, effect.state)
+            self.over(effect, task, effect.state)
             return
         require(effect.seq in self.dropped, "purges", f"{task.id} ends while it waits, unasked")
         words = effect.state is State.FAILED and decode_failure(effect.data).type == "Purged"
@@ -419,7 +434,7 @@ class QueueChecker:
         self.dropped.remove(effect.seq)
         self.reached["purged after an attempt"] += task.attempts > 0
         self.reached["purged"] += 1
-        self._over(effect, task, State.CANCELLED)
+        self.over(effect, task, State.CANCELLED)
 
     def _cancelled(self, effect: Settled) -> None:
         """It waited, and was cancelled."""
@@ -427,9 +442,9 @@ class QueueChecker:
         words = decode_failure(effect.data).type if effect.state is State.CANCELLED else ""
         require(words == "user", "cancels", f"{task.id} is cancelled, and ends as {effect}")
         self.cancels.ended.remove(effect.seq)
-        self._over(effect, task, State.CANCELLED)
+        self.over(effect, task, State.CANCELLED)
 
-    def _over(self, effect: Settled, task: Known, fate: State) -> None:
+    def over(self, effect: Settled, task: Known, fate: State) -> None:
         """It ended while no worker had it; `fate` is what that is to those behind it."""
         self.timers.ended(effect.seq)
         task.waits_since = None
@@ -569,7 +584,9 @@ class QueueChecker:
         text = f"{tasks} tasks of {size} bytes are refused early by {room}"
         require(bool(tasks and room.lack(tasks, size)), "limits", text)
 
-    def _configures(self, command: Configure | ConfigureCluster) -> None:
+    def _configures(self, command: Configure | ConfigureCluster, reply: Reply) -> None:
+        if isinstance(reply, Rejected):
+            return
         if isinstance(command, ConfigureCluster):
             self.cluster.configure(self.rooms.newest, command)
             return

@@ -121,6 +121,18 @@ _EXPECTED = (
     "unique: asked again",
     "unique: in its period",
     "unique: waits for a period",
+    # flows
+    "flow: submitted",
+    "flow: submitted again",
+    "flow: succeeded",
+    "flow: failed",
+    "flow: cancelled for what it waited for",
+    "flow: a failure as a value",
+    "flow: children entered",
+    "flow: replaced",
+    "flow: went on in another entry",
+    "flow: cancelled as a whole",
+    "flow: retried, and shares a result",
     # time
     "scheduled",
     "due across a failover",

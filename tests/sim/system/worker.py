@@ -21,6 +21,7 @@ from raftwork.messages import (
     decode_spec,
     encode_failure,
 )
+from raftwork.messages.flow_values import filled
 from raftwork.wire import pack, unpack
 from raftwork.worker.agent import Agent, Identity, Load, Turn
 from raftwork.worker.pool import Running
@@ -28,6 +29,7 @@ from raftwork.worker.runner import Ended, failure, lost
 from raftwork.worker.task_notes import Board, Courier, Said
 from tests.sim.system.attempt_ends import Left
 from tests.sim.system.disk import CLUSTER
+from tests.sim.system.flows import GROWS, NODE, grown, value_of
 from tests.sim.system.network import Dealer
 from tests.sim.system.process import Clock, Process
 from tests.sim.system.workload import NAMES
@@ -415,6 +417,8 @@ class Worker(Process):
         self.world.queue.keys.began(task.id, task.payload)
         if self.deadly:
             return Code(task, now, now + 5, lost(task.token, Loss(exit=1)))
+        if name == NODE:
+            return self._node(task, now)
         kind, length, count = cast("tuple[str, int, int]", unpack(task.payload))
         outcome: Outcome | None = Outcome(task.token, True, pack([task.id, task.token]))
         if kind == "tree" and (awaited := self.world.waits.awaited(task, count)) is not None:
@@ -439,6 +443,21 @@ class Worker(Process):
             outcome = None
         return Code(task, now, now + length, outcome, number)
 
+    def _node(self, task: PushedTask, now: int) -> Code:
+        """A task of a flow: it is given the values that it waited for."""
+        inputs = task.about.inputs if task.about is not None else []
+        kind, length, times, values = cast(
+            "tuple[str, int, int, list[object]]", filled(task.payload, dict(inputs))
+        )
+        self.world.queue.flows.began(task.id, values)
+        before = self.world.failures[task.id] = self.world.failures.get(task.id, 0) + 1
+        outcome = Outcome(task.token, True, pack([task.id, task.token]))
+        if kind == "fail" and before <= times:
+            outcome = failure(task.token, "ValueError", f"attempt {task.attempt} of {task.id}")
+        elif kind in GROWS:
+            outcome = grown(task, kind, times)
+        return Code(task, now, now + length, outcome)
+
     def _leaves(self, task: PushedTask) -> tuple[int, int]:
         """It leaves one checkpoint more than it found; how many that are, and its number."""
         found = task.about.checkpoint if task.about is not None else None
@@ -458,9 +477,10 @@ class Worker(Process):
             self.world.queue.died.add(outcome.token)
             self.timeline.note("process died")
         else:
-            if not outcome.ok:
+            if not outcome.returned:
                 self.world.queue.ends.ended(outcome)
-            self.world.queue.ended(outcome.token, ok=outcome.ok, data=outcome.data)
+            data = value_of(outcome)
+            self.world.queue.ended(outcome.token, ok=outcome.returned, data=data)
 
     # ---- sockets --------------------------------------------------------------------------------
 

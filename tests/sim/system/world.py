@@ -11,7 +11,7 @@ from random import Random
 
 from raftwork.broker.workers import reports
 from raftwork.consensus.core import Peer
-from raftwork.features import cancel, purge_queue
+from raftwork.features import cancel, flow_nodes, purge_queue
 from raftwork.messages import Extras, Spec
 from tests.sim.system.admin import Admin
 from tests.sim.system.apart import Apart
@@ -23,6 +23,7 @@ from tests.sim.system.cluster_settings import ClusterAdmin
 from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
+from tests.sim.system.flows import EDGES_AT_ONCE, Flows
 from tests.sim.system.fork_server import ForkServers
 from tests.sim.system.lanes import Draw, Resumes
 from tests.sim.system.limits import Draw as LimitDraw
@@ -118,6 +119,7 @@ class World:
         self.looker = Looker(self)
         self.cluster_admin = ClusterAdmin(self)
         self.uniques = Uniques(self)
+        self.flows = Flows(self)
         self.bugs = Bugs(self)
         self.resumes = Resumes(self)
         self.moves = Moves(self, self._timers)
@@ -154,6 +156,7 @@ class World:
         grace, reports.EXPIRY_GRACE_MS = reports.EXPIRY_GRACE_MS, shape.expiry_grace
         part, purge_queue._PART = purge_queue._PART, PURGED_AT_ONCE
         some, cancel._PART = cancel._PART, CANCELLED_AT_ONCE
+        edges, flow_nodes.EDGES_A_TURN = flow_nodes.EDGES_A_TURN, EDGES_AT_ONCE
         try:
             for process in (*self.brokers, *self.workers, *self.users):
                 process.start()
@@ -167,6 +170,7 @@ class World:
             self.cancels.plot()
             self.resumes.begin()
             self.uniques.begin()
+            self.flows.begin()
             self.moves.begin()
             self.looker.begin()
             self.limit_admin.begin()
@@ -196,6 +200,7 @@ class World:
             self._compare()
         finally:
             reports.EXPIRY_GRACE_MS, purge_queue._PART, cancel._PART = grace, part, some
+            flow_nodes.EDGES_A_TURN = edges
             for broker in self.brokers:
                 broker.disk.forget()
 

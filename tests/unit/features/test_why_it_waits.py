@@ -8,6 +8,8 @@ from raftwork.broker.machine.commands import Assign, Fail, Finish
 from raftwork.features import why_it_waits
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.enqueue import Admit
+from raftwork.features.flow_graph import KIND_BITS, EdgeKind, Graph, Node, encode_graph
+from raftwork.features.flows import Grow
 from raftwork.features.inspect_tasks import ShowTask, TaskShown
 from raftwork.features.lanes import GoOn
 from raftwork.features.limit_settings import ENDLESS
@@ -218,3 +220,33 @@ def test_a_queue_that_allows_no_more_is_told_as_a_limit(harness: RequestHarness)
     assert why(harness, "b")["limit"] == "queue default is full: 1 of 1 running"
     harness.queues.apply(Configure("default", queue_changes(concurrency=2)))
     assert "limit" not in why(harness, "b")
+
+
+# ---- flows --------------------------------------------------------------------------------------
+
+
+def node(*sources: int, signal: str = "") -> Node:
+    inputs = [source << KIND_BITS | EdgeKind.CARRIES for source in sources]
+    return Node(0 if signal else 1, pack(None), inputs, signal=signal)
+
+
+def test_who_waits_for_other_tasks_is_told_which(harness: RequestHarness) -> None:
+    spec = encode_spec(Spec("m.f", "default"))
+    whole = Node(0, pack(None), [5 << KIND_BITS])
+    nodes = [*[node()] * 4, node(0), node(0, 1, 2, 3), whole]
+    harness.queues.apply(
+        Grow(harness.machine.time, "f", 1, False, encode_graph(Graph([spec], nodes)))
+    )
+    assert why(harness, "f/5")["blocked"] == "it waits for another task: f/1 (queued)"
+    four = "f/1 (queued), f/2 (queued), f/3 (queued), …"
+    assert why(harness, "f/6")["blocked"] == f"it waits for 4 other tasks: {four}"
+    assert why(harness, "f") == {"blocked": f"it waits for 6 other tasks: {four}"}
+
+
+def test_who_waits_for_a_signal_is_told_which(harness: RequestHarness) -> None:
+    spec = encode_spec(Spec("m.f", "default"))
+    nodes = [node(), node(0, signal="approved"), Node(0, pack(None), [1 << KIND_BITS])]
+    harness.queues.apply(
+        Grow(harness.machine.time, "f", 1, False, encode_graph(Graph([spec], nodes)))
+    )
+    assert why(harness, "f/2") == {"signal": "it waits for the signal approved"}

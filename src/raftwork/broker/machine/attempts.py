@@ -16,6 +16,7 @@ from raftwork.broker.machine.commands import (
     Expire,
     Fail,
     Finish,
+    Grew,
     HoldBack,
     Lose,
     Postpone,
@@ -29,10 +30,12 @@ from raftwork.features.effects import (
     NotAssigned,
     TokenRejected,
 )
+from raftwork.features.feature import REFUSALS
+from raftwork.features.growth import count_tasks, read_growth
 from raftwork.features.history import ERROR_MAX, note_attempt
 from raftwork.features.losses import note_losses
-from raftwork.features.settle import settle, without_cancelled
-from raftwork.features.task_row import DELAYED
+from raftwork.features.settle import settle, settle_cancelled, without_cancelled
+from raftwork.features.task_row import CANCELLING, DELAYED
 from raftwork.features.waiting import still_waiting, wait
 from raftwork.messages import (
     TIME_LIMIT_KINDS,
@@ -46,6 +49,7 @@ from raftwork.messages import (
     is_retried,
     lost_by,
 )
+from raftwork.messages.failures import ChildrenRefused
 
 if TYPE_CHECKING:
     from raftwork.features.settle import Verdict
@@ -83,6 +87,30 @@ def fail(ledger: Ledger, command: Fail, effects: list[Effect]) -> None:
     if run is not None:
         retry_at = None if command.final else command.retry_at
         _failed(ledger, run, command.failure, retry_at, effects)
+
+
+def grew(ledger: Ledger, command: Grew, effects: list[Effect]) -> None:
+    """The code returned and made tasks: with its outcome they are there, and not before.
+
+    No room for them is a failure of the attempt: nothing of it is there then.
+    """
+    run = _end(ledger, command.token, effects)
+    if run is None:
+        return
+    try:
+        growth = read_growth(ledger, run, command)
+    except REFUSALS as refusal:
+        failure = encode_failure(ChildrenRefused(int(refusal.code), count_tasks(command)))
+        _failed(ledger, run, failure, command.retry_at, effects)
+        return
+    if command.replaced and run.flags & CANCELLING:
+        settle_cancelled(ledger, [run], effects)
+    elif command.replaced:
+        run = growth.enter(effects)
+        effects.append(AttemptEnded(run.token, run.seq))
+    else:
+        run = growth.enter(effects)
+        settle(ledger, State.SUCCEEDED, [(run, command.value)], effects)
 
 
 def expire(ledger: Ledger, command: Expire, effects: list[Effect]) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "Expire",
     "Fail",
     "Finish",
+    "Grew",
     "HoldBack",
     "Lose",
     "Postpone",
@@ -114,6 +115,17 @@ class Postpone(NamedTuple):
 
     token: int
     at: int  # leader time; in the past it waits again at once
+
+
+@command(181, since=2)
+class Grew(NamedTuple):
+    """The token's code returned and made tasks: they enter with its outcome, or it has failed."""
+
+    token: int
+    value: bytes  # packed; of no meaning if it is replaced
+    spawned: bytes  # a packed Graph, or nothing
+    replaced: bytes  # a packed Graph whose outcome is its own, or nothing
+    retry_at: int  # as in Fail
 
 
 def encode_batch(time: int, batch: Iterable[Command]) -> bytes:

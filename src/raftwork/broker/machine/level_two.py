@@ -26,8 +26,11 @@ TABLES: Final = {
     "quota": "name",
     "tag": "key, value, seq",
     "checkpoint": "seq",
-    "edge": "src, dst, slot",
+    "edge": "dst, slot",
     "flow": "number",
+    "unmade": "seq",
+    "signal": "flow, name, seq",
+    "node": "flow, seq",
     "schedule": "id",
     "name": "number",
     "worker": "number",
@@ -48,7 +51,8 @@ ALTER TABLE task ADD COLUMN ended_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN run_ms INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE task ADD COLUMN open INTEGER NOT NULL DEFAULT 0;     -- edges to it that are unmet
-ALTER TABLE task ADD COLUMN flow INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN flow INTEGER NOT NULL DEFAULT 0;     -- whose node it is
+ALTER TABLE task ADD COLUMN parent INTEGER NOT NULL DEFAULT 0;   -- whose code made it
 ALTER TABLE queue ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;
@@ -127,21 +131,47 @@ CREATE TABLE checkpoint (
     seq INTEGER PRIMARY KEY,
     value BLOB NOT NULL
 ) STRICT;
-CREATE TABLE edge (                 -- dst waits for src
-    src INTEGER NOT NULL,
+CREATE TABLE edge (                 -- dst waits for src; kept until their flow is forgotten
     dst INTEGER NOT NULL,
-    slot INTEGER NOT NULL,          -- where the value goes
-    PRIMARY KEY (src, dst, slot)
+    slot INTEGER NOT NULL,          -- by which dst names the value; from 0 on
+    src INTEGER NOT NULL,
+    kind INTEGER NOT NULL,          -- features/flow_graph.py: EdgeKind
+    met INTEGER NOT NULL,           -- 1: src has its outcome, and dst knows
+    PRIMARY KEY (dst, slot)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX edge_to ON edge (dst);
-CREATE TABLE flow (
-    number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    open INTEGER NOT NULL,          -- tasks without an outcome
-    failed INTEGER NOT NULL,
-    state INTEGER NOT NULL,
-    spec BLOB NOT NULL
+CREATE INDEX edge_from ON edge (src);
+CREATE TABLE flow (                 -- features/flow_nodes.py
+    number INTEGER PRIMARY KEY,     -- of the row in `task` that stands for it
+    nodes INTEGER NOT NULL,
+    edges INTEGER NOT NULL,
+    failed INTEGER NOT NULL,        -- nodes without a value
+    first INTEGER NOT NULL,         -- of these the first
+    siblings INTEGER NOT NULL,      -- 1: once a node fails the others are cancelled
+    cancelled INTEGER NOT NULL,     -- it was asked to end: a CancelReason, or 0
+    at INTEGER NOT NULL,            -- up to this node its end, or cancel, is carried out
+    callbacks INTEGER NOT NULL,     -- tasks that wait for its end, and have not ended
+    until INTEGER NOT NULL,         -- machine time up to which its result is kept at least
+    pinned INTEGER NOT NULL,        -- results that are kept as it has not ended
+    pinned_bytes INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE unmade (               -- nodes without a value: to run them again
+    seq INTEGER PRIMARY KEY,
+    code INTEGER NOT NULL,          -- 0: it had none
+    spec BLOB NOT NULL,
+    payload BLOB NOT NULL
+) STRICT;
+CREATE TABLE signal (               -- of flows that have not ended (features/signals.py)
+    flow INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    seq INTEGER NOT NULL,           -- the row that waits for it; 0: none does, the value is kept
+    value BLOB NOT NULL,
+    PRIMARY KEY (flow, name, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE node (
+    flow INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (flow, seq)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE schedule (
     id TEXT PRIMARY KEY,
     declared BLOB NOT NULL,         -- by the code

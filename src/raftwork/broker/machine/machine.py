@@ -21,6 +21,7 @@ from raftwork.broker.machine.commands import (
     Expire,
     Fail,
     Finish,
+    Grew,
     HoldBack,
     Lose,
     Postpone,
@@ -35,7 +36,7 @@ from raftwork.broker.machine.queries import Standing, Waiting
 from raftwork.broker.machine.retention import sweep, trim
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
 from raftwork.errors import BadMessage
-from raftwork.features import dead_letters
+from raftwork.features import dead_letters, flow_nodes
 from raftwork.features.catalogue import FEATURES
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.effects import Applied, Done, Effect, GatesFreed, Rejected, Reply
@@ -57,6 +58,7 @@ _APPLY = {
         transition(Assign, attempts.assign),
         transition(Finish, attempts.finish),
         transition(Fail, attempts.fail),
+        transition(Grew, attempts.grew),
         transition(Expire, attempts.expire),
         transition(HoldBack, attempts.hold_back),
         transition(Postpone, attempts.postpone),
@@ -103,6 +105,7 @@ class Machine:
         effects: list[Effect] = []
         sweep(ledger, effects)
         replies = [self._carry_out(command, effects) for command in batch]
+        self._go_on(effects)
         trim(ledger)
         dead_letters.trim(ledger)
         ledger.run_times.clear()
@@ -117,6 +120,11 @@ class Machine:
         except REFUSALS as refusal:
             return Rejected(Code(refusal.code), str(refusal))
         return done or Done()
+
+    def _go_on(self, effects: list[Effect]) -> None:
+        """What waits for tasks that ended in this entry."""
+        if self._ledger.links.waiting:
+            flow_nodes.go_on(self._ledger, effects)
 
     def flush(self) -> None:
         """Write the counters and the running set; call it once before COMMIT."""

@@ -11,8 +11,17 @@ from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.machine.level_two import LEVEL, ByLevel
 from raftwork.broker.machine.state import Ledger, Queue
 from raftwork.features.checkpoints import checkpoint_of
+from raftwork.features.flow_nodes import flow_of, inputs
 from raftwork.features.tags import tags_of
-from raftwork.features.task_row import BLOCKED, CHECKPOINTED, SCHEDULED, TAGGED, TOMBSTONE
+from raftwork.features.task_row import (
+    BLOCKED,
+    CHECKPOINTED,
+    LINKED,
+    SCHEDULED,
+    TAGGED,
+    TOMBSTONE,
+    WITHOUT_CODE,
+)
 from raftwork.messages import About, QueueStatus, Result, State
 
 _LOOKUP = """SELECT task.id, seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body END
@@ -51,7 +60,11 @@ _AT_PLACES = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.
 _TENANTS = "SELECT seq, tenant FROM json_each(?) CROSS JOIN task ON task.seq = value"
 
 
-_UNSTARTED = {SCHEDULED: State.SCHEDULED, BLOCKED: State.BLOCKED}
+_UNSTARTED = {
+    SCHEDULED: State.SCHEDULED,
+    BLOCKED: State.BLOCKED,
+    WITHOUT_CODE: State.BLOCKED,
+}
 _STATE = tuple(State)  # by number: to call State takes five times as long
 
 
@@ -224,10 +237,12 @@ def running_body(ledger: Ledger, token: int) -> Waiting | None:
 
 def about(ledger: Ledger, task: Waiting) -> About | None:
     """What its code may know of it besides; None of a task that has nothing of it."""
-    if not task.key and not task.flags & (TAGGED | CHECKPOINTED):
+    if not task.key and not task.flags & (TAGGED | CHECKPOINTED | LINKED):
         return None
     tags = tags_of(ledger, task.seq) if task.flags & TAGGED else []
     checkpoint = None
     if task.flags & CHECKPOINTED:
         checkpoint = checkpoint_of(ledger, task.seq)
-    return About(task.key, tags, checkpoint)
+    if not task.flags & LINKED:
+        return About(task.key, tags, checkpoint)
+    return About(task.key, tags, checkpoint, *flow_of(ledger, task.seq), inputs(ledger, task.seq))

@@ -20,6 +20,7 @@ from raftwork.broker.machine.entry_versions import check_level
 from raftwork.broker.machine.gates import Gates
 from raftwork.broker.machine.lanes import Lanes
 from raftwork.broker.machine.level_two import ByLevel
+from raftwork.broker.machine.links import Links
 from raftwork.broker.machine.migrations import check_version
 from raftwork.features import history
 from raftwork.features.cluster_settings import ClusterSettings
@@ -187,6 +188,7 @@ class Ledger:
         self.find_next_expiry()
         #: The lanes that unfinished tasks bear the numbers of.
         self.lanes = Lanes(db, tables=self.level >= level_two.LEVEL)
+        self.links = Links(db, self.level)
         #: Keys whose ordered tasks wait for a resume (features/key_order.py); bounded.
         self.halted_keys = level_two.halted_keys(db) if self.level >= level_two.LEVEL else 0
         #: The limits, and how far each is used.
