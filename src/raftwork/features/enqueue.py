@@ -28,7 +28,7 @@ from raftwork.features.effects import (
 from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
 from raftwork.features.limits import check_limits, named
-from raftwork.features.queue_limits import check_fits, check_queues
+from raftwork.features.queue_limits import check_fits, check_lanes, check_queues
 from raftwork.features.results import watch
 from raftwork.features.task_batch import (
     LEVEL_OPTIONS,
@@ -342,6 +342,7 @@ def _check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> 
     unique_keys.check_keys(ledger, planned)
     if entering := _entering(planned):
         check_halted(ledger, spec)
+        check_lanes(ledger, spec, entering)
         check_room(ledger, spec.queue, payloads_of(entering))
 
 

@@ -87,7 +87,7 @@ class QueueSettings:
             )
         ),
     )
-    #: Tasks that may wait, those that wait for a retry among them.
+    #: Tasks that may wait: also those that wait for their time, a retry or another task.
     max_length: int | None = field(
         default=None,
         metadata=_about(

@@ -41,7 +41,7 @@ WORKERS = (
         Mutant(
             f"{consensus}: what a killed worker's fork server does not name never began",
             (Edit(_HELLO, _LAST, "if False:"),),
-            seeds=120,
+            seeds=40,
             consensus=consensus,
         )
         for consensus in ("raft", "zab")

@@ -174,9 +174,9 @@ class Faults:
                 silently = rng.random() < 0.3
                 if worker.alive and (starved := self._world.fork_servers.starves()):
                     worker.pause(starved)
-                    self._timeline.after(starved, self._kill_worker, worker, silently)
+                    self._timeline.after(starved, self.kill_worker, worker, silently)
                 else:
-                    self._kill_worker(worker, silently)
+                    self.kill_worker(worker, silently)
             case "pause worker":
                 if worker.alive:
                     worker.pause(rng.choice((200, 1_500, 4_000)))
@@ -189,7 +189,8 @@ class Faults:
                 if client.alive:
                     client.pause(self._timeline.second.choice((300, 1_500, 4_000, 8_000)))
 
-    def _kill_worker(self, worker: Worker, silently: bool) -> None:
+    def kill_worker(self, worker: Worker, silently: bool) -> None:
+        """As `kill -9`; with its host if `silently`."""
         if not self._peace:
             worker.stop("killed", silently=silently)
             self._world.later(worker.start)

@@ -8,13 +8,13 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from raftwork.features import from_broker
-from raftwork.messages import Held, Holding, WorkerWelcome
+from raftwork.messages import Held, Holding, WorkerWelcome, decode_spec
 from raftwork.worker.agent import Identity
 from raftwork.worker.killed_worker_notice import notice
 from tests.sim.system.network import Dealer
 
 if TYPE_CHECKING:
-    from tests.sim.system.worker import Pool
+    from tests.sim.system.worker import Code, Pool, Worker
     from tests.sim.system.world import World
 
 #: The share of worlds whose workers have pools of processes.
@@ -23,6 +23,8 @@ _SHARE = 0.4
 _LATE = (0, 1, 20, 300)
 #: Before it is killed, a worker on such a machine has no turn for so long, ms.
 _STARVED = (0, 0, 10, 60)
+#: When there is enough to do, ms.
+_BUSY = 1_500
 #: For a leader to hear it, ms.
 _PATIENCE = 1_000
 
@@ -33,7 +35,20 @@ class ForkServers:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._rng = Random(f"fork servers in {world.seed}")
-        self.there = self._rng.random() < _SHARE
+        self.there = self._due = self._rng.random() < _SHARE
+
+    def began(self, worker: "Worker", code: "Code") -> None:
+        """Once in a history a worker is starved and killed while it runs what may run once.
+
+        By the time it is killed that code has ended. Left to chance that hardly ever happens.
+        """
+        now, spec = self._world.timeline.now, decode_spec(code.task.spec)
+        if not self._due or now < _BUSY or not spec.at_most_once or code.outcome is None:
+            return
+        self._due = False
+        starved = code.until - now + self._rng.choice(_LATE)
+        worker.pause(starved)
+        self._world.timeline.after(starved, self._world.faults.kill_worker, worker, False)
 
     def starves(self) -> int:
         """For how long a worker has had no turn when it is killed, ms."""
@@ -57,7 +72,7 @@ class ForkServers:
     def _count_unheard(self, pool: "Pool") -> None:
         """What may run once, has run, and is not known to have begun."""
         queue = self._world.queue
-        for token in pool.ended:
+        for token in pool.over():
             task = queue.tokens[token][0]
             once = task.spec.at_most_once and task.token == token
             self._world.reach.counts["ended unheard"] += once

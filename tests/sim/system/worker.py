@@ -90,8 +90,7 @@ class Pool:
         self._spare = worker.world.waits.spare(slots)
         self.notes = Notes(worker)
         self.fatal: list[Code] = []
-        #: Tokens whose code ended, for what is counted.
-        self.ended: list[int] = []
+        self._ended: list[int] = []
 
     def start(self, tasks: list[PushedTask]) -> None:
         self._waiting.extend(tasks)
@@ -107,6 +106,7 @@ class Pool:
             code = self._running[task.token] = self._worker.begin(task)
             if code.awaits is None:
                 self._worker.poke(code.until)
+                self._worker.world.fork_servers.began(self._worker, code)
                 continue
             code.parked = self.parked < self._spare
             if code.parked:
@@ -165,7 +165,7 @@ class Pool:
             if code.outcome is None:
                 self.fatal.append(code)
                 continue
-            self.ended.append(code.task.token)
+            self._ended.append(code.task.token)
             self._worker.end(code.outcome)
             ended.append(Ended(code.outcome, (code.until - code.since) * 1_000_000))
         self._fill()
@@ -215,6 +215,11 @@ class Pool:
         for token in [t for t in self._running if t in tokens]:
             del self._running[token]
         self._fill()
+
+    def over(self) -> list[int]:
+        """The tokens whose code has ended."""
+        now = self._worker.timeline.now
+        return self._ended + [t for t, code in self._running.items() if code.until <= now]
 
     def orphans(self) -> list[Code]:
         """The worker is dead: what its children run, or begin although it is."""

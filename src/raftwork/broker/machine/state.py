@@ -186,7 +186,7 @@ class Ledger:
         self.find_next_timer()
         self.find_next_expiry()
         #: The lanes that unfinished tasks bear the numbers of.
-        self.lanes = Lanes(db)
+        self.lanes = Lanes(db, tables=self.level >= level_two.LEVEL)
         #: Keys whose ordered tasks wait for a resume (features/key_order.py); bounded.
         self.halted_keys = level_two.halted_keys(db) if self.level >= level_two.LEVEL else 0
         #: The limits, and how far each is used.
