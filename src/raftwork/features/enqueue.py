@@ -342,7 +342,7 @@ def _check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> 
     unique_keys.check_keys(ledger, planned)
     if entering := _entering(planned):
         check_halted(ledger, spec)
-        check_lanes(ledger, spec, {row[4].tenant for row in entering if row[4] is not None})
+        check_lanes(ledger, spec, entering)
         check_room(ledger, spec.queue, payloads_of(entering))
 
 

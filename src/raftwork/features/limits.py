@@ -21,7 +21,6 @@ from raftwork.features.limit_settings import (
     LIMITS_OF_TASK_MAX,
     NEVER,
     TASK_PREFIX,
-    GateName,
     Quota,
     changed,
     changes_of,
@@ -223,16 +222,21 @@ def _known(ledger: "Ledger", name: str) -> Quota:
     return quota
 
 
-def _enters(ledger: "Ledger", spec: "Spec", task: "Entering") -> None:
+def gates_of(ledger: "Ledger", spec: "Spec", key: str, tenant: str) -> str:
+    """The gates of such a task, as its row has them; empty if it has none."""
     limits = named(ledger, spec)
-    if limits:
+    if not limits:
+        return ""
+    quotas = ledger.gates.quotas
+    pers = [quotas[name].per if name in quotas else "" for name in limits]
+    by = {"": "", "key": key, "tenant": tenant}
+    return gates_text(tuple([(name, by[per]) for name, per in zip(limits, pers, strict=True)]))
+
+
+def _enters(ledger: "Ledger", spec: "Spec", task: "Entering") -> None:
+    task.gates = gates_of(ledger, spec, task.key, task.extras.tenant)
+    if task.gates:
         task.flags |= GATED
-        task.gates = gates_text(tuple([_gate(ledger, name, task) for name in limits]))
-
-
-def _gate(ledger: "Ledger", name: str, task: "Entering") -> GateName:
-    per = ledger.gates.quotas[name].per
-    return name, task.extras.tenant if per == "tenant" else task.key if per == "key" else ""
 
 
 # ---- on every replica -------------------------------------------------------------------------

@@ -4,13 +4,16 @@ The log decides: a batch meets the limits that are set (queue_settings.py), and 
 where it is applied. What is in stays in, whatever is set later; what comes back is never refused.
 """
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from raftwork.errors import QueueFull
+from raftwork.features.limits import gates_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from raftwork.broker.machine.state import Ledger, Queue
+    from raftwork.features.task_batch import Row
     from raftwork.messages import Spec
 
 #: Lanes that unfinished tasks are of. A new leader looks at each before it serves, for some 5 us;
@@ -39,21 +42,27 @@ def check_queues(ledger: "Ledger", queue: str) -> None:
         raise QueueFull(f"no room: this would make {count} queues, {most} are allowed")
 
 
-def check_lanes(ledger: "Ledger", spec: "Spec", tenants: Collection[str]) -> None:
-    """Raise QueueFull if new tasks on behalf of these tenants would open too many lanes.
+def check_lanes(ledger: "Ledger", spec: "Spec", rows: "Sequence[Row]") -> None:
+    """Raise QueueFull if these new tasks would open too many lanes.
 
-    Those on nobody's behalf are of few lanes, and always fit.
+    Those on nobody's behalf and without limits are of few lanes, and always fit.
     """
-    if ledger.lanes.count + len(tenants) <= LANES_MAX:
+    if ledger.lanes.count + len(rows) <= LANES_MAX:
         return
     queue = ledger.queues.get(spec.queue)
+    lanes = {
+        (tenant, gates_of(ledger, spec, key, tenant))
+        for *_, key, extras in rows
+        for tenant in ("" if extras is None else extras.tenant,)
+    }
     new = sum(
-        queue is None or not ledger.lanes.knows(queue.number, spec.priority, tenant)
-        for tenant in tenants
-        if tenant
+        queue is None or not ledger.lanes.knows(queue.number, spec.priority, *lane)
+        for lane in lanes
+        if any(lane)
     )
     if new and ledger.lanes.count + new > LANES_MAX:
         raise QueueFull(
             f"no room: this would make {ledger.lanes.count + new} lanes, {LANES_MAX} are allowed:"
-            " each tenant with unfinished tasks has one for each of its queues and priorities"
+            " each tenant, and each key or tenant that a limit counts apart, has one for each of"
+            " its queues and priorities while it has unfinished tasks"
         )
