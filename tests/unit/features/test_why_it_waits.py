@@ -184,7 +184,7 @@ def test_of_what_runs_it_is_told_that_it_is_asked_to_end(harness: RequestHarness
 
 
 def node(*sources: int, signal: str = "") -> Node:
-    inputs = [source << KIND_BITS | EdgeKind.CARRIES for source in sources]
+    inputs = [source << KIND_BITS | EdgeKind.CARRIES.value for source in sources]
     return Node(0 if signal else 1, pack(None), inputs, signal=signal)
 
 
