@@ -25,7 +25,8 @@ EDGES_MAX: Final = 50_000
 GRAPH_BYTES_MAX: Final = 16 * 1024 * 1024
 #: Kinds of tasks in one graph, each with a Spec of its own.
 SPECS_MAX: Final = 1_000
-#: Of the values that one node gets, or that a join is made of.
+#: Of the values that one node gets and its arguments, or that a join is made of. More would be
+#: refused by a worker's socket (FRAME_BYTES_MAX).
 INPUT_BYTES_MAX: Final = 16 * 1024 * 1024
 #: An edge is packed as `source << KIND_BITS | kind`.
 KIND_BITS: Final = 3

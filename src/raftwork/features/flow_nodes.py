@@ -89,6 +89,9 @@ _IN_STATES = """SELECT kind, src, state FROM edge CROSS JOIN task ON task.seq = 
 _IN_BYTES = """SELECT coalesce(sum(length(body)), 0)
     FROM edge CROSS JOIN task ON task.seq = src WHERE dst = ? AND kind & 4"""
 _OF = "SELECT flow, parent FROM task WHERE seq = ?"
+_PUSH_BYTES = """SELECT coalesce(sum(length(task.body)), 0)
+        + (SELECT length(body) FROM task WHERE seq = ?1)
+    FROM edge CROSS JOIN task ON task.seq = src WHERE dst = ?1 AND kind & 4"""
 _RELEASE = "UPDATE task SET phase = ?, due = ? WHERE seq = ?"
 
 
@@ -220,7 +223,7 @@ def _release(
     """These, (number, queue, flags, due), wait for other tasks no more."""
     places: list[tuple[int, int, int]] = []
     for seq, number, flags, due in tasks:
-        ((size,),) = ledger.db.execute(_IN_BYTES, (seq,))
+        ((size,),) = ledger.db.execute(_PUSH_BYTES, (seq,))
         if size > INPUT_BYTES_MAX:
             failure = encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
             effects += end_unstarted(ledger, unstarted(ledger, [seq]), State.FAILED, failure)

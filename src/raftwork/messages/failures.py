@@ -210,7 +210,7 @@ class LimitReached(NamedTuple):
 
 @ending(35)
 class InputsTooLarge(NamedTuple):
-    """The values that it waited for have so many bytes together."""
+    """The values that it waited for, and its arguments, have so many bytes together."""
 
     size: int
     limit: int
@@ -218,8 +218,8 @@ class InputsTooLarge(NamedTuple):
     def in_words(self) -> Failure:
         """See `Ending.in_words`."""
         text = (
-            f"the values that it waits for have {self.size} bytes together; {self.limit} are"
-            " allowed: store large values elsewhere, and hand on where they are"
+            f"the values that it waits for, and its arguments, have {self.size} bytes together;"
+            f" {self.limit} are allowed: store large values elsewhere, and hand on where they are"
         )
         return Failure("PayloadTooLarge", text, "")
 

@@ -223,7 +223,7 @@ class FlowRules:
         elif isinstance(command, FlowAgain):
             self._again(command)
         else:
-            self._asked(command, cast("Done", reply), effects)
+            self._asked(command, reply, effects)
 
     def _asked(self, command: CancelSome, reply: Done, effects: Sequence[Effect]) -> None:
         """A part of a flow is to end: what waits does so now, code that runs is asked to."""

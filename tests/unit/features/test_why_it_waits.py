@@ -226,7 +226,7 @@ def test_a_queue_that_allows_no_more_is_told_as_a_limit(harness: RequestHarness)
 
 
 def node(*sources: int, signal: str = "") -> Node:
-    inputs = [source << KIND_BITS | EdgeKind.CARRIES for source in sources]
+    inputs = [source << KIND_BITS | EdgeKind.CARRIES.value for source in sources]
     return Node(0 if signal else 1, pack(None), inputs, signal=signal)
 
 
