@@ -14,7 +14,7 @@ add.enqueue(1, 2).result(timeout=10)
 from typing import TYPE_CHECKING
 
 from raftwork.attempt_ends import Reject, Resume, Retry
-from raftwork.client import App, BoundTask, Progress, Run, RunInfo, Status, Task
+from raftwork.client import App, BoundTask, Progress, Run, RunInfo, Schedule, Status, Task
 from raftwork.errors import (
     AlreadyEnqueued,
     AppClosed,
@@ -25,10 +25,12 @@ from raftwork.errors import (
     ProtocolError,
     QueueFull,
     RaftworkError,
+    ScheduleConflict,
     TaskCancelled,
     TaskFailed,
     TaskLost,
     Unavailable,
+    UnknownSchedule,
     UnknownTask,
     UnknownWorker,
     Unsupported,
@@ -46,6 +48,7 @@ __all__ = [
     "Progress",
     "Run",
     "RunInfo",
+    "Schedule",
     "Status",
     "Task",
     "current",
@@ -61,10 +64,12 @@ __all__ = [
     "PayloadTooLarge",
     "ProtocolError",
     "QueueFull",
+    "ScheduleConflict",
     "TaskCancelled",
     "TaskFailed",
     "TaskLost",
     "Unavailable",
+    "UnknownSchedule",
     "UnknownTask",
     "UnknownWorker",
     "Unsupported",

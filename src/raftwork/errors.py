@@ -6,8 +6,10 @@ RaftworkError
 │   ├── PayloadTooLarge      over a stated limit; both sizes are in the text
 │   ├── UnknownTask          no task has this id (or its last trace was forgotten)
 │   ├── UnknownWorker        no worker of this name works for the cluster
+│   ├── UnknownSchedule      there is no schedule of this id
 │   ├── ProtocolError        a request that contradicts itself or an earlier one
-│   │   └── Unsupported      the brokers are of an older release, or not all of the new one yet
+│   │   ├── Unsupported      the brokers are of an older release, or not all of the new one yet
+│   │   └── ScheduleConflict there is such a schedule already, or another version of it by now
 │   ├── AlreadyEnqueued      a task of the same unique key is there; `id` is its id
 │   ├── AppClosed            a call on an App after its `close` (also a RuntimeError)
 │   └── LoadError            MODULE:APP of a worker cannot be imported, or is no App
@@ -73,6 +75,12 @@ class UnknownWorker(RaftworkError):
     code = 6
 
 
+class UnknownSchedule(RaftworkError):
+    """There is no schedule of this id: none was made, or it was deleted."""
+
+    code = 12
+
+
 class ProtocolError(RaftworkError):
     """A request that breaks the protocol, such as a used id with other contents."""
 
@@ -106,6 +114,12 @@ class Unsupported(ProtocolError):
     """The brokers cannot do this yet: they are of an older release, or some of them are."""
 
     code = 7
+
+
+class ScheduleConflict(ProtocolError):
+    """There is a schedule of this id already, or it was changed since it was read."""
+
+    code = 13
 
 
 class QueueFull(RaftworkError):
@@ -246,7 +260,9 @@ REFUSALS: Final[dict[int, type[RaftworkError]]] = {
         QueueFull,
         UnknownTask,
         UnknownWorker,
+        UnknownSchedule,
         Unsupported,
+        ScheduleConflict,
         RaftworkError,
     )
 }

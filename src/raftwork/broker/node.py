@@ -326,8 +326,8 @@ class Node:
         self._reply(routing, self.status(asked.request))
 
     def _ask(self, routing: bytes, request: ToBroker, now: int) -> None:
-        """What only the leader can carry out for a client."""
-        if not self._sessions.heard(routing, Kind.CLIENT, now):
+        """What only the leader can carry out for a client, or for a worker's declarations."""
+        if not any(self._sessions.heard(routing, kind, now) for kind in Kind):
             self._reply(routing, HelloFirst())
         elif self._supervisor.leadership is None:
             self._reply(routing, self._leader(now))

@@ -3,7 +3,8 @@
 from raftwork.client.app import App
 from raftwork.client.run import Run
 from raftwork.client.run_info import Progress, RunInfo
+from raftwork.client.schedules import Schedule
 from raftwork.client.status import Status
 from raftwork.client.task import BoundTask, Task
 
-__all__ = ["App", "BoundTask", "Progress", "Run", "RunInfo", "Status", "Task"]
+__all__ = ["App", "BoundTask", "Progress", "Run", "RunInfo", "Schedule", "Status", "Task"]

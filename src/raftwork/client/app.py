@@ -5,12 +5,13 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
+from raftwork.client.declarations import B, Declarations
 from raftwork.client.options import (
     Duration,
     OptionFields,
@@ -25,7 +26,9 @@ from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.client.run import Run, handles
 from raftwork.client.run_info import Filter, RunInfo, pages, summary
-from raftwork.client.task import BoundTask, Task
+from raftwork.client.schedule_options import ScheduleFields
+from raftwork.client.schedules import Schedules
+from raftwork.client.task import BoundTask, Task, TaskDecorator, same_place
 from raftwork.client.task_names import default_name, refusing, whereabouts
 from raftwork.errors import AppClosed, Unavailable
 from raftwork.features.cancel import TasksCancelled
@@ -41,17 +44,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound=Slot)
 T = TypeVar("T")
-
-
-class TaskDecorator(Protocol):
-    """What `app.task(…)` returns: makes a Task of a function, sync or async."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, T]], /
-    ) -> Task[P, T, Coroutine[Any, Any, T]]: ...
-    @overload
-    def __call__(self, function: Callable[P, T], /) -> Task[P, T, T]: ...
 
 
 class App:
@@ -83,6 +75,8 @@ class App:
         self._tasks: dict[str, Task[..., object, object]] = {}
         #: See `on_worker_start` and its like.
         self.hooks = Hooks()
+        #: The schedules that `schedule` declared.
+        self.declarations = Declarations()
         self._closed = False
         self._connection: Connection | None = None
         #: By number, the first of each: a failed one is followed by another.
@@ -248,6 +242,26 @@ class App:
         for reply in pages(self, wanted, limit, before):
             found += map(summary, (await reply.aresult()).tasks)
         return found
+
+    # ---- schedules ----------------------------------------------------------------------------
+
+    def schedule(
+        self,
+        id: str,  # noqa: A002
+        /,
+        **fields: Unpack[ScheduleFields],
+    ) -> Callable[[B], B]:
+        """Declare a schedule of a task: put it above `@app.task` (docs/howto-schedules.md).
+
+        A worker that starts creates it if it is missing, and `raftwork schedule apply` makes the
+        cluster like the code. Raises TypeError and ValueError for what cannot be meant.
+        """
+        return self.declarations.declare(id, fields)
+
+    @property
+    def schedules(self) -> Schedules:
+        """The cluster's schedules: create, look at, change, pause, trigger, delete."""
+        return Schedules(self, self.named)
 
     # ---- what a worker calls: decorators --------------------------------------------------------
 
@@ -418,7 +432,7 @@ class App:
         why_not = whereabouts(function) if name is None else None
         old = self._tasks.get(chosen)
         # The same definition run again (a reloaded module, a notebook's cell) replaces itself.
-        if old is not None and not _same_place(old.function, function):
+        if old is not None and not same_place(old.function, function):
             raise ValueError(f"the name {chosen} belongs to another task")
         refused = None if why_not is None else refusing(why_not)
         task = Task[..., object, object](self, chosen, function, options, refused)
@@ -463,14 +477,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def _same_place(one: Callable[..., object], other: Callable[..., object]) -> bool:
-    places = [
-        (getattr(each, "__module__", None), getattr(each, "__qualname__", None))
-        for each in (one, other)
-    ]
-    return places[0] == places[1]
 
 
 def _revive(brokers: tuple[str, ...], timeout: int) -> App:

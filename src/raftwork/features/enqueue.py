@@ -180,7 +180,7 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
         if new := new_rows(ledger, rows_of(spec, columns)):
             planned = unique_keys.plan(ledger, read, new)
             if not unique_keys.refused(read, planned):
-                _check_planned(ledger, read, planned)
+                check_planned(ledger, read, planned)
     return read, columns
 
 
@@ -318,11 +318,11 @@ def admit_others(
     existing = unique_keys.answer(ledger, rows, planned)
     if unique_keys.refused(spec, planned):
         return Done(existing=existing)
-    _check_planned(ledger, spec, planned)
+    check_planned(ledger, spec, planned)
     for each in planned:
         match each.fate:
             case Fate.ENTERS | Fate.FOLLOWS:
-                _enter(ledger, command, spec, each.row, effects)
+                enter(ledger, command, spec, each.row, effects)
             case Fate.REPLACES:
                 unique_keys.replace(ledger, spec, each, command.created, effects)
             case Fate.IS:
@@ -330,7 +330,7 @@ def admit_others(
     return Done(existing=existing)
 
 
-def _check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> None:
+def check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> None:
     """Raise QueueFull unless there is room for what is to enter."""
     unique_keys.check_keys(ledger, planned)
     entering = [each.row for each in planned if each.fate in (Fate.ENTERS, Fate.FOLLOWS)]
@@ -339,10 +339,18 @@ def _check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> 
         check_room(ledger, spec.queue, payloads_of(entering))
 
 
-def _enter(ledger: "Ledger", command: Admit, spec: Spec, row: Row, effects: list[Effect]) -> None:
+def enter(
+    ledger: "Ledger",
+    command: Admit,
+    spec: Spec,
+    row: Row,
+    effects: list[Effect],
+    flags: int = 0,
+) -> None:
+    """One new task that may enter comes in, as the capabilities make it; it has these flags."""
     id_, crc, payload, key, extras = row
     seq = ledger.seq + 1
-    task = Entering(seq, id_, crc, payload, key, extras or NO_EXTRAS, command.created)
+    task = Entering(seq, id_, crc, payload, key, extras or NO_EXTRAS, command.created, flags)
     for lifecycle in ledger.lifecycles:
         lifecycle.enters(ledger, spec, task)
     ledger.seq = seq

@@ -62,6 +62,8 @@ class About(NamedTuple):
     tags: list[tuple[str, str]] = []  # noqa: RUF012 - never changed, as all of a record
     #: What an earlier attempt left, packed.
     checkpoint: bytes | None = None
+    #: The instant that its schedule made it for; 0: none did.
+    tick: int = 0
 
 
 class PushedTask(NamedTuple):

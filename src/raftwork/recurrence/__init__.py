@@ -6,6 +6,6 @@ the two, rule.py makes of both the instants at which a schedule ticks.
 
 from raftwork.recurrence.cron import Cron
 from raftwork.recurrence.rule import Rule, jittered
-from raftwork.recurrence.zone import UnknownZone, Zone, zone
+from raftwork.recurrence.zone import Zone, has_zones, zone
 
-__all__ = ["Cron", "Rule", "UnknownZone", "Zone", "jittered", "zone"]
+__all__ = ["Cron", "Rule", "Zone", "has_zones", "jittered", "zone"]

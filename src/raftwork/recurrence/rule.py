@@ -43,7 +43,7 @@ class Rule:
     end: int = 0
 
     def check(self) -> None:
-        """Raise ValueError for what can never be read: UnknownZone is one."""
+        """Raise ValueError for what can never be read, and for a zone that is unknown here."""
         if bool(self.cron) == bool(self.every):
             raise ValueError("a schedule has either cron or every")
         if self.cron:
@@ -53,7 +53,7 @@ class Rule:
         zone(self.tz)
 
     def after(self, instant: int) -> Iterator[int]:
-        """The ticks later than `instant`, in order. Raises UnknownZone, a ValueError."""
+        """The ticks later than `instant`, in order. Raises ValueError."""
         instant = max(instant, self.start - 1)
         last = min(self.end or _LAST_MS, _LAST_MS)
         for tick in self._every(instant) if self.every else self._cron(instant):

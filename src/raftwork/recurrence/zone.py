@@ -16,10 +16,6 @@ _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - of wall-clock times
 _SECOND: Final = timedelta(seconds=1)
 
 
-class UnknownZone(ValueError):
-    """There is no such zone here; the text says whether there is any."""
-
-
 class Zone:
     """One zone. Instants are in s since 1970, wall-clock times naive datetimes."""
 
@@ -73,7 +69,7 @@ class Zone:
 
 @lru_cache(maxsize=1024)
 def zone(name: str) -> Zone:
-    """The zone of this name, such as Europe/Berlin. Raises UnknownZone, a ValueError."""
+    """The zone of this name, such as Europe/Berlin. Raises ValueError."""
     if name == "UTC":
         return Zone(name, UTC)
     from zoneinfo import ZoneInfo
@@ -91,7 +87,7 @@ def zone(name: str) -> Zone:
                 f"no time zone {name!r:.100}: this machine has no tz database (install the system's"
                 " package tzdata, or `pip install tzdata`)"
             )
-        raise UnknownZone(text) from None
+        raise ValueError(text) from None
 
 
 def has_zones() -> bool:

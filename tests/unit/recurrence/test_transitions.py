@@ -100,7 +100,7 @@ def _scanned(times: Times, change: Change) -> list[int]:
         if not times.fixed:
             ticks += [instant] if times.match(wall) else []
             continue
-        skipped = [] if before is None else list(_between(before, wall))
+        skipped: list[datetime] = [] if before is None else list(_between(before, wall))
         first = wall not in seen and times.match(wall)
         if first or any(times.match(each) for each in skipped):
             ticks.append(instant)

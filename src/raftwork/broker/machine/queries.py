@@ -11,8 +11,16 @@ from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.machine.level_two import LEVEL, ByLevel
 from raftwork.broker.machine.state import Ledger, Queue
 from raftwork.features.checkpoints import checkpoint_of
+from raftwork.features.schedule_rows import tick_of
 from raftwork.features.tags import tags_of
-from raftwork.features.task_row import BLOCKED, CHECKPOINTED, SCHEDULED, TAGGED, TOMBSTONE
+from raftwork.features.task_row import (
+    BLOCKED,
+    CHECKPOINTED,
+    SCHEDULED,
+    TAGGED,
+    TICKED,
+    TOMBSTONE,
+)
 from raftwork.messages import About, QueueStatus, Result, State
 
 _LOOKUP = """SELECT task.id, seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body END
@@ -197,10 +205,11 @@ def running_body(ledger: Ledger, token: int) -> Waiting | None:
 
 def about(ledger: Ledger, task: Waiting) -> About | None:
     """What its code may know of it besides; None of a task that has nothing of it."""
-    if not task.key and not task.flags & (TAGGED | CHECKPOINTED):
+    if not task.key and not task.flags & (TAGGED | CHECKPOINTED | TICKED):
         return None
     tags = tags_of(ledger, task.seq) if task.flags & TAGGED else []
     checkpoint = None
     if task.flags & CHECKPOINTED:
         checkpoint = checkpoint_of(ledger, task.seq)
-    return About(task.key, tags, checkpoint)
+    tick = tick_of(ledger, task.seq) if task.flags & TICKED else 0
+    return About(task.key, tags, checkpoint, tick)
