@@ -736,6 +736,17 @@ _PREVENTION = (
         ("test_priority_place_and_order_of_keys_outlive_the_leader",),
     ),
     Break(
+        "a new leader begins a schedule with now",
+        (
+            Edit(
+                f"{_FEATURES}.schedule_planner:SchedulePlanner._look",
+                ".after(row.decided)",
+                ".after(self._view.time)",
+            ),
+        ),
+        ("test_every_second_ticks_once_while_leaders_are_killed",),
+    ),
+    Break(
         "a halted key goes on",
         (
             Edit(

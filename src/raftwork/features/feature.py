@@ -211,6 +211,8 @@ class Feature(NamedTuple):
     rules: Sequence[Rule] = ()
     transitions: Sequence[Transition] = ()
     budget: Budget = Budget()
+    #: Those of its requests that workers may make.
+    worker_requests: Sequence[type[Frame]] = ()
     command_lines: Sequence[CommandLine] = ()
     #: What a new leadership proposes first: it serves once that is applied.
     begins: Callable[[View], Sequence[Command]] = lambda _view: ()

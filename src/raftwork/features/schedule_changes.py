@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def _new(ledger: Ledger, id_: str, source: str, declared: bytes, override: bytes) -> Row:
     ledger.seq += 1
     time = ledger.time
-    anchor = -(-time // 1000) * 1000  # whole seconds read better, in ids
+    anchor = time // 1000 * 1000  # whole seconds read better, in ids
     return Row(ledger.seq, id_, source, declared, override, 1, anchor, time, time, 0)
 
 
@@ -78,7 +78,7 @@ def _changed(ledger: Ledger, old: Row, new: Row) -> Row:
     if same_times(old.plan, new.plan):
         return new
     time = ledger.time
-    return new._replace(decided=time, next=time, held_decided=time)
+    return new._replace(decided=time, next=time, held_decided=time, held_ticks=new.paused_ticks)
 
 
 def update(ledger: Ledger, command: Update, effects: list[Effect]) -> Done:
@@ -87,7 +87,7 @@ def update(ledger: Ledger, command: Update, effects: list[Effect]) -> Done:
     fields = decode_fields(command.fields)
     over = fields if command.reset else merged(decode_fields(row.override), fields)
     packed = b"" if over == Fields() else encode_fields(over)
-    if command.version == row.version - 1 and packed == row.override:
+    if 0 < command.version == row.version - 1 and packed == row.override:
         return Done(row.version)  # asked for again
     if command.version and command.version != row.version:
         raise ScheduleConflict(

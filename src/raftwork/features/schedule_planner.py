@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from raftwork.messages.registry import Command
 
 #: A tick that is late by no more is run, whatever `catchup` says: a failover takes less.
-GRACE_MS: Final = 10_000
+GRACE_MS = 10_000
 #: Calendars asked in one turn: some 2 ms.
 _LOOKS: Final = 20
 #: Ticks of an outage counted in one turn: some 2 ms.

@@ -118,6 +118,10 @@ def _check_declare(view: View, asked: DeclareSchedules) -> Declare:
 def _check_update(view: View, asked: UpdateSchedule) -> Update:
     _check_level(view)
     row = view.state.schedules.get(asked.id)
+    if asked.reset and not row.source:
+        raise ProtocolError(
+            f"no code declares schedule {asked.id!r}: there is nothing that it could go back to"
+        )
     fields = read_fields(asked.fields)
     over = fields if asked.reset else merged(decode_fields(row.override), fields)
     _check_plan(view, _whole(merged(decode_fields(row.declared), over)))
@@ -310,6 +314,7 @@ def feature() -> Feature:
             transition(Fire, fire),
         ],
         budget=Budget(requests=200, bytes=64 * 1024 * 1024),
+        worker_requests=[DeclareSchedules],
         chore=SchedulePlanner,
         lifecycles=[Lifecycle(TICKED, ended=ended)],
     )

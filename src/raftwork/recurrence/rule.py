@@ -66,7 +66,7 @@ class Rule:
         return next(self.after(instant), 0)
 
     def _every(self, instant: int) -> Iterator[int]:
-        tick = self.anchor + max(0, (instant - self.anchor) // self.every + 1) * self.every
+        tick = self.anchor + ((instant - self.anchor) // self.every + 1) * self.every
         while True:
             yield tick
             tick += self.every

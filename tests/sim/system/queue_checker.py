@@ -37,6 +37,7 @@ from raftwork.features.effects import (
     Rejected,
     Reply,
     Requeued,
+    ScheduleMoved,
     Settled,
     TokenRejected,
     Withdrawn,
@@ -57,6 +58,7 @@ from tests.sim.system.cluster_settings import Stood
 from tests.sim.system.lanes import LaneRules
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
+from tests.sim.system.schedules import ScheduleRules
 from tests.sim.system.timers import TimerRules
 from tests.sim.system.unique import Keys
 from tests.sim.system.workload import contents_of, tags_of
@@ -154,6 +156,7 @@ class QueueChecker:
     #: Machine time.
     time: int = 0
     keys: Keys = field(init=False)
+    schedules: ScheduleRules = field(init=False)
     #: What code asks for, and checkpoints.
     ends: AttemptEnds = field(init=False)
 
@@ -163,6 +166,7 @@ class QueueChecker:
         self.keys = Keys(self)
         self.timers = TimerRules(self.reached)
         self.ends = AttemptEnds(self.reached)
+        self.schedules = ScheduleRules(self, self.reached)
 
     # ---- applying -------------------------------------------------------------------------------
 
@@ -188,6 +192,7 @@ class QueueChecker:
         self.time = max(self.time, time)
         self.timers.entry(time, at.epoch)
         self.ends.entry(time)
+        self.schedules.epoch = at.epoch
         self.keys.passed(data)
         for effect in effects[: steps[0] if steps else None]:
             self._effect(effect)  # of the time that has passed
@@ -200,12 +205,14 @@ class QueueChecker:
             decode_batch(data)[1], applied.replies, steps, ends, strict=True
         ):
             self._command(plain, reply, effects[start:end])
+        self.schedules.compare()
 
     def _command(self, plain: object, reply: Reply, effects: Sequence[Effect]) -> None:
         command = commands.from_plain(plain)
         owner = self.tokens.get(getattr(command, "token", 0))
         if owner is None or owner[0].token == command.token:  # type: ignore[attr-defined]
             self.ends.command(command, effects, owner[0].id if owner else "")
+        self.schedules.command(command, reply)
         match command:
             case Admit():
                 self._admits(command, reply, effects)
@@ -271,6 +278,8 @@ class QueueChecker:
                 stale = mine is None or mine[0].token != token
                 require(stale, "first outcome", f"current token {token} is called stale")
             case NotAssigned() | CancelAsked() | Withdrawn() | CheckpointDecided():
+                pass
+            case ScheduleMoved():
                 pass  # the command that moved, cancelled or left it is looked at
 
     def digest(self, name: str, at: Position, digest: bytes) -> None:
@@ -400,7 +409,7 @@ class QueueChecker:
         """It waited, and was cancelled."""
         task = self.by_seq[effect.seq]
         words = decode_failure(effect.data).type if effect.state is State.CANCELLED else ""
-        require(words == "user", "cancels", f"{task.id} is cancelled, and ends as {effect}")
+        require(words in _ASKED, "cancels", f"{task.id} is cancelled, and ends as {effect}")
         self.cancels.ended.remove(effect.seq)
         self._over(effect, task, State.CANCELLED)
 
@@ -590,6 +599,10 @@ class QueueChecker:
         assert committed is not None
         if with_data and not result.forgotten:
             require(committed[1] == result.data, "true outcomes", text)
+
+
+#: Why somebody ends a task.
+_ASKED = ("user", "superseded")
 
 
 def _keyed(command: Admit) -> bool:

@@ -11,7 +11,7 @@ from random import Random
 
 from raftwork.broker.workers import reports
 from raftwork.consensus.core import Peer
-from raftwork.features import cancel, purge_queue
+from raftwork.features import cancel, purge_queue, schedule_planner
 from raftwork.messages import Extras, Spec
 from tests.sim.system.admin import Admin
 from tests.sim.system.apart import Apart
@@ -35,6 +35,7 @@ from tests.sim.system.purges import Purges
 from tests.sim.system.queue_checker import QueueChecker
 from tests.sim.system.reach import Reach
 from tests.sim.system.room import Rooms
+from tests.sim.system.schedules import Schedulers
 from tests.sim.system.service_checker import ClientChecker, LeaseChecker, PushChecker
 from tests.sim.system.shape import APART, Shape
 from tests.sim.system.sqlite import SqliteDisk
@@ -61,6 +62,8 @@ CLIENTS = 2
 PURGED_AT_ONCE = 3
 #: Rows that one entry of a cancel looks at: enough that a history does not become one cancel.
 CANCELLED_AT_ONCE = 20
+#: A tick that is later is one of an outage: few histories have one of ten seconds, ms.
+LATE = 1_200
 
 
 class World:
@@ -111,6 +114,7 @@ class World:
         self.looker = Looker(self)
         self.cluster_admin = ClusterAdmin(self)
         self.uniques = Uniques(self)
+        self.schedulers = Schedulers(self)
         self.bugs = Bugs(self)
         self.resumes = Resumes(self)
         self.moves = Moves(self, self._timers)
@@ -146,6 +150,7 @@ class World:
         grace, reports.EXPIRY_GRACE_MS = reports.EXPIRY_GRACE_MS, shape.expiry_grace
         part, purge_queue._PART = purge_queue._PART, PURGED_AT_ONCE
         some, cancel._PART = cancel._PART, CANCELLED_AT_ONCE
+        late, schedule_planner.GRACE_MS = schedule_planner.GRACE_MS, LATE
         try:
             for process in (*self.brokers, *self.workers, *self.users):
                 process.start()
@@ -159,6 +164,7 @@ class World:
             self.cancels.plot()
             self.resumes.begin()
             self.uniques.begin()
+            self.schedulers.begin()
             self.moves.begin()
             self.looker.begin()
             self.cluster_admin.begin()
@@ -184,6 +190,7 @@ class World:
             self._compare()
         finally:
             reports.EXPIRY_GRACE_MS, purge_queue._PART, cancel._PART = grace, part, some
+            schedule_planner.GRACE_MS = late
             for broker in self.brokers:
                 broker.disk.forget()
 
@@ -250,6 +257,8 @@ class World:
         for task, known in self.queue.tasks.items():
             if known.outcome is None:
                 return f"{task} has no outcome: {known}"
+        if behind := self.queue.schedules.behind(active[0].leader_time()):
+            return behind
         for user in self.users:
             if not user.content:
                 return f"{user.host} still waits: {user.wants()}"

@@ -252,4 +252,4 @@ def test_everything_the_interface_names_is_exported() -> None:
     ]
     errors = [error for error in raised if error not in {Reject, Resume, Retry}]
     assert all(issubclass(error, RaftworkError) for error in errors)
-    assert len(errors) == 16
+    assert len(errors) == 18

@@ -93,9 +93,10 @@ def test_every_counts_from_the_anchor_in_real_time() -> None:
     assert rule.next(since + 1) == since + 90_001
 
 
-def test_every_begins_at_the_anchor_itself_if_that_is_to_come() -> None:
+def test_every_is_at_its_start_first_and_before_its_anchor_as_well() -> None:
     anchor = at("2027-01-01T00:00Z")
-    assert Rule(every=1_000, anchor=anchor).next(anchor - 5_000) == anchor
+    assert Rule(every=1_000, anchor=anchor, start=anchor).next(anchor - 5_000) == anchor
+    assert Rule(every=60_000, anchor=anchor).next(anchor - 90_000) == anchor - 60_000
 
 
 def test_nothing_ticks_before_the_start_or_after_the_end() -> None:
