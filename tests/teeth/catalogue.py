@@ -740,8 +740,8 @@ _PREVENTION = (
         (
             Edit(
                 f"{_FEATURES}.schedule_planner:SchedulePlanner._look",
-                ".after(row.decided)",
-                ".after(self._view.time)",
+                ".two_after(row.decided)",
+                ".two_after(self._view.time)",
             ),
         ),
         ("test_every_second_ticks_once_while_leaders_are_killed",),

@@ -156,8 +156,7 @@ class SchedulePlanner:
         if plan.limit and row.fired >= plan.limit:
             return
         try:
-            ticks = plan.rule(row.anchor).after(row.decided)
-            tick, following = next(ticks, 0), next(ticks, 0)
+            tick, following = plan.rule(row.anchor).two_after(row.decided)
         except (ValueError, ArithmeticError) as error:
             self._troubles.append(f"schedule {row.id} does not tick: {error}")
             heappush(self._later, (self._view.time + _AGAIN_MS, number))

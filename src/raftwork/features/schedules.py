@@ -83,7 +83,7 @@ def _check_level(view: View) -> None:
 
 
 def _check_plan(view: View, plan: Plan) -> None:
-    check_plan(plan, view.state.settings, view.time)
+    check_plan(plan, view.state.settings)
 
 
 def _check_create(view: View, asked: CreateSchedule) -> Create | Done:

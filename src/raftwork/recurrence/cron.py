@@ -7,6 +7,8 @@ times mean in a zone is decided in rule.py.
 
 from __future__ import annotations
 
+import calendar
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +16,6 @@ from cronsim import CronSim, CronSimError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
 #: Characters of an expression: far more than anybody writes.
 CRON_MAX: Final = 200
@@ -91,10 +92,8 @@ def _expanded(text: str) -> str:
 
 
 def _check(text: str, expression: str) -> None:
-    from datetime import datetime
-
     try:
-        CronSim(expression, datetime(2026, 1, 1))  # noqa: DTZ001 - see above
+        times = CronSim(expression, datetime(2026, 1, 1))  # noqa: DTZ001 - see above
     except CronSimError as error:
         # Its texts are such as "Bad day-of-month".
         field = str(error).removeprefix("Bad ")
@@ -102,5 +101,19 @@ def _check(text: str, expression: str) -> None:
         raise ValueError(
             f"cron {text!r}: bad {field}" + (f": it may be * or {expected}" if expected else "")
         ) from None
-    except (ValueError, RecursionError, AssertionError) as error:
+    except (ValueError, AssertionError) as error:
         raise ValueError(f"cron {text!r} cannot be read: {error}") from None
+    # To look for the first match would take ten times as long where there is none.
+    if not any(day.month in times.months and times.match_day(day) for day in _days()):
+        raise ValueError(f"cron {text!r} never matches: no such day ever comes")
+
+
+@lru_cache(maxsize=1)
+def _days() -> tuple[date, ...]:
+    """Of all days that there are, one of each month, day, weekday and length of the month."""
+    first = date(2000, 1, 1)
+    days = (first + timedelta(days=each) for each in range(28 * 366))  # then they come again
+    alike = {
+        (d.month, d.day, d.weekday(), calendar.isleap(d.year) and d.month == 2): d for d in days
+    }
+    return tuple(alike.values())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
@@ -65,6 +66,13 @@ class Rule:
         """The first tick later than `instant`; 0 if there is none."""
         return next(self.after(instant), 0)
 
+    def two_after(self, instant: int) -> tuple[int, int]:
+        """The first two ticks later than `instant`; 0 for one that there is not.
+
+        Remembered, as many schedules tick alike. Raises as `after`.
+        """
+        return _two_after(self, instant)
+
     def _every(self, instant: int) -> Iterator[int]:
         tick = self.anchor + ((instant - self.anchor) // self.every + 1) * self.every
         while True:
@@ -76,6 +84,12 @@ class Rule:
         second = instant // 1000
         found = _times_of_day if expression.fixed else _real_time
         return (1000 * tick for tick in found(expression, where, second))
+
+
+@lru_cache(maxsize=4096)
+def _two_after(rule: Rule, instant: int) -> tuple[int, int]:
+    ticks = rule.after(instant)
+    return next(ticks, 0), next(ticks, 0)
 
 
 def _times_of_day(expression: Cron, where: Zone, last: int) -> Iterator[int]:

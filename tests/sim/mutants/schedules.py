@@ -47,7 +47,7 @@ SCHEDULES = tuple(
         ),
         (
             "a new leader begins with now",
-            (Edit(f"{_PLANNER}._look", ".after(row.decided)", ".after(self._view.time)"),),
+            (Edit(f"{_PLANNER}._look", ".two_after(row.decided)", ".two_after(self._view.time)"),),
             20,
         ),
         (

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from itertools import islice, pairwise
 
 import pytest
+from cronsim import CronSim
 
-from raftwork.recurrence import Rule, jittered
+from raftwork.recurrence import Cron, Rule, jittered
 
 
 def at(text: str) -> int:
@@ -143,8 +144,15 @@ def test_what_can_never_be_read_is_named(rule: Rule, says: str) -> None:
         rule.check()
 
 
-def test_an_expression_that_never_matches_has_no_tick() -> None:
-    assert Rule(cron="0 0 */31 2 MON#5").next(at("2027-01-01T00:00Z")) == 0
+@pytest.mark.parametrize("text", ["0 0 */31 2 MON#5", "0 0 */31 * MON#5", "0 0 */30 2 SUN#3"])
+def test_an_expression_that_never_matches_is_none(text: str) -> None:
+    assert next(CronSim(text, datetime.fromisoformat("2027-01-01")), None) is None
+    with pytest.raises(ValueError, match="never matches"):
+        Cron(text)
+
+
+def test_one_that_matches_rarely_is_one() -> None:
+    assert said([Rule(cron="0 0 29 2 */7").next(at("2027-01-01T00:00Z"))]) == ["29 00:00"]
 
 
 def test_jitter_is_the_same_each_time_and_never_reaches_the_next_tick() -> None:

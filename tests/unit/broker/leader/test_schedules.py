@@ -28,7 +28,7 @@ from raftwork.features.schedule_records import (
     UpdateSchedule,
 )
 from raftwork.messages import Spec, State, encode_spec
-from raftwork.recurrence import zone
+from raftwork.recurrence import rule, zone
 from tests.unit.broker.machine.driver import change_of
 from tests.unit.broker.scheduling import NEW_YEAR, Scheduling, fields
 
@@ -90,6 +90,25 @@ def test_a_tick_that_is_late_by_a_failover_is_run_whatever_catchup_says() -> Non
     world.sleep(500)
     assert world.ids() == [at(0, second) for second in range(1, 7)]
     assert world.counts() == {"fired": 6}
+
+
+def test_a_clock_that_is_set_back_delays_ticks_and_repeats_none() -> None:
+    world = Scheduling()
+    world.create(every=MINUTE, overlap=Overlap.ALLOW)
+    world.sleep(2 * MINUTE)
+    world.fail_over(after=-HOUR)
+    assert world.time >= NEW_YEAR + 2 * MINUTE, "machine time is never set back"
+    world.sleep(MINUTE)
+    assert world.ids() == [at(1), at(2), at(3)]
+
+
+def test_a_clock_that_is_set_forward_makes_no_more_than_the_window_holds() -> None:
+    world = Scheduling()
+    world.create(every=HOUR, overlap=Overlap.ALLOW, catchup=CatchUp.ALL, window=5 * HOUR)
+    world.fail_over(after=365 * 24 * HOUR)
+    world.sleep(5_000)
+    assert len(world.ids()) == 5
+    assert world.counts() == {"fired": 5, "late": 365 * 24 - 5}
 
 
 def test_jitter_makes_it_later_and_never_earlier() -> None:
@@ -506,7 +525,7 @@ def test_they_are_listed_by_pages() -> None:
         ({"cron": "0 0 30 2 *"}, "bad day-of-month"),
         ({"cron": "0 0 */31 2 MON#5"}, "never matches"),
         ({"cron": "@daily", "tz": "Europe/Berln"}, "no time zone 'Europe/Berln'"),
-        ({"every": HOUR, "start": 2 * NEW_YEAR, "end": 2 * NEW_YEAR - 1}, "end is before"),
+        ({"every": HOUR, "start": 2 * NEW_YEAR, "end": 2 * NEW_YEAR - 1}, "end is before start"),
         ({"every": HOUR, "window": 10**14}, "window must be at most"),
     ],
 )
@@ -544,6 +563,7 @@ def test_a_zone_that_is_unknown_here_stops_that_schedule_alone(
     world.create("utc", cron="* * * * *")
     told: list[Event] = []
     zone.cache_clear()
+    rule._two_after.cache_clear()
 
     def nothing(name: str) -> None:
         raise ModuleNotFoundError(name)
