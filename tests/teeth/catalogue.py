@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.sim.mutants.surgery import Edit
 from tests.teeth.hostile import HOSTILE
+from tests.teeth.schedules import SCHEDULES
 from tests.teeth.shape import Break
 
 ROOT = Path(__file__).parents[2]
@@ -736,17 +737,6 @@ _PREVENTION = (
         ("test_priority_place_and_order_of_keys_outlive_the_leader",),
     ),
     Break(
-        "a new leader begins a schedule with now",
-        (
-            Edit(
-                f"{_FEATURES}.schedule_planner:SchedulePlanner._look",
-                ".two_after(row.decided)",
-                ".two_after(self._view.time)",
-            ),
-        ),
-        ("test_every_second_ticks_once_while_leaders_are_killed",),
-    ),
-    Break(
         "a halted key goes on",
         (
             Edit(
@@ -802,6 +792,6 @@ _PREVENTION = (
 )
 
 BREAKS = (
-    *(*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *HOSTILE),
+    *(*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *HOSTILE, *SCHEDULES),
     *(*_COMMANDS, *_WORKERS, *_PREVENTION),
 )
