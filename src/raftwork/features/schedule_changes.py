@@ -43,7 +43,7 @@ def create(ledger: Ledger, command: Create, effects: list[Effect]) -> Done:
         if not row.source and row.version == 1 and row.override == command.fields:
             return Done(row.version)  # asked for again
         raise ScheduleConflict(f"there is a schedule {command.id!r} already: update or delete it")
-    ledger.schedules.check_room(len(command.fields))
+    ledger.schedules.check_room(1, len(command.fields))
     row = _new(ledger, command.id, "", b"", command.fields)
     ledger.schedules.put(row, None, effects)
     return Done(row.version)
@@ -54,7 +54,8 @@ def declare(ledger: Ledger, command: Declare, effects: list[Effect]) -> Done:
     schedules = ledger.schedules
     found = [(each, schedules.find(each.id)) for each in command.schedules]
     new = [each for each, row in found if row is None]
-    schedules.check_room(sum(len(each.fields) for each in new))
+    if new:
+        schedules.check_room(len(new), sum(len(each.fields) for each in new))
     fates: list[tuple[int, str]] = []
     for at, (each, row) in enumerate(found):
         if row is None and (row := schedules.find(each.id)) is None:
@@ -96,7 +97,7 @@ def update(ledger: Ledger, command: Update, effects: list[Effect]) -> Done:
         )
     now = row._replace(override=packed)
     if now.size > row.size:
-        ledger.schedules.check_room(now.size - row.size)
+        ledger.schedules.check_room(0, now.size - row.size)
     now = _changed(ledger, row, now)
     ledger.schedules.put(now, row, effects)
     return Done(now.version)

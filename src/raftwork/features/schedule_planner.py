@@ -40,6 +40,8 @@ _STEPS: Final = 200
 _BEGINNING: Final = 10
 #: Ticks in one entry: some 4 ms of a replica's time.
 _TICKS: Final = 40
+#: … and bytes of their arguments, give or take a task.
+_BYTES: Final = 512 * 1024
 #: Between two such entries, ms: others have their turns.
 _PAUSE_MS: Final = 8
 #: Before one that could not be computed is looked at again.
@@ -56,6 +58,7 @@ class _Next(NamedTuple):
     due: int
     #: Later than that, and it is one of an outage.
     until: int
+    size: int  # bytes of what its task needs, about
 
 
 class _Passed:
@@ -114,7 +117,7 @@ class SchedulePlanner:
     def wake_at(self) -> int | None:
         """See Chore."""
         if self._todo or self._passed:
-            return 0
+            return self._view.time
         return max(self._later[0][0], self._fires_at) if self._later else None
 
     def follow(self, effect: Effect) -> None:
@@ -164,13 +167,15 @@ class SchedulePlanner:
         if tick:
             due = _due(row.id, plan, tick, following)
             until = due + max(GRACE_MS, plan.window if plan.catchup is CatchUp.ALL else 0)
-            self._next[number] = _Next(row.version, row.decided, tick, following, due, until)
+            head = row.version, row.decided
+            self._next[number] = _Next(*head, tick, following, due, until, row.size)
             heappush(self._later, (due, number))
 
     def _due(self, time: int, most: int) -> list[Tick]:
         """The ticks of those whose time has come, so many at most."""
         ticks: list[Tick] = []
-        while self._later and self._later[0][0] <= time and len(ticks) < most:
+        size = 0
+        while self._later and self._later[0][0] <= time and len(ticks) < most and size < _BYTES:
             due, number = heappop(self._later)
             next_ = self._next.get(number)
             if next_ is None:  # it was left alone, or has changed since
@@ -179,6 +184,7 @@ class SchedulePlanner:
                 continue  # of an earlier look
             elif time <= next_.until:
                 del self._next[number]
+                size += next_.size
                 ticks.append(
                     Tick(number, next_.version, next_.decided, next_.tick, next_.following)
                 )

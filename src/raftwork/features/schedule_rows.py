@@ -108,10 +108,10 @@ class Schedules:
         """The next tick and the number of each, in that order."""
         return list(self._db.execute(_DUE))
 
-    def check_room(self, size: int) -> None:
-        """Raise QueueFull unless there is room for one more of so many bytes."""
+    def check_room(self, more: int, size: int) -> None:
+        """Raise QueueFull unless there is room for so many more, and so many bytes."""
         for what, count, limit in (
-            ("schedules", self.count + 1, SCHEDULES_MAX),
+            ("schedules", self.count + more, SCHEDULES_MAX),
             ("bytes of schedules", self.bytes + size, SCHEDULES_BYTES_MAX),
         ):
             if count > limit:

@@ -70,6 +70,8 @@ if TYPE_CHECKING:
 
 #: Ticks of a backfill in one entry, and schedules that an entry of a prune deletes.
 _PART: Final = 40
+#: … and bytes of the arguments of those ticks.
+_PART_BYTES: Final = 512 * 1024
 #: Of those that one turn counts before.
 _COUNTED: Final = 200
 
@@ -146,6 +148,7 @@ class _Backfill:
         self._rule, self._count = row.plan.rule(row.anchor), 0
         self._counted, self._ticks = self._inside(), self._inside()
         self._counting = True
+        self._at_once = max(1, min(_PART, _PART_BYTES // (row.size + 1)))
         self._part: Sequence[int] = ()
         self._made = 0
 
@@ -159,7 +162,7 @@ class _Backfill:
             self._count += counted
             self._counting = counted == _COUNTED and self._count <= BACKFILL_MAX
         else:
-            self._part = list(islice(self._ticks, _PART))
+            self._part = list(islice(self._ticks, self._at_once))
         return Backfill(self._asked.id, list(self._part), self._asked.overlap)
 
     def applied(self, _view: View, reply: Reply) -> Reply | None:

@@ -285,6 +285,24 @@ def test_ten_thousand_at_once_are_a_bounded_part_of_each_entry() -> None:
     assert world.time < NEW_YEAR + HOUR + 1_000
 
 
+def test_large_arguments_are_a_bounded_part_of_each_entry() -> None:
+    world = Scheduling()
+    large = encode_fields(fields(every=HOUR)._replace(payload=bytes(200_000)))
+    for each in range(9):
+        world.ask(DeclareSchedules(0, "m:app", [Declared(f"s{each}", large)]))
+    world.sleep(HOUR - 1_000, step=1_000)
+    entries = []
+    while len(world.ids()) < 9:
+        world.harness.now += 1
+        before = len(world.ids())
+        world.harness.lead.plan(world.harness.now)
+        world.harness.commit()
+        entries.append(len(world.ids()) - before)
+    assert max(entries) == 3
+    answer = world.ask(BackfillSchedule(0, "s0", NEW_YEAR - 5 * HOUR, NEW_YEAR, Overlap.ALLOW))
+    assert isinstance(answer, ScheduleBackfilled) and answer.made == 6
+
+
 # ---- paused --------------------------------------------------------------------------------------
 
 
@@ -551,6 +569,7 @@ def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     world.create(every=HOUR)
     with pytest.raises(QueueFull, match="this would make 2 schedules, 1 are allowed"):
         world.create("second", every=HOUR)
+    update(world, window=12 * HOUR)
     world.ask(DeleteSchedule(0, "nightly"))
     world.create("second", every=HOUR)
 
