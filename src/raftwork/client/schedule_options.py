@@ -71,6 +71,7 @@ def pack_fields(task: BoundTask[..., object] | None, said: Mapping[str, Any]) ->
 
     Raises TypeError, ValueError, NotSerializable, PayloadTooLarge.
     """
+    said = {name: value for name, value in said.items() if value is not None or name in _CLEARED}
     if unknown := said.keys() - _CHECKS.keys() - {"args", "kwargs"}:
         raise TypeError(
             f"no such field: {', '.join(sorted(unknown))}; the fields are"
@@ -164,6 +165,8 @@ def _perhaps(what: str) -> Callable[[Any], int]:
     return lambda value: 0 if value is None else instant(what, value)
 
 
+#: Those that None takes away.
+_CLEARED: Final = frozenset({"start", "end", "limit"})
 overlap_policy: Callable[[Any], Overlap] = _one_of("overlap", Overlap)
 _EVERY_MIN_MS: Final = 1_000
 #: What checks each field, and returns it as Fields have it. Raises TypeError, ValueError.

@@ -72,6 +72,14 @@ def test_what_is_created_is_told(app: ScheduledApp) -> None:
     assert app.schedules.next("nightly", 1) == [NEW_YEAR + 1.5 * HOUR]
 
 
+def test_none_is_what_is_not_given_and_takes_bounds_away(app: ScheduledApp) -> None:
+    nothing: dict[str, Any] = {"cron": None, "start": None, "end": None, "limit": None}
+    assert app.schedules.create("a", "job", every=60, **nothing).limit is None
+    assert app.schedules.update("a", limit=5, start=NEW_YEAR).limit == 5
+    back = app.schedules.update("a", limit=None, start=None)
+    assert (back.limit, back.start) == (None, None)
+
+
 def test_all_that_coroutines_may_ask(app: ScheduledApp) -> None:
     async def ask() -> None:
         schedules = app.schedules

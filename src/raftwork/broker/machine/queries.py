@@ -212,4 +212,4 @@ def about(ledger: Ledger, task: Waiting) -> About | None:
     if task.flags & CHECKPOINTED:
         checkpoint = checkpoint_of(ledger, task.seq)
     tick = tick_of(ledger, task.seq) if task.flags & TICKED else 0
-    return About(task.key, tags, checkpoint, tick)
+    return About(task.key, tags, checkpoint, tick=tick)

@@ -5,7 +5,13 @@ from typing import Any
 import pytest
 
 from raftwork.broker.events import ChoreFailed, Event
-from raftwork.errors import ProtocolError, QueueFull, ScheduleConflict, UnknownSchedule
+from raftwork.errors import (
+    ProtocolError,
+    QueueFull,
+    ScheduleConflict,
+    UnknownSchedule,
+    Unsupported,
+)
 from raftwork.features import schedule_planner, schedules
 from raftwork.features.queue_settings import Configure
 from raftwork.features.schedule_plan import CatchUp, Overlap, encode_fields
@@ -27,9 +33,11 @@ from raftwork.features.schedule_records import (
     TriggerSchedule,
     UpdateSchedule,
 )
+from raftwork.features.upgrade import Raise
 from raftwork.messages import Spec, State, encode_spec
 from raftwork.recurrence import rule, zone
 from tests.unit.broker.machine.driver import change_of
+from tests.unit.broker.queues import Queues
 from tests.unit.broker.scheduling import NEW_YEAR, Scheduling, fields
 
 MINUTE = 60_000
@@ -553,6 +561,18 @@ def test_what_would_never_tick_is_named(said: dict[str, Any], says: str) -> None
         world.create(**said)
     with pytest.raises(ProtocolError, match=f"schedule 'nightly': .*{says}"):
         declare(world, **said)
+
+
+def test_an_older_level_has_no_schedules() -> None:
+    world = Scheduling(queues=Queues(level=1))
+    with pytest.raises(Unsupported, match="schedules need a cluster at level 2, this one is at"):
+        world.create(every=HOUR)
+    with pytest.raises(Unsupported, match="run `raftwork upgrade finish`"):
+        world.ask(ListSchedules(0))
+    world.harness.queues.apply(Raise(2, "0.3.0"))
+    world.create(every=MINUTE)
+    world.sleep(2 * MINUTE)
+    assert world.ids()[0].startswith("nightly@")
 
 
 def test_ordered_tasks_have_no_key() -> None:
