@@ -65,7 +65,7 @@ _COUNTS = """SELECT number, fired + overlap + late + paused_ticks + full, decide
 
 
 class Schedulers:
-    """Asks each leader directly, until there is peace; then all are deleted."""
+    """Asks each leader directly, until there is peace; then all are deleted, once they tick."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -78,11 +78,20 @@ class Schedulers:
         if not self._there:
             return
         world, rng = self._world, self._rng
-        if world.peaceful and world.timeline.now > world.shape.peace_at + 2 * _PROMPT_MS:
+        if self._all_tick():
             self._ask(lambda: DeleteSchedule(0, rng.choice(list(world.queue.schedules.known))))
         else:
             self._ask(self._draw)
         world.timeline.after(rng.randint(1, 2 * _EVERY_MS), self.begin)
+
+    def _all_tick(self) -> bool:
+        """In peace, after a while: only then are they deleted, so none is that does not tick."""
+        world = self._world
+        if not world.peaceful or world.timeline.now < world.shape.peace_at + 2 * _PROMPT_MS:
+            return False
+        leading = [broker for broker in world.brokers if broker.active is not None]
+        behind = [world.queue.schedules.behind(broker.leader_time()) for broker in leading]
+        return bool(leading) and not any(behind)
 
     def _ask(self, draw: Callable[[], Frame]) -> None:
         world = self._world
