@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from raftwork.errors import ScheduleConflict
 from raftwork.features.effects import Done, Effect
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Backfill,
         Create,
         Declare,
+        Declared,
         DropSchedules,
         SetPaused,
         Trigger,
@@ -57,20 +58,29 @@ def declare(ledger: Ledger, command: Declare, effects: list[Effect]) -> Done:
     if new:
         schedules.check_room(len(new), sum(len(each.fields) for each in new))
     fates: list[tuple[int, str]] = []
-    for at, (each, row) in enumerate(found):
-        if row is None and (row := schedules.find(each.id)) is None:
-            made = _new(ledger, each.id, command.source, each.fields, b"")
-            schedules.put(made, None, effects)
-            fates.append((at, "created"))
-        elif row.declared == each.fields and (row.source == command.source or not command.apply):
-            fates.append((at, "same"))
-        elif not command.apply:
-            fates.append((at, "differs"))
-        else:
+    for at, (each, _) in enumerate(found):
+        row = schedules.find(each.id)  # it may be named twice
+        what = fate(command, each, row)
+        if row is None:
+            schedules.put(_new(ledger, each.id, command.source, each.fields, b""), None, effects)
+        elif what == "changed":
             now = row._replace(source=command.source, declared=each.fields)
             schedules.put(_changed(ledger, row, now), row, effects)
-            fates.append((at, "changed"))
+        fates.append((at, what))
     return Done(fates=fates)
+
+
+#: What becomes of a declared schedule without a change.
+STANDS: Final = frozenset({"same", "differs"})
+
+
+def fate(command: Declare, declared: Declared, row: Row | None) -> str:
+    """What becomes of one that is declared: `created`, `changed`, `same` or `differs`."""
+    if row is None:
+        return "created"
+    if row.declared == declared.fields and (row.source == command.source or not command.apply):
+        return "same"
+    return "changed" if command.apply else "differs"
 
 
 def _changed(ledger: Ledger, old: Row, new: Row) -> Row:

@@ -37,6 +37,7 @@ from raftwork.features.schedule_records import (
     Create,
     CreateSchedule,
     Declare,
+    Declared,
     DeclareSchedules,
     DeleteSchedule,
     DropSchedules,
@@ -98,23 +99,33 @@ def _whole(fields: Fields) -> Plan:
     return plan_of(b"", encode_fields(fields))
 
 
-def _check_declare(view: View, asked: DeclareSchedules) -> Declare:
+def _check_declare(view: View, asked: DeclareSchedules) -> Declare | Done:
+    """A worker that starts mostly finds all that it declares, and costs no entry then."""
     _check_level(view)
     for each in asked.schedules:
         if not 1 <= len(each.id) <= SCHEDULE_ID_MAX:
             raise ProtocolError(
                 f"a schedule's id must have 1 to {SCHEDULE_ID_MAX} characters, got {len(each.id)}"
             )
-        row = view.state.schedules.find(each.id)
-        if row is not None and (row.declared == each.fields or not asked.apply):
-            continue
-        fields = read_fields(each.fields)
-        over = decode_fields(row.override) if row is not None else Fields()
-        try:
-            _check_plan(view, _whole(merged(fields, over)))
-        except ProtocolError as error:
-            raise ProtocolError(f"schedule {each.id!r}: {error}") from None
-    return Declare(asked.source, asked.schedules, asked.apply)
+    command = Declare(asked.source, asked.schedules, asked.apply)
+    rows = [view.state.schedules.find(each.id) for each in asked.schedules]
+    fates = [
+        changes.fate(command, each, row) for each, row in zip(asked.schedules, rows, strict=True)
+    ]
+    for each, row, fate in zip(asked.schedules, rows, fates, strict=True):
+        if fate not in changes.STANDS:
+            _check_declared(view, each, row)
+    if all(fate in changes.STANDS for fate in fates):
+        return Done(fates=list(enumerate(fates)))
+    return command
+
+
+def _check_declared(view: View, declared: Declared, row: Row | None) -> None:
+    over = decode_fields(row.override) if row is not None else Fields()
+    try:
+        _check_plan(view, _whole(merged(read_fields(declared.fields), over)))
+    except ProtocolError as error:
+        raise ProtocolError(f"schedule {declared.id!r}: {error}") from None
 
 
 def _check_update(view: View, asked: UpdateSchedule) -> Update:

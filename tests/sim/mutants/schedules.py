@@ -75,9 +75,9 @@ SCHEDULES = tuple(
             "a worker that starts makes a schedule like its code",
             (
                 Edit(
-                    "raftwork.features.schedule_changes:declare",
-                    "elif not command.apply:",
-                    "elif False:",
+                    "raftwork.features.schedule_changes:fate",
+                    '"changed" if command.apply else "differs"',
+                    '"changed"',
                 ),
             ),
             20,

@@ -168,6 +168,10 @@ class Known:
         """How many there are up to an instant, since its anchor."""
         return (instant - self.anchor) // self.plan.every
 
+    def first_after(self, instant: int) -> int:
+        """The first tick that is later."""
+        return self.anchor + (self.ticks_until(instant) + 1) * self.plan.every
+
     def changed(self, time: int) -> None:
         declared = self.declared if self.declared is not None else Fields()
         before, self.plan = self.plan, plan_of(b"", encode_fields(merged(declared, self.override)))
@@ -274,7 +278,7 @@ class ScheduleRules:
         text = f"{passed} ticks passed of {known}: {tick}"
         require(passed == tick.late + 1, "tick lost", text)
         if tick.late or not tick.run:
-            outage = time - (known.decided + known.plan.every) > schedule_planner.GRACE_MS - 1
+            outage = time - known.first_after(known.decided) > schedule_planner.GRACE_MS
             aged = known.plan.catchup is not CatchUp.ALL or known.plan.window < time - tick.tick
             require(outage and aged, "late", f"at {time} {tick} of {known} is not run")
             self._reached["ticks of an outage"] += 1
@@ -368,7 +372,6 @@ class ScheduleRules:
     def behind(self, time: int) -> str:
         """A schedule that ought to have ticked by this time; empty if none."""
         for known in self.known.values():
-            due = known.decided + known.plan.every
-            if due + _PROMPT_MS < time:
+            if known.first_after(known.decided) + _PROMPT_MS < time:
                 return f"at {time} the schedule {known.id} has not ticked since {known.decided}"
         return ""

@@ -424,6 +424,15 @@ def test_a_worker_that_starts_creates_what_is_missing_and_changes_nothing() -> N
     assert world.row() == before
 
 
+def test_what_stands_already_costs_no_entry() -> None:
+    world = Scheduling()
+    declare(world, every=HOUR)
+    before = world.harness.core.seq
+    assert declare(world, every=HOUR) == "same"
+    assert declare(world, every=MINUTE) == "differs"
+    assert world.harness.core.seq == before
+
+
 def test_old_and_new_deployments_that_start_in_turns_do_not_flip_it() -> None:
     world = Scheduling()
     declare(world, every=HOUR)
