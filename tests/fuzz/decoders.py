@@ -23,6 +23,7 @@ from raftwork.consensus.zab import messages as zab
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, StoreDamaged, StoreError
 from raftwork.features import from_broker, to_broker
 from raftwork.features.flow_graph import Graph, decode_graph, encode_graph, read_graph
+from raftwork.features.schedule_plan import Fields, decode_fields, encode_fields
 from raftwork.features.task_batch import read_spec, read_tasks
 from raftwork.messages import (
     Failure,
@@ -234,6 +235,13 @@ DECODERS: dict[str, Decoder] = {
         records(Spec).map(encode_spec),
         encode_spec,
         records(Spec),
+    ),
+    "what is said of a schedule": Decoder(
+        decode_fields,
+        (BadMessage,),
+        records(Fields).map(encode_fields),
+        encode_fields,
+        records(Fields),
     ),
     "failures in the log": Decoder(
         decode_failure_strictly,

@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.sim.mutants.surgery import Edit
 from tests.teeth.hostile import HOSTILE
 from tests.teeth.killed_workers import KILLED_WORKERS
+from tests.teeth.schedules import SCHEDULES
 from tests.teeth.shape import Break
 
 ROOT = Path(__file__).parents[2]
@@ -765,6 +766,6 @@ _PREVENTION = (
 )
 
 BREAKS = (
-    *(*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *HOSTILE),
+    *(*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *HOSTILE, *SCHEDULES),
     *(*_COMMANDS, *_WORKERS, *KILLED_WORKERS, *_PREVENTION),
 )

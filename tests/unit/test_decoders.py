@@ -22,6 +22,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "raftwork"
 _OWN = {"worker/pool/fork_server.py:decode_job", "worker/pool/child_waits.py:decode_wait"}
 #: Codecs that are fuzzed through the function that uses them.
 _PRIVATE = {
+    "_fields": "decode_fields",
     "_spec": "decode_spec",
     "_spec_in_log": "decode_spec_strictly",
     "_failure": "decode_failure",

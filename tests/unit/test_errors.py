@@ -97,6 +97,8 @@ def test_a_broker_refuses_with_each_code_and_one_error() -> None:
         5: "UnknownTask",
         6: "UnknownWorker",
         7: "Unsupported",
+        12: "UnknownSchedule",
+        13: "ScheduleConflict",
     }
     assert {kind.code for kind in _kinds().values()} == set(Code)
 

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TypeVar
 
 import click
@@ -106,6 +107,34 @@ def parse_tag(text: str) -> tuple[str, str]:
     if not (key and equals and value):
         raise ValueError(f"{text!r} is not KEY=VALUE")
     return key, value
+
+
+def json_object(ctx: click.Context, option: click.Parameter, value: str) -> dict[str, object]:
+    """A callback: a JSON object."""
+    try:
+        parsed = parse_json(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, option) from None
+    if not isinstance(parsed, dict):
+        raise click.BadParameter("not a JSON object", ctx, option)
+    return parsed
+
+
+def instant(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
+    """A callback: a time with its zone, in ISO 8601."""
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is no time, such as 2027-01-01T09:00:00+01:00", ctx, option
+        ) from None
+    if at.utcoffset() is None:
+        raise click.BadParameter(
+            f"{value!r} has no time zone: add Z, or an offset such as +01:00", ctx, option
+        )
+    return at
 
 
 def print_json(value: object) -> None:

@@ -20,6 +20,7 @@ from raftwork.messages import NAME_MAX, QUEUES_MAX
 from raftwork.standard_streams import by_line, fill, let_go
 
 if TYPE_CHECKING:
+    from raftwork.features.schedule_records import DeclareSchedules
     from raftwork.worker import Recycling
 
 
@@ -191,6 +192,7 @@ def _run(
 ) -> int:
     """Load the App and work for it. What it names as its brokers comes second only to a flag."""
     from raftwork import App
+    from raftwork.client.declarations import declaring
     from raftwork.worker import load, run_worker
 
     source = click.get_current_context().get_parameter_source("brokers")
@@ -209,6 +211,9 @@ def _run(
     addresses = broker_addresses(flag or getattr(app, "brokers", None))
     if isinstance(app, App):
         app.brokers = addresses  # what its tasks enqueue goes to where they came from
+    declared: list[DeclareSchedules] = []
+    if isinstance(app, App):
+        declared = list(declaring(app.declarations, target, apply=False))
     code = run_worker(
         app.tasks,
         brokers=addresses,
@@ -220,6 +225,7 @@ def _run(
         recycling=recycling,
         hooks=app.hooks if isinstance(app, App) else None,
         grace=grace,
+        declared=declared,
     )
     let_go()
     return code

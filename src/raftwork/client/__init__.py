@@ -5,6 +5,7 @@ from raftwork.client.canvas import chain, chord, group, mapreduce, replace
 from raftwork.client.flow import Flow
 from raftwork.client.run import Run
 from raftwork.client.run_info import Progress, RunInfo
+from raftwork.client.schedules import Schedule
 from raftwork.client.status import Status
 from raftwork.client.task import BoundTask, Task
 
@@ -15,6 +16,7 @@ __all__ = [
     "Progress",
     "Run",
     "RunInfo",
+    "Schedule",
     "Status",
     "Task",
     "chain",

@@ -5,12 +5,13 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
+from raftwork.client.declarations import B, Declarations
 from raftwork.client.flow import Flow, say
 from raftwork.client.limits import Limits
 from raftwork.client.options import (
@@ -27,7 +28,9 @@ from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.client.run import Run, handles
 from raftwork.client.run_info import Filter, RunInfo, pages, summary
-from raftwork.client.task import BoundTask, Task
+from raftwork.client.schedule_options import ScheduleFields
+from raftwork.client.schedules import Schedules
+from raftwork.client.task import BoundTask, Task, TaskDecorator
 from raftwork.client.task_names import default_name, refusing, same_place, whereabouts
 from raftwork.errors import AppClosed, Unavailable
 from raftwork.features.cancel import TasksCancelled
@@ -43,17 +46,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound=Slot)
 T = TypeVar("T")
-
-
-class TaskDecorator(Protocol):
-    """What `app.task(…)` returns: makes a Task of a function, sync or async."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, T]], /
-    ) -> Task[P, T, Coroutine[Any, Any, T]]: ...
-    @overload
-    def __call__(self, function: Callable[P, T], /) -> Task[P, T, T]: ...
 
 
 class App:
@@ -85,6 +77,8 @@ class App:
         self._tasks: dict[str, Task[..., object, object]] = {}
         #: See `on_worker_start` and its like.
         self.hooks = Hooks()
+        #: The schedules that `schedule` declared.
+        self.declarations = Declarations()
         self._closed = False
         self._connection: Connection | None = None
         #: By number, the first of each: a failed one is followed by another.
@@ -252,6 +246,26 @@ class App:
         for reply in pages(self, wanted, limit, before):
             found += map(summary, (await reply.aresult()).tasks)
         return found
+
+    # ---- schedules ----------------------------------------------------------------------------
+
+    def schedule(
+        self,
+        id: str,  # noqa: A002
+        /,
+        **fields: Unpack[ScheduleFields],
+    ) -> Callable[[B], B]:
+        """Declare a schedule of a task: put it above `@app.task` (docs/howto-schedules.md).
+
+        A worker that starts creates it if it is missing, and `raftwork schedule apply` makes the
+        cluster like the code. Raises TypeError and ValueError for what cannot be meant.
+        """
+        return self.declarations.declare(id, fields)
+
+    @property
+    def schedules(self) -> Schedules:
+        """The cluster's schedules: create, look at, change, pause, trigger, delete."""
+        return Schedules(self, self.named)
 
     # ---- what a worker calls: decorators --------------------------------------------------------
 

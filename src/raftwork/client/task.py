@@ -3,9 +3,9 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from raftwork.client.batch import Batch, many_calls, one_call
 from raftwork.client.canvas import Group, Signature, mapped, sharded
@@ -14,16 +14,15 @@ from raftwork.client.ids import new_ids
 from raftwork.client.options import OptionFields, Options
 from raftwork.client.per_call import ORDINARY, PerCall
 from raftwork.client.run import Run, handles
-from raftwork.client.uniqueness import check_conflicts
+from raftwork.client.uniqueness import check_conflicts, key_of
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.flow_graph import Node
 from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
+from raftwork.messages import Extras
 from raftwork.serialization import call_packer, pack_call
 from raftwork.signatures import Binder, binder
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from raftwork.client.caller import Caller
     from raftwork.client.reply import Reply
 
@@ -192,6 +191,16 @@ class BoundTask(Generic[P, T]):
         payload = pack_call(call_packer(), call.name, args, kwargs, call.parameters)
         id_ = call.id or new_ids(1)[0]
         return call.spec, Node(1, payload, [], id_, call.key, call.extras)
+
+    def check_arguments(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
+        """Raise TypeError for arguments that the function does not take, as far as it is known."""
+        if self._binder is not None:
+            self._binder(*args, **kwargs)
+
+    def extras(self, payload: bytes) -> Extras:
+        """What goes with a task of these packed arguments besides. Raises ValueError."""
+        extras = self._once.extras(self.chosen)
+        return extras._replace(unique=key_of(payload)) if self.chosen.unique is True else extras
 
     def __copy__(self) -> Self:
         return self
@@ -382,3 +391,23 @@ def _positional(function: Callable[..., object]) -> tuple[str, ...]:
         return ()
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return tuple(parameter.name for parameter in parameters if parameter.kind in kinds)
+
+
+class TaskDecorator(Protocol):
+    """What `app.task(…)` returns: makes a Task of a function, sync or async."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> Task[P, T, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> Task[P, T, T]: ...
+
+
+def same_place(one: Callable[..., object], other: Callable[..., object]) -> bool:
+    """Whether both are defined under the same name in the same module."""
+    places = [
+        (getattr(each, "__module__", None), getattr(each, "__qualname__", None))
+        for each in (one, other)
+    ]
+    return places[0] == places[1]

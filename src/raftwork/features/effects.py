@@ -22,6 +22,8 @@ class Done(NamedTuple):
     rest_after: int = 0  # where it goes on if this was a part of it; 0 if it was all
     #: Of a batch's tasks those that are others, which were there: by index, with the others' ids.
     existing: Sequence[tuple[int, str]] = ()
+    #: What became of several things, by their ids, where that is asked for.
+    fates: Sequence[tuple[int, str]] = ()
 
 
 class Rejected(NamedTuple):
@@ -134,6 +136,13 @@ class QueueResumed(NamedTuple):
     queue: str
 
 
+class ScheduleMoved(NamedTuple):
+    """A schedule is another one than before: it was made, changed, or has ticked."""
+
+    number: int
+    next: int  # as in its row
+
+
 class TokenRejected(NamedTuple):
     """A report came under a token that is not current: refused, nothing changed."""
 
@@ -162,6 +171,7 @@ Effect = (
     | AttemptEnded
     | CancelAsked
     | QueueResumed
+    | ScheduleMoved
     | TokenRejected
     | CheckpointDecided
 )

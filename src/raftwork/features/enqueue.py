@@ -181,7 +181,7 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
         if new := new_rows(ledger, rows_of(spec, columns)):
             planned = unique_keys.plan(ledger, read, new)
             if not unique_keys.refused(read, planned):
-                _check_planned(ledger, read, planned)
+                check_planned(ledger, read, planned)
     return read, columns
 
 
@@ -325,7 +325,7 @@ def admit_others(
         return Done(existing=existing)
     if _entering(planned):
         check_limits(ledger, spec)
-    _check_planned(ledger, spec, planned)
+    check_planned(ledger, spec, planned)
     for each in planned:
         match each.fate:
             case Fate.ENTERS | Fate.FOLLOWS:
@@ -337,7 +337,7 @@ def admit_others(
     return Done(existing=existing)
 
 
-def _check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> None:
+def check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> None:
     """Raise QueueFull unless there is room for what is to enter."""
     unique_keys.check_keys(ledger, planned)
     if entering := _entering(planned):

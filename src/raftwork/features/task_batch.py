@@ -33,7 +33,7 @@ TAG_LENGTH_MAX = 128
 #: The year 2286: later than any task is meant for, and far from the end of numbers.
 AT_MAX_MS = 10**13
 NO_EXTRAS = Extras()
-_read_extras = cast("Callable[[object], Extras]", record_check(Extras, strict=True))
+read_extras = cast("Callable[[object], Extras]", record_check(Extras, strict=True))
 
 _LEVEL_TWO_FIELDS = Spec._fields.index("delay")
 _LEVEL_TWO = tuple(Spec._field_defaults[name] for name in Spec._fields[_LEVEL_TWO_FIELDS:])
@@ -181,7 +181,7 @@ def _keys(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[str
 
 def _extras(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[Extras]:
     """The fourth column."""
-    extras = [_read_extras(row[3]) if len(row) > 3 else Extras() for row in rows]
+    extras = [read_extras(row[3]) if len(row) > 3 else Extras() for row in rows]
     for each in extras:
         check_extras(each, settings)
     return extras if any(extras) else ()

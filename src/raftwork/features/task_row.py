@@ -37,6 +37,8 @@ CANCELLING: Final = 64
 LINKED: Final = 128
 #: It runs after those of its key that came before it.
 ORDERED: Final = 512
+#: A schedule made it.
+TICKED: Final = 1024
 #: Code of it has begun, or may have; set only where it matters, for tasks that expire.
 BEGUN: Final = 2**20
 

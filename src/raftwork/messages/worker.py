@@ -75,6 +75,8 @@ class About(NamedTuple):
     flow: str = ""
     parent: str = ""
     inputs: list[tuple[int, bytes]] = []  # noqa: RUF012 - as above
+    #: The instant that its schedule made it for; 0: none did.
+    tick: int = 0
 
 
 class PushedTask(NamedTuple):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
 
 from raftwork.errors import (
@@ -120,8 +120,9 @@ class Context:
 
     @property
     def tick(self) -> datetime | None:
-        """The time that its schedule made it for; None if none did."""
-        return None
+        """The time that its schedule made it for, in UTC; None if none did."""
+        tick = self._about.tick
+        return datetime.fromtimestamp(tick / 1000, UTC) if tick else None
 
     @property
     def flow(self) -> str | None:

@@ -53,6 +53,29 @@ class NothingRegistered:
 
 
 @dataclass(frozen=True, slots=True)
+class SchedulesCreated:
+    """Schedules that the App declares were missing, and are there now."""
+
+    schedules: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"created schedules that were missing: {', '.join(self.schedules)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulesDiffer:
+    """Schedules are there that the App declares in another way."""
+
+    schedules: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"schedules are not as this code declares them: {', '.join(self.schedules)};"
+            " `raftwork schedule apply MODULE:APP` makes them so"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SlotsChanged:
     """Unstoppable code, or a process that does not start, took slots; or they are free again."""
 
@@ -286,6 +309,8 @@ class AttemptEnded:
 Event = (
     WorkerStarted
     | NothingRegistered
+    | SchedulesCreated
+    | SchedulesDiffer
     | SlotsChanged
     | ToldToDrain
     | Draining

@@ -20,11 +20,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from random import Random
+from typing import TypedDict
 
 import zmq
 
 from raftwork.errors import BadMessage, HookFailed, PoolBroken
 from raftwork.features import from_broker, to_broker
+from raftwork.features.schedule_records import DeclareSchedules
 from raftwork.hooks import Hooks
 from raftwork.logs import pass_time, speak_for
 from raftwork.messages import (
@@ -39,6 +41,7 @@ from raftwork.standard_streams import flush
 from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.blocked_tasks import notice_waits
 from raftwork.worker.context import carry_into_threads
+from raftwork.worker.declaring import Declaring
 from raftwork.worker.events import (
     BrokerTrouble,
     GraceOver,
@@ -62,7 +65,7 @@ from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.thread import ThreadPool
 from raftwork.worker.runner import Registry
 from raftwork.worker.signals import obeyed
-from raftwork.worker.task_logging import TaskLog, tell
+from raftwork.worker.task_logging import TaskLog, tell, tell_declared
 from raftwork.worker.task_logs import keep_last_lines
 from raftwork.worker.task_notes import Courier
 
@@ -93,6 +96,13 @@ _NEVER = 2**62
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 
 
+class WorkerOptions(TypedDict):
+    """What is the same for a Worker over any pool."""
+
+    grace: float | None
+    declared: Sequence[DeclareSchedules]
+
+
 def now_ms() -> int:
     """Milliseconds on the monotonic clock."""
     return time.monotonic_ns() // 1_000_000
@@ -109,6 +119,7 @@ class Worker:
         *,
         grace: float | None = None,
         look_up: LookUp = look_up,
+        declared: Sequence[DeclareSchedules] = (),
     ) -> None:
         self._pool = pool
         self._verbose = log.isEnabledFor(logging.DEBUG)
@@ -116,6 +127,7 @@ class Worker:
             identity, brokers, pool.slots, now_ms(), Random(), tell_all=self._verbose
         )
         self._courier = Courier(self._agent.session)
+        self._declaring = Declaring(declared, self._agent.session)
         self._task_log = TaskLog(now_ms())
         self._grace = grace  # s, from the first signal to what a second would do
         self._halt_at = _NEVER
@@ -280,6 +292,7 @@ class Worker:
             self._complain(f"refused by {source}: {message.text:.300}", now)
         elif isinstance(message, Drain):
             tell(ToldToDrain(source))
+        tell_declared(self._declaring.answered(message, now))
         self._agent.receive(source, message, now)
 
     def _carry_notes(self, now: int) -> None:
@@ -290,7 +303,7 @@ class Worker:
         if now >= courier.look_at:
             said = self._pool.notes.said()
             courier.said([note for note in said if agent.holds(note.token)], now)
-        notes = courier.turn(now)
+        notes = courier.turn(now) + self._declaring.turn(now)
         if notes and leader is not None:
             sent = [self._links.send(leader, to_broker.encode(note)) for note in notes]
             if not all(sent):
@@ -352,6 +365,7 @@ def run_worker(
     recycling: Recycling = NEVER,
     hooks: Hooks | None = None,
     grace: float | None = None,
+    declared: Sequence[DeclareSchedules] = (),
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
 
@@ -359,7 +373,8 @@ def run_worker(
     "process", "thread" or "async". Call it from the main thread, before anything else has started
     threads: the process pool forks here. A second signal ends the process from inside, with
     status 0: no thread or exit handler of a task may delay that; so does the first one's passing by
-    `grace` seconds. `recycling` is for processes only.
+    `grace` seconds. `recycling` is for processes only. `declared` are schedules to be created where
+    they are missing.
     """
     host, pid = socket.gethostname(), os.getpid()
     identity = Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
@@ -373,17 +388,18 @@ def run_worker(
     carry_into_threads()
     keep_last_lines()
     notice_waits(brokers)
+    of = WorkerOptions(grace=grace, declared=declared)
     try:
         match pool:
             case "process":
-                _run_processes(identity, brokers, tasks, slots, recycling, hooks, grace)
+                _run_processes(identity, brokers, tasks, slots, recycling, hooks, of)
             case "thread":
                 _start_here(hooks)
                 threads = ThreadPool(tasks, identity.name, slots)
-                _run(Worker(identity, brokers, threads, grace=grace))
+                _run(Worker(identity, brokers, threads, **of))
             case "async":
                 _start_here(hooks)
-                _run_async(identity, brokers, tasks, slots, grace)
+                _run_async(identity, brokers, tasks, slots, of)
             case _:
                 raise ValueError(f"pool must be 'process', 'thread' or 'async', got {pool!r}")
     except (PoolBroken, HookFailed, OSError, zmq.ZMQError) as error:
@@ -422,7 +438,7 @@ def _run_processes(
     slots: int,
     recycling: Recycling,
     hooks: Hooks,
-    grace: float | None,
+    of: WorkerOptions,
 ) -> None:
     killed_notice = partial(send_notice, identity, brokers)
     pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start, killed_notice)
@@ -432,7 +448,7 @@ def _run_processes(
     except HookFailed:
         pool.close()
         raise
-    _run(Worker(identity, brokers, pool, grace=grace))
+    _run(Worker(identity, brokers, pool, **of))
 
 
 def _run(worker: Worker) -> None:
@@ -443,10 +459,10 @@ def _run(worker: Worker) -> None:
 
 
 def _run_async(
-    identity: Identity, brokers: Sequence[str], tasks: Registry, slots: int, grace: float | None
+    identity: Identity, brokers: Sequence[str], tasks: Registry, slots: int, of: WorkerOptions
 ) -> None:
     loop = asyncio.new_event_loop()
-    worker = Worker(identity, brokers, AsyncPool(tasks, identity.name, slots, loop), grace=grace)
+    worker = Worker(identity, brokers, AsyncPool(tasks, identity.name, slots, loop), **of)
     # A coroutine that refuses to be cancelled would keep the loop, and us, for ever.
     farewell = threading.Timer(_FAREWELL_S, _leave)
     farewell.daemon = True

@@ -12,6 +12,7 @@ from tests.sim.mutants.limits import LIMITS
 from tests.sim.mutants.looks import LOOKS
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
+from tests.sim.mutants.schedules import SCHEDULES
 from tests.sim.mutants.surgery import Edit
 from tests.sim.mutants.timers import TIMERS
 from tests.sim.mutants.unique import UNIQUE
@@ -462,5 +463,5 @@ SERVICE = (
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
     *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *WORKERS, *ATTEMPT_ENDS),
-    *(*CANCELS, *LANES, *TIMERS, *UNIQUE, *FLOWS, *GATES, *WAITS),
+    *(*CANCELS, *LANES, *SCHEDULES, *TIMERS, *UNIQUE, *FLOWS, *GATES, *WAITS),
 )

@@ -212,7 +212,8 @@ class CancelChecker:
         cancelled = effect.state is State.CANCELLED
         if cancelled:
             require(task.asked, "cancels", f"{task.id} is cancelled unasked: {effect}")
-            require(decode_failure(effect.data).type == "user", "cancels", text)
+            why = decode_failure(effect.data).type
+            require(why in ("user", "superseded"), "cancels", text)
             self.reached["cancelled while it ran"] += 1
         if task.asked:
             require(cancelled or effect.state is State.SUCCEEDED, "retry after a cancel", text)

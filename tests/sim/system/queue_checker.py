@@ -40,6 +40,7 @@ from raftwork.features.effects import (
     Rejected,
     Reply,
     Requeued,
+    ScheduleMoved,
     Settled,
     TokenRejected,
     Withdrawn,
@@ -65,6 +66,7 @@ from tests.sim.system.lanes import LaneRules
 from tests.sim.system.limits import LimitRules
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
+from tests.sim.system.schedules import ScheduleRules
 from tests.sim.system.timers import TimerRules
 from tests.sim.system.unique import Keys
 from tests.sim.system.workload import contents_of, tags_of
@@ -165,6 +167,7 @@ class QueueChecker:
     #: Machine time.
     time: int = 0
     keys: Keys = field(init=False)
+    schedules: ScheduleRules = field(init=False)
     #: What code asks for, and checkpoints.
     ends: AttemptEnds = field(init=False)
     flows: FlowRules = field(init=False)
@@ -177,6 +180,7 @@ class QueueChecker:
         self.flows = FlowRules(self)
         self.timers = TimerRules(self.reached)
         self.limits = LimitRules(self.reached)
+        self.schedules = ScheduleRules(self, self.reached)
 
     # ---- applying -------------------------------------------------------------------------------
 
@@ -202,6 +206,7 @@ class QueueChecker:
         self.time = max(self.time, time)
         self.timers.entry(time, at.epoch)
         self.ends.entry(time)
+        self.schedules.epoch = at.epoch
         self.keys.passed(data)
         for effect in effects[: steps[0] if steps else None]:
             self._effect(effect)  # of the time that has passed
@@ -218,12 +223,14 @@ class QueueChecker:
         self.flows.entered(machine)
         tokens = [task.token for task in self.tasks.values() if task.token is not None]
         self.limits.over(machine, tokens, self.timers.time)
+        self.schedules.compare()
 
     def _command(self, plain: object, reply: Reply, effects: Sequence[Effect]) -> None:
         command = commands.from_plain(plain)
         owner = self.tokens.get(getattr(command, "token", 0))
         if owner is None or owner[0].token == command.token:  # type: ignore[attr-defined]
             self.ends.command(command, effects, owner[0].id if owner else "")
+        self.schedules.command(command, reply)
         match command:
             case Admit():
                 self._admits(command, reply, effects)
@@ -309,6 +316,7 @@ class QueueChecker:
                 | CheckpointDecided()
                 | GatesFreed()
                 | LimitChanged()
+                | ScheduleMoved()
             ):
                 pass  # the command that moved, cancelled or left it is looked at
 
@@ -440,7 +448,7 @@ class QueueChecker:
         """It waited, and was cancelled."""
         task = self.by_seq[effect.seq]
         words = decode_failure(effect.data).type if effect.state is State.CANCELLED else ""
-        require(words == "user", "cancels", f"{task.id} is cancelled, and ends as {effect}")
+        require(words in _ASKED, "cancels", f"{task.id} is cancelled, and ends as {effect}")
         self.cancels.ended.remove(effect.seq)
         self.over(effect, task, State.CANCELLED)
 
@@ -639,6 +647,10 @@ class QueueChecker:
         assert committed is not None
         if with_data and not result.forgotten:
             require(committed[1] == result.data, "true outcomes", text)
+
+
+#: Why somebody ends a task.
+_ASKED = ("user", "superseded")
 
 
 def _keyed(command: Admit) -> bool:

@@ -11,7 +11,7 @@ from random import Random
 
 from raftwork.broker.workers import reports
 from raftwork.consensus.core import Peer
-from raftwork.features import cancel, flow_nodes, purge_queue
+from raftwork.features import cancel, flow_nodes, purge_queue, schedule_planner
 from raftwork.messages import Extras, Spec
 from tests.sim.system.admin import Admin
 from tests.sim.system.apart import Apart
@@ -39,6 +39,7 @@ from tests.sim.system.purges import Purges
 from tests.sim.system.queue_checker import QueueChecker
 from tests.sim.system.reach import Reach
 from tests.sim.system.room import Rooms
+from tests.sim.system.schedules import Schedulers
 from tests.sim.system.service_checker import ClientChecker, LeaseChecker, PushChecker
 from tests.sim.system.shape import APART, Shape
 from tests.sim.system.sqlite import SqliteDisk
@@ -66,6 +67,8 @@ CLIENTS = 2
 PURGED_AT_ONCE = 3
 #: Rows that one entry of a cancel looks at: enough that a history does not become one cancel.
 CANCELLED_AT_ONCE = 20
+#: A tick that is later is one of an outage: few histories have one of ten seconds, ms.
+LATE = 1_200
 
 
 class World:
@@ -120,6 +123,7 @@ class World:
         self.cluster_admin = ClusterAdmin(self)
         self.uniques = Uniques(self)
         self.flows = Flows(self)
+        self.schedulers = Schedulers(self)
         self.bugs = Bugs(self)
         self.resumes = Resumes(self)
         self.moves = Moves(self, self._timers)
@@ -157,6 +161,7 @@ class World:
         part, purge_queue._PART = purge_queue._PART, PURGED_AT_ONCE
         some, cancel._PART = cancel._PART, CANCELLED_AT_ONCE
         edges, flow_nodes.EDGES_A_TURN = flow_nodes.EDGES_A_TURN, EDGES_AT_ONCE
+        late, schedule_planner.GRACE_MS = schedule_planner.GRACE_MS, LATE
         try:
             for process in (*self.brokers, *self.workers, *self.users):
                 process.start()
@@ -171,6 +176,7 @@ class World:
             self.resumes.begin()
             self.uniques.begin()
             self.flows.begin()
+            self.schedulers.begin()
             self.moves.begin()
             self.looker.begin()
             self.limit_admin.begin()
@@ -201,6 +207,7 @@ class World:
         finally:
             reports.EXPIRY_GRACE_MS, purge_queue._PART, cancel._PART = grace, part, some
             flow_nodes.EDGES_A_TURN = edges
+            schedule_planner.GRACE_MS = late
             for broker in self.brokers:
                 broker.disk.forget()
 
@@ -271,6 +278,8 @@ class World:
         for task, known in self.queue.tasks.items():
             if known.outcome is None:
                 return f"{task} has no outcome: {known}"
+        if behind := self.queue.schedules.behind(active[0].leader_time()):
+            return behind
         for user in self.users:
             if not user.content:
                 return f"{user.host} still waits: {user.wants()}"

@@ -31,7 +31,8 @@ TABLES: Final = {
     "unmade": "seq",
     "signal": "flow, name, seq",
     "node": "flow, seq",
-    "schedule": "id",
+    "schedule": "number",
+    "tick": "seq",
     "name": "number",
     "worker": "number",
     "attempt": "seq, number",
@@ -172,14 +173,32 @@ CREATE TABLE node (
     seq INTEGER NOT NULL,
     PRIMARY KEY (flow, seq)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE schedule (
-    id TEXT PRIMARY KEY,
-    declared BLOB NOT NULL,         -- by the code
+CREATE TABLE schedule (             -- features/schedule_rows.py
+    number INTEGER PRIMARY KEY,     -- from the tasks' counter: none is given twice
+    id TEXT NOT NULL UNIQUE,
+    source TEXT NOT NULL,           -- the MODULE:APP that declares it; empty: none does
+    declared BLOB NOT NULL,         -- by that code: packed fields (features/schedule_plan.py)
     override BLOB NOT NULL,         -- by operators
-    last INTEGER NOT NULL,          -- the last tick, machine time
-    next INTEGER NOT NULL,
-    state BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
+    version INTEGER NOT NULL,       -- of both together
+    anchor INTEGER NOT NULL,        -- `every` counts from it
+    decided INTEGER NOT NULL,       -- of all ticks up to this instant it is known what became
+    next INTEGER NOT NULL,          -- the tick after it; before it is computed, `decided` itself
+    last INTEGER NOT NULL,          -- the last tick; 0: there was none
+    paused INTEGER NOT NULL,        -- 1: its ticks are counted, and make no tasks
+    held_decided INTEGER NOT NULL,  -- `decided` and `paused_ticks` when it was paused
+    held_ticks INTEGER NOT NULL,
+    fired INTEGER NOT NULL,         -- how many ticks made a task, or why they made none
+    overlap INTEGER NOT NULL,
+    late INTEGER NOT NULL,
+    paused_ticks INTEGER NOT NULL,
+    full INTEGER NOT NULL
+) STRICT;
+CREATE TABLE tick (                 -- of tasks without an outcome that schedules made
+    seq INTEGER PRIMARY KEY,
+    schedule INTEGER NOT NULL,
+    at INTEGER NOT NULL             -- the instant that it is for
+) STRICT;
+CREATE INDEX tick_of ON tick (schedule, seq);
 CREATE TABLE name (                 -- of tasks that ended (features/history.py)
     number INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE

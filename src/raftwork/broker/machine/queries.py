@@ -12,6 +12,7 @@ from raftwork.broker.machine.level_two import LEVEL, ByLevel
 from raftwork.broker.machine.state import Ledger, Queue
 from raftwork.features.checkpoints import checkpoint_of
 from raftwork.features.flow_nodes import flow_of, inputs
+from raftwork.features.schedule_rows import tick_of
 from raftwork.features.tags import tags_of
 from raftwork.features.task_row import (
     BLOCKED,
@@ -19,6 +20,7 @@ from raftwork.features.task_row import (
     LINKED,
     SCHEDULED,
     TAGGED,
+    TICKED,
     TOMBSTONE,
     WITHOUT_CODE,
 )
@@ -237,12 +239,14 @@ def running_body(ledger: Ledger, token: int) -> Waiting | None:
 
 def about(ledger: Ledger, task: Waiting) -> About | None:
     """What its code may know of it besides; None of a task that has nothing of it."""
-    if not task.key and not task.flags & (TAGGED | CHECKPOINTED | LINKED):
+    if not task.key and not task.flags & (TAGGED | CHECKPOINTED | LINKED | TICKED):
         return None
     tags = tags_of(ledger, task.seq) if task.flags & TAGGED else []
     checkpoint = None
     if task.flags & CHECKPOINTED:
         checkpoint = checkpoint_of(ledger, task.seq)
+    tick = tick_of(ledger, task.seq) if task.flags & TICKED else 0
     if not task.flags & LINKED:
-        return About(task.key, tags, checkpoint)
-    return About(task.key, tags, checkpoint, *flow_of(ledger, task.seq), inputs(ledger, task.seq))
+        return About(task.key, tags, checkpoint, tick=tick)
+    made = flow_of(ledger, task.seq)
+    return About(task.key, tags, checkpoint, *made, inputs(ledger, task.seq), tick)

@@ -33,6 +33,7 @@ from raftwork.features.queue_settings import (
     quota_of,
     settings_of,
 )
+from raftwork.features.schedule_rows import Schedules
 from raftwork.features.task_row import DELAYED, FINISHED, GATED, PENDING, SCHEDULED, TOMBSTONE
 from raftwork.features.waiting import Place, places, unwait
 from raftwork.messages import State, decode_spec
@@ -171,6 +172,7 @@ class Ledger:
         #: Unique keys that are taken.
         self.keys = self._count_keys()
         self.checkpoint_bytes = self._checkpoint_bytes()
+        self.schedules = Schedules(db, there=self.level >= level_two.LEVEL)
         self.unfinished = sum(q.unstarted + q.running for q in self.queues.values())
         #: By token, in the order of tokens.
         self.running = {run.token: run for run in self._load_running()}
