@@ -49,8 +49,8 @@ from tests.sim.system.workload import Batch, Book
 
 #: In peace everything must be as it should within so many ms.
 RECOVERY = 25_000
-#: … or, if all that is left is unknown to some workers, as long as one is done every so many ms
-#: (the longest takes 4,500), but no longer than so many.
+#: … or, if all that is left is unknown to some workers or waits for its turn in an order, as long as
+#: one is done every so many ms (the longest takes 4,500), but no longer than so many.
 EVERY, BACKLOG = 6_000, 60_000
 #: By then what was cut off or starting is back; from then on outcomes are told within …
 SETTLING, PATIENCE = 2_500, 2_000
@@ -235,13 +235,17 @@ class World:
             before, left = left, self._backlog()
             if left >= before:
                 return False
-        return False
+        return not left and timeline.run(timeline.now + RECOVERY, self.whole)
 
     def _backlog(self) -> int:
-        """How many tasks have no outcome; 0 if one of them is known to all workers."""
+        """How many tasks have no outcome; 0 if one of them could have it by now.
+
+        That is one that is known to all workers and does not wait for its turn in an order.
+        """
         lacks = {name for worker in self.workers for name in worker.lacks}
-        names = [each.spec.name for each in self.queue.tasks.values() if each.outcome is None]
-        return len(names) if lacks.issuperset(names) else 0
+        left = [each.spec for each in self.queue.tasks.values() if each.outcome is None]
+        others = {spec.name for spec in left if not spec.ordered}
+        return len(left) if lacks.issuperset(others) else 0
 
     def whole(self) -> bool:
         """One leader, every task over, every client content, every replica up to date."""
