@@ -210,6 +210,7 @@ class QueueChecker:
         self.keys.passed(data)
         for effect in effects[: steps[0] if steps else None]:
             self._effect(effect)  # of the time that has passed
+        self.keys.hand_on()
         self.keys.awake()
         self.timers.swept()
         running = [task for task in self.tasks.values() if task.token is not None]
@@ -244,6 +245,7 @@ class QueueChecker:
                 self._asked_for(command, reply, effects)
         for effect in effects:
             self._effect(effect)
+        self.keys.hand_on()
 
     def _asked_for(self, command: object, reply: Reply, effects: Sequence[Effect]) -> None:
         """What capabilities do that are not ordinary tasks'."""

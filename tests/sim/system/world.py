@@ -54,8 +54,8 @@ from tests.sim.system.workload import Batch, Book
 
 #: In peace everything must be as it should within so many ms.
 RECOVERY = 25_000
-#: … or, if all that is left is unknown to some workers, as long as one is done every so many ms
-#: (the longest takes 4,500), but no longer than so many.
+#: … or, if all that is left is unknown to some workers or waits for its turn in an order, as long
+#: as one is done every so many ms (the longest takes 4,500), but no longer than so many.
 EVERY, BACKLOG = 6_000, 60_000
 #: By then what was cut off or starting is back; from then on outcomes are told within …
 SETTLING, PATIENCE = 2_500, 2_000

@@ -61,6 +61,9 @@ class Deadlocks:
         self._workers = workers
         self._waiters: dict[int, _Waiter] = {}  # by the waiting task's number
         self._turn: deque[int] = deque()  # whose wait is looked at again next
+        # Whose wait was ended, and why. Until its worker says more, which may never have got that,
+        # it is told so again, and counts for others as one that goes on.
+        self._ended: dict[int, Deadlock] = {}
 
     def take(self, worker: Worker, waits: Iterable[Wait]) -> None:
         """What the code of some of this worker's tasks waits for from now on."""
@@ -70,6 +73,7 @@ class Deadlocks:
             if assignment is None or not assignment.undecided:
                 continue
             worker.waits(assignment, wait if wait.ids or wait.parked else None)
+            self._ended.pop(assignment.seq, None)
             if not wait.ids:  # it waits no more, or for too many to be told of them
                 self._waiters.pop(assignment.seq, None)
             elif len(self._waiters) < WAITS_KNOWN:
@@ -88,6 +92,7 @@ class Deadlocks:
             waiter = self._waiters.get(seq)
             if waiter is None or not self._still(waiter):
                 self._waiters.pop(seq, None)
+                self._ended.pop(seq, None)
                 continue
             self._turn.append(seq)
             if self._judge(seq):
@@ -109,14 +114,13 @@ class Deadlocks:
         waiter = self._waiters.get(seq)
         if waiter is None or not self._still(waiter):
             return False
-        why = self._stuck(seq)
+        why = self._ended.get(seq) or self._stuck(seq)
         if why is None:
             return False
         worker, assignment = waiter
         assert assignment.wait is not None, "it waits still"
         worker.hopeless.append(Hopeless(assignment.token, assignment.wait.turn, why))
-        # Until the worker says more it counts for others as one that goes on.
-        del self._waiters[seq]
+        self._ended[seq] = why
         return True
 
     # ---- who is stuck ---------------------------------------------------------------------------
@@ -153,7 +157,7 @@ class Deadlocks:
 
     def _needs(self, seq: int, root: int) -> list[_Need]:
         """What this task cannot go on without; nothing if it goes on by itself."""
-        waiter = self._waiters.get(seq)
+        waiter = None if seq in self._ended else self._waiters.get(seq)
         if waiter is not None and self._still(waiter):
             wait = waiter.assignment.wait
             assert wait is not None, "it waits still"
@@ -188,8 +192,7 @@ class Deadlocks:
             for assignment in worker.assignments.values():
                 if assignment.done or assignment.parked:
                     continue
-                waiter = self._waiters.get(assignment.seq)
-                if waiter is None:
+                if assignment.seq in self._ended or assignment.seq not in self._waiters:
                     return []  # its code does something
                 holders.append(assignment.seq)
         return holders

@@ -54,6 +54,12 @@ def _ended(harness: RegistryHarness) -> list[Hopeless]:
     return [each for frame in harness.frames(EndWaits) for each in frame.waits]
 
 
+def _later(harness: RegistryHarness) -> list[Hopeless]:
+    harness.now += BEAT_MS
+    harness.registry.pass_time(harness.now, harness.queues.time)
+    return _ended(harness)
+
+
 def _queue(harness: RegistryHarness, *ids: str, queue: str = "default") -> None:
     harness.queues.apply(enqueue(*ids, spec=Spec("job", queue)))
 
@@ -224,9 +230,19 @@ def test_what_becomes_hopeless_later_is_found_with_a_beat(harness: RegistryHarne
     _say(harness, _wait(first, "c", parked=False), _wait(second, "d", parked=False))
     assert _ended(harness) == []
     harness.registry.goodbye(b"v", 1, harness.now)
-    harness.now += BEAT_MS
-    harness.registry.pass_time(harness.now, harness.queues.time)
-    assert len(_ended(harness)) == 1
+    assert len(_later(harness)) == 1
+
+
+def test_what_may_have_been_lost_is_told_with_each_beat_until_the_worker_says_more(
+    harness: RegistryHarness,
+) -> None:
+    (token,) = harness.give()
+    _say(harness, _wait(token, "0"))
+    told = [Hopeless(token, 1, Deadlock.CYCLE)]
+    assert _ended(harness) == told
+    assert _later(harness) == told
+    _say(harness, Wait(token, 2))
+    assert _later(harness) == []
 
 
 def test_a_worker_is_spared_only_while_another_one_has_a_slot_that_runs(
