@@ -89,6 +89,10 @@ class BoundTask(Generic[P, T]):
         batch = self._call(args, kwargs)
         return (await self._aenqueue(batch))[0]
 
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
+        """The same as `enqueue`, by the name that Celery gives it."""
+        return self.enqueue(*args, **kwargs)
+
     def enqueue_many(
         self,
         calls: Iterable[Sequence[object]],

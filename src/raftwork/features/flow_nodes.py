@@ -349,7 +349,7 @@ def end_without_code(
         ledger.settle(name, state, 1)
     else:
         ledger.results += 1
-    ledger.ended(row.seq, row.flags, state, effects)
+    ledger.ended([(row.seq, row.flags)], state, effects)
     attempt = ledger.db.execute("SELECT attempt FROM task WHERE seq = ?", (row.seq,)).get
     named = ledger.names[spec.name]
     ledger.db.execute(

@@ -24,11 +24,12 @@ from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
 from tests.sim.system.flows import EDGES_AT_ONCE, Flows
+from tests.sim.system.fork_server import ForkServers
 from tests.sim.system.lanes import Draw, Resumes
 from tests.sim.system.looks import Looker
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
-from tests.sim.system.plots import hold_back, leave_behind, read_late
+from tests.sim.system.plots import hold_back, leave_behind, offer_in_vain, read_late
 from tests.sim.system.process import Clock, Process
 from tests.sim.system.promises import require
 from tests.sim.system.protocols import PROTOCOLS
@@ -93,6 +94,7 @@ class World:
         self.leases = LeaseChecker(self.queue, self.network.routed)
         self.pushes = PushChecker(self.queue)
         self.told = ToldChecker(self.queue)
+        self.fork_servers = ForkServers(self)
         self.upgrades = Upgrades(self)
         self.brokers = [
             Broker(self, name, self._clock(), self._disk(name)) for name in self.cluster
@@ -177,6 +179,8 @@ class World:
             elif shape.held and self.consensus_name == "raft":  # one is enough: it is not consensus
                 hold_back(self)
                 read_late(self)
+            elif shape.offered and self.consensus_name == "zab":
+                offer_in_vain(self)
             timeline.run(shape.peace_at - shape.apart * APART)
             if shape.apart:
                 Apart(self).begin()
