@@ -23,6 +23,7 @@ from raftwork.features.flows import (
     open_flow,
 )
 from raftwork.features.lifecycle import Entering
+from raftwork.features.queue_limits import check_lanes
 from raftwork.features.signal_rows import await_signal, wait_of
 from raftwork.features.tags import tags_of
 from raftwork.features.task_row import FINISHED, LINKED
@@ -159,7 +160,9 @@ def _check_room(ledger: "Ledger", again: list[_Node], new: str, ids: list[str]) 
             raise QueueFull(f"no room: this would make {count} {what}, {limit} are allowed")
     queues: dict[str, list[bytes]] = {}
     for node in tasks:
-        queues.setdefault(decode_spec(node.spec).queue, []).append(node.payload)
+        spec = decode_spec(node.spec)
+        check_lanes(ledger, spec, {node.tenant})
+        queues.setdefault(spec.queue, []).append(node.payload)
     for queue, payloads in queues.items():
         check_room(ledger, queue, payloads)
 

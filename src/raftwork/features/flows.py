@@ -23,6 +23,7 @@ from raftwork.features.flow_graph import (
 )
 from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
+from raftwork.features.queue_limits import check_lanes
 from raftwork.features.signal_rows import await_signal
 from raftwork.features.task_batch import AT_MAX_MS, LEVEL_OPTIONS, contents_crc
 from raftwork.features.task_row import LINKED, WITHOUT_CODE
@@ -167,8 +168,13 @@ def check_growth(ledger: "Ledger", graph: CheckedGraph) -> None:
             raise QueueFull(
                 f"no room: flows that have not ended keep {count} {what}, {limit} are allowed"
             )
-    for spec in graph.specs:
+    tenants: dict[int, set[str]] = {}
+    for node in nodes:
+        if node.extras.tenant:
+            tenants.setdefault(node.spec, set()).add(node.extras.tenant)
+    for at, spec in enumerate(graph.specs, 1):
         check_halted(ledger, spec)
+        check_lanes(ledger, spec, tenants.get(at, ()))
     for queue, payloads in graph.by_queue():
         check_room(ledger, queue, payloads)
 
@@ -186,6 +192,8 @@ def _grow(ledger: "Ledger", command: Grow, effects: list[Effect]) -> Done:
             f"first tried {age} ms ago; after {window} ms an id may be forgotten, so it is too late"
             " to try again"
         )
+    # No attempt was made later than now, whatever a client says: sums of it stay within bounds.
+    command = command._replace(created=min(command.created, ledger.time))
     ids = _ids(command.id, graph)
     _check_new(ledger, graph, [command.id, *ids, *callback_ids(command.id, graph)])
     flow = ledger.seq + 1

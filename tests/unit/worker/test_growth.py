@@ -118,7 +118,7 @@ def test_values_stand_where_their_references_were() -> None:
 
 
 def test_a_value_that_did_not_come_fails_the_attempt() -> None:
-    payload = ([packed_reference(Reference(1))], {})
+    payload: tuple[list[object], dict[str, object]] = ([packed_reference(Reference(1))], {})
     outcome = run(lambda _x: None, payload, About(inputs=[(0, pack(1))]))
     assert not outcome.returned
 
