@@ -13,6 +13,7 @@ from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
 from raftwork.client.declarations import B, Declarations
 from raftwork.client.flow import Flow, say
+from raftwork.client.hook_decorators import HookDecorators
 from raftwork.client.limits import Limits
 from raftwork.client.options import (
     Duration,
@@ -35,7 +36,6 @@ from raftwork.client.task_names import default_name, refusing, same_place, where
 from raftwork.errors import AppClosed, Unavailable
 from raftwork.features.cancel import TasksCancelled
 from raftwork.features.drain import DrainWorker, WorkerDraining
-from raftwork.hooks import Hook, Hooks, TaskOutcome
 from raftwork.messages import NAME_MAX, Result
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ S = TypeVar("S", bound=Slot)
 T = TypeVar("T")
 
 
-class App:
+class App(HookDecorators):
     """Tasks, and the cluster that runs them.
 
     `brokers` are addresses `host:port`, as a sequence or separated by commas; without it those of
@@ -75,8 +75,7 @@ class App:
         if self._timeout == 0:
             raise ValueError("timeout must be positive")
         self._tasks: dict[str, Task[..., object, object]] = {}
-        #: See `on_worker_start` and its like.
-        self.hooks = Hooks()
+        super().__init__()
         #: The schedules that `schedule` declared.
         self.declarations = Declarations()
         self._closed = False
@@ -266,50 +265,6 @@ class App:
     def schedules(self) -> Schedules:
         """The cluster's schedules: create, look at, change, pause, trigger, delete."""
         return Schedules(self, self.named)
-
-    # ---- what a worker calls: decorators --------------------------------------------------------
-
-    @property
-    def on_worker_start(self) -> Hook[[]]:
-        """Called once in the worker's own process, when a process pool has been forked off.
-
-        If it raises, the worker ends with status 1 before it has taken a task.
-        """
-        return self.hooks.worker_start
-
-    @property
-    def on_child_start(self) -> Hook[[]]:
-        """Called in every process that runs tasks, before its first one: for connections, threads.
-
-        In a process pool that is each child, later replacements too; with the other pools the
-        worker's own process, once. If it raises, no task runs there: a child is started again, with
-        growing pauses; a worker without a process pool ends with status 1.
-        """
-        return self.hooks.child_start
-
-    @property
-    def on_task_start(self) -> Hook[[]]:
-        """Called where a task runs, just before its code; `current()` says which it is.
-
-        What it raises is logged, and the task runs all the same.
-        """
-        return self.hooks.task_start
-
-    @property
-    def on_task_end(self) -> Hook[[TaskOutcome]]:
-        """Called where a task ran, just after its code, with a TaskOutcome.
-
-        Not called if the process was killed. What it raises is logged.
-        """
-        return self.hooks.task_end
-
-    @property
-    def on_worker_stop(self) -> Hook[[]]:
-        """Called once in the worker's own process, when it has drained. What it raises is logged.
-
-        Not called if it is stopped at once or killed.
-        """
-        return self.hooks.worker_stop
 
     # ---- workers ------------------------------------------------------------------------------
 

@@ -342,7 +342,7 @@ def check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> N
     unique_keys.check_keys(ledger, planned)
     if entering := _entering(planned):
         check_halted(ledger, spec)
-        check_lanes(ledger, spec, entering)
+        check_lanes(ledger, spec, [(row[3], row[4].tenant if row[4] else "") for row in entering])
         check_room(ledger, spec.queue, payloads_of(entering))
 
 

@@ -161,7 +161,7 @@ def _check_room(ledger: "Ledger", again: list[_Node], new: str, ids: list[str]) 
     queues: dict[str, list[bytes]] = {}
     for node in tasks:
         spec = decode_spec(node.spec)
-        check_lanes(ledger, spec, {node.tenant})
+        check_lanes(ledger, spec, [(node.key, node.tenant)])
         queues.setdefault(spec.queue, []).append(node.payload)
     for queue, payloads in queues.items():
         check_room(ledger, queue, payloads)

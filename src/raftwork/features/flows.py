@@ -168,13 +168,12 @@ def check_growth(ledger: "Ledger", graph: CheckedGraph) -> None:
             raise QueueFull(
                 f"no room: flows that have not ended keep {count} {what}, {limit} are allowed"
             )
-    tenants: dict[int, set[str]] = {}
+    of_spec: dict[int, set[tuple[str, str]]] = {}
     for node in nodes:
-        if node.extras.tenant:
-            tenants.setdefault(node.spec, set()).add(node.extras.tenant)
+        of_spec.setdefault(node.spec, set()).add((node.key, node.extras.tenant))
     for at, spec in enumerate(graph.specs, 1):
         check_halted(ledger, spec)
-        check_lanes(ledger, spec, tenants.get(at, ()))
+        check_lanes(ledger, spec, of_spec.get(at, ()))
     for queue, payloads in graph.by_queue():
         check_room(ledger, queue, payloads)
 

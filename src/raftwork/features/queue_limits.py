@@ -10,10 +10,9 @@ from raftwork.errors import QueueFull
 from raftwork.features.limits import gates_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
     from raftwork.broker.machine.state import Ledger, Queue
-    from raftwork.features.task_batch import Row
     from raftwork.messages import Spec
 
 #: Lanes that unfinished tasks are of. A new leader looks at each before it serves, for some 5 us;
@@ -42,19 +41,15 @@ def check_queues(ledger: "Ledger", queue: str) -> None:
         raise QueueFull(f"no room: this would make {count} queues, {most} are allowed")
 
 
-def check_lanes(ledger: "Ledger", spec: "Spec", rows: "Sequence[Row]") -> None:
-    """Raise QueueFull if these new tasks would open too many lanes.
+def check_lanes(ledger: "Ledger", spec: "Spec", tasks: "Collection[tuple[str, str]]") -> None:
+    """Raise QueueFull if new tasks of these keys and tenants would open too many lanes.
 
     Those on nobody's behalf and without limits are of few lanes, and always fit.
     """
-    if ledger.lanes.count + len(rows) <= LANES_MAX:
+    if ledger.lanes.count + len(tasks) <= LANES_MAX:
         return
     queue = ledger.queues.get(spec.queue)
-    lanes = {
-        (tenant, gates_of(ledger, spec, key, tenant))
-        for *_, key, extras in rows
-        for tenant in ("" if extras is None else extras.tenant,)
-    }
+    lanes = {(tenant, gates_of(ledger, spec, key, tenant)) for key, tenant in tasks}
     new = sum(
         queue is None or not ledger.lanes.knows(queue.number, spec.priority, *lane)
         for lane in lanes

@@ -70,6 +70,7 @@ class Running(NamedTuple):
 _row = attrgetter("token", "seq", "worker")
 
 
+_DEAD = "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
 _NOTHING_PACKED = packed(NOTHING_SET)
 
 
@@ -166,9 +167,7 @@ class Ledger:
         #: The last queue's number. From level 2 on a queue may be gone, and its number with it.
         self.last_queue = kept[3] if len(kept) > 3 else max(self.numbered, default=0)
         # Bounded by the setting `dead`, so counting them at the start costs little.
-        ((self.dead, self.dead_bytes),) = db.execute(
-            "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
-        )
+        self.dead, self.dead_bytes = db.execute(_DEAD).get
         #: Unique keys that are taken.
         self.keys = self._count_keys()
         self.checkpoint_bytes = self._checkpoint_bytes()
