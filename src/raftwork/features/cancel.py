@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
-from raftwork.errors import ProtocolError, UnknownTask, Unsupported
+from raftwork.errors import ProtocolError, UnknownTask
 from raftwork.features.effects import CancelAsked, Done, Effect, Reply
 from raftwork.features.settle import settle_cancelled
-from raftwork.features.task_batch import LEVEL_OPTIONS
+from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import CANCELLING, REASON_SHIFT
 from raftwork.features.waiting import Unstarted, end_unstarted
 from raftwork.features.why_it_waits import Reason, instant
@@ -147,11 +147,7 @@ class _Cancel:
 
 def _check(view: "View", request: CancelTasks) -> _Cancel:
     """Also where nothing seems to be meant: a deposed leader does not know what waits by now."""
-    if view.state.level < LEVEL_OPTIONS:
-        raise Unsupported(
-            f"to cancel tasks needs a cluster at level {LEVEL_OPTIONS}, this one is at level"
-            f" {view.state.level}: upgrade every broker, then run `raftwork upgrade finish`"
-        )
+    check_level(view.state, "to cancel tasks needs")
     named = request.scope in {Scope.NAME, Scope.QUEUE, Scope.TAG, Scope.FLOW}
     if named != bool(request.name) or (request.scope is Scope.TAG) != bool(request.value):
         raise ProtocolError(f"a cancel by {request.scope.name.lower()} that names another scope")

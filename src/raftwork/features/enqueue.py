@@ -35,6 +35,7 @@ from raftwork.features.task_batch import (
     NO_EXTRAS,
     Columns,
     Row,
+    check_level,
     check_order,
     is_ordinary,
     payloads_of,
@@ -169,10 +170,7 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
     except BadMessage as error:
         raise ProtocolError(f"the batch is malformed: {error}") from None
     if ledger.level < LEVEL_OPTIONS and (columns.extras or spec_of_level_two(read)):
-        raise Unsupported(
-            f"a task with such options needs a cluster at level {LEVEL_OPTIONS}, this one is at"
-            f" level {ledger.level}: upgrade every broker, then run `raftwork upgrade finish`"
-        )
+        check_level(ledger, "a task with such options needs")
     try:
         check_halted(ledger, read)
         check_room(ledger, read.queue, columns.payloads)

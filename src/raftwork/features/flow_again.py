@@ -19,13 +19,13 @@ from raftwork.features.flows import (
     NODES_KEPT_MAX,
     check_ids,
     insert_row,
-    needs_level,
     open_flow,
 )
 from raftwork.features.lifecycle import Entering
 from raftwork.features.queue_limits import check_lanes
 from raftwork.features.signal_rows import await_signal, wait_of
 from raftwork.features.tags import tags_of
+from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import FINISHED, LINKED
 from raftwork.messages import ID_MAX, Extras, State, decode_spec
 from raftwork.messages.bounds import Between, Id
@@ -100,7 +100,7 @@ def next_id(id_: str) -> str:
 
 
 def _check(view: "View", request: RetryFlow) -> FlowAgain:
-    needs_level(view.state, "to retry a flow")
+    check_level(view.state, "to retry a flow needs")
     return FlowAgain(request.id)
 
 

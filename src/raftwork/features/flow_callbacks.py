@@ -15,8 +15,8 @@ from raftwork.features.flows import (
     check_growth,
     check_ids,
     enter_callbacks,
-    needs_level,
 )
+from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import FINISHED
 from raftwork.messages import ID_MAX
 from raftwork.messages.bounds import Between
@@ -55,7 +55,7 @@ class HangOn(NamedTuple):
 
 
 def _check(view: "View", request: AddCallback) -> HangOn:
-    needs_level(view.state, "a callback of a flow")
+    check_level(view.state, "a callback of a flow needs")
     check_graph(request.graph, view.state.settings)
     return HangOn(request.id, request.graph)
 

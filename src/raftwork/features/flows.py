@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from zlib import crc32
 
-from raftwork.errors import ProtocolError, QueueFull, Unsupported
+from raftwork.errors import ProtocolError, QueueFull
 from raftwork.features import flow_ends, flow_nodes
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import check_room, enter
@@ -25,7 +25,7 @@ from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
 from raftwork.features.queue_limits import check_lanes
 from raftwork.features.signal_rows import await_signal
-from raftwork.features.task_batch import AT_MAX_MS, LEVEL_OPTIONS, contents_crc
+from raftwork.features.task_batch import AT_MAX_MS, check_level, contents_crc
 from raftwork.features.task_row import LINKED, WITHOUT_CODE
 from raftwork.messages import ID_MAX, Spec, encode_spec
 from raftwork.messages.bounds import Between
@@ -90,18 +90,9 @@ class Grow(NamedTuple):
 # ---- on the leader ------------------------------------------------------------------------------
 
 
-def needs_level(ledger: "Ledger", what: str) -> None:
-    """Raise Unsupported below level 2."""
-    if ledger.level < LEVEL_OPTIONS:
-        raise Unsupported(
-            f"{what} needs a cluster at level {LEVEL_OPTIONS}, this one is at level"
-            f" {ledger.level}: upgrade every broker, then run `raftwork upgrade finish`"
-        )
-
-
 def _check(view: "View", request: SubmitFlow) -> Grow | Done:
     ledger = view.state
-    needs_level(ledger, "a flow")
+    check_level(ledger, "a flow needs")
     graph = check_graph(request.graph, ledger.settings)
     asked = Grow(*request[1:])
     if _is_stored(ledger, asked):

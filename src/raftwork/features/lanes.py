@@ -15,10 +15,9 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from raftwork.errors import Unsupported
 from raftwork.features import key_order
 from raftwork.features.effects import Done, Effect
-from raftwork.features.task_batch import LEVEL_OPTIONS
+from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import LANED, ORDERED, PENDING
 from raftwork.features.waiting import let_in
 from raftwork.features.why_it_waits import Reason
@@ -115,11 +114,7 @@ def _go_on(ledger: "Ledger", command: GoOn, effects: list[Effect]) -> Done:
 
 
 def _check(view: "View", request: ResumeKey) -> GoOn:
-    if view.state.level < LEVEL_OPTIONS:
-        raise Unsupported(
-            f"keys need a cluster at level {LEVEL_OPTIONS}, this one is at level "
-            f"{view.state.level}: upgrade every broker, then run `raftwork upgrade finish`"
-        )
+    check_level(view.state, "keys need")
     return GoOn(request.queue, request.key)
 
 

@@ -28,7 +28,7 @@ from raftwork.features.limit_settings import (
     gates_text,
     name_objection,
 )
-from raftwork.features.task_batch import AT_MAX_MS, LEVEL_OPTIONS
+from raftwork.features.task_batch import AT_MAX_MS, check_level
 from raftwork.features.task_row import GATED, PENDING
 from raftwork.features.why_it_waits import Reason, instant
 from raftwork.messages.bounds import Between, Name, OptionalName
@@ -304,11 +304,7 @@ def _holds(ledger: "Ledger", seq: int) -> Iterator[Sequence[int]]:
 
 
 def _check_level(view: "View") -> None:
-    if view.state.level < LEVEL_OPTIONS:
-        raise Unsupported(
-            f"limits need a cluster at level {LEVEL_OPTIONS}, this one is at level"
-            f" {view.state.level}: upgrade every broker, then run `raftwork upgrade finish`"
-        )
+    check_level(view.state, "limits need")
 
 
 def _check_set(view: "View", request: SetLimit) -> ConfigureLimit:

@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterator, Sequence
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Final
 
-from raftwork.errors import ProtocolError, Unsupported
+from raftwork.errors import ProtocolError
 from raftwork.features import schedule_changes as changes
 from raftwork.features.effects import Done, Rejected, Reply
 from raftwork.features.schedule_plan import (
@@ -61,7 +61,7 @@ from raftwork.features.schedule_records import (
 )
 from raftwork.features.schedule_rows import Row, ended
 from raftwork.features.schedule_ticks import Fire, fire
-from raftwork.features.task_batch import LEVEL_OPTIONS
+from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import TICKED
 from raftwork.messages import Code
 
@@ -78,11 +78,7 @@ _COUNTED: Final = 200
 
 
 def _check_level(view: View) -> None:
-    if view.state.level < LEVEL_OPTIONS:
-        raise Unsupported(
-            f"schedules need a cluster at level {LEVEL_OPTIONS}, this one is at level"
-            f" {view.state.level}: upgrade every broker, then run `raftwork upgrade finish`"
-        )
+    check_level(view.state, "schedules need")
 
 
 def _check_plan(view: View, plan: Plan) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from raftwork.errors import ProtocolError, UnknownTask
 from raftwork.features import flow_nodes, signal_rows
 from raftwork.features.effects import Done, Effect
-from raftwork.features.flows import needs_level
+from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import WITHOUT_CODE
 from raftwork.messages import ID_MAX, NAME_MAX, State, encode_failure
 from raftwork.messages.bounds import Between, Name
@@ -56,7 +56,7 @@ class Signal(NamedTuple):
 
 
 def _check(view: "View", request: SaySignal) -> Signal:
-    needs_level(view.state, "a signal")
+    check_level(view.state, "a signal needs")
     return Signal(request.id, request.name, request.value)
 
 

@@ -9,7 +9,13 @@ from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple, cast
 from zlib import crc32
 
-from raftwork.errors import BadMessage, NewerMessage, PayloadTooLarge, ProtocolError
+from raftwork.errors import (
+    BadMessage,
+    NewerMessage,
+    PayloadTooLarge,
+    ProtocolError,
+    Unsupported,
+)
 from raftwork.messages import (
     PRIORITY_MAX,
     PRIORITY_USUAL,
@@ -20,6 +26,7 @@ from raftwork.messages import (
 from raftwork.wire import pack, record_check, unpack_frame
 
 if TYPE_CHECKING:
+    from raftwork.broker.machine.state import Ledger
     from raftwork.features.cluster_settings import ClusterSettings
 
 #: id, CRC over all its contents, payload, key, extras.
@@ -49,6 +56,15 @@ class Task(NamedTuple):
     payload: bytes
     key: str = ""  # the balancer consistent_hash sends equal ones to the same worker
     extras: Extras = Extras()
+
+
+def check_level(ledger: "Ledger", what: str) -> None:
+    """Raise Unsupported in a cluster below LEVEL_OPTIONS; `what` is such as "limits need"."""
+    if ledger.level < LEVEL_OPTIONS:
+        raise Unsupported(
+            f"{what} a cluster at level {LEVEL_OPTIONS}, this one is at level {ledger.level}:"
+            " upgrade every broker, then run `raftwork upgrade finish`"
+        )
 
 
 def read_spec(data: bytes, settings: "ClusterSettings") -> Spec:

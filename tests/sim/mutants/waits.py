@@ -10,7 +10,7 @@ _WAITS = (
     _mutant(
         "a task that waits for itself waits for ever",
         f"{_BROKER}.workers.deadlocks:Deadlocks._judge",
-        "why = self._ended.get(seq) or self._stuck(seq)",
+        "why = waiter.ended or self._stuck(seq)",
         "why = None",
         seeds=60,
     ),

@@ -17,6 +17,7 @@ beat, in turn. Whatever is in doubt is not stuck: a wait that is ended wrongly b
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.features.catalogue import FEATURES
@@ -44,6 +45,9 @@ _HOLDS = tuple(feature.holds for feature in FEATURES if feature.holds is not Non
 class _Waiter(NamedTuple):
     worker: Worker
     assignment: Assignment
+    #: Why its wait was ended. Until its worker says more, which may never have got that, it is told
+    #: so again, and counts for others as one that goes on.
+    ended: Deadlock | None = None
 
 
 class _Need(NamedTuple):
@@ -59,11 +63,8 @@ class Deadlocks:
     def __init__(self, machine: Machine, workers: Mapping[bytes, Worker]) -> None:
         self._machine = machine
         self._workers = workers
-        self._waiters: dict[int, _Waiter] = {}  # by the waiting task's number
-        self._turn: deque[int] = deque()  # whose wait is looked at again next
-        # Whose wait was ended, and why. Until its worker says more, which may never have got that,
-        # it is told so again, and counts for others as one that goes on.
-        self._ended: dict[int, Deadlock] = {}
+        #: By the waiting task's number, in the order in which they are looked at.
+        self._waiters: dict[int, _Waiter] = {}
 
     def take(self, worker: Worker, waits: Iterable[Wait]) -> None:
         """What the code of some of this worker's tasks waits for from now on."""
@@ -73,12 +74,9 @@ class Deadlocks:
             if assignment is None or not assignment.undecided:
                 continue
             worker.waits(assignment, wait if wait.ids or wait.parked else None)
-            self._ended.pop(assignment.seq, None)
-            if not wait.ids:  # it waits no more, or for too many to be told of them
-                self._waiters.pop(assignment.seq, None)
-            elif len(self._waiters) < WAITS_KNOWN:
-                if assignment.seq not in self._waiters:
-                    self._turn.append(assignment.seq)
+            self._waiters.pop(assignment.seq, None)
+            # Else it waits no more, or for too many to be told of them.
+            if wait.ids and len(self._waiters) < WAITS_KNOWN:
                 self._waiters[assignment.seq] = _Waiter(worker, assignment)
                 begun.append(assignment.seq)
         for seq in begun:
@@ -87,22 +85,18 @@ class Deadlocks:
     def look(self) -> list[Worker]:
         """Look at some waits again; the workers that there is something to tell."""
         told: list[Worker] = []
-        for _ in range(min(WAITS_A_BEAT, len(self._turn))):
-            seq = self._turn.popleft()
-            waiter = self._waiters.get(seq)
-            if waiter is None or not self._still(waiter):
-                self._waiters.pop(seq, None)
-                self._ended.pop(seq, None)
-                continue
-            self._turn.append(seq)
-            if self._judge(seq):
-                told.append(waiter.worker)
+        for seq in list(islice(self._waiters, WAITS_A_BEAT)):
+            waiter = self._waiters.pop(seq)
+            if self._still(waiter):
+                self._waiters[seq] = waiter
+                if self._judge(seq):
+                    told.append(waiter.worker)
         return told
 
     @staticmethod
     def _still(waiter: _Waiter) -> bool:
         """Whether it is this worker's task, and waits."""
-        worker, assignment = waiter
+        worker, assignment, _ = waiter
         return (
             worker.assignments.get(assignment.token) is assignment
             and assignment.wait is not None
@@ -114,13 +108,13 @@ class Deadlocks:
         waiter = self._waiters.get(seq)
         if waiter is None or not self._still(waiter):
             return False
-        why = self._ended.get(seq) or self._stuck(seq)
+        why = waiter.ended or self._stuck(seq)
         if why is None:
             return False
-        worker, assignment = waiter
+        worker, assignment, _ = waiter
         assert assignment.wait is not None, "it waits still"
         worker.hopeless.append(Hopeless(assignment.token, assignment.wait.turn, why))
-        self._ended[seq] = why
+        self._waiters[seq] = waiter._replace(ended=why)
         return True
 
     # ---- who is stuck ---------------------------------------------------------------------------
@@ -157,8 +151,8 @@ class Deadlocks:
 
     def _needs(self, seq: int, root: int) -> list[_Need]:
         """What this task cannot go on without; nothing if it goes on by itself."""
-        waiter = None if seq in self._ended else self._waiters.get(seq)
-        if waiter is not None and self._still(waiter):
+        waiter = self._waiters.get(seq)
+        if waiter is not None and waiter.ended is None and self._still(waiter):
             wait = waiter.assignment.wait
             assert wait is not None, "it waits still"
             if not (wait.endless or seq == root):
@@ -192,7 +186,8 @@ class Deadlocks:
             for assignment in worker.assignments.values():
                 if assignment.done or assignment.parked:
                     continue
-                if assignment.seq in self._ended or assignment.seq not in self._waiters:
+                waiter = self._waiters.get(assignment.seq)
+                if waiter is None or waiter.ended is not None:
                     return []  # its code does something
                 holders.append(assignment.seq)
         return holders

@@ -286,6 +286,21 @@ def test_a_task_whose_gate_the_waiting_ones_fill_is_without_hope(
     assert _ended(harness) == [Hopeless(second, 1, Deadlock.GATE)]
 
 
+def test_one_that_waits_again_and_again_delays_no_look_at_another(
+    harness: RegistryHarness, held: dict[int, list[Sequence[int]]]
+) -> None:
+    first, second = harness.give(2)
+    _queue(harness, "c")
+    numbers = [run.seq for run in harness.queues.machine.running()]
+    for turn in range(1, 200, 2):
+        _say(harness, _wait(first, "c", turn=turn))
+        _say(harness, Wait(first, turn + 1))
+    _say(harness, _wait(second, "c"))
+    assert _ended(harness) == []
+    held[3] = [numbers[1:]]
+    assert _later(harness) == [Hopeless(second, 1, Deadlock.GATE)]
+
+
 def test_a_blocked_task_waits_for_each_of_those_before_it(harness: RegistryHarness) -> None:
     harness.give(2)
     harness.queues.db.execute("INSERT INTO edge VALUES (1, 9, 0), (2, 9, 0), (2, 9, 1)")
