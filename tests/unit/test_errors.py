@@ -52,7 +52,7 @@ TREE = (errors.__doc__ or "").split("\n\n")[1]
 #: They never leave the commands that raise them.
 _INSIDE = {"NotJSON", "NoVictim"}
 #: They are no errors: a task's code raises them.
-_ENDS = {"Reject", "Resume", "Retry"}
+_ENDS = {"RateLimited", "Reject", "Resume", "Retry"}
 
 
 def _kinds() -> dict[str, type[RaftworkError]]:
@@ -98,6 +98,8 @@ def test_a_broker_refuses_with_each_code_and_one_error() -> None:
         6: "UnknownWorker",
         7: "Unsupported",
         8: "PermissionDenied",
+        12: "UnknownSchedule",
+        13: "ScheduleConflict",
     }
     assert {kind.code for kind in _kinds().values()} == set(Code)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from raftwork.broker.access.gate import Gate
+from raftwork.broker.access.gate import Gate, within_queues
 from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.cluster.readiness import Readiness
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
@@ -34,7 +34,7 @@ from raftwork.consensus.core import Peer
 from raftwork.consensus.durable_replica import Replica
 from raftwork.errors import BadMessage, NewerMessage
 from raftwork.features import from_broker, to_broker
-from raftwork.features.catalogue import FEATURES
+from raftwork.features.catalogue import FEATURES, WORKER_REQUESTS
 from raftwork.messages import (
     BrokerStatus,
     ClientHello,
@@ -46,6 +46,7 @@ from raftwork.messages import (
     PeerMessage,
     Ping,
     Refused,
+    Report,
     StatusRequest,
     WorkerHello,
 )
@@ -332,8 +333,9 @@ class Node:
         self._reply(routing, self.status(asked.request))
 
     def _ask(self, routing: bytes, request: ToBroker, now: int) -> None:
-        """What only the leader can carry out for a client."""
-        if not self._sessions.heard(routing, Kind.CLIENT, now):
+        """What only the leader can carry out for a client; a few things for a worker as well."""
+        kinds = Kind if type(request) in WORKER_REQUESTS else (Kind.CLIENT,)
+        if not any(self._sessions.heard(routing, kind, now) for kind in kinds):
             self._reply(routing, HelloFirst())
         elif self._supervisor.leadership is None:
             self._reply(routing, self._leader(now))
@@ -363,6 +365,8 @@ class Node:
         if leadership is None:
             self._reply(routing, self._leader(now))
             return
+        if self._grant is not None and self._grant.confined and isinstance(frame, Report):
+            frame = within_queues(self._grant, frame)
         known = self._sessions.heard(routing, Kind.WORKER, now)
         known = known and leadership.workers.receive(routing, frame, now, leadership.time(now))
         if isinstance(frame, Goodbye) and self._sessions.close(routing):

@@ -5,12 +5,16 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from raftwork.client.addresses import broker_addresses, codec_in_use, key_in_use
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
+from raftwork.client.declarations import B, Declarations
+from raftwork.client.flow import Flow, say
+from raftwork.client.hook_decorators import HookDecorators
+from raftwork.client.limits import Limits
 from raftwork.client.options import (
     Duration,
     OptionFields,
@@ -25,13 +29,14 @@ from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.client.run import Run, handles
 from raftwork.client.run_info import Filter, RunInfo, pages, summary
+from raftwork.client.schedule_options import ScheduleFields
+from raftwork.client.schedules import Schedules
 from raftwork.client.sealed_requests import sealed
-from raftwork.client.task import BoundTask, Task
-from raftwork.client.task_names import default_name, refusing, whereabouts
+from raftwork.client.task import BoundTask, Task, TaskDecorator
+from raftwork.client.task_names import default_name, refusing, same_place, whereabouts
 from raftwork.errors import AppClosed, Unavailable
 from raftwork.features.cancel import TasksCancelled
 from raftwork.features.drain import DrainWorker, WorkerDraining
-from raftwork.hooks import Hook, Hooks, TaskOutcome
 from raftwork.messages import NAME_MAX, Result
 
 if TYPE_CHECKING:
@@ -45,18 +50,7 @@ S = TypeVar("S", bound=Slot)
 T = TypeVar("T")
 
 
-class TaskDecorator(Protocol):
-    """What `app.task(…)` returns: makes a Task of a function, sync or async."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, T]], /
-    ) -> Task[P, T, Coroutine[Any, Any, T]]: ...
-    @overload
-    def __call__(self, function: Callable[P, T], /) -> Task[P, T, T]: ...
-
-
-class App:
+class App(HookDecorators):
     """Tasks, and the cluster that runs them.
 
     `brokers` are addresses `host:port`, as a sequence or separated by commas; without it those of
@@ -92,8 +86,9 @@ class App:
         if self._timeout == 0:
             raise ValueError("timeout must be positive")
         self._tasks: dict[str, Task[..., object, object]] = {}
-        #: See `on_worker_start` and its like.
-        self.hooks = Hooks()
+        super().__init__()
+        #: The schedules that `schedule` declared.
+        self.declarations = Declarations()
         self._closed = False
         self._connection: Connection | None = None
         #: By number, the first of each: a failed one is followed by another.
@@ -187,20 +182,21 @@ class App:
         name: str | None = None,
         queue: str | None = None,
         tag: tuple[str, str] | None = None,
+        flow: str | None = None,
         all: bool = False,  # noqa: A002
         grace: Duration = GRACE_S,
     ) -> int:
         """End tasks, as `Run.cancel` does; returns how many were ended or asked to end.
 
-        Exactly one scope: `ids`, all of a `name`, a `queue` or a `tag` (its key and value), or
-        `all=True`. Meant are those that were enqueued before the call. Of many it takes a while; if
-        a failover interrupts it, it goes on, and counts those that it finds then.
+        Exactly one scope: `ids`, all of a `name`, a `queue`, a `tag` (its key and value), a `flow`
+        (its id), or `all=True`. Meant are those that were enqueued before the call. Of many it
+        takes a while; if a failover interrupts it, it goes on, and counts those that it finds then.
 
         Raises TypeError and ValueError for anything but one scope, UnknownTask if the only id is
         not known, QueueFull while too many such calls are under way, Unavailable, and Unsupported
         from brokers of an older release.
         """
-        asked = cancel_all_of(ids, name, queue, tag, all, grace)
+        asked = cancel_all_of(ids, name, queue, tag, all, grace, flow)
         return self.call(asked, TasksCancelled).result().cancelled
 
     async def acancel(
@@ -210,11 +206,12 @@ class App:
         name: str | None = None,
         queue: str | None = None,
         tag: tuple[str, str] | None = None,
+        flow: str | None = None,
         all: bool = False,  # noqa: A002
         grace: Duration = GRACE_S,
     ) -> int:
         """As `cancel`, for coroutines."""
-        asked = cancel_all_of(ids, name, queue, tag, all, grace)
+        asked = cancel_all_of(ids, name, queue, tag, all, grace, flow)
         return (await self.call(asked, TasksCancelled).aresult()).cancelled
 
     def runs(
@@ -260,49 +257,25 @@ class App:
             found += map(summary, (await reply.aresult()).tasks)
         return found
 
-    # ---- what a worker calls: decorators --------------------------------------------------------
+    # ---- schedules ----------------------------------------------------------------------------
+
+    def schedule(
+        self,
+        id: str,  # noqa: A002
+        /,
+        **fields: Unpack[ScheduleFields],
+    ) -> Callable[[B], B]:
+        """Declare a schedule of a task: put it above `@app.task` (docs/howto-schedules.md).
+
+        A worker that starts creates it if it is missing, and `raftwork schedule apply` makes the
+        cluster like the code. Raises TypeError and ValueError for what cannot be meant.
+        """
+        return self.declarations.declare(id, fields)
 
     @property
-    def on_worker_start(self) -> Hook[[]]:
-        """Called once in the worker's own process, when a process pool has been forked off.
-
-        If it raises, the worker ends with status 1 before it has taken a task.
-        """
-        return self.hooks.worker_start
-
-    @property
-    def on_child_start(self) -> Hook[[]]:
-        """Called in every process that runs tasks, before its first one: for connections, threads.
-
-        In a process pool that is each child, later replacements too; with the other pools the
-        worker's own process, once. If it raises, no task runs there: a child is started again, with
-        growing pauses; a worker without a process pool ends with status 1.
-        """
-        return self.hooks.child_start
-
-    @property
-    def on_task_start(self) -> Hook[[]]:
-        """Called where a task runs, just before its code; `current()` says which it is.
-
-        What it raises is logged, and the task runs all the same.
-        """
-        return self.hooks.task_start
-
-    @property
-    def on_task_end(self) -> Hook[[TaskOutcome]]:
-        """Called where a task ran, just after its code, with a TaskOutcome.
-
-        Not called if the process was killed. What it raises is logged.
-        """
-        return self.hooks.task_end
-
-    @property
-    def on_worker_stop(self) -> Hook[[]]:
-        """Called once in the worker's own process, when it has drained. What it raises is logged.
-
-        Not called if it is stopped at once or killed.
-        """
-        return self.hooks.worker_stop
+    def schedules(self) -> Schedules:
+        """The cluster's schedules: create, look at, change, pause, trigger, delete."""
+        return Schedules(self, self.named)
 
     # ---- workers ------------------------------------------------------------------------------
 
@@ -321,11 +294,34 @@ class App:
     def _drain(self, name: str) -> Reply[WorkerDraining]:
         return self.call(DrainWorker(0, label("name", name, NAME_MAX)), WorkerDraining)
 
+    # ---- flows --------------------------------------------------------------------------------
+
+    def flow(self, id: str | None = None, *, siblings: str = "finish") -> Flow:  # noqa: A002
+        """A flow of this id: to add tasks to in a `with` block, or a handle for one that is there.
+
+        With `siblings="cancel"` all of its tasks are cancelled once one has failed. Raises
+        ValueError and TypeError.
+        """
+        return Flow(self, id, siblings=siblings)
+
+    def signal(self, flow: Flow | str, name: str, value: object = None, /) -> bool:
+        """Say something to a flow (`Flow.wait`), once; False if it was said before."""
+        return bool(say(self, flow, name, value).result().said)
+
+    async def asignal(self, flow: Flow | str, name: str, value: object = None, /) -> bool:
+        """As `signal`, for coroutines."""
+        return bool((await say(self, flow, name, value).aresult()).said)
+
     # ---- queues -------------------------------------------------------------------------------
 
     def queue(self, name: str, /) -> Queue:
         """The queue of this name, whether it was ever used or not: its limits and balancer."""
         return Queue(self, name)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits: how many tasks that name one may run at once, or in a time."""
+        return Limits(self)
 
     # ---- dead tasks ---------------------------------------------------------------------------
 
@@ -432,7 +428,7 @@ class App:
         why_not = whereabouts(function) if name is None else None
         old = self._tasks.get(chosen)
         # The same definition run again (a reloaded module, a notebook's cell) replaces itself.
-        if old is not None and not _same_place(old.function, function):
+        if old is not None and not same_place(old.function, function):
             raise ValueError(f"the name {chosen} belongs to another task")
         refused = None if why_not is None else refusing(why_not)
         task = Task[..., object, object](self, chosen, function, options, refused)
@@ -478,14 +474,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def _same_place(one: Callable[..., object], other: Callable[..., object]) -> bool:
-    places = [
-        (getattr(each, "__module__", None), getattr(each, "__qualname__", None))
-        for each in (one, other)
-    ]
-    return places[0] == places[1]
 
 
 def _revive(brokers: tuple[str, ...], timeout: int, key: str = "") -> App:

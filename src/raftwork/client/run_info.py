@@ -20,6 +20,7 @@ from raftwork.features.inspect_tasks import (
 )
 from raftwork.features.why_it_waits import utc
 from raftwork.messages import NAME_MAX, PRIORITY_USUAL, State, decode_failure
+from raftwork.messages.flow_values import unpack_value, without_references
 from raftwork.sealed_failures import open_failure
 from raftwork.wire import INT_MAX, unpack
 
@@ -208,7 +209,7 @@ def report(shown: TaskShown, codec: "Codec | None" = None) -> Report:
     if state is State.SUCCEEDED:
         value = None
         if not shown.forgotten:
-            value = unpack(sealed_requests.value(codec, shown.body, task.id))
+            value = unpack_value(sealed_requests.value(codec, shown.body, task.id))
         return Report(told, None, None, value, None, "", None)
     if state.final:
         failure = decode_failure(shown.body) if shown.body else None
@@ -222,8 +223,8 @@ def report(shown: TaskShown, codec: "Codec | None" = None) -> Report:
     if shown.checkpoint is not None:
         left = unpack(sealed_requests.checkpoint(codec, shown.checkpoint, task.id))
     bound = (task.id, task.name, task.queue)
-    match unpack(sealed_requests.arguments(codec, shown.body, *bound)):
-        case [list(args), dict(kwargs)]:
+    match without_references(unpack_value(sealed_requests.arguments(codec, shown.body, *bound))):
+        case [list(args), dict(kwargs), *_]:
             return Report(told, args, kwargs, None, None, "", left)
     return Report(told, None, None, None, None, "", left)  # another kind of client's
 

@@ -59,6 +59,8 @@ class Code(IntEnum):
     UNKNOWN_WORKER = errors.UnknownWorker.code
     UNSUPPORTED = errors.Unsupported.code
     PERMISSION_DENIED = errors.PermissionDenied.code
+    UNKNOWN_SCHEDULE = errors.UnknownSchedule.code
+    SCHEDULE_CONFLICT = errors.ScheduleConflict.code
 
     @classmethod
     def _missing_(cls, value: object) -> "Code":  # noqa: ARG003

@@ -1,4 +1,4 @@
-"""`raftwork worker` as a process: sockets, signals and the clock around agent and pool.
+"""The loop of a worker: sockets and the clock around agent and pool.
 
 One loop, one thread (the async pool's own event loop excepted). Sockets never block and never
 linger: what a dead broker did not take is void, and the agent sends it again to the next.
@@ -7,27 +7,19 @@ A turn looks at what stirred and at nothing else: a task of a moment takes three
 comes, one as it ends and one as that is acknowledged, and each looks into the pool or at a socket.
 """
 
-import asyncio
-import errno
 import logging
-import os
-import resource
 import secrets
 import socket
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from random import Random
 
-import zmq
-
-from raftwork.errors import BadMessage, HookFailed, PermissionDenied, PoolBroken
+from raftwork.errors import BadMessage, PermissionDenied, PoolBroken
 from raftwork.features import from_broker, to_broker
-from raftwork.hooks import Hooks
+from raftwork.features.schedule_records import DeclareSchedules
 from raftwork.keys import Key
-from raftwork.logs import pass_time, speak_for
+from raftwork.logs import pass_time
 from raftwork.messages import (
     FRAME_BYTES_MAX,
     Code,
@@ -38,36 +30,20 @@ from raftwork.messages import (
 from raftwork.net.denials import Denials
 from raftwork.net.links import LinkOptions, Links
 from raftwork.net.resolving import LookUp, look_up
-from raftwork.sealing import Codec
-from raftwork.standard_streams import flush
 from raftwork.worker.agent import Agent, Identity, Turn
-from raftwork.worker.blocked_tasks import notice_waits
-from raftwork.worker.context import carry_into_threads
+from raftwork.worker.declaring import Declaring
 from raftwork.worker.events import (
     BrokerTrouble,
     GraceOver,
     HostKnown,
     HostUnknown,
-    NothingRegistered,
     SlotsChanged,
     StopsAtOnce,
     ToldToDrain,
-    WorkerStopped,
-    started,
 )
-from raftwork.worker.hook_calls import hooked, start, watch
-from raftwork.worker.killed_worker_notice import send_notice
-from raftwork.worker.loader import functions
-from raftwork.worker.machine_load import Sampler, usable_cpus
+from raftwork.worker.machine_load import Sampler
 from raftwork.worker.pool import Pool
-from raftwork.worker.pool.coroutine import AsyncPool, run_beside
-from raftwork.worker.pool.process import ProcessPool
-from raftwork.worker.pool.recycling import NEVER, Recycling
-from raftwork.worker.pool.sealed import SealedPool
-from raftwork.worker.pool.thread import ThreadPool
-from raftwork.worker.signals import obeyed
-from raftwork.worker.task_logging import TaskLog, tell
-from raftwork.worker.task_logs import keep_last_lines
+from raftwork.worker.task_logging import TaskLog, tell, tell_declared
 from raftwork.worker.task_notes import Courier
 
 log = logging.getLogger("raftwork.worker")
@@ -90,11 +66,9 @@ _COMPLAIN_MS = 1_000
 _FLUSH_MS = 250
 #: Between two samples of the load, at least, ms: over less, ticks of 10 ms are too coarse.
 _SAMPLE_MS = 500
-#: Seconds for coroutines that were cancelled to end, once all other work is done.
-_FAREWELL_S = 1.0
 _NEVER = 2**62
-#: Errors of an operating system without any more files or processes for us.
-_SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
+#: Of what is refused that is no request: the session itself.
+_NOT_LET_IN = 0, Code.PERMISSION_DENIED
 
 
 def now_ms() -> int:
@@ -114,6 +88,7 @@ class Worker:
         grace: float | None = None,
         look_up: LookUp = look_up,
         key: Key | None = None,
+        declared: Sequence[DeclareSchedules] = (),
     ) -> None:
         self._pool = pool
         self._verbose = log.isEnabledFor(logging.DEBUG)
@@ -121,6 +96,7 @@ class Worker:
             identity, brokers, pool.slots, now_ms(), Random(), tell_all=self._verbose
         )
         self._courier = Courier(self._agent.session)
+        self._declaring = Declaring(declared, self._agent.session)
         self._task_log = TaskLog(now_ms())
         self._grace = grace  # s, from the first signal to what a second would do
         self._halt_at = _NEVER
@@ -143,7 +119,8 @@ class Worker:
         self._in, self._out = socket.socketpair()
         self._in.setblocking(False)
         self._out.setblocking(False)
-        self._pool_wakers = frozenset(pool.wakers)
+        self._pool_wakers = set(pool.wakers)
+        self._watched = len(pool.wakers)
         self._collect_at = self._chores_at = now_ms()
         for waker in (self._in.fileno(), *pool.wakers):
             self._links.watch(waker)
@@ -205,6 +182,13 @@ class Worker:
         if ends:
             self._courier.forget([end.outcome.token for end in ends])
         agent.ended(ends, now)
+        waits = pool.waiting()
+        if waits or agent.waits:
+            agent.waiting(waits, now)
+        for waker in pool.wakers[self._watched :]:  # a slot was lent
+            self._links.watch(waker)
+            self._pool_wakers.add(waker)
+        self._watched = len(pool.wakers)
         slots = pool.slots
         if slots != agent.slots:
             tell(SlotsChanged(slots, agent.slots))
@@ -283,7 +267,7 @@ class Worker:
         except BadMessage as error:
             self._complain(f"bad frame from {source}: {error}", now)
             return
-        if isinstance(message, Refused) and message.code == Code.PERMISSION_DENIED:
+        if isinstance(message, Refused) and (message.request, message.code) == _NOT_LET_IN:
             self._denied(source, message.text, now)
             if source == self._agent.session.leader and not self._taken:
                 raise PermissionDenied(f"{source}: {message.text:.300}")
@@ -291,6 +275,7 @@ class Worker:
             self._complain(f"refused by {source}: {message.text:.300}", now)
         elif isinstance(message, Drain):
             tell(ToldToDrain(source))
+        tell_declared(self._declaring.answered(message, now))
         self._agent.receive(source, message, now)
 
     def _carry_notes(self, now: int) -> None:
@@ -301,7 +286,7 @@ class Worker:
         if now >= courier.look_at:
             said = self._pool.notes.said()
             courier.said([note for note in said if agent.holds(note.token)], now)
-        notes = courier.turn(now)
+        notes = courier.turn(now) + self._declaring.turn(now)
         if notes and leader is not None:
             sent = [self._links.send(leader, to_broker.encode(note)) for note in notes]
             if not all(sent):
@@ -338,6 +323,8 @@ class Worker:
             pool.stop(turn.stop)
             self._courier.forget(turn.stop, pool.notes)
             self._collect_at = now_ms()  # there may be fewer slots now
+        if turn.hopeless:
+            pool.end_waits(turn.hopeless)
         if self._agent.draining:
             pool.drain()
         if turn.cancel:
@@ -359,128 +346,3 @@ class Worker:
         self._links.close(_FLUSH_MS)
         self._in.close()
         self._out.close()
-
-
-def run_worker(
-    registry: Mapping[str, Callable[..., object]],
-    *,
-    brokers: Sequence[str],
-    concurrency: int | None = None,
-    pool: str = "process",
-    queues: Sequence[str] = ("default",),
-    name: str | None = None,
-    app_target: str = "",
-    recycling: Recycling = NEVER,
-    hooks: Hooks | None = None,
-    grace: float | None = None,
-    key: Key | None = None,
-    codec: Codec | None = None,
-) -> int:
-    """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
-
-    `registry` maps task names to Tasks or plain callables; `brokers` are "HOST:PORT"; `pool` is
-    "process", "thread" or "async". Call it from the main thread, before anything else has started
-    threads: the process pool forks here. A second signal ends the process from inside, with
-    status 0: no thread or exit handler of a task may delay that; so does the first one's passing by
-    `grace` seconds. `recycling` is for processes only.
-    """
-    host, pid = socket.gethostname(), os.getpid()
-    identity = Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
-    slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
-    tasks = hooked(functions(registry), hooks)
-    speak_for(identity.name)
-    shell = partial(_shell, partial(Worker, identity, brokers, grace=grace, key=key), codec)
-    facts = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers))
-    tell(started(*facts, list(tasks), pid))
-    if not tasks:
-        tell(NothingRegistered(app_target))
-    carry_into_threads()
-    keep_last_lines()
-    notice_waits(brokers)
-    try:
-        match pool:
-            case "process":
-                notice = partial(send_notice, identity, brokers, key=key)
-                settings = (identity.name, slots, recycling, hooks.child_start, notice)
-                _run_processes(ProcessPool(tasks, *settings), hooks, shell)
-            case "thread":
-                _start_here(hooks)
-                _run(shell(ThreadPool(tasks, identity.name, slots)))
-            case "async":
-                _start_here(hooks)
-                loop = asyncio.new_event_loop()
-                _run_async(shell(AsyncPool(tasks, identity.name, slots, loop)), loop)
-            case _:
-                raise ValueError(f"pool must be 'process', 'thread' or 'async', got {pool!r}")
-    except (PoolBroken, HookFailed, PermissionDenied, OSError, zmq.ZMQError) as error:
-        if (why := _why(error, slots)) is None:
-            raise
-        log.critical("%s", why)
-        return 1
-    watch(hooks.worker_stop, "on_worker_stop")
-    tell(WorkerStopped(identity.name))
-    return 0
-
-
-def _why(error: Exception, slots: int) -> str | None:
-    """Why the worker ended, if more is known than the traceback."""
-    if isinstance(error, PoolBroken | HookFailed | PermissionDenied):
-        return str(error)
-    if not isinstance(error, OSError | zmq.ZMQError) or error.errno not in _SHORT:
-        return None
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return (
-        f"cannot start {slots} slots: {error.strerror}; this process may open {files} files, and a"
-        " slot takes up to two: lower --concurrency, or raise the limit (ulimit -n)"
-    )
-
-
-def _shell(make: Callable[[Pool], Worker], codec: Codec | None, pool: Pool) -> Worker:
-    return make(pool if codec is None else SealedPool(pool, codec))
-
-
-def _start_here(hooks: Hooks) -> None:
-    """This process is the worker's, and the one that runs tasks."""
-    start(hooks.worker_start, "on_worker_start")
-    start(hooks.child_start, "on_child_start")
-
-
-def _run_processes(pool: ProcessPool, hooks: Hooks, shell: Callable[[Pool], Worker]) -> None:
-    try:
-        # Only now: what it opens or starts must not be shared with children, or dead in them.
-        start(hooks.worker_start, "on_worker_start")
-    except HookFailed:
-        pool.close()
-        raise
-    _run(shell(pool))
-
-
-def _run(worker: Worker) -> None:
-    with obeyed(worker.interrupt):
-        worker.run()
-    if worker.halted:
-        _leave()
-
-
-def _run_async(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
-    # A coroutine that refuses to be cancelled would keep the loop, and us, for ever.
-    farewell = threading.Timer(_FAREWELL_S, _leave)
-    farewell.daemon = True
-
-    def work() -> None:
-        """Runs in a thread of its own: a coroutine may block the loop for ever."""
-        worker.run()
-        if worker.halted:
-            _leave()
-        farewell.start()
-
-    with obeyed(worker.interrupt):
-        run_beside(loop, work)
-    farewell.cancel()
-
-
-def _leave() -> None:
-    """End the process from inside, with status 0."""
-    logging.shutdown()
-    flush()
-    os._exit(0)

@@ -12,9 +12,22 @@ from typing import TYPE_CHECKING, cast
 
 from raftwork.broker.access.rates import Rates
 from raftwork.broker.access.rights import RIGHTS, may
+from raftwork.errors import BadMessage, PermissionDenied
 from raftwork.features.enqueue import Enqueue
+from raftwork.features.flow_callbacks import AddCallback
+from raftwork.features.flow_graph import count_tasks, queues_of_graph
+from raftwork.features.flows import SubmitFlow
 from raftwork.features.unique import EnqueueUnique
-from raftwork.messages import Code, PeerHello, Refused
+from raftwork.messages import (
+    Code,
+    Failure,
+    PeerHello,
+    Refused,
+    Report,
+    decode_ending,
+    encode_failure,
+)
+from raftwork.messages.failures import Grown, is_growth
 from raftwork.messages.registry import replies
 from raftwork.wire import array_length
 
@@ -22,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from raftwork.broker.access.access_list import Grant
-    from raftwork.messages import ToBroker
+    from raftwork.messages import Outcome, ToBroker
 
 
 @lru_cache(maxsize=4_096)
@@ -44,21 +57,61 @@ class Gate:
 
         It came in a frame of `size` bytes. What may be enqueued is counted where it is stored.
         """
-        why = objection(grant, message)
+        number = cast("int", message[0]) if type(message) in replies else 0
+        try:
+            why = objection(grant, message)
+        except BadMessage as error:
+            return Refused(number, Code.PROTOCOL, str(error))
         if why is not None:
-            number = cast("int", message[0]) if type(message) in replies else 0
             return Refused(number, Code.PERMISSION_DENIED, why)
-        if leads and isinstance(message, Enqueue | EnqueueUnique):
-            if not (grant.tasks_per_second or grant.bytes_per_second):
-                return None
-            why = self._rates.objection(grant, array_length(message.tasks), size, now)
+        limited = grant.tasks_per_second or grant.bytes_per_second
+        if limited and leads and (tasks := _tasks(message)):
+            why = self._rates.objection(grant, tasks, size, now)
             if why is not None:
-                return Refused(message.request, Code.QUEUE_FULL, why)
+                return Refused(number, Code.QUEUE_FULL, why)
         return None
 
 
+def _tasks(message: ToBroker) -> int:
+    """How many tasks it would store."""
+    if isinstance(message, Enqueue | EnqueueUnique):
+        return array_length(message.tasks)
+    if isinstance(message, SubmitFlow | AddCallback):
+        return count_tasks(message.graph)
+    return 0
+
+
+def within_queues(grant: Grant, report: Report) -> Report:
+    """A worker's report without the tasks for other queues than its key's that code made.
+
+    Such a task has failed: to refuse the whole report would have it sent again for ever.
+    """
+    if not any(is_growth(outcome.data) for outcome in report.outcomes):
+        return report
+    return report._replace(outcomes=[_within(grant, outcome) for outcome in report.outcomes])
+
+
+def _within(grant: Grant, outcome: Outcome) -> Outcome:
+    if outcome.ok or not is_growth(outcome.data):
+        return outcome
+    try:
+        grown = decode_ending(outcome.data)
+        if not isinstance(grown, Grown):
+            return outcome
+        graphs = [data for data in (grown.spawned, grown.replaced) if data]
+        queues = [queue for data in graphs for queue in queues_of_graph(data)]
+    except BadMessage:
+        return outcome  # it is found out where it is used
+    out = _first(queue for queue in queues if not allows(grant.queues, queue))
+    if out is None:
+        return outcome
+    why = f"its code made tasks: {_only(grant)}, and not for {out!r:.80}"
+    failed = encode_failure(Failure(PermissionDenied.__name__, why, ""))
+    return outcome._replace(data=failed, final=True)
+
+
 def objection(grant: Grant, message: ToBroker) -> str | None:
-    """Why the sender may not send this; None if it may. Raises BadMessage for a Spec that is none.
+    """Why the sender may not send this; None if it may. Raises BadMessage for what cannot be read.
 
     Ids of tasks are not looked up here: see confinement.py.
     """
@@ -77,12 +130,15 @@ def objection(grant: Grant, message: ToBroker) -> str | None:
 def _beyond(grant: Grant, message: ToBroker) -> str | None:
     """The same of a key that is for some queues only."""
     reach = RIGHTS[type(message)].reach(message)
-    patterns = ", ".join(grant.queues)
-    only = f"the key {grant.name} is for the queues {patterns} only"
+    only = _only(grant)
     if reach.cluster or "" in reach.queues:
         return f"{only}, and {type(message).__name__} is about all of them"
     out = _first(queue for queue in reach.queues if not allows(grant.queues, queue))
     return None if out is None else f"{only}, and not for {out!r:.80}"
+
+
+def _only(grant: Grant) -> str:
+    return f"the key {grant.name} is for the queues {', '.join(grant.queues)} only"
 
 
 def _first(found: Iterable[str]) -> str | None:

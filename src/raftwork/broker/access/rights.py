@@ -19,14 +19,35 @@ from raftwork.features.cluster_settings import AskClusterSettings, SetClusterSet
 from raftwork.features.dead_letters import ListDead, PurgeDead, RetryDead, ShowDead
 from raftwork.features.drain import DrainWorker
 from raftwork.features.enqueue import Enqueue
+from raftwork.features.flow_again import RetryFlow
+from raftwork.features.flow_callbacks import AddCallback
+from raftwork.features.flow_graph import queues_of_graph
+from raftwork.features.flows import SubmitFlow
 from raftwork.features.inspect_tasks import ListTasks, ShowTask
 from raftwork.features.lanes import ResumeKey
+from raftwork.features.limits import AskLimits, DeleteLimit, PauseLimit, ResumeLimit, SetLimit
 from raftwork.features.pause_queue import DeleteQueue, PauseQueue, ResumeQueue
 from raftwork.features.progress import AskProgress, TellProgress
 from raftwork.features.purge_queue import PurgeQueue
 from raftwork.features.queue_settings import AskQueue, SetQueue
 from raftwork.features.reschedule import Reschedule
 from raftwork.features.results import Ask, Watch
+from raftwork.features.schedule_plan import decode_fields
+from raftwork.features.schedule_records import (
+    BackfillSchedule,
+    CreateSchedule,
+    DeclareSchedules,
+    DeleteSchedule,
+    ListSchedules,
+    NextTicks,
+    PauseSchedule,
+    PruneSchedules,
+    ShowSchedule,
+    TriggerSchedule,
+    UpdateSchedule,
+)
+from raftwork.features.show_flow import ShowFlow
+from raftwork.features.signals import SaySignal
 from raftwork.features.unique import EnqueueUnique
 from raftwork.features.upgrade import FinishUpgrade
 from raftwork.keys import Role
@@ -62,8 +83,10 @@ class Reach(NamedTuple):
     cluster: bool = False
     #: Names of queues; one that is empty stands for all of them.
     queues: Sequence[str] = ()
-    #: Ids of tasks.
+    #: Ids of tasks and flows.
     ids: Sequence[str] = ()
+    #: Ids of schedules, which are of the queue that their tasks go into.
+    schedules: Sequence[str] = ()
 
 
 class Right(NamedTuple):
@@ -104,6 +127,8 @@ def _enqueue(message: Enqueue | EnqueueUnique) -> Reach:
 def _cancel(asked: CancelTasks) -> Reach:
     if asked.scope is Scope.IDS:
         return Reach(ids=asked.ids)
+    if asked.scope is Scope.FLOW:
+        return Reach(ids=[asked.name])
     return Reach(queues=[asked.name]) if asked.scope is Scope.QUEUE else Reach(cluster=True)
 
 
@@ -111,7 +136,31 @@ def _purge_dead(asked: PurgeDead) -> Reach:
     return Reach(ids=asked.ids) if asked.ids else Reach(queues=[asked.queue or ""])
 
 
+def _callback(asked: AddCallback) -> Reach:
+    return Reach(queues=queues_of_graph(asked.graph), ids=[asked.id])
+
+
+def _schedule(message: ToBroker) -> Reach:
+    return Reach(schedules=[cast("ShowSchedule", message).id])
+
+
+def _said_of_schedule(asked: CreateSchedule | UpdateSchedule) -> Reach:
+    return Reach(queues=_queues_said(asked.fields), schedules=[asked.id])
+
+
+def _declared(asked: DeclareSchedules) -> Reach:
+    queues = [queue for each in asked.schedules for queue in _queues_said(each.fields)]
+    return Reach(queues=queues, schedules=[each.id for each in asked.schedules])
+
+
+def _queues_said(fields: bytes) -> list[str]:
+    """The queue of a schedule's tasks, if this says which tasks they are."""
+    spec = decode_fields(fields).spec
+    return [decode_spec(spec).queue] if spec else []
+
+
 _QUEUES: Final = (SetQueue, PurgeQueue, PauseQueue, ResumeQueue, DeleteQueue, ResumeKey)
+_SCHEDULES: Final = (PauseSchedule, TriggerSchedule, BackfillSchedule, DeleteSchedule)
 
 RIGHTS: Final[Mapping[type[ToBroker], Right]] = {
     PeerHello: Right(_PEER, _session),
@@ -130,6 +179,26 @@ RIGHTS: Final[Mapping[type[ToBroker], Right]] = {
     EnqueueUnique: Right(_ENQUEUE, _by(EnqueueUnique, _enqueue)),
     CancelTasks: Right(_ENQUEUE, _by(CancelTasks, _cancel)),
     Reschedule: Right(_ENQUEUE, _id),
+    # A flow is an enqueue of many, and who may make one may go on with it: retry it, add what runs
+    # at its end, tell it what it waits for. One flow is seen by whoever knows its id, as one task.
+    SubmitFlow: Right(
+        _ENQUEUE, _by(SubmitFlow, lambda asked: Reach(queues=queues_of_graph(asked.graph)))
+    ),
+    AddCallback: Right(_ENQUEUE, _by(AddCallback, _callback)),
+    **dict.fromkeys((RetryFlow, SaySignal), Right(_ENQUEUE, _id)),
+    ShowFlow: Right(_LOOK, _id),
+    # A schedule enqueues again and again what its maker could enqueue: it takes no more than that.
+    # A worker that starts has those of its code made, in the queues that it works for.
+    DeclareSchedules: Right(_ENQUEUE | _WORKER, _by(DeclareSchedules, _declared)),
+    CreateSchedule: Right(_ENQUEUE, _by(CreateSchedule, _said_of_schedule)),
+    UpdateSchedule: Right(_ENQUEUE, _by(UpdateSchedule, _said_of_schedule)),
+    **dict.fromkeys(_SCHEDULES, Right(_ENQUEUE, _schedule)),
+    PruneSchedules: Right(_ENQUEUE, _cluster),
+    **dict.fromkeys((ShowSchedule, NextTicks), Right(_LOOK, _schedule)),
+    ListSchedules: Right(_INSPECT, _cluster),
+    # A limit may be for tasks of any queue.
+    **dict.fromkeys((SetLimit, PauseLimit, ResumeLimit, DeleteLimit), Right(_ADMIN, _cluster)),
+    AskLimits: Right(_INSPECT, _cluster),
     **dict.fromkeys(_QUEUES, Right(_ADMIN, _queue)),
     RetryDead: Right(_ADMIN, _id),
     PurgeDead: Right(_ADMIN, _by(PurgeDead, _purge_dead)),

@@ -11,8 +11,19 @@ from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.machine.level_two import LEVEL, ByLevel
 from raftwork.broker.machine.state import Ledger, Queue
 from raftwork.features.checkpoints import checkpoint_of
+from raftwork.features.flow_nodes import flow_of, inputs
+from raftwork.features.schedule_rows import tick_of
 from raftwork.features.tags import tags_of
-from raftwork.features.task_row import BLOCKED, CHECKPOINTED, SCHEDULED, TAGGED, TOMBSTONE
+from raftwork.features.task_row import (
+    BLOCKED,
+    CHECKPOINTED,
+    LINKED,
+    SCHEDULED,
+    TAGGED,
+    TICKED,
+    TOMBSTONE,
+    WITHOUT_CODE,
+)
 from raftwork.messages import About, QueueStatus, Result, State
 
 _LOOKUP = """SELECT task.id, seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body END
@@ -23,7 +34,14 @@ _OUTCOMES = """SELECT seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body EN
 _STATES = (
     """SELECT task.id, seq, phase, state FROM json_each(?) CROSS JOIN task ON task.id = value"""
 )
-_QUEUES_OF = "SELECT task.id, queue FROM json_each(?) CROSS JOIN task ON task.id = value"
+_QUEUES_OF = ByLevel(
+    """SELECT task.id, queue, {flow} FROM json_each(?) CROSS JOIN task ON task.id = value"""
+)
+_IN_FLOW = """SELECT DISTINCT queue FROM node CROSS JOIN task ON task.seq = node.seq
+    WHERE node.flow = ? AND queue > 0"""
+_STANDINGS = """SELECT DISTINCT seq, queue, phase, state
+    FROM json_each(?) CROSS JOIN task ON task.id = value"""
+_STANDING = "SELECT queue, phase, state FROM task WHERE seq = ?"
 _AFTER = ByLevel(
     """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, {flags}
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
@@ -39,17 +57,21 @@ _LANES = """SELECT number, queue, priority, tenant, gates,
         (SELECT min(place) FROM laned WHERE laned.lane = number) AS head
     FROM lane WHERE queue = ? AND head IS NOT NULL ORDER BY number"""
 _IN_LANE = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, task.flags,
-        laned.place
+        laned.place, laned.lane
     FROM laned CROSS JOIN task ON task.seq = laned.seq
     WHERE laned.lane = ? AND laned.place > ? ORDER BY laned.place LIMIT ?"""
 _AT_PLACES = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, task.flags,
-        laned.place
+        laned.place, laned.lane
     FROM json_each(?) CROSS JOIN laned ON laned.lane = ? AND laned.place = value
     CROSS JOIN task ON task.seq = laned.seq ORDER BY laned.place"""
 _TENANTS = "SELECT seq, tenant FROM json_each(?) CROSS JOIN task ON task.seq = value"
 
 
-_UNSTARTED = {SCHEDULED: State.SCHEDULED, BLOCKED: State.BLOCKED}
+_UNSTARTED = {
+    SCHEDULED: State.SCHEDULED,
+    BLOCKED: State.BLOCKED,
+    WITHOUT_CODE: State.BLOCKED,
+}
 _STATE = tuple(State)  # by number: to call State takes five times as long
 
 
@@ -65,6 +87,15 @@ class Waiting(NamedTuple):
     key: str = ""  # for a balancer that places by it
     flags: int = 0  # features/task_row.py
     place: int = 0  # in its lane; 0 for an ordinary one, which stands by its number
+    lane: int = 0  # 0 for an ordinary one
+
+
+class Standing(NamedTuple):
+    """Where a task stands."""
+
+    seq: int
+    state: State
+    queue: str
 
 
 def queue_status(queue: Queue) -> QueueStatus:
@@ -93,10 +124,35 @@ def states(ledger: Ledger, ids: Sequence[str]) -> list[State]:
     return [known.get(task, State.UNKNOWN) for task in ids]
 
 
-def queues_of(ledger: Ledger, ids: Sequence[str]) -> dict[str, str]:
-    """The queue of each of these tasks that is known."""
-    rows = ledger.db.execute(_QUEUES_OF, (dumps(list(ids)),))
-    return {task: ledger.numbered[number].name for task, number in rows}
+def queues_of(ledger: Ledger, ids: Sequence[str]) -> dict[str, list[str]]:
+    """Of each of these tasks that is known, its queue; of a flow or a join, the flow's tasks'."""
+    known: dict[str, list[str]] = {}
+    of_flow: dict[int, list[str]] = {}
+    query, asked = _QUEUES_OF.at(ledger.level), (dumps(list(ids)),)
+    for task, number, flow in list(ledger.db.execute(query, asked)):
+        if number:
+            known[task] = [ledger.numbered[number].name]
+            continue
+        if flow not in of_flow:
+            inside = list(ledger.db.execute(_IN_FLOW, (flow,)))
+            of_flow[flow] = [ledger.numbered[queue].name for (queue,) in inside]
+        known[task] = of_flow[flow]
+    return known
+
+
+def standings(ledger: Ledger, ids: Sequence[str]) -> list[Standing]:
+    """Where the tasks of these ids stand, as far as they are known, in any order."""
+    rows = ledger.db.execute(_STANDINGS, (dumps(list(ids)),))
+    return [
+        Standing(seq, _state(ledger, seq, *row), ledger.numbered[q].name) for seq, q, *row in rows
+    ]
+
+
+def standing(ledger: Ledger, seq: int) -> Standing | None:
+    """Where the task of this number stands; None if it is not known."""
+    for queue, *row in ledger.db.execute(_STANDING, (seq,)):
+        return Standing(seq, _state(ledger, seq, *row), ledger.numbered[queue].name)
+    return None
 
 
 def outcomes(ledger: Ledger, ids: Sequence[str], limit_bytes: int) -> list[Result]:
@@ -204,10 +260,14 @@ def running_body(ledger: Ledger, token: int) -> Waiting | None:
 
 def about(ledger: Ledger, task: Waiting) -> About | None:
     """What its code may know of it besides; None of a task that has nothing of it."""
-    if not task.key and not task.flags & (TAGGED | CHECKPOINTED):
+    if not task.key and not task.flags & (TAGGED | CHECKPOINTED | LINKED | TICKED):
         return None
     tags = tags_of(ledger, task.seq) if task.flags & TAGGED else []
     checkpoint = None
     if task.flags & CHECKPOINTED:
         checkpoint = checkpoint_of(ledger, task.seq)
-    return About(task.key, tags, checkpoint)
+    tick = tick_of(ledger, task.seq) if task.flags & TICKED else 0
+    if not task.flags & LINKED:
+        return About(task.key, tags, checkpoint, tick=tick)
+    made = flow_of(ledger, task.seq)
+    return About(task.key, tags, checkpoint, *made, inputs(ledger, task.seq), tick)

@@ -92,8 +92,13 @@ class ResultOutbox:
         for routing in watchers:
             self._forget(routing, effect.id)
             grant = self._confined.get(routing) if self._confined else None
-            known = grant is None or allows(grant.queues, effect.queue)
+            known = grant is None or self._knows(grant, effect)
             self._outboxes[routing].add(result if known else unknown(effect.id))
+
+    def _knows(self, grant: Grant, effect: Settled) -> bool:
+        if effect.queue:
+            return allows(grant.queues, effect.queue)
+        return not hidden(self._machine.state, [effect.id], grant)  # a flow
 
     def gone(self, routing: bytes) -> None:
         """The session is closed: it watches nothing any more."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from raftwork.errors import BadMessage, CannotDecrypt
 from raftwork.features.checkpoints import Verdict
-from raftwork.messages import Outcome, PushedTask, decode_spec
+from raftwork.messages import Hopeless, Outcome, PushedTask, Wait, decode_spec
 from raftwork.sealed_failures import seal_failure
 from raftwork.sealing import ARGUMENTS, CHECKPOINT, RESULT, Bound, Codec
 from raftwork.worker.pool import Pool, Running, TaskNotes
@@ -102,6 +102,14 @@ class SealedPool:
     def running(self) -> list[Running]:
         """See Pool."""
         return self._within.running()
+
+    def waiting(self) -> Collection[Wait]:
+        """See Pool."""
+        return self._within.waiting()
+
+    def end_waits(self, hopeless: Collection[Hopeless]) -> None:
+        """See Pool."""
+        self._within.end_waits(hopeless)
 
     def withdraw(self) -> list[PushedTask]:
         """See Pool."""
