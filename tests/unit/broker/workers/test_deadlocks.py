@@ -12,6 +12,7 @@ from raftwork.broker.workers.registry import BEAT_MS
 from raftwork.broker.workers.worker import PARKED_MAX
 from raftwork.features import edges
 from raftwork.features.enqueue import Admit
+from raftwork.features.flows import Grow
 from raftwork.features.limit_settings import ENDLESS
 from raftwork.features.limit_settings import changes as limit_changes
 from raftwork.features.limits import ConfigureLimit, PauseGates
@@ -35,6 +36,7 @@ from raftwork.messages import (
 from raftwork.wire import pack
 from tests.unit.broker.queues import enqueue
 from tests.unit.broker.registry_harness import ME, OTHER, RegistryHarness
+from tests.unit.features.flow_cases import graph, task, value_of
 
 
 @pytest.fixture
@@ -303,8 +305,23 @@ def test_one_that_waits_again_and_again_delays_no_look_at_another(
 
 def test_a_blocked_task_waits_for_each_of_those_before_it(harness: RegistryHarness) -> None:
     harness.give(2)
-    harness.queues.db.execute("INSERT INTO edge VALUES (1, 9, 0), (2, 9, 0), (2, 9, 1)")
+    harness.queues.db.execute(
+        "INSERT INTO edge VALUES (9, 0, 1, 0, 0), (9, 1, 2, 0, 0), (9, 2, 2, 0, 0)"
+    )
     assert list(edges.holds(harness.queues.machine.state, 9)) == [(1,), (2,)]
+
+
+def test_who_waits_for_a_flow_waits_for_its_tasks(harness: RegistryHarness) -> None:
+    """A flow is in no queue."""
+    waiting, _ = harness.give(2)
+    _say(harness, _wait(waiting, "f"))
+    nodes = [task(), value_of(0)]
+    harness.queues.apply(Grow(harness.queues.time, "f", 1_000, False, graph(*nodes)))
+    assert _later(harness) == []
+    machine = harness.queues.machine
+    (flow,) = machine.standings(["f"])
+    assert (flow.queue, flow.state) == ("", State.BLOCKED)
+    assert machine.standing(flow.seq) == flow
 
 
 def _admit(*ids: str, spec: Spec, key: str = "", **extras: str) -> Admit:
