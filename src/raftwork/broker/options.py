@@ -62,6 +62,8 @@ class BrokerConfig:
     #: without links: what is opened later must not depend on what the current directory, or a link,
     #: is by then.
     data: Path
+    #: Where it listens, if not at its address in `cluster`, under which the others find it.
+    listen: str = ""
     consensus: str = "raft"
     balancer: str = "weighted"
     #: Allows addresses that other machines can reach, unencrypted.
@@ -90,7 +92,7 @@ class BrokerConfig:
             raise ValueError(f"{self.consensus!r} must be one of {', '.join(CONSENSUS)}")
         if self.balancer not in BALANCERS:
             raise ValueError(f"{self.balancer!r} must be one of {', '.join(BALANCERS)}")
-        exposed = [text for text in self.cluster.values() if not is_loopback(text)]
+        exposed = [text for text in (*self.cluster.values(), self.bound) if not is_loopback(text)]
         if exposed and not self.insecure and self.key is None:
             raise ValueError(
                 f"{', '.join(exposed)}: other machines could reach this, and frames are neither "
@@ -134,8 +136,13 @@ class BrokerConfig:
 
     @property
     def address(self) -> str:
-        """Where this broker listens."""
+        """Under which the others, workers and clients find this broker."""
         return self.cluster[self.name]
+
+    @property
+    def bound(self) -> str:
+        """Where this broker listens."""
+        return self.listen or self.address
 
 
 def parse_cluster(text: str) -> dict[str, str]:

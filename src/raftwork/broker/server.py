@@ -98,7 +98,7 @@ def run_broker(config: BrokerConfig) -> int:
         if store.damage is not None:
             event_logging.write(None, DataPutAside(store.damage))
         others = {n: a for n, a in store.identity.addresses.items() if n != config.name}
-        transport = _listen(config.address, others, admission)
+        transport = _listen(config.bound, others, admission)
         try:
             return _serve(config, store, transport, admission)
         finally:
@@ -154,7 +154,7 @@ def _serve(
             config, store, transport, admission
         )  # from here on a signal is a graceful stop
         _publish(pid_file, f"{os.getpid()}\n")
-        say(f"listening {config.name} {config.address}")
+        say(f"listening {config.name} {config.bound}")
         server.run()
     except StoreError as error:
         log.critical("this replica stops: %s (its directory: %s)", error, config.data)
@@ -213,7 +213,7 @@ def _started(config: BrokerConfig, timing: Timing) -> BrokerStarted:
         RELEASE,
         PROTOCOL,
         config.consensus,
-        config.address,
+        config.bound,
         str(config.data),
         tuple(brokers),
         timing.election_timeout,
@@ -274,6 +274,7 @@ class Server:
         signal.set_wakeup_fd(self._signals_in.fileno())
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)  # the wake-up byte is the message
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # see cli/signals.py
 
     def run(self) -> None:
         """Serve until a signal; then hand leadership over and return."""

@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from raftwork import logs
+from raftwork.addresses import parse_address
 from raftwork.broker.options import (
     CONSENSUS,
     ELECTION_TIMEOUT_MAX_MS,
@@ -19,7 +20,7 @@ from raftwork.broker.placement.balancers import BALANCERS
 from raftwork.cli.assertions_required import require_assertions
 from raftwork.cli.configuration import PAIRS, Configured, checked, config_options
 from raftwork.cli.logging_options import logging_options, logging_values, start_logging
-from raftwork.cli.signals import leave_when_told
+from raftwork.cli.signals import leave_when_told, put_off_hangup
 from raftwork.cli.values import Seconds, read_key_file
 from raftwork.keys import Key
 
@@ -32,6 +33,16 @@ def _cluster(ctx: click.Context, option: click.Parameter, value: str) -> dict[st
         return parse_cluster(value)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, option) from None
+
+
+def _listen(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        parse_address(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, option) from None
+    return value
 
 
 def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
@@ -57,6 +68,12 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     callback=_data,
     metavar="DIR",
     help="The replica's directory, made with its parents.",
+)
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    callback=_listen,
+    help="Where to listen, such as 0.0.0.0:7701 (default: the address in --cluster).",
 )
 @click.option(
     "--consensus",
@@ -136,6 +153,7 @@ def command(
     name: str,
     cluster: dict[str, str],
     data: Path,
+    listen: str | None,
     consensus: str,
     balancer: str,
     insecure: bool,
@@ -167,6 +185,7 @@ def command(
             name=name,
             cluster=cluster,
             data=data,
+            listen=listen or "",
             consensus=consensus,
             balancer=balancer,
             insecure=insecure,
@@ -199,6 +218,7 @@ def _shown(config: BrokerConfig) -> dict[str, object]:
     }
     for name in ("hand_over_timeout", "slow_turn"):
         values[name] = getattr(config, name) / 1_000
+    values["listen"] = config.bound
     values["key"] = config.key and config.key.file
     own = config.election_timeout or config.heartbeat_interval  # else all is as the cluster has it
     values["election_timeout"] = config.election_timeout / 1_000 or None
@@ -208,6 +228,7 @@ def _shown(config: BrokerConfig) -> dict[str, object]:
 
 def _run(config: BrokerConfig) -> None:
     leave_when_told()
+    put_off_hangup()
     start_logging()
     logs.speak_for(config.name)
     import zmq
@@ -217,7 +238,7 @@ def _run(config: BrokerConfig) -> None:
     try:
         code = run_broker(config)
     except zmq.ZMQError as error:
-        raise click.ClickException(f"{config.address}: {error}") from error
+        raise click.ClickException(f"{config.bound}: {error}") from error
     except OSError as error:
         # One of the system's may name no file; one of ours says everything.
         where = f"{config.data}: " if error.errno is not None and error.filename is None else ""

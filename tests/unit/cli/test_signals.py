@@ -1,0 +1,21 @@
+"""Signals that come before anything could act on them."""
+
+import os
+import signal
+
+from raftwork.cli.signals import put_off_hangup
+
+
+def test_a_hangup_before_the_broker_can_act_on_it_waits_for_it() -> None:
+    heard: list[int] = []
+    before = signal.getsignal(signal.SIGHUP)
+    put_off_hangup()
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+        signal.signal(signal.SIGHUP, lambda number, _frame: heard.append(number))
+        assert heard == []
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        assert heard == [signal.SIGHUP]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
