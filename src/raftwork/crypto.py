@@ -6,28 +6,45 @@
 2. To seal is deterministic (AES-SIV): the cluster holds a request that is sent again against the
    first one, and the same call under the same id must be the same bytes.
 3. What is sealed is bound to the task's id, its name and queue, and to what it is: a broker cannot
-   give one task the arguments or the result of another.
+   give one task the arguments or the result of another. What belongs to a flow has the flow's mark,
+   and what replaces a task has the task's (sealing.py): so a value on its way from one task to
+   another is taken from tasks of the same flow alone, and a flow's value from its own. Lists of
+   values are put together by brokers, which therefore decide what stands where in them.
 4. The first key seals, all of them open. So a key is replaced by adding the new one behind the old
    one everywhere, then putting it first, then dropping the old one once nothing is kept under it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from contextlib import suppress
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
+import msgpack
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from raftwork.errors import CannotDecrypt
-from raftwork.sealing import SEALED, Bound, is_sealed
+from raftwork.sealing import (
+    ARGUMENTS,
+    MARK_BYTES,
+    SCHEDULED,
+    SEALED_TYPE,
+    Bound,
+    marks_of,
+    sealed_body,
+)
 
 KEY_BYTES: Final = 32
 _NAME_BYTES: Final = 4
-_HEAD_BYTES: Final = 1 + _NAME_BYTES
+#: Of the length of an id, which has four bytes a character at most.
+_LENGTH_BYTES: Final = 2
 _RETRY: Final = "~"
+#: The id of a node of a flow that was retried: of the flow before that, and more.
+_NODE_AGAIN: Final = re.compile(r"(.+)~[1-9][0-9]*/[1-9][0-9]*", re.DOTALL)
+#: Between a schedule's id, and what makes a task's of it.
+_TICK: Final = "@"
 #: Characters of a task's id.
 _ID_MAX: Final = 255
 
@@ -57,37 +74,57 @@ class Encryption:
 
     def seal(self, data: bytes, bound: Bound) -> bytes:
         """The contents, for nobody without the key, and for that purpose alone."""
-        name = self._names[0]
-        task = bound.task.encode()
-        head = SEALED + name + bytes([len(task)]) + task
-        return head + self._ciphers[name].encrypt(data, _associated(head, bound))
+        head = _Head(self._names[0], bound.task, list(bound.marks or ())).pack()
+        cipher = self._ciphers[self._names[0]]
+        return _extension(head + cipher.encrypt(data, _associated(head, bound)))
 
     def open(self, data: bytes, bound: Bound) -> bytes:
         """The contents again. Raises CannotDecrypt."""
-        if not is_sealed(data):
+        body = sealed_body(data)
+        if body is None:
             if self._plain:
                 return data
             raise CannotDecrypt(
                 f"the {bound.what} of task {bound.task} are not encrypted, so anybody could have"
                 " made them; Encryption(keys, plain=True) takes them all the same"
             )
-        cipher = self._ciphers.get(data[1:_HEAD_BYTES])
+        cipher = self._ciphers.get(body[:_NAME_BYTES])
         if cipher is None:
             raise CannotDecrypt(
                 f"the {bound.what} of task {bound.task} are encrypted with a key that is not here"
-                f" ({data[1:_HEAD_BYTES].hex()}; there are"
+                f" ({body[:_NAME_BYTES].hex()}; there are"
                 f" {', '.join(name.hex() for name in self._names)})"
             )
-        length = data[_HEAD_BYTES] if len(data) > _HEAD_BYTES else 0
-        head, sealed = data[: _HEAD_BYTES + 1 + length], data[_HEAD_BYTES + 1 + length :]
-        task = head[_HEAD_BYTES + 1 :].decode(errors="replace")
-        # Of a dead task that is retried, the arguments are those of its first life.
-        if bound.task == task or bound.task.startswith(task + _RETRY):
-            with suppress(InvalidTag, ValueError):
-                return cipher.decrypt(sealed, _associated(head, bound))
+        head, size = _read_head(body)
+        for purpose in self._purposes(head, bound):
+            try:
+                return cipher.decrypt(body[size:], _associated(body[:size], purpose))
+            except (InvalidTag, ValueError):
+                continue
         raise CannotDecrypt(
             f"the {bound.what} of task {bound.task} were changed, or are another task's"
         )
+
+    def _purposes(self, head: _Head, bound: Bound) -> list[Bound]:
+        """For what it may have been sealed, if it may be used for this."""
+        task = bound.task
+        # Of a dead task that is retried, the arguments are those of its first life.
+        if task == head.task or task.startswith(head.task + _RETRY):
+            return [bound]
+        if bound.what != ARGUMENTS:
+            anybodys = bound.marks is None or (self._plain and not head.marks)
+            ours = anybodys or not set(head.marks).isdisjoint(bound.marks or ())
+            return [bound] if ours else []
+        if task.startswith(head.task + _TICK):
+            return [Bound(SCHEDULED, head.task)]
+        again = _NODE_AGAIN.fullmatch(task)
+        ours = again is not None and not set(head.marks).isdisjoint(marks_of(again[1]))
+        return [bound] if ours else []
+
+    def marks(self, data: bytes) -> Sequence[bytes] | None:
+        """Of what was opened; None if it was not sealed."""
+        body = sealed_body(data)
+        return None if body is None else _read_head(body)[0].marks
 
     def fingerprint(self, text: str) -> str:
         """The same for the same text, and telling nothing of it without the key."""
@@ -97,6 +134,37 @@ class Encryption:
         """The id under which a dead task may be tried again with what is sealed for it."""
         made = f"{task}{_RETRY}{new}"
         return made if len(made) <= _ID_MAX else new
+
+
+class _Head(NamedTuple):
+    """What anybody may read of a sealed text."""
+
+    name: bytes  # of the key
+    task: str
+    marks: list[bytes]
+
+    def pack(self) -> bytes:
+        """As it stands before the text."""
+        task = self.task.encode()
+        length, count = len(task).to_bytes(_LENGTH_BYTES), len(self.marks).to_bytes(1)
+        return b"".join([self.name, length, task, count, *self.marks])
+
+
+def _read_head(body: bytes) -> tuple[_Head, int]:
+    """And how many bytes it has. Of what nobody sealed it is anything."""
+    at = _NAME_BYTES + _LENGTH_BYTES
+    length = int.from_bytes(body[_NAME_BYTES:at])
+    task = body[at : at + length].decode(errors="replace")
+    at += length
+    count = body[at] if len(body) > at else 0
+    at += 1
+    marks = [body[at + MARK_BYTES * n : at + MARK_BYTES * (n + 1)] for n in range(count)]
+    return _Head(body[:_NAME_BYTES], task, marks), at + MARK_BYTES * count
+
+
+def _extension(body: bytes) -> bytes:
+    packed: bytes = msgpack.packb(msgpack.ExtType(SEALED_TYPE, body))
+    return packed
 
 
 def _name(key: bytes) -> bytes:

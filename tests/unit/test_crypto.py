@@ -6,7 +6,15 @@ import pytest
 
 from raftwork.crypto import Encryption
 from raftwork.errors import CannotDecrypt
-from raftwork.sealing import ARGUMENTS, RESULT, Bound, is_sealed
+from raftwork.sealing import (
+    ARGUMENTS,
+    RESULT,
+    SCHEDULED,
+    Bound,
+    is_sealed,
+    joined_marks,
+    marks_of,
+)
 from raftwork.wire import pack
 
 OLD, NEW = b"o" * 32, b"n" * 32
@@ -96,3 +104,63 @@ def test_secrets_are_in_no_text_and_leave_no_process() -> None:
     assert "nnn" not in repr(codec)
     with pytest.raises(TypeError):
         pickle.dumps(codec)
+
+
+def test_a_result_counts_for_its_flow_and_for_the_task_that_it_replaces() -> None:
+    codec = Encryption([NEW])
+    inside = joined_marks(marks_of("flow"), marks_of("flow/1"))
+    sealed = codec.seal(DATA, Bound(RESULT, "child", marks=inside))
+    for task in ("child", "flow", "flow/1", "flow~2", "flow~3"):
+        assert codec.open(sealed, Bound(RESULT, task, marks=marks_of(task))) == DATA
+    assert codec.open(sealed, Bound(RESULT, "any", marks=None)) == DATA
+    assert codec.marks(sealed) == inside
+    for other in ("other", "flow/2", "child/1"):
+        with pytest.raises(CannotDecrypt, match="another task's"):
+            codec.open(sealed, Bound(RESULT, other, marks=marks_of(other)))
+
+
+def test_a_node_of_a_flow_that_is_retried_has_its_arguments() -> None:
+    codec = Encryption([NEW])
+    for task in ("order/2", "own-id"):
+        bound = Bound(ARGUMENTS, task, "tasks.mail", "default", marks_of("order"))
+        sealed = codec.seal(DATA, bound)
+        for again in ("order~2/2", "order~17/2"):
+            assert codec.open(sealed, bound._replace(task=again, marks=())) == DATA
+        for other in ("order/3", "orders~2/2", "order~2/2/3", "order~2"):
+            with pytest.raises(CannotDecrypt):
+                codec.open(sealed, bound._replace(task=other, marks=()))
+
+
+def test_what_is_sealed_for_a_schedule_is_for_its_ticks() -> None:
+    codec = Encryption([NEW])
+    sealed = codec.seal(DATA, Bound(SCHEDULED, "nightly"))
+    tick = Bound(ARGUMENTS, "nightly@2027-03-28T01:30:00Z", "tasks.mail", "default")
+    assert codec.open(sealed, tick) == DATA
+    assert codec.open(sealed, Bound(SCHEDULED, "nightly")) == DATA
+    for other in ("nightly", "weekly@2027-03-28T01:30:00Z", "nightly2@x"):
+        with pytest.raises(CannotDecrypt):
+            codec.open(sealed, tick._replace(task=other))
+    of_a_task = codec.seal(DATA, tick._replace(task="nightly"))
+    with pytest.raises(CannotDecrypt):  # a task whose id looks like a schedule's
+        codec.open(of_a_task, tick)
+
+
+def test_ids_of_any_length_and_any_number_of_marks_are_sealed() -> None:
+    codec = Encryption([NEW])
+    for task in ("ü" * 255, "~" * 255, ""):
+        bound = Bound(RESULT, task, marks=marks_of(task))
+        assert codec.open(codec.seal(DATA, bound), bound) == DATA
+    marks: list[bytes] = []
+    for depth in range(400):
+        marks = joined_marks(marks, marks_of(f"t{depth}"))
+    sealed = codec.seal(DATA, Bound(RESULT, "deep", marks=marks))
+    for near in ("t0", "t399"):
+        assert codec.open(sealed, Bound(RESULT, near, marks=marks_of(near))) == DATA
+
+
+def test_in_the_time_in_which_keys_are_given_values_without_marks_are_taken() -> None:
+    sealed = Encryption([NEW]).seal(DATA, Bound(RESULT, "child"))
+    asked = Bound(RESULT, "flow", marks=marks_of("flow"))
+    assert Encryption([NEW], plain=True).open(sealed, asked) == DATA
+    with pytest.raises(CannotDecrypt):
+        Encryption([NEW]).open(sealed, asked)

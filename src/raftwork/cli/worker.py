@@ -201,6 +201,7 @@ def _run(
 ) -> int:
     """Load the App and work for it. What it names as its brokers comes second only to a flag."""
     from raftwork import App
+    from raftwork.client import sealed_requests
     from raftwork.client.declarations import declaring
     from raftwork.worker import Recycling, load, run_worker
 
@@ -225,7 +226,10 @@ def _run(
         app.brokers = addresses  # what its tasks enqueue goes to where they came from
     declared: list[DeclareSchedules] = []
     if isinstance(app, App):
-        declared = list(declaring(app.declarations, target, apply=False))
+        declared = [
+            asked if app.codec is None else sealed_requests.declared(app.codec, asked)
+            for asked in declaring(app.declarations, target, apply=False)
+        ]
     code = run_worker(
         app.tasks,
         brokers=addresses,

@@ -30,6 +30,7 @@ from raftwork.features.dead_letters import (
 )
 from raftwork.messages import State, decode_failure
 from raftwork.sealed_failures import open_failure
+from raftwork.sealing import marks_of
 from raftwork.wire import INT_MAX, unpack
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def _report(answer: DeadDetails, codec: "Codec | None") -> DeadReport:
         Loss(loss.worker, _time(loss.time), loss.exit, loss.signal, loss.memory)
         for loss in answer.losses
     ]
-    failure = open_failure(codec, decode_failure(answer.failure), task.id)
+    failure = open_failure(codec, decode_failure(answer.failure), task.id, marks_of(task.id))
     words = failure.type, failure.message, failure.traceback
     return DeadReport(_task(answer.task), *words, args, kwargs, losses, failure.log)
 

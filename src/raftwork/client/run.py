@@ -23,6 +23,7 @@ from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
 from raftwork.messages.flow_values import unpack_value
 from raftwork.sealed_failures import open_failure
+from raftwork.sealing import marks_of
 from raftwork.wait_observer import Awaited, Observed, observed
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Run(Slot, Generic[T_co]):
     Pickled it goes by its id and its App's addresses; a copy is the handle itself.
     """
 
-    __slots__ = ("_app", "_value", "existing")
+    __slots__ = ("_app", "_value", "existing", "of_flow")
 
     def __init__(self, id: str, app: "Caller") -> None:  # noqa: A002
         super().__init__(id)
@@ -47,6 +48,8 @@ class Run(Slot, Generic[T_co]):
         self._value: object = _NOT_YET
         #: Whether the enqueue that returned it found this task there, by its unique key.
         self.existing = False
+        #: Whether it is the handle of a flow.
+        self.of_flow = False
 
     def result(self, timeout: Duration | None = None) -> T_co:
         """The task's value, once it has one; waits `timeout` seconds, or for ever.
@@ -217,9 +220,13 @@ class Run(Slot, Generic[T_co]):
             raise UnknownTask(f"task {self.id} ({_status(outcome)}): its result is no longer kept")
         if outcome.state is State.SUCCEEDED:
             if self._value is _NOT_YET:
-                self._value = unpack_value(value(self._app.codec, outcome.data, self.id))
+                self._value = unpack_value(
+                    value(self._app.codec, outcome.data, self.id, flow=self.of_flow)
+                )
             return cast("T_co", self._value)
-        failure = open_failure(self._app.codec, decode_failure(outcome.data), self.id)
+        failure = open_failure(
+            self._app.codec, decode_failure(outcome.data), self.id, marks_of(self.id)
+        )
         if outcome.state is State.FAILED:
             words = failure.type, failure.message, failure.traceback
             raise TaskFailed(*words, self.id, failure.log)

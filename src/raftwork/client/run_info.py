@@ -22,6 +22,7 @@ from raftwork.features.why_it_waits import utc
 from raftwork.messages import NAME_MAX, PRIORITY_USUAL, State, decode_failure
 from raftwork.messages.flow_values import unpack_value, without_references
 from raftwork.sealed_failures import open_failure
+from raftwork.sealing import marks_of
 from raftwork.wire import INT_MAX, unpack
 
 if TYPE_CHECKING:
@@ -209,12 +210,14 @@ def report(shown: TaskShown, codec: "Codec | None" = None) -> Report:
     if state is State.SUCCEEDED:
         value = None
         if not shown.forgotten:
-            value = unpack_value(sealed_requests.value(codec, shown.body, task.id))
+            value = unpack_value(
+                sealed_requests.value(codec, shown.body, task.id, flow=not task.queue)
+            )
         return Report(told, None, None, value, None, "", None)
     if state.final:
         failure = decode_failure(shown.body) if shown.body else None
         if failure:
-            failure = open_failure(codec, failure, task.id)
+            failure = open_failure(codec, failure, task.id, marks_of(task.id))
         error = shown.task.error or None  # its arguments are another one's
         if failure:
             error = failure.traceback or f"{failure.type}: {failure.message}"

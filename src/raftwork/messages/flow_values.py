@@ -5,20 +5,26 @@ node is to stand they have a reference: the slot of the edge that brings it. Wor
 in; for a join, whose value is a list of others' values, every replica does, byte for byte.
 """
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, Protocol
 
 import msgpack
 
-from raftwork.errors import BadMessage
-from raftwork.messages.failures import decode_failure
+from raftwork.errors import BadMessage, CannotDecrypt
+from raftwork.messages.failures import Failure as FailureRecord
+from raftwork.messages.failures import decode_failure, encode_failure
 from raftwork.messages.shared import State
+from raftwork.sealing import SEALED_TYPE, is_sealed
 from raftwork.wire import pack, pack_array
 
 #: Extension types of msgpack. Callers cannot send any: what they pack has none.
 _REFERENCE: Final = 1
 _SPREAD: Final = 2
 _FAILURE: Final = 3
+#: Lists in each other that replicas look into: far from where Python ends a recursion.
+_LISTS_MAX: Final = 500
+#: In a list: the items of a value that is sealed (sealing.py) stand there.
+_SPREAD_SEALED: Final = 5
 
 
 class Reference(NamedTuple):
@@ -56,28 +62,85 @@ def packed_input(state: State, data: bytes) -> bytes:
 
 
 def unpack_value(data: bytes | memoryview) -> object:
-    """A value in which failures may stand, or a template. Raises BadMessage."""
+    """A value in which failures may stand, or a template.
+
+    Raises BadMessage; CannotDecrypt for one that is sealed, as a whole or in parts.
+    """
+    return _unpack(data, _read)
+
+
+def _unpack(data: bytes | memoryview, hook: Callable[[int, bytes], object]) -> object:
     try:
         value: object = msgpack.unpackb(
-            data, raw=False, use_list=True, strict_map_key=False, ext_hook=_read
+            data, raw=False, use_list=True, strict_map_key=False, ext_hook=hook
         )
+    except CannotDecrypt:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever the bytes, it is one error (wire.py)
         raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
     return value
 
 
+class Opener(Protocol):
+    """Opens what is sealed."""
+
+    def value(self, data: bytes) -> bytes:
+        """A packed value. Raises CannotDecrypt, also for one that is not sealed and must be."""
+        ...
+
+    def failure(self, failure: FailureRecord) -> FailureRecord:
+        """With its texts."""
+        ...
+
+
+def opened(data: bytes, opener: Opener) -> bytes:
+    """A packed value with all that is sealed in it opened. Raises CannotDecrypt, BadMessage.
+
+    Brokers make lists of values, and put failures where there is none; nothing else of theirs
+    counts.
+    """
+    if is_sealed(data):
+        return opener.value(data)
+    return _opened(_unpack(data, msgpack.ExtType), opener)
+
+
+def _opened(value: object, opener: Opener) -> bytes:
+    if type(value) is list:
+        items: list[bytes] = []
+        for item in value:
+            if type(item) is msgpack.ExtType and item.code == _SPREAD_SEALED:
+                items += _items(opener.value(item.data))
+            else:
+                items.append(_opened(item, opener))
+        return pack_array(items)
+    if type(value) is msgpack.ExtType and value.code == _FAILURE:
+        state, ending = msgpack.unpackb(value.data)
+        words = opener.failure(decode_failure(ending))
+        return pack(msgpack.ExtType(_FAILURE, pack((state, encode_failure(words)))))
+    return opener.value(pack(value))
+
+
 def _read(kind: int, data: bytes) -> object:
+    if kind in {SEALED_TYPE, _SPREAD_SEALED}:
+        raise CannotDecrypt(
+            "a value is encrypted, and this process has no key for contents: App(codec=…) or"
+            " RAFTWORK_SECRETS"
+        )
     if kind == _FAILURE:
         state, ending = msgpack.unpackb(data)
         words = decode_failure(ending)
         status = State(state).name.lower()
         return Failure(words.type, words.message, words.traceback, status)
     if kind in {_REFERENCE, _SPREAD}:
-        slot = msgpack.unpackb(data)
-        if type(slot) is not int:
-            raise ValueError("a reference is the number of a slot")
-        return Reference(slot, kind == _SPREAD)
+        return _reference(kind, data)
     return msgpack.ExtType(kind, data)
+
+
+def _reference(kind: int, data: bytes) -> Reference:
+    slot = msgpack.unpackb(data)
+    if type(slot) is not int:
+        raise ValueError("a reference is the number of a slot")
+    return Reference(slot, kind == _SPREAD)
 
 
 def filled(template: bytes, inputs: Mapping[int, bytes]) -> object:
@@ -114,26 +177,38 @@ def without_references(value: object) -> object:
 
 
 def joined(template: bytes, inputs: Mapping[int, bytes]) -> bytes:
-    """The template of a join, packed, with the values of `inputs` by slot. Raises BadMessage."""
-    return _join(unpack_value(template), inputs)
+    """The template of a join, packed, with the values of `inputs` by slot. Raises BadMessage.
+
+    Every replica does this, and whatever it is given it must end alike on all of them.
+    """
+    return _join(_unpack(template, _read_reference), inputs, _LISTS_MAX)
 
 
-def _join(value: object, inputs: Mapping[int, bytes]) -> bytes:
+def _read_reference(kind: int, data: bytes) -> object:
+    """Of all that may stand in a template brokers look at references alone."""
+    return _reference(kind, data) if kind in {_REFERENCE, _SPREAD} else msgpack.ExtType(kind, data)
+
+
+def _join(value: object, inputs: Mapping[int, bytes], depth: int) -> bytes:
     if type(value) is Reference:
         return _of(value, inputs)
     if type(value) is not list:
         return pack(value)
+    if not depth:
+        raise BadMessage(f"more than {_LISTS_MAX} lists in each other")
     items: list[bytes] = []
     for item in value:
         if type(item) is Reference and item.spread:
             items += _items(_of(item, inputs))
         else:
-            items.append(_join(item, inputs))
+            items.append(_join(item, inputs, depth - 1))
     return pack_array(items)
 
 
 def _items(packed: bytes) -> list[bytes]:
     """The items of a packed list, packed; what is no list is its own only item."""
+    if is_sealed(packed):
+        return [pack(msgpack.ExtType(_SPREAD_SEALED, packed))]
     unpacker = msgpack.Unpacker()
     unpacker.feed(packed)
     items: list[bytes] = []

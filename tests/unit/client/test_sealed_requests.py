@@ -10,11 +10,20 @@ from raftwork.crypto import Encryption
 from raftwork.errors import CannotDecrypt, PayloadTooLarge
 from raftwork.features.enqueue import Enqueue
 from raftwork.features.results import Ask
+from raftwork.features.schedule_plan import Fields, decode_fields, encode_fields, pack_extras
+from raftwork.features.schedule_records import (
+    CreateSchedule,
+    Declared,
+    DeclareSchedules,
+    UpdateSchedule,
+)
+from raftwork.features.signals import SIGNAL_BYTES_MAX, SaySignal
 from raftwork.features.unique import EnqueueUnique
 from raftwork.messages import (
     PAYLOAD_MAX,
     Extras,
     Failure,
+    LimitReached,
     RetryAsked,
     Spec,
     decode_ending,
@@ -23,7 +32,8 @@ from raftwork.messages import (
     encode_spec,
 )
 from raftwork.sealed_failures import open_failure, seal_failure
-from raftwork.sealing import RESULT, Bound, is_sealed
+from raftwork.sealed_flows import open_value
+from raftwork.sealing import RESULT, Bound, is_sealed, marks_of
 from raftwork.wire import pack, unpack
 
 CODEC = Encryption([b"k" * 32])
@@ -82,14 +92,17 @@ def test_without_the_key_it_is_said_that_one_is_missing() -> None:
     [
         Failure("ValueError", "a secret text", "with secret lines", "secret log"),
         RetryAsked(5, "Retry", "a secret text", "with secret lines", "secret log"),
+        LimitReached(5, "stripe", "a secret text"),
     ],
 )
-def test_texts_of_failures_are_sealed_and_their_types_are_not(ending: Failure | RetryAsked) -> None:
+def test_texts_of_failures_are_sealed_and_their_types_are_not(
+    ending: Failure | RetryAsked | LimitReached,
+) -> None:
     data = seal_failure(CODEC, encode_failure(ending), "a")
     assert b"secret" not in data
     assert type(decode_ending(data)) is type(ending)
     told = decode_failure(data)
-    assert told.type == ending.type
+    assert told.type == ending.in_words().type
     assert open_failure(CODEC, told, "a") == ending.in_words()
     assert "another task's" in open_failure(CODEC, told, "b").message
     assert "has no key" in open_failure(None, told, "a").message
@@ -98,3 +111,48 @@ def test_texts_of_failures_are_sealed_and_their_types_are_not(ending: Failure | 
 def test_what_brokers_say_of_a_failure_stays_as_it_is() -> None:
     plain = Failure("TimeLimitExceeded", "ran longer", "")
     assert open_failure(CODEC, plain, "a") is plain
+
+
+def fields(**said: object) -> bytes:
+    return encode_fields(Fields(**said))  # type: ignore[arg-type]
+
+
+def test_a_schedules_arguments_are_sealed_wherever_they_are_said() -> None:
+    said = fields(
+        payload=pack([["secret"], {}]), extras=pack_extras(Extras("arguments x")), cron=""
+    )
+    requests = (
+        CreateSchedule(0, "s", said),
+        UpdateSchedule(0, "s", said, 1),
+        DeclareSchedules(0, "m:app", [Declared("s", said)]),
+    )
+    for request in requests:
+        made = sealed_requests.sealed(CODEC, request)
+        assert type(made) is type(request)
+        packed = made.schedules[0].fields if isinstance(made, DeclareSchedules) else made.fields
+        assert b"secret" not in packed
+        told = decode_fields(packed)
+        assert told.payload is not None
+        assert unpack(sealed_requests.scheduled(CODEC, told.payload, "s")) == [["secret"], {}]
+        assert told.cron == ""
+        assert told.extras
+        assert b"arguments x" not in told.extras
+    nothing = UpdateSchedule(0, "s", fields(cron="@daily"), 1)
+    assert sealed_requests.sealed(CODEC, nothing) == nothing
+
+
+def test_a_signals_value_is_sealed_for_its_flow() -> None:
+    made = sealed_requests.sealed(CODEC, SaySignal(0, "f", "go", pack("secret")))
+    assert isinstance(made, SaySignal)
+    assert b"secret" not in made.value
+    assert unpack(open_value(CODEC, made.value, "f/1", marks_of("f"))) == "secret"
+    with pytest.raises(CannotDecrypt):
+        open_value(CODEC, made.value, "g/1", marks_of("g"))
+    with pytest.raises(PayloadTooLarge, match="once it is encrypted"):
+        sealed_requests.sealed(CODEC, SaySignal(0, "f", "go", b"x" * SIGNAL_BYTES_MAX))
+
+
+def test_of_a_task_brokers_cannot_say_that_it_returned_nothing_but_an_empty_list() -> None:
+    with pytest.raises(CannotDecrypt, match="not encrypted"):
+        sealed_requests.value(CODEC, pack([]), "a")
+    assert sealed_requests.value(CODEC, pack([]), "f", flow=True) == pack([])

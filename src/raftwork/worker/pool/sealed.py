@@ -5,14 +5,40 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from raftwork.errors import BadMessage, CannotDecrypt
+from raftwork.errors import BadMessage, CannotDecrypt, PayloadTooLarge
 from raftwork.features.checkpoints import Verdict
-from raftwork.messages import Hopeless, Outcome, PushedTask, Wait, decode_spec
+from raftwork.messages import (
+    Hopeless,
+    Outcome,
+    PushedTask,
+    Wait,
+    decode_ending,
+    decode_spec,
+    encode_failure,
+)
+from raftwork.messages.failures import Grown, is_growth
 from raftwork.sealed_failures import seal_failure
-from raftwork.sealing import ARGUMENTS, CHECKPOINT, RESULT, Bound, Codec
+from raftwork.sealed_flows import open_value, seal_graph
+from raftwork.sealing import (
+    ARGUMENTS,
+    CHECKPOINT,
+    RESULT,
+    Bound,
+    Codec,
+    joined_marks,
+    marks_of,
+)
 from raftwork.worker.pool import Pool, Running, TaskNotes
 from raftwork.worker.runner import Ended, failure
 from raftwork.worker.task_notes import Asked, Said
+
+
+class _Held(NamedTuple):
+    """A task that the pool has."""
+
+    id: str
+    #: Of its arguments: what it comes to has them, too. None if these came unsealed.
+    marks: Sequence[bytes] | None = ()
 
 
 class _Notes(NamedTuple):
@@ -20,7 +46,7 @@ class _Notes(NamedTuple):
 
     within: TaskNotes
     codec: Codec
-    ids: dict[int, str]
+    held: dict[int, _Held]
 
     def said(self) -> Sequence[Said]:
         """See TaskNotes."""
@@ -29,9 +55,9 @@ class _Notes(NamedTuple):
     def asked(self) -> Sequence[Asked]:
         """See TaskNotes."""
         return [
-            asked._replace(value=self.codec.seal(asked.value, Bound(CHECKPOINT, task)))
+            asked._replace(value=self.codec.seal(asked.value, Bound(CHECKPOINT, held.id)))
             for asked in self.within.asked()
-            if (task := self.ids.get(asked.token)) is not None
+            if (held := self.held.get(asked.token)) is not None
         ]
 
     def answer(self, token: int, number: int, verdict: Verdict) -> None:
@@ -44,11 +70,11 @@ class SealedPool:
 
     def __init__(self, within: Pool, codec: Codec) -> None:
         self._within, self._codec = within, codec
-        #: Of the tasks that the pool has.
-        self._ids: dict[int, str] = {}
+        #: By token, the tasks that the pool has.
+        self._held: dict[int, _Held] = {}
         #: Tasks that could not be opened.
         self._unopened: list[Ended] = []
-        self._notes = _Notes(within.notes, codec, self._ids)
+        self._notes = _Notes(within.notes, codec, self._held)
 
     @property
     def notes(self) -> TaskNotes:
@@ -69,7 +95,7 @@ class SealedPool:
         """See Pool. What cannot be opened fails as its code would."""
         opened = []
         for task in tasks:
-            self._ids[task.token] = task.id
+            self._held[task.token] = _Held(task.id)
             try:
                 opened.append(self._open(task))
             except (BadMessage, CannotDecrypt) as error:
@@ -79,12 +105,21 @@ class SealedPool:
 
     def _open(self, task: PushedTask) -> PushedTask:
         spec = decode_spec(task.spec)
-        bound = Bound(ARGUMENTS, task.id, spec.name, spec.queue)
+        payload = self._codec.open(task.payload, Bound(ARGUMENTS, task.id, spec.name, spec.queue))
+        marks = self._codec.marks(task.payload)
+        self._held[task.token] = _Held(task.id, marks)
         about = task.about
         if about is not None and about.checkpoint is not None:
             left = self._codec.open(about.checkpoint, Bound(CHECKPOINT, task.id))
             about = about._replace(checkpoint=left)
-        return task._replace(payload=self._codec.open(task.payload, bound), about=about)
+        if about is not None and about.inputs:
+            about = about._replace(
+                inputs=[
+                    (slot, open_value(self._codec, data, task.id, marks))
+                    for slot, data in about.inputs
+                ]
+            )
+        return task._replace(payload=payload, about=about)
 
     def collect(self) -> list[Ended]:
         """See Pool."""
@@ -92,12 +127,37 @@ class SealedPool:
         return [end._replace(outcome=self._sealed(end.outcome)) for end in ends]
 
     def _sealed(self, outcome: Outcome) -> Outcome:
-        task = self._ids.pop(outcome.token, None)
-        if task is None:
+        held = self._held.pop(outcome.token, None)
+        if held is None:
             return outcome._replace(ok=False, data=b"")  # its token is void: nobody takes it
         if outcome.ok:
-            return outcome._replace(data=self._codec.seal(outcome.data, Bound(RESULT, task)))
-        return outcome._replace(data=seal_failure(self._codec, outcome.data, task))
+            return outcome._replace(data=self._result(outcome.data, held))
+        if is_growth(outcome.data):
+            return self._grown(outcome, held)
+        data = seal_failure(self._codec, outcome.data, held.id, held.marks or ())
+        return outcome._replace(data=data)
+
+    def _result(self, data: bytes, held: _Held) -> bytes:
+        return self._codec.seal(data, Bound(RESULT, held.id, marks=held.marks or ()))
+
+    def _grown(self, outcome: Outcome, held: _Held) -> Outcome:
+        """What its code made, and returned, if anything: an outcome of others is its own."""
+        grown, codec = decode_ending(outcome.data), self._codec
+        assert isinstance(grown, Grown), "the pool packed it"
+        marks = held.marks or ()
+        try:
+            if grown.spawned:
+                grown = grown._replace(spawned=seal_graph(codec, grown.spawned, marks))
+            if grown.replaced:
+                inside = joined_marks(marks, marks_of(held.id))
+                grown = grown._replace(replaced=seal_graph(codec, grown.replaced, inside))
+            else:
+                grown = grown._replace(value=self._result(grown.value, held))
+        except PayloadTooLarge as error:
+            told = failure(outcome.token, type(error).__name__, str(error))
+            data = seal_failure(codec, told.data, held.id, marks)
+            return told._replace(data=data, final=True)
+        return outcome._replace(data=encode_failure(grown))
 
     def running(self) -> list[Running]:
         """See Pool."""
@@ -121,7 +181,7 @@ class SealedPool:
 
     def _handed_back(self, tasks: list[PushedTask]) -> list[PushedTask]:
         for task in tasks:
-            self._ids.pop(task.token, None)
+            self._held.pop(task.token, None)
         return tasks
 
     def drain(self) -> None:
@@ -131,7 +191,7 @@ class SealedPool:
     def stop(self, tokens: Collection[int]) -> None:
         """See Pool."""
         for token in tokens:
-            self._ids.pop(token, None)
+            self._held.pop(token, None)
         self._within.stop(tokens)
 
     def close(self) -> None:

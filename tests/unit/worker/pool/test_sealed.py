@@ -3,12 +3,28 @@
 import time
 from collections.abc import Callable, Iterator
 
+import msgpack
 import pytest
 
+from raftwork.attempt_ends import Replacement
 from raftwork.crypto import Encryption
-from raftwork.messages import About, PushedTask, Spec, decode_failure, encode_spec
-from raftwork.sealed_failures import open_failure
-from raftwork.sealing import ARGUMENTS, CHECKPOINT, RESULT, Bound
+from raftwork.features.flow_graph import Graph, Node, decode_graph, encode_graph
+from raftwork.messages import (
+    PAYLOAD_MAX,
+    About,
+    Failure,
+    PushedTask,
+    Spec,
+    State,
+    decode_ending,
+    decode_failure,
+    encode_failure,
+    encode_spec,
+)
+from raftwork.messages.failures import Grown
+from raftwork.messages.flow_values import Reference, packed_input, packed_reference
+from raftwork.sealed_failures import open_failure, seal_failure
+from raftwork.sealing import ARGUMENTS, CHECKPOINT, RESULT, Bound, marks_of
 from raftwork.wire import pack, unpack
 from raftwork.worker.context import current
 from raftwork.worker.pool.sealed import SealedPool
@@ -26,7 +42,29 @@ def _left() -> object:
     return current().checkpointed
 
 
-TASKS: dict[str, Callable[..., object]] = {"add": lambda x, y: x + y, "fail": _fail, "left": _left}
+def _spawn(text: str) -> str:
+    current().spawn(Child(), text)
+    return text
+
+
+class Child:
+    def as_child(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[bytes, Node]:
+        return encode_spec(Spec("add", "q")), Node(1, pack([list(args), kwargs]), [], "child")
+
+
+def _replace(text: str) -> Replacement:
+    spec, node = Child().as_child((text,), {})
+    return Replacement(encode_graph(Graph([spec], [node, Node(0, pack(None), [])])))
+
+
+TASKS: dict[str, Callable[..., object]] = {
+    "add": lambda x, y: x + y,
+    "fail": _fail,
+    "left": _left,
+    "spawn": _spawn,
+    "replace": _replace,
+    "failed": lambda failed: failed.message,
+}
 
 
 @pytest.fixture
@@ -87,4 +125,61 @@ def test_checkpoints_come_and_go_sealed(pool: SealedPool) -> None:
 
 def test_nothing_is_kept_of_tasks_that_are_over(pool: SealedPool) -> None:
     ended(pool, *(pushed(token, "add", token, 1) for token in range(1, 20)))
-    assert pool._ids == {}
+    assert pool._held == {}
+
+
+def node(token: int, name: str, payload: bytes, *inputs: bytes, flow: str = "f") -> PushedTask:
+    """A task of a flow."""
+    bound = Bound(ARGUMENTS, f"id-{token}", name, "q", marks_of(flow))
+    about = About(flow=flow, inputs=list(enumerate(inputs)))
+    spec = encode_spec(Spec(name, "q"))
+    return PushedTask(token, bound.task, 1, spec, CODEC.seal(payload, bound), about)
+
+
+def of_flow(value: object, flow: str = "f") -> bytes:
+    return CODEC.seal(pack(value), Bound(RESULT, "before", marks=marks_of(flow)))
+
+
+FIRST = packed_reference(Reference(0))
+
+
+def test_the_values_that_a_node_waited_for_are_opened_and_its_own_is_its_flows(
+    pool: SealedPool,
+) -> None:
+    task = node(1, "add", msgpack.packb([[FIRST, 1], {}]), of_flow(7))
+    outcome = ended(pool, task)[1].outcome
+    assert unpack(CODEC.open(outcome.data, Bound(RESULT, "f", marks=marks_of("f")))) == 8
+    told = seal_failure(CODEC, encode_failure(Failure("E", "hush", "")), "before", marks_of("f"))
+    failed = node(2, "failed", msgpack.packb([[FIRST], {}]), packed_input(State.FAILED, told))
+    outcome = ended(pool, failed)[2].outcome
+    assert unpack(CODEC.open(outcome.data, Bound(RESULT, "id-2"))) == "hush"
+
+
+def test_a_value_of_another_flow_is_none(pool: SealedPool) -> None:
+    task = node(1, "add", msgpack.packb([[FIRST, 1], {}]), of_flow(7, "other"))
+    outcome = ended(pool, task)[1].outcome
+    told = open_failure(CODEC, decode_failure(outcome.data), "id-1")
+    assert (outcome.ok, told.type) == (False, "CannotDecrypt")
+
+
+@pytest.mark.parametrize("name", ["spawn", "replace"])
+def test_the_tasks_that_a_task_makes_leave_sealed(pool: SealedPool, name: str) -> None:
+    outcome = ended(pool, node(1, name, pack([["hush"], {}])))[1].outcome
+    assert b"hush" not in outcome.data
+    grown = decode_ending(outcome.data)
+    assert isinstance(grown, Grown)
+    graph = decode_graph(grown.spawned or grown.replaced)
+    made = graph.nodes[0].payload
+    assert unpack(CODEC.open(made, Bound(ARGUMENTS, "child", "add", "q"))) == [["hush"], {}]
+    marks = CODEC.marks(made)
+    if name == "spawn":
+        assert unpack(CODEC.open(grown.value, Bound(RESULT, "id-1"))) == "hush"
+        assert marks == marks_of("f")
+    else:
+        assert marks == [*marks_of("f"), *marks_of("id-1")]
+
+
+def test_what_is_too_large_once_it_is_sealed_fails(pool: SealedPool) -> None:
+    outcome = ended(pool, node(1, "replace", pack([["x" * (PAYLOAD_MAX - 20)], {}])))[1].outcome
+    told = open_failure(CODEC, decode_failure(outcome.data), "id-1")
+    assert (told.type, outcome.final) == ("PayloadTooLarge", True)
