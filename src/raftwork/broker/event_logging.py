@@ -34,6 +34,7 @@ from raftwork.broker.peer_events import (
     DataPutAside,
     FrameUnsent,
     HostUnknown,
+    HttpEnded,
     KeyMayNot,
     KeyNotKnown,
     ListensOnLoopback,
@@ -59,7 +60,8 @@ LEVELS: Final[Mapping[type, int]] = {
     ),
     **dict.fromkeys(
         (
-            *(BadFrame, FrameUnsent, HelloRefused, ListensOnLoopback, SessionClosed, SlowTurn),
+            *(BadFrame, FrameUnsent, HelloRefused, HttpEnded, ListensOnLoopback),
+            *(SessionClosed, SlowTurn),
             *(PeerDown, PeerElsewhere, PeerMistaken, PeerMoveUnsaved, PeerOneWay, PeerRefuses),
             *(BalancerUnknown, KeyMayNot, KeyNotKnown, QueueFullRefusal, WorkerRefused),
             *(SnapshotNotMade, SnapshotRejected, Waits),

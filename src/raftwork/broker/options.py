@@ -64,6 +64,8 @@ class BrokerConfig:
     data: Path
     #: Where it listens, if not at its address in `cluster`, under which the others find it.
     listen: str = ""
+    #: Where a child process of its own answers HTTP; empty: there is none.
+    http: str = ""
     consensus: str = "raft"
     balancer: str = "weighted"
     #: Allows addresses that other machines can reach, unencrypted.
@@ -110,6 +112,8 @@ class BrokerConfig:
             )
         if self.key is not None and self.insecure:
             raise ValueError("--insecure is for brokers without a key; leave it out")
+        if self.access is not None:
+            object.__setattr__(self, "access", Path(os.path.abspath(self.access)))
         if self.key is not None and self.key.name != self.name:
             raise ValueError(
                 f"the key {self.key.file} is that of {self.key.name!r}, and this is {self.name!r}"
@@ -143,6 +147,14 @@ class BrokerConfig:
     def bound(self) -> str:
         """Where this broker listens."""
         return self.listen or self.address
+
+    @property
+    def reached(self) -> str:
+        """Where this machine reaches it."""
+        host, port = parse_address(self.bound)
+        if not is_unspecified(self.bound):
+            return self.bound
+        return f"[::1]:{port}" if host.startswith("[") else f"127.0.0.1:{port}"
 
 
 def parse_cluster(text: str) -> dict[str, str]:

@@ -219,6 +219,17 @@ class KeyMayNot:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpEnded:
+    """The process that answers HTTP has ended, or could not be started."""
+
+    at: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"nothing answers HTTP at {self.at}: {self.why}; it is started again"
+
+
+@dataclass(frozen=True, slots=True)
 class AccessReloaded:
     """The access list was read again."""
 
@@ -277,6 +288,7 @@ PeerEvent = (
     | KeyNotKnown
     | KeyMayNot
     | AccessReloaded
+    | HttpEnded
     | AccessNotReloaded
     | PeerKeyMismatch
 )

@@ -31,6 +31,7 @@ from raftwork.addresses import parse_address
 from raftwork.broker import event_logging
 from raftwork.broker.access.admission import Admission
 from raftwork.broker.events import SlowTurn
+from raftwork.broker.http_child import HttpChild
 from raftwork.broker.machine import create_or_migrate
 from raftwork.broker.net.authenticator import require_curve
 from raftwork.broker.net.throttle import Throttle
@@ -155,6 +156,7 @@ def _serve(
         )  # from here on a signal is a graceful stop
         _publish(pid_file, f"{os.getpid()}\n")
         say(f"listening {config.name} {config.bound}")
+        tell_service_manager("READY=1")
         server.run()
     except StoreError as error:
         log.critical("this replica stops: %s (its directory: %s)", error, config.data)
@@ -166,6 +168,16 @@ def _serve(
         with suppress(OSError):
             pid_file.unlink()
     return 0
+
+
+def tell_service_manager(state: str) -> None:
+    """Say it to whoever started this process as a service and asked for it (sd_notify(3))."""
+    where = os.environ.get("NOTIFY_SOCKET", "")
+    if not where:
+        return
+    address = "\0" + where[1:] if where.startswith("@") else where
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.sendto(state.encode(), address)
 
 
 def _publish(path: Path, text: str) -> None:
@@ -266,6 +278,7 @@ class Server:
         self._now = self._chores_at = _now()
         self._wall_base = _wall() - self._now
         self._throttle = Throttle()
+        self._http = HttpChild(config, self._node.tell) if config.http else None
         self._signals, self._signals_in = socket.socketpair()
         self._signals_fd = self._signals.fileno()
         transport.watch(self._signals_fd)
@@ -284,10 +297,14 @@ class Server:
         gc.freeze()
         # Nothing here makes cycles in numbers, and every look for some is a pause.
         gc.set_threshold(GC_OBJECTS, GC_GENERATION, GC_GENERATION)
-        with self._store.tables_guard:  # the machine's tables are on the same disk
-            while self._stop_by is None or not self._stopped(self._stop_by):
-                self._turn()
-            self._node.rest()
+        try:
+            with self._store.tables_guard:  # the machine's tables are on the same disk
+                while self._stop_by is None or not self._stopped(self._stop_by):
+                    self._turn()
+                self._node.rest()
+        finally:
+            if self._http is not None:
+                self._http.close()
 
     def _turn(self) -> None:
         node, transport = self._node, self._transport
@@ -310,6 +327,8 @@ class Server:
             self._wall_base = _wall() - now
             transport.tend(now)
             pass_time()
+            if self._http is not None:
+                self._http.tend(now)
         node.wake(now, now + self._wall_base)
         if self._signals_fd in ready:
             self._obey(self._signals.recv(64), now)

@@ -1,6 +1,7 @@
 """`raftwork broker`: one replica of a cluster."""
 
 import dataclasses
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +46,13 @@ def _listen(ctx: click.Context, option: click.Parameter, value: str | None) -> s
     return value
 
 
+def _http(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    checked = _listen(ctx, option, value)
+    if checked is not None and find_spec("uvicorn") is None:
+        raise click.BadParameter("needs more: pip install 'raftwork[web]'", ctx, option)
+    return checked
+
+
 def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     if not value:  # as from a variable that is not set; Path would make it the current directory
         raise click.BadParameter("must not be empty: name a directory", ctx, option)
@@ -74,6 +82,12 @@ def _data(ctx: click.Context, option: click.Parameter, value: str) -> Path:
     metavar="HOST:PORT",
     callback=_listen,
     help="Where to listen, such as 0.0.0.0:7701 (default: the address in --cluster).",
+)
+@click.option(
+    "--http",
+    metavar="HOST:PORT",
+    callback=_http,
+    help="Have a child process answer /livez, /readyz and /safe-to-stop there: raftwork[web].",
 )
 @click.option(
     "--consensus",
@@ -154,6 +168,7 @@ def command(
     cluster: dict[str, str],
     data: Path,
     listen: str | None,
+    http: str | None,
     consensus: str,
     balancer: str,
     insecure: bool,
@@ -186,6 +201,7 @@ def command(
             cluster=cluster,
             data=data,
             listen=listen or "",
+            http=http or "",
             consensus=consensus,
             balancer=balancer,
             insecure=insecure,
@@ -218,7 +234,7 @@ def _shown(config: BrokerConfig) -> dict[str, object]:
     }
     for name in ("hand_over_timeout", "slow_turn"):
         values[name] = getattr(config, name) / 1_000
-    values["listen"] = config.bound
+    values["listen"], values["http"] = config.bound, config.http or None
     values["key"] = config.key and config.key.file
     own = config.election_timeout or config.heartbeat_interval  # else all is as the cluster has it
     values["election_timeout"] = config.election_timeout / 1_000 or None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from raftwork.client.addresses import key_in_use
 from raftwork.errors import BadMessage, PermissionDenied, Unavailable
 from raftwork.features import from_broker, to_broker
+from raftwork.keys import Key
 from raftwork.messages import FRAME_BYTES_MAX, BrokerStatus, Code, Refused, StatusRequest
 from raftwork.net.denials import Denials
 from raftwork.net.leader_claims import learnable
@@ -30,15 +31,21 @@ class Answers:
 
 
 def gather(
-    brokers: Sequence[str], timeout: float, *, follow: bool = False, look_up: LookUp = look_up
+    brokers: Sequence[str],
+    timeout: float,
+    *,
+    follow: bool = False,
+    look_up: LookUp = look_up,
+    key: Key | None = None,
 ) -> Answers:
     """The status that each broker reports within `timeout` seconds.
 
     The brokers are addresses `host:port`. With `follow`, brokers named in the answers
-    are asked too, each within that time. The key is that of RAFTWORK_KEY, if any. Raises
+    are asked too, each within that time. The key is that of RAFTWORK_KEY, if
+    any, unless one is given. Raises
     Unavailable if no socket can be opened, and PermissionDenied if no broker lets it ask.
     """
-    asking = _Asking(look_up)
+    asking = _Asking(look_up, key or key_in_use())
     try:
         for address in brokers:
             asking.ask(address, timeout)
@@ -55,13 +62,13 @@ def gather(
 class _Asking:
     """The links, and the brokers that have not answered yet."""
 
-    def __init__(self, look_up: LookUp) -> None:
+    def __init__(self, look_up: LookUp, key: Key | None) -> None:
         self.answers = Answers()
         #: Until when (s, monotonic) each may still answer.
         self.open: dict[str, float] = {}
         self._denials = Denials()
         try:
-            self._links = Links(look_up, LinkOptions(FRAME_BYTES_MAX), key_in_use())
+            self._links = Links(look_up, LinkOptions(FRAME_BYTES_MAX), key)
         except OSError as error:
             why = f"cannot open a connection: {reason(error)}"
             raise Unavailable(why) from error

@@ -2,6 +2,7 @@
 
 import errno
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -162,6 +163,7 @@ class Deaf:
 def running(transport: Flooded, node: Deaf) -> Server:
     """Without sockets and signals."""
     one = object.__new__(Server)
+    one._http = None
     one._transport, one._node = cast("Transport", transport), cast("Node", node)
     one._store = cast("Store", SimpleNamespace(tables_guard=nullcontext(), commit_ns=0))
     one._config = cast("BrokerConfig", SimpleNamespace(slow_turn=200))
@@ -244,3 +246,16 @@ def test_sighup_has_the_access_list_read_again_and_ends_nothing() -> None:
     assert cut == [{"key"}]
     assert told == [AccessReloaded("abc", 1), AccessNotReloaded("access.toml, line 7: no")]
     assert one._stop_by is None
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_a_service_manager_is_told_that_it_listens(
+    abstract: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{tmp_path.name}-notify" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0{name}" if abstract else name)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}" if abstract else name)
+        server.tell_service_manager("READY=1")
+        assert manager.recv(64) == b"READY=1"
+    server.tell_service_manager("READY=1")  # nobody is there: it is none of the broker's business

@@ -117,6 +117,13 @@ def fields(**said: object) -> bytes:
     return encode_fields(Fields(**said))  # type: ignore[arg-type]
 
 
+def _fields_of(request: object) -> bytes:
+    if isinstance(request, DeclareSchedules):
+        return request.schedules[0].fields
+    assert isinstance(request, CreateSchedule | UpdateSchedule)
+    return request.fields
+
+
 def test_a_schedules_arguments_are_sealed_wherever_they_are_said() -> None:
     said = fields(
         payload=pack([["secret"], {}]), extras=pack_extras(Extras("arguments x")), cron=""
@@ -129,7 +136,7 @@ def test_a_schedules_arguments_are_sealed_wherever_they_are_said() -> None:
     for request in requests:
         made = sealed_requests.sealed(CODEC, request)
         assert type(made) is type(request)
-        packed = made.schedules[0].fields if isinstance(made, DeclareSchedules) else made.fields
+        packed = _fields_of(made)
         assert b"secret" not in packed
         told = decode_fields(packed)
         assert told.payload is not None
