@@ -202,10 +202,10 @@ _EXPECTED = (
     "unread by a stopped client",
 )
 
-#: All that seeds of a protocol must reach.
-#: Whatever the protocol, once in a hundred histories: what expires is handed to free slots alone, and
-#: so is hardly ever handed back. There are not histories enough of Zab's.
+#: Once in a hundred histories, which are not enough of Zab's: what expires is handed to free slots
+#: alone, and so is hardly ever handed back.
 _RARE = ("expired after it was handed back",)
+#: All that seeds of a protocol must reach.
 EXPECTED = {
     "raft": (*raft_reach.EXPECTED, *_EXPECTED, *_RARE),
     "zab": (*zab_reach.EXPECTED, *_EXPECTED),
