@@ -5,6 +5,7 @@ one of a task, its outcome is watched, kept and forgotten as a task's, and to su
 submit it once. What becomes of its nodes is in flow_nodes.py.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from zlib import crc32
@@ -132,7 +133,10 @@ def _check_new(ledger: "Ledger", graph: CheckedGraph, ids: Sequence[str]) -> Non
 
 
 def check_ids(ledger: "Ledger", ids: Sequence[str]) -> None:
-    """Raise ProtocolError if one of these is a task's already."""
+    """Raise ProtocolError if one of these is a task's already, or is there twice."""
+    if len(set(ids)) < len(ids):
+        (twice, _), *_ = Counter(ids).most_common(1)
+        raise ProtocolError(f"two tasks would have the id {twice!r}: one was given it")
     for at in range(0, len(ids), _IDS_AT_A_TIME):
         if known := ledger.checksums(ids[at : at + _IDS_AT_A_TIME]):
             raise ProtocolError(f"the id {next(iter(known))!r} is already a task's")
