@@ -13,7 +13,7 @@ from zlib import crc32
 from raftwork.errors import ProtocolError, QueueFull, UnknownTask
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import check_room, enter
-from raftwork.features.flow_nodes import keep, meets
+from raftwork.features.flow_nodes import meets
 from raftwork.features.flows import (
     EDGES_KEPT_MAX,
     NODES_KEPT_MAX,
@@ -220,18 +220,21 @@ def _add(ledger: "Ledger", flow: int, seqs: list[int], edges: list[_Edge]) -> No
     ledger.db.execute(_COUNTS, (len(seqs), len(edges), flow))
     ledger.links.nodes += len(seqs)
     ledger.links.edges += len(edges)
-    ledger.db.executemany("INSERT INTO node VALUES (?, ?)", [(flow, seq) for seq in seqs])
+    ledger.db.executemany("INSERT INTO node VALUES (?, ?, 1)", [(flow, seq) for seq in seqs])
 
 
 def _share(ledger: "Ledger", flow: int, shared: list[_Node]) -> None:
     """These have succeeded: their results are kept for the new flow, too."""
-    ledger.db.executemany("INSERT INTO node VALUES (?, ?)", [(flow, node.seq) for node in shared])
-    kept = [node for node in shared if node.due is not None]
-    ledger.db.executemany(_PIN, [(node.seq,) for node in kept])
-    size = sum(node.size for node in kept)
-    keep(ledger, len(kept), size)
+    rows = [(flow, node.seq) for node in shared]
+    ledger.db.executemany("INSERT INTO node VALUES (?, ?, 2)", rows)
+    free = [node for node in shared if node.due is not None]  # the others some flow keeps already
+    ledger.db.executemany(_PIN, [(node.seq,) for node in free])
+    ledger.results -= len(free)
+    ledger.result_bytes -= sum(node.size for node in free)
+    pinned = (len(shared), sum(node.size for node in shared))
+    ledger.links.pin(*pinned)
     ledger.db.execute(
-        "UPDATE flow SET pinned = ?, pinned_bytes = ? WHERE number = ?", (len(kept), size, flow)
+        "UPDATE flow SET pinned = ?, pinned_bytes = ? WHERE number = ?", (*pinned, flow)
     )
 
 

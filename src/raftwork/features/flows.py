@@ -242,7 +242,7 @@ def enter_callbacks(
     counts = (len(graph.callbacks), flow)
     ledger.db.execute("UPDATE flow SET callbacks = callbacks + ? WHERE number = ?", counts)
     ledger.db.executemany(
-        "INSERT INTO node VALUES (?, ?)", [(-flow, seq) for seq in places[len(seqs) :]]
+        "INSERT INTO node VALUES (?, ?, 0)", [(-flow, seq) for seq in places[len(seqs) :]]
     )
     _counted(ledger, flow, len(graph.callbacks), len(edges))
 
@@ -299,7 +299,7 @@ def enter_nodes(
     ]
     ledger.db.executemany(_EDGE, edges)
     if flow:
-        ledger.db.executemany("INSERT INTO node VALUES (?, ?)", [(flow, seq) for seq in seqs])
+        ledger.db.executemany("INSERT INTO node VALUES (?, ?, 1)", [(flow, seq) for seq in seqs])
         ledger.db.execute("UPDATE task SET open = open + ? WHERE seq = ?", (len(seqs), flow))
         _counted(ledger, flow, len(seqs), len(edges))
     for seq, node in awaited:

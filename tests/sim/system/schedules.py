@@ -177,7 +177,7 @@ class Known:
         before, self.plan = self.plan, plan_of(b"", encode_fields(merged(declared, self.override)))
         self.version += 1
         if before.every != self.plan.every:
-            self.decided, self.held = time, (time, self.held[1])
+            self.decided, self.held = time, (time, 0)  # what was counted before stays so
 
 
 class ScheduleRules:

@@ -169,10 +169,12 @@ CREATE TABLE signal (               -- of flows that have not ended (features/si
     PRIMARY KEY (flow, name, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE node (
-    flow INTEGER NOT NULL,
+    flow INTEGER NOT NULL,          -- negative: seq waits for its end
     seq INTEGER NOT NULL,
+    kept INTEGER NOT NULL,          -- 1: its result; 2: of another flow, for a retry
     PRIMARY KEY (flow, seq)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX node_shared ON node (seq) WHERE kept = 2;
 CREATE TABLE schedule (             -- features/schedule_rows.py
     number INTEGER PRIMARY KEY,     -- from the tasks' counter: none is given twice
     id TEXT NOT NULL UNIQUE,

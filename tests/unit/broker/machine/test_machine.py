@@ -99,7 +99,7 @@ FILLED = (
     "INSERT INTO flow VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
     "INSERT INTO unmade VALUES (1, 0, x'', x'')",
     "INSERT INTO signal VALUES (1, '', 0, x'')",
-    "INSERT INTO node VALUES (1, 1)",
+    "INSERT INTO node VALUES (1, 1, 1)",
     "INSERT INTO schedule VALUES (1, '', '', x'', x'', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
     "INSERT INTO tick VALUES (1, 1, 0)",
     "INSERT INTO name VALUES (99, '')",
