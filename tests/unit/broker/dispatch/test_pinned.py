@@ -145,9 +145,9 @@ def test_the_queues_own_limit_holds_for_it() -> None:
 
 
 def test_a_pause_holds_for_it(served: Served) -> None:
-    served.enter(to("w"), Pause("default", 10**12))
+    served.enter(to("w"), Pause("default", 10**12))  # type: ignore[arg-type]
     assert served.hand_out() == 0
-    served.enter(Resume("default"))
+    served.enter(Resume("default"))  # type: ignore[arg-type]
     assert served.serve() == ["b/1.1"]
 
 
