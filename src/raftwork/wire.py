@@ -109,8 +109,9 @@ class Codec(Generic[T]):
         self, records: Mapping[int, type[T]] = MappingProxyType({}), *, strict: bool = False
     ) -> None:
         self._strict = strict
-        #: With what is encoded in their place, if that is anything else.
-        self._tags: dict[type[T], tuple[int, Callable[[T], T] | None]] = {}
+        self._tags: dict[type[T], int] = {}
+        #: Tags, with what is encoded in a record's place if that is anything else.
+        self._encoded: dict[type[T], tuple[int, Callable[[T], T] | None]] = {}
         self._records: dict[int, tuple[type[T], int]] = {}
         #: Those that have come so far, with their checks.
         self._checks: dict[int, tuple[type[T], Check, int]] = {}
@@ -132,8 +133,9 @@ class Codec(Generic[T]):
             if tag in self._records:
                 raise ValueError(f"tag {tag} is {self._records[tag][0].__name__}'s already")
             if known in self._tags:
-                raise ValueError(f"{record.__name__} has the tag {self._tags[known][0]} already")
-            self._tags[known] = tag, sent
+                raise ValueError(f"{record.__name__} has the tag {self._tags[known]} already")
+            self._tags[known] = tag
+            self._encoded[known] = tag, sent
             self._records[tag] = known, since
             return record
 
@@ -167,7 +169,7 @@ class Codec(Generic[T]):
 
     def encode(self, record: T) -> bytes:
         """The record as msgpack, its tag first. Raises KeyError if it is not registered."""
-        tag, sent = self._tags[type(record)]
+        tag, sent = self._encoded[type(record)]
         packed: bytes = _Packer().pack((tag, *(record if sent is None else sent(record))))
         return packed
 
@@ -177,7 +179,7 @@ class Codec(Generic[T]):
 
     def plain(self, record: T) -> tuple[object, ...]:
         """The record as plain values, for nesting in another frame; inverse of `from_plain`."""
-        return (self._tags[type(record)][0], *record)
+        return (self._tags[type(record)], *record)
 
     def from_plain(self, values: object, level: int = LEVEL_ANY) -> T:
         """The record in plain values. Raises as `decode`; NewerMessage for one above `level`."""

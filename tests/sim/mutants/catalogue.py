@@ -51,8 +51,8 @@ CONSENSUS = (
     _mutant(
         "commits not synced",
         "raftwork.consensus.durable_replica:Replica._promise",
-        "    self.commit()",
-        "    any(out.state is not None for out in outputs) and self.commit()",
+        "    self._commit()",
+        "    any(out.state is not None for out in outputs) and self._commit()",
     ),
     _mutant(
         "a follower never applies",
@@ -64,7 +64,7 @@ CONSENSUS = (
     _mutant(
         "commit of an older term by counting",
         f"{_RAFT}.replication:advance",
-        " and node.log.term(index) == node.term",
+        " and index >= leader.noop",
         "",
         seeds=60,
     ),
@@ -98,8 +98,8 @@ CONSENSUS = (
     _mutant(
         "leader active before its no-op is applied",
         f"{_RAFT}.core:Raft.output",
-        "if not node.active and node.applying >= role.noop:",
-        "if not node.active:",
+        "if node.state is not State.ACTIVE and node.applying >= role.noop:",
+        "if node.state is not State.ACTIVE:",
         fast=True,
     ),
     _mutant(

@@ -22,21 +22,20 @@ class Ranges:
     def __init__(self, node: Node, leader: Leader) -> None:
         self._node = node
         self._round = leader.round
-        self._made: dict[tuple[Position, int], tuple[bytes, int, int]] = {}
+        self._made: dict[tuple[int, int], tuple[bytes, int, int]] = {}
 
-    def append(self, prev: Position, upto: int) -> tuple[bytes, int, int]:
-        """An append of what follows `prev`, its last index, and what it counts in the window."""
-        made = self._made.get((prev, upto))
-        if made is None:
-            node = self._node
-            entries = (
-                tuple(node.log.entries(prev.seq, upto, node.config.append_bytes))
-                if upto > prev.seq
-                else ()
-            )
-            last = entries[-1].at.seq if entries else prev.seq
-            body = encode(Append(node.term, prev, node.commit, self._round, entries))
-            made = self._made[prev, upto] = (body, last, len(body))
+    def append(self, after: int, upto: int) -> tuple[bytes, int, int]:
+        """An append of what follows `after`, its last index, and what it counts in the window."""
+        if (after, upto) in self._made:
+            return self._made[after, upto]
+        node = self._node
+        prev = node.log.position(after) if after else ORIGIN
+        entries = (
+            tuple(node.log.entries(after, upto, node.config.append_bytes)) if upto > after else ()
+        )
+        last = entries[-1].at.seq if entries else after
+        body = encode(Append(node.term, prev, node.commit, self._round, entries))
+        made = self._made[after, upto] = (body, last, len(body))
         return made
 
 
@@ -49,19 +48,17 @@ def flush(node: Node, leader: Leader) -> None:
             continue  # nothing to say
         if peer.next - 1 < node.log.base.seq:
             snapshot.offer(node, name, peer)
-            prev, upto = ORIGIN, 0
+            known = 0
         elif peer.probing:
             peer.beat = not peer.paused
             peer.paused = True
-            prev = node.log.position(peer.next - 1)
-            upto = prev.seq
+            known = peer.next - 1
         else:
             _pipeline(node, name, peer, ranges)
-            prev = node.log.position(peer.next - 1)
-            upto = prev.seq
+            known = peer.next - 1
         if peer.beat:
             peer.beat = False
-            node.out.send.append(Message(name, ranges.append(prev, upto)[0]))
+            node.out.send.append(Message(name, ranges.append(known, known)[0]))
 
 
 def _pipeline(node: Node, name: str, peer: Progress, ranges: Ranges) -> None:
@@ -72,7 +69,7 @@ def _pipeline(node: Node, name: str, peer: Progress, ranges: Ranges) -> None:
         and len(peer.inflight) < config.window_messages
         and peer.inflight_bytes < config.window_bytes
     ):
-        body, upto, size = ranges.append(log.position(peer.next - 1), last)
+        body, upto, size = ranges.append(peer.next - 1, last)
         node.out.send.append(Message(name, body))
         peer.inflight.append((upto, size))
         peer.inflight_bytes += size
@@ -103,7 +100,7 @@ def on_late_ack(node: Node, src: Peer, reply: AppendReply) -> bool:
     """
     leader = node.role
     if (
-        not isinstance(leader, Leader)
+        type(leader) is not Leader
         or reply.term != node.term
         or not reply.ok
         or leader.reads
@@ -163,16 +160,23 @@ def _refused(node: Node, peer: Progress, reply: AppendReply) -> None:
 
 
 def advance(node: Node, leader: Leader) -> None:
-    """§5.4.2: only an entry of our own term is committed by counting; those before it follow."""
-    if node.commit == node.log.last.seq:
-        return  # a quorum has all there is
+    """§5.4.2: only an entry of our own term is committed by counting; those before it follow.
+
+    Those of our own term are the ones from our no-op on.
+    """
+    ahead = 1 if node.log.durable > node.commit else 0
+    for peer in leader.peers.values():
+        if peer.match > node.commit:
+            ahead += 1
+    if ahead < node.quorum:
+        return
     matched = [
         p.match for name, p in leader.peers.items() if node.roster.is_voter(name, p.incarnation)
     ]
     if node.is_voter:
         matched.append(node.log.durable)
     index = reached(matched, node.quorum)
-    if index is not None and index > node.commit and node.log.term(index) == node.term:
+    if index is not None and index > node.commit and index >= leader.noop:
         node.commit_to(index)
 
 
