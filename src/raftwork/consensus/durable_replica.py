@@ -77,7 +77,7 @@ class Store(Log, Protocol):
         ...
 
     def rollback(self) -> None:
-        """Forget the open transaction. Never raises."""
+        """Forget the open transaction, if there is one. Never raises."""
         ...
 
     def stage(self, snapshot: Snapshot, offset: int, data: bytes) -> None:
