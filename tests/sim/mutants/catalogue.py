@@ -262,8 +262,8 @@ MACHINE = (
     _mutant(
         "known ids enqueued again",
         f"{_FEATURES}.enqueue:_insert",
-        "        _INSERT,\n",
-        '        _INSERT.replace("DO NOTHING", "DO UPDATE SET seq = excluded.seq"),\n',
+        "executemany(_INSERT, new)",
+        'executemany(_INSERT + " ON CONFLICT (id) DO UPDATE SET seq = excluded.seq", new)',
         fast=True,
     ),
     _mutant(

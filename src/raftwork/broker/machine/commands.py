@@ -148,12 +148,10 @@ def decode_batch(data: bytes) -> tuple[int, list[object]]:
 
     Raises BadMessage if the entry as a whole is malformed, NewerMessage if it has surplus parts.
     """
-    batch = unpack(data)
-    if type(batch) is not list or len(batch) < 2:
-        raise BadMessage("an entry is an array of a time and commands")
-    if len(batch) > 2:
-        raise NewerMessage(f"{len(batch)} parts instead of 2")
-    time, plain = batch
-    if type(time) is not int or not 0 <= time <= TIME_MAX or type(plain) is not list:
-        raise BadMessage("an entry is an array of a time and commands")
-    return time, plain
+    match unpack(data):
+        case [int() as time, list() as plain] if type(time) is int and 0 <= time <= TIME_MAX:
+            return time, plain
+        case [_, _, _, *_] as parts:
+            raise NewerMessage(f"{len(parts)} parts instead of 2")
+        case _:
+            raise BadMessage("an entry is an array of a time and commands")
