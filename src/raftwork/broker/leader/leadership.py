@@ -242,10 +242,11 @@ class Leadership:
         if not self._pending:  # the log takes something
             self._do_chores(time)
         # While the log takes nothing, changes stay in the processor, where their bytes are counted.
-        if not self._pending or sum(map(_size, self._pending)) < BATCH_BYTES:
+        if self.processor.changes and sum(map(_size, self._pending)) < BATCH_BYTES:
             self._take_changes()
-        for command in (*self.workers.notes(), *self.workers.commands()):
-            self._pending.append(Proposal(encode_command(command)))
+        if self.workers.has_commands:
+            for command in (*self.workers.notes(), *self.workers.commands()):
+                self._pending.append(Proposal(encode_command(command)))
         if due or self._dispatcher.needs_plan:
             self._dispatcher.pass_time(time)
         if self._dispatcher.needs_plan:

@@ -128,6 +128,10 @@ class Grew(NamedTuple):
     retry_at: int  # as in Fail
 
 
+#: The head of an entry's data, an array of two.
+_ENTRY = pack_array([b"", b""])
+
+
 def encode_batch(time: int, batch: Iterable[Command]) -> bytes:
     """A log entry's data."""
     return join_batch(time, [encode_command(command) for command in batch])
@@ -140,7 +144,7 @@ def encode_command(command: Command) -> bytes:
 
 def join_batch(time: int, encoded: Sequence[bytes]) -> bytes:
     """A log entry's data, of commands that are encoded already."""
-    return pack_array((pack(time), pack_array(encoded)))
+    return _ENTRY + pack(time) + pack_array(encoded)
 
 
 def decode_batch(data: bytes) -> tuple[int, list[object]]:

@@ -16,18 +16,19 @@ from raftwork.consensus.raft.state import Leader, Node, Progress
 # ---- the leader's side -------------------------------------------------------------------------
 
 
-class Ranges:
-    """Encodes each range of the log once in a flush, however many peers it goes to."""
+class Appends(dict[tuple[int, int], tuple[bytes, int, int]]):
+    """Encodes each range of the log once in a flush, however many peers it goes to.
+
+    By the indices (after, upto): an append of what follows `after`, its last index, and what it
+    counts in the window.
+    """
 
     def __init__(self, node: Node, leader: Leader) -> None:
         self._node = node
         self._round = leader.round
-        self._made: dict[tuple[int, int], tuple[bytes, int, int]] = {}
 
-    def append(self, after: int, upto: int) -> tuple[bytes, int, int]:
-        """An append of what follows `after`, its last index, and what it counts in the window."""
-        if (after, upto) in self._made:
-            return self._made[after, upto]
+    def __missing__(self, range_: tuple[int, int]) -> tuple[bytes, int, int]:
+        after, upto = range_
         node = self._node
         prev = node.log.position(after) if after else ORIGIN
         entries = (
@@ -35,13 +36,13 @@ class Ranges:
         )
         last = entries[-1].at.seq if entries else after
         body = encode(Append(node.term, prev, node.commit, self._round, entries))
-        made = self._made[after, upto] = (body, last, len(body))
+        made = self[range_] = (body, last, len(body))
         return made
 
 
 def flush(node: Node, leader: Leader) -> None:
     """Send every peer what it may be sent now."""
-    ranges = Ranges(node, leader)
+    appends = Appends(node, leader)
     level = node.log.last.seq + 1
     for name, peer in leader.peers.items():
         if peer.next == level and not peer.beat and not peer.probing:
@@ -54,22 +55,21 @@ def flush(node: Node, leader: Leader) -> None:
             peer.paused = True
             known = peer.next - 1
         else:
-            _pipeline(node, name, peer, ranges)
+            _pipeline(node, name, peer, appends)
             known = peer.next - 1
         if peer.beat:
             peer.beat = False
-            node.out.send.append(Message(name, ranges.append(known, known)[0]))
+            node.out.send.append(Message(name, appends[known, known][0]))
 
 
-def _pipeline(node: Node, name: str, peer: Progress, ranges: Ranges) -> None:
-    log, config = node.log, node.config
-    last = log.last.seq
+def _pipeline(node: Node, name: str, peer: Progress, appends: Appends) -> None:
+    config, last = node.config, node.log.last.seq
     while (
         peer.next <= last
         and len(peer.inflight) < config.window_messages
         and peer.inflight_bytes < config.window_bytes
     ):
-        body, upto, size = ranges.append(peer.next - 1, last)
+        body, upto, size = appends[peer.next - 1, last]
         node.out.send.append(Message(name, body))
         peer.inflight.append((upto, size))
         peer.inflight_bytes += size
@@ -117,9 +117,10 @@ def on_late_ack(node: Node, src: Peer, reply: AppendReply) -> bool:
         or peer.next <= node.log.last.seq
         or not node.roster.is_voter(src.name, src.incarnation)
         or reply.at < peer.match
+        or reply.round < peer.round
     ):
         return False
-    peer.heard, peer.round = node.now, max(peer.round, reply.round)
+    peer.heard, peer.round = node.now, reply.round
     _matched(peer, reply.at)
     return True
 
