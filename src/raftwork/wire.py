@@ -175,7 +175,13 @@ class Codec(Generic[T]):
 
     def decode(self, data: bytes | memoryview) -> T:
         """The record in `data`. Raises BadMessage (NewerMessage is one) and nothing else."""
-        return self.from_plain(unpack_frame(data))
+        if len(data) > _SMALL:
+            return self.from_plain(unpack_frame(data))
+        try:
+            values: object = _unpack(data)
+        except Exception as error:  # noqa: BLE001 - as in `unpack`
+            raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
+        return self.from_plain(values)
 
     def plain(self, record: T) -> tuple[object, ...]:
         """The record as plain values, for nesting in another frame; inverse of `from_plain`."""

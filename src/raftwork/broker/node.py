@@ -143,7 +143,7 @@ class Node:
     def _deliver(self, source: Peer, body: bytes, now: int) -> None:
         if self._replica is not None:
             try:
-                self._replica.receive(source, body, now)
+                self._replica.core.receive(source, body, now)
             except BaseException as error:
                 self._containment.vital.mark(error)
                 raise

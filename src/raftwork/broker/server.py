@@ -282,11 +282,13 @@ class Server:
         node.wake(now, now + self._wall_base)
         if self._signals_fd in ready:
             self._begin_stop(now)
-        for name, up in transport.link_changes(now):
-            node.link(name, up, now)
-        for name, frame in transport.from_peers(ready):
-            node.receive_peer(name, frame, now)
-        if transport.anyone in ready:
+        anyone = transport.anyone
+        if ready != [anyone]:
+            for name, up in transport.link_changes(now):
+                node.link(name, up, now)
+            for name, frame in transport.from_peers(ready):
+                node.receive_peer(name, frame, now)
+        if anyone in ready:
             self._hear_anyone(now)
         for routing in transport.tidy():
             node.unreachable(routing)
@@ -302,7 +304,8 @@ class Server:
             ended = time.monotonic()
             if garbage >= TURN_GARBAGE or ended - began >= TURN_READS_S:
                 break
-        self._throttle.earned(began, ended)
+        if not self._node.leads:
+            self._throttle.earned(began, ended)
 
     def _begin_stop(self, now: int) -> None:
         self._signals.recv(64)

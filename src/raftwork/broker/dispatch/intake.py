@@ -35,7 +35,7 @@ class Intake:
         """
         begin: list[tuple[bytes, int]] = []
         unplaced = self._unplaced.get(queue, 0)
-        if not unplaced and not placed:
+        if not unplaced and not placed and self._dispatcher.is_empty(queue):
             if self._available is None:
                 self._available = self._workers.available()
             begin = self._dispatcher.begin(queue, name, tasks, self._available)

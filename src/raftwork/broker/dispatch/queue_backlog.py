@@ -126,7 +126,7 @@ class QueueBacklog:
                 self._add(number, lane, first)
 
     def __bool__(self) -> bool:
-        return bool(self._ordinary or self._lanes)
+        return bool(self._lanes) or bool(self._ordinary)
 
     # ---- what comes and goes --------------------------------------------------------------------
 

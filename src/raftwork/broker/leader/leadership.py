@@ -183,8 +183,12 @@ class Leadership:
     def request(self, routing: bytes, request: ToBroker, size: int, now: int) -> None:
         """A client's request, which came in a frame of `size` bytes."""
         self._look(now)
+        changes = self.processor.changes
+        before = changes[-1] if changes else None
         self.processor.request(routing, request, size)
-        self._stirred = self._leaves = True
+        self._stirred = True
+        if (changes[-1] if changes else None) is before:  # of a change nothing is told yet
+            self._leaves = True
 
     def gone(self, routing: bytes, now: int) -> None:
         """A session is closed."""

@@ -200,7 +200,8 @@ class RequestProcessor:
     def _end(self, asked: OpenRequest, answer: Frame | None) -> None:
         """It is under way no more."""
         self._open.discard(asked.key)
-        self._left.discard(asked.key)
+        if self._left:
+            self._left.discard(asked.key)
         asked.tally.remove(asked.cost)
         if answer is not None:
             self._frames.append((asked.key[0], answer))

@@ -174,7 +174,7 @@ def advance(node: Node, leader: Leader) -> None:
     matched = [
         p.match for name, p in leader.peers.items() if node.roster.is_voter(name, p.incarnation)
     ]
-    if node.is_voter:
+    if node.roster.is_voter(*node.me):
         matched.append(node.log.durable)
     index = reached(matched, node.quorum)
     if index is not None and index > node.commit and index >= leader.noop:
