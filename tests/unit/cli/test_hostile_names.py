@@ -285,7 +285,7 @@ def test_every_command_is_among_these() -> None:
     # A new command goes through what prints here, and into the tests above.
     assert set(main.commands) == {
         *("broker", "worker", "enqueue", "result", "queue", "dead", "drain", "status", "demo"),
-        *("upgrade", "cluster", "chaos", "cancel", "show", "tasks"),
+        *("upgrade", "cluster", "chaos", "cancel", "show", "tasks", "dev"),
     }
 
 
