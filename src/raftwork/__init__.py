@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from raftwork.attempt_ends import Reject, Resume, Retry
 from raftwork.client import App, BoundTask, Progress, Run, RunInfo, Status, Task
+from raftwork.conversion import Converter
 from raftwork.errors import (
     AlreadyEnqueued,
     AppClosed,
@@ -43,6 +44,7 @@ __version__ = RELEASE
 __all__ = [
     "App",
     "BoundTask",
+    "Converter",
     "Progress",
     "Run",
     "RunInfo",

@@ -1,6 +1,5 @@
 """`raftwork dev`, as the first thing a stranger types: one command, then an edit, then Ctrl-C."""
 
-import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.conftest import ODD_NAME
-from tests.strangers.place import Place
+from tests.strangers.place import Place, blocks
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto-dev.md"
 TASKS = """
 from raftwork import App
 app = App()
@@ -59,9 +57,9 @@ def test_one_command_runs_tasks_and_edits_and_ends_with_ctrl_c(place: Place) -> 
 
 
 def test_the_page_works_as_printed(place: Place) -> None:
-    blocks = re.findall(r"```(\w+)(?: title=\"([\w.]+)\")?\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (tasks,) = [text for _, title, text in blocks if title == "tasks.py"]
-    lines = [line for language, _, text in blocks if language == "sh" for line in text.splitlines()]
+    page = blocks("howto-dev.md")
+    (tasks,) = [text for _, title, text in page if title == "tasks.py"]
+    lines = [line for language, _, text in page if language == "sh" for line in text.splitlines()]
     place.write("tasks.py", tasks)
     dev = place.start(next(line for line in lines if line.startswith("raftwork dev")), "dev")
     done = place.sh(next(line for line in lines if line.startswith("raftwork enqueue")))

@@ -27,6 +27,7 @@ from raftwork.client.run import Run, handles
 from raftwork.client.run_info import Filter, RunInfo, pages, summary
 from raftwork.client.task import BoundTask, Task
 from raftwork.client.task_names import default_name, refusing, whereabouts
+from raftwork.conversion import NO_TYPES, Converter, Types, Unknown, converters
 from raftwork.errors import AppClosed, Unavailable
 from raftwork.features.cancel import TasksCancelled
 from raftwork.features.drain import DrainWorker, WorkerDraining
@@ -59,7 +60,7 @@ class App:
 
     `brokers` are addresses `host:port`, as a sequence or separated by commas; without it those of
     RAFTWORK_BROKERS, else the default. `timeout` is how many seconds enqueueing and asking may
-    take, failovers included.
+    take, failovers included. `types` say how values of further types travel (see Converter).
 
     Safe to use from several threads and in signal handlers. The connection is made by the first
     call that needs it and ends with `close`, with the program or with the last reference; a forked
@@ -70,7 +71,11 @@ class App:
     """
 
     def __init__(
-        self, brokers: str | Sequence[str] | None = None, timeout: Duration = 10.0
+        self,
+        brokers: str | Sequence[str] | None = None,
+        timeout: Duration = 10.0,
+        *,
+        types: Iterable[Converter] = (),
     ) -> None:
         # With the App rather than with the first call: a signal handler that calls while the main
         # thread imports would meet half a module. Not with the package: workers need no more.
@@ -80,6 +85,9 @@ class App:
         self._timeout = milliseconds("timeout", timeout)
         if self._timeout == 0:
             raise ValueError("timeout must be positive")
+        #: How values travel that are not plain.
+        self.types = Types(converters(types)) if types else NO_TYPES
+        self._by_value = Unknown(self.types)
         self._tasks: dict[str, Task[..., object, object]] = {}
         #: See `on_worker_start` and its like.
         self.hooks = Hooks()
@@ -151,6 +159,7 @@ class App:
             label("name", name, NAME_MAX),
             Options().changed(options),
             once=PerCall.of(id, key, at, tenant),
+            signature=self._by_value,
         )
 
     def enqueue(self, name: str, /, *args: object, **kwargs: object) -> Run[Any]:

@@ -12,8 +12,11 @@ from raftwork.client.options import OptionFields, Options
 from raftwork.client.per_call import ORDINARY, PerCall
 from raftwork.client.run import Run, handles
 from raftwork.client.uniqueness import check_conflicts
+from raftwork.conversion import Arguments, Signature, Types, Unknown
+from raftwork.errors import NotSerializable
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
+from raftwork.serialization import call_packer, pack_call
 from raftwork.signatures import Binder, binder
 
 if TYPE_CHECKING:
@@ -28,6 +31,11 @@ if TYPE_CHECKING:
         @property
         def tasks(self) -> "Mapping[str, Task[..., object, object]]":
             """The registered tasks by name."""
+            ...
+
+        @property
+        def types(self) -> Types:
+            """How values travel that are not plain."""
             ...
 
 
@@ -52,6 +60,7 @@ class BoundTask(Generic[P, T]):
         parameters: Sequence[str] = (),
         binder: Binder | None = None,
         once: PerCall = ORDINARY,
+        signature: Unknown | None = None,
     ) -> None:
         self._app = app
         self._name = name
@@ -60,6 +69,8 @@ class BoundTask(Generic[P, T]):
         self.parameters = parameters
         self._binder = binder
         self._once = once
+        #: How its arguments and its value travel.
+        self.signature = signature or Unknown(app.types)
 
     @property
     def name(self) -> str:
@@ -128,11 +139,17 @@ class BoundTask(Generic[P, T]):
     def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Batch:
         if self._binder is not None:
             self._binder(*args, **kwargs)
+        values: Arguments = args, kwargs
+        if not self.signature.plain:
+            values = self.signature.out(args, kwargs)
         once, extras = self._once, self._once.extras(self.chosen)
-        return one_call(
-            *(self._name, args, kwargs, once.id, self.parameters, once.key, extras),
-            by_arguments=self.chosen.unique is True,
-        )
+        own_id, names, key = once.id, self.parameters, once.key
+        whole = self.chosen.unique is True
+        try:
+            return one_call(self._name, *values, own_id, names, key, extras, by_arguments=whole)
+        except NotSerializable as error:
+            values = self.signature.rescue(error, *values)
+        return one_call(self._name, *values, own_id, names, key, extras, by_arguments=whole)
 
     def _batch(
         self,
@@ -143,14 +160,41 @@ class BoundTask(Generic[P, T]):
         if self._once.id is not None:
             raise TypeError("many tasks cannot share one id: pass ids=[…]")
         made = list(calls)
+        if not self.signature.plain:
+            made = self._each(made, self.signature.out)
         once = self._once
         if keys is None and once.key:
             keys = [once.key] * len(made)
-        extras = once.extras(self.chosen)
-        return many_calls(
-            *(self._name, made, ids, self.parameters, keys, self._binder, extras),
-            by_arguments=self.chosen.unique is True,
-        )
+        rest = ids, self.parameters, keys, self._binder, once.extras(self.chosen)
+        whole = self.chosen.unique is True
+        try:
+            return many_calls(self._name, made, *rest, by_arguments=whole)
+        except NotSerializable:
+            made = self._each(made, self._rescued)
+        return many_calls(self._name, made, *rest, by_arguments=whole)
+
+    def _each(
+        self,
+        calls: Sequence[Sequence[object]],
+        convert: "Callable[[Sequence[object], Mapping[str, object]], Arguments]",
+    ) -> list[Sequence[object]]:
+        """The calls with their arguments converted; those that are none are refused later."""
+        made = list(calls)
+        for at, call in enumerate(made):
+            if type(call) is tuple or type(call) is list:
+                try:
+                    made[at] = tuple(convert(call, {})[0])
+                except NotSerializable as error:
+                    raise NotSerializable(f"calls[{at}]: {error}") from None
+        return made
+
+    def _rescued(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Arguments:
+        """Arguments that the wire takes, of any; as `Unknown.rescue`."""
+        try:
+            pack_call(call_packer(), self._name, args, kwargs, self.parameters)
+        except NotSerializable as error:
+            return self.signature.rescue(error, args, kwargs)
+        return args, kwargs
 
     def _enqueue(self, batch: Batch) -> list[Run[T]]:
         if self.chosen.unique:
@@ -171,7 +215,8 @@ class BoundTask(Generic[P, T]):
         if self.chosen.on_conflict == "raise":
             check_conflicts(answer.existing)
         others = dict(answer.existing)
-        runs = handles(self._app, [others.get(at, id_) for at, id_ in enumerate(batch.ids)])
+        ids = [others.get(at, id_) for at, id_ in enumerate(batch.ids)]
+        runs = handles(self._app, ids, self.signature.reads)
         for at in others:
             runs[at].existing = True
         return runs
@@ -183,11 +228,13 @@ class BoundTask(Generic[P, T]):
 
     def _handle(self, batch: Batch) -> Run[T] | None:
         """Of one task it is made before the enqueue, which may bring a watch of its outcome."""
-        return Run(batch.ids[0], self._app) if len(batch.ids) == 1 else None
+        if len(batch.ids) != 1:
+            return None
+        return Run(batch.ids[0], self._app, self.signature.reads)
 
     def _tracked(self, batch: Batch, run: Run[T] | None) -> list[Run[T]]:
         if run is None:
-            return handles(self._app, batch.ids)
+            return handles(self._app, batch.ids, self.signature.reads)
         if run.watched_by is None and run.outcome is None:
             self._app.track(batch.ids, lambda _: run)
         return [run]
@@ -219,7 +266,10 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
         refused: Binder | None = None,
     ) -> None:
         parameters, binds = _positional(function), refused or binder(function)
-        super().__init__(app, name, options, parameters=parameters, binder=binds)
+        signature = Signature(name, function, app.types)
+        super().__init__(
+            app, name, options, parameters=parameters, binder=binds, signature=signature
+        )
         #: The function itself.
         self.function = function
         functools.update_wrapper(self, function, updated=())

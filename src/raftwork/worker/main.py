@@ -65,6 +65,7 @@ from raftwork.worker.signals import obeyed
 from raftwork.worker.task_logging import TaskLog, tell
 from raftwork.worker.task_logs import keep_last_lines
 from raftwork.worker.task_notes import Courier
+from raftwork.worker.typed_tasks import typed
 
 log = logging.getLogger("raftwork.worker")
 
@@ -354,7 +355,7 @@ def run_worker(
     host, pid = socket.gethostname(), os.getpid()
     identity = Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
-    tasks = hooked(functions(registry), hooks)
+    tasks = typed(hooked(functions(registry), hooks), registry)
     speak_for(identity.name)
     facts = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers))
     tell(started(*facts, list(tasks), pid))

@@ -69,7 +69,7 @@ class _UnknownFunction(Exception):
     """The worker's App has no task of that name."""
 
 
-class _WrongArguments(Exception):
+class WrongArguments(Exception):
     """The function cannot be called with these: it never began, and never will."""
 
 
@@ -165,7 +165,7 @@ class Runner:
                 if name not in self._binders:
                     self._binders[name] = binder(function)
                 if (why := misfit(self._binders[name], args, kwargs)) is not None:
-                    raise _WrongArguments(why)
+                    raise WrongArguments(why)
                 return _Call(function, args, kwargs)
         raise BadMessage("a task's payload is [arguments, keyword arguments]")
 
@@ -250,7 +250,7 @@ def failed(task: PushedTask, error: BaseException, log: str = "") -> Outcome:
     token, kind = task.token, type(error)
     if kind is _UnknownFunction:
         return failure(token, "UnknownTask", str(error), unknown=True)
-    if kind is _WrongArguments:
+    if kind is WrongArguments:
         return failure(token, "TypeError", str(error))._replace(final=True)
     if issubclass(kind, Resume):
         return Outcome(token, False, encode_failure(ResumeAsked()))
@@ -349,7 +349,7 @@ def _shown(make: Callable[[], str], what: str) -> str:
         return f"<its {what} could not be made: {_QUALNAME(type(broken))}>"
 
 
-_OURS = (__name__, f"{__package__}.hooked")
+_OURS = (__name__, f"{__package__}.hook_calls", f"{__package__}.typed_tasks")
 
 
 def _ours(frame: FrameType) -> bool:

@@ -96,11 +96,12 @@ def test_on_a_terminal_names_and_warnings_have_colours(monkeypatch: pytest.Monke
             return True
 
     def shown(line: str) -> str:
-        stream = Terminal(BytesIO(), encoding="utf-8")
+        written = BytesIO()
+        stream = Terminal(written, encoding="utf-8")
         monkeypatch.setattr(sys, "stderr", stream)
         output.labelled("worker", "cyan", line)
         stream.flush()
-        return stream.buffer.getvalue().decode()  # type: ignore[attr-defined]
+        return written.getvalue().decode()
 
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)

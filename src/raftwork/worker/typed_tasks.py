@@ -1,0 +1,63 @@
+"""Tasks whose annotations say more than the wire carries: arguments converted in, values out.
+
+A task with plain ones stays the function that it is, and costs nothing.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+
+from raftwork.conversion import Arguments, Signature
+from raftwork.signatures import passes_on
+from raftwork.worker.runner import Function, Registry, WrongArguments
+
+
+def typed(registry: Registry, tasks: Mapping[str, Callable[..., object]]) -> Registry:
+    """The registry with the conversions of `tasks` around the functions that need any."""
+    return {name: _around(function, _signature(tasks[name])) for name, function in registry.items()}
+
+
+def _signature(task: Callable[..., object]) -> Signature | None:
+    found: object = getattr(task, "signature", None)
+    return found if isinstance(found, Signature) else None
+
+
+def _around(function: Function, signature: Signature | None) -> Function:
+    if signature is None:
+        return function
+    parts = signature.compiled()
+    if parts.plain and parts.returns is None:
+        return function
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def run_async(*args: object, **kwargs: object) -> object:
+            args_in, kwargs_in = _into(signature, args, kwargs)
+            return signature.result_out(await function(*args_in, **kwargs_in))
+
+        passes_on(run_async)
+        return run_async
+
+    @functools.wraps(function)
+    def run(*args: object, **kwargs: object) -> object:
+        args_in, kwargs_in = _into(signature, args, kwargs)
+        value = function(*args_in, **kwargs_in)
+        return (
+            _later(signature, value) if inspect.iscoroutine(value) else signature.result_out(value)
+        )
+
+    passes_on(run)
+    return run
+
+
+def _into(signature: Signature, args: tuple[object, ...], kwargs: dict[str, object]) -> Arguments:
+    """Raises WrongArguments: the function never begins, and never will."""
+    try:
+        return signature.into(args, kwargs)
+    except TypeError as error:
+        raise WrongArguments(str(error)) from None
+
+
+async def _later(signature: Signature, value: Coroutine[object, object, object]) -> object:
+    """Of a plain function that returned a coroutine."""
+    return signature.result_out(await value)
