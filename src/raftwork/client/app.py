@@ -1,7 +1,5 @@
 """The App: a program's tasks, and its one connection to the cluster."""
 
-import os
-import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType, TracebackType
@@ -11,6 +9,7 @@ from raftwork.client.addresses import broker_addresses
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
+from raftwork.client.known_apps import known_apps, remember
 from raftwork.client.options import (
     Duration,
     OptionFields,
@@ -95,7 +94,7 @@ class App:
         self._connection: Connection | None = None
         #: By number, the first of each: a failed one is followed by another.
         self._connections: dict[int, Connection] = {}
-        _apps.add(weakref.ref(self, _apps.discard))
+        remember(self)
 
     # ---- tasks --------------------------------------------------------------------------------
 
@@ -381,6 +380,11 @@ class App:
         """Connect now rather than with the first call. Does not wait for a broker."""
         self._connect().start()
 
+    @property
+    def connected(self) -> bool:
+        """Whether a call has made the connection."""
+        return self._connection is not None
+
     def close(self) -> None:
         """End the connection; calls that are out get Unavailable, later ones AppClosed."""
         self._closed = True
@@ -456,22 +460,10 @@ class App:
             made.close()
         return made
 
-    def _start_afresh(self) -> None:
-        """No connection yet; in a forked child, that of the parent is not to be touched."""
+    def start_afresh(self) -> None:
+        """Have no connection yet: in a forked child, that of the parent is not to be touched."""
         self._connection = None
         self._connections.clear()
-
-
-_apps: "set[weakref.ref[App]]" = set()
-
-
-def _after_fork() -> None:
-    for known in list(_apps):
-        if (app := known()) is not None:
-            app._start_afresh()  # noqa: SLF001
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def _same_place(one: Callable[..., object], other: Callable[..., object]) -> bool:
@@ -484,8 +476,7 @@ def _same_place(one: Callable[..., object], other: Callable[..., object]) -> boo
 
 def _revive(brokers: tuple[str, ...], timeout: int) -> App:
     """Unpickle an App: this process's App with the same settings, else a new one."""
-    for known in list(_apps):
-        app = known()
-        if app is not None and app._is(brokers, timeout):  # noqa: SLF001
+    for app in known_apps():
+        if app._is(brokers, timeout):  # noqa: SLF001
             return app
     return App(brokers, timeout / 1000)

@@ -104,7 +104,7 @@ class Compiler:
             return found
         if isinstance(origin, type) and dataclasses.is_dataclass(origin):
             given = dict(zip(getattr(origin, "__parameters__", ()), args, strict=False))
-            resolved = {name: bound.get(each, each) for name, each in given.items()}
+            resolved: Bound = {name: bound.get(each, each) for name, each in given.items()}
             return self._dataclass(annotation, words, origin, resolved)
         return ANYTHING
 
