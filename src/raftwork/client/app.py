@@ -9,6 +9,7 @@ from raftwork.client.addresses import broker_addresses
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
+from raftwork.client.hook_decorators import HookDecorators
 from raftwork.client.known_apps import known_apps, remember
 from raftwork.client.options import (
     Duration,
@@ -25,12 +26,12 @@ from raftwork.client.result_registry import Slot
 from raftwork.client.run import Run, handles
 from raftwork.client.run_info import Filter, RunInfo, pages, summary
 from raftwork.client.task import BoundTask, Task
+from raftwork.client.task_call import TaskCall, in_order, parts
 from raftwork.client.task_names import default_name, refusing, whereabouts
 from raftwork.conversion import NO_TYPES, Converter, Types, Unknown, converters
 from raftwork.errors import AppClosed, Unavailable
 from raftwork.features.cancel import TasksCancelled
 from raftwork.features.drain import DrainWorker, WorkerDraining
-from raftwork.hooks import Hook, Hooks, TaskOutcome
 from raftwork.messages import NAME_MAX, Result
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class TaskDecorator(Protocol):
     def __call__(self, function: Callable[P, T], /) -> Task[P, T, T]: ...
 
 
-class App:
+class App(HookDecorators):
     """Tasks, and the cluster that runs them.
 
     `brokers` are addresses `host:port`, as a sequence or separated by commas; without it those of
@@ -88,8 +89,7 @@ class App:
         self.types = Types(converters(types)) if types else NO_TYPES
         self._by_value = Unknown(self.types)
         self._tasks: dict[str, Task[..., object, object]] = {}
-        #: See `on_worker_start` and its like.
-        self.hooks = Hooks()
+        super().__init__()
         self._closed = False
         self._connection: Connection | None = None
         #: By number, the first of each: a failed one is followed by another.
@@ -147,17 +147,18 @@ class App:
         key: str | None = None,
         at: datetime | None = None,
         tenant: str | None = None,
+        headers: Mapping[str, str] | None = None,
         **options: Unpack[OptionFields],
     ) -> BoundTask[..., Any]:
         """A task by its name, with what `Task.options` takes; its code need not be here."""
         task = self._tasks.get(name)
         if task is not None:
-            return task.options(id=id, key=key, at=at, tenant=tenant, **options)
+            return task.options(id=id, key=key, at=at, tenant=tenant, headers=headers, **options)
         return BoundTask(
             self,
             label("name", name, NAME_MAX),
             Options().changed(options),
-            once=PerCall.of(id, key, at, tenant),
+            once=PerCall.of(id, key, at, tenant, headers),
             signature=self._by_value,
         )
 
@@ -172,6 +173,21 @@ class App:
     async def aenqueue(self, name: str, /, *args: object, **kwargs: object) -> Run[Any]:
         """As `enqueue`, for coroutines."""
         return await self.named(name).aenqueue(*args, **kwargs)
+
+    def enqueue_all(self, calls: Iterable[TaskCall[T]]) -> list[Run[T]]:
+        """Enqueue calls of several tasks, made by `Task.call`; handles in their order.
+
+        One round trip for each task and its options: those calls are stored together, or none of
+        them. Where it raises, calls of other tasks may be stored; to do it again with the same
+        calls is safe, as each has its id. Raises as `Task.enqueue`.
+        """
+        calls = list(calls)
+        return in_order(calls, [part.enqueue() for part in parts(calls)])
+
+    async def aenqueue_all(self, calls: Iterable[TaskCall[T]]) -> list[Run[T]]:
+        """As `enqueue_all`, for coroutines."""
+        calls = list(calls)
+        return in_order(calls, [await part.aenqueue() for part in parts(calls)])
 
     def run(self, id: str) -> Run[Any]:  # noqa: A002
         """A handle for the task of this id, whether there is one or not."""
@@ -256,50 +272,6 @@ class App:
         for reply in pages(self, wanted, limit, before):
             found += map(summary, (await reply.aresult()).tasks)
         return found
-
-    # ---- what a worker calls: decorators --------------------------------------------------------
-
-    @property
-    def on_worker_start(self) -> Hook[[]]:
-        """Called once in the worker's own process, when a process pool has been forked off.
-
-        If it raises, the worker ends with status 1 before it has taken a task.
-        """
-        return self.hooks.worker_start
-
-    @property
-    def on_child_start(self) -> Hook[[]]:
-        """Called in every process that runs tasks, before its first one: for connections, threads.
-
-        In a process pool that is each child, later replacements too; with the other pools the
-        worker's own process, once. If it raises, no task runs there: a child is started again, with
-        growing pauses; a worker without a process pool ends with status 1.
-        """
-        return self.hooks.child_start
-
-    @property
-    def on_task_start(self) -> Hook[[]]:
-        """Called where a task runs, just before its code; `current()` says which it is.
-
-        What it raises is logged, and the task runs all the same.
-        """
-        return self.hooks.task_start
-
-    @property
-    def on_task_end(self) -> Hook[[TaskOutcome]]:
-        """Called where a task ran, just after its code, with a TaskOutcome.
-
-        Not called if the process was killed. What it raises is logged.
-        """
-        return self.hooks.task_end
-
-    @property
-    def on_worker_stop(self) -> Hook[[]]:
-        """Called once in the worker's own process, when it has drained. What it raises is logged.
-
-        Not called if it is stopped at once or killed.
-        """
-        return self.hooks.worker_stop
 
     # ---- workers ------------------------------------------------------------------------------
 
@@ -401,6 +373,14 @@ class App:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.close)  # it waits for the connection's thread
 
     def __copy__(self) -> Self:
         return self

@@ -29,6 +29,7 @@ def one_call(
     parameters: Sequence[str],
     key: str = "",
     extras: Extras = NO_EXTRAS,
+    headers: Mapping[str, str] | None = None,
     *,
     by_arguments: bool = False,
 ) -> Batch:
@@ -37,7 +38,7 @@ def one_call(
     Raises NotSerializable, PayloadTooLarge; ValueError, TypeError for the id.
     """
     made = new_ids(1)[0] if own_id is None else task_id(own_id)
-    payload = pack_call(call_packer(), name, args, kwargs, parameters)
+    payload = pack_call(call_packer(), name, args, kwargs, parameters, headers)
     if by_arguments:
         extras = extras._replace(unique=key_of(payload))
     if extras != NO_EXTRAS:
@@ -53,6 +54,7 @@ def many_calls(
     keys: Sequence[str] | None = None,
     binder: Binder | None = None,
     extras: Extras = NO_EXTRAS,
+    headers: Mapping[str, str] | None = None,
     *,
     by_arguments: bool = False,
 ) -> Batch:
@@ -65,7 +67,7 @@ def many_calls(
     made = new_ids(len(calls)) if ids is None else _checked(ids, len(calls))
     _check(calls, binder)
     packer = call_packer()
-    payloads = [pack_call(packer, name, call, {}, parameters) for call in calls]
+    payloads = [pack_call(packer, name, call, {}, parameters, headers) for call in calls]
     columns: tuple[Sequence[object], ...] = (made, payloads)
     if keys is not None:
         columns = (*columns, _keys(keys, len(calls)))

@@ -212,7 +212,7 @@ def report(shown: TaskShown) -> Report:
         return Report(told, None, None, None, error, failure.log if failure else "", None)
     left = None if shown.checkpoint is None else unpack(shown.checkpoint)
     match unpack(shown.body):
-        case [list(args), dict(kwargs)]:
+        case [list(args), dict(kwargs), *_]:
             return Report(told, args, kwargs, None, None, "", left)
     return Report(told, None, None, None, None, "", left)  # another kind of client's
 

@@ -11,6 +11,7 @@ from raftwork.client.batch import Batch, many_calls, one_call
 from raftwork.client.options import OptionFields, Options
 from raftwork.client.per_call import ORDINARY, PerCall
 from raftwork.client.run import Run, handles
+from raftwork.client.task_call import TaskCall
 from raftwork.client.uniqueness import check_conflicts
 from raftwork.conversion import Arguments, Signature, Types, Unknown
 from raftwork.errors import NotSerializable
@@ -95,6 +96,18 @@ class BoundTask(Generic[P, T]):
         batch = self._call(args, kwargs)
         return (await self._aenqueue(batch))[0]
 
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskCall[T]:
+        """A call for `App.enqueue_all`, which has its id from now on. Raises as `enqueue`."""
+        return TaskCall(self, self._call(args, kwargs))
+
+    def enqueue_batch(self, batch: Batch) -> list[Run[T]]:
+        """Enqueue calls of it that are packed already."""
+        return self._enqueue(batch)
+
+    async def aenqueue_batch(self, batch: Batch) -> list[Run[T]]:
+        """As `enqueue_batch`, for coroutines."""
+        return await self._aenqueue(batch)
+
     def enqueue_many(
         self,
         calls: Iterable[Sequence[object]],
@@ -144,12 +157,13 @@ class BoundTask(Generic[P, T]):
             values = self.signature.out(args, kwargs)
         once, extras = self._once, self._once.extras(self.chosen)
         own_id, names, key = once.id, self.parameters, once.key
+        more = (extras, dict(once.headers)) if once.headers else (extras,)
         whole = self.chosen.unique is True
         try:
-            return one_call(self._name, *values, own_id, names, key, extras, by_arguments=whole)
+            return one_call(self._name, *values, own_id, names, key, *more, by_arguments=whole)
         except NotSerializable as error:
             values = self.signature.rescue(error, *values)
-        return one_call(self._name, *values, own_id, names, key, extras, by_arguments=whole)
+        return one_call(self._name, *values, own_id, names, key, *more, by_arguments=whole)
 
     def _batch(
         self,
@@ -165,7 +179,8 @@ class BoundTask(Generic[P, T]):
         once = self._once
         if keys is None and once.key:
             keys = [once.key] * len(made)
-        rest = ids, self.parameters, keys, self._binder, once.extras(self.chosen)
+        headers = dict(once.headers) or None
+        rest = ids, self.parameters, keys, self._binder, once.extras(self.chosen), headers
         whole = self.chosen.unique is True
         try:
             return many_calls(self._name, made, *rest, by_arguments=whole)
@@ -289,15 +304,18 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
         key: str | None = None,
         at: datetime | None = None,
         tenant: str | None = None,
+        headers: "Mapping[str, str] | None" = None,
         **given: Unpack[OptionFields],
     ) -> "Task[P, T, R]":
         """The same task under other options, for calls made through it.
 
         `id` is the task's id. Tasks of equal `key` run on the same worker where their queue's
         balancer is consistent_hash. `at` is an aware datetime before which it is not handed out;
-        one that is past is now. `tenant` is on whose behalf it runs. Raises TypeError, ValueError.
+        one that is past is now. `tenant` is on whose behalf it runs. `headers` go with the task, up
+        to 8 KiB, and its code finds them in `current().headers`. Raises TypeError, ValueError and
+        PayloadTooLarge.
         """
-        return self._changed(self.chosen.changed(given), PerCall.of(id, key, at, tenant))
+        return self._changed(self.chosen.changed(given), PerCall.of(id, key, at, tenant, headers))
 
     def _changed(self, chosen: Options, once: PerCall) -> "Task[P, T, R]":
         made: Task[P, T, R] = object.__new__(type(self))

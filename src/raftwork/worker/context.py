@@ -29,7 +29,7 @@ from raftwork.errors import (
 from raftwork.features.checkpoints import CHECKPOINT_BYTES_MAX, CHECKPOINTS_BYTES_MAX, Verdict
 from raftwork.features.progress import TEXT_BYTES_MAX
 from raftwork.messages import PRIORITY_USUAL, About, PushedTask, Spec, decode_spec
-from raftwork.serialization import pack_result
+from raftwork.serialization import headers_of, pack_result
 from raftwork.wire import unpack
 from raftwork.worker.forked_copies import ends_copies, forks
 from raftwork.worker.notices import NO_NOTICES, Notices
@@ -95,6 +95,11 @@ class Context:
     def tags(self) -> Mapping[str, str]:
         """The tags that it was enqueued with."""
         return dict(self._about.tags)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that it was enqueued with, such as a trace's."""
+        return {} if self._task is None else headers_of(self._task.payload)
 
     @property
     def tick(self) -> datetime | None:

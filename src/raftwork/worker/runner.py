@@ -161,7 +161,7 @@ class Runner:
         if function is None:
             raise _UnknownFunction(_unknown(name, self._registry))
         match unpack(task.payload):
-            case [list(args), dict(kwargs)] if all(type(key) is str for key in kwargs):
+            case [list(args), dict(kwargs), *_] if all(type(key) is str for key in kwargs):
                 if name not in self._binders:
                     self._binders[name] = binder(function)
                 if (why := misfit(self._binders[name], args, kwargs)) is not None:

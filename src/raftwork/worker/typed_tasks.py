@@ -7,6 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 
+from raftwork import attempt_ends
 from raftwork.conversion import Arguments, Signature
 from raftwork.signatures import passes_on
 from raftwork.worker.runner import Function, Registry, WrongArguments
@@ -33,7 +34,7 @@ def _around(function: Function, signature: Signature | None) -> Function:
         @functools.wraps(function)
         async def run_async(*args: object, **kwargs: object) -> object:
             args_in, kwargs_in = _into(signature, args, kwargs)
-            return signature.result_out(await function(*args_in, **kwargs_in))
+            return _out(signature, await function(*args_in, **kwargs_in))
 
         passes_on(run_async)
         return run_async
@@ -42,9 +43,7 @@ def _around(function: Function, signature: Signature | None) -> Function:
     def run(*args: object, **kwargs: object) -> object:
         args_in, kwargs_in = _into(signature, args, kwargs)
         value = function(*args_in, **kwargs_in)
-        return (
-            _later(signature, value) if inspect.iscoroutine(value) else signature.result_out(value)
-        )
+        return _later(signature, value) if inspect.iscoroutine(value) else _out(signature, value)
 
     passes_on(run)
     return run
@@ -58,6 +57,13 @@ def _into(signature: Signature, args: tuple[object, ...], kwargs: dict[str, obje
         raise WrongArguments(str(error)) from None
 
 
+def _out(signature: Signature, value: object) -> object:
+    """What says how the attempt ends is no value, and stays what it is."""
+    if type(value).__module__ == attempt_ends.__name__:
+        return value
+    return signature.result_out(value)
+
+
 async def _later(signature: Signature, value: Coroutine[object, object, object]) -> object:
     """Of a plain function that returned a coroutine."""
-    return signature.result_out(await value)
+    return _out(signature, await value)
