@@ -10,6 +10,8 @@ import os
 import signal
 import time
 
+import psutil
+
 from raftwork import App, current
 
 app = App()
@@ -132,6 +134,15 @@ def crash() -> None:
     """Kills the process that runs it."""
     mark("start")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(name="unheard")
+def unheard() -> int:
+    """Stops its worker the first time: nobody hears that it ran. Needs a pool of processes."""
+    if current().attempt == 1:
+        os.kill(psutil.Process(os.getppid()).ppid(), signal.SIGSTOP)  # above the fork server
+    mark("start")
+    return current().token
 
 
 @old.task(name="old")

@@ -114,6 +114,20 @@ def test_a_task_that_may_run_once_is_lost_with_its_worker_and_never_run_again(
     assert sorted(starts) == sorted({run.id, *(other.id for other in waiting)})
 
 
+def test_a_task_that_may_run_once_and_ended_unheard_is_not_run_again(cluster: Cluster) -> None:
+    """Its worker is killed before it could tell, and its fork server knows only what runs."""
+    assert cluster.cli("cluster", "set", "worker_lease=600", "worker_reconnect=600").code == 0
+    worker = cluster.start_worker("w1", "--concurrency", "1", "--max-tasks-per-child", "1")
+    run = cluster.app.named("unheard", delivery="at_most_once").enqueue()
+    pid = cluster.wait_for_start(run.id).pid
+    cluster.wait_until(lambda: not psutil.pid_exists(pid), "its process has done its part")
+    cluster.start_worker("w2", "--concurrency", "1")
+    worker.kill()
+    with pytest.raises(TaskLost):
+        run.result(timeout=20)
+    assert len(cluster.marks(run.id, "start")) == 1
+
+
 def test_a_worker_told_to_stop_finishes_what_runs_and_hands_back_the_rest(
     cluster: Cluster, tmp_path: Path
 ) -> None:

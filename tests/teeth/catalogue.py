@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.sim.mutants.surgery import Edit
 from tests.teeth.hostile import HOSTILE
+from tests.teeth.killed_workers import KILLED_WORKERS
 from tests.teeth.shape import Break
 
 ROOT = Path(__file__).parents[2]
@@ -477,7 +478,7 @@ _WORKERS = (
         (
             Edit(f"{_WORKER}.agent:Agent._opened", "self._drop(stop)", "pass"),
             Edit(
-                f"{_BROKER}.workers.registry:WorkerRegistry.hello",
+                f"{_BROKER}.workers.reports:Reports.settle_hello",
                 "(worker.acks if held is Held.DONE else stop).append(token)",
                 "pass",
             ),
@@ -500,33 +501,6 @@ _WORKERS = (
         "at-most-once tasks handed out again",
         (Edit(f"{_QUEUE}.attempts:_too_many", "spec.at_most_once or ", ""),),
         ("test_a_task_that_may_run_once_is_lost_with_its_worker_and_never_run_again",),
-    ),
-    Break(
-        "nobody says that a worker was killed",
-        (
-            Edit(
-                f"{_WORKER}.pool.fork_server:ForkServer.serve",
-                "self._killed_notice(running)",
-                "pass",
-            ),
-        ),
-        ("test_nobody_waits_for_a_killed_worker_to_come_back",),
-    ),
-    Break(
-        "a killed worker's pool runs on",
-        (
-            Edit(
-                f"{_WORKER}.pool.fork_server:ForkServer._end_children",
-                "_signal(pid, signal.SIGKILL)",
-                "pass",
-            ),
-            Edit(
-                f"{_WORKER}.pool.fork_server:ForkServer._kill_running",
-                "_signal(pid, signal.SIGKILL)",
-                "pass",
-            ),
-        ),
-        ("test_a_killed_worker_takes_its_pool_with_it",),
     ),
     Break(
         "a draining worker does not finish what runs",
@@ -792,5 +766,5 @@ _PREVENTION = (
 
 BREAKS = (
     *(*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *HOSTILE),
-    *(*_COMMANDS, *_WORKERS, *_PREVENTION),
+    *(*_COMMANDS, *_WORKERS, *KILLED_WORKERS, *_PREVENTION),
 )

@@ -48,3 +48,20 @@ def test_everything_a_program_imports_is_in_the_reference() -> None:
 
 def test_every_event_is_in_the_reference() -> None:
     assert reference.EVENTS.read_text() == reference.events(), "run python -m tests.unit.reference"
+
+
+#: What Celery 5.7 takes at `apply_async` and `@app.task`; of internals nothing.
+CELERY = """
+    countdown eta expires priority queue routing_key exchange task_id retry retry_policy headers
+    serializer compression shadow producer connection link link_error time_limit soft_time_limit
+    ignore_result name bind base max_retries default_retry_delay autoretry_for dont_autoretry_for
+    retry_kwargs retry_backoff retry_backoff_max retry_jitter acks_late acks_on_failure_or_timeout
+    reject_on_worker_lost track_started rate_limit throws store_errors_even_if_ignored trail
+    send_events typing pydantic before_start on_success on_failure on_retry after_return
+"""
+
+
+def test_each_option_of_celery_is_on_the_page_for_its_users() -> None:
+    page = (ROOT / "docs/from-celery.md").read_text()
+    missing = [name for name in CELERY.split() if not re.search(rf"`[^`]*\b{name}\b[^`]*`", page)]
+    assert missing == []

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, get_type_hints
+from typing import NamedTuple, get_args, get_type_hints
 
 
 class Asked(NamedTuple):
@@ -19,6 +19,16 @@ class Asked(NamedTuple):
     task: str
     number: int
     once: int = 0
+
+
+class Wanted(NamedTuple):
+    """What is about to be enqueued has this option, or this kind of code."""
+
+    at: float
+    client: str
+    task: str
+    option: str
+    value: str
 
 
 class Stored(NamedTuple):
@@ -37,11 +47,37 @@ class Refused(NamedTuple):
     task: str
 
 
+class Existing(NamedTuple):
+    """Instead of the task, the enqueue was told of `owner`, which has its unique key."""
+
+    at: float
+    client: str
+    task: str
+    owner: str
+
+
+class Cancelling(NamedTuple):
+    """A client is about to cancel the task."""
+
+    at: float
+    client: str
+    task: str
+
+
+class Cancelled(NamedTuple):
+    """The cancel was acknowledged: the task was ended, or asked to end."""
+
+    at: float
+    client: str
+    task: str
+
+
 class Ended(NamedTuple):
     """A task's end as reported to a client.
 
-    `state` is succeeded, failed, lost, unknown, or none if nothing came in time. `number` and
-    `token` are what a succeeded task returned, else -1.
+    `state` is succeeded, failed, lost, cancelled, unknown, or none if nothing came in time.
+    `number` is what a succeeded task returned, else -1; `token` that of the attempt that succeeded
+    or failed, else -1.
     """
 
     at: float
@@ -81,6 +117,35 @@ class Finished(NamedTuple):
     token: int
 
 
+class Found(NamedTuple):
+    """The task's code found this checkpoint; 0 is none."""
+
+    at: float
+    worker: str
+    task: str
+    token: int
+    value: int
+
+
+class Kept(NamedTuple):
+    """The task's code was told that its checkpoint is kept."""
+
+    at: float
+    worker: str
+    task: str
+    token: int
+    value: int
+
+
+class Counted(NamedTuple):
+    """How many attempts of a failed task have failed, by the brokers' count."""
+
+    at: float
+    client: str
+    task: str
+    failures: int
+
+
 class Struck(NamedTuple):
     """A fault began. `role` is leader, follower, worker, client or all."""
 
@@ -98,15 +163,29 @@ class Healed(NamedTuple):
     victim: str
 
 
-Event = Asked | Stored | Refused | Ended | Looked | Started | Finished | Struck | Healed
+Event = (
+    Asked
+    | Wanted
+    | Stored
+    | Existing
+    | Refused
+    | Cancelling
+    | Cancelled
+    | Ended
+    | Looked
+    | Started
+    | Found
+    | Kept
+    | Finished
+    | Counted
+    | Struck
+    | Healed
+)
 
 #: The name of the client that asks the final questions.
 AUDIT = "audit"
 
-_KINDS: dict[str, type[Event]] = {
-    kind.__name__.lower(): kind
-    for kind in (Asked, Stored, Refused, Ended, Looked, Started, Finished, Struck, Healed)
-}
+_KINDS: dict[str, type[Event]] = {kind.__name__.lower(): kind for kind in get_args(Event)}
 _FIELDS = {kind: list(get_type_hints(kind).values()) for kind in _KINDS.values()}
 
 

@@ -51,6 +51,8 @@ def _counts(report: Report) -> Iterator[tuple[str, int]]:
     yield "recovered", verdict.recovered
     yield "succeeded", verdict.succeeded
     yield "given up (at most once)", verdict.given_up
+    yield "failed on purpose", verdict.failed
+    yield "cancelled", verdict.cancelled
     yield "runs", verdict.runs
     yield "run more than once", verdict.run_more_than_once
     yield "status reads", verdict.status_reads

@@ -6,20 +6,31 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
-from raftwork import App, RaftworkError, Run
+from raftwork import App, RaftworkError, Run, Unsupported
 from raftwork.chaos.checker import Verdict, judge
-from raftwork.chaos.history import AUDIT, Asked, Ended, Healed, Journal, Struck, now, read
+from raftwork.chaos.history import (
+    AUDIT,
+    Asked,
+    Counted,
+    Ended,
+    Healed,
+    Journal,
+    Struck,
+    now,
+    read,
+)
 from raftwork.chaos.nemesis import Fault, Nemesis, NoVictim, Reviver, Victim
 from raftwork.chaos.processes import Brokers
 from raftwork.chaos.tasks import QUEUE
 from raftwork.chaos.timings import Timings, measure
-from raftwork.chaos.workload import SETTLED_WITHIN_S, state_of
+from raftwork.chaos.workload import SETTLED_WITHIN_S, ended
 from raftwork.testing.processes import Child, LocalCluster
 
 #: Seconds for a cluster to be whole: a leader, every broker following it, every worker known.
@@ -291,11 +302,19 @@ class Trial:
                     end = _ended(run, max(0.0, deadline - now()))
                     deadline = now() + SETTLED_WITHIN_S if end.state != "none" else deadline
                     self._journal.write(end)
+                    if end.state == "failed":
+                        self._journal.write(*_counted(run))
 
 
-def _ended(run: Run[list[int]], within: float) -> Ended:
+def _ended(run: Run[Any], within: float) -> Ended:
     try:
         value = run.result(timeout=within)
     except (RaftworkError, TimeoutError) as error:
-        return Ended(now(), AUDIT, run.id, state_of(error))
+        return ended(AUDIT, run.id, error)
     return Ended(now(), AUDIT, run.id, "succeeded", *value)
+
+
+def _counted(run: Run[Any]) -> Iterator[Counted]:
+    """How often it failed; nothing from a cluster whose level knows no such count."""
+    with suppress(Unsupported):
+        yield Counted(now(), AUDIT, run.id, run.info().failures + 1)

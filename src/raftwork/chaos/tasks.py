@@ -1,15 +1,21 @@
-"""What the workers of a trial run: sleeps between two lines of the history."""
+"""What the workers of a trial run: sleeps between two lines of the history, and ways to end."""
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from raftwork import App, current
-from raftwork.chaos.history import Finished, Journal, Started, now
+from raftwork import App, Reject, Resume, current
+from raftwork.chaos.history import Finished, Found, Journal, Kept, Started, now
 
 #: The queue of a trial's tasks: on a running cluster no other worker takes them.
 QUEUE = "chaos"
+#: What a task leaves before it returns.
+CHECKPOINTS = 3
+#: Between two looks whether it is to end.
+_LOOK_S = 0.02
 
 app = App()
 
@@ -17,12 +23,74 @@ app = App()
 @app.task(name="chaos.work", queue=QUEUE)
 def work(number: int, milliseconds: int, journals: str) -> list[int]:
     """Sleep; the value distinguishes this run from every other run of any task."""
+    with _recorded(journals):
+        time.sleep(milliseconds / 1000)
+    return [number, current().token]
+
+
+@app.task(name="chaos.listen", queue=QUEUE)
+def listen(number: int, milliseconds: int, journals: str) -> list[int]:
+    """As `work`, and end once it is cancelled."""
+    with _recorded(journals):
+        until = now() + milliseconds / 1000
+        while now() < until:
+            time.sleep(_LOOK_S)
+            current().check()
+    return [number, current().token]
+
+
+@app.task(name="chaos.stumble", queue=QUEUE)
+def stumble(number: int, milliseconds: int, journals: str) -> list[int]:
+    """As `work`, but fail where it is the first attempt."""
+    with _recorded(journals):
+        time.sleep(milliseconds / 1000)
+        if current().attempt == 1:
+            raise ValueError("the first attempt")
+    return [number, current().token]
+
+
+@app.task(name="chaos.fail", queue=QUEUE)
+def fail(number: int, milliseconds: int, journals: str) -> None:
+    """Fail, saying under which token."""
+    with _recorded(journals):
+        time.sleep(milliseconds / 1000)
+    raise ValueError(f"{number} failed under {current().token}")
+
+
+@app.task(name="chaos.reject", queue=QUEUE)
+def reject(number: int, milliseconds: int, journals: str) -> None:
+    """Fail for good, saying under which token."""
+    with _recorded(journals):
+        time.sleep(milliseconds / 1000)
+    raise Reject(f"{number} failed under {current().token}")
+
+
+@app.task(name="chaos.climb", queue=QUEUE)
+def climb(number: int, milliseconds: int, journals: str) -> list[int]:
+    """Leave one checkpoint an attempt, and go on in another: by failing, or by asking for it."""
+    run = current()
+    with _recorded(journals) as journal:
+        found = run.checkpointed or 0
+        journal.write(Found(now(), run.worker, run.id, run.token, found))
+        time.sleep(milliseconds / 1000)
+        if found < CHECKPOINTS:
+            run.checkpoint(found + 1)
+            journal.write(Kept(now(), run.worker, run.id, run.token, found + 1))
+            if found % 2:
+                raise ValueError("to be tried again")
+            raise Resume
+    return [number, run.token]
+
+
+@contextmanager
+def _recorded(journals: str) -> Iterator[Journal]:
     run = current()
     journal = _journal(Path(journals) / f"runs-{os.getpid()}")
     journal.write(Started(now(), run.worker, run.id, run.token, run.attempt))
-    time.sleep(milliseconds / 1000)
-    journal.write(Finished(now(), run.worker, run.id, run.token))
-    return [number, run.token]
+    try:
+        yield journal
+    finally:
+        journal.write(Finished(now(), run.worker, run.id, run.token))
 
 
 @lru_cache(maxsize=1)

@@ -8,13 +8,37 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from typing import Any
 
-from raftwork import App, RaftworkError, Run, TaskFailed, TaskLost, Unavailable, UnknownTask
-from raftwork.chaos.history import Asked, Ended, Journal, Looked, Refused, Stored, now
-from raftwork.chaos.tasks import QUEUE, work
+from raftwork import (
+    App,
+    RaftworkError,
+    Run,
+    TaskCancelled,
+    TaskFailed,
+    TaskLost,
+    Unavailable,
+    UnknownTask,
+    Unsupported,
+)
+from raftwork.chaos.history import (
+    Asked,
+    Cancelled,
+    Cancelling,
+    Ended,
+    Existing,
+    Journal,
+    Looked,
+    Refused,
+    Stored,
+    Wanted,
+    now,
+)
+from raftwork.chaos.mix import MIX, ORDINARY, Batch, draw
 
 log = logging.getLogger("raftwork.trial")
 
@@ -26,9 +50,8 @@ OUTSTANDING = 100
 BATCH_MAX = 5
 #: Seconds for what is out to end once the client is told to stop.
 SETTLED_WITHIN_S = 60.0
-#: Shares of the tasks: at most once; looked at by `status()`; running for so long that faults hit
-#: them in the middle.
-ONCE, SEEN, LONG = 0.1, 0.2, 0.03
+#: Share of the tasks that are looked at by `status()`.
+SEEN = 0.2
 
 
 class Client:
@@ -49,6 +72,7 @@ class Client:
         self._room = asyncio.Semaphore(OUTSTANDING)
         self._waits: set[asyncio.Task[None]] = set()
         self._stop = stop
+        self._mix = MIX
 
     async def run(self) -> None:
         """Enqueue and wait until told to stop; then settle what is under way and close."""
@@ -63,13 +87,12 @@ class Client:
             numbers = [self._next() for _ in range(self._rng.randint(1, BATCH_MAX))]
             for _ in numbers:
                 await self._room.acquire()
-            runs = await self._enqueue(numbers, once=self._rng.random() < ONCE)
+            batch = draw(self._mix, self._rng, self._name)
+            runs = await self._enqueue(numbers, batch)
             for _ in numbers[len(runs) :]:
                 self._room.release()
             for run in runs:
-                wait = asyncio.create_task(self._follow(run))
-                self._waits.add(wait)
-                wait.add_done_callback(self._waits.discard)
+                self._in_background(self._follow(run, batch.cancel_after))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._rng.expovariate(1 / self._pause))
 
@@ -77,20 +100,17 @@ class Client:
         self._number += 1
         return self._number
 
-    async def _enqueue(self, numbers: list[int], *, once: bool) -> list[Run[list[int]]]:
+    def _in_background(self, wait: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(wait)
+        self._waits.add(task)
+        task.add_done_callback(self._waits.discard)
+
+    async def _enqueue(self, numbers: list[int], batch: Batch) -> list[Run[Any]]:
         """The acknowledged runs: all, or none."""
         ids = [f"{self._name}-{number}" for number in numbers]
-        calls = [(number, self._duration(), self._journals) for number in numbers]
-        task = self._app.named(
-            work.name, queue=QUEUE, delivery="at_most_once" if once else "at_least_once"
-        )
-        at = now()
-        self._journal.write(
-            *(
-                Asked(at, self._name, task_id, number, int(once))
-                for task_id, number in zip(ids, numbers, strict=True)
-            )
-        )
+        calls = [(number, batch.sleep(self._rng), self._journals) for number in numbers]
+        task = batch.task(self._app)
+        self._announce(numbers, ids, batch)
         give_up = None
         while give_up is None or now() < give_up:
             try:
@@ -99,37 +119,68 @@ class Client:
                 if self._stop.is_set() and give_up is None:
                     give_up = now() + SETTLED_WITHIN_S / 2
             except RaftworkError as error:
+                if isinstance(error, Unsupported):
+                    self._mix = ORDINARY  # the cluster's level is that of an older release
                 log.warning("refused: %s", error)
                 at = now()
                 self._journal.write(*(Refused(at, self._name, task_id) for task_id in ids))
                 return []
             else:
-                at = now()
-                self._journal.write(*(Stored(at, self._name, task_id) for task_id in ids))
+                self._answered(ids, runs)
                 return runs
         return []
 
-    def _duration(self) -> int:
-        if self._rng.random() < LONG:
-            return self._rng.randint(200, 400)
-        return self._rng.randint(1, 10)
+    def _announce(self, numbers: list[int], ids: list[str], batch: Batch) -> None:
+        at = now()
+        for number, task in zip(numbers, ids, strict=True):
+            wanted = (Wanted(at, self._name, task, *each) for each in batch.wanted.items())
+            self._journal.write(Asked(at, self._name, task, number, int(batch.once)), *wanted)
 
-    async def _follow(self, run: Run[list[int]]) -> None:
+    def _answered(self, ids: list[str], runs: list[Run[Any]]) -> None:
+        at = now()
+        self._journal.write(
+            *(
+                Stored(at, self._name, task)
+                if run.id == task
+                else Existing(at, self._name, task, run.id)
+                for task, run in zip(ids, runs, strict=True)
+            )
+        )
+
+    async def _follow(self, run: Run[Any], cancel_after: float | None) -> None:
         seen = self._rng.random() < SEEN
         try:
             if seen:
                 await self._look(run.id)
+            if cancel_after is not None:
+                await asyncio.sleep(cancel_after)
+                await self._cancel(run)
             self._journal.write(await self._end(run))
             if seen:
                 await self._look(run.id)
         finally:
             self._room.release()
 
-    async def _end(self, run: Run[list[int]]) -> Ended:
+    async def _cancel(self, run: Run[Any]) -> None:
+        self._journal.write(Cancelling(now(), self._name, run.id))
+        give_up = now() + SETTLED_WITHIN_S / 2
+        while now() < give_up:
+            try:
+                done = await run.acancel(grace=1)
+            except Unavailable:
+                continue
+            except RaftworkError as error:
+                log.warning("not cancelled: %s", error)
+                return
+            if done:
+                self._journal.write(Cancelled(now(), self._name, run.id))
+            return
+
+    async def _end(self, run: Run[Any]) -> Ended:
         try:
             value = await run.aresult()
-        except (TaskFailed, TaskLost, UnknownTask) as error:
-            return Ended(now(), self._name, run.id, state_of(error))
+        except RaftworkError as error:
+            return ended(self._name, run.id, error)
         return Ended(now(), self._name, run.id, "succeeded", *value)
 
     async def _look(self, task: str) -> None:
@@ -143,17 +194,27 @@ class Client:
         self._journal.write(Looked(now(), self._name, task, asked, state))
 
 
-def state_of(error: RaftworkError | TimeoutError) -> str:
+def ended(client: str, task: str, error: RaftworkError | TimeoutError) -> Ended:
     """The end of a task that `result()` reports by raising this."""
+    state, token = "none", -1
     match error:
         case TaskFailed():
-            return "failed"
+            state, token = "failed", _token(error)
         case TaskLost():
-            return "lost"
+            state = "lost"
+        case TaskCancelled():
+            state = "cancelled"
         case UnknownTask():
-            return "unknown"
+            state = "unknown"
         case _:
-            return "none"
+            pass
+    return Ended(now(), client, task, state, token=token)
+
+
+def _token(error: TaskFailed) -> int:
+    """What the code of a trial raises ends with its token; nothing else should be raised."""
+    last = error.message.rpartition(" ")[2]
+    return int(last) if last.isdecimal() else -1
 
 
 async def _main(name: str, brokers: str, journals: str, rate: str) -> None:

@@ -17,6 +17,7 @@ from raftwork.features.inspect_tasks import (
     TaskPage,
     TaskShown,
 )
+from raftwork.features.why_it_waits import utc
 from raftwork.messages import NAME_MAX, PRIORITY_USUAL, State, decode_failure
 from raftwork.wire import INT_MAX, unpack
 
@@ -225,7 +226,7 @@ def progress(told: "Said | ProgressTold") -> Progress | None:
 
 def time(leader_time: int) -> datetime | None:
     """None for 0."""
-    return datetime.fromtimestamp(leader_time / 1000, UTC) if leader_time else None
+    return utc(leader_time) if leader_time else None
 
 
 def _status(word: str) -> Status:

@@ -96,6 +96,10 @@ class BoundTask(Generic[P, T]):
         batch = self._call(args, kwargs)
         return (await self._aenqueue(batch))[0]
 
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
+        """The same as `enqueue`, by the name that Celery gives it."""
+        return self.enqueue(*args, **kwargs)
+
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskCall[T]:
         """A call for `App.enqueue_all`, which has its id from now on. Raises as `enqueue`."""
         return TaskCall(self, self._call(args, kwargs))

@@ -27,7 +27,7 @@ from raftwork.features.effects import (
 )
 from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
-from raftwork.features.queue_limits import check_fits, check_queues
+from raftwork.features.queue_limits import check_fits, check_lanes, check_queues
 from raftwork.features.results import watch
 from raftwork.features.task_batch import (
     LEVEL_OPTIONS,
@@ -314,6 +314,8 @@ def admit_others(
     ledger: "Ledger", command: Admit, spec: Spec, rows: list[Row], effects: list[Effect]
 ) -> Done:
     """Put new tasks in that are not ordinary ones: capabilities have a say in each."""
+    # No attempt was made later than now, whatever a client says: sums of it stay within bounds.
+    command = command._replace(created=min(command.created, ledger.time))
     planned = unique_keys.plan(ledger, spec, new_rows(ledger, rows))
     existing = unique_keys.answer(ledger, rows, planned)
     if unique_keys.refused(spec, planned):
@@ -336,6 +338,7 @@ def _check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> 
     entering = [each.row for each in planned if each.fate in (Fate.ENTERS, Fate.FOLLOWS)]
     if entering:
         check_halted(ledger, spec)
+        check_lanes(ledger, spec, {row[4].tenant for row in entering if row[4] is not None})
         check_room(ledger, spec.queue, payloads_of(entering))
 
 

@@ -321,7 +321,7 @@ def _facts(view: "View", rows: Sequence[_Row], names: "Mapping[int, str]") -> li
 
 def _one(view: "View", row: _Row, name: str, run: "Running | None", ran_on: str) -> TaskFacts:
     ledger, state = view.state, _state(view.state, row)
-    started = row.ended_at - row.run_ms if row.ended_at and row.run_ms else 0
+    started = max(0, row.ended_at - row.run_ms) if row.ended_at and row.run_ms else 0
     run_ms, attempts, worker = row.run_ms, row.attempt, ran_on
     if run is not None:
         attempts = run.attempt

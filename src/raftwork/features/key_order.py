@@ -65,6 +65,12 @@ def halt(ledger: "Ledger", queue: int, key: str) -> None:
     ledger.db.execute(_OWN, (queue, key, HALTED))
 
 
+def forget(ledger: "Ledger", queue: int) -> None:
+    """The queue has no task, and is deleted: its halted keys go with it."""
+    ledger.db.execute("DELETE FROM key_order WHERE queue = ?", (queue,))
+    ledger.halted_keys -= ledger.db.changes()
+
+
 def pass_on(ledger: "Ledger", queue: int, key: str) -> tuple[int, int, int] | None:
     """It is the next one's turn: its number, lane and place. None: nobody waits."""
     following: tuple[int, int, int] | None = ledger.db.execute(_NEXT, (queue, key)).fetchone()

@@ -5,7 +5,9 @@
    when they were enqueued. All tasks of a lane wait for the same things, so its first decides.
 2. A place in a lane is a number of the counter that numbers tasks, taken when the task is ready for
    the first time. Nothing takes it away: what was lost, released or failed waits where it stood.
-3. Which lane is served next is the dispatcher's choice, on the leader, from these tables alone. So
+3. A new leader looks at every lane in which something waits, so there is a bound of lanes. Only
+   tenants can be many: lanes without one are as many as queues and priorities at most.
+4. Which lane is served next is the dispatcher's choice, on the leader, from these tables alone. So
    it may differ from leader to leader only in what it does not promise.
 """
 

@@ -44,9 +44,10 @@ class Lifecycle(NamedTuple):
 
     `enters` is called for every new task that is not an ordinary one, and sets `flag` in its flags
     if the capability takes part in its life. `ended` is called with the task's number and flags
-    once it has its outcome: what the capability holds for it goes. `settled` follows in the same
-    place, for what hangs on the outcome, or on the tasks that wait for it. `buried` is called with
-    the numbers of tasks whose results are dropped: what it keeps to be looked at goes, too.
+    once it has its outcome: what the capability holds for it goes. `settled` follows once `ended`
+    was called for all tasks that end together, for what hangs on the outcome, or on the tasks that
+    wait for it. `buried` is called with the numbers of tasks whose results are dropped: what it
+    keeps to be looked at goes, too.
 
     `may_start` is asked, with the task's number, when it is to be handed out: if one says no, it
     waits on. `begins` is called once it is. `attempt_ended` is told that it will wait again, and

@@ -3,14 +3,15 @@
 1. Of a paused queue nothing is handed out: a task that a leader had chosen just before waits again.
    What was handed out goes on, and enqueues are taken in.
 2. A pause that ends at a time has a timer. As all that stands in the log it holds under any leader.
-3. A queue is deleted with its settings and counters; its number is never given to another one, as
-   its finished tasks keep it until they are forgotten.
+3. A queue is deleted with its settings, counters and halted keys; its number is never given to
+   another one, as its finished tasks keep it until they are forgotten.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 from raftwork.errors import ProtocolError, Unsupported
+from raftwork.features import key_order
 from raftwork.features.effects import Effect, QueueResumed
 from raftwork.features.queue_limits import check_queues
 from raftwork.features.task_batch import AT_MAX_MS, LEVEL_OPTIONS
@@ -176,6 +177,7 @@ def _delete(ledger: "Ledger", command: Delete, effects: list[Effect]) -> None:
             " (`raftwork dead`)"
         )
     _end_pause(ledger, queue, effects)
+    key_order.forget(ledger, queue.number)
     ledger.drop_queue(queue)
 
 

@@ -2,8 +2,8 @@
 
 1. What is dropped ends for good, as failed, with the type "Purged": clients that wait for its
    result are told. It is not kept with the dead.
-2. Tasks that run stay, as do those that wait for the time of a retry, and what is enqueued after
-   the purge has returned.
+2. Tasks that run stay, as do those that wait for their time, a retry or another task, and what is
+   enqueued after the purge has returned.
 3. A queue may hold a million tasks, and one entry must not hold up others: it drops so many, and
    the leader goes on. A purge that a failover interrupts is asked for again by its client: the next
    leader drops what waits then, and counts only that.
@@ -115,7 +115,8 @@ def feature() -> "Feature":
                 request=PurgeQueue,
                 reply=QueuePurged,
                 help="Drop the tasks that wait in a queue.\n\nTheir results are failures of type "
-                "Purged. Tasks that run stay, as do those that wait for a retry.",
+                "Purged. Tasks that run stay, as do those that wait for their time, a retry or "
+                "another task.",
                 example="raftwork queue purge mail",
                 arguments=(Argument("queue"),),
                 says="tasks dropped from {queue}: {purged}",

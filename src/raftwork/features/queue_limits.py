@@ -1,15 +1,21 @@
-"""Whether new tasks fit into a queue, and one more queue into the cluster.
+"""Whether new tasks fit into a queue, and one more queue or lane into the cluster.
 
 The log decides: a batch meets the limits that are set (queue_settings.py), and the tasks that wait,
 where it is applied. What is in stays in, whatever is set later; what comes back is never refused.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
 
 from raftwork.errors import QueueFull
 
 if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger, Queue
+    from raftwork.messages import Spec
+
+#: Lanes that unfinished tasks are of. A new leader looks at each before it serves, for some 5 us;
+#: all of that must take less time than its followers wait before they elect another one.
+LANES_MAX: Final = 100_000
 
 
 def check_fits(queue: "Queue", tasks: int, size: int) -> None:
@@ -31,3 +37,23 @@ def check_queues(ledger: "Ledger", queue: str) -> None:
     count, most = len(ledger.queues) + 1, ledger.settings.queues
     if count > most and queue not in ledger.queues:  # what is there stays, if fewer may be by now
         raise QueueFull(f"no room: this would make {count} queues, {most} are allowed")
+
+
+def check_lanes(ledger: "Ledger", spec: "Spec", tenants: Collection[str]) -> None:
+    """Raise QueueFull if new tasks on behalf of these tenants would open too many lanes.
+
+    Those on nobody's behalf are of few lanes, and always fit.
+    """
+    if ledger.lanes.count + len(tenants) <= LANES_MAX:
+        return
+    queue = ledger.queues.get(spec.queue)
+    new = sum(
+        queue is None or not ledger.lanes.knows(queue.number, spec.priority, tenant)
+        for tenant in tenants
+        if tenant
+    )
+    if new and ledger.lanes.count + new > LANES_MAX:
+        raise QueueFull(
+            f"no room: this would make {ledger.lanes.count + new} lanes, {LANES_MAX} are allowed:"
+            " each tenant with unfinished tasks has one for each of its queues and priorities"
+        )

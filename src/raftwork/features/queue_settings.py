@@ -77,7 +77,7 @@ class QueueSettings:
             )
         ),
     )
-    #: Tasks that may wait, those that wait for a retry among them.
+    #: Tasks that may wait: also those that wait for their time, a retry or another task.
     max_length: int | None = field(
         default=None,
         metadata=_about(
@@ -305,6 +305,8 @@ def check_settings(
 def objection(name: str, value: str | int | Mapping[str, int]) -> str:
     """What is wrong with a setting of the right type; empty if nothing is."""
     setting = SETTINGS[name]
+    if isinstance(value, bool):
+        return ""
     if isinstance(value, str):
         if not 1 <= len(value) <= setting.most:
             return f"{name} must have 1 to {setting.most} characters, got {len(value)}"

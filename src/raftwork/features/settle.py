@@ -46,9 +46,7 @@ def settle(
         forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
     else:
         dead_letters.keep(ledger, [run for run, _ in verdicts])
-    for run, _ in verdicts:
-        if run.flags:
-            ledger.ended(run.seq, run.flags, state, effects)
+    ledger.ended([(run.seq, run.flags) for run, _ in verdicts if run.flags], state, effects)
     named = {spec: ledger.names[decode_spec(spec).name] for spec in expires}
     number, now = state.value, ledger.time
     ran_on, times = ledger.worker_numbers, ledger.run_times

@@ -75,7 +75,7 @@ def _read_spec(data: bytes, bytes_max: int, name_max: int) -> Spec:
     for what, name in (("a task's name", spec.name), ("a queue's name", spec.queue)):
         if not 0 < len(name) <= name_max:
             raise ProtocolError(f"{what} must have 1 to {name_max} characters, got {len(name)}")
-    for what in ("delay", "expires", "deadline"):
+    for what in ("delay", "expires", "deadline", "period", "debounce", "max_wait"):
         if (duration := getattr(spec, what)) > AT_MAX_MS:
             raise ProtocolError(f"{what} must be at most {AT_MAX_MS} ms, got {duration}")
     if spec.priority > PRIORITY_MAX:

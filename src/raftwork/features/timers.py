@@ -93,9 +93,11 @@ def _expire(ledger: "Ledger", seqs: Sequence[int], effects: list[Effect]) -> Non
 
 
 def _deadline(ledger: "Ledger", seqs: Sequence[int], effects: list[Effect]) -> None:
-    for task in unstarted(ledger, seqs):
-        failure = encode_failure(DeadlinePassed(decode_spec(task.spec).deadline))
-        effects += end_unstarted(ledger, [task], State.FAILED, failure)
+    for seq in seqs:
+        # One by one: what follows one of these by its unique key stands elsewhere once that ended.
+        for task in unstarted(ledger, [seq]):
+            failure = encode_failure(DeadlinePassed(decode_spec(task.spec).deadline))
+            effects += end_unstarted(ledger, [task], State.FAILED, failure)
     overdue = ledger.running_seqs.keys() & set(seqs)
     if not overdue:
         return

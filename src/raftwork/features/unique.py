@@ -99,7 +99,12 @@ def feature() -> "Feature":
         "unique tasks",
         rules=[change(EnqueueUnique, _check, _answer)],
         budget=Budget(requests=100_000, bytes=64 * 1024 * 1024),
-        lifecycles=[Lifecycle(UNIQUE, unique_keys.enters, unique_keys.ended, begins=_begins)],
+        lifecycles=[
+            Lifecycle(
+                *(UNIQUE, unique_keys.enters, unique_keys.ended, unique_keys.settled),
+                begins=_begins,
+            )
+        ],
         timers=[TimerKind(unique_keys.PERIOD, unique_keys.fire)],
         reasons=[_follows],
     )

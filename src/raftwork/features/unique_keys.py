@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.errors import QueueFull
 from raftwork.features.effects import Replaced
+from raftwork.features.task_batch import AT_MAX_MS
 from raftwork.features.task_row import PENDING, SCHEDULED, TOMBSTONE, UNIQUE
 from raftwork.messages import OnConflict, State, decode_spec
 
@@ -202,7 +203,7 @@ def enters(ledger: Ledger, spec: Spec, task: Entering) -> None:
             begins = max(begins, row.until)
     else:
         ledger.keys += 1
-    until = begins + spec.period if spec.period else 0
+    until = _ends(begins, spec.period)
     _put(ledger, Key(spec.name, key, task.seq, task.id, 0, until, held=True))
 
 
@@ -259,9 +260,13 @@ def begins(ledger: Ledger, run: Running, spec: Spec) -> None:
 
 
 def ended(ledger: Ledger, seq: int, _flags: int) -> None:
+    """A task has its outcome: it follows no other."""
+    ledger.db.execute("UPDATE unique_key SET next = 0 WHERE next = ?", (seq,))
+
+
+def settled(ledger: Ledger, seq: int, _state: State, _effects: list[Effect]) -> None:
     """A task has its outcome, whatever it is: its key goes, to the one that follows if one does."""
     _give_up(ledger, seq)
-    ledger.db.execute("UPDATE unique_key SET next = 0 WHERE next = ?", (seq,))
 
 
 def _give_up(ledger: Ledger, owner: int) -> None:
@@ -291,8 +296,13 @@ def _promote(ledger: Ledger, key: Key) -> None:
     queue.scheduled += 1
     ledger.next_retry = min(ledger.next_retry, due)
     period = decode_spec(packed).period
-    until = max(ledger.time, key.until) + period if period else 0
+    until = _ends(max(ledger.time, key.until), period)
     _put(ledger, key._replace(owner=key.next, id=id_, next=0, until=until))
+
+
+def _ends(begins: int, period: int) -> int:
+    """Machine time; 0 if there is no period. One may begin where another ends, and so on."""
+    return min(begins + period, AT_MAX_MS) if period else 0
 
 
 def fire(ledger: Ledger, owners: Sequence[int], _effects: list[Effect]) -> None:

@@ -189,9 +189,8 @@ def end_unstarted(
     pending = [task for task in tasks if task.phase == PENDING]
     unwait(ledger, [(task.queue, task.seq, task.flags) for task in pending])
     following: list[Effect] = []
-    for task in tasks:
-        if task.flags:
-            ledger.ended(task.seq, task.flags, fate or state, following)
+    others = [(task.seq, task.flags) for task in tasks if task.flags]
+    ledger.ended(others, fate or state, following)
     ledger.db.executemany(
         ending(ledger),
         [

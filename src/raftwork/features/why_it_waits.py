@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: So many tasks before it are counted, some 100 us for each thousand.
 COUNTED_MAX: Final = 10_000
+#: The last second that has a date.
+_LATEST_MS: Final = 253_402_300_799_000
 #: Workers, or names of tasks, that a reason names.
 _NAMED = 3
 
@@ -99,10 +101,15 @@ def _blocked(view: "View", task: WaitingTask) -> Reason | None:
     return Reason("blocked", f"it waits for {count} other tasks")
 
 
+def utc(time: int) -> datetime:
+    """A leader time as a date: the last one there is for what a client put off beyond it."""
+    return datetime.fromtimestamp(min(time, _LATEST_MS) / 1000, UTC)
+
+
 def instant(view: "View", due: int) -> str:
     """A machine time, and how far off it is, for people."""
     left = due - max(view.time, view.machine.time)  # where nothing happens, entries are old
-    at = datetime.fromtimestamp(due / 1000, UTC).isoformat(timespec="milliseconds")
+    at = utc(due).isoformat(timespec="milliseconds")
     return f"{at}, in {left / 1000:.1f} s" if left > 0 else f"{at}, which is now"
 
 

@@ -67,6 +67,7 @@ from raftwork.messages.shared import decode_spec as decode_spec
 from raftwork.messages.shared import decode_spec_strictly as decode_spec_strictly
 from raftwork.messages.shared import encode_spec as encode_spec
 from raftwork.messages.worker import HEARTBEAT_MS as HEARTBEAT_MS
+from raftwork.messages.worker import LAST_SESSION as LAST_SESSION
 from raftwork.messages.worker import About as About
 from raftwork.messages.worker import Acknowledged as Acknowledged
 from raftwork.messages.worker import Beat as Beat

@@ -8,6 +8,10 @@ from raftwork.messages.shared import Loss
 
 #: Between two heartbeats of a worker, ms.
 HEARTBEAT_MS = 1_000
+#: The session in which what is left of a killed worker speaks for it, above all that it counted.
+#: This hello lists what ran as the process ended, not what had run: of an outcome that went with
+#: the process nobody is left who knows.
+LAST_SESSION = 2**62
 
 
 class Held(IntEnum):
@@ -28,7 +32,10 @@ class Holding(NamedTuple):
 
 @to_broker.register(10)
 class WorkerHello(NamedTuple):
-    """Opens (or reopens) a worker's session: everything it still holds is listed."""
+    """Opens (or reopens) a worker's session: everything it still holds is listed.
+
+    Except in the LAST_SESSION.
+    """
 
     version: int
     name: str

@@ -18,6 +18,7 @@ from raftwork.addresses import parse_address
 from raftwork.errors import BadMessage
 from raftwork.features import from_broker, to_broker
 from raftwork.messages import (
+    LAST_SESSION,
     PROTOCOL,
     PROTOCOL_OLDEST,
     Goodbye,
@@ -29,8 +30,6 @@ from raftwork.net.dialling import endpoint
 from raftwork.net.resolving import look_up
 from raftwork.worker.agent import Identity
 
-#: The number of the last session: above all that a worker counts.
-LAST_SESSION = 2**62
 #: For a leader to hear it, s.
 _PATIENCE_S = 1.0
 
@@ -41,6 +40,19 @@ def send_notice(identity: Identity, brokers: Sequence[str], running: Sequence[Ho
     `running` are the tasks whose code ran as it ended, and runs no more. Returns once it was heard,
     or after a second. Never raises.
     """
+    words = notice(identity, running)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    poller = zmq.Poller()
+    for address in brokers:
+        with suppress(OSError):  # a host without an address, no more files: there are others
+            poller.register(_speak(context, address, words), zmq.POLLIN)
+    with suppress(OSError):  # libzmq's errors are such, too
+        _await_welcome(poller)
+    context.destroy(linger=0)
+
+
+def notice(identity: Identity, running: Sequence[Holding]) -> list[bytes]:
+    """The frames that say so, in order."""
     hello = WorkerHello(
         PROTOCOL,
         identity.name,
@@ -54,15 +66,7 @@ def send_notice(identity: Identity, brokers: Sequence[str], running: Sequence[Ho
         draining=True,
         oldest=PROTOCOL_OLDEST,
     )
-    words = [to_broker.encode(hello), to_broker.encode(Goodbye(LAST_SESSION, lost=True))]
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    poller = zmq.Poller()
-    for address in brokers:
-        with suppress(OSError):  # a host without an address, no more files: there are others
-            poller.register(_speak(context, address, words), zmq.POLLIN)
-    with suppress(OSError):  # libzmq's errors are such, too
-        _await_welcome(poller)
-    context.destroy(linger=0)
+    return [to_broker.encode(hello), to_broker.encode(Goodbye(LAST_SESSION, lost=True))]
 
 
 def _speak(

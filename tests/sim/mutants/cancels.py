@@ -55,7 +55,7 @@ _BUGS: tuple[tuple[str, int, tuple[Edit, ...]], ...] = (
         60,
         (
             Edit(
-                f"{_WORKERS}.registry:WorkerRegistry.hello",
+                f"{_WORKERS}.reports:Reports.settle_hello",
                 "if assignment.cancelling and held is not Held.DONE:",
                 "if False:",
             ),

@@ -11,7 +11,7 @@ UNIQUE = tuple(
     for name, edit in (
         (
             "unique key kept after the outcome",
-            Edit(f"{_KEYS}:ended", "    _give_up(ledger, seq)\n", ""),
+            Edit(f"{_KEYS}:settled", "    _give_up(ledger, seq)\n", ""),
         ),
         (
             "unique key given up by the first hand-out",

@@ -1,8 +1,12 @@
-"""Deliberate bugs with workers that do not know a task, or under which all are lost."""
+"""Deliberate bugs with workers that do not know a task, that are killed, or under which all die."""
 
+from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
+from tests.sim.mutants.surgery import Edit
 
 _BROKER = "raftwork.broker"
+_HELLO = f"{_BROKER}.workers.reports:Reports.settle_hello"
+_LAST = "if hello.session == LAST_SESSION:"
 
 WORKERS = (
     _mutant(
@@ -32,5 +36,14 @@ WORKERS = (
         "if not self.is_open or now < self.due:",
         "if True:",
         seeds=60,
+    ),
+    *(
+        Mutant(
+            f"{consensus}: what a killed worker's fork server does not name never began",
+            (Edit(_HELLO, _LAST, "if False:"),),
+            seeds=40,
+            consensus=consensus,
+        )
+        for consensus in ("raft", "zab")
     ),
 )

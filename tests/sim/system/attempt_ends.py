@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import cast
 
-from raftwork.broker.machine.commands import Fail, Postpone
+from raftwork.broker.machine.commands import Expire, Fail, Lose, Postpone
 from raftwork.features.checkpoints import Note, Verdict
 from raftwork.features.effects import CheckpointDecided, Effect
 from raftwork.features.upgrade import Raise
@@ -30,8 +30,8 @@ class AttemptEnds:
         self._not_before: dict[int, int] = {}  # by token: when the next attempt may come
         self._due: dict[str, int] = {}  # … and by the task's id
         self._rejected: set[int] = set()
-        #: Tokens whose failure is in the log: a worker may die with what it has not reported.
-        self._told: set[int] = set()
+        #: Whether the command being looked at ends attempts of whose code nobody has heard.
+        self._unheard = False
         self._resumed: set[int] = set()
         self._left: dict[str, int] = {}  # by the task's id
         self._kept: dict[int, int] = {}  # by token: the number of the last that was kept
@@ -69,9 +69,11 @@ class AttemptEnds:
     def entry(self, time: int) -> None:
         """An entry of this time is applied for the first time."""
         self._time = max(self._time, time)
+        self._unheard = False
 
     def command(self, command: object, effects: Sequence[Effect], task: str) -> None:
         """One of its commands; `task` is that of its token."""
+        self._unheard = isinstance(command, Lose | Expire)
         match command:
             case Raise():
                 self._level = command.level
@@ -87,7 +89,6 @@ class AttemptEnds:
             case Fail():
                 resumed = command.token in self._resumed
                 require(not resumed, "resumes", f"{task} failed, and wants to go on")
-                self._told.add(command.token)
                 if (due := self._not_before.get(command.token)) is not None:
                     self._due[task] = due
             case _:
@@ -109,9 +110,15 @@ class AttemptEnds:
         self._reached["came after the pause that was asked for"] += due > 0
 
     def closed(self, token: int, task: str) -> None:
-        """An attempt is over, and the task waits again."""
-        rejected = token in self._rejected & self._told
-        require(not rejected, "rejects", f"{task} was rejected, and waits again")
+        """An attempt is over, and the task waits again.
+
+        One that was rejected may do so only if its worker vanished, or its time was up, before
+        anybody heard how its code had ended.
+        """
+        rejected = token in self._rejected
+        text = f"{task} was rejected, and waits again"
+        require(not rejected or self._unheard, "rejects", text)
+        self._reached["rejected unheard"] += rejected
 
     def failed(self, token: int, task: str, left: int) -> None:
         """A task has failed for good, with so many retries left."""

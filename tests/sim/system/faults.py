@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tests.sim.system.broker import Broker
+from tests.sim.system.worker import Worker
 
 if TYPE_CHECKING:
     from tests.sim.system.world import World
@@ -170,8 +171,12 @@ class Faults:
         worker, client = rng.choice(self._world.workers), rng.choice(self._world.users)
         match kind:
             case "kill worker":
-                worker.stop("killed", silently=rng.random() < 0.3)
-                self._world.later(worker.start)
+                silently = rng.random() < 0.3
+                if worker.alive and (starved := self._world.fork_servers.starves()):
+                    worker.pause(starved)
+                    self._timeline.after(starved, self.kill_worker, worker, silently)
+                else:
+                    self.kill_worker(worker, silently)
             case "pause worker":
                 if worker.alive:
                     worker.pause(rng.choice((200, 1_500, 4_000)))
@@ -183,6 +188,12 @@ class Faults:
             case "pause client":
                 if client.alive:
                     client.pause(self._timeline.second.choice((300, 1_500, 4_000, 8_000)))
+
+    def kill_worker(self, worker: Worker, silently: bool) -> None:
+        """As `kill -9`; with its host if `silently`."""
+        if not self._peace:
+            worker.stop("killed", silently=silently)
+            self._world.later(worker.start)
 
     # ---- peace ----------------------------------------------------------------------------------
 

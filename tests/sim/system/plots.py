@@ -35,8 +35,8 @@ PRESS_EVERY = 10
 HELD, LEADS = 2_600, 400
 #: When that begins at the earliest, so that there is something to push, ms.
 BUSY = 1_500
-#: For how long pushes are under way before the connections are lost, and how long after that they
-#: are read, ms.
+#: For how long pushes are under way before the connections are lost, and within how long after that
+#: they are read, ms.
 UNDER_WAY, LATE = 200, 1_500
 #: When that begins at the earliest: after pushes were held back, where both are done, ms.
 BUSY_AGAIN = BUSY + LEADS + HELD + 500

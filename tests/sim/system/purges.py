@@ -1,4 +1,4 @@
-"""Whoever drops what waits in a queue while everything runs, in some worlds.
+"""Whoever drops what waits in a queue: in some worlds all the time, in all while two lead.
 
 What it draws comes from a stream of its own.
 """

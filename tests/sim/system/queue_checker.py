@@ -518,7 +518,8 @@ class QueueChecker:
             self.rooms.move(spec.queue, 1, known.size)
             self.lanes.entered(seq, known)
             at = Extras(*row[3]).at if len(row) > 3 else 0
-            self.timers.entered(seq, known, command.created, at)
+            created = min(command.created, self.time)
+            self.timers.entered(seq, known, created, at)
             came_in.append(known.id)
         return came_in
 

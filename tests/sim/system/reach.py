@@ -147,6 +147,9 @@ _EXPECTED = (
     "process died",
     "a task on trial",
     "a worker that rested is well",
+    # killed workers
+    "spoken for by its fork server",
+    "ended unheard",
     # work done for others fails
     "contained: a client",
     "contained: a worker",
@@ -193,7 +196,7 @@ class Reach:
     def watching(self) -> Iterator[None]:
         """While it lasts, calls of the functions below are counted."""
         own = (
-            Hook(WorkerRegistry, "_push_again", self._always("pushed again at a hello")),
+            Hook(Reports, "_push_again", self._always("pushed again at a hello")),
             Hook(WorkerRegistry, "_give_up", self._always("worker given up")),
             Hook(Reports, "_is_news", self._reported),
             Hook(CircuitBreaker, "took", self._ill("a task on trial")),

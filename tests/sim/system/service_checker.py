@@ -37,6 +37,7 @@ from raftwork.features.queue_settings import (
 from raftwork.features.results import Answer, Results, Watched
 from raftwork.features.unique import EnqueuedUnique
 from raftwork.messages import (
+    LAST_SESSION,
     Acknowledged,
     Beat,
     Drain,
@@ -67,6 +68,7 @@ LEASE_MS, LEASE_CLOSED_MS = (
     each - _SLACK_MS
     for each in (SETTINGS["worker_lease"].least, SETTINGS["worker_reconnect"].least)
 )
+_LONG_AGO = -1 << 60
 #: A question or a change that has nothing to do with tasks.
 About = SetQueue | AskQueue | SetClusterSettings | AskClusterSettings
 #: What is asked to be done with tasks that are there.
@@ -347,7 +349,9 @@ class LeaseChecker:
                 self._breaks_silence(broker, message.incarnation, now)
                 since = now if before is None else before.since
                 session, draining = message.session, message.draining
-                self._heard[key] = _Heard(now, session, routing, since, draining, broker.position)
+                gone = session == LAST_SESSION  # said for a worker whose process has ended
+                at = _LONG_AGO if gone else now
+                self._heard[key] = _Heard(at, session, routing, since, draining, broker.position)
                 self._workers[broker.host, routing] = message.incarnation
             return
         worker = self._workers.get((broker.host, routing))
@@ -359,7 +363,7 @@ class LeaseChecker:
             heard.at, heard.position = now, broker.position
             heard.draining |= isinstance(message, Heartbeat) and message.draining
         elif isinstance(message, Goodbye) and message.session == heard.session:
-            heard.at = -1 << 60
+            heard.at = _LONG_AGO
 
     def proposed(self, broker: "Broker", entries: tuple[Entry, ...]) -> None:
         for entry in entries:

@@ -157,9 +157,10 @@ class Keys:
         self._tasks.setdefault(key, []).append(known)
         self.unqueued.add(seq)
         if not follows:
-            begins = max(command.created, self._until.get(key, 0))
-            if spec.debounce and begins == command.created:
-                self._ends[seq] = command.created + spec.max_wait
+            created = min(command.created, self._time)
+            begins = max(created, self._until.get(key, 0))
+            if spec.debounce and begins == created:
+                self._ends[seq] = created + spec.max_wait
             self._until[key] = begins + spec.period if spec.period else 0
             self._last[key] = id_
 

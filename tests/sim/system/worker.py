@@ -73,8 +73,9 @@ class Pool:
         self.slots = slots
         self._waiting: deque[PushedTask] = deque()
         self._running: dict[int, Code] = {}
-        self.fatal = False
         self.notes = Notes(worker)
+        self.fatal: list[Code] = []
+        self._ended: list[int] = []
 
     def start(self, tasks: list[PushedTask]) -> None:
         self._waiting.extend(tasks)
@@ -85,6 +86,7 @@ class Pool:
             task = self._waiting.popleft()
             code = self._running[task.token] = self._worker.begin(task)
             self._worker.poke(code.until)
+            self._worker.world.fork_servers.began(self._worker, code)
 
     def collect(self) -> list[Ended]:
         now = self._worker.timeline.now
@@ -93,8 +95,9 @@ class Pool:
         for code in over:
             del self._running[code.task.token]
             if code.outcome is None:
-                self.fatal = True
+                self.fatal.append(code)
                 continue
+            self._ended.append(code.task.token)
             self._worker.end(code.outcome)
             ended.append(Ended(code.outcome, (code.until - code.since) * 1_000_000))
         self._fill()
@@ -145,6 +148,19 @@ class Pool:
             del self._running[token]
         self._fill()
 
+    def over(self) -> list[int]:
+        """The tokens whose code has ended."""
+        now = self._worker.timeline.now
+        return self._ended + [t for t, code in self._running.items() if code.until <= now]
+
+    def orphans(self) -> list[Code]:
+        """The worker is dead: what its children run, or begin although it is."""
+        now = self._worker.timeline.now
+        left = self.fatal + [code for code in self._running.values() if code.until > now]
+        while self._waiting and len(left) < self.slots:
+            left.append(self._worker.begin(self._waiting.popleft()))
+        return left
+
     def next_end(self) -> int | None:
         return min((c.until for c in self._running.values()), default=None)
 
@@ -188,6 +204,7 @@ class Worker(Process):
         self.timeline.note("start", self.host)
         self._draw_code()
         identity = Identity(self.host, self.incarnation, self.host, 1, self.queues)
+        self.identity = identity
         self.agent = Agent(identity, list(self.world.cluster.values()), self.slots, self.mono, rng)
         self.agent.sample(Load(rng.random(), rng.random(), 0.5))
         self._pool = Pool(self, self.slots)
@@ -215,6 +232,8 @@ class Worker(Process):
         for dealer in self._dealers.values():
             dealer.close()
         self.world.network.vanish(self.host, silently=silently)
+        if how.startswith("killed") and not silently:
+            self.world.fork_servers.outlives(self.identity, self._pool)
         self.agent = None
         self._clear()
 

@@ -23,6 +23,7 @@ from tests.sim.system.cluster_settings import ClusterAdmin
 from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
+from tests.sim.system.fork_server import ForkServers
 from tests.sim.system.lanes import Draw, Resumes
 from tests.sim.system.looks import Looker
 from tests.sim.system.memory import MemoryDisk
@@ -92,6 +93,7 @@ class World:
         self.leases = LeaseChecker(self.queue, self.network.routed)
         self.pushes = PushChecker(self.queue)
         self.told = ToldChecker(self.queue)
+        self.fork_servers = ForkServers(self)
         self.upgrades = Upgrades(self)
         self.brokers = [
             Broker(self, name, self._clock(), self._disk(name)) for name in self.cluster

@@ -1,9 +1,10 @@
-"""Each finding of the checker, seen on a history written by hand, and not on its honest twin."""
+"""Each finding of a plain task, seen on a history written by hand, and not on its honest twin."""
 
 import pytest
 
-from raftwork.chaos.checker import FINDINGS, Losses, Verdict, judge
-from raftwork.chaos.history import Event, parse
+from raftwork.chaos.checker import Losses, Verdict, judge
+from raftwork.chaos.findings import FINDINGS
+from tests.unit.chaos.findings.histories import found, history
 
 #: One task of client c, enqueued, run and told, then audited.
 HONEST = """
@@ -15,17 +16,6 @@ ended 1.4 c t succeeded 7 5
 looked 1.6 c t 1.5 succeeded
 ended 9.0 audit t succeeded 7 5
 """
-
-
-def history(text: str) -> list[Event]:
-    return [parse(line) for line in text.strip().splitlines() if line]
-
-
-def found(text: str) -> dict[str, int]:
-    """What is found in a history, without the findings that are not there."""
-    verdict = judge(history(text))
-    assert tuple(verdict.findings) == FINDINGS
-    return {name: len(texts) for name, texts in verdict.findings.items() if texts}
 
 
 def test_an_honest_history_is_good() -> None:
@@ -97,7 +87,7 @@ ended 9 audit t succeeded 7 6
 
 
 def test_two_runs_at_once_of_which_one_was_refused_are_no_two_owners() -> None:
-    late = HONEST + "started 1.25 v t 6 2\nfinished 1.35 v t 6\n"
+    late = HONEST + "started 1.25 v t 4 0\nfinished 1.35 v t 4\n"
     assert found(late) == {}
     assert judge(history(late)).run_more_than_once == 1
 
@@ -134,7 +124,8 @@ def test_a_failure_its_code_never_raises_is_a_wrong_result() -> None:
 
 
 def test_a_later_attempt_needs_a_higher_token() -> None:
-    assert found(HONEST + "started 2.0 v t 6 2\n") == {}
+    again = HONEST.replace("succeeded 7 5", "succeeded 7 6")
+    assert found(again + "started 1.25 v t 6 2\n") == {}
     assert found(HONEST + "started 2.0 v t 4 2\n") == {"token not growing": 1}
 
 
@@ -147,8 +138,13 @@ def test_a_token_is_never_handed_out_twice() -> None:
 
 
 def test_at_most_once_is_never_started_twice() -> None:
-    text = HONEST.replace("asked 1.0 c t 7", "asked 1.0 c t 7 1") + "started 2.0 v t 6 2\n"
+    once = HONEST.replace("asked 1.0 c t 7", "asked 1.0 c t 7 1")
+    text = once.replace("succeeded 7 5", "succeeded 7 6") + "started 1.25 v t 6 2\n"
     assert found(text) == {"run twice": 1}
+    assert judge(history(text)).findings["run twice"] == [
+        "t: at most once, yet started 2 times: at 1.200 by w under token 5, finished at 1.300; "
+        "at 1.250 by v under token 6, not finished"
+    ]
 
 
 def losses(lost: str) -> Losses:
@@ -196,4 +192,4 @@ ended 9 audit d2 succeeded 2 2
 
 
 def test_an_empty_history_has_no_findings() -> None:
-    assert judge([]) == Verdict(findings={name: [] for name in FINDINGS})
+    assert judge([]) == Verdict(findings={each.name: [] for each in FINDINGS})

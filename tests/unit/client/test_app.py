@@ -8,6 +8,7 @@ import pytest
 
 import raftwork
 from raftwork import App, NotSerializable, QueueFull, RaftworkError, Reject, Resume, Retry, Task
+from raftwork.messages.shared import PRIORITY_USUAL
 from tests.unit.client.cluster import app_and_cluster
 
 # ---- tasks --------------------------------------------------------------------------------------
@@ -92,6 +93,17 @@ def test_enqueue_sends_the_call_under_the_tasks_options() -> None:
     assert (spec.name, spec.queue, spec.retries) == ("t", "q", 3)
     assert tasks == [(run.id, [[7], {}])]
     assert cluster.timeouts == [2_500]
+
+
+def test_delay_is_enqueue_for_hands_that_know_celery() -> None:
+    app, cluster = app_and_cluster()
+    task = app.task(name="t", queue="q")(plain)
+    one, other = task.enqueue(1), task.options(priority=5).delay(x=1)
+    assert [spec.priority - PRIORITY_USUAL for spec, _ in cluster.batches] == [0, 5]
+    assert [tasks for _, tasks in cluster.batches] == [
+        [(one.id, [[1], {}])],
+        [(other.id, [[], {"x": 1}])],
+    ]
 
 
 def test_options_of_a_call_replace_those_of_the_task_for_that_call() -> None:

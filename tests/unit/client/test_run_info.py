@@ -78,6 +78,15 @@ def test_info_is_what_the_leader_told() -> None:
     assert asyncio.run(run.ainfo()) == told
 
 
+def test_a_time_beyond_all_dates_is_the_last_one() -> None:
+    far = RUNS._replace(enqueued=2**48 - 1, due=2**53)
+    run, _ = run_of(shown(far))
+    told = run.info()
+    assert told.due is not None
+    assert told.due == told.enqueued
+    assert told.due.year == 9999
+
+
 def test_why_it_waits_is_told() -> None:
     waits = RUNS._replace(state=State.QUEUED, worker="", started=0, run_ms=0)
     run, _ = run_of(shown(waits, waits=[Told("busy", "all 4 slots")], attempts=[]))

@@ -95,6 +95,15 @@ def test_a_task_that_ended_is_told_with_its_worker_and_times(harness: RequestHar
     assert show(harness, "a").body == b""
 
 
+def test_who_claims_to_have_run_since_before_time_began_in_its_first_moment(
+    harness: RequestHarness,
+) -> None:
+    put(harness, "a")
+    harness.queues.apply(Assign(WORKER, [1]))
+    harness.queues.apply(Ran([(1, 2**62)]), Finish([(1, b"v")]))
+    assert show(harness, "a").task.started == 0
+
+
 def test_how_far_a_task_is_is_told_while_it_runs(harness: RequestHarness) -> None:
     put(harness, "a", retries=1)
     me = WORKER * 16
@@ -181,6 +190,7 @@ def test_since_ends_the_look_where_all_is_older(
     for at, task in enumerate("abcdef"):
         put(harness, task, tags={"t": "1"}, created=1 + at)
     harness.queues.apply(Admit(0, *_one("undated")))
+    harness.queues.time = late
     put(harness, "new", tags={"t": "1"}, created=late)
     told = page(harness, since=late - 1)
     assert ([task.id for task in told.tasks], told.before) == (["new"], 0)

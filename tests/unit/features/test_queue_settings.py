@@ -45,6 +45,12 @@ def test_what_is_set_is_told_behind_a_barrier() -> None:
     assert not processor.processor.read_barrier.asking
 
 
+def test_tenants_need_take_no_turns_any_more() -> None:
+    processor = RequestHarness()
+    assert processor.done(SetQueue(1, "q", changes(fair=False))) == [QueueSet(1)]
+    assert processor.told(AskQueue(9, "q")) == [SettingsTold(9, changes(fair=False))]
+
+
 def test_a_balancer_that_nobody_knows_is_refused_before_it_is_proposed() -> None:
     processor = RequestHarness()
     (refused,) = processor.ask(SetQueue(1, "q", changes(balancer="wieghted")))

@@ -8,7 +8,7 @@ from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Assign, Finish, Tick
 from raftwork.features.effects import Done, NotAssigned, Rejected, Settled, TokenRejected
 from raftwork.features.enqueue import Admit
-from raftwork.messages import Spec, State, decode_failure, encode_spec
+from raftwork.messages import OnConflict, Spec, State, decode_failure, encode_spec
 from raftwork.wire import pack
 from tests.unit.broker.machine.driver import START, WORKER, Driver
 
@@ -234,12 +234,39 @@ def test_what_could_never_begin_is_refused(driver: Driver, what: str) -> None:
     assert f"{what} must be longer than delay, got 500 and 500 ms" in reply.text
 
 
-@pytest.mark.parametrize("what", ["delay", "expires", "deadline"])
+@pytest.mark.parametrize("what", ["delay", "expires", "deadline", "period", "debounce", "max_wait"])
 def test_an_absurd_duration_is_refused(driver: Driver, what: str) -> None:
     made = Admit(driver.now, spec(**{what: 2**60}), pack([["a", b"payload"]]))
     (reply,) = driver.apply(made).replies
     assert isinstance(reply, Rejected)
     assert f"{what} must be at most" in reply.text
+
+
+def test_what_was_enqueued_in_the_future_was_enqueued_now(driver: Driver) -> None:
+    """By a client that is wrong: no sum of its time and a duration may leave 63 bits."""
+    made = Admit(2**63 - 1, spec(delay=500, expires=900, deadline=900), pack([["a", b"payload"]]))
+    (reply,) = driver.apply(made).replies
+    assert reply == Done()
+    assert [due for due, *_ in timers(driver)] == [START + 900, START + 900]
+    driver.tick(later=500)
+    assert driver.state("a") is State.QUEUED
+
+
+def test_deadlines_of_a_task_and_of_the_one_that_follows_it_pass_in_one_entry(
+    driver: Driver,
+) -> None:
+    options = {"deadline": 500, "retries": 3, "on_conflict": OnConflict.RERUN}
+    for id_ in "ab":
+        batch = pack([[id_, b"payload", "", ["k"]]])
+        driver.apply(Admit(driver.now, spec(**options), batch))
+        if id_ == "a":
+            token = run(driver, "a")
+    driver.fail(token, retry_at=START + 900)
+    assert driver.state("b") is State.BLOCKED
+    driver.tick(later=600)
+    assert [driver.state(t) for t in "ab"] == [State.FAILED, State.FAILED]
+    status = driver.machine.queue("default")
+    assert (status.queued, status.scheduled, status.blocked, status.failed) == (0, 0, 0, 2)
 
 
 def test_timers_outlive_a_restart(driver: Driver) -> None:

@@ -5,9 +5,12 @@ import pytest
 from raftwork.broker.machine import ClusterSettings
 from raftwork.broker.machine.commands import Finish
 from raftwork.features import unique_keys
+from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import Applied, Done, Rejected, Replaced, Requeued
 from raftwork.features.enqueue import Admit
 from raftwork.features.purge_queue import DropWaiting
+from raftwork.features.reschedule import MoveTo
+from raftwork.features.task_batch import AT_MAX_MS
 from raftwork.messages import Code, Extras, OnConflict, Spec, State, encode_spec
 from raftwork.wire import pack
 from tests.unit.broker.machine.driver import FAILURE, Driver
@@ -344,6 +347,28 @@ def test_a_follower_that_ends_before_its_turn_leaves_no_trace(driver: Driver) ->
     driver.finish(token)
     driver.tick()
     assert driver.waiting_ids() == ["c"]
+
+
+def test_one_that_ends_in_the_same_entry_as_its_owner_has_no_turn(driver: Driver) -> None:
+    put(driver, "a", spec=spec_of(on_conflict=OnConflict.RERUN, retries=1))
+    driver.fail(start(driver, "a"), driver.now + 500)
+    put(driver, "b", spec=RERUN)
+    everything = CancelSome(Scope.ALL, [], "", "", 0, 0, 1 << 40, 1_000, False)
+    assert driver.apply(everything).replies == [Done(2)]
+    queue = driver.machine.queue("default")
+    assert (queue.queued, queue.running, queue.scheduled, queue.blocked) == (0, 0, 0, 0)
+    assert keys(driver) == 0
+
+
+def test_periods_that_begin_where_others_end_stay_within_bounds(driver: Driver) -> None:
+    """Moved to now, each task adds its period to that of the one before."""
+    spec = spec_of(on_conflict=OnConflict.RERUN, period=AT_MAX_MS)
+    for id_ in "abc":
+        put(driver, id_, spec=spec)
+        driver.apply(MoveTo(id_, driver.now))
+        driver.tick()
+        driver.finish(start(driver, id_))
+    assert list(driver.db.execute("SELECT until FROM unique_key")) == [(AT_MAX_MS,)]
 
 
 def test_what_was_merged_is_forgotten_in_the_end(driver: Driver) -> None:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from raftwork.broker.machine.commands import Fail, Finish, Lose, Release
+from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.effects import Done
 from raftwork.features.enqueue import Admit
 from raftwork.messages import Extras, OnConflict, Spec, State, encode_spec
@@ -29,9 +30,13 @@ _SPECS = st.builds(
     st.sampled_from((0, 0, 50)),
     st.sampled_from((0, 0, 20)),
 )
-_PUT = st.tuples(st.just("put"), _SPECS, st.lists(st.sampled_from("xy"), min_size=1, max_size=3))
+_PUT = st.tuples(st.just("put"), _SPECS, st.lists(st.sampled_from("xxy"), min_size=1, max_size=3))
+_STEPS = (
+    *("start", "start", "finish", "fail", "later", "lose", "release", "reopen"),
+    *("cancel", "cancel"),
+)
 _STEP: st.SearchStrategy[tuple[str, object, list[str]]] = st.tuples(
-    st.sampled_from(("start", "start", "finish", "fail", "later", "lose", "release", "reopen")),
+    st.sampled_from(_STEPS),
     st.sampled_from((1, 10, 40)),
     st.just([]),
 )
@@ -146,6 +151,8 @@ class World:
             case "reopen":
                 driver.reopen()
                 return
+            case "cancel":
+                self._cancel()
             case _:
                 for run in list(driver.machine.running())[:1]:
                     self._end(what, run.token, run.id, much)
@@ -164,6 +171,15 @@ class World:
                 driver.apply(Release([token]))
         if driver.state(id_).final:
             self._settled(self.tasks[id_])
+
+    def _cancel(self) -> None:
+        """All of them in one entry: none of them has the next turn."""
+        there = [task for task in self.tasks.values() if not task.over]
+        blocked = {task.id for task in there if self.driver.state(task.id) is State.BLOCKED}
+        self.driver.apply(CancelSome(Scope.ALL, [], "", "", 1 << 30, 0, 1 << 40, 1_000, False))
+        for task in sorted(there, key=lambda task: task.id not in blocked):
+            if self.driver.state(task.id).final:
+                self._settled(task)
 
     def _settled(self, task: Task) -> None:
         held = task.holds
@@ -185,14 +201,28 @@ class World:
         ((count,),) = self.driver.db.execute("SELECT count(*) FROM unique_key")
         assert state.keys == count
         for queue in state.queues.values():
-            assert queue.blocked >= 0 <= queue.scheduled
+            phases = "SELECT count(*) FROM task WHERE phase = ?"
+            counted = [self.driver.db.execute(phases, (phase,)).get for phase in (4, 5)]
+            assert [queue.scheduled, queue.blocked] == counted
             sizes = "SELECT coalesce(sum(length(body)), 0) FROM task WHERE phase IN (0, 1, 4, 5)"
             running = sum(run.size for run in self.driver.machine.running())
             ((size,),) = self.driver.db.execute(sizes)
             assert queue.bytes == size - running
 
 
+_RERUN = Spec("t", "default", retries=9, on_conflict=OnConflict.RERUN)
+#: A task follows one that waits for a retry, and all are cancelled in one entry.
+_CANCELLED_TOGETHER: list[tuple[str, object, list[str]]] = [
+    ("put", _RERUN, ["x"]),
+    ("start", 1, []),
+    ("fail", 40, []),
+    ("put", _RERUN, ["x"]),
+    ("cancel", 1, []),
+]
+
+
 @settings(max_examples=150, deadline=None)
+@example(_CANCELLED_TOGETHER)
 @given(st.lists(_PUT | _STEP | _AGAIN, max_size=40))
 def test_every_key_state_and_policy(steps: list[tuple[str, object, list[str]]]) -> None:
     world = World()

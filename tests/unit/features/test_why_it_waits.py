@@ -65,6 +65,14 @@ def test_who_waits_for_a_retry_is_told_when_that_is(harness: RequestHarness) -> 
     assert "in 1.5 s" in why(harness, "a")["retry"]
 
 
+def test_a_time_beyond_all_dates_is_told_as_the_last_one(harness: RequestHarness) -> None:
+    """A client chooses how long its retries pause; whoever looks at that must not end a leader."""
+    put(harness, "a", retries=3)
+    harness.queues.apply(Assign(b"w", [1]))
+    harness.queues.apply(Fail(1, encode_failure(Failure("ValueError", "no", "")), 2**53))
+    assert "its next attempt is due 9999-12-31T" in why(harness, "a")["retry"]
+
+
 def test_a_queue_without_a_worker(harness: RequestHarness) -> None:
     put(harness, "a")
     assert "may still say hello" in why(harness, "a")["no worker"]

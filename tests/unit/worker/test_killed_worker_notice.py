@@ -9,6 +9,7 @@ import zmq
 
 from raftwork.features import from_broker, to_broker
 from raftwork.messages import (
+    LAST_SESSION,
     FromBroker,
     Goodbye,
     Held,
@@ -21,7 +22,7 @@ from raftwork.messages import (
 from raftwork.testing.processes import free_addresses
 from raftwork.worker import killed_worker_notice
 from raftwork.worker.agent import Identity
-from raftwork.worker.killed_worker_notice import LAST_SESSION, send_notice
+from raftwork.worker.killed_worker_notice import send_notice
 
 ME = Identity("w", b"i" * 16, "host", 7, ("default", "mail"))
 RUNNING = [Holding(5, Held.RUNNING, 30)]

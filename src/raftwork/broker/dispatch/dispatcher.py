@@ -58,9 +58,6 @@ class Dispatcher:
             for queue in machine.queues()
             if queue.queued
         }
-        #: Those that wait again although an Assign is on its way, which will be refused, or not:
-        #: they were moved in time meanwhile.
-        self._moved: dict[int, Requeued] = {}
         #: Tasks that ended while they waited, by queue: the next plan forgets them.
         self._ended: dict[str, set[int]] = {}
         #: Something changed since the last plan found nothing to do.
@@ -84,9 +81,12 @@ class Dispatcher:
                 self._replaced(effect)
 
     def requeued(self, effect: Requeued) -> None:
-        """A task waits (again)."""
+        """A task waits (again).
+
+        If an Assign of it is on its way it was moved in time meanwhile. That one is carried out, or
+        refused; and of what is refused the machine says itself whether it still waits.
+        """
         if effect.seq in self._reserved:
-            self._moved[effect.seq] = effect
             return
         if effect.seq in self._ended.get(effect.queue, ()):
             self._forget_ended()  # it waits at another place than before
@@ -111,19 +111,18 @@ class Dispatcher:
     def assigned(self, seq: int) -> Reserved:
         """The Assign of `seq` was applied."""
         reserved = self._reserved.pop(seq)
-        self._moved.pop(seq, None)
         self._reserved_bytes -= len(reserved.task.payload)
         self.needs_plan = True
         return reserved
 
     def not_assigned(self, seqs: list[int]) -> None:
-        """The machine found that they no longer wait: forget them, and free what was reserved."""
+        """The machine gave them to nobody: free what was reserved.
+
+        Those that still wait come back by `requeued`.
+        """
         for seq in seqs:
-            again = self._moved.get(seq)
             self.assigned(seq).worker.busy -= 1
             self.closed(seq)
-            if again is not None:
-                self.requeued(again)
 
     def closed(self, seq: int) -> None:
         """The task runs no more: its tenant has one less in flight."""
@@ -245,7 +244,8 @@ class Dispatcher:
     def _serve(
         self, queue: str, workers: list[Worker], given: dict[bytes, list[int]], *, ahead: bool
     ) -> None:
-        able = self._able(queue, workers)
+        shunned = self._excluded_for(queue, ANYWHERE)
+        able = self._able(queue, workers, shunned)
         capacities = [max(0, w.capacity if ahead else w.free_slots) for w in able]
         backlog, before = self._backlogs[queue], len(self._reserved)
         for rule in backlog.skipped.rules:
@@ -254,15 +254,17 @@ class Dispatcher:
             size = RESERVED_BYTES - self._reserved_bytes
             tasks = backlog.skipped.take(rule, count, size, safe=ahead)
             self._place(queue, tasks, able, capacities, fit, given)
+        usual = _fit(able, shunned)
         while True:
-            count = min(
-                sum(capacities), RESERVED_MAX - len(self._reserved), backlog.skipped.tasks_left
-            )
+            # Only when those are full, the tasks that the others may have are looked for: if they
+            # were taken together, some with less choice would go before the first.
+            slots = sum(capacities[i] for i in usual) or sum(capacities)
+            count = min(slots, RESERVED_MAX - len(self._reserved), backlog.skipped.tasks_left)
             size = min(RESERVED_BYTES - self._reserved_bytes, backlog.skipped.bytes_left)
             tasks = backlog.take(count, size, safe=ahead)
             if not tasks:
                 break
-            for excluded, group in self._groups(queue, tasks):
+            for excluded, group in self._groups(queue, tasks, able):
                 fit = _fit(able, excluded)
                 capacity = sum(capacities[i] for i in fit)
                 self._place(queue, group[:capacity], able, capacities, fit, given)
@@ -272,15 +274,16 @@ class Dispatcher:
             self._backlogs[queue] = self._backlogs.pop(queue)  # last: others have the next turn
 
     def _groups(
-        self, queue: str, tasks: list[Waiting]
+        self, queue: str, tasks: list[Waiting], able: list[Worker]
     ) -> Iterable[tuple[frozenset[bytes], list[Waiting]]]:
-        """The tasks by the workers excluded for them, those with the least choice first.
+        """The tasks by the able workers excluded for them, those with the least choice first.
 
         There may be many rules, but few sets of workers, and each set costs a plan.
         """
         groups: dict[frozenset[bytes], list[Waiting]] = {}
+        there = frozenset(w.incarnation for w in able) if self._eligibility else ANYWHERE.excluded
         for rule, some in self._eligibility.split(tasks):
-            groups.setdefault(self._excluded_for(queue, rule), []).extend(some)
+            groups.setdefault(self._excluded_for(queue, rule) & there, []).extend(some)
         if len(groups) < 2:
             return groups.items()
         order = {task.seq: at for at, task in enumerate(tasks)}
@@ -312,9 +315,9 @@ class Dispatcher:
             self._reserved_bytes += len(task.payload)
             given.setdefault(worker.incarnation, []).append(task.seq)
 
-    def _able(self, queue: str, workers: list[Worker]) -> list[Worker]:
-        """The workers that some task of the queue may go to."""
-        excluded = ANYWHERE.excluded if self._eligibility else self._excluded_for(queue, ANYWHERE)
+    def _able(self, queue: str, workers: list[Worker], shunned: frozenset[bytes]) -> list[Worker]:
+        """The workers that some task of the queue may go to; `shunned`: that few may, if any."""
+        excluded = ANYWHERE.excluded if self._eligibility else shunned
         return [w for w in workers if queue in w.queues and w.incarnation not in excluded]
 
     def _excluded_for(self, queue: str, rule: PlacementRule) -> frozenset[bytes]:

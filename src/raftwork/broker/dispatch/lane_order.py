@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+#: Entries of a heap that do not count any more, beside as many as there are that do: beyond, it is
+#: made anew.
+STALE_MAX = 64
+
+
 class ByPlace:
     """Lanes by the places of their first tasks: who has waited longest comes first."""
 
@@ -24,6 +29,8 @@ class ByPlace:
         if known is None or place < known:
             self._place[lane] = place
             heappush(self._heap, (place, lane))
+            if len(self._heap) > 2 * len(self._place) + STALE_MAX:
+                self._heap = sorted((at, of) for of, at in self._place.items())
 
     def remove(self, lane: int) -> None:
         """It is none of these any more."""
@@ -87,6 +94,9 @@ class ByTenant:
         if self._entry.get(tenant) != entry:
             self._entry[tenant] = entry
             heappush(self._heap, entry)
+            # Loads go up and down: what is out of date may never come to the top.
+            if len(self._heap) > 2 * len(self._entry) + STALE_MAX:
+                self._heap = sorted(self._entry.values())
 
     def took(self, tenant: str) -> None:
         """A task of it was handed out."""

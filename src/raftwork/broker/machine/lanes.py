@@ -15,6 +15,7 @@ _KEPT_MAX = 10_000
 
 _FIND = """SELECT number, tasks FROM lane
     WHERE queue = ? AND priority = ? AND tenant = ? AND gates = ?"""
+_KNOWN = "SELECT 1 FROM lane WHERE queue = ? AND priority = ? AND tenant = ?"
 _READ = "SELECT queue, priority, tenant, gates, tasks FROM lane WHERE number = ?"
 _NEW = "INSERT INTO lane VALUES (?, ?, ?, ?, ?, ?)"
 _COUNT = "UPDATE lane SET tasks = ? WHERE number = ?"
@@ -33,8 +34,11 @@ class Lane(NamedTuple):
 class Lanes:
     """The rows of `lane`, and how many tasks each has."""
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: apsw.Connection, *, tables: bool = True) -> None:
+        """`tables`: they are there."""
         self._db = db
+        #: How many there are (features/queue_limits.py bounds them).
+        self.count = int(db.execute("SELECT count(*) FROM lane").get) if tables else 0
         self._numbers: dict[Lane, int] = {}
         self._lanes: dict[int, Lane] = {}
         self._tasks: dict[int, int] = {}
@@ -48,6 +52,7 @@ class Lanes:
             row = self._db.execute(_FIND, lane).fetchone()
             if row is None:
                 self._db.execute(_NEW, (number, *lane, 0))
+                self.count += 1
                 row = (number, 0)
             known = row[0]
             self._keep(known, lane, row[1])
@@ -66,8 +71,13 @@ class Lanes:
         # At once: where transactions begin and end is each replica's business, and one that still
         # had the row would give the next task of this lane another number than the others.
         self._db.execute(_DROP, (number,))
+        self.count -= 1
         del self._numbers[lane], self._lanes[number], self._tasks[number]
         self._changed.discard(number)
+
+    def knows(self, queue: int, priority: int, tenant: str) -> bool:
+        """Whether there is such a lane, whatever its gates."""
+        return self._db.execute(_KNOWN, (queue, priority, tenant)).fetchone() is not None
 
     def read(self, number: int) -> Lane | None:
         """The lane of this number, if there is one."""

@@ -19,7 +19,7 @@ _WAKE = "UPDATE task SET phase = ?, due = NULL WHERE seq = ?"
 _BURY = "UPDATE task SET phase = ?, due = ?, body = x'' WHERE seq = ?"
 
 _TIMERS = "SELECT due, kind, ref FROM timer WHERE due <= ? ORDER BY due, kind, ref LIMIT ?"
-_FIRED = "DELETE FROM timer WHERE due = ? AND kind = ? AND ref = ?"
+_FIRED = "DELETE FROM timer WHERE due = ? AND kind = ? AND ref = ? RETURNING ref"
 
 #: A task whose phase ends: seq, the number of its queue, bytes of its body, flags, and how many
 #: attempts came to nothing before its last one.
@@ -80,11 +80,14 @@ def _count_as_queued(ledger: Ledger, tasks: list[Due]) -> None:
 
 
 def _fire(ledger: Ledger, limit: int, effects: list[Effect]) -> None:
-    """The capabilities carry out their timers that are due, in the order of their times."""
-    fired: list[tuple[int, int, int]] = list(ledger.db.execute(_TIMERS, (ledger.time, limit)))
-    ledger.db.executemany(_FIRED, fired)
-    for kind, timers in groupby(fired, key=itemgetter(1)):
-        ledger.timers[kind].fire(ledger, [ref for *_, ref in timers], effects)
+    """The capabilities carry out their timers that are due, in the order of their times.
+
+    One that is dropped by those before it, as its task has its outcome, does not fire.
+    """
+    due: list[tuple[int, int, int]] = list(ledger.db.execute(_TIMERS, (ledger.time, limit)))
+    for kind, timers in groupby(due, key=itemgetter(1)):
+        refs = [timer[2] for timer in timers if list(ledger.db.execute(_FIRED, timer))]
+        ledger.timers[kind].fire(ledger, refs, effects)
 
 
 def _bury(ledger: Ledger, tasks: list[Due]) -> None:

@@ -180,7 +180,7 @@ class Ledger:
         self.find_next_timer()
         self.find_next_expiry()
         #: The lanes that unfinished tasks bear the numbers of.
-        self.lanes = Lanes(db)
+        self.lanes = Lanes(db, tables=self.level >= level_two.LEVEL)
         #: Keys whose ordered tasks wait for a resume (features/key_order.py); bounded.
         self.halted_keys = level_two.halted_keys(db) if self.level >= level_two.LEVEL else 0
         self._written = self._counters()
@@ -251,8 +251,8 @@ class Ledger:
         return dict(self.db.execute(_CHECKSUMS, (dumps(ids),)))
 
     def numbers(self, ids: Sequence[str]) -> list[int]:
-        """Those of the tasks that are known, in the order of `ids`."""
-        return [seq for (seq,) in self.db.execute(_NUMBERS, (dumps(ids),))]
+        """Those of the tasks that are known, in the order of `ids`, each once."""
+        return [seq for (seq,) in self.db.execute(_NUMBERS, (dumps(list(dict.fromkeys(ids))),))]
 
     # ---- queues and running tasks ---------------------------------------------------------------
 
@@ -279,12 +279,22 @@ class Ledger:
             queue.running -= 1
             queue.bytes += run.size
 
-    def ended(self, seq: int, flags: int, state: State, effects: "list[Effect]") -> None:
-        """A task that is not an ordinary one has its outcome: what is held for it goes."""
-        for lifecycle in self.lifecycles:
-            if flags & lifecycle.flag:
-                lifecycle.ended(self, seq, flags)
-                lifecycle.settled(self, seq, state, effects)
+    def ended(
+        self, tasks: Sequence[tuple[int, int]], state: State, effects: "list[Effect]"
+    ) -> None:
+        """These, numbers and flags, are no ordinary tasks and have their outcomes.
+
+        What is held for them goes: for all of them before anything is made of one's outcome, as
+        what ends together with a task neither waits for it any more nor comes after it.
+        """
+        for seq, flags in tasks:
+            for lifecycle in self.lifecycles:
+                if flags & lifecycle.flag:
+                    lifecycle.ended(self, seq, flags)
+        for seq, flags in tasks:
+            for lifecycle in self.lifecycles:
+                if flags & lifecycle.flag:
+                    lifecycle.settled(self, seq, state, effects)
 
     def _begins(self, run: Running) -> None:
         """A task that is not an ordinary one is handed out."""

@@ -2,8 +2,7 @@
 
 1. A worker is its incarnation; the name is a label. Its lease lives on hearing from it, never on
    how long a task takes (G4).
-2. What a worker holds is settled at each hello: kept, stopped or sent again. A frame of an older
-   session is dropped by the worker, so what a hello does not list never arrived.
+2. What a worker holds is settled at each hello: kept, stopped or sent again (reports.py).
 3. A token's report is acknowledged only once the machine has decided on it, and always then. So an
    assignment is kept until then, even if its worker was given up: it may come back, and what it
    would forget on our word another leader might assign again.
@@ -35,7 +34,6 @@ from raftwork.messages import (
     Code,
     Goodbye,
     Heartbeat,
-    Held,
     Loss,
     PushedTask,
     Refused,
@@ -174,52 +172,23 @@ class WorkerRegistry:
                 return
         elif hello.session <= worker.session:
             return  # an older hello, overtaken
-        self._open_session(worker, routing, hello, now)
-        stop: list[int] = []
-        listed = set()
-        for token, held, age in hello.holding:
-            listed.add(token)
-            assignment = worker.assignments.get(token)
-            if assignment is None:
-                (worker.acks if held is Held.DONE else stop).append(token)
-                continue
-            assignment.known = True
-            assignment.started = now - age if held is not Held.WAITING else None
-            if assignment.cancelling and held is not Held.DONE:
-                worker.cancels.append(token)
-        self._settle_unlisted(worker, listed)
+        unsent = self._open_session(worker, routing, hello, now)
+        stop = self._reports.settle_hello(worker, hello, unsent, now)
         self._frames.append((routing, WorkerWelcome(self._epoch, worker.session, stop)))
         self._dirty[worker.incarnation] = worker
 
-    def _open_session(self, worker: Worker, routing: bytes, hello: WorkerHello, now: int) -> None:
+    def _open_session(
+        self, worker: Worker, routing: bytes, hello: WorkerHello, now: int
+    ) -> set[int]:
+        """Returns the tokens that were not sent to it yet."""
         self.unreachable(routing, now)  # the worker that had this route before
         if worker.routing is not None:
             self._by_routing.pop(worker.routing, None)
         self._by_routing[routing] = worker
+        unsent = set(worker.push.clear())
         worker.begin_session(routing, hello)
         worker.deadline, worker.lost = now + self.settings.worker_lease, None
-
-    def _settle_unlisted(self, worker: Worker, listed: set[int]) -> None:
-        """What it does not hold never arrived: send it again, unless its end is on the way."""
-        forgotten: list[tuple[int, bool]] = []
-        cancelled: list[int] = []
-        for assignment in worker.assignments.values():
-            if assignment.token in listed or not assignment.undecided:
-                continue
-            if assignment.started is None and assignment.cancelling:
-                cancelled.append(assignment.token)
-            elif assignment.started is None:
-                self._push_again(worker, assignment)
-            else:  # it told us that the code began, and knows nothing of it now
-                assignment.lost = True
-                forgotten.append((assignment.token, True))
-        if forgotten:
-            self._reports.lose(forgotten, Loss(worker.name))
-        self._reports.release(worker, cancelled)
-
-    def _push_again(self, worker: Worker, assignment: Assignment) -> None:
-        assignment.known = True
-        worker.push.owed.append(assignment.token)
+        return unsent
 
     def heartbeat(self, routing: bytes, beat: Heartbeat, now: int) -> bool:
         """False if there is no such session: the worker must say hello."""

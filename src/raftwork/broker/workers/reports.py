@@ -2,6 +2,9 @@
 
 It proposes how an attempt ends; the machine decides. Which token is whose, and when a worker was
 silent for too long, is in the registry.
+
+A frame of an older session is dropped by the worker, so what its hello does not list never arrived.
+Not so the hello that is said for a killed one, in the LAST_SESSION: its outcomes went with it.
 """
 
 from __future__ import annotations
@@ -14,18 +17,18 @@ from raftwork.broker.workers.retry_backoff import retry_at
 from raftwork.broker.workers.validation import failure_of
 from raftwork.features.history import NameWorker, Ran
 from raftwork.features.task_batch import LEVEL_OPTIONS
-from raftwork.messages import PAYLOAD_MAX, Loss
+from raftwork.messages import LAST_SESSION, PAYLOAD_MAX, Held, Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from random import Random
 
     from raftwork.broker.machine import Machine
     from raftwork.broker.machine.commands import Command
     from raftwork.broker.workers.announcements import WorkerEvents
     from raftwork.broker.workers.attribution import Attribution
-    from raftwork.broker.workers.worker import Worker
-    from raftwork.messages import Outcome, Report
+    from raftwork.broker.workers.worker import Assignment, Worker
+    from raftwork.messages import Outcome, Report, WorkerHello
 
 #: Past a task's own time limit, how long the leader leaves its end to the worker, ms.
 EXPIRY_GRACE_MS = 5_000
@@ -71,6 +74,72 @@ class Reports:
         if unknown:
             self._commands.append(Release(unknown))
         self.release(worker, report.released)
+
+    def settle_hello(
+        self, worker: Worker, hello: WorkerHello, unsent: Collection[int], now: int
+    ) -> list[int]:
+        """Settle every token that a worker has or should have; returns those that it is to stop.
+
+        `unsent` are those that were not sent to it yet.
+        """
+        stop: list[int] = []
+        listed = set[int]()
+        for token, held, age in hello.holding:
+            listed.add(token)
+            assignment = worker.assignments.get(token)
+            if assignment is None:
+                (worker.acks if held is Held.DONE else stop).append(token)
+                continue
+            assignment.known = True
+            assignment.started = now - age if held is not Held.WAITING else None
+            if assignment.cancelling and held is not Held.DONE:
+                worker.cancels.append(token)
+        missing = [
+            assignment
+            for token, assignment in worker.assignments.items()
+            if token not in listed and assignment.undecided
+        ]
+        if hello.session == LAST_SESSION:
+            self._lose_missing(worker, missing, unsent)
+        else:
+            self._send_again(worker, missing)
+        return stop
+
+    def _send_again(self, worker: Worker, missing: Sequence[Assignment]) -> None:
+        """These never arrived."""
+        forgotten: list[tuple[int, bool]] = []
+        cancelled: list[int] = []
+        for assignment in missing:
+            if assignment.started is None and assignment.cancelling:
+                cancelled.append(assignment.token)
+            elif assignment.started is None:
+                self._push_again(worker, assignment)
+            else:  # it told us that the code began, and knows nothing of it now
+                assignment.lost = True
+                forgotten.append((assignment.token, True))
+        if forgotten:
+            self.lose(forgotten, Loss(worker.name))
+        self.release(worker, cancelled)
+
+    def _push_again(self, worker: Worker, assignment: Assignment) -> None:
+        assignment.known = True
+        worker.push.owed.append(assignment.token)
+
+    def _lose_missing(
+        self, worker: Worker, missing: Sequence[Assignment], unsent: Collection[int]
+    ) -> None:
+        """The worker was killed while the code of these did not run: it may have run before that.
+
+        What was sent for a free slot began as it came: at most once, it would run a second time,
+        and what expires would be told as never begun. No loss counts against the others.
+        """
+        lost: list[tuple[int, bool]] = []
+        for assignment in missing:
+            assignment.lost = True
+            in_doubt = assignment.needs_free_slot and assignment.token not in unsent
+            lost.append((assignment.token, assignment.started is not None or in_doubt))
+        if lost:
+            self.lose(lost, Loss(worker.name))
 
     def release(self, worker: Worker, tokens: Sequence[int]) -> None:
         """Handed back: a task that never began waits again as if it had never been assigned."""

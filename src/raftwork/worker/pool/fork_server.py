@@ -79,7 +79,7 @@ class Died(NamedTuple):
 
 Notice = Fork | Kill | Died | Leave
 notices: Codec[Notice] = Codec({1: Fork, 2: Kill, 3: Died, 4: Leave})
-#: Tells the brokers that the worker is gone, and with it these tasks, whose code ran.
+#: Tells the brokers that the worker is gone, and with it these tasks, whose code had begun.
 KilledNotice = Callable[[list[Holding]], None]
 
 
@@ -135,22 +135,30 @@ class ForkServer:
                 self._reap()
                 if not self._obey():
                     break
-            running = [] if self._left else self._kill_running()
+            if not self._left:
+                self._kill_running()
         finally:
             self._end_children()
         if not self._left:
-            self._killed_notice(running)
+            self._killed_notice(self._unsettled())
 
-    def _kill_running(self) -> list[Holding]:
-        """Kill the children whose code runs, as nobody waits for it any more; what they ran."""
-        running, now = list[Holding](), time.monotonic_ns()
+    def _kill_running(self) -> None:
+        """Kill the children whose code runs, as nobody waits for it any more."""
         for slot, pid in self._children.items():
-            entry = self._shared.read(slot)
-            if entry is not None:
+            if self._shared.read(slot) is not None:
                 _signal(pid, signal.SIGKILL)
-                age = max(0, now - entry.since) // 1_000_000
-                running.append(Holding(entry.token, Held.RUNNING, age))
-        return running
+
+    def _unsettled(self) -> list[Holding]:
+        """What the children ran of which the worker can have no outcome.
+
+        Looked for once all are gone: some end, or begin, only when their worker is dead already.
+        """
+        now = time.monotonic_ns()
+        entries = filter(None, map(self._shared.read, range(len(self._ends))))
+        return [
+            Holding(entry.token, Held.RUNNING, max(0, now - entry.since) // 1_000_000)
+            for entry in entries
+        ]
 
     def _obey(self) -> bool:
         """Carry out the requests that came; False if there will be no more."""

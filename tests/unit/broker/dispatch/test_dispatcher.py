@@ -536,6 +536,29 @@ def test_a_balancer_that_heeds_load_gives_an_overloaded_worker_nothing(
     assert ("over" in planned(harness.plan())) is not spared
 
 
+def _choosy(*workers: Worker, spared: int) -> DispatcherHarness:
+    """Three tasks that any worker knows, and one that the last worker does not; one is spared."""
+    harness = DispatcherHarness(*workers)
+    harness.eligibility.does_not_know(workers[-1].incarnation, "b")
+    harness.eligibility.spare(frozenset({workers[spared].incarnation}), frozenset())
+    names = ("a", "a", "a", "b")
+    harness.propose(*(enqueue(f"{i}", spec=Spec(n, "default")) for i, n in enumerate(names)))
+    harness.commit()
+    return harness
+
+
+def test_slots_that_nobody_may_have_let_none_overtake() -> None:
+    harness = _choosy(worker("over", 3), worker("one"), worker("other"), spared=0)
+    handed = [seq for seqs in planned(harness.plan()).values() for seq in seqs]
+    assert sorted(handed) == [1, 2]
+
+
+def test_who_may_not_go_to_a_full_worker_has_no_less_choice_than_others() -> None:
+    harness = _choosy(worker("over", 3), worker("well", 2), worker("full"), spared=0)
+    harness.workers[-1].busy = 1
+    assert planned(harness.plan()) == {"well": [1, 2]}
+
+
 # ---- many queues --------------------------------------------------------------------------------
 
 

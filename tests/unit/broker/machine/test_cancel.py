@@ -9,6 +9,7 @@ from raftwork.features.enqueue import Admit
 from raftwork.messages import (
     Code,
     Extras,
+    OnConflict,
     Spec,
     State,
     decode_failure,
@@ -205,4 +206,34 @@ def test_one_entry_looks_at_so_many_rows_and_says_where_the_next_goes_on(driver:
         if not rest:
             break
     assert parts == [Done(1, 2), Done(2, 4), Done(1, 0)]
+    is_clean(driver)
+
+
+def test_an_id_that_is_named_twice_ends_once(driver: Driver) -> None:
+    driver.enqueue("a")
+    driver.start("b")
+    assert carry_out(driver, cancel("a", "b", "a", "b"))[0] == Done(2)
+    assert states(driver, "a", "b") == [State.CANCELLED, State.RUNNING]
+
+
+def test_a_deadline_that_passes_in_the_same_entry_leaves_no_grace_to_end(driver: Driver) -> None:
+    token = driver.start("a", spec=encode_spec(Spec("module.task", "default", deadline=600)))
+    carry_out(driver, cancel("a", grace=700))
+    (effect,) = driver.tick(later=2_000)
+    assert isinstance(effect, Settled)
+    assert (effect.token, effect.state) == (token, State.CANCELLED)
+    is_clean(driver)
+
+
+def test_a_task_ends_together_with_the_one_that_follows_it(driver: Driver) -> None:
+    """By its unique key: what is counted as blocked is not counted as scheduled first."""
+    spec = encode_spec(Spec("module.task", "default", retries=3, on_conflict=OnConflict.RERUN))
+    driver.apply(Admit(driver.now, spec, pack([["a", b"", "", Extras(unique="k")]])))
+    (token,) = driver.assign(1)
+    driver.apply(Admit(driver.now, spec, pack([["b", b"", "", Extras(unique="k")]])))
+    driver.fail(token, retry_at=driver.now + 900)
+    assert states(driver, "a", "b") == [State.QUEUED, State.BLOCKED]
+    assert carry_out(driver, of(Scope.ALL))[0] == Done(2)
+    assert driver.machine.queue("default").blocked == 0
+    assert list(driver.db.execute("SELECT * FROM unique_key")) == []
     is_clean(driver)

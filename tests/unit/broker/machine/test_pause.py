@@ -1,6 +1,7 @@
 """A paused queue hands nothing out; a deleted one is gone, and its number with it."""
 
 from raftwork.broker.machine.commands import Assign, Tick
+from raftwork.features.dead_letters import Purge
 from raftwork.features.effects import (
     Assigned,
     EnqueuedAndAssigned,
@@ -9,8 +10,10 @@ from raftwork.features.effects import (
     QueueResumed,
     Requeued,
 )
+from raftwork.features.enqueue import Admit
 from raftwork.features.pause_queue import Delete, Pause, Resume
-from raftwork.messages import Code, State
+from raftwork.messages import Code, Spec, State, encode_spec
+from raftwork.wire import pack
 from tests.unit.broker.machine.driver import WORKER, Driver, spec_of
 
 
@@ -88,3 +91,15 @@ def test_a_number_is_never_given_twice(driver: Driver) -> None:
     driver.reopen()
     assert driver.machine.digest() == before
     assert driver.machine.states(["a", "c"]) == [State.SUCCEEDED, State.QUEUED]
+
+
+def test_a_deleted_queue_leaves_no_halted_key(driver: Driver) -> None:
+    """Nobody could resume it any more, and it would count for ever."""
+    spec = encode_spec(Spec("module.task", "default", ordered=True, halts=True))
+    driver.apply(Admit(driver.now, spec, pack([["a", b"", "ada"]])))
+    driver.fail(*driver.assign(1))
+    assert driver.machine.state.halted_keys == 1
+    driver.apply(Purge([], ""))
+    driver.effects(Delete("default"))
+    assert driver.machine.state.halted_keys == 0
+    assert list(driver.db.execute("SELECT * FROM key_order")) == []

@@ -1,8 +1,12 @@
 """Bounded queues: the log decides what fits, and what is in stays in."""
 
+import pytest
+
+from raftwork.features import queue_limits
 from raftwork.features.effects import Rejected
-from raftwork.features.enqueue import check
-from raftwork.messages import Code
+from raftwork.features.enqueue import Admit, check
+from raftwork.messages import Code, Extras, Spec, encode_spec
+from raftwork.wire import pack
 from tests.unit.broker.machine.driver import Driver, configured, spec_of
 
 
@@ -88,3 +92,25 @@ def test_a_lower_limit_refuses_new_tasks_and_touches_no_old_one(driver: Driver) 
     assert driver.refusal(driver.put("d")).code is Code.QUEUE_FULL
     configured(driver, max_length=0)
     driver.enqueue("d")
+
+
+def test_lanes_are_bounded_and_who_has_one_gets_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_limits, "LANES_MAX", 2)
+    driver = Driver()
+
+    def put(id_: str, tenant: str, priority: int = 100) -> Admit:
+        spec = encode_spec(Spec("module.task", "default", priority=priority))
+        return Admit(driver.now, spec, pack([[id_, b"", "", Extras(tenant=tenant)]]))
+
+    for id_, tenant in (("a", "acme"), ("b", "beta"), ("c", "acme")):
+        assert driver.effects(put(id_, tenant))
+    refused = driver.refusal(put("d", "gamma"))
+    assert refused.code is Code.QUEUE_FULL
+    assert "3 lanes, 2 are allowed" in refused.text
+    assert driver.refusal(put("d", "acme", priority=101)).code is Code.QUEUE_FULL
+    driver.reopen()
+    assert driver.refusal(put("d", "gamma")).code is Code.QUEUE_FULL
+    assert driver.effects(put("d", "", priority=101))  # on nobody's behalf
+    for token in driver.assign(1, 2, 3):
+        driver.finish(token)
+    assert driver.effects(put("e", "gamma"))

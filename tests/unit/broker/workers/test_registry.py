@@ -8,14 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftwork.broker.cluster.handshake import HELLO_AT_REST_MS
-from raftwork.broker.machine.commands import (
-    Lose,
-)
+from raftwork.broker.machine.commands import Lose, Tick
 from raftwork.broker.workers import worker as worker_module
 from raftwork.broker.workers.registry import BEAT_AT_REST_MS, BEAT_MS, LOST_SHOWN_MS
 from raftwork.broker.workers.validation import objection
 from raftwork.consensus import raft, zab
 from raftwork.messages import (
+    LAST_SESSION,
     NAME_MAX,
     PROTOCOL,
     Acknowledged,
@@ -254,10 +253,50 @@ def test_a_worker_that_is_known_to_be_gone_loses_what_ran_at_once_and_hands_back
     assert harness.registry.goodbye(b"left", 2**62, harness.now, lost=True)
     by = Loss("w")
     assert harness.commit() == [
-        Lose([(first, True)], by),  # it had begun; what came of it is lost
-        Lose([(second, True), (third, False)], by),
+        Lose([(first, True), (third, False)], by),  # one had begun; what came of it is lost
+        Lose([(second, True)], by),
     ]
     assert [worker.state for worker in harness.registry.statuses()] == ["lost"]
+
+
+def lose(harness: RegistryHarness, *running: int) -> dict[int, bool]:
+    """What is left of the killed worker speaks; for each token whether it counts as begun."""
+    held = [Holding(token, Held.RUNNING, 3) for token in running]
+    harness.hello(LAST_SESSION, *held, routing=b"left", slots=0)
+    assert harness.registry.goodbye(b"left", LAST_SESSION, harness.now, lost=True)
+    commands = harness.commit()
+    assert harness.frames(Push) == []
+    return {token: begun for c in commands if isinstance(c, Lose) for token, begun in c.tokens}
+
+
+@pytest.mark.parametrize("failover", [False, True])
+def test_what_a_killed_worker_ran_unreported_counts_as_begun_if_it_may_run_once(
+    harness: RegistryHarness, failover: bool
+) -> None:
+    """Its last hello lists what ran as it ended. What had ended before left no trace there."""
+    ended, running = harness.give(2, spec=ONCE)
+    (other,) = harness.give()
+    harness.sent()
+    if failover:
+        harness.new_leader()
+    assert lose(harness, running) == {ended: True, running: True, other: False}
+    assert [harness.state(id_) for id_ in "012"] == [State.LOST, State.LOST, State.QUEUED]
+
+
+def test_what_a_killed_worker_ran_unreported_never_expires(harness: RegistryHarness) -> None:
+    (ended,) = harness.give(spec=Spec("job", "default", expires=60_000))
+    harness.sent()
+    assert lose(harness) == {ended: True}
+    harness.queues.time += 60_000
+    harness.queues.apply(Tick())
+    assert harness.state() is State.QUEUED
+
+
+def test_what_was_never_sent_to_a_killed_worker_did_not_begin(harness: RegistryHarness) -> None:
+    harness.registry.unreachable(b"w", harness.now)
+    (unsent,) = harness.give(spec=ONCE)
+    assert lose(harness) == {unsent: False}
+    assert harness.state() is State.QUEUED
 
 
 def test_the_leaders_own_pause_is_forgiven(harness: RegistryHarness) -> None:

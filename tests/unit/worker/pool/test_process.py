@@ -55,6 +55,11 @@ def note(path: str, *pids: int) -> None:
     partial.rename(path)
 
 
+def note_and_wait(path: str, go: str) -> None:
+    note(path)
+    wait_for(go)
+
+
 def count_run(directory: str, name: int) -> None:
     with open(os.path.join(directory, str(name)), "a") as file:
         file.write("x")
@@ -92,6 +97,7 @@ REGISTRY: dict[str, Callable[..., object]] = {
     "exit": os._exit,
     "hangup": lambda: int(signal.getsignal(signal.SIGHUP)),  # type: ignore[arg-type]
     "ignores_stops": ignores_stops,
+    "note_and_wait": note_and_wait,
     "pid": os.getpid,
     "sleep": time.sleep,
     "spin": spin,
@@ -442,19 +448,20 @@ from pathlib import Path
 from tests.unit.worker.pool.drive import alive, job
 from tests.unit.worker.pool.test_process import REGISTRY
 from raftwork.worker.pool.process import ProcessPool
-_, pids, words, killed = sys.argv
+_, pids, words, killed, name, *more = sys.argv
 def say(running):
     left = [pid for pid in Path(pids).read_text().split() if alive(int(pid))]
     Path(words + ".part").write_text(repr(([(h.token, h.held.name) for h in running], left)))
     Path(words + ".part").rename(words)
 pool = ProcessPool(REGISTRY, "w", 2, killed_notice=say)
-pool.start([job(1, "spin_with_helper", pids)])
+pool.start([job(1, name, pids, *more)])
 while not Path(pids).exists(): pool.collect()
 if killed == "killed":
     print(pool._fork_server, flush=True)
     while True: pool.collect()
 pool.close()
 """
+LAST_WORDS_OF = (sys.executable, "-c", LAST_WORDS)
 
 
 def test_of_a_killed_worker_is_told_what_ran_once_nothing_of_it_runs_any_more(
@@ -462,7 +469,7 @@ def test_of_a_killed_worker_is_told_what_ran_once_nothing_of_it_runs_any_more(
 ) -> None:
     pids, words = tmp_path / "pids", tmp_path / "words"
     with subprocess.Popen(
-        [sys.executable, "-c", LAST_WORDS, str(pids), str(words), "killed"],
+        [*LAST_WORDS_OF, str(pids), str(words), "killed", "spin_with_helper"],
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[4],
     ) as worker:
@@ -474,8 +481,38 @@ def test_of_a_killed_worker_is_told_what_ran_once_nothing_of_it_runs_any_more(
     until(lambda: not alive(fork_server), "the fork server is gone")
 
 
+BUSY = """
+from raftwork.worker.pool.fork_server import ForkServer
+from tests.unit.worker.pool.drive import until
+def obey(self, obeyed=ForkServer._obey):
+    more = obeyed(self)
+    if not more:
+        until(lambda: not any(map(alive, self._children.values())), "the children have left")
+        self._reap()
+    return more
+ForkServer._obey = obey
+"""
+
+
+def test_what_ended_once_its_worker_was_killed_is_told_as_well(tmp_path: Path) -> None:
+    """Its process finds nobody to tell, and has left before the fork server has its turn."""
+    pids, words, go = tmp_path / "pids", tmp_path / "words", tmp_path / "go"
+    code = LAST_WORDS.replace("pool = ", f"{BUSY}pool = ")
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(pids), str(words), "killed", "note_and_wait", str(go)],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[4],
+    ) as worker:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        worker.kill()
+    go.touch()
+    until(words.exists, "it is told")
+    assert words.read_text() == repr(([(1, "RUNNING")], []))
+
+
 def test_for_a_worker_that_ends_by_itself_nobody_speaks(tmp_path: Path) -> None:
     pids, words = tmp_path / "pids", tmp_path / "words"
-    command = [sys.executable, "-c", LAST_WORDS, str(pids), str(words), "closed"]
+    command = [*LAST_WORDS_OF, str(pids), str(words), "closed", "spin_with_helper"]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[4], timeout=60)
     assert not words.exists()  # its fork server has ended, as `close` waits for that
