@@ -1,7 +1,6 @@
 """`raftwork worker`: runs the tasks of an App."""
 
 import os
-from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -18,9 +17,6 @@ from raftwork.errors import LoadError
 from raftwork.logs import speak_on
 from raftwork.messages import NAME_MAX, QUEUES_MAX
 from raftwork.standard_streams import by_line, fill, let_go
-
-if TYPE_CHECKING:
-    from raftwork.worker import Recycling
 
 
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
@@ -115,6 +111,11 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     metavar="S",
     help="Stop at once when tasks still run so many seconds after SIGTERM (default: wait).",
 )
+@click.option(
+    "--pickle",
+    is_flag=True,
+    help="Let executors have any function called here, pickled ones among them.",
+)
 @click.option("--name", callback=_name, help="Shown in `raftwork status` (default: HOST-PID).")
 @config_options
 @logging_options
@@ -127,6 +128,7 @@ def command(
     max_tasks_per_child: int | None,
     max_memory_per_child: int,
     grace: float | None,
+    pickle: bool,
     name: str | None,
 ) -> None:
     """Run the tasks of an App.
@@ -155,6 +157,7 @@ def command(
         "max_tasks_per_child": max_tasks_per_child,
         "max_memory_per_child": max_memory_per_child or None,
         "grace": grace,
+        "pickle": pickle,
         "name": name or "HOST-PID",
     }
     if checked(shown | logging_values()):
@@ -162,8 +165,6 @@ def command(
     leave_when_told()
     divide_process_one()
     start_logging()
-    from raftwork.worker import Recycling
-
     raise SystemExit(
         _run(
             app,
@@ -171,8 +172,9 @@ def command(
             concurrency=concurrency,
             pool=pool,
             queues=queues,
-            recycling=Recycling(max_tasks_per_child or 0, max_memory_per_child),
+            recycling=(max_tasks_per_child or 0, max_memory_per_child),
             grace=grace,
+            pickle=pickle,
             name=name,
         )
     )
@@ -185,13 +187,14 @@ def _run(
     concurrency: int | None,
     pool: str,
     queues: list[str],
-    recycling: "Recycling",
+    recycling: tuple[int, int],
     grace: float | None,
+    pickle: bool,
     name: str | None,
 ) -> int:
     """Load the App and work for it. What it names as its brokers comes second only to a flag."""
     from raftwork import App
-    from raftwork.worker import load, run_worker
+    from raftwork.worker import Recycling, load, run_worker
 
     source = click.get_current_context().get_parameter_source("brokers")
     flag = brokers if source is ParameterSource.COMMANDLINE else None
@@ -217,9 +220,10 @@ def _run(
         queues=queues,
         name=name,
         app_target=target,
-        recycling=recycling,
+        recycling=Recycling(*recycling),
         hooks=app.hooks if isinstance(app, App) else None,
         grace=grace,
+        pickles=pickle,
     )
     let_go()
     return code

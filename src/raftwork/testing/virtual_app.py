@@ -18,6 +18,7 @@ from raftwork.messages import Result, State, decode_spec
 from raftwork.testing.virtual_cluster import VirtualCluster
 from raftwork.testing.virtual_worker import VirtualWorker
 from raftwork.wire import unpack
+from raftwork.worker.executor_calls import served
 from raftwork.worker.hook_calls import hooked
 from raftwork.worker.loader import functions
 from raftwork.worker.typed_tasks import typed
@@ -188,7 +189,7 @@ class World:
                 made = typed(hooked(functions(app.tasks), app.hooks), app.tasks)
                 known = self._made[id(app)] = tasks, made
             found |= known[1]
-        return found
+        return {**found, **served("", pickles=True)}
 
 
 class VirtualApp(App):

@@ -51,6 +51,7 @@ from raftwork.worker.events import (
     WorkerStopped,
     started,
 )
+from raftwork.worker.executor_calls import served
 from raftwork.worker.hook_calls import hooked, start, watch
 from raftwork.worker.killed_worker_notice import send_notice
 from raftwork.worker.loader import functions
@@ -343,6 +344,7 @@ def run_worker(
     recycling: Recycling = NEVER,
     hooks: Hooks | None = None,
     grace: float | None = None,
+    pickles: bool = False,
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
 
@@ -350,7 +352,8 @@ def run_worker(
     "process", "thread" or "async". Call it from the main thread, before anything else has started
     threads: the process pool forks here. A second signal ends the process from inside, with
     status 0: no thread or exit handler of a task may delay that; so does the first one's passing by
-    `grace` seconds. `recycling` is for processes only.
+    `grace` seconds. `recycling` is for processes only. `pickles` is whether executors may have any
+    function called here, pickled ones among them (executor_calls.py).
     """
     host, pid = socket.gethostname(), os.getpid()
     identity = Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
@@ -361,6 +364,7 @@ def run_worker(
     tell(started(*facts, list(tasks), pid))
     if not tasks:
         tell(NothingRegistered(app_target))
+    tasks = {**tasks, **served(app_target, pickles=pickles)}
     carry_into_threads()
     keep_last_lines()
     notice_waits(brokers)

@@ -368,7 +368,7 @@ def _text(text: str, limit: int) -> str:
 
 
 def _unknown(name: str, registry: Registry) -> str:
-    known = sorted(registry)
+    known = sorted(name for name in registry if not name.startswith("raftwork."))
     more = f", and {len(known) - _NAMES_MAX} more" if len(known) > _NAMES_MAX else ""
     listed = ", ".join(known[:_NAMES_MAX]) or "none"
     return f"this worker has no task {name!r}; it knows {listed}{more}"
