@@ -47,11 +47,12 @@ class RemoteTraceback(Exception):
 class RunFuture(futures.Future[T]):
     """A Future of one call. It is running once a worker has begun it."""
 
-    def __init__(self) -> None:
+    def __init__(self, guard: threading.RLock) -> None:
         super().__init__()
         self._handle: Run[Any] | None = None
-        #: Not in the cluster and not on its way there; then, with a handle or without.
+        #: Neither in the cluster nor on its way there; it changes under the guard.
         self._withheld = True
+        self._guard = guard
         self._sent = threading.Event()
 
     @property
@@ -67,8 +68,9 @@ class RunFuture(futures.Future[T]):
 
     def cancel(self) -> bool:
         """Cancel it if it has not begun; False if it has. One that was sent asks the cluster."""
-        if self._withheld or self.done():
-            return super().cancel()
+        with self._guard:
+            if self._withheld or self.done():
+                return super().cancel()
         here = threading.current_thread().name.startswith(_THREAD)
         if not self._sent.wait(0 if here else _SENT_S) or self._handle is None:
             return False
@@ -129,7 +131,7 @@ class Executor(futures.Executor):
         self._first: dict[str, object] | None = None
         if initializer is not None:
             self._first = {"id": uuid.uuid4().hex} | self._packed(initializer, initargs, {})
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # held while callbacks of a cancelled future are called
         self._waiting: deque[_Call] = deque()
         self._flying = 0
         self._flights: set[asyncio.Task[None]] = set()
@@ -148,7 +150,7 @@ class Executor(futures.Executor):
         how = self._packed(fn, args, kwargs)
         if self._first is not None:
             how["first"] = self._first
-        future: RunFuture[T] = RunFuture()
+        future: RunFuture[T] = RunFuture(self._lock)
         # Packed now: nobody keeps the arguments, and to change them later changes nothing.
         call = _Call(future, self._task.call(how), pickled=how["by"] == "pickle")
         with self._lock:
@@ -158,8 +160,9 @@ class Executor(futures.Executor):
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if _over:
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+            self._ensure_thread()
             self._waiting.append(call)
-            self._ensure_thread().call_soon_threadsafe(self._fill)
+            self._send_more()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -172,7 +175,7 @@ class Executor(futures.Executor):
             call.future.cancel()
         del waiting
         if loop is not None and thread is not None and thread.is_alive():
-            loop.call_soon_threadsafe(self._fill)
+            loop.call_soon_threadsafe(self._end_if_done)
             if wait and thread is not threading.current_thread():
                 thread.join()
         elif self._owns:
@@ -201,7 +204,7 @@ class Executor(futures.Executor):
 
     # ---- the thread -----------------------------------------------------------------------------
 
-    def _ensure_thread(self) -> asyncio.AbstractEventLoop:
+    def _ensure_thread(self) -> None:
         if self._loop is None or self._pid != os.getpid():  # a fork has no threads
             self._pid, self._flying = os.getpid(), 0
             self._loop = asyncio.new_event_loop()
@@ -209,29 +212,42 @@ class Executor(futures.Executor):
                 target=_serve, args=(self._loop,), name=_THREAD, daemon=True
             )
             self._thread.start()
-        return self._loop
 
-    def _fill(self) -> None:
-        """Send what may be sent; end the thread once nothing is left."""
+    def _send_more(self) -> None:
+        """Have the thread send as many as may be in the cluster. Under the lock."""
         assert self._loop is not None
-        while self._flying < self._max_workers:
-            with self._lock:
-                if not self._waiting:
-                    break
-                call = self._waiting.popleft()
-                cancelled = call.future.cancelled()
-                call.future._withheld = cancelled  # noqa: SLF001 - its maker
-            if cancelled:
-                call.future.set_running_or_notify_cancel()
+        while self._waiting and self._flying < self._max_workers:
+            call = self._waiting.popleft()
+            if call.future.cancelled():
+                self._loop.call_soon_threadsafe(call.future.set_running_or_notify_cancel)
                 continue
+            call.future._withheld = False  # noqa: SLF001 - its maker
             self._flying += 1
-            flight = self._loop.create_task(self._fly(call))
-            self._flights.add(flight)  # a loop holds its tasks weakly
-            flight.add_done_callback(self._flights.discard)
-        if self._closed and not self._flying and not self._waiting:
+            self._loop.call_soon_threadsafe(self._launch, call)
+
+    def _launch(self, call: "_Call") -> None:
+        assert self._loop is not None
+        flight = self._loop.create_task(self._fly(call))
+        self._flights.add(flight)  # a loop holds its tasks weakly
+        flight.add_done_callback(self._landed)
+
+    def _landed(self, flight: "asyncio.Task[None]") -> None:
+        self._flights.discard(flight)
+        with self._lock:
+            self._flying -= 1
+            self._send_more()
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        """The thread ends once nothing is left, after `shutdown`."""
+        assert self._loop is not None
+        with self._lock:
+            self._send_more()  # what is cancelled is told so
+            done = self._closed and not self._flying and not self._waiting
+        if done:
             if self._owns:
                 self._app.close()
-            self._loop.stop()
+            self._loop.call_soon(self._loop.stop)
 
     async def _fly(self, call: "_Call") -> None:
         future, pickled = call.future, call.pickled
@@ -250,9 +266,7 @@ class Executor(futures.Executor):
             self._read(future, answer, pickled=pickled)
         finally:
             future._sent.set()  # noqa: SLF001
-            self._flying -= 1
             del future
-            self._fill()
 
     def _read(self, future: RunFuture[Any], answer: list[Any], *, pickled: bool) -> None:
         match answer:

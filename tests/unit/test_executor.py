@@ -164,8 +164,17 @@ def test_what_was_not_sent_is_cancelled_for_nothing(app: VirtualApp) -> None:
     assert begun == []
 
 
+def test_what_was_submitted_first_is_on_its_way_at_once(app: VirtualApp) -> None:
+    """Fifty calls and a shutdown came before the thread had begun: none of them ran."""
+    executor = Executor(app, max_workers=2)
+    submitted = [executor.submit(same, n) for n in range(50)]
+    executor.shutdown(cancel_futures=True)
+    done = [each for each in submitted if not each.cancelled()]
+    assert len(done) >= 2 and all(each.result(0) is not None for each in done)
+
+
 def test_what_waits_in_the_queue_is_cancelled_there(app: VirtualApp) -> None:
-    future: RunFuture[None] = RunFuture()
+    future: RunFuture[None] = RunFuture(threading.RLock())
     future._withheld, future._handle = False, app.enqueue("any")
     future._sent.set()
     assert future.cancel() and future.cancelled()
