@@ -1,5 +1,6 @@
 """A history by tasks: all that is known of each."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -85,6 +86,14 @@ class Record:
 
     tasks: dict[str, Life]
     struck: list[Struck]
+
+    @property
+    def clocks_set_at(self) -> float:
+        """From when on the cluster's clock is another one: when the wall clocks of all were set."""
+        return min(
+            (s.at for s in self.struck if s.fault.startswith("clock") and s.role == "all"),
+            default=math.inf,
+        )
 
 
 def record(history: Iterable[Event]) -> Record:

@@ -74,6 +74,7 @@ def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
         and not task.extras.tenant
         and not task.gates
         and task.due <= ledger.time
+        and not task.blocked
     ):
         return
     task.flags |= LANED

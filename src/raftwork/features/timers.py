@@ -93,11 +93,13 @@ def _expire(ledger: "Ledger", seqs: Sequence[int], effects: list[Effect]) -> Non
 
 
 def _deadline(ledger: "Ledger", seqs: Sequence[int], effects: list[Effect]) -> None:
-    for seq in seqs:
-        # One by one: what follows one of these by its unique key stands elsewhere once that ended.
-        for task in unstarted(ledger, [seq]):
-            failure = encode_failure(DeadlinePassed(decode_spec(task.spec).deadline))
-            effects += end_unstarted(ledger, [task], State.FAILED, failure)
+    alike: dict[int, list[int]] = {}
+    for task in unstarted(ledger, seqs):
+        alike.setdefault(decode_spec(task.spec).deadline, []).append(task.seq)
+    for deadline, some in alike.items():
+        failure = encode_failure(DeadlinePassed(deadline))
+        # Read anew: what follows another one by its unique key stands elsewhere once that ended.
+        effects += end_unstarted(ledger, unstarted(ledger, some), State.FAILED, failure)
     overdue = ledger.running_seqs.keys() & set(seqs)
     if not overdue:
         return

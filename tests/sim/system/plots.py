@@ -11,6 +11,10 @@ hands the same tasks out, and they are done by the time at which the first pushe
 Read late: workers lose their connections to a leader while its pushes are under way, and connect
 again. In the new sessions it pushes the same tasks, and they are done by the time at which workers
 read what the first connections had brought.
+
+Offered in vain (Zab): a leader is cut off, and whoever is elected instead as well, as soon as the
+epoch that it is to offer is on its disk. The others elect one who offers the same epoch. Then the
+one who did so in vain follows, and must not count for an epoch that it accepted from itself.
 """
 
 from collections.abc import Callable
@@ -18,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from tests.sim.system.broker import Broker
 from tests.sim.system.faults import both
-from tests.sim.system.network import DOWN
+from tests.sim.system.network import DOWN, Network
+from tests.sim.system.zab_promises import ZabPromises
 
 if TYPE_CHECKING:
     from tests.sim.system.world import World
@@ -40,6 +45,8 @@ BUSY = 1_500
 UNDER_WAY, LATE = 200, 1_500
 #: When that begins at the earliest: after pushes were held back, where both are done, ms.
 BUSY_AGAIN = BUSY + LEADS + HELD + 500
+#: For how long an election is waited for that offers an epoch, and then for one that ends, ms.
+ELECTED = 4_000
 
 
 def leave_behind(world: "World") -> None:
@@ -52,6 +59,10 @@ def hold_back(world: "World") -> None:
 
 def read_late(world: "World") -> None:
     world.timeline.after(BUSY_AGAIN, _when_calm, world, lambda old: _ReadLate(world, old).begin())
+
+
+def offer_in_vain(world: "World") -> None:
+    world.timeline.after(BUSY, _when_calm, world, lambda old: _OfferedInVain(world, old).begin())
 
 
 def _when_calm(world: "World", begin: Callable[[Broker], None]) -> None:
@@ -152,3 +163,64 @@ class _LeftBehind:
         for each in self._others:
             each.disk.faults.greedy = False
         self._world.network.heal(self._clients)
+
+
+class _OfferedInVain:
+    def __init__(self, world: "World", old: Broker) -> None:
+        assert isinstance(world.consensus.promises, ZabPromises)
+        self._world, self._timeline, self._old = world, world.timeline, old
+        self._epochs = world.consensus.promises.epochs
+        self._before = max(hard.accepted for hard in self._epochs.values())
+        self._elected: Broker | None = None
+        self._give_up = 0
+
+    def begin(self) -> None:
+        self._timeline.note("plot: offered in vain", self._old.host)
+        network = self._world.network
+        network.cut(self._around(self._old), reset=True)
+        setattr(network, "transmit_consensus", self._transmit)  # noqa: B010
+        self._timeline.after(ELECTED, self._over)
+
+    def _around(self, broker: Broker) -> list[tuple[str, str]]:
+        others = [each for each in self._world.brokers if each is not broker]
+        return both([(broker.host, each.host) for each in others])
+
+    def _transmit(self, sender: Broker, routing: bytes, frame: bytes, lag: int) -> None:
+        """Nobody hears of the first epoch that somebody has accepted from itself."""
+        if self._elected is None and self._offers(sender):
+            self._elected = sender
+            self._timeline.after(0, self._part, sender)
+        if sender is not self._elected:
+            Network.transmit_consensus(self._world.network, sender, routing, frame, lag)
+
+    def _offers(self, broker: Broker) -> bool:
+        hard = self._epochs.get(broker.peer)
+        mine = hard is not None and hard.source == broker.peer.incarnation
+        return mine and hard is not None and hard.accepted > self._before
+
+    def _part(self, elected: Broker) -> None:
+        self._timeline.note("plot: elected in vain", elected.host)
+        network = self._world.network
+        network.cut(self._around(elected), reset=True)
+        network.heal(self._around(self._old))
+        self._give_up = self._timeline.now + ELECTED
+        self._wait(elected)
+
+    def _wait(self, elected: Broker) -> None:
+        others = [each for each in self._world.brokers if each not in (elected, self._old)]
+        led = any(each.active is not None for each in (*others, self._old))
+        if led or self._timeline.now >= self._give_up or self._world.peaceful:
+            self._timeline.note("plot: healed")
+            self._world.network.heal(self._around(elected))
+            self._hear()
+        else:
+            self._timeline.after(10, self._wait, elected)
+
+    def _over(self) -> None:
+        """Nobody was elected."""
+        if self._elected is None:
+            self._world.network.heal(self._around(self._old))
+            self._hear()
+
+    def _hear(self) -> None:
+        delattr(self._world.network, "transmit_consensus")

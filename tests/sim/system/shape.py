@@ -78,6 +78,8 @@ class Shape:
     plot: bool
     #: Whether pushes are held back, early on.
     held: bool
+    #: Whether an epoch is offered in vain, early on.
+    offered: bool
     #: Whether work done for others raises now and then (bugs.py).
     bugs: bool
     #: The store in memory, or the real one over files.
@@ -120,6 +122,7 @@ class Shape:
             killers=0.3 if third.random() < 0.15 else 0.0,
             plot=timeline.fourth.random() < 0.05,
             held=timeline.fourth.random() < 0.05,
+            offered=timeline.fourth.random() < 0.1,
             # Not before brokers are apart: a snapshot that failed is made again after up to 12 s,
             # and who can lead by the links that are left may need just that one.
             bugs=timeline.bugs.random() < 0.5 and not apart,

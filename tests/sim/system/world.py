@@ -28,7 +28,7 @@ from tests.sim.system.lanes import Draw, Resumes
 from tests.sim.system.looks import Looker
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
-from tests.sim.system.plots import hold_back, leave_behind, read_late
+from tests.sim.system.plots import hold_back, leave_behind, offer_in_vain, read_late
 from tests.sim.system.process import Clock, Process
 from tests.sim.system.promises import require
 from tests.sim.system.protocols import PROTOCOLS
@@ -175,6 +175,8 @@ class World:
             elif shape.held and self.consensus_name == "raft":  # one is enough: it is not consensus
                 hold_back(self)
                 read_late(self)
+            elif shape.offered and self.consensus_name == "zab":
+                offer_in_vain(self)
             timeline.run(shape.peace_at - shape.apart * APART)
             if shape.apart:
                 Apart(self).begin()

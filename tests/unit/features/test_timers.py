@@ -252,15 +252,17 @@ def test_what_was_enqueued_in_the_future_was_enqueued_now(driver: Driver) -> Non
     assert driver.state("a") is State.QUEUED
 
 
+@pytest.mark.parametrize("deadlines", [(500, 500), (500, 510), (510, 500)])
 def test_deadlines_of_a_task_and_of_the_one_that_follows_it_pass_in_one_entry(
-    driver: Driver,
+    driver: Driver, deadlines: tuple[int, int]
 ) -> None:
-    options = {"deadline": 500, "retries": 3, "on_conflict": OnConflict.RERUN}
-    for id_ in "ab":
-        batch = pack([[id_, b"payload", "", ["k"]]])
-        driver.apply(Admit(driver.now, spec(**options), batch))
-        if id_ == "a":
-            token = run(driver, "a")
+    def put_one(id_: str, deadline: int) -> None:
+        options = spec(deadline=deadline, retries=3, on_conflict=OnConflict.RERUN)
+        driver.apply(Admit(driver.now, options, pack([[id_, b"payload", "", ["k"]]])))
+
+    put_one("a", deadlines[0])
+    token = run(driver, "a")
+    put_one("b", deadlines[1])
     driver.fail(token, retry_at=START + 900)
     assert driver.state("b") is State.BLOCKED
     driver.tick(later=600)

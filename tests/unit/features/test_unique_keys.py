@@ -384,7 +384,9 @@ def test_effects_wake_the_dispatcher(driver: Driver) -> None:
     put(driver, "a", spec=RERUN)
     token = start(driver, "a")
     put(driver, "b", spec=RERUN)
+    put(driver, ("c", "", b""))
     driver.finish(token)
     assert driver.machine.due is not None
     assert driver.machine.due <= driver.now
-    assert driver.tick() == [Requeued("default", 2)]
+    # It waits from now on, not before what came while it could not run.
+    assert driver.tick() == [Requeued("default", 2, lane=2, place=4)]

@@ -37,6 +37,12 @@ def test_what_may_have_been_handed_out_before_may_begin() -> None:
     assert found(at_once + RAN.format(at=11.25)) == {}
 
 
+def test_once_all_clocks_were_set_its_delay_may_have_been_over() -> None:
+    ran = REVOKED + RAN.format(at=11.25)
+    assert found(ran + "struck 10.5 clock+600 all a+b+c\n") == {}
+    assert found(ran + "struck 11.22 clock+600 all a+b+c\n") == {"ran after cancel": 1}
+
+
 def test_a_cancel_that_nobody_asked_for_is_a_wrong_result() -> None:
     text = "asked 1 c t 7\nstored 2 c t\nended 9 audit t cancelled"
     assert found(text) == {"wrong result": 1}
