@@ -34,8 +34,9 @@ S = TypeVar("S", bound="Slot")
 
 #: Tasks of one call, beyond which they enqueue each other without end.
 TASKS_MAX: Final = 100_000
-#: Code that does nothing for so long, in another thread, may wait for the code that asks.
-OTHERS_S: Final = 0.05
+#: While code of tasks runs in other threads time does not pass; code that does nothing for so long
+#: may wait for who asks.
+OTHERS_S: Final = 5.0
 _ADDRESS: Final = "127.0.0.1:1"
 
 
@@ -80,12 +81,17 @@ class _Outcome(Reply[Result]):
     def result(self, timeout: float | None = None) -> Result:
         world, task = self._world, self._slot.id
         until = None if timeout is None else world.cluster.time + round(timeout * 1000)
-        while True:
-            result = world.cluster.outcome(task)
-            if result.state.final or result.state is State.UNKNOWN:
-                break
-            if not (world.run_tasks() or world.await_others() or world.pass_time(until)):
-                raise TimeoutError
+        with world.cluster.waiting():
+            while True:
+                result = world.cluster.outcome(task)
+                if result.state.final or result.state is State.UNKNOWN:
+                    break
+                if not (
+                    world.run_tasks()
+                    or world.cluster.await_others(OTHERS_S)
+                    or world.pass_time(until)
+                ):
+                    raise TimeoutError
         if result.state.final:
             self._slot.outcome = result
         return result
@@ -172,12 +178,6 @@ class World:
             return self.cluster.waits
         self.cluster.jump(max(due, self.cluster.time + 1))
         return True
-
-    def await_others(self) -> bool:
-        """While tasks run in other threads time does not pass; whether one of them got on."""
-        cluster = self.cluster
-        with cluster.changed:
-            return cluster.others_run() and cluster.changed.wait(OTHERS_S)
 
     def _registry(self) -> Registry:
         """The functions to run, by the names of their tasks; of equal names the newest App's."""

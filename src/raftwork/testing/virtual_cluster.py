@@ -9,7 +9,9 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from itertools import count
 from random import Random
@@ -25,6 +27,7 @@ from raftwork.features import from_broker, to_broker
 from raftwork.messages import FromBroker, Ping, Refused, Result, ToBroker, WorkerHello
 from raftwork.messages.request import Request
 from raftwork.release import LEVELS
+from raftwork.worker.context import task_of_this_code
 
 #: Who asks, as the leader sees it.
 _CLIENT = b"client"
@@ -76,8 +79,9 @@ class VirtualCluster:
         self.lock = threading.RLock()
         #: Notified when something has happened.
         self.changed = threading.Condition(self.lock)
-        #: The workers whose tasks' code runs.
-        self.running: set[bytes] = set()
+        #: The workers that are at work: under which token, and inside whose tasks.
+        self._running: dict[bytes, tuple[int, tuple[bytes, ...]]] = {}
+        self._waits: Counter[bytes] = Counter()
         #: ms on the leader's monotonic clock, and what to add for ms since 1970.
         self.now = 0
         self._epoch = time.time_ns() // 1_000_000 - _SETTLED_MS
@@ -190,20 +194,57 @@ class VirtualCluster:
         turns = [worker.turn() for worker in list(self._workers.values())]
         return any(turns)
 
-    def others_run(self) -> bool:
-        """Whether code of tasks runs that does not wait for the code that asks."""
-        mine = _inside.get()
-        return any(route not in mine for route in self.running)
+    # ---- code that runs -------------------------------------------------------------------------
 
-    def inside(self, route: bytes) -> Token[tuple[bytes, ...]]:
-        """Code of this worker's task runs from here on."""
-        self.running.add(route)
-        return _inside.set((*_inside.get(), route))
+    def begin(self, route: bytes) -> Token[tuple[bytes, ...]]:
+        """This code is a worker's from here on, and that of its tasks."""
+        with self.lock:
+            inside = (*self._around_me(), route)
+            self._running[route] = 0, inside
+        return _inside.set(inside)
 
-    def outside(self, route: bytes, before: Token[tuple[bytes, ...]]) -> None:
-        """It has ended."""
+    def runs(self, route: bytes, token: int) -> None:
+        """It runs the task under this token."""
+        with self.lock:
+            self._running[route] = token, self._running[route][1]
+
+    def end(self, route: bytes, before: Token[tuple[bytes, ...]]) -> None:
+        """It is over, and all that it had to say is said."""
         _inside.reset(before)
-        self.running.discard(route)
+        with self.lock:
+            del self._running[route]
+            self.changed.notify_all()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Within the block the code that this is part of waits for an outcome."""
+        mine = self._around_me()
+        with self.lock:
+            self._waits.update(mine)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._waits.subtract(mine)
+
+    def await_others(self, longest: float) -> bool:
+        """Wait, up to so many seconds, for workers in other threads; whether one got on."""
+        with self.changed:
+            mine = self._around_me()
+            active = [r for r in self._running if r not in mine and self._waits[r] <= 0]
+            return bool(active) and self.changed.wait(longest)
+
+    def _around_me(self) -> tuple[bytes, ...]:
+        """The workers in whose tasks' code this is, also in a thread that a task has started."""
+        inside, task = _inside.get(), task_of_this_code()
+        if inside or task is None:
+            return inside
+        for token, its in self._running.values():
+            if token == task.token:
+                return its
+        return ()
+
+    # ---- inside ---------------------------------------------------------------------------------
 
     def _step(self) -> bool:
         leader = self._leader

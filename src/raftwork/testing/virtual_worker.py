@@ -118,6 +118,8 @@ class VirtualWorker:
         )
         self._agent = Agent(identity, [_ADDRESS], 1, cluster.now, Random(0))
         self._courier = Courier(self._agent.session)
+        # Before it is given anything: while it is at work, time does not pass for others.
+        self._before = cluster.begin(self._route)
         with cluster.lock:
             cluster.join(self._route, self)
             self._agent.link_made(_ADDRESS, cluster.now)
@@ -129,15 +131,13 @@ class VirtualWorker:
         done = 0
         try:
             while done < most and (task := self._next()) is not None:
-                before = self._cluster.inside(self._route)
-                try:
-                    self._pool.run(task)
-                finally:
-                    self._cluster.outside(self._route, before)
+                self._cluster.runs(self._route, task.token)
+                self._pool.run(task)
                 done += 1
                 self._cluster.settle()
         finally:
             self._leave()
+            self._cluster.end(self._route, self._before)
         return done
 
     @property

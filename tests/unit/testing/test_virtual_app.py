@@ -255,6 +255,27 @@ def test_threads_may_enqueue_meanwhile(virtual: VirtualApp) -> None:
     assert virtual.run_until_idle() == 8
 
 
+def test_time_does_not_pass_while_other_code_runs(virtual: VirtualApp) -> None:
+    """It jumped by a day, past the end of results, when a machine was slow."""
+    begun, ends = threading.Event(), threading.Event()
+
+    @virtual.task(name="slow")
+    def slow() -> str:
+        begun.set()
+        ends.wait(30)
+        return "done"
+
+    before, run = virtual.now, slow.enqueue()
+    thread = threading.Thread(target=virtual.run_until_idle)
+    thread.start()
+    begun.wait(10)
+    timer = threading.Timer(0.2, ends.set)
+    timer.start()
+    assert run.result() == "done"
+    thread.join()
+    assert virtual.now - before < timedelta(seconds=1)
+
+
 def test_inside_an_event_loop_too(virtual: VirtualApp) -> None:
     async def test() -> None:
         run = await aparent.aenqueue(1)
