@@ -83,14 +83,11 @@ class _Outcome(Reply[Result]):
         until = None if timeout is None else world.cluster.time + round(timeout * 1000)
         with world.cluster.waiting():
             while True:
+                seen = world.cluster.happened
                 result = world.cluster.outcome(task)
                 if result.state.final or result.state is State.UNKNOWN:
                     break
-                if not (
-                    world.run_tasks()
-                    or world.cluster.await_others(OTHERS_S)
-                    or world.pass_time(until)
-                ):
+                if not (world.run_tasks() or world.wait_or_pass_time(seen, until)):
                     raise TimeoutError
         if result.state.final:
             self._slot.outcome = result
@@ -164,6 +161,14 @@ class World:
         if done >= TASKS_MAX:
             raise RuntimeError(f"{TASKS_MAX} tasks ran, and there are more: do they enqueue anew?")
         return done
+
+    def wait_or_pass_time(self, seen: int, until: int | None) -> bool:
+        """As `pass_time`, but never while anything else may happen, or has since `seen`."""
+        cluster = self.cluster
+        with cluster.lock:
+            if cluster.happened != seen or cluster.await_others(OTHERS_S):
+                return True
+            return self.pass_time(until)
 
     def pass_time(self, until: int | None) -> bool:
         """Jump to the next instant at which something is due; False if none is before `until`.

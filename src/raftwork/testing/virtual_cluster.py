@@ -79,6 +79,8 @@ class VirtualCluster:
         self.lock = threading.RLock()
         #: Notified when something has happened.
         self.changed = threading.Condition(self.lock)
+        #: Grows with every request, and whenever a worker has run something.
+        self.happened = 0
         #: The workers that are at work: under which token, and inside whose tasks.
         self._running: dict[bytes, tuple[int, tuple[bytes, ...]]] = {}
         self._waits: Counter[bytes] = Counter()
@@ -121,6 +123,7 @@ class VirtualCluster:
     def ask(self, request: Request, reply: type[object], answered: Answered) -> None:
         """Send the leader a request; `answered` is called with its answer, now or later."""
         with self.lock:
+            self.happened += 1
             self.settle()  # what code that runs now has said of itself
             number = next(self._numbers)
             record = request._replace(request=number)
@@ -207,12 +210,13 @@ class VirtualCluster:
         """It runs the task under this token."""
         with self.lock:
             self._running[route] = token, self._running[route][1]
+            self.happened += 1
 
     def end(self, route: bytes, before: Token[tuple[bytes, ...]]) -> None:
         """It is over, and all that it had to say is said."""
         _inside.reset(before)
         with self.lock:
-            del self._running[route]
+            self.happened += self._running.pop(route)[0] > 0
             self.changed.notify_all()
 
     @contextmanager
