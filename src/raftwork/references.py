@@ -51,7 +51,7 @@ def flat(
     function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
 ) -> tuple[Callable[..., object], tuple[object, ...], dict[str, object]]:
     """A call of a partial as the call of its function."""
-    while type(function) is functools.partial:
+    while isinstance(function, functools.partial):
         args, kwargs = function.args + args, {**function.keywords, **kwargs}
         function = function.func
     return function, args, kwargs
