@@ -50,5 +50,5 @@ def test_what_is_not_there_is_said(text: str) -> None:
 
 
 def test_a_partial_is_a_call_of_its_function() -> None:
-    nested = functools.partial(functools.partial(divmod, 7), x=1)
-    assert flat(nested, (2,), {"y": 3}) == (divmod, (7, 2), {"x": 1, "y": 3})
+    nested = functools.partial(functools.partial(print, 7), sep="1")
+    assert flat(nested, (2,), {"y": 3}) == (print, (7, 2), {"sep": "1", "y": 3})
