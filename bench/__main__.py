@@ -3,7 +3,8 @@
 `python -m bench compare REV …` is none of them: it measures another revision against this one.
 Nor is `python -m bench peers …`: it measures other queues, which must be installed first.
 `python -m bench idle …`, `many …`, `turn …` and `path …` take options, too;
-`python -m bench semantics [ROW …]` takes the names of rows.
+`python -m bench semantics [ROW …]` takes the names of rows; `python -m bench schedules` is those of
+schedules.
 """
 
 import signal
@@ -14,6 +15,7 @@ from bench import (
     backlog,
     compare,
     failover,
+    flows,
     herd,
     hostile,
     idle,
@@ -30,11 +32,13 @@ from bench.balancing import cost, hog, virtual
 from bench.consensus import __main__ as consensus
 from bench.peers import run as peers
 from bench.semantics import run as semantics
+from bench.semantics import schedules
 
 ALL = {
     "throughput": throughput.main,
     "latency": latency.main,
     "failover": failover.main,
+    "flows": flows.main,
     "idle": idle.main,
     "backlog": backlog.main,
     "workers": workers.main,
@@ -57,6 +61,7 @@ WITH_OPTIONS: dict[str, Callable[[Sequence[str]], object]] = {
     "path": path.main,
     "peers": peers.main,
     "semantics": semantics.main,
+    "schedules": lambda _: semantics.main([row.name for row in schedules.ROWS]),
 }
 
 # An end by SIGTERM, too, goes through the cleaning up.

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from bench.harness import Figures
-from bench.semantics import timers
+from bench.semantics import limits, schedules, timers
 
-ROWS = (*timers.ROWS,)
+ROWS = (*timers.ROWS, *limits.ROWS, *schedules.ROWS)
 
 
 def main(arguments: Sequence[str] = ()) -> Figures:

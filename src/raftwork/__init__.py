@@ -13,27 +13,47 @@ add.enqueue(1, 2).result(timeout=10)
 
 from typing import TYPE_CHECKING
 
-from raftwork.attempt_ends import Reject, Resume, Retry
-from raftwork.client import App, BoundTask, Progress, Run, RunInfo, Status, Task
+from raftwork.attempt_ends import RateLimited, Reject, Resume, Retry
+from raftwork.client import (
+    App,
+    BoundTask,
+    Flow,
+    Progress,
+    Run,
+    RunInfo,
+    Schedule,
+    Status,
+    Task,
+    chain,
+    chord,
+    group,
+    mapreduce,
+    replace,
+)
 from raftwork.conversion import Converter
 from raftwork.errors import (
     AlreadyEnqueued,
     AppClosed,
     AttemptOver,
     LoadError,
+    NotDeterministic,
     NotSerializable,
     PayloadTooLarge,
     ProtocolError,
     QueueFull,
     RaftworkError,
+    ScheduleConflict,
     TaskCancelled,
     TaskFailed,
     TaskLost,
     Unavailable,
+    UnknownSchedule,
     UnknownTask,
     UnknownWorker,
     Unsupported,
+    WouldDeadlock,
 )
+from raftwork.messages.flow_values import Failure
 from raftwork.release import RELEASE
 
 if TYPE_CHECKING:
@@ -45,13 +65,22 @@ __all__ = [
     "App",
     "BoundTask",
     "Converter",
+    "Failure",
+    "Flow",
     "Progress",
     "Run",
     "RunInfo",
+    "Schedule",
     "Status",
     "Task",
+    "chain",
+    "chord",
     "current",
+    "group",
+    "mapreduce",
+    "replace",
     "Reject",
+    "RateLimited",
     "Resume",
     "Retry",
     "RaftworkError",
@@ -59,17 +88,21 @@ __all__ = [
     "AppClosed",
     "AttemptOver",
     "LoadError",
+    "NotDeterministic",
     "NotSerializable",
     "PayloadTooLarge",
     "ProtocolError",
     "QueueFull",
+    "ScheduleConflict",
     "TaskCancelled",
     "TaskFailed",
     "TaskLost",
     "Unavailable",
+    "UnknownSchedule",
     "UnknownTask",
     "UnknownWorker",
     "Unsupported",
+    "WouldDeadlock",
     "__version__",
 ]
 

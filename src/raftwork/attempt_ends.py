@@ -24,6 +24,28 @@ class Retry(Exception):
         return super().__str__() or f"its code asked for another attempt{when}"
 
 
+class RateLimited(Exception):
+    """What it talks to wants no more for now: nothing of the same limits runs for so long.
+
+    The gates that it passed, or that of `limit` alone, are shut for `retry_after` seconds, and it
+    waits there again at its place. Nothing has failed. A task that counts for no limit waits for
+    that time itself; one that may run only once has failed by it.
+    """
+
+    def __init__(self, text: str = "", *, retry_after: Duration, limit: str | None = None) -> None:
+        super().__init__(text)
+        #: In seconds.
+        self.retry_after = seconds("retry_after", retry_after)
+        self.limit = limit
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rate_limited, (type(self), *self.args), vars(self)
+
+    def __str__(self) -> str:
+        which = "" if self.limit is None else f" of {self.limit}"
+        return super().__str__() or f"the rate{which} is used up for {self.retry_after:g} s"
+
+
 class Reject(Exception):
     """It has failed for good, and is not tried again: its arguments, say, can never be right."""
 
@@ -34,3 +56,18 @@ class Resume(Exception):
     It waits again at its place in the queue. What is to be known there belongs in a checkpoint.
     A task that may run only once has failed by it.
     """
+
+
+def _rate_limited(kind: type[RateLimited], *args: str) -> RateLimited:
+    """Unpickle one: what it says follows as its state."""
+    return kind(*args, retry_after=0)
+
+
+class Replacement:
+    """What a task returns to have others do its work (`raftwork.replace`)."""
+
+    __slots__ = ("graph",)
+
+    def __init__(self, graph: bytes) -> None:
+        #: A packed Graph.
+        self.graph = graph

@@ -6,10 +6,14 @@ RaftworkError
 │   ├── PayloadTooLarge      over a stated limit; both sizes are in the text
 │   ├── UnknownTask          no task has this id (or its last trace was forgotten)
 │   ├── UnknownWorker        no worker of this name works for the cluster
+│   ├── UnknownSchedule      there is no schedule of this id
 │   ├── ProtocolError        a request that contradicts itself or an earlier one
-│   │   └── Unsupported      the brokers are of an older release, or not all of the new one yet
+│   │   ├── Unsupported      the brokers are of an older release, or not all of the new one yet
+│   │   ├── NotDeterministic a task's next attempt calls other tasks than the one before
+│   │   └── ScheduleConflict there is such a schedule already, or another version of it by now
 │   ├── AlreadyEnqueued      a task of the same unique key is there; `id` is its id
 │   ├── AppClosed            a call on an App after its `close` (also a RuntimeError)
+│   ├── WouldDeadlock        a task waits for what cannot end before it does
 │   └── LoadError            MODULE:APP of a worker cannot be imported, or is no App
 ├── try again, later or elsewhere
 │   ├── QueueFull            a queue, or the cluster, holds as much as it may
@@ -73,6 +77,12 @@ class UnknownWorker(RaftworkError):
     code = 6
 
 
+class UnknownSchedule(RaftworkError):
+    """There is no schedule of this id: none was made, or it was deleted."""
+
+    code = 12
+
+
 class ProtocolError(RaftworkError):
     """A request that breaks the protocol, such as a used id with other contents."""
 
@@ -98,6 +108,15 @@ class AppClosed(RaftworkError, RuntimeError):
     """A call on an App that was closed. Nothing was sent."""
 
 
+class WouldDeadlock(RaftworkError):
+    """The task waits for another one's outcome that cannot come while it waits.
+
+    What it waits for waits for it in turn: as its ancestor, for a gate that it fills, or for a slot
+    where all slots have tasks that wait. The wait ends with this error instead of lasting for ever;
+    the task that is waited for stays enqueued.
+    """
+
+
 class LoadError(RaftworkError):
     """There is no such module or App, or importing it failed. The text says which."""
 
@@ -106,6 +125,16 @@ class Unsupported(ProtocolError):
     """The brokers cannot do this yet: they are of an older release, or some of them are."""
 
     code = 7
+
+
+class NotDeterministic(ProtocolError):
+    """What a task calls first, second, … must be the same in every attempt of it: it was not."""
+
+
+class ScheduleConflict(ProtocolError):
+    """There is a schedule of this id already, or it was changed since it was read."""
+
+    code = 13
 
 
 class QueueFull(RaftworkError):
@@ -246,7 +275,9 @@ REFUSALS: Final[dict[int, type[RaftworkError]]] = {
         QueueFull,
         UnknownTask,
         UnknownWorker,
+        UnknownSchedule,
         Unsupported,
+        ScheduleConflict,
         RaftworkError,
     )
 }

@@ -39,17 +39,18 @@ def pack_call(
     args: Sequence[object],
     kwargs: Mapping[str, object],
     parameters: Sequence[str] = (),
-    headers: Mapping[str, str] | None = None,
+    besides: Mapping[str, object] | None = None,
 ) -> bytes:
-    """The payload of a call: packed [args, kwargs], and {"headers": …} behind them if it has any.
+    """The payload of a call: packed [args, kwargs], and behind them what is told besides, if any.
 
+    That is a dict with the call's "headers", and of a flow's calls with "map" or "shard".
     `parameters` are the names of the positional ones, for the text of an error. Raises
     NotSerializable, naming the argument, and PayloadTooLarge.
     """
     if not (_plain(args) and (not kwargs or _plain(kwargs.values()))):
         _refuse(name, args, kwargs, parameters)
     try:
-        whole = (args, kwargs, {"headers": headers}) if headers else (args, kwargs)
+        whole = (args, kwargs, besides) if besides else (args, kwargs)
         payload: bytes = packer.pack(whole)
     except (ValueError, OverflowError):  # an integer too large, a lone surrogate
         _refuse(name, args, kwargs, parameters)

@@ -348,12 +348,13 @@ def test_status_shows_brokers_workers_and_queues(cluster: Cluster) -> None:
     assert worker["pid"] == cluster["w1"].pid
     assert set(worker) == {
         *("name", "host", "pid", "slots", "running", "weight", "cpu", "memory", "queues", "state"),
-        *("reason", "others", "load", "terms"),
+        *("reason", "others", "load", "terms", "parked"),
     }
     assert seen["queues"] == {
         "default": {"queued": 0, "running": 0, "succeeded": 3, "failed": 0, "lost": 0}
         | {"bytes": 0, "balancer": None, "max_length": None, "max_bytes": None}
         | {"fair": None, "weights": None, "patience": None}
+        | {"concurrency": None, "rate": None, "burst": None}
         | {"scheduled": 0, "blocked": 0, "cancelled": 0, "paused": False, "paused_until": None}
     }
     people = cluster.cli("status")

@@ -77,6 +77,9 @@ def test_what_is_set_for_a_queue_outlives_the_leader(cluster: Cluster) -> None:
         "fair": None,
         "weights": None,
         "patience": None,
+        "concurrency": None,
+        "rate": None,
+        "burst": None,
     }
     assert cluster.cli("queue", "set", "bulk", "--max-length", "none").code == 0
     shown = cluster.cli("queue", "show", "bulk").out

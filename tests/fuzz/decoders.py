@@ -22,6 +22,8 @@ from raftwork.consensus.raft import messages as raft
 from raftwork.consensus.zab import messages as zab
 from raftwork.errors import BadMessage, PayloadTooLarge, ProtocolError, StoreDamaged, StoreError
 from raftwork.features import from_broker, to_broker
+from raftwork.features.flow_graph import Graph, decode_graph, encode_graph, read_graph
+from raftwork.features.schedule_plan import Fields, decode_fields, encode_fields
 from raftwork.features.task_batch import read_spec, read_tasks
 from raftwork.messages import (
     Failure,
@@ -35,6 +37,7 @@ from raftwork.messages import (
     encode_failure,
     encode_spec,
 )
+from raftwork.messages.flow_values import Reference, joined, packed_reference, unpack_value
 from raftwork.wire import INT_MAX, Codec, pack, unpack
 from raftwork.worker.pool.fork_server import notices
 
@@ -191,6 +194,16 @@ def _batches() -> Strategy:
     return batch
 
 
+#: Lists of values, and of references to them.
+_TEMPLATES = st.lists(
+    st.one_of(plain, st.builds(packed_reference, st.builds(Reference, st.just(0), st.booleans())))
+).map(pack)
+
+
+def _joined(data: bytes) -> object:
+    return joined(data, {0: pack([1, 2])})
+
+
 def _address(data: bytes) -> object:
     return parse_address(data.decode("utf-8", "surrogateescape"))
 
@@ -223,6 +236,13 @@ DECODERS: dict[str, Decoder] = {
         encode_spec,
         records(Spec),
     ),
+    "what is said of a schedule": Decoder(
+        decode_fields,
+        (BadMessage,),
+        records(Fields).map(encode_fields),
+        encode_fields,
+        records(Fields),
+    ),
     "failures in the log": Decoder(
         decode_failure_strictly,
         (BadMessage,),
@@ -230,6 +250,16 @@ DECODERS: dict[str, Decoder] = {
         encode_failure,
         records(Failure),
     ),
+    "graphs": Decoder(
+        decode_graph, (BadMessage,), records(Graph).map(encode_graph), encode_graph, records(Graph)
+    ),
+    "graphs that are to enter": Decoder(
+        partial(read_graph, settings=ClusterSettings()),
+        _REFUSED,
+        records(Graph).map(encode_graph),
+    ),
+    "values with failures": Decoder(unpack_value, (BadMessage,), plain.map(pack)),
+    "templates": Decoder(_joined, (BadMessage,), _TEMPLATES),
     "a batch's spec": Decoder(
         partial(read_spec, settings=ClusterSettings()), _REFUSED, records(Spec).map(encode_spec)
     ),

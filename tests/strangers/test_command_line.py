@@ -45,6 +45,7 @@ def test_a_queue_with_a_typo_is_told_and_goes_again(alone: Place) -> None:
     assert "no worker serves the queue typo" in made.err
     assert alone.sh("raftwork queue show typo").out == (
         "balancer none\nmax_length 5\nmax_bytes none\nfair none\nweights none\npatience none\n"
+        "concurrency none\nrate none\nburst none\n"
     )
     assert "typo" in alone.status()["queues"]
     assert alone.sh("raftwork queue set typo --reset").code == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.sim.mutants.surgery import Edit
 from tests.teeth.hostile import HOSTILE
 from tests.teeth.killed_workers import KILLED_WORKERS
+from tests.teeth.schedules import SCHEDULES
 from tests.teeth.shape import Break
 
 ROOT = Path(__file__).parents[2]
@@ -650,8 +651,8 @@ _WORKERS = (
         "a process that does not start counts as a slot",
         (
             Edit(
-                f"{_WORKER}.pool.process:ProcessPool.slots",
-                "child.failed_starts < _FAILED_STARTS_MAX\n        and not",
+                f"{_WORKER}.pool.process:_Child.starts",
+                "self.failed_starts < _FAILED_STARTS_MAX and not",
                 "not",
             ),
         ),
@@ -703,8 +704,8 @@ _PREVENTION = (
         (
             Edit(
                 f"{_BROKER}.dispatch.queue_backlog:QueueBacklog.__init__",
-                "self._open(number, lane, first)",
-                "self._open(number, lane._replace(priority=200 - lane.priority), first)",
+                "self._add(number, lane, first)",
+                "self._add(number, lane._replace(priority=200 - lane.priority), first)",
             ),
         ),
         ("test_priority_place_and_order_of_keys_outlive_the_leader",),
@@ -714,7 +715,7 @@ _PREVENTION = (
         (
             Edit(
                 f"{_FEATURES}.lanes:_settled",
-                "if spec.halts and state in (State.FAILED, State.LOST):",
+                "if state in (State.FAILED, State.LOST) and decode_spec(packed).halts:",
                 "if False:",
             ),
         ),
@@ -765,6 +766,6 @@ _PREVENTION = (
 )
 
 BREAKS = (
-    *(*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *HOSTILE),
+    *(*_DURABILITY, *_LEADERSHIP, *_DIRECTORIES, *HOSTILE, *SCHEDULES),
     *(*_COMMANDS, *_WORKERS, *KILLED_WORKERS, *_PREVENTION),
 )

@@ -6,10 +6,16 @@ from datetime import timedelta
 
 import pytest
 
-from raftwork import Reject, Resume, Retry
+from raftwork import RateLimited, Reject, Resume, Retry
 
 
-@pytest.mark.parametrize("error", [Retry(after=30), Retry("full", after=1), Reject("no"), Resume()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(Retry(after=30), Retry("full", after=1), Reject("no"), Resume()),
+        *(RateLimited(retry_after=3, limit="a"), RateLimited("full", retry_after=0)),
+    ],
+)
 def test_it_is_the_same_in_another_process(error: Exception) -> None:
     for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert (type(other), str(other), vars(other)) == (type(error), str(error), vars(error))

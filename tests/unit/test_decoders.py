@@ -19,14 +19,16 @@ from tests.fuzz.decoders import DECODERS, HEADERS, check, plain, spoilt
 every = pytest.mark.parametrize("name", list(DECODERS))
 SOURCE = Path(__file__).parents[2] / "src" / "raftwork"
 #: Between a worker and the processes it forked itself.
-_OWN = {"worker/pool/fork_server.py:decode_job"}
+_OWN = {"worker/pool/fork_server.py:decode_job", "worker/pool/child_waits.py:decode_wait"}
 #: Codecs that are fuzzed through the function that uses them.
 _PRIVATE = {
+    "_fields": "decode_fields",
     "_spec": "decode_spec",
     "_spec_in_log": "decode_spec_strictly",
     "_failure": "decode_failure",
     "_failure_in_log": "decode_failure_strictly",
     "_roster": "decode_roster",
+    "_graph": "decode_graph",
 }
 
 

@@ -49,10 +49,11 @@ def test_an_error_is_the_same_in_another_process(error: RaftworkError) -> None:
 
 SOURCES = sorted(Path(raftwork.__file__).parent.rglob("*.py"))
 TREE = (errors.__doc__ or "").split("\n\n")[1]
-#: They never leave the commands that raise them.
-_INSIDE = {"NotJSON", "NoVictim"}
+#: They are caught before a caller sees them; RemoteTraceback is only ever a cause, as in the
+#: executors of the standard library.
+_INSIDE = {"Misfit", "NotJSON", "NoVictim", "RemoteTraceback", "Taken", "WrongArguments"}
 #: They are no errors: a task's code raises them.
-_ENDS = {"Reject", "Resume", "Retry"}
+_ENDS = {"RateLimited", "Reject", "Resume", "Retry"}
 
 
 def _kinds() -> dict[str, type[RaftworkError]]:
@@ -97,6 +98,8 @@ def test_a_broker_refuses_with_each_code_and_one_error() -> None:
         5: "UnknownTask",
         6: "UnknownWorker",
         7: "Unsupported",
+        12: "UnknownSchedule",
+        13: "ScheduleConflict",
     }
     assert {kind.code for kind in _kinds().values()} == set(Code)
 

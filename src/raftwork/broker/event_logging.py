@@ -11,6 +11,7 @@ from raftwork.broker.events import (
     PER_ATTEMPT,
     BadFrame,
     BalancerUnknown,
+    ChoreFailed,
     Follows,
     HelloRefused,
     PeerDown,
@@ -64,7 +65,7 @@ LEVELS: Final[Mapping[type, int]] = {
 #: Strangers or circumstances make a new text each time; the first of a minute is enough.
 _ALIKE: Final = (
     *(BadFrame, FrameUnsent, HelloRefused, SessionClosed, SlowTurn),
-    *(QueueFullRefusal, RequestRefused, WorkerRefused),
+    *(ChoreFailed, QueueFullRefusal, RequestRefused, WorkerRefused),
 )
 
 

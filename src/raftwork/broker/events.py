@@ -335,6 +335,16 @@ class RequestRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoreFailed:
+    """The leader could not do what it does by itself; it tries again."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRefused:
     """A worker cannot work here; it was told why."""
 
@@ -420,6 +430,7 @@ Event = (
     | TaskLost
     | QueueFullRefusal
     | RequestRefused
+    | ChoreFailed
     | WorkerRefused
     | BalancerUnknown
     | LevelRaised

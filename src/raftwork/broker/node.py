@@ -31,7 +31,7 @@ from raftwork.consensus.core import Peer
 from raftwork.consensus.durable_replica import Replica
 from raftwork.errors import BadMessage, NewerMessage
 from raftwork.features import from_broker, to_broker
-from raftwork.features.catalogue import FEATURES
+from raftwork.features.catalogue import FEATURES, WORKER_REQUESTS
 from raftwork.messages import (
     BrokerStatus,
     ClientHello,
@@ -326,8 +326,9 @@ class Node:
         self._reply(routing, self.status(asked.request))
 
     def _ask(self, routing: bytes, request: ToBroker, now: int) -> None:
-        """What only the leader can carry out for a client."""
-        if not self._sessions.heard(routing, Kind.CLIENT, now):
+        """What only the leader can carry out for a client; a few things for a worker as well."""
+        kinds = Kind if type(request) in WORKER_REQUESTS else (Kind.CLIENT,)
+        if not any(self._sessions.heard(routing, kind, now) for kind in kinds):
             self._reply(routing, HelloFirst())
         elif self._supervisor.leadership is None:
             self._reply(routing, self._leader(now))

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 from raftwork import App, RaftworkError, Run, Unsupported
+from raftwork.chaos.beat import Beat
 from raftwork.chaos.checker import Verdict, judge
 from raftwork.chaos.history import (
     AUDIT,
@@ -108,6 +109,10 @@ class TrialProcesses:
         """The directory of the trial's journals, one per process."""
         return self._journals
 
+    def beat(self) -> Beat:
+        """A schedule of tasks like those of the clients."""
+        return Beat(self._brokers, f"{self._prefix}-beat", str(self._journals))
+
     def start(self, role: str) -> None:
         """Start a process with the role "worker" or "client"."""
         self._made += 1
@@ -179,6 +184,7 @@ class Trial:
         self._reviver = Reviver()
         self._nemesis = Nemesis(brokers, others, self._reviver, self._journal.write, self._rng)
         self._troubles: list[str] = []
+        self._beat = self._processes.beat()
         self._began = now()
 
     def run(self) -> Report:
@@ -199,6 +205,7 @@ class Trial:
             self._say("no more faults; waiting for what is out")
             self.wait_until_whole()
             self._troubles += self._processes.stop_clients()
+            self._end_beat()
             self._audit()
         finally:
             self._processes.close()
@@ -239,6 +246,7 @@ class Trial:
         if (missing := self._missing(WHOLE_WITHIN_S)) is not None:
             raise TimeoutError(f"no whole cluster within {WHOLE_WITHIN_S:.0f} s: {missing}")
         self._nemesis.check(self._plan.faults)
+        self._beat.begin()
         for _ in range(self._plan.clients):
             self._processes.start("client")
 
@@ -287,6 +295,16 @@ class Trial:
         return f"{', '.join(sorted(absent))} not listed as active" if absent else None
 
     # ---- the last questions -------------------------------------------------------------------
+
+    def _end_beat(self) -> None:
+        faults = [e.fault for e in read(self._processes.journals) if isinstance(e, Struck)]
+        clocks_set = any(fault.startswith("clock") for fault in faults)
+        try:
+            events, wrong = self._beat.end(clocks_set=clocks_set)
+        except RaftworkError as error:
+            events, wrong = [], f"the schedule's ticks could not be asked for: {error}"
+        self._journal.write(*events)
+        self._troubles += [wrong] if wrong else []
 
     def _audit(self) -> None:
         """Ask for the outcome of every task that was enqueued, over a fresh connection."""

@@ -21,6 +21,7 @@ def _tag(ctx: click.Context, option: click.Parameter, value: str | None) -> tupl
 @click.option("--name", metavar="N", help="All tasks of this name.")
 @click.option("--queue", metavar="Q", help="All tasks of this queue.")
 @click.option("--tag", metavar="K=V", callback=_tag, help="All tasks with this tag.")
+@click.option("--flow", metavar="ID", help="All tasks of this flow.")
 @click.option("--all", "everything", is_flag=True, help="All tasks of the cluster.")
 @click.option(
     "--grace",
@@ -37,6 +38,7 @@ def command(
     name: str | None,
     queue: str | None,
     tag: tuple[str, str] | None,
+    flow: str | None,
     everything: bool,
     grace: float,
 ) -> Shown:
@@ -47,18 +49,18 @@ def command(
     whatever its code does, and a process that runs it is killed. No task that was cancelled is
     handed out again.
 
-    Give ids, or exactly one of --name, --queue, --tag and --all. Exits 1 if the only id is not
-    known.
+    Give ids, or exactly one of --name, --queue, --tag, --flow and --all. Exits 1 if the only id is
+    not known.
 
     \b
     Example:
       raftwork cancel 0195f2d4-8a4e-7e30-9b1a-3f4f0c1d2e5b --grace 2
       raftwork cancel --queue bulk --json
     """
-    given = [bool(ids), name is not None, queue is not None, tag is not None, everything]
-    if sum(given) != 1:
-        raise click.UsageError("give ids, or exactly one of --name, --queue, --tag, --all")
+    given = [each for each in (ids or None, name, queue, tag, flow) if each is not None]
+    if len(given) + everything != 1:
+        raise click.UsageError("give ids, or exactly one of --name, --queue, --tag, --flow, --all")
     cancelled = cluster.app.cancel(
-        ids=ids or None, name=name, queue=queue, tag=tag, all=everything, grace=grace
+        ids=ids or None, name=name, queue=queue, tag=tag, flow=flow, all=everything, grace=grace
     )
     return Shown({"cancelled": cancelled}, lambda: out(str(cancelled)))

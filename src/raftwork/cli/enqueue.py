@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
@@ -12,10 +11,12 @@ import click
 from raftwork.cli.cluster import Cluster, waits
 from raftwork.cli.output import err, out
 from raftwork.cli.signals import Told, end_by_exception
-from raftwork.cli.values import parse_argument, parse_json, parse_tag, usage
+from raftwork.cli.values import instant, json_object, parse_argument, parse_tag, usage
 from raftwork.escapes import visible
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from raftwork import Run
     from raftwork.client.task import BoundTask
 
@@ -38,16 +39,6 @@ class _TakesNegativeNumbers(click.Command):
         return super().parse_args(ctx, args)
 
 
-def _kwargs(ctx: click.Context, option: click.Parameter, value: str) -> dict[str, object]:
-    try:
-        kwargs = parse_json(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, option) from None
-    if not isinstance(kwargs, dict):
-        raise click.BadParameter("not a JSON object", ctx, option)
-    return kwargs
-
-
 class _Given(TypedDict):
     """What is handed on as it is given: options of the call."""
 
@@ -62,22 +53,6 @@ class _Given(TypedDict):
     expires: float | None
     deadline: float | None
     tags: dict[str, str]
-
-
-def _instant(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is no time, such as 2027-01-01T09:00:00+01:00", ctx, option
-        ) from None
-    if at.utcoffset() is None:
-        raise click.BadParameter(
-            f"{value!r} has no time zone: add Z, or an offset such as +01:00", ctx, option
-        )
-    return at
 
 
 def _tags(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -95,7 +70,7 @@ def _tags(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) 
 )
 @click.argument("name")
 @click.argument("args", nargs=-1, metavar="[ARG]…", type=click.UNPROCESSED)
-@click.option("--kwargs", default="{}", metavar="JSON", callback=_kwargs, help="A JSON object.")
+@click.option("--kwargs", default="{}", metavar="JSON", callback=json_object, help="A JSON object.")
 @click.option(
     "--queue", default="default", show_default=True, metavar="Q", help="The queue to put it into."
 )
@@ -113,7 +88,7 @@ def _tags(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) 
 @click.option("--ordered", is_flag=True, help="Run after those of its key that came before it.")
 @click.option("--delay", type=float, metavar="S", help="Seconds before which it does not begin.")
 @click.option(
-    "--at", metavar="ISO", callback=_instant, help="A time before which it does not begin."
+    "--at", metavar="ISO", callback=instant, help="A time before which it does not begin."
 )
 @click.option(
     "--expires", type=float, metavar="S", help="Seconds after which it does not begin any more."

@@ -20,7 +20,7 @@ from raftwork.cli.values import (
 )
 from raftwork.client.overview import Overview, observe, queue_document, unserved
 from raftwork.escapes import visible
-from raftwork.features.queue_settings import SETTINGS, Setting
+from raftwork.features.queue_settings import SETTINGS, Setting, objection
 from raftwork.messages import QueueStatus
 
 #: What clears a setting.
@@ -48,6 +48,17 @@ def _whole(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     if not value.isascii() or not value.isdigit():
         raise click.BadParameter(f"{value!r} is neither a number nor {_NONE}", ctx, option)
     return int(value)
+
+
+def _checked(
+    name: str,
+) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    def check(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+        if value is not None and value != _NONE and (wrong := objection(name, value)):
+            raise click.BadParameter(wrong, ctx, option)
+        return value
+
+    return check
 
 
 def _whether(_ctx: click.Context, _option: click.Parameter, value: str | None) -> bool | str | None:
@@ -96,6 +107,8 @@ def _option(name: str, setting: Setting) -> Callable[[Callable[..., None]], Call
     if setting.kind is bool:
         choice = click.Choice(["yes", "no", _NONE])
         return click.option(_flag(name), type=choice, callback=_whether, help=text)
+    if name not in _NAMES and setting.kind is str:
+        return click.option(_flag(name), metavar="N/UNIT", callback=_checked(name), help=text)
     if setting.least == 0:
         return click.option(_flag(name), metavar="N", callback=_whole, help=text)
     known = _NAMES[name]

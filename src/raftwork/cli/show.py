@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from raftwork.client.run_info import Attempt, Report
 
 
+#: What a flow, and a join, are called.
+WITHOUT_CODE = frozenset({"flow", "join"})
+
+
 @click.command("show")
 @click.argument("task_id", metavar="ID")
 @shows
@@ -46,6 +50,8 @@ def _document(report: Report) -> dict[str, object]:
 def _print(report: Report) -> None:
     told = report.info
     queue = f"in queue {told.queue}" if told.queue else "in a queue that was deleted"
+    if not told.queue and told.name in WITHOUT_CODE:
+        queue = "without code"
     out(f"{told.id}  {told.name or '(name not kept)'}  {queue}")
     counts = [count(told.hand_outs, "hand-out")]
     if told.failures:

@@ -11,12 +11,14 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TypeVar
 
 import click
 
 from raftwork.cli.output import out_document
 from raftwork.client.addresses import broker_addresses
+from raftwork.messages.flow_values import Failure
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -107,6 +109,34 @@ def parse_tag(text: str) -> tuple[str, str]:
     return key, value
 
 
+def json_object(ctx: click.Context, option: click.Parameter, value: str) -> dict[str, object]:
+    """A callback: a JSON object."""
+    try:
+        parsed = parse_json(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, option) from None
+    if not isinstance(parsed, dict):
+        raise click.BadParameter("not a JSON object", ctx, option)
+    return parsed
+
+
+def instant(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
+    """A callback: a time with its zone, in ISO 8601."""
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is no time, such as 2027-01-01T09:00:00+01:00", ctx, option
+        ) from None
+    if at.utcoffset() is None:
+        raise click.BadParameter(
+            f"{value!r} has no time zone: add Z, or an offset such as +01:00", ctx, option
+        )
+    return at
+
+
 def print_json(value: object) -> None:
     """One JSON document on stdout."""
     out_document(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
@@ -136,6 +166,8 @@ def _plain(value: object) -> object:
             return {"$bytes": base64.b64encode(value).decode()}
         case float() if not math.isfinite(value):
             return {"$float": json.dumps(value)}
+        case Failure():
+            return value._asdict()
         case list() | tuple():
             return [_plain(item) for item in value]
         case dict():

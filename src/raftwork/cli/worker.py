@@ -1,6 +1,7 @@
 """`raftwork worker`: runs the tasks of an App."""
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -17,6 +18,9 @@ from raftwork.errors import LoadError
 from raftwork.logs import speak_on
 from raftwork.messages import NAME_MAX, QUEUES_MAX
 from raftwork.standard_streams import by_line, fill, let_go
+
+if TYPE_CHECKING:
+    from raftwork.features.schedule_records import DeclareSchedules
 
 
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
@@ -194,6 +198,7 @@ def _run(
 ) -> int:
     """Load the App and work for it. What it names as its brokers comes second only to a flag."""
     from raftwork import App
+    from raftwork.client.declarations import declaring
     from raftwork.worker import Recycling, load, run_worker
 
     source = click.get_current_context().get_parameter_source("brokers")
@@ -212,6 +217,9 @@ def _run(
     addresses = broker_addresses(flag or getattr(app, "brokers", None))
     if isinstance(app, App):
         app.brokers = addresses  # what its tasks enqueue goes to where they came from
+    declared: list[DeclareSchedules] = []
+    if isinstance(app, App):
+        declared = list(declaring(app.declarations, target, apply=False))
     code = run_worker(
         app.tasks,
         brokers=addresses,
@@ -224,6 +232,7 @@ def _run(
         hooks=app.hooks if isinstance(app, App) else None,
         grace=grace,
         pickles=pickle,
+        declared=declared,
     )
     let_go()
     return code

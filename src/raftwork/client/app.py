@@ -3,14 +3,17 @@
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from raftwork.client.addresses import broker_addresses
 from raftwork.client.cancelling import GRACE_S, cancel_all_of
 from raftwork.client.cluster import Cluster
 from raftwork.client.dead_letters import DeadTasks
+from raftwork.client.declarations import B, Declarations
+from raftwork.client.flow import Flow, say
 from raftwork.client.hook_decorators import HookDecorators
 from raftwork.client.known_apps import known_apps, remember
+from raftwork.client.limits import Limits
 from raftwork.client.options import (
     Duration,
     OptionFields,
@@ -25,9 +28,11 @@ from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.client.run import Run, handles
 from raftwork.client.run_info import Filter, RunInfo, pages, summary
-from raftwork.client.task import BoundTask, Task
+from raftwork.client.schedule_options import ScheduleFields
+from raftwork.client.schedules import Schedules
+from raftwork.client.task import BoundTask, Task, TaskDecorator
 from raftwork.client.task_call import TaskCall, in_order, parts
-from raftwork.client.task_names import default_name, refusing, whereabouts
+from raftwork.client.task_names import default_name, refusing, same_place, whereabouts
 from raftwork.conversion import NO_TYPES, Converter, Types, Unknown, converters
 from raftwork.errors import AppClosed, Unavailable
 from raftwork.features.cancel import TasksCancelled
@@ -42,17 +47,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound=Slot)
 T = TypeVar("T")
-
-
-class TaskDecorator(Protocol):
-    """What `app.task(…)` returns: makes a Task of a function, sync or async."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, T]], /
-    ) -> Task[P, T, Coroutine[Any, Any, T]]: ...
-    @overload
-    def __call__(self, function: Callable[P, T], /) -> Task[P, T, T]: ...
 
 
 class App(HookDecorators):
@@ -90,6 +84,8 @@ class App(HookDecorators):
         self._by_value = Unknown(self.types)
         self._tasks: dict[str, Task[..., object, object]] = {}
         super().__init__()
+        #: The schedules that `schedule` declared.
+        self.declarations = Declarations()
         self._closed = False
         self._connection: Connection | None = None
         #: By number, the first of each: a failed one is followed by another.
@@ -200,20 +196,21 @@ class App(HookDecorators):
         name: str | None = None,
         queue: str | None = None,
         tag: tuple[str, str] | None = None,
+        flow: str | None = None,
         all: bool = False,  # noqa: A002
         grace: Duration = GRACE_S,
     ) -> int:
         """End tasks, as `Run.cancel` does; returns how many were ended or asked to end.
 
-        Exactly one scope: `ids`, all of a `name`, a `queue` or a `tag` (its key and value), or
-        `all=True`. Meant are those that were enqueued before the call. Of many it takes a while; if
-        a failover interrupts it, it goes on, and counts those that it finds then.
+        Exactly one scope: `ids`, all of a `name`, a `queue`, a `tag` (its key and value), a `flow`
+        (its id), or `all=True`. Meant are those that were enqueued before the call. Of many it
+        takes a while; if a failover interrupts it, it goes on, and counts those that it finds then.
 
         Raises TypeError and ValueError for anything but one scope, UnknownTask if the only id is
         not known, QueueFull while too many such calls are under way, Unavailable, and Unsupported
         from brokers of an older release.
         """
-        asked = cancel_all_of(ids, name, queue, tag, all, grace)
+        asked = cancel_all_of(ids, name, queue, tag, all, grace, flow)
         return self.call(asked, TasksCancelled).result().cancelled
 
     async def acancel(
@@ -223,11 +220,12 @@ class App(HookDecorators):
         name: str | None = None,
         queue: str | None = None,
         tag: tuple[str, str] | None = None,
+        flow: str | None = None,
         all: bool = False,  # noqa: A002
         grace: Duration = GRACE_S,
     ) -> int:
         """As `cancel`, for coroutines."""
-        asked = cancel_all_of(ids, name, queue, tag, all, grace)
+        asked = cancel_all_of(ids, name, queue, tag, all, grace, flow)
         return (await self.call(asked, TasksCancelled).aresult()).cancelled
 
     def runs(
@@ -273,6 +271,26 @@ class App(HookDecorators):
             found += map(summary, (await reply.aresult()).tasks)
         return found
 
+    # ---- schedules ----------------------------------------------------------------------------
+
+    def schedule(
+        self,
+        id: str,  # noqa: A002
+        /,
+        **fields: Unpack[ScheduleFields],
+    ) -> Callable[[B], B]:
+        """Declare a schedule of a task: put it above `@app.task` (docs/howto-schedules.md).
+
+        A worker that starts creates it if it is missing, and `raftwork schedule apply` makes the
+        cluster like the code. Raises TypeError and ValueError for what cannot be meant.
+        """
+        return self.declarations.declare(id, fields)
+
+    @property
+    def schedules(self) -> Schedules:
+        """The cluster's schedules: create, look at, change, pause, trigger, delete."""
+        return Schedules(self, self.named)
+
     # ---- workers ------------------------------------------------------------------------------
 
     def drain(self, name: str, /) -> None:
@@ -290,11 +308,34 @@ class App(HookDecorators):
     def _drain(self, name: str) -> Reply[WorkerDraining]:
         return self.call(DrainWorker(0, label("name", name, NAME_MAX)), WorkerDraining)
 
+    # ---- flows --------------------------------------------------------------------------------
+
+    def flow(self, id: str | None = None, *, siblings: str = "finish") -> Flow:  # noqa: A002
+        """A flow of this id: to add tasks to in a `with` block, or a handle for one that is there.
+
+        With `siblings="cancel"` all of its tasks are cancelled once one has failed. Raises
+        ValueError and TypeError.
+        """
+        return Flow(self, id, siblings=siblings)
+
+    def signal(self, flow: Flow | str, name: str, value: object = None, /) -> bool:
+        """Say something to a flow (`Flow.wait`), once; False if it was said before."""
+        return bool(say(self, flow, name, value).result().said)
+
+    async def asignal(self, flow: Flow | str, name: str, value: object = None, /) -> bool:
+        """As `signal`, for coroutines."""
+        return bool((await say(self, flow, name, value).aresult()).said)
+
     # ---- queues -------------------------------------------------------------------------------
 
     def queue(self, name: str, /) -> Queue:
         """The queue of this name, whether it was ever used or not: its limits and balancer."""
         return Queue(self, name)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits: how many tasks that name one may run at once, or in a time."""
+        return Limits(self)
 
     # ---- dead tasks ---------------------------------------------------------------------------
 
@@ -411,7 +452,7 @@ class App(HookDecorators):
         why_not = whereabouts(function) if name is None else None
         old = self._tasks.get(chosen)
         # The same definition run again (a reloaded module, a notebook's cell) replaces itself.
-        if old is not None and not _same_place(old.function, function):
+        if old is not None and not same_place(old.function, function):
             raise ValueError(f"the name {chosen} belongs to another task")
         refused = None if why_not is None else refusing(why_not)
         task = Task[..., object, object](self, chosen, function, options, refused)
@@ -444,14 +485,6 @@ class App(HookDecorators):
         """Have no connection yet: in a forked child, that of the parent is not to be touched."""
         self._connection = None
         self._connections.clear()
-
-
-def _same_place(one: Callable[..., object], other: Callable[..., object]) -> bool:
-    places = [
-        (getattr(each, "__module__", None), getattr(each, "__qualname__", None))
-        for each in (one, other)
-    ]
-    return places[0] == places[1]
 
 
 def _revive(brokers: tuple[str, ...], timeout: int) -> App:

@@ -16,6 +16,7 @@ from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Slot
 from raftwork.errors import RaftworkError
 from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.flows import SubmitFlow
 from raftwork.features.unique import EnqueueUnique
 from raftwork.messages.request import Request
 from raftwork.wire import pack_array
@@ -114,6 +115,8 @@ class Call(Outgoing):
                 self.spec = record.spec
         elif isinstance(record, EnqueueUnique):
             self.size = len(record.tasks)
+        elif isinstance(record, SubmitFlow):
+            self.size = len(record.graph)
         else:
             self.size = sum(map(len, ids))
         self.pause = PAUSE_FIRST_MS
@@ -173,6 +176,6 @@ class Answered(NamedTuple):
 
 def _stamped(record: Request, number: int, leader_time: int) -> Request:
     """The record with its number; an enqueue also gets the leader time of its first attempt."""
-    if isinstance(record, Enqueue | EnqueueUnique):
+    if isinstance(record, Enqueue | EnqueueUnique | SubmitFlow):
         return record._replace(request=number, created=leader_time)
     return record._replace(request=number)

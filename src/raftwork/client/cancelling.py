@@ -9,7 +9,7 @@ from raftwork.messages import NAME_MAX
 
 #: Seconds that code has to end by itself.
 GRACE_S = 10.0
-_SCOPES = "ids, name, queue, tag, all=True"
+_SCOPES = "ids, name, queue, tag, flow, all=True"
 
 
 def cancel_run(id_: str, grace: Duration) -> CancelTasks:
@@ -24,12 +24,13 @@ def cancel_all_of(
     tag: tuple[str, str] | None,
     everything: bool,
     grace: Duration,
+    flow: str | None = None,
 ) -> CancelTasks:
     """Of exactly one of these scopes; None, and False, are those not given.
 
     Raises TypeError, ValueError.
     """
-    given = [each for each in (ids, name, queue, tag, everything or None) if each is not None]
+    given = [each for each in (ids, name, queue, tag, flow, everything or None) if each is not None]
     if len(given) != 1:
         raise TypeError(f"cancel takes exactly one of {_SCOPES}, got {len(given)}")
     if everything is not True and everything is not False:
@@ -37,6 +38,8 @@ def cancel_all_of(
     asked = CancelTasks(0, Scope.ALL, [], "", "", _grace(grace))
     if ids is not None:
         return asked._replace(scope=Scope.IDS, ids=_ids(ids))
+    if flow is not None:
+        return asked._replace(scope=Scope.FLOW, name=task_id(flow))
     if name is not None:
         return asked._replace(scope=Scope.NAME, name=label("name", name, NAME_MAX))
     if queue is not None:

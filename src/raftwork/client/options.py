@@ -17,6 +17,7 @@ from raftwork.durations import Duration as Duration
 from raftwork.durations import milliseconds as milliseconds
 from raftwork.durations import seconds as seconds
 from raftwork.exception_names import exception_name
+from raftwork.features.limit_settings import LIMITS_OF_TASK_MAX, name_objection
 from raftwork.features.task_batch import TAG_LENGTH_MAX, TAGS_MAX
 from raftwork.messages import (
     ID_MAX,
@@ -97,6 +98,9 @@ class OptionFields(TypedDict, total=False):
     ordered: bool
     """Tasks of one queue with the same `key`, which it must have, run one after the other, in the
     order in which they became ready, also while the first waits for a retry."""
+    limits: Sequence[str]
+    """Names of limits (`App.limits`, `raftwork limit`) that it counts for, 8 at most: it is handed
+    out when all of them let it in. One that there is not is refused by the brokers."""
     on_failure: OnFailure
     """What an ordered task that has failed for good, or is lost, means for those behind it: the
     `next` goes on, or they `halt` until `Queue.resume_key`."""
@@ -143,6 +147,7 @@ class Options(NamedTuple):
     priority: int = 0
     ordered: bool = False
     on_failure: OnFailure = "next"
+    limits: tuple[str, ...] = ()
     unique: str | bool = ""  # not in the Spec: it goes with each task
     until: Until = "finished"
     period: int = 0
@@ -215,6 +220,7 @@ def _spec(name: str, options: Options) -> bytes:
             no_retry_on=options.no_retry_on,
             priority=PRIORITY_USUAL + options.priority,
             ordered=options.ordered,
+            limits=options.limits,
             halts=options.ordered and options.on_failure == "halt",
             until_started=options.until == "started",
             on_conflict=OnConflict[options.on_conflict.upper()],
@@ -349,6 +355,19 @@ def _on_failure(value: object) -> str:
     return str(value)
 
 
+def _limits(value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(
+            f'limits must be a sequence of names, such as ["stripe"], got {type(value).__name__}'
+        )
+    if len(value) > LIMITS_OF_TASK_MAX:
+        raise ValueError(f"limits may be {LIMITS_OF_TASK_MAX} names, got {len(value)}")
+    for each in value:
+        if wrong := name_objection(label("limits", each, NAME_MAX)):
+            raise ValueError(wrong)
+    return tuple(sorted(set(value)))
+
+
 def _duration(what: str) -> Callable[[Any], int]:
     return lambda value: milliseconds(what, value)
 
@@ -390,6 +409,7 @@ _CHECKS: Mapping[str, Callable[[Any], object]] = {
     "priority": _priority,
     "ordered": _ordered,
     "on_failure": _on_failure,
+    "limits": _limits,
     "unique": unique_key,
     "until": until,
     "period": _perhaps("period"),

@@ -42,6 +42,11 @@ class PerCall(NamedTuple):
             () if headers is None else _headers(headers),
         )
 
+    @property
+    def besides(self) -> Mapping[str, object] | None:
+        """What goes behind the arguments (`pack_call`); None if nothing does."""
+        return {"headers": dict(self.headers)} if self.headers else None
+
     def extras(self, options: Options) -> Extras:
         """What goes with each task of such a call. Raises ValueError for options without a key."""
         if options.ordered and not self.key:

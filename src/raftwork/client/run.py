@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from raftwork.client.cancelling import GRACE_S, cancel_run
@@ -19,8 +20,8 @@ from raftwork.features.progress import AskProgress, ProgressTold
 from raftwork.features.reschedule import Reschedule, Rescheduled
 from raftwork.features.results import Answer, Ask
 from raftwork.messages import Result, State, decode_failure
-from raftwork.wait_observer import observed
-from raftwork.wire import unpack
+from raftwork.messages.flow_values import unpack_value
+from raftwork.wait_observer import Awaited, Observed, observed
 
 if TYPE_CHECKING:
     from raftwork.client.caller import Caller
@@ -61,7 +62,8 @@ class Run(Slot, Generic[T_co]):
         returns is as its annotation says; a handle made of an id gives the plain form.
 
         Raises TaskFailed, TaskLost, TaskCancelled, UnknownTask, NotSerializable for a value that is
-        not as annotated, and the built-in TimeoutError.
+        not as annotated, and the built-in TimeoutError; in a task WouldDeadlock, if that task
+        cannot end while it waits.
         """
         limit = _limit(timeout)
         return self._read(self.outcome or self._wait(limit))
@@ -166,22 +168,31 @@ class Run(Slot, Generic[T_co]):
     def _wait(self, limit: float | None) -> Result:
         if limit == 0:
             limit = self._arrival(_only(self._ask().result()))
-        with self._waiter(limit) as waiter:
+        waiter = self._app.wait_for(self)
+        with self._observed(waiter, limit), self._waiting(waiter, limit):
             return _settled(waiter.result(limit))
 
     async def _await(self, limit: float | None) -> Result:
         if limit == 0:
             limit = self._arrival(_only(await self._ask().aresult()))
-        with self._waiter(limit) as waiter:
-            return _settled(await waiter.aresult(limit))
+        waiter = self._app.wait_for(self)
+        async with self._observed(waiter, limit):
+            with self._waiting(waiter, limit):
+                return _settled(await waiter.aresult(limit))
+
+    def _observed(self, waiter: Reply[Result], limit: float | None) -> Observed:
+        fail = partial(self._fail, waiter)
+        return observed(Awaited(self._app.brokers, self.id, limit is None, fail))
+
+    def _fail(self, waiter: Reply[Result], error: Exception) -> None:
+        if self.give_up(waiter):
+            waiter.fail(error)
 
     @contextmanager
-    def _waiter(self, limit: float | None) -> Iterator[Reply[Result]]:
-        """A reply to wait for; errors that end the wait name the task."""
-        waiter = self._app.wait_for(self)
+    def _waiting(self, waiter: Reply[Result], limit: float | None) -> Iterator[None]:
+        """Errors that end the wait name the task."""
         try:
-            with observed(self._app.brokers):
-                yield waiter
+            yield
         except TimeoutError:
             raise TimeoutError(f"no outcome of task {self.id} within {limit} s") from None
         except KeyboardInterrupt as error:
@@ -215,7 +226,7 @@ class Run(Slot, Generic[T_co]):
             raise UnknownTask(f"task {self.id} ({_status(outcome)}): its result is no longer kept")
         if outcome.state is State.SUCCEEDED:
             if self._value is _NOT_YET:
-                value = unpack(outcome.data)
+                value = unpack_value(outcome.data)
                 self._value = value if self._reads is None else self._reads(value)
             return cast("T_co", self._value)
         failure = decode_failure(outcome.data)

@@ -19,6 +19,7 @@ from raftwork.features.inspect_tasks import (
 )
 from raftwork.features.why_it_waits import utc
 from raftwork.messages import NAME_MAX, PRIORITY_USUAL, State, decode_failure
+from raftwork.messages.flow_values import unpack_value, without_references
 from raftwork.wire import INT_MAX, unpack
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def report(shown: TaskShown) -> Report:
     """With the contents, which were asked for."""
     told, state = info(shown), shown.task.state
     if state is State.SUCCEEDED:
-        value = None if shown.forgotten else unpack(shown.body)
+        value = None if shown.forgotten else unpack_value(shown.body)
         return Report(told, None, None, value, None, "", None)
     if state.final:
         failure = decode_failure(shown.body) if shown.body else None
@@ -212,7 +213,7 @@ def report(shown: TaskShown) -> Report:
             error = failure.traceback or f"{failure.type}: {failure.message}"
         return Report(told, None, None, None, error, failure.log if failure else "", None)
     left = None if shown.checkpoint is None else unpack(shown.checkpoint)
-    match unpack(shown.body):
+    match without_references(unpack_value(shown.body)):
         case [list(args), dict(kwargs), *_]:
             return Report(told, args, kwargs, None, None, "", left)
     return Report(told, None, None, None, None, "", left)  # another kind of client's

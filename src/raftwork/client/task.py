@@ -3,26 +3,29 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Generic, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from raftwork.client.batch import Batch, many_calls, one_call
+from raftwork.client.canvas import Group, Signature, mapped, sharded
+from raftwork.client.graph_builder import Call
+from raftwork.client.ids import new_ids
 from raftwork.client.options import OptionFields, Options
 from raftwork.client.per_call import ORDINARY, PerCall
 from raftwork.client.run import Run, handles
 from raftwork.client.task_call import TaskCall
-from raftwork.client.uniqueness import check_conflicts
-from raftwork.conversion import Arguments, Signature, Types, Unknown
+from raftwork.client.uniqueness import check_conflicts, key_of
+from raftwork.conversion import Annotations, Arguments, Types, Unknown
 from raftwork.errors import NotSerializable
 from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.flow_graph import Node
 from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
+from raftwork.messages import Extras
 from raftwork.serialization import call_packer, pack_call
 from raftwork.signatures import Binder, binder
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from raftwork.client.caller import Caller
     from raftwork.client.reply import Reply
 
@@ -77,6 +80,20 @@ class BoundTask(Generic[P, T]):
     def name(self) -> str:
         """The name under which workers know the task."""
         return self._name
+
+    def identified(self, id: str) -> Self:  # noqa: A002
+        """The same task under the same options, for one call with this id.
+
+        Raises ValueError if its options have an id.
+        """
+        if self._once.id is not None:
+            raise ValueError(f"this task has an id already, {self._once.id!r}: leave it out")
+        return self._changed(self.chosen, self._once._replace(id=id))
+
+    def _changed(self, chosen: Options, once: PerCall) -> Self:
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, chosen=chosen, _once=once)
+        return made
 
     def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
         """Enqueue one call; returns once a majority of the brokers has it on disk.
@@ -138,6 +155,76 @@ class BoundTask(Generic[P, T]):
         batch = self._batch(calls, ids, keys)
         return await self._aenqueue(batch) if batch.ids else []
 
+    def s(self, /, *args: object, **kwargs: object) -> Signature:
+        """A call for a chain, a group or a chord: it takes the former value first, if any."""
+        return Signature(self, args, kwargs, immutable=False)
+
+    def si(self, /, *args: object, **kwargs: object) -> Signature:
+        """A call for a chain, a group or a chord: with these arguments, whatever came before."""
+        return Signature(self, args, kwargs, immutable=True)
+
+    def map(self, items: Iterable[object], *, chunk: int = 1) -> Group:
+        """A group of one call for each item. With `chunk` one task takes so many, in order."""
+        return mapped(self, items, chunk, star=False)
+
+    def starmap(self, items: Iterable[Sequence[object]], *, chunk: int = 1) -> Group:
+        """As `map`, of calls whose arguments each item has."""
+        return mapped(self, items, chunk, star=True)
+
+    def chunks(self, items: Iterable[Sequence[object]], size: int) -> Group:
+        """As `starmap` with chunks of this size."""
+        return mapped(self, items, size, star=True)
+
+    def shards(self, count: int, /, *args: object, **kwargs: object) -> Group:
+        """A group of so many calls that are alike: `current().shard` is (index, count) in each.
+
+        Which is which never changes, whichever workers there are: a shard whose worker is lost is
+        done by another one.
+        """
+        return sharded(self, count, args, kwargs)
+
+    def as_node(self) -> Call:
+        """What a graph has to know of it. Raises ValueError for options that no node may have."""
+        once, chosen = self._once, self.chosen
+        if chosen.unique:
+            raise ValueError(
+                f"{self._name} has a unique key: a task of a flow cannot be another one's"
+            )
+        spec, extras = chosen.spec(self._name), once.extras(chosen)
+        return Call(
+            self._app,
+            self._name,
+            spec,
+            chosen.result_ttl,
+            once.id,
+            once.key,
+            extras,
+            self.parameters,
+            self._binder,
+        )
+
+    def as_child(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[bytes, Node]:
+        """One call as `current().spawn` sends it: a packed Spec, and a node with an id.
+
+        Raises as `as_node`; TypeError, NotSerializable, PayloadTooLarge for the arguments.
+        """
+        call = self.as_node()
+        if call.binder is not None:
+            call.binder(*args, **kwargs)
+        payload = pack_call(call_packer(), call.name, args, kwargs, call.parameters)
+        id_ = call.id or new_ids(1)[0]
+        return call.spec, Node(1, payload, [], id_, call.key, call.extras)
+
+    def check_arguments(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
+        """Raise TypeError for arguments that the function does not take, as far as it is known."""
+        if self._binder is not None:
+            self._binder(*args, **kwargs)
+
+    def extras(self, payload: bytes) -> Extras:
+        """What goes with a task of these packed arguments besides. Raises ValueError."""
+        extras = self._once.extras(self.chosen)
+        return extras._replace(unique=key_of(payload)) if self.chosen.unique is True else extras
+
     def __copy__(self) -> Self:
         return self
 
@@ -153,21 +240,23 @@ class BoundTask(Generic[P, T]):
         given = [f"{what}={v!r}" for what, v in self._once._asdict().items() if v]
         return f"<{type(self).__name__} {' '.join([self._name, *options, *given])}>"
 
-    def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Batch:
+    def packed(self, args: Sequence[object], kwargs: Mapping[str, object]) -> bytes:
+        """One call as it travels. Raises TypeError, NotSerializable, PayloadTooLarge."""
         if self._binder is not None:
             self._binder(*args, **kwargs)
-        values: Arguments = args, kwargs
         if not self.signature.plain:
-            values = self.signature.out(args, kwargs)
-        once, extras = self._once, self._once.extras(self.chosen)
-        own_id, names, key = once.id, self.parameters, once.key
-        more = (extras, dict(once.headers)) if once.headers else (extras,)
-        whole = self.chosen.unique is True
+            args, kwargs = self.signature.out(args, kwargs)
+        names, besides = self.parameters, self._once.besides
         try:
-            return one_call(self._name, *values, own_id, names, key, *more, by_arguments=whole)
+            return pack_call(call_packer(), self._name, args, kwargs, names, besides)
         except NotSerializable as error:
-            values = self.signature.rescue(error, *values)
-        return one_call(self._name, *values, own_id, names, key, *more, by_arguments=whole)
+            args, kwargs = self.signature.rescue(error, args, kwargs)
+        return pack_call(call_packer(), self._name, args, kwargs, names, besides)
+
+    def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Batch:
+        payload, once = self.packed(args, kwargs), self._once
+        extras, whole = once.extras(self.chosen), self.chosen.unique is True
+        return one_call(payload, once.id, once.key, extras, by_arguments=whole)
 
     def _batch(
         self,
@@ -183,8 +272,7 @@ class BoundTask(Generic[P, T]):
         once = self._once
         if keys is None and once.key:
             keys = [once.key] * len(made)
-        headers = dict(once.headers) or None
-        rest = ids, self.parameters, keys, self._binder, once.extras(self.chosen), headers
+        rest = ids, self.parameters, keys, self._binder, once.extras(self.chosen), once.besides
         whole = self.chosen.unique is True
         try:
             return many_calls(self._name, made, *rest, by_arguments=whole)
@@ -285,7 +373,7 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
         refused: Binder | None = None,
     ) -> None:
         parameters, binds = _positional(function), refused or binder(function)
-        signature = Signature(name, function, app.types)
+        signature = Annotations(name, function, app.types)
         super().__init__(
             app, name, options, parameters=parameters, binder=binds, signature=signature
         )
@@ -320,11 +408,6 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
         PayloadTooLarge.
         """
         return self._changed(self.chosen.changed(given), PerCall.of(id, key, at, tenant, headers))
-
-    def _changed(self, chosen: Options, once: PerCall) -> "Task[P, T, R]":
-        made: Task[P, T, R] = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, chosen=chosen, _once=once)
-        return made
 
     def __reduce__(self) -> "str | tuple[object, ...]":
         if _found(self) is self:
@@ -376,3 +459,14 @@ def _positional(function: Callable[..., object]) -> tuple[str, ...]:
         return ()
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return tuple(parameter.name for parameter in parameters if parameter.kind in kinds)
+
+
+class TaskDecorator(Protocol):
+    """What `app.task(…)` returns: makes a Task of a function, sync or async."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> Task[P, T, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> Task[P, T, T]: ...

@@ -122,3 +122,12 @@ def _takes_self(function: Callable[..., object]) -> bool:
     code = getattr(function, "__code__", None)
     names = getattr(code, "co_varnames", ())[: getattr(code, "co_argcount", 0)]
     return bool(names) and names[0] in ("self", "cls")
+
+
+def same_place(one: Callable[..., object], other: Callable[..., object]) -> bool:
+    """Whether two functions are defined under one name of one module."""
+    places = [
+        (getattr(each, "__module__", None), getattr(each, "__qualname__", None))
+        for each in (one, other)
+    ]
+    return places[0] == places[1]

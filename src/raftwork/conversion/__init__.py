@@ -7,14 +7,14 @@ tasks are plain loads none of what compiles.
 """
 
 from raftwork.conversion.shapes import Convert, Converter, converters
-from raftwork.conversion.signature import NO_TYPES, Arguments, Signature, Types, Unknown
+from raftwork.conversion.signature import NO_TYPES, Annotations, Arguments, Types, Unknown
 
 __all__ = [
     "Arguments",
     "Convert",
     "Converter",
     "NO_TYPES",
-    "Signature",
+    "Annotations",
     "Types",
     "Unknown",
     "converters",

@@ -114,7 +114,7 @@ class _Parts:
         return self.more or ("", None)
 
 
-class Signature(Unknown):
+class Annotations(Unknown):
     """Of one function. Compiled at its first use: what it names may be defined later than it is."""
 
     def __init__(self, name: str, function: Callable[..., object], types: Types = NO_TYPES) -> None:

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
-from raftwork.errors import ProtocolError, UnknownTask, Unsupported
+from raftwork.errors import ProtocolError, UnknownTask
 from raftwork.features.effects import CancelAsked, Done, Effect, Reply
 from raftwork.features.settle import settle_cancelled
-from raftwork.features.task_batch import LEVEL_OPTIONS
+from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import CANCELLING, REASON_SHIFT
 from raftwork.features.waiting import Unstarted, end_unstarted
 from raftwork.features.why_it_waits import Reason, instant
@@ -63,13 +63,14 @@ _DUE = "SELECT due FROM task WHERE seq = ?"
 
 
 class Scope(IntEnum):
-    """Which tasks are meant. 5 is kept for those of a flow."""
+    """Which tasks are meant."""
 
     IDS = 0
     NAME = 1
     QUEUE = 2
     TAG = 3
     ALL = 4
+    FLOW = 5
 
 
 # ---- records ------------------------------------------------------------------------------------
@@ -85,7 +86,7 @@ class TasksCancelled(NamedTuple):
 
 @request(95, reply=TasksCancelled)
 class CancelTasks(NamedTuple):
-    """End these tasks: those of a scope, and what belongs to it (`name` is also a queue's)."""
+    """End these tasks: those of a scope, with its `name`: of tasks, a queue, a tag, a flow."""
 
     request: int
     scope: Scope
@@ -146,12 +147,8 @@ class _Cancel:
 
 def _check(view: "View", request: CancelTasks) -> _Cancel:
     """Also where nothing seems to be meant: a deposed leader does not know what waits by now."""
-    if view.state.level < LEVEL_OPTIONS:
-        raise Unsupported(
-            f"to cancel tasks needs a cluster at level {LEVEL_OPTIONS}, this one is at level"
-            f" {view.state.level}: upgrade every broker, then run `raftwork upgrade finish`"
-        )
-    named = request.scope in {Scope.NAME, Scope.QUEUE, Scope.TAG}
+    check_level(view.state, "to cancel tasks needs")
+    named = request.scope in {Scope.NAME, Scope.QUEUE, Scope.TAG, Scope.FLOW}
     if named != bool(request.name) or (request.scope is Scope.TAG) != bool(request.value):
         raise ProtocolError(f"a cancel by {request.scope.name.lower()} that names another scope")
     if (request.scope is Scope.IDS) != bool(request.ids):
@@ -167,6 +164,10 @@ def _answer(_view: "View", request: CancelTasks, done: Done) -> TasksCancelled:
 
 
 def _cancel(ledger: "Ledger", command: CancelSome, effects: list[Effect]) -> Done:
+    from raftwork.features import flow_ends  # it asks to end, too
+
+    if command.scope is Scope.FLOW:
+        return flow_ends.cancel_part(ledger, command, effects)
     seqs, rest_after = _looked_at(ledger, command)
     if command.known and not seqs:
         raise UnknownTask(f"no task has the id {command.ids[0]!r}, or it is no longer remembered")
@@ -179,7 +180,10 @@ def _cancel(ledger: "Ledger", command: CancelSome, effects: list[Effect]) -> Don
     waiting = [task for task in tasks if task.seq not in ledger.running_seqs]
     data = encode_failure(Cancelled(CancelReason.USER))
     effects += end_unstarted(ledger, waiting, State.CANCELLED, data)
-    return Done(len(tasks), rest_after)
+    more = 0
+    if command.scope is Scope.IDS:
+        more = flow_ends.cancel_rows(ledger, ledger.numbers(command.ids), effects)
+    return Done(len(tasks) + more, rest_after)
 
 
 def _looked_at(ledger: "Ledger", command: CancelSome) -> tuple[list[int], int]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from raftwork.errors import BadMessage, UnknownTask, Unsupported
+from raftwork.errors import BadMessage, ProtocolError, UnknownTask, Unsupported
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import Admit, admit
 from raftwork.features.losses import forget_losses
@@ -231,6 +231,7 @@ def retry(ledger: "Ledger", command: Retry, effects: list[Effect]) -> None:
     ((number, again, key, spec, payload, seq),) = rows
     if again:
         return
+    check_no_node(ledger, command.id, seq)
     task = [command.new, payload, key] if key else [command.new, payload]
     tags, tenant = tags_of(ledger, seq), _tenant(ledger, seq)
     if tags or tenant:
@@ -247,6 +248,19 @@ def retry(ledger: "Ledger", command: Retry, effects: list[Effect]) -> None:
 
 
 # ---- on the leader ------------------------------------------------------------------------------
+
+
+def check_no_node(ledger: "Ledger", id_: str, seq: int) -> None:
+    """Raise ProtocolError for a task of a flow: by itself it would not get what it waited for."""
+    if ledger.level < LEVEL_OPTIONS:
+        return
+    of = (
+        "SELECT flow.id FROM task JOIN task AS flow ON flow.seq = abs(task.flow) WHERE task.seq = ?"
+    )
+    for (flow,) in list(ledger.db.execute(of, (seq,))):
+        raise ProtocolError(
+            f"{id_} is a task of the flow {flow}: `raftwork flow retry` runs that again"
+        )
 
 
 def _retry(view: "View", request: RetryDead) -> Retry:

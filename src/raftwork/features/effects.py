@@ -22,6 +22,8 @@ class Done(NamedTuple):
     rest_after: int = 0  # where it goes on if this was a part of it; 0 if it was all
     #: Of a batch's tasks those that are others, which were there: by index, with the others' ids.
     existing: Sequence[tuple[int, str]] = ()
+    #: What became of several things, by their ids, where that is asked for.
+    fates: Sequence[tuple[int, str]] = ()
 
 
 class Rejected(NamedTuple):
@@ -87,9 +89,21 @@ class Assigned(NamedTuple):
 
 
 class NotAssigned(NamedTuple):
-    """These were asked for in an Assign but do not wait (any more)."""
+    """These were asked for in an Assign but do not wait (any more), or may not run yet."""
 
     seqs: list[int]
+
+
+class GatesFreed(NamedTuple):
+    """These may let in more tasks than before: (limit, tenant or key) each."""
+
+    names: list[tuple[str, str]]
+
+
+class LimitChanged(NamedTuple):
+    """All gates of this limit may let in more than before."""
+
+    limit: str
 
 
 class Settled(NamedTuple):
@@ -122,6 +136,13 @@ class QueueResumed(NamedTuple):
     queue: str
 
 
+class ScheduleMoved(NamedTuple):
+    """A schedule is another one than before: it was made, changed, or has ticked."""
+
+    number: int
+    next: int  # as in its row
+
+
 class TokenRejected(NamedTuple):
     """A report came under a token that is not current: refused, nothing changed."""
 
@@ -144,10 +165,13 @@ Effect = (
     | Withdrawn
     | Assigned
     | NotAssigned
+    | GatesFreed
+    | LimitChanged
     | Settled
     | AttemptEnded
     | CancelAsked
     | QueueResumed
+    | ScheduleMoved
     | TokenRejected
     | CheckpointDecided
 )

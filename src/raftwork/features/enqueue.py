@@ -27,6 +27,7 @@ from raftwork.features.effects import (
 )
 from raftwork.features.key_order import check_halted
 from raftwork.features.lifecycle import Entering
+from raftwork.features.limits import check_limits, named
 from raftwork.features.queue_limits import check_fits, check_lanes, check_queues
 from raftwork.features.results import watch
 from raftwork.features.task_batch import (
@@ -34,6 +35,7 @@ from raftwork.features.task_batch import (
     NO_EXTRAS,
     Columns,
     Row,
+    check_level,
     check_order,
     is_ordinary,
     payloads_of,
@@ -60,8 +62,8 @@ if TYPE_CHECKING:
 _INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING"""
 _INSERT_OTHER = """INSERT INTO task (seq, id, crc, queue, key, spec, body, phase, due,
-    flags, place, lane, created, gates, tenant)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    flags, place, lane, created, gates, tenant, open, flow, parent)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _WAIT = "INSERT INTO waiting (queue, seq) SELECT queue, seq FROM task WHERE seq >= ?"
 
 _IS_KNOWN = "SELECT 1 FROM task WHERE id = ?"
@@ -168,10 +170,7 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
     except BadMessage as error:
         raise ProtocolError(f"the batch is malformed: {error}") from None
     if ledger.level < LEVEL_OPTIONS and (columns.extras or spec_of_level_two(read)):
-        raise Unsupported(
-            f"a task with such options needs a cluster at level {LEVEL_OPTIONS}, this one is at"
-            f" level {ledger.level}: upgrade every broker, then run `raftwork upgrade finish`"
-        )
+        check_level(ledger, "a task with such options needs")
     try:
         check_halted(ledger, read)
         check_room(ledger, read.queue, columns.payloads)
@@ -180,7 +179,7 @@ def check(ledger: "Ledger", spec: bytes, tasks: bytes) -> tuple[Spec, Columns]:
         if new := new_rows(ledger, rows_of(spec, columns)):
             planned = unique_keys.plan(ledger, read, new)
             if not unique_keys.refused(read, planned):
-                _check_planned(ledger, read, planned)
+                check_planned(ledger, read, planned)
     return read, columns
 
 
@@ -198,12 +197,12 @@ def stored(ledger: "Ledger", spec: bytes, tasks: Columns) -> bool:
 class _Batch:
     """A batch on its way into the log: which workers begin is known when its entry is made."""
 
-    def __init__(self, request: "Batched", spec: Spec, tasks: Columns) -> None:
+    def __init__(self, request: "Batched", spec: Spec, tasks: Columns, *, limited: bool) -> None:
         self._request = request
         self._queue, self._name = spec.queue, spec.name
         self._tasks = len(tasks.ids)
         #: Whether where they go is decided once they are in their queue.
-        self._placed = bool(tasks.keys or tasks.extras) or not is_ordinary(spec)
+        self._placed = bool(tasks.keys or tasks.extras) or limited or not is_ordinary(spec)
         self._begin: list[tuple[bytes, int]] = []
 
     def command(self, view: "View") -> Admit:
@@ -245,7 +244,8 @@ def accept(view: "View", request: Batched) -> tuple["Deferred | Done", Spec, Col
     spec, tasks = check(view.state, request.spec, request.tasks)
     if stored(view.state, request.spec, tasks):
         return Done(), spec, tasks
-    return _Batch(request, spec, tasks), spec, tasks
+    limited = bool(named(view.state, spec))
+    return _Batch(request, spec, tasks, limited=limited), spec, tasks
 
 
 def _check(view: "View", request: Enqueue) -> "Deferred | Done":
@@ -288,7 +288,7 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
         # A release of level 1 stops at such an entry, so no leader proposes it before level 2.
         raise NewerMessage(f"options of level {LEVEL_OPTIONS} at level {ledger.level}")
     rows = rows_of(command.spec, columns)
-    if columns.extras or not is_ordinary(spec):
+    if columns.extras or not is_ordinary(spec) or named(ledger, spec):
         return admit_others(ledger, command, spec, rows, effects)
     if not _insert_all(ledger, spec, command.spec, rows):
         rows = new_rows(ledger, rows)
@@ -302,7 +302,8 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
     tasks = [(task, payload) for task, _, payload, *_ in rows]
     ledger.enter(spec.queue, len(rows), sum(len(payload) for _, payload in tasks))
     ledger.seq += len(rows)
-    goes_on = command.begin and not ledger.queues[spec.queue].paused_until
+    queue = ledger.queues[spec.queue]
+    goes_on = command.begin and not queue.paused_until and queue.quota is None
     begun = _begin(ledger, command, first, tasks, effects) if goes_on else 0
     if begun < len(tasks):
         keys = [row[3] for row in rows[begun:]] if columns.keys else []
@@ -320,7 +321,9 @@ def admit_others(
     existing = unique_keys.answer(ledger, rows, planned)
     if unique_keys.refused(spec, planned):
         return Done(existing=existing)
-    _check_planned(ledger, spec, planned)
+    if _entering(planned):
+        check_limits(ledger, spec)
+    check_planned(ledger, spec, planned)
     for each in planned:
         match each.fate:
             case Fate.ENTERS | Fate.FOLLOWS:
@@ -332,35 +335,45 @@ def admit_others(
     return Done(existing=existing)
 
 
-def _check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> None:
+def check_planned(ledger: "Ledger", spec: Spec, planned: Sequence[Planned]) -> None:
     """Raise QueueFull unless there is room for what is to enter."""
     unique_keys.check_keys(ledger, planned)
-    entering = [each.row for each in planned if each.fate in (Fate.ENTERS, Fate.FOLLOWS)]
-    if entering:
+    if entering := _entering(planned):
         check_halted(ledger, spec)
-        check_lanes(ledger, spec, {row[4].tenant for row in entering if row[4] is not None})
+        check_lanes(ledger, spec, [(row[3], row[4].tenant if row[4] else "") for row in entering])
         check_room(ledger, spec.queue, payloads_of(entering))
+
+
+def _entering(planned: Sequence[Planned]) -> list[Row]:
+    return [each.row for each in planned if each.fate in (Fate.ENTERS, Fate.FOLLOWS)]
 
 
 def _enter(ledger: "Ledger", command: Admit, spec: Spec, row: Row, effects: list[Effect]) -> None:
     id_, crc, payload, key, extras = row
     seq = ledger.seq + 1
     task = Entering(seq, id_, crc, payload, key, extras or NO_EXTRAS, command.created)
+    enter(ledger, spec, command.spec, task, effects)
+
+
+def enter(
+    ledger: "Ledger", spec: Spec, packed: bytes, task: Entering, effects: list[Effect]
+) -> None:
+    """A new task, for which there is room: the capabilities have their say, and it is stored."""
     for lifecycle in ledger.lifecycles:
         lifecycle.enters(ledger, spec, task)
-    ledger.seq = seq
+    seq = ledger.seq = task.seq
     waits = task.due <= ledger.time and not task.blocked
     phase = BLOCKED if task.blocked else PENDING if waits else SCHEDULED
     queue = ledger.touch(spec.queue)
     ledger.db.execute(
         _INSERT_OTHER,
         (
-            *(seq, id_, crc, queue.number, key, command.spec, payload, phase),
+            *(seq, task.id, task.crc, queue.number, task.key, packed, task.payload, phase),
             *(None if waits else task.due, task.flags, task.place, task.lane, task.created),
-            *(task.gates, task.extras.tenant),
+            *(task.gates, task.extras.tenant, task.open, task.flow, task.parent),
         ),
     )
-    queue.bytes += len(payload)
+    queue.bytes += len(task.payload)
     ledger.unfinished += 1
     if task.blocked:
         queue.blocked += 1

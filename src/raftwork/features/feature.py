@@ -14,13 +14,14 @@ A rule refuses with an error of `REFUSALS`; its text is for people and says both
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 
 from raftwork.errors import (
     PayloadTooLarge,
     ProtocolError,
     QueueFull,
+    UnknownSchedule,
     UnknownTask,
     UnknownWorker,
 )
@@ -40,7 +41,14 @@ C = TypeVar("C", bound=Command)
 
 #: What a rule or a command may refuse with; the client is told by its code. BadMessage is none: in
 #: the log it stops the replica, so a rule lets nothing in that raises it there.
-REFUSALS = (ProtocolError, PayloadTooLarge, QueueFull, UnknownTask, UnknownWorker)
+REFUSALS = (
+    ProtocolError,
+    PayloadTooLarge,
+    QueueFull,
+    UnknownTask,
+    UnknownWorker,
+    UnknownSchedule,
+)
 
 
 class Deferred(Protocol):
@@ -56,6 +64,30 @@ class Deferred(Protocol):
         What goes on is proposed again, in a later entry, by its next `command`: so a change that
         is large holds up nothing else.
         """
+        ...
+
+
+class Chore(Protocol):
+    """What an active leader does for a capability by itself, in its turns. Made anew by each one.
+
+    It must bound what it does in a turn: clients wait meanwhile.
+    """
+
+    @property
+    def wake_at(self) -> int | None:
+        """The leader time at which `commands` has something to do next; None if nothing is."""
+        ...
+
+    def commands(self) -> Sequence[Command]:
+        """What to propose now. The view's time is that of this turn."""
+        ...
+
+    def follow(self, effect: Effect) -> None:
+        """Something that it may have a part in was applied."""
+        ...
+
+    def troubles(self) -> Sequence[str]:
+        """What it could not do since the last call, for people."""
         ...
 
 
@@ -172,6 +204,13 @@ class Budget(NamedTuple):
     bytes: int = 16 * 1024 * 1024
 
 
+#: What holds back a task of this number that has not begun: for each thing that it needs and
+#: cannot get, the numbers of the tasks that have it. It goes on once one of them gives it back; for
+#: what it needs from each of several tasks there is an item each. Asked on the leader, of clusters
+#: at level 2, to find tasks that wait for each other (raftwork/broker/workers/deadlocks.py).
+Holds = Callable[["Ledger", int], Iterable[Sequence[int]]]
+
+
 class Feature(NamedTuple):
     """One capability. `about` says what its requests are about, in refusals."""
 
@@ -179,11 +218,17 @@ class Feature(NamedTuple):
     rules: Sequence[Rule] = ()
     transitions: Sequence[Transition] = ()
     budget: Budget = Budget()
+    #: Those of its requests that workers may make.
+    worker_requests: Sequence[type[Frame]] = ()
     command_lines: Sequence[CommandLine] = ()
     #: What a new leadership proposes first: it serves once that is applied.
     begins: Callable[[View], Sequence[Command]] = lambda _view: ()
+    #: What a leader does for it by itself.
+    chore: Callable[[View], Chore] | None = None
     #: Its part in the lives of tasks, and the timers that it sets.
     lifecycles: Sequence[Lifecycle] = ()
     timers: Sequence[TimerKind] = ()
     #: Why it may hold a task back (why_it_waits.py).
     reasons: Sequence[WhyItWaits] = ()
+    #: How it holds tasks back that have not begun, if it does.
+    holds: Holds | None = None

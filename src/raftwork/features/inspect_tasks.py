@@ -22,7 +22,7 @@ from raftwork.features.history import names_of, workers_of
 from raftwork.features.progress import Said
 from raftwork.features.tags import tagged, tags_of
 from raftwork.features.task_batch import LEVEL_OPTIONS, TAG_LENGTH_MAX
-from raftwork.features.task_row import BLOCKED, DELAYED, SCHEDULED, TOMBSTONE
+from raftwork.features.task_row import BLOCKED, DELAYED, SCHEDULED, TOMBSTONE, WITHOUT_CODE
 from raftwork.features.why_it_waits import Reason, WaitingTask, reasons
 from raftwork.messages import State, decode_spec, failure_head
 from raftwork.messages.bounds import Between, Id, OptionalName
@@ -58,7 +58,11 @@ _ATTEMPTS = "SELECT number, worker, ended, run_ms, error FROM attempt WHERE seq 
 #: What clients make unless they are given an id: it begins with the time of that.
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
-_UNSTARTED = {SCHEDULED: State.SCHEDULED, BLOCKED: State.BLOCKED}
+_UNSTARTED = {
+    SCHEDULED: State.SCHEDULED,
+    BLOCKED: State.BLOCKED,
+    WITHOUT_CODE: State.BLOCKED,
+}
 
 
 # ---- records ------------------------------------------------------------------------------------

@@ -6,17 +6,18 @@
 2. A place in a lane is a number of the counter that numbers tasks, taken when the task is ready for
    the first time. Nothing takes it away: what was lost, released or failed waits where it stood.
 3. A new leader looks at every lane in which something waits, so there is a bound of lanes. Only
-   tenants can be many: lanes without one are as many as queues and priorities at most.
+   tenants, and keys that a limit counts apart, can be many: lanes without are as many as queues and
+   priorities at most.
 4. Which lane is served next is the dispatcher's choice, on the leader, from these tables alone. So
    it may differ from leader to leader only in what it does not promise.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from raftwork.errors import Unsupported
 from raftwork.features import key_order
 from raftwork.features.effects import Done, Effect
-from raftwork.features.task_batch import LEVEL_OPTIONS
+from raftwork.features.task_batch import check_level
 from raftwork.features.task_row import LANED, ORDERED, PENDING
 from raftwork.features.waiting import let_in
 from raftwork.features.why_it_waits import Reason
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from raftwork.features.lifecycle import Entering
     from raftwork.features.why_it_waits import WaitingTask
 
-_OF = "SELECT lane, queue, key, spec FROM task WHERE seq = ?"
+_OF = "SELECT queue, key, spec FROM task WHERE seq = ?"
+_KEY_OF = "SELECT flags, queue, key FROM task WHERE seq = ?"
 
 
 # ---- records ------------------------------------------------------------------------------------
@@ -84,12 +86,11 @@ def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
 
 
 def _settled(ledger: "Ledger", seq: int, state: State, effects: list[Effect]) -> None:
-    lane, queue, key, packed = ledger.db.execute(_OF, (seq,)).get
-    ledger.lanes.leave(lane)
-    spec = decode_spec(packed)
-    if not spec.ordered or key_order.owner(ledger, queue, key) != seq:
+    """An ordered task has its outcome: it is the next one's turn, or nobody's."""
+    queue, key, packed = ledger.db.execute(_OF, (seq,)).get
+    if key_order.owner(ledger, queue, key) != seq:
         return
-    if spec.halts and state in (State.FAILED, State.LOST):
+    if state in (State.FAILED, State.LOST) and decode_spec(packed).halts:
         key_order.halt(ledger, queue, key)
     else:
         _next(ledger, queue, key, effects)
@@ -113,11 +114,7 @@ def _go_on(ledger: "Ledger", command: GoOn, effects: list[Effect]) -> Done:
 
 
 def _check(view: "View", request: ResumeKey) -> GoOn:
-    if view.state.level < LEVEL_OPTIONS:
-        raise Unsupported(
-            f"keys need a cluster at level {LEVEL_OPTIONS}, this one is at level "
-            f"{view.state.level}: upgrade every broker, then run `raftwork upgrade finish`"
-        )
+    check_level(view.state, "keys need")
     return GoOn(request.queue, request.key)
 
 
@@ -137,6 +134,14 @@ def _not_its_turn(view: "View", task: "WaitingTask") -> Reason | None:
         return Reason("halted", f"{text} the key is resumed")
     ((before,),) = view.state.db.execute("SELECT id FROM task WHERE seq = ?", (owner,))
     return Reason("order", f"{before} of the same key {key} comes first, and has no outcome yet")
+
+
+def _holds(ledger: "Ledger", seq: int) -> Iterator[Sequence[int]]:
+    """The task of its key whose turn it is, if that is another one."""
+    flags, queue, key = ledger.db.execute(_KEY_OF, (seq,)).get
+    owner = key_order.owner(ledger, queue, key) if flags & ORDERED else None
+    if owner is not None and owner not in (seq, key_order.HALTED):
+        yield (owner,)
 
 
 def feature() -> "Feature":
@@ -161,6 +166,7 @@ def feature() -> "Feature":
                 says="keys resumed: {resumed}",
             )
         ],
-        lifecycles=[Lifecycle(LANED, _enters, settled=_settled)],
+        lifecycles=[Lifecycle(LANED, _enters), Lifecycle(ORDERED, settled=_settled)],
         reasons=[_not_its_turn],
+        holds=_holds,
     )

@@ -37,6 +37,10 @@ class Entering:
     gates: str = ""
     #: It waits for another task, whatever its time.
     blocked: bool = False
+    #: Of a flow: whose node it is, whose code made it, and so many edges to it are unmet.
+    flow: int = 0
+    parent: int = 0
+    open: int = 0
 
 
 class Lifecycle(NamedTuple):
@@ -62,6 +66,29 @@ class Lifecycle(NamedTuple):
     may_start: Callable[[Ledger, int], bool] = lambda *_: True
     attempt_ended: Callable[[Ledger, int, bool], None] = lambda *_: None
     buried: Callable[[Ledger, Sequence[int]], None] = lambda _ledger, _seqs: None
+
+
+class Hooks(NamedTuple):
+    """What is to be called for tasks of the same flags, without what would do nothing."""
+
+    may_start: tuple[Callable[[Ledger, int], bool], ...]
+    begins: tuple[Callable[[Ledger, Running], None], ...]
+    ended: tuple[Callable[[Ledger, int, int], None], ...]
+    settled: tuple[Callable[[Ledger, int, State, list[Effect]], None], ...]
+    attempt_ended: tuple[Callable[[Ledger, int, bool], None], ...]
+
+    @classmethod
+    def of(cls, lifecycles: Sequence[Lifecycle], flags: int) -> Hooks:
+        """Of tasks with these flags."""
+        mine = [each for each in lifecycles if flags & each.flag]
+        nothing = Lifecycle(0)
+        return cls(
+            tuple(m.may_start for m in mine if m.may_start is not nothing.may_start),
+            tuple(m.begins for m in mine if m.begins is not nothing.begins),
+            tuple(m.ended for m in mine if m.ended is not nothing.ended),
+            tuple(m.settled for m in mine if m.settled is not nothing.settled),
+            tuple(m.attempt_ended for m in mine if m.attempt_ended is not nothing.attempt_ended),
+        )
 
 
 class TimerKind(NamedTuple):

@@ -10,11 +10,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
-from raftwork.errors import ProtocolError, Unsupported
+from raftwork.errors import ProtocolError
 from raftwork.features import key_order
 from raftwork.features.effects import Effect, QueueResumed
 from raftwork.features.queue_limits import check_queues
-from raftwork.features.task_batch import AT_MAX_MS, LEVEL_OPTIONS
+from raftwork.features.task_batch import AT_MAX_MS, check_level
 from raftwork.features.why_it_waits import Reason, instant
 from raftwork.messages.bounds import Between, Name
 from raftwork.messages.registry import command, reply, request
@@ -103,11 +103,7 @@ class Delete(NamedTuple):
 
 
 def _check_level(view: "View") -> None:
-    if view.state.level < LEVEL_OPTIONS:
-        raise Unsupported(
-            f"to pause or delete queues needs a cluster at level {LEVEL_OPTIONS}, this one is at"
-            f" level {view.state.level}: upgrade every broker, then run `raftwork upgrade finish`"
-        )
+    check_level(view.state, "to pause or delete queues needs")
 
 
 def _check_pause(view: "View", request: PauseQueue) -> Pause:

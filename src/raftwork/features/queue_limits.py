@@ -4,12 +4,14 @@ The log decides: a batch meets the limits that are set (queue_settings.py), and 
 where it is applied. What is in stays in, whatever is set later; what comes back is never refused.
 """
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from raftwork.errors import QueueFull
+from raftwork.features.limits import gates_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from raftwork.broker.machine.state import Ledger, Queue
     from raftwork.messages import Spec
 
@@ -39,21 +41,23 @@ def check_queues(ledger: "Ledger", queue: str) -> None:
         raise QueueFull(f"no room: this would make {count} queues, {most} are allowed")
 
 
-def check_lanes(ledger: "Ledger", spec: "Spec", tenants: Collection[str]) -> None:
-    """Raise QueueFull if new tasks on behalf of these tenants would open too many lanes.
+def check_lanes(ledger: "Ledger", spec: "Spec", tasks: "Collection[tuple[str, str]]") -> None:
+    """Raise QueueFull if new tasks of these keys and tenants would open too many lanes.
 
-    Those on nobody's behalf are of few lanes, and always fit.
+    Those on nobody's behalf and without limits are of few lanes, and always fit.
     """
-    if ledger.lanes.count + len(tenants) <= LANES_MAX:
+    if ledger.lanes.count + len(tasks) <= LANES_MAX:
         return
     queue = ledger.queues.get(spec.queue)
+    lanes = {(tenant, gates_of(ledger, spec, key, tenant)) for key, tenant in tasks}
     new = sum(
-        queue is None or not ledger.lanes.knows(queue.number, spec.priority, tenant)
-        for tenant in tenants
-        if tenant
+        queue is None or not ledger.lanes.knows(queue.number, spec.priority, *lane)
+        for lane in lanes
+        if any(lane)
     )
     if new and ledger.lanes.count + new > LANES_MAX:
         raise QueueFull(
             f"no room: this would make {ledger.lanes.count + new} lanes, {LANES_MAX} are allowed:"
-            " each tenant with unfinished tasks has one for each of its queues and priorities"
+            " each tenant, and each key or tenant that a limit counts apart, has one for each of"
+            " its queues and priorities while it has unfinished tasks"
         )

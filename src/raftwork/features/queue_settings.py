@@ -9,13 +9,21 @@ options of `raftwork queue set`, the tables and the documentation are made of th
    be the one that stands.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from raftwork.errors import BadMessage, NewerMessage, ProtocolError, Unsupported
 from raftwork.features.effects import Done, Effect
+from raftwork.features.limit_settings import (
+    BURST_MAX,
+    CONCURRENCY_MAX,
+    RATE_LENGTH_MAX,
+    Quota,
+    rate_objection,
+    rate_of,
+)
 from raftwork.features.queue_limits import check_queues
 from raftwork.messages import NAME_MAX
 from raftwork.messages.bounds import Between, Name
@@ -55,6 +63,8 @@ class Setting(NamedTuple):
     help: str = ""
     #: What holds where it is not set.
     unset: str = ""
+    #: What is wrong with a text, besides its length; empty if nothing is.
+    check: Callable[[str], str] = lambda _text: ""
 
 
 def _about(setting: Setting) -> Mapping[str, Setting]:
@@ -146,6 +156,48 @@ class QueueSettings:
             )
         ),
     )
+    #: Its tasks that may run at once.
+    concurrency: int | None = field(
+        default=None,
+        metadata=_about(
+            Setting(
+                int,
+                CONCURRENCY_MAX,
+                since=2,
+                unit="tasks",
+                help="Tasks of it that may run at once, on all workers",
+                unset="no limit",
+            )
+        ),
+    )
+    #: How many may be handed out in which time, as `100/m`.
+    rate: str | None = field(
+        default=None,
+        metadata=_about(
+            Setting(
+                str,
+                RATE_LENGTH_MAX,
+                since=2,
+                check=rate_objection,
+                help="Tasks of it that are handed out in a time, as 100/m or 1/10s",
+                unset="no limit",
+            )
+        ),
+    )
+    #: How many of these may come at once.
+    burst: int | None = field(
+        default=None,
+        metadata=_about(
+            Setting(
+                int,
+                BURST_MAX,
+                since=2,
+                unit="tasks",
+                help="Tasks that its rate allows at once, after a pause that was long enough",
+                unset="1",
+            )
+        ),
+    )
 
 
 #: By name, in the order of the fields.
@@ -186,6 +238,14 @@ def _values(packed: bytes) -> dict[str, Any]:
         if value is not None and type(value) is not SETTINGS[name].kind:
             raise BadMessage(f"{name} must be of type {SETTINGS[name].kind.__name__}")
     return values
+
+
+def quota_of(settings: QueueSettings) -> Quota | None:
+    """How many of a queue's tasks may run, and how fast; None for as many as there are."""
+    if not settings.concurrency and not settings.rate:
+        return None
+    count, period = rate_of(settings.rate) if settings.rate else (0, 0)
+    return Quota(settings.concurrency or 0, count, period, settings.burst or 1)
 
 
 # ---- records ------------------------------------------------------------------------------------
@@ -310,7 +370,8 @@ def objection(name: str, value: str | int | Mapping[str, int]) -> str:
     if isinstance(value, str):
         if not 1 <= len(value) <= setting.most:
             return f"{name} must have 1 to {setting.most} characters, got {len(value)}"
-    elif isinstance(value, int):
+        return setting.check(value)
+    if isinstance(value, int):
         if not setting.least <= value <= setting.most:
             return f"{name} must be between {setting.least} and {setting.most}, got {value}"
     else:

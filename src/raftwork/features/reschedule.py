@@ -8,11 +8,11 @@
 
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from raftwork.errors import UnknownTask, Unsupported
+from raftwork.errors import UnknownTask
 from raftwork.features.effects import Done, Effect, Withdrawn
-from raftwork.features.task_batch import AT_MAX_MS, LEVEL_OPTIONS
+from raftwork.features.task_batch import AT_MAX_MS, check_level
 from raftwork.features.task_row import LANED, ORDERED, PENDING, SCHEDULED
-from raftwork.features.waiting import unwait
+from raftwork.features.waiting import places, unwait_from
 from raftwork.messages import decode_spec
 from raftwork.messages.bounds import Between, Id
 from raftwork.messages.registry import command, reply, request
@@ -62,7 +62,7 @@ def _move(ledger: "Ledger", command: MoveTo, effects: list[Effect]) -> Done:
         return Done(0)
     queue = ledger.touch(ledger.numbered[number].name)
     if waits:
-        unwait(ledger, [(number, seq, flags)])
+        unwait_from(ledger, places(ledger, [seq]))
         queue.queued -= 1
         queue.scheduled += 1
         effects.append(Withdrawn(queue.name, seq))
@@ -77,11 +77,7 @@ def _move(ledger: "Ledger", command: MoveTo, effects: list[Effect]) -> Done:
 
 
 def _check(view: "View", request: Reschedule) -> MoveTo:
-    if view.state.level < LEVEL_OPTIONS:
-        raise Unsupported(
-            f"to reschedule needs a cluster at level {LEVEL_OPTIONS}, this one is at level"
-            f" {view.state.level}: upgrade every broker, then run `raftwork upgrade finish`"
-        )
+    check_level(view.state, "to reschedule needs")
     return MoveTo(request.id, request.at)
 
 

@@ -46,6 +46,9 @@ def settle(
         forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
     else:
         dead_letters.keep(ledger, [run for run, _ in verdicts])
+    for run, _ in verdicts:
+        if run.lane:
+            ledger.lanes.leave(run.lane)
     ledger.ended([(run.seq, run.flags) for run, _ in verdicts if run.flags], state, effects)
     named = {spec: ledger.names[decode_spec(spec).name] for spec in expires}
     number, now = state.value, ledger.time

@@ -9,7 +9,13 @@ from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple, cast
 from zlib import crc32
 
-from raftwork.errors import BadMessage, NewerMessage, PayloadTooLarge, ProtocolError
+from raftwork.errors import (
+    BadMessage,
+    NewerMessage,
+    PayloadTooLarge,
+    ProtocolError,
+    Unsupported,
+)
 from raftwork.messages import (
     PRIORITY_MAX,
     PRIORITY_USUAL,
@@ -20,6 +26,7 @@ from raftwork.messages import (
 from raftwork.wire import pack, record_check, unpack_frame
 
 if TYPE_CHECKING:
+    from raftwork.broker.machine.state import Ledger
     from raftwork.features.cluster_settings import ClusterSettings
 
 #: id, CRC over all its contents, payload, key, extras.
@@ -33,7 +40,7 @@ TAG_LENGTH_MAX = 128
 #: The year 2286: later than any task is meant for, and far from the end of numbers.
 AT_MAX_MS = 10**13
 NO_EXTRAS = Extras()
-_read_extras = cast("Callable[[object], Extras]", record_check(Extras, strict=True))
+read_extras = cast("Callable[[object], Extras]", record_check(Extras, strict=True))
 
 _LEVEL_TWO_FIELDS = Spec._fields.index("delay")
 _LEVEL_TWO = tuple(Spec._field_defaults[name] for name in Spec._fields[_LEVEL_TWO_FIELDS:])
@@ -49,6 +56,15 @@ class Task(NamedTuple):
     payload: bytes
     key: str = ""  # the balancer consistent_hash sends equal ones to the same worker
     extras: Extras = Extras()
+
+
+def check_level(ledger: "Ledger", what: str) -> None:
+    """Raise Unsupported in a cluster below LEVEL_OPTIONS; `what` is such as "limits need"."""
+    if ledger.level < LEVEL_OPTIONS:
+        raise Unsupported(
+            f"{what} a cluster at level {LEVEL_OPTIONS}, this one is at level {ledger.level}:"
+            " upgrade every broker, then run `raftwork upgrade finish`"
+        )
 
 
 def read_spec(data: bytes, settings: "ClusterSettings") -> Spec:
@@ -181,20 +197,25 @@ def _keys(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[str
 
 def _extras(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[Extras]:
     """The fourth column."""
-    extras = [_read_extras(row[3]) if len(row) > 3 else Extras() for row in rows]
+    extras = [read_extras(row[3]) if len(row) > 3 else Extras() for row in rows]
     for each in extras:
-        for what, text in (("a unique key", each.unique), ("a tenant", each.tenant)):
-            if len(text) > settings.id_length:
-                raise ProtocolError(f"{what} must have at most {settings.id_length} characters")
-        if each.at > AT_MAX_MS:
-            raise ProtocolError(f"at must be at most {AT_MAX_MS} ms after 1970, got {each.at}")
-        if len(each.tags) > TAGS_MAX:
-            raise ProtocolError(f"a task may have {TAGS_MAX} tags, got {len(each.tags)}")
-        if any(not 0 < len(text) <= TAG_LENGTH_MAX for tag in each.tags for text in tag):
-            raise ProtocolError(f"a tag's key and value must have 1 to {TAG_LENGTH_MAX} characters")
-        if len(dict(each.tags)) < len(each.tags):
-            raise ProtocolError("a task's tags must have distinct keys")
+        check_extras(each, settings)
     return extras if any(extras) else ()
+
+
+def check_extras(extras: Extras, settings: "ClusterSettings") -> None:
+    """Raise ProtocolError for what one task may not have."""
+    for what, text in (("a unique key", extras.unique), ("a tenant", extras.tenant)):
+        if len(text) > settings.id_length:
+            raise ProtocolError(f"{what} must have at most {settings.id_length} characters")
+    if extras.at > AT_MAX_MS:
+        raise ProtocolError(f"at must be at most {AT_MAX_MS} ms after 1970, got {extras.at}")
+    if len(extras.tags) > TAGS_MAX:
+        raise ProtocolError(f"a task may have {TAGS_MAX} tags, got {len(extras.tags)}")
+    if any(not 0 < len(text) <= TAG_LENGTH_MAX for tag in extras.tags for text in tag):
+        raise ProtocolError(f"a tag's key and value must have 1 to {TAG_LENGTH_MAX} characters")
+    if len(dict(extras.tags)) < len(extras.tags):
+        raise ProtocolError("a task's tags must have distinct keys")
 
 
 def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
@@ -205,9 +226,14 @@ def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
         return [(i, crc32(payload, start), payload, "", None) for i, payload in ids_payloads]
     keys, extras = tasks.keys or repeat(""), tasks.extras or repeat(None)
     return [
-        (i, crc32(_packed(more), crc32(key.encode(), crc32(payload, start))), payload, key, more)
+        (i, contents_crc(start, payload, key, more), payload, key, more)
         for i, payload, key, more in zip(tasks.ids, tasks.payloads, keys, extras)  # noqa: B905
     ]
+
+
+def contents_crc(start: int, payload: bytes, key: str, extras: Extras | None) -> int:
+    """The checksum of a task's contents; `start` is that of its Spec."""
+    return crc32(_packed(extras), crc32(key.encode(), crc32(payload, start)))
 
 
 def _packed(extras: Extras | None) -> bytes:

@@ -12,6 +12,7 @@ FINISHED: Final = 2  # has its outcome; the data become a tombstone at `due`
 TOMBSTONE: Final = 3  # forgotten altogether at `due`
 SCHEDULED: Final = 4  # waits for the first time at `due`
 BLOCKED: Final = 5  # waits for other tasks
+WITHOUT_CODE: Final = 6  # ends with those that it waits for: a join, a flow, what was replaced
 
 # ---- task.flags: what makes a task other than an ordinary one, a bit each -----------------------
 #
@@ -36,6 +37,8 @@ CANCELLING: Final = 64
 LINKED: Final = 128
 #: It runs after those of its key that came before it.
 ORDERED: Final = 512
+#: A schedule made it.
+TICKED: Final = 1024
 #: Code of it has begun, or may have; set only where it matters, for tasks that expire.
 BEGUN: Final = 2**20
 

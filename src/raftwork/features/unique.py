@@ -17,7 +17,7 @@ from raftwork.messages import OnConflict, Spec, decode_spec
 from raftwork.messages.registry import reply, request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from raftwork.broker.machine.state import Ledger, Running
     from raftwork.broker.requests.view import View
@@ -90,6 +90,13 @@ def _follows(view: "View", task: "WaitingTask") -> Reason | None:
     return Reason("unique", f"{key.id} has the unique key {key.key} of {key.name}, and goes first")
 
 
+def _holds(ledger: "Ledger", seq: int) -> "Iterator[Sequence[int]]":
+    """The task that has the key which this one is to have next."""
+    key = unique_keys.before(ledger, seq)
+    if key is not None and key.held:
+        yield (key.owner,)
+
+
 def feature() -> "Feature":
     """See the package."""
     from raftwork.features.feature import Budget, Feature, change
@@ -107,4 +114,5 @@ def feature() -> "Feature":
         ],
         timers=[TimerKind(unique_keys.PERIOD, unique_keys.fire)],
         reasons=[_follows],
+        holds=_holds,
     )

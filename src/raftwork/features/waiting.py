@@ -35,6 +35,11 @@ _WAIT_IN_LANE = "INSERT INTO laned VALUES (?, ?, ?)"
 _UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
 _LEAVE_LANE = "DELETE FROM laned WHERE lane = ? AND place = ?"
 _PLACE = "SELECT lane, CASE place WHEN 0 THEN seq ELSE place END, key FROM task WHERE seq = ?"
+_PLACES = """SELECT queue, seq, 0, 0, 0, task.key, ''
+    FROM json_each(?) CROSS JOIN task ON task.seq = value"""
+_PLACES_TWO = """SELECT queue, seq, flags, lane, CASE place WHEN 0 THEN seq ELSE place END,
+        task.key, gates
+    FROM json_each(?) CROSS JOIN task ON task.seq = value"""
 _STILL_WAITING = """SELECT queue, task.seq, 0, 0
     FROM json_each(?1) CROSS JOIN task ON task.seq = value
     WHERE phase = 0 AND lane = 0
@@ -59,9 +64,20 @@ _READY_TWO = (
 _AMONG = """SELECT task.seq, task.id, task.queue, spec, length(body), losses, phase, attempt, %s
     FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase IN (0, 1, 4, 5)"""
 
+#: The number of a task's queue, its own, and its flags.
+Ready = tuple[int, int, int]
 
-#: Where a task waits: the number of its queue, its own, and its flags.
-Place = tuple[int, int, int]
+
+class Place(NamedTuple):
+    """Where a task waits, or will; without a lane among the ordinary ones, by its number."""
+
+    queue: int  # its number
+    seq: int
+    flags: int
+    lane: int
+    place: int
+    key: str
+    gates: str  # see limit_settings
 
 
 class Unstarted(NamedTuple):
@@ -90,7 +106,7 @@ def give_places(ledger: Ledger, tasks: Iterable[tuple[int, int]]) -> None:
         ledger.db.executemany(_GIVE_PLACE, zip(count(first), laned, strict=False))
 
 
-def wait(ledger: Ledger, tasks: Sequence[Place]) -> list[list[Requeued]]:
+def wait(ledger: Ledger, tasks: Sequence[Ready]) -> list[list[Requeued]]:
     """These wait from now on, at their places. What the dispatcher is to know of each.
 
     That is nothing of an ordered task that others of its key are before.
@@ -122,20 +138,29 @@ def let_in(ledger: Ledger, queue: int, seq: int, lane: int, place: int) -> Reque
     return Requeued(ledger.numbered[queue].name, seq, lane, place)
 
 
-def unwait(ledger: Ledger, tasks: Sequence[Place]) -> None:
-    """These wait no more."""
+def places(ledger: Ledger, seqs: Iterable[int]) -> list[Place]:
+    """Where these tasks wait, or will, in the order of `seqs`."""
+    statement = _PLACES_TWO if ledger.level >= LEVEL_OPTIONS else _PLACES
+    return [Place(*row) for row in ledger.db.execute(statement, (str(list(seqs)),))]
+
+
+def unwait(ledger: Ledger, ordinary: Sequence[tuple[int, int]], laned: Sequence[Place]) -> None:
+    """These wait no more; of the ordinary ones their queues' numbers and their own."""
     before = ledger.db.total_changes()
-    ordinary = [(queue, seq) for queue, seq, flags in tasks if not flags & LANED]
     ledger.db.executemany(_UNWAIT, ordinary)
-    if len(ordinary) < len(tasks):
-        for queue, seq, flags in tasks:
-            if flags & LANED:
-                lane, place, key = ledger.db.execute(_PLACE, (seq,)).get
-                ledger.db.execute(_LEAVE_LANE, (lane, place))
-                if flags & ORDERED:
-                    key_order.leave(ledger, queue, key, place)
+    if laned:
+        ledger.db.executemany(_LEAVE_LANE, [(at.lane, at.place) for at in laned])
+        for at in laned:
+            if at.flags & ORDERED:
+                key_order.leave(ledger, at.queue, at.key, at.place)
     changed = ledger.db.total_changes() - before
-    assert changed == len(tasks), "a live task neither ran nor waited"
+    assert changed == len(ordinary) + len(laned), "a live task neither ran nor waited"
+
+
+def unwait_from(ledger: Ledger, places: Sequence[Place]) -> None:
+    """Those that wait at these places wait no more."""
+    ordinary = [(at.queue, at.seq) for at in places if not at.lane]
+    unwait(ledger, ordinary, [at for at in places if at.lane])
 
 
 def still_waiting(ledger: Ledger, seqs: Sequence[int]) -> list[Requeued]:
@@ -186,9 +211,14 @@ def end_unstarted(
     specs = [decode_spec(task.spec) for task in tasks]
     ends = [ledger.time + min(spec.result_ttl, cap) for spec in specs]
     named = [ledger.names[spec.name] for spec in specs]
-    pending = [task for task in tasks if task.phase == PENDING]
-    unwait(ledger, [(task.queue, task.seq, task.flags) for task in pending])
+    stood = places(ledger, [task.seq for task in tasks])
+    unwait_from(
+        ledger, [at for at, task in zip(stood, tasks, strict=True) if task.phase == PENDING]
+    )
     following: list[Effect] = []
+    for at in stood:
+        if at.lane:
+            ledger.lanes.leave(at.lane)
     others = [(task.seq, task.flags) for task in tasks if task.flags]
     ledger.ended(others, fate or state, following)
     ledger.db.executemany(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from raftwork.features.task_row import BLOCKED, DELAYED, LANED, PENDING, SCHEDULED
+from raftwork.features.task_row import BLOCKED, DELAYED, LANED, PENDING, SCHEDULED, WITHOUT_CODE
 from raftwork.messages import decode_spec
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ _BEFORE_IN_LANE = """SELECT count(*) FROM
     (SELECT 1 FROM laned WHERE lane = ? AND place < ? LIMIT ?)"""
 _IN_LANE = "SELECT EXISTS (SELECT 1 FROM laned WHERE lane = ? AND place = ?)"
 _FAILURES = "SELECT failures, losses FROM task WHERE seq = ?"
+_FIRST_OPEN = """SELECT task.id FROM
+    (SELECT src FROM edge WHERE dst = ? AND met = 0 UNION SELECT seq FROM node WHERE flow = ?)
+    JOIN task ON task.seq = src WHERE state = 0 ORDER BY src LIMIT ?"""
+_SIGNAL = """SELECT name FROM task JOIN signal ON signal.flow = task.flow AND signal.seq = task.seq
+    WHERE task.seq = ?"""
 _OPEN = "SELECT open FROM task WHERE seq = ?"
 
 
@@ -71,7 +76,10 @@ def reasons(view: "View", task: WaitingTask) -> list[Reason]:
     """All that holds it, by every capability."""
     from raftwork.features.catalogue import FEATURES
 
-    told = (why(view, task) for feature in FEATURES for why in feature.reasons)
+    if task.phase == WITHOUT_CODE:  # no worker has anything to do with it
+        told = [_blocked(view, task)]
+    else:
+        told = [why(view, task) for feature in FEATURES for why in feature.reasons]
     return [reason for reason in told if reason is not None]
 
 
@@ -93,12 +101,25 @@ def _retry(view: "View", task: WaitingTask) -> Reason | None:
 
 
 def _blocked(view: "View", task: WaitingTask) -> Reason | None:
-    if task.phase != BLOCKED:
+    if task.phase not in {BLOCKED, WITHOUT_CODE}:
         return None
     ((count,),) = view.state.db.execute(_OPEN, (task.seq,))
     if not count:
         return None  # it waits behind its unique key (unique.py)
-    return Reason("blocked", f"it waits for {count} other tasks")
+    signal = _signal(view, task) if task.phase == WITHOUT_CODE else None
+    if signal is not None:
+        return Reason("signal", f"it waits for the signal {signal}")
+    ids = [id_ for (id_,) in view.state.db.execute(_FIRST_OPEN, (task.seq, task.seq, _NAMED + 1))]
+    states = view.machine.states(ids)
+    named = [f"{i} ({s.name.lower()})" for i, s in zip(ids, states, strict=True)]
+    tasks = "another task" if count == 1 else f"{count} other tasks"
+    return Reason("blocked", f"it waits for {tasks}: {_listed(named)}")
+
+
+def _signal(view: "View", task: WaitingTask) -> str | None:
+    """The signal that a node without code waits for."""
+    row = view.state.db.execute(_SIGNAL, (task.seq,)).fetchone()
+    return None if row is None else row[0]
 
 
 def utc(time: int) -> datetime:

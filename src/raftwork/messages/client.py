@@ -41,6 +41,7 @@ class WorkerStatus(NamedTuple):
     others: float | None = None  # share of its CPUs that is used by what is not its own
     load: float | None = None  # as in its heartbeat
     terms: Terms = Terms()
+    parked: int = 0  # tasks that wait for others, and hold no slot meanwhile
 
 
 #: QueueStatus has a field of the name `bytes`.

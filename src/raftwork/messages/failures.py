@@ -7,11 +7,11 @@ it differently and must store the same.
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple, Protocol, TypeVar, cast
+from typing import Final, NamedTuple, Protocol, TypeVar, cast
 
 import msgpack
 
-from raftwork.errors import BadMessage, NewerMessage
+from raftwork.errors import BadMessage, NewerMessage, PayloadTooLarge, QueueFull
 from raftwork.messages.shared import Loss
 from raftwork.wire import Codec, pack
 
@@ -190,6 +190,99 @@ class ResumeAsked(NamedTuple):
         """See `Ending.in_words`."""
         text = "its code asked to go on in another attempt, and it may be handed out only once"
         return Failure("Resume", text, "")
+
+
+@ending(20)
+class LimitReached(NamedTuple):
+    """Its code asked for a pause (ms) of a limit; an empty name is all that it counts for.
+
+    Stored of a task that may be handed out only once, with what it said.
+    """
+
+    after: int
+    limit: str
+    message: str
+
+    def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
+        return Failure("RateLimited", self.message, "")
+
+
+@ending(35)
+class InputsTooLarge(NamedTuple):
+    """The values that it waited for, and its arguments, have so many bytes together."""
+
+    size: int
+    limit: int
+
+    def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
+        text = (
+            f"the values that it waits for, and its arguments, have {self.size} bytes together;"
+            f" {self.limit} are allowed: store large values elsewhere, and hand on where they are"
+        )
+        return Failure("PayloadTooLarge", text, "")
+
+
+@ending(36)
+class Grown(NamedTuple):
+    """Its code returned, and made tasks that enter with its outcome. A worker's word, never stored.
+
+    `value` is packed; `spawned` and `replaced` are packed graphs, or empty. With `replaced` it has
+    no value of its own: its outcome is that graph's.
+    """
+
+    value: bytes
+    spawned: bytes
+    replaced: bytes
+
+    def in_words(self) -> Failure:
+        """See `Ending.in_words`: as a broker that cannot do it stores it."""
+        text = (
+            "its code made tasks, which needs a cluster at level 2: upgrade every broker, then run"
+            " `raftwork upgrade finish`"
+        )
+        return Failure("Unsupported", text, "")
+
+
+@ending(37)
+class ChildrenRefused(NamedTuple):
+    """The tasks that its code made may not enter: the code of an error, and how many they are."""
+
+    code: int
+    tasks: int
+
+    def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
+        kind = {QueueFull.code: "QueueFull", PayloadTooLarge.code: "PayloadTooLarge"}
+        why = {
+            QueueFull.code: "no room",
+            PayloadTooLarge.code: "too large",
+        }.get(self.code, "an id of theirs is used, or their options contradict each other")
+        text = f"the {self.tasks} tasks that its code made were refused: {why}"
+        return Failure(kind.get(self.code, "ProtocolError"), text, "")
+
+
+@ending(38)
+class SignalTimedOut(NamedTuple):
+    """Nobody said what it waited for within so many ms."""
+
+    name: str
+    timeout: int
+
+    def in_words(self) -> Failure:
+        """See `Ending.in_words`."""
+        text = f"the signal {self.name} did not come within {self.timeout} ms"
+        return Failure("TimeoutError", text, "")
+
+
+#: Of a packed Grown, behind the header of its array.
+_GROWN: Final = b"\x24"
+
+
+def is_growth(packed: bytes) -> bool:
+    """Whether a packed ending is a Grown."""
+    return packed[1:2] == _GROWN
 
 
 #: The tag of a packed Failure, behind the header of its array.

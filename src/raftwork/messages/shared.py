@@ -58,6 +58,8 @@ class Code(IntEnum):
     UNKNOWN_TASK = errors.UnknownTask.code
     UNKNOWN_WORKER = errors.UnknownWorker.code
     UNSUPPORTED = errors.Unsupported.code
+    UNKNOWN_SCHEDULE = errors.UnknownSchedule.code
+    SCHEDULE_CONFLICT = errors.ScheduleConflict.code
 
     @classmethod
     def _missing_(cls, value: object) -> "Code":  # noqa: ARG003

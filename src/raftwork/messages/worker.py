@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import NamedTuple, cast
 
+from raftwork.messages.failures import is_growth
 from raftwork.messages.registry import to_broker, to_worker
 from raftwork.messages.shared import Loss
 
@@ -69,6 +70,13 @@ class About(NamedTuple):
     tags: list[tuple[str, str]] = []  # noqa: RUF012 - never changed, as all of a record
     #: What an earlier attempt left, packed.
     checkpoint: bytes | None = None
+    #: Of a flow's task: the ids of its flow and of the task that made it, and the values that it
+    #: waited for, packed, each with its slot (messages/flow_values.py).
+    flow: str = ""
+    parent: str = ""
+    inputs: list[tuple[int, bytes]] = []  # noqa: RUF012 - as above
+    #: The instant that its schedule made it for; 0: none did.
+    tick: int = 0
 
 
 class PushedTask(NamedTuple):
@@ -84,8 +92,10 @@ class PushedTask(NamedTuple):
     @property
     def size(self) -> int:
         """About so many bytes in a frame, but for its spec."""
-        left = self.about.checkpoint if self.about else None
-        return len(self.payload) + len(left or b"")
+        if self.about is None:
+            return len(self.payload)
+        inputs = sum(len(data) for _, data in self.about.inputs)
+        return len(self.payload) + len(self.about.checkpoint or b"") + inputs
 
 
 def _short(push: tuple[object, ...]) -> tuple[object, ...]:
@@ -154,12 +164,64 @@ class Outcome(NamedTuple):
     #: No retry can help: the call is wrong, not what it came to.
     final: bool = False
 
+    @property
+    def returned(self) -> bool:
+        """Whether the code returned: with a value, or with tasks that it made (Grown)."""
+        return self.ok or is_growth(self.data)
+
 
 class Started(NamedTuple):
     """One token whose code began."""
 
     token: int
     age: int  # ms since its code started
+
+
+class Deadlock(IntEnum):
+    """Why a wait for another task's outcome would last for ever. A newer one is read as CYCLE."""
+
+    CYCLE = 1  # what is waited for waits for the waiting task
+    GATE = 2  # … or for something that the waiting tasks hold
+    SLOTS = 3  # … or for a slot, and all have tasks that wait
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Deadlock":  # noqa: ARG003
+        return cls.CYCLE
+
+
+#: Of one task, ids told of what it waits for; of one that waits for more, none are.
+WAITS_MAX = 100
+
+
+class Wait(NamedTuple):
+    """What a running task waits for, from now on; the last word on its token counts."""
+
+    token: int
+    #: Grows with every change, so that an answer to an older word is told from one to this.
+    turn: int
+    #: Its slot is free for others meanwhile.
+    parked: bool = False
+    #: Ids of tasks. None, and not parked: it waits no more.
+    ids: list[str] = []  # noqa: RUF012 - never changed, as all of a record
+    #: It does not give up by itself after a while.
+    endless: bool = False
+
+
+class Hopeless(NamedTuple):
+    """A wait that must end with an error."""
+
+    token: int
+    turn: int
+    why: Deadlock
+
+
+@to_worker(150)
+class EndWaits(NamedTuple):
+    """What these tasks wait for cannot come while they wait: end these waits with an error."""
+
+    epoch: int
+    session: int
+    waits: list[Hopeless]
 
 
 @to_broker.register(11)
@@ -171,6 +233,7 @@ class Report(NamedTuple):
     outcomes: list[Outcome]
     released: list[int]  # handed back unstarted
     window: int  # unstarted tasks it may hold beyond its slots
+    waits: list[Wait] = []  # noqa: RUF012 - what has changed of them; in a new session all
 
 
 @to_broker.register(12)

@@ -11,7 +11,7 @@ from raftwork.client.app import App
 from raftwork.client.known_apps import known_apps
 from raftwork.client.reply import Reply
 from raftwork.client.run import Run
-from raftwork.conversion import Signature
+from raftwork.conversion import Annotations
 from raftwork.durations import Duration, milliseconds
 from raftwork.errors import AppClosed, QueueFull, RaftworkError
 from raftwork.messages import Result, State, decode_spec
@@ -248,7 +248,7 @@ class VirtualApp(App):
     def _arguments(self, name: str, payload: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
         args, kwargs = cast("tuple[list[Any], dict[str, Any]]", unpack(payload)[:2])  # type: ignore[index]
         known = [app.tasks[name].signature for app in known_apps() if name in app.tasks]
-        if known and isinstance(known[-1], Signature):
+        if known and isinstance(known[-1], Annotations):
             with suppress(TypeError):  # sent by name, and not as the function has it
                 made, named = known[-1].into(args, kwargs)
                 return tuple(made), dict(named)

@@ -12,10 +12,9 @@ to do about them. The rules:
 4. Handing back is a promise that the code never began: only what the pool withdrew is released.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from math import log2
 from random import Random
-from typing import TypeVar, cast
 
 from raftwork.errors import BadMessage
 from raftwork.features.cancel import CancelRuns
@@ -28,12 +27,14 @@ from raftwork.messages import (
     Acknowledged,
     Beat,
     Drain,
+    EndWaits,
     FromBroker,
     Goodbye,
     Heartbeat,
     Held,
     HelloFirst,
     Holding,
+    Hopeless,
     Leader,
     Outcome,
     Ping,
@@ -43,18 +44,20 @@ from raftwork.messages import (
     Started,
     Stop,
     ToBroker,
+    Wait,
     WorkerHello,
     WorkerWelcome,
     decode_spec,
 )
-from raftwork.messages.registry import worker_frames
 from raftwork.worker.agent_turn import Identity as Identity
 from raftwork.worker.agent_turn import Load as Load
 from raftwork.worker.agent_turn import Turn as Turn
+from raftwork.worker.frame_handlers import Handling, handles
 from raftwork.worker.leader_session import LeaderSession
 from raftwork.worker.pool import Running
 from raftwork.worker.prefetch import PrefetchWindow
 from raftwork.worker.runner import Ended, overtime
+from raftwork.worker.told_waits import ToldWaits
 from raftwork.worker.unacknowledged_outcomes import Outcomes
 
 #: A heartbeat goes along with a beat of the leader that comes so shortly before it is due, ms.
@@ -65,21 +68,6 @@ LOOK_MS = 10
 #: Waiting tasks are handed back when no slot has come free for so long, ms.
 STUCK_MS = 250
 _FOREVER = 2**62
-
-
-#: Takes a frame: from which broker, what, and when.
-Handler = Callable[[str, FromBroker, int], None]
-#: What takes a kind of frame, and whether such frames are of one session, and begin with its head.
-Handling = tuple[Handler, bool]
-F = TypeVar("F", bound=tuple[object, ...])
-
-
-def handles(
-    frame: type[F], handler: Callable[[str, F, int], None]
-) -> tuple[type[FromBroker], Handling]:
-    """A row of the table of handlers: its halves belong together."""
-    of_session = frame in worker_frames and frame is not WorkerWelcome
-    return frame, (cast("Handler", handler), of_session)
 
 
 class Agent:
@@ -115,6 +103,9 @@ class Agent:
         self._stop: set[int] = set()
         self._cancelled: set[int] = set()  # of what is held
         self._cancel: set[int] = set()  # of these: the pool is not told yet
+        #: Of tasks that wait for others. See `waiting`.
+        self.waits = ToldWaits()
+        self._hopeless: list[Hopeless] = []
         self._withdraw = False
         self._hand_back = False  # what the withdrawal is for
         self._load = Load()
@@ -154,6 +145,7 @@ class Agent:
                 handles(CheckpointAnswered, lambda _at, told, _now: self.verdicts.append(told)),
                 handles(Stop, lambda _source, stop, _now: self._drop(stop.tokens)),
                 handles(CancelRuns, lambda _source, asked, _now: self._ask_to_end(asked.tokens)),
+                handles(EndWaits, lambda _source, end, _now: self._hopeless.extend(end.waits)),
                 handles(Drain, lambda _source, _drain, now: self.drain(now)),
                 handles(Leader, self._session.announced),
                 handles(HelloFirst, lambda source, _first, now: self._session.refused(source, now)),
@@ -190,7 +182,7 @@ class Agent:
             if token in self._held or token in self._done:
                 continue
             self._prefetch.came(len(task.payload))
-            full = len(self._held) >= self._slots + 2 * self._prefetch.most
+            full = self._unparked >= self._slots + 2 * self._prefetch.most
             if self._draining or full or len(task.payload) > PAYLOAD_MAX:
                 self._released.append(token)
                 continue
@@ -231,6 +223,7 @@ class Agent:
     def _opened(self, stop: list[int], now: int) -> None:
         self._drop(stop)
         self._done.renew()
+        self.waits.renew()
         self.heartbeat_at = now  # the window and the load belong to the session
 
     # ---- facts from this machine -----------------------------------------------------------------
@@ -238,9 +231,11 @@ class Agent:
     def ended(self, ends: list[Ended], now: int) -> None:
         """The code of these tasks is over."""
         for outcome, elapsed in ends:
-            if not outcome.unknown:  # no code ran: it says nothing of how long tasks take
+            waited = self.waits.over(outcome.token)
+            if not (outcome.unknown or waited):  # else it says nothing of how long tasks take
                 self._prefetch.ended(elapsed / 1e6)
-            if outcome.ok:  # a worker that fails at once must not seem fast, and draw all tasks
+            # A worker that fails at once must not seem fast, and draw all tasks.
+            if outcome.returned and not waited:
                 self._succeeded += 1
                 self._log_times += log2(max(1, elapsed))
             self._decide(outcome)
@@ -252,7 +247,11 @@ class Agent:
     @property
     def saturated(self) -> bool:
         """Whether it holds more tasks than can run at once."""
-        return len(self._held) > self._slots
+        return self._unparked > self._slots
+
+    @property
+    def _unparked(self) -> int:
+        return len(self._held) - self.waits.parked
 
     def holds(self, token: int) -> bool:
         """Whether it waits or runs here."""
@@ -277,6 +276,14 @@ class Agent:
         """What it holds, and since when (ms) its code is known to run."""
         return [(task, self._since.get(token)) for token, task in self._held.items()]
 
+    def waiting(self, waits: Collection[Wait], now: int) -> None:
+        """The tasks that wait for others, and hold their slots or (parked) do not.
+
+        Call it after `ended`, if there are any or `waits` knows of some.
+        """
+        if self.waits.see([wait for wait in waits if wait.token in self._held]):
+            self.look_at = now  # the leader is to know first that they run
+
     def look(self, running: list[Running], slots: int, now: int) -> None:
         """What the pool runs, and how many slots it has."""
         if slots != self._slots:
@@ -290,7 +297,8 @@ class Agent:
                     self._limit_at = min(self._limit_at, since + limit)
         waiting = len(self._held) - len(self._since)
         self.look_at = now + LOOK_MS if waiting else _FOREVER
-        if waiting and len(running) >= slots and now - self._progress_at >= STUCK_MS:
+        busy = len(running) - self.waits.parked
+        if waiting and busy >= slots and now - self._progress_at >= STUCK_MS:
             self._prefetch.stuck(now - self._progress_at)
             self._progress_at = now
             self._take_back()
@@ -339,7 +347,7 @@ class Agent:
         task = self._held.pop(token, None)
         if task is None:
             return  # stopped, or decided by its time limit
-        if self._tell_all or not (outcome.ok or token in self._cancelled):
+        if self._tell_all or not (outcome.returned or token in self._cancelled):
             self._ends.append((task, outcome))
         self._since.pop(token, None)
         self._done.add(outcome)
@@ -376,6 +384,8 @@ class Agent:
             turn.start, self._parked = self._parked, []
         if self._stop:
             turn.stop, self._stop = self._stop, set()
+        if self._hopeless:
+            turn.hopeless, self._hopeless = self._hopeless, []
         if self._ends:
             turn.ends, self._ends = self._ends, []
         turn.withdraw = self._withdraw
@@ -439,7 +449,7 @@ class Agent:
 
     def _heartbeat(self, turn: Turn, now: int) -> None:
         self.heartbeat_at = now + HEARTBEAT_MS
-        running = min(len(self._held), self._slots)
+        running = min(self._unparked, self._slots)
         self._send(
             turn,
             Heartbeat(
@@ -460,20 +470,22 @@ class Agent:
     def _report(self, turn: Turn, now: int) -> None:
         """One Report of whatever happened; further ones only where outcomes outgrow a frame."""
         due = self._done.due_at
-        nothing = not self._started and not self._released and (due is None or now < due)
+        news = self._started or self._released or self.waits.news
+        nothing = not news and (due is None or now < due)
         if nothing or not self._session.open:
             return
         since = self._since
         started = [Started(t, max(0, now - since[t])) for t in self._started if t in since]
         released = self._released
         self._started, self._released = [], []
+        waits = self.waits.take()
         batches = self._done.due(now)
-        if (started or released) and not batches:
+        if (started or released or waits) and not batches:
             batches = [[]]
         for outcomes in batches:
             number, window = self._session.number, self._room()
-            self._send(turn, Report(number, started, outcomes, released, window))
-            started, released = [], []
+            self._send(turn, Report(number, started, outcomes, released, window, waits))
+            started, released, waits = [], [], []
 
     def _room(self) -> int:
         return 0 if self._done.full or self._draining else self._prefetch.size(self._slots)

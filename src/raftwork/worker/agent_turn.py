@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from raftwork.messages import Outcome, PushedTask, ToBroker
+from raftwork.messages import Hopeless, Outcome, PushedTask, ToBroker
 
 
 class Identity(NamedTuple):
@@ -28,14 +28,17 @@ class Load(NamedTuple):
 
 @dataclass(slots=True)
 class Turn:
-    """What to do now: `send`; then `start`, `stop`, `cancel`, `withdraw`, on the pool."""
+    """What to do now: `send`; then all else, on the pool and in this order."""
 
     send: list[tuple[str, ToBroker]] = field(default_factory=list)
     start: list[PushedTask] = field(default_factory=list)
     stop: set[int] = field(default_factory=set)
-    #: Call the pool's `withdraw` and tell the agent through `withdrawn`; then take another turn.
-    withdraw: bool = False
-    #: Call the pool's `cancel` with these and tell the agent through `unstarted`; the same then.
+    #: Call the pool's `end_waits` with these.
+    hopeless: list[Hopeless] = field(default_factory=list)
+    #: Call the pool's `cancel` with these and tell the agent through `unstarted`; then take another
+    #: turn.
     cancel: set[int] = field(default_factory=set)
+    #: Call the pool's `withdraw` and tell the agent through `withdrawn`; the same then.
+    withdraw: bool = False
     #: For the log: what has ended since the last turn; successes only with `tell_all`.
     ends: list[tuple[PushedTask, Outcome]] = field(default_factory=list)

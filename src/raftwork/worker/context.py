@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final, ParamSpec, Protocol, TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
 
 from raftwork.errors import (
     AttemptOver,
@@ -27,16 +27,38 @@ from raftwork.errors import (
     Unsupported,
 )
 from raftwork.features.checkpoints import CHECKPOINT_BYTES_MAX, CHECKPOINTS_BYTES_MAX, Verdict
+from raftwork.features.flow_graph import (
+    GRAPH_BYTES_MAX,
+    NODES_MAX,
+    Graph,
+    Node,
+    encode_graph,
+)
 from raftwork.features.progress import TEXT_BYTES_MAX
 from raftwork.messages import PRIORITY_USUAL, About, PushedTask, Spec, decode_spec
+from raftwork.messages.flow_values import unpack_value
 from raftwork.serialization import headers_of, pack_result
-from raftwork.wire import unpack
+from raftwork.wire import pack, unpack
+from raftwork.worker.child_calls import child_id, outcome_of
 from raftwork.worker.forked_copies import ends_copies, forks
 from raftwork.worker.notices import NO_NOTICES, Notices
 from raftwork.worker.task_notes import NOWHERE, Notes
 
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from raftwork.client.task import BoundTask
+
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Spawnable(Protocol):
+    """A task, as far as a child goes."""
+
+    def as_child(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[bytes, Node]:
+        """A packed Spec, and one call as a node with an id of its own."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +125,26 @@ class Context:
 
     @property
     def tick(self) -> datetime | None:
-        """The time that its schedule made it for; None if none did."""
-        return None
+        """The time that its schedule made it for, in UTC; None if none did."""
+        tick = self._about.tick
+        return datetime.fromtimestamp(tick / 1000, UTC) if tick else None
 
     @property
     def flow(self) -> str | None:
-        """The id of the flow that it is part of."""
-        return None
+        """The id of the flow that it is part of; None if it is part of none."""
+        return self._about.flow or None
 
     @property
     def parent(self) -> str | None:
-        """The id of the task that enqueued it as its child."""
+        """The id of the task that made it, by `spawn` or `replace`; None if none did."""
+        return self._about.parent or None
+
+    @property
+    def shard(self) -> tuple[int, int] | None:
+        """Of a call by `task.shards`: its index, from 0 on, and how many there are; else None."""
+        match None if self._task is None else unpack_value(self._task.payload):
+            case [_, _, {"shard": [int(index), int(count)]}]:
+                return index, count
         return None
 
     @property
@@ -148,6 +179,22 @@ class Context:
         part = min(1.0, max(0.0, float(fraction)))
         self._notes.say(self.token, part, data.decode("utf-8", "ignore"))
 
+    def spawn(self, task: Spawnable, /, *args: object, **kwargs: object) -> str:
+        """Have another task done once this one has returned; returns its id.
+
+        It enters with this task's outcome: an attempt that fails or is lost has left nothing, and
+        none is there twice. In a flow it is of the same flow, which waits for it. Where there is no
+        room, the attempt has failed with QueueFull.
+
+        Raises TypeError, NotSerializable, PayloadTooLarge; RuntimeError outside the task.
+        """
+        self._require_here()
+        scope = _scope.get()
+        assert scope is not None
+        spec, node = task.as_child(args, kwargs)
+        scope.children.add(spec, node)
+        return node.id
+
     def checkpoint(self, value: object) -> None:
         """Leave a value for the next attempt, in place of the last one.
 
@@ -179,6 +226,24 @@ class Context:
             pause = min(pause * 1.5, _LOOK_MAX_S)
         self._judge(verdict)
 
+    def call(
+        self, task: "BoundTask[P, T]", /, *args: P.args, **kwargs: P.kwargs
+    ) -> "Coroutine[Any, Any, T]":
+        """Have this task enqueued, and await its value: `await current().call(add, 1, 2)`.
+
+        Its id is made of this task's id and of how many calls came before, so that another attempt
+        finds what the last one called: what has ended since is not run again. So the calls of a
+        task must be the same, in the same order, in each of its attempts.
+
+        Raises what `aenqueue` and `aresult` raise: TaskFailed if it failed, NotDeterministic if an
+        earlier attempt made this call with something else; RuntimeError outside the task.
+        """
+        scope = _scope.get()
+        if scope is None or scope.over or scope.context is not self:
+            raise RuntimeError(f"this code is not of task {self.id}, which alone may call for it")
+        scope.calls += 1
+        return outcome_of(task, child_id(self.id, scope.calls), scope.calls, args, kwargs)
+
     def _require_here(self) -> None:
         """Raise RuntimeError in code that is not the task's own."""
         scope = _scope.get()
@@ -201,6 +266,8 @@ class Context:
 
 _NAMELESS: Final = Spec("", "default")
 _NOTHING: Final = About()
+#: What a node takes beside its payload: its id, its edges.
+_NODE_BYTES: Final = 128
 #: Sums of parts come out a little over 1.
 _ROUNDING: Final = 1e-6
 #: Between two checkpoints of an attempt, at least.
@@ -236,14 +303,48 @@ class LogLines(Protocol):
         ...
 
 
+class _Children:
+    """What a task's code has spawned so far."""
+
+    def __init__(self) -> None:
+        self._specs: dict[bytes, int] = {}
+        self._nodes: list[Node] = []
+        self._bytes = 0
+
+    def add(self, spec: bytes, node: Node) -> None:
+        """One more. Raises PayloadTooLarge."""
+        size = self._bytes + len(node.payload) + _NODE_BYTES
+        for what, count, limit in (
+            ("tasks", len(self._nodes) + 1, NODES_MAX),
+            ("bytes", size, GRAPH_BYTES_MAX - _NODE_BYTES),
+        ):
+            if count > limit:
+                raise PayloadTooLarge(
+                    f"a task may spawn {limit} {what}, this would be {count}: let one of those that"
+                    " it spawned spawn the rest"
+                )
+        at = self._specs.setdefault(spec, len(self._specs) + 1)
+        self._nodes.append(node._replace(spec=at))
+        self._bytes = size
+
+    @property
+    def graph(self) -> bytes:
+        """All of it, packed; empty if there is none."""
+        if not self._nodes:
+            return b""
+        return encode_graph(Graph(list(self._specs), [*self._nodes, Node(0, pack(None))]))
+
+
 class _Scope:
     """One run of one task. Outlives it where a thread or a coroutine does."""
 
-    __slots__ = ("context", "exit", "home", "log", "over", "task")
+    __slots__ = ("calls", "children", "context", "exit", "home", "log", "over", "task")
 
     def __init__(self, context: Context, task: asyncio.Task[Any] | None) -> None:
         self.context = context
+        self.calls = 0  # of other tasks
         self.over = False
+        self.children = _Children()
         self.home = forks()
         self.log: LogLines | None = None  # the last lines that it logged
         self.task = task  # the coroutine that runs it, in a loop shared with others
@@ -290,6 +391,11 @@ class running:  # noqa: N801 - reads as `with running(context):`
     def log(self) -> str:
         """The last lines that were logged within it."""
         return "" if self._scope.log is None else str(self._scope.log)
+
+    @property
+    def spawned(self) -> bytes:
+        """The tasks that were spawned within it, as a packed graph; empty if none was."""
+        return self._scope.children.graph
 
     def __enter__(self) -> _Scope:
         self._reset = _scope.set(self._scope)

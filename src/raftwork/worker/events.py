@@ -53,6 +53,29 @@ class NothingRegistered:
 
 
 @dataclass(frozen=True, slots=True)
+class SchedulesCreated:
+    """Schedules that the App declares were missing, and are there now."""
+
+    schedules: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"created schedules that were missing: {', '.join(self.schedules)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulesDiffer:
+    """Schedules are there that the App declares in another way."""
+
+    schedules: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"schedules are not as this code declares them: {', '.join(self.schedules)};"
+            " `raftwork schedule apply MODULE:APP` makes them so"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SlotsChanged:
     """Unstoppable code, or a process that does not start, took slots; or they are free again."""
 
@@ -90,7 +113,7 @@ class Draining:
 
 @dataclass(frozen=True, slots=True)
 class EverySlotWaits:
-    """Every slot holds a task that waits for another task."""
+    """Every slot holds a task that waits for another task, and all that can be lent are lent."""
 
     slots: int
     waiting: tuple[str, ...]  # some of them, with how long they have run
@@ -100,9 +123,9 @@ class EverySlotWaits:
         more = f", and {left} more" if left > 0 else ""
         return (
             f"every slot ({self.slots}) waits in result() for another task:"
-            f" {', '.join(self.waiting)}{more}. What they wait for may have no slot to run in: do"
-            " not wait in a task; or raise the worker's --concurrency, or use a queue and a worker"
-            " of their own for such tasks"
+            f" {', '.join(self.waiting)}{more}. No spare slot is left to lend, and what they wait"
+            " for may have none to run in: wait less deeply, wait in coroutines (--pool async), or"
+            " raise the worker's --concurrency"
         )
 
 
@@ -286,6 +309,8 @@ class AttemptEnded:
 Event = (
     WorkerStarted
     | NothingRegistered
+    | SchedulesCreated
+    | SchedulesDiffer
     | SlotsChanged
     | ToldToDrain
     | Draining

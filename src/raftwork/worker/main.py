@@ -20,11 +20,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from random import Random
+from typing import TypedDict
 
 import zmq
 
 from raftwork.errors import BadMessage, HookFailed, PoolBroken
 from raftwork.features import from_broker, to_broker
+from raftwork.features.schedule_records import DeclareSchedules
 from raftwork.hooks import Hooks
 from raftwork.logs import pass_time, speak_for
 from raftwork.messages import (
@@ -39,6 +41,7 @@ from raftwork.standard_streams import flush
 from raftwork.worker.agent import Agent, Identity, Turn
 from raftwork.worker.blocked_tasks import notice_waits
 from raftwork.worker.context import carry_into_threads
+from raftwork.worker.declaring import Declaring
 from raftwork.worker.events import (
     BrokerTrouble,
     GraceOver,
@@ -63,7 +66,7 @@ from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.thread import ThreadPool
 from raftwork.worker.runner import Registry
 from raftwork.worker.signals import obeyed
-from raftwork.worker.task_logging import TaskLog, tell
+from raftwork.worker.task_logging import TaskLog, tell, tell_declared
 from raftwork.worker.task_logs import keep_last_lines
 from raftwork.worker.task_notes import Courier
 from raftwork.worker.typed_tasks import typed
@@ -95,6 +98,13 @@ _NEVER = 2**62
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 
 
+class WorkerOptions(TypedDict):
+    """What is the same for a Worker over any pool."""
+
+    grace: float | None
+    declared: Sequence[DeclareSchedules]
+
+
 def now_ms() -> int:
     """Milliseconds on the monotonic clock."""
     return time.monotonic_ns() // 1_000_000
@@ -111,6 +121,7 @@ class Worker:
         *,
         grace: float | None = None,
         look_up: LookUp = look_up,
+        declared: Sequence[DeclareSchedules] = (),
     ) -> None:
         self._pool = pool
         self._verbose = log.isEnabledFor(logging.DEBUG)
@@ -118,6 +129,7 @@ class Worker:
             identity, brokers, pool.slots, now_ms(), Random(), tell_all=self._verbose
         )
         self._courier = Courier(self._agent.session)
+        self._declaring = Declaring(declared, self._agent.session)
         self._task_log = TaskLog(now_ms())
         self._grace = grace  # s, from the first signal to what a second would do
         self._halt_at = _NEVER
@@ -137,7 +149,8 @@ class Worker:
         self._in, self._out = socket.socketpair()
         self._in.setblocking(False)
         self._out.setblocking(False)
-        self._pool_wakers = frozenset(pool.wakers)
+        self._pool_wakers = set(pool.wakers)
+        self._watched = len(pool.wakers)
         self._collect_at = self._chores_at = now_ms()
         for waker in (self._in.fileno(), *pool.wakers):
             self._links.watch(waker)
@@ -196,6 +209,13 @@ class Worker:
         if ends:
             self._courier.forget([end.outcome.token for end in ends])
         agent.ended(ends, now)
+        waits = pool.waiting()
+        if waits or agent.waits:
+            agent.waiting(waits, now)
+        for waker in pool.wakers[self._watched :]:  # a slot was lent
+            self._links.watch(waker)
+            self._pool_wakers.add(waker)
+        self._watched = len(pool.wakers)
         slots = pool.slots
         if slots != agent.slots:
             tell(SlotsChanged(slots, agent.slots))
@@ -274,6 +294,7 @@ class Worker:
             self._complain(f"refused by {source}: {message.text:.300}", now)
         elif isinstance(message, Drain):
             tell(ToldToDrain(source))
+        tell_declared(self._declaring.answered(message, now))
         self._agent.receive(source, message, now)
 
     def _carry_notes(self, now: int) -> None:
@@ -284,7 +305,7 @@ class Worker:
         if now >= courier.look_at:
             said = self._pool.notes.said()
             courier.said([note for note in said if agent.holds(note.token)], now)
-        notes = courier.turn(now)
+        notes = courier.turn(now) + self._declaring.turn(now)
         if notes and leader is not None:
             sent = [self._links.send(leader, to_broker.encode(note)) for note in notes]
             if not all(sent):
@@ -309,6 +330,8 @@ class Worker:
             pool.stop(turn.stop)
             self._courier.forget(turn.stop, pool.notes)
             self._collect_at = now_ms()  # there may be fewer slots now
+        if turn.hopeless:
+            pool.end_waits(turn.hopeless)
         if self._agent.draining:
             pool.drain()
         if turn.cancel:
@@ -344,6 +367,7 @@ def run_worker(
     recycling: Recycling = NEVER,
     hooks: Hooks | None = None,
     grace: float | None = None,
+    declared: Sequence[DeclareSchedules] = (),
     pickles: bool = False,
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
@@ -352,8 +376,9 @@ def run_worker(
     "process", "thread" or "async". Call it from the main thread, before anything else has started
     threads: the process pool forks here. A second signal ends the process from inside, with
     status 0: no thread or exit handler of a task may delay that; so does the first one's passing by
-    `grace` seconds. `recycling` is for processes only. `pickles` is whether executors may have any
-    function called here, pickled ones among them (executor_calls.py).
+    `grace` seconds. `recycling` is for processes only. `declared` are schedules to be created where
+    they are missing. `pickles` is whether executors may have any function called here, pickled ones
+    among them (executor_calls.py).
     """
     host, pid = socket.gethostname(), os.getpid()
     identity = Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
@@ -368,17 +393,18 @@ def run_worker(
     carry_into_threads()
     keep_last_lines()
     notice_waits(brokers)
+    of = WorkerOptions(grace=grace, declared=declared)
     try:
         match pool:
             case "process":
-                _run_processes(identity, brokers, tasks, slots, recycling, hooks, grace)
+                _run_processes(identity, brokers, tasks, slots, recycling, hooks, of)
             case "thread":
                 _start_here(hooks)
                 threads = ThreadPool(tasks, identity.name, slots)
-                _run(Worker(identity, brokers, threads, grace=grace))
+                _run(Worker(identity, brokers, threads, **of))
             case "async":
                 _start_here(hooks)
-                _run_async(identity, brokers, tasks, slots, grace)
+                _run_async(identity, brokers, tasks, slots, of)
             case _:
                 raise ValueError(f"pool must be 'process', 'thread' or 'async', got {pool!r}")
     except (PoolBroken, HookFailed, OSError, zmq.ZMQError) as error:
@@ -417,7 +443,7 @@ def _run_processes(
     slots: int,
     recycling: Recycling,
     hooks: Hooks,
-    grace: float | None,
+    of: WorkerOptions,
 ) -> None:
     killed_notice = partial(send_notice, identity, brokers)
     pool = ProcessPool(tasks, identity.name, slots, recycling, hooks.child_start, killed_notice)
@@ -427,7 +453,7 @@ def _run_processes(
     except HookFailed:
         pool.close()
         raise
-    _run(Worker(identity, brokers, pool, grace=grace))
+    _run(Worker(identity, brokers, pool, **of))
 
 
 def _run(worker: Worker) -> None:
@@ -438,10 +464,10 @@ def _run(worker: Worker) -> None:
 
 
 def _run_async(
-    identity: Identity, brokers: Sequence[str], tasks: Registry, slots: int, grace: float | None
+    identity: Identity, brokers: Sequence[str], tasks: Registry, slots: int, of: WorkerOptions
 ) -> None:
     loop = asyncio.new_event_loop()
-    worker = Worker(identity, brokers, AsyncPool(tasks, identity.name, slots, loop), grace=grace)
+    worker = Worker(identity, brokers, AsyncPool(tasks, identity.name, slots, loop), **of)
     # A coroutine that refuses to be cancelled would keep the loop, and us, for ever.
     farewell = threading.Timer(_FAREWELL_S, _leave)
     farewell.daemon = True

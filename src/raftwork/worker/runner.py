@@ -8,19 +8,21 @@ import inspect
 import threading
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from math import ceil
 from types import FrameType
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar, cast
 
-from raftwork.attempt_ends import Reject, Resume, Retry
+from raftwork.attempt_ends import RateLimited, Reject, Replacement, Resume, Retry
 from raftwork.durations import DURATION_MAX_S
 from raftwork.errors import BadMessage
 from raftwork.exception_names import kinds_of
 from raftwork.messages import (
+    NAME_MAX,
     TIME_LIMIT_KINDS,
     Failure,
+    LimitReached,
     Loss,
     Outcome,
     PushedTask,
@@ -30,6 +32,8 @@ from raftwork.messages import (
     encode_failure,
     is_retried,
 )
+from raftwork.messages.failures import Grown
+from raftwork.messages.flow_values import filled
 from raftwork.serialization import pack_result
 from raftwork.signatures import Binder, binder, misfit
 from raftwork.wire import unpack
@@ -63,6 +67,21 @@ class _Call(NamedTuple):
     function: Function
     args: list[object]
     kwargs: dict[str, object]
+
+
+def _each(function: Function, *, star: bool) -> Function:
+    """A function of items that calls this one for each, in order; with `star` an item is a call."""
+
+    def call(item: object) -> object:
+        return function(*cast("Sequence[object]", item)) if star else function(item)
+
+    def call_each(*items: object) -> list[object]:
+        return [call(item) for item in items]
+
+    async def await_each(*items: object) -> list[object]:
+        return [await cast("Awaitable[object]", call(item)) for item in items]
+
+    return await_each if inspect.iscoroutinefunction(function) else call_each
 
 
 class _UnknownFunction(Exception):
@@ -100,7 +119,7 @@ class Runner:
                 value = call.function(*call.args, **call.kwargs)
                 if inspect.iscoroutine(value):
                     value = self._complete(value, task.token)
-            outcome = Outcome(task.token, True, pack_result(value))
+            outcome = _returned(task.token, value, block.spawned)
         except BaseException as error:  # noqa: BLE001 - SystemExit too ends the task, not the worker
             outcome = failed(task, error, block.log)
         return Ended(outcome, time.monotonic_ns() - began)
@@ -122,7 +141,7 @@ class Runner:
                 finally:
                     if scope.exit is not None:
                         raise scope.exit
-            outcome = Outcome(task.token, True, pack_result(value))
+            outcome = _returned(task.token, value, block.spawned)
         except BaseException as error:  # noqa: BLE001 - as above
             outcome = failed(task, error, block.log)
         return Ended(outcome, time.monotonic_ns() - began)
@@ -160,7 +179,10 @@ class Runner:
         function = self._registry.get(name)
         if function is None:
             raise _UnknownFunction(_unknown(name, self._registry))
-        match unpack(task.payload):
+        inputs = task.about.inputs if task.about is not None else ()
+        match filled(task.payload, dict(inputs)) if inputs else unpack(task.payload):
+            case [list(args), dict(kwargs), {"map": kind}]:
+                return _Call(_each(function, star=kind == "star"), args, kwargs)
             case [list(args), dict(kwargs), *_] if all(type(key) is str for key in kwargs):
                 if name not in self._binders:
                     self._binders[name] = binder(function)
@@ -187,6 +209,16 @@ class Runner:
             self._loop = None  # with what it did not let go of
             loop.get_loop().close()
             raise
+
+
+def _returned(token: int, value: object, spawned: bytes) -> Outcome:
+    """The outcome of code that returned this, and spawned these: a packed graph, or nothing."""
+    if type(value) is Replacement:
+        return Outcome(token, False, encode_failure(Grown(b"", spawned, value.graph)))
+    packed = pack_result(value)
+    if not spawned:
+        return Outcome(token, True, packed)
+    return Outcome(token, False, encode_failure(Grown(packed, spawned, b"")))
 
 
 async def _watched(coroutine: Coroutine[object, object, T], asked: Callable[[], bool]) -> T:
@@ -254,6 +286,8 @@ def failed(task: PushedTask, error: BaseException, log: str = "") -> Outcome:
         return failure(token, "TypeError", str(error))._replace(final=True)
     if issubclass(kind, Resume):
         return Outcome(token, False, encode_failure(ResumeAsked()))
+    if issubclass(kind, RateLimited) and (reached := _reached(error)) is not None:
+        return Outcome(token, False, encode_failure(reached))
     words = _in_words(kind_of(error), message_of(error), _traceback(error))._replace(log=log)
     if issubclass(kind, Retry):
         asked = _asked(error)
@@ -262,6 +296,19 @@ def failed(task: PushedTask, error: BaseException, log: str = "") -> Outcome:
         return Outcome(token, False, encode_failure(words))
     final = issubclass(kind, Reject) or not _is_retried(task.spec, kinds_of(error))
     return Outcome(token, False, encode_failure(words), final=final)
+
+
+def _reached(error: BaseException) -> LimitReached | None:
+    """What a RateLimited asks for. What is derived from it may say anything."""
+    try:
+        said = vars(error)
+        after, limit = said.get("retry_after"), said.get("limit") or ""
+        if isinstance(after, int | float) and 0 <= after <= DURATION_MAX_S and type(limit) is str:
+            message = _text(message_of(error), MESSAGE_MAX)
+            return LimitReached(ceil(after * 1000), _text(limit, NAME_MAX), message)
+    except BaseException:  # noqa: BLE001 - a user's method may raise anything
+        return None
+    return None
 
 
 def _asked(error: BaseException) -> int | None:

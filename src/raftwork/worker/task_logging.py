@@ -32,6 +32,8 @@ from raftwork.worker.events import (
     LeaderJoined,
     LeaderLost,
     NothingRegistered,
+    SchedulesCreated,
+    SchedulesDiffer,
     SlotsChanged,
     StillDraining,
     StopsAtOnce,
@@ -62,7 +64,7 @@ _Aged = Sequence[tuple[PushedTask, int | None]]
 LEVELS: Final[Mapping[type, int]] = {
     **dict.fromkeys((AttemptBegan, AttemptSucceeded), logging.DEBUG),
     **dict.fromkeys((AttemptEnded, Awaits, NothingRegistered), logging.WARNING),
-    **dict.fromkeys((EverySlotWaits, GraceOver, SlotsChanged), logging.WARNING),
+    **dict.fromkeys((EverySlotWaits, GraceOver, SchedulesDiffer, SlotsChanged), logging.WARNING),
     **dict.fromkeys((StillDraining, StopsAtOnce), logging.WARNING),
     **dict.fromkeys((BrokerTrouble, HostUnknown), logging.ERROR),
 }
@@ -71,6 +73,13 @@ LEVELS: Final[Mapping[type, int]] = {
 def tell(event: Event, extra: Mapping[str, object] | None = None) -> None:
     """Log it."""
     logs.write_event(log, LEVELS.get(type(event), logging.INFO), event, extra)
+
+
+def tell_declared(fates: Sequence[tuple[str, str]]) -> None:
+    """Log what became of the schedules that the App declares, by id."""
+    for fate, kind in (("created", SchedulesCreated), ("differs", SchedulesDiffer)):
+        if ids := [id_ for id_, each in fates if each == fate]:
+            tell(kind(tuple(ids)))
 
 
 class TaskLog:
@@ -95,7 +104,7 @@ class TaskLog:
         """These tasks have their outcomes."""
         for task, outcome in ends:
             spec = _spec(task)
-            if outcome.ok:
+            if outcome.returned:
                 tell(AttemptSucceeded(*_called(task, spec)))
                 continue
             # What no broker of ours would send is told of once a minute, not once a task.

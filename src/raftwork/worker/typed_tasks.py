@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 
 from raftwork import attempt_ends
-from raftwork.conversion import Arguments, Signature
+from raftwork.conversion import Annotations, Arguments
 from raftwork.signatures import passes_on
 from raftwork.worker.runner import Function, Registry, WrongArguments
 
@@ -18,12 +18,12 @@ def typed(registry: Registry, tasks: Mapping[str, Callable[..., object]]) -> Reg
     return {name: _around(function, _signature(tasks[name])) for name, function in registry.items()}
 
 
-def _signature(task: Callable[..., object]) -> Signature | None:
+def _signature(task: Callable[..., object]) -> Annotations | None:
     found: object = getattr(task, "signature", None)
-    return found if isinstance(found, Signature) else None
+    return found if isinstance(found, Annotations) else None
 
 
-def _around(function: Function, signature: Signature | None) -> Function:
+def _around(function: Function, signature: Annotations | None) -> Function:
     if signature is None:
         return function
     parts = signature.compiled()
@@ -49,7 +49,7 @@ def _around(function: Function, signature: Signature | None) -> Function:
     return run
 
 
-def _into(signature: Signature, args: tuple[object, ...], kwargs: dict[str, object]) -> Arguments:
+def _into(signature: Annotations, args: tuple[object, ...], kwargs: dict[str, object]) -> Arguments:
     """Raises WrongArguments: the function never begins, and never will."""
     try:
         return signature.into(args, kwargs)
@@ -57,13 +57,13 @@ def _into(signature: Signature, args: tuple[object, ...], kwargs: dict[str, obje
         raise WrongArguments(str(error)) from None
 
 
-def _out(signature: Signature, value: object) -> object:
+def _out(signature: Annotations, value: object) -> object:
     """What says how the attempt ends is no value, and stays what it is."""
     if type(value).__module__ == attempt_ends.__name__:
         return value
     return signature.result_out(value)
 
 
-async def _later(signature: Signature, value: Coroutine[object, object, object]) -> object:
+async def _later(signature: Annotations, value: Coroutine[object, object, object]) -> object:
     """Of a plain function that returned a coroutine."""
     return _out(signature, await value)

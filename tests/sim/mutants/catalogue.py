@@ -5,15 +5,19 @@
 
 from tests.sim.mutants.attempt_ends import ATTEMPT_ENDS
 from tests.sim.mutants.cancels import CANCELS
+from tests.sim.mutants.flows import FLOWS
+from tests.sim.mutants.gates import GATES
 from tests.sim.mutants.lanes import LANES
 from tests.sim.mutants.limits import LIMITS
 from tests.sim.mutants.looks import LOOKS
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.mutant import mutant as _mutant
+from tests.sim.mutants.schedules import SCHEDULES
 from tests.sim.mutants.surgery import Edit
 from tests.sim.mutants.timers import TIMERS
 from tests.sim.mutants.unique import UNIQUE
 from tests.sim.mutants.upgrades import UPGRADES
+from tests.sim.mutants.waits import WAITS
 from tests.sim.mutants.workers import WORKERS
 from tests.sim.mutants.zab import ZAB
 
@@ -338,8 +342,9 @@ CONTAINMENT = tuple(
             (
                 Edit(
                     f"{_BROKER}.containment:Containment.ends",
-                    "isinstance(error, Exception)",
-                    "False",
+                    "not ours or error is self.vital.broken"
+                    " or as_database_error(error) is not None",
+                    "True",
                 ),
             ),
             20,
@@ -458,5 +463,5 @@ SERVICE = (
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
     *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *WORKERS, *ATTEMPT_ENDS),
-    *(*CANCELS, *LANES, *TIMERS, *UNIQUE),
+    *(*CANCELS, *LANES, *SCHEDULES, *TIMERS, *UNIQUE, *FLOWS, *GATES, *WAITS),
 )

@@ -13,8 +13,8 @@ LANES = tuple(
         (
             "priority inverted after a failover",
             f"{_DISPATCH}.queue_backlog:QueueBacklog.__init__",
-            "self._open(number, lane, first)",
-            "self._open(number, lane._replace(priority=200 - lane.priority), first)",
+            "self._add(number, lane, first)",
+            "self._add(number, lane._replace(priority=200 - lane.priority), first)",
             60,
         ),
         (
@@ -36,7 +36,7 @@ LANES = tuple(
         (
             "a halted key goes on",
             f"{_FEATURES}.lanes:_settled",
-            "if spec.halts and state in (State.FAILED, State.LOST):",
+            "if state in (State.FAILED, State.LOST) and decode_spec(packed).halts:",
             "if False:",
             60,
         ),

@@ -25,7 +25,7 @@ LIMITS = (
     ),
     _mutant(
         "settings forgotten at a restart",
-        f"{_QUEUE}.state:Ledger.__init__",
+        f"{_QUEUE}.state:Ledger._load_queues",
         "queue.set(settings_of(row[8]))",
         "pass",
         fast=True,
@@ -59,7 +59,7 @@ LIMITS = (
     ),
     _mutant(
         "bytes of what is handed out still count",
-        f"{_QUEUE}.state:Ledger.hand_out",
+        f"{_QUEUE}.state:Ledger.begin",
         "queue.bytes -= run.size",
         "pass",
     ),

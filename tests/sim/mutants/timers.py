@@ -55,7 +55,7 @@ TIMERS = tuple(
         (
             "a task that was moved in time keeps its place",
             "raftwork.features.reschedule:_move",
-            "unwait(ledger, [(number, seq, flags)])",
+            "unwait_from(ledger, places(ledger, [seq]))",
             "None",
             40,
         ),

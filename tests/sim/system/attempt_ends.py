@@ -78,7 +78,7 @@ class AttemptEnds:
             case Raise():
                 self._level = command.level
             case Note():
-                (effect,) = effects
+                effect = effects[0]  # behind that of an entry's last command stand those of gates
                 assert isinstance(effect, CheckpointDecided)
                 if effect.verdict is Verdict.KEPT:
                     self._keeps(command, task)

@@ -176,7 +176,7 @@ class CancelChecker:
         meant = [
             (seq, task)
             for seq, task in queue.by_seq.items()
-            if task.outcome is None and self._means(command, reply, seq, task)
+            if task.outcome is None and task.has_code and self._means(command, reply, seq, task)
         ]
         runs = [task.token for _, task in meant if task.token is not None and not task.asked]
         waits = {seq for seq, task in meant if task.token is None}
@@ -212,7 +212,8 @@ class CancelChecker:
         cancelled = effect.state is State.CANCELLED
         if cancelled:
             require(task.asked, "cancels", f"{task.id} is cancelled unasked: {effect}")
-            require(decode_failure(effect.data).type == "user", "cancels", text)
+            why = decode_failure(effect.data).type
+            require(why in ("user", "superseded"), "cancels", text)
             self.reached["cancelled while it ran"] += 1
         if task.asked:
             require(cancelled or effect.state is State.SUCCEEDED, "retry after a cancel", text)

@@ -22,6 +22,7 @@ from raftwork.features.cluster_settings import (
     SetClusterSettings,
 )
 from raftwork.features.enqueue import Enqueue, Enqueued
+from raftwork.features.flows import FlowSubmitted, SubmitFlow
 from raftwork.features.inspect_tasks import ListTasks, ShowTask, TaskPage, TaskShown
 from raftwork.features.pause_queue import PauseQueue, QueueGoesOn, QueuePaused, ResumeQueue
 from raftwork.features.purge_queue import PurgeQueue, QueuePurged
@@ -63,6 +64,7 @@ _REPLIES: dict[type[object], type[object]] = {
     PauseQueue: QueuePaused,
     ResumeQueue: QueueGoesOn,
     EnqueueUnique: EnqueuedUnique,
+    SubmitFlow: FlowSubmitted,
     ShowTask: TaskShown,
     ListTasks: TaskPage,
     SetClusterSettings: ClusterSettingsSet,
@@ -70,7 +72,7 @@ _REPLIES: dict[type[object], type[object]] = {
 }
 
 #: What is asked for again if it is not known whether it was done.
-_AGAIN = (SetQueue, SetClusterSettings, EnqueueUnique)
+_AGAIN = (SetQueue, SetClusterSettings, EnqueueUnique, SubmitFlow)
 _ENQUEUE = to_broker._tags[Enqueue]
 
 
@@ -83,7 +85,7 @@ class Call:
     batch: Batch | None = None
     #: It waits for room.
     wait_when_full: bool = False
-    about: About | Steers | EnqueueUnique | Looks | None = None
+    about: About | Steers | EnqueueUnique | SubmitFlow | Looks | None = None
     #: How much had been set when it began.
     since: int = 0
 
@@ -252,11 +254,11 @@ class Client(Process):
         number = self._submit(Ask(0, ids), Answer, tuple(ids))
         self._calls[number] = Call(self.timeline.now, tuple(ids))
 
-    def inquire(self, about: About | Steers | EnqueueUnique | Looks) -> None:
+    def inquire(self, about: About | Steers | EnqueueUnique | SubmitFlow | Looks) -> None:
         """Set something, ask what is set, look at tasks, or drop what waits in a queue."""
         if self.alive and not self.paused:
             number = self._submit(about, _REPLIES[type(about)])
-            other = isinstance(about, Steers | EnqueueUnique | Looks)
+            other = isinstance(about, Steers | EnqueueUnique | SubmitFlow | Looks)
             since = 0 if other else self.world.clients.changes(cast("About", about))
             self._calls[number] = Call(self.timeline.now, about=about, since=since)
             self.poke()
@@ -355,8 +357,8 @@ class Client(Process):
                 self._enqueue(call.batch)
             elif isinstance(call.about, _AGAIN) and not self.world.peaceful:
                 self.inquire(call.about)
-        elif isinstance(call.about, EnqueueUnique):
-            self.world.queue.keys.answered(call.about, answer.message, answer.error)
+        elif isinstance(call.about, EnqueueUnique | SubmitFlow):
+            self._submitted(call.about, answer)
         elif isinstance(call.about, PurgeQueue):
             self.world.clients.purged(call.at, call.about, answer)
         elif isinstance(call.about, Steers):
@@ -379,11 +381,20 @@ class Client(Process):
                 call.batch.ids, comes=answer.message.watched and answer.call.slot is not None
             )
 
+    def _submitted(self, about: EnqueueUnique | SubmitFlow, answer: Answered) -> None:
+        queue = self.world.queue
+        if isinstance(about, SubmitFlow):
+            queue.flows.answered(about, answer.message, answer.error)
+        else:
+            queue.keys.answered(about, answer.message, answer.error)
+
     def _no_room(self, call: Call, batch: Batch) -> None:
         self.world.clients.no_room(batch)
         if call.wait_when_full:
             self.world.waited_in_vain(self, batch)
         wait = self.world.admin.put_off(batch)
+        if self.world.waits.refused(batch):
+            wait = None
         if wait is not None:
             self.application.put_off.append(batch)
             self.timeline.after(wait, self._again, batch)

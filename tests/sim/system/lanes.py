@@ -128,8 +128,9 @@ class PlanChecker:
         places: dict[int, int] = {seq: place for seq, place, _ in rows}
         handed = {seq for assign in assigns for seq in assign.seqs}
         left: dict[str, list[tuple[int, Known]]] = {}
+        taken = _skipped(dispatcher) | dispatcher._reserved.keys()
         for seq, place in places.items():
-            if seq not in dispatcher._reserved and self._goes_anywhere(known[seq]):
+            if seq not in taken and self._goes_anywhere(known[seq]):
                 left.setdefault(known[seq].spec.queue, []).append((place, known[seq]))
         for seq in (handed & places.keys()) - skipped:
             task = known[seq]
@@ -149,9 +150,13 @@ class PlanChecker:
             self._world.reach.counts["patience came to an end"] += 1
 
     def _goes_anywhere(self, task: "Known") -> bool:
-        """Whether any worker may have it: else what comes after it may go before it."""
+        """Whether it may go at once, to any worker: else what comes after it may go before it."""
+        return not (task.spec.limits or self._is_picky(task))
+
+    def _is_picky(self, task: "Known") -> bool:
+        """Whether some workers may not have it."""
         lacks = {name for _, names in self._world.queue.codes.values() for name in names}
-        return not (task.losses or task.spec.at_most_once or task.spec.name in lacks)
+        return bool(task.losses or task.spec.at_most_once or task.spec.name in lacks)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -159,12 +164,7 @@ class PlanChecker:
         original = Dispatcher.plan
 
         def plan(dispatcher: Dispatcher, workers: list[Worker]) -> list[Assign]:
-            skipped = frozenset(
-                task.seq
-                for backlog in dispatcher._backlogs.values()
-                for tasks in backlog.skipped._tasks.values()
-                for task in tasks
-            )
+            skipped = _skipped(dispatcher)
             assigns = original(dispatcher, workers)
             if assigns:
                 self.planned(dispatcher, assigns, skipped)
@@ -196,3 +196,13 @@ class Resumes:
                 leadership.request(_NOBODY, request, 8, broker.mono)
             broker.poke()
         self._world.timeline.after(_RESUME_EVERY, self.begin)
+
+
+def _skipped(dispatcher: Dispatcher) -> frozenset[int]:
+    """The tasks whose turn came when no worker could have them."""
+    return frozenset(
+        task.seq
+        for backlog in dispatcher._backlogs.values()
+        for tasks in backlog.skipped._tasks.values()
+        for task in tasks
+    )

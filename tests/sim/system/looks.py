@@ -116,7 +116,7 @@ def _true(clients: "ClientChecker", queue: "QueueChecker", asked: int, told: Tas
 #: Of each queue, by phase and whether it runs, what its row ought to count.
 _RECOUNT = """SELECT queue.name, queued, running, scheduled, blocked,
     coalesce(sum(task.phase IN (0, 1) AND NOT task.state), 0) - count(running.token),
-    count(running.token), coalesce(sum(task.phase = 4), 0), coalesce(sum(task.phase = 5), 0)
+    count(running.token), coalesce(sum(task.phase = 4), 0), coalesce(sum(task.phase IN (5, 6)), 0)
     FROM queue LEFT JOIN task ON task.queue = queue.number
     LEFT JOIN running ON running.seq = task.seq GROUP BY queue.number"""
 #: Rows that are of no task which is kept.

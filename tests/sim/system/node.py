@@ -94,8 +94,9 @@ class WatchedNode(Node):
         return asking
 
     def _watch(self, machine: Machine) -> None:
-        apply, carry_out = machine.apply, machine._carry_out
-        steps: list[int] = []  # how many effects there were before each command
+        apply, carry_out, go_on = machine.apply, machine._carry_out, machine._go_on
+        # How many effects there were before each command, and behind the last one.
+        steps: list[int] = []
 
         def applying(data: bytes, at: tuple[int, int] = (0, 0)) -> Applied:
             steps.clear()
@@ -107,6 +108,11 @@ class WatchedNode(Node):
             steps.append(len(effects))
             return carry_out(plain, effects)
 
+        def going_on(effects: list[Effect]) -> None:
+            steps.append(len(effects))
+            go_on(effects)
+
+        machine._go_on = going_on  # type: ignore[method-assign]
         machine.apply = applying  # type: ignore[method-assign]
         machine._carry_out = carrying_out  # type: ignore[method-assign]
 

@@ -13,6 +13,7 @@ from raftwork.broker.machine import Machine
 from raftwork.broker.machine.commands import (
     Expire,
     Fail,
+    Grew,
     Lose,
     Postpone,
     Release,
@@ -20,7 +21,7 @@ from raftwork.broker.machine.commands import (
     decode_batch,
 )
 from raftwork.consensus.core import Position
-from raftwork.features.cancel import CancelSome
+from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.cluster_settings import ConfigureCluster
 from raftwork.features.effects import (
     Applied,
@@ -31,32 +32,41 @@ from raftwork.features.effects import (
     Done,
     Effect,
     EnqueuedAndAssigned,
+    GatesFreed,
+    LimitChanged,
     NotAssigned,
     Queued,
     QueueResumed,
     Rejected,
     Reply,
     Requeued,
+    ScheduleMoved,
     Settled,
     TokenRejected,
     Withdrawn,
 )
 from raftwork.features.enqueue import Admit
+from raftwork.features.flow_again import FlowAgain
+from raftwork.features.flows import Grow
 from raftwork.features.lanes import GoOn
+from raftwork.features.limits import ConfigureLimit, PauseGates
 from raftwork.features.pause_queue import Pause, Resume
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure
 from raftwork.features.reschedule import MoveTo
-from raftwork.features.task_batch import is_ordinary
+from raftwork.features.task_batch import NO_EXTRAS, is_ordinary
 from raftwork.features.task_row import LANED
 from raftwork.messages import Code, Extras, Result, Spec, State, decode_failure, decode_spec
 from raftwork.wire import unpack
 from tests.sim.system.attempt_ends import AttemptEnds
 from tests.sim.system.cancels import CancelChecker
 from tests.sim.system.cluster_settings import Stood
+from tests.sim.system.flows import FlowRules
 from tests.sim.system.lanes import LaneRules
+from tests.sim.system.limits import LimitRules
 from tests.sim.system.promises import require
 from tests.sim.system.room import Rooms
+from tests.sim.system.schedules import ScheduleRules
 from tests.sim.system.timers import TimerRules
 from tests.sim.system.unique import Keys
 from tests.sim.system.workload import contents_of, tags_of
@@ -83,6 +93,8 @@ class Known:
     grace_ends: int = 0
     #: The arguments that replaced its own ones.
     arguments: bytes = b""
+    #: Whether it has code: a flow, a join and what was replaced have none.
+    has_code: bool = True
     tags: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -142,6 +154,7 @@ class QueueChecker:
     settled: list[str] = field(default_factory=list)
     lanes: LaneRules = field(init=False)
     timers: TimerRules = field(init=False)
+    limits: LimitRules = field(init=False)
     #: That which applied the entry being looked at.
     _machine: Machine = field(init=False)
     #: The numbers of tasks that are not ordinary ones.
@@ -154,15 +167,20 @@ class QueueChecker:
     #: Machine time.
     time: int = 0
     keys: Keys = field(init=False)
+    schedules: ScheduleRules = field(init=False)
     #: What code asks for, and checkpoints.
     ends: AttemptEnds = field(init=False)
+    flows: FlowRules = field(init=False)
 
     def __post_init__(self) -> None:
         self.cancels = CancelChecker(self.reached)
+        self.ends = AttemptEnds(self.reached)
         self.lanes = LaneRules(self.reached)
         self.keys = Keys(self)
+        self.flows = FlowRules(self)
         self.timers = TimerRules(self.reached)
-        self.ends = AttemptEnds(self.reached)
+        self.limits = LimitRules(self.reached)
+        self.schedules = ScheduleRules(self, self.reached)
 
     # ---- applying -------------------------------------------------------------------------------
 
@@ -175,7 +193,7 @@ class QueueChecker:
         steps: Sequence[int],
         machine: Machine,
     ) -> None:
-        """`steps`: how many of the effects were there before each command."""
+        """`steps`: how many of the effects were there before each command, and after the last."""
         self._machine = machine
         made = (crc32(data), crc32(repr(applied).encode()))
         known = self.applications.get(at)
@@ -188,45 +206,65 @@ class QueueChecker:
         self.time = max(self.time, time)
         self.timers.entry(time, at.epoch)
         self.ends.entry(time)
+        self.schedules.epoch = at.epoch
         self.keys.passed(data)
         for effect in effects[: steps[0] if steps else None]:
             self._effect(effect)  # of the time that has passed
+        self.keys.hand_on()
         self.keys.awake()
         self.timers.swept()
         running = [task for task in self.tasks.values() if task.token is not None]
         self.cancels.over(self.time, running)
-        ends = (*steps[1:], len(effects))
         for plain, reply, start, end in zip(
-            decode_batch(data)[1], applied.replies, steps, ends, strict=True
+            decode_batch(data)[1], applied.replies, steps[:-1], steps[1:], strict=True
         ):
             self._command(plain, reply, effects[start:end])
+        for effect in effects[steps[-1] :]:
+            self._effect(effect)  # of what waited for tasks that ended
+        self.flows.entered(machine)
+        tokens = [task.token for task in self.tasks.values() if task.token is not None]
+        self.limits.over(machine, tokens, self.timers.time)
+        self.schedules.compare()
 
     def _command(self, plain: object, reply: Reply, effects: Sequence[Effect]) -> None:
         command = commands.from_plain(plain)
         owner = self.tokens.get(getattr(command, "token", 0))
         if owner is None or owner[0].token == command.token:  # type: ignore[attr-defined]
             self.ends.command(command, effects, owner[0].id if owner else "")
+        self.schedules.command(command, reply)
         match command:
             case Admit():
                 self._admits(command, reply, effects)
-            case Configure() | ConfigureCluster() if not isinstance(reply, Rejected):
-                self._configures(command)
+            case Configure() | ConfigureCluster():
+                self._configures(command, reply)
             case Release():
                 self._released(command)
             case Expire() | Fail() | Postpone() | Lose():
                 self._attempts(command)
+            case _:
+                self._asked_for(command, reply, effects)
+        for effect in effects:
+            self._effect(effect)
+        self.keys.hand_on()
+
+    def _asked_for(self, command: object, reply: Reply, effects: Sequence[Effect]) -> None:
+        """What capabilities do that are not ordinary tasks'."""
+        match command:
+            case ConfigureLimit() | PauseGates():
+                if not isinstance(reply, Rejected):
+                    self.limits.set(command)
             case GoOn():
                 self.lanes.went_on(command, reply)
             case MoveTo() if command.id in self.tasks:
                 self._moves(command, reply)
             case DropWaiting():
                 self._drops(command, reply, effects)
+            case CancelSome(scope=Scope.FLOW) | FlowAgain() | Grow() | Grew():
+                self.flows.command(command, reply, effects)
             case CancelSome() | Pause() | Resume():
                 self.cancels.applied(self, command, reply, effects)
             case _:
                 pass
-        for effect in effects:
-            self._effect(effect)
 
     def _attempts(self, command: Expire | Fail | Postpone | Lose) -> None:
         match command:
@@ -249,6 +287,8 @@ class QueueChecker:
                 self._assigned(worker, [(token, seq, 1) for token, seq, *_ in begun])
             case Assigned(worker, assigned):
                 self._assigned(worker, assigned)
+            case Settled(token=0) if self.flows.ends(effect):
+                pass
             case Settled(token=0):
                 cancelled = effect.seq in self.cancels.ended
                 (self._cancelled if cancelled else self._purged)(effect)
@@ -262,6 +302,7 @@ class QueueChecker:
                 task = self.by_seq[seq]
                 self.timers.waits(seq)
                 self.lanes.waits(effect, task)
+                self.flows.waits(task)
                 waits = task.token is None and task.outcome is None
                 require(waits, "one owner", f"{task.id} waits again, but has {task}")
                 task.waits_since = self.rooms.timeline.now
@@ -270,7 +311,15 @@ class QueueChecker:
                 mine = self.tokens.get(token)
                 stale = mine is None or mine[0].token != token
                 require(stale, "first outcome", f"current token {token} is called stale")
-            case NotAssigned() | CancelAsked() | Withdrawn() | CheckpointDecided():
+            case (
+                NotAssigned()
+                | CancelAsked()
+                | Withdrawn()
+                | CheckpointDecided()
+                | GatesFreed()
+                | LimitChanged()
+                | ScheduleMoved()
+            ):
                 pass  # the command that moved, cancelled or left it is looked at
 
     def digest(self, name: str, at: Position, digest: bytes) -> None:
@@ -300,6 +349,7 @@ class QueueChecker:
             require(attempt == task.attempts + 1, "attempts count", text)
             self.lanes.assigned(seq, task)
             self.timers.assigned(seq)
+            self.limits.assigned(seq, token, self.timers.time)
             self.last_token = task.token = token
             task.waits_since = None
             self.rooms.move(task.spec.queue, -1, -task.size)
@@ -313,7 +363,6 @@ class QueueChecker:
         require(not task.asked, "retry after a cancel", f"{task.id} was asked to end: waits again")
         text = f"{task.id} may run again after {task.losses} losses"
         require(task.losses < _losses_allowed(task), "quarantine", text)
-        self.ends.closed(token, task.id)
         task.token = None
         room = self.rooms.of(task.spec.queue)
         self.reached["came back into a full queue"] += room.full
@@ -323,6 +372,7 @@ class QueueChecker:
         task = self.by_seq[seq]
         text = f"token {token} of {task.id} ends, but {task.token} is current"
         require(task.token == token, "stale token", text)
+        self.limits.ended(token)
         return task
 
     def _settled(self, effect: Settled) -> None:
@@ -386,7 +436,7 @@ class QueueChecker:
     def _purged(self, effect: Settled) -> None:
         task = self.by_seq[effect.seq]
         if self.timers.ends_by_time(effect, ran=task.id in self.executions):
-            self._over(effect, task, effect.state)
+            self.over(effect, task, effect.state)
             return
         require(effect.seq in self.dropped, "purges", f"{task.id} ends while it waits, unasked")
         words = effect.state is State.FAILED and decode_failure(effect.data).type == "Purged"
@@ -394,17 +444,17 @@ class QueueChecker:
         self.dropped.remove(effect.seq)
         self.reached["purged after an attempt"] += task.attempts > 0
         self.reached["purged"] += 1
-        self._over(effect, task, State.CANCELLED)
+        self.over(effect, task, State.CANCELLED)
 
     def _cancelled(self, effect: Settled) -> None:
         """It waited, and was cancelled."""
         task = self.by_seq[effect.seq]
         words = decode_failure(effect.data).type if effect.state is State.CANCELLED else ""
-        require(words == "user", "cancels", f"{task.id} is cancelled, and ends as {effect}")
+        require(words in _ASKED, "cancels", f"{task.id} is cancelled, and ends as {effect}")
         self.cancels.ended.remove(effect.seq)
-        self._over(effect, task, State.CANCELLED)
+        self.over(effect, task, State.CANCELLED)
 
-    def _over(self, effect: Settled, task: Known, fate: State) -> None:
+    def over(self, effect: Settled, task: Known, fate: State) -> None:
         """It ended while no worker had it; `fate` is what that is to those behind it."""
         self.timers.ended(effect.seq)
         task.waits_since = None
@@ -440,6 +490,10 @@ class QueueChecker:
         for token, started in command.tokens:
             task = self.tokens[token][0]
             task.losses += started and task.token == token
+            if task.token == token:
+                self.limits.lost(token)
+                if not started:
+                    self.limits.unstarted(token)
             if started and task.token == token:
                 self.timers.began(task)
 
@@ -517,9 +571,10 @@ class QueueChecker:
                 self.special.add(seq)
             self.rooms.move(spec.queue, 1, known.size)
             self.lanes.entered(seq, known)
-            at = Extras(*row[3]).at if len(row) > 3 else 0
+            extras = Extras(*row[3]) if len(row) > 3 else NO_EXTRAS
             created = min(command.created, self.time)
-            self.timers.entered(seq, known, created, at)
+            self.timers.entered(seq, known, created, extras.at)
+            self.limits.entered(seq, spec, known.key, extras.tenant)
             came_in.append(known.id)
         return came_in
 
@@ -539,7 +594,9 @@ class QueueChecker:
         text = f"{tasks} tasks of {size} bytes are refused early by {room}"
         require(bool(tasks and room.lack(tasks, size)), "limits", text)
 
-    def _configures(self, command: Configure | ConfigureCluster) -> None:
+    def _configures(self, command: Configure | ConfigureCluster, reply: Reply) -> None:
+        if isinstance(reply, Rejected):
+            return
         if isinstance(command, ConfigureCluster):
             self.cluster.configure(self.rooms.newest, command)
             return
@@ -552,6 +609,7 @@ class QueueChecker:
         for token in command.tokens:
             require(token not in self.runs, "released unstarted", f"the code of {token} ran")
             self.released.add(token)
+            self.limits.unstarted(token)
             self.reached["handed back unstarted"] += 1
             self.reached["an unknown task went elsewhere"] += token in self.unknown
 
@@ -591,6 +649,10 @@ class QueueChecker:
         assert committed is not None
         if with_data and not result.forgotten:
             require(committed[1] == result.data, "true outcomes", text)
+
+
+#: Why somebody ends a task.
+_ASKED = ("user", "superseded")
 
 
 def _keyed(command: Admit) -> bool:

@@ -20,6 +20,7 @@ from raftwork.features.effects import (
     Requeued,
     Settled,
 )
+from raftwork.worker.told_waits import ToldWaits
 from tests.sim.system import raft_reach, zab_reach
 from tests.sim.system.hooks import ConsensusReach, Hook, hooked
 
@@ -120,6 +121,18 @@ _EXPECTED = (
     "unique: asked again",
     "unique: in its period",
     "unique: waits for a period",
+    # flows
+    "flow: submitted",
+    "flow: submitted again",
+    "flow: succeeded",
+    "flow: failed",
+    "flow: cancelled for what it waited for",
+    "flow: a failure as a value",
+    "flow: children entered",
+    "flow: replaced",
+    "flow: went on in another entry",
+    "flow: cancelled as a whole",
+    "flow: retried, and shares a result",
     # time
     "scheduled",
     "due across a failover",
@@ -129,6 +142,20 @@ _EXPECTED = (
     "deadline passed while it waited",
     "a scheduled task was moved",
     "a waiting task was moved",
+    # schedules
+    "ticked",
+    "tick across a failover",
+    "ticks of an outage",
+    "a tick that came too late for an edit",
+    "a tick met an earlier one",
+    "superseded",
+    "triggered",
+    "made up for a pause",
+    "schedule created",
+    "schedule changed",
+    "schedule differs",
+    "schedule updated",
+    "schedule deleted",
     # looking at tasks
     "looked at: waits",
     "looked at: runs",
@@ -136,6 +163,15 @@ _EXPECTED = (
     "looked at: attempts",
     "looked at: tagged",
     "listed by a tag",
+    # limits
+    "limit set",
+    "limit set below what runs",
+    "limit paused",
+    "let in by all its gates",
+    "let in after a gate was full",
+    "handed out at a rate",
+    "a rate was given back",
+    "a gate was left by a loss",
     # the cluster's settings
     "cluster set",
     "cluster settings read",
@@ -147,6 +183,12 @@ _EXPECTED = (
     "process died",
     "a task on trial",
     "a worker that rested is well",
+    # tasks that wait for others
+    "a task parked",
+    "more parked than slots",
+    "a knot untied",
+    "no slot left to wait for",
+    "parked told to a new session",
     # killed workers
     "spoken for by its fork server",
     "ended unheard",
@@ -199,6 +241,7 @@ class Reach:
             Hook(Reports, "_push_again", self._always("pushed again at a hello")),
             Hook(WorkerRegistry, "_give_up", self._always("worker given up")),
             Hook(Reports, "_is_news", self._reported),
+            Hook(ToldWaits, "renew", self._renewed),
             Hook(CircuitBreaker, "took", self._ill("a task on trial")),
             Hook(CircuitBreaker, "succeeded", self._ill("a worker that rested is well")),
             Hook(requests.Requests, "_wait_for_room", self._always("client waits for room")),
@@ -218,6 +261,9 @@ class Reach:
             self.counts[name] += breaker.is_open
 
         return note
+
+    def _renewed(self, waits: ToldWaits) -> None:
+        self.counts["parked told to a new session"] += bool(waits.parked)
 
     def _finished(
         self,

@@ -23,6 +23,7 @@ class Timeline:
         self.third = Random(f"third stream of {seed}")
         self.fourth = Random(f"fourth stream of {seed}")
         self.bugs = Random(f"bugs of {seed}")
+        self.waits = Random(f"waits of {seed}")
         self.fifth = Random(f"fifth stream of {seed}")
         self.now = 0
         self.hash = 0

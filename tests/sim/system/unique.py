@@ -35,6 +35,7 @@ class Keys:
         self._tasks: dict[str, list[Known]] = {}
         self._until: dict[str, int] = {}
         self._last: dict[str, str] = {}
+        self._settled: list[Known] = []
         #: Ids that became part of others, with those.
         self.merged: dict[str, str] = {}
         #: By id: what was ever answered.
@@ -174,7 +175,16 @@ class Keys:
         queue.reached["unique: replaced"] += 1
 
     def settled(self, known: "Known") -> None:
-        """A task has its outcome: if it had the key, who follows it has it now."""
+        """A task has its outcome; others may have theirs together with it."""
+        self._settled.append(known)
+
+    def hand_on(self) -> None:
+        """All that ended together has: who follows one that had the key has it now."""
+        for known in self._settled:
+            self._hand_on(known)
+        self._settled.clear()
+
+    def _hand_on(self, known: "Known") -> None:
         for key, tasks in self._tasks.items():
             there = [task for task in tasks if task is known or _holds(task)]
             if len(there) < 2 or there[0] is not known or _gave_up(known):

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, cast
 
 from raftwork.features import from_broker, to_broker
 from raftwork.messages import (
+    Hopeless,
     Loss,
     Outcome,
     PushedTask,
     ResumeAsked,
     RetryAsked,
+    Wait,
     decode_spec,
     encode_failure,
 )
+from raftwork.messages.flow_values import filled
 from raftwork.wire import pack, unpack
 from raftwork.worker.agent import Agent, Identity, Load, Turn
 from raftwork.worker.pool import Running
@@ -26,6 +29,7 @@ from raftwork.worker.runner import Ended, failure, lost
 from raftwork.worker.task_notes import Board, Courier, Said
 from tests.sim.system.attempt_ends import Left
 from tests.sim.system.disk import CLUSTER
+from tests.sim.system.flows import GROWS, NODE, grown, value_of
 from tests.sim.system.network import Dealer
 from tests.sim.system.process import Clock, Process
 from tests.sim.system.workload import NAMES
@@ -37,6 +41,9 @@ if TYPE_CHECKING:
 _LOOK = 20
 #: Kinds of code that say what is to become of their attempt.
 _ASKS = ("retry", "resume", "reject")
+NEVER = 2**62
+#: What a worker that drains gives tasks that wait for others, ms.
+GRACE = 4_000
 ADDRESSES = {address: name for name, address in CLUSTER.items()}
 
 
@@ -52,6 +59,15 @@ class Code:
     until: int
     outcome: Outcome | None
     number: int = 0
+    #: The task whose outcome it waits for, since which turn; whether it holds no slot meanwhile,
+    #: and until it has one again.
+    awaits: str | None = None
+    turn: int = 0
+    parked: bool = False
+
+    def ends(self, at: int) -> None:
+        """It waits for nothing any more, and ends then."""
+        self.until, self.awaits, self.parked = at, None, False
 
 
 class Notes(Board):
@@ -73,6 +89,7 @@ class Pool:
         self.slots = slots
         self._waiting: deque[PushedTask] = deque()
         self._running: dict[int, Code] = {}
+        self._spare = worker.world.waits.spare(slots)
         self.notes = Notes(worker)
         self.fatal: list[Code] = []
         self._ended: list[int] = []
@@ -82,14 +99,67 @@ class Pool:
         self._fill()
 
     def _fill(self) -> None:
-        while self._waiting and len(self._running) < self.slots:
+        for code in self._running.values():
+            if code.parked and code.awaits is None and (self._room() or self._few_run()):
+                code.parked = False
+                self._goes_on(code)
+        while self._waiting and self._room():
             task = self._waiting.popleft()
             code = self._running[task.token] = self._worker.begin(task)
-            self._worker.poke(code.until)
-            self._worker.world.fork_servers.began(self._worker, code)
+            if code.awaits is None:
+                self._worker.poke(code.until)
+                self._worker.world.fork_servers.began(self._worker, code)
+                continue
+            code.parked = self.parked < self._spare
+            if code.parked:
+                self._worker.world.waits.parked(self._worker, self.parked)
+
+    def _room(self) -> bool:
+        return len(self._running) - self.parked < self.slots
+
+    def _few_run(self) -> bool:
+        """Slots are held by code that waits."""
+        run = [c for c in self._running.values() if c.awaits is None and not c.parked]
+        return len(run) < self.slots
+
+    @property
+    def parked(self) -> int:
+        return sum(code.parked for code in self._running.values())
+
+    def _goes_on(self, code: Code) -> None:
+        code.until = self._worker.timeline.now + 3
+        self._worker.poke(code.until)
+
+    def waiting(self) -> list[Wait]:
+        return [
+            Wait(code.task.token, code.turn, code.parked, [code.awaits], True)
+            for code in self._running.values()
+            if code.awaits is not None
+        ]
+
+    def end_waits(self, hopeless: list[Hopeless]) -> None:
+        for token, turn, _ in hopeless:
+            code = self._running.get(token)
+            if code is not None and code.awaits is not None and code.turn == turn:
+                self._worker.world.waits.without_hope(code)
+                code.outcome = failure(token, "WouldDeadlock", f"{code.task.id} is without hope")
+                self._over(code)
+        self._fill()
+
+    def _over(self, code: Code) -> None:
+        """It waits no more; one that is parked goes on once it has a slot."""
+        code.awaits = None
+        if not code.parked:
+            self._goes_on(code)
+
+    def codes(self) -> list[Code]:
+        return list(self._running.values())
 
     def collect(self) -> list[Ended]:
         now = self._worker.timeline.now
+        for code in self._running.values():
+            if code.awaits is not None and self._worker.world.waits.over(code.awaits):
+                self._over(code)
         over = [c for c in self._running.values() if c.until <= now and self._heard(c, now)]
         ended: list[Ended] = []
         for code in over:
@@ -134,9 +204,9 @@ class Pool:
             match token % 3:
                 case 0 if code.outcome is not None and code.until > now + 10:
                     code.outcome = failure(token, "CancelledError", "asked to end")
-                    code.until = now + 10
+                    code.ends(now + 10)
                 case 1 if code.until > now + 40:
-                    code.until = now + 40
+                    code.ends(now + 40)
                 case _:
                     pass
             self._worker.poke(code.until)
@@ -162,7 +232,8 @@ class Pool:
         return left
 
     def next_end(self) -> int | None:
-        return min((c.until for c in self._running.values()), default=None)
+        ends = (c.until for c in self._running.values() if c.until < NEVER)
+        return min(ends, default=None)
 
 
 def _asks(kind: str, task: PushedTask, after: int) -> Outcome:
@@ -242,6 +313,27 @@ class Worker(Process):
             self.timeline.note("drain", self.host)
             self.agent.drain(self.mono)
             self.poke()
+            self.timeline.after(GRACE, self._grace_over, self.incarnation)
+
+    def _grace_over(self, incarnation: bytes) -> None:
+        """What is left waits for others, which may wait for a worker that takes them."""
+        if not self.alive or self.incarnation != incarnation or not self._pool.waiting():
+            return
+        if self.world.peaceful and any(each.takes for each in self.world.workers):
+            return  # they will; and nobody is stopped in peace
+        self.halt()
+
+    @property
+    def takes(self) -> bool:
+        """Whether it takes new tasks."""
+        return self.agent is not None and not self.agent.draining
+
+    def waits_for(self, task: str) -> bool:
+        """Whether its code waits for this task."""
+        return any(code.awaits == task for code in self._pool.codes())
+
+    def codes(self) -> list[Code]:
+        return self._pool.codes()
 
     def halt(self) -> None:
         """The second signal: stop at once."""
@@ -267,6 +359,7 @@ class Worker(Process):
         courier.forget([end.outcome.token for end in ends])
         pool.notes.forget([end.outcome.token for end in ends])
         agent.ended(ends, now)
+        agent.waiting(pool.waiting(), now)
         if pool.fatal:
             self.stop("killed by its task", silently=self.timeline.chance(0.1))
             self.world.later(self.start)
@@ -296,6 +389,7 @@ class Worker(Process):
     def _perform(self, agent: Agent, turn: Turn) -> None:
         self._pool.start(turn.start)
         self._pool.stop(turn.stop)
+        self._pool.end_waits(turn.hopeless)
         self._courier.forget(turn.stop, self._pool.notes)
         self._send(turn)
         if turn.cancel:
@@ -323,8 +417,13 @@ class Worker(Process):
         self.world.queue.keys.began(task.id, task.payload)
         if self.deadly:
             return Code(task, now, now + 5, lost(task.token, Loss(exit=1)))
+        if name == NODE:
+            return self._node(task, now)
         kind, length, count = cast("tuple[str, int, int]", unpack(task.payload))
         outcome: Outcome | None = Outcome(task.token, True, pack([task.id, task.token]))
+        if kind == "tree" and (awaited := self.world.waits.awaited(task, count)) is not None:
+            waits = self.world.waits
+            return Code(task, now, NEVER, outcome, awaits=awaited, turn=waits.turn())
         number = 0
         self._pool.notes.say(task.token, 0.5, name)
         if kind == "leave":
@@ -343,6 +442,21 @@ class Worker(Process):
         elif kind == "kill" and not self.world.spared(task.id, count):
             outcome = None
         return Code(task, now, now + length, outcome, number)
+
+    def _node(self, task: PushedTask, now: int) -> Code:
+        """A task of a flow: it is given the values that it waited for."""
+        inputs = task.about.inputs if task.about is not None else []
+        kind, length, times, values = cast(
+            "tuple[str, int, int, list[object]]", filled(task.payload, dict(inputs))
+        )
+        self.world.queue.flows.began(task.id, values)
+        before = self.world.failures[task.id] = self.world.failures.get(task.id, 0) + 1
+        outcome = Outcome(task.token, True, pack([task.id, task.token]))
+        if kind == "fail" and before <= times:
+            outcome = failure(task.token, "ValueError", f"attempt {task.attempt} of {task.id}")
+        elif kind in GROWS:
+            outcome = grown(task, kind, times)
+        return Code(task, now, now + length, outcome)
 
     def _leaves(self, task: PushedTask) -> tuple[int, int]:
         """It leaves one checkpoint more than it found; how many that are, and its number."""
@@ -363,9 +477,10 @@ class Worker(Process):
             self.world.queue.died.add(outcome.token)
             self.timeline.note("process died")
         else:
-            if not outcome.ok:
+            if not outcome.returned:
                 self.world.queue.ends.ended(outcome)
-            self.world.queue.ended(outcome.token, ok=outcome.ok, data=outcome.data)
+            data = value_of(outcome)
+            self.world.queue.ended(outcome.token, ok=outcome.returned, data=data)
 
     # ---- sockets --------------------------------------------------------------------------------
 

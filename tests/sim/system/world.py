@@ -11,7 +11,7 @@ from random import Random
 
 from raftwork.broker.workers import reports
 from raftwork.consensus.core import Peer
-from raftwork.features import cancel, purge_queue
+from raftwork.features import cancel, flow_nodes, purge_queue, schedule_planner
 from raftwork.messages import Extras, Spec
 from tests.sim.system.admin import Admin
 from tests.sim.system.apart import Apart
@@ -23,8 +23,11 @@ from tests.sim.system.cluster_settings import ClusterAdmin
 from tests.sim.system.consensus_checker import ConsensusChecker
 from tests.sim.system.disk import CLUSTER, Disk, Notes
 from tests.sim.system.faults import Faults
+from tests.sim.system.flows import EDGES_AT_ONCE, Flows
 from tests.sim.system.fork_server import ForkServers
 from tests.sim.system.lanes import Draw, Resumes
+from tests.sim.system.limits import Draw as LimitDraw
+from tests.sim.system.limits import LimitAdmin
 from tests.sim.system.looks import Looker
 from tests.sim.system.memory import MemoryDisk
 from tests.sim.system.network import Network
@@ -36,6 +39,7 @@ from tests.sim.system.purges import Purges
 from tests.sim.system.queue_checker import QueueChecker
 from tests.sim.system.reach import Reach
 from tests.sim.system.room import Rooms
+from tests.sim.system.schedules import Schedulers
 from tests.sim.system.service_checker import ClientChecker, LeaseChecker, PushChecker
 from tests.sim.system.shape import APART, Shape
 from tests.sim.system.sqlite import SqliteDisk
@@ -44,13 +48,14 @@ from tests.sim.system.timers import Draw as TimerDraw
 from tests.sim.system.timers import Moves
 from tests.sim.system.unique import Uniques
 from tests.sim.system.upgrades import Upgrades
+from tests.sim.system.waits import Waits
 from tests.sim.system.worker import Worker
 from tests.sim.system.workload import Batch, Book
 
 #: In peace everything must be as it should within so many ms.
 RECOVERY = 25_000
-#: … or, if all that is left is unknown to some workers, as long as one is done every so many ms
-#: (the longest takes 4,500), but no longer than so many.
+#: … or, if all that is left is unknown to some workers or waits for its turn in an order, as long
+#: as one is done every so many ms (the longest takes 4,500), but no longer than so many.
 EVERY, BACKLOG = 6_000, 60_000
 #: By then what was cut off or starting is back; from then on outcomes are told within …
 SETTLING, PATIENCE = 2_500, 2_000
@@ -62,6 +67,8 @@ CLIENTS = 2
 PURGED_AT_ONCE = 3
 #: Rows that one entry of a cancel looks at: enough that a history does not become one cancel.
 CANCELLED_AT_ONCE = 20
+#: A tick that is later is one of an outage: few histories have one of ten seconds, ms.
+LATE = 1_200
 
 
 class World:
@@ -81,7 +88,8 @@ class World:
         self.network = Network(self.timeline)
         self.notes, self.reach = Notes(), Reach(consensus)
         self._lanes, self._timers = Draw(seed), TimerDraw(self)
-        special = self._lanes.there or self._timers.there
+        self._limits = LimitDraw(self)
+        special = self._lanes.there or self._timers.there or self._limits.there
         self.book = Book(rng, self.shape.fatal, self._change if special else None)
         #: How often the code of a task has failed, or killed its worker, so far.
         self.failures: dict[str, int] = {}
@@ -95,6 +103,7 @@ class World:
         self.told = ToldChecker(self.queue)
         self.fork_servers = ForkServers(self)
         self.upgrades = Upgrades(self)
+        self.waits = Waits(self)
         self.brokers = [
             Broker(self, name, self._clock(), self._disk(name)) for name in self.cluster
         ]
@@ -113,15 +122,18 @@ class World:
         self.looker = Looker(self)
         self.cluster_admin = ClusterAdmin(self)
         self.uniques = Uniques(self)
+        self.flows = Flows(self)
+        self.schedulers = Schedulers(self)
         self.bugs = Bugs(self)
         self.resumes = Resumes(self)
         self.moves = Moves(self, self._timers)
+        self.limit_admin = LimitAdmin(self, self._limits)
 
     def _change(self, spec: Spec) -> tuple[Spec, str, Extras]:
         """A batch that is perhaps other than ordinary."""
         spec, key, extras = self._lanes.change(spec)
         spec, extras = self._timers.change(spec, extras)
-        return spec, key, extras
+        return self._limits.change(spec, key, extras)
 
     def _clock(self) -> Clock:
         rng, drift = self.timeline.rng, self.shape.drift_ppm
@@ -148,6 +160,8 @@ class World:
         grace, reports.EXPIRY_GRACE_MS = reports.EXPIRY_GRACE_MS, shape.expiry_grace
         part, purge_queue._PART = purge_queue._PART, PURGED_AT_ONCE
         some, cancel._PART = cancel._PART, CANCELLED_AT_ONCE
+        edges, flow_nodes.EDGES_A_TURN = flow_nodes.EDGES_A_TURN, EDGES_AT_ONCE
+        late, schedule_planner.GRACE_MS = schedule_planner.GRACE_MS, LATE
         try:
             for process in (*self.brokers, *self.workers, *self.users):
                 process.start()
@@ -161,11 +175,15 @@ class World:
             self.cancels.plot()
             self.resumes.begin()
             self.uniques.begin()
+            self.flows.begin()
+            self.schedulers.begin()
             self.moves.begin()
             self.looker.begin()
+            self.limit_admin.begin()
             self.cluster_admin.begin()
             self.upgrades.begin()
             self.bugs.begin()
+            self.waits.begin()
             self.network.weather = shape.weather
             for broker in self.brokers:
                 broker.disk.faults.slow = shape.disk_slow
@@ -188,6 +206,8 @@ class World:
             self._compare()
         finally:
             reports.EXPIRY_GRACE_MS, purge_queue._PART, cancel._PART = grace, part, some
+            flow_nodes.EDGES_A_TURN = edges
+            schedule_planner.GRACE_MS = late
             for broker in self.brokers:
                 broker.disk.forget()
 
@@ -235,13 +255,17 @@ class World:
             before, left = left, self._backlog()
             if left >= before:
                 return False
-        return False
+        return not left and timeline.run(timeline.now + RECOVERY, self.whole)
 
     def _backlog(self) -> int:
-        """How many tasks have no outcome; 0 if one of them is known to all workers."""
+        """How many tasks have no outcome; 0 if one of them could have it by now.
+
+        That is one that is known to all workers and does not wait for its turn in an order.
+        """
         lacks = {name for worker in self.workers for name in worker.lacks}
-        names = [each.spec.name for each in self.queue.tasks.values() if each.outcome is None]
-        return len(names) if lacks.issuperset(names) else 0
+        left = [each.spec for each in self.queue.tasks.values() if each.outcome is None]
+        others = {spec.name for spec in left if not spec.ordered}
+        return len(left) if lacks.issuperset(others) else 0
 
     def whole(self) -> bool:
         """One leader, every task over, every client content, every replica up to date."""
@@ -254,6 +278,8 @@ class World:
         for task, known in self.queue.tasks.items():
             if known.outcome is None:
                 return f"{task} has no outcome: {known}"
+        if behind := self.queue.schedules.behind(active[0].leader_time()):
+            return behind
         for user in self.users:
             if not user.content:
                 return f"{user.host} still waits: {user.wants()}"
@@ -344,4 +370,7 @@ class World:
         """Some broker's transaction was committed, and perhaps outcomes with it."""
         for task in self.queue.settled:
             self._settled_at[task] = self.timeline.now
+            for worker in self.workers:
+                if worker.alive and worker.waits_for(task):
+                    worker.poke()
         self.queue.settled.clear()

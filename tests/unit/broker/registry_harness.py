@@ -66,7 +66,10 @@ class RegistryHarness:
         return self.assign(me)
 
     def assign(self, me: bytes = ME) -> list[int]:
-        waiting = self.queues.machine.waiting("default", 0, 1_000, 1 << 30)
+        machine = self.queues.machine
+        waiting = machine.waiting("default", 0, 1_000, 1 << 30)
+        for lane, *_ in machine.lanes("default"):
+            waiting += machine.in_lane(lane, 0, 1_000, 1 << 30)
         (effect,) = self.queues.effects(Assign(me, [task.seq for task in waiting]))
         assert isinstance(effect, Assigned)
         worker = self.registry._workers[me]

@@ -29,6 +29,7 @@ from raftwork.features.results import (
     Watch,
     Watched,
 )
+from raftwork.features.schedule_records import DeclareSchedules, SchedulesDeclared
 from raftwork.messages import (
     NAME_MAX,
     PROTOCOL,
@@ -127,6 +128,13 @@ def test_a_client_is_no_worker_and_a_worker_no_client(one: World) -> None:
     one.worker()
     assert one.ask(b"client", Heartbeat(1, None, None, None, 0, 0, False)) == [HelloFirst()]
     assert HelloFirst() in one.ask(b"worker", request("x"))
+
+
+def test_a_worker_may_declare_its_schedules(one: World) -> None:
+    one.worker()
+    declares = DeclareSchedules(7, "tasks:app", [])
+    assert SchedulesDeclared(7, []) in one.ask(b"worker", declares)
+    assert one.ask(b"stranger", declares) == [HelloFirst()]
 
 
 def test_a_routing_id_that_becomes_a_client_gets_no_tasks(one: World) -> None:

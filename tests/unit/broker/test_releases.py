@@ -114,7 +114,7 @@ def test_a_newer_worker_stops_nobody() -> None:
         [tokens[0], False, failure, False, None, False, "new"],
         [tokens[1], False, b"", False, loss, False, "new"],
     ]
-    report = [11, 1, [[tokens[0], 5, "new"]], outcomes, [], 0, "new"]
+    report = [11, 1, [[tokens[0], 5, "new"]], outcomes, [], 0, [], "new"]
     world.nodes["a"].receive(b"worker", pack(report), world.now)
     world.run(500)
     assert world.nodes["a"].leads

@@ -33,7 +33,7 @@ def test_help_fits_80_columns_and_has_an_example(path: tuple[str, ...]) -> None:
     assert lines[example + 1].startswith("    raftwork " + " ".join(path[:1]))
 
 
-@pytest.mark.parametrize("path", [(), ("queue",), ("dead",)], ids=" ".join)
+@pytest.mark.parametrize("path", [(), ("queue",), ("dead",), ("schedule",)], ids=" ".join)
 def test_no_summary_is_cut_off(path: tuple[str, ...]) -> None:
     lines = told(path)
     summaries = lines[lines.index("Commands:") + 1 :]

@@ -16,6 +16,7 @@ import raftwork.cli
 from raftwork import RaftworkError, Status, TaskFailed, TaskLost, Unavailable, UnknownTask
 from raftwork.cli import chaos, cluster, demo, main
 from raftwork.cli.demo.run import Counts
+from raftwork.client.limits import Limit
 from raftwork.client.overview import overview
 from raftwork.client.run_info import Attempt, Progress, Reason, Report, RunInfo
 from raftwork.errors import UnknownWorker, Unsupported
@@ -36,6 +37,7 @@ BROKER = BrokerStatus(
 )
 SEEN = overview({HOSTILE: BROKER, "h:2": None})
 TASK = replace(DEAD[0], id=HOSTILE, name=HOSTILE, queue=HOSTILE, error=HOSTILE, retried_as=HOSTILE)
+LIMIT = Limit(HOSTILE, 1, HOSTILE, 1, HOSTILE, False, None, 0, 0)
 LOSS = REPORT.losses[0]._replace(worker=HOSTILE)
 DEAD_REPORT = replace(
     REPORT,
@@ -115,6 +117,15 @@ class HostileApp:
         settings = QueueSettings(balancer=balancer)
         return SimpleNamespace(settings=lambda: settings, set=lambda **_: None)
 
+    @property
+    def limits(self) -> SimpleNamespace:
+        return SimpleNamespace(
+            list=lambda: [LIMIT],
+            get=lambda _: LIMIT,
+            pause=lambda *_: None,
+            delete=lambda _: False,
+        )
+
     def call(self, _request: object, _reply: object) -> NoReturn:
         raise Unsupported(f"broker {HOSTILE} does not answer")
 
@@ -173,6 +184,11 @@ def check(done: Result, code: int = 0, *, shown: str = SHOWN) -> None:
         (("queue", "show", "nosuch"), 1),
         (("queue", "show", f"no{HOSTILE}"), 1),
         (("queue", "set", f"no{HOSTILE}", "--max-length", "1"), 0),
+        (("limit", "list"), 0),
+        (("limit", "show", "x"), 0),
+        (("limit", "pause", HOSTILE), 0),
+        (("limit", "delete", HOSTILE), 1),
+        (("limit", "set", "x", "--rate", HOSTILE), 2),
         (("cluster", "set", f"no{HOSTILE}=1"), 2),
         (("cluster", "set", f"dead={HOSTILE}"), 2),
         (("dead", "list"), 0),
@@ -285,7 +301,8 @@ def test_every_command_is_among_these() -> None:
     # A new command goes through what prints here, and into the tests above.
     assert set(main.commands) == {
         *("broker", "worker", "enqueue", "result", "queue", "dead", "drain", "status", "demo"),
-        *("upgrade", "cluster", "chaos", "cancel", "show", "tasks", "dev"),
+        *("upgrade", "cluster", "chaos", "cancel", "show", "tasks", "limit", "flow", "schedule"),
+        "dev",
     }
 
 

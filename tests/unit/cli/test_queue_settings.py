@@ -28,7 +28,7 @@ def test_every_setting_is_an_option_an_argument_and_part_of_the_frames(name: str
         bool: True,
         dict: {"acme": 3},
     }
-    value = values[setting.kind]
+    value = "5/s" if name == "rate" else values[setting.kind]
     told = settings_of(changes(**{name: value}))
     assert asdict(told) == dict.fromkeys(SETTINGS) | {name: value}
     assert not setting.bounds or setting.bounds in QueueStatus._fields

@@ -7,7 +7,17 @@ from typing import cast
 import pytest
 
 import raftwork
-from raftwork import App, NotSerializable, QueueFull, RaftworkError, Reject, Resume, Retry, Task
+from raftwork import (
+    App,
+    NotSerializable,
+    QueueFull,
+    RaftworkError,
+    RateLimited,
+    Reject,
+    Resume,
+    Retry,
+    Task,
+)
 from raftwork.messages.shared import PRIORITY_USUAL
 from tests.unit.client.cluster import app_and_cluster
 
@@ -262,6 +272,6 @@ def test_everything_the_interface_names_is_exported() -> None:
     raised = [
         v for v in vars(raftwork).values() if isinstance(v, type) and issubclass(v, Exception)
     ]
-    errors = [error for error in raised if error not in {Reject, Resume, Retry}]
+    errors = [error for error in raised if error not in {RateLimited, Reject, Resume, Retry}]
     assert all(issubclass(error, RaftworkError) for error in errors)
-    assert len(errors) == 16
+    assert len(errors) == 20

@@ -36,7 +36,8 @@ def test_the_tasks_code_reads_them_and_its_arguments_are_what_they_were() -> Non
         return [x, dict(current().headers)]
 
     for headers in (TRACE, None):
-        payload = pack_call(call_packer(), "t", (1,), {}, (), headers)
+        besides = {"headers": headers} if headers else None
+        payload = pack_call(call_packer(), "t", (1,), {}, (), besides)
         task = PushedTask(7, "id", 1, encode_spec(Spec("t", "default")), payload)
         outcome = Runner({"t": code}, "w").run_once(task).outcome
         assert outcome.ok and unpack(outcome.data) == [1, headers or {}]

@@ -46,6 +46,9 @@ def test_without_a_leader_the_most_advanced_replica_tells_the_queues() -> None:
             "fair": None,
             "weights": None,
             "patience": None,
+            "concurrency": None,
+            "rate": None,
+            "burst": None,
         }
     }
 

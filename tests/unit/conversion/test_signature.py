@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from raftwork.conversion import NO_TYPES, Signature, Unknown
+from raftwork.conversion import NO_TYPES, Annotations, Unknown
 from raftwork.conversion.compiler import Compiler
 from raftwork.errors import NotSerializable
 
@@ -18,8 +18,8 @@ def typed(day: date, /, n: int, *more: date, until: "date | None" = None, **rest
     return day
 
 
-def signature(function: Callable[..., object]) -> Signature:
-    return Signature("t.f", function)
+def signature(function: Callable[..., object]) -> Annotations:
+    return Annotations("t.f", function)
 
 
 def test_each_argument_is_converted_by_its_parameter() -> None:

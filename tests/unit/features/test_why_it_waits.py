@@ -8,9 +8,16 @@ from raftwork.broker.machine.commands import Assign, Fail, Finish
 from raftwork.features import why_it_waits
 from raftwork.features.cancel import CancelSome, Scope
 from raftwork.features.enqueue import Admit
+from raftwork.features.flow_graph import KIND_BITS, EdgeKind, Graph, Node, encode_graph
+from raftwork.features.flows import Grow
 from raftwork.features.inspect_tasks import ShowTask, TaskShown
 from raftwork.features.lanes import GoOn
+from raftwork.features.limit_settings import ENDLESS
+from raftwork.features.limit_settings import changes as limit_changes
+from raftwork.features.limits import ConfigureLimit, PauseGates
 from raftwork.features.pause_queue import Pause, Resume
+from raftwork.features.queue_settings import Configure
+from raftwork.features.queue_settings import changes as queue_changes
 from raftwork.messages import (
     Extras,
     Failure,
@@ -184,3 +191,62 @@ def test_of_what_runs_it_is_told_that_it_is_asked_to_end(harness: RequestHarness
     harness.queues.apply(CancelSome(Scope.IDS, ["a"], "", "", 1_500, 0, 1, 10))
     assert list(why(harness, "a")) == ["cancelling"]
     assert why(harness, "a")["cancelling"].endswith(", in 1.5 s")
+
+
+def test_who_waits_at_a_limit_is_told_which_and_what_opens_it(harness: RequestHarness) -> None:
+    harness.queues.apply(ConfigureLimit("stripe", limit_changes(concurrency=1, per="key")))
+    harness.queues.apply(ConfigureLimit("slow", limit_changes(rate="1/h")))
+    put(harness, "a", "b", key="k", limits=("stripe",))
+    assert "limit" not in why(harness, "a")
+    harness.queues.apply(Assign(b"w", [1]))
+    assert why(harness, "b")["limit"] == "limit stripe of k is full: 1 of 1 running"
+    assert why(harness, "b")["place"] == "it is the first in its lane of the queue default"
+
+    put(harness, "c", "d", limits=("slow",))
+    harness.queues.apply(Assign(b"w", [3]))
+    assert why(harness, "d")["limit"].startswith("limit slow is shut for a time: it opens ")
+    assert why(harness, "d")["limit"].endswith(", in 3600.0 s")
+    harness.queues.apply(PauseGates("slow", ENDLESS))
+    assert why(harness, "d")["limit"] == "limit slow is paused until somebody resumes it"
+    harness.queues.apply(PauseGates("slow", harness.machine.time + 7_200_000))
+    assert why(harness, "d")["limit"].startswith("limit slow is paused until ")
+    assert why(harness, "d")["limit"].endswith(", in 7200.0 s")
+
+
+def test_a_queue_that_allows_no_more_is_told_as_a_limit(harness: RequestHarness) -> None:
+    put(harness, "a", "b")
+    harness.queues.apply(Assign(b"w", [1]))
+    harness.queues.apply(Configure("default", queue_changes(concurrency=1)))
+    assert why(harness, "b")["limit"] == "queue default is full: 1 of 1 running"
+    harness.queues.apply(Configure("default", queue_changes(concurrency=2)))
+    assert "limit" not in why(harness, "b")
+
+
+# ---- flows --------------------------------------------------------------------------------------
+
+
+def node(*sources: int, signal: str = "") -> Node:
+    inputs = [source << KIND_BITS | EdgeKind.CARRIES.value for source in sources]
+    return Node(0 if signal else 1, pack(None), inputs, signal=signal)
+
+
+def test_who_waits_for_other_tasks_is_told_which(harness: RequestHarness) -> None:
+    spec = encode_spec(Spec("m.f", "default"))
+    whole = Node(0, pack(None), [5 << KIND_BITS])
+    nodes = [*[node()] * 4, node(0), node(0, 1, 2, 3), whole]
+    harness.queues.apply(
+        Grow(harness.machine.time, "f", 1, False, encode_graph(Graph([spec], nodes)))
+    )
+    assert why(harness, "f/5")["blocked"] == "it waits for another task: f/1 (queued)"
+    four = "f/1 (queued), f/2 (queued), f/3 (queued), …"
+    assert why(harness, "f/6")["blocked"] == f"it waits for 4 other tasks: {four}"
+    assert why(harness, "f") == {"blocked": f"it waits for 6 other tasks: {four}"}
+
+
+def test_who_waits_for_a_signal_is_told_which(harness: RequestHarness) -> None:
+    spec = encode_spec(Spec("m.f", "default"))
+    nodes = [node(), node(0, signal="approved"), Node(0, pack(None), [1 << KIND_BITS])]
+    harness.queues.apply(
+        Grow(harness.machine.time, "f", 1, False, encode_graph(Graph([spec], nodes)))
+    )
+    assert why(harness, "f/2") == {"signal": "it waits for the signal approved"}

@@ -3,7 +3,9 @@
 from collections.abc import Collection, Sequence
 
 from raftwork.messages import (
+    Hopeless,
     PushedTask,
+    Wait,
 )
 from raftwork.worker.pool import Running
 from raftwork.worker.runner import Ended
@@ -31,5 +33,9 @@ class IdlePool:
         return []
 
     def drain(self) -> None: ...
+    def waiting(self) -> list[Wait]:
+        return []
+
+    def end_waits(self, hopeless: Collection[Hopeless]) -> None: ...
     def stop(self, tokens: Collection[int]) -> None: ...
     def close(self) -> None: ...

@@ -8,11 +8,12 @@ from enum import IntEnum
 
 import pytest
 
-from raftwork import Reject, Resume, Retry
+from raftwork import RateLimited, Reject, Resume, Retry
 from raftwork.errors import NotSerializable, PayloadTooLarge
 from raftwork.messages import (
     PAYLOAD_MAX,
     Failure,
+    LimitReached,
     Outcome,
     PushedTask,
     ResumeAsked,
@@ -302,6 +303,21 @@ def test_a_retry_says_when_and_keeps_what_went_wrong() -> None:
 
 def test_an_attempt_that_is_to_go_on_elsewhere_says_so() -> None:
     assert decode_ending(outcome_of(raising(Resume())).data) == ResumeAsked()
+
+
+def test_a_limit_that_is_used_up_is_told_with_the_pause() -> None:
+    asked = decode_ending(outcome_of(raising(RateLimited("429", retry_after=0.0301))).data)
+    assert asked == LimitReached(31, "", "429")
+    asked = decode_ending(outcome_of(raising(RateLimited(retry_after=5, limit="stripe"))).data)
+    assert asked == LimitReached(5_000, "stripe", "the rate of stripe is used up for 5 s")
+
+
+def test_a_derived_one_may_say_nonsense_too() -> None:
+    class Odd(RateLimited):
+        def __init__(self) -> None:
+            self.retry_after = "soon"  # type: ignore[assignment]
+
+    assert decode_failure(outcome_of(raising(Odd())).data).type.endswith("Odd")
 
 
 def test_a_derived_retry_may_say_nonsense() -> None:

@@ -67,7 +67,12 @@ class Backlog:
         self._passed += len(effect.tasks)
 
     def requeued(self, seq: int) -> None:
-        """An old task waits again under its old number: in front of younger ones."""
+        """An old task waits again under its old number: in front of younger ones.
+
+        Or new ones wait, as those of a flow do: behind all others, so many of them stay on disk.
+        """
+        if not self._more and seq > self._passed and len(self._front) >= FRONT_TASKS:
+            self._more = True
         if not self._more:
             self._passed = max(self._passed, seq)
         if seq <= self._passed:

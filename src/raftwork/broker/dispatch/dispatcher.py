@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from raftwork.broker.dispatch.gate_room import GateRoom
 from raftwork.broker.dispatch.queue_backlog import InFlight, QueueBacklog
 from raftwork.broker.machine.commands import Assign
 from raftwork.broker.placement.balancers import Balancer, Candidate
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from raftwork.broker.machine import Machine, Waiting
     from raftwork.broker.placement.eligibility import Eligibility, PlacementRule
     from raftwork.broker.workers.worker import Worker
+    from raftwork.features.limit_settings import GateName
 
 #: Assigns proposed and not yet applied; more would only make entries larger.
 RESERVED_MAX = 4_000
@@ -52,9 +54,10 @@ class Dispatcher:
         self._reserved: dict[int, Reserved] = {}
         self._reserved_bytes = 0
         self._in_flight = InFlight()
+        self._room = GateRoom(machine)
         # A queue that is not here has nothing waiting but what is reserved.
         self._backlogs = {
-            queue.name: QueueBacklog(queue.name, machine, self._in_flight, more=True)
+            queue.name: QueueBacklog(queue.name, machine, self._in_flight, self._room, more=True)
             for queue in machine.queues()
             if queue.queued
         }
@@ -112,6 +115,7 @@ class Dispatcher:
         """The Assign of `seq` was applied."""
         reserved = self._reserved.pop(seq)
         self._reserved_bytes -= len(reserved.task.payload)
+        self._room.decided(seq)
         self.needs_plan = True
         return reserved
 
@@ -121,8 +125,10 @@ class Dispatcher:
         Those that still wait come back by `requeued`.
         """
         for seq in seqs:
+            gates = self._room.gates_of(seq)
             self.assigned(seq).worker.busy -= 1
             self.closed(seq)
+            self.freed(gates)
 
     def closed(self, seq: int) -> None:
         """The task runs no more: its tenant has one less in flight."""
@@ -132,10 +138,33 @@ class Dispatcher:
             if (backlog := self._backlogs.get(queue)) is not None:
                 backlog.changed(tenant)
 
+    def freed(self, gates: Iterable[GateName]) -> None:
+        """There may be room at these gates."""
+        for gate in gates:
+            for queue in self._room.waiting(gate):
+                if (backlog := self._backlogs.get(queue)) is not None:
+                    backlog.opened(gate)
+                    self.needs_plan = True
+
+    def limit_changed(self, limit: str) -> None:
+        """There may be room at all gates of this limit."""
+        self.freed(self._room.of_limit(limit))
+
+    def pass_time(self, time: int) -> None:
+        """It is this leader time: rates let more in, and pauses end."""
+        if opened := self._room.opened(time):
+            self.needs_plan = True
+            self.freed(opened)
+
+    @property
+    def wake_at(self) -> int | None:
+        """Leader time at which `pass_time` has something to do; None if there is nothing."""
+        return self._room.wake_at
+
     def _backlog(self, queue: str) -> QueueBacklog:
         backlog = self._backlogs.get(queue)
         if backlog is None:
-            backlog = QueueBacklog(queue, self._machine, self._in_flight, more=False)
+            backlog = QueueBacklog(queue, self._machine, self._in_flight, self._room, more=False)
             self._backlogs[queue] = backlog
         return backlog
 
@@ -149,8 +178,9 @@ class Dispatcher:
         """
         if self._backlogs.get(queue) or self._machine.is_paused(queue):
             return []
-        if self._machine.settings_of(queue).fair:
-            return []  # each hand-out counts for its tenant
+        settings = self._machine.settings_of(queue)
+        if settings.fair or settings.concurrency or settings.rate:
+            return []  # each hand-out counts for its tenant, or at the queue's gate
         excluded = self._excluded_for(queue, self._eligibility.rule(name))
         able = [
             w
@@ -201,7 +231,7 @@ class Dispatcher:
         paused = self._machine.is_paused
         queues = [queue for queue in self._backlogs if queue in served and not paused(queue)]
         for queue in [queue for queue in queues if not self._backlogs[queue]]:
-            del self._backlogs[queue]
+            self._backlogs.pop(queue).leave_gates()
             queues.remove(queue)
         return queues
 
@@ -252,7 +282,7 @@ class Dispatcher:
             fit = _fit(able, self._excluded_for(queue, rule))
             count = min(sum(capacities[i] for i in fit), RESERVED_MAX - len(self._reserved))
             size = RESERVED_BYTES - self._reserved_bytes
-            tasks = backlog.skipped.take(rule, count, size, safe=ahead)
+            tasks = backlog.take_skipped(rule, count, size, safe=ahead)
             self._place(queue, tasks, able, capacities, fit, given)
         usual = _fit(able, shunned)
         while True:
@@ -269,7 +299,8 @@ class Dispatcher:
                 capacity = sum(capacities[i] for i in fit)
                 self._place(queue, group[:capacity], able, capacities, fit, given)
                 for rule, rest in self._eligibility.split(group[capacity:]):
-                    backlog.skipped.add(rule, rest)
+                    backlog.skip(rule, rest)
+        self.needs_plan |= backlog.unfinished
         if len(self._reserved) > before:
             self._backlogs[queue] = self._backlogs.pop(queue)  # last: others have the next turn
 

@@ -6,12 +6,15 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from raftwork.features.limit_settings import gates_named
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from raftwork.broker.machine import Machine, Waiting
     from raftwork.broker.machine.lanes import Lane
     from raftwork.features.effects import Replaced
+    from raftwork.features.limit_settings import GateName
 
 #: A lane's page in memory. There may be ten thousands of lanes: the first page has one task, and
 #: each further one twice as many, up to these.
@@ -44,6 +47,10 @@ class LaneBacklog:
         `ended` are tasks that may be in memory and wait no more.
         """
         self.lane = lane
+        #: What its tasks pass through, besides the queue's own gate.
+        self.gates = gates_named(lane.gates)
+        #: The gate that it stands at; None while it may have its turn.
+        self.stands_at: GateName | None = None
         self._number = number
         self._ended = ended
         self._machine = machine
@@ -77,12 +84,13 @@ class LaneBacklog:
     @property
     def bound(self) -> int:
         """A place before which nothing waits, found without reading."""
-        places = [*self._front[:1]]
         if self._page:
-            places.append(self._page[0].place)
+            first = self._page[0].place
         elif self._more:
-            places.append(self._passed + 1)
-        return min(places, default=self._passed)
+            first = self._passed + 1
+        else:
+            return self._front[0] if self._front else self._passed
+        return min(first, self._front[0]) if self._front else first
 
     def head(self) -> Waiting | None:
         """The first task; None if none waits."""

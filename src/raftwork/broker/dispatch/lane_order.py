@@ -33,7 +33,7 @@ class ByPlace:
                 self._heap = sorted((at, of) for of, at in self._place.items())
 
     def remove(self, lane: int) -> None:
-        """It is none of these any more."""
+        """It is none of these, until it is added again."""
         self._place.pop(lane, None)
 
     def first(self) -> tuple[int, int] | None:
@@ -84,6 +84,11 @@ class ByTenant:
             self._passes[tenant] = self._now
             self.changed(tenant)
         lanes.add(lane, place)
+
+    def remove(self, lane: int, tenant: str) -> None:
+        """As `ByPlace.remove`."""
+        if tenant in self._lanes:
+            self._lanes[tenant].remove(lane)
 
     def changed(self, tenant: str) -> None:
         """It has more or less in flight."""

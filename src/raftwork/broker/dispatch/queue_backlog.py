@@ -5,35 +5,45 @@
    the queue is fair; then the least place.
 3. Of `patience` tasks one is that which has waited longest, whatever its priority: so none waits
    for ever behind higher ones.
-4. Everything here is derived from the machine's tables, so a new leader has the same order. Only
+4. A lane one of whose gates is shut stands at that gate, in the same order, and is not looked at
+   again before there may be room. The gate lets one lane at a time back among the others; when that
+   was served, or stands at another gate, it is the next one's turn. So what a shut gate costs does
+   not grow with what waits at it.
+5. Everything here is derived from the machine's tables, so a new leader has the same order. Only
    the turns of tenants and of patience begin anew with it.
 """
 
 from __future__ import annotations
 
-from bisect import insort
 from collections import Counter
-from operator import neg
+from functools import partial
 from typing import TYPE_CHECKING
 
 from raftwork.broker.dispatch.backlog import Backlog
 from raftwork.broker.dispatch.lane_backlog import LaneBacklog
-from raftwork.broker.dispatch.lane_order import ByPlace, ByTenant
+from raftwork.broker.dispatch.lane_levels import Fairness, LaneLevels
 from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.workers.worker import needs_free_slot
+from raftwork.features.effects import Requeued
+from raftwork.features.limit_settings import gates_named
 from raftwork.features.queue_settings import NOTHING_SET
 from raftwork.messages import PRIORITY_USUAL
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
+    from raftwork.broker.dispatch.gate_room import GateRoom
     from raftwork.broker.machine import Machine, Waiting
-    from raftwork.features.effects import Queued, Replaced, Requeued
+    from raftwork.broker.placement.eligibility import PlacementRule
+    from raftwork.features.effects import Queued, Replaced
+    from raftwork.features.limit_settings import GateName
 
 #: Of so many tasks one is that which waits longest, unless the queue has another setting.
 PATIENCE = 16
 #: Ended tasks that are remembered before memory is searched for them.
 ENDED_MAX = 10_000
+#: Lanes that are found to be shut while tasks are taken, 5 us each: the others are for later.
+MOVES_MAX = 1_000
 #: The number of the lane of ordinary tasks.
 ORDINARY = 0
 #: What stands for that lane.
@@ -74,43 +84,46 @@ class InFlight:
         return whose
 
 
-class _Level:
-    """The lanes of one priority in which something waits."""
-
-    def __init__(self, backlog: QueueBacklog) -> None:
-        self.oldest = ByPlace(backlog.first_place)
-        self.tenants: ByTenant | None = None
-
-    def add(self, lane: int, place: int, tenant: str) -> None:
-        self.oldest.add(lane, place)
-        if self.tenants is not None:
-            self.tenants.add(lane, place, tenant)
-
-    def first(self) -> tuple[int, int] | None:
-        return self.oldest.first() if self.tenants is None else self.tenants.first()
-
-
 class QueueBacklog:
     """All lanes of a queue; with what `Backlog` says of its tasks."""
 
-    def __init__(self, queue: str, machine: Machine, in_flight: InFlight, *, more: bool) -> None:
+    def __init__(
+        self,
+        queue: str,
+        machine: Machine,
+        in_flight: InFlight,
+        room: GateRoom,
+        *,
+        more: bool,
+    ) -> None:
         """`more`: the tables may have waiting tasks."""
         self._queue = queue
         self._machine = machine
         self._in_flight = in_flight
+        self._room = room
         self._ordinary = Backlog(queue, machine, more=more)
         self.skipped = self._ordinary.skipped
         self._lanes: dict[int, LaneBacklog] = {}
-        self._shut: set[int] = set()
-        self._levels: dict[int, _Level] = {}
-        self._priorities: list[int] = []  # of _levels, the highest first
         self._ended: set[int] = set()
         self._turn = 0
+        self._moves_left = MOVES_MAX
         self._settings = NOTHING_SET
+        self._own_gates: tuple[GateName, ...] = ()
+        self._fairness: Fairness | None = None
+        self._open = self._levels()
+        #: Lanes at a shut gate, the gate that each stands at, and the lane that each let go.
+        #: At most gates, those of a key, one lane stands alone.
+        self._alone_at: dict[GateName, int] = {}
+        self._at: dict[GateName, LaneLevels] = {}
+        self._shared: dict[GateName, LaneLevels] = {}  # of _at, those with several tenants
+        self._let_go: dict[GateName, int] = {}
+        self._gone_from: dict[int, GateName] = {}
+        #: Gates that may have room for the next lane that stands there.
+        self._stirred: dict[GateName, None] = {}
         self._read_settings()
         if more:
             for number, lane, first in machine.lanes(queue):
-                self._open(number, lane, first)
+                self._add(number, lane, first)
 
     def __bool__(self) -> bool:
         return bool(self._ordinary or self._lanes)
@@ -134,7 +147,7 @@ class QueueBacklog:
             lane = self._machine.lane(number)
             if lane is None:
                 return  # it ended in the same entry
-            backlog = self._open(number, lane, None)
+            backlog = self._add(number, lane, None)
         backlog.came(place)
         self._list(number, backlog.lane, place)
 
@@ -160,34 +173,39 @@ class QueueBacklog:
 
     def changed(self, tenant: str) -> None:
         """A task of this tenant of a fair queue is in flight no more."""
-        for level in self._levels.values():
-            if level.tenants is not None:
-                level.tenants.changed(tenant)
+        self._open.changed(tenant)
+        for levels in self._shared.values():
+            levels.changed(tenant)
 
-    def shut(self, lane: int) -> None:
-        """Nothing of this lane is taken until it is opened: a gate of it is shut."""
-        self._shut.add(lane)
+    def opened(self, gate: GateName) -> None:
+        """There may be room at this gate."""
+        if gate in self._at or gate in self._alone_at:
+            self._stirred[gate] = None
 
-    def opened(self, lane: int) -> None:
-        """Its tasks may be taken again."""
-        self._shut.discard(lane)
-        if (backlog := self._lanes.get(lane)) is not None:
-            self._list(lane, backlog.lane, backlog.bound)
+    def leave_gates(self) -> None:
+        """Nothing stands at any gate."""
+        for gate in (*self._at, *self._alone_at):
+            self._room.waits_no_more(gate, self._queue)
+        self._at, self._alone_at, self._shared = {}, {}, {}
+        self._let_go, self._gone_from, self._stirred = {}, {}, {}
+        for backlog in self._lanes.values():
+            backlog.stands_at = None
 
     # ---- taking ---------------------------------------------------------------------------------
 
     def take(self, count: int, size: int, *, safe: bool) -> list[Waiting]:
-        """As `Backlog.take`, of all lanes in the order of the queue."""
+        """As `Backlog.take`, of all lanes in the order of the queue, as far as gates let them."""
         self._read_settings()
+        self._moves_left = MOVES_MAX
         if self._is_plain:
             return self._ordinary.take(count, size, safe=safe)
         taken: list[Waiting] = []
         while len(taken) < count and size > 0 and (lane := self._next()) is not None:
-            task = self._head(lane)
+            task, gates = self._head(lane), self._gates(lane)
             assert task is not None, "a lane without tasks was chosen"
-            if safe and needs_free_slot(task):
+            if safe and (needs_free_slot(task) or any(map(self._room.is_paced, gates))):
                 break
-            self._pop(lane, task)
+            self._pop(lane, task, gates)
             size -= len(task.payload)
             taken.append(task)
         return taken
@@ -201,38 +219,66 @@ class QueueBacklog:
         task = None if lane is None else self._head(lane)
         return task is not None and needs_free_slot(task)
 
-    def first_place(self, lane: int) -> int | None:
-        """Where the first task of a lane stands; None if none may be taken."""
-        task = None if lane in self._shut else self._head(lane)
-        if task is None:
-            return None
-        return task.place if lane else task.seq
+    def skip(self, rule: PlacementRule, tasks: Sequence[Waiting]) -> None:
+        """These were taken, and no worker may have them now: others go through their gates."""
+        self.skipped.add(rule, list(tasks))
+        for task in tasks:
+            self._stir(self._room.decided(task.seq))
+
+    def take_skipped(
+        self, rule: PlacementRule, count: int, size: int, *, safe: bool
+    ) -> list[Waiting]:
+        """As `Skipped.take`; those whose gates are shut by now go back to where they stood."""
+        passed: list[Waiting] = []
+        for task in self.skipped.take(rule, count, size, safe=safe):
+            lane = self._machine.lane(task.lane) if task.lane else None
+            gates = (*(gates_named(lane.gates) if lane else ()), *self._own_gates)
+            if any(map(self._room.shut_until, gates)):
+                self.requeued(Requeued(self._queue, task.seq, task.lane, task.place))
+                continue
+            if gates:
+                self._room.pass_through(task.seq, gates)
+            passed.append(task)
+        return passed
 
     @property
     def _is_plain(self) -> bool:
-        return not self._lanes and not self._settings.fair
+        return not self._lanes and not self._settings.fair and not self._own_gates
 
     def _next(self) -> int | None:
         """The lane whose turn it is."""
+        for gate in self._own_gates:
+            if until := self._room.shut_until(gate):
+                self._room.wake(gate, until)
+                return None
         if (head := self._ordinary.head()) is not None:
             self._list(ORDINARY, USUAL, head.seq)
+        while self._moves_left > 0:
+            if self._stirred:
+                self._let_lanes_go()
+            lane = self._open.first(patient=self._is_patient)
+            if lane is None:
+                if self._stirred:
+                    continue  # what was let go was empty
+                return None
+            if not self._stands(lane):
+                return lane
+            self._moves_left -= 1
+        return None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it stopped looking for tasks before it had looked at all that may go."""
+        return self._moves_left <= 0
+
+    @property
+    def _is_patient(self) -> bool:
+        if not self._open.several:
+            return False
         patience = self._settings.patience
         if patience is None:
             patience = PATIENCE
-        several = len(self._priorities) > 1
-        patient = several and patience and self._turn % patience == patience - 1
-        found: list[tuple[int, int]] = []
-        for priority in tuple(self._priorities):
-            level = self._levels[priority]
-            first = level.oldest.first() if patient else level.first()
-            if first is None:
-                del self._levels[priority]
-                self._priorities.remove(priority)
-                continue
-            found.append(first)
-            if not patient:
-                break
-        return min(found)[1] if found else None
+        return patience > 0 and self._turn % patience == patience - 1
 
     def _head(self, lane: int) -> Waiting | None:
         if lane == ORDINARY:
@@ -243,26 +289,125 @@ class QueueBacklog:
         head = backlog.head()
         if head is None:
             del self._lanes[lane]
+            self._served(lane)
         return head
 
-    def _pop(self, lane: int, task: Waiting) -> None:
+    def _pop(self, lane: int, task: Waiting, gates: tuple[GateName, ...]) -> None:
         backlog = self._ordinary if lane == ORDINARY else self._lanes[lane]
         backlog.pop()
         self._turn += 1
+        if gates:
+            self._room.pass_through(task.seq, gates)
         if self._settings.fair:
             kind = self._kind(lane)
             self._in_flight.began(self._queue, kind.tenant, task.seq)
-            tenants = self._levels[kind.priority].tenants
-            assert tenants is not None, "a fair queue without tenants"
-            tenants.took(kind.tenant)
+            self._open.took(kind)
             self.changed(kind.tenant)
+        if self._gone_from:
+            self._served(lane)
+        self._stands(lane)  # nearly always, where its gate is one of a key
+
+    # ---- gates ----------------------------------------------------------------------------------
+
+    def _gates(self, lane: int) -> tuple[GateName, ...]:
+        """What a task of this lane passes through."""
+        if lane == ORDINARY:
+            return self._own_gates
+        return self._lanes[lane].gates + self._own_gates
+
+    def _stands(self, lane: int) -> bool:
+        """Whether a gate of its own lets nothing in now: the lane stands there from now on."""
+        backlog = self._lanes.get(lane)
+        if backlog is not None:
+            for gate in backlog.gates:
+                if until := self._room.shut_until(gate):
+                    self._stand(lane, backlog, gate, until)
+                    return True
+        return False
+
+    def _stand(self, lane: int, backlog: LaneBacklog, gate: GateName, until: int) -> None:
+        """The lane is not looked at before that gate has room."""
+        backlog.stands_at = gate
+        self._open.remove(lane, backlog.lane)
+        levels = self._at.get(gate)
+        if levels is not None:
+            levels.add(lane, backlog.lane, backlog.bound)
+        elif (other := self._alone_at.get(gate, lane)) == lane:
+            self._alone_at[gate] = lane
+        else:
+            del self._alone_at[gate]
+            levels = self._at[gate] = self._levels(gate)
+            for each in (other, lane):
+                self._stand_in(levels, each)
+        if self._fairness is not None and levels is not None and levels.mixed:
+            self._shared[gate] = levels
+        self._room.wait(gate, self._queue, until)
+        if self._gone_from:
+            self._served(lane)
+
+    def _stand_in(self, levels: LaneLevels, lane: int) -> None:
+        if (backlog := self._lanes.get(lane)) is not None:
+            levels.add(lane, backlog.lane, backlog.bound)
+
+    def _served(self, lane: int) -> None:
+        """It was this lane's turn: of the gate that had let it go another may come."""
+        gate = self._gone_from.pop(lane, None)
+        if gate is not None:
+            del self._let_go[gate]
+            self.opened(gate)
+
+    def _stir(self, gates: Sequence[GateName]) -> None:
+        for gate in gates:
+            self.opened(gate)
+
+    def _let_lanes_go(self) -> None:
+        """Of each gate that has room the first lane that stands there takes its turn."""
+        while self._stirred:
+            stirred, self._stirred = self._stirred, {}
+            for gate in stirred:
+                self._let_one_go(gate)
+
+    def _let_one_go(self, gate: GateName) -> None:
+        if gate in self._let_go:
+            return
+        levels = self._at.get(gate)
+        lane = self._alone_at.get(gate) if levels is None else levels.first()
+        backlog = None if lane is None else self._lanes.get(lane)
+        if lane is None or backlog is None or backlog.stands_at != gate:
+            self._at.pop(gate, None)
+            self._alone_at.pop(gate, None)
+            self._shared.pop(gate, None)
+            self._room.waits_no_more(gate, self._queue)
+        elif levels is not None and (until := self._room.shut_until(gate)):
+            self._room.wake(gate, until)
+        else:
+            # One that is alone comes back if the gate is shut still: there is nobody to let pass.
+            backlog.stands_at = None
+            if levels is not None:
+                self._let_go[gate], self._gone_from[lane] = lane, gate
+            self._open.add(lane, backlog.lane, backlog.bound)
 
     # ---- what there is to take from -------------------------------------------------------------
+
+    def _levels(self, gate: GateName | None = None) -> LaneLevels:
+        """For the lanes that stand at this gate, or at none."""
+        return LaneLevels(partial(self._place_of, gate), self._fairness)
+
+    def _place_of(self, gate: GateName | None, lane: int) -> int | None:
+        """Where the first task of a lane stands; None if it stands at another gate."""
+        backlog = self._lanes.get(lane)
+        if backlog is None:
+            task = self._ordinary.head() if lane == ORDINARY and gate is None else None
+            return None if task is None else task.seq
+        if backlog.stands_at != gate:
+            return None
+        task = backlog.head() or self._head(lane)
+        return None if task is None else task.place
 
     def _kind(self, lane: int) -> Lane:
         return USUAL if lane == ORDINARY else self._lanes[lane].lane
 
-    def _open(self, number: int, lane: Lane, first: int | None) -> LaneBacklog:
+    def _add(self, number: int, lane: Lane, first: int | None) -> LaneBacklog:
         backlog = LaneBacklog(number, lane, self._machine, self._ended, first=first)
         self._lanes[number] = backlog
         if first is not None:
@@ -271,18 +416,11 @@ class QueueBacklog:
 
     def _list(self, number: int, lane: Lane, place: int) -> None:
         """A task of this lane waits at this place, or none before it."""
-        level = self._levels.get(lane.priority)
-        if level is None:
-            level = self._levels[lane.priority] = self._level()
-            insort(self._priorities, lane.priority, key=neg)
-        level.add(number, place, lane.tenant)
-
-    def _level(self) -> _Level:
-        level = _Level(self)
-        if self._settings.fair:
-            in_flight = self._in_flight.of(self._queue, self._machine)
-            level.tenants = ByTenant(self.first_place, in_flight, self._settings.weights or {})
-        return level
+        backlog = self._lanes.get(number)
+        gate = None if backlog is None else backlog.stands_at
+        levels = self._open if gate is None else self._at.get(gate)
+        if levels is not None:  # else it stands there alone
+            levels.add(number, lane, place)
 
     def _read_settings(self) -> None:
         """What was set for the queue counts at once, also for what waits already."""
@@ -290,7 +428,15 @@ class QueueBacklog:
         if settings is self._settings:
             return
         before, self._settings = self._settings, settings
-        if (before.fair, before.weights) != (settings.fair, settings.weights):
-            self._levels, self._priorities = {}, []
-            for number, backlog in self._lanes.items():
-                self._list(number, backlog.lane, backlog.bound)
+        quota, _ = self._machine.queue_use(self._queue)
+        self._own_gates = () if quota is None else (("", self._queue),)
+        if (before.fair, before.weights) == (settings.fair, settings.weights):
+            return
+        self._fairness = None
+        if settings.fair:
+            in_flight = self._in_flight.of(self._queue, self._machine)
+            self._fairness = Fairness(in_flight, settings.weights or {})
+        self._open = self._levels()
+        self.leave_gates()
+        for number, backlog in self._lanes.items():
+            self._list(number, backlog.lane, backlog.bound)

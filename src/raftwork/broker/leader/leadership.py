@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.dispatch.intake import Intake
 from raftwork.broker.events import (
+    ChoreFailed,
     ClusterSettingsChanged,
     LevelRaised,
     TaskCancelled,
@@ -40,11 +41,14 @@ from raftwork.features.effects import (
     CancelAsked,
     CheckpointDecided,
     EnqueuedAndAssigned,
+    GatesFreed,
+    LimitChanged,
     NotAssigned,
     Queued,
     QueueResumed,
     Replaced,
     Requeued,
+    ScheduleMoved,
     Settled,
     TokenRejected,
     Withdrawn,
@@ -127,6 +131,7 @@ class Leadership:
         view = View(machine, self.workers, self._results, self._intake, BALANCERS, members)
         self.processor = RequestProcessor(view, tell)
         self._proposed: dict[Position, list[Wanted | None]] = {}
+        self._chores = [feature.chore(view) for feature in FEATURES if feature.chore is not None]
         first = (command for feature in FEATURES for command in feature.begins(view))
         self._pending = [Proposal(encode_command(command)) for command in first]
         #: Whether it deals with clients and workers.
@@ -152,7 +157,14 @@ class Leadership:
 
     def _next_plan(self) -> int:
         at = self.workers.wake_at
-        # Whatever is on its way wakes what is due; what cannot be proposed now must not spin.
+        if (opening := self._dispatcher.wake_at) is not None:
+            at = min(at, self._clock.when(opening))
+        # What cannot be proposed now must not spin.
+        if not self._pending:
+            for chore in self._chores:
+                if (wake_at := chore.wake_at) is not None:
+                    at = min(at, self._clock.when(wake_at))
+        # Whatever is on its way wakes what is due.
         if self._proposed or self._pending:
             return at
         due = self._machine.due
@@ -203,11 +215,13 @@ class Leadership:
         if self.workers.pass_time(now, time):
             self.capacity_changed()
         self.processor.poll(now)
+        self._do_chores()
         # While the log takes nothing, changes stay in the processor, where their bytes are counted.
         if not self._pending or sum(map(_size, self._pending)) < BATCH_BYTES:
             self._take_changes()
         for command in (*self.workers.notes(), *self.workers.commands()):
             self._pending.append(Proposal(encode_command(command)))
+        self._dispatcher.pass_time(time)
         if self._dispatcher.needs_plan:
             for assign in self._dispatcher.plan(self.workers.available()):
                 self._pending.append(Proposal(encode_command(assign)))
@@ -220,6 +234,15 @@ class Leadership:
         self.wake_at = self._next_plan()
         refused = self._pending or self.processor.read_barrier.asking
         self._looks_each_turn = bool(refused) or self.processor.polls or self.workers.congested
+        self._looks_each_turn |= self._dispatcher.needs_plan
+
+    def _do_chores(self) -> None:
+        if self._pending:  # the log takes nothing
+            return
+        for chore in self._chores:
+            self._pending += (Proposal(encode_command(each)) for each in chore.commands())
+            for trouble in chore.troubles():
+                self._tell(ChoreFailed(trouble))
 
     def _waits_for_time(self, time: int) -> bool:
         """Whether something is due, and no entry is on its way whose time would do."""
@@ -332,13 +355,22 @@ class Leadership:
             case _:
                 self._follow(effect)
 
-    def _follow(self, effect: CancelAsked | QueueResumed) -> None:
-        """What somebody asked for stands."""
+    def _follow(
+        self, effect: CancelAsked | QueueResumed | GatesFreed | LimitChanged | ScheduleMoved
+    ) -> None:
+        """What somebody asked for stands, or more tasks than before may be let in."""
         match effect:
             case CancelAsked():
                 self.workers.cancel(effect.token)
             case QueueResumed():
                 self._dispatcher.needs_plan = True
+            case GatesFreed():
+                self._dispatcher.freed(effect.names)
+            case LimitChanged():
+                self._dispatcher.limit_changed(effect.limit)
+            case ScheduleMoved():
+                for chore in self._chores:
+                    chore.follow(effect)
 
     def _tell_end(self, effect: Settled) -> None:
         if effect.state is State.LOST:

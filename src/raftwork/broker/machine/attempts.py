@@ -16,6 +16,8 @@ from raftwork.broker.machine.commands import (
     Expire,
     Fail,
     Finish,
+    Grew,
+    HoldBack,
     Lose,
     Postpone,
     Release,
@@ -28,10 +30,12 @@ from raftwork.features.effects import (
     NotAssigned,
     TokenRejected,
 )
+from raftwork.features.feature import REFUSALS
+from raftwork.features.growth import count_tasks, read_growth
 from raftwork.features.history import ERROR_MAX, note_attempt
 from raftwork.features.losses import note_losses
-from raftwork.features.settle import settle, without_cancelled
-from raftwork.features.task_row import DELAYED
+from raftwork.features.settle import settle, settle_cancelled, without_cancelled
+from raftwork.features.task_row import CANCELLING, DELAYED
 from raftwork.features.waiting import still_waiting, wait
 from raftwork.messages import (
     TIME_LIMIT_KINDS,
@@ -45,6 +49,7 @@ from raftwork.messages import (
     is_retried,
     lost_by,
 )
+from raftwork.messages.failures import ChildrenRefused
 
 if TYPE_CHECKING:
     from raftwork.features.settle import Verdict
@@ -62,7 +67,7 @@ def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> None:
         effects.append(Assigned(command.worker, tasks))
     if absent:
         effects.append(NotAssigned(absent))
-        effects += still_waiting(ledger, absent)
+        effects += still_waiting(ledger, absent)  # what a gate did not let in, or a pause
 
 
 def finish(ledger: Ledger, command: Finish, effects: list[Effect]) -> None:
@@ -82,6 +87,30 @@ def fail(ledger: Ledger, command: Fail, effects: list[Effect]) -> None:
     if run is not None:
         retry_at = None if command.final else command.retry_at
         _failed(ledger, run, command.failure, retry_at, effects)
+
+
+def grew(ledger: Ledger, command: Grew, effects: list[Effect]) -> None:
+    """The code returned and made tasks: with its outcome they are there, and not before.
+
+    No room for them is a failure of the attempt: nothing of it is there then.
+    """
+    run = _end(ledger, command.token, effects)
+    if run is None:
+        return
+    try:
+        growth = read_growth(ledger, run, command)
+    except REFUSALS as refusal:
+        failure = encode_failure(ChildrenRefused(int(refusal.code), count_tasks(command)))
+        _failed(ledger, run, failure, command.retry_at, effects)
+        return
+    if command.replaced and run.flags & CANCELLING:
+        settle_cancelled(ledger, [run], effects)
+    elif command.replaced:
+        run = growth.enter(effects)
+        effects.append(AttemptEnded(run.token, run.seq))
+    else:
+        run = growth.enter(effects)
+        settle(ledger, State.SUCCEEDED, [(run, command.value)], effects)
 
 
 def expire(ledger: Ledger, command: Expire, effects: list[Effect]) -> None:
@@ -105,8 +134,28 @@ def postpone(ledger: Ledger, command: Postpone, effects: list[Effect]) -> None:
         _again(ledger, run, command.at, effects)
 
 
+def hold_back(ledger: Ledger, command: HoldBack, effects: list[Effect]) -> None:
+    """Its gates are shut for a time, and it waits there; without gates it waits for that time.
+
+    Raises BadMessage if the failure is none, which no leader proposes.
+    """
+    decode_failure_strictly(command.failure)
+    gates = [g for g in ledger.gates.of(command.token) if command.limit in ("", g[0])]
+    run = _end(ledger, command.token, effects)
+    if run is None:
+        return
+    for gate in gates:
+        ledger.gates.shut(ledger, gate, command.until)
+    if spec_of(run.spec).at_most_once:
+        _failed(ledger, run, command.failure, None, effects)
+    else:
+        _again(ledger, run, ledger.time if gates else command.until, effects)
+
+
 def release(ledger: Ledger, command: Release, effects: list[Effect]) -> None:
     """Handed back unstarted: the tasks wait again, in their old places."""
+    for token in command.tokens:
+        _unstarted(ledger, token)
     ended = [_end(ledger, token, effects) for token in command.tokens]
     runs = [run for run in ended if run is not None]
     for run in runs:
@@ -121,6 +170,8 @@ def lose(ledger: Ledger, command: Lose, effects: list[Effect]) -> None:
     again: list[Running] = []
     charged: list[Running] = []
     for token, started in command.tokens:
+        if not started:
+            _unstarted(ledger, token)
         run = _end(ledger, token, effects)
         if run is None:
             continue
@@ -164,7 +215,7 @@ def _failed(
 
 
 def _again(ledger: Ledger, run: Running, at: int, effects: list[Effect]) -> None:
-    """Its code, which began, has another attempt, from now or from that time on."""
+    """It waits for its next attempt, from now or from that time on."""
     if run.flags:
         ledger.attempt_ended(run.seq, run.flags, began=True)
     if at <= ledger.time:
@@ -181,6 +232,13 @@ def _end(ledger: Ledger, token: int, effects: list[Effect]) -> Running | None:
     if run is None:
         effects.append(TokenRejected(token))
     return run
+
+
+def _unstarted(ledger: Ledger, token: int) -> None:
+    """The token, which is about to end, was of no use: what it was charged for is given back."""
+    run = ledger.running.get(token)
+    if run is not None:
+        ledger.gates.give_back(ledger, run)
 
 
 def _requeue(ledger: Ledger, runs: Sequence[Running], effects: list[Effect]) -> None:

@@ -26,6 +26,8 @@ __all__ = [
     "Expire",
     "Fail",
     "Finish",
+    "Grew",
+    "HoldBack",
     "Lose",
     "Postpone",
     "Release",
@@ -94,12 +96,36 @@ class Tick(NamedTuple):
     """Nothing but the batch's time: due retries wake, old results are evicted."""
 
 
+@command(124, since=2)
+class HoldBack(NamedTuple):
+    """The token's code asked for a pause of its gates, or of that of one limit.
+
+    No failure is counted, and the task waits there again.
+    """
+
+    token: int
+    until: int  # leader time
+    limit: str  # empty: of all its gates
+    failure: bytes  # for a task that may be handed out only once
+
+
 @command(130, since=2)
 class Postpone(NamedTuple):
     """The token's code asked to go on in another attempt at that time: no failure is counted."""
 
     token: int
     at: int  # leader time; in the past it waits again at once
+
+
+@command(181, since=2)
+class Grew(NamedTuple):
+    """The token's code returned and made tasks: they enter with its outcome, or it has failed."""
+
+    token: int
+    value: bytes  # packed; of no meaning if it is replaced
+    spawned: bytes  # a packed Graph, or nothing
+    replaced: bytes  # a packed Graph whose outcome is its own, or nothing
+    retry_at: int  # as in Fail
 
 
 def encode_batch(time: int, batch: Iterable[Command]) -> bytes:

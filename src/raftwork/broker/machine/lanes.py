@@ -15,7 +15,7 @@ _KEPT_MAX = 10_000
 
 _FIND = """SELECT number, tasks FROM lane
     WHERE queue = ? AND priority = ? AND tenant = ? AND gates = ?"""
-_KNOWN = "SELECT 1 FROM lane WHERE queue = ? AND priority = ? AND tenant = ?"
+_KNOWN = "SELECT 1 FROM lane WHERE queue = ? AND priority = ? AND tenant = ? AND gates = ?"
 _READ = "SELECT queue, priority, tenant, gates, tasks FROM lane WHERE number = ?"
 _NEW = "INSERT INTO lane VALUES (?, ?, ?, ?, ?, ?)"
 _COUNT = "UPDATE lane SET tasks = ? WHERE number = ?"
@@ -75,9 +75,9 @@ class Lanes:
         del self._numbers[lane], self._lanes[number], self._tasks[number]
         self._changed.discard(number)
 
-    def knows(self, queue: int, priority: int, tenant: str) -> bool:
-        """Whether there is such a lane, whatever its gates."""
-        return self._db.execute(_KNOWN, (queue, priority, tenant)).fetchone() is not None
+    def knows(self, queue: int, priority: int, tenant: str, gates: str) -> bool:
+        """Whether there is such a lane."""
+        return self._db.execute(_KNOWN, (queue, priority, tenant, gates)).fetchone() is not None
 
     def read(self, number: int) -> Lane | None:
         """The lane of this number, if there is one."""

@@ -21,14 +21,18 @@ TABLES: Final = {
     "laned": "lane, place",
     "key_order": "queue, key",
     "key_waiting": "queue, key, place",
-    "gate": "name",
+    "gate": "name, key",
     "unique_key": "name, key",
     "quota": "name",
     "tag": "key, value, seq",
     "checkpoint": "seq",
-    "edge": "src, dst, slot",
+    "edge": "dst, slot",
     "flow": "number",
-    "schedule": "id",
+    "unmade": "seq",
+    "signal": "flow, name, seq",
+    "node": "flow, seq",
+    "schedule": "number",
+    "tick": "seq",
     "name": "number",
     "worker": "number",
     "attempt": "seq, number",
@@ -48,7 +52,8 @@ ALTER TABLE task ADD COLUMN ended_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN run_ms INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE task ADD COLUMN open INTEGER NOT NULL DEFAULT 0;     -- edges to it that are unmet
-ALTER TABLE task ADD COLUMN flow INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN flow INTEGER NOT NULL DEFAULT 0;     -- whose node it is
+ALTER TABLE task ADD COLUMN parent INTEGER NOT NULL DEFAULT 0;   -- whose code made it
 ALTER TABLE queue ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;
@@ -89,13 +94,17 @@ CREATE TABLE key_waiting (          -- ordered tasks behind the owner, in no lan
     seq INTEGER NOT NULL,
     PRIMARY KEY (queue, key, place)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE gate (                 -- while it is not idle
-    name TEXT PRIMARY KEY,
-    held INTEGER NOT NULL,          -- tasks that it let in and that did not give it back
+CREATE TABLE gate (                 -- of a limit, and a key if it counts apart; while time shuts it
+    name TEXT NOT NULL,             -- the limit's; empty for that of a queue
+    key TEXT NOT NULL,              -- a tenant, a key, or the queue
     tat INTEGER NOT NULL,           -- GCRA's theoretical arrival time, machine time in us
+    last INTEGER NOT NULL,          -- the token that was charged last
+    before INTEGER NOT NULL,        -- tat before that
     shut_until INTEGER NOT NULL,    -- machine time in ms
-    owner INTEGER NOT NULL          -- the task that it let in last
+    timer INTEGER NOT NULL,         -- what its timer calls it; 0 if it has none
+    PRIMARY KEY (name, key)
 ) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX gate_timer ON gate (timer) WHERE timer > 0;
 CREATE TABLE unique_key (           -- while it is taken (features/unique_keys.py)
     name TEXT NOT NULL,             -- of the tasks that it is for
     key TEXT NOT NULL,
@@ -123,29 +132,73 @@ CREATE TABLE checkpoint (
     seq INTEGER PRIMARY KEY,
     value BLOB NOT NULL
 ) STRICT;
-CREATE TABLE edge (                 -- dst waits for src
-    src INTEGER NOT NULL,
+CREATE TABLE edge (                 -- dst waits for src; kept until their flow is forgotten
     dst INTEGER NOT NULL,
-    slot INTEGER NOT NULL,          -- where the value goes
-    PRIMARY KEY (src, dst, slot)
+    slot INTEGER NOT NULL,          -- by which dst names the value; from 0 on
+    src INTEGER NOT NULL,
+    kind INTEGER NOT NULL,          -- features/flow_graph.py: EdgeKind
+    met INTEGER NOT NULL,           -- 1: src has its outcome, and dst knows
+    PRIMARY KEY (dst, slot)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX edge_to ON edge (dst);
-CREATE TABLE flow (
-    number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    open INTEGER NOT NULL,          -- tasks without an outcome
-    failed INTEGER NOT NULL,
-    state INTEGER NOT NULL,
-    spec BLOB NOT NULL
+CREATE INDEX edge_from ON edge (src);
+CREATE TABLE flow (                 -- features/flow_nodes.py
+    number INTEGER PRIMARY KEY,     -- of the row in `task` that stands for it
+    nodes INTEGER NOT NULL,
+    edges INTEGER NOT NULL,
+    failed INTEGER NOT NULL,        -- nodes without a value
+    first INTEGER NOT NULL,         -- of these the first
+    siblings INTEGER NOT NULL,      -- 1: once a node fails the others are cancelled
+    cancelled INTEGER NOT NULL,     -- it was asked to end: a CancelReason, or 0
+    at INTEGER NOT NULL,            -- up to this node its end, or cancel, is carried out
+    callbacks INTEGER NOT NULL,     -- tasks that wait for its end, and have not ended
+    until INTEGER NOT NULL,         -- machine time up to which its result is kept at least
+    pinned INTEGER NOT NULL,        -- results that are kept as it has not ended
+    pinned_bytes INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE schedule (
-    id TEXT PRIMARY KEY,
-    declared BLOB NOT NULL,         -- by the code
-    override BLOB NOT NULL,         -- by operators
-    last INTEGER NOT NULL,          -- the last tick, machine time
-    next INTEGER NOT NULL,
-    state BLOB NOT NULL
+CREATE TABLE unmade (               -- nodes without a value: to run them again
+    seq INTEGER PRIMARY KEY,
+    code INTEGER NOT NULL,          -- 0: it had none
+    spec BLOB NOT NULL,
+    payload BLOB NOT NULL
+) STRICT;
+CREATE TABLE signal (               -- of flows that have not ended (features/signals.py)
+    flow INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    seq INTEGER NOT NULL,           -- the row that waits for it; 0: none does, the value is kept
+    value BLOB NOT NULL,
+    PRIMARY KEY (flow, name, seq)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE node (
+    flow INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (flow, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE schedule (             -- features/schedule_rows.py
+    number INTEGER PRIMARY KEY,     -- from the tasks' counter: none is given twice
+    id TEXT NOT NULL UNIQUE,
+    source TEXT NOT NULL,           -- the MODULE:APP that declares it; empty: none does
+    declared BLOB NOT NULL,         -- by that code: packed fields (features/schedule_plan.py)
+    override BLOB NOT NULL,         -- by operators
+    version INTEGER NOT NULL,       -- of both together
+    anchor INTEGER NOT NULL,        -- `every` counts from it
+    decided INTEGER NOT NULL,       -- of all ticks up to this instant it is known what became
+    next INTEGER NOT NULL,          -- the tick after it; before it is computed, `decided` itself
+    last INTEGER NOT NULL,          -- the last tick; 0: there was none
+    paused INTEGER NOT NULL,        -- 1: its ticks are counted, and make no tasks
+    held_decided INTEGER NOT NULL,  -- `decided` and `paused_ticks` when it was paused
+    held_ticks INTEGER NOT NULL,
+    fired INTEGER NOT NULL,         -- how many ticks made a task, or why they made none
+    overlap INTEGER NOT NULL,
+    late INTEGER NOT NULL,
+    paused_ticks INTEGER NOT NULL,
+    full INTEGER NOT NULL
+) STRICT;
+CREATE TABLE tick (                 -- of tasks without an outcome that schedules made
+    seq INTEGER PRIMARY KEY,
+    schedule INTEGER NOT NULL,
+    at INTEGER NOT NULL             -- the instant that it is for
+) STRICT;
+CREATE INDEX tick_of ON tick (schedule, seq);
 CREATE TABLE name (                 -- of tasks that ended (features/history.py)
     number INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE

@@ -21,6 +21,8 @@ from raftwork.broker.machine.commands import (
     Expire,
     Fail,
     Finish,
+    Grew,
+    HoldBack,
     Lose,
     Postpone,
     Release,
@@ -28,16 +30,18 @@ from raftwork.broker.machine.commands import (
     commands,
 )
 from raftwork.broker.machine.entry_versions import of_newer_release, read_entry
+from raftwork.broker.machine.gates import Gates
 from raftwork.broker.machine.lanes import Lane
-from raftwork.broker.machine.queries import Waiting
+from raftwork.broker.machine.queries import Standing, Waiting
 from raftwork.broker.machine.retention import sweep, trim
 from raftwork.broker.machine.state import NEVER, Ledger, Queue, Running
 from raftwork.errors import BadMessage
-from raftwork.features import dead_letters
+from raftwork.features import dead_letters, flow_nodes
 from raftwork.features.catalogue import FEATURES
 from raftwork.features.cluster_settings import ClusterSettings
-from raftwork.features.effects import Applied, Done, Effect, Rejected, Reply
+from raftwork.features.effects import Applied, Done, Effect, GatesFreed, Rejected, Reply
 from raftwork.features.feature import REFUSALS, transition
+from raftwork.features.limit_settings import Quota
 from raftwork.features.queue_settings import NOTHING_SET, QueueSettings
 from raftwork.messages import About, Code, QueueStatus, Result, State
 from raftwork.release import LEVELS, Levels
@@ -54,7 +58,9 @@ _APPLY = {
         transition(Assign, attempts.assign),
         transition(Finish, attempts.finish),
         transition(Fail, attempts.fail),
+        transition(Grew, attempts.grew),
         transition(Expire, attempts.expire),
+        transition(HoldBack, attempts.hold_back),
         transition(Postpone, attempts.postpone),
         transition(Release, attempts.release),
         transition(Lose, attempts.lose),
@@ -99,9 +105,12 @@ class Machine:
         effects: list[Effect] = []
         sweep(ledger, effects)
         replies = [self._carry_out(command, effects) for command in batch]
+        self._go_on(effects)
         trim(ledger)
         dead_letters.trim(ledger)
         ledger.run_times.clear()
+        if freed := ledger.gates.freed():
+            effects.append(GatesFreed(freed))
         return Applied(replies, effects)
 
     def _carry_out(self, plain: object, effects: list[Effect]) -> Reply:
@@ -111,6 +120,11 @@ class Machine:
         except REFUSALS as refusal:
             return Rejected(Code(refusal.code), str(refusal))
         return done or Done()
+
+    def _go_on(self, effects: list[Effect]) -> None:
+        """What waits for tasks that ended in this entry."""
+        if self._ledger.links.waiting:
+            flow_nodes.go_on(self._ledger, effects)
 
     def flush(self) -> None:
         """Write the counters and the running set; call it once before COMMIT."""
@@ -163,6 +177,14 @@ class Machine:
         """The state of each id; UNKNOWN if it was never enqueued."""
         return queries.states(self._ledger, ids)
 
+    def standings(self, ids: Sequence[str]) -> list[Standing]:
+        """Where the tasks of these ids stand, as far as they are known, in any order."""
+        return queries.standings(self._ledger, ids)
+
+    def standing(self, seq: int) -> Standing | None:
+        """Where the task of this number stands; None if it is not known."""
+        return queries.standing(self._ledger, seq)
+
     def outcomes(self, ids: Sequence[str], limit_bytes: int) -> list[Result]:
         """Results for the first of `ids`, up to about `limit_bytes` of data, at least one."""
         return queries.outcomes(self._ledger, ids, limit_bytes)
@@ -190,6 +212,16 @@ class Machine:
     def lane(self, number: int) -> Lane | None:
         """What the tasks of a lane have in common; None if it is gone."""
         return self._ledger.lanes.read(number)
+
+    @property
+    def gates(self) -> Gates:
+        """The limits and how far each is used. To read."""
+        return self._ledger.gates
+
+    def queue_use(self, name: str) -> tuple[Quota | None, int]:
+        """How many of a queue's tasks may run, and how many do."""
+        queue = self._ledger.queues.get(name)
+        return (queue.quota, queue.running) if queue else (None, 0)
 
     def in_lane(self, lane: int, after: int, limit: int, limit_bytes: int) -> list[Waiting]:
         """As `waiting`, of a lane: at places above `after`."""

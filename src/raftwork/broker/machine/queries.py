@@ -11,8 +11,19 @@ from raftwork.broker.machine.lanes import Lane
 from raftwork.broker.machine.level_two import LEVEL, ByLevel
 from raftwork.broker.machine.state import Ledger, Queue
 from raftwork.features.checkpoints import checkpoint_of
+from raftwork.features.flow_nodes import flow_of, inputs
+from raftwork.features.schedule_rows import tick_of
 from raftwork.features.tags import tags_of
-from raftwork.features.task_row import BLOCKED, CHECKPOINTED, SCHEDULED, TAGGED, TOMBSTONE
+from raftwork.features.task_row import (
+    BLOCKED,
+    CHECKPOINTED,
+    LINKED,
+    SCHEDULED,
+    TAGGED,
+    TICKED,
+    TOMBSTONE,
+    WITHOUT_CODE,
+)
 from raftwork.messages import About, QueueStatus, Result, State
 
 _LOOKUP = """SELECT task.id, seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body END
@@ -23,6 +34,9 @@ _OUTCOMES = """SELECT seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body EN
 _STATES = (
     """SELECT task.id, seq, phase, state FROM json_each(?) CROSS JOIN task ON task.id = value"""
 )
+_STANDINGS = """SELECT DISTINCT seq, queue, phase, state
+    FROM json_each(?) CROSS JOIN task ON task.id = value"""
+_STANDING = "SELECT queue, phase, state FROM task WHERE seq = ?"
 _AFTER = ByLevel(
     """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, {flags}
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
@@ -38,17 +52,21 @@ _LANES = """SELECT number, queue, priority, tenant, gates,
         (SELECT min(place) FROM laned WHERE laned.lane = number) AS head
     FROM lane WHERE queue = ? AND head IS NOT NULL ORDER BY number"""
 _IN_LANE = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, task.flags,
-        laned.place
+        laned.place, laned.lane
     FROM laned CROSS JOIN task ON task.seq = laned.seq
     WHERE laned.lane = ? AND laned.place > ? ORDER BY laned.place LIMIT ?"""
 _AT_PLACES = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, task.flags,
-        laned.place
+        laned.place, laned.lane
     FROM json_each(?) CROSS JOIN laned ON laned.lane = ? AND laned.place = value
     CROSS JOIN task ON task.seq = laned.seq ORDER BY laned.place"""
 _TENANTS = "SELECT seq, tenant FROM json_each(?) CROSS JOIN task ON task.seq = value"
 
 
-_UNSTARTED = {SCHEDULED: State.SCHEDULED, BLOCKED: State.BLOCKED}
+_UNSTARTED = {
+    SCHEDULED: State.SCHEDULED,
+    BLOCKED: State.BLOCKED,
+    WITHOUT_CODE: State.BLOCKED,
+}
 _STATE = tuple(State)  # by number: to call State takes five times as long
 
 
@@ -64,6 +82,15 @@ class Waiting(NamedTuple):
     key: str = ""  # for a balancer that places by it
     flags: int = 0  # features/task_row.py
     place: int = 0  # in its lane; 0 for an ordinary one, which stands by its number
+    lane: int = 0  # 0 for an ordinary one
+
+
+class Standing(NamedTuple):
+    """Where a task stands."""
+
+    seq: int
+    state: State
+    queue: str
 
 
 def queue_status(queue: Queue) -> QueueStatus:
@@ -90,6 +117,21 @@ def states(ledger: Ledger, ids: Sequence[str]) -> list[State]:
     for task, seq, phase, state in ledger.db.execute(_STATES, (dumps(list(ids)),)):
         known[task] = _state(ledger, seq, phase, state)
     return [known.get(task, State.UNKNOWN) for task in ids]
+
+
+def standings(ledger: Ledger, ids: Sequence[str]) -> list[Standing]:
+    """Where the tasks of these ids stand, as far as they are known, in any order."""
+    rows = ledger.db.execute(_STANDINGS, (dumps(list(ids)),))
+    return [
+        Standing(seq, _state(ledger, seq, *row), ledger.numbered[q].name) for seq, q, *row in rows
+    ]
+
+
+def standing(ledger: Ledger, seq: int) -> Standing | None:
+    """Where the task of this number stands; None if it is not known."""
+    for queue, *row in ledger.db.execute(_STANDING, (seq,)):
+        return Standing(seq, _state(ledger, seq, *row), ledger.numbered[queue].name)
+    return None
 
 
 def outcomes(ledger: Ledger, ids: Sequence[str], limit_bytes: int) -> list[Result]:
@@ -197,10 +239,14 @@ def running_body(ledger: Ledger, token: int) -> Waiting | None:
 
 def about(ledger: Ledger, task: Waiting) -> About | None:
     """What its code may know of it besides; None of a task that has nothing of it."""
-    if not task.key and not task.flags & (TAGGED | CHECKPOINTED):
+    if not task.key and not task.flags & (TAGGED | CHECKPOINTED | LINKED | TICKED):
         return None
     tags = tags_of(ledger, task.seq) if task.flags & TAGGED else []
     checkpoint = None
     if task.flags & CHECKPOINTED:
         checkpoint = checkpoint_of(ledger, task.seq)
-    return About(task.key, tags, checkpoint)
+    tick = tick_of(ledger, task.seq) if task.flags & TICKED else 0
+    if not task.flags & LINKED:
+        return About(task.key, tags, checkpoint, tick=tick)
+    made = flow_of(ledger, task.seq)
+    return About(task.key, tags, checkpoint, *made, inputs(ledger, task.seq), tick)

@@ -7,7 +7,7 @@ is bounded by the workers' slots; waiting tasks live in the tables alone.
 import builtins
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import takewhile
 from json import dumps
 from operator import attrgetter
@@ -17,19 +17,25 @@ import apsw
 
 from raftwork.broker.machine import cluster_settings, level_two
 from raftwork.broker.machine.entry_versions import check_level
+from raftwork.broker.machine.gates import Gates
 from raftwork.broker.machine.lanes import Lanes
 from raftwork.broker.machine.level_two import ByLevel
+from raftwork.broker.machine.links import Links
 from raftwork.broker.machine.migrations import check_version
 from raftwork.features import history
 from raftwork.features.cluster_settings import ClusterSettings
+from raftwork.features.lifecycle import Hooks
+from raftwork.features.limit_settings import Quota, gates_named
 from raftwork.features.queue_settings import (
     NOTHING_SET,
     QueueSettings,
     packed,
+    quota_of,
     settings_of,
 )
-from raftwork.features.task_row import DELAYED, FINISHED, PENDING, SCHEDULED, TOMBSTONE
-from raftwork.features.waiting import unwait
+from raftwork.features.schedule_rows import Schedules
+from raftwork.features.task_row import DELAYED, FINISHED, GATED, PENDING, SCHEDULED, TOMBSTONE
+from raftwork.features.waiting import Place, places, unwait
 from raftwork.messages import State, decode_spec
 from raftwork.release import Levels
 
@@ -58,11 +64,13 @@ class Running(NamedTuple):
     losses: int
     size: int  # bytes of its payload
     flags: int = 0  # features/task_flags.py; an ordinary task has none
+    lane: int = 0  # where it waited
 
 
 _row = attrgetter("token", "seq", "worker")
 
 
+_DEAD = "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
 _NOTHING_PACKED = packed(NOTHING_SET)
 
 
@@ -87,10 +95,13 @@ class Queue:
     #: What was set for it, and the same packed; changed by `set` alone.
     settings: QueueSettings = NOTHING_SET
     packed_settings: builtins.bytes = _NOTHING_PACKED
+    #: How many of its tasks may run, and how fast; None for as many as there are.
+    quota: Quota | None = None
 
     def set(self, settings: QueueSettings) -> None:
         """These hold for it from now on."""
         self.settings, self.packed_settings = settings, packed(settings)
+        self.quota = quota_of(settings)
 
     @property
     def unstarted(self) -> int:
@@ -113,7 +124,7 @@ _FIRST_RESULTS = """SELECT length(body) FROM task WHERE phase = ? AND due IS NOT
     ORDER BY due, seq LIMIT ?"""
 _RUNNING = ByLevel(
     """SELECT token, seq, task.id, queue.name, worker, spec, attempt + 1, failures, losses,
-        length(body), {flags}
+        length(body), {flags}, {lane}
     FROM running JOIN task USING (seq) JOIN queue ON queue.number = task.queue
     ORDER BY token"""
 )
@@ -140,6 +151,7 @@ class Ledger:
         self.levels = levels
         #: The capabilities that take part in the lives of tasks that are not ordinary ones.
         self.lifecycles = tuple(lifecycles)
+        self._hooks = lru_cache(maxsize=256)(partial(Hooks.of, self.lifecycles))
         self.timers = {each.kind: each for each in timers}
         check_version(db)
         cluster: tuple[int, str] = db.execute("SELECT level, release FROM cluster").get
@@ -151,19 +163,15 @@ class Ledger:
         self.settings = cluster_settings.read(db)
         self.queues: dict[str, Queue] = {}
         self.numbered: dict[int, Queue] = {}
-        for row in db.execute("SELECT * FROM queue ORDER BY number"):
-            queue = Queue(*row[:8], *row[9:])
-            queue.set(settings_of(row[8]))
-            self.queues[queue.name] = self.numbered[queue.number] = queue
+        self._load_queues()
         #: The last queue's number. From level 2 on a queue may be gone, and its number with it.
         self.last_queue = kept[3] if len(kept) > 3 else max(self.numbered, default=0)
         # Bounded by the setting `dead`, so counting them at the start costs little.
-        ((self.dead, self.dead_bytes),) = db.execute(
-            "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
-        )
+        self.dead, self.dead_bytes = db.execute(_DEAD).get
         #: Unique keys that are taken.
         self.keys = self._count_keys()
         self.checkpoint_bytes = self._checkpoint_bytes()
+        self.schedules = Schedules(db, there=self.level >= level_two.LEVEL)
         self.unfinished = sum(q.unstarted + q.running for q in self.queues.values())
         #: By token, in the order of tokens.
         self.running = {run.token: run for run in self._load_running()}
@@ -181,8 +189,11 @@ class Ledger:
         self.find_next_expiry()
         #: The lanes that unfinished tasks bear the numbers of.
         self.lanes = Lanes(db, tables=self.level >= level_two.LEVEL)
+        self.links = Links(db, self.level)
         #: Keys whose ordered tasks wait for a resume (features/key_order.py); bounded.
         self.halted_keys = level_two.halted_keys(db) if self.level >= level_two.LEVEL else 0
+        #: The limits, and how far each is used.
+        self.gates = Gates(db, tables=self.level >= level_two.LEVEL)
         self._written = self._counters()
         self._touched: dict[int, Queue] = {}
         self._token_written = self.token  # running tokens up to here are in the table
@@ -263,14 +274,6 @@ class Ledger:
         queue.bytes += size
         self.unfinished += count
 
-    def hand_out(self, runs: Iterable[Running]) -> None:
-        """These tasks run now and no longer wait."""
-        for run in runs:
-            queue = self.touch(run.queue)
-            queue.queued -= 1
-            queue.running += 1
-            queue.bytes -= run.size
-
     def take_back(self, runs: Iterable[Running]) -> None:
         """These tasks wait again, at once or until their next attempt is due."""
         for run in runs:
@@ -288,33 +291,26 @@ class Ledger:
         what ends together with a task neither waits for it any more nor comes after it.
         """
         for seq, flags in tasks:
-            for lifecycle in self.lifecycles:
-                if flags & lifecycle.flag:
-                    lifecycle.ended(self, seq, flags)
+            for ended in self._hooks(flags).ended:
+                ended(self, seq, flags)
         for seq, flags in tasks:
-            for lifecycle in self.lifecycles:
-                if flags & lifecycle.flag:
-                    lifecycle.settled(self, seq, state, effects)
+            for settled in self._hooks(flags).settled:
+                settled(self, seq, state, effects)
 
     def _begins(self, run: Running) -> None:
         """A task that is not an ordinary one is handed out."""
-        for lifecycle in self.lifecycles:
-            if run.flags & lifecycle.flag:
-                lifecycle.begins(self, run)
+        for begins in self._hooks(run.flags).begins:
+            begins(self, run)
 
     def may_start(self, seq: int, flags: int) -> bool:
         """Whether a task that is not an ordinary one may be handed out now."""
-        return all(
-            lifecycle.may_start(self, seq)
-            for lifecycle in self.lifecycles
-            if flags & lifecycle.flag
-        )
+        asked = self._hooks(flags).may_start
+        return not asked or all(may_start(self, seq) for may_start in asked)
 
     def attempt_ended(self, seq: int, flags: int, *, began: bool) -> None:
         """A task that is not an ordinary one will wait again."""
-        for lifecycle in self.lifecycles:
-            if flags & lifecycle.flag:
-                lifecycle.attempt_ended(self, seq, began)
+        for attempt_ended in self._hooks(flags).attempt_ended:
+            attempt_ended(self, seq, began)
 
     def buried(self, tasks: Iterable[tuple[int, int]]) -> None:
         """The results of these, numbers and flags, are dropped, and what is kept beside them."""
@@ -385,13 +381,16 @@ class Ledger:
         self.db.execute("DELETE FROM lane WHERE queue = ?", (queue.number,))
 
     def assign(self, worker: bytes, seqs: Sequence[int]) -> tuple[list[Running], list[int]]:
-        """Give those of these tasks that wait the next tokens, in order; also returns the others.
+        """Give those of these tasks that wait, and may run now, the next tokens, in order.
 
-        Nothing of a paused queue is given.
+        Also returns the others. Nothing of a paused queue is given.
         """
         pending = _PENDING.at(self.level)
         found = {row[0]: row for row in self.db.execute(pending, (str(list(seqs)), PENDING))}
         runs: list[Running] = []
+        special = [seq for seq, row in found.items() if row[-1]]
+        stands = {at.seq: at for at in places(self, special)} if special else {}
+        laned: list[Place] = []
         absent: list[int] = []
         token = self.token
         for seq in seqs:
@@ -404,24 +403,36 @@ class Ledger:
             if queue.paused_until or (flags and not self.may_start(seq, flags)):
                 absent.append(seq)
                 continue
+            at = stands[seq] if flags else None
+            gates = gates_named(at.gates) if at is not None else ()
+            if (gates or queue.quota is not None) and not self.gates.enter(
+                gates, queue, self, token + 1
+            ):
+                absent.append(seq)
+                continue
             token += 1
             run = Running(
                 *(token, seq, task, queue.name, worker, spec, attempt + 1, failures, losses, size),
-                flags,
+                *(flags, at.lane if at is not None else 0),
             )
             self.begin(run)
             if flags:
                 self._begins(run)
+            if at is not None and at.lane:
+                laned.append(at)
             runs.append(run)
         self.token = token
-        self.hand_out(runs)
-        unwait(self, [(self.queues[r.queue].number, r.seq, r.flags) for r in runs])
+        unwait(self, [(self.queues[r.queue].number, r.seq) for r in runs if not r.lane], laned)
         return runs, absent
 
     def begin(self, run: Running) -> None:
         """The task runs under its token from now on."""
         self.running[run.token] = run
         self.running_seqs[run.seq] = run.token
+        queue = self.touch(run.queue)
+        queue.queued -= 1
+        queue.running += 1
+        queue.bytes -= run.size
 
     def end(self, token: int) -> Running | None:
         """Take the token away; None if it is not current."""
@@ -431,9 +442,17 @@ class Ledger:
             # A token that began and ended in one transaction never reaches the table.
             if token <= self._token_written:
                 self._ended.append((token,))
+            if run.flags & GATED:
+                self.gates.leave(self, token)
         return run
 
     # ---- tables ---------------------------------------------------------------------------------
+
+    def _load_queues(self) -> None:
+        for row in self.db.execute("SELECT * FROM queue ORDER BY number"):
+            queue = Queue(*row[:8], *row[9:])
+            queue.set(settings_of(row[8]))
+            self.queues[queue.name] = self.numbered[queue.number] = queue
 
     def _load_running(self) -> Iterator[Running]:
         for row in self.db.execute(_RUNNING.at(self.level)):
@@ -461,6 +480,7 @@ class Ledger:
             self.db.executemany("INSERT INTO running VALUES (?, ?, ?)", map(_row, reversed(begun)))
             self._token_written = self.token
         self.lanes.flush()
+        self.gates.flush()
         if self._touched:
             two = self.level >= level_two.LEVEL
             put, row = (_PUT_QUEUE_TWO, _queue_row_two) if two else (_PUT_QUEUE, _queue_row)

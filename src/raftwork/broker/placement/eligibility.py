@@ -45,7 +45,8 @@ class HasOtherWorker(Protocol):
     def __call__(self, queue: str, excluded: frozenset[bytes], /, *, wait_for_absent: bool) -> bool:
         """With `wait_for_absent` also one that may never be there.
 
-        Such are those that had no time yet to say hello to this leader, and those without a slot.
+        Such are those that had no time yet to say hello to this leader, and those without a slot:
+        that have none, or only such whose tasks wait for others.
         """
         ...
 

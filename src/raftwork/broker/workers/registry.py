@@ -21,12 +21,13 @@ from raftwork.broker.machine import Waiting
 from raftwork.broker.placement.eligibility import Eligibility
 from raftwork.broker.workers.announcements import WorkerEvents
 from raftwork.broker.workers.attribution import Attribution
+from raftwork.broker.workers.deadlocks import Deadlocks
 from raftwork.broker.workers.inspection import Inspection
 from raftwork.broker.workers.load import find_weights
 from raftwork.broker.workers.reports import Reports
 from raftwork.broker.workers.table import WorkerTable
 from raftwork.broker.workers.task_notes import TaskNotes
-from raftwork.broker.workers.worker import Assignment, Worker
+from raftwork.broker.workers.worker import NEVER, Assignment, Worker
 from raftwork.features.checkpoints import KeepCheckpoint
 from raftwork.features.effects import CheckpointDecided
 from raftwork.features.progress import TellProgress
@@ -62,7 +63,6 @@ BEAT_MS = 200
 BEAT_AT_REST_MS = 240
 #: Lost workers stay in `status` for so long, ms.
 LOST_SHOWN_MS = 60_000
-_NEVER = 2**62
 
 
 class WorkerRegistry:
@@ -97,6 +97,7 @@ class WorkerRegistry:
         self.inspection = Inspection(
             *(self._workers, self._holder, self._attribution, self._notes), lambda: self._beaten
         )
+        self._deadlocks = Deadlocks(machine, self._workers)
         self._all_heard = False  # every worker had the time to say hello
         #: The cluster's. Others bring forward no deadline that a worker has already.
         self.settings = machine.settings
@@ -105,7 +106,7 @@ class WorkerRegistry:
         self._full: list[Worker] = []  # passed over because their connections take no more
         self._beaten = now - BEAT_AT_REST_MS
         self._next_expiry = now + 1_000
-        self._give_up_at = _NEVER  # of those without a connection, the first
+        self._give_up_at = NEVER  # of those without a connection, the first
         for running in machine.running():
             lost = Worker(running.worker, now + self.settings.worker_lease)
             worker = self._workers.setdefault(running.worker, lost)
@@ -140,7 +141,7 @@ class WorkerRegistry:
             return True
         others = (w for w in self._workers.values() if w.incarnation not in excluded)
         return any(
-            queue in w.queues and w.retained and (wait_for_absent or w.slots) for w in others
+            queue in w.queues and w.retained and (wait_for_absent or w.runs_more) for w in others
         )
 
     def statuses(self) -> list[WorkerStatus]:
@@ -206,7 +207,9 @@ class WorkerRegistry:
             return False
         worker.window = min(report.window, 1024)
         self._reports.take(worker, report, now, time)
-        if worker.acks:
+        if report.waits:
+            self._deadlocks.take(worker, report.waits)
+        if worker.acks or worker.hopeless:
             self._dirty[worker.incarnation] = worker
         return True
 
@@ -334,7 +337,7 @@ class WorkerRegistry:
         if assignment.done:
             worker.acks.append(token)
         else:
-            worker.busy -= 1
+            worker.ends(assignment)
             worker.stops.append(token)
         self._dirty[worker.incarnation] = worker
 
@@ -356,7 +359,9 @@ class WorkerRegistry:
                 if worker.routing is not None:
                     worker.beat_due = True
                     self._dirty[worker.incarnation] = worker
-            self._give_up_at = min(map(_give_up_at, self._workers.values()), default=_NEVER)
+            for worker in self._deadlocks.look():
+                self._dirty[worker.incarnation] = worker
+            self._give_up_at = min((w.give_up_at for w in self._workers.values()), default=NEVER)
             self._all_heard = now >= self.all_heard_at
             # Eligibility changes with time, and with the workers that are there.
             limited = find_weights(self.available(), self._workers, self.eligibility, now)
@@ -461,8 +466,3 @@ class WorkerRegistry:
     def _pushed(self, token: int, task: Waiting, attempt: int) -> PushedTask:
         about = self._machine.about(task) if task.flags or task.key else None
         return PushedTask(token, task.id, attempt, task.spec, task.payload, about)
-
-
-def _give_up_at(worker: Worker) -> int:
-    """When a worker without a connection will be lost, ms."""
-    return worker.deadline + 1 if worker.routing is None and worker.lost is None else _NEVER

@@ -11,13 +11,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raftwork.broker.machine.commands import Expire, Fail, Finish, Lose, Postpone, Release
+from raftwork.broker.machine.commands import (
+    TIME_MAX,
+    Expire,
+    Fail,
+    Finish,
+    Grew,
+    HoldBack,
+    Lose,
+    Postpone,
+    Release,
+)
 from raftwork.broker.split_by_size import split_by_size
 from raftwork.broker.workers.retry_backoff import retry_at
-from raftwork.broker.workers.validation import failure_of
+from raftwork.broker.workers.validation import failure_of, growth_of
+from raftwork.errors import PayloadTooLarge, ProtocolError
 from raftwork.features.history import NameWorker, Ran
 from raftwork.features.task_batch import LEVEL_OPTIONS
-from raftwork.messages import LAST_SESSION, PAYLOAD_MAX, Held, Loss
+from raftwork.messages import LAST_SESSION, PAYLOAD_MAX, Failure, Held, Loss, encode_failure
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -207,8 +218,8 @@ class Reports:
             return False
         if assignment.done:
             return False  # proposed already; the acknowledgement follows
+        worker.ends(assignment)
         assignment.done = True
-        worker.busy -= 1
         worker.breaker.ended()
         return True
 
@@ -221,15 +232,33 @@ class Reports:
         elif outcome.ok and len(outcome.data) <= PAYLOAD_MAX:
             self._finished.append((outcome.token, outcome.data))
             worker.breaker.succeeded()
-        else:
+        elif not self._grew(worker, outcome, time):
             ended = failure_of(outcome, self._machine.level)
             if ended.resumes and self._machine.level >= LEVEL_OPTIONS:
                 self._commands.append(Postpone(outcome.token, time))
+                return
+            if ended.limit is not None and self._machine.level >= LEVEL_OPTIONS:
+                until = min(time + (ended.after or 0), TIME_MAX)
+                self._commands.append(HoldBack(outcome.token, until, ended.limit, ended.failure))
                 return
             retry_at = self._retry_at(outcome.token, time, ended.after)
             if not worker.assignments[outcome.token].cancelling:
                 self._events.attempt_failed(worker, outcome, ended.failure, retry_at - time)
             self._commands.append(Fail(outcome.token, ended.failure, retry_at, outcome.final))
+
+    def _grew(self, worker: Worker, outcome: Outcome, time: int) -> bool:
+        """Propose the tasks that its code made together with its outcome, if it made any."""
+        try:
+            grown = growth_of(outcome, self._machine.level, self._machine.settings)
+        except (ProtocolError, PayloadTooLarge) as error:
+            failure = encode_failure(Failure(type(error).__name__, str(error), ""))
+            self._commands.append(Fail(outcome.token, failure, time, final=True))
+            return True
+        if grown is None:
+            return False
+        self._commands.append(Grew(outcome.token, *grown, self._retry_at(outcome.token, time)))
+        worker.breaker.succeeded()
+        return True
 
     def _retry_at(self, token: int, time: int, after: int | None = None) -> int:
         return retry_at(self._machine.current(token), time, self._rng, after)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from raftwork.errors import BadMessage, NewerMessage
+from raftwork.errors import BadMessage, NewerMessage, PayloadTooLarge
+from raftwork.features.growth import check_grown
 from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.messages import (
     NAME_MAX,
     PAYLOAD_MAX,
     QUEUES_MAX,
+    LimitReached,
     OutcomeMalformed,
     OutcomeTooLarge,
     ResumeAsked,
@@ -18,8 +20,10 @@ from raftwork.messages import (
     decode_failure,
     encode_failure,
 )
+from raftwork.messages.failures import Grown, is_growth
 
 if TYPE_CHECKING:
+    from raftwork.features.cluster_settings import ClusterSettings
     from raftwork.messages import Outcome, WorkerHello
 
 
@@ -47,6 +51,29 @@ class Ended(NamedTuple):
     after: int | None = None
     #: It goes on in another attempt: nothing has failed.
     resumes: bool = False
+    #: So do tasks of this limit, empty for all of its, once that pause is over.
+    limit: str | None = None
+
+
+def growth_of(outcome: Outcome, level: int, settings: ClusterSettings) -> Grown | None:
+    """The tasks that its code made, if it made any that may go into the log.
+
+    Raises ProtocolError or PayloadTooLarge if they may not, whatever there is room for.
+    """
+    if level < LEVEL_OPTIONS or not is_growth(outcome.data):
+        return None
+    try:
+        grown = decode_ending(outcome.data)
+    except BadMessage:
+        return None
+    if not isinstance(grown, Grown):
+        return None
+    if len(grown.value) > PAYLOAD_MAX:
+        raise PayloadTooLarge(f"an outcome of {len(grown.value)} bytes; {PAYLOAD_MAX} are allowed")
+    for graph in (grown.spawned, grown.replaced):
+        if graph:
+            check_grown(graph, settings)
+    return grown
 
 
 def failure_of(outcome: Outcome, level: int) -> Ended:
@@ -67,11 +94,13 @@ def failure_of(outcome: Outcome, level: int) -> Ended:
         return Ended(encode_failure(OutcomeMalformed(str(error)[:_WHY_MAX])))
 
 
-def _asked(data: bytes) -> tuple[int | None, bool]:
+def _asked(data: bytes) -> tuple[int | None, bool, str | None]:
     try:
         ending = decode_ending(data)
     except NewerMessage:
-        return None, False
+        return None, False, None
+    if isinstance(ending, LimitReached):
+        return ending.after, False, ending.limit[:NAME_MAX]
     if isinstance(ending, RetryAsked):
-        return ending.after, False
-    return None, isinstance(ending, ResumeAsked)
+        return ending.after, False, None
+    return None, isinstance(ending, ResumeAsked), None

@@ -12,19 +12,32 @@ from raftwork.broker.workers.circuit_breaker import CircuitBreaker
 from raftwork.broker.workers.load import LoadEstimate
 from raftwork.features.cancel import CancelRuns
 from raftwork.features.task_row import CANCELLING
-from raftwork.messages import Acknowledged, Beat, Drain, Push, Stop, WorkerStatus, decode_spec
+from raftwork.messages import (
+    Acknowledged,
+    Beat,
+    Drain,
+    EndWaits,
+    Push,
+    Stop,
+    WorkerStatus,
+    decode_spec,
+)
 
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Iterator, Sequence
 
     from raftwork.broker.machine import Running, Waiting
-    from raftwork.messages import FromBroker, PushedTask, WorkerHello
+    from raftwork.messages import FromBroker, Hopeless, PushedTask, Wait, WorkerHello
 
 #: At most so many bytes of payload in one Push frame.
 PUSH_BYTES = 1024 * 1024
 #: What a hello may claim.
 SLOTS_MAX = 10_000
+#: Later than any time, ms.
+NEVER = 2**62
+#: Tasks of a worker that hold no slot while they wait for others, at most.
+PARKED_MAX = 1_000
 
 
 def _pushes() -> Outbox[int, PushedTask]:
@@ -55,6 +68,9 @@ class Assignment:
     lost: bool = False  # its Lose is proposed
     expired: int | None = None  # when its Expire was proposed; again only if that one is lost
     cancelling: bool = False  # its code is asked to end
+    wait: Wait | None = None  # what its code waits for, by the worker's last word
+    parked: bool = False  # it waits and holds no slot
+    holds: bool = False  # it waits and holds its slot all the same
 
     @classmethod
     def of(cls, token: int, task: Waiting | Running, *, known: bool) -> Assignment:
@@ -99,7 +115,11 @@ class Worker:
     lost: int | None = None  # when it was given up
     load_estimate: LoadEstimate = field(default_factory=LoadEstimate)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
-    busy: int = 0  # slots and window taken: assignments not done, and Assigns proposed
+    #: Slots and window taken: by assignments that are neither done nor parked, and by Assigns
+    #: that are proposed.
+    busy: int = 0
+    parked: int = 0  # assignments that are
+    holding: int = 0  # assignments that wait and hold their slots
     pushed: int = 0  # in this session
     beat_due: bool = False  # so that it finds out whether all that was pushed has come
     assignments: dict[int, Assignment] = field(default_factory=dict)
@@ -109,6 +129,7 @@ class Worker:
     acks: list[int] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
     cancels: list[int] = field(default_factory=list)  # of this session, each behind its push
+    hopeless: list[Hopeless] = field(default_factory=list)
 
     def begin_session(self, routing: bytes, hello: WorkerHello) -> None:
         """What the hello says holds from here on; nothing that was on its way arrives."""
@@ -121,14 +142,38 @@ class Worker:
         self.pushed, self.window = 0, 0
         self.push.clear()
         self.acks, self.stops, self.cancels, self.full_since = [], [], [], None
+        self.hopeless = []
+        for assignment in self.assignments.values():
+            self.waits(assignment, None)  # it says anew which
+
+    def waits(self, assignment: Assignment, wait: Wait | None) -> None:
+        """The code of this assignment waits for other tasks now, or waits no more (None)."""
+        parked = wait is not None and wait.parked
+        if parked and not assignment.parked and self.parked >= PARKED_MAX:
+            parked = False
+        holds = wait is not None and not parked
+        self.busy -= parked - assignment.parked
+        self.parked += parked - assignment.parked
+        self.holding += holds - assignment.holds
+        assignment.wait, assignment.parked, assignment.holds = wait, parked, holds
+
+    def ends(self, assignment: Assignment) -> None:
+        """It takes no slot any more."""
+        self.waits(assignment, None)
+        self.busy -= 1
+
+    @property
+    def give_up_at(self) -> int:
+        """When it will be lost if it has no connection, ms; NEVER if it has one."""
+        return self.deadline + 1 if self.routing is None and self.lost is None else NEVER
 
     def start_over(self) -> None:
         """What it holds is to be read anew; what is on its way to it stays reserved."""
-        self.busy = max(
-            0, self.busy - sum(not assignment.done for assignment in self.assignments.values())
-        )
+        held = sum(not each.done and not each.parked for each in self.assignments.values())
+        self.busy = max(0, self.busy - held)
         self.push.clear()
         self.assignments, self.acks, self.stops, self.cancels = {}, [], [], []
+        self.hopeless, self.parked, self.holding = [], 0, 0
         self.routing = self.full_since = None
 
     def status(self, reason: str) -> WorkerStatus:
@@ -139,7 +184,7 @@ class Worker:
             self.host,
             self.pid,
             self.slots,
-            sum(not assignment.done for assignment in self.assignments.values()),
+            sum(not each.done for each in self.assignments.values()) - self.parked,
             self.load_estimate.weight,
             self.load_estimate.cpu,
             self.load_estimate.memory,
@@ -149,6 +194,7 @@ class Worker:
             self.load_estimate.others,
             self.load_estimate.load,
             self.load_estimate.terms,
+            self.parked,
         )
 
     @property
@@ -156,6 +202,11 @@ class Worker:
         if self.lost is not None:
             return "lost"
         return "draining" if self.draining or self.leaving else "active"
+
+    @property
+    def runs_more(self) -> bool:
+        """Whether a slot of it is free, or will be by itself: not all have tasks that wait."""
+        return self.slots > self.holding
 
     @property
     def free_slots(self) -> int:
@@ -196,7 +247,7 @@ class Worker:
             if assignment.token in unsent:
                 yield assignment.token, assignment.started is not None
                 continue
-            slots -= 1
+            slots -= not assignment.parked
             begun = (
                 assignment.started is not None
                 or slots >= 0
@@ -212,13 +263,17 @@ class Worker:
 
         Tasks only if its connection is `writable`; `read` as in Outbox.take, by tokens.
         """
-        session, silent = self.session, not (self.stops or self.acks or self.cancels)
+        session = self.session
+        silent = not (self.stops or self.acks or self.cancels or self.hopeless)
         if self.stops:
             yield Stop(epoch, session, self.stops)
             self.stops = []
         if self.acks:
             yield Acknowledged(epoch, session, self.acks)
             self.acks = []
+        if self.hopeless:
+            yield EndWaits(epoch, session, self.hopeless)
+            self.hopeless = []
         if self.leaving and not self.draining:  # again and again, until it says so
             yield Drain(epoch, session)
         if not writable:

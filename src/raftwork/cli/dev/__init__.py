@@ -105,7 +105,7 @@ def command(
     queues: str | None,
     watch: tuple[Path, ...],
 ) -> None:
-    """A broker and a worker to try an App with; edits restart the worker.
+    """A broker, and a worker that edits restart, to try an App with.
 
     The broker keeps its tasks in .raftwork/. What both log comes here, with names in front. Ctrl-C
     ends all; a second one does so at once.

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from raftwork.features.checkpoints import Verdict
-from raftwork.messages import PushedTask
+from raftwork.messages import Hopeless, PushedTask, Wait
 from raftwork.worker.runner import Ended
 from raftwork.worker.task_notes import Asked, Said
 
@@ -19,7 +19,8 @@ class Running(NamedTuple):
 
     token: int
     since: int
-    waits: bool = False  # for the outcome of another task
+    #: It waits for the outcome of another task, and holds its slot all the same.
+    waits: bool = False
 
 
 class TaskNotes(Protocol):
@@ -51,6 +52,7 @@ class Pool(Protocol):
         """How many tasks can run at once; 0 while none can.
 
         Fewer while code that cannot be stopped holds a slot, or the process of one does not start.
+        Tasks that are parked are not among them.
         """
         ...
 
@@ -69,6 +71,14 @@ class Pool(Protocol):
 
     def running(self) -> list[Running]:
         """The tasks with running code."""
+        ...
+
+    def waiting(self) -> Collection[Wait]:
+        """The tasks that wait for others; the parked ones hold no slot meanwhile."""
+        ...
+
+    def end_waits(self, hopeless: Collection[Hopeless]) -> None:
+        """End these waits with an error, unless they are over."""
         ...
 
     def withdraw(self) -> list[PushedTask]:

@@ -48,6 +48,22 @@ def receive(end: socket.socket, flags: int = 0) -> bytes:
         return file.readall()
 
 
+def send_with_end(end: socket.socket, packet: bytes, passed: socket.socket) -> None:
+    """Send one small packet, and with it another end."""
+    socket.send_fds(end, [packet], [passed.fileno()])
+
+
+def receive_with_end(end: socket.socket, flags: int = 0) -> tuple[bytes, socket.socket | None]:
+    """As `receive`, of small packets; and the end that came with it."""
+    # Not by `recv_fds`, which drops the flags.
+    packet, ancillary, _, _ = end.recvmsg(INLINE_MAX, _FD_SPACE, flags)
+    if not ancillary:
+        return packet, None
+    (fd,) = array.array("i", ancillary[0][2])
+    os.set_inheritable(fd, False)  # not for the programs that a task starts
+    return packet, socket.socket(fileno=fd)
+
+
 def _memory_file() -> BinaryIO:
     if hasattr(os, "memfd_create"):
         return open(os.memfd_create("raftwork"), "w+b")

@@ -4,6 +4,9 @@ The agent lives in another thread, so that a coroutine that blocks the loop does
 worker. A plain function runs in a thread of its own; such a one cannot be stopped, and its slot is
 taken until it ends.
 
+A task that waits for another one is parked: its slot is free meanwhile, and once it waits no more
+it takes the next slot that comes free, before any new task.
+
 All tasks share the loop: what would end it (`sys.exit` in a coroutine or callback, `loop.stop()`)
 ends the one task that did it, and a copy of the process that a task forks has no part in it.
 """
@@ -20,8 +23,8 @@ from functools import partial
 from time import monotonic_ns
 from types import TracebackType
 
-from raftwork.messages import PushedTask
-from raftwork.worker.blocked_tasks import waiting
+from raftwork.messages import Hopeless, PushedTask, Wait
+from raftwork.worker.blocked_tasks import count_waiting, end_waits, run_in, waiting
 from raftwork.worker.context import exited
 from raftwork.worker.forked_copies import end_copy
 from raftwork.worker.notices import LocalNotices
@@ -40,6 +43,10 @@ from raftwork.worker.signals import take_back
 from raftwork.worker.task_notes import Board
 
 log = logging.getLogger("raftwork.worker")
+
+
+#: Tasks that hold no slot while they wait, at most; further ones hold theirs.
+PARKED_MAX = 1_000
 
 
 class AsyncPool:
@@ -68,11 +75,14 @@ class AsyncPool:
         self._since: dict[int, int] = {}  # ms
         self._abandoned: set[int] = set()  # told to stop, not seen to have ended
         self._functions: set[int] = set()  # that run in threads
+        self._parked: dict[int, None] = {}  # tokens of tasks that hold no slot
+        self._returning: deque[tuple[int, asyncio.Future[None]]] = deque()  # those that want one
+        run_in(self)
 
     @property
     def slots(self) -> int:
         """How many tasks can run at once; see `Pool.slots`."""
-        return self._slots - len(self._abandoned)
+        return self._slots - len(self._abandoned - self._parked.keys())
 
     @property
     def wakers(self) -> list[int]:
@@ -99,8 +109,16 @@ class AsyncPool:
 
     def running(self) -> list[Running]:
         """The tasks with running code."""
-        waits = waiting()
-        return [Running(at, since, at in waits) for at, since in self._since.copy().items()]
+        holding = {wait.token for wait in waiting() if not wait.parked}
+        return [Running(at, since, at in holding) for at, since in self._since.copy().items()]
+
+    def waiting(self) -> list[Wait]:
+        """The tasks that wait for others; the parked ones hold no slot meanwhile."""
+        return waiting()
+
+    def end_waits(self, hopeless: Collection[Hopeless]) -> None:
+        """End these waits with an error, unless they are over."""
+        end_waits(hopeless)
 
     def withdraw(self) -> list[PushedTask]:
         """Return, in order, the tasks that have not begun; they never will."""
@@ -137,10 +155,54 @@ class AsyncPool:
         self._in_loop(self._cancel, list(self._since.copy()))
         self._waker.close()
 
+    # ---- waits, which begin and end in any thread -----------------------------------------------
+
+    def park(self, token: int) -> bool:
+        """A task begins to wait: its slot is free."""
+        if token not in self._tasks or len(self._parked) >= PARKED_MAX:
+            return False
+        self._parked[token] = None
+        self._in_loop(self._fill)
+        return True
+
+    def resume(self, token: int) -> None:
+        """It waits no more, and goes on at once."""
+        self._parked.pop(token, None)
+
+    async def next_slot(self, token: int) -> None:
+        """It waits no more: it takes the next slot that comes free, before any new task."""
+        if asyncio.get_running_loop() is not self._loop:
+            self.resume(token)  # of a function, in a thread of its own
+            return
+        slot: asyncio.Future[None] = self._loop.create_future()
+        self._returning.append((token, slot))
+        self._fill()
+        try:
+            await slot
+        finally:
+            self._parked.pop(token, None)  # it goes on, be it to clean up after a cancellation
+
+    def changed(self, wait: Wait) -> None:  # noqa: ARG002
+        """The worker is to look."""
+        self._waker.wake()
+
     # ---- in the loop's thread -------------------------------------------------------------------
 
+    def _room(self) -> bool:
+        return len(self._tasks) - len(self._parked) < self._slots
+
+    def _few_run(self) -> bool:
+        """Whether slots are held by tasks that wait, perhaps for what wants to go on."""
+        run = len(self._tasks) - count_waiting() - len(self._returning)
+        return run < self._slots
+
     def _fill(self) -> None:
-        while self._backlog and len(self._tasks) < self._slots:
+        while self._returning and (self._room() or self._few_run()):
+            token, slot = self._returning.popleft()
+            if not slot.done():
+                self._parked.pop(token, None)
+                slot.set_result(None)
+        while self._backlog and self._room():
             with suppress(IndexError):  # withdrawn meanwhile
                 task = self._backlog.popleft()
                 self._since[task.token] = monotonic_ns() // 1_000_000
@@ -154,6 +216,7 @@ class AsyncPool:
         token = task.token
         del self._tasks[token], self._since[token]
         self._functions.discard(token)
+        self._parked.pop(token, None)
         take_back()
         if not running.cancelled():
             self._ended.append(running.result())

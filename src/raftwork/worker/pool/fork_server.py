@@ -33,9 +33,10 @@ from raftwork.hooks import Hook
 from raftwork.messages import About, Held, Holding, Loss, PushedTask
 from raftwork.standard_streams import complain, flush
 from raftwork.wire import Codec, pack, unpack
-from raftwork.worker.blocked_tasks import waiting, when_changed
+from raftwork.worker.blocked_tasks import run_in
 from raftwork.worker.hook_calls import start
-from raftwork.worker.pool.channel import receive, send
+from raftwork.worker.pool.channel import receive, receive_with_end, send
+from raftwork.worker.pool.child_waits import ChildWaits
 from raftwork.worker.pool.recycling import Recycling, peak_bytes
 from raftwork.worker.pool.shared_notes import SharedNotes
 from raftwork.worker.pool.shared_slots import SharedSlots, SlotNotices
@@ -54,7 +55,8 @@ log = logging.getLogger("raftwork.worker")
 
 
 class Fork(NamedTuple):
-    """Make a child for this slot; it has none."""
+    """Make a child for this slot; it has none. The first one of a slot that is lent comes with the
+    child's end of its channel."""
 
     slot: int
 
@@ -103,7 +105,7 @@ class ForkServer:
         self._notes = notes
         self._left = False  # the worker ends by itself
         self._child_start = child_start
-        self._ends = ends
+        self._ends = dict(enumerate(ends))
         self._shared = shared
         self._registry = registry
         self._worker = worker
@@ -154,7 +156,7 @@ class ForkServer:
         Looked for once all are gone: some end, or begin, only when their worker is dead already.
         """
         now = time.monotonic_ns()
-        entries = filter(None, map(self._shared.read, range(len(self._ends))))
+        entries = filter(None, map(self._shared.read, self._ends))
         return [
             Holding(entry.token, Held.RUNNING, max(0, now - entry.since) // 1_000_000)
             for entry in entries
@@ -163,9 +165,11 @@ class ForkServer:
     def _obey(self) -> bool:
         """Carry out the requests that came; False if there will be no more."""
         with suppress(BlockingIOError):
-            while packet := self._read():
-                match notices.decode(packet):
+            while (packet := self._read())[0]:
+                match notices.decode(packet[0]):
                     case Fork(slot):
+                        if packet[1] is not None:
+                            self._ends[slot] = packet[1]
                         self._fork(slot)
                     case Kill(slot, token):
                         self._kill(slot, token)
@@ -174,12 +178,12 @@ class ForkServer:
             return False
         return True
 
-    def _read(self) -> bytes:
+    def _read(self) -> tuple[bytes, socket.socket | None]:
         """The next request, empty if there will be none. Raises BlockingIOError."""
         try:
-            return receive(self._control, socket.MSG_DONTWAIT)
+            return receive_with_end(self._control, socket.MSG_DONTWAIT)
         except ConnectionError:  # the worker left before it had read all that we told it
-            return b""
+            return b"", None
 
     def _tell(self, notice: Died) -> None:
         with suppress(OSError):  # the worker is gone: the next read says so
@@ -251,7 +255,7 @@ class ForkServer:
                 self._libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
             if os.getppid() == parent:  # else it died before it could be tied to us
                 self._control.close()
-                for other, end in enumerate(self._ends):
+                for other, end in self._ends.items():
                     if other != slot:
                         end.close()
                 _settle_signals(self._hangup)
@@ -279,7 +283,7 @@ def run_tasks(
 ) -> None:
     """A child's life: take, run, answer, until it has done its part or the channel is closed."""
     ran = 0
-    when_changed(lambda: shared.wait(slot, bool(waiting())))
+    run_in(ChildWaits(end, slot, shared))
     while not recycling.due(ran) and (packet := receive(end)):
         task = decode_job(packet)
         shared.write(slot, task.token, time.monotonic_ns())

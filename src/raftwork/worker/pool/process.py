@@ -4,6 +4,10 @@ Every child has its own channel, of which this side keeps both ends: its own, an
 which it takes back jobs that have not begun. While tasks are short a child gets some ahead, so that
 it need not wait for us in between; the moment one of them turns out long, the others are taken back
 and go to a free child.
+
+While a task waits for another one, its slot is lent to a spare child, of which there are as many as
+slots at most. A spare one stays: it has the next task when a child is needed. A task that waits no
+more goes on at once, so that for a moment more of them may run than there are slots.
 """
 
 import logging
@@ -19,11 +23,12 @@ from contextlib import suppress
 
 from raftwork.errors import PoolBroken
 from raftwork.hooks import Hook
-from raftwork.messages import Loss, Outcome, PushedTask
+from raftwork.messages import Hopeless, Loss, Outcome, PushedTask, Wait
 from raftwork.standard_streams import complain, flush
 from raftwork.wire import unpack
 from raftwork.worker.pool import Running
-from raftwork.worker.pool.channel import pair, receive, send
+from raftwork.worker.pool.channel import pair, receive, send, send_with_end
+from raftwork.worker.pool.child_waits import WAITS, decode_wait
 from raftwork.worker.pool.fork_server import (
     STARTED,
     Died,
@@ -62,7 +67,7 @@ class _Child:
 
     __slots__ = (
         *("end", "failed_starts", "far", "handed", "present", "restart_at", "slow"),
-        *("started_at", "starting", "worked"),
+        *("started_at", "starting", "wait", "worked"),
     )
 
     def __init__(self) -> None:
@@ -75,6 +80,17 @@ class _Child:
         self.restart_at = 0
         self.failed_starts = 0  # processes in a row that died soon and had done nothing
         self.worked = False  # this one has done something
+        self.wait: Wait | None = None  # what its task waits for
+
+    @property
+    def parked(self) -> bool:
+        """Whether its slot is lent."""
+        return self.wait is not None and self.wait.parked
+
+    def starts(self, now: int) -> bool:
+        """Whether it runs, or soon will (`now` in ns): it does not fail to start."""
+        late = self.starting and now - self.started_at > _RESTART_PAUSE_NS
+        return self.failed_starts < _FAILED_STARTS_MAX and not late
 
 
 class ProcessPool:
@@ -92,10 +108,14 @@ class ProcessPool:
         """`killed_notice` is called elsewhere if this process is killed; see fork_server.py."""
         self._child_start = child_start or Hook[[]]()
         self._killed_notice = killed_notice
-        self._shared = SharedSlots(slots)
-        self.notes = SharedNotes(slots)
+        self._size = slots
+        self._processes_max = 2 * slots
+        self._shared = SharedSlots(self._processes_max)
+        self.notes = SharedNotes(self._processes_max)
         self._recycling = recycling
         self._children = [_Child() for _ in range(slots)]
+        self._new_ends: dict[int, socket.socket] = {}  # of slots that the fork server has not seen
+        self._parked = 0  # children that are
         self._backlog: deque[PushedTask] = deque()
         self._ended: list[Ended] = []
         self._to_kill: dict[int, bool] = {}  # tokens to be killed, and whether that was asked for
@@ -106,6 +126,8 @@ class ProcessPool:
         if self._fork_server == 0:
             self._become_fork_server(far, registry, worker)
         far.close()
+        #: File descriptors that become readable when `collect` has something; more while it runs.
+        self.wakers = [self._control.fileno(), *(child.end.fileno() for child in self._children)]
         self._readable = select.poll()
         for waker in self.wakers:
             self._readable.register(waker, select.POLLIN)
@@ -135,16 +157,7 @@ class ProcessPool:
     def slots(self) -> int:
         """How many tasks can run at once: without children that fail to start."""
         now = time.monotonic_ns()
-        return sum(
-            child.failed_starts < _FAILED_STARTS_MAX
-            and not (child.starting and now - child.started_at > _RESTART_PAUSE_NS)
-            for child in self._children
-        )
-
-    @property
-    def wakers(self) -> list[int]:
-        """File descriptors that become readable when `collect` has something."""
-        return [self._control.fileno(), *(child.end.fileno() for child in self._children)]
+        return min(self._size, sum(each.starts(now) for each in self._children) - self._parked)
 
     def start(self, tasks: Collection[PushedTask]) -> None:
         """Take these tasks, to be started in this order."""
@@ -183,7 +196,19 @@ class ProcessPool:
             for slot, child in enumerate(self._children)
             if (entry := self._shared.read(slot)) is not None and entry.token in child.handed
         )
-        return [Running(entry.token, entry.since // 1_000_000, entry.waits) for entry in entries]
+        holding = {wait.token for wait in self.waiting() if not wait.parked}
+        return [Running(t, since // 1_000_000, t in holding) for t, since in entries]
+
+    def waiting(self) -> list[Wait]:
+        """The tasks that wait for others; the parked ones hold no slot meanwhile."""
+        return [child.wait for child in self._children if child.wait is not None]
+
+    def end_waits(self, hopeless: Collection[Hopeless]) -> None:
+        """End these waits with an error, unless they are over."""
+        for token, turn, why in hopeless:
+            for slot, child in enumerate(self._children):
+                if child.wait is not None and child.wait.token == token:
+                    self._shared.end_wait(slot, turn, why)
 
     def withdraw(self) -> list[PushedTask]:
         """Return, in order, the tasks that have not begun; they never will."""
@@ -239,10 +264,11 @@ class ProcessPool:
         backlog = self._backlog
         if not backlog:
             return
-        total = len(backlog) + sum(len(child.handed) for child in self._children)
+        children = self._lendable()
+        total = len(backlog) + sum(len(child.handed) for child in children)
         depth = max(1, min(_DEPTH_MAX, int(_AHEAD_NS / max(self._mean, 1.0))))
-        depth = min(depth, -(-total // len(self._children)), self._recycling.tasks or depth)
-        for child in self._children:
+        depth = min(depth, -(-total // self._size), self._recycling.tasks or depth)
+        for child in children:
             ready = child.present and not child.starting
             room = (1 if child.slow else depth) - len(child.handed) if ready else 0
             with suppress(BlockingIOError):  # its queue is full of long jobs: later
@@ -259,6 +285,9 @@ class ProcessPool:
                 if packet == STARTED:
                     child.starting = False
                     continue
+                if packet.startswith(WAITS):
+                    self._waits(child, decode_wait(packet))
+                    continue
                 fields = unpack(packet)
                 assert isinstance(fields, list)
                 if len(fields) == CHECKPOINT_FIELDS:
@@ -271,6 +300,8 @@ class ProcessPool:
     def _end(self, child: _Child, outcome: Outcome, elapsed: int) -> None:
         del child.handed[outcome.token]
         self.notes.ended(outcome.token)
+        self._parked -= child.parked
+        child.wait = None
         child.slow, child.worked, child.failed_starts = False, True, 0
         self._to_kill.pop(outcome.token, None)
         self._ended.append(Ended(outcome, elapsed))
@@ -284,11 +315,56 @@ class ProcessPool:
                 tasks.append(child.handed.pop(token))
         return tasks
 
+    # ---- slots that are lent ---------------------------------------------------------------------
+
+    def _lendable(self) -> list[_Child]:
+        """The children that may be given tasks: no more than slots, those that have some first."""
+        if len(self._children) == self._size:
+            return self._children
+        free = [child for child in self._children if not child.parked]
+        return sorted(free, key=lambda child: not child.handed)[: self._size]
+
+    def _waits(self, child: _Child, wait: Wait) -> None:
+        """What the child's task waits for now. The first time its slot is lent, if it can be."""
+        if wait.token not in child.handed:
+            return
+        parked = child.parked
+        if not wait.ids and not wait.parked:
+            self._parked -= parked
+            child.wait = None
+            return
+        if child.wait is None:
+            self._backlog.extendleft(reversed(self._take_back(child)))
+            parked = self._lend()
+            self._parked += parked
+        child.wait = wait._replace(parked=parked)
+
+    def _lend(self) -> bool:
+        """Whether there is a child for one slot more."""
+        if self._parked >= self._size:
+            return False
+        if len(self._children) - self._parked > self._size:
+            return True  # a spare one is left
+        try:
+            child = _Child()
+        except OSError:  # no more files: it holds its slot
+            return False
+        self._new_ends[len(self._children)] = child.far
+        self._children.append(child)
+        self.wakers.append(child.end.fileno())
+        self._readable.register(child.end.fileno(), select.POLLIN)
+        self._replace()
+        return True
+
     # ---- children --------------------------------------------------------------------------------
 
-    def _ask(self, notice: Notice) -> None:
+    def _ask(self, notice: Notice, end: socket.socket | None = None) -> None:
         try:
-            send(self._control, notices.encode(notice))
+            packet = notices.encode(notice)
+            if end is None:
+                send(self._control, packet)
+            else:
+                send_with_end(self._control, packet, end)
         except OSError as error:
             raise PoolBroken(f"the fork server is gone: {error}") from error
 
@@ -334,7 +410,7 @@ class ProcessPool:
         now = time.monotonic_ns()
         for slot, child in enumerate(self._children):
             if not child.present and now >= child.restart_at:
-                self._ask(Fork(slot))
+                self._ask(Fork(slot), self._new_ends.pop(slot, None))
                 child.present, child.worked, child.started_at = True, False, now
                 child.starting = bool(self._child_start)
 

@@ -8,7 +8,10 @@ worker writes which tasks are asked to end.
 import mmap
 from typing import NamedTuple
 
+from raftwork.messages import Deadlock
+
 _WORDS = 8  # a cache line each
+_WHY_BITS = 4
 
 
 class Entry(NamedTuple):
@@ -16,7 +19,6 @@ class Entry(NamedTuple):
 
     token: int
     since: int  # ns on the monotonic clock, which is one for all processes of a machine
-    waits: bool = False  # for the outcome of another task
 
 
 class SharedSlots:
@@ -30,12 +32,17 @@ class SharedSlots:
         """The child of `slot` begins a task at `since` (ns)."""
         # The token last: it says that the time is valid.
         self._words[slot * _WORDS + 1] = since
-        self._words[slot * _WORDS + 2] = False
+        self._words[slot * _WORDS + 2] = 0
         self._words[slot * _WORDS] = token
 
-    def wait(self, slot: int, waits: bool) -> None:
-        """The slot's task begins, or ends, a wait for the outcome of another one."""
-        self._words[slot * _WORDS + 2] = waits
+    def end_wait(self, slot: int, turn: int, why: Deadlock) -> None:
+        """The worker asks the child of `slot` to end what its task has waited for since `turn`."""
+        self._words[slot * _WORDS + 2] = turn << _WHY_BITS | why
+
+    def hopeless(self, slot: int) -> tuple[int, Deadlock] | None:
+        """What the worker asked for last, with its turn."""
+        word = self._words[slot * _WORDS + 2]
+        return (word >> _WHY_BITS, Deadlock(word & (1 << _WHY_BITS) - 1)) if word else None
 
     def cancel(self, slot: int, token: int) -> None:
         """This token, which the child of `slot` has, is asked to end."""
@@ -62,9 +69,9 @@ class SharedSlots:
         """What the child of `slot` runs; None between two tasks."""
         words, at = self._words, slot * _WORDS
         while token := words[at]:
-            since, waits = words[at + 1], words[at + 2]
+            since = words[at + 1]
             if words[at] == token:
-                return Entry(token, since, bool(waits))
+                return Entry(token, since)
         return None
 
 

@@ -5,6 +5,9 @@ is taken until it ends.
 
 A task wakes one thread and no other, the one that ended last: a queue of the standard library wakes
 a second one, for nothing, and both contend for the interpreter with the loop.
+
+While a task waits for another one, a spare thread is lent for its slot, as many as there are slots.
+Once it waits no more there is a thread too many until the next one is idle, which then rests.
 """
 
 import os
@@ -12,10 +15,12 @@ import threading
 from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from time import monotonic_ns
 
-from raftwork.messages import PushedTask
-from raftwork.worker.blocked_tasks import waiting
+from raftwork import native_threads
+from raftwork.messages import Hopeless, PushedTask, Wait
+from raftwork.worker.blocked_tasks import end_waits, run_in, waiting
 from raftwork.worker.notices import LocalNotices
 from raftwork.worker.pool import Running
 from raftwork.worker.runner import Ended, Registry, Runner
@@ -65,9 +70,17 @@ class ThreadPool:
         self.notes = Board(self._waker.wake)
         self._now: list[tuple[int, int] | None] = [None] * slots  # token, ns since
         self._abandoned: set[int] = set()
+        self._size = slots
         self._notices = LocalNotices()
+        self._make_runner = partial(Runner, registry, worker, self._notices, self.notes)
+        self._parked: dict[int, None] = {}  # tokens of tasks whose slots are lent
+        #: One for each thread that is to rest, and the locks of those that rest: to release one
+        #: wakes its thread.
+        self._surplus: deque[None] = deque()
+        self._resting: deque[threading.Lock] = deque()
+        run_in(self)
         for slot in range(slots):
-            runner = Runner(registry, worker, self._notices, self.notes)
+            runner = self._make_runner()
             # Daemons: one that cannot be stopped must not keep the process from ending.
             threading.Thread(
                 target=self._work, args=(slot, runner), name=f"raftwork-{slot}", daemon=True
@@ -76,7 +89,7 @@ class ThreadPool:
     @property
     def slots(self) -> int:
         """How many tasks can run at once; see `Pool.slots`."""
-        return len(self._now) - len(self._abandoned)
+        return self._size - len(self._abandoned - self._parked.keys())
 
     @property
     def wakers(self) -> list[int]:
@@ -102,8 +115,17 @@ class ThreadPool:
 
     def running(self) -> list[Running]:
         """The tasks with running code."""
-        busy, waits = [now for now in self._now if now is not None], waiting()
-        return [Running(token, since // 1_000_000, token in waits) for token, since in busy]
+        busy = [now for now in list(self._now) if now is not None]
+        holding = {wait.token for wait in waiting() if not wait.parked}
+        return [Running(token, since // 1_000_000, token in holding) for token, since in busy]
+
+    def waiting(self) -> list[Wait]:
+        """The tasks that wait for others; the parked ones hold no slot meanwhile."""
+        return waiting()
+
+    def end_waits(self, hopeless: Collection[Hopeless]) -> None:
+        """End these waits with an error, unless they are over."""
+        end_waits(hopeless)
 
     def withdraw(self) -> list[PushedTask]:
         """Return, in order, the tasks that have not begun; they never will."""
@@ -135,6 +157,9 @@ class ThreadPool:
         self.withdraw()
         self._closed = True
         self._wake(len(self._now))
+        with suppress(IndexError):
+            while True:
+                self._resting.pop().release()
         self._waker.close()
 
     def _wake(self, threads: int) -> None:
@@ -142,6 +167,59 @@ class ThreadPool:
         with suppress(IndexError):
             for _ in range(threads):
                 self._idle.pop().release()
+
+    # ---- slots that are lent: called by tasks, one at a time -------------------------------------
+
+    def park(self, token: int) -> bool:
+        """A task begins to wait: a spare thread takes its slot, if there is one left."""
+        if len(self._parked) >= self._size or self._closed:
+            return False
+        try:
+            self._surplus.pop()  # one that was to rest
+        except IndexError:
+            try:
+                self._lend()
+            except RuntimeError:  # no thread can be started
+                return False
+        self._parked[token] = None
+        return True
+
+    def resume(self, token: int) -> None:
+        """It goes on at once, and the thread that is idle next rests."""
+        del self._parked[token]
+        self._surplus.append(None)
+        self._wake(1)
+
+    async def next_slot(self, token: int) -> None:
+        """As `resume`: the loop has the thread to itself."""
+        self.resume(token)
+
+    def changed(self, wait: Wait) -> None:  # noqa: ARG002
+        """The worker is to look."""
+        self._waker.wake()
+
+    def _lend(self) -> None:
+        try:
+            self._resting.pop().release()
+        except IndexError:
+            slot = len(self._now)
+            self._now.append(None)
+            # Not by `threading`: it would carry the task that waits into the thread.
+            native_threads.start(partial(self._work, slot, self._make_runner()))
+
+    def _rests(self, lock: threading.Lock) -> bool:
+        """Whether this thread was one too many, and has rested until it was lent again."""
+        try:
+            self._surplus.pop()
+        except IndexError:
+            return False
+        lock.acquire()
+        self._resting.append(lock)
+        if self._closed:
+            return True
+        lock.acquire()
+        lock.release()
+        return True
 
     # ---- in the threads --------------------------------------------------------------------------
 
@@ -158,13 +236,15 @@ class ThreadPool:
     def _take(self, idle: threading.Lock) -> PushedTask | None:
         """The next task, waiting for it; None once the pool is closed."""
         while not self._closed:
+            if self._surplus and self._rests(idle):
+                continue
             if self._backlog:
                 with suppress(IndexError):  # another one took it, or it was withdrawn
                     return self._backlog.popleft()
             idle.acquire()
             self._idle.append(idle)
             # What came since that look must not wait; whichever thread this wakes will take it.
-            if self._backlog or self._closed:
+            if self._backlog or self._surplus or self._closed:
                 self._wake(1)
             idle.acquire()
             idle.release()

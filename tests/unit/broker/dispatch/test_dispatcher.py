@@ -27,10 +27,14 @@ from raftwork.features.effects import (
     Assigned,
     AttemptEnded,
     Effect,
+    GatesFreed,
+    LimitChanged,
     NotAssigned,
     Queued,
+    Replaced,
     Requeued,
     Settled,
+    Withdrawn,
 )
 from raftwork.features.enqueue import Admit
 from raftwork.features.purge_queue import DropWaiting
@@ -98,8 +102,8 @@ class DispatcherHarness:
         match effect:
             case Queued():
                 self.dispatcher.queued(effect)
-            case Requeued():
-                self.dispatcher.requeued(effect)
+            case Requeued() | Withdrawn() | Replaced():
+                self.dispatcher.moved(effect)
             case Assigned():
                 for token, seq, _ in effect.tasks:
                     assert self.dispatcher.assigned(seq).worker.incarnation == effect.worker
@@ -110,6 +114,10 @@ class DispatcherHarness:
                 self.dispatcher.closed(effect.seq)
             case NotAssigned():
                 pytest.fail("a task was proposed that does not wait")
+            case GatesFreed():
+                self.dispatcher.freed(effect.names)
+            case LimitChanged():
+                self.dispatcher.limit_changed(effect.limit)
             case _:
                 pass
 

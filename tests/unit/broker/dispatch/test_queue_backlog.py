@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftwork.broker.dispatch import lane_backlog
+from raftwork.broker.dispatch import backlog, lane_backlog
 from raftwork.broker.machine.commands import Assign, Fail, Finish, Lose, Release, Tick
 from raftwork.broker.placement.eligibility import ANYWHERE
 from raftwork.features import key_order
 from raftwork.features.effects import Rejected, Replaced
 from raftwork.features.enqueue import Admit
+from raftwork.features.flow_graph import Graph, Node, encode_graph
+from raftwork.features.flows import Grow
 from raftwork.features.lanes import GoOn
 from raftwork.features.queue_settings import Configure, changes
 from raftwork.messages import Extras, Failure, Spec, encode_failure, encode_spec
@@ -61,7 +63,9 @@ class Served(DispatcherHarness):
         super().__init__(worker("w", slots))
         self.fails_over = fails_over
 
-    def enter(self, *commands: Admit | Configure | Lose | Release | Tick | GoOn) -> None:
+    def enter(
+        self, *commands: Admit | Configure | Grow | Finish | Lose | Release | Tick | GoOn
+    ) -> None:
         self.propose(*commands)
         self.commit()
         self.dispatcher.needs_plan = True
@@ -300,7 +304,7 @@ def test_a_lane_of_many_is_read_by_pages_whole_and_in_order(
 def test_what_ended_while_it_waited_in_a_lane_is_not_proposed() -> None:
     served = Served(slots=4)
     served.enter(put("x", priority=1), put("a", "b", "c", priority=2))
-    served.dispatcher._backlogs["default"].first_place(2)
+    served.dispatcher._backlogs["default"]._place_of(None, 2)
     served.dispatcher.ended("default", 2)
     assert planned(served.plan()) == {"w": [3, 4, 1]}
 
@@ -420,3 +424,17 @@ def test_what_was_set_aside_of_a_lane_has_the_arguments_that_replace_its_own() -
     backlog.replaced(Replaced("default", taken[0].seq, b"others", lane=taken[0].seq))
     (again,) = backlog.skipped.take(ANYWHERE, 1, 1_000_000, safe=False)
     assert again.payload == b"others"
+
+
+def test_the_roots_of_a_large_flow_are_handed_out_in_order_and_stay_on_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backlog, "FRONT_TASKS", 3)
+    served, ids = Served(), [f"f/{at}" for at in range(1, 21)]
+    graph = Graph(
+        [encode_spec(Spec("job", "default"))], [Node(1, b"")] * 20 + [Node(0, pack(None))]
+    )
+    served.enter(put("before"), Grow(0, "f", 1, False, encode_graph(graph)), put("after"))
+    queue = served.dispatcher._backlogs["default"]
+    assert len(queue._ordinary._front) <= 3
+    assert served.serve() == ["before", *ids, "after"]

@@ -5,6 +5,8 @@ import pytest
 from raftwork.features import queue_limits
 from raftwork.features.effects import Rejected
 from raftwork.features.enqueue import Admit, check
+from raftwork.features.limit_settings import changes as limit_changes
+from raftwork.features.limits import ConfigureLimit
 from raftwork.messages import Code, Extras, Spec, encode_spec
 from raftwork.wire import pack
 from tests.unit.broker.machine.driver import Driver, configured, spec_of
@@ -114,3 +116,20 @@ def test_lanes_are_bounded_and_who_has_one_gets_in(monkeypatch: pytest.MonkeyPat
     for token in driver.assign(1, 2, 3):
         driver.finish(token)
     assert driver.effects(put("e", "gamma"))
+
+
+def test_each_key_that_a_limit_counts_apart_is_a_lane_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_limits, "LANES_MAX", 2)
+    driver = Driver()
+    driver.apply(ConfigureLimit("each", limit_changes(concurrency=1, per="key")))
+    driver.apply(ConfigureLimit("all", limit_changes(concurrency=1)))
+
+    def put(id_: str, key: str, *limits: str) -> Admit:
+        spec = encode_spec(Spec("module.task", "default", limits=limits))
+        return Admit(driver.now, spec, pack([[id_, b"", key]]))
+
+    for id_, key in (("a", "k"), ("b", "l"), ("c", "k")):
+        assert driver.effects(put(id_, key, "each"))
+    assert "3 lanes, 2 are allowed" in driver.refusal(put("d", "m", "each")).text
+    assert "3 lanes, 2 are allowed" in driver.refusal(put("d", "k", "all", "each")).text
+    assert driver.effects(put("d", "m"))  # an ordinary task is of no lane

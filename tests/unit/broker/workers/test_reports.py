@@ -4,19 +4,24 @@ from random import Random
 
 import pytest
 
-from raftwork.broker.machine import Running
+from raftwork.broker.machine import ClusterSettings, Running
 from raftwork.broker.machine.commands import (
     TIME_MAX,
     Command,
     Expire,
     Fail,
     Finish,
+    Grew,
+    HoldBack,
     Postpone,
     Release,
 )
 from raftwork.broker.workers.reports import EXPIRY_GRACE_MS, FINISH_BYTES
 from raftwork.broker.workers.retry_backoff import retry_at
-from raftwork.broker.workers.validation import failure_of
+from raftwork.broker.workers.validation import failure_of, growth_of
+from raftwork.features.flow_graph import Graph, Node, encode_graph
+from raftwork.features.limit_settings import changes
+from raftwork.features.limits import ConfigureLimit
 from raftwork.messages import (
     PAYLOAD_MAX,
     Acknowledged,
@@ -24,6 +29,7 @@ from raftwork.messages import (
     Failure,
     Held,
     Holding,
+    LimitReached,
     Outcome,
     Report,
     ResumeAsked,
@@ -36,6 +42,7 @@ from raftwork.messages import (
     encode_failure,
     encode_spec,
 )
+from raftwork.messages.failures import Grown
 from raftwork.wire import pack
 from tests.unit.broker.registry_harness import FAILURE, ONCE, OTHER, RegistryHarness
 
@@ -291,3 +298,62 @@ def test_the_last_lines_of_a_log_go_into_the_log_from_level_two_on() -> None:
     outcome = Outcome(1, False, encode_failure(Failure("E", "m", "t", "last words")))
     assert decode_failure(failure_of(outcome, 2).failure).log == "last words"
     assert failure_of(outcome, 1).failure == FAILURE
+
+
+def test_a_limit_that_was_reached_shuts_its_gates_and_counts_for_nothing(
+    harness: RegistryHarness,
+) -> None:
+    harness.queues.apply(ConfigureLimit("stripe", changes(concurrency=5)))
+    (token,) = harness.give(spec=Spec("job", "default", limits=("stripe",)))
+    asked = encode_failure(LimitReached(30_000, "", "429"))
+    harness.report(Outcome(token, False, asked))
+    failure = encode_failure(Failure("RateLimited", "429", ""))
+    assert harness.commit() == [HoldBack(token, harness.queues.time + 30_000, "", failure)]
+    assert harness.state() is State.QUEUED
+    gate = harness.queues.machine.gates.find(("stripe", ""))
+    assert (gate.held, gate.shut_until) == (0, harness.queues.time + 30_000)
+
+
+# ---- tasks that tasks make ----------------------------------------------------------------------
+
+
+def graph(*ids: str) -> bytes:
+    nodes = [Node(1, b"", id=id_) for id_ in ids]
+    spec = encode_spec(Spec("t", "default"))
+    return encode_graph(Graph([spec], [*nodes, Node(0, pack(None))]))
+
+
+def test_what_code_made_is_proposed_with_its_outcome(harness: RegistryHarness) -> None:
+    (token,) = harness.give()
+    ended = Grown(b"v", graph("c1"), b"")
+    harness.report(Outcome(token, False, encode_failure(ended)))
+    (command,) = harness.commit()
+    assert isinstance(command, Grew)
+    assert command[:4] == (token, *ended)
+    assert harness.queues.machine.states(["c1"]) == [State.QUEUED]
+
+
+@pytest.mark.parametrize(
+    ("ended", "kind"),
+    [
+        (Grown(b"v", graph(""), b""), "ProtocolError"),
+        (Grown(b"v", b"\x00", b""), "ProtocolError"),
+        (Grown(b"v" * (PAYLOAD_MAX + 1), graph("c1"), b""), "PayloadTooLarge"),
+    ],
+)
+def test_what_may_not_go_into_the_log_fails_the_attempt_for_good(
+    harness: RegistryHarness, ended: Grown, kind: str
+) -> None:
+    (token,) = harness.give()
+    harness.report(Outcome(token, False, encode_failure(ended)))
+    (command,) = harness.commit()
+    assert isinstance(command, Fail)
+    assert (decode_failure(command.failure).type, command.final) == (kind, True)
+
+
+def test_below_level_two_the_attempt_fails_and_says_what_to_do() -> None:
+    outcome = Outcome(1, False, encode_failure(Grown(b"v", graph("c1"), b"")))
+    assert growth_of(outcome, 1, ClusterSettings()) is None
+    words = decode_failure(failure_of(outcome, 1).failure)
+    assert words.type == "Unsupported"
+    assert "raftwork upgrade finish" in words.message

@@ -1,0 +1,97 @@
+"""Flows: a chain step by step, a chord, chords in a row, a graph of ten thousand nodes."""
+
+import time
+
+from bench.harness import Figures, client, cluster
+from bench.tasks import noop
+from raftwork import App, Flow, chain, group
+from raftwork.client.canvas import Canvas
+
+CHAIN = 1_000
+CHORD = 10_000
+CHORDS, MEMBERS = 50, 10
+NODES, LAYERS = 10_000, 20
+
+
+def _plain(app: App, tasks: int) -> float:
+    """Plain tasks/s, in one batch, from the enqueue to the last result."""
+    task = app.task(name=noop.name)(noop.function)
+    began = time.perf_counter()
+    for run in task.enqueue_many([()] * tasks):
+        run.result(timeout=120)
+    return tasks / (time.perf_counter() - began)
+
+
+def _one_in_flight(app: App, tasks: int) -> float:
+    """Seconds for each of so many tasks, each enqueued once the one before has its result."""
+    task = app.task(name=noop.name)(noop.function)
+    began = time.perf_counter()
+    for _ in range(tasks):
+        task.enqueue().result(timeout=60)
+    return (time.perf_counter() - began) / tasks
+
+
+def _timed(canvas: Canvas | Flow) -> float:
+    """Seconds from the submission to the result."""
+    began = time.perf_counter()
+    canvas.enqueue().result(timeout=300)
+    return time.perf_counter() - began
+
+
+def _graph(app: App) -> Flow:
+    """Twenty layers; each node waits for five of the layer before it."""
+    task = app.task(name=noop.name)(noop.function)
+    flow, width = app.flow(), NODES // LAYERS
+    layer = [flow.add(task) for _ in range(width)]
+    for _ in range(LAYERS - 1):
+        before = layer
+        layer = [
+            flow.add(task, after=[before[(at + k) % width] for k in range(5)])
+            for at in range(width)
+        ]
+    return flow
+
+
+def _bytes(canvas: Canvas) -> int:
+    """Of what is submitted: the log has that and the outcomes."""
+    flow = canvas._flow(None)  # noqa: SLF001
+    return len(flow._builder.graph(flow._whole()))  # noqa: SLF001
+
+
+def _in_a_row(app: App, chords: int) -> Canvas:
+    task = app.task(name=noop.name)(noop.function)
+    step = group(task.si() for _ in range(MEMBERS)) | task.si()
+    return chain(*[step] * chords)
+
+
+def main() -> Figures:
+    figures = Figures("flows")
+    where = "3 replicas, 1 worker, thread pool of 2, no-op tasks"
+    with cluster(pool="thread") as made, client(made) as app:
+        task = app.task(name=noop.name)(noop.function)
+        _plain(app, 5_000)
+        single = _one_in_flight(app, 300)
+        figures.add("one in flight", single * 1_000, "ms", where)
+        step = _timed(chain(*[task.si() for _ in range(CHAIN)])) / CHAIN
+        figures.add(f"chain of {CHAIN}: a step", step * 1_000, "ms", where)
+        figures.add("a step against one in flight", step / single, "×", where)
+        plain = _plain(app, CHORD)
+        figures.add(f"{CHORD} plain tasks", plain, "tasks/s", where)
+        chord = CHORD / _timed(group(task.si() for _ in range(CHORD - 1)) | task.si())
+        figures.add(f"chord of {CHORD}", chord, "tasks/s", where)
+        figures.add("chord against plain", chord / plain * 100, "%", where)
+        for chords in (CHORDS // 5, CHORDS):
+            name = f"{chords} chords of {MEMBERS} in a row"
+            row = _in_a_row(app, chords)
+            figures.add(name, _timed(row) / chords * 1_000, "ms a chord", where)
+            figures.add(f"{name}: bytes submitted", _bytes(row) / chords, "bytes a chord", where)
+        flow = _graph(app)
+        began = time.perf_counter()
+        flow.enqueue()
+        figures.add(f"graph of {NODES}: submitted", time.perf_counter() - began, "s", where)
+        flow.result(timeout=300)
+        rate = NODES / (time.perf_counter() - began)
+        figures.add(f"graph of {NODES}: end to end", rate, "tasks/s", where)
+        figures.add("graph against plain", rate / plain * 100, "%", where)
+    figures.save()
+    return figures

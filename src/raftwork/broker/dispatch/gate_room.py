@@ -1,0 +1,147 @@
+"""What gates let in, seen from the leader: as the machine has it, and what is proposed. Sans-IO.
+
+It may be wrong, as what is on its way may be refused, or more may come back; the machine decides
+again where an Assign is applied. It is never wrong for long: once nothing is on its way through a
+gate, this is what the machine has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from raftwork.features.limit_settings import NEVER
+
+if TYPE_CHECKING:
+    from raftwork.broker.machine import Machine
+    from raftwork.features.limit_settings import GateName, Quota
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """What is on its way through a gate: so many tasks, and GCRA's time after them."""
+
+    tasks: int = 0
+    tat: int = 0
+
+
+class GateRoom:
+    """The gates of all limits, and those of queues: ("", queue)."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._gates = machine.gates
+        self._ahead: dict[GateName, _Ahead] = {}
+        self._of: dict[int, tuple[GateName, ...]] = {}  # by task
+        #: Leader time of this turn, ms; the machine's is none later.
+        self.time = machine.time
+        #: When time opens gates that something waits at, a heap, and the first of each.
+        self._openings: list[tuple[int, GateName]] = []
+        self._opens: dict[GateName, int] = {}
+        #: The queues in which tasks wait at a gate.
+        self._waiting: dict[GateName, dict[str, None]] = {}
+
+    # ---- whether there is room -----------------------------------------------------------------
+
+    def shut_until(self, gate: GateName) -> int:
+        """0 if it lets one more in. Otherwise when time alone opens it, or NEVER."""
+        name, key = gate
+        found = self._gates.find(gate)
+        if name:
+            quota, held = self._gates.quotas.get(name), len(found.holders)
+        else:
+            quota, held = self._machine.queue_use(key)
+        if quota is None:
+            return 0
+        tat, ahead = found.tat, self._ahead.get(gate)
+        if ahead is not None:
+            held, tat = held + ahead.tasks, max(tat, ahead.tat)
+        return found.opens_at(quota, self.time, held, tat)
+
+    def _quota(self, gate: GateName) -> Quota | None:
+        name, key = gate
+        return self._gates.quotas.get(name) if name else self._machine.queue_use(key)[0]
+
+    def is_paced(self, gate: GateName) -> bool:
+        """Whether it has a rate: what it lets in is to begin then, and is not held ahead."""
+        quota = self._quota(gate)
+        return quota is not None and quota.tasks > 0
+
+    def pass_through(self, seq: int, gates: tuple[GateName, ...]) -> None:
+        """This task is on its way."""
+        self._of[seq] = gates
+        for gate in gates:
+            ahead = self._ahead.get(gate)
+            if ahead is None:
+                ahead = self._ahead[gate] = _Ahead()
+            ahead.tasks += 1
+            quota = self._quota(gate)
+            if quota is not None and quota.tasks:
+                tat = max(ahead.tat, self._gates.find(gate).tat, self.time * 1_000)
+                ahead.tat = tat + quota.interval
+
+    def gates_of(self, seq: int) -> tuple[GateName, ...]:
+        """The gates of a task that is on its way."""
+        return self._of.get(seq, ())
+
+    def decided(self, seq: int) -> tuple[GateName, ...]:
+        """It is no longer: the machine has it, or it stays. Returns its gates."""
+        gates = self._of.pop(seq, ())
+        for gate in gates:
+            ahead = self._ahead[gate]
+            ahead.tasks -= 1
+            if not ahead.tasks:
+                del self._ahead[gate]
+        return gates
+
+    # ---- who waits for it ----------------------------------------------------------------------
+
+    def wait(self, gate: GateName, queue: str, until: int) -> None:
+        """Tasks of this queue wait at a gate, which time opens then (NEVER: it does not)."""
+        queues = self._waiting.get(gate)
+        if queues is None:
+            queues = self._waiting[gate] = {}
+        queues[queue] = None
+        if until < NEVER:
+            self.wake(gate, until)
+
+    def wake(self, gate: GateName, until: int) -> None:
+        """Time opens a gate then."""
+        if until < NEVER and until < self._opens.get(gate, NEVER):
+            self._opens[gate] = until
+            heappush(self._openings, (until, gate))
+
+    def waits_no_more(self, gate: GateName, queue: str) -> None:
+        """Nothing of this queue waits there."""
+        queues = self._waiting.get(gate, {})
+        queues.pop(queue, None)
+        if not queues:
+            self._waiting.pop(gate, None)
+
+    def waiting(self, gate: GateName) -> list[str]:
+        """The queues in which tasks wait at it."""
+        queues = self._waiting.get(gate)
+        return list(queues) if queues else []
+
+    def of_limit(self, limit: str) -> list[GateName]:
+        """The gates of a limit that something waits at."""
+        return [gate for gate in self._waiting if gate[0] == limit]
+
+    # ---- time ----------------------------------------------------------------------------------
+
+    @property
+    def wake_at(self) -> int | None:
+        """When time opens the next gate (leader time); None if it opens none."""
+        return self._openings[0][0] if self._openings else None
+
+    def opened(self, time: int) -> list[GateName]:
+        """Those that time has opened by now."""
+        self.time = max(time, self._machine.time)
+        found: list[GateName] = []
+        while self._openings and self._openings[0][0] <= time:
+            at, gate = heappop(self._openings)
+            if self._opens.get(gate) == at:
+                del self._opens[gate]
+                found.append(gate)
+        return found

@@ -1,0 +1,35 @@
+"""What the machine knows by heart of flows: what ended in this entry, and how much there is.
+
+The tables hold all of it; see features/flow_nodes.py.
+"""
+
+import apsw
+
+from raftwork.broker.machine import level_two
+
+_SUMS = """SELECT coalesce(sum(nodes), 0), coalesce(sum(edges), 0), coalesce(sum(pinned), 0),
+    coalesce(sum(pinned_bytes), 0), count(*) FROM flow"""
+
+
+class Links:
+    """Of one machine. The lists are empty between entries."""
+
+    def __init__(self, db: apsw.Connection, level: int) -> None:
+        #: Tasks with edges, or of a flow, that have their outcomes since the last look.
+        self.ended: list[int] = []
+        #: Those of an earlier entry with edges that were too many for it.
+        self.unfired: list[int] = []
+        #: Rows without code that wait for nothing.
+        self.ready: list[int] = []
+        #: Ids of tasks by their numbers, as they are told to workers; of the newest asked for.
+        self.ids: dict[int, str] = {}
+        #: Of all flows that are kept: nodes, edges, and results that none of them has let go.
+        self.nodes = self.edges = self.pinned = self.pinned_bytes = self.flows = 0
+        if level >= level_two.LEVEL:
+            sums: tuple[int, int, int, int, int] = db.execute(_SUMS).get
+            self.nodes, self.edges, self.pinned, self.pinned_bytes, self.flows = sums
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to do before the entry is over."""
+        return bool(self.ended or self.unfired or self.ready)

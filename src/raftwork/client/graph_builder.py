@@ -1,0 +1,297 @@
+"""Graphs of calls on their way to the cluster: nodes, and where each one's arguments come from.
+
+A node's arguments may hold references to nodes before it, also inside lists and dicts. Everything
+is checked here, as for an enqueue, before anything is sent.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+
+import msgpack
+
+from raftwork.errors import PayloadTooLarge
+from raftwork.features.flow_graph import (
+    EDGES_MAX,
+    GRAPH_BYTES_MAX,
+    KIND_BITS,
+    NODES_MAX,
+    EdgeKind,
+    Graph,
+    Node,
+    encode_graph,
+)
+from raftwork.messages import PAYLOAD_MAX, Extras
+from raftwork.messages.flow_values import Reference, packed_reference
+from raftwork.serialization import call_packer, pack_call
+from raftwork.signatures import Binder
+
+if TYPE_CHECKING:
+    from raftwork.client.task import Registry
+
+_REST: Final = "let a task add the rest by current().spawn or replace"
+
+
+class Ref(NamedTuple):
+    """The value of a node of the same graph, where it will stand."""
+
+    at: int
+    #: Where that node has no value a Failure stands there.
+    tolerant: bool = False
+    #: The value is a list, whose items stand there.
+    spread: bool = False
+
+
+#: A Ref, a list of such, or a plain value.
+Value = object
+
+
+class Call(NamedTuple):
+    """A task that is to be a node: everything but its arguments."""
+
+    app: "Registry"
+    name: str
+    spec: bytes
+    result_ttl: int  # ms
+    id: str | None
+    key: str
+    extras: Extras
+    parameters: Sequence[str]
+    binder: Binder | None
+
+
+class GraphBuilder:
+    """A graph that grows. `resolve` makes a Ref of what a caller puts into arguments for one."""
+
+    def __init__(self, resolve: Callable[[object], Ref | None] = lambda _: None) -> None:
+        self._resolve = resolve
+        self._specs: dict[bytes, int] = {}
+        self.nodes: list[Node] = []
+        self.names: list[str] = []
+        self.result_ttl = 0
+        self._edges = 0
+        #: Nodes that others wait for.
+        self._used: set[int] = set()
+        self._packer = call_packer()
+        #: Tasks that wait for the end of all of it: each with its kind of edge.
+        self._callbacks: list[tuple[Node, EdgeKind]] = []
+        #: What undoes a node: the place of that, the call, and whether it is given its value.
+        self._undo: list[tuple[int, Node, EdgeKind]] = []
+
+    def add(
+        self,
+        call: Call,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        after: Iterable[Ref] = (),
+        how: Mapping[str, object] | None = None,
+    ) -> Ref:
+        """One more node. `after` are nodes that it waits for, whose values it does not get.
+
+        `how` is what its worker is to know besides. Raises TypeError, NotSerializable,
+        PayloadTooLarge.
+        """
+        self._check_room(call.name)
+        slots = _Slots(self._resolve)
+        blank_args = cast("list[object]", slots.blank(list(args)))
+        blank_kwargs = cast("dict[str, object]", slots.blank(dict(kwargs)))
+        if call.binder is not None and "map" not in (how or {}):
+            call.binder(*blank_args, **blank_kwargs)
+        payload = pack_call(self._packer, call.name, blank_args, blank_kwargs, call.parameters)
+        if slots.refs or how:
+            full = [slots.full(list(args)), slots.full(dict(kwargs)), *([how] if how else [])]
+            payload = msgpack.packb(full)
+            if len(payload) > PAYLOAD_MAX:
+                raise PayloadTooLarge(
+                    f"the arguments of {call.name} are {len(payload)} bytes, more than"
+                    f" {PAYLOAD_MAX}"
+                )
+        spec = self._specs.setdefault(call.spec, len(self._specs) + 1)
+        inputs = self._inputs(slots, after)
+        self.result_ttl = max(self.result_ttl, call.result_ttl)
+        return self._append(
+            Node(spec, payload, inputs, call.id or "", call.key, call.extras), call.name
+        )
+
+    def join(self, value: Value, after: Iterable[Ref] = ()) -> Ref:
+        """A node without code that has this value, once it and those of `after` are there."""
+        self._check_room("a join")
+        slots = _Slots(self._resolve)
+        slots.blank(value)
+        inputs = self._inputs(slots, after)
+        return self._append(Node(0, msgpack.packb(slots.full(value)), inputs), "")
+
+    def wait(self, signal: str, timeout: int, after: Iterable[Ref] = ()) -> Ref:
+        """A node that has a signal's value; `timeout` in ms, 0 is for ever."""
+        self._check_room("a wait")
+        inputs = self._inputs(_Slots(self._resolve), after)
+        node = Node(0, msgpack.packb(None), inputs, signal=signal, timeout=timeout)
+        return self._append(node, "")
+
+    def add_callback(
+        self,
+        call: Call,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        kind: EdgeKind,
+        id_: str = "",
+    ) -> None:
+        """A task that runs once all of it has ended. A Ref among its arguments is the outcome."""
+        node, carries = self._follower(call, args, kwargs, id_)
+        self._callbacks.append((node, kind | carries))
+
+    def add_undo(
+        self, ref: Ref, call: Call, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> None:
+        """A task that runs if this node has succeeded, and all of it has not.
+
+        A Ref among its arguments is the node's value.
+        """
+        node, carries = self._follower(call, args, kwargs, "")
+        self._undo.append((ref.at, node, carries))
+
+    def _follower(
+        self, call: Call, args: Sequence[object], kwargs: Mapping[str, object], id_: str
+    ) -> tuple[Node, EdgeKind]:
+        """A node that is given one value at most, and whether it is."""
+        slots = _Slots(lambda _: None)
+        blank_args = cast("list[object]", slots.blank(list(args)))
+        blank_kwargs = cast("dict[str, object]", slots.blank(dict(kwargs)))
+        if call.binder is not None:
+            call.binder(*blank_args, **blank_kwargs)
+        payload = pack_call(self._packer, call.name, blank_args, blank_kwargs, call.parameters)
+        if slots.refs:
+            payload = msgpack.packb([slots.full(list(args)), slots.full(dict(kwargs))])
+        spec = self._specs.setdefault(call.spec, len(self._specs) + 1)
+        self.result_ttl = max(self.result_ttl, call.result_ttl)
+        node = Node(spec, payload, [], call.id or id_, call.key, call.extras)
+        return node, EdgeKind.CARRIES if slots.refs else EdgeKind.NEEDS_VALUE
+
+    def graph(self, value: Value) -> bytes:
+        """All of it, packed; as a whole it has this value. Raises PayloadTooLarge."""
+        slots = _Slots(self._resolve)
+        slots.blank(value)
+        rest = [Ref(at) for at in range(len(self.nodes)) if at not in self._used]
+        inputs = self._inputs(slots, rest, count=False)
+        whole = Node(0, msgpack.packb(slots.full(value)), inputs)
+        callbacks = [
+            node._replace(inputs=[_edge(Ref(len(self.nodes)), kind)])
+            for node, kind in self._callbacks
+        ]
+        callbacks += self._undoing(len(self.nodes), len(self.nodes) + 1 + len(callbacks))
+        packed = encode_graph(Graph(list(self._specs), [*self.nodes, whole], callbacks))
+        if len(packed) > GRAPH_BYTES_MAX:
+            raise PayloadTooLarge(
+                f"a flow of {len(packed)} bytes, more than {GRAPH_BYTES_MAX}: {_REST}"
+            )
+        return packed
+
+    def _undoing(self, whole: int, first: int) -> list[Node]:
+        """The compensations, the last one first, each after the one before it.
+
+        `whole` is the place of all of it, `first` that of the first of these.
+        """
+        made: list[Node] = []
+        for at, node, carries in reversed(self._undo):
+            edges = [at << KIND_BITS | carries.value]
+            edges.append(whole << KIND_BITS | EdgeKind.NEEDS_FAILURE.value)
+            if made:
+                before = first + len(made) - 1
+                edges.append(before << KIND_BITS | EdgeKind.NEEDS_END.value)
+            made.append(node._replace(inputs=edges))
+        return made
+
+    @property
+    def sinks(self) -> list[Ref]:
+        """The nodes that no other one waits for."""
+        return [Ref(at) for at in range(len(self.nodes)) if at not in self._used]
+
+    def _append(self, node: Node, name: str) -> Ref:
+        self.nodes.append(node)
+        self.names.append(name)
+        return Ref(len(self.nodes) - 1)
+
+    def _inputs(self, slots: "_Slots", after: Iterable[Ref], *, count: bool = True) -> list[int]:
+        """The edges of a node, by their slots; those that carry values come first."""
+        edges = [_edge(ref, EdgeKind.CARRIES) for ref in slots.refs.values()]
+        known = {*slots.refs}
+        for ref in after:
+            if ref.at not in known:
+                known.add(ref.at)
+                edges.append(_edge(ref, EdgeKind.NEEDS_VALUE))
+        self._used |= known
+        if count:
+            self._edges += len(edges)
+            if self._edges > EDGES_MAX:
+                raise PayloadTooLarge(
+                    f"a flow of {self._edges} edges, more than {EDGES_MAX}: {_REST}"
+                )
+        return edges
+
+    def _check_room(self, what: str) -> None:
+        if len(self.nodes) >= NODES_MAX:
+            raise PayloadTooLarge(
+                f"a flow of more than {NODES_MAX} nodes ({what} is one too many): {_REST}"
+            )
+
+
+def _edge(ref: Ref, kind: EdgeKind) -> int:
+    if ref.tolerant:
+        kind |= EdgeKind.NEEDS_END
+    return ref.at << KIND_BITS | kind.value
+
+
+class _Slots:
+    """The references in one node's arguments, each with its slot."""
+
+    def __init__(self, resolve: Callable[[object], Ref | None]) -> None:
+        self._resolve = resolve
+        #: By the place of the node.
+        self.refs: dict[int, Ref] = {}
+        self._slots: dict[int, int] = {}
+
+    def _ref(self, value: object) -> Ref | None:
+        return value if type(value) is Ref else self._resolve(value)
+
+    def blank(self, value: "object") -> "object":
+        """The same with None in the place of each reference, which is noted."""
+        ref = self._ref(value)
+        if ref is not None:
+            before = self.refs.setdefault(ref.at, ref)
+            self._slots.setdefault(ref.at, len(self._slots))
+            if ref.tolerant and not before.tolerant:
+                self.refs[ref.at] = ref
+            return None
+        if type(value) is list or type(value) is tuple:
+            return [self.blank(item) for item in value]
+        if type(value) is dict:
+            return {key: self.blank(item) for key, item in value.items()}
+        return value
+
+    def full(self, value: object) -> object:
+        """The same with packed references."""
+        ref = self._ref(value)
+        if ref is not None:
+            return packed_reference(Reference(self._slots[ref.at], ref.spread))
+        if type(value) is list or type(value) is tuple:
+            return [self.full(item) for item in value]
+        if type(value) is dict:
+            return {key: self.full(item) for key, item in value.items()}
+        return value
+
+
+def leaves(value: Value) -> list[Ref]:
+    """The nodes whose values it is made of."""
+    if type(value) is Ref:
+        return [value]
+    if type(value) is list:
+        return [ref for item in value for ref in leaves(item)]
+    return []
+
+
+def tolerant(value: Value) -> Value:
+    """The same, with a Failure for each value that there is none of."""
+    if type(value) is Ref:
+        return value._replace(tolerant=True)
+    if type(value) is list:
+        return [tolerant(item) for item in value]
+    return value

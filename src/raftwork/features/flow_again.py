@@ -1,0 +1,247 @@
+"""A flow that has failed is retried: as a new flow, which shares what has succeeded.
+
+An outcome stands for ever (G3). So the nodes without a value are there once more, under ids of the
+new flow, and wait for each other as before; where one of them waits for a node that has succeeded,
+it gets that one's value, which is kept for the new flow's sake. To ask twice is to retry once.
+"""
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+from zlib import crc32
+
+from raftwork.errors import ProtocolError, QueueFull, UnknownTask
+from raftwork.features.effects import Done, Effect
+from raftwork.features.enqueue import check_room, enter
+from raftwork.features.flow_nodes import keep, meets
+from raftwork.features.flows import (
+    EDGES_KEPT_MAX,
+    NODES_KEPT_MAX,
+    check_ids,
+    insert_row,
+    open_flow,
+)
+from raftwork.features.lifecycle import Entering
+from raftwork.features.queue_limits import check_lanes
+from raftwork.features.signal_rows import await_signal, wait_of
+from raftwork.features.tags import tags_of
+from raftwork.features.task_batch import check_level
+from raftwork.features.task_row import FINISHED, LINKED
+from raftwork.messages import ID_MAX, Extras, State, decode_spec
+from raftwork.messages.bounds import Between, Id
+from raftwork.messages.registry import command, reply, request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from raftwork.broker.machine.state import Ledger
+    from raftwork.broker.requests.view import View
+    from raftwork.features.feature import Feature
+
+#: How often a flow may be retried.
+RETRIES_MAX: Final = 1_000
+
+_FLOW = """SELECT number, phase, state, siblings, code, unmade.spec, payload FROM task
+    JOIN flow ON number = task.seq LEFT JOIN unmade ON unmade.seq = number WHERE task.id = ?"""
+_NODES = """SELECT task.seq, phase, state, due, length(body), key, tenant, code, unmade.spec,
+    payload FROM node CROSS JOIN task ON task.seq = node.seq
+    LEFT JOIN unmade ON unmade.seq = task.seq WHERE node.flow = ? ORDER BY task.seq"""
+_EDGES = """SELECT dst, slot, src, kind FROM json_each(?) CROSS JOIN edge ON dst = value
+    ORDER BY dst, slot"""
+_SAID = "INSERT INTO signal SELECT ?, name, 0, value FROM signal WHERE flow = ? AND seq = 0"
+_ADD_EDGE = "INSERT INTO edge VALUES (?, ?, ?, ?, ?)"
+_PIN = "UPDATE task SET due = NULL WHERE seq = ?"
+_COUNTS = "UPDATE flow SET nodes = ?, edges = ? WHERE number = ?"
+_OPEN = "UPDATE task SET open = ?, flow = ? WHERE seq = ?"
+
+
+@reply(183)
+class FlowRetried(NamedTuple):
+    """It goes on as the flow `id`, perhaps since an earlier request."""
+
+    request: int
+    id: str
+
+
+@request(183, reply=FlowRetried)
+class RetryFlow(NamedTuple):
+    """Run what has no value in a flow that has ended once more."""
+
+    request: int
+    id: Annotated[str, Between(1, ID_MAX)]
+
+
+@command(183, since=2)
+class FlowAgain(NamedTuple):
+    """As RetryFlow."""
+
+    id: Id
+
+
+class _Node(NamedTuple):
+    """A node of the flow that has ended."""
+
+    seq: int
+    phase: int
+    state: int
+    due: int | None
+    size: int
+    key: str
+    tenant: str
+    code: int | None  # None: it has succeeded
+    spec: bytes
+    payload: bytes
+
+
+def next_id(id_: str) -> str:
+    """Of the flow that a retry of this one is: `order`, `order~2`, `order~3`."""
+    found = re.fullmatch(r"(.*)~([1-9][0-9]{0,3})", id_, re.DOTALL)
+    return f"{found[1]}~{int(found[2]) + 1}" if found else f"{id_}~2"
+
+
+def _check(view: "View", request: RetryFlow) -> FlowAgain:
+    check_level(view.state, "to retry a flow needs")
+    return FlowAgain(request.id)
+
+
+def _answer(_view: "View", request: RetryFlow, _done: Done) -> FlowRetried:
+    return FlowRetried(request.request, next_id(request.id))
+
+
+def _again(ledger: "Ledger", command: FlowAgain, effects: list[Effect]) -> Done:
+    new = next_id(command.id)
+    if ledger.checksums([new]) == {new: _crc(new)}:
+        return Done()
+    row = ledger.db.execute(_FLOW, (command.id,)).fetchone()
+    if row is None:
+        raise UnknownTask(f"no flow has the id {command.id!r}, or it is no longer remembered")
+    old, phase, state, siblings, code, spec, template = row
+    if not state:
+        raise ProtocolError(f"the flow {command.id} has not ended: wait for it, or cancel it first")
+    if state == State.SUCCEEDED:
+        raise ProtocolError(f"the flow {command.id} has succeeded: there is nothing to run again")
+    nodes = [_Node(*each) for each in ledger.db.execute(_NODES, (old,))]
+    shared = [node for node in nodes if node.code is None]
+    again = [node for node in nodes if node.code is not None]
+    if phase != FINISHED or code is None or any(node.phase != FINISHED for node in shared):
+        raise UnknownTask(f"what the tasks of the flow {command.id} came to is no longer kept")
+    ids = {node.seq: f"{new}/{at}" for at, node in enumerate(nodes, 1)}
+    _check_room(ledger, again, new, [ids[node.seq] for node in again])
+    flow = ledger.seq = ledger.seq + 1
+    insert_row(ledger, flow, new, _crc(new), decode_spec(spec), template, ledger.time)
+    open_flow(ledger, flow, siblings=bool(siblings))
+    numbers = {node.seq: 0 for node in again} | {old: flow}
+    for at, node in enumerate(again, 1):
+        numbers[node.seq] = flow + at
+    states = {node.seq: node.state for node in nodes}
+    edges, unmet = _edges(ledger, [*(node.seq for node in again), old], numbers, states)
+    ledger.db.execute(_SAID, (flow, old))
+    _enter(ledger, again, old, flow, numbers, ids, unmet, effects)
+    _add(ledger, flow, [numbers[node.seq] for node in again], edges)
+    _share(ledger, flow, shared)
+    return Done()
+
+
+def _crc(new: str) -> int:
+    return crc32(b"again " + new.encode())
+
+
+def _check_room(ledger: "Ledger", again: list[_Node], new: str, ids: list[str]) -> None:
+    """Raise ProtocolError or QueueFull unless all may enter."""
+    links, settings = ledger.links, ledger.settings
+    check_ids(ledger, [new, *ids])
+    tasks = [node for node in again if node.code]
+    for what, count, limit in (
+        ("unfinished tasks", ledger.unfinished + len(tasks), settings.tasks),
+        ("nodes of flows", links.nodes + len(again), NODES_KEPT_MAX),
+        ("edges of flows", links.edges, EDGES_KEPT_MAX),
+    ):
+        if count > limit:
+            raise QueueFull(f"no room: this would make {count} {what}, {limit} are allowed")
+    queues: dict[str, list[bytes]] = {}
+    for node in tasks:
+        spec = decode_spec(node.spec)
+        check_lanes(ledger, spec, [(node.key, node.tenant)])
+        queues.setdefault(spec.queue, []).append(node.payload)
+    for queue, payloads in queues.items():
+        check_room(ledger, queue, payloads)
+
+
+#: Destination, slot, source, kind, whether it is met.
+_Edge = tuple[int, int, int, int, int]
+
+
+def _edges(
+    ledger: "Ledger", dsts: list[int], numbers: "Mapping[int, int]", states: "Mapping[int, int]"
+) -> tuple[list[_Edge], Counter[int]]:
+    """The edges to these, between the new numbers; and how many of each are unmet."""
+    edges: list[_Edge] = []
+    unmet = Counter[int]()
+    for dst, slot, src, kind in list(ledger.db.execute(_EDGES, (str(dsts),))):
+        waits = src in numbers or not meets(kind, states[src])
+        edges.append((numbers[dst], slot, numbers.get(src, src), kind, not waits))
+        unmet[dst] += waits
+    return edges, unmet
+
+
+def _enter(
+    ledger: "Ledger",
+    again: list[_Node],
+    old: int,
+    flow: int,
+    numbers: "Mapping[int, int]",
+    ids: "Mapping[int, str]",
+    unmet: Counter[int],
+    effects: list[Effect],
+) -> None:
+    """The nodes that have no value."""
+    for node in again:
+        seq, count, spec = numbers[node.seq], unmet[node.seq], decode_spec(node.spec)
+        if node.code:
+            extras = Extras(tenant=node.tenant, tags=tags_of(ledger, node.seq))
+            task = Entering(seq, ids[node.seq], 0, node.payload, node.key, extras, ledger.time)
+            task.flags, task.flow, task.open, task.blocked = LINKED, flow, count, count > 0
+            enter(ledger, spec, node.spec, task, effects)
+            continue
+        ledger.seq = seq
+        insert_row(ledger, seq, ids[node.seq], 0, spec, node.payload, ledger.time)
+        wait = wait_of(ledger, old, node.seq)
+        ledger.db.execute(_OPEN, (count + (wait is not None), flow, seq))
+        if wait is not None:
+            await_signal(ledger, flow, seq, wait.name, wait.timeout)
+        elif not count:
+            ledger.links.ready.append(seq)
+
+
+def _add(ledger: "Ledger", flow: int, seqs: list[int], edges: list[_Edge]) -> None:
+    """The nodes that are new, and the edges, are the new flow's."""
+    ledger.db.executemany(_ADD_EDGE, edges)
+    ledger.db.execute(_OPEN, (len(seqs), flow, flow))
+    ledger.db.execute(_COUNTS, (len(seqs), len(edges), flow))
+    ledger.links.nodes += len(seqs)
+    ledger.links.edges += len(edges)
+    ledger.db.executemany("INSERT INTO node VALUES (?, ?)", [(flow, seq) for seq in seqs])
+
+
+def _share(ledger: "Ledger", flow: int, shared: list[_Node]) -> None:
+    """These have succeeded: their results are kept for the new flow, too."""
+    ledger.db.executemany("INSERT INTO node VALUES (?, ?)", [(flow, node.seq) for node in shared])
+    kept = [node for node in shared if node.due is not None]
+    ledger.db.executemany(_PIN, [(node.seq,) for node in kept])
+    size = sum(node.size for node in kept)
+    keep(ledger, len(kept), size)
+    ledger.db.execute(
+        "UPDATE flow SET pinned = ?, pinned_bytes = ? WHERE number = ?", (len(kept), size, flow)
+    )
+
+
+def feature() -> "Feature":
+    """See the package."""
+    from raftwork.features.feature import Budget, Feature, change, transition
+
+    return Feature(
+        "retries of flows",
+        rules=[change(RetryFlow, _check, _answer)],
+        transitions=[transition(FlowAgain, _again)],
+        budget=Budget(requests=100),
+    )

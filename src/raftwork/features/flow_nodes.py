@@ -1,0 +1,403 @@
+"""Flows on every replica: what becomes of tasks that wait for others, and of those others' values.
+
+1. A task waits, BLOCKED, for each edge to it that is unmet (`task.open`). An edge is met once: in
+   the entry in which the task that it comes from has its outcome, for no retry and no loss of that
+   is one. What waits for nothing more is released in that entry; whoever's edge cannot be met any
+   more is cancelled in it, and so on.
+2. An entry meets so many edges. What is left stays due, as a timer, for the entries that follow.
+3. A row without code (WITHOUT_CODE) has its outcome once it waits for nothing: a join, whose value
+   is made of others'; a flow, which waits for the end of all its nodes; a task that was replaced.
+4. Values are not copied to those that wait: they are read where a task is handed out. So a node's
+   result is kept as long as its flow has not ended (`due` is NULL), and then as long as the flow's.
+5. A flow's rows go, by parts, after its result: nodes, edges, the flow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from raftwork.errors import BadMessage
+from raftwork.features.effects import Settled
+from raftwork.features.flow_graph import INPUT_BYTES_MAX, EdgeKind
+from raftwork.features.history import ending
+from raftwork.features.signal_rows import stop_watch, watch
+from raftwork.features.task_row import FINISHED, SCHEDULED, WITHOUT_CODE
+from raftwork.features.waiting import end_unstarted, give_places, unstarted, wait
+from raftwork.messages import (
+    Cancelled,
+    CancelReason,
+    OutcomeMalformed,
+    State,
+    decode_spec,
+    encode_failure,
+)
+from raftwork.messages.failures import InputsTooLarge
+from raftwork.messages.flow_values import joined, packed_input
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from raftwork.broker.machine.state import Ledger
+    from raftwork.features.effects import Effect
+
+#: Edges that one entry meets, some 5 us each.
+EDGES_A_TURN = 1_000
+#: Ids that are kept in memory.
+_IDS_MAX: Final = 1_000
+#: Kinds of timers; the ref is a task that has ended, or a flow (flow_ends.py).
+FIRE: Final = 15
+LET_GO: Final = 16
+FORGET: Final = 17
+STOP: Final = 18
+
+_NO_TEMPLATE = encode_failure(OutcomeMalformed("what its value is made of cannot be read"))
+_UPSTREAM = encode_failure(Cancelled(CancelReason.UPSTREAM))
+
+# In the order of their numbers, whatever the query's plan.
+_OUT = """SELECT src, dst, slot, kind FROM json_each(?) CROSS JOIN edge ON edge.src = value
+    WHERE met = 0 ORDER BY src, dst, slot LIMIT ?"""
+_MEET = "UPDATE edge SET met = 1 WHERE dst = ? AND slot = ?"
+_STATES = "SELECT seq, state FROM json_each(?) CROSS JOIN task ON task.seq = value"
+_WAITING = """SELECT seq, phase, queue, flags, due, flow, open
+    FROM json_each(?) CROSS JOIN task ON task.seq = value
+    WHERE phase IN (5, 6) ORDER BY seq"""
+_MET = "UPDATE task SET open = open - ? WHERE seq = ?"
+_ENDED = """SELECT seq, flow, state, length(body)
+    FROM json_each(?) CROSS JOIN task ON task.seq = value
+    WHERE flow != 0 AND flow != seq ORDER BY seq"""
+_PIN = "UPDATE task SET due = NULL WHERE seq = ?"
+_COUNT = """UPDATE flow SET failed = failed + ?, first = CASE first WHEN 0 THEN ? ELSE first END,
+    pinned = pinned + ?, pinned_bytes = pinned_bytes + ? WHERE number = ?"""
+_STOP = """UPDATE flow SET cancelled = ? WHERE number = ? AND siblings = 1 AND cancelled = 0
+    RETURNING number"""
+_CANCELLED = "SELECT cancelled FROM flow WHERE number = ?"
+_CALLBACKS_ENDED = """UPDATE flow SET callbacks = callbacks - ? WHERE number = ?
+    RETURNING callbacks, until"""
+_KEPT = """UPDATE flow SET until = ?, pinned = pinned + ?, pinned_bytes = pinned_bytes + ?
+    WHERE number = ?"""
+_KEEP = """INSERT INTO unmade SELECT seq, phase != ?, spec, body FROM task
+    WHERE seq = ? AND flow > 0"""
+_OPEN = "SELECT open FROM task WHERE seq = ?"
+_PHASE = "SELECT phase FROM task WHERE seq = ?"
+_ROW = "SELECT seq, id, queue, spec, flags, flow FROM task WHERE seq = ? AND phase = ?"
+_TEMPLATE = "SELECT body FROM task WHERE seq = ?"
+_IN = """SELECT slot, kind, src, state, CASE WHEN kind & 4 THEN body ELSE x'' END
+    FROM edge CROSS JOIN task ON task.seq = src WHERE dst = ? ORDER BY slot"""
+_IN_STATES = """SELECT kind, src, state FROM edge CROSS JOIN task ON task.seq = src
+    WHERE dst = ? ORDER BY slot"""
+_IN_BYTES = """SELECT coalesce(sum(length(body)), 0)
+    FROM edge CROSS JOIN task ON task.seq = src WHERE dst = ? AND kind & 4"""
+_OF = "SELECT flow, parent FROM task WHERE seq = ?"
+_PUSH_BYTES = """SELECT coalesce(sum(length(task.body)), 0)
+        + (SELECT length(body) FROM task WHERE seq = ?1)
+    FROM edge CROSS JOIN task ON task.seq = src WHERE dst = ?1 AND kind & 4"""
+_RELEASE = "UPDATE task SET phase = ?, due = ? WHERE seq = ?"
+
+
+def meets(kind: int, state: int) -> bool:
+    """Whether an edge of this kind is met by a task with this outcome."""
+    if kind & EdgeKind.NEEDS_END:
+        return True
+    return (state == State.SUCCEEDED) != bool(kind & EdgeKind.NEEDS_FAILURE)
+
+
+# ---- at the end of an entry ---------------------------------------------------------------------
+
+
+def settled(ledger: Ledger, seq: int, state: State, _effects: list[Effect]) -> None:
+    """A task that others wait for, or of a flow, has its outcome: `go_on` looks after that.
+
+    Of one without a value it stays known what it takes to run it again (flow_again.py).
+    """
+    ledger.links.ended.append(seq)
+    if state is not State.SUCCEEDED:
+        ledger.db.execute(_KEEP, (WITHOUT_CODE, seq))
+
+
+def go_on(ledger: Ledger, effects: list[Effect]) -> None:
+    """Carry out what follows from the outcomes of this entry, and from those outcomes, in turn."""
+    links, left = ledger.links, EDGES_A_TURN
+    while links.waiting:
+        ended, links.ended = sorted(links.ended), []
+        unfired, links.unfired = links.unfired, []
+        ready, links.ready = links.ready, []
+        for flow in _count(ledger, ended):
+            _end_flow(ledger, flow, effects)
+        for seq in ready:
+            _end_join(ledger, seq, effects)
+        if ended or unfired:
+            left -= _fire(ledger, sorted({*ended, *unfired}), max(0, left), effects)
+
+
+def _count(ledger: Ledger, ended: Sequence[int]) -> list[int]:
+    """Count these in their flows, keep their results; the flows that wait for nothing more."""
+    over: list[int] = []
+    flows: dict[int, list[tuple[int, int, int]]] = {}
+    for seq, flow, state, size in ledger.db.execute(_ENDED, (str(ended),)) if ended else ():
+        flows.setdefault(flow, []).append((seq, state, size))
+    for flow, nodes in flows.items():
+        if flow < 0:  # they are what is to run once it has ended
+            _callbacks_ended(ledger, -flow, len(nodes))
+            continue
+        ((count,),) = ledger.db.execute(_OPEN, (flow,))
+        failed = [seq for seq, state, _ in nodes if state != State.SUCCEEDED]
+        size = sum(size for *_, size in nodes)
+        ledger.db.executemany(_PIN, [(seq,) for seq, *_ in nodes])
+        pinned = (len(nodes), size)
+        ledger.db.execute(_COUNT, (len(failed), next(iter(failed), 0), *pinned, flow))
+        ledger.db.execute(_MET, (len(nodes), flow))
+        keep(ledger, *pinned)
+        if failed and ledger.db.execute(_STOP, (CancelReason.UPSTREAM, flow)).fetchone():
+            ledger.set_timer(ledger.time, STOP, flow)
+        if count == len(nodes):
+            over.append(flow)
+    return over
+
+
+def keep(ledger: Ledger, count: int, size: int) -> None:
+    """So many results are kept for their flow's sake from now on; or, negative, no longer."""
+    ledger.links.pinned += count
+    ledger.links.pinned_bytes += size
+    ledger.results -= count
+    ledger.result_bytes -= size
+
+
+# ---- edges --------------------------------------------------------------------------------------
+
+
+def _fire(ledger: Ledger, sources: Sequence[int], limit: int, effects: list[Effect]) -> int:
+    """Meet up to `limit` edges of tasks that have ended, and leave the rest due."""
+    edges: list[tuple[int, int, int, int]] = list(
+        ledger.db.execute(_OUT, (str(sources), limit + 1))
+    )
+    if not edges:
+        return 0
+    if len(edges) > limit:
+        after = edges.pop()[0]
+        for seq in sources:
+            if seq >= after:
+                ledger.set_timer(ledger.time, FIRE, seq)
+    states = dict(ledger.db.execute(_STATES, (str(sources),)))
+    ledger.db.executemany(_MEET, [(dst, slot) for _, dst, slot, _ in edges])
+    met = Counter(dst for _, dst, *_ in edges)
+    broken = {dst for src, dst, _, kind in edges if not meets(kind, states[src])}
+    _go_further(ledger, met, broken, effects)
+    return len(edges)
+
+
+def fire(ledger: Ledger, seqs: Sequence[int], _effects: list[Effect]) -> None:
+    """Edges that were too many for an entry before this one."""
+    ledger.links.unfired += seqs
+
+
+def _go_further(
+    ledger: Ledger, met: Mapping[int, int], broken: set[int], effects: list[Effect]
+) -> None:
+    """So many edges to each of these are met; of those in `broken` one never will be."""
+    rows = list(ledger.db.execute(_WAITING, (str(sorted(met)),)))
+    ledger.db.executemany(
+        _MET, [(met[seq], seq) for seq, *_, flow, _ in rows if seq not in broken and flow != seq]
+    )
+    cancelled: list[int] = []
+    free: list[tuple[int, int, int, int]] = []
+    for seq, phase, queue, flags, due, flow, count in rows:
+        if flow == seq:
+            continue  # a flow ends with its nodes
+        if phase == WITHOUT_CODE:
+            if seq in broken or count == met[seq]:
+                _end_join(ledger, seq, effects)
+            elif count == met[seq] + 1:
+                watch(ledger, seq)
+        elif seq in broken:
+            cancelled.append(seq)
+        elif count == met[seq]:
+            free.append((seq, queue, flags, due or 0))
+    effects += end_unstarted(ledger, unstarted(ledger, cancelled), State.CANCELLED, _UPSTREAM)
+    _release(ledger, free, effects)
+
+
+def _release(
+    ledger: Ledger, tasks: Sequence[tuple[int, int, int, int]], effects: list[Effect]
+) -> None:
+    """These, (number, queue, flags, due), wait for other tasks no more."""
+    places: list[tuple[int, int, int]] = []
+    for seq, number, flags, due in tasks:
+        ((size,),) = ledger.db.execute(_PUSH_BYTES, (seq,))
+        if size > INPUT_BYTES_MAX:
+            failure = encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
+            effects += end_unstarted(ledger, unstarted(ledger, [seq]), State.FAILED, failure)
+            continue
+        queue = ledger.touch(ledger.numbered[number].name)
+        queue.blocked -= 1
+        if due > ledger.time:
+            queue.scheduled += 1
+            ledger.db.execute(_RELEASE, (SCHEDULED, due, seq))
+            ledger.next_retry = min(ledger.next_retry, due)
+        else:
+            queue.queued += 1
+            ledger.db.execute(_RELEASE, (0, None, seq))
+            places.append((number, seq, flags))
+    give_places(ledger, [(seq, flags) for _, seq, flags in places])
+    for waiting in wait(ledger, places):
+        effects += waiting
+
+
+# ---- rows without code --------------------------------------------------------------------------
+
+
+class Row(NamedTuple):
+    """Of the table `task`."""
+
+    seq: int
+    id: str
+    queue: int  # 0 unless it is a task that was replaced
+    spec: bytes
+    flags: int
+    flow: int
+
+
+def _end_flow(ledger: Ledger, flow: int, effects: list[Effect]) -> None:
+    """All its nodes have ended."""
+    _end_join(ledger, flow, effects)
+    ledger.db.execute("UPDATE flow SET at = 0 WHERE number = ?", (flow,))
+    if not keep_for_callbacks(ledger, flow):
+        ledger.set_timer(ledger.time, LET_GO, flow)
+
+
+def keep_for_callbacks(ledger: Ledger, flow: int) -> bool:
+    """Keep the result of a flow that has ended, if tasks wait for its end; whether any do."""
+    ((callbacks,),) = ledger.db.execute("SELECT callbacks FROM flow WHERE number = ?", (flow,))
+    due, size = ledger.db.execute("SELECT due, length(body) FROM task WHERE seq = ?", (flow,)).get
+    if callbacks and due is not None:
+        ledger.db.execute(_PIN, (flow,))
+        ledger.db.execute(_KEPT, (due, 1, size, flow))
+        keep(ledger, 1, size)
+    return bool(callbacks)
+
+
+def _callbacks_ended(ledger: Ledger, flow: int, count: int) -> None:
+    """Of the tasks that wait for its end so many have ended; after the last its results may go."""
+    ((left, until),) = ledger.db.execute(_CALLBACKS_ENDED, (count, flow))
+    if left or not until:
+        return
+    ((size,),) = ledger.db.execute("SELECT length(body) FROM task WHERE seq = ?", (flow,))
+    due = max(until, ledger.time)
+    ledger.db.execute("UPDATE task SET due = ? WHERE seq = ?", (due, flow))
+    ledger.next_expiry = min(ledger.next_expiry, due)
+    ledger.db.execute(_KEPT, (0, -1, -size, flow))
+    keep(ledger, -1, -size)
+    ledger.set_timer(ledger.time, LET_GO, flow)
+
+
+def _end_join(ledger: Ledger, seq: int, effects: list[Effect]) -> None:
+    """It waits for nothing more, or for what never will be: its value is made, or there is none."""
+    for row in list(ledger.db.execute(_ROW, (seq, WITHOUT_CODE))):
+        found = Row(*row)
+        end_without_code(ledger, found, *_outcome(ledger, found), effects)
+
+
+def _outcome(ledger: Ledger, row: Row) -> tuple[State, bytes]:
+    edges = ledger.db.execute(_IN_STATES, (row.seq,))
+    if not all(meets(kind, state) for kind, _, state in edges):
+        if not row.queue and row.flow != row.seq:
+            return State.CANCELLED, _UPSTREAM
+        return _cause(ledger, row.seq)
+    ((size,),) = ledger.db.execute(_IN_BYTES, (row.seq,))
+    if row.queue and row.flow != row.seq:
+        size = 0  # its own inputs are none of its value, which is one node's
+    if size > INPUT_BYTES_MAX:
+        return State.FAILED, encode_failure(InputsTooLarge(size, INPUT_BYTES_MAX))
+    ((template,),) = ledger.db.execute(_TEMPLATE, (row.seq,))
+    try:
+        return State.SUCCEEDED, joined(template, dict(inputs(ledger, row.seq)))
+    except BadMessage:  # another kind of client's; it must not stop a replica
+        return State.FAILED, _NO_TEMPLATE
+
+
+def _cause(ledger: Ledger, seq: int) -> tuple[State, bytes]:
+    """The outcome of the task that this one has no value for: along edges that were not met."""
+    while True:
+        broken = None
+        for kind, src, state in list(ledger.db.execute(_IN_STATES, (seq,))):
+            if state and not meets(kind, state):
+                broken = src, state
+                break
+        if broken is None:
+            break
+        seq = broken[0]
+    state, body = ledger.db.execute("SELECT state, body FROM task WHERE seq = ?", (seq,)).get
+    if not state or state == State.SUCCEEDED:
+        return State.CANCELLED, _UPSTREAM  # it was to fail, and did not
+    return State(state), body
+
+
+def end_without_code(
+    ledger: Ledger, row: Row, state: State, data: bytes, effects: list[Effect]
+) -> None:
+    """A row without code has its outcome."""
+    if not row.queue:
+        stop_watch(ledger, row.seq)
+    spec = decode_spec(row.spec)
+    due = ledger.time + min(spec.result_ttl, ledger.settings.result_ttl)
+    name = ""
+    if row.queue:  # a task that was replaced: it counts as one
+        queue = ledger.touch(ledger.numbered[row.queue].name)
+        queue.blocked -= 1
+        queue.running += 1
+        name = queue.name
+        ledger.settle(name, state, 1)
+    else:
+        ledger.results += 1
+    ledger.ended([(row.seq, row.flags)], state, effects)
+    attempt = ledger.db.execute("SELECT attempt FROM task WHERE seq = ?", (row.seq,)).get
+    named = ledger.names[spec.name]
+    ledger.db.execute(
+        ending(ledger),
+        (FINISHED, due, state.value, data, named, 0, ledger.time, 0, attempt, row.seq),
+    )
+    ledger.result_bytes += len(data)
+    ledger.next_expiry = min(ledger.next_expiry, due)
+    effects.append(Settled(0, row.seq, row.id, name, state, data))
+
+
+# ---- questions ----------------------------------------------------------------------------------
+
+
+def inputs(ledger: Ledger, seq: int) -> list[tuple[int, bytes]]:
+    """What the edges to a task bring: slots, with packed values."""
+    return [
+        (slot, packed_input(State(state), body))
+        for slot, kind, _, state, body in list(ledger.db.execute(_IN, (seq,)))
+        if kind & EdgeKind.CARRIES
+    ]
+
+
+def has_ended(ledger: Ledger, flow: int) -> bool:
+    """Whether this flow has its outcome."""
+    row = ledger.db.execute(_PHASE, (flow,)).fetchone()
+    return bool(row is None or row[0] != WITHOUT_CODE)
+
+
+def keeps_children(ledger: Ledger, flow: int) -> bool:
+    """Whether tasks may still be added to a flow; 0 is none, where they may."""
+    row = ledger.db.execute(_CANCELLED, (flow,)).fetchone()
+    return not flow or (row is not None and not row[0])
+
+
+def flow_of(ledger: Ledger, seq: int) -> tuple[str, str]:
+    """The ids of a task's flow, and of the task that made it; empty where there is none."""
+    flow, parent = ledger.db.execute(_OF, (seq,)).get
+    return _id(ledger, abs(flow)), _id(ledger, parent)
+
+
+def _id(ledger: Ledger, seq: int) -> str:
+    """A task's id, which never changes; empty of none, and of one that is forgotten."""
+    ids = ledger.links.ids
+    if not seq or seq in ids:
+        return ids.get(seq, "")
+    if len(ids) >= _IDS_MAX:
+        ids.clear()
+    for (id_,) in list(ledger.db.execute("SELECT id FROM task WHERE seq = ?", (seq,))):
+        ids[seq] = id_
+    return ids.get(seq, "")

@@ -1,0 +1,222 @@
+"""When schedules tick: computed by the leader, ahead of time and a bounded part in each turn.
+
+1. Of each schedule it knows the next tick and the one after it, so a tick that is due asks no
+   calendar: ten thousand at midnight are as many rows, in entries of so many.
+2. Nothing of it is kept: a new leader computes all from the table, with its own tz database. What
+   is due first comes first.
+3. After an outage many ticks may have passed. They are counted a part in each turn, and one command
+   says what becomes of all of them (`CatchUp`). A tick that is late by less than the grace, as
+   after a failover, is none of an outage.
+4. A schedule that cannot be computed here, as its zone is unknown on this machine, is left alone,
+   and looked at again later.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from raftwork.features.effects import ScheduleMoved
+from raftwork.features.schedule_plan import CatchUp
+from raftwork.features.schedule_ticks import Fire, Tick
+from raftwork.features.task_batch import LEVEL_OPTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from raftwork.broker.requests.view import View
+    from raftwork.features.effects import Effect
+    from raftwork.features.schedule_plan import Plan
+    from raftwork.messages.registry import Command
+
+#: A tick that is late by no more is run, whatever `catchup` says: a failover takes less.
+GRACE_MS = 10_000
+#: Calendars asked in one turn: some 2 ms.
+_LOOKS: Final = 20
+#: Ticks of an outage counted in one turn: some 2 ms.
+_STEPS: Final = 200
+#: To begin with one costs as much as so many of them.
+_BEGINNING: Final = 10
+#: Ticks in one entry: some 4 ms of a replica's time.
+_TICKS: Final = 40
+#: … and bytes of their arguments, give or take a task.
+_BYTES: Final = 512 * 1024
+#: Between two such entries, ms: others have their turns.
+_PAUSE_MS: Final = 8
+#: Before one that could not be computed is looked at again.
+_AGAIN_MS: Final = 60_000
+
+
+class _Next(NamedTuple):
+    """What a schedule does next."""
+
+    version: int
+    decided: int
+    tick: int
+    following: int  # 0 if there is none
+    due: int
+    #: Later than that, and it is one of an outage.
+    until: int
+    size: int  # bytes of what its task needs, about
+
+
+class _Passed:
+    """A schedule of which ticks have passed in an outage, while they are counted."""
+
+    def __init__(self, number: int, next_: _Next, plan: Plan, ticks: Iterator[int]) -> None:
+        self.number, self.next, self.plan = number, next_, plan
+        self._ticks = ticks
+        self._latest = self._following = 0
+        self._count = 0
+
+    def count(self, steps: int, now: int) -> tuple[int, Tick | None]:
+        """Go on with at most so many of them; how many, and what becomes of them if that is all."""
+        oldest = now - self.plan.window
+        until = oldest - 1 if self.plan.catchup is CatchUp.ALL else now
+        for step in range(1, steps + 1):
+            tick = next(self._ticks, 0)
+            if tick == 0 or tick > until:
+                return step, self._verdict(tick, now, oldest)
+            self._latest, self._count = tick, self._count + 1
+        return steps, None
+
+    def _verdict(self, following: int, now: int, oldest: int) -> Tick:
+        head = self.number, self.next.version, self.next.decided
+        if self._count == 0:  # none is too old by now: it is run as if it were in time
+            return Tick(*head, self.next.tick, self.next.following)
+        late = now - self._latest
+        match self.plan.catchup:
+            case CatchUp.ONE:
+                run = self._latest >= oldest or late <= GRACE_MS
+            case CatchUp.NONE:
+                run = late <= GRACE_MS
+            case CatchUp.ALL:
+                run = False
+        return Tick(*head, self._latest, following, self._count - 1, run)
+
+
+class SchedulePlanner:
+    """The schedules of one leadership. Sans-IO; the time is the view's."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        there = view.state.level >= LEVEL_OPTIONS
+        #: To be looked at, the most urgent first: (tick, number).
+        self._todo = view.state.schedules.due() if there else []
+        heapify(self._todo)
+        #: What is looked at later: (due, number), of those in `_next` and of those left alone.
+        self._later: list[tuple[int, int]] = []
+        self._next: dict[int, _Next] = {}
+        self._passed = deque[_Passed]()
+        #: No further entry before.
+        self._fires_at = 0
+        self._troubles: list[str] = []
+
+    @property
+    def wake_at(self) -> int | None:
+        """See Chore."""
+        if self._todo or self._passed:
+            return self._view.time
+        return max(self._later[0][0], self._fires_at) if self._later else None
+
+    def follow(self, effect: Effect) -> None:
+        """See Chore."""
+        if isinstance(effect, ScheduleMoved):
+            self._next.pop(effect.number, None)
+            heappush(self._todo, (effect.next, effect.number))
+
+    def commands(self) -> Sequence[Command]:
+        """See Chore."""
+        time = self._view.time
+        for _ in range(min(_LOOKS, len(self._todo))):
+            self._look(heappop(self._todo)[1])
+        if not self._passed and time < self._fires_at:
+            return ()
+        ticks = self._count_passed(time)
+        if time >= self._fires_at:
+            ticks += self._due(time, _TICKS - len(ticks))
+        if not ticks:
+            return ()
+        self._fires_at = time + _PAUSE_MS
+        return (Fire(ticks),)
+
+    def troubles(self) -> Sequence[str]:
+        """See Chore."""
+        out, self._troubles = self._troubles, []
+        return out
+
+    # ---- what is next ---------------------------------------------------------------------------
+
+    def _look(self, number: int) -> None:
+        """Compute what a schedule does next."""
+        if number in self._next:
+            return
+        row = self._view.state.schedules.read(number)
+        if row is None:
+            return
+        plan = row.plan
+        if plan.limit and row.fired >= plan.limit:
+            return
+        try:
+            tick, following = plan.rule(row.anchor).two_after(row.decided)
+        except (ValueError, ArithmeticError) as error:
+            self._troubles.append(f"schedule {row.id} does not tick: {error}")
+            heappush(self._later, (self._view.time + _AGAIN_MS, number))
+            return
+        if tick:
+            due = _due(row.id, plan, tick, following)
+            until = due + max(GRACE_MS, plan.window if plan.catchup is CatchUp.ALL else 0)
+            head = row.version, row.decided
+            self._next[number] = _Next(*head, tick, following, due, until, row.size)
+            heappush(self._later, (due, number))
+
+    def _due(self, time: int, most: int) -> list[Tick]:
+        """The ticks of those whose time has come, so many at most."""
+        ticks: list[Tick] = []
+        size = 0
+        while self._later and self._later[0][0] <= time and len(ticks) < most and size < _BYTES:
+            due, number = heappop(self._later)
+            next_ = self._next.get(number)
+            if next_ is None:  # it was left alone, or has changed since
+                heappush(self._todo, (due, number))
+            elif next_.due != due:
+                continue  # of an earlier look
+            elif time <= next_.until:
+                del self._next[number]
+                size += next_.size
+                ticks.append(
+                    Tick(number, next_.version, next_.decided, next_.tick, next_.following)
+                )
+            else:
+                self._begin_to_count(number, next_)
+        return ticks
+
+    # ---- after an outage ------------------------------------------------------------------------
+
+    def _begin_to_count(self, number: int, next_: _Next) -> None:
+        del self._next[number]
+        row = self._view.state.schedules.read(number)
+        if row is not None and (row.version, row.decided) == (next_.version, next_.decided):
+            plan = row.plan
+            ticks = plan.rule(row.anchor).after(row.decided)
+            self._passed.append(_Passed(number, next_, plan, ticks))
+
+    def _count_passed(self, time: int) -> list[Tick]:
+        ticks: list[Tick] = []
+        steps = _STEPS
+        while self._passed and steps > 0 and len(ticks) < _TICKS:
+            used, tick = self._passed[0].count(steps, time)
+            steps -= used + _BEGINNING
+            if tick is not None:
+                self._passed.popleft()
+                ticks.append(tick)
+        return ticks
+
+
+def _due(id_: str, plan: Plan, tick: int, following: int) -> int:
+    if not plan.jitter:
+        return tick
+    from raftwork.recurrence import jittered
+
+    return jittered(id_, tick, following, plan.jitter)

@@ -1,0 +1,154 @@
+"""Values of tasks inside the arguments of others: a reference to each, and what stands there later.
+
+A node's arguments are packed once, by the program that makes the flow. Where the value of another
+node is to stand they have a reference: the slot of the edge that brings it. Workers put the values
+in; for a join, whose value is a list of others' values, every replica does, byte for byte.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import msgpack
+
+from raftwork.errors import BadMessage
+from raftwork.messages.failures import decode_failure
+from raftwork.messages.shared import State
+from raftwork.wire import pack, pack_array
+
+#: Extension types of msgpack. Callers cannot send any: what they pack has none.
+_REFERENCE: Final = 1
+_SPREAD: Final = 2
+_FAILURE: Final = 3
+
+
+class Reference(NamedTuple):
+    """Stands for the value that the edge of this slot brings."""
+
+    slot: int
+    #: The value is a list, whose items stand there.
+    spread: bool = False
+
+
+class Failure(NamedTuple):
+    """Stands for the value of a task that has none, where `on_error="continue"` asks for it."""
+
+    type: str
+    message: str
+    traceback: str
+    #: failed, lost or cancelled.
+    status: str
+
+
+def packed_reference(reference: Reference) -> msgpack.ExtType:
+    """As it goes into a packed template."""
+    kind = _SPREAD if reference.spread else _REFERENCE
+    return msgpack.ExtType(kind, pack(reference.slot))
+
+
+def packed_input(state: State, data: bytes) -> bytes:
+    """What an edge brings from a task in this final state: its value, or a Failure, packed.
+
+    `data` as in Result. A failure goes as it is stored, and is put into words where it is read.
+    """
+    if state is State.SUCCEEDED:
+        return data
+    return pack(msgpack.ExtType(_FAILURE, pack((int(state), data))))
+
+
+def unpack_value(data: bytes | memoryview) -> object:
+    """A value in which failures may stand, or a template. Raises BadMessage."""
+    try:
+        value: object = msgpack.unpackb(
+            data, raw=False, use_list=True, strict_map_key=False, ext_hook=_read
+        )
+    except Exception as error:  # noqa: BLE001 - whatever the bytes, it is one error (wire.py)
+        raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
+    return value
+
+
+def _read(kind: int, data: bytes) -> object:
+    if kind == _FAILURE:
+        state, ending = msgpack.unpackb(data)
+        words = decode_failure(ending)
+        status = State(state).name.lower()
+        return Failure(words.type, words.message, words.traceback, status)
+    if kind in {_REFERENCE, _SPREAD}:
+        slot = msgpack.unpackb(data)
+        if type(slot) is not int:
+            raise ValueError("a reference is the number of a slot")
+        return Reference(slot, kind == _SPREAD)
+    return msgpack.ExtType(kind, data)
+
+
+def filled(template: bytes, inputs: Mapping[int, bytes]) -> object:
+    """The template as a value, with the packed values of `inputs` by slot. Raises BadMessage."""
+    return _fill(unpack_value(template), inputs)
+
+
+def _fill(value: object, inputs: Mapping[int, bytes]) -> object:
+    if type(value) is Reference:
+        return unpack_value(_of(value, inputs))
+    if type(value) is list:
+        items: list[object] = []
+        for item in value:
+            if type(item) is Reference and item.spread:
+                spread = unpack_value(_of(item, inputs))
+                items.extend(spread if type(spread) is list else [spread])
+            else:
+                items.append(_fill(item, inputs))
+        return items
+    if type(value) is dict:
+        return {key: _fill(item, inputs) for key, item in value.items()}
+    return value
+
+
+def without_references(value: object) -> object:
+    """A template for people: where a value is to stand, it says so."""
+    if type(value) is Reference:
+        return f"<value {value.slot + 1} that it waits for>"
+    if type(value) is list:
+        return [without_references(item) for item in value]
+    if type(value) is dict:
+        return {key: without_references(item) for key, item in value.items()}
+    return value
+
+
+def joined(template: bytes, inputs: Mapping[int, bytes]) -> bytes:
+    """The template of a join, packed, with the values of `inputs` by slot. Raises BadMessage."""
+    return _join(unpack_value(template), inputs)
+
+
+def _join(value: object, inputs: Mapping[int, bytes]) -> bytes:
+    if type(value) is Reference:
+        return _of(value, inputs)
+    if type(value) is not list:
+        return pack(value)
+    items: list[bytes] = []
+    for item in value:
+        if type(item) is Reference and item.spread:
+            items += _items(_of(item, inputs))
+        else:
+            items.append(_join(item, inputs))
+    return pack_array(items)
+
+
+def _items(packed: bytes) -> list[bytes]:
+    """The items of a packed list, packed; what is no list is its own only item."""
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(packed)
+    items: list[bytes] = []
+    try:
+        for _ in range(unpacker.read_array_header()):
+            start = unpacker.tell()
+            unpacker.skip()
+            items.append(packed[start : unpacker.tell()])
+    except Exception:  # noqa: BLE001 - of a value that is none of ours; it stands for itself
+        return [packed]
+    return items
+
+
+def _of(reference: Reference, inputs: Mapping[int, bytes]) -> bytes:
+    data = inputs.get(reference.slot)
+    if data is None:
+        raise BadMessage(f"no value came for slot {reference.slot}")
+    return data

@@ -1,0 +1,106 @@
+"""Deliberate bugs in flows; each must be found with both protocols."""
+
+from tests.sim.mutants.mutant import Mutant
+from tests.sim.mutants.surgery import Edit
+
+_NODES = "raftwork.features.flow_nodes"
+_ATTEMPTS = "raftwork.broker.machine.attempts"
+
+FLOWS = tuple(
+    Mutant(f"{consensus}: {name}", (edit,), seeds, consensus=consensus)
+    for consensus in ("raft", "zab")
+    for name, edit, seeds in (
+        (
+            "children committed by an attempt that is over",
+            Edit(
+                f"{_ATTEMPTS}:grew",
+                "    if run is None:\n        return\n",
+                "    if run is None:\n"
+                "        from raftwork.features.flow_graph import read_graph\n"
+                "        from raftwork.features.flows import check_ids, enter_nodes\n"
+                "        if command.spawned:\n"
+                "            graph = read_graph(command.spawned, ledger.settings)\n"
+                "            ids = [node.id for node in graph.nodes[:-1]]\n"
+                "            if not ledger.checksums(ids):\n"
+                "                enter_nodes(ledger, graph, ids, ledger.time, flow=0, parent=0,"
+                " effects=effects)\n"
+                "        return\n",
+            ),
+            60,
+        ),
+        (
+            "a retry meets the edges",
+            Edit(
+                f"{_ATTEMPTS}:_delay",
+                "    ledger.take_back([run])\n",
+                "    ledger.take_back([run])\n"
+                "    ledger.links.ended += [run.seq] if run.flags & 128 else []\n",
+            ),
+            20,
+        ),
+        (
+            "an edge is met twice",
+            Edit(
+                f"{_NODES}:_fire",
+                "    ledger.db.executemany(_MEET, [(dst, slot) for _, dst, slot, _ in edges])\n",
+                "",
+            ),
+            20,
+        ),
+        (
+            "edges beyond an entry's bound are forgotten",
+            Edit(
+                f"{_NODES}:_fire",
+                "                ledger.set_timer(ledger.time, FIRE, seq)\n",
+                "                pass\n",
+            ),
+            20,
+        ),
+        (
+            "values by the order of the tasks' numbers",
+            Edit(
+                f"{_NODES}:inputs",
+                "    return [\n        (slot, packed_input(State(state), body))\n"
+                "        for slot, kind, _, state, body in list(ledger.db.execute(_IN, (seq,)))"
+                "\n",
+                "    rows = list(ledger.db.execute(_IN, (seq,)))\n"
+                "    slots = [row[0] for row in rows]\n"
+                "    rows = sorted(rows, key=lambda row: row[2])\n"
+                "    return [\n        (slot, packed_input(State(state), body))\n"
+                "        for slot, (_, kind, _, state, body) in zip(slots, rows)\n",
+            ),
+            20,
+        ),
+        (
+            "what waits for a failure runs",
+            Edit(f"{_NODES}:meets", "if kind & EdgeKind.NEEDS_END:", "if True:"),
+            20,
+        ),
+        (
+            "results are dropped before their flow has ended",
+            Edit(
+                f"{_NODES}:_count",
+                "        ledger.db.executemany(_PIN, [(seq,) for seq, *_ in nodes])\n",
+                "",
+            ),
+            60,
+        ),
+        (
+            "a task that is replaced has ended",
+            Edit(
+                f"{_ATTEMPTS}:grew",
+                "        run = growth.enter(effects)\n"
+                "        effects.append(AttemptEnded(run.token, run.seq))\n",
+                "        growth._replace(spawned=growth.replaced, replaced=growth.spawned)"
+                ".enter(effects)\n"
+                "        settle(ledger, State.SUCCEEDED, [(run, command.value)], effects)\n",
+            ),
+            20,
+        ),
+        (
+            "a flow ends with its results, whatever else runs",
+            Edit(f"{_NODES}:_count", "        if count == len(nodes):", "        if count >= 1:"),
+            20,
+        ),
+    )
+)

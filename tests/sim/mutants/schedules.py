@@ -1,0 +1,97 @@
+"""Deliberate bugs in schedules; each with both protocols."""
+
+from tests.sim.mutants.mutant import Mutant
+from tests.sim.mutants.surgery import Edit
+
+_TICKS = "raftwork.features.schedule_ticks"
+_PLANNER = "raftwork.features.schedule_planner:SchedulePlanner"
+
+SCHEDULES = tuple(
+    Mutant(f"{consensus}: {name}", edits, seeds, consensus=consensus)
+    for consensus in ("raft", "zab")
+    for name, edits, seeds in (
+        (
+            "a tick without compare-and-set",
+            (
+                Edit(
+                    f"{_TICKS}:fire",
+                    "(row.version, row.decided) != (tick.version, tick.decided)",
+                    "False",
+                ),
+            ),
+            30,
+        ),
+        (
+            "the next tick by a local clock",
+            (
+                Edit(
+                    f"{_PLANNER}.commands",
+                    "time = self._view.time",
+                    "time = __import__('time').time_ns() // 1_000_000",
+                ),
+            ),
+            10,
+        ),
+        (
+            "a tick is early",
+            (
+                Edit(f"{_TICKS}:fire", "tick.tick > ledger.time", "False"),
+                Edit(
+                    f"{_PLANNER}._due",
+                    "self._later[0][0] <= time",
+                    "self._later[0][0] <= time + 500",
+                ),
+                Edit(f"{_PLANNER}._due", "time <= next_.until", "True"),
+            ),
+            10,
+        ),
+        (
+            "a new leader begins with now",
+            (Edit(f"{_PLANNER}._look", ".two_after(row.decided)", ".two_after(self._view.time)"),),
+            20,
+        ),
+        (
+            "a tick does not look for an earlier task",
+            (Edit(f"{_TICKS}:make", "room = _ROOM.get(overlap)", "room = None"),),
+            10,
+        ),
+        (
+            "a paused schedule ticks",
+            (Edit(f"{_TICKS}:_tick", "if row.paused:", "if False:"),),
+            30,
+        ),
+        (
+            "missed ticks are not counted",
+            (
+                Edit(
+                    f"{_TICKS}:_tick",
+                    "now = now._replace(late=row.late + tick.late + 1)",
+                    "pass",
+                ),
+            ),
+            60,
+        ),
+        (
+            "a worker that starts makes a schedule like its code",
+            (
+                Edit(
+                    "raftwork.features.schedule_changes:fate",
+                    '"changed" if command.apply else "differs"',
+                    '"changed"',
+                ),
+            ),
+            20,
+        ),
+        (
+            "an edit goes back over ticks that were made",
+            (
+                Edit(
+                    "raftwork.features.schedule_changes:_changed",
+                    "decided=time, next=time, held_decided=time",
+                    "decided=new.anchor, next=time, held_decided=time",
+                ),
+            ),
+            20,
+        ),
+    )
+)

@@ -1,0 +1,480 @@
+"""Flows, in some worlds: random graphs with failures and children, and what must be true of them.
+
+The model knows the graphs, from the commands alone, and the outcomes that were committed. From that
+follows what may run, with which values, and what else has ended; of the machine it knows nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, cast
+
+from raftwork.broker.machine import Machine
+from raftwork.broker.machine.commands import Grew
+from raftwork.errors import QueueFull, RaftworkError
+from raftwork.features.cancel import CancelSome, CancelTasks, Scope
+from raftwork.features.effects import CancelAsked, Done, Effect, Rejected, Reply, Settled
+from raftwork.features.flow_again import FlowAgain, RetryFlow, next_id
+from raftwork.features.flow_graph import (
+    KIND_BITS,
+    EdgeKind,
+    Graph,
+    Node,
+    decode_graph,
+    encode_graph,
+    kind_of,
+    source,
+)
+from raftwork.features.flows import FlowSubmitted, Grow, SubmitFlow
+from raftwork.messages import (
+    Code,
+    Outcome,
+    PushedTask,
+    Spec,
+    State,
+    decode_failure,
+    decode_spec,
+    encode_failure,
+    encode_spec,
+)
+from raftwork.messages.failures import Grown, decode_ending, is_growth
+from raftwork.messages.flow_values import (
+    Reference,
+    filled,
+    joined,
+    packed_input,
+    packed_reference,
+)
+from raftwork.wire import pack
+from tests.sim.system.promises import require
+
+if TYPE_CHECKING:
+    from tests.sim.system.queue_checker import Known, QueueChecker
+    from tests.sim.system.world import World
+
+#: The share of worlds with flows, and how far they are apart there, ms.
+_SHARE, _EVERY = 0.5, 250
+#: Edges that one entry meets: few, so that some take several.
+EDGES_AT_ONCE = 4
+QUEUE, NODE = "flows", "node"
+#: Kinds of code that make tasks.
+GROWS = ("spawn", "replace")
+_SPEC = encode_spec(Spec(NODE, QUEUE, retries=1, backoff=30, max_losses=100, result_ttl=300))
+_CARRIES, _ANY = EdgeKind.CARRIES, EdgeKind.NEEDS_END
+_FAILURE = EdgeKind.NEEDS_FAILURE | EdgeKind.CARRIES
+#: Nobody is at this address: what came of it is seen in the log.
+_NOBODY = b"flows that are steered"
+
+
+# ---- the model ----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Member:
+    """A node, a join or a flow: what it waits for, by slots, and what it is made of."""
+
+    id: str
+    payload: bytes
+    edges: list[tuple[str, EdgeKind]]
+    #: Of a flow, or of what was replaced: all that must have ended before.
+    nodes: list[str] = field(default_factory=list)
+    flow: str = ""
+    released: bool = False
+    #: By which token it has made tasks.
+    grown: int = 0
+    #: Of a flow: it was asked to end.
+    asked: bool = False
+
+
+class FlowRules:
+    """Every node ends, none begins before its last input, none twice; values come in order."""
+
+    def __init__(self, queue: "QueueChecker") -> None:
+        self._queue = queue
+        self.members: dict[str, Member] = {}
+        #: Numbers of what a cancel must end that is being looked at.
+        self._stopped: set[int] = set()
+
+    def _outcome(self, id_: str) -> tuple[State, bytes] | None:
+        return self._queue.tasks[id_].outcome
+
+    def _broken(self, member: Member) -> bool:
+        """Whether something that it needs has ended otherwise."""
+        return any(
+            outcome is not None
+            and not kind & _ANY
+            and (outcome[0] is State.SUCCEEDED) == bool(kind & EdgeKind.NEEDS_FAILURE)
+            for outcome, kind in ((self._outcome(src), kind) for src, kind in member.edges)
+        )
+
+    def _met(self, member: Member) -> bool:
+        """Whether all that it waits for is there."""
+        waits = (*(src for src, _ in member.edges), *member.nodes)
+        return all(self._outcome(src) is not None for src in waits)
+
+    def _values(self, member: Member) -> dict[int, bytes]:
+        return {
+            slot: packed_input(*cast("tuple[State, bytes]", self._outcome(src)))
+            for slot, (src, kind) in enumerate(member.edges)
+            if kind & _CARRIES
+        }
+
+    # ---- graphs come in -------------------------------------------------------------------------
+
+    def command(
+        self,
+        command: Grow | Grew | CancelSome | FlowAgain,
+        reply: Reply,
+        effects: Sequence[Effect],
+    ) -> None:
+        if isinstance(command, Grow):
+            self._submitted(command, reply)
+        elif isinstance(command, Grew):
+            self._grew(command)
+        else:
+            self._steered(command, reply, effects)
+
+    def _submitted(self, command: Grow, reply: Reply) -> None:
+        """It is there as a whole, once."""
+        if isinstance(reply, Rejected):
+            text = f"{command.id} is refused: {reply}"
+            require(command.id not in self._queue.tasks, "all or none", text)
+            require(reply.code is Code.QUEUE_FULL or "too late" in reply.text, "flows", text)
+            return
+        if command.id in self._queue.tasks:
+            self._queue.reached["flow: submitted again"] += 1
+            return
+        self._queue.reached["flow: submitted"] += 1
+        graph = decode_graph(command.graph)
+        ids = [node.id or f"{command.id}/{at}" for at, node in enumerate(graph.nodes[:-1], 1)]
+        whole = self._enter(graph, [*ids, command.id], command.id)
+        whole.nodes = ids
+        places = [*ids, command.id]
+        for at, node in enumerate(graph.callbacks, 1):
+            edges = [(places[source(edge)], kind_of(edge)) for edge in node.inputs]
+            id_ = f"{command.id}/end/{at}"
+            self._add(Member(id_, node.payload, edges, flow=command.id), graph, node)
+
+    def _enter(self, graph: Graph, ids: Sequence[str], flow: str) -> Member:
+        """All nodes of it, with their edges; returns the last."""
+        for node, id_ in zip(graph.nodes, ids, strict=True):
+            edges = [(ids[source(edge)], kind_of(edge)) for edge in node.inputs]
+            self._add(Member(id_, node.payload, edges, flow=flow), graph, node)
+        return self.members[ids[-1]]
+
+    def _add(self, member: Member, graph: Graph, node: Node) -> None:
+        from tests.sim.system.queue_checker import Known
+
+        queue = self._queue
+        self.members[member.id] = member
+        seq = queue.number_of(member.id)
+        require(seq > 0, "all or none", f"{member.id} did not come in")
+        require(seq not in queue.by_seq, "once in", f"number {seq} is given a second time")
+        named = Spec("flow" if member.id == member.flow else "join", "")
+        spec = decode_spec(graph.specs[node.spec - 1]) if node.spec else named
+        known = Known(member.id, spec, 0, len(node.payload), has_code=node.spec > 0)
+        queue.tasks[member.id] = queue.by_seq[seq] = known
+        if node.spec:
+            queue.special.add(seq)
+            queue.rooms.move(spec.queue, 1, known.size)
+
+    def _grew(self, command: Grew) -> None:
+        """A task made tasks: they are there with its outcome, and by one attempt alone."""
+        queue = self._queue
+        parent = queue.tokens[command.token][0]
+        graphs = [decode_graph(g) for g in (command.spawned, command.replaced) if g]
+        made = [node.id for graph in graphs for node in graph.nodes[:-1]]
+        came_in = [id_ for id_ in made if queue.number_of(id_)]
+        if parent.token != command.token or parent.asked:
+            require(not came_in, "children of no attempt", f"{parent.id} left {came_in}")
+            return
+        member = self.members[parent.id]
+        if command.spawned and self.members[member.flow].asked:
+            require(not came_in, "children of a flow that ends", f"{parent.id} left {came_in}")
+            return
+        text = f"{parent.id} leaves {came_in} of {made}"
+        require(came_in == made and not member.grown, "children once", text)
+        member.grown = command.token
+        flow = self.members[member.flow]
+        for graph in graphs:
+            ids = [node.id for node in graph.nodes[:-1]]
+            flow.nodes += ids
+            if not command.replaced:
+                self._enter(graph._replace(nodes=graph.nodes[:-1]), ids, flow.id)
+                flow.edges += [(id_, EdgeKind.NEEDS_VALUE) for id_ in ids]
+                queue.reached["flow: children entered"] += 1
+                continue
+            whole = f"{parent.id}={parent.attempts}"
+            flow.nodes.append(whole)
+            self._enter(graph, [*ids, whole], flow.id)
+            member.edges.append((whole, _CARRIES))
+            member.payload = pack(packed_reference(Reference(len(member.edges) - 1)))
+            member.released = parent.has_code = False
+            parent.size = 0
+            queue.reached["flow: replaced"] += 1
+
+    # ---- cancels and retries --------------------------------------------------------------------
+
+    def _steered(
+        self, command: CancelSome | FlowAgain, reply: Reply, effects: Sequence[Effect]
+    ) -> None:
+        if isinstance(reply, Rejected):
+            self._queue.reached["flow: refused to steer"] += 1
+        elif isinstance(command, FlowAgain):
+            self._again(command)
+        else:
+            self._asked(command, reply, effects)
+
+    def _asked(self, command: CancelSome, reply: Done, effects: Sequence[Effect]) -> None:
+        """A part of a flow is to end: what waits does so now, code that runs is asked to."""
+        queue, flow = self._queue, self.members[command.name]
+        flow.asked = flow.asked or self._outcome(flow.id) is None
+        meant = [
+            (seq, queue.by_seq[seq])
+            for seq in sorted(map(queue.number_of, flow.nodes))
+            if command.after < seq <= (reply.rest_after or seq)
+            and queue.by_seq[seq].outcome is None
+        ]
+        runs = [task for _, task in meant if task.token is not None]
+        waits = {seq for seq, task in meant if task.token is None}
+        told = {effect.token for effect in effects if isinstance(effect, CancelAsked)}
+        made = {effect.seq for effect in effects if isinstance(effect, Settled)}
+        text = f"{command} means {meant}, ends {made} and asks {told}: {reply}"
+        right = told == {task.token for task in runs if not task.asked} and made == waits
+        many = len(runs) + sum(queue.by_seq[seq].has_code for seq in waits)
+        require(right and reply.affected == many, "cancel of a flow", text)
+        self._stopped |= waits
+        queue.reached["flow: cancelled as a whole"] += bool(meant)
+        for task in runs:
+            due = queue.time + command.grace
+            task.grace_ends = min(due, task.grace_ends) if task.asked else due
+            task.asked = True
+
+    def _again(self, command: FlowAgain) -> None:
+        """What has no value is there once more, and waits for what has succeeded as before."""
+        queue, old, new = self._queue, self.members[command.id], next_id(command.id)
+        if new in self.members:
+            return
+        nodes = sorted(old.nodes, key=queue.number_of)
+        again = {
+            id_: f"{new}/{at}"
+            for at, id_ in enumerate(nodes, 1)
+            if cast("tuple[State, bytes]", self._outcome(id_))[0] is not State.SUCCEEDED
+        }
+        names = again | {old.id: new}
+        for id_, clone in names.items():
+            self._clone(id_, clone, names, new)
+        self.members[new].nodes = [again.get(id_, id_) for id_ in nodes]
+        queue.reached["flow: retried"] += 1
+        queue.reached["flow: retried, and shares a result"] += len(again) < len(nodes)
+
+    def _clone(self, id_: str, clone: str, names: dict[str, str], flow: str) -> None:
+        from tests.sim.system.queue_checker import Known
+
+        queue, member, before = self._queue, self.members[id_], self._queue.tasks[id_]
+        edges = [(names.get(src, src), kind) for src, kind in member.edges]
+        self.members[clone] = Member(clone, member.payload, edges, flow=flow)
+        seq = queue.number_of(clone)
+        require(seq > 0 and seq not in queue.by_seq, "once in", f"{clone} did not come in")
+        spec = before.spec if before.has_code else before.spec._replace(queue="")
+        known = Known(clone, spec, 0, before.size, has_code=before.has_code)
+        queue.tasks[clone] = queue.by_seq[seq] = known
+        if known.has_code:
+            queue.special.add(seq)
+            queue.rooms.move(spec.queue, 1, known.size)
+
+    # ---- what follows ---------------------------------------------------------------------------
+
+    def waits(self, task: "Known") -> None:
+        """It waits to be handed out."""
+        member = self.members.get(task.id)
+        if member is None:
+            return
+        text = f"{task.id} may run, of {[(s, self._outcome(s)) for s, _ in member.edges]}"
+        require(self._met(member) and not self._broken(member), "before its last input", text)
+        require(not member.released or task.attempts > 0, "released twice", text)
+        member.released = True
+
+    def began(self, id_: str, values: list[object]) -> None:
+        """Its code begins, with these values."""
+        member = self.members[id_]
+        due = cast("list[object]", filled(member.payload, self._values(member)))[3]
+        require(values == due, "values in order", f"{id_} is given {values}, not {due}")
+        self._queue.reached["flow: a failure as a value"] += "Failure(" in repr(values)
+
+    def ends(self, effect: Settled) -> bool:
+        """Whether a task that never ran, or has no code, ended for what it waited for; rightly."""
+        task = self._queue.by_seq[effect.seq]
+        member = self.members.get(task.id)
+        if member is None:
+            return False
+        if effect.seq in self._stopped:
+            self._stopped.remove(effect.seq)
+            text = f"{task.id} is cancelled with its flow, and ends as {effect}"
+            require(effect.state is State.CANCELLED and _why(effect) == "user", "cancels", text)
+            self._over(effect, task)
+            return True
+        upstream = effect.state is State.CANCELLED and _why(effect) == "upstream"
+        if task.has_code and not upstream:
+            return False  # cancelled, or purged, for another reason
+        text = f"{task.id} ends as {effect}: {[(s, self._outcome(s)) for s, _ in member.edges]}"
+        if self._broken(member):
+            require(effect.state is not State.SUCCEEDED, "value of nothing", text)
+        else:
+            require(not task.has_code and self._met(member), "before its last input", text)
+            value = joined(member.payload, self._values(member))
+            same = effect.state is State.SUCCEEDED and effect.data == value
+            require(same, "value of a join", text)
+        ended = all(self._outcome(id_) is not None for id_ in member.nodes)
+        require(ended, "end of a flow", f"{task.id} ends before all of {member.nodes}")
+        reached = self._queue.reached
+        reached[f"flow: {effect.state.name.lower()}"] += bool(member.nodes)
+        reached["flow: cancelled for what it waited for"] += upstream
+        self._over(effect, task)
+        return True
+
+    def _over(self, effect: Settled, task: "Known") -> None:
+        if task.has_code:
+            self._queue.over(effect, task, State.CANCELLED)
+            return
+        if task.spec.queue:
+            self._queue.rooms.move(task.spec.queue, -1, 0)
+        task.outcome = (effect.state, effect.data)
+        self._queue.settled.append(task.id)
+
+    def entered(self, machine: Machine) -> None:
+        """The entry is over: what waits for nothing has gone on, but for what is left due."""
+        if not self.members or _left_due(machine):
+            self._queue.reached["flow: went on in another entry"] += bool(self.members)
+            return
+        for member in self.members.values():
+            task = self._queue.tasks[member.id]
+            if task.outcome is None and not member.released:
+                stays = not self._met(member) and not (self._broken(member) and not member.nodes)
+                require(stays, "released late", f"{member.id} still waits for {member.edges}")
+
+    def answered(
+        self, request: SubmitFlow, message: object | None, error: RaftworkError | None
+    ) -> None:
+        """Who is told that it is there is told the truth."""
+        if isinstance(message, FlowSubmitted):
+            require(request.id in self._queue.tasks, "durable", f"{request.id} is not there")
+        else:
+            refused = isinstance(error, QueueFull) or "level" in str(error)
+            require(refused, "refusals", f"{request.id} is refused: {error!r}")
+
+
+def _why(effect: Settled) -> str:
+    return decode_failure(effect.data).type
+
+
+def _left_due(machine: Machine) -> bool:
+    ((count,),) = machine.state.db.execute("SELECT count(*) FROM timer WHERE kind = 15")
+    return bool(count)
+
+
+# ---- what code makes ----------------------------------------------------------------------------
+
+
+def grown(task: PushedTask, kind: str, many: int) -> Outcome:
+    """What code ends with that makes so many tasks; their ids are those of this attempt."""
+    nodes = [_node([f"{task.id}.{task.token}.{at}"], "ok", 10, 0, []) for at in range(many)]
+    if kind == "spawn":
+        graph = encode_graph(Graph([_SPEC], [*nodes, Node(0, pack(None))]))
+        ended = Grown(pack([task.id, task.token]), graph, b"")
+    else:
+        ended = Grown(b"", b"", encode_graph(Graph([_SPEC], [*nodes, _join(range(many))])))
+    return Outcome(task.token, False, encode_failure(ended))
+
+
+def value_of(outcome: Outcome) -> bytes:
+    """Of code that returned its value, whatever it made; else its failure."""
+    if not is_growth(outcome.data):
+        return outcome.data
+    ended = decode_ending(outcome.data)
+    assert isinstance(ended, Grown)
+    return ended.value
+
+
+def _node(
+    ids: list[str], kind: str, length: int, times: int, edges: Sequence[tuple[int, EdgeKind]]
+) -> Node:
+    slots = [slot for slot, (_, kind_) in enumerate(edges) if kind_ & _CARRIES]
+    values = [packed_reference(Reference(slot)) for slot in slots]
+    inputs = [src << KIND_BITS | kind_.value for src, kind_ in edges]
+    return Node(1, pack([kind, length, times, values]), inputs, "".join(ids))
+
+
+def _join(sources: Sequence[int], kind: EdgeKind = _CARRIES) -> Node:
+    values = [packed_reference(Reference(slot)) for slot in range(len(sources))]
+    return Node(0, pack(values), [src << KIND_BITS | kind.value for src in sources])
+
+
+class Flows:
+    """Whoever submits flows, by way of the clients; from a stream of its own."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._rng = Random(f"flows of {world.seed}")
+        self.there = self._rng.random() < _SHARE
+        self._made = self._asked = 0
+        self._before: list[SubmitFlow] = []
+        if self.there:
+            for worker in world.workers[1:4]:
+                worker.queues = (*worker.queues, QUEUE)
+
+    def begin(self) -> None:
+        """From now on until there is peace."""
+        if self.there and not self._world.peaceful:
+            self._rng.choice(self._world.users).inquire(self._draw())
+            if self._before and self._rng.random() < 0.3:
+                self._steer(self._rng.choice(self._failed() or self._before[-4:]).id)
+            self._world.timeline.after(self._rng.randint(1, 2 * _EVERY), self.begin)
+
+    def _failed(self) -> list[SubmitFlow]:
+        """Half of the time, the newest flows that have failed."""
+        known = [(flow, self._world.queue.tasks.get(flow.id)) for flow in self._before[-12:]]
+        over = [flow for flow, task in known if task is not None and task.outcome is not None]
+        failed = [f for f in over if self._world.queue.tasks[f.id].outcome[0] is State.FAILED]  # type: ignore[index]
+        return failed if self._rng.random() < 0.5 else []
+
+    def _steer(self, id_: str) -> None:
+        """Have whoever leads cancel a flow, or retry one that has failed."""
+        known = self._world.queue.tasks.get(id_)
+        failed = known is not None and known.outcome is not None
+        for broker in self._world.brokers:
+            leadership = broker.node._supervisor.leadership if broker.node is not None else None
+            if leadership is None or broker.paused:
+                continue
+            self._asked += 1
+            cancel = CancelTasks(self._asked, Scope.FLOW, [], id_, "", self._rng.choice((0, 900)))
+            request = RetryFlow(self._asked, id_) if failed else cancel
+            leadership.request(_NOBODY, request, 8, broker.mono)
+            broker.poke()
+
+    def _draw(self) -> SubmitFlow:
+        rng = self._rng
+        if self._before and rng.random() < 0.15:
+            return rng.choice(self._before[-8:])
+        nodes: list[Node] = []
+        for at in range(rng.choice((1, 2, 4, 6, 9))):
+            sources = rng.sample(range(at), min(at, rng.choice((0, 1, 1, 2, 3, 5))))
+            if sources and rng.random() < 0.2:
+                nodes.append(_join(sources, rng.choice((_CARRIES, _CARRIES | _ANY))))
+                continue
+            kinds = (_CARRIES, _CARRIES, EdgeKind.NEEDS_VALUE, _CARRIES | _ANY, _ANY)
+            edges = [(src, rng.choice(kinds)) for src in sources]
+            kind = rng.choice(("ok", "ok", "ok", "fail", *GROWS))
+            times = rng.choice((1, 1, 2, 3))
+            nodes.append(_node([], kind, rng.choice((1, 5, 40, 300)), times, edges))
+        used = {source(edge) for node in nodes for edge in node.inputs}
+        sinks = [at for at in range(len(nodes)) if at not in used]
+        self._made += 1
+        ends = [
+            _node([], rng.choice(("ok", "fail")), 20, 1, [(len(nodes), kind)])
+            for kind in rng.choices((_CARRIES, _FAILURE, _CARRIES | _ANY), k=rng.choice((0, 0, 2)))
+        ]
+        graph = encode_graph(Graph([_SPEC], [*nodes, _join(sinks)], ends))
+        ttl = rng.choice((1, 500, 5_000))
+        self._before.append(SubmitFlow(0, 0, f"f{self._made}", ttl, False, graph))
+        return self._before[-1]
