@@ -1,7 +1,8 @@
 """Calls that an executor sends (raftwork/executor.py): functions by reference, or pickled.
 
-Who may enqueue may have a worker call functions. So without `--pickle` it calls those of the App's
-own package alone, and unpickles nothing.
+Who may enqueue may have a worker call functions, and to name any (`os:system`) is as much as to
+send one pickled. So without `--pickle` it calls those that the App's own package defines, no
+others, and unpickles nothing.
 """
 
 import importlib
@@ -13,7 +14,7 @@ from typing import cast
 
 from raftwork.attempt_ends import Reject, Resume, Retry
 from raftwork.errors import NotSerializable, TaskCancelled
-from raftwork.references import EXECUTOR_TASK, referred
+from raftwork.references import EXECUTOR_TASK, reference, referred
 from raftwork.serialization import pack_result
 from raftwork.worker.runner import TRACEBACK_MAX, Registry
 
@@ -70,6 +71,11 @@ class _Caller:
             function = referred(text)
         except LookupError as error:
             raise Reject(str(error)) from None
+        if not self._pickles and reference(function) != text:  # such as `os.system` of a module
+            raise Reject(
+                f"what is called {text!r} is not defined as {text!r}: start the worker with"
+                " --pickle if it may call what the App's modules import"
+            )
         args, kwargs = call.get("args", []), call.get("kwargs", {})
         return function, cast("list[object]", args), cast("dict[str, object]", kwargs)
 

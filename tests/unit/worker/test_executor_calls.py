@@ -64,6 +64,14 @@ def test_others_are_not(target: str, function: str) -> None:
         call(target, by_reference(function, "true"))
 
 
+@pytest.mark.parametrize(
+    "name", ["pickle.loads", "cast", "add.__globals__.get", "pytest.raises", "Trap.__class__"]
+)
+def test_what_a_module_of_the_app_only_imports_is_not_its_own(name: str) -> None:
+    with pytest.raises(Reject, match=f"is not defined as '{__name__}:{name}'"):
+        call(HERE, by_reference(name, b""))
+
+
 def test_nothing_is_unpickled_unless_that_is_permitted() -> None:
     how: dict[str, object] = {"by": "pickle", "call": pickle.dumps((add, (Trap(),), {}))}
     for refused in (how, by_reference("add", 1) | {"first": how | {"id": "x"}}):
