@@ -289,7 +289,7 @@ class App(HookDecorators):
     @property
     def schedules(self) -> Schedules:
         """The cluster's schedules: create, look at, change, pause, trigger, delete."""
-        return Schedules(self, self.named)
+        return Schedules(self, self.named, self.types)
 
     # ---- workers ------------------------------------------------------------------------------
 

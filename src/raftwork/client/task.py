@@ -201,6 +201,8 @@ class BoundTask(Generic[P, T]):
             extras,
             self.parameters,
             self._binder,
+            self.signature,
+            once.besides,
         )
 
     def as_child(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[bytes, Node]:
@@ -209,11 +211,8 @@ class BoundTask(Generic[P, T]):
         Raises as `as_node`; TypeError, NotSerializable, PayloadTooLarge for the arguments.
         """
         call = self.as_node()
-        if call.binder is not None:
-            call.binder(*args, **kwargs)
-        payload = pack_call(call_packer(), call.name, args, kwargs, call.parameters)
         id_ = call.id or new_ids(1)[0]
-        return call.spec, Node(1, payload, [], id_, call.key, call.extras)
+        return call.spec, Node(1, self.packed(args, kwargs), [], id_, call.key, call.extras)
 
     def check_arguments(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         """Raise TypeError for arguments that the function does not take, as far as it is known."""

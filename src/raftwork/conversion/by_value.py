@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raftwork.conversion.shapes import Misfit
+from raftwork.messages.flow_values import Reference
 
 if TYPE_CHECKING:
     from raftwork.conversion.compiler import Compiler
@@ -15,7 +16,7 @@ _PLAIN = (type(None), bool, int, float, str, bytes)
 def plain_of(value: object, compiler: Compiler) -> object:
     """Raises Misfit for what has none."""
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in _PLAIN or kind is Reference:
         return value
     if isinstance(value, list | tuple) and kind in (list, tuple):
         return [plain_of(part, compiler) for part in value]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, NewType, TypeVar, Union
 
+from raftwork.attempt_ends import Replacement
 from raftwork.conversion import models, records
 from raftwork.conversion.containers import collected, listed, mapped, tupled, union
 from raftwork.conversion.scalars import scalar
@@ -19,7 +20,9 @@ from raftwork.conversion.shapes import (
     Shape,
     expected,
     foreign,
+    passing,
 )
+from raftwork.messages.flow_values import Failure
 
 _LISTS: Final = (list, abc.Sequence, abc.MutableSequence, abc.Iterable, abc.Collection)
 _SETS: Final[dict[object, Callable[[list[object]], object]]] = {
@@ -54,12 +57,16 @@ class Compiler:
         try:
             known = self._made.get(annotation) if not bound else None
         except TypeError:  # it cannot be hashed
-            return self._shape(annotation, bound)
+            return self._passing(annotation, bound)
         if known is None:
-            known = self._shape(annotation, bound)
+            known = self._passing(annotation, bound)
             if not bound:
                 self._made[annotation] = known
         return known
+
+    def _passing(self, annotation: object, bound: Bound) -> Shape:
+        shape = self._shape(annotation, bound)
+        return shape if shape is ANYTHING else passing(shape)
 
     def _shape(self, annotation: object, bound: Bound) -> Shape:
         if annotation is None:
@@ -110,6 +117,10 @@ class Compiler:
 
     def _class(self, kind: type) -> Shape:
         words = kind.__name__
+        if kind is Failure:
+            return _FAILURE
+        if kind is Replacement:
+            return ANYTHING
         if (single := scalar(kind)) is not None:
             return single
         if kind in _SETS or kind is tuple:
@@ -121,13 +132,15 @@ class Compiler:
         fields = records.Fields(words)
         if typing.is_typeddict(kind):
             required: frozenset[str] = getattr(kind, "__required_keys__", frozenset())
-            shape = self._made[kind] = records.typed_dict(words, fields)
+            shape = records.typed_dict(words, fields)
+            self._made[kind] = passing(shape)
             self._fill(fields, kind, _hints(kind), lambda name: name in required, _NONE)
             return shape
         if issubclass(kind, tuple) and (names := getattr(kind, "_fields", None)) is not None:
             hints = {name: _hints(kind).get(name, Any) for name in names}
             defaults: Mapping[str, object] = getattr(kind, "_field_defaults", {})
-            shape = self._made[kind] = records.named_tuple(words, kind, fields)
+            shape = records.named_tuple(words, kind, fields)
+            self._made[kind] = passing(shape)
             self._fill(fields, kind, hints, lambda name: name not in defaults, _NONE)
             return shape
         return ANYTHING
@@ -143,7 +156,8 @@ class Compiler:
                     and each.default_factory is dataclasses.MISSING
                 )
         fields = records.Fields(words)
-        shape = self._made[annotation] = records.dataclass(words, kind, fields)
+        shape = records.dataclass(words, kind, fields)
+        self._made[annotation] = passing(shape)
         self._fill(fields, kind, {name: hints[name] for name in taken}, taken.__getitem__, bound)
         return shape
 
@@ -197,6 +211,14 @@ class Compiler:
             return made
 
         return Shape(words, out, into)
+
+
+def _no_failure(value: object) -> object:
+    raise expected("Failure", value)
+
+
+#: It stands for a task's value (`passing`), and nothing else is one.
+_FAILURE: Final = Shape("Failure", _no_failure, _no_failure, rich=False)
 
 
 def _hints(kind: type) -> dict[str, object]:

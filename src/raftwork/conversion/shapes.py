@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from raftwork.messages.flow_values import STAND_INS
+
 Convert: TypeAlias = Callable[[Any], object]
 
 
@@ -88,6 +90,18 @@ def each(convert: Convert, values: Iterable[object]) -> list[object]:
             except Misfit as misfit:
                 raise misfit.within(f"[{at}]") from None
         raise
+
+
+def passing(shape: Shape) -> Shape:
+    """The same, but for what stands in a flow where a value will stand, or would: it passes."""
+
+    def past(convert: Convert) -> Convert:
+        def run(value: object) -> object:
+            return value if type(value) in STAND_INS else convert(value)
+
+        return run
+
+    return shape._replace(out=past(shape.out), into=past(shape.into))
 
 
 def foreign(words: str, convert: Convert) -> Convert:

@@ -45,6 +45,17 @@ class Types:
 
         return plain_of(value, self.compiler)
 
+    def packed(self, value: object, pack: Callable[[object], bytes]) -> bytes:
+        """The value packed, in its plain form if it must be. Raises what `pack` does."""
+        try:
+            return pack(value)
+        except NotSerializable as error:
+            try:
+                plain = self.plain_of(value)
+            except Misfit:
+                raise error from None
+        return pack(plain)
+
 
 #: Of every App without converters of its own.
 NO_TYPES: Final = Types({})

@@ -1,7 +1,7 @@
 """What an annotation makes of a value, on its way out and in."""
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -30,6 +30,7 @@ from raftwork.conversion import NO_TYPES, Converter, converters
 from raftwork.conversion.by_value import plain_of
 from raftwork.conversion.compiler import Compiler
 from raftwork.conversion.shapes import ANYTHING, Misfit
+from raftwork.messages.flow_values import Failure, Reference
 from raftwork.wire import pack, unpack
 
 PLAIN_COMPILER = NO_TYPES.compiler
@@ -294,3 +295,50 @@ def test_utc_arrives_as_utc() -> None:
     shape = PLAIN_COMPILER.shape(datetime)
     made = shape.into(shape.out(datetime(2027, 1, 1, tzinfo=UTC)))
     assert isinstance(made, datetime) and made.tzinfo is UTC
+
+
+class Tree(TypedDict):
+    day: date
+    below: "list[Tree]"
+
+
+@dataclass
+class Link:
+    day: date
+    next: "Link | None" = None
+
+
+#: Annotations, and where in a value of each something may stand for a part.
+HOLES: list[tuple[object, Callable[[object], object]]] = [
+    (date, lambda x: x),
+    (list[date], lambda x: [x]),
+    (set[date], lambda x: [x]),
+    (tuple[int, date], lambda x: [x, x]),
+    (dict[str, date], lambda x: {"a": x}),
+    (dict[int, date], lambda x: {1: x}),
+    (int | date, lambda x: x),
+    (list[date | Failure], lambda x: [x, "2027-01-01"]),
+    (Literal[1, 2] | date, lambda x: x),
+    (Tree, lambda x: {"day": x, "below": [x, {"day": x, "below": [x]}]}),
+    (Link, lambda x: {"day": x, "next": {"day": x, "next": x}}),
+    (Money, lambda x: x),
+]
+
+
+@pytest.mark.parametrize(("annotation", "with_hole"), HOLES, ids=map(str, range(len(HOLES))))
+def test_what_stands_for_a_value_of_a_flow_passes(
+    annotation: object, with_hole: Callable[[object], object]
+) -> None:
+    shape = Compiler(converters([Converter(Money, lambda m: m.cents, Money)])).shape(annotation)
+    failure, place = Failure("ValueError", "no", "", "failed"), Reference(3)
+    out = shape.out(with_hole(place))
+    assert str(out).count(str(place)) == str(with_hole(place)).count(str(place))
+    into = shape.into(with_hole(failure))
+    assert str(into).count(str(failure)) == str(with_hole(failure)).count(str(failure))
+
+
+def test_nothing_but_a_failure_is_one() -> None:
+    shape = Compiler({}).shape(Order | Failure)
+    for value in (["ValueError", "no", "", "failed"], {"type": "ValueError"}):
+        with pytest.raises(Misfit):
+            shape.into(value)
