@@ -262,8 +262,8 @@ class Server:
         node, transport = self._node, self._transport
         pause = max(0, node.wake_at - self._now)
         rest = 0.0
-        if self._throttle.rests and not node.leads:
-            rest = self._throttle.left(time.monotonic())
+        if self._throttle.rests and (left := self._throttle.left(time.monotonic())):
+            rest = 0.0 if node.leads else left
         if rest:
             pause = min(pause, ceil(rest * 1_000))
         ready = transport.poll(pause, anyone=not rest)

