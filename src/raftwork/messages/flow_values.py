@@ -39,6 +39,10 @@ class Failure(NamedTuple):
     status: str
 
 
+#: What stands in arguments where a value will stand, or would.
+STAND_INS: Final = frozenset({Reference, Failure})
+
+
 def packed_reference(reference: Reference) -> msgpack.ExtType:
     """As it goes into a packed template."""
     kind = _SPREAD if reference.spread else _REFERENCE
@@ -126,13 +130,13 @@ def _join(value: object, inputs: Mapping[int, bytes]) -> bytes:
     items: list[bytes] = []
     for item in value:
         if type(item) is Reference and item.spread:
-            items += _items(_of(item, inputs))
+            items += items_of(_of(item, inputs))
         else:
             items.append(_join(item, inputs))
     return pack_array(items)
 
 
-def _items(packed: bytes) -> list[bytes]:
+def items_of(packed: bytes) -> list[bytes]:
     """The items of a packed list, packed; what is no list is its own only item."""
     unpacker = msgpack.Unpacker()
     unpacker.feed(packed)

@@ -69,7 +69,7 @@ from tests.sim.system.room import Rooms
 from tests.sim.system.schedules import ScheduleRules
 from tests.sim.system.timers import TimerRules
 from tests.sim.system.unique import Keys
-from tests.sim.system.workload import contents_of, tags_of
+from tests.sim.system.workload import Batch, contents_of, tags_of
 
 
 @dataclass(slots=True)
@@ -86,6 +86,8 @@ class Known:
     losses: int = 0
     outcome: tuple[State, bytes] | None = None
     key: str = ""
+    #: When it came in with a batch.
+    entered_at: int = 0
     #: Since when it waits to be handed out; None while it does not.
     waits_since: int | None = None
     #: Whether its code was asked to end, and when (machine time) it is ended.
@@ -333,7 +335,7 @@ class QueueChecker:
             require(seq not in self.by_seq, "once in", f"number {seq} is given a second time")
             require(task not in self.refused, "refused for good", f"{task} was refused, and is in")
             known = Known(task, decode_spec(spec), crc32(payload, start), len(payload))
-            known.waits_since = self.rooms.timeline.now
+            known.entered_at = known.waits_since = self.rooms.timeline.now
             self.tasks[task] = self.by_seq[seq] = known
             self.rooms.move(known.spec.queue, 1, known.size)
 
@@ -519,6 +521,18 @@ class QueueChecker:
         batch = self.entering(spec, packed)
         return (batch.queue, *batch.weight)
 
+    def weight_before(self, moment: int, batch: Batch) -> tuple[int, int, int]:
+        """How many of its tasks were new at that moment, their bytes, and until when all were."""
+        new = dict[str, int]()
+        until = self.rooms.timeline.now
+        for id_, payload, *_ in cast("list[tuple[str, bytes]]", unpack(batch.tasks)):
+            known = self.tasks.get(id_)
+            if known is None or known.entered_at > moment:
+                new[id_] = len(payload)
+            if known is not None and known.entered_at > moment:
+                until = min(until, known.entered_at)
+        return len(new), sum(new.values()), until
+
     def _admits(self, command: Admit, reply: Reply, effects: Sequence[Effect]) -> None:
         if _keyed(command):
             self.keys.admitted(command, reply)
@@ -565,6 +579,7 @@ class QueueChecker:
                 continue
             seq, flags = found
             known = Known(row[0], spec, contents_of(start, row), len(row[1]))
+            known.entered_at = self.rooms.timeline.now
             known.key, known.tags = "".join(row[2:3]), tags_of(row)
             self.tasks[known.id] = self.by_seq[seq] = known
             if flags & LANED:

@@ -224,7 +224,7 @@ def test_an_os_error_is_the_disks_only_where_files_are_used(
     one.tolerated = OSError
     one.client()
     one.client(b"other")
-    one.worker()
+    one.worker()  # without a free slot nothing is planned
     with bug(owner, name, error=OSError("too many open files")):
         one.say(b"other", request("w"))
         one.say(b"client", Ask(1, ["x"]))
@@ -421,7 +421,6 @@ def test_a_leadership_that_was_made_anew_asks_for_later_barriers(one: World) -> 
     before = one.nodes["a"]._supervisor.leadership
     assert before is not None
     with bug(Leadership, "plan"):
-        one.say(b"client", Ping())
         one.step()
     one.run(PAUSE_MS)
     after = one.nodes["a"]._supervisor.leadership
@@ -442,7 +441,7 @@ def test_the_disk_of_this_replica_is_never_somebody_elses_work(
     one: World, owner: type, name: str, error: Exception
 ) -> None:
     one.client()
-    one.worker()
+    one.worker()  # without a free slot nothing is planned
     one.tolerated = Exception
 
     def work() -> None:
