@@ -124,10 +124,11 @@ def check_room(ledger: "Ledger", name: str, payloads: Sequence[bytes]) -> None:
     ):
         if count > limit:
             raise QueueFull(f"no room: this would make {count} {what}, {limit} are allowed")
-    queue = ledger.queues.get(name)
-    if queue is None:
+    if name not in ledger.queues:
         check_queues(ledger, name)
-    elif queue.settings.max_length or queue.settings.max_bytes:
+        return
+    queue = ledger.queues[name]
+    if queue.settings.max_length or queue.settings.max_bytes:
         check_fits(queue, tasks, sum(map(len, payloads)))
 
 
@@ -425,8 +426,8 @@ def _insert_all(
 def _insert(ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row]) -> bool:
     """Insert all rows or, if an id is known, none."""
     db, first = ledger.db, ledger.seq + 1
-    queue = ledger.queues.get(spec.queue)
-    number = queue.number if queue else ledger.last_queue + 1
+    known = spec.queue in ledger.queues
+    number = ledger.queues[spec.queue].number if known else ledger.last_queue + 1
     new = [
         (seq, task, crc, number, key, packed, payload)
         for seq, (task, crc, payload, key, _) in enumerate(rows, first)
