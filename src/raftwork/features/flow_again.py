@@ -44,7 +44,7 @@ RETRIES_MAX: Final = 1_000
 _FLOW = """SELECT number, phase, state, siblings, code, unmade.spec, payload FROM task
     JOIN flow ON number = task.seq LEFT JOIN unmade ON unmade.seq = number WHERE task.id = ?"""
 _NODES = """SELECT task.seq, phase, state, due, length(body), key, tenant, code, unmade.spec,
-    payload FROM node CROSS JOIN task ON task.seq = node.seq
+    payload, unmade.worker FROM node CROSS JOIN task ON task.seq = node.seq
     LEFT JOIN unmade ON unmade.seq = task.seq WHERE node.flow = ? ORDER BY task.seq"""
 _EDGES = """SELECT dst, slot, src, kind FROM json_each(?) CROSS JOIN edge ON dst = value
     ORDER BY dst, slot"""
@@ -91,6 +91,7 @@ class _Node(NamedTuple):
     code: int | None  # None: it has succeeded
     spec: bytes
     payload: bytes
+    worker: str  # that may have it alone; empty: any may
 
 
 def next_id(id_: str) -> str:
@@ -161,7 +162,7 @@ def _check_room(ledger: "Ledger", again: list[_Node], new: str, ids: list[str]) 
     queues: dict[str, list[bytes]] = {}
     for node in tasks:
         spec = decode_spec(node.spec)
-        check_lanes(ledger, spec, [(node.key, node.tenant)])
+        check_lanes(ledger, spec, [(node.key, node.tenant)], [node.worker])
         queues.setdefault(spec.queue, []).append(node.payload)
     for queue, payloads in queues.items():
         check_room(ledger, queue, payloads)
@@ -201,6 +202,7 @@ def _enter(
             extras = Extras(tenant=node.tenant, tags=tags_of(ledger, node.seq))
             task = Entering(seq, ids[node.seq], 0, node.payload, node.key, extras, ledger.time)
             task.flags, task.flow, task.open, task.blocked = LINKED, flow, count, count > 0
+            task.worker = node.worker
             enter(ledger, spec, node.spec, task, effects)
             continue
         ledger.seq = seq

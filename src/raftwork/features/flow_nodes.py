@@ -78,8 +78,8 @@ _CALLBACKS_ENDED = """UPDATE flow SET callbacks = callbacks - ? WHERE number = ?
     RETURNING callbacks, until"""
 _KEPT = """UPDATE flow SET until = ?, pinned = pinned + ?, pinned_bytes = pinned_bytes + ?
     WHERE number = ?"""
-_KEEP = """INSERT INTO unmade SELECT seq, phase != ?, spec, body FROM task
-    WHERE seq = ? AND flow > 0"""
+_KEEP = """INSERT INTO unmade SELECT task.seq, phase != ?, spec, body, coalesce(worker, '')
+    FROM task LEFT JOIN pin ON pin.seq = task.seq WHERE task.seq = ? AND flow > 0"""
 _OPEN = "SELECT open FROM task WHERE seq = ?"
 _PHASE = "SELECT phase FROM task WHERE seq = ?"
 _ROW = "SELECT seq, id, queue, spec, flags, flow FROM task WHERE seq = ? AND phase = ?"

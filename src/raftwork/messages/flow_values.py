@@ -126,13 +126,13 @@ def _join(value: object, inputs: Mapping[int, bytes]) -> bytes:
     items: list[bytes] = []
     for item in value:
         if type(item) is Reference and item.spread:
-            items += _items(_of(item, inputs))
+            items += items_of(_of(item, inputs))
         else:
             items.append(_join(item, inputs))
     return pack_array(items)
 
 
-def _items(packed: bytes) -> list[bytes]:
+def items_of(packed: bytes) -> list[bytes]:
     """The items of a packed list, packed; what is no list is its own only item."""
     unpacker = msgpack.Unpacker()
     unpacker.feed(packed)

@@ -28,6 +28,10 @@ class Links:
         if level >= level_two.LEVEL:
             sums: tuple[int, int, int, int, int] = db.execute(_SUMS).get
             self.nodes, self.edges, self.pinned, self.pinned_bytes, self.flows = sums
+        #: Unfinished tasks that one worker alone may have (features/pins.py).
+        self.pins = 0
+        if level >= level_two.LEVEL:
+            self.pins = int(db.execute("SELECT count(*) FROM pin").get)
 
     def pin(self, count: int, size: int) -> None:
         """A flow keeps so many more results; or, negative, fewer."""

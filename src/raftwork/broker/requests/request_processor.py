@@ -136,6 +136,8 @@ class RequestProcessor:
         self._left: set[Key] = set()
         self.read_barrier = ReadBarrier[_Reading]()
         self._ready: deque[_Reading] = deque()
+        #: Those that wait until all workers are heard.
+        self._early: list[OpenRequest] = []
         self._waits: dict[Key, tuple[OpenRequest, Generator[None, None, Frame]]] = {}
 
     # ---- requests -----------------------------------------------------------------------------
@@ -163,6 +165,11 @@ class RequestProcessor:
         rule, tally = asked.rule, asked.tally
         match rule:
             case Change():
+                if rule.waits and not self.view.all_heard and rule.waits(asked.request):
+                    tally.check(asked.cost)
+                    self._hold(asked)
+                    self._early.append(asked)
+                    return
                 change = rule.check(self.view, asked.request)
                 if isinstance(change, Done):
                     self._frames.append((asked.key[0], self._answer(rule, asked, change)))
@@ -262,6 +269,8 @@ class RequestProcessor:
             self._turn = now
             if self._rests:
                 self._wanted.append(self._rests.popleft())
+        if self._early and self.view.all_heard:
+            self._take_early()
         for key, (asked, polls) in list(self._waits.items()):
             try:
                 next(polls)
@@ -271,6 +280,16 @@ class RequestProcessor:
             except REFUSALS as error:
                 del self._waits[key]
                 self._fail(asked, Code(error.code), str(error))
+
+    def _take_early(self) -> None:
+        """All workers are heard by now."""
+        early, self._early = self._early, []
+        for asked in early:
+            self._end(asked, None)
+            try:
+                self._take(asked)
+            except REFUSALS as error:
+                self._refuse(asked.key[0], asked.key[2], Code(error.code), str(error))
 
     # ---- reads --------------------------------------------------------------------------------
 

@@ -12,12 +12,15 @@ from raftwork.broker.workers.registry import BEAT_MS
 from raftwork.broker.workers.worker import PARKED_MAX
 from raftwork.features import edges
 from raftwork.features.enqueue import Admit
+from raftwork.features.flow_graph import BroadcastKind, Graph, Node, encode_graph
+from raftwork.features.flows import Grow
 from raftwork.features.limit_settings import ENDLESS
 from raftwork.features.limit_settings import changes as limit_changes
 from raftwork.features.limits import ConfigureLimit, PauseGates
 from raftwork.features.queue_settings import Configure
 from raftwork.features.queue_settings import changes as queue_changes
 from raftwork.messages import (
+    PROTOCOL,
     Deadlock,
     EndWaits,
     Extras,
@@ -30,6 +33,7 @@ from raftwork.messages import (
     Spec,
     State,
     Wait,
+    WorkerHello,
     encode_spec,
 )
 from raftwork.wire import pack
@@ -208,6 +212,24 @@ def test_a_slot_elsewhere_a_parked_task_and_another_queue_leave_hope(
     harness.hello(1, me=OTHER, routing=b"v")
     _say(harness, _wait(first, "c", turn=3, parked=False))
     assert _ended(harness) == [], "another worker has slots"
+
+
+@pytest.mark.parametrize("its", ["w", "v"])
+def test_a_slot_of_another_worker_is_no_hope_for_a_task_of_this_one(
+    harness: RegistryHarness, its: str
+) -> None:
+    first, second = harness.give(2)
+    hello = WorkerHello(PROTOCOL, "v", OTHER, 1, "h", 1, 1, ["default"], [], draining=False)
+    harness.registry.hello(b"v", hello, harness.now)
+    node = Node(1, pack([[], {}]), broadcast=BroadcastKind.VALUES)
+    graph = encode_graph(
+        Graph([encode_spec(Spec("job", "default"))], [node, Node(0, pack(None), [0])])
+    )
+    harness.queues.apply(Grow(0, "f", 1_000, False, graph, [("default", [its])]))
+    _say(harness, _wait(first, "f/1.1", parked=False))
+    assert _ended(harness) == []
+    _say(harness, _wait(second, "f/1.1", parked=False))
+    assert _ended(harness) == [Hopeless(second, 1, Deadlock.SLOTS)] * (its == "w")
 
 
 def test_a_worker_that_rests_is_no_hope_unless_it_has_a_slot(harness: RegistryHarness) -> None:
