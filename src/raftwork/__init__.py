@@ -30,6 +30,7 @@ from raftwork.client import (
     mapreduce,
     replace,
 )
+from raftwork.conversion import Converter
 from raftwork.errors import (
     AlreadyEnqueued,
     AppClosed,
@@ -63,6 +64,7 @@ __version__ = RELEASE
 __all__ = [
     "App",
     "BoundTask",
+    "Converter",
     "Failure",
     "Flow",
     "Progress",

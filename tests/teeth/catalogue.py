@@ -44,8 +44,8 @@ _DURABILITY = (
         (
             Edit(
                 f"{_BROKER}.requests.request_processor:RequestProcessor._take",
-                "self._wanted.append(Wanted(asked, change))",
-                "self._wanted.append(Wanted(asked, change))\n"
+                "self.changes.append(Wanted(asked, change))",
+                "self.changes.append(Wanted(asked, change))\n"
                 "            answer = rule.answer(self.view, asked.request, Done())\n"
                 "            self._frames.append((asked.key[0], answer))",
             ),

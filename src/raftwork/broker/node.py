@@ -143,7 +143,7 @@ class Node:
     def _deliver(self, source: Peer, body: bytes, now: int) -> None:
         if self._replica is not None:
             try:
-                self._replica.receive(source, body, now)
+                self._replica.core.receive(source, body, now)
             except BaseException as error:
                 self._containment.vital.mark(error)
                 raise
@@ -327,15 +327,18 @@ class Node:
 
     def _ask(self, routing: bytes, request: ToBroker, now: int) -> None:
         """What only the leader can carry out for a client; a few things for a worker as well."""
-        kinds = Kind if type(request) in WORKER_REQUESTS else (Kind.CLIENT,)
-        if not any(self._sessions.heard(routing, kind, now) for kind in kinds):
+        sessions, leadership = self._sessions, self._supervisor.leadership
+        known = sessions.heard(routing, Kind.CLIENT, now) or (
+            type(request) in WORKER_REQUESTS and sessions.heard(routing, Kind.WORKER, now)
+        )
+        if not known:
             self._reply(routing, HelloFirst())
-        elif self._supervisor.leadership is None:
+        elif leadership is None:
             self._reply(routing, self._leader(now))
             number, text = cast("int", request[0]), not_leader(self._replica)
             self._reply(routing, Refused(number, Code.NOT_LEADER, text))
         else:
-            self._supervisor.leadership.request(routing, request, self._size, now)
+            leadership.request(routing, request, self._size, now)
 
     def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
         if not self._speaks(routing, hello):
@@ -399,9 +402,10 @@ class Node:
     def _tell_leader(self, now: int) -> None:
         """Push a change of leader to every session: none has to find out by asking."""
         known = None if self._replica is None else self._replica.core.leading
-        if self._announced == (known, self.leads):
+        state = known, self._supervisor.leadership is not None
+        if self._announced == state:
             return
-        self._announced = (known, self.leads)
+        self._announced = state
         leader = self._leader(now)
         if leader.name != self._setup.name:
             self._leader_events.follows(leader.epoch, leader.name)
@@ -424,8 +428,10 @@ class Node:
         self._outgoing.frames.append((routing, message))
 
     def _flush(self) -> None:
-        self._supervisor.drain(self._outgoing.frames)
-        self._outgoing.flush()
+        frames = self._outgoing.frames
+        self._supervisor.drain(frames)
+        if frames:
+            self._outgoing.flush()
 
     def _unsent(self, routing: bytes) -> None:
         self._shut(routing, self._now)

@@ -21,7 +21,6 @@ from raftwork.standard_streams import by_line, fill, let_go
 
 if TYPE_CHECKING:
     from raftwork.features.schedule_records import DeclareSchedules
-    from raftwork.worker import Recycling
 
 
 def _queues(ctx: click.Context, option: click.Parameter, value: str) -> list[str]:
@@ -116,6 +115,11 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     metavar="S",
     help="Stop at once when tasks still run so many seconds after SIGTERM (default: wait).",
 )
+@click.option(
+    "--pickle",
+    is_flag=True,
+    help="Let executors have any function called here, pickled ones among them.",
+)
 @click.option("--name", callback=_name, help="Shown in `raftwork status` (default: HOST-PID).")
 @config_options
 @logging_options
@@ -128,6 +132,7 @@ def command(
     max_tasks_per_child: int | None,
     max_memory_per_child: int,
     grace: float | None,
+    pickle: bool,
     name: str | None,
 ) -> None:
     """Run the tasks of an App.
@@ -156,6 +161,7 @@ def command(
         "max_tasks_per_child": max_tasks_per_child,
         "max_memory_per_child": max_memory_per_child or None,
         "grace": grace,
+        "pickle": pickle,
         "name": name or "HOST-PID",
     }
     if checked(shown | logging_values()):
@@ -163,8 +169,6 @@ def command(
     leave_when_told()
     divide_process_one()
     start_logging()
-    from raftwork.worker import Recycling
-
     raise SystemExit(
         _run(
             app,
@@ -172,8 +176,9 @@ def command(
             concurrency=concurrency,
             pool=pool,
             queues=queues,
-            recycling=Recycling(max_tasks_per_child or 0, max_memory_per_child),
+            recycling=(max_tasks_per_child or 0, max_memory_per_child),
             grace=grace,
+            pickle=pickle,
             name=name,
         )
     )
@@ -186,14 +191,15 @@ def _run(
     concurrency: int | None,
     pool: str,
     queues: list[str],
-    recycling: "Recycling",
+    recycling: tuple[int, int],
     grace: float | None,
+    pickle: bool,
     name: str | None,
 ) -> int:
     """Load the App and work for it. What it names as its brokers comes second only to a flag."""
     from raftwork import App
     from raftwork.client.declarations import declaring
-    from raftwork.worker import load, run_worker
+    from raftwork.worker import Recycling, load, run_worker
 
     source = click.get_current_context().get_parameter_source("brokers")
     flag = brokers if source is ParameterSource.COMMANDLINE else None
@@ -222,9 +228,10 @@ def _run(
         queues=queues,
         name=name,
         app_target=target,
-        recycling=recycling,
+        recycling=Recycling(*recycling),
         hooks=app.hooks if isinstance(app, App) else None,
         grace=grace,
+        pickles=pickle,
         declared=declared,
     )
     let_go()

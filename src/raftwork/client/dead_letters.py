@@ -160,7 +160,7 @@ def _page(answer: DeadPage) -> list[DeadTask]:
 
 def _report(answer: DeadDetails) -> DeadReport:
     match unpack(answer.payload):
-        case [list(args), dict(kwargs)]:
+        case [list(args), dict(kwargs), *_]:
             pass
         case _:
             args, kwargs = [], {}  # another kind of client's

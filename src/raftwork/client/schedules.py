@@ -18,6 +18,7 @@ from raftwork.client.schedule_options import (
     pack_fields,
     schedule_id,
 )
+from raftwork.conversion import Types
 from raftwork.errors import ScheduleConflict
 from raftwork.features.schedule_plan import Fields, decode_fields, plan_of
 from raftwork.features.schedule_records import (
@@ -108,9 +109,10 @@ class Schedules:
     brokers of an older release, and UnknownSchedule for an id that there is not.
     """
 
-    def __init__(self, app: Caller, named: Named) -> None:
+    def __init__(self, app: Caller, named: Named, types: Types) -> None:
         self._app = app
         self._named = named
+        self._types = types
 
     # ---- made and changed -----------------------------------------------------------------------
 
@@ -147,8 +149,9 @@ class Schedules:
     ) -> Schedule:
         """Override these fields: what code declares of them no longer counts.
 
-        Another `cron`, `every`, `tz`, `start` or `end` counts from now. With `etag` it raises
-        ScheduleConflict if the schedule was changed since that was read. Else raises as `create`.
+        Arguments replace all of them, and the headers that go with them. Another `cron`, `every`,
+        `tz`, `start` or `end` counts from now. With `etag` it raises ScheduleConflict if the
+        schedule was changed since that was read. Else raises as `create`.
         """
         self._update(id, etag, fields).result()
         return self.get(id)
@@ -315,7 +318,7 @@ class Schedules:
         if not said:
             raise TypeError("at least one field is required")
         version = 0 if etag is None else _version(id_, etag)
-        request = UpdateSchedule(0, schedule_id(id_), pack_fields(None, said), version)
+        request = UpdateSchedule(0, schedule_id(id_), pack_fields(None, said, self._types), version)
         return self._app.call(request, ScheduleStands)
 
     def _reset(self, id_: str) -> Reply[ScheduleStands]:
@@ -394,7 +397,7 @@ def _schedule(facts: ScheduleFacts) -> Schedule:
 
 def _call(payload: bytes) -> tuple[Sequence[object], Mapping[str, object]]:
     match unpack(payload):
-        case [list(args), dict(kwargs)]:
+        case [list(args), dict(kwargs), *_]:
             return args, kwargs
         case _:
             return (), {}

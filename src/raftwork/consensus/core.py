@@ -92,8 +92,7 @@ class Role(StrEnum):
     LEARNER = "learner"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class Output(NamedTuple):
     """What the core wants done. The fields are in the order in which they must happen."""
 
     #: The core led and no longer does: stop acting as leader before anything else.

@@ -39,6 +39,10 @@ class Failure(NamedTuple):
     status: str
 
 
+#: What stands in arguments where a value will stand, or would.
+STAND_INS: Final = frozenset({Reference, Failure})
+
+
 def packed_reference(reference: Reference) -> msgpack.ExtType:
     """As it goes into a packed template."""
     kind = _SPREAD if reference.spread else _REFERENCE

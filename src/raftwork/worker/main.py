@@ -54,6 +54,7 @@ from raftwork.worker.events import (
     WorkerStopped,
     started,
 )
+from raftwork.worker.executor_calls import served
 from raftwork.worker.hook_calls import hooked, start, watch
 from raftwork.worker.killed_worker_notice import send_notice
 from raftwork.worker.loader import functions
@@ -68,6 +69,7 @@ from raftwork.worker.signals import obeyed
 from raftwork.worker.task_logging import TaskLog, tell, tell_declared
 from raftwork.worker.task_logs import keep_last_lines
 from raftwork.worker.task_notes import Courier
+from raftwork.worker.typed_tasks import typed
 
 log = logging.getLogger("raftwork.worker")
 
@@ -366,6 +368,7 @@ def run_worker(
     hooks: Hooks | None = None,
     grace: float | None = None,
     declared: Sequence[DeclareSchedules] = (),
+    pickles: bool = False,
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
 
@@ -374,17 +377,19 @@ def run_worker(
     threads: the process pool forks here. A second signal ends the process from inside, with
     status 0: no thread or exit handler of a task may delay that; so does the first one's passing by
     `grace` seconds. `recycling` is for processes only. `declared` are schedules to be created where
-    they are missing.
+    they are missing. `pickles` is whether executors may have any function called here, pickled ones
+    among them (executor_calls.py).
     """
     host, pid = socket.gethostname(), os.getpid()
     identity = Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
-    tasks = hooked(functions(registry), hooks)
+    tasks = typed(hooked(functions(registry), hooks), registry)
     speak_for(identity.name)
     facts = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers))
     tell(started(*facts, list(tasks), pid))
     if not tasks:
         tell(NothingRegistered(app_target))
+    tasks = {**tasks, **served(app_target, pickles=pickles)}
     carry_into_threads()
     keep_last_lines()
     notice_waits(brokers)

@@ -111,11 +111,12 @@ class Schedulers:
         if self._world.peaceful:  # what is paused is to tick as well
             return PauseSchedule(0, id_, paused=False)
         fields = encode_fields(self._fields())
+        other = Declared(rng.choice(_IDS), encode_fields(self._fields()))
         match rng.randrange(10):
             case 0 | 1:
                 return CreateSchedule(0, id_, fields)
             case 2 | 3:
-                declared = [Declared(id_, fields)]
+                declared = [Declared(id_, fields), other][: rng.randint(1, 2)]
                 return DeclareSchedules(0, rng.choice("ab"), declared, rng.random() < 0.5)
             case 4:
                 over = Fields(window=rng.randint(1, 86_400_000))

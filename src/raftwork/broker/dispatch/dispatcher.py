@@ -69,13 +69,16 @@ class Dispatcher:
         self._ended: dict[str, set[int]] = {}
         #: Something changed since the last plan found nothing to do.
         self.needs_plan = True
+        #: The queues of the workers that had capacity then: what comes into others waits.
+        self._served: frozenset[str] = frozenset()
 
     # ---- facts --------------------------------------------------------------------------------
 
     def queued(self, effect: Queued) -> None:
         """New tasks wait."""
         self._backlog(effect.queue).queued(effect)
-        self.needs_plan = True
+        if effect.queue in self._served:
+            self.needs_plan = True
 
     def moved(self, effect: Requeued | Withdrawn | Replaced) -> None:
         """A task waits (again), waits no more, or has other arguments than were read."""
@@ -162,6 +165,10 @@ class Dispatcher:
         """There may be room at all gates of this limit."""
         self.freed(self._room.of_limit(limit))
 
+    def is_empty(self, queue: str) -> bool:
+        """Whether nothing waits in the queue before new tasks."""
+        return queue not in self._backlogs or not self._backlogs[queue]
+
     def pass_time(self, time: int) -> None:
         """It is this leader time: rates let more in, and pauses end."""
         if opened := self._room.opened(time):
@@ -183,12 +190,12 @@ class Dispatcher:
     def begin(
         self, queue: str, name: str, count: int, workers: list[Worker]
     ) -> list[tuple[bytes, int]]:
-        """Free slots for new tasks of that name, if nothing waits in the queue before them.
+        """Free slots for new tasks of that name, in a queue that is empty.
 
         Returns (incarnation, tasks) pairs. The slots are reserved until
         `WorkerRegistry.unreserve`.
         """
-        if self._backlogs.get(queue) or self._machine.is_paused(queue):
+        if self._machine.is_paused(queue):
             return []
         settings = self._machine.settings_of(queue)
         if settings.fair or settings.concurrency or settings.rate:
@@ -244,7 +251,7 @@ class Dispatcher:
 
     def _waiting_queues(self, workers: list[Worker]) -> list[str]:
         """The queues with waiting tasks that one of these workers serves, in turn."""
-        served = set[str]().union(*(w.queues for w in workers))
+        self._served = served = frozenset().union(*[w.queues for w in workers])
         paused = self._machine.is_paused
         queues = [queue for queue in self._backlogs if queue in served and not paused(queue)]
         for queue in [queue for queue in queues if not self._backlogs[queue]]:

@@ -132,7 +132,7 @@ class QueueBacklog:
                     self.add(number, lane, first)
 
     def __bool__(self) -> bool:
-        return bool(self._ordinary or self._lanes)
+        return bool(self._lanes) or bool(self._ordinary)
 
     # ---- what comes and goes --------------------------------------------------------------------
 

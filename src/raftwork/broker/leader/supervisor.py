@@ -97,7 +97,7 @@ class LeadershipSupervisor:
     def drain(self, out: list[tuple[bytes, FromBroker]]) -> None:
         """Have the Leadership add what may leave now to `out`, if there may be anything."""
         if self._made is not None and self._made.may_send:
-            self.does(lambda leadership: leadership.drain(out))
+            self.does(type(self._made).drain, out)
 
     def turn(self, now: int, applied: Position) -> None:
         """Make the Leadership anew, if that is due."""

@@ -267,12 +267,13 @@ class Ledger:
 
     # ---- queues and running tasks ---------------------------------------------------------------
 
-    def enter(self, name: str, count: int, size: int) -> None:
-        """So many new tasks, with payloads of `size` bytes together, wait in the queue."""
+    def enter(self, name: str, count: int, size: int) -> Queue:
+        """So many new tasks, with payloads of `size` bytes together, wait in this queue."""
         queue = self.touch(name)
         queue.queued += count
         queue.bytes += size
         self.unfinished += count
+        return queue
 
     def take_back(self, runs: Iterable[Running]) -> None:
         """These tasks wait again, at once or until their next attempt is due."""

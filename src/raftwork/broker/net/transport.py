@@ -106,16 +106,16 @@ class Inlet:
         Of a message with too many, the first few: one more than it may have. What follows of it
         comes as empty lists.
         """
-        parts: list[zmq.Frame] = []
-        more = True
-        while more and len(parts) <= PARTS_MAX:
-            try:
-                parts.append(self._socket.recv(_NOBLOCK, copy=False))
-            except zmq.Again:  # never within a message: libzmq has all its parts, or none
-                self._poller.drained(self._socket)
-                return None
-            more = parts[-1].more
-        began_within, self._within = self._within, more
+        try:
+            part = self._socket.recv(_NOBLOCK, copy=False)
+        except zmq.Again:  # never within a message: libzmq has all its parts, or none
+            self._poller.drained(self._socket)
+            return None
+        parts = [part]
+        while part.more and len(parts) <= PARTS_MAX:
+            part = self._socket.recv(_NOBLOCK, copy=False)
+            parts.append(part)
+        began_within, self._within = self._within, part.more
         return [] if began_within else parts
 
 
@@ -361,7 +361,7 @@ class Transport:
 
     def tidy(self) -> list[bytes]:
         """Try again what waits; returns routing ids whose connections are gone, drained."""
-        if self.congested:
+        if self._outboxes:
             self._flush()
         if self._some_closed:
             self._look_for_closed()

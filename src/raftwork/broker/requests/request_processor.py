@@ -128,7 +128,8 @@ class RequestProcessor:
         self._tell = tell
         self._tallies = {feature.about: Tally(feature) for feature in FEATURES}
         self._frames: list[tuple[bytes, FromBroker]] = []
-        self._wanted: list[Wanted] = []
+        #: The changes to propose; drained by `wanted`.
+        self.changes: list[Wanted] = []
         self._rests = deque[Wanted]()  # of large changes: each turn has the next part of one
         self._turn = 0
         self._open: set[Key] = set()
@@ -144,7 +145,7 @@ class RequestProcessor:
 
     def request(self, routing: bytes, request: Frame, size: int) -> None:
         """A client's request, which came in a frame of `size` bytes."""
-        number = cast("int", request[0])
+        number: int = request[0]  # type: ignore[assignment] # so begin all requests
         key = (routing, type(request), number)
         if key in self._open:
             return  # asked again while the first one is under way
@@ -174,15 +175,12 @@ class RequestProcessor:
                 if isinstance(change, Done):
                     self._frames.append((asked.key[0], self._answer(rule, asked, change)))
                     return
-                tally.check(asked.cost)
                 self._hold(asked)
-                self._wanted.append(Wanted(asked, change))
+                self.changes.append(Wanted(asked, change))
             case Read():
-                tally.check(asked.cost)
                 self._hold(asked)
                 self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))
             case Wait():
-                tally.check(asked.cost)
                 self._hold(asked)
                 self._waits[asked.key] = asked, rule.polls(self.view, asked.request)
             case Subscribe():
@@ -201,13 +199,16 @@ class RequestProcessor:
         return answer
 
     def _hold(self, asked: OpenRequest) -> None:
-        self._open.add(asked.key)
+        """It is under way. Raises QueueFull."""
+        asked.tally.check(asked.cost)
         asked.tally.add(asked.cost)
+        self._open.add(asked.key)
 
     def _end(self, asked: OpenRequest, answer: Frame | None) -> None:
         """It is under way no more."""
         self._open.discard(asked.key)
-        self._left.discard(asked.key)
+        if self._left:
+            self._left.discard(asked.key)
         asked.tally.remove(asked.cost)
         if answer is not None:
             self._frames.append((asked.key[0], answer))
@@ -233,7 +234,7 @@ class RequestProcessor:
 
     def wanted(self) -> list[Wanted]:
         """The changes to propose, drained."""
-        out, self._wanted = self._wanted, []
+        out, self.changes = self.changes, []
         return out
 
     def applied(self, wanted: Wanted, reply: Reply) -> None:
@@ -257,7 +258,7 @@ class RequestProcessor:
     @property
     def polls(self) -> bool:
         """Whether anything is to be looked at in every turn."""
-        return bool(self._waits or self._rests)
+        return bool(self._waits or self._rests or self._early)
 
     def poll(self, now: int) -> None:
         """Answer what can be answered by now, and go on with large changes. Cheap if none wait.
@@ -268,7 +269,7 @@ class RequestProcessor:
         if now > self._turn:
             self._turn = now
             if self._rests:
-                self._wanted.append(self._rests.popleft())
+                self.changes.append(self._rests.popleft())
         if self._early and self.view.all_heard:
             self._take_early()
         for key, (asked, polls) in list(self._waits.items()):

@@ -69,7 +69,11 @@ class RaftLog:
 
     def position(self, index: int) -> Position:
         """The position of the entry at `index`, as `term`."""
-        return self.last if index == self.last.seq else Position(self.term(index), index)
+        if index == self.last.seq:
+            return self.last
+        if index >= self._start:
+            return self._tail[index - self._start].at
+        return Position(self.term(index), index)
 
     def holds(self, at: Position) -> bool:
         """Whether this very entry is in the log, or was the last one compacted away."""
