@@ -52,6 +52,7 @@ from raftwork.features.flows import Grow
 from raftwork.features.lanes import GoOn
 from raftwork.features.limits import ConfigureLimit, PauseGates
 from raftwork.features.pause_queue import Pause, Resume
+from raftwork.features.pins import WorkerGone
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure
 from raftwork.features.reschedule import MoveTo
@@ -263,7 +264,7 @@ class QueueChecker:
                 self._moves(command, reply)
             case DropWaiting():
                 self._drops(command, reply, effects)
-            case CancelSome(scope=Scope.FLOW) | FlowAgain() | Grow() | Grew():
+            case CancelSome(scope=Scope.FLOW) | FlowAgain() | Grow() | Grew() | WorkerGone():
                 self.flows.command(command, reply, effects)
             case CancelSome() | Pause() | Resume():
                 self.cancels.applied(self, command, reply, effects)

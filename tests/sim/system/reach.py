@@ -133,6 +133,10 @@ _EXPECTED = (
     "flow: went on in another entry",
     "flow: cancelled as a whole",
     "flow: retried, and shares a result",
+    "broadcast: entered",
+    "broadcast: to nobody",
+    "broadcast: worker gone",
+    "broadcast: came to its worker again",
     # time
     "scheduled",
     "due across a failover",

@@ -451,10 +451,10 @@ class Worker(Process):
     def _node(self, task: PushedTask, now: int) -> Code:
         """A task of a flow: it is given the values that it waited for."""
         inputs = task.about.inputs if task.about is not None else []
-        kind, length, times, values = cast(
-            "tuple[str, int, int, list[object]]", filled(task.payload, dict(inputs))
-        )
-        self.world.queue.flows.began(task.id, values)
+        called = cast("list[object]", filled(task.payload, dict(inputs)))
+        call = called[0] if type(called[0]) is list else called  # of a broadcast, or of one task
+        kind, length, times, values = cast("tuple[str, int, int, list[object]]", call)
+        self.world.queue.flows.began(task.id, values, self.host)
         before = self.world.failures[task.id] = self.world.failures.get(task.id, 0) + 1
         outcome = Outcome(task.token, True, pack([task.id, task.token]))
         if kind == "fail" and before <= times:
