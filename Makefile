@@ -9,7 +9,8 @@ CONSENSUS ?=
 SEEDS ?= 1-300
 FOR ?= 60
 # Tests of real processes wait more than they work: three times as many at a time as there are CPUs. With
-# twice as many, two thirds of two CPUs were idle while they ran.
+# twice as many, two thirds of two CPUs were idle while they ran. Who has nothing left takes tests of
+# another: else one alone would have nearly all of tests/cluster.
 TESTERS ?= 6
 ONLY ?=
 FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --pause worker \
@@ -19,7 +20,7 @@ FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --
 PROTOCOL := $(if $(CONSENSUS),--consensus $(CONSENSUS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit cluster sim soak versions mutants teeth chaos faults fuzz lint types bench docs lock clean
+.PHONY: help demo test unit cluster sim soak versions mutants teeth chaos faults fuzz lint types suites bench docs lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -28,7 +29,7 @@ demo: $(VENV)/.ready ## Three brokers, two workers: kill the leader and a worker
 	@$(BIN)/python -m raftwork demo --tasks $(TASKS) $(PROTOCOL)
 
 test: $(VENV)/.ready ## Every test: units, simulated clusters, clusters of real processes
-	$(BIN)/python -m pytest -n $(TESTERS) -m "not chaos" $(PROTOCOL)
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -m "not chaos" $(PROTOCOL)
 
 unit: $(VENV)/.ready ## Only the fast tests without processes
 	$(BIN)/python -m pytest tests/unit
@@ -71,6 +72,9 @@ lint: $(VENV)/.ready-dev ## Format, lint and layering
 types: $(VENV)/.ready-dev ## Both type checkers
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+suites: $(VENV)/.ready ## Tests of CPython and others, with Raftwork in the place of theirs: make suites ONLY=cpython
+	$(BIN)/python -m tests.suites --only "$(ONLY)" --write
 
 bench: $(VENV)/.ready ## Tasks a second and failover times on this machine
 	$(BIN)/python -m bench

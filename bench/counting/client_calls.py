@@ -41,7 +41,7 @@ def counted(app: App, load: Callable[[int], None], tasks: int) -> dict[str, int]
 def _connect_anew(app: App) -> None:
     if app._connection is not None:  # noqa: SLF001 - nothing else makes a new one
         app._connection.close()  # noqa: SLF001
-    app._start_afresh()  # noqa: SLF001
+    app.start_afresh()
 
 
 def _calls(profile: cProfile.Profile) -> Counter[str]:

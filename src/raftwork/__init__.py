@@ -30,6 +30,7 @@ from raftwork.client import (
     mapreduce,
     replace,
 )
+from raftwork.conversion import Converter
 from raftwork.errors import (
     AlreadyEnqueued,
     AppClosed,
@@ -65,6 +66,7 @@ __version__ = RELEASE
 __all__ = [
     "App",
     "BoundTask",
+    "Converter",
     "Failure",
     "Flow",
     "Progress",

@@ -43,6 +43,8 @@ _LENGTH_BYTES: Final = 2
 _RETRY: Final = "~"
 #: The id of a node of a flow that was retried: of the flow before that, and more.
 _NODE_AGAIN: Final = re.compile(r"(.+)~[1-9][0-9]*/[1-9][0-9]*", re.DOTALL)
+#: What the id of a task of a broadcast has more than the broadcast's.
+_MEMBER: Final = re.compile(r"[.][1-9][0-9]*")
 #: Between a schedule's id, and what makes a task's of it.
 _TICK: Final = "@"
 #: Characters of a task's id.
@@ -117,6 +119,8 @@ class Encryption:
             return [bound] if ours else []
         if task.startswith(head.task + _TICK):
             return [Bound(SCHEDULED, head.task)]
+        if _MEMBER.fullmatch(task.removeprefix(head.task)) and task.startswith(head.task):
+            return [bound]
         again = _NODE_AGAIN.fullmatch(task)
         ours = again is not None and not set(head.marks).isdisjoint(marks_of(again[1]))
         return [bound] if ours else []

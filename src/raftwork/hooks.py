@@ -49,3 +49,4 @@ class Hooks:
     task_start: Hook[[]] = field(default_factory=Hook)
     task_end: Hook[[TaskOutcome]] = field(default_factory=Hook)
     worker_stop: Hook[[]] = field(default_factory=Hook)
+    around: Hook[[]] = field(default_factory=Hook)

@@ -12,6 +12,7 @@ import msgpack
 
 from raftwork.errors import NotSerializable, PayloadTooLarge
 from raftwork.messages import PAYLOAD_MAX
+from raftwork.wire import unpack
 
 #: Containers within containers, beyond which a value counts as cyclic.
 DEPTH_MAX = 100
@@ -38,16 +39,19 @@ def pack_call(
     args: Sequence[object],
     kwargs: Mapping[str, object],
     parameters: Sequence[str] = (),
+    besides: Mapping[str, object] | None = None,
 ) -> bytes:
-    """The payload of a call: packed [args, kwargs].
+    """The payload of a call: packed [args, kwargs], and behind them what is told besides, if any.
 
+    That is a dict with the call's "headers", and of a flow's calls with "map" or "shard".
     `parameters` are the names of the positional ones, for the text of an error. Raises
     NotSerializable, naming the argument, and PayloadTooLarge.
     """
     if not (_plain(args) and (not kwargs or _plain(kwargs.values()))):
         _refuse(name, args, kwargs, parameters)
     try:
-        payload: bytes = packer.pack((args, kwargs))
+        whole = (args, kwargs, besides) if besides else (args, kwargs)
+        payload: bytes = packer.pack(whole)
     except (ValueError, OverflowError):  # an integer too large, a lone surrogate
         _refuse(name, args, kwargs, parameters)
         raise
@@ -56,6 +60,14 @@ def pack_call(
             f"the arguments of {name} are {len(payload)} bytes, more than {PAYLOAD_MAX}"
         )
     return payload
+
+
+def headers_of(payload: bytes) -> dict[str, str]:
+    """The headers of a call, by its payload. Raises BadMessage."""
+    match unpack(payload):
+        case [_, _, {"headers": dict(headers)}, *_]:
+            return {key: text for key, text in headers.items() if type(key) is type(text) is str}
+    return {}
 
 
 def pack_result(value: object, what: str = "the result", most: int = PAYLOAD_MAX) -> bytes:

@@ -1,6 +1,7 @@
 """The tutorial works as printed, from its empty directory to the leader that is killed."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,31 @@ def pupil(home: Home) -> Pupil:
     return Pupil(home)
 
 
+def walk_the_first_hour(pupil: Pupil) -> None:
+    """One command, an edit, a typed task, a test and an executor."""
+    place = pupil.place
+    dev = place.start(pupil.only("raftwork dev "), "dev")
+    enqueue = pupil.only("raftwork enqueue shop.charge order-0 ")
+    done = place.sh(enqueue)
+    assert done.out.startswith('"order-0: 100 cents, charged under token '), done
+    place.write("shop.py", pupil.files["shop.py"].replace(" cents, charged", " euros, charged"))
+    place.wait_until(lambda: "100 euros" in place.sh(enqueue).out, "the edited code")
+    done = place.sh(pupil.only("python parcel.py"))
+    assert done.out == "2027-01-01 18:00:00+00:00\n", done
+    done = place.sh(pupil.only("python -m pytest "))
+    assert "2 passed" in done.out, done
+    done = place.sh(pupil.only("python spread.py"))
+    assert done.out == "['to the owner of order-1', 'to the owner of order-2']\n", done
+    dev.signal(signal.SIGINT)
+    place.wait_until(lambda: dev.code == 0, "Ctrl-C ends it")
+    place.write("shop.py", pupil.files["shop.py"])
+
+
 def test_the_tutorial_works_as_printed(pupil: Pupil) -> None:
     place = pupil.place
     for name, text in pupil.files.items():
         place.write(name, text)
+    walk_the_first_hour(pupil)
     brokers = {
         name: place.start(
             f"{pupil.only(f'raftwork broker --name {name} ')} --consensus {place.consensus}", name
@@ -48,7 +70,7 @@ def test_the_tutorial_works_as_printed(pupil: Pupil) -> None:
     place.start(pupil.only("raftwork worker "), "worker")
     place.wait_until(lambda: place.status()["workers"], "the worker is listed")
 
-    done = place.sh(pupil.only("raftwork enqueue "))
+    done = place.sh(pupil.only("raftwork enqueue shop.charge order-1 "))
     assert done.code == 0, done.err
     assert done.out.startswith('"order-1: 1250 cents, charged under token ')
     done = place.sh("python order.py")

@@ -7,6 +7,7 @@ a current directory whose name has a space, a `%`, a `#` and an umlaut.
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,16 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = float(os.environ.get("RAFTWORK_TEST_PATIENCE", "30"))
 #: In the environment of everything that is started here, so that what is left behind is found.
 MARK = "RAFTWORK_TEST_PLACE"
+
+
+#: A block of code: its language, the file it is to be put into if it says one, and its text.
+_BLOCK = re.compile(r"```(\w+)(?: title=\"([\w./]+)\")?\n(.*?)```", re.DOTALL)
+
+
+def blocks(page: str) -> list[tuple[str, str, str]]:
+    """The blocks of code in a page of the documentation: language, file or "", text."""
+    found: list[tuple[str, str, str]] = _BLOCK.findall((ROOT / "docs" / page).read_text())
+    return found
 
 
 class Finished(NamedTuple):

@@ -64,6 +64,9 @@ def again(text): return replace(mark.s(f"again-{text}"))
 @app.task
 def wide(text): return [f"plain-{text}", 7]
 
+@app.task
+def shard(text): return [f"plain-{text}", current().shard]
+
 @app.task(retries=0)
 def late(text): raise RateLimited(retry_after=0.1, limit=text) if current().attempt == 1 else None
 
@@ -90,6 +93,7 @@ print(failed(app.flow("broken").retry()))
 print(group(fail.s("no"), mark.s("yes"), on_error="continue").enqueue().result(30)[0].message)
 print(more.enqueue("x").result(30))
 print(chain(more.s("y"), both.s()).enqueue().result(30))
+print(shard.broadcast("hush-all").enqueue().result(30))
 with app.flow("signals") as flow:
     flow.add(both, [flow.wait("go"), flow.add(mark, "z")])
 flow.on_success(mark)
@@ -113,6 +117,7 @@ ValueError: plain-no
 plain-no
 ['plain-x', 'plain-again-x', 'plain-both']
 ['plain-y', 'plain-again-y', 'plain-both', 'plain-both']
+[['plain-hush-all', [0, 1]]]
 ['plain-said', 'plain-z', 'plain-both']
 plain-hush-declared
 plain-hush-updated ['hush-updated']

@@ -49,8 +49,9 @@ def test_an_error_is_the_same_in_another_process(error: RaftworkError) -> None:
 
 SOURCES = sorted(Path(raftwork.__file__).parent.rglob("*.py"))
 TREE = (errors.__doc__ or "").split("\n\n")[1]
-#: They never leave the commands that raise them.
-_INSIDE = {"NotJSON", "NoVictim"}
+#: They are caught before a caller sees them; RemoteTraceback is only ever a cause, as in the
+#: executors of the standard library.
+_INSIDE = {"Misfit", "NotJSON", "NoVictim", "RemoteTraceback", "Taken", "WrongArguments"}
 #: They are no errors: a task's code raises them.
 _ENDS = {"RateLimited", "Reject", "Resume", "Retry"}
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, cast
 
 from raftwork.broker.access.gate import Gate, within_queues
 from raftwork.broker.cluster.handshake import Handshake
+from raftwork.broker.cluster.peer_frames import PeerFrames
 from raftwork.broker.cluster.readiness import Readiness
 from raftwork.broker.containment import PAUSE_MAX_MS, PAUSE_MS, Containment
 from raftwork.broker.election_times import ElectionTimes
-from raftwork.broker.events import BadFrame, LeadershipBegan, Restored, WorkerRefused
+from raftwork.broker.events import LeadershipBegan, Restored, WorkerRefused
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.leader.supervisor import LeadershipSupervisor, VitalLog
 from raftwork.broker.leader_events import LeaderEvents
@@ -25,16 +26,15 @@ from raftwork.broker.machine import Machine
 from raftwork.broker.net.sessions import Kind, Sessions
 from raftwork.broker.outgoing_frames import OutgoingFrames
 from raftwork.broker.peer_events import KeyMayNot
-from raftwork.broker.routes import Route, route
+from raftwork.broker.routes import route, table
 from raftwork.broker.status import not_leader, own_status
 from raftwork.broker.version_negotiation import unsupported, version_objection
-from raftwork.broker.workers.registry import WorkerRegistry
 from raftwork.broker.workers.validation import objection as worker_objection
 from raftwork.consensus.core import Peer
 from raftwork.consensus.durable_replica import Replica
 from raftwork.errors import BadMessage, NewerMessage
-from raftwork.features import from_broker, to_broker
-from raftwork.features.catalogue import FEATURES, WORKER_REQUESTS
+from raftwork.features import to_broker
+from raftwork.features.catalogue import WORKER_REQUESTS
 from raftwork.messages import (
     BrokerStatus,
     ClientHello,
@@ -43,10 +43,8 @@ from raftwork.messages import (
     HelloFirst,
     Leader,
     PeerHello,
-    PeerMessage,
     Ping,
     Refused,
-    Report,
     StatusRequest,
     WorkerHello,
 )
@@ -84,9 +82,9 @@ class Node:
         self._grant: Grant | None = None  # of its sender's key
         self._gate = Gate()
         self._arrivals = self._containment.of("a frame that came in", self._fails)
-        self._peer_arriving: tuple[str, int]
-        self._peer_arrivals = self._containment.of("a frame of another broker", self._peer_fails)
-        self._outgoing = OutgoingFrames(self._containment, setup.send, self._unsent)
+        self._outgoing = OutgoingFrames(
+            self._containment, setup.send, lambda routing: self._shut(routing, self._now)
+        )
         self._telling = self._containment.of("telling what happened", lambda: None)
         self._supervisor = LeadershipSupervisor(
             self._containment, self._make_leadership, self._restart_sessions
@@ -103,8 +101,20 @@ class Node:
             tell=self.tell,
             level=lambda: self._machine.level,
         )
-        self._routes = self._make_routes()
-        self._handshake.tell_time(wall - now)
+        self._peer_frames = PeerFrames(
+            self._handshake, self._containment, self._pauses, self.tell, self._stir
+        )
+        self._routes = table(  # every record of `to_broker` has its place here
+            self._ask,
+            self._worker_frame,
+            route(WorkerHello, self._worker_hello),
+            route(ClientHello, self._client_hello),
+            route(Ping, self._ping),
+            route(StatusRequest, self._status_request),
+            route(PeerHello, self._peer_hello),
+        )
+        self._wall_base = wall - now
+        self._handshake.tell_time(self._wall_base)
         self._readiness = Readiness(setup.name, setup.cluster, self._handshake.peers, now)
         self._sessions = Sessions()
         self._machine = Machine(store.connection, setup.levels)
@@ -115,6 +125,8 @@ class Node:
         self._last_turn = now
         self._now = now
         self._chores_at = self._chores_due = now  # to be looked at again; a turn is due for them
+        #: Nothing came since the last turn that leaves anything to be done before `_due`.
+        self._quiet, self._due = False, now
         if store.identity.cluster_id:
             self._start_core(now)
             self._restored()
@@ -138,7 +150,8 @@ class Node:
     def _deliver(self, source: Peer, body: bytes, now: int) -> None:
         if self._replica is not None:
             try:
-                self._replica.receive(source, body, now)
+                if self._replica.core.receive(source, body, now):
+                    self._quiet = False
             except BaseException as error:
                 self._containment.vital.mark(error)
                 raise
@@ -148,6 +161,9 @@ class Node:
     @property
     def wake_at(self) -> int:
         """When the next turn is due at the latest."""
+        return self._due if self._quiet else self._next_turn()
+
+    def _next_turn(self) -> int:
         at = self._chores_due
         leadership, replica = self._supervisor.leadership, self._replica
         if leadership is not None:
@@ -164,9 +180,11 @@ class Node:
     def wake(self, now: int, wall: int) -> None:
         """First in every turn."""
         self._now = now
-        self._handshake.tell_time(wall - now)
+        if wall - now != self._wall_base:
+            self._wall_base = wall - now
+            self._handshake.tell_time(self._wall_base)
         if self._replica is not None:
-            self._replica.wake(now)
+            self._replica.core.wake(now)
 
     def receive(
         self, routing: bytes, frame: bytes | memoryview, now: int, grant: Grant | None = None
@@ -175,6 +193,7 @@ class Node:
 
         Never raises (G8). False if it cannot be read.
         """
+        self._quiet = False
         if self._pauses.lasts(routing, now):
             return True
         self._arriving = routing, None, now
@@ -217,28 +236,15 @@ class Node:
 
     def receive_peer(self, name: str, frame: bytes | memoryview, now: int) -> None:
         """Take a frame from our DEALER to the named broker."""
-        if self._pauses.lasts(name, now):
-            return
-        self._peer_arriving = name, now
-        try:
-            message = from_broker.decode(frame)
-            if type(message) is not PeerMessage:
-                self._chores_at = now
-            self._handshake.heard(name, message, now)
-        except BadMessage as error:
-            self.tell(BadFrame(name, str(error)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, this frame brought it about
-            self._peer_arrivals.stop(error)
+        self._peer_frames.receive(name, frame, now)
 
-    def _peer_fails(self) -> None:
-        """As if its link were new: the peer has to identify itself again."""
-        name, now = self._peer_arriving
-        self._pauses.failed(name, now)
-        self._handshake.forget(name, now)
+    def _stir(self, now: int) -> None:
+        """Look at the chores in this turn."""
+        self._chores_at, self._quiet = now, False
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection of our DEALER to the named broker came up or was lost."""
-        self._chores_at = now
+        self._stir(now)
         if up:
             self._handshake.say_hello(name, now)
         else:
@@ -248,7 +254,7 @@ class Node:
 
     def unreachable(self, routing: bytes) -> None:
         """A frame could not be sent: there is no connection under this routing id (any more)."""
-        self._chores_at = self._now
+        self._stir(self._now)
         self._handshake.peers.unreachable(routing)
         if self._sessions.close(routing):
             self._gone(routing)
@@ -259,12 +265,20 @@ class Node:
         if away >= STALL_MS:
             self._supervisor.does(lambda leadership: leadership.workers.extend_leases(away, now))
         self._last_turn = now
+        if self._quiet and now < self._due and now < self._chores_at and not self._waits_for_files:
+            return
         if now >= self._chores_at:
             self._chores(now)
         if self._replica is not None:
             self._replica.turn(now)
         self._tell_leader(now)
         self._flush()
+        self._quiet, self._due = True, self._next_turn()
+
+    @property
+    def _waits_for_files(self) -> bool:
+        """Whether a snapshot is being made or installed: its end is no frame, and no time."""
+        return self._replica is not None and self._replica.background > 0
 
     def _chores(self, now: int) -> None:
         """What a turn need not look at unless another broker said something, or time passed."""
@@ -288,28 +302,13 @@ class Node:
     def hand_over(self, now: int) -> None:
         """Ask the core to give leadership away, as a graceful stop does."""
         if self._replica is not None and self._replica.core.status.active:
+            self._quiet = False
             self._replica.core.transfer(now)
 
     # ---- clients and workers ------------------------------------------------------------------
 
     def _route(self, routing: bytes, message: ToBroker, now: int) -> None:
         self._routes[type(message)](routing, message, now)
-
-    def _make_routes(self) -> dict[type[ToBroker], Route]:
-        """Where each kind of frame goes: every record of `to_broker` has its place here."""
-        return {
-            **dict.fromkeys((rule.request for each in FEATURES for rule in each.rules), self._ask),
-            **dict.fromkeys(WorkerRegistry.FRAMES, self._worker_frame),
-            **dict(
-                (
-                    route(WorkerHello, self._worker_hello),
-                    route(ClientHello, self._client_hello),
-                    route(Ping, self._ping),
-                    route(StatusRequest, self._status_request),
-                    route(PeerHello, self._peer_hello),
-                )
-            ),
-        }
 
     def _peer_hello(self, routing: bytes, hello: PeerHello, now: int) -> None:
         self._chores_at = now
@@ -334,16 +333,18 @@ class Node:
 
     def _ask(self, routing: bytes, request: ToBroker, now: int) -> None:
         """What only the leader can carry out for a client; a few things for a worker as well."""
-        kinds = Kind if type(request) in WORKER_REQUESTS else (Kind.CLIENT,)
-        if not any(self._sessions.heard(routing, kind, now) for kind in kinds):
+        sessions, leadership = self._sessions, self._supervisor.leadership
+        known = sessions.heard(routing, Kind.CLIENT, now) or (
+            type(request) in WORKER_REQUESTS and sessions.heard(routing, Kind.WORKER, now)
+        )
+        if not known:
             self._reply(routing, HelloFirst())
-        elif self._supervisor.leadership is None:
+        elif leadership is None:
             self._reply(routing, self._leader(now))
             number, text = cast("int", request[0]), not_leader(self._replica)
             self._reply(routing, Refused(number, Code.NOT_LEADER, text))
         else:
-            size, grant = self._size, self._grant
-            self._supervisor.leadership.request(routing, request, size, now, grant)
+            leadership.request(routing, request, self._size, now, self._grant)
 
     def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
         if not self._speaks(routing, hello):
@@ -365,8 +366,7 @@ class Node:
         if leadership is None:
             self._reply(routing, self._leader(now))
             return
-        if self._grant is not None and self._grant.confined and isinstance(frame, Report):
-            frame = within_queues(self._grant, frame)
+        frame = within_queues(self._grant, frame)
         known = self._sessions.heard(routing, Kind.WORKER, now)
         known = known and leadership.workers.receive(routing, frame, now, leadership.time(now))
         if isinstance(frame, Goodbye) and self._sessions.close(routing):
@@ -409,9 +409,10 @@ class Node:
     def _tell_leader(self, now: int) -> None:
         """Push a change of leader to every session: none has to find out by asking."""
         known = None if self._replica is None else self._replica.core.leading
-        if self._announced == (known, self.leads):
+        state = known, self._supervisor.leadership is not None
+        if self._announced == state:
             return
-        self._announced = (known, self.leads)
+        self._announced = state
         leader = self._leader(now)
         if leader.name != self._setup.name:
             self._leader_events.follows(leader.epoch, leader.name)
@@ -434,11 +435,10 @@ class Node:
         self._outgoing.frames.append((routing, message))
 
     def _flush(self) -> None:
-        self._supervisor.drain(self._outgoing.frames)
-        self._outgoing.flush()
-
-    def _unsent(self, routing: bytes) -> None:
-        self._shut(routing, self._now)
+        frames = self._outgoing.frames
+        self._supervisor.drain(frames)
+        if frames:
+            self._outgoing.flush()
 
     # ---- Host: what the replica calls ---------------------------------------------------------
 

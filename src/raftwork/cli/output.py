@@ -6,6 +6,7 @@ Names, ids and the texts of errors come from users and from other machines: see 
 import codecs
 import errno
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,10 @@ from raftwork.escapes import visible, visible_json, visible_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+#: How severe a line of a log is.
+_LEVEL = re.compile(r"[\d:.TZ-]+ (WARNING|ERROR|CRITICAL) ")
+_LEVELS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
 def out(line: str) -> None:
@@ -38,6 +43,20 @@ def err(line: str) -> None:
 def err_lines(text: str) -> None:
     """Several lines of everything else, on stderr."""
     _write(visible_lines(text), err=True)
+
+
+def labelled(name: str, colour: str, line: str) -> None:
+    """A line of the process called `name`, on stderr; warnings and errors stand out."""
+    shown = visible(line)
+    if _styled():
+        level = _LEVEL.match(shown)
+        shown = click.style(shown, fg=_LEVELS[level[1]]) if level else shown
+        name = click.style(name, fg=colour, bold=True)
+    _write(f"{name} | {shown}", err=True)
+
+
+def _styled() -> bool:
+    return _obeys_styles() and sys.stderr.isatty()
 
 
 def new_screen() -> bool:

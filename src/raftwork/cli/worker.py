@@ -1,5 +1,7 @@
 """`raftwork worker`: runs the tasks of an App."""
 
+from __future__ import annotations
+
 import os
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,9 @@ from raftwork.messages import NAME_MAX, QUEUES_MAX
 from raftwork.standard_streams import by_line, fill, let_go
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from raftwork import App
     from raftwork.features.schedule_records import DeclareSchedules
 
 
@@ -125,6 +130,11 @@ def _bytes(ctx: click.Context, option: click.Parameter, value: str | None) -> in
     metavar="S",
     help="Stop at once when tasks still run so many seconds after SIGTERM (default: wait).",
 )
+@click.option(
+    "--pickle",
+    is_flag=True,
+    help="Let executors have any function called here, pickled ones among them.",
+)
 @click.option("--name", callback=_name, help="Shown in `raftwork status` (default: HOST-PID).")
 @config_options
 @logging_options
@@ -138,6 +148,7 @@ def command(
     max_tasks_per_child: int | None,
     max_memory_per_child: int,
     grace: float | None,
+    pickle: bool,
     name: str | None,
 ) -> None:
     """Run the tasks of an App.
@@ -167,6 +178,7 @@ def command(
         "max_tasks_per_child": max_tasks_per_child,
         "max_memory_per_child": max_memory_per_child or None,
         "grace": grace,
+        "pickle": pickle,
         "name": name or "HOST-PID",
     }
     if checked(shown | logging_values()):
@@ -182,6 +194,7 @@ def command(
             queues=queues,
             per_child=(max_tasks_per_child or 0, max_memory_per_child),
             grace=grace,
+            pickle=pickle,
             name=name,
         )
     )
@@ -197,12 +210,11 @@ def _run(
     queues: list[str],
     per_child: tuple[int, int],
     grace: float | None,
+    pickle: bool,
     name: str | None,
 ) -> int:
     """Load the App and work for it. What it names as its brokers comes second only to a flag."""
     from raftwork import App
-    from raftwork.client import sealed_requests
-    from raftwork.client.declarations import declaring
     from raftwork.worker import Recycling, load, run_worker
 
     source = click.get_current_context().get_parameter_source("brokers")
@@ -224,12 +236,6 @@ def _run(
     addresses = broker_addresses(flag or getattr(app, "brokers", None))
     if isinstance(app, App):
         app.brokers = addresses  # what its tasks enqueue goes to where they came from
-    declared: list[DeclareSchedules] = []
-    if isinstance(app, App):
-        declared = [
-            asked if app.codec is None else sealed_requests.declared(app.codec, asked)
-            for asked in declaring(app.declarations, target, apply=False)
-        ]
     code = run_worker(
         app.tasks,
         brokers=addresses,
@@ -243,7 +249,19 @@ def _run(
         grace=grace,
         key=key or getattr(app, "key", None),
         codec=getattr(app, "codec", None),
-        declared=declared,
+        pickles=pickle,
+        declared=_declared(app, target) if isinstance(app, App) else (),
     )
     let_go()
     return code
+
+
+def _declared(app: App, target: str) -> Sequence[DeclareSchedules]:
+    """The schedules of its code, as they are to be sent."""
+    from raftwork.client import sealed_requests
+    from raftwork.client.declarations import declaring
+
+    asked = declaring(app.declarations, target, apply=False)
+    return [
+        each if app.codec is None else sealed_requests.declared(app.codec, each) for each in asked
+    ]

@@ -1,7 +1,6 @@
 """The App: a program's tasks, and its one connection to the cluster."""
 
 import os
-import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType, TracebackType
@@ -14,6 +13,7 @@ from raftwork.client.dead_letters import DeadTasks
 from raftwork.client.declarations import B, Declarations
 from raftwork.client.flow import Flow, say
 from raftwork.client.hook_decorators import HookDecorators
+from raftwork.client.known_apps import remember, revive
 from raftwork.client.limits import Limits
 from raftwork.client.options import (
     Duration,
@@ -33,7 +33,9 @@ from raftwork.client.schedule_options import ScheduleFields
 from raftwork.client.schedules import Schedules
 from raftwork.client.sealed_requests import sealed
 from raftwork.client.task import BoundTask, Task, TaskDecorator
+from raftwork.client.task_call import TaskCall, in_order, parts
 from raftwork.client.task_names import default_name, refusing, same_place, whereabouts
+from raftwork.conversion import NO_TYPES, Converter, Types, Unknown, converters
 from raftwork.errors import AppClosed, Unavailable
 from raftwork.features.cancel import TasksCancelled
 from raftwork.features.drain import DrainWorker, WorkerDraining
@@ -55,17 +57,16 @@ class App(HookDecorators):
 
     `brokers` are addresses `host:port`, as a sequence or separated by commas; without it those of
     RAFTWORK_BROKERS, else the default. `timeout` is how many seconds enqueueing and asking may
-    take, failovers included. `key` is the file of the key that it has where brokers want one;
-    without it that of RAFTWORK_KEY, else none. Raises KeyRefused for a file that is no key. `codec`
-    makes contents unreadable for brokers (docs/howto-encryption.md); without it the keys in the
-    file of RAFTWORK_SECRETS do, if there is one.
+    take, failovers included. `key` is the file of its key, where brokers want one, else that of
+    RAFTWORK_KEY; KeyRefused is raised for none. `codec` makes contents unreadable for brokers,
+    else RAFTWORK_SECRETS does. `types` say how values of further types travel (see Converter).
 
     Safe to use from several threads and in signal handlers. The connection is made by the first
     call that needs it and ends with `close`, with the program or with the last reference; a forked
     child makes its own. gevent may replace threads and locks, eventlet may not (`thread=False`).
 
     Pickled it goes by its addresses: what comes back is the process's App with the same addresses,
-    timeout and key file, if there is one, else a new App. A copy is the App itself.
+    timeout and key file, else a new App. A copy is the App itself.
     """
 
     def __init__(
@@ -74,6 +75,8 @@ class App(HookDecorators):
         timeout: Duration = 10.0,
         key: "str | os.PathLike[str] | None" = None,
         codec: "Codec | None" = None,
+        *,
+        types: Iterable[Converter] = (),
     ) -> None:
         # With the App rather than with the first call: a signal handler that calls while the main
         # thread imports would meet half a module. Not with the package: workers need no more.
@@ -85,6 +88,9 @@ class App(HookDecorators):
         self._timeout = milliseconds("timeout", timeout)
         if self._timeout == 0:
             raise ValueError("timeout must be positive")
+        #: How values travel that are not plain.
+        self.types = Types(converters(types)) if types else NO_TYPES
+        self._by_value = Unknown(self.types)
         self._tasks: dict[str, Task[..., object, object]] = {}
         super().__init__()
         #: The schedules that `schedule` declared.
@@ -93,7 +99,7 @@ class App(HookDecorators):
         self._connection: Connection | None = None
         #: By number, the first of each: a failed one is followed by another.
         self._connections: dict[int, Connection] = {}
-        _apps.add(weakref.ref(self, _apps.discard))
+        remember(self)
 
     # ---- tasks --------------------------------------------------------------------------------
 
@@ -146,17 +152,19 @@ class App(HookDecorators):
         key: str | None = None,
         at: datetime | None = None,
         tenant: str | None = None,
+        headers: Mapping[str, str] | None = None,
         **options: Unpack[OptionFields],
     ) -> BoundTask[..., Any]:
         """A task by its name, with what `Task.options` takes; its code need not be here."""
         task = self._tasks.get(name)
         if task is not None:
-            return task.options(id=id, key=key, at=at, tenant=tenant, **options)
+            return task.options(id=id, key=key, at=at, tenant=tenant, headers=headers, **options)
         return BoundTask(
             self,
             label("name", name, NAME_MAX),
             Options().changed(options),
-            once=PerCall.of(id, key, at, tenant),
+            once=PerCall.of(id, key, at, tenant, headers),
+            signature=self._by_value,
         )
 
     def enqueue(self, name: str, /, *args: object, **kwargs: object) -> Run[Any]:
@@ -170,6 +178,21 @@ class App(HookDecorators):
     async def aenqueue(self, name: str, /, *args: object, **kwargs: object) -> Run[Any]:
         """As `enqueue`, for coroutines."""
         return await self.named(name).aenqueue(*args, **kwargs)
+
+    def enqueue_all(self, calls: Iterable[TaskCall[T]]) -> list[Run[T]]:
+        """Enqueue calls of several tasks, made by `Task.call`; handles in their order.
+
+        One round trip for each task and its options: those calls are stored together, or none of
+        them. Where it raises, calls of other tasks may be stored; to do it again with the same
+        calls is safe, as each has its id. Raises as `Task.enqueue`.
+        """
+        calls = list(calls)
+        return in_order(calls, [part.enqueue() for part in parts(calls)])
+
+    async def aenqueue_all(self, calls: Iterable[TaskCall[T]]) -> list[Run[T]]:
+        """As `enqueue_all`, for coroutines."""
+        calls = list(calls)
+        return in_order(calls, [await part.aenqueue() for part in parts(calls)])
 
     def run(self, id: str) -> Run[Any]:  # noqa: A002
         """A handle for the task of this id, whether there is one or not."""
@@ -275,7 +298,7 @@ class App(HookDecorators):
     @property
     def schedules(self) -> Schedules:
         """The cluster's schedules: create, look at, change, pause, trigger, delete."""
-        return Schedules(self, self.named)
+        return Schedules(self, self.named, self.types)
 
     # ---- workers ------------------------------------------------------------------------------
 
@@ -381,6 +404,11 @@ class App(HookDecorators):
         """Connect now rather than with the first call. Does not wait for a broker."""
         self._connect().start()
 
+    @property
+    def connected(self) -> bool:
+        """Whether a call has made the connection."""
+        return self._connection is not None
+
     def close(self) -> None:
         """End the connection; calls that are out get Unavailable, later ones AppClosed."""
         self._closed = True
@@ -398,6 +426,14 @@ class App(HookDecorators):
     ) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.close)  # it waits for the connection's thread
+
     def __copy__(self) -> Self:
         return self
 
@@ -405,7 +441,7 @@ class App(HookDecorators):
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _revive, (self.brokers, self._timeout, "" if self.key is None else self.key.file)
+        return revive, (self.brokers, self._timeout, "" if self.key is None else self.key.file)
 
     def __repr__(self) -> str:
         return f"<App {','.join(self.brokers)}>"
@@ -458,28 +494,7 @@ class App(HookDecorators):
             made.close()
         return made
 
-    def _start_afresh(self) -> None:
-        """No connection yet; in a forked child, that of the parent is not to be touched."""
+    def start_afresh(self) -> None:
+        """Have no connection yet: in a forked child, that of the parent is not to be touched."""
         self._connection = None
         self._connections.clear()
-
-
-_apps: "set[weakref.ref[App]]" = set()
-
-
-def _after_fork() -> None:
-    for known in list(_apps):
-        if (app := known()) is not None:
-            app._start_afresh()  # noqa: SLF001
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-def _revive(brokers: tuple[str, ...], timeout: int, key: str = "") -> App:
-    """Unpickle an App: this process's App with the same settings, else a new one."""
-    for known in list(_apps):
-        app = known()
-        if app is not None and app._is(brokers, timeout, key):  # noqa: SLF001
-            return app
-    return App(brokers, timeout / 1000, key or None)

@@ -22,22 +22,18 @@ class Batch(NamedTuple):
 
 
 def one_call(
-    name: str,
-    args: Sequence[object],
-    kwargs: Mapping[str, object],
+    payload: bytes,
     own_id: str | None,
-    parameters: Sequence[str],
     key: str = "",
     extras: Extras = NO_EXTRAS,
     *,
     by_arguments: bool = False,
 ) -> Batch:
-    """A batch of one; with `by_arguments` they make its unique key.
+    """A batch of one call that is packed; with `by_arguments` its arguments make its unique key.
 
-    Raises NotSerializable, PayloadTooLarge; ValueError, TypeError for the id.
+    Raises ValueError, TypeError for the id.
     """
     made = new_ids(1)[0] if own_id is None else task_id(own_id)
-    payload = pack_call(call_packer(), name, args, kwargs, parameters)
     if by_arguments:
         extras = extras._replace(unique=key_of(payload))
     if extras != NO_EXTRAS:
@@ -53,19 +49,21 @@ def many_calls(
     keys: Sequence[str] | None = None,
     binder: Binder | None = None,
     extras: Extras = NO_EXTRAS,
+    besides: Mapping[str, object] | None = None,
     *,
     by_arguments: bool = False,
 ) -> Batch:
-    """A batch of calls with positional arguments. Raises as `one_call`.
+    """A batch of calls with positional arguments.
 
-    Also raises TypeError for the first call that is not a tuple or list, or does not bind.
+    Raises NotSerializable, PayloadTooLarge; ValueError, TypeError for ids and keys, and TypeError
+    for the first call that is not a tuple or list, or does not bind.
     """
     if len(calls) > BATCH_TASKS_MAX:
         raise PayloadTooLarge(f"a batch of {len(calls)} tasks, more than {BATCH_TASKS_MAX}")
     made = new_ids(len(calls)) if ids is None else _checked(ids, len(calls))
     _check(calls, binder)
     packer = call_packer()
-    payloads = [pack_call(packer, name, call, {}, parameters) for call in calls]
+    payloads = [pack_call(packer, name, call, {}, parameters, besides) for call in calls]
     columns: tuple[Sequence[object], ...] = (made, payloads)
     if keys is not None:
         columns = (*columns, _keys(keys, len(calls)))

@@ -169,7 +169,7 @@ def _report(answer: DeadDetails, codec: "Codec | None") -> DeadReport:
     task = answer.task
     payload = arguments(codec, answer.payload, task.id, task.name, task.queue)
     match unpack(payload):
-        case [list(args), dict(kwargs)]:
+        case [list(args), dict(kwargs), *_]:
             pass
         case _:
             args, kwargs = [], {}  # another kind of client's

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from raftwork.client.schedule_options import ScheduleFields, pack_fields, schedule_id
+from raftwork.client.schedule_options import ScheduleFields, check_fields, pack_fields, schedule_id
 from raftwork.client.task import BoundTask
 from raftwork.features.schedule_records import DECLARED_MAX, Declared, DeclareSchedules
 
@@ -24,7 +24,7 @@ class Declarations(Sequence[Declaration]):
     """Those of one App."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, Declaration] = {}
+        self._by_id: dict[str, tuple[BoundTask[..., Any], ScheduleFields]] = {}
 
     def declare(self, id_: str, fields: ScheduleFields) -> Callable[[B], B]:
         """What `App.schedule` returns."""
@@ -37,9 +37,10 @@ class Declarations(Sequence[Declaration]):
                 )
             known = self._by_id.get(checked)
             # The same declaration run again (a reloaded module) replaces itself.
-            if known is not None and known.task != task.name:
-                raise ValueError(f"the schedule {checked!r} is of the task {known.task} already")
-            self._by_id[checked] = Declaration(checked, task.name, pack_fields(task, fields))
+            if known is not None and known[0].name != task.name:
+                raise ValueError(f"the schedule {checked!r} is of the task {known[0].name} already")
+            check_fields(task, fields)
+            self._by_id[checked] = task, fields
             return task
 
         return declare
@@ -48,7 +49,14 @@ class Declarations(Sequence[Declaration]):
         return len(self._by_id)
 
     def __getitem__(self, at: Any) -> Any:
-        return list(self._by_id.values())[at]
+        found = list(self._by_id)[at]
+        return (
+            [self._packed(id_) for id_ in found] if isinstance(at, slice) else self._packed(found)
+        )
+
+    def _packed(self, id_: str) -> Declaration:
+        task, fields = self._by_id[id_]
+        return Declaration(id_, task.name, pack_fields(task, fields))
 
 
 def declaring(

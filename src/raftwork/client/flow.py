@@ -26,16 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from raftwork.client.caller import Caller
     from raftwork.client.canvas import Callee
     from raftwork.client.reply import Reply
     from raftwork.client.task import Registry
+    from raftwork.conversion import Convert
 
 
-def say(app: Caller, flow: object, name: str, value: object) -> Reply[SignalSaid]:
+def say(app: Registry, flow: object, name: str, value: object) -> Reply[SignalSaid]:
     """Say something to a flow, or to the flow of an id. Raises TypeError, ValueError, as packed."""
     id_ = flow.id if isinstance(flow, Flow) else task_id(flow)
-    packed = pack_result(value, "the signal's value", SIGNAL_BYTES_MAX)
+    packed = app.types.packed(
+        value, lambda plain: pack_result(plain, "the signal's value", SIGNAL_BYTES_MAX)
+    )
     return app.call(SaySignal(0, id_, label("name", name, NAME_MAX), packed), SignalSaid)
 
 
@@ -106,6 +108,7 @@ class Flow:
         self._tolerant = False
         self._submitted = self._entered = False
         self._run: Run[Any] | None = None
+        self._reads: Convert | None = None
         if canvas is not None:
             self._value = canvas.place(self._builder, None)
 
@@ -277,7 +280,8 @@ class Flow:
 
     def _submit(self) -> Reply[FlowSubmitted]:
         self._require_open()
-        graph = self._builder.graph(self._whole())
+        value = self._whole()
+        graph, self._reads = self._builder.graph(value), self._builder.reads(value)
         ttl = self._builder.result_ttl or 86_400_000
         request = SubmitFlow(0, 0, self._id, ttl, self._siblings == "cancel", graph)
         return self._app.call(request, FlowSubmitted, ids=(self._id,))
@@ -294,12 +298,15 @@ class Flow:
     def run(self) -> Run[Any]:
         """The handle of its outcome, which is that of a task with the flow's id."""
         if self._run is None:
-            self._run = handles(self._app, (self._id,))[0]
+            self._run = handles(self._app, (self._id,), self._reads)[0]
             self._run.of_flow = True
         return self._run
 
     def result(self, timeout: Duration | None = None) -> Any:
         """Its value, once all of its tasks have ended; waits `timeout` seconds, or for ever.
+
+        Where it was made here, values are as the annotations of their tasks say; a handle made of
+        an id gives the plain forms.
 
         Raises as `Run.result`: TaskFailed, TaskLost and TaskCancelled with what became of the task
         that was the cause.
@@ -373,7 +380,9 @@ class Flow:
         return self._app.call(RetryFlow(0, self._id), FlowRetried)
 
     def _retried(self, answer: FlowRetried) -> Flow:
-        return Flow(self._app, answer.id)
+        retried = Flow(self._app, answer.id)
+        retried._reads = self._reads
+        return retried
 
     def _show(self, after: int) -> Reply[FlowPage]:
         return self._app.call(ShowFlow(0, self._id, after, PAGE_MAX), FlowPage)

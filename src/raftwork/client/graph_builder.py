@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import msgpack
 
-from raftwork.errors import PayloadTooLarge
+from raftwork.conversion import Arguments, Convert, Unknown
+from raftwork.errors import NotSerializable, PayloadTooLarge
 from raftwork.features.flow_graph import (
     EDGES_MAX,
     GRAPH_BYTES_MAX,
     KIND_BITS,
     NODES_MAX,
+    BroadcastKind,
     EdgeKind,
     Graph,
     Node,
@@ -57,6 +59,24 @@ class Call(NamedTuple):
     extras: Extras
     parameters: Sequence[str]
     binder: Binder | None
+    signature: Unknown
+    #: What goes behind its arguments (`pack_call`).
+    besides: Mapping[str, object] | None
+
+    def bound(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Arguments:
+        """The arguments as they travel. Raises TypeError, NotSerializable."""
+        if self.binder is not None:
+            self.binder(*args, **kwargs)
+        return (args, kwargs) if self.signature.plain else self.signature.out(args, kwargs)
+
+    def items(self, items: Sequence[object], kind: object) -> list[object]:
+        """Each item of a call that stands for many, as it travels. Raises NotSerializable."""
+        if self.signature.plain:
+            return list(items)
+        if kind == "star":
+            calls = cast("Sequence[Sequence[object]]", items)
+            return [list(self.signature.out(call, {})[0]) for call in calls]
+        return [self.signature.out((item,), {})[0][0] for item in items]
 
 
 class GraphBuilder:
@@ -67,6 +87,8 @@ class GraphBuilder:
         self._specs: dict[bytes, int] = {}
         self.nodes: list[Node] = []
         self.names: list[str] = []
+        #: Of each node, how its value travels; of a join its value.
+        self._values: list[Unknown | Value] = []
         self.result_ttl = 0
         self._edges = 0
         #: Nodes that others wait for.
@@ -92,40 +114,98 @@ class GraphBuilder:
         """
         self._check_room(call.name)
         slots = _Slots(self._resolve)
-        blank_args = cast("list[object]", slots.blank(list(args)))
-        blank_kwargs = cast("dict[str, object]", slots.blank(dict(kwargs)))
-        if call.binder is not None and "map" not in (how or {}):
-            call.binder(*blank_args, **blank_kwargs)
-        payload = pack_call(self._packer, call.name, blank_args, blank_kwargs, call.parameters)
-        if slots.refs or how:
-            full = [slots.full(list(args)), slots.full(dict(kwargs)), *([how] if how else [])]
-            payload = msgpack.packb(full)
+        payload = self._payload(call, slots, args, kwargs, how or {})
+        spec = self._specs.setdefault(call.spec, len(self._specs) + 1)
+        inputs = self._inputs(slots, after)
+        self.result_ttl = max(self.result_ttl, call.result_ttl)
+        return self._append(
+            Node(spec, payload, inputs, call.id or "", call.key, call.extras),
+            call.name,
+            call.signature,
+        )
+
+    def _payload(
+        self,
+        call: Call,
+        slots: "_Slots",
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        how: Mapping[str, object],
+    ) -> bytes:
+        """Checked and packed as for an enqueue, with a reference where a value is to stand."""
+        args = cast("list[object]", slots.marked(list(args)))
+        kwargs = cast("dict[str, object]", slots.marked(dict(kwargs)))
+        if "map" in how:
+            args = call.items(args, how["map"])
+        else:
+            args, kwargs = call.bound(args, kwargs)
+        besides = {**how, **(call.besides or {})}
+        try:
+            payload = self._packed(call, slots, args, kwargs, besides)
+        except NotSerializable as error:
+            args, kwargs = call.signature.rescue(error, args, kwargs)
+            payload = self._packed(call, slots, args, kwargs, besides)
+        if slots.refs:
+            whole = [_full(list(args)), _full(dict(kwargs)), *([besides] if besides else [])]
+            payload = msgpack.packb(whole)
             if len(payload) > PAYLOAD_MAX:
                 raise PayloadTooLarge(
                     f"the arguments of {call.name} are {len(payload)} bytes, more than"
                     f" {PAYLOAD_MAX}"
                 )
-        spec = self._specs.setdefault(call.spec, len(self._specs) + 1)
-        inputs = self._inputs(slots, after)
-        self.result_ttl = max(self.result_ttl, call.result_ttl)
-        return self._append(
-            Node(spec, payload, inputs, call.id or "", call.key, call.extras), call.name
-        )
+        return payload
+
+    def _packed(
+        self,
+        call: Call,
+        slots: "_Slots",
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        besides: Mapping[str, object],
+    ) -> bytes:
+        """With None in the place of each reference."""
+        if slots.refs:
+            args = cast("list[object]", _blank(list(args)))
+            kwargs = cast("dict[str, object]", _blank(dict(kwargs)))
+        return pack_call(self._packer, call.name, args, kwargs, call.parameters, besides)
+
+    def broadcast(
+        self,
+        call: Call,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        after: Iterable[Ref],
+    ) -> Ref:
+        """A node that is one such call for each active worker. Raises as `add`."""
+        ref = self.add(call, args, kwargs, after)
+        self.nodes[ref.at] = self.nodes[ref.at]._replace(broadcast=BroadcastKind.VALUES)
+        return ref
+
+    def tolerant(self, value: Value) -> Value:
+        """The same, with a Failure for each value that there is none of."""
+        if type(value) is Ref:
+            node = self.nodes[value.at]
+            if node.broadcast:
+                self.nodes[value.at] = node._replace(broadcast=BroadcastKind.ENDS)
+            return value._replace(tolerant=True)
+        if type(value) is list:
+            return [self.tolerant(item) for item in value]
+        return value
 
     def join(self, value: Value, after: Iterable[Ref] = ()) -> Ref:
         """A node without code that has this value, once it and those of `after` are there."""
         self._check_room("a join")
         slots = _Slots(self._resolve)
-        slots.blank(value)
+        marked = slots.marked(value)
         inputs = self._inputs(slots, after)
-        return self._append(Node(0, msgpack.packb(slots.full(value)), inputs), "")
+        return self._append(Node(0, msgpack.packb(_full(marked)), inputs), "", value)
 
     def wait(self, signal: str, timeout: int, after: Iterable[Ref] = ()) -> Ref:
         """A node that has a signal's value; `timeout` in ms, 0 is for ever."""
         self._check_room("a wait")
         inputs = self._inputs(_Slots(self._resolve), after)
         node = Node(0, msgpack.packb(None), inputs, signal=signal, timeout=timeout)
-        return self._append(node, "")
+        return self._append(node, "", None)
 
     def add_callback(
         self,
@@ -154,13 +234,7 @@ class GraphBuilder:
     ) -> tuple[Node, EdgeKind]:
         """A node that is given one value at most, and whether it is."""
         slots = _Slots(lambda _: None)
-        blank_args = cast("list[object]", slots.blank(list(args)))
-        blank_kwargs = cast("dict[str, object]", slots.blank(dict(kwargs)))
-        if call.binder is not None:
-            call.binder(*blank_args, **blank_kwargs)
-        payload = pack_call(self._packer, call.name, blank_args, blank_kwargs, call.parameters)
-        if slots.refs:
-            payload = msgpack.packb([slots.full(list(args)), slots.full(dict(kwargs))])
+        payload = self._payload(call, slots, args, kwargs, {})
         spec = self._specs.setdefault(call.spec, len(self._specs) + 1)
         self.result_ttl = max(self.result_ttl, call.result_ttl)
         node = Node(spec, payload, [], call.id or id_, call.key, call.extras)
@@ -169,10 +243,10 @@ class GraphBuilder:
     def graph(self, value: Value) -> bytes:
         """All of it, packed; as a whole it has this value. Raises PayloadTooLarge."""
         slots = _Slots(self._resolve)
-        slots.blank(value)
+        marked = slots.marked(value)
         rest = [Ref(at) for at in range(len(self.nodes)) if at not in self._used]
         inputs = self._inputs(slots, rest, count=False)
-        whole = Node(0, msgpack.packb(slots.full(value)), inputs)
+        whole = Node(0, msgpack.packb(_full(marked)), inputs)
         callbacks = [
             node._replace(inputs=[_edge(Ref(len(self.nodes)), kind)])
             for node, kind in self._callbacks
@@ -205,9 +279,23 @@ class GraphBuilder:
         """The nodes that no other one waits for."""
         return [Ref(at) for at in range(len(self.nodes)) if at not in self._used]
 
-    def _append(self, node: Node, name: str) -> Ref:
+    def reads(self, value: Value) -> Convert | None:
+        """What makes this value of its plain form; None if it is that."""
+        if type(value) is Ref:
+            of = self._values[value.at]
+            return of.reads if isinstance(of, Unknown) else self.reads(of)
+        if type(value) is not list:
+            return None
+        parts = [self.reads(part) for part in value]
+        if not any(parts):
+            return None
+        spread = any(type(part) is Ref and part.spread for part in value)
+        return _read_each(parts, spread=spread)
+
+    def _append(self, node: Node, name: str, value: Unknown | Value) -> Ref:
         self.nodes.append(node)
         self.names.append(name)
+        self._values.append(value)
         return Ref(len(self.nodes) - 1)
 
     def _inputs(self, slots: "_Slots", after: Iterable[Ref], *, count: bool = True) -> list[int]:
@@ -252,31 +340,53 @@ class _Slots:
     def _ref(self, value: object) -> Ref | None:
         return value if type(value) is Ref else self._resolve(value)
 
-    def blank(self, value: "object") -> "object":
-        """The same with None in the place of each reference, which is noted."""
+    def marked(self, value: object) -> object:
+        """The same with a Reference in the place of each, which is noted."""
         ref = self._ref(value)
         if ref is not None:
             before = self.refs.setdefault(ref.at, ref)
-            self._slots.setdefault(ref.at, len(self._slots))
             if ref.tolerant and not before.tolerant:
                 self.refs[ref.at] = ref
-            return None
+            return Reference(self._slots.setdefault(ref.at, len(self._slots)), ref.spread)
         if type(value) is list or type(value) is tuple:
-            return [self.blank(item) for item in value]
+            return [self.marked(item) for item in value]
         if type(value) is dict:
-            return {key: self.blank(item) for key, item in value.items()}
+            return {key: self.marked(item) for key, item in value.items()}
         return value
 
-    def full(self, value: object) -> object:
-        """The same with packed references."""
-        ref = self._ref(value)
-        if ref is not None:
-            return packed_reference(Reference(self._slots[ref.at], ref.spread))
-        if type(value) is list or type(value) is tuple:
-            return [self.full(item) for item in value]
-        if type(value) is dict:
-            return {key: self.full(item) for key, item in value.items()}
-        return value
+
+def _blank(value: object) -> object:
+    """The same with None in the place of each reference."""
+    if type(value) is Reference:
+        return None
+    if type(value) is list:
+        return [_blank(item) for item in value]
+    if type(value) is dict:
+        return {key: _blank(item) for key, item in value.items()}
+    return value
+
+
+def _full(value: object) -> object:
+    """The same with packed references."""
+    if type(value) is Reference:
+        return packed_reference(value)
+    if type(value) is list:
+        return [_full(item) for item in value]
+    if type(value) is dict:
+        return {key: _full(item) for key, item in value.items()}
+    return value
+
+
+def _read_each(parts: Sequence[Convert | None], *, spread: bool) -> Convert:
+    """Of a list whose items are read so; with `spread` each as the first."""
+
+    def run(value: object) -> object:
+        if type(value) is not list:
+            return value
+        ways = [parts[0]] * len(value) if spread else parts
+        return [item if way is None else way(item) for way, item in zip(ways, value, strict=False)]
+
+    return run
 
 
 def leaves(value: Value) -> list[Ref]:
@@ -286,12 +396,3 @@ def leaves(value: Value) -> list[Ref]:
     if type(value) is list:
         return [ref for item in value for ref in leaves(item)]
     return []
-
-
-def tolerant(value: Value) -> Value:
-    """The same, with a Failure for each value that there is none of."""
-    if type(value) is Ref:
-        return value._replace(tolerant=True)
-    if type(value) is list:
-        return [tolerant(item) for item in value]
-    return value

@@ -45,6 +45,15 @@ class HookDecorators:
         return self.hooks.task_end
 
     @property
+    def around_task(self) -> Hook[[]]:
+        """Gives a context manager that is entered where a task runs, around its code and its hooks.
+
+        Such as `app.around_task(flask_app.app_context)`; coroutines' code may have an async one.
+        What entering raises fails the attempt. The first that was added is the outermost.
+        """
+        return self.hooks.around
+
+    @property
     def on_worker_stop(self) -> Hook[[]]:
         """Called once in the worker's own process, when it has drained. What it raises is logged.
 

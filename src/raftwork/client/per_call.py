@@ -1,13 +1,18 @@
-"""What is said of one call rather than of a task: its id, its key, its time, on whose behalf."""
+"""What is said of one call rather than of a task: its id, key, time, headers, on whose behalf."""
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from raftwork.client.options import Options, label, task_id, task_key
 from raftwork.client.uniqueness import check_no_key_needed
+from raftwork.errors import PayloadTooLarge
 from raftwork.features.task_batch import AT_MAX_MS, NO_EXTRAS
 from raftwork.messages import ID_MAX, Extras
+
+#: Keys and values of a task's headers together, in UTF-8.
+HEADERS_BYTES_MAX: Final = 8 * 1024
 
 
 class PerCall(NamedTuple):
@@ -17,6 +22,7 @@ class PerCall(NamedTuple):
     key: str = ""
     at: int = 0
     tenant: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(
@@ -25,6 +31,7 @@ class PerCall(NamedTuple):
         key: str | None,
         at: datetime | None,
         tenant: str | None,
+        headers: Mapping[str, str] | None = None,
     ) -> "PerCall":
         """As a caller gives them; None is what was not given. Raises TypeError, ValueError."""
         return cls(
@@ -32,7 +39,13 @@ class PerCall(NamedTuple):
             "" if key is None else task_key(key),
             0 if at is None else instant("at", at),
             "" if tenant is None else label("tenant", tenant, ID_MAX),
+            () if headers is None else _headers(headers),
         )
+
+    @property
+    def besides(self) -> Mapping[str, object] | None:
+        """What goes behind the arguments (`pack_call`); None if nothing does."""
+        return {"headers": dict(self.headers)} if self.headers else None
 
     def extras(self, options: Options) -> Extras:
         """What goes with each task of such a call. Raises ValueError for options without a key."""
@@ -48,6 +61,23 @@ class PerCall(NamedTuple):
 
 #: Nothing is said.
 ORDINARY = PerCall()
+
+
+def _headers(value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"headers must be a mapping of str to str, got {type(value).__name__}")
+    size = 0
+    for key, text in value.items():
+        if type(key) is not str or type(text) is not str:
+            kinds = f"{type(key).__name__} to {type(text).__name__}"
+            raise TypeError(f"headers must be a mapping of str to str, got {kinds}")
+        try:
+            size += len(key.encode()) + len(text.encode())
+        except UnicodeEncodeError:
+            raise ValueError(f"a header has a lone surrogate: {key!a:.80}") from None
+    if size > HEADERS_BYTES_MAX:
+        raise PayloadTooLarge(f"headers of {size} bytes, more than {HEADERS_BYTES_MAX}")
+    return tuple(value.items())
 
 
 def instant(what: str, value: object) -> int:

@@ -28,6 +28,7 @@ from raftwork.wait_observer import Awaited, Observed, observed
 
 if TYPE_CHECKING:
     from raftwork.client.caller import Caller
+    from raftwork.conversion import Convert
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -40,11 +41,18 @@ class Run(Slot, Generic[T_co]):
     Pickled it goes by its id and its App's addresses; a copy is the handle itself.
     """
 
-    __slots__ = ("_app", "_value", "existing", "of_flow")
+    __slots__ = ("_app", "_reads", "_value", "existing", "of_flow")
 
-    def __init__(self, id: str, app: "Caller") -> None:  # noqa: A002
+    def __init__(
+        self,
+        id: str,  # noqa: A002
+        app: "Caller",
+        reads: "Convert | None" = None,
+    ) -> None:
+        """`reads` makes the task's value of its plain form, if that is not the value."""
         super().__init__(id)
         self._app = app
+        self._reads = reads
         self._value: object = _NOT_YET
         #: Whether the enqueue that returned it found this task there, by its unique key.
         self.existing = False
@@ -55,9 +63,12 @@ class Run(Slot, Generic[T_co]):
         """The task's value, once it has one; waits `timeout` seconds, or for ever.
 
         The wait goes on through failovers; with 0 the cluster is asked once. The value is unpacked
-        once: every call returns the same object. Raises TaskFailed, TaskLost, TaskCancelled,
-        UnknownTask, and the built-in TimeoutError; in a task WouldDeadlock, if that task cannot end
-        while it waits.
+        once: every call returns the same object. Where the enqueue knew the function, what it
+        returns is as its annotation says; a handle made of an id gives the plain form.
+
+        Raises TaskFailed, TaskLost, TaskCancelled, UnknownTask, NotSerializable for a value that is
+        not as annotated, and the built-in TimeoutError; in a task WouldDeadlock, if that task
+        cannot end while it waits.
         """
         limit = _limit(timeout)
         return self._read(self.outcome or self._wait(limit))
@@ -220,9 +231,9 @@ class Run(Slot, Generic[T_co]):
             raise UnknownTask(f"task {self.id} ({_status(outcome)}): its result is no longer kept")
         if outcome.state is State.SUCCEEDED:
             if self._value is _NOT_YET:
-                self._value = unpack_value(
-                    value(self._app.codec, outcome.data, self.id, flow=self.of_flow)
-                )
+                data = value(self._app.codec, outcome.data, self.id, flow=self.of_flow)
+                plain = unpack_value(data)
+                self._value = plain if self._reads is None else self._reads(plain)
             return cast("T_co", self._value)
         failure = open_failure(
             self._app.codec, decode_failure(outcome.data), self.id, marks_of(self.id)
@@ -235,9 +246,9 @@ class Run(Slot, Generic[T_co]):
         raise TaskLost(failure.message, self.id)
 
 
-def handles(app: "Caller", ids: Sequence[str]) -> list[Run[Any]]:
-    """A handle of each id."""
-    return app.track(ids, lambda task: Run(task, app))
+def handles(app: "Caller", ids: Sequence[str], reads: "Convert | None" = None) -> list[Run[Any]]:
+    """A handle of each id; see Run for `reads`."""
+    return app.track(ids, lambda task: Run(task, app, reads))
 
 
 def _run(app: "Caller", task: str) -> Run[object]:

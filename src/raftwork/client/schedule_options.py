@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from raftwork.client.options import Duration, label, milliseconds
 from raftwork.client.per_call import instant
+from raftwork.conversion import NO_TYPES, Types, Unknown
+from raftwork.errors import NotSerializable
 from raftwork.features.schedule_plan import (
     SCHEDULE_ID_MAX,
     CatchUp,
@@ -66,8 +69,15 @@ def schedule_id(value: object) -> str:
     return label("a schedule's id", value, SCHEDULE_ID_MAX)
 
 
-def pack_fields(task: BoundTask[..., object] | None, said: Mapping[str, Any]) -> bytes:
+def pack_fields(
+    task: BoundTask[..., object] | None,
+    said: Mapping[str, Any],
+    types: Types = NO_TYPES,
+    payload: bytes | None = None,
+) -> bytes:
     """What is said, checked and packed; without a task it is part of a schedule.
+
+    `types` are the App's; `payload` stands in the place of the arguments.
 
     Raises TypeError, ValueError, NotSerializable, PayloadTooLarge.
     """
@@ -87,7 +97,7 @@ def pack_fields(task: BoundTask[..., object] | None, said: Mapping[str, Any]) ->
     if "every" in said:
         fields = fields._replace(cron="")
     if task is not None or "args" in said or "kwargs" in said:
-        fields = fields._replace(payload=_payload(task, said))
+        fields = fields._replace(payload=payload or _payload(task, said, types))
     if task is not None:
         extras = pack_extras(task.extras(fields.payload or b""))
         fields = fields._replace(spec=task.chosen.spec(task.name), extras=extras)
@@ -95,16 +105,36 @@ def pack_fields(task: BoundTask[..., object] | None, said: Mapping[str, Any]) ->
     return encode_fields(fields)
 
 
-def _payload(task: BoundTask[..., object] | None, said: Mapping[str, Any]) -> bytes:
+def check_fields(task: BoundTask[..., object], said: Mapping[str, Any]) -> None:
+    """Raise as `pack_fields`; of annotated arguments only what needs no annotation.
+
+    Code that declares a schedule is being imported: an annotation may name what comes further down.
+    """
+    payload = None
+    if not task.signature.plain:
+        task.check_arguments(*_arguments(said))
+        payload = pack_call(call_packer(), task.name, (), {})
+    pack_fields(task, said, payload=payload)
+
+
+def _payload(task: BoundTask[..., object] | None, said: Mapping[str, Any], types: Types) -> bytes:
+    args, kwargs = _arguments(said)
+    if task is not None:
+        return task.packed(args, kwargs)
+    pack = partial(pack_call, call_packer(), "the schedule's task")
+    try:
+        return pack(args, kwargs)
+    except NotSerializable as error:
+        return pack(*Unknown(types).rescue(error, args, kwargs))
+
+
+def _arguments(said: Mapping[str, Any]) -> tuple[list[object], dict[str, object]]:
     args, kwargs = said.get("args", ()), said.get("kwargs", {})
     if isinstance(args, str | bytes) or not isinstance(args, Sequence):
         raise TypeError(f"args must be a sequence of arguments, got {type(args).__name__}")
     if not isinstance(kwargs, Mapping) or any(type(name) is not str for name in kwargs):
         raise TypeError("kwargs must be a mapping by the parameters' names")
-    if task is None:
-        return pack_call(call_packer(), "the schedule's task", list(args), dict(kwargs))
-    task.check_arguments(args, kwargs)
-    return pack_call(call_packer(), task.name, list(args), dict(kwargs), task.parameters)
+    return list(args), dict(kwargs)
 
 
 def _check_times(fields: Fields) -> None:

@@ -19,6 +19,7 @@ from raftwork.client.schedule_options import (
     schedule_id,
 )
 from raftwork.client.sealed_requests import scheduled
+from raftwork.conversion import Types
 from raftwork.errors import ScheduleConflict
 from raftwork.features.schedule_plan import Fields, decode_fields, plan_of
 from raftwork.features.schedule_records import (
@@ -110,9 +111,10 @@ class Schedules:
     brokers of an older release, and UnknownSchedule for an id that there is not.
     """
 
-    def __init__(self, app: Caller, named: Named) -> None:
+    def __init__(self, app: Caller, named: Named, types: Types) -> None:
         self._app = app
         self._named = named
+        self._types = types
 
     # ---- made and changed -----------------------------------------------------------------------
 
@@ -149,8 +151,9 @@ class Schedules:
     ) -> Schedule:
         """Override these fields: what code declares of them no longer counts.
 
-        Another `cron`, `every`, `tz`, `start` or `end` counts from now. With `etag` it raises
-        ScheduleConflict if the schedule was changed since that was read. Else raises as `create`.
+        Arguments replace all of them, and the headers that go with them. Another `cron`, `every`,
+        `tz`, `start` or `end` counts from now. With `etag` it raises ScheduleConflict if the
+        schedule was changed since that was read. Else raises as `create`.
         """
         self._update(id, etag, fields).result()
         return self.get(id)
@@ -320,7 +323,7 @@ class Schedules:
         if not said:
             raise TypeError("at least one field is required")
         version = 0 if etag is None else _version(id_, etag)
-        request = UpdateSchedule(0, schedule_id(id_), pack_fields(None, said), version)
+        request = UpdateSchedule(0, schedule_id(id_), pack_fields(None, said, self._types), version)
         return self._app.call(request, ScheduleStands)
 
     def _reset(self, id_: str) -> Reply[ScheduleStands]:
@@ -399,7 +402,7 @@ def _schedule(facts: ScheduleFacts, codec: Codec | None) -> Schedule:
 
 def _call(payload: bytes) -> tuple[Sequence[object], Mapping[str, object]]:
     match unpack(payload):
-        case [list(args), dict(kwargs)]:
+        case [list(args), dict(kwargs), *_]:
             return args, kwargs
         case _:
             return (), {}

@@ -8,13 +8,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from raftwork.client.batch import Batch, many_calls, one_call
-from raftwork.client.canvas import Group, Signature, mapped, sharded
+from raftwork.client.canvas import Broadcast, Group, Signature, mapped, sharded
 from raftwork.client.graph_builder import Call
 from raftwork.client.ids import new_ids
 from raftwork.client.options import OptionFields, Options
 from raftwork.client.per_call import ORDINARY, PerCall
 from raftwork.client.run import Run, handles
+from raftwork.client.task_call import TaskCall
 from raftwork.client.uniqueness import check_conflicts, key_of
+from raftwork.conversion import Annotations, Arguments, Types, Unknown
+from raftwork.errors import NotSerializable
 from raftwork.features.enqueue import Enqueue, Enqueued
 from raftwork.features.flow_graph import Node
 from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
@@ -32,6 +35,11 @@ if TYPE_CHECKING:
         @property
         def tasks(self) -> "Mapping[str, Task[..., object, object]]":
             """The registered tasks by name."""
+            ...
+
+        @property
+        def types(self) -> Types:
+            """How values travel that are not plain."""
             ...
 
 
@@ -56,6 +64,7 @@ class BoundTask(Generic[P, T]):
         parameters: Sequence[str] = (),
         binder: Binder | None = None,
         once: PerCall = ORDINARY,
+        signature: Unknown | None = None,
     ) -> None:
         self._app = app
         self._name = name
@@ -64,6 +73,8 @@ class BoundTask(Generic[P, T]):
         self.parameters = parameters
         self._binder = binder
         self._once = once
+        #: How its arguments and its value travel.
+        self.signature = signature or Unknown(app.types)
 
     @property
     def name(self) -> str:
@@ -105,6 +116,18 @@ class BoundTask(Generic[P, T]):
     def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> Run[T]:
         """The same as `enqueue`, by the name that Celery gives it."""
         return self.enqueue(*args, **kwargs)
+
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskCall[T]:
+        """A call for `App.enqueue_all`, which has its id from now on. Raises as `enqueue`."""
+        return TaskCall(self, self._call(args, kwargs))
+
+    def enqueue_batch(self, batch: Batch) -> list[Run[T]]:
+        """Enqueue calls of it that are packed already."""
+        return self._enqueue(batch)
+
+    async def aenqueue_batch(self, batch: Batch) -> list[Run[T]]:
+        """As `enqueue_batch`, for coroutines."""
+        return await self._aenqueue(batch)
 
     def enqueue_many(
         self,
@@ -160,6 +183,16 @@ class BoundTask(Generic[P, T]):
         """
         return sharded(self, count, args, kwargs)
 
+    def broadcast(self, /, *args: object, **kwargs: object) -> Broadcast:
+        """A call on each worker that is active and serves its queue, when it is enqueued.
+
+        Each is for one worker, by its name, and runs nowhere else: one whose worker goes before it
+        has ended is cancelled (`worker gone`), unless that is back in time. `current().shard` is
+        (index, count) in each. Its value is the list of theirs, in the order of the workers' names;
+        of no worker the empty list. It stands in chains and groups as a group does.
+        """
+        return Broadcast(self, args, kwargs)
+
     def as_node(self) -> Call:
         """What a graph has to know of it. Raises ValueError for options that no node may have."""
         once, chosen = self._once, self.chosen
@@ -178,6 +211,8 @@ class BoundTask(Generic[P, T]):
             extras,
             self.parameters,
             self._binder,
+            self.signature,
+            once.besides,
         )
 
     def as_child(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[bytes, Node]:
@@ -186,11 +221,8 @@ class BoundTask(Generic[P, T]):
         Raises as `as_node`; TypeError, NotSerializable, PayloadTooLarge for the arguments.
         """
         call = self.as_node()
-        if call.binder is not None:
-            call.binder(*args, **kwargs)
-        payload = pack_call(call_packer(), call.name, args, kwargs, call.parameters)
         id_ = call.id or new_ids(1)[0]
-        return call.spec, Node(1, payload, [], id_, call.key, call.extras)
+        return call.spec, Node(1, self.packed(args, kwargs), [], id_, call.key, call.extras)
 
     def check_arguments(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         """Raise TypeError for arguments that the function does not take, as far as it is known."""
@@ -217,14 +249,23 @@ class BoundTask(Generic[P, T]):
         given = [f"{what}={v!r}" for what, v in self._once._asdict().items() if v]
         return f"<{type(self).__name__} {' '.join([self._name, *options, *given])}>"
 
-    def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Batch:
+    def packed(self, args: Sequence[object], kwargs: Mapping[str, object]) -> bytes:
+        """One call as it travels. Raises TypeError, NotSerializable, PayloadTooLarge."""
         if self._binder is not None:
             self._binder(*args, **kwargs)
-        once, extras = self._once, self._once.extras(self.chosen)
-        return one_call(
-            *(self._name, args, kwargs, once.id, self.parameters, once.key, extras),
-            by_arguments=self.chosen.unique is True,
-        )
+        if not self.signature.plain:
+            args, kwargs = self.signature.out(args, kwargs)
+        names, besides = self.parameters, self._once.besides
+        try:
+            return pack_call(call_packer(), self._name, args, kwargs, names, besides)
+        except NotSerializable as error:
+            args, kwargs = self.signature.rescue(error, args, kwargs)
+        return pack_call(call_packer(), self._name, args, kwargs, names, besides)
+
+    def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> Batch:
+        payload, once = self.packed(args, kwargs), self._once
+        extras, whole = once.extras(self.chosen), self.chosen.unique is True
+        return one_call(payload, once.id, once.key, extras, by_arguments=whole)
 
     def _batch(
         self,
@@ -235,14 +276,41 @@ class BoundTask(Generic[P, T]):
         if self._once.id is not None:
             raise TypeError("many tasks cannot share one id: pass ids=[…]")
         made = list(calls)
+        if not self.signature.plain:
+            made = self._each(made, self.signature.out)
         once = self._once
         if keys is None and once.key:
             keys = [once.key] * len(made)
-        extras = once.extras(self.chosen)
-        return many_calls(
-            *(self._name, made, ids, self.parameters, keys, self._binder, extras),
-            by_arguments=self.chosen.unique is True,
-        )
+        rest = ids, self.parameters, keys, self._binder, once.extras(self.chosen), once.besides
+        whole = self.chosen.unique is True
+        try:
+            return many_calls(self._name, made, *rest, by_arguments=whole)
+        except NotSerializable:
+            made = self._each(made, self._rescued)
+        return many_calls(self._name, made, *rest, by_arguments=whole)
+
+    def _each(
+        self,
+        calls: Sequence[Sequence[object]],
+        convert: "Callable[[Sequence[object], Mapping[str, object]], Arguments]",
+    ) -> list[Sequence[object]]:
+        """The calls with their arguments converted; those that are none are refused later."""
+        made = list(calls)
+        for at, call in enumerate(made):
+            if type(call) is tuple or type(call) is list:
+                try:
+                    made[at] = tuple(convert(call, {})[0])
+                except NotSerializable as error:
+                    raise NotSerializable(f"calls[{at}]: {error}") from None
+        return made
+
+    def _rescued(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Arguments:
+        """Arguments that the wire takes, of any; as `Unknown.rescue`."""
+        try:
+            pack_call(call_packer(), self._name, args, kwargs, self.parameters)
+        except NotSerializable as error:
+            return self.signature.rescue(error, args, kwargs)
+        return args, kwargs
 
     def _enqueue(self, batch: Batch) -> list[Run[T]]:
         if self.chosen.unique:
@@ -263,7 +331,8 @@ class BoundTask(Generic[P, T]):
         if self.chosen.on_conflict == "raise":
             check_conflicts(answer.existing)
         others = dict(answer.existing)
-        runs = handles(self._app, [others.get(at, id_) for at, id_ in enumerate(batch.ids)])
+        ids = [others.get(at, id_) for at, id_ in enumerate(batch.ids)]
+        runs = handles(self._app, ids, self.signature.reads)
         for at in others:
             runs[at].existing = True
         return runs
@@ -275,11 +344,13 @@ class BoundTask(Generic[P, T]):
 
     def _handle(self, batch: Batch) -> Run[T] | None:
         """Of one task it is made before the enqueue, which may bring a watch of its outcome."""
-        return Run(batch.ids[0], self._app) if len(batch.ids) == 1 else None
+        if len(batch.ids) != 1:
+            return None
+        return Run(batch.ids[0], self._app, self.signature.reads)
 
     def _tracked(self, batch: Batch, run: Run[T] | None) -> list[Run[T]]:
         if run is None:
-            return handles(self._app, batch.ids)
+            return handles(self._app, batch.ids, self.signature.reads)
         if run.watched_by is None and run.outcome is None:
             self._app.track(batch.ids, lambda _: run)
         return [run]
@@ -311,7 +382,10 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
         refused: Binder | None = None,
     ) -> None:
         parameters, binds = _positional(function), refused or binder(function)
-        super().__init__(app, name, options, parameters=parameters, binder=binds)
+        signature = Annotations(name, function, app.types)
+        super().__init__(
+            app, name, options, parameters=parameters, binder=binds, signature=signature
+        )
         #: The function itself.
         self.function = function
         functools.update_wrapper(self, function, updated=())
@@ -331,15 +405,18 @@ class Task(BoundTask[P, T], Generic[P, T, R]):
         key: str | None = None,
         at: datetime | None = None,
         tenant: str | None = None,
+        headers: "Mapping[str, str] | None" = None,
         **given: Unpack[OptionFields],
     ) -> "Task[P, T, R]":
         """The same task under other options, for calls made through it.
 
         `id` is the task's id. Tasks of equal `key` run on the same worker where their queue's
         balancer is consistent_hash. `at` is an aware datetime before which it is not handed out;
-        one that is past is now. `tenant` is on whose behalf it runs. Raises TypeError, ValueError.
+        one that is past is now. `tenant` is on whose behalf it runs. `headers` go with the task, up
+        to 8 KiB, and its code finds them in `current().headers`. Raises TypeError, ValueError and
+        PayloadTooLarge.
         """
-        return self._changed(self.chosen.changed(given), PerCall.of(id, key, at, tenant))
+        return self._changed(self.chosen.changed(given), PerCall.of(id, key, at, tenant, headers))
 
     def __reduce__(self) -> "str | tuple[object, ...]":
         if _found(self) is self:
@@ -402,12 +479,3 @@ class TaskDecorator(Protocol):
     ) -> Task[P, T, Coroutine[Any, Any, T]]: ...
     @overload
     def __call__(self, function: Callable[P, T], /) -> Task[P, T, T]: ...
-
-
-def same_place(one: Callable[..., object], other: Callable[..., object]) -> bool:
-    """Whether both are defined under the same name in the same module."""
-    places = [
-        (getattr(each, "__module__", None), getattr(each, "__qualname__", None))
-        for each in (one, other)
-    ]
-    return places[0] == places[1]

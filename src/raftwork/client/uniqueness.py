@@ -75,8 +75,15 @@ def check_no_key_needed(options: "Options") -> None:
 
 
 def key_of(payload: bytes) -> str:
-    """The key that packed arguments are: the same for equal ones, however they are ordered."""
-    return "arguments " + blake2b(pack(_sorted(unpack(payload))), digest_size=20).hexdigest()
+    """The key that packed arguments are: the same for equal ones, however they are ordered.
+
+    Headers are no arguments: a trace that differs makes no other task.
+    """
+    call = unpack(payload)
+    match call:
+        case [args, kwargs, {"headers": _, **others}]:
+            call = [args, kwargs, others] if others else [args, kwargs]
+    return "arguments " + blake2b(pack(_sorted(call)), digest_size=20).hexdigest()
 
 
 def _sorted(value: object) -> object:

@@ -45,6 +45,10 @@ class Failure(NamedTuple):
     status: str
 
 
+#: What stands in arguments where a value will stand, or would.
+STAND_INS: Final = frozenset({Reference, Failure})
+
+
 def packed_reference(reference: Reference) -> msgpack.ExtType:
     """As it goes into a packed template."""
     kind = _SPREAD if reference.spread else _REFERENCE
@@ -109,7 +113,7 @@ def _opened(value: object, opener: Opener) -> bytes:
         items: list[bytes] = []
         for item in value:
             if type(item) is msgpack.ExtType and item.code == _SPREAD_SEALED:
-                items += _items(opener.value(item.data))
+                items += items_of(opener.value(item.data))
             else:
                 items.append(_opened(item, opener))
         return pack_array(items)
@@ -199,13 +203,45 @@ def _join(value: object, inputs: Mapping[int, bytes], depth: int) -> bytes:
     items: list[bytes] = []
     for item in value:
         if type(item) is Reference and item.spread:
-            items += _items(_of(item, inputs))
+            items += items_of(_of(item, inputs))
         else:
             items.append(_join(item, inputs, depth - 1))
     return pack_array(items)
 
 
-def _items(packed: bytes) -> list[bytes]:
+def as_shard(payload: bytes, index: int, count: int) -> bytes:
+    """The packed call with what `current().shard` is in it, beside its headers.
+
+    Of one that is sealed the call stands for itself: who opens it makes this again.
+    """
+    items = items_of(payload)
+    besides = items[2] if len(items) > 2 else b""
+    return pack_array([*items[:2], with_entry(besides, "shard", [index, count])])
+
+
+def taken_from_shard(payload: bytes) -> tuple[bytes, tuple[int, int] | None]:
+    """The sealed call in such a one, and its shard; else the payload as it is."""
+    match [] if is_sealed(payload) else _unpack(payload, msgpack.ExtType):
+        case [msgpack.ExtType(code=5, data=data), {"shard": [int(index), int(count)]}]:
+            return data, (index, count)
+    return payload, None
+
+
+def with_entry(packed: bytes, key: str, value: object) -> bytes:
+    """A packed dict with one more entry; in the place of what is no dict one with this alone."""
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(packed)
+    try:
+        count, entries = unpacker.read_map_header(), packed[unpacker.tell() :]
+    except Exception:  # noqa: BLE001 - of a value that is none of ours
+        count, entries = 0, b""
+    packer = msgpack.Packer()
+    return b"".join(
+        (packer.pack_map_header(count + 1), entries, packer.pack(key), packer.pack(value))
+    )
+
+
+def items_of(packed: bytes) -> list[bytes]:
     """The items of a packed list, packed; what is no list is its own only item."""
     if is_sealed(packed):
         return [pack(msgpack.ExtType(_SPREAD_SEALED, packed))]

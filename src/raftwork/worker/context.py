@@ -37,7 +37,7 @@ from raftwork.features.flow_graph import (
 from raftwork.features.progress import TEXT_BYTES_MAX
 from raftwork.messages import PRIORITY_USUAL, About, PushedTask, Spec, decode_spec
 from raftwork.messages.flow_values import unpack_value
-from raftwork.serialization import pack_result
+from raftwork.serialization import headers_of, pack_result
 from raftwork.wire import pack, unpack
 from raftwork.worker.child_calls import child_id, outcome_of
 from raftwork.worker.forked_copies import ends_copies, forks
@@ -119,6 +119,11 @@ class Context:
         return dict(self._about.tags)
 
     @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that it was enqueued with, such as a trace's."""
+        return {} if self._task is None else headers_of(self._task.payload)
+
+    @property
     def tick(self) -> datetime | None:
         """The time that its schedule made it for, in UTC; None if none did."""
         tick = self._about.tick
@@ -136,7 +141,7 @@ class Context:
 
     @property
     def shard(self) -> tuple[int, int] | None:
-        """Of a call by `task.shards`: its index, from 0 on, and how many there are; else None."""
+        """Of a call by `task.shards` or `task.broadcast`: (index, count), from 0 on; else None."""
         match None if self._task is None else unpack_value(self._task.payload):
             case [_, _, {"shard": [int(index), int(count)]}]:
                 return index, count

@@ -5,7 +5,13 @@ import inspect
 import logging
 import time
 import traceback
-from typing import ParamSpec
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    ExitStack,
+)
+from typing import ParamSpec, cast
 
 from raftwork.errors import HookFailed
 from raftwork.hooks import Hook, Hooks, TaskOutcome
@@ -42,13 +48,16 @@ def watch(hook: Hook[P], occasion: str, *args: P.args, **kwargs: P.kwargs) -> No
 
 
 def hooked(registry: Registry, hooks: Hooks) -> Registry:
-    """The registry with the hooks of a task's start and end around every function, if there are."""
-    if not hooks.task_start and not hooks.task_end:
-        return registry
-    return {name: _around(function, hooks) for name, function in registry.items()}
+    """The registry with the hooks of tasks around every function, if there are any."""
+    made = registry
+    if hooks.task_start or hooks.task_end:
+        made = {name: _watched(function, hooks) for name, function in made.items()}
+    if hooks.around:
+        made = {name: _around(function, hooks.around) for name, function in made.items()}
+    return made
 
 
-def _around(function: Function, hooks: Hooks) -> Function:
+def _watched(function: Function, hooks: Hooks) -> Function:
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -66,6 +75,40 @@ def _around(function: Function, hooks: Hooks) -> Function:
 
     passes_on(run)
     return run
+
+
+def _around(function: Function, around: Hook[[]]) -> Function:
+    """Within the context managers that `around` gives, the first of them the outermost."""
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def run_async(*args: object, **kwargs: object) -> object:
+            async with AsyncExitStack() as stack:
+                for make in around.functions:
+                    await _enter(stack, make())
+                with ends_copies():
+                    return await function(*args, **kwargs)
+
+        passes_on(run_async)
+        return run_async
+
+    @functools.wraps(function)
+    def run(*args: object, **kwargs: object) -> object:
+        with ExitStack() as stack:
+            for make in around.functions:
+                stack.enter_context(cast("AbstractContextManager[object]", make()))
+            with ends_copies():
+                return function(*args, **kwargs)
+
+    passes_on(run)
+    return run
+
+
+async def _enter(stack: AsyncExitStack, manager: object) -> None:
+    if hasattr(manager, "__aenter__"):
+        await stack.enter_async_context(cast("AbstractAsyncContextManager[object]", manager))
+    else:
+        stack.enter_context(cast("AbstractContextManager[object]", manager))
 
 
 class _Watched:

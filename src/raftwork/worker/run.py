@@ -24,6 +24,7 @@ from raftwork.worker.agent import Identity
 from raftwork.worker.blocked_tasks import notice_waits
 from raftwork.worker.context import carry_into_threads
 from raftwork.worker.events import NothingRegistered, WorkerStarted, WorkerStopped, started
+from raftwork.worker.executor_calls import served
 from raftwork.worker.hook_calls import hooked, start, watch
 from raftwork.worker.killed_worker_notice import send_notice
 from raftwork.worker.loader import functions
@@ -38,6 +39,7 @@ from raftwork.worker.pool.thread import ThreadPool
 from raftwork.worker.signals import obeyed
 from raftwork.worker.task_logging import tell
 from raftwork.worker.task_logs import keep_last_lines
+from raftwork.worker.typed_tasks import typed
 
 log = logging.getLogger("raftwork.worker")
 
@@ -62,6 +64,7 @@ def run_worker(
     key: Key | None = None,
     codec: Codec | None = None,
     declared: Sequence[DeclareSchedules] = (),
+    pickles: bool = False,
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
 
@@ -70,20 +73,19 @@ def run_worker(
     threads: the process pool forks here. A second signal ends the process from inside, with
     status 0: no thread or exit handler of a task may delay that; so does the first one's passing by
     `grace` seconds. `recycling` is for processes only. `declared` are schedules to be created where
-    they are missing.
+    they are missing. `pickles` is whether executors may have any function called here, pickled ones
+    among them (executor_calls.py).
     """
-    host, pid = socket.gethostname(), os.getpid()
-    identity = Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
+    identity, pid = _identity(name, queues), os.getpid()
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
-    tasks = hooked(functions(registry), hooks)
+    tasks = typed(hooked(functions(registry), hooks), registry)
     speak_for(identity.name)
-    make = partial(Worker, identity, brokers, grace=grace, key=key, declared=declared)
-    shell = partial(_shell, make, codec)
-    facts = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers))
-    _tell_started(started(*facts, list(tasks), pid), app_target)
-    carry_into_threads()
-    keep_last_lines()
-    notice_waits(brokers)
+    options = partial(Worker, identity, brokers, grace=grace, key=key, declared=declared)
+    shell = partial(_shell, options, codec)
+    facts = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers), list(tasks))
+    _tell_started(started(*facts, pid), app_target)
+    tasks = {**tasks, **served(app_target, pickles=pickles)}
+    _watch_tasks(brokers)
     try:
         match pool:
             case "process":
@@ -107,6 +109,18 @@ def run_worker(
     watch(hooks.worker_stop, "on_worker_stop")
     tell(WorkerStopped(identity.name))
     return 0
+
+
+def _identity(name: str | None, queues: Sequence[str]) -> Identity:
+    host, pid = socket.gethostname(), os.getpid()
+    return Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
+
+
+def _watch_tasks(brokers: Sequence[str]) -> None:
+    """From now on: which task code runs for, what it logged last, and what it waits for."""
+    carry_into_threads()
+    keep_last_lines()
+    notice_waits(brokers)
 
 
 def _tell_started(event: WorkerStarted, app_target: str) -> None:

@@ -88,7 +88,7 @@ class _UnknownFunction(Exception):
     """The worker's App has no task of that name."""
 
 
-class _WrongArguments(Exception):
+class WrongArguments(Exception):
     """The function cannot be called with these: it never began, and never will."""
 
 
@@ -187,7 +187,7 @@ class Runner:
                 if name not in self._binders:
                     self._binders[name] = binder(function)
                 if (why := misfit(self._binders[name], args, kwargs)) is not None:
-                    raise _WrongArguments(why)
+                    raise WrongArguments(why)
                 return _Call(function, args, kwargs)
         raise BadMessage("a task's payload is [arguments, keyword arguments]")
 
@@ -282,7 +282,7 @@ def failed(task: PushedTask, error: BaseException, log: str = "") -> Outcome:
     token, kind = task.token, type(error)
     if kind is _UnknownFunction:
         return failure(token, "UnknownTask", str(error), unknown=True)
-    if kind is _WrongArguments:
+    if kind is WrongArguments:
         return failure(token, "TypeError", str(error))._replace(final=True)
     if issubclass(kind, Resume):
         return Outcome(token, False, encode_failure(ResumeAsked()))
@@ -396,7 +396,7 @@ def _shown(make: Callable[[], str], what: str) -> str:
         return f"<its {what} could not be made: {_QUALNAME(type(broken))}>"
 
 
-_OURS = (__name__, f"{__package__}.hooked")
+_OURS = (__name__, f"{__package__}.hook_calls", f"{__package__}.typed_tasks")
 
 
 def _ours(frame: FrameType) -> bool:
@@ -415,7 +415,7 @@ def _text(text: str, limit: int) -> str:
 
 
 def _unknown(name: str, registry: Registry) -> str:
-    known = sorted(registry)
+    known = sorted(name for name in registry if not name.startswith("raftwork."))
     more = f", and {len(known) - _NAMES_MAX} more" if len(known) > _NAMES_MAX else ""
     listed = ", ".join(known[:_NAMES_MAX]) or "none"
     return f"this worker has no task {name!r}; it knows {listed}{more}"

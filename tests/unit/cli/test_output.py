@@ -79,3 +79,36 @@ def test_nothing_is_bold_where_that_is_not_wanted(
     output.out_table([Column("queue")], [["q"]])
     stream.flush()
     assert b"\x1b" not in shown.getvalue()
+
+
+def test_a_line_of_another_process_has_its_name_in_front(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output.labelled("worker", "cyan", "2026-11-30T09:20:18.033Z WARNING dev: \x1b[2J")
+    printed = capsys.readouterr()
+    assert printed.err == "worker | 2026-11-30T09:20:18.033Z WARNING dev: \\x1b[2J\n"
+    assert printed.out == ""
+
+
+def test_on_a_terminal_names_and_warnings_have_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    def shown(line: str) -> str:
+        written = BytesIO()
+        stream = Terminal(written, encoding="utf-8")
+        monkeypatch.setattr(sys, "stderr", stream)
+        output.labelled("worker", "cyan", line)
+        stream.flush()
+        return written.getvalue().decode()
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    name = "\x1b[36m\x1b[1mworker\x1b[0m | "
+    assert shown("a line") == f"{name}a line\n"
+    assert shown("2026-11-30T09:20:18Z ERROR x") == (
+        f"{name}\x1b[31m2026-11-30T09:20:18Z ERROR x\x1b[0m\n"
+    )
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert shown("2026-11-30T09:20:18Z ERROR x") == "worker | 2026-11-30T09:20:18Z ERROR x\n"

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
-from raftwork import App, RaftworkError
+from raftwork import App, Converter, RaftworkError
 from raftwork.client.reply import Reply
 from raftwork.client.result_registry import Handles, Slot
 from raftwork.client.transport import Connection
@@ -97,8 +97,10 @@ class FakeCluster:
         pass
 
 
-def app_and_cluster(timeout: float = 10.0) -> tuple[App, FakeCluster]:
+def app_and_cluster(
+    timeout: float = 10.0, types: Sequence[Converter] = ()
+) -> tuple[App, FakeCluster]:
     """An App whose connection is a fake cluster."""
-    app, cluster = App("127.0.0.1:1", timeout=timeout), FakeCluster()
+    app, cluster = App("127.0.0.1:1", timeout=timeout, types=types), FakeCluster()
     app._connection = cast("Connection", cluster)
     return app, cluster

@@ -8,19 +8,24 @@ import pytest
 from raftwork.client.batch import many_calls, one_call
 from raftwork.errors import NotSerializable, PayloadTooLarge
 from raftwork.messages import BATCH_BYTES_MAX, BATCH_TASKS_MAX, Extras
+from raftwork.serialization import call_packer, pack_call
 from raftwork.wire import pack, unpack
 from tests.unit.client.cluster import read
 
 
+def packed(*args: object, **kwargs: object) -> bytes:
+    return pack_call(call_packer(), "t", args, kwargs)
+
+
 def test_one_call_carries_its_id_and_its_packed_arguments() -> None:
-    batch = one_call("t", (1, "a"), {"k": None}, "my-id", ())
+    batch = one_call(packed(1, "a", k=None), "my-id")
     assert batch.ids == ("my-id",)
     assert read(batch.tasks) == [("my-id", pack([[1, "a"], {"k": None}]), "", Extras())]
 
 
 def test_keys_travel_beside_the_calls_and_cost_nothing_where_there_are_none() -> None:
-    assert unpack(one_call("t", (), {}, "a", (), "red").tasks) == [["a", pack([[], {}]), "red"]]
-    assert unpack(one_call("t", (), {}, "a", ()).tasks) == [["a", pack([[], {}])]]
+    assert unpack(one_call(packed(), "a", "red").tasks) == [["a", pack([[], {}]), "red"]]
+    assert unpack(one_call(packed(), "a").tasks) == [["a", pack([[], {}])]]
     many = many_calls("t", [(), ()], ["a", "b"], (), ["red", "blue"])
     assert unpack(many.tasks) == [["a", pack([[], {}]), "red"], ["b", pack([[], {}]), "blue"]]
 

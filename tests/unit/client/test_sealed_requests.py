@@ -62,8 +62,8 @@ def test_every_task_of_a_batch_is_sealed_under_its_id_and_nothing_else_changes()
 
 
 def test_a_unique_key_of_arguments_is_no_hash_that_brokers_could_guess_them_by() -> None:
-    batch = one_call("t", (1,), {}, "a", (), extras=Extras(tenant="x"), by_arguments=True)
-    other = one_call("t", (1,), {}, "b", (), extras=Extras(tenant="x"), by_arguments=True)
+    batch = one_call(pack([[1], {}]), "a", extras=Extras(tenant="x"), by_arguments=True)
+    other = one_call(pack([[1], {}]), "b", extras=Extras(tenant="x"), by_arguments=True)
     made = [
         cast("list[object]", rows(sealed_requests.sealed(CODEC, request))[0][3])  # type: ignore[arg-type]
         for request in (EnqueueUnique(0, 0, SPEC, each.tasks) for each in (batch, other))
@@ -74,7 +74,7 @@ def test_a_unique_key_of_arguments_is_no_hash_that_brokers_could_guess_them_by()
 
 
 def test_limits_hold_for_what_is_sealed() -> None:
-    batch = one_call("t", (b"x" * (PAYLOAD_MAX - 10),), {}, "a", ())
+    batch = one_call(pack([[b"x" * (PAYLOAD_MAX - 10)], {}]), "a")
     with pytest.raises(PayloadTooLarge, match="once they are encrypted"):
         sealed_requests.sealed(CODEC, Enqueue(0, 0, SPEC, batch.tasks))
 

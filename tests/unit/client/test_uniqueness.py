@@ -10,6 +10,7 @@ from raftwork.client.per_call import ORDINARY
 from raftwork.client.uniqueness import check_conflicts, key_of
 from raftwork.errors import AlreadyEnqueued
 from raftwork.messages import OnConflict, decode_spec
+from raftwork.serialization import call_packer, pack_call
 from raftwork.wire import pack, unpack
 
 app = App("127.0.0.1:1")
@@ -70,7 +71,8 @@ def test_they_are_in_the_spec_as_brokers_know_them() -> None:
 
 def test_arguments_are_the_key_however_they_are_ordered() -> None:
     def key(*args: object, **kwargs: object) -> str:
-        batch = one_call("t", args, kwargs, None, (), by_arguments=True)
+        payload = pack_call(call_packer(), "t", args, kwargs)
+        batch = one_call(payload, None, by_arguments=True)
         ((_, _, _, (unique, *_)),) = unpack(batch.tasks)  # type: ignore[misc]
         return str(unique)  # type: ignore[has-type]
 

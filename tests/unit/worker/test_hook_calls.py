@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
@@ -94,3 +96,59 @@ def test_arguments_that_do_not_fit_are_told_before_the_hooks_and_are_final() -> 
         ):
             assert ended.outcome.final, decode_failure(ended.outcome.data)
     assert not seen
+
+
+def test_code_runs_within_the_context_managers_of_the_program() -> None:
+    hooks, seen = Hooks(), list[object]()
+
+    @contextmanager
+    def manager(name: str) -> Iterator[None]:
+        seen.append(f"enter {name}")
+        try:
+            yield
+        finally:
+            seen.append(f"leave {name}")
+
+    @asynccontextmanager
+    async def later(name: str) -> AsyncIterator[None]:
+        with manager(name):
+            yield
+
+    hooks.around(lambda: manager("outer"))
+    hooks.task_start(lambda: seen.append("start"))
+    hooks.task_end(lambda outcome: seen.append(f"end {outcome.ok}"))
+
+    def fail() -> None:
+        seen.append("code")
+        raise ValueError
+
+    async def add(x: int) -> int:
+        seen.append("code")
+        return x + 1
+
+    with pytest.raises(ValueError):  # noqa: PT011 - its own
+        hooked({"t": fail}, hooks)["t"]()
+    assert seen == ["enter outer", "start", "code", "end False", "leave outer"]
+    seen.clear()
+    hooks.around(lambda: later("inner"))
+    registry = hooked({"t": add, "f": fail}, hooks)
+    assert inspect.iscoroutinefunction(registry["t"])
+    assert asyncio.run(registry["t"](1)) == 2
+    assert seen[:3] == ["enter outer", "enter inner", "start"]
+    assert seen[-2:] == ["leave inner", "leave outer"]
+    seen.clear()
+    with pytest.raises(TypeError):
+        registry["f"]()  # no coroutine: it cannot enter an async one
+    assert "code" not in seen
+
+
+def test_what_entering_raises_fails_the_attempt() -> None:
+    def refuse() -> None:
+        raise ConnectionError("no database")
+
+    hooks = Hooks()
+    hooks.around(refuse)
+    task = PushedTask(7, "id", 1, encode_spec(Spec("t", "default")), pack([[], {}]))
+    outcome = Runner(hooked({"t": lambda: 1}, hooks), "w").run_once(task).outcome
+    assert not outcome.ok and not outcome.final
+    assert decode_failure(outcome.data).message == "no database"

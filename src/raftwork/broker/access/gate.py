@@ -81,14 +81,16 @@ def _tasks(message: ToBroker) -> int:
     return 0
 
 
-def within_queues(grant: Grant, report: Report) -> Report:
+def within_queues(grant: Grant | None, frame: ToBroker) -> ToBroker:
     """A worker's report without the tasks for other queues than its key's that code made.
 
     Such a task has failed: to refuse the whole report would have it sent again for ever.
     """
-    if not any(is_growth(outcome.data) for outcome in report.outcomes):
-        return report
-    return report._replace(outcomes=[_within(grant, outcome) for outcome in report.outcomes])
+    if grant is None or not grant.confined or not isinstance(frame, Report):
+        return frame
+    if not any(is_growth(outcome.data) for outcome in frame.outcomes):
+        return frame
+    return frame._replace(outcomes=[_within(grant, outcome) for outcome in frame.outcomes])
 
 
 def _within(grant: Grant, outcome: Outcome) -> Outcome:

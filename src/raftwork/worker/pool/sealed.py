@@ -17,6 +17,7 @@ from raftwork.messages import (
     encode_failure,
 )
 from raftwork.messages.failures import Grown, is_growth
+from raftwork.messages.flow_values import as_shard, taken_from_shard
 from raftwork.sealed_failures import seal_failure
 from raftwork.sealed_flows import open_value, seal_graph
 from raftwork.sealing import (
@@ -105,8 +106,11 @@ class SealedPool:
 
     def _open(self, task: PushedTask) -> PushedTask:
         spec = decode_spec(task.spec)
-        payload = self._codec.open(task.payload, Bound(ARGUMENTS, task.id, spec.name, spec.queue))
-        marks = self._codec.marks(task.payload)
+        sealed, shard = taken_from_shard(task.payload)
+        payload = self._codec.open(sealed, Bound(ARGUMENTS, task.id, spec.name, spec.queue))
+        marks = self._codec.marks(sealed)
+        if shard is not None:
+            payload = as_shard(payload, *shard)
         self._held[task.token] = _Held(task.id, marks)
         about = task.about
         if about is not None and about.checkpoint is not None:

@@ -197,7 +197,9 @@ def test_a_workers_code_makes_tasks_for_the_queues_of_its_key_alone() -> None:
     fine = [Outcome(1, True, b"\xc0"), grown(2, graph("mail.in"), graph("bulk"))]
     assert within_queues(MAIL, report(*fine)) == report(*fine)
     for beyond in (grown(3, graph("bulk", "other")), grown(3, graph("bulk"), graph("other"))):
-        first, second, third = within_queues(MAIL, report(*fine, beyond)).outcomes
+        narrowed = within_queues(MAIL, report(*fine, beyond))
+        assert isinstance(narrowed, Report)
+        first, second, third = narrowed.outcomes
         assert [first, second] == fine
         assert (third.token, third.ok, third.final) == (3, False, True)
         failed = decode_failure(third.data)

@@ -22,7 +22,7 @@ from raftwork.messages import (
     encode_spec,
 )
 from raftwork.messages.failures import Grown
-from raftwork.messages.flow_values import Reference, packed_input, packed_reference
+from raftwork.messages.flow_values import Reference, as_shard, packed_input, packed_reference
 from raftwork.sealed_failures import open_failure, seal_failure
 from raftwork.sealing import ARGUMENTS, CHECKPOINT, RESULT, Bound, marks_of
 from raftwork.wire import pack, unpack
@@ -63,6 +63,7 @@ TASKS: dict[str, Callable[..., object]] = {
     "left": _left,
     "spawn": _spawn,
     "replace": _replace,
+    "shard": lambda text: [text, list(current().shard or ())],
     "failed": lambda failed: failed.message,
 }
 
@@ -183,3 +184,14 @@ def test_what_is_too_large_once_it_is_sealed_fails(pool: SealedPool) -> None:
     outcome = ended(pool, node(1, "replace", pack([["x" * (PAYLOAD_MAX - 20)], {}])))[1].outcome
     told = open_failure(CODEC, decode_failure(outcome.data), "id-1")
     assert (told.type, outcome.final) == ("PayloadTooLarge", True)
+
+
+def test_a_task_of_a_broadcast_has_the_call_and_its_shard(pool: SealedPool) -> None:
+    """Brokers say which of how many it is, beside the call, which they cannot read."""
+    broadcast = node(1, "shard", pack([["hush"], {}, {"sentry-trace": "x"}]))
+    payload = as_shard(broadcast.payload, 1, 2)
+    member = broadcast._replace(id="id-1.2", payload=payload)
+    outcome = ended(pool, member)[1].outcome
+    assert unpack(CODEC.open(outcome.data, Bound(RESULT, "id-1.2"))) == ["hush", [1, 2]]
+    for other in ("id-1.x", "id-12", "id-2.1"):
+        assert not ended(pool, member._replace(id=other))[1].outcome.ok

@@ -1,0 +1,104 @@
+"""The processes of `raftwork dev`, and how their lines come to the terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from raftwork.cli.output import labelled
+
+#: The name of the broker, and of the worker, in `raftwork status`.
+NAME: Final = "dev"
+#: What the environment says of other brokers and workers is not meant for these.
+_OTHERS: Final = ("RAFTWORK_BROKER_", "RAFTWORK_WORKER_", "RAFTWORK_CONFIG")
+
+#: Held while one is printed: lines of two processes are not to mix.
+_line = threading.Lock()
+
+
+class Part:
+    """A command, and the process that runs it now. `ended` is called, in a thread, as it ends."""
+
+    def __init__(self, name: str, colour: str, arguments: list[str], address: str) -> None:
+        self.name = name
+        self._colour = colour
+        self._arguments = arguments
+        kept = {key: text for key, text in os.environ.items() if not key.startswith(_OTHERS)}
+        self._env = kept | {
+            "RAFTWORK_BROKERS": address,
+            "PYTHONUNBUFFERED": "1",  # what a task prints comes as it prints it
+            # Of two edits within a second that leave a file's size, Python would run the first.
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def start(
+        self, ended: Callable[[Process], None], said: Callable[[str], None] = lambda _line: None
+    ) -> Process:
+        """Run the command; `said` is given every line of it. Raises OSError."""
+        popen = subprocess.Popen(
+            # -P: a file of the user's called `queue.py` is not to hide Python's own.
+            [sys.executable, "-P", "-m", "raftwork.cli.dev.child", *self._arguments],
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a terminal's Ctrl-C is for us alone
+            text=True,
+            errors="replace",
+        )
+        process = Process(self, popen)
+
+        def read() -> None:
+            assert popen.stdout is not None
+            for line in popen.stdout:
+                with _line:
+                    labelled(self.name, self._colour, line.rstrip("\n"))
+                said(line)
+            popen.wait()
+            popen.stdout.close()
+            ended(process)
+
+        threading.Thread(target=read, daemon=True, name=f"raftwork-dev-{self.name}").start()
+        return process
+
+
+class Process:
+    """One run of a Part."""
+
+    def __init__(self, part: Part, popen: subprocess.Popen[str]) -> None:
+        self.part = part
+        self._popen = popen
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, once it has ended (negative: the signal)."""
+        return self._popen.returncode
+
+    def stop(self) -> None:
+        """SIGTERM: the first asks it to finish, the second ends it at once."""
+        self._popen.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL to it and to what it started."""
+        if self._popen.poll() is None:
+            os.killpg(self._popen.pid, signal.SIGKILL)
+
+
+def broker(address: str, data: Path) -> Part:
+    """The one broker of the cluster."""
+    where = ("--cluster", f"{NAME}={address}", "--data", str(data), "--readdress")
+    # It is alone: there is nobody to wait for, neither as it starts nor as it ends.
+    alone = ("--election-timeout", "0.3", "--hand-over-timeout", "0")
+    return Part("broker", "magenta", ["broker", "--name", NAME, *where, *alone], address)
+
+
+def worker(app: str, address: str, flags: list[str]) -> Part:
+    """The worker."""
+    where = ("--brokers", address, "--name", NAME)
+    return Part("worker", "cyan", ["worker", app, *where, *flags], address)

@@ -1,0 +1,1 @@
+"""Tests of other projects, run on Raftwork: `make suites` (docs/suites.md)."""
