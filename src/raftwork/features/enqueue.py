@@ -10,8 +10,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import apsw
-
 from raftwork.errors import (
     BadMessage,
     NewerMessage,
@@ -61,7 +59,8 @@ if TYPE_CHECKING:
     from raftwork.features.feature import Deferred, Feature
 
 
-_INSERT = "INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO NOTHING"""
 _INSERT_OTHER = """INSERT INTO task (seq, id, crc, queue, key, spec, body, phase, due,
     flags, place, lane, created, gates, tenant, open, flow, parent)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -432,12 +431,12 @@ def _insert(ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row]) -> boo
         (seq, task, crc, number, key, packed, payload)
         for seq, (task, crc, payload, key, _) in enumerate(rows, first)
     ]
-    try:
-        db.executemany(_INSERT, new)
-    except apsw.ConstraintError:
-        db.execute("DELETE FROM task WHERE seq >= ?", (first,))
-        return False
-    return True
+    before = db.total_changes()
+    db.executemany(_INSERT, new)
+    if db.total_changes() - before == len(new):
+        return True
+    db.execute("DELETE FROM task WHERE seq >= ?", (first,))
+    return False
 
 
 def feature() -> "Feature":

@@ -4,6 +4,7 @@
 """
 
 from tests.sim.mutants.attempt_ends import ATTEMPT_ENDS
+from tests.sim.mutants.broadcasts import BROADCASTS
 from tests.sim.mutants.cancels import CANCELS
 from tests.sim.mutants.flows import FLOWS
 from tests.sim.mutants.gates import GATES
@@ -463,5 +464,5 @@ SERVICE = (
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
     *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *WORKERS, *ATTEMPT_ENDS),
-    *(*CANCELS, *LANES, *SCHEDULES, *TIMERS, *UNIQUE, *FLOWS, *GATES, *WAITS),
+    *(*CANCELS, *LANES, *SCHEDULES, *TIMERS, *UNIQUE, *FLOWS, *BROADCASTS, *GATES, *WAITS),
 )

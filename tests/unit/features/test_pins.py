@@ -185,6 +185,25 @@ def test_a_new_leader_waits_until_all_workers_could_say_hello() -> None:
     assert FlowSubmitted(7) in place.answers
 
 
+def test_what_waits_for_them_is_carried_out_though_its_client_is_gone_by_then() -> None:
+    place = Place()
+    place.start("w1")
+    lead, graph = (
+        place.harness.lead,
+        encode_graph(Graph([encode_spec(SPEC)], [to_all(), value_of(0)])),
+    )
+    for number in (7, 8):  # the second asks for the same
+        asked = SubmitFlow(number, place.time, "f", 1, False, graph)
+        lead.request(CLIENT, asked, 100, place.harness.now)
+        lead.request(CLIENT, asked, 100, place.harness.now)
+    lead.gone(CLIENT, place.harness.now)
+    place.sleep(ALL_HEARD_MS + 100)
+    assert place.ids() == ["f", "f/1.1", "f/1"]
+    processor = lead.processor
+    assert not (processor._open or processor._left or processor._early)
+    assert all(t.requests == t.bytes == 0 for t in processor._tallies.values())
+
+
 def test_too_many_workers_are_refused_before_it_is_in_the_log(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -206,7 +206,7 @@ class Dispatcher:
             for w in workers
             if queue in w.queues and w.free_slots > 0 and w.incarnation not in excluded
         ]
-        if self._pinned:  # what waits for one worker alone has its turn first
+        if self._pinned.by_queue:  # what waits for one worker alone has its turn first
             awaited = self._pinned.workers
             able = [w for w in able if w.name not in awaited]
         if not able:
@@ -246,7 +246,7 @@ class Dispatcher:
         for queue, seqs in ended.items():
             if queue in self._backlogs:
                 self._backlogs[queue].ended(seqs)
-            if queue in self._pinned:
+            if queue in self._pinned.by_queue:
                 self._pinned.ended(queue, seqs)
 
     def _waiting_queues(self, workers: list[Worker]) -> list[str]:
@@ -256,7 +256,7 @@ class Dispatcher:
         queues = [queue for queue in self._backlogs if queue in served and not paused(queue)]
         for queue in [queue for queue in queues if not self._backlogs[queue]]:
             self._pinned.forget_empty(queue)
-            if queue not in self._pinned:
+            if queue not in self._pinned.by_queue:
                 self._backlogs.pop(queue).leave_gates()
                 queues.remove(queue)
         return queues
@@ -277,7 +277,7 @@ class Dispatcher:
             if not workers or len(self._reserved) >= RESERVED_MAX:
                 break
             before = len(self._reserved)
-            if queue in self._pinned:
+            if queue in self._pinned.by_queue:
                 self._serve_with_pinned(queue, workers, given, ahead=ahead)
             else:
                 self._serve(queue, workers, given, ahead=ahead)
@@ -331,7 +331,7 @@ class Dispatcher:
             for queue in queues
             for rule in self._backlogs[queue].skipped.needs_free_slot
         ]
-        if self._pinned:
+        if self._pinned.by_queue:
             awaited = self._pinned.needing_free_slot(queues, workers)
             workers = [w for w in workers if w.name not in awaited]
         return [

@@ -43,29 +43,24 @@ class WorkerBacklog:
 
 
 class PinnedBacklogs:
-    """All of one leadership. Empty, and never asked for more than that, while no task is pinned."""
+    """All of one leadership."""
 
     def __init__(self, machine: Machine, in_flight: InFlight, room: GateRoom) -> None:
         self._machine, self._in_flight, self._room = machine, in_flight, room
-        self._of: dict[str, dict[str, WorkerBacklog]] = {}
+        #: By queue and worker. Dispatchers look into it for themselves: nearly always it is empty.
+        self.by_queue: dict[str, dict[str, WorkerBacklog]] = {}
         for queue in machine.queues() if machine.state.links.pins else ():
             for number, lane, first in machine.lanes(queue.name):
                 if lane.worker:
                     self._get(queue.name, lane.worker).backlog.add(number, lane, first)
 
-    def __bool__(self) -> bool:
-        return bool(self._of)
-
-    def __contains__(self, queue: str) -> bool:
-        return queue in self._of
-
     @property
     def workers(self) -> set[str]:
         """The names of those that any task waits for."""
-        return {worker for backlogs in self._of.values() for worker in backlogs}
+        return {worker for backlogs in self.by_queue.values() for worker in backlogs}
 
     def _get(self, queue: str, worker: str) -> WorkerBacklog:
-        backlogs = self._of.setdefault(queue, {})
+        backlogs = self.by_queue.setdefault(queue, {})
         if worker not in backlogs:
             made = QueueBacklog(
                 *(queue, self._machine, self._in_flight, self._room), more=False, worker=worker
@@ -82,29 +77,29 @@ class PinnedBacklogs:
 
     def ended(self, queue: str, seqs: Collection[int]) -> None:
         """These tasks wait no more."""
-        for each in self._of.get(queue, {}).values():
+        for each in self.by_queue.get(queue, {}).values():
             each.backlog.ended(seqs)
             each.backlog.forget_gone()  # no worker that may never come has to look at it
         self.forget_empty(queue)
 
     def changed(self, queue: str, tenant: str) -> None:
         """A task of this tenant of a fair queue is in flight no more."""
-        for each in self._of.get(queue, {}).values():
+        for each in self.by_queue.get(queue, {}).values():
             each.backlog.changed(tenant)
 
     def at(self, waiter: Waiter) -> QueueBacklog | None:
         """What waits at a gate under this name."""
         queue, worker = waiter
-        found = self._of.get(queue, {}).get(worker)
+        found = self.by_queue.get(queue, {}).get(worker)
         return None if found is None else found.backlog
 
     def forget_empty(self, queue: str) -> None:
         """Drop those of a queue in which nothing waits."""
-        backlogs = self._of.get(queue, {})
+        backlogs = self.by_queue.get(queue, {})
         for worker in [worker for worker, each in backlogs.items() if not each.backlog]:
             backlogs.pop(worker).backlog.leave_gates()
         if not backlogs:
-            self._of.pop(queue, None)
+            self.by_queue.pop(queue, None)
 
     # ---- what may be taken ----------------------------------------------------------------------
 
@@ -112,7 +107,7 @@ class PinnedBacklogs:
         self, queue: str, workers: Sequence[Worker]
     ) -> Iterator[tuple[WorkerBacklog, Worker]]:
         """What waits in a queue for each of these workers that serves it."""
-        backlogs = self._of[queue]
+        backlogs = self.by_queue[queue]
         for worker in workers:
             if worker.name in backlogs and queue in worker.queues:
                 yield backlogs[worker.name], worker
@@ -122,7 +117,7 @@ class PinnedBacklogs:
         return {
             worker.name
             for queue in queues
-            if queue in self._of
+            if queue in self.by_queue
             for line, worker in self.for_workers(queue, workers)
             if line.backlog.needs_free_slot
         }

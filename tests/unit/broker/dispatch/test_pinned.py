@@ -158,7 +158,7 @@ def test_what_is_cancelled_is_not_handed_out_and_leaves_nothing(served: Served) 
     assert served.serve() == ["c/1.1"]
     served.dispatcher.needs_plan = True
     served.plan()
-    assert not served.dispatcher._pinned
+    assert not served.dispatcher._pinned.by_queue
     assert not served.dispatcher._backlogs
 
 
@@ -191,7 +191,7 @@ def test_a_queue_with_ordinary_tasks_is_none_the_slower_for_those_that_wait_besi
     several.enter(to("gone"), enqueue("a"))
     backlog = several.dispatcher._backlogs["default"]
     assert backlog._is_plain
-    assert "default" in several.dispatcher._pinned
+    assert "default" in several.dispatcher._pinned.by_queue
 
 
 def test_without_any_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
