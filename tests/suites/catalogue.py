@@ -34,4 +34,39 @@ SUITES = (
         arguments=("--pyargs", "tests.suites.cpython"),
         least=31,
     ),
+    Suite(
+        name="joblib",
+        package="joblib",
+        what="`joblib.test.test_parallel`, with `raftwork` for `loky`",
+        arguments=(
+            *("-p", "tests.suites.joblib_plugin", "--pyargs", "joblib.test.test_parallel"),
+            *("-k", "not multiprocessing and not threading", "--timeout", "120"),
+        ),
+        least=400,
+        reasons={
+            r"effective_n_jobs_None|threadpool_limitation_in_child_override": "there are as many"
+            " jobs as the workers have slots, not CPUs here",
+            r"nested_backend_in_seq|nested_parallelism_limit|backend_hinting|context_manager": "the"
+            " name of loky's class is asked for",
+            r"error_capture": "the pool of loky is asked for",
+            r"parallel_pickling": "`NotSerializable` is raised, not `PicklingError`",
+            r"generator_call_separated_gc": "calls at the same time are refused by loky, whose"
+            " processes they would share; here each has an executor of its own",
+            r"test_initializer": "workers cannot reach the program's `multiprocessing.Manager`",
+        },
+    ),
+    Suite(
+        name="dask",
+        package="dask",
+        what="`dask.tests.test_delayed`, `dask.bag.tests.test_bag`, with an executor as scheduler",
+        arguments=(
+            *("-p", "tests.suites.dask_plugin", "--timeout", "120", "--pyargs"),
+            *("dask.tests.test_delayed", "dask.bag.tests.test_bag"),
+        ),
+        least=250,
+        reasons={
+            r"traverse_false": "an equal object comes back, not the same one",
+            r"to_delayed_optimize_graph": "it counts in the program what runs in a worker",
+        },
+    ),
 )

@@ -5,6 +5,7 @@ Three tests run programs (`python -I -c …`) that name the class to be tested: 
 replaced, and what they have the worker print they print themselves, once its result is there.
 """
 
+# pyright: reportMissingImports=false
 import unittest
 from typing import Any
 from unittest import mock

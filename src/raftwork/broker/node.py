@@ -109,7 +109,8 @@ class Node:
             level=lambda: self._machine.level,
         )
         self._routes = self._make_routes()
-        self._handshake.tell_time(wall - now)
+        self._wall_base = wall - now
+        self._handshake.tell_time(self._wall_base)
         self._readiness = Readiness(setup.name, setup.cluster, self._handshake.peers, now)
         self._sessions = Sessions()
         self._machine = Machine(store.connection, setup.levels)
@@ -120,6 +121,8 @@ class Node:
         self._last_turn = now
         self._now = now
         self._chores_at = self._chores_due = now  # to be looked at again; a turn is due for them
+        #: Nothing came since the last turn that leaves anything to be done before `_due`.
+        self._quiet, self._due = False, now
         if store.identity.cluster_id:
             self._start_core(now)
             self._restored()
@@ -143,7 +146,8 @@ class Node:
     def _deliver(self, source: Peer, body: bytes, now: int) -> None:
         if self._replica is not None:
             try:
-                self._replica.core.receive(source, body, now)
+                if self._replica.core.receive(source, body, now):
+                    self._quiet = False
             except BaseException as error:
                 self._containment.vital.mark(error)
                 raise
@@ -153,6 +157,9 @@ class Node:
     @property
     def wake_at(self) -> int:
         """When the next turn is due at the latest."""
+        return self._due if self._quiet else self._next_turn()
+
+    def _next_turn(self) -> int:
         at = self._chores_due
         leadership, replica = self._supervisor.leadership, self._replica
         if leadership is not None:
@@ -169,12 +176,15 @@ class Node:
     def wake(self, now: int, wall: int) -> None:
         """First in every turn."""
         self._now = now
-        self._handshake.tell_time(wall - now)
+        if wall - now != self._wall_base:
+            self._wall_base = wall - now
+            self._handshake.tell_time(self._wall_base)
         if self._replica is not None:
-            self._replica.wake(now)
+            self._replica.core.wake(now)
 
     def receive(self, routing: bytes, frame: bytes | memoryview, now: int) -> bool:
         """Take a frame from our ROUTER. Never raises (G8). False if it cannot be read."""
+        self._quiet = False
         if self._pauses.lasts(routing, now):
             return True
         self._arriving = routing, None, now
@@ -216,7 +226,7 @@ class Node:
         try:
             message = from_broker.decode(frame)
             if type(message) is not PeerMessage:
-                self._chores_at = now
+                self._chores_at, self._quiet = now, False
             self._handshake.heard(name, message, now)
         except BadMessage as error:
             self.tell(BadFrame(name, str(error)))
@@ -226,12 +236,13 @@ class Node:
     def _peer_fails(self) -> None:
         """As if its link were new: the peer has to identify itself again."""
         name, now = self._peer_arriving
+        self._quiet = False
         self._pauses.failed(name, now)
         self._handshake.forget(name, now)
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection of our DEALER to the named broker came up or was lost."""
-        self._chores_at = now
+        self._chores_at, self._quiet = now, False
         if up:
             self._handshake.say_hello(name, now)
         else:
@@ -241,7 +252,7 @@ class Node:
 
     def unreachable(self, routing: bytes) -> None:
         """A frame could not be sent: there is no connection under this routing id (any more)."""
-        self._chores_at = self._now
+        self._chores_at, self._quiet = self._now, False
         self._handshake.peers.unreachable(routing)
         if self._sessions.close(routing):
             self._gone(routing)
@@ -252,12 +263,20 @@ class Node:
         if away >= STALL_MS:
             self._supervisor.does(lambda leadership: leadership.workers.extend_leases(away, now))
         self._last_turn = now
+        if self._quiet and now < self._due and now < self._chores_at and not self._waits_for_files:
+            return
         if now >= self._chores_at:
             self._chores(now)
         if self._replica is not None:
             self._replica.turn(now)
         self._tell_leader(now)
         self._flush()
+        self._quiet, self._due = True, self._next_turn()
+
+    @property
+    def _waits_for_files(self) -> bool:
+        """Whether a snapshot is being made or installed: its end is no frame, and no time."""
+        return self._replica is not None and self._replica.background > 0
 
     def _chores(self, now: int) -> None:
         """What a turn need not look at unless another broker said something, or time passed."""
@@ -281,6 +300,7 @@ class Node:
     def hand_over(self, now: int) -> None:
         """Ask the core to give leadership away, as a graceful stop does."""
         if self._replica is not None and self._replica.core.status.active:
+            self._quiet = False
             self._replica.core.transfer(now)
 
     # ---- clients and workers ------------------------------------------------------------------

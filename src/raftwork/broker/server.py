@@ -260,8 +260,10 @@ class Server:
 
     def _turn(self) -> None:
         node, transport = self._node, self._transport
-        pause = 5 if transport.congested else max(0, node.wake_at - self._now)
-        rest = 0.0 if node.leads else self._throttle.left(time.monotonic())
+        pause = max(0, node.wake_at - self._now)
+        rest = 0.0
+        if self._throttle.rests and (left := self._throttle.left(time.monotonic())):
+            rest = 0.0 if node.leads else left
         if rest:
             pause = min(pause, ceil(rest * 1_000))
         ready = transport.poll(pause, anyone=not rest)

@@ -178,7 +178,8 @@ class Replica:
         self._store = store
         self._host = host
         self._send = send
-        self._background = 0
+        #: Snapshots that are being made or installed.
+        self.background = 0
         self._more_at: int | None = None
         #: When the open transaction is to be committed at the latest; None: none is open.
         self._commit_at: int | None = None
@@ -193,7 +194,7 @@ class Replica:
         at = self.core.wake_at
         if self._commit_at is not None and (at is None or self._commit_at < at):
             at = self._commit_at
-        if self._background:
+        if self.background:
             at = self._now + LOOK_MS if at is None else min(at, self._now + LOOK_MS)
         return at
 
@@ -225,7 +226,7 @@ class Replica:
 
     def _turn(self) -> None:
         core, host, now = self.core, self._host, self._now
-        if self._background:
+        if self.background:
             self._finish_background()
         host.plan(now)
         while (out := core.output()) is not None:
@@ -318,11 +319,11 @@ class Replica:
             self._host.read_ready(token)
         if out.make_snapshot:
             self._commit()  # a snapshot is read from what is committed
-            self._background += 1
+            self.background += 1
             self._store.start_snapshot()
             self._host.news(SnapshotBegun())
         if out.install is not None:
-            self._background += 1
+            self.background += 1
             self._store.start_install(out.install)
             self._host.news(SnapshotReceived(out.install.at, out.install.size))
         if out.committed or out.reads:
@@ -332,7 +333,7 @@ class Replica:
         done = self._store.background()
         if done is None:
             return
-        self._background -= 1
+        self.background -= 1
         snapshot = done.snapshot
         if done.made:
             self.core.snapshot_made(snapshot)

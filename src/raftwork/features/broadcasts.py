@@ -23,7 +23,7 @@ from raftwork.features.flow_graph import (
     kind_of,
     source,
 )
-from raftwork.messages.flow_values import Reference, items_of, packed_reference
+from raftwork.messages.flow_values import Reference, items_of, packed_reference, with_entry
 from raftwork.wire import pack, pack_array
 
 if TYPE_CHECKING:
@@ -122,8 +122,10 @@ def _edge(place: int, kind: EdgeKind) -> int:
 
 
 def _as_shard(payload: bytes, index: int, count: int) -> bytes:
-    """The packed call with what `current().shard` is in it."""
-    return pack_array([*items_of(payload)[:2], pack({"shard": [index, count]})])
+    """The packed call with what `current().shard` is in it, beside its headers."""
+    items = items_of(payload)
+    besides = items[2] if len(items) > 2 else b""
+    return pack_array([*items[:2], with_entry(besides, "shard", [index, count])])
 
 
 def _check_size(nodes: Sequence[Node]) -> None:

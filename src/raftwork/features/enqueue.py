@@ -10,8 +10,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import apsw
-
 from raftwork.errors import (
     BadMessage,
     NewerMessage,
@@ -61,7 +59,8 @@ if TYPE_CHECKING:
     from raftwork.features.feature import Deferred, Feature
 
 
-_INSERT = "INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT = """INSERT INTO task (seq, id, crc, queue, key, spec, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO NOTHING"""
 _INSERT_OTHER = """INSERT INTO task (seq, id, crc, queue, key, spec, body, phase, due,
     flags, place, lane, created, gates, tenant, open, flow, parent)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -124,10 +123,11 @@ def check_room(ledger: "Ledger", name: str, payloads: Sequence[bytes]) -> None:
     ):
         if count > limit:
             raise QueueFull(f"no room: this would make {count} {what}, {limit} are allowed")
-    queue = ledger.queues.get(name)
-    if queue is None:
+    if name not in ledger.queues:
         check_queues(ledger, name)
-    elif queue.settings.max_length or queue.settings.max_bytes:
+        return
+    queue = ledger.queues[name]
+    if queue.settings.max_length or queue.settings.max_bytes:
         check_fits(queue, tasks, sum(map(len, payloads)))
 
 
@@ -425,18 +425,18 @@ def _insert_all(
 def _insert(ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row]) -> bool:
     """Insert all rows or, if an id is known, none."""
     db, first = ledger.db, ledger.seq + 1
-    queue = ledger.queues.get(spec.queue)
-    number = queue.number if queue else ledger.last_queue + 1
+    known = spec.queue in ledger.queues
+    number = ledger.queues[spec.queue].number if known else ledger.last_queue + 1
     new = [
         (seq, task, crc, number, key, packed, payload)
         for seq, (task, crc, payload, key, _) in enumerate(rows, first)
     ]
-    try:
-        db.executemany(_INSERT, new)
-    except apsw.ConstraintError:
-        db.execute("DELETE FROM task WHERE seq >= ?", (first,))
-        return False
-    return True
+    before = db.total_changes()
+    db.executemany(_INSERT, new)
+    if db.total_changes() - before == len(new):
+        return True
+    db.execute("DELETE FROM task WHERE seq >= ?", (first,))
+    return False
 
 
 def feature() -> "Feature":

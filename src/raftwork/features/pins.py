@@ -135,7 +135,7 @@ class PinWatch:
                 missing.append((worker, queue))
         return missing
 
-    def follow(self, _effect: Effect) -> None:
+    def follow(self, effect: Effect) -> None:
         """See Chore."""
 
     def troubles(self) -> Sequence[str]:

@@ -59,7 +59,8 @@ class SocketPoller:
         """Whether there is more to read; else it counts as drained."""
         if zmq.zmq_poll([(socket, _POLLIN)], 0):
             return True
-        self._used.pop(socket, None)
+        if socket in self._used:
+            del self._used[socket]
         return False
 
     def ignore(self, socket: zmq.Socket[bytes], *, ignored: bool) -> None:

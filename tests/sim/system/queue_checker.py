@@ -14,6 +14,7 @@ from raftwork.broker.machine.commands import (
     Expire,
     Fail,
     Grew,
+    HoldBack,
     Lose,
     Postpone,
     Release,
@@ -233,7 +234,8 @@ class QueueChecker:
         command = commands.from_plain(plain)
         owner = self.tokens.get(getattr(command, "token", 0))
         if owner is None or owner[0].token == command.token:  # type: ignore[attr-defined]
-            self.ends.command(command, effects, owner[0].id if owner else "")
+            gated = owner is not None and self.limits.is_passed_by(owner[0].token or 0)
+            self.ends.command(command, effects, owner[0].id if owner else "", gated=gated)
         self.schedules.command(command, reply)
         match command:
             case Admit():
@@ -242,7 +244,7 @@ class QueueChecker:
                 self._configures(command, reply)
             case Release():
                 self._released(command)
-            case Expire() | Fail() | Postpone() | Lose():
+            case Expire() | Fail() | Postpone() | HoldBack() | Lose():
                 self._attempts(command)
             case _:
                 self._asked_for(command, reply, effects)
@@ -269,14 +271,14 @@ class QueueChecker:
             case _:
                 pass
 
-    def _attempts(self, command: Expire | Fail | Postpone | Lose) -> None:
+    def _attempts(self, command: Expire | Fail | Postpone | HoldBack | Lose) -> None:
         match command:
             case Expire():
                 self._expires(command)
                 self._fails(command.token)
             case Fail():
                 self._fails(command.token)
-            case Postpone():
+            case Postpone() | HoldBack():
                 self._goes_on(command)
             case Lose():
                 self._loses(command)
@@ -484,10 +486,13 @@ class QueueChecker:
             text = f"{task.id} fails for the {task.failures}th time, {bound} retries are allowed"
             require(task.failures <= bound + 1, "retries bounded", text)
 
-    def _goes_on(self, command: Postpone) -> None:
+    def _goes_on(self, command: Postpone | HoldBack) -> None:
         task = self.tokens[command.token][0]
-        if task.token == command.token:
-            self.timers.began(task)
+        if task.token != command.token:
+            return
+        self.timers.began(task)
+        if isinstance(command, HoldBack):
+            self.limits.held_back(command)
 
     def _loses(self, command: Lose) -> None:
         for token, started in command.tokens:

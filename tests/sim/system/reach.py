@@ -175,6 +175,7 @@ _EXPECTED = (
     "handed out at a rate",
     "a rate was given back",
     "a gate was left by a loss",
+    "a limit was shut by code",
     # the cluster's settings
     "cluster set",
     "cluster settings read",
@@ -191,6 +192,8 @@ _EXPECTED = (
     "more parked than slots",
     "a knot untied",
     "no slot left to wait for",
+    "no place at a limit left to wait for",
+    "waited for one that shut its limit",
     "parked told to a new session",
     # killed workers
     "spoken for by its fork server",

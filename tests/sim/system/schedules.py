@@ -264,9 +264,9 @@ class ScheduleRules:
     # ---- ticks ----------------------------------------------------------------------------------
 
     def _fires(self, tick: Tick, time: int) -> None:
-        row = self._row_of(tick.number)
+        self._name(tick.number)  # it may be gone again by now, and is known all the same
         known = self.known.get(self.numbers.get(tick.number, ""))
-        if known is None or row is None:
+        if known is None:
             self._reached["a tick of no schedule"] += 1
             return
         stale = (tick.version, tick.decided) != (known.version, known.decided)
@@ -351,11 +351,11 @@ class ScheduleRules:
 
     # ---- the table ------------------------------------------------------------------------------
 
-    def _row_of(self, number: int) -> str | None:
+    def _name(self, number: int) -> None:
+        """Note which schedule this is, if it is there at the end of the entry."""
         found = self._queue._machine.state.schedules.read(number)
         if found is not None:
             self.numbers[number] = found.id
-        return None if found is None else found.id
 
     def compare(self) -> None:
         """An entry is applied: each tick that is decided is counted once, in the tables, too."""

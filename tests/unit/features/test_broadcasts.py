@@ -91,6 +91,20 @@ def test_each_knows_which_of_how_many_it_is(driver: Driver) -> None:
     assert bodies == [[["x"], {}, {"shard": [at, 2]}] for at in (0, 1)]
 
 
+@pytest.mark.parametrize(
+    ("besides", "then"),
+    [([{"headers": {"a": "b"}}], {"headers": {"a": "b"}}), ([], {}), ([None], {}), ([[1, 2]], {})],
+)
+def test_its_headers_go_to_each(
+    driver: Driver, besides: list[object], then: dict[str, object]
+) -> None:
+    """And what no client of ours sends stops no replica."""
+    call = to_all()._replace(payload=pack([["x"], {}, *besides]))
+    driver.effects(submitted(driver, call, value_of(0)))
+    body = driver.db.execute("SELECT body FROM task WHERE id = 'f/1.2'").get
+    assert unpack(body) == [["x"], {}, then | {"shard": [1, 2]}]
+
+
 def test_of_no_worker_it_is_the_empty_list_and_what_follows_runs(driver: Driver) -> None:
     driver.effects(submitted(driver, to_all(), task(0), value_of(1), workers=[]))
     assert ids(driver) == ["f", "f/1", "f/2"]

@@ -138,8 +138,8 @@ class Leadership:
         self.serves = not self._pending
         self._made_at = now
         #: Something happened since the last plan; and since the last frames were drained, so that
-        #: some may leave.
-        self._stirred = self._leaves = True
+        #: `drain` may find some.
+        self._stirred = self.leaves = True
         #: When what features see was brought up to date.
         self._looked_at = -1
         #: What a plan can do hangs on what happens elsewhere.
@@ -178,7 +178,7 @@ class Leadership:
     def capacity_changed(self) -> None:
         """A worker reported something: its capacity may have changed."""
         self._dispatcher.needs_plan = True
-        self._stirred = self._leaves = True
+        self._stirred = self.leaves = True
 
     def request(self, routing: bytes, request: ToBroker, size: int, now: int) -> None:
         """A client's request, which came in a frame of `size` bytes."""
@@ -188,11 +188,11 @@ class Leadership:
         self.processor.request(routing, request, size)
         self._stirred = True
         if (changes[-1] if changes else None) is before:  # of a change nothing is told yet
-            self._leaves = True
+            self.leaves = True
 
     def gone(self, routing: bytes, now: int) -> None:
         """A session is closed."""
-        self._stirred = self._leaves = True
+        self._stirred = self.leaves = True
         self.processor.gone(routing)
         self.workers.unreachable(routing, now)
 
@@ -234,14 +234,14 @@ class Leadership:
         """What time brings about, if anything is due by now; beats may leave."""
         if now >= self._clock.steer_at:
             self._clock.steer(self._wall(now), now)
-        self._leaves = True
+        self.leaves = True
         if self.workers.pass_time(now, self._look(now)):
             self.capacity_changed()
 
     def _gather(self, time: int, now: int, *, due: bool) -> None:
         """Put all that is to be proposed into `_pending`."""
         if self.processor.polls:
-            self._leaves = True
+            self.leaves = True
             self.processor.poll(now)
         if not self._pending:  # the log takes something
             self._do_chores(time)
@@ -319,14 +319,14 @@ class Leadership:
 
         What it lets be answered goes out with `frames`, a slice a turn.
         """
-        self._leaves = True
+        self.leaves = True
         self.processor.read_ready(token)
 
     # ---- applying -----------------------------------------------------------------------------
 
     def applied(self, at: Position, applied: Applied) -> None:
         """An entry of this cluster's log took effect here."""
-        self._stirred = self._leaves = True
+        self._stirred = self.leaves = True
         proposed = self._proposed.pop(at, None)
         if proposed is not None:
             for wanted, reply in zip(proposed, applied.replies, strict=True):
@@ -406,14 +406,9 @@ class Leadership:
             kind = TaskCancelled if effect.state is State.CANCELLED else TaskFailed
             self._tell(kind(effect.id, effect.queue, why))
 
-    @property
-    def may_send(self) -> bool:
-        """Whether `drain` may find anything."""
-        return self._leaves or self.waiting
-
     def drain(self, out: list[tuple[bytes, FromBroker]]) -> None:
         """Add what may leave now to `out`: (routing id, message)."""
-        self._leaves = False
+        self.leaves = False
         out += self.processor.frames()
         results = self._results
         due = results.waiting

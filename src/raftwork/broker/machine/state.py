@@ -366,8 +366,9 @@ class Ledger:
 
     def touch(self, name: str) -> Queue:
         """The queue whose row changes now: it is written at the next flush."""
-        queue = self.queues.get(name)
-        if queue is None:
+        if name in self.queues:
+            queue = self.queues[name]
+        else:
             self.last_queue += 1
             queue = Queue(self.last_queue, name)
             self.queues[name] = self.numbered[queue.number] = queue

@@ -18,7 +18,7 @@ from raftwork.broker.events import QueueFullRefusal, RequestRefused, unheard
 from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.errors import ProtocolError, QueueFull
 from raftwork.features.catalogue import FEATURES
-from raftwork.features.effects import Done
+from raftwork.features.effects import Done, Rejected
 from raftwork.features.feature import REFUSALS, Change, Read, Subscribe, Wait
 from raftwork.messages import Code, Refused
 from raftwork.messages.bounds import lists, objections
@@ -247,10 +247,11 @@ class RequestProcessor:
                 return
             reply = decided
         rule = asked.rule
-        assert isinstance(rule, Change)
-        if isinstance(reply, Done):
+        assert type(rule) is Change
+        if type(reply) is Done:
             self._end(asked, self._answer(rule, asked, reply))
         else:
+            assert isinstance(reply, Rejected)
             self._fail(asked, reply.code, reply.text)
 
     # ---- waits --------------------------------------------------------------------------------

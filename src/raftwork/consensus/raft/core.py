@@ -101,7 +101,10 @@ class Raft:
             # We were stopped: another may lead by now, and what it said may lie unread.
             node.reset_election_timer()
             self._stir()
-        elif now >= self._due_at():
+            return
+        if self._due is None:
+            self._due = self._next_due()
+        if now >= self._due:
             self._passed = True
             self._stir()
 
@@ -148,21 +151,19 @@ class Raft:
             role.timeout = node.draw_timeout()
             role.deadline = max(role.deadline, now + role.timeout)
 
-    def receive(self, src: Peer, body: bytes, now: int) -> None:
-        """A message from a peer whose name and incarnation the session vouches for.
-
-        Raises BadMessage for bytes that are none; state is unchanged then.
-        """
+    def receive(self, src: Peer, body: bytes, now: int) -> bool:
+        """See `Consensus.receive`."""
         node = self._node
         if src.name not in node.others:
             raise BadMessage(f"{src.name!r} is no peer of {node.me.name!r}")
         message = decode(body)
         node.now = now
         if type(message) is AppendReply and replication.on_late_ack(node, src, message):
-            return
+            return False
         self._stir()
         if _admit(node, src, message):
             _dispatch(node, src, message)
+        return True
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection to a peer came up or was lost. A hint: it changes no promise."""
@@ -298,12 +299,9 @@ class Raft:
     @property
     def wake_at(self) -> int | None:
         """When `wake` is next needed, in milliseconds on the caller's clock."""
-        return min(self._due_at(), self._woken + self._watch)
-
-    def _due_at(self) -> int:
         if self._due is None:
             self._due = self._next_due()
-        return self._due
+        return min(self._due, self._woken + self._watch)
 
     def _next_due(self) -> int:
         node, role = self._node, self._node.role
@@ -344,7 +342,8 @@ class Raft:
     @property
     def leading(self) -> tuple[int, str | None]:
         """The epoch and the leader of `status`, at less cost: for use in every turn."""
-        return self._node.term, self._node.leader
+        node = self._node
+        return node.term, node.me.name if type(node.role) is Leader else node.leader
 
     def compactable(self) -> Position:
         """The log up to here may be dropped as far as the core is concerned."""

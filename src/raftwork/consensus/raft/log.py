@@ -132,7 +132,9 @@ class RaftLog:
 
     def written(self, at: Position) -> None:
         """Entries up to `at` are on disk, unless the log has moved on from them since."""
-        if self.holds(at):
+        if at == self.last:
+            self.durable = at.seq
+        elif self.holds(at):
             self.durable = max(self.durable, at.seq)
 
     def entries(self, after: int, upto: int, limit_bytes: int) -> Sequence[Entry]:

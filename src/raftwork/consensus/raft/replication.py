@@ -234,15 +234,16 @@ def _accept(node: Node, message: Append) -> tuple[int, bool, Position]:
         # What is committed here is in every leader's log (§5.4): begin behind it.
         entries = entries[node.commit - prev.seq :]
         prev = log.position(node.commit)
-    if not log.holds(prev):
+    if prev != log.last and not log.holds(prev):
         # Nothing after the agreed entry can have the missing one's term or a later one.
         hint = log.find_conflict_by_term(prev.seq, prev.epoch)
         return message.prev.seq, False, max(hint, log.position(node.commit))
     known = 0
     # Only a real conflict truncates: an old or reordered append must not take away what a later
     # one brought, for it may have been acknowledged.
-    while known < len(entries) and log.holds(entries[known].at):
-        known += 1
+    if prev.seq < log.last.seq:
+        while known < len(entries) and log.holds(entries[known].at):
+            known += 1
     fresh = entries[known:]
     if fresh:
         if fresh[0].at.seq <= log.last.seq:

@@ -240,13 +240,14 @@ class Node:
 
     def acknowledge(self, to: str, reply: AppendReply) -> None:
         """As `promise`; of several good answers only the last is sent, as it covers the others."""
-        before = self.out.acks.get(to)
+        acks = self.out.acks
+        before = acks.get(to)
         if before is not None and not (before.ok and reply.ok and before.term == reply.term):
             self.promise(to, before)
         elif before is not None:
             at, rnd = max(before.at, reply.at), max(before.round, reply.round)
             reply = reply._replace(at=at, round=rnd)
-        self.out.acks[to] = reply
+        acks[to] = reply
 
     # ---- roles --------------------------------------------------------------------------------
 
