@@ -9,7 +9,8 @@ CONSENSUS ?=
 SEEDS ?= 1-300
 FOR ?= 60
 # Tests of real processes wait more than they work: three times as many at a time as there are CPUs. With
-# twice as many, two thirds of two CPUs were idle while they ran.
+# twice as many, two thirds of two CPUs were idle while they ran. Who has nothing left takes tests of
+# another: else one alone would have nearly all of tests/cluster.
 TESTERS ?= 6
 ONLY ?=
 FAULTS ?= --kill random --kill worker --kill client --kill all --pause leader --pause worker \
@@ -28,7 +29,7 @@ demo: $(VENV)/.ready ## Three brokers, two workers: kill the leader and a worker
 	@$(BIN)/python -m raftwork demo --tasks $(TASKS) $(PROTOCOL)
 
 test: $(VENV)/.ready ## Every test: units, simulated clusters, clusters of real processes
-	$(BIN)/python -m pytest -n $(TESTERS) -m "not chaos" $(PROTOCOL)
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -m "not chaos" $(PROTOCOL)
 
 unit: $(VENV)/.ready ## Only the fast tests without processes
 	$(BIN)/python -m pytest tests/unit

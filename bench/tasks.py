@@ -14,6 +14,12 @@ def noop() -> None:
     """Nothing: all that is measured is ours."""
 
 
+@app.task(name="bench.count")
+def count(values: list[None]) -> int:
+    """The body of a chord."""
+    return len(values)
+
+
 @app.task(name="bench.swallow")
 def swallow(payload: bytes) -> int:
     return len(payload)

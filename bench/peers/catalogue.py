@@ -17,6 +17,7 @@ _JETSTREAM = (
 )
 _NO_CLUSTER = "one Redis: nobody takes over"
 _NO_COROUTINES = "its client has none"
+_NO_FLOWS = "it knows no tasks that wait for others"
 _NO_THREADS = "its client is for coroutines only"
 
 
@@ -78,7 +79,7 @@ PEERS: dict[str, Peer] = {
         _UNSYNCED,
         _REDIS,
         ("dramatiq", "redis"),
-        _ON_REDIS,
+        {**_ON_REDIS, "chord": "the callback of a group gets no results"},
     ),
     "huey": Peer(
         "Huey, Redis",
@@ -96,7 +97,7 @@ PEERS: dict[str, Peer] = {
         "yes: fsync at a majority before each confirm",
         {"rabbitmq-server": _apt("rabbitmq-server"), "epmd": _apt("erlang-base")},
         ("aiormq",),
-        {"threads": _NO_THREADS},
+        {"threads": _NO_THREADS, "chord": _NO_FLOWS},
     ),
     "jetstream": Peer(
         "NATS JetStream, R3",
@@ -105,7 +106,7 @@ PEERS: dict[str, Peer] = {
         "no: written by a majority, synced every 2 minutes (sync_interval as it comes)",
         _NATS,
         ("nats",),
-        {"threads": _NO_THREADS},
+        {"threads": _NO_THREADS, "chord": _NO_FLOWS},
     ),
     "jetstream-synced": Peer(
         "NATS JetStream, R3, synced",
@@ -114,7 +115,7 @@ PEERS: dict[str, Peer] = {
         "yes: fsync at a majority before each PubAck",
         _NATS,
         ("nats",),
-        {"threads": _NO_THREADS},
+        {"threads": _NO_THREADS, "chord": _NO_FLOWS},
     ),
     "etcd": Peer(
         "etcd put",
@@ -123,6 +124,6 @@ PEERS: dict[str, Peer] = {
         "yes: fsync at a majority before each reply",
         {"etcd": _apt("etcd-server")},
         ("grpc",),
-        {"one-in-flight": "no queue, no worker", "batches": "no queue, no worker"},
+        dict.fromkeys(("one-in-flight", "batches", "chord"), "no queue, no worker"),
     ),
 }

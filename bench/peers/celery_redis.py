@@ -32,7 +32,12 @@ def _nothing() -> None:
     """All that is measured is Celery's."""
 
 
+def _body(values: list[None]) -> int:
+    return len(values)
+
+
 served = app.task(name="peers.noop")(_nothing)
+body = app.task(name="peers.body")(_body)
 kept = app.task(name="peers.kept", queue="nobody-serves-this", ignore_result=True)(_nothing)
 
 
@@ -51,6 +56,11 @@ def start(directory: Path) -> Iterator[Running]:
             {
                 "one-in-flight": measures.one_in_flight(
                     lambda: served.delay().get(timeout=TIMEOUT_S)
+                ),
+                "chord": measures.chord(
+                    lambda count: celery.chord([served.si() for _ in range(count)])(body.s()).get(
+                        timeout=TIMEOUT_S
+                    )
                 ),
                 "enqueue": measures.one_by_one(kept.delay),
                 "threads": measures.threads(kept.delay),

@@ -26,22 +26,30 @@ def _nothing() -> None:
     """All that is measured is Huey's."""
 
 
-def _tasks(url: str) -> tuple[RedisHuey, Any, Any]:
-    """The served queue, a task of it, and one of a queue nobody serves."""
-    queue = RedisHuey("served", url=url, store_none=True, notify_result=True)
-    unserved = RedisHuey("unserved", url=url)
-    return queue, queue.task(name="noop")(_nothing), unserved.task(name="kept")(_nothing)
+class _Tasks:
+    """A queue that is served, with a task and the body of a chord, and one that is not."""
+
+    def __init__(self, url: str) -> None:
+        self.queue = RedisHuey("served", url=url, store_none=True, notify_result=True)
+        self.served: Any = self.queue.task(name="noop")(_nothing)
+        self.body: Any = self.queue.task(name="body")(len)
+        self.kept: Any = RedisHuey("unserved", url=url).task(name="kept")(_nothing)
+
+    def chord(self, count: int) -> object:
+        made = library.chord([self.served.s() for _ in range(count)], self.body)
+        return self.queue.enqueue(made).get(blocking=True, timeout=TIMEOUT_S)
 
 
 #: What the consumer is told to run.
-consumed = _tasks(os.environ[VARIABLE])[0] if VARIABLE in os.environ else None
+consumed = _Tasks(os.environ[VARIABLE]).queue if VARIABLE in os.environ else None
 
 
 @contextmanager
 def start(directory: Path) -> Iterator[Running]:
     servers: list[Server] = []
     with redis_server(directory, servers) as url:
-        _, served, kept = _tasks(url)
+        tasks = _Tasks(url)
+        served, kept = tasks.served, tasks.kept
         command = (sys.executable, "-m", "huey.bin.huey_consumer", f"{__name__}.consumed")
         flags = ("--workers", "2", "--worker-type", "thread", "--quiet")
         env = path_to_bench() | {VARIABLE: url}
@@ -51,6 +59,7 @@ def start(directory: Path) -> Iterator[Running]:
             f"Huey {library.__version__}, {version(url)}",
             {
                 "one-in-flight": measures.one_in_flight(lambda: _results([served()])),
+                "chord": measures.chord(tasks.chord),
                 "enqueue": measures.one_by_one(kept),
                 "threads": measures.threads(kept),
                 "batches": measures.batches(

@@ -21,6 +21,8 @@ from bench.harness import percentiles, wait_until
 BATCH = 1_000
 #: Batches ahead of the results.
 AHEAD = 3
+#: Tasks of a chord, without its body.
+CHORD = 1_000
 THREADS = 64
 COROUTINES = 256
 #: Before each measurement its loop runs so long (s) for nothing.
@@ -50,6 +52,11 @@ MEASUREMENTS: dict[str, Measurement] = {
         "one in flight, enqueue → result, p50", "one in flight, p50", "ms"
     ),
     "batches": Measurement(f"end to end, batches of {BATCH:,}", f"batches of {BATCH:,}", "tasks/s"),
+    "chord": Measurement(
+        f"a chord of {CHORD:,}: {CHORD:,} tasks, then one with their results",
+        f"chord of {CHORD:,}",
+        "tasks/s",
+    ),
     "enqueue": Measurement("enqueue one by one, one thread", "one thread", "tasks/s"),
     "threads": Measurement(
         f"enqueue one by one, {THREADS} threads", f"{THREADS} threads", "tasks/s"
@@ -275,6 +282,17 @@ def batches(enqueue: Callable[[int], T], results: Callable[[T], object]) -> Meas
     def measure(effort: Effort) -> Sample:
         together(0)
         return Sample(together(effort.seconds))
+
+    return measure
+
+
+def chord(call: Callable[[int], object]) -> Measure:
+    """`call` is given how many tasks there are before the body, and returns with its result."""
+
+    def measure(effort: Effort) -> Sample:
+        _repeat(lambda: call(10), WARM_UP_S)
+        took = _repeat(lambda: call(CHORD), effort.seconds)
+        return Sample(CHORD * len(took) / sum(took), {"s, one": statistics.median(took)})
 
     return measure
 

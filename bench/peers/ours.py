@@ -9,8 +9,8 @@ from bench.failover import settled
 from bench.harness import client, cluster, leader, wait_until
 from bench.peers import measures
 from bench.peers.measures import ENQUEUERS, TIMEOUT_S, Loop, Measure, Running
-from bench.tasks import noop
-from raftwork import App, Run, __version__
+from bench.tasks import count, noop
+from raftwork import App, Run, __version__, chord
 from raftwork.errors import RaftworkError
 from raftwork.testing.processes import LocalCluster
 
@@ -28,6 +28,7 @@ def start(_: Path) -> Iterator[Running]:
 
 def _measures(made: LocalCluster, app: App, loop: Loop) -> dict[str, Measure]:
     served = app.task(name=noop.name)(noop.function)
+    body = app.task(name=count.name)(count.function)
     kept = app.task(name="bench.kept", queue="nobody-serves-this")(noop.function)
 
     def enqueue_many(count: int) -> list[Run[None]]:
@@ -39,6 +40,13 @@ def _measures(made: LocalCluster, app: App, loop: Loop) -> dict[str, Measure]:
 
     return {
         "one-in-flight": measures.one_in_flight(lambda: served.enqueue().result(timeout=TIMEOUT_S)),
+        "chord": measures.chord(
+            lambda count: (
+                chord([served.si() for _ in range(count)], body.s())
+                .enqueue()
+                .result(timeout=TIMEOUT_S)
+            )
+        ),
         "enqueue": measures.one_by_one(kept.enqueue),
         "threads": measures.threads(kept.enqueue),
         "coroutines": measures.coroutines(loop, kept.aenqueue),

@@ -16,6 +16,8 @@ from raftwork.errors import BadMessage, NewerMessage
 INT_MAX = 2**63 - 1
 
 Check = Callable[[object], object]
+#: Equal to a number, and no number, are `true` and floats.
+_TAG = ("if type(tag) is not int:", "    raise BadMessage('an integer for a tag')")
 
 
 def record_check(
@@ -69,13 +71,18 @@ def _array(
 
     shorter: dict[int, Check] = {}
     scope["other"] = other
+    size: tuple[str, ...]
+    taken = f"[{', '.join(tag + names)}] = value"
+    if defaults:
+        size = (f"if (given := len(value)) != {whole}:", "    return other(value, given)", taken)
+    else:  # another number is rare: to be told of it may cost more than to ask
+        size = ("try:", f"    {taken}", "except ValueError:", "    return other(value, len(value))")
     source = [
         "def check(value):",
         "    if type(value) is not list:",
         f"        raise BadMessage('an array of at least {required - len(tag)} values')",
-        f"    if (given := len(value)) != {whole}:",
-        "        return other(value, given)",
-        f"    [{', '.join(tag + names)}] = value",
+        *(f"    {line}" for line in size),
+        *(f"    {line}" for line in _TAG if tag),
         *(f"    {line}" for line in lines),
         f"    return make(({''.join(f'{name}, ' for name in names)}))",
     ]

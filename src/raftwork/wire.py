@@ -14,6 +14,7 @@ Rules of this file:
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
@@ -35,6 +36,8 @@ _SMALL = 64 * 1024
 #: For heads alone: values may run code of their own, which may pack, too.
 _header = msgpack.Packer()
 _Packer = msgpack.Packer  # `msgpack.packb` makes one, too, and takes three times as long
+# It bounds every announced length by the frame's own: a lying header buys no memory.
+_unpack = partial(msgpack.unpackb, raw=False, use_list=True, strict_map_key=False)
 
 T = TypeVar("T", bound=tuple)  # type: ignore[type-arg]
 R = TypeVar("R", bound=type[tuple])  # type: ignore[type-arg]
@@ -68,36 +71,32 @@ class Countdown:
 
 def unpack(data: bytes | memoryview) -> object:
     """Plain values from msgpack, or BadMessage."""
-    return _unpack(data, {})
+    try:
+        value: object = _unpack(data)
+    except Exception as error:  # noqa: BLE001 - a dozen kinds, and G8 wants none of them to pass
+        raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
+    return value
 
 
 def unpack_frame(data: bytes | memoryview) -> object:
     """`unpack`, but for what a stranger may have sent: with a limit of containers."""
-    if len(data) <= _SMALL:
-        return _unpack(data, {})
-    counted = Countdown(CONTAINERS_MAX)
-    return _unpack(
-        data,
-        {
-            "list_hook": counted,
-            "object_hook": counted,
-            "ext_hook": counted,
-            "timestamp": 1,  # a float: no objects for them either
-            # No record has a map, and keys that collide would take seconds to store.
-            "max_map_len": 0,
-        },
-    )
-
-
-def _unpack(data: bytes | memoryview, limits: dict[str, Any]) -> object:
     try:
-        # It bounds every announced length by the frame's own: a lying header buys no memory.
-        value: object = msgpack.unpackb(
-            data, raw=False, use_list=True, strict_map_key=False, **limits
-        )
-    except Exception as error:  # noqa: BLE001 - a dozen kinds, and G8 wants none of them to pass
+        value: object = _unpack(data) if len(data) <= _SMALL else _unpack(data, **_limits())
+    except Exception as error:  # noqa: BLE001 - as above
         raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
     return value
+
+
+def _limits() -> dict[str, Any]:
+    counted = Countdown(CONTAINERS_MAX)
+    return {
+        "list_hook": counted,
+        "object_hook": counted,
+        "ext_hook": counted,
+        "timestamp": 1,  # a float: no objects for them either
+        # No record has a map, and keys that collide would take seconds to store.
+        "max_map_len": 0,
+    }
 
 
 class Codec(Generic[T]):
@@ -111,7 +110,8 @@ class Codec(Generic[T]):
     ) -> None:
         self._strict = strict
         self._tags: dict[type[T], int] = {}
-        self._sent: dict[type[T], Callable[[T], T]] = {}
+        #: Tags, with what is encoded in a record's place if that is anything else.
+        self._encoded: dict[type[T], tuple[int, Callable[[T], T] | None]] = {}
         self._records: dict[int, tuple[type[T], int]] = {}
         #: Those that have come so far, with their checks.
         self._checks: dict[int, tuple[type[T], Check, int]] = {}
@@ -135,21 +135,25 @@ class Codec(Generic[T]):
             if known in self._tags:
                 raise ValueError(f"{record.__name__} has the tag {self._tags[known]} already")
             self._tags[known] = tag
+            self._encoded[known] = tag, sent
             self._records[tag] = known, since
-            if sent is not None:
-                self._sent[known] = sent
             return record
 
         return add
 
-    def _compile(self, tag: int) -> tuple[type[T], Check, int] | None:
-        """The record of this tag, with its check; None if there is none.
+    def _compile(self, values: object) -> tuple[type[T], Check, int]:
+        """The record in plain values, with its check. Raises as `from_plain`.
 
         Made when the first one comes: each process meets a few of all, and to make a check takes
         as long as to define its record.
         """
+        if type(values) is not list or not values:
+            raise BadMessage("a message is a non-empty array")
+        tag = values[0]
+        if type(tag) is not int or tag < 0:
+            raise BadMessage(f"a message begins with its tag, not with {tag!r:.40}")
         if tag not in self._records:
-            return None
+            raise NewerMessage(f"unknown message tag {tag}", _request(values))
         record, since = self._records[tag]
         made = self._checks[tag] = (
             record,
@@ -165,13 +169,19 @@ class Codec(Generic[T]):
 
     def encode(self, record: T) -> bytes:
         """The record as msgpack, its tag first. Raises KeyError if it is not registered."""
-        tag, sent = self._tags[type(record)], self._sent.get(type(record))
+        tag, sent = self._encoded[type(record)]
         packed: bytes = _Packer().pack((tag, *(record if sent is None else sent(record))))
         return packed
 
     def decode(self, data: bytes | memoryview) -> T:
         """The record in `data`. Raises BadMessage (NewerMessage is one) and nothing else."""
-        return self.from_plain(unpack_frame(data))
+        if len(data) > _SMALL:
+            return self.from_plain(unpack_frame(data))
+        try:
+            values: object = _unpack(data)
+        except Exception as error:  # noqa: BLE001 - as in `unpack`
+            raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
+        return self.from_plain(values)
 
     def plain(self, record: T) -> tuple[object, ...]:
         """The record as plain values, for nesting in another frame; inverse of `from_plain`."""
@@ -179,15 +189,10 @@ class Codec(Generic[T]):
 
     def from_plain(self, values: object, level: int = LEVEL_ANY) -> T:
         """The record in plain values. Raises as `decode`; NewerMessage for one above `level`."""
-        if type(values) is not list or not values:
-            raise BadMessage("a message is a non-empty array")
-        tag = values[0]
-        if type(tag) is not int or tag < 0:
-            raise BadMessage(f"a message begins with its tag, not with {tag!r:.40}")
-        known = self._checks.get(tag) or self._compile(tag)
-        if known is None:
-            raise NewerMessage(f"unknown message tag {tag}", _request(values))
-        record, check, since = known
+        try:
+            record, check, since = self._checks[values[0]]  # type: ignore[index]
+        except (LookupError, TypeError):  # the first of its kind, or none at all
+            record, check, since = self._compile(values)
         if since > level:
             raise NewerMessage(f"{record.__name__} is of level {since}, the cluster's is {level}")
         try:

@@ -10,7 +10,7 @@ from tests.chaos.conftest import under_load, wait_until
 
 #: So often at least.
 OFTEN = 3
-ALL = ("delay", "ordered", "unique", "fails", "Existing", "Cancelled", "Kept", "Counted")
+ALL = ("delay", "ordered", "unique", "limits", "fails", "Existing", "Cancelled", "Kept", "Counted")
 
 
 def _seen(directory: Path) -> Counter[str]:

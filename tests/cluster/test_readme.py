@@ -134,9 +134,10 @@ def test_the_example_runs(make_cluster: MakeCluster) -> None:
         capture_output=True,
         text=True,
     )
-    first, second = ran.stdout.splitlines()
+    first, second, third = ran.stdout.splitlines()
     assert first == str([2 * n for n in range(10)])
     assert second.startswith("order-7: 1250 cents under token ")
+    assert third == "20"
 
 
 def test_the_readmes_broker_flags_are_understood(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ voted holds a newer log by then), so a world meets it once in a thousand. The un
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -36,7 +35,7 @@ def an_ack_before_the_fsync(patch: Patch) -> None:
         out = original(core)
         if out is None:
             return None
-        return replace(out, send=out.send + out.send_after_sync, send_after_sync=())
+        return out._replace(send=out.send + out.send_after_sync, send_after_sync=())
 
     patch.setattr(Raft, "output", output)
 

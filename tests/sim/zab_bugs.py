@@ -1,7 +1,6 @@
 """Deliberate bugs in Zab, most of them ZooKeeper's own, to prove that the simulator finds them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -49,7 +48,7 @@ def an_ack_before_the_sync(patch: Patch) -> None:
         out = original(zab)
         if out is None:
             return None
-        return replace(out, send=out.send + out.send_after_sync, send_after_sync=())
+        return out._replace(send=out.send + out.send_after_sync, send_after_sync=())
 
     patch.setattr(Zab, "output", output)
 

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.strangers.place import Place
+from tests.strangers.place import Background, Place
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto-flows.md"
 _LINES = re.compile(r"```sh\n(.*?)```", re.DOTALL)
@@ -32,6 +32,21 @@ def test_the_page_on_flows_works_as_printed(alone: Place) -> None:
     assert grown.out.splitlines() == ["13", "3 succeeded"], grown.err
     many = alone.sh("python many.py")
     assert many.out.splitlines() == ["['log: 1 of 2', 'log: 2 of 2']", "9900"], many.err
+
+
+def test_the_page_on_broadcasts_works_as_printed(alone: Place) -> None:
+    _type(alone)
+    workers = [alone.worker("--concurrency 2", name=name) for name in ("w1", "w2")]
+    done = alone.sh("python everywhere.py")
+    nodes = [(f"reload-prices/{at}", "succeeded") for at in ("1.1", "1.2", "1")]
+    assert done.out.splitlines() == [
+        "['prices at w1', 'prices at w2']",
+        str(nodes),
+        "list in rates",
+        "[['texts at w1', 'texts at w2']]",
+    ], done.err
+    for at, worker in enumerate(workers, 1):
+        alone.wait_until(lambda: f"reloaded the prices as {at} of 2" in worker.text, "it is told")  # noqa: B023
 
 
 def test_the_page_on_waiting_for_people_works_as_printed(alone: Place) -> None:
@@ -127,3 +142,78 @@ def test_no_body_is_lost_or_run_twice_while_the_leader_is_killed(place: Place) -
     ran = (place.directory / "ran").read_text().splitlines()
     # A worker that lives ran nothing twice: 8 flows of 6 chords of 10.
     assert len(ran) == len(set(ran)) == 8 * 6 * 11
+
+
+_EVERYWHERE = """
+import time
+from pathlib import Path
+
+from raftwork import App, current
+
+app = App(timeout=30)
+
+
+@app.task
+def hold(name):
+    with Path("began").open("a") as file:
+        file.write(f"{name} {current().worker}\\n")
+    while not Path(name).exists():
+        time.sleep(0.01)
+    return [current().worker, *current().shard]
+"""
+
+_ASK = """
+import sys
+
+from everywhere import app, hold
+
+with app:
+    for name in sys.argv[1:]:
+        print(hold.broadcast(name).enqueue(id=name).id)
+"""
+
+
+def test_a_broadcast_is_for_the_workers_that_were_there_one_of_which_is_killed(
+    place: Place,
+) -> None:
+    place.write("everywhere.py", _EVERYWHERE)
+    place.write("ask.py", _ASK)
+    brokers = place.brokers()
+    flags = "--pool thread --concurrency 1"
+
+    def start(name: str) -> Background:
+        return place.worker(flags, target="everywhere:app", name=name)
+
+    def began(*lines: str) -> None:
+        place.wait_until(lambda: _lines(place, "began") == sorted(lines), f"{lines} have begun")
+
+    first, _ = start("w1"), start("w2")
+    assert place.sh("python ask.py one").out == "one\n"
+    began("one w1", "one w2")
+    # It is started again under its name: what it was lost with is its own.
+    first.kill()
+    first = start("w1")
+    began("one w1", "one w1", "one w2")
+    place.write("one", "")
+    done = place.sh("raftwork result one --wait --timeout 30")
+    assert json.loads(done.out) == [["w1", 0, 2], ["w2", 1, 2]], done
+
+    # A new leader asks no worker later than it could say hello.
+    brokers[place.status()["leader"]].kill()
+    assert place.sh("python ask.py two three").out == "two\nthree\n"
+    began("one w1", "one w1", "one w2", "two w1", "two w2")
+    waits = place.sh("raftwork show three/1.1")
+    assert "it waits for worker w1" in waits.out, waits
+    first.kill()
+    for name in ("two", "three"):
+        place.write(name, "")
+    done = place.sh("raftwork result three --wait --timeout 30")
+    assert (done.code, "the worker that it was meant for is gone" in done.err) == (1, True), done
+    left = place.sh("raftwork result three/1.2 --wait --timeout 30")
+    assert json.loads(left.out) == ["w2", 1, 2], left
+    assert "three w1" not in _lines(place, "began")
+
+
+def _lines(place: Place, name: str) -> list[str]:
+    path = place.directory / name
+    return sorted(path.read_text().splitlines()) if path.exists() else []

@@ -12,7 +12,7 @@ _FILE = re.compile(r"```python title=\"([\w.]+)\"\n(.*?)```", re.DOTALL)
 _CODE = re.compile(r"`([^`]+)`")
 
 #: How a line is run: as a task's code, over a function, or as a program's own.
-BODY, DECORATOR = re.compile(r"raise |current\(\)"), re.compile(r"@app\.")
+BODY, DECORATOR = re.compile(r"raise |return |current\(\)"), re.compile(r"@app\.")
 
 #: From the program, where its options are known.
 _ENQUEUE = """python -c 'import shop; shop.body_{0}.options(id="body-{0}").delay()'"""
@@ -20,11 +20,14 @@ _ENQUEUE = """python -c 'import shop; shop.body_{0}.options(id="body-{0}").delay
 PROGRAM = """
 import asyncio, json, sys
 from datetime import UTC, datetime, timedelta
-from raftwork import App
-from shop import add, app
+from raftwork import App, chain, chord, group
+from shop import add, app, total
 
-names = {"App": App, "UTC": UTC, "add": add, "app": app, "datetime": datetime,
-         "run": add.enqueue(2, 3), "timedelta": timedelta}
+with app.flow("f") as flow:
+    flow.add(add, 2, 3)
+names = {"App": App, "UTC": UTC, "add": add, "app": app, "chain": chain, "chord": chord,
+         "datetime": datetime, "group": group, "run": add.enqueue(2, 3), "timedelta": timedelta,
+         "total": total}
 for line in json.load(sys.stdin):
     print(line, flush=True)
     if line.startswith("await "):
@@ -46,10 +49,11 @@ def made(lines: list[str]) -> str:
     """The page's file with a function under each decorator, and a task around each body."""
     files: list[tuple[str, str]] = _FILE.findall(PAGE.read_text())
     ((_, text),) = files
-    text += "\nfrom raftwork import Reject, Resume, Retry, current\n"
+    text += "\nfrom raftwork import Reject, Resume, Retry, current, replace\n"
     for number, line in enumerate(lines):
         if DECORATOR.match(line):
-            text += f"\n{line}\ndef made_{number}(*_): pass\n"
+            task = "" if line.startswith("@app.task") or "app.on_" in line else "@app.task\n"
+            text += f"\n{line}\n{task}def made_{number}(*_): pass\n"
         elif BODY.match(line):
             # A second attempt would only raise again.
             text += f"\n@app.task(retries=1)\ndef body_{number}():\n"

@@ -44,8 +44,8 @@ _DURABILITY = (
         (
             Edit(
                 f"{_BROKER}.requests.request_processor:RequestProcessor._take",
-                "self._wanted.append(Wanted(asked, change))",
-                "self._wanted.append(Wanted(asked, change))\n"
+                "self.changes.append(Wanted(asked, change))",
+                "self.changes.append(Wanted(asked, change))\n"
                 "            answer = rule.answer(self.view, asked.request, Done())\n"
                 "            self._frames.append((asked.key[0], answer))",
             ),
@@ -704,8 +704,8 @@ _PREVENTION = (
         (
             Edit(
                 f"{_BROKER}.dispatch.queue_backlog:QueueBacklog.__init__",
-                "self._add(number, lane, first)",
-                "self._add(number, lane._replace(priority=200 - lane.priority), first)",
+                "self.add(number, lane, first)",
+                "self.add(number, lane._replace(priority=200 - lane.priority), first)",
             ),
         ),
         ("test_priority_place_and_order_of_keys_outlive_the_leader",),

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import raftwork
+from raftwork.chaos.findings import FINDINGS
 from tests.unit import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +23,18 @@ def test_every_guarantee_has_a_test_by_its_side() -> None:
     text = (ROOT / "docs/guarantees.md").read_text()
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         assert "`test_" in section, section.splitlines()[0]
+
+
+def test_every_checker_and_finding_that_the_guarantees_name_exists() -> None:
+    page = " ".join((ROOT / "docs/guarantees.md").read_text().split())
+    sources = [path.read_text() for path in (ROOT / "tests/sim").rglob("*.py")]
+    there = {name for text in sources for name in re.findall(r'"([a-z -]+)"', text)}
+    for clause in re.findall(r"\(Simulator: ([^)]*)\)", page):
+        simulator, _, trials = clause.partition("trials:")
+        checkers, findings = (re.findall(r'"([^"]+)"', each) for each in (simulator, trials))
+        assert checkers
+        assert [name for name in checkers if name not in there] == []
+        assert [name for name in findings if name not in {each.name for each in FINDINGS}] == []
 
 
 def test_every_room_that_a_newcomer_is_sent_to_exists() -> None:

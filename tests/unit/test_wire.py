@@ -142,6 +142,15 @@ def test_what_begins_with_no_tag_is_no_message(tag: object) -> None:
     assert not isinstance(caught.value, NewerMessage)
 
 
+@pytest.mark.parametrize("tag", [1.0, True])
+def test_what_is_equal_to_a_tag_is_none(tag: object) -> None:
+    """Also once the record of that tag has come."""
+    TOLERANT.decode(pack([1, [1], [], []]))
+    for fields in ([[1], [], []], [[1], [], [], None]):
+        with pytest.raises(BadMessage, match="tag"):
+            TOLERANT.decode(pack([tag, *fields]))
+
+
 def test_a_record_above_the_level_is_a_newer_message() -> None:
     codec: Codec[Inner | Outer] = Codec({1: Inner})
     codec.register(2, since=2)(Outer)

@@ -109,7 +109,8 @@ class Node:
             level=lambda: self._machine.level,
         )
         self._routes = self._make_routes()
-        self._handshake.tell_time(wall - now)
+        self._wall_base = wall - now
+        self._handshake.tell_time(self._wall_base)
         self._readiness = Readiness(setup.name, setup.cluster, self._handshake.peers, now)
         self._sessions = Sessions()
         self._machine = Machine(store.connection, setup.levels)
@@ -120,6 +121,8 @@ class Node:
         self._last_turn = now
         self._now = now
         self._chores_at = self._chores_due = now  # to be looked at again; a turn is due for them
+        #: Nothing came since the last turn that leaves anything to be done before `_due`.
+        self._quiet, self._due = False, now
         if store.identity.cluster_id:
             self._start_core(now)
             self._restored()
@@ -143,7 +146,8 @@ class Node:
     def _deliver(self, source: Peer, body: bytes, now: int) -> None:
         if self._replica is not None:
             try:
-                self._replica.receive(source, body, now)
+                if self._replica.core.receive(source, body, now):
+                    self._quiet = False
             except BaseException as error:
                 self._containment.vital.mark(error)
                 raise
@@ -153,6 +157,9 @@ class Node:
     @property
     def wake_at(self) -> int:
         """When the next turn is due at the latest."""
+        return self._due if self._quiet else self._next_turn()
+
+    def _next_turn(self) -> int:
         at = self._chores_due
         leadership, replica = self._supervisor.leadership, self._replica
         if leadership is not None:
@@ -169,12 +176,15 @@ class Node:
     def wake(self, now: int, wall: int) -> None:
         """First in every turn."""
         self._now = now
-        self._handshake.tell_time(wall - now)
+        if wall - now != self._wall_base:
+            self._wall_base = wall - now
+            self._handshake.tell_time(self._wall_base)
         if self._replica is not None:
-            self._replica.wake(now)
+            self._replica.core.wake(now)
 
     def receive(self, routing: bytes, frame: bytes | memoryview, now: int) -> bool:
         """Take a frame from our ROUTER. Never raises (G8). False if it cannot be read."""
+        self._quiet = False
         if self._pauses.lasts(routing, now):
             return True
         self._arriving = routing, None, now
@@ -216,7 +226,7 @@ class Node:
         try:
             message = from_broker.decode(frame)
             if type(message) is not PeerMessage:
-                self._chores_at = now
+                self._chores_at, self._quiet = now, False
             self._handshake.heard(name, message, now)
         except BadMessage as error:
             self.tell(BadFrame(name, str(error)))
@@ -226,12 +236,13 @@ class Node:
     def _peer_fails(self) -> None:
         """As if its link were new: the peer has to identify itself again."""
         name, now = self._peer_arriving
+        self._quiet = False
         self._pauses.failed(name, now)
         self._handshake.forget(name, now)
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection of our DEALER to the named broker came up or was lost."""
-        self._chores_at = now
+        self._chores_at, self._quiet = now, False
         if up:
             self._handshake.say_hello(name, now)
         else:
@@ -241,7 +252,7 @@ class Node:
 
     def unreachable(self, routing: bytes) -> None:
         """A frame could not be sent: there is no connection under this routing id (any more)."""
-        self._chores_at = self._now
+        self._chores_at, self._quiet = self._now, False
         self._handshake.peers.unreachable(routing)
         if self._sessions.close(routing):
             self._gone(routing)
@@ -252,12 +263,20 @@ class Node:
         if away >= STALL_MS:
             self._supervisor.does(lambda leadership: leadership.workers.extend_leases(away, now))
         self._last_turn = now
+        if self._quiet and now < self._due and now < self._chores_at and not self._waits_for_files:
+            return
         if now >= self._chores_at:
             self._chores(now)
         if self._replica is not None:
             self._replica.turn(now)
         self._tell_leader(now)
         self._flush()
+        self._quiet, self._due = True, self._next_turn()
+
+    @property
+    def _waits_for_files(self) -> bool:
+        """Whether a snapshot is being made or installed: its end is no frame, and no time."""
+        return self._replica is not None and self._replica.background > 0
 
     def _chores(self, now: int) -> None:
         """What a turn need not look at unless another broker said something, or time passed."""
@@ -281,6 +300,7 @@ class Node:
     def hand_over(self, now: int) -> None:
         """Ask the core to give leadership away, as a graceful stop does."""
         if self._replica is not None and self._replica.core.status.active:
+            self._quiet = False
             self._replica.core.transfer(now)
 
     # ---- clients and workers ------------------------------------------------------------------
@@ -327,15 +347,18 @@ class Node:
 
     def _ask(self, routing: bytes, request: ToBroker, now: int) -> None:
         """What only the leader can carry out for a client; a few things for a worker as well."""
-        kinds = Kind if type(request) in WORKER_REQUESTS else (Kind.CLIENT,)
-        if not any(self._sessions.heard(routing, kind, now) for kind in kinds):
+        sessions, leadership = self._sessions, self._supervisor.leadership
+        known = sessions.heard(routing, Kind.CLIENT, now) or (
+            type(request) in WORKER_REQUESTS and sessions.heard(routing, Kind.WORKER, now)
+        )
+        if not known:
             self._reply(routing, HelloFirst())
-        elif self._supervisor.leadership is None:
+        elif leadership is None:
             self._reply(routing, self._leader(now))
             number, text = cast("int", request[0]), not_leader(self._replica)
             self._reply(routing, Refused(number, Code.NOT_LEADER, text))
         else:
-            self._supervisor.leadership.request(routing, request, self._size, now)
+            leadership.request(routing, request, self._size, now)
 
     def _worker_hello(self, routing: bytes, hello: WorkerHello, now: int) -> None:
         if not self._speaks(routing, hello):
@@ -399,9 +422,10 @@ class Node:
     def _tell_leader(self, now: int) -> None:
         """Push a change of leader to every session: none has to find out by asking."""
         known = None if self._replica is None else self._replica.core.leading
-        if self._announced == (known, self.leads):
+        state = known, self._supervisor.leadership is not None
+        if self._announced == state:
             return
-        self._announced = (known, self.leads)
+        self._announced = state
         leader = self._leader(now)
         if leader.name != self._setup.name:
             self._leader_events.follows(leader.epoch, leader.name)
@@ -424,8 +448,10 @@ class Node:
         self._outgoing.frames.append((routing, message))
 
     def _flush(self) -> None:
-        self._supervisor.drain(self._outgoing.frames)
-        self._outgoing.flush()
+        frames = self._outgoing.frames
+        self._supervisor.drain(frames)
+        if frames:
+            self._outgoing.flush()
 
     def _unsent(self, routing: bytes) -> None:
         self._shut(routing, self._now)

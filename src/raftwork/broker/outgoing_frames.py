@@ -33,8 +33,6 @@ class OutgoingFrames:
 
     def flush(self) -> None:
         """Send all there is."""
-        if not self.frames:
-            return
         leaving = self._leaving
         leaving.extend(self.frames)
         self.frames.clear()

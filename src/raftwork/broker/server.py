@@ -60,9 +60,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("raftwork.broker")
 
-#: One turn reads for so long (ms), and stops at so many frames that cannot be read: a flood gets no
+#: One turn reads for so long (s), and stops at so many frames that cannot be read: a flood gets no
 #: more of our time. libzmq serves all connections alike: the next turn goes on with others.
-TURN_READS = 3
+TURN_READS_S = 0.003
 TURN_GARBAGE = 16
 #: New objects before a look for cycles among them, and such looks before one among older objects.
 GC_OBJECTS = 20_000
@@ -260,14 +260,16 @@ class Server:
 
     def _turn(self) -> None:
         node, transport = self._node, self._transport
-        pause = 5 if transport.congested else max(0, node.wake_at - self._now)
-        rest = 0.0 if node.leads else self._throttle.left(time.monotonic())
+        pause = max(0, node.wake_at - self._now)
+        rest = 0.0
+        if self._throttle.rests and (left := self._throttle.left(time.monotonic())):
+            rest = 0.0 if node.leads else left
         if rest:
             pause = min(pause, ceil(rest * 1_000))
         ready = transport.poll(pause, anyone=not rest)
-        now, written = _now(), self._store.commit_ns
+        now, written = time.monotonic_ns() // 1_000_000, self._store.commit_ns
         self._carry_out(ready, now)
-        self._now = _now()
+        self._now = time.monotonic_ns() // 1_000_000
         took = self._now - now
         if took >= self._config.slow_turn:
             node.tell(SlowTurn(took, (self._store.commit_ns - written) // 1_000_000))
@@ -282,25 +284,30 @@ class Server:
         node.wake(now, now + self._wall_base)
         if self._signals_fd in ready:
             self._begin_stop(now)
-        for name, up in transport.link_changes(now):
-            node.link(name, up, now)
-        for name, frame in transport.from_peers(ready):
-            node.receive_peer(name, frame, now)
-        if transport.anyone in ready:
+        anyone = transport.anyone
+        if ready != [anyone]:
+            for name, up in transport.link_changes(now):
+                node.link(name, up, now)
+            for name, frame in transport.from_peers(ready):
+                node.receive_peer(name, frame, now)
+        if anyone in ready:
             self._hear_anyone(now)
         for routing in transport.tidy():
             node.unreachable(routing)
         node.turn(now)
 
     def _hear_anyone(self, now: int) -> None:
-        began, garbage = time.monotonic(), 0
+        garbage = 0
+        began = ended = time.monotonic()
         for routing, frame in self._transport.from_anyone():
             if not self._node.receive(routing, frame, now):
                 self._transport.count_violation(routing)
                 garbage += 1
-            if garbage >= TURN_GARBAGE or _now() - now >= TURN_READS:
+            ended = time.monotonic()
+            if garbage >= TURN_GARBAGE or ended - began >= TURN_READS_S:
                 break
-        self._throttle.earned(began, time.monotonic())
+        if not self._node.leads:
+            self._throttle.earned(began, ended)
 
     def _begin_stop(self, now: int) -> None:
         self._signals.recv(64)

@@ -8,6 +8,9 @@ T = TypeVar("T")
 
 def split_by_size(items: list[T], size_of: Callable[[T], int], limit: int) -> Iterator[list[T]]:
     """Cut so that a part holds at most `limit` bytes, or one item."""
+    if len(items) == 1:
+        yield items
+        return
     start = size = 0
     for i, item in enumerate(items):
         grown = size_of(item)

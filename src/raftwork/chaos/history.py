@@ -31,6 +31,20 @@ class Wanted(NamedTuple):
     value: str
 
 
+class Limited(NamedTuple):
+    """A limit was set, before any task named it: 0 tasks at once are any number, as is a rate of 0.
+
+    `keyed` is whether each key counts by itself.
+    """
+
+    at: float
+    limit: str
+    concurrency: int
+    rate: float  # tasks/s
+    burst: int
+    keyed: int
+
+
 class Stored(NamedTuple):
     """The enqueue was acknowledged."""
 
@@ -166,6 +180,7 @@ class Healed(NamedTuple):
 Event = (
     Asked
     | Wanted
+    | Limited
     | Stored
     | Existing
     | Refused

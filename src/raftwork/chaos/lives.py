@@ -17,6 +17,7 @@ from raftwork.chaos.history import (
     Finished,
     Found,
     Kept,
+    Limited,
     Looked,
     Refused,
     Started,
@@ -82,10 +83,11 @@ class Life:
 
 @dataclass(slots=True)
 class Record:
-    """What happened, by tasks; and the faults."""
+    """What happened, by tasks; the faults; and the limits by their names."""
 
     tasks: dict[str, Life]
     struck: list[Struck]
+    limits: dict[str, Limited]
 
     @property
     def clocks_set_at(self) -> float:
@@ -99,11 +101,14 @@ class Record:
 def record(history: Iterable[Event]) -> Record:
     """A history, in any order, by tasks."""
     lives: dict[str, Life] = defaultdict(Life)
-    struck = []
+    struck: list[Struck] = []
+    limits: dict[str, Limited] = {}
     for event in history:
         match event:
             case Struck():
                 struck.append(event)
+            case Limited():
+                limits[event.limit] = event
             case Started() | Finished() | Found() | Kept():
                 _ran(lives[event.task], event)
             case Asked() | Wanted() | Stored() | Existing() | Refused() | Cancelling():
@@ -112,7 +117,7 @@ def record(history: Iterable[Event]) -> Record:
                 _told(lives[event.task], event)
             case _:
                 pass
-    return Record(dict(lives), struck)
+    return Record(dict(lives), struck, limits)
 
 
 def _asked(life: Life, event: Asked | Wanted | Stored | Existing | Refused | Cancelling) -> None:

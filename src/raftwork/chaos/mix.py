@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple
 
+from raftwork.chaos.limits import LIMITS, limit_name
 from raftwork.chaos.tasks import QUEUE, climb, fail, listen, reject, stumble, work
 from raftwork.client.app import App
 from raftwork.client.options import OptionFields
@@ -17,6 +18,8 @@ _LONG = 33
 _FAR = 30.0
 #: Keys of a client's ordered tasks; unique keys of all clients together.
 _ORDERED_KEYS, _UNIQUE_KEYS = 3, 5
+#: Keys that a trial's limits count apart.
+_LIMITED_KEYS = 30
 #: Of what stumbles once: as many losses may count as attempts.
 _RETRIES = 20
 
@@ -87,6 +90,14 @@ def _unique(rng: Random, client: str) -> Batch:
     return Batch(options={"unique": key}, wanted={"unique": key}, milliseconds=30)
 
 
+def _limited(rng: Random, client: str) -> Batch:
+    kinds = rng.sample(list(LIMITS), rng.choice((1, 1, 2, len(LIMITS))))
+    limits = [limit_name(client.partition("-")[0], kind) for kind in kinds]
+    key = f"k{rng.randrange(_LIMITED_KEYS)}"
+    wanted = {"limits": ",".join(limits), "key": key}
+    return Batch(options={"limits": limits}, key=key, wanted=wanted, milliseconds=30)
+
+
 def _failing(rng: Random, _client: str) -> Batch:
     retries = rng.randint(0, 3)
     name, how = rng.choice([(fail.name, "always"), (reject.name, "reject")])
@@ -117,12 +128,13 @@ class Kind(NamedTuple):
 
 ORDINARY: tuple[Kind, ...] = (Kind(90, _plain), Kind(10, _once))
 MIX: tuple[Kind, ...] = (
-    Kind(50, _plain),
+    Kind(46, _plain),
     Kind(10, _once),
     Kind(8, _urgent),
     Kind(8, _later),
     Kind(7, _ordered),
     Kind(6, _unique),
+    Kind(4, _limited),
     Kind(4, _failing),
     Kind(2, _climbing),
     Kind(2, _revoked),

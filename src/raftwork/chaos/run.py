@@ -27,6 +27,7 @@ from raftwork.chaos.history import (
     now,
     read,
 )
+from raftwork.chaos.limits import TrialLimits
 from raftwork.chaos.nemesis import Fault, Nemesis, NoVictim, Reviver, Victim
 from raftwork.chaos.processes import Brokers
 from raftwork.chaos.tasks import QUEUE
@@ -113,6 +114,10 @@ class TrialProcesses:
         """A schedule of tasks like those of the clients."""
         return Beat(self._brokers, f"{self._prefix}-beat", str(self._journals))
 
+    def limits(self) -> TrialLimits:
+        """The limits that tasks of the clients name."""
+        return TrialLimits(self._brokers, self._prefix)
+
     def start(self, role: str) -> None:
         """Start a process with the role "worker" or "client"."""
         self._made += 1
@@ -185,6 +190,7 @@ class Trial:
         self._nemesis = Nemesis(brokers, others, self._reviver, self._journal.write, self._rng)
         self._troubles: list[str] = []
         self._beat = self._processes.beat()
+        self._limits = self._processes.limits()
         self._began = now()
 
     def run(self) -> Report:
@@ -207,6 +213,7 @@ class Trial:
             self._troubles += self._processes.stop_clients()
             self._end_beat()
             self._audit()
+            self._end_limits()
         finally:
             self._processes.close()
 
@@ -247,6 +254,7 @@ class Trial:
             raise TimeoutError(f"no whole cluster within {WHOLE_WITHIN_S:.0f} s: {missing}")
         self._nemesis.check(self._plan.faults)
         self._beat.begin()
+        self._journal.write(*self._limits.begin())
         for _ in range(self._plan.clients):
             self._processes.start("client")
 
@@ -305,6 +313,12 @@ class Trial:
             events, wrong = [], f"the schedule's ticks could not be asked for: {error}"
         self._journal.write(*events)
         self._troubles += [wrong] if wrong else []
+
+    def _end_limits(self) -> None:
+        try:
+            self._limits.end()
+        except RaftworkError as error:
+            self._troubles.append(f"the trial's limits could not be deleted: {error}")
 
     def _audit(self) -> None:
         """Ask for the outcome of every task that was enqueued, over a fresh connection."""

@@ -15,9 +15,10 @@ from raftwork.cli.values import instant, json_object, parse_argument, parse_tag,
 from raftwork.escapes import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
-    from raftwork import Run
+    from raftwork import Flow, Run
     from raftwork.client.task import BoundTask
 
 _NUMBER = re.compile(r"-\d")
@@ -101,6 +102,9 @@ def _tags(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) 
 @click.option(
     "--tag", "tags", multiple=True, callback=_tags, metavar="K=V", help="What it is about; repeat."
 )
+@click.option(
+    "--broadcast", is_flag=True, help="One such task for each active worker; the id is a flow's."
+)
 @click.option("--wait", is_flag=True, help="Print the result instead of the id.")
 @waits
 def command(
@@ -109,6 +113,7 @@ def command(
     args: tuple[str, ...],
     kwargs: dict[str, object],
     task_id: str | None,
+    broadcast: bool,
     wait: bool,
     **given: Unpack[_Given],
 ) -> None:
@@ -126,6 +131,7 @@ def command(
       raftwork enqueue tasks.remind ada --at 2027-01-01T09:00:00+01:00
       raftwork enqueue tasks.add 1 2 --wait --timeout 10
       raftwork enqueue tasks.mail --kwargs '{"to": "ada@example.org"}'
+      raftwork enqueue tasks.reload prices --broadcast --wait
     """
     from raftwork.client.ids import new_ids
 
@@ -133,12 +139,16 @@ def command(
         values = _values(args)
         # Made here, so that it can be told whatever happens.
         id_ = new_ids(1)[0] if task_id is None else task_id
-        task = cluster.app.named(name, id=id_, **given)
+        task = cluster.app.named(name, id=None if broadcast else id_, **given)
         if given["ordered"] and given["key"] is None:
             raise click.UsageError("--ordered needs --key")
+        flow = _flow(task, values, kwargs, id_) if broadcast else None
     end_by_exception()
     with cluster.asked():
-        run = _enqueue(task, values, kwargs, id_)
+        if flow is None:
+            run = _enqueue(lambda: task.enqueue(*values, **kwargs), id_)
+        else:
+            run = _enqueue(lambda: flow.enqueue().run, id_)
     if run.existing:
         err(f"a task with the unique key {given['unique']} is there: {run.id}")
     if wait:
@@ -158,15 +168,24 @@ def _values(args: tuple[str, ...]) -> tuple[object, ...]:
     return tuple(values)
 
 
-def _enqueue(
+def _flow(
     task: BoundTask[..., object], args: tuple[object, ...], kwargs: dict[str, object], id_: str
-) -> Run[object]:
-    """Enqueue one task. What ends it on the way says how to enqueue it without doing it twice."""
+) -> Flow:
+    """A broadcast. Raises ValueError for options or an id that it may not have."""
+    from raftwork.client.flow import Flow
+
+    canvas = task.broadcast(*args, **kwargs)
+    assert canvas.app is not None, "a task without its App"
+    return Flow(canvas.app, id_, canvas)
+
+
+def _enqueue(enqueue: Callable[[], Run[object]], id_: str) -> Run[object]:
+    """Enqueue it. What ends that on the way says how to enqueue it without doing it twice."""
     from raftwork import Unavailable
 
     unsure = f"it may have been stored: the same again with --id {shlex.quote(id_)} is safe"
     try:
-        return task.enqueue(*args, **kwargs)
+        return enqueue()
     except Unavailable as error:
         raise click.ClickException(visible(f"Unavailable: {error}; {unsure}")) from error
     except (KeyboardInterrupt, Told):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from raftwork.attempt_ends import Replacement
-from raftwork.client.graph_builder import GraphBuilder, Ref, Value, leaves, tolerant
+from raftwork.client.graph_builder import GraphBuilder, Ref, Value, leaves
 from raftwork.client.ids import new_ids
 from raftwork.errors import PayloadTooLarge
 from raftwork.features.flow_graph import NODES_MAX, EdgeKind
@@ -109,6 +109,29 @@ class Signature(Canvas):
         return f"<Signature {self.task.as_node().name}({', '.join(given)})>"
 
 
+class Broadcast(Canvas):
+    """A call on each worker that is active when it is enqueued: made by `task.broadcast(…)`."""
+
+    def __init__(
+        self, task: Callee, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> None:
+        self.task = task
+        self.args = args
+        self.kwargs = dict(kwargs)
+
+    @property
+    def app(self) -> Registry | None:
+        """See Canvas."""
+        return self.task.as_node().app
+
+    def place(self, builder: GraphBuilder, before: Value) -> Value:
+        """See Canvas."""
+        after = leaves(before)
+        if len(after) > 1:
+            after = [builder.join([], after)]  # else each of its tasks had an edge from each
+        return builder.broadcast(self.task.as_node(), self.args, self.kwargs, after)
+
+
 class Chain(Canvas):
     """Steps, one after the other; each gets the value of the one before."""
 
@@ -157,7 +180,7 @@ class Group(Canvas):
         value: Value = values
         if not self.members and leaves(before):
             value = builder.join([], leaves(before))
-        return tolerant(value) if self.on_error == "continue" else value
+        return builder.tolerant(value) if self.on_error == "continue" else value
 
 
 def chain(*steps: Canvas | Iterable[Canvas]) -> Chain:
@@ -264,10 +287,13 @@ def replace(canvas: Canvas) -> Replacement:
     """What a task returns to have others do its work: `return replace(group(…))`.
 
     They enter with the task's outcome, and theirs becomes its own: whoever waits for it goes on
-    waiting. A task that is lost or tried again has left none. Raises as `Canvas.enqueue`.
+    waiting. A task that is lost or tried again has left none. None may be a broadcast: ValueError.
+    Raises as `Canvas.enqueue`.
     """
     builder = GraphBuilder()
     value = _checked(canvas).place(builder, None)
+    if any(node.broadcast for node in builder.nodes):
+        raise ValueError("a broadcast cannot stand in for a task: enqueue it from the task's code")
     missing = [at for at, node in enumerate(builder.nodes) if not node.id]
     for at, id_ in zip(missing, new_ids(len(missing)), strict=True):
         builder.nodes[at] = builder.nodes[at]._replace(id=id_)

@@ -16,6 +16,7 @@ from raftwork.features.flow_graph import (
     GRAPH_BYTES_MAX,
     KIND_BITS,
     NODES_MAX,
+    BroadcastKind,
     EdgeKind,
     Graph,
     Node,
@@ -167,6 +168,29 @@ class GraphBuilder:
             args = cast("list[object]", _blank(list(args)))
             kwargs = cast("dict[str, object]", _blank(dict(kwargs)))
         return pack_call(self._packer, call.name, args, kwargs, call.parameters, besides)
+
+    def broadcast(
+        self,
+        call: Call,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        after: Iterable[Ref],
+    ) -> Ref:
+        """A node that is one such call for each active worker. Raises as `add`."""
+        ref = self.add(call, args, kwargs, after)
+        self.nodes[ref.at] = self.nodes[ref.at]._replace(broadcast=BroadcastKind.VALUES)
+        return ref
+
+    def tolerant(self, value: Value) -> Value:
+        """The same, with a Failure for each value that there is none of."""
+        if type(value) is Ref:
+            node = self.nodes[value.at]
+            if node.broadcast:
+                self.nodes[value.at] = node._replace(broadcast=BroadcastKind.ENDS)
+            return value._replace(tolerant=True)
+        if type(value) is list:
+            return [self.tolerant(item) for item in value]
+        return value
 
     def join(self, value: Value, after: Iterable[Ref] = ()) -> Ref:
         """A node without code that has this value, once it and those of `after` are there."""
@@ -372,12 +396,3 @@ def leaves(value: Value) -> list[Ref]:
     if type(value) is list:
         return [ref for item in value for ref in leaves(item)]
     return []
-
-
-def tolerant(value: Value) -> Value:
-    """The same, with a Failure for each value that there is none of."""
-    if type(value) is Ref:
-        return value._replace(tolerant=True)
-    if type(value) is list:
-        return [tolerant(item) for item in value]
-    return value

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from raftwork.client.batch import Batch, many_calls, one_call
-from raftwork.client.canvas import Group, Signature, mapped, sharded
+from raftwork.client.canvas import Broadcast, Group, Signature, mapped, sharded
 from raftwork.client.graph_builder import Call
 from raftwork.client.ids import new_ids
 from raftwork.client.options import OptionFields, Options
@@ -182,6 +182,16 @@ class BoundTask(Generic[P, T]):
         done by another one.
         """
         return sharded(self, count, args, kwargs)
+
+    def broadcast(self, /, *args: object, **kwargs: object) -> Broadcast:
+        """A call on each worker that is active and serves its queue, when it is enqueued.
+
+        Each is for one worker, by its name, and runs nowhere else: one whose worker goes before it
+        has ended is cancelled (`worker gone`), unless that is back in time. `current().shard` is
+        (index, count) in each. Its value is the list of theirs, in the order of the workers' names;
+        of no worker the empty list. It stands in chains and groups as a group does.
+        """
+        return Broadcast(self, args, kwargs)
 
     def as_node(self) -> Call:
         """What a graph has to know of it. Raises ValueError for options that no node may have."""

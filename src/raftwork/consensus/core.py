@@ -92,8 +92,7 @@ class Role(StrEnum):
     LEARNER = "learner"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class Output(NamedTuple):
     """What the core wants done. The fields are in the order in which they must happen."""
 
     #: The core led and no longer does: stop acting as leader before anything else.
@@ -218,10 +217,11 @@ class Consensus(Protocol):
         """Let time pass. After a gap of an election timeout or more a leader steps down here."""
         ...
 
-    def receive(self, src: Peer, body: bytes, now: int) -> None:
+    def receive(self, src: Peer, body: bytes, now: int) -> bool:
         """A message from a peer whose name and incarnation the session vouches for.
 
-        Raises BadMessage for bytes that are none; state is unchanged then.
+        False if it leaves nothing to be done: no `output`, and `wake_at` is what it was. Raises
+        BadMessage for bytes that are none; state is unchanged then.
         """
         ...
 

@@ -77,7 +77,7 @@ class Store(Log, Protocol):
         ...
 
     def rollback(self) -> None:
-        """Forget the open transaction. Never raises."""
+        """Forget the open transaction, if there is one. Never raises."""
         ...
 
     def stage(self, snapshot: Snapshot, offset: int, data: bytes) -> None:
@@ -178,7 +178,8 @@ class Replica:
         self._store = store
         self._host = host
         self._send = send
-        self._background = 0
+        #: Snapshots that are being made or installed.
+        self.background = 0
         self._more_at: int | None = None
         #: When the open transaction is to be committed at the latest; None: none is open.
         self._commit_at: int | None = None
@@ -193,7 +194,7 @@ class Replica:
         at = self.core.wake_at
         if self._commit_at is not None and (at is None or self._commit_at < at):
             at = self._commit_at
-        if self._background:
+        if self.background:
             at = self._now + LOOK_MS if at is None else min(at, self._now + LOOK_MS)
         return at
 
@@ -208,36 +209,49 @@ class Replica:
     def turn(self, now: int) -> None:
         """Carry out what the core wants, until it wants nothing more or rule (h) ends the turn."""
         self._now = now
-        if self._background:
-            self._finish_background()
-        self._host.plan(now)
         self._more_at = None
-        while (out := self.core.output()) is not None:
+        try:
+            self._turn()
+        except BaseException:
+            self._store.rollback()
+            raise
+
+    def commit(self) -> None:
+        """Commit what was only applied so far, if there is any; durable on return."""
+        try:
+            self._commit()
+        except BaseException:
+            self._store.rollback()
+            raise
+
+    def _turn(self) -> None:
+        core, host, now = self.core, self._host, self._now
+        if self.background:
+            self._finish_background()
+        host.plan(now)
+        while (out := core.output()) is not None:
             more = out.more
             if out.promises:
                 more = self._promise(out)
             else:
-                self._carry_out(out)
+                self._write(out)
                 self._settle(out)  # others need not wait for what is planned next
-                self._plan()
+                host.plan(now)
             if more:
                 self._more_at = now
                 break
-        if self._commit_at is not None and now >= self._commit_at:
-            self.commit()
-        self._compact()
+        if self._commit_at is not None:
+            if now < self._commit_at:
+                return
+            self._commit()
+        if now >= self._compact_at:
+            self._compact()
 
-    def commit(self) -> None:
-        """Commit what was only applied so far, if there is any; durable on return."""
-        if self._commit_at is None:
-            return
-        try:
+    def _commit(self) -> None:
+        if self._commit_at is not None:
             self._host.before_commit()
             self._store.commit()
-        except BaseException:
-            self._store.rollback()
-            raise
-        self._commit_at = None
+            self._commit_at = None
 
     def _promise(self, first: Output) -> bool:
         """Make a promise durable, with what else there is to be done meanwhile, and keep it.
@@ -247,38 +261,22 @@ class Replica:
         outputs: list[Output] = []
         out: Output | None = first
         while out is not None:
-            self._carry_out(out)
-            self._plan()
+            self._write(out)
+            if out.committed or out.activated is not None:
+                self._host.plan(self._now)
             outputs.append(out)
             out = None if out.more else self.core.output()
-        self.commit()
+        self._commit()
         for out in outputs:
             self._settle(out)
-        self._compact()
+        if self._now >= self._compact_at:  # under load a lone broker's turns end in a transaction
+            self._compact()
         return outputs[-1].more
 
     def _compact(self) -> None:
-        """Drop what the log need not keep, if it is time and no transaction is open.
-
-        Under load none of a lone broker's turns ends without one.
-        """
-        if self._commit_at is None and self._now >= self._compact_at:
-            self._compact_at = self._now + COMPACT_MS
-            self.core.compacted(self._store.compact(self.core.compactable()))
-
-    def _carry_out(self, out: Output) -> None:
-        try:
-            self._write(out)
-        except BaseException:
-            self._store.rollback()
-            raise
-
-    def _plan(self) -> None:
-        try:
-            self._host.plan(self._now)
-        except BaseException:
-            self._store.rollback()
-            raise
+        """Drop what the log need not keep. To be called while no transaction is open."""
+        self._compact_at = self._now + COMPACT_MS
+        self.core.compacted(self._store.compact(self.core.compactable()))
 
     def _write(self, out: Output) -> None:
         store, host = self._store, self._host
@@ -289,8 +287,7 @@ class Replica:
         if self._commit_at is None and (out.committed or out.promises):
             store.begin()
             self._commit_at = self._now + COMMIT_AFTER_MS
-        if out.promises:
-            self._write_promise(out)
+        self._write_log(out)
         for chunk in out.stage:
             store.stage(chunk.snapshot, chunk.offset, chunk.data)
         for entry in out.committed:
@@ -303,14 +300,13 @@ class Replica:
         if out.activated is not None:
             host.activated(out.activated, self._now)
 
-    def _write_promise(self, out: Output) -> None:
-        store = self._store
+    def _write_log(self, out: Output) -> None:
         if out.rewind is not None:
-            store.rewind(out.rewind)
+            self._store.rewind(out.rewind)
         if out.append:
-            store.append(out.append)
+            self._store.append(out.append)
         if out.state is not None:
-            store.save_state(out.state)
+            self._store.save_state(out.state)
 
     def _settle(self, out: Output) -> None:
         """What it promises is durable: keep the promise's other half."""
@@ -322,21 +318,22 @@ class Replica:
         for token in out.reads:
             self._host.read_ready(token)
         if out.make_snapshot:
-            self.commit()  # a snapshot is read from what is committed
-            self._background += 1
+            self._commit()  # a snapshot is read from what is committed
+            self.background += 1
             self._store.start_snapshot()
             self._host.news(SnapshotBegun())
         if out.install is not None:
-            self._background += 1
+            self.background += 1
             self._store.start_install(out.install)
             self._host.news(SnapshotReceived(out.install.at, out.install.size))
-        self._host.released()
+        if out.committed or out.reads:
+            self._host.released()
 
     def _finish_background(self) -> None:
         done = self._store.background()
         if done is None:
             return
-        self._background -= 1
+        self.background -= 1
         snapshot = done.snapshot
         if done.made:
             self.core.snapshot_made(snapshot)
@@ -346,7 +343,7 @@ class Replica:
             self.core.installed(None, {}, self._now)
             self._host.news(SnapshotRejected())
         else:
-            self.commit()
+            self._commit()
             roster = self._store.switch(snapshot)
             self._host.switched()
             self.core.installed(snapshot, roster, self._now)

@@ -55,7 +55,7 @@ def decode_roster(data: bytes) -> dict[str, bytes]:
 class Membership:
     """The committed roster and those in the log after it."""
 
-    __slots__ = ("_counted", "_open", "committed")
+    __slots__ = ("_counted", "_open", "committed", "open")
 
     def __init__(self, committed: Roster) -> None:
         self.reset(committed)
@@ -71,21 +71,16 @@ class Membership:
         """The roster at the end of the log."""
         return self._open[-1][1] if self._open else self.committed
 
-    @property
-    def open(self) -> bool:
-        """Whether a rebind is in the log but not committed."""
-        return bool(self._open)
-
     def is_voter(self, name: str, incarnation: bytes) -> bool:
         """Whether this incarnation counts under this name."""
         return self._counted.get(name) == incarnation
 
     def appended(self, entries: Sequence[Entry]) -> None:
         """These entries were added to the log. Raises BadMessage for a malformed roster."""
-        rosters = [(e.at, decode_roster(e.data)) for e in entries if e.kind is Kind.ROSTER]
-        if rosters:
-            self._open.extend(rosters)
-            self._count()
+        for entry in entries:
+            if entry.kind is Kind.ROSTER:
+                self._open.append((entry.at, decode_roster(entry.data)))
+                self._count()
 
     def truncated(self, to: Position) -> None:
         """The log ends at `to` now: rosters after it never were."""
@@ -105,6 +100,8 @@ class Membership:
 
     def _count(self) -> None:
         latest = self.latest
+        #: Whether a rebind is in the log but not committed.
+        self.open = bool(self._open)
         self._counted = {
             name: incarnation
             for name, incarnation in self.committed.items()

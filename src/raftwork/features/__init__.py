@@ -24,6 +24,7 @@ from raftwork.features import (
     lanes,
     limits,
     pause_queue,
+    pins,
     progress,
     purge_queue,
     queue_settings,
@@ -74,6 +75,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     tags,
     history,
     flows,
+    pins,  # behind the flows, which note what it takes to run a task again
     flow_again,
     flow_callbacks,
     signals,

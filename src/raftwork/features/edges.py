@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from raftwork.broker.machine.state import Ledger
     from raftwork.features.feature import Feature
 
-_BEFORE = "SELECT DISTINCT src FROM edge WHERE dst = ? ORDER BY src"
+_BEFORE = "SELECT DISTINCT src FROM edge WHERE dst = ? AND met = 0 ORDER BY src"
 
 
 def holds(ledger: "Ledger", seq: int) -> Iterator[Sequence[int]]:

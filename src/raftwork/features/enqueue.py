@@ -123,10 +123,11 @@ def check_room(ledger: "Ledger", name: str, payloads: Sequence[bytes]) -> None:
     ):
         if count > limit:
             raise QueueFull(f"no room: this would make {count} {what}, {limit} are allowed")
-    queue = ledger.queues.get(name)
-    if queue is None:
+    if name not in ledger.queues:
         check_queues(ledger, name)
-    elif queue.settings.max_length or queue.settings.max_bytes:
+        return
+    queue = ledger.queues[name]
+    if queue.settings.max_length or queue.settings.max_bytes:
         check_fits(queue, tasks, sum(map(len, payloads)))
 
 
@@ -241,10 +242,11 @@ def accept(view: "View", request: Batched) -> tuple["Deferred | Done", Spec, Col
 
     Raises as `check`.
     """
-    spec, tasks = check(view.state, request.spec, request.tasks)
-    if stored(view.state, request.spec, tasks):
+    ledger = view.state
+    spec, tasks = check(ledger, request.spec, request.tasks)
+    if stored(ledger, request.spec, tasks):
         return Done(), spec, tasks
-    limited = bool(named(view.state, spec))
+    limited = bool(named(ledger, spec))
     return _Batch(request, spec, tasks, limited=limited), spec, tasks
 
 
@@ -290,22 +292,21 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
     rows = rows_of(command.spec, columns)
     if columns.extras or not is_ordinary(spec) or named(ledger, spec):
         return admit_others(ledger, command, spec, rows, effects)
-    if not _insert_all(ledger, spec, command.spec, rows):
+    if not _insert_all(ledger, spec, command.spec, rows, columns.payloads):
         rows = new_rows(ledger, rows)
         if not rows:
             return None
         check_room(ledger, spec.queue, payloads_of(rows))
         inserted = _insert(ledger, spec, command.spec, rows)
         assert inserted, "ids found to be new were not"
-    first = ledger.seq + 1
+    first, count = ledger.seq + 1, len(rows)
     ledger.db.execute(_WAIT, (first,))
-    tasks = [(task, payload) for task, _, payload, *_ in rows]
-    ledger.enter(spec.queue, len(rows), sum(len(payload) for _, payload in tasks))
-    ledger.seq += len(rows)
-    queue = ledger.queues[spec.queue]
+    tasks = [(row[0], row[2]) for row in rows]
+    queue = ledger.enter(spec.queue, count, sum([len(payload) for _, payload in tasks]))
+    ledger.seq += count
     goes_on = command.begin and not queue.paused_until and queue.quota is None
     begun = _begin(ledger, command, first, tasks, effects) if goes_on else 0
-    if begun < len(tasks):
+    if begun < count:
         keys = [row[3] for row in rows[begun:]] if columns.keys else []
         effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:], keys))
     return None
@@ -410,10 +411,12 @@ def _begin(
     return begun
 
 
-def _insert_all(ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row]) -> bool:
+def _insert_all(
+    ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row], payloads: Sequence[bytes]
+) -> bool:
     """The usual case, without a look-up per task: room for all, and every id is new."""
     try:
-        check_room(ledger, spec.queue, payloads_of(rows))
+        check_room(ledger, spec.queue, payloads)
     except QueueFull:
         return False  # unless some are known already; the slow path finds out
     return bool(rows) and _insert(ledger, spec, packed, rows)
@@ -422,17 +425,15 @@ def _insert_all(ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row]) ->
 def _insert(ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row]) -> bool:
     """Insert all rows or, if an id is known, none."""
     db, first = ledger.db, ledger.seq + 1
-    queue = ledger.queues.get(spec.queue)
-    number = queue.number if queue else ledger.last_queue + 1
+    known = spec.queue in ledger.queues
+    number = ledger.queues[spec.queue].number if known else ledger.last_queue + 1
+    new = [
+        (seq, task, crc, number, key, packed, payload)
+        for seq, (task, crc, payload, key, _) in enumerate(rows, first)
+    ]
     before = db.total_changes()
-    db.executemany(
-        _INSERT,
-        [
-            (seq, task, crc, number, key, packed, payload)
-            for seq, (task, crc, payload, key, _) in enumerate(rows, first)
-        ],
-    )
-    if db.total_changes() - before == len(rows):
+    db.executemany(_INSERT, new)
+    if db.total_changes() - before == len(new):
         return True
     db.execute("DELETE FROM task WHERE seq >= ?", (first,))
     return False

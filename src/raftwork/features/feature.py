@@ -104,12 +104,15 @@ class Change(NamedTuple):
 
     `subscribe` has the session told more from now on: it gets the routing id and the answer, and
     returns the answer to send. It is called for sessions that are still there.
+
+    A request that `waits` is dealt with once every worker had the time to say hello to this leader.
     """
 
     request: type[Frame]
     check: Check[Frame]
     answer: Answer[Frame]
     subscribe: Callable[[View, bytes, Frame, Frame], Frame] | None = None
+    waits: Callable[[Frame], bool] | None = None
 
 
 class Read(NamedTuple):
@@ -142,6 +145,7 @@ def change(
     check: Check[Q],
     answer: Callable[[View, Q, Done], A],
     subscribe: Callable[[View, bytes, Q, A], A] | None = None,
+    waits: Callable[[Q], bool] | None = None,
 ) -> Rule:
     """A request that becomes a command. See Change."""
     return Change(
@@ -149,6 +153,7 @@ def change(
         cast("Check[Frame]", check),
         cast("Answer[Frame]", answer),
         cast("Callable[[View, bytes, Frame, Frame], Frame] | None", subscribe),
+        cast("Callable[[Frame], bool] | None", waits),
     )
 
 

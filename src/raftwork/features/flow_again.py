@@ -13,7 +13,7 @@ from zlib import crc32
 from raftwork.errors import ProtocolError, QueueFull, UnknownTask
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import check_room, enter
-from raftwork.features.flow_nodes import keep, meets
+from raftwork.features.flow_nodes import meets
 from raftwork.features.flows import (
     EDGES_KEPT_MAX,
     NODES_KEPT_MAX,
@@ -44,7 +44,7 @@ RETRIES_MAX: Final = 1_000
 _FLOW = """SELECT number, phase, state, siblings, code, unmade.spec, payload FROM task
     JOIN flow ON number = task.seq LEFT JOIN unmade ON unmade.seq = number WHERE task.id = ?"""
 _NODES = """SELECT task.seq, phase, state, due, length(body), key, tenant, code, unmade.spec,
-    payload FROM node CROSS JOIN task ON task.seq = node.seq
+    payload, unmade.worker FROM node CROSS JOIN task ON task.seq = node.seq
     LEFT JOIN unmade ON unmade.seq = task.seq WHERE node.flow = ? ORDER BY task.seq"""
 _EDGES = """SELECT dst, slot, src, kind FROM json_each(?) CROSS JOIN edge ON dst = value
     ORDER BY dst, slot"""
@@ -91,6 +91,7 @@ class _Node(NamedTuple):
     code: int | None  # None: it has succeeded
     spec: bytes
     payload: bytes
+    worker: str  # that may have it alone; empty: any may
 
 
 def next_id(id_: str) -> str:
@@ -161,7 +162,7 @@ def _check_room(ledger: "Ledger", again: list[_Node], new: str, ids: list[str]) 
     queues: dict[str, list[bytes]] = {}
     for node in tasks:
         spec = decode_spec(node.spec)
-        check_lanes(ledger, spec, [(node.key, node.tenant)])
+        check_lanes(ledger, spec, [(node.key, node.tenant)], [node.worker])
         queues.setdefault(spec.queue, []).append(node.payload)
     for queue, payloads in queues.items():
         check_room(ledger, queue, payloads)
@@ -201,6 +202,7 @@ def _enter(
             extras = Extras(tenant=node.tenant, tags=tags_of(ledger, node.seq))
             task = Entering(seq, ids[node.seq], 0, node.payload, node.key, extras, ledger.time)
             task.flags, task.flow, task.open, task.blocked = LINKED, flow, count, count > 0
+            task.worker = node.worker
             enter(ledger, spec, node.spec, task, effects)
             continue
         ledger.seq = seq
@@ -220,18 +222,21 @@ def _add(ledger: "Ledger", flow: int, seqs: list[int], edges: list[_Edge]) -> No
     ledger.db.execute(_COUNTS, (len(seqs), len(edges), flow))
     ledger.links.nodes += len(seqs)
     ledger.links.edges += len(edges)
-    ledger.db.executemany("INSERT INTO node VALUES (?, ?)", [(flow, seq) for seq in seqs])
+    ledger.db.executemany("INSERT INTO node VALUES (?, ?, 1)", [(flow, seq) for seq in seqs])
 
 
 def _share(ledger: "Ledger", flow: int, shared: list[_Node]) -> None:
     """These have succeeded: their results are kept for the new flow, too."""
-    ledger.db.executemany("INSERT INTO node VALUES (?, ?)", [(flow, node.seq) for node in shared])
-    kept = [node for node in shared if node.due is not None]
-    ledger.db.executemany(_PIN, [(node.seq,) for node in kept])
-    size = sum(node.size for node in kept)
-    keep(ledger, len(kept), size)
+    rows = [(flow, node.seq) for node in shared]
+    ledger.db.executemany("INSERT INTO node VALUES (?, ?, 2)", rows)
+    free = [node for node in shared if node.due is not None]  # the others some flow keeps already
+    ledger.db.executemany(_PIN, [(node.seq,) for node in free])
+    ledger.results -= len(free)
+    ledger.result_bytes -= sum(node.size for node in free)
+    pinned = (len(shared), sum(node.size for node in shared))
+    ledger.links.pin(*pinned)
     ledger.db.execute(
-        "UPDATE flow SET pinned = ?, pinned_bytes = ? WHERE number = ?", (len(kept), size, flow)
+        "UPDATE flow SET pinned = ?, pinned_bytes = ? WHERE number = ?", (*pinned, flow)
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from raftwork.errors import UnknownTask
 from raftwork.features.cancel import ask_to_end
 from raftwork.features.effects import Done
-from raftwork.features.flow_nodes import FORGET, LET_GO, STOP, Row, end_without_code, keep
+from raftwork.features.flow_nodes import FORGET, LET_GO, STOP, Row, end_without_code
 from raftwork.features.task_row import FINISHED, WITHOUT_CODE
 from raftwork.features.waiting import end_unstarted, unstarted
 from raftwork.messages import Cancelled, CancelReason, State, encode_failure
@@ -28,9 +28,13 @@ _NODES = "SELECT seq FROM node WHERE flow = ? AND seq > ? ORDER BY seq LIMIT ?"
 _AT = "SELECT at FROM flow WHERE number = ?"
 _SET_AT = "UPDATE flow SET at = ? WHERE number = ?"
 _DUE = "SELECT due FROM task WHERE seq = ? AND phase = ?"
-_LET_GO = """UPDATE task SET due = ? WHERE seq = ? AND due IS NULL AND phase = ?
-    RETURNING length(body)"""
-_PINNED = "SELECT pinned FROM flow WHERE number = ?"
+_LET_GO = """UPDATE node SET kept = 0 WHERE flow = ? AND seq BETWEEN ? AND ? AND kept != 0
+    RETURNING seq"""
+_SIZE = "SELECT length(body) FROM task WHERE seq = ?"
+_FREE = """UPDATE task SET due = ?1 WHERE seq = ?2
+    AND NOT EXISTS (SELECT 1 FROM node WHERE node.seq = ?2 AND kept = 2)
+    AND NOT EXISTS (SELECT 1 FROM node WHERE node.flow = task.flow AND node.seq = ?2 AND kept = 1)
+    RETURNING 1"""
 _UNPIN = "UPDATE flow SET pinned = pinned - ?, pinned_bytes = pinned_bytes - ? WHERE number = ?"
 _FORGET = (
     "DELETE FROM edge WHERE dst = ?",
@@ -128,17 +132,21 @@ def let_go(ledger: Ledger, flows: Sequence[int], _effects: list[Effect]) -> None
 
 def _unpin(ledger: Ledger, flow: int, seqs: Sequence[int]) -> None:
     """Results that this flow keeps, and no other one, are kept as long as its own from now on."""
+    if not seqs:
+        return
     row = ledger.db.execute(_DUE, (flow, FINISHED)).fetchone()
     due = ledger.time if row is None or row[0] is None else max(ledger.time, row[0])
-    ((left,),) = ledger.db.execute(_PINNED, (flow,))
-    sizes = [
-        size
-        for seq in (seqs if left else ())
-        for (size,) in list(ledger.db.execute(_LET_GO, (due, seq, FINISHED)))
-    ]
-    if sizes:
-        ledger.db.execute(_UNPIN, (len(sizes), sum(sizes), flow))
-        keep(ledger, -len(sizes), -sum(sizes))
+    kept = [seq for (seq,) in list(ledger.db.execute(_LET_GO, (flow, seqs[0], seqs[-1])))]
+    all_bytes = 0
+    for seq in kept:
+        ((size,),) = ledger.db.execute(_SIZE, (seq,))
+        all_bytes += size
+        if list(ledger.db.execute(_FREE, (due, seq))):
+            ledger.results += 1
+            ledger.result_bytes += size
+    if kept:
+        ledger.db.execute(_UNPIN, (len(kept), all_bytes, flow))
+        ledger.links.pin(-len(kept), -all_bytes)
         ledger.next_expiry = min(ledger.next_expiry, due)
 
 

@@ -7,8 +7,9 @@
    the log.
 """
 
-from collections.abc import Iterator, Sequence
-from enum import IntFlag
+from collections.abc import Iterator, Mapping, Sequence
+from enum import IntEnum, IntFlag
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.errors import BadMessage, NewerMessage, PayloadTooLarge, ProtocolError
@@ -28,6 +29,8 @@ SPECS_MAX: Final = 1_000
 #: Of the values that one node gets and its arguments, or that a join is made of. More would be
 #: refused by a worker's socket (FRAME_BYTES_MAX).
 INPUT_BYTES_MAX: Final = 16 * 1024 * 1024
+#: Characters that the id of a task of a broadcast has more than the broadcast's: a dot, a number.
+MEMBER_ID_MORE: Final = 6
 #: An edge is packed as `source << KIND_BITS | kind`.
 KIND_BITS: Final = 3
 
@@ -45,6 +48,16 @@ class EdgeKind(IntFlag):
     CARRIES = 4
 
 
+class BroadcastKind(IntEnum):
+    """Whether a node stands for several tasks (broadcasts.py)."""
+
+    NO = 0
+    #: It is one task for each active worker. Its value is the list of theirs, if all have one.
+    VALUES = 1
+    #: … and a failure stands for each that has none.
+    ENDS = 2
+
+
 class Node(NamedTuple):
     """One task of a graph. The fields after `inputs` are left out where they say nothing."""
 
@@ -57,6 +70,7 @@ class Node(NamedTuple):
     #: Of a node without code that waits for a signal: its name, and for how long (ms; 0: for ever).
     signal: str = ""
     timeout: int = 0
+    broadcast: BroadcastKind = BroadcastKind.NO
 
 
 class Graph(NamedTuple):
@@ -83,8 +97,10 @@ def encode_graph(graph: Graph) -> bytes:
 
 
 def _short(node: Node) -> Sequence[object]:
-    if node.signal or node.timeout:
+    if node.broadcast:
         return node
+    if node.signal or node.timeout:
+        return node[:8]
     fields = 6
     if node.extras == NO_EXTRAS:
         fields = 5 if node.key else 4 if node.id else 3
@@ -108,6 +124,8 @@ class CheckedGraph(NamedTuple):
     packed: list[bytes]
     nodes: list[Node]
     callbacks: list[Node]
+    #: By the place of a node: the name of the only worker that may have it.
+    pins: Mapping[int, str] = MappingProxyType({})
 
     def spec(self, node: Node) -> Spec | None:
         """Of a task; None of a join."""
@@ -139,7 +157,7 @@ def read_graph(data: bytes, settings: "ClusterSettings") -> CheckedGraph:
         raise PayloadTooLarge(f"{len(graph.specs)} kinds of tasks; {SPECS_MAX} are allowed")
     specs = [read_spec(spec, settings) for spec in graph.specs]
     _check_nodes(graph, specs, settings)
-    _check_edges(graph.nodes)
+    check_edges(graph.nodes)
     _check_callbacks(graph)
     return CheckedGraph(specs, graph.specs, graph.nodes, graph.callbacks)
 
@@ -171,6 +189,8 @@ def _check_node(at: int, node: Node, specs: Sequence[Spec], settings: "ClusterSe
         )
     if node.signal and node.spec:
         raise ProtocolError(f"node {at} has code: it cannot wait for a signal by itself")
+    if node.broadcast:
+        _check_broadcast(at, node, settings)
     if node.timeout > AT_MAX_MS:
         raise ProtocolError(f"a timeout must be at most {AT_MAX_MS} ms, got {node.timeout}")
     if node.extras != NO_EXTRAS:
@@ -181,8 +201,19 @@ def _check_node(at: int, node: Node, specs: Sequence[Spec], settings: "ClusterSe
         raise ProtocolError(f"node {at} is ordered and has no key")
 
 
-def _check_edges(nodes: Sequence[Node]) -> None:
-    """No cycle, no edge to nowhere; and not too many, but for those to the whole."""
+def _check_broadcast(at: int, node: Node, settings: "ClusterSettings") -> None:
+    if not node.spec:
+        raise ProtocolError(f"node {at} has no code: there is nothing to broadcast")
+    longest = settings.id_length - MEMBER_ID_MORE
+    if len(node.id) > longest:
+        raise ProtocolError(
+            f"node {at}, a broadcast, has an id of {len(node.id)} characters; {longest} are"
+            " allowed, as its tasks' ids are made of it"
+        )
+
+
+def check_edges(nodes: Sequence[Node]) -> None:
+    """Raise unless there is no cycle, no edge to nowhere, and not too many but to the whole."""
     edges = 0
     for at, node in enumerate(nodes):
         edges += len(node.inputs)
@@ -205,7 +236,8 @@ def _check_callbacks(graph: Graph) -> None:
     whole = len(graph.nodes) - 1
     for at, node in enumerate(graph.callbacks, whole + 1):
         sources = [source(edge) for edge in node.inputs]
-        if whole not in sources or max(sources) >= at or len(sources) > 3 or not node.spec:
+        wrong = whole not in sources or max(sources) >= at or len(sources) > 3
+        if wrong or not node.spec or node.broadcast:
             raise ProtocolError("what waits for the end of a flow is a task with an edge from it")
 
 

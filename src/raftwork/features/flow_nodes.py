@@ -9,6 +9,8 @@
    is made of others'; a flow, which waits for the end of all its nodes; a task that was replaced.
 4. Values are not copied to those that wait: they are read where a task is handed out. So a node's
    result is kept as long as its flow has not ended (`due` is NULL), and then as long as the flow's.
+   A flow that is a retry keeps what it shares as well, and so `pinned` counts it twice: each flow
+   lets go by itself, and the last one's end is the result's.
 5. A flow's rows go, by parts, after its result: nodes, edges, the flow.
 """
 
@@ -76,8 +78,8 @@ _CALLBACKS_ENDED = """UPDATE flow SET callbacks = callbacks - ? WHERE number = ?
     RETURNING callbacks, until"""
 _KEPT = """UPDATE flow SET until = ?, pinned = pinned + ?, pinned_bytes = pinned_bytes + ?
     WHERE number = ?"""
-_KEEP = """INSERT INTO unmade SELECT seq, phase != ?, spec, body FROM task
-    WHERE seq = ? AND flow > 0"""
+_KEEP = """INSERT INTO unmade SELECT task.seq, phase != ?, spec, body, coalesce(worker, '')
+    FROM task LEFT JOIN pin ON pin.seq = task.seq WHERE task.seq = ? AND flow > 0"""
 _OPEN = "SELECT open FROM task WHERE seq = ?"
 _PHASE = "SELECT phase FROM task WHERE seq = ?"
 _ROW = "SELECT seq, id, queue, spec, flags, flow FROM task WHERE seq = ? AND phase = ?"
@@ -157,8 +159,7 @@ def _count(ledger: Ledger, ended: Sequence[int]) -> list[int]:
 
 def keep(ledger: Ledger, count: int, size: int) -> None:
     """So many results are kept for their flow's sake from now on; or, negative, no longer."""
-    ledger.links.pinned += count
-    ledger.links.pinned_bytes += size
+    ledger.links.pin(count, size)
     ledger.results -= count
     ledger.result_bytes -= size
 

@@ -5,12 +5,14 @@ one of a task, its outcome is watched, kept and forgotten as a task's, and to su
 submit it once. What becomes of its nodes is in flow_nodes.py.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from zlib import crc32
 
-from raftwork.errors import ProtocolError, QueueFull
+from raftwork.errors import BadMessage, ProtocolError, QueueFull
 from raftwork.features import flow_ends, flow_nodes
+from raftwork.features.broadcasts import expanded, has_broadcast, workers_for
 from raftwork.features.effects import Done, Effect
 from raftwork.features.enqueue import check_room, enter
 from raftwork.features.flow_graph import (
@@ -85,6 +87,8 @@ class Grow(NamedTuple):
     result_ttl: int
     siblings: bool
     graph: bytes
+    #: The active workers' names, in order, by the queues of its broadcasts: the leader's word.
+    workers: list[tuple[str, list[str]]] = []  # noqa: RUF012 - never changed, as all of a record
 
 
 # ---- on the leader ------------------------------------------------------------------------------
@@ -94,12 +98,21 @@ def _check(view: "View", request: SubmitFlow) -> Grow | Done:
     ledger = view.state
     check_level(ledger, "a flow needs")
     graph = check_graph(request.graph, ledger.settings)
-    asked = Grow(*request[1:])
+    asked = Grow(*request[1:], workers_for(view, graph))
     if _is_stored(ledger, asked):
         return Done()
+    graph = expanded(graph, request.id, asked.workers)
     ids = [request.id, *_ids(request.id, graph), *callback_ids(request.id, graph)]
     _check_new(ledger, graph, ids)
     return asked
+
+
+def _needs_all_workers(request: SubmitFlow) -> bool:
+    """A broadcast is for all that are active: to a new leader some may say hello yet."""
+    try:
+        return has_broadcast(request.graph)
+    except BadMessage:
+        return False  # `_check` says what is wrong
 
 
 def _answer(_view: "View", request: SubmitFlow, _done: Done) -> FlowSubmitted:
@@ -132,7 +145,10 @@ def _check_new(ledger: "Ledger", graph: CheckedGraph, ids: Sequence[str]) -> Non
 
 
 def check_ids(ledger: "Ledger", ids: Sequence[str]) -> None:
-    """Raise ProtocolError if one of these is a task's already."""
+    """Raise ProtocolError if one of these is a task's already, or is there twice."""
+    if len(set(ids)) < len(ids):
+        (twice, _), *_ = Counter(ids).most_common(1)
+        raise ProtocolError(f"two tasks would have the id {twice!r}: one was given it")
     for at in range(0, len(ids), _IDS_AT_A_TIME):
         if known := ledger.checksums(ids[at : at + _IDS_AT_A_TIME]):
             raise ProtocolError(f"the id {next(iter(known))!r} is already a task's")
@@ -162,9 +178,10 @@ def check_growth(ledger: "Ledger", graph: CheckedGraph) -> None:
     of_spec: dict[int, set[tuple[str, str]]] = {}
     for node in nodes:
         of_spec.setdefault(node.spec, set()).add((node.key, node.extras.tenant))
+    workers = {"", *graph.pins.values()}
     for at, spec in enumerate(graph.specs, 1):
         check_halted(ledger, spec)
-        check_lanes(ledger, spec, of_spec.get(at, ()))
+        check_lanes(ledger, spec, of_spec.get(at, ()), workers)
     for queue, payloads in graph.by_queue():
         check_room(ledger, queue, payloads)
 
@@ -182,6 +199,7 @@ def _grow(ledger: "Ledger", command: Grow, effects: list[Effect]) -> Done:
             f"first tried {age} ms ago; after {window} ms an id may be forgotten, so it is too late"
             " to try again"
         )
+    graph = expanded(graph, command.id, command.workers)
     # No attempt was made later than now, whatever a client says: sums of it stay within bounds.
     command = command._replace(created=min(command.created, ledger.time))
     ids = _ids(command.id, graph)
@@ -238,7 +256,7 @@ def enter_callbacks(
     counts = (len(graph.callbacks), flow)
     ledger.db.execute("UPDATE flow SET callbacks = callbacks + ? WHERE number = ?", counts)
     ledger.db.executemany(
-        "INSERT INTO node VALUES (?, ?)", [(-flow, seq) for seq in places[len(seqs) :]]
+        "INSERT INTO node VALUES (?, ?, 0)", [(-flow, seq) for seq in places[len(seqs) :]]
     )
     _counted(ledger, flow, len(graph.callbacks), len(edges))
 
@@ -266,7 +284,7 @@ def enter_nodes(
     seqs: list[int] = []
     awaited: list[tuple[int, Node]] = []
     starts = [crc32(packed) for packed in graph.packed]
-    for node, id_ in zip(graph.nodes[:-1], ids, strict=True):
+    for at, (node, id_) in enumerate(zip(graph.nodes[:-1], ids, strict=True)):
         seq = ledger.seq + 1
         seqs.append(seq)
         spec = graph.spec(node)
@@ -287,6 +305,7 @@ def enter_nodes(
         task = Entering(seq, id_, crc, node.payload, node.key, node.extras, created)
         task.flags, task.flow, task.parent = LINKED, flow, parent
         task.open, task.blocked = len(node.inputs), bool(node.inputs)
+        task.worker = graph.pins.get(at, "")
         enter(ledger, spec, graph.packed[node.spec - 1], task, effects)
     edges = [
         (dst, slot, seqs[source(edge)], kind_of(edge).value)
@@ -295,7 +314,7 @@ def enter_nodes(
     ]
     ledger.db.executemany(_EDGE, edges)
     if flow:
-        ledger.db.executemany("INSERT INTO node VALUES (?, ?)", [(flow, seq) for seq in seqs])
+        ledger.db.executemany("INSERT INTO node VALUES (?, ?, 1)", [(flow, seq) for seq in seqs])
         ledger.db.execute("UPDATE task SET open = open + ? WHERE seq = ?", (len(seqs), flow))
         _counted(ledger, flow, len(seqs), len(edges))
     for seq, node in awaited:
@@ -349,7 +368,7 @@ def feature() -> "Feature":
 
     return Feature(
         "flows",
-        rules=[change(SubmitFlow, _check, _answer)],
+        rules=[change(SubmitFlow, _check, _answer, waits=_needs_all_workers)],
         transitions=[transition(Grow, _grow)],
         budget=Budget(requests=1_000, bytes=64 * 1024 * 1024),
         lifecycles=[

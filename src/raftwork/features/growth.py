@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from raftwork.errors import ProtocolError
+from raftwork.features.broadcasts import refuse_broadcasts
 from raftwork.features.flow_graph import (
     KIND_BITS,
     CheckedGraph,
@@ -52,11 +53,13 @@ _EMPTY: Final = CheckedGraph([], [], [], [])
 def check_grown(data: bytes, settings: ClusterSettings) -> CheckedGraph:
     """As `check_graph`; each of these tasks has an id of its own, which another attempt's have not.
 
+    None is a broadcast: that a leader may be too new to know all workers must hold up no outcome.
     Raises ProtocolError, PayloadTooLarge.
     """
     graph = check_graph(data, settings)
     if not all(node.id for node in graph.nodes[:-1]):
         raise ProtocolError("a task that a task made has no id")
+    refuse_broadcasts(graph)
     return graph
 
 
@@ -137,6 +140,7 @@ def read_growth(ledger: Ledger, run: Running, command: Grew) -> Growth:
         raise ProtocolError("two of the tasks that a task made have the same id")
     check_ids(ledger, [*ids, _whole_id(run)])
     for graph in (spawned, replaced):
+        refuse_broadcasts(graph)
         if graph.nodes:
             check_growth(ledger, graph)
     return Growth(ledger, run, flow, spawned, replaced)

@@ -19,6 +19,7 @@ from raftwork.errors import ProtocolError, UnknownTask
 from raftwork.features.cancel import asked_to_end
 from raftwork.features.checkpoints import checkpoint_of
 from raftwork.features.history import names_of, workers_of
+from raftwork.features.pins import worker_of
 from raftwork.features.progress import Said
 from raftwork.features.tags import tagged, tags_of
 from raftwork.features.task_batch import LEVEL_OPTIONS, TAG_LENGTH_MAX
@@ -217,9 +218,8 @@ def _why(view: "View", row: _Row, facts: TaskFacts) -> list[Reason]:
     if facts.state is State.RUNNING:
         return asked_to_end(view, row.flags, due)
     who = (row.seq, row.id, facts.name, facts.queue, row.queue)
-    return reasons(
-        view, WaitingTask(*who, row.phase, due, row.flags, row.lane, row.place, row.gates)
-    )
+    task = WaitingTask(*who, row.phase, due, row.flags, row.lane, row.place, row.gates)
+    return reasons(view, task._replace(worker=worker_of(view.state, row.seq)))
 
 
 # ---- pages --------------------------------------------------------------------------------------

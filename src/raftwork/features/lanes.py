@@ -1,13 +1,14 @@
 """Priority, order and fairness: what a task waits in, and what it waits behind.
 
 1. Tasks that are not handed out in the order of their queue's ordinary ones wait in lanes: those
-   with a priority, on behalf of a tenant, with gates, in the order of a key, or that were not ready
-   when they were enqueued. All tasks of a lane wait for the same things, so its first decides.
+   with a priority, on behalf of a tenant, with gates, for one worker alone, in the order of a key,
+   or that were not ready when they were enqueued. All tasks of a lane wait for the same things, so
+   its first decides.
 2. A place in a lane is a number of the counter that numbers tasks, taken when the task is ready for
    the first time. Nothing takes it away: what was lost, released or failed waits where it stood.
 3. A new leader looks at every lane in which something waits, so there is a bound of lanes. Only
-   tenants, and keys that a limit counts apart, can be many: lanes without are as many as queues and
-   priorities at most.
+   tenants, keys that a limit counts apart, and workers can be many: lanes without are as many as
+   queues and priorities at most.
 4. Which lane is served next is the dispatcher's choice, on the leader, from these tables alone. So
    it may differ from leader to leader only in what it does not promise.
 """
@@ -73,6 +74,7 @@ def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
         task.flags |= ORDERED
     elif (
         spec.priority == PRIORITY_USUAL
+        and not task.worker
         and not task.extras.tenant
         and not task.gates
         and task.due <= ledger.time
@@ -81,7 +83,7 @@ def _enters(ledger: "Ledger", spec: Spec, task: "Entering") -> None:
         return
     task.flags |= LANED
     queue = ledger.touch(spec.queue).number
-    lane = (queue, spec.priority, task.extras.tenant, task.gates)
+    lane = (queue, spec.priority, task.extras.tenant, task.gates, task.worker)
     task.lane = ledger.lanes.enter(*lane, number=task.seq)
 
 

@@ -35,6 +35,8 @@ class Entering:
     lane: int = 0
     place: int = 0
     gates: str = ""
+    #: The name of the only worker that may have it; empty: any may.
+    worker: str = ""
     #: It waits for another task, whatever its time.
     blocked: bool = False
     #: Of a flow: whose node it is, whose code made it, and so many edges to it are unmet.

@@ -41,15 +41,25 @@ def check_queues(ledger: "Ledger", queue: str) -> None:
         raise QueueFull(f"no room: this would make {count} queues, {most} are allowed")
 
 
-def check_lanes(ledger: "Ledger", spec: "Spec", tasks: "Collection[tuple[str, str]]") -> None:
+def check_lanes(
+    ledger: "Ledger",
+    spec: "Spec",
+    tasks: "Collection[tuple[str, str]]",
+    workers: "Collection[str]" = ("",),
+) -> None:
     """Raise QueueFull if new tasks of these keys and tenants would open too many lanes.
 
-    Those on nobody's behalf and without limits are of few lanes, and always fit.
+    Those on nobody's behalf and without limits are of few lanes, and always fit. `workers` are the
+    names of those that such tasks may be for alone; an empty one stands for any.
     """
-    if ledger.lanes.count + len(tasks) <= LANES_MAX:
+    if ledger.lanes.count + len(tasks) * len(workers) <= LANES_MAX:
         return
     queue = ledger.queues.get(spec.queue)
-    lanes = {(tenant, gates_of(ledger, spec, key, tenant)) for key, tenant in tasks}
+    lanes = {
+        (tenant, gates_of(ledger, spec, key, tenant), worker)
+        for key, tenant in tasks
+        for worker in workers
+    }
     new = sum(
         queue is None or not ledger.lanes.knows(queue.number, spec.priority, *lane)
         for lane in lanes
@@ -58,6 +68,7 @@ def check_lanes(ledger: "Ledger", spec: "Spec", tasks: "Collection[tuple[str, st
     if new and ledger.lanes.count + new > LANES_MAX:
         raise QueueFull(
             f"no room: this would make {ledger.lanes.count + new} lanes, {LANES_MAX} are allowed:"
-            " each tenant, and each key or tenant that a limit counts apart, has one for each of"
-            " its queues and priorities while it has unfinished tasks"
+            " each tenant, each key or tenant that a limit counts apart, and each worker that tasks"
+            " are for alone has one for each of its queues and priorities while it has unfinished"
+            " tasks"
         )

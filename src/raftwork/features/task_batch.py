@@ -144,12 +144,15 @@ def read_tasks(data: bytes, settings: "ClusterSettings") -> Columns:
     rows = unpack_frame(data)
     if type(rows) is not list:
         raise BadMessage("expected an array of tasks")
+    match rows:
+        # The usual batch, without the cost of columns: unless it is wrong, as told below.
+        case [[str() as task, bytes() as payload]]:
+            if 0 < len(task) <= settings.id_length and len(payload) <= settings.payload_bytes:
+                return Columns((task,), (payload,))
     if len(rows) > settings.batch_tasks:
         raise PayloadTooLarge(f"a batch of {len(rows)} tasks; {settings.batch_tasks} are allowed")
     if not rows:
         return Columns()
-    if len(rows) == 1 and (one := _one_task(rows[0], settings)) is not None:
-        return one
     if set(map(type, rows)) != {list} or min(map(len, rows)) < 2:
         raise BadMessage("a task must be an array of an id and a payload")
     if (columns := max(map(len, rows))) > len(Task._fields):
@@ -167,21 +170,6 @@ def read_tasks(data: bytes, settings: "ClusterSettings") -> Columns:
         _keys(rows, settings) if columns > 2 else (),
         _extras(rows, settings) if columns > 3 else (),
     )
-
-
-def _one_task(row: object, settings: "ClusterSettings") -> Columns | None:
-    """The usual batch without the cost of columns; None if it is an unusual one, or wrong."""
-    if type(row) is not list or len(row) != 2:
-        return None
-    task, payload = row
-    if (
-        type(task) is str
-        and type(payload) is bytes
-        and 0 < len(task) <= settings.id_length
-        and len(payload) <= settings.payload_bytes
-    ):
-        return Columns((task,), (payload,))
-    return None
 
 
 def _keys(rows: list[list[object]], settings: "ClusterSettings") -> Sequence[str]:

@@ -39,6 +39,8 @@ LINKED: Final = 128
 ORDERED: Final = 512
 #: A schedule made it.
 TICKED: Final = 1024
+#: One worker alone may have it.
+PINNED: Final = 2048
 #: Code of it has begun, or may have; set only where it matters, for tasks that expire.
 BEGUN: Final = 2**20
 

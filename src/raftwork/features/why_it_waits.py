@@ -59,6 +59,7 @@ class WaitingTask(NamedTuple):
     lane: int
     place: int
     gates: str
+    worker: str = ""  # the name of the only one that may have it; empty: any may
 
 
 class Reason(NamedTuple):
@@ -160,11 +161,18 @@ def _place(view: "View", task: WaitingTask) -> Reason | None:
 # ---- the workers --------------------------------------------------------------------------------
 
 
+def _pinned(_view: "View", task: WaitingTask) -> Reason | None:
+    if not task.worker:
+        return None
+    return Reason("worker", f"it waits for worker {task.worker}, and no other one may have it")
+
+
 def _unserved(view: "View", task: WaitingTask) -> Reason | None:
     if _active(view, task):
         return None
-    text = f"no worker serves the queue {task.queue}"
-    leaving = view.workers.inspection.serving(task.queue)
+    who = f"worker {task.worker}" if task.worker else "worker"
+    text = f"no {who} serves the queue {task.queue}"
+    leaving = _serving(view, task)
     if leaving:
         text += f" any more: {_listed([w.name for w in leaving])} drains or is unheard"
     elif not view.all_heard:
@@ -211,13 +219,19 @@ def _busy(view: "View", task: WaitingTask) -> Reason | None:
     names = Counter(decode_spec(run.spec).name for run in current if run is not None)
     said = [f"{count} × {name}" for name, count in names.most_common(_NAMED)]
     more = ", …" if len(names) > _NAMED else ""
-    text = f"all {slots} slots of the workers of its queue are busy"
+    whose = f"worker {task.worker}" if task.worker else "the workers of its queue"
+    text = f"all {slots} slots of {whose} are busy"
     return Reason("busy", f"{text} with {', '.join(said)}{more}" if said else text)
 
 
 def _active(view: "View", task: WaitingTask) -> "Sequence[Worker]":
-    serving = view.workers.inspection.serving(task.queue)
+    serving = _serving(view, task)
     return [w for w in serving if w.routing is not None and not (w.draining or w.leaving)]
+
+
+def _serving(view: "View", task: WaitingTask) -> "Sequence[Worker]":
+    serving = view.workers.inspection.serving(task.queue)
+    return [w for w in serving if w.name == task.worker] if task.worker else serving
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -232,7 +246,7 @@ def feature() -> "Feature":
         "why tasks wait",
         reasons=[
             *(_scheduled, _retry, _blocked),
-            *(_unserved, _unknown_name, _shunned, _resting, _busy),
+            *(_pinned, _unserved, _unknown_name, _shunned, _resting, _busy),
             _place,
         ],
     )

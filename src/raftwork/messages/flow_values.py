@@ -130,13 +130,27 @@ def _join(value: object, inputs: Mapping[int, bytes]) -> bytes:
     items: list[bytes] = []
     for item in value:
         if type(item) is Reference and item.spread:
-            items += _items(_of(item, inputs))
+            items += items_of(_of(item, inputs))
         else:
             items.append(_join(item, inputs))
     return pack_array(items)
 
 
-def _items(packed: bytes) -> list[bytes]:
+def with_entry(packed: bytes, key: str, value: object) -> bytes:
+    """A packed dict with one more entry; in the place of what is no dict one with this alone."""
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(packed)
+    try:
+        count, entries = unpacker.read_map_header(), packed[unpacker.tell() :]
+    except Exception:  # noqa: BLE001 - of a value that is none of ours
+        count, entries = 0, b""
+    packer = msgpack.Packer()
+    return b"".join(
+        (packer.pack_map_header(count + 1), entries, packer.pack(key), packer.pack(value))
+    )
+
+
+def items_of(packed: bytes) -> list[bytes]:
     """The items of a packed list, packed; what is no list is its own only item."""
     unpacker = msgpack.Unpacker()
     unpacker.feed(packed)

@@ -60,5 +60,4 @@ class Pauses(Generic[K]):
 
     def lasts(self, key: K, now: int) -> bool:
         """Whether the pause of `key` is not over at `now` (ms)."""
-        pause = self._pauses.get(key)
-        return pause is not None and pause.lasts(now)
+        return key in self._pauses and self._pauses[key].lasts(now)

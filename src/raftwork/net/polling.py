@@ -32,12 +32,14 @@ class SocketPoller:
     def __init__(self) -> None:
         self._poll = select.poll()
         self._sockets: dict[int, zmq.Socket[bytes]] = {}
+        self._plain: set[int] = set()
         self._used: dict[zmq.Socket[bytes], None] = {}
         self._ignored: zmq.Socket[bytes] | None = None
 
     def register(self, readable: zmq.Socket[bytes] | int) -> None:
         """Have `poll` return when there is something to read here."""
         if isinstance(readable, int):
+            self._plain.add(readable)
             self._poll.register(readable, select.POLLIN)
             return
         fd = _descriptor(readable)
@@ -57,7 +59,8 @@ class SocketPoller:
         """Whether there is more to read; else it counts as drained."""
         if zmq.zmq_poll([(socket, _POLLIN)], 0):
             return True
-        self._used.pop(socket, None)
+        if socket in self._used:
+            del self._used[socket]
         return False
 
     def ignore(self, socket: zmq.Socket[bytes], *, ignored: bool) -> None:
@@ -69,10 +72,9 @@ class SocketPoller:
         """Wait (ms; None: for ever) until something is ready; that, which counts as used."""
         ready = self._ask_used() if self._used else []
         for fd, _ in self._poll.poll(0 if ready else timeout):
-            found = self._sockets.get(fd)
-            if found is None:
+            if fd in self._plain:
                 ready.append(fd)
-            elif found not in self._used:
+            elif (found := self._sockets[fd]) not in self._used:
                 self._used[found] = None
                 ready.append(found)
         return ready
@@ -80,7 +82,11 @@ class SocketPoller:
     def _ask_used(self) -> list[object]:
         """The used sockets that have something to read; the others count as used no more."""
         asked = [(socket, _POLLIN) for socket in self._used if socket is not self._ignored]
-        ready: list[object] = [socket for socket, _ in zmq.zmq_poll(asked, 0)]
+        found = zmq.zmq_poll(asked, 0)
+        if not found and self._ignored is None:
+            self._used = {}
+            return []
+        ready: list[object] = [socket for socket, _ in found]
         for socket, _ in asked:
             if socket not in ready:
                 del self._used[socket]

@@ -141,7 +141,7 @@ class Context:
 
     @property
     def shard(self) -> tuple[int, int] | None:
-        """Of a call by `task.shards`: its index, from 0 on, and how many there are; else None."""
+        """Of a call by `task.shards` or `task.broadcast`: (index, count), from 0 on; else None."""
         match None if self._task is None else unpack_value(self._task.payload):
             case [_, _, {"shard": [int(index), int(count)]}]:
                 return index, count

@@ -4,6 +4,7 @@
 """
 
 from tests.sim.mutants.attempt_ends import ATTEMPT_ENDS
+from tests.sim.mutants.broadcasts import BROADCASTS
 from tests.sim.mutants.cancels import CANCELS
 from tests.sim.mutants.flows import FLOWS
 from tests.sim.mutants.gates import GATES
@@ -51,8 +52,8 @@ CONSENSUS = (
     _mutant(
         "commits not synced",
         "raftwork.consensus.durable_replica:Replica._promise",
-        "    self.commit()",
-        "    any(out.state is not None for out in outputs) and self.commit()",
+        "    self._commit()",
+        "    any(out.state is not None for out in outputs) and self._commit()",
     ),
     _mutant(
         "a follower never applies",
@@ -64,7 +65,7 @@ CONSENSUS = (
     _mutant(
         "commit of an older term by counting",
         f"{_RAFT}.replication:advance",
-        " and node.log.term(index) == node.term",
+        " and index >= leader.noop",
         "",
         seeds=60,
     ),
@@ -98,8 +99,8 @@ CONSENSUS = (
     _mutant(
         "leader active before its no-op is applied",
         f"{_RAFT}.core:Raft.output",
-        "if not node.active and node.applying >= role.noop:",
-        "if not node.active:",
+        "if node.state is not State.ACTIVE and node.applying >= role.noop:",
+        "if node.state is not State.ACTIVE:",
         fast=True,
     ),
     _mutant(
@@ -262,8 +263,8 @@ MACHINE = (
     _mutant(
         "known ids enqueued again",
         f"{_FEATURES}.enqueue:_insert",
-        "        _INSERT,\n",
-        '        _INSERT.replace("DO NOTHING", "DO UPDATE SET seq = excluded.seq"),\n',
+        "executemany(_INSERT, new)",
+        'executemany(_INSERT + " ON CONFLICT (id) DO UPDATE SET seq = excluded.seq", new)',
         fast=True,
     ),
     _mutant(
@@ -405,8 +406,8 @@ SERVICE = (
     _mutant(
         "enqueue acknowledged when proposed",
         f"{_BROKER}.requests.request_processor:RequestProcessor._take",
-        "self._wanted.append(Wanted(asked, change))",
-        "self._wanted.append(Wanted(asked, change))\n"
+        "self.changes.append(Wanted(asked, change))",
+        "self.changes.append(Wanted(asked, change))\n"
         "            if 'tasks' in asked.request._fields:\n"
         "                answer = rule.answer(self.view, asked.request, Done())\n"
         "                self._frames.append((asked.key[0], answer))",
@@ -463,5 +464,5 @@ SERVICE = (
 ALL = (
     *(*CONSENSUS, *ZAB, *REPLICA, *MACHINE, *UPGRADES),
     *(*CONTAINMENT, *SERVICE, *LIMITS, *LOOKS, *WORKERS, *ATTEMPT_ENDS),
-    *(*CANCELS, *LANES, *SCHEDULES, *TIMERS, *UNIQUE, *FLOWS, *GATES, *WAITS),
+    *(*CANCELS, *LANES, *SCHEDULES, *TIMERS, *UNIQUE, *FLOWS, *BROADCASTS, *GATES, *WAITS),
 )

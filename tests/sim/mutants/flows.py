@@ -29,6 +29,24 @@ FLOWS = tuple(
             60,
         ),
         (
+            "children of a task that was asked to end",
+            Edit(
+                f"{_ATTEMPTS}:grew",
+                "    if run.flags & CANCELLING:\n",
+                "    if command.replaced and run.flags & CANCELLING:\n",
+            ),
+            60,
+        ),
+        (
+            "a flow that ends takes along what its retry shares",
+            Edit(
+                "raftwork.features.flow_ends:_unpin",
+                "if list(ledger.db.execute(_FREE, (due, seq))):",
+                "if list(ledger.db.execute(_FREE.split('AND')[0] + 'RETURNING 1', (due, seq))):",
+            ),
+            100,
+        ),
+        (
             "a retry meets the edges",
             Edit(
                 f"{_ATTEMPTS}:_delay",

@@ -70,6 +70,21 @@ _BUGS: tuple[tuple[str, str, str, str, int], ...] = (
         40,
     ),
     (
+        "a limit that code has shut lets tasks in",
+        f"{_MACHINE}.gates:Gate.opens_at",
+        "at = max(quota.paused_until, self.shut_until)",
+        "at = quota.paused_until",
+        40,
+    ),
+    (
+        "to shut a limit counts as a failure",
+        f"{_MACHINE}.attempts:hold_back",
+        "_again(ledger, run, ledger.time if gates else command.until, effects)",
+        "run = run._replace(failures=run.failures + 1)\n"
+        "        _again(ledger, run, ledger.time if gates else command.until, effects)",
+        40,
+    ),
+    (
         "a paused limit lets tasks in",
         f"{_MACHINE}.gates:Gate.opens_at",
         "at = max(quota.paused_until, self.shut_until)",

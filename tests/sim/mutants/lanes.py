@@ -13,8 +13,8 @@ LANES = tuple(
         (
             "priority inverted after a failover",
             f"{_DISPATCH}.queue_backlog:QueueBacklog.__init__",
-            "self._add(number, lane, first)",
-            "self._add(number, lane._replace(priority=200 - lane.priority), first)",
+            "self.add(number, lane, first)",
+            "self.add(number, lane._replace(priority=200 - lane.priority), first)",
             60,
         ),
         (

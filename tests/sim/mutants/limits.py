@@ -10,7 +10,7 @@ LIMITS = (
     _mutant(
         "limit not checked where a batch is applied",
         f"{_FEATURES}.enqueue:_insert_all",
-        "check_room(ledger, spec.queue, payloads_of(rows))",
+        "check_room(ledger, spec.queue, payloads)",
         "pass",
         seeds=40,
     ),
@@ -66,8 +66,8 @@ LIMITS = (
     _mutant(
         "change of a queue acknowledged when proposed",
         f"{_BROKER}.requests.request_processor:RequestProcessor._take",
-        "self._wanted.append(Wanted(asked, change))",
-        "self._wanted.append(Wanted(asked, change))\n"
+        "self.changes.append(Wanted(asked, change))",
+        "self.changes.append(Wanted(asked, change))\n"
         "            if 'tasks' not in asked.request._fields:\n"
         "                answer = rule.answer(self.view, asked.request, Done())\n"
         "                self._frames.append((asked.key[0], answer))",

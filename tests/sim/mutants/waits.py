@@ -36,6 +36,27 @@ _WAITS = (
         seeds=60,
     ),
     _mutant(
+        "that a wait has ended is told once",
+        f"{_BROKER}.workers.deadlocks:Deadlocks._judge",
+        "if waiter is None or not self._still(waiter):",
+        "if waiter is None or not self._still(waiter) or waiter.ended:",
+        seeds=150,
+    ),
+    _mutant(
+        "a wait behind a limit that the waiting tasks fill lasts for ever",
+        "raftwork.features.limits:_holds",
+        "if quota is not None and 0 < quota.concurrency <= gate.held:",
+        "if False:",
+        seeds=60,
+    ),
+    _mutant(
+        "a wait behind a rate is ended",
+        "raftwork.features.limits:_holds",
+        "if quota is not None and 0 < quota.concurrency <= gate.held:",
+        "if quota is not None and gate.held:",
+        seeds=60,
+    ),
+    _mutant(
         "a slot is full of tasks that are parked",
         "raftwork.worker.agent:Agent._accept",
         "full = self._unparked >= self._slots + 2 * self._prefetch.most",

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import cast
 
-from raftwork.broker.machine.commands import Expire, Fail, Lose, Postpone
+from raftwork.broker.machine.commands import Expire, Fail, HoldBack, Lose, Postpone
 from raftwork.features.checkpoints import Note, Verdict
 from raftwork.features.effects import CheckpointDecided, Effect
 from raftwork.features.upgrade import Raise
-from raftwork.messages import Outcome, RetryAsked, decode_ending
+from raftwork.messages import LimitReached, Outcome, RetryAsked, decode_ending
 from raftwork.wire import unpack
 from tests.sim.system.promises import require
 
@@ -50,7 +50,7 @@ class AttemptEnds:
     def ended(self, outcome: Outcome) -> None:
         """Its code raised."""
         ending = decode_ending(outcome.data)
-        if isinstance(ending, RetryAsked):
+        if isinstance(ending, RetryAsked | LimitReached):
             self._not_before[outcome.token] = self._time + ending.after
         elif outcome.final:
             self._rejected.add(outcome.token)
@@ -71,8 +71,10 @@ class AttemptEnds:
         self._time = max(self._time, time)
         self._unheard = False
 
-    def command(self, command: object, effects: Sequence[Effect], task: str) -> None:
-        """One of its commands; `task` is that of its token."""
+    def command(
+        self, command: object, effects: Sequence[Effect], task: str, *, gated: bool
+    ) -> None:
+        """One of its commands; `task` is that of its token, `gated` whether limits count it."""
         self._unheard = isinstance(command, Lose | Expire)
         match command:
             case Raise():
@@ -86,11 +88,17 @@ class AttemptEnds:
                 resumed = command.token in self._resumed
                 require(resumed, "resumes", f"{task} is put off, and did not ask for it")
                 self._reached["resumed"] += 1
+            case HoldBack():
+                due = self._not_before[command.token]
+                text = f"{task} is held back until {command.until}, and not before {due} was asked"
+                require(command.until >= due, "pauses", text)
+                if not gated:  # else its limits are what it waits for
+                    self._due[task] = due
             case Fail():
                 resumed = command.token in self._resumed
                 require(not resumed, "resumes", f"{task} failed, and wants to go on")
-                if (due := self._not_before.get(command.token)) is not None:
-                    self._due[task] = due
+                if command.token in self._not_before:
+                    self._due[task] = self._not_before[command.token]
             case _:
                 pass
 

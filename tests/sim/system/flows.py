@@ -17,6 +17,7 @@ from raftwork.features.effects import CancelAsked, Done, Effect, Rejected, Reply
 from raftwork.features.flow_again import FlowAgain, RetryFlow, next_id
 from raftwork.features.flow_graph import (
     KIND_BITS,
+    BroadcastKind,
     EdgeKind,
     Graph,
     Node,
@@ -26,6 +27,7 @@ from raftwork.features.flow_graph import (
     source,
 )
 from raftwork.features.flows import FlowSubmitted, Grow, SubmitFlow
+from raftwork.features.pins import WorkerGone
 from raftwork.messages import (
     Code,
     Outcome,
@@ -45,7 +47,7 @@ from raftwork.messages.flow_values import (
     packed_input,
     packed_reference,
 )
-from raftwork.wire import pack
+from raftwork.wire import pack, unpack
 from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 
 #: The share of worlds with flows, and how far they are apart there, ms.
 _SHARE, _EVERY = 0.5, 250
+#: The share of nodes without values of others that are broadcasts.
+_BROADCASTS = 0.3
 #: Edges that one entry meets: few, so that some take several.
 EDGES_AT_ONCE = 4
 QUEUE, NODE = "flows", "node"
@@ -84,6 +88,8 @@ class Member:
     grown: int = 0
     #: Of a flow: it was asked to end.
     asked: bool = False
+    #: The name of the only worker that may have it; empty: any may.
+    worker: str = ""
 
 
 class FlowRules:
@@ -94,6 +100,13 @@ class FlowRules:
         self.members: dict[str, Member] = {}
         #: Numbers of what a cancel must end that is being looked at.
         self._stopped: set[int] = set()
+        #: … and of what is to end as its worker is gone.
+        self._left: set[int] = set()
+
+    def is_pinned(self, id_: str) -> bool:
+        """Whether one worker alone may have it."""
+        member = self.members.get(id_)
+        return member is not None and bool(member.worker)
 
     def _outcome(self, id_: str) -> tuple[State, bytes] | None:
         return self._queue.tasks[id_].outcome
@@ -123,7 +136,7 @@ class FlowRules:
 
     def command(
         self,
-        command: Grow | Grew | CancelSome | FlowAgain,
+        command: Grow | Grew | CancelSome | FlowAgain | WorkerGone,
         reply: Reply,
         effects: Sequence[Effect],
     ) -> None:
@@ -131,6 +144,8 @@ class FlowRules:
             self._submitted(command, reply)
         elif isinstance(command, Grew):
             self._grew(command)
+        elif isinstance(command, WorkerGone):
+            self._gone(command, effects)
         else:
             self._steered(command, reply, effects)
 
@@ -147,20 +162,62 @@ class FlowRules:
         self._queue.reached["flow: submitted"] += 1
         graph = decode_graph(command.graph)
         ids = [node.id or f"{command.id}/{at}" for at, node in enumerate(graph.nodes[:-1], 1)]
-        whole = self._enter(graph, [*ids, command.id], command.id)
-        whole.nodes = ids
+        workers = dict(command.workers)
+        whole = self._enter(graph, [*ids, command.id], command.id, workers.get(QUEUE, []))
+        mine = [m.id for m in self.members.values() if m.flow == command.id and m is not whole]
+        whole.nodes = mine
         places = [*ids, command.id]
         for at, node in enumerate(graph.callbacks, 1):
             edges = [(places[source(edge)], kind_of(edge)) for edge in node.inputs]
             id_ = f"{command.id}/end/{at}"
             self._add(Member(id_, node.payload, edges, flow=command.id), graph, node)
 
-    def _enter(self, graph: Graph, ids: Sequence[str], flow: str) -> Member:
+    def _enter(
+        self, graph: Graph, ids: Sequence[str], flow: str, workers: Sequence[str] = ()
+    ) -> Member:
         """All nodes of it, with their edges; returns the last."""
         for node, id_ in zip(graph.nodes, ids, strict=True):
             edges = [(ids[source(edge)], kind_of(edge)) for edge in node.inputs]
-            self._add(Member(id_, node.payload, edges, flow=flow), graph, node)
+            member = Member(id_, node.payload, edges, flow=flow)
+            if node.broadcast:
+                self._broadcast(member, graph, node, workers)
+            else:
+                self._add(member, graph, node)
         return self.members[ids[-1]]
+
+    def _broadcast(self, whole: Member, graph: Graph, node: Node, workers: Sequence[str]) -> None:
+        """A task for each of these workers, and the list of their values."""
+        require(list(workers) == sorted(set(workers)), "broadcasts", f"{whole.id} is for {workers}")
+        carries = _CARRIES if node.broadcast is BroadcastKind.VALUES else _CARRIES | _ANY
+        call, named = cast("tuple[object, object]", unpack(node.payload))
+        edges: list[tuple[str, EdgeKind]] = []
+        for at, worker in enumerate(workers):
+            id_ = f"{whole.id}.{at + 1}"
+            member = Member(id_, pack(call), [*whole.edges], flow=whole.flow, worker=worker)
+            payload = pack([call, named, {"shard": [at, len(workers)]}])
+            self._add(member, graph, node._replace(payload=payload))
+            edges.append((id_, carries))
+        values = pack([packed_reference(Reference(slot)) for slot in range(len(edges))])
+        whole.edges = edges or [(src, kind & ~_CARRIES) for src, kind in whole.edges]
+        whole.payload = values
+        self._add(whole, graph, Node(0, values))
+        self._queue.reached["broadcast: entered"] += bool(workers)
+        self._queue.reached["broadcast: to nobody"] += not workers
+
+    def _gone(self, command: WorkerGone, effects: Sequence[Effect]) -> None:
+        """All that is for this worker alone and does not run is over."""
+        queue = self._queue
+        self._left = {
+            seq
+            for seq, task in queue.by_seq.items()
+            if (member := self.members.get(task.id)) is not None
+            and (member.worker, task.spec.queue) == (command.worker, command.queue)
+            and (task.outcome, task.token, task.has_code) == (None, None, True)
+        }
+        made = {effect.seq for effect in effects if isinstance(effect, Settled)}
+        text = f"{command} means {self._left}, and ends {made}"
+        require(made == self._left, "broadcasts", text)
+        queue.reached["broadcast: worker gone"] += bool(made)
 
     def _add(self, member: Member, graph: Graph, node: Node) -> None:
         from tests.sim.system.queue_checker import Known
@@ -273,7 +330,7 @@ class FlowRules:
 
         queue, member, before = self._queue, self.members[id_], self._queue.tasks[id_]
         edges = [(names.get(src, src), kind) for src, kind in member.edges]
-        self.members[clone] = Member(clone, member.payload, edges, flow=flow)
+        self.members[clone] = Member(clone, member.payload, edges, flow=flow, worker=member.worker)
         seq = queue.number_of(clone)
         require(seq > 0 and seq not in queue.by_seq, "once in", f"{clone} did not come in")
         spec = before.spec if before.has_code else before.spec._replace(queue="")
@@ -295,9 +352,15 @@ class FlowRules:
         require(not member.released or task.attempts > 0, "released twice", text)
         member.released = True
 
-    def began(self, id_: str, values: list[object]) -> None:
-        """Its code begins, with these values."""
+    def began(self, id_: str, values: list[object], worker: str) -> None:
+        """Its code begins on this worker, with these values."""
         member = self.members[id_]
+        text = f"{id_} is for {member.worker} alone, and begins on {worker}"
+        require(member.worker in {"", worker}, "broadcasts", text)
+        again = bool(member.worker) and self._queue.tasks[id_].attempts > 1
+        self._queue.reached["broadcast: came to its worker again"] += again
+        if not self._queue.tasks[id_].has_code:
+            return  # under an old token, of what was replaced since: its inputs are gone
         due = cast("list[object]", filled(member.payload, self._values(member)))[3]
         require(values == due, "values in order", f"{id_} is given {values}, not {due}")
         self._queue.reached["flow: a failure as a value"] += "Failure(" in repr(values)
@@ -312,6 +375,13 @@ class FlowRules:
             self._stopped.remove(effect.seq)
             text = f"{task.id} is cancelled with its flow, and ends as {effect}"
             require(effect.state is State.CANCELLED and _why(effect) == "user", "cancels", text)
+            self._over(effect, task)
+            return True
+        if effect.seq in self._left:
+            self._left.remove(effect.seq)
+            text = f"{task.id} has no worker, and ends as {effect}"
+            right = effect.state is State.CANCELLED and _why(effect) == "worker gone"
+            require(right, "broadcasts", text)
             self._over(effect, task)
             return True
         upstream = effect.state is State.CANCELLED and _why(effect) == "upstream"
@@ -416,6 +486,7 @@ class Flows:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._rng = Random(f"flows of {world.seed}")
+        self._third = Random(f"broadcasts of {world.seed}")
         self.there = self._rng.random() < _SHARE
         self._made = self._asked = 0
         self._before: list[SubmitFlow] = []
@@ -452,6 +523,13 @@ class Flows:
             leadership.request(_NOBODY, request, 8, broker.mono)
             broker.poke()
 
+    def _to_all(self, node: Node) -> Node:
+        """The same for all workers, unless it is given values."""
+        if any(kind_of(edge) & _CARRIES for edge in node.inputs):
+            return node
+        kind = self._third.choice((BroadcastKind.VALUES, BroadcastKind.ENDS))
+        return node._replace(payload=pack([unpack(node.payload), {}]), broadcast=kind)
+
     def _draw(self) -> SubmitFlow:
         rng = self._rng
         if self._before and rng.random() < 0.15:
@@ -466,7 +544,8 @@ class Flows:
             edges = [(src, rng.choice(kinds)) for src in sources]
             kind = rng.choice(("ok", "ok", "ok", "fail", *GROWS))
             times = rng.choice((1, 1, 2, 3))
-            nodes.append(_node([], kind, rng.choice((1, 5, 40, 300)), times, edges))
+            made = _node([], kind, rng.choice((1, 5, 40, 300)), times, edges)
+            nodes.append(self._to_all(made) if self._third.random() < _BROADCASTS else made)
         used = {source(edge) for node in nodes for edge in node.inputs}
         sinks = [at for at in range(len(nodes)) if at not in used]
         self._made += 1

@@ -134,6 +134,8 @@ class PlanChecker:
                 left.setdefault(known[seq].spec.queue, []).append((place, known[seq]))
         for seq in (handed & places.keys()) - skipped:
             task = known[seq]
+            if self._world.queue.flows.is_pinned(task.id):
+                continue  # at its worker it goes before what others may have, too
             if (waiting := left.get(task.spec.queue)) is not None:
                 self._compare(places[seq], task, waiting)
 
@@ -151,7 +153,8 @@ class PlanChecker:
 
     def _goes_anywhere(self, task: "Known") -> bool:
         """Whether it may go at once, to any worker: else what comes after it may go before it."""
-        return not (task.spec.limits or self._is_picky(task))
+        pinned = self._world.queue.flows.is_pinned(task.id)
+        return not (task.spec.limits or pinned or self._is_picky(task))
 
     def _is_picky(self, task: "Known") -> bool:
         """Whether some workers may not have it."""

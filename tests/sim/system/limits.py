@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from raftwork.broker.machine import Machine
+from raftwork.broker.machine.commands import HoldBack
 from raftwork.features.limit_settings import Quota, changed, changes, changes_of
 from raftwork.features.limits import (
     ConfigureLimit,
@@ -19,7 +20,7 @@ from raftwork.features.limits import (
     ResumeLimit,
     SetLimit,
 )
-from raftwork.messages import Extras, Spec
+from raftwork.messages import Extras, LimitReached, Outcome, Spec, encode_failure
 from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
@@ -39,7 +40,20 @@ _FIRST: dict[str, dict[str, object]] = {
     "tenants": {"concurrency": 2, "rate": "6/s", "per": "tenant"},
 }
 
+#: Those of trees of tasks that wait for each other (see `waits.py`): nobody changes these, not even
+#: in peace, so a wait behind one that has no end keeps its history from ending.
+FOR_TREES: dict[str, dict[str, object]] = {
+    "grove": {"concurrency": 1, "per": "key"},
+    "copse": {"concurrency": 2},
+    "rill": {"rate": "20/s", "burst": 2},
+}
+
 Gate = tuple[str, str]
+
+
+def limit_reached(token: int, after: int, limit: str = "") -> Outcome:
+    """What code ends with that asks for a pause of a limit, or of all that its task counts for."""
+    return Outcome(token, False, encode_failure(LimitReached(after, limit, "429")))
 
 
 class Draw:
@@ -51,7 +65,8 @@ class Draw:
         self.there = self._rng.random() < _SHARE
 
     def change(self, spec: Spec, key: str, extras: Extras) -> tuple[Spec, str, Extras]:
-        rng, known = self._rng, sorted(self._world.queue.limits.quotas)
+        rng, quotas = self._rng, self._world.queue.limits.quotas
+        known = sorted(name for name in _FIRST if name in quotas)
         if not self.there or not known or rng.random() > _BATCHES:
             return spec, key, extras
         names = rng.sample(known, min(len(known), rng.choice((1, 1, 2, 3))))
@@ -81,6 +96,7 @@ class LimitRules:
         self._passed: dict[int, tuple[Gate, ...]] = {}  # by token that is current
         self._held: Counter[Gate] = Counter()
         self._rates: dict[Gate, _Rate] = {}
+        self._shut: dict[Gate, int] = {}  # until when code has asked for it
         self._stood: set[int] = set()  # came in while one of their gates was full
 
     # ---- limits ---------------------------------------------------------------------------------
@@ -109,6 +125,21 @@ class LimitRules:
             if any(self._is_full(gate) for gate in gates):
                 self._stood.add(seq)
 
+    def gates_of(self, seq: int) -> tuple[Gate, ...]:
+        """What this task counts at while it runs."""
+        return self._of.get(seq, ())
+
+    def is_passed_by(self, token: int) -> bool:
+        """Whether this token, which is current, counts at any."""
+        return token in self._passed
+
+    def held_back(self, command: HoldBack) -> None:
+        """Its code, whose token is still current, has asked for a pause."""
+        for gate in self._passed.get(command.token, ()):
+            if command.limit in ("", gate[0]):
+                self._shut[gate] = max(self._shut.get(gate, 0), command.until)
+                self._reached["a limit was shut by code"] += 1
+
     def _is_full(self, gate: Gate) -> bool:
         return 0 < self.quotas[gate[0]].concurrency <= self._held[gate]
 
@@ -118,6 +149,8 @@ class LimitRules:
             quota = self.quotas[gate[0]]
             text = f"at {time} task {seq} passes {gate} of {quota}, which {self._held[gate]} hold"
             require(quota.paused_until <= time, "paused", text)
+            shut = self._shut.get(gate, 0)
+            require(shut <= time, "limit shut by code", f"{text}, and shut until {shut}")
             full = self._is_full(gate)
             require(not full, "two of a key at once" if gate[1] else "limit exceeded", text)
         for gate in gates:
@@ -178,6 +211,10 @@ class LimitRules:
             found, now = gates.find(gate), time * 1_000
             text = f"at {time} {gate} is charged until {rate.tat}, and is {found}"
             require(max(found.tat, now) == max(rate.tat, now), "rate charged", text)
+        for gate, until in self._shut.items():
+            told_until = gates.find(gate).shut_until
+            text = f"at {time} {gate} is shut until {until}, and is told to be until {told_until}"
+            require(max(told_until, time) == max(until, time), "limit shut by code", text)
 
 
 class LimitAdmin:
@@ -193,9 +230,10 @@ class LimitAdmin:
         if not self._there:
             return
         world, rng = self._world, self._rng
-        unset = [name for name in _FIRST if name not in world.queue.limits.quotas]
+        first = _FIRST | FOR_TREES
+        unset = [name for name in first if name not in world.queue.limits.quotas]
         if unset:
-            self._ask(*(self._set(name, _FIRST[name]) for name in unset))
+            self._ask(*(self._set(name, first[name]) for name in unset))
         elif world.peaceful:
             for name in _FIRST:
                 self._ask(

@@ -14,6 +14,7 @@ from raftwork.broker.machine.commands import (
     Expire,
     Fail,
     Grew,
+    HoldBack,
     Lose,
     Postpone,
     Release,
@@ -51,6 +52,7 @@ from raftwork.features.flows import Grow
 from raftwork.features.lanes import GoOn
 from raftwork.features.limits import ConfigureLimit, PauseGates
 from raftwork.features.pause_queue import Pause, Resume
+from raftwork.features.pins import WorkerGone
 from raftwork.features.purge_queue import DropWaiting
 from raftwork.features.queue_settings import Configure
 from raftwork.features.reschedule import MoveTo
@@ -69,7 +71,7 @@ from tests.sim.system.room import Rooms
 from tests.sim.system.schedules import ScheduleRules
 from tests.sim.system.timers import TimerRules
 from tests.sim.system.unique import Keys
-from tests.sim.system.workload import contents_of, tags_of
+from tests.sim.system.workload import Batch, contents_of, tags_of
 
 
 @dataclass(slots=True)
@@ -86,6 +88,8 @@ class Known:
     losses: int = 0
     outcome: tuple[State, bytes] | None = None
     key: str = ""
+    #: When it came in with a batch.
+    entered_at: int = 0
     #: Since when it waits to be handed out; None while it does not.
     waits_since: int | None = None
     #: Whether its code was asked to end, and when (machine time) it is ended.
@@ -230,7 +234,8 @@ class QueueChecker:
         command = commands.from_plain(plain)
         owner = self.tokens.get(getattr(command, "token", 0))
         if owner is None or owner[0].token == command.token:  # type: ignore[attr-defined]
-            self.ends.command(command, effects, owner[0].id if owner else "")
+            gated = owner is not None and self.limits.is_passed_by(owner[0].token or 0)
+            self.ends.command(command, effects, owner[0].id if owner else "", gated=gated)
         self.schedules.command(command, reply)
         match command:
             case Admit():
@@ -239,7 +244,7 @@ class QueueChecker:
                 self._configures(command, reply)
             case Release():
                 self._released(command)
-            case Expire() | Fail() | Postpone() | Lose():
+            case Expire() | Fail() | Postpone() | HoldBack() | Lose():
                 self._attempts(command)
             case _:
                 self._asked_for(command, reply, effects)
@@ -259,21 +264,21 @@ class QueueChecker:
                 self._moves(command, reply)
             case DropWaiting():
                 self._drops(command, reply, effects)
-            case CancelSome(scope=Scope.FLOW) | FlowAgain() | Grow() | Grew():
+            case CancelSome(scope=Scope.FLOW) | FlowAgain() | Grow() | Grew() | WorkerGone():
                 self.flows.command(command, reply, effects)
             case CancelSome() | Pause() | Resume():
                 self.cancels.applied(self, command, reply, effects)
             case _:
                 pass
 
-    def _attempts(self, command: Expire | Fail | Postpone | Lose) -> None:
+    def _attempts(self, command: Expire | Fail | Postpone | HoldBack | Lose) -> None:
         match command:
             case Expire():
                 self._expires(command)
                 self._fails(command.token)
             case Fail():
                 self._fails(command.token)
-            case Postpone():
+            case Postpone() | HoldBack():
                 self._goes_on(command)
             case Lose():
                 self._loses(command)
@@ -333,7 +338,7 @@ class QueueChecker:
             require(seq not in self.by_seq, "once in", f"number {seq} is given a second time")
             require(task not in self.refused, "refused for good", f"{task} was refused, and is in")
             known = Known(task, decode_spec(spec), crc32(payload, start), len(payload))
-            known.waits_since = self.rooms.timeline.now
+            known.entered_at = known.waits_since = self.rooms.timeline.now
             self.tasks[task] = self.by_seq[seq] = known
             self.rooms.move(known.spec.queue, 1, known.size)
 
@@ -481,10 +486,13 @@ class QueueChecker:
             text = f"{task.id} fails for the {task.failures}th time, {bound} retries are allowed"
             require(task.failures <= bound + 1, "retries bounded", text)
 
-    def _goes_on(self, command: Postpone) -> None:
+    def _goes_on(self, command: Postpone | HoldBack) -> None:
         task = self.tokens[command.token][0]
-        if task.token == command.token:
-            self.timers.began(task)
+        if task.token != command.token:
+            return
+        self.timers.began(task)
+        if isinstance(command, HoldBack):
+            self.limits.held_back(command)
 
     def _loses(self, command: Lose) -> None:
         for token, started in command.tokens:
@@ -518,6 +526,18 @@ class QueueChecker:
         """The queue a batch is for, how many of its tasks are new, and their bytes."""
         batch = self.entering(spec, packed)
         return (batch.queue, *batch.weight)
+
+    def weight_before(self, moment: int, batch: Batch) -> tuple[int, int, int]:
+        """How many of its tasks were new at that moment, their bytes, and until when all were."""
+        new = dict[str, int]()
+        until = self.rooms.timeline.now
+        for id_, payload, *_ in cast("list[tuple[str, bytes]]", unpack(batch.tasks)):
+            known = self.tasks.get(id_)
+            if known is None or known.entered_at > moment:
+                new[id_] = len(payload)
+            if known is not None and known.entered_at > moment:
+                until = min(until, known.entered_at)
+        return len(new), sum(new.values()), until
 
     def _admits(self, command: Admit, reply: Reply, effects: Sequence[Effect]) -> None:
         if _keyed(command):
@@ -565,6 +585,7 @@ class QueueChecker:
                 continue
             seq, flags = found
             known = Known(row[0], spec, contents_of(start, row), len(row[1]))
+            known.entered_at = self.rooms.timeline.now
             known.key, known.tags = "".join(row[2:3]), tags_of(row)
             self.tasks[known.id] = self.by_seq[seq] = known
             if flags & LANED:

@@ -105,10 +105,10 @@ class Rooms:
         if len(room.stood) > 1:
             room.levels.append((self.timeline.now, room.level, room.settings))
 
-    def lacked(self, queue: str, tasks: int, size: int, since: int) -> bool:
-        """Whether at some moment since then so many did not fit."""
+    def lacked(self, queue: str, tasks: int, size: int, since: int, until: int) -> bool:
+        """Whether at some moment between so many did not fit."""
         for at, level, settings in reversed(self.of(queue).levels):
-            if settings.lack(level.tasks + tasks, level.size + size):
+            if at < until and settings.lack(level.tasks + tasks, level.size + size):
                 return True
             if at < since:
                 break

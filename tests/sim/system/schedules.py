@@ -111,11 +111,12 @@ class Schedulers:
         if self._world.peaceful:  # what is paused is to tick as well
             return PauseSchedule(0, id_, paused=False)
         fields = encode_fields(self._fields())
+        other = Declared(rng.choice(_IDS), encode_fields(self._fields()))
         match rng.randrange(10):
             case 0 | 1:
                 return CreateSchedule(0, id_, fields)
             case 2 | 3:
-                declared = [Declared(id_, fields)]
+                declared = [Declared(id_, fields), other][: rng.randint(1, 2)]
                 return DeclareSchedules(0, rng.choice("ab"), declared, rng.random() < 0.5)
             case 4:
                 over = Fields(window=rng.randint(1, 86_400_000))
@@ -177,7 +178,7 @@ class Known:
         before, self.plan = self.plan, plan_of(b"", encode_fields(merged(declared, self.override)))
         self.version += 1
         if before.every != self.plan.every:
-            self.decided, self.held = time, (time, self.held[1])
+            self.decided, self.held = time, (time, 0)  # what was counted before stays so
 
 
 class ScheduleRules:
@@ -263,9 +264,9 @@ class ScheduleRules:
     # ---- ticks ----------------------------------------------------------------------------------
 
     def _fires(self, tick: Tick, time: int) -> None:
-        row = self._row_of(tick.number)
+        self._name(tick.number)  # it may be gone again by now, and is known all the same
         known = self.known.get(self.numbers.get(tick.number, ""))
-        if known is None or row is None:
+        if known is None:
             self._reached["a tick of no schedule"] += 1
             return
         stale = (tick.version, tick.decided) != (known.version, known.decided)
@@ -350,11 +351,11 @@ class ScheduleRules:
 
     # ---- the table ------------------------------------------------------------------------------
 
-    def _row_of(self, number: int) -> str | None:
+    def _name(self, number: int) -> None:
+        """Note which schedule this is, if it is there at the end of the entry."""
         found = self._queue._machine.state.schedules.read(number)
         if found is not None:
             self.numbers[number] = found.id
-        return None if found is None else found.id
 
     def compare(self) -> None:
         """An entry is applied: each tick that is decided is counted once, in the tables, too."""

@@ -50,6 +50,7 @@ from raftwork.messages import (
     Stop,
     WorkerHello,
     WorkerWelcome,
+    decode_spec,
 )
 from tests.sim.system.cluster_settings import asked_for, told
 from tests.sim.system.promises import require
@@ -146,8 +147,10 @@ class ClientChecker:
 
     def waited_in_vain(self, batch: Batch, since: int) -> None:
         """Who waited for room was refused: at some time since then there was none."""
-        queue, tasks, size = self._queue.weight(batch.spec, batch.tasks)
-        lacked = self._queue.rooms.lacked(queue, tasks, size, since)
+        queue = decode_spec(batch.spec).queue
+        # Another client may have brought it in, which this one would have seen at its next attempt.
+        tasks, size, until = self._queue.weight_before(since, batch)
+        lacked = self._queue.rooms.lacked(queue, tasks, size, since, until)
         text = f"{batch.ids} were not let in, though {queue} has had room since {since}"
         require(lacked, "waiting for room", text)
 

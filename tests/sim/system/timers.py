@@ -87,14 +87,17 @@ class TimerRules:
     def swept(self) -> None:
         """The entry has done what time alone brings; its commands follow."""
         for times in self._times.values():
-            task = times.task
-            late = times.scheduled and times.due <= self.time
-            require(not late, "late", f"at {self.time} it is not woken: {times}")
-            late = 0 < times.deadline <= self.time
-            require(not late, "late", f"at {self.time} it is beyond its deadline: {times}")
-            waits = task.token is None and not times.begun
-            late = waits and 0 < times.expires <= self.time
-            require(not late, "late", f"at {self.time} it has not expired: {times}")
+            if late := self._late(times):
+                require(False, "late", f"at {self.time} it {late}: {times}")
+
+    def _late(self, times: Times) -> str:
+        """What should have been done to it by now. Asked of each after every entry."""
+        if times.scheduled and times.due <= self.time:
+            return "is not woken"
+        if 0 < times.deadline <= self.time:
+            return "is beyond its deadline"
+        waits = times.task.token is None and not times.begun
+        return "has not expired" if waits and 0 < times.expires <= self.time else ""
 
     def entered(self, seq: int, task: "Known", created: int, at: int) -> None:
         spec = task.spec

@@ -30,6 +30,7 @@ from raftwork.worker.task_notes import Board, Courier, Said
 from tests.sim.system.attempt_ends import Left
 from tests.sim.system.disk import CLUSTER
 from tests.sim.system.flows import GROWS, NODE, grown, value_of
+from tests.sim.system.limits import limit_reached
 from tests.sim.system.network import Dealer
 from tests.sim.system.process import Clock, Process
 from tests.sim.system.workload import NAMES
@@ -138,10 +139,10 @@ class Pool:
         ]
 
     def end_waits(self, hopeless: list[Hopeless]) -> None:
-        for token, turn, _ in hopeless:
+        for token, turn, why in hopeless:
             code = self._running.get(token)
             if code is not None and code.awaits is not None and code.turn == turn:
-                self._worker.world.waits.without_hope(code)
+                self._worker.world.waits.without_hope(code, why)
                 code.outcome = failure(token, "WouldDeadlock", f"{code.task.id} is without hope")
                 self._over(code)
         self._fill()
@@ -237,9 +238,11 @@ class Pool:
 
 
 def _asks(kind: str, task: PushedTask, after: int) -> Outcome:
-    """What such code ends with."""
+    """What such code ends with; of tasks that count for limits, some ask for a pause of these."""
     if kind == "resume":
         return Outcome(task.token, False, encode_failure(ResumeAsked()))
+    if kind == "retry" and task.token % 2 and (limits := decode_spec(task.spec).limits):
+        return limit_reached(task.token, after, ("", *limits)[task.token // 2 % 2])
     if kind == "retry":
         return Outcome(task.token, False, encode_failure(RetryAsked(after, "Retry", "busy", "")))
     return failure(task.token, "Reject", task.id)._replace(final=True)
@@ -424,6 +427,8 @@ class Worker(Process):
         if kind == "tree" and (awaited := self.world.waits.awaited(task, count)) is not None:
             waits = self.world.waits
             return Code(task, now, NEVER, outcome, awaits=awaited, turn=waits.turn())
+        if kind == "tree":
+            outcome = self.world.waits.limited(task) or outcome
         number = 0
         self._pool.notes.say(task.token, 0.5, name)
         if kind == "leave":
@@ -446,10 +451,10 @@ class Worker(Process):
     def _node(self, task: PushedTask, now: int) -> Code:
         """A task of a flow: it is given the values that it waited for."""
         inputs = task.about.inputs if task.about is not None else []
-        kind, length, times, values = cast(
-            "tuple[str, int, int, list[object]]", filled(task.payload, dict(inputs))
-        )
-        self.world.queue.flows.began(task.id, values)
+        called = cast("list[object]", filled(task.payload, dict(inputs)))
+        call = called[0] if type(called[0]) is list else called  # of a broadcast, or of one task
+        kind, length, times, values = cast("tuple[str, int, int, list[object]]", call)
+        self.world.queue.flows.began(task.id, values, self.host)
         before = self.world.failures[task.id] = self.world.failures.get(task.id, 0) + 1
         outcome = Outcome(task.token, True, pack([task.id, task.token]))
         if kind == "fail" and before <= times:

@@ -100,7 +100,8 @@ class MemoryStore:
         self.writing = self.promises = False
 
     def rollback(self) -> None:
-        self.connection.execute("ROLLBACK")
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
         self.writing = self.promises = False
 
     def rewind(self, to: Position) -> None:

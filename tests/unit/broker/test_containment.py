@@ -14,7 +14,7 @@ from raftwork.broker.dispatch.dispatcher import Dispatcher
 from raftwork.broker.leader.leadership import Leadership
 from raftwork.broker.machine import Machine
 from raftwork.broker.requests.request_processor import RequestProcessor
-from raftwork.broker.workers.registry import WorkerRegistry
+from raftwork.broker.workers.registry import BEAT_MS, WorkerRegistry
 from raftwork.broker.workers.reports import Reports
 from raftwork.consensus.raft import Raft
 from raftwork.errors import BadMessage, StoreDamaged, StoreError
@@ -224,6 +224,7 @@ def test_an_os_error_is_the_disks_only_where_files_are_used(
     one.tolerated = OSError
     one.client()
     one.client(b"other")
+    one.worker()  # without a free slot nothing is planned
     with bug(owner, name, error=OSError("too many open files")):
         one.say(b"other", request("w"))
         one.say(b"client", Ask(1, ["x"]))
@@ -362,7 +363,7 @@ def test_a_leadership_that_fails_is_made_anew_and_every_task_has_its_outcome(
     one.worker()
     with bug(owner, name) as struck:
         one.say(b"client", request("x"))
-        one.run(PAUSE_MS)
+        one.run(max(PAUSE_MS, BEAT_MS))
     assert struck
     assert HelloFirst() in one.heard(b"client")
     one.run(PAUSE_MAX_MS)
@@ -440,6 +441,7 @@ def test_the_disk_of_this_replica_is_never_somebody_elses_work(
     one: World, owner: type, name: str, error: Exception
 ) -> None:
     one.client()
+    one.worker()  # without a free slot nothing is planned
     one.tolerated = Exception
 
     def work() -> None:

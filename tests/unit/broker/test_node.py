@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from raftwork.broker.cluster.handshake import HELLO_AT_REST_MS, HELLO_MS, REJECTED_MS
 from raftwork.broker.node import STALL_MS
-from raftwork.consensus.core import Position
-from raftwork.consensus.raft.messages import Vote, encode
+from raftwork.consensus.core import ORIGIN, Position
+from raftwork.consensus.durable_replica import Replica
+from raftwork.consensus.raft.messages import AppendReply, PreVoteReply, Vote, encode
 from raftwork.errors import StoreError
 from raftwork.features import from_broker, to_broker
 from raftwork.features.dead_letters import (
@@ -697,3 +698,26 @@ def test_a_broker_that_waits_for_the_first_start_says_who_is_missing() -> None:
     world.run(3_000)
     for name in "ab":
         assert world.nodes[name].status(1).unreached == ("c",)
+
+
+def test_a_late_acknowledgement_leaves_a_turn_nothing_to_do(
+    three: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader = three.elect()
+    three.run(1_000)
+    node, other = three.nodes[leader], next(name for name in "abc" if name != leader)
+    assert node._replica is not None
+    status, turns = node._replica.core.status, list[int]()
+    late = encode(AppendReply(status.epoch, True, status.committed.seq, ORIGIN, 0))
+    three.step()
+    due = node.wake_at
+    monkeypatch.setattr(Replica, "turn", lambda _, now: turns.append(now))
+
+    node._deliver(three.nodes[other]._me, late, three.now)
+    node.turn(three.now)
+    assert turns == []
+    assert node.wake_at == due
+
+    node._deliver(three.nodes[other]._me, encode(PreVoteReply(9, False)), three.now)
+    node.turn(three.now)
+    assert turns == [three.now]

@@ -9,10 +9,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 import raftwork.client.overview
-from raftwork import Status, Unavailable
+from raftwork import App, Status, Unavailable
 from raftwork.cli import cluster, main
 from raftwork.cli.signals import Told
 from raftwork.client.overview import Overview, overview
+from raftwork.features.flow_graph import BroadcastKind, decode_graph
+from raftwork.features.flows import SubmitFlow
+from raftwork.messages import decode_spec
 from tests.unit.cli.crowded import SEEN
 
 
@@ -132,6 +135,26 @@ def test_json_that_cannot_be_meant_is_wrong_usage(
     assert done.exit_code == 2, done.output
     assert why in done.stderr
     assert app.args == ()
+
+
+def test_a_broadcast_is_a_flow_of_that_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = App("127.0.0.1:1")
+    asked: list[SubmitFlow] = []
+
+    def call(request: SubmitFlow, *_: object, **__: object) -> SimpleNamespace:
+        asked.append(request)
+        return SimpleNamespace(result=lambda: None)
+
+    monkeypatch.setattr(app, "call", call)
+    monkeypatch.setattr(cluster, "connect", lambda *_: app)
+    arguments = ["enqueue", "t.reload", "1", "--broadcast", "--id", "r", "--priority", "5"]
+    done = CliRunner().invoke(main, arguments)
+    assert (done.exit_code, done.stdout) == (0, "r\n"), done
+    graph = decode_graph(asked[0].graph)
+    assert (asked[0].id, graph.nodes[0].broadcast) == ("r", BroadcastKind.VALUES)
+    assert decode_spec(graph.specs[0]).priority == 105
+    wrong = CliRunner().invoke(main, [*arguments, "--unique", "k"])
+    assert (wrong.exit_code, "has a unique key" in wrong.stderr) == (2, True), wrong
 
 
 def test_times_are_handed_on(enqueue: Enqueue) -> None:

@@ -44,4 +44,7 @@ def test_no_summary_is_cut_off(path: tuple[str, ...]) -> None:
 def test_an_option_that_is_none_is_answered_with_those_there_are() -> None:
     done = CliRunner().invoke(main, ["enqueue", "t.add", "--delayed", "5"])
     assert done.exit_code == 2
-    assert "No such option: --delayed; there are --at, --brokers, --deadline, " in done.output
+    assert (
+        "No such option: --delayed; there are --at, --broadcast, --brokers, --deadline, "
+        in done.output
+    )

@@ -8,7 +8,7 @@ from raftwork import App, Flow, NotSerializable, PayloadTooLarge, chain, chord, 
 from raftwork import replace as replace_by
 from raftwork.client import graph_builder
 from raftwork.client.canvas import Canvas
-from raftwork.features.flow_graph import Graph, decode_graph, kind_of, source
+from raftwork.features.flow_graph import BroadcastKind, Graph, decode_graph, kind_of, source
 from raftwork.messages.flow_values import Reference, unpack_value
 
 app = App("127.0.0.1:1")
@@ -85,6 +85,31 @@ def test_a_map_is_a_group_and_a_chunk_one_task() -> None:
 def test_shards_know_which_they_are() -> None:
     graph = made(one.shards(2, "x"))
     assert arguments(graph, 1) == [["x"], {}, {"shard": [1, 2]}]
+
+
+def test_a_broadcast_is_one_node_that_brokers_make_many_of() -> None:
+    graph = made(one.broadcast(1, y=2) | one.s())
+    assert [node.broadcast for node in graph.nodes] == [BroadcastKind.VALUES, 0, 0]
+    assert arguments(graph, 0) == [[1], {"y": 2}]
+    assert arguments(graph, 1) == [[Reference(0)], {}]
+    with pytest.raises(TypeError):
+        made(one.broadcast())
+
+
+def test_behind_others_a_broadcast_waits_for_all_of_them_by_one_edge() -> None:
+    graph = made(group(one.s(i) for i in range(5)) | one.broadcast(1))
+    assert shape(graph)[5:] == [[0, 1, 2, 3, 4], [5], [6]]
+    assert arguments(graph, 6) == [[1], {}]
+
+
+def test_where_failures_are_tolerated_they_stand_in_a_broadcasts_list() -> None:
+    graph = made(group([one.broadcast(1)], on_error="continue") | one.s())
+    assert graph.nodes[0].broadcast is BroadcastKind.ENDS
+
+
+def test_a_broadcast_stands_in_for_no_task() -> None:
+    with pytest.raises(ValueError, match="enqueue it from the task's code"):
+        replace_by(one.broadcast(1) | one.s())
 
 
 def test_a_mapreduce_reduces_once() -> None:

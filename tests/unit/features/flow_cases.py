@@ -124,13 +124,16 @@ def consistent(driver: Driver) -> None:
     links, before = driver.machine.state.links, driver.machine.state
     known = (links.nodes, links.edges, links.pinned, links.pinned_bytes, links.flows)
     sums = (before.results, before.result_bytes, before.unfinished)
-    kept = list(
+    claims: list[tuple[int, int]] = list(
         driver.db.execute(
-            "SELECT count(*), coalesce(sum(length(body)), 0) FROM task"
+            "SELECT seq, length(body) FROM node JOIN task USING (seq) WHERE kept > 0 AND state > 0"
+            " UNION ALL SELECT seq, length(body) FROM task JOIN flow ON number = seq"
             " WHERE phase = 2 AND due IS NULL"
         )
     )
-    assert kept == [(links.pinned, links.pinned_bytes)]
+    assert (len(claims), sum(size for _, size in claims)) == (links.pinned, links.pinned_bytes)
+    kept = driver.db.execute("SELECT seq FROM task WHERE phase = 2 AND due IS NULL").fetchall()
+    assert {seq for seq, _ in claims} == {seq for (seq,) in kept}
     driver.reopen()
     links, after = driver.machine.state.links, driver.machine.state
     assert known == (links.nodes, links.edges, links.pinned, links.pinned_bytes, links.flows)

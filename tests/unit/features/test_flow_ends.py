@@ -83,9 +83,20 @@ def test_a_flow_that_was_asked_to_end_takes_no_children(driver: Driver) -> None:
     token = run(driver, "f/1")
     cancel_flow(driver)
     grew(driver, token, 1, graph(task(id="c1"), join()))
-    assert driver.state("f/1") is State.SUCCEEDED
+    assert driver.state("f/1") is State.CANCELLED
     assert driver.state("c1") is State.UNKNOWN
     assert driver.state("f") is State.CANCELLED
+
+
+def test_a_task_that_was_asked_to_end_leaves_no_children(driver: Driver) -> None:
+    submit(driver, task(), task(), join(0, 1))
+    token = run(driver, "f/1")
+    driver.apply(CancelSome(Scope.IDS, ["f/1"], "", "", 5_000, 0, 10, 10))
+    grew(driver, token, 1, graph(task(id="c1"), join()))
+    assert driver.state("f/1") is State.CANCELLED
+    assert driver.state("c1") is State.UNKNOWN
+    assert driver.state("f") is State.BLOCKED  # f/2 may still run
+    consistent(driver)
 
 
 def test_an_unknown_flow_cannot_be_cancelled(driver: Driver) -> None:
@@ -122,6 +133,47 @@ def test_a_retry_shares_what_has_succeeded_and_runs_the_rest(driver: Driver) -> 
         driver.tick()
     for table in ("edge", "flow", "node", "timer", "unmade"):
         assert not list(driver.db.execute(f"SELECT * FROM {table}")), table
+    consistent(driver)
+
+
+def test_what_a_retry_shares_stays_when_the_flow_before_it_lets_go(driver: Driver) -> None:
+    submit(driver, task(), task(), task(0, 1), value_of(2))
+    finish(driver, "f/1", 1)
+    fail(driver, "f/2")
+    assert driver.apply(FlowAgain("f")).replies == [Done()]  # before anything was let go
+    consistent(driver)
+    driver.tick()
+    consistent(driver)
+    for _ in range(3):
+        driver.tick(later=10_000)  # the flow before it is forgotten
+    finish(driver, "f~2/2", 2)
+    assert given(driver, "f~2/3") == [1, 2]
+    finish(driver, "f~2/3", 3)
+    for _ in range(5):
+        driver.tick(later=10_000)
+    for table in ("edge", "flow", "node", "timer", "unmade"):
+        assert not list(driver.db.execute(f"SELECT * FROM {table}")), table
+    consistent(driver)
+
+
+def test_what_a_retry_shared_stays_for_those_who_wait_for_the_end_of_the_flow_before_it(
+    driver: Driver,
+) -> None:
+    submit(driver, task(), task(), task(0, 1), value_of(2))
+    finish(driver, "f/1", 1)
+    driver.apply(hang(driver, EdgeKind.NEEDS_END, "h"))
+    fail(driver, "f/2")
+    driver.apply(FlowAgain("f"))
+    for node, value in (("f~2/2", 2), ("f~2/3", 3)):
+        finish(driver, node, value)
+    for _ in range(3):
+        driver.tick(later=10_000)  # the retry is forgotten, while "h" waits
+    consistent(driver)
+    assert result(driver, "f/1") == 1
+    finish(driver, "h")
+    for _ in range(5):
+        driver.tick(later=10_000)
+    assert driver.state("f/1") is State.UNKNOWN or not driver.result("f/1").data
     consistent(driver)
 
 

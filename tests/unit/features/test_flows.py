@@ -11,7 +11,7 @@ from raftwork.features.effects import Done
 from raftwork.features.flow_graph import (
     Node,
 )
-from raftwork.messages import Spec, State, decode_failure, encode_spec
+from raftwork.messages import Code, Spec, State, decode_failure, encode_spec
 from raftwork.messages.flow_values import Failure as FailedValue
 from raftwork.messages.flow_values import Reference, packed_reference
 from raftwork.wire import pack
@@ -80,6 +80,12 @@ def test_no_retry_and_no_loss_meets_an_edge(driver: Driver) -> None:
     assert driver.state("f/2") is State.BLOCKED
     finish(driver, "f/1")
     assert driver.state("f/2") is State.QUEUED
+
+
+def test_a_node_whose_own_id_is_another_ones_by_its_place_is_refused(driver: Driver) -> None:
+    """It would have stopped every replica."""
+    refused = driver.refusal(grow(driver, task(id="f/2"), task(), value_of(1)))
+    assert (refused.code, "'f/2'" in refused.text) == (Code.PROTOCOL, True)
 
 
 def test_a_list_stays_a_list(driver: Driver) -> None:

@@ -233,7 +233,7 @@ class Handshake:
 
     def heard(self, name: str, message: FromBroker, now: int) -> None:
         """What came in on our DEALER to the named broker. Raises BadMessage."""
-        if isinstance(message, PeerMessage):
+        if type(message) is PeerMessage:
             source = self.peers.links[name].source
             if source is not None and source.incarnation == message.incarnation:
                 self._deliver(source, message.body, now)

@@ -53,18 +53,19 @@ class Backlog:
         """New tasks came in behind all others."""
         if self._more:
             return
-        self._passed = effect.first - 1
-        size = sum(len(payload) for _, payload in effect.tasks)
-        if len(self._page) + len(effect.tasks) > PAGE_TASKS or self._bytes + size > PAGE_BYTES:
+        tasks = effect.tasks
+        self._passed, tasks_after = effect.first - 1, len(self._page) + len(tasks)
+        size = sum([len(payload) for _, payload in tasks])
+        if tasks_after > PAGE_TASKS or self._bytes + size > PAGE_BYTES:
             self._more = True
             return
         keys = effect.keys or repeat("")
-        self._page.extend(
+        self._page += [
             Waiting(seq, id_, effect.spec, payload, 1, 0, key)
-            for seq, (id_, payload), key in zip(count(effect.first), effect.tasks, keys)
-        )
+            for seq, (id_, payload), key in zip(count(effect.first), tasks, keys)
+        ]
         self._bytes += size
-        self._passed += len(effect.tasks)
+        self._passed += len(tasks)
 
     def requeued(self, seq: int) -> None:
         """An old task waits again under its old number: in front of younger ones.

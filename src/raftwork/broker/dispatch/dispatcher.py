@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.broker.dispatch.gate_room import GateRoom
+from raftwork.broker.dispatch.pinned import PinnedBacklogs
 from raftwork.broker.dispatch.queue_backlog import InFlight, QueueBacklog
 from raftwork.broker.machine.commands import Assign
 from raftwork.broker.placement.balancers import Balancer, Candidate
@@ -21,6 +22,7 @@ from raftwork.features.effects import Queued, Replaced, Requeued, Withdrawn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from raftwork.broker.dispatch.pinned import WorkerBacklog
     from raftwork.broker.machine import Machine, Waiting
     from raftwork.broker.placement.eligibility import Eligibility, PlacementRule
     from raftwork.broker.workers.worker import Worker
@@ -61,17 +63,22 @@ class Dispatcher:
             for queue in machine.queues()
             if queue.queued
         }
+        #: Those of tasks that one worker alone may have; each stands beside its queue's.
+        self._pinned = PinnedBacklogs(machine, self._in_flight, self._room)
         #: Tasks that ended while they waited, by queue: the next plan forgets them.
         self._ended: dict[str, set[int]] = {}
         #: Something changed since the last plan found nothing to do.
         self.needs_plan = True
+        #: The queues of the workers that had capacity then: what comes into others waits.
+        self._served: frozenset[str] = frozenset()
 
     # ---- facts --------------------------------------------------------------------------------
 
     def queued(self, effect: Queued) -> None:
         """New tasks wait."""
         self._backlog(effect.queue).queued(effect)
-        self.needs_plan = True
+        if effect.queue in self._served:
+            self.needs_plan = True
 
     def moved(self, effect: Requeued | Withdrawn | Replaced) -> None:
         """A task waits (again), waits no more, or has other arguments than were read."""
@@ -93,7 +100,12 @@ class Dispatcher:
             return
         if effect.seq in self._ended.get(effect.queue, ()):
             self._forget_ended()  # it waits at another place than before
-        self._backlog(effect.queue).requeued(effect)
+        backlog = self._backlog(effect.queue)
+        lane = self._machine.lane(effect.lane) if effect.lane else None
+        if lane is not None and lane.worker:
+            self._pinned.requeued(effect, lane)
+        else:
+            backlog.requeued(effect)
         self.needs_plan = True
 
     def _replaced(self, effect: Replaced) -> None:
@@ -137,18 +149,25 @@ class Dispatcher:
             queue, tenant = whose
             if (backlog := self._backlogs.get(queue)) is not None:
                 backlog.changed(tenant)
+            self._pinned.changed(queue, tenant)
 
     def freed(self, gates: Iterable[GateName]) -> None:
         """There may be room at these gates."""
         for gate in gates:
-            for queue in self._room.waiting(gate):
-                if (backlog := self._backlogs.get(queue)) is not None:
+            for waiter in self._room.waiting(gate):
+                queue, worker = waiter
+                backlog = self._pinned.at(waiter) if worker else self._backlogs.get(queue)
+                if backlog is not None:
                     backlog.opened(gate)
                     self.needs_plan = True
 
     def limit_changed(self, limit: str) -> None:
         """There may be room at all gates of this limit."""
         self.freed(self._room.of_limit(limit))
+
+    def is_empty(self, queue: str) -> bool:
+        """Whether nothing waits in the queue before new tasks."""
+        return queue not in self._backlogs or not self._backlogs[queue]
 
     def pass_time(self, time: int) -> None:
         """It is this leader time: rates let more in, and pauses end."""
@@ -171,12 +190,12 @@ class Dispatcher:
     def begin(
         self, queue: str, name: str, count: int, workers: list[Worker]
     ) -> list[tuple[bytes, int]]:
-        """Free slots for new tasks of that name, if nothing waits in the queue before them.
+        """Free slots for new tasks of that name, in a queue that is empty.
 
         Returns (incarnation, tasks) pairs. The slots are reserved until
         `WorkerRegistry.unreserve`.
         """
-        if self._backlogs.get(queue) or self._machine.is_paused(queue):
+        if self._machine.is_paused(queue):
             return []
         settings = self._machine.settings_of(queue)
         if settings.fair or settings.concurrency or settings.rate:
@@ -187,6 +206,9 @@ class Dispatcher:
             for w in workers
             if queue in w.queues and w.free_slots > 0 and w.incarnation not in excluded
         ]
+        if self._pinned.by_queue:  # what waits for one worker alone has its turn first
+            awaited = self._pinned.workers
+            able = [w for w in able if w.name not in awaited]
         if not able:
             return []
         capacities = [w.free_slots for w in able]
@@ -224,15 +246,19 @@ class Dispatcher:
         for queue, seqs in ended.items():
             if queue in self._backlogs:
                 self._backlogs[queue].ended(seqs)
+            if queue in self._pinned.by_queue:
+                self._pinned.ended(queue, seqs)
 
     def _waiting_queues(self, workers: list[Worker]) -> list[str]:
         """The queues with waiting tasks that one of these workers serves, in turn."""
-        served = set[str]().union(*(w.queues for w in workers))
+        self._served = served = frozenset().union(*[w.queues for w in workers])
         paused = self._machine.is_paused
         queues = [queue for queue in self._backlogs if queue in served and not paused(queue)]
         for queue in [queue for queue in queues if not self._backlogs[queue]]:
-            self._backlogs.pop(queue).leave_gates()
-            queues.remove(queue)
+            self._pinned.forget_empty(queue)
+            if queue not in self._pinned.by_queue:
+                self._backlogs.pop(queue).leave_gates()
+                queues.remove(queue)
         return queues
 
     def _serve_all(
@@ -251,9 +277,51 @@ class Dispatcher:
             if not workers or len(self._reserved) >= RESERVED_MAX:
                 break
             before = len(self._reserved)
-            self._serve(queue, workers, given, ahead=ahead)
+            if queue in self._pinned.by_queue:
+                self._serve_with_pinned(queue, workers, given, ahead=ahead)
+            else:
+                self._serve(queue, workers, given, ahead=ahead)
             if len(self._reserved) > before:
                 workers = [w for w in workers if (w.capacity if ahead else w.free_slots) > 0]
+
+    def _serve_with_pinned(
+        self, queue: str, workers: list[Worker], given: dict[bytes, list[int]], *, ahead: bool
+    ) -> None:
+        """As `_serve`, with what waits for single workers before it or behind it."""
+        first, behind = self._backlogs[queue].priority, []
+        for line, worker in self._pinned.for_workers(queue, workers):
+            if line.precedes(first):
+                self._fill(worker, line, given, ahead=ahead)
+            else:
+                behind.append((line, worker))
+        before = len(self._reserved)
+        self._serve(queue, workers, given, ahead=ahead)
+        for line, worker in behind:
+            line.passed += len(self._reserved) - before
+            self._fill(worker, line, given, ahead=ahead)
+        self._pinned.forget_empty(queue)
+
+    def _fill(
+        self,
+        worker: Worker,
+        line: WorkerBacklog,
+        given: dict[bytes, list[int]],
+        *,
+        ahead: bool,
+    ) -> None:
+        """Assign to a worker what waits for it alone."""
+        free = worker.capacity if ahead else worker.free_slots
+        count = min(free, RESERVED_MAX - len(self._reserved))
+        tasks = line.backlog.take(count, RESERVED_BYTES - self._reserved_bytes, safe=ahead)
+        self.needs_plan |= line.backlog.unfinished
+        if not tasks:
+            return
+        line.passed = 0
+        worker.take(len(tasks))
+        for task in tasks:
+            self._reserved[task.seq] = Reserved(worker, task)
+            self._reserved_bytes += len(task.payload)
+            given.setdefault(worker.incarnation, []).append(task.seq)
 
     def _may_hold(self, queues: list[str], workers: list[Worker]) -> list[Worker]:
         """Workers that may prefetch. One that an isolated task waits for must first free a slot."""
@@ -263,6 +331,9 @@ class Dispatcher:
             for queue in queues
             for rule in self._backlogs[queue].skipped.needs_free_slot
         ]
+        if self._pinned.by_queue:
+            awaited = self._pinned.needing_free_slot(queues, workers)
+            workers = [w for w in workers if w.name not in awaited]
         return [
             w
             for w in workers

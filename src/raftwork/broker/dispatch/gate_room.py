@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from raftwork.features.limit_settings import GateName, Quota
 
 
+#: Who waits at gates: a queue, and the worker that its tasks are for alone; empty: any.
+Waiter = tuple[str, str]
+
+
 @dataclass(slots=True)
 class _Ahead:
     """What is on its way through a gate: so many tasks, and GCRA's time after them."""
@@ -39,8 +43,7 @@ class GateRoom:
         #: When time opens gates that something waits at, a heap, and the first of each.
         self._openings: list[tuple[int, GateName]] = []
         self._opens: dict[GateName, int] = {}
-        #: The queues in which tasks wait at a gate.
-        self._waiting: dict[GateName, dict[str, None]] = {}
+        self._waiting: dict[GateName, dict[Waiter, None]] = {}
 
     # ---- whether there is room -----------------------------------------------------------------
 
@@ -97,12 +100,12 @@ class GateRoom:
 
     # ---- who waits for it ----------------------------------------------------------------------
 
-    def wait(self, gate: GateName, queue: str, until: int) -> None:
-        """Tasks of this queue wait at a gate, which time opens then (NEVER: it does not)."""
-        queues = self._waiting.get(gate)
-        if queues is None:
-            queues = self._waiting[gate] = {}
-        queues[queue] = None
+    def wait(self, gate: GateName, waiter: Waiter, until: int) -> None:
+        """Tasks wait there at a gate, which time opens then (NEVER: it does not)."""
+        waiters = self._waiting.get(gate)
+        if waiters is None:
+            waiters = self._waiting[gate] = {}
+        waiters[waiter] = None
         if until < NEVER:
             self.wake(gate, until)
 
@@ -112,17 +115,17 @@ class GateRoom:
             self._opens[gate] = until
             heappush(self._openings, (until, gate))
 
-    def waits_no_more(self, gate: GateName, queue: str) -> None:
-        """Nothing of this queue waits there."""
-        queues = self._waiting.get(gate, {})
-        queues.pop(queue, None)
-        if not queues:
+    def waits_no_more(self, gate: GateName, waiter: Waiter) -> None:
+        """Nothing of it waits there."""
+        waiters = self._waiting.get(gate, {})
+        waiters.pop(waiter, None)
+        if not waiters:
             self._waiting.pop(gate, None)
 
-    def waiting(self, gate: GateName) -> list[str]:
-        """The queues in which tasks wait at it."""
-        queues = self._waiting.get(gate)
-        return list(queues) if queues else []
+    def waiting(self, gate: GateName) -> list[Waiter]:
+        """Who waits at it."""
+        waiters = self._waiting.get(gate)
+        return list(waiters) if waiters else []
 
     def of_limit(self, limit: str) -> list[GateName]:
         """The gates of a limit that something waits at."""

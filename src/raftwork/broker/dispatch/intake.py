@@ -6,7 +6,6 @@ while no task of its queue waits before it, or is on its way into the queue.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ class Intake:
         self._workers = workers
         self._available: list[Worker] | None = None  # this turn's, if it was asked for
         # Tasks on their way into each queue that no worker is named for: later ones stay behind.
-        self._unplaced: Counter[str] = Counter()
+        self._unplaced: dict[str, int] = {}
 
     def turn(self) -> None:
         """A new turn: workers' capacity may have changed."""
@@ -35,18 +34,24 @@ class Intake:
         `placed`: where they go is decided by more than what is free, once they are in the queue.
         """
         begin: list[tuple[bytes, int]] = []
-        if not self._unplaced[queue] and not placed:
+        unplaced = self._unplaced.get(queue, 0)
+        if not unplaced and not placed and self._dispatcher.is_empty(queue):
             if self._available is None:
                 self._available = self._workers.available()
             begin = self._dispatcher.begin(queue, name, tasks, self._available)
-        self._unplaced[queue] += tasks - sum(count for _, count in begin)
+        if begin:
+            tasks -= sum(count for _, count in begin)
+        if tasks:
+            self._unplaced[queue] = unplaced + tasks
         return begin
 
     def entered(self, queue: str, tasks: int, begin: list[tuple[bytes, int]]) -> None:
         """They are applied, or refused. What `begin` reserved follows as an effect."""
-        self._unplaced[queue] -= tasks - sum(count for _, count in begin)
-        if not self._unplaced[queue]:
-            del self._unplaced[queue]
-        self._workers.unreserve(begin)
         if begin:
+            tasks -= sum(count for _, count in begin)
+            self._workers.unreserve(begin)
             self._dispatcher.needs_plan = True
+        if tasks:
+            self._unplaced[queue] -= tasks
+            if not self._unplaced[queue]:
+                del self._unplaced[queue]

@@ -95,9 +95,14 @@ class QueueBacklog:
         room: GateRoom,
         *,
         more: bool,
+        worker: str = "",
     ) -> None:
-        """`more`: the tables may have waiting tasks."""
+        """`more`: the tables may have waiting tasks.
+
+        `worker` is the name of the only one that may have them; empty: of those that any may have.
+        """
         self._queue = queue
+        self._waiter = (queue, worker)
         self._machine = machine
         self._in_flight = in_flight
         self._room = room
@@ -123,10 +128,11 @@ class QueueBacklog:
         self._read_settings()
         if more:
             for number, lane, first in machine.lanes(queue):
-                self._add(number, lane, first)
+                if lane.worker == worker:
+                    self.add(number, lane, first)
 
     def __bool__(self) -> bool:
-        return bool(self._ordinary or self._lanes)
+        return bool(self._lanes) or bool(self._ordinary)
 
     # ---- what comes and goes --------------------------------------------------------------------
 
@@ -147,7 +153,7 @@ class QueueBacklog:
             lane = self._machine.lane(number)
             if lane is None:
                 return  # it ended in the same entry
-            backlog = self._add(number, lane, None)
+            backlog = self.add(number, lane, None)
         backlog.came(place)
         self._list(number, backlog.lane, place)
 
@@ -165,6 +171,12 @@ class QueueBacklog:
         self._ended.update(seqs)
         if len(self._ended) > ENDED_MAX:
             self._forget_ended()
+
+    def forget_gone(self) -> None:
+        """Drop the lanes whose last task has its outcome."""
+        for number in [n for n in self._lanes if self._machine.lane(n) is None]:
+            del self._lanes[number]
+            self._served(number)
 
     def _forget_ended(self) -> None:
         for backlog in self._lanes.values():
@@ -185,7 +197,7 @@ class QueueBacklog:
     def leave_gates(self) -> None:
         """Nothing stands at any gate."""
         for gate in (*self._at, *self._alone_at):
-            self._room.waits_no_more(gate, self._queue)
+            self._room.waits_no_more(gate, self._waiter)
         self._at, self._alone_at, self._shared = {}, {}, {}
         self._let_go, self._gone_from, self._stirred = {}, {}, {}
         for backlog in self._lanes.values():
@@ -218,6 +230,15 @@ class QueueBacklog:
         lane = self._next()
         task = None if lane is None else self._head(lane)
         return task is not None and needs_free_slot(task)
+
+    @property
+    def priority(self) -> int | None:
+        """That of the next task; None if there is none that may go now."""
+        self._read_settings()
+        if self._is_plain:
+            return PRIORITY_USUAL if self._ordinary.head() is not None else None
+        lane = self._next()
+        return None if lane is None else self._kind(lane).priority
 
     def skip(self, rule: PlacementRule, tasks: Sequence[Waiting]) -> None:
         """These were taken, and no worker may have them now: others go through their gates."""
@@ -341,7 +362,7 @@ class QueueBacklog:
                 self._stand_in(levels, each)
         if self._fairness is not None and levels is not None and levels.mixed:
             self._shared[gate] = levels
-        self._room.wait(gate, self._queue, until)
+        self._room.wait(gate, self._waiter, until)
         if self._gone_from:
             self._served(lane)
 
@@ -377,7 +398,7 @@ class QueueBacklog:
             self._at.pop(gate, None)
             self._alone_at.pop(gate, None)
             self._shared.pop(gate, None)
-            self._room.waits_no_more(gate, self._queue)
+            self._room.waits_no_more(gate, self._waiter)
         elif levels is not None and (until := self._room.shut_until(gate)):
             self._room.wake(gate, until)
         else:
@@ -407,7 +428,8 @@ class QueueBacklog:
     def _kind(self, lane: int) -> Lane:
         return USUAL if lane == ORDINARY else self._lanes[lane].lane
 
-    def _add(self, number: int, lane: Lane, first: int | None) -> LaneBacklog:
+    def add(self, number: int, lane: Lane, first: int | None) -> LaneBacklog:
+        """A lane of its tasks, none of which waits before the place `first`; see LaneBacklog."""
         backlog = LaneBacklog(number, lane, self._machine, self._ended, first=first)
         self._lanes[number] = backlog
         if first is not None:

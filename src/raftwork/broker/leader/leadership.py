@@ -138,8 +138,8 @@ class Leadership:
         self.serves = not self._pending
         self._made_at = now
         #: Something happened since the last plan; and since the last frames were drained, so that
-        #: some may leave.
-        self._stirred = self._leaves = True
+        #: `drain` may find some.
+        self._stirred = self.leaves = True
         #: When what features see was brought up to date.
         self._looked_at = -1
         #: What a plan can do hangs on what happens elsewhere.
@@ -178,17 +178,21 @@ class Leadership:
     def capacity_changed(self) -> None:
         """A worker reported something: its capacity may have changed."""
         self._dispatcher.needs_plan = True
-        self._stirred = self._leaves = True
+        self._stirred = self.leaves = True
 
     def request(self, routing: bytes, request: ToBroker, size: int, now: int) -> None:
         """A client's request, which came in a frame of `size` bytes."""
         self._look(now)
+        changes = self.processor.changes
+        before = changes[-1] if changes else None
         self.processor.request(routing, request, size)
-        self._stirred = self._leaves = True
+        self._stirred = True
+        if (changes[-1] if changes else None) is before:  # of a change nothing is told yet
+            self.leaves = True
 
     def gone(self, routing: bytes, now: int) -> None:
         """A session is closed."""
-        self._stirred = self._leaves = True
+        self._stirred = self.leaves = True
         self.processor.gone(routing)
         self.workers.unreachable(routing, now)
 
@@ -204,42 +208,61 @@ class Leadership:
 
     def plan(self, now: int) -> None:
         """Propose all that is wanted now, as few entries as the batch limit allows."""
-        if not (self._stirred or self._looks_each_turn) and now < self.wake_at:
+        due = self._looks_each_turn or now >= self.wake_at
+        if not due and not self._stirred:
             return
-        self._stirred, self._leaves = False, True
-        if now >= self._clock.steer_at:
-            self._clock.steer(self._wall(now), now)
+        self._stirred = False
         if not self.serves and not self._prepare(now):
             return
+        if due:
+            self._pass_time(now)
         time = self._look(now)
-        if self.workers.pass_time(now, time):
-            self.capacity_changed()
-        self.processor.poll(now)
-        self._do_chores()
-        # While the log takes nothing, changes stay in the processor, where their bytes are counted.
-        if not self._pending or sum(map(_size, self._pending)) < BATCH_BYTES:
-            self._take_changes()
-        for command in (*self.workers.notes(), *self.workers.commands()):
-            self._pending.append(Proposal(encode_command(command)))
-        self._dispatcher.pass_time(time)
-        if self._dispatcher.needs_plan:
-            for assign in self._dispatcher.plan(self.workers.available()):
-                self._pending.append(Proposal(encode_command(assign)))
-        if self._waits_for_time(time):
-            self._pending.append(Proposal(encode_command(Tick())))
-        if self.processor.read_barrier.asking:
-            self._ask_barrier(now)
+        self._gather(time, now, due=due)
+        refused = self.processor.read_barrier.asking and not self._ask_barrier(now)
         if self._pending:
             self._propose(time, now)
         self.wake_at = self._next_plan()
-        refused = self._pending or self.processor.read_barrier.asking
-        self._looks_each_turn = bool(refused) or self.processor.polls or self.workers.congested
-        self._looks_each_turn |= self._dispatcher.needs_plan
+        self._looks_each_turn = (
+            refused
+            or bool(self._pending)
+            or self._dispatcher.needs_plan
+            or self.processor.polls
+            or self.workers.congested
+        )
 
-    def _do_chores(self) -> None:
-        if self._pending:  # the log takes nothing
-            return
+    def _pass_time(self, now: int) -> None:
+        """What time brings about, if anything is due by now; beats may leave."""
+        if now >= self._clock.steer_at:
+            self._clock.steer(self._wall(now), now)
+        self.leaves = True
+        if self.workers.pass_time(now, self._look(now)):
+            self.capacity_changed()
+
+    def _gather(self, time: int, now: int, *, due: bool) -> None:
+        """Put all that is to be proposed into `_pending`."""
+        if self.processor.polls:
+            self.leaves = True
+            self.processor.poll(now)
+        if not self._pending:  # the log takes something
+            self._do_chores(time)
+        # While the log takes nothing, changes stay in the processor, where their bytes are counted.
+        if self.processor.changes and sum(map(_size, self._pending)) < BATCH_BYTES:
+            self._take_changes()
+        if self.workers.has_commands:
+            for command in (*self.workers.notes(), *self.workers.commands()):
+                self._pending.append(Proposal(encode_command(command)))
+        if due or self._dispatcher.needs_plan:
+            self._dispatcher.pass_time(time)
+        if self._dispatcher.needs_plan:
+            for assign in self._dispatcher.plan(self.workers.available()):
+                self._pending.append(Proposal(encode_command(assign)))
+        if due and self._waits_for_time(time):
+            self._pending.append(Proposal(encode_command(Tick())))
+
+    def _do_chores(self, time: int) -> None:
         for chore in self._chores:
+            if (wake_at := chore.wake_at) is None or wake_at > time:
+                continue
             self._pending += (Proposal(encode_command(each)) for each in chore.commands())
             for trouble in chore.troubles():
                 self._tell(ChoreFailed(trouble))
@@ -281,28 +304,29 @@ class Leadership:
             done += len(part)
             self._proposed[position] = [proposal.wanted for proposal in part]
 
-    def _ask_barrier(self, now: int) -> None:
+    def _ask_barrier(self, now: int) -> bool:
         token = self.barrier + 1
         try:
             self._core.barrier(token, now)
         except NotLeader:
-            return
+            return False
         self.barrier = token
         self.processor.read_barrier.barrier(token)
+        return True
 
     def read_ready(self, token: int) -> None:
         """The barrier stands behind all that was acknowledged before it was asked for.
 
         What it lets be answered goes out with `frames`, a slice a turn.
         """
-        self._leaves = True
+        self.leaves = True
         self.processor.read_ready(token)
 
     # ---- applying -----------------------------------------------------------------------------
 
     def applied(self, at: Position, applied: Applied) -> None:
         """An entry of this cluster's log took effect here."""
-        self._stirred = self._leaves = True
+        self._stirred = self.leaves = True
         proposed = self._proposed.pop(at, None)
         if proposed is not None:
             for wanted, reply in zip(proposed, applied.replies, strict=True):
@@ -382,20 +406,15 @@ class Leadership:
             kind = TaskCancelled if effect.state is State.CANCELLED else TaskFailed
             self._tell(kind(effect.id, effect.queue, why))
 
-    @property
-    def may_send(self) -> bool:
-        """Whether `drain` may find anything."""
-        return self._leaves or self.waiting
-
     def drain(self, out: list[tuple[bytes, FromBroker]]) -> None:
         """Add what may leave now to `out`: (routing id, message)."""
-        self._leaves = False
-        out.extend(self.processor.frames())
+        self.leaves = False
+        out += self.processor.frames()
         results = self._results
         due = results.waiting
         if due:
-            out.extend(results.frames())
-        out.extend(self.workers.frames())
+            out += results.frames()
+        out += self.workers.frames()
         self.waiting = self.processor.waiting or (due and results.waiting) or self.workers.waiting
 
     def frames(self) -> list[tuple[bytes, FromBroker]]:

@@ -63,6 +63,8 @@ class LeadershipSupervisor:
         self._make = make
         self._dropped = dropped
         self._made: Leadership | None = None
+        #: The one that serves, if there is one.
+        self.leadership: Leadership | None = None
         self._epoch: int | None = None
         self._now = 0
         self._pause = Pause(PAUSE_MS, PAUSE_MAX_MS)
@@ -71,12 +73,6 @@ class LeadershipSupervisor:
         self._barrier = 0
         self._boundary = containment.of("the leader's own work", self._failed)
 
-    @property
-    def leadership(self) -> Leadership | None:
-        """The one that serves, if there is one."""
-        made = self._made
-        return made if made is not None and made.serves else None
-
     def begin(self, epoch: int, now: int) -> None:
         """This broker is the active leader of `epoch` from now on."""
         self._epoch, self._behind, self._barrier = epoch, ORIGIN, 0
@@ -84,20 +80,24 @@ class LeadershipSupervisor:
 
     def end(self) -> None:
         """This broker leads no longer: drop the Leadership."""
-        self._epoch = self._made = None
+        self._epoch = self._made = self.leadership = None
 
     def does(self, work: Callable[[Leadership, *Ts], object], *args: *Ts) -> None:
         """Have the Leadership do it, if there is one."""
-        if self._made is not None:
+        made = self._made
+        if made is not None:
             try:
-                work(self._made, *args)
+                work(made, *args)
             except Exception as error:  # noqa: BLE001 - it is what a boundary is for
                 self._boundary.stop(error)
+            if made is self._made and made.serves:  # from now on
+                self.leadership = made
 
     def drain(self, out: list[tuple[bytes, FromBroker]]) -> None:
         """Have the Leadership add what may leave now to `out`, if there may be anything."""
-        if self._made is not None and self._made.may_send:
-            self.does(lambda leadership: leadership.drain(out))
+        made = self._made
+        if made is not None and (made.leaves or made.waiting):
+            self.does(type(made).drain, out)
 
     def turn(self, now: int, applied: Position) -> None:
         """Make the Leadership anew, if that is due."""
@@ -119,10 +119,11 @@ class LeadershipSupervisor:
         self._now = now
         with self._boundary:
             assert self._epoch is not None
-            self._made = self._make(self._epoch, now, self._barrier)
+            self._made = made = self._make(self._epoch, now, self._barrier)
+            self.leadership = made if made.serves else None
 
     def _failed(self) -> None:
-        failed, self._made = self._made, None
+        failed, self._made, self.leadership = self._made, None, None
         if failed is not None:
             self._behind = failed.proposed or ORIGIN
             self._barrier = failed.barrier

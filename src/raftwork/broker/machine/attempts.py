@@ -92,10 +92,14 @@ def fail(ledger: Ledger, command: Fail, effects: list[Effect]) -> None:
 def grew(ledger: Ledger, command: Grew, effects: list[Effect]) -> None:
     """The code returned and made tasks: with its outcome they are there, and not before.
 
-    No room for them is a failure of the attempt: nothing of it is there then.
+    No room for them is a failure of the attempt: nothing of it is there then. Nor is it if the task
+    was asked to end: what would go on in its children is cancelled with it.
     """
     run = _end(ledger, command.token, effects)
     if run is None:
+        return
+    if run.flags & CANCELLING:
+        settle_cancelled(ledger, [run], effects)
         return
     try:
         growth = read_growth(ledger, run, command)
@@ -103,9 +107,7 @@ def grew(ledger: Ledger, command: Grew, effects: list[Effect]) -> None:
         failure = encode_failure(ChildrenRefused(int(refusal.code), count_tasks(command)))
         _failed(ledger, run, failure, command.retry_at, effects)
         return
-    if command.replaced and run.flags & CANCELLING:
-        settle_cancelled(ledger, [run], effects)
-    elif command.replaced:
+    if command.replaced:
         run = growth.enter(effects)
         effects.append(AttemptEnded(run.token, run.seq))
     else:

@@ -128,6 +128,10 @@ class Grew(NamedTuple):
     retry_at: int  # as in Fail
 
 
+#: The head of an entry's data, an array of two.
+_ENTRY = pack_array([b"", b""])
+
+
 def encode_batch(time: int, batch: Iterable[Command]) -> bytes:
     """A log entry's data."""
     return join_batch(time, [encode_command(command) for command in batch])
@@ -140,7 +144,7 @@ def encode_command(command: Command) -> bytes:
 
 def join_batch(time: int, encoded: Sequence[bytes]) -> bytes:
     """A log entry's data, of commands that are encoded already."""
-    return pack_array((pack(time), pack_array(encoded)))
+    return _ENTRY + pack(time) + pack_array(encoded)
 
 
 def decode_batch(data: bytes) -> tuple[int, list[object]]:
@@ -148,12 +152,10 @@ def decode_batch(data: bytes) -> tuple[int, list[object]]:
 
     Raises BadMessage if the entry as a whole is malformed, NewerMessage if it has surplus parts.
     """
-    batch = unpack(data)
-    if type(batch) is not list or len(batch) < 2:
-        raise BadMessage("an entry is an array of a time and commands")
-    if len(batch) > 2:
-        raise NewerMessage(f"{len(batch)} parts instead of 2")
-    time, plain = batch
-    if type(time) is not int or not 0 <= time <= TIME_MAX or type(plain) is not list:
-        raise BadMessage("an entry is an array of a time and commands")
-    return time, plain
+    match unpack(data):
+        case [int() as time, list() as plain] if type(time) is int and 0 <= time <= TIME_MAX:
+            return time, plain
+        case [_, _, _, *_] as parts:
+            raise NewerMessage(f"{len(parts)} parts instead of 2")
+        case _:
+            raise BadMessage("an entry is an array of a time and commands")

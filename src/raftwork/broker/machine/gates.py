@@ -262,6 +262,8 @@ class Gates:
 
     def flush(self) -> None:
         """Write what changed since the last time."""
+        if not self._changed and len(self._gates) <= _KEPT_MAX:
+            return
         changed = sorted(self._changed)
         self._changed = set()
         put, drop = [], []

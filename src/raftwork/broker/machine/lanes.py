@@ -1,4 +1,4 @@
-"""The lanes: tasks of one queue, priority, tenant and set of gates wait in one, by their places.
+"""The lanes: tasks of one queue, priority, tenant, set of gates and worker wait in one, by place.
 
 1. A lane's row is there while an unfinished task bears its number, waiting or not, so a task that
    waits again finds its lane; with the last of them it goes.
@@ -14,10 +14,11 @@ import apsw
 _KEPT_MAX = 10_000
 
 _FIND = """SELECT number, tasks FROM lane
-    WHERE queue = ? AND priority = ? AND tenant = ? AND gates = ?"""
-_KNOWN = "SELECT 1 FROM lane WHERE queue = ? AND priority = ? AND tenant = ? AND gates = ?"
-_READ = "SELECT queue, priority, tenant, gates, tasks FROM lane WHERE number = ?"
-_NEW = "INSERT INTO lane VALUES (?, ?, ?, ?, ?, ?)"
+    WHERE queue = ? AND priority = ? AND tenant = ? AND gates = ? AND worker = ?"""
+_KNOWN = """SELECT 1 FROM lane
+    WHERE queue = ? AND priority = ? AND tenant = ? AND gates = ? AND worker = ?"""
+_READ = "SELECT queue, priority, tenant, gates, worker, tasks FROM lane WHERE number = ?"
+_NEW = "INSERT INTO lane VALUES (?, ?, ?, ?, ?, ?, ?)"
 _COUNT = "UPDATE lane SET tasks = ? WHERE number = ?"
 _DROP = "DELETE FROM lane WHERE number = ?"
 
@@ -29,6 +30,7 @@ class Lane(NamedTuple):
     priority: int
     tenant: str
     gates: str
+    worker: str = ""  # the name of the only one that may have them; empty: any may
 
 
 class Lanes:
@@ -44,9 +46,11 @@ class Lanes:
         self._tasks: dict[int, int] = {}
         self._changed: set[int] = set()  # written in the order of their numbers
 
-    def enter(self, queue: int, priority: int, tenant: str, gates: str, *, number: int) -> int:
+    def enter(
+        self, queue: int, priority: int, tenant: str, gates: str, worker: str = "", *, number: int
+    ) -> int:
         """One more unfinished task is of this lane. Its number: the one given if it is new."""
-        lane = Lane(queue, priority, tenant, gates)
+        lane = Lane(queue, priority, tenant, gates, worker)
         known = self._numbers.get(lane)
         if known is None:
             row = self._db.execute(_FIND, lane).fetchone()
@@ -75,9 +79,10 @@ class Lanes:
         del self._numbers[lane], self._lanes[number], self._tasks[number]
         self._changed.discard(number)
 
-    def knows(self, queue: int, priority: int, tenant: str, gates: str) -> bool:
+    def knows(self, queue: int, priority: int, tenant: str, gates: str, worker: str = "") -> bool:
         """Whether there is such a lane."""
-        return self._db.execute(_KNOWN, (queue, priority, tenant, gates)).fetchone() is not None
+        lane = (queue, priority, tenant, gates, worker)
+        return self._db.execute(_KNOWN, lane).fetchone() is not None
 
     def read(self, number: int) -> Lane | None:
         """The lane of this number, if there is one."""
@@ -85,7 +90,7 @@ class Lanes:
             row = self._db.execute(_READ, (number,)).fetchone()
             if row is None:
                 return None
-            self._keep(number, Lane(*row[:4]), row[4])
+            self._keep(number, Lane(*row[:5]), row[5])
         return self._lanes[number]
 
     def flush(self) -> None:

@@ -29,6 +29,7 @@ TABLES: Final = {
     "edge": "dst, slot",
     "flow": "number",
     "unmade": "seq",
+    "pin": "seq",
     "signal": "flow, name, seq",
     "node": "flow, seq",
     "schedule": "number",
@@ -71,8 +72,9 @@ CREATE TABLE lane (                 -- of tasks that wait for the same things, b
     priority INTEGER NOT NULL,
     tenant TEXT NOT NULL,
     gates TEXT NOT NULL,
+    worker TEXT NOT NULL,           -- the only one that may have its tasks, by name; empty: any
     tasks INTEGER NOT NULL,         -- unfinished ones that bear its number; it goes with the last
-    UNIQUE (queue, priority, tenant, gates)
+    UNIQUE (queue, priority, tenant, gates, worker)
 ) STRICT;
 CREATE TABLE laned (                -- as `waiting`, of what is in a lane
     lane INTEGER NOT NULL,
@@ -159,8 +161,15 @@ CREATE TABLE unmade (               -- nodes without a value: to run them again
     seq INTEGER PRIMARY KEY,
     code INTEGER NOT NULL,          -- 0: it had none
     spec BLOB NOT NULL,
-    payload BLOB NOT NULL
+    payload BLOB NOT NULL,
+    worker TEXT NOT NULL            -- as in `pin`; empty: any
 ) STRICT;
+CREATE TABLE pin (                  -- of unfinished tasks that one worker alone may have
+    seq INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL,
+    worker TEXT NOT NULL            -- its name
+) STRICT;
+CREATE INDEX pinned_to ON pin (worker, queue, seq);
 CREATE TABLE signal (               -- of flows that have not ended (features/signals.py)
     flow INTEGER NOT NULL,
     name TEXT NOT NULL,
@@ -169,10 +178,12 @@ CREATE TABLE signal (               -- of flows that have not ended (features/si
     PRIMARY KEY (flow, name, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE node (
-    flow INTEGER NOT NULL,
+    flow INTEGER NOT NULL,          -- negative: seq waits for its end
     seq INTEGER NOT NULL,
+    kept INTEGER NOT NULL,          -- 1: its result; 2: of another flow, for a retry
     PRIMARY KEY (flow, seq)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX node_shared ON node (seq) WHERE kept = 2;
 CREATE TABLE schedule (             -- features/schedule_rows.py
     number INTEGER PRIMARY KEY,     -- from the tasks' counter: none is given twice
     id TEXT NOT NULL UNIQUE,

@@ -23,11 +23,20 @@ class Links:
         self.ready: list[int] = []
         #: Ids of tasks by their numbers, as they are told to workers; of the newest asked for.
         self.ids: dict[int, str] = {}
-        #: Of all flows that are kept: nodes, edges, and results that none of them has let go.
+        #: Of all flows that are kept: nodes, edges, and results that they have not let go.
         self.nodes = self.edges = self.pinned = self.pinned_bytes = self.flows = 0
         if level >= level_two.LEVEL:
             sums: tuple[int, int, int, int, int] = db.execute(_SUMS).get
             self.nodes, self.edges, self.pinned, self.pinned_bytes, self.flows = sums
+        #: Unfinished tasks that one worker alone may have (features/pins.py).
+        self.pins = 0
+        if level >= level_two.LEVEL:
+            self.pins = int(db.execute("SELECT count(*) FROM pin").get)
+
+    def pin(self, count: int, size: int) -> None:
+        """A flow keeps so many more results; or, negative, fewer."""
+        self.pinned += count
+        self.pinned_bytes += size
 
     @property
     def waiting(self) -> bool:

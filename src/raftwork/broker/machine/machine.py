@@ -70,6 +70,9 @@ _APPLY = {
 }
 
 
+_DONE = Done()
+
+
 class Machine:
     """One replica's queues over one database connection, whose tables exist.
 
@@ -119,7 +122,7 @@ class Machine:
             done = _APPLY[type(command)](self._ledger, command, effects)
         except REFUSALS as refusal:
             return Rejected(Code(refusal.code), str(refusal))
-        return done or Done()
+        return done or _DONE
 
     def _go_on(self, effects: list[Effect]) -> None:
         """What waits for tasks that ended in this entry."""

@@ -48,7 +48,7 @@ _AMONG = ByLevel(
     CROSS JOIN waiting ON waiting.queue = task.queue AND waiting.seq = task.seq
     ORDER BY task.seq"""
 )
-_LANES = """SELECT number, queue, priority, tenant, gates,
+_LANES = """SELECT number, queue, priority, tenant, gates, worker,
         (SELECT min(place) FROM laned WHERE laned.lane = number) AS head
     FROM lane WHERE queue = ? AND head IS NOT NULL ORDER BY number"""
 _IN_LANE = """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, task.flags,

@@ -267,12 +267,13 @@ class Ledger:
 
     # ---- queues and running tasks ---------------------------------------------------------------
 
-    def enter(self, name: str, count: int, size: int) -> None:
-        """So many new tasks, with payloads of `size` bytes together, wait in the queue."""
+    def enter(self, name: str, count: int, size: int) -> Queue:
+        """So many new tasks, with payloads of `size` bytes together, wait in this queue."""
         queue = self.touch(name)
         queue.queued += count
         queue.bytes += size
         self.unfinished += count
+        return queue
 
     def take_back(self, runs: Iterable[Running]) -> None:
         """These tasks wait again, at once or until their next attempt is due."""
@@ -365,8 +366,9 @@ class Ledger:
 
     def touch(self, name: str) -> Queue:
         """The queue whose row changes now: it is written at the next flush."""
-        queue = self.queues.get(name)
-        if queue is None:
+        if name in self.queues:
+            queue = self.queues[name]
+        else:
             self.last_queue += 1
             queue = Queue(self.last_queue, name)
             self.queues[name] = self.numbered[queue.number] = queue

@@ -16,11 +16,16 @@ class Throttle:
 
     def __init__(self) -> None:
         self._until = 0.0
+        #: Whether `left` may be more than 0.
+        self.rests = False
 
     def earned(self, began: float, ended: float) -> None:
         """What they sent was read from `began` to `ended`."""
+        self.rests = True
         self._until = ended + min(REST * (ended - began), REST_MAX)
 
     def left(self, now: float) -> float:
         """How long (s) not to read from them yet; 0 if they may be read now."""
-        return max(0.0, self._until - now)
+        left = max(0.0, self._until - now)
+        self.rests = left > 0
+        return left

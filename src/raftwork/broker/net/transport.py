@@ -17,6 +17,7 @@ import secrets
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import zmq
@@ -68,6 +69,8 @@ PARTS_MAX = 2
 ROUTING_MAX = 255
 #: Seconds for which the other end's kernel may be silent until a connection is closed.
 SILENCE_S = 3
+#: Between looks at connections that have not taken all they were sent (ms).
+CONGESTED_MS = 5
 #: Between attempts to reach another broker (ms): a restarted one must not stand aside for long.
 RECONNECT_MS = 20
 RECONNECT_MAX = 100
@@ -92,13 +95,10 @@ class Inlet:
     def __init__(self, socket: zmq.Socket[bytes], poller: SocketPoller) -> None:
         self._socket = socket
         self._poller = poller
+        #: Whether there is more to read.
+        self.more: Callable[[], bool] = partial(poller.more, socket)
         #: Parts are left of a message that has too many.
         self._within = False
-
-    @property
-    def more(self) -> bool:
-        """Whether there is more to read."""
-        return self._poller.more(self._socket)
 
     def receive(self) -> list[zmq.Frame] | None:
         """The next message's parts, or None if nothing came.
@@ -106,16 +106,16 @@ class Inlet:
         Of a message with too many, the first few: one more than it may have. What follows of it
         comes as empty lists.
         """
-        parts: list[zmq.Frame] = []
-        more = True
-        while more and len(parts) <= PARTS_MAX:
-            try:
-                parts.append(self._socket.recv(_NOBLOCK, copy=False))
-            except zmq.Again:  # never within a message: libzmq has all its parts, or none
-                self._poller.drained(self._socket)
-                return None
-            more = parts[-1].more
-        began_within, self._within = self._within, more
+        try:
+            part = self._socket.recv(_NOBLOCK, copy=False)
+        except zmq.Again:  # never within a message: libzmq has all its parts, or none
+            self._poller.drained(self._socket)
+            return None
+        parts = [part]
+        while part.more and len(parts) <= PARTS_MAX:
+            part = self._socket.recv(_NOBLOCK, copy=False)
+            parts.append(part)
+        began_within, self._within = self._within, part.more
         return [] if began_within else parts
 
 
@@ -145,6 +145,8 @@ class Transport:
         except zmq.ZMQError:
             self._context.destroy(linger=0)
             raise
+        #: Among what `poll` returns if `from_anyone` has something.
+        self.anyone: object = self._router
         # What zmq.Socket has around this is for kinds of sockets that are not ours.
         self._send = super(zmq.Socket, self._router).send
         self._port = int(address.rpartition(":")[2])
@@ -205,7 +207,12 @@ class Transport:
         self._poller.register(readable)
 
     def poll(self, timeout: int, *, anyone: bool) -> list[object]:
-        """Wait (ms) for something to read. With `anyone`, also for `from_anyone`."""
+        """Wait (ms) for something to read. With `anyone`, also for `from_anyone`.
+
+        Not for long while a frame waits for a connection to take it.
+        """
+        if self._outboxes:
+            timeout = min(timeout, CONGESTED_MS)
         if anyone != self._anyone:
             self._anyone = anyone
             self._poller.ignore(self._router, ignored=not anyone)
@@ -216,11 +223,6 @@ class Transport:
         if self._disconnects.monitor in ready:
             self._some_closed = True
         return ready
-
-    @property
-    def anyone(self) -> object:
-        """Among what `poll` returns if `from_anyone` has something."""
-        return self._router
 
     # ---- in -----------------------------------------------------------------------------------
 
@@ -277,14 +279,14 @@ class Transport:
                     break
                 if len(parts) == 1:
                     yield name, parts[0].buffer
-                if count < ASKS and not inlet.more:
+                if count < ASKS and not inlet.more():
                     break
 
     def from_anyone(self) -> Iterator[tuple[bytes, memoryview]]:
         """(routing id, frame) from the ROUTER, bounded a turn."""
         left, shares = TURN_BYTES, dict[bytes, int]()
         for count in range(TURN_FRAMES):
-            if 0 < count <= ASKS and not self._inlet.more:
+            if 0 < count <= ASKS and not self._inlet.more():
                 return
             parts = self._inlet.receive()
             if parts is None:
@@ -361,7 +363,7 @@ class Transport:
 
     def tidy(self) -> list[bytes]:
         """Try again what waits; returns routing ids whose connections are gone, drained."""
-        if self.congested:
+        if self._outboxes:
             self._flush()
         if self._some_closed:
             self._look_for_closed()
@@ -372,7 +374,7 @@ class Transport:
 
     def _look_for_closed(self) -> None:
         self._poller.used(self._router)
-        if self._disconnects.read() and not self._inlet.more:
+        if self._disconnects.read() and not self._inlet.more():
             self._some_closed = False
             self._lost += self._disconnects.drain()
 

@@ -18,7 +18,7 @@ from raftwork.broker.events import QueueFullRefusal, RequestRefused, unheard
 from raftwork.broker.requests.read_barrier import ReadBarrier
 from raftwork.errors import ProtocolError, QueueFull
 from raftwork.features.catalogue import FEATURES
-from raftwork.features.effects import Done
+from raftwork.features.effects import Done, Rejected
 from raftwork.features.feature import REFUSALS, Change, Read, Subscribe, Wait
 from raftwork.messages import Code, Refused
 from raftwork.messages.bounds import lists, objections
@@ -128,7 +128,8 @@ class RequestProcessor:
         self._tell = tell
         self._tallies = {feature.about: Tally(feature) for feature in FEATURES}
         self._frames: list[tuple[bytes, FromBroker]] = []
-        self._wanted: list[Wanted] = []
+        #: The changes to propose; drained by `wanted`.
+        self.changes: list[Wanted] = []
         self._rests = deque[Wanted]()  # of large changes: each turn has the next part of one
         self._turn = 0
         self._open: set[Key] = set()
@@ -136,13 +137,15 @@ class RequestProcessor:
         self._left: set[Key] = set()
         self.read_barrier = ReadBarrier[_Reading]()
         self._ready: deque[_Reading] = deque()
+        #: Those that wait until all workers are heard.
+        self._early: list[OpenRequest] = []
         self._waits: dict[Key, tuple[OpenRequest, Generator[None, None, Frame]]] = {}
 
     # ---- requests -----------------------------------------------------------------------------
 
     def request(self, routing: bytes, request: Frame, size: int) -> None:
         """A client's request, which came in a frame of `size` bytes."""
-        number = cast("int", request[0])
+        number: int = request[0]  # type: ignore[assignment] # so begin all requests
         key = (routing, type(request), number)
         if key in self._open:
             return  # asked again while the first one is under way
@@ -163,19 +166,21 @@ class RequestProcessor:
         rule, tally = asked.rule, asked.tally
         match rule:
             case Change():
+                if rule.waits and not self.view.all_heard and rule.waits(asked.request):
+                    tally.check(asked.cost)
+                    self._hold(asked)
+                    self._early.append(asked)
+                    return
                 change = rule.check(self.view, asked.request)
                 if isinstance(change, Done):
                     self._frames.append((asked.key[0], self._answer(rule, asked, change)))
                     return
-                tally.check(asked.cost)
                 self._hold(asked)
-                self._wanted.append(Wanted(asked, change))
+                self.changes.append(Wanted(asked, change))
             case Read():
-                tally.check(asked.cost)
                 self._hold(asked)
                 self.read_barrier.add(_Reading(asked, rule.slices(self.view, asked.request)))
             case Wait():
-                tally.check(asked.cost)
                 self._hold(asked)
                 self._waits[asked.key] = asked, rule.polls(self.view, asked.request)
             case Subscribe():
@@ -194,13 +199,16 @@ class RequestProcessor:
         return answer
 
     def _hold(self, asked: OpenRequest) -> None:
-        self._open.add(asked.key)
+        """It is under way. Raises QueueFull."""
+        asked.tally.check(asked.cost)
         asked.tally.add(asked.cost)
+        self._open.add(asked.key)
 
     def _end(self, asked: OpenRequest, answer: Frame | None) -> None:
         """It is under way no more."""
         self._open.discard(asked.key)
-        self._left.discard(asked.key)
+        if self._left:
+            self._left.discard(asked.key)
         asked.tally.remove(asked.cost)
         if answer is not None:
             self._frames.append((asked.key[0], answer))
@@ -226,7 +234,7 @@ class RequestProcessor:
 
     def wanted(self) -> list[Wanted]:
         """The changes to propose, drained."""
-        out, self._wanted = self._wanted, []
+        out, self.changes = self.changes, []
         return out
 
     def applied(self, wanted: Wanted, reply: Reply) -> None:
@@ -239,10 +247,11 @@ class RequestProcessor:
                 return
             reply = decided
         rule = asked.rule
-        assert isinstance(rule, Change)
-        if isinstance(reply, Done):
+        assert type(rule) is Change
+        if type(reply) is Done:
             self._end(asked, self._answer(rule, asked, reply))
         else:
+            assert isinstance(reply, Rejected)
             self._fail(asked, reply.code, reply.text)
 
     # ---- waits --------------------------------------------------------------------------------
@@ -250,7 +259,7 @@ class RequestProcessor:
     @property
     def polls(self) -> bool:
         """Whether anything is to be looked at in every turn."""
-        return bool(self._waits or self._rests)
+        return bool(self._waits or self._rests or self._early)
 
     def poll(self, now: int) -> None:
         """Answer what can be answered by now, and go on with large changes. Cheap if none wait.
@@ -261,7 +270,9 @@ class RequestProcessor:
         if now > self._turn:
             self._turn = now
             if self._rests:
-                self._wanted.append(self._rests.popleft())
+                self.changes.append(self._rests.popleft())
+        if self._early and self.view.all_heard:
+            self._take_early()
         for key, (asked, polls) in list(self._waits.items()):
             try:
                 next(polls)
@@ -271,6 +282,16 @@ class RequestProcessor:
             except REFUSALS as error:
                 del self._waits[key]
                 self._fail(asked, Code(error.code), str(error))
+
+    def _take_early(self) -> None:
+        """All workers are heard by now."""
+        early, self._early = self._early, []
+        for asked in early:
+            self._end(asked, None)
+            try:
+                self._take(asked)
+            except REFUSALS as error:
+                self._refuse(asked.key[0], asked.key[2], Code(error.code), str(error))
 
     # ---- reads --------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class View:
     members: Callable[[], Mapping[str, Member | None]]
     time: int = 0
     all_heard: bool = False
+    #: The machine's tables and what it knows by heart, to read.
+    state: Ledger = field(init=False)
 
-    @property
-    def state(self) -> Ledger:
-        """The machine's tables and what it knows by heart, to read."""
-        return self.machine.state
+    def __post_init__(self) -> None:
+        self.state = self.machine.state

@@ -10,7 +10,7 @@ epoch, and marks that cut the log into segments of about equal size, which compa
 import struct
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -95,18 +95,17 @@ class StoredLog:
     def append(self, entries: Sequence[Entry]) -> None:
         """Add rows behind the last one, in order."""
         meta = self._meta
-        self._connection.executemany(_INSERT, self._chained(entries))
-        meta.last = entries[-1].at
-        meta.entries += len(entries)
-        meta.size += sum(len(entry.data) for entry in entries)
-
-    def _chained(self, entries: Sequence[Entry]) -> Iterator[tuple[int, int, int, bytes, int]]:
-        previous = self._meta.last
+        previous, rows = meta.last, list[tuple[int, int, int, bytes, int]]()
         for at, kind, data in entries:
             assert at > previous, f"{at} appended after {previous}"
-            yield at.epoch, at.seq, int(kind), data, entry_crc(previous, at, kind, data)
-            self._count(at, len(data))
+            crc, size = entry_crc(previous, at, kind, data), len(data)
+            rows.append((at.epoch, at.seq, int(kind), data, crc))
+            self._count(at, size)
+            meta.entries += 1
+            meta.size += size
             previous = at
+        self._connection.executemany(_INSERT, rows)
+        meta.last = previous
 
     def rewind(self, to: Position) -> None:
         """Drop every row after `to`."""

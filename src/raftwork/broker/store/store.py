@@ -178,7 +178,8 @@ class Store:
 
     def begin(self, *, sync: bool = True) -> None:
         """Open a transaction. Raises StoreError, as all that follow do."""
-        self.guard.check()
+        if self.guard.failure is not None:
+            self.guard.check()
         try:
             self._live.begin(sync=sync)
         except Exception as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from raftwork.features.task_row import PINNED
 from raftwork.messages import State, decode_spec
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Attribution:
         elif news and not others:  # it is the task's name that is wrong
             for other in filter(None, map(self._workers.get, lacking - {me})):
                 other.breaker.exonerated(unknown=True)
-        return others
+        return others and not running.flags & PINNED  # to come again and again
 
     def lost(self, worker: Worker, token: int, now: int) -> None:
         """A process of the worker died under the task."""

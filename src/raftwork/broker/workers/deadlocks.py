@@ -21,6 +21,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from raftwork.features.catalogue import FEATURES
+from raftwork.features.pins import worker_of
 from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.messages import Deadlock, Hopeless, State
 
@@ -177,8 +178,11 @@ class Deadlocks:
     def _slot_holders(self, standing: Standing) -> list[int]:
         """The tasks in all slots that this one could run in; none if it may get one anyway."""
         holders: list[int] = []
+        only = worker_of(self._machine.state, standing.seq)
         for worker in self._workers.values():
             if standing.queue not in worker.queues or not worker.retained:
+                continue
+            if only and worker.name != only:
                 continue
             # One that rests, or is away, will be there again: but with the slots that it has.
             if worker.slots > worker.busy or worker.routing is None:

@@ -28,6 +28,11 @@ class Inspection:
         """Those that take tasks of this queue, or would if they could."""
         return [w for w in self._workers.values() if queue in w.queues and w.lost is None]
 
+    def takers(self, queue: str) -> list[str]:
+        """The names of those that are active and serve this queue, in order."""
+        serving = self.serving(queue)
+        return sorted({w.name for w in serving if w.retained and w.name})
+
     def why_not(self, worker: Worker) -> str:
         """Why it gets no tasks, or not all it could take, for people; else empty."""
         return self._attribution.reason(worker, self._last_beat())

@@ -429,6 +429,11 @@ class WorkerRegistry:
 
     # ---- out ----------------------------------------------------------------------------------
 
+    @property
+    def has_commands(self) -> bool:
+        """Whether there is anything in `notes` or `commands`."""
+        return bool(self._notes.wanted) or self._reports.has_commands
+
     def commands(self) -> list[Command]:
         """What to propose, drained: checkpoints before the ends of their attempts."""
         return [*self._notes.commands(), *self._reports.commands()]

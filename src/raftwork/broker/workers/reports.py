@@ -180,6 +180,11 @@ class Reports:
                 self._events.overdue(worker, token, assignment.timeout)
                 self._commands.append(Expire(token, self._retry_at(token, time)))
 
+    @property
+    def has_commands(self) -> bool:
+        """Whether there is anything in `notes` or `commands`."""
+        return bool(self._commands or self._finished or self._named or self._ran)
+
     def commands(self) -> list[Command]:
         """What to propose, drained."""
         out, self._commands = self._commands, []

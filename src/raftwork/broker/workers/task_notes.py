@@ -29,7 +29,8 @@ class TaskNotes:
     def __init__(self, machine: Machine, epoch: int) -> None:
         self._machine = machine
         self._epoch = epoch
-        self._commands: list[Command] = []
+        #: What to propose; drained by `commands`.
+        self.wanted: list[Command] = []
         self._frames: list[tuple[bytes, FromBroker]] = []
         self._progress: dict[str, Said] = {}  # by the task's id
         self._ids: dict[int, str] = {}  # … and that by its token
@@ -65,7 +66,7 @@ class TaskNotes:
         if asked.number <= number:  # it asks again: our answer was lost, or is on its way
             return verdict if asked.number == number else None
         self._checkpoints[asked.token] = asked.number, None
-        self._commands.append(Note(asked.token, asked.number, asked.value))
+        self.wanted.append(Note(asked.token, asked.number, asked.value))
         return None
 
     def progress(self, id_: str) -> Said | None:
@@ -93,7 +94,7 @@ class TaskNotes:
 
     def commands(self) -> list[Command]:
         """What to propose, drained."""
-        out, self._commands = self._commands, []
+        out, self.wanted = self.wanted, []
         return out
 
     def frames(self) -> list[tuple[bytes, FromBroker]]:

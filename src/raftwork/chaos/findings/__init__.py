@@ -9,6 +9,7 @@ from raftwork.chaos.findings import (
     cancels,
     checkpoints,
     keys,
+    limits,
     order,
     outcomes,
     times,
@@ -23,6 +24,7 @@ FINDINGS: tuple[Finding, ...] = (
     *cancels.FINDINGS,
     *order.FINDINGS,
     *keys.FINDINGS,
+    *limits.FINDINGS,
     *attempts.FINDINGS,
     *checkpoints.FINDINGS,
 )

@@ -4,7 +4,7 @@ from raftwork.chaos.findings.finding import Finding, Proofs
 from raftwork.chaos.lives import Life, Record
 
 #: The cluster's clock may run so much faster than the history's, and follow it from so far ahead.
-_FASTER, _AHEAD_S = 0.1, 0.05
+FASTER, _AHEAD_S = 0.1, 0.05
 
 
 def waits_until(record: Record, life: Life) -> float | None:
@@ -15,7 +15,7 @@ def waits_until(record: Record, life: Life) -> float | None:
     if life.asked is None or "delay" not in life.wanted:
         return None
     delay = float(life.wanted["delay"])
-    return min(life.asked.at + delay * (1 - _FASTER) - _AHEAD_S, record.clocks_set_at)
+    return min(life.asked.at + delay * (1 - FASTER) - _AHEAD_S, record.clocks_set_at)
 
 
 def _early(record: Record) -> Proofs:

@@ -48,7 +48,7 @@ from raftwork.consensus.raft.messages import (
     encode,
 )
 from raftwork.consensus.raft.state import Candidate, Follower, Leader, Node, Outbox
-from raftwork.consensus.raft.transitions import Event
+from raftwork.consensus.raft.transitions import Event, State
 from raftwork.errors import BadMessage, NotLeader, QueueFull, StoreDamaged
 
 if TYPE_CHECKING:
@@ -101,9 +101,10 @@ class Raft:
             # We were stopped: another may lead by now, and what it said may lie unread.
             node.reset_election_timer()
             self._stir()
-        elif now >= self._due_at or (
-            isinstance(node.role, Leader) and now >= node.role.quorum_until
-        ):
+            return
+        if self._due is None:
+            self._due = self._next_due()
+        if now >= self._due:
             self._passed = True
             self._stir()
 
@@ -150,21 +151,19 @@ class Raft:
             role.timeout = node.draw_timeout()
             role.deadline = max(role.deadline, now + role.timeout)
 
-    def receive(self, src: Peer, body: bytes, now: int) -> None:
-        """A message from a peer whose name and incarnation the session vouches for.
-
-        Raises BadMessage for bytes that are none; state is unchanged then.
-        """
+    def receive(self, src: Peer, body: bytes, now: int) -> bool:
+        """See `Consensus.receive`."""
         node = self._node
         if src.name not in node.others:
             raise BadMessage(f"{src.name!r} is no peer of {node.me.name!r}")
         message = decode(body)
         node.now = now
-        if isinstance(message, AppendReply) and replication.on_late_ack(node, src, message):
-            return
+        if type(message) is AppendReply and replication.on_late_ack(node, src, message):
+            return False
         self._stir()
         if _admit(node, src, message):
             _dispatch(node, src, message)
+        return True
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection to a peer came up or was lost. A hint: it changes no promise."""
@@ -182,7 +181,7 @@ class Raft:
         node = self._node
         node.now = now
         role = node.role
-        if not isinstance(role, Leader):
+        if type(role) is not Leader:
             raise NotLeader(node.leader)
         if role.transfer is not None:
             raise NotLeader(None)
@@ -223,7 +222,7 @@ class Raft:
             node.log.written(output.append[-1].at)
         if output.state is not None and output.state == node.hard_state:
             election.own_vote_is_durable(node)
-        if isinstance(node.role, Leader):
+        if type(node.role) is Leader:
             replication.advance(node, node.role)
         # Else all that became durable is another's to count, and there is nothing to be done.
         if output.state is not None or (node.applying != node.commit and not self._may_wait()):
@@ -255,25 +254,30 @@ class Raft:
             self._pass_time()
         node = self._node
         role = node.role
-        if isinstance(role, Leader):
-            reads.begin_round(node, role)
-            transfer.proceed(node, role)
+        if type(role) is Leader:
+            if role.reads:
+                reads.begin_round(node, role)
+            if role.transfer is not None:
+                transfer.proceed(node, role)
             replication.flush(node, role)
         rewind, append = node.log.take()
         committed, roster = self._take_committed()
         activated: int | None = None
         passed: tuple[int, ...] = ()
-        if isinstance(role, Leader):
-            if not node.active and node.applying >= role.noop:
+        if type(role) is Leader:
+            if node.state is not State.ACTIVE and node.applying >= role.noop:
                 node.move(Event.NOOP_APPLIED)
                 activated = node.term
-            passed = reads.passed(node, role)
+            if role.reads:
+                passed = reads.passed(node, role)
         box = node.out
         if not (append or committed or passed or rewind is not None) and box == _EMPTY:
             return None
         node.out = Outbox()
         self._stirred = more = node.applying != node.commit and not self._waits
-        acks = [Message(to, encode(reply)) for to, reply in box.acks.items()]
+        promises = box.promises
+        if box.acks:
+            promises += [Message(to, encode(reply)) for to, reply in box.acks.items()]
         return Output(
             deactivated=box.deactivated,
             news=tuple(box.news),
@@ -287,7 +291,7 @@ class Raft:
             roster=roster,
             activated=activated,
             reads=passed,
-            send_after_sync=(*box.promises, *acks),
+            send_after_sync=tuple(promises),
             make_snapshot=box.make_snapshot,
             install=box.install,
         )
@@ -295,13 +299,9 @@ class Raft:
     @property
     def wake_at(self) -> int | None:
         """When `wake` is next needed, in milliseconds on the caller's clock."""
-        return min(self._due_at, self._woken + self._watch)
-
-    @property
-    def _due_at(self) -> int:
         if self._due is None:
             self._due = self._next_due()
-        return self._due
+        return min(self._due, self._woken + self._watch)
 
     def _next_due(self) -> int:
         node, role = self._node, self._node.role
@@ -311,7 +311,7 @@ class Raft:
                 role.quorum_until = election.quorum_until(node, role)
                 at = min(at, role.quorum_until)
             return at if role.transfer is None else min(at, role.transfer.deadline)
-        at = min(role.deadline, role.ask_at) if isinstance(role, Candidate) else role.deadline
+        at = min(role.deadline, role.ask_at) if type(role) is Candidate else role.deadline
         return min(at, self._apply_at) if self._waits and self._apply_at is not None else at
 
     @property
@@ -342,7 +342,8 @@ class Raft:
     @property
     def leading(self) -> tuple[int, str | None]:
         """The epoch and the leader of `status`, at less cost: for use in every turn."""
-        return self._node.term, self._node.leader
+        node = self._node
+        return node.term, node.me.name if type(node.role) is Leader else node.leader
 
     def compactable(self) -> Position:
         """The log up to here may be dropped as far as the core is concerned."""
@@ -353,8 +354,12 @@ class Raft:
 
     def _take_committed(self) -> tuple[tuple[Entry, ...], Roster | None]:
         node = self._node
+        self._waits = False
+        if node.applying == node.commit:
+            self._apply_at = None
+            return (), None
         self._waits = self._may_wait()
-        if node.applying == node.commit or self._waits:
+        if self._waits:
             return (), None
         config = node.config
         upto = min(node.commit, node.applying + config.apply_entries)
@@ -375,7 +380,7 @@ class Raft:
             self._apply_at = None
         elif self._apply_at is None:
             self._apply_at = node.now + config.apply_within
-        if self._apply_at is None or isinstance(node.role, Leader):
+        if self._apply_at is None or type(node.role) is Leader:
             return False
         return node.log.durable != node.log.last.seq or (
             node.now < self._apply_at
@@ -411,8 +416,8 @@ def _admit(node: Node, src: Peer, message: RaftMessage) -> bool:
             case _:
                 pass
         return False
-    if isinstance(message, Append | SnapshotChunk):
-        assert not isinstance(node.role, Leader), f"{src.name} also leads in term {node.term}"
+    if type(message) is Append or type(message) is SnapshotChunk:
+        assert type(node.role) is not Leader, f"{src.name} also leads in term {node.term}"
         node.follow(node.term, src.name)
     return True
 
@@ -441,7 +446,7 @@ def _dispatch(node: Node, src: Peer, message: RaftMessage) -> None:
 def _heard(node: Node, src: Peer, reply: AppendReply | ChunkReply) -> None:
     """An answer to our present leadership; those to an older one never get here."""
     leader = node.role
-    if not isinstance(leader, Leader):
+    if type(leader) is not Leader:
         return
     peer = replication.progress_of(node, leader, src)
     peer.heard = node.now

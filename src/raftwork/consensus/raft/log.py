@@ -69,7 +69,11 @@ class RaftLog:
 
     def position(self, index: int) -> Position:
         """The position of the entry at `index`, as `term`."""
-        return self.last if index == self.last.seq else Position(self.term(index), index)
+        if index == self.last.seq:
+            return self.last
+        if index >= self._start:
+            return self._tail[index - self._start].at
+        return Position(self.term(index), index)
 
     def holds(self, at: Position) -> bool:
         """Whether this very entry is in the log, or was the last one compacted away."""
@@ -128,7 +132,9 @@ class RaftLog:
 
     def written(self, at: Position) -> None:
         """Entries up to `at` are on disk, unless the log has moved on from them since."""
-        if self.holds(at):
+        if at == self.last:
+            self.durable = at.seq
+        elif self.holds(at):
             self.durable = max(self.durable, at.seq)
 
     def entries(self, after: int, upto: int, limit_bytes: int) -> Sequence[Entry]:

@@ -130,9 +130,9 @@ encode_hard_state, decode_hard_state = _hard_state.encode, _hard_state.decode
 def decode(body: bytes) -> RaftMessage:
     """A message whose parts fit together. Raises BadMessage."""
     message = codec.decode(body)
-    if isinstance(message, Append):
+    if type(message) is Append:
         _check_append(message)
-    elif isinstance(message, SnapshotChunk):
+    elif type(message) is SnapshotChunk:
         if message.offset + len(message.data) > message.size:
             raise BadMessage("SnapshotChunk: data beyond the snapshot's size")
         if message.at.epoch > message.term:

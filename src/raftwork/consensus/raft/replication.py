@@ -16,63 +16,60 @@ from raftwork.consensus.raft.state import Leader, Node, Progress
 # ---- the leader's side -------------------------------------------------------------------------
 
 
-class Ranges:
-    """Encodes each range of the log once in a flush, however many peers it goes to."""
+class Appends(dict[tuple[int, int], tuple[bytes, int, int]]):
+    """Encodes each range of the log once in a flush, however many peers it goes to.
+
+    By the indices (after, upto): an append of what follows `after`, its last index, and what it
+    counts in the window.
+    """
 
     def __init__(self, node: Node, leader: Leader) -> None:
         self._node = node
         self._round = leader.round
-        self._made: dict[tuple[Position, int], tuple[bytes, int, int]] = {}
 
-    def append(self, prev: Position, upto: int) -> tuple[bytes, int, int]:
-        """An append of what follows `prev`, its last index, and what it counts in the window."""
-        made = self._made.get((prev, upto))
-        if made is None:
-            node = self._node
-            entries = (
-                tuple(node.log.entries(prev.seq, upto, node.config.append_bytes))
-                if upto > prev.seq
-                else ()
-            )
-            last = entries[-1].at.seq if entries else prev.seq
-            body = encode(Append(node.term, prev, node.commit, self._round, entries))
-            made = self._made[prev, upto] = (body, last, len(body))
+    def __missing__(self, range_: tuple[int, int]) -> tuple[bytes, int, int]:
+        after, upto = range_
+        node = self._node
+        prev = node.log.position(after) if after else ORIGIN
+        entries = (
+            tuple(node.log.entries(after, upto, node.config.append_bytes)) if upto > after else ()
+        )
+        last = entries[-1].at.seq if entries else after
+        body = encode(Append(node.term, prev, node.commit, self._round, entries))
+        made = self[range_] = (body, last, len(body))
         return made
 
 
 def flush(node: Node, leader: Leader) -> None:
     """Send every peer what it may be sent now."""
-    ranges = Ranges(node, leader)
+    appends = Appends(node, leader)
     level = node.log.last.seq + 1
     for name, peer in leader.peers.items():
         if peer.next == level and not peer.beat and not peer.probing:
             continue  # nothing to say
         if peer.next - 1 < node.log.base.seq:
             snapshot.offer(node, name, peer)
-            prev, upto = ORIGIN, 0
+            known = 0
         elif peer.probing:
             peer.beat = not peer.paused
             peer.paused = True
-            prev = node.log.position(peer.next - 1)
-            upto = prev.seq
+            known = peer.next - 1
         else:
-            _pipeline(node, name, peer, ranges)
-            prev = node.log.position(peer.next - 1)
-            upto = prev.seq
+            _pipeline(node, name, peer, appends)
+            known = peer.next - 1
         if peer.beat:
             peer.beat = False
-            node.out.send.append(Message(name, ranges.append(prev, upto)[0]))
+            node.out.send.append(Message(name, appends[known, known][0]))
 
 
-def _pipeline(node: Node, name: str, peer: Progress, ranges: Ranges) -> None:
-    log, config = node.log, node.config
-    last = log.last.seq
+def _pipeline(node: Node, name: str, peer: Progress, appends: Appends) -> None:
+    config, last = node.config, node.log.last.seq
     while (
         peer.next <= last
         and len(peer.inflight) < config.window_messages
         and peer.inflight_bytes < config.window_bytes
     ):
-        body, upto, size = ranges.append(log.position(peer.next - 1), last)
+        body, upto, size = appends[peer.next - 1, last]
         node.out.send.append(Message(name, body))
         peer.inflight.append((upto, size))
         peer.inflight_bytes += size
@@ -103,7 +100,7 @@ def on_late_ack(node: Node, src: Peer, reply: AppendReply) -> bool:
     """
     leader = node.role
     if (
-        not isinstance(leader, Leader)
+        type(leader) is not Leader
         or reply.term != node.term
         or not reply.ok
         or leader.reads
@@ -120,9 +117,10 @@ def on_late_ack(node: Node, src: Peer, reply: AppendReply) -> bool:
         or peer.next <= node.log.last.seq
         or not node.roster.is_voter(src.name, src.incarnation)
         or reply.at < peer.match
+        or reply.round < peer.round
     ):
         return False
-    peer.heard, peer.round = node.now, max(peer.round, reply.round)
+    peer.heard, peer.round = node.now, reply.round
     _matched(peer, reply.at)
     return True
 
@@ -163,16 +161,23 @@ def _refused(node: Node, peer: Progress, reply: AppendReply) -> None:
 
 
 def advance(node: Node, leader: Leader) -> None:
-    """§5.4.2: only an entry of our own term is committed by counting; those before it follow."""
-    if node.commit == node.log.last.seq:
-        return  # a quorum has all there is
+    """§5.4.2: only an entry of our own term is committed by counting; those before it follow.
+
+    Those of our own term are the ones from our no-op on.
+    """
+    ahead = 1 if node.log.durable > node.commit else 0
+    for peer in leader.peers.values():
+        if peer.match > node.commit:
+            ahead += 1
+    if ahead < node.quorum:
+        return
     matched = [
         p.match for name, p in leader.peers.items() if node.roster.is_voter(name, p.incarnation)
     ]
-    if node.is_voter:
+    if node.roster.is_voter(*node.me):
         matched.append(node.log.durable)
     index = reached(matched, node.quorum)
-    if index is not None and index > node.commit and node.log.term(index) == node.term:
+    if index is not None and index > node.commit and index >= leader.noop:
         node.commit_to(index)
 
 
@@ -229,15 +234,16 @@ def _accept(node: Node, message: Append) -> tuple[int, bool, Position]:
         # What is committed here is in every leader's log (§5.4): begin behind it.
         entries = entries[node.commit - prev.seq :]
         prev = log.position(node.commit)
-    if not log.holds(prev):
+    if prev != log.last and not log.holds(prev):
         # Nothing after the agreed entry can have the missing one's term or a later one.
         hint = log.find_conflict_by_term(prev.seq, prev.epoch)
         return message.prev.seq, False, max(hint, log.position(node.commit))
     known = 0
     # Only a real conflict truncates: an old or reordered append must not take away what a later
     # one brought, for it may have been acknowledged.
-    while known < len(entries) and log.holds(entries[known].at):
-        known += 1
+    if prev.seq < log.last.seq:
+        while known < len(entries) and log.holds(entries[known].at):
+            known += 1
     fresh = entries[known:]
     if fresh:
         if fresh[0].at.seq <= log.last.seq:

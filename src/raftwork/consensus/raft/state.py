@@ -203,9 +203,10 @@ class Node:
     @property
     def leader(self) -> str | None:
         """The name of the leader of this term, if one is known."""
-        if isinstance(self.role, Leader):
-            return self.me.name
-        return self.role.leader if isinstance(self.role, Follower) else None
+        role = self.role
+        if type(role) is Follower:
+            return role.leader
+        return self.me.name if type(role) is Leader else None
 
     @property
     def is_voter(self) -> bool:
@@ -239,13 +240,14 @@ class Node:
 
     def acknowledge(self, to: str, reply: AppendReply) -> None:
         """As `promise`; of several good answers only the last is sent, as it covers the others."""
-        before = self.out.acks.get(to)
+        acks = self.out.acks
+        before = acks.get(to)
         if before is not None and not (before.ok and reply.ok and before.term == reply.term):
             self.promise(to, before)
         elif before is not None:
             at, rnd = max(before.at, reply.at), max(before.round, reply.round)
             reply = reply._replace(at=at, round=rnd)
-        self.out.acks[to] = reply
+        acks[to] = reply
 
     # ---- roles --------------------------------------------------------------------------------
 
@@ -265,7 +267,7 @@ class Node:
         if term > self.term:
             self.term, self.vote = term, b""
             self.out.state = True
-        elif isinstance(role, Follower) and leader is not None and role.leader == leader:
+        elif type(role) is Follower and leader is not None and role.leader == leader:
             role.heard = self.now
             role.deadline = self.now + role.timeout
             return
@@ -348,6 +350,8 @@ class Node:
             return
         assert index <= self.log.last.seq, f"commit {index} beyond the log's end {self.log.last}"
         self.commit = index
+        if not self.roster.open:
+            return
         if self.roster.commit(self.log.position(index)) and isinstance(self.role, Leader):
             # Until they know, the others cannot count the rebound replica: tell them at once.
             self.beat(self.role)

@@ -140,11 +140,8 @@ class Zab:
         elif isinstance(role, Follower):
             role.deadline = max(role.deadline, now + config.silence)
 
-    def receive(self, src: Peer, body: bytes, now: int) -> None:
-        """A message from a peer whose name and incarnation the session vouches for.
-
-        Raises BadMessage for bytes that are none; state is unchanged then.
-        """
+    def receive(self, src: Peer, body: bytes, now: int) -> bool:
+        """See `Consensus.receive`."""
         node = self._node
         if src.name not in node.others:
             raise BadMessage(f"{src.name!r} is no peer of {node.me.name!r}")
@@ -154,7 +151,7 @@ class Zab:
             content = decode_framed(message.body)
             node.now = now
             follower.on_frame(node, src, message, content)
-            return
+            return True
         node.now = now
         match message:
             case Notification():
@@ -165,6 +162,7 @@ class Zab:
                 _heard(node, src, message)
             case Snap():
                 follower.on_chunk(node, src, message)
+        return True
 
     def link(self, name: str, up: bool, now: int) -> None:
         """The connection to a peer came up or was lost. A hint: it changes no promise."""

@@ -661,3 +661,26 @@ def test_what_waits_again_and_is_purged_is_not_proposed() -> None:
     processor.commit()
     w.busy = 0
     assert planned(processor.plan()) == {"w": [4]}
+
+
+# ---- whether to look at all -------------------------------------------------------------------
+
+
+def test_what_comes_into_a_queue_that_no_free_worker_serves_needs_no_plan() -> None:
+    harness = DispatcherHarness(worker("w"))
+    assert harness.plan() == []
+    harness.propose(enqueue("far", spec=Spec("job", "other")))
+    harness.commit()
+    assert harness.dispatcher.needs_plan is False
+    harness.propose(enqueue("near"))
+    harness.commit()
+    assert planned(harness.plan()) == {"w": [2]}
+    harness.commit()
+    assert harness.plan() == []  # its slot is taken
+    harness.propose(enqueue("next"))
+    harness.commit()
+    assert harness.plan() == []
+
+    harness.workers.append(worker("x", 2, 0, "default", "other"))
+    harness.dispatcher.needs_plan = True  # as the leader says when a worker's capacity changed
+    assert planned(harness.plan()) == {"x": [1, 3]}

@@ -86,7 +86,7 @@ def test_the_digest_tells_states_apart() -> None:
 #: Rows where this history leaves none.
 FILLED = (
     "INSERT INTO timer VALUES (1, 1, 1)",
-    "INSERT INTO lane VALUES (1, 1, 0, '', '', 1)",
+    "INSERT INTO lane VALUES (1, 1, 0, '', '', '', 1)",
     "INSERT INTO laned VALUES (1, 1, 1)",
     "INSERT INTO key_order VALUES (1, '', 0)",
     "INSERT INTO key_waiting VALUES (1, '', 1, 1)",
@@ -97,9 +97,10 @@ FILLED = (
     "INSERT INTO checkpoint VALUES (1, x'')",
     "INSERT INTO edge VALUES (1, 0, 2, 0, 0)",
     "INSERT INTO flow VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
-    "INSERT INTO unmade VALUES (1, 0, x'', x'')",
+    "INSERT INTO unmade VALUES (1, 0, x'', x'', '')",
+    "INSERT INTO pin VALUES (1, 1, '')",
     "INSERT INTO signal VALUES (1, '', 0, x'')",
-    "INSERT INTO node VALUES (1, 1)",
+    "INSERT INTO node VALUES (1, 1, 1)",
     "INSERT INTO schedule VALUES (1, '', '', x'', x'', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
     "INSERT INTO tick VALUES (1, 1, 0)",
     "INSERT INTO name VALUES (99, '')",

@@ -12,12 +12,15 @@ from raftwork.broker.workers.registry import BEAT_MS
 from raftwork.broker.workers.worker import PARKED_MAX
 from raftwork.features import edges
 from raftwork.features.enqueue import Admit
+from raftwork.features.flow_graph import BroadcastKind, Graph, Node, encode_graph
+from raftwork.features.flows import Grow
 from raftwork.features.limit_settings import ENDLESS
 from raftwork.features.limit_settings import changes as limit_changes
 from raftwork.features.limits import ConfigureLimit, PauseGates
 from raftwork.features.queue_settings import Configure
 from raftwork.features.queue_settings import changes as queue_changes
 from raftwork.messages import (
+    PROTOCOL,
     Deadlock,
     EndWaits,
     Extras,
@@ -30,6 +33,7 @@ from raftwork.messages import (
     Spec,
     State,
     Wait,
+    WorkerHello,
     encode_spec,
 )
 from raftwork.wire import pack
@@ -210,6 +214,24 @@ def test_a_slot_elsewhere_a_parked_task_and_another_queue_leave_hope(
     assert _ended(harness) == [], "another worker has slots"
 
 
+@pytest.mark.parametrize("its", ["w", "v"])
+def test_a_slot_of_another_worker_is_no_hope_for_a_task_of_this_one(
+    harness: RegistryHarness, its: str
+) -> None:
+    first, second = harness.give(2)
+    hello = WorkerHello(PROTOCOL, "v", OTHER, 1, "h", 1, 1, ["default"], [], draining=False)
+    harness.registry.hello(b"v", hello, harness.now)
+    node = Node(1, pack([[], {}]), broadcast=BroadcastKind.VALUES)
+    graph = encode_graph(
+        Graph([encode_spec(Spec("job", "default"))], [node, Node(0, pack(None), [0])])
+    )
+    harness.queues.apply(Grow(0, "f", 1_000, False, graph, [("default", [its])]))
+    _say(harness, _wait(first, "f/1.1", parked=False))
+    assert _ended(harness) == []
+    _say(harness, _wait(second, "f/1.1", parked=False))
+    assert _ended(harness) == [Hopeless(second, 1, Deadlock.SLOTS)] * (its == "w")
+
+
 def test_a_worker_that_rests_is_no_hope_unless_it_has_a_slot(harness: RegistryHarness) -> None:
     """With its slots held by tasks that wait, too, all waited for ever."""
     first, second = harness.give(2)
@@ -303,7 +325,8 @@ def test_one_that_waits_again_and_again_delays_no_look_at_another(
 
 def test_a_blocked_task_waits_for_each_of_those_before_it(harness: RegistryHarness) -> None:
     harness.give(2)
-    harness.queues.db.execute("INSERT INTO edge VALUES (1, 9, 0), (2, 9, 0), (2, 9, 1)")
+    met = "(9, 0, 1, 1, 0), (9, 1, 2, 1, 0), (9, 2, 2, 1, 0), (9, 3, 3, 1, 1), (8, 0, 4, 1, 0)"
+    harness.queues.db.execute(f"INSERT INTO edge VALUES {met}")
     assert list(edges.holds(harness.queues.machine.state, 9)) == [(1,), (2,)]
 
 
