@@ -124,7 +124,7 @@ def test_one_command_runs_the_module_of_the_quick_start(reader: Reader) -> None:
     place = reader.place
     place.write("tasks.py", reader.module)
     dev = place.start(reader.alone.strip(), "dev")
-    (line,) = (line for line in reader.uses if "enqueue" in line)
+    (line,) = (line for line in reader.uses if line.startswith("raftwork enqueue"))
     done = place.wait_until(lambda: _done(place, line), "it is done")
     assert done == "3\n"
     assert dev.stop() == 0, dev.text
