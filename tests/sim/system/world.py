@@ -176,6 +176,7 @@ class World:
             self.resumes.begin()
             self.uniques.begin()
             self.flows.begin()
+            self.flows.leave()
             self.schedulers.begin()
             self.moves.begin()
             self.looker.begin()
