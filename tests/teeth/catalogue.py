@@ -404,6 +404,7 @@ _COMMANDS = (
         ),
         (
             "test_the_quick_start_works_as_printed_and_so_does_what_it_says_can_be_killed",
+            "test_one_command_runs_the_module_of_the_quick_start",
             "test_the_example_runs",
             "test_the_tutorial_works_as_printed",
         ),

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from raftwork.broker.cluster.handshake import Handshake
 from raftwork.broker.cluster.readiness import Readiness
@@ -23,6 +23,7 @@ from raftwork.broker.leader_events import LeaderEvents
 from raftwork.broker.machine import Machine
 from raftwork.broker.net.sessions import Kind, Sessions
 from raftwork.broker.outgoing_frames import OutgoingFrames
+from raftwork.broker.routes import route
 from raftwork.broker.status import not_leader, own_status
 from raftwork.broker.version_negotiation import unsupported, version_objection
 from raftwork.broker.workers.registry import WorkerRegistry
@@ -49,18 +50,12 @@ from raftwork.messages import (
 from raftwork.net.backoff import Pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from raftwork.broker.events import Event
     from raftwork.broker.node_setup import NodeStore, Setup
+    from raftwork.broker.routes import Route
     from raftwork.consensus.core import Entry
     from raftwork.consensus.replica_events import ReplicaEvent
     from raftwork.messages import FromBroker, ToBroker
-
-    #: Takes a frame: from which routing id, what, and when.
-    Route = Callable[[bytes, ToBroker, int], None]
-
-F = TypeVar("F", bound=tuple[object, ...])
 
 #: Between two looks at the chores (ms).
 CHORES_MS = 10
@@ -69,11 +64,6 @@ CHORES_MS = 10
 WAITING_MS = 5
 #: A pause of this broker itself (ms) from which on workers' leases are extended by it.
 STALL_MS = 300
-
-
-def route(frame: type[F], takes: Callable[[bytes, F, int], None]) -> tuple[type[ToBroker], Route]:
-    """A row of the table of routes: its halves belong together."""
-    return frame, cast("Route", takes)
 
 
 class Node:
@@ -313,15 +303,9 @@ class Node:
         return {
             **dict.fromkeys((rule.request for each in FEATURES for rule in each.rules), self._ask),
             **dict.fromkeys(WorkerRegistry.FRAMES, self._worker_frame),
-            **dict(
-                (
-                    route(WorkerHello, self._worker_hello),
-                    route(ClientHello, self._client_hello),
-                    route(Ping, self._ping),
-                    route(StatusRequest, self._status_request),
-                    route(PeerHello, self._peer_hello),
-                )
-            ),
+            **dict([route(WorkerHello, self._worker_hello), route(PeerHello, self._peer_hello)]),
+            **dict([route(ClientHello, self._client_hello), route(Ping, self._ping)]),
+            **dict([route(StatusRequest, self._status_request)]),
         }
 
     def _peer_hello(self, routing: bytes, hello: PeerHello, now: int) -> None:

@@ -6,6 +6,7 @@
 from raftwork.errors import LoadError
 from raftwork.worker.loader import load
 from raftwork.worker.main import run_worker
+from raftwork.worker.pool.engine import maker
 from raftwork.worker.pool.recycling import Recycling
 
-__all__ = ["load", "LoadError", "Recycling", "run_worker"]
+__all__ = ["load", "LoadError", "maker", "Recycling", "run_worker"]

@@ -61,6 +61,7 @@ from raftwork.worker.loader import functions
 from raftwork.worker.machine_load import Sampler, usable_cpus
 from raftwork.worker.pool import Pool
 from raftwork.worker.pool.coroutine import AsyncPool, run_beside
+from raftwork.worker.pool.engine import EnginePool, Make
 from raftwork.worker.pool.process import ProcessPool
 from raftwork.worker.pool.recycling import NEVER, Recycling
 from raftwork.worker.pool.thread import ThreadPool
@@ -369,30 +370,27 @@ def run_worker(
     grace: float | None = None,
     declared: Sequence[DeclareSchedules] = (),
     pickles: bool = False,
+    engine: Make | None = None,
 ) -> int:
     """Run tasks until SIGTERM or SIGINT has drained the worker; returns the exit status.
 
-    `registry` maps task names to Tasks or plain callables; `brokers` are "HOST:PORT"; `pool` is
-    "process", "thread" or "async". Call it from the main thread, before anything else has started
-    threads: the process pool forks here. A second signal ends the process from inside, with
-    status 0: no thread or exit handler of a task may delay that; so does the first one's passing by
-    `grace` seconds. `recycling` is for processes only. `declared` are schedules to be created where
-    they are missing. `pickles` is whether executors may have any function called here, pickled ones
-    among them (executor_calls.py).
+    `registry` maps task names to Tasks or plain callables; `brokers` are "HOST:PORT". Call it from
+    the main thread, before anything else has started threads: the process pool forks here. A second
+    signal ends the process from inside, with status 0: no thread or exit handler of a task may
+    delay that; so does the first one's passing by `grace` seconds. `declared` are schedules to be
+    created where missing. See executor_calls.py for `pickles`, pool/engine.py for `engine`.
     """
-    host, pid = socket.gethostname(), os.getpid()
-    identity = Identity(name or f"{host}-{pid}", secrets.token_bytes(16), host, pid, tuple(queues))
+    host, pid, mark = socket.gethostname(), os.getpid(), secrets.token_bytes(16)
+    identity = Identity(name or f"{host}-{pid}", mark, host, pid, tuple(queues))
     slots, hooks = concurrency or usable_cpus(), hooks or Hooks()
     tasks = typed(hooked(functions(registry), hooks), registry)
     speak_for(identity.name)
-    facts = (identity.name, app_target, pool, slots, identity.queues, tuple(brokers))
-    tell(started(*facts, list(tasks), pid))
+    facts = identity.name, app_target, pool, slots, identity.queues, tuple(brokers), list(tasks)
+    tell(started(*facts, pid))
     if not tasks:
         tell(NothingRegistered(app_target))
+    _prepare(brokers)
     tasks = {**tasks, **served(app_target, pickles=pickles)}
-    carry_into_threads()
-    keep_last_lines()
-    notice_waits(brokers)
     of = WorkerOptions(grace=grace, declared=declared)
     try:
         match pool:
@@ -400,21 +398,31 @@ def run_worker(
                 _run_processes(identity, brokers, tasks, slots, recycling, hooks, of)
             case "thread":
                 _start_here(hooks)
-                threads = ThreadPool(tasks, identity.name, slots)
-                _run(Worker(identity, brokers, threads, **of))
+                _run(Worker(identity, brokers, ThreadPool(tasks, identity.name, slots), **of))
+            case "executor" if engine is not None:
+                start(hooks.worker_start, "on_worker_start")
+                elsewhere = EnginePool(engine, app_target, brokers, identity.name, slots)
+                _run(Worker(identity, brokers, elsewhere, **of))
             case "async":
                 _start_here(hooks)
                 _run_async(identity, brokers, tasks, slots, of)
             case _:
-                raise ValueError(f"pool must be 'process', 'thread' or 'async', got {pool!r}")
+                raise ValueError(f"no pool is called {pool!r}, or it needs more than that")
     except (PoolBroken, HookFailed, OSError, zmq.ZMQError) as error:
-        if (why := _why(error, slots)) is None:
-            raise
-        log.critical("%s", why)
-        return 1
+        if (why := _why(error, slots)) is not None:
+            log.critical("%s", why)
+            return 1
+        raise
     watch(hooks.worker_stop, "on_worker_stop")
     tell(WorkerStopped(identity.name))
     return 0
+
+
+def _prepare(brokers: Sequence[str]) -> None:
+    """Of this process, before any of its tasks runs."""
+    carry_into_threads()
+    keep_last_lines()
+    notice_waits(brokers)
 
 
 def _why(error: Exception, slots: int) -> str | None:
