@@ -362,7 +362,7 @@ _COMMANDS = (
     ),
     Break(
         "the current directory is not on the path",
-        (Edit(f"{_WORKER}.loader:load", "sys.path.insert(0, os.getcwd())", "pass"),),
+        (Edit(f"{_WORKER}.loader:place_first", "sys.path.insert(0, os.getcwd())", "pass"),),
         ("test_a_worker_finds_its_module_in_the_current_directory",),
     ),
     Break(
@@ -757,8 +757,8 @@ _PREVENTION = (
         "any pool is told to replace its processes",
         (
             Edit(
-                f"{_CLI}.worker:command",
-                'if pool != "process" and (max_tasks_per_child or max_memory_per_child):',
+                f"{_CLI}.worker:_check_pool",
+                'if pool != "process" and any(recycling):',
                 "if False:",
             ),
         ),

@@ -68,6 +68,7 @@ QUEUE, NODE = "flows", "node"
 GROWS = ("spawn", "replace")
 _SPEC = encode_spec(Spec(NODE, QUEUE, retries=1, backoff=30, max_losses=100, result_ttl=300))
 _CARRIES, _ANY = EdgeKind.CARRIES, EdgeKind.NEEDS_END
+_BY_END = BroadcastKind.ENDS
 _FAILURE = EdgeKind.NEEDS_FAILURE | EdgeKind.CARRIES
 #: Nobody is at this address: what came of it is seen in the log.
 _NOBODY = b"flows that are steered"
@@ -507,7 +508,16 @@ class Flows:
         if not self.there or self._third.random() > _AWAY:
             return
         who = self._workers if self._third.random() < 0.4 else [self._third.choice(self._workers)]
-        self._world.timeline.after(self._third.randint(1_500, 4_000), self._send_away, who)
+        self._world.timeline.after(self._third.randint(1_500, 4_000), self._tell_all, who)
+
+    def _tell_all(self, who: list["Worker"]) -> None:
+        """What is for all of them comes just before they leave."""
+        node = _node([], "ok", 300, 1, [])
+        all_ = node._replace(payload=pack([unpack(node.payload), {}]), broadcast=_BY_END)
+        graph = encode_graph(Graph([_SPEC], [all_, _join([0])]))
+        asked = SubmitFlow(0, 0, "for all", 5_000, False, graph)
+        self._third.choice(self._world.users).inquire(asked)
+        self._world.timeline.after(self._third.randint(100, 300), self._send_away, who)
 
     def _send_away(self, who: list["Worker"]) -> None:
         for worker in who:

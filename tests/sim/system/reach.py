@@ -135,7 +135,6 @@ _EXPECTED = (
     "flow: retried, and shares a result",
     "broadcast: entered",
     "broadcast: to nobody",
-    "broadcast: worker gone",
     "broadcast: came to its worker again",
     # time
     "scheduled",
