@@ -295,8 +295,12 @@ def _holds(ledger: "Ledger", seq: int) -> Iterator[Sequence[int]]:
         quota, gate = ledger.gates.quotas.get(name[0]), ledger.gates.find(name)
         if quota is not None and 0 < quota.concurrency <= gate.held:
             yield [ledger.running[token].seq for token in sorted(gate.holders)]
-    queue = ledger.numbered[number]
-    if queue.quota is not None and 0 < queue.quota.concurrency <= queue.running:
+    queue = ledger.numbered.get(number)  # none of a flow or a join
+    if (
+        queue is not None
+        and queue.quota is not None
+        and 0 < queue.quota.concurrency <= queue.running
+    ):
         yield [run.seq for run in ledger.running.values() if run.queue == queue.name]
 
 

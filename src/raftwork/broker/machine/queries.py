@@ -122,16 +122,19 @@ def states(ledger: Ledger, ids: Sequence[str]) -> list[State]:
 def standings(ledger: Ledger, ids: Sequence[str]) -> list[Standing]:
     """Where the tasks of these ids stand, as far as they are known, in any order."""
     rows = ledger.db.execute(_STANDINGS, (dumps(list(ids)),))
-    return [
-        Standing(seq, _state(ledger, seq, *row), ledger.numbered[q].name) for seq, q, *row in rows
-    ]
+    return [Standing(seq, _state(ledger, seq, *row), _name(ledger, q)) for seq, q, *row in rows]
 
 
 def standing(ledger: Ledger, seq: int) -> Standing | None:
     """Where the task of this number stands; None if it is not known."""
     for queue, *row in ledger.db.execute(_STANDING, (seq,)):
-        return Standing(seq, _state(ledger, seq, *row), ledger.numbered[queue].name)
+        return Standing(seq, _state(ledger, seq, *row), _name(ledger, queue))
     return None
+
+
+def _name(ledger: Ledger, queue: int) -> str:
+    """The name of the queue of this number; none of a flow or a join, which are in no queue."""
+    return ledger.numbered[queue].name if queue else ""
 
 
 def outcomes(ledger: Ledger, ids: Sequence[str], limit_bytes: int) -> list[Result]:

@@ -39,6 +39,7 @@ from raftwork.messages import (
 from raftwork.wire import pack
 from tests.unit.broker.queues import enqueue
 from tests.unit.broker.registry_harness import ME, OTHER, RegistryHarness
+from tests.unit.features.flow_cases import graph, task, value_of
 
 
 @pytest.fixture
@@ -342,6 +343,19 @@ def test_a_blocked_task_waits_for_each_of_those_before_it(harness: RegistryHarne
     met = "(9, 0, 1, 1, 0), (9, 1, 2, 1, 0), (9, 2, 2, 1, 0), (9, 3, 3, 1, 1), (8, 0, 4, 1, 0)"
     harness.queues.db.execute(f"INSERT INTO edge VALUES {met}")
     assert list(edges.holds(harness.queues.machine.state, 9)) == [(1,), (2,)]
+
+
+def test_who_waits_for_a_flow_waits_for_its_tasks(harness: RegistryHarness) -> None:
+    """A flow is in no queue."""
+    waiting, _ = harness.give(2)
+    _say(harness, _wait(waiting, "f"))
+    nodes = [task(), value_of(0)]
+    harness.queues.apply(Grow(harness.queues.time, "f", 1_000, False, graph(*nodes)))
+    assert _later(harness) == []
+    machine = harness.queues.machine
+    (flow,) = machine.standings(["f"])
+    assert (flow.queue, flow.state) == ("", State.BLOCKED)
+    assert machine.standing(flow.seq) == flow
 
 
 def _admit(*ids: str, spec: Spec, key: str = "", **extras: str) -> Admit:
