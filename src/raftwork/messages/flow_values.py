@@ -5,7 +5,7 @@ node is to stand they have a reference: the slot of the edge that brings it. Wor
 in; for a join, whose value is a list of others' values, every replica does, byte for byte.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import msgpack
@@ -19,6 +19,8 @@ from raftwork.wire import pack, pack_array
 _REFERENCE: Final = 1
 _SPREAD: Final = 2
 _FAILURE: Final = 3
+#: Lists in each other that replicas look into: far from where Python ends a recursion.
+_LISTS_MAX: Final = 500
 
 
 class Reference(NamedTuple):
@@ -61,9 +63,13 @@ def packed_input(state: State, data: bytes) -> bytes:
 
 def unpack_value(data: bytes | memoryview) -> object:
     """A value in which failures may stand, or a template. Raises BadMessage."""
+    return _unpack(data, _read)
+
+
+def _unpack(data: bytes | memoryview, hook: Callable[[int, bytes], object]) -> object:
     try:
         value: object = msgpack.unpackb(
-            data, raw=False, use_list=True, strict_map_key=False, ext_hook=_read
+            data, raw=False, use_list=True, strict_map_key=False, ext_hook=hook
         )
     except Exception as error:  # noqa: BLE001 - whatever the bytes, it is one error (wire.py)
         raise BadMessage(f"not msgpack: {type(error).__name__}: {error}") from None
@@ -76,12 +82,14 @@ def _read(kind: int, data: bytes) -> object:
         words = decode_failure(ending)
         status = State(state).name.lower()
         return Failure(words.type, words.message, words.traceback, status)
-    if kind in {_REFERENCE, _SPREAD}:
-        slot = msgpack.unpackb(data)
-        if type(slot) is not int:
-            raise ValueError("a reference is the number of a slot")
-        return Reference(slot, kind == _SPREAD)
-    return msgpack.ExtType(kind, data)
+    return _read_reference(kind, data)
+
+
+def _reference(kind: int, data: bytes) -> Reference:
+    slot = msgpack.unpackb(data)
+    if type(slot) is not int:
+        raise ValueError("a reference is the number of a slot")
+    return Reference(slot, kind == _SPREAD)
 
 
 def filled(template: bytes, inputs: Mapping[int, bytes]) -> object:
@@ -118,22 +126,42 @@ def without_references(value: object) -> object:
 
 
 def joined(template: bytes, inputs: Mapping[int, bytes]) -> bytes:
-    """The template of a join, packed, with the values of `inputs` by slot. Raises BadMessage."""
-    return _join(unpack_value(template), inputs)
+    """The template of a join, packed, with the values of `inputs` by slot. Raises BadMessage.
+
+    Every replica does this, and whatever it is given it must end alike on all of them: of a
+    template they look at lists and references alone.
+    """
+    return _join(_unpack(template, _read_reference), inputs, _LISTS_MAX)
 
 
-def _join(value: object, inputs: Mapping[int, bytes]) -> bytes:
+def _read_reference(kind: int, data: bytes) -> object:
+    if kind in {_REFERENCE, _SPREAD}:
+        return _reference(kind, data)
+    return msgpack.ExtType(kind, data)
+
+
+def _join(value: object, inputs: Mapping[int, bytes], depth: int) -> bytes:
     if type(value) is Reference:
         return _of(value, inputs)
     if type(value) is not list:
-        return pack(value)
+        return _packed(value)
+    if not depth:
+        raise BadMessage(f"more than {_LISTS_MAX} lists in each other")
     items: list[bytes] = []
     for item in value:
         if type(item) is Reference and item.spread:
             items += items_of(_of(item, inputs))
         else:
-            items.append(_join(item, inputs))
+            items.append(_join(item, inputs, depth - 1))
     return pack_array(items)
+
+
+def _packed(value: object) -> bytes:
+    """What stands in a template, as it came: too much in each other is refused by the packer."""
+    try:
+        return pack(value)
+    except Exception as error:  # noqa: BLE001 - whatever it is, replicas must not end by it
+        raise BadMessage(f"{type(error).__name__}: {error}") from None
 
 
 def with_entry(packed: bytes, key: str, value: object) -> bytes:
