@@ -85,7 +85,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)  # it gives way to all others
 @pytest.mark.parametrize(("protocol", "start"), CHUNKS)
 def test_every_promise_is_kept(protocol: str, start: int, reports: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
@@ -101,6 +101,7 @@ def test_every_promise_is_kept(protocol: str, start: int, reports: Path, tmp_pat
         assert not missed, f"no seed reached: {', '.join(missed)}"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("protocol", "seed"), ONCE)
 def test_what_failed_once_holds(protocol: str, seed: int, tmp_path: Path) -> None:
     result = simulate(f"{seed}-{seed}", protocol, tmp_path / "report.json")
