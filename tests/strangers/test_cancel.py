@@ -114,7 +114,7 @@ def test_code_that_heeds_nothing_is_ended_with_its_grace(alone: Place, pool: str
     assert alone.sh("raftwork cancel one --grace 0.5").out == "1\n"
     result = alone.sh("raftwork result one --wait --timeout 20")
     assert result.code == 1 and "cancelled on request" in result.err
-    assert time.monotonic() - began < 0.5 + 3
+    assert time.monotonic() - began < 9  # the grace that was asked for, not the usual 10 s
     assert alone.sh("raftwork enqueue tasks.quick --wait --timeout 20").out == "1\n"
     alone.write("go", "")
     if pool == "process":

@@ -170,6 +170,8 @@ def command(
         if given["ordered"] and given["key"] is None:
             raise click.UsageError("--ordered needs --key")
         flow = _flow(task, values, kwargs, id_) if broadcast else None
+    if wait:
+        _load_waiting()
     end_by_exception()
     with cluster.asked():
         if flow is None:
@@ -218,6 +220,12 @@ def _enqueue(enqueue: Callable[[], Run[object]], id_: str) -> Run[object]:
     except (KeyboardInterrupt, Told):
         err(f"interrupted; {unsure}")
         raise
+
+
+def _load_waiting() -> None:
+    """Before the enqueue: who interrupts in between would be told no id."""
+    import raftwork.cli.result
+    import raftwork.client.overview  # noqa: F401
 
 
 def _wait(run: Run[object], timeout: float | None, queue: str, brokers: str | None) -> None:
