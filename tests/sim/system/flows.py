@@ -48,7 +48,7 @@ from raftwork.messages.flow_values import (
     packed_reference,
 )
 from raftwork.wire import pack, unpack
-from tests.sim.system.promises import require
+from tests.sim.system.promises import Violation, require
 
 if TYPE_CHECKING:
     from tests.sim.system.queue_checker import Known, QueueChecker
@@ -102,6 +102,8 @@ class FlowRules:
     def __init__(self, queue: "QueueChecker") -> None:
         self._queue = queue
         self.members: dict[str, Member] = {}
+        #: Those that may not have been released, nor ended.
+        self._open: dict[str, Member] = {}
         #: Numbers of what a cancel must end that is being looked at.
         self._stopped: set[int] = set()
         #: … and of what is to end as its worker is gone.
@@ -227,17 +229,19 @@ class FlowRules:
         from tests.sim.system.queue_checker import Known
 
         queue = self._queue
-        self.members[member.id] = member
+        self._joins(member)
         seq = queue.number_of(member.id)
         require(seq > 0, "all or none", f"{member.id} did not come in")
-        require(seq not in queue.by_seq, "once in", f"number {seq} is given a second time")
         named = Spec("flow" if member.id == member.flow else "join", "")
         spec = decode_spec(graph.specs[node.spec - 1]) if node.spec else named
-        known = Known(member.id, spec, 0, len(node.payload), has_code=node.spec > 0)
-        queue.tasks[member.id] = queue.by_seq[seq] = known
+        known = Known(seq, member.id, spec, 0, len(node.payload), has_code=node.spec > 0)
+        queue.enters(known)
         if node.spec:
             queue.special.add(seq)
             queue.rooms.move(spec.queue, 1, known.size)
+
+    def _joins(self, member: Member) -> None:
+        self.members[member.id] = self._open[member.id] = member
 
     def _grew(self, command: Grew) -> None:
         """A task made tasks: they are there with its outcome, and by one attempt alone."""
@@ -271,6 +275,7 @@ class FlowRules:
             member.edges.append((whole, _CARRIES))
             member.payload = pack(packed_reference(Reference(len(member.edges) - 1)))
             member.released = parent.has_code = False
+            self._open[member.id] = member
             parent.size = 0
             queue.reached["flow: replaced"] += 1
 
@@ -300,10 +305,13 @@ class FlowRules:
         waits = {seq for seq, task in meant if task.token is None}
         told = {effect.token for effect in effects if isinstance(effect, CancelAsked)}
         made = {effect.seq for effect in effects if isinstance(effect, Settled)}
-        text = f"{command} means {meant}, ends {made} and asks {told}: {reply}"
         right = told == {task.token for task in runs if not task.asked} and made == waits
         many = len(runs) + sum(queue.by_seq[seq].has_code for seq in waits)
-        require(right and reply.affected == many, "cancel of a flow", text)
+        require(
+            right and reply.affected == many,
+            "cancel of a flow",
+            lambda: f"{command} means {meant}, ends {made} and asks {told}: {reply}",
+        )
         self._stopped |= waits
         queue.reached["flow: cancelled as a whole"] += bool(meant)
         for task in runs:
@@ -334,12 +342,12 @@ class FlowRules:
 
         queue, member, before = self._queue, self.members[id_], self._queue.tasks[id_]
         edges = [(names.get(src, src), kind) for src, kind in member.edges]
-        self.members[clone] = Member(clone, member.payload, edges, flow=flow, worker=member.worker)
+        self._joins(Member(clone, member.payload, edges, flow=flow, worker=member.worker))
         seq = queue.number_of(clone)
-        require(seq > 0 and seq not in queue.by_seq, "once in", f"{clone} did not come in")
+        require(seq > 0, "once in", f"{clone} did not come in")
         spec = before.spec if before.has_code else before.spec._replace(queue="")
-        known = Known(clone, spec, 0, before.size, has_code=before.has_code)
-        queue.tasks[clone] = queue.by_seq[seq] = known
+        known = Known(seq, clone, spec, 0, before.size, has_code=before.has_code)
+        queue.enters(known)
         if known.has_code:
             queue.special.add(seq)
             queue.rooms.move(spec.queue, 1, known.size)
@@ -351,8 +359,12 @@ class FlowRules:
         member = self.members.get(task.id)
         if member is None:
             return
-        text = f"{task.id} may run, of {[(s, self._outcome(s)) for s, _ in member.edges]}"
-        require(self._met(member) and not self._broken(member), "before its last input", text)
+        require(
+            self._met(member) and not self._broken(member),
+            "before its last input",
+            lambda: f"{task.id} may run, of {[(s, self._outcome(s)) for s, _ in member.edges]}",
+        )
+        text = f"{task.id} may run, and could before"
         require(not member.released or task.attempts > 0, "released twice", text)
         member.released = True
 
@@ -391,14 +403,17 @@ class FlowRules:
         upstream = effect.state is State.CANCELLED and _why(effect) == "upstream"
         if task.has_code and not upstream:
             return False  # cancelled, or purged, for another reason
-        text = f"{task.id} ends as {effect}: {[(s, self._outcome(s)) for s, _ in member.edges]}"
+
+        def words() -> str:
+            return f"{task.id} ends as {effect}: {[(s, self._outcome(s)) for s, _ in member.edges]}"
+
         if self._broken(member):
-            require(effect.state is not State.SUCCEEDED, "value of nothing", text)
+            require(effect.state is not State.SUCCEEDED, "value of nothing", words)
         else:
-            require(not task.has_code and self._met(member), "before its last input", text)
+            require(not task.has_code and self._met(member), "before its last input", words)
             value = joined(member.payload, self._values(member))
             same = effect.state is State.SUCCEEDED and effect.data == value
-            require(same, "value of a join", text)
+            require(same, "value of a join", words)
         ended = all(self._outcome(id_) is not None for id_ in member.nodes)
         require(ended, "end of a flow", f"{task.id} ends before all of {member.nodes}")
         reached = self._queue.reached
@@ -421,11 +436,11 @@ class FlowRules:
         if not self.members or _left_due(machine):
             self._queue.reached["flow: went on in another entry"] += bool(self.members)
             return
-        for member in self.members.values():
-            task = self._queue.tasks[member.id]
-            if task.outcome is None and not member.released:
-                stays = not self._met(member) and not (self._broken(member) and not member.nodes)
-                require(stays, "released late", f"{member.id} still waits for {member.edges}")
+        for member in list(self._open.values()):
+            if member.released or self._outcome(member.id) is not None:
+                del self._open[member.id]
+            elif self._met(member) or (self._broken(member) and not member.nodes):
+                raise Violation("released late", f"{member.id} still waits for {member.edges}")
 
     def answered(
         self, request: SubmitFlow, message: object | None, error: RaftworkError | None

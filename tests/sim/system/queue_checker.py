@@ -59,7 +59,7 @@ from raftwork.features.reschedule import MoveTo
 from raftwork.features.task_batch import NO_EXTRAS, is_ordinary
 from raftwork.features.task_row import LANED
 from raftwork.messages import Code, Extras, Result, Spec, State, decode_failure, decode_spec
-from raftwork.wire import unpack
+from raftwork.wire import pack, unpack
 from tests.sim.system.attempt_ends import AttemptEnds
 from tests.sim.system.cancels import CancelChecker
 from tests.sim.system.cluster_settings import Stood
@@ -78,6 +78,7 @@ from tests.sim.system.workload import Batch, contents_of, tags_of
 class Known:
     """A committed task."""
 
+    seq: int
     id: str
     spec: Spec
     contents: int
@@ -140,6 +141,8 @@ class QueueChecker:
     #: Whose each token ever handed out is or was: the task, and the worker's incarnation.
     tokens: dict[int, tuple[Known, bytes]] = field(default_factory=dict)
     last_token: int = 0
+    #: Those of them that are current.
+    running: dict[int, Known] = field(default_factory=dict)
     runs: dict[int, Run] = field(default_factory=dict)
     executions: dict[str, int] = field(default_factory=dict)
     #: Tokens handed back with the promise that their code never began.
@@ -199,35 +202,34 @@ class QueueChecker:
     ) -> None:
         """`steps`: how many of the effects were there before each command, and after the last."""
         self._machine = machine
-        made = (crc32(data), crc32(repr(applied).encode()))
+        told = [(type(each).__name__, each) for each in (*applied.replies, *applied.effects)]
+        made = (crc32(data), crc32(pack(told)))
         known = self.applications.get(at)
         if known is not None:
             require(known == made, "same commands, same answers", f"{name} differs at {at}")
             return
         self.applications[at] = made
         self.rooms.newest = at
-        effects, (time, _) = applied.effects, decode_batch(data)
+        effects, (time, plains) = applied.effects, decode_batch(data)
         self.time = max(self.time, time)
         self.timers.entry(time, at.epoch)
         self.ends.entry(time)
         self.schedules.epoch = at.epoch
-        self.keys.passed(data)
+        self.keys.passed(time)
         for effect in effects[: steps[0] if steps else None]:
             self._effect(effect)  # of the time that has passed
         self.keys.hand_on()
         self.keys.awake()
         self.timers.swept()
-        running = [task for task in self.tasks.values() if task.token is not None]
-        self.cancels.over(self.time, running)
+        self.cancels.over(self.time, self.running.values())
         for plain, reply, start, end in zip(
-            decode_batch(data)[1], applied.replies, steps[:-1], steps[1:], strict=True
+            plains, applied.replies, steps[:-1], steps[1:], strict=True
         ):
             self._command(plain, reply, effects[start:end])
         for effect in effects[steps[-1] :]:
             self._effect(effect)  # of what waited for tasks that ended
         self.flows.entered(machine)
-        tokens = [task.token for task in self.tasks.values() if task.token is not None]
-        self.limits.over(machine, tokens, self.timers.time)
+        self.limits.over(machine, self.running, self.timers.time)
         self.schedules.compare()
 
     def _command(self, plain: object, reply: Reply, effects: Sequence[Effect]) -> None:
@@ -309,7 +311,7 @@ class QueueChecker:
                 self.lanes.waits(effect, task)
                 self.flows.waits(task)
                 waits = task.token is None and task.outcome is None
-                require(waits, "one owner", f"{task.id} waits again, but has {task}")
+                require(waits, "one owner", lambda: f"{task.id} waits again, but has {task}")
                 task.waits_since = self.rooms.timeline.now
                 self.keys.requeued(seq)
             case TokenRejected(token):
@@ -334,13 +336,19 @@ class QueueChecker:
     def _queued(self, spec: bytes, tasks: list[tuple[int, tuple[str, bytes]]]) -> None:
         start = crc32(spec)
         for seq, (task, payload) in tasks:
-            require(task not in self.tasks, "once in", f"{task} is enqueued a second time")
-            require(seq not in self.by_seq, "once in", f"number {seq} is given a second time")
             require(task not in self.refused, "refused for good", f"{task} was refused, and is in")
-            known = Known(task, decode_spec(spec), crc32(payload, start), len(payload))
+            known = Known(seq, task, decode_spec(spec), crc32(payload, start), len(payload))
             known.entered_at = known.waits_since = self.rooms.timeline.now
-            self.tasks[task] = self.by_seq[seq] = known
+            self.enters(known)
             self.rooms.move(known.spec.queue, 1, known.size)
+
+    def enters(self, known: Known) -> None:
+        """It is there from now on, once."""
+        text = f"{known.id} is enqueued a second time"
+        require(known.id not in self.tasks, "once in", text)
+        text = f"number {known.seq} is given a second time"
+        require(known.seq not in self.by_seq, "once in", text)
+        self.tasks[known.id] = self.by_seq[known.seq] = known
 
     def _assigned(self, worker: bytes, tasks: list[tuple[int, int, int]]) -> None:
         for token, seq, attempt in tasks:
@@ -356,6 +364,7 @@ class QueueChecker:
             self.timers.assigned(seq)
             self.limits.assigned(seq, token, self.timers.time)
             self.last_token = task.token = token
+            self.running[token] = task
             task.waits_since = None
             self.rooms.move(task.spec.queue, -1, -task.size)
             task.attempts = attempt
@@ -368,7 +377,7 @@ class QueueChecker:
         require(not task.asked, "retry after a cancel", f"{task.id} was asked to end: waits again")
         text = f"{task.id} may run again after {task.losses} losses"
         require(task.losses < _losses_allowed(task), "quarantine", text)
-        task.token = None
+        self._leaves(task)
         room = self.rooms.of(task.spec.queue)
         self.reached["came back into a full queue"] += room.full
         self.rooms.move(task.spec.queue, 1, task.size)
@@ -379,6 +388,12 @@ class QueueChecker:
         require(task.token == token, "stale token", text)
         self.limits.ended(token)
         return task
+
+    def _leaves(self, task: Known) -> None:
+        """Its token is over."""
+        assert task.token is not None
+        del self.running[task.token]
+        task.token = None
 
     def _settled(self, effect: Settled) -> None:
         task = self._current(effect.token, effect.seq)
@@ -403,7 +418,7 @@ class QueueChecker:
             require(task.losses == _losses_allowed(task), "quarantine", text)
             self.reached["quarantined"] += task.losses > 1
         task.outcome = (effect.state, effect.data)
-        task.token = None
+        self._leaves(task)
         self.lanes.ended(effect.seq, task, effect.state)
         self.timers.ended(effect.seq)
         self.settled.append(task.id)
@@ -411,11 +426,10 @@ class QueueChecker:
 
     def _moves(self, command: MoveTo, reply: Reply) -> None:
         task = self.tasks[command.id]
-        seq = next(seq for seq, each in self.by_seq.items() if each is task)
-        if self.timers.moved(command, reply, seq, task):
+        if self.timers.moved(command, reply, task):
             task.waits_since = None
-            self.special.add(seq)
-            self.lanes.moved(seq)
+            self.special.add(task.seq)
+            self.lanes.moved(task.seq)
 
     def _drops(self, command: DropWaiting, reply: Reply, effects: Sequence[Effect]) -> None:
         """The first that wait, the ordinary ones in their order, and none that runs."""
@@ -429,7 +443,10 @@ class QueueChecker:
         made = [effect.seq for effect in effects if isinstance(effect, Settled)]
         ordinary = [seq for seq in made if seq not in self.special]
         due = sorted(waits - self.special)[: len(ordinary)]
-        text = f"of {sorted(waits)} are dropped {made}, and the answer is {reply}"
+
+        def text() -> str:
+            return f"of {sorted(waits)} are dropped {made}, and the answer is {reply}"
+
         require(ordinary == due and set(made) <= waits | behind, "purges", text)
         require(len(made) == command.limit or waits <= set(made), "purges", text)
         require(reply == Done(len(made)), "purges", text)
@@ -552,13 +569,19 @@ class QueueChecker:
         lack = room.lack(tasks, size) if tasks else ""
         due = Code.PROTOCOL if batch.contradicts else Code.QUEUE_FULL if lack else None
         given = reply.code if isinstance(reply, Rejected) else None
-        text = f"{tasks} tasks of {size} bytes to {room}: {reply}, not {due}"
-        require(given is due, "limits", text)
+        require(
+            given is due,
+            "limits",
+            lambda: f"{tasks} tasks of {size} bytes to {room}: {reply}, not {due}",
+        )
         came_in = [task for effect in effects for task in _came_in(effect)]
         if due is None and self._is_special(command):
             came_in = self._specials(command, batch)
-        text = f"of {list(batch.new)} came in: {came_in}, and the answer is {reply}"
-        require(came_in == (list(batch.new) if due is None else []), "all or none", text)
+        require(
+            came_in == (list(batch.new) if due is None else []),
+            "all or none",
+            lambda: f"of {list(batch.new)} came in: {came_in}, and the answer is {reply}",
+        )
         reached = self.reached
         reached["contradiction refused"] += batch.contradicts
         reached["duplicate enqueue suppressed"] += batch.repeats
@@ -584,10 +607,10 @@ class QueueChecker:
             if found is None:
                 continue
             seq, flags = found
-            known = Known(row[0], spec, contents_of(start, row), len(row[1]))
+            known = Known(seq, row[0], spec, contents_of(start, row), len(row[1]))
             known.entered_at = self.rooms.timeline.now
             known.key, known.tags = "".join(row[2:3]), tags_of(row)
-            self.tasks[known.id] = self.by_seq[seq] = known
+            self.enters(known)
             if flags & LANED:
                 self.special.add(seq)
             self.rooms.move(spec.queue, 1, known.size)
@@ -612,8 +635,11 @@ class QueueChecker:
         batch = self.entering(spec, packed)
         tasks, size = batch.weight
         room = self.rooms.of(batch.queue)
-        text = f"{tasks} tasks of {size} bytes are refused early by {room}"
-        require(bool(tasks and room.lack(tasks, size)), "limits", text)
+        require(
+            bool(tasks and room.lack(tasks, size)),
+            "limits",
+            lambda: f"{tasks} tasks of {size} bytes are refused early by {room}",
+        )
 
     def _configures(self, command: Configure | ConfigureCluster, reply: Reply) -> None:
         if isinstance(reply, Rejected):
@@ -664,7 +690,10 @@ class QueueChecker:
         """A client read an outcome (an answer has no data): it is the committed one."""
         task = self.tasks.get(result.id)
         committed = task.outcome if task is not None else None
-        text = f"{result.id} is told to be {result.state!r}, committed is {committed}"
+
+        def text() -> str:
+            return f"{result.id} is told to be {result.state!r}, committed is {committed}"
+
         same = committed is not None and committed[0] is result.state
         require(same, "true outcomes", text)
         assert committed is not None

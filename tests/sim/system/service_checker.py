@@ -214,13 +214,15 @@ class ClientChecker:
         if isinstance(answer.error, QueueFull):
             self._queue.reached["one purge too many"] += 1
             return
-        text = f"{about} is answered by {answer}"
-        require(isinstance(answer.message, QueuePurged), "refusals", text)
-        for task in self._queue.by_seq.values():
-            if task.spec.queue == about.queue and task.waits_since is not None:
-                before = max(task.waits_since, self._acknowledged.get(task.id, asked)) < asked
-                text = f"{task.id} has waited since {task.waits_since}, was purged since {asked}"
-                require(not before, "purged", text)
+        purged = isinstance(answer.message, QueuePurged)
+        require(purged, "refusals", f"{about} is answered by {answer}")
+        left = [
+            task
+            for task in self._queue.by_seq.values()
+            if (task.waits_since is not None and task.spec.queue == about.queue)
+            and max(task.waits_since, self._acknowledged.get(task.id, asked)) < asked
+        ]
+        require(not left, "purged", f"{left} have waited since before {asked}, and were purged")
 
     def steered(
         self, asked: int, about: CancelTasks | PauseQueue | ResumeQueue, answer: Answered
@@ -237,11 +239,15 @@ class ClientChecker:
             return
         require(answer.error is None, "refusals", f"{about} is answered by {answer}")
         if isinstance(about, CancelTasks):
-            for known in self._queue.tasks.values():
-                left = known.outcome is None and not known.asked
-                before = left and self._acknowledged.get(known.id, asked) < asked
-                text = f"{about} was carried out, and {known} neither ended nor was asked to"
-                require(not before or not _meant(about, known), "cancels", text)
+            left = [
+                known
+                for known in self._queue.tasks.values()
+                if (known.outcome is None and not known.asked)
+                and self._acknowledged.get(known.id, asked) < asked
+                and _meant(about, known)
+            ]
+            text = f"{about} was carried out, and {left} neither ended nor were asked to"
+            require(not left, "cancels", text)
 
     # ---- reads ----------------------------------------------------------------------------------
 

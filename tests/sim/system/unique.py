@@ -8,7 +8,6 @@ from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, cast
 
-from raftwork.broker.machine.commands import decode_batch
 from raftwork.errors import ProtocolError, RaftworkError
 from raftwork.features.effects import Done, Reply
 from raftwork.features.enqueue import Admit
@@ -35,6 +34,7 @@ class Keys:
         self._tasks: dict[str, list[Known]] = {}
         self._until: dict[str, int] = {}
         self._last: dict[str, str] = {}
+        self._key_of: dict[str, str] = {}
         self._settled: list[Known] = []
         #: Ids that became part of others, with those.
         self.merged: dict[str, str] = {}
@@ -46,9 +46,9 @@ class Keys:
         self._ends: dict[int, int] = {}
         self._time = 0
 
-    def passed(self, data: bytes) -> None:
+    def passed(self, time: int) -> None:
         """An entry is applied: its time stands, and what has become due by then is awake."""
-        self._time = max(self._time, decode_batch(data)[0])
+        self._time = max(self._time, time)
 
     def awake(self) -> None:
         """Time has done its work."""
@@ -152,10 +152,11 @@ class Keys:
         queue = self._queue
         seq = queue.number_of(id_)
         require(seq > 0, "unique", f"{id_} did not come in")
-        known = Known(id_, spec, 0, len(payload))
-        queue.tasks[id_] = queue.by_seq[seq] = known
+        known = Known(seq, id_, spec, 0, len(payload))
+        queue.enters(known)
         queue.rooms.move(spec.queue, 1, known.size)
         self._tasks.setdefault(key, []).append(known)
+        self._key_of[id_] = key
         self.unqueued.add(seq)
         if not follows:
             created = min(command.created, self._time)
@@ -186,13 +187,15 @@ class Keys:
         self._settled.clear()
 
     def _hand_on(self, known: "Known") -> None:
-        for key, tasks in self._tasks.items():
-            there = [task for task in tasks if task is known or _holds(task)]
-            if len(there) < 2 or there[0] is not known or _gave_up(known):
-                continue  # nobody follows, or it was no owner
-            period, until = there[1].spec.period, self._until.get(key, 0)
-            self._until[key] = max(self._time, until) + period if period else 0
-            self._last[key] = there[1].id
+        key = self._key_of.get(known.id)
+        if key is None:
+            return
+        there = [task for task in self._tasks[key] if task is known or _holds(task)]
+        if len(there) < 2 or there[0] is not known or _gave_up(known):
+            return  # nobody follows, or it was no owner
+        period, until = there[1].spec.period, self._until.get(key, 0)
+        self._until[key] = max(self._time, until) + period if period else 0
+        self._last[key] = there[1].id
 
     def began(self, task: str, payload: bytes) -> None:
         """Its code begins, with these arguments."""
