@@ -354,7 +354,7 @@ class Broker(Process):
             recount(self.host, machine)
 
     def refuses_early(self, spec: bytes, tasks: bytes) -> None:
-        self.world.queue.refuses_early(self._applied, spec, tasks)
+        self.world.queue.enqueues.refuses_early(self._applied, spec, tasks)
 
     def activated(self, epoch: int) -> None:
         self.timeline.note("activated", self.host, epoch)

@@ -33,7 +33,8 @@ from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
     from tests.sim.system.broker import Broker
-    from tests.sim.system.queue_checker import Known, QueueChecker
+    from tests.sim.system.known import Known
+    from tests.sim.system.queue_checker import QueueChecker
     from tests.sim.system.world import World
 
 #: The share of worlds with cancels, and with pauses, and how far they are apart there, ms.

@@ -19,7 +19,7 @@ from raftwork.messages import PRIORITY_USUAL, Extras, Spec, State
 from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
-    from tests.sim.system.queue_checker import Known
+    from tests.sim.system.known import Known
     from tests.sim.system.world import World
 
 #: The share of worlds with such tasks, and of the batches there that are such.
@@ -129,7 +129,7 @@ class PlanChecker:
         handed = {seq for assign in assigns for seq in assign.seqs}
         left: dict[str, list[tuple[int, Known]]] = {}
         taken = _skipped(dispatcher) | dispatcher._reserved.keys()
-        lacks = {name for _, names in self._world.queue.codes.values() for name in names}
+        lacks = {name for _, names in self._world.queue.executions.codes.values() for name in names}
         for seq, place in places.items():
             if seq not in taken and self._goes_anywhere(known[seq], lacks):
                 left.setdefault(known[seq].spec.queue, []).append((place, known[seq]))

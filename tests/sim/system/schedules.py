@@ -44,6 +44,7 @@ from raftwork.features.task_row import LANED
 from raftwork.messages import Spec, decode_spec, encode_spec
 from raftwork.messages.registry import Frame
 from raftwork.wire import pack
+from tests.sim.system.known import Known as Task
 from tests.sim.system.promises import Violation, require
 
 if TYPE_CHECKING:
@@ -323,8 +324,6 @@ class ScheduleRules:
         return True
 
     def _enters(self, known: Known, id_: str, row: tuple[int, int, bytes, bytes, str]) -> None:
-        from tests.sim.system.queue_checker import Known as Task
-
         queue, (seq, flags, spec, body, key) = self._queue, row
         if known.plan.overlap is Overlap.CANCEL_PREVIOUS:
             self._superseded(known)

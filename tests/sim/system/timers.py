@@ -15,7 +15,7 @@ from raftwork.messages import Extras, Spec, State, decode_failure
 from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
-    from tests.sim.system.queue_checker import Known
+    from tests.sim.system.known import Known
     from tests.sim.system.world import World
 
 #: The share of worlds with such tasks, and of the batches there that are such.

@@ -14,10 +14,11 @@ from raftwork.features.enqueue import Admit
 from raftwork.features.unique import EnqueuedUnique, EnqueueUnique
 from raftwork.messages import Extras, OnConflict, Spec, decode_spec, encode_spec
 from raftwork.wire import pack, unpack
+from tests.sim.system.known import Known
 from tests.sim.system.promises import require
 
 if TYPE_CHECKING:
-    from tests.sim.system.queue_checker import Known, QueueChecker
+    from tests.sim.system.queue_checker import QueueChecker
     from tests.sim.system.world import World
 
 #: The share of worlds with such tasks, and how far they are apart there, ms.
@@ -147,8 +148,6 @@ class Keys:
     def _enter(
         self, spec: Spec, command: Admit, id_: str, payload: bytes, key: str, *, follows: bool
     ) -> None:
-        from tests.sim.system.queue_checker import Known
-
         queue = self._queue
         seq = queue.number_of(id_)
         require(seq > 0, "unique", f"{id_} did not come in")
@@ -176,7 +175,7 @@ class Keys:
         self.merged[id_] = other
         queue.reached["unique: replaced"] += 1
 
-    def settled(self, known: "Known") -> None:
+    def settled(self, known: Known) -> None:
         """A task has its outcome; others may have theirs together with it."""
         self._settled.append(known)
 
@@ -186,7 +185,7 @@ class Keys:
             self._hand_on(known)
         self._settled.clear()
 
-    def _hand_on(self, known: "Known") -> None:
+    def _hand_on(self, known: Known) -> None:
         key = self._key_of.get(known.id)
         if key is None:
             return
@@ -225,11 +224,11 @@ class Keys:
                 require(id_ in self._queue.tasks, "durable", text)
 
 
-def _holds(task: "Known") -> bool:
+def _holds(task: Known) -> bool:
     return task.outcome is None and not _gave_up(task)
 
 
-def _gave_up(task: "Known") -> bool:
+def _gave_up(task: Known) -> bool:
     return task.spec.until_started and task.attempts > 0
 
 
