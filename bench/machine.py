@@ -26,6 +26,7 @@ from raftwork.broker.machine.commands import (
 )
 from raftwork.features.enqueue import Admit, check
 from raftwork.messages import Spec, encode_spec
+from raftwork.release import LEVELS
 from raftwork.wire import pack
 
 SPEC = encode_spec(Spec("bench.task", "default"))
@@ -46,7 +47,7 @@ class Bench:
         self.db = apsw.Connection(str(path))
         self.db.execute("PRAGMA journal_mode = wal; PRAGMA synchronous = normal")
         self.db.execute("PRAGMA cache_size = -65536")
-        create_or_migrate(self.db)
+        create_or_migrate(self.db, level=LEVELS.most)
         self.machine = Machine(self.db)
         self.batch = batch
         self.made = 0

@@ -9,15 +9,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from functools import partial
 from types import NoneType, UnionType
-from typing import Any, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from raftwork.errors import BadMessage, NewerMessage
 
 INT_MAX = 2**63 - 1
 
 Check = Callable[[object], object]
+R = TypeVar("R", bound=tuple[object, ...])
 #: Equal to a number, and no number, are `true` and floats.
 _TAG = ("if type(tag) is not int:", "    raise BadMessage('an integer for a tag')")
+
+
+def maker(record: type[R]) -> Callable[[tuple[object, ...]], R]:
+    """What makes the record of all its fields, which nobody counts: in half the time of the record.
+
+    For what is made by the thousand, of columns that a statement names.
+    """
+    return partial(tuple.__new__, record)
 
 
 def record_check(
@@ -33,8 +42,7 @@ def record_check(
     defaults: dict[str, object] = record._field_defaults  # type: ignore[attr-defined]
     hints = get_type_hints(record)
     kinds = [hints[name] for name in fields]
-    # Not `_make`, which counts once more what was counted here.
-    make = partial(tuple.__new__, record)
+    make = maker(record)
     return _array(kinds, tuple(defaults.values()), make, strict=strict, tagged=tagged)
 
 

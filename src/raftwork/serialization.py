@@ -12,7 +12,7 @@ import msgpack
 
 from raftwork.errors import NotSerializable, PayloadTooLarge
 from raftwork.messages import PAYLOAD_MAX
-from raftwork.wire import unpack
+from raftwork.wire import pack, unpack
 
 #: Containers within containers, beyond which a value counts as cyclic.
 DEPTH_MAX = 100
@@ -78,7 +78,7 @@ def pack_result(value: object, what: str = "the result", most: int = PAYLOAD_MAX
     if not _plain((value,), -1):
         _refuse_result(value, what)
     try:
-        data: bytes = msgpack.packb(value, use_bin_type=True)
+        data = pack(value)
     except (ValueError, OverflowError):
         _refuse_result(value, what)
         raise

@@ -21,9 +21,18 @@ from typing import Any, Generic, TypeVar, cast
 import msgpack
 
 from raftwork.errors import BadMessage, NewerMessage
-from raftwork.record_checks import INT_MAX, Check, record_check
+from raftwork.record_checks import INT_MAX, Check, maker, record_check
 
-__all__ = ["INT_MAX", "Codec", "pack", "pack_array", "record_check", "unpack", "unpack_frame"]
+__all__ = [
+    "INT_MAX",
+    "Codec",
+    "maker",
+    "pack",
+    "pack_array",
+    "record_check",
+    "unpack",
+    "unpack_frame",
+]
 
 #: Above every level of a cluster.
 LEVEL_ANY = INT_MAX

@@ -218,8 +218,8 @@ _BROKERS = (
         (
             Edit(
                 f"{_WORKER}.agent:Agent._accept",
-                "full or len(task.payload) > PAYLOAD_MAX",
-                "full",
+                "room <= 0 or len(task.payload) > PAYLOAD_MAX",
+                "room <= 0",
             ),
         ),
         ("test_a_worker_takes_no_more_and_nothing_larger_than_a_leader_would_push",),

@@ -8,6 +8,8 @@
 """
 
 from collections.abc import Sequence
+from itertools import count as numbers_from
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raftwork.errors import (
@@ -37,6 +39,7 @@ from raftwork.features.task_batch import (
     Row,
     check_level,
     check_order,
+    checksums,
     is_ordinary,
     payloads_of,
     read_spec,
@@ -54,7 +57,7 @@ from raftwork.messages.registry import command, reply, request
 from raftwork.release import RELEASE
 
 if TYPE_CHECKING:
-    from raftwork.broker.machine.state import Ledger
+    from raftwork.broker.machine.state import Ledger, Queue
     from raftwork.broker.requests.view import View
     from raftwork.features.feature import Deferred, Feature
 
@@ -289,25 +292,26 @@ def admit(ledger: "Ledger", command: Admit, effects: list[Effect]) -> Done | Non
     if ledger.level < LEVEL_OPTIONS and (columns.extras or spec_of_level_two(spec)):
         # A release of level 1 stops at such an entry, so no leader proposes it before level 2.
         raise NewerMessage(f"options of level {LEVEL_OPTIONS} at level {ledger.level}")
-    rows = rows_of(command.spec, columns)
     if columns.extras or not is_ordinary(spec) or named(ledger, spec):
-        return admit_others(ledger, command, spec, rows, effects)
-    if not _insert_all(ledger, spec, command.spec, rows, columns.payloads):
-        rows = new_rows(ledger, rows)
+        return admit_others(ledger, command, spec, rows_of(command.spec, columns), effects)
+    if not _insert_all(ledger, spec, command.spec, columns):
+        rows = new_rows(ledger, rows_of(command.spec, columns))
         if not rows:
             return None
         check_room(ledger, spec.queue, payloads_of(rows))
-        inserted = _insert(ledger, spec, command.spec, rows)
+        ids, _, payloads, keys, _ = zip(*rows, strict=True)
+        columns = Columns(ids, payloads, keys if columns.keys else ())
+        inserted = _insert(ledger, spec, command.spec, columns)
         assert inserted, "ids found to be new were not"
-    first, count = ledger.seq + 1, len(rows)
-    ledger.db.execute(_WAIT, (first,))
-    tasks = [(row[0], row[2]) for row in rows]
-    queue = ledger.enter(spec.queue, count, sum([len(payload) for _, payload in tasks]))
+    first, tasks = ledger.seq + 1, list(zip(columns.ids, columns.payloads, strict=True))
+    count = len(tasks)
+    queue = ledger.enter(spec.queue, count, sum(map(len, columns.payloads)))
     ledger.seq += count
     goes_on = command.begin and not queue.paused_until and queue.quota is None
-    begun = _begin(ledger, command, first, tasks, effects) if goes_on else 0
+    begun = _begin(ledger, command, queue, first, tasks, effects) if goes_on else 0
     if begun < count:
-        keys = [row[3] for row in rows[begun:]] if columns.keys else []
+        ledger.db.execute(_WAIT, (first + begun,))
+        keys = list(columns.keys[begun:])
         effects.append(Queued(spec.queue, command.spec, first + begun, tasks[begun:], keys))
     return None
 
@@ -390,6 +394,7 @@ def enter(
 def _begin(
     ledger: "Ledger",
     command: Admit,
+    queue: "Queue",
     first: int,
     tasks: list[tuple[str, bytes]],
     effects: list[Effect],
@@ -400,40 +405,32 @@ def _begin(
         part = tasks[begun : begun + count]
         if not part:
             break
-        seqs = range(first + begun, first + begun + len(part))
-        runs, _ = ledger.assign(worker, seqs)
-        named = [
-            (run.token, run.seq, task, payload)
-            for run, (task, payload) in zip(runs, part, strict=True)
-        ]
-        effects.append(EnqueuedAndAssigned(worker, command.spec, named))
+        runs = ledger.assign_new(worker, queue, command.spec, first + begun, part)
+        effects.append(EnqueuedAndAssigned(worker, command.spec, runs))
         begun += len(part)
     return begun
 
 
-def _insert_all(
-    ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row], payloads: Sequence[bytes]
-) -> bool:
+def _insert_all(ledger: "Ledger", spec: Spec, packed: bytes, tasks: Columns) -> bool:
     """The usual case, without a look-up per task: room for all, and every id is new."""
     try:
-        check_room(ledger, spec.queue, payloads)
+        check_room(ledger, spec.queue, tasks.payloads)
     except QueueFull:
         return False  # unless some are known already; the slow path finds out
-    return bool(rows) and _insert(ledger, spec, packed, rows)
+    return bool(tasks.ids) and _insert(ledger, spec, packed, tasks)
 
 
-def _insert(ledger: "Ledger", spec: Spec, packed: bytes, rows: list[Row]) -> bool:
-    """Insert all rows or, if an id is known, none."""
+def _insert(ledger: "Ledger", spec: Spec, packed: bytes, tasks: Columns) -> bool:
+    """Insert all tasks or, if an id is known, none."""
     db, first = ledger.db, ledger.seq + 1
     known = spec.queue in ledger.queues
     number = ledger.queues[spec.queue].number if known else ledger.last_queue + 1
-    new = [
-        (seq, task, crc, number, key, packed, payload)
-        for seq, (task, crc, payload, key, _) in enumerate(rows, first)
-    ]
+    ids, crcs, keys = tasks.ids, checksums(packed, tasks), tasks.keys or repeat("")
+    rest = repeat(number), keys, repeat(packed), tasks.payloads
+    new = zip(numbers_from(first), ids, crcs, *rest)
     before = db.total_changes()
     db.executemany(_INSERT, new)
-    if db.total_changes() - before == len(new):
+    if db.total_changes() - before == len(ids):
         return True
     db.execute("DELETE FROM task WHERE seq >= ?", (first,))
     return False

@@ -11,6 +11,7 @@ from raftwork.features.history import ending
 from raftwork.features.losses import forget_losses
 from raftwork.features.task_row import CANCELLING, FINISHED, cancel_reason
 from raftwork.messages import Cancelled, State, decode_spec, encode_failure
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     #: A task that ran, and the packed value or failure that it ended with.
     Verdict = tuple[Running, bytes]
 
+_settled = maker(Settled)
+
 
 def settle(
     ledger: Ledger, state: State, verdicts: Sequence[Verdict], effects: list[Effect]
@@ -30,45 +33,65 @@ def settle(
     Their tokens are over. What was asked to end and has no value is cancelled, whatever else
     befell it.
     """
-    if state not in (State.SUCCEEDED, State.CANCELLED):
-        cancelled = [run for run, _ in verdicts if run.flags & CANCELLING]
-        if cancelled:
-            settle_cancelled(ledger, cancelled, effects)
-            verdicts = [each for each in verdicts if not each[0].flags & CANCELLING]
+    special = [run for run, _ in verdicts if run.flags]
+    if special and state not in (State.SUCCEEDED, State.CANCELLED):
+        verdicts, special = _without_asked(ledger, verdicts, special, effects)
     if not verdicts:
         return
     cap = ledger.settings.result_ttl
-    expires = {
-        spec: ledger.time + min(decode_spec(spec).result_ttl, cap)
-        for spec in dict.fromkeys(run.spec for run, _ in verdicts)
-    }
+    specs = dict.fromkeys([run.spec for run, _ in verdicts])
+    expires = {spec: ledger.time + min(decode_spec(spec).result_ttl, cap) for spec in specs}
     if state in (State.SUCCEEDED, State.CANCELLED):
         forget_losses(ledger, [run.seq for run, _ in verdicts if run.losses])
     else:
         dead_letters.keep(ledger, [run for run, _ in verdicts])
-    for run, _ in verdicts:
+    for run in special:
         if run.lane:
             ledger.lanes.leave(run.lane)
-    ledger.ended([(run.seq, run.flags) for run, _ in verdicts if run.flags], state, effects)
-    named = {spec: ledger.names[decode_spec(spec).name] for spec in expires}
+    ledger.ended([(run.seq, run.flags) for run in special], state, effects)
+    named = {spec: ledger.names[decode_spec(spec).name] for spec in specs}
     number, now = state.value, ledger.time
     ran_on, times = ledger.worker_numbers, ledger.run_times
     ledger.db.executemany(
         ending(ledger),
         [
             (
-                *(FINISHED, expires[run.spec], number, data, named[run.spec], ran_on[run.worker]),
-                *(now, times.get(run.token, 0), run.attempt, run.seq),
+                FINISHED,
+                expires[run.spec],
+                number,
+                data,
+                named[run.spec],
+                ran_on[run.worker],
+                now,
+                times.get(run.token, 0),
+                run.attempt,
+                run.seq,
             )
             for run, data in verdicts
         ],
     )
-    for queue, count in Counter(run.queue for run, _ in verdicts).items():
+    for queue, count in Counter([run.queue for run, _ in verdicts]).items():
         ledger.settle(queue, state, count)
-    ledger.result_bytes += sum(len(data) for _, data in verdicts)
+    ledger.result_bytes += sum([len(data) for _, data in verdicts])
     ledger.next_expiry = min(ledger.next_expiry, *expires.values())
-    effects.extend(
-        [Settled(run.token, run.seq, run.id, run.queue, state, data) for run, data in verdicts]
+    effects += [
+        _settled((run.token, run.seq, run.id, run.queue, state, data)) for run, data in verdicts
+    ]
+
+
+def _without_asked(
+    ledger: Ledger,
+    verdicts: Sequence[Verdict],
+    special: Sequence[Running],
+    effects: list[Effect],
+) -> tuple[Sequence[Verdict], list[Running]]:
+    """Cancel those that were asked to end; the others."""
+    cancelled = [run for run in special if run.flags & CANCELLING]
+    if cancelled:
+        settle_cancelled(ledger, cancelled, effects)
+    return (
+        [each for each in verdicts if not each[0].flags & CANCELLING],
+        [run for run in special if not run.flags & CANCELLING],
     )
 
 

@@ -206,17 +206,21 @@ def check_extras(extras: Extras, settings: "ClusterSettings") -> None:
         raise ProtocolError("a task's tags must have distinct keys")
 
 
-def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
-    """The batch's tasks with the checksums that tell a repeated id from a used one."""
+def checksums(spec: bytes, tasks: Columns) -> list[int]:
+    """Of each of the batch's tasks, what tells a repeated id from a used one."""
     start = crc32(spec)
     if not tasks.keys and not tasks.extras:
-        ids_payloads = zip(tasks.ids, tasks.payloads, strict=True)
-        return [(i, crc32(payload, start), payload, "", None) for i, payload in ids_payloads]
+        return [crc32(payload, start) for payload in tasks.payloads]
     keys, extras = tasks.keys or repeat(""), tasks.extras or repeat(None)
-    return [
-        (i, contents_crc(start, payload, key, more), payload, key, more)
-        for i, payload, key, more in zip(tasks.ids, tasks.payloads, keys, extras)  # noqa: B905
-    ]
+    contents = zip(tasks.payloads, keys, extras)  # noqa: B905
+    return [contents_crc(start, *each) for each in contents]
+
+
+def rows_of(spec: bytes, tasks: Columns) -> list[Row]:
+    """The batch's tasks, with their checksums."""
+    keys, extras = tasks.keys or repeat(""), tasks.extras or repeat(None)
+    crcs = checksums(spec, tasks)
+    return list(zip(tasks.ids, crcs, tasks.payloads, keys, extras))  # noqa: B905
 
 
 def contents_crc(start: int, payload: bytes, key: str, extras: Extras | None) -> int:

@@ -5,7 +5,7 @@ An ordinary task waits in `waiting`, by its number. Others wait in a lane, by th
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +13,7 @@ from raftwork.features import key_order
 from raftwork.features.effects import Effect, Requeued, Settled
 from raftwork.features.history import ending
 from raftwork.features.losses import forget_losses
+from raftwork.features.number_ranges import ranges
 from raftwork.features.task_batch import LEVEL_OPTIONS
 from raftwork.features.task_row import (
     BLOCKED,
@@ -26,13 +27,13 @@ from raftwork.features.task_row import (
 from raftwork.messages import State, decode_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from raftwork.broker.machine.state import Ledger
 
 _WAIT = "INSERT INTO waiting VALUES (?, ?)"
 _WAIT_IN_LANE = "INSERT INTO laned VALUES (?, ?, ?)"
-_UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq = ?"
+_UNWAIT = "DELETE FROM waiting WHERE queue = ? AND seq BETWEEN ? AND ?"
 _LEAVE_LANE = "DELETE FROM laned WHERE lane = ? AND place = ?"
 _PLACE = "SELECT lane, CASE place WHEN 0 THEN seq ELSE place END, key FROM task WHERE seq = ?"
 _PLACES = """SELECT queue, seq, 0, 0, 0, task.key, ''
@@ -144,23 +145,33 @@ def places(ledger: Ledger, seqs: Iterable[int]) -> list[Place]:
     return [Place(*row) for row in ledger.db.execute(statement, (str(list(seqs)),))]
 
 
-def unwait(ledger: Ledger, ordinary: Sequence[tuple[int, int]], laned: Sequence[Place]) -> None:
-    """These wait no more; of the ordinary ones their queues' numbers and their own."""
-    before = ledger.db.total_changes()
-    ledger.db.executemany(_UNWAIT, ordinary)
+def unwait(
+    ledger: Ledger, ordinary: Mapping[int, Sequence[int]], laned: Sequence[Place] = ()
+) -> None:
+    """These wait no more; of the ordinary ones their own numbers, by their queues'."""
+    before, there = ledger.db.total_changes(), len(laned)
+    for queue, seqs in ordinary.items():
+        there += len(seqs)
+        ledger.db.executemany(_UNWAIT, [(queue, *bounds) for bounds in ranges(seqs)])
     if laned:
         ledger.db.executemany(_LEAVE_LANE, [(at.lane, at.place) for at in laned])
         for at in laned:
             if at.flags & ORDERED:
                 key_order.leave(ledger, at.queue, at.key, at.place)
     changed = ledger.db.total_changes() - before
-    assert changed == len(ordinary) + len(laned), "a live task neither ran nor waited"
+    assert changed == there, "a live task neither ran nor waited"
 
 
-def unwait_from(ledger: Ledger, places: Sequence[Place]) -> None:
+def unwait_from(ledger: Ledger, places: Iterable[Place]) -> None:
     """Those that wait at these places wait no more."""
-    ordinary = [(at.queue, at.seq) for at in places if not at.lane]
-    unwait(ledger, ordinary, [at for at in places if at.lane])
+    ordinary: defaultdict[int, list[int]] = defaultdict(list)
+    laned: list[Place] = []
+    for at in places:
+        if at.lane:
+            laned.append(at)
+        else:
+            ordinary[at.queue].append(at.seq)
+    unwait(ledger, ordinary, laned)
 
 
 def still_waiting(ledger: Ledger, seqs: Sequence[int]) -> list[Requeued]:

@@ -177,16 +177,16 @@ class Agent:
         self._session.link_made(source, now)
 
     def _accept(self, tasks: list[PushedTask], now: int) -> None:
-        for task in tasks:
-            token = task.token
-            if token in self._held or token in self._done:
-                continue
-            self._prefetch.came(len(task.payload))
-            full = self._unparked >= self._slots + 2 * self._prefetch.most
-            if self._draining or full or len(task.payload) > PAYLOAD_MAX:
+        held, done = self._held, self._done.tokens
+        new = {t.token: t for t in tasks if t.token not in held and t.token not in done}
+        self._prefetch.came([len(task.payload) for task in new.values()])
+        room = self._slots + 2 * self._prefetch.most - self._unparked
+        for token, task in new.items():
+            if self._draining or room <= 0 or len(task.payload) > PAYLOAD_MAX:
                 self._released.append(token)
                 continue
-            self._held[token] = task
+            room -= 1
+            held[token] = task
             self._parked.append(task)
         if self._parked and self.look_at == _FOREVER:
             self.look_at = now + LOOK_MS

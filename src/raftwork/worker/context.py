@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, Self, TypeVar
 
 from raftwork.errors import (
     AttemptOver,
@@ -192,6 +192,8 @@ class Context:
         scope = _scope.get()
         assert scope is not None
         spec, node = task.as_child(args, kwargs)
+        if scope.children is None:
+            scope.children = _Children()
         scope.children.add(spec, node)
         return node.id
 
@@ -239,7 +241,7 @@ class Context:
         earlier attempt made this call with something else; RuntimeError outside the task.
         """
         scope = _scope.get()
-        if scope is None or scope.over or scope.context is not self:
+        if scope is None or scope.over or scope.context != self:
             raise RuntimeError(f"this code is not of task {self.id}, which alone may call for it")
         scope.calls += 1
         return outcome_of(task, child_id(self.id, scope.calls), scope.calls, args, kwargs)
@@ -247,7 +249,7 @@ class Context:
     def _require_here(self) -> None:
         """Raise RuntimeError in code that is not the task's own."""
         scope = _scope.get()
-        if scope is None or scope.context is not self or scope.over:
+        if scope is None or scope.context != self or scope.over:
             raise RuntimeError(f"task {self.id} has ended, or this code is not its own")
         if scope.home != forks():
             raise RuntimeError("a forked copy of a task's process does not speak for the task")
@@ -335,23 +337,59 @@ class _Children:
         return encode_graph(Graph(list(self._specs), [*self._nodes, Node(0, pack(None))]))
 
 
-class _Scope:
-    """One run of one task. Outlives it where a thread or a coroutine does."""
+class running:  # noqa: N801 - reads as `with running(…):`
+    """One run of one task: within the block, and in what it starts, `current()` is its context.
 
-    __slots__ = ("calls", "children", "context", "exit", "home", "log", "over", "task")
+    It outlives the block where a thread or a coroutine does. No generator: contextlib's would touch
+    a user's exception on its way through.
+    """
 
-    def __init__(self, context: Context, task: asyncio.Task[Any] | None) -> None:
-        self.context = context
+    __slots__ = (
+        *("_context", "_make", "_reset"),
+        *("calls", "children", "exit", "home", "lines", "over", "task"),
+    )
+
+    def __init__(self, make: Callable[[], Context], task: asyncio.Task[Any] | None = None) -> None:
+        """`make()` gives the context, once code asks for it: that of most tasks never does."""
+        self._make = make
+        self._context: Context | None = None
         self.calls = 0  # of other tasks
         self.over = False
-        self.children = _Children()
+        self.children: _Children | None = None  # once it has spawned some
         self.home = forks()
-        self.log: LogLines | None = None  # the last lines that it logged
+        self.lines: LogLines | None = None  # the last ones that it logged
         self.task = task  # the coroutine that runs it, in a loop shared with others
         self.exit: BaseException | None = None  # what made that loop end
 
+    @property
+    def context(self) -> Context:
+        """The task. Two threads that are the first to ask may get two that are equal."""
+        if self._context is None:
+            self._context = self._make()
+        return self._context
 
-_scope: ContextVar[_Scope | None] = ContextVar("raftwork_task", default=None)
+    @property
+    def log(self) -> str:
+        """The last lines that were logged within it."""
+        return "" if self.lines is None else str(self.lines)
+
+    @property
+    def spawned(self) -> bytes:
+        """The tasks that were spawned within it, as a packed graph; empty if none was."""
+        return b"" if self.children is None else self.children.graph
+
+    def __enter__(self) -> Self:
+        self._reset = _scope.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over = True
+        if _kept_at:
+            _kept_at.pop(self.context.token, None)
+        _scope.reset(self._reset)
+
+
+_scope: ContextVar[running | None] = ContextVar("raftwork_task", default=None)
 
 
 def task_of_this_code() -> Context | None:
@@ -360,7 +398,7 @@ def task_of_this_code() -> Context | None:
     return None if scope is None or scope.over else scope.context
 
 
-def scope_of_this_code() -> _Scope | None:
+def scope_of_this_code() -> running | None:
     """The run of a task that this code belongs to; None outside one, or after it."""
     scope = _scope.get()
     return None if scope is None or scope.over else scope
@@ -376,38 +414,6 @@ def current() -> Context:
     return scope.context
 
 
-class running:  # noqa: N801 - reads as `with running(context):`
-    """Within this block, and in what it starts, `current()` is `context`.
-
-    No generator: contextlib's would touch a user's exception on its way through.
-    """
-
-    __slots__ = ("_reset", "_scope")
-
-    def __init__(self, context: Context, task: asyncio.Task[Any] | None = None) -> None:
-        self._scope = _Scope(context, task)
-
-    @property
-    def log(self) -> str:
-        """The last lines that were logged within it."""
-        return "" if self._scope.log is None else str(self._scope.log)
-
-    @property
-    def spawned(self) -> bytes:
-        """The tasks that were spawned within it, as a packed graph; empty if none was."""
-        return self._scope.children.graph
-
-    def __enter__(self) -> _Scope:
-        self._reset = _scope.set(self._scope)
-        return self._scope
-
-    def __exit__(self, *_: object) -> None:
-        self._scope.over = True
-        if _kept_at:
-            _kept_at.pop(self._scope.context.token, None)
-        _scope.reset(self._reset)
-
-
 def exited(within: contextvars.Context, error: BaseException) -> Context | None:
     """Code of a task raised what ends an event loop: the task ends with it, and no other.
 
@@ -421,7 +427,7 @@ def exited(within: contextvars.Context, error: BaseException) -> Context | None:
     return scope.context
 
 
-def _within(scope: _Scope | None, code: Callable[P, T]) -> Callable[P, T]:
+def _within(scope: running | None, code: Callable[P, T]) -> Callable[P, T]:
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         reset = _scope.set(scope)
         try:

@@ -5,6 +5,8 @@ time, so the worker holds some ahead; a long task held ahead would wait here whi
 is free, so none are.
 """
 
+from collections.abc import Iterable
+
 #: Mean run time from which nothing is held ahead, ms.
 LONG_MS = 20.0
 #: However short tasks are: what a leader hands out in the time of a commit on a busy machine.
@@ -27,9 +29,12 @@ class PrefetchWindow:
         self._mean: float | None = None
         self._payload = 0.0
 
-    def came(self, payload: int) -> None:
-        """A task arrived with so many bytes."""
-        self._payload += _SMOOTHING * (payload - self._payload)
+    def came(self, payloads: Iterable[int]) -> None:
+        """Tasks arrived, with so many bytes each."""
+        mean = self._payload
+        for payload in payloads:
+            mean += _SMOOTHING * (payload - mean)
+        self._payload = mean
 
     def ended(self, elapsed: float) -> None:
         """A task ran for `elapsed` ms, overhead included."""

@@ -50,6 +50,8 @@ _LOOK_S = 0.01
 #: Names listed when a task is unknown.
 _NAMES_MAX = 20
 
+_NO_CALL = "a task's payload is [arguments, keyword arguments]"
+
 Function = Callable[..., object]
 Registry = Mapping[str, Function]
 P = ParamSpec("P")
@@ -84,6 +86,14 @@ def _each(function: Function, *, star: bool) -> Function:
     return await_each if inspect.iscoroutinefunction(function) else call_each
 
 
+def _mapped(besides: Sequence[object]) -> object | None:
+    """How the function is called for each of its arguments; None if it is called once."""
+    match besides:
+        case [{"map": kind}]:
+            return kind
+    return None
+
+
 class _UnknownFunction(Exception):
     """The worker's App has no task of that name."""
 
@@ -112,7 +122,7 @@ class Runner:
     def run(self, task: PushedTask) -> Ended:
         """Run it here; a coroutine function runs in an event loop of this thread."""
         began = time.monotonic_ns()
-        block = running(self._context(task))
+        block = running(lambda: self._context(task))
         try:
             call = self._call(task)
             with ends_copies(), block:
@@ -130,7 +140,7 @@ class Runner:
         Cancelling stops a coroutine. A function cannot be stopped: this returns once it has ended.
         """
         began = time.monotonic_ns()
-        block = running(self._context(task), asyncio.current_task())
+        block = running(lambda: self._context(task), asyncio.current_task())
         try:
             call = self._call(task)
             if not inspect.iscoroutinefunction(call.function):
@@ -171,8 +181,8 @@ class Runner:
             self._loop = None
 
     def _context(self, task: PushedTask) -> Context:
-        extras = task, self._notices, self._notes
-        return Context(task.id, task.token, task.attempt, self._worker, *extras)
+        worker, notices, notes = self._worker, self._notices, self._notes
+        return Context(task.id, task.token, task.attempt, worker, task, notices, notes)
 
     def _call(self, task: PushedTask) -> _Call:
         name = decode_spec(task.spec).name
@@ -180,16 +190,22 @@ class Runner:
         if function is None:
             raise _UnknownFunction(_unknown(name, self._registry))
         inputs = task.about.inputs if task.about is not None else ()
-        match filled(task.payload, dict(inputs)) if inputs else unpack(task.payload):
-            case [list(args), dict(kwargs), {"map": kind}]:
-                return _Call(_each(function, star=kind == "star"), args, kwargs)
-            case [list(args), dict(kwargs), *_] if all(type(key) is str for key in kwargs):
-                if name not in self._binders:
-                    self._binders[name] = binder(function)
-                if (why := misfit(self._binders[name], args, kwargs)) is not None:
-                    raise WrongArguments(why)
-                return _Call(function, args, kwargs)
-        raise BadMessage("a task's payload is [arguments, keyword arguments]")
+        value = filled(task.payload, dict(inputs)) if inputs else unpack(task.payload)
+        # No `match`: its patterns take longer than all else that a plain call costs here.
+        if type(value) is not list or len(value) < 2:
+            raise BadMessage(_NO_CALL)
+        args, kwargs, *besides = value
+        if type(args) is not list or type(kwargs) is not dict:
+            raise BadMessage(_NO_CALL)
+        if besides and (kind := _mapped(besides)) is not None:
+            return _Call(_each(function, star=kind == "star"), args, kwargs)
+        if kwargs and not all(type(key) is str for key in kwargs):
+            raise BadMessage(_NO_CALL)
+        if name not in self._binders:
+            self._binders[name] = binder(function)
+        if (why := misfit(self._binders[name], args, kwargs)) is not None:
+            raise WrongArguments(why)
+        return _Call(function, args, kwargs)
 
     def _complete(self, coroutine: Coroutine[object, object, T], token: int) -> T:
         if self._loop is None:

@@ -49,9 +49,9 @@ def _keeping(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.Lo
         record = make(*args, **kwargs)
         scope = scope_of_this_code()
         if scope is not None:
-            if scope.log is None:
-                scope.log = LastLines()
-            scope.log.add(_line(record))
+            if scope.lines is None:
+                scope.lines = LastLines()
+            scope.lines.add(_line(record))
         return record
 
     return made

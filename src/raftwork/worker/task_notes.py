@@ -183,6 +183,8 @@ class Courier:
 
     def forget(self, tokens: Iterable[int], pool: Answers | None = None) -> None:
         """These are over. With `pool`, their code may run on, and no checkpoint of it counts."""
+        if not self._said and not self._asked:
+            return
         for token in tokens:
             self._said.pop(token, None)
             self._fresh.pop(token, None)

@@ -34,13 +34,13 @@ class ToldWaits:
 
     def over(self, token: int) -> bool:
         """The task is over; whether it has waited."""
-        waited = token in self.have_waited
-        self.have_waited.discard(token)
-        if waited:
-            self._news.pop(token, None)
-            gone = self._now.pop(token, None)
-            self.parked -= gone is not None and gone.parked
-        return waited
+        if token not in self.have_waited:
+            return False
+        self.have_waited.remove(token)
+        self._news.pop(token, None)
+        gone = self._now.pop(token, None)
+        self.parked -= gone is not None and gone.parked
+        return True
 
     def renew(self) -> None:
         """A new session: its leader knows of none."""

@@ -1,7 +1,7 @@
 """Outcomes the leader has not acknowledged yet. Sans-IO."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, KeysView
 
 from raftwork.messages import Outcome
 
@@ -31,7 +31,7 @@ class Outcomes:
         return token in self._kept
 
     @property
-    def tokens(self) -> Iterable[int]:
+    def tokens(self) -> KeysView[int]:
         """The tokens of all outcomes that are kept."""
         return self._kept.keys()
 

@@ -23,7 +23,7 @@ _BUGS: tuple[tuple[str, int, tuple[Edit, ...]], ...] = (
         (
             Edit(
                 f"{_FEATURES}.settle:settle",
-                "if state not in (State.SUCCEEDED, State.CANCELLED):",
+                "if special and state not in (State.SUCCEEDED, State.CANCELLED):",
                 "if False:",
             ),
         ),
@@ -80,7 +80,7 @@ _BUGS: tuple[tuple[str, int, tuple[Edit, ...]], ...] = (
     (
         "a paused queue hands out what was chosen before",
         100,
-        (Edit(f"{_MACHINE}.state:Ledger.assign", "queue.paused_until or ", ""),),
+        (Edit(f"{_MACHINE}.hand_outs:_may_run", "queue.paused_until or ", ""),),
     ),
     (
         "what a pause held back is forgotten",

@@ -256,9 +256,9 @@ MACHINE = (
     ),
     _mutant(
         "order of addresses in apply",
-        f"{_FEATURES}.task_batch:rows_of",
-        "zip(tasks.ids, tasks.payloads, strict=True)",
-        "sorted(zip(tasks.ids, tasks.payloads, strict=True), key=id)",
+        f"{_FEATURES}.enqueue:_insert",
+        "zip(numbers_from(first), ids, crcs, *rest)",
+        "zip(numbers_from(first), *zip(*sorted(zip(ids, crcs), key=id)), *rest)",
     ),
     _mutant(
         "known ids enqueued again",
@@ -325,9 +325,9 @@ MACHINE = (
         "assign not checked",
         (
             Edit(
-                f"{_QUEUE}.state:Ledger.assign",
-                "if row is None or seq in self.running_seqs:",
-                "if row is None:",
+                f"{_QUEUE}.hand_outs:assign",
+                "if seq in ledger.running_seqs:",
+                "if False:",
             ),
             Edit(f"{_BROKER}.dispatch.backlog:Backlog._read_page", "self._passed, PAGE", "0, PAGE"),
         ),

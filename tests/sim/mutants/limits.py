@@ -10,7 +10,7 @@ LIMITS = (
     _mutant(
         "limit not checked where a batch is applied",
         f"{_FEATURES}.enqueue:_insert_all",
-        "check_room(ledger, spec.queue, payloads)",
+        "check_room(ledger, spec.queue, tasks.payloads)",
         "pass",
         seeds=40,
     ),

@@ -59,8 +59,8 @@ _WAITS = (
     _mutant(
         "a slot is full of tasks that are parked",
         "raftwork.worker.agent:Agent._accept",
-        "full = self._unparked >= self._slots + 2 * self._prefetch.most",
-        "full = len(self._held) >= self._slots",
+        "room = self._slots + 2 * self._prefetch.most - self._unparked",
+        "room = self._slots - len(self._held)",
         seeds=60,
     ),
 )

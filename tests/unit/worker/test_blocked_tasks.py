@@ -52,7 +52,7 @@ def slots(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slots]:
 
 
 def _task(token: int) -> running:
-    return running(Context("id", token, 1, "w"))
+    return running(lambda: Context("id", token, 1, "w"))
 
 
 def _wait(

@@ -30,10 +30,35 @@ def in_thread(thread: threading.Thread) -> None:
 def test_a_thread_started_by_a_task_sees_it() -> None:
     seen: list[Context] = []
 
-    with running(ONE):
+    with running(lambda: ONE):
         in_thread(threading.Thread(target=lambda: seen.append(current())))
 
     assert seen == [ONE]
+
+
+def test_the_context_is_made_once_and_only_where_it_is_asked_for() -> None:
+    made: list[Context] = []
+
+    def make() -> Context:
+        made.append(Context("one", 1, 1, "w"))
+        return made[-1]
+
+    with running(make):
+        assert not made
+        assert current() is current() is made[0]
+
+
+def test_whoever_was_first_to_ask_at_the_same_moment_speaks_for_the_task() -> None:
+    """Two threads may each be given a context of their own."""
+    with running(lambda: Context("one", 1, 1, "w")) as scope:
+        first = current()
+        scope._context = None
+        second = current()
+        assert first is not second
+        for each in (first, second):
+            each.progress(0.5)
+        with pytest.raises(RuntimeError, match="not its own"):
+            TWO.progress(0.5)
 
 
 def test_a_thread_of_a_thread_and_a_subclass_see_it_too() -> None:
@@ -43,7 +68,7 @@ def test_a_thread_of_a_thread_and_a_subclass_see_it_too() -> None:
         def run(self) -> None:
             in_thread(threading.Thread(target=lambda: seen.append(current())))
 
-    with running(ONE):
+    with running(lambda: ONE):
         in_thread(Outer())
 
     assert seen == [ONE]
@@ -51,9 +76,9 @@ def test_a_thread_of_a_thread_and_a_subclass_see_it_too() -> None:
 
 def test_work_given_to_an_executor_belongs_to_who_gave_it() -> None:
     with ThreadPoolExecutor(1) as executor:
-        with running(ONE):
+        with running(lambda: ONE):
             assert executor.submit(current).result(10) == ONE  # this one starts the thread
-        with running(TWO):
+        with running(lambda: TWO):
             assert executor.submit(current).result(10) == TWO
         with pytest.raises(RuntimeError, match="outside"):
             executor.submit(current).result(10)
@@ -71,7 +96,7 @@ def test_coroutines_and_their_threads_see_it() -> None:
     async def ask() -> Context:
         return current()
 
-    with running(ONE):
+    with running(lambda: ONE):
         assert asyncio.run(main()) == [ONE] * 3
 
 
@@ -85,10 +110,10 @@ def test_what_outlives_its_task_is_told_so() -> None:
         except RuntimeError as error:
             errors.append(error)
 
-    with running(ONE):
+    with running(lambda: ONE):
         thread = threading.Thread(target=linger)
         thread.start()
-    with running(TWO):
+    with running(lambda: TWO):
         ended.set()
         thread.join(10)
 

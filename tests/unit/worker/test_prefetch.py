@@ -7,7 +7,7 @@ def window(*, elapsed: float, payload: int = 0) -> PrefetchWindow:
     """After many tasks that took so many ms and bytes."""
     one = PrefetchWindow()
     for _ in range(100):
-        one.came(payload)
+        one.came([payload])
         one.ended(elapsed)
     return one
 
@@ -26,8 +26,7 @@ def test_large_tasks_are_held_by_their_bytes() -> None:
 
 def test_who_is_pushed_large_tasks_takes_few_before_any_has_run() -> None:
     one = PrefetchWindow()
-    for _ in range(100):
-        one.came(HELD_BYTES // 10)
+    one.came([HELD_BYTES // 10] * 100)
     assert one.most == 10
 
 

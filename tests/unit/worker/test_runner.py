@@ -57,6 +57,17 @@ def test_arguments_arrive_and_the_value_leaves() -> None:
     assert value_of(spread, 2**63, y=b"\0") == {"x": 2**63, "y": [b"\0", None, [1.5, True]]}
 
 
+def test_a_task_that_does_not_ask_who_it_is_has_no_context_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor is anything else made for it that only some tasks use."""
+    made: list[object] = []
+    monkeypatch.setattr(Runner, "_context", lambda *task: made.append(task))
+    monkeypatch.setattr(context, "_Children", lambda: made.append("children"))
+    assert value_of(lambda: 1) == 1
+    assert made == []
+
+
 def test_a_coroutine_function_runs_in_a_loop() -> None:
     async def double(x: int) -> int:
         await asyncio.sleep(0)

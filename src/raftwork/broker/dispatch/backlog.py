@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from raftwork.broker.dispatch.skipped import Skipped
 from raftwork.broker.machine import Waiting
 from raftwork.broker.workers.worker import needs_free_slot
+from raftwork.wire import maker
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 #: A queue's page in memory: at most so many tasks and about so many bytes.
 PAGE_TASKS = 2_000
 PAGE_BYTES = 4 * 1024 * 1024
+_waiting = maker(Waiting)
+#: Later than any number.
+NEVER = 2**63
 #: So many of the tasks that wait again are read at a time.
 FRONT_TASKS = 100
 
@@ -59,9 +63,9 @@ class Backlog:
         if tasks_after > PAGE_TASKS or self._bytes + size > PAGE_BYTES:
             self._more = True
             return
-        keys = effect.keys or repeat("")
+        keys, spec = effect.keys or repeat(""), effect.spec
         self._page += [
-            Waiting(seq, id_, effect.spec, payload, 1, 0, key)
+            _waiting((seq, id_, spec, payload, 1, 0, key, 0, 0, 0))
             for seq, (id_, payload), key in zip(count(effect.first), tasks, keys)
         ]
         self._bytes += size
@@ -105,12 +109,14 @@ class Backlog:
         """
         taken: list[Waiting] = []
         while len(taken) < count and size > 0 and (tasks := self._next()):
-            if safe and needs_free_slot(tasks[0]):
-                break
-            task = tasks.popleft()
-            self._bytes -= len(task.payload)
-            size -= len(task.payload)
-            taken.append(task)
+            upto = self._next_elsewhere(tasks)
+            while tasks and tasks[0].seq <= upto and len(taken) < count and size > 0:
+                if safe and needs_free_slot(tasks[0]):
+                    return taken
+                task = tasks.popleft()
+                self._bytes -= len(task.payload)
+                size -= len(task.payload)
+                taken.append(task)
         return taken
 
     def head(self) -> Waiting | None:
@@ -137,6 +143,11 @@ class Backlog:
         head, page = self._head, self._page
         # Of a former leader's tasks some come back that are younger than what waits here.
         return head if head and (not page or head[0].seq < page[0].seq) else page
+
+    def _next_elsewhere(self, tasks: deque[Waiting]) -> int:
+        """The first number that waits and is not among these, which `_next` returned."""
+        others = [each[0].seq for each in (self._head, self._page) if each and each is not tasks]
+        return min([*others, *self._front[:1]], default=NEVER)
 
     def _read_front(self) -> None:
         front, head = self._front, self._head

@@ -408,14 +408,15 @@ class Dispatcher:
         homes = [able[i] for i in fit]
         keys = [task.key for task in tasks]
         plan = self._choose(queue, homes, [capacities[i] for i in fit], keys)
+        theirs: dict[int, list[int]] = {}
         for at, count in Counter(plan).items():
             homes[at].take(count)
             capacities[fit[at]] -= count
+            theirs[at] = given.setdefault(homes[at].incarnation, [])
         for task, at in zip(tasks, plan, strict=True):
-            worker = homes[at]
-            self._reserved[task.seq] = Reserved(worker, task)
+            self._reserved[task.seq] = Reserved(homes[at], task)
             self._reserved_bytes += len(task.payload)
-            given.setdefault(worker.incarnation, []).append(task.seq)
+            theirs[at].append(task.seq)
 
     def _able(self, queue: str, workers: list[Worker], shunned: frozenset[bytes]) -> list[Worker]:
         """The workers that some task of the queue may go to; `shunned`: that few may, if any."""

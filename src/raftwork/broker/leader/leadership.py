@@ -372,7 +372,7 @@ class Leadership:
                     self._dispatcher.ended(effect.queue, effect.seq)
                 if effect.state is not State.SUCCEEDED:
                     self._tell_end(effect)
-                self.capacity_changed()
+                self._dispatcher.needs_plan = True
             case Queued():
                 self._dispatcher.queued(effect)
             case EnqueuedAndAssigned():
@@ -380,7 +380,7 @@ class Leadership:
             case AttemptEnded():
                 self.workers.closed(effect.token)
                 self._dispatcher.closed(effect.seq)
-                self.capacity_changed()
+                self._dispatcher.needs_plan = True
             case Requeued() | Withdrawn() | Replaced():
                 self._dispatcher.moved(effect)
             case NotAssigned():

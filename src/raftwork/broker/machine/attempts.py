@@ -11,6 +11,7 @@ Rules of this file:
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from raftwork.broker.machine import hand_outs
 from raftwork.broker.machine.commands import (
     Assign,
     Expire,
@@ -61,7 +62,7 @@ _DELAY = """UPDATE task SET phase = ?, due = ?, attempt = ?, failures = ?, losse
 
 def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> None:
     """Each task that waits gets the next token, in the command's order."""
-    runs, absent = ledger.assign(command.worker, command.seqs)
+    runs, absent = hand_outs.assign(ledger, command.worker, command.seqs)
     if runs:
         tasks = [(run.token, run.seq, run.attempt) for run in runs]
         effects.append(Assigned(command.worker, tasks))
@@ -72,10 +73,13 @@ def assign(ledger: Ledger, command: Assign, effects: list[Effect]) -> None:
 
 def finish(ledger: Ledger, command: Finish, effects: list[Effect]) -> None:
     """The code returned: these values are the outcomes."""
+    end = ledger.end
     verdicts: list[Verdict] = []
     for token, data in command.outcomes:
-        run = _end(ledger, token, effects)
-        if run is not None:
+        run = end(token)
+        if run is None:
+            effects.append(TokenRejected(token))
+        else:
             verdicts.append((run, data))
     settle(ledger, State.SUCCEEDED, verdicts, effects)
 

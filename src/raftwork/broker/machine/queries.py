@@ -25,6 +25,7 @@ from raftwork.features.task_row import (
     WITHOUT_CODE,
 )
 from raftwork.messages import About, QueueStatus, Result, State
+from raftwork.wire import maker
 
 _LOOKUP = """SELECT task.id, seq, phase, state, CASE state WHEN 0 THEN x'' ELSE body END
     FROM json_each(?) CROSS JOIN task ON task.id = value"""
@@ -43,7 +44,7 @@ _STANDINGS = """SELECT DISTINCT seq, queue, phase, state
     FROM json_each(?) CROSS JOIN task ON task.id = value"""
 _STANDING = "SELECT queue, phase, state FROM task WHERE seq = ?"
 _AFTER = ByLevel(
-    """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, {flags}
+    """SELECT task.seq, task.id, spec, body, attempt + 1, losses, task.key, {flags}, 0, 0
     FROM waiting CROSS JOIN task ON task.seq = waiting.seq
     WHERE waiting.queue = ? AND waiting.seq > ? ORDER BY waiting.seq LIMIT ?"""
 )
@@ -96,6 +97,9 @@ class Standing(NamedTuple):
     seq: int
     state: State
     queue: str
+
+
+_waiting = maker(Waiting)
 
 
 def queue_status(queue: Queue) -> QueueStatus:
@@ -237,7 +241,7 @@ def _page(rows: apsw.Cursor, limit_bytes: int) -> list[Waiting]:
     tasks: list[Waiting] = []
     with closing(rows):  # an open cursor would keep a read transaction alive
         for row in rows:
-            task = Waiting(*row)
+            task = _waiting(row)
             tasks.append(task)
             limit_bytes -= len(task.payload)
             if limit_bytes <= 0:

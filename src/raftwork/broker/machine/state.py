@@ -8,7 +8,6 @@ import builtins
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import takewhile
 from json import dumps
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,7 +24,8 @@ from raftwork.broker.machine.migrations import check_version
 from raftwork.features import history
 from raftwork.features.cluster_settings import ClusterSettings
 from raftwork.features.lifecycle import Hooks
-from raftwork.features.limit_settings import Quota, gates_named
+from raftwork.features.limit_settings import Quota
+from raftwork.features.number_ranges import ranges
 from raftwork.features.queue_settings import (
     NOTHING_SET,
     QueueSettings,
@@ -34,8 +34,7 @@ from raftwork.features.queue_settings import (
     settings_of,
 )
 from raftwork.features.schedule_rows import Schedules
-from raftwork.features.task_row import DELAYED, FINISHED, GATED, PENDING, SCHEDULED, TOMBSTONE
-from raftwork.features.waiting import Place, places, unwait
+from raftwork.features.task_row import DELAYED, FINISHED, GATED, SCHEDULED, TOMBSTONE
 from raftwork.messages import State, decode_spec
 from raftwork.release import Levels
 
@@ -114,10 +113,7 @@ _queue_row = attrgetter(*_QUEUE, "packed_settings")
 _queue_row_two = attrgetter(
     *(*_QUEUE, "packed_settings", "scheduled", "blocked", "cancelled", "paused_until")
 )
-_PENDING = ByLevel(
-    """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags}
-    FROM json_each(?) CROSS JOIN task ON task.seq = value WHERE phase = ?"""
-)
+_DROP_RUNNING = "DELETE FROM running WHERE token BETWEEN ? AND ?"
 _CHECKSUMS = "SELECT task.id, crc FROM json_each(?) CROSS JOIN task ON task.id = value"
 _NUMBERS = "SELECT task.seq FROM json_each(?) CROSS JOIN task ON task.id = value"
 _FIRST_RESULTS = """SELECT length(body) FROM task WHERE phase = ? AND due IS NOT NULL
@@ -197,7 +193,7 @@ class Ledger:
         self._written = self._counters()
         self._touched: dict[int, Queue] = {}
         self._token_written = self.token  # running tokens up to here are in the table
-        self._ended: list[tuple[int]] = []  # these of them are to be deleted
+        self._ended: list[int] = []  # these of them are to be deleted
 
     @property
     def blank(self) -> bool:
@@ -298,7 +294,7 @@ class Ledger:
             for settled in self._hooks(flags).settled:
                 settled(self, seq, state, effects)
 
-    def _begins(self, run: Running) -> None:
+    def begins(self, run: Running) -> None:
         """A task that is not an ordinary one is handed out."""
         for begins in self._hooks(run.flags).begins:
             begins(self, run)
@@ -382,59 +378,37 @@ class Ledger:
         self.db.execute("DELETE FROM queue WHERE number = ?", (queue.number,))
         self.db.execute("DELETE FROM lane WHERE queue = ?", (queue.number,))
 
-    def assign(self, worker: bytes, seqs: Sequence[int]) -> tuple[list[Running], list[int]]:
-        """Give those of these tasks that wait, and may run now, the next tokens, in order.
-
-        Also returns the others. Nothing of a paused queue is given.
-        """
-        pending = _PENDING.at(self.level)
-        found = {row[0]: row for row in self.db.execute(pending, (str(list(seqs)), PENDING))}
-        runs: list[Running] = []
-        special = [seq for seq, row in found.items() if row[-1]]
-        stands = {at.seq: at for at in places(self, special)} if special else {}
-        laned: list[Place] = []
-        absent: list[int] = []
-        token = self.token
-        for seq in seqs:
-            row = found.pop(seq, None)
-            if row is None or seq in self.running_seqs:
-                absent.append(seq)
-                continue
-            _, task, number, attempt, failures, losses, size, spec, flags = row
-            queue = self.numbered[number]
-            if queue.paused_until or (flags and not self.may_start(seq, flags)):
-                absent.append(seq)
-                continue
-            at = stands[seq] if flags else None
-            gates = gates_named(at.gates) if at is not None else ()
-            if (gates or queue.quota is not None) and not self.gates.enter(
-                gates, queue, self, token + 1
-            ):
-                absent.append(seq)
-                continue
-            token += 1
-            run = Running(
-                *(token, seq, task, queue.name, worker, spec, attempt + 1, failures, losses, size),
-                *(flags, at.lane if at is not None else 0),
-            )
-            self.begin(run)
-            if flags:
-                self._begins(run)
-            if at is not None and at.lane:
-                laned.append(at)
-            runs.append(run)
-        self.token = token
-        unwait(self, [(self.queues[r.queue].number, r.seq) for r in runs if not r.lane], laned)
-        return runs, absent
-
-    def begin(self, run: Running) -> None:
-        """The task runs under its token from now on."""
+    def begin(self, run: Running, queue: Queue) -> None:
+        """The task, of this queue, runs under its token from now on."""
         self.running[run.token] = run
         self.running_seqs[run.seq] = run.token
-        queue = self.touch(run.queue)
+        self._touched[queue.number] = queue
         queue.queued -= 1
         queue.running += 1
         queue.bytes -= run.size
+
+    def assign_new(
+        self,
+        worker: bytes,
+        queue: Queue,
+        spec: bytes,
+        first: int,
+        tasks: Sequence[tuple[str, bytes]],
+    ) -> list[tuple[int, int, str, bytes]]:
+        """Give ordinary tasks that have just been enqueued, numbered from `first`, the next tokens.
+
+        They never wait: nothing of them is read that was written a moment ago. `tasks` are (id,
+        payload) each; returns (token, number, id, payload).
+        """
+        begun: list[tuple[int, int, str, bytes]] = []
+        for seq, (task, payload) in enumerate(tasks, first):
+            self.token += 1
+            size = len(payload)
+            self.begin(
+                Running(self.token, seq, task, queue.name, worker, spec, 1, 0, 0, size), queue
+            )
+            begun.append((self.token, seq, task, payload))
+        return begun
 
     def end(self, token: int) -> Running | None:
         """Take the token away; None if it is not current."""
@@ -443,7 +417,7 @@ class Ledger:
             del self.running_seqs[run.seq]
             # A token that began and ended in one transaction never reaches the table.
             if token <= self._token_written:
-                self._ended.append((token,))
+                self._ended.append(token)
             if run.flags & GATED:
                 self.gates.leave(self, token)
         return run
@@ -474,12 +448,12 @@ class Ledger:
     def flush(self) -> None:
         """Write what changed since the last time."""
         if self._ended:
-            self.db.executemany("DELETE FROM running WHERE token = ?", self._ended)
+            self.db.executemany(_DROP_RUNNING, ranges(sorted(self._ended)))
             self._ended = []
         if self.token > self._token_written:
-            youngest = reversed(self.running.values())
-            begun = list(takewhile(lambda run: run.token > self._token_written, youngest))
-            self.db.executemany("INSERT INTO running VALUES (?, ?, ?)", map(_row, reversed(begun)))
+            new = range(self._token_written + 1, self.token + 1)
+            begun = [self.running[token] for token in new if token in self.running]
+            self.db.executemany("INSERT INTO running VALUES (?, ?, ?)", map(_row, begun))
             self._token_written = self.token
         self.lanes.flush()
         self.gates.flush()

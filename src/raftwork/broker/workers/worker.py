@@ -159,7 +159,8 @@ class Worker:
 
     def ends(self, assignment: Assignment) -> None:
         """It takes no slot any more."""
-        self.waits(assignment, None)
+        if assignment.wait is not None:
+            self.waits(assignment, None)
         self.busy -= 1
 
     @property

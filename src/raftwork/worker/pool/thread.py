@@ -239,8 +239,10 @@ class ThreadPool:
             if self._surplus and self._rests(idle):
                 continue
             if self._backlog:
-                with suppress(IndexError):  # another one took it, or it was withdrawn
+                try:
                     return self._backlog.popleft()
+                except IndexError:  # another one took it, or it was withdrawn
+                    continue
             idle.acquire()
             self._idle.append(idle)
             # What came since that look must not wait; whichever thread this wakes will take it.

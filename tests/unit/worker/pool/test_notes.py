@@ -202,9 +202,12 @@ def test_progress_that_means_nothing_is_refused(part: object, error: type[Except
     from raftwork.worker.context import running
 
     context = Context("id", 1, 1, "w")
-    with running(context), pytest.raises(error, match="progress"):
+    with running(lambda: context), pytest.raises(error, match="progress"):
         context.progress(part)  # type: ignore[arg-type]
-    with running(context), pytest.raises(NotSerializable, match="the checkpoint cannot be sent"):
+    with (
+        running(lambda: context),
+        pytest.raises(NotSerializable, match="the checkpoint cannot be sent"),
+    ):
         context.checkpoint({1})
 
 

@@ -1,0 +1,80 @@
+"""Tasks are handed out: each that may run now gets the next token.
+
+1. What is not an ordinary task, or waits in a queue that holds back, is asked about for itself. Of
+   any other nothing is read but its row.
+2. What is assigned with its enqueue is none of these: it never waits (`Ledger.assign_new`).
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from raftwork.broker.machine.level_two import ByLevel
+from raftwork.broker.machine.state import Ledger, Queue, Running
+from raftwork.features.limit_settings import gates_named
+from raftwork.features.number_ranges import ranges
+from raftwork.features.waiting import Place, places, unwait
+from raftwork.wire import maker
+
+_running = maker(Running)
+_PENDING = ByLevel(
+    """SELECT task.seq, task.id, queue, attempt, failures, losses, length(body), spec, {flags}
+    FROM task WHERE seq BETWEEN ? AND ? AND phase = 0 ORDER BY seq"""
+)
+
+
+def assign(ledger: Ledger, worker: bytes, seqs: Sequence[int]) -> tuple[list[Running], list[int]]:
+    """Give those of these tasks that wait, and may run now, the next tokens, in order.
+
+    Also returns the others. Nothing of a paused queue is given.
+    """
+    rows = list(ledger.db.executemany(_PENDING.at(ledger.level), ranges(seqs)))
+    special = [row[0] for row in rows if row[-1]]
+    stands = {at.seq: at for at in places(ledger, special)} if special else {}
+    runs: list[Running] = []
+    ordinary: defaultdict[int, list[int]] = defaultdict(list)
+    laned: list[Place] = []
+    for seq, id_, number, attempt, failures, losses, size, spec, flags in rows:
+        if seq in ledger.running_seqs:
+            continue
+        queue, at = ledger.numbered[number], stands.get(seq) if flags else None
+        if (flags or queue.paused_until or queue.quota is not None) and not _may_run(
+            ledger, queue, seq, flags, at
+        ):
+            continue
+        ledger.token = token = ledger.token + 1
+        name, lane = queue.name, at.lane if at is not None else 0
+        run = _running(
+            (token, seq, id_, name, worker, spec, attempt + 1, failures, losses, size, flags, lane)
+        )
+        ledger.begin(run, queue)
+        runs.append(run)
+        if flags:
+            ledger.begins(run)
+        if at is not None and lane:
+            laned.append(at)
+        else:
+            ordinary[number].append(seq)
+    unwait(ledger, ordinary, laned)
+    return runs, _others(seqs, runs) if len(runs) < len(seqs) else []
+
+
+def _others(seqs: Sequence[int], runs: Sequence[Running]) -> list[int]:
+    """Those that were not given; of one that is named twice the second."""
+    given = {run.seq for run in runs}
+    others: list[int] = []
+    for seq in seqs:
+        if seq in given:
+            given.remove(seq)
+        else:
+            others.append(seq)
+    return others
+
+
+def _may_run(ledger: Ledger, queue: Queue, seq: int, flags: int, at: Place | None) -> bool:
+    """Whether it may be handed out now; if so, it counts at its gates, under the next token."""
+    if queue.paused_until or (flags and not ledger.may_start(seq, flags)):
+        return False
+    gates = gates_named(at.gates) if at is not None else ()
+    return not (gates or queue.quota is not None) or ledger.gates.enter(
+        gates, queue, ledger, ledger.token + 1
+    )
