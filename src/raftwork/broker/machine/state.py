@@ -24,7 +24,7 @@ from raftwork.broker.machine.links import Links
 from raftwork.broker.machine.migrations import check_version
 from raftwork.features import history
 from raftwork.features.cluster_settings import ClusterSettings
-from raftwork.features.lifecycle import Hooks
+from raftwork.features.lifecycle import Hooks, entering
 from raftwork.features.limit_settings import Quota, gates_named
 from raftwork.features.queue_settings import (
     NOTHING_SET,
@@ -34,7 +34,15 @@ from raftwork.features.queue_settings import (
     settings_of,
 )
 from raftwork.features.schedule_rows import Schedules
-from raftwork.features.task_row import DELAYED, FINISHED, GATED, PENDING, SCHEDULED, TOMBSTONE
+from raftwork.features.task_row import (
+    DELAYED,
+    FINISHED,
+    GATED,
+    LANED,
+    PENDING,
+    SCHEDULED,
+    TOMBSTONE,
+)
 from raftwork.features.waiting import Place, places, unwait
 from raftwork.messages import State, decode_spec
 from raftwork.release import Levels
@@ -69,6 +77,9 @@ class Running(NamedTuple):
 
 _row = attrgetter("token", "seq", "worker")
 
+_counters = attrgetter(
+    *("time", "seq", "token", "results", "result_bytes", "tombstones", "last_queue")
+)
 
 _DEAD = "SELECT count(*), coalesce(sum(length(spec) + length(payload)), 0) FROM dead"
 _NOTHING_PACKED = packed(NOTHING_SET)
@@ -151,6 +162,7 @@ class Ledger:
         self.levels = levels
         #: The capabilities that take part in the lives of tasks that are not ordinary ones.
         self.lifecycles = tuple(lifecycles)
+        self.enters = entering(self.lifecycles)
         self._hooks = lru_cache(maxsize=256)(partial(Hooks.of, self.lifecycles))
         self.timers = {each.kind: each for each in timers}
         check_version(db)
@@ -194,7 +206,7 @@ class Ledger:
         self.halted_keys = level_two.halted_keys(db) if self.level >= level_two.LEVEL else 0
         #: The limits, and how far each is used.
         self.gates = Gates(db, tables=self.level >= level_two.LEVEL)
-        self._written = self._counters()
+        self._written: tuple[int, ...] = _counters(self)
         self._touched: dict[int, Queue] = {}
         self._token_written = self.token  # running tokens up to here are in the table
         self._ended: list[tuple[int]] = []  # these of them are to be deleted
@@ -390,7 +402,7 @@ class Ledger:
         pending = _PENDING.at(self.level)
         found = {row[0]: row for row in self.db.execute(pending, (str(list(seqs)), PENDING))}
         runs: list[Running] = []
-        special = [seq for seq, row in found.items() if row[-1]]
+        special = [seq for seq, row in found.items() if row[-1] & LANED]
         stands = {at.seq: at for at in places(self, special)} if special else {}
         laned: list[Place] = []
         absent: list[int] = []
@@ -405,7 +417,7 @@ class Ledger:
             if queue.paused_until or (flags and not self.may_start(seq, flags)):
                 absent.append(seq)
                 continue
-            at = stands[seq] if flags else None
+            at = stands.get(seq)
             gates = gates_named(at.gates) if at is not None else ()
             if (gates or queue.quota is not None) and not self.gates.enter(
                 gates, queue, self, token + 1
@@ -460,17 +472,6 @@ class Ledger:
         for row in self.db.execute(_RUNNING.at(self.level)):
             yield Running(*row)
 
-    def _counters(self) -> tuple[int, ...]:
-        return (
-            self.time,
-            self.seq,
-            self.token,
-            self.results,
-            self.result_bytes,
-            self.tombstones,
-            self.last_queue,
-        )
-
     def flush(self) -> None:
         """Write what changed since the last time."""
         if self._ended:
@@ -488,7 +489,7 @@ class Ledger:
             put, row = (_PUT_QUEUE_TWO, _queue_row_two) if two else (_PUT_QUEUE, _queue_row)
             self.db.executemany(put, map(row, self._touched.values()))
             self._touched = {}
-        counters = self._counters()
+        counters: tuple[int, ...] = _counters(self)
         if counters != self._written:
             two = self.level >= level_two.LEVEL
             self.db.execute(_COUNTERS_TWO if two else _COUNTERS, counters[: 7 if two else 6])
